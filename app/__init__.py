@@ -1,0 +1,68 @@
+"""PO Confirm. ``create_app`` is the only place where the rooms are joined."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask
+from flask_bootstrap import Bootstrap5
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app import cli, shown, web
+from app.accounts import access
+from app.accounts import routes as accounts_routes
+from app.config import ROOT, Settings, SettingsError
+from app.db import Database
+from app.inbound import routes as inbound_routes
+from app.orders import routes as orders_routes
+from app.orders.projection import follow
+from app.outbox import routes as outbox_routes
+from app.reports import rail
+from app.reports import routes as reports_routes
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The whole application; without ``settings`` they are read from file and environment.
+
+    Errors: SystemExit with one clear line where a setting is unknown or makes no sense.
+    """
+    try:
+        settings = settings or Settings.load()
+    except SettingsError as error:
+        raise SystemExit(f"PO Confirm cannot start: {error}") from None
+    app = Flask(
+        __name__,
+        root_path=str(ROOT),
+        instance_path=str(settings.instance.resolve()),
+    )
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        MAX_CONTENT_LENGTH=None,  # each door has its own: forms below, the partner's in its route
+        MAX_FORM_MEMORY_SIZE=512 * 1024,
+        MAX_FORM_PARTS=1000,
+        SESSION_COOKIE_NAME="po_confirm",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.secure_cookies,
+        # A form that stays open over lunch must still send; the token is tied to the session anyway.
+        WTF_CSRF_TIME_LIMIT=None,
+        BOOTSTRAP_SERVE_LOCAL=True,
+        SEND_FILE_MAX_AGE_DEFAULT=365 * 86_400,
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    app.extensions["settings"] = settings
+    app.extensions["database"] = Database(settings.database_url, followers=[follow])
+    Bootstrap5(app)
+    web.init_app(app)
+    access.init_app(app)
+    shown.init_app(app)
+    rail.init_app(app)
+    for routes in (accounts_routes, orders_routes, outbox_routes, inbound_routes, reports_routes):
+        app.register_blueprint(routes.blueprint)
+    cli.init_app(app)
+    return app

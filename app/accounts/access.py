@@ -1,0 +1,107 @@
+"""Who may do what: one table from role to verbs, and one place that asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, TypeVar, cast
+
+from flask import Flask, abort, current_app, request
+from flask_login import LoginManager, current_user
+
+from app import web
+from app.accounts import queries
+from app.accounts.models import Person, Role
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class Verb(StrEnum):
+    """What a route lets a person do."""
+
+    SEE = "see"  # orders and messages in one's own scope
+    SEE_ALL = "see all"
+    ANSWER = "answer"
+    EXPORT = "export"
+    READ_AUDIT = "read the audit trail"
+    RESEND = "resend"
+    PAUSE = "pause and resume partners"
+    IMPORT = "import"
+    TEST_SEND = "send a test"
+    EDIT_PARTNERS = "edit partners"
+    EDIT_PEOPLE = "edit people"
+
+
+_SUPPORT = frozenset({Verb.SEE, Verb.SEE_ALL, Verb.RESEND, Verb.PAUSE, Verb.IMPORT, Verb.TEST_SEND})
+
+MAY: dict[Role, frozenset[Verb]] = {
+    Role.SUPPLIER: frozenset({Verb.SEE, Verb.ANSWER}),
+    Role.MANAGER: frozenset({Verb.SEE, Verb.SEE_ALL, Verb.EXPORT, Verb.READ_AUDIT}),
+    Role.SUPPORT: _SUPPORT,
+    Role.ADMIN: _SUPPORT | {Verb.EDIT_PARTNERS, Verb.EDIT_PEOPLE},
+}
+
+PUBLIC = "public"
+OPEN_ENDPOINTS = frozenset({"static", "bootstrap.static", "htmx_js"})
+"""Files that everybody may load: they come with the app and its packages."""
+
+
+def may(person: Person, verb: Verb) -> bool:
+    """Whether the person's role includes the verb."""
+    return verb in MAY[person.role]
+
+
+def needs(verb: Verb) -> Callable[[View], View]:
+    """Declare what a view needs. A view that declares nothing is open to nobody."""
+
+    def declare(view: View) -> View:
+        view.access = verb  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+def public(view: View) -> View:
+    """Declare that a view is for everybody, signed in or not."""
+    view.access = PUBLIC  # type: ignore[attr-defined]
+    return view
+
+
+def me() -> Person:
+    """The signed-in person; only for views that need a verb."""
+    return cast(Person, current_user._get_current_object())
+
+
+def scope() -> frozenset[str] | None:
+    """The supplier ids whose orders and messages the reader may see; None means all."""
+    person = me()
+    return None if may(person, Verb.SEE_ALL) else person.supplier_ids
+
+
+def declared_access(endpoint: str) -> str | None:
+    """What the view of an endpoint declared: a verb, ``public``, or None."""
+    if endpoint in OPEN_ENDPOINTS:
+        return PUBLIC
+    return getattr(current_app.view_functions.get(endpoint), "access", None)
+
+
+def init_app(app: Flask) -> None:
+    """Join the sign-in and the guard of every route to the app."""
+    login = LoginManager(app)
+    login.session_protection = None  # telephones change networks; the cookie's key can be revoked instead
+    login.user_loader(lambda key: queries.person_by_session_key(web.db(), key))
+    app.before_request(_guard)
+    app.context_processor(lambda: {"may": lambda verb: may(me(), Verb(verb)), "Verb": Verb})
+
+
+def _guard() -> Any:
+    if request.endpoint is None:  # no such address, or not with this method: the error says so
+        return None
+    access = declared_access(request.endpoint)
+    if access == PUBLIC:
+        return None
+    if not current_user.is_authenticated:
+        return web.sign_in_first()
+    if access is None or not may(me(), Verb(access)):
+        abort(403)
+    return None

@@ -1,0 +1,300 @@
+"""The ``flask`` commands: each a thin edge that parses, calls a room, commits and prints."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup, with_appcontext
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from app.accounts import people
+from app.accounts.models import Role
+from app.accounts.passwords import new_password
+from app.config import Settings
+from app.db import Database
+from app.demo.start import run_demo
+from app.inbound.apply import Rules
+from app.inbound.bring import Brought, bodies_in, bring
+from app.outbox.deliver import Deliverer
+from app.partners import queries as partner_queries
+from app.partners import setup
+from app.partners.models import Partner
+from app.supervise import Child, flask_command, run_together
+
+users = AppGroup("users", help="People who can sign in.")
+partners = AppGroup("partners", help="The systems that send orders and take answers.")
+orders = AppGroup("orders", help="Purchase orders.")
+
+
+def init_app(app: Flask) -> None:
+    """Join the commands to the app."""
+    for command in (init, users, partners, orders, deliver, serve, demo):
+        app.cli.add_command(command)
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.extensions["settings"]
+    return settings
+
+
+def _database() -> Database:
+    database: Database = current_app.extensions["database"]
+    return database
+
+
+@contextmanager
+def _writing() -> Iterator[Session]:
+    """A session for a command; a database that is missing or busy is one clear line."""
+    try:
+        with _database().writing() as session:
+            yield session
+    except DBAPIError as error:
+        _fail(f"The database does not do this: {error.orig}. Has `flask init` been run?")
+
+
+def _fail(line: str) -> NoReturn:
+    raise click.ClickException(line)
+
+
+@click.command()
+@with_appcontext
+def init() -> None:
+    """Create the database, or upgrade it to this version."""
+    _database().upgrade()
+    click.echo("The database is ready.")
+
+
+@users.command("add")
+@click.argument("name")
+@click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
+@click.option("--supplier", "suppliers", multiple=True, metavar="B2BID", help="A supplier id; repeatable.")
+@click.option("--full-name", default="", help="The name that others see.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def users_add(name: str, role: str, suppliers: tuple[str, ...], full_name: str, password_stdin: bool) -> None:
+    """Add a person. Where no password is given it asks on a terminal, else makes one and prints it."""
+    made = None
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = made = new_password()
+    with _writing() as session:
+        try:
+            person = people.add(
+                session, name, role=Role(role), password=password, supplier_ids=suppliers, full_name=full_name
+            )
+        except people.BadPerson as error:
+            _fail(str(error))
+        session.commit()
+    click.echo(f"added {person.name} ({person.role})")
+    if made:
+        click.echo(f"password: {made}")
+
+
+@partners.command("add")
+@click.argument("name")
+@click.option("--base-url", required=True, metavar="URL")
+@click.option("--allow-address", "allowed", multiple=True, metavar="CIDR", help="Private range it may be in.")
+@click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Sent with every message.")
+@click.option("--inbound-key", metavar="KEY", help="The key its messages carry; made when not given.")
+@click.option("--deadline", type=float, default=15.0, metavar="SECONDS", help="For the whole of one call.")
+@click.option("--retry-schedule", metavar="5,300,…", help="Seconds to wait after each failed try.")
+def partners_add(
+    name: str,
+    base_url: str,
+    allowed: tuple[str, ...],
+    headers: tuple[str, ...],
+    inbound_key: str | None,
+    deadline: float,
+    retry_schedule: str | None,
+) -> None:
+    """Add a partner, and print once the key that its messages to us must carry."""
+    with _writing() as session:
+        try:
+            partner, key = setup.add(
+                session,
+                name,
+                base_url=base_url,
+                headers=[_split_header(header) for header in headers],
+                allow_addresses=allowed,
+                inbound_key=inbound_key,
+                deadline_seconds=deadline,
+                retry_schedule=_seconds(retry_schedule),
+            )
+        except setup.BadPartner as error:
+            _fail(str(error))
+        session.commit()
+    click.echo(f"added {partner.name} at {partner.base_url}")
+    click.echo(f"inbound key: {key}")
+
+
+@partners.command("pause")
+@click.argument("name")
+@click.option("--reason", required=True)
+def partners_pause(name: str, reason: str) -> None:
+    """Hold a partner's messages."""
+    with _writing() as session:
+        setup.pause(session, _partner(session, name), reason)
+        session.commit()
+    click.echo(f"{name} is paused: {reason}")
+
+
+@partners.command("resume")
+@click.argument("name")
+def partners_resume(name: str) -> None:
+    """Let a partner's messages go again."""
+    with _writing() as session:
+        setup.resume(session, _partner(session, name))
+        session.commit()
+    click.echo(f"{name} is resumed")
+
+
+@orders.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.File("rb"))
+@click.option(
+    "--partner", "partner_name", metavar="NAME", help="Whose orders they are, if there are several."
+)
+def orders_import(files: tuple[Any, ...], partner_name: str | None) -> None:
+    """Take `req-send` bodies from files: one object, an array, or JSON lines; - is standard input."""
+    settings = _settings()
+    rules = Rules(settings.max_body_bytes, timedelta(hours=settings.respond_within_hours))
+    brought = Brought()
+    for file in files:
+        found = list(bodies_in(file.read()))
+        shown = click.progressbar(found, label=_called(file), file=sys.stderr, hidden=not sys.stderr.isatty())
+        with _writing() as session, shown as progressing:
+            partner = _partner(session, partner_name)
+            for number, body in progressing:
+                place = f"{_called(file)}:{number}"
+                bring(session, partner.id, body, place=place, rules=rules, brought=brought)
+                session.commit()
+    for refusal in brought.refusals:
+        click.echo(refusal, err=True)
+    click.echo(f"taken={brought.taken} repeated={brought.repeated} refused={len(brought.refusals)}")
+    if brought.refusals:
+        sys.exit(1)
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Deliver what is due, then exit.")
+@click.option("--workers", type=click.IntRange(1, 128), help="Messages that may be under way at once.")
+@with_appcontext
+def deliver(once: bool, workers: int | None) -> None:
+    """Deliver messages until told to stop; SIGTERM finishes what is in flight and claims nothing new."""
+    deliverer = Deliverer(_database(), senders=workers or _settings().senders)
+    if once:
+        try:
+            counts = deliverer.drain()
+        except DBAPIError as error:
+            _fail(f"The database does not do this: {error.orig}. Has `flask init` been run?")
+        click.echo(
+            " ".join(f"{word}={counts[word]}" for word in ("delivered", "retried", "refused", "failed"))
+        )
+        return
+    stop = threading.Event()
+
+    def asked(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, asked)
+    signal.signal(signal.SIGINT, asked)
+    deliverer.run(stop)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@with_appcontext
+def serve(host: str, port: int) -> None:
+    """Serve the web pages with gunicorn, and supervise one deliverer unless PO_SERVE_DELIVERS is false."""
+    settings = _settings()
+    children = [Child("web", web_command(settings, host, port), os.environ, kept=False)]
+    if settings.serve_delivers:
+        children.append(Child("deliverer", flask_command("deliver"), os.environ, kept=True))
+    sys.exit(run_together(children))
+
+
+def web_command(settings: Settings, host: str, port: int, app: str = "app:create_app()") -> list[str]:
+    """gunicorn with threads; ``reuse-port`` lets the kernel spread connections over the processes."""
+    return [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        app,
+        "--bind",
+        f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        "--workers",
+        str(settings.web_processes),
+        "--worker-class",
+        "gthread",
+        "--threads",
+        str(settings.web_threads),
+        "--reuse-port",
+        "--limit-request-line",
+        "8190",
+        "--graceful-timeout",
+        "10",
+        "--log-level",
+        "warning",
+    ]
+
+
+@click.command()
+@with_appcontext
+def demo() -> None:
+    """Example data, web, deliverer and the partner simulator; PORT and PARTNER_PORT move the ports."""
+    port, partner_port = _port("PORT", 8000), _port("PARTNER_PORT", 8001)
+    sys.exit(
+        run_demo(_settings(), _database(), port=port, partner_port=partner_port, web_command=web_command)
+    )
+
+
+def _port(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        _fail(f"{name}={text!r} is not a port")
+    return int(text)
+
+
+def _partner(session: Session, name: str | None) -> Partner:
+    if name is not None:
+        partner = partner_queries.partner_named(session, name)
+        return partner or _fail(f"there is no partner {name}")
+    every = partner_queries.all_partners(session)
+    if len(every) != 1:
+        _fail(
+            "say whose orders they are with --partner"
+            if every
+            else "add a partner first: `flask partners add`"
+        )
+    return every[0]
+
+
+def _called(file: Any) -> str:
+    return str(getattr(file, "name", "<stdin>"))
+
+
+def _split_header(header: str) -> tuple[str, str]:
+    name, colon, value = header.partition(":")
+    if not colon:
+        _fail(f"{header!r} is not of the form 'Name: value'")
+    return name, value
+
+
+def _seconds(schedule: str | None) -> list[float]:
+    try:
+        return [float(wait) for wait in schedule.split(",")] if schedule else []
+    except ValueError:
+        _fail(f"{schedule!r} is not a list of seconds such as 5,300,1800")

@@ -1,0 +1,1 @@
+"""The purchase-order messages of the network: reader, vocabulary, models, answers. Imports no room."""

@@ -1,0 +1,175 @@
+"""Sessions, and all that differs between SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, cast
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import JSON, DateTime, Engine, Enum, LargeBinary, MetaData, create_engine, event, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Connection, Dialect, make_url
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_MILLISECONDS = 10_000
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time. SQLite keeps no zone, so it is put back on the way out."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone never reaches the database")
+        value = value.astimezone(UTC)
+        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def one_of(kind: type[StrEnum]) -> Enum:
+    """The column type of a lifecycle: the enum's words as text, checked by Python on the way in and out."""
+    return Enum(
+        kind, native_enum=False, length=24, values_callable=lambda words: [word.value for word in words]
+    )
+
+
+class Base(DeclarativeBase):
+    """The base of every table."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {
+        datetime: UtcDateTime,
+        bytes: LargeBinary,
+        dict[str, Any]: JSON().with_variant(JSONB, "postgresql"),
+        list[str]: JSON().with_variant(JSONB, "postgresql"),
+        list[int]: JSON().with_variant(JSONB, "postgresql"),
+        list[float]: JSON().with_variant(JSONB, "postgresql"),
+        list[list[str]]: JSON().with_variant(JSONB, "postgresql"),
+    }
+
+
+class Database:
+    """One database: where sessions come from.
+
+    ``followers`` are called with a session and the changes of messages, in the transaction that makes them.
+    """
+
+    def __init__(self, url: str, *, followers: Sequence[Callable[..., None]] = ()) -> None:
+        self.url = url
+        self.followers = tuple(followers)
+        self.engine = _engine(url)
+
+    @property
+    def is_postgresql(self) -> bool:
+        return self.engine.dialect.name == "postgresql"
+
+    def reading(self) -> Session:
+        """A session for looking: on SQLite its transactions take no lock until they write."""
+        return Session(self.engine, info={"followers": self.followers}, expire_on_commit=False)
+
+    def writing(self) -> Session:
+        """A session whose transaction may read and then write: on SQLite it begins IMMEDIATE.
+
+        A deferred one would fail as soon as two of them read first. After its commit it is as ``reading``.
+        """
+        session = self.reading()
+        session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
+        return session
+
+    def upgrade(self) -> None:
+        """Create the schema, or bring it to this version of the code."""
+        with self.engine.connect() as connection:
+            config = _alembic()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def is_current(self) -> bool:
+        """Whether the schema is the one that this code was written for."""
+        with self.engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision() == newest_revision()
+
+
+def newest_revision() -> str | None:
+    """The revision that the migrations lead to."""
+    return ScriptDirectory.from_config(_alembic()).get_current_head()
+
+
+def serialise(session: Session, *words: object) -> None:
+    """Let only one transaction at a time pass with these words; the others wait until it ends.
+
+    SQLite has one writer anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        digest = hashlib.blake2b("\0".join(map(str, words)).encode(), digest_size=8).digest()
+        session.execute(
+            text("SELECT pg_advisory_xact_lock(:key)"), {"key": int.from_bytes(digest, "big", signed=True)}
+        )
+
+
+def notify(session: Session, channel: str) -> None:
+    """Wake whoever listens on ``channel`` when this transaction commits.
+
+    On SQLite nothing is needed: a watcher sees ``PRAGMA data_version`` move.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": channel})
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+def _engine(url: str) -> Engine:
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    database = make_url(url).database
+    if database and database != ":memory:":
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_size=10, max_overflow=20)
+    event.listen(engine, "connect", _open_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _open_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver must not begin by itself: _begin_sqlite does
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    how = cast(str, connection.get_execution_options().get("sqlite_begin", "DEFERRED"))
+    connection.exec_driver_sql(f"BEGIN {how}")

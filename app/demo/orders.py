@@ -1,0 +1,161 @@
+"""Example orders: the file's, moved to now, and new ones made up with exact sums."""
+
+import random
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from app.contract.reader import read_json
+
+ORDERS_FILE = Path(__file__).with_name("orders.jsonl")
+SPREAD = timedelta(days=3)
+"""The file's oldest order is this old once it was moved to now."""
+NEWEST_AGE = timedelta(minutes=10)
+
+_ALPHANUMERICS = string.ascii_letters + string.digits
+_PAISA = Decimal("0.01")
+_SUBJECTS = (
+    "Monthly schedule",
+    "Spares",
+    "Rate contract call-off",
+    "Project material",
+    "Urgent: line stoppage",
+)
+_LINE_COUNTS = (1, 1, 2, 2, 3, 4, 5, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class _Article:
+    description: str
+    hsn: str
+    unit: str
+    price: str
+    gst: int
+    service: bool = False
+    by_weight: bool = False
+
+
+_ARTICLES = (
+    _Article("Hex bolt M12x80 grade 8.8 zinc plated", "73181500", "NOS", "14.250", 18),
+    _Article("Deep groove ball bearing 6205-2RS", "84821011", "NOS", "186.400", 18),
+    _Article("O-ring NBR 70, 25x3 mm", "40169330", "NOS", "1.375", 18),
+    _Article("Stainless steel sheet 304, 2 mm", "72193390", "KGS", "247.500", 18, by_weight=True),
+    _Article("Gear coupling GC-4", "84836090", "SET", "5620.000", 18),
+    _Article("Hydraulic oil ISO VG 46, 210 L drum", "27101980", "DRM", "21350.000", 18),
+    _Article("Safety gloves, cut level 5", "61161000", "PRS", "129.000", 5),
+    _Article("Corrugated box 450x300x250 mm, 5 ply", "48191010", "NOS", "38.750", 12),
+    _Article("Copper cable 3C x 2.5 sq mm, FRLS", "85444999", "MTR", "142.905", 18),
+    _Article("Annual maintenance visit, press line 2", "998717", "OTH", "48000.000", 18, service=True),
+)
+
+
+def example_orders(now: datetime) -> Iterator[dict[str, Any]]:
+    """The file's `req-send` bodies as if sent over the three days before `now` (aware).
+
+    Order, objectIds, PO numbers and amounts stay; delivery stays as many days after the order as it was.
+    """
+    orders = [_copy(line) for line in _lines()]
+    sent = [_instant(order["purchaseOrder"]["ts"]) for order in orders]
+    oldest, newest = min(sent), max(sent)
+    pace = (SPREAD - NEWEST_AGE) / ((newest - oldest) or timedelta(1))
+    for order, at in zip(orders, sent, strict=True):
+        _date(order["purchaseOrder"], now - NEWEST_AGE - (newest - at) * pace)
+        yield order
+
+
+def new_order(rng: random.Random, now: datetime) -> dict[str, Any]:
+    """A `req-send` body that was never sent before, ordered at `now` (aware), between the file's parties."""
+    like = _copy(rng.choice(_lines()))
+    old = like["purchaseOrder"]
+    same_state = old["supplierDetails"]["stateCode"] == old["buyerDetails"]["stateCode"]
+    lines = [_line(rng, number, same_state) for number in range(1, rng.choice(_LINE_COUNTS) + 1)]
+    order = old | {
+        "objectId": new_id(rng, "POR"),
+        "buyerPONumber": f"{old['buyerPONumber'][:3]}/{now:%y%m}/{rng.randrange(50_000, 100_000)}",
+        "subject": rng.choice(_SUBJECTS),
+        "objectVersion": {"currentVersion": 0, "newVersion": 1},
+        "poStatusTransition": {"currentStatus": "CREATED", "newStatus": "CREATED"},
+        "itemLists": lines,
+        "poValueDetails": _totals(lines),
+        "poInfos": [{"name": "Freight", "value": rng.choice(("Paid", "To pay"))}],
+    }
+    _date(order, now, days_to_deliver=rng.randrange(5, 31))
+    infos = [{"name": "costCentre", "value": f"CC{rng.randrange(100, 500)}"}]
+    return like | {"purchaseOrder": order, "additionalInfos": infos}
+
+
+def new_id(rng: random.Random, prefix: str) -> str:
+    """An id as the network makes them: three capitals and 32 alphanumerics."""
+    return prefix + "".join(rng.choices(_ALPHANUMERICS, k=32))
+
+
+@cache
+def _lines() -> tuple[bytes, ...]:
+    return tuple(ORDERS_FILE.read_bytes().splitlines())
+
+
+def _copy(line: bytes) -> dict[str, Any]:
+    order: dict[str, Any] = read_json(line)
+    return order
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _date(order: dict[str, Any], at: datetime, days_to_deliver: int | None = None) -> None:
+    if days_to_deliver is None:
+        wait = date.fromisoformat(order["deliveryDate"]) - date.fromisoformat(order["orderDate"])
+        days_to_deliver = wait.days
+    at = at.astimezone(UTC).replace(microsecond=0)
+    order["ts"] = at.isoformat().replace("+00:00", "Z")
+    order["orderDate"] = at.date().isoformat()
+    order["deliveryDate"] = (at.date() + timedelta(days=days_to_deliver)).isoformat()
+
+
+def _line(rng: random.Random, number: int, same_state: bool) -> dict[str, Any]:
+    article = rng.choice(_ARTICLES)
+    quantity = _quantity(rng, article)
+    amount = _paise(quantity * Decimal(article.price))
+    tax = _paise(amount * article.gst / 100)
+    return {
+        "serialno": str(number),
+        "productDescription": article.description,
+        "isService": "Y" if article.service else "N",
+        "hsnCode": article.hsn,
+        "barCode": "",
+        "quantity": quantity,
+        "freeQuantity": 0,
+        "unit": article.unit,
+        "unitPrice": Decimal(article.price),
+        "totalAmt": amount,
+        "assessmentAmount": amount,
+        "gstRate": article.gst,
+        "totalItemValue": amount + tax,
+        "orderLineReference": f"{number * 10:05}",
+        "originCountry": "IN",
+        "productSerialNumber": "",
+        "itemValueDetails": [{"type": "CGST_SGST" if same_state else "IGST", "value": tax}],
+        "rates": [{"type": "GST", "value": article.gst}],
+    }
+
+
+def _quantity(rng: random.Random, article: _Article) -> int | Decimal:
+    if article.by_weight:
+        return Decimal(rng.randrange(10_000, 1_000_000)).scaleb(-3)
+    return 1 if article.service else rng.choice((1, 2, 5, 10, 24, 100, 250, 1000))
+
+
+def _totals(lines: list[dict[str, Any]]) -> dict[str, Decimal]:
+    value = sum((line["assessmentAmount"] for line in lines), Decimal("0.00"))
+    total = sum((line["totalItemValue"] for line in lines), Decimal("0.00"))
+    return {"assessmentValue": value, "totalTaxValue": total - value, "totalPOValue": total}
+
+
+def _paise(amount: Decimal) -> Decimal:
+    return amount.quantize(_PAISA, ROUND_HALF_UP)

@@ -1,0 +1,145 @@
+"""What ``make run`` starts: example people, partner and orders, then web, deliverer and simulator."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import click
+from sqlalchemy.orm import Session
+
+from app import clock
+from app.accounts import people
+from app.accounts.models import Role
+from app.accounts.passwords import new_password
+from app.accounts.queries import person_named
+from app.config import Settings, kept_secret
+from app.contract.reader import dumps
+from app.db import Database
+from app.demo.orders import example_orders
+from app.inbound.apply import Rules
+from app.inbound.bring import Brought, bring
+from app.partners import queries as partner_queries
+from app.partners import setup
+from app.supervise import Child, flask_command, run_together
+
+HOST = "127.0.0.1"
+PARTNER = "Bharat Connect (simulator)"
+DEADLINE_SECONDS = 5.0
+UNDO_SECONDS = "5"
+PEOPLE: list[tuple[str, str, Role, tuple[str, ...]]] = [
+    ("asha", "Asha Kulkarni", Role.SUPPLIER, ("SUPPB2B0001@bbps", "SUPPB2B0002@bbps")),
+    ("omar", "Omar Shaikh", Role.SUPPLIER, ("SUPPB2B0002@bbps",)),
+    ("meera", "Meera Iyer", Role.MANAGER, ()),
+    ("ravi", "Ravi Deshpande", Role.SUPPORT, ()),
+    ("admin", "Administrator", Role.ADMIN, ()),
+]
+
+WebCommand = Callable[..., list[str]]
+
+
+def run_demo(
+    settings: Settings, database: Database, *, port: int, partner_port: int, web_command: WebCommand
+) -> int:
+    """Prepare the example data where it is missing, then run all parts until Ctrl-C. Returns the exit code.
+
+    Errors: ClickException where a port is taken.
+    """
+    for taken, name in ((port, "PORT"), (partner_port, "PARTNER_PORT")):
+        _must_be_free(taken, name)
+    url, partner_url = f"http://{HOST}:{port}", f"http://{HOST}:{partner_port}"
+    password = kept_secret(settings.instance / "demo-password", new_password)
+    inbound_key = kept_secret(settings.instance / "demo-inbound-key")
+    partner_key = kept_secret(settings.instance / "demo-partner-key")
+    database.upgrade()
+    with database.writing() as session:
+        prepare(session, settings, partner_url, password, inbound_key, partner_key)
+        session.commit()
+    env = {**os.environ}
+    if "undo_seconds" not in settings.model_fields_set:
+        env["PO_UNDO_SECONDS"] = UNDO_SECONDS
+    simulator_env = {
+        **env,
+        "DEMO_SEND_TO": url,
+        "DEMO_INBOUND_KEY": inbound_key,
+        "DEMO_PARTNER_KEY": partner_key,
+    }
+    _greet(url, partner_url, password)
+    return run_together(
+        [
+            Child("web", web_command(settings, HOST, port), env, kept=False),
+            Child("deliverer", flask_command("deliver"), env, kept=True),
+            Child("simulator", _simulator_command(partner_port), simulator_env, kept=False),
+        ]
+    )
+
+
+def prepare(
+    session: Session,
+    settings: Settings,
+    partner_url: str,
+    password: str,
+    inbound_key: str,
+    partner_key: str,
+) -> None:
+    """The example people, the partner and its orders, each only where it is missing."""
+    for name, full_name, role, suppliers in PEOPLE:
+        if not person_named(session, name):
+            people.add(
+                session, name, role=role, password=password, supplier_ids=suppliers, full_name=full_name
+            )
+    partner = partner_queries.partner_named(session, PARTNER)
+    if partner:
+        partner.base_url = partner_url
+        return
+    partner, _ = setup.add(
+        session,
+        PARTNER,
+        base_url=partner_url,
+        headers=[("X-Api-Key", partner_key)],
+        allow_addresses=["127.0.0.0/8"],
+        inbound_key=inbound_key,
+        deadline_seconds=DEADLINE_SECONDS,
+    )
+    rules = Rules(settings.max_body_bytes, timedelta(hours=settings.respond_within_hours))
+    brought = Brought()
+    for number, body in enumerate(example_orders(clock.now()), start=1):
+        sent_at = datetime.fromisoformat(body["purchaseOrder"]["ts"])
+        bring(
+            session,
+            partner.id,
+            dumps(body),
+            place=f"example {number}",
+            rules=rules,
+            brought=brought,
+            received_at=sent_at,
+        )
+
+
+def _greet(url: str, partner_url: str, password: str) -> None:
+    for name, _, role, _ in PEOPLE:
+        click.echo(f"sign in: {name} / {password} ({role})")
+    click.echo(f"PO Confirm is at {url}, the buyer's side (a simulator) at {partner_url}. Ctrl-C stops both.")
+
+
+def _simulator_command(port: int) -> list[str]:
+    # One process: what the simulator received is in its memory.
+    return [
+        *(sys.executable, "-m", "gunicorn", "app.demo.wsgi:application"),
+        *("--bind", f"{HOST}:{port}", "--workers", "1", "--worker-class", "gthread", "--threads", "32"),
+        *("--graceful-timeout", "2", "--log-level", "warning"),
+    ]
+
+
+def _must_be_free(port: int, name: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise click.ClickException(
+                f"port {port} is in use; choose another: {name}={port + 10} make run"
+            ) from error

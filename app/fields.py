@@ -1,0 +1,66 @@
+"""Form fields and filters that more than one room's forms use, and the reading of filter forms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from wtforms import Form, StringField
+from wtforms.validators import ValidationError
+
+
+def folded(text: str | None) -> str | None:
+    """Line breaks become one space each: a browser sends CRLF, the network takes neither."""
+    return re.sub(r"\s*[\r\n]+\s*", " ", text).strip() if text else text
+
+
+def printable(_form: Form, field: Any) -> None:
+    """Refuse control characters, which no network takes and no page shows."""
+    if field.data and any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in field.data):
+        raise ValidationError("It has a character that cannot be sent.")
+
+
+class Moment(StringField):
+    """A time in ISO 8601, such as ``2026-11-23T10:00``; ``moment`` is None where it is empty."""
+
+    moment: datetime | None = None
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        super().process_formdata(valuelist)
+        text = (self.data or "").strip()
+        # A plus sign in a query arrives as a space.
+        text = re.sub(r" (\d\d:?\d\d)$", r"+\1", text)
+        if text:
+            try:
+                self.moment = datetime.fromisoformat(text)
+            except ValueError as error:
+                raise ValueError("Write a time such as 2026-11-23T10:00.") from error
+
+
+def read_filter(form: Form) -> tuple[dict[str, Any], list[str]]:
+    """The values of a filter form that make sense, and a notice for each that does not and is ignored."""
+    form.validate()
+    values: dict[str, Any] = {}
+    notices = []
+    for field in form:
+        if field.errors:
+            notices.append(f"{field.label.text}: “{_short(field)}” is ignored. {field.errors[0]}")
+            field.data, field.raw_data = field.default, None
+        value = field.moment if isinstance(field, Moment) else field.data
+        if value not in (None, ""):
+            values[field.short_name] = value.strip() if isinstance(value, str) else value
+    return values, notices
+
+
+def in_query(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a filter as they stand in a URL."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()
+    }
+
+
+def _short(field: Any) -> str:
+    given = field.raw_data[0] if field.raw_data else ""
+    return given if len(given) <= 40 else given[:39] + "…"

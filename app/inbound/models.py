@@ -1,0 +1,70 @@
+"""Inbound messages: what came, what we answered, what it changed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ForeignKey, Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.db import Base, one_of
+from app.partners.models import Partner
+
+
+class Effect(StrEnum):
+    """What became of an inbound message."""
+
+    APPLIED = "applied"
+    REPEATED = "repeated"
+    CONFLICT = "conflict"
+    REFUSED = "refused"
+    NO_CREDENTIALS = "no_credentials"
+
+
+class InboundMessage(Base):
+    """One call of a partner, kept as received with the answer that it got."""
+
+    __tablename__ = "inbound_message"
+    __table_args__ = (
+        # One applied message a key: the same one in two parallel calls is applied once.
+        Index(
+            "uq_inbound_message_same",
+            "partner_id",
+            "same_as",
+            unique=True,
+            sqlite_where=text("effect = 'applied'"),
+            postgresql_where=text("effect = 'applied'"),
+        ),
+        Index("ix_inbound_message_effect_id", "effect", "id"),
+        Index("ix_inbound_message_order_id", "order_id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(24))
+    partner_id: Mapped[int | None] = mapped_column(ForeignKey("partner.id"))
+    order_id: Mapped[int | None] = mapped_column(ForeignKey("purchase_order.id"))
+    received_at: Mapped[datetime]
+    remote_address: Mapped[str] = mapped_column(String(60), default="")
+    path: Mapped[str] = mapped_column(String(200), default="")
+    headers: Mapped[list[list[str]]] = mapped_column(default=list)
+    size: Mapped[int]
+    body: Mapped[bytes] = mapped_column(default=b"", deferred=True)
+
+    object_id: Mapped[str] = mapped_column(String(100), default="")
+    buyer_po_number: Mapped[str] = mapped_column(String(50), default="")
+    supplier_b2b_id: Mapped[str] = mapped_column(String(100), default="")
+    # Kind, object, version and new status in one text: what makes two messages the same one ...
+    same_as: Mapped[str | None] = mapped_column(Text)
+    # ... if their content is the same too.
+    content_sha256: Mapped[str] = mapped_column(String(64), default="")
+    repeat_of: Mapped[str | None] = mapped_column(String(40))
+
+    effect: Mapped[Effect] = mapped_column(one_of(Effect))
+    error_cd: Mapped[str] = mapped_column(String(40), default="")
+    error_field: Mapped[str] = mapped_column(Text, default="")
+    detail: Mapped[str] = mapped_column(Text, default="")
+    answer_status: Mapped[int]
+    answer_body: Mapped[bytes] = mapped_column(default=b"", deferred=True)
+
+    partner: Mapped[Partner | None] = relationship(lazy="raise")

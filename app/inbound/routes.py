@@ -1,0 +1,105 @@
+"""The partner's door: JSON in, JSON out, a key instead of a cookie."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from flask import Blueprint, Response, request
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from app import web
+from app.accounts import access
+from app.contract.answers import answer
+from app.contract.reader import dumps
+from app.contract.vocabulary import HTTP_STATUS, ErrorCode, Kind
+from app.inbound.apply import Call, Receipt, Rules, receive_message, refuse_call
+from app.partners.queries import partner_with_key
+
+log = logging.getLogger(__name__)
+blueprint = Blueprint("inbound", __name__)
+
+KEY_HEADER = "X-Partner-Key"
+TAKEN = (Kind.REQ_SEND,)
+SECRET_HEADERS = frozenset({"x-partner-key", "authorization", "cookie", "proxy-authorization"})
+MASK = "••••••••"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+@blueprint.post("/api/v0/purchase-order/<any({}):name>".format(", ".join(f'"{kind}"' for kind in TAKEN)))
+@web.csrf.exempt
+@access.public
+def take(name: str) -> Response:
+    """Take one message: who sent it, then what it is, then what it says. One commit whatever it was."""
+    receipt = _receive(Kind(name))
+    web.db().commit()
+    return _json(receipt.status, receipt.body)
+
+
+@blueprint.route("/api/", defaults={"path": ""}, methods=METHODS)
+@blueprint.route("/api/<path:path>", methods=METHODS)
+@web.csrf.exempt
+@access.public
+def nothing_here(path: str) -> Response:
+    """Any other address below ``/api/``: refused in the contract's shape as well."""
+    name = path.removeprefix("v0/purchase-order/")
+    if name in TAKEN:
+        response = _said(ErrorCode.METHOD, "Send this message with POST.", Kind(name))
+        response.headers["Allow"] = "POST"
+        return response
+    return _said(ErrorCode.UNKNOWN_RESOURCE, "There is no such message here.")
+
+
+@blueprint.errorhandler(OperationalError)
+@blueprint.errorhandler(InterfaceError)
+def _busy(error: Exception) -> Response:
+    log.warning("database not available: %s", error)
+    response = _said(ErrorCode.UNAVAILABLE, "Not recorded. Send it again in a moment.")
+    response.headers["Retry-After"] = "5"
+    return response
+
+
+@blueprint.errorhandler(Exception)
+def _fault(error: Exception) -> Response:
+    reference = web.new_reference()
+    log.error("fault, reference %s", reference, exc_info=error)
+    return _said(ErrorCode.INTERNAL, f"Not recorded. Reference {reference}.")
+
+
+def _receive(kind: Kind) -> Receipt:
+    settings = web.settings()
+    call = Call(
+        kind=kind,
+        path=request.path,
+        remote_address=request.remote_addr or "",
+        headers=[
+            (name[:100], MASK if name.lower() in SECRET_HEADERS else value[:500])
+            for name, value in list(request.headers.items())[:50]
+        ],
+    )
+    session = web.db()
+    size = request.content_length or 0
+    partner = partner_with_key(session, request.headers.get(KEY_HEADER, ""))
+    if partner is None:
+        detail = f"The header {KEY_HEADER} is missing or is not one that is known here."
+        return refuse_call(session, call, ErrorCode.CREDENTIALS, detail, partner_id=None, size=size)
+    if request.mimetype != "application/json":
+        detail = "Send it as application/json."
+        return refuse_call(session, call, ErrorCode.MEDIA_TYPE, detail, partner_id=partner.id, size=size)
+    limit = settings.max_body_bytes
+    raw = b"" if size > limit else request.stream.read(limit + 1)
+    if size > limit or len(raw) > limit:
+        detail = f"The body is larger than {limit} bytes."
+        return refuse_call(
+            session, call, ErrorCode.TOO_LARGE, detail, partner_id=partner.id, size=max(size, len(raw))
+        )
+    rules = Rules(limit, timedelta(hours=settings.respond_within_hours))
+    return receive_message(session, partner.id, call, raw, rules)
+
+
+def _said(code: ErrorCode, detail: str, kind: Kind = Kind.REQ_SEND) -> Response:
+    return _json(HTTP_STATUS[code], dumps(answer(kind, None, req_msg_id="", code=code, detail=detail)))
+
+
+def _json(status: int, body: bytes) -> Response:
+    return Response(body, status, content_type="application/json")

@@ -1,0 +1,1 @@
+"""The inbox of purchase orders and the answer to each."""

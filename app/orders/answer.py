@@ -1,0 +1,173 @@
+"""Answering: the rules, the decision, the message. Nothing here commits: the edge does, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import clock
+from app.contract.vocabulary import Kind, SupplierResponse, is_known_status, may_answer, status_after
+from app.orders.models import Answer, Decision, Delivery, PurchaseOrder
+from app.orders.req_confirm import About, Given, req_confirm
+from app.outbox.messages import Frozen, enqueue
+
+FINAL_DELIVERIES = (Delivery.PENDING, Delivery.SENDING, Delivery.DELIVERED)
+"""While its message is one of these, a decision stands."""
+
+
+class StaleVersion(Exception):
+    """The form was made for another version of the order than the present one."""
+
+
+class AlreadyDecided(Exception):
+    """There is another decision for this version, and it stands."""
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__("already decided")
+        self.decision = decision
+
+
+class NotAnswerable(Exception):
+    """The order takes no such answer; the text is the sentence that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answerer:
+    """Who answers: the person's id, and the name that the history shows."""
+
+    id: int
+    name: str
+
+
+def about(order: PurchaseOrder) -> About:
+    """What the message needs of the order as it stands."""
+    return About(
+        object_id=order.object_id,
+        buyer_po_number=order.buyer_po_number,
+        buyer_b2b_id=order.buyer_b2b_id,
+        supplier_b2b_id=order.supplier_b2b_id,
+        version=order.version,
+        status=order.status,
+    )
+
+
+def standing_decision(session: Session, order: PurchaseOrder) -> Decision | None:
+    """The decision that stands for the order's present version, if one does."""
+    newest = newest_decision(session, order)
+    if newest and newest.version == order.version and order.delivery in FINAL_DELIVERIES:
+        return newest
+    return None
+
+
+def newest_decision(session: Session, order: PurchaseOrder) -> Decision | None:
+    """The last decision on the order, for whatever version."""
+    return session.scalar(
+        select(Decision).where(Decision.order_id == order.id).order_by(Decision.number.desc()).limit(1)
+    )
+
+
+def why_not_answerable(
+    order: PurchaseOrder, *, accepts_return: bool, response: str | None = None
+) -> str | None:
+    """Why the order takes no answer (or not this one), in a sentence; None if it does."""
+    if not is_known_status(order.status):
+        return f"Its status “{order.status}” is not one this app knows, so it cannot tell what answer fits."
+    if response == SupplierResponse.RETURN and not accepts_return:
+        return "This network does not take orders back for changes. Confirm or reject it."
+    if not may_answer(order.status, response or SupplierResponse.ACCEPT):
+        return f"The order is {order.status.lower()}: it takes no more answers."
+    return None
+
+
+def answer(
+    session: Session,
+    order: PurchaseOrder,
+    given: Given,
+    *,
+    version: int,
+    by: Answerer,
+    accepts_return: bool = False,
+    undo_seconds: float = 0,
+) -> Decision:
+    """Record an answer and the message that tells the network; ``order`` was loaded for update.
+
+    The identical answer again gives the decision that stands, and nothing new. The message may leave
+    ``undo_seconds`` after the commit.
+
+    Errors: StaleVersion, AlreadyDecided, NotAnswerable; contract.messages.Invalid for words that the
+    network does not take.
+    """
+    standing = standing_decision(session, order)
+    if standing and version == standing.version:
+        if given_in(standing) == given:
+            return standing
+        raise AlreadyDecided(standing)
+    if version != order.version:
+        raise StaleVersion
+    why_not = why_not_answerable(order, accepts_return=accepts_return, response=given.response)
+    if why_not:
+        raise NotAnswerable(why_not)
+    return _decide(session, order, given, by, undo_seconds)
+
+
+def given_in(decision: Decision) -> Given:
+    """The answer that a decision recorded."""
+    return Given(
+        response=decision.response,
+        remarks=decision.remarks,
+        device_tag_name=decision.device_tag_name,
+        device_tag_value=decision.device_tag_value,
+        infos=tuple((name, value) for name, value in decision.infos),
+    )
+
+
+def _decide(
+    session: Session, order: PurchaseOrder, given: Given, by: Answerer, undo_seconds: float
+) -> Decision:
+    body = req_confirm(about(order), given)
+    last = newest_decision(session, order)
+    number = last.number + 1 if last else 1
+    message = enqueue(
+        session,
+        kind=Kind.REQ_CONFIRM,
+        partner_id=order.partner_id,
+        about=Frozen(
+            order_id=order.id,
+            decision_number=number,
+            object_id=order.object_id,
+            buyer_po_number=order.buyer_po_number,
+            buyer_b2b_id=order.buyer_b2b_id,
+            supplier_b2b_id=order.supplier_b2b_id,
+            object_version=order.version,
+        ),
+        body=body,
+        by=by.name,
+        wait_seconds=undo_seconds,
+    )
+    decision = Decision(
+        order_id=order.id,
+        number=number,
+        version=order.version,
+        response=given.response,
+        remarks=given.remarks,
+        device_tag_name=given.device_tag_name,
+        device_tag_value=given.device_tag_value,
+        infos=[list(info) for info in given.infos],
+        status_from=order.status,
+        status_to=status_after(given.response),
+        person_id=by.id,
+        person_name=by.name,
+        decided_at=clock.now(),
+        message_id=message.id,
+    )
+    session.add(decision)
+    order.answer = Answer(given.response)
+    order.delivery = Delivery.PENDING
+    order.message_id = message.id
+    order.answered_at = decision.decided_at
+    order.answered_by = by.name
+    order.search_text = PurchaseOrder.search_text + "\n" + given.remarks.casefold()
+    session.flush()
+    return decision

@@ -1,0 +1,196 @@
+"""The list's filter and the answer form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_wtf import FlaskForm
+from wtforms import (
+    DateField,
+    FieldList,
+    Form,
+    FormField,
+    HiddenField,
+    RadioField,
+    SearchField,
+    SelectField,
+    StringField,
+    TextAreaField,
+)
+from wtforms.validators import InputRequired, Length, Optional, ValidationError
+
+from app.contract.vocabulary import (
+    DEVICE_TAG_MAX,
+    FORBIDDEN_CHARACTERS,
+    INFOS_MAX,
+    REMARKS_MAX,
+    VERSION_MAX,
+    DeviceTag,
+    Status,
+    SupplierResponse,
+    is_known_status,
+)
+from app.fields import folded, printable
+from app.orders.models import Answer, Delivery
+from app.orders.queries import SORTS
+from app.orders.req_confirm import Given
+
+CONFIRMED = "Confirmed"
+"""The remark that a confirmation starts with."""
+DEFAULT_TAG = (DeviceTag.INITIATING_CHANNEL.value, "WEB")
+INFO_MAX = 500
+"""Characters of a further name or value."""
+OWN_NUMBER, PROMISED_DATE = "supplierOrderNumber", "promisedDate"
+"""The names under which they travel in ``additionalInfos``."""
+
+VERBS = {
+    SupplierResponse.ACCEPT: "Confirm",
+    SupplierResponse.REJECT: "Reject",
+    SupplierResponse.RETURN: "Return for changes",
+}
+ANSWERS = [
+    ("", "Any answer"),
+    ("open", "To answer"),
+    (Answer.NONE.value, "Not answered"),
+    (Answer.ACCEPT.value, "Confirmed"),
+    (Answer.REJECT.value, "Rejected"),
+    (Answer.RETURN.value, "Returned"),
+    (Answer.CHANGED.value, "Changed since"),
+]
+DELIVERIES = [
+    ("", "Any delivery"),
+    (Delivery.NONE.value, "Nothing sent"),
+    *((delivery.value, delivery.value.capitalize()) for delivery in list(Delivery)[1:]),
+    ("held", "Held"),
+]
+SORT_NAMES = {
+    "respond_by": "Respond by, soonest first",
+    "-respond_by": "Respond by, latest first",
+    "-received_at": "Received, newest first",
+    "received_at": "Received, oldest first",
+    "delivery_date": "Deliver by, soonest first",
+    "-delivery_date": "Deliver by, latest first",
+    "buyer_po_number": "PO number, A to Z",
+    "-buyer_po_number": "PO number, Z to A",
+}
+
+
+class OrderFilterForm(Form):
+    """``GET /orders``."""
+
+    q = SearchField("Search", [Optional(), Length(max=200)])
+    status = StringField("Status", [Optional(), Length(max=100)])
+    answer = SelectField("Answer", [Optional()], choices=ANSWERS, default="")
+    delivery = SelectField("Delivery", [Optional()], choices=DELIVERIES, default="")
+    partner = StringField("Partner", [Optional(), Length(max=80)])
+    due = SelectField(
+        "Due",
+        [Optional()],
+        choices=[("", "Any time"), ("overdue", "Overdue"), ("soon", "Due soon")],
+        default="",
+    )
+    sort = SelectField("Sort", choices=[(sort, SORT_NAMES[sort]) for sort in SORTS], default="respond_by")
+    after = StringField("After", [Optional(), Length(max=200)])
+
+    def validate_status(self, field: Any) -> None:
+        if not is_known_status(field.data):
+            raise ValidationError(f"It is one of {', '.join(Status)}.")
+
+
+class InfoForm(Form):
+    """One of the further names and values."""
+
+    name = StringField("Name", [Optional(), Length(max=INFO_MAX), printable], filters=[folded])
+    value = StringField("Value", [Optional(), Length(max=INFO_MAX), printable], filters=[folded])
+
+
+class AnswerForm(FlaskForm):
+    """A supplier's answer to one version of an order."""
+
+    supplier_response = RadioField(
+        "Answer",
+        [InputRequired("Choose whether to confirm or to reject.")],
+        choices=[(response.value, verb) for response, verb in VERBS.items()],
+    )
+    supplier_remarks = TextAreaField(
+        "Remarks for the buyer",
+        [InputRequired("The network wants a remark with every answer."), printable],
+        filters=[folded],
+    )
+    version = HiddenField("Version", [InputRequired("The form does not say which version it answers.")])
+    supplier_order_number = StringField(
+        "Your order number", [Optional(), Length(max=INFO_MAX), printable], filters=[folded]
+    )
+    promised_date = DateField("Promised date", [Optional()])
+    device_tag_name = StringField(
+        "Device tag",
+        [InputRequired("The network wants a device tag."), Length(max=DEVICE_TAG_MAX), printable],
+        default=DEFAULT_TAG[0],
+        filters=[folded],
+    )
+    device_tag_value = StringField(
+        "Device value",
+        [
+            InputRequired("The network wants a value for the device tag."),
+            Length(max=DEVICE_TAG_MAX),
+            printable,
+        ],
+        default=DEFAULT_TAG[1],
+        filters=[folded],
+    )
+    additional_infos = FieldList(FormField(InfoForm), min_entries=1)
+
+    def __init__(self, *, accepts_return: bool, **more: Any) -> None:
+        super().__init__(**more)
+        if not accepts_return:
+            self.supplier_response.choices = [
+                (response.value, verb)
+                for response, verb in VERBS.items()
+                if response is not SupplierResponse.RETURN
+            ]
+
+    def validate_supplier_remarks(self, field: Any) -> None:
+        text = field.data or ""
+        if not text:
+            raise ValidationError("The network wants a remark with every answer.")
+        if len(text) > REMARKS_MAX:
+            raise ValidationError(f"It has {len(text)} characters; the network takes {REMARKS_MAX}.")
+        if any(letter in text for letter in FORBIDDEN_CHARACTERS):
+            raise ValidationError('The network does not take " and \\ in remarks.')
+        if self.supplier_response.data not in (None, SupplierResponse.ACCEPT) and text == CONFIRMED:
+            raise ValidationError("Give the buyer the reason: this remark is the one for a confirmation.")
+
+    def validate_version(self, field: Any) -> None:
+        if not field.data.isdecimal() or len(field.data) > 10 or int(field.data) > VERSION_MAX:
+            raise ValidationError("The form does not say which version it answers.")
+
+    def validate_additional_infos(self, _field: Any) -> None:
+        if len(self.given_infos()) > INFOS_MAX:
+            raise ValidationError(f"The network takes at most {INFOS_MAX} further names and values.")
+
+    def given_infos(self) -> tuple[tuple[str, str], ...]:
+        """The further names and values, the two of our own first; empty rows are dropped."""
+        promised = self.promised_date.data
+        own = (
+            (OWN_NUMBER, self.supplier_order_number.data or ""),
+            (PROMISED_DATE, promised.isoformat() if promised else ""),
+        )
+        rows = ((row.data["name"] or "", row.data["value"] or "") for row in self.additional_infos)
+        return (
+            *((name, value) for name, value in own if value),
+            *((name, value) for name, value in rows if name or value),
+        )
+
+    def given(self) -> Given:
+        """What a valid form says."""
+        return Given(
+            response=self.supplier_response.data,
+            remarks=self.supplier_remarks.data or "",
+            device_tag_name=self.device_tag_name.data or "",
+            device_tag_value=self.device_tag_value.data or "",
+            infos=self.given_infos(),
+        )
+
+    def given_version(self) -> int:
+        """The version that the form was made for."""
+        return int(self.version.data or 0)

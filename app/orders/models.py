@@ -1,0 +1,122 @@
+"""Purchase orders, what the buyer sent of each, and what we decided."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.db import Base, one_of
+from app.partners.models import Partner
+
+
+class Answer(StrEnum):
+    """The last decision on an order; ``changed``: there is one, but for an older version."""
+
+    NONE = "none"
+    ACCEPT = "ACCEPT"
+    REJECT = "REJECT"
+    RETURN = "RETURN"
+    CHANGED = "changed"
+
+
+class Delivery(StrEnum):
+    """What became of the last decision's message: its state, or none."""
+
+    NONE = "none"
+    PENDING = "pending"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class PurchaseOrder(Base):
+    """One order of one partner, as its newest revision has it.
+
+    ``status`` is what the network knows; ``answer`` and ``delivery`` are the projection that lists need,
+    written in the transaction that changes the message.
+    """
+
+    __tablename__ = "purchase_order"
+    __table_args__ = (
+        UniqueConstraint("partner_id", "object_id"),
+        Index("ix_purchase_order_respond_by", "respond_by", "id"),
+        Index("ix_purchase_order_received_at", "received_at", "id"),
+        Index("ix_purchase_order_answer", "answer", "respond_by", "id"),
+        Index("ix_purchase_order_delivery", "delivery", "respond_by", "id"),
+        Index("ix_purchase_order_supplier", "supplier_b2b_id", "respond_by", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id"))
+    object_id: Mapped[str] = mapped_column(String(100))
+    buyer_po_number: Mapped[str] = mapped_column(String(50))
+    buyer_b2b_id: Mapped[str] = mapped_column(String(100))
+    supplier_b2b_id: Mapped[str] = mapped_column(String(100))
+    buyer_name: Mapped[str] = mapped_column(Text)
+    supplier_name: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str] = mapped_column(Text)
+    # Dates as they came: a partner's "soon" is kept and shown, not guessed at.
+    order_date: Mapped[str] = mapped_column(Text)
+    delivery_date: Mapped[str] = mapped_column(Text)
+    line_count: Mapped[int]
+    # Money as text, exact on every database; None where the order names no total.
+    total: Mapped[str | None] = mapped_column(String(60))
+    search_text: Mapped[str] = mapped_column(Text, deferred=True)
+
+    status: Mapped[str] = mapped_column(String(100))
+    version: Mapped[int]
+    received_at: Mapped[datetime]
+    revised_at: Mapped[datetime]
+    respond_by: Mapped[datetime]
+
+    answer: Mapped[Answer] = mapped_column(one_of(Answer), default=Answer.NONE)
+    delivery: Mapped[Delivery] = mapped_column(one_of(Delivery), default=Delivery.NONE)
+    message_id: Mapped[str | None] = mapped_column(String(40), index=True)
+    answered_at: Mapped[datetime | None]
+    answered_by: Mapped[str] = mapped_column(String(120), default="")
+
+    partner: Mapped[Partner] = relationship(lazy="raise")
+    revisions: Mapped[list[Revision]] = relationship(lazy="raise", order_by="Revision.version.desc()")
+    decisions: Mapped[list[Decision]] = relationship(lazy="raise", order_by="Decision.number.desc()")
+
+
+class Revision(Base):
+    """One version of an order, immutable, byte for byte as received."""
+
+    __tablename__ = "revision"
+    __table_args__ = (UniqueConstraint("order_id", "version"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("purchase_order.id", ondelete="CASCADE"))
+    version: Mapped[int]
+    inbound_id: Mapped[str] = mapped_column(String(40))
+    body: Mapped[bytes]
+    received_at: Mapped[datetime]
+
+
+class Decision(Base):
+    """One answer that somebody gave, for one version of an order."""
+
+    __tablename__ = "decision"
+    __table_args__ = (UniqueConstraint("order_id", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("purchase_order.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    version: Mapped[int]
+    response: Mapped[str] = mapped_column(String(24))
+    remarks: Mapped[str] = mapped_column(String(100))
+    device_tag_name: Mapped[str] = mapped_column(String(100))
+    device_tag_value: Mapped[str] = mapped_column(String(200))
+    infos: Mapped[list[list[str]]]
+    status_from: Mapped[str] = mapped_column(String(100))
+    status_to: Mapped[str] = mapped_column(String(24))
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id"))
+    person_name: Mapped[str] = mapped_column(String(120))
+    decided_at: Mapped[datetime]
+    message_id: Mapped[str] = mapped_column(ForeignKey("message.id"), unique=True)

@@ -1,0 +1,198 @@
+"""Orders, as they are asked for. ``scope`` is the reader's supplier ids; None is all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, tuple_
+from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload
+
+from app.contract.vocabulary import Status
+from app.orders.models import Answer, Delivery, PurchaseOrder
+from app.partners.models import Partner
+
+PAGE = 50
+"""Orders a page."""
+SOON = timedelta(hours=4)
+"""An order whose deadline is this near is due soon."""
+COUNTED_MOST = 1001
+"""Counts in the rail stop here: beyond a thousand nobody reads the digits."""
+
+Scope = frozenset[str] | None
+Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
+
+SORTS: dict[str, tuple[Any, bool]] = {
+    "respond_by": (PurchaseOrder.respond_by, False),
+    "-respond_by": (PurchaseOrder.respond_by, True),
+    "received_at": (PurchaseOrder.received_at, False),
+    "-received_at": (PurchaseOrder.received_at, True),
+    "delivery_date": (PurchaseOrder.delivery_date, False),
+    "-delivery_date": (PurchaseOrder.delivery_date, True),
+    "buyer_po_number": (PurchaseOrder.buyer_po_number, False),
+    "-buyer_po_number": (PurchaseOrder.buyer_po_number, True),
+}
+"""The orders of the list, and whether each is descending. The id breaks ties."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilter:
+    """What the list may be narrowed to; an empty field narrows nothing."""
+
+    q: str = ""
+    status: str = ""
+    answer: str = ""
+    delivery: str = ""
+    partner: str = ""
+    due: str = ""
+    sort: str = "respond_by"
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPage:
+    """One page of the list, and the key after which the next one begins."""
+
+    orders: Sequence[PurchaseOrder]
+    next_after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """How many orders stand in each work queue."""
+
+    to_answer: int
+    overdue: int
+    soon: int
+    changed: int
+
+
+class BadKey(ValueError):
+    """The key of a page is not one that this list gave."""
+
+
+def order_page(
+    session: Session, scope: Scope, wanted: OrderFilter, now: datetime, *, limit: int = PAGE
+) -> OrderPage:
+    """The orders that fit, by keyset: as fast at any depth.
+
+    Errors: BadKey for an ``after`` that is not from this list and sort.
+    """
+    column, descending = SORTS[wanted.sort]
+    query = (
+        _visible(select(PurchaseOrder), scope)
+        .join(PurchaseOrder.partner)
+        .options(contains_eager(PurchaseOrder.partner))
+        .where(*_conditions(wanted, now))
+        .order_by(*((key.desc() if descending else key.asc()) for key in (column, PurchaseOrder.id)))
+        .limit(limit + 1)
+    )
+    if wanted.after:
+        key = _read_key(wanted.after, column)
+        here = tuple_(column, PurchaseOrder.id)
+        query = query.where(here < key if descending else here > key)
+    rows = session.scalars(query).all()
+    if len(rows) <= limit:
+        return OrderPage(rows, None)
+    return OrderPage(rows[:limit], _write_key(rows[limit - 1], column))
+
+
+def order(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None:
+    """One order with its revisions and decisions, or None where the reader may not see it."""
+    return session.scalar(
+        _visible(select(PurchaseOrder), scope)
+        .where(PurchaseOrder.id == order_id)
+        .options(
+            joinedload(PurchaseOrder.partner),
+            selectinload(PurchaseOrder.revisions),
+            selectinload(PurchaseOrder.decisions),
+        )
+    )
+
+
+def order_for_update(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None:
+    """One order, locked until the transaction ends, so that two presses come one after the other."""
+    return session.scalar(
+        _visible(select(PurchaseOrder), scope)
+        .where(PurchaseOrder.id == order_id)
+        .options(joinedload(PurchaseOrder.partner, innerjoin=True), selectinload(PurchaseOrder.revisions))
+        .with_for_update(of=PurchaseOrder)
+        .execution_options(populate_existing=True)
+    )
+
+
+def queue_counts(session: Session, scope: Scope, now: datetime) -> QueueCounts:
+    """The counts of the work queues, each counted up to ``COUNTED_MOST``."""
+
+    def count(*conditions: ColumnElement[bool]) -> int:
+        some = _visible(select(PurchaseOrder.id), scope).where(*conditions).limit(COUNTED_MOST)
+        return session.scalar(select(func.count()).select_from(some.subquery())) or 0
+
+    return QueueCounts(
+        to_answer=count(to_answer()),
+        overdue=count(to_answer(), PurchaseOrder.respond_by < now),
+        soon=count(to_answer(), PurchaseOrder.respond_by.between(now, now + SOON)),
+        changed=count(to_answer(), PurchaseOrder.answer == Answer.CHANGED),
+    )
+
+
+def to_answer() -> ColumnElement[bool]:
+    """Orders that wait for a supplier: open at the network, with no answer that stands or is under way."""
+    return and_(
+        PurchaseOrder.status == Status.CREATED,
+        or_(
+            PurchaseOrder.answer.in_((Answer.NONE, Answer.CHANGED)),
+            PurchaseOrder.delivery.in_((Delivery.REFUSED, Delivery.FAILED, Delivery.CANCELLED)),
+        ),
+    )
+
+
+def _visible(query: Query, scope: Scope) -> Query:
+    return query if scope is None else query.where(PurchaseOrder.supplier_b2b_id.in_(scope))
+
+
+def _conditions(wanted: OrderFilter, now: datetime) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.q:
+        conditions.append(PurchaseOrder.search_text.contains(wanted.q.casefold(), autoescape=True))
+    if wanted.status:
+        conditions.append(PurchaseOrder.status == wanted.status)
+    if wanted.answer == "open":
+        conditions.append(to_answer())
+    elif wanted.answer:
+        conditions.append(PurchaseOrder.answer == Answer(wanted.answer))
+    if wanted.delivery == "held":
+        conditions += [PurchaseOrder.delivery == Delivery.PENDING, Partner.paused_at.is_not(None)]
+    elif wanted.delivery:
+        conditions.append(PurchaseOrder.delivery == Delivery(wanted.delivery))
+        if wanted.delivery == Delivery.PENDING:
+            conditions.append(Partner.paused_at.is_(None))
+    if wanted.partner:
+        conditions.append(Partner.name == wanted.partner)
+    if wanted.due == "overdue":
+        conditions += [to_answer(), PurchaseOrder.respond_by < now]
+    elif wanted.due == "soon":
+        conditions += [to_answer(), PurchaseOrder.respond_by.between(now, now + SOON)]
+    return conditions
+
+
+def _write_key(last: PurchaseOrder, column: Any) -> str:
+    value = getattr(last, column.key)
+    return f"{value.isoformat() if isinstance(value, datetime) else value}~{last.id}"
+
+
+def _read_key(after: str, column: Any) -> Any:
+    value, _, number = after.rpartition("~")
+    if not number.isdecimal() or len(number) > 18:
+        raise BadKey(after)
+    if column.key in ("respond_by", "received_at"):
+        try:
+            when = datetime.fromisoformat(value.replace(" ", "+"))
+        except ValueError as error:
+            raise BadKey(after) from error
+        if when.tzinfo is None:
+            raise BadKey(after)
+        return tuple_(literal(when, column.type), int(number))
+    return tuple_(value, int(number))

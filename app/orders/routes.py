@@ -1,0 +1,234 @@
+"""The inbox, one order, and its answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, abort, jsonify, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from app import clock, web
+from app.accounts import access
+from app.accounts.access import Verb
+from app.contract.messages import Invalid
+from app.fields import read_filter
+from app.orders import answer, queries
+from app.orders.document import document
+from app.orders.forms import CONFIRMED, AnswerForm, OrderFilterForm
+from app.orders.models import PurchaseOrder
+from app.orders.req_confirm import req_confirm
+from app.outbox.queries import messages_of_order
+from app.outbox.routes import text_of
+from app.partners.queries import all_partners
+
+blueprint = Blueprint("orders", __name__, url_prefix="/orders")
+ORDER = "/<int(max=9223372036854775807):order_id>"
+
+
+@blueprint.get("")
+@access.needs(Verb.SEE)
+def inbox() -> Response:
+    """The list of orders; all of its state is in the URL."""
+    form = OrderFilterForm(request.args)
+    values, notices = read_filter(form)
+    try:
+        found = _page_of(values)
+    except queries.BadKey:
+        notices.append("This page is not of this list. Here is the first one.")
+        values.pop("after")
+        found = _page_of(values)
+    next_url = url_for(".inbox", **{**values, "after": found.next_after}) if found.next_after else None
+    return web.page(
+        "orders/inbox.html",
+        "orders/_list.html",
+        form=form,
+        notices=notices,
+        found=found,
+        next_url=next_url,
+        filtered=bool(set(values) - {"sort", "after"}),
+        partners=all_partners(web.db()),
+    )
+
+
+def _page_of(values: dict[str, Any]) -> queries.OrderPage:
+    return queries.order_page(web.db(), access.scope(), queries.OrderFilter(**values), clock.now())
+
+
+@blueprint.get(ORDER)
+@access.needs(Verb.SEE)
+def order(order_id: int) -> Response:
+    """One order: the document, the answer, what happened."""
+    found = _found(order_id)
+    return web.page("orders/order.html", **_shown(found, _form(found)))
+
+
+@blueprint.get(ORDER + ".json")
+@access.needs(Verb.SEE)
+def order_as_data(order_id: int) -> Response:
+    """One order as data, its revisions as they came."""
+    return jsonify(_as_data(_found(order_id)))
+
+
+@blueprint.get(ORDER + "/delivery")
+@access.needs(Verb.SEE)
+def delivery(order_id: int) -> Response:
+    """What stands of the answer and its delivery, which the page asks for until it is final."""
+    found = _found(order_id)
+    return web.page("orders/order.html", "orders/_answer.html", **_shown(found, _form(found)))
+
+
+@blueprint.get(ORDER + "/answer")
+@access.needs(Verb.ANSWER)
+def answer_form(order_id: int) -> Response:
+    """The answer form on a page of its own."""
+    found = _found(order_id)
+    return _form_page(found, _form(found))
+
+
+@blueprint.post(ORDER + "/answer")
+@access.needs(Verb.ANSWER)
+def give_answer(order_id: int) -> AnyResponse:
+    """Record the answer and the message that carries it, in one commit."""
+    found = queries.order_for_update(web.db(), access.scope(), order_id) or abort(404)
+    form = _form(found)
+    if not form.validate():
+        return _form_page(found, form, status=422)
+    me = access.me()
+    try:
+        answer.answer(
+            web.db(),
+            found,
+            form.given(),
+            version=form.given_version(),
+            by=answer.Answerer(me.id, me.called),
+            accepts_return=found.partner.accepts_return,
+            undo_seconds=web.settings().undo_seconds,
+        )
+    except answer.StaleVersion:
+        return _form_page(found, form, status=409, conflict="stale")
+    except answer.AlreadyDecided as error:
+        return _form_page(found, form, status=409, conflict="decided", standing=error.decision)
+    except answer.NotAnswerable as error:
+        return _form_page(found, form, status=409, conflict="closed", why_not=str(error))
+    except Invalid as error:
+        form.form_errors.append(f"The network would not take this: {error.detail}")
+        return _form_page(found, form, status=422)
+    web.db().commit()
+    return web.go(url_for(".order", order_id=order_id), fragment=lambda: delivery(order_id))
+
+
+@blueprint.route(ORDER + "/answer/review", methods=["GET", "POST"])
+@access.needs(Verb.ANSWER)
+def review(order_id: int) -> Response:
+    """The answer once more in words, with the exact message; recorded only by the press on this page."""
+    return _looked_over(order_id, "orders/review.html", "orders/_review.html")
+
+
+@blueprint.route(ORDER + "/answer/preview", methods=["GET", "POST"])
+@access.needs(Verb.ANSWER)
+def preview(order_id: int) -> Response:
+    """The exact message that this answer would send."""
+    return _looked_over(order_id, "orders/preview.html", "orders/_preview.html")
+
+
+def _looked_over(order_id: int, template: str, fragment: str) -> Response:
+    found = _found(order_id)
+    form = _form(found, given=True)
+    if not form.validate():
+        return _form_page(found, form, status=422)
+    if form.given_version() != found.version:
+        return _form_page(found, form, status=409, conflict="stale")
+    why_not = answer.why_not_answerable(
+        found, accepts_return=found.partner.accepts_return, response=form.given().response
+    )
+    if why_not:
+        standing = answer.standing_decision(web.db(), found)
+        conflict = "decided" if standing else "closed"
+        return _form_page(found, form, status=409, conflict=conflict, why_not=why_not, standing=standing)
+    try:
+        body = req_confirm(answer.about(found), form.given())
+    except Invalid as error:
+        form.form_errors.append(f"The network would not take this: {error.detail}")
+        return _form_page(found, form, status=422)
+    return web.page(template, fragment, order=found, form=form, given=form.given(), body=text_of(body))
+
+
+def _found(order_id: int) -> PurchaseOrder:
+    return queries.order(web.db(), access.scope(), order_id) or abort(404)
+
+
+def _form(order: PurchaseOrder, *, given: bool = False) -> AnswerForm:
+    """The form for this order: what was typed where something came, else its fresh state."""
+    came = request.form if request.method == "POST" else request.args if given else None
+    return AnswerForm(
+        accepts_return=order.partner.accepts_return,
+        formdata=came,
+        meta={"csrf": request.method == "POST" or not given},
+        version=str(order.version),
+        supplier_response="ACCEPT",
+        supplier_remarks=CONFIRMED,
+    )
+
+
+def _form_page(order: PurchaseOrder, form: AnswerForm, *, status: int = 200, **why: Any) -> Response:
+    shown = _shown(order, form)
+    return web.page("orders/answer.html", "orders/_form.html", status=status, **{**shown, **why})
+
+
+def _shown(order: PurchaseOrder, form: AnswerForm) -> dict[str, Any]:
+    session = web.db()
+    messages = messages_of_order(session, order.id)
+    newest = answer.newest_decision(session, order)
+    return {
+        "order": order,
+        "form": form,
+        "document": document(order.revisions[0]),
+        "messages": messages,
+        "message": messages[0] if messages else None,
+        "newest": newest,
+        "standing": answer.standing_decision(session, order),
+        "why_not": answer.why_not_answerable(order, accepts_return=order.partner.accepts_return),
+    }
+
+
+def _as_data(order: PurchaseOrder) -> dict[str, Any]:
+    """An order as ``GET /orders/<id>.json`` gives it; amounts in a revision's body are exact text."""
+    messages = messages_of_order(web.db(), order.id)
+    return {
+        "id": order.id,
+        "object_id": order.object_id,
+        "buyer_po_number": order.buyer_po_number,
+        "buyer_b2b_id": order.buyer_b2b_id,
+        "supplier_b2b_id": order.supplier_b2b_id,
+        "partner": order.partner.name,
+        "status": order.status,
+        "version": order.version,
+        "answer": order.answer,
+        "delivery": "held" if messages and messages[0].is_held else order.delivery,
+        "subject": order.subject,
+        "total": order.total,
+        "currency": "INR",
+        "received_at": order.received_at.isoformat(),
+        "respond_by": order.respond_by.isoformat(),
+        "revisions": [
+            {
+                "version": revision.version,
+                "received_at": revision.received_at.isoformat(),
+                "inbound_id": revision.inbound_id,
+                "body": text_of(revision.body),
+            }
+            for revision in order.revisions
+        ],
+        "decisions": [
+            {
+                "number": decision.number,
+                "version": decision.version,
+                "response": decision.response,
+                "remarks": decision.remarks,
+                "by": decision.person_name,
+                "at": decision.decided_at.isoformat(),
+                "message_id": decision.message_id,
+            }
+            for decision in order.decisions
+        ],
+    }

@@ -1,0 +1,174 @@
+"""The outbox: one row is at once the queue's entry and the log's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.db import Base, one_of
+from app.partners.models import Partner
+
+
+class MessageState(StrEnum):
+    """Where a message stands. *Held* is no state: it is what a paused partner's pending ones look like."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+LIVE = (MessageState.PENDING, MessageState.SENDING)
+FINAL = tuple(state for state in MessageState if state not in LIVE)
+
+
+class Trigger(StrEnum):
+    """What made an attempt happen."""
+
+    AUTO = "auto"
+    MANUAL = "manual"
+    BULK = "bulk"
+    TEST = "test"
+
+
+class Message(Base):
+    """A webhook that must reach a partner: its bytes are frozen when it is enqueued.
+
+    What its log and its access need is frozen with it, so the outbox never looks at orders.
+    """
+
+    __tablename__ = "message"
+    __table_args__ = (
+        UniqueConstraint("order_id", "decision_number"),
+        # At most one message of an order is under way: most of the order per purchase order.
+        Index(
+            "uq_message_live_order_id",
+            "order_id",
+            unique=True,
+            sqlite_where=text("state IN ('pending', 'sending')"),
+            postgresql_where=text("state IN ('pending', 'sending')"),
+        ),
+        # What the deliverer looks for. Finished messages are not in it, so history costs it nothing.
+        Index(
+            "ix_message_due",
+            "partner_id",
+            "next_at",
+            sqlite_where=text("state = 'pending'"),
+            postgresql_where=text("state = 'pending'"),
+        ),
+        Index(
+            "ix_message_leased",
+            "lease_until",
+            sqlite_where=text("state = 'sending'"),
+            postgresql_where=text("state = 'sending'"),
+        ),
+        Index("ix_message_state_id", "state", "id"),
+        Index("ix_message_supplier_b2b_id_id", "supplier_b2b_id", "id"),
+        Index("ix_message_buyer_po_number", "buyer_po_number"),
+        Index("ix_message_partner_id_id", "partner_id", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(24))
+    partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id"))
+    order_id: Mapped[int | None] = mapped_column(ForeignKey("purchase_order.id"))
+    decision_number: Mapped[int]
+    object_id: Mapped[str] = mapped_column(String(100))
+    buyer_po_number: Mapped[str] = mapped_column(String(50))
+    buyer_b2b_id: Mapped[str] = mapped_column(String(100))
+    supplier_b2b_id: Mapped[str] = mapped_column(String(100))
+    object_version: Mapped[int]
+    body: Mapped[bytes]
+    body_sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    created_by: Mapped[str] = mapped_column(String(120))
+
+    state: Mapped[MessageState] = mapped_column(one_of(MessageState))
+    next_at: Mapped[datetime | None]
+    claims: Mapped[int] = mapped_column(default=0)
+    # Claims in a row whose end nobody recorded.
+    interruptions: Mapped[int] = mapped_column(default=0)
+    # Automatic tries that came to an end: what the schedule counts. Attempts by hand do not use it up.
+    tries: Mapped[int] = mapped_column(default=0)
+    # All attempts, whoever caused them: the newest one's number.
+    attempts_made: Mapped[int] = mapped_column(default=0)
+    lease_token: Mapped[str | None] = mapped_column(String(32))
+    lease_until: Mapped[datetime | None]
+    cancel_requested: Mapped[str | None] = mapped_column(String(200))
+    # Whether the newest attempt ended without our knowing if the partner acted on it.
+    unknown_outcome: Mapped[bool] = mapped_column(default=False)
+
+    # The next attempt where a person asked for it: who, why, and where the message stood before.
+    trigger: Mapped[Trigger] = mapped_column(one_of(Trigger), default=Trigger.AUTO)
+    asked_by: Mapped[str | None] = mapped_column(String(120))
+    asked_reason: Mapped[str | None] = mapped_column(String(200))
+    resume_state: Mapped[MessageState | None] = mapped_column(one_of(MessageState))
+    resume_at: Mapped[datetime | None]
+
+    # What became of it, from the newest attempt or, later, the partner's result.
+    finished_at: Mapped[datetime | None]
+    reason: Mapped[str] = mapped_column(String(40), default="")
+    note: Mapped[str] = mapped_column(Text, default="")
+    status_code: Mapped[int | None]
+    response_code: Mapped[int | None]
+    response_message: Mapped[str] = mapped_column(Text, default="")
+    result: Mapped[str] = mapped_column(Text, default="")
+    req_msg_id: Mapped[str] = mapped_column(Text, default="")
+    error_cd: Mapped[str] = mapped_column(Text, default="")
+    error_dtl: Mapped[str] = mapped_column(Text, default="")
+    error_field: Mapped[str] = mapped_column(Text, default="")
+
+    partner: Mapped[Partner] = relationship(lazy="raise")
+    attempts: Mapped[list[Attempt]] = relationship(lazy="raise", order_by="Attempt.number.desc()")
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self.state in FINAL
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits because its partner is paused."""
+        return self.state is MessageState.PENDING and self.partner.paused
+
+    @property
+    def state_shown(self) -> str:
+        """The state as people see it: that of the row, or ``held``."""
+        return "held" if self.is_held else self.state.value
+
+
+class Attempt(Base):
+    """One try of one message. Committed as in flight before the POST, and never overwritten after its end."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (UniqueConstraint("message_id", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    message_id: Mapped[str] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    trigger: Mapped[Trigger] = mapped_column(one_of(Trigger))
+    actor: Mapped[str | None] = mapped_column(String(120))
+    asked_reason: Mapped[str | None] = mapped_column(String(200))
+    url: Mapped[str] = mapped_column(String(600))
+    request_headers: Mapped[list[list[str]]] = mapped_column(default=list)
+    remote_address: Mapped[str | None] = mapped_column(String(60))
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    # None while it is in flight: a send whose end nobody saw stays visible.
+    outcome: Mapped[str | None] = mapped_column(String(40))
+    detail: Mapped[str] = mapped_column(Text, default="")
+    status: Mapped[int | None]
+    response_headers: Mapped[list[list[str]]] = mapped_column(default=list)
+    response_body: Mapped[bytes] = mapped_column(default=b"", deferred=True)
+    response_size: Mapped[int | None]
+    duration_ms: Mapped[float | None]
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether nobody has recorded its end."""
+        return self.outcome is None

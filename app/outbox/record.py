@@ -1,0 +1,242 @@
+"""Recording: what came of each attempt, where its message goes next, what a lost deliverer left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import case, select, update
+from sqlalchemy.orm import Session
+
+from app.contract.vocabulary import FIELD_NAMES
+from app.outbox.claim import Claimed, attempts, messages, partners
+from app.outbox.messages import Change, tell
+from app.outbox.models import MessageState, Trigger
+from app.outbox.post import Outcome
+from app.outbox.retry import Reason, Step, Verdict, sentence
+
+INTERRUPTIONS_MAX = 5
+"""Claims in a row without a recorded end after which a person must look, not another loop."""
+CREDENTIAL_FAILURES_MAX = 3
+"""Answers in a row that say the key or the address is wrong, after which the partner is paused."""
+MAYBE_RECEIVED = "It was withdrawn while it was being sent; it may have reached the partner."
+
+AFTER = {
+    Step.DELIVERED: MessageState.DELIVERED,
+    Step.REFUSED: MessageState.REFUSED,
+    Step.RETRY: MessageState.PENDING,
+    Step.FAILED: MessageState.FAILED,
+}
+NO_LEASE: dict[str, Any] = {"lease_token": None, "lease_until": None, "interruptions": 0}
+NOBODY_ASKED: dict[str, Any] = {
+    "trigger": Trigger.AUTO,
+    "asked_by": None,
+    "asked_reason": None,
+    "resume_state": None,
+    "resume_at": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What came of one attempt."""
+
+    claimed: Claimed
+    outcome: Outcome
+    verdict: Verdict
+    ended_at: datetime
+
+
+def record(session: Session, finished: Sequence[Finished], now: datetime) -> None:
+    """Write the end of each attempt and the next state of its message.
+
+    Who lost the lease still logs the attempt, and a delivery counts all the same; for the rest the
+    message is somebody else's by then.
+    """
+    changes = []
+    for one in finished:
+        session.execute(
+            update(attempts)
+            .where(attempts.c.message_id == one.claimed.id, attempts.c.number == one.claimed.number)
+            .values(_attempt_end(one))
+        )
+        state = _move(session, one, now)
+        if state:
+            changes.append(Change(one.claimed.id, one.claimed.order_id, state))
+        if one.claimed.trigger is Trigger.AUTO:
+            _judge_partner(session, one, now)
+    tell(session, changes)
+
+
+def _attempt_end(finished: Finished) -> dict[str, Any]:
+    outcome, verdict = finished.outcome, finished.verdict
+    return {
+        "ended_at": finished.ended_at,
+        "outcome": verdict.reason.value,
+        "detail": outcome.detail[:2000],
+        "remote_address": outcome.remote_address,
+        "status": outcome.status,
+        "response_headers": [list(header) for header in outcome.headers],
+        "response_body": outcome.body,
+        "response_size": outcome.body_size,
+        "duration_ms": outcome.duration_ms,
+    }
+
+
+def _move(session: Session, finished: Finished, now: datetime) -> MessageState | None:
+    """Move the message; returns its new state, or None where it was no longer ours to move."""
+    claimed, verdict = finished.claimed, finished.verdict
+    row = session.execute(
+        select(
+            messages.c.state,
+            messages.c.lease_token,
+            messages.c.cancel_requested,
+            messages.c.resume_state,
+            messages.c.resume_at,
+        )
+        .where(messages.c.id == claimed.id)
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        return None
+    ours = row.state is MessageState.SENDING and row.lease_token == claimed.token
+    if not ours and (verdict.step is not Step.DELIVERED or row.state is MessageState.DELIVERED):
+        return None
+    values = _next_values(row, finished, now)
+    session.execute(update(messages).where(messages.c.id == claimed.id).values(values))
+    return MessageState(values["state"])
+
+
+def _next_values(row: Any, finished: Finished, now: datetime) -> dict[str, Any]:
+    """The message's columns after this attempt."""
+    claimed, verdict = finished.claimed, finished.verdict
+    by_hand = claimed.trigger is not Trigger.AUTO
+    values = {**NO_LEASE, **NOBODY_ASKED, "unknown_outcome": verdict.unknown}
+    if not by_hand:
+        values["tries"] = claimed.tries + 1
+    if verdict.step in (Step.RETRY, Step.FAILED) and row.cancel_requested:
+        note = row.cancel_requested if not verdict.unknown else f"{row.cancel_requested} {MAYBE_RECEIVED}"
+        return {**values, "state": MessageState.CANCELLED, "finished_at": now, "next_at": None, "note": note}
+    if verdict.step in (Step.RETRY, Step.FAILED) and by_hand and row.resume_state:
+        values |= {"state": row.resume_state, "next_at": row.resume_at}
+        if row.resume_state is not MessageState.PENDING:
+            # It stands where it stood, with the reason it had; only the try was in vain.
+            return {**values, "note": f"Sent again by hand, in vain. {in_words(finished)}"}
+        return {**values, **_what_was_said(finished)}
+    values |= {"state": AFTER[verdict.step], **_what_was_said(finished)}
+    if verdict.step is Step.RETRY:
+        return {**values, "next_at": finished.ended_at + timedelta(seconds=verdict.wait_seconds or 0)}
+    return {**values, "next_at": None, "finished_at": now}
+
+
+def _what_was_said(finished: Finished) -> dict[str, Any]:
+    verdict = finished.verdict
+    return {
+        "reason": verdict.reason.value,
+        "note": in_words(finished),
+        "status_code": finished.outcome.status,
+        "response_code": verdict.response_code,
+        "response_message": verdict.response_message,
+        "result": verdict.result,
+        "req_msg_id": verdict.req_msg_id,
+        "error_cd": verdict.error_cd,
+        "error_dtl": verdict.error_dtl,
+        "error_field": verdict.error_field,
+    }
+
+
+def in_words(finished: Finished) -> str:
+    """What happened, in a sentence or two for the page; when the next try is stands elsewhere."""
+    verdict = finished.verdict
+    return sentence(
+        verdict.reason,
+        verdict.step,
+        detail=finished.outcome.detail,
+        status=finished.outcome.status,
+        said=verdict.said,
+        field=FIELD_NAMES.get(verdict.error_field, ""),
+        unknown=verdict.unknown,
+    )
+
+
+def _judge_partner(session: Session, finished: Finished, now: datetime) -> None:
+    """Pause a partner whose answers say that not the order but the key or the address is wrong."""
+    verdict = finished.verdict
+    this = partners.c.id == finished.claimed.partner_id
+    if verdict.gone:
+        reason = f"{finished.claimed.target.url} answered 410: it says that it is gone for good."
+        session.execute(
+            update(partners)
+            .where(this, partners.c.paused_at.is_(None))
+            .values(paused_at=now, paused_reason=reason)
+        )
+    elif verdict.credentials:
+        failures = partners.c.credential_failures + 1
+        trips = (failures >= CREDENTIAL_FAILURES_MAX) & partners.c.paused_at.is_(None)
+        reason = (
+            f"{CREDENTIAL_FAILURES_MAX} answers in a row were {finished.outcome.status} or alike: "
+            "the key or the address is wrong."
+        )
+        session.execute(
+            update(partners)
+            .where(this)
+            .values(
+                credential_failures=failures,
+                paused_at=case((trips, now), else_=partners.c.paused_at),
+                paused_reason=case((trips, reason), else_=partners.c.paused_reason),
+            )
+        )
+    elif finished.outcome.status is not None:
+        session.execute(
+            update(partners).where(this, partners.c.credential_failures > 0).values(credential_failures=0)
+        )
+
+
+def repair(session: Session, now: datetime) -> None:
+    """Take back messages whose lease ran out: their deliverer is gone, and nobody knows what arrived.
+
+    They go out again under the same id; after some such ends in a row a person must look.
+    """
+    lost = session.execute(
+        select(messages)
+        .where(messages.c.state == MessageState.SENDING, messages.c.lease_until < now)
+        .order_by(messages.c.id)
+        .with_for_update(skip_locked=True)
+    ).all()
+    changes = []
+    for row in lost:
+        session.execute(
+            update(attempts)
+            .where(attempts.c.message_id == row.id, attempts.c.outcome.is_(None))
+            .values(
+                outcome=Reason.INTERRUPTED.value,
+                ended_at=now,
+                detail="The deliverer was lost while it sent this. The partner may have received it.",
+            )
+        )
+        values = _after_interruption(row, now)
+        session.execute(update(messages).where(messages.c.id == row.id).values(values))
+        changes.append(Change(row.id, row.order_id, values["state"]))
+    tell(session, changes)
+
+
+def _after_interruption(row: Any, now: datetime) -> dict[str, Any]:
+    values = {
+        **NO_LEASE,
+        **NOBODY_ASKED,
+        "unknown_outcome": True,
+        "interruptions": row.interruptions + 1,
+        "reason": Reason.INTERRUPTED.value,
+        "note": "The deliverer was lost while it sent this. The partner may have received it.",
+    }
+    if row.cancel_requested:
+        note = f"{row.cancel_requested} {MAYBE_RECEIVED}"
+        return {**values, "state": MessageState.CANCELLED, "finished_at": now, "next_at": None, "note": note}
+    if row.resume_state and row.resume_state is not MessageState.PENDING:
+        return {**values, "state": row.resume_state}
+    if row.interruptions + 1 >= INTERRUPTIONS_MAX:
+        note = f"Its deliverer was lost {INTERRUPTIONS_MAX} times in a row. Look before it is sent again."
+        return {**values, "state": MessageState.FAILED, "finished_at": now, "next_at": None, "note": note}
+    return {**values, "state": MessageState.PENDING, "next_at": now}

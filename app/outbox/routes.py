@@ -1,0 +1,150 @@
+"""The log of what we sent, one message, and sending again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, abort, jsonify, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from app import web
+from app.accounts import access
+from app.accounts.access import Verb
+from app.fields import in_query, read_filter
+from app.outbox import queries
+from app.outbox.forms import MessageFilterForm, ResendForm
+from app.outbox.messages import CannotResend, resend, why_not_resend
+from app.outbox.models import Attempt, Message
+from app.partners.queries import all_partners
+
+blueprint = Blueprint("outbox", __name__, url_prefix="/webhooks")
+
+
+@blueprint.get("")
+@access.needs(Verb.SEE)
+def log() -> Response:
+    """The log, newest first."""
+    form = MessageFilterForm(request.args)
+    values, notices = read_filter(form)
+    for name in ("since", "until"):
+        if name in values:
+            values[name] = web.as_written(values[name])
+    found = queries.message_page(web.db(), access.scope(), queries.MessageFilter(**values))
+    next_url = None
+    if found.next_after:
+        next_url = url_for(".log", **in_query({**values, "after": found.next_after}))
+    return web.page(
+        "outbox/log.html",
+        "outbox/_list.html",
+        form=form,
+        notices=notices,
+        found=found,
+        next_url=next_url,
+        filtered=bool(set(values) - {"after"}),
+        partners=all_partners(web.db()),
+    )
+
+
+@blueprint.get("/<message_id>")
+@access.needs(Verb.SEE)
+def message(message_id: str) -> Response:
+    """One message with all its attempts."""
+    return _message_page(_found(message_id), ResendForm())
+
+
+@blueprint.get("/<message_id>/state")
+@access.needs(Verb.SEE)
+def state(message_id: str) -> Response:
+    """The state of one message and its attempts, which the page asks for until it is final."""
+    found = _found(message_id)
+    return web.page("outbox/message.html", "outbox/_message.html", **_shown(found, ResendForm()))
+
+
+@blueprint.get("/<message_id>.json")
+@access.needs(Verb.SEE)
+def message_as_data(message_id: str) -> Response:
+    """One message as data."""
+    return jsonify(as_data(_found(message_id)))
+
+
+@blueprint.post("/<message_id>/resend")
+@access.needs(Verb.RESEND)
+def send_again(message_id: str) -> AnyResponse:
+    """Send the same bytes under the same id once more, for a reason."""
+    found = queries.message_for_update(web.db(), access.scope(), message_id) or abort(404)
+    form = ResendForm()
+    if not form.validate():
+        return _message_page(_found(message_id), form, status=422)
+    try:
+        resend(web.db(), found, by=access.me().called, reason=form.reason.data or "")
+    except CannotResend as why_not:
+        form.form_errors.append(str(why_not))
+        return _message_page(_found(message_id), form, status=409)
+    web.db().commit()
+    url = url_for(".message", message_id=message_id)
+    return web.go(url, fragment=lambda: state(message_id))
+
+
+def _found(message_id: str) -> Message:
+    return queries.message(web.db(), access.scope(), message_id) or abort(404)
+
+
+def _message_page(found: Message, form: ResendForm, status: int = 200) -> Response:
+    return web.page("outbox/message.html", "outbox/_message.html", status=status, **_shown(found, form))
+
+
+def _shown(found: Message, form: ResendForm) -> dict[str, Any]:
+    chosen = request.args.get("attempt", type=int)
+    attempt = next((one for one in found.attempts if one.number == chosen), None)
+    return {
+        "message": found,
+        "attempt": attempt or (found.attempts[0] if found.attempts else None),
+        "form": form,
+        "why_not_resend": why_not_resend(web.db(), found),
+    }
+
+
+def as_data(message: Message) -> dict[str, Any]:
+    """A message as ``GET /webhooks/<id>.json`` gives it; attempts oldest first, bodies as text."""
+    newest = message.attempts[0] if message.attempts else None
+    return {
+        "id": message.id,
+        "state": message.state_shown,
+        "kind": message.kind,
+        "partner": message.partner.name,
+        "order_id": message.order_id,
+        "buyer_po_number": message.buyer_po_number,
+        "object_id": message.object_id,
+        "created_at": message.created_at.isoformat(),
+        "next_at": message.next_at.isoformat() if message.next_at and not message.is_final else None,
+        "request": {
+            "url": newest.url if newest else None,
+            "headers": newest.request_headers if newest else [],
+            "body": text_of(message.body),
+            "sha256": message.body_sha256,
+        },
+        "attempts": [_attempt_data(attempt) for attempt in reversed(message.attempts)],
+    }
+
+
+def _attempt_data(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "trigger": attempt.trigger,
+        "actor": attempt.actor,
+        "reason": attempt.asked_reason,
+        "outcome": attempt.outcome,
+        "detail": attempt.detail,
+        "status": attempt.status,
+        "headers": attempt.response_headers,
+        "body": text_of(attempt.response_body),
+        "size": attempt.response_size,
+        "duration_ms": attempt.duration_ms,
+        "started_at": attempt.started_at.isoformat(),
+        "ended_at": attempt.ended_at.isoformat() if attempt.ended_at else None,
+    }
+
+
+def text_of(body: bytes) -> str:
+    """A body as text; bytes that are no UTF-8 show as replacement characters."""
+    return body.decode("utf-8", "replace")

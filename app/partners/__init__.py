@@ -1,0 +1,1 @@
+"""The networks we talk to: address, credentials, limits, paused or not."""

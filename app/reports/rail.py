@@ -1,0 +1,39 @@
+"""The rail: the work queues with their counts, on every page of somebody who is signed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from flask import Flask
+from flask_login import current_user
+
+from app import clock, web
+from app.accounts import access
+from app.orders.queries import QueueCounts, queue_counts
+from app.outbox.queries import attention_count
+
+
+@dataclass
+class Rail:
+    """The counts, asked for only by pages that show them."""
+
+    @cached_property
+    def queues(self) -> QueueCounts:
+        """The orders' work queues."""
+        return queue_counts(web.db(), access.scope(), clock.now())
+
+    @cached_property
+    def attention(self) -> int:
+        """Messages that were refused or failed."""
+        return attention_count(web.db(), access.scope())
+
+
+def init_app(app: Flask) -> None:
+    """Give ``rail`` to the templates."""
+    app.context_processor(_rail)
+
+
+def _rail() -> dict[str, Any]:
+    return {"rail": Rail() if current_user.is_authenticated else None}

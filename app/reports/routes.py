@@ -1,0 +1,39 @@
+"""Home, and whether the app is alive and ready."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify
+from sqlalchemy.exc import DBAPIError
+
+from app import web
+from app.accounts import access
+from app.accounts.access import Verb
+
+blueprint = Blueprint("reports", __name__)
+
+
+@blueprint.get("/")
+@access.needs(Verb.SEE)
+def home() -> Response:
+    """The work queues, each with what is in it."""
+    return web.page("reports/home.html")
+
+
+@blueprint.get("/healthz")
+@access.public
+def alive() -> Response:
+    """The process answers."""
+    return jsonify(status="alive")
+
+
+@blueprint.get("/readyz")
+@access.public
+def ready() -> tuple[Response, int]:
+    """The database answers and has this version's schema."""
+    try:
+        current = web.database().is_current()
+    except DBAPIError:
+        return jsonify(status="no database"), 503
+    if not current:
+        return jsonify(status="the database needs `flask init`"), 503
+    return jsonify(status="ready"), 200

@@ -1,0 +1,706 @@
+"""How values are shown: money, times, states, JSON. Pure functions, joined to the templates as filters.
+
+The functions take the reader's zone and the present as arguments; ``init_app`` gives them both.
+"""
+
+from __future__ import annotations
+
+import decimal
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from functools import lru_cache
+from http import HTTPStatus
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import simplejson
+from babel import Locale
+from babel.numbers import NumberPattern, parse_pattern
+from flask import Flask, url_for
+from markupsafe import Markup, escape
+from pygments.lexers.data import JsonLexer
+from pygments.token import Token, _TokenType
+
+from app import clock, web
+from app.contract.messages import ItemLine, PurchaseOrderBody
+from app.contract.reader import Unreadable, read_json
+from app.contract.vocabulary import DeviceTag, Status, is_known_status
+from app.orders.models import Answer, Decision, Delivery, PurchaseOrder, Revision
+from app.orders.queries import SOON
+from app.outbox.models import Attempt, Message, MessageState, Trigger
+from app.outbox.retry import Reason
+
+LARGEST_PRETTY = 64 * 1024 * 1024
+"""Bytes: what was taken in once is shown again whatever the limit is today."""
+LARGEST_COLOURED = 48 * 1024
+"""Bytes of JSON that get colours; more is a wall of text anyway, and each span weighs."""
+
+INDIA = Locale.parse("en_IN")
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+# --- Numbers
+
+
+@lru_cache(maxsize=128)
+def _pattern(decimals: int) -> NumberPattern:
+    return parse_pattern("#,##,##0" + (f".{'0' * decimals}" if decimals else ""))
+
+
+def _exact(value: object) -> Decimal | None:
+    """The number in ``value``; None for what is no number. A float is a mistake of ours: TypeError."""
+    if isinstance(value, float):
+        raise TypeError("money and quantities are never floats")
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,64}(\.\d{1,64})?", value):
+        return Decimal(value)
+    if isinstance(value, Decimal) and value.is_finite():
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    return None
+
+
+def _grouped(value: Decimal, fewest_decimals: int) -> str:
+    decimals = max(fewest_decimals, -int(value.as_tuple().exponent))
+    with decimal.localcontext(prec=300):
+        return str(_pattern(decimals).apply(value, INDIA))
+
+
+def money(value: object) -> str:
+    """Rupees with Indian grouping: ``₹4,18,900.00``. Two decimals at least, more as they came, none rounded.
+
+    What is no number is shown as it came; None is nothing.
+    """
+    number = _exact(value)
+    if number is None:
+        return plain(value) if value is not None else ""
+    sign = "-" if number < 0 else ""
+    return f"{sign}₹{_grouped(number.copy_abs(), 2)}"
+
+
+def amount(value: object) -> str:
+    """Money without its sign, for columns whose head names the currency."""
+    return money(value).replace("₹", "")
+
+
+def number(value: object) -> str:
+    """A number with Indian grouping and its decimals as they came: ``1,02,093.750``."""
+    exact = _exact(value)
+    if exact is None:
+        return plain(value) if value is not None else ""
+    return _grouped(exact, 0)
+
+
+def plain(value: object) -> str:
+    """A JSON value as it came: no grouping, since a number may as well be a code."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def count(how_many: int, most: int = 999) -> str:
+    """A count for the rail; beyond a thousand nobody reads the digits."""
+    return f"{most}+" if how_many > most else str(how_many)
+
+
+def things(how_many: int, one: str, many: str = "") -> str:
+    """``1 line``, ``5 lines``."""
+    return f"{_grouped(Decimal(how_many), 0)} {one if how_many == 1 else many or one + 's'}"
+
+
+def duration(milliseconds: float | None) -> str:
+    """``188 ms``, ``15.0 s``, ``2 min 5 s``; nothing where it is not known."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 999.5:
+        return f"{milliseconds:.0f}{NO_BREAK}ms" if milliseconds >= 1 else f"under 1{NO_BREAK}ms"
+    seconds = milliseconds / 1000
+    if seconds < 59.95:
+        return f"{seconds:.1f}{NO_BREAK}s"
+    return f"{seconds // 60:.0f}{NO_BREAK}min {seconds % 60:.0f}{NO_BREAK}s"
+
+
+def size(how_many: int | None) -> str:
+    """Bytes: ``612 bytes``, ``1.4 KB``; nothing where it is not known."""
+    if how_many is None:
+        return ""
+    if how_many < 1024:
+        return things(how_many, "byte")
+    for unit in ("KB", "MB"):
+        how_many_units = how_many / 1024 ** (1 if unit == "KB" else 2)
+        if how_many_units < 1000 or unit == "MB":
+            break
+    return f"{how_many_units:.1f}{NO_BREAK}{unit}"
+
+
+# --- Times
+
+
+def _short_day(day: date) -> str:
+    return f"{day.day} {day:%b}"
+
+
+def moment(when: datetime, zone: ZoneInfo, now: datetime) -> str:
+    """A time on the reader's clock: ``today 10:14``, ``22 Nov, 18:03``, with the year if it is another."""
+    local, present = when.astimezone(zone), now.astimezone(zone)
+    named = {0: "today", -1: "yesterday", 1: "tomorrow"}.get((local.date() - present.date()).days)
+    if named:
+        return f"{named} {local:%H:%M}"
+    year = "" if local.year == present.year else f" {local.year}"
+    return f"{_short_day(local.date())}{year}, {local:%H:%M}"
+
+
+def exact_time(when: datetime, zone: ZoneInfo) -> str:
+    """A time in full: ``Monday, 23 November 2026, 10:31:07 IST``."""
+    local = when.astimezone(zone)
+    return f"{local:%A}, {local.day} {local:%B %Y, %H:%M:%S %Z}"
+
+
+def clock_time(when: datetime, zone: ZoneInfo) -> str:
+    """The time of day to the second: ``10:31:07``."""
+    return f"{when.astimezone(zone):%H:%M:%S}"
+
+
+def _span(seconds: float) -> str:
+    """Rounded down, so that "in 3 h" leaves at least three. static/app.js has the same steps."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h"
+    return f"{whole // 86_400} days"
+
+
+def until(when: datetime, now: datetime) -> str:
+    """A deadline as seen from now: ``in 3 h``, ``2 h late``."""
+    seconds = (when - now).total_seconds()
+    return f"in {_span(seconds)}" if seconds >= 0 else f"{_span(-seconds)} late"
+
+
+def ago(when: datetime, now: datetime) -> str:
+    """What is past, as seen from now: ``just now``, ``5 min ago``; what is to come: ``in 4 min``."""
+    seconds = (now - when).total_seconds()
+    if seconds < 0:
+        return "now" if seconds > -1 else f"in {_span(-seconds)}"
+    return "just now" if seconds < 10 else f"{_span(seconds)} ago"
+
+
+def day(text: str, now: datetime, *, year: bool = False) -> str:
+    """A date as it came, if it is one: ``24 Nov``, with the year if asked for or another; else the text."""
+    when = iso_day(text)
+    if when is None:
+        return text
+    return f"{_short_day(when)} {when.year}" if year or when.year != now.year else _short_day(when)
+
+
+def iso_day(text: str) -> date | None:
+    """The date in ``2026-11-24``; None for every other text, which a partner may send as well."""
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def for_input(when: datetime | None, zone: ZoneInfo) -> str:
+    """A time as ``<input type="datetime-local">`` takes it."""
+    if when is None:
+        return ""
+    local = when.astimezone(zone) if when.tzinfo else when
+    return f"{local:%Y-%m-%dT%H:%M}"
+
+
+def pace(message: Message, now: datetime) -> str:
+    """How often the page asks after a message: often while something happens, seldom while it waits."""
+    near = min(abs((now - at).total_seconds()) for at in (message.created_at, message.next_at) if at)
+    return "2s" if near < 30 else "5s" if near < 300 else "15s"
+
+
+# --- JSON
+
+
+def pretty(body: bytes | str) -> str:
+    """JSON with indents and exactly its numbers; what is no JSON that we read comes as text."""
+    raw = body.encode("utf-8", "replace") if isinstance(body, str) else body
+    try:
+        value = read_json(raw, max_bytes=LARGEST_PRETTY)
+    except Unreadable:
+        return raw.decode("utf-8", "replace")
+    return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, indent=2)
+
+
+_COLOURS: Sequence[tuple[_TokenType, str]] = (
+    (Token.Name.Tag, "k"),
+    (Token.Literal.String, "s"),
+    (Token.Literal.Number, "n"),
+    (Token.Keyword, "n"),
+)
+
+
+def coloured(body: bytes | str) -> Markup:
+    """JSON with indents, keys and values told apart. Everything in it is escaped."""
+    text = pretty(body)
+    if len(text) > LARGEST_COLOURED or not text.startswith(("{", "[")):
+        return escape(text)
+    return Markup().join(_coloured(kind, part) for kind, part in JsonLexer().get_tokens(text.strip()))
+
+
+def _coloured(kind: Any, part: str) -> Markup:
+    for known, name in _COLOURS:
+        if kind in known:
+            return Markup('<span class="{}">{}</span>').format(name, part)
+    return escape(part)
+
+
+def spoken(name: str) -> str:
+    """A field's name as words: ``totalPOValue`` is ``Total PO value``. Names that are words stay."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,60}", name):
+        return name
+    parts = re.findall(r"B2B|[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+", name)
+    words = " ".join(part if part.isupper() and len(part) > 1 else part.lower() for part in parts)
+    return words[:1].upper() + words[1:]
+
+
+# --- States
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A state: ``tone`` is its shape and colour, ``words`` its name."""
+
+    tone: str
+    words: str
+
+
+GIVEN = {Answer.ACCEPT: "Confirmed", Answer.REJECT: "Rejected", Answer.RETURN: "Returned for changes"}
+"""What the supplier answered. Whether it arrived is told by the delivery."""
+VERBS = {Answer.ACCEPT: "Confirm", Answer.REJECT: "Reject", Answer.RETURN: "Return"}
+STATUSES = {
+    Status.CREATED: "Open",
+    Status.ACCEPTED: "Accepted",
+    Status.REJECTED: "Rejected",
+    Status.RETURNED: "Returned",
+    Status.CANCELLED: "Cancelled by the buyer",
+    Status.CLOSED: "Closed by the buyer",
+}
+_WITHDRAWN_BY_BUYER = (Status.CANCELLED, Status.CLOSED)
+_AGAIN = (Delivery.REFUSED, Delivery.FAILED, Delivery.CANCELLED)
+
+
+def is_open(order: PurchaseOrder) -> bool:
+    """Whether the order waits for a supplier: the rule of ``orders.queries.to_answer`` for one row."""
+    if order.status != Status.CREATED:
+        return False
+    return order.answer in (Answer.NONE, Answer.CHANGED) or order.delivery in _AGAIN
+
+
+def urgency(order: PurchaseOrder, now: datetime) -> str:
+    """``late``, ``soon``, or nothing: how near the deadline of an open order is."""
+    if not is_open(order):
+        return ""
+    if order.respond_by < now:
+        return "late"
+    return "soon" if order.respond_by <= now + SOON else ""
+
+
+def given(response: str) -> str:
+    """``Confirmed`` for ``ACCEPT``; an unknown answer as it came."""
+    return GIVEN.get(Answer(response), response) if response in set(Answer) else response
+
+
+def status_words(status: str) -> str:
+    """What the network knows of an order, in words; an unknown status as it came."""
+    return (
+        STATUSES[Status(status)] if is_known_status(status) else f"“{status}”, which this app does not know"
+    )
+
+
+def answer_chip(order: PurchaseOrder) -> Chip:
+    """What was answered, or that an answer is wanted."""
+    if not is_known_status(order.status):
+        return Chip("warn", "Unknown status")
+    if order.status in _WITHDRAWN_BY_BUYER:
+        return Chip("quiet", STATUSES[Status(order.status)])
+    if order.answer is Answer.CHANGED:
+        return Chip("warn", "Changed: answer again")
+    if order.answer is Answer.NONE:
+        waits = order.status == Status.CREATED
+        return Chip("waiting", "To answer") if waits else Chip("quiet", STATUSES[Status(order.status)])
+    return given_chip(order.answer)
+
+
+def given_chip(response: str) -> Chip:
+    """An answer that was given. Rejecting is a legitimate answer: it wears ink, not red."""
+    return Chip("ok" if response == Answer.ACCEPT else "ink", given(response))
+
+
+DELIVERIES = {
+    "pending": Chip("waiting", "Waiting to be sent"),
+    "retrying": Chip("waiting", "Not delivered yet"),
+    "held": Chip("warn", "Held"),
+    "sending": Chip("waiting", "Being sent"),
+    "delivered": Chip("ok", "Delivered"),
+    "refused": Chip("bad", "Refused by the network"),
+    "failed": Chip("bad", "Not delivered"),
+    "cancelled": Chip("quiet", "Withdrawn"),
+}
+_LATER = {"pending": "retrying"}
+
+
+def order_delivery(order: PurchaseOrder) -> Chip | None:
+    """What became of the last answer's message, as lists know it; None where nothing was sent."""
+    if order.delivery is Delivery.NONE:
+        return None
+    if order.delivery is Delivery.PENDING:
+        return DELIVERIES["held" if order.partner.paused else "retrying"]
+    return DELIVERIES[order.delivery.value]
+
+
+def message_chip(message: Message) -> Chip:
+    """Where a message stands."""
+    shown = message.state_shown
+    return DELIVERIES[_LATER.get(shown, shown) if message.attempts_made else shown]
+
+
+_OUTCOMES = {
+    Reason.DELIVERED: Chip("ok", "accepted"),
+    Reason.ALREADY_RECEIVED: Chip("ok", "had it already"),
+    Reason.REFUSED_BY_PARTNER: Chip("bad", "refused"),
+    Reason.REFUSED_STATUS: Chip("bad", "refused"),
+    Reason.UNREADABLE_ANSWER: Chip("warn", "unreadable answer"),
+    Reason.WRONG_OBJECT: Chip("warn", "another order"),
+    Reason.REDIRECT: Chip("warn", "redirect"),
+    Reason.CREDENTIALS: Chip("warn", "key or address"),
+    Reason.GONE: Chip("warn", "gone"),
+    Reason.BUSY: Chip("warn", "busy"),
+    Reason.SERVER_ERROR: Chip("warn", "their error"),
+    Reason.TIMEOUT: Chip("warn", "timed out"),
+    Reason.NAME: Chip("warn", "name not found"),
+    Reason.ADDRESS_REFUSED: Chip("warn", "address not allowed"),
+    Reason.CONNECT: Chip("warn", "not reached"),
+    Reason.TLS: Chip("warn", "not secure"),
+    Reason.RESET: Chip("warn", "broken off"),
+    Reason.ODD_ANSWER: Chip("warn", "odd answer"),
+    Reason.BAD_TARGET: Chip("warn", "set up wrong"),
+    Reason.INTERNAL: Chip("warn", "our fault"),
+    Reason.INTERRUPTED: Chip("warn", "interrupted"),
+}
+
+
+def attempt_chip(attempt: Attempt) -> Chip:
+    """What came of one try: ``200, refused``, ``timed out``."""
+    if attempt.outcome is None:
+        return Chip("waiting", "under way")
+    known = attempt.outcome in set(Reason)
+    found = _OUTCOMES[Reason(attempt.outcome)] if known else Chip("warn", attempt.outcome)
+    return Chip(found.tone, f"{attempt.status}, {found.words}") if attempt.status else found
+
+
+def http_phrase(status: int | None) -> str:
+    """``OK`` for 200; nothing for a code that HTTP does not name."""
+    try:
+        return HTTPStatus(status or 0).phrase
+    except ValueError:
+        return ""
+
+
+def lasting(note: str) -> str:
+    """A message's note without its "next try in …", which was true only when it was written."""
+    return re.sub(r" The next try is [^.]*\.$", "", note)
+
+
+_FORM_FIELDS = {
+    "supplierRemarks": "supplier_remarks",
+    "supplierResponse": "supplier_response",
+    "additionalInfos": "additional_infos",
+    "device": "device_tag_value",
+}
+
+
+def refused_field(message: Message | None) -> str:
+    """The field of the answer form that the network's refusal names, empty if it names none."""
+    if message is None or message.state is not MessageState.REFUSED:
+        return ""
+    path = re.split(r"[.\[]", message.error_field)
+    return next((_FORM_FIELDS[step] for step in path if step in _FORM_FIELDS), "")
+
+
+# --- What happened
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing in an order's life. ``said`` is somebody's own words, ``facts`` are ours."""
+
+    at: datetime
+    title: str
+    chip: Chip | None = None
+    said: str = ""
+    note: str = ""
+    facts: tuple[str, ...] = ()
+    message_id: str = ""
+    next_at: datetime | None = None
+
+
+def timeline(order: PurchaseOrder, messages: Sequence[Message]) -> list[Event]:
+    """What happened to an order, newest first."""
+    several = len(order.revisions) > 1
+    events = [
+        *_revision_events(order.revisions, several),
+        *(_decision_event(decision, several) for decision in reversed(order.decisions)),
+        *(event for message in reversed(messages) for event in _message_events(message)),
+    ]
+    # Of two things at the same moment, the later in the story comes first.
+    newest_first = sorted(enumerate(events), key=lambda one: (one[1].at, one[0]), reverse=True)
+    return [event for _, event in newest_first]
+
+
+def _revision_events(revisions: Sequence[Revision], several: bool) -> Iterator[Event]:
+    for number_in_row, revision in enumerate(reversed(revisions)):
+        title = "Changed by the buyer" if number_in_row else "Received"
+        yield Event(revision.received_at, title, facts=(f"version {revision.version}",) if several else ())
+
+
+def _decision_event(decision: Decision, several: bool) -> Event:
+    facts = (f"version {decision.version}",) if several else ()
+    title = f"{given(decision.response)} by {decision.person_name}"
+    return Event(decision.decided_at, title, said=decision.remarks, facts=facts)
+
+
+def _message_events(message: Message) -> Iterator[Event]:
+    for attempt in reversed(message.attempts):
+        if attempt.trigger is not Trigger.AUTO:
+            title = f"Sent again by {attempt.actor or 'somebody'}"
+            yield Event(attempt.started_at, title, said=attempt.asked_reason or "", message_id=message.id)
+    newest = message.attempts[0] if message.attempts else None
+    facts = tuple(fact for fact in (_tries(message), duration(newest.duration_ms) if newest else "") if fact)
+    moments = [message.created_at, message.finished_at, newest and (newest.ended_at or newest.started_at)]
+    yield Event(
+        max(at for at in moments if at),
+        _FATES.get(message.state, message_chip(message).words),
+        chip=message_chip(message) if message.state is not MessageState.DELIVERED else None,
+        note="" if message.state is MessageState.DELIVERED else lasting(message.note),
+        facts=facts,
+        message_id=message.id,
+        next_at=message.next_at if message.state is MessageState.PENDING and not message.is_held else None,
+    )
+
+
+_FATES = {
+    MessageState.DELIVERED: "Delivered to the network",
+    MessageState.REFUSED: "The network said no",
+    MessageState.FAILED: "No try is left",
+    MessageState.CANCELLED: "Answer withdrawn",
+    MessageState.PENDING: "On its way to the network",
+    MessageState.SENDING: "On its way to the network",
+}
+
+
+def _tries(message: Message) -> str:
+    return things(message.attempts_made, "try", "tries") if message.attempts_made else ""
+
+
+# --- Sums
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """One total of an order: as the order says it, and as its lines add up; None where either is silent."""
+
+    words: str
+    said: Decimal | None
+    added: Decimal | None
+    parts: tuple[tuple[str, Decimal], ...] = ()
+
+    @property
+    def shown(self) -> Decimal | None:
+        """What stands in the document: the order's own number, else that of the lines."""
+        return self.added if self.said is None else self.said
+
+    @property
+    def differs(self) -> bool:
+        """Whether the order says one thing and its lines another."""
+        return self.said is not None and self.added is not None and self.said != self.added
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """The totals of an order: taxable value, tax, total, and further values that it names."""
+
+    taxable: Sum
+    tax: Sum
+    total: Sum
+    further: Mapping[str, Any]
+
+    def __iter__(self) -> Iterator[Sum]:
+        return iter((self.taxable, self.tax, self.total))
+
+
+TAXES = frozenset({"IGST", "CGST", "SGST", "UTGST", "CESS"})
+
+
+def sums(sent: PurchaseOrderBody) -> Sums:
+    """The totals of an order, each checked against its lines."""
+    named = sent.po_value_details if isinstance(sent.po_value_details, dict) else {}
+    known = ("assessmentValue", "totalTaxValue", "totalPOValue")
+    said = [_exact(named[name]) if not isinstance(named.get(name), str | None) else None for name in known]
+    lines = sent.item_lists
+    by_type = _taxes_by_type(lines)
+    return Sums(
+        Sum("Taxable value", said[0], _added(line.assessment_amount for line in lines)),
+        Sum("Tax", said[1], _added(line_tax(line) for line in lines), tuple(by_type.items())),
+        Sum("Total", said[2], _added(line.total_item_value for line in lines)),
+        {name: value for name, value in named.items() if name not in known},
+    )
+
+
+def line_tax(line: ItemLine) -> Decimal | None:
+    """The taxes that a line names, added up; None if it names none."""
+    return _added(value for _, value in line_taxes(line)) if line_taxes(line) else None
+
+
+def line_taxes(line: ItemLine) -> list[tuple[str, Decimal]]:
+    """The taxes of a line by their names."""
+    details = line.item_value_details or []
+    return [
+        (detail.type, detail.value) for detail in details if detail.type in TAXES and detail.value is not None
+    ]
+
+
+def _taxes_by_type(lines: Iterable[ItemLine]) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = {}
+    for line in lines:
+        for kind, value in line_taxes(line):
+            found[kind] = found.get(kind, Decimal(0)) + value
+    return found
+
+
+def _added(values: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum; None if there is nothing to add or any part is not known."""
+    listed = list(values)
+    if not listed or any(value is None for value in listed):
+        return None
+    return sum((value for value in listed if value is not None), Decimal(0))
+
+
+LINE_SHOWN = frozenset(
+    {
+        "serialno",
+        "product_description",
+        "hsn_code",
+        "quantity",
+        "free_quantity",
+        "unit",
+        "unit_price",
+        "assessment_amount",
+        "gst_rate",
+        "total_item_value",
+    }
+)
+"""Fields of a line that have a place of their own in the table."""
+
+
+def line_rest(line: ItemLine) -> dict[str, Any]:
+    """What else came with a line, by its names on the wire, without what is empty or stands in the table."""
+    rest = {name: value for name, value in line.wire().items() if value not in (None, "", [], {})}
+    said = {ItemLine.model_fields[name].alias for name in LINE_SHOWN}
+    if rest.get("totalAmt") == rest.get("assessmentAmount"):
+        said.add("totalAmt")
+    if rest.get("isService") == "N":
+        said.add("isService")
+    taxes = rest.get("itemValueDetails")
+    if isinstance(taxes, list) and len(taxes) == len(line_taxes(line)):
+        said.add("itemValueDetails")
+    if rest.get("rates") == [{"type": "GST", "value": line.gst_rate}]:
+        said.add("rates")
+    return {name: value for name, value in rest.items() if name not in said}
+
+
+def is_pairs(value: object) -> bool:
+    """Whether a value is a list of names and values, as the network's further information is."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, dict) and one.keys() <= {"name", "value"} for one in value)
+        and all(not isinstance(part, dict | list) for one in value for part in one.values())
+    )
+
+
+# --- Files
+
+
+def asset(app: Flask, filename: str) -> str:
+    """The URL of one of our own static files, with its content in the URL, so that browsers may keep it."""
+    path = Path(app.static_folder or "") / filename
+    return url_for("static", filename=filename, v=_fingerprint(path, path.stat().st_mtime_ns))
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(path: Path, _changed_at: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def init_app(app: Flask) -> None:
+    """Give the filters and functions to the templates."""
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(
+        money=money,
+        amount=amount,
+        number=number,
+        plain=plain,
+        count_shown=count,
+        things=things,
+        duration=duration,
+        size=size,
+        moment=lambda when: moment(when, web.zone(), clock.now()),
+        exact_time=lambda when: exact_time(when, web.zone()),
+        clock_time=lambda when: clock_time(when, web.zone()),
+        until=lambda when: until(when, clock.now()),
+        ago=lambda when: ago(when, clock.now()),
+        day=lambda text, year=False: day(text, clock.now().astimezone(web.zone()), year=year),
+        for_input=lambda when: for_input(when, web.zone()),
+        pretty=pretty,
+        coloured=coloured,
+        spoken=spoken,
+        given=given,
+        given_chip=given_chip,
+        status_words=status_words,
+        answer_chip=answer_chip,
+        order_delivery=order_delivery,
+        message_chip=message_chip,
+        attempt_chip=attempt_chip,
+        http_phrase=http_phrase,
+        lasting=lasting,
+        pace=lambda message: pace(message, clock.now()),
+        urgency=lambda order: urgency(order, clock.now()),
+    )
+    app.jinja_env.tests.update(
+        open_order=is_open,
+        pairs=is_pairs,
+        iso_day=lambda text: iso_day(text) is not None,
+        past=lambda when: when <= clock.now(),
+    )
+    app.jinja_env.globals.update(
+        timeline=timeline,
+        sums=sums,
+        line_taxes=line_taxes,
+        line_rest=line_rest,
+        refused_field=refused_field,
+        present=clock.now,
+        asset=lambda filename: asset(app, filename),
+        package_versions={name: version(name) for name in ("bootstrap-flask", "django-js-lib-htmx")},
+        device_tags=[tag.value for tag in DeviceTag],
+        answer_verbs={response.value: verb for response, verb in VERBS.items()},
+    )

@@ -1,0 +1,247 @@
+"""Pages and fragments, error pages, filters: what every room's routes share. The only door to htmx-flask."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import js_lib_htmx
+from flask import (
+    Flask,
+    Response,
+    abort,
+    current_app,
+    g,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    send_from_directory,
+    url_for,
+)
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from htmx_flask import Htmx
+from htmx_flask.requests import HtmxAwareRequest
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
+
+from app.config import Settings
+from app.db import Database
+
+log = logging.getLogger(__name__)
+csrf = CSRFProtect()
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'; form-action 'self'"
+)
+HTMX = Path(js_lib_htmx.__file__).parent / "static" / "htmx"
+READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def init_app(app: Flask) -> None:
+    """Join sessions, htmx, CSRF, headers and error pages to the app."""
+    Htmx(app)
+    csrf.init_app(app)
+    app.add_url_rule("/assets/htmx.min.js", "htmx_js", _htmx_js)
+    app.before_request(_refuse_nul)
+    app.teardown_request(_close_session)
+    app.after_request(_harden)
+    app.register_error_handler(CSRFError, _csrf_page)
+    app.register_error_handler(HTTPException, _http_page)
+    app.register_error_handler(OperationalError, _busy_page)
+    app.register_error_handler(InterfaceError, _busy_page)
+    app.register_error_handler(Exception, _fault_page)
+
+
+def settings() -> Settings:
+    """The settings of the app that serves this request."""
+    return cast(Settings, current_app.extensions["settings"])
+
+
+def database() -> Database:
+    """The database of the app that serves this request."""
+    return cast(Database, current_app.extensions["database"])
+
+
+def db() -> Session:
+    """This request's session, opened at the first use.
+
+    The first query decides how SQLite's transaction began, so the method decides it before anything is
+    read: looking takes no lock, everything else begins as a writer.
+    """
+    if "session" not in g:
+        looking = request.method in READING_METHODS
+        g.session = database().reading() if looking else database().writing()
+    return cast(Session, g.session)
+
+
+def _htmx_js() -> Response:
+    """htmx as its package brings it; the version in the URL lets browsers keep it."""
+    return send_from_directory(HTMX, "htmx.min.js", max_age=365 * 86_400)
+
+
+def _refuse_nul() -> None:
+    """No text of ours has a NUL in it, and PostgreSQL takes none."""
+    texts = [request.path, *request.args.values()]
+    if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        texts += request.form.values()
+    if any("\0" in text for text in texts):
+        abort(400)
+
+
+def _close_session(_error: BaseException | None) -> None:
+    session = g.pop("session", None)
+    if session is not None:
+        session.close()
+
+
+def zone() -> ZoneInfo:
+    """The reader's time zone."""
+    return settings().zone
+
+
+def wants_fragment() -> bool:
+    """Whether htmx asks for a part of the page: not a boosted link, not a step back in history."""
+    htmx = cast(HtmxAwareRequest, request).htmx
+    return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
+
+
+def page(template: str, fragment: str | None = None, *, status: int = 200, **context: Any) -> Response:
+    """The whole page, or its fragment (a template of one root element) where htmx asks for it."""
+    chosen = fragment if fragment and wants_fragment() else template
+    return make_response(render_template(chosen, **context), status)
+
+
+def go(url: str, *, fragment: Callable[[], Response] | None = None) -> AnyResponse:
+    """After a POST: 303 to ``url``, or for htmx the fragment that takes the form's place."""
+    if wants_fragment():
+        if fragment:
+            return fragment()
+        response = make_response("", 204)
+        response.headers["HX-Redirect"] = url
+        return response
+    return redirect(url, 303)
+
+
+def sign_in_first() -> AnyResponse:
+    """What nobody gets for a page: the way to the sign-in, and back to the page afterwards."""
+    looked_at = request.full_path.rstrip("?") if request.method in READING_METHODS else None
+    if wants_fragment():
+        current = urlsplit(request.headers.get("HX-Current-URL", ""))
+        looked_at = current.path + (f"?{current.query}" if current.query else "") or None
+    url = url_for("accounts.login", next=looked_at if looked_at and looked_at != "/" else None)
+    if wants_fragment():
+        response = make_response("", 401)
+        response.headers["HX-Redirect"] = url
+        return response
+    return redirect(url, 303)
+
+
+def local_path(target: str | None) -> str | None:
+    """``target`` if it is a path on this very site, else None: where a sign-in may lead."""
+    if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
+        return None
+    parts = urlsplit(target)
+    if parts.scheme or parts.netloc or any(ord(letter) < 32 for letter in target):
+        return None
+    return target
+
+
+def as_written(when: datetime) -> datetime:
+    """A time from a query: without a zone it is the reader's."""
+    return when if when.tzinfo else when.replace(tzinfo=zone())
+
+
+def _harden(response: Response) -> Response:
+    headers = response.headers
+    headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    if "Cache-Control" not in headers:  # files say their own
+        headers["Cache-Control"] = "private, no-store"
+        response.vary.add("HX-Request")
+    return response
+
+
+def error_page(status: int, title: str, words: str, *, reference: str = "") -> Response:
+    """A page, or for htmx an alert, which says what happened and what to do."""
+    return page(
+        "errors/page.html",
+        "errors/_alert.html",
+        status=status,
+        code=status,
+        title=title,
+        words=words,
+        reference=reference or new_reference(),
+    )
+
+
+def new_reference() -> str:
+    """A short word by which an error on a page is found in the log."""
+    return secrets.token_hex(4)
+
+
+WORDS = {
+    400: ("That did not arrive whole", "Go back, reload the page and try again."),
+    403: ("This is not yours to do", "Your role does not include it. Ask an administrator if it should."),
+    404: ("There is nothing here", "It does not exist, or it belongs to another supplier."),
+    405: ("Not in this way", "The address is right, but not for this kind of call."),
+    413: ("That is too large", "Shorten what you sent and try again."),
+    429: ("Too many tries", "Wait a minute and try again."),
+}
+
+
+def _http_page(error: HTTPException) -> AnyResponse:
+    code = error.code or 500
+    if error.response is not None:
+        return cast(AnyResponse, error.response)
+    if code < 400:
+        return error.get_response()
+    title, words = WORDS.get(code, (error.name, error.description or ""))
+    response = error_page(code, title, words)
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            response.headers[name] = value
+    return response
+
+
+def _csrf_page(_error: CSRFError) -> AnyResponse:
+    return error_page(
+        400,
+        "This form is from an earlier visit",
+        "Nothing was recorded. Go back, reload the page and send it again.",
+    )
+
+
+def _busy_page(error: DBAPIError) -> AnyResponse:
+    reference = new_reference()
+    log.warning("database not available, reference %s: %s", reference, error.orig)
+    response = error_page(
+        503,
+        "The database is busy",
+        "Nothing was recorded. Wait a moment and try again.",
+        reference=reference,
+    )
+    response.headers["Retry-After"] = "5"
+    return response
+
+
+def _fault_page(error: Exception) -> AnyResponse:
+    reference = new_reference()
+    log.error("fault, reference %s", reference, exc_info=error)
+    return error_page(
+        500,
+        "Something broke on our side",
+        "It was logged. Try again; if it happens twice, give support the reference.",
+        reference=reference,
+    )

@@ -1,0 +1,259 @@
+"""What tests stand on: both databases, the named people, a clock in hand, a partner on a real socket."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.serving import make_server
+
+from app import clock as the_clock
+from app import create_app
+from app.accounts.queries import person_named
+from app.config import Settings
+from app.contract.reader import dumps, read_json
+from app.db import Database
+from app.demo.orders import ORDERS_FILE
+from app.demo.simulator import create_simulator
+from app.inbound.apply import Rules
+from app.inbound.bring import Brought, bring
+from app.orders.models import PurchaseOrder
+from app.outbox.deliver import Deliverer
+from app.partners import setup
+from app.partners.models import Partner
+from tests import people
+from tests.postgresql import Server
+
+INBOUND_KEY = "the-key-of-the-network"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """One real PostgreSQL server for the whole run."""
+    server = Server()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file that tests copy."""
+    path = tmp_path_factory.mktemp("template") / "empty.sqlite"
+    database = Database(f"sqlite:///{path}")
+    database.upgrade()
+    with database.writing() as session:
+        people.move_in(session)
+        session.commit()
+    database.engine.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def empty_postgresql(postgresql: Server) -> str:
+    """A migrated PostgreSQL database that tests copy."""
+    postgresql.execute("CREATE DATABASE empty")
+    database = Database(postgresql.url("empty"))
+    database.upgrade()
+    with database.writing() as session:
+        people.move_in(session)
+        session.commit()
+    database.engine.dispose()
+    return "empty"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh database with the schema and the people: each test that has one runs on both kinds."""
+    if request.param == "sqlite":
+        path = tmp_path / "po-confirm.sqlite"
+        shutil.copy(request.getfixturevalue("empty_sqlite"), path)
+        yield f"sqlite:///{path}"
+        return
+    server: Server = request.getfixturevalue("postgresql")
+    name = f"test_{next(_numbers)}"
+    server.execute(f"CREATE DATABASE {name} TEMPLATE {request.getfixturevalue('empty_postgresql')}")
+    yield server.url(name)
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    """The settings of the app under test; no file and no environment has a say."""
+    return Settings.load({}, instance=tmp_path, database_url=database_url, secret_key="only for tests")
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """The whole app on a fresh database."""
+    app = create_app(settings)
+    yield app
+    app.extensions["database"].engine.dispose()
+
+
+@pytest.fixture
+def database(app: Flask) -> Database:
+    """The app's database."""
+    database: Database = app.extensions["database"]
+    return database
+
+
+@pytest.fixture
+def session(database: Database) -> Iterator[Session]:
+    """A session for arranging and looking; the test commits."""
+    with database.reading() as session:
+        yield session
+
+
+@pytest.fixture
+def browser_of(app: Flask, database: Database) -> Callable[[str], people.Browser]:
+    """The browser in which a named person is signed in; ``nobody`` is not."""
+
+    def browser_of(name: str) -> people.Browser:
+        browser = people.Browser(app, people.Answered)
+        if name != "nobody":
+            with database.reading() as session:
+                person = person_named(session, name)
+                assert person
+                key = person.session_key
+            with browser.session_transaction() as cookie:
+                cookie["_user_id"], cookie["_fresh"] = key, True
+        return browser
+
+    return browser_of
+
+
+@pytest.fixture
+def asha(browser_of: Callable[[str], people.Browser]) -> people.Browser:
+    """Supplier staff with both supplier ids."""
+    return browser_of("asha")
+
+
+@pytest.fixture
+def omar(browser_of: Callable[[str], people.Browser]) -> people.Browser:
+    """Supplier staff of Triveni Bearings only."""
+    return browser_of("omar")
+
+
+@pytest.fixture
+def meera(browser_of: Callable[[str], people.Browser]) -> people.Browser:
+    """The manager."""
+    return browser_of("meera")
+
+
+@pytest.fixture
+def ravi(browser_of: Callable[[str], people.Browser]) -> people.Browser:
+    """Support."""
+    return browser_of("ravi")
+
+
+@pytest.fixture
+def nobody(browser_of: Callable[[str], people.Browser]) -> people.Browser:
+    """Not signed in."""
+    return browser_of("nobody")
+
+
+class Clock:
+    """The app's clock in a test's hand."""
+
+    def move(self, **by: float) -> None:
+        """Move time on, by ``timedelta``'s words."""
+        the_clock.set_offset(the_clock.offset() + timedelta(**by))
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    """The clock; it goes back to the machine's time after the test."""
+    yield Clock()
+    the_clock.set_offset(timedelta(0))
+
+
+@dataclass
+class Network:
+    """The partner simulator on a real socket."""
+
+    url: str
+
+    def behave(self, mode: str, **more: Any) -> None:
+        """Tell it how to answer from now on."""
+        answer = requests.post(f"{self.url}/behaviour", json={"mode": mode, **more}, timeout=10)
+        assert answer.ok, answer.text
+
+    def received(self) -> list[dict[str, Any]]:
+        """What it received, oldest first."""
+        received: list[dict[str, Any]] = requests.get(f"{self.url}/received.json", timeout=10).json()[
+            "received"
+        ]
+        return received
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """A partner simulator, well and empty."""
+    simulator = create_simulator(send_to="http://127.0.0.1:9", inbound_key=INBOUND_KEY)
+    server = make_server("127.0.0.1", 0, simulator, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield Network(f"http://127.0.0.1:{server.server_port}")
+    server.shutdown()
+    thread.join()
+
+
+@pytest.fixture
+def partner(database: Database, network: Network) -> Partner:
+    """The partner row of the simulator; its deadline is short."""
+    with database.writing() as session:
+        partner, _ = setup.add(
+            session,
+            "Bharat Connect",
+            base_url=network.url,
+            allow_addresses=["127.0.0.0/8"],
+            headers=[("X-Api-Key", "a-secret-of-ours")],
+            inbound_key=INBOUND_KEY,
+            deadline_seconds=1.0,
+        )
+        session.commit()
+    return partner
+
+
+@pytest.fixture(scope="session")
+def example_bodies() -> list[dict[str, Any]]:
+    """The 60 example `req-send` bodies, amounts exact."""
+    return [read_json(line) for line in ORDERS_FILE.read_bytes().splitlines()]
+
+
+@pytest.fixture
+def arrive(
+    database: Database, partner: Partner, example_bodies: list[dict[str, Any]]
+) -> Callable[..., list[int]]:
+    """Let the first ``count`` example orders arrive, and return their ids in order."""
+
+    def arrive(count: int = 1) -> list[int]:
+        rules, brought = Rules(1024 * 1024, timedelta(hours=24)), Brought()
+        with database.writing() as session:
+            for body in example_bodies[:count]:
+                bring(session, partner.id, dumps(body), place="test", rules=rules, brought=brought)
+            session.commit()
+            assert not brought.refusals
+            by_object = dict(session.execute(select(PurchaseOrder.object_id, PurchaseOrder.id)).all())
+        return [by_object[body["purchaseOrder"]["objectId"]] for body in example_bodies[:count]]
+
+    return arrive
+
+
+@pytest.fixture
+def deliver(database: Database) -> Callable[[], Counter[str]]:
+    """Deliver what is due now, as ``flask deliver --once`` does."""
+    return lambda: Deliverer(database, senders=4).drain()

@@ -1,0 +1,83 @@
+"""The partner, by itself and on a real socket."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from app.demo.simulator import create_simulator
+
+
+class Quiet(WSGIRequestHandler):
+    """A server that logs nothing."""
+
+    def log(self, type: str, message: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def served(app: Flask) -> Iterator[str]:
+    """The app on a free port of this machine; gives its base URL."""
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.socket.close()
+
+
+@pytest.fixture
+def serve() -> Callable[[Flask], AbstractContextManager[str]]:
+    return served
+
+
+@pytest.fixture
+def simulator() -> Flask:
+    return create_simulator(send_to="http://127.0.0.1:9", inbound_key="inbound-secret")
+
+
+@pytest.fixture
+def client(simulator: Flask) -> FlaskClient:
+    return simulator.test_client()
+
+
+@pytest.fixture
+def partner(simulator: Flask) -> Iterator[str]:
+    with served(simulator) as url:
+        yield url
+
+
+@pytest.fixture
+def confirmation() -> Callable[..., dict[str, Any]]:
+    """A good answer, with what a test wants otherwise."""
+
+    def make(
+        object_id: str = "PORwdFcAefAZhnM6Jy8c1rihtYlKNxHddmQ",
+        version: int = 1,
+        response: str = "ACCEPT",
+        remarks: str = "Confirmed",
+        new_status: str = "ACCEPTED",
+    ) -> dict[str, Any]:
+        return {
+            "device": {"tag": {"name": "GEOCODE", "value": "18.5204,73.8567"}},
+            "b2bIds": {"buyerB2BId": "BUY0005@bbps", "supplierB2BId": "SUPPB2B0001@bbps"},
+            "poConfirmation": {
+                "objectId": object_id,
+                "buyerPONumber": "MAL/2611/45007",
+                "supplierResponse": response,
+                "supplierRemarks": remarks,
+                "objectVersion": {"currentVersion": version, "newVersion": version},
+                "poStatusTransition": {"currentStatus": "CREATED", "newStatus": new_status},
+            },
+            "additionalInfos": [],
+        }
+
+    return make

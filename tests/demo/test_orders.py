@@ -1,0 +1,95 @@
+"""Example orders are realistic, of now, and exact."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.contract.messages import ItemLine, ReqSend, parse
+from app.contract.reader import dumps, read_json
+from app.contract.vocabulary import Kind
+from app.demo.orders import ORDERS_FILE, example_orders, new_order
+
+NOW = datetime(2027, 3, 1, 0, 5, tzinfo=UTC)
+PAISA = Decimal("0.01")
+
+
+def travelled(order: object) -> ReqSend:
+    return parse(Kind.REQ_SEND, read_json(dumps(order)))
+
+
+def paise(amount: Decimal) -> Decimal:
+    return amount.quantize(PAISA, ROUND_HALF_UP)
+
+
+def check_line(line: ItemLine) -> None:
+    assert line.quantity
+    assert line.unit_price is not None
+    assert line.gst_rate is not None
+    assert line.item_value_details
+    amount = paise(line.quantity * line.unit_price)
+    tax = paise(amount * line.gst_rate / 100)
+    assert line.total_amt == line.assessment_amount == amount
+    assert line.item_value_details[0].value == tax
+    assert line.total_item_value == amount + tax
+
+
+def test_the_files_orders_were_sent_over_the_last_three_days() -> None:
+    orders = [travelled(order).purchase_order for order in example_orders(NOW)]
+    sent = [datetime.fromisoformat(order.ts) for order in orders]
+    assert len(orders) == len({order.object_id for order in orders}) == 60
+    assert min(sent) == NOW - timedelta(days=3)
+    assert max(sent) == NOW - timedelta(minutes=10)
+    assert all(order.ts.endswith("Z") for order in orders)
+    assert all(order.ts.startswith(order.order_date) for order in orders)
+
+
+def test_the_files_orders_keep_all_but_their_dates() -> None:
+    originals = [read_json(line) for line in ORDERS_FILE.read_bytes().splitlines()]
+    for original, moved in zip(originals, example_orders(NOW), strict=True):
+        was, now = original["purchaseOrder"], moved["purchaseOrder"]
+        assert {name for name in was if was[name] != now[name]} <= {"ts", "orderDate", "deliveryDate"}
+        waits = [
+            date.fromisoformat(order["deliveryDate"]) - date.fromisoformat(order["orderDate"])
+            for order in (was, now)
+        ]
+        assert waits[0] == waits[1]
+        assert original | {"purchaseOrder": now} == moved
+
+
+@given(st.integers())
+def test_a_new_order_adds_up_to_the_paisa(seed: int) -> None:
+    order = travelled(new_order(Random(seed), NOW)).purchase_order
+    for line in order.item_lists:
+        check_line(line)
+    values = order.po_value_details
+    assert values["assessmentValue"] == sum(line.assessment_amount or 0 for line in order.item_lists)
+    assert values["totalPOValue"] == sum(line.total_item_value or 0 for line in order.item_lists)
+    assert values["totalTaxValue"] == values["totalPOValue"] - values["assessmentValue"]
+
+
+def test_a_new_order_is_new_and_of_now() -> None:
+    rng = Random(1)
+    orders = [travelled(new_order(rng, NOW)).purchase_order for _ in range(50)]
+    assert len({order.object_id for order in orders}) == 50
+    assert len({order.buyer_po_number for order in orders}) == 50
+    for order in orders:
+        assert order.object_id.startswith("POR")
+        assert len(order.object_id) == 35
+        assert order.object_id[3:].isalnum()
+        assert (order.ts, order.order_date) == ("2027-03-01T00:05:00Z", "2027-03-01")
+        assert order.delivery_date > order.order_date
+        assert order.object_version.new_version == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_tax_is_split_where_buyer_and_supplier_share_a_state(seed: int) -> None:
+    order = travelled(new_order(Random(seed), NOW)).purchase_order
+    assert order.supplier_details
+    assert order.buyer_details
+    same = order.supplier_details.state_code == order.buyer_details.state_code
+    kinds = {detail.type for line in order.item_lists for detail in line.item_value_details or []}
+    assert kinds == {"CGST_SGST" if same else "IGST"}

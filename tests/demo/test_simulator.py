@@ -1,0 +1,563 @@
+"""The partner takes answers as the source page says, and fails exactly as it is told to."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from hashlib import sha256
+from typing import Any
+
+import html5lib
+import pytest
+import requests
+from flask import Flask, request
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from app.contract.answers import answer, read_answer
+from app.contract.messages import parse
+from app.contract.reader import dumps, read_json
+from app.contract.vocabulary import Kind
+from app.demo.behaviour import MODES
+from app.demo.simulator import create_simulator
+
+PATH = "/api/v0/purchase-order/req-confirm"
+Confirmation = Callable[..., dict[str, Any]]
+Serve = Callable[[Flask], AbstractContextManager[str]]
+
+
+def confirm(client: FlaskClient, message: object, key: str = "msg_1", **headers: str) -> TestResponse:
+    body = message if isinstance(message, bytes) else dumps(message)
+    return client.post(
+        PATH, data=body, content_type="application/json", headers={"Idempotency-Key": key, **headers}
+    )
+
+
+def behave(client: FlaskClient, mode: str, **more: object) -> None:
+    assert client.post("/behaviour", json={"mode": mode, **more}).status_code == 200
+
+
+def received(client: FlaskClient, **query: str) -> list[dict[str, Any]]:
+    listed = read_json(client.get("/received.json", query_string=query).data, max_bytes=10**8)
+    assert listed["count"] == len(listed["received"])
+    exchanges: list[dict[str, Any]] = listed["received"]
+    return exchanges
+
+
+def resp(response: TestResponse) -> dict[str, Any]:
+    found: dict[str, Any] = response.get_json()["payload"]["resp"]
+    return found
+
+
+# Taking answers
+
+
+def test_a_good_answer_is_taken_in_the_shape_of_the_source_page(
+    client: FlaskClient, confirmation: Confirmation
+) -> None:
+    message = confirmation()
+    response = confirm(client, message)
+    assert response.status_code == 200
+    body = response.get_json()
+    req_msg_id = body["payload"]["resp"]["reqMsgId"]
+    assert body == answer(Kind.REQ_CONFIRM, message, req_msg_id=req_msg_id)
+    assert req_msg_id.startswith("REQ")
+    assert len(req_msg_id) == 35
+    assert read_answer(response.data) is not None
+
+
+def test_the_same_answer_again_is_the_same_message(client: FlaskClient, confirmation: Confirmation) -> None:
+    first = confirm(client, confirmation(), "msg_1")
+    again = confirm(client, confirmation(), "msg_1")
+    with_other_key = confirm(client, confirmation(), "msg_2")
+    assert first.data == again.data == with_other_key.data
+    assert [exchange["repeat"] for exchange in received(client)] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "contrary",
+    [
+        {"response": "REJECT", "new_status": "REJECTED"},
+        {"remarks": "On second thoughts"},
+    ],
+)
+def test_a_contrary_answer_for_a_version_is_a_conflict(
+    client: FlaskClient, confirmation: Confirmation, contrary: dict[str, str]
+) -> None:
+    confirm(client, confirmation(), "msg_1")
+    response = confirm(client, confirmation(**contrary), "msg_2")
+    assert response.status_code == 409
+    assert response.get_json()["response_code"] == 38
+    assert resp(response)["result"] == "FAILURE"
+    assert confirm(client, confirmation(), "msg_1").status_code == 200
+
+
+def test_another_version_and_another_order_are_answered_by_themselves(
+    client: FlaskClient, confirmation: Confirmation
+) -> None:
+    assert confirm(client, confirmation(), "msg_1").status_code == 200
+    rejected = {"response": "REJECT", "new_status": "REJECTED"}
+    assert confirm(client, confirmation(version=2, **rejected), "msg_2").status_code == 200
+    assert confirm(client, confirmation(object_id="POR2", **rejected), "msg_3").status_code == 200
+
+
+def test_one_key_for_two_messages_is_a_conflict(client: FlaskClient, confirmation: Confirmation) -> None:
+    confirm(client, confirmation(), "msg_1")
+    response = confirm(client, confirmation(object_id="POR2"), "msg_1")
+    assert (response.status_code, response.get_json()["response_code"]) == (409, 38)
+
+
+def test_after_a_refusal_a_version_can_be_answered_anew(
+    client: FlaskClient, confirmation: Confirmation
+) -> None:
+    behave(client, "refuse", times=1)
+    refused = confirm(client, confirmation(), "msg_1")
+    assert refused.status_code == 200
+    assert refused.get_json()["response_code"] == 1
+    assert resp(refused)["errorField"] == "poConfirmation.supplierRemarks"
+    anew = confirm(client, confirmation(response="REJECT", new_status="REJECTED"), "msg_2")
+    assert (anew.status_code, anew.get_json()["response_code"]) == (200, 0)
+    assert resp(anew)["reqMsgId"] != resp(refused)["reqMsgId"]
+
+
+def test_ten_at_once_are_one_message(
+    simulator: Flask, client: FlaskClient, confirmation: Confirmation
+) -> None:
+    with ThreadPoolExecutor(10) as pool:
+        answers = pool.map(lambda _: confirm(simulator.test_client(), confirmation()).data, range(10))
+    assert len(set(answers)) == 1
+    assert [exchange["repeat"] for exchange in received(client)].count(False) == 1
+
+
+def spoil(message: dict[str, Any], part: str, name: str, value: object) -> dict[str, Any]:
+    message["poConfirmation"][part][name] = value
+    return message
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "status", "field"),
+    [
+        ("objectVersion", "newVersion", 2, 422, "poConfirmation.objectVersion.newVersion"),
+        ("objectVersion", "newVersion", "1", 422, "poConfirmation.objectVersion.newVersion"),
+        ("poStatusTransition", "newStatus", "REJECTED", 409, "poConfirmation.poStatusTransition.newStatus"),
+        (
+            "poStatusTransition",
+            "currentStatus",
+            "CANCELLED",
+            409,
+            "poConfirmation.poStatusTransition.currentStatus",
+        ),
+        ("poStatusTransition", "note", "x", 422, "poConfirmation.poStatusTransition.note"),
+    ],
+)
+def test_an_answer_that_breaks_the_contract_is_refused_at_its_field(
+    client: FlaskClient,
+    confirmation: Confirmation,
+    part: str,
+    name: str,
+    value: object,
+    status: int,
+    field: str,
+) -> None:
+    response = confirm(client, spoil(confirmation(), part, name, value))
+    assert response.status_code == status
+    assert response.get_json()["response_code"] == 1
+    assert resp(response)["errorField"] == field
+    assert resp(response)["errorDtl"]
+    assert confirm(client, confirmation()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "PO_UNREADABLE"),
+        (b"{", 400, "PO_UNREADABLE"),
+        (b'{"device":1,"device":2}', 400, "PO_UNREADABLE"),
+        (b"[" * 100_000, 400, "PO_UNREADABLE"),
+        (b"[]", 422, "PO_FIELD_INVALID"),
+        (b"{}", 422, "PO_FIELD_MISSING"),
+        (b'"' + b"x" * 1_048_576 + b'"', 413, "PO_TOO_LARGE"),
+    ],
+)
+def test_a_malformed_body_gets_the_answers_shape(
+    client: FlaskClient, body: bytes, status: int, code: str
+) -> None:
+    response = confirm(client, body)
+    assert response.status_code == status
+    assert resp(response)["errorCd"] == code
+    assert response.get_json()["payload"]["poConfirmation"] == {}
+
+
+def test_another_media_type_or_method_gets_the_answers_shape(
+    client: FlaskClient, confirmation: Confirmation
+) -> None:
+    response = client.post(PATH, data=dumps(confirmation()), content_type="text/plain")
+    assert (response.status_code, resp(response)["errorCd"]) == (415, "PO_MEDIA_TYPE")
+    response = client.get(PATH)
+    assert (response.status_code, resp(response)["errorCd"]) == (405, "PO_METHOD")
+    assert "POST" in response.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "status"),
+    [
+        ("X-Partner-Key", "s3cret", 200),
+        ("X-Api-Key", "s3cret", 200),
+        ("Authorization", "Bearer s3cret", 200),
+        ("X-Partner-Key", "other", 401),
+        ("X-Partner-Key", "ключ".encode().decode("latin-1"), 401),
+        ("X-Nothing", "s3cret", 401),
+    ],
+)
+def test_a_partner_with_a_key_asks_for_it(
+    confirmation: Confirmation, header: str, value: str, status: int
+) -> None:
+    client = create_simulator(send_to="http://x", inbound_key="k", partner_key="s3cret").test_client()
+    response = confirm(client, confirmation(), **{header: value})
+    assert response.status_code == status
+    assert resp(response)["errorCd"] == ("" if status == 200 else "PO_CREDENTIALS")
+
+
+# What it shows
+
+
+def test_what_came_is_listed_as_it_came_newest_last(client: FlaskClient, confirmation: Confirmation) -> None:
+    message = confirmation(remarks="ठीक है")
+    confirm(client, message, "msg_1")
+    confirm(client, b"{nonsense", "msg_2")
+    first, second = received(client)
+    assert first["raw"] == dumps(message).decode()
+    assert first["sha256"] == sha256(dumps(message)).hexdigest()
+    assert first["body"] == message
+    assert first["headers"]["Idempotency-Key"] == first["idempotency_key"] == "msg_1"
+    assert first["answer"]["status"] == 200
+    assert first["answer"]["body"]["response_code"] == 0
+    assert (first["mode"], first["repeat"]) == ("ok", False)
+    assert first["received_at"].endswith("+00:00")
+    assert (second["raw"], second["body"], second["answer"]["status"]) == ("{nonsense", None, 400)
+
+
+def test_the_list_is_narrowed_by_order_and_by_key(client: FlaskClient, confirmation: Confirmation) -> None:
+    confirm(client, confirmation(), "msg_1")
+    confirm(client, confirmation(object_id="POR2"), "msg_2")
+    assert [found["idempotency_key"] for found in received(client, object_id="POR2")] == ["msg_2"]
+    assert [found["idempotency_key"] for found in received(client, idempotency_key="msg_1")] == ["msg_1"]
+    assert received(client, object_id="POR2", idempotency_key="msg_1") == []
+
+
+def test_the_page_is_valid_html_before_and_after_hostile_input(
+    client: FlaskClient, confirmation: Confirmation
+) -> None:
+    strict = html5lib.HTMLParser(strict=True)
+    strict.parse(client.get("/?sent=3&accepted=1").text)
+    confirm(client, confirmation(remarks="<script>alert(1)</script>", object_id="<b>"), "<i>&")
+    confirm(client, b'{"poConfirmation":{"supplierRemarks":{"items":1}}}')
+    confirm(client, b"\xff\x00<script>")
+    confirm(client, b"[1]")
+    behave(client, "418")
+    page = client.get("/").text
+    strict.parse(page)
+    assert "<script" not in page
+    assert "style=" not in page
+    assert "MAL/2611/45007" in page
+
+
+def test_every_answer_carries_the_security_headers(client: FlaskClient) -> None:
+    for path in ("/", "/simulator.css", "/received.json", "/nothing", PATH):
+        response = client.get(path)
+        assert "default-src 'self'" in response.headers["Content-Security-Policy"], path
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+# Behaviour
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 429, 500, 503])
+def test_a_status_is_given_in_the_answers_shape_and_nothing_is_taken(
+    client: FlaskClient, confirmation: Confirmation, status: int
+) -> None:
+    behave(client, str(status), times=1)
+    response = confirm(client, confirmation())
+    assert response.status_code == status
+    assert response.get_json()["response_code"] == 1
+    anew = confirm(client, confirmation(response="REJECT", new_status="REJECTED"), "msg_2")
+    assert anew.status_code == 200
+
+
+def test_a_told_conflict_is_a_duplicate_reference(client: FlaskClient, confirmation: Confirmation) -> None:
+    behave(client, "409")
+    response = confirm(client, confirmation())
+    assert (response.status_code, response.get_json()["response_code"]) == (409, 38)
+
+
+def test_a_behaviour_lasts_as_many_answers_as_it_was_told(
+    client: FlaskClient, confirmation: Confirmation
+) -> None:
+    behave(client, "503", times=2)
+    assert client.get("/behaviour.json").get_json()["times"] == 2
+    assert [confirm(client, confirmation()).status_code for _ in range(4)] == [503, 503, 200, 200]
+    assert client.get("/behaviour.json").get_json()["mode"] == "ok"
+    behave(client, "500")
+    assert [confirm(client, confirmation()).status_code for _ in range(4)] == [500] * 4
+
+
+def test_a_refusal_can_be_worded(client: FlaskClient, confirmation: Confirmation) -> None:
+    behave(client, "refuse", error_cd="BPR099", error_dtl="Too late", error_field="poConfirmation.objectId")
+    said = resp(confirm(client, confirmation()))
+    assert (said["errorCd"], said["errorDtl"]) == ("BPR099", "Too late")
+    assert said["errorField"] == "poConfirmation.objectId"
+
+
+def test_a_retry_can_be_put_off(client: FlaskClient, confirmation: Confirmation) -> None:
+    behave(client, "429", retry_after="120")
+    assert confirm(client, confirmation()).headers["Retry-After"] == "120"
+
+
+@pytest.mark.parametrize(
+    ("given", "mode"),
+    [("broken-json", "broken_json"), ("Wrong Object", "wrong_object"), ("down", "503"), ("418", "418")],
+)
+def test_the_names_of_modes_are_forgiving(client: FlaskClient, given: str, mode: str) -> None:
+    for way in ({"data": {"mode": given}}, {"json": {"mode": given}}):
+        response = client.post("/behaviour", **way)
+        assert response.get_json()["mode"] == mode
+
+
+def test_any_status_can_be_told(client: FlaskClient, confirmation: Confirmation) -> None:
+    behave(client, "status", status=507)
+    assert confirm(client, confirmation()).status_code == 507
+    behave(client, "status", status=202)
+    assert confirm(client, confirmation()).get_json()["response_code"] == 0
+    behave(client, "status", status=204)
+    assert confirm(client, confirmation()).data == b""
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"mode": "sulk"},
+        {"mode": None},
+        {"mode": []},
+        {"mode": "600"},
+        {"mode": "ok", "times": 0},
+        {"mode": "ok", "times": "many"},
+        {"mode": "slow", "seconds": "nan"},
+        {"mode": "slow", "seconds": -1},
+        {"mode": "slow", "seconds": 601},
+        {"mode": "slow", "seconds": [1]},
+        {"mode": "status", "status": 99},
+        {"mode": "429", "retry_after": "1\r\nSet-Cookie: x"},
+        [],
+    ],
+)
+def test_a_behaviour_that_cannot_be_followed_names_the_modes(client: FlaskClient, asked: object) -> None:
+    response = client.post("/behaviour", json=asked)
+    assert response.status_code == 422
+    assert response.get_json()["modes"] == list(MODES)
+    assert client.get("/behaviour.json").get_json()["mode"] == "ok"
+
+
+def test_a_behaviour_in_broken_json_is_malformed(client: FlaskClient) -> None:
+    response = client.post("/behaviour", data=b"{", content_type="application/json")
+    assert response.status_code == 400
+
+
+def test_a_browser_goes_back_to_the_page(client: FlaskClient) -> None:
+    response = client.post("/behaviour", data={"mode": "503"}, headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (response.status_code, response.headers["Location"]) == (303, "/")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": "http://localhost"}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "http://localhost:8000"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_other_sites_cannot_steer_the_partner(
+    client: FlaskClient, headers: dict[str, str], status: int
+) -> None:
+    assert client.post("/behaviour", data={"mode": "ok"}, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("mode", "starts", "media_type"),
+    [
+        ("empty", b"", "application/json"),
+        ("html", b"<!doctype html>", "text/html"),
+        ("broken_json", b'{"response_code":0', "application/json"),
+    ],
+)
+def test_an_unreadable_reply_still_means_that_the_answer_was_taken(
+    client: FlaskClient, confirmation: Confirmation, mode: str, starts: bytes, media_type: str
+) -> None:
+    behave(client, mode, times=1)
+    response = confirm(client, confirmation())
+    assert (response.status_code, response.mimetype) == (200, media_type)
+    assert response.data.startswith(starts)
+    assert read_answer(response.data) is None
+    assert received(client)[-1]["answer"] == {"status": 200, "body": response.text}
+    confirm(client, confirmation())
+    assert received(client)[-1]["repeat"]
+
+
+def test_a_redirect_leads_elsewhere_and_takes_nothing(
+    client: FlaskClient, confirmation: Confirmation
+) -> None:
+    behave(client, "redirect", times=1)
+    response = confirm(client, confirmation())
+    assert (response.status_code, response.headers["Location"]) == (302, "/received.json")
+    confirm(client, confirmation())
+    assert not received(client)[-1]["repeat"]
+
+
+def test_a_wrong_object_is_echoed(client: FlaskClient, confirmation: Confirmation) -> None:
+    behave(client, "wrong_object")
+    said = read_answer(confirm(client, confirmation()).data)
+    assert said is not None
+    assert said.response_code == 0
+    assert said.object_id != confirmation()["poConfirmation"]["objectId"]
+
+
+# On a real socket
+
+
+def post(partner: str, message: dict[str, Any], key: str = "msg_1", **options: Any) -> requests.Response:
+    return requests.post(
+        partner + PATH,
+        data=dumps(message),
+        headers={"Content-Type": "application/json", "Idempotency-Key": key},
+        **{"timeout": 10, **options},
+    )
+
+
+def tell(partner: str, mode: str, **more: object) -> None:
+    assert requests.post(f"{partner}/behaviour", json={"mode": mode, **more}, timeout=10).ok
+
+
+def last(partner: str) -> dict[str, Any]:
+    listed = requests.get(f"{partner}/received.json", timeout=10).json()["received"]
+    exchange: dict[str, Any] = listed[-1]
+    return exchange
+
+
+@pytest.mark.parametrize("mode", ["reset", "cut"])
+def test_a_dropped_connection_is_dropped_at_once(partner: str, confirmation: Confirmation, mode: str) -> None:
+    tell(partner, mode, times=1)
+    started = time.monotonic()
+    with pytest.raises(requests.RequestException):
+        post(partner, confirmation())
+    assert time.monotonic() - started < 3
+    assert post(partner, confirmation()).json()["response_code"] == 0
+    assert last(partner)["repeat"]
+
+
+def test_silence_lasts_its_seconds_and_ends_without_an_answer(
+    partner: str, confirmation: Confirmation
+) -> None:
+    tell(partner, "timeout", seconds=0.5, times=1)
+    started = time.monotonic()
+    with pytest.raises(requests.ConnectionError):
+        post(partner, confirmation())
+    assert time.monotonic() - started >= 0.5
+    assert last(partner)["answer"] == {"status": None, "body": None}
+
+
+def test_a_waiting_sender_gives_up_first(partner: str, confirmation: Confirmation) -> None:
+    tell(partner, "timeout", seconds=3, times=1)
+    with pytest.raises(requests.ReadTimeout):
+        post(partner, confirmation(), timeout=0.3)
+    assert post(partner, confirmation()).status_code == 200
+
+
+def test_a_dripped_reply_is_whole_in_the_end(partner: str, confirmation: Confirmation) -> None:
+    tell(partner, "drip", seconds=0.6, times=1)
+    started = time.monotonic()
+    assert post(partner, confirmation()).json()["response_code"] == 0
+    assert time.monotonic() - started >= 0.6
+
+
+def test_a_slow_reply_does_not_hold_up_others(partner: str, confirmation: Confirmation) -> None:
+    tell(partner, "slow", seconds=1.5, times=1)
+    slow = threading.Thread(target=post, args=(partner, confirmation()))
+    started = time.monotonic()
+    slow.start()
+    while requests.get(f"{partner}/behaviour.json", timeout=10).json()["mode"] == "slow":
+        time.sleep(0.01)
+    assert post(partner, confirmation(object_id="POR2"), "msg_2").status_code == 200
+    assert time.monotonic() - started < 1.4
+    slow.join()
+    assert time.monotonic() - started >= 1.5
+
+
+def test_a_huge_reply_is_far_over_any_cap(partner: str, confirmation: Confirmation) -> None:
+    tell(partner, "huge", times=1)
+    with post(partner, confirmation(), stream=True) as response:
+        came = 0
+        for piece in response.iter_content(1_048_576):
+            came += len(piece)
+            if came > 20 * 1_048_576:
+                break
+    assert came > 20 * 1_048_576
+
+
+# Sending orders
+
+
+@pytest.fixture
+def product() -> Flask:
+    """A stand-in for PO Confirm that keeps what came."""
+    app = Flask("product")
+    app.config["CAME"] = []
+
+    @app.post("/api/v0/purchase-order/req-send")
+    def req_send() -> tuple[bytes, int]:
+        order = read_json(request.get_data())
+        app.config["CAME"].append((request.headers, order))
+        if len(app.config["CAME"]) == 3:
+            return b"<h1>Oops</h1>", 500
+        return dumps(answer(Kind.REQ_SEND, order, req_msg_id="in_1")), 200
+
+    return app
+
+
+def test_new_orders_go_out_with_the_key_and_the_answers_come_back(product: Flask, serve: Serve) -> None:
+    with serve(product) as url:
+        client = create_simulator(send_to=url + "/", inbound_key="inbound-secret").test_client()
+        told = client.post("/send-orders", data={"count": "4"}).get_json()
+        page = client.get("/").text
+    assert (told["sent"], told["accepted"]) == (4, 3)
+    assert [sent["status"] for sent in told["answers"]] == [200, 200, 500, 200]
+    assert told["answers"][2]["answer"] == "<h1>Oops</h1>"
+    assert told["answers"][0]["answer"]["response_code"] == 0
+    headers, order = product.config["CAME"][0]
+    assert headers["X-Partner-Key"] == "inbound-secret"
+    assert headers["Content-Type"] == "application/json"
+    parsed = parse(Kind.REQ_SEND, order)
+    assert parsed.purchase_order.object_id == told["answers"][0]["objectId"]
+    assert parsed.purchase_order.buyer_po_number in page
+
+
+def test_a_browser_that_sent_orders_reads_how_many_were_taken(product: Flask, serve: Serve) -> None:
+    with serve(product) as url:
+        client = create_simulator(send_to=url, inbound_key="k").test_client()
+        response = client.post("/send-orders", data={"count": "2"}, headers={"Accept": "text/html"})
+        assert response.headers["Location"] == "/?sent=2&accepted=2"
+        assert "2 of 2 new orders were taken" in client.get(response.headers["Location"]).text
+
+
+def test_a_product_that_is_not_there_is_said_so(client: FlaskClient) -> None:
+    told = client.post("/send-orders", json={"count": 5}).get_json()
+    assert (told["sent"], told["accepted"]) == (1, 0)
+    assert told["answers"][0]["answer"].startswith("No answer")
+
+
+@pytest.mark.parametrize("count", [0, -1, 101, "x", [], {}, 1.5, "²"])
+def test_a_count_that_makes_no_sense_is_refused(client: FlaskClient, count: object) -> None:
+    assert client.post("/send-orders", json={"count": count}).status_code == 422

@@ -1,0 +1,221 @@
+"""Orders that arrive at the partner's door: taken once, refused clearly, kept always."""
+
+from __future__ import annotations
+
+import copy
+import json
+import threading
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, undefer
+
+from app.contract.reader import dumps
+from app.inbound.apply import NO_CREDENTIALS_KEPT
+from app.inbound.models import Effect, InboundMessage
+from app.orders.models import PurchaseOrder, Revision
+from tests.conftest import INBOUND_KEY
+
+DOOR = "/api/v0/purchase-order/req-send"
+KEY = {"X-Partner-Key": INBOUND_KEY}
+
+
+@pytest.fixture
+def door(app: Flask, partner: Any) -> FlaskClient:
+    return app.test_client()
+
+
+def send(door: FlaskClient, body: Any, **more: Any) -> Any:
+    raw = body if isinstance(body, bytes) else dumps(body)
+    return door.post(DOOR, **{"data": raw, "headers": KEY, "content_type": "application/json", **more})
+
+
+def resp(answer: Any) -> dict[str, str]:
+    shape = answer.get_json()
+    assert set(shape) == {"response_code", "response_message", "payload"}
+    assert set(shape["payload"]) == {"b2bIds", "resp", "purchaseOrder", "additionalInfos"}
+    found: dict[str, str] = shape["payload"]["resp"]
+    return found
+
+
+def count(session: Session, table: Any) -> int:
+    session.rollback()
+    return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def test_all_examples_arrive_and_sent_twice_they_are_as_many_still(
+    door: FlaskClient, example_bodies: list[Any], session: Session
+) -> None:
+    first = [send(door, body) for body in example_bodies]
+    again = [send(door, body) for body in example_bodies]
+    assert {answer.status_code for answer in first + again} == {200}
+    assert count(session, PurchaseOrder) == 60
+    assert count(session, InboundMessage) == 120
+    assert [answer.data for answer in first] == [answer.data for answer in again]
+
+
+def test_the_answer_echoes_the_order_with_every_amount_as_it_came(
+    door: FlaskClient, example_bodies: list[Any]
+) -> None:
+    answer = send(door, example_bodies[0])
+    assert answer.get_json()["response_code"] == 0
+    assert resp(answer)["result"] == "SUCCESS"
+    assert b'"unitPrice":186.400' in answer.data
+
+
+def test_an_order_is_kept_byte_for_byte_with_the_answer_given(
+    door: FlaskClient, example_bodies: list[Any], session: Session
+) -> None:
+    raw = json.dumps(json.loads(dumps(example_bodies[0])), indent=3).encode()
+    answer = send(door, raw)
+    inbound = session.scalars(
+        select(InboundMessage).options(undefer(InboundMessage.body), undefer(InboundMessage.answer_body))
+    ).one()
+    assert (inbound.body, inbound.answer_body) == (raw, answer.data)
+    assert inbound.effect is Effect.APPLIED
+    assert resp(answer)["reqMsgId"] == inbound.id
+    assert session.scalars(select(Revision)).one().body == raw
+    assert INBOUND_KEY not in json.dumps(inbound.headers)
+
+
+def test_the_same_key_with_other_content_is_a_conflict_and_both_are_kept(
+    door: FlaskClient, example_bodies: list[Any], session: Session
+) -> None:
+    send(door, example_bodies[0])
+    other = copy.deepcopy(example_bodies[0])
+    other["purchaseOrder"]["subject"] = "Something else"
+    answer = send(door, other)
+    assert answer.status_code == 409
+    assert answer.get_json()["response_code"] == 38
+    assert resp(answer)["errorField"] == "purchaseOrder.objectId"
+    assert session.scalars(select(PurchaseOrder.subject)).one() == "Project material"
+    assert count(session, InboundMessage) == 2
+
+
+def test_another_device_or_spelling_of_a_number_is_still_the_same_message(
+    door: FlaskClient, example_bodies: list[Any], session: Session
+) -> None:
+    send(door, example_bodies[0])
+    other = copy.deepcopy(example_bodies[0])
+    other["device"]["tag"]["value"] = "19.0760,72.8777"
+    other["purchaseOrder"]["itemLists"][0]["quantity"] = 2.0
+    assert send(door, json.dumps(other, default=float).encode()).status_code == 200
+    assert count(session, PurchaseOrder) == 1
+
+
+def test_the_same_order_in_parallel_is_one_order(
+    app: Flask, partner: Any, example_bodies: list[Any], session: Session
+) -> None:
+    answers = []
+
+    def knock() -> None:
+        answers.append(send(app.test_client(), example_bodies[3]))
+
+    threads = [threading.Thread(target=knock) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.data for answer in answers}) == 1
+    assert count(session, PurchaseOrder) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field"),
+    [
+        (("purchaseOrder", "subject"), None, "purchaseOrder.subject"),
+        (("purchaseOrder", "objectId"), "", "purchaseOrder.objectId"),
+        (("purchaseOrder", "buyerPONumber"), "x" * 51, "purchaseOrder.buyerPONumber"),
+        (("purchaseOrder", "itemLists", 0, "quantity"), "two", "purchaseOrder.itemLists[0].quantity"),
+        (("purchaseOrder", "objectVersion", "newVersion"), 1.5, "purchaseOrder.objectVersion.newVersion"),
+        (("b2bIds", "supplierB2BId"), 'a"b', "b2bIds.supplierB2BId"),
+        (("additionalInfos",), {}, "additionalInfos"),
+        (("device",), None, "device"),
+    ],
+)
+def test_a_field_that_breaks_the_contract_is_named_and_the_message_kept(
+    door: FlaskClient, example_bodies: list[Any], session: Session, path: Any, value: Any, field: str
+) -> None:
+    body = copy.deepcopy(example_bodies[0])
+    place = body
+    for step in path[:-1]:
+        place = place[step]
+    if value is None:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    answer = send(door, json.dumps(body, default=float).encode())
+    assert answer.status_code == 422
+    assert resp(answer)["errorField"] == field
+    assert resp(answer)["errorCd"] in ("PO_FIELD_MISSING", "PO_FIELD_INVALID")
+    inbound = session.scalars(select(InboundMessage).options(undefer(InboundMessage.body))).one()
+    assert inbound.effect is Effect.REFUSED and inbound.body
+    assert count(session, PurchaseOrder) == 0
+
+
+UNREADABLE = [b"", b"{", b"[1,2", b"\xff\xfe", b'{"a":1,"a":2}', b"null", b"NaN", b"[" * 100_000]
+
+
+@pytest.mark.parametrize("raw", UNREADABLE)
+def test_what_is_no_json_object_gets_a_clear_answer(door: FlaskClient, raw: bytes) -> None:
+    answer = send(door, raw)
+    assert answer.status_code in (400, 422)
+    assert resp(answer)["errorDtl"]
+
+
+def test_a_body_of_the_wrong_type_or_size_is_refused_before_it_is_read(
+    door: FlaskClient, settings: Any, session: Session
+) -> None:
+    assert send(door, b"{}", content_type="text/plain").status_code == 415
+    assert send(door, b" " * (settings.max_body_bytes + 1)).status_code == 413
+    kept = session.scalars(select(InboundMessage).options(undefer(InboundMessage.body))).all()
+    assert [(one.body, one.size) for one in kept] == [(b"", 2), (b"", settings.max_body_bytes + 1)]
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Partner-Key": ""}, {"X-Partner-Key": "wrong"}])
+def test_without_the_key_only_metadata_is_kept(
+    door: FlaskClient, example_bodies: list[Any], session: Session, headers: Any
+) -> None:
+    answer = send(door, example_bodies[0], headers=headers)
+    assert answer.status_code == 401
+    assert resp(answer)["errorCd"] == "PO_CREDENTIALS"
+    inbound = session.scalars(select(InboundMessage).options(undefer(InboundMessage.body))).one()
+    assert inbound.body == b"" and inbound.size > 1000 and inbound.partner_id is None
+
+
+def test_calls_without_the_key_do_not_fill_the_disk(
+    door: FlaskClient, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.inbound.apply.NO_CREDENTIALS_KEPT", 5)
+    assert NO_CREDENTIALS_KEPT >= 100
+    for _ in range(9):
+        send(door, b"{}", headers={})
+    assert count(session, InboundMessage) == 5
+
+
+def test_unknown_fields_and_statuses_are_kept(
+    door: FlaskClient, example_bodies: list[Any], session: Session
+) -> None:
+    body = copy.deepcopy(example_bodies[0])
+    body["purchaseOrder"]["colour"] = {"ral": [5010]}
+    body["purchaseOrder"]["poStatusTransition"]["newStatus"] = "ON_HOLD"
+    assert send(door, body).status_code == 200
+    assert session.scalars(select(PurchaseOrder.status)).one() == "ON_HOLD"
+    assert b"5010" in session.scalars(select(Revision)).one().body
+
+
+@pytest.mark.parametrize("path", ["/api/v0/purchase-order/req-unknown", "/api/", "/api/v9/x"])
+def test_another_address_answers_in_the_same_shape(door: FlaskClient, path: str) -> None:
+    answer = door.post(path, data=b"{}", headers=KEY, content_type="application/json")
+    assert answer.status_code == 404
+    assert resp(answer)["errorCd"] == "PO_UNKNOWN_RESOURCE"
+
+
+def test_another_method_answers_in_the_same_shape(door: FlaskClient) -> None:
+    answer = door.get(DOOR)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert resp(answer)["errorCd"] == "PO_METHOD"

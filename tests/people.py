@@ -1,0 +1,127 @@
+"""The named people of the tests, and the browser in which each is signed in."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+from urllib.parse import urlencode
+
+import html5lib
+from bs4 import BeautifulSoup, Tag
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
+
+from app import clock
+from app.accounts.models import Person, PersonSupplier, Role
+from app.accounts.passwords import hash_password
+
+PASSWORD = "correct-horse-42"
+_hash = hash_password(PASSWORD)
+
+TRIVENI, BEARINGS = "SUPPB2B0001@bbps", "SUPPB2B0002@bbps"
+EVERYBODY: dict[str, tuple[str, Role, tuple[str, ...]]] = {
+    "asha": ("Asha", Role.SUPPLIER, (TRIVENI, BEARINGS)),
+    "omar": ("Omar", Role.SUPPLIER, (BEARINGS,)),
+    "meera": ("Meera", Role.MANAGER, ()),
+    "ravi": ("Ravi", Role.SUPPORT, ()),
+    "admin": ("Admin", Role.ADMIN, ()),
+}
+
+
+def move_in(session: Session) -> None:
+    """Give everybody an account; hashing once is enough."""
+    for name, (full_name, role, suppliers) in EVERYBODY.items():
+        session.add(
+            Person(
+                name=name,
+                full_name=full_name,
+                role=role,
+                password_hash=_hash,
+                session_key=f"key-of-{name}-{secrets.token_hex(4)}",
+                active=True,
+                created_at=clock.now(),
+                suppliers=[PersonSupplier(b2b_id=b2b_id) for b2b_id in suppliers],
+            )
+        )
+
+
+class Answered(TestResponse):
+    """An answer whose HTML was parsed strictly."""
+
+    @property
+    def page(self) -> BeautifulSoup:
+        """The page or fragment, for asking."""
+        return BeautifulSoup(self.get_data(as_text=True), "html.parser")
+
+    @property
+    def words(self) -> str:
+        """What a reader sees, with single spaces."""
+        return " ".join(self.page.get_text(" ").split())
+
+    def one(self, selector: str) -> Tag:
+        """The one element that fits."""
+        found = self.page.select(selector)
+        assert len(found) == 1, f"{len(found)} elements fit {selector}"
+        return found[0]
+
+
+class Browser(FlaskClient):
+    """A browser without JavaScript: it parses strictly, and sends forms with all that is in them."""
+
+    def open(self, *args: Any, **kwargs: Any) -> Any:
+        answer = super().open(*args, **kwargs)
+        if answer.mimetype == "text/html" and answer.status_code != 304:
+            parse_strictly(answer.get_data())
+        return answer
+
+    def fill(self, url: str, action: str) -> dict[str, Any]:
+        """Open ``url`` and return the fields of its form that posts to ``action``, as sent."""
+        page = self.get(url)
+        assert page.status_code == 200, page.status_code
+        forms = [form for form in page.page.find_all("form") if form.get("action") == action]
+        assert forms, f"no form on {url} posts to {action}"
+        return fields_of(forms[0])
+
+    def send(self, url: str, fields: dict[str, Any], **more: Any) -> Any:
+        """POST the fields as a form does."""
+        body = urlencode(fields, doseq=True)
+        return self.post(url, data=body, content_type="application/x-www-form-urlencoded", **more)
+
+    def answer(self, order_id: int, response: str = "ACCEPT", remarks: str = "Confirmed", **more: Any) -> Any:
+        """Open the answer form of an order, fill it in and press."""
+        url = f"/orders/{order_id}/answer"
+        fields = {**self.fill(url, url), "supplier_response": response, "supplier_remarks": remarks, **more}
+        return self.send(url, fields)
+
+
+def fields_of(form: Tag) -> dict[str, Any]:
+    """The successful controls of a form, as HTML defines them; buttons are left out."""
+    fields: dict[str, Any] = {}
+    for control in form.find_all(["input", "select", "textarea"]):
+        name = control.get("name")
+        kind = control.get("type", "text")
+        if not name or kind in ("submit", "button", "image") or control.has_attr("disabled"):
+            continue
+        if kind in ("radio", "checkbox") and not control.has_attr("checked"):
+            continue
+        if control.name == "textarea":
+            fields[name] = control.get_text().removeprefix("\n")
+        elif control.name == "select":
+            chosen = control.find("option", selected=True) or control.find("option")
+            fields[name] = chosen.get("value", "") if chosen else ""
+        else:
+            fields[name] = control.get("value", "")
+    return fields
+
+
+def parse_strictly(body: bytes) -> None:
+    """Parse a page or a fragment as HTML. Errors: html5lib's ParseError at the first fault."""
+    parser = html5lib.HTMLParser(strict=True)
+    if body.lstrip().lower().startswith(b"<!doctype"):
+        parser.parse(body, transport_encoding="utf-8")
+    else:
+        parser.parseFragment(body, transport_encoding="utf-8")
+    ids = [tag["id"] for tag in BeautifulSoup(body, "html.parser").find_all(id=True)]
+    doubled = {one for one in ids if ids.count(one) > 1}
+    assert not doubled, f"ids that stand twice: {doubled}"
