@@ -164,6 +164,12 @@ def exact_time(when: datetime, zone: ZoneInfo) -> str:
     return f"{local:%A}, {local.day} {local:%B %Y, %H:%M:%S %Z}"
 
 
+def long_day(when: datetime, zone: ZoneInfo) -> str:
+    """A day in full: ``Monday, 23 November 2026``."""
+    local = when.astimezone(zone)
+    return f"{local:%A}, {local.day} {local:%B %Y}"
+
+
 def clock_time(when: datetime, zone: ZoneInfo) -> str:
     """The time of day to the second: ``10:31:07``."""
     return f"{when.astimezone(zone):%H:%M:%S}"
@@ -238,6 +244,11 @@ def pretty(body: bytes | str) -> str:
     except Unreadable:
         return raw.decode("utf-8", "replace")
     return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, indent=2)
+
+
+def compact(value: object) -> str:
+    """A JSON value on one line, with exactly its numbers."""
+    return str(simplejson.dumps(value, use_decimal=True, ensure_ascii=False))
 
 
 _COLOURS: Sequence[tuple[_TokenType, str]] = (
@@ -627,6 +638,11 @@ def line_rest(line: ItemLine) -> dict[str, Any]:
     return {name: value for name, value in rest.items() if name not in said}
 
 
+def without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The mapping without these names."""
+    return {name: value for name, value in values.items() if name not in names}
+
+
 def is_pairs(value: object) -> bool:
     """Whether a value is a list of names and values, as the network's further information is."""
     return (
@@ -666,12 +682,15 @@ def init_app(app: Flask) -> None:
         size=size,
         moment=lambda when: moment(when, web.zone(), clock.now()),
         exact_time=lambda when: exact_time(when, web.zone()),
+        long_day=lambda when: long_day(when, web.zone()),
         clock_time=lambda when: clock_time(when, web.zone()),
         until=lambda when: until(when, clock.now()),
         ago=lambda when: ago(when, clock.now()),
         day=lambda text, year=False: day(text, clock.now().astimezone(web.zone()), year=year),
         for_input=lambda when: for_input(when, web.zone()),
         pretty=pretty,
+        compact=compact,
+        without=without,
         coloured=coloured,
         spoken=spoken,
         given=given,
