@@ -427,8 +427,8 @@ def http_phrase(status: int | None) -> str:
 
 
 def lasting(note: str) -> str:
-    """A message's note without its "next try in …", which was true only when it was written."""
-    return re.sub(r" The next try is [^.]*\.$", "", note)
+    """A message's note without what comes next: the page says that itself, and truer."""
+    return re.sub(r" (The next try is [^.]*|It is (tried|not sent) again by itself)\.$", "", note)
 
 
 _FORM_FIELDS = {
@@ -456,12 +456,13 @@ class Event:
 
     at: datetime
     title: str
-    chip: Chip | None = None
+    tone: str = ""
     said: str = ""
     note: str = ""
     facts: tuple[str, ...] = ()
     message_id: str = ""
     next_at: datetime | None = None
+    live: bool = False
 
 
 def timeline(order: PurchaseOrder, messages: Sequence[Message]) -> list[Event]:
@@ -472,8 +473,8 @@ def timeline(order: PurchaseOrder, messages: Sequence[Message]) -> list[Event]:
         *(_decision_event(decision, several) for decision in reversed(order.decisions)),
         *(event for message in reversed(messages) for event in _message_events(message)),
     ]
-    # Of two things at the same moment, the later in the story comes first.
-    newest_first = sorted(enumerate(events), key=lambda one: (one[1].at, one[0]), reverse=True)
+    # What is under way comes first; of two things at the same moment, the later in the story.
+    newest_first = sorted(enumerate(events), key=lambda one: (one[1].live, one[1].at, one[0]), reverse=True)
     return [event for _, event in newest_first]
 
 
@@ -494,28 +495,27 @@ def _message_events(message: Message) -> Iterator[Event]:
         if attempt.trigger is not Trigger.AUTO:
             title = f"Sent again by {attempt.actor or 'somebody'}"
             yield Event(attempt.started_at, title, said=attempt.asked_reason or "", message_id=message.id)
-    newest = message.attempts[0] if message.attempts else None
+    fate, newest = message_chip(message), message.attempts[0] if message.attempts else None
     facts = tuple(fact for fact in (_tries(message), duration(newest.duration_ms) if newest else "") if fact)
     moments = [message.created_at, message.finished_at, newest and (newest.ended_at or newest.started_at)]
     yield Event(
         max(at for at in moments if at),
-        _FATES.get(message.state, message_chip(message).words),
-        chip=message_chip(message) if message.state is not MessageState.DELIVERED else None,
-        note="" if message.state is MessageState.DELIVERED else lasting(message.note),
+        _FATES.get(message.state, fate.words),
+        tone=fate.tone if fate.tone in ("waiting", "warn", "bad") else "",
+        note=lasting(message.note) if message.state in _TOLD else "",
         facts=facts,
         message_id=message.id,
         next_at=message.next_at if message.state is MessageState.PENDING and not message.is_held else None,
+        live=not message.is_final,
     )
 
 
 _FATES = {
     MessageState.DELIVERED: "Delivered to the network",
-    MessageState.REFUSED: "The network said no",
-    MessageState.FAILED: "No try is left",
+    MessageState.FAILED: "Could not be delivered",
     MessageState.CANCELLED: "Answer withdrawn",
-    MessageState.PENDING: "On its way to the network",
-    MessageState.SENDING: "On its way to the network",
 }
+_TOLD = (MessageState.REFUSED, MessageState.FAILED, MessageState.CANCELLED)
 
 
 def _tries(message: Message) -> str:
@@ -558,7 +558,8 @@ class Sums:
         return iter((self.taxable, self.tax, self.total))
 
 
-TAXES = frozenset({"IGST", "CGST", "SGST", "UTGST", "CESS"})
+TAX = re.compile(r"(GST|CESS)", re.IGNORECASE)
+"""What the names of taxes have in common: IGST, CGST, SGST, UTGST, CGST+SGST, CESS."""
 
 
 def sums(sent: PurchaseOrderBody) -> Sums:
@@ -583,9 +584,10 @@ def line_tax(line: ItemLine) -> Decimal | None:
 
 def line_taxes(line: ItemLine) -> list[tuple[str, Decimal]]:
     """The taxes of a line by their names."""
-    details = line.item_value_details or []
     return [
-        (detail.type, detail.value) for detail in details if detail.type in TAXES and detail.value is not None
+        (detail.type.replace("_", " + "), detail.value)
+        for detail in line.item_value_details or []
+        if detail.type and detail.value is not None and TAX.search(detail.type)
     ]
 
 

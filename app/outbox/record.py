@@ -140,7 +140,9 @@ def _next_values(row: dict[str, Any], finished: Finished, now: datetime) -> dict
     """The message's columns that change after this attempt."""
     claimed, verdict = finished.claimed, finished.verdict
     by_hand = claimed.trigger is not Trigger.AUTO
-    values = {**NO_LEASE, **NOBODY_ASKED, "unknown_outcome": verdict.unknown}
+    # Once a try may have arrived, a later "duplicate" means that it did, whatever came between.
+    unknown = row["unknown_outcome"] or verdict.unknown
+    values = {**NO_LEASE, **NOBODY_ASKED, "unknown_outcome": unknown}
     if not by_hand:
         values["tries"] = claimed.tries + 1
     in_vain = verdict.step in (Step.RETRY, Step.FAILED)
