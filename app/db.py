@@ -103,12 +103,12 @@ class Database:
         session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
         return session
 
-    def upgrade(self) -> None:
-        """Create the schema, or bring it to this version of the code."""
+    def upgrade(self, revision: str = "head") -> None:
+        """Create the schema, or bring it to this version of the code (or to an older ``revision`` of it)."""
         with self.engine.connect() as connection:
             config = _alembic()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
 
     def is_current(self) -> bool:
         """Whether the schema is the one that this code was written for."""
