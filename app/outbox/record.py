@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from app.contract.vocabulary import FIELD_NAMES
 from app.outbox.claim import Claimed, attempts, messages, partners
-from app.outbox.messages import Change, tell
-from app.outbox.models import MessageState, Trigger
+from app.outbox.messages import NOBODY_ASKED, Change, tell
+from app.outbox.models import MessageState, ResultFrom, Trigger
 from app.outbox.post import Outcome
 from app.outbox.retry import Reason, Step, Verdict, sentence
 
@@ -30,13 +30,6 @@ AFTER = {
     Step.FAILED: MessageState.FAILED,
 }
 NO_LEASE: dict[str, Any] = {"lease_token": None, "lease_until": None, "interruptions": 0}
-NOBODY_ASKED: dict[str, Any] = {
-    "trigger": Trigger.AUTO,
-    "asked_by": None,
-    "asked_reason": None,
-    "resume_state": None,
-    "resume_at": None,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +88,7 @@ def _move(session: Session, finished: Finished, now: datetime) -> MessageState |
             messages.c.cancel_requested,
             messages.c.resume_state,
             messages.c.resume_at,
+            messages.c.result_from,
         )
         .where(messages.c.id == claimed.id)
         .with_for_update()
@@ -102,11 +96,16 @@ def _move(session: Session, finished: Finished, now: datetime) -> MessageState |
     if row is None:
         return None
     ours = row.state is MessageState.SENDING and row.lease_token == claimed.token
-    if not ours and (verdict.step is not Step.DELIVERED or row.state is MessageState.DELIVERED):
+    if not ours and (verdict.step is not Step.DELIVERED or _is_settled(row)):
         return None
     values = _next_values(row, finished, now)
     session.execute(update(messages).where(messages.c.id == claimed.id).values(values))
     return MessageState(values["state"])
+
+
+def _is_settled(row: Any) -> bool:
+    """Whether a delivery brings nothing new: there is one, or a late result, which knows better."""
+    return row.state is MessageState.DELIVERED or row.result_from is ResultFrom.RESP_CONFIRM
 
 
 def _next_values(row: Any, finished: Finished, now: datetime) -> dict[str, Any]:
@@ -116,7 +115,7 @@ def _next_values(row: Any, finished: Finished, now: datetime) -> dict[str, Any]:
     values = {**NO_LEASE, **NOBODY_ASKED, "unknown_outcome": verdict.unknown}
     if not by_hand:
         values["tries"] = claimed.tries + 1
-    if verdict.step in (Step.RETRY, Step.FAILED) and row.cancel_requested:
+    if verdict.step is not Step.DELIVERED and row.cancel_requested:
         note = row.cancel_requested if not verdict.unknown else f"{row.cancel_requested} {MAYBE_RECEIVED}"
         return {**values, "state": MessageState.CANCELLED, "finished_at": now, "next_at": None, "note": note}
     if verdict.step in (Step.RETRY, Step.FAILED) and by_hand and row.resume_state:
@@ -144,6 +143,7 @@ def _what_was_said(finished: Finished) -> dict[str, Any]:
         "error_cd": verdict.error_cd,
         "error_dtl": verdict.error_dtl,
         "error_field": verdict.error_field,
+        "result_from": ResultFrom.ANSWER if verdict.step in (Step.DELIVERED, Step.REFUSED) else None,
     }
 
 
