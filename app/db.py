@@ -13,8 +13,21 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import JSON, DateTime, Engine, Enum, LargeBinary, MetaData, create_engine, event, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    DateTime,
+    Engine,
+    Enum,
+    LargeBinary,
+    MetaData,
+    Text,
+    create_engine,
+    event,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlalchemy.engine import Connection, Dialect, make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
@@ -103,12 +116,12 @@ class Database:
         session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
         return session
 
-    def upgrade(self) -> None:
-        """Create the schema, or bring it to this version of the code."""
+    def upgrade(self, revision: str = "head") -> None:
+        """Create the schema, or bring it to this version of the code (or to an older ``revision`` of it)."""
         with self.engine.connect() as connection:
             config = _alembic()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
 
     def is_current(self) -> bool:
         """Whether the schema is the one that this code was written for."""
@@ -140,6 +153,22 @@ def notify(session: Session, channel: str) -> None:
     """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": channel})
+
+
+def mentions(session: Session, body: Any, words: str) -> ColumnElement[bool]:
+    """Whether the words stand in a column of bytes; case does not count within ASCII."""
+    if session.get_bind().dialect.name != "postgresql":
+        return cast(ColumnElement[bool], body.cast(Text).icontains(words, autoescape=True))
+    # The bytes need not be UTF-8, so they are compared as PostgreSQL spells them, and the words likewise.
+    spelled = "".join(_spelled(byte) for byte in words.encode())
+    return func.encode(body.cast(BYTEA), "escape").icontains(spelled, autoescape=True)
+
+
+def _spelled(byte: int) -> str:
+    """A byte in PostgreSQL's `escape` format."""
+    if byte == ord("\\"):
+        return "\\\\"
+    return chr(byte) if 0 < byte < 128 else f"\\{byte:03o}"
 
 
 def _alembic() -> Config:

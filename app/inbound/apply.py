@@ -1,41 +1,47 @@
 """Applying what a partner sent: idempotent, and every call is kept with the answer that it got.
 
-The edge commits. An inbound message has no id of its own: it is the same message when kind, object, version
-and new status are the same, and it is a repeat only if the content is the same too.
+The edge commits. An inbound message has no id of its own: it is the same message when its keys are the same
+(keys.py), and it is a repeat only if the content is the same too. What was refused has no claim on its keys:
+the same message, come again, is looked at anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, undefer
 
 from app import clock
+from app.config import Settings
 from app.contract.answers import answer
-from app.contract.messages import Invalid, Message, ReqSend, parse
+from app.contract.messages import Invalid, Message, parse
 from app.contract.reader import Unreadable, canonical_sha256, dumps, read_json
 from app.contract.vocabulary import HTTP_STATUS, ErrorCode, Kind
 from app.db import serialise
+from app.inbound.keys import Keys, keys_of
 from app.inbound.models import Effect, InboundMessage
-from app.orders import receive
+from app.inbound.verbs import VERBS, Terms
+from app.orders.fitting import DoesNotFit
 from app.outbox.messages import new_id
 
 NO_CREDENTIALS_KEPT = 1000
 """How many calls without valid credentials are kept: the newest, and only their metadata."""
+REASON_MAX = 200
+"""Characters of the reason for applying again."""
+EFFECTS = {
+    ErrorCode.CREDENTIALS: Effect.NO_CREDENTIALS,
+    ErrorCode.CONFLICT: Effect.CONFLICT,
+    ErrorCode.UNKNOWN_OBJECT: Effect.UNMATCHED,
+}
+"""What became of a message, by what was wrong with it; anything else is refused."""
 
 
-class Refused(Exception):
-    """A message that is readable and well formed, but cannot be applied."""
-
-    def __init__(self, code: ErrorCode, detail: str, field: str = "") -> None:
-        super().__init__(detail)
-        self.code = code
-        self.detail = detail
-        self.field = field
+class CannotApply(Exception):
+    """There is nothing to apply again; the text is the sentence that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,11 @@ class Rules:
 
     max_body_bytes: int
     respond_within: timedelta
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The rules that the settings name."""
+        return cls(settings.max_body_bytes, timedelta(hours=settings.respond_within_hours))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +88,15 @@ def receive_message(session: Session, partner_id: int, call: Call, raw: bytes, r
     try:
         value = read_json(raw, max_bytes=rules.max_body_bytes)
         message = parse(call.kind, value)
-        return _applied_once(session, row, message, value, rules)
+        first = _apply_once(session, row, message, value, Terms(row.received_at, rules.respond_within))
     except Unreadable as error:
         return _refuse(session, row, None, error.code, error.detail)
-    except (Invalid, Refused) as error:
+    except (Invalid, DoesNotFit) as error:
         return _refuse(session, row, value, error.code, error.detail, error.field)
+    if first and first.answer_status == 200:
+        return _answer(session, row, 200, first.answer_body)
+    # The first was refused when it came and applied later: its repeat is told so.
+    return _answer(session, row, 200, dumps(answer(call.kind, value, req_msg_id=(first or row).id)))
 
 
 def refuse_call(
@@ -92,6 +107,41 @@ def refuse_call(
     if partner_id is None:
         _forget_old_strangers(session)
     return receipt
+
+
+def apply_again(
+    session: Session, row: InboundMessage, *, by: str, reason: str, rules: Rules
+) -> InboundMessage:
+    """Apply a stored message once more, now that its cause is mended; ``row`` was loaded for update.
+
+    Its row tells who did it and why, and what came of it: applied, or refused once more. What the partner
+    was answered stays as it was. The order counts it as received now, since until now it was not taken.
+
+    Errors: CannotApply, and nothing changes.
+    """
+    why_not = why_not_again(row)
+    if why_not:
+        raise CannotApply(why_not)
+    row.first_effect = row.first_effect or row.effect
+    row.again_at, row.again_by, row.again_reason = clock.now(), by, reason[:REASON_MAX]
+    try:
+        value = read_json(row.body, max_bytes=len(row.body))
+        message = parse(Kind(row.kind), value)
+        _apply_once(session, row, message, value, Terms(row.again_at, rules.respond_within))
+        row.again_detail = ""
+    except (Unreadable, Invalid, DoesNotFit) as error:
+        row.effect, row.again_detail = EFFECTS.get(error.code, Effect.REFUSED), error.detail
+    session.flush()
+    return row
+
+
+def why_not_again(row: InboundMessage) -> str | None:
+    """Why a message cannot be applied again, in one sentence; None if it can."""
+    if row.effect in (Effect.APPLIED, Effect.REPEATED):
+        return "It was applied already."
+    if row.partner_id is None or not row.body:
+        return "Its content was not kept, so there is nothing to apply."
+    return None
 
 
 def _row(call: Call, *, partner_id: int | None, size: int, body: bytes = b"") -> InboundMessage:
@@ -108,56 +158,36 @@ def _row(call: Call, *, partner_id: int | None, size: int, body: bytes = b"") ->
     )
 
 
-def _applied_once(
-    session: Session, row: InboundMessage, message: Message, value: Any, rules: Rules
-) -> Receipt:
-    about = _keys(message)
-    row.object_id, row.buyer_po_number = about.object_id, about.buyer_po_number
-    row.supplier_b2b_id = about.supplier_b2b_id
-    row.content_sha256 = canonical_sha256(value)
-    row.same_as = about.same_as(row.kind)
-    serialise(session, row.partner_id, about.object_id)
+def _apply_once(
+    session: Session, row: InboundMessage, message: Message, value: Any, terms: Terms
+) -> InboundMessage | None:
+    """Apply a message unless it was; returns the first of which it is a repeat, or None.
+
+    Errors: DoesNotFit, and no order and no message of ours has changed.
+    """
+    kind = Kind(row.kind)
+    keys = keys_of(kind, message)
+    _name(row, keys, value)
+    serialise(session, row.partner_id, keys.object_id)
     first = _first_of(session, row)
     if first is None:
-        row.order_id = APPLY[type(message)](session, row, message, rules)
+        VERBS[kind](session, row, message, terms)
         row.effect = Effect.APPLIED
-        return _answer(session, row, 200, dumps(answer(Kind(row.kind), value, req_msg_id=row.id)))
+        return None
     row.order_id = first.order_id
     if first.content_sha256 != row.content_sha256:
-        raise Refused(
-            ErrorCode.CONFLICT,
-            f"{about.name}.objectId: {first.id} has the same object, version and status, but other content.",
-            f"{about.name}.objectId",
-        )
+        path = f"{keys.name}.objectId"
+        detail = f"{path}: {first.id} has the same object, version and status, but other content."
+        raise DoesNotFit(ErrorCode.CONFLICT, path, detail)
     row.effect, row.repeat_of = Effect.REPEATED, first.id
-    return _answer(session, row, first.answer_status, first.answer_body)
+    return first
 
 
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    name: str
-    object_id: str
-    buyer_po_number: str
-    supplier_b2b_id: str
-    version: int
-    new_status: str
-
-    def same_as(self, kind: str) -> str:
-        return f"{kind} {self.object_id} {self.version} {self.new_status}"
-
-
-def _keys(message: Message) -> _Keys:
-    if not isinstance(message, ReqSend):
-        raise Refused(ErrorCode.UNKNOWN_RESOURCE, "This message is not taken here.")
-    sent = message.purchase_order
-    return _Keys(
-        name="purchaseOrder",
-        object_id=sent.object_id,
-        buyer_po_number=sent.buyer_po_number,
-        supplier_b2b_id=message.b2b_ids.supplier_b2b_id,
-        version=sent.object_version.new_version,
-        new_status=sent.po_status_transition.new_status,
-    )
+def _name(row: InboundMessage, keys: Keys, value: Any) -> None:
+    row.object_id, row.buyer_po_number = keys.object_id, keys.buyer_po_number
+    row.supplier_b2b_id = keys.supplier_b2b_id
+    row.content_sha256 = canonical_sha256(value)
+    row.same_as = keys.same_as
 
 
 def _first_of(session: Session, row: InboundMessage) -> InboundMessage | None:
@@ -172,40 +202,13 @@ def _first_of(session: Session, row: InboundMessage) -> InboundMessage | None:
     )
 
 
-def _apply_send(session: Session, row: InboundMessage, message: ReqSend, rules: Rules) -> int:
-    assert row.partner_id is not None
-    if receive.order_of(session, row.partner_id, message.purchase_order.object_id):
-        raise Refused(
-            ErrorCode.CONFLICT,
-            "purchaseOrder.objectId was sent before, in another version or status; send changes as req-edit.",
-            "purchaseOrder.objectId",
-        )
-    order = receive.take(
-        session,
-        row.partner_id,
-        message,
-        inbound_id=row.id,
-        raw=row.body,
-        received_at=row.received_at,
-        respond_within=rules.respond_within,
-    )
-    return order.id
-
-
-APPLY: dict[type, Callable[..., int]] = {ReqSend: _apply_send}
-
-
 def _refuse(
     session: Session, row: InboundMessage, value: Any, code: ErrorCode, detail: str, path: str = ""
 ) -> Receipt:
-    status = HTTP_STATUS[code]
-    if code is ErrorCode.CREDENTIALS:
-        row.effect = Effect.NO_CREDENTIALS
-    else:
-        row.effect = Effect.CONFLICT if status == 409 else Effect.REFUSED
+    row.effect = EFFECTS.get(code, Effect.REFUSED)
     row.error_cd, row.error_field, row.detail = code, path, detail
     said = answer(Kind(row.kind), value, req_msg_id=row.id, code=code, detail=detail, field=path)
-    return _answer(session, row, status, dumps(said))
+    return _answer(session, row, HTTP_STATUS[code], dumps(said))
 
 
 def _answer(session: Session, row: InboundMessage, status: int, body: bytes) -> Receipt:

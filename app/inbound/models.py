@@ -17,8 +17,12 @@ class Effect(StrEnum):
 
     APPLIED = "applied"
     REPEATED = "repeated"
+    # The same message with other content, or a result that contradicts an earlier one.
     CONFLICT = "conflict"
+    # It breaks the contract, or the order as it stands does not allow it.
     REFUSED = "refused"
+    # It fits no order, or no answer, that we know: support looks at these.
+    UNMATCHED = "unmatched"
     NO_CREDENTIALS = "no_credentials"
 
 
@@ -38,6 +42,7 @@ class InboundMessage(Base):
         ),
         Index("ix_inbound_message_effect_id", "effect", "id"),
         Index("ix_inbound_message_order_id", "order_id"),
+        Index("ix_inbound_message_supplier_b2b_id_id", "supplier_b2b_id", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -60,11 +65,19 @@ class InboundMessage(Base):
     content_sha256: Mapped[str] = mapped_column(String(64), default="")
     repeat_of: Mapped[str | None] = mapped_column(String(40))
 
+    # What became of it; the answer below is what the partner was told when it came.
     effect: Mapped[Effect] = mapped_column(one_of(Effect))
     error_cd: Mapped[str] = mapped_column(String(40), default="")
     error_field: Mapped[str] = mapped_column(Text, default="")
     detail: Mapped[str] = mapped_column(Text, default="")
     answer_status: Mapped[int]
     answer_body: Mapped[bytes] = mapped_column(default=b"", deferred=True)
+
+    # Applied again by hand: who, why, when, what came of it, and what had come of it when it was answered.
+    again_at: Mapped[datetime | None]
+    again_by: Mapped[str | None] = mapped_column(String(120))
+    again_reason: Mapped[str | None] = mapped_column(String(200))
+    again_detail: Mapped[str | None] = mapped_column(Text)
+    first_effect: Mapped[Effect | None] = mapped_column(one_of(Effect))
 
     partner: Mapped[Partner | None] = relationship(lazy="raise")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 
 from flask import Blueprint, Response, request
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -14,13 +13,14 @@ from app.contract.answers import answer
 from app.contract.reader import dumps
 from app.contract.vocabulary import HTTP_STATUS, ErrorCode, Kind
 from app.inbound.apply import Call, Receipt, Rules, receive_message, refuse_call
+from app.inbound.verbs import VERBS
 from app.partners.queries import partner_with_key
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("inbound", __name__)
 
 KEY_HEADER = "X-Partner-Key"
-TAKEN = (Kind.REQ_SEND,)
+TAKEN = tuple(VERBS)
 SECRET_HEADERS = frozenset({"x-partner-key", "authorization", "cookie", "proxy-authorization"})
 MASK = "••••••••"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -93,8 +93,7 @@ def _receive(kind: Kind) -> Receipt:
         return refuse_call(
             session, call, ErrorCode.TOO_LARGE, detail, partner_id=partner.id, size=max(size, len(raw))
         )
-    rules = Rules(limit, timedelta(hours=settings.respond_within_hours))
-    return receive_message(session, partner.id, call, raw, rules)
+    return receive_message(session, partner.id, call, raw, Rules.of(settings))
 
 
 def _said(code: ErrorCode, detail: str, kind: Kind = Kind.REQ_SEND) -> Response:

@@ -11,7 +11,7 @@ from app import clock
 from app.contract.vocabulary import Kind, SupplierResponse, is_known_status, may_answer, status_after
 from app.orders.models import Answer, Decision, Delivery, PurchaseOrder
 from app.orders.req_confirm import About, Given, req_confirm
-from app.outbox.messages import Frozen, enqueue
+from app.outbox.messages import Frozen, enqueue, withdraw
 
 FINAL_DELIVERIES = (Delivery.PENDING, Delivery.SENDING, Delivery.DELIVERED)
 """While its message is one of these, a decision stands."""
@@ -78,6 +78,8 @@ def why_not_answerable(
         return "This network does not take orders back for changes. Confirm or reject it."
     if not may_answer(order.status, response or SupplierResponse.ACCEPT):
         return f"The order is {order.status.lower()}: it takes no more answers."
+    if order.answer is Answer.CHANGED and order.delivery is Delivery.SENDING:
+        return "The answer to the earlier version is being sent at this moment. Wait until that has ended."
     return None
 
 
@@ -110,6 +112,14 @@ def answer(
     if why_not:
         raise NotAnswerable(why_not)
     return _decide(session, order, given, by, undo_seconds)
+
+
+def take_back(session: Session, order: PurchaseOrder, why: str) -> None:
+    """Keep the last answer from leaving (any more), because the buyer changed his mind; ``why`` says how."""
+    if order.message_id:
+        withdraw(session, order.message_id, why)
+        # The projection moved below the object's feet.
+        session.refresh(order, ["status", "delivery"])
 
 
 def given_in(decision: Decision) -> Given:

@@ -83,6 +83,7 @@ class PurchaseOrder(Base):
     partner: Mapped[Partner] = relationship(lazy="raise")
     revisions: Mapped[list[Revision]] = relationship(lazy="raise", order_by="Revision.version.desc()")
     decisions: Mapped[list[Decision]] = relationship(lazy="raise", order_by="Decision.number.desc()")
+    status_changes: Mapped[list[StatusChange]] = relationship(lazy="raise", order_by="StatusChange.id.desc()")
 
 
 class Revision(Base):
@@ -97,6 +98,37 @@ class Revision(Base):
     inbound_id: Mapped[str] = mapped_column(String(40))
     body: Mapped[bytes]
     received_at: Mapped[datetime]
+
+
+class StatusChange(Base):
+    """The buyer cancelled or closed an order: what was asked, why, and from where to where it moved."""
+
+    __tablename__ = "status_change"
+    __table_args__ = (Index("ix_status_change_order_id", "order_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("purchase_order.id", ondelete="CASCADE"))
+    version: Mapped[int]
+    action: Mapped[str] = mapped_column(String(24))
+    remarks: Mapped[str] = mapped_column(Text)
+    status_from: Mapped[str] = mapped_column(String(100))
+    status_to: Mapped[str] = mapped_column(String(24))
+    inbound_id: Mapped[str] = mapped_column(String(40))
+    received_at: Mapped[datetime]
+
+
+class OrderView(Base):
+    """The first time that somebody of the supplier saw a version of an order."""
+
+    __tablename__ = "order_view"
+    __table_args__ = (UniqueConstraint("order_id", "version", "person_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("purchase_order.id", ondelete="CASCADE"))
+    version: Mapped[int]
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id"))
+    person_name: Mapped[str] = mapped_column(String(120))
+    seen_at: Mapped[datetime]
 
 
 class Decision(Base):

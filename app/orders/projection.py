@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from app.orders.models import Decision, Delivery, PurchaseOrder
 from app.outbox.messages import Change
-from app.outbox.models import MessageState
+from app.outbox.models import Message, MessageState
 
 orders = cast(Table, PurchaseOrder.__table__)
 decisions = cast(Table, Decision.__table__)
+messages = cast(Table, Message.__table__)
 
 
 _DELIVERY = (
@@ -21,16 +22,16 @@ _DELIVERY = (
     .where(orders.c.id == bindparam("of_order"), orders.c.message_id == bindparam("of_message"))
     .values(delivery=bindparam("to_delivery"))
 )
-_decided = decisions.c.message_id == bindparam("of_message")
+_DECISION = decisions.c.message_id == bindparam("of_message")
 _STATUS = (
     update(orders)
     .where(
         orders.c.id == bindparam("of_order"),
         exists().where(
-            _decided, decisions.c.version == orders.c.version, decisions.c.status_from == orders.c.status
+            _DECISION, decisions.c.version == orders.c.version, decisions.c.status_from == orders.c.status
         ),
     )
-    .values(status=select(decisions.c.status_to).where(_decided).scalar_subquery())
+    .values(status=select(decisions.c.status_to).where(_DECISION).scalar_subquery())
 )
 
 
@@ -38,7 +39,8 @@ def follow(session: Session, changes: Sequence[Change]) -> None:
     """Take over the new states of messages; a delivered answer moves its order's status.
 
     Only the order's last message counts, and the status moves only if it is still the one that was
-    answered: an edit or a cancellation that came meanwhile knows better.
+    answered: an edit or a cancellation that came meanwhile knows better. A delivery that a late result
+    undoes moves it back, again only if it still stands where the answer had put it.
     """
     of_orders = [change for change in changes if change.order_id is not None]
     if of_orders:
@@ -48,7 +50,41 @@ def follow(session: Session, changes: Sequence[Change]) -> None:
     delivered = [_of(one) for one in of_orders if one.state is MessageState.DELIVERED]
     if delivered:
         session.execute(_STATUS, delivered)
+    for one in of_orders:
+        if one.was is MessageState.DELIVERED and one.state is not MessageState.DELIVERED:
+            _move_status_back(session, one)
 
 
 def _of(change: Change) -> dict[str, Any]:
     return {"of_order": change.order_id, "of_message": change.message_id}
+
+
+def _move_status_back(session: Session, change: Change) -> None:
+    decided = _decided(session, change)
+    if not decided:
+        return
+    delivered_too = exists().where(
+        decisions.c.order_id == change.order_id,
+        decisions.c.version == decided.version,
+        decisions.c.status_to == decided.status_to,
+        decisions.c.message_id != change.message_id,
+        messages.c.id == decisions.c.message_id,
+        messages.c.state == MessageState.DELIVERED,
+    )
+    session.execute(
+        update(orders)
+        .where(*_stands(change, decided.version, decided.status_to), ~delivered_too)
+        .values(status=decided.status_from)
+    )
+
+
+def _decided(session: Session, change: Change) -> Any:
+    return session.execute(
+        select(decisions.c.version, decisions.c.status_from, decisions.c.status_to).where(
+            decisions.c.message_id == change.message_id
+        )
+    ).one_or_none()
+
+
+def _stands(change: Change, version: int, status: str) -> tuple[Any, ...]:
+    return (orders.c.id == change.order_id, orders.c.version == version, orders.c.status == status)

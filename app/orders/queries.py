@@ -11,7 +11,9 @@ from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, 
 from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload
 
 from app.contract.vocabulary import Status
+from app.db import serialise
 from app.orders.models import Answer, Delivery, PurchaseOrder
+from app.outbox.messages import lock_messages_of
 from app.partners.models import Partner
 
 PAGE = 50
@@ -108,6 +110,7 @@ def order(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None
             joinedload(PurchaseOrder.partner),
             selectinload(PurchaseOrder.revisions),
             selectinload(PurchaseOrder.decisions),
+            selectinload(PurchaseOrder.status_changes),
         )
         .execution_options(populate_existing=True)
     )
@@ -137,8 +140,30 @@ def _chosen(scope: Scope, ids: Sequence[int]) -> Select[PurchaseOrder]:
 
 def order_for_update(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None:
     """One order, locked until the transaction ends, so that two presses come one after the other."""
+    keys = _visible(select(PurchaseOrder.id, PurchaseOrder.partner_id, PurchaseOrder.object_id), scope)
+    found = session.execute(keys.where(PurchaseOrder.id == order_id)).one_or_none()
+    return _locked(session, *found) if found else None
+
+
+def partners_order_for_update(session: Session, partner_id: int, object_id: str) -> PurchaseOrder | None:
+    """The partner's order with this objectId, locked as by ``order_for_update``."""
+    order_id = session.scalar(
+        select(PurchaseOrder.id).where(
+            PurchaseOrder.partner_id == partner_id, PurchaseOrder.object_id == object_id
+        )
+    )
+    return None if order_id is None else _locked(session, order_id, partner_id, object_id)
+
+
+def _locked(session: Session, order_id: int, partner_id: int, object_id: str) -> PurchaseOrder | None:
+    """Lock an order: first its words, so that nobody adds a message, then its messages, then its row.
+
+    The last two in the deliverer's own order, so that nobody waits in a circle.
+    """
+    serialise(session, partner_id, object_id)
+    lock_messages_of(session, order_id)
     return session.scalar(
-        _visible(select(PurchaseOrder), scope)
+        select(PurchaseOrder)
         .where(PurchaseOrder.id == order_id)
         .options(
             joinedload(PurchaseOrder.partner, innerjoin=True),

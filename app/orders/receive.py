@@ -1,4 +1,4 @@
-"""Taking in what the buyer sent: a new order from a parsed `req-send`."""
+"""Taking in what the buyer sent: a new order from a parsed `req-send`, a new version from a `req-edit`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.contract.messages import Party, PurchaseOrderBody, ReqSend
-from app.orders.models import PurchaseOrder, Revision
-
-
-def order_of(session: Session, partner_id: int, object_id: str) -> PurchaseOrder | None:
-    """The partner's order with this objectId, for update."""
-    return session.scalar(
-        select(PurchaseOrder)
-        .where(PurchaseOrder.partner_id == partner_id, PurchaseOrder.object_id == object_id)
-        .with_for_update()
-    )
+from app.contract.messages import Party, PurchaseOrderBody, ReqEdit, ReqSend
+from app.contract.vocabulary import ErrorCode, Status, is_known_status, may_edit
+from app.orders.answer import newest_decision, take_back
+from app.orders.fitting import DoesNotFit, check_parties, check_version
+from app.orders.models import Answer, PurchaseOrder, Revision
 
 
 def take(
@@ -42,6 +35,50 @@ def take(
     )
     session.add(order)
     session.flush()
+    _add_revision(session, order, inbound_id=inbound_id, raw=raw, received_at=received_at)
+    return order
+
+
+def revise(
+    session: Session,
+    order: PurchaseOrder,
+    message: ReqEdit,
+    *,
+    inbound_id: str,
+    raw: bytes,
+    received_at: datetime,
+    respond_within: timedelta,
+) -> None:
+    """Record the buyer's change as the order's next version; ``order`` was loaded for update.
+
+    The version alone is the lock: the status that the message names may lag behind an answer that is under
+    way. An answer to the older version that has not left is withdrawn; the order is open again.
+
+    Errors: DoesNotFit, and nothing changes.
+    """
+    sent = message.purchase_order
+    check_parties(order, message.b2b_ids)
+    check_version(order, "purchaseOrder", sent.object_version, makes=order.version + 1)
+    if not may_edit(order.status):
+        raise DoesNotFit(
+            ErrorCode.TRANSITION,
+            "purchaseOrder.poStatusTransition.currentStatus",
+            f"The order is {order.status}: it cannot be changed any more.",
+        )
+    take_back(session, order, f"The buyer changed the order to version {order.version + 1}.")
+    for name, value in _columns(message, received_at, respond_within).items():
+        setattr(order, name, value)
+    if is_known_status(order.status):
+        order.status = Status.CREATED
+    if order.answer is not Answer.NONE:
+        order.answer = Answer.CHANGED
+        order.search_text += _remarks_of_last(session, order)
+    _add_revision(session, order, inbound_id=inbound_id, raw=raw, received_at=received_at)
+
+
+def _add_revision(
+    session: Session, order: PurchaseOrder, *, inbound_id: str, raw: bytes, received_at: datetime
+) -> None:
     session.add(
         Revision(
             order_id=order.id,
@@ -52,7 +89,12 @@ def take(
         )
     )
     session.flush()
-    return order
+
+
+def _remarks_of_last(session: Session, order: PurchaseOrder) -> str:
+    """What the list's search finds an answered order by, besides its own words."""
+    newest = newest_decision(session, order)
+    return f"\n{newest.remarks.casefold()}" if newest else ""
 
 
 def _columns(message: ReqSend, received_at: datetime, respond_within: timedelta) -> dict[str, Any]:

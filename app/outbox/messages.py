@@ -1,4 +1,4 @@
-"""Messages: enqueue, cancel, send again. Each takes a session and leaves the commit to the edge."""
+"""Messages: enqueue, withdraw, send again. Each takes a session and leaves the commit to the edge."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -13,21 +14,34 @@ from ulid import ULID
 
 from app import clock
 from app.db import notify
-from app.outbox.models import LIVE, Message, MessageState, Trigger
+from app.outbox.models import LIVE, Message, MessageState, ResultFrom, Trigger
 
 CHANNEL = "outbox"
 """On PostgreSQL the deliverers listen on it."""
 REASON_MAX = 200
-"""Characters of the reason for sending again."""
+"""Characters of the reason for sending again, or for withdrawing."""
+MAYBE_ARRIVED = "An earlier try of it may have reached the partner."
+NOBODY_ASKED: dict[str, Any] = {
+    "trigger": Trigger.AUTO,
+    "asked_by": None,
+    "asked_reason": None,
+    "resume_state": None,
+    "resume_at": None,
+}
+"""The columns of a message whose next attempt nobody asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What those who follow messages are told, in the transaction that makes it true."""
+    """What those who follow messages are told, in the transaction that makes it true.
+
+    ``was`` is set where it matters: by a late result, which may undo a delivery.
+    """
 
     message_id: str
     order_id: int | None
     state: MessageState
+    was: MessageState | None = None
 
 
 class CannotResend(Exception):
@@ -89,14 +103,21 @@ def enqueue(
     return message
 
 
+_NOT_FROM = {
+    MessageState.SENDING: "It is being sent right now.",
+    MessageState.DELIVERED: "The network has it already.",
+    MessageState.CANCELLED: "It was withdrawn before it left.",
+}
+
+
 def why_not_resend(session: Session, message: Message) -> str | None:
     """Why a person may not send this message again now, in one sentence; None if they may."""
-    if message.state is MessageState.SENDING:
-        return "It is being sent right now."
-    if message.state is MessageState.DELIVERED:
-        return "The network has it already."
-    if message.state is MessageState.CANCELLED:
-        return "It was withdrawn before it left."
+    if message.state in _NOT_FROM:
+        return _NOT_FROM[message.state]
+    if message.result_from is ResultFrom.RESP_CONFIRM:
+        return "The network looked at exactly this message and refused it later. Answer the order again."
+    if message.cancel_requested:
+        return f"It must not leave any more. {message.cancel_requested}"
     if message.trigger is not Trigger.AUTO:
         return "Somebody has asked for it already; it leaves as soon as it can."
     newest = session.scalar(
@@ -128,6 +149,56 @@ def resend(session: Session, message: Message, *, by: str, reason: str) -> None:
     session.flush()
     tell(session, [Change(message.id, message.order_id, message.state)])
     notify(session, CHANNEL)
+
+
+def withdraw(session: Session, message_id: str, why: str) -> None:
+    """Keep a message from leaving (any more); ``why`` is a sentence that people read.
+
+    What waits is cancelled. What is being sent is marked: a delivery still counts, anything else ends as
+    cancelled. What was refused or has failed stays so, but is not sent again. What is delivered stays.
+    """
+    message = session.scalar(
+        select(Message)
+        .where(Message.id == message_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if message is None or message.state in (MessageState.DELIVERED, MessageState.CANCELLED):
+        return
+    message.cancel_requested = why[:REASON_MAX]
+    if message.state is MessageState.PENDING:
+        _cancel(message)
+        session.flush()
+        tell(session, [Change(message.id, message.order_id, message.state)])
+
+
+def _cancel(message: Message) -> None:
+    why = message.cancel_requested or ""
+    message.state = MessageState.CANCELLED
+    message.next_at = None
+    message.finished_at = clock.now()
+    message.note = f"{why} {MAYBE_ARRIVED}" if message.unknown_outcome else why
+    nobody_asked(message)
+
+
+def nobody_asked(message: Message) -> None:
+    """Forget that a person asked for the next attempt: there is none."""
+    for column, value in NOBODY_ASKED.items():
+        setattr(message, column, value)
+
+
+def lock_messages_of(session: Session, order_id: int) -> None:
+    """Lock all messages of an order until the transaction ends; to be called before the order is locked.
+
+    The deliverer changes a message first and its order second: who locks them the other way round would
+    sooner or later wait for it in a circle.
+    """
+    session.execute(
+        select(Message.id)
+        .where(Message.order_id == order_id)
+        .order_by(Message.decision_number)
+        .with_for_update()
+    ).all()
 
 
 def is_live(message: Message) -> bool:

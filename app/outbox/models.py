@@ -36,6 +36,13 @@ class Trigger(StrEnum):
     TEST = "test"
 
 
+class ResultFrom(StrEnum):
+    """Who told us what became of a message: the answer to one of our tries, or a later message of its own."""
+
+    ANSWER = "answer"
+    RESP_CONFIRM = "resp-confirm"
+
+
 class Message(Base):
     """A webhook that must reach a partner: its bytes are frozen when it is enqueued.
 
@@ -99,6 +106,7 @@ class Message(Base):
     attempts_made: Mapped[int] = mapped_column(default=0)
     lease_token: Mapped[str | None] = mapped_column(String(32))
     lease_until: Mapped[datetime | None]
+    # Why it must not leave (any more). What is being sent is told so only when its try has ended.
     cancel_requested: Mapped[str | None] = mapped_column(String(200))
     # Whether the newest attempt ended without our knowing if the partner acted on it.
     unknown_outcome: Mapped[bool] = mapped_column(default=False)
@@ -122,6 +130,10 @@ class Message(Base):
     error_cd: Mapped[str] = mapped_column(Text, default="")
     error_dtl: Mapped[str] = mapped_column(Text, default="")
     error_field: Mapped[str] = mapped_column(Text, default="")
+    result_from: Mapped[ResultFrom | None] = mapped_column(one_of(ResultFrom))
+    # The late result, if one came: when, and which inbound message it was.
+    result_at: Mapped[datetime | None]
+    result_inbound_id: Mapped[str | None] = mapped_column(String(40))
 
     partner: Mapped[Partner] = relationship(lazy="raise")
     attempts: Mapped[list[Attempt]] = relationship(lazy="raise", order_by="Attempt.number.desc()")

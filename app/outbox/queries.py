@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, cast, exists, func, or_, select
-from sqlalchemy.dialects.postgresql import BYTEA
+from sqlalchemy import ColumnElement, Select, exists, or_, select
 from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload, undefer
-from sqlalchemy.types import Text
 
+from app.db import mentions
 from app.outbox.models import Attempt, Message, MessageState, Trigger
 from app.partners.models import Partner
 
@@ -142,12 +141,6 @@ def _mentions(session: Session, words: str) -> ColumnElement[bool]:
     return or_(
         Message.buyer_po_number.icontains(words, autoescape=True),
         Message.id == words,
-        _as_text(session, Message.body).icontains(words, autoescape=True),
-        _some_attempt(_as_text(session, Attempt.response_body).icontains(words, autoescape=True)),
+        mentions(session, Message.body, words),
+        _some_attempt(mentions(session, Attempt.response_body, words)),
     )
-
-
-def _as_text(session: Session, body: Any) -> ColumnElement[str]:
-    if session.get_bind().dialect.name == "postgresql":
-        return func.encode(cast(body, BYTEA), "escape")
-    return cast(body, Text)

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from app.contract.vocabulary import FIELD_NAMES
 from app.outbox.claim import Claimed, attempts, messages, partners
-from app.outbox.messages import Change, tell
-from app.outbox.models import MessageState, Trigger
+from app.outbox.messages import NOBODY_ASKED, Change, tell
+from app.outbox.models import MessageState, ResultFrom, Trigger
 from app.outbox.post import Outcome
 from app.outbox.retry import Reason, Step, Verdict, sentence
 
@@ -30,13 +30,6 @@ AFTER = {
     Step.FAILED: MessageState.FAILED,
 }
 NO_LEASE: dict[str, Any] = {"lease_token": None, "lease_until": None, "interruptions": 0}
-NOBODY_ASKED: dict[str, Any] = {
-    "trigger": Trigger.AUTO,
-    "asked_by": None,
-    "asked_reason": None,
-    "resume_state": None,
-    "resume_at": None,
-}
 
 
 ATTEMPT_END = (
@@ -51,7 +44,17 @@ ATTEMPT_END = (
     "duration_ms",
 )
 MOVED = (
-    *("state", "next_at", "tries", "unknown_outcome", "finished_at", "reason", "note", "status_code"),
+    *(
+        "state",
+        "next_at",
+        "tries",
+        "unknown_outcome",
+        "finished_at",
+        "reason",
+        "note",
+        "status_code",
+        "result_from",
+    ),
     *("response_code", "response_message", "result", "req_msg_id", "error_cd", "error_dtl", "error_field"),
     *NO_LEASE,
     *NOBODY_ASKED,
@@ -133,7 +136,12 @@ def _is_ours(row: dict[str, Any], finished: Finished) -> bool:
     """Whether this attempt may move the message: it holds the lease, or it delivered what was not yet."""
     if row["state"] is MessageState.SENDING and row["lease_token"] == finished.claimed.token:
         return True
-    return finished.verdict.step is Step.DELIVERED and row["state"] is not MessageState.DELIVERED
+    return finished.verdict.step is Step.DELIVERED and not _is_settled(row)
+
+
+def _is_settled(row: dict[str, Any]) -> bool:
+    """Whether a delivery brings nothing new: there is one, or a late result, which knows better."""
+    return row["state"] is MessageState.DELIVERED or row["result_from"] is ResultFrom.RESP_CONFIRM
 
 
 def _next_values(row: dict[str, Any], finished: Finished, now: datetime) -> dict[str, Any]:
@@ -146,7 +154,7 @@ def _next_values(row: dict[str, Any], finished: Finished, now: datetime) -> dict
     if not by_hand:
         values["tries"] = claimed.tries + 1
     in_vain = verdict.step in (Step.RETRY, Step.FAILED)
-    if in_vain and row["cancel_requested"]:
+    if verdict.step is not Step.DELIVERED and row["cancel_requested"]:
         note = str(row["cancel_requested"])
         note = f"{note} {MAYBE_RECEIVED}" if verdict.unknown else note
         return {**values, "state": MessageState.CANCELLED, "finished_at": now, "next_at": None, "note": note}
@@ -175,6 +183,7 @@ def _what_was_said(finished: Finished) -> dict[str, Any]:
         "error_cd": verdict.error_cd,
         "error_dtl": verdict.error_dtl,
         "error_field": verdict.error_field,
+        "result_from": ResultFrom.ANSWER if verdict.step in (Step.DELIVERED, Step.REFUSED) else None,
     }
 
 

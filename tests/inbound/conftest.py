@@ -1,0 +1,113 @@
+"""A buyer who talks, a supplier who answers, and a deliverer whose POSTs end as a test says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from app import clock as the_clock
+from app.contract.answers import answer as contract_answer
+from app.contract.reader import dumps, read_json
+from app.contract.vocabulary import Kind
+from app.db import Database
+from app.orders import answer as answering
+from app.orders.queries import order_for_update
+from app.orders.req_confirm import Given
+from app.outbox.claim import Claimed, claim
+from app.outbox.post import Failure, Outcome
+from app.outbox.record import Finished, record
+from app.outbox.retry import judge
+from tests.inbound.talk import Buyer
+
+ASHA = answering.Answerer(1, "Asha")
+
+
+@pytest.fixture
+def buyer(app: Flask, partner: Any, example_bodies: list[Any]) -> Buyer:
+    """The buyer's system."""
+    return Buyer(app.test_client(), example_bodies)
+
+
+@pytest.fixture
+def confirm(database: Database) -> Callable[..., str]:
+    """Answer an order in Asha's name, and return the message's id."""
+
+    def confirm(
+        order_id: int, response: str = "ACCEPT", remarks: str = "Confirmed", version: int | None = None
+    ) -> str:
+        with database.writing() as session:
+            order = order_for_update(session, None, order_id)
+            assert order
+            decision = answering.answer(
+                session,
+                order,
+                Given(response, remarks, "INITIATING_CHANNEL", "WEB"),
+                version=order.version if version is None else version,
+                by=ASHA,
+                accepts_return=True,
+            )
+            session.commit()
+            return decision.message_id
+
+    return confirm
+
+
+def heard(claimed: Claimed, how: str) -> Outcome:
+    """What a POST came to: ``ok``, ``refuse``, ``timeout`` or ``500``."""
+    if how == "timeout":
+        return Outcome(Failure.TIMEOUT, "No answer came in time.", None, (), b"", 0, False, None, 1.0, True)
+    status, body = 200, b"{}"
+    if how == "500":
+        status = 500
+    else:
+        failure = {"code": None} if how == "ok" else {"code": "BPR012", "detail": "Not so"}
+        said = contract_answer(
+            Kind.REQ_CONFIRM, read_json(claimed.body), req_msg_id=f"REQ-{claimed.id}", **failure
+        )
+        body = dumps(said)
+    return Outcome(None, "", status, (), body, len(body), False, "127.0.0.1:1", 1.0, True)
+
+
+def finish(database: Database, claimed: Claimed, how: str) -> None:
+    """Record that a POST ended so."""
+    outcome = heard(claimed, how)
+    verdict = judge(
+        outcome,
+        tries=claimed.tries + 1,
+        schedule=claimed.schedule,
+        success_codes=claimed.success_codes,
+        object_id=claimed.object_id,
+        after_unknown=claimed.after_unknown,
+        jitter=0.0,
+    )
+    with database.writing() as session:
+        record(session, [Finished(claimed, outcome, verdict, the_clock.now())], the_clock.now())
+        session.commit()
+
+
+@pytest.fixture
+def leave(database: Database) -> Callable[[], Claimed]:
+    """Let the one message that is due be claimed: from now on it is being sent."""
+
+    def leave() -> Claimed:
+        with database.writing() as session:
+            (claimed,) = claim(session, 1, the_clock.now())
+            session.commit()
+        return claimed
+
+    return leave
+
+
+@pytest.fixture
+def end(database: Database) -> Callable[[Claimed, str], None]:
+    """Let a POST end: ``ok``, ``refuse``, ``timeout`` or ``500``."""
+    return lambda claimed, how: finish(database, claimed, how)
+
+
+@pytest.fixture
+def deliver_so(leave: Callable[[], Claimed], end: Callable[[Claimed, str], None]) -> Callable[[str], None]:
+    """Let the one message that is due leave and its POST end so."""
+    return lambda how="ok": end(leave(), how)

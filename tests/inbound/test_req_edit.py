@@ -1,0 +1,261 @@
+"""The buyer changes an order: a new version, and whatever was answered before is out of date."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app.contract.reader import dumps
+from app.inbound.models import Effect
+from app.orders.answer import AlreadyDecided, NotAnswerable, StaleVersion
+from app.orders.queries import OrderFilter, order_page, queue_counts
+from app.outbox import messages
+from app.outbox.models import MessageState
+from tests.inbound.talk import Buyer, inbound_of, message_of, order_of, refusal, stands
+
+
+def test_an_edit_is_the_next_version_byte_for_byte_and_the_old_one_stays(
+    buyer: Buyer, arrive: Any, session: Session, clock: Any
+) -> None:
+    (order_id,) = arrive(1)
+    first = order_of(session, order_id)
+    clock.move(hours=3)
+    answer = buyer.edit(subject="Project material (moved)", deliveryDate="2027-02-01")
+    assert refusal(answer) == (200, "", "")
+
+    order = order_of(session, order_id)
+    assert (order.status, order.version, order.answer, order.delivery) == ("CREATED", 2, "none", "none")
+    assert (order.subject, order.delivery_date) == ("Project material (moved)", "2027-02-01")
+    assert [revision.version for revision in order.revisions] == [2, 1]
+    kept = inbound_of(session, answer)
+    assert (kept.effect, kept.order_id) == (Effect.APPLIED, order_id)
+    assert order.revisions[0].inbound_id == kept.id
+    assert (
+        order.revisions[0].body
+        == kept.body
+        == dumps(buyer.edited(subject="Project material (moved)", deliveryDate="2027-02-01"))
+    )
+    assert order.revisions[1].body == first.revisions[0].body
+    assert order.received_at == first.received_at
+    assert order.revised_at == kept.received_at
+    assert order.respond_by == kept.received_at + timedelta(hours=24)
+
+
+@pytest.mark.parametrize(
+    ("current", "new", "field"),
+    [
+        (0, 1, "currentVersion"),
+        (2, 3, "currentVersion"),
+        (1, 3, "newVersion"),
+        (1, 1, "newVersion"),
+    ],
+)
+def test_only_the_stored_version_can_be_edited_and_only_to_the_next(
+    buyer: Buyer, arrive: Any, session: Session, current: int, new: int, field: str
+) -> None:
+    (order_id,) = arrive(1)
+    answer = buyer.edit(current=current, new=new)
+    assert refusal(answer) == (409, "PO_STALE_VERSION", f"purchaseOrder.objectVersion.{field}")
+    assert answer.get_json()["response_code"] == 1
+    kept = inbound_of(session, answer)
+    assert (kept.effect, kept.order_id, bool(kept.body)) == (Effect.REFUSED, order_id, True)
+    assert stands(session, order_id) == ("CREATED", 1, "none", "none")
+    assert len(order_of(session, order_id).revisions) == 1
+
+
+def test_an_edit_before_its_order_is_kept_for_support_and_taken_when_it_comes_again(
+    buyer: Buyer, arrive: Any, session: Session
+) -> None:
+    early = buyer.edit()
+    assert refusal(early) == (409, "PO_UNKNOWN_OBJECT", "purchaseOrder.objectId")
+    kept = inbound_of(session, early)
+    assert (kept.effect, kept.order_id, bool(kept.body)) == (Effect.UNMATCHED, None, True)
+
+    (order_id,) = arrive(1)
+    assert stands(session, order_id) == ("CREATED", 1, "none", "none")
+    assert buyer.edit().status_code == 200
+    assert stands(session, order_id) == ("CREATED", 2, "none", "none")
+
+
+def test_the_parties_of_an_order_never_change(buyer: Buyer, arrive: Any, session: Session) -> None:
+    (order_id,) = arrive(1)
+    body = buyer.edited()
+    body["b2bIds"]["supplierB2BId"] = "SUPPB2B0002@bbps"
+    assert refusal(buyer.say("req-edit", body)) == (422, "PO_FIELD_INVALID", "b2bIds.supplierB2BId")
+    assert stands(session, order_id) == ("CREATED", 1, "none", "none")
+
+
+def test_the_same_edit_again_changes_nothing_and_gets_the_same_answer(
+    buyer: Buyer, arrive: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    first = buyer.edit()
+    assert buyer.edit(current=2, subject="And again").status_code == 200
+    again = buyer.edit()
+    assert (again.status_code, again.data) == (200, first.data)
+    assert stands(session, order_id) == ("CREATED", 3, "none", "none")
+
+
+def test_another_edit_to_the_same_version_is_a_conflict(buyer: Buyer, arrive: Any, session: Session) -> None:
+    (order_id,) = arrive(1)
+    buyer.edit()
+    other = buyer.edit(subject="Something else")
+    assert refusal(other) == (409, "PO_CONFLICT", "purchaseOrder.objectId")
+    assert other.get_json()["response_code"] == 38
+    assert inbound_of(session, other).effect is Effect.CONFLICT
+    assert order_of(session, order_id).subject == "Project material"
+
+
+def test_an_answered_order_that_is_edited_is_open_again(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, clock: Any
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id, remarks="Will ship on Friday")
+    deliver_so("ok")
+    assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
+
+    assert buyer.edit().status_code == 200
+    assert stands(session, order_id) == ("CREATED", 2, "changed", "delivered")
+    assert message_of(session, message_id).state is MessageState.DELIVERED
+    now = order_of(session, order_id).revised_at
+    assert queue_counts(session, None, now).changed == 1
+    for words in ({"answer": "changed"}, {"answer": "open"}, {"q": "will ship"}):
+        assert [one.id for one in order_page(session, None, OrderFilter(**words), now).orders] == [order_id]
+
+    confirm(order_id)
+    deliver_so("ok")
+    assert stands(session, order_id) == ("ACCEPTED", 2, "ACCEPT", "delivered")
+    assert [decision.version for decision in order_of(session, order_id).decisions] == [2, 1]
+
+
+def test_an_answer_that_waits_is_cancelled_by_an_edit_and_says_why(
+    buyer: Buyer, arrive: Any, confirm: Any, session: Session, deliver: Any
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    buyer.edit()
+    message = message_of(session, message_id)
+    assert (message.state, message.note) == (
+        MessageState.CANCELLED,
+        "The buyer changed the order to version 2.",
+    )
+    assert message.finished_at and message.next_at is None
+    assert stands(session, order_id) == ("CREATED", 2, "changed", "cancelled")
+    assert deliver() == {}
+
+
+def test_a_cancelled_answer_that_may_have_arrived_by_an_earlier_try_says_so(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    deliver_so("timeout")
+    buyer.edit()
+    assert "may have reached the partner" in message_of(session, message_id).note
+
+
+@pytest.mark.parametrize(
+    ("how", "state"),
+    [("ok", "delivered"), ("refuse", "cancelled"), ("timeout", "cancelled"), ("500", "cancelled")],
+)
+def test_an_answer_that_is_being_sent_during_an_edit_counts_only_if_it_arrives(
+    buyer: Buyer, arrive: Any, confirm: Any, leave: Any, end: Any, session: Session, how: str, state: str
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    sending = leave()
+    buyer.edit()
+    message = message_of(session, message_id)
+    assert message.state is MessageState.SENDING
+    assert message.cancel_requested == "The buyer changed the order to version 2."
+    assert stands(session, order_id) == ("CREATED", 2, "changed", "sending")
+    with pytest.raises(NotAnswerable, match="being sent"):
+        confirm(order_id)
+
+    end(sending, how)
+    assert stands(session, order_id) == ("CREATED", 2, "changed", state)
+    confirm(order_id)
+    assert stands(session, order_id) == ("CREATED", 2, "ACCEPT", "pending")
+
+
+def test_a_delivered_rejection_is_final_but_one_under_way_is_not(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+) -> None:
+    first, second = arrive(2)
+    confirm(first, "REJECT", "Not in our range")
+    deliver_so("ok")
+    assert refusal(buyer.edit()) == (
+        409,
+        "PO_TRANSITION",
+        "purchaseOrder.poStatusTransition.currentStatus",
+    )
+    assert stands(session, first) == ("REJECTED", 1, "REJECT", "delivered")
+
+    confirm(second, "REJECT", "Not in our range")
+    assert buyer.edit(1).status_code == 200
+    assert stands(session, second) == ("CREATED", 2, "changed", "cancelled")
+
+
+@pytest.mark.parametrize(("action", "status"), [("CANCEL", "CANCELLED"), ("CLOSE", "CLOSED")])
+def test_a_cancelled_or_closed_order_is_not_edited(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, action: str, status: str
+) -> None:
+    (order_id,) = arrive(1)
+    confirm(order_id)
+    deliver_so("ok")
+    assert buyer.move(action=action).status_code == 200
+    assert refusal(buyer.edit())[:2] == (409, "PO_TRANSITION")
+    assert stands(session, order_id) == (status, 1, "ACCEPT", "delivered")
+
+
+def test_a_returned_order_comes_back_changed(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    confirm(order_id, "RETURN", "Please lower the price")
+    deliver_so("ok")
+    assert stands(session, order_id) == ("RETURNED", 1, "RETURN", "delivered")
+    buyer.edit()
+    assert stands(session, order_id) == ("CREATED", 2, "changed", "delivered")
+
+
+def test_the_status_that_an_edit_names_may_lag_and_an_unknown_one_is_kept(
+    buyer: Buyer, arrive: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    lagging = {"currentStatus": "ACCEPTED", "newStatus": "ACCEPTED"}
+    assert buyer.edit(poStatusTransition=lagging).status_code == 200
+    assert stands(session, order_id)[0] == "CREATED"
+    unknown = {"currentStatus": "CREATED", "newStatus": "ON_HOLD"}
+    assert buyer.edit(current=2, poStatusTransition=unknown).status_code == 200
+    assert stands(session, order_id)[:2] == ("ON_HOLD", 3)
+
+
+def test_an_answer_to_the_older_version_is_stale(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any
+) -> None:
+    (order_id,) = arrive(1)
+    buyer.edit()
+    with pytest.raises(StaleVersion):
+        confirm(order_id, version=1)
+    confirm(order_id, version=2)
+    deliver_so("ok")
+    with pytest.raises(AlreadyDecided):
+        confirm(order_id, "REJECT", "No", version=2)
+
+
+def test_what_was_refused_for_an_older_version_is_not_sent_again(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    deliver_so("refuse")
+    message = message_of(session, message_id)
+    assert messages.why_not_resend(session, message) is None
+    buyer.edit()
+    message = message_of(session, message_id)
+    assert message.state is MessageState.REFUSED
+    assert "changed the order to version 2" in (messages.why_not_resend(session, message) or "")

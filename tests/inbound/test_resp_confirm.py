@@ -1,0 +1,276 @@
+"""Late results: the network's last word on an answer, whenever it comes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app.inbound.models import Effect
+from app.orders.answer import AlreadyDecided
+from app.outbox import messages
+from app.outbox.models import MessageState, ResultFrom
+from tests.inbound.talk import Buyer, inbound_of, message_of, refusal, stands
+
+
+def test_a_late_success_settles_what_was_delivered(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    deliver_so("ok")
+    before = message_of(session, message_id)
+    assert before.result_from is ResultFrom.ANSWER
+    answer = buyer.report(req_msg_id=before.req_msg_id)
+    assert refusal(answer) == (200, "", "")
+    message = message_of(session, message_id)
+    assert (message.state, message.finished_at) == (MessageState.DELIVERED, before.finished_at)
+    assert (message.result_from, message.result) == (ResultFrom.RESP_CONFIRM, "SUCCESS")
+    assert message.result_inbound_id == inbound_of(session, answer).id
+    assert message.result_at
+    assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
+
+
+def test_a_late_failure_takes_the_delivery_back_and_the_order_can_be_answered_again(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    deliver_so("ok")
+    req_msg_id = message_of(session, message_id).req_msg_id
+    assert buyer.report(result="FAILURE", req_msg_id=req_msg_id).status_code == 200
+
+    message = message_of(session, message_id)
+    assert (message.state, message.result_from) == (MessageState.REFUSED, ResultFrom.RESP_CONFIRM)
+    assert (message.error_cd, message.error_dtl) == ("BPR012", "Remarks are not acceptable")
+    assert message.error_field == "poConfirmation.supplierRemarks"
+    assert message.note.startswith("The network did not accept the remarks: Remarks are not acceptable.")
+    assert stands(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
+    assert "Answer the order again" in (messages.why_not_resend(session, message) or "")
+
+    again = confirm(order_id, remarks="Confirmed, politely")
+    assert message_of(session, again).decision_number == 2
+    deliver_so("ok")
+    assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
+
+
+def test_a_result_without_our_id_is_tied_by_object_and_version_to_the_newest_answer(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    older = confirm(order_id)
+    deliver_so("refuse")
+    newer = confirm(order_id, remarks="Confirmed again")
+    deliver_so("ok")
+    assert buyer.report(result="FAILURE", req_msg_id="of-nobody").status_code == 200
+    assert message_of(session, older).result_from is ResultFrom.ANSWER
+    assert message_of(session, newer).state is MessageState.REFUSED
+
+
+def test_a_result_by_our_id_finds_the_older_answer(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    older = confirm(order_id)
+    deliver_so("refuse")
+    newer = confirm(order_id, remarks="Confirmed again")
+    deliver_so("ok")
+    assert buyer.report(result="FAILURE", req_msg_id=f"REQ-{older}").status_code == 200
+    assert message_of(session, older).result_from is ResultFrom.RESP_CONFIRM
+    assert message_of(session, newer).state is MessageState.DELIVERED
+    assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
+
+
+def test_a_result_is_not_tied_to_an_answer_that_never_left_or_said_something_else(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    nothing = buyer.report()
+    assert refusal(nothing) == (409, "PO_UNKNOWN_OBJECT", "poConfirmation.objectId")
+    assert (inbound_of(session, nothing).effect, inbound_of(session, nothing).order_id) == (
+        Effect.UNMATCHED,
+        order_id,
+    )
+    message_id = confirm(order_id)
+    assert refusal(buyer.report())[:2] == (409, "PO_UNKNOWN_OBJECT")
+    deliver_so("timeout")
+    assert refusal(buyer.report(response="REJECT"))[:2] == (409, "PO_UNKNOWN_OBJECT")
+    assert refusal(buyer.report(version=2))[:2] == (409, "PO_UNKNOWN_OBJECT")
+    assert message_of(session, message_id).state is MessageState.PENDING
+    assert buyer.report().status_code == 200
+    assert message_of(session, message_id).state is MessageState.DELIVERED
+
+
+def test_a_result_for_an_unknown_order_is_kept_for_support(buyer: Buyer, session: Session) -> None:
+    answer = buyer.report()
+    assert refusal(answer) == (409, "PO_UNKNOWN_OBJECT", "poConfirmation.objectId")
+    kept = inbound_of(session, answer)
+    assert (kept.effect, bool(kept.body), kept.order_id) == (Effect.UNMATCHED, True, None)
+
+
+@pytest.mark.parametrize("result", ["SUCCESS", "FAILURE"])
+@pytest.mark.parametrize("how", ["ok", "refuse", "timeout"])
+def test_a_result_before_our_own_record_of_the_answer_stands(
+    buyer: Buyer,
+    arrive: Any,
+    confirm: Any,
+    leave: Any,
+    end: Any,
+    session: Session,
+    result: str,
+    how: str,
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    sending = leave()
+    assert buyer.report(result=result, req_msg_id=f"REQ-{message_id}").status_code == 200
+    status, delivery = ("ACCEPTED", "delivered") if result == "SUCCESS" else ("CREATED", "refused")
+    assert stands(session, order_id) == (status, 1, "ACCEPT", delivery)
+
+    end(sending, how)
+    assert stands(session, order_id) == (status, 1, "ACCEPT", delivery)
+    message = message_of(session, message_id)
+    assert message.result_from is ResultFrom.RESP_CONFIRM
+    assert message.attempts[0].outcome is not None
+
+
+@pytest.mark.parametrize("how", ["timeout", "refuse", "500"])
+def test_a_success_settles_what_we_took_for_undelivered(
+    buyer: Buyer,
+    arrive: Any,
+    confirm: Any,
+    deliver_so: Any,
+    deliver: Any,
+    session: Session,
+    clock: Any,
+    how: str,
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    deliver_so(how)
+    assert buyer.report().status_code == 200
+    message = message_of(session, message_id)
+    assert (message.state, message.next_at, message.error_cd) == (MessageState.DELIVERED, None, "")
+    assert message.note == "The network reported later that it took the answer."
+    assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
+    clock.move(days=5)
+    assert deliver() == {}
+
+
+def test_a_failure_ends_the_retries(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, deliver: Any, session: Session, clock: Any
+) -> None:
+    (order_id,) = arrive(1)
+    confirm(order_id)
+    deliver_so("timeout")
+    assert buyer.report(result="FAILURE").status_code == 200
+    assert stands(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
+    clock.move(days=5)
+    assert deliver() == {}
+
+
+def test_a_failure_after_an_edit_leaves_the_new_version_alone(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    confirm(order_id)
+    deliver_so("ok")
+    buyer.edit()
+    assert buyer.report(result="FAILURE").status_code == 200
+    assert stands(session, order_id) == ("CREATED", 2, "changed", "refused")
+
+
+@pytest.mark.parametrize(("action", "status"), [("CANCEL", "CANCELLED"), ("CLOSE", "CLOSED")])
+def test_a_failure_after_the_order_ended_leaves_it_ended(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, action: str, status: str
+) -> None:
+    (order_id,) = arrive(1)
+    confirm(order_id)
+    deliver_so("ok")
+    buyer.move(action=action)
+    assert buyer.report(result="FAILURE").status_code == 200
+    assert stands(session, order_id) == (status, 1, "ACCEPT", "refused")
+
+
+@pytest.mark.parametrize(("result", "delivery"), [("SUCCESS", "delivered"), ("FAILURE", "cancelled")])
+def test_the_result_of_a_withdrawn_answer_that_had_been_tried(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, result: str, delivery: str
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    deliver_so("timeout")
+    buyer.edit()
+    assert stands(session, order_id) == ("CREATED", 2, "changed", "cancelled")
+    assert buyer.report(result=result).status_code == 200
+    assert stands(session, order_id) == ("CREATED", 2, "changed", delivery)
+    assert message_of(session, message_id).result == result
+
+
+@pytest.mark.parametrize(("result", "delivery"), [("SUCCESS", "delivered"), ("FAILURE", "cancelled")])
+def test_the_result_of_an_answer_that_is_being_withdrawn(
+    buyer: Buyer, arrive: Any, confirm: Any, leave: Any, session: Session, result: str, delivery: str
+) -> None:
+    (order_id,) = arrive(1)
+    confirm(order_id)
+    leave()
+    buyer.move()
+    assert buyer.report(result=result).status_code == 200
+    assert stands(session, order_id) == ("CANCELLED", 1, "ACCEPT", delivery)
+
+
+def test_the_same_result_twice_is_one_and_the_contrary_is_a_conflict(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    deliver_so("ok")
+    ours = f"REQ-{message_id}"
+    first = buyer.report(req_msg_id=ours)
+    again = buyer.report(req_msg_id=ours)
+    assert (again.status_code, again.data) == (200, first.data)
+    contrary = buyer.report(result="FAILURE", req_msg_id=ours)
+    assert refusal(contrary) == (409, "PO_CONFLICT", "poConfirmation.objectId")
+    assert inbound_of(session, contrary).effect is Effect.CONFLICT
+    assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
+
+
+def test_another_message_with_the_contrary_result_is_a_conflict_too(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    deliver_so("ok")
+    first = buyer.report(result="FAILURE", req_msg_id=f"REQ-{message_id}")
+    contrary = buyer.report(req_msg_id="another")
+    assert refusal(contrary) == (409, "PO_CONFLICT", "resp.result")
+    assert inbound_of(session, first).id in inbound_of(session, contrary).detail
+    assert buyer.report(result="FAILURE", req_msg_id="a third").status_code == 200
+    assert stands(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
+
+
+def test_a_result_that_says_neither_is_refused_and_leaves_room_for_the_real_one(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    deliver_so("ok")
+    ours = f"REQ-{message_id}"
+    assert refusal(buyer.report(result="PENDING", req_msg_id=ours)) == (
+        422,
+        "PO_FIELD_INVALID",
+        "resp.result",
+    )
+    assert buyer.report(result="success", req_msg_id=ours).status_code == 200
+    assert stands(session, order_id)[0] == "ACCEPTED"
+
+
+def test_what_was_delivered_and_confirmed_later_is_not_answered_again(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any
+) -> None:
+    (order_id,) = arrive(1)
+    confirm(order_id)
+    deliver_so("timeout")
+    buyer.report()
+    with pytest.raises(AlreadyDecided):
+        confirm(order_id, "REJECT", "No")

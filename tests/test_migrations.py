@@ -1,0 +1,122 @@
+"""The migrations lead to the schema that the code was written for, also from where data stands already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import func, select, text
+
+from app import db
+from app.db import Base, Database
+from app.inbound.models import Effect, InboundMessage
+from app.orders.models import Delivery, OrderView, PurchaseOrder, StatusChange
+from app.outbox.models import Message, MessageState, ResultFrom
+from tests.postgresql import Server
+
+WHEN = "2026-11-20 10:00:00"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def unmade(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without any table."""
+    if request.param == "sqlite":
+        database = Database(f"sqlite:///{tmp_path / 'unmade.sqlite'}")
+        yield database
+        database.engine.dispose()
+        return
+    server: Server = request.getfixturevalue("postgresql")
+    server.execute("CREATE DATABASE unmade")
+    database = Database(server.url("unmade"))
+    yield database
+    database.engine.dispose()
+    server.execute("DROP DATABASE unmade WITH (FORCE)")
+
+
+def differences(database: Database) -> list[Any]:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        found: list[Any] = compare_metadata(context, Base.metadata)
+    return found
+
+
+def test_the_migrated_schema_is_that_of_the_models(unmade: Database) -> None:
+    unmade.upgrade()
+    assert unmade.is_current()
+    assert differences(unmade) == []
+
+
+def test_a_database_of_the_first_version_with_data_is_upgraded(unmade: Database) -> None:
+    unmade.upgrade("0001")
+    assert not unmade.is_current()
+    with unmade.engine.begin() as connection:
+        for statement in FIRST_VERSION:
+            connection.execute(text(statement))
+    unmade.upgrade()
+    assert differences(unmade) == []
+    with unmade.reading() as session:
+        order = session.scalars(select(PurchaseOrder)).one()
+        assert (order.status, order.delivery) == ("ACCEPTED", Delivery.DELIVERED)
+        froms = dict(session.execute(select(Message.state, Message.result_from)).all())
+        assert froms == {
+            MessageState.DELIVERED: ResultFrom.ANSWER,
+            MessageState.REFUSED: ResultFrom.ANSWER,
+            MessageState.FAILED: None,
+        }
+        inbound = session.scalars(select(InboundMessage)).one()
+        assert (inbound.effect, inbound.first_effect, inbound.again_at) == (Effect.APPLIED, None, None)
+        for table in (StatusChange, OrderView):
+            assert session.scalar(select(func.count()).select_from(table)) == 0
+
+
+def test_the_way_back_keeps_what_the_first_version_knew(unmade: Database) -> None:
+    unmade.upgrade("0001")
+    with unmade.engine.begin() as connection:
+        for statement in FIRST_VERSION:
+            connection.execute(text(statement))
+    unmade.upgrade()
+    with unmade.engine.connect() as connection:
+        config = db._alembic()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+    with unmade.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM message")) == 3
+        assert connection.scalar(text("SELECT effect FROM inbound_message")) == "applied"
+    unmade.upgrade()
+    assert differences(unmade) == []
+
+
+def _message(number: int, state: str) -> str:
+    return (
+        "INSERT INTO message (id, kind, partner_id, order_id, decision_number, object_id, buyer_po_number,"
+        " buyer_b2b_id, supplier_b2b_id, object_version, body, body_sha256, created_at, created_by, state,"
+        " claims, interruptions, tries, attempts_made, unknown_outcome, trigger, reason, note,"
+        " response_message, result, req_msg_id, error_cd, error_dtl, error_field)"
+        f" VALUES ('msg_{number}', 'req-confirm', 1, 1, {number}, 'POR1', 'A/1', 'B', 'S', 1, '', '',"
+        f" '{WHEN}', 'Asha', '{state}', 0, 0, 0, 0, false, 'auto', '', '', '', '', '', '', '', '')"
+    )
+
+
+FIRST_VERSION = [
+    "INSERT INTO partner (id, name, base_url, headers, allow_addresses, deadline_seconds, retry_schedule,"
+    " success_codes, concurrency, accepts_return, paused_reason, credential_failures, created_at)"
+    f" VALUES (1, 'P', 'http://p', '[]', '[]', 1, '[]', '[0]', 4, false, '', 0, '{WHEN}')",
+    "INSERT INTO purchase_order (id, partner_id, object_id, buyer_po_number, buyer_b2b_id, supplier_b2b_id,"
+    " buyer_name, supplier_name, subject, order_date, delivery_date, line_count, search_text, status,"
+    " version, received_at, revised_at, respond_by, answer, delivery, answered_by)"
+    " VALUES (1, 1, 'POR1', 'A/1', 'B', 'S', 'Buyer', 'Supplier', 'Spares', '2026-11-20', '2026-11-30', 1,"
+    f" 'a/1', 'ACCEPTED', 1, '{WHEN}', '{WHEN}', '{WHEN}', 'ACCEPT', 'delivered', 'Asha')",
+    "INSERT INTO inbound_message (id, kind, partner_id, order_id, received_at, remote_address, path,"
+    " headers, size, body, object_id, buyer_po_number, supplier_b2b_id, same_as, content_sha256, effect,"
+    " error_cd, error_field, detail, answer_status, answer_body)"
+    f" VALUES ('in_1', 'req-send', 1, 1, '{WHEN}', '', '', '[]', 2, '', 'POR1', 'A/1', 'S',"
+    " 'req-send POR1 1 CREATED', '', 'applied', '', '', '', 200, '')",
+    _message(1, "failed"),
+    _message(2, "refused"),
+    _message(3, "delivered"),
+]
