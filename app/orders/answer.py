@@ -12,6 +12,7 @@ from app.contract.vocabulary import Kind, SupplierResponse, is_known_status, may
 from app.orders.models import Answer, Decision, Delivery, PurchaseOrder
 from app.orders.req_confirm import About, Given, req_confirm
 from app.outbox.messages import Frozen, enqueue, withdraw
+from app.outbox.models import Message, MessageState
 
 FINAL_DELIVERIES = (Delivery.PENDING, Delivery.SENDING, Delivery.DELIVERED)
 """While its message is one of these, a decision stands."""
@@ -31,6 +32,10 @@ class AlreadyDecided(Exception):
 
 class NotAnswerable(Exception):
     """The order takes no such answer; the text is the sentence that says why."""
+
+
+class TooLate(Exception):
+    """The answer has left, or somebody took it back already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,28 @@ def take_back(session: Session, order: PurchaseOrder, why: str) -> None:
         withdraw(session, order.message_id, why)
         # The projection moved below the object's feet.
         session.refresh(order, ["status", "delivery"])
+
+
+def may_undo(message: Message | None) -> bool:
+    """Whether an answer's message still waits out the seconds in which it can be taken back."""
+    return (
+        message is not None
+        and message.state is MessageState.PENDING
+        and message.attempts_made == 0
+        and message.next_at is not None
+        and message.next_at > clock.now()
+    )
+
+
+def undo(session: Session, order: PurchaseOrder, *, by: Answerer) -> None:
+    """Withdraw the last answer before it leaves; the order can then be answered anew.
+
+    ``order`` was loaded for update. The decision stays in the history. Errors: TooLate.
+    """
+    message = session.get(Message, order.message_id) if order.message_id else None
+    if message is None or not may_undo(message):
+        raise TooLate
+    withdraw(session, message.id, f"{by.name} took it back before it left.")
 
 
 def given_in(decision: Decision) -> Given:

@@ -118,6 +118,22 @@ def give_answer(order_id: int) -> AnyResponse:
     return web.go(url_for(".order", order_id=order_id), fragment=lambda: delivery(order_id))
 
 
+@blueprint.post(ORDER + "/answer/undo")
+@access.needs(Verb.ANSWER)
+def undo(order_id: int) -> AnyResponse:
+    """Take the last answer back in the seconds before it leaves."""
+    found = queries.order_for_update(web.db(), access.scope(), order_id) or abort(404)
+    me = access.me()
+    try:
+        answer.undo(web.db(), found, by=answer.Answerer(me.id, me.called))
+    except answer.TooLate:
+        web.db().rollback()
+        title, words = "It has left already", "The answer is on its way or was taken back before."
+        return web.error_page(409, title, words)
+    web.db().commit()
+    return web.go(url_for(".order", order_id=order_id), fragment=lambda: delivery(order_id))
+
+
 @blueprint.route("/answers/plan", methods=["GET", "POST"])
 @access.needs(Verb.ANSWER)
 def plan_answers() -> Response:
@@ -258,6 +274,7 @@ def _shown(order: PurchaseOrder, form: AnswerForm) -> dict[str, Any]:
         "messages": messages,
         "message": messages[0] if messages else None,
         "newest": newest,
+        "may_undo": answer.may_undo(messages[0] if messages else None),
         "standing": answer.standing_decision(session, order),
         "why_not": answer.why_not_answerable(order, accepts_return=order.partner.accepts_return),
     }

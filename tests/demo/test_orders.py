@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.contract.messages import ItemLine, ReqSend, parse
 from app.contract.reader import dumps, read_json
 from app.contract.vocabulary import Kind
-from app.demo.orders import ORDERS_FILE, example_orders, new_order
+from app.demo.orders import ORDERS_FILE, SPREAD, example_orders, new_order
 
 NOW = datetime(2027, 3, 1, 0, 5, tzinfo=UTC)
 PAISA = Decimal("0.01")
@@ -37,11 +37,11 @@ def check_line(line: ItemLine) -> None:
     assert line.total_item_value == amount + tax
 
 
-def test_the_files_orders_were_sent_over_the_last_three_days() -> None:
+def test_the_files_orders_were_sent_over_the_last_day() -> None:
     orders = [travelled(order).purchase_order for order in example_orders(NOW)]
     sent = [datetime.fromisoformat(order.ts) for order in orders]
     assert len(orders) == len({order.object_id for order in orders}) == 60
-    assert min(sent) == NOW - timedelta(days=3)
+    assert min(sent) == NOW - SPREAD
     assert max(sent) == NOW - timedelta(minutes=10)
     assert all(order.ts.endswith("Z") for order in orders)
     assert all(order.ts.startswith(order.order_date) for order in orders)

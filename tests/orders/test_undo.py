@@ -1,0 +1,87 @@
+"""Undo: some seconds after the press the answer can be taken back, as long as it has not left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import create_app
+from app.config import Settings
+from app.orders.models import Delivery, PurchaseOrder
+from app.outbox.models import Message, MessageState
+from tests.people import Browser
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    """Ten seconds to think again."""
+    return Settings.load(
+        {}, instance=tmp_path, database_url=database_url, secret_key="only for tests", undo_seconds=10
+    )
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    app = create_app(settings)
+    yield app
+    app.extensions["database"].engine.dispose()
+
+
+def undo(browser: Browser, order_id: int) -> Any:
+    action = f"/orders/{order_id}/answer/undo"
+    return browser.send(action, browser.fill(f"/orders/{order_id}", action))
+
+
+def test_an_answer_waits_for_the_seconds_and_then_leaves(
+    asha: Browser, arrive: Any, deliver: Any, clock: Any
+) -> None:
+    asha.answer(arrive(1)[0])
+    assert deliver() == {}
+    clock.move(seconds=11)
+    assert deliver() == {"delivered": 1}
+
+
+def test_an_answer_taken_back_never_leaves_and_the_order_is_open_again(
+    asha: Browser, arrive: Any, deliver: Any, clock: Any, session: Session, network: Any
+) -> None:
+    (order_id,) = arrive(1)
+    asha.answer(order_id)
+    assert undo(asha, order_id).status_code == 303
+    clock.move(seconds=60)
+    assert deliver() == {}
+    assert network.received() == []
+    message = session.scalars(select(Message)).one()
+    assert message.state is MessageState.CANCELLED
+    assert "Asha took it back" in message.note
+    assert session.scalars(select(PurchaseOrder.delivery)).one() is Delivery.CANCELLED
+    assert asha.answer(order_id, "REJECT", "No capacity").status_code == 303
+    clock.move(seconds=60)
+    assert deliver() == {"delivered": 1}
+
+
+def test_what_has_left_cannot_be_taken_back(asha: Browser, arrive: Any, deliver: Any, clock: Any) -> None:
+    (order_id,) = arrive(1)
+    asha.answer(order_id)
+    action = f"/orders/{order_id}/answer/undo"
+    fields = asha.fill(f"/orders/{order_id}", action)
+    clock.move(seconds=11)
+    late = asha.send(action, fields)
+    assert late.status_code == 409
+    assert "left already" in late.words
+    deliver()
+    assert asha.send(action, fields).status_code == 409
+    assert not asha.get(f"/orders/{order_id}").page.select(f"form[action='{action}']")
+
+
+def test_without_the_seconds_there_is_nothing_to_take_back(
+    asha: Browser, arrive: Any, settings: Settings
+) -> None:
+    assert settings.undo_seconds == 10
+    assert Settings.load({}, instance=settings.instance).undo_seconds == 0
+    assert asha.get(f"/orders/{arrive(1)[0]}").status_code == 200
