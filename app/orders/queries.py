@@ -112,6 +112,8 @@ def order(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None
             selectinload(PurchaseOrder.decisions),
             selectinload(PurchaseOrder.status_changes),
         )
+        # After a POST the same session shows the page: what it loaded before has moved on.
+        .execution_options(populate_existing=True)
     )
 
 
@@ -142,7 +144,12 @@ def _locked(session: Session, order_id: int, partner_id: int, object_id: str) ->
     return session.scalar(
         select(PurchaseOrder)
         .where(PurchaseOrder.id == order_id)
-        .options(joinedload(PurchaseOrder.partner, innerjoin=True), selectinload(PurchaseOrder.revisions))
+        .options(
+            joinedload(PurchaseOrder.partner, innerjoin=True),
+            selectinload(PurchaseOrder.revisions),
+            selectinload(PurchaseOrder.decisions),
+            selectinload(PurchaseOrder.status_changes),
+        )
         .with_for_update(of=PurchaseOrder)
         .execution_options(populate_existing=True)
     )
