@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import requests
-from flask import Flask
+from flask import Flask, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
@@ -133,6 +133,19 @@ def browser_of(app: Flask, database: Database) -> Callable[[str], people.Browser
         return browser
 
     return browser_of
+
+
+@pytest.fixture
+def pages(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What pages are given, newest last, instead of the pages: for what routes find out, not how it looks."""
+    given: list[dict[str, Any]] = []
+
+    def page(template: str, fragment: str | None = None, *, status: int = 200, **context: Any) -> Response:
+        given.append({"template": template, "fragment": fragment, **context})
+        return Response("", status)
+
+    monkeypatch.setattr("app.web.page", page)
+    return given
 
 
 @pytest.fixture

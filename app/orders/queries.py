@@ -112,6 +112,7 @@ def order(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None
             selectinload(PurchaseOrder.decisions),
             selectinload(PurchaseOrder.status_changes),
         )
+        # After a POST the same session shows the page: what it loaded before has moved on.
         .execution_options(populate_existing=True)
     )
 
@@ -121,12 +122,10 @@ def orders_by_id(session: Session, scope: Scope, ids: Sequence[int]) -> Sequence
     return session.scalars(_chosen(scope, ids)).all()
 
 
-def orders_for_update(session: Session, scope: Scope, ids: Sequence[int]) -> Sequence[PurchaseOrder]:
-    """The same, locked until the transaction ends; locked by id, so that two such calls never embrace."""
-    locking = _chosen(scope, ids).order_by(None).order_by(PurchaseOrder.id)
-    return session.scalars(
-        locking.with_for_update(of=PurchaseOrder).execution_options(populate_existing=True)
-    ).all()
+def orders_for_update(session: Session, scope: Scope, ids: Sequence[int]) -> list[PurchaseOrder]:
+    """The same, each locked until the transaction ends; by id, so that two such calls never embrace."""
+    found = (order_for_update(session, scope, order_id) for order_id in sorted(set(ids)))
+    return [order for order in found if order]
 
 
 def _chosen(scope: Scope, ids: Sequence[int]) -> Select[PurchaseOrder]:
@@ -169,6 +168,7 @@ def _locked(session: Session, order_id: int, partner_id: int, object_id: str) ->
             joinedload(PurchaseOrder.partner, innerjoin=True),
             selectinload(PurchaseOrder.revisions),
             selectinload(PurchaseOrder.decisions),
+            selectinload(PurchaseOrder.status_changes),
         )
         .with_for_update(of=PurchaseOrder)
         .execution_options(populate_existing=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, request, url_for
+from sqlalchemy.exc import DBAPIError
 from werkzeug.wrappers import Response as AnyResponse
 
 from app import clock, web
@@ -13,15 +15,18 @@ from app.accounts import access
 from app.accounts.access import Verb
 from app.contract.messages import Invalid
 from app.fields import read_filter
-from app.orders import answer, answer_many, queries
+from app.orders import answer, answer_many, queries, seen
+from app.orders.compare import Differences, compare
 from app.orders.document import document
 from app.orders.forms import CONFIRMED, DEFAULT_TAG, AnswerForm, ManyForm, OrderFilterForm
-from app.orders.models import PurchaseOrder
+from app.orders.models import Decision, PurchaseOrder
 from app.orders.req_confirm import Given, req_confirm
+from app.orders.timeline import timeline
 from app.outbox.queries import messages_of_order
 from app.outbox.routes import text_of
 from app.partners.queries import all_partners
 
+log = logging.getLogger(__name__)
 blueprint = Blueprint("orders", __name__, url_prefix="/orders")
 ORDER = "/<int(max=9223372036854775807):order_id>"
 
@@ -60,7 +65,25 @@ def _page_of(values: dict[str, Any]) -> queries.OrderPage:
 def order(order_id: int) -> Response:
     """One order: the document, the answer, what happened."""
     found = _found(order_id)
+    _note_sight(found)
     return web.page("orders/order.html", **_shown(found, _form(found)))
+
+
+def _note_sight(order: PurchaseOrder) -> None:
+    """Record the first sight of a version by somebody who may answer it.
+
+    Looking takes no lock: where there is something to write, that is a short transaction of its own, and
+    the page does not depend on it.
+    """
+    me = access.me()
+    if not access.may(me, Verb.ANSWER) or seen.has_seen(web.db(), order, me.id):
+        return
+    try:
+        with web.database().writing() as session:
+            seen.note_sight(session, order, person_id=me.id, person_name=me.called, at=clock.now())
+            session.commit()
+    except DBAPIError as error:
+        log.info("a sight of order %s was not recorded: %s", order.id, error.orig)
 
 
 @blueprint.get(ORDER + ".json")
@@ -267,6 +290,7 @@ def _shown(order: PurchaseOrder, form: AnswerForm) -> dict[str, Any]:
     session = web.db()
     messages = messages_of_order(session, order.id)
     newest = answer.newest_decision(session, order)
+    since = _seen_last(order, form, newest)
     return {
         "order": order,
         "form": form,
@@ -277,7 +301,32 @@ def _shown(order: PurchaseOrder, form: AnswerForm) -> dict[str, Any]:
         "may_undo": answer.may_undo(messages[0] if messages else None),
         "standing": answer.standing_decision(session, order),
         "why_not": answer.why_not_answerable(order, accepts_return=order.partner.accepts_return),
+        "changes": _changes_since(order, since),
+        "changes_since": since,
+        "ended": order.status_changes[0] if order.status_changes else None,
+        "events": timeline(session, order, messages),
     }
+
+
+def _seen_last(order: PurchaseOrder, form: AnswerForm, newest: Decision | None) -> int | None:
+    """The version from which the reader wants to see what changed; None where nothing has.
+
+    That is the one that an open form was made for, else the one that was answered last, else the one before
+    the present one.
+    """
+    versions = [revision.version for revision in order.revisions]
+    opened = form.version.data or ""
+    wanted = [
+        int(opened) if opened.isdecimal() and len(opened) <= 10 else None,
+        newest.version if newest else None,
+        versions[1] if len(versions) > 1 and not newest else None,
+    ]
+    return next((one for one in wanted if one in versions[1:]), None)
+
+
+def _changes_since(order: PurchaseOrder, version: int | None) -> Differences | None:
+    old = next((revision for revision in order.revisions if revision.version == version), None)
+    return compare(document(old).message, document(order.revisions[0]).message) if old else None
 
 
 def _as_data(order: PurchaseOrder) -> dict[str, Any]:
@@ -319,5 +368,16 @@ def _as_data(order: PurchaseOrder) -> dict[str, Any]:
                 "message_id": decision.message_id,
             }
             for decision in order.decisions
+        ],
+        "status_changes": [
+            {
+                "action": change.action,
+                "remarks": change.remarks,
+                "from": change.status_from,
+                "to": change.status_to,
+                "at": change.received_at.isoformat(),
+                "inbound_id": change.inbound_id,
+            }
+            for change in order.status_changes
         ],
     }

@@ -116,6 +116,8 @@ def as_data(message: Message) -> dict[str, Any]:
         "buyer_po_number": message.buyer_po_number,
         "object_id": message.object_id,
         "created_at": message.created_at.isoformat(),
+        "result_from": message.result_from,
+        "result_inbound_id": message.result_inbound_id,
         "next_at": message.next_at.isoformat() if message.next_at and not message.is_final else None,
         "request": {
             "url": newest.url if newest else None,

@@ -20,7 +20,7 @@ from app.outbox.claim import Claimed, claim
 from app.outbox.post import Failure, Outcome
 from app.outbox.record import Finished, record
 from app.outbox.retry import judge
-from tests.inbound.talk import Buyer
+from tests.talk import Buyer
 
 ASHA = answering.Answerer(1, "Asha")
 

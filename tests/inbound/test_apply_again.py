@@ -12,7 +12,7 @@ from app.db import Database
 from app.inbound import queries
 from app.inbound.apply import CannotApply, Rules, apply_again
 from app.inbound.models import Effect, InboundMessage
-from tests.inbound.talk import Buyer, inbound_of, order_of, refusal, resp, stands
+from tests.talk import Buyer, inbound_of, order_of, refusal, resp, stands
 
 RULES = Rules(1024 * 1024, timedelta(hours=24))
 

@@ -14,7 +14,7 @@ from app.orders.answer import AlreadyDecided, NotAnswerable, StaleVersion
 from app.orders.queries import OrderFilter, order_page, queue_counts
 from app.outbox import messages
 from app.outbox.models import MessageState
-from tests.inbound.talk import Buyer, inbound_of, message_of, order_of, refusal, stands
+from tests.talk import Buyer, inbound_of, message_of, order_of, refusal, stands
 
 
 def test_an_edit_is_the_next_version_byte_for_byte_and_the_old_one_stays(

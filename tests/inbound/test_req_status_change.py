@@ -12,7 +12,7 @@ from app.inbound.models import Effect
 from app.orders.answer import NotAnswerable
 from app.outbox.models import MessageState
 from app.partners import setup
-from tests.inbound.talk import Buyer, inbound_of, message_of, order_of, refusal, stands
+from tests.talk import Buyer, inbound_of, message_of, order_of, refusal, stands
 
 OTHER_KEY = "the-key-of-another-network"
 

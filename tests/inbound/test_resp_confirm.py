@@ -11,7 +11,7 @@ from app.inbound.models import Effect
 from app.orders.answer import AlreadyDecided
 from app.outbox import messages
 from app.outbox.models import MessageState, ResultFrom
-from tests.inbound.talk import Buyer, inbound_of, message_of, refusal, stands
+from tests.talk import Buyer, inbound_of, message_of, refusal, stands
 
 
 def test_a_late_success_settles_what_was_delivered(

@@ -1,0 +1,140 @@
+"""The log of what partners sent, one message, and applying it again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, abort, jsonify, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from app import web
+from app.accounts import access
+from app.accounts.access import Verb
+from app.fields import in_query, read_filter
+from app.inbound import queries
+from app.inbound.apply import CannotApply, Rules, apply_again, why_not_again
+from app.inbound.forms import ApplyForm, InboundFilterForm
+from app.inbound.models import InboundMessage
+from app.outbox.routes import text_of
+from app.partners.queries import all_partners
+
+blueprint = Blueprint("inbound_log", __name__, url_prefix="/inbound")
+
+
+@blueprint.get("")
+@access.needs(Verb.SEE)
+def log() -> Response:
+    """The log, newest first."""
+    form = InboundFilterForm(request.args)
+    values, notices = read_filter(form)
+    for name in ("since", "until"):
+        if name in values:
+            values[name] = web.as_written(values[name])
+    found = queries.message_page(web.db(), access.scope(), queries.InboundFilter(**values))
+    next_url = None
+    if found.next_after:
+        next_url = url_for(".log", **in_query({**values, "after": found.next_after}))
+    return web.page(
+        "inbound/log.html",
+        "inbound/_list.html",
+        form=form,
+        notices=notices,
+        found=found,
+        next_url=next_url,
+        filtered=bool(set(values) - {"after"}),
+        partners=all_partners(web.db()),
+        unmatched=queries.unmatched_count(web.db(), access.scope()),
+    )
+
+
+@blueprint.get("/<inbound_id>")
+@access.needs(Verb.SEE)
+def message(inbound_id: str) -> Response:
+    """One message: as received, what we answered, what it changed."""
+    return _message_page(_found(inbound_id), ApplyForm())
+
+
+@blueprint.get("/<inbound_id>.json")
+@access.needs(Verb.SEE)
+def message_as_data(inbound_id: str) -> Response:
+    """One message as data."""
+    return jsonify(as_data(_found(inbound_id)))
+
+
+@blueprint.post("/<inbound_id>/apply")
+@access.needs(Verb.IMPORT)
+def apply(inbound_id: str) -> AnyResponse:
+    """Apply a stored message again, for a reason."""
+    found = queries.message_for_update(web.db(), access.scope(), inbound_id) or abort(404)
+    form = ApplyForm()
+    if not form.validate():
+        return _message_page(found, form, status=422)
+    try:
+        apply_again(
+            web.db(),
+            found,
+            by=access.me().called,
+            reason=form.reason.data or "",
+            rules=Rules.of(web.settings()),
+        )
+    except CannotApply as why_not:
+        form.form_errors.append(str(why_not))
+        return _message_page(found, form, status=409)
+    web.db().commit()
+    return web.go(url_for(".message", inbound_id=inbound_id), fragment=lambda: message(inbound_id))
+
+
+def _found(inbound_id: str) -> InboundMessage:
+    return queries.message(web.db(), access.scope(), inbound_id) or abort(404)
+
+
+def _message_page(found: InboundMessage, form: ApplyForm, status: int = 200) -> Response:
+    return web.page(
+        "inbound/message.html",
+        status=status,
+        message=found,
+        form=form,
+        why_not_apply=why_not_again(found),
+        repeats=queries.repeats_of(web.db(), found.id),
+        body=text_of(found.body),
+        answer_body=text_of(found.answer_body),
+    )
+
+
+def as_data(message: InboundMessage) -> dict[str, Any]:
+    """A message as ``GET /inbound/<id>.json`` gives it; bodies as text, times in UTC, ISO 8601."""
+    return {
+        "id": message.id,
+        "kind": message.kind,
+        "partner": message.partner.name if message.partner else None,
+        "order_id": message.order_id,
+        "object_id": message.object_id,
+        "buyer_po_number": message.buyer_po_number,
+        "received_at": message.received_at.isoformat(),
+        "effect": message.effect,
+        "repeat_of": message.repeat_of,
+        "error": {
+            "errorCd": message.error_cd,
+            "errorDtl": message.detail,
+            "errorField": message.error_field,
+        }
+        if message.error_cd
+        else None,
+        "request": {
+            "path": message.path,
+            "remote_address": message.remote_address,
+            "headers": message.headers,
+            "size": message.size,
+            "body": text_of(message.body),
+        },
+        "answer": {"status": message.answer_status, "body": text_of(message.answer_body)},
+        "again": {
+            "at": message.again_at.isoformat(),
+            "by": message.again_by,
+            "reason": message.again_reason,
+            "first_effect": message.first_effect,
+            "detail": message.again_detail,
+        }
+        if message.again_at
+        else None,
+    }

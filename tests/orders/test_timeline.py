@@ -1,0 +1,241 @@
+"""What happened to an order, as its page tells it, and what the routes give to the pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.db import Database
+from app.orders.models import OrderView
+from app.orders.timeline import Event, What, timeline
+from app.outbox import messages
+from app.outbox.queries import messages_of_order
+from tests.talk import Buyer, message_of, order_of, resp
+
+
+def story(session: Session, order_id: int) -> list[Event]:
+    order = order_of(session, order_id)
+    return timeline(session, order, messages_of_order(session, order_id))
+
+
+def in_words(session: Session, order_id: int) -> list[tuple[str, str, str]]:
+    return [(event.what.value, event.actor, event.sentence) for event in story(session, order_id)]
+
+
+def test_a_whole_life_is_told_in_order(
+    buyer: Buyer,
+    arrive: Any,
+    confirm: Any,
+    deliver_so: Any,
+    session: Session,
+    clock: Any,
+    asha: Any,
+    pages: Any,
+) -> None:
+    (order_id,) = arrive(1)
+    clock.move(minutes=1)
+    asha.get(f"/orders/{order_id}")
+    clock.move(minutes=1)
+    first = confirm(order_id, remarks="Will ship on Friday")
+    for minutes in (1, 10, 40):
+        clock.move(minutes=minutes)
+        deliver_so("timeout")
+    clock.move(hours=4)
+    deliver_so("ok")
+    clock.move(minutes=1)
+    edited = buyer.edit(deliveryDate="2027-01-15")
+    clock.move(minutes=1)
+    second = confirm(order_id, remarks="Can do")
+    clock.move(minutes=1)
+    deliver_so("ok")
+    clock.move(minutes=1)
+    late = buyer.report(result="FAILURE", req_msg_id=f"REQ-{second}", version=2)
+    clock.move(minutes=1)
+    cancelled = buyer.move(version=2, remarks="Requirement withdrawn")
+
+    name = "Malabar Marine Stores"
+    assert in_words(session, order_id) == [
+        ("received", name, "Received."),
+        ("seen", "Asha", "Seen."),
+        ("answered", "Asha", "Confirmed."),
+        ("tried", "", "Not delivered by 3 tries; of the last: No answer came in time."),
+        ("delivered", "", "Delivered to the network."),
+        ("edited", name, "Changed by the buyer: delivery date."),
+        ("answered", "Asha", "Confirmed."),
+        ("delivered", "", "Delivered to the network."),
+        (
+            "result",
+            "",
+            "The network did not accept the remarks: Remarks are not acceptable. "
+            "It is not sent again by itself.",
+        ),
+        ("cancelled", name, "Cancelled by the buyer."),
+    ]
+    events = story(session, order_id)
+    assert [event.at for event in events] == sorted(event.at for event in events)
+    assert [event.said for event in events if event.said] == [
+        "Will ship on Friday",
+        "Can do",
+        "Requirement withdrawn",
+    ]
+    assert [event.message_id for event in events if event.message_id] == [first] * 3 + [second] * 3
+    linked = [event.inbound_id for event in events if event.inbound_id][1:]
+    assert linked == [resp(answer)["reqMsgId"] for answer in (edited, late, cancelled)]
+    assert events[3].count == 3
+
+
+def test_a_withdrawn_answer_and_its_reason_are_told(
+    buyer: Buyer, arrive: Any, confirm: Any, session: Session, clock: Any
+) -> None:
+    (order_id,) = arrive(1)
+    confirm(order_id)
+    clock.move(minutes=1)
+    buyer.move()
+    told = in_words(session, order_id)
+    assert ("withdrawn", "", "The buyer has cancelled the order.") in told
+    assert told[-1][0] in ("withdrawn", "cancelled")
+
+
+def test_a_refusal_what_a_person_sent_again_and_what_is_under_way_are_told(
+    arrive: Any,
+    confirm: Any,
+    deliver_so: Any,
+    leave: Any,
+    end: Any,
+    database: Database,
+    session: Session,
+    clock: Any,
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id, "REJECT", "Not in our range")
+    deliver_so("refuse")
+    clock.move(minutes=1)
+    with database.writing() as other:
+        messages.resend(other, message_of(other, message_id), by="Ravi", reason="They mended it")
+        other.commit()
+    sending = leave()
+    assert in_words(session, order_id)[1:] == [
+        ("answered", "Asha", "Rejected."),
+        ("refused", "", "The network did not accept the answer."),
+        ("asked", "Ravi", "Sent again by hand."),
+        ("tried", "", "Being sent."),
+    ]
+    clock.move(minutes=1)
+    end(sending, "ok")
+    assert in_words(session, order_id)[-1] == ("delivered", "", "Delivered to the network.")
+    assert next(one.said for one in story(session, order_id) if one.what is What.ASKED) == "They mended it"
+
+
+def test_used_up_tries_and_a_closed_order_are_told(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, clock: Any
+) -> None:
+    (order_id,) = arrive(1)
+    confirm(order_id)
+    for _ in range(10):
+        deliver_so("500")
+        clock.move(days=2)
+    told = [what for what, _, _ in in_words(session, order_id)]
+    assert told == ["received", "answered", "tried", "failed"]
+    confirm(order_id)
+    deliver_so("ok")
+    buyer.move(action="CLOSE", remarks="All received")
+    assert in_words(session, order_id)[-1] == ("closed", "Malabar Marine Stores", "Closed by the buyer.")
+
+
+def test_the_first_sight_of_each_version_by_who_may_answer_is_on_record(
+    buyer: Buyer, arrive: Any, session: Session, asha: Any, meera: Any, ravi: Any, clock: Any, pages: Any
+) -> None:
+    (order_id,) = arrive(1)
+    for browser in (asha, meera, ravi, asha):
+        clock.move(minutes=1)
+        assert browser.get(f"/orders/{order_id}").status_code == 200
+    asha.get(f"/orders/{order_id}.json")
+    sights = session.scalars(select(OrderView)).all()
+    assert [(one.person_name, one.version) for one in sights] == [("Asha", 1)]
+    buyer.edit()
+    asha.get(f"/orders/{order_id}")
+    session.rollback()
+    assert [(one.person_name, one.version) for one in session.scalars(select(OrderView).order_by("id"))] == [
+        ("Asha", 1),
+        ("Asha", 2),
+    ]
+
+
+def test_a_page_does_not_depend_on_its_sight_being_recorded(
+    arrive: Any, session: Session, asha: Any, pages: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (order_id,) = arrive(1)
+    monkeypatch.setattr("app.orders.seen.has_seen", lambda *_: False)
+    assert [asha.get(f"/orders/{order_id}").status_code for _ in range(2)] == [200, 200]
+    assert session.scalar(select(func.count()).select_from(OrderView)) == 1
+
+
+def test_the_page_of_a_changed_order_gets_what_changed_since_it_was_answered(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, asha: Any, pages: list[dict[str, Any]]
+) -> None:
+    (order_id,) = arrive(1)
+    asha.get(f"/orders/{order_id}")
+    assert (pages[-1]["changes"], pages[-1]["changes_since"]) == (None, None)
+    confirm(order_id)
+    deliver_so("ok")
+    buyer.edit(deliveryDate="2027-01-15")
+    buyer.edit(current=2, deliveryDate="2027-01-15", subject="Moved")
+    asha.get(f"/orders/{order_id}")
+    assert pages[-1]["changes_since"] == 1
+    assert pages[-1]["changes"].in_brief == "delivery date, subject"
+    edits = [event for event in pages[-1]["events"] if event.what is What.EDITED]
+    assert edits[-1].sentence == "Changed by the buyer: subject."
+    confirm(order_id)
+    asha.get(f"/orders/{order_id}")
+    assert pages[-1]["changes"] is None
+
+
+def test_an_order_changed_before_any_answer_gets_what_the_last_edit_changed(
+    buyer: Buyer, arrive: Any, asha: Any, pages: list[dict[str, Any]]
+) -> None:
+    (order_id,) = arrive(1)
+    buyer.edit(deliveryDate="2027-01-15")
+    buyer.edit(current=2, deliveryDate="2027-01-15", subject="Moved")
+    asha.get(f"/orders/{order_id}")
+    assert (pages[-1]["changes_since"], pages[-1]["changes"].in_brief) == (2, "subject")
+
+
+def test_a_stale_form_gets_what_changed_since_it_was_opened_and_keeps_what_was_typed(
+    buyer: Buyer, arrive: Any, asha: Any, pages: list[dict[str, Any]]
+) -> None:
+    (order_id,) = arrive(1)
+    asha.get(f"/orders/{order_id}/answer")
+    buyer.edit(deliveryDate="2027-01-15")
+    buyer.edit(current=2, deliveryDate="2027-01-15", subject="Moved")
+    fields = {
+        "csrf_token": pages[-1]["form"].csrf_token.current_token,
+        "supplier_response": "REJECT",
+        "supplier_remarks": "Typed with care",
+        "device_tag_name": "INITIATING_CHANNEL",
+        "device_tag_value": "WEB",
+    }
+    for version, brief in (("2", "subject"), ("1", "delivery date, subject")):
+        answer = asha.send(f"/orders/{order_id}/answer", {**fields, "version": version})
+        given = pages[-1]
+        assert answer.status_code == 409, given["form"].errors
+        assert (given["conflict"], given["changes_since"]) == ("stale", int(version))
+        assert given["changes"].in_brief == brief
+        assert given["form"].supplier_remarks.data == "Typed with care"
+    never = asha.send(f"/orders/{order_id}/answer", {**fields, "version": "9"})
+    assert (never.status_code, pages[-1]["changes_since"]) == (409, 2)
+    odd = asha.send(f"/orders/{order_id}/answer", {**fields, "version": "9" * 5000})
+    assert odd.status_code == 422
+
+
+def test_an_order_as_data_tells_how_it_ended(
+    buyer: Buyer, arrive: Any, asha: Any, pages: list[dict[str, Any]]
+) -> None:
+    (order_id,) = arrive(1)
+    buyer.move(remarks="Requirement withdrawn")
+    asha.get(f"/orders/{order_id}")
+    assert pages[-1]["ended"].remarks == "Requirement withdrawn"
+    (change,) = asha.get(f"/orders/{order_id}.json").get_json()["status_changes"]
+    assert (change["action"], change["from"], change["to"]) == ("CANCEL", "CREATED", "CANCELLED")
