@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+WORKERS ?= 2
 
 .PHONY: run test check bench pins clean
 .DEFAULT_GOAL := run
@@ -11,7 +12,7 @@ run: $(VENV)/.run
 
 test: $(VENV)/.test check
 	@PATH="$(PATH):/usr/sbin:/sbin" sh tests/system-parts.sh
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 # Lint, types and import contracts: the first half of `make test`.
 check: $(VENV)/.test

@@ -164,6 +164,12 @@ def exact_time(when: datetime, zone: ZoneInfo) -> str:
     return f"{local:%A}, {local.day} {local:%B %Y, %H:%M:%S %Z}"
 
 
+def long_day(when: datetime, zone: ZoneInfo) -> str:
+    """A day in full: ``Monday, 23 November 2026``."""
+    local = when.astimezone(zone)
+    return f"{local:%A}, {local.day} {local:%B %Y}"
+
+
 def clock_time(when: datetime, zone: ZoneInfo) -> str:
     """The time of day to the second: ``10:31:07``."""
     return f"{when.astimezone(zone):%H:%M:%S}"
@@ -238,6 +244,11 @@ def pretty(body: bytes | str) -> str:
     except Unreadable:
         return raw.decode("utf-8", "replace")
     return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, indent=2)
+
+
+def compact(value: object) -> str:
+    """A JSON value on one line, with exactly its numbers."""
+    return str(simplejson.dumps(value, use_decimal=True, ensure_ascii=False))
 
 
 _COLOURS: Sequence[tuple[_TokenType, str]] = (
@@ -416,8 +427,8 @@ def http_phrase(status: int | None) -> str:
 
 
 def lasting(note: str) -> str:
-    """A message's note without its "next try in …", which was true only when it was written."""
-    return re.sub(r" The next try is [^.]*\.$", "", note)
+    """A message's note without what comes next: the page says that itself, and truer."""
+    return re.sub(r" (The next try is [^.]*|It is (tried|not sent) again by itself)\.$", "", note)
 
 
 _FORM_FIELDS = {
@@ -445,12 +456,13 @@ class Event:
 
     at: datetime
     title: str
-    chip: Chip | None = None
+    tone: str = ""
     said: str = ""
     note: str = ""
     facts: tuple[str, ...] = ()
     message_id: str = ""
     next_at: datetime | None = None
+    live: bool = False
 
 
 def timeline(order: PurchaseOrder, messages: Sequence[Message]) -> list[Event]:
@@ -461,8 +473,8 @@ def timeline(order: PurchaseOrder, messages: Sequence[Message]) -> list[Event]:
         *(_decision_event(decision, several) for decision in reversed(order.decisions)),
         *(event for message in reversed(messages) for event in _message_events(message)),
     ]
-    # Of two things at the same moment, the later in the story comes first.
-    newest_first = sorted(enumerate(events), key=lambda one: (one[1].at, one[0]), reverse=True)
+    # What is under way comes first; of two things at the same moment, the later in the story.
+    newest_first = sorted(enumerate(events), key=lambda one: (one[1].live, one[1].at, one[0]), reverse=True)
     return [event for _, event in newest_first]
 
 
@@ -483,28 +495,27 @@ def _message_events(message: Message) -> Iterator[Event]:
         if attempt.trigger is not Trigger.AUTO:
             title = f"Sent again by {attempt.actor or 'somebody'}"
             yield Event(attempt.started_at, title, said=attempt.asked_reason or "", message_id=message.id)
-    newest = message.attempts[0] if message.attempts else None
+    fate, newest = message_chip(message), message.attempts[0] if message.attempts else None
     facts = tuple(fact for fact in (_tries(message), duration(newest.duration_ms) if newest else "") if fact)
     moments = [message.created_at, message.finished_at, newest and (newest.ended_at or newest.started_at)]
     yield Event(
         max(at for at in moments if at),
-        _FATES.get(message.state, message_chip(message).words),
-        chip=message_chip(message) if message.state is not MessageState.DELIVERED else None,
-        note="" if message.state is MessageState.DELIVERED else lasting(message.note),
+        _FATES.get(message.state, fate.words),
+        tone=fate.tone if fate.tone in ("waiting", "warn", "bad") else "",
+        note=lasting(message.note) if message.state in _TOLD else "",
         facts=facts,
         message_id=message.id,
         next_at=message.next_at if message.state is MessageState.PENDING and not message.is_held else None,
+        live=not message.is_final,
     )
 
 
 _FATES = {
     MessageState.DELIVERED: "Delivered to the network",
-    MessageState.REFUSED: "The network said no",
-    MessageState.FAILED: "No try is left",
+    MessageState.FAILED: "Could not be delivered",
     MessageState.CANCELLED: "Answer withdrawn",
-    MessageState.PENDING: "On its way to the network",
-    MessageState.SENDING: "On its way to the network",
 }
+_TOLD = (MessageState.REFUSED, MessageState.FAILED, MessageState.CANCELLED)
 
 
 def _tries(message: Message) -> str:
@@ -547,7 +558,8 @@ class Sums:
         return iter((self.taxable, self.tax, self.total))
 
 
-TAXES = frozenset({"IGST", "CGST", "SGST", "UTGST", "CESS"})
+TAX = re.compile(r"(GST|CESS)", re.IGNORECASE)
+"""What the names of taxes have in common: IGST, CGST, SGST, UTGST, CGST+SGST, CESS."""
 
 
 def sums(sent: PurchaseOrderBody) -> Sums:
@@ -572,9 +584,10 @@ def line_tax(line: ItemLine) -> Decimal | None:
 
 def line_taxes(line: ItemLine) -> list[tuple[str, Decimal]]:
     """The taxes of a line by their names."""
-    details = line.item_value_details or []
     return [
-        (detail.type, detail.value) for detail in details if detail.type in TAXES and detail.value is not None
+        (detail.type.replace("_", " + "), detail.value)
+        for detail in line.item_value_details or []
+        if detail.type and detail.value is not None and TAX.search(detail.type)
     ]
 
 
@@ -627,6 +640,11 @@ def line_rest(line: ItemLine) -> dict[str, Any]:
     return {name: value for name, value in rest.items() if name not in said}
 
 
+def without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The mapping without these names."""
+    return {name: value for name, value in values.items() if name not in names}
+
+
 def is_pairs(value: object) -> bool:
     """Whether a value is a list of names and values, as the network's further information is."""
     return (
@@ -666,12 +684,15 @@ def init_app(app: Flask) -> None:
         size=size,
         moment=lambda when: moment(when, web.zone(), clock.now()),
         exact_time=lambda when: exact_time(when, web.zone()),
+        long_day=lambda when: long_day(when, web.zone()),
         clock_time=lambda when: clock_time(when, web.zone()),
         until=lambda when: until(when, clock.now()),
         ago=lambda when: ago(when, clock.now()),
         day=lambda text, year=False: day(text, clock.now().astimezone(web.zone()), year=year),
         for_input=lambda when: for_input(when, web.zone()),
         pretty=pretty,
+        compact=compact,
+        without=without,
         coloured=coloured,
         spoken=spoken,
         given=given,

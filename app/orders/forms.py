@@ -17,7 +17,7 @@ from wtforms import (
     StringField,
     TextAreaField,
 )
-from wtforms.validators import InputRequired, Length, Optional, ValidationError
+from wtforms.validators import DataRequired, InputRequired, Length, Optional, ValidationError
 
 from app.contract.vocabulary import (
     DEVICE_TAG_MAX,
@@ -30,7 +30,7 @@ from app.contract.vocabulary import (
     SupplierResponse,
     is_known_status,
 )
-from app.fields import folded, printable
+from app.fields import folded
 from app.orders.models import Answer, Delivery
 from app.orders.queries import SORTS
 from app.orders.req_confirm import Given
@@ -100,8 +100,8 @@ class OrderFilterForm(Form):
 class InfoForm(Form):
     """One of the further names and values."""
 
-    name = StringField("Name", [Optional(), Length(max=INFO_MAX), printable], filters=[folded])
-    value = StringField("Value", [Optional(), Length(max=INFO_MAX), printable], filters=[folded])
+    name = StringField("Name", [Optional(), Length(max=INFO_MAX)], filters=[folded])
+    value = StringField("Value", [Optional(), Length(max=INFO_MAX)], filters=[folded])
 
 
 class AnswerForm(FlaskForm):
@@ -114,26 +114,25 @@ class AnswerForm(FlaskForm):
     )
     supplier_remarks = TextAreaField(
         "Remarks for the buyer",
-        [InputRequired("The network wants a remark with every answer."), printable],
+        [InputRequired("The network wants a remark with every answer.")],
         filters=[folded],
     )
     version = HiddenField("Version", [InputRequired("The form does not say which version it answers.")])
     supplier_order_number = StringField(
-        "Your order number", [Optional(), Length(max=INFO_MAX), printable], filters=[folded]
+        "Your order number", [Optional(), Length(max=INFO_MAX)], filters=[folded]
     )
     promised_date = DateField("Promised date", [Optional()])
     device_tag_name = StringField(
         "Device tag",
-        [InputRequired("The network wants a device tag."), Length(max=DEVICE_TAG_MAX), printable],
+        [DataRequired("The network wants a device tag."), Length(max=DEVICE_TAG_MAX)],
         default=DEFAULT_TAG[0],
         filters=[folded],
     )
     device_tag_value = StringField(
         "Device value",
         [
-            InputRequired("The network wants a value for the device tag."),
+            DataRequired("The network wants a value for the device tag."),
             Length(max=DEVICE_TAG_MAX),
-            printable,
         ],
         default=DEFAULT_TAG[1],
         filters=[folded],
@@ -180,6 +179,11 @@ class AnswerForm(FlaskForm):
             *((name, value) for name, value in own if value),
             *((name, value) for name, value in rows if name or value),
         )
+
+    def errors_without_a_field(self) -> list[str]:
+        """What is wrong with the form as a whole, with a hidden field, or with the number of rows."""
+        of_rows = [error for error in self.additional_infos.errors if isinstance(error, str)]
+        return [*self.form_errors, *self.version.errors, *of_rows]
 
     def given(self) -> Given:
         """What a valid form says."""

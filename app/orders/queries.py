@@ -109,6 +109,7 @@ def order(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None
             selectinload(PurchaseOrder.revisions),
             selectinload(PurchaseOrder.decisions),
         )
+        .execution_options(populate_existing=True)
     )
 
 
@@ -117,7 +118,11 @@ def order_for_update(session: Session, scope: Scope, order_id: int) -> PurchaseO
     return session.scalar(
         _visible(select(PurchaseOrder), scope)
         .where(PurchaseOrder.id == order_id)
-        .options(joinedload(PurchaseOrder.partner, innerjoin=True), selectinload(PurchaseOrder.revisions))
+        .options(
+            joinedload(PurchaseOrder.partner, innerjoin=True),
+            selectinload(PurchaseOrder.revisions),
+            selectinload(PurchaseOrder.decisions),
+        )
         .with_for_update(of=PurchaseOrder)
         .execution_options(populate_existing=True)
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask_wtf import FlaskForm
 from wtforms import Form, IntegerField, SearchField, SelectField, StringField
-from wtforms.validators import InputRequired, Length, NumberRange, Optional, Regexp
+from wtforms.validators import DataRequired, Length, NumberRange, Optional, Regexp
 
 from app.contract.vocabulary import Kind
-from app.fields import Moment, folded, printable
+from app.fields import Moment, folded
 from app.outbox.messages import REASON_MAX
 from app.outbox.models import MessageState, Trigger
 
@@ -36,6 +36,6 @@ class ResendForm(FlaskForm):
 
     reason = StringField(
         "Reason",
-        [InputRequired("Say why; it stands in the log."), Length(max=REASON_MAX), printable],
+        [DataRequired("Say why; it stands in the log."), Length(max=REASON_MAX)],
         filters=[folded],
     )

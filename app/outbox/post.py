@@ -847,14 +847,14 @@ class _Wire:
     def settle(self, call: _Call, *, whole: bool) -> None:
         """After a call: keep the connection only if all of a whole answer was read from it."""
         self.used_at = time.monotonic()
-        self._line = line = call.line
-        if line is None:
-            return
-        if not whole:
+        previous, self._line = self._line, call.line
+        if call.line is not None and not whole:
             if call.answer is not None:
                 call.answer.close()
-            line.close()
-        line.settle()
+            call.line.close()
+        for line in (previous, call.line):
+            if line is not None:
+                line.settle()
 
     def hang_up(self) -> None:
         """Close the connection; the next request makes a new one."""
@@ -866,9 +866,8 @@ class _Wire:
 def _prepared(url: str) -> requests.PreparedRequest:
     """A request to the URL. Stops the call if the URL is not plain http(s)://host[:port]/…"""
     try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        if _BAD_IN_URL.search(url) or not usable:
+        parts = urlsplit("" if _BAD_IN_URL.search(url) else url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise _Stop(Failure.BAD_TARGET, "The address is not of the form https://host/path.")
         if "@" in parts.netloc:
             raise _Stop(Failure.BAD_TARGET, "The address contains a user name or password.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import case, select, update
+from sqlalchemy import bindparam, case, select, update
 from sqlalchemy.orm import Session
 
 from app.contract.vocabulary import FIELD_NAMES
@@ -39,6 +39,25 @@ NOBODY_ASKED: dict[str, Any] = {
 }
 
 
+ATTEMPT_END = (
+    "ended_at",
+    "outcome",
+    "detail",
+    "remote_address",
+    "status",
+    "response_headers",
+    "response_body",
+    "response_size",
+    "duration_ms",
+)
+MOVED = (
+    *("state", "next_at", "tries", "unknown_outcome", "finished_at", "reason", "note", "status_code"),
+    *("response_code", "response_message", "result", "req_msg_id", "error_cd", "error_dtl", "error_field"),
+    *NO_LEASE,
+    *NOBODY_ASKED,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """What came of one attempt."""
@@ -49,30 +68,55 @@ class Finished:
     ended_at: datetime
 
 
+# Built once: at thousands of messages a second, composing statements would be most of the work.
+_SEE = (
+    select(messages)
+    .where(messages.c.id.in_(bindparam("ids", expanding=True)))
+    .with_for_update()
+    .order_by(messages.c.id)
+)
+_END_ATTEMPT = (
+    update(attempts)
+    .where(attempts.c.message_id == bindparam("of_message"), attempts.c.number == bindparam("of_number"))
+    .values({name: bindparam(name) for name in ATTEMPT_END})
+)
+_MOVE = (
+    update(messages)
+    .where(messages.c.id == bindparam("of_message"))
+    .values({name: bindparam(f"to_{name}") for name in MOVED})
+)
+
+
 def record(session: Session, finished: Sequence[Finished], now: datetime) -> None:
-    """Write the end of each attempt and the next state of its message.
+    """Write the end of each attempt and the next state of its message, all in a few statements.
 
     Who lost the lease still logs the attempt, and a delivery counts all the same; for the rest the
     message is somebody else's by then.
     """
-    changes = []
+    if not finished:
+        return
+    seen = session.execute(_SEE, {"ids": [one.claimed.id for one in finished]})
+    rows = {row.id: dict(row._mapping) for row in seen}
+    session.execute(_END_ATTEMPT, [_attempt_end(one) for one in finished])
+    moves, changes = [], []
     for one in finished:
-        session.execute(
-            update(attempts)
-            .where(attempts.c.message_id == one.claimed.id, attempts.c.number == one.claimed.number)
-            .values(_attempt_end(one))
-        )
-        state = _move(session, one, now)
-        if state:
-            changes.append(Change(one.claimed.id, one.claimed.order_id, state))
+        row = rows.get(one.claimed.id)
+        if row is not None and _is_ours(row, one):
+            row.update(_next_values(row, one, now))
+            moves.append({"of_message": row["id"], **{f"to_{name}": row[name] for name in MOVED}})
+            changes.append(Change(row["id"], row["order_id"], row["state"]))
         if one.claimed.trigger is Trigger.AUTO:
             _judge_partner(session, one, now)
+    if moves:
+        session.execute(_MOVE, moves)
     tell(session, changes)
 
 
 def _attempt_end(finished: Finished) -> dict[str, Any]:
     outcome, verdict = finished.outcome, finished.verdict
     return {
+        "of_message": finished.claimed.id,
+        "of_number": finished.claimed.number,
         "ended_at": finished.ended_at,
         "outcome": verdict.reason.value,
         "detail": outcome.detail[:2000],
@@ -85,43 +129,30 @@ def _attempt_end(finished: Finished) -> dict[str, Any]:
     }
 
 
-def _move(session: Session, finished: Finished, now: datetime) -> MessageState | None:
-    """Move the message; returns its new state, or None where it was no longer ours to move."""
-    claimed, verdict = finished.claimed, finished.verdict
-    row = session.execute(
-        select(
-            messages.c.state,
-            messages.c.lease_token,
-            messages.c.cancel_requested,
-            messages.c.resume_state,
-            messages.c.resume_at,
-        )
-        .where(messages.c.id == claimed.id)
-        .with_for_update()
-    ).one_or_none()
-    if row is None:
-        return None
-    ours = row.state is MessageState.SENDING and row.lease_token == claimed.token
-    if not ours and (verdict.step is not Step.DELIVERED or row.state is MessageState.DELIVERED):
-        return None
-    values = _next_values(row, finished, now)
-    session.execute(update(messages).where(messages.c.id == claimed.id).values(values))
-    return MessageState(values["state"])
+def _is_ours(row: dict[str, Any], finished: Finished) -> bool:
+    """Whether this attempt may move the message: it holds the lease, or it delivered what was not yet."""
+    if row["state"] is MessageState.SENDING and row["lease_token"] == finished.claimed.token:
+        return True
+    return finished.verdict.step is Step.DELIVERED and row["state"] is not MessageState.DELIVERED
 
 
-def _next_values(row: Any, finished: Finished, now: datetime) -> dict[str, Any]:
-    """The message's columns after this attempt."""
+def _next_values(row: dict[str, Any], finished: Finished, now: datetime) -> dict[str, Any]:
+    """The message's columns that change after this attempt."""
     claimed, verdict = finished.claimed, finished.verdict
     by_hand = claimed.trigger is not Trigger.AUTO
-    values = {**NO_LEASE, **NOBODY_ASKED, "unknown_outcome": verdict.unknown}
+    # Once a try may have arrived, a later "duplicate" means that it did, whatever came between.
+    unknown = row["unknown_outcome"] or verdict.unknown
+    values = {**NO_LEASE, **NOBODY_ASKED, "unknown_outcome": unknown}
     if not by_hand:
         values["tries"] = claimed.tries + 1
-    if verdict.step in (Step.RETRY, Step.FAILED) and row.cancel_requested:
-        note = row.cancel_requested if not verdict.unknown else f"{row.cancel_requested} {MAYBE_RECEIVED}"
+    in_vain = verdict.step in (Step.RETRY, Step.FAILED)
+    if in_vain and row["cancel_requested"]:
+        note = str(row["cancel_requested"])
+        note = f"{note} {MAYBE_RECEIVED}" if verdict.unknown else note
         return {**values, "state": MessageState.CANCELLED, "finished_at": now, "next_at": None, "note": note}
-    if verdict.step in (Step.RETRY, Step.FAILED) and by_hand and row.resume_state:
-        values |= {"state": row.resume_state, "next_at": row.resume_at}
-        if row.resume_state is not MessageState.PENDING:
+    if in_vain and by_hand and row["resume_state"]:
+        values |= {"state": row["resume_state"], "next_at": row["resume_at"]}
+        if row["resume_state"] is not MessageState.PENDING:
             # It stands where it stood, with the reason it had; only the try was in vain.
             return {**values, "note": f"Sent again by hand, in vain. {in_words(finished)}"}
         return {**values, **_what_was_said(finished)}

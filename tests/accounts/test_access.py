@@ -1,0 +1,98 @@
+"""Every route with every role and with nobody: who gets in, who is sent to sign in, who is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from app.accounts.access import MAY, OPEN_ENDPOINTS, PUBLIC, Verb
+from app.accounts.models import Role
+from tests.people import EVERYBODY, Browser
+
+TABLE = {
+    # verb: who may
+    Verb.SEE: {"asha", "omar", "meera", "ravi", "admin"},
+    Verb.SEE_ALL: {"meera", "ravi", "admin"},
+    Verb.ANSWER: {"asha", "omar"},
+    Verb.EXPORT: {"meera"},
+    Verb.READ_AUDIT: {"meera"},
+    Verb.RESEND: {"ravi", "admin"},
+    Verb.PAUSE: {"ravi", "admin"},
+    Verb.IMPORT: {"ravi", "admin"},
+    Verb.TEST_SEND: {"ravi", "admin"},
+    Verb.EDIT_PARTNERS: {"admin"},
+    Verb.EDIT_PEOPLE: {"admin"},
+}
+
+
+def test_the_table_of_roles_is_the_one_that_was_agreed() -> None:
+    assert set(TABLE) == set(Verb)
+    for verb, names in TABLE.items():
+        assert {name for name, (_, role, _) in EVERYBODY.items() if verb in MAY[role]} == names, verb
+    assert set(MAY) == set(Role)
+
+
+def test_every_route_declares_what_it_needs(app: Flask) -> None:
+    undeclared = {
+        rule.endpoint
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint not in OPEN_ENDPOINTS
+        and getattr(app.view_functions[rule.endpoint], "access", None) not in {PUBLIC, *Verb}
+    }
+    assert not undeclared
+
+
+def routes_of(app: Flask) -> list[tuple[str, str, str]]:
+    """Method, path and access of every route; arguments are filled with what does not exist."""
+    found = []
+    for rule in app.url_map.iter_rules():
+        access = PUBLIC if rule.endpoint in OPEN_ENDPOINTS else app.view_functions[rule.endpoint].access  # type: ignore[attr-defined]
+        with app.test_request_context():
+            values = {
+                argument: 999_999 if argument == "order_id" else "req-send" if argument == "name" else "none"
+                for argument in rule.arguments
+            }
+            _, path = rule.build(values) or ("", "")
+        found += [(method, path, str(access)) for method in sorted(rule.methods & {"GET", "POST"})]
+    return found
+
+
+def test_nobody_is_sent_to_the_sign_in_from_every_route_but_the_public_ones(
+    app: Flask, nobody: Browser
+) -> None:
+    app.config["WTF_CSRF_ENABLED"] = False
+    for method, path, access in routes_of(app):
+        answer = nobody.open(path, method=method)
+        if access == PUBLIC:
+            assert answer.status_code != 303 or path == "/login", path
+            continue
+        assert (answer.status_code, answer.location.split("?")[0]) == (303, "/login"), (method, path)
+        fragment = nobody.open(path, method=method, headers={"HX-Request": "true"})
+        assert fragment.status_code == 401, (method, path)
+        assert fragment.headers["HX-Redirect"].startswith("/login")
+
+
+@pytest.mark.parametrize("name", sorted(EVERYBODY))
+def test_a_role_gets_in_exactly_where_its_verbs_allow(
+    app: Flask, browser_of: Callable[[str], Browser], name: str
+) -> None:
+    app.config["WTF_CSRF_ENABLED"] = False
+    for method, path, access in routes_of(app):
+        if access == PUBLIC or path == "/logout":
+            continue
+        answer = browser_of(name).open(path, method=method)
+        if name in TABLE[Verb(access)]:
+            assert answer.status_code not in (303, 401, 403) or path == "/", (method, path)
+            assert answer.status_code < 500, (method, path)
+        else:
+            assert answer.status_code == 403, (method, path)
+
+
+def test_without_the_token_of_its_form_a_post_is_refused(asha: Browser, arrive: Any) -> None:
+    (order_id,) = arrive(1)
+    answer = asha.send(f"/orders/{order_id}/answer", {"supplier_response": "ACCEPT", "version": 1})
+    assert answer.status_code == 400
+    assert "Nothing was recorded" in answer.words

@@ -1,0 +1,66 @@
+"""Signing in and out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from app.accounts.models import Person
+from tests.people import PASSWORD, Browser
+
+
+def sign_in(browser: Browser, name: str, password: str, path: str = "/login") -> Any:
+    fields = browser.fill(path, "/login" if path == "/login" else path)
+    return browser.send(path, {**fields, "username": name, "password": password})
+
+
+def test_a_person_signs_in_and_out(nobody: Browser) -> None:
+    answer = sign_in(nobody, "asha", PASSWORD)
+    assert (answer.status_code, answer.location) == (303, "/")
+    home = nobody.get("/")
+    assert home.status_code == 200
+    token = home.page.find("form", action="/logout").find("input", attrs={"name": "csrf_token"})["value"]
+    assert nobody.send("/logout", {"csrf_token": token}).status_code == 303
+    assert nobody.get("/").status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [("asha", "wrong"), ("nobody-here", PASSWORD), ("asha", "x" * 201), ("", ""), ("asha", "")],
+)
+def test_a_wrong_name_or_password_is_told_without_saying_which(
+    nobody: Browser, name: str, password: str
+) -> None:
+    answer = sign_in(nobody, name, password)
+    assert answer.status_code == 422
+    assert nobody.get("/").status_code == 303
+
+
+def test_who_was_deactivated_is_signed_out_at_once(nobody: Browser, session: Session) -> None:
+    sign_in(nobody, "asha", PASSWORD)
+    session.execute(update(Person).where(Person.name == "asha").values(active=False))
+    session.commit()
+    assert nobody.get("/").status_code == 303
+    assert sign_in(nobody, "asha", PASSWORD).status_code == 422
+
+
+def test_after_the_sign_in_one_goes_where_one_wanted_to_go(nobody: Browser) -> None:
+    first = nobody.get("/orders?q=bolt&sort=-received_at")
+    assert first.location == "/login?next=/orders?q%3Dbolt%26sort%3D-received_at"
+    answer = sign_in(nobody, "asha", PASSWORD, first.location)
+    assert answer.location == "/orders?q=bolt&sort=-received_at"
+
+
+@pytest.mark.parametrize(
+    "target", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "/\t/evil"]
+)
+def test_the_sign_in_never_leads_to_another_site(nobody: Browser, target: str) -> None:
+    page = nobody.get("/login", query_string={"next": target})
+    form = next(form for form in page.page.find_all("form"))
+    token = form.find("input", attrs={"name": "csrf_token"})["value"]
+    fields = {"csrf_token": token, "username": "asha", "password": PASSWORD}
+    answer = nobody.send(form["action"], fields)
+    assert answer.location == "/"

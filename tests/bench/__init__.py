@@ -1,0 +1,1 @@
+"""Benchmarks: measured as ratios within one run, since machines are noisy."""

@@ -1,0 +1,26 @@
+"""``make bench``: one JSON object a line: a value, what it is held against, and the ratio."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.bench import measures
+
+
+def main() -> None:
+    """Run the benches whose names begin with a word given, or all of them."""
+    wanted = tuple(sys.argv[1:])
+    for name, bench in measures.ALL.items():
+        if wanted and not name.startswith(wanted):
+            continue
+        with tempfile.TemporaryDirectory(prefix="po-confirm-bench-") as folder:
+            for line in bench(Path(folder)):
+                sys.stdout.write(json.dumps({"bench": name, **line}, ensure_ascii=False) + "\n")
+                sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

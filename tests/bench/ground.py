@@ -1,0 +1,144 @@
+"""What benches stand on: an app on a fresh database, a fast receiver on a real socket, medians."""
+
+from __future__ import annotations
+
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+from app import create_app
+from app.accounts.models import Role
+from app.accounts.people import add as add_person
+from app.config import Settings
+from app.contract.reader import dumps
+from app.db import Database
+from app.demo.orders import example_orders
+from app.inbound.apply import Rules
+from app.inbound.bring import Brought, bring
+from app.partners import setup
+
+INBOUND_KEY = "the-key-of-the-benches"
+
+RECEIVER = '''
+import json, socketserver, sys, time
+DELAY = float(sys.argv[1])
+class Handler(socketserver.StreamRequestHandler):
+    """Answers every POST as the network would, over one kept connection."""
+    disable_nagle_algorithm = True
+    def handle(self):
+        while line := self.rfile.readline():
+            length = 0
+            while (header := self.rfile.readline()) not in (b"\\r\\n", b""):
+                if header.lower().startswith(b"content-length:"):
+                    length = int(header.split(b":")[1])
+            accepted = time.time()
+            object_id = json.loads(self.rfile.read(length))["poConfirmation"]["objectId"]
+            time.sleep(DELAY)
+            payload = {"b2bIds": {}, "resp": {"reqMsgId": "R1", "result": "SUCCESS"},
+                "poConfirmation": {"objectId": object_id}, "additionalInfos": []}
+            body = json.dumps({"response_code": 0, "response_message": "Success",
+                "accepted": accepted, "payload": payload}).encode()
+            self.wfile.write(b"HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\n")
+            self.wfile.write(b"Content-Length: %d\\r\\n\\r\\n" % len(body) + body)
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 256
+server = Server(("127.0.0.1", 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+'''
+
+
+@contextmanager
+def receiver(delay_seconds: float = 0) -> Iterator[str]:
+    """A partner in a process of its own that answers every message after ``delay_seconds``; its base URL."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", RECEIVER, str(delay_seconds)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    try:
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def fresh_app(folder: Path, **settings: Any) -> Flask:
+    """An app with a database of its own."""
+    app = create_app(Settings.load({}, instance=folder, **settings))
+    database_of(app).upgrade()
+    return app
+
+
+def database_of(app: Flask) -> Database:
+    """The app's database."""
+    database: Database = app.extensions["database"]
+    return database
+
+
+def populate(app: Flask, base_url: str, *, orders: int, concurrency: int = 8) -> tuple[int, list[int]]:
+    """Add asha, a partner at ``base_url`` and example orders; returns asha's id and the orders' ids."""
+    from app.clock import now
+    from app.orders.models import PurchaseOrder
+
+    with database_of(app).writing() as session:
+        asha = add_person(
+            session,
+            "asha",
+            role=Role.SUPPLIER,
+            password="bench-bench-1",
+            supplier_ids=["SUPPB2B0001@bbps", "SUPPB2B0002@bbps"],
+        )
+        partner, _ = setup.add(
+            session, "bench", base_url=base_url, allow_addresses=["127.0.0.0/8"], inbound_key=INBOUND_KEY
+        )
+        partner.concurrency = concurrency
+        brought, rules = Brought(), Rules(1024 * 1024, timedelta(hours=24))
+        bodies = list(example_orders(now()))
+        for number in range(orders):
+            body = json.loads(dumps(bodies[number % len(bodies)]), parse_float=str)
+            raw = dumps(bodies[number % len(bodies)]).replace(
+                body["purchaseOrder"]["objectId"].encode(), f"POR{number:032d}".encode()
+            )
+            bring(session, partner.id, raw, place="bench", rules=rules, brought=brought)
+        session.commit()
+        assert not brought.refusals
+        ids = [row.id for row in session.query(PurchaseOrder.id).order_by(PurchaseOrder.id)]
+        return asha.id, ids
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    """How long one run takes."""
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def in_turn(first: Callable[[], Any], second: Callable[[], Any], *, rounds: int) -> tuple[float, float]:
+    """The median seconds of both, run in turn after one warm-up of each."""
+    first(), second()
+    pairs = [(seconds(first), seconds(second)) for _ in range(rounds)]
+    return statistics.median(one for one, _ in pairs), statistics.median(two for _, two in pairs)
+
+
+def quantile(values: list[float], share: float) -> float:
+    """The value below which that share of the values lies."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,308 @@
+"""The benches by name. Each gets an empty folder and yields values with what they are held against."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import requests
+from flask import Flask, render_template, request, template_rendered
+from flask.testing import FlaskClient
+from sqlalchemy import select, text
+
+from app.accounts.models import Person
+from app.config import ROOT
+from app.contract.reader import read_json
+from app.demo.orders import ORDERS_FILE
+from app.orders import answer as answering
+from app.orders.queries import order_for_update
+from app.orders.req_confirm import Given
+from app.outbox.deliver import Deliverer
+from app.outbox.models import Attempt, Message
+from tests.bench.ground import (
+    INBOUND_KEY,
+    database_of,
+    free_port,
+    fresh_app,
+    in_turn,
+    populate,
+    quantile,
+    receiver,
+    seconds,
+)
+
+Line = dict[str, Any]
+
+
+def _line(value: float, unit: str, against: str, ratio: float | None) -> Line:
+    return {
+        "value": round(value, 3),
+        "unit": unit,
+        "against": against,
+        "ratio": None if ratio is None else round(ratio, 3),
+    }
+
+
+def _answer_all(app: Flask, person_id: int, ids: list[int]) -> None:
+    given = Given("ACCEPT", "Confirmed", "INITIATING_CHANNEL", "WEB")
+    with database_of(app).writing() as session:
+        for order_id in ids:
+            order = order_for_update(session, None, order_id)
+            assert order
+            by = answering.Answerer(person_id, "Asha")
+            answering.answer(session, order, given, version=order.version, by=by)
+        session.commit()
+
+
+def _bare_rate(url: str, body: bytes, count: int, threads: int) -> float:
+    """Messages a second of a bare loop of ``Session.send``, undurable and unlogged."""
+    prepared = requests.Request(
+        "POST",
+        f"{url}/api/v0/purchase-order/req-confirm",
+        data=body,
+        headers={"Content-Type": "application/json"},
+    ).prepare()
+
+    def loop() -> None:
+        session = requests.Session()
+        session.trust_env = False
+        for _ in range(count // threads):
+            session.send(prepared, timeout=15).json()
+
+    def run() -> None:
+        running = [threading.Thread(target=loop) for _ in range(threads)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+
+    return count / seconds(run)
+
+
+def deliver_limit(folder: Path, *, rounds: int = 3, each: int = 800, threads: int = 8) -> Iterator[Line]:
+    """Hardened, durable, logged deliveries a second against a bare loop of as many threads."""
+    ratios, rates = [], []
+    with receiver() as url:
+        app = fresh_app(folder)
+        person_id, ids = populate(app, url, orders=each * rounds, concurrency=threads)
+        for number in range(rounds):
+            _answer_all(app, person_id, ids[number * each : (number + 1) * each])
+            with database_of(app).reading() as session:
+                body = session.scalars(select(Message.body).limit(1)).one()
+            rate = each / seconds(Deliverer(database_of(app), senders=threads).drain)
+            rates.append(rate)
+            ratios.append(rate / _bare_rate(url, body, each, threads))
+    yield _line(
+        statistics.median(rates),
+        "deliveries/s",
+        f"Session.send, {threads} threads",
+        statistics.median(ratios),
+    )
+
+
+def deliver_slow(folder: Path, *, count: int = 120, threads: int = 8, delay: float = 0.2) -> Iterator[Line]:
+    """Deliveries a second to a partner that takes its time, against concurrency ÷ delay."""
+    with receiver(delay) as url:
+        app = fresh_app(folder)
+        person_id, ids = populate(app, url, orders=count, concurrency=threads)
+        _answer_all(app, person_id, ids)
+        rate = count / seconds(Deliverer(database_of(app), senders=threads).drain)
+    ideal = threads / delay
+    yield _line(rate, "deliveries/s", f"{threads} ÷ {delay} s", rate / ideal)
+
+
+def deliver_door(folder: Path, *, count: int = 60) -> Iterator[Line]:
+    """From the commit of an answer to the partner's accept, on an idle system; against a bare POST."""
+    with receiver() as url:
+        app = fresh_app(folder)
+        person_id, ids = populate(app, url, orders=count)
+        stop = threading.Event()
+        running = threading.Thread(target=Deliverer(database_of(app), senders=4).run, args=(stop,))
+        running.start()
+        committed: dict[int, float] = {}
+        try:
+            time.sleep(0.5)
+            for order_id in ids:
+                _answer_all(app, person_id, [order_id])
+                committed[order_id] = time.time()
+                time.sleep(0.05)
+            time.sleep(1)
+        finally:
+            stop.set()
+            running.join()
+        with database_of(app).reading() as session:
+            answered = session.execute(
+                select(Message.order_id, Attempt.response_body).join(
+                    Attempt, Attempt.message_id == Message.id
+                )
+            ).all()
+        waits = [
+            (float(read_json(body)["accepted"]) - committed[order_id]) * 1000 for order_id, body in answered
+        ]
+        bare = requests.Session()
+        bare.trust_env = False
+        body = b'{"poConfirmation":{"objectId":"x"}}'
+
+        def post() -> None:
+            bare.post(f"{url}/", data=body, timeout=15)
+
+        post()
+        base = statistics.median(seconds(post) * 1000 for _ in range(count))
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        value = quantile(waits, share)
+        yield {
+            **_line(value, f"ms {name}", f"a bare POST of {base:.1f} ms", None),
+            "over": round(value - base, 3),
+        }
+
+
+def _signed_in(app: Flask) -> FlaskClient:
+    with database_of(app).reading() as session:
+        key = session.scalars(select(Person.session_key)).first()
+    client = app.test_client()
+    with client.session_transaction() as cookie:
+        cookie["_user_id"], cookie["_fresh"] = key, True
+    return client
+
+
+def orders_render(folder: Path, *, rounds: int = 60) -> Iterator[Line]:
+    """The list page against the same template with the same rows and no database."""
+    app = fresh_app(folder)
+    populate(app, "http://127.0.0.1:9", orders=200)
+    client = _signed_in(app)
+    kept: dict[str, Any] = {}
+
+    def keep(_app: Flask, template: Any, context: dict[str, Any], **_more: Any) -> None:
+        kept.update(template=template, context=context)
+
+    with template_rendered.connected_to(keep, app):
+        assert client.get("/orders").status_code == 200
+    context = {
+        name: value for name, value in kept["context"].items() if name not in ("g", "request", "session")
+    }
+
+    def constants() -> None:
+        render_template(kept["template"].name, **context)
+
+    with app.test_request_context("/orders", headers={"Cookie": _cookie(client)}):
+        constants()
+        page, bare = in_turn(lambda: client.get("/orders"), constants, rounds=rounds)
+    yield _line(1 / page, "pages/s", "the template with constants", bare / page)
+
+
+def _cookie(client: FlaskClient) -> str:
+    cookie = client.get_cookie("po_confirm")
+    return f"po_confirm={cookie.value}" if cookie else ""
+
+
+def inbound_send(folder: Path, *, count: int = 200) -> Iterator[Line]:
+    """Orders taken in a second over the partner's door, against Flask with one SQLite insert."""
+    app = fresh_app(folder)
+    populate(app, "http://127.0.0.1:9", orders=0)
+    first = ORDERS_FILE.read_bytes().splitlines()[0]
+    object_id = read_json(first)["purchaseOrder"]["objectId"].encode()
+    bodies = [first.replace(object_id, f"PORbench{number:025d}".encode()) for number in range(2 * count)]
+    engine = database_of(app).engine
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE bench (id INTEGER PRIMARY KEY, body BLOB)"))
+
+    bare = Flask("bare")
+
+    @bare.post("/")
+    def insert() -> str:
+        with engine.begin() as connection:
+            connection.execute(text("INSERT INTO bench (body) VALUES (:body)"), {"body": request.data})
+        return "{}"
+
+    client, bare_client = app.test_client(), bare.test_client()
+    numbers = iter(range(2 * count))
+
+    def send() -> None:
+        for _ in range(count // 4):
+            answer = client.post(
+                "/api/v0/purchase-order/req-send",
+                data=bodies[next(numbers)],
+                content_type="application/json",
+                headers={"X-Partner-Key": INBOUND_KEY},
+            )
+            assert answer.status_code == 200, answer.data
+
+    def insert_only() -> None:
+        for _ in range(count // 4):
+            bare_client.post("/", data=first, content_type="application/json")
+
+    ours, theirs = in_turn(send, insert_only, rounds=5)
+    yield _line(count / 4 / ours, "orders/s", "Flask with one insert", theirs / ours)
+
+
+def page_weight(folder: Path) -> Iterator[Line]:
+    """Bytes over the wire, gzipped, of the list page and all that it loads, against Bootstrap's CSS alone."""
+    app = fresh_app(folder)
+    populate(app, "http://127.0.0.1:9", orders=60)
+    client = _signed_in(app)
+    html = client.get("/orders").text
+    files = set(re.findall(r'(?:href|src)="(/(?:static|assets|bootstrap)/[^"]+)"', html))
+    sizes = {path: len(gzip.compress(client.get(path.replace("&amp;", "&")).data)) for path in files}
+    page = len(gzip.compress(html.encode()))
+    total = page + sum(sizes.values())
+    bootstrap = sum(size for path, size in sizes.items() if "bootstrap" in path)
+    yield {
+        **_line(total / 1024, "KiB gzipped, first visit", "Bootstrap's CSS", total / bootstrap),
+        "page": round(page / 1024, 1),
+        "files": len(files),
+    }
+
+
+def start(folder: Path) -> Iterator[Line]:
+    """From ``flask serve`` to ``/readyz`` on an existing database, against importing the app."""
+    fresh_app(folder)
+    port = free_port()
+    env = {**os.environ, "PO_INSTANCE": str(folder)}
+
+    def up() -> None:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flask", "--app", "app", "serve", "--port", str(port)], cwd=ROOT, env=env
+        )
+        try:
+            while True:
+                try:
+                    if requests.get(f"http://127.0.0.1:{port}/readyz", timeout=1).ok:
+                        return
+                except requests.ConnectionError:
+                    time.sleep(0.01)
+        finally:
+            took.append(time.perf_counter())
+            process.terminate()
+            process.wait()
+
+    took: list[float] = []
+    values = []
+    for _ in range(3):
+        started = time.perf_counter()
+        up()
+        values.append(took[-1] - started)
+    bare = seconds(
+        lambda: subprocess.run([sys.executable, "-c", "import app"], cwd=ROOT, env=env, check=True)
+    )
+    value = statistics.median(values)
+    yield _line(value, "s", f"importing the app, {bare:.2f} s", value / bare)
+
+
+ALL: dict[str, Callable[[Path], Iterator[Line]]] = {
+    "page.weight": page_weight,
+    "orders.render": orders_render,
+    "start": start,
+    "deliver.door": deliver_door,
+    "deliver.limit": deliver_limit,
+    "deliver.slow": deliver_slow,
+    "inbound.send": inbound_send,
+}

@@ -1,0 +1,85 @@
+"""A real Chromium against the app on a real socket, with a deliverer beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from playwright.sync_api import BrowserContext, Page
+from werkzeug.serving import make_server
+
+from app.db import Database
+from app.outbox.deliver import Deliverer
+from tests.people import PASSWORD
+
+CHROMIUM_FLAGS = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture
+def database_url(tmp_path: Path, empty_sqlite: Path) -> str:
+    """In the browser the kind of database makes no difference: one is enough."""
+    path = tmp_path / "po-confirm.sqlite"
+    shutil.copy(empty_sqlite, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    """The system's Chromium."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    assert path, "no Chromium on this machine: run `sh tests/system-parts.sh`"
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return {"executable_path": path, "args": [*CHROMIUM_FLAGS, *sandbox]}
+
+
+@pytest.fixture
+def site(app: Flask, database: Database) -> Iterator[str]:
+    """The app's address; a deliverer runs beside it."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    serving = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    stop = threading.Event()
+    delivering = threading.Thread(target=Deliverer(database, senders=2).run, args=(stop,), daemon=True)
+    serving.start()
+    delivering.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    stop.set()
+    delivering.join()
+    server.shutdown()
+    serving.join()
+
+
+@pytest.fixture
+def faults(context: BrowserContext) -> Iterator[list[str]]:
+    """What the browser complained about: none is right."""
+    seen: list[str] = []
+    context.on("weberror", lambda error: seen.append(str(error.error)))
+    context.on("console", lambda line: seen.append(line.text) if line.type == "error" else None)
+    yield seen
+    # A refused form is an answer the pages handle; the console mentions its status all the same.
+    assert not [fault for fault in seen if " 422 " not in fault and " 409 " not in fault]
+
+
+@pytest.fixture
+def sign_in(page: Page, site: str, faults: list[str]) -> Callable[[str], None]:
+    """Sign a named person in, as they would."""
+
+    def sign_in(name: str) -> None:
+        page.goto(f"{site}/login")
+        page.get_by_label("User name").fill(name)
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(lambda url: "/login" not in url)
+
+    return sign_in

@@ -1,0 +1,72 @@
+"""The main job in a real browser: confirm, reject, see both delivered, read the pairs, send again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+
+def open_order(page: Page, site: str, order_id: int) -> None:
+    page.goto(f"{site}/orders/{order_id}")
+
+
+def test_an_order_is_confirmed_and_another_rejected_and_both_are_seen_delivered(
+    page: Page, site: str, sign_in: Callable[[str], None], arrive: Any, network: Any
+) -> None:
+    first, second = arrive(2)
+    sign_in("asha")
+    page.goto(f"{site}/orders?answer=open")
+    page.get_by_role("link", name="MAL/2611/45007").first.click()
+    page.get_by_label("Remarks for the buyer").fill("Will ship on 4 December")
+    page.get_by_role("button", name=re.compile("Review", re.IGNORECASE)).click()
+    page.get_by_role("button", name=re.compile("^Confirm", re.IGNORECASE)).click()
+    expect(page.locator("#answer")).to_contain_text("Delivered", timeout=15_000)
+
+    open_order(page, site, second)
+    page.get_by_text("Reject", exact=True).first.click()
+    page.get_by_label("Remarks for the buyer").fill("Price differs from contract")
+    page.get_by_role("button", name=re.compile("Review", re.IGNORECASE)).click()
+    page.get_by_role("button", name=re.compile("^Reject", re.IGNORECASE)).click()
+    expect(page.locator("#answer")).to_contain_text("Delivered", timeout=15_000)
+    sent = {one["body"]["poConfirmation"]["supplierResponse"] for one in network.received()}
+    assert sent == {"ACCEPT", "REJECT"}
+    assert first != second
+
+
+def test_a_failed_answer_is_retried_and_support_sends_it_again(
+    page: Page, site: str, sign_in: Callable[[str], None], arrive: Any, network: Any
+) -> None:
+    (order_id,) = arrive(1)
+    network.behave("503")
+    sign_in("asha")
+    open_order(page, site, order_id)
+    page.get_by_role("button", name=re.compile("Review", re.IGNORECASE)).click()
+    page.get_by_role("button", name=re.compile("^Confirm", re.IGNORECASE)).click()
+    expect(page.locator("#answer")).to_contain_text(
+        re.compile("busy|503|tried again", re.IGNORECASE), timeout=15_000
+    )
+    network.behave("ok")
+    page.context.clear_cookies()
+    sign_in("ravi")
+    page.goto(f"{site}/webhooks")
+    page.locator("#webhooks-list a[href^='/webhooks/msg_']").first.click()
+    page.get_by_label("Reason").fill("They are well again")
+    page.get_by_role("button", name=re.compile("Resend|Send", re.IGNORECASE)).first.click()
+    expect(page.locator("#message")).to_contain_text("Delivered", timeout=15_000)
+    expect(page.locator("#message")).to_contain_text("Ravi")
+
+
+@pytest.mark.parametrize("name", ["meera", "ravi", "admin"])
+def test_who_does_not_answer_reads_the_pair(
+    page: Page, site: str, sign_in: Callable[[str], None], arrive: Any, asha: Any, deliver: Any, name: str
+) -> None:
+    asha.answer(arrive(1)[0], remarks="Will ship on 4 December")
+    sign_in(name)
+    page.goto(f"{site}/webhooks")
+    page.locator("#webhooks-list a[href^='/webhooks/msg_']").first.click()
+    expect(page.locator("#message")).to_contain_text("Will ship on 4 December", timeout=15_000)
+    expect(page.locator("#message")).to_contain_text("response_code")

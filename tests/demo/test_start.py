@@ -1,0 +1,143 @@
+"""``flask demo``, which is what ``make run`` starts: all of it comes up, and all of it stops."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from app.config import ROOT
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+class Demo:
+    """A running demo in a process group of its own."""
+
+    def __init__(self, instance: Path, port: int, partner_port: int) -> None:
+        self.url, self.partner_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{partner_port}"
+        self.log = instance.parent / f"{instance.name}.log"
+        env = {name: value for name, value in os.environ.items() if not name.startswith("PO_")}
+        env |= {"PO_INSTANCE": str(instance), "PORT": str(port), "PARTNER_PORT": str(partner_port)}
+        env |= {"PO_UNDO_SECONDS": "0", "PYTHONUNBUFFERED": "1"}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "flask", "--app", "app", "demo"],
+                cwd=ROOT,
+                env=env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_until_up(self) -> None:
+        until = time.monotonic() + 60
+        for url in (f"{self.url}/readyz", f"{self.partner_url}/received.json"):
+            while True:
+                with contextlib.suppress(requests.ConnectionError):
+                    if requests.get(url, timeout=5).ok:
+                        break
+                assert self.process.poll() is None and time.monotonic() < until, self.log.read_text()
+                time.sleep(0.1)
+
+    def stop(self) -> int:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(60)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Path:
+    return tmp_path / "instance"
+
+
+@pytest.fixture
+def demo(instance: Path) -> Iterator[Demo]:
+    demo = Demo(instance, *free_ports(2))
+    demo.wait_until_up()
+    yield demo
+    demo.stop()
+
+
+def sign_in(demo: Demo, name: str, password: str) -> requests.Session:
+    session = requests.Session()
+    page = session.get(f"{demo.url}/login", timeout=10)
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
+    assert token
+    fields = {"csrf_token": token[1], "username": name, "password": password}
+    answer = session.post(f"{demo.url}/login", data=fields, timeout=10)
+    assert answer.ok and "/login" not in answer.url
+    return session
+
+
+def test_it_comes_up_with_people_orders_and_a_partner_and_stops_at_ctrl_c(demo: Demo, instance: Path) -> None:
+    lines = re.findall(r"^sign in: (\w+) / (\S+) \((\w+)\)$", demo.log.read_text(), re.MULTILINE)
+    assert [(name, role) for name, _, role in lines] == [
+        ("asha", "supplier"),
+        ("omar", "supplier"),
+        ("meera", "manager"),
+        ("ravi", "support"),
+        ("admin", "admin"),
+    ]
+    assert (instance / "demo-password").stat().st_mode & 0o777 == 0o600
+    asha = sign_in(demo, *lines[0][:2])
+    order_id = re.search(r'href="/orders/(\d+)"', asha.get(f"{demo.url}/orders", timeout=10).text)
+    assert order_id
+    url = f"{demo.url}/orders/{order_id[1]}/answer"
+    form = asha.get(url, timeout=10).text
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', form)
+    assert token
+    fields = {
+        "csrf_token": token[1],
+        "version": "1",
+        "supplier_response": "ACCEPT",
+        "supplier_remarks": "Confirmed",
+    }
+    assert asha.post(url, data=fields, timeout=10).ok
+    until = time.monotonic() + 30
+    while requests.get(f"{demo.partner_url}/received.json", timeout=10).json()["count"] == 0:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+    sent = requests.post(f"{demo.partner_url}/send-orders", json={"count": 2}, timeout=30).json()
+    assert sent["accepted"] == 2
+
+    assert demo.stop() == 0
+    for address in (demo.url, demo.partner_url):
+        with pytest.raises(requests.ConnectionError):
+            requests.get(address, timeout=5)
+
+    again = Demo(instance, *free_ports(2))
+    try:
+        again.wait_until_up()
+        asha = sign_in(again, *lines[0][:2])
+        data = asha.get(f"{again.url}/orders/{order_id[1]}.json", timeout=10).json()
+        assert (data["answer"], data["delivery"]) == ("ACCEPT", "delivered")
+    finally:
+        assert again.stop() == 0
+
+
+def test_a_taken_port_is_one_clear_line(instance: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        demo = Demo(instance, int(taken.getsockname()[1]), free_ports(1)[0])
+        assert demo.process.wait(60) == 1
+    assert "is in use" in demo.log.read_text()
+    assert "Traceback" not in demo.log.read_text()

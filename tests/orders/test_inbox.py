@@ -1,0 +1,193 @@
+"""The list of orders: scope, search, filters, sort and pages, all in the URL."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.people import Browser
+
+
+def numbers(page: Any) -> list[str]:
+    """The PO numbers of the list, in order."""
+    seen: list[str] = []
+    for link in page.page.select("#orders-list a[href^='/orders/']"):
+        text = link.get_text(" ", strip=True)
+        if re.fullmatch(r"[A-Z]{3}/\d{4}/\d{5}", text) and text not in seen:
+            seen.append(text)
+    return seen
+
+
+def test_supplier_staff_see_the_orders_of_their_own_ids_only(
+    asha: Browser, omar: Browser, meera: Browser, arrive: Any
+) -> None:
+    arrive(10)
+    assert len(numbers(asha.get("/orders"))) == 10
+    assert len(numbers(meera.get("/orders"))) == 10
+    some = numbers(omar.get("/orders"))
+    assert 0 < len(some) < 10
+
+
+def test_pages_cover_every_order_once_in_every_sort(asha: Browser, arrive: Any) -> None:
+    arrive(60)
+    for sort in (
+        "respond_by",
+        "-respond_by",
+        "received_at",
+        "-received_at",
+        "delivery_date",
+        "-buyer_po_number",
+    ):
+        seen: list[str] = []
+        url: str | None = f"/orders?sort={sort}"
+        while url:
+            page = asha.get(url)
+            seen += numbers(page)
+            more = [link["href"] for link in page.page.select("#orders-list a[href*='after=']")]
+            url = more[0] if more else None
+        assert len(seen) == len(set(seen)) == 60, sort
+
+
+@pytest.mark.parametrize(
+    ("query", "fits"),
+    [
+        ("q=mal/2611/45007", 1),
+        ("q=SAHYADRI", None),
+        ("q=solar+module", None),
+        ("q=nothing+like+that", 0),
+        ("q=%25", 0),
+        ("q=_", 0),
+        ("answer=none", 12),
+        ("answer=open", 11),
+        ("answer=ACCEPT", 0),
+        ("status=CREATED", 12),
+        ("delivery=none", 12),
+        ("delivery=held", 0),
+        ("due=overdue", 0),
+        ("partner=Bharat+Connect", 12),
+        ("partner=other", 0),
+    ],
+)
+def test_search_and_filters_narrow_the_list(asha: Browser, arrive: Any, query: str, fits: int | None) -> None:
+    arrive(12)
+    found = numbers(asha.get(f"/orders?{query}"))
+    if query == "answer=open":
+        fits = 12
+    assert len(found) == fits if fits is not None else found
+
+
+def test_an_answered_order_moves_between_the_filters(asha: Browser, arrive: Any, deliver: Any) -> None:
+    ids = arrive(4)
+    asha.answer(ids[0])
+    asha.answer(ids[1], "REJECT", "No capacity")
+    assert len(numbers(asha.get("/orders?answer=open"))) == 2
+    assert len(numbers(asha.get("/orders?delivery=pending"))) == 2
+    deliver()
+    assert len(numbers(asha.get("/orders?delivery=delivered"))) == 2
+    assert len(numbers(asha.get("/orders?answer=REJECT"))) == 1
+    assert len(numbers(asha.get("/orders?status=ACCEPTED"))) == 1
+    assert len(numbers(asha.get("/orders?q=no+capacity"))) == 1
+
+
+def test_overdue_and_due_soon_follow_the_clock(asha: Browser, arrive: Any, clock: Any) -> None:
+    arrive(3)
+    assert numbers(asha.get("/orders?due=soon")) == []
+    clock.move(hours=21)
+    assert len(numbers(asha.get("/orders?due=soon"))) == 3
+    clock.move(hours=4)
+    assert len(numbers(asha.get("/orders?due=overdue"))) == 3
+    assert "late" in asha.get("/orders?due=overdue").words
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "status=FOO",
+        "answer=maybe",
+        "delivery=soon",
+        "due=never",
+        "sort=colour",
+        "after=nonsense",
+        "after=x~1",
+        "after=2026-01-01T00:00:00~1",
+        "q=" + "x" * 300,
+    ],
+)
+def test_an_unknown_value_is_ignored_with_a_notice(asha: Browser, arrive: Any, query: str) -> None:
+    arrive(2)
+    page = asha.get(f"/orders?{query}")
+    assert page.status_code == 200
+    assert len(numbers(page)) == 2
+    assert "ignored" in page.words or "first one" in page.words
+
+
+@pytest.mark.parametrize(
+    "hostile", ["<script>alert(1)</script>", "' OR 1=1 --", "\x00", "\ud800", "%00%ff", "𝕏"]
+)
+def test_hostile_words_in_a_query_harm_nothing(asha: Browser, arrive: Any, hostile: str) -> None:
+    arrive(1)
+    page = asha.get("/orders", query_string={"q": hostile.encode("utf-8", "surrogatepass")})
+    assert page.status_code in (200, 400)
+    assert "<script>alert" not in page.text
+
+
+def test_with_htmx_the_list_comes_alone_but_not_for_a_step_back(asha: Browser, arrive: Any) -> None:
+    arrive(2)
+    fragment = asha.get("/orders?q=mal", headers={"HX-Request": "true"})
+    assert fragment.one("#orders-list")
+    assert not fragment.data.lstrip().lower().startswith(b"<!doctype")
+    back = asha.get("/orders?q=mal", headers={"HX-Request": "true", "HX-History-Restore-Request": "true"})
+    assert back.data.lstrip().lower().startswith(b"<!doctype")
+
+
+def test_an_empty_inbox_and_one_where_nothing_fits_are_told_apart(asha: Browser, arrive: Any) -> None:
+    empty = asha.get("/orders").words
+    arrive(1)
+    no_match = asha.get("/orders?q=zzz").words
+    assert empty != no_match
+
+
+def test_the_order_page_shows_every_field_that_came(
+    asha: Browser, arrive: Any, example_bodies: list[Any]
+) -> None:
+    order_id = arrive(1)[0]
+    words = asha.get(f"/orders/{order_id}").words
+    sent = example_bodies[0]["purchaseOrder"]
+    for text in (
+        sent["buyerPONumber"],
+        sent["subject"],
+        sent["buyerDetails"]["legalName"],
+        sent["buyerDetails"]["gstin"],
+        sent["itemLists"][0]["productDescription"],
+        sent["itemLists"][0]["hsnCode"],
+        sent["poInfos"][0]["value"],
+        sent["paymentMilestones"][0]["milestone"],
+        sent["shippingTermsDetails"]["incoterm"],
+        example_bodies[0]["additionalInfos"][0]["value"],
+        "439.90",
+        "186.400",
+    ):
+        assert text in words, text
+
+
+def test_an_order_as_data_has_its_revisions_as_they_came(asha: Browser, arrive: Any) -> None:
+    order_id = arrive(1)[0]
+    data = asha.get(f"/orders/{order_id}.json").get_json()
+    assert (data["version"], data["status"], data["answer"], data["delivery"]) == (
+        1,
+        "CREATED",
+        "none",
+        "none",
+    )
+    assert '"unitPrice":186.400' in data["revisions"][0]["body"]
+    assert data["total"] == "439.90"
+
+
+def test_home_counts_the_queues(asha: Browser, arrive: Any, clock: Any) -> None:
+    arrive(5)
+    clock.move(hours=25)
+    page = asha.get("/")
+    queue = page.page.select("main a[href='/orders?due=overdue']")
+    assert queue and "5" in queue[0].get_text()

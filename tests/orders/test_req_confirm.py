@@ -1,0 +1,69 @@
+"""The message that leaves: pinned byte for byte, with exactly the fields of the network's page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.contract.messages import Invalid
+from app.orders.req_confirm import About, Given, req_confirm
+
+GOLDEN = Path(__file__).parent / "golden"
+ORDER = About(
+    object_id="PORwdFcAefAZhnM6Jy8c1rihtYlKNxHddmQ",
+    buyer_po_number="MAL/2611/45007",
+    buyer_b2b_id="BUY0005@bbps",
+    supplier_b2b_id="SUPPB2B0001@bbps",
+    version=1,
+    status="CREATED",
+)
+ANSWERS = {
+    "accept": Given("ACCEPT", "Confirmed", "INITIATING_CHANNEL", "WEB"),
+    "reject": Given("REJECT", "मूल्य अनुबंध से भिन्न है", "GEOCODE", "18.5204,73.8567"),
+    "return": Given(
+        "RETURN",
+        "Please move delivery to 4 December",
+        "IP",
+        "203.0.113.7",
+        (
+            ("supplierOrderNumber", "SO-2611/88"),
+            ("promisedDate", "2026-12-04"),
+            ("remark only", ""),
+            ("", "v"),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_bytes_are_the_golden_ones(name: str) -> None:
+    assert req_confirm(ORDER, ANSWERS[name]) == (GOLDEN / f"{name}.json").read_bytes().rstrip(b"\n")
+
+
+def test_the_fields_and_their_order_are_those_of_the_page() -> None:
+    body = json.loads(req_confirm(ORDER, ANSWERS["return"]))
+    assert list(body) == ["device", "b2bIds", "poConfirmation", "additionalInfos"]
+    assert list(body["device"]["tag"]) == ["name", "value"]
+    assert list(body["b2bIds"]) == ["buyerB2BId", "supplierB2BId"]
+    assert list(body["poConfirmation"]) == [
+        "objectId",
+        "buyerPONumber",
+        "supplierResponse",
+        "supplierRemarks",
+        "objectVersion",
+        "poStatusTransition",
+    ]
+    assert body["poConfirmation"]["objectVersion"] == {"currentVersion": 1, "newVersion": 1}
+    assert body["poConfirmation"]["poStatusTransition"] == {
+        "currentStatus": "CREATED",
+        "newStatus": "RETURNED",
+    }
+
+
+@pytest.mark.parametrize("remarks", ["", "x" * 101, 'say "yes"', "back\\slash"])
+def test_remarks_that_the_network_does_not_take_never_leave(remarks: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        req_confirm(ORDER, Given("ACCEPT", remarks, "IP", "203.0.113.7"))
+    assert refused.value.field == "poConfirmation.supplierRemarks"

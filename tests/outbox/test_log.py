@@ -1,0 +1,206 @@
+"""The log as managers and support read it, and sending again by hand."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.outbox.models import Attempt, Message, MessageState
+from tests.people import Browser
+
+
+def ids(page: Any) -> list[str]:
+    """The message ids that the list links, in order."""
+    seen: list[str] = []
+    for link in page.page.select("#webhooks-list a[href^='/webhooks/msg_']"):
+        message_id = link["href"].removeprefix("/webhooks/").split("?")[0]
+        if message_id not in seen:
+            seen.append(message_id)
+    return seen
+
+
+@pytest.fixture
+def refused(asha: Browser, arrive: Any, deliver: Any, network: Any, session: Session) -> str:
+    """A message that the network refused."""
+    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Remarks are not acceptable")
+    asha.answer(arrive(1)[0], remarks="Confirmed at once")
+    deliver()
+    return session.scalars(select(Message.id)).one()
+
+
+def test_the_log_shows_the_newest_first_and_pages_stay_put(
+    asha: Browser, meera: Browser, arrive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.outbox.queries.message_page.__kwdefaults__", {"limit": 2})
+    orders = arrive(6)
+    for order_id in orders[:5]:
+        asha.answer(order_id)
+    first = meera.get("/webhooks")
+    assert len(ids(first)) == 2
+    asha.answer(orders[5])
+    more = first.page.select("#webhooks-list a[href*='after=']")[0]["href"]
+    second = meera.get(more)
+    seen = (
+        ids(first)
+        + ids(second)
+        + ids(meera.get(second.page.select("#webhooks-list a[href*='after=']")[0]["href"]))
+    )
+    assert len(seen) == len(set(seen)) == 5
+
+
+def test_supplier_staff_see_the_messages_of_their_own_ids_only(
+    asha: Browser, omar: Browser, arrive: Any
+) -> None:
+    for order_id in arrive(3):
+        asha.answer(order_id)
+    assert len(ids(asha.get("/webhooks"))) == 3
+    own = ids(omar.get("/webhooks"))
+    assert len(own) == 1
+    for message_id in ids(asha.get("/webhooks")):
+        expected = 200 if message_id in own else 404
+        assert omar.get(f"/webhooks/{message_id}").status_code == expected
+        assert omar.get(f"/webhooks/{message_id}.json").status_code == expected
+
+
+def test_a_message_page_shows_the_pair_as_it_was(meera: Browser, refused: str, session: Session) -> None:
+    page = meera.get(f"/webhooks/{refused}")
+    words = page.words
+    for text in (
+        "BPR012",
+        "Remarks are not acceptable",
+        "Confirmed at once",
+        "Idempotency-Key",
+        refused,
+        "200",
+    ):
+        assert text in words, text
+    assert "a-secret-of-ours" not in page.text
+    assert "X-Api-Key" in words
+
+
+def test_a_message_as_data_has_the_agreed_fields(meera: Browser, refused: str) -> None:
+    data = meera.get(f"/webhooks/{refused}.json").get_json()
+    assert {"id", "state", "kind", "partner", "order_id", "next_at", "request", "attempts"} <= set(data)
+    assert (data["state"], data["kind"], data["next_at"]) == ("refused", "req-confirm", None)
+    assert {"url", "headers", "body"} <= set(data["request"])
+    (attempt,) = data["attempts"]
+    assert {
+        *("number", "trigger", "actor", "outcome", "status", "headers", "body"),
+        *("duration_ms", "started_at", "ended_at"),
+    } <= set(attempt)
+    assert json.loads(attempt["body"])["payload"]["resp"]["errorCd"] == "BPR012"
+    assert "a-secret-of-ours" not in json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("query", "fits"),
+    [
+        ("state=refused", True),
+        ("state=delivered", False),
+        ("state=held", False),
+        ("code=200", True),
+        ("code=503", False),
+        ("kind=req-confirm", True),
+        ("partner=Bharat+Connect", True),
+        ("partner=other", False),
+        ("trigger=auto", True),
+        ("trigger=manual", False),
+        ("q=MAL/2611/45007", True),
+        ("q=mal/2611", True),
+        ("q=Confirmed+at+once", True),
+        ("q=BPR012", True),
+        ("q=nothing+like+that", False),
+        ("since=2020-01-01", True),
+        ("since=2020-01-01T10:00:00%2B05:30", True),
+        ("until=2020-01-01", False),
+        ("state=refused&code=200&trigger=auto&q=BPR012", True),
+        ("state=refused&code=503", False),
+    ],
+)
+def test_filters_combine(meera: Browser, refused: str, query: str, fits: bool) -> None:
+    assert ids(meera.get(f"/webhooks?{query}")) == ([refused] if fits else [])
+
+
+def test_a_message_is_found_by_its_id(meera: Browser, refused: str) -> None:
+    assert ids(meera.get(f"/webhooks?q={refused}")) == [refused]
+
+
+@pytest.mark.parametrize(
+    "query", ["state=odd", "code=abc", "code=9999", "since=soon", "after=msg_x", "trigger=x", "kind=x"]
+)
+def test_an_unknown_value_is_ignored_with_a_notice(meera: Browser, refused: str, query: str) -> None:
+    page = meera.get(f"/webhooks?{query}")
+    assert page.status_code == 200
+    assert ids(page) == [refused]
+    assert "ignored" in page.words
+
+
+def test_support_sends_again_with_a_reason(
+    ravi: Browser, refused: str, deliver: Any, session: Session
+) -> None:
+    action = f"/webhooks/{refused}/resend"
+    fields = {**ravi.fill(f"/webhooks/{refused}", action), "reason": "They mended their side"}
+    answer = ravi.send(action, fields)
+    assert (answer.status_code, answer.location) == (303, f"/webhooks/{refused}")
+    assert deliver() == {"delivered": 1}
+    session.rollback()
+    attempt = session.scalars(select(Attempt).where(Attempt.number == 2)).one()
+    assert (attempt.actor, attempt.asked_reason) == ("Ravi", "They mended their side")
+    page = ravi.get(f"/webhooks/{refused}")
+    assert "Ravi" in page.words and "They mended their side" in page.words
+
+
+def test_a_resend_without_a_reason_comes_back(ravi: Browser, refused: str, session: Session) -> None:
+    action = f"/webhooks/{refused}/resend"
+    fields = {**ravi.fill(f"/webhooks/{refused}", action), "reason": "  "}
+    assert ravi.send(action, fields).status_code == 422
+    assert session.scalars(select(Message.state)).one() is MessageState.REFUSED
+
+
+def test_a_delivered_message_is_not_sent_again(
+    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, session: Session, refused: str
+) -> None:
+    action = f"/webhooks/{refused}/resend"
+    fields = {**ravi.fill(f"/webhooks/{refused}", action), "reason": "Again"}
+    ravi.send(action, fields)
+    deliver()
+    answer = ravi.send(action, fields)
+    assert answer.status_code == 409
+    assert "has it already" in answer.words
+
+
+def test_who_may_not_resend_is_not_offered_it(meera: Browser, asha: Browser, refused: str) -> None:
+    for browser in (meera, asha):
+        page = browser.get(f"/webhooks/{refused}")
+        assert not page.page.select(f"form[action='/webhooks/{refused}/resend']")
+
+
+def test_the_state_refreshes_itself_until_it_is_final(
+    asha: Browser, arrive: Any, deliver: Any, session: Session
+) -> None:
+    asha.answer(arrive(1)[0])
+    message_id = session.scalars(select(Message.id)).one()
+    url = f"/webhooks/{message_id}/state"
+    waiting = asha.get(f"/webhooks/{message_id}")
+    assert waiting.page.select(f"[hx-get^='{url}']")
+    deliver()
+    fragment = asha.get(url, headers={"HX-Request": "true"})
+    assert fragment.one("#message")
+    assert not fragment.page.select("[hx-get][hx-trigger*='every'], [hx-get][hx-trigger*='load']")
+
+
+def test_what_a_partner_answers_is_shown_but_never_obeyed(
+    asha: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
+) -> None:
+    network.behave("refuse", times=1, error_dtl="<script>alert(1)</script><b hx-get=/logout>")
+    asha.answer(arrive(1)[0])
+    deliver()
+    message_id = session.scalars(select(Message.id)).one()
+    page = meera.get(f"/webhooks/{message_id}")
+    assert "<script>alert(1)" not in page.text
+    assert "alert(1)" in page.words
+    assert not page.page.select("b[hx-get]")
