@@ -49,9 +49,8 @@ class BusyDay:
     def start(self, seconds: float = SECONDS) -> None:
         """Send a message every so many seconds, more or less; a second start only changes the pace."""
         with self._lock:
+            self._halt()
             self.seconds = min(max(seconds, SECONDS_MIN), SECONDS_MAX)
-            if self.on:
-                return
             self._stop = threading.Event()
             self._thread = threading.Thread(
                 target=self._go_on, args=(self._stop,), name="busy day", daemon=True
@@ -61,10 +60,13 @@ class BusyDay:
     def stop(self) -> None:
         """Send nothing more; waits some seconds for a message that is under way."""
         with self._lock:
-            thread, self._thread = self._thread, None
-            self._stop.set()
-        if thread:
-            thread.join(STOP_SECONDS)
+            self._halt()
+
+    def _halt(self) -> None:
+        self._stop.set()
+        if self._thread:
+            self._thread.join(STOP_SECONDS)
+            self._thread = None
 
     def send_one(self) -> Sent:
         """One message of such a day."""

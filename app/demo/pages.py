@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-import simplejson
 from flask import Flask, Response, abort, render_template, request
 
 from app.contract.reader import dumps
@@ -64,12 +63,13 @@ def init_app(app: Flask, memory: Memory, busy_day: BusyDay, product: str, zone: 
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
         at=lambda when: _at(when, zone),
-        json=pretty,
         coloured=_coloured,
         money=money,
         answer_chip=_answer_chip,
+        status_chip=_status_chip,
+        outcome_chip=_outcome_chip,
+        sent_chip=_sent_chip,
     )
-    app.jinja_env.filters.update(status_chip=_status_chip, outcome_chip=_outcome_chip, sent_chip=_sent_chip)
     app.jinja_env.globals.update(
         product=product, modes=MODES, deeds=_deeds, confirm_path=PATH + Kind.REQ_CONFIRM
     )
@@ -163,11 +163,6 @@ def from_page() -> bool:
     return accepted["text/html"] > accepted["application/json"]
 
 
-def pretty(value: Any) -> str:
-    """JSON with indents and exact numbers."""
-    return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, indent=2)
-
-
 def behaviour_data(behaviour: Behaviour) -> dict[str, Any]:
     """A behaviour as `GET /behaviour.json` gives it."""
     return {
@@ -237,9 +232,11 @@ def _outcome_chip(exchange: Exchange) -> tuple[str, str]:
     """Tone and words of what the sender got to hear."""
     if exchange.status is None:
         return "bad", "no answer given"
-    if exchange.status >= 400:
+    if exchange.status >= 300:
         return "bad", f"answered {exchange.status}"
-    return "ok" if exchange.mode == "ok" else "warn", f"answered {exchange.status}"
+    if exchange.mode in {"ok", "slow"}:
+        return "ok", f"answered {exchange.status}"
+    return "warn", f"{exchange.status}, but: {MODES.get(exchange.mode, exchange.mode).lower()}"
 
 
 def _sent_chip(sent: Sent) -> tuple[str, str]:
