@@ -25,11 +25,15 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: what it holds in words, and the object that describes it where there is one."""
+    """One field: what it holds in words, and the object that describes it where there is one.
+
+    `anchor` is where on the page that object stands.
+    """
 
     name: str
     words: str
     link: str
+    anchor: str
     required: bool
     limits: str
 
@@ -75,9 +79,9 @@ def messages(document: Mapping[str, Any]) -> list[Message]:
 def objects(document: Mapping[str, Any]) -> list[Object]:
     """The objects that the messages are made of, by name; the messages themselves are left out."""
     schemas: Mapping[str, Any] = document["components"]["schemas"]
-    told = {message.model for message in messages(document)}
+    told = _told(document)
     return [
-        Object(name, schema.get("description", ""), _fields(schema), [str(word) for word in _enum(schema)])
+        Object(name, schema.get("description", ""), _fields(schema, told), list(map(str, _enum(schema))))
         for name, schema in sorted(schemas.items())
         if name not in told
     ]
@@ -97,14 +101,14 @@ def phrase(text: str) -> Markup:
 
 def _message(document: Mapping[str, Any], path: str, operation: Mapping[str, Any]) -> Message:
     content = operation["requestBody"]["content"]["application/json"]
-    model = content["schema"]["$ref"].removeprefix(_REFERENCE)
+    model = _name(content["schema"]["$ref"])
     return Message(
         name=operation["operationId"],
         path=path,
         summary=operation["summary"],
         description=operation["description"],
         model=model,
-        fields=_fields(document["components"]["schemas"][model]),
+        fields=_fields(document["components"]["schemas"][model], _told(document)),
         curl=operation["x-codeSamples"][0]["source"],
         answers=[_answer(status, response) for status, response in operation["responses"].items()],
     )
@@ -115,12 +119,21 @@ def _answer(status: str, response: Mapping[str, Any]) -> Answer:
     return Answer(status, response["description"], pretty(example))
 
 
-def _fields(schema: Mapping[str, Any]) -> list[Field]:
+def _told(document: Mapping[str, Any]) -> dict[str, str]:
+    """The models of whole messages, each with the name of its message."""
+    operations = [item["post"] for item in document["paths"].values()]
+    contents = {one["operationId"]: one["requestBody"]["content"]["application/json"] for one in operations}
+    return {_name(content["schema"]["$ref"]): message for message, content in contents.items()}
+
+
+def _fields(schema: Mapping[str, Any], told: Mapping[str, str]) -> list[Field]:
     required = set(schema.get("required", ()))
-    return [
-        Field(name, _words(part), _link(part), name in required, ", ".join(_limits(part)))
-        for name, part in schema.get("properties", {}).items()
-    ]
+    found = []
+    for name, part in schema.get("properties", {}).items():
+        link = _link(part)
+        limits = ", ".join(_limits(part))
+        found.append(Field(name, _words(part), link, told.get(link, link), name in required, limits))
+    return found
 
 
 def _alternatives(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -133,8 +146,12 @@ def _link(schema: Mapping[str, Any]) -> str:
     for part in _alternatives(schema):
         reference = part.get("$ref") or part.get("items", {}).get("$ref", "")
         if reference:
-            return str(reference).removeprefix(_REFERENCE)
+            return _name(reference)
     return ""
+
+
+def _name(reference: str) -> str:
+    return reference.removeprefix(_REFERENCE)
 
 
 def _words(schema: Mapping[str, Any]) -> str:

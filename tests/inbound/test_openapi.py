@@ -24,7 +24,7 @@ from werkzeug.serving import make_server
 from app.contract.examples import OBJECT_ID
 from app.contract.openapi import openapi
 from app.contract.vocabulary import Kind
-from app.inbound.described import marked, objects
+from app.inbound.described import marked, messages, objects
 from app.inbound.routes import TAKEN
 from app.orders.models import PurchaseOrder
 from tests.conftest import INBOUND_KEY
@@ -94,10 +94,15 @@ def test_marked_words_are_escaped() -> None:
     )
 
 
-def test_every_object_of_the_messages_has_words(nobody: Browser) -> None:
-    for found in objects(openapi("http://x", Kind)):
-        assert found.description, found.name
-        assert found.fields or found.values, found.name
+def test_every_object_of_the_messages_has_words_and_every_link_a_place() -> None:
+    document = openapi("http://x", Kind)
+    told, parts = messages(document), objects(document)
+    places = {message.name for message in told} | {part.name for part in parts}
+    for part in parts:
+        assert part.description, part.name
+        assert part.fields or part.values, part.name
+    for field in [field for one in (*told, *parts) for field in one.fields]:
+        assert not field.link or field.anchor in places, field
 
 
 def run(command: str, key: str) -> dict[str, Any]:
