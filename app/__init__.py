@@ -6,6 +6,7 @@ import logging
 
 from flask import Flask
 from flask_bootstrap import Bootstrap5
+from flask_compress import Compress
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, shown, web
@@ -49,6 +50,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         WTF_CSRF_TIME_LIMIT=None,
         BOOTSTRAP_SERVE_LOCAL=True,
         SEND_FILE_MAX_AGE_DEFAULT=365 * 86_400,
+        # Files only: the length of a compressed page would tell of the secrets and the words in it.
+        COMPRESS_MIMETYPES=["text/css", "text/javascript", "application/javascript", "image/svg+xml"],
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -59,6 +62,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(settings.database_url, followers=[follow])
     Bootstrap5(app)
+    Compress(app)
     web.init_app(app)
     access.init_app(app)
     shown.init_app(app)

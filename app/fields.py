@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from wtforms import Form, StringField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
 
 
 def folded(text: str | None) -> str | None:
@@ -19,6 +20,11 @@ def folded(text: str | None) -> str | None:
         return text
     text = re.sub(r"\s*[\r\n]+\s*", " ", text)
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", "", text).strip()
+
+
+def choices(pairs: Iterable[tuple[str, str]]) -> list[SelectChoice]:
+    """What a select offers, from values and labels."""
+    return [SelectChoice(value, label) for value, label in pairs]
 
 
 class Moment(StringField):

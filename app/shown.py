@@ -567,13 +567,14 @@ def sums(sent: PurchaseOrderBody) -> Sums:
     named = sent.po_value_details if isinstance(sent.po_value_details, dict) else {}
     known = ("assessmentValue", "totalTaxValue", "totalPOValue")
     said = [_exact(named[name]) if not isinstance(named.get(name), str | None) else None for name in known]
+    unread = {name for name, value in zip(known, said, strict=True) if value is None}
     lines = sent.item_lists
     by_type = _taxes_by_type(lines)
     return Sums(
         Sum("Taxable value", said[0], _added(line.assessment_amount for line in lines)),
         Sum("Tax", said[1], _added(line_tax(line) for line in lines), tuple(by_type.items())),
         Sum("Total", said[2], _added(line.total_item_value for line in lines)),
-        {name: value for name, value in named.items() if name not in known},
+        {name: value for name, value in named.items() if name not in known or name in unread},
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from app.contract.reader import read_json
 
 ORDERS_FILE = Path(__file__).with_name("orders.jsonl")
-SPREAD = timedelta(days=3)
+SPREAD = timedelta(hours=26)
 """The file's oldest order is this old once it was moved to now."""
 NEWEST_AGE = timedelta(minutes=10)
 

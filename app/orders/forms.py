@@ -30,9 +30,8 @@ from app.contract.vocabulary import (
     SupplierResponse,
     is_known_status,
 )
-from app.fields import folded
+from app.fields import choices, folded
 from app.orders.models import Answer, Delivery
-from app.orders.queries import SORTS
 from app.orders.req_confirm import Given
 
 CONFIRMED = "Confirmed"
@@ -80,16 +79,16 @@ class OrderFilterForm(Form):
 
     q = SearchField("Search", [Optional(), Length(max=200)])
     status = StringField("Status", [Optional(), Length(max=100)])
-    answer = SelectField("Answer", [Optional()], choices=ANSWERS, default="")
-    delivery = SelectField("Delivery", [Optional()], choices=DELIVERIES, default="")
+    answer = SelectField("Answer", [Optional()], choices=choices(ANSWERS), default="")
+    delivery = SelectField("Delivery", [Optional()], choices=choices(DELIVERIES), default="")
     partner = StringField("Partner", [Optional(), Length(max=80)])
     due = SelectField(
         "Due",
         [Optional()],
-        choices=[("", "Any time"), ("overdue", "Overdue"), ("soon", "Due soon")],
+        choices=choices([("", "Any time"), ("overdue", "Overdue"), ("soon", "Due soon")]),
         default="",
     )
-    sort = SelectField("Sort", choices=[(sort, SORT_NAMES[sort]) for sort in SORTS], default="respond_by")
+    sort = SelectField("Sort", choices=choices(SORT_NAMES.items()), default="respond_by")
     after = StringField("After", [Optional(), Length(max=200)])
 
     def validate_status(self, field: Any) -> None:
@@ -104,19 +103,52 @@ class InfoForm(Form):
     value = StringField("Value", [Optional(), Length(max=INFO_MAX)], filters=[folded])
 
 
-class AnswerForm(FlaskForm):
-    """A supplier's answer to one version of an order."""
+class AnswerWords(FlaskForm):
+    """What every answer says: confirm, reject or return, and a remark."""
 
     supplier_response = RadioField(
         "Answer",
         [InputRequired("Choose whether to confirm or to reject.")],
-        choices=[(response.value, verb) for response, verb in VERBS.items()],
+        choices=choices(VERBS.items()),
     )
     supplier_remarks = TextAreaField(
         "Remarks for the buyer",
         [InputRequired("The network wants a remark with every answer.")],
         filters=[folded],
     )
+
+    def __init__(self, *, accepts_return: bool, **more: Any) -> None:
+        super().__init__(**more)
+        if not accepts_return:
+            self.supplier_response.choices = choices(
+                (response, verb)
+                for response, verb in VERBS.items()
+                if response is not SupplierResponse.RETURN
+            )
+
+    def validate_supplier_remarks(self, field: Any) -> None:
+        text = field.data or ""
+        if not text:
+            raise ValidationError("The network wants a remark with every answer.")
+        if len(text) > REMARKS_MAX:
+            raise ValidationError(f"It has {len(text)} characters; the network takes {REMARKS_MAX}.")
+        if any(letter in text for letter in FORBIDDEN_CHARACTERS):
+            raise ValidationError('The network does not take " and \\ in remarks.')
+        if self.supplier_response.data not in (None, SupplierResponse.ACCEPT) and text == CONFIRMED:
+            raise ValidationError("Give the buyer the reason: this remark is the one for a confirmation.")
+
+
+class ManyForm(AnswerWords):
+    """One answer to several orders. ``order_ids`` and ``versions`` ("id:version") are read by themselves."""
+
+    def given(self) -> Given:
+        """What a valid form says of each order."""
+        return Given(self.supplier_response.data, self.supplier_remarks.data or "", *DEFAULT_TAG)
+
+
+class AnswerForm(AnswerWords):
+    """A supplier's answer to one version of an order."""
+
     version = HiddenField("Version", [InputRequired("The form does not say which version it answers.")])
     supplier_order_number = StringField(
         "Your order number", [Optional(), Length(max=INFO_MAX)], filters=[folded]
@@ -138,26 +170,6 @@ class AnswerForm(FlaskForm):
         filters=[folded],
     )
     additional_infos = FieldList(FormField(InfoForm), min_entries=1)
-
-    def __init__(self, *, accepts_return: bool, **more: Any) -> None:
-        super().__init__(**more)
-        if not accepts_return:
-            self.supplier_response.choices = [
-                (response.value, verb)
-                for response, verb in VERBS.items()
-                if response is not SupplierResponse.RETURN
-            ]
-
-    def validate_supplier_remarks(self, field: Any) -> None:
-        text = field.data or ""
-        if not text:
-            raise ValidationError("The network wants a remark with every answer.")
-        if len(text) > REMARKS_MAX:
-            raise ValidationError(f"It has {len(text)} characters; the network takes {REMARKS_MAX}.")
-        if any(letter in text for letter in FORBIDDEN_CHARACTERS):
-            raise ValidationError('The network does not take " and \\ in remarks.')
-        if self.supplier_response.data not in (None, SupplierResponse.ACCEPT) and text == CONFIRMED:
-            raise ValidationError("Give the buyer the reason: this remark is the one for a confirmation.")
 
     def validate_version(self, field: Any) -> None:
         if not field.data.isdecimal() or len(field.data) > 10 or int(field.data) > VERSION_MAX:

@@ -113,6 +113,28 @@ def order(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None
     )
 
 
+def orders_by_id(session: Session, scope: Scope, ids: Sequence[int]) -> Sequence[PurchaseOrder]:
+    """Those of the orders that the reader may see, soonest due first."""
+    return session.scalars(_chosen(scope, ids)).all()
+
+
+def orders_for_update(session: Session, scope: Scope, ids: Sequence[int]) -> Sequence[PurchaseOrder]:
+    """The same, locked until the transaction ends; locked by id, so that two such calls never embrace."""
+    locking = _chosen(scope, ids).order_by(None).order_by(PurchaseOrder.id)
+    return session.scalars(
+        locking.with_for_update(of=PurchaseOrder).execution_options(populate_existing=True)
+    ).all()
+
+
+def _chosen(scope: Scope, ids: Sequence[int]) -> Select[PurchaseOrder]:
+    return (
+        _visible(select(PurchaseOrder), scope)
+        .where(PurchaseOrder.id.in_(ids))
+        .options(joinedload(PurchaseOrder.partner, innerjoin=True))
+        .order_by(PurchaseOrder.respond_by, PurchaseOrder.id)
+    )
+
+
 def order_for_update(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None:
     """One order, locked until the transaction ends, so that two presses come one after the other."""
     return session.scalar(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, request, url_for
@@ -12,11 +13,11 @@ from app.accounts import access
 from app.accounts.access import Verb
 from app.contract.messages import Invalid
 from app.fields import read_filter
-from app.orders import answer, queries
+from app.orders import answer, answer_many, queries
 from app.orders.document import document
-from app.orders.forms import CONFIRMED, AnswerForm, OrderFilterForm
+from app.orders.forms import CONFIRMED, DEFAULT_TAG, AnswerForm, ManyForm, OrderFilterForm
 from app.orders.models import PurchaseOrder
-from app.orders.req_confirm import req_confirm
+from app.orders.req_confirm import Given, req_confirm
 from app.outbox.queries import messages_of_order
 from app.outbox.routes import text_of
 from app.partners.queries import all_partners
@@ -115,6 +116,77 @@ def give_answer(order_id: int) -> AnyResponse:
         return _form_page(found, form, status=422)
     web.db().commit()
     return web.go(url_for(".order", order_id=order_id), fragment=lambda: delivery(order_id))
+
+
+@blueprint.route("/answers/plan", methods=["GET", "POST"])
+@access.needs(Verb.ANSWER)
+def plan_answers() -> Response:
+    """What one answer to several orders would come to: which take it, and why the others do not."""
+    ids = _chosen_ids()
+    orders = queries.orders_by_id(web.db(), access.scope(), ids)
+    form = ManyForm(
+        accepts_return=_all_accept_return(orders),
+        formdata=request.form if "supplier_response" in request.form else None,
+        supplier_response="ACCEPT",
+        supplier_remarks=CONFIRMED,
+    )
+    asked = form.is_submitted() and "supplier_response" in request.form
+    status = 422 if asked and not form.validate() else 200
+    given = form.given() if asked and status == 200 else Given("ACCEPT", CONFIRMED, *DEFAULT_TAG)
+    return _many_page(form, answer_many.plan(web.db(), orders, given), ids, status=status)
+
+
+@blueprint.post("/answers")
+@access.needs(Verb.ANSWER)
+def give_answers() -> Response:
+    """Record one answer for several orders, each where it is taken, all in one commit."""
+    ids = _chosen_ids()
+    orders = queries.orders_for_update(web.db(), access.scope(), ids)
+    form = ManyForm(accepts_return=_all_accept_return(orders))
+    if not form.validate() or not orders:
+        planned = answer_many.plan(web.db(), orders, Given("ACCEPT", CONFIRMED, *DEFAULT_TAG))
+        return _many_page(form, planned, ids, status=422)
+    me = access.me()
+    rows = answer_many.answer_many(
+        web.db(),
+        orders,
+        form.given(),
+        versions=_seen_versions(),
+        by=answer.Answerer(me.id, me.called),
+        undo_seconds=web.settings().undo_seconds,
+    )
+    web.db().commit()
+    return web.page(
+        "orders/answers_given.html",
+        rows=rows,
+        given=form.given(),
+        missing=len(ids) - len(orders),
+        status=200 if any(row.why_not is None for row in rows) else 409,
+    )
+
+
+def _many_page(form: ManyForm, rows: list[answer_many.Row], ids: list[int], *, status: int) -> Response:
+    return web.page("orders/answers.html", form=form, rows=rows, missing=len(ids) - len(rows), status=status)
+
+
+def _chosen_ids() -> list[int]:
+    """The orders that were picked, each once; what is no id is no order."""
+    picked = dict.fromkeys(request.values.getlist("order_ids"))
+    return [int(text) for text in picked if text.isdecimal() and len(text) <= 18][: answer_many.MOST]
+
+
+def _seen_versions() -> dict[int, int]:
+    """The versions that the reader saw, from hidden fields of the form ``id:version``."""
+    pairs = (text.partition(":") for text in request.form.getlist("versions"))
+    return {
+        int(order_id): int(version)
+        for order_id, _, version in pairs
+        if order_id.isdecimal() and version.isdecimal() and len(order_id) <= 18 and len(version) <= 10
+    }
+
+
+def _all_accept_return(orders: Sequence[PurchaseOrder]) -> bool:
+    return bool(orders) and all(order.partner.accepts_return for order in orders)
 
 
 @blueprint.route(ORDER + "/answer/review", methods=["GET", "POST"])

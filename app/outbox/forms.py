@@ -7,11 +7,12 @@ from wtforms import Form, IntegerField, SearchField, SelectField, StringField
 from wtforms.validators import DataRequired, Length, NumberRange, Optional, Regexp
 
 from app.contract.vocabulary import Kind
-from app.fields import Moment, folded
+from app.fields import Moment, choices, folded
 from app.outbox.messages import REASON_MAX
 from app.outbox.models import MessageState, Trigger
 
 STATES = [("", "Any state"), *((s.value, s.value.capitalize()) for s in MessageState), ("held", "Held")]
+KINDS = [("", "Any kind"), (Kind.REQ_CONFIRM.value, Kind.REQ_CONFIRM.value)]
 TRIGGERS = [("", "Any trigger"), *((t.value, t.value.capitalize()) for t in Trigger)]
 
 
@@ -19,13 +20,16 @@ class MessageFilterForm(Form):
     """``GET /webhooks``; times are ISO 8601, without a zone the reader's."""
 
     q = SearchField("PO number, message id, words in a body", [Optional(), Length(max=200)])
-    state = SelectField("State", [Optional()], choices=STATES, default="")
+    state = SelectField("State", [Optional()], choices=choices(STATES), default="")
     code = IntegerField("HTTP status", [Optional(), NumberRange(100, 599)])
     kind = SelectField(
-        "Kind", [Optional()], choices=[("", "Any kind"), (Kind.REQ_CONFIRM, Kind.REQ_CONFIRM)], default=""
+        "Kind",
+        [Optional()],
+        choices=choices([("", "Any kind"), (Kind.REQ_CONFIRM, Kind.REQ_CONFIRM)]),
+        default="",
     )
     partner = StringField("Partner", [Optional(), Length(max=80)])
-    trigger = SelectField("Trigger", [Optional()], choices=TRIGGERS, default="")
+    trigger = SelectField("Trigger", [Optional()], choices=choices(TRIGGERS), default="")
     since = Moment("Since", [Optional()])
     until = Moment("Until", [Optional()])
     after = StringField("After", [Optional(), Regexp(r"^msg_[0-9A-Z]{26}$")])

@@ -50,8 +50,8 @@ class Demo:
         until = time.monotonic() + 60
         for url in (f"{self.url}/readyz", f"{self.partner_url}/received.json"):
             while True:
-                with contextlib.suppress(requests.ConnectionError):
-                    if requests.get(url, timeout=5).ok:
+                with contextlib.suppress(requests.ConnectionError, requests.Timeout):
+                    if requests.get(url, timeout=20).ok:
                         break
                 assert self.process.poll() is None and time.monotonic() < until, self.log.read_text()
                 time.sleep(0.1)

@@ -254,7 +254,7 @@ def test_the_review_shows_the_answer_and_its_one_press_records_it(
     assert review.status_code == 200
     assert "No capacity" in review.words
     assert count(session, Decision) == 0
-    (form,) = [form for form in review.page.find_all("form") if form.get("action") == url]
+    (form,) = review.page.select(f"#review form[action='{url}']")
     assert asha.send(url, fields_of(form)).status_code == 303
     body = sent_body(session)
     assert body["poConfirmation"]["supplierRemarks"] == "No capacity"

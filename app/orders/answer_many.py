@@ -1,0 +1,80 @@
+"""Answering several orders with one remark: a plan of what can be, then a result for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from app.contract.messages import Invalid
+from app.orders import answer
+from app.orders.answer import Answerer
+from app.orders.models import PurchaseOrder
+from app.orders.req_confirm import Given, req_confirm
+
+MOST = 200
+"""Orders that are answered in one go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One order, and why it cannot be answered so (in a sentence), or None; ``already``: it was, just so."""
+
+    order: PurchaseOrder
+    why_not: str | None
+    already: bool = False
+
+
+def plan(session: Session, orders: Sequence[PurchaseOrder], given: Given) -> list[Row]:
+    """What would become of each order; nothing is recorded."""
+    return [_planned(session, order, given) for order in orders]
+
+
+def answer_many(
+    session: Session,
+    orders: Sequence[PurchaseOrder],
+    given: Given,
+    *,
+    versions: Mapping[int, int],
+    by: Answerer,
+    undo_seconds: float,
+) -> list[Row]:
+    """Record the answer for each order that takes it; ``orders`` were loaded for update.
+
+    ``versions`` are those that the reader saw, by order id; one that is missing is the present one.
+    """
+    rows = []
+    for order in orders:
+        planned = _planned(session, order, given, version=versions.get(order.id))
+        if planned.why_not is None:
+            answer.answer(
+                session,
+                order,
+                given,
+                version=order.version,
+                by=by,
+                accepts_return=order.partner.accepts_return,
+                undo_seconds=undo_seconds,
+            )
+        rows.append(planned)
+    return rows
+
+
+def _planned(session: Session, order: PurchaseOrder, given: Given, version: int | None = None) -> Row:
+    standing = answer.standing_decision(session, order)
+    if standing:
+        already = answer.given_in(standing) == given
+        by = f"{standing.person_name} has answered it already."
+        return Row(order, None if already else by, already)
+    if version is not None and version != order.version:
+        return Row(order, f"The buyer changed it since: it is now version {order.version}.")
+    why_not = answer.why_not_answerable(
+        order, accepts_return=order.partner.accepts_return, response=given.response
+    )
+    if why_not is None:
+        try:
+            req_confirm(answer.about(order), given)
+        except Invalid as error:
+            why_not = f"The network would not take this: {error.detail}"
+    return Row(order, why_not)

@@ -1,0 +1,152 @@
+"""WCAG 2.2 AA by axe in a real browser, over every page and state, light and dark, wide and narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.outbox.models import Message
+from tests.people import Browser
+
+RULES = {
+    "runOnly": {
+        "type": "tag",
+        "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    }
+}
+LOOKS = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 320)]
+
+
+def check(page: Page, name: str) -> None:
+    """No violation, and nothing that must be scrolled sideways."""
+    found = Axe().run(page, options=RULES)
+    told = [
+        f"{one['id']}: {[node['html'][:120] for node in one['nodes'][:3]]}"
+        for one in found.response["violations"]
+    ]
+    assert not told, f"{name}: {told}"
+    wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wider <= 0, f"{name} is {wider} px too wide"
+
+
+@pytest.fixture
+def busy(arrive: Any, asha: Browser, deliver: Any, network: Any, session: Session) -> dict[str, Any]:
+    """Orders in every state, and the messages of those that were answered."""
+    ids = arrive(12)
+    asha.answer(ids[0])
+    deliver()
+    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Remarks are not acceptable")
+    asha.answer(ids[1], "REJECT", "Price differs from contract")
+    deliver()
+    network.behave("503", times=1)
+    asha.answer(ids[2])
+    deliver()
+    return {"orders": ids, "messages": session.scalars(select(Message.id).order_by(Message.id)).all()}
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_supplier_staff_find_no_barrier(
+    page: Page, site: str, sign_in: Callable[[str], None], busy: Any, scheme: Any, width: int
+) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{site}/login")
+    check(page, "login")
+    sign_in("asha")
+    first, second, third, fourth, *_ = busy["orders"]
+    for path in (
+        "/",
+        "/orders",
+        "/orders?answer=open",
+        "/orders?q=nothing+like+that",
+        "/orders?due=overdue",
+        "/orders?status=odd",
+        f"/orders/{first}",
+        f"/orders/{second}",
+        f"/orders/{third}",
+        f"/orders/{fourth}",
+        f"/orders/{fourth}/answer",
+        f"/orders/answers/plan?order_ids={fourth}&order_ids={first}",
+        "/orders/999999",
+        "/webhooks",
+        "/webhooks?q=nothing+like+that",
+        *(f"/webhooks/{message_id}" for message_id in busy["messages"]),
+    ):
+        page.goto(site + path)
+        check(page, path)
+
+    page.goto(f"{site}/orders/{fourth}/answer")
+    page.get_by_label("Remarks for the buyer").fill('He said "yes"')
+    page.get_by_role("button", name="See the exact message").click()
+    expect(page.locator("#answer [aria-invalid=true]").first).to_be_visible()
+    check(page, "the form with an error")
+    page.get_by_label("Remarks for the buyer").fill("Will ship")
+    page.locator("#answer button.btn-main").first.click()
+    expect(page.locator("dialog[open]")).to_be_visible()
+    check(page, "the review")
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS[:3])
+def test_support_finds_no_barrier(
+    page: Page, site: str, sign_in: Callable[[str], None], busy: Any, scheme: Any, width: int
+) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 800})
+    sign_in("ravi")
+    for path in (
+        "/",
+        "/orders",
+        "/webhooks",
+        *(f"/webhooks/{message_id}" for message_id in busy["messages"]),
+    ):
+        page.goto(site + path)
+        check(page, path)
+
+
+def test_an_order_is_answered_with_the_keyboard_alone(
+    page: Page, site: str, sign_in: Callable[[str], None], busy: Any, network: Any
+) -> None:
+    sign_in("asha")
+    order_id = busy["orders"][4]
+    page.goto(f"{site}/orders/{order_id}/answer")
+    page.keyboard.press("Tab")
+    assert "skip" in page.evaluate("document.activeElement.textContent").lower()
+    for _ in range(60):
+        if page.evaluate("document.activeElement.name") == "supplier_remarks":
+            break
+        page.keyboard.press("Tab")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("By keyboard alone")
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if "Review" in page.evaluate("document.activeElement.textContent"):
+            break
+    page.keyboard.press("Enter")
+    expect(page.locator("dialog[open]")).to_be_visible()
+    for _ in range(10):
+        if page.evaluate("document.activeElement.matches('button.btn-main')"):
+            break
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#answer")).to_contain_text("Delivered", timeout=15_000)
+    assert "By keyboard alone" in {
+        one["body"]["poConfirmation"]["supplierRemarks"] for one in network.received()
+    }
+
+
+def test_nothing_is_lost_at_four_hundred_percent(
+    page: Page, site: str, sign_in: Callable[[str], None], busy: Any
+) -> None:
+    page.set_viewport_size({"width": 320, "height": 256})
+    sign_in("asha")
+    for path in ("/", "/orders", f"/orders/{busy['orders'][4]}", f"/webhooks/{busy['messages'][0]}"):
+        page.goto(site + path)
+        assert (
+            page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+        ), path
