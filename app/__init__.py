@@ -15,6 +15,7 @@ from app.accounts import routes as accounts_routes
 from app.config import ROOT, Settings, SettingsError
 from app.db import Database
 from app.inbound import log_routes as inbound_log_routes
+from app.inbound import openapi_routes
 from app.inbound import routes as inbound_routes
 from app.orders import routes as orders_routes
 from app.orders.projection import follow
@@ -67,14 +68,16 @@ def create_app(settings: Settings | None = None) -> Flask:
     access.init_app(app)
     shown.init_app(app)
     rail.init_app(app)
-    for routes in (
+    rooms = (
         accounts_routes,
         orders_routes,
         outbox_routes,
         inbound_routes,
         inbound_log_routes,
+        openapi_routes,
         reports_routes,
-    ):
+    )
+    for routes in rooms:
         app.register_blueprint(routes.blueprint)
     cli.init_app(app)
     return app

@@ -252,12 +252,20 @@ def web_command(settings: Settings, host: str, port: int, app: str = "app:create
 
 
 @click.command()
+@click.option("--busy", is_flag=True, envvar="BUSY", help="The buyers keep sending: orders, edits, results.")
 @with_appcontext
-def demo() -> None:
+def demo(busy: bool) -> None:
     """Example data, web, deliverer and the partner simulator; PORT and PARTNER_PORT move the ports."""
     port, partner_port = _port("PORT", 8000), _port("PARTNER_PORT", 8001)
     sys.exit(
-        run_demo(_settings(), _database(), port=port, partner_port=partner_port, web_command=web_command)
+        run_demo(
+            _settings(),
+            _database(),
+            port=port,
+            partner_port=partner_port,
+            web_command=web_command,
+            busy=busy,
+        )
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar, overload
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from app.contract.vocabulary import (
@@ -54,7 +54,9 @@ def _number(value: object) -> Decimal:
 T = TypeVar("T")
 # A hostile list of a hundred thousand wrong entries is refused at its first.
 Many = Annotated[list[T], Field(fail_fast=True)]
-Number = Annotated[Decimal, BeforeValidator(_number)]
+# Pydantic would describe a Decimal as a number or a text; on the wire it is a number.
+_NUMBER_SCHEMA = {"type": "number", "exclusiveMinimum": -AMOUNT_MAX, "exclusiveMaximum": AMOUNT_MAX}
+Number = Annotated[Decimal, BeforeValidator(_number), WithJsonSchema(_NUMBER_SCHEMA)]
 Version = Annotated[int, Field(ge=0, le=VERSION_MAX)]
 B2BId = Annotated[str, Field(min_length=1, max_length=B2B_ID_MAX, pattern=_NO_FORBIDDEN_CHARACTERS)]
 ObjectId = Annotated[str, Field(min_length=1, max_length=OBJECT_ID_MAX)]
@@ -160,7 +162,7 @@ class AddressDetail(Inbound):
 
 
 class Party(Inbound):
-    """The buyer or the supplier as the order describes them; `place_of_supply` comes with the buyer only."""
+    """The buyer or the supplier as the order describes them; `placeOfSupply` comes with the buyer only."""
 
     b2b_id: str | None = None
     gstin: str | None = None
@@ -181,7 +183,7 @@ class TypedValue(Inbound):
 
 
 class ItemLine(Inbound):
-    """One line of an order; amounts in INR, `gst_rate` in percent, quantities in `unit`."""
+    """One line of an order; amounts in INR, `gstRate` in percent, quantities in `unit`."""
 
     serialno: str | None = None
     product_description: str | None = None
@@ -205,7 +207,7 @@ class ItemLine(Inbound):
 
 
 class PurchaseOrderBody(Inbound):
-    """A purchase order; the sections typed Any are not public inside and stay as they came."""
+    """A purchase order; sections without a type are not public inside and stay as they came."""
 
     object_id: ObjectId
     buyer_po_number: PONumber

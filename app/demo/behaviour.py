@@ -4,41 +4,51 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-GROUPS: dict[str, dict[str, str]] = {
+
+class Way(NamedTuple):
+    """One way to treat an answer: what the page calls it, and one sentence on what comes of it."""
+
+    name: str
+    sentence: str
+
+
+GROUPS: dict[str, dict[str, Way]] = {
     "All well": {
-        "ok": "Takes the answer",
-        "slow": "Takes it, answers slowly",
+        "ok": Way("Takes the answer", "200 and SUCCESS: both sides agree."),
+        "slow": Way("Takes it slowly", "The same good answer, but some seconds late."),
     },
     "It says no": {
-        "refuse": "Refuses the remarks",
-        "400": "400, malformed",
-        "401": "401, wrong key",
-        "403": "403, not allowed",
-        "404": "404, wrong address",
-        "409": "409, duplicate",
-        "410": "410, gone",
-        "429": "429, too many",
-        "500": "500, broken",
-        "503": "503, down",
-        "redirect": "Redirects elsewhere",
-        "status": "Any other status",
+        "refuse": Way("Refuses the remarks", "200, yet FAILURE: the order must be answered in other words."),
+        "400": Way("400, malformed", "It cannot read the message; sending the same again would not help."),
+        "401": Way("401, wrong key", "Our key is not known there: three in a row pause this partner."),
+        "403": Way("403, not allowed", "The key is known, but may not do this; treated like a wrong key."),
+        "404": Way("404, wrong address", "Nothing lives at this address; treated like a wrong key."),
+        "409": Way("409, duplicate", "It claims to have an answer already."),
+        "410": Way("410, gone", "It wants no more messages: this partner is paused."),
+        "429": Way("429, too many", "Not now: tried again, after the wait that Retry-After asks for."),
+        "500": Way(
+            "500, broken", "It fell over while it read; tried again, since nobody knows what it kept."
+        ),
+        "503": Way("503, down", "It is being mended: tried again later, by itself."),
+        "redirect": Way("Redirects elsewhere", "302 to another address, which is never followed."),
+        "status": Way("Any other status", "The status that you choose under More options, else 500."),
     },
     "It takes the answer, but its reply goes wrong": {
-        "timeout": "Never replies",
-        "reset": "Drops the connection",
-        "cut": "Drops it in mid-reply",
-        "drip": "Replies byte by byte",
-        "empty": "An empty reply",
-        "html": "A web page",
-        "broken_json": "Half a JSON",
-        "wrong_object": "Names another order",
-        "huge": "64 MiB of reply",
+        "timeout": Way("Never replies", "Silence until the sender gives up waiting."),
+        "reset": Way("Drops the connection", "It hangs up before a word was said."),
+        "cut": Way("Drops it in mid-reply", "It hangs up halfway through its reply."),
+        "drip": Way("Replies byte by byte", "So slowly that no single wait is long, but the whole is."),
+        "empty": Way("An empty reply", "200 and not a word."),
+        "html": Way("A web page", "200 and a friendly page, as some gateways have it."),
+        "broken_json": Way("Half a JSON", "200 and JSON that stops in the middle."),
+        "wrong_object": Way("Names another order", "A fine success, for an order that nobody asked about."),
+        "huge": Way("64 MiB of reply", "A reply that never seems to end."),
     },
 }
-"""Every mode and what the page calls it, as the page groups them."""
-MODES: dict[str, str] = {mode: words for group in GROUPS.values() for mode, words in group.items()}
+"""Every mode and what the page says of it, as the page groups them."""
+MODES: dict[str, str] = {mode: way.name for group in GROUPS.values() for mode, way in group.items()}
 
 _ALIASES = {"": "ok", "fail": "500", "error": "500", "down": "503", "unavailable": "503", "failure": "refuse"}
 _STATUSES = {"redirect": 302}

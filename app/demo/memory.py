@@ -1,9 +1,10 @@
-"""What the partner remembers: what came, which answers it took, how it is to behave. Capped, thread-safe."""
+"""What the partner remembers: what came, what it sent, which answers it took. Capped, thread-safe."""
 
+import itertools
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from random import SystemRandom
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 from app.contract.messages import ReqConfirm
 from app.contract.reader import canonical_sha256
+from app.contract.vocabulary import ErrorCode, Kind, Result, Status, status_after
 from app.demo.behaviour import Behaviour
 from app.demo.orders import new_id
 
@@ -21,6 +23,9 @@ EXCHANGES_MAX = 20_000
 EXCHANGES_BYTES_MAX = 64 * 1_048_576
 TAKEN_MAX = 50_000
 ORDERS_MAX = 5_000
+SENT_MAX = 5_000
+
+_ENDED = frozenset({Status.CANCELLED, Status.CLOSED})
 
 
 @dataclass(slots=True)
@@ -83,11 +88,88 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Whether an answer is taken (anew or again) or contradicts the one that was, under which id of ours."""
+    """Whether an answer is taken (anew or again), or why not, under which id of ours."""
 
     req_msg_id: str
     repeat: bool = False
-    conflict: bool = False
+    refused: ErrorCode | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order as this side knows it: its newest content, version and status.
+
+    The version may be newer than the content, where an answer told of one that somebody else sent.
+    """
+
+    body: dict[str, Any]
+    version: int
+    status: str
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The purchase order itself."""
+        found: dict[str, Any] = self.body["purchaseOrder"]
+        return found
+
+    @property
+    def object_id(self) -> str:
+        """The order's id, unique in the network."""
+        return str(self.sent["objectId"])
+
+    @property
+    def po_number(self) -> str:
+        """The buyer's number."""
+        return str(self.sent["buyerPONumber"])
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTaken:
+    """An answer that this side took, and what it said of it later: a result, or nothing yet."""
+
+    identity: Identity
+    message: dict[str, Any]
+    req_msg_id: str
+    idempotency_key: str
+    result: Result | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One message that this side sent, and what PO Confirm said: a status of None means no answer."""
+
+    number: int
+    kind: Kind
+    object_id: str
+    po_number: str
+    words: str
+    body: dict[str, Any]
+    status: int | None
+    accepted: bool
+    answer: Any
+    sent_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def version(self) -> int:
+        """The version that the message makes or is about."""
+        about = next(
+            self.body[name] for name in ("purchaseOrder", "poStatus", "poConfirmation") if name in self.body
+        )
+        return int(about["objectVersion"]["newVersion"])
+
+    def as_data(self) -> dict[str, Any]:
+        """The message as the `POST /send-…` answers list it."""
+        return {
+            "message": self.kind.value,
+            "objectId": self.object_id,
+            "buyerPONumber": self.po_number,
+            "version": self.version,
+            "what": self.words,
+            "status": self.status,
+            "accepted": self.accepted,
+            "answer": self.answer,
+        }
 
 
 def identity_of(message: ReqConfirm) -> Identity:
@@ -107,10 +189,13 @@ class Memory:
         self._behaviour = Behaviour()
         self._exchanges: deque[Exchange] = deque()
         self._exchanges_bytes = 0
-        self._taken: OrderedDict[tuple[str, int], Identity] = OrderedDict()
+        self._taken: OrderedDict[tuple[str, int], AnswerTaken] = OrderedDict()
         self._keys: OrderedDict[str, Identity] = OrderedDict()
         self._req_msg_ids: OrderedDict[Identity, str] = OrderedDict()
-        self._orders: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._last: OrderedDict[str, AnswerTaken] = OrderedDict()
+        self._orders: OrderedDict[str, Order] = OrderedDict()
+        self._sent: deque[Sent] = deque(maxlen=SENT_MAX)
+        self._numbers = itertools.count(1)
         for order in orders:
             self.remember_order(order)
 
@@ -153,29 +238,111 @@ class Memory:
         with self._lock:
             return self._req_msg_id(identity)
 
-    def take(self, identity: Identity, key: str) -> Taken:
+    def take(self, identity: Identity, key: str, message: ReqConfirm) -> Taken:
         """Take an answer: the first for its version and the same again, but no other content or key."""
         with self._lock:
+            found = self._taken.get((identity.object_id, identity.version))
+            if found and found.identity == identity:
+                return Taken(found.req_msg_id, repeat=True)
+            refusal = self._why_not(identity, key, found)
             req_msg_id = self._req_msg_id(identity)
-            version = (identity.object_id, identity.version)
-            if self._taken.get(version) == identity:
-                return Taken(req_msg_id, repeat=True)
-            if version in self._taken or (key and key in self._keys):
-                return Taken(req_msg_id, conflict=True)
-            _put(self._taken, version, identity, TAKEN_MAX)
+            if refusal:
+                return Taken(req_msg_id, refused=refusal[0], detail=refusal[1])
+            taken = AnswerTaken(identity, message.wire(), req_msg_id, key)
+            _put(self._taken, (identity.object_id, identity.version), taken, TAKEN_MAX)
+            _put(self._last, identity.object_id, taken, TAKEN_MAX)
+            self._last.move_to_end(identity.object_id)
             if key:
                 _put(self._keys, key, identity, TAKEN_MAX)
+            self._follow(identity, status_after(message.po_confirmation.supplier_response))
             return Taken(req_msg_id)
 
-    def remember_order(self, order: dict[str, Any]) -> None:
-        """Remember an order that this side sent."""
+    def judge(self, answer: AnswerTaken, result: Result) -> None:
+        """Note a late result. After FAILURE the version can be answered anew, under a new id."""
+        identity = answer.identity
         with self._lock:
-            _put(self._orders, order["purchaseOrder"]["objectId"], order, ORDERS_MAX)
+            last = self._last.get(identity.object_id)
+            if last and last.req_msg_id == answer.req_msg_id:
+                self._last[identity.object_id] = replace(last, result=result)
+            taken = self._taken.get((identity.object_id, identity.version))
+            if result is Result.FAILURE and taken and taken.req_msg_id == answer.req_msg_id:
+                del self._taken[identity.object_id, identity.version]
+                self._req_msg_ids.pop(identity, None)
+                self._follow(identity, Status.CREATED)
 
-    def orders(self) -> list[dict[str, Any]]:
-        """The orders that this side sent, newest last."""
+    def answer_of(self, object_id: str) -> AnswerTaken | None:
+        """The last answer to an order that was taken, whatever was said of it later."""
+        with self._lock:
+            return self._last.get(object_id)
+
+    def answers(self) -> list[AnswerTaken]:
+        """The last answer to each order that was taken, newest last."""
+        with self._lock:
+            return list(self._last.values())
+
+    def remember_order(self, order: dict[str, Any]) -> None:
+        """Remember a `req-send` or `req-edit` that PO Confirm took, as the newest order."""
+        sent = order["purchaseOrder"]
+        known = Order(order, sent["objectVersion"]["newVersion"], sent["poStatusTransition"]["newStatus"])
+        with self._lock:
+            _put(self._orders, known.object_id, known, ORDERS_MAX)
+            self._orders.move_to_end(known.object_id)
+
+    def move_order(self, object_id: str, status: str) -> None:
+        """Remember that an order was cancelled or closed."""
+        with self._lock:
+            if known := self._orders.get(object_id):
+                self._orders[object_id] = replace(known, status=status)
+                self._orders.move_to_end(object_id)
+
+    def order(self, object_id: str) -> Order | None:
+        """The order with this id, if this side knows it."""
+        with self._lock:
+            return self._orders.get(object_id)
+
+    def orders(self) -> list[Order]:
+        """The orders that this side knows, the one that changed last at the end."""
         with self._lock:
             return list(self._orders.values())
+
+    def newest_order(self, fits: Callable[[Order], bool]) -> Order | None:
+        """The order that changed last among those that fit."""
+        return next((order for order in reversed(self.orders()) if fits(order)), None)
+
+    def next_number(self) -> int:
+        """A number for the next message that this side sends."""
+        return next(self._numbers)
+
+    def keep_sent(self, sent: Sent) -> None:
+        """Remember a message that this side sent."""
+        with self._lock:
+            self._sent.append(sent)
+
+    def sent(self, object_id: str | None = None) -> list[Sent]:
+        """What this side sent, of one order or at all, newest last."""
+        with self._lock:
+            return [sent for sent in self._sent if object_id in (None, sent.object_id)]
+
+    def _why_not(
+        self, identity: Identity, key: str, found: AnswerTaken | None
+    ) -> tuple[ErrorCode, str] | None:
+        if found or (key and key in self._keys):
+            return (
+                ErrorCode.CONFLICT,
+                "This version of the order, or this Idempotency-Key, already has another answer.",
+            )
+        known = self._orders.get(identity.object_id)
+        if known and known.status in _ENDED:
+            return ErrorCode.TRANSITION, f"The order is {known.status}."
+        if known and identity.version < known.version:
+            return ErrorCode.STALE_VERSION, f"The order is at version {known.version} now."
+        return None
+
+    def _follow(self, identity: Identity, status: Status) -> None:
+        known = self._orders.get(identity.object_id)
+        # An answer may tell of a version that somebody else sent; an old one moves nothing.
+        if known and identity.version >= known.version and known.status not in _ENDED:
+            self._orders[identity.object_id] = replace(known, version=identity.version, status=status)
 
     def _req_msg_id(self, identity: Identity) -> str:
         found = self._req_msg_ids.get(identity)

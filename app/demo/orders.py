@@ -73,7 +73,7 @@ def new_order(rng: random.Random, now: datetime) -> dict[str, Any]:
     like = _copy(rng.choice(_lines()))
     old = like["purchaseOrder"]
     same_state = old["supplierDetails"]["stateCode"] == old["buyerDetails"]["stateCode"]
-    lines = [_line(rng, number, same_state) for number in range(1, rng.choice(_LINE_COUNTS) + 1)]
+    lines = [new_line(rng, number, same_state) for number in range(1, rng.choice(_LINE_COUNTS) + 1)]
     order = old | {
         "objectId": new_id(rng, "POR"),
         "buyerPONumber": f"{old['buyerPONumber'][:3]}/{now:%y%m}/{rng.randrange(50_000, 100_000)}",
@@ -81,7 +81,7 @@ def new_order(rng: random.Random, now: datetime) -> dict[str, Any]:
         "objectVersion": {"currentVersion": 0, "newVersion": 1},
         "poStatusTransition": {"currentStatus": "CREATED", "newStatus": "CREATED"},
         "itemLists": lines,
-        "poValueDetails": _totals(lines),
+        "poValueDetails": totals(lines),
         "poInfos": [{"name": "Freight", "value": rng.choice(("Paid", "To pay"))}],
     }
     _date(order, now, days_to_deliver=rng.randrange(5, 31))
@@ -118,11 +118,12 @@ def _date(order: dict[str, Any], at: datetime, days_to_deliver: int | None = Non
     order["deliveryDate"] = (at.date() + timedelta(days=days_to_deliver)).isoformat()
 
 
-def _line(rng: random.Random, number: int, same_state: bool) -> dict[str, Any]:
+def new_line(rng: random.Random, number: int, same_state: bool) -> dict[str, Any]:
+    """A line that adds up; within a state its tax is CGST and SGST."""
     article = rng.choice(_ARTICLES)
     quantity = _quantity(rng, article)
-    amount = _paise(quantity * Decimal(article.price))
-    tax = _paise(amount * article.gst / 100)
+    amount = paise(quantity * Decimal(article.price))
+    tax = paise(amount * article.gst / 100)
     return {
         "serialno": str(number),
         "productDescription": article.description,
@@ -151,11 +152,13 @@ def _quantity(rng: random.Random, article: _Article) -> int | Decimal:
     return 1 if article.service else rng.choice((1, 2, 5, 10, 24, 100, 250, 1000))
 
 
-def _totals(lines: list[dict[str, Any]]) -> dict[str, Decimal]:
+def totals(lines: list[dict[str, Any]]) -> dict[str, Decimal]:
+    """The sums of an order's lines, in INR. KeyError where a line names no amounts."""
     value = sum((line["assessmentAmount"] for line in lines), Decimal("0.00"))
     total = sum((line["totalItemValue"] for line in lines), Decimal("0.00"))
     return {"assessmentValue": value, "totalTaxValue": total - value, "totalPOValue": total}
 
 
-def _paise(amount: Decimal) -> Decimal:
+def paise(amount: Decimal) -> Decimal:
+    """INR rounded to the paisa, half up."""
     return amount.quantize(_PAISA, ROUND_HALF_UP)

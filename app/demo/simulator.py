@@ -7,38 +7,33 @@ reply on the way, which is what the sender's retries have to stand.
 import errno
 import hmac
 import os
-import re
 import socket
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
+from zoneinfo import ZoneInfo
 
-import requests
-import simplejson
-from flask import Flask, Response, redirect, render_template, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from app.contract.answers import answer, read_answer
+from app.contract.answers import answer
 from app.contract.messages import Invalid, ReqConfirm, parse
 from app.contract.reader import MAX_BYTES, Unreadable, dumps, read_json
 from app.contract.vocabulary import HTTP_STATUS, ErrorCode, Kind, may_answer, status_after
-from app.demo.behaviour import GROUPS, MODES, Behaviour, UnknownBehaviour, read_behaviour
+from app.demo import pages, steering
+from app.demo.behaviour import Behaviour
+from app.demo.busy import BusyDay
+from app.demo.buyer import KEY_HEADER, PATH, Buyer
 from app.demo.memory import Exchange, Identity, Memory, identity_of
-from app.demo.orders import new_id, new_order
+from app.demo.orders import new_id
+from app.demo.pages import data
 
-CONFIRM_PATH = "/api/v0/purchase-order/req-confirm"
-SEND_PATH = "/api/v0/purchase-order/req-send"
-KEY_HEADER = "X-Partner-Key"
-ORDERS_AT_ONCE = 100
-SHOWN_ON_PAGE = 50
-SEND_TIMEOUT = (5.0, 30.0)
-"""Seconds to connect to PO Confirm, and to wait for its answer."""
+CONFIRM_PATH = PATH + Kind.REQ_CONFIRM
 HUGE_BYTES = 64 * 1_048_576
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -53,8 +48,6 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-# Partners' texts may hold control characters and noncharacters, which HTML forbids.
-_NOT_IN_HTML = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010fffd]")
 _CODES = {status: code for code, status in reversed(HTTP_STATUS.items())}
 
 
@@ -82,22 +75,27 @@ def create_simulator(
     inbound_key: str,
     partner_key: str | None = None,
     orders: Iterable[dict[str, Any]] | None = None,
+    time_zone: str = "Asia/Kolkata",
 ) -> Flask:
     """The partner as an app of its own.
 
     `send_to` is PO Confirm's base URL and `inbound_key` the key that orders are sent with. Where
     `partner_key` is given, answers must carry it as X-Partner-Key, X-Api-Key or bearer token. `orders` are
-    `req-send` bodies that this side is taken to have sent already.
+    `req-send` or `req-edit` bodies that this side is taken to have sent already, oldest first; where one has
+    another status by now, its `newStatus` says so. Times are shown in `time_zone`. The busy day is at
+    `app.extensions["busy_day"]`, and off.
     """
     app = Flask("partner", root_path=str(_ROOT), template_folder="templates", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BYTES
     memory = Memory(orders or ())
     product = send_to.rstrip("/")
+    buyer = Buyer(memory, product, inbound_key)
+    busy_day = app.extensions["busy_day"] = BusyDay(buyer, memory)
     _guard(app)
     _take_answers(app, memory, partner_key)
-    _show(app, memory, product)
-    _steer(app, memory, product, inbound_key)
+    pages.init_app(app, memory, busy_day, product, ZoneInfo(time_zone))
+    steering.init_app(app, memory, buyer, busy_day)
     return app
 
 
@@ -106,7 +104,7 @@ def _guard(app: Flask) -> None:
     def refuse_other_sites() -> BaseResponse | None:
         if request.method in {"GET", "HEAD", "OPTIONS"} or _is_own_site():
             return None
-        return _data({"error": "This request came from another site."}, 403)
+        return data({"error": "This request came from another site."}, 403)
 
     @app.after_request
     def add_headers(response: Response) -> Response:
@@ -120,9 +118,9 @@ def _guard(app: Flask) -> None:
         said = error.description or "The request cannot be followed."
         if request.path == CONFIRM_PATH:
             code = _CODES.get(status, ErrorCode.INTERNAL)
-            response = _data(_failure(_fresh_id("REQ"), None, code, said), status)
+            response = data(_failure(_fresh_id("REQ"), None, code, said), status)
         else:
-            response = _data({"error": said}, status)
+            response = data({"error": said}, status)
         for name, value in error.get_headers():
             if name not in {"Content-Type", "Content-Length"}:
                 response.headers[name] = value
@@ -170,7 +168,7 @@ def _reply(memory: Memory, exchange: Exchange, behaviour: Behaviour, partner_key
         req_msg_id = memory.req_msg_id(identity)
         _check_sense(message)
         if behaviour.takes:
-            _take(memory, exchange, identity)
+            req_msg_id = _take(memory, exchange, identity, message)
     except (Unreadable, Invalid, _Refused) as refused:
         field = "" if isinstance(refused, Unreadable) else refused.field
         failure = _failure(req_msg_id, exchange.body, refused.code, refused.detail, field)
@@ -221,15 +219,19 @@ def _check_sense(message: ReqConfirm) -> None:
         )
 
 
-def _take(memory: Memory, exchange: Exchange, identity: Identity) -> None:
-    taken = memory.take(identity, exchange.idempotency_key)
+def _take(memory: Memory, exchange: Exchange, identity: Identity, message: ReqConfirm) -> str:
+    taken = memory.take(identity, exchange.idempotency_key, message)
     exchange.repeat = taken.repeat
-    if taken.conflict:
-        raise _Refused(
-            ErrorCode.CONFLICT,
-            "poConfirmation.objectVersion",
-            "This version of the order, or this Idempotency-Key, already has another answer.",
-        )
+    if taken.refused:
+        raise _Refused(taken.refused, _FIELDS[taken.refused], taken.detail)
+    return taken.req_msg_id
+
+
+_FIELDS = {
+    ErrorCode.CONFLICT: "poConfirmation.objectVersion",
+    ErrorCode.STALE_VERSION: "poConfirmation.objectVersion.currentVersion",
+    ErrorCode.TRANSITION: "poConfirmation.poStatusTransition.currentStatus",
+}
 
 
 def _told(behaviour: Behaviour, exchange: Exchange, req_msg_id: str) -> _Reply:
@@ -254,7 +256,7 @@ def _failure(req_msg_id: str, received: Any, code: ErrorCode, detail: str, field
 
 def _plainly(behaviour: Behaviour, exchange: Exchange, reply: _Reply) -> BaseResponse:
     exchange.status, exchange.answer = reply.status, reply.body
-    response = _data(reply.body, reply.status)
+    response = data(reply.body, reply.status)
     if behaviour.retry_after:
         response.headers["Retry-After"] = behaviour.retry_after
     if 300 <= reply.status < 400:
@@ -360,11 +362,6 @@ def _text(exchange: Exchange, body: str, media_type: str, status: int) -> BaseRe
     return Response(body, status, mimetype=media_type)
 
 
-def _data(value: Any, status: int = 200) -> Response:
-    # A 204 or a 304 has no body, whatever one would like to say.
-    return Response(b"" if status in {204, 304} else dumps(value), status, mimetype="application/json")
-
-
 def _streamed(pieces: Iterator[bytes], status: int = 200, length: int | None = None) -> BaseResponse:
     response = Response(pieces, status, mimetype="application/json")
     if length is not None:
@@ -383,145 +380,3 @@ def _dropped(environ: Mapping[str, Any]) -> ConnectionResetError:
         with dead, other:
             os.dup2(dead.fileno(), connection.fileno())
     return ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-
-
-# What the partner shows
-
-
-def _show(app: Flask, memory: Memory, product: str) -> None:
-    @app.get("/")
-    def page() -> str:
-        exchanges = memory.exchanges()
-        html = render_template(
-            "demo/simulator.html",
-            exchanges=exchanges[: -SHOWN_ON_PAGE - 1 : -1],
-            count=len(exchanges),
-            orders=memory.orders()[:-11:-1],
-            behaviour=memory.behaviour(),
-            modes=MODES,
-            groups=GROUPS,
-            product=product,
-            sent=request.args.get("sent", type=int),
-            accepted=request.args.get("accepted", type=int),
-            pretty=_pretty,
-        )
-        return _NOT_IN_HTML.sub("\ufffd", html)
-
-    @app.get("/simulator.css")
-    def style() -> Response:
-        return Response(render_template("demo/simulator.css"), mimetype="text/css")
-
-    @app.get("/received.json")
-    def received() -> Response:
-        key, object_id = request.args.get("idempotency_key"), request.args.get("object_id")
-        found = [
-            exchange.as_data()
-            for exchange in memory.exchanges()
-            if (key is None or exchange.idempotency_key == key)
-            and (object_id is None or exchange.object_id == object_id)
-        ]
-        return _data({"received": found, "count": len(found)})
-
-    @app.get("/behaviour.json")
-    def behaviour() -> Response:
-        return _data(_behaviour_data(memory.behaviour()))
-
-
-def _pretty(value: Any) -> str:
-    return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, indent=2)
-
-
-def _behaviour_data(behaviour: Behaviour) -> dict[str, Any]:
-    return {
-        "mode": behaviour.mode,
-        "times": behaviour.times,
-        "seconds": behaviour.seconds,
-        "status": behaviour.status,
-        "retry_after": behaviour.retry_after,
-        "error_cd": behaviour.error_cd,
-        "error_dtl": behaviour.error_dtl,
-        "error_field": behaviour.error_field,
-    }
-
-
-# What the partner is told to do
-
-
-def _steer(app: Flask, memory: Memory, product: str, inbound_key: str) -> None:
-    @app.post("/behaviour")
-    def behave() -> BaseResponse:
-        try:
-            memory.behave(read_behaviour(_values()))
-        except UnknownBehaviour as unknown:
-            return _data({"error": str(unknown), "modes": list(MODES)}, 422)
-        except Unreadable as unreadable:
-            return _data({"error": unreadable.detail}, HTTP_STATUS[unreadable.code])
-        return redirect("/", 303) if _from_page() else _data(_behaviour_data(memory.behaviour()))
-
-    @app.post("/send-orders")
-    def send_orders() -> BaseResponse:
-        try:
-            count = _count(_values().get("count"))
-        except UnknownBehaviour as unknown:
-            return _data({"error": str(unknown)}, 422)
-        except Unreadable as unreadable:
-            return _data({"error": unreadable.detail}, HTTP_STATUS[unreadable.code])
-        answers = _send(memory, product, inbound_key, count)
-        accepted = sum(sent["accepted"] for sent in answers)
-        if _from_page():
-            return redirect(f"/?sent={len(answers)}&accepted={accepted}", 303)
-        return _data({"sent": len(answers), "accepted": accepted, "answers": answers})
-
-
-def _values() -> Mapping[str, Any]:
-    if not request.is_json:
-        return request.form
-    values = read_json(request.get_data())
-    if not isinstance(values, dict):
-        raise UnknownBehaviour("The body must be a JSON object.")
-    return values
-
-
-def _from_page() -> bool:
-    accepted = request.accept_mimetypes
-    return accepted["text/html"] > accepted["application/json"]
-
-
-def _count(given: Any) -> int:
-    text = str(1 if given is None or given == "" else given).strip()
-    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= ORDERS_AT_ONCE):
-        raise UnknownBehaviour(f"count must be a whole number from 1 to {ORDERS_AT_ONCE}.")
-    return int(text)
-
-
-def _send(memory: Memory, product: str, inbound_key: str, count: int) -> list[dict[str, Any]]:
-    answers: list[dict[str, Any]] = []
-    with requests.Session() as session:
-        session.trust_env = False
-        session.headers[KEY_HEADER] = inbound_key
-        for _ in range(count):
-            answers.append(_send_one(session, memory, product))
-            if answers[-1]["status"] is None:
-                break
-    return answers
-
-
-def _send_one(session: requests.Session, memory: Memory, product: str) -> dict[str, Any]:
-    order = new_order(SystemRandom(), datetime.now(UTC))
-    sent = {name: order["purchaseOrder"][name] for name in ("objectId", "buyerPONumber")}
-    try:
-        response = session.post(
-            product + SEND_PATH,
-            data=dumps(order),
-            headers={"Content-Type": "application/json"},
-            timeout=SEND_TIMEOUT,
-            allow_redirects=False,
-        )
-    except requests.RequestException as error:
-        return sent | {"status": None, "accepted": False, "answer": f"No answer: {type(error).__name__}"}
-    said = read_answer(response.content)
-    accepted = response.status_code == 200 and said is not None and said.response_code == 0
-    if accepted:
-        memory.remember_order(order)
-    body = said.model_dump(by_alias=True, exclude_unset=True) if said else response.text[:2000]
-    return sent | {"status": response.status_code, "accepted": accepted, "answer": body}

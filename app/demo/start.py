@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 import click
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -17,11 +19,12 @@ from app.accounts.models import Role
 from app.accounts.passwords import new_password
 from app.accounts.queries import person_named
 from app.config import Settings, kept_secret
-from app.contract.reader import dumps
+from app.contract.reader import dumps, read_json
 from app.db import Database
 from app.demo.orders import example_orders
 from app.inbound.apply import Rules
 from app.inbound.bring import Brought, bring
+from app.orders.models import PurchaseOrder, Revision
 from app.partners import queries as partner_queries
 from app.partners import setup
 from app.supervise import Child, flask_command, run_together
@@ -30,6 +33,8 @@ HOST = "127.0.0.1"
 PARTNER = "Bharat Connect (simulator)"
 DEADLINE_SECONDS = 5.0
 UNDO_SECONDS = "5"
+ORDERS_KNOWN = 1_000
+"""Of an earlier run, the simulator knows so many of the orders that changed last."""
 PEOPLE: list[tuple[str, str, Role, tuple[str, ...]]] = [
     ("asha", "Asha Kulkarni", Role.SUPPLIER, ("SUPPB2B0001@bbps", "SUPPB2B0002@bbps")),
     ("omar", "Omar Shaikh", Role.SUPPLIER, ("SUPPB2B0002@bbps",)),
@@ -42,9 +47,17 @@ WebCommand = Callable[..., list[str]]
 
 
 def run_demo(
-    settings: Settings, database: Database, *, port: int, partner_port: int, web_command: WebCommand
+    settings: Settings,
+    database: Database,
+    *,
+    port: int,
+    partner_port: int,
+    web_command: WebCommand,
+    busy: bool = False,
 ) -> int:
     """Prepare the example data where it is missing, then run all parts until Ctrl-C. Returns the exit code.
+
+    With `busy` the simulator plays a busy day from the start; otherwise it waits for a press.
 
     Errors: ClickException where a port is taken.
     """
@@ -58,6 +71,8 @@ def run_demo(
     with database.writing() as session:
         prepare(session, settings, partner_url, password, inbound_key, partner_key)
         session.commit()
+        known = settings.instance / "demo-orders.jsonl"
+        known.write_bytes(b"".join(dumps(body) + b"\n" for body in known_orders(session)))
     env = {**os.environ}
     if "undo_seconds" not in settings.model_fields_set:
         env["PO_UNDO_SECONDS"] = UNDO_SECONDS
@@ -66,6 +81,9 @@ def run_demo(
         "DEMO_SEND_TO": url,
         "DEMO_INBOUND_KEY": inbound_key,
         "DEMO_PARTNER_KEY": partner_key,
+        "DEMO_ORDERS": str(known),
+        "DEMO_TIME_ZONE": settings.time_zone,
+        "DEMO_BUSY": "1" if busy else "",
     }
     _greet(url, partner_url, password)
     return run_together(
@@ -117,6 +135,27 @@ def prepare(
             brought=brought,
             received_at=sent_at,
         )
+
+
+def known_orders(session: Session) -> Iterator[dict[str, Any]]:
+    """What the simulator's side would remember of an earlier run, oldest first.
+
+    Each order is its newest revision as received, but for the status: that is the one of now.
+    """
+    partner = partner_queries.partner_named(session, PARTNER)
+    newest = (
+        select(Revision.body, PurchaseOrder.status)
+        .join(PurchaseOrder, Revision.order_id == PurchaseOrder.id)
+        .where(
+            PurchaseOrder.partner_id == (partner and partner.id), Revision.version == PurchaseOrder.version
+        )
+        .order_by(PurchaseOrder.revised_at.desc(), PurchaseOrder.id.desc())
+        .limit(ORDERS_KNOWN)
+    )
+    for raw, status in reversed(session.execute(newest).all()):
+        body = read_json(raw, max_bytes=len(raw))
+        body["purchaseOrder"]["poStatusTransition"] = {"currentStatus": status, "newStatus": status}
+        yield body
 
 
 def _greet(url: str, partner_url: str, password: str) -> None:

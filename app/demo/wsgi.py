@@ -1,13 +1,37 @@
-"""The simulator as gunicorn loads it; ``flask demo`` says by environment where PO Confirm is."""
+"""The simulator as gunicorn loads it; ``flask demo`` says by environment where PO Confirm is.
+
+DEMO_SEND_TO and DEMO_INBOUND_KEY are needed; DEMO_PARTNER_KEY is what answers must carry; DEMO_ORDERS is a
+file of the orders that were sent before, one a line (else the example orders); DEMO_BUSY starts a busy day.
+"""
 
 from __future__ import annotations
 
+import atexit
 import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
+from app.contract.reader import read_json
+from app.demo.orders import example_orders
 from app.demo.simulator import create_simulator
+
+
+def _orders() -> Iterable[dict[str, Any]]:
+    if file := os.environ.get("DEMO_ORDERS"):
+        return [read_json(line, max_bytes=len(line)) for line in Path(file).read_bytes().splitlines()]
+    return example_orders(datetime.now(UTC))
+
 
 application = create_simulator(
     send_to=os.environ["DEMO_SEND_TO"],
     inbound_key=os.environ["DEMO_INBOUND_KEY"],
     partner_key=os.environ.get("DEMO_PARTNER_KEY") or None,
+    orders=_orders(),
+    time_zone=os.environ.get("DEMO_TIME_ZONE") or "Asia/Kolkata",
 )
+busy_day = application.extensions["busy_day"]
+atexit.register(busy_day.stop)
+if os.environ.get("DEMO_BUSY"):
+    busy_day.start()

@@ -30,7 +30,7 @@ def free_ports(count: int) -> list[int]:
 class Demo:
     """A running demo in a process group of its own."""
 
-    def __init__(self, instance: Path, port: int, partner_port: int) -> None:
+    def __init__(self, instance: Path, port: int, partner_port: int, *options: str) -> None:
         self.url, self.partner_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{partner_port}"
         self.log = instance.parent / f"{instance.name}.log"
         env = {name: value for name, value in os.environ.items() if not name.startswith("PO_")}
@@ -38,7 +38,7 @@ class Demo:
         env |= {"PO_UNDO_SECONDS": "0", "PYTHONUNBUFFERED": "1"}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "flask", "--app", "app", "demo"],
+                [sys.executable, "-m", "flask", "--app", "app", "demo", *options],
                 cwd=ROOT,
                 env=env,
                 stdout=log,
@@ -131,6 +131,27 @@ def test_it_comes_up_with_people_orders_and_a_partner_and_stops_at_ctrl_c(demo: 
         assert (data["answer"], data["delivery"]) == ("ACCEPT", "delivered")
     finally:
         assert again.stop() == 0
+
+
+def test_it_is_quiet_unless_a_busy_day_is_asked_for(demo: Demo) -> None:
+    assert requests.get(f"{demo.partner_url}/busy.json", timeout=10).json()["on"] is False
+    known = requests.get(f"{demo.partner_url}/orders.json", timeout=10).json()
+    assert known["count"] == 60
+
+
+def test_a_busy_day_sends_by_itself_and_stops_with_the_demo(instance: Path) -> None:
+    demo = Demo(instance, *free_ports(2), "--busy")
+    try:
+        demo.wait_until_up()
+        assert requests.get(f"{demo.partner_url}/busy.json", timeout=10).json()["on"] is True
+        requests.post(f"{demo.partner_url}/busy", json={"on": True, "seconds": 1}, timeout=10)
+        until = time.monotonic() + 30
+        while requests.get(f"{demo.partner_url}/busy.json", timeout=10).json()["sent"] == 0:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+    finally:
+        assert demo.stop() == 0
+    assert "Traceback" not in demo.log.read_text()
 
 
 def test_a_taken_port_is_one_clear_line(instance: Path) -> None:

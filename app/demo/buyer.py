@@ -1,0 +1,169 @@
+"""The buyer's hand: it sends orders and what follows them to PO Confirm, and remembers what came of it."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from random import Random, SystemRandom
+from typing import Any
+
+import requests
+
+from app.contract.answers import read_answer
+from app.contract.reader import dumps
+from app.contract.vocabulary import BuyerAction, Kind, Result, may_edit, may_move
+from app.demo.letters import REFUSAL, Change, Letter, edited, ended, judged
+from app.demo.memory import AnswerTaken, Memory, Order, Sent
+from app.demo.orders import new_order
+
+PATH = "/api/v0/purchase-order/"
+KEY_HEADER = "X-Partner-Key"
+TIMEOUT = (5.0, 30.0)
+"""Seconds to connect to PO Confirm, and to wait for its answer."""
+_SAID_MAX = 2_000
+
+
+class NothingFits(LookupError):
+    """There is no order, or no answer, that this could be about; the text says so."""
+
+
+class Buyer:
+    """Sends what a buyer sends, one message after the other."""
+
+    def __init__(self, memory: Memory, product: str, inbound_key: str, rng: Random | None = None) -> None:
+        self._memory = memory
+        self._product = product
+        self._key = inbound_key
+        self._rng = rng or SystemRandom()
+        # Two edits of one order at once would both build on the same version.
+        self._one_at_a_time = threading.Lock()
+
+    def send_orders(self, count: int) -> list[Sent]:
+        """Send so many new orders, but stop where PO Confirm is not there."""
+        sent: list[Sent] = []
+        with self._session() as session:
+            while len(sent) < count and (not sent or sent[-1].status is not None):
+                body = new_order(self._rng, datetime.now(UTC))
+                sent.append(self._send(Letter(Kind.REQ_SEND, body, "New order"), session))
+                if sent[-1].accepted:
+                    self._memory.remember_order(body)
+        return sent
+
+    def send_edit(self, object_id: str = "", change: Change = Change.QUANTITY) -> Sent:
+        """Send the next version of an order, or of the newest that may be edited. Raises NothingFits."""
+        with self._one_at_a_time:
+            order = self._order(object_id, lambda known: may_edit(known.status), "edited")
+            letter = edited(
+                order.body, version=order.version, status=order.status, change=change, rng=self._rng
+            )
+            sent = self._send_alone(letter)
+            if sent.accepted:
+                self._memory.remember_order(letter.body)
+            return sent
+
+    def send_status_change(
+        self, object_id: str = "", action: BuyerAction = BuyerAction.CANCEL, remarks: str = ""
+    ) -> Sent:
+        """Cancel or close an order, or the newest for which it is allowed. Raises NothingFits."""
+        words = "cancelled" if action is BuyerAction.CANCEL else "closed"
+        with self._one_at_a_time:
+            order = self._order(object_id, lambda known: may_move(known.status, action), words)
+            letter = ended(
+                order.body,
+                version=order.version,
+                status=order.status,
+                action=action,
+                remarks=remarks,
+                rng=self._rng,
+            )
+            sent = self._send_alone(letter)
+            if sent.accepted:
+                new_status = letter.body["poStatus"]["poStatusTransition"]["newStatus"]
+                self._memory.move_order(order.object_id, new_status)
+            return sent
+
+    def send_result(
+        self,
+        object_id: str = "",
+        result: Result = Result.SUCCESS,
+        error: tuple[str, str, str] = REFUSAL,
+    ) -> Sent:
+        """Send a late result for the answer to an order, or for the newest answer. Raises NothingFits.
+
+        `error` is errorCd, errorDtl and errorField of a FAILURE.
+        """
+        with self._one_at_a_time:
+            answer = self._answer(object_id)
+            # Before it is sent: whoever hears of the failure may answer anew at once.
+            self._memory.judge(answer, result)
+            return self._send_alone(
+                judged(answer.message, req_msg_id=answer.req_msg_id, result=result, error=error)
+            )
+
+    def _order(self, object_id: str, fits: Callable[[Order], bool], words: str) -> Order:
+        if object_id:
+            order = self._memory.order(object_id)
+            if order is None:
+                raise NothingFits(f"No order with the objectId {object_id} is known here.")
+            return order
+        order = self._memory.newest_order(fits)
+        if order is None:
+            raise NothingFits(f"No order is known here that could be {words}.")
+        return order
+
+    def _answer(self, object_id: str) -> AnswerTaken:
+        if object_id:
+            answer = self._memory.answer_of(object_id)
+        else:
+            newest = self._memory.answers()[::-1]
+            unjudged = [answer for answer in newest if answer.result is None]
+            answer = next(iter(unjudged or newest), None)
+        if answer is None:
+            about = f"the order {object_id}" if object_id else "any order"
+            raise NothingFits(f"No answer to {about} was taken here, so there is none to judge.")
+        return answer
+
+    def _session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False
+        session.headers[KEY_HEADER] = self._key
+        return session
+
+    def _send_alone(self, letter: Letter) -> Sent:
+        with self._session() as session:
+            return self._send(letter, session)
+
+    def _send(self, letter: Letter, session: requests.Session) -> Sent:
+        status, accepted, said = self._post(letter, session)
+        about = next(letter.body[name] for name in _OBJECTS if name in letter.body)
+        sent = Sent(
+            number=self._memory.next_number(),
+            kind=letter.kind,
+            object_id=about["objectId"],
+            po_number=about["buyerPONumber"],
+            words=letter.words,
+            body=letter.body,
+            status=status,
+            accepted=accepted,
+            answer=said,
+        )
+        self._memory.keep_sent(sent)
+        return sent
+
+    def _post(self, letter: Letter, session: requests.Session) -> tuple[int | None, bool, Any]:
+        try:
+            response = session.post(
+                self._product + PATH + letter.kind,
+                data=dumps(letter.body),
+                headers={"Content-Type": "application/json"},
+                timeout=TIMEOUT,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            return None, False, f"No answer: {type(error).__name__}"
+        said = read_answer(response.content)
+        accepted = response.status_code == 200 and said is not None and said.response_code == 0
+        body = said.model_dump(by_alias=True, exclude_unset=True) if said else response.text[:_SAID_MAX]
+        return response.status_code, accepted, body
+
+
+_OBJECTS = ("purchaseOrder", "poStatus", "poConfirmation")

@@ -1,0 +1,472 @@
+"""The partner sends what follows an order, as often as it is told, and remembers what came of it."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import html5lib
+import pytest
+from flask import Flask, request
+from flask.testing import FlaskClient
+
+from app.contract.answers import answer
+from app.contract.messages import parse
+from app.contract.reader import dumps, read_json
+from app.contract.vocabulary import ErrorCode, Kind, Status
+from app.demo.busy import BusyDay
+from app.demo.memory import Memory
+from app.demo.orders import ORDERS_FILE
+from app.demo.simulator import create_simulator
+from tests.demo.test_simulator import behave, confirm, received, resp
+
+FIRST, SECOND = (read_json(line) for line in ORDERS_FILE.read_bytes().splitlines()[:2])
+FIRST_ID, SECOND_ID = (order["purchaseOrder"]["objectId"] for order in (FIRST, SECOND))
+BROWSER = {"Accept": "text/html,*/*;q=0.8"}
+numbers = itertools.count(1)
+Serve = Callable[[Flask], AbstractContextManager[str]]
+Confirmation = Callable[..., dict[str, Any]]
+
+
+class Product:
+    """A stand-in for PO Confirm that keeps what came, and refuses the kinds that it is told to."""
+
+    def __init__(self) -> None:
+        self.app = Flask("product")
+        self.came: list[tuple[str, dict[str, Any]]] = []
+        self.refuses: set[str] = set()
+        self.app.add_url_rule("/api/v0/purchase-order/<name>", view_func=self.take, methods=["POST"])
+
+    def take(self, name: str) -> tuple[bytes, int]:
+        body = read_json(request.get_data())
+        parse(Kind(name), body)
+        assert request.headers["X-Partner-Key"] == "inbound-secret"
+        self.came.append((name, body))
+        if name in self.refuses:
+            said = answer(
+                Kind(name), body, req_msg_id="in_1", code=ErrorCode.STALE_VERSION, detail="Too old."
+            )
+            return dumps(said), 409
+        return dumps(answer(Kind(name), body, req_msg_id="in_1")), 200
+
+
+@pytest.fixture
+def product() -> Product:
+    return Product()
+
+
+@pytest.fixture
+def simulator(product: Product, serve: Serve) -> Iterator[Flask]:
+    """A partner that sent two orders, the second last."""
+    with serve(product.app) as url:
+        yield create_simulator(send_to=url, inbound_key="inbound-secret", orders=[FIRST, SECOND])
+
+
+def orders(client: FlaskClient) -> dict[str, dict[str, Any]]:
+    return {order["objectId"]: order for order in client.get("/orders.json").get_json()["orders"]}
+
+
+def answered(client: FlaskClient, confirmation: Confirmation, object_id: str = FIRST_ID, **more: Any) -> str:
+    """An answer that was taken; gives its reqMsgId."""
+    key = f"msg_{next(numbers)}"
+    response = confirm(client, confirmation(object_id=object_id, **more), key)
+    assert response.status_code == 200, response.text
+    req_msg_id: str = resp(response)["reqMsgId"]
+    return req_msg_id
+
+
+# Edits
+
+
+def test_an_edit_of_a_known_order_is_its_next_version(client: FlaskClient, product: Product) -> None:
+    told = client.post("/send-edit", json={"object_id": FIRST_ID, "change": "quantity"}).get_json()
+    assert told["message"] == "req-edit"
+    assert (told["objectId"], told["version"], told["status"], told["accepted"]) == (FIRST_ID, 2, 200, True)
+    again = client.post("/send-edit", data={"object_id": FIRST_ID, "change": "lines"}).get_json()
+    assert again["version"] == 3
+    [(_, first), (_, second)] = product.came
+    assert first["purchaseOrder"]["objectVersion"] == {"currentVersion": 1, "newVersion": 2}
+    assert second["purchaseOrder"]["objectVersion"] == {"currentVersion": 2, "newVersion": 3}
+    assert orders(client)[FIRST_ID]["version"] == 3
+
+
+def test_without_an_order_the_newest_is_edited(client: FlaskClient) -> None:
+    assert client.post("/send-edit").get_json()["objectId"] == SECOND_ID
+
+
+def test_an_edit_that_is_refused_changes_nothing_here(client: FlaskClient, product: Product) -> None:
+    product.refuses = {"req-edit"}
+    told = client.post("/send-edit", json={"object_id": FIRST_ID}).get_json()
+    assert (told["status"], told["accepted"]) == (409, False)
+    assert told["answer"]["payload"]["resp"]["errorDtl"] == "Too old."
+    assert orders(client)[FIRST_ID]["version"] == 1
+
+
+def test_an_edit_opens_an_answered_order_again(client: FlaskClient, confirmation: Confirmation) -> None:
+    answered(client, confirmation)
+    assert orders(client)[FIRST_ID]["status"] == "ACCEPTED"
+    client.post("/send-edit", json={"object_id": FIRST_ID})
+    assert orders(client)[FIRST_ID]["status"] == "CREATED"
+    answered(client, confirmation, version=2)
+    assert orders(client)[FIRST_ID]["status"] == "ACCEPTED"
+
+
+def test_an_answer_to_an_older_version_is_stale(client: FlaskClient, confirmation: Confirmation) -> None:
+    client.post("/send-edit", json={"object_id": FIRST_ID})
+    response = confirm(client, confirmation(object_id=FIRST_ID, version=1))
+    assert (response.status_code, resp(response)["errorCd"]) == (409, "PO_STALE_VERSION")
+    assert resp(response)["errorField"] == "poConfirmation.objectVersion.currentVersion"
+
+
+def test_an_answer_that_came_before_the_edit_may_be_repeated_after_it(
+    client: FlaskClient, confirmation: Confirmation
+) -> None:
+    first = confirm(client, confirmation(object_id=FIRST_ID))
+    client.post("/send-edit", json={"object_id": FIRST_ID})
+    assert confirm(client, confirmation(object_id=FIRST_ID)).data == first.data
+    assert orders(client)[FIRST_ID]["status"] == "CREATED"
+
+
+def test_an_answer_tells_of_a_version_that_somebody_else_sent(
+    client: FlaskClient, confirmation: Confirmation, product: Product
+) -> None:
+    answered(client, confirmation, version=4)
+    client.post("/send-edit", json={"object_id": FIRST_ID})
+    assert product.came[-1][1]["purchaseOrder"]["objectVersion"] == {"currentVersion": 4, "newVersion": 5}
+
+
+# Status changes
+
+
+def test_a_cancelled_order_takes_no_answer(client: FlaskClient, confirmation: Confirmation) -> None:
+    told = client.post("/send-status-change", json={"object_id": FIRST_ID, "remarks": "Fire"}).get_json()
+    assert (told["message"], told["accepted"], told["version"]) == ("req-status-change", True, 1)
+    assert orders(client)[FIRST_ID]["status"] == "CANCELLED"
+    response = confirm(client, confirmation(object_id=FIRST_ID))
+    assert (response.status_code, resp(response)["errorCd"]) == (409, "PO_TRANSITION")
+
+
+def test_closing_without_an_order_takes_the_newest_that_was_accepted(
+    client: FlaskClient, confirmation: Confirmation, product: Product
+) -> None:
+    nothing = client.post("/send-status-change", json={"action": "CLOSE"})
+    assert nothing.status_code == 404
+    assert "closed" in nothing.get_json()["error"]
+    answered(client, confirmation)
+    told = client.post("/send-status-change", json={"action": "close"}).get_json()
+    assert told["objectId"] == FIRST_ID
+    sent = product.came[-1][1]["poStatus"]
+    assert sent["poStatusTransition"] == {"currentStatus": "ACCEPTED", "newStatus": "CLOSED"}
+
+
+def test_a_forbidden_end_can_be_sent_by_name_and_changes_nothing_where_it_is_refused(
+    client: FlaskClient, product: Product
+) -> None:
+    product.refuses = {"req-status-change"}
+    told = client.post("/send-status-change", json={"object_id": FIRST_ID, "action": "CLOSE"}).get_json()
+    assert told["accepted"] is False
+    assert orders(client)[FIRST_ID]["status"] == "CREATED"
+
+
+# Late results
+
+
+@pytest.mark.parametrize("result", ["SUCCESS", "FAILURE"])
+def test_a_late_result_carries_the_id_that_was_given(
+    client: FlaskClient, confirmation: Confirmation, product: Product, result: str
+) -> None:
+    req_msg_id = answered(client, confirmation)
+    told = client.post("/send-result", json={"object_id": FIRST_ID, "result": result}).get_json()
+    assert (told["message"], told["accepted"]) == ("resp-confirm", True)
+    sent = product.came[-1][1]
+    assert (sent["resp"]["reqMsgId"], sent["resp"]["result"]) == (req_msg_id, result)
+    assert sent["poConfirmation"]["objectId"] == FIRST_ID
+    assert orders(client)[FIRST_ID]["result"] == result
+
+
+def test_after_a_late_failure_the_version_is_answered_anew_under_a_new_id(
+    client: FlaskClient, confirmation: Confirmation, product: Product
+) -> None:
+    first = answered(client, confirmation)
+    refused = confirm(client, confirmation(object_id=FIRST_ID, response="REJECT", new_status="REJECTED"), "x")
+    assert refused.status_code == 409
+    client.post("/send-result", json={"object_id": FIRST_ID, "result": "FAILURE"})
+    assert orders(client)[FIRST_ID]["status"] == "CREATED"
+    anew = confirm(client, confirmation(object_id=FIRST_ID), "msg_anew")
+    assert anew.status_code == 200
+    assert resp(anew)["reqMsgId"] != first
+    client.post("/send-result", json={"object_id": FIRST_ID, "result": "FAILURE"})
+    assert product.came[-1][1]["resp"]["reqMsgId"] == resp(anew)["reqMsgId"]
+
+
+def test_the_bytes_that_failed_late_are_not_taken_again_under_their_old_key(
+    client: FlaskClient, confirmation: Confirmation
+) -> None:
+    confirm(client, confirmation(object_id=FIRST_ID), "msg_1")
+    client.post("/send-result", json={"result": "FAILURE"})
+    assert confirm(client, confirmation(object_id=FIRST_ID), "msg_1").status_code == 409
+
+
+def test_a_failure_can_be_sent_again_where_nobody_heard_it(
+    client: FlaskClient, confirmation: Confirmation, product: Product
+) -> None:
+    answered(client, confirmation)
+    product.refuses = {"resp-confirm"}
+    assert client.post("/send-result", json={"result": "FAILURE"}).get_json()["accepted"] is False
+    product.refuses = set()
+    told = client.post("/send-result", json={"object_id": FIRST_ID, "result": "FAILURE"}).get_json()
+    assert told["accepted"] is True
+    (_, first), (_, second) = product.came
+    assert first == second
+
+
+def test_a_failure_can_be_worded(client: FlaskClient, confirmation: Confirmation, product: Product) -> None:
+    answered(client, confirmation)
+    words = {"error_cd": "BPR099", "error_dtl": "Too late", "error_field": "poConfirmation.objectId"}
+    client.post("/send-result", json={"result": "failure", **words})
+    said = product.came[-1][1]["resp"]
+    assert (said["errorCd"], said["errorDtl"], said["errorField"]) == tuple(words.values())
+
+
+def test_without_an_order_the_newest_answer_that_has_no_result_is_judged(
+    client: FlaskClient, confirmation: Confirmation
+) -> None:
+    answered(client, confirmation, SECOND_ID)
+    answered(client, confirmation, FIRST_ID)
+    judged = [client.post("/send-result").get_json()["objectId"] for _ in range(3)]
+    assert judged == [FIRST_ID, SECOND_ID, FIRST_ID]
+
+
+# What makes no sense
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "status"),
+    [
+        ("/send-edit", {"object_id": "POR0"}, 404),
+        ("/send-status-change", {"object_id": "POR0"}, 404),
+        ("/send-result", {}, 404),
+        ("/send-result", {"object_id": FIRST_ID}, 404),
+        ("/send-edit", {"change": "colour"}, 422),
+        ("/send-status-change", {"action": "BURN"}, 422),
+        ("/send-result", {"result": "MAYBE"}, 422),
+        ("/send-status-change", {"remarks": "a\nb"}, 422),
+        ("/send-edit", [], 422),
+        ("/busy", {}, 422),
+        ("/busy", {"on": True, "seconds": 0}, 422),
+        ("/busy", {"on": True, "seconds": "soon"}, 422),
+    ],
+)
+def test_what_makes_no_sense_is_said_so(client: FlaskClient, path: str, asked: Any, status: int) -> None:
+    response = client.post(path, json=asked)
+    assert response.status_code == status
+    assert response.get_json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/send-edit", "/send-status-change", "/send-result", "/busy"])
+def test_other_sites_send_nothing(client: FlaskClient, product: Product, path: str) -> None:
+    response = client.post(path, data={"on": "1"}, headers={"Sec-Fetch-Site": "cross-site"})
+    assert response.status_code == 403
+    assert product.came == []
+
+
+def test_a_product_that_is_not_there_is_said_so_and_nothing_changes() -> None:
+    client = create_simulator(send_to="http://127.0.0.1:9", inbound_key="k", orders=[FIRST]).test_client()
+    told = client.post("/send-edit").get_json()
+    assert (told["status"], told["accepted"]) == (None, False)
+    assert told["answer"].startswith("No answer")
+    assert orders(client)[FIRST_ID]["version"] == 1
+
+
+def test_an_order_that_was_answered_in_an_earlier_run_is_known_with_its_status() -> None:
+    body = FIRST | {
+        "purchaseOrder": FIRST["purchaseOrder"]
+        | {
+            "objectVersion": {"currentVersion": 2, "newVersion": 3},
+            "poStatusTransition": {"currentStatus": "ACCEPTED", "newStatus": "ACCEPTED"},
+        }
+    }
+    known = Memory([body]).order(FIRST_ID)
+    assert known
+    assert (known.version, known.status) == (3, "ACCEPTED")
+
+
+# Pages
+
+
+def page(client: FlaskClient, url: str, status: int = 200) -> str:
+    response = client.get(url, headers=BROWSER)
+    assert response.status_code == status
+    html5lib.HTMLParser(strict=True).parse(response.text)
+    assert "<script" not in response.text
+    assert "style=" not in response.text
+    assert "default-src 'self'" in response.headers["Content-Security-Policy"]
+    return response.text
+
+
+def test_a_message_has_a_page_of_its_own_under_its_key(
+    client: FlaskClient, confirmation: Confirmation
+) -> None:
+    behave(client, "503", times=1)
+    message = confirmation(object_id=FIRST_ID)
+    confirm(client, message, "msg_01J/odd key")
+    confirm(client, message, "msg_01J/odd key")
+    shown = page(client, "/received/msg_01J%2Fodd%20key")
+    assert "it came 2 times" in shown
+    assert "answered 503" in shown
+    assert "answered 200" in shown
+    assert "Idempotency-Key: msg_01J/odd key" in shown
+    assert f'href="/orders/{FIRST_ID}"' in shown
+    assert 'href="/received/msg_01J/odd%20key"' in page(client, "/")
+
+
+def test_an_order_has_a_page_with_all_that_went_over_the_wire(
+    client: FlaskClient, confirmation: Confirmation
+) -> None:
+    assert "Nothing since this side was started" in page(client, f"/orders/{FIRST_ID}")
+    answered(client, confirmation)
+    client.post("/send-edit", json={"object_id": FIRST_ID, "change": "dates"})
+    shown = page(client, f"/orders/{FIRST_ID}")
+    assert "version 2" in shown
+    assert "(moved)" in shown
+    assert shown.index("We sent") < shown.index("The supplier answered"), "newest first"
+
+
+@pytest.mark.parametrize("url", ["/received/msg_0", "/orders/POR0"])
+def test_what_is_not_here_is_a_page_for_people_and_data_for_programs(client: FlaskClient, url: str) -> None:
+    assert "That is not here" in page(client, url, 404)
+    assert client.get(url).get_json()["error"]
+
+
+@pytest.mark.parametrize("before", ["/", f"/orders/{FIRST_ID}", "/received/msg_1"])
+def test_a_browser_returns_to_where_the_button_was_and_reads_what_became_of_it(
+    client: FlaskClient, confirmation: Confirmation, before: str
+) -> None:
+    confirm(client, confirmation(object_id=FIRST_ID), "msg_1")
+    headers = BROWSER | {"Referer": f"http://localhost{before}"}
+    response = client.post("/send-edit", data={"object_id": FIRST_ID}, headers=headers)
+    assert response.status_code == 303
+    assert response.headers["Location"].startswith(f"{before}?message=")
+    assert "PO Confirm took it." in " ".join(page(client, response.headers["Location"]).split())
+
+
+@pytest.mark.parametrize("before", ["http://evil.example/orders/x", "http://localhost/behaviour", "", "//x"])
+def test_a_browser_that_came_from_elsewhere_returns_to_the_first_page(
+    client: FlaskClient, before: str
+) -> None:
+    response = client.post("/send-edit", headers=BROWSER | {"Referer": before})
+    assert response.headers["Location"].startswith("/?message=")
+
+
+def test_a_refusal_is_told_in_the_products_own_words(client: FlaskClient, product: Product) -> None:
+    product.refuses = {"req-edit"}
+    response = client.post("/send-edit", headers=BROWSER)
+    shown = " ".join(page(client, response.headers["Location"]).split())
+    assert "refused it with 409" in shown
+    assert "Too old." in shown
+
+
+def test_only_what_may_follow_is_offered(client: FlaskClient, confirmation: Confirmation) -> None:
+    shown = page(client, f"/orders/{FIRST_ID}")
+    assert 'value="CANCEL"' in shown
+    assert 'value="CLOSE"' not in shown, "it was not accepted"
+    assert 'value="FAILURE"' not in shown, "it was not answered"
+    answered(client, confirmation)
+    shown = page(client, f"/orders/{FIRST_ID}")
+    assert 'value="CLOSE"' in shown
+    assert 'value="FAILURE"' in shown
+    client.post("/send-status-change", json={"object_id": FIRST_ID})
+    assert 'value="quantity"' not in page(client, f"/orders/{FIRST_ID}")
+
+
+def test_every_way_to_fail_is_a_button_with_one_sentence(client: FlaskClient) -> None:
+    document = html5lib.parse(client.get("/").text, namespaceHTMLElements=False)
+    ways = document.findall(".//fieldset/button")
+    assert len(ways) > 20
+    for way in ways:
+        name, why = ("".join(part.itertext()) for part in way)
+        assert name
+        assert why.endswith(".")
+
+
+def test_the_first_page_is_strict_html_with_a_hostile_order_and_message(
+    product: Product, serve: Serve, confirmation: Confirmation
+) -> None:
+    hostile = FIRST | {
+        "purchaseOrder": FIRST["purchaseOrder"]
+        | {
+            "objectId": '"><i>/../x',
+            "buyerPONumber": "<b>1</b>",
+            "subject": "</form>\u0001",
+            "itemLists": [{"quantity": 1, "unit": "<u>"}],
+            "poValueDetails": {"totalPOValue": "much"},
+        }
+    }
+    with serve(product.app) as url:
+        client = create_simulator(send_to=url, inbound_key="inbound-secret", orders=[hostile]).test_client()
+        confirm(client, confirmation(object_id='"><i>/../x', remarks="<s>&"), '"><s>')
+        client.post("/send-edit", json={"change": "dates"})
+        for url in ("/", "/orders/%22%3E%3Ci%3E/../x", "/received/%22%3E%3Cs%3E"):
+            shown = page(client, url)
+            assert "<b>1" not in shown
+            assert "<i>" not in shown
+
+
+# A busy day
+
+
+def test_a_busy_day_is_off_until_it_is_started_and_stops_when_told(
+    client: FlaskClient, product: Product
+) -> None:
+    assert client.get("/busy.json").get_json()["on"] is False
+    assert client.post("/busy", json={"on": True, "seconds": 1}).get_json()["on"] is True
+    until = time.monotonic() + 30
+    while len(product.came) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert client.post("/busy", json={"on": False}).get_json()["on"] is False
+    sent = len(product.came)
+    time.sleep(2)
+    assert len(product.came) == sent
+
+
+def test_a_busy_days_pace_is_bounded(simulator: Flask, client: FlaskClient, product: Product) -> None:
+    client.post("/busy", json={"on": True, "seconds": 1})
+    time.sleep(3)
+    client.post("/busy", json={"on": False})
+    assert len(product.came) <= 6
+    assert client.get("/busy.json").get_json()["sent"] == len(product.came)
+
+
+def test_a_busy_day_has_all_kinds_of_messages_and_sends_no_orders_beyond_what_is_open(
+    simulator: Flask, client: FlaskClient, product: Product, confirmation: Confirmation, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("app.demo.busy.OPEN_ORDERS_MAX", 6)
+    busy_day: BusyDay = simulator.extensions["busy_day"]
+    for _ in range(120):
+        still_open = sum(order["status"] == Status.CREATED for order in orders(client).values())
+        sent = busy_day.send_one()
+        assert sent.accepted, sent
+        assert sent.kind is not Kind.REQ_SEND or still_open < 6
+        for known in orders(client).values():
+            if known["status"] == "CREATED" and known["version"] > 1:
+                answered(client, confirmation, known["objectId"], version=known["version"])
+    kinds = [name for name, _ in product.came]
+    assert set(kinds) == {"req-send", "req-edit", "req-status-change", "resp-confirm"}
+    assert kinds.count("req-send") >= 4
+
+
+def test_a_busy_day_waits_longer_while_nobody_answers() -> None:
+    simulator = create_simulator(send_to="http://127.0.0.1:9", inbound_key="k")
+    busy_day: BusyDay = simulator.extensions["busy_day"]
+    assert busy_day.send_one().status is None
+    assert busy_day._pause(0) < 31
+    assert 100 < busy_day._pause(8) < 451
+
+
+def test_what_came_is_still_listed_as_before(client: FlaskClient, confirmation: Confirmation) -> None:
+    answered(client, confirmation)
+    assert received(client, object_id=FIRST_ID)[0]["answer"]["status"] == 200

@@ -1,0 +1,67 @@
+"""Whatever arrives at the partner's door, the answer is one that the OpenAPI document describes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from flask import Flask
+from hypothesis import HealthCheck, settings
+from schemathesis import Case
+from schemathesis.specs.openapi.checks import allow_header_conformance, positive_data_acceptance
+
+from app.contract.openapi import openapi
+from app.contract.reader import dumps
+from app.inbound.routes import TAKEN
+from tests.conftest import INBOUND_KEY
+
+KEY = {"X-Partner-Key": INBOUND_KEY}
+# OPTIONS is answered by Flask, and names what the catch-all below /api/ takes. Data of the right types may
+# still be refused: as a conflict with what is known, or for a NUL that no schema can name.
+NOT_PROMISED = [allow_header_conformance, positive_data_acceptance]
+
+
+class Door:
+    """The app of the test that runs now: the cases are made before any app is."""
+
+    app: Flask
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        return self.app(environ, start_response)
+
+
+def describe(*, systematically: bool) -> Any:
+    """The described API: the examples and random messages, and with them each kind of mistake or not."""
+    described = schemathesis.openapi.from_dict(json.loads(dumps(openapi("http://localhost", TAKEN))))
+    described.config.phases.coverage.enabled = systematically
+    described.app = door
+    return described
+
+
+door = Door()
+systematic, random = describe(systematically=True), describe(systematically=False)
+bounded = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture
+def opened(app: Flask, partner: Any) -> Iterator[None]:
+    door.app = app
+    yield
+    del door.app
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@systematic.parametrize()
+@bounded
+def test_any_message_gets_a_described_answer(case: Case, opened: None) -> None:
+    case.call_and_validate(headers=KEY, excluded_checks=NOT_PROMISED)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@random.parametrize()
+@bounded
+def test_any_message_gets_a_described_answer_on_postgresql(case: Case, opened: None) -> None:
+    case.call_and_validate(headers=KEY, excluded_checks=NOT_PROMISED)

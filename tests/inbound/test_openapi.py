@@ -1,0 +1,163 @@
+"""The described API: public, for programs and for people, and its commands work as printed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+from bs4 import BeautifulSoup
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.serving import make_server
+
+from app.contract.examples import OBJECT_ID
+from app.contract.openapi import openapi
+from app.contract.vocabulary import Kind
+from app.inbound.described import marked, messages, objects
+from app.inbound.routes import TAKEN
+from app.orders.models import PurchaseOrder
+from tests.conftest import INBOUND_KEY
+from tests.people import Browser
+
+DOCUMENT, PAGE = "/api/v0/openapi.json", "/api/v0/docs"
+
+
+@pytest.fixture
+def address(app: Flask) -> Iterator[str]:
+    """The app on a real socket."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_document_is_public_and_names_the_address_that_was_asked(nobody: Browser) -> None:
+    answer = nobody.get(DOCUMENT, base_url="https://orders.example/desk")
+    assert (answer.status_code, answer.mimetype) == (200, "application/json")
+    document = answer.get_json()
+    assert document["servers"] == [{"url": "https://orders.example/desk"}]
+    assert set(document["paths"]) == {f"/api/v0/purchase-order/{kind}" for kind in TAKEN}
+
+
+def test_the_page_is_readable_by_nobody_and_tells_every_message(nobody: Browser) -> None:
+    answer = nobody.get(PAGE)
+    assert answer.status_code == 200
+    for kind in TAKEN:
+        assert f"POST /api/v0/purchase-order/{kind}" in answer.words
+        assert answer.one(f"#{kind}-curl").get_text().startswith("curl --request POST")
+    assert "style=" not in answer.text
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+
+
+def test_the_page_is_the_same_for_somebody_who_is_signed_in(asha: Browser) -> None:
+    assert "$PARTNER_KEY" in asha.get(PAGE).words
+
+
+def test_every_link_on_the_page_leads_to_a_place_on_it(nobody: Browser) -> None:
+    page = nobody.get(PAGE).page
+    ids = {tag["id"] for tag in page.find_all(id=True)}
+    assert {link["href"][1:] for link in page.select('a[href^="#"]')} <= ids
+
+
+def test_other_addresses_below_api_are_still_refused_in_the_contracts_shape(nobody: Browser) -> None:
+    for path in ("/api/v0/openapi.yaml", "/api/v0/docs/more", "/api/"):
+        answer = nobody.get(path)
+        assert (answer.status_code, answer.get_json()["response_code"]) == (404, 1)
+
+
+def test_a_hostile_host_is_inert_in_the_page_and_in_the_commands(nobody: Browser) -> None:
+    page = nobody.get(PAGE, base_url="http://a'b`id`$(id).example/<script>").text
+    assert "<script>" not in page
+    document = openapi("http://a'b`id`.example", TAKEN)
+    for path, item in document["paths"].items():
+        words = shlex.split(item["post"]["x-codeSamples"][0]["source"])
+        assert words[3] == "http://a'b`id`.example" + path
+
+
+def test_marked_words_are_escaped() -> None:
+    assert marked("a `<b>` **c** & d\n\ne") == (
+        "<p>a <code>&lt;b&gt;</code> <strong>c</strong> &amp; d</p><p>e</p>"
+    )
+
+
+def test_every_object_of_the_messages_has_words_and_every_link_a_place() -> None:
+    document = openapi("http://x", Kind)
+    told, parts = messages(document), objects(document)
+    places = {message.name for message in told} | {part.name for part in parts}
+    for part in parts:
+        assert part.description, part.name
+        assert part.fields or part.values, part.name
+    for field in [field for one in (*told, *parts) for field in one.fields]:
+        assert not field.link or field.anchor in places, field
+
+
+def run(command: str, key: str) -> dict[str, Any]:
+    """Run a printed command as a shell does; without curl, send what it says."""
+    if shutil.which("curl"):
+        done = subprocess.run(
+            ["sh", "-c", command],
+            env={"PARTNER_KEY": key, "PATH": os.environ["PATH"], "no_proxy": "*"},
+            capture_output=True,
+            timeout=30,
+            check=True,
+        )
+        said: dict[str, Any] = json.loads(done.stdout)
+        return said
+    words = shlex.split(command.replace("$PARTNER_KEY", key))
+    assert words[:3] == ["curl", "--request", "POST"]
+    headers = dict(word.split(": ", 1) for option, word in itertools.pairwise(words) if option == "--header")
+    body = words[words.index("--data-raw") + 1].encode()
+    found: dict[str, Any] = requests.post(words[3], data=body, headers=headers, timeout=30).json()
+    return found
+
+
+def printed(address: str) -> dict[str, str]:
+    """The commands of the page as a reader copies them."""
+    page = BeautifulSoup(requests.get(address + PAGE, timeout=30).text, "html.parser")
+    return {pre["id"].removesuffix("-curl"): pre.get_text() for pre in page.select("pre[id$=-curl]")}
+
+
+def result(said: dict[str, Any]) -> tuple[int, str]:
+    return said["response_code"], said["payload"]["resp"]["errorDtl"]
+
+
+def test_the_commands_work_as_printed(address: str, partner: Any, session: Session) -> None:
+    commands = printed(address)
+    assert list(commands) == [path.rsplit("/", 1)[1] for path in openapi("", TAKEN)["paths"]]
+    for name in (Kind.REQ_SEND, Kind.REQ_SEND, Kind.REQ_EDIT, Kind.REQ_STATUS_CHANGE):
+        if name in commands:
+            assert result(run(commands[name], INBOUND_KEY)) == (0, ""), name
+    assert session.scalars(select(PurchaseOrder)).one().object_id == OBJECT_ID
+
+
+def test_with_another_key_they_are_refused(address: str, partner: Any) -> None:
+    for command in printed(address).values():
+        said = run(command, "another-key")
+        assert said["payload"]["resp"]["errorCd"] == "PO_CREDENTIALS"
+
+
+@pytest.mark.skipif(Kind.RESP_CONFIRM not in TAKEN, reason="late results are not taken yet")
+def test_the_late_result_works_once_the_order_was_answered(
+    address: str, partner: Any, session: Session, asha: Browser, deliver: Callable[[], Counter[str]]
+) -> None:
+    commands = printed(address)
+    for name in (Kind.REQ_SEND, Kind.REQ_EDIT):
+        assert result(run(commands[name], INBOUND_KEY)) == (0, ""), name
+    order = session.scalars(select(PurchaseOrder)).one()
+    assert asha.answer(order.id).status_code == 303
+    assert deliver()["delivered"] == 1
+    assert result(run(commands[Kind.RESP_CONFIRM], INBOUND_KEY)) == (0, "")
