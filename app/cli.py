@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -27,6 +27,9 @@ from app.demo.start import run_demo
 from app.inbound.apply import Rules
 from app.inbound.bring import Brought, bodies_in, bring
 from app.outbox.deliver import Deliverer
+from app.outbox.messages import CannotResend, resend
+from app.outbox.models import MessageState
+from app.outbox.queries import resendable
 from app.partners import queries as partner_queries
 from app.partners import setup
 from app.partners.models import Partner
@@ -39,7 +42,7 @@ orders = AppGroup("orders", help="Purchase orders.")
 
 def init_app(app: Flask) -> None:
     """Join the commands to the app."""
-    for command in (init, users, partners, orders, deliver, serve, demo):
+    for command in (init, users, partners, orders, deliver, resend_since, serve, demo):
         app.cli.add_command(command)
 
 
@@ -211,6 +214,40 @@ def deliver(once: bool, workers: int | None) -> None:
     signal.signal(signal.SIGTERM, asked)
     signal.signal(signal.SIGINT, asked)
     deliverer.run(stop)
+
+
+@click.command("resend")
+@click.option("--since", required=True, metavar="TIME", help="ISO 8601; without a zone the setting's.")
+@click.option("--partner", "partner_name", metavar="NAME")
+@click.option(
+    "--state", type=click.Choice(["failed", "refused", "pending"]), default="failed", show_default=True
+)
+@click.option("--reason", default="Sent again from the command line", help="Stands in the log.")
+@click.option("--dry-run", is_flag=True, help="Only say how many.")
+@with_appcontext
+def resend_since(since: str, partner_name: str | None, state: str, reason: str, dry_run: bool) -> None:
+    """Send again all messages of a state since a time: same bytes, same ids, one more try each."""
+    try:
+        moment = datetime.fromisoformat(since)
+    except ValueError:
+        _fail(f"{since!r} is not a time such as 2026-11-23T10:00")
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=_settings().zone)
+    asked, left_out = 0, []
+    with _writing() as session:
+        if partner_name:
+            _partner(session, partner_name)
+        found = resendable(session, since=moment, state=MessageState(state), partner_name=partner_name)
+        for message in found:
+            try:
+                resend(session, message, by="command line", reason=reason)
+                asked += 1
+            except CannotResend as why_not:
+                left_out.append(f"{message.id} {message.buyer_po_number}: {why_not}")
+        if not dry_run:
+            session.commit()
+    for line in left_out:
+        click.echo(line, err=True)
+    click.echo(f"{'would resend' if dry_run else 'resent'}={asked} left_out={len(left_out)}")
 
 
 @click.command()

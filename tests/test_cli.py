@@ -166,3 +166,20 @@ def test_an_import_needs_to_know_whose_orders_they_are(app: Flask, tmp_path: Pat
 def test_deliver_once_with_nothing_due_says_so(app: Flask) -> None:
     done = run(app, "deliver", "--once")
     assert (done.exit_code, done.output) == (0, "delivered=0 retried=0 refused=0 failed=0\n")
+
+
+def test_failed_messages_since_a_time_are_sent_again(
+    app: Flask, asha: Any, arrive: Any, deliver: Any, network: Any, session: Session
+) -> None:
+    network.behave("refuse", times=2)
+    for order_id in arrive(2):
+        asha.answer(order_id)
+    deliver()
+    words = ("resend", "--since", "2020-01-01", "--state", "refused")
+    assert run(app, *words, "--dry-run").output == "would resend=2 left_out=0\n"
+    assert deliver() == {}
+    assert run(app, *words, "--partner", "Bharat Connect").output == "resent=2 left_out=0\n"
+    assert deliver() == {"delivered": 2}
+    assert run(app, "resend", "--since", "tomorrow").exit_code == 1
+    assert run(app, *words, "--partner", "nobody").exit_code == 1
+    assert run(app, "resend", "--since", "2999-01-01").output == "resent=0 left_out=0\n"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, exists, or_, select
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload, undefer
 
 from app.db import mentions
@@ -89,6 +89,22 @@ def messages_of_order(session: Session, order_id: int) -> Sequence[Message]:
         .options(joinedload(Message.partner), selectinload(Message.attempts))
         .order_by(Message.decision_number.desc())
     ).all()
+
+
+def resendable(
+    session: Session, *, since: datetime, state: MessageState, partner_name: str | None = None
+) -> Sequence[Message]:
+    """The messages of this state that came to it since then, oldest first, locked for sending again."""
+    query = (
+        select(Message)
+        .join(Message.partner)
+        .where(Message.state == state, func.coalesce(Message.finished_at, Message.created_at) >= since)
+        .order_by(Message.id)
+        .with_for_update(of=Message)
+    )
+    if partner_name:
+        query = query.where(Partner.name == partner_name)
+    return session.scalars(query).all()
 
 
 def attention_count(session: Session, scope: Scope, *, most: int = 1000) -> int:
