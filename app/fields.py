@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from wtforms import Form, StringField
+from wtforms import Form, IntegerField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
 
 
@@ -27,6 +27,15 @@ def choices(pairs: Iterable[tuple[str, str]]) -> list[SelectChoice]:
     return [SelectChoice(value, label) for value, label in pairs]
 
 
+class Whole(IntegerField):
+    """A whole number of at most nine digits; the library's own range check stumbles over endless ones."""
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        if valuelist and len(valuelist[0]) > 10:
+            raise ValueError("Write a number of at most nine digits.")
+        super().process_formdata(valuelist)
+
+
 class Moment(StringField):
     """A time in ISO 8601, such as ``2026-11-23T10:00``; ``moment`` is None where it is empty."""
 
@@ -39,9 +48,12 @@ class Moment(StringField):
         text = re.sub(r" (\d\d:?\d\d)$", r"+\1", text)
         if text:
             try:
-                self.moment = datetime.fromisoformat(text)
+                moment = datetime.fromisoformat(text)
             except ValueError as error:
                 raise ValueError("Write a time such as 2026-11-23T10:00.") from error
+            if not 1970 <= moment.year < 9999:  # at the calendar's ends a change of zone falls off it
+                raise ValueError("Write a time of our days.")
+            self.moment = moment
 
 
 def read_filter(form: Form) -> tuple[dict[str, Any], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Callable
 from datetime import datetime
@@ -47,8 +48,20 @@ HTMX = Path(js_lib_htmx.__file__).parent / "static" / "htmx"
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
+# Control characters and code points that are no characters: HTML has no way to say them.
+_UNSAYABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
+
+
+def sayable(value: Any) -> Any:
+    """What a template writes: characters that HTML cannot hold show as the replacement character."""
+    if isinstance(value, str) and _UNSAYABLE.search(value):
+        return type(value)(_UNSAYABLE.sub("\N{REPLACEMENT CHARACTER}", value))
+    return value
+
+
 def init_app(app: Flask) -> None:
     """Join sessions, htmx, CSRF, headers and error pages to the app."""
+    app.jinja_env.finalize = sayable
     Htmx(app)
     csrf.init_app(app)
     app.add_url_rule("/assets/htmx.min.js", "htmx_js", _htmx_js)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from flask_wtf import FlaskForm
-from wtforms import Form, IntegerField, SearchField, SelectField, StringField
+from wtforms import Form, SearchField, SelectField, StringField
 from wtforms.validators import DataRequired, Length, NumberRange, Optional, Regexp
 
-from app.fields import Moment, folded
+from app.fields import Moment, Whole, folded
 from app.inbound.apply import REASON_MAX
 from app.inbound.models import Effect
 from app.inbound.verbs import VERBS
@@ -31,7 +31,7 @@ class InboundFilterForm(Form):
         choices=[("", "Any effect"), *((effect.value, name) for effect, name in EFFECT_NAMES.items())],
         default="",
     )
-    code = IntegerField("We answered", [Optional(), NumberRange(100, 599)])
+    code = Whole("We answered", [Optional(), NumberRange(100, 599)])
     kind = SelectField(
         "Kind",
         [Optional()],

@@ -244,7 +244,7 @@ def _read_key(after: str, column: Any) -> Any:
             when = datetime.fromisoformat(value.replace(" ", "+"))
         except ValueError as error:
             raise BadKey(after) from error
-        if when.tzinfo is None:
+        if when.tzinfo is None or not 1970 <= when.year < 9999:
             raise BadKey(after)
         return tuple_(literal(when, column.type), int(number))
     return tuple_(value, int(number))

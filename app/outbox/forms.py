@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from flask_wtf import FlaskForm
-from wtforms import Form, IntegerField, SearchField, SelectField, StringField
+from wtforms import Form, SearchField, SelectField, StringField
 from wtforms.validators import DataRequired, Length, NumberRange, Optional, Regexp
 
 from app.contract.vocabulary import Kind
-from app.fields import Moment, choices, folded
+from app.fields import Moment, Whole, choices, folded
 from app.outbox.messages import REASON_MAX
 from app.outbox.models import MessageState, Trigger
 
@@ -21,7 +21,7 @@ class MessageFilterForm(Form):
 
     q = SearchField("PO number, message id, words in a body", [Optional(), Length(max=200)])
     state = SelectField("State", [Optional()], choices=choices(STATES), default="")
-    code = IntegerField("HTTP status", [Optional(), NumberRange(100, 599)])
+    code = Whole("HTTP status", [Optional(), NumberRange(100, 599)])
     kind = SelectField(
         "Kind",
         [Optional()],

@@ -1,0 +1,84 @@
+"""Whatever stands in an address, a query or a form: a clear answer and never a fault of ours."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.people import Browser
+
+WORDS = [
+    "",
+    " ",
+    "\x00",
+    "%",
+    "_",
+    "'",
+    '"',
+    "\\",
+    "<b>",
+    "../../etc/passwd",
+    "💥" * 50,
+    "\u202e",
+    "\ufffe",
+    "1e999",
+    "-1",
+    "0",
+    "9" * 400,
+    "NaN",
+    "True",
+    "0001-01-01",
+    "9999-12-31T23:59:59-12:00",
+    "2026-11-23T10:00:00+99:00",
+    "x" * 5000,
+]
+QUERIES = {
+    "/orders": ["q", "status", "answer", "delivery", "partner", "due", "sort", "after", "unknown"],
+    "/webhooks": ["q", "state", "code", "kind", "partner", "trigger", "since", "until", "after"],
+    "/inbound": ["q", "effect", "code", "kind", "partner", "since", "until", "after"],
+    "/orders/answers/plan": ["order_ids"],
+    "/login": ["next"],
+}
+
+
+@pytest.mark.parametrize("path", QUERIES)
+def test_no_query_is_a_fault(ravi: Browser, asha: Browser, arrive: Any, path: str) -> None:
+    arrive(2)
+    browser = asha if "answers" in path else ravi
+    for name in QUERIES[path]:
+        for word in WORDS:
+            answer = browser.get(path, query_string={name: word})
+            assert answer.status_code in (200, 303, 400), (name, word[:40])
+
+
+@pytest.mark.parametrize("base", ["/orders/", "/webhooks/", "/inbound/", "/partners/", "/"])
+def test_no_address_is_a_fault(ravi: Browser, base: str) -> None:
+    for word in WORDS:
+        answer = ravi.get(base + quote(word))
+        assert answer.status_code in (200, 303, 308, 400, 403, 404), word[:40]
+
+
+def test_no_form_is_a_fault(asha: Browser, arrive: Any) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    fields = asha.fill(url, url)
+    for name in fields:
+        for word in WORDS:
+            if name == "supplier_remarks" and len(word) > 1000:
+                continue
+            answer = asha.send(f"{url}/preview", {**fields, name: word})
+            assert answer.status_code in (200, 400, 409, 422), (name, word[:40])
+
+
+def test_a_body_that_is_no_form_is_no_fault(asha: Browser, arrive: Any) -> None:
+    (order_id,) = arrive(1)
+    for body, kind in (
+        (b"{", "application/json"),
+        (b"\xff\xfe", "application/x-www-form-urlencoded"),
+        (b"--x", "multipart/form-data; boundary=x"),
+        (b"a=" + b"x" * 2_000_000, "application/x-www-form-urlencoded"),
+    ):
+        answer = asha.post(f"/orders/{order_id}/answer", data=body, content_type=kind)
+        assert answer.status_code in (400, 413, 422), kind
