@@ -1,0 +1,92 @@
+"""The examples' whole conversation through HTTP, in the order of its file, ends in the states it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.contract.reader import dumps, read_json
+from app.demo.orders import ORDERS_FILE
+from app.orders.models import PurchaseOrder
+from app.orders.timeline import What, timeline
+from app.outbox.queries import messages_of_order
+from tests.talk import Buyer, inbound_of, message_of, order_of, refusal, stands
+
+FOLLOWUPS = [read_json(line) for line in ORDERS_FILE.with_name("followups.jsonl").read_bytes().splitlines()]
+OBJECT = {
+    "req-edit": "purchaseOrder",
+    "req-status-change": "poStatus",
+    "resp-confirm": "poConfirmation",
+}
+
+
+def object_id(followup: Any) -> str:
+    found: str = followup["body"][OBJECT[followup["message"]]]["objectId"]
+    return found
+
+
+def test_the_followups_of_the_examples_lead_to_the_states_they_say(
+    buyer: Buyer, confirm: Any, deliver: Any, session: Session, network: Any
+) -> None:
+    assert {buyer.send(number).status_code for number in range(60)} == {200}
+    ids = dict(session.execute(select(PurchaseOrder.object_id, PurchaseOrder.id)).all())
+    # Orders 1 to 7 of the file's README, by the followups that name them.
+    edited, relined, moved, _, cancelled, closed, settled, failed = (
+        ids[object_id(followup)] for followup in FOLLOWUPS
+    )
+
+    answered = {order_id: confirm(order_id, remarks="Will ship") for order_id in (closed, settled, failed)}
+    assert deliver() == {"delivered": 3}
+    told = {received["idempotency_key"]: received["answer"]["body"] for received in network.received()}
+    for order_id in answered:
+        assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
+
+    answers = []
+    for followup in FOLLOWUPS:
+        body = followup["body"]
+        if followup["message"] == "resp-confirm":
+            ours = answered[ids[object_id(followup)]]
+            body["resp"]["reqMsgId"] = told[ours]["payload"]["resp"]["reqMsgId"]
+        answers.append(buyer.say(followup["message"], body))
+    assert [refusal(answer) for answer in answers] == [(200, "", "")] * 8
+
+    states = {
+        edited: ("CREATED", 3, "none", "none"),
+        relined: ("CREATED", 2, "none", "none"),
+        moved: ("CREATED", 2, "none", "none"),
+        cancelled: ("CANCELLED", 1, "none", "none"),
+        closed: ("CLOSED", 1, "ACCEPT", "delivered"),
+        settled: ("ACCEPTED", 1, "ACCEPT", "delivered"),
+        failed: ("CREATED", 1, "ACCEPT", "refused"),
+    }
+    assert {order_id: stands(session, order_id) for order_id in states} == states
+    untouched = [one for one in ids.values() if one not in states]
+    assert {stands(session, one) for one in untouched} == {("CREATED", 1, "none", "none")}
+
+    refused = message_of(session, answered[failed])
+    assert (refused.error_cd, refused.error_dtl, refused.error_field) == (
+        "BPR012",
+        "Remarks are not acceptable",
+        "poConfirmation.supplierRemarks",
+    )
+    assert refused.result_inbound_id == inbound_of(session, answers[7]).id
+    assert message_of(session, answered[settled]).result_inbound_id == inbound_of(session, answers[6]).id
+    assert [change.remarks for change in order_of(session, closed).status_changes] == ["All received"]
+    for order_id, edits in ((edited, 2), (relined, 1), (moved, 1)):
+        order = order_of(session, order_id)
+        events = timeline(session, order, messages_of_order(session, order_id))
+        assert sum(event.what is What.EDITED for event in events) == edits
+
+    # All of it once more: the same answers, and nothing moves.
+    again = [buyer.say(followup["message"], followup["body"]) for followup in FOLLOWUPS]
+    assert [one.data for one in again] == [one.data for one in answers]
+    assert {order_id: stands(session, order_id) for order_id in states} == states
+
+
+def test_every_followup_before_its_order_is_kept_and_nothing_is_lost(buyer: Buyer, session: Session) -> None:
+    answers = [buyer.say(followup["message"], followup["body"]) for followup in FOLLOWUPS]
+    assert {refusal(answer)[:2] for answer in answers} == {(409, "PO_UNKNOWN_OBJECT")}
+    for answer, followup in zip(answers, FOLLOWUPS, strict=True):
+        assert inbound_of(session, answer).body == dumps(followup["body"])

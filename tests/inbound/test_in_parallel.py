@@ -1,0 +1,145 @@
+"""Several calls at the same moment: one of them wins, the others are told so, and nobody waits forever."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app import clock as the_clock
+from app.db import Database
+from app.inbound.models import Effect, InboundMessage
+from app.orders.answer import AlreadyDecided, NotAnswerable, StaleVersion
+from app.outbox.claim import claim
+from app.outbox.models import Message, MessageState
+from tests.inbound.conftest import finish
+from tests.talk import Buyer, order_of, refusal, stands
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """What the calls return, all let go at the same moment; none takes longer than half a minute."""
+    gate, results = threading.Barrier(len(calls)), [None] * len(calls)
+
+    def run(place: int, call: Callable[[], Any]) -> None:
+        gate.wait()
+        results[place] = call()
+
+    threads = [threading.Thread(target=run, args=one, daemon=True) for one in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+    return results
+
+
+def buyers(app: Flask, bodies: list[Any], count: int) -> list[Buyer]:
+    return [Buyer(app.test_client(), bodies) for _ in range(count)]
+
+
+def test_the_same_edit_in_parallel_is_one_revision(
+    app: Flask, arrive: Any, example_bodies: list[Any], session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    answers = at_once(*(one.edit for one in buyers(app, example_bodies, 6)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.data for answer in answers}) == 1
+    assert stands(session, order_id) == ("CREATED", 2, "none", "none")
+    assert len(order_of(session, order_id).revisions) == 2
+    effects = Counter(session.scalars(select(InboundMessage.effect).where(InboundMessage.kind == "req-edit")))
+    assert effects == {Effect.APPLIED: 1, Effect.REPEATED: 5}
+
+
+def test_of_two_different_edits_at_once_one_is_taken_and_the_other_is_in_conflict(
+    app: Flask, arrive: Any, example_bodies: list[Any], session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    one, two = buyers(app, example_bodies, 2)
+    answers = at_once(lambda: one.edit(subject="One"), lambda: two.edit(subject="Two"))
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    assert order_of(session, order_id).subject == ("One", "Two")[answers[1].status_code == 200]
+
+
+def test_of_an_edit_and_a_cancellation_at_once_the_first_decides(
+    app: Flask, arrive: Any, example_bodies: list[Any], session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    one, two = buyers(app, example_bodies, 2)
+    answers = at_once(one.edit, two.move)
+    said = {refusal(answer)[:2] for answer in answers}
+    if stands(session, order_id)[0] == "CANCELLED":
+        assert said == {(200, ""), (409, "PO_TRANSITION")}
+    else:
+        assert said == {(200, ""), (409, "PO_STALE_VERSION")}
+        assert stands(session, order_id)[:2] == ("CREATED", 2)
+
+
+def test_edits_answers_and_deliveries_at_once_never_wait_in_a_circle(
+    app: Flask,
+    arrive: Any,
+    confirm: Any,
+    database: Database,
+    example_bodies: list[Any],
+    session: Session,
+) -> None:
+    orders = arrive(3)
+    rounds = 8
+    failures: list[BaseException] = []
+    done = threading.Event()
+
+    def edit(number: int) -> None:
+        (buyer,) = buyers(app, example_bodies, 1)
+        for version in range(1, rounds + 1):
+            answer = buyer.edit(number, current=version, subject=f"Version {version + 1}")
+            assert answer.status_code == 200, answer.data
+
+    def respond(number: int) -> None:
+        for _ in range(rounds * 2):
+            with contextlib.suppress(AlreadyDecided, NotAnswerable, StaleVersion):
+                confirm(orders[number])
+
+    def send() -> None:
+        while not done.is_set():
+            with database.writing() as other:
+                claimed = claim(other, 4, the_clock.now())
+                other.commit()
+            for one in claimed:
+                finish(database, one, "ok")
+
+    def guarded(call: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                call()
+            except BaseException as error:
+                failures.append(error)
+
+        return run
+
+    senders = [threading.Thread(target=guarded(send), daemon=True) for _ in range(2)]
+    for sender in senders:
+        sender.start()
+    try:
+        at_once(
+            *(guarded(lambda number=number: edit(number)) for number in range(3)),
+            *(guarded(lambda number=number: respond(number)) for number in range(3)),
+        )
+    finally:
+        done.set()
+        for sender in senders:
+            sender.join(timeout=30)
+    assert failures == []
+    for order_id in orders:
+        order = order_of(session, order_id)
+        assert order.version == rounds + 1
+        message = session.get(Message, order.message_id) if order.message_id else None
+        assert order.delivery.value == (message.state.value if message else "none")
+    live = session.scalar(
+        select(func.count()).select_from(Message).where(Message.state == MessageState.SENDING)
+    )
+    assert live == 0
