@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from app.contract.openapi import pretty
+from app.contract.vocabulary import AMOUNT_DECIMALS_MAX
 
 _REFERENCE = "#/components/schemas/"
 _WORDS = {
@@ -19,7 +20,6 @@ _WORDS = {
     "boolean": "true or false",
     "object": "object",
     "array": "list",
-    "null": "null",
 }
 
 
@@ -34,6 +34,7 @@ class Field:
     words: str
     link: str
     anchor: str
+    nullable: bool
     required: bool
     limits: str
 
@@ -132,7 +133,18 @@ def _fields(schema: Mapping[str, Any], told: Mapping[str, str]) -> list[Field]:
     for name, part in schema.get("properties", {}).items():
         link = _link(part)
         limits = ", ".join(_limits(part))
-        found.append(Field(name, _words(part), link, told.get(link, link), name in required, limits))
+        kinds = [kind for one in _alternatives(part) for kind in _kinds(one)]
+        found.append(
+            Field(
+                name=name,
+                words=" or ".join(_WORDS[kind] for kind in kinds if kind != "null") or "anything",
+                link=link,
+                anchor=told.get(link, link),
+                nullable="null" in kinds,
+                required=name in required,
+                limits=limits,
+            )
+        )
     return found
 
 
@@ -154,17 +166,11 @@ def _name(reference: str) -> str:
     return reference.removeprefix(_REFERENCE)
 
 
-def _words(schema: Mapping[str, Any]) -> str:
-    words = [word for part in _alternatives(schema) for word in _kinds(part)]
-    return " or ".join(dict.fromkeys(words)) or "anything"
-
-
 def _kinds(schema: Mapping[str, Any]) -> Iterator[str]:
     if "$ref" in schema:
         yield "object"
     kinds = schema.get("type", [])
-    for kind in [kinds] if isinstance(kinds, str) else kinds:
-        yield _WORDS[kind]
+    yield from [kinds] if isinstance(kinds, str) else kinds
 
 
 def _limits(schema: Mapping[str, Any]) -> Iterator[str]:
@@ -178,7 +184,8 @@ def _limits(schema: Mapping[str, Any]) -> Iterator[str]:
     if "minimum" in schema:
         yield f"from {schema['minimum']} to {schema['maximum']}"
     if "exclusiveMaximum" in schema:
-        yield "up to 15 digits, and 10 decimals"
+        digits = len(str(schema["exclusiveMaximum"])) - 1
+        yield f"up to {digits} digits and {AMOUNT_DECIMALS_MAX} decimals"
 
 
 def _enum(schema: Mapping[str, Any]) -> list[Any]:
