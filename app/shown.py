@@ -30,7 +30,9 @@ from pygments.token import Token, _TokenType
 from app import clock, web
 from app.contract.messages import ItemLine, PurchaseOrderBody
 from app.contract.reader import Unreadable, read_json
-from app.contract.vocabulary import DeviceTag, Status, is_known_status
+from app.contract.vocabulary import DeviceTag, Kind, Status, is_known_status
+from app.inbound.forms import EFFECT_NAMES
+from app.inbound.models import Effect, InboundMessage
 from app.orders.models import Answer, Decision, Delivery, PurchaseOrder, Revision
 from app.orders.queries import SOON
 from app.outbox.models import Attempt, Message, MessageState, Trigger
@@ -431,6 +433,44 @@ def lasting(note: str) -> str:
     return re.sub(r" (The next try is [^.]*|It is (tried|not sent) again by itself)\.$", "", note)
 
 
+_EFFECT_TONES = {
+    Effect.APPLIED: "ok",
+    Effect.REPEATED: "quiet",
+    Effect.CONFLICT: "warn",
+    Effect.REFUSED: "bad",
+    Effect.UNMATCHED: "warn",
+    Effect.NO_CREDENTIALS: "warn",
+}
+
+
+def effect_chip(message: InboundMessage) -> Chip:
+    """What became of a message that a partner sent."""
+    return Chip(_EFFECT_TONES[message.effect], EFFECT_NAMES[message.effect])
+
+
+_INBOUND_KINDS = {
+    Kind.REQ_SEND: ("New order", "It brought a new order."),
+    Kind.REQ_EDIT: ("Change of an order", "It made a new version of the order."),
+    Kind.REQ_STATUS_CHANGE: ("Cancelled or closed", "It ended the order."),
+    Kind.RESP_CONFIRM: ("Result of an answer", "It told what became of the supplier's answer."),
+}
+
+
+def inbound_kind(kind: str) -> str:
+    """What a partner's message is about, in a few words; an unknown kind as it came."""
+    return _INBOUND_KINDS[Kind(kind)][0] if kind in _INBOUND_KINDS else kind
+
+
+def effect_words(message: InboundMessage) -> str:
+    """What a partner's message changed, or why nothing, in a sentence."""
+    if message.effect is Effect.APPLIED:
+        return _INBOUND_KINDS[Kind(message.kind)][1] if message.kind in _INBOUND_KINDS else "It was applied."
+    if message.effect is Effect.REPEATED:
+        return "It came before; this time it changed nothing."
+    why = message.again_detail or message.detail
+    return f"{why.rstrip('.')}. It changed nothing." if why else "It changed nothing."
+
+
 _FORM_FIELDS = {
     "supplierRemarks": "supplier_remarks",
     "supplierResponse": "supplier_response",
@@ -705,6 +745,10 @@ def init_app(app: Flask) -> None:
         attempt_chip=attempt_chip,
         http_phrase=http_phrase,
         lasting=lasting,
+        effect_chip=effect_chip,
+        effect_name=lambda effect: EFFECT_NAMES[effect],
+        effect_words=effect_words,
+        inbound_kind=inbound_kind,
         pace=lambda message: pace(message, clock.now()),
         urgency=lambda order: urgency(order, clock.now()),
     )

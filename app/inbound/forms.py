@@ -6,7 +6,7 @@ from flask_wtf import FlaskForm
 from wtforms import Form, SearchField, SelectField, StringField
 from wtforms.validators import DataRequired, Length, NumberRange, Optional, Regexp
 
-from app.fields import Moment, Whole, folded
+from app.fields import Moment, Whole, choices, folded
 from app.inbound.apply import REASON_MAX
 from app.inbound.models import Effect
 from app.inbound.verbs import VERBS
@@ -15,7 +15,7 @@ EFFECT_NAMES = {
     Effect.APPLIED: "Applied",
     Effect.REPEATED: "Repeated",
     Effect.CONFLICT: "In conflict",
-    Effect.REFUSED: "Refused",
+    Effect.REFUSED: "Refused by us",
     Effect.UNMATCHED: "Fits nothing",
     Effect.NO_CREDENTIALS: "Without credentials",
 }
@@ -28,14 +28,16 @@ class InboundFilterForm(Form):
     effect = SelectField(
         "Effect",
         [Optional()],
-        choices=[("", "Any effect"), *((effect.value, name) for effect, name in EFFECT_NAMES.items())],
+        choices=choices(
+            [("", "Any effect"), *((effect.value, name) for effect, name in EFFECT_NAMES.items())]
+        ),
         default="",
     )
     code = Whole("We answered", [Optional(), NumberRange(100, 599)])
     kind = SelectField(
         "Kind",
         [Optional()],
-        choices=[("", "Any kind"), *((kind.value, kind.value) for kind in VERBS)],
+        choices=choices([("", "Any kind"), *((kind.value, kind.value) for kind in VERBS)]),
         default="",
     )
     partner = StringField("Partner", [Optional(), Length(max=80)])

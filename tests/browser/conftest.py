@@ -16,7 +16,10 @@ from werkzeug.serving import make_server
 
 from app.db import Database
 from app.outbox.deliver import Deliverer
+from tests.inbound.conftest import buyer
 from tests.people import PASSWORD
+
+__all__ = ["buyer"]
 
 CHROMIUM_FLAGS = [
     "--disable-background-networking",

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.outbox.models import Message
 from tests.people import Browser
+from tests.talk import Buyer, resp
 
 RULES = {
     "runOnly": {
@@ -36,7 +37,9 @@ def check(page: Page, name: str) -> None:
 
 
 @pytest.fixture
-def busy(arrive: Any, asha: Browser, deliver: Any, network: Any, session: Session) -> dict[str, Any]:
+def busy(
+    buyer: Buyer, arrive: Any, asha: Browser, deliver: Any, network: Any, session: Session
+) -> dict[str, Any]:
     """Orders in every state, and the messages of those that were answered."""
     ids = arrive(12)
     asha.answer(ids[0])
@@ -47,7 +50,13 @@ def busy(arrive: Any, asha: Browser, deliver: Any, network: Any, session: Sessio
     network.behave("503", times=1)
     asha.answer(ids[2])
     deliver()
-    return {"orders": ids, "messages": session.scalars(select(Message.id).order_by(Message.id)).all()}
+    said = [buyer.edit(5), buyer.edit(5), buyer.move(40), buyer.say("req-send", b"<b>")]
+    received = [f"/inbound/{resp(answer)['reqMsgId']}" for answer in said]
+    return {
+        "orders": ids,
+        "messages": session.scalars(select(Message.id).order_by(Message.id)).all(),
+        "received": ["/inbound", *dict.fromkeys(received)],
+    }
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)
@@ -104,6 +113,8 @@ def test_support_finds_no_barrier(
         "/orders",
         "/webhooks",
         *(f"/webhooks/{message_id}" for message_id in busy["messages"]),
+        "/inbound?q=nothing+like+that",
+        *busy["received"],
     ):
         page.goto(site + path)
         check(page, path)
