@@ -33,9 +33,11 @@ from app.contract.reader import Unreadable, read_json
 from app.contract.vocabulary import DeviceTag, Kind, Status, is_known_status
 from app.inbound.forms import EFFECT_NAMES
 from app.inbound.models import Effect, InboundMessage
-from app.orders.models import Answer, Decision, Delivery, PurchaseOrder, Revision
+from app.orders.compare import FURTHER, HEADER, LINE, Difference, Differences, LineDifference
+from app.orders.models import Answer, Delivery, PurchaseOrder
 from app.orders.queries import SOON
-from app.outbox.models import Attempt, Message, MessageState, Trigger
+from app.orders.timeline import Event, What
+from app.outbox.models import Attempt, Message, MessageState
 from app.outbox.retry import Reason
 
 LARGEST_PRETTY = 64 * 1024 * 1024
@@ -491,75 +493,97 @@ def refused_field(message: Message | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One thing in an order's life. ``said`` is somebody's own words, ``facts`` are ours."""
+class Happening:
+    """An event as the page tells it: a few words, a sentence where they do not say it all, and its colour."""
 
-    at: datetime
     title: str
-    tone: str = ""
-    said: str = ""
     note: str = ""
-    facts: tuple[str, ...] = ()
-    message_id: str = ""
-    next_at: datetime | None = None
-    live: bool = False
+    tone: str = ""
 
 
-def timeline(order: PurchaseOrder, messages: Sequence[Message]) -> list[Event]:
-    """What happened to an order, newest first."""
-    several = len(order.revisions) > 1
-    events = [
-        *_revision_events(order.revisions, several),
-        *(_decision_event(decision, several) for decision in reversed(order.decisions)),
-        *(event for message in reversed(messages) for event in _message_events(message)),
-    ]
-    # What is under way comes first; of two things at the same moment, the later in the story.
-    newest_first = sorted(enumerate(events), key=lambda one: (one[1].live, one[1].at, one[0]), reverse=True)
-    return [event for _, event in newest_first]
-
-
-def _revision_events(revisions: Sequence[Revision], several: bool) -> Iterator[Event]:
-    for number_in_row, revision in enumerate(reversed(revisions)):
-        title = "Changed by the buyer" if number_in_row else "Received"
-        yield Event(revision.received_at, title, facts=(f"version {revision.version}",) if several else ())
-
-
-def _decision_event(decision: Decision, several: bool) -> Event:
-    facts = (f"version {decision.version}",) if several else ()
-    title = f"{given(decision.response)} by {decision.person_name}"
-    return Event(decision.decided_at, title, said=decision.remarks, facts=facts)
-
-
-def _message_events(message: Message) -> Iterator[Event]:
-    for attempt in reversed(message.attempts):
-        if attempt.trigger is not Trigger.AUTO:
-            title = f"Sent again by {attempt.actor or 'somebody'}"
-            yield Event(attempt.started_at, title, said=attempt.asked_reason or "", message_id=message.id)
-    fate, newest = message_chip(message), message.attempts[0] if message.attempts else None
-    facts = tuple(fact for fact in (_tries(message), duration(newest.duration_ms) if newest else "") if fact)
-    moments = [message.created_at, message.finished_at, newest and (newest.ended_at or newest.started_at)]
-    yield Event(
-        max(at for at in moments if at),
-        _FATES.get(message.state, fate.words),
-        tone=fate.tone if fate.tone in ("waiting", "warn", "bad") else "",
-        note=lasting(message.note) if message.state in _TOLD else "",
-        facts=facts,
-        message_id=message.id,
-        next_at=message.next_at if message.state is MessageState.PENDING and not message.is_held else None,
-        live=not message.is_final,
-    )
-
-
-_FATES = {
-    MessageState.DELIVERED: "Delivered to the network",
-    MessageState.FAILED: "Could not be delivered",
-    MessageState.CANCELLED: "Answer withdrawn",
+_HAPPENINGS = {
+    What.DELIVERED: ("Delivered to the network", ""),
+    What.REFUSED: ("Refused by the network", "bad"),
+    What.FAILED: ("Could not be delivered", "bad"),
+    What.WITHDRAWN: ("Answer withdrawn", ""),
+    What.RESULT: ("Result from the network", ""),
 }
-_TOLD = (MessageState.REFUSED, MessageState.FAILED, MessageState.CANCELLED)
 
 
-def _tries(message: Message) -> str:
-    return things(message.attempts_made, "try", "tries") if message.attempts_made else ""
+def happening(event: Event, messages: Iterable[Message] = ()) -> Happening:
+    """How the page tells an event; ``messages`` are the order's, for how a result came out."""
+    words = event.sentence.rstrip(".")
+    if event.what in (What.SEEN, What.ANSWERED, What.ASKED):
+        return Happening(f"{words.removesuffix(' by hand')} by {event.actor or 'somebody'}")
+    if event.what is What.EDITED:
+        title, _, note = words.partition(": ")
+        return Happening(title, note and f"{note[:1].upper()}{note[1:]}.", "warn")
+    if event.what is What.TRIED:
+        tried = Happening("Not delivered", event.sentence, "warn")
+        return Happening(words, "", "waiting") if event.sentence == "Being sent." else tried
+    if event.what not in _HAPPENINGS:
+        return Happening(words)
+    title, tone = _HAPPENINGS[event.what]
+    if event.what is What.RESULT:
+        about = next((message for message in messages if message.id == event.message_id), None)
+        refused = about is not None and about.state is MessageState.REFUSED
+        tone, title = ("bad", "Refused by the network") if refused else ("", title)
+    return Happening(title, "" if event.what is What.DELIVERED else lasting(event.sentence), tone)
+
+
+# --- What changed
+
+_FOLLOWS = {"totalAmt", "assessmentAmount", "totalItemValue", "itemValueDetails"}
+"""Fields of a line that change of themselves when its quantity, price or rate does."""
+_MOST_TOLD = 4
+"""Differences told one by one; more are counted."""
+
+
+def header_change(changes: Differences | None, path: str) -> Difference | None:
+    """How a field of the order changed; None where it did not."""
+    return next((one for one in changes.header if one.path == path), None) if changes else None
+
+
+def line_change(changes: Differences | None, line: ItemLine) -> LineDifference | None:
+    """How a line of the newest version changed; None where it did not."""
+    return next((one for one in changes.lines if one.new is line), None) if changes else None
+
+
+def field_change(change: LineDifference | None, path: str) -> Difference | None:
+    """How a field of a changed line changed; None where it did not."""
+    return next((one for one in change.fields if one.path == path), None) if change else None
+
+
+def change_label(one: Difference) -> str:
+    """What people call a field that changed: ``Buyer: address city``."""
+    label, _, steps = one.label.partition(": ")
+    return f"{label}: {' '.join(spoken(step) for step in steps.split()).lower()}" if steps else label
+
+
+def change_brief(changes: Differences) -> str:
+    """What changed, for a sentence: ``quantity of line 1, line 3 removed, delivery date``."""
+    told = [_line_brief(line) for line in changes.lines]
+    if len(told) > _MOST_TOLD:
+        return changes.in_brief
+    paths = dict.fromkeys(one.path.split(".")[0] for one in changes.header)
+    if told:
+        paths.pop("poValueDetails", None)  # the totals follow the lines
+    labels = [HEADER.get(path, FURTHER if path == "additionalInfos" else path) for path in paths]
+    return ", ".join([*told, *(_lower(label) for label in labels)]) or changes.in_brief
+
+
+def _line_brief(line: LineDifference) -> str:
+    if line.kind != "changed":
+        return f"line {line.label} {line.kind}"
+    paths = dict.fromkeys(one.path.split(".")[0] for one in line.fields)
+    own = [path for path in paths if path not in _FOLLOWS] or list(paths)
+    labels = [_lower(LINE.get(path, path)) for path in own]
+    named = f"{', '.join(labels[:-1])} and {labels[-1]}" if len(labels) > 1 else labels[0]
+    return f"{named} of line {line.label}"
+
+
+def _lower(label: str) -> str:
+    return label if label[:2].isupper() else label[:1].lower() + label[1:]
 
 
 # --- Sums
@@ -745,6 +769,8 @@ def init_app(app: Flask) -> None:
         attempt_chip=attempt_chip,
         http_phrase=http_phrase,
         lasting=lasting,
+        change_brief=change_brief,
+        change_label=change_label,
         effect_chip=effect_chip,
         effect_name=lambda effect: EFFECT_NAMES[effect],
         effect_words=effect_words,
@@ -759,7 +785,10 @@ def init_app(app: Flask) -> None:
         past=lambda when: when <= clock.now(),
     )
     app.jinja_env.globals.update(
-        timeline=timeline,
+        header_change=header_change,
+        line_change=line_change,
+        field_change=field_change,
+        happening=happening,
         sums=sums,
         line_taxes=line_taxes,
         line_rest=line_rest,

@@ -17,7 +17,7 @@ from app.contract.messages import Invalid
 from app.fields import read_filter
 from app.orders import answer, answer_many, queries, seen
 from app.orders.compare import Differences, compare
-from app.orders.document import document
+from app.orders.document import Document, document
 from app.orders.forms import CONFIRMED, DEFAULT_TAG, AnswerForm, ManyForm, OrderFilterForm
 from app.orders.models import Decision, PurchaseOrder
 from app.orders.req_confirm import Given, req_confirm
@@ -291,17 +291,18 @@ def _shown(order: PurchaseOrder, form: AnswerForm) -> dict[str, Any]:
     messages = messages_of_order(session, order.id)
     newest = answer.newest_decision(session, order)
     since = _seen_last(order, form, newest)
+    shown = document(order.revisions[0])
     return {
         "order": order,
         "form": form,
-        "document": document(order.revisions[0]),
+        "document": shown,
         "messages": messages,
         "message": messages[0] if messages else None,
         "newest": newest,
         "may_undo": answer.may_undo(messages[0] if messages else None),
         "standing": answer.standing_decision(session, order),
         "why_not": answer.why_not_answerable(order, accepts_return=order.partner.accepts_return),
-        "changes": _changes_since(order, since),
+        "changes": _changes_since(order, since, shown),
         "changes_since": since,
         "ended": order.status_changes[0] if order.status_changes else None,
         "events": timeline(session, order, messages),
@@ -311,12 +312,13 @@ def _shown(order: PurchaseOrder, form: AnswerForm) -> dict[str, Any]:
 def _seen_last(order: PurchaseOrder, form: AnswerForm, newest: Decision | None) -> int | None:
     """The version from which the reader wants to see what changed; None where nothing has.
 
-    That is the one that an open form was made for, else the one that was answered last, else the one before
-    the present one.
+    That is the one that the address names, else the one that an open form was made for, else the one that was
+    answered last, else the one before the present one.
     """
     versions = [revision.version for revision in order.revisions]
     opened = form.version.data or ""
     wanted = [
+        request.args.get("since", type=int),
         int(opened) if opened.isdecimal() and len(opened) <= 10 else None,
         newest.version if newest else None,
         versions[1] if len(versions) > 1 and not newest else None,
@@ -324,9 +326,9 @@ def _seen_last(order: PurchaseOrder, form: AnswerForm, newest: Decision | None) 
     return next((one for one in wanted if one in versions[1:]), None)
 
 
-def _changes_since(order: PurchaseOrder, version: int | None) -> Differences | None:
+def _changes_since(order: PurchaseOrder, version: int | None, shown: Document) -> Differences | None:
     old = next((revision for revision in order.revisions if revision.version == version), None)
-    return compare(document(old).message, document(order.revisions[0]).message) if old else None
+    return compare(document(old).message, shown.message) if old else None
 
 
 def _as_data(order: PurchaseOrder) -> dict[str, Any]:

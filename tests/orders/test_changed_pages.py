@@ -1,0 +1,180 @@
+"""The page of an order that the buyer changed or ended: old and new in the document itself."""
+
+from __future__ import annotations
+
+import copy
+from decimal import Decimal
+from typing import Any
+
+from tests.people import Browser
+from tests.talk import Buyer, resp
+
+
+def amended(buyer: Buyer, **words: Any) -> dict[str, Any]:
+    """The order with one more of the first line, its last line gone and another one added."""
+    body = buyer.edited(3, **words)
+    lines = body["purchaseOrder"]["itemLists"]
+    assert len(lines) > 1
+    added = copy.deepcopy(lines[0])
+    added |= {"serialno": "77", "orderLineReference": "770", "productDescription": "Spring washer"}
+    lines[0]["quantity"] += Decimal(500)
+    lines[-1:] = [added]
+    return body
+
+
+def test_a_changed_order_says_so_in_a_banner_with_what_changed(
+    buyer: Buyer, arrive: Any, asha: Browser, meera: Browser, deliver_so: Any
+) -> None:
+    order_id = arrive(1)[0]
+    asha.answer(order_id)
+    deliver_so("ok")
+    body = buyer.edited(0, deliveryDate="2027-01-15")
+    body["purchaseOrder"]["itemLists"][0]["quantity"] += 1
+    assert buyer.say("req-edit", body).status_code == 200
+    banner = asha.get(f"/orders/{order_id}").one(".head + .notice").get_text(" ", strip=True)
+    assert "The buyer changed this order after you confirmed it." in banner
+    assert "Version 2, today" in " ".join(banner.split())
+    assert "quantity of line 1, delivery date" in banner
+    assert "Your answer to version 1 stays in the history." in banner
+    theirs = meera.get(f"/orders/{order_id}").one(".head + .notice").get_text(" ", strip=True)
+    assert "after Asha confirmed it" in theirs
+    assert "The answer to version 1" in theirs
+
+
+def test_an_answer_that_had_not_left_is_said_to_be_withdrawn(
+    buyer: Buyer, arrive: Any, asha: Browser
+) -> None:
+    order_id = arrive(1)[0]
+    asha.answer(order_id, "REJECT", "No capacity")
+    buyer.edit()
+    banner = asha.get(f"/orders/{order_id}").one(".head + .notice").get_text(" ", strip=True)
+    assert "after you rejected it" in banner
+    assert "had not left, and was withdrawn" in banner
+
+
+def test_old_and_new_stand_in_the_document_for_eyes_and_ears(
+    buyer: Buyer, arrive: Any, asha: Browser
+) -> None:
+    order_id = arrive(4)[3]
+    old = buyer.bodies[3]["purchaseOrder"]
+    assert (
+        buyer.say("req-edit", amended(buyer, deliveryDate="2027-01-15", subject="Moved")).status_code == 200
+    )
+    page = asha.get(f"/orders/{order_id}")
+    title = page.one("#document-title")
+    assert title.find("del") and old["subject"] in title.find("del").get_text()  # type: ignore[union-attr]
+    assert title.find("ins").get_text() == "Moved"  # type: ignore[union-attr]
+    removed, changed, added = (page.page.select(f"tr.is-{kind}") for kind in ("removed", "changed", "added"))
+    assert [len(rows) for rows in (removed, changed, added)] == [1, 1, 1]
+    assert "Removed" in removed[0].get_text()
+    assert len(removed[0].select("del")) >= 4
+    assert "Spring washer" in added[0].get_text() and "Added" in added[0].get_text()
+    quantity = changed[0].select_one(".g-quantity")
+    assert quantity
+    words = " ".join(quantity.get_text(" ").split())
+    assert words.startswith("before:") and ", now:" in words
+    assert "15 Jan 2027" in page.one("#document").get_text(" ")
+
+
+def test_an_unchanged_order_has_no_marks(arrive: Any, asha: Browser) -> None:
+    page = asha.get(f"/orders/{arrive(1)[0]}")
+    assert not page.page.select("#document del, #document ins")
+    assert "compare with" not in page.words
+
+
+def test_any_earlier_version_can_be_compared(buyer: Buyer, arrive: Any, asha: Browser) -> None:
+    order_id = arrive(1)[0]
+    buyer.edit(deliveryDate="2027-01-15")
+    buyer.edit(current=2, deliveryDate="2027-01-15", subject="Moved")
+    page = asha.get(f"/orders/{order_id}")
+    assert "Version 3, marked against 2" in page.words
+    link = page.one("#document .versions a")
+    assert link.get_text() == "compare with 1"
+    page = asha.get(str(link["href"]))
+    assert "Version 3, marked against 1" in page.words
+    assert len(page.page.select("#document ins")) == 2
+    for odd in ("0", "3", "99", "x", "-1"):
+        assert asha.get(f"/orders/{order_id}?since={odd}").status_code == 200
+
+
+def test_a_stale_form_tells_what_changed_and_keeps_every_typed_word(
+    buyer: Buyer, arrive: Any, asha: Browser
+) -> None:
+    order_id = arrive(1)[0]
+    url = f"/orders/{order_id}/answer"
+    fields = asha.fill(url, url)
+    buyer.edit(deliveryDate="2027-01-15")
+    typed = {
+        "supplier_response": "REJECT",
+        "supplier_remarks": "Typed with care",
+        "supplier_order_number": "SO-77",
+        "additional_infos-0-name": "dock",
+        "additional_infos-0-value": "West",
+    }
+    for headers in ({}, {"HX-Request": "true"}):
+        page = asha.send(url, {**fields, **typed}, headers=headers)
+        assert page.status_code == 409
+        assert "The buyer changed this order since you opened the form." in page.words
+        assert "Changed: delivery date." in page.words
+        assert page.one("textarea[name=supplier_remarks]").get_text().strip() == "Typed with care"
+        for value in ("SO-77", "dock", "West"):
+            assert page.page.select(f"input[value='{value}']")
+        assert page.one("#answer input[name=version]")["value"] == "2"
+        assert "15 Jan 2027" in page.one("#document ins").get_text()
+
+
+def test_a_cancelled_order_tells_the_buyers_remarks_and_takes_no_answer(
+    buyer: Buyer, arrive: Any, asha: Browser, deliver_so: Any
+) -> None:
+    first, second = arrive(2)
+    asha.answer(second)
+    deliver_so("ok")
+    answer = buyer.move(0, remarks="The project <stopped>")
+    buyer.move(1, "CLOSE", remarks="All received")
+    page = asha.get(f"/orders/{first}")
+    banner = page.one(".head + .notice")
+    words = " ".join(banner.get_text(" ").split())
+    assert "The buyer cancelled this order." in words
+    assert "The project <stopped>" in words
+    assert banner.find("a", href=f"/inbound/{resp(answer)['reqMsgId']}")
+    assert not page.page.select("#answer textarea")
+    closed = asha.get(f"/orders/{second}").one(".head + .notice").get_text(" ")
+    assert "The buyer closed this order." in closed and "All received" in closed
+
+
+def test_the_timeline_tells_all_newest_first(
+    buyer: Buyer, arrive: Any, asha: Browser, deliver_so: Any, clock: Any
+) -> None:
+    order_id = arrive(1)[0]
+    clock.move(minutes=1)
+    asha.answer(order_id)
+    clock.move(minutes=1)
+    deliver_so("ok")
+    clock.move(minutes=1)
+    edit = buyer.edit()
+    page = asha.get(f"/orders/{order_id}")
+    titles = [one.get_text() for one in page.page.select("#timeline li > b")]
+    assert titles[0] in ("Changed by the buyer", "Seen by Asha")
+    assert [one for one in titles if one != "Seen by Asha"] == [
+        "Changed by the buyer",
+        "Delivered to the network",
+        "Confirmed by Asha",
+        "Received",
+    ]
+    assert page.page.select(f"#timeline a[href='/inbound/{resp(edit)['reqMsgId']}']")
+    assert "Delivery date." in page.one("#timeline li.is-edited").get_text()
+
+
+def test_a_refusal_that_came_later_says_where_it_came_from(
+    buyer: Buyer, arrive: Any, asha: Browser, confirm: Any, deliver_so: Any
+) -> None:
+    order_id = arrive(1)[0]
+    message_id = confirm(order_id)
+    deliver_so("ok")
+    late = buyer.report(result="FAILURE", req_msg_id=f"REQ-{message_id}")
+    where = f"/inbound/{resp(late)['reqMsgId']}"
+    for url in (f"/orders/{order_id}", f"/orders/{order_id}/answer", f"/webhooks/{message_id}"):
+        page = asha.get(url)
+        assert "The network said so later" in page.words, url
+        assert page.page.select(f".told-later a[href='{where}']"), url
+    assert "Refused by the network" in asha.get(f"/orders/{order_id}").one("#timeline").get_text()
