@@ -15,19 +15,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
-from app.contract.vocabulary import Kind
 from app.db import Database
 from app.demo.simulator import create_simulator
-from app.inbound.routes import TAKEN
 from app.orders.models import PurchaseOrder
 from app.partners.models import Partner
 from tests.conftest import INBOUND_KEY
 from tests.people import Browser
-
-pytestmark = pytest.mark.skipif(
-    not {Kind.REQ_EDIT, Kind.REQ_STATUS_CHANGE, Kind.RESP_CONFIRM} <= set(TAKEN),
-    reason="what follows an order is not taken yet",
-)
 
 
 @contextmanager

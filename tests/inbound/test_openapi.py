@@ -150,7 +150,6 @@ def test_with_another_key_they_are_refused(address: str, partner: Any) -> None:
         assert said["payload"]["resp"]["errorCd"] == "PO_CREDENTIALS"
 
 
-@pytest.mark.skipif(Kind.RESP_CONFIRM not in TAKEN, reason="late results are not taken yet")
 def test_the_late_result_works_once_the_order_was_answered(
     address: str, partner: Any, session: Session, asha: Browser, deliver: Callable[[], Counter[str]]
 ) -> None:
