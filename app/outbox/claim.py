@@ -50,11 +50,20 @@ class Claimed:
     success_codes: tuple[int, ...]
 
 
-def claim(session: Session, idle: int, now: datetime) -> list[Claimed]:
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Under which token messages are claimed, and for how many seconds beyond their deadline."""
+
+    token: str
+    margin: float = LEASE_MARGIN_SECONDS
+
+
+def claim(session: Session, idle: int, now: datetime, lease: Lease | None = None) -> list[Claimed]:
     """Take up to ``idle`` due messages, no partner more than its concurrency, and note each attempt.
 
     A paused partner's messages wait, but for those that a person asked to send.
     """
+    lease = lease or Lease(secrets.token_hex(8))
     flying: dict[int, int] = dict(
         session.execute(
             select(messages.c.partner_id, func.count())
@@ -68,14 +77,14 @@ def claim(session: Session, idle: int, now: datetime) -> list[Claimed]:
     for partner in sorted(known, key=lambda row: (flying.get(row.id, 0), row.id)):
         room = min(partner.concurrency - flying.get(partner.id, 0), idle - len(claimed))
         if room > 0:
-            claimed += _claim_for(session, partner, room, now)
+            claimed += _claim_for(session, partner, room, now, lease)
     if claimed:
         session.execute(insert(attempts), [_attempt_row(one, now) for one in claimed])
         tell(session, [Change(one.id, one.order_id, MessageState.SENDING) for one in claimed])
     return claimed
 
 
-def _claim_for(session: Session, partner: Row[Any], room: int, now: datetime) -> list[Claimed]:
+def _claim_for(session: Session, partner: Row[Any], room: int, now: datetime, lease: Lease) -> list[Claimed]:
     due = [
         messages.c.partner_id == partner.id,
         messages.c.state == MessageState.PENDING,
@@ -93,7 +102,6 @@ def _claim_for(session: Session, partner: Row[Any], room: int, now: datetime) ->
         # Without it PostgreSQL may run the look-up again for each row, and so exceed the limit.
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
-    token = secrets.token_hex(8)
     rows = session.execute(
         update(messages)
         .where(messages.c.id.in_(select(chosen.c.id)))
@@ -101,13 +109,15 @@ def _claim_for(session: Session, partner: Row[Any], room: int, now: datetime) ->
             state=MessageState.SENDING,
             claims=messages.c.claims + 1,
             attempts_made=messages.c.attempts_made + 1,
-            lease_token=token,
-            lease_until=now + timedelta(seconds=partner.deadline_seconds + LEASE_MARGIN_SECONDS),
+            lease_token=lease.token,
+            lease_until=now + timedelta(seconds=partner.deadline_seconds + lease.margin),
         )
         .returning(messages)
     ).all()
     # RETURNING keeps no order; ids sort by their time.
-    return [_claimed(row, partner, token) for row in sorted(rows, key=lambda row: (row.next_at, row.id))]
+    return [
+        _claimed(row, partner, lease.token) for row in sorted(rows, key=lambda row: (row.next_at, row.id))
+    ]
 
 
 def _claimed(row: Row[Any], partner: Row[Any], token: str) -> Claimed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -225,19 +225,23 @@ def _judge_partner(session: Session, finished: Finished, now: datetime) -> None:
         )
 
 
-def repair(session: Session, now: datetime) -> None:
-    """Take back messages whose lease ran out: their deliverer is gone, and nobody knows what arrived.
+def repair(session: Session, now: datetime, lost: Mapping[str, str | None] | None = None) -> int:
+    """Take back messages whose deliverer is gone; nobody knows what arrived. Returns how many.
 
-    They go out again under the same id; after some such ends in a row a person must look.
+    They are ``lost``, tokens by message id; without it, all whose lease ran out. They go out again under the
+    same id; after some such ends in a row a person must look.
     """
-    lost = session.execute(
+    which = messages.c.lease_until < now if lost is None else messages.c.id.in_(lost)
+    rows = session.execute(
         select(messages)
-        .where(messages.c.state == MessageState.SENDING, messages.c.lease_until < now)
+        .where(messages.c.state == MessageState.SENDING, which)
         .order_by(messages.c.id)
         .with_for_update(skip_locked=True)
     ).all()
+    # What was claimed anew since somebody saw that it was lost is not.
+    rows = [row for row in rows if lost is None or lost[row.id] == row.lease_token]
     changes = []
-    for row in lost:
+    for row in rows:
         session.execute(
             update(attempts)
             .where(attempts.c.message_id == row.id, attempts.c.outcome.is_(None))
@@ -251,6 +255,7 @@ def repair(session: Session, now: datetime) -> None:
         session.execute(update(messages).where(messages.c.id == row.id).values(values))
         changes.append(Change(row.id, row.order_id, values["state"]))
     tell(session, changes)
+    return len(rows)
 
 
 def _after_interruption(row: Any, now: datetime) -> dict[str, Any]:
