@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.db import Database, follow_clock
-from app.outbox.claim import LEASE_MARGIN_SECONDS, Claimed, Lease, claim, next_due
+from app.outbox.claim import LEASE_MARGIN_SECONDS, Claimed, Lease, Taken, take
 from app.outbox.lost import Search
 from app.outbox.post import Sender
 from app.outbox.presence import Presence, presence_for
@@ -37,8 +37,6 @@ log = logging.getLogger(__name__)
 
 FALLBACK_SECONDS = 1.0
 """How long a wake-up may be missed before the deliverer looks by itself."""
-CROWDED_SECONDS = 0.25
-"""How long to wait where something is due that other deliverers or a partner's limit keep from us."""
 DATABASE_AWAY_SECONDS = 1.0
 GIVE_UP_SECONDS = 20.0
 """How long a deliverer that was told to stop waits for a database that is away."""
@@ -46,6 +44,7 @@ SEARCH_SECONDS = 1.0
 """How often to look for messages whose deliverer is gone."""
 AWAY = (SQLAlchemyError, sqlite3.Error, psycopg.Error)
 """What a database raises that is away, locked or full; nothing was sent or lost by it."""
+NOTHING = Taken([], None)
 COUNTED = {Step.DELIVERED: "delivered", Step.RETRY: "retried", Step.REFUSED: "refused", Step.FAILED: "failed"}
 
 
@@ -170,17 +169,22 @@ class Deliverer:
             now = clock.now()
             record(session, self._unrecorded, now)
             self._look_for_lost(session, now)
-            claimed = claim(session, idle, now, self._lease()) if idle else []
-            due_at = next_due(session)
+            taken = take(session, idle, now, self._lease(), self._busy_with()) if idle else NOTHING
             session.commit()
         for finished in self._unrecorded:
             self.counts[COUNTED[finished.verdict.step]] += 1
             del self._in_hand[finished.claimed.id]
         self._unrecorded = []
-        self._hand_over(claimed)
-        if due_at is None:
+        self._hand_over(taken.claimed)
+        if taken.again_at is None:
             return FALLBACK_SECONDS
-        return max((due_at - now).total_seconds(), CROWDED_SECONDS if not claimed else 0.0)
+        return max((taken.again_at - now).total_seconds(), 0.0)
+
+    def _busy_with(self) -> Counter[int]:
+        """How many messages of each partner are on their way."""
+        busy = Counter(one.partner_id for one in self._in_hand.values())
+        busy.subtract(finished.claimed.partner_id for finished in self._unrecorded)
+        return busy
 
     def _lease(self) -> Lease:
         token = self._presence.token() if self._presence else secrets.token_hex(8)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.outbox.claim import Claimed, messages
-from app.outbox.models import MessageState
+from app.outbox.lanes import IS_SENDING
 from app.outbox.presence import Presence, Standing
 
 JUMP_SECONDS = 2.0
@@ -22,15 +22,13 @@ LONGEST_LEASE = timedelta(minutes=15)
 """No lease is this long: one that ends later was made before the clock was set back."""
 
 
-_SENDING = select(messages.c.id, messages.c.lease_token, messages.c.lease_until).where(
-    messages.c.state == MessageState.SENDING
-)
+_SENDING = select(messages.c.id, messages.c.lease_token, messages.c.lease_until).where(IS_SENDING)
 _RENEW = (
     update(messages)
     .where(
         messages.c.id == bindparam("of_message"),
         messages.c.lease_token == bindparam("of_token"),
-        messages.c.state == MessageState.SENDING,
+        IS_SENDING,
     )
     .values(lease_until=bindparam("until"))
 )

@@ -11,11 +11,13 @@ from sqlalchemy import bindparam, case, select, update
 from sqlalchemy.orm import Session
 
 from app.contract.vocabulary import FIELD_NAMES
+from app.outbox import lanes
 from app.outbox.claim import Claimed, attempts, messages, partners
 from app.outbox.messages import Change, tell
 from app.outbox.models import MessageState, Trigger
 from app.outbox.post import Outcome
 from app.outbox.retry import Reason, Step, Verdict, sentence
+from app.outbox.tally import count_ends
 
 INTERRUPTIONS_MAX = 5
 """Claims in a row without a recorded end after which a person must look, not another loop."""
@@ -110,6 +112,22 @@ def record(session: Session, finished: Sequence[Finished], now: datetime) -> Non
     if moves:
         session.execute(_MOVE, moves)
     tell(session, changes)
+    lanes.heard(session, [_try(one) for one in finished if one.claimed.trigger is Trigger.AUTO], now)
+    count_ends(
+        session,
+        ((one.claimed.partner_id, one.verdict.reason.value, one.outcome.duration_ms) for one in finished),
+    )
+
+
+def _try(finished: Finished) -> lanes.Try:
+    claimed = finished.claimed
+    return lanes.Try(
+        partner_id=claimed.partner_id,
+        limits=claimed.limits,
+        answered=not finished.verdict.transport,
+        was_probe=claimed.is_probe,
+        was_suspect=claimed.is_suspect,
+    )
 
 
 def _attempt_end(finished: Finished) -> dict[str, Any]:
@@ -255,6 +273,7 @@ def repair(session: Session, now: datetime, lost: Mapping[str, str | None] | Non
         session.execute(update(messages).where(messages.c.id == row.id).values(values))
         changes.append(Change(row.id, row.order_id, values["state"]))
     tell(session, changes)
+    count_ends(session, ((row.partner_id, Reason.INTERRUPTED.value, 0.0) for row in rows))
     return len(rows)
 
 
