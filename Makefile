@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: run test check bench pins clean
+.PHONY: run test check bench chaos pins clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
@@ -23,6 +23,11 @@ check: $(VENV)/.test
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m tests.bench
+
+# Deliverers killed hundreds of times on both databases; prints what that did. Some minutes.
+chaos: $(VENV)/.test
+	@PATH="$(PATH):/usr/sbin:/sbin" sh tests/system-parts.sh
+	@$(BIN)/python -m tests.chaos
 
 # The pinned requirements carry hashes and no index address.
 pins: $(VENV)/.test

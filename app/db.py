@@ -32,6 +32,8 @@ from sqlalchemy.engine import Connection, Dialect, make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
+from app import clock
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MILLISECONDS = 10_000
 
@@ -171,6 +173,22 @@ def _spelled(byte: int) -> str:
     return chr(byte) if 0 < byte < 128 else f"\\{byte:03o}"
 
 
+def follow_clock(connection: Connection) -> None:
+    """On PostgreSQL, let the clock follow the server's; for who holds a connection for long."""
+    if connection.dialect.name == "postgresql":
+        _measure_clock(connection.connection.driver_connection, end=False)
+
+
+def _measure_clock(connection: Any, *_: object, end: bool = True) -> None:
+    if not clock.wants_measure():
+        return
+    asked_at = clock.ticks()
+    (said,) = connection.execute("SELECT clock_timestamp()").fetchone()
+    clock.follow(said, asked_at=asked_at, told_at=clock.ticks())
+    if end:
+        connection.rollback()
+
+
 def _alembic() -> Config:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -179,7 +197,9 @@ def _alembic() -> Config:
 
 def _engine(url: str) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        engine = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        event.listen(engine, "checkout", _measure_clock)
+        return engine
     database = make_url(url).database
     if database and database != ":memory:":
         Path(database).parent.mkdir(parents=True, exist_ok=True)

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_network
 from typing import Any, cast
 
-from sqlalchemy import Row, Table, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from app.outbox.lanes import (
+    COLUMNS as STATE_COLUMNS,
+)
+from app.outbox.lanes import (
+    IS_PENDING,
+    IS_SENDING,
+    WAS_ASKED,
+    Limits,
+    State,
+    after_claim,
+    lanes,
+    lock_free,
+    room,
+    state_of,
+)
+from app.outbox.lanes import make as make_lanes
+from app.outbox.lanes import save as save_lanes
 from app.outbox.messages import Change, tell
 from app.outbox.models import Attempt, Message, MessageState, Trigger
 from app.outbox.post import Target
@@ -48,69 +66,228 @@ class Claimed:
     headers: dict[str, str]
     schedule: tuple[float, ...]
     success_codes: tuple[int, ...]
+    limits: Limits
+    is_probe: bool
+    is_suspect: bool
 
 
-def claim(session: Session, idle: int, now: datetime) -> list[Claimed]:
-    """Take up to ``idle`` due messages, no partner more than its concurrency, and note each attempt.
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Under which token messages are claimed, and for how many seconds beyond their deadline."""
 
-    A paused partner's messages wait, but for those that a person asked to send.
+    token: str
+    margin: float = LEASE_MARGIN_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What was claimed, and when there may be more: None if nothing waits for a time."""
+
+    claimed: list[Claimed]
+    again_at: datetime | None
+
+
+@dataclass(slots=True)
+class _Ask:
+    """What one partner may get now, or when to look again."""
+
+    partner: Any
+    state: State
+    asked_only: bool = False
+    again_at: datetime | None = None
+    is_probe: bool = False
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.partner.concurrency, self.partner.rate_per_second)
+
+
+def claim(session: Session, idle: int, now: datetime, lease: Lease | None = None) -> list[Claimed]:
+    """Take up to ``idle`` due messages and note each attempt; see ``take``."""
+    return take(session, idle, now, lease or Lease(secrets.token_hex(8)), {}).claimed
+
+
+def take(session: Session, idle: int, now: datetime, lease: Lease, in_hand: Mapping[int, int]) -> Taken:
+    """Take up to ``idle`` due messages, as many of each partner as its lane lets pass, and note each attempt.
+
+    A partner that is paused or held by its breaker gets only what a person asked to send. ``in_hand`` is how
+    many of each partner this deliverer sends already: one partner must not keep all of its senders busy.
     """
-    flying: dict[int, int] = dict(
-        session.execute(
-            select(messages.c.partner_id, func.count())
-            .where(messages.c.state == MessageState.SENDING)
-            .group_by(messages.c.partner_id)
-        ).all()
-    )
+    asks = [ask for row in _look(session) if (ask := _ask(row, now))]
+    again = [ask.again_at for ask in asks if ask.again_at]
+    ready = [ask for ask in asks if not ask.again_at]
     claimed: list[Claimed] = []
-    # Whoever has least under way comes first, so that a backlog of one partner starves no other.
-    known = session.execute(select(partners)).all()
-    for partner in sorted(known, key=lambda row: (flying.get(row.id, 0), row.id)):
-        room = min(partner.concurrency - flying.get(partner.id, 0), idle - len(claimed))
-        if room > 0:
-            claimed += _claim_for(session, partner, room, now)
+    if ready:
+        share = _share(idle + sum(in_hand.values()), ready[0].partner.partners_known)
+        ready, skipped = _locked(session, ready)
+        again += [now + BUSY_LANE] * skipped
+        flying: dict[int, int] = dict(session.execute(_FLYING).all())
+        # Whoever has least under way comes first, so that a backlog of one partner starves no other.
+        for ask in sorted(ready, key=lambda ask: (flying.get(ask.partner.id, 0), ask.partner.id)):
+            most = min(idle - len(claimed), share - in_hand.get(ask.partner.id, 0))
+            claimed += _take_from(session, ask, _Terms(flying.get(ask.partner.id, 0), most, now, lease))
+            again += [ask.again_at] if ask.again_at else []
     if claimed:
         session.execute(insert(attempts), [_attempt_row(one, now) for one in claimed])
         tell(session, [Change(one.id, one.order_id, MessageState.SENDING) for one in claimed])
-    return claimed
+    return Taken(claimed, min(again, default=None))
 
 
-def _claim_for(session: Session, partner: Row[Any], room: int, now: datetime) -> list[Claimed]:
-    due = [
-        messages.c.partner_id == partner.id,
-        messages.c.state == MessageState.PENDING,
-        messages.c.next_at <= now,
-    ]
-    if partner.paused_at is not None:
-        due.append(messages.c.trigger != Trigger.AUTO)
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """How much of a partner is under way, the most that is wanted now, and under which lease."""
+
+    flying: int
+    most: int
+    now: datetime
+    lease: Lease
+
+
+BUSY_LANE = timedelta(milliseconds=10)
+"""Until another look at a lane for which another deliverer was claiming."""
+CROWDED = timedelta(milliseconds=250)
+"""Until another look at a lane that is full: whoever makes room in it is not heard everywhere."""
+
+_first_due = (
+    select(func.min(messages.c.next_at))
+    .where(messages.c.partner_id == partners.c.id, IS_PENDING)
+    .correlate(partners)
+    .scalar_subquery()
+    .label("first_due")
+)
+_first_asked = (
+    select(func.min(messages.c.next_at))
+    .where(messages.c.partner_id == partners.c.id, IS_PENDING, WAS_ASKED)
+    .correlate(partners)
+    .scalar_subquery()
+    .label("first_asked")
+)
+_LOOK = (
+    select(
+        partners,
+        *(lanes.c[name] for name in STATE_COLUMNS),
+        lanes.c.partner_id.label("lane_of"),
+        _first_due,
+        _first_asked,
+        select(func.count()).select_from(partners.alias()).scalar_subquery().label("partners_known"),
+    )
+    .outerjoin(lanes, lanes.c.partner_id == partners.c.id)
+    .where(exists().where(messages.c.partner_id == partners.c.id, IS_PENDING).correlate(partners))
+)
+_FLYING = select(messages.c.partner_id, func.count()).where(IS_SENDING).group_by(messages.c.partner_id)
+_TAKEN = (
+    *("id", "order_id", "partner_id", "kind", "object_id", "body", "attempts_made", "trigger", "asked_by"),
+    *("asked_reason", "tries", "unknown_outcome", "next_at"),
+)
+
+
+def _take_statement(*conditions: ColumnElement[bool]) -> Any:
     chosen = (
         select(messages.c.id)
-        .where(and_(*due))
+        .where(
+            messages.c.partner_id == bindparam("of_partner"),
+            IS_PENDING,
+            messages.c.next_at <= bindparam("due_by"),
+            *conditions,
+        )
         .order_by(messages.c.next_at, messages.c.id)
-        .limit(room)
+        .limit(bindparam("most"))
         .with_for_update(skip_locked=True)
         .cte("chosen")
         # Without it PostgreSQL may run the look-up again for each row, and so exceed the limit.
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
-    token = secrets.token_hex(8)
-    rows = session.execute(
+    return (
         update(messages)
         .where(messages.c.id.in_(select(chosen.c.id)))
         .values(
             state=MessageState.SENDING,
             claims=messages.c.claims + 1,
             attempts_made=messages.c.attempts_made + 1,
-            lease_token=token,
-            lease_until=now + timedelta(seconds=partner.deadline_seconds + LEASE_MARGIN_SECONDS),
+            lease_token=bindparam("token"),
+            lease_until=bindparam("until"),
         )
-        .returning(messages)
+        .returning(*(messages.c[name] for name in _TAKEN))
+    )
+
+
+_TAKE = _take_statement()
+_TAKE_ASKED = _take_statement(WAS_ASKED)
+
+
+def _look(session: Session) -> Sequence[Any]:
+    """Each partner for whom something waits, with its lane and when the first message is due."""
+    known = session.execute(_LOOK).all()
+    without = [row.id for row in known if row.lane_of is None]
+    if not without:
+        return known
+    make_lanes(session, without)
+    return session.execute(_LOOK).all()
+
+
+def _ask(row: Any, now: datetime) -> _Ask | None:
+    """What the row's partner may get; None if all that waits for it is held until somebody lets it go."""
+    state, asked_at = state_of(row), row.first_asked
+    paused, held = row.paused_at is not None, state.opened_at is not None
+    if (paused or held) and asked_at is not None and asked_at <= now:
+        return _Ask(row, state, asked_only=True)
+    if paused:
+        return _Ask(row, state, again_at=asked_at) if asked_at else None
+    due_at = max(row.first_due, state.probe_at) if held and state.probe_at else row.first_due
+    if held and asked_at is not None:
+        due_at = min(due_at, asked_at)
+    return _Ask(row, state, again_at=due_at if due_at > now else None)
+
+
+def _locked(session: Session, asks: list[_Ask]) -> tuple[list[_Ask], int]:
+    """Those whose lane nobody else is claiming for, and how many others there were.
+
+    On SQLite the whole database is ours. On PostgreSQL only what is counted after this lock is the truth.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        return asks, 0
+    states = lock_free(session, [ask.partner.id for ask in asks])
+    free = [ask for ask in asks if ask.partner.id in states]
+    for ask in free:
+        ask.state = states[ask.partner.id]
+    return free, len(asks) - len(free)
+
+
+def _share(senders: int, partners_known: int) -> int:
+    """How many of this deliverer's senders one partner may keep busy: where there are others, not all."""
+    return senders if partners_known == 1 else max(senders - max(senders // 4, 1), 1)
+
+
+def _take_from(session: Session, ask: _Ask, terms: _Terms) -> list[Claimed]:
+    """Claim for one partner. Where nothing may leave yet, ``ask.again_at`` says when to look again."""
+    now, partner = terms.now, ask.partner
+    passes = room(ask.state, ask.limits, terms.flying, now)
+    count = ask.partner.concurrency - terms.flying if ask.asked_only else passes.count
+    most = min(count, terms.most)
+    if most <= 0:
+        ask.again_at = passes.again_at or now + CROWDED
+        return []
+    until = now + timedelta(seconds=partner.deadline_seconds + terms.lease.margin)
+    statement = _TAKE_ASKED if ask.asked_only else _TAKE
+    rows = session.execute(
+        statement,
+        {"of_partner": partner.id, "due_by": now, "most": most, "token": terms.lease.token, "until": until},
     ).all()
+    ask.is_probe = passes.is_probe and not ask.asked_only
+    probe_until = until if ask.is_probe and rows else None
+    after = after_claim(ask.state, ask.limits, len(rows), now, probe_until=probe_until)
+    if after != ask.state:
+        save_lanes(session, {partner.id: after})
+    # Its own results wake a deliverer; of those of others, and of what is due later, it is not told.
+    left = room(after, ask.limits, terms.flying + len(rows), now)
+    ask.again_at = left.again_at or now + CROWDED
     # RETURNING keeps no order; ids sort by their time.
-    return [_claimed(row, partner, token) for row in sorted(rows, key=lambda row: (row.next_at, row.id))]
+    in_order = sorted(rows, key=lambda row: (row.next_at, row.id))
+    return [_claimed(row, ask, terms.lease.token) for row in in_order]
 
 
-def _claimed(row: Row[Any], partner: Row[Any], token: str) -> Claimed:
+def _claimed(row: Any, ask: _Ask, token: str) -> Claimed:
+    partner = ask.partner
     target = Target(
         url=partner.base_url + PATH + row.kind,
         headers=tuple((name, value) for name, value in partner.headers),
@@ -135,6 +312,9 @@ def _claimed(row: Row[Any], partner: Row[Any], token: str) -> Claimed:
         headers=headers,
         schedule=tuple(partner.retry_schedule) or DEFAULT_SCHEDULE,
         success_codes=tuple(partner.success_codes),
+        limits=ask.limits,
+        is_probe=ask.is_probe,
+        is_suspect=ask.state.is_suspect,
     )
 
 
@@ -156,16 +336,3 @@ def _attempt_row(claimed: Claimed, now: datetime) -> dict[str, Any]:
         "response_headers": [],
         "response_body": b"",
     }
-
-
-def next_due(session: Session) -> datetime | None:
-    """When the next message is due that nothing holds; None if none waits."""
-    earliest: datetime | None = session.scalar(
-        select(func.min(messages.c.next_at))
-        .join(partners, partners.c.id == messages.c.partner_id)
-        .where(
-            messages.c.state == MessageState.PENDING,
-            or_(partners.c.paused_at.is_(None), messages.c.trigger != Trigger.AUTO),
-        )
-    )
-    return earliest

@@ -9,19 +9,26 @@ from __future__ import annotations
 import logging
 import queue
 import random
+import secrets
+import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 
+import psycopg
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.db import Database
-from app.outbox.claim import Claimed, claim, next_due
+from app.db import Database, follow_clock
+from app.outbox.claim import LEASE_MARGIN_SECONDS, Claimed, Lease, Taken, take
+from app.outbox.lost import Search
 from app.outbox.post import Sender
+from app.outbox.presence import Presence, presence_for
 from app.outbox.record import Finished, record, repair
 from app.outbox.retry import Step, judge
 from app.outbox.wake import Wake, wake_for
@@ -30,63 +37,79 @@ log = logging.getLogger(__name__)
 
 FALLBACK_SECONDS = 1.0
 """How long a wake-up may be missed before the deliverer looks by itself."""
-CROWDED_SECONDS = 0.25
-"""How long to wait where something is due that other deliverers or a partner's limit keep from us."""
 DATABASE_AWAY_SECONDS = 1.0
+GIVE_UP_SECONDS = 20.0
+"""How long a deliverer that was told to stop waits for a database that is away."""
+SEARCH_SECONDS = 1.0
+"""How often to look for messages whose deliverer is gone."""
+AWAY = (SQLAlchemyError, sqlite3.Error, psycopg.Error)
+"""What a database raises that is away, locked or full; nothing was sent or lost by it."""
+NOTHING = Taken([], None)
 COUNTED = {Step.DELIVERED: "delivered", Step.RETRY: "retried", Step.REFUSED: "refused", Step.FAILED: "failed"}
 
 
 class Deliverer:
     """Delivers until told to stop. Several may run, on one machine or many: claims exclude each other."""
 
-    def __init__(self, database: Database, *, senders: int) -> None:
+    def __init__(
+        self, database: Database, *, senders: int, lease_margin: float = LEASE_MARGIN_SECONDS
+    ) -> None:
+        """``senders`` messages may be under way at once; ``lease_margin`` is in seconds."""
         self._database = database
         self._senders = senders
+        self._lease_margin = lease_margin
         self._work: queue.SimpleQueue[Claimed | None] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[Finished | None] = queue.SimpleQueue()
-        self._in_flight = 0
+        self._in_hand: dict[str, Claimed] = {}
         self._unrecorded: list[Finished] = []
+        self._presence: Presence | None = None
+        self._search: Search | None = None
+        self._searched_at = float("-inf")
         self.counts: Counter[str] = Counter()
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until ``stop`` is set; then finish what is in flight and claim nothing new."""
-        threads = self._start_senders()
-        try:
-            while not (stop.is_set() and self._in_flight == 0 and not self._unrecorded):
+        with self._at_work():
+            give_up_at: float | None = None
+            while not (stop.is_set() and not self._in_hand):
                 try:
                     self._watch(stop)
-                except DBAPIError as error:
-                    log.warning("the database is away, trying again: %s", error.orig)
-                    stop.wait(DATABASE_AWAY_SECONDS)
-        finally:
-            self._stop_senders(threads)
+                except AWAY as error:
+                    log.warning("the database is away, trying again: %s", getattr(error, "orig", error))
+                    if stop.is_set():
+                        give_up_at = give_up_at or time.monotonic() + GIVE_UP_SECONDS
+                        if time.monotonic() > give_up_at:
+                            log.error("stopping with %d results unrecorded", len(self._in_hand))
+                            return
+                    time.sleep(DATABASE_AWAY_SECONDS)
 
     def drain(self) -> Counter[str]:
         """Deliver all that is due now, and return how many were delivered, retried, refused and failed."""
-        threads = self._start_senders()
-        try:
-            with self._database.engine.connect() as connection:
-                connection = connection.execution_options(sqlite_begin="IMMEDIATE")
+        with self._at_work(), self._database.engine.connect() as connection:
+            connection = connection.execution_options(sqlite_begin="IMMEDIATE")
+            self._tick(connection, claiming=True)
+            while self._in_hand:
+                self._collect(self._news.get())
                 self._tick(connection, claiming=True)
-                while self._in_flight or self._unrecorded:
-                    self._collect(self._news.get())
-                    self._tick(connection, claiming=True)
-        finally:
-            self._stop_senders(threads)
         return self.counts
 
-    def _start_senders(self) -> list[threading.Thread]:
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Senders running, and the proof of life held."""
         threads = [
             threading.Thread(target=self._send, name=f"sender-{number}", daemon=True)
             for number in range(self._senders)
         ]
+        self._presence = presence_for(self._database)
+        self._search = Search(self._presence)
         for thread in threads:
             thread.start()
-        return threads
-
-    def _stop_senders(self, threads: Sequence[threading.Thread]) -> None:
-        for _ in threads:
-            self._work.put(None)
+        try:
+            yield
+        finally:
+            for _ in threads:
+                self._work.put(None)
+            self._presence.close()
 
     def _send(self) -> None:
         with Sender() as sender:
@@ -111,7 +134,7 @@ class Deliverer:
             try:
                 while True:
                     due_in = self._tick(connection, claiming=not stop.is_set())
-                    if stop.is_set() and self._in_flight == 0:
+                    if stop.is_set() and not self._in_hand:
                         return
                     self._wait(wake, min(due_in, FALLBACK_SECONDS), stop)
             finally:
@@ -133,29 +156,50 @@ class Deliverer:
         news = [first]
         while not self._news.empty():
             news.append(self._news.get())
-        came = [finished for finished in news if finished is not None]
-        self._in_flight -= len(came)
-        self._unrecorded += came
+        self._unrecorded += [finished for finished in news if finished is not None]
 
     def _tick(self, connection: Connection, *, claiming: bool) -> float:
         """Record what came back and claim for who is idle, in one commit.
 
         Returns the seconds until something is due.
         """
-        idle = self._senders - self._in_flight if claiming else 0
-        now = clock.now()
+        idle = self._senders - len(self._in_hand) + len(self._unrecorded) if claiming else 0
         with Session(connection, info={"followers": self._database.followers}) as session:
+            follow_clock(connection)
+            now = clock.now()
             record(session, self._unrecorded, now)
-            repair(session, now)
-            claimed = claim(session, idle, now) if idle else []
-            due_at = next_due(session)
+            self._look_for_lost(session, now)
+            taken = take(session, idle, now, self._lease(), self._busy_with()) if idle else NOTHING
             session.commit()
         for finished in self._unrecorded:
             self.counts[COUNTED[finished.verdict.step]] += 1
+            del self._in_hand[finished.claimed.id]
         self._unrecorded = []
-        self._in_flight += len(claimed)
-        for one in claimed:
-            self._work.put(one)
-        if due_at is None:
+        self._hand_over(taken.claimed)
+        if taken.again_at is None:
             return FALLBACK_SECONDS
-        return max((due_at - now).total_seconds(), CROWDED_SECONDS if not claimed else 0.0)
+        return max((taken.again_at - now).total_seconds(), 0.0)
+
+    def _busy_with(self) -> Counter[int]:
+        """How many messages of each partner are on their way."""
+        busy = Counter(one.partner_id for one in self._in_hand.values())
+        busy.subtract(finished.claimed.partner_id for finished in self._unrecorded)
+        return busy
+
+    def _lease(self) -> Lease:
+        token = self._presence.token() if self._presence else secrets.token_hex(8)
+        return Lease(token, self._lease_margin)
+
+    def _look_for_lost(self, session: Session, now: datetime) -> None:
+        if self._search is None or time.monotonic() < self._searched_at + SEARCH_SECONDS:
+            return
+        lost = self._search.look(session, now, self._in_hand, margin=self._lease_margin)
+        if lost and (count := repair(session, now, lost)):
+            log.warning("%d messages lost their deliverer and go out again", count)
+        self._searched_at = time.monotonic()
+
+    def _hand_over(self, claimed: Sequence[Claimed]) -> None:
+        """Give the senders what is claimed and committed."""
+        for one in claimed:
+            self._in_hand[one.id] = one
+            self._work.put(one)

@@ -74,6 +74,14 @@ class Message(Base):
             sqlite_where=text("state = 'sending'"),
             postgresql_where=text("state = 'sending'"),
         ),
+        # What people asked for leaves although its partner is held, and must be found in a long queue.
+        Index(
+            "ix_message_asked",
+            "partner_id",
+            "next_at",
+            sqlite_where=text("state = 'pending' AND trigger <> 'auto'"),
+            postgresql_where=text("state = 'pending' AND trigger <> 'auto'"),
+        ),
         Index("ix_message_state_id", "state", "id"),
         Index("ix_message_supplier_b2b_id_id", "supplier_b2b_id", "id"),
         Index("ix_message_buyer_po_number", "buyer_po_number"),
@@ -184,3 +192,39 @@ class Attempt(Base):
     def in_flight(self) -> bool:
         """Whether nobody has recorded its end."""
         return self.outcome is None
+
+
+class Lane(Base):
+    """What deliverers share about one partner: its breaker and its rate. The partner's row is people's."""
+
+    __tablename__ = "lane"
+
+    partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id", ondelete="CASCADE"), primary_key=True)
+    # Tries in a row that got no proper answer.
+    failures: Mapped[int] = mapped_column(default=0)
+    # Messages that may be under way at once while trust grows again; None is the partner's concurrency.
+    width: Mapped[int | None]
+    # Since when the breaker holds it; when the next probe may go, and how many were in vain.
+    opened_at: Mapped[datetime | None]
+    probe_at: Mapped[datetime | None]
+    probes: Mapped[int] = mapped_column(default=0)
+    # Messages that may leave now by its rate, as it stood then.
+    allowance: Mapped[float] = mapped_column(default=0.0)
+    allowance_at: Mapped[datetime | None]
+
+
+class Tally(Base):
+    """Attempts that came to an end, counted as they end: counting millions of them later is too slow.
+
+    Deliverers write into different shards, so that they do not wait for each other; the sum counts.
+    """
+
+    __tablename__ = "tally"
+
+    shard: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id", ondelete="CASCADE"), primary_key=True)
+    outcome: Mapped[str] = mapped_column(String(40), primary_key=True)
+    # Which of the latency histogram's buckets.
+    bucket: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    count: Mapped[int]
+    milliseconds: Mapped[float]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,11 +11,13 @@ from sqlalchemy import bindparam, case, select, update
 from sqlalchemy.orm import Session
 
 from app.contract.vocabulary import FIELD_NAMES
+from app.outbox import lanes
 from app.outbox.claim import Claimed, attempts, messages, partners
 from app.outbox.messages import NOBODY_ASKED, Change, tell
 from app.outbox.models import MessageState, ResultFrom, Trigger
 from app.outbox.post import Outcome
 from app.outbox.retry import Reason, Step, Verdict, sentence
+from app.outbox.tally import count_ends
 
 INTERRUPTIONS_MAX = 5
 """Claims in a row without a recorded end after which a person must look, not another loop."""
@@ -113,6 +115,22 @@ def record(session: Session, finished: Sequence[Finished], now: datetime) -> Non
     if moves:
         session.execute(_MOVE, moves)
     tell(session, changes)
+    lanes.heard(session, [_try(one) for one in finished if one.claimed.trigger is Trigger.AUTO], now)
+    count_ends(
+        session,
+        ((one.claimed.partner_id, one.verdict.reason.value, one.outcome.duration_ms) for one in finished),
+    )
+
+
+def _try(finished: Finished) -> lanes.Try:
+    claimed = finished.claimed
+    return lanes.Try(
+        partner_id=claimed.partner_id,
+        limits=claimed.limits,
+        answered=not finished.verdict.transport,
+        was_probe=claimed.is_probe,
+        was_suspect=claimed.is_suspect,
+    )
 
 
 def _attempt_end(finished: Finished) -> dict[str, Any]:
@@ -234,19 +252,23 @@ def _judge_partner(session: Session, finished: Finished, now: datetime) -> None:
         )
 
 
-def repair(session: Session, now: datetime) -> None:
-    """Take back messages whose lease ran out: their deliverer is gone, and nobody knows what arrived.
+def repair(session: Session, now: datetime, lost: Mapping[str, str | None] | None = None) -> int:
+    """Take back messages whose deliverer is gone; nobody knows what arrived. Returns how many.
 
-    They go out again under the same id; after some such ends in a row a person must look.
+    They are ``lost``, tokens by message id; without it, all whose lease ran out. They go out again under the
+    same id; after some such ends in a row a person must look.
     """
-    lost = session.execute(
+    which = messages.c.lease_until < now if lost is None else messages.c.id.in_(lost)
+    rows = session.execute(
         select(messages)
-        .where(messages.c.state == MessageState.SENDING, messages.c.lease_until < now)
+        .where(messages.c.state == MessageState.SENDING, which)
         .order_by(messages.c.id)
         .with_for_update(skip_locked=True)
     ).all()
+    # What was claimed anew since somebody saw that it was lost is not.
+    rows = [row for row in rows if lost is None or lost[row.id] == row.lease_token]
     changes = []
-    for row in lost:
+    for row in rows:
         session.execute(
             update(attempts)
             .where(attempts.c.message_id == row.id, attempts.c.outcome.is_(None))
@@ -260,6 +282,8 @@ def repair(session: Session, now: datetime) -> None:
         session.execute(update(messages).where(messages.c.id == row.id).values(values))
         changes.append(Change(row.id, row.order_id, values["state"]))
     tell(session, changes)
+    count_ends(session, ((row.partner_id, Reason.INTERRUPTED.value, 0.0) for row in rows))
+    return len(rows)
 
 
 def _after_interruption(row: Any, now: datetime) -> dict[str, Any]:

@@ -24,6 +24,8 @@ class Partner(Base):
     retry_schedule: Mapped[list[float]] = mapped_column(default=list)
     success_codes: Mapped[list[int]] = mapped_column(default=lambda: [0])
     concurrency: Mapped[int] = mapped_column(default=4)
+    # Messages a second over all deliverers; None is as many as it takes.
+    rate_per_second: Mapped[float | None]
     accepts_return: Mapped[bool] = mapped_column(default=False)
     paused_at: Mapped[datetime | None]
     paused_reason: Mapped[str] = mapped_column(String(500), default="")

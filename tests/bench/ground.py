@@ -15,16 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from sqlalchemy import select
 
 from app import create_app
 from app.accounts.models import Role
 from app.accounts.people import add as add_person
+from app.clock import now
 from app.config import Settings
 from app.contract.reader import dumps
 from app.db import Database
 from app.demo.orders import example_orders
 from app.inbound.apply import Rules
 from app.inbound.bring import Brought, bring
+from app.orders import answer as answering
+from app.orders.models import PurchaseOrder
+from app.orders.queries import order_for_update
+from app.orders.req_confirm import Given
 from app.partners import setup
 
 INBOUND_KEY = "the-key-of-the-benches"
@@ -89,9 +95,6 @@ def database_of(app: Flask) -> Database:
 
 def populate(app: Flask, base_url: str, *, orders: int, concurrency: int = 8) -> tuple[int, list[int]]:
     """Add asha, a partner at ``base_url`` and example orders; returns asha's id and the orders' ids."""
-    from app.clock import now
-    from app.orders.models import PurchaseOrder
-
     with database_of(app).writing() as session:
         asha = add_person(
             session,
@@ -104,18 +107,37 @@ def populate(app: Flask, base_url: str, *, orders: int, concurrency: int = 8) ->
             session, "bench", base_url=base_url, allow_addresses=["127.0.0.0/8"], inbound_key=INBOUND_KEY
         )
         partner.concurrency = concurrency
+        session.commit()
+    return asha.id, add_orders(app, partner.id, orders)
+
+
+def add_orders(app: Flask, partner_id: int, count: int) -> list[int]:
+    """Let that many orders arrive, all different; returns the ids of all orders of the partner."""
+    with database_of(app).writing() as session:
         brought, rules = Brought(), Rules(1024 * 1024, timedelta(hours=24))
         bodies = list(example_orders(now()))
-        for number in range(orders):
+        for number in range(count):
             body = json.loads(dumps(bodies[number % len(bodies)]), parse_float=str)
             raw = dumps(bodies[number % len(bodies)]).replace(
                 body["purchaseOrder"]["objectId"].encode(), f"POR{number:032d}".encode()
             )
-            bring(session, partner.id, raw, place="bench", rules=rules, brought=brought)
+            bring(session, partner_id, raw, place="bench", rules=rules, brought=brought)
         session.commit()
         assert not brought.refusals
-        ids = [row.id for row in session.query(PurchaseOrder.id).order_by(PurchaseOrder.id)]
-        return asha.id, ids
+        of_partner = select(PurchaseOrder.id).where(PurchaseOrder.partner_id == partner_id)
+        return list(session.scalars(of_partner.order_by(PurchaseOrder.id)))
+
+
+def answer_all(app: Flask, person_id: int, ids: list[int]) -> None:
+    """Confirm these orders in Asha's name, in one commit."""
+    given = Given("ACCEPT", "Confirmed", "INITIATING_CHANNEL", "WEB")
+    with database_of(app).writing() as session:
+        for order_id in ids:
+            order = order_for_update(session, None, order_id)
+            assert order
+            by = answering.Answerer(person_id, "Asha")
+            answering.answer(session, order, given, version=order.version, by=by)
+        session.commit()
 
 
 def seconds(run: Callable[[], Any]) -> float:

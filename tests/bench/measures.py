@@ -23,13 +23,11 @@ from app.accounts.models import Person
 from app.config import ROOT
 from app.contract.reader import read_json
 from app.demo.orders import ORDERS_FILE
-from app.orders import answer as answering
-from app.orders.queries import order_for_update
-from app.orders.req_confirm import Given
 from app.outbox.deliver import Deliverer
 from app.outbox.models import Attempt, Message
 from tests.bench.ground import (
     INBOUND_KEY,
+    answer_all,
     database_of,
     free_port,
     fresh_app,
@@ -50,17 +48,6 @@ def _line(value: float, unit: str, against: str, ratio: float | None) -> Line:
         "against": against,
         "ratio": None if ratio is None else round(ratio, 3),
     }
-
-
-def _answer_all(app: Flask, person_id: int, ids: list[int]) -> None:
-    given = Given("ACCEPT", "Confirmed", "INITIATING_CHANNEL", "WEB")
-    with database_of(app).writing() as session:
-        for order_id in ids:
-            order = order_for_update(session, None, order_id)
-            assert order
-            by = answering.Answerer(person_id, "Asha")
-            answering.answer(session, order, given, version=order.version, by=by)
-        session.commit()
 
 
 def _bare_rate(url: str, body: bytes, count: int, threads: int) -> float:
@@ -95,7 +82,7 @@ def deliver_limit(folder: Path, *, rounds: int = 3, each: int = 800, threads: in
         app = fresh_app(folder)
         person_id, ids = populate(app, url, orders=each * rounds, concurrency=threads)
         for number in range(rounds):
-            _answer_all(app, person_id, ids[number * each : (number + 1) * each])
+            answer_all(app, person_id, ids[number * each : (number + 1) * each])
             with database_of(app).reading() as session:
                 body = session.scalars(select(Message.body).limit(1)).one()
             rate = each / seconds(Deliverer(database_of(app), senders=threads).drain)
@@ -114,7 +101,7 @@ def deliver_slow(folder: Path, *, count: int = 120, threads: int = 8, delay: flo
     with receiver(delay) as url:
         app = fresh_app(folder)
         person_id, ids = populate(app, url, orders=count, concurrency=threads)
-        _answer_all(app, person_id, ids)
+        answer_all(app, person_id, ids)
         rate = count / seconds(Deliverer(database_of(app), senders=threads).drain)
     ideal = threads / delay
     yield _line(rate, "deliveries/s", f"{threads} ÷ {delay} s", rate / ideal)
@@ -132,7 +119,7 @@ def deliver_door(folder: Path, *, count: int = 60) -> Iterator[Line]:
         try:
             time.sleep(0.5)
             for order_id in ids:
-                _answer_all(app, person_id, [order_id])
+                answer_all(app, person_id, [order_id])
                 committed[order_id] = time.time()
                 time.sleep(0.05)
             time.sleep(1)

@@ -1,0 +1,62 @@
+"""Counting attempts as they end, in the transaction that records them."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import cast
+
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from app.outbox.models import Tally
+
+BUCKETS_MS = (5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0, 30_000.0)
+"""Upper bounds of the latency histogram's buckets; one more holds the rest."""
+SHARDS = 16
+
+tallies = cast(Table, Tally.__table__)
+
+
+def _upsert(dialect: type[sqlite.Insert] | type[postgresql.Insert]) -> sqlite.Insert | postgresql.Insert:
+    adding = dialect(tallies)
+    return adding.on_conflict_do_update(
+        index_elements=["shard", "partner_id", "outcome", "bucket"],
+        set_={
+            "count": tallies.c.count + adding.excluded.count,
+            "milliseconds": tallies.c.milliseconds + adding.excluded.milliseconds,
+        },
+    )
+
+
+_ADD = {"sqlite": _upsert(sqlite.Insert), "postgresql": _upsert(postgresql.Insert)}
+
+
+def count_ends(session: Session, ends: Iterable[tuple[int, str, float]]) -> None:
+    """Count ended attempts: partner, outcome, milliseconds each."""
+    sums: dict[tuple[int, str, int], list[float]] = defaultdict(lambda: [0, 0.0])
+    for partner_id, outcome, milliseconds in ends:
+        entry = sums[partner_id, outcome, bisect_left(BUCKETS_MS, milliseconds)]
+        entry[0] += 1
+        entry[1] += milliseconds
+    if not sums:
+        return
+    shard = os.getpid() % SHARDS
+    session.execute(
+        _ADD[session.get_bind().dialect.name],
+        # In one order everywhere: two who share a shard then wait for each other, but never in a circle.
+        [
+            {
+                "shard": shard,
+                "partner_id": partner_id,
+                "outcome": outcome,
+                "bucket": bucket,
+                "count": count,
+                "milliseconds": total,
+            }
+            for (partner_id, outcome, bucket), (count, total) in sorted(sums.items())
+        ],
+    )

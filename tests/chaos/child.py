@@ -1,0 +1,116 @@
+"""A deliverer process that dies at a given point: what is wrapped here knows nothing of it."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from app.db import Database
+from app.orders.projection import follow
+from app.outbox import deliver, post
+from app.outbox.deliver import Deliverer
+
+POINTS = ("after the claim", "during connect", "after the POST", "before the record", "after the record")
+
+
+def run(url: str, options: dict[str, Any], point: str | None, passes: int) -> None:
+    """Deliver until killed or told to stop; at ``point``, passed for the ``passes``-th time, die."""
+    logging.disable(logging.WARNING)
+    stop = threading.Event()
+
+    def asked(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, asked)
+    deliverer = Deliverer(Database(url, followers=[follow]), **options)
+    if point is not None:
+        ARM[point](deliverer, _fuse(passes))
+    deliverer.run(stop)
+
+
+def _fuse(passes: int) -> Callable[[], None]:
+    """Each call is a pass; the last kills this process as a power failure would."""
+    passed = itertools.count(1)
+
+    def burn() -> None:
+        if next(passed) == passes:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return burn
+
+
+def _after_the_claim(deliverer: Deliverer, burn: Callable[[], None]) -> None:
+    hand_over = deliverer._hand_over
+
+    def armed(claimed: Any) -> None:
+        if claimed:
+            burn()
+        hand_over(claimed)
+
+    deliverer._hand_over = armed  # type: ignore[method-assign]
+
+
+def _during_connect(_deliverer: Deliverer, burn: Callable[[], None]) -> None:
+    _before(post, "_connection", burn)
+
+
+def _after_the_post(_deliverer: Deliverer, burn: Callable[[], None]) -> None:
+    request = post._Line.request
+
+    @functools.wraps(request)
+    def armed(*args: Any, **options: Any) -> None:
+        request(*args, **options)
+        burn()
+
+    post._Line.request = armed  # type: ignore[method-assign]
+
+
+def _before_the_record(_deliverer: Deliverer, burn: Callable[[], None]) -> None:
+    record = deliver.record
+
+    def armed(session: Any, finished: Any, *rest: Any, **options: Any) -> None:
+        if finished:
+            burn()
+        record(session, finished, *rest, **options)
+
+    deliver.record = armed
+
+
+def _after_the_record(deliverer: Deliverer, burn: Callable[[], None]) -> None:
+    tick = deliverer._tick
+
+    def armed(*args: Any, **options: Any) -> float:
+        recorded = bool(deliverer._unrecorded)
+        due = tick(*args, **options)
+        if recorded:
+            burn()
+        return due
+
+    deliverer._tick = armed  # type: ignore[method-assign]
+
+
+def _before(place: Any, name: str, burn: Callable[[], None]) -> None:
+    real = getattr(place, name)
+
+    @functools.wraps(real)
+    def armed(*args: Any, **options: Any) -> Any:
+        burn()
+        return real(*args, **options)
+
+    setattr(place, name, armed)
+
+
+ARM: dict[str, Callable[[Deliverer, Callable[[], None]], None]] = dict(
+    zip(
+        POINTS,
+        (_after_the_claim, _during_connect, _after_the_post, _before_the_record, _after_the_record),
+        strict=True,
+    )
+)
