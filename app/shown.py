@@ -33,6 +33,7 @@ from app.contract.reader import Unreadable, read_json
 from app.contract.vocabulary import DeviceTag, Kind, Status, is_known_status
 from app.inbound.forms import EFFECT_NAMES
 from app.inbound.models import Effect, InboundMessage
+from app.orders.answer import why_not_answerable
 from app.orders.compare import FURTHER, HEADER, LINE, Difference, Differences, LineDifference
 from app.orders.models import Answer, Delivery, PurchaseOrder
 from app.orders.queries import SOON
@@ -339,6 +340,12 @@ def status_words(status: str) -> str:
     return (
         STATUSES[Status(status)] if is_known_status(status) else f"“{status}”, which this app does not know"
     )
+
+
+def is_answerable(order: PurchaseOrder) -> bool:
+    """Whether an answer to the order's present version would be taken, as a list can tell."""
+    accepts_return = order.partner.accepts_return
+    return is_open(order) and why_not_answerable(order, accepts_return=accepts_return) is None
 
 
 def answer_chip(order: PurchaseOrder) -> Chip:
@@ -780,6 +787,7 @@ def init_app(app: Flask) -> None:
     )
     app.jinja_env.tests.update(
         open_order=is_open,
+        answerable=is_answerable,
         pairs=is_pairs,
         iso_day=lambda text: iso_day(text) is not None,
         past=lambda when: when <= clock.now(),
