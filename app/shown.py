@@ -442,6 +442,18 @@ def lasting(note: str) -> str:
     return re.sub(r" (The next try is [^.]*|It is (tried|not sent) again by itself)\.$", "", note)
 
 
+def every_chip() -> dict[str, list[Chip]]:
+    """All states that a page can show, by what they are states of."""
+    answers = [Chip("waiting", "To answer"), Chip("warn", "Changed: answer again")]
+    return {
+        "Answer": [*answers, *(given_chip(answer.value) for answer in GIVEN), Chip("warn", "Unknown status")],
+        "Order ended": [Chip("quiet", STATUSES[status]) for status in _WITHDRAWN_BY_BUYER],
+        "Delivery": list(DELIVERIES.values()),
+        "Try": [Chip("waiting", "under way"), *_OUTCOMES.values()],
+        "Received": [Chip(_EFFECT_TONES[effect], name) for effect, name in EFFECT_NAMES.items()],
+    }
+
+
 _EFFECT_TONES = {
     Effect.APPLIED: "ok",
     Effect.REPEATED: "quiet",
