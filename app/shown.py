@@ -8,6 +8,7 @@ from __future__ import annotations
 import decimal
 import hashlib
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -38,6 +39,7 @@ from app.orders.compare import FURTHER, HEADER, LINE, Difference, Differences, L
 from app.orders.models import Answer, Delivery, PurchaseOrder
 from app.orders.queries import SOON
 from app.orders.timeline import Event, What
+from app.outbox.claim import MASK
 from app.outbox.models import Attempt, Message, MessageState
 from app.outbox.retry import Reason
 
@@ -429,6 +431,24 @@ def attempt_chip(attempt: Attempt) -> Chip:
     return Chip(found.tone, f"{attempt.status}, {found.words}") if attempt.status else found
 
 
+_OF_THE_CONNECTION = frozenset({"host", "content-length", "connection", "accept-encoding"})
+"""Header lines that curl writes itself."""
+
+
+def as_curl(message: Message, attempt: Attempt) -> str:
+    """A try as a command of a shell, which runs once the secret is in ``PARTNER_KEY``."""
+    parts = [f"curl -sS -X POST {shlex.quote(attempt.url)}"]
+    for name, value in attempt.request_headers:
+        if name.lower() in _OF_THE_CONNECTION:
+            continue
+        if MASK in value:
+            parts.append(f"-H {shlex.quote(f'{name}: ')}" + '"$PARTNER_KEY"')
+        else:
+            parts.append(f"-H {shlex.quote(f'{name}: {value}')}")
+    parts.append(f"--data-raw {shlex.quote(message.body.decode('utf-8', 'replace'))}")
+    return " \\\n  ".join(parts)
+
+
 def http_phrase(status: int | None) -> str:
     """``OK`` for 200; nothing for a code that HTTP does not name."""
     try:
@@ -786,6 +806,7 @@ def init_app(app: Flask) -> None:
         order_delivery=order_delivery,
         message_chip=message_chip,
         attempt_chip=attempt_chip,
+        as_curl=as_curl,
         http_phrase=http_phrase,
         lasting=lasting,
         change_brief=change_brief,
