@@ -8,6 +8,7 @@ from __future__ import annotations
 import decimal
 import hashlib
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -33,10 +34,12 @@ from app.contract.reader import Unreadable, read_json
 from app.contract.vocabulary import DeviceTag, Kind, Status, is_known_status
 from app.inbound.forms import EFFECT_NAMES
 from app.inbound.models import Effect, InboundMessage
+from app.orders.answer import why_not_answerable
 from app.orders.compare import FURTHER, HEADER, LINE, Difference, Differences, LineDifference
 from app.orders.models import Answer, Delivery, PurchaseOrder
 from app.orders.queries import SOON
 from app.orders.timeline import Event, What
+from app.outbox.claim import MASK
 from app.outbox.models import Attempt, Message, MessageState
 from app.outbox.retry import Reason
 
@@ -341,6 +344,12 @@ def status_words(status: str) -> str:
     )
 
 
+def is_answerable(order: PurchaseOrder) -> bool:
+    """Whether an answer to the order's present version would be taken, as a list can tell."""
+    accepts_return = order.partner.accepts_return
+    return is_open(order) and why_not_answerable(order, accepts_return=accepts_return) is None
+
+
 def answer_chip(order: PurchaseOrder) -> Chip:
     """What was answered, or that an answer is wanted."""
     if not is_known_status(order.status):
@@ -422,6 +431,24 @@ def attempt_chip(attempt: Attempt) -> Chip:
     return Chip(found.tone, f"{attempt.status}, {found.words}") if attempt.status else found
 
 
+_OF_THE_CONNECTION = frozenset({"host", "content-length", "connection", "accept-encoding"})
+"""Header lines that curl writes itself."""
+
+
+def as_curl(message: Message, attempt: Attempt) -> str:
+    """A try as a command of a shell, which runs once the secret is in ``PARTNER_KEY``."""
+    parts = [f"curl -sS -X POST {shlex.quote(attempt.url)}"]
+    for name, value in attempt.request_headers:
+        if name.lower() in _OF_THE_CONNECTION:
+            continue
+        if MASK in value:
+            parts.append(f"-H {shlex.quote(f'{name}: ')}" + '"$PARTNER_KEY"')
+        else:
+            parts.append(f"-H {shlex.quote(f'{name}: {value}')}")
+    parts.append(f"--data-raw {shlex.quote(message.body.decode('utf-8', 'replace'))}")
+    return " \\\n  ".join(parts)
+
+
 def http_phrase(status: int | None) -> str:
     """``OK`` for 200; nothing for a code that HTTP does not name."""
     try:
@@ -433,6 +460,18 @@ def http_phrase(status: int | None) -> str:
 def lasting(note: str) -> str:
     """A message's note without what comes next: the page says that itself, and truer."""
     return re.sub(r" (The next try is [^.]*|It is (tried|not sent) again by itself)\.$", "", note)
+
+
+def every_chip() -> dict[str, list[Chip]]:
+    """All states that a page can show, by what they are states of."""
+    answers = [Chip("waiting", "To answer"), Chip("warn", "Changed: answer again")]
+    return {
+        "Answer": [*answers, *(given_chip(answer.value) for answer in GIVEN), Chip("warn", "Unknown status")],
+        "Order ended": [Chip("quiet", STATUSES[status]) for status in _WITHDRAWN_BY_BUYER],
+        "Delivery": list(DELIVERIES.values()),
+        "Try": [Chip("waiting", "under way"), *_OUTCOMES.values()],
+        "Received": [Chip(_EFFECT_TONES[effect], name) for effect, name in EFFECT_NAMES.items()],
+    }
 
 
 _EFFECT_TONES = {
@@ -767,6 +806,7 @@ def init_app(app: Flask) -> None:
         order_delivery=order_delivery,
         message_chip=message_chip,
         attempt_chip=attempt_chip,
+        as_curl=as_curl,
         http_phrase=http_phrase,
         lasting=lasting,
         change_brief=change_brief,
@@ -780,6 +820,7 @@ def init_app(app: Flask) -> None:
     )
     app.jinja_env.tests.update(
         open_order=is_open,
+        answerable=is_answerable,
         pairs=is_pairs,
         iso_day=lambda text: iso_day(text) is not None,
         past=lambda when: when <= clock.now(),

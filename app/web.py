@@ -26,6 +26,7 @@ from flask import (
     send_from_directory,
     url_for,
 )
+from flask_login import AnonymousUserMixin
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from htmx_flask import Htmx
 from htmx_flask.requests import HtmxAwareRequest
@@ -186,6 +187,18 @@ def _harden(response: Response) -> Response:
     return response
 
 
+def _without_database() -> None:
+    """From here on this request asks the database nothing: the page of an error must not fail as well.
+
+    Its session goes, and nobody is signed in for what is left of the request: the page needs no name.
+    """
+    try:
+        _close_session(None)
+    except Exception as error:  # a broken connection may break at its end once more
+        log.info("the session of a failed request did not close: %s", error)
+    g._login_user = AnonymousUserMixin()
+
+
 def error_page(status: int, title: str, words: str, *, reference: str = "") -> Response:
     """A page, or for htmx an alert, which says what happened and what to do."""
     return page(
@@ -237,6 +250,7 @@ def _csrf_page(_error: CSRFError) -> AnyResponse:
 
 
 def _busy_page(error: DBAPIError) -> AnyResponse:
+    _without_database()
     reference = new_reference()
     log.warning("database not available, reference %s: %s", reference, error.orig)
     response = error_page(
@@ -250,6 +264,7 @@ def _busy_page(error: DBAPIError) -> AnyResponse:
 
 
 def _fault_page(error: Exception) -> AnyResponse:
+    _without_database()
     reference = new_reference()
     log.error("fault, reference %s", reference, exc_info=error)
     return error_page(

@@ -55,6 +55,24 @@ document.addEventListener("input", ({ target }) => {
   if (target.dataset.most) count(target);
 });
 
+/* --- Several orders at once: all of a page by one press, and how many it is. */
+document.addEventListener("change", ({ target }) => {
+  const form = target.form;
+  if (form?.id !== "pick") return;
+  const boxes = [...form.elements].filter((one) => one.name === "order_ids");
+  const all = form.querySelector("[data-pick-all]");
+  if (target === all) for (const box of boxes) box.checked = all.checked;
+  const picked = boxes.filter((box) => box.checked).length;
+  all.checked = picked === boxes.length;
+  all.indeterminate = picked > 0 && picked < boxes.length;
+  const words = picked ? `${picked} picked` : "";
+  form.querySelector("[data-picked]").textContent = words;
+  const button = form.querySelector("button");
+  button.classList.toggle("btn-main", picked > 0);
+  button.classList.toggle("btn-plain", picked === 0);
+  say(words || "None picked");
+});
+
 document.addEventListener("change", ({ target }) => {
   if (target.name !== "supplier_response") return;
   const remarks = target.form.elements.supplier_remarks;

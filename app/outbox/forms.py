@@ -10,8 +10,14 @@ from app.contract.vocabulary import Kind
 from app.fields import Moment, Whole, choices, folded
 from app.outbox.messages import REASON_MAX
 from app.outbox.models import MessageState, Trigger
+from app.outbox.queries import ATTENTION
 
-STATES = [("", "Any state"), *((s.value, s.value.capitalize()) for s in MessageState), ("held", "Held")]
+STATES = [
+    ("", "Any state"),
+    (ATTENTION, "Needs attention"),
+    *((state.value, state.value.capitalize()) for state in MessageState),
+    ("held", "Held"),
+]
 KINDS = [("", "Any kind"), (Kind.REQ_CONFIRM.value, Kind.REQ_CONFIRM.value)]
 TRIGGERS = [("", "Any trigger"), *((t.value, t.value.capitalize()) for t in Trigger)]
 

@@ -14,6 +14,9 @@ from app.db import mentions
 from app.outbox.models import Attempt, Message, MessageState, Trigger
 from app.partners.models import Partner
 
+ATTENTION = "attention"
+"""The filter's name for what somebody must look at: what was refused or failed."""
+NEEDING = (MessageState.REFUSED, MessageState.FAILED)
 PAGE = 50
 """Messages a page."""
 
@@ -109,11 +112,7 @@ def resendable(
 
 def attention_count(session: Session, scope: Scope, *, most: int = 1000) -> int:
     """How many messages were refused or failed; counting stops at ``most``."""
-    needing = (
-        _visible(select(Message.id), scope)
-        .where(Message.state.in_((MessageState.REFUSED, MessageState.FAILED)))
-        .limit(most)
-    )
+    needing = _visible(select(Message.id), scope).where(Message.state.in_(NEEDING)).limit(most)
     return len(session.scalars(needing).all())
 
 
@@ -125,6 +124,8 @@ def _conditions(session: Session, wanted: MessageFilter) -> list[ColumnElement[b
     conditions: list[ColumnElement[bool]] = []
     if wanted.state == "held":
         conditions += [Message.state == MessageState.PENDING, Partner.paused_at.is_not(None)]
+    elif wanted.state == ATTENTION:
+        conditions.append(Message.state.in_(NEEDING))
     elif wanted.state:
         conditions.append(Message.state == MessageState(wanted.state))
         if wanted.state == MessageState.PENDING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, request, url_for
+from flask.json import dumps
 from werkzeug.wrappers import Response as AnyResponse
 
 from app import web
@@ -100,6 +101,7 @@ def _shown(found: Message, form: ResendForm) -> dict[str, Any]:
         "message": found,
         "attempt": attempt or (found.attempts[0] if found.attempts else None),
         "form": form,
+        "as_json": dumps(as_data(found), ensure_ascii=False, indent=2),
         "why_not_resend": why_not_resend(web.db(), found),
     }
 

@@ -11,6 +11,7 @@ from flask_login import current_user
 
 from app import clock, web
 from app.accounts import access
+from app.inbound.queries import unmatched_count
 from app.orders.queries import QueueCounts, queue_counts
 from app.outbox.queries import attention_count
 
@@ -28,6 +29,11 @@ class Rail:
     def attention(self) -> int:
         """Messages that were refused or failed."""
         return attention_count(web.db(), access.scope())
+
+    @cached_property
+    def unmatched(self) -> int:
+        """Messages of the network that fit nothing we know."""
+        return unmatched_count(web.db(), access.scope())
 
 
 def init_app(app: Flask) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify
 from sqlalchemy.exc import DBAPIError
+from werkzeug.datastructures import MultiDict
 
-from app import web
+from app import shown, web
 from app.accounts import access
 from app.accounts.access import Verb
+from app.orders.forms import AnswerForm
 
 blueprint = Blueprint("reports", __name__)
 
@@ -17,6 +19,21 @@ blueprint = Blueprint("reports", __name__)
 def home() -> Response:
     """The work queues, each with what is in it."""
     return web.page("reports/home.html")
+
+
+@blueprint.get("/look")
+@access.needs(Verb.EDIT_PEOPLE)
+def look() -> Response:
+    """Every component in every state, for who works on the look."""
+    return web.page("reports/look.html", form=_look_form(), states=shown.every_chip())
+
+
+def _look_form() -> AnswerForm:
+    """An answer form in which something is wrong."""
+    given = MultiDict({"supplier_response": "REJECT", "supplier_remarks": 'He said "no"', "version": "1"})
+    form = AnswerForm(accepts_return=True, formdata=given, meta={"csrf": False})
+    form.validate()
+    return form
 
 
 @blueprint.get("/healthz")

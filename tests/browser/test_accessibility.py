@@ -120,6 +120,17 @@ def test_support_finds_no_barrier(
         check(page, path)
 
 
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_no_component_in_no_state_is_a_barrier(
+    page: Page, site: str, sign_in: Callable[[str], None], scheme: Any, width: int
+) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 800})
+    sign_in("admin")
+    page.goto(f"{site}/look")
+    check(page, "/look")
+
+
 def test_an_order_is_answered_with_the_keyboard_alone(
     page: Page, site: str, sign_in: Callable[[str], None], busy: Any, network: Any
 ) -> None:

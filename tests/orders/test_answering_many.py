@@ -98,3 +98,33 @@ def test_remarks_that_make_no_sense_come_back(asha: Browser, arrive: Any, sessio
     assert "He said" in answer.text
     assert press(asha, ["x", "9" * 30]).status_code == 422  # type: ignore[list-item]
     assert decisions(session) == 0
+
+
+def test_the_inbox_offers_to_answer_together_what_takes_an_answer(
+    asha: Browser, meera: Browser, arrive: Any, session: Session
+) -> None:
+    ids = arrive(4)
+    asha.answer(ids[0])
+    session.execute(update(PurchaseOrder).where(PurchaseOrder.id == ids[1]).values(status="CANCELLED"))
+    session.commit()
+    page = asha.get("/orders")
+    form = page.one("form#pick")
+    assert (form["method"], form["action"]) == ("get", "/orders/answers/plan")
+    boxes = page.page.select("input[type=checkbox][name=order_ids]")
+    assert {int(str(box["value"])) for box in boxes} == set(ids[2:])
+    assert {str(box["form"]) for box in boxes} == {"pick"}
+    assert not form.select("input[name=order_ids]")
+    planned = asha.get(str(form["action"]), query_string={"order_ids": [box["value"] for box in boxes]})
+    assert "Record 2 answers" in planned.words
+    assert not meera.get("/orders").page.select("form#pick, input[name=order_ids]")
+    assert not asha.get("/orders?answer=ACCEPT").page.select("form#pick")
+
+
+def test_an_answer_that_was_refused_can_be_given_anew_together(
+    asha: Browser, arrive: Any, network: Any, deliver: Any
+) -> None:
+    (order_id,) = arrive(1)
+    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
+    asha.answer(order_id)
+    deliver()
+    assert asha.get("/orders").one("input[name=order_ids]")["value"] == str(order_id)

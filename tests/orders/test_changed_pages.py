@@ -178,3 +178,14 @@ def test_a_refusal_that_came_later_says_where_it_came_from(
         assert "The network said so later" in page.words, url
         assert page.page.select(f".told-later a[href='{where}']"), url
     assert "Refused by the network" in asha.get(f"/orders/{order_id}").one("#timeline").get_text()
+
+
+def test_the_documents_status_follows_the_delivery(arrive: Any, asha: Browser, deliver_so: Any) -> None:
+    order_id = arrive(1)[0]
+    asha.answer(order_id)
+    assert asha.get(f"/orders/{order_id}").one("#document #order-status").get_text() == "Open"
+    deliver_so("ok")
+    fragment = asha.get(f"/orders/{order_id}/delivery", headers={"HX-Request": "true"})
+    status = fragment.one("#order-status")
+    assert status["hx-swap-oob"] == "true"
+    assert status.get_text() == asha.get(f"/orders/{order_id}").one("#order-status").get_text() != "Open"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import Any
 
 import pytest
@@ -204,3 +205,26 @@ def test_what_a_partner_answers_is_shown_but_never_obeyed(
     assert "<script>alert(1)" not in page.text
     assert "alert(1)" in page.words
     assert not page.page.select("b[hx-get]")
+
+
+def test_a_try_is_copied_as_a_command_that_a_shell_runs_once_the_secret_is_set(
+    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session, tmp_path: Any
+) -> None:
+    (order_id,) = arrive(1)
+    asha.answer(order_id, remarks="It is Asha's: $HOME, 50% & `date`; ok")
+    deliver()
+    message = session.scalars(select(Message)).one()
+    page = ravi.get(f"/webhooks/{message.id}")
+    command = page.one("#as-curl").get_text()
+    assert "a-secret-of-ours" not in page.text
+    said = tmp_path / "curl"
+    said.write_text('#!/bin/sh\nfor one in "$@"; do printf "%s\\0" "$one"; done\n')
+    said.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PARTNER_KEY": "set by hand"}
+    run = subprocess.run(["sh", "-c", command], env=env, capture_output=True, check=True, timeout=20)
+    words = run.stdout.decode().rstrip("\0").split("\0")
+    assert words[:3] == ["-sS", "-X", "POST"]
+    assert words[3].startswith(network.url)
+    assert "X-Api-Key: set by hand" in words
+    assert words[words.index("--data-raw") + 1].encode() == message.body
+    assert json.loads(page.one("#as-json").get_text())["id"] == message.id

@@ -1,0 +1,63 @@
+"""Home and the rail: work queues whose counts are those of the lists they lead to, ordered by role."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.people import Browser
+from tests.talk import Buyer
+
+
+@pytest.fixture
+def troubled(arrive: Any, asha: Browser, network: Any, deliver: Any) -> list[int]:
+    """Four orders: one delivered, two refused, one not answered."""
+    ids: list[int] = arrive(4)
+    asha.answer(ids[0])
+    deliver()
+    for order_id in ids[1:3]:
+        network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
+        asha.answer(order_id)
+        deliver()
+    return ids
+
+
+def test_the_count_of_needs_attention_is_that_of_its_list(
+    asha: Browser, ravi: Browser, meera: Browser, troubled: list[int]
+) -> None:
+    for browser in (asha, ravi, meera):
+        link = browser.get("/").one("a[data-queue=attention]")
+        assert link["href"] == "/webhooks?state=attention"
+        page = browser.get(str(link["href"]))
+        assert page.one("#n-attention").get_text() == "2"
+        assert len(page.page.select("#webhooks-list a.strong")) == 2
+        assert page.one("a[data-queue=attention]")["aria-current"] == "page"
+        assert "Needs attention" in page.one("#log-head h1").get_text()
+
+
+def test_a_state_that_does_not_exist_is_ignored_with_a_notice(ravi: Browser, troubled: list[int]) -> None:
+    page = ravi.get("/webhooks?state=trouble")
+    assert "is ignored" in page.words
+    assert len(page.page.select("#webhooks-list a.strong")) == 3
+
+
+def test_each_role_lands_where_its_work_is(
+    asha: Browser, ravi: Browser, meera: Browser, browser_of: Any, troubled: list[int]
+) -> None:
+    def first(browser: Browser) -> str:
+        return str(browser.get("/").page.select(".desk-home h2")[0].get_text())
+
+    assert first(asha) == "Orders"
+    for browser in (ravi, meera, browser_of("admin")):
+        assert first(browser) == "Webhooks"
+
+
+def test_support_finds_what_fits_nothing_and_others_are_not_told(
+    app: Any, ravi: Browser, meera: Browser, arrive: Any, partner: Any, example_bodies: list[Any]
+) -> None:
+    arrive(1)
+    assert Buyer(app.test_client(), example_bodies).move(5).status_code == 409
+    link = ravi.get("/").one("a.work[href='/inbound?effect=unmatched']")
+    assert " ".join(link.get_text(" ").split()).startswith("1 Fit nothing")
+    assert not meera.get("/").page.select("a.work[href='/inbound?effect=unmatched']")

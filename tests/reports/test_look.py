@@ -1,0 +1,20 @@
+"""The page that shows every component in every state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.people import Browser
+
+
+def test_the_look_shows_every_state_to_the_administrator(
+    asha: Browser, ravi: Browser, browser_of: Any
+) -> None:
+    assert asha.get("/look").status_code == ravi.get("/look").status_code == 403
+    page = browser_of("admin").get("/look")
+    assert page.status_code == 200
+    for tone in ("waiting", "ok", "warn", "bad", "ink", "quiet"):
+        assert page.page.select(f".state.{tone}"), tone
+    for words in ("Refused by the network", "Fits nothing", "timed out", "₹12,34,567.50", "Nothing matches"):
+        assert words in page.words
+    assert len(page.page.select("svg.drawing")) == 4
