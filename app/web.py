@@ -223,7 +223,13 @@ def _csrf_page(_error: CSRFError) -> AnyResponse:
     )
 
 
+def database_is_away() -> bool:
+    """Whether this request met a database that does not answer: its error page must not ask it again."""
+    return bool(g.get("database_is_away"))
+
+
 def _busy_page(error: DBAPIError) -> AnyResponse:
+    g.database_is_away = True
     reference = new_reference()
     log.warning("database not available, reference %s: %s", reference, error.orig)
     response = error_page(

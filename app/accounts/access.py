@@ -89,9 +89,13 @@ def init_app(app: Flask) -> None:
     """Join the sign-in and the guard of every route to the app."""
     login = LoginManager(app)
     login.session_protection = None  # telephones change networks; the cookie's key can be revoked instead
-    login.user_loader(lambda key: queries.person_by_session_key(web.db(), key))
+    login.user_loader(_person_with_key)
     app.before_request(_guard)
     app.context_processor(lambda: {"may": lambda verb: may(me(), Verb(verb)), "Verb": Verb})
+
+
+def _person_with_key(key: str) -> Person | None:
+    return None if web.database_is_away() else queries.person_by_session_key(web.db(), key)
 
 
 def _guard() -> Any:
