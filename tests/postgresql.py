@@ -25,9 +25,13 @@ def binaries() -> Path:
 
 
 class Server:
-    """A running server on a free port of the loopback."""
+    """A running server on a free port of the loopback.
 
-    def __init__(self) -> None:
+    One that is ``durable`` keeps what it has committed even if it is stopped as by a crash.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self._commits = "on" if durable else "off"
         self.folder = Path(tempfile.mkdtemp(prefix="po-confirm-pg-"))
         self.port = _free_port()
         self._bin = binaries()
@@ -57,7 +61,7 @@ class Server:
         """Start it, and wait until it answers."""
         options = (
             f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off "
-            "-c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
+            f"-c synchronous_commit={self._commits} -c full_page_writes=off -c max_connections=200"
         )
         self._run("pg_ctl", "-D", self.data, "-w", "-o", options, "-l", str(self.folder / "log"), "start")
 
