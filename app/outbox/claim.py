@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from ipaddress import ip_network
 from typing import Any, cast
 
 from sqlalchemy import Row, Table, and_, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from app.outbox.credentials import Credentials, credentials_of
 from app.outbox.messages import Change, tell
 from app.outbox.models import Attempt, Message, MessageState, Trigger
 from app.outbox.post import Target
@@ -20,7 +20,6 @@ from app.partners.models import Partner
 PATH = "/api/v0/purchase-order/"
 LEASE_MARGIN_SECONDS = 10.0
 """A lease outlives the deadline by this much: time to record."""
-MASK = "••••••••"
 USER_AGENT = "po-confirm/1"
 
 messages = cast(Table, Message.__table__)
@@ -44,10 +43,15 @@ class Claimed:
     asked_reason: str | None
     tries: int
     after_unknown: bool
-    target: Target
+    credentials: Credentials
     headers: dict[str, str]
     schedule: tuple[float, ...]
     success_codes: tuple[int, ...]
+
+    @property
+    def target(self) -> Target:
+        """Where it goes."""
+        return self.credentials.target
 
 
 def claim(session: Session, idle: int, now: datetime) -> list[Claimed]:
@@ -107,17 +111,18 @@ def _claim_for(session: Session, partner: Row[Any], room: int, now: datetime) ->
         .returning(messages)
     ).all()
     # RETURNING keeps no order; ids sort by their time.
-    return [_claimed(row, partner, token) for row in sorted(rows, key=lambda row: (row.next_at, row.id))]
+    return [_claimed(row, partner, token, now) for row in sorted(rows, key=lambda row: (row.next_at, row.id))]
 
 
-def _claimed(row: Row[Any], partner: Row[Any], token: str) -> Claimed:
-    target = Target(
-        url=partner.base_url + PATH + row.kind,
-        headers=tuple((name, value) for name, value in partner.headers),
-        allowed=tuple(ip_network(cidr) for cidr in partner.allow_addresses),
-        deadline=partner.deadline_seconds,
-    )
-    headers = {"Content-Type": "application/json", "Idempotency-Key": row.id, "User-Agent": USER_AGENT}
+def _claimed(row: Row[Any], partner: Row[Any], token: str, now: datetime) -> Claimed:
+    credentials = credentials_of(partner, PATH + row.kind, now)
+    headers = {
+        "Content-Type": "application/json",
+        "Idempotency-Key": row.id,
+        "User-Agent": USER_AGENT,
+        # Signed afresh for each try; who claims has an idle sender, so it leaves now.
+        **credentials.message_headers(row.id, row.body, now),
+    }
     return Claimed(
         id=row.id,
         order_id=row.order_id,
@@ -131,7 +136,7 @@ def _claimed(row: Row[Any], partner: Row[Any], token: str) -> Claimed:
         asked_reason=row.asked_reason,
         tries=row.tries,
         after_unknown=row.unknown_outcome,
-        target=target,
+        credentials=credentials,
         headers=headers,
         schedule=tuple(partner.retry_schedule) or DEFAULT_SCHEDULE,
         success_codes=tuple(partner.success_codes),
@@ -149,7 +154,7 @@ def _attempt_row(claimed: Claimed, now: datetime) -> dict[str, Any]:
         "url": claimed.target.url,
         "request_headers": [
             *([name, value] for name, value in claimed.headers.items()),
-            *([name, MASK] for name, _ in claimed.target.headers),
+            *claimed.credentials.masked_headers(),
         ],
         "started_at": now,
         "detail": "",

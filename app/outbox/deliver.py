@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.db import Database
 from app.outbox.claim import Claimed, claim, next_due
+from app.outbox.oauth import send
 from app.outbox.post import Sender
 from app.outbox.record import Finished, record, repair
 from app.outbox.retry import Step, judge
@@ -91,7 +92,8 @@ class Deliverer:
     def _send(self) -> None:
         with Sender() as sender:
             while (claimed := self._work.get()) is not None:
-                outcome = sender.post(claimed.target, claimed.body, claimed.headers)
+                grant = claimed.credentials.grant
+                outcome = send(sender, claimed.target, claimed.body, claimed.headers, grant)
                 verdict = judge(
                     outcome,
                     tries=claimed.tries + 1,
