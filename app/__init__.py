@@ -19,6 +19,7 @@ from app.orders import routes as orders_routes
 from app.orders.projection import follow
 from app.outbox import routes as outbox_routes
 from app.partners import certificates
+from app.partners import routes as partners_routes
 from app.reports import rail
 from app.reports import routes as reports_routes
 
@@ -68,7 +69,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     access.init_app(app)
     shown.init_app(app)
     rail.init_app(app)
-    for routes in (accounts_routes, orders_routes, outbox_routes, inbound_routes, reports_routes):
+    for routes in (
+        accounts_routes,
+        partners_routes,
+        orders_routes,
+        outbox_routes,
+        inbound_routes,
+        reports_routes,
+    ):
         app.register_blueprint(routes.blueprint)
     cli.init_app(app)
     return app

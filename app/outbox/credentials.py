@@ -6,6 +6,7 @@ belongs to the message; a token of OAuth is fetched by the sender, at the time o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_network
@@ -39,8 +40,11 @@ class Credentials:
         return [[name, MASK] for name in names]
 
 
-def credentials_of(partner: Any, path: str, now: datetime) -> Credentials:
-    """What a send to the partner's ``path`` carries at this time. ``partner`` is its row."""
+def credentials_of(partner: Any, path: str, now: datetime, *, deadline_max: float = math.inf) -> Credentials:
+    """What a send to the partner's ``path`` carries at this time. ``partner`` is its row.
+
+    ``deadline_max``: seconds that the send takes at most, whatever the partner's own deadline is.
+    """
     headers = [(name, value) for name, value in partner.headers]
     if partner.bearer_token:
         headers.append(("Authorization", f"Bearer {partner.bearer_token}"))
@@ -49,7 +53,7 @@ def credentials_of(partner: Any, path: str, now: datetime) -> Credentials:
         url=partner.base_url + path,
         headers=tuple(headers),
         allowed=tuple(ip_network(cidr) for cidr in partner.allow_addresses),
-        deadline=partner.deadline_seconds,
+        deadline=min(partner.deadline_seconds, deadline_max),
         client_certificate=(pair, pair) if pair else None,
         ca_bundle=file_of(partner.ca_bundle) if partner.ca_bundle else None,
     )
