@@ -243,7 +243,10 @@ def _own_certificate(pem: str, now: datetime) -> Finding:
 
 def _clock(trial: Trial | None, difference: float | None, before: Before) -> Finding:
     step = "Clocks"
-    was = f"Then they differed by {abs(before.clock):.0f} s." if before.clock is not None else ""
+    was = ""
+    if before.clock is not None:
+        agreed = abs(before.clock) <= CLOCK_FINE_SECONDS
+        was = "Then they agreed." if agreed else f"Then they differed by {abs(before.clock):.0f} s."
     if trial is None or trial.outcome.status is None:
         return _unreached(step)
     if difference is None:
@@ -284,7 +287,7 @@ def _key(trial: Trial | None, before: Before) -> Finding:
 
 
 def _unreached(step: str) -> Finding:
-    return Finding(step, "quiet", "Not reached.")
+    return Finding(step, "quiet", "Not reached: a step before it failed.")
 
 
 def _was(addresses: Sequence[str]) -> str:
