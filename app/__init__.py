@@ -20,6 +20,8 @@ from app.inbound import routes as inbound_routes
 from app.orders import routes as orders_routes
 from app.orders.projection import follow
 from app.outbox import routes as outbox_routes
+from app.partners import certificates
+from app.partners import routes as partners_routes
 from app.reports import rail
 from app.reports import routes as reports_routes
 
@@ -60,6 +62,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    certificates.keep_in(settings.instance / "certificates")
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(settings.database_url, followers=[follow])
     Bootstrap5(app)
@@ -70,6 +73,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     rail.init_app(app)
     rooms = (
         accounts_routes,
+        partners_routes,
         orders_routes,
         outbox_routes,
         inbound_routes,

@@ -87,6 +87,7 @@ class Base(DeclarativeBase):
         list[int]: JSON().with_variant(JSONB, "postgresql"),
         list[float]: JSON().with_variant(JSONB, "postgresql"),
         list[list[str]]: JSON().with_variant(JSONB, "postgresql"),
+        list[dict[str, Any]]: JSON().with_variant(JSONB, "postgresql"),
     }
 
 

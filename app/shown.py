@@ -39,9 +39,9 @@ from app.orders.compare import FURTHER, HEADER, LINE, Difference, Differences, L
 from app.orders.models import Answer, Delivery, PurchaseOrder
 from app.orders.queries import SOON
 from app.orders.timeline import Event, What
-from app.outbox.claim import MASK
 from app.outbox.models import Attempt, Message, MessageState
 from app.outbox.retry import Reason
+from app.partners.masking import MASK
 
 LARGEST_PRETTY = 64 * 1024 * 1024
 """Bytes: what was taken in once is shown again whatever the limit is today."""

@@ -7,14 +7,16 @@ import logging
 from flask import Blueprint, Response, request
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from app import web
+from app import clock, web
 from app.accounts import access
 from app.contract.answers import answer
 from app.contract.reader import dumps
 from app.contract.vocabulary import HTTP_STATUS, ErrorCode, Kind
 from app.inbound.apply import Call, Receipt, Rules, receive_message, refuse_call
 from app.inbound.verbs import VERBS
-from app.partners.queries import partner_with_key
+from app.partners.models import Partner
+from app.partners.queries import partner_of_call
+from app.signing import signature_of
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("inbound", __name__)
@@ -34,6 +36,17 @@ def take(name: str) -> Response:
     receipt = _receive(Kind(name))
     web.db().commit()
     return _json(receipt.status, receipt.body)
+
+
+@blueprint.get("/api/v0/ping")
+@access.public
+def ping() -> Response:
+    """Whether a key or a signature is right: what a partner tries first. It records nothing."""
+    partner = _caller(b"")
+    if partner is None:
+        return _said(ErrorCode.CREDENTIALS, _not_known())
+    said = {"partner": partner.name, "at": clock.now().isoformat()}
+    return _json(200, dumps({"response_code": 0, "response_message": "Success", "payload": said}))
 
 
 @blueprint.route("/api/", defaults={"path": ""}, methods=METHODS)
@@ -79,21 +92,41 @@ def _receive(kind: Kind) -> Receipt:
     )
     session = web.db()
     size = request.content_length or 0
-    partner = partner_with_key(session, request.headers.get(KEY_HEADER, ""))
+    limit = settings.max_body_bytes
+    # Who signs is known only by the bytes; for everybody else none is read before the key is right.
+    signed = bool(signature_of(request.headers.items()))
+    raw = _body(limit) if signed else b""
+    partner = _caller(raw)
     if partner is None:
-        detail = f"The header {KEY_HEADER} is missing or is not one that is known here."
+        detail = _not_known()
         return refuse_call(session, call, ErrorCode.CREDENTIALS, detail, partner_id=None, size=size)
     if request.mimetype != "application/json":
         detail = "Send it as application/json."
         return refuse_call(session, call, ErrorCode.MEDIA_TYPE, detail, partner_id=partner.id, size=size)
-    limit = settings.max_body_bytes
-    raw = b"" if size > limit else request.stream.read(limit + 1)
+    raw = raw if signed else _body(limit)
     if size > limit or len(raw) > limit:
         detail = f"The body is larger than {limit} bytes."
         return refuse_call(
             session, call, ErrorCode.TOO_LARGE, detail, partner_id=partner.id, size=max(size, len(raw))
         )
     return receive_message(session, partner.id, call, raw, Rules.of(settings))
+
+
+def _body(limit: int) -> bytes:
+    """The body as it came, at most one byte over the limit; nothing where it says that it is longer."""
+    return b"" if (request.content_length or 0) > limit else request.stream.read(limit + 1)
+
+
+def _caller(raw: bytes) -> Partner | None:
+    """The partner who is calling, by key or by a signature over these bytes."""
+    signature = signature_of(request.headers.items())
+    return partner_of_call(web.db(), request.headers.get(KEY_HEADER, ""), signature, raw)
+
+
+def _not_known() -> str:
+    if signature_of(request.headers.items()):
+        return "The signature is not right, too old, or by a secret that is not known here."
+    return f"The header {KEY_HEADER} is missing or is not one that is known here."
 
 
 def _said(code: ErrorCode, detail: str, kind: Kind = Kind.REQ_SEND) -> Response:

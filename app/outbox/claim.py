@@ -6,12 +6,12 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from ipaddress import ip_network
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Table, bindparam, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from app.outbox.credentials import Credentials, credentials_of
 from app.outbox.lanes import (
     COLUMNS as STATE_COLUMNS,
 )
@@ -38,7 +38,6 @@ from app.partners.models import Partner
 PATH = "/api/v0/purchase-order/"
 LEASE_MARGIN_SECONDS = 10.0
 """A lease outlives the deadline by this much: time to record."""
-MASK = "••••••••"
 USER_AGENT = "po-confirm/1"
 
 messages = cast(Table, Message.__table__)
@@ -62,13 +61,18 @@ class Claimed:
     asked_reason: str | None
     tries: int
     after_unknown: bool
-    target: Target
+    credentials: Credentials
     headers: dict[str, str]
     schedule: tuple[float, ...]
     success_codes: tuple[int, ...]
     limits: Limits
     is_probe: bool
     is_suspect: bool
+
+    @property
+    def target(self) -> Target:
+        """Where it goes."""
+        return self.credentials.target
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class _Ask:
 
     @property
     def limits(self) -> Limits:
-        return Limits(self.partner.concurrency, self.partner.rate_per_second)
+        return Limits(self.partner.concurrency, _per_second(self.partner.rate_per_minute))
 
 
 def claim(session: Session, idle: int, now: datetime, lease: Lease | None = None) -> list[Claimed]:
@@ -215,6 +219,10 @@ _TAKE = _take_statement()
 _TAKE_ASKED = _take_statement(WAS_ASKED)
 
 
+def _per_second(per_minute: int | None) -> float | None:
+    return None if per_minute is None else per_minute / 60
+
+
 def _look(session: Session) -> Sequence[Any]:
     """Each partner for whom something waits, with its lane and when the first message is due."""
     known = session.execute(_LOOK).all()
@@ -283,18 +291,19 @@ def _take_from(session: Session, ask: _Ask, terms: _Terms) -> list[Claimed]:
     ask.again_at = left.again_at or now + CROWDED
     # RETURNING keeps no order; ids sort by their time.
     in_order = sorted(rows, key=lambda row: (row.next_at, row.id))
-    return [_claimed(row, ask, terms.lease.token) for row in in_order]
+    return [_claimed(row, ask, terms.lease.token, now) for row in in_order]
 
 
-def _claimed(row: Any, ask: _Ask, token: str) -> Claimed:
+def _claimed(row: Any, ask: _Ask, token: str, now: datetime) -> Claimed:
     partner = ask.partner
-    target = Target(
-        url=partner.base_url + PATH + row.kind,
-        headers=tuple((name, value) for name, value in partner.headers),
-        allowed=tuple(ip_network(cidr) for cidr in partner.allow_addresses),
-        deadline=partner.deadline_seconds,
-    )
-    headers = {"Content-Type": "application/json", "Idempotency-Key": row.id, "User-Agent": USER_AGENT}
+    credentials = credentials_of(partner, PATH + row.kind, now)
+    headers = {
+        "Content-Type": "application/json",
+        "Idempotency-Key": row.id,
+        "User-Agent": USER_AGENT,
+        # Signed afresh for each try; who claims has an idle sender, so it leaves now.
+        **credentials.message_headers(row.id, row.body, now),
+    }
     return Claimed(
         id=row.id,
         order_id=row.order_id,
@@ -308,7 +317,7 @@ def _claimed(row: Any, ask: _Ask, token: str) -> Claimed:
         asked_reason=row.asked_reason,
         tries=row.tries,
         after_unknown=row.unknown_outcome,
-        target=target,
+        credentials=credentials,
         headers=headers,
         schedule=tuple(partner.retry_schedule) or DEFAULT_SCHEDULE,
         success_codes=tuple(partner.success_codes),
@@ -329,7 +338,7 @@ def _attempt_row(claimed: Claimed, now: datetime) -> dict[str, Any]:
         "url": claimed.target.url,
         "request_headers": [
             *([name, value] for name, value in claimed.headers.items()),
-            *([name, MASK] for name, _ in claimed.target.headers),
+            *claimed.credentials.masked_headers(),
         ],
         "started_at": now,
         "detail": "",

@@ -27,6 +27,7 @@ from app import clock
 from app.db import Database, follow_clock
 from app.outbox.claim import LEASE_MARGIN_SECONDS, Claimed, Lease, Taken, take
 from app.outbox.lost import Search
+from app.outbox.oauth import send
 from app.outbox.post import Sender
 from app.outbox.presence import Presence, presence_for
 from app.outbox.record import Finished, record, repair
@@ -114,7 +115,8 @@ class Deliverer:
     def _send(self) -> None:
         with Sender() as sender:
             while (claimed := self._work.get()) is not None:
-                outcome = sender.post(claimed.target, claimed.body, claimed.headers)
+                grant = claimed.credentials.grant
+                outcome = send(sender, claimed.target, claimed.body, claimed.headers, grant)
                 verdict = judge(
                     outcome,
                     tries=claimed.tries + 1,

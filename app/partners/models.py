@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base
 
 
 class Partner(Base):
-    """One partner. Secrets stand in ``headers`` and are shown to nobody."""
+    """One partner. What is secret here (see ``masking.secrets_of``) is shown to nobody."""
 
     __tablename__ = "partner"
 
@@ -24,13 +25,36 @@ class Partner(Base):
     retry_schedule: Mapped[list[float]] = mapped_column(default=list)
     success_codes: Mapped[list[int]] = mapped_column(default=lambda: [0])
     concurrency: Mapped[int] = mapped_column(default=4)
-    # Messages a second over all deliverers; None is as many as it takes.
-    rate_per_second: Mapped[float | None]
+    # At most so many messages leave in a minute; None is no limit.
+    rate_per_minute: Mapped[int | None]
     accepts_return: Mapped[bool] = mapped_column(default=False)
+    contact: Mapped[str] = mapped_column(String(500), default="")
+
+    # How we prove who we are, besides ``headers``.
+    bearer_token: Mapped[str] = mapped_column(Text, default="")
+    # token_url, client_id, client_secret, scope, in_body: OAuth 2 client credentials.
+    oauth: Mapped[dict[str, Any] | None]
+    # id, secret, created_at, valid_until (ISO 8601 or None): newest first. In the row, so that the
+    # deliverer has all that a send needs by one read.
+    signing_secrets: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    # Certificate, chain and key as one PEM text, so that every machine that delivers has them.
+    client_certificate: Mapped[str] = mapped_column(Text, default="")
+    # The authorities that may vouch for the partner, as PEM; empty are the public ones.
+    ca_bundle: Mapped[str] = mapped_column(Text, default="")
+
     paused_at: Mapped[datetime | None]
     paused_reason: Mapped[str] = mapped_column(String(500), default="")
+    # Empty where the app paused it by itself.
+    paused_by: Mapped[str] = mapped_column(String(120), default="")
     credential_failures: Mapped[int] = mapped_column(default=0)
+    # What everybody should know of it just now.
+    incident_note: Mapped[str] = mapped_column(String(500), default="")
+    incident_at: Mapped[datetime | None]
+    incident_by: Mapped[str] = mapped_column(String(120), default="")
+    # What the last good check found, to compare the next one with.
+    last_good: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
+    changed_at: Mapped[datetime | None]
 
     @property
     def paused(self) -> bool:
@@ -46,5 +70,21 @@ class InboundKey(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id", ondelete="CASCADE"), index=True)
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    # The last characters, by which people tell keys apart; empty for keys from before they were kept.
+    ends_in: Mapped[str] = mapped_column(String(8), default="")
     created_at: Mapped[datetime]
+    # While a new key takes its place; None is without an end.
+    valid_until: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class InboundSecret(Base):
+    """A secret with which a partner signs its messages. Signatures cannot be checked by a digest."""
+
+    __tablename__ = "inbound_secret"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id", ondelete="CASCADE"), index=True)
+    secret: Mapped[str] = mapped_column(String(120))
+    created_at: Mapped[datetime]
+    valid_until: Mapped[datetime | None]

@@ -1,26 +1,69 @@
-"""Adding, pausing and resuming partners."""
+"""Adding, changing, pausing and resuming partners. Nothing here commits."""
 
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
-import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import update
+from sqlalchemy import inspect, update
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.partners import queries
-from app.partners.models import InboundKey, Partner
+from app.partners import keys, queries
+from app.partners.certificates import BadCertificate, read_authorities, read_pair
+from app.partners.keys import BadPartner
+from app.partners.models import Partner
 
-SHORTEST_KEY = 16
-"""Characters. A key that a person makes up must at least be this long."""
+__all__ = ["BadPartner", "Details", "OAuth", "add", "apply", "candidate", "note", "pause", "resume"]
+
+CONCURRENCY_MAX = 64
+RATE_MAX = 100_000
+HEADERS_MAX = 20
+REASON_MAX = 500
+_OURS_ALONE = frozenset(
+    {
+        *("accept-encoding", "connection", "content-length", "content-type", "expect", "host"),
+        *("idempotency-key", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
+        *("upgrade", "webhook-id", "webhook-signature", "webhook-timestamp"),
+    }
+)
 
 
-class BadPartner(ValueError):
-    """What was given does not make a partner; the text says why."""
+@dataclass(frozen=True, slots=True)
+class OAuth:
+    """Client credentials (RFC 6749, 4.4). ``in_body``: the secret travels in the form instead of a header."""
+
+    token_url: str
+    client_id: str
+    client_secret: str
+    scope: str = ""
+    in_body: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What an administrator says of a partner. Waits and the deadline in seconds."""
+
+    name: str
+    base_url: str
+    headers: Sequence[tuple[str, str]] = ()
+    bearer_token: str = ""
+    oauth: OAuth | None = None
+    client_certificate: str = ""
+    ca_bundle: str = ""
+    allow_addresses: Sequence[str] = ()
+    deadline_seconds: float = 15.0
+    concurrency: int = 4
+    rate_per_minute: int | None = None
+    retry_schedule: Sequence[float] = ()
+    success_codes: Sequence[int] = (0,)
+    accepts_return: bool = False
+    contact: str = ""
 
 
 def add(
@@ -28,60 +71,49 @@ def add(
     name: str,
     *,
     base_url: str,
-    headers: Sequence[tuple[str, str]] = (),
-    allow_addresses: Sequence[str] = (),
     inbound_key: str | None = None,
-    deadline_seconds: float = 15.0,
-    retry_schedule: Sequence[float] = (),
+    **details: Any,
 ) -> tuple[Partner, str]:
     """Add a partner; returns it and its inbound key, which is kept only as a digest.
 
-    Errors: BadPartner.
+    ``details`` are those of ``Details``. Errors: BadPartner.
     """
-    name = name.strip()
-    if not 1 <= len(name) <= 80:
-        raise BadPartner("a partner's name has 1 to 80 characters")
-    if queries.partner_named(session, name):
-        raise BadPartner(f"{name} exists already")
-    if not 0.1 <= deadline_seconds <= 300:
-        raise BadPartner("the deadline is 0.1 to 300 seconds")
-    if len(retry_schedule) > 50 or any(not 0 <= wait <= 30 * 86_400 for wait in retry_schedule):
-        raise BadPartner("a retry schedule has up to 50 waits of 0 s to 30 days")
-    partner = Partner(
-        name=name,
-        base_url=_base_url(base_url),
-        headers=[list(_header(*header)) for header in headers],
-        allow_addresses=[_network(cidr) for cidr in allow_addresses],
-        deadline_seconds=deadline_seconds,
-        retry_schedule=list(retry_schedule),
-        created_at=clock.now(),
-    )
+    partner = Partner(created_at=clock.now())
+    apply(session, partner, Details(name=name, base_url=base_url, **details))
     session.add(partner)
     session.flush()
-    key = inbound_key if inbound_key is not None else secrets.token_urlsafe(32)
-    add_key(session, partner, key)
-    return partner, key
+    return partner, keys.add_key(session, partner, inbound_key)
 
 
-def add_key(session: Session, partner: Partner, key: str) -> None:
-    """Let messages with this key in as the partner's.
+def candidate(partner: Partner | None) -> Partner:
+    """A partner that is in no session: the row as it is, for trying changes before anything is saved."""
+    copy = Partner(created_at=clock.now(), signing_secrets=[], headers=[], allow_addresses=[])
+    if partner is not None:
+        for column in inspect(Partner).column_attrs:
+            setattr(copy, column.key, getattr(partner, column.key))
+    return copy
 
-    Errors: BadPartner for a key that is short, unprintable, or in use already.
+
+def apply(session: Session, partner: Partner, details: Details) -> None:
+    """Give the partner these details.
+
+    Errors: BadPartner, with the field that is wrong; then the partner is as it was.
     """
-    if len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable():
-        raise BadPartner(f"an inbound key has at least {SHORTEST_KEY} plain characters")
-    if queries.partner_with_key(session, key):
-        raise BadPartner("this inbound key is in use already")
-    session.add(InboundKey(partner_id=partner.id, sha256=queries.digest(key), created_at=clock.now()))
-    session.flush()
+    values = _checked(details)
+    other = queries.partner_named(session, values["name"])
+    if other is not None and other.id != partner.id:
+        raise BadPartner(f"{values['name']} exists already", "name")
+    for name, value in values.items():
+        setattr(partner, name, value)
+    partner.changed_at = clock.now()
 
 
-def pause(session: Session, partner: Partner, reason: str) -> None:
+def pause(session: Session, partner: Partner, reason: str, *, by: str = "") -> None:
     """Hold the partner's messages from now on. A second pause keeps the first one's time and reason."""
     session.execute(
         update(Partner)
         .where(Partner.id == partner.id, Partner.paused_at.is_(None))
-        .values(paused_at=clock.now(), paused_reason=reason[:500])
+        .values(paused_at=clock.now(), paused_reason=reason[:REASON_MAX], paused_by=by)
     )
     session.refresh(partner)
 
@@ -90,29 +122,162 @@ def resume(session: Session, partner: Partner) -> None:
     """Let the partner's messages go again; what waited is due at once."""
     partner.paused_at = None
     partner.paused_reason = ""
+    partner.paused_by = ""
     partner.credential_failures = 0
     session.flush()
 
 
-def _base_url(url: str) -> str:
+def note(session: Session, partner: Partner, words: str, *, by: str) -> None:
+    """Tell everybody something about the partner, on every page; no words take the note away."""
+    words = words.strip()[:REASON_MAX]
+    if words == partner.incident_note:
+        return
+    partner.incident_note = words
+    partner.incident_at = clock.now() if words else None
+    partner.incident_by = by if words else ""
+    session.flush()
+
+
+def _checked(details: Details) -> dict[str, Any]:
+    name = details.name.strip()
+    if not 1 <= len(name) <= 80:
+        raise BadPartner("a partner's name has 1 to 80 characters", "name")
+    if len(details.contact) > 500:
+        raise BadPartner("the contact has up to 500 characters", "contact")
+    return {
+        "name": name,
+        "base_url": _base_url(details.base_url),
+        "accepts_return": details.accepts_return,
+        "contact": details.contact.strip(),
+        **_credentials(details),
+        **_limits(details),
+    }
+
+
+def _limits(details: Details) -> dict[str, Any]:
+    waits, codes, rate = details.retry_schedule, details.success_codes, details.rate_per_minute
+    if not 0.1 <= details.deadline_seconds <= 300:
+        raise BadPartner("the deadline is 0.1 to 300 seconds", "deadline_seconds")
+    if not 1 <= details.concurrency <= CONCURRENCY_MAX:
+        raise BadPartner(f"at once go 1 to {CONCURRENCY_MAX} messages", "concurrency")
+    if rate is not None and not 1 <= rate <= RATE_MAX:
+        raise BadPartner(f"a rate limit is 1 to {RATE_MAX} messages a minute", "rate_per_minute")
+    if len(waits) > 50 or any(not (math.isfinite(wait) and 0 <= wait <= 30 * 86_400) for wait in waits):
+        raise BadPartner("a retry schedule has up to 50 waits of 0 s to 30 days", "retry_schedule")
+    if len(codes) > 20 or any(not -(10**9) <= code <= 10**9 for code in codes):
+        raise BadPartner("success codes are up to 20 whole numbers", "success_codes")
+    return {
+        "deadline_seconds": details.deadline_seconds,
+        "concurrency": details.concurrency,
+        "rate_per_minute": rate,
+        "retry_schedule": list(waits),
+        # 0 is the contract's own success: whatever is typed, it stays one.
+        "success_codes": sorted({0, *codes}),
+        "allow_addresses": list(dict.fromkeys(_network(cidr) for cidr in details.allow_addresses)),
+    }
+
+
+def _credentials(details: Details) -> dict[str, Any]:
+    if len(details.headers) > HEADERS_MAX:
+        raise BadPartner(f"at most {HEADERS_MAX} headers", "headers")
+    headers = [_header(*header) for header in details.headers]
+    names = [name.lower() for name, _ in headers]
+    if len(set(names)) < len(names):
+        raise BadPartner("a header stands there twice", "headers")
+    ways = [
+        way
+        for way, given in (
+            ("a bearer token", details.bearer_token),
+            ("OAuth", details.oauth),
+            ("a header Authorization", "authorization" in names),
+        )
+        if given
+    ]
+    if len(ways) > 1:
+        raise BadPartner(f"{' and '.join(ways)} exclude each other: both fill Authorization", "bearer_token")
+    return {
+        "headers": [list(header) for header in headers],
+        "bearer_token": _token(details.bearer_token),
+        "oauth": _oauth(details.oauth) if details.oauth else None,
+        "client_certificate": _pem(details.client_certificate, "client_certificate"),
+        "ca_bundle": _pem(details.ca_bundle, "ca_bundle"),
+    }
+
+
+def _pem(text: str, field: str) -> str:
+    text = text.strip().replace("\r\n", "\n")
+    if not text:
+        return ""
     try:
-        parts = urlsplit(url.strip())
+        if field == "client_certificate":
+            read_pair(text)
+        else:
+            read_authorities(text)
+    except BadCertificate as error:
+        raise BadPartner(str(error), field) from error
+    return text + "\n"
+
+
+def _oauth(oauth: OAuth) -> dict[str, Any]:
+    url = _url(oauth.token_url.strip(), "oauth_token_url", "a token URL", query=True)
+    client_id, client_secret, scope = (
+        oauth.client_id.strip(),
+        oauth.client_secret.strip(),
+        oauth.scope.strip(),
+    )
+    if not 1 <= len(client_id) <= 500 or not client_id.isprintable():
+        raise BadPartner("OAuth needs a client id of up to 500 characters", "oauth_client_id")
+    if not 1 <= len(client_secret) <= 2000 or not client_secret.isprintable():
+        raise BadPartner("OAuth needs a client secret of up to 2000 characters", "oauth_client_secret")
+    if len(scope) > 500 or not scope.isprintable():
+        raise BadPartner("a scope has up to 500 characters", "oauth_scope")
+    return {
+        "token_url": url,
+        "client_id": client_id,
+        "client_secret": client_secret,
+        "scope": scope,
+        "in_body": oauth.in_body,
+    }
+
+
+def _base_url(url: str) -> str:
+    return _url(url.strip(), "base_url", "a base URL").rstrip("/")
+
+
+def _url(url: str, field: str, what: str, *, query: bool = False) -> str:
+    try:
+        parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or parts.username or parts.query or parts.fragment or len(url) > 500:
-        raise BadPartner("a base URL is http:// or https://, a host, and perhaps a port and a path")
-    return url.strip().rstrip("/")
+    if (
+        not usable
+        or parts.username is not None
+        or parts.fragment
+        or (parts.query and not query)
+        or len(url) > 500
+        or re.search(r"[\x00-\x20\x7f\\%]", parts.netloc)
+        or any(letter <= " " for letter in url)
+    ):
+        raise BadPartner(f"{what} is http:// or https://, a host, and perhaps a port and a path", field)
+    return url
+
+
+def _token(token: str) -> str:
+    token = token.strip()
+    if token and not re.fullmatch(r"[\x21-\x7e]{1,4000}", token):
+        raise BadPartner("a bearer token is one word of up to 4000 plain characters", "bearer_token")
+    return token
 
 
 def _header(name: str, value: str) -> tuple[str, str]:
     name, value = name.strip(), value.strip()
     if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", name):
-        raise BadPartner(f"{name!r} is not the name of a header")
+        raise BadPartner(f"{name!r} is not the name of a header", "headers")
     if not value.isascii() or not value.isprintable() or not 1 <= len(value) <= 4000:
-        raise BadPartner(f"the value of the header {name} has characters that cannot be sent")
-    if name.lower() in ("content-type", "content-length", "host", "idempotency-key", "transfer-encoding"):
-        raise BadPartner(f"the header {name} is set by PO Confirm itself")
+        raise BadPartner(f"the value of the header {name} has characters that cannot be sent", "headers")
+    if name.lower() in _OURS_ALONE:
+        raise BadPartner(f"the header {name} is set by PO Confirm itself", "headers")
     return name, value
 
 
@@ -120,4 +285,6 @@ def _network(cidr: str) -> str:
     try:
         return str(ipaddress.ip_network(cidr.strip(), strict=False))
     except ValueError as error:
-        raise BadPartner(f"{cidr!r} is not an address range such as 10.1.0.0/16") from error
+        raise BadPartner(
+            f"{cidr!r} is not an address range such as 10.1.0.0/16", "allow_addresses"
+        ) from error

@@ -52,7 +52,11 @@ def routes_of(app: Flask) -> list[tuple[str, str, str]]:
         access = PUBLIC if rule.endpoint in OPEN_ENDPOINTS else app.view_functions[rule.endpoint].access  # type: ignore[attr-defined]
         with app.test_request_context():
             values = {
-                argument: 999_999 if argument == "order_id" else "req-send" if argument == "name" else "none"
+                argument: 999_999
+                if argument.endswith("_id")
+                else "req-send"
+                if argument == "name"
+                else "none"
                 for argument in rule.arguments
             }
             _, path = rule.build(values) or ("", "")

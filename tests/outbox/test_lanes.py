@@ -209,7 +209,7 @@ def test_a_rate_holds_over_several_deliverers(
 ) -> None:
     rate, count = 20.0, 30
     with database.writing() as other:
-        other.execute(update(Partner).values(rate_per_second=rate, concurrency=8))
+        other.execute(update(Partner).values(rate_per_minute=int(rate * 60), concurrency=8))
         other.commit()
     answer_all(app, 1, add_orders(app, partner.id, count))
     began = time.monotonic()

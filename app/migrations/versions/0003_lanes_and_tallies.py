@@ -42,7 +42,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("shard", "partner_id", "outcome", "bucket", name=op.f("pk_tally")),
     )
-    op.add_column("partner", sa.Column("rate_per_second", sa.Double(), nullable=True))
     op.create_index(
         "ix_message_asked",
         "message",
@@ -55,6 +54,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_message_asked", "message", sqlite_where=ASKED, postgresql_where=ASKED)
-    op.drop_column("partner", "rate_per_second")
     op.drop_table("tally")
     op.drop_table("lane")

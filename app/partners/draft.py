@@ -1,0 +1,34 @@
+"""Secrets that were typed into a form and not saved yet: sealed, so that nobody has to type them again.
+
+The page carries them as a text that only this app opens, and only for an hour.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+
+from cryptography.fernet import Fernet, InvalidToken
+
+GOOD_FOR_SECONDS = 3600
+
+
+def seal(secret_key: str, typed: Mapping[str, str]) -> str:
+    """The typed secrets as one opaque text; empty without any."""
+    return _box(secret_key).encrypt(json.dumps(dict(typed)).encode()).decode() if typed else ""
+
+
+def unseal(secret_key: str, sealed: str) -> dict[str, str]:
+    """What was sealed; nothing where it is no seal of ours or too old."""
+    try:
+        opened = _box(secret_key).decrypt(sealed.encode("ascii", "replace"), ttl=GOOD_FOR_SECONDS)
+    except InvalidToken:
+        return {}
+    return {str(name): str(value) for name, value in json.loads(opened).items()}
+
+
+def _box(secret_key: str) -> Fernet:
+    key = hashlib.blake2b(secret_key.encode(), digest_size=32, person=b"partner-draft").digest()
+    return Fernet(base64.urlsafe_b64encode(key))

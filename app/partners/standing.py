@@ -1,0 +1,96 @@
+"""How things stand with a partner, as the outbox knows it: what waits, and when all was last well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.outbox.models import Attempt, Message, MessageState
+from app.outbox.retry import Reason
+from app.partners.models import Partner
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many messages wait for a partner, and since when the oldest does."""
+
+    count: int = 0
+    oldest_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One partner, what waits for it, and when it last took a message."""
+
+    partner: Partner
+    waiting: Waiting
+    last_good_at: datetime | None
+
+
+def standings(session: Session, partners: Sequence[Partner]) -> list[Standing]:
+    """How things stand with each of these partners."""
+    waits = waiting(session)
+    return [
+        Standing(partner, waits.get(partner.id, Waiting()), last_delivered_at(session, partner.id))
+        for partner in partners
+    ]
+
+
+def waiting(session: Session) -> dict[int, Waiting]:
+    """What waits, by partner. It reads only what waits, however long the history is."""
+    rows = session.execute(
+        select(Message.partner_id, func.count(), func.min(Message.created_at))
+        .where(Message.state == MessageState.PENDING)
+        .group_by(Message.partner_id)
+    ).all()
+    return {partner_id: Waiting(count, oldest) for partner_id, count, oldest in rows}
+
+
+def last_delivered_at(session: Session, partner_id: int) -> datetime | None:
+    """When the newest message that the partner took was taken."""
+    return session.scalar(
+        select(Message.finished_at)
+        .where(Message.partner_id == partner_id, Message.state == MessageState.DELIVERED)
+        .order_by(Message.id.desc())
+        .limit(1)
+    )
+
+
+def last_good(session: Session, partner_id: int) -> Attempt | None:
+    """The try by which the newest message that the partner took arrived."""
+    newest = (
+        select(Message.id)
+        .where(Message.partner_id == partner_id, Message.state == MessageState.DELIVERED)
+        .order_by(Message.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return session.scalar(
+        select(Attempt)
+        .where(
+            Attempt.message_id == newest,
+            Attempt.outcome.in_((Reason.DELIVERED.value, Reason.ALREADY_RECEIVED.value)),
+        )
+        .order_by(Attempt.number.desc())
+        .limit(1)
+    )
+
+
+def clock_difference(headers: Sequence[Sequence[str]], at: datetime) -> float | None:
+    """Seconds by which the partner's clock is ahead of ours, by the Date that it sent at this time.
+
+    None where it sent none that makes sense. Date has whole seconds: a difference of one is none.
+    """
+    date = next((value for name, value in headers if name.lower() == "date"), "")
+    try:
+        theirs = parsedate_to_datetime(date)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    if theirs.tzinfo is None:
+        return None
+    return (theirs - at).total_seconds()

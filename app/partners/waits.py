@@ -1,0 +1,51 @@
+"""Waits and lists as people write them: ``5 s, 5 min, 2 h``. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_SECONDS = {
+    "": 1.0,
+    "s": 1.0,
+    "sec": 1.0,
+    "m": 60.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86_400.0,
+    "days": 86_400.0,
+}
+_UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def read_waits(text: str) -> list[float]:
+    """The seconds in ``5 s, 5 min, 2 h``; a number alone is seconds.
+
+    Errors: ValueError that says what a wait looks like.
+    """
+    return [_wait(part) for part in re.split(r"[,;\n]+", text) if part.strip()]
+
+
+def _wait(text: str) -> float:
+    match = re.fullmatch(r"(\d{1,8}(?:\.\d{1,3})?)\s*([a-z]*)", text.strip().lower())
+    if match is None or match[2] not in _SECONDS:
+        raise ValueError(f"“{text.strip()[:20]}” is no wait; write 5 s, 5 min, 2 h or 1 d.")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def waits_in_words(waits: Sequence[float]) -> str:
+    """``5 s, 5 min, 2 h``."""
+    return ", ".join(wait_in_words(wait) for wait in waits)
+
+
+def wait_in_words(seconds: float) -> str:
+    """A wait in the largest unit that it is a whole number of."""
+    for unit, size in _UNITS:
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:g} s"
+
+
+def read_list(text: str) -> list[str]:
+    """What stands in a text field with one entry a line, or with commas between them."""
+    return [part.strip() for part in re.split(r"[,\n]+", text) if part.strip()]

@@ -1,0 +1,129 @@
+"""Partners on real sockets: one that takes everything, one that gives tokens, one behind TLS."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from app.db import Database
+from app.outbox.oauth import tokens
+from app.partners.models import Partner
+from tests.outbox import misbehaving
+from tests.outbox.misbehaving import Script, Talk, answer
+
+
+@pytest.fixture
+def admin(browser_of: Callable[[str], Any]) -> Any:
+    """The administrator."""
+    return browser_of("admin")
+
+
+@pytest.fixture(autouse=True)
+def no_tokens() -> Iterator[None]:
+    """No token of another test is kept."""
+    yield
+    tokens.__init__()  # type: ignore[misc]
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., misbehaving.Partner]]:
+    """Starts servers that follow scripts, and stops them."""
+    running: list[misbehaving.Partner] = []
+
+    def serve(*scripts: Script, tls: ssl.SSLContext | None = None) -> misbehaving.Partner:
+        running.append(misbehaving.Partner(*scripts, tls=tls))
+        return running[-1]
+
+    yield serve
+    for server in running:
+        server.__exit__()
+
+
+@pytest.fixture
+def taker(serve: Callable[..., misbehaving.Partner]) -> misbehaving.Partner:
+    """Takes every message with success."""
+    return serve(misbehaving.serves)
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    """A certificate authority that nobody knows but who is told."""
+    return trustme.CA()
+
+
+def pem_of(certificate: trustme.LeafCert) -> str:
+    """Certificate, chain and key as one text."""
+    parts = [*certificate.cert_chain_pems, certificate.private_key_pem]
+    return "".join(part.bytes().decode() for part in parts)
+
+
+def server_context(certificate: trustme.LeafCert, *, clients: trustme.CA | None = None) -> ssl.SSLContext:
+    """TLS for a server; with ``clients`` it wants a certificate by that authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    if clients:
+        context.verify_mode = ssl.CERT_REQUIRED
+        clients.configure_trust(context)
+    return context
+
+
+@pytest.fixture
+def change(database: Database, partner: Partner) -> Callable[..., None]:
+    """Give the partner's row these values."""
+
+    def change(**values: Any) -> None:
+        with database.writing() as session:
+            row = session.get(Partner, partner.id)
+            assert row
+            for name, value in values.items():
+                setattr(row, name, value)
+            session.commit()
+
+    return change
+
+
+@pytest.fixture
+def row(session: Session, partner: Partner) -> Callable[[], Partner]:
+    """The partner's row as it is now."""
+
+    def row() -> Partner:
+        session.rollback()
+        found = session.get(Partner, partner.id, populate_existing=True)
+        assert found
+        return found
+
+    return row
+
+
+def gives_tokens(*answers: bytes) -> Script:
+    """Answers each request for a token with the next of these, the last one for ever."""
+    given = iter(answers)
+    last = answers[-1]
+
+    def script(talk: Talk) -> None:
+        while True:
+            talk.hear()
+            talk.say(next(given, last))
+
+    return script
+
+
+def token(text: str, **more: Any) -> bytes:
+    """A token end point's answer."""
+    import json
+
+    body = {"access_token": text, "token_type": "Bearer", **more}
+    return answer(json.dumps(body).encode(), "Content-Type: application/json")
+
+
+@pytest.fixture
+def certificates(app: Flask, tmp_path: Path) -> Path:
+    """Where certificate files are made."""
+    return tmp_path / "certificates"

@@ -1,0 +1,220 @@
+"""How a real answer proves who we are: every kind of credential at a real socket, and the log of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import clock as the_clock
+from app.db import Database
+from app.outbox.models import Attempt, Message, MessageState
+from app.partners import keys
+from app.partners.masking import MASK
+from app.partners.models import Partner
+from app.signing import new_secret, verify
+from tests.outbox.misbehaving import Received, serves
+from tests.partners.conftest import gives_tokens, pem_of, server_context, token
+from tests.people import Browser
+
+BEARER = "a-bearer-token-of-ours"
+CLIENT_SECRET = "a-client-secret-of-ours"
+
+
+@pytest.fixture
+def give_answers(asha: Browser, arrive: Any, deliver: Any) -> Callable[..., None]:
+    """Asha answers so many orders, and they are delivered."""
+
+    def give(count: int = 1) -> None:
+        for order_id in arrive(count):
+            asha.answer(order_id)
+        deliver()
+
+    return give
+
+
+def signature_headers(received: Received) -> dict[str, str]:
+    return {
+        name: received.header(name) or "" for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
+    }
+
+
+def states(session: Session) -> list[MessageState]:
+    session.rollback()
+    return list(session.scalars(select(Message.state)))
+
+
+def test_a_bearer_token_and_headers_travel_and_the_log_masks_them(
+    give_answers: Any, taker: Any, change: Any, session: Session, browser_of: Any
+) -> None:
+    change(base_url=taker.url(""), bearer_token=BEARER)
+    give_answers()
+    (received,) = taker.received
+    assert received.header("Authorization") == f"Bearer {BEARER}"
+    assert received.header("X-Api-Key") == "a-secret-of-ours"
+    attempt = session.scalars(select(Attempt)).one()
+    assert attempt.request_headers[-2:] == [["X-Api-Key", MASK], ["Authorization", MASK]]
+    for path in (f"/webhooks/{attempt.message_id}", f"/webhooks/{attempt.message_id}.json"):
+        for name in ("asha", "meera", "ravi", "admin"):
+            text = browser_of(name).get(path).get_data(as_text=True)
+            assert BEARER not in text and "a-secret-of-ours" not in text
+            assert "Authorization" in text
+
+
+def test_messages_share_one_token_and_the_log_masks_it(
+    give_answers: Any, taker: Any, serve: Any, change: Any, session: Session
+) -> None:
+    end_point = serve(gives_tokens(token("a-token-of-theirs", expires_in=3600)))
+    oauth = {"token_url": end_point.url("/t"), "client_id": "po", "client_secret": CLIENT_SECRET}
+    change(base_url=taker.url(""), oauth={**oauth, "scope": "", "in_body": False})
+    give_answers(5)
+    assert {one.header("Authorization") for one in taker.received} == {"Bearer a-token-of-theirs"}
+    assert (len(taker.received), len(end_point.received)) == (5, 1)
+    for attempt in session.scalars(select(Attempt)):
+        assert ["Authorization", MASK] in attempt.request_headers
+        assert "a-token-of-theirs" not in str(attempt.request_headers)
+
+
+def test_without_a_token_the_message_waits_and_says_why(
+    give_answers: Any, taker: Any, serve: Any, change: Any, session: Session
+) -> None:
+    from tests.outbox.misbehaving import answer, says
+
+    end_point = serve(says(answer(b'{"error":"invalid_client"}', status="401 Unauthorized")))
+    oauth = {"token_url": end_point.url("/t"), "client_id": "po", "client_secret": CLIENT_SECRET}
+    change(base_url=taker.url(""), oauth={**oauth, "scope": "", "in_body": True})
+    give_answers()
+    assert not taker.received
+    message = session.scalars(select(Message)).one()
+    assert message.state is MessageState.PENDING and not message.unknown_outcome
+    assert "invalid_client" in message.note and CLIENT_SECRET not in message.note
+
+
+def test_each_try_is_signed_afresh_over_the_very_bytes(
+    give_answers: Any, taker: Any, change: Any, database: Database, partner: Partner, session: Session
+) -> None:
+    change(base_url=taker.url(""))
+    with database.writing() as writing:
+        row = writing.get(Partner, partner.id)
+        assert row
+        secret = keys.add_signing_secret(writing, row)
+        writing.commit()
+    give_answers()
+    (received,) = taker.received
+    headers = signature_headers(received)
+    assert headers["webhook-id"] == received.header("Idempotency-Key")
+    assert verify([secret], headers, received.body, the_clock.now())
+    # A signature is no secret: whoever looks into the log can check it.
+    logged = {name.lower(): value for name, value in session.scalars(select(Attempt)).one().request_headers}
+    assert {name: logged[name] for name in headers} == headers
+    assert secret not in str(logged)
+
+
+def test_while_a_secret_is_replaced_both_sign_and_then_only_the_new_one(
+    asha: Browser,
+    arrive: Any,
+    deliver: Any,
+    taker: Any,
+    change: Any,
+    database: Database,
+    partner: Partner,
+    clock: Any,
+) -> None:
+    change(base_url=taker.url(""))
+    old, new = new_secret(), new_secret()
+    with database.writing() as session:
+        row = session.get(Partner, partner.id)
+        assert row
+        keys.add_signing_secret(session, row, old)
+        session.commit()
+        keys.add_signing_secret(session, row, new, grace=timedelta(hours=24))
+        session.commit()
+    first, second = arrive(2)
+    asha.answer(first)
+    deliver()
+    clock.move(hours=25)
+    asha.answer(second)
+    deliver()
+    during, after = taker.received
+    now = the_clock.now()
+    earlier = now - timedelta(hours=25)
+    assert verify([old], signature_headers(during), during.body, earlier)
+    assert verify([new], signature_headers(during), during.body, earlier)
+    assert not verify([old], signature_headers(after), after.body, now)
+    assert verify([new], signature_headers(after), after.body, now)
+
+
+def test_a_client_certificate_is_shown_and_its_file_is_for_nobody_else(
+    give_answers: Any,
+    serve: Any,
+    change: Any,
+    authority: trustme.CA,
+    certificates: Path,
+    session: Session,
+) -> None:
+    context = server_context(authority.issue_cert("127.0.0.1"), clients=authority)
+    server = serve(serves, tls=context)
+    pair = pem_of(authority.issue_cert("po-confirm.example"))
+    change(base_url=server.url(""), client_certificate=pair, ca_bundle=authority.cert_pem.bytes().decode())
+    give_answers()
+    assert states(session) == [MessageState.DELIVERED]
+    made = list(certificates.iterdir())
+    assert len(made) == 2
+    assert {file.stat().st_mode & 0o777 for file in made} == {0o600}
+    assert certificates.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_renewed_certificate_is_used_at_once(
+    asha: Browser,
+    arrive: Any,
+    deliver: Any,
+    serve: Any,
+    change: Any,
+    authority: trustme.CA,
+    session: Session,
+    clock: Any,
+) -> None:
+    stranger = trustme.CA()
+    context = server_context(authority.issue_cert("127.0.0.1"), clients=authority)
+    server = serve(serves, tls=context)
+    change(
+        base_url=server.url(""),
+        client_certificate=pem_of(stranger.issue_cert("po-confirm.example")),
+        ca_bundle=authority.cert_pem.bytes().decode(),
+        retry_schedule=[60],
+    )
+    asha.answer(arrive(1)[0])
+    deliver()
+    assert states(session) == [MessageState.PENDING]
+    clock.move(seconds=90)
+    change(client_certificate=pem_of(authority.issue_cert("po-confirm.example")))
+    deliver()
+    assert states(session) == [MessageState.DELIVERED]
+
+
+def test_an_authority_that_is_not_told_is_not_trusted(
+    give_answers: Any, serve: Any, change: Any, authority: trustme.CA, session: Session
+) -> None:
+    server = serve(serves, tls=server_context(authority.issue_cert("127.0.0.1")))
+    change(base_url=server.url(""), retry_schedule=[60])
+    give_answers()
+    assert states(session) == [MessageState.PENDING]
+    assert not server.received
+
+
+def test_where_certificate_files_cannot_be_made_the_deliverer_lives_on(
+    give_answers: Any, serve: Any, change: Any, certificates: Path, authority: trustme.CA, session: Session
+) -> None:
+    certificates.write_text("a file where the folder should be")
+    server = serve(serves, tls=server_context(authority.issue_cert("127.0.0.1")))
+    change(base_url=server.url(""), ca_bundle=authority.cert_pem.bytes().decode())
+    give_answers()
+    (message,) = session.scalars(select(Message))
+    assert message.state is MessageState.PENDING
+    assert not server.received

@@ -1,0 +1,192 @@
+"""How a partner proves who it is: keys that take each other's place, and signatures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app import clock as the_clock
+from app.contract.reader import dumps
+from app.db import Database
+from app.orders.models import PurchaseOrder
+from app.partners import keys, setup
+from app.partners.models import InboundKey, InboundSecret, Partner
+from app.signing import new_secret, sign
+from tests.conftest import INBOUND_KEY
+from tests.people import Browser
+
+URL = "/api/v0/purchase-order/req-send"
+
+
+@pytest.fixture
+def call(nobody: Browser, example_bodies: list[dict[str, Any]]) -> Callable[..., Any]:
+    """A partner sends the first example order."""
+
+    def call(headers: dict[str, str], body: bytes | None = None) -> Any:
+        raw = dumps(example_bodies[0]) if body is None else body
+        return nobody.post(URL, data=raw, content_type="application/json", headers=headers)
+
+    return call
+
+
+@pytest.fixture
+def secret(database: Database, partner: Partner) -> str:
+    """The partner's signing secret; its key is ended."""
+    with database.writing() as session:
+        made = keys.add_inbound_secret(session, partner)
+        session.commit()
+    return made
+
+
+def signed(secret: str, body: bytes, message_id: str = "their-1") -> dict[str, str]:
+    return sign([secret], message_id, the_clock.now(), body)
+
+
+def test_a_signature_lets_a_message_in_without_a_key(
+    call: Any, secret: str, example_bodies: Any, session: Session, partner: Partner
+) -> None:
+    answer = call(signed(secret, dumps(example_bodies[0])))
+    assert (answer.status_code, answer.get_json()["response_code"]) == (200, 0)
+    assert session.scalars(select(PurchaseOrder.partner_id)).one() == partner.id
+
+
+def test_a_signature_over_other_bytes_or_by_another_secret_is_refused(
+    call: Any, secret: str, example_bodies: Any, session: Session
+) -> None:
+    raw = dumps(example_bodies[0])
+    for headers in (signed(secret, raw + b" "), signed(new_secret(), raw)):
+        answer = call(headers)
+        assert (answer.status_code, answer.get_json()["response_code"]) == (401, 1)
+        assert "signature" in answer.get_json()["payload"]["resp"]["errorDtl"]
+    assert session.scalar(select(func.count(PurchaseOrder.id))) == 0
+
+
+def test_a_message_that_is_played_again_later_is_refused(
+    call: Any, secret: str, example_bodies: Any, clock: Any
+) -> None:
+    headers = signed(secret, dumps(example_bodies[0]))
+    assert call(headers).status_code == 200
+    clock.move(minutes=4)
+    assert call(headers).status_code == 200, "a repeat within the tolerance gets the same answer"
+    clock.move(minutes=2)
+    assert call(headers).status_code == 401
+
+
+def test_a_right_key_does_not_help_a_wrong_signature(call: Any, secret: str, example_bodies: Any) -> None:
+    headers = {"X-Partner-Key": INBOUND_KEY}
+    wrong = signed(new_secret(), dumps(example_bodies[0]))
+    assert call({**headers, **wrong}).status_code == 401
+    assert call({**headers, **signed(secret, dumps(example_bodies[0]))}).status_code == 200
+
+
+def test_a_partner_that_has_no_secret_may_carry_such_headers_for_itself(
+    call: Any, partner: Partner, example_bodies: Any
+) -> None:
+    wrong = signed(new_secret(), dumps(example_bodies[0]))
+    assert call({"X-Partner-Key": INBOUND_KEY, **wrong}).status_code == 200
+
+
+def test_each_active_secret_is_tried_and_an_old_one_only_for_its_grace(
+    call: Any, secret: str, database: Database, partner: Partner, example_bodies: Any, clock: Any
+) -> None:
+    with database.writing() as session:
+        new = keys.add_inbound_secret(session, partner, grace=timedelta(hours=24))
+        session.commit()
+    raw = dumps(example_bodies[0])
+    assert call(signed(secret, raw)).status_code == 200
+    assert call(signed(new, raw)).status_code == 200
+    clock.move(hours=25)
+    assert call(signed(secret, raw)).status_code == 401
+    assert call(signed(new, raw)).status_code == 200
+
+
+def test_a_signature_belongs_to_its_own_partner(
+    call: Any, secret: str, database: Database, partner: Partner, example_bodies: Any, session: Session
+) -> None:
+    with database.writing() as writing:
+        other, other_key = setup.add(writing, "Other network", base_url="https://other.example")
+        other_secret = keys.add_inbound_secret(writing, other)
+        writing.commit()
+    raw = dumps(example_bodies[0])
+    assert call({"X-Partner-Key": other_key, **signed(secret, raw)}).status_code == 401
+    assert call(signed(other_secret, raw)).status_code == 200
+    assert session.scalars(select(PurchaseOrder.partner_id)).one() == other.id
+
+
+def test_an_old_key_is_good_for_its_grace_and_no_longer(
+    call: Any, database: Database, partner: Partner, clock: Any
+) -> None:
+    with database.writing() as session:
+        new = keys.add_key(session, partner, grace=timedelta(hours=1))
+        session.commit()
+    assert call({"X-Partner-Key": INBOUND_KEY}).status_code == 200
+    clock.move(minutes=61)
+    assert call({"X-Partner-Key": INBOUND_KEY}).status_code == 401
+    assert call({"X-Partner-Key": new}).status_code == 200
+
+
+def test_a_key_that_was_ended_lets_nothing_in(
+    call: Any, database: Database, partner: Partner, session: Session
+) -> None:
+    (key_id,) = session.scalars(select(InboundKey.id))
+    with database.writing() as writing:
+        assert keys.end_key(writing, partner, key_id)
+        assert not keys.end_key(writing, partner, key_id)
+        writing.commit()
+    assert call({"X-Partner-Key": INBOUND_KEY}).status_code == 401
+
+
+def test_a_secret_that_was_ended_is_gone(
+    call: Any, secret: str, database: Database, partner: Partner, example_bodies: Any, session: Session
+) -> None:
+    (secret_id,) = session.scalars(select(InboundSecret.id))
+    with database.writing() as writing:
+        assert keys.end_inbound_secret(writing, partner, secret_id)
+        writing.commit()
+    assert call(signed(secret, dumps(example_bodies[0]))).status_code == 401
+    session.rollback()
+    assert not session.scalars(select(InboundSecret)).all()
+
+
+def test_secrets_do_not_pile_up_and_none_is_used_twice(database: Database, partner: Partner) -> None:
+    with database.writing() as session:
+        row = session.get(Partner, partner.id)
+        assert row
+        for _ in range(keys.ACTIVE_MAX):
+            secret = keys.add_inbound_secret(session, row)
+            keys.add_signing_secret(session, row)
+        for add in (keys.add_inbound_secret, keys.add_signing_secret):
+            with pytest.raises(keys.BadPartner, match="end one first"):
+                add(session, row)
+        with pytest.raises(keys.BadPartner, match="in use"):
+            keys.add_inbound_secret(session, row, secret)
+        with pytest.raises(keys.BadPartner, match="base64") as refused:
+            keys.add_signing_secret(session, row, "whsec_nonsense")
+        assert "nonsense" not in str(refused.value)
+        # At once instead of later: then there is room.
+        keys.add_signing_secret(session, row, grace=timedelta(0))
+        assert len(row.signing_secrets) == 1
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_verified(call: Any, secret: str) -> None:
+    body = b" " * (1024 * 1024 + 1)
+    assert call(signed(secret, body), body).status_code in (401, 413)
+
+
+def test_ping_tells_whether_a_key_or_a_signature_is_right_and_records_nothing(
+    nobody: Browser, secret: str, session: Session
+) -> None:
+    from app.inbound.models import InboundMessage
+
+    good = nobody.get("/api/v0/ping", headers={"X-Partner-Key": INBOUND_KEY})
+    assert (good.status_code, json.loads(good.data)["payload"]["partner"]) == (200, "Bharat Connect")
+    assert nobody.get("/api/v0/ping", headers=signed(secret, b"")).status_code == 200
+    assert nobody.get("/api/v0/ping").status_code == 401
+    assert nobody.get("/api/v0/ping", headers=signed(secret, b"x")).status_code == 401
+    assert session.scalar(select(func.count()).select_from(InboundMessage)) == 0
