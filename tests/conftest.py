@@ -40,6 +40,11 @@ INBOUND_KEY = "the-key-of-the-network"
 _numbers = itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The browser's tests come last: it stays open from its first one on, and idles loudly."""
+    items.sort(key=lambda item: "/browser/" in str(item.path))
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Server]:
     """One real PostgreSQL server for the whole run."""
