@@ -174,7 +174,9 @@ def _connection(way: Way, before: Before) -> Finding:
         )
         return Finding(step, "bad", told, side, _was(before.addresses))
     slow = (way.connect_ms or 0) > 2000
-    told = f"{way.connected} took the connection on port {way.port} within {max(1, way.connect_ms or 0):.0f} ms."
+    told = (
+        f"{way.connected} took the connection on port {way.port} within {max(1, way.connect_ms or 0):.0f} ms."
+    )
     return Finding(step, "warn" if slow else "ok", told, Side.BETWEEN if slow else Side.NOBODY)
 
 
