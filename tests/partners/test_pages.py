@@ -1,0 +1,599 @@
+"""The pages of partners: who sees what, tried before saved, secrets shown nowhere, hold and resume."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import trustme
+from flask import Flask
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from werkzeug.serving import make_server
+
+from app.db import Database
+from app.outbox.models import Attempt, Message, MessageState
+from app.partners import keys, setup
+from app.partners.models import InboundKey, Partner
+from app.partners.queries import partner_named
+from tests.outbox.misbehaving import answer, says, serves
+from tests.partners.conftest import gives_tokens, pem_of, token
+from tests.people import Browser
+
+NEW = "/partners/new"
+
+
+def edit_url(partner: Partner) -> str:
+    return f"/partners/{partner.id}/edit"
+
+
+def filled(browser: Browser, url: str, **fields: Any) -> dict[str, Any]:
+    return {**browser.fill(url, url), **fields}
+
+
+@pytest.fixture
+def secrets(database: Database, partner: Partner, authority: trustme.CA) -> list[str]:
+    """One secret of each kind in the partner's row, as a page must never show them."""
+    with database.writing() as session:
+        row = session.get(Partner, partner.id)
+        assert row
+        row.oauth = {
+            "token_url": "http://127.0.0.1:9/token",
+            "client_id": "po",
+            "client_secret": "client-secret-of-ours",
+            "scope": "",
+            "in_body": False,
+        }
+        row.client_certificate = pem_of(authority.issue_cert("po-confirm.example"))
+        made = [
+            keys.add_key(session, row),
+            keys.add_inbound_secret(session, row),
+            keys.add_signing_secret(session, row),
+        ]
+        session.commit()
+        return [
+            "a-secret-of-ours",
+            "client-secret-of-ours",
+            row.client_certificate.splitlines()[-3],
+            *made,
+            *(one.removeprefix("whsec_") for one in made),
+        ]
+
+
+# --- Who sees what
+
+
+def test_managers_read_and_support_holds_and_only_administrators_edit(
+    meera: Browser, ravi: Browser, admin: Browser, asha: Browser, partner: Partner
+) -> None:
+    page = f"/partners/{partner.id}"
+    assert asha.get("/partners").status_code == 403
+    for browser, forms, edits in ((meera, 0, 0), (ravi, 2, 0), (admin, 2, 1)):
+        assert "Bharat Connect" in browser.get("/partners").words
+        shown = browser.get(page)
+        actions = [form["action"] for form in shown.page.select("main form")]
+        assert len(actions) == forms, actions
+        assert len(shown.page.select(f"a[href='{edit_url(partner)}']")) == edits
+    assert ravi.get(edit_url(partner)).status_code == 403
+    assert ravi.get(f"{page}/keys").status_code == 403
+    assert meera.post(f"{page}/pause").status_code in (400, 403)
+    assert admin.get("/partners/999999").status_code == 404
+
+
+def test_the_rail_leads_there_for_those_who_may(asha: Browser, meera: Browser) -> None:
+    assert meera.get("/").page.select("a[href='/partners']")
+    assert not asha.get("/").page.select("a[href='/partners']")
+
+
+def test_the_list_tells_what_waits_and_when_it_last_worked(
+    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, partner: Partner
+) -> None:
+    assert "none yet" in ravi.get("/partners").words
+    first, second = arrive(2)
+    asha.answer(first)
+    deliver()
+    asha.answer(second)
+    (row,) = ravi.get("/partners").page.select("tbody tr")
+    words = " ".join(row.get_text(" ").split())
+    assert "Open" in words and "just now" in words and "1 waiting" in words
+
+
+# --- Tried before saved
+
+
+def test_a_partner_is_added_once_it_was_tried(admin: Browser, taker: Any, session: Session) -> None:
+    fields = filled(
+        admin,
+        NEW,
+        name="Second network",
+        base_url=taker.url("/gate/"),
+        allow_addresses="127.0.0.0/8\n10.1.2.3/16",
+        authorization="bearer",
+        bearer_token="a-new-bearer-token",
+        retry_schedule="5 s, 5 min, 2 h",
+        rate_per_minute="120",
+        success_codes="7, 38",
+        accepts_return="y",
+        contact="Kiran, +91 80 5550 1020",
+        **{"headers-0-name": "X-Tenant", "headers-0-value": "tenant-of-ours"},
+    )
+    done = admin.send(NEW, fields)
+    assert done.status_code == 303
+    found = partner_named(session, "Second network")
+    assert found and done.location == f"/partners/{found.id}/keys?done=saved"
+    assert found.base_url == taker.url("/gate")
+    assert (found.bearer_token, found.headers) == ("a-new-bearer-token", [["X-Tenant", "tenant-of-ours"]])
+    assert (found.retry_schedule, found.rate_per_minute) == ([5.0, 300.0, 7200.0], 120)
+    assert (found.success_codes, found.accepts_return) == ([0, 7, 38], True)
+    assert found.allow_addresses == ["127.0.0.0/8", "10.1.0.0/16"]
+    (tried,) = taker.received
+    assert tried.line.startswith("POST /gate/api/v0/purchase-order/req-confirm")
+    assert tried.header("Authorization") == "Bearer a-new-bearer-token"
+    assert b"Connection test" in tried.body
+    assert session.scalar(select(func.count(Message.id))) == 0
+
+
+def test_nothing_is_saved_where_the_try_fails_and_nothing_typed_is_lost(
+    admin: Browser, serve: Any, session: Session
+) -> None:
+    turned_away = serve(says(answer(b'{"error":"no"}', status="401 Unauthorized")), serves)
+    fields = filled(
+        admin,
+        NEW,
+        name="Second network",
+        base_url=turned_away.url(""),
+        allow_addresses="127.0.0.0/8",
+        authorization="bearer",
+        bearer_token="a-new-bearer-token",
+        contact="Kiran",
+    )
+    refused = admin.send(NEW, fields)
+    assert refused.status_code == 422
+    assert "Nothing was saved" in refused.words and "does not know the key" in refused.words
+    assert partner_named(session, "Second network") is None
+    text = refused.get_data(as_text=True)
+    assert "a-new-bearer-token" not in text
+    assert "401 Unauthorized" in refused.words and "/api/v0/purchase-order/req-confirm" in text
+    # The very same form once more: the token need not be typed again, and now the partner takes it.
+    from tests.people import fields_of
+
+    form = next(form for form in refused.page.find_all("form") if form.get("action") == NEW)
+    again = fields_of(form)
+    assert (again["contact"], again["bearer_token"]) == ("Kiran", "")
+    assert admin.send(NEW, again).status_code == 303
+    session.rollback()
+    found = partner_named(session, "Second network")
+    assert found and found.bearer_token == "a-new-bearer-token"
+
+
+def test_saving_without_trying_is_an_explicit_tick(admin: Browser, session: Session) -> None:
+    fields = filled(admin, NEW, name="Far away", base_url="https://nowhere.invalid")
+    assert admin.send(NEW, fields).status_code == 422
+    done = admin.send(NEW, {**fields, "untried": "y"})
+    assert done.status_code == 303
+    session.rollback()
+    assert partner_named(session, "Far away")
+    assert "without trying" in admin.get(done.location.replace("/keys", "")).words
+
+
+def test_only_try_shows_the_exchange_and_saves_nothing(
+    admin: Browser, taker: Any, partner: Partner, row: Any
+) -> None:
+    before = row().base_url
+    fields = filled(admin, edit_url(partner), base_url=taker.url("/elsewhere"), intent="try")
+    tried = admin.send(edit_url(partner), fields)
+    assert tried.status_code == 200
+    assert "It works. Nothing is saved yet" in tried.words
+    assert row().base_url == before
+
+
+def test_what_concerns_neither_address_nor_credentials_is_saved_without_a_call(
+    admin: Browser, network: Any, partner: Partner, row: Any
+) -> None:
+    url = edit_url(partner)
+    done = admin.send(url, filled(admin, url, deadline_seconds="9", contact="Meera"))
+    assert (done.status_code, done.location) == (303, f"/partners/{partner.id}?done=kept")
+    assert (row().deadline_seconds, row().contact) == (9.0, "Meera")
+    assert row().headers == [["X-Api-Key", "a-secret-of-ours"]], "an empty value keeps the secret"
+    assert not network.received()
+
+
+def test_secrets_are_kept_replaced_and_taken_away(
+    admin: Browser, partner: Partner, row: Any, secrets: list[str]
+) -> None:
+    url = edit_url(partner)
+    kept = filled(admin, url, untried="y")
+    assert admin.send(url, kept).status_code == 303
+    assert row().oauth["client_secret"] == "client-secret-of-ours"
+    assert row().client_certificate
+    replaced = filled(admin, url, untried="y", **{"headers-0-value": "another-secret"})
+    assert (
+        admin.send(url, {**replaced, "authorization": "none", "no_client_certificate": "y"}).status_code
+        == 303
+    )
+    assert (row().headers, row().oauth, row().client_certificate) == (
+        [["X-Api-Key", "another-secret"]],
+        None,
+        "",
+    )
+    gone = filled(admin, url, untried="y", **{"headers-0-name": ""})
+    assert admin.send(url, gone).status_code == 303
+    assert row().headers == []
+
+
+def test_a_form_that_was_overtaken_saves_nothing_and_keeps_what_was_typed(
+    admin: Browser, partner: Partner, row: Any
+) -> None:
+    url = edit_url(partner)
+    first, second = filled(admin, url, contact="First"), filled(admin, url, contact="Second")
+    assert admin.send(url, first).status_code == 303
+    overtaken = admin.send(url, second)
+    assert overtaken.status_code == 409
+    assert "Somebody changed this partner" in overtaken.words and "Second" in overtaken.words
+    assert row().contact == "First"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("name", "", "Give it a name"),
+        ("name", "Bharat Connect", "exists already"),
+        ("base_url", "ftp://x.example", "http:// or https://"),
+        ("base_url", "https://user@x.example", "http:// or https://"),
+        ("base_url", "https://x.example/?a=b", "http:// or https://"),
+        ("base_url", "https://x.example\\@y", "http:// or https://"),
+        ("allow_addresses", "10.1.2.3.4", "address range"),
+        ("retry_schedule", "soon", "no wait"),
+        ("retry_schedule", "40 d", "30 days"),
+        ("success_codes", "ok", "no whole number"),
+        ("deadline_seconds", "0", "0.1 to 300"),
+        ("deadline_seconds", "nan", "0.1 to 300"),
+        ("concurrency", "1000", "1 to 64"),
+        ("rate_per_minute", "0", "messages a minute"),
+        ("headers-0-name", "X Key", "not the name of a header"),
+        ("headers-0-name", "Idempotency-Key", "set by PO Confirm"),
+        ("headers-0-name", "webhook-signature", "set by PO Confirm"),
+        ("headers-0-value", "a\tb\x01", "cannot be sent"),
+        ("authorization", "bearer", "Give the token"),
+        ("authorization", "oauth", "token URL"),
+        ("client_certificate", "-----BEGIN NONSENSE-----", "certificate"),
+        ("ca_bundle", "nonsense", "certificate"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_beside_its_field(
+    admin: Browser, session: Session, partner: Partner, field: str, value: str, words: str
+) -> None:
+    fields = filled(
+        admin,
+        NEW,
+        name="Second network",
+        base_url="https://x.example",
+        untried="y",
+        **{"headers-0-name": "X-Key", "headers-0-value": "a-value"},
+    )
+    refused = admin.send(NEW, {**fields, field: value})
+    assert refused.status_code == 422
+    assert words in refused.words
+    assert session.scalar(select(func.count(Partner.id))) == 1
+
+
+def test_a_certificate_without_its_own_key_is_refused(
+    admin: Browser, authority: trustme.CA, session: Session
+) -> None:
+    one, other = authority.issue_cert("a.example"), authority.issue_cert("b.example")
+    mixed = one.cert_chain_pems[0].bytes().decode() + other.private_key_pem.bytes().decode()
+    fields = filled(admin, NEW, name="X", base_url="https://x.example", untried="y")
+    refused = admin.send(NEW, {**fields, "client_certificate": mixed})
+    assert refused.status_code == 422 and "does not belong" in refused.words
+    assert other.private_key_pem.bytes().decode().splitlines()[1] not in refused.get_data(as_text=True)
+    right = admin.send(NEW, {**fields, "client_certificate": pem_of(one).replace("\n", "\r\n")})
+    assert right.status_code == 303
+    found = partner_named(session, "X")
+    assert found and found.client_certificate == pem_of(one)
+
+
+# --- Secrets are shown nowhere
+
+
+def test_no_page_shows_a_secret(
+    browser_of: Callable[[str], Browser], secrets: list[str], partner: Partner
+) -> None:
+    base = f"/partners/{partner.id}"
+    for name in ("meera", "ravi", "admin"):
+        for path in (
+            "/partners",
+            base,
+            *(f"{base}/{one}" for one in ("edit", "keys", "test", "check", "sheet")),
+        ):
+            text = browser_of(name).get(path).get_data(as_text=True)
+            assert not [secret for secret in secrets if secret in text], (name, path)
+    words = browser_of("admin").get(base).words
+    assert "set, ends in …ours" in words
+
+
+def test_what_a_partner_sends_back_is_masked(
+    admin: Browser, serve: Any, change: Any, partner: Partner
+) -> None:
+    def echoes(talk: Any) -> None:
+        heard = talk.hear()
+        sent = f"{heard.header('X-Api-Key')} {heard.header('Authorization')}"
+        talk.say(answer(f'{{"response_code":0,"response_message":"{sent}"}}'.encode(), f"X-Echo: {sent}"))
+
+    end_point = serve(gives_tokens(token("a-token-of-theirs")))
+    oauth = {"token_url": end_point.url(), "client_id": "po", "client_secret": "s" * 20}
+    change(base_url=serve(echoes).url(""), oauth={**oauth, "scope": "", "in_body": False})
+    shown = admin.send(
+        f"/partners/{partner.id}/test",
+        admin.fill(f"/partners/{partner.id}/test", f"/partners/{partner.id}/test"),
+    )
+    text = shown.get_data(as_text=True)
+    assert "a-secret-of-ours" not in text and "a-token-of-theirs" not in text
+    assert text.count("••••••••") >= 5
+
+
+def test_the_log_of_the_app_names_no_secret(
+    admin: Browser, taker: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        fields = filled(
+            admin,
+            NEW,
+            name="Second network",
+            base_url=taker.url(""),
+            allow_addresses="127.0.0.0/8",
+            authorization="bearer",
+            bearer_token="a-new-bearer-token",
+        )
+        assert admin.send(NEW, fields).status_code == 303
+    assert "saved" in caplog.text
+    assert "a-new-bearer-token" not in caplog.text
+
+
+# --- The test send
+
+
+def test_a_test_is_shown_whole_and_records_nothing(
+    ravi: Browser, network: Any, partner: Partner, session: Session
+) -> None:
+    url = f"/partners/{partner.id}/test"
+    shown = ravi.send(url, ravi.fill(url, url))
+    assert shown.status_code == 200
+    assert "The partner took the sample" in shown.words
+    assert "POST" in shown.one("#request-title").parent.get_text()
+    assert "200 OK" in shown.one("#response-title").parent.get_text()
+    assert "Connection test. No order is meant" in shown.one("#request-body").get_text()
+    assert "response_code" in shown.one("#response-body").get_text()
+    assert re.search(r"X-Api-Key\s*••••••••", shown.words)
+    (received,) = network.received()
+    assert received["body"]["poConfirmation"]["buyerPONumber"] == "TEST"
+    assert session.scalar(select(func.count(Message.id))) == 0
+    assert session.scalar(select(func.count(Attempt.id))) == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            answer(b'{"response_code":1,"response_message":"No such order"}', status="409 Conflict"),
+            "understood the sample",
+        ),
+        (answer(b'{"response_code":1}', status="404 Not Found"), "understood the sample"),
+        (answer(b'{"response_code":1}', status="401 Unauthorized"), "does not know the key"),
+        (answer(b"<html>", status="404 Not Found"), "did not take the sample"),
+        (answer(b"<html>hello</html>"), "not in the network's format"),
+        (answer(b"", status="503 Down"), "busy"),
+        (answer(b'{"response_code":9}', status="429 Slow down"), "but no time"),
+        (answer(b"", "Location: https://x.example", status="302 Found"), "redirect"),
+        (b"", "did not arrive"),
+    ],
+)
+def test_each_answer_is_told_in_a_sentence(
+    ravi: Browser, serve: Any, change: Any, partner: Partner, said: bytes, words: str
+) -> None:
+    def script(talk: Any) -> None:
+        talk.hear()
+        talk.say(said)
+
+    change(base_url=serve(script).url(""))
+    url = f"/partners/{partner.id}/test"
+    shown = ravi.send(url, ravi.fill(url, url))
+    assert shown.status_code == 200
+    assert words in shown.words
+
+
+def test_while_a_partner_is_asked_others_may_write(
+    ravi: Browser, serve: Any, change: Any, partner: Partner, database: Database
+) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(talk: Any) -> None:
+        talk.hear()
+        asked.set()
+        go_on.wait(10)
+        talk.say(answer())
+
+    change(base_url=serve(slow).url(""), deadline_seconds=8.0)
+    url = f"/partners/{partner.id}/test"
+    fields = ravi.fill(url, url)
+    shown: list[Any] = []
+    asking = threading.Thread(target=lambda: shown.append(ravi.send(url, fields)))
+    asking.start()
+    assert asked.wait(10)
+    with database.writing() as session:
+        row = session.get(Partner, partner.id)
+        assert row
+        setup.note(session, row, "Written meanwhile", by="Ravi")
+        session.commit()
+    go_on.set()
+    asking.join()
+    assert "took the sample" in shown[0].words
+
+
+# --- Hold and resume
+
+
+def test_pause_holds_with_a_reason_and_resume_drains(
+    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, partner: Partner, session: Session
+) -> None:
+    page = f"/partners/{partner.id}"
+    empty = ravi.send(f"{page}/pause", ravi.fill(page, f"{page}/pause"))
+    assert empty.status_code == 422 and "Say why" in empty.words
+    fields = {**ravi.fill(page, f"{page}/pause"), "reason": "Their maintenance"}
+    assert ravi.send(f"{page}/pause", fields).location == f"{page}?done=paused"
+    for order_id in arrive(3):
+        asha.answer(order_id)
+    deliver()
+    shown = ravi.get(page)
+    assert "Paused since" in shown.words and "by Ravi" in shown.words and "Their maintenance" in shown.words
+    assert "3 messages wait" in shown.words
+    assert {message.state for message in session.scalars(select(Message))} == {MessageState.PENDING}
+    assert ravi.send(f"{page}/resume", ravi.fill(page, f"{page}/resume")).status_code == 303
+    deliver()
+    session.rollback()
+    assert {message.state for message in session.scalars(select(Message))} == {MessageState.DELIVERED}
+    assert "Open" in ravi.get(page).words
+
+
+def test_a_note_stands_on_every_page_of_everybody_until_it_is_taken_away(
+    asha: Browser, ravi: Browser, meera: Browser, partner: Partner, nobody: Browser
+) -> None:
+    page = f"/partners/{partner.id}"
+    fields = {**ravi.fill(page, f"{page}/note"), "words": "Slow until 14:00 <b>"}
+    assert ravi.send(f"{page}/note", fields).status_code == 303
+    for browser, path in ((asha, "/"), (asha, "/orders"), (meera, "/webhooks"), (ravi, "/partners")):
+        assert "Bharat Connect: Slow until 14:00 <b>" in browser.get(path).words.replace(" :", ":")
+    assert "Slow until" not in nobody.get("/login").words
+    assert ravi.send(f"{page}/note", {**fields, "words": ""}).status_code == 303
+    assert "Slow until" not in asha.get("/").words
+
+
+# --- Keys
+
+
+def test_a_made_key_is_shown_once_and_the_old_one_ends_later(
+    admin: Browser, nobody: Browser, partner: Partner, session: Session, clock: Any
+) -> None:
+    page = f"/partners/{partner.id}/keys"
+    url = f"{page}/inbound-key"
+    shown = admin.send(url, {**admin.fill(page, url), "grace": "24"})
+    made = shown.one("#made").get_text()
+    assert "never shown again" in shown.words
+    assert made not in admin.get(page).get_data(as_text=True)
+    assert len(session.scalars(select(InboundKey)).all()) == 2
+    from tests.conftest import INBOUND_KEY
+
+    def ping(key: str) -> int:
+        return int(nobody.get("/api/v0/ping", headers={"X-Partner-Key": key}).status_code)
+
+    assert (ping(made), ping(INBOUND_KEY)) == (200, 200)
+    clock.move(hours=25)
+    assert (ping(made), ping(INBOUND_KEY)) == (200, 401)
+    end = next(
+        form["action"] for form in admin.get(page).page.select("main form") if "/end" in form["action"]
+    )
+    assert admin.send(end, admin.fill(page, end)).status_code == 303
+    assert ping(made) == 401
+
+
+@pytest.mark.parametrize("kind", ["inbound-key", "inbound-secret", "signing-secret"])
+def test_a_key_that_was_given_is_never_echoed_and_nonsense_is_refused(
+    admin: Browser, partner: Partner, kind: str
+) -> None:
+    page = f"/partners/{partner.id}/keys"
+    url = f"{page}/{kind}"
+    fields = admin.fill(page, url)
+    refused = admin.send(url, {**fields, "key": "short"})
+    assert refused.status_code == 422 and refused.page.select(".field-error")
+    given = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    taken = admin.send(url, {**fields, "key": given})
+    assert taken.status_code == 200 and "It is set" in taken.words
+    assert given not in taken.get_data(as_text=True)
+    assert "LaSw" in taken.words
+
+
+# --- The sheet
+
+
+@pytest.fixture
+def site(app: Flask) -> Iterator[str]:
+    """The app on a real socket."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="the sheet prints a call by curl")
+def test_the_call_on_the_sheet_works_as_printed(site: str, ravi: Browser, partner: Partner) -> None:
+    from tests.conftest import INBOUND_KEY
+
+    sheet = ravi.get(f"/partners/{partner.id}/sheet")
+    printed = sheet.one("#try-key").get_text().replace("http://localhost", site)
+    assert "PARTNER_KEY" in printed and INBOUND_KEY not in sheet.words
+
+    def run(key: str) -> Any:
+        environ = {"PATH": os.environ["PATH"], "PARTNER_KEY": key}
+        command = ["sh", "-c", printed]
+        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
+
+    right, wrong = run(INBOUND_KEY), run("x")
+    assert right.returncode == 0, right.stderr
+    assert '"response_code":0' in right.stdout and "Bharat Connect" in right.stdout
+    assert wrong.returncode == 22
+
+
+def test_the_sheet_says_how_we_call_and_what_we_expect(
+    ravi: Browser, partner: Partner, secrets: list[str]
+) -> None:
+    words = ravi.get(f"/partners/{partner.id}/sheet").words
+    for expected in (
+        f"{partner.base_url}/api/v0/purchase-order/req-confirm",
+        "X-Api-Key",
+        "webhook-signature",
+        "client certificate",
+        "Idempotency-Key",
+        "5 s, 5 min, 30 min",
+        "/api/v0/purchase-order/req-send",
+    ):
+        assert expected in words
+
+
+# --- Commands share the verbs
+
+
+def test_the_command_and_the_page_pause_alike(app: Flask, ravi: Browser, partner: Partner, row: Any) -> None:
+    runner = app.test_cli_runner()
+    runner.invoke(args=["partners", "pause", partner.name, "--reason", "by command"])
+    assert "by command" in ravi.get(f"/partners/{partner.id}").words
+    page = f"/partners/{partner.id}"
+    ravi.send(f"{page}/resume", ravi.fill(page, f"{page}/resume"))
+    assert not row().paused
+    assert row().paused_by == ""
+
+
+def test_a_draft_is_good_for_an_hour_and_for_nobody_else() -> None:
+    from app.partners.draft import seal, unseal
+
+    sealed = seal("key", {"bearer_token": "secret"})
+    assert "secret" not in sealed
+    assert unseal("key", sealed) == {"bearer_token": "secret"}
+    assert unseal("another key", sealed) == {}
+    for nonsense in ("", "nonsense", "é" * 20, sealed[:-4] + "AAAA"):
+        assert unseal("key", nonsense) == {}
+    assert seal("key", {}) == ""
+
+
+def test_graces_are_hours(database: Database, partner: Partner) -> None:
+    from app.partners.forms import GRACES
+
+    assert all(value == "keep" or timedelta(hours=int(value)) >= timedelta(0) for value in GRACES)
