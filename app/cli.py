@@ -114,6 +114,11 @@ def users_add(name: str, role: str, suppliers: tuple[str, ...], full_name: str, 
 @click.option("--inbound-key", metavar="KEY", help="The key its messages carry; made when not given.")
 @click.option("--deadline", type=float, default=15.0, metavar="SECONDS", help="For the whole of one call.")
 @click.option("--retry-schedule", metavar="5,300,…", help="Seconds to wait after each failed try.")
+@click.option("--concurrency", type=int, default=4, show_default=True, help="Messages under way at once.")
+@click.option("--rate-per-minute", type=int, help="Messages that leave in a minute, at most.")
+@click.option("--success-code", "success_codes", type=int, multiple=True, help="Besides 0; repeatable.")
+@click.option("--accepts-return", is_flag=True, help="Suppliers may send an order back for changes.")
+@click.option("--contact", default="", help="Whom to call when it does not work.")
 def partners_add(
     name: str,
     base_url: str,
@@ -122,6 +127,7 @@ def partners_add(
     inbound_key: str | None,
     deadline: float,
     retry_schedule: str | None,
+    **more: Any,
 ) -> None:
     """Add a partner, and print once the key that its messages to us must carry."""
     with _writing() as session:
@@ -135,6 +141,7 @@ def partners_add(
                 inbound_key=inbound_key,
                 deadline_seconds=deadline,
                 retry_schedule=_seconds(retry_schedule),
+                **more,
             )
         except setup.BadPartner as error:
             _fail(str(error))
@@ -149,7 +156,7 @@ def partners_add(
 def partners_pause(name: str, reason: str) -> None:
     """Hold a partner's messages."""
     with _writing() as session:
-        setup.pause(session, _partner(session, name), reason)
+        setup.pause(session, _partner(session, name), reason, by="the command line")
         session.commit()
     click.echo(f"{name} is paused: {reason}")
 

@@ -94,6 +94,18 @@ def test_a_partner_is_added_and_its_key_printed_once(app: Flask, session: Sessio
     assert (partner.deadline_seconds, partner.retry_schedule) == (7.5, [5.0, 300.0])
 
 
+def test_a_partner_is_added_with_its_limits(app: Flask, session: Session) -> None:
+    done = run(
+        app,
+        *("partners", "add", "Network", "--base-url", "https://b2b.example", "--contact", "Kiran"),
+        *("--concurrency", "2", "--rate-per-minute", "60", "--success-code", "7", "--accepts-return"),
+    )
+    assert done.exit_code == 0, done.output
+    partner = partner_named(session, "Network")
+    assert partner and (partner.concurrency, partner.rate_per_minute) == (2, 60)
+    assert (partner.success_codes, partner.accepts_return, partner.contact) == ([0, 7], True, "Kiran")
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -21,6 +21,7 @@ RULES = {
         "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
     }
 }
+PARTNER_PAGES = ("edit", "keys", "test", "check", "sheet")
 LOOKS = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 320)]
 
 
@@ -99,6 +100,44 @@ def test_supplier_staff_find_no_barrier(
     page.locator("#answer button.btn-main").first.click()
     expect(page.locator("dialog[open]")).to_be_visible()
     check(page, "the review")
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_administrators_find_no_barrier(
+    page: Page,
+    site: str,
+    sign_in: Callable[[str], None],
+    busy: Any,
+    partner: Any,
+    scheme: Any,
+    width: int,
+) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 800})
+    sign_in("admin")
+    here = f"/partners/{partner.id}"
+    for path in ("/partners", "/partners/new", here, *(f"{here}/{one}" for one in PARTNER_PAGES)):
+        page.goto(site + path)
+        check(page, path)
+    for path, name in ((f"{here}/test", "Send the sample"), (f"{here}/check", "Check now")):
+        page.goto(site + path)
+        page.get_by_role("button", name=name).click()
+        expect(page.locator("#exchange")).to_be_visible()
+        check(page, name)
+    page.goto(f"{site}{here}/keys")
+    page.get_by_role("button", name="Replace it").first.click()
+    expect(page.locator("#made")).to_be_visible()
+    check(page, "a key just made")
+    page.goto(f"{site}{here}/edit")
+    page.get_by_label("Base URL").fill("ftp://nowhere")
+    page.get_by_role("button", name="Try and save").click()
+    expect(page.locator("[aria-invalid=true]").first).to_be_visible()
+    check(page, "the form with an error")
+    page.goto(site + here)
+    page.get_by_label("Reason").fill("Their maintenance")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    check(page, "paused")
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS[:3])
