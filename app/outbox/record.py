@@ -299,7 +299,10 @@ def _after_interruption(row: Any, now: datetime) -> dict[str, Any]:
         note = f"{row.cancel_requested} {MAYBE_RECEIVED}"
         return {**values, "state": MessageState.CANCELLED, "finished_at": now, "next_at": None, "note": note}
     if row.resume_state and row.resume_state is not MessageState.PENDING:
-        return {**values, "state": row.resume_state}
+        # It stands where it stood, with the reason it had; only the try was in vain.
+        note = f"Sent again by hand, in vain. {values['note']}"
+        standing = {"state": row.resume_state, "next_at": row.resume_at, "reason": row.reason, "note": note}
+        return {**values, **standing}
     if row.interruptions + 1 >= INTERRUPTIONS_MAX:
         note = f"Its deliverer was lost {INTERRUPTIONS_MAX} times in a row. Look before it is sent again."
         return {**values, "state": MessageState.FAILED, "finished_at": now, "next_at": None, "note": note}
