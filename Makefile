@@ -21,8 +21,14 @@ check: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.test
-	@$(BIN)/python -m tests.bench
+# The peers of `deliver.peer` live in an environment of their own.
+bench: $(VENV)/.test $(VENV)-peers/.done
+	@$(BIN)/python -m tests.bench $(BENCHES)
+
+$(VENV)-peers/.done: tests/bench/peers/requirements.txt
+	@test -x $(VENV)-peers/bin/python || $(PYTHON) -m venv $(VENV)-peers
+	@$(VENV)-peers/bin/pip install --quiet --disable-pip-version-check -r tests/bench/peers/requirements.txt
+	@touch $@
 
 # Deliverers killed hundreds of times on both databases; prints what that did. Some minutes.
 chaos: $(VENV)/.test
@@ -48,4 +54,4 @@ $(VENV)/.test: requirements-dev.txt $(VENV)/.run
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -29,7 +29,10 @@ from app.demo.orders import ORDERS_FILE
 from app.demo.simulator import create_simulator
 from app.inbound.apply import Rules
 from app.inbound.bring import Brought, bring
+from app.orders import answer as answering
 from app.orders.models import PurchaseOrder
+from app.orders.queries import order_for_update
+from app.orders.req_confirm import Given
 from app.outbox.deliver import Deliverer
 from app.partners import setup
 from app.partners.models import Partner
@@ -275,3 +278,20 @@ def arrive(
 def deliver(database: Database) -> Callable[[], Counter[str]]:
     """Deliver what is due now, as ``flask deliver --once`` does."""
     return lambda: Deliverer(database, senders=4).drain()
+
+
+@pytest.fixture
+def confirm(database: Database) -> Callable[..., str]:
+    """Confirm an order in Asha's name, and return the message's id."""
+
+    def confirm(order_id: int, remarks: str = "Confirmed") -> str:
+        with database.writing() as session:
+            order = order_for_update(session, None, order_id)
+            assert order
+            given = Given("ACCEPT", remarks, "INITIATING_CHANNEL", "WEB")
+            asha = answering.Answerer(1, "Asha")
+            decision = answering.answer(session, order, given, version=order.version, by=asha)
+            session.commit()
+            return decision.message_id
+
+    return confirm

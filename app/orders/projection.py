@@ -11,19 +11,20 @@ from sqlalchemy.orm import Session
 from app.orders.models import Decision, Delivery, PurchaseOrder
 from app.outbox.messages import Change
 from app.outbox.models import Message, MessageState
+from app.outbox.prepared import Prepared
 
 orders = cast(Table, PurchaseOrder.__table__)
 decisions = cast(Table, Decision.__table__)
 messages = cast(Table, Message.__table__)
 
 
-_DELIVERY = (
+_DELIVERY = Prepared(
     update(orders)
     .where(orders.c.id == bindparam("of_order"), orders.c.message_id == bindparam("of_message"))
     .values(delivery=bindparam("to_delivery"))
 )
 _DECISION = decisions.c.message_id == bindparam("of_message")
-_STATUS = (
+_STATUS = Prepared(
     update(orders)
     .where(
         orders.c.id == bindparam("of_order"),
@@ -44,12 +45,10 @@ def follow(session: Session, changes: Sequence[Change]) -> None:
     """
     of_orders = [change for change in changes if change.order_id is not None]
     if of_orders:
-        session.execute(
-            _DELIVERY, [{**_of(one), "to_delivery": Delivery(one.state.value)} for one in of_orders]
-        )
+        _DELIVERY.many(session, [{**_of(one), "to_delivery": Delivery(one.state.value)} for one in of_orders])
     delivered = [_of(one) for one in of_orders if one.state is MessageState.DELIVERED]
     if delivered:
-        session.execute(_STATUS, delivered)
+        _STATUS.many(session, delivered)
     for one in of_orders:
         if one.was is MessageState.DELIVERED and one.state is not MessageState.DELIVERED:
             _move_status_back(session, one)

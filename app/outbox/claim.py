@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, bindparam, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, exists, func, insert, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from app.outbox.credentials import Credentials, credentials_of
@@ -32,6 +32,7 @@ from app.outbox.lanes import save as save_lanes
 from app.outbox.messages import Change, tell
 from app.outbox.models import Attempt, Message, MessageState, Trigger
 from app.outbox.post import Target
+from app.outbox.prepared import Prepared
 from app.outbox.retry import DEFAULT_SCHEDULE
 from app.partners.models import Partner
 
@@ -68,6 +69,7 @@ class Claimed:
     limits: Limits
     is_probe: bool
     is_suspect: bool
+    was_mistrusted: bool
 
     @property
     def target(self) -> Target:
@@ -125,14 +127,14 @@ def take(session: Session, idle: int, now: datetime, lease: Lease, in_hand: Mapp
         share = _share(idle + sum(in_hand.values()), ready[0].partner.partners_known)
         ready, skipped = _locked(session, ready)
         again += [now + BUSY_LANE] * skipped
-        flying: dict[int, int] = dict(session.execute(_FLYING).all())
+        flying: dict[int, int] = dict(_FLYING.rows(session))
         # Whoever has least under way comes first, so that a backlog of one partner starves no other.
         for ask in sorted(ready, key=lambda ask: (flying.get(ask.partner.id, 0), ask.partner.id)):
             most = min(idle - len(claimed), share - in_hand.get(ask.partner.id, 0))
             claimed += _take_from(session, ask, _Terms(flying.get(ask.partner.id, 0), most, now, lease))
             again += [ask.again_at] if ask.again_at else []
     if claimed:
-        session.execute(insert(attempts), [_attempt_row(one, now) for one in claimed])
+        _NOTE.many(session, [_attempt_row(one, now) for one in claimed])
         tell(session, [Change(one.id, one.order_id, MessageState.SENDING) for one in claimed])
     return Taken(claimed, min(again, default=None))
 
@@ -166,7 +168,7 @@ _first_asked = (
     .scalar_subquery()
     .label("first_asked")
 )
-_LOOK = (
+_look_at = (
     select(
         partners,
         *(lanes.c[name] for name in STATE_COLUMNS),
@@ -178,14 +180,16 @@ _LOOK = (
     .outerjoin(lanes, lanes.c.partner_id == partners.c.id)
     .where(exists().where(messages.c.partner_id == partners.c.id, IS_PENDING).correlate(partners))
 )
-_FLYING = select(messages.c.partner_id, func.count()).where(IS_SENDING).group_by(messages.c.partner_id)
+_LOOK = Prepared(_look_at, list(_look_at.selected_columns))
+_flying = select(messages.c.partner_id, func.count().label("count"))
+_FLYING = Prepared(_flying.where(IS_SENDING).group_by(messages.c.partner_id), list(_flying.selected_columns))
 _TAKEN = (
     *("id", "order_id", "partner_id", "kind", "object_id", "body", "attempts_made", "trigger", "asked_by"),
     *("asked_reason", "tries", "unknown_outcome", "next_at"),
 )
 
 
-def _take_statement(*conditions: ColumnElement[bool]) -> Any:
+def _take_statement(*conditions: ColumnElement[bool]) -> Prepared:
     chosen = (
         select(messages.c.id)
         .where(
@@ -201,20 +205,27 @@ def _take_statement(*conditions: ColumnElement[bool]) -> Any:
         # Without it PostgreSQL may run the look-up again for each row, and so exceed the limit.
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
-    return (
+    columns = [messages.c[name] for name in _TAKEN]
+    taking = (
         update(messages)
         .where(messages.c.id.in_(select(chosen.c.id)))
         .values(
-            state=MessageState.SENDING,
+            state=literal_column("'sending'"),
             claims=messages.c.claims + 1,
             attempts_made=messages.c.attempts_made + 1,
             lease_token=bindparam("token"),
             lease_until=bindparam("until"),
         )
-        .returning(*(messages.c[name] for name in _TAKEN))
+        .returning(*columns)
     )
+    return Prepared(taking, columns)
 
 
+_NOTED = (
+    *("message_id", "number", "trigger", "actor", "asked_reason", "url", "request_headers", "started_at"),
+    *("detail", "response_headers", "response_body"),
+)
+_NOTE = Prepared(insert(attempts).values({name: bindparam(name) for name in _NOTED}))
 _TAKE = _take_statement()
 _TAKE_ASKED = _take_statement(WAS_ASKED)
 
@@ -225,12 +236,12 @@ def _per_second(per_minute: int | None) -> float | None:
 
 def _look(session: Session) -> Sequence[Any]:
     """Each partner for whom something waits, with its lane and when the first message is due."""
-    known = session.execute(_LOOK).all()
+    known = _LOOK.rows(session)
     without = [row.id for row in known if row.lane_of is None]
     if not without:
         return known
     make_lanes(session, without)
-    return session.execute(_LOOK).all()
+    return _LOOK.rows(session)
 
 
 def _ask(row: Any, now: datetime) -> _Ask | None:
@@ -277,10 +288,9 @@ def _take_from(session: Session, ask: _Ask, terms: _Terms) -> list[Claimed]:
         return []
     until = now + timedelta(seconds=partner.deadline_seconds + terms.lease.margin)
     statement = _TAKE_ASKED if ask.asked_only else _TAKE
-    rows = session.execute(
-        statement,
-        {"of_partner": partner.id, "due_by": now, "most": most, "token": terms.lease.token, "until": until},
-    ).all()
+    rows = statement.rows(
+        session, of_partner=partner.id, due_by=now, most=most, token=terms.lease.token, until=until
+    )
     ask.is_probe = passes.is_probe and not ask.asked_only
     probe_until = until if ask.is_probe and rows else None
     after = after_claim(ask.state, ask.limits, len(rows), now, probe_until=probe_until)
@@ -324,6 +334,7 @@ def _claimed(row: Any, ask: _Ask, token: str, now: datetime) -> Claimed:
         limits=ask.limits,
         is_probe=ask.is_probe,
         is_suspect=ask.state.is_suspect,
+        was_mistrusted=partner.credential_failures > 0,
     )
 
 

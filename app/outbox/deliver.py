@@ -6,6 +6,7 @@ the senders that are idle, so "sending" is the truth, and a kill duplicates at m
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import random
@@ -29,6 +30,7 @@ from app.outbox.claim import LEASE_MARGIN_SECONDS, Claimed, Lease, Taken, take
 from app.outbox.lost import Search
 from app.outbox.oauth import send
 from app.outbox.post import Sender
+from app.outbox.prepared import CONNECTION
 from app.outbox.presence import Presence, presence_for
 from app.outbox.record import Finished, record, repair
 from app.outbox.retry import Step, judge
@@ -39,6 +41,8 @@ log = logging.getLogger(__name__)
 FALLBACK_SECONDS = 1.0
 """How long a wake-up may be missed before the deliverer looks by itself."""
 DATABASE_AWAY_SECONDS = 1.0
+COALESCE_SECONDS = 0.002
+"""How long results wait for each other, where several messages are under way."""
 GIVE_UP_SECONDS = 20.0
 """How long a deliverer that was told to stop waits for a database that is away."""
 SEARCH_SECONDS = 1.0
@@ -90,7 +94,7 @@ class Deliverer:
             connection = connection.execution_options(sqlite_begin="IMMEDIATE")
             self._tick(connection, claiming=True)
             while self._in_hand:
-                self._collect(self._news.get())
+                self._collect(self._news.get(), COALESCE_SECONDS)
                 self._tick(connection, claiming=True)
         return self.counts
 
@@ -147,17 +151,29 @@ class Deliverer:
         was_stopped = stop.is_set()
         while (left := until - time.monotonic()) > 0:
             try:
-                self._collect(self._news.get(timeout=min(left, wake.interval)))
+                first = self._news.get(timeout=min(left, wake.interval))
+                self._collect(first, COALESCE_SECONDS)
                 return
             except queue.Empty:
                 if wake.changed() or stop.is_set() != was_stopped:
                     return
 
-    def _collect(self, first: Finished | None) -> None:
-        """Take one piece of news and all others that are there, so that one commit records them."""
+    def _collect(self, first: Finished | None, seconds: float) -> None:
+        """Take one piece of news and all that come with it, so that one commit records them.
+
+        Up to ``seconds`` it waits for most of the others; the rest of the senders works on meanwhile.
+        """
         news = [first]
-        while not self._news.empty():
-            news.append(self._news.get())
+        until = time.monotonic() + seconds
+        enough = len(self._in_hand) * 3 // 4
+        while True:
+            while not self._news.empty():
+                news.append(self._news.get())
+            left = until - time.monotonic()
+            if len(news) >= enough or left <= 0:
+                break
+            with contextlib.suppress(queue.Empty):
+                news.append(self._news.get(timeout=left))
         self._unrecorded += [finished for finished in news if finished is not None]
 
     def _tick(self, connection: Connection, *, claiming: bool) -> float:
@@ -166,7 +182,9 @@ class Deliverer:
         Returns the seconds until something is due.
         """
         idle = self._senders - len(self._in_hand) + len(self._unrecorded) if claiming else 0
-        with Session(connection, info={"followers": self._database.followers}) as session:
+        info = {"followers": self._database.followers, CONNECTION: connection}
+        with Session(connection, info=info) as session:
+            session.connection()  # begins
             follow_clock(connection)
             now = clock.now()
             record(session, self._unrecorded, now)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, case, select, update
+from sqlalchemy import ARRAY, JSON, String, any_, bindparam, case, func, select, update
 from sqlalchemy.orm import Session
 
 from app.contract.vocabulary import FIELD_NAMES
@@ -16,6 +16,7 @@ from app.outbox.claim import Claimed, attempts, messages, partners
 from app.outbox.messages import NOBODY_ASKED, Change, tell
 from app.outbox.models import MessageState, ResultFrom, Trigger
 from app.outbox.post import Outcome
+from app.outbox.prepared import Prepared
 from app.outbox.retry import Reason, Step, Verdict, sentence
 from app.outbox.tally import count_ends
 
@@ -63,6 +64,10 @@ MOVED = (
 )
 
 
+SEEN = ("id", "order_id", "cancel_requested", *MOVED)
+"""What of a message is looked at; its body and much else is not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """What came of one attempt."""
@@ -74,18 +79,24 @@ class Finished:
 
 
 # Built once: at thousands of messages a second, composing statements would be most of the work.
-_SEE = (
-    select(messages)
-    .where(messages.c.id.in_(bindparam("ids", expanding=True)))
-    .with_for_update()
-    .order_by(messages.c.id)
+_seen = [messages.c[name] for name in SEEN]
+_ids = func.json_each(bindparam("ids", type_=JSON)).table_valued("value")
+_SEE = Prepared(
+    {
+        "sqlite": select(*_seen).where(messages.c.id.in_(select(_ids.c.value))),
+        "postgresql": select(*_seen)
+        .where(messages.c.id == any_(bindparam("ids", type_=ARRAY(String))))
+        .with_for_update()
+        .order_by(messages.c.id),
+    },
+    _seen,
 )
-_END_ATTEMPT = (
+_END_ATTEMPT = Prepared(
     update(attempts)
     .where(attempts.c.message_id == bindparam("of_message"), attempts.c.number == bindparam("of_number"))
     .values({name: bindparam(name) for name in ATTEMPT_END})
 )
-_MOVE = (
+_MOVE = Prepared(
     update(messages)
     .where(messages.c.id == bindparam("of_message"))
     .values({name: bindparam(f"to_{name}") for name in MOVED})
@@ -100,9 +111,9 @@ def record(session: Session, finished: Sequence[Finished], now: datetime) -> Non
     """
     if not finished:
         return
-    seen = session.execute(_SEE, {"ids": [one.claimed.id for one in finished]})
-    rows = {row.id: dict(row._mapping) for row in seen}
-    session.execute(_END_ATTEMPT, [_attempt_end(one) for one in finished])
+    seen = _SEE.rows(session, ids=[one.claimed.id for one in finished])
+    rows = {row.id: row._asdict() for row in seen}
+    _END_ATTEMPT.many(session, [_attempt_end(one) for one in finished])
     moves, changes = [], []
     for one in finished:
         row = rows.get(one.claimed.id)
@@ -113,7 +124,7 @@ def record(session: Session, finished: Sequence[Finished], now: datetime) -> Non
         if one.claimed.trigger is Trigger.AUTO:
             _judge_partner(session, one, now)
     if moves:
-        session.execute(_MOVE, moves)
+        _MOVE.many(session, moves)
     tell(session, changes)
     lanes.heard(session, [_try(one) for one in finished if one.claimed.trigger is Trigger.AUTO], now)
     count_ends(
@@ -222,6 +233,8 @@ def in_words(finished: Finished) -> str:
 def _judge_partner(session: Session, finished: Finished, now: datetime) -> None:
     """Pause a partner whose answers say that not the order but the key or the address is wrong."""
     verdict = finished.verdict
+    if not (verdict.gone or verdict.credentials or finished.claimed.was_mistrusted):
+        return
     this = partners.c.id == finished.claimed.partner_id
     if verdict.gone:
         reason = f"{finished.claimed.target.url} answered 410: it says that it is gone for good."

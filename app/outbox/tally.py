@@ -6,23 +6,25 @@ import os
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import Table
+from sqlalchemy import Table, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.outbox.models import Tally
+from app.outbox.prepared import Prepared
 
 BUCKETS_MS = (5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0, 30_000.0)
 """Upper bounds of the latency histogram's buckets; one more holds the rest."""
 SHARDS = 16
+TALLIED = ("shard", "partner_id", "outcome", "bucket", "count", "milliseconds")
 
 tallies = cast(Table, Tally.__table__)
 
 
-def _upsert(dialect: type[sqlite.Insert] | type[postgresql.Insert]) -> sqlite.Insert | postgresql.Insert:
-    adding = dialect(tallies)
+def _upsert(dialect: type[sqlite.Insert] | type[postgresql.Insert]) -> Any:
+    adding = dialect(tallies).values({name: bindparam(name) for name in TALLIED})
     return adding.on_conflict_do_update(
         index_elements=["shard", "partner_id", "outcome", "bucket"],
         set_={
@@ -32,7 +34,7 @@ def _upsert(dialect: type[sqlite.Insert] | type[postgresql.Insert]) -> sqlite.In
     )
 
 
-_ADD = {"sqlite": _upsert(sqlite.Insert), "postgresql": _upsert(postgresql.Insert)}
+_ADD = Prepared({"sqlite": _upsert(sqlite.Insert), "postgresql": _upsert(postgresql.Insert)})
 
 
 def count_ends(session: Session, ends: Iterable[tuple[int, str, float]]) -> None:
@@ -45,8 +47,8 @@ def count_ends(session: Session, ends: Iterable[tuple[int, str, float]]) -> None
     if not sums:
         return
     shard = os.getpid() % SHARDS
-    session.execute(
-        _ADD[session.get_bind().dialect.name],
+    _ADD.many(
+        session,
         # In one order everywhere: two who share a shard then wait for each other, but never in a circle.
         [
             {

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, make_response
 from sqlalchemy.exc import DBAPIError
 from werkzeug.datastructures import MultiDict
 
-from app import shown, web
+from app import clock, shown, web
 from app.accounts import access
 from app.accounts.access import Verb
 from app.orders.forms import AnswerForm
+from app.outbox.standing import ended_attempts, queues
+from app.reports import metrics
 
 blueprint = Blueprint("reports", __name__)
 
@@ -54,3 +56,12 @@ def ready() -> tuple[Response, int]:
     if not current:
         return jsonify(status="the database needs `flask init`"), 503
     return jsonify(status="ready"), 200
+
+
+@blueprint.get("/metrics")
+@access.public
+def numbers() -> Response:
+    """The outbox in numbers, for Prometheus: open to whoever reaches the port, and without secrets."""
+    response = make_response(metrics.as_text(queues(web.db(), clock.now()), ended_attempts(web.db())))
+    response.headers["Content-Type"] = metrics.CONTENT_TYPE
+    return response

@@ -18,7 +18,8 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory(prefix="po-confirm-bench-") as folder:
             for line in bench(Path(folder)):
-                sys.stdout.write(json.dumps({"bench": name, **line}, ensure_ascii=False) + "\n")
+                full = ".".join([name, *([line.pop("peer")] if "peer" in line else [])])
+                sys.stdout.write(json.dumps({"bench": full, **line}, ensure_ascii=False) + "\n")
                 sys.stdout.flush()
 
 

@@ -25,6 +25,7 @@ from app.contract.reader import read_json
 from app.demo.orders import ORDERS_FILE
 from app.outbox.deliver import Deliverer
 from app.outbox.models import Attempt, Message
+from tests.bench.deliveries import deliver_history, deliver_peers, deliver_scale
 from tests.bench.ground import (
     INBOUND_KEY,
     answer_all,
@@ -291,5 +292,8 @@ ALL: dict[str, Callable[[Path], Iterator[Line]]] = {
     "deliver.door": deliver_door,
     "deliver.limit": deliver_limit,
     "deliver.slow": deliver_slow,
+    "deliver.scale": deliver_scale,
+    "deliver.history": deliver_history,
+    "deliver.peer": deliver_peers,
     "inbound.send": inbound_send,
 }

@@ -1,0 +1,113 @@
+"""Statements that are compiled once and then go straight to the driver.
+
+At thousands of messages a second, what SQLAlchemy does around a statement costs more than the statement.
+Types are still those of the columns, errors those of SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Dialect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+Convert = Callable[[Any], Any]
+CONNECTION = "connection"
+"""In a session's info: the connection that it is bound to and has begun, so that it need not be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A statement as one driver takes it; ``given`` are its parameters in order, ``constants`` its own."""
+
+    text: str
+    positional: bool
+    given: tuple[tuple[str, Convert | None], ...]
+    results: tuple[Convert | None, ...]
+    constants: Mapping[str, Any]
+
+    def parameters(self, row: Mapping[str, Any]) -> Any:
+        """The row as the driver wants it."""
+        values = {**self.constants, **row} if self.constants else row
+        if self.positional:
+            return [
+                values[name] if convert is None else convert(values[name]) for name, convert in self.given
+            ]
+        return {
+            name: values[name] if convert is None else convert(values[name]) for name, convert in self.given
+        }
+
+    def result(self, row: Sequence[Any]) -> list[Any]:
+        """The driver's row as Python wants it."""
+        pairs = zip(self.results, row, strict=True)
+        return [value if convert is None else convert(value) for convert, value in pairs]
+
+
+class Prepared:
+    """One statement of Core, whose parameters are ``bindparam``s.
+
+    ``statement`` may differ by the dialect's name. ``columns`` are what it returns, if it returns rows.
+    """
+
+    def __init__(
+        self, statement: Any | Mapping[str, Any], columns: Sequence[ColumnElement[Any]] = ()
+    ) -> None:
+        self._statement = statement
+        self._columns = tuple(columns)
+        self._row: Any = namedtuple("_row", [column.key or "" for column in columns])  # type: ignore[misc]
+        self._compiled: dict[str, _Compiled] = {}
+
+    def rows(self, session: Session, **values: Any) -> list[Any]:
+        """Run it once, and return all its rows as named tuples of the columns. Errors: DBAPIError."""
+        with self._on(session) as (compiled, cursor):
+            cursor.execute(compiled.text, compiled.parameters(values))
+            return [self._row._make(compiled.result(row)) for row in cursor.fetchall()]
+
+    def many(self, session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run it once for each row. Errors: DBAPIError."""
+        with self._on(session) as (compiled, cursor):
+            cursor.executemany(compiled.text, [compiled.parameters(row) for row in rows])
+
+    @contextmanager
+    def _on(self, session: Session) -> Iterator[tuple[_Compiled, Any]]:
+        connection: Connection = session.info.get(CONNECTION) or session.connection()
+        dialect = connection.dialect
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            compiled = self._compiled[dialect.name] = self._compile(dialect)
+        cursor: Any = connection.connection.cursor()
+        try:
+            yield compiled, cursor
+        except dialect.loaded_dbapi.Error as error:
+            base = dialect.loaded_dbapi.Error
+            raise DBAPIError.instance(compiled.text, None, error, base, dialect=dialect) from error
+        finally:
+            cursor.close()
+
+    def _compile(self, dialect: Dialect) -> _Compiled:
+        statement = self._statement
+        if isinstance(statement, Mapping):
+            statement = statement[dialect.name]
+        compiled = statement.compile(dialect=dialect)
+        converts = {
+            name: bind.type.dialect_impl(dialect).bind_processor(dialect)
+            for name, bind in compiled.binds.items()
+        }
+        return _Compiled(
+            text=str(compiled),
+            positional=bool(compiled.positional),
+            given=tuple((name, converts[name]) for name in compiled.positiontup or compiled.binds),
+            results=tuple(_result(column, dialect) for column in self._columns),
+            constants={
+                name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required
+            },
+        )
+
+
+def _result(column: ColumnElement[Any], dialect: Dialect) -> Convert | None:
+    return column.type.dialect_impl(dialect).result_processor(dialect, None)

@@ -1,0 +1,29 @@
+"""A redis-server of the bench's own, on a free port, writing every command to disk once a second."""
+
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+
+
+@contextmanager
+def redis_server(folder):
+    """Its URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        ["redis-server", "--port", str(port), "--dir", str(folder), "--appendonly", "yes"],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.05)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait()
