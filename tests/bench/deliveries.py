@@ -71,9 +71,9 @@ def _rate_of(app: Flask, person_id: int, ids: list[int], *, deliverers: int) -> 
 HISTORY = """
 WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
 INSERT INTO message (id, kind, partner_id, order_id, decision_number, object_id, buyer_po_number,
-  buyer_b2b_id, supplier_b2b_id, object_version, body, body_sha256, created_at, created_by, state, next_at, claims,
-  interruptions, tries, attempts_made, unknown_outcome, trigger, finished_at, reason, note, response_message,
-  result, req_msg_id, error_cd, error_dtl, error_field)
+  buyer_b2b_id, supplier_b2b_id, object_version, body, body_sha256, created_at, created_by, state, next_at,
+  claims, interruptions, tries, attempts_made, unknown_outcome, trigger, finished_at, reason, note,
+  response_message, result, req_msg_id, error_cd, error_dtl, error_field)
 SELECT printf('msg_00%024d', n), 'req-confirm', 1, NULL, 1, printf('POR%d', n), printf('PO%d', n),
   'B', 'S', 1, x'7b7d', '', '2026-01-01 00:00:00.000000', 'Asha', 'delivered', NULL, 1, 0, 1, 1, 0, 'auto',
   '2026-01-01 00:00:00.000000', 'delivered', '', 'Success', 'SUCCESS', 'R1', '', '', '' FROM numbers

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.db import Database
+from app.partners.models import Partner
+
 
 def open_order(page: Page, site: str, order_id: int) -> None:
     page.goto(f"{site}/orders/{order_id}")
@@ -38,9 +41,19 @@ def test_an_order_is_confirmed_and_another_rejected_and_both_are_seen_delivered(
 
 
 def test_a_failed_answer_is_retried_and_support_sends_it_again(
-    page: Page, site: str, sign_in: Callable[[str], None], arrive: Any, network: Any
+    page: Page,
+    site: str,
+    sign_in: Callable[[str], None],
+    arrive: Any,
+    network: Any,
+    partner: Partner,
+    database: Database,
 ) -> None:
     (order_id,) = arrive(1)
+    with database.writing() as session:
+        # The first automatic try is far off, so that it is Ravi who sends it again.
+        session.merge(partner).retry_schedule = [3600]
+        session.commit()
     network.behave("503")
     sign_in("asha")
     open_order(page, site, order_id)
