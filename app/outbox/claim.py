@@ -301,12 +301,13 @@ def _take_from(session: Session, ask: _Ask, terms: _Terms) -> list[Claimed]:
     ask.again_at = left.again_at or now + CROWDED
     # RETURNING keeps no order; ids sort by their time.
     in_order = sorted(rows, key=lambda row: (row.next_at, row.id))
-    return [_claimed(row, ask, terms.lease.token, now) for row in in_order]
+    kinds = {row.kind for row in rows}
+    by_kind = {kind: credentials_of(partner, PATH + kind, now) for kind in kinds}
+    return [_claimed(row, ask, by_kind[row.kind], terms.lease.token, now) for row in in_order]
 
 
-def _claimed(row: Any, ask: _Ask, token: str, now: datetime) -> Claimed:
+def _claimed(row: Any, ask: _Ask, credentials: Credentials, token: str, now: datetime) -> Claimed:
     partner = ask.partner
-    credentials = credentials_of(partner, PATH + row.kind, now)
     headers = {
         "Content-Type": "application/json",
         "Idempotency-Key": row.id,
