@@ -87,15 +87,17 @@ const presses = {
   dismiss: (button) => button.closest(".toast-card").remove(),
   close(button, event) {
     const dialog = button.closest("dialog");
-    if (!dialog) return;
+    const live = button.closest("[data-live]");
+    if (!dialog && !live) return;
     event.preventDefault();
-    dialog.close();
+    dialog?.close();
+    if (live) closePreview(live);
   },
   fill(button) {
     const field = document.querySelector(button.dataset.fill);
     field.value = button.textContent.trim();
     field.focus();
-    count(field);
+    field.dispatchEvent(new Event("input", { bubbles: true }));
   },
   addRow(button) {
     const rows = button.closest("fieldset").querySelector("[data-rows]");
@@ -116,6 +118,11 @@ const presses = {
   copy: (button) => copy(button, button.dataset.copy),
   copyFrom: (button) => copy(button, document.querySelector(button.dataset.copyFrom).textContent),
 };
+
+function closePreview(live) {
+  byId("preview").replaceChildren();
+  live.closest("form").querySelector("[data-preview]").focus();
+}
 
 async function copy(button, text) {
   try {
@@ -178,6 +185,20 @@ document.addEventListener("htmx:configRequest", ({ detail }) => {
   }
 });
 
+// The exact message follows what is typed only while it is shown.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const part = event.detail.elt;
+  if ("live" in part.dataset && !byId("preview").childElementCount) event.preventDefault();
+});
+
+// Where it cannot follow it goes, for it would no longer be true; what was typed stays, whatever happened.
+document.addEventListener("htmx:beforeOnLoad", (event) => {
+  const { elt, xhr } = event.detail;
+  if (!("live" in elt.dataset) || [200, 409, 422].includes(xhr.status)) return;
+  event.preventDefault();
+  byId("preview").replaceChildren();
+});
+
 // Nobody looks, or somebody is typing in the part that would be replaced: ask later.
 document.addEventListener("htmx:beforeRequest", (event) => {
   const part = event.detail.elt;
@@ -224,7 +245,8 @@ document.addEventListener("htmx:load", ({ detail: { elt } }) => {
 });
 
 for (const event of ["htmx:sendError", "htmx:timeout"]) {
-  document.addEventListener(event, () => {
+  document.addEventListener(event, ({ detail }) => {
+    if ("live" in detail.elt.dataset) byId("preview").replaceChildren();
     const alerts = byId("alerts");
     if (!alerts.querySelector("[data-offline]")) alerts.replaceChildren(byId("offline").content.cloneNode(true));
   });

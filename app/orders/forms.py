@@ -197,6 +197,14 @@ class AnswerForm(AnswerWords):
         of_rows = [error for error in self.additional_infos.errors if isinstance(error, str)]
         return [*self.form_errors, *self.version.errors, *of_rows]
 
+    def first_error(self) -> str:
+        """The first thing that is wrong with the form, with the name of its field, as a sentence."""
+        for field in self:
+            if field.errors and isinstance(field.errors, list | tuple) and isinstance(field.errors[0], str):
+                named = field.type not in ("HiddenField", "CSRFTokenField", "FieldList")
+                return f"{field.label.text}: {field.errors[0]}" if named else str(field.errors[0])
+        return f"A further name or value is too long: the network takes {INFO_MAX} characters."
+
     def given(self) -> Given:
         """What a valid form says."""
         return Given(

@@ -232,36 +232,71 @@ def _all_accept_return(orders: Sequence[PurchaseOrder]) -> bool:
 @access.needs(Verb.ANSWER)
 def review(order_id: int) -> Response:
     """The answer once more in words, with the exact message; recorded only by the press on this page."""
-    return _looked_over(order_id, "orders/review.html", "orders/_review.html")
+    found = _found(order_id)
+    form = _form(found, given=True)
+    try:
+        body = _would_be_sent(found, form)
+    except NoMessage as no:
+        return _form_page(found, form, status=no.status, **no.why)
+    return web.page(
+        "orders/review.html",
+        "orders/_review.html",
+        order=found,
+        form=form,
+        given=form.given(),
+        body=text_of(body),
+    )
 
 
 @blueprint.route(ORDER + "/answer/preview", methods=["GET", "POST"])
 @access.needs(Verb.ANSWER)
 def preview(order_id: int) -> Response:
-    """The exact message that this answer would send."""
-    return _looked_over(order_id, "orders/preview.html", "orders/_preview.html")
+    """The exact message that this answer would send; as a fragment it follows what is typed.
 
-
-def _looked_over(order_id: int, template: str, fragment: str) -> Response:
+    There, what makes no message yet is a sentence: somebody is in the middle of a word.
+    """
     found = _found(order_id)
     form = _form(found, given=True)
-    if not form.validate():
-        return _form_page(found, form, status=422)
-    if form.given_version() != found.version:
-        return _form_page(found, form, status=409, conflict="stale")
-    why_not = answer.why_not_answerable(
-        found, accepts_return=found.partner.accepts_return, response=form.given().response
-    )
-    if why_not:
-        standing = answer.standing_decision(web.db(), found)
-        conflict = "decided" if standing else "closed"
-        return _form_page(found, form, status=409, conflict=conflict, why_not=why_not, standing=standing)
     try:
-        body = req_confirm(answer.about(found), form.given())
+        body = _would_be_sent(found, form)
+    except NoMessage as no:
+        if web.wants_fragment():
+            return _preview(found, status=no.status, not_yet=str(no))
+        return _form_page(found, form, status=no.status, **no.why)
+    return _preview(found, form=form, body=text_of(body))
+
+
+def _preview(order: PurchaseOrder, *, status: int = 200, **shown: Any) -> Response:
+    return web.page("orders/preview.html", "orders/_preview.html", status=status, order=order, **shown)
+
+
+class NoMessage(Exception):
+    """What was typed makes no message (yet): a sentence that says why, and what the page shows of it."""
+
+    def __init__(self, sentence: str, status: int, **why: Any) -> None:
+        super().__init__(sentence)
+        self.status, self.why = status, why
+
+
+def _would_be_sent(order: PurchaseOrder, form: AnswerForm) -> bytes:
+    """The message of this answer. Errors: NoMessage."""
+    if not form.validate():
+        raise NoMessage(form.first_error(), 422)
+    if form.given_version() != order.version:
+        sentence = f"The buyer changed this order meanwhile: it is now version {order.version}."
+        raise NoMessage(f"{sentence} Load the page anew to see what changed.", 409, conflict="stale")
+    given, accepts_return = form.given(), order.partner.accepts_return
+    why_not = answer.why_not_answerable(order, accepts_return=accepts_return, response=given.response)
+    if why_not:
+        standing = answer.standing_decision(web.db(), order)
+        conflict = "decided" if standing else "closed"
+        raise NoMessage(why_not, 409, conflict=conflict, why_not=why_not, standing=standing)
+    try:
+        return req_confirm(answer.about(order), given)
     except Invalid as error:
-        form.form_errors.append(f"The network would not take this: {error.detail}")
-        return _form_page(found, form, status=422)
-    return web.page(template, fragment, order=found, form=form, given=form.given(), body=text_of(body))
+        sentence = f"The network would not take this: {error.detail}"
+        form.form_errors.append(sentence)
+        raise NoMessage(sentence, 422) from error
 
 
 def _found(order_id: int) -> PurchaseOrder:

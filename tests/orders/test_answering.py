@@ -269,6 +269,48 @@ def test_a_review_of_what_makes_no_sense_is_the_form_with_the_reason(asha: Brows
     assert asha.send(f"{url}/preview", fields).status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"supplier_remarks": "x" * 101}, "Remarks for the buyer: It has 101 characters"),
+        ({"promised_date": "soon"}, "Promised date: Not a valid date value."),
+        ({"version": "none"}, "The form does not say which version it answers."),
+        ({"additional_infos-0-value": "x" * 501}, "A further name or value is too long"),
+        ({"device_tag_value": ""}, "Device value: The network wants a value"),
+    ],
+)
+def test_while_somebody_types_the_preview_says_calmly_what_is_missing(
+    asha: Browser, arrive: Any, fields: dict[str, str], sentence: str
+) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    given = asha.fill(url, url)
+    shown = asha.send(f"{url}/preview", {**given, **fields}, headers=HTMX)
+    assert shown.status_code == 422
+    assert sentence in shown.words
+    assert shown.one("#preview") and not shown.page.select("form, pre")
+    whole = asha.send(f"{url}/preview", {**given, **fields})
+    assert (whole.status_code, len(whole.page.select("#answer form"))) == (422, 1)
+
+
+def test_the_preview_of_an_order_that_moved_on_says_so(
+    asha: Browser, omar: Browser, arrive: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    given = asha.fill(url, url)
+    session.execute(update(PurchaseOrder).values(version=2))
+    session.commit()
+    shown = asha.send(f"{url}/preview", given, headers=HTMX)
+    assert shown.status_code == 409
+    assert "it is now version 2" in shown.words
+    session.execute(update(PurchaseOrder).values(version=1))
+    session.commit()
+    asha.answer(order_id)
+    shown = asha.send(f"{url}/preview", given, headers=HTMX)
+    assert shown.status_code == 200, "the answer stands, and this is what was sent"
+
+
 def test_after_a_refusal_the_order_is_answered_anew(
     asha: Browser, arrive: Any, deliver: Any, session: Session, network: Any
 ) -> None:
