@@ -32,10 +32,12 @@ from app import clock, web
 from app.contract.messages import ItemLine, PurchaseOrderBody
 from app.contract.reader import Unreadable, read_json
 from app.contract.vocabulary import DeviceTag, Kind, Status, is_known_status
+from app.fields import iso_day
 from app.inbound.forms import EFFECT_NAMES
 from app.inbound.models import Effect, InboundMessage
 from app.orders.answer import why_not_answerable
 from app.orders.compare import FURTHER, HEADER, LINE, Difference, Differences, LineDifference
+from app.orders.forms import OWN_NUMBER, PROMISED_DATE
 from app.orders.models import Answer, Delivery, PurchaseOrder
 from app.orders.queries import SOON
 from app.orders.timeline import Event, What
@@ -214,16 +216,6 @@ def day(text: str, now: datetime, *, year: bool = False) -> str:
     if when is None:
         return text
     return f"{_short_day(when)} {when.year}" if year or when.year != now.year else _short_day(when)
-
-
-def iso_day(text: str) -> date | None:
-    """The date in ``2026-11-24``; None for every other text, which a partner may send as well."""
-    if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None
 
 
 def for_input(when: datetime | None, zone: ZoneInfo) -> str:
@@ -520,12 +512,20 @@ _FORM_FIELDS = {
 }
 
 
-def refused_field(message: Message | None) -> str:
-    """The field of the answer form that the network's refusal names, empty if it names none."""
+def refused_field(message: Message | None, infos: Sequence[Sequence[str]] = ()) -> str:
+    """The field of the answer form that the network's refusal names, empty if it names none.
+
+    ``infos`` are the further names and values that were sent: two of them have fields of their own.
+    """
     if message is None or message.state is not MessageState.REFUSED:
         return ""
-    path = re.split(r"[.\[]", message.error_field)
-    return next((_FORM_FIELDS[step] for step in path if step in _FORM_FIELDS), "")
+    path = re.split(r"[.\[\]]+", message.error_field)
+    field = next((_FORM_FIELDS[step] for step in path if step in _FORM_FIELDS), "")
+    if field == "additional_infos":
+        place = next((int(step) for step in path if re.fullmatch(r"\d{1,3}", step)), len(infos))
+        name = infos[place][0] if place < len(infos) else ""
+        return {OWN_NUMBER: "supplier_order_number", PROMISED_DATE: "promised_date"}.get(name, field)
+    return field
 
 
 # --- What happened

@@ -30,7 +30,7 @@ from app.contract.vocabulary import (
     SupplierResponse,
     is_known_status,
 )
-from app.fields import choices, folded
+from app.fields import choices, folded, iso_day
 from app.orders.models import Answer, Delivery
 from app.orders.req_confirm import Given
 
@@ -191,6 +191,25 @@ class AnswerForm(AnswerWords):
             *((name, value) for name, value in own if value),
             *((name, value) for name, value in rows if name or value),
         )
+
+    @staticmethod
+    def filled_with(given: Given) -> dict[str, Any]:
+        """The form's fields for an answer that was given before."""
+        infos = list(given.infos)
+        own = {name: value for name, value in reversed(infos) if name in (OWN_NUMBER, PROMISED_DATE)}
+        promised = iso_day(own.get(PROMISED_DATE, ""))
+        taken = {(OWN_NUMBER, own.get(OWN_NUMBER)), (PROMISED_DATE, promised and own[PROMISED_DATE])}
+        return {
+            "supplier_response": given.response,
+            "supplier_remarks": given.remarks,
+            "supplier_order_number": own.get(OWN_NUMBER, ""),
+            "promised_date": promised,
+            "device_tag_name": given.device_tag_name,
+            "device_tag_value": given.device_tag_value,
+            "additional_infos": [
+                {"name": name, "value": value} for name, value in infos if (name, value) not in taken
+            ],
+        }
 
     def errors_without_a_field(self) -> list[str]:
         """What is wrong with the form as a whole, with a hidden field, or with the number of rows."""

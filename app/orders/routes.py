@@ -304,15 +304,19 @@ def _found(order_id: int) -> PurchaseOrder:
 
 
 def _form(order: PurchaseOrder, *, given: bool = False) -> AnswerForm:
-    """The form for this order: what was typed where something came, else its fresh state."""
+    """The form for this order: what was typed where something came, else its fresh state.
+
+    After an answer that did not come to stand, that is the answer once more, to be mended.
+    """
     came = request.form if request.method == "POST" else request.args if given else None
+    to_mend = answer.answer_to_mend(web.db(), order) if came is None else None
+    filled = {"supplier_response": "ACCEPT", "supplier_remarks": CONFIRMED}
     return AnswerForm(
         accepts_return=order.partner.accepts_return,
         formdata=came,
         meta={"csrf": request.method == "POST" or not given},
         version=str(order.version),
-        supplier_response="ACCEPT",
-        supplier_remarks=CONFIRMED,
+        **(AnswerForm.filled_with(to_mend) if to_mend else filled),
     )
 
 
