@@ -37,7 +37,7 @@ from app.inbound.forms import EFFECT_NAMES
 from app.inbound.models import Effect, InboundMessage
 from app.orders.answer import why_not_answerable
 from app.orders.compare import FURTHER, HEADER, LINE, Difference, Differences, LineDifference
-from app.orders.forms import OWN_NUMBER, PROMISED_DATE
+from app.orders.forms import OWN_NUMBER, PROMISED_DATE, STATUS_NAMES
 from app.orders.models import Answer, Delivery, PurchaseOrder
 from app.orders.queries import SOON
 from app.orders.timeline import Event, What
@@ -296,14 +296,6 @@ class Chip:
 GIVEN = {Answer.ACCEPT: "Confirmed", Answer.REJECT: "Rejected", Answer.RETURN: "Returned for changes"}
 """What the supplier answered. Whether it arrived is told by the delivery."""
 VERBS = {Answer.ACCEPT: "Confirm", Answer.REJECT: "Reject", Answer.RETURN: "Return"}
-STATUSES = {
-    Status.CREATED: "Open",
-    Status.ACCEPTED: "Accepted",
-    Status.REJECTED: "Rejected",
-    Status.RETURNED: "Returned",
-    Status.CANCELLED: "Cancelled by the buyer",
-    Status.CLOSED: "Closed by the buyer",
-}
 _WITHDRAWN_BY_BUYER = (Status.CANCELLED, Status.CLOSED)
 _AGAIN = (Delivery.REFUSED, Delivery.FAILED, Delivery.CANCELLED)
 
@@ -332,7 +324,9 @@ def given(response: str) -> str:
 def status_words(status: str) -> str:
     """What the network knows of an order, in words; an unknown status as it came."""
     return (
-        STATUSES[Status(status)] if is_known_status(status) else f"“{status}”, which this app does not know"
+        STATUS_NAMES[Status(status)]
+        if is_known_status(status)
+        else f"“{status}”, which this app does not know"
     )
 
 
@@ -347,12 +341,12 @@ def answer_chip(order: PurchaseOrder) -> Chip:
     if not is_known_status(order.status):
         return Chip("warn", "Unknown status")
     if order.status in _WITHDRAWN_BY_BUYER:
-        return Chip("quiet", STATUSES[Status(order.status)])
+        return Chip("quiet", STATUS_NAMES[Status(order.status)])
     if order.answer is Answer.CHANGED:
         return Chip("warn", "Changed: answer again")
     if order.answer is Answer.NONE:
         waits = order.status == Status.CREATED
-        return Chip("waiting", "To answer") if waits else Chip("quiet", STATUSES[Status(order.status)])
+        return Chip("waiting", "To answer") if waits else Chip("quiet", STATUS_NAMES[Status(order.status)])
     return given_chip(order.answer)
 
 
@@ -441,6 +435,17 @@ def as_curl(message: Message, attempt: Attempt) -> str:
     return " \\\n  ".join(parts)
 
 
+def at_simulator(message: Message) -> str:
+    """Where the demo's partner shows what arrived of a message; empty for every real partner.
+
+    The setting says which address is the simulator's: nothing is guessed.
+    """
+    simulator = web.settings().simulator_url
+    if not simulator or message.partner.base_url.rstrip("/") != simulator or not message.attempts_made:
+        return ""
+    return f"{simulator}/received/{message.id}"
+
+
 def http_phrase(status: int | None) -> str:
     """``OK`` for 200; nothing for a code that HTTP does not name."""
     try:
@@ -459,7 +464,7 @@ def every_chip() -> dict[str, list[Chip]]:
     answers = [Chip("waiting", "To answer"), Chip("warn", "Changed: answer again")]
     return {
         "Answer": [*answers, *(given_chip(answer.value) for answer in GIVEN), Chip("warn", "Unknown status")],
-        "Order ended": [Chip("quiet", STATUSES[status]) for status in _WITHDRAWN_BY_BUYER],
+        "Order ended": [Chip("quiet", STATUS_NAMES[status]) for status in _WITHDRAWN_BY_BUYER],
         "Delivery": list(DELIVERIES.values()),
         "Try": [Chip("waiting", "under way"), *_OUTCOMES.values()],
         "Received": [Chip(_EFFECT_TONES[effect], name) for effect, name in EFFECT_NAMES.items()],
@@ -807,6 +812,7 @@ def init_app(app: Flask) -> None:
         message_chip=message_chip,
         attempt_chip=attempt_chip,
         as_curl=as_curl,
+        at_simulator=at_simulator,
         http_phrase=http_phrase,
         lasting=lasting,
         change_brief=change_brief,

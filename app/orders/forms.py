@@ -28,7 +28,6 @@ from app.contract.vocabulary import (
     DeviceTag,
     Status,
     SupplierResponse,
-    is_known_status,
 )
 from app.fields import choices, folded, iso_day
 from app.orders.models import Answer, Delivery
@@ -56,6 +55,15 @@ ANSWERS = [
     (Answer.RETURN.value, "Returned"),
     (Answer.CHANGED.value, "Changed since"),
 ]
+STATUS_NAMES = {
+    Status.CREATED: "Open",
+    Status.ACCEPTED: "Accepted",
+    Status.REJECTED: "Rejected",
+    Status.RETURNED: "Returned",
+    Status.CANCELLED: "Cancelled by the buyer",
+    Status.CLOSED: "Closed by the buyer",
+}
+"""What the network knows of an order, in words."""
 DELIVERIES = [
     ("", "Any delivery"),
     (Delivery.NONE.value, "Nothing sent"),
@@ -78,7 +86,14 @@ class OrderFilterForm(Form):
     """``GET /orders``."""
 
     q = SearchField("Search", [Optional(), Length(max=200)])
-    status = StringField("Status", [Optional(), Length(max=100)])
+    status = SelectField(
+        "Status at the network",
+        [Optional()],
+        choices=choices(
+            [("", "Any status"), *((status.value, name) for status, name in STATUS_NAMES.items())]
+        ),
+        default="",
+    )
     answer = SelectField("Answer", [Optional()], choices=choices(ANSWERS), default="")
     delivery = SelectField("Delivery", [Optional()], choices=choices(DELIVERIES), default="")
     partner = StringField("Partner", [Optional(), Length(max=80)])
@@ -90,10 +105,6 @@ class OrderFilterForm(Form):
     )
     sort = SelectField("Sort", choices=choices(SORT_NAMES.items()), default="respond_by")
     after = StringField("After", [Optional(), Length(max=200)])
-
-    def validate_status(self, field: Any) -> None:
-        if not is_known_status(field.data):
-            raise ValidationError(f"It is one of {', '.join(Status)}.")
 
 
 class InfoForm(Form):

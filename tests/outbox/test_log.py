@@ -7,6 +7,8 @@ import subprocess
 from typing import Any
 
 import pytest
+import requests
+from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -228,3 +230,15 @@ def test_a_try_is_copied_as_a_command_that_a_shell_runs_once_the_secret_is_set(
     assert "X-Api-Key: set by hand" in words
     assert words[words.index("--data-raw") + 1].encode() == message.body
     assert json.loads(page.one("#as-json").get_text())["id"] == message.id
+
+
+@pytest.mark.parametrize("simulator", ["", "http://127.0.0.1:1"])
+def test_only_the_demos_own_partner_is_linked(
+    app: Flask, asha: Browser, network: Any, refused: str, simulator: str
+) -> None:
+    there = f"{network.url}/received/{refused}"
+    for url, links in ((simulator, 0), (network.url, 1)):
+        app.extensions["settings"] = app.extensions["settings"].model_copy(update={"simulator_url": url})
+        for path in (f"/webhooks/{refused}", "/orders/1"):
+            assert len(asha.get(path).page.select(f"a[href='{there}']")) == links, (url, path)
+    assert requests.get(there, timeout=10).ok
