@@ -700,6 +700,11 @@ def line_taxes(line: ItemLine) -> list[tuple[str, Decimal]]:
     ]
 
 
+def tax_path(name: str) -> str:
+    """Where a tax of a line stands among what changed: by its name, as ``line_taxes`` gives it."""
+    return f"itemValueDetails.{name.replace(' + ', '_')}"
+
+
 def _taxes_by_type(lines: Iterable[ItemLine]) -> dict[str, Decimal]:
     found: dict[str, Decimal] = {}
     for line in lines:
@@ -804,6 +809,7 @@ def init_app(app: Flask) -> None:
         without=without,
         coloured=coloured,
         spoken=spoken,
+        tax_path=tax_path,
         given=given,
         given_chip=given_chip,
         status_words=status_words,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, request, url_for
@@ -205,7 +206,19 @@ def give_answers() -> Response:
 
 
 def _many_page(form: ManyForm, rows: list[answer_many.Row], ids: list[int], *, status: int) -> Response:
-    return web.page("orders/answers.html", form=form, rows=rows, missing=len(ids) - len(rows), status=status)
+    return web.page(
+        "orders/answers.html",
+        form=form,
+        rows=rows,
+        missing=len(ids) - len(rows),
+        sum_of=_sum_of([row.order.total for row in rows]),
+        status=status,
+    )
+
+
+def _sum_of(totals: Sequence[str | None]) -> Decimal | None:
+    """What orders come to together; None where one of them names no total."""
+    return None if None in totals else sum((Decimal(total) for total in totals if total), Decimal(0))
 
 
 def _chosen_ids() -> list[int]:
