@@ -340,8 +340,8 @@ def answer_chip(order: PurchaseOrder) -> Chip:
     """What was answered, or that an answer is wanted."""
     if not is_known_status(order.status):
         return Chip("warn", "Unknown status")
-    if order.status in _WITHDRAWN_BY_BUYER:
-        return Chip("quiet", STATUS_NAMES[Status(order.status)])
+    if order.status in _WITHDRAWN_BY_BUYER:  # by whom, the page says itself
+        return Chip("quiet", order.status.capitalize())
     if order.answer is Answer.CHANGED:
         return Chip("warn", "Changed: answer again")
     if order.answer is Answer.NONE:
@@ -464,7 +464,7 @@ def every_chip() -> dict[str, list[Chip]]:
     answers = [Chip("waiting", "To answer"), Chip("warn", "Changed: answer again")]
     return {
         "Answer": [*answers, *(given_chip(answer.value) for answer in GIVEN), Chip("warn", "Unknown status")],
-        "Order ended": [Chip("quiet", STATUS_NAMES[status]) for status in _WITHDRAWN_BY_BUYER],
+        "Order ended": [Chip("quiet", status.capitalize()) for status in _WITHDRAWN_BY_BUYER],
         "Delivery": list(DELIVERIES.values()),
         "Try": [Chip("waiting", "under way"), *_OUTCOMES.values()],
         "Received": [Chip(_EFFECT_TONES[effect], name) for effect, name in EFFECT_NAMES.items()],

@@ -115,9 +115,30 @@ const presses = {
     rows.append(row);
     row.querySelector("input").focus();
   },
+  locate(button) {
+    const tell = (words) => { button.parentElement.querySelector("[data-located]").textContent = words; };
+    if (!navigator.geolocation) return tell("This browser does not tell pages where it is. Nothing was changed.");
+    tell("Asking where this device is …");
+    navigator.geolocation.getCurrentPosition(
+      ({ coords }) => {
+        const { device_tag_name: name, device_tag_value: value } = button.form.elements;
+        name.value = "GEOCODE";
+        value.value = [coords.latitude, coords.longitude].map(degrees).join(",");
+        value.dispatchEvent(new Event("input", { bubbles: true }));
+        tell("The device tag is now this device’s location.");
+      },
+      (error) => tell(error.code === error.PERMISSION_DENIED
+        ? "The browser was not allowed to tell. Nothing was changed."
+        : "This device does not know where it is just now. Nothing was changed."),
+      { timeout: 15000, maximumAge: 600000 },
+    );
+  },
   copy: (button) => copy(button, button.dataset.copy),
   copyFrom: (button) => copy(button, document.querySelector(button.dataset.copyFrom).textContent),
 };
+
+// Four decimals, as the network writes places; without a minus before nothing.
+const degrees = (value) => (Number(value.toFixed(4)) + 0).toFixed(4);
 
 function closePreview(live) {
   byId("preview").replaceChildren();

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from app import clock, web
 from app.accounts import access
 from app.accounts.access import Verb
+from app.accounts.queries import device_tags
 from app.contract.messages import Invalid
 from app.fields import read_filter
 from app.orders import answer, answer_many, queries, seen
@@ -323,13 +324,16 @@ def _form(order: PurchaseOrder, *, given: bool = False) -> AnswerForm:
     """
     came = request.form if request.method == "POST" else request.args if given else None
     to_mend = answer.answer_to_mend(web.db(), order) if came is None else None
-    filled = {"supplier_response": "ACCEPT", "supplier_remarks": CONFIRMED}
+    tag_name, tag_value = device_tags(web.db(), [order.supplier_b2b_id]).get(
+        order.supplier_b2b_id, DEFAULT_TAG
+    )
+    fresh = Given("ACCEPT", CONFIRMED, tag_name, tag_value)
     return AnswerForm(
         accepts_return=order.partner.accepts_return,
         formdata=came,
         meta={"csrf": request.method == "POST" or not given},
         version=str(order.version),
-        **(AnswerForm.filled_with(to_mend) if to_mend else filled),
+        **AnswerForm.filled_with(to_mend or fresh),
     )
 
 

@@ -180,8 +180,9 @@ def test_no_component_in_no_state_is_a_barrier(
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.set_viewport_size({"width": width, "height": 800})
     sign_in("admin")
-    page.goto(f"{site}/look")
-    check(page, "/look")
+    for path in ("/look", "/suppliers"):
+        page.goto(site + path)
+        check(page, path)
 
 
 def test_an_order_is_answered_with_the_keyboard_alone(
