@@ -41,6 +41,8 @@ class Settings(BaseModel):
     senders: int = Field(8, ge=1, le=128)
     secure_cookies: bool = False
     trusted_proxies: int = Field(0, ge=0, le=8)
+    # Where the partner is the simulator of the demo, its pages show what arrived; `flask demo` sets it.
+    simulator_url: str = ""
 
     @field_validator("database_url")
     @classmethod
@@ -54,6 +56,13 @@ class Settings(BaseModel):
         if driver not in ("sqlite", "postgresql+psycopg"):
             raise ValueError("must begin with sqlite:/// or postgresql+psycopg://")
         return url
+
+    @field_validator("simulator_url")
+    @classmethod
+    def _plain_url(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return url.rstrip("/")
 
     @field_validator("time_zone")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from wtforms import Form, IntegerField, StringField
@@ -20,6 +20,16 @@ def folded(text: str | None) -> str | None:
         return text
     text = re.sub(r"\s*[\r\n]+\s*", " ", text)
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", "", text).strip()
+
+
+def iso_day(text: str) -> date | None:
+    """The date in ``2026-11-24``; None for every other text, which a partner may send as well."""
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def choices(pairs: Iterable[tuple[str, str]]) -> list[SelectChoice]:

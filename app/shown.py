@@ -32,10 +32,12 @@ from app import clock, web
 from app.contract.messages import ItemLine, PurchaseOrderBody
 from app.contract.reader import Unreadable, read_json
 from app.contract.vocabulary import DeviceTag, Kind, Status, is_known_status
+from app.fields import iso_day
 from app.inbound.forms import EFFECT_NAMES
 from app.inbound.models import Effect, InboundMessage
 from app.orders.answer import why_not_answerable
 from app.orders.compare import FURTHER, HEADER, LINE, Difference, Differences, LineDifference
+from app.orders.forms import OWN_NUMBER, PROMISED_DATE, STATUS_NAMES
 from app.orders.models import Answer, Delivery, PurchaseOrder
 from app.orders.queries import SOON
 from app.orders.timeline import Event, What
@@ -216,16 +218,6 @@ def day(text: str, now: datetime, *, year: bool = False) -> str:
     return f"{_short_day(when)} {when.year}" if year or when.year != now.year else _short_day(when)
 
 
-def iso_day(text: str) -> date | None:
-    """The date in ``2026-11-24``; None for every other text, which a partner may send as well."""
-    if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None
-
-
 def for_input(when: datetime | None, zone: ZoneInfo) -> str:
     """A time as ``<input type="datetime-local">`` takes it."""
     if when is None:
@@ -304,14 +296,6 @@ class Chip:
 GIVEN = {Answer.ACCEPT: "Confirmed", Answer.REJECT: "Rejected", Answer.RETURN: "Returned for changes"}
 """What the supplier answered. Whether it arrived is told by the delivery."""
 VERBS = {Answer.ACCEPT: "Confirm", Answer.REJECT: "Reject", Answer.RETURN: "Return"}
-STATUSES = {
-    Status.CREATED: "Open",
-    Status.ACCEPTED: "Accepted",
-    Status.REJECTED: "Rejected",
-    Status.RETURNED: "Returned",
-    Status.CANCELLED: "Cancelled by the buyer",
-    Status.CLOSED: "Closed by the buyer",
-}
 _WITHDRAWN_BY_BUYER = (Status.CANCELLED, Status.CLOSED)
 _AGAIN = (Delivery.REFUSED, Delivery.FAILED, Delivery.CANCELLED)
 
@@ -340,7 +324,9 @@ def given(response: str) -> str:
 def status_words(status: str) -> str:
     """What the network knows of an order, in words; an unknown status as it came."""
     return (
-        STATUSES[Status(status)] if is_known_status(status) else f"“{status}”, which this app does not know"
+        STATUS_NAMES[Status(status)]
+        if is_known_status(status)
+        else f"“{status}”, which this app does not know"
     )
 
 
@@ -354,13 +340,13 @@ def answer_chip(order: PurchaseOrder) -> Chip:
     """What was answered, or that an answer is wanted."""
     if not is_known_status(order.status):
         return Chip("warn", "Unknown status")
-    if order.status in _WITHDRAWN_BY_BUYER:
-        return Chip("quiet", STATUSES[Status(order.status)])
+    if order.status in _WITHDRAWN_BY_BUYER:  # by whom, the page says itself
+        return Chip("quiet", order.status.capitalize())
     if order.answer is Answer.CHANGED:
         return Chip("warn", "Changed: answer again")
     if order.answer is Answer.NONE:
         waits = order.status == Status.CREATED
-        return Chip("waiting", "To answer") if waits else Chip("quiet", STATUSES[Status(order.status)])
+        return Chip("waiting", "To answer") if waits else Chip("quiet", STATUS_NAMES[Status(order.status)])
     return given_chip(order.answer)
 
 
@@ -449,6 +435,17 @@ def as_curl(message: Message, attempt: Attempt) -> str:
     return " \\\n  ".join(parts)
 
 
+def at_simulator(message: Message) -> str:
+    """Where the demo's partner shows what arrived of a message; empty for every real partner.
+
+    The setting says which address is the simulator's: nothing is guessed.
+    """
+    simulator = web.settings().simulator_url
+    if not simulator or message.partner.base_url.rstrip("/") != simulator or not message.attempts_made:
+        return ""
+    return f"{simulator}/received/{message.id}"
+
+
 def http_phrase(status: int | None) -> str:
     """``OK`` for 200; nothing for a code that HTTP does not name."""
     try:
@@ -467,7 +464,7 @@ def every_chip() -> dict[str, list[Chip]]:
     answers = [Chip("waiting", "To answer"), Chip("warn", "Changed: answer again")]
     return {
         "Answer": [*answers, *(given_chip(answer.value) for answer in GIVEN), Chip("warn", "Unknown status")],
-        "Order ended": [Chip("quiet", STATUSES[status]) for status in _WITHDRAWN_BY_BUYER],
+        "Order ended": [Chip("quiet", status.capitalize()) for status in _WITHDRAWN_BY_BUYER],
         "Delivery": list(DELIVERIES.values()),
         "Try": [Chip("waiting", "under way"), *_OUTCOMES.values()],
         "Received": [Chip(_EFFECT_TONES[effect], name) for effect, name in EFFECT_NAMES.items()],
@@ -520,12 +517,20 @@ _FORM_FIELDS = {
 }
 
 
-def refused_field(message: Message | None) -> str:
-    """The field of the answer form that the network's refusal names, empty if it names none."""
+def refused_field(message: Message | None, infos: Sequence[Sequence[str]] = ()) -> str:
+    """The field of the answer form that the network's refusal names, empty if it names none.
+
+    ``infos`` are the further names and values that were sent: two of them have fields of their own.
+    """
     if message is None or message.state is not MessageState.REFUSED:
         return ""
-    path = re.split(r"[.\[]", message.error_field)
-    return next((_FORM_FIELDS[step] for step in path if step in _FORM_FIELDS), "")
+    path = re.split(r"[.\[\]]+", message.error_field)
+    field = next((_FORM_FIELDS[step] for step in path if step in _FORM_FIELDS), "")
+    if field == "additional_infos":
+        place = next((int(step) for step in path if re.fullmatch(r"\d{1,3}", step)), len(infos))
+        name = infos[place][0] if place < len(infos) else ""
+        return {OWN_NUMBER: "supplier_order_number", PROMISED_DATE: "promised_date"}.get(name, field)
+    return field
 
 
 # --- What happened
@@ -695,6 +700,11 @@ def line_taxes(line: ItemLine) -> list[tuple[str, Decimal]]:
     ]
 
 
+def tax_path(name: str) -> str:
+    """Where a tax of a line stands among what changed: by its name, as ``line_taxes`` gives it."""
+    return f"itemValueDetails.{name.replace(' + ', '_')}"
+
+
 def _taxes_by_type(lines: Iterable[ItemLine]) -> dict[str, Decimal]:
     found: dict[str, Decimal] = {}
     for line in lines:
@@ -799,6 +809,7 @@ def init_app(app: Flask) -> None:
         without=without,
         coloured=coloured,
         spoken=spoken,
+        tax_path=tax_path,
         given=given,
         given_chip=given_chip,
         status_words=status_words,
@@ -807,6 +818,7 @@ def init_app(app: Flask) -> None:
         message_chip=message_chip,
         attempt_chip=attempt_chip,
         as_curl=as_curl,
+        at_simulator=at_simulator,
         http_phrase=http_phrase,
         lasting=lasting,
         change_brief=change_brief,

@@ -46,6 +46,8 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
     "frame-ancestors 'none'; form-action 'self'"
 )
+PERMISSIONS_POLICY = "geolocation=(self), camera=(), microphone=(), payment=(), usb=()"
+"""A device tag may be the place where an answer is made; nothing else of the device is ever asked for."""
 HTMX = Path(js_lib_htmx.__file__).parent / "static" / "htmx"
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -189,6 +191,7 @@ def _harden(response: Response) -> Response:
     headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
     headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
     if "Cache-Control" not in headers:  # files say their own
         headers["Cache-Control"] = "private, no-store"

@@ -87,15 +87,17 @@ const presses = {
   dismiss: (button) => button.closest(".toast-card").remove(),
   close(button, event) {
     const dialog = button.closest("dialog");
-    if (!dialog) return;
+    const live = button.closest("[data-live]");
+    if (!dialog && !live) return;
     event.preventDefault();
-    dialog.close();
+    dialog?.close();
+    if (live) closePreview(live);
   },
   fill(button) {
     const field = document.querySelector(button.dataset.fill);
     field.value = button.textContent.trim();
     field.focus();
-    count(field);
+    field.dispatchEvent(new Event("input", { bubbles: true }));
   },
   addRow(button) {
     const rows = button.closest("fieldset").querySelector("[data-rows]");
@@ -113,9 +115,35 @@ const presses = {
     rows.append(row);
     row.querySelector("input").focus();
   },
+  locate(button) {
+    const tell = (words) => { button.parentElement.querySelector("[data-located]").textContent = words; };
+    if (!navigator.geolocation) return tell("This browser does not tell pages where it is. Nothing was changed.");
+    tell("Asking where this device is …");
+    navigator.geolocation.getCurrentPosition(
+      ({ coords }) => {
+        const { device_tag_name: name, device_tag_value: value } = button.form.elements;
+        name.value = "GEOCODE";
+        value.value = [coords.latitude, coords.longitude].map(degrees).join(",");
+        value.dispatchEvent(new Event("input", { bubbles: true }));
+        tell("The device tag is now this device’s location.");
+      },
+      (error) => tell(error.code === error.PERMISSION_DENIED
+        ? "The browser was not allowed to tell. Nothing was changed."
+        : "This device does not know where it is just now. Nothing was changed."),
+      { timeout: 15000, maximumAge: 600000 },
+    );
+  },
   copy: (button) => copy(button, button.dataset.copy),
   copyFrom: (button) => copy(button, document.querySelector(button.dataset.copyFrom).textContent),
 };
+
+// Four decimals, as the network writes places; without a minus before nothing.
+const degrees = (value) => (Number(value.toFixed(4)) + 0).toFixed(4);
+
+function closePreview(live) {
+  byId("preview").replaceChildren();
+  live.closest("form").querySelector("[data-preview]").focus();
+}
 
 async function copy(button, text) {
   try {
@@ -178,6 +206,20 @@ document.addEventListener("htmx:configRequest", ({ detail }) => {
   }
 });
 
+// The exact message follows what is typed only while it is shown.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const part = event.detail.elt;
+  if ("live" in part.dataset && !byId("preview").childElementCount) event.preventDefault();
+});
+
+// Where it cannot follow it goes, for it would no longer be true; what was typed stays, whatever happened.
+document.addEventListener("htmx:beforeOnLoad", (event) => {
+  const { elt, xhr } = event.detail;
+  if (!("live" in elt.dataset) || [200, 409, 422].includes(xhr.status)) return;
+  event.preventDefault();
+  byId("preview").replaceChildren();
+});
+
 // Nobody looks, or somebody is typing in the part that would be replaced: ask later.
 document.addEventListener("htmx:beforeRequest", (event) => {
   const part = event.detail.elt;
@@ -224,7 +266,8 @@ document.addEventListener("htmx:load", ({ detail: { elt } }) => {
 });
 
 for (const event of ["htmx:sendError", "htmx:timeout"]) {
-  document.addEventListener(event, () => {
+  document.addEventListener(event, ({ detail }) => {
+    if ("live" in detail.elt.dataset) byId("preview").replaceChildren();
     const alerts = byId("alerts");
     if (!alerts.querySelector("[data-offline]")) alerts.replaceChildren(byId("offline").content.cloneNode(true));
   });

@@ -32,6 +32,7 @@ def test_every_route_answers_with_the_strict_policy(app: Flask, asha: Browser) -
         )
         assert policy == POLICY, path
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "geolocation=(self)" in answer.headers["Permissions-Policy"]
 
 
 def files_of(page: Any) -> list[str]:

@@ -35,6 +35,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("PO_DATABASE_URL", "mysql://x"),
         ("PO_DATABASE_URL", "nonsense"),
         ("PO_TIME_ZONE", "Mars/Olympus"),
+        ("PO_SIMULATOR_URL", "javascript:alert(1)"),
     ],
 )
 def test_an_unknown_or_nonsensical_setting_stops_the_start_with_one_line(

@@ -1,10 +1,16 @@
-"""The sign-in form."""
+"""The sign-in form, and what is set for a supplier."""
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from flask_wtf import FlaskForm
-from wtforms import PasswordField, StringField
-from wtforms.validators import InputRequired, Length
+from wtforms import HiddenField, PasswordField, StringField
+from wtforms.validators import InputRequired, Length, ValidationError
+
+from app.contract.vocabulary import DEVICE_TAG_MAX, DeviceTag
+from app.fields import folded
 
 
 class LoginForm(FlaskForm):
@@ -12,3 +18,20 @@ class LoginForm(FlaskForm):
 
     username = StringField("User name", [InputRequired("Enter your user name."), Length(max=80)])
     password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=200)])
+
+
+class DeviceTagForm(FlaskForm):
+    """The device tag with which a supplier's answers start; both empty means the app's own."""
+
+    b2b_id = HiddenField("Supplier", [InputRequired("It does not say which supplier.")])
+    device_tag_name = StringField("Tag", [Length(max=DEVICE_TAG_MAX)], filters=[folded])
+    device_tag_value = StringField("Value", [Length(max=DEVICE_TAG_MAX)], filters=[folded])
+
+    def validate_device_tag_value(self, field: Any) -> None:
+        if bool(field.data) != bool(self.device_tag_name.data):
+            raise ValidationError("Give a tag and a value, or neither.")
+        if self.device_tag_name.data == DeviceTag.GEOCODE and not _PLACE.fullmatch(field.data):
+            raise ValidationError("Latitude and longitude with four decimals each, such as 18.5204,73.8567.")
+
+
+_PLACE = re.compile(r"-?\d{1,2}\.\d{4},-?\d{1,3}\.\d{4}")

@@ -60,6 +60,19 @@ class Person(Base):
         return frozenset(supplier.b2b_id for supplier in self.suppliers)
 
 
+class Supplier(Base):
+    """What an administrator set for one supplier B2B id; without a row the app's own defaults hold."""
+
+    __tablename__ = "supplier"
+
+    b2b_id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    # The device tag with which this supplier's answers start.
+    device_tag_name: Mapped[str] = mapped_column(String(100))
+    device_tag_value: Mapped[str] = mapped_column(String(100))
+    changed_at: Mapped[datetime]
+    changed_by: Mapped[str] = mapped_column(String(120))
+
+
 class PersonSupplier(Base):
     """One supplier B2B id of one person."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.accounts.models import Person
+from app.accounts.models import Person, PersonSupplier, Supplier
 
 
 def person_named(session: Session, name: str) -> Person | None:
@@ -16,3 +18,16 @@ def person_named(session: Session, name: str) -> Person | None:
 def person_by_session_key(session: Session, key: str) -> Person | None:
     """The person whose cookie this is, if they may still sign in."""
     return session.scalar(select(Person).where(Person.session_key == key, Person.active))
+
+
+def suppliers(session: Session) -> dict[str, Supplier | None]:
+    """The supplier ids for which somebody answers or something is set, and what is set for each."""
+    set_up = {supplier.b2b_id: supplier for supplier in session.scalars(select(Supplier))}
+    answered_for = session.scalars(select(PersonSupplier.b2b_id).distinct()).all()
+    return {b2b_id: set_up.get(b2b_id) for b2b_id in sorted({*set_up, *answered_for})}
+
+
+def device_tags(session: Session, b2b_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """The default device tags, name and value, of those of the suppliers that have one."""
+    found = session.scalars(select(Supplier).where(Supplier.b2b_id.in_(set(b2b_ids))))
+    return {one.b2b_id: (one.device_tag_name, one.device_tag_value) for one in found}

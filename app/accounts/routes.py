@@ -1,17 +1,18 @@
-"""Signing in and out."""
+"""Signing in and out, and what administrators set for a supplier."""
 
 from __future__ import annotations
 
-from flask import Blueprint, redirect, request, session, url_for
+from flask import Blueprint, abort, redirect, request, session, url_for
 from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response
 
 from app import web
 from app.accounts import access, queries
 from app.accounts.access import Verb
-from app.accounts.forms import LoginForm
-from app.accounts.models import Person
+from app.accounts.forms import DeviceTagForm, LoginForm
+from app.accounts.models import Person, Supplier
 from app.accounts.passwords import is_password
+from app.accounts.suppliers import set_device_tag
 
 blueprint = Blueprint("accounts", __name__)
 
@@ -47,6 +48,45 @@ def logout() -> Response:
     logout_user()
     session.clear()
     return redirect(url_for("accounts.login"), 303)
+
+
+@blueprint.get("/suppliers")
+@access.needs(Verb.EDIT_PEOPLE)
+def suppliers() -> Response:
+    """The suppliers that answer here, and what is set for each."""
+    return _suppliers_page()
+
+
+@blueprint.post("/suppliers")
+@access.needs(Verb.EDIT_PEOPLE)
+def set_up_supplier() -> Response:
+    """Set the device tag with which one supplier's answers start."""
+    form = DeviceTagForm()
+    if not form.validate():
+        return _suppliers_page(form, status=422)
+    b2b_id = form.b2b_id.data or ""
+    if b2b_id not in queries.suppliers(web.db()):
+        abort(404)
+    name, value = form.device_tag_name.data or "", form.device_tag_value.data or ""
+    set_device_tag(web.db(), b2b_id, name, value, by=access.me().called)
+    web.db().commit()
+    return redirect(url_for(".suppliers", saved=b2b_id), 303)
+
+
+def _suppliers_page(wrong: DeviceTagForm | None = None, *, status: int = 200) -> Response:
+    set_up = queries.suppliers(web.db())
+    forms = {
+        b2b_id: wrong if wrong and wrong.b2b_id.data == b2b_id else _device_tag_form(b2b_id, supplier)
+        for b2b_id, supplier in set_up.items()
+    }
+    saved = request.args.get("saved")
+    return web.page("accounts/suppliers.html", forms=forms, set_up=set_up, saved=saved, status=status)
+
+
+def _device_tag_form(b2b_id: str, supplier: Supplier | None) -> DeviceTagForm:
+    name = supplier.device_tag_name if supplier else ""
+    value = supplier.device_tag_value if supplier else ""
+    return DeviceTagForm(formdata=None, b2b_id=b2b_id, device_tag_name=name, device_tag_value=value)
 
 
 def _person_with(name: str, password: str) -> Person | None:

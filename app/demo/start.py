@@ -73,7 +73,7 @@ def run_demo(
         session.commit()
         known = settings.instance / "demo-orders.jsonl"
         known.write_bytes(b"".join(dumps(body) + b"\n" for body in known_orders(session)))
-    env = {**os.environ}
+    env = {**os.environ, "PO_SIMULATOR_URL": partner_url}
     if "undo_seconds" not in settings.model_fields_set:
         env["PO_UNDO_SECONDS"] = UNDO_SECONDS
     simulator_env = {

@@ -26,11 +26,9 @@ blueprint = Blueprint("inbound_log", __name__, url_prefix="/inbound")
 def log() -> Response:
     """The log, newest first."""
     form = InboundFilterForm(request.args)
-    values, notices = read_filter(form)
-    for name in ("since", "until"):
-        if name in values:
-            values[name] = web.as_written(values[name])
-    found = queries.message_page(web.db(), access.scope(), queries.InboundFilter(**values))
+    values, notices = _read(form)
+    wanted = queries.InboundFilter(**values)
+    found = queries.message_page(web.db(), access.scope(), wanted)
     next_url = None
     if found.next_after:
         next_url = url_for(".log", **in_query({**values, "after": found.next_after}))
@@ -43,8 +41,47 @@ def log() -> Response:
         next_url=next_url,
         filtered=bool(set(values) - {"after"}),
         partners=all_partners(web.db()),
+        newer_url=_newer_url(values, _newest_shown(found, wanted)),
         unmatched=queries.unmatched_count(web.db(), access.scope()),
     )
+
+
+@blueprint.get("/newer")
+@access.needs(Verb.SEE)
+def newer() -> Response:
+    """Whether more has come than an open page shows; without htmx the list itself."""
+    if not web.wants_fragment():
+        return log()
+    values, _ = _read(InboundFilterForm(request.args))
+    values.pop("after", None)
+    than = request.args.get("than", "")[:40]
+    count = queries.newer_count(web.db(), access.scope(), queries.InboundFilter(**values), than)
+    return web.page(
+        "inbound/log.html",
+        "_newer.html",
+        count=count,
+        newer_url=_newer_url(values, than),
+        first_url=url_for(".log", **in_query(values)),
+    )
+
+
+def _read(form: InboundFilterForm) -> tuple[dict[str, Any], list[str]]:
+    values, notices = read_filter(form)
+    for name in ("since", "until"):
+        if name in values:
+            values[name] = web.as_written(values[name])
+    return values, notices
+
+
+def _newest_shown(found: queries.InboundPage, wanted: queries.InboundFilter) -> str:
+    if wanted.after:
+        return queries.newest_id(web.db(), access.scope(), wanted)
+    return found.messages[0].id if found.messages else ""
+
+
+def _newer_url(values: dict[str, Any], than: str) -> str:
+    shown = {name: value for name, value in values.items() if name != "after"}
+    return url_for(".newer", **in_query({**shown, "than": than}))
 
 
 @blueprint.get("/<inbound_id>")

@@ -73,6 +73,14 @@ def newest_decision(session: Session, order: PurchaseOrder) -> Decision | None:
     )
 
 
+def answer_to_mend(session: Session, order: PurchaseOrder) -> Given | None:
+    """What was answered to the present version and did not come to stand: what an answer anew starts from."""
+    newest = newest_decision(session, order)
+    if newest and newest.version == order.version and order.delivery not in FINAL_DELIVERIES:
+        return given_in(newest)
+    return None
+
+
 def why_not_answerable(
     order: PurchaseOrder, *, accepts_return: bool, response: str | None = None
 ) -> str | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
+from app.accounts.queries import device_tags
 from app.contract.messages import Invalid
 from app.orders import answer
 from app.orders.answer import Answerer
@@ -28,7 +29,8 @@ class Row:
 
 def plan(session: Session, orders: Sequence[PurchaseOrder], given: Given) -> list[Row]:
     """What would become of each order; nothing is recorded."""
-    return [_planned(session, order, given) for order in orders]
+    given_for = _with_device_tags(session, orders, given)
+    return [_planned(session, order, given_for[order.id]) for order in orders]
 
 
 def answer_many(
@@ -45,7 +47,9 @@ def answer_many(
     ``versions`` are those that the reader saw, by order id; one that is missing is the present one.
     """
     rows = []
+    given_for = _with_device_tags(session, orders, given)
     for order in orders:
+        given = given_for[order.id]
         planned = _planned(session, order, given, version=versions.get(order.id))
         if planned.why_not is None:
             answer.answer(
@@ -59,6 +63,17 @@ def answer_many(
             )
         rows.append(planned)
     return rows
+
+
+def _with_device_tags(session: Session, orders: Sequence[PurchaseOrder], given: Given) -> dict[int, Given]:
+    """The answer for each order's id: each supplier's answers start with its own device tag."""
+    tags = device_tags(session, [order.supplier_b2b_id for order in orders])
+    default = (given.device_tag_name, given.device_tag_value)
+    found = {}
+    for order in orders:
+        name, value = tags.get(order.supplier_b2b_id, default)
+        found[order.id] = replace(given, device_tag_name=name, device_tag_value=value)
+    return found
 
 
 def _planned(session: Session, order: PurchaseOrder, given: Given, version: int | None = None) -> Row:

@@ -28,9 +28,8 @@ from app.contract.vocabulary import (
     DeviceTag,
     Status,
     SupplierResponse,
-    is_known_status,
 )
-from app.fields import choices, folded
+from app.fields import choices, folded, iso_day
 from app.orders.models import Answer, Delivery
 from app.orders.req_confirm import Given
 
@@ -56,6 +55,15 @@ ANSWERS = [
     (Answer.RETURN.value, "Returned"),
     (Answer.CHANGED.value, "Changed since"),
 ]
+STATUS_NAMES = {
+    Status.CREATED: "Open",
+    Status.ACCEPTED: "Accepted",
+    Status.REJECTED: "Rejected",
+    Status.RETURNED: "Returned",
+    Status.CANCELLED: "Cancelled by the buyer",
+    Status.CLOSED: "Closed by the buyer",
+}
+"""What the network knows of an order, in words."""
 DELIVERIES = [
     ("", "Any delivery"),
     (Delivery.NONE.value, "Nothing sent"),
@@ -78,7 +86,14 @@ class OrderFilterForm(Form):
     """``GET /orders``."""
 
     q = SearchField("Search", [Optional(), Length(max=200)])
-    status = StringField("Status", [Optional(), Length(max=100)])
+    status = SelectField(
+        "Status at the network",
+        [Optional()],
+        choices=choices(
+            [("", "Any status"), *((status.value, name) for status, name in STATUS_NAMES.items())]
+        ),
+        default="",
+    )
     answer = SelectField("Answer", [Optional()], choices=choices(ANSWERS), default="")
     delivery = SelectField("Delivery", [Optional()], choices=choices(DELIVERIES), default="")
     partner = StringField("Partner", [Optional(), Length(max=80)])
@@ -90,10 +105,6 @@ class OrderFilterForm(Form):
     )
     sort = SelectField("Sort", choices=choices(SORT_NAMES.items()), default="respond_by")
     after = StringField("After", [Optional(), Length(max=200)])
-
-    def validate_status(self, field: Any) -> None:
-        if not is_known_status(field.data):
-            raise ValidationError(f"It is one of {', '.join(Status)}.")
 
 
 class InfoForm(Form):
@@ -192,10 +203,37 @@ class AnswerForm(AnswerWords):
             *((name, value) for name, value in rows if name or value),
         )
 
+    @staticmethod
+    def filled_with(given: Given) -> dict[str, Any]:
+        """The form's fields for an answer that was given before."""
+        infos = list(given.infos)
+        own = {name: value for name, value in reversed(infos) if name in (OWN_NUMBER, PROMISED_DATE)}
+        promised = iso_day(own.get(PROMISED_DATE, ""))
+        taken = {(OWN_NUMBER, own.get(OWN_NUMBER)), (PROMISED_DATE, promised and own[PROMISED_DATE])}
+        return {
+            "supplier_response": given.response,
+            "supplier_remarks": given.remarks,
+            "supplier_order_number": own.get(OWN_NUMBER, ""),
+            "promised_date": promised,
+            "device_tag_name": given.device_tag_name,
+            "device_tag_value": given.device_tag_value,
+            "additional_infos": [
+                {"name": name, "value": value} for name, value in infos if (name, value) not in taken
+            ],
+        }
+
     def errors_without_a_field(self) -> list[str]:
         """What is wrong with the form as a whole, with a hidden field, or with the number of rows."""
         of_rows = [error for error in self.additional_infos.errors if isinstance(error, str)]
         return [*self.form_errors, *self.version.errors, *of_rows]
+
+    def first_error(self) -> str:
+        """The first thing that is wrong with the form, with the name of its field, as a sentence."""
+        for field in self:
+            if field.errors and isinstance(field.errors, list | tuple) and isinstance(field.errors[0], str):
+                named = field.type not in ("HiddenField", "CSRFTokenField", "FieldList")
+                return f"{field.label.text}: {field.errors[0]}" if named else str(field.errors[0])
+        return f"A further name or value is too long: the network takes {INFO_MAX} characters."
 
     def given(self) -> Given:
         """What a valid form says."""

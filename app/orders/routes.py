@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, request, url_for
@@ -13,6 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from app import clock, web
 from app.accounts import access
 from app.accounts.access import Verb
+from app.accounts.queries import device_tags
 from app.contract.messages import Invalid
 from app.fields import read_filter
 from app.orders import answer, answer_many, queries, seen
@@ -205,7 +207,19 @@ def give_answers() -> Response:
 
 
 def _many_page(form: ManyForm, rows: list[answer_many.Row], ids: list[int], *, status: int) -> Response:
-    return web.page("orders/answers.html", form=form, rows=rows, missing=len(ids) - len(rows), status=status)
+    return web.page(
+        "orders/answers.html",
+        form=form,
+        rows=rows,
+        missing=len(ids) - len(rows),
+        sum_of=_sum_of([row.order.total for row in rows]),
+        status=status,
+    )
+
+
+def _sum_of(totals: Sequence[str | None]) -> Decimal | None:
+    """What orders come to together; None where one of them names no total."""
+    return None if None in totals else sum((Decimal(total) for total in totals if total), Decimal(0))
 
 
 def _chosen_ids() -> list[int]:
@@ -232,36 +246,71 @@ def _all_accept_return(orders: Sequence[PurchaseOrder]) -> bool:
 @access.needs(Verb.ANSWER)
 def review(order_id: int) -> Response:
     """The answer once more in words, with the exact message; recorded only by the press on this page."""
-    return _looked_over(order_id, "orders/review.html", "orders/_review.html")
+    found = _found(order_id)
+    form = _form(found, given=True)
+    try:
+        body = _would_be_sent(found, form)
+    except NoMessage as no:
+        return _form_page(found, form, status=no.status, **no.why)
+    return web.page(
+        "orders/review.html",
+        "orders/_review.html",
+        order=found,
+        form=form,
+        given=form.given(),
+        body=text_of(body),
+    )
 
 
 @blueprint.route(ORDER + "/answer/preview", methods=["GET", "POST"])
 @access.needs(Verb.ANSWER)
 def preview(order_id: int) -> Response:
-    """The exact message that this answer would send."""
-    return _looked_over(order_id, "orders/preview.html", "orders/_preview.html")
+    """The exact message that this answer would send; as a fragment it follows what is typed.
 
-
-def _looked_over(order_id: int, template: str, fragment: str) -> Response:
+    There, what makes no message yet is a sentence: somebody is in the middle of a word.
+    """
     found = _found(order_id)
     form = _form(found, given=True)
-    if not form.validate():
-        return _form_page(found, form, status=422)
-    if form.given_version() != found.version:
-        return _form_page(found, form, status=409, conflict="stale")
-    why_not = answer.why_not_answerable(
-        found, accepts_return=found.partner.accepts_return, response=form.given().response
-    )
-    if why_not:
-        standing = answer.standing_decision(web.db(), found)
-        conflict = "decided" if standing else "closed"
-        return _form_page(found, form, status=409, conflict=conflict, why_not=why_not, standing=standing)
     try:
-        body = req_confirm(answer.about(found), form.given())
+        body = _would_be_sent(found, form)
+    except NoMessage as no:
+        if web.wants_fragment():
+            return _preview(found, status=no.status, not_yet=str(no))
+        return _form_page(found, form, status=no.status, **no.why)
+    return _preview(found, form=form, body=text_of(body))
+
+
+def _preview(order: PurchaseOrder, *, status: int = 200, **shown: Any) -> Response:
+    return web.page("orders/preview.html", "orders/_preview.html", status=status, order=order, **shown)
+
+
+class NoMessage(Exception):
+    """What was typed makes no message (yet): a sentence that says why, and what the page shows of it."""
+
+    def __init__(self, sentence: str, status: int, **why: Any) -> None:
+        super().__init__(sentence)
+        self.status, self.why = status, why
+
+
+def _would_be_sent(order: PurchaseOrder, form: AnswerForm) -> bytes:
+    """The message of this answer. Errors: NoMessage."""
+    if not form.validate():
+        raise NoMessage(form.first_error(), 422)
+    if form.given_version() != order.version:
+        sentence = f"The buyer changed this order meanwhile: it is now version {order.version}."
+        raise NoMessage(f"{sentence} Load the page anew to see what changed.", 409, conflict="stale")
+    given, accepts_return = form.given(), order.partner.accepts_return
+    why_not = answer.why_not_answerable(order, accepts_return=accepts_return, response=given.response)
+    if why_not:
+        standing = answer.standing_decision(web.db(), order)
+        conflict = "decided" if standing else "closed"
+        raise NoMessage(why_not, 409, conflict=conflict, why_not=why_not, standing=standing)
+    try:
+        return req_confirm(answer.about(order), given)
     except Invalid as error:
-        form.form_errors.append(f"The network would not take this: {error.detail}")
-        return _form_page(found, form, status=422)
-    return web.page(template, fragment, order=found, form=form, given=form.given(), body=text_of(body))
+        sentence = f"The network would not take this: {error.detail}"
+        form.form_errors.append(sentence)
+        raise NoMessage(sentence, 422) from error
 
 
 def _found(order_id: int) -> PurchaseOrder:
@@ -269,15 +318,22 @@ def _found(order_id: int) -> PurchaseOrder:
 
 
 def _form(order: PurchaseOrder, *, given: bool = False) -> AnswerForm:
-    """The form for this order: what was typed where something came, else its fresh state."""
+    """The form for this order: what was typed where something came, else its fresh state.
+
+    After an answer that did not come to stand, that is the answer once more, to be mended.
+    """
     came = request.form if request.method == "POST" else request.args if given else None
+    to_mend = answer.answer_to_mend(web.db(), order) if came is None else None
+    tag_name, tag_value = device_tags(web.db(), [order.supplier_b2b_id]).get(
+        order.supplier_b2b_id, DEFAULT_TAG
+    )
+    fresh = Given("ACCEPT", CONFIRMED, tag_name, tag_value)
     return AnswerForm(
         accepts_return=order.partner.accepts_return,
         formdata=came,
         meta={"csrf": request.method == "POST" or not given},
         version=str(order.version),
-        supplier_response="ACCEPT",
-        supplier_remarks=CONFIRMED,
+        **AnswerForm.filled_with(to_mend or fresh),
     )
 
 

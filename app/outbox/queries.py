@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -60,6 +60,22 @@ def message_page(session: Session, scope: Scope, wanted: MessageFilter, *, limit
     rows = session.scalars(query).all()
     more = len(rows) > limit
     return MessagePage(rows[:limit], rows[limit - 1].id if more else None)
+
+
+def newest_id(session: Session, scope: Scope, wanted: MessageFilter) -> str:
+    """The id of the newest message that fits, on whatever page one is; empty where there is none."""
+    return session.scalar(_ids(session, scope, wanted).order_by(Message.id.desc()).limit(1)) or ""
+
+
+def newer_count(session: Session, scope: Scope, wanted: MessageFilter, than: str) -> int:
+    """How many messages that fit came after this id; counting stops beyond a page."""
+    newer = _ids(session, scope, wanted).where(Message.id > than).limit(PAGE + 1)
+    return len(session.scalars(newer).all())
+
+
+def _ids(session: Session, scope: Scope, wanted: MessageFilter) -> Select[str]:
+    conditions = _conditions(session, replace(wanted, after=""))
+    return _visible(select(Message.id), scope).join(Message.partner).where(*conditions)
 
 
 def message(session: Session, scope: Scope, message_id: str) -> Message | None:

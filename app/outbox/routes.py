@@ -26,11 +26,9 @@ blueprint = Blueprint("outbox", __name__, url_prefix="/webhooks")
 def log() -> Response:
     """The log, newest first."""
     form = MessageFilterForm(request.args)
-    values, notices = read_filter(form)
-    for name in ("since", "until"):
-        if name in values:
-            values[name] = web.as_written(values[name])
-    found = queries.message_page(web.db(), access.scope(), queries.MessageFilter(**values))
+    values, notices = _read(form)
+    wanted = queries.MessageFilter(**values)
+    found = queries.message_page(web.db(), access.scope(), wanted)
     next_url = None
     if found.next_after:
         next_url = url_for(".log", **in_query({**values, "after": found.next_after}))
@@ -43,7 +41,46 @@ def log() -> Response:
         next_url=next_url,
         filtered=bool(set(values) - {"after"}),
         partners=all_partners(web.db()),
+        newer_url=_newer_url(values, _newest_shown(found, wanted)),
     )
+
+
+@blueprint.get("/newer")
+@access.needs(Verb.SEE)
+def newer() -> Response:
+    """Whether more has come than an open page shows; without htmx the list itself."""
+    if not web.wants_fragment():
+        return log()
+    values, _ = _read(MessageFilterForm(request.args))
+    values.pop("after", None)
+    than = request.args.get("than", "")[:40]
+    count = queries.newer_count(web.db(), access.scope(), queries.MessageFilter(**values), than)
+    return web.page(
+        "outbox/log.html",
+        "_newer.html",
+        count=count,
+        newer_url=_newer_url(values, than),
+        first_url=url_for(".log", **in_query(values)),
+    )
+
+
+def _read(form: MessageFilterForm) -> tuple[dict[str, Any], list[str]]:
+    values, notices = read_filter(form)
+    for name in ("since", "until"):
+        if name in values:
+            values[name] = web.as_written(values[name])
+    return values, notices
+
+
+def _newest_shown(found: queries.MessagePage, wanted: queries.MessageFilter) -> str:
+    if wanted.after:
+        return queries.newest_id(web.db(), access.scope(), wanted)
+    return found.messages[0].id if found.messages else ""
+
+
+def _newer_url(values: dict[str, Any], than: str) -> str:
+    shown = {name: value for name, value in values.items() if name != "after"}
+    return url_for(".newer", **in_query({**shown, "than": than}))
 
 
 @blueprint.get("/<message_id>")

@@ -94,9 +94,15 @@ def test_supplier_staff_find_no_barrier(
     page.goto(f"{site}/orders/{fourth}/answer")
     page.get_by_label("Remarks for the buyer").fill('He said "yes"')
     page.get_by_role("button", name="See the exact message").click()
+    expect(page.locator("#preview")).to_contain_text("Not a message yet")
+    check(page, "the form with a preview of nothing")
+    page.get_by_role("button", name="Review").click()
     expect(page.locator("#answer [aria-invalid=true]").first).to_be_visible()
     check(page, "the form with an error")
     page.get_by_label("Remarks for the buyer").fill("Will ship")
+    page.get_by_role("button", name="See the exact message").click()
+    expect(page.locator("#preview pre").first).to_contain_text("Will ship")
+    check(page, "the form with its message")
     page.locator("#answer button.btn-main").first.click()
     expect(page.locator("dialog[open]")).to_be_visible()
     check(page, "the review")
@@ -160,14 +166,62 @@ def test_support_finds_no_barrier(
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_what_moves_on_while_one_reads_is_no_barrier(
+    page: Page,
+    site: str,
+    sign_in: Callable[[str], None],
+    busy: Any,
+    buyer: Buyer,
+    asha: Browser,
+    scheme: Any,
+    width: int,
+) -> None:
+    page.clock.install()
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 800})
+    sign_in("asha")
+    answered, stale, *several = busy["orders"][6:]
+    asha.answer(answered, remarks="Will ship on 4 December")
+    buyer.edit(6)
+    page.goto(f"{site}/orders/{answered}")
+    expect(page.locator("main")).to_contain_text("changed this order after you confirmed it")
+    expect(page.locator("#document ins").first).to_be_visible()
+    check(page, "an order that was changed after its answer")
+
+    page.goto(f"{site}/orders/{stale}/answer")
+    buyer.edit(7)
+    page.get_by_label("Remarks for the buyer").fill("Will ship")
+    page.get_by_role("button", name="Review").click()
+    expect(page.locator("#answer [role=alert]")).to_contain_text("changed this order since you opened")
+    expect(page.get_by_label("Remarks for the buyer")).to_have_value("Will ship")
+    check(page, "a form that is stale")
+
+    page.goto(f"{site}/webhooks")
+    expect(page.locator("#newer-asks")).to_be_attached()
+    asha.answer(several.pop())
+    page.clock.run_for(11_000)
+    expect(page.get_by_role("link", name="1 new — show")).to_be_visible(timeout=15_000)
+    check(page, "the log with the hint of new rows")
+    page.get_by_role("link", name="1 new — show").click()
+    expect(page.locator("#newer-asks")).to_be_attached()
+
+    page.goto(f"{site}/orders/answers/plan?" + "&".join(f"order_ids={one}" for one in [*several, answered]))
+    check(page, "several orders, planned")
+    page.locator("main button.btn-main").click()
+    expect(page.locator("h1")).to_contain_text("Confirmed")
+    check(page, "several orders, answered")
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
 def test_no_component_in_no_state_is_a_barrier(
     page: Page, site: str, sign_in: Callable[[str], None], scheme: Any, width: int
 ) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.set_viewport_size({"width": width, "height": 800})
     sign_in("admin")
-    page.goto(f"{site}/look")
-    check(page, "/look")
+    for path in ("/look", "/suppliers"):
+        page.goto(site + path)
+        check(page, path)
 
 
 def test_an_order_is_answered_with_the_keyboard_alone(

@@ -114,6 +114,9 @@ def test_it_comes_up_with_people_orders_and_a_partner_and_stops_at_ctrl_c(demo: 
     while requests.get(f"{demo.partner_url}/received.json", timeout=10).json()["count"] == 0:
         assert time.monotonic() < until
         time.sleep(0.1)
+    page = asha.get(f"{demo.url}/orders/{order_id[1]}", timeout=10).text
+    there = re.search(rf'href="({demo.partner_url}/received/msg_\w+)"', page)
+    assert there and requests.get(there[1], timeout=10).ok
 
     sent = requests.post(f"{demo.partner_url}/send-orders", json={"count": 2}, timeout=30).json()
     assert sent["accepted"] == 2

@@ -152,3 +152,26 @@ def test_applying_again_is_not_offered_to_who_may_not(
         page = browser.get(url)
         assert page.status_code == 200
         assert "Apply again" not in page.words
+
+
+def test_a_page_that_stays_open_is_told_how_many_more_have_come(
+    ravi: Browser, omar: Browser, buyer: Buyer, clock: Any
+) -> None:
+    buyer.send(0)
+    htmx = {"HX-Request": "true"}
+    asked = [
+        (browser, str(browser.get(path).one("#newer-asks")["hx-get"]))
+        for browser, path in ((ravi, "/inbound"), (ravi, "/inbound?effect=unmatched"), (omar, "/inbound"))
+    ]
+    for browser, url in asked:
+        assert browser.get(url, headers=htmx).one("#newer-asks")["hx-get"] == url
+    clock.move(seconds=1)
+    buyer.move(5)
+    clock.move(seconds=1)
+    own = of(buyer.send(2))
+    for (browser, url), many in zip(asked, (2, 1, 1), strict=True):
+        link = browser.get(url, headers=htmx).one("#newer-said a")
+        assert link.get_text() == f"{many} new — show"
+        assert browser.get(link["href"]).status_code == 200
+    assert omar.get(str(link["href"])).page.select(f"a[href='{own}']")
+    assert ravi.get("/inbound/newer").one("#inbound-list")

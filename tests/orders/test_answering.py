@@ -269,6 +269,48 @@ def test_a_review_of_what_makes_no_sense_is_the_form_with_the_reason(asha: Brows
     assert asha.send(f"{url}/preview", fields).status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"supplier_remarks": "x" * 101}, "Remarks for the buyer: It has 101 characters"),
+        ({"promised_date": "soon"}, "Promised date: Not a valid date value."),
+        ({"version": "none"}, "The form does not say which version it answers."),
+        ({"additional_infos-0-value": "x" * 501}, "A further name or value is too long"),
+        ({"device_tag_value": ""}, "Device value: The network wants a value"),
+    ],
+)
+def test_while_somebody_types_the_preview_says_calmly_what_is_missing(
+    asha: Browser, arrive: Any, fields: dict[str, str], sentence: str
+) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    given = asha.fill(url, url)
+    shown = asha.send(f"{url}/preview", {**given, **fields}, headers=HTMX)
+    assert shown.status_code == 422
+    assert sentence in shown.words
+    assert shown.one("#preview") and not shown.page.select("form, pre")
+    whole = asha.send(f"{url}/preview", {**given, **fields})
+    assert (whole.status_code, len(whole.page.select("#answer form"))) == (422, 1)
+
+
+def test_the_preview_of_an_order_that_moved_on_says_so(
+    asha: Browser, omar: Browser, arrive: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    given = asha.fill(url, url)
+    session.execute(update(PurchaseOrder).values(version=2))
+    session.commit()
+    shown = asha.send(f"{url}/preview", given, headers=HTMX)
+    assert shown.status_code == 409
+    assert "it is now version 2" in shown.words
+    session.execute(update(PurchaseOrder).values(version=1))
+    session.commit()
+    asha.answer(order_id)
+    shown = asha.send(f"{url}/preview", given, headers=HTMX)
+    assert shown.status_code == 200, "the answer stands, and this is what was sent"
+
+
 def test_after_a_refusal_the_order_is_answered_anew(
     asha: Browser, arrive: Any, deliver: Any, session: Session, network: Any
 ) -> None:
@@ -328,3 +370,58 @@ def test_somebody_else_s_order_does_not_exist(omar: Browser, arrive: Any) -> Non
     for path in ("", "/answer", "/delivery", ".json"):
         assert omar.get(f"/orders/{order_id}{path}").status_code == 404
     assert omar.get("/orders/99999999999999999999999").status_code == 404
+
+
+OWN_WORDS = {
+    "supplier_order_number": "SO-88",
+    "promised_date": "2026-12-04",
+    "additional_infos-0-name": "transporter",
+    "additional_infos-0-value": "VRL",
+    "device_tag_name": "GEOCODE",
+    "device_tag_value": "18.5204,73.8567",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "describes"),
+    [
+        ("poConfirmation.supplierRemarks", "textarea[name=supplier_remarks]"),
+        ("poConfirmation.supplierResponse", "fieldset.choice"),
+        ("additionalInfos[0].value", "input[name=supplier_order_number]"),
+        ("additionalInfos.1.value", "input[name=promised_date]"),
+        ("additionalInfos[2].name", "fieldset.infos"),
+        ("device.tag.value", "input[name=device_tag_value]"),
+    ],
+)
+def test_after_a_refusal_the_form_holds_the_refused_answer_and_the_reason_beside_its_field(
+    asha: Browser, arrive: Any, deliver: Any, network: Any, path: str, describes: str
+) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    network.behave("refuse", times=1, error_cd="BPR012", error_field=path)
+    asha.answer(order_id, "REJECT", "Price differs", **OWN_WORDS)
+    deliver()
+    page = asha.get(f"/orders/{order_id}")
+    fields = fields_of(page.one(f"#answer form[action='{url}']"))
+    assert fields["supplier_response"] == "REJECT"
+    assert fields["supplier_remarks"] == "Price differs"
+    assert OWN_WORDS.items() <= fields.items()
+    said = [page.one(f"#{name}") for name in page.one(describes)["aria-describedby"].split()]
+    assert any("BPR012" in one.get_text() for one in said)
+
+
+def test_what_was_taken_back_is_still_in_the_form_and_a_new_version_starts_afresh(
+    asha: Browser, arrive: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    asha.answer(order_id, remarks="Will ship", promised_date="2026-12-04")
+    session.execute(update(Message).values(state="cancelled", next_at=None))
+    session.execute(update(PurchaseOrder).values(delivery=Delivery.CANCELLED))
+    session.commit()
+    fields = asha.fill(url, url)
+    assert (fields["supplier_remarks"], fields["promised_date"]) == ("Will ship", "2026-12-04")
+    session.execute(update(PurchaseOrder).values(version=2, answer=Answer.CHANGED))
+    session.commit()
+    fields = asha.fill(url, url)
+    assert (fields["supplier_remarks"], fields["promised_date"]) == ("Confirmed", "")

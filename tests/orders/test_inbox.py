@@ -87,7 +87,9 @@ def test_an_answered_order_moves_between_the_filters(asha: Browser, arrive: Any,
     deliver()
     assert len(numbers(asha.get("/orders?delivery=delivered"))) == 2
     assert len(numbers(asha.get("/orders?answer=REJECT"))) == 1
-    assert len(numbers(asha.get("/orders?status=ACCEPTED"))) == 1
+    accepted = asha.get("/orders?status=ACCEPTED")
+    assert len(numbers(accepted)) == 1
+    assert accepted.one("select[name=status] option[selected]").get_text() == "Accepted"
     assert len(numbers(asha.get("/orders?q=no+capacity"))) == 1
 
 

@@ -7,6 +7,8 @@ import subprocess
 from typing import Any
 
 import pytest
+import requests
+from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -228,3 +230,68 @@ def test_a_try_is_copied_as_a_command_that_a_shell_runs_once_the_secret_is_set(
     assert "X-Api-Key: set by hand" in words
     assert words[words.index("--data-raw") + 1].encode() == message.body
     assert json.loads(page.one("#as-json").get_text())["id"] == message.id
+
+
+@pytest.mark.parametrize("simulator", ["", "http://127.0.0.1:1"])
+def test_only_the_demos_own_partner_is_linked(
+    app: Flask, asha: Browser, network: Any, refused: str, simulator: str
+) -> None:
+    there = f"{network.url}/received/{refused}"
+    for url, links in ((simulator, 0), (network.url, 1)):
+        app.extensions["settings"] = app.extensions["settings"].model_copy(update={"simulator_url": url})
+        for path in (f"/webhooks/{refused}", "/orders/1"):
+            assert len(asha.get(path).page.select(f"a[href='{there}']")) == links, (url, path)
+    assert requests.get(there, timeout=10).ok
+
+
+HTMX = {"HX-Request": "true"}
+
+
+def asked_for(page: Any) -> str:
+    """Where the page asks whether more has come."""
+    return str(page.one("#newer-asks")["hx-get"])
+
+
+def test_a_page_that_stays_open_is_told_how_many_more_fit_its_filter(
+    asha: Browser, meera: Browser, arrive: Any, deliver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.outbox.queries.message_page.__kwdefaults__", {"limit": 2})
+    orders = arrive(6)
+    for order_id in orders[:3]:
+        asha.answer(order_id)
+    deliver()
+    pages = (
+        "/webhooks",
+        "/webhooks?state=pending",
+        "/webhooks?q=MAL%2F2611%2F45007",
+        "/webhooks?state=refused",
+    )
+    first, waiting, other, refused = (asked_for(meera.get(path)) for path in pages)
+    second = asked_for(meera.get(meera.get("/webhooks").page.select("a[rel=next]")[0]["href"]))
+    for url in (first, second, waiting, other, refused):
+        answer = meera.get(url, headers=HTMX)
+        assert asked_for(answer) == url, "nothing new: it asks on"
+    asha.answer(orders[3])
+    asha.answer(orders[4])
+    for url in (first, second, waiting):
+        link = meera.get(url, headers=HTMX).one("#newer-said a")
+        assert link.get_text() == "2 new — show"
+        assert len(ids(meera.get(link["href"]))) == 2
+        assert "after=" not in link["href"]
+    assert "state=pending" in meera.get(waiting, headers=HTMX).one("#newer-said a")["href"]
+    for url in (other, refused):
+        assert asked_for(meera.get(url, headers=HTMX)) == url
+
+
+def test_only_ones_own_messages_count_as_new(asha: Browser, omar: Browser, arrive: Any) -> None:
+    url = asked_for(omar.get("/webhooks"))
+    for order_id in arrive(3):
+        asha.answer(order_id)
+    shown = len(ids(omar.get("/webhooks")))
+    assert 0 < shown < 3
+    assert omar.get(url, headers=HTMX).words == f"{shown} new — show"
+
+
+def test_without_htmx_the_question_is_answered_with_the_list(meera: Browser) -> None:
+    assert meera.get("/webhooks/newer").one("#webhooks-list")
+    assert meera.get("/webhooks/newer?than=%27--&state=odd", headers=HTMX).status_code == 200
