@@ -24,6 +24,7 @@ from app.partners import certificates
 from app.partners import routes as partners_routes
 from app.reports import rail
 from app.reports import routes as reports_routes
+from app.views import routes as views_routes
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -73,6 +74,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     rail.init_app(app)
     rooms = (
         accounts_routes,
+        views_routes,
         partners_routes,
         orders_routes,
         outbox_routes,

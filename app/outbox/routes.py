@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from app import web
 from app.accounts import access
 from app.accounts.access import Verb
-from app.fields import in_query, read_filter
+from app.fields import in_force, in_query, read_filter
 from app.outbox import queries
 from app.outbox.forms import MessageFilterForm, ResendForm
 from app.outbox.messages import CannotResend, resend, why_not_resend
@@ -31,9 +31,10 @@ def log() -> Response:
         if name in values:
             values[name] = web.as_written(values[name])
     found = queries.message_page(web.db(), access.scope(), queries.MessageFilter(**values))
+    narrowed = {name: value for name, value in values.items() if name != "after"}
     next_url = None
     if found.next_after:
-        next_url = url_for(".log", **in_query({**values, "after": found.next_after}))
+        next_url = url_for(".log", **in_query({**narrowed, "after": found.next_after}))
     return web.page(
         "outbox/log.html",
         "outbox/_list.html",
@@ -41,8 +42,11 @@ def log() -> Response:
         notices=notices,
         found=found,
         next_url=next_url,
-        filtered=bool(set(values) - {"after"}),
+        filtered=bool(narrowed),
+        query=in_query(narrowed),
+        chips=in_force(form, narrowed),
         partners=all_partners(web.db()),
+        suppliers=queries.known_suppliers(web.db(), access.scope()),
     )
 
 
