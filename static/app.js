@@ -114,6 +114,15 @@ const presses = {
     row.querySelector("input").focus();
   },
   copy: (button) => copy(button, button.dataset.copy),
+  async copyUrl(button) {
+    try {
+      const answer = await fetch(button.dataset.copyUrl, { headers: { Accept: "application/json" } });
+      if (!answer.ok) throw new Error(answer.statusText);
+      copy(button, await answer.text());
+    } catch {
+      say("It could not be fetched. Open it and copy it there.");
+    }
+  },
   copyFrom: (button) => copy(button, document.querySelector(button.dataset.copyFrom).textContent),
 };
 

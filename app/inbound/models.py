@@ -26,7 +26,7 @@ class Effect(StrEnum):
     NO_CREDENTIALS = "no_credentials"
 
 
-NEEDS_A_PERSON = "effect = 'unmatched' AND closed_at IS NULL"
+NEEDS_A_PERSON = "coalesce(effect, '') = 'unmatched' AND closed_at IS NULL"
 """What support must look at, in words that both databases know."""
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, text
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session, joinedload, undefer
 
-from app.db import id_at, mentions
+from app.db import id_at, mentions, word_for_word
 from app.inbound.models import NEEDS_A_PERSON, Effect, InboundMessage
 from app.partners.models import Partner
 
@@ -122,7 +122,7 @@ def repeats_of(session: Session, inbound_id: str, *, most: int = 20) -> Sequence
 
 def unmatched_count(session: Session, scope: Scope, *, most: int = 1001) -> int:
     """How many messages fit no order or answer and wait for support; counting stops at ``most``."""
-    waiting = _visible(select(InboundMessage.id), scope).where(text(NEEDS_A_PERSON)).limit(most)
+    waiting = _visible(select(InboundMessage.id), scope).where(word_for_word(NEEDS_A_PERSON)).limit(most)
     return session.scalar(select(func.count()).select_from(waiting.subquery())) or 0
 
 

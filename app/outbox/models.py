@@ -24,12 +24,14 @@ class MessageState(StrEnum):
 
 
 NEEDS_A_PERSON = (
-    "(state IN ('refused', 'failed') OR (state = 'cancelled' AND unknown_outcome))"
+    "(coalesce(state, '') IN ('refused', 'failed')"
+    " OR (coalesce(state, '') = 'cancelled' AND unknown_outcome))"
     " AND (closed_at_attempt IS NULL OR closed_at_attempt < attempts_made)"
 )
 """What somebody must look at, and nobody has closed since its last try: in words that both databases know.
 
-Withdrawn while it was under way, nobody knows whether it arrived.
+Withdrawn while it was under way, nobody knows whether it arrived. ``coalesce`` keeps SQLite from the index
+on the state, in which everything stands that was ever refused.
 """
 LIVE = (MessageState.PENDING, MessageState.SENDING)
 FINAL = tuple(state for state in MessageState if state not in LIVE)

@@ -6,12 +6,12 @@ newest ``WINDOW`` messages that fit the rest of the filter, and the page says ho
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, text
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, union_all
 from sqlalchemy.orm import Session, contains_eager, defer, joinedload, selectinload, undefer
 
 from app.db import id_at, mentions, word_for_word
@@ -80,7 +80,8 @@ class MessagePage:
 
 def message_page(session: Session, scope: Scope, wanted: MessageFilter, *, limit: int = PAGE) -> MessagePage:
     """The newest messages that fit. Ids sort by time, so pages stay put while new ones arrive."""
-    conditions = fitting(session, scope, wanted)
+    several = scope is not None and len(scope) > 1 and wanted.state != ATTENTION
+    conditions = fitting(session, None if several else scope, wanted)
     if wanted.after:
         conditions.append(Message.id < wanted.after)
     oldest = None
@@ -89,10 +90,12 @@ def message_page(session: Session, scope: Scope, wanted: MessageFilter, *, limit
         if session.scalar(_visible(select(Message.id), scope).where(named).limit(1)) is not None:
             conditions.append(named)
         else:
-            oldest = _end_of_window(session, conditions)
+            oldest = _end_of_window(session, scope, conditions)
             conditions.append(_mentions(session, wanted.q))
             if oldest:
                 conditions.append(Message.id >= oldest.id)
+    if several:
+        conditions = [_of_suppliers(scope or (), conditions, limit + 1)]
     query = (
         select(Message)
         .join(Message.partner)
@@ -109,6 +112,22 @@ def message_page(session: Session, scope: Scope, wanted: MessageFilter, *, limit
     if oldest:
         return MessagePage(shown, oldest.id, tries, oldest.created_at)
     return MessagePage(shown, None, tries)
+
+
+def _of_suppliers(
+    scope: Iterable[str], conditions: Sequence[ColumnElement[bool]], limit: int
+) -> ColumnElement[bool]:
+    """The newest of each supplier, merged: neither database takes several from one index in order."""
+    newest = [
+        select(Message.id)
+        .join(Message.partner)
+        .where(Message.supplier_b2b_id == supplier, *conditions)
+        .order_by(Message.id.desc())
+        .limit(limit)
+        .subquery()
+        for supplier in sorted(scope)
+    ]
+    return Message.id.in_(union_all(*(select(one.c.id) for one in newest)))
 
 
 def last_tries(session: Session, ids: Sequence[str]) -> dict[str, LastTry]:
@@ -190,7 +209,9 @@ def resendable(
 
 def attention_count(session: Session, scope: Scope, *, most: int = 1001) -> int:
     """How many messages somebody must look at; counting stops at ``most``."""
-    needing = _visible(select(Message.id), scope).where(text(NEEDS_A_PERSON)).limit(most)
+    needing = select(Message.id).where(word_for_word(NEEDS_A_PERSON)).limit(most)
+    if scope is not None:
+        needing = needing.where(_of_few(scope))
     return session.scalar(select(func.count()).select_from(needing.subquery())) or 0
 
 
@@ -225,17 +246,7 @@ def _visible(query: Query, scope: Scope) -> Query:
 
 def fitting(session: Session, scope: Scope, wanted: MessageFilter) -> list[ColumnElement[bool]]:
     """The conditions of a filter on messages joined with their partner; words and page are the caller's."""
-    conditions: list[ColumnElement[bool]] = []
-    if scope is not None:
-        conditions.append(Message.supplier_b2b_id.in_(scope))
-    if wanted.state == "held":
-        conditions += [Message.state == MessageState.PENDING, Partner.paused_at.is_not(None)]
-    elif wanted.state == ATTENTION:
-        conditions.append(word_for_word(NEEDS_A_PERSON))
-    elif wanted.state:
-        conditions.append(Message.state == MessageState(wanted.state))
-        if wanted.state == MessageState.PENDING:
-            conditions.append(Partner.paused_at.is_(None))
+    conditions = _of_scope_and_state(scope, wanted)
     if wanted.kind:
         conditions.append(Message.kind == wanted.kind)
     if wanted.partner:
@@ -251,6 +262,31 @@ def fitting(session: Session, scope: Scope, wanted: MessageFilter) -> list[Colum
     if wanted.until:
         conditions += [Message.created_at < wanted.until, Message.id <= id_at("msg", wanted.until, last=True)]
     return conditions + _of_tries(session, wanted)
+
+
+def _of_scope_and_state(scope: Scope, wanted: MessageFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if scope is not None and wanted.state == ATTENTION:
+        conditions.append(_of_few(scope))
+    elif scope is not None:
+        conditions.append(Message.supplier_b2b_id.in_(scope))
+    if wanted.state == "held":
+        conditions += [Message.state == MessageState.PENDING, Partner.paused_at.is_not(None)]
+    elif wanted.state == ATTENTION:
+        conditions.append(word_for_word(NEEDS_A_PERSON))
+    elif wanted.state == MessageState.DELIVERED and (scope or wanted.supplier):
+        # Most are delivered: not by the state's index, of which SQLite thinks as well as of the supplier's.
+        conditions.append(func.coalesce(Message.state, "") == MessageState.DELIVERED)
+    elif wanted.state:
+        conditions.append(Message.state == MessageState(wanted.state))
+        if wanted.state == MessageState.PENDING:
+            conditions.append(Partner.paused_at.is_(None))
+    return conditions
+
+
+def _of_few(scope: frozenset[str]) -> ColumnElement[bool]:
+    """The reader's suppliers, where few messages are looked at: not by the index on all of a supplier's."""
+    return func.coalesce(Message.supplier_b2b_id, "").in_(scope)
 
 
 def _of_tries(session: Session, wanted: MessageFilter) -> list[ColumnElement[bool]]:
@@ -295,9 +331,9 @@ def _some_attempt(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists().where(Attempt.message_id == Message.id, condition)
 
 
-def _end_of_window(session: Session, conditions: Sequence[ColumnElement[bool]]) -> Any:
+def _end_of_window(session: Session, scope: Scope, conditions: Sequence[ColumnElement[bool]]) -> Any:
     """The oldest message whose body is looked through, by id and time; None where all are."""
-    fits = select(Message.id, Message.created_at).join(Message.partner).where(*conditions)
+    fits = _visible(select(Message.id, Message.created_at), scope).join(Message.partner).where(*conditions)
     rows = session.execute(fits.order_by(Message.id.desc()).offset(WINDOW - 1).limit(2)).all()
     return rows[0] if len(rows) == 2 else None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, request, url_for
-from flask.json import dumps
 from werkzeug.wrappers import Response as AnyResponse
 
 from app import web
@@ -101,11 +100,21 @@ def _message_page(found: Message, form: ResendForm, status: int = 200) -> Respon
 def _shown(found: Message, form: ResendForm) -> dict[str, Any]:
     chosen = request.args.get("attempt", type=int)
     attempt = next((one for one in found.attempts if one.number == chosen), None)
+    attempt = attempt or (found.attempts[0] if found.attempts else None)
+    before = attempt.number - 1 if attempt else 0
+    beside = None
+    if request.args.get("beside") == "good" and attempt:
+        beside = queries.last_good(web.db(), access.scope(), found.partner_id, but=found.id)
     return {
         "message": found,
-        "attempt": attempt or (found.attempts[0] if found.attempts else None),
+        "chosen": attempt.number if attempt and attempt.number == chosen else None,
+        "attempt": attempt,
+        "previous": next((one for one in found.attempts if one.number == before), None),
+        "compared": request.args.get("show") == "difference",
+        "beside": beside,
+        "beside_try": queries.good_try(beside) if beside else None,
+        "wants_beside": request.args.get("beside") == "good",
         "form": form,
-        "as_json": dumps(as_data(found), ensure_ascii=False, indent=2),
         "why_not_resend": why_not_resend(web.db(), found),
     }
 

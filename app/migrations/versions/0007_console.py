@@ -11,10 +11,11 @@ branch_labels = None
 depends_on = None
 
 MESSAGE_NEEDS = (
-    "(state IN ('refused', 'failed') OR (state = 'cancelled' AND unknown_outcome))"
+    "(coalesce(state, '') IN ('refused', 'failed')"
+    " OR (coalesce(state, '') = 'cancelled' AND unknown_outcome))"
     " AND (closed_at_attempt IS NULL OR closed_at_attempt < attempts_made)"
 )
-INBOUND_NEEDS = "effect = 'unmatched' AND closed_at IS NULL"
+INBOUND_NEEDS = "coalesce(effect, '') = 'unmatched' AND closed_at IS NULL"
 
 
 def _index(name: str, table: str, columns: list[str], where: str = "") -> None:
