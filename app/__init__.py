@@ -12,11 +12,14 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app import cli, shown, web
 from app.accounts import access
 from app.accounts import routes as accounts_routes
+from app.attention import handle as attention
+from app.attention import routes as attention_routes
 from app.config import ROOT, Settings, SettingsError
 from app.db import Database
 from app.inbound import log_routes as inbound_log_routes
 from app.inbound import openapi_routes
 from app.inbound import routes as inbound_routes
+from app.jobs import routes as jobs_routes
 from app.orders import routes as orders_routes
 from app.orders.projection import follow
 from app.outbox import routes as outbox_routes
@@ -24,6 +27,7 @@ from app.partners import certificates
 from app.partners import routes as partners_routes
 from app.reports import rail
 from app.reports import routes as reports_routes
+from app.resends import routes as resends_routes
 from app.views import routes as views_routes
 
 
@@ -65,7 +69,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     certificates.keep_in(settings.instance / "certificates")
     app.extensions["settings"] = settings
-    app.extensions["database"] = Database(settings.database_url, followers=[follow])
+    app.extensions["database"] = Database(settings.database_url, followers=[follow, attention.follow])
     Bootstrap5(app)
     Compress(app)
     web.init_app(app)
@@ -81,6 +85,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         inbound_routes,
         inbound_log_routes,
         openapi_routes,
+        jobs_routes,
+        resends_routes,
+        attention_routes,
         reports_routes,
     )
     for routes in rooms:

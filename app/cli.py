@@ -27,13 +27,16 @@ from app.demo.start import run_demo
 from app.inbound.apply import Rules
 from app.inbound.bring import Brought, bodies_in, bring
 from app.outbox.deliver import Deliverer
-from app.outbox.messages import CannotResend, resend
+from app.outbox.messages import REASON_MAX
 from app.outbox.models import MessageState
-from app.outbox.queries import resendable
+from app.outbox.queries import MessageFilter
 from app.partners import queries as partner_queries
 from app.partners import setup
 from app.partners.models import Partner
+from app.resends import run as resends
+from app.resends.plan import Selection, plan
 from app.supervise import Child, flask_command, run_together
+from app.workers import worker
 
 users = AppGroup("users", help="People who can sign in.")
 partners = AppGroup("partners", help="The systems that send orders and take answers.")
@@ -42,7 +45,7 @@ orders = AppGroup("orders", help="Purchase orders.")
 
 def init_app(app: Flask) -> None:
     """Join the commands to the app."""
-    for command in (init, users, partners, orders, deliver, resend_since, serve, demo):
+    for command in (init, users, partners, orders, deliver, work, resend_since, serve, demo):
         app.cli.add_command(command)
 
 
@@ -213,6 +216,11 @@ def deliver(once: bool, workers: int | None) -> None:
             " ".join(f"{word}={counts[word]}" for word in ("delivered", "retried", "refused", "failed"))
         )
         return
+    deliverer.run(_until_asked())
+
+
+def _until_asked() -> threading.Event:
+    """An event that SIGTERM and Ctrl-C set."""
     stop = threading.Event()
 
     def asked(_number: int, _frame: FrameType | None) -> None:
@@ -220,7 +228,23 @@ def deliver(once: bool, workers: int | None) -> None:
 
     signal.signal(signal.SIGTERM, asked)
     signal.signal(signal.SIGINT, asked)
-    deliverer.run(stop)
+    return stop
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Do what waits and what is due, then exit.")
+@with_appcontext
+def work(once: bool) -> None:
+    """Run long jobs and chores until told to stop; what is in hand ends with its present step."""
+    here = worker(_database(), _settings())
+    if not once:
+        here.run(_until_asked())
+        return
+    try:
+        while here.once():
+            pass
+    except DBAPIError as error:
+        _fail(f"The database does not do this: {error.orig}. Has `flask init` been run?")
 
 
 @click.command("resend")
@@ -239,22 +263,22 @@ def resend_since(since: str, partner_name: str | None, state: str, reason: str, 
     except ValueError:
         _fail(f"{since!r} is not a time such as 2026-11-23T10:00")
     moment = moment if moment.tzinfo else moment.replace(tzinfo=_settings().zone)
-    asked, left_out = 0, []
+    selection = Selection(
+        filter=MessageFilter(partner=partner_name or ""), tried_since=moment, states=(MessageState(state),)
+    )
     with _writing() as session:
         if partner_name:
             _partner(session, partner_name)
-        found = resendable(session, since=moment, state=MessageState(state), partner_name=partner_name)
-        for message in found:
-            try:
-                resend(session, message, by="command line", reason=reason)
-                asked += 1
-            except CannotResend as why_not:
-                left_out.append(f"{message.id} {message.buyer_po_number}: {why_not}")
-        if not dry_run:
+        planned = plan(session, None, selection)
+        if planned.count and not dry_run:
+            job = resends.ask_for(
+                session, None, selection, by="command line", person_id=None, reason=reason[:REASON_MAX]
+            )
+            resends.finish_at_once(session, job)
             session.commit()
-    for line in left_out:
-        click.echo(line, err=True)
-    click.echo(f"{'would resend' if dry_run else 'resent'}={asked} left_out={len(left_out)}")
+    for group in planned.left_out:
+        click.echo(f"left out {group.count}: {group.words}", err=True)
+    click.echo(f"{'would resend' if dry_run else 'resent'}={planned.count} left_out={planned.left_out_count}")
 
 
 @click.command()
@@ -262,11 +286,13 @@ def resend_since(since: str, partner_name: str | None, state: str, reason: str, 
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 @with_appcontext
 def serve(host: str, port: int) -> None:
-    """Serve the web pages with gunicorn, and supervise one deliverer unless PO_SERVE_DELIVERS is false."""
+    """Serve the web pages with gunicorn; supervise a worker, and a deliverer unless told not to."""
     settings = _settings()
     children = [Child("web", web_command(settings, host, port), os.environ, kept=False)]
     if settings.serve_delivers:
         children.append(Child("deliverer", flask_command("deliver"), os.environ, kept=True))
+    if settings.serve_works:
+        children.append(Child("worker", flask_command("work"), os.environ, kept=True))
     sys.exit(run_together(children))
 
 

@@ -398,6 +398,18 @@ def message_chip(message: Message) -> Chip:
     return DELIVERIES[_LATER.get(shown, shown) if message.attempts_made else shown]
 
 
+def state_words(state: str) -> str:
+    """Where a message stands or stood, by the name of its state."""
+    return DELIVERIES[state].words if state in DELIVERIES else state
+
+
+def stands(key: str) -> str:
+    """Why messages stand where they stand, from ``failed:timeout``: ``Not delivered: timed out``."""
+    state, _, reason = key.partition(":")
+    words = state_words(_LATER.get(state, state) if reason else state)
+    return f"{words}: {_OUTCOMES[Reason(reason)].words}" if reason in set(Reason) else words
+
+
 _OUTCOMES = {
     Reason.DELIVERED: Chip("ok", "accepted"),
     Reason.ALREADY_RECEIVED: Chip("ok", "had it already"),
@@ -845,6 +857,8 @@ def init_app(app: Flask) -> None:
         attempt_chip=attempt_chip,
         as_curl=as_curl,
         curl_variables=curl_variables,
+        stands=stands,
+        state_words=state_words,
         headers_as_text=headers_as_text,
         http_phrase=http_phrase,
         lasting=lasting,

@@ -59,7 +59,7 @@ document.addEventListener("input", ({ target }) => {
 document.addEventListener("change", ({ target }) => {
   const form = target.form;
   if (form?.id !== "pick") return;
-  const boxes = [...form.elements].filter((one) => one.name === "order_ids");
+  const boxes = [...form.elements].filter((one) => ["order_ids", "ids"].includes(one.name));
   const all = form.querySelector("[data-pick-all]");
   if (target === all) for (const box of boxes) box.checked = all.checked;
   const picked = boxes.filter((box) => box.checked).length;

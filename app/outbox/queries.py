@@ -78,22 +78,20 @@ class MessagePage:
     looked_back_to: datetime | None = None
 
 
-def message_page(session: Session, scope: Scope, wanted: MessageFilter, *, limit: int = PAGE) -> MessagePage:
-    """The newest messages that fit. Ids sort by time, so pages stay put while new ones arrive."""
+def message_page(
+    session: Session,
+    scope: Scope,
+    wanted: MessageFilter,
+    *,
+    limit: int = PAGE,
+    also: Sequence[ColumnElement[bool]] = (),
+) -> MessagePage:
+    """The newest messages that fit. Ids sort by time, so pages stay put while new ones arrive.
+
+    ``also`` are further conditions on messages, from rooms above.
+    """
     several = scope is not None and len(scope) > 1 and wanted.state != ATTENTION
-    conditions = fitting(session, None if several else scope, wanted)
-    if wanted.after:
-        conditions.append(Message.id < wanted.after)
-    oldest = None
-    if wanted.q:
-        named = _named(wanted.q)
-        if session.scalar(_visible(select(Message.id), scope).where(named).limit(1)) is not None:
-            conditions.append(named)
-        else:
-            oldest = _end_of_window(session, scope, conditions)
-            conditions.append(_mentions(session, wanted.q))
-            if oldest:
-                conditions.append(Message.id >= oldest.id)
+    conditions, oldest = narrowed(session, scope, wanted, also, scoped=not several)
     if several:
         conditions = [_of_suppliers(scope or (), conditions, limit + 1)]
     query = (
@@ -112,6 +110,33 @@ def message_page(session: Session, scope: Scope, wanted: MessageFilter, *, limit
     if oldest:
         return MessagePage(shown, oldest.id, tries, oldest.created_at)
     return MessagePage(shown, None, tries)
+
+
+def narrowed(
+    session: Session,
+    scope: Scope,
+    wanted: MessageFilter,
+    also: Sequence[ColumnElement[bool]] = (),
+    *,
+    scoped: bool = True,
+) -> tuple[list[ColumnElement[bool]], Any]:
+    """All conditions of a filter, and the oldest message that is looked through for words, if not all are.
+
+    Without ``scoped`` the caller keeps to the reader's suppliers.
+    """
+    conditions = [*fitting(session, scope if scoped else None, wanted), *also]
+    if wanted.after:
+        conditions.append(Message.id < wanted.after)
+    if not wanted.q:
+        return conditions, None
+    named = _named(wanted.q)
+    if session.scalar(_visible(select(Message.id), scope).where(named).limit(1)) is not None:
+        return [*conditions, named], None
+    oldest = _end_of_window(session, scope, conditions)
+    conditions.append(_mentions(session, wanted.q))
+    if oldest:
+        conditions.append(Message.id >= oldest.id)
+    return conditions, oldest
 
 
 def _of_suppliers(
@@ -189,22 +214,6 @@ def messages_of_order(session: Session, order_id: int) -> Sequence[Message]:
         .options(joinedload(Message.partner), selectinload(Message.attempts))
         .order_by(Message.decision_number.desc())
     ).all()
-
-
-def resendable(
-    session: Session, *, since: datetime, state: MessageState, partner_name: str | None = None
-) -> Sequence[Message]:
-    """The messages of this state that came to it since then, oldest first, locked for sending again."""
-    query = (
-        select(Message)
-        .join(Message.partner)
-        .where(Message.state == state, func.coalesce(Message.finished_at, Message.created_at) >= since)
-        .order_by(Message.id)
-        .with_for_update(of=Message)
-    )
-    if partner_name:
-        query = query.where(Partner.name == partner_name)
-    return session.scalars(query).all()
 
 
 def attention_count(session: Session, scope: Scope, *, most: int = 1001) -> int:

@@ -37,7 +37,7 @@ def refused(asha: Browser, arrive: Any, deliver: Any, network: Any, session: Ses
 def test_the_log_shows_the_newest_first_and_pages_stay_put(
     asha: Browser, meera: Browser, arrive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.outbox.queries.message_page.__kwdefaults__", {"limit": 2})
+    monkeypatch.setattr("app.outbox.queries.message_page.__kwdefaults__", {"limit": 2, "also": ()})
     orders = arrive(6)
     for order_id in orders[:5]:
         asha.answer(order_id)

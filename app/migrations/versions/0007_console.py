@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0007_console"
-down_revision = "0004"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
@@ -31,6 +31,9 @@ INDEXES: list[tuple[str, str, list[str], str]] = [
     ("ix_message_needing", "message", ["id"], MESSAGE_NEEDS),
     ("ix_attempt_status_message_id", "attempt", ["status", "message_id"], ""),
     ("ix_attempt_by_hand", "attempt", ["trigger", "message_id"], "trigger <> 'auto'"),
+    ("ix_attention_case_closed_at", "attention_case", ["closed_at", "id"], ""),
+    ("ix_attention_case_assigned_to", "attention_case", ["assigned_to"], ""),
+    ("ix_attention_event_case_id", "attention_event", ["case_id"], ""),
     ("ix_inbound_message_partner_id_id", "inbound_message", ["partner_id", "id"], ""),
     ("ix_inbound_message_answer_status_id", "inbound_message", ["answer_status", "id"], ""),
     ("ix_inbound_message_buyer_po_number", "inbound_message", ["buyer_po_number"], ""),
@@ -55,6 +58,54 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_saved_view")),
         sa.UniqueConstraint("person_id", "page", "name", name=op.f("uq_saved_view_person_id_page_name")),
     )
+    op.create_table(
+        "attention_case",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("subject", sa.String(length=60), nullable=False),
+        sa.Column("title", sa.String(length=200), nullable=False),
+        sa.Column("supplier_b2b_id", sa.String(length=100), nullable=False),
+        sa.Column("assigned_to", sa.Integer(), nullable=True),
+        sa.Column("assigned_name", sa.String(length=120), nullable=False),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("closed_by", sa.String(length=120), nullable=False),
+        sa.Column("closed_reason", sa.String(length=200), nullable=False),
+        sa.Column("mark", sa.String(length=80), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["assigned_to"], ["person.id"], name=op.f("fk_attention_case_assigned_to"), ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_attention_case")),
+        sa.UniqueConstraint("subject", name=op.f("uq_attention_case_subject")),
+    )
+    op.create_table(
+        "attention_event",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("case_id", sa.Integer(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("by", sa.String(length=120), nullable=False),
+        sa.Column("what", sa.String(length=24), nullable=False),
+        sa.Column("words", sa.String(length=200), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["case_id"],
+            ["attention_case.id"],
+            name=op.f("fk_attention_event_case_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_attention_event")),
+    )
+    op.create_table(
+        "resend_item",
+        sa.Column("job_id", sa.String(length=40), nullable=False),
+        sa.Column("message_id", sa.String(length=40), nullable=False),
+        sa.Column("buyer_po_number", sa.String(length=50), nullable=False),
+        sa.Column("was", sa.String(length=24), nullable=False),
+        sa.Column("why_not", sa.String(length=200), nullable=False),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("attempt", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["job.id"], name=op.f("fk_resend_item_job_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("job_id", "message_id", name=op.f("pk_resend_item")),
+    )
     op.add_column("message", sa.Column("closed_at_attempt", sa.Integer(), nullable=True))
     op.add_column("inbound_message", sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True))
     for name, table, columns, where in INDEXES:
@@ -66,4 +117,7 @@ def downgrade() -> None:
         op.drop_index(name, table_name=table)
     op.drop_column("inbound_message", "closed_at")
     op.drop_column("message", "closed_at_attempt")
+    op.drop_table("resend_item")
+    op.drop_table("attention_event")
+    op.drop_table("attention_case")
     op.drop_table("saved_view")
