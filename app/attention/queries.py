@@ -12,6 +12,7 @@ from app.accounts.models import Person, Role
 from app.attention.models import Case
 from app.attention.subjects import (
     Subject,
+    held_count,
     held_partners,
     of_held,
     of_inbound,
@@ -110,7 +111,7 @@ def count(session: Session, scope: Scope, *, supports: bool) -> int:
     messages = outbox.attention_count(session, scope)
     if not supports:
         return messages
-    return messages + len(held_partners(session)) + unmatched_count(session, None)
+    return messages + held_count(session) + unmatched_count(session, None)
 
 
 def item(session: Session, subject: Subject) -> Item:

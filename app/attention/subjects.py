@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.db import word_for_word
@@ -52,6 +52,17 @@ class Held:
     def mark(self) -> str:
         """What makes this hold another than an earlier one."""
         return self.since.isoformat() if self.since else ""
+
+
+def held_count(session: Session) -> int:
+    """How many partners nothing leaves to."""
+    held = (
+        select(func.count())
+        .select_from(Partner)
+        .outerjoin(Lane, Lane.partner_id == Partner.id)
+        .where(Partner.paused_at.is_not(None) | Lane.opened_at.is_not(None))
+    )
+    return session.scalar(held) or 0
 
 
 def held_partners(session: Session) -> list[Held]:

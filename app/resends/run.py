@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from app import clock
 from app.db import word_for_word
 from app.jobs import jobs
 from app.jobs.models import Job, JobState
-from app.jobs.run import Work
+from app.jobs.run import Later, Work
 from app.outbox.messages import CannotResend, resend
 from app.outbox.models import Attempt, Lane, Message, MessageState, Trigger
 from app.outbox.retry import Reason
@@ -28,8 +27,8 @@ BATCH = 50
 """Messages handed out in one step."""
 AHEAD = 100
 """Messages of one partner that may wait for a sender because people asked; others follow as they leave."""
-PAUSE_SECONDS = 0.5
-"""Between two steps: senders need the database too."""
+LOOK_AGAIN_SECONDS = 2.0
+"""After which to see whether what was handed out has left."""
 
 
 class NothingToSend(Exception):
@@ -78,13 +77,16 @@ def ask_for(
 
 
 def run(work: Work) -> None:
-    """Hand out the messages of a resend until none is left; as fast as their partners take them."""
-    while True:
-        with work.step() as (session, job):
-            left = hand_out(session, job)
-        if not left:
-            return
-        time.sleep(PAUSE_SECONDS)
+    """Hand out the messages of a resend, a batch at a time, as fast as their partners take them.
+
+    Between the batches other work has its turn: a partner that does not answer may take hours.
+    """
+    with work.step() as (session, job):
+        before = job.done
+        left = hand_out(session, job)
+        moved = job.done > before
+    if left:
+        raise Later(0.0 if moved else LOOK_AGAIN_SECONDS)
 
 
 def hand_out(session: Session, job: Job, *, paced: bool = True) -> bool:

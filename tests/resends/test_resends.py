@@ -29,16 +29,17 @@ from tests.people import Browser, fields_of
 PLAN = "/webhooks/resends"
 
 
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No waits between the steps of a resend."""
-    monkeypatch.setattr(resends, "PAUSE_SECONDS", 0)
-
-
 @pytest.fixture
 def work(database: Database, settings: Settings) -> Callable[[], bool]:
-    """Let a worker do what waits, as ``flask work`` does."""
-    return lambda: Worker(database, workers.kinds(settings)).once()
+    """Let a worker do all that it can do now, as ``flask work`` does; whether there was anything."""
+
+    def work() -> bool:
+        worker, did = Worker(database, workers.kinds(settings)), False
+        while worker.once():
+            did = True
+        return did
+
+    return work
 
 
 def messages(session: Session) -> list[Message]:
@@ -301,6 +302,33 @@ def test_a_silent_partner_gets_one_at_a_time_until_it_answers(
     assert states(session).count("delivered") == 1
     assert not step()
     assert states(session).count("pending") == 3
+
+
+def test_while_a_resend_waits_other_work_has_its_turn(
+    ravi: Browser,
+    answered: Any,
+    database: Database,
+    session: Session,
+    monkeypatch: Any,
+    work: Any,
+    deliver: Any,
+    clock: Any,
+) -> None:
+    answered(3)
+    set_states(database, *[MessageState.FAILED] * 3)
+    monkeypatch.setattr(resends, "AHEAD", 1)
+    done, _ = press(ravi, f"{PLAN}?state=failed")
+    assert work()
+    job = session.scalars(select(Job)).one()
+    assert (job.state, job.done, job.lease_token) == (JobState.RUNNING, 1, None)
+    assert "has to leave first" in ravi.get(done.location).words
+    assert not work()
+    for _ in range(2):
+        deliver()
+        clock.move(seconds=resends.LOOK_AGAIN_SECONDS + 1)
+        assert work()
+    deliver()
+    assert outcomes(ravi, done.location) == {"delivered": 3}
 
 
 def test_a_partner_gets_no_more_than_it_soon_takes(
