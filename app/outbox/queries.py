@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, union_all
 from sqlalchemy.orm import Session, contains_eager, defer, joinedload, selectinload, undefer
 
 from app.db import id_at, mentions, word_for_word
@@ -172,16 +172,13 @@ def known_suppliers(session: Session, scope: Scope, *, most: int = 200) -> Seque
     """
     if scope is not None:
         return sorted(scope)
-    found: list[str] = []
-    while len(found) < most:
-        following = select(func.min(Message.supplier_b2b_id))
-        if found:
-            following = following.where(Message.supplier_b2b_id > found[-1])
-        supplier = session.scalar(following)
-        if supplier is None:
-            break
-        found.append(supplier)
-    return found
+    # A loose walk on the index: neither database does it by itself.
+    first = select(func.min(Message.supplier_b2b_id).label("b2b_id")).cte(recursive=True)
+    following = select(func.min(Message.supplier_b2b_id)).where(Message.supplier_b2b_id > first.c.b2b_id)
+    every = first.union_all(
+        select(following.correlate(first).scalar_subquery()).where(first.c.b2b_id.is_not(None))
+    )
+    return session.scalars(select(every.c.b2b_id).where(every.c.b2b_id.is_not(None)).limit(most)).all()
 
 
 def message(session: Session, scope: Scope, message_id: str) -> Message | None:
@@ -310,7 +307,7 @@ def _of_tries(session: Session, wanted: MessageFilter) -> list[ColumnElement[boo
     if wanted.attempts and wanted.attempts > 1:
         enough = and_(Message.attempts_made >= wanted.attempts, word_for_word("attempts_made > 1"))
         ids = select(Message.id).where(enough)
-        conditions.append(Message.id.in_(ids) if _are_few(session, ids) else enough)
+        conditions.append(_among(ids) if _are_few(session, ids) else enough)
     elif wanted.attempts:
         conditions.append(Message.attempts_made >= wanted.attempts)
     return conditions
@@ -328,7 +325,7 @@ def _has_code(code: str) -> ColumnElement[bool]:
 def _some_try(session: Session, condition: ColumnElement[bool]) -> ColumnElement[bool]:
     """Messages with such a try: a few are listed, of many the newest are met soon."""
     ids = select(Attempt.message_id).where(condition)
-    return Message.id.in_(ids) if _are_few(session, ids) else _some_attempt(condition)
+    return _among(ids) if _are_few(session, ids) else _some_attempt(condition)
 
 
 def _are_few(session: Session, ids: Select[str]) -> bool:
@@ -337,7 +334,15 @@ def _are_few(session: Session, ids: Select[str]) -> bool:
 
 
 def _some_attempt(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    return exists().where(Attempt.message_id == Message.id, condition)
+    """Not EXISTS: of that PostgreSQL may look through all attempts first, and hash what it found."""
+    of_it = select(Attempt.id).where(Attempt.message_id == Message.id, condition).limit(1)
+    return of_it.correlate(Message).scalar_subquery().is_not(None)
+
+
+def _among(ids: Select[str]) -> ColumnElement[bool]:
+    """Messages of a short list, which is made first and looked up then."""
+    listed = ids.cte().prefix_with("MATERIALIZED", dialect="postgresql")
+    return Message.id.in_(select(listed.c[0]))
 
 
 def _end_of_window(session: Session, scope: Scope, conditions: Sequence[ColumnElement[bool]]) -> Any:
