@@ -78,7 +78,6 @@ def report(job_id: str) -> Response:
         next_url=url_for(".report", job_id=job.id, only=only or None, after=next_after)
         if next_after
         else None,
-        may_cancel=True,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,12 +20,14 @@ from app.config import Settings
 from app.db import Database
 from app.jobs.models import Job, JobState
 from app.jobs.run import Worker
-from app.outbox.models import Attempt, Lane, Message, MessageState, Trigger
+from app.outbox.messages import why_not_resend
+from app.outbox.models import Attempt, Lane, Message, MessageState, ResultFrom, Trigger
 from app.outbox.retry import DEFAULT_SCHEDULE
 from app.partners import setup
 from app.partners.models import Partner
 from app.resends import run as resends
 from app.resends.models import ResendItem
+from app.resends.plan import Selection, candidates
 from tests.people import Browser, fields_of
 
 PLAN = "/webhooks/resends"
@@ -183,6 +187,36 @@ def test_the_plan_says_what_is_left_out_and_why(
     only = ravi.get(done.location + "?only=left+out")
     assert len(only.page.select("tbody tr")) == 4
     assert "The network has it already." in only.words
+
+
+def test_the_rule_for_many_is_the_rule_for_one(
+    answered: Any, database: Database, session: Session, partner: Partner
+) -> None:
+    """The plan's SQL and ``why_not_resend`` say yes and no to the same messages."""
+    answered(4)
+    chosen = Selection(ids=tuple(one.id for one in messages(session)))
+    kinds: dict[str, Any] = {
+        "result_from": [None, ResultFrom.ANSWER, ResultFrom.RESP_CONFIRM],
+        "cancel_requested": [None, "The buyer changed the order."],
+        "trigger": [Trigger.AUTO, Trigger.MANUAL],
+    }
+    with database.writing() as writing:
+        rows = writing.scalars(select(Message).order_by(Message.id)).all()
+        rows[3].order_id, rows[3].decision_number = rows[2].order_id, 2
+        for state, *values in itertools.product(MessageState, *kinds.values()):
+            for row in rows[:2]:
+                row.state, row.result_from, row.cancel_requested, row.trigger = state, *values
+            rows[2].state = rows[3].state = MessageState.FAILED
+            writing.flush()
+            for delivered_too in (False, True):
+                selection = replace(chosen, delivered_too=delivered_too)
+                taken, _ = candidates(writing, None, selection)
+                by_sql = {row.id: row.why_not == "" for row in writing.execute(select(taken))}
+                by_one = {
+                    row.id: why_not_resend(writing, row, delivered_too=delivered_too) is None for row in rows
+                }
+                assert by_sql == by_one, (state, values, delivered_too)
+        assert by_one[rows[3].id] and not by_one[rows[2].id]
 
 
 def test_all_that_match_a_filter(
