@@ -12,6 +12,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app import cli, shown, web
 from app.accounts import access
 from app.accounts import routes as accounts_routes
+from app.attention import handle as attention
+from app.attention import routes as attention_routes
 from app.config import ROOT, Settings, SettingsError
 from app.db import Database
 from app.inbound import log_routes as inbound_log_routes
@@ -25,6 +27,8 @@ from app.partners import certificates
 from app.partners import routes as partners_routes
 from app.reports import rail
 from app.reports import routes as reports_routes
+from app.resends import routes as resends_routes
+from app.views import routes as views_routes
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -65,7 +69,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     certificates.keep_in(settings.instance / "certificates")
     app.extensions["settings"] = settings
-    app.extensions["database"] = Database(settings.database_url, followers=[follow])
+    app.extensions["database"] = Database(settings.database_url, followers=[follow, attention.follow])
     Bootstrap5(app)
     Compress(app)
     web.init_app(app)
@@ -74,6 +78,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     rail.init_app(app)
     rooms = (
         accounts_routes,
+        views_routes,
         partners_routes,
         orders_routes,
         outbox_routes,
@@ -81,6 +86,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         inbound_log_routes,
         openapi_routes,
         jobs_routes,
+        resends_routes,
+        attention_routes,
         reports_routes,
     )
     for routes in rooms:

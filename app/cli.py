@@ -27,12 +27,14 @@ from app.demo.start import run_demo
 from app.inbound.apply import Rules
 from app.inbound.bring import Brought, bodies_in, bring
 from app.outbox.deliver import Deliverer
-from app.outbox.messages import CannotResend, resend
+from app.outbox.messages import REASON_MAX
 from app.outbox.models import MessageState
-from app.outbox.queries import resendable
+from app.outbox.queries import MessageFilter
 from app.partners import queries as partner_queries
 from app.partners import setup
 from app.partners.models import Partner
+from app.resends import run as resends
+from app.resends.plan import Selection, plan
 from app.supervise import Child, flask_command, run_together
 from app.workers import worker
 
@@ -261,22 +263,22 @@ def resend_since(since: str, partner_name: str | None, state: str, reason: str, 
     except ValueError:
         _fail(f"{since!r} is not a time such as 2026-11-23T10:00")
     moment = moment if moment.tzinfo else moment.replace(tzinfo=_settings().zone)
-    asked, left_out = 0, []
+    selection = Selection(
+        filter=MessageFilter(partner=partner_name or ""), tried_since=moment, states=(MessageState(state),)
+    )
     with _writing() as session:
         if partner_name:
             _partner(session, partner_name)
-        found = resendable(session, since=moment, state=MessageState(state), partner_name=partner_name)
-        for message in found:
-            try:
-                resend(session, message, by="command line", reason=reason)
-                asked += 1
-            except CannotResend as why_not:
-                left_out.append(f"{message.id} {message.buyer_po_number}: {why_not}")
-        if not dry_run:
+        planned = plan(session, None, selection)
+        if planned.count and not dry_run:
+            job = resends.ask_for(
+                session, None, selection, by="command line", person_id=None, reason=reason[:REASON_MAX]
+            )
+            resends.finish_at_once(session, job)
             session.commit()
-    for line in left_out:
-        click.echo(line, err=True)
-    click.echo(f"{'would resend' if dry_run else 'resent'}={asked} left_out={len(left_out)}")
+    for group in planned.left_out:
+        click.echo(f"left out {group.count}: {group.words}", err=True)
+    click.echo(f"{'would resend' if dry_run else 'resent'}={planned.count} left_out={planned.left_out_count}")
 
 
 @click.command()

@@ -25,12 +25,14 @@ from sqlalchemy import (
     create_engine,
     event,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlalchemy.engine import Connection, Dialect, make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
+from ulid import ULID
 
 from app import clock
 
@@ -156,6 +158,17 @@ def notify(session: Session, channel: str) -> None:
     """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": channel})
+
+
+def word_for_word(words: str) -> ColumnElement[bool]:
+    """A condition as a partial index has it, so that SQLite sees that it fits; never what somebody typed."""
+    return cast(ColumnElement[bool], literal_column(f"({words})"))
+
+
+def id_at(prefix: str, when: datetime, *, last: bool = False) -> str:
+    """The first or the last id of its millisecond. Ids sort by time, so a time is a place among them."""
+    stamp = str(ULID.from_timestamp(max(when.timestamp(), 0.0)))[:10]
+    return f"{prefix}_{stamp}{('Z' if last else '0') * 16}"
 
 
 def mentions(session: Session, body: Any, words: str) -> ColumnElement[bool]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from wtforms import Form, IntegerField, StringField
+from wtforms import Form, IntegerField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
 
 
@@ -30,6 +31,11 @@ def iso_day(text: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         return None
+
+
+def lowered(text: str | None) -> str | None:
+    """In small letters and without spaces around: ``4XX`` is ``4xx``."""
+    return text.strip().lower() if text else text
 
 
 def choices(pairs: Iterable[tuple[str, str]]) -> list[SelectChoice]:
@@ -86,6 +92,34 @@ def in_query(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()
     }
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """One filter that narrows a list: its parameter's name, and what a reader sees of it."""
+
+    name: str
+    label: str
+    value: Any
+
+    @property
+    def is_time(self) -> bool:
+        """Whether the value is a time, to be shown on the reader's clock."""
+        return isinstance(self.value, datetime)
+
+
+def in_force(form: Form, values: Mapping[str, Any]) -> list[InForce]:
+    """What narrows a list, in the order of its form; neither the sort nor the page's place do."""
+    found = []
+    for field in form:
+        if field.short_name in ("after", "sort") or field.short_name not in values:
+            continue
+        value = values[field.short_name]
+        if isinstance(field, SelectField):
+            value = next((label for one, label, *_ in field.iter_choices() if one == value), value)
+        label = "Words" if field.short_name == "q" else field.label.text
+        found.append(InForce(field.short_name, label, value))
+    return found
 
 
 def _short(field: Any) -> str:

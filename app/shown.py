@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from difflib import SequenceMatcher
 from functools import lru_cache
 from http import HTTPStatus
 from importlib.metadata import version
@@ -383,6 +384,18 @@ def message_chip(message: Message) -> Chip:
     return DELIVERIES[_LATER.get(shown, shown) if message.attempts_made else shown]
 
 
+def state_words(state: str) -> str:
+    """Where a message stands or stood, by the name of its state."""
+    return DELIVERIES[state].words if state in DELIVERIES else state
+
+
+def stands(key: str) -> str:
+    """Why messages stand where they stand, from ``failed:timeout``: ``Not delivered: timed out``."""
+    state, _, reason = key.partition(":")
+    words = state_words(_LATER.get(state, state) if reason else state)
+    return f"{words}: {_OUTCOMES[Reason(reason)].words}" if reason in set(Reason) else words
+
+
 _OUTCOMES = {
     Reason.DELIVERED: Chip("ok", "accepted"),
     Reason.ALREADY_RECEIVED: Chip("ok", "had it already"),
@@ -421,14 +434,24 @@ _OF_THE_CONNECTION = frozenset({"host", "content-length", "connection", "accept-
 """Header lines that curl writes itself."""
 
 
+def curl_variables(attempt: Attempt) -> dict[str, str]:
+    """The shell variables that stand for a try's secrets, by the header each belongs to, in order."""
+    names = dict.fromkeys(name for name, value in attempt.request_headers if MASK in value)
+    return {
+        name: "PARTNER_KEY" if number == 1 else f"PARTNER_KEY_{number}"
+        for number, name in enumerate(names, start=1)
+    }
+
+
 def as_curl(message: Message, attempt: Attempt) -> str:
-    """A try as a command of a shell, which runs once the secret is in ``PARTNER_KEY``."""
+    """A try as a command of a shell, which runs once its secrets are in ``curl_variables``."""
+    variables = curl_variables(attempt)
     parts = [f"curl -sS -X POST {shlex.quote(attempt.url)}"]
     for name, value in attempt.request_headers:
         if name.lower() in _OF_THE_CONNECTION:
             continue
         if MASK in value:
-            parts.append(f"-H {shlex.quote(f'{name}: ')}" + '"$PARTNER_KEY"')
+            parts.append(f"-H {shlex.quote(f'{name}: ')}" + f'"${variables[name]}"')
         else:
             parts.append(f"-H {shlex.quote(f'{name}: {value}')}")
     parts.append(f"--data-raw {shlex.quote(message.body.decode('utf-8', 'replace'))}")
@@ -444,6 +467,32 @@ def at_simulator(message: Message) -> str:
     if not simulator or message.partner.base_url.rstrip("/") != simulator or not message.attempts_made:
         return ""
     return f"{simulator}/received/{message.id}"
+
+
+LONGEST_COMPARED = 600
+"""Lines: more of them would take long to compare, and nobody reads such a difference."""
+
+
+def differences(old: str, new: str) -> list[tuple[str, str]] | None:
+    """Each line as ``gone``, ``came`` or ``same``; empty where nothing differs, None if it is too long."""
+    if old == new:
+        return []
+    before, after = old.splitlines(), new.splitlines()
+    if max(len(before), len(after)) > LONGEST_COMPARED or max(len(old), len(new)) > LARGEST_COLOURED:
+        return None
+    found = []
+    for tag, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag == "equal":
+            found += [("same", line) for line in before[i1:i2]]
+            continue
+        found += [("gone", line) for line in before[i1:i2]]
+        found += [("came", line) for line in after[j1:j2]]
+    return found
+
+
+def headers_as_text(headers: Iterable[Sequence[str]]) -> str:
+    """Header lines as they travelled."""
+    return "\n".join(f"{name}: {value}" for name, value in headers)
 
 
 def http_phrase(status: int | None) -> str:
@@ -819,6 +868,10 @@ def init_app(app: Flask) -> None:
         attempt_chip=attempt_chip,
         as_curl=as_curl,
         at_simulator=at_simulator,
+        curl_variables=curl_variables,
+        stands=stands,
+        state_words=state_words,
+        headers_as_text=headers_as_text,
         http_phrase=http_phrase,
         lasting=lasting,
         change_brief=change_brief,
@@ -838,6 +891,7 @@ def init_app(app: Flask) -> None:
         past=lambda when: when <= clock.now(),
     )
     app.jinja_env.globals.update(
+        differences=differences,
         header_change=header_change,
         line_change=line_change,
         field_change=field_change,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from app.config import Settings
 from app.db import Database
 from app.jobs.run import Chore, Kind, Worker
+from app.resends import run as resend
 
 
 def kinds(settings: Settings) -> dict[str, Kind]:
     """How each kind of job is run."""
-    return {}
+    return {resend.KIND: resend.run}
 
 
 def chores(settings: Settings) -> list[Chore]:

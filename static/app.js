@@ -59,7 +59,7 @@ document.addEventListener("input", ({ target }) => {
 document.addEventListener("change", ({ target }) => {
   const form = target.form;
   if (form?.id !== "pick") return;
-  const boxes = [...form.elements].filter((one) => one.name === "order_ids");
+  const boxes = [...form.elements].filter((one) => ["order_ids", "ids"].includes(one.name));
   const all = form.querySelector("[data-pick-all]");
   if (target === all) for (const box of boxes) box.checked = all.checked;
   const picked = boxes.filter((box) => box.checked).length;
@@ -134,6 +134,15 @@ const presses = {
     );
   },
   copy: (button) => copy(button, button.dataset.copy),
+  async copyUrl(button) {
+    try {
+      const answer = await fetch(button.dataset.copyUrl, { headers: { Accept: "application/json" } });
+      if (!answer.ok) throw new Error(answer.statusText);
+      copy(button, await answer.text());
+    } catch {
+      say("It could not be fetched. Open it and copy it there.");
+    }
+  },
   copyFrom: (button) => copy(button, document.querySelector(button.dataset.copyFrom).textContent),
 };
 

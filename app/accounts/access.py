@@ -25,6 +25,7 @@ class Verb(StrEnum):
     EXPORT = "export"
     READ_AUDIT = "read the audit trail"
     RESEND = "resend"
+    RESEND_DELIVERED = "resend what was delivered"
     PAUSE = "pause and resume partners"
     IMPORT = "import"
     TEST_SEND = "send a test"
@@ -38,7 +39,7 @@ MAY: dict[Role, frozenset[Verb]] = {
     Role.SUPPLIER: frozenset({Verb.SEE, Verb.ANSWER}),
     Role.MANAGER: frozenset({Verb.SEE, Verb.SEE_ALL, Verb.EXPORT, Verb.READ_AUDIT}),
     Role.SUPPORT: _SUPPORT,
-    Role.ADMIN: _SUPPORT | {Verb.EDIT_PARTNERS, Verb.EDIT_PEOPLE},
+    Role.ADMIN: _SUPPORT | {Verb.RESEND_DELIVERED, Verb.EDIT_PARTNERS, Verb.EDIT_PEOPLE},
 }
 
 PUBLIC = "public"

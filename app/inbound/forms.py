@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask_wtf import FlaskForm
 from wtforms import Form, SearchField, SelectField, StringField
-from wtforms.validators import DataRequired, Length, NumberRange, Optional, Regexp
+from wtforms.validators import DataRequired, Length, Optional, Regexp
 
-from app.fields import Moment, Whole, choices, folded
+from app.fields import Moment, choices, folded, lowered
 from app.inbound.apply import REASON_MAX
 from app.inbound.models import Effect
 from app.inbound.verbs import VERBS
@@ -33,7 +33,11 @@ class InboundFilterForm(Form):
         ),
         default="",
     )
-    code = Whole("We answered", [Optional(), NumberRange(100, 599)])
+    code = StringField(
+        "We answered",
+        [Optional(), Regexp(r"^([1-5]\d\d|[1-5]xx)$", message="It is 409, or 4xx.")],
+        filters=[lowered],
+    )
     kind = SelectField(
         "Kind",
         [Optional()],
@@ -41,6 +45,8 @@ class InboundFilterForm(Form):
         default="",
     )
     partner = StringField("Partner", [Optional(), Length(max=80)])
+    order = StringField("PO number", [Optional(), Length(max=50)])
+    supplier = StringField("Supplier", [Optional(), Length(max=100)])
     since = Moment("Since", [Optional()])
     until = Moment("Until", [Optional()])
     after = StringField("After", [Optional(), Regexp(r"^in_[0-9A-Z]{26}$")])

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from app import web
 from app.accounts import access
 from app.accounts.access import Verb
-from app.fields import in_query, read_filter
+from app.fields import in_force, in_query, read_filter
 from app.inbound import queries
 from app.inbound.apply import CannotApply, Rules, apply_again, why_not_again
 from app.inbound.forms import ApplyForm, InboundFilterForm
@@ -29,9 +29,10 @@ def log() -> Response:
     values, notices = _read(form)
     wanted = queries.InboundFilter(**values)
     found = queries.message_page(web.db(), access.scope(), wanted)
+    narrowed = {name: value for name, value in values.items() if name != "after"}
     next_url = None
     if found.next_after:
-        next_url = url_for(".log", **in_query({**values, "after": found.next_after}))
+        next_url = url_for(".log", **in_query({**narrowed, "after": found.next_after}))
     return web.page(
         "inbound/log.html",
         "inbound/_list.html",
@@ -39,7 +40,9 @@ def log() -> Response:
         notices=notices,
         found=found,
         next_url=next_url,
-        filtered=bool(set(values) - {"after"}),
+        filtered=bool(narrowed),
+        query=in_query(narrowed),
+        chips=in_force(form, narrowed),
         partners=all_partners(web.db()),
         newer_url=_newer_url(values, _newest_shown(found, wanted)),
         unmatched=queries.unmatched_count(web.db(), access.scope()),

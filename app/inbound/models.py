@@ -26,6 +26,10 @@ class Effect(StrEnum):
     NO_CREDENTIALS = "no_credentials"
 
 
+NEEDS_A_PERSON = "coalesce(effect, '') = 'unmatched' AND closed_at IS NULL"
+"""What support must look at, in words that both databases know."""
+
+
 class InboundMessage(Base):
     """One call of a partner, kept as received with the answer that it got."""
 
@@ -43,6 +47,17 @@ class InboundMessage(Base):
         Index("ix_inbound_message_effect_id", "effect", "id"),
         Index("ix_inbound_message_order_id", "order_id"),
         Index("ix_inbound_message_supplier_b2b_id_id", "supplier_b2b_id", "id"),
+        Index("ix_inbound_message_partner_id_id", "partner_id", "id"),
+        Index("ix_inbound_message_answer_status_id", "answer_status", "id"),
+        Index("ix_inbound_message_buyer_po_number", "buyer_po_number"),
+        Index("ix_inbound_message_object_id", "object_id"),
+        Index("ix_inbound_message_repeat_of", "repeat_of"),
+        Index(
+            "ix_inbound_message_needing",
+            "id",
+            sqlite_where=text(NEEDS_A_PERSON),
+            postgresql_where=text(NEEDS_A_PERSON),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -79,5 +94,7 @@ class InboundMessage(Base):
     again_reason: Mapped[str | None] = mapped_column(String(200))
     again_detail: Mapped[str | None] = mapped_column(Text)
     first_effect: Mapped[Effect | None] = mapped_column(one_of(Effect))
+    # When somebody said that nothing more is to be done about it.
+    closed_at: Mapped[datetime | None]
 
     partner: Mapped[Partner | None] = relationship(lazy="raise")

@@ -37,6 +37,14 @@ class Broken(Exception):
     """A job cannot be done, and trying again would not help; the text is a sentence for people."""
 
 
+class Later(Exception):
+    """The job goes on after so many seconds: it waits for something, and others have their turn meanwhile."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__(seconds)
+        self.wait = timedelta(seconds=seconds)
+
+
 class _Stopped(Exception):
     """The run ends here: the job was cancelled, taken over, or the worker was told to stop."""
 
@@ -121,6 +129,8 @@ class Worker:
             self._kinds[kind](Work(self._database, job_id, token, stop))
         except _Stopped:
             self._put_back(job_id, token)
+        except Later as later:
+            self._put_back(job_id, token, later.wait)
         except Broken as error:
             self._end(job_id, token, JobState.FAILED, str(error))
         except Exception as error:
@@ -160,10 +170,10 @@ class Worker:
             if job:
                 _finish(job, state, clock.now(), note or job.note)
 
-    def _put_back(self, job_id: str, token: str) -> None:
+    def _put_back(self, job_id: str, token: str, wait: timedelta = timedelta(0)) -> None:
         with self._ours(job_id, token) as job:
             if job and not job.is_finished:
-                job.lease_token, job.next_at = None, clock.now()
+                job.lease_token, job.next_at = None, clock.now() + wait
                 job.failures = max(0, job.failures - 1)
 
     def _broke_off(self, job_id: str, token: str, error: Exception) -> None:

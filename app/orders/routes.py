@@ -16,7 +16,7 @@ from app.accounts import access
 from app.accounts.access import Verb
 from app.accounts.queries import device_tags
 from app.contract.messages import Invalid
-from app.fields import read_filter
+from app.fields import in_force, read_filter
 from app.orders import answer, answer_many, queries, seen
 from app.orders.compare import Differences, compare
 from app.orders.document import Document, document
@@ -46,6 +46,9 @@ def inbox() -> Response:
         values.pop("after")
         found = _page_of(values)
     next_url = url_for(".inbox", **{**values, "after": found.next_after}) if found.next_after else None
+    query = {name: value for name, value in values.items() if name != "after"}
+    if query.get("sort") == form.sort.default:
+        del query["sort"]
     return web.page(
         "orders/inbox.html",
         "orders/_list.html",
@@ -54,6 +57,8 @@ def inbox() -> Response:
         found=found,
         next_url=next_url,
         filtered=bool(set(values) - {"sort", "after"}),
+        query=query,
+        chips=in_force(form, values),
         partners=all_partners(web.db()),
     )
 

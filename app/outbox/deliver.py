@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.db import Database, follow_clock
 from app.outbox.claim import LEASE_MARGIN_SECONDS, Claimed, Lease, Taken, take
+from app.outbox.hiding import without_secrets
 from app.outbox.lost import Search
 from app.outbox.oauth import send
 from app.outbox.post import Sender
@@ -130,6 +131,7 @@ class Deliverer:
                     after_unknown=claimed.after_unknown,
                     jitter=random.random(),  # noqa: S311 - spreads retries, hides nothing
                 )
+                outcome, verdict = without_secrets(outcome, verdict, claimed.credentials)
                 self._news.put(Finished(claimed, outcome, verdict, clock.now()))
 
     def _watch(self, stop: threading.Event) -> None:

@@ -7,7 +7,7 @@ from wtforms import Form, SearchField, SelectField, StringField
 from wtforms.validators import DataRequired, Length, NumberRange, Optional, Regexp
 
 from app.contract.vocabulary import Kind
-from app.fields import Moment, Whole, choices, folded
+from app.fields import Moment, Whole, choices, folded, lowered
 from app.outbox.messages import REASON_MAX
 from app.outbox.models import MessageState, Trigger
 from app.outbox.queries import ATTENTION
@@ -19,7 +19,15 @@ STATES = [
     ("held", "Held"),
 ]
 KINDS = [("", "Any kind"), (Kind.REQ_CONFIRM.value, Kind.REQ_CONFIRM.value)]
-TRIGGERS = [("", "Any trigger"), *((t.value, t.value.capitalize()) for t in Trigger)]
+TRIGGER_NAMES = {
+    Trigger.AUTO: "By itself",
+    Trigger.MANUAL: "By hand",
+    Trigger.BULK: "With many others",
+    Trigger.TEST: "As a test",
+}
+TRIGGERS = [("", "Any trigger"), *((trigger.value, name) for trigger, name in TRIGGER_NAMES.items())]
+CODE = r"^([1-5]\d\d|[1-5]xx|none)$"
+"""One status, a class of them, or no answer at all."""
 
 
 class MessageFilterForm(Form):
@@ -27,7 +35,9 @@ class MessageFilterForm(Form):
 
     q = SearchField("PO number, message id, words in a body", [Optional(), Length(max=200)])
     state = SelectField("State", [Optional()], choices=choices(STATES), default="")
-    code = Whole("HTTP status", [Optional(), NumberRange(100, 599)])
+    code = StringField(
+        "HTTP", [Optional(), Regexp(CODE, message="It is 404, 4xx, or none.")], filters=[lowered]
+    )
     kind = SelectField(
         "Kind",
         [Optional()],
@@ -35,7 +45,10 @@ class MessageFilterForm(Form):
         default="",
     )
     partner = StringField("Partner", [Optional(), Length(max=80)])
+    order = StringField("PO number", [Optional(), Length(max=50)])
+    supplier = StringField("Supplier", [Optional(), Length(max=100)])
     trigger = SelectField("Trigger", [Optional()], choices=choices(TRIGGERS), default="")
+    attempts = Whole("Tries at least", [Optional(), NumberRange(1, 9999)])
     since = Moment("Since", [Optional()])
     until = Moment("Until", [Optional()])
     after = StringField("After", [Optional(), Regexp(r"^msg_[0-9A-Z]{26}$")])

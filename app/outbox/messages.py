@@ -35,13 +35,15 @@ NOBODY_ASKED: dict[str, Any] = {
 class Change:
     """What those who follow messages are told, in the transaction that makes it true.
 
-    ``was`` is set where it matters: by a late result, which may undo a delivery.
+    ``was`` is set where it matters: by a late result, which may undo a delivery. ``is_new`` is a message's
+    first change, by which it came to be.
     """
 
     message_id: str
     order_id: int | None
     state: MessageState
     was: MessageState | None = None
+    is_new: bool = False
 
 
 class CannotResend(Exception):
@@ -98,7 +100,7 @@ def enqueue(
     )
     session.add(message)
     session.flush()
-    tell(session, [Change(message.id, message.order_id, message.state)])
+    tell(session, [Change(message.id, message.order_id, message.state, is_new=True)])
     notify(session, CHANNEL)
     return message
 
@@ -110,11 +112,15 @@ _NOT_FROM = {
 }
 
 
-def why_not_resend(session: Session, message: Message) -> str | None:
-    """Why a person may not send this message again now, in one sentence; None if they may."""
-    if message.state in _NOT_FROM:
+def why_not_resend(session: Session, message: Message, *, delivered_too: bool = False) -> str | None:
+    """Why a person may not send this message again now, in one sentence; None if they may.
+
+    ``delivered_too`` is the stronger permission: to send once more what the network has.
+    """
+    again = delivered_too and message.state is MessageState.DELIVERED
+    if message.state in _NOT_FROM and not again:
         return _NOT_FROM[message.state]
-    if message.result_from is ResultFrom.RESP_CONFIRM:
+    if message.result_from is ResultFrom.RESP_CONFIRM and not again:
         return "The network looked at exactly this message and refused it later. Answer the order again."
     if message.cancel_requested:
         return f"It must not leave any more. {message.cancel_requested}"
@@ -128,22 +134,30 @@ def why_not_resend(session: Session, message: Message) -> str | None:
     return None
 
 
-def resend(session: Session, message: Message, *, by: str, reason: str) -> None:
+def resend(
+    session: Session,
+    message: Message,
+    *,
+    by: str,
+    reason: str,
+    trigger: Trigger = Trigger.MANUAL,
+    delivered_too: bool = False,
+) -> None:
     """Ask for one more attempt of the same bytes under the same id, now.
 
     ``message`` was loaded for update. If this attempt fails, the message stands where it stood before,
-    with the schedule it had.
+    with the schedule it had; what was delivered stays so whatever is said to the repeat.
 
     Errors: CannotResend.
     """
-    why_not = why_not_resend(session, message)
+    why_not = why_not_resend(session, message, delivered_too=delivered_too)
     if why_not:
         raise CannotResend(why_not)
     message.resume_state = message.state
     message.resume_at = message.next_at
     message.state = MessageState.PENDING
     message.next_at = clock.now()
-    message.trigger = Trigger.MANUAL
+    message.trigger = trigger
     message.asked_by = by
     message.asked_reason = reason[:REASON_MAX]
     session.flush()

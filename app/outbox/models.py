@@ -23,6 +23,16 @@ class MessageState(StrEnum):
     CANCELLED = "cancelled"
 
 
+NEEDS_A_PERSON = (
+    "(coalesce(state, '') IN ('refused', 'failed')"
+    " OR (coalesce(state, '') = 'cancelled' AND unknown_outcome))"
+    " AND (closed_at_attempt IS NULL OR closed_at_attempt < attempts_made)"
+)
+"""What somebody must look at, and nobody has closed since its last try: in words that both databases know.
+
+Withdrawn while it was under way, nobody knows whether it arrived. ``coalesce`` keeps SQLite from the index
+on the state, in which everything stands that was ever refused.
+"""
 LIVE = (MessageState.PENDING, MessageState.SENDING)
 FINAL = tuple(state for state in MessageState if state not in LIVE)
 
@@ -86,6 +96,29 @@ class Message(Base):
         Index("ix_message_supplier_b2b_id_id", "supplier_b2b_id", "id"),
         Index("ix_message_buyer_po_number", "buyer_po_number"),
         Index("ix_message_partner_id_id", "partner_id", "id"),
+        Index("ix_message_partner_id_state_id", "partner_id", "state", "id"),
+        Index("ix_message_object_id", "object_id"),
+        Index(
+            "ix_message_req_msg_id",
+            "req_msg_id",
+            sqlite_where=text("req_msg_id <> ''"),
+            postgresql_where=text("req_msg_id <> ''"),
+        ),
+        # Few are tried more than once, and those are looked for.
+        Index(
+            "ix_message_retried",
+            "attempts_made",
+            "id",
+            sqlite_where=text("attempts_made > 1"),
+            postgresql_where=text("attempts_made > 1"),
+        ),
+        # Every page counts these, however many were closed before.
+        Index(
+            "ix_message_needing",
+            "id",
+            sqlite_where=text(NEEDS_A_PERSON),
+            postgresql_where=text(NEEDS_A_PERSON),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -142,6 +175,8 @@ class Message(Base):
     # The late result, if one came: when, and which inbound message it was.
     result_at: Mapped[datetime | None]
     result_inbound_id: Mapped[str | None] = mapped_column(String(40))
+    # After how many attempts somebody said that nothing more is to be done; a further one opens it again.
+    closed_at_attempt: Mapped[int | None]
 
     partner: Mapped[Partner] = relationship(lazy="raise")
     attempts: Mapped[list[Attempt]] = relationship(lazy="raise", order_by="Attempt.number.desc()")
@@ -166,7 +201,17 @@ class Attempt(Base):
     """One try of one message. Committed as in flight before the POST, and never overwritten after its end."""
 
     __tablename__ = "attempt"
-    __table_args__ = (UniqueConstraint("message_id", "number"),)
+    __table_args__ = (
+        UniqueConstraint("message_id", "number"),
+        Index("ix_attempt_status_message_id", "status", "message_id"),
+        Index(
+            "ix_attempt_by_hand",
+            "trigger",
+            "message_id",
+            sqlite_where=text("trigger <> 'auto'"),
+            postgresql_where=text("trigger <> 'auto'"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     message_id: Mapped[str] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"))

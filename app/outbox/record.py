@@ -182,7 +182,9 @@ def _next_values(row: dict[str, Any], finished: Finished, now: datetime) -> dict
     values = {**NO_LEASE, **NOBODY_ASKED, "unknown_outcome": unknown}
     if not by_hand:
         values["tries"] = claimed.tries + 1
-    in_vain = verdict.step in (Step.RETRY, Step.FAILED)
+    # What the network has, it has: that it does not want a second copy changes nothing.
+    was_delivered = row["resume_state"] is MessageState.DELIVERED
+    in_vain = verdict.step in (Step.RETRY, Step.FAILED) or (was_delivered and verdict.step is Step.REFUSED)
     if verdict.step is not Step.DELIVERED and row["cancel_requested"]:
         note = str(row["cancel_requested"])
         note = f"{note} {MAYBE_RECEIVED}" if verdict.unknown else note

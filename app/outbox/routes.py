@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, request, url_for
-from flask.json import dumps
 from werkzeug.wrappers import Response as AnyResponse
 
 from app import web
 from app.accounts import access
 from app.accounts.access import Verb
-from app.fields import in_query, read_filter
+from app.fields import in_force, in_query, read_filter
 from app.outbox import queries
 from app.outbox.forms import MessageFilterForm, ResendForm
 from app.outbox.messages import CannotResend, resend, why_not_resend
@@ -29,9 +28,10 @@ def log() -> Response:
     values, notices = _read(form)
     wanted = queries.MessageFilter(**values)
     found = queries.message_page(web.db(), access.scope(), wanted)
+    narrowed = {name: value for name, value in values.items() if name != "after"}
     next_url = None
     if found.next_after:
-        next_url = url_for(".log", **in_query({**values, "after": found.next_after}))
+        next_url = url_for(".log", **in_query({**narrowed, "after": found.next_after}))
     return web.page(
         "outbox/log.html",
         "outbox/_list.html",
@@ -39,9 +39,12 @@ def log() -> Response:
         notices=notices,
         found=found,
         next_url=next_url,
-        filtered=bool(set(values) - {"after"}),
+        filtered=bool(narrowed),
+        query=in_query(narrowed),
+        chips=in_force(form, narrowed),
         partners=all_partners(web.db()),
         newer_url=_newer_url(values, _newest_shown(found, wanted)),
+        suppliers=queries.known_suppliers(web.db(), access.scope()),
     )
 
 
@@ -134,11 +137,21 @@ def _message_page(found: Message, form: ResendForm, status: int = 200) -> Respon
 def _shown(found: Message, form: ResendForm) -> dict[str, Any]:
     chosen = request.args.get("attempt", type=int)
     attempt = next((one for one in found.attempts if one.number == chosen), None)
+    attempt = attempt or (found.attempts[0] if found.attempts else None)
+    before = attempt.number - 1 if attempt else 0
+    beside = None
+    if request.args.get("beside") == "good" and attempt:
+        beside = queries.last_good(web.db(), access.scope(), found.partner_id, but=found.id)
     return {
         "message": found,
-        "attempt": attempt or (found.attempts[0] if found.attempts else None),
+        "chosen": attempt.number if attempt and attempt.number == chosen else None,
+        "attempt": attempt,
+        "previous": next((one for one in found.attempts if one.number == before), None),
+        "compared": request.args.get("show") == "difference",
+        "beside": beside,
+        "beside_try": queries.good_try(beside) if beside else None,
+        "wants_beside": request.args.get("beside") == "good",
         "form": form,
-        "as_json": dumps(as_data(found), ensure_ascii=False, indent=2),
         "why_not_resend": why_not_resend(web.db(), found),
     }
 

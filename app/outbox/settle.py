@@ -45,6 +45,7 @@ def settle(session: Session, message: Message, late: LateResult) -> None:
     _take_over(message, late)
     message.note = _in_words(message, late, state)
     if state is not was:
+        message.closed_at_attempt = None  # whoever closed it did not know this
         _end(message, state, late.at)
     session.flush()
     if state is not was:

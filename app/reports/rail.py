@@ -11,9 +11,9 @@ from flask_login import current_user
 
 from app import clock, web
 from app.accounts import access
+from app.attention import queries as attention
 from app.inbound.queries import unmatched_count
 from app.orders.queries import QueueCounts, queue_counts
-from app.outbox.queries import attention_count
 
 
 @dataclass
@@ -27,8 +27,9 @@ class Rail:
 
     @cached_property
     def attention(self) -> int:
-        """Messages that were refused or failed."""
-        return attention_count(web.db(), access.scope())
+        """What somebody must look at, of what the reader may see."""
+        supports = access.may(access.me(), access.Verb.IMPORT)
+        return attention.count(web.db(), access.scope(), supports=supports)
 
     @cached_property
     def unmatched(self) -> int:

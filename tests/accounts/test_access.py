@@ -20,6 +20,7 @@ TABLE = {
     Verb.EXPORT: {"meera"},
     Verb.READ_AUDIT: {"meera"},
     Verb.RESEND: {"ravi", "admin"},
+    Verb.RESEND_DELIVERED: {"admin"},
     Verb.PAUSE: {"ravi", "admin"},
     Verb.IMPORT: {"ravi", "admin"},
     Verb.TEST_SEND: {"ravi", "admin"},

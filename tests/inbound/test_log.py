@@ -72,8 +72,8 @@ def test_the_reader_sees_own_suppliers_and_no_strangers(session: Session, said: 
 def test_the_log_is_narrowed_by_what_was_answered_kind_partner_and_time(
     session: Session, said: dict[str, str], buyer: Buyer, clock: Any
 ) -> None:
-    assert ids(session, code=409) == [said["unmatched"], said["conflict"]]
-    assert ids(session, code=401) == [said["stranger"]]
+    assert ids(session, code="409") == [said["unmatched"], said["conflict"]]
+    assert ids(session, code="401") == [said["stranger"]]
     assert ids(session, kind="req-status-change") == [said["unmatched"]]
     assert said["stranger"] not in ids(session, partner="Bharat Connect")
     assert ids(session, partner="Nobody") == []

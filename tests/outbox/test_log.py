@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.outbox.models import Attempt, Message, MessageState
+from app.partners.models import Partner
 from tests.people import Browser
 
 
@@ -38,7 +39,7 @@ def refused(asha: Browser, arrive: Any, deliver: Any, network: Any, session: Ses
 def test_the_log_shows_the_newest_first_and_pages_stay_put(
     asha: Browser, meera: Browser, arrive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.outbox.queries.message_page.__kwdefaults__", {"limit": 2})
+    monkeypatch.setattr("app.outbox.queries.message_page.__kwdefaults__", {"limit": 2, "also": ()})
     orders = arrive(6)
     for order_id in orders[:5]:
         asha.answer(order_id)
@@ -229,7 +230,147 @@ def test_a_try_is_copied_as_a_command_that_a_shell_runs_once_the_secret_is_set(
     assert words[3].startswith(network.url)
     assert "X-Api-Key: set by hand" in words
     assert words[words.index("--data-raw") + 1].encode() == message.body
-    assert json.loads(page.one("#as-json").get_text())["id"] == message.id
+    copies = page.one("[data-copy-url]")["data-copy-url"]
+    assert ravi.get(copies).get_json()["id"] == message.id
+
+
+def test_each_masked_header_has_a_variable_of_its_own(
+    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, partner: Any, database: Any, session: Session
+) -> None:
+    with database.writing() as writing:
+        row = writing.get(Partner, partner.id)
+        row.headers = [["X-Api-Key", "a-secret-of-ours"], ["X-Client", "another-secret"]]
+        writing.commit()
+    asha.answer(arrive(1)[0])
+    deliver()
+    page = ravi.get(f"/webhooks/{session.scalars(select(Message.id)).one()}")
+    command = page.one("#as-curl").get_text()
+    assert """-H 'X-Api-Key: '"$PARTNER_KEY" """.strip() in command
+    assert """-H 'X-Client: '"$PARTNER_KEY_2" """.strip() in command
+    assert "PARTNER_KEY (X-Api-Key)" in page.words and "PARTNER_KEY_2 (X-Client)" in page.words
+
+
+def test_a_secret_that_the_partner_sends_back_is_kept_nowhere(
+    asha: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
+) -> None:
+    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Key a-secret-of-ours is odd")
+    asha.answer(arrive(1)[0])
+    deliver()
+    message = session.scalars(select(Message)).one()
+    attempt = session.scalars(select(Attempt)).one()
+    assert b"a-secret-of-ours" not in attempt.response_body
+    assert "a-secret-of-ours" not in message.error_dtl + message.note
+    assert message.state is MessageState.REFUSED
+    for url in (f"/webhooks/{message.id}", f"/webhooks/{message.id}.json", "/webhooks"):
+        assert "a-secret-of-ours" not in meera.get(url).text
+    assert ids(meera.get("/webhooks?q=a-secret-of-ours")) == []
+    assert ids(meera.get("/webhooks?q=is+odd")) == [message.id]
+
+
+def test_two_tries_are_compared_line_by_line(
+    asha: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session, clock: Any
+) -> None:
+    network.behave("status", times=1, status=503)
+    asha.answer(arrive(1)[0])
+    deliver()
+    clock.move(seconds=60)
+    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
+    deliver()
+    message_id = session.scalars(select(Message.id)).one()
+    first = meera.get(f"/webhooks/{message_id}?attempt=1")
+    assert not first.page.select("a[href*='show=difference']")
+    newest = meera.get(f"/webhooks/{message_id}")
+    page = meera.get(newest.one("a[href*='show=difference']")["href"])
+    assert "The body is the same in every try" in page.words
+    assert "503" in page.words and "200" in page.words
+    assert any("BPR012" in line.get_text() for line in page.page.select(".lines ins"))
+
+
+def test_the_last_good_exchange_stands_beside_the_bad_one_in_the_readers_own_scope(
+    asha: Browser, omar: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
+) -> None:
+    orders = arrive(3)  # the third is of Bearings, which is Omar's
+    asha.answer(orders[0])
+    deliver()
+    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
+    asha.answer(orders[2])
+    deliver()
+    good, bad = session.scalars(select(Message.id).order_by(Message.id)).all()
+    page = meera.get(meera.get(f"/webhooks/{bad}").one("#beside a")["href"])
+    assert page.one(f"#beside a[href='/webhooks/{good}']")
+    assert "SUCCESS" in page.one("#good-response-body").get_text()
+    assert "BPR012" in page.one("#bad-response-body").get_text()
+    own = omar.get(f"/webhooks/{bad}?beside=good")
+    assert "There is none yet" in own.words and good not in own.text
+
+
+@pytest.mark.parametrize(
+    ("query", "fits"),
+    [
+        ("code=2xx", True),
+        ("code=2XX", True),
+        ("code=4xx", False),
+        ("code=none", False),
+        ("attempts=1", True),
+        ("attempts=2", False),
+        ("order=mal/2611/45007", True),
+        ("order=MAL", False),
+        ("supplier=SUPPB2B0001@bbps", True),
+        ("supplier=SUPPB2B0002@bbps", False),
+        ("trigger=bulk", False),
+        ("state=attention", True),
+    ],
+)
+def test_the_log_is_narrowed_by_tries_codes_orders_and_suppliers(
+    meera: Browser, refused: str, query: str, fits: bool
+) -> None:
+    assert ids(meera.get(f"/webhooks?{query}")) == ([refused] if fits else [])
+
+
+def test_the_order_of_the_network_and_its_reference_find_a_message(
+    meera: Browser, refused: str, session: Session
+) -> None:
+    message = session.scalars(select(Message)).one()
+    assert message.req_msg_id
+    for words in (message.object_id, message.req_msg_id):
+        assert ids(meera.get("/webhooks", query_string={"q": words})) == [refused]
+
+
+def test_words_are_looked_for_in_steps_and_the_page_says_how_far_back(
+    asha: Browser, meera: Browser, arrive: Any, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, order_id in enumerate(arrive(4)):
+        asha.answer(order_id, remarks="the needle" if number == 0 else "hay")
+    monkeypatch.setattr("app.outbox.queries.WINDOW", 2)
+    first = meera.get("/webhooks?q=needle")
+    assert ids(first) == []
+    assert "Not among the newest" in first.words and "Look further back" in first.words
+    second = meera.get(first.one("a[rel=next]")["href"])
+    oldest = session.scalars(select(Message.id).order_by(Message.id)).first()
+    assert ids(second) == [oldest]
+    assert not second.page.select("a[rel=next]")
+
+
+def test_what_narrows_the_list_is_taken_away_one_by_one(meera: Browser, refused: str) -> None:
+    page = meera.get("/webhooks?state=refused&code=200&since=2020-01-01")
+    chips = page.page.select(".filter-chip")
+    assert [" ".join(chip.get_text(" ").split()).split(" :")[0] for chip in chips][:2] == [
+        "State Refused",
+        "HTTP 200",
+    ]
+    assert chips[0]["href"] == "/webhooks?code=200&since=2020-01-01T00:00:00%2B05:30"
+    assert ids(meera.get(chips[0]["href"])) == [refused]
+
+
+def test_the_list_tells_how_long_the_last_try_took_and_who_asked_for_it(
+    ravi: Browser, refused: str, deliver: Any
+) -> None:
+    row = ravi.get("/webhooks").one("tbody tr")
+    assert "by itself" in row.get_text(" ") and "ms" in row.get_text(" ")
+    action = f"/webhooks/{refused}/resend"
+    ravi.send(action, {**ravi.fill(f"/webhooks/{refused}", action), "reason": "Again"})
+    deliver()
+    assert "Ravi" in ravi.get("/webhooks").one("tbody tr .w-tries").get_text(" ")
 
 
 @pytest.mark.parametrize("simulator", ["", "http://127.0.0.1:1"])

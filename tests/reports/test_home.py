@@ -28,12 +28,14 @@ def test_the_count_of_needs_attention_is_that_of_its_list(
 ) -> None:
     for browser in (asha, ravi, meera):
         link = browser.get("/").one("a[data-queue=attention]")
-        assert link["href"] == "/webhooks?state=attention"
-        page = browser.get(str(link["href"]))
+        assert link["href"] == "/attention"
+        page = browser.get("/attention")
         assert page.one("#n-attention").get_text() == "2"
-        assert len(page.page.select("#webhooks-list a.strong")) == 2
+        assert len(page.page.select(".case")) == 2
         assert page.one("a[data-queue=attention]")["aria-current"] == "page"
-        assert "Needs attention" in page.one("#log-head h1").get_text()
+        listed = browser.get("/webhooks?state=attention")
+        assert len(listed.page.select("#webhooks-list a.strong")) == 2
+        assert "Needs attention" in listed.one("#log-head h1").get_text()
 
 
 def test_a_state_that_does_not_exist_is_ignored_with_a_notice(ravi: Browser, troubled: list[int]) -> None:

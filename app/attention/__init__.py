@@ -1,0 +1,1 @@
+"""What somebody must look at: refused, failed, unknown, held, unmatched; handed over and closed."""

@@ -1,0 +1,1 @@
+"""Named views: filters that a person keeps under a name."""

@@ -1,0 +1,29 @@
+"""A filter that somebody keeps."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base
+
+NAME_MAX = 60
+"""Characters of a view's name."""
+QUERY_MAX = 2000
+"""Characters of a filter as it stands in an address."""
+
+
+class SavedView(Base):
+    """One filter of one list, by the name that its person gave it; nobody else sees it."""
+
+    __tablename__ = "saved_view"
+    __table_args__ = (UniqueConstraint("person_id", "page", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    page: Mapped[str] = mapped_column(String(24))
+    name: Mapped[str] = mapped_column(String(NAME_MAX))
+    query: Mapped[str] = mapped_column(String(QUERY_MAX))
+    created_at: Mapped[datetime]
