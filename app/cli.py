@@ -30,6 +30,7 @@ from app.outbox.deliver import Deliverer
 from app.outbox.messages import CannotResend, resend
 from app.outbox.models import MessageState
 from app.outbox.queries import resendable
+from app.outbox.rollup import roll
 from app.partners import queries as partner_queries
 from app.partners import setup
 from app.partners.models import Partner
@@ -43,7 +44,7 @@ orders = AppGroup("orders", help="Purchase orders.")
 
 def init_app(app: Flask) -> None:
     """Join the commands to the app."""
-    for command in (init, users, partners, orders, deliver, work, resend_since, serve, demo):
+    for command in (init, users, partners, orders, deliver, work, rollup, resend_since, serve, demo):
         app.cli.add_command(command)
 
 
@@ -243,6 +244,17 @@ def work(once: bool) -> None:
             pass
     except DBAPIError as error:
         _fail(f"The database does not do this: {error.orig}. Has `flask init` been run?")
+
+
+@click.command()
+@with_appcontext
+def rollup() -> None:
+    """Count by time what the pages of health show; a worker does this by itself."""
+    try:
+        counted = roll(_database())
+    except DBAPIError as error:
+        _fail(f"The database does not do this: {error.orig}. Has `flask init` been run?")
+    click.echo(f"minutes={counted}")
 
 
 @click.command("resend")

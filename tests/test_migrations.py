@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from app import db
 from app.db import Base, Database
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import Delivery, OrderView, PurchaseOrder, StatusChange
-from app.outbox.models import Attempt, Message, MessageState, ResultFrom
+from app.outbox.models import Attempt, Mark, Message, MessageState, ResultFrom
 from tests.postgresql import Server
 
 WHEN = "2026-11-20 10:00:00"
@@ -64,6 +65,8 @@ def test_a_database_of_the_first_version_with_data_is_upgraded(unmade: Database)
         assert (order.status, order.delivery) == ("ACCEPTED", Delivery.DELIVERED)
         froms = dict(session.execute(select(Message.state, Message.result_from)).all())
         assert session.scalar(select(func.count()).select_from(Attempt)) == 1
+        # What ended before there were counts by time is to be counted.
+        assert session.scalars(select(Mark.minute)).all() == [datetime.fromisoformat(WHEN + "Z")]
         assert froms == {
             MessageState.DELIVERED: ResultFrom.ANSWER,
             MessageState.REFUSED: ResultFrom.ANSWER,
