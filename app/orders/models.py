@@ -135,7 +135,15 @@ class Decision(Base):
     """One answer that somebody gave, for one version of an order."""
 
     __tablename__ = "decision"
-    __table_args__ = (UniqueConstraint("order_id", "number"),)
+    __table_args__ = (
+        UniqueConstraint("order_id", "number"),
+        # What the report of answers reads, without looking at the rows themselves.
+        Index(
+            "ix_decision_report",
+            *("decided_at", "supplier_b2b_id", "person_name", "response", "took_seconds", "left_seconds"),
+        ),
+        Index("ix_decision_reasons", "response", "decided_at", "supplier_b2b_id", "remarks"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     order_id: Mapped[int] = mapped_column(ForeignKey("purchase_order.id", ondelete="CASCADE"))
@@ -152,3 +160,8 @@ class Decision(Base):
     person_name: Mapped[str] = mapped_column(String(120))
     decided_at: Mapped[datetime]
     message_id: Mapped[str] = mapped_column(ForeignKey("message.id"), unique=True)
+    # Whole seconds from the receipt of the version to the answer, and from the answer to its deadline:
+    # below 0 it was late. Kept, since the order moves on to other versions and other deadlines.
+    took_seconds: Mapped[int] = mapped_column(default=0)
+    left_seconds: Mapped[int] = mapped_column(default=0)
+    supplier_b2b_id: Mapped[str] = mapped_column(String(100), default="")

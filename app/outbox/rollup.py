@@ -17,7 +17,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any, cast
 
-from sqlalchemy import Table, and_, delete, exists, false, func, insert, or_, select
+from sqlalchemy import Table, and_, bindparam, delete, exists, func, insert, select
 from sqlalchemy.orm import Session, aliased
 
 from app import clock
@@ -37,12 +37,18 @@ AT_ONCE = 60
 """Minutes a transaction: on SQLite nobody else writes meanwhile."""
 LIVE_MOST = 240
 """Marked minutes that are counted from the attempts for a page, the newest."""
+BRIDGED = timedelta(minutes=15)
+"""Minutes no farther apart are read together: what lies between is looked at in vain, but by one query."""
 CHORE_SECONDS = 30.0
 """A chore ends after so long; the next one goes on."""
 TAKEN = (Reason.DELIVERED.value, Reason.ALREADY_RECEIVED.value)
 """Outcomes by which the partner has the message."""
 
 rollups = cast(Table, Rollup.__table__)
+marks = cast(Table, Mark.__table__)
+_UNMARK = delete(marks).where(
+    marks.c.minute == bindparam("of_minute"), marks.c.shard == bindparam("of_shard")
+)
 _COLUMNS = (
     *(Rollup.starts_at, Rollup.partner_id, Rollup.measure, Rollup.outcome, Rollup.status),
     *(Rollup.count, Rollup.latencies),
@@ -168,9 +174,7 @@ def _take_marks(session: Session, before: datetime, most: int) -> list[datetime]
     ).all()
     if found:
         # Counted by a later statement: it sees whatever was committed with a mark that is taken here.
-        theirs = [and_(Mark.minute == minute, Mark.shard == shard) for minute, shard in found]
-        for place in range(0, len(theirs), 100):
-            session.execute(delete(Mark).where(or_(false(), *theirs[place : place + 100])))
+        session.connection().execute(_UNMARK, [{"of_minute": at, "of_shard": shard} for at, shard in found])
     return sorted({minute for minute, _ in found})
 
 
@@ -206,9 +210,12 @@ def _count(session: Session, minutes: Sequence[datetime]) -> Cells:
         and_(Attempt.outcome.in_(TAKEN), ~again).label("arrived"),
     ).join(Message, Message.id == Attempt.message_id)
     cells: Cells = defaultdict(Cell)
-    for first, last in _runs(minutes, MINUTE):
+    wanted = set(minutes)
+    for first, last in _runs(minutes, MINUTE, most_between=BRIDGED):
         for row in session.execute(query.where(Attempt.ended_at >= first, Attempt.ended_at < last)):
             minute = row.ended_at.replace(second=0, microsecond=0)
+            if minute not in wanted:
+                continue
             cell = cells[minute, Key(row.partner_id, Measure.TRIES, row.outcome, row.status or 0)]
             cell.count += 1
             if row.duration_ms is not None:
@@ -247,16 +254,21 @@ def _replace(session: Session, seconds: int, spans: Sequence[datetime], cells: C
         session.execute(insert(rollups), rows)
 
 
-def _runs(spans: Iterable[datetime], seconds: int) -> Iterator[tuple[datetime, datetime]]:
-    """Spans in a row as one: from where to where. ``spans`` are in order."""
+def _runs(
+    spans: Iterable[datetime], seconds: int, *, most_between: timedelta = timedelta(0)
+) -> Iterator[tuple[datetime, datetime]]:
+    """Spans in a row as one, from where to where; ``spans`` are in order. Gaps up to ``most_between`` count
+    as part of the row.
+    """
     step = timedelta(seconds=seconds)
-    first = last = None
+    first: datetime | None = None
+    last = datetime.min.replace(tzinfo=UTC)
     for span in spans:
-        if last is not None and span == last:
-            last = span + step
-            continue
-        if first is not None and last is not None:
+        if first is None:
+            first = span
+        elif span - last > most_between:
             yield first, last
-        first, last = span, span + step
-    if first is not None and last is not None:
+            first = span
+        last = span + step
+    if first is not None:
         yield first, last

@@ -1,17 +1,24 @@
-"""Home, and whether the app is alive and ready."""
+"""Home, how deliveries go, and whether the app is alive and ready."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify, make_response
+from flask import Blueprint, Response, jsonify, make_response, request
 from sqlalchemy.exc import DBAPIError
 from werkzeug.datastructures import MultiDict
 
 from app import clock, shown, web
 from app.accounts import access
 from app.accounts.access import Verb
+from app.fields import read_filter
 from app.orders.forms import AnswerForm
+from app.outbox.rollup import measured
 from app.outbox.standing import ended_attempts, queues
+from app.partners.queries import all_partners
+from app.partners.standing import waiting
 from app.reports import metrics
+from app.reports.forms import HealthForm
+from app.reports.health import RANGES, USUAL
+from app.reports.health import health as health_of
 
 blueprint = Blueprint("reports", __name__)
 
@@ -21,6 +28,32 @@ blueprint = Blueprint("reports", __name__)
 def home() -> Response:
     """The work queues, each with what is in it."""
     return web.page("reports/home.html")
+
+
+@blueprint.get("/health")
+@access.needs(Verb.SEE_ALL)
+def health() -> Response:
+    """How deliveries go: counts, percentiles and what waits, as pictures with their numbers."""
+    form = HealthForm(request.args)
+    values, notices = read_filter(form)
+    known = all_partners(web.db())
+    chosen = [one for one in known if one.name == values.get("partner")]
+    if values.get("partner") and not chosen:
+        notices.append("There is no such network; all of them are shown.")
+        form.partner.data = ""
+    wanted, now = RANGES[values.get("range", USUAL)], clock.now()
+    with web.database().snapshot() as session:
+        found = measured(session, wanted.since(now), wanted.until(now), wanted.seconds)
+    return web.page(
+        "reports/health.html",
+        "reports/_health.html",
+        health=health_of(found, wanted, now, web.zone(), chosen or known, waiting(web.db())),
+        ranges=RANGES.values(),
+        form=form,
+        partners=known,
+        partner=chosen[0] if chosen else None,
+        notices=notices,
+    )
 
 
 @blueprint.get("/look")

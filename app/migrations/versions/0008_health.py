@@ -1,4 +1,4 @@
-"""attempts counted by time"""
+"""attempts counted by time, answers against their deadline"""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ MARKS = {
         SELECT DISTINCT date_trunc('minute', ended_at, 'UTC'), 0 FROM attempt
         WHERE ended_at IS NOT NULL
     """,
+}
+
+SECONDS = {
+    "sqlite": "CAST(round((julianday({0}) - julianday({1})) * 86400) AS INTEGER)",
+    "postgresql": "CAST(floor(extract(epoch FROM {0} - {1})) AS INTEGER)",
 }
 
 
@@ -51,9 +56,47 @@ def upgrade() -> None:
     )
     op.create_index("ix_attempt_ended_at", "attempt", ["ended_at"], unique=False)
     op.execute(MARKS[op.get_bind().dialect.name])
+    with op.batch_alter_table("decision") as batch_op:
+        batch_op.add_column(sa.Column("took_seconds", sa.Integer(), nullable=False, server_default="0"))
+        batch_op.add_column(sa.Column("left_seconds", sa.Integer(), nullable=False, server_default="0"))
+        batch_op.add_column(
+            sa.Column("supplier_b2b_id", sa.String(length=100), nullable=False, server_default="")
+        )
+    seconds = SECONDS[op.get_bind().dialect.name].format
+    received = (
+        "coalesce((SELECT received_at FROM revision WHERE revision.order_id = decision.order_id"
+        " AND revision.version = decision.version), (SELECT received_at FROM purchase_order"
+        " WHERE purchase_order.id = decision.order_id))"
+    )
+    op.execute(
+        f"UPDATE decision SET took_seconds = {seconds('decided_at', received)}, supplier_b2b_id ="  # noqa: S608
+        " (SELECT supplier_b2b_id FROM purchase_order WHERE id = decision.order_id)"
+    )
+    # The time that a supplier has is the same for each version of an order.
+    op.execute(
+        f"UPDATE decision SET left_seconds = (SELECT {seconds('respond_by', 'revised_at')}"  # noqa: S608
+        " FROM purchase_order WHERE purchase_order.id = decision.order_id) - took_seconds"
+    )
+    op.create_index(
+        "ix_decision_report",
+        "decision",
+        ["decided_at", "supplier_b2b_id", "person_name", "response", "took_seconds", "left_seconds"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_decision_reasons",
+        "decision",
+        ["response", "decided_at", "supplier_b2b_id", "remarks"],
+        unique=False,
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_decision_reasons", "decision")
+    op.drop_index("ix_decision_report", "decision")
+    with op.batch_alter_table("decision") as batch_op:
+        for name in ("supplier_b2b_id", "left_seconds", "took_seconds"):
+            batch_op.drop_column(name)
     op.drop_index("ix_attempt_ended_at", "attempt")
     op.drop_table("rollup")
     op.drop_table("mark")
