@@ -2,7 +2,7 @@
 "use strict";
 
 const prepare = (root) => {
-  for (const chart of root.querySelectorAll("svg.chart")) {
+  for (const chart of root.querySelectorAll("svg[role=group]")) {
     const slots = [...chart.querySelectorAll(".slot")];
     slots.forEach((slot, place) => slot.setAttribute("tabindex", place === slots.length - 1 ? "0" : "-1"));
   }
@@ -24,3 +24,4 @@ document.addEventListener("keydown", (event) => {
 });
 
 prepare(document);
+document.addEventListener("htmx:load", ({ detail: { elt } }) => prepare(elt));

@@ -133,7 +133,7 @@ def time_ticks(since: datetime, until: datetime) -> Iterator[Tick]:
     step, form = next((step, form) for most, step, form in _TICKS if long <= most)
     for place, at in enumerate(_round_times(since, until, step)):
         share = (at - since) / (until - since) * 100
-        if 3 <= share <= 97:
+        if 4 <= share <= 95:
             words = f"{at.day} {at:%b}" if form == "day" else f"{at:%H:%M}"
             yield Tick(share, words, minor=place % 2 == 1)
 

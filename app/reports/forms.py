@@ -5,7 +5,7 @@ from __future__ import annotations
 from wtforms import Form, SelectField, StringField
 from wtforms.validators import Length, Optional
 
-from app.fields import choices
+from app.fields import Day, choices
 from app.reports.health import RANGES, USUAL
 
 
@@ -19,3 +19,11 @@ class HealthForm(Form):
         default=USUAL,
     )
     partner = StringField("Partner", [Optional(), Length(max=80)])
+
+
+class AnswersForm(Form):
+    """``GET /reports/answers``; both days count."""
+
+    since = Day("From", [Optional()])
+    until = Day("To", [Optional()])
+    supplier = StringField("Supplier", [Optional(), Length(max=100)])

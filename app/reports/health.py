@@ -61,7 +61,7 @@ class Sums:
 
     @property
     def failed(self) -> int:
-        """Tries by which nothing arrived."""
+        """Tries that the network did not take."""
         return self.tries - self.taken
 
     @property
@@ -223,7 +223,7 @@ def _tries(steps: Sequence[Step], ticks: Sequence[charts.Tick], zone: ZoneInfo) 
 
     return charts.bars(
         [(words(step), [("taken", step.sums.taken), ("failed", step.sums.failed)]) for step in steps],
-        kinds=[("taken", "taken by the network"), ("failed", "in vain")],
+        kinds=[("taken", "taken by the network"), ("failed", "not taken")],
         across=ticks,
         words_of=number,
     )
