@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, one_of
@@ -34,6 +34,13 @@ class Delivery(StrEnum):
     CANCELLED = "cancelled"
 
 
+WAITS_FOR_ANSWER = (
+    "status = 'CREATED'",
+    "(answer IN ('none', 'changed') OR delivery IN ('refused', 'failed', 'cancelled'))",
+)
+"""Open at the network, with no answer that stands or is under way: as SQL, since an index has it too."""
+
+
 class PurchaseOrder(Base):
     """One order of one partner, as its newest revision has it.
 
@@ -46,6 +53,13 @@ class PurchaseOrder(Base):
         UniqueConstraint("partner_id", "object_id"),
         Index("ix_purchase_order_respond_by", "respond_by", "id"),
         Index("ix_purchase_order_received_at", "received_at", "id"),
+        # The work queues are counted on every page: what waits is little, however much was answered.
+        Index(
+            "ix_purchase_order_waits",
+            *("respond_by", "id", "supplier_b2b_id"),
+            sqlite_where=text(" AND ".join(WAITS_FOR_ANSWER)),
+            postgresql_where=text(" AND ".join(WAITS_FOR_ANSWER)),
+        ),
         Index("ix_purchase_order_answer", "answer", "respond_by", "id"),
         Index("ix_purchase_order_delivery", "delivery", "respond_by", "id"),
         Index("ix_purchase_order_supplier", "supplier_b2b_id", "respond_by", "id"),

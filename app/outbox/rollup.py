@@ -56,15 +56,16 @@ _COLUMNS = (
 
 
 class Measure(StrEnum):
-    """What is counted: tries that ended, with what they took; arrivals, with the time since the answer."""
+    """What is counted: tries by their end; what tries took; arrivals, with the time since the answer."""
 
     TRIES = "tries"
+    TIMES = "times"
     ARRIVALS = "arrivals"
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One kind of end. ``status`` is 0 where no answer came; arrivals have neither outcome nor status."""
+    """What is counted. Only tries have an outcome; their ``status`` is 0 where no answer came."""
 
     partner_id: int
     measure: Measure
@@ -74,20 +75,24 @@ class Key:
 
 @dataclass(slots=True)
 class Cell:
-    """How many, and the milliseconds of those whose time is known."""
+    """How many, and their milliseconds if they are measured."""
 
     count: int = 0
     latencies: Histogram = field(default_factory=Histogram)
 
+    def took(self, milliseconds: float) -> None:
+        """Count one that took so long."""
+        self.count += 1
+        self.latencies[bin_of(milliseconds)] += 1
+
     def add(self, other: Cell, sign: int = 1) -> None:
         """Add another cell, or with -1 take it away."""
         self.count += sign * other.count
-        if sign == 1:
-            self.latencies.update(other.latencies)
-        else:
-            self.latencies.subtract(other.latencies)
+        self.latencies.merge(other.latencies, sign)
 
 
+_UNMEASURED = Histogram()
+"""Of what is only counted; nobody adds to it."""
 Cells = dict[tuple[datetime, Key], Cell]
 """Cells by the beginning of their span."""
 
@@ -119,7 +124,7 @@ def measured(session: Session, since: datetime, until: datetime, seconds: int) -
         uncounted = every - len(live)
     cells: Cells = defaultdict(Cell)
     for at, key, cell in _rolled(session, seconds, Rollup.starts_at >= since, Rollup.starts_at < until):
-        cells[at, key].add(cell)
+        cells[at, key] = cell
     if live:
         for at, key, cell in _rolled(session, MINUTE, Rollup.starts_at.in_(live)):
             cells[beginning(at, seconds), key].add(cell, -1)
@@ -216,14 +221,12 @@ def _count(session: Session, minutes: Sequence[datetime]) -> Cells:
             minute = row.ended_at.replace(second=0, microsecond=0)
             if minute not in wanted:
                 continue
-            cell = cells[minute, Key(row.partner_id, Measure.TRIES, row.outcome, row.status or 0)]
-            cell.count += 1
+            cells[minute, Key(row.partner_id, Measure.TRIES, row.outcome, row.status or 0)].count += 1
             if row.duration_ms is not None:
-                cell.latencies[bin_of(row.duration_ms)] += 1
+                cells[minute, Key(row.partner_id, Measure.TIMES)].took(row.duration_ms)
             if row.arrived:
-                cell = cells[minute, Key(row.partner_id, Measure.ARRIVALS)]
-                cell.count += 1
-                cell.latencies[bin_of((row.ended_at - row.created_at).total_seconds() * 1000)] += 1
+                waited = (row.ended_at - row.created_at).total_seconds() * 1000
+                cells[minute, Key(row.partner_id, Measure.ARRIVALS)].took(waited)
     return cells
 
 
@@ -231,7 +234,7 @@ def _rolled(session: Session, seconds: int, *conditions: Any) -> Iterator[tuple[
     rows = session.execute(select(*_COLUMNS).where(Rollup.seconds == seconds, *conditions))
     for at, partner_id, measure, outcome, status, count, latencies in rows:
         key = Key(partner_id, Measure(measure), outcome, status)
-        yield at, key, Cell(count, Histogram.unpacked(latencies))
+        yield at, key, Cell(count, Histogram.unpacked(latencies) if latencies else _UNMEASURED)
 
 
 def _replace(session: Session, seconds: int, spans: Sequence[datetime], cells: Cells) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from app.outbox.histogram import Histogram
-from app.outbox.rollup import TAKEN, Measure, Measured, beginning
+from app.outbox.rollup import TAKEN, Cell, Key, Measure, Measured, beginning
 from app.partners.models import Partner
 from app.partners.standing import Waiting
 from app.reports import charts
@@ -47,6 +47,8 @@ RANGES = {
     )
 }
 USUAL = "24h"
+TOOK = (0.5, 0.95, 0.99)
+WAITED = (0.5, 0.95)
 
 
 @dataclass(slots=True)
@@ -58,6 +60,25 @@ class Sums:
     latencies: Histogram = field(default_factory=Histogram)
     arrivals: int = 0
     waits: Histogram = field(default_factory=Histogram)
+
+    def count(self, key: Key, cell: Cell) -> None:
+        """Count a cell in."""
+        if key.measure is Measure.ARRIVALS:
+            self.arrivals += cell.count
+            self.waits.merge(cell.latencies)
+        elif key.measure is Measure.TIMES:
+            self.latencies.merge(cell.latencies)
+        else:
+            self.tries += cell.count
+            self.taken += cell.count if key.outcome in TAKEN else 0
+
+    def add(self, other: Sums) -> None:
+        """Add other sums."""
+        self.tries += other.tries
+        self.taken += other.taken
+        self.latencies.merge(other.latencies)
+        self.arrivals += other.arrivals
+        self.waits.merge(other.waits)
 
     @property
     def failed(self) -> int:
@@ -72,11 +93,13 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the range."""
+    """One step of the range; with the percentiles ``TOOK`` and ``WAITED`` of it, in milliseconds."""
 
     starts_at: datetime
     ends_at: datetime
     sums: Sums
+    took: Sequence[float | None]
+    waited: Sequence[float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +158,23 @@ def health(
     for (at, key), cell in found.cells.items():
         if key.partner_id not in by_partner:
             continue
-        for sums in (every, by_step[at], by_partner[key.partner_id]):
-            if key.measure is Measure.ARRIVALS:
-                sums.arrivals += cell.count
-                sums.waits.update(cell.latencies)
-            else:
-                sums.tries += cell.count
-                sums.taken += cell.count if key.outcome in TAKEN else 0
-                sums.latencies.update(cell.latencies)
+        for sums in (by_step[at], by_partner[key.partner_id]):
+            sums.count(key, cell)
         if key.measure is Measure.TRIES and key.outcome not in TAKEN:
             ends[key.outcome, key.status] += cell.count
+    for sums in by_partner.values():
+        every.add(sums)
     starts = [since + step * place for place in range(wanted.steps)]
-    steps = [Step(at, at + step, by_step[at]) for at in starts]
+    steps = [
+        Step(
+            starts_at=at,
+            ends_at=at + step,
+            sums=by_step[at],
+            took=by_step[at].latencies.percentiles(*TOOK),
+            waited=by_step[at].waits.percentiles(*WAITED),
+        )
+        for at in starts
+    ]
     ticks = tuple(charts.time_ticks(since.astimezone(zone), wanted.until(now).astimezone(zone)))
     endings = _endings(ends)
     return Health(
@@ -230,28 +258,24 @@ def _tries(steps: Sequence[Step], ticks: Sequence[charts.Tick], zone: ZoneInfo) 
 
 
 def _percentiles(steps: Sequence[Step], ticks: Sequence[charts.Tick], zone: ZoneInfo) -> Picture:
-    columns = []
-    for step in steps:
-        values = [step.sums.latencies.percentile(part) for part in (0.5, 0.95, 0.99)]
-        told = ", ".join(
-            f"p{name} {duration(value)}" for name, value in zip((50, 95, 99), values, strict=True)
-        )
-        columns.append((f"{span(step, zone)}: {told}" if values[0] is not None else "", values))
     return charts.time_lines(
-        columns,
+        [(_told(step, TOOK, step.took, zone), step.took) for step in steps],
         kinds=[("p50", "p50, the median"), ("p95", "p95"), ("p99", "p99")],
         across=ticks,
     )
 
 
 def _arrivals(steps: Sequence[Step], ticks: Sequence[charts.Tick], zone: ZoneInfo) -> Picture:
-    columns = []
-    for step in steps:
-        values = [step.sums.waits.percentile(part) for part in (0.5, 0.95)]
-        told = ", ".join(f"p{name} {duration(value)}" for name, value in zip((50, 95), values, strict=True))
-        columns.append((f"{span(step, zone)}: {told}" if values[0] is not None else "", values))
     return charts.time_lines(
-        columns,
+        [(_told(step, WAITED, step.waited, zone), step.waited) for step in steps],
         kinds=[("p50", "p50, the median"), ("p95", "p95")],
         across=ticks,
     )
+
+
+def _told(step: Step, shares: Sequence[float], values: Sequence[float | None], zone: ZoneInfo) -> str:
+    if values[0] is None:
+        return ""
+    pairs = zip(shares, values, strict=True)
+    told = ", ".join(f"p{part * 100:.0f} {duration(value)}" for part, value in pairs)
+    return f"{span(step, zone)}: {told}"

@@ -52,11 +52,12 @@ def test_percentiles_are_those_of_the_values_within_one_percent(values: list[flo
 @given(st.lists(MILLISECONDS), st.lists(MILLISECONDS))
 def test_histograms_add_up_and_survive_their_row(some: list[float], others: list[float]) -> None:
     total = Histogram.of(some)
-    total.update(Histogram.of(others))
+    total.merge(Histogram.of(others))
     assert total == Histogram.of(some + others)
     assert Histogram.unpacked(total.packed()) == total
-    total.subtract(Histogram.of(others))
-    assert total == Histogram.of(some)
+    total.merge(Histogram.of(others), -1)
+    assert +total == Histogram.of(some)
+    assert total.percentiles(0.5, 0.9, 1.0) == tuple(total.percentile(share) for share in (0.5, 0.9, 1.0))
 
 
 def test_no_value_has_no_percentile() -> None:
@@ -89,7 +90,9 @@ def naive(session: Session, since: datetime, until: datetime, seconds: int) -> d
             continue
         at = datetime.fromtimestamp(attempt.ended_at.timestamp() // seconds * seconds, UTC)
         key = Key(partner_id, Measure.TRIES, attempt.outcome, attempt.status or 0)
-        values[at, key].append(attempt.duration_ms)
+        values[at, key].append(None)
+        if attempt.duration_ms is not None:
+            values[at, Key(partner_id, Measure.TIMES)].append(attempt.duration_ms)
         if first:
             took = (attempt.ended_at - created_at).total_seconds() * 1000
             values[at, Key(partner_id, Measure.ARRIVALS)].append(took)

@@ -29,6 +29,10 @@ SECONDS = {
     "postgresql": "CAST(floor(extract(epoch FROM {0} - {1})) AS INTEGER)",
 }
 
+WAITS = sa.text(
+    "status = 'CREATED' AND (answer IN ('none', 'changed') OR delivery IN ('refused', 'failed', 'cancelled'))"
+)
+
 
 def upgrade() -> None:
     op.create_table(
@@ -55,6 +59,14 @@ def upgrade() -> None:
         ),
     )
     op.create_index("ix_attempt_ended_at", "attempt", ["ended_at"], unique=False)
+    op.create_index(
+        "ix_purchase_order_waits",
+        "purchase_order",
+        ["respond_by", "id", "supplier_b2b_id"],
+        unique=False,
+        sqlite_where=WAITS,
+        postgresql_where=WAITS,
+    )
     op.execute(MARKS[op.get_bind().dialect.name])
     with op.batch_alter_table("decision") as batch_op:
         batch_op.add_column(sa.Column("took_seconds", sa.Integer(), nullable=False, server_default="0"))
@@ -92,6 +104,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_purchase_order_waits", "purchase_order")
     op.drop_index("ix_decision_reasons", "decision")
     op.drop_index("ix_decision_report", "decision")
     with op.batch_alter_table("decision") as batch_op:
