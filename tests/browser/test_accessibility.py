@@ -154,9 +154,38 @@ def test_support_finds_no_barrier(
         *(f"/webhooks/{message_id}" for message_id in busy["messages"]),
         "/inbound?q=nothing+like+that",
         *busy["received"],
+        "/health",
+        "/health?range=1h",
+        "/reports/answers",
     ):
         page.goto(site + path)
         check(page, path)
+
+
+def test_pictures_are_walked_with_the_arrows(
+    page: Page,
+    site: str,
+    sign_in: Callable[[str], None],
+    arrive: Any,
+    asha: Browser,
+    deliver: Any,
+    clock: Any,
+) -> None:
+    first, second = arrive(2)
+    for order_id in (first, second):
+        asha.answer(order_id)
+        deliver()
+        clock.move(minutes=3)
+    sign_in("ravi")
+    page.goto(f"{site}/health?range=1h")
+    picture = page.locator("#tries-picture")
+    assert picture.locator(".slot[tabindex='0']").count() == 1
+    picture.locator(".slot").last.focus()
+    expect(picture.locator(".slot").last.locator(".told")).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    expect(picture.locator(".slot").first).to_be_focused()
+    expect(picture.locator(".slot").first.locator(".told")).to_be_visible()
+    expect(picture.locator(".slot").last.locator(".told")).to_be_hidden()
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)
