@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.outbox.models import Message
+from app.outbox.models import Message, MessageState
+from tests.outbox.looking import all_messages, wait_until
 from tests.people import Browser
 from tests.talk import Buyer, resp
 
@@ -168,13 +169,16 @@ def test_pictures_are_walked_with_the_arrows(
     sign_in: Callable[[str], None],
     arrive: Any,
     asha: Browser,
-    deliver: Any,
+    session: Session,
     clock: Any,
 ) -> None:
-    first, second = arrive(2)
-    for order_id in (first, second):
+    for number, order_id in enumerate(arrive(2), start=1):
         asha.answer(order_id)
-        deliver()
+        wait_until(
+            lambda number=number: (
+                [one.state for one in all_messages(session)] == [MessageState.DELIVERED] * number
+            )
+        )
         clock.move(minutes=3)
     sign_in("ravi")
     page.goto(f"{site}/health?range=1h")
