@@ -50,14 +50,14 @@ class Histogram(Counter[int]):
 
     def percentiles(self, *shares: float) -> tuple[float | None, ...]:
         """Several percentiles; the shares ascend."""
-        whole, seen = self.total(), 0
-        found: list[float] = []
-        wanted = [max(1, math.ceil(share * whole)) for share in shares]
-        for place, count in sorted(self.items()):
-            seen += count
-            while len(found) < len(wanted) and seen >= wanted[len(found)]:
-                found.append(value_of(place))
-        return (*found, *[None] * (len(wanted) - len(found)))
+        found: list[float | None] = []
+        following, place, seen, whole = iter(sorted(self.items())), 0, 0, self.total()
+        for share in shares:
+            wanted = max(1, math.ceil(share * whole))
+            while seen < wanted and (one := next(following, None)):
+                place, seen = one[0], seen + one[1]
+            found.append(value_of(place) if seen else None)
+        return tuple(found)
 
 
 def bin_of(milliseconds: float) -> int:

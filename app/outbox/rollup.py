@@ -63,6 +63,9 @@ class Measure(StrEnum):
     ARRIVALS = "arrivals"
 
 
+_MEASURES = {measure.value: measure for measure in Measure}
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """What is counted. Only tries have an outcome; their ``status`` is 0 where no answer came."""
@@ -233,7 +236,7 @@ def _count(session: Session, minutes: Sequence[datetime]) -> Cells:
 def _rolled(session: Session, seconds: int, *conditions: Any) -> Iterator[tuple[datetime, Key, Cell]]:
     rows = session.execute(select(*_COLUMNS).where(Rollup.seconds == seconds, *conditions))
     for at, partner_id, measure, outcome, status, count, latencies in rows:
-        key = Key(partner_id, Measure(measure), outcome, status)
+        key = Key(partner_id, _MEASURES[measure], outcome, status)
         yield at, key, Cell(count, Histogram.unpacked(latencies) if latencies else _UNMEASURED)
 
 
