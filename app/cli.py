@@ -23,6 +23,8 @@ from app.accounts.models import Role
 from app.accounts.passwords import new_password
 from app.config import Settings
 from app.db import Database
+from app.demo.seed import NotHere
+from app.demo.seed import seed as fill
 from app.demo.start import run_demo
 from app.inbound.apply import Rules
 from app.inbound.bring import Brought, bodies_in, bring
@@ -30,6 +32,7 @@ from app.outbox.deliver import Deliverer
 from app.outbox.messages import REASON_MAX
 from app.outbox.models import MessageState
 from app.outbox.queries import MessageFilter
+from app.outbox.rollup import roll
 from app.partners import queries as partner_queries
 from app.partners import setup
 from app.partners.models import Partner
@@ -45,7 +48,7 @@ orders = AppGroup("orders", help="Purchase orders.")
 
 def init_app(app: Flask) -> None:
     """Join the commands to the app."""
-    for command in (init, users, partners, orders, deliver, work, resend_since, serve, demo):
+    for command in (init, users, partners, orders, deliver, work, rollup, resend_since, seed, serve, demo):
         app.cli.add_command(command)
 
 
@@ -245,6 +248,40 @@ def work(once: bool) -> None:
             pass
     except DBAPIError as error:
         _fail(f"The database does not do this: {error.orig}. Has `flask init` been run?")
+
+
+@click.command()
+@with_appcontext
+def rollup() -> None:
+    """Count by time what the pages of health show; a worker does this by itself."""
+    try:
+        counted = roll(_database())
+    except DBAPIError as error:
+        _fail(f"The database does not do this: {error.orig}. Has `flask init` been run?")
+    click.echo(f"minutes={counted}")
+
+
+@click.command()
+@click.option("--messages", type=click.IntRange(1), default=200_000, show_default=True)
+@click.option("--attempts", type=click.IntRange(1), default=600_000, show_default=True)
+@click.option("--yes", "anyway", is_flag=True, help="Even if the database is at work.")
+@with_appcontext
+def seed(messages: int, attempts: int, anyway: bool) -> None:
+    """Fill a demo's or an empty database with a month of made-up orders, answers, messages and attempts."""
+    shown = click.progressbar(length=messages, file=sys.stderr, hidden=not sys.stderr.isatty())
+    try:
+        with shown as progressing:
+            made = fill(
+                _database(), messages=messages, attempts=attempts, told=progressing.update, anyway=anyway
+            )
+        minutes = roll(_database())
+    except NotHere as why_not:
+        _fail(f"{why_not}; --yes does it all the same")
+    except ValueError as error:
+        _fail(str(error))
+    except DBAPIError as error:
+        _fail(f"The database does not do this: {error.orig}. Has `flask init` been run?")
+    click.echo(" ".join(f"{word}={count}" for word, count in made.items()) + f" minutes={minutes}")
 
 
 @click.command("resend")

@@ -121,6 +121,13 @@ class Database:
         session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
         return session
 
+    def snapshot(self) -> Session:
+        """A session for looking that sees one moment, whatever is committed between its statements."""
+        session = self.reading()
+        if self.is_postgresql:
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        return session
+
     def upgrade(self, revision: str = "head") -> None:
         """Create the schema, or bring it to this version of the code (or to an older ``revision`` of it)."""
         with self.engine.connect() as connection:

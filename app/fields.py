@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from wtforms import Form, IntegerField, SelectField, StringField
+from wtforms import DateField, Form, IntegerField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
 
 
@@ -70,6 +70,23 @@ class Moment(StringField):
             if not 1970 <= moment.year < 9999:  # at the calendar's ends a change of zone falls off it
                 raise ValueError("Write a time of our days.")
             self.moment = moment
+
+
+class Day(DateField):
+    """A day such as ``2026-11-23``."""
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        """Read it. Errors: ValueError with a sentence for people."""
+        text = (valuelist[0] if valuelist else "").strip()
+        if not text:
+            return
+        try:
+            day = date.fromisoformat(text)
+        except ValueError as error:
+            raise ValueError("Write a day such as 2026-11-23.") from error
+        if not 1970 <= day.year < 9999:
+            raise ValueError("Write a day of our days.")
+        self.data = day
 
 
 def read_filter(form: Form) -> tuple[dict[str, Any], list[str]]:

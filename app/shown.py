@@ -135,6 +135,8 @@ def duration(milliseconds: float | None) -> str:
     seconds = milliseconds / 1000
     if seconds < 59.95:
         return f"{seconds:.1f}{NO_BREAK}s"
+    if seconds >= 3600:
+        return f"{seconds // 3600:.0f}{NO_BREAK}h {seconds % 3600 // 60:.0f}{NO_BREAK}min"
     return f"{seconds // 60:.0f}{NO_BREAK}min {seconds % 60:.0f}{NO_BREAK}s"
 
 
@@ -419,6 +421,12 @@ _OUTCOMES = {
     Reason.INTERNAL: Chip("warn", "our fault"),
     Reason.INTERRUPTED: Chip("warn", "interrupted"),
 }
+
+
+def outcome_words(outcome: str) -> str:
+    """What came of tries, as the head of a row: ``Timed out``."""
+    words = _OUTCOMES[Reason(outcome)].words if outcome in set(Reason) else outcome
+    return words[:1].upper() + words[1:]
 
 
 def attempt_chip(attempt: Attempt) -> Chip:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from app.config import Settings
 from app.db import Database
 from app.jobs.run import Chore, Kind, Worker
+from app.outbox.rollup import CHORE_SECONDS, roll
 from app.resends import run as resend
 
 
@@ -15,7 +18,11 @@ def kinds(settings: Settings) -> dict[str, Kind]:
 
 def chores(settings: Settings) -> list[Chore]:
     """What is done again and again, and how often."""
-    return []
+    return [Chore("count attempts by time", timedelta(seconds=15), _roll)]
+
+
+def _roll(database: Database) -> None:
+    roll(database, for_seconds=CHORE_SECONDS)
 
 
 def worker(database: Database, settings: Settings) -> Worker:

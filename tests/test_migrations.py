@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from sqlalchemy import func, select, text
 from app import db
 from app.db import Base, Database
 from app.inbound.models import Effect, InboundMessage
-from app.orders.models import Delivery, OrderView, PurchaseOrder, StatusChange
-from app.outbox.models import Attempt, Message, MessageState, ResultFrom
+from app.orders.models import Decision, Delivery, OrderView, PurchaseOrder, StatusChange
+from app.outbox.models import Attempt, Mark, Message, MessageState, ResultFrom
 from tests.postgresql import Server
 
 WHEN = "2026-11-20 10:00:00"
@@ -64,6 +65,11 @@ def test_a_database_of_the_first_version_with_data_is_upgraded(unmade: Database)
         assert (order.status, order.delivery) == ("ACCEPTED", Delivery.DELIVERED)
         froms = dict(session.execute(select(Message.state, Message.result_from)).all())
         assert session.scalar(select(func.count()).select_from(Attempt)) == 1
+        # What ended before there were counts by time is to be counted.
+        assert session.scalars(select(Mark.minute)).all() == [datetime.fromisoformat(WHEN + "Z")]
+        decision = session.scalars(select(Decision)).one()
+        assert (decision.took_seconds, decision.left_seconds) == (2 * 3600, 22 * 3600)
+        assert decision.supplier_b2b_id == "S"
         assert froms == {
             MessageState.DELIVERED: ResultFrom.ANSWER,
             MessageState.REFUSED: ResultFrom.ANSWER,
@@ -112,16 +118,24 @@ FIRST_VERSION = [
     " buyer_name, supplier_name, subject, order_date, delivery_date, line_count, search_text, status,"
     " version, received_at, revised_at, respond_by, answer, delivery, answered_by)"
     " VALUES (1, 1, 'POR1', 'A/1', 'B', 'S', 'Buyer', 'Supplier', 'Spares', '2026-11-20', '2026-11-30', 1,"
-    f" 'a/1', 'ACCEPTED', 1, '{WHEN}', '{WHEN}', '{WHEN}', 'ACCEPT', 'delivered', 'Asha')",
+    f" 'a/1', 'ACCEPTED', 1, '{WHEN}', '{WHEN}', '2026-11-21 10:00:00', 'ACCEPT', 'delivered', 'Asha')",
     "INSERT INTO inbound_message (id, kind, partner_id, order_id, received_at, remote_address, path,"
     " headers, size, body, object_id, buyer_po_number, supplier_b2b_id, same_as, content_sha256, effect,"
     " error_cd, error_field, detail, answer_status, answer_body)"
     f" VALUES ('in_1', 'req-send', 1, 1, '{WHEN}', '', '', '[]', 2, '', 'POR1', 'A/1', 'S',"
     " 'req-send POR1 1 CREATED', '', 'applied', '', '', '', 200, '')",
+    "INSERT INTO revision (id, order_id, version, inbound_id, body, received_at)"
+    f" VALUES (1, 1, 1, 'in_1', '', '{WHEN}')",
+    "INSERT INTO person (id, name, full_name, role, password_hash, session_key, active, created_at)"
+    f" VALUES (1, 'asha', 'Asha', 'supplier', '', 'key', true, '{WHEN}')",
     _message(1, "failed"),
     _message(2, "refused"),
     _message(3, "delivered"),
     "INSERT INTO attempt (id, message_id, number, trigger, url, request_headers, started_at, ended_at,"
     " outcome, detail, status, response_headers, response_body, response_size, duration_ms) VALUES"
     f" (1, 'msg_3', 1, 'auto', 'http://p', '[]', '{WHEN}', '{WHEN}', 'delivered', '', 200, '[]', '', 0, 5)",
+    "INSERT INTO decision (id, order_id, number, version, response, remarks, device_tag_name,"
+    " device_tag_value, infos, status_from, status_to, person_id, person_name, decided_at, message_id)"
+    " VALUES (1, 1, 1, 1, 'ACCEPT', 'Confirmed', '', '', '[]', 'CREATED', 'ACCEPTED', 1, 'Asha',"
+    " '2026-11-20 12:00:00', 'msg_3')",
 ]

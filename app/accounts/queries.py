@@ -31,3 +31,11 @@ def device_tags(session: Session, b2b_ids: Iterable[str]) -> dict[str, tuple[str
     """The default device tags, name and value, of those of the suppliers that have one."""
     found = session.scalars(select(Supplier).where(Supplier.b2b_id.in_(set(b2b_ids))))
     return {one.b2b_id: (one.device_tag_name, one.device_tag_value) for one in found}
+
+
+def supplier_ids(session: Session, scope: frozenset[str] | None) -> list[str]:
+    """The supplier ids that somebody answers for, those in ``scope``; None is all."""
+    if scope is not None:
+        return sorted(scope)
+    known = select(PersonSupplier.b2b_id).distinct().order_by(PersonSupplier.b2b_id)
+    return list(session.scalars(known))

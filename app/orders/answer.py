@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import floor
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -174,6 +175,7 @@ def _decide(
     body = req_confirm(about(order), given)
     last = newest_decision(session, order)
     number = last.number + 1 if last else 1
+    now = clock.now()
     message = enqueue(
         session,
         kind=Kind.REQ_CONFIRM,
@@ -204,8 +206,11 @@ def _decide(
         status_to=status_after(given.response),
         person_id=by.id,
         person_name=by.name,
-        decided_at=clock.now(),
+        decided_at=now,
         message_id=message.id,
+        took_seconds=floor((now - order.revised_at).total_seconds()),
+        left_seconds=floor((order.respond_by - now).total_seconds()),
+        supplier_b2b_id=order.supplier_b2b_id,
     )
     session.add(decision)
     order.answer = Answer(given.response)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, one_of
@@ -34,6 +34,13 @@ class Delivery(StrEnum):
     CANCELLED = "cancelled"
 
 
+WAITS_FOR_ANSWER = (
+    "status = 'CREATED'",
+    "(answer IN ('none', 'changed') OR delivery IN ('refused', 'failed', 'cancelled'))",
+)
+"""Open at the network, with no answer that stands or is under way: as SQL, since an index has it too."""
+
+
 class PurchaseOrder(Base):
     """One order of one partner, as its newest revision has it.
 
@@ -46,6 +53,13 @@ class PurchaseOrder(Base):
         UniqueConstraint("partner_id", "object_id"),
         Index("ix_purchase_order_respond_by", "respond_by", "id"),
         Index("ix_purchase_order_received_at", "received_at", "id"),
+        # The work queues are counted on every page: what waits is little, however much was answered.
+        Index(
+            "ix_purchase_order_waits",
+            *("respond_by", "id", "supplier_b2b_id"),
+            sqlite_where=text(" AND ".join(WAITS_FOR_ANSWER)),
+            postgresql_where=text(" AND ".join(WAITS_FOR_ANSWER)),
+        ),
         Index("ix_purchase_order_answer", "answer", "respond_by", "id"),
         Index("ix_purchase_order_delivery", "delivery", "respond_by", "id"),
         Index("ix_purchase_order_supplier", "supplier_b2b_id", "respond_by", "id"),
@@ -135,7 +149,15 @@ class Decision(Base):
     """One answer that somebody gave, for one version of an order."""
 
     __tablename__ = "decision"
-    __table_args__ = (UniqueConstraint("order_id", "number"),)
+    __table_args__ = (
+        UniqueConstraint("order_id", "number"),
+        # What the report of answers reads, without looking at the rows themselves.
+        Index(
+            "ix_decision_report",
+            *("decided_at", "supplier_b2b_id", "person_name", "response", "took_seconds", "left_seconds"),
+        ),
+        Index("ix_decision_reasons", "response", "decided_at", "supplier_b2b_id", "remarks"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     order_id: Mapped[int] = mapped_column(ForeignKey("purchase_order.id", ondelete="CASCADE"))
@@ -152,3 +174,8 @@ class Decision(Base):
     person_name: Mapped[str] = mapped_column(String(120))
     decided_at: Mapped[datetime]
     message_id: Mapped[str] = mapped_column(ForeignKey("message.id"), unique=True)
+    # Whole seconds from the receipt of the version to the answer, and from the answer to its deadline:
+    # below 0 it was late. Kept, since the order moves on to other versions and other deadlines.
+    took_seconds: Mapped[int] = mapped_column(default=0)
+    left_seconds: Mapped[int] = mapped_column(default=0)
+    supplier_b2b_id: Mapped[str] = mapped_column(String(100), default="")

@@ -211,6 +211,8 @@ class Attempt(Base):
             sqlite_where=text("trigger <> 'auto'"),
             postgresql_where=text("trigger <> 'auto'"),
         ),
+        # What ended in a minute: read when the minute is counted, and while it is not yet.
+        Index("ix_attempt_ended_at", "ended_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -273,3 +275,36 @@ class Tally(Base):
     bucket: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     count: Mapped[int]
     milliseconds: Mapped[float]
+
+
+class Mark(Base):
+    """A minute in which attempts ended, or changed their end, since it was last counted.
+
+    It is made in the transaction that records them, so no count misses them however late they are recorded.
+    Deliverers write into different shards, as into tallies.
+    """
+
+    __tablename__ = "mark"
+
+    minute: Mapped[datetime] = mapped_column(primary_key=True)
+    shard: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+
+
+class Rollup(Base):
+    """What ended in one span of time, counted from the attempts themselves; see ``rollup``.
+
+    ``measure`` is what ``count`` counts. ``latencies`` is a packed ``histogram.Histogram`` of milliseconds.
+    """
+
+    __tablename__ = "rollup"
+
+    # The span's length, and its beginning.
+    seconds: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    starts_at: Mapped[datetime] = mapped_column(primary_key=True)
+    partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id", ondelete="CASCADE"), primary_key=True)
+    measure: Mapped[str] = mapped_column(String(12), primary_key=True)
+    outcome: Mapped[str] = mapped_column(String(40), primary_key=True)
+    # The HTTP status; 0 where no answer came.
+    status: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    count: Mapped[int]
+    latencies: Mapped[bytes]

@@ -18,7 +18,7 @@ from app.outbox.models import MessageState, ResultFrom, Trigger
 from app.outbox.post import Outcome
 from app.outbox.prepared import Prepared
 from app.outbox.retry import Reason, Step, Verdict, sentence
-from app.outbox.tally import count_ends
+from app.outbox.tally import count_ends, mark
 
 INTERRUPTIONS_MAX = 5
 """Claims in a row without a recorded end after which a person must look, not another loop."""
@@ -113,6 +113,7 @@ def record(session: Session, finished: Sequence[Finished], now: datetime) -> Non
         return
     seen = _SEE.rows(session, ids=[one.claimed.id for one in finished])
     rows = {row.id: row._asdict() for row in seen}
+    counted = _counted_before(session, rows, finished)
     _END_ATTEMPT.many(session, [_attempt_end(one) for one in finished])
     moves, changes = [], []
     for one in finished:
@@ -131,6 +132,28 @@ def record(session: Session, finished: Sequence[Finished], now: datetime) -> Non
         session,
         ((one.claimed.partner_id, one.verdict.reason.value, one.outcome.duration_ms) for one in finished),
     )
+    mark(session, [*(one.ended_at for one in finished), *counted])
+
+
+def _counted_before(
+    session: Session, rows: Mapping[str, dict[str, Any]], finished: Sequence[Finished]
+) -> Sequence[datetime]:
+    """When attempts ended whose counts change with these: of messages that somebody else had or has in hand.
+
+    Who lost the lease may find its attempt ended as interrupted; and of two tries that were taken, only the
+    first is the message's arrival.
+    """
+    lost = {
+        one.claimed.id
+        for one in finished
+        if one.claimed.id in rows and rows[one.claimed.id]["lease_token"] != one.claimed.token
+    }
+    if not lost:
+        return []
+    ended = select(attempts.c.ended_at).where(
+        attempts.c.message_id.in_(lost), attempts.c.ended_at.is_not(None)
+    )
+    return session.scalars(ended).all()
 
 
 def _try(finished: Finished) -> lanes.Try:
@@ -298,6 +321,8 @@ def repair(session: Session, now: datetime, lost: Mapping[str, str | None] | Non
         changes.append(Change(row.id, row.order_id, values["state"]))
     tell(session, changes)
     count_ends(session, ((row.partner_id, Reason.INTERRUPTED.value, 0.0) for row in rows))
+    if rows:
+        mark(session, [now])
     return len(rows)
 
 

@@ -1,4 +1,8 @@
-"""Counting attempts as they end, in the transaction that records them."""
+"""Counting attempts as they end, in the transaction that records them.
+
+The totals of all time are counted at once. Counts by time are made later from the rows (``rollup``): here
+only the minutes are marked that must be counted anew.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,14 @@ import os
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from sqlalchemy import Table, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.outbox.models import Tally
+from app.outbox.models import Mark, Tally
 from app.outbox.prepared import Prepared
 
 BUCKETS_MS = (5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0, 30_000.0)
@@ -21,6 +26,7 @@ SHARDS = 16
 TALLIED = ("shard", "partner_id", "outcome", "bucket", "count", "milliseconds")
 
 tallies = cast(Table, Tally.__table__)
+marks = cast(Table, Mark.__table__)
 
 
 def _upsert(dialect: type[sqlite.Insert] | type[postgresql.Insert]) -> Any:
@@ -34,6 +40,15 @@ def _upsert(dialect: type[sqlite.Insert] | type[postgresql.Insert]) -> Any:
     )
 
 
+def _marking(dialect: type[sqlite.Insert] | type[postgresql.Insert]) -> Any:
+    marking = dialect(marks).values(minute=bindparam("minute"), shard=bindparam("shard"))
+    # An update of nothing: it waits for who is just taking the mark away, and then makes it anew.
+    return marking.on_conflict_do_update(
+        index_elements=["minute", "shard"], set_={"shard": marking.excluded.shard}
+    )
+
+
+_MARK = Prepared({"sqlite": _marking(sqlite.Insert), "postgresql": _marking(postgresql.Insert)})
 _ADD = Prepared({"sqlite": _upsert(sqlite.Insert), "postgresql": _upsert(postgresql.Insert)})
 
 
@@ -62,3 +77,11 @@ def count_ends(session: Session, ends: Iterable[tuple[int, str, float]]) -> None
             for (partner_id, outcome, bucket), (count, total) in sorted(sums.items())
         ],
     )
+
+
+def mark(session: Session, moments: Iterable[datetime]) -> None:
+    """Mark the minutes of these moments: what ended in them must be counted (again)."""
+    minutes = {moment.astimezone(UTC).replace(second=0, microsecond=0) for moment in moments}
+    if minutes:
+        shard = os.getpid() % SHARDS
+        _MARK.many(session, [{"minute": minute, "shard": shard} for minute in sorted(minutes)])

@@ -1,17 +1,32 @@
-"""Home, and whether the app is alive and ready."""
+"""Home, how deliveries go, and whether the app is alive and ready."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify, make_response
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, make_response, request
 from sqlalchemy.exc import DBAPIError
 from werkzeug.datastructures import MultiDict
 
 from app import clock, shown, web
 from app.accounts import access
 from app.accounts.access import Verb
+from app.accounts.queries import supplier_ids
+from app.fields import read_filter
 from app.orders.forms import AnswerForm
+from app.orders.queries import queue_counts
+from app.outbox.rollup import measured
 from app.outbox.standing import ended_attempts, queues
+from app.partners.queries import all_partners
+from app.partners.standing import waiting
 from app.reports import metrics
+from app.reports.answers import LONGEST, report
+from app.reports.answers import USUAL as USUAL_DAYS
+from app.reports.forms import AnswersForm, HealthForm
+from app.reports.health import RANGES, USUAL
+from app.reports.health import health as health_of
 
 blueprint = Blueprint("reports", __name__)
 
@@ -21,6 +36,72 @@ blueprint = Blueprint("reports", __name__)
 def home() -> Response:
     """The work queues, each with what is in it."""
     return web.page("reports/home.html")
+
+
+@blueprint.get("/health")
+@access.needs(Verb.SEE_ALL)
+def health() -> Response:
+    """How deliveries go: counts, percentiles and what waits, as pictures with their numbers."""
+    form = HealthForm(request.args)
+    values, notices = read_filter(form)
+    known = all_partners(web.db())
+    chosen = [one for one in known if one.name == values.get("partner")]
+    if values.get("partner") and not chosen:
+        notices.append("There is no such network; all of them are shown.")
+        form.partner.data = ""
+    wanted, now = RANGES[values.get("range", USUAL)], clock.now()
+    with web.database().snapshot() as session:
+        found = measured(session, wanted.since(now), wanted.until(now), wanted.seconds)
+    return web.page(
+        "reports/health.html",
+        "reports/_health.html",
+        health=health_of(found, wanted, now, web.zone(), chosen or known, waiting(web.db())),
+        ranges=RANGES.values(),
+        form=form,
+        partners=known,
+        partner=chosen[0] if chosen else None,
+        notices=notices,
+    )
+
+
+@blueprint.get("/reports/answers")
+@access.needs(Verb.SEE)
+def answers() -> Response:
+    """How orders are answered; supplier staff see it of their own supplier ids."""
+    form = AnswersForm(request.args)
+    values, notices = read_filter(form)
+    today = clock.now().astimezone(web.zone()).date()
+    first, last, said = _days(values, today)
+    known = supplier_ids(web.db(), access.scope())
+    chosen = values.get("supplier", "")
+    if chosen and chosen not in known:
+        said = [*said, "There is no such supplier here; all of them are shown."]
+        chosen = ""
+    scope = frozenset({chosen}) if chosen else access.scope()
+    return web.page(
+        "reports/answers.html",
+        report=report(web.db(), scope, first, last, web.zone()),
+        overdue=queue_counts(web.db(), scope, clock.now()).overdue,
+        notices=[*notices, *said],
+        suppliers=known,
+        supplier=chosen,
+        today=today,
+        spans=[(words, today - timedelta(days=days - 1)) for words, days in SPANS],
+    )
+
+
+SPANS = (("7 days", 7), ("30 days", 30), ("90 days", 90))
+
+
+def _days(values: Mapping[str, Any], today: date) -> tuple[date, date, list[str]]:
+    """From which day to which, and what had to be said about that."""
+    last = min(values.get("until", today), today)
+    first = values.get("since", last - timedelta(days=USUAL_DAYS - 1))
+    if first > last:
+        return last, last, [f"The first day is after the last: only {last:%-d %B} is shown."]
+    if (last - first).days >= LONGEST:
+        return last - timedelta(days=LONGEST - 1), last, [f"Only the last {LONGEST} of these days are shown."]
+    return first, last, []
 
 
 @blueprint.get("/look")

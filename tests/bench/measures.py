@@ -38,6 +38,7 @@ from tests.bench.ground import (
     receiver,
     seconds,
 )
+from tests.bench.pages import health_page, memory, orders_page, orders_search, webhooks_page
 
 Line = dict[str, Any]
 
@@ -288,6 +289,11 @@ def start(folder: Path) -> Iterator[Line]:
 ALL: dict[str, Callable[[Path], Iterator[Line]]] = {
     "page.weight": page_weight,
     "orders.render": orders_render,
+    "orders.page": orders_page,
+    "orders.search": orders_search,
+    "webhooks.page": webhooks_page,
+    "health.page": health_page,
+    "memory": memory,
     "start": start,
     "deliver.door": deliver_door,
     "deliver.limit": deliver_limit,

@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.outbox.models import Message
+from app.outbox.models import Message, MessageState
+from tests.outbox.looking import all_messages, wait_until
 from tests.people import Browser
 from tests.talk import Buyer, resp
 
@@ -168,9 +169,41 @@ def test_support_finds_no_barrier(
         "/views",
         "/inbound?q=nothing+like+that",
         *busy["received"],
+        "/health",
+        "/health?range=1h",
+        "/reports/answers",
     ):
         page.goto(site + path)
         check(page, path)
+
+
+def test_pictures_are_walked_with_the_arrows(
+    page: Page,
+    site: str,
+    sign_in: Callable[[str], None],
+    arrive: Any,
+    asha: Browser,
+    session: Session,
+    clock: Any,
+) -> None:
+    for number, order_id in enumerate(arrive(2), start=1):
+        asha.answer(order_id)
+        wait_until(
+            lambda number=number: (
+                [one.state for one in all_messages(session)] == [MessageState.DELIVERED] * number
+            )
+        )
+        clock.move(minutes=3)
+    sign_in("ravi")
+    page.goto(f"{site}/health?range=1h")
+    picture = page.locator("#tries-picture")
+    assert picture.locator(".slot[tabindex='0']").count() == 1
+    picture.locator(".slot").last.focus()
+    expect(picture.locator(".slot").last.locator(".told")).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    expect(picture.locator(".slot").first).to_be_focused()
+    expect(picture.locator(".slot").first.locator(".told")).to_be_visible()
+    expect(picture.locator(".slot").last.locator(".told")).to_be_hidden()
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)

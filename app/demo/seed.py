@@ -1,0 +1,593 @@
+"""A month of plausible work in bulk: orders, answers, messages in every state, attempts, what came in.
+
+It goes around the rooms' verbs, which would take hours, and keeps their rules: an order's projection is that
+of its last message, a delivered answer has moved the order, every attempt is counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import Table, func, insert, select, text
+from sqlalchemy.orm import Session
+
+from app import clock
+from app.accounts import people
+from app.accounts.models import Person, Role
+from app.accounts.passwords import new_password
+from app.contract.answers import answer
+from app.contract.reader import canonical_sha256, dumps
+from app.contract.vocabulary import ErrorCode, Kind, Status, status_after
+from app.db import Database
+from app.demo.orders import example_orders, new_id
+from app.demo.start import PARTNER
+from app.inbound.models import Effect, InboundMessage
+from app.orders.models import Answer, Decision, Delivery, PurchaseOrder, Revision
+from app.orders.req_confirm import About, Given, req_confirm
+from app.outbox.messages import new_id as timed_id
+from app.outbox.models import Attempt, Message, MessageState, Trigger
+from app.outbox.retry import DEFAULT_SCHEDULE, Reason
+from app.outbox.tally import count_ends, mark
+from app.partners import queries as partner_queries
+from app.partners import setup
+from app.partners.models import Partner
+
+PARTNERS = ("Deccan Trade Network (example)", "Konkan Exchange (example)", "Malwa Hub (example)")
+"""The last one is paused: what waits for it is held."""
+NOWHERE = "http://127.0.0.1:9"
+SPREAD = timedelta(days=30)
+WITHIN = timedelta(hours=24)
+AT_ONCE = 2_000
+"""Orders a transaction."""
+TRIES_MOST = 7
+UNANSWERED = 0.05
+"""So many more orders than messages wait for an answer."""
+STATES = (
+    *((MessageState.DELIVERED, 0.945), (MessageState.REFUSED, 0.02), (MessageState.FAILED, 0.015)),
+    *((MessageState.CANCELLED, 0.012), (MessageState.PENDING, 0.007), (MessageState.SENDING, 0.001)),
+)
+TROUBLE = (
+    *((Reason.TIMEOUT, None, 6), (Reason.BUSY, 503, 8), (Reason.SERVER_ERROR, 500, 4)),
+    *((Reason.SERVER_ERROR, 502, 3), (Reason.BUSY, 429, 2), (Reason.CONNECT, None, 4)),
+    *((Reason.RESET, None, 2), (Reason.TLS, None, 1), (Reason.NAME, None, 1), (Reason.CREDENTIALS, 401, 1)),
+    *((Reason.UNREADABLE_ANSWER, 200, 1), (Reason.INTERRUPTED, None, 1)),
+)
+RESPONSES = (("ACCEPT", 88), ("REJECT", 10), ("RETURN", 2))
+REMARKS = {
+    "ACCEPT": ("Confirmed", "Confirmed", "Confirmed, ships as ordered", "Confirmed. Thank you"),
+    "REJECT": ("Price differs from contract", "Out of stock", "Delivery date is not possible", "Wrong item"),
+    "RETURN": ("Please correct the HSN code", "Please correct the quantity"),
+}
+KEPT_FIELDS = (
+    *("objectId", "buyerPONumber", "ts", "orderDate", "deliveryDate", "subject", "currency", "objectVersion"),
+    *("poStatusTransition", "itemLists", "buyerDetails", "poValueDetails"),
+)
+
+
+class NotHere(Exception):
+    """The database has work of its own; the text is one line for the operator."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Rows of one transaction, by table."""
+
+    orders: list[dict[str, Any]] = field(default_factory=list)
+    revisions: list[dict[str, Any]] = field(default_factory=list)
+    inbound: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """An example order with marks where each differs, and what its row says."""
+
+    body: bytes
+    object_id: bytes
+    po_number: bytes
+    columns: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """Who takes part."""
+
+    partners: Sequence[int]
+    paused: int
+    staff: Sequence[tuple[int, str]]
+    templates: Sequence[_Template]
+
+
+def seed(
+    database: Database,
+    *,
+    messages: int,
+    attempts: int,
+    told: Callable[[int], None] = lambda _done: None,
+    anyway: bool = False,
+    rng: random.Random | None = None,
+) -> dict[str, int]:
+    """Fill the database with so many messages and attempts over the last 30 days; returns what was made.
+
+    ``told`` is called with how many orders were made since the last time. Errors: NotHere for a database that
+    is not empty and no demo, unless ``anyway``; ValueError where there are too few or too many attempts.
+    """
+    rng = rng or random.Random()
+    now = clock.now()
+    with database.writing() as session:
+        if not anyway:
+            _must_be_a_demo(session)
+        world = _world(session, now)
+        order_id = (session.scalar(select(func.max(PurchaseOrder.id))) or 0) + 1
+        session.commit()
+    plan = _plan(rng, now, messages, attempts)
+    run = f"{rng.randrange(36**4):05d}"
+    made = {"orders": 0, "messages": 0, "attempts": 0, "received": 0}
+    while plan:
+        some, plan = plan[:AT_ONCE], plan[AT_ONCE:]
+        batch = _Batch()
+        for at, state, tries in some:
+            _order(batch, rng, world, order_id, run, at, now, state, tries)
+            order_id += 1
+        with database.writing() as session:
+            _write(session, batch)
+            session.commit()
+        made["orders"] += len(batch.orders)
+        made["messages"] += len(batch.messages)
+        made["attempts"] += len(batch.attempts)
+        made["received"] += len(batch.inbound)
+        told(len(some))
+    with database.writing() as session:
+        _move_sequence(session)
+        session.commit()
+    if database.is_postgresql:
+        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("ANALYZE"))
+    else:
+        with database.engine.begin() as connection:
+            connection.execute(text("ANALYZE"))
+    return made
+
+
+def _must_be_a_demo(session: Session) -> None:
+    known = {partner.name for partner in partner_queries.all_partners(session)}
+    strange = known - {PARTNER, *PARTNERS}
+    if strange:
+        raise NotHere(f"this database is at work with {min(strange)}: made-up orders do not belong in it")
+
+
+def _world(session: Session, now: datetime) -> _World:
+    partners = [_partner(session, name) for name in PARTNERS]
+    if not partners[-1].paused:
+        setup.pause(session, partners[-1], "Their release is under way until tonight.", by="Ravi Deshpande")
+    staff = session.scalars(select(Person).where(Person.role == Role.SUPPLIER).order_by(Person.id)).all()
+    if not staff:
+        for name, full_name, supplier_ids in (
+            ("asha", "Asha Kulkarni", ["SUPPB2B0001@bbps", "SUPPB2B0002@bbps"]),
+            ("omar", "Omar Shaikh", ["SUPPB2B0002@bbps"]),
+        ):
+            people.add(
+                session,
+                name,
+                role=Role.SUPPLIER,
+                password=new_password(),
+                supplier_ids=supplier_ids,
+                full_name=full_name,
+            )
+        staff = session.scalars(select(Person).where(Person.role == Role.SUPPLIER)).all()
+    ids = [partner.id for partner in partners]
+    return _World(ids, ids[-1], [(one.id, one.called) for one in staff], list(_templates(now)))
+
+
+def _partner(session: Session, name: str) -> Partner:
+    known = partner_queries.partner_named(session, name)
+    if known:
+        return known
+    made, _ = setup.add(session, name, base_url=NOWHERE, allow_addresses=["127.0.0.0/8"], accepts_return=True)
+    return made
+
+
+def _templates(now: datetime) -> Iterator[_Template]:
+    """The example orders, each with one line and without what makes them long."""
+    for body in example_orders(now):
+        sent = body["purchaseOrder"]
+        kept = {name: sent[name] for name in KEPT_FIELDS if name in sent}
+        kept |= {name: value for name, value in sent.items() if isinstance(value, str)}
+        kept["itemLists"] = sent["itemLists"][:1]
+        total = kept["itemLists"][0]["totalItemValue"]
+        kept["poValueDetails"] = {"totalPOValue": total}
+        whole = {**body, "purchaseOrder": kept}
+        buyer = sent["buyerDetails"]
+        parties = (sent["buyerDetails"], sent["supplierDetails"])
+        names = [party.get("tradeName") or party.get("legalName") for party in parties]
+        b2b_ids = body["b2bIds"]
+        words = [kept["subject"], *names, kept["itemLists"][0]["productDescription"]]
+        columns = {
+            "buyer_b2b_id": b2b_ids["buyerB2BId"],
+            "supplier_b2b_id": b2b_ids["supplierB2BId"],
+            "buyer_name": buyer.get("tradeName") or buyer.get("legalName"),
+            "supplier_name": names[1],
+            "subject": kept["subject"],
+            "order_date": kept["orderDate"],
+            "delivery_date": kept["deliveryDate"],
+            "line_count": 1,
+            "total": format(total, "f"),
+            "search_text": "\n".join(word.casefold() for word in words if word),
+        }
+        yield _Template(dumps(whole), kept["objectId"].encode(), kept["buyerPONumber"].encode(), columns)
+
+
+def _plan(
+    rng: random.Random, now: datetime, messages: int, attempts: int
+) -> list[tuple[datetime, MessageState | None, int]]:
+    """When each order came, where its message stands and how often it was tried, oldest first.
+
+    What waits is new; who was in trouble was so for hours, and so were those beside it.
+    """
+    counts = [round(messages * part) for _, part in STATES[1:]]
+    states: list[MessageState] = [MessageState.DELIVERED] * (messages - sum(counts))
+    waiting: list[MessageState] = []
+    for (state, _), count in zip(STATES[1:], counts, strict=True):
+        (waiting if state in (MessageState.PENDING, MessageState.SENDING) else states).extend([state] * count)
+    rng.shuffle(states)
+    tried = [0 if state is MessageState.CANCELLED else 1 for state in states]
+    left = attempts - sum(tried) - waiting.count(MessageState.SENDING)
+    if left < 0 or left > sum(tried) * (TRIES_MOST - 1):
+        raise ValueError(f"{messages} messages take {sum(tried)} to {sum(tried) * TRIES_MOST} attempts")
+    troubled = [place for place, tries in enumerate(tried) if tries]
+    # Troubles come in bouts: stretches of the month in which most messages needed several tries.
+    bouts = [rng.random() for _ in range(9)]
+    size = max(len(states), 1)
+    near = [place for place in troubled if any(abs(place / size - bout) < 0.012 for bout in bouts)]
+    for pool, most in ((near, TRIES_MOST), (troubled, TRIES_MOST)):
+        rng.shuffle(pool)
+        for place in pool:
+            more = min(left, most - tried[place], rng.choice((0, 1, 2, 3, 6)) if pool is troubled else 4)
+            tried[place] += more
+            left -= more
+    for place in troubled:
+        more = min(left, TRIES_MOST - tried[place])
+        tried[place] += more
+        left -= more
+    whole = [*zip(states, tried, strict=True)]
+    span = SPREAD - timedelta(hours=12)
+    moments = sorted(now - SPREAD + span * _working_time(rng) for _ in whole)
+    plan: list[tuple[datetime, MessageState | None, int]] = [
+        (at, state, tries) for at, (state, tries) in zip(moments, whole, strict=True)
+    ]
+    plan += [
+        (now - timedelta(minutes=rng.uniform(5, 600)), state, int(state is MessageState.SENDING))
+        for state in waiting
+    ]
+    plan += [
+        (now - timedelta(hours=rng.uniform(0, 30)), None, 0) for _ in range(round(messages * UNANSWERED))
+    ]
+    return sorted(plan, key=lambda one: one[0])
+
+
+def _working_time(rng: random.Random) -> float:
+    """A share of the month, most of them by day."""
+    day, hour = rng.randrange(60), rng.gauss(0.35, 0.18) % 1
+    return min((day // 2 + (hour if rng.random() < 0.9 else rng.random())) / 30, 1.0)
+
+
+def _order(
+    batch: _Batch,
+    rng: random.Random,
+    world: _World,
+    order_id: int,
+    run: str,
+    received_at: datetime,
+    now: datetime,
+    state: MessageState | None,
+    tries: int,
+) -> None:
+    template = rng.choice(world.templates)
+    waits = state in (MessageState.PENDING, MessageState.SENDING)
+    partner_id = world.paused if waits else rng.choice(world.partners)
+    object_id = new_id(rng, "POR")
+    po_number = f"{template.po_number.decode()[:3]}/{run}/{order_id}"
+    raw = template.body.replace(template.object_id, object_id.encode()).replace(
+        template.po_number, po_number.encode()
+    )
+    inbound_id = timed_id("in", received_at)
+    order = {
+        **template.columns,
+        "id": order_id,
+        "partner_id": partner_id,
+        "object_id": object_id,
+        "buyer_po_number": po_number,
+        "search_text": f"{po_number.casefold()}\n{object_id.casefold()}\n{template.columns['search_text']}",
+        "status": Status.CREATED.value,
+        "version": 1,
+        "received_at": received_at,
+        "revised_at": received_at,
+        "respond_by": received_at + WITHIN,
+        "answer": Answer.NONE,
+        "delivery": Delivery.NONE,
+        "message_id": None,
+        "answered_at": None,
+        "answered_by": "",
+    }
+    batch.orders.append(order)
+    batch.revisions.append(
+        {
+            "order_id": order_id,
+            "version": 1,
+            "inbound_id": inbound_id,
+            "body": raw,
+            "received_at": received_at,
+        }
+    )
+    batch.inbound.append(_received(inbound_id, order, raw, Effect.APPLIED))
+    if rng.random() < 0.01:
+        again = timed_id("in", received_at + timedelta(seconds=40))
+        batch.inbound.append(_received(again, order, raw, Effect.REPEATED, repeat_of=inbound_id))
+    if rng.random() < 0.004:
+        batch.inbound.append(_unmatched(timed_id("in", received_at), order, raw))
+    if state is not None:
+        _answer(batch, rng, world, order, now, state, tries)
+
+
+def _received(
+    inbound_id: str, order: dict[str, Any], raw: bytes, effect: Effect, repeat_of: str | None = None
+) -> dict[str, Any]:
+    return {
+        "id": inbound_id,
+        "kind": Kind.REQ_SEND.value,
+        "partner_id": order["partner_id"],
+        "order_id": order["id"],
+        "received_at": order["received_at"],
+        "remote_address": "127.0.0.1",
+        "path": "/api/v0/purchase-order/req-send",
+        "headers": [["Content-Type", "application/json"], ["X-Partner-Key", "••••••••"]],
+        "size": len(raw),
+        "body": raw,
+        "object_id": order["object_id"],
+        "buyer_po_number": order["buyer_po_number"],
+        "supplier_b2b_id": order["supplier_b2b_id"],
+        "same_as": f"req-send {order['object_id']} 1 CREATED",
+        "content_sha256": canonical_sha256({"objectId": order["object_id"]}),
+        "repeat_of": repeat_of,
+        "effect": effect,
+        "error_cd": "",
+        "error_field": "",
+        "detail": "",
+        "answer_status": 200,
+        "answer_body": b'{"response_code":0,"response_message":"Success"}',
+    }
+
+
+def _unmatched(inbound_id: str, order: dict[str, Any], raw: bytes) -> dict[str, Any]:
+    field_name, detail = "poStatus.objectId", "poStatus.objectId is of no order that is known here."
+    code = ErrorCode.UNKNOWN_OBJECT
+    said = answer(
+        Kind.REQ_STATUS_CHANGE, None, req_msg_id=inbound_id, code=code, detail=detail, field=field_name
+    )
+    return {
+        **_received(inbound_id, order, raw, Effect.UNMATCHED),
+        "kind": Kind.REQ_STATUS_CHANGE.value,
+        "path": "/api/v0/purchase-order/req-status-change",
+        "order_id": None,
+        "same_as": None,
+        "error_cd": code.value,
+        "error_field": field_name,
+        "detail": detail,
+        "answer_status": 409,
+        "answer_body": dumps(said),
+    }
+
+
+def _answer(
+    batch: _Batch,
+    rng: random.Random,
+    world: _World,
+    order: dict[str, Any],
+    now: datetime,
+    state: MessageState,
+    tries: int,
+) -> None:
+    response = rng.choices([word for word, _ in RESPONSES], [weight for _, weight in RESPONSES])[0]
+    given = Given(response, rng.choice(REMARKS[response]), "INITIATING_CHANNEL", "WEB")
+    person_id, person_name = rng.choice(world.staff)
+    waits = state in (MessageState.PENDING, MessageState.SENDING)
+    took = timedelta(minutes=min(rng.lognormvariate(4.6, 1.1), 60 * 40))
+    at = min(order["received_at"] + took, now - timedelta(minutes=4 if waits else 60 * 11))
+    at = max(at, order["received_at"] + timedelta(seconds=20))
+    body = req_confirm(
+        About(
+            order["object_id"],
+            order["buyer_po_number"],
+            order["buyer_b2b_id"],
+            order["supplier_b2b_id"],
+            1,
+            Status.CREATED.value,
+        ),
+        given,
+    )
+    message_id = timed_id("msg", at)
+    last = _tries(batch, rng, message_id, order["partner_id"], at, state, tries, now)
+    delivered = state is MessageState.DELIVERED
+    batch.messages.append(
+        {
+            "id": message_id,
+            "kind": Kind.REQ_CONFIRM.value,
+            "partner_id": order["partner_id"],
+            "order_id": order["id"],
+            "decision_number": 1,
+            "object_id": order["object_id"],
+            "buyer_po_number": order["buyer_po_number"],
+            "buyer_b2b_id": order["buyer_b2b_id"],
+            "supplier_b2b_id": order["supplier_b2b_id"],
+            "object_version": 1,
+            "body": body,
+            "body_sha256": hashlib.sha256(body).hexdigest(),
+            "created_at": at,
+            "created_by": person_name,
+            "state": state,
+            "next_at": now if state is MessageState.PENDING else None,
+            "claims": tries,
+            "tries": tries,
+            "attempts_made": tries,
+            "lease_token": "made-up" if state is MessageState.SENDING else None,
+            "lease_until": now + timedelta(seconds=30) if state is MessageState.SENDING else None,
+            "finished_at": None if waits else (last["ended_at"] if last else at),
+            "reason": (last["outcome"] or "") if last else "",
+            "note": _NOTES[state],
+            "status_code": last["status"] if last else None,
+            "response_code": 0 if delivered else 1 if state is MessageState.REFUSED else None,
+            "response_message": "Success" if delivered else "",
+            "result": "SUCCESS" if delivered else "FAILURE" if state is MessageState.REFUSED else "",
+            "error_cd": "BPR012" if state is MessageState.REFUSED else "",
+            "error_dtl": "Remarks are not acceptable" if state is MessageState.REFUSED else "",
+            "error_field": "poConfirmation.supplierRemarks" if state is MessageState.REFUSED else "",
+            "cancel_requested": _NOTES[state] if state is MessageState.CANCELLED else None,
+        }
+    )
+    status_to = status_after(response).value
+    batch.decisions.append(
+        {
+            "order_id": order["id"],
+            "number": 1,
+            "version": 1,
+            "response": response,
+            "remarks": given.remarks,
+            "device_tag_name": given.device_tag_name,
+            "device_tag_value": given.device_tag_value,
+            "infos": [],
+            "status_from": Status.CREATED.value,
+            "status_to": status_to,
+            "person_id": person_id,
+            "person_name": person_name,
+            "decided_at": at,
+            "message_id": message_id,
+            "took_seconds": int((at - order["received_at"]).total_seconds() // 1),
+            "left_seconds": int((order["respond_by"] - at).total_seconds() // 1),
+            "supplier_b2b_id": order["supplier_b2b_id"],
+        }
+    )
+    order |= {
+        "answer": Answer(response),
+        "delivery": Delivery(state.value),
+        "message_id": message_id,
+        "answered_at": at,
+        "answered_by": person_name,
+        "status": status_to if delivered else Status.CREATED.value,
+        "search_text": f"{order['search_text']}\n{given.remarks.casefold()}",
+    }
+
+
+_NOTES = {
+    MessageState.DELIVERED: "The network took it.",
+    MessageState.REFUSED: "The network did not accept the remarks: Remarks are not acceptable.",
+    MessageState.FAILED: "All tries were in vain.",
+    MessageState.CANCELLED: "The buyer changed the order to version 2.",
+    MessageState.PENDING: "",
+    MessageState.SENDING: "",
+}
+
+
+def _tries(
+    batch: _Batch,
+    rng: random.Random,
+    message_id: str,
+    partner_id: int,
+    at: datetime,
+    state: MessageState,
+    tries: int,
+    now: datetime,
+) -> dict[str, Any] | None:
+    """The attempts of a message, in its schedule; returns the last one."""
+    started_at, last = at + timedelta(seconds=rng.uniform(0.01, 6)), None
+    trouble = rng.choices(TROUBLE, [weight for *_, weight in TROUBLE])[0]
+    for number in range(1, tries + 1):
+        outcome, status, milliseconds = trouble[0].value, trouble[1], rng.lognormvariate(4.4, 0.7)
+        if number == tries and state is MessageState.DELIVERED:
+            outcome, status = Reason.DELIVERED.value, 200
+        elif number == tries and state is MessageState.REFUSED:
+            outcome, status = Reason.REFUSED_BY_PARTNER.value, 200
+        elif outcome == Reason.TIMEOUT:
+            milliseconds = rng.uniform(15_000, 15_060)
+        under_way = state is MessageState.SENDING
+        ended_at = started_at + timedelta(milliseconds=milliseconds)
+        body = b"" if status is None else _BODIES.get(outcome, b"Service unavailable")
+        last = {
+            "message_id": message_id,
+            "number": number,
+            "trigger": Trigger.AUTO,
+            "url": f"{NOWHERE}/api/v0/purchase-order/req-confirm",
+            "request_headers": [["Content-Type", "application/json"], ["Idempotency-Key", message_id]],
+            "remote_address": None if status is None else "127.0.0.1:9",
+            "started_at": now if under_way else started_at,
+            "ended_at": None if under_way else ended_at,
+            "outcome": None if under_way else outcome,
+            "detail": "",
+            "status": None if under_way else status,
+            "response_headers": [] if status is None else [["Content-Type", "application/json"]],
+            "response_body": b"" if under_way else body,
+            "response_size": len(body),
+            "duration_ms": None if under_way or outcome == Reason.INTERRUPTED else milliseconds,
+        }
+        batch.attempts.append({**last, "partner_id": partner_id})
+        wait = DEFAULT_SCHEDULE[min(number, len(DEFAULT_SCHEDULE)) - 1]
+        # All tries are over by now, however late the schedule would have had them.
+        room = (now - timedelta(minutes=1) - ended_at).total_seconds() / (tries - number + 1)
+        started_at = ended_at + timedelta(seconds=max(min(wait, room), 0.0))
+    return last
+
+
+_BODIES = {
+    Reason.DELIVERED.value: dumps(
+        {"response_code": 0, "response_message": "Success", "payload": {"resp": {"result": "SUCCESS"}}}
+    ),
+    Reason.REFUSED_BY_PARTNER.value: dumps(
+        {
+            "response_code": 1,
+            "response_message": "FAILURE",
+            "payload": {
+                "resp": {
+                    "result": "FAILURE",
+                    "errorCd": "BPR012",
+                    "errorDtl": "Remarks are not acceptable",
+                    "errorField": "poConfirmation.supplierRemarks",
+                }
+            },
+        }
+    ),
+}
+
+
+def _write(session: Session, batch: _Batch) -> None:
+    ended = [one for one in batch.attempts if one["ended_at"]]
+    count_ends(session, [(one["partner_id"], one["outcome"], one["duration_ms"] or 0.0) for one in ended])
+    mark(session, [one["ended_at"] for one in ended])
+    for one in batch.attempts:
+        del one["partner_id"]
+    for model, rows in (
+        (PurchaseOrder, batch.orders),
+        (Revision, batch.revisions),
+        (InboundMessage, batch.inbound),
+        (Message, batch.messages),
+        (Attempt, batch.attempts),
+        (Decision, batch.decisions),
+    ):
+        if rows:
+            session.execute(insert(cast(Table, model.__table__)), rows)
+
+
+def _move_sequence(session: Session) -> None:
+    """Orders got their ids from here: on PostgreSQL the next one must not get them again."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(
+            text(
+                "SELECT setval(pg_get_serial_sequence('purchase_order', 'id'),"
+                " (SELECT max(id) FROM purchase_order) + 1)"
+            )
+        )

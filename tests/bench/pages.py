@@ -1,0 +1,197 @@
+"""Benches of pages: a month of much work against a month of little, and what memory they keep."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import random
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+
+from app import create_app
+from app.accounts.models import Person, Role
+from app.accounts.people import add as add_person
+from app.accounts.queries import person_named
+from app.config import Settings
+from app.demo.seed import seed
+from app.orders.models import PurchaseOrder
+from app.outbox.deliver import Deliverer
+from app.outbox.models import Message
+from app.outbox.rollup import roll
+from tests.bench.ground import answer_all, database_of, fresh_app, in_turn, populate, receiver
+
+Line = dict[str, Any]
+FEW = 2000
+"""Messages of the small side: as few as fill every page that is compared."""
+MANY = int(os.environ.get("BENCH_MESSAGES", "200000"))
+"""Messages of the large side; three times as many attempts. Making 200,000 takes some minutes."""
+SEEDED = os.environ.get("BENCH_SEEDED")
+"""The instance folder of a database that ``flask seed`` filled, to save that time."""
+
+
+@cache
+def _sides() -> tuple[FlaskClient, FlaskClient, Flask, Flask]:
+    """Meera's browser on the small and on the large database, and both apps."""
+    home = tempfile.TemporaryDirectory(prefix="po-confirm-bench-")
+    atexit.register(home.cleanup)
+    small = _seeded(Path(home.name) / "small", FEW)
+    large = (
+        create_app(Settings.load({}, instance=Path(SEEDED)))
+        if SEEDED
+        else _seeded(Path(home.name) / "large", MANY)
+    )
+    return _meera(small), _meera(large), small, large
+
+
+def _seeded(folder: Path, messages: int) -> Flask:
+    folder.mkdir()
+    app = fresh_app(folder)
+    seed(database_of(app), messages=messages, attempts=3 * messages, rng=random.Random(6))
+    roll(database_of(app))
+    return app
+
+
+def _meera(app: Flask) -> FlaskClient:
+    with database_of(app).writing() as session:
+        meera = person_named(session, "meera") or add_person(
+            session, "meera", role=Role.MANAGER, password="bench-bench-1"
+        )
+        session.commit()
+        key = session.scalar(select(Person.session_key).where(Person.id == meera.id))
+    client = app.test_client()
+    with client.session_transaction() as cookie:
+        cookie["_user_id"], cookie["_fresh"] = key, True
+    return client
+
+
+def _measure(name: str, small_url: str, large_url: str, *, rounds: int = 25) -> Line:
+    few, many, *_ = _sides()
+
+    def small() -> None:
+        assert few.get(small_url).status_code == 200
+
+    def large() -> None:
+        assert many.get(large_url).status_code == 200
+
+    quick, slow = in_turn(small, large, rounds=rounds)
+    return {
+        "peer": name,
+        "value": round(slow * 1000, 2),
+        "unit": "ms",
+        "against": f"the same page over {FEW} messages, {quick * 1000:.2f} ms",
+        "ratio": round(quick / slow, 3),
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def _middle(app: Flask) -> tuple[str, str]:
+    """A key in the middle of the orders by receipt, and an id in the middle of the messages."""
+    with database_of(app).reading() as session:
+        half = (session.scalar(select(func.count()).select_from(PurchaseOrder)) or 0) // 2
+        order = session.scalars(
+            select(PurchaseOrder)
+            .order_by(PurchaseOrder.received_at.desc(), PurchaseOrder.id.desc())
+            .offset(half)
+            .limit(1)
+        ).one()
+        message_id = session.scalars(
+            select(Message.id).order_by(Message.id.desc()).offset(half).limit(1)
+        ).one()
+    return f"{order.received_at.isoformat()}~{order.id}".replace("+", "%2B"), message_id
+
+
+def orders_page(folder: Path) -> Iterator[Line]:
+    """The list of orders over a month of much work."""
+    *_, small, large = _sides()
+    few, many = _middle(small)[0], _middle(large)[0]
+    yield _measure("first", "/orders", "/orders")
+    yield _measure("open", "/orders?answer=open", "/orders?answer=open")
+    deep = "/orders?sort=-received_at&after="
+    yield _measure("deep", deep + few, deep + many)
+
+
+def webhooks_page(folder: Path) -> Iterator[Line]:
+    """The log over a month of much work."""
+    *_, small, large = _sides()
+    few, many = _middle(small)[1], _middle(large)[1]
+    yield _measure("first", "/webhooks", "/webhooks")
+    yield _measure("deep", f"/webhooks?after={few}", f"/webhooks?after={many}")
+    yield _measure("attention", "/webhooks?state=attention", "/webhooks?state=attention")
+    yield _measure("inbound", "/inbound", "/inbound")
+
+
+def orders_search(folder: Path) -> Iterator[Line]:
+    """A rare and a common word over a month of much work, against the unfiltered page."""
+    _, many, _, large = _sides()
+    with database_of(large).reading() as session:
+        rare = session.scalars(select(PurchaseOrder.buyer_po_number).limit(1).offset(77)).one()
+
+    def unfiltered() -> None:
+        assert many.get("/orders").status_code == 200
+
+    for name, word in (("rare", rare), ("common", "spares"), ("none", "nothing like that")):
+
+        def search(word: str = word) -> None:
+            assert many.get("/orders", query_string={"q": word}).status_code == 200
+
+        plain, found = in_turn(unfiltered, search, rounds=15)
+        yield {
+            "peer": name,
+            "value": round(found * 1000, 2),
+            "unit": "ms",
+            "against": f"the unfiltered page, {plain * 1000:.2f} ms",
+            "ratio": round(plain / found, 3),
+            "load": round(os.getloadavg()[0], 1),
+        }
+
+
+def health_page(folder: Path) -> Iterator[Line]:
+    """Pictures and percentiles over a month of much work, for each range; and the report of answers."""
+    for name in ("1h", "24h", "7d", "30d"):
+        yield _measure(name, f"/health?range={name}", f"/health?range={name}", rounds=11)
+    yield _measure("answers", "/reports/answers", "/reports/answers", rounds=11)
+
+
+def _resident() -> float:
+    """MiB of this process that are in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1024**2
+
+
+def memory(folder: Path, *, pages: int = 3000, deliveries: int = 3000) -> Iterator[Line]:
+    """Resident growth over pages and over deliveries, each after a warm-up as long as a third of it."""
+    few, *_ = _sides()
+    urls = ("/", "/orders", "/webhooks", "/inbound", "/health", "/reports/answers")
+    for number in range(pages // 3):
+        few.get(urls[number % len(urls)])
+    before = _resident()
+    for number in range(pages):
+        few.get(urls[number % len(urls)])
+    yield _grown("pages", pages, before)
+    with receiver() as url:
+        app = fresh_app(folder)
+        person_id, ids = populate(app, url, orders=deliveries + deliveries // 3)
+        answer_all(app, person_id, ids[: deliveries // 3])
+        Deliverer(database_of(app), senders=8).drain()
+        answer_all(app, person_id, ids[deliveries // 3 :])
+        before = _resident()
+        Deliverer(database_of(app), senders=8).drain()
+        yield _grown("deliveries", deliveries, before)
+
+
+def _grown(name: str, count: int, before: float) -> Line:
+    now = _resident()
+    return {
+        "peer": name,
+        "value": round(now - before, 2),
+        "unit": f"MiB more after {count}",
+        "against": f"{before:.0f} MiB after the warm-up",
+        "ratio": round(now / before, 3),
+    }

@@ -1,0 +1,135 @@
+"""A month made up in bulk keeps the rules of the rooms that it goes around."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.contract.messages import parse
+from app.contract.reader import dumps, read_json
+from app.contract.vocabulary import Kind, Status
+from app.db import Database
+from app.demo.seed import NotHere, seed
+from app.inbound.apply import Rules
+from app.inbound.bring import Brought, bring
+from app.inbound.models import Effect, InboundMessage
+from app.orders.models import Answer, Decision, Delivery, PurchaseOrder, Revision
+from app.outbox.models import Attempt, Message, MessageState, Tally
+from app.outbox.rollup import roll
+from app.partners.models import Partner
+from tests.outbox.test_rollup import assert_exact
+from tests.people import Browser
+
+
+@pytest.fixture
+def seeded(database: Database) -> dict[str, int]:
+    return seed(database, messages=300, attempts=700, rng=random.Random(6))
+
+
+def test_it_makes_exactly_what_was_asked_for_in_all_states(seeded: dict[str, int], session: Session) -> None:
+    assert (seeded["messages"], seeded["attempts"], seeded["orders"]) == (300, 700, 315)
+    for model, count in ((Message, 300), (Attempt, 700), (PurchaseOrder, 315), (Decision, 300)):
+        assert session.scalar(select(func.count()).select_from(model)) == count
+    states = set(session.scalars(select(Message.state)))
+    assert states >= set(MessageState) - {MessageState.SENDING}
+    assert set(session.scalars(select(InboundMessage.effect))) >= {Effect.APPLIED, Effect.REPEATED}
+
+
+def test_orders_stand_where_their_messages_have_put_them(seeded: dict[str, int], session: Session) -> None:
+    rows = session.execute(
+        select(PurchaseOrder, Message, Decision)
+        .outerjoin(Message, Message.id == PurchaseOrder.message_id)
+        .outerjoin(Decision, Decision.message_id == PurchaseOrder.message_id)
+    ).all()
+    for order, message, decision in rows:
+        if message is None:
+            assert (order.answer, order.delivery, order.status) == (
+                Answer.NONE,
+                Delivery.NONE,
+                Status.CREATED,
+            )
+            continue
+        assert order.delivery == message.state.value
+        assert order.answer == decision.response
+        moved = message.state is MessageState.DELIVERED
+        assert order.status == (decision.status_to if moved else Status.CREATED)
+        assert order.answered_at == decision.decided_at == message.created_at
+    numbers = dict(
+        session.execute(select(Attempt.message_id, func.count()).group_by(Attempt.message_id)).all()
+    )
+    for _, message, _ in rows:
+        if message is not None:
+            assert message.attempts_made == numbers.get(message.id, 0)
+
+
+def test_what_was_sent_and_received_is_what_the_network_speaks(
+    seeded: dict[str, int], session: Session
+) -> None:
+    for body in session.scalars(select(Revision.body).limit(40)):
+        parse(Kind.REQ_SEND, read_json(body))
+    for body in session.scalars(select(Message.body).limit(40)):
+        parse(Kind.REQ_CONFIRM, read_json(body))
+
+
+def test_every_attempt_is_counted(seeded: dict[str, int], database: Database, session: Session) -> None:
+    ended = session.scalar(select(func.count()).select_from(Attempt).where(Attempt.ended_at.is_not(None)))
+    assert session.scalar(select(func.sum(Tally.count))) == ended
+    newest = session.scalar(select(func.max(Attempt.ended_at)))
+    assert newest
+    assert_exact(database, newest)
+    roll(database)
+    assert_exact(database, newest)
+
+
+def test_every_page_of_it_opens(seeded: dict[str, int], session: Session, meera: Browser) -> None:
+    order_ids = session.scalars(select(PurchaseOrder.id).limit(3)).all()
+    message_ids = session.scalars(select(Message.id).where(Message.attempts_made > 1).limit(3)).all()
+    inbound_ids = session.scalars(select(InboundMessage.id).limit(3)).all()
+    session.rollback()
+    for path in (
+        *("/", "/orders", "/webhooks", "/webhooks?state=attention", "/inbound", "/health?range=30d"),
+        *("/reports/answers?since=2020-01-01", "/partners"),
+        *(f"/orders/{one}" for one in order_ids),
+        *(f"/webhooks/{one}" for one in message_ids),
+        *(f"/inbound/{one}" for one in inbound_ids),
+    ):
+        assert meera.get(path).status_code == 200, path
+
+
+def test_new_orders_arrive_after_it(
+    seeded: dict[str, int], database: Database, example_bodies: list[Any]
+) -> None:
+    rules, brought = Rules(1024 * 1024, timedelta(hours=24)), Brought()
+    with database.writing() as session:
+        partner_id = session.scalars(select(Partner.id)).first()
+        assert partner_id
+        bring(session, partner_id, dumps(example_bodies[0]), place="", rules=rules, brought=brought)
+        session.commit()
+        assert (brought.taken, brought.refusals) == (1, [])
+        assert (session.scalar(select(func.max(PurchaseOrder.id))) or 0) > 315
+
+
+def test_a_database_at_work_is_left_alone_unless_told_otherwise(app: Any, database: Database) -> None:
+    run = app.test_cli_runner().invoke
+    assert run(args=["partners", "add", "real", "--base-url", "https://b2b.example"]).exit_code == 0
+    with pytest.raises(NotHere):
+        seed(database, messages=10, attempts=20)
+    refused = run(args=["seed", "--messages", "10", "--attempts", "20"])
+    assert refused.exit_code == 1
+    assert "at work with real" in refused.output
+    done = run(args=["seed", "--messages", "10", "--attempts", "20", "--yes"])
+    assert done.exit_code == 0
+    assert "messages=10 attempts=20" in done.output
+    assert run(args=["rollup"]).output.strip() == "minutes=0"
+
+
+@pytest.mark.parametrize("attempts", [1, 10_000])
+def test_too_few_and_too_many_attempts_are_told(app: Any, attempts: int) -> None:
+    done = app.test_cli_runner().invoke(args=["seed", "--messages", "100", "--attempts", str(attempts)])
+    assert done.exit_code == 1
+    assert "100 messages take" in done.output
