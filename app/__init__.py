@@ -12,6 +12,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app import cli, shown, web
 from app.accounts import access
 from app.accounts import routes as accounts_routes
+from app.alerts import models as _alerts  # noqa: F401 - its tables
+from app.audit import routes as audit_routes
 from app.config import ROOT, Settings, SettingsError
 from app.db import Database
 from app.inbound import log_routes as inbound_log_routes
@@ -80,6 +82,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         inbound_log_routes,
         openapi_routes,
         reports_routes,
+        audit_routes,
     )
     for routes in rooms:
         app.register_blueprint(routes.blueprint)

@@ -21,6 +21,8 @@ from sqlalchemy.orm import Session
 from app.accounts import people
 from app.accounts.models import Role
 from app.accounts.passwords import new_password
+from app.audit import seals, trail
+from app.audit.models import Deed, Thing
 from app.config import Settings
 from app.db import Database
 from app.demo.start import run_demo
@@ -38,11 +40,12 @@ from app.supervise import Child, flask_command, run_together
 users = AppGroup("users", help="People who can sign in.")
 partners = AppGroup("partners", help="The systems that send orders and take answers.")
 orders = AppGroup("orders", help="Purchase orders.")
+audit = AppGroup("audit", help="The audit trail.")
 
 
 def init_app(app: Flask) -> None:
     """Join the commands to the app."""
-    for command in (init, users, partners, orders, deliver, resend_since, serve, demo):
+    for command in (init, users, partners, orders, audit, deliver, resend_since, serve, demo):
         app.cli.add_command(command)
 
 
@@ -60,8 +63,16 @@ def _database() -> Database:
 def _writing() -> Iterator[Session]:
     """A session for a command; a database that is missing or busy is one clear line."""
     try:
-        with _database().writing() as session:
+        with trail.acting(trail.COMMAND_LINE), _database().writing() as session:
             yield session
+    except DBAPIError as error:
+        _fail(f"The database does not do this: {error.orig}. Has `flask init` been run?")
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    try:
+        yield
     except DBAPIError as error:
         _fail(f"The database does not do this: {error.orig}. Has `flask init` been run?")
 
@@ -190,11 +201,42 @@ def orders_import(files: tuple[Any, ...], partner_name: str | None) -> None:
                 place = f"{_called(file)}:{number}"
                 bring(session, partner.id, body, place=place, rules=rules, brought=brought)
                 session.commit()
+            trail.record(
+                session,
+                Deed.IMPORTED,
+                Thing.PARTNER,
+                partner.id,
+                name=partner.name,
+                after={"file": _called(file), "orders": len(found)},
+            )
+            session.commit()
     for refusal in brought.refusals:
         click.echo(refusal, err=True)
     click.echo(f"taken={brought.taken} repeated={brought.repeated} refused={len(brought.refusals)}")
     if brought.refusals:
         sys.exit(1)
+
+
+@audit.command("seal")
+def audit_seal() -> None:
+    """Seal what was added to the trail since the last seal."""
+    with _asking():
+        click.echo(f"sealed={seals.seal(_database())}")
+
+
+@audit.command("verify")
+@click.option("--expect", default="", metavar="SHA256", help="The digest of a seal that was kept elsewhere.")
+def audit_verify(expect: str) -> None:
+    """Check every seal and every entry; exit 1 with the first thing that is wrong."""
+    with _asking(), _database().reading() as session:
+        found = seals.verify(session, expect.strip().lower())
+    click.echo(
+        f"seals={found.seals} entries={found.entries} pruned={found.pruned} unsealed={found.unsealed}"
+        f" last={found.last_sha256 or 'none'}"
+    )
+    if found.fault:
+        _fail(found.fault)
+    click.echo("The trail is as it was sealed.")
 
 
 @click.command()

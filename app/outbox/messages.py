@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from ulid import ULID
 
 from app import clock
+from app.audit import trail
+from app.audit.models import Deed, Thing
 from app.db import notify
 from app.outbox.models import LIVE, Message, MessageState, ResultFrom, Trigger
 
@@ -139,6 +141,16 @@ def resend(session: Session, message: Message, *, by: str, reason: str) -> None:
     why_not = why_not_resend(session, message)
     if why_not:
         raise CannotResend(why_not)
+    trail.record(
+        session,
+        Deed.RESENT,
+        Thing.MESSAGE,
+        message.id,
+        name=message.buyer_po_number,
+        by=by,
+        reason=reason,
+        before={"state": message.state.value, "what came of it": message.reason},
+    )
     message.resume_state = message.state
     message.resume_at = message.next_at
     message.state = MessageState.PENDING

@@ -347,13 +347,10 @@ def _saved(kept: Partner | None, details: setup.Details) -> int:
     """Write it in a transaction of its own: the request's ended before the network was asked."""
     web.db().commit()
     with web.database().writing() as session:
-        if kept is None:
-            row = Partner(created_at=clock.now())
-            setup.apply(session, row, details)
-            session.add(row)
-        else:
-            row = queries.partner_for_update(session, kept.id) or abort(404)
-            setup.apply(session, row, details)
+        locked = None
+        if kept is not None:
+            locked = queries.partner_for_update(session, kept.id) or abort(404)
+        row = setup.save(session, locked, details)
         session.commit()
         return row.id
 
