@@ -19,6 +19,7 @@ from app.db import Database
 from app.inbound import log_routes as inbound_log_routes
 from app.inbound import openapi_routes
 from app.inbound import routes as inbound_routes
+from app.jobs import routes as jobs_routes
 from app.orders import routes as orders_routes
 from app.orders.projection import follow
 from app.outbox import routes as outbox_routes
@@ -81,6 +82,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         inbound_routes,
         inbound_log_routes,
         openapi_routes,
+        jobs_routes,
         reports_routes,
         audit_routes,
     )

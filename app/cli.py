@@ -36,6 +36,7 @@ from app.partners import queries as partner_queries
 from app.partners import setup
 from app.partners.models import Partner
 from app.supervise import Child, flask_command, run_together
+from app.workers import worker
 
 users = AppGroup("users", help="People who can sign in.")
 partners = AppGroup("partners", help="The systems that send orders and take answers.")
@@ -45,7 +46,7 @@ audit = AppGroup("audit", help="The audit trail.")
 
 def init_app(app: Flask) -> None:
     """Join the commands to the app."""
-    for command in (init, users, partners, orders, audit, deliver, resend_since, serve, demo):
+    for command in (init, users, partners, orders, audit, deliver, work, resend_since, serve, demo):
         app.cli.add_command(command)
 
 
@@ -255,6 +256,11 @@ def deliver(once: bool, workers: int | None) -> None:
             " ".join(f"{word}={counts[word]}" for word in ("delivered", "retried", "refused", "failed"))
         )
         return
+    deliverer.run(_until_asked())
+
+
+def _until_asked() -> threading.Event:
+    """An event that SIGTERM and Ctrl-C set."""
     stop = threading.Event()
 
     def asked(_number: int, _frame: FrameType | None) -> None:
@@ -262,7 +268,23 @@ def deliver(once: bool, workers: int | None) -> None:
 
     signal.signal(signal.SIGTERM, asked)
     signal.signal(signal.SIGINT, asked)
-    deliverer.run(stop)
+    return stop
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Do what waits and what is due, then exit.")
+@with_appcontext
+def work(once: bool) -> None:
+    """Run long jobs and chores until told to stop; what is in hand ends with its present step."""
+    here = worker(_database(), _settings())
+    if not once:
+        here.run(_until_asked())
+        return
+    try:
+        while here.once():
+            pass
+    except DBAPIError as error:
+        _fail(f"The database does not do this: {error.orig}. Has `flask init` been run?")
 
 
 @click.command("resend")
@@ -304,11 +326,13 @@ def resend_since(since: str, partner_name: str | None, state: str, reason: str, 
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 @with_appcontext
 def serve(host: str, port: int) -> None:
-    """Serve the web pages with gunicorn, and supervise one deliverer unless PO_SERVE_DELIVERS is false."""
+    """Serve the web pages with gunicorn; supervise a worker, and a deliverer unless told not to."""
     settings = _settings()
     children = [Child("web", web_command(settings, host, port), os.environ, kept=False)]
     if settings.serve_delivers:
         children.append(Child("deliverer", flask_command("deliver"), os.environ, kept=True))
+    if settings.serve_works:
+        children.append(Child("worker", flask_command("work"), os.environ, kept=True))
     sys.exit(run_together(children))
 
 

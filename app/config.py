@@ -32,6 +32,7 @@ class Settings(BaseModel):
     secret_key: str = ""
     respond_within_hours: float = Field(24, gt=0, le=24 * 365)
     serve_delivers: bool = True
+    serve_works: bool = True
     max_body_bytes: int = Field(1024 * 1024, ge=1024, le=64 * 1024 * 1024)
     undo_seconds: float = Field(0, ge=0, le=600)
     time_zone: str = "Asia/Kolkata"

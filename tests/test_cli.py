@@ -195,3 +195,7 @@ def test_failed_messages_since_a_time_are_sent_again(
     assert run(app, "resend", "--since", "tomorrow").exit_code == 1
     assert run(app, *words, "--partner", "nobody").exit_code == 1
     assert run(app, "resend", "--since", "2999-01-01").output == "resent=0 left_out=0\n"
+
+
+def test_work_once_does_what_is_due_and_ends(app: Flask) -> None:
+    assert run(app, "work", "--once").exit_code == 0

@@ -16,7 +16,7 @@ from app import db
 from app.db import Base, Database
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import Delivery, OrderView, PurchaseOrder, StatusChange
-from app.outbox.models import Message, MessageState, ResultFrom
+from app.outbox.models import Attempt, Message, MessageState, ResultFrom
 from tests.postgresql import Server
 
 WHEN = "2026-11-20 10:00:00"
@@ -63,6 +63,7 @@ def test_a_database_of_the_first_version_with_data_is_upgraded(unmade: Database)
         order = session.scalars(select(PurchaseOrder)).one()
         assert (order.status, order.delivery) == ("ACCEPTED", Delivery.DELIVERED)
         froms = dict(session.execute(select(Message.state, Message.result_from)).all())
+        assert session.scalar(select(func.count()).select_from(Attempt)) == 1
         assert froms == {
             MessageState.DELIVERED: ResultFrom.ANSWER,
             MessageState.REFUSED: ResultFrom.ANSWER,
@@ -86,6 +87,7 @@ def test_the_way_back_keeps_what_the_first_version_knew(unmade: Database) -> Non
         command.downgrade(config, "0001")
     with unmade.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM message")) == 3
+        assert connection.scalar(text("SELECT count(*) FROM attempt")) == 1
         assert connection.scalar(text("SELECT effect FROM inbound_message")) == "applied"
     unmade.upgrade()
     assert differences(unmade) == []
@@ -119,4 +121,7 @@ FIRST_VERSION = [
     _message(1, "failed"),
     _message(2, "refused"),
     _message(3, "delivered"),
+    "INSERT INTO attempt (id, message_id, number, trigger, url, request_headers, started_at, ended_at,"
+    " outcome, detail, status, response_headers, response_body, response_size, duration_ms) VALUES"
+    f" (1, 'msg_3', 1, 'auto', 'http://p', '[]', '{WHEN}', '{WHEN}', 'delivered', '', 200, '[]', '', 0, 5)",
 ]

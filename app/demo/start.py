@@ -90,6 +90,7 @@ def run_demo(
         [
             Child("web", web_command(settings, HOST, port), env, kept=False),
             Child("deliverer", flask_command("deliver"), env, kept=True),
+            Child("worker", flask_command("work"), env, kept=True),
             Child("simulator", _simulator_command(partner_port), simulator_env, kept=False),
         ]
     )

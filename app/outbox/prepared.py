@@ -28,7 +28,6 @@ class _Compiled:
     text: str
     positional: bool
     given: tuple[tuple[str, Convert | None], ...]
-    results: tuple[Convert | None, ...]
     constants: Mapping[str, Any]
 
     def parameters(self, row: Mapping[str, Any]) -> Any:
@@ -41,11 +40,6 @@ class _Compiled:
         return {
             name: values[name] if convert is None else convert(values[name]) for name, convert in self.given
         }
-
-    def result(self, row: Sequence[Any]) -> list[Any]:
-        """The driver's row as Python wants it."""
-        pairs = zip(self.results, row, strict=True)
-        return [value if convert is None else convert(value) for convert, value in pairs]
 
 
 class Prepared:
@@ -61,21 +55,43 @@ class Prepared:
         self._columns = tuple(columns)
         self._row: Any = namedtuple("_row", [column.key or "" for column in columns])  # type: ignore[misc]
         self._compiled: dict[str, _Compiled] = {}
+        self._results: dict[str, list[Convert | None]] = {}
 
     def rows(self, session: Session, **values: Any) -> list[Any]:
         """Run it once, and return all its rows as named tuples of the columns. Errors: DBAPIError."""
         with self._on(session) as (compiled, cursor):
             cursor.execute(compiled.text, compiled.parameters(values))
-            return [self._row._make(compiled.result(row)) for row in cursor.fetchall()]
+            converts = self._converts(session, cursor)
+            return [
+                self._row._make(
+                    value if convert is None else convert(value)
+                    for convert, value in zip(converts, row, strict=True)
+                )
+                for row in cursor.fetchall()
+            ]
 
     def many(self, session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run it once for each row. Errors: DBAPIError."""
         with self._on(session) as (compiled, cursor):
             cursor.executemany(compiled.text, [compiled.parameters(row) for row in rows])
 
+    def _converts(self, session: Session, cursor: Any) -> list[Convert | None]:
+        """How the driver's values become Python's; psycopg tells their types only with an answer."""
+        dialect = session.get_bind().dialect
+        converts = self._results.get(dialect.name)
+        if converts is None:
+            converts = self._results[dialect.name] = [
+                column.type.dialect_impl(dialect).result_processor(dialect, said[1])
+                for column, said in zip(self._columns, cursor.description, strict=True)
+            ]
+        return converts
+
     @contextmanager
     def _on(self, session: Session) -> Iterator[tuple[_Compiled, Any]]:
-        connection: Connection = session.info.get(CONNECTION) or session.connection()
+        connection: Connection | None = session.info.get(CONNECTION)
+        if connection is None:
+            session.flush()  # what was changed through the ORM comes first, as with session.execute
+            connection = session.connection()
         dialect = connection.dialect
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
@@ -102,12 +118,7 @@ class Prepared:
             text=str(compiled),
             positional=bool(compiled.positional),
             given=tuple((name, converts[name]) for name in compiled.positiontup or compiled.binds),
-            results=tuple(_result(column, dialect) for column in self._columns),
             constants={
                 name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required
             },
         )
-
-
-def _result(column: ColumnElement[Any], dialect: Dialect) -> Convert | None:
-    return column.type.dialect_impl(dialect).result_processor(dialect, None)

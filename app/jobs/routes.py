@@ -1,0 +1,67 @@
+"""The pages of long work: what runs, how far it is, cancel."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, abort, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from app import web
+from app.accounts import access
+from app.accounts.access import Verb
+from app.jobs import jobs, queries
+from app.jobs.models import Job
+
+blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
+
+REPORTS: dict[str, str] = {}
+"""Per kind of job the endpoint of its report or result, which takes ``job_id``; rooms above add theirs."""
+
+
+@blueprint.get("")
+@access.needs(Verb.SEE)
+def index() -> Response:
+    """The newest jobs."""
+    return web.page("jobs/index.html", jobs=queries.newest_jobs(web.db(), _whose()))
+
+
+@blueprint.get("/<job_id>")
+@access.needs(Verb.SEE)
+def one(job_id: str) -> Response:
+    """One job; with htmx the part that refreshes itself until it is finished."""
+    return _shown(_found(job_id))
+
+
+@blueprint.post("/<job_id>/cancel")
+@access.needs(Verb.SEE)
+def cancel(job_id: str) -> AnyResponse:
+    """End a job after its present step; what it did stays done."""
+    job = queries.job(web.db(), _whose(), job_id, lock=True) or abort(404)
+    if not _may_cancel(job):
+        abort(403)
+    jobs.cancel(job, by=access.me().called)
+    web.db().commit()
+    return web.go(url_for(".one", job_id=job_id), fragment=lambda: _shown(job))
+
+
+def _whose() -> int | None:
+    return None if access.may(access.me(), Verb.SEE_ALL) else access.me().id
+
+
+def _may_cancel(job: Job) -> bool:
+    """Whose it is, and support."""
+    return job.person_id == access.me().id or access.may(access.me(), Verb.RESEND)
+
+
+def _found(job_id: str) -> Job:
+    return queries.job(web.db(), _whose(), job_id) or abort(404)
+
+
+def _shown(job: Job) -> Response:
+    report = REPORTS.get(job.kind)
+    return web.page(
+        "jobs/job.html",
+        "jobs/_job.html",
+        job=job,
+        may_cancel=_may_cancel(job),
+        report_url=url_for(report, job_id=job.id) if report else None,
+    )
