@@ -16,6 +16,7 @@ from app.alerts import models as _alerts  # noqa: F401 - its tables
 from app.audit import routes as audit_routes
 from app.config import ROOT, Settings, SettingsError
 from app.db import Database
+from app.exports import routes as exports_routes
 from app.inbound import log_routes as inbound_log_routes
 from app.inbound import openapi_routes
 from app.inbound import routes as inbound_routes
@@ -85,6 +86,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         jobs_routes,
         reports_routes,
         audit_routes,
+        exports_routes,
     )
     for routes in rooms:
         app.register_blueprint(routes.blueprint)

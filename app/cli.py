@@ -35,6 +35,7 @@ from app.outbox.queries import resendable
 from app.partners import queries as partner_queries
 from app.partners import setup
 from app.partners.models import Partner
+from app.prune import Ages, prune_old
 from app.supervise import Child, flask_command, run_together
 from app.workers import worker
 
@@ -46,7 +47,7 @@ audit = AppGroup("audit", help="The audit trail.")
 
 def init_app(app: Flask) -> None:
     """Join the commands to the app."""
-    for command in (init, users, partners, orders, audit, deliver, work, resend_since, serve, demo):
+    for command in (init, users, partners, orders, audit, prune, deliver, work, resend_since, serve, demo):
         app.cli.add_command(command)
 
 
@@ -216,6 +217,19 @@ def orders_import(files: tuple[Any, ...], partner_name: str | None) -> None:
     click.echo(f"taken={brought.taken} repeated={brought.repeated} refused={len(brought.refusals)}")
     if brought.refusals:
         sys.exit(1)
+
+
+@click.command("prune")
+@click.option("--older-than", type=click.FloatRange(min=1), metavar="DAYS", help="Else as the settings say.")
+@with_appcontext
+def prune(older_than: float | None) -> None:
+    """Remove what is older: contents of messages, received messages, sealed audit entries."""
+    ages = Ages(older_than, older_than, older_than) if older_than else Ages.of(_settings())
+    if ages == Ages():
+        _fail("say --older-than DAYS, or set PO_KEEP_MESSAGES_DAYS, PO_KEEP_INBOUND_DAYS, PO_KEEP_AUDIT_DAYS")
+    with _asking(), trail.acting(trail.COMMAND_LINE):
+        removed = prune_old(_database(), ages)
+    click.echo(" ".join(f"{word}={count}" for word, count in removed.items()))
 
 
 @audit.command("seal")

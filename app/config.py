@@ -41,6 +41,11 @@ class Settings(BaseModel):
     senders: int = Field(8, ge=1, le=128)
     secure_cookies: bool = False
     trusted_proxies: int = Field(0, ge=0, le=8)
+    keep_messages_days: float | None = Field(None, ge=1)
+    keep_inbound_days: float | None = Field(None, ge=1)
+    keep_audit_days: float | None = Field(None, ge=1)
+    export_rows_at_once: int = Field(5000, ge=0, le=100_000)
+    export_keep_hours: float = Field(72, gt=0, le=24 * 365)
 
     @field_validator("database_url")
     @classmethod

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from app.config import Settings
 from app.db import Database
+from app.exports import files
 from app.jobs.run import Chore, Kind, Worker
 
 
 def kinds(settings: Settings) -> dict[str, Kind]:
     """How each kind of job is run."""
-    return {}
+    return {files.KIND: lambda work: files.write(work, settings)}
 
 
 def chores(settings: Settings) -> list[Chore]:

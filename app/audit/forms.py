@@ -24,7 +24,7 @@ class AuditFilterForm(Form):
 
     q = SearchField("PO number, name, reason, address", [Optional(), Length(max=200)])
     who = StringField("Who", [Optional(), Length(max=120)])
-    what = SelectField(
+    deed = SelectField(
         "Deed",
         [Optional()],
         choices=choices([("", "Any deed"), *((deed.value, deed.value.capitalize()) for deed in Deed)]),

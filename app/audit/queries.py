@@ -21,7 +21,7 @@ class AuditFilter:
 
     q: str = ""
     who: str = ""
-    what: str = ""
+    deed: str = ""
     thing: str = ""
     since: datetime | None = None
     until: datetime | None = None
@@ -88,8 +88,8 @@ def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if wanted.who:
         conditions.append(AuditEntry.actor == wanted.who)
-    if wanted.what:
-        conditions.append(AuditEntry.deed == wanted.what)
+    if wanted.deed:
+        conditions.append(AuditEntry.deed == wanted.deed)
     if wanted.thing:
         conditions.append(AuditEntry.object_kind == wanted.thing)
     if wanted.since:

@@ -105,6 +105,7 @@ def enqueue(
     return message
 
 
+NOT_KEPT = "Its content is not kept any more: its time was over."
 _NOT_FROM = {
     MessageState.SENDING: "It is being sent right now.",
     MessageState.DELIVERED: "The network has it already.",
@@ -114,8 +115,8 @@ _NOT_FROM = {
 
 def why_not_resend(session: Session, message: Message) -> str | None:
     """Why a person may not send this message again now, in one sentence; None if they may."""
-    if message.state in _NOT_FROM:
-        return _NOT_FROM[message.state]
+    if message.state in _NOT_FROM or not message.body:
+        return _NOT_FROM.get(message.state, NOT_KEPT)
     if message.result_from is ResultFrom.RESP_CONFIRM:
         return "The network looked at exactly this message and refused it later. Answer the order again."
     if message.cancel_requested:

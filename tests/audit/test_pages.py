@@ -53,20 +53,20 @@ def test_pages_stay_put_while_entries_arrive(meera: Browser, database: Database,
     ("query", "count"),
     [
         ("who=Ravi", 50),
-        ("who=Ravi&what=held&thing=partner", 20),
+        ("who=Ravi&deed=held&thing=partner", 20),
         ("who=nobody", 0),
         ("q=moving", 1),
         ("q=thing+01", 10),
         ("q=10.0.0.7", 50),
         ("since=2999-01-01T00:00", 0),
-        ("until=2999-01-01T00:00&what=resent", 40),
+        ("until=2999-01-01T00:00&deed=resent", 40),
     ],
 )
 def test_filters_combine(meera: Browser, many: None, query: str, count: int) -> None:
     assert len(rows(meera.get(f"/audit?{query}"))) == count
 
 
-@pytest.mark.parametrize("query", ["after=x", "after=99999999999999999999", "what=x", "thing=x", "since=x"])
+@pytest.mark.parametrize("query", ["after=x", "after=99999999999999999999", "deed=x", "thing=x", "since=x"])
 def test_what_makes_no_sense_is_ignored_with_a_notice(meera: Browser, many: None, query: str) -> None:
     answer = meera.get(f"/audit?{query}")
     assert len(rows(answer)) == 50
@@ -76,7 +76,7 @@ def test_what_makes_no_sense_is_ignored_with_a_notice(meera: Browser, many: None
 def test_entries_lead_to_their_objects(meera: Browser, asha: Browser, arrive: Any, confirm: Any) -> None:
     (order_id,) = arrive(1)
     asha.answer(order_id)
-    answer = meera.get("/audit?what=answered")
+    answer = meera.get("/audit?deed=answered")
     link = answer.one("tbody .a-what a")
     assert link["href"] == f"/orders/{order_id}"
     assert meera.get(link["href"]).status_code == 200
