@@ -12,7 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app import cli, shown, web
 from app.accounts import access
 from app.accounts import routes as accounts_routes
-from app.alerts import models as _alerts  # noqa: F401 - its tables
+from app.alerts.mail import ALERTS
 from app.audit import routes as audit_routes
 from app.config import ROOT, Settings, SettingsError
 from app.db import Database
@@ -23,6 +23,7 @@ from app.inbound import routes as inbound_routes
 from app.jobs import routes as jobs_routes
 from app.orders import routes as orders_routes
 from app.orders.projection import follow
+from app.outbox import alarms
 from app.outbox import routes as outbox_routes
 from app.partners import certificates
 from app.partners import routes as partners_routes
@@ -68,7 +69,11 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     certificates.keep_in(settings.instance / "certificates")
     app.extensions["settings"] = settings
-    app.extensions["database"] = Database(settings.database_url, followers=[follow])
+    app.extensions["database"] = Database(
+        settings.database_url,
+        followers=[follow, alarms.follow],
+        info={ALERTS: settings.public_url if settings.smtp_url else None},
+    )
     Bootstrap5(app)
     Compress(app)
     web.init_app(app)

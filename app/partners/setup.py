@@ -14,6 +14,8 @@ from sqlalchemy import inspect, update
 from sqlalchemy.orm import Session
 
 from app import clock
+from app.alerts import mail
+from app.alerts.models import Topic
 from app.audit import trail
 from app.audit.models import Deed, Thing
 from app.partners import keys, queries
@@ -153,6 +155,10 @@ def resume(session: Session, partner: Partner) -> None:
                 "why": partner.paused_reason,
             },
         )
+        if not partner.paused_by:  # whoever held it by hand knows
+            words = f"Messages to {partner.name} go out again: somebody let them go.\n"
+            link = mail.link(session, f"/partners/{partner.id}")
+            mail.enqueue(session, Topic.RECOVERED, f"{partner.name} is let go", words + link)
     partner.paused_at = None
     partner.paused_reason = ""
     partner.paused_by = ""
