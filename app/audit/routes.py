@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, request, url_for
@@ -24,6 +26,31 @@ PAGES = {
 }
 """Where an object has its page: the endpoint, and the name of its argument."""
 NUMBERED = frozenset({Thing.ORDER.value, Thing.PARTNER.value})
+
+
+@blueprint.app_template_filter("audit_value")
+def _in_words(value: Any) -> str:
+    """A value before or after, as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value in (None, "", [], {}):
+        return "nothing"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_in_words(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(_in_words(part) for part in value)
+    return _moment(value) if isinstance(value, str) else str(value)
+
+
+def _moment(text: str) -> str:
+    """A time in ISO 8601 on the reader's clock; any other text as it is."""
+    if not re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", text):
+        return text
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{at.astimezone(web.zone()):%d %b %Y, %H:%M:%S}" if at.tzinfo else text
 
 
 @blueprint.get("")

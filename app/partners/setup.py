@@ -103,9 +103,12 @@ def save(session: Session, kept: Partner | None, details: Details) -> Partner:
     apply(session, partner, details)
     session.add(partner)
     session.flush()
-    was, became = trail.differences(before, _told(partner))
+    now = _told(partner)
+    # Of a new partner only what was said of it.
+    now = now if kept else {name: value for name, value in now.items() if value}
+    was, became = trail.differences(before, now)
     for name, secret in _secrets(partner).items():
-        if secret != secrets[name]:
+        if (secret or None) != (secrets[name] or None):
             became[name] = trail.CHANGED
     deed = Deed.PARTNER_CHANGED if kept else Deed.PARTNER_ADDED
     if became:
