@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from app.accounts import people
 from app.accounts.models import Role
 from app.accounts.passwords import new_password
+from app.alerts.send import send_test
 from app.audit import seals, trail
 from app.audit.models import Deed, Thing
 from app.config import Settings
@@ -43,11 +44,25 @@ users = AppGroup("users", help="People who can sign in.")
 partners = AppGroup("partners", help="The systems that send orders and take answers.")
 orders = AppGroup("orders", help="Purchase orders.")
 audit = AppGroup("audit", help="The audit trail.")
+alerts = AppGroup("alerts", help="Mails that tell people.")
 
 
 def init_app(app: Flask) -> None:
     """Join the commands to the app."""
-    for command in (init, users, partners, orders, audit, prune, deliver, work, resend_since, serve, demo):
+    for command in (
+        init,
+        users,
+        partners,
+        orders,
+        audit,
+        alerts,
+        prune,
+        deliver,
+        work,
+        resend_since,
+        serve,
+        demo,
+    ):
         app.cli.add_command(command)
 
 
@@ -217,6 +232,19 @@ def orders_import(files: tuple[Any, ...], partner_name: str | None) -> None:
     click.echo(f"taken={brought.taken} repeated={brought.repeated} refused={len(brought.refusals)}")
     if brought.refusals:
         sys.exit(1)
+
+
+@alerts.command("test")
+def alerts_test() -> None:
+    """Send a mail to everybody who is told, now, and say what came of it."""
+    settings = _settings()
+    if not settings.smtp_url:
+        _fail("mails are off: set PO_SMTP_URL, PO_MAIL_FROM and PO_MAIL_TO")
+    outcome = send_test(settings)
+    for address in settings.mail_addresses:
+        click.echo(f"{address}: {'taken' if address in outcome.taken else 'not taken'}")
+    if outcome.trouble:
+        _fail(outcome.trouble)
 
 
 @click.command("prune")

@@ -14,6 +14,7 @@ THINGS = {
     Thing.INBOUND: "Received messages",
     Thing.PARTNER: "Partners",
     Thing.PERSON: "People",
+    Thing.JOB: "Long work",
     Thing.EXPORT: "Exports",
     Thing.RECORDS: "Records",
 }

@@ -34,6 +34,7 @@ class Deed(StrEnum):
     KEY_ENDED = "ended a key"
     PERSON_ADDED = "added a person"
     PERSON_CHANGED = "changed a person"
+    CANCELLED = "cancelled"
     PRUNED = "pruned"
 
 
@@ -45,6 +46,7 @@ class Thing(StrEnum):
     INBOUND = "inbound"
     PARTNER = "partner"
     PERSON = "person"
+    JOB = "job"
     EXPORT = "export"
     RECORDS = "records"
 

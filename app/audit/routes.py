@@ -23,6 +23,8 @@ PAGES = {
     Thing.MESSAGE.value: ("outbox.message", "message_id"),
     Thing.INBOUND.value: ("inbound_log.message", "inbound_id"),
     Thing.PARTNER.value: ("partners.partner", "partner_id"),
+    Thing.JOB.value: ("jobs.one", "job_id"),
+    Thing.EXPORT.value: ("jobs.one", "job_id"),
 }
 """Where an object has its page: the endpoint, and the name of its argument."""
 NUMBERED = frozenset({Thing.ORDER.value, Thing.PARTNER.value})

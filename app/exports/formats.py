@@ -47,7 +47,7 @@ def as_csv(columns: Sequence[Column], batches: Iterable[Batch], zone: ZoneInfo) 
 def as_jsonl(columns: Sequence[Column], batches: Iterable[Batch], zone: ZoneInfo) -> Iterator[bytes]:
     """One JSON object a line; amounts are strings, so that no reader rounds them."""
     names = [column.name for column in columns]
-    for batch in batches:
+    for batch in filter(None, batches):
         lines = (
             simplejson.dumps(
                 dict(zip(names, (_plain(value, zone) for value in row), strict=True)),

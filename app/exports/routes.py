@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any, cast
 from urllib.parse import urlencode
@@ -26,6 +27,8 @@ from app.partners.forms import PressForm
 blueprint = Blueprint("exports", __name__)
 REPORTS[files.KIND] = "exports.finished"
 CHUNK = 64 * 1024
+PATIENCE_SECONDS = 5.0
+"""What takes longer to find is found by a job."""
 IN_MEMORY = 8 * 1024 * 1024
 """Bytes; a larger file that is made for one answer stands on the disk meanwhile."""
 LINKS = {
@@ -82,15 +85,19 @@ def export(what: str, form: str) -> Response:
     most = web.settings().export_rows_at_once
     coming = sources.batches(web.database(), source, access.scope(), values)
     first: list[list[tuple[Any, ...]]] = []
+    until = time.monotonic() + PATIENCE_SECONDS
     count = 0
     for batch in coming:
         first.append(batch)
         count += len(batch)
-        if count > most:
+        if count > most or time.monotonic() > until:
             return web.page(
-                "exports/offer.html", title=source.title, form=form, name=formats.NAMES[form], most=most,
+                "exports/offer.html",
+                title=source.title,
+                name=formats.NAMES[form],
+                most=most if count > most else None,
                 action=request.full_path.rstrip("?"),
-            )  # fmt: skip
+            )
     _note(f"{source.title} as {formats.NAMES[form]}", what, form, query, rows=count)
     return _as_file(_encoded(source, form, first), form, what)
 

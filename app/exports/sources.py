@@ -102,8 +102,8 @@ def batches(database: Database, source: Source, scope: Scope, values: Mapping[st
             wanted = values if after is None else {**values, "after": after}
             found, after = source.page(session, scope, wanted)
             rows = [_row(source, one, mask) for one in found]
-        if rows:
-            yield rows
+        # Empty ones too: where words are looked for piece by piece, whoever waits sees that it goes on.
+        yield rows
         if after is None:
             return
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import trustme
+from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -222,6 +223,34 @@ def test_without_tls_nothing_is_sent_unless_that_is_meant(post_office: MailServe
     at = Server("smtp", "127.0.0.1", post_office.port, "ravi", "secret")
     assert not smtp.send(at, mail, ["a@b.example"], deadline=5).taken
     assert not post_office.taken
+
+
+def test_words_that_no_mail_holds_do_not_keep_the_others_waiting(
+    database: Database, send: Send, post_office: MailServer, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(database, "bad")
+    write(database, "good")
+    written = sending._written
+
+    def odd(mail: Mail, *more: Any) -> EmailMessage:
+        if mail.subject == "bad":
+            raise UnicodeEncodeError("utf-8", "x", 0, 1, "surrogates not allowed")
+        return written(mail, *more)
+
+    monkeypatch.setattr(sending, "_written", odd)
+    assert send() == 1
+    assert [mail.state for mail in mails(session)] == [MailState.FAILED, MailState.SENT]
+
+
+def test_the_command_tries_whether_mails_arrive(
+    app: Flask, post_office: MailServer, session: Session
+) -> None:
+    well = app.test_cli_runner().invoke(args=["alerts", "test"])
+    assert well.exit_code == 0 and "meera@supplier.example: taken" in well.output
+    assert len(post_office.taken) == 1 and not mails(session)
+    post_office.answers = {"greeting": "421 not now"}
+    bad = app.test_cli_runner().invoke(args=["alerts", "test"])
+    assert bad.exit_code == 1 and "421" in bad.output and "not taken" in bad.output
 
 
 # --- What is told

@@ -22,6 +22,7 @@ from app.audit.models import AuditEntry, Deed
 from app.contract.reader import dumps
 from app.db import Database
 from app.exports import files, formats, sources
+from app.exports import routes as exports_routes
 from app.exports.sources import Column, Kind
 from app.inbound.apply import Call, Rules, receive_message
 from app.jobs.models import Job, JobState
@@ -247,6 +248,36 @@ def test_a_big_file_is_made_by_a_job_and_only_its_owner_gets_it(
     assert meera.get(f"/exports/files/{job_id}").status_code == 404
 
 
+def test_what_takes_long_to_find_is_found_by_a_job(
+    meera: Browser, many_messages: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_messages(3)
+    monkeypatch.setattr(exports_routes, "PATIENCE_SECONDS", -1.0)
+    assert "takes a while to find" in meera.get("/exports/webhooks.csv").words
+
+
+def test_a_page_of_nothing_in_the_middle_ends_no_file(
+    meera: Browser, many_messages: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = many_messages(4)
+    source = sources.SOURCES["webhooks"]
+
+    def piece_by_piece(session: Session, scope: Any, values: Any) -> Any:
+        if "after" not in values:
+            return [], "msg_Z"
+        found, _ = source.page(session, scope, {**values, "after": "msg_ZZ"})
+        return found, None
+
+    monkeypatch.setitem(
+        sources.SOURCES,
+        "webhooks",
+        sources.Source(source.title, source.needs, source.form, source.columns, piece_by_piece),
+    )
+    assert [row["id"] for row in read_jsonl(meera.get("/exports/webhooks.jsonl").data)] == ids
+    assert [row["id"] for row in read_csv(meera.get("/exports/webhooks.csv").data)] == ids
+    assert len(read_xlsx(meera.get("/exports/webhooks.xlsx").data)) == 5
+
+
 def test_a_file_goes_when_its_time_is_over(
     app: Flask, database: Database, meera: Browser, at_once: Any, many_messages: Any, work: Any, clock: Any
 ) -> None:
@@ -295,6 +326,18 @@ def test_an_export_that_is_cancelled_leaves_no_file(
     job = session.get(Job, job_id)
     assert job and job.state is JobState.CANCELLED
     assert not list((app.extensions["settings"].instance / files.FOLDER).iterdir())
+
+
+def test_cancelling_stands_in_the_trail(
+    meera: Browser, at_once: Any, many_messages: Any, session: Session
+) -> None:
+    many_messages(5)
+    at_once(1)
+    url = "/exports/webhooks.csv"
+    job = meera.send(url, meera.fill(url, url)).location
+    meera.send(f"{job}/cancel", meera.fill(job, f"{job}/cancel"))
+    deeds = session.execute(select(AuditEntry.deed, AuditEntry.actor).order_by(AuditEntry.id.desc())).all()
+    assert deeds[:2] == [(Deed.CANCELLED, "Meera"), (Deed.EXPORTED, "Meera")]
 
 
 def test_a_worker_that_breaks_off_leaves_no_half_file_and_the_next_one_makes_it_whole(
