@@ -84,3 +84,9 @@ def at_once(app: Flask, settings: Settings) -> Callable[[int], None]:
 def work(app: Flask, database: Database) -> Callable[[], bool]:
     """Let a worker do what waits; whether there was anything."""
     return lambda: worker(database, app.extensions["settings"]).once(threading.Event())
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine makes no small file a big one."""
+    monkeypatch.setattr("app.exports.routes.PATIENCE_SECONDS", 600.0)
