@@ -245,3 +245,39 @@ def test_the_command_says_what_is_wrong(app: Flask, database: Database, by_force
     by_force("UPDATE audit_entry SET reason = 'x' WHERE id = 2")
     bad = runner.invoke(args=["audit", "verify"])
     assert bad.exit_code == 1 and "Entry 2 was changed" in bad.output
+
+
+def test_while_many_write_take_back_and_seal_nothing_is_forgotten(
+    database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seals, "BATCH", 7)
+    done = threading.Event()
+
+    def writer(number: int) -> None:
+        for turn in range(15):
+            with database.writing() as writing:
+                for _ in range(1 + turn % 3):
+                    trail.record(writing, Deed.NOTED, Thing.PARTNER, number, name=f"turn {turn}")
+                if (turn + number) % 4:
+                    writing.commit()
+                else:
+                    writing.rollback()
+
+    def sealer() -> None:
+        while not done.is_set():
+            seals.seal(database)
+
+    writers = [threading.Thread(target=writer, args=(number,)) for number in range(5)]
+    sealers = [threading.Thread(target=sealer) for _ in range(2)]
+    for one in writers + sealers:
+        one.start()
+    for one in writers:
+        one.join()
+    done.set()
+    for one in sealers:
+        one.join()
+    seals.seal(database)
+    found = verified(session)
+    kept = len(session.scalars(select(AuditEntry.id)).all())
+    assert (found.fault, found.unsealed, found.entries) == (None, 0, kept)
+    assert kept == sum(1 + turn % 3 for number in range(5) for turn in range(15) if (turn + number) % 4)
