@@ -56,6 +56,6 @@ class Mail(Base):
     finished_at: Mapped[datetime | None]
     # The same over all tries, so that a mailbox can tell a repeat.
     message_id: Mapped[str] = mapped_column(String(120))
-    # Who has it already: the others are tried again.
+    # Who has it already, or never will: the others are tried again.
     sent_to: Mapped[str] = mapped_column(Text, default="")
     trouble: Mapped[str] = mapped_column(Text, default="")

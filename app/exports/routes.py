@@ -135,9 +135,9 @@ def finished(job_id: str) -> Response:
         return web.error_page(404, "The file is not here", words)
     form = job.parameters["form"]
     name = _name(job.parameters["what"], form, job)
-    return send_file(
-        path, mimetype=formats.MIMETYPES[form], as_attachment=True, download_name=name, max_age=0
-    )
+    answer = send_file(path, mimetype=formats.MIMETYPES[form], as_attachment=True, download_name=name)
+    answer.headers["Cache-Control"] = "private, no-store"
+    return answer
 
 
 @blueprint.get("/orders/<int(max=9223372036854775807):order_id>/evidence.zip")

@@ -20,10 +20,12 @@ from app.alerts import smtp
 from app.alerts.mail import enqueue
 from app.alerts.models import Mail, MailState, Topic
 from app.alerts.smtp import Server
-from app.audit.models import AuditEntry
+from app.audit import seals, trail
+from app.audit.models import AuditEntry, Deed, Thing
 from app.clock import now
 from app.config import Settings, SettingsError
 from app.db import Database
+from app.jobs.models import ChoreRun
 from app.orders.models import PurchaseOrder
 from app.outbox import lanes
 from app.outbox.models import Message
@@ -406,11 +408,17 @@ def test_a_link_of_a_mail_only_shows(
 
 
 def test_the_worker_sends_and_seals_by_itself(
-    database: Database, settings: Settings, post_office: MailServer
+    database: Database, settings: Settings, post_office: MailServer, session: Session
 ) -> None:
+    with database.writing() as writing:
+        trail.record(writing, Deed.NOTED, Thing.PARTNER, 1)
+        writing.commit()
     write(database)
     worker(database, settings).once()
     assert len(post_office.taken) == 1
+    assert seals.verify(session).seals == 1
+    trouble = session.scalars(select(ChoreRun.note).where(ChoreRun.note != "")).all()
+    assert not trouble
 
 
 def test_a_lane_that_stays_open_is_told_once(database: Database, partner: Partner, session: Session) -> None:

@@ -231,6 +231,7 @@ def test_a_big_file_is_made_by_a_job_and_only_its_owner_gets_it(
     assert job and (job.state, job.done, job.total) == (JobState.DONE, 1200, 1200)
     answer = meera.get(f"/exports/files/{job_id}")
     assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "private, no-store"
     if form == "xlsx":
         assert [row[0][1] for row in read_xlsx(answer.data)][1:] == ids
     else:
