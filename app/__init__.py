@@ -12,16 +12,20 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app import cli, shown, web
 from app.accounts import access
 from app.accounts import routes as accounts_routes
+from app.alerts.mail import ALERTS
 from app.attention import handle as attention
 from app.attention import routes as attention_routes
+from app.audit import routes as audit_routes
 from app.config import ROOT, Settings, SettingsError
 from app.db import Database
+from app.exports import routes as exports_routes
 from app.inbound import log_routes as inbound_log_routes
 from app.inbound import openapi_routes
 from app.inbound import routes as inbound_routes
 from app.jobs import routes as jobs_routes
 from app.orders import routes as orders_routes
 from app.orders.projection import follow
+from app.outbox import alarms
 from app.outbox import routes as outbox_routes
 from app.partners import certificates
 from app.partners import routes as partners_routes
@@ -69,7 +73,11 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     certificates.keep_in(settings.instance / "certificates")
     app.extensions["settings"] = settings
-    app.extensions["database"] = Database(settings.database_url, followers=[follow, attention.follow])
+    app.extensions["database"] = Database(
+        settings.database_url,
+        followers=[follow, attention.follow, alarms.follow],
+        info={ALERTS: settings.public_url if settings.smtp_url else None},
+    )
     Bootstrap5(app)
     Compress(app)
     web.init_app(app)
@@ -89,6 +97,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         resends_routes,
         attention_routes,
         reports_routes,
+        audit_routes,
+        exports_routes,
     )
     for routes in rooms:
         app.register_blueprint(routes.blueprint)

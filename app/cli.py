@@ -21,6 +21,9 @@ from sqlalchemy.orm import Session
 from app.accounts import people
 from app.accounts.models import Role
 from app.accounts.passwords import new_password
+from app.alerts.send import send_test
+from app.audit import seals, trail
+from app.audit.models import Deed, Thing
 from app.config import Settings
 from app.db import Database
 from app.demo.seed import NotHere
@@ -36,6 +39,7 @@ from app.outbox.rollup import roll
 from app.partners import queries as partner_queries
 from app.partners import setup
 from app.partners.models import Partner
+from app.prune import Ages, prune_old
 from app.resends import run as resends
 from app.resends.plan import Selection, plan
 from app.supervise import Child, flask_command, run_together
@@ -44,11 +48,28 @@ from app.workers import worker
 users = AppGroup("users", help="People who can sign in.")
 partners = AppGroup("partners", help="The systems that send orders and take answers.")
 orders = AppGroup("orders", help="Purchase orders.")
+audit = AppGroup("audit", help="The audit trail.")
+alerts = AppGroup("alerts", help="Mails that tell people.")
 
 
 def init_app(app: Flask) -> None:
     """Join the commands to the app."""
-    for command in (init, users, partners, orders, deliver, work, rollup, resend_since, seed, serve, demo):
+    for command in (
+        init,
+        users,
+        partners,
+        orders,
+        audit,
+        alerts,
+        prune,
+        deliver,
+        work,
+        rollup,
+        resend_since,
+        seed,
+        serve,
+        demo,
+    ):
         app.cli.add_command(command)
 
 
@@ -66,8 +87,16 @@ def _database() -> Database:
 def _writing() -> Iterator[Session]:
     """A session for a command; a database that is missing or busy is one clear line."""
     try:
-        with _database().writing() as session:
+        with trail.acting(trail.COMMAND_LINE), _database().writing() as session:
             yield session
+    except DBAPIError as error:
+        _fail(f"The database does not do this: {error.orig}. Has `flask init` been run?")
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    try:
+        yield
     except DBAPIError as error:
         _fail(f"The database does not do this: {error.orig}. Has `flask init` been run?")
 
@@ -196,11 +225,68 @@ def orders_import(files: tuple[Any, ...], partner_name: str | None) -> None:
                 place = f"{_called(file)}:{number}"
                 bring(session, partner.id, body, place=place, rules=rules, brought=brought)
                 session.commit()
+            trail.record(
+                session,
+                Deed.IMPORTED,
+                Thing.PARTNER,
+                partner.id,
+                name=partner.name,
+                after={"file": _called(file), "orders": len(found)},
+            )
+            session.commit()
     for refusal in brought.refusals:
         click.echo(refusal, err=True)
     click.echo(f"taken={brought.taken} repeated={brought.repeated} refused={len(brought.refusals)}")
     if brought.refusals:
         sys.exit(1)
+
+
+@alerts.command("test")
+def alerts_test() -> None:
+    """Send a mail to everybody who is told, now, and say what came of it."""
+    settings = _settings()
+    if not settings.smtp_url:
+        _fail("mails are off: set PO_SMTP_URL, PO_MAIL_FROM and PO_MAIL_TO")
+    outcome = send_test(settings)
+    for address in settings.mail_addresses:
+        click.echo(f"{address}: {'taken' if address in outcome.taken else 'not taken'}")
+    if outcome.trouble:
+        _fail(outcome.trouble)
+
+
+@click.command("prune")
+@click.option("--older-than", type=click.FloatRange(min=1), metavar="DAYS", help="Else as the settings say.")
+@with_appcontext
+def prune(older_than: float | None) -> None:
+    """Remove what is older: contents of messages, received messages, sealed audit entries."""
+    ages = Ages(older_than, older_than, older_than) if older_than else Ages.of(_settings())
+    if ages == Ages():
+        _fail("say --older-than DAYS, or set PO_KEEP_MESSAGES_DAYS, PO_KEEP_INBOUND_DAYS, PO_KEEP_AUDIT_DAYS")
+    with _asking(), trail.acting(trail.COMMAND_LINE):
+        removed = prune_old(_database(), ages)
+    click.echo(" ".join(f"{word}={count}" for word, count in removed.items()))
+
+
+@audit.command("seal")
+def audit_seal() -> None:
+    """Seal what was added to the trail since the last seal."""
+    with _asking():
+        click.echo(f"sealed={seals.seal(_database())}")
+
+
+@audit.command("verify")
+@click.option("--expect", default="", metavar="SHA256", help="The digest of a seal that was kept elsewhere.")
+def audit_verify(expect: str) -> None:
+    """Check every seal and every entry; exit 1 with the first thing that is wrong."""
+    with _asking(), _database().reading() as session:
+        found = seals.verify(session, expect.strip().lower())
+    click.echo(
+        f"seals={found.seals} entries={found.entries} pruned={found.pruned} unsealed={found.unsealed}"
+        f" last={found.last_sha256 or 'none'}"
+    )
+    if found.fault:
+        _fail(found.fault)
+    click.echo("The trail is as it was sealed.")
 
 
 @click.command()

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "PO_"
+SECRET = frozenset({"smtp_url", "secret_key"})
+"""Settings that no error repeats."""
 
 
 class SettingsError(ValueError):
@@ -43,6 +47,17 @@ class Settings(BaseModel):
     trusted_proxies: int = Field(0, ge=0, le=8)
     # Where the partner is the simulator of the demo, its pages show what arrived; `flask demo` sets it.
     simulator_url: str = ""
+    public_url: str = ""
+    mail_from: str = ""
+    mail_to: str = ""
+    # After those that it needs, since each is checked in this order.
+    smtp_url: str = ""
+    alert_deadlines: Literal["off", "hourly", "daily"] = "daily"
+    keep_messages_days: float | None = Field(None, ge=1)
+    keep_inbound_days: float | None = Field(None, ge=1)
+    keep_audit_days: float | None = Field(None, ge=1)
+    export_rows_at_once: int = Field(5000, ge=0, le=100_000)
+    export_keep_hours: float = Field(72, gt=0, le=24 * 365)
 
     @field_validator("database_url")
     @classmethod
@@ -64,6 +79,35 @@ class Settings(BaseModel):
             raise ValueError("must begin with http:// or https://")
         return url.rstrip("/")
 
+    @field_validator("public_url")
+    @classmethod
+    def _an_address(cls, url: str) -> str:
+        if url and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", url):
+            raise ValueError("is the address under which people open PO Confirm, such as https://po.example")
+        return url
+
+    @field_validator("mail_from", "mail_to")
+    @classmethod
+    def _mailboxes(cls, text: str, info: ValidationInfo) -> str:
+        found = [one.strip() for one in text.split(",") if one.strip()]
+        if any(not re.fullmatch(r"[^\s@<>,;:\"]+@[A-Za-z0-9.-]+", one) for one in found):
+            raise ValueError("is a mail address, such as po@supplier.example")
+        if info.field_name == "mail_from" and len(found) > 1:
+            raise ValueError("is one mail address")
+        return ", ".join(found)
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, url: str, info: ValidationInfo) -> str:
+        if not url:
+            return url
+        parts = urlsplit(url)
+        if parts.scheme not in ("smtp", "smtps", "smtp+plain") or not parts.hostname:
+            raise ValueError("is smtp://, smtps:// or smtp+plain://, perhaps user:password@, and a host")
+        if not (info.data.get("mail_from") and info.data.get("mail_to")):
+            raise ValueError("needs mail_from and mail_to as well")
+        return url
+
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, name: str) -> str:
@@ -72,6 +116,11 @@ class Settings(BaseModel):
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError("is not the name of a time zone, such as Asia/Kolkata") from error
         return name
+
+    @property
+    def mail_addresses(self) -> list[str]:
+        """Whom alerts go to."""
+        return [one for one in self.mail_to.split(", ") if one]
 
     @property
     def zone(self) -> ZoneInfo:
@@ -139,4 +188,5 @@ def _one_line(error: ValidationError, from_environment: Mapping[str, str]) -> st
     name = PREFIX + field.upper() if field in from_environment else f"{field} in config.toml"
     if first["type"] == "extra_forbidden":
         return f"{name} is not a setting of PO Confirm"
-    return f"{name}={first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+    given = "…" if field in SECRET else repr(first["input"])
+    return f"{name}={given}: {first['msg'].removeprefix('Value error, ')}"

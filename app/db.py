@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -96,12 +96,20 @@ class Base(DeclarativeBase):
 class Database:
     """One database: where sessions come from.
 
-    ``followers`` are called with a session and the changes of messages, in the transaction that makes them.
+    ``followers`` are called with a session and the changes of messages, in the transaction that makes them;
+    every session carries them and ``info``.
     """
 
-    def __init__(self, url: str, *, followers: Sequence[Callable[..., None]] = ()) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        followers: Sequence[Callable[..., None]] = (),
+        info: Mapping[str, Any] | None = None,
+    ) -> None:
         self.url = url
         self.followers = tuple(followers)
+        self.info = {"followers": self.followers, **(info or {})}
         self.engine = _engine(url)
 
     @property
@@ -110,7 +118,7 @@ class Database:
 
     def reading(self) -> Session:
         """A session for looking: on SQLite its transactions take no lock until they write."""
-        return Session(self.engine, info={"followers": self.followers}, expire_on_commit=False)
+        return Session(self.engine, info=dict(self.info), expire_on_commit=False)
 
     def writing(self) -> Session:
         """A session whose transaction may read and then write: on SQLite it begins IMMEDIATE.

@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
+from app.alerts.send import send_due
+from app.audit import seals
 from app.config import Settings
 from app.db import Database
+from app.exports import files
 from app.jobs.run import Chore, Kind, Worker
 from app.outbox.rollup import CHORE_SECONDS, roll
+from app.prune import Ages, prune_old
+from app.reports import digests
 from app.resends import run as resend
 
 
 def kinds(settings: Settings) -> dict[str, Kind]:
     """How each kind of job is run."""
-    return {resend.KIND: resend.run}
+    return {resend.KIND: resend.run, files.KIND: lambda work: files.write(work, settings)}
 
 
 def chores(settings: Settings) -> list[Chore]:
     """What is done again and again, and how often."""
-    return [Chore("count attempts by time", timedelta(seconds=15), _roll)]
+    mails = digests.words(settings)
+    return [
+        _chore("count attempts by time", timedelta(seconds=15), _roll),
+        _chore("seal the audit trail", timedelta(minutes=1), seals.seal),
+        _chore("remove old exports", timedelta(hours=1), lambda database: files.tidy(database, settings)),
+        _chore("prune", timedelta(hours=24), lambda database: prune_old(database, Ages.of(settings))),
+        _chore("ask for digests", timedelta(minutes=1), lambda database: digests.digest(database, settings)),
+        _chore("send mails", timedelta(seconds=10), lambda database: send_due(database, settings, mails)),
+    ]
 
 
 def _roll(database: Database) -> None:
     roll(database, for_seconds=CHORE_SECONDS)
+
+
+def _chore(name: str, every: timedelta, does: Callable[[Database], object]) -> Chore:
+    def run(database: Database) -> None:
+        does(database)
+
+    return Chore(name, every, run)
 
 
 def worker(database: Database, settings: Settings) -> Worker:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
-from flask import Flask, abort, current_app, request
+from flask import Flask, abort, current_app, g, request
 from flask_login import LoginManager, current_user
 
 from app import web
 from app.accounts import queries
 from app.accounts.models import Person, Role
+from app.audit import trail
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -91,7 +92,9 @@ def init_app(app: Flask) -> None:
     login = LoginManager(app)
     login.session_protection = None  # telephones change networks; the cookie's key can be revoked instead
     login.user_loader(lambda key: queries.person_by_session_key(web.db(), key))
+    app.before_request(_nobody_acts_yet)
     app.before_request(_guard)
+    app.teardown_request(_nobody_acts)
     app.context_processor(lambda: {"may": lambda verb: may(me(), Verb(verb)), "Verb": Verb})
 
 
@@ -105,4 +108,26 @@ def _guard() -> Any:
         return web.sign_in_first()
     if access is None or not may(me(), Verb(access)):
         abort(403)
+    trail.begin(actor(me()))
     return None
+
+
+def actor(person: Person | None) -> trail.Actor:
+    """Who acts in this request, and from where; behind proxies that are trusted, as they say."""
+    return trail.Actor(
+        name=person.called if person else "",
+        person_id=person.id if person else None,
+        role=person.role.value if person else "",
+        address=request.remote_addr or "",
+        user_agent=request.user_agent.string,
+    )
+
+
+def _nobody_acts_yet() -> None:
+    g.acting = trail.begin(actor(None))
+
+
+def _nobody_acts(_error: BaseException | None) -> None:
+    token = g.pop("acting", None)
+    if token is not None:
+        trail.end(token)

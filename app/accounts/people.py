@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.accounts import passwords, queries
 from app.accounts.models import Person, PersonSupplier, Role
+from app.audit import trail
+from app.audit.models import Deed, Thing
 from app.contract.vocabulary import B2B_ID_MAX
 
 
@@ -58,4 +60,16 @@ def add(
     )
     session.add(person)
     session.flush()
+    trail.record(session, Deed.PERSON_ADDED, Thing.PERSON, person.id, name=person.name, after=told(person))
     return person
+
+
+def told(person: Person) -> dict[str, object]:
+    """What the audit trail tells of a person: all but what is secret."""
+    return {
+        "name": person.name,
+        "full name": person.full_name,
+        "role": person.role.value,
+        "supplier ids": sorted(person.supplier_ids),
+        "may sign in": person.active,
+    }

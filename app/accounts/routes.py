@@ -13,6 +13,8 @@ from app.accounts.forms import DeviceTagForm, LoginForm
 from app.accounts.models import Person, Supplier
 from app.accounts.passwords import is_password
 from app.accounts.suppliers import set_device_tag
+from app.audit import trail
+from app.audit.models import Deed, Thing
 
 blueprint = Blueprint("accounts", __name__)
 
@@ -34,9 +36,13 @@ def sign_in() -> Response:
     if form.validate():
         person = _person_with(form.username.data or "", form.password.data or "")
         if person:
+            with trail.acting(access.actor(person)):
+                trail.record(web.db(), Deed.SIGNED_IN, Thing.PERSON, person.id, name=person.name)
+            web.db().commit()
             session.clear()
             login_user(person)
             return redirect(_afterwards(), 303)
+        _note_failure(form.username.data or "")
         form.form_errors.append("That user name and password do not belong together.")
     return web.page("accounts/login.html", status=422, form=form)
 
@@ -45,6 +51,9 @@ def sign_in() -> Response:
 @access.needs(Verb.SEE)
 def logout() -> Response:
     """Sign out of this browser."""
+    me = access.me()
+    trail.record(web.db(), Deed.SIGNED_OUT, Thing.PERSON, me.id, name=me.name)
+    web.db().commit()
     logout_user()
     session.clear()
     return redirect(url_for("accounts.login"), 303)
@@ -96,6 +105,12 @@ def _person_with(name: str, password: str) -> Person | None:
     if not is_password(person.password_hash if person else None, password):
         return None
     return person if person and person.active else None
+
+
+def _note_failure(name: str) -> None:
+    person = queries.person_named(web.db(), name)
+    trail.record_failed_sign_in(web.db(), person.name if person else "", person.id if person else None)
+    web.db().commit()
 
 
 def _afterwards() -> str:

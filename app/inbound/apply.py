@@ -16,6 +16,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, undefer
 
 from app import clock
+from app.audit import trail
+from app.audit.models import Deed, Thing
 from app.config import Settings
 from app.contract.answers import answer
 from app.contract.messages import Invalid, Message, parse
@@ -122,6 +124,7 @@ def apply_again(
     why_not = why_not_again(row)
     if why_not:
         raise CannotApply(why_not)
+    before = row.effect
     row.first_effect = row.first_effect or row.effect
     row.again_at, row.again_by, row.again_reason = clock.now(), by, reason[:REASON_MAX]
     try:
@@ -132,6 +135,17 @@ def apply_again(
     except (Unreadable, Invalid, DoesNotFit) as error:
         row.effect, row.again_detail = EFFECTS.get(error.code, Effect.REFUSED), error.detail
     session.flush()
+    trail.record(
+        session,
+        Deed.APPLIED_AGAIN,
+        Thing.INBOUND,
+        row.id,
+        name=row.buyer_po_number,
+        by=by,
+        reason=reason,
+        before={"effect": before.value},
+        after={"effect": row.effect.value, "why": row.again_detail},
+    )
     return row
 
 

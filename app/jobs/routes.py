@@ -8,6 +8,8 @@ from werkzeug.wrappers import Response as AnyResponse
 from app import web
 from app.accounts import access
 from app.accounts.access import Verb
+from app.audit import trail
+from app.audit.models import Deed, Thing
 from app.jobs import jobs, queries
 from app.jobs.models import Job
 
@@ -38,7 +40,8 @@ def cancel(job_id: str) -> AnyResponse:
     job = queries.job(web.db(), _whose(), job_id, lock=True) or abort(404)
     if not _may_cancel(job):
         abort(403)
-    jobs.cancel(job, by=access.me().called)
+    if jobs.cancel(job, by=access.me().called):
+        trail.record(web.db(), Deed.CANCELLED, Thing.JOB, job.id, name=job.title)
     web.db().commit()
     return web.go(url_for(".one", job_id=job_id), fragment=lambda: _shown(job))
 

@@ -9,6 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import clock
+from app.audit import trail
+from app.audit.models import Deed, Thing
 from app.contract.vocabulary import Kind, SupplierResponse, is_known_status, may_answer, status_after
 from app.orders.models import Answer, Decision, Delivery, PurchaseOrder
 from app.orders.req_confirm import About, Given, req_confirm
@@ -156,6 +158,15 @@ def undo(session: Session, order: PurchaseOrder, *, by: Answerer) -> None:
     if message is None or not may_undo(message):
         raise TooLate
     withdraw(session, message.id, f"{by.name} took it back before it left.")
+    trail.record(
+        session,
+        Deed.UNDONE,
+        Thing.ORDER,
+        order.id,
+        name=order.buyer_po_number,
+        by=by.name,
+        before={"answer": order.answer.value, "message": message.id},
+    )
 
 
 def given_in(decision: Decision) -> Given:
@@ -167,6 +178,19 @@ def given_in(decision: Decision) -> Given:
         device_tag_value=decision.device_tag_value,
         infos=tuple((name, value) for name, value in decision.infos),
     )
+
+
+def _answer_told(decision: Decision | None) -> dict[str, object]:
+    """What the audit trail tells of an answer."""
+    if decision is None:
+        return {"answer": "none"}
+    return {
+        "answer": decision.response,
+        "remarks": decision.remarks,
+        "version": decision.version,
+        "message": decision.message_id,
+        "further": [f"{name}: {value}" for name, value in decision.infos],
+    }
 
 
 def _decide(
@@ -220,4 +244,14 @@ def _decide(
     order.answered_by = by.name
     order.search_text = PurchaseOrder.search_text + "\n" + given.remarks.casefold()
     session.flush()
+    trail.record(
+        session,
+        Deed.ANSWERED,
+        Thing.ORDER,
+        order.id,
+        name=order.buyer_po_number,
+        by=by.name,
+        before=_answer_told(last),
+        after=_answer_told(decision),
+    )
     return decision

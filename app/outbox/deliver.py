@@ -184,7 +184,7 @@ class Deliverer:
         Returns the seconds until something is due.
         """
         idle = self._senders - len(self._in_hand) + len(self._unrecorded) if claiming else 0
-        info = {"followers": self._database.followers, CONNECTION: connection}
+        info = {**self._database.info, CONNECTION: connection}
         with Session(connection, info=info) as session:
             session.connection()  # begins
             follow_clock(connection)

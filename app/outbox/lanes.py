@@ -17,6 +17,7 @@ from sqlalchemy import Table, bindparam, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from app.outbox import alarms
 from app.outbox.models import Lane, Message, Trigger
 from app.outbox.retry import Reason
 
@@ -235,6 +236,13 @@ def heard(session: Session, tries: Collection[Try], now: datetime) -> None:
                 jitter=random.random(),  # noqa: S311 - spreads probes, hides nothing
             )
     save(session, {one: state for one, state in states.items() if state != before[one]})
+    for one, state in states.items():
+        if state.opened_at and not before[one].opened_at:
+            alarms.held(
+                session, one, f"{FAILURES_MAX} tries in a row got no answer. It is asked now and then."
+            )
     recovered = [one for one, state in states.items() if before[one].opened_at and not state.opened_at]
+    for one in recovered:
+        alarms.recovered(session, one, "It answered again; what waited follows.")
     if recovered:
         session.execute(_BRING_FORWARD, [{"of_partner": one} for one in recovered])

@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from ulid import ULID
 
 from app import clock
+from app.audit import trail
+from app.audit.models import Deed, Thing
 from app.db import notify
 from app.outbox.models import LIVE, Message, MessageState, ResultFrom, Trigger
 
@@ -105,6 +107,7 @@ def enqueue(
     return message
 
 
+NOT_KEPT = "Its content is not kept any more: its time was over."
 _NOT_FROM = {
     MessageState.SENDING: "It is being sent right now.",
     MessageState.DELIVERED: "The network has it already.",
@@ -118,8 +121,9 @@ def why_not_resend(session: Session, message: Message, *, delivered_too: bool = 
     ``delivered_too`` is the stronger permission: to send once more what the network has.
     """
     again = delivered_too and message.state is MessageState.DELIVERED
-    if message.state in _NOT_FROM and not again:
-        return _NOT_FROM[message.state]
+    not_from = None if again else _NOT_FROM.get(message.state)
+    if not_from or not message.body:
+        return not_from or NOT_KEPT
     if message.result_from is ResultFrom.RESP_CONFIRM and not again:
         return "The network looked at exactly this message and refused it later. Answer the order again."
     if message.cancel_requested:
@@ -153,6 +157,16 @@ def resend(
     why_not = why_not_resend(session, message, delivered_too=delivered_too)
     if why_not:
         raise CannotResend(why_not)
+    trail.record(
+        session,
+        Deed.RESENT,
+        Thing.MESSAGE,
+        message.id,
+        name=message.buyer_po_number,
+        by=by,
+        reason=reason,
+        before={"state": message.state.value, "what came of it": message.reason},
+    )
     message.resume_state = message.state
     message.resume_at = message.next_at
     message.state = MessageState.PENDING

@@ -10,8 +10,10 @@ from typing import Any
 from sqlalchemy import ARRAY, JSON, String, any_, bindparam, case, func, select, update
 from sqlalchemy.orm import Session
 
+from app.audit import trail
+from app.audit.models import Deed, Thing
 from app.contract.vocabulary import FIELD_NAMES
-from app.outbox import lanes
+from app.outbox import alarms, lanes
 from app.outbox.claim import Claimed, attempts, messages, partners
 from app.outbox.messages import NOBODY_ASKED, Change, tell
 from app.outbox.models import MessageState, ResultFrom, Trigger
@@ -263,11 +265,14 @@ def _judge_partner(session: Session, finished: Finished, now: datetime) -> None:
     this = partners.c.id == finished.claimed.partner_id
     if verdict.gone:
         reason = f"{finished.claimed.target.url} answered 410: it says that it is gone for good."
-        session.execute(
+        paused = session.execute(
             update(partners)
             .where(this, partners.c.paused_at.is_(None))
             .values(paused_at=now, paused_reason=reason)
-        )
+            .returning(partners.c.name)
+        ).first()
+        if paused:
+            _tell_of_pause(session, finished.claimed.partner_id, paused.name, reason)
     elif verdict.credentials:
         failures = partners.c.credential_failures + 1
         trips = (failures >= CREDENTIAL_FAILURES_MAX) & partners.c.paused_at.is_(None)
@@ -275,7 +280,7 @@ def _judge_partner(session: Session, finished: Finished, now: datetime) -> None:
             f"{CREDENTIAL_FAILURES_MAX} answers in a row were {finished.outcome.status} or alike: "
             "the key or the address is wrong."
         )
-        session.execute(
+        row = session.execute(
             update(partners)
             .where(this)
             .values(
@@ -283,11 +288,20 @@ def _judge_partner(session: Session, finished: Finished, now: datetime) -> None:
                 paused_at=case((trips, now), else_=partners.c.paused_at),
                 paused_reason=case((trips, reason), else_=partners.c.paused_reason),
             )
-        )
+            .returning(partners.c.name, partners.c.paused_at, partners.c.credential_failures)
+        ).first()
+        # Others of this batch may follow with the same fault: the one that tripped it tells.
+        if row and row.paused_at == now and row.credential_failures == CREDENTIAL_FAILURES_MAX:
+            _tell_of_pause(session, finished.claimed.partner_id, row.name, reason)
     elif finished.outcome.status is not None:
         session.execute(
             update(partners).where(this, partners.c.credential_failures > 0).values(credential_failures=0)
         )
+
+
+def _tell_of_pause(session: Session, partner_id: int, name: str, reason: str) -> None:
+    trail.record(session, Deed.HELD, Thing.PARTNER, partner_id, name=name, reason=reason)
+    alarms.held(session, partner_id, reason)
 
 
 def repair(session: Session, now: datetime, lost: Mapping[str, str | None] | None = None) -> int:

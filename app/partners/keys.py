@@ -14,6 +14,8 @@ from sqlalchemy import delete, or_, update
 from sqlalchemy.orm import Session
 
 from app import clock, signing
+from app.audit import trail
+from app.audit.models import Deed, Thing
 from app.partners import queries
 from app.partners.masking import ends_in
 from app.partners.models import InboundKey, InboundSecret, Partner
@@ -63,6 +65,7 @@ def add_key(
         InboundKey(partner_id=partner.id, sha256=queries.digest(key), ends_in=ends_in(key), created_at=now)
     )
     session.flush()
+    _note(session, Deed.KEY_ADDED, partner, "inbound key", grace)
     return key
 
 
@@ -73,8 +76,10 @@ def end_key(session: Session, partner: Partner, key_id: int) -> bool:
         .where(InboundKey.id == key_id, InboundKey.partner_id == partner.id, InboundKey.revoked_at.is_(None))
         .values(revoked_at=clock.now())
         .returning(InboundKey.id)
-    )
-    return ended.first() is not None
+    ).first()
+    if ended:
+        _note(session, Deed.KEY_ENDED, partner, "inbound key")
+    return ended is not None
 
 
 def add_inbound_secret(
@@ -99,6 +104,7 @@ def add_inbound_secret(
     _not_too_many(len(active) if grace is None or grace else 0)
     session.add(InboundSecret(partner_id=partner.id, secret=secret, created_at=now))
     session.flush()
+    _note(session, Deed.KEY_ADDED, partner, "secret of its signatures", grace)
     return secret
 
 
@@ -108,8 +114,10 @@ def end_inbound_secret(session: Session, partner: Partner, secret_id: int) -> bo
         delete(InboundSecret)
         .where(InboundSecret.id == secret_id, InboundSecret.partner_id == partner.id)
         .returning(InboundSecret.id)
-    )
-    return ended.first() is not None
+    ).first()
+    if ended:
+        _note(session, Deed.KEY_ENDED, partner, "secret of its signatures")
+    return ended is not None
 
 
 def add_signing_secret(
@@ -135,6 +143,7 @@ def add_signing_secret(
     }
     partner.signing_secrets = [new, *kept]
     session.flush()
+    _note(session, Deed.KEY_ADDED, partner, "secret of our signatures", grace)
     return secret
 
 
@@ -144,6 +153,8 @@ def end_signing_secret(session: Session, partner: Partner, secret_id: str) -> bo
     ended = len(left) < len(partner.signing_secrets)
     partner.signing_secrets = left
     session.flush()
+    if ended:
+        _note(session, Deed.KEY_ENDED, partner, "secret of our signatures")
     return ended
 
 
@@ -155,6 +166,14 @@ def active_signing_secrets(kept: Sequence[dict[str, Any]], now: datetime) -> tup
 def is_active(kept: dict[str, Any], now: datetime) -> bool:
     """Whether a kept signing secret is good at this time."""
     return kept["valid_until"] is None or datetime.fromisoformat(kept["valid_until"]) > now
+
+
+def _note(session: Session, deed: Deed, partner: Partner, kind: str, grace: timedelta | None = None) -> None:
+    """Into the audit trail; of a key nothing but its kind, and how long those before it are good."""
+    after: dict[str, object] = {"kind": kind}
+    if grace is not None:
+        after["the others end in seconds"] = grace.total_seconds()
+    trail.record(session, deed, Thing.PARTNER, partner.id, name=partner.name, after=after)
 
 
 def _ending(kept: dict[str, Any], until: datetime) -> dict[str, Any]:

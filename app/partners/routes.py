@@ -76,7 +76,7 @@ def index() -> Response:
     return web.page("partners/index.html", standings=standings(web.db(), queries.all_partners(web.db())))
 
 
-@blueprint.get("/<int:partner_id>")
+@blueprint.get("/<int(max=2147483647):partner_id>")
 @access.needs(Verb.SEE_ALL)
 def partner(partner_id: int) -> Response:
     """One partner."""
@@ -99,7 +99,7 @@ def create() -> AnyResponse:
     return _save(None)
 
 
-@blueprint.get("/<int:partner_id>/edit")
+@blueprint.get("/<int(max=2147483647):partner_id>/edit")
 @access.needs(Verb.EDIT_PARTNERS)
 def edit(partner_id: int) -> Response:
     """The form with what is kept, all but the secrets."""
@@ -108,14 +108,14 @@ def edit(partner_id: int) -> Response:
     return _form_page(form, found)
 
 
-@blueprint.post("/<int:partner_id>/edit")
+@blueprint.post("/<int(max=2147483647):partner_id>/edit")
 @access.needs(Verb.EDIT_PARTNERS)
 def change(partner_id: int) -> AnyResponse:
     """Change a partner, after what decides whether messages arrive was tried."""
     return _save(_found(partner_id))
 
 
-@blueprint.post("/<int:partner_id>/pause")
+@blueprint.post("/<int(max=2147483647):partner_id>/pause")
 @access.needs(Verb.PAUSE)
 def pause(partner_id: int) -> AnyResponse:
     """Hold its messages, for a reason."""
@@ -126,7 +126,7 @@ def pause(partner_id: int) -> AnyResponse:
     return _done(found, "paused")
 
 
-@blueprint.post("/<int:partner_id>/resume")
+@blueprint.post("/<int(max=2147483647):partner_id>/resume")
 @access.needs(Verb.PAUSE)
 def resume(partner_id: int) -> AnyResponse:
     """Let its messages go again."""
@@ -136,7 +136,7 @@ def resume(partner_id: int) -> AnyResponse:
     return _done(found, "resumed")
 
 
-@blueprint.post("/<int:partner_id>/note")
+@blueprint.post("/<int(max=2147483647):partner_id>/note")
 @access.needs(Verb.PAUSE)
 def note(partner_id: int) -> AnyResponse:
     """Tell everybody something about it, or take that back."""
@@ -148,7 +148,7 @@ def note(partner_id: int) -> AnyResponse:
     return _done(found, "noted" if words else "unnoted")
 
 
-@blueprint.get("/<int:partner_id>/test")
+@blueprint.get("/<int(max=2147483647):partner_id>/test")
 @access.needs(Verb.TEST_SEND)
 def test(partner_id: int) -> Response:
     """What a test send is, and the button for it."""
@@ -156,7 +156,7 @@ def test(partner_id: int) -> Response:
     return web.page("partners/test.html", partner=found, sample=sample(clock.now()), path=PATH, trial=None)
 
 
-@blueprint.post("/<int:partner_id>/test")
+@blueprint.post("/<int(max=2147483647):partner_id>/test")
 @access.needs(Verb.TEST_SEND)
 def send_test(partner_id: int) -> Response:
     """Send the harmless sample and show the whole exchange. It changes nothing."""
@@ -165,7 +165,7 @@ def send_test(partner_id: int) -> Response:
     return web.page("partners/test.html", partner=found, trial=trial)
 
 
-@blueprint.get("/<int:partner_id>/check")
+@blueprint.get("/<int(max=2147483647):partner_id>/check")
 @access.needs(Verb.TEST_SEND)
 def check(partner_id: int) -> Response:
     """What the check looks at, and how it was when all was well."""
@@ -173,7 +173,7 @@ def check(partner_id: int) -> Response:
     return web.page("partners/check.html", partner=found, before=_before(found), report=None)
 
 
-@blueprint.post("/<int:partner_id>/check")
+@blueprint.post("/<int(max=2147483647):partner_id>/check")
 @access.needs(Verb.TEST_SEND)
 def make_check(partner_id: int) -> Response:
     """Go the way to the partner step by step. Where all is well, that is kept to compare with."""
@@ -188,7 +188,7 @@ def make_check(partner_id: int) -> Response:
     return web.page("partners/check.html", partner=found, before=before, report=report)
 
 
-@blueprint.get("/<int:partner_id>/sheet")
+@blueprint.get("/<int(max=2147483647):partner_id>/sheet")
 @access.needs(Verb.TEST_SEND)
 def sheet(partner_id: int) -> Response:
     """What to hand to the partner: how it calls us, and how we call it. No secret stands in it."""
@@ -205,49 +205,49 @@ def sheet(partner_id: int) -> Response:
     )
 
 
-@blueprint.get("/<int:partner_id>/keys")
+@blueprint.get("/<int(max=2147483647):partner_id>/keys")
 @access.needs(Verb.EDIT_PARTNERS)
 def key_page(partner_id: int) -> Response:
     """Its keys and signing secrets, and how each is replaced."""
     return _key_page(_found(partner_id))
 
 
-@blueprint.post("/<int:partner_id>/keys/inbound-key")
+@blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-key")
 @access.needs(Verb.EDIT_PARTNERS)
 def add_inbound_key(partner_id: int) -> Response:
     """Another key that lets its messages in."""
     return _add(partner_id, "inbound-key", keys.add_key)
 
 
-@blueprint.post("/<int:partner_id>/keys/inbound-secret")
+@blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-secret")
 @access.needs(Verb.EDIT_PARTNERS)
 def add_inbound_secret(partner_id: int) -> Response:
     """Another secret by which it signs its messages."""
     return _add(partner_id, "inbound-secret", keys.add_inbound_secret)
 
 
-@blueprint.post("/<int:partner_id>/keys/signing-secret")
+@blueprint.post("/<int(max=2147483647):partner_id>/keys/signing-secret")
 @access.needs(Verb.EDIT_PARTNERS)
 def add_signing_secret(partner_id: int) -> Response:
     """Another secret by which we sign ours."""
     return _add(partner_id, "signing-secret", keys.add_signing_secret)
 
 
-@blueprint.post("/<int:partner_id>/keys/inbound-key/<int:key_id>/end")
+@blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-key/<int(max=2147483647):key_id>/end")
 @access.needs(Verb.EDIT_PARTNERS)
 def end_inbound_key(partner_id: int, key_id: int) -> AnyResponse:
     """Let nothing in by this key."""
     return _end(partner_id, lambda session, found: keys.end_key(session, found, key_id))
 
 
-@blueprint.post("/<int:partner_id>/keys/inbound-secret/<int:secret_id>/end")
+@blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-secret/<int(max=2147483647):secret_id>/end")
 @access.needs(Verb.EDIT_PARTNERS)
 def end_inbound_secret(partner_id: int, secret_id: int) -> AnyResponse:
     """Trust no signature by this secret."""
     return _end(partner_id, lambda session, found: keys.end_inbound_secret(session, found, secret_id))
 
 
-@blueprint.post("/<int:partner_id>/keys/signing-secret/<secret_id>/end")
+@blueprint.post("/<int(max=2147483647):partner_id>/keys/signing-secret/<secret_id>/end")
 @access.needs(Verb.EDIT_PARTNERS)
 def end_signing_secret(partner_id: int, secret_id: str) -> AnyResponse:
     """Sign no more by this secret."""
@@ -347,13 +347,10 @@ def _saved(kept: Partner | None, details: setup.Details) -> int:
     """Write it in a transaction of its own: the request's ended before the network was asked."""
     web.db().commit()
     with web.database().writing() as session:
-        if kept is None:
-            row = Partner(created_at=clock.now())
-            setup.apply(session, row, details)
-            session.add(row)
-        else:
-            row = queries.partner_for_update(session, kept.id) or abort(404)
-            setup.apply(session, row, details)
+        locked = None
+        if kept is not None:
+            locked = queries.partner_for_update(session, kept.id) or abort(404)
+        row = setup.save(session, locked, details)
         session.commit()
         return row.id
 

@@ -14,12 +14,16 @@ from sqlalchemy import inspect, update
 from sqlalchemy.orm import Session
 
 from app import clock
+from app.alerts import mail
+from app.alerts.models import Topic
+from app.audit import trail
+from app.audit.models import Deed, Thing
 from app.partners import keys, queries
 from app.partners.certificates import BadCertificate, read_authorities, read_pair
 from app.partners.keys import BadPartner
 from app.partners.models import Partner
 
-__all__ = ["BadPartner", "Details", "OAuth", "add", "apply", "candidate", "note", "pause", "resume"]
+__all__ = ["BadPartner", "Details", "OAuth", "add", "apply", "candidate", "note", "pause", "resume", "save"]
 
 CONCURRENCY_MAX = 64
 RATE_MAX = 100_000
@@ -78,10 +82,7 @@ def add(
 
     ``details`` are those of ``Details``. Errors: BadPartner.
     """
-    partner = Partner(created_at=clock.now())
-    apply(session, partner, Details(name=name, base_url=base_url, **details))
-    session.add(partner)
-    session.flush()
+    partner = save(session, None, Details(name=name, base_url=base_url, **details))
     return partner, keys.add_key(session, partner, inbound_key)
 
 
@@ -92,6 +93,27 @@ def candidate(partner: Partner | None) -> Partner:
         for column in inspect(Partner).column_attrs:
             setattr(copy, column.key, getattr(partner, column.key))
     return copy
+
+
+def save(session: Session, kept: Partner | None, details: Details) -> Partner:
+    """Add a partner, or change one that was loaded for update; the trail tells. Errors: BadPartner."""
+    partner = kept or Partner(created_at=clock.now())
+    before = _told(partner) if kept else {}
+    secrets = _secrets(partner)
+    apply(session, partner, details)
+    session.add(partner)
+    session.flush()
+    now = _told(partner)
+    # Of a new partner only what was said of it.
+    now = now if kept else {name: value for name, value in now.items() if value}
+    was, became = trail.differences(before, now)
+    for name, secret in _secrets(partner).items():
+        if (secret or None) != (secrets[name] or None):
+            became[name] = trail.CHANGED
+    deed = Deed.PARTNER_CHANGED if kept else Deed.PARTNER_ADDED
+    if became:
+        trail.record(session, deed, Thing.PARTNER, partner.id, name=partner.name, before=was, after=became)
+    return partner
 
 
 def apply(session: Session, partner: Partner, details: Details) -> None:
@@ -110,16 +132,36 @@ def apply(session: Session, partner: Partner, details: Details) -> None:
 
 def pause(session: Session, partner: Partner, reason: str, *, by: str = "") -> None:
     """Hold the partner's messages from now on. A second pause keeps the first one's time and reason."""
-    session.execute(
+    paused = session.execute(
         update(Partner)
         .where(Partner.id == partner.id, Partner.paused_at.is_(None))
         .values(paused_at=clock.now(), paused_reason=reason[:REASON_MAX], paused_by=by)
-    )
+        .returning(Partner.id)
+    ).all()
     session.refresh(partner)
+    if paused:
+        trail.record(session, Deed.HELD, Thing.PARTNER, partner.id, name=partner.name, by=by, reason=reason)
 
 
 def resume(session: Session, partner: Partner) -> None:
     """Let the partner's messages go again; what waited is due at once."""
+    if partner.paused_at is not None:
+        trail.record(
+            session,
+            Deed.RESUMED,
+            Thing.PARTNER,
+            partner.id,
+            name=partner.name,
+            before={
+                "held since": partner.paused_at.isoformat(),
+                "by": partner.paused_by or "PO Confirm",
+                "why": partner.paused_reason,
+            },
+        )
+        if not partner.paused_by:  # whoever held it by hand knows
+            words = f"Messages to {partner.name} go out again: somebody let them go.\n"
+            link = mail.link(session, f"/partners/{partner.id}")
+            mail.enqueue(session, Topic.RECOVERED, f"{partner.name} is let go", words + link)
     partner.paused_at = None
     partner.paused_reason = ""
     partner.paused_by = ""
@@ -132,10 +174,55 @@ def note(session: Session, partner: Partner, words: str, *, by: str) -> None:
     words = words.strip()[:REASON_MAX]
     if words == partner.incident_note:
         return
+    trail.record(
+        session,
+        Deed.NOTED,
+        Thing.PARTNER,
+        partner.id,
+        name=partner.name,
+        by=by,
+        before={"note": partner.incident_note},
+        after={"note": words},
+    )
     partner.incident_note = words
     partner.incident_at = clock.now() if words else None
     partner.incident_by = by if words else ""
     session.flush()
+
+
+def _told(partner: Partner) -> dict[str, Any]:
+    """What the audit trail tells of a partner: all but what is secret."""
+    oauth = partner.oauth or {}
+    return {
+        "name": partner.name,
+        "base URL": partner.base_url,
+        "allowed addresses": partner.allow_addresses,
+        "deadline in seconds": partner.deadline_seconds,
+        "at once": partner.concurrency,
+        "a minute": partner.rate_per_minute,
+        "waits in seconds": partner.retry_schedule,
+        "success codes": partner.success_codes,
+        "takes returns": partner.accepts_return,
+        "contact": partner.contact,
+        "headers": [name for name, _ in partner.headers],
+        "OAuth": {name: oauth[name] for name in ("token_url", "client_id", "scope", "in_body")}
+        if oauth
+        else None,
+        "bearer token": bool(partner.bearer_token),
+        "client certificate": bool(partner.client_certificate),
+        "own authorities": bool(partner.ca_bundle),
+    }
+
+
+def _secrets(partner: Partner) -> dict[str, Any]:
+    """What may only be compared."""
+    return {
+        "values of headers": dict(partner.headers or []),
+        "bearer token": partner.bearer_token,
+        "OAuth secret": (partner.oauth or {}).get("client_secret"),
+        "client certificate": partner.client_certificate,
+        "own authorities": partner.ca_bundle,
+    }
 
 
 def _checked(details: Details) -> dict[str, Any]:

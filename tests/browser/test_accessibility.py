@@ -254,6 +254,25 @@ def test_what_moves_on_while_one_reads_is_no_barrier(
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_managers_find_no_barrier(
+    page: Page, site: str, sign_in: Callable[[str], None], busy: Any, scheme: Any, width: int
+) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 800})
+    sign_in("meera")
+    for path in ("/audit", "/audit?q=nothing+like+that", "/exports", f"/orders/{busy['orders'][1]}"):
+        page.goto(site + path)
+        check(page, path)
+    for path in ("/orders", "/webhooks", "/inbound", "/audit"):
+        page.goto(site + path)
+        page.get_by_text("Export", exact=True).click()
+        expect(page.get_by_role("link", name="JSON lines")).to_be_visible()
+        check(page, f"{path} with its menu")
+    page.goto(f"{site}/exports/webhooks.csv?state=nonsense")
+    check(page, "a filter that makes no sense")
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
 def test_no_component_in_no_state_is_a_barrier(
     page: Page, site: str, sign_in: Callable[[str], None], scheme: Any, width: int
 ) -> None:

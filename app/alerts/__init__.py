@@ -1,0 +1,1 @@
+"""Telling people by mail: a row in the transaction of what happened, sent later, with retries."""

@@ -1,0 +1,42 @@
+"""The trail's filter."""
+
+from __future__ import annotations
+
+from wtforms import Form, SearchField, SelectField, StringField
+from wtforms.validators import Length, NumberRange, Optional
+
+from app.audit.models import Deed, Thing
+from app.fields import Moment, Whole, choices
+
+THINGS = {
+    Thing.ORDER: "Orders",
+    Thing.MESSAGE: "Webhooks",
+    Thing.INBOUND: "Received messages",
+    Thing.PARTNER: "Partners",
+    Thing.PERSON: "People",
+    Thing.JOB: "Long work",
+    Thing.EXPORT: "Exports",
+    Thing.RECORDS: "Records",
+}
+
+
+class AuditFilterForm(Form):
+    """``GET /audit``; times are ISO 8601, without a zone the reader's."""
+
+    q = SearchField("PO number, name, reason, address", [Optional(), Length(max=200)])
+    who = StringField("Who", [Optional(), Length(max=120)])
+    deed = SelectField(
+        "Deed",
+        [Optional()],
+        choices=choices([("", "Any deed"), *((deed.value, deed.value.capitalize()) for deed in Deed)]),
+        default="",
+    )
+    thing = SelectField(
+        "Object",
+        [Optional()],
+        choices=choices([("", "Anything"), *((thing.value, words) for thing, words in THINGS.items())]),
+        default="",
+    )
+    since = Moment("Since", [Optional()])
+    until = Moment("Until", [Optional()])
+    after = Whole("After", [Optional(), NumberRange(min=1)])

@@ -1,0 +1,107 @@
+"""The trail, as it is asked for: newest first, by keyset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import Session
+
+from app.audit.models import AuditEntry, AuditSeal, Thing
+
+PAGE = 50
+"""Entries a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """What the trail may be narrowed to; an empty field narrows nothing."""
+
+    q: str = ""
+    who: str = ""
+    deed: str = ""
+    thing: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """One page of the trail, and the id after which the next one begins."""
+
+    entries: Sequence[AuditEntry]
+    next_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """How far the trail is sealed: the newest seal, if there is one, and how many entries came since."""
+
+    seal: AuditSeal | None
+    since: int
+
+
+def entry_page(session: Session, wanted: AuditFilter, *, limit: int = PAGE) -> AuditPage:
+    """The newest entries that fit."""
+    query = select(AuditEntry).where(*_conditions(wanted)).order_by(AuditEntry.id.desc()).limit(limit + 1)
+    rows = session.scalars(query).all()
+    return AuditPage(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
+
+
+def entry_count(session: Session, wanted: AuditFilter, *, most: int) -> int:
+    """How many entries fit; counting stops at ``most``."""
+    some = select(AuditEntry.id).where(*_conditions(wanted)).limit(most)
+    return session.scalar(select(func.count()).select_from(some.subquery())) or 0
+
+
+def entries_of(session: Session, thing: Thing, object_ids: Sequence[str]) -> Sequence[AuditEntry]:
+    """All entries on these objects, oldest first."""
+    return session.scalars(
+        select(AuditEntry)
+        .where(AuditEntry.object_kind == thing.value, AuditEntry.object_id.in_(object_ids))
+        .order_by(AuditEntry.id)
+    ).all()
+
+
+def actors(session: Session, *, most: int = 200) -> list[str]:
+    """The names of those who did anything, in their order."""
+    # One look at the index for each name, whatever the number of entries.
+    names: list[str] = []
+    name = session.scalar(select(func.min(AuditEntry.actor)))
+    while name is not None and len(names) < most:
+        names.append(name)
+        name = session.scalar(select(func.min(AuditEntry.actor)).where(AuditEntry.actor > name))
+    return [name for name in names if name]
+
+
+def sealed(session: Session, *, most: int = 1001) -> Sealed:
+    """How far the trail is sealed; counting stops at ``most``."""
+    newest = session.scalar(select(AuditSeal).order_by(AuditSeal.number.desc()).limit(1))
+    some = select(AuditEntry.id).where(AuditEntry.id > (newest.last_id if newest else 0)).limit(most)
+    return Sealed(newest, session.scalar(select(func.count()).select_from(some.subquery())) or 0)
+
+
+def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.who:
+        conditions.append(AuditEntry.actor == wanted.who)
+    if wanted.deed:
+        conditions.append(AuditEntry.deed == wanted.deed)
+    if wanted.thing:
+        conditions.append(AuditEntry.object_kind == wanted.thing)
+    if wanted.since:
+        conditions.append(AuditEntry.at >= wanted.since)
+    if wanted.until:
+        conditions.append(AuditEntry.at < wanted.until)
+    if wanted.after is not None:
+        conditions.append(AuditEntry.id < wanted.after)
+    if wanted.q:
+        words = (
+            column.icontains(wanted.q, autoescape=True)
+            for column in (AuditEntry.object_name, AuditEntry.reason, AuditEntry.actor)
+        )
+        conditions.append(or_(AuditEntry.object_id == wanted.q, AuditEntry.address == wanted.q, *words))
+    return conditions

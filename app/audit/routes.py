@@ -1,0 +1,95 @@
+"""The audit trail's page."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, Response, request, url_for
+
+from app import web
+from app.accounts import access
+from app.accounts.access import Verb
+from app.audit import queries
+from app.audit.forms import AuditFilterForm
+from app.audit.models import AuditEntry, Thing
+from app.fields import in_query, read_filter
+
+blueprint = Blueprint("audit", __name__, url_prefix="/audit")
+
+PAGES = {
+    Thing.ORDER.value: ("orders.order", "order_id"),
+    Thing.MESSAGE.value: ("outbox.message", "message_id"),
+    Thing.INBOUND.value: ("inbound_log.message", "inbound_id"),
+    Thing.PARTNER.value: ("partners.partner", "partner_id"),
+    Thing.JOB.value: ("jobs.one", "job_id"),
+    Thing.EXPORT.value: ("jobs.one", "job_id"),
+}
+"""Where an object has its page: the endpoint, and the name of its argument."""
+NUMBERED = frozenset({Thing.ORDER.value, Thing.PARTNER.value})
+
+
+@blueprint.app_template_filter("audit_value")
+def _in_words(value: Any) -> str:
+    """A value before or after, as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value in (None, "", [], {}):
+        return "nothing"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_in_words(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(_in_words(part) for part in value)
+    return _moment(value) if isinstance(value, str) else str(value)
+
+
+def _moment(text: str) -> str:
+    """A time in ISO 8601 on the reader's clock; any other text as it is."""
+    if not re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", text):
+        return text
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{at.astimezone(web.zone()):%d %b %Y, %H:%M:%S}" if at.tzinfo else text
+
+
+@blueprint.get("")
+@access.needs(Verb.READ_AUDIT)
+def trail() -> Response:
+    """The trail, newest first."""
+    form = AuditFilterForm(request.args)
+    values, notices = read_filter(form)
+    for name in ("since", "until"):
+        if name in values:
+            values[name] = web.as_written(values[name])
+    found = queries.entry_page(web.db(), queries.AuditFilter(**values))
+    in_url = in_query({name: value for name, value in values.items() if name != "after"})
+    return web.page(
+        "audit/trail.html",
+        "audit/_list.html",
+        form=form,
+        notices=notices,
+        found=found,
+        next_url=url_for(".trail", **in_url, after=found.next_after) if found.next_after else None,
+        first_url=url_for(".trail", **in_url) if "after" in values else "",
+        filtered=bool(set(values) - {"after"}),
+        in_url=in_url,
+        actors=queries.actors(web.db()),
+        sealed=queries.sealed(web.db()),
+        url_of=url_of,
+    )
+
+
+def url_of(entry: AuditEntry) -> str | None:
+    """The page of the object that an entry is about, if it has one."""
+    place = PAGES.get(entry.object_kind)
+    if place is None or not entry.object_id:
+        return None
+    endpoint, argument = place
+    is_number = entry.object_kind in NUMBERED
+    if is_number and not entry.object_id.isdecimal():
+        return None
+    values: dict[str, Any] = {argument: int(entry.object_id) if is_number else entry.object_id}
+    return url_for(endpoint, **values)

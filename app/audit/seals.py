@@ -1,0 +1,254 @@
+"""Sealing the trail and checking the seals.
+
+The digest of an entry (its *leaf*) is SHA-256 over the UTF-8 of one line of JSON without spaces, with every
+character as itself: the array of ``id, at, deed, actor, person_id, role, address, user_agent, object_kind,
+object_id, object_name, reason, before, after``, where ``at`` is ISO 8601 in UTC with six digits of a second
+(``2026-11-23T10:31:07.000000+00:00``) and ``before`` and ``after`` are the texts as they stand in the table.
+
+A seal covers all entries after those of the seal before, up to ``last_id``. Its ``leaves`` are, in the order
+of ids, eight bytes of id (big-endian) and the 32 bytes of the digest of each. Its own digest is SHA-256 over
+such a line too: ``"PO Confirm seal 1", number, first_id, last_id, sealed_at, previous, sha256(leaves)``, with
+``previous`` the digest of the seal before, and of the first one 64 zeros.
+
+Writers never wait for sealing. On SQLite an id is given and committed before the next one is given. On
+PostgreSQL a later id may be committed first; so sealing notes the newest id, looks who was writing at that
+time (``trail.WRITERS``), and seals up to it only when all of them have ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from app import clock
+from app.audit.models import AuditEntry, AuditPruning, AuditSeal, Deed
+from app.audit.trail import WRITERS
+from app.db import Database, serialise
+
+BATCH = 1000
+"""Entries a seal."""
+FIRST = "0" * 64
+WAIT_SECONDS = 5.0
+"""How long to wait for writers; what they hold up is sealed the next time."""
+_LEAF = struct.Struct(">q32s")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What checking found. ``fault`` is the first thing that is wrong, in a sentence; None if nothing is."""
+
+    seals: int
+    entries: int
+    pruned: int
+    unsealed: int
+    last_sha256: str
+    fault: str | None = None
+
+
+def leaf(entry: AuditEntry) -> bytes:
+    """The digest of one entry."""
+    return _digest(
+        entry.id,
+        _moment(entry.at),
+        *(entry.deed, entry.actor, entry.person_id, entry.role, entry.address, entry.user_agent),
+        *(entry.object_kind, entry.object_id, entry.object_name),
+        *(entry.reason, entry.before, entry.after),
+    )
+
+
+def seal_digest(seal: AuditSeal) -> str:
+    """The digest that a seal must have."""
+    return _digest(
+        "PO Confirm seal 1",
+        *(seal.number, seal.first_id, seal.last_id, _moment(seal.sealed_at), seal.previous),
+        hashlib.sha256(seal.leaves).hexdigest(),
+    ).hex()
+
+
+def seal(database: Database) -> int:
+    """Seal what has come to rest; returns how many entries were. May run anywhere, any number of times."""
+    settled = _settled_id(database)
+    sealed = 0
+    while settled is not None:
+        with database.writing() as session:
+            count = _seal_next(session, settled)
+            session.commit()
+        sealed += count
+        if not count:
+            break
+    return sealed
+
+
+def verify(session: Session, expected: str = "") -> Verdict:
+    """Check every seal and every entry; ``expected`` is the digest of a seal that somebody kept elsewhere.
+
+    It reads the whole trail once, in batches.
+    """
+    seals = entries = pruned = 0
+    previous, last_id, seen_expected = FIRST, 0, False
+
+    def verdict(fault: str | None = None, unsealed: int = 0) -> Verdict:
+        return Verdict(seals, entries, pruned, unsealed, previous if seals else "", fault)
+
+    gone_up_to, fault = _pruned_up_to(session)
+    if fault:
+        return verdict(fault)
+    for number, one in enumerate(_seals(session), start=1):
+        fault = _fault_of_seal(one, number, previous, last_id)
+        if fault is None:
+            covered = dict(_LEAF.iter_unpack(one.leaves))
+            kept = {entry.id: leaf(entry) for entry in _entries(session, last_id, one.last_id)}
+            fault = _fault_of_entries(one, covered, kept, gone_up_to)
+        if fault:
+            return verdict(fault)
+        seals, entries, pruned = seals + 1, entries + len(kept), pruned + len(covered) - len(kept)
+        previous, last_id = one.sha256, one.last_id
+        seen_expected = seen_expected or one.sha256 == expected
+    stray = session.scalar(select(func.min(AuditEntry.id)))
+    if stray is not None and stray < 1:
+        return verdict(f"Entry {stray} was added: ids begin at 1.")
+    if expected and not seen_expected:
+        return verdict(f"No seal has the digest {expected}: seals were removed, or replaced.")
+    unsealed = session.scalar(select(func.count()).where(AuditEntry.id > last_id)) or 0
+    return verdict(unsealed=unsealed)
+
+
+def last_seal(session: Session) -> AuditSeal | None:
+    """The newest seal."""
+    return session.scalar(select(AuditSeal).order_by(AuditSeal.number.desc()).limit(1))
+
+
+def _seal_next(session: Session, settled: int) -> int:
+    serialise(session, "audit seal")
+    before = last_seal(session)
+    after = before.last_id if before else 0
+    found = session.scalars(
+        select(AuditEntry)
+        .where(AuditEntry.id > after, AuditEntry.id <= settled)
+        .order_by(AuditEntry.id)
+        .limit(BATCH)
+    ).all()
+    if not found:
+        return 0
+    one = AuditSeal(
+        number=before.number + 1 if before else 1,
+        first_id=found[0].id,
+        last_id=found[-1].id,
+        leaves=b"".join(_LEAF.pack(entry.id, leaf(entry)) for entry in found),
+        previous=before.sha256 if before else FIRST,
+        sealed_at=clock.now(),
+    )
+    one.sha256 = seal_digest(one)
+    session.add(one)
+    session.flush()
+    return len(found)
+
+
+def _settled_id(database: Database) -> int | None:
+    """An id up to which no entry can appear any more; None if there is none, or writers take their time."""
+    with database.reading() as session:
+        newest: int | None = session.scalar(select(func.max(AuditEntry.id)))
+        if newest is None or not database.is_postgresql:
+            return newest
+        waited_for = _writers(session)
+    until = time.monotonic() + WAIT_SECONDS
+    while waited_for:
+        with database.reading() as session:
+            waited_for &= _writers(session)
+        if waited_for:
+            if time.monotonic() > until:
+                return None
+            time.sleep(0.02)
+    return newest
+
+
+def _writers(session: Session) -> set[str]:
+    """The transactions that hold the writers' lock."""
+    rows = session.execute(
+        text(
+            "SELECT virtualtransaction FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
+            " AND ((classid::bigint << 32) | objid::bigint) = :key"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        ),
+        {"key": WRITERS},
+    )
+    return {row[0] for row in rows}
+
+
+def _seals(session: Session) -> Iterator[AuditSeal]:
+    """All seals in their order, a few at a time."""
+    number = None
+    while True:
+        query = select(AuditSeal).order_by(AuditSeal.number).limit(50)
+        found = session.scalars(query if number is None else query.where(AuditSeal.number > number)).all()
+        if not found:
+            return
+        yield from found
+        number = found[-1].number
+        for one in found:
+            session.expunge(one)
+
+
+def _entries(session: Session, after: int, up_to: int) -> Sequence[AuditEntry]:
+    found = session.scalars(select(AuditEntry).where(AuditEntry.id > after, AuditEntry.id <= up_to)).all()
+    for entry in found:
+        session.expunge(entry)
+    return found
+
+
+def _pruned_up_to(session: Session) -> tuple[int, str | None]:
+    """Up to which entry all may be gone, and what is wrong with that."""
+    newest = session.scalar(select(AuditPruning).order_by(AuditPruning.up_to.desc()).limit(1))
+    if newest is None:
+        return 0, None
+    entry = session.get(AuditEntry, newest.entry_id)
+    told = entry is not None and entry.deed == Deed.PRUNED and entry.became.get("audit_up_to") == newest.up_to
+    if not told:
+        return 0, f"A pruning up to entry {newest.up_to} is claimed, but no entry of the trail tells of it."
+    return newest.up_to, None
+
+
+def _fault_of_seal(one: AuditSeal, number: int, previous: str, last_id: int) -> str | None:
+    if one.number != number:
+        return f"Seal {number} is missing." if one.number > number else f"Seal {one.number} was added."
+    if one.previous != previous:
+        return f"Seal {number} does not follow the seal before it."
+    if one.sha256 != seal_digest(one):
+        return f"Seal {number} was changed."
+    if len(one.leaves) % _LEAF.size or one.first_id <= last_id:
+        return f"Seal {number} does not cover what follows seal {number - 1}."
+    return None
+
+
+def _fault_of_entries(
+    one: AuditSeal, covered: dict[int, bytes], kept: dict[int, bytes], gone_up_to: int
+) -> str | None:
+    """The first entry, by its id, that is not as it was sealed."""
+    when = f"It was sealed at {_moment(one.sealed_at)} by seal {one.number}."
+    for entry_id in sorted({*covered, *kept}):
+        if entry_id not in covered:
+            return f"Entry {entry_id} was added after its place in the trail was sealed by seal {one.number}."
+        if entry_id not in kept:
+            if entry_id > gone_up_to:
+                return f"Entry {entry_id} is missing. {when}"
+        elif kept[entry_id] != covered[entry_id]:
+            return f"Entry {entry_id} was changed. {when}"
+    return None
+
+
+def _digest(*values: Any) -> bytes:
+    line = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(line.encode("utf-8", "surrogatepass")).digest()
+
+
+def _moment(when: datetime) -> str:
+    return when.astimezone(UTC).isoformat(timespec="microseconds")

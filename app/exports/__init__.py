@@ -1,0 +1,1 @@
+"""What is filtered, as a file; and the evidence of one order."""

@@ -1,0 +1,133 @@
+"""Rows as CSV, as JSON lines and as a workbook. Nothing here holds more than a batch in memory.
+
+A text that a spreadsheet would run as a formula gets an apostrophe in front in CSV; in a workbook texts are
+texts. Amounts are exact everywhere: what a spreadsheet's numbers cannot hold stays a text.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import IO, Any
+from zoneinfo import ZoneInfo
+
+import simplejson
+from xlsxwriter import Workbook
+
+from app.exports.sources import Column, Kind
+
+BOM = b"\xef\xbb\xbf"
+"""Without it the spreadsheets that people have read UTF-8 as something else."""
+SHEET_ROWS = 1_048_576
+CELL_MAX = 32_767
+"""Characters of one cell; more a workbook does not take."""
+MIMETYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "jsonl": "application/jsonl; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+NAMES = {"csv": "CSV", "xlsx": "Excel", "jsonl": "JSON lines"}
+
+Batch = Sequence[tuple[Any, ...]]
+_FORMULA = re.compile(r"^[\s\x00-\x1f\ufeff\u200b-\u200f]*[=+\-@\uff1d\uff0b\uff0d\uff20\u2212]|^[\t\r\n]")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+
+
+def as_csv(columns: Sequence[Column], batches: Iterable[Batch], zone: ZoneInfo) -> Iterator[bytes]:
+    """CSV after RFC 4180, UTF-8 with its mark."""
+    yield BOM + _lines([[column.name for column in columns]])
+    for batch in batches:
+        yield _lines([[_cell(value, zone) for value in row] for row in batch])
+
+
+def as_jsonl(columns: Sequence[Column], batches: Iterable[Batch], zone: ZoneInfo) -> Iterator[bytes]:
+    """One JSON object a line; amounts are strings, so that no reader rounds them."""
+    names = [column.name for column in columns]
+    for batch in filter(None, batches):
+        lines = (
+            simplejson.dumps(
+                dict(zip(names, (_plain(value, zone) for value in row), strict=True)),
+                ensure_ascii=False,
+                separators=(",", ":"),
+            )
+            for row in batch
+        )
+        yield ("\n".join(lines) + "\n").encode("utf-8", "replace")
+
+
+def write_xlsx(
+    file: IO[bytes], columns: Sequence[Column], batches: Iterable[Batch], zone: ZoneInfo, title: str
+) -> None:
+    """A workbook; where one sheet is full the next one goes on."""
+    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+    with Workbook(file, options) as book:
+        strong = book.add_format({"bold": True})
+        sheet, line, number = None, 0, 0
+        for batch in batches:
+            for row in batch:
+                if sheet is None or line == SHEET_ROWS:
+                    number += 1
+                    sheet = _sheet(book, columns, strong, title if number == 1 else f"{title} {number}")
+                    line = 1
+                for place, (column, value) in enumerate(zip(columns, row, strict=True)):
+                    _write(sheet, line, place, column.kind, _plain(value, zone))
+                line += 1
+        if sheet is None:
+            _sheet(book, columns, strong, title)
+
+
+def neutral(text: str) -> str:
+    """The text so that no spreadsheet runs it; a plain negative number is none that could be run."""
+    if _FORMULA.match(text) and not _NUMBER.fullmatch(text):
+        return "'" + text
+    return text
+
+
+def _sheet(book: Any, columns: Sequence[Column], strong: Any, title: str) -> Any:
+    sheet = book.add_worksheet(title)
+    sheet.freeze_panes(1, 0)
+    for place, column in enumerate(columns):
+        sheet.set_column(place, place, 26 if column.kind is Kind.TIME else 18)
+        sheet.write_string(0, place, column.name, strong)
+    return sheet
+
+
+def _write(sheet: Any, line: int, place: int, kind: Kind, value: Any) -> None:
+    if value is None or value == "":
+        return
+    if kind in (Kind.NUMBER, Kind.MONEY) and (number := _as_double(value)) is not None:
+        sheet.write_number(line, place, number)
+    else:
+        text = str(value)
+        sheet.write_string(line, place, text if len(text) <= CELL_MAX else text[: CELL_MAX - 1] + "…")
+
+
+def _as_double(value: Any) -> float | None:
+    """The number as a spreadsheet keeps it, if that is exactly the same number."""
+    try:
+        exact = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    if not exact.is_finite() or len(exact.as_tuple().digits) > 15:
+        return None
+    return float(exact)
+
+
+def _plain(value: Any, zone: ZoneInfo) -> Any:
+    return value.astimezone(zone).isoformat() if isinstance(value, datetime) else value
+
+
+def _cell(value: Any, zone: ZoneInfo) -> str:
+    if value is None:
+        return ""
+    return neutral(str(_plain(value, zone))).replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode("utf-8", "replace")

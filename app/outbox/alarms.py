@@ -1,0 +1,50 @@
+"""What people are told by mail of the outbox, each in the transaction that makes it true."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.alerts.mail import enqueue, enqueue_once, is_on, link
+from app.alerts.models import Topic
+from app.outbox.messages import Change
+from app.outbox.models import Message, MessageState
+from app.partners.models import Partner
+
+GATHER = timedelta(minutes=5)
+"""So long a mail about messages waits for more of them."""
+NEEDING = (MessageState.REFUSED, MessageState.FAILED)
+
+
+def follow(session: Session, changes: Sequence[Change]) -> None:
+    """A message that was refused or failed needs somebody: one mail for all of some minutes."""
+    if is_on(session) and any(change.state in NEEDING for change in changes):
+        enqueue_once(session, Topic.ATTENTION, wait=GATHER)
+
+
+def held(session: Session, partner_id: int, why: str) -> None:
+    """The app holds a partner by itself."""
+    if not is_on(session):
+        return
+    name = _name(session, partner_id)
+    waits = session.scalar(
+        select(func.count()).where(Message.partner_id == partner_id, Message.state == MessageState.PENDING)
+    )
+    body = f"Messages to {name} are held since just now.\n\n{why}\n\n{waits} wait; none is lost.\n"
+    enqueue(session, Topic.HELD, f"{name} is held", body + link(session, f"/partners/{partner_id}"))
+
+
+def recovered(session: Session, partner_id: int, why: str) -> None:
+    """What the app held goes again."""
+    if not is_on(session):
+        return
+    name = _name(session, partner_id)
+    body = f"Messages to {name} go out again.\n\n{why}\n" + link(session, f"/partners/{partner_id}")
+    enqueue(session, Topic.RECOVERED, f"{name} takes messages again", body)
+
+
+def _name(session: Session, partner_id: int) -> str:
+    return session.scalar(select(Partner.name).where(Partner.id == partner_id)) or f"partner {partner_id}"

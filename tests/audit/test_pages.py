@@ -1,0 +1,118 @@
+"""The audit trail's page: filters, pages that stay put, links; nothing that people typed is alive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.audit import seals, trail
+from app.audit.models import Deed, Thing
+from app.db import Database
+from tests.people import Browser
+
+
+@pytest.fixture
+def many(database: Database) -> None:
+    """120 entries of two people."""
+    with database.writing() as session:
+        for number in range(120):
+            actor = trail.Actor(("Ravi", "Admin")[number % 2], number % 2 + 1, "support", "10.0.0.7")
+            trail.record(
+                session,
+                (Deed.HELD, Deed.RESENT, Deed.NOTED)[number % 3],
+                (Thing.PARTNER, Thing.MESSAGE, Thing.PARTNER)[number % 3],
+                number + 1,
+                name=f"thing {number:03}",
+                reason="moving" if number == 7 else "",
+                actor=actor,
+            )
+        session.commit()
+
+
+def rows(answer: Any) -> list[str]:
+    assert answer.status_code == 200
+    return [" ".join(row.get_text(" ").split()) for row in answer.page.select("tbody tr")]
+
+
+def test_pages_stay_put_while_entries_arrive(meera: Browser, database: Database, many: None) -> None:
+    first = meera.get("/audit")
+    with database.writing() as session:
+        trail.record(session, Deed.NOTED, Thing.PARTNER, 1, name="meanwhile")
+        session.commit()
+    second = meera.get(first.one("a[rel=next]")["href"])
+    third = meera.get(second.one("a[rel=next]")["href"])
+    shown = rows(first) + rows(second) + rows(third)
+    assert [f"thing {number:03}" in row for number, row in zip(range(119, -1, -1), shown, strict=True)] == (
+        [True] * 120
+    )
+    assert not third.page.select("a[rel=next]")
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("who=Ravi", 50),
+        ("who=Ravi&deed=held&thing=partner", 20),
+        ("who=nobody", 0),
+        ("q=moving", 1),
+        ("q=thing+01", 10),
+        ("q=10.0.0.7", 50),
+        ("since=2999-01-01T00:00", 0),
+        ("until=2999-01-01T00:00&deed=resent", 40),
+    ],
+)
+def test_filters_combine(meera: Browser, many: None, query: str, count: int) -> None:
+    assert len(rows(meera.get(f"/audit?{query}"))) == count
+
+
+@pytest.mark.parametrize("query", ["after=x", "after=99999999999999999999", "deed=x", "thing=x", "since=x"])
+def test_what_makes_no_sense_is_ignored_with_a_notice(meera: Browser, many: None, query: str) -> None:
+    answer = meera.get(f"/audit?{query}")
+    assert len(rows(answer)) == 50
+    assert "is ignored" in answer.one(".notice.warn").get_text()
+
+
+def test_entries_lead_to_their_objects(meera: Browser, asha: Browser, arrive: Any, confirm: Any) -> None:
+    (order_id,) = arrive(1)
+    asha.answer(order_id)
+    answer = meera.get("/audit?deed=answered")
+    link = answer.one("tbody .a-what a")
+    assert link["href"] == f"/orders/{order_id}"
+    assert meera.get(link["href"]).status_code == 200
+    assert "Confirmed" in answer.words and "none" in answer.words
+
+
+def test_what_was_typed_is_inert(meera: Browser, database: Database) -> None:
+    odd = "<script>alert(1)</script>\u202e"
+    with database.writing() as session:
+        trail.record(
+            session,
+            Deed.NOTED,
+            Thing.PARTNER,
+            odd,
+            name=odd,
+            reason=odd,
+            before={odd: odd},
+            after={"b": [odd]},
+        )
+        session.commit()
+    answer = meera.get("/audit")
+    assert "<script>alert" not in answer.get_data(as_text=True)
+    assert "alert(1)" in answer.words
+
+
+def test_the_page_says_how_far_the_trail_is_sealed(meera: Browser, database: Database, many: None) -> None:
+    assert "Not sealed yet" in meera.get("/audit").words
+    seals.seal(database)
+    assert "Sealed up to no. 120" in meera.get("/audit").words
+
+
+def test_htmx_gets_the_list_alone(meera: Browser, many: None) -> None:
+    answer = meera.get("/audit?who=Ravi", headers={"HX-Request": "true"})
+    assert "<html" not in answer.get_data(as_text=True)
+    assert len(rows(answer)) == 50
+
+
+def test_an_empty_trail_says_so(meera: Browser) -> None:
+    assert "Nothing was done yet" in meera.get("/audit").words

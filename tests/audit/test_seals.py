@@ -1,0 +1,283 @@
+"""The seals over the trail: what was changed, removed or added afterwards is named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from app.audit import seals, trail
+from app.audit.models import AuditEntry, AuditSeal, Deed, Thing
+from app.db import Database
+
+Force = Callable[[str], None]
+
+
+def deeds(database: Database, count: int) -> None:
+    with database.writing() as session:
+        for number in range(count):
+            trail.record(session, Deed.NOTED, Thing.PARTNER, 1, name="Bharat", after={"note": f"№ {number}"})
+        session.commit()
+
+
+def verified(session: Session, **more: Any) -> seals.Verdict:
+    session.rollback()
+    session.expire_all()
+    return seals.verify(session, **more)
+
+
+def test_an_empty_trail_is_right_and_has_nothing_to_seal(database: Database, session: Session) -> None:
+    assert seals.seal(database) == 0
+    assert verified(session) == seals.Verdict(0, 0, 0, 0, "")
+
+
+def test_each_seal_stands_on_the_one_before_and_the_rest_is_counted(
+    database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seals, "BATCH", 4)
+    deeds(database, 10)
+    assert seals.seal(database) == 10
+    deeds(database, 3)
+    found = verified(session)
+    assert (found.seals, found.entries, found.unsealed, found.fault) == (3, 10, 3, None)
+    links = session.scalars(select(AuditSeal).order_by(AuditSeal.number)).all()
+    assert [one.previous for one in links] == ["0" * 64, links[0].sha256, links[1].sha256]
+    assert found.last_sha256 == links[2].sha256
+    assert seals.seal(database) == 3
+    assert seals.seal(database) == 0, "nothing new: no empty seal"
+
+
+def test_the_digests_are_the_documented_ones(database: Database, session: Session) -> None:
+    with database.writing() as writing:
+        asha = trail.Actor("Asha", 7, "supplier", "10.0.0.9", "Firefox")
+        trail.record(
+            writing, Deed.ANSWERED, Thing.ORDER, 5, name="PO/1", after={"remarks": "₹ 5"}, actor=asha
+        )
+        writing.commit()
+    seals.seal(database)
+    entry, one = session.scalars(select(AuditEntry)).one(), session.scalars(select(AuditSeal)).one()
+    at = entry.at.isoformat(timespec="microseconds")
+    fields = [
+        entry.id,
+        at,
+        "answered",
+        "Asha",
+        7,
+        "supplier",
+        "10.0.0.9",
+        "Firefox",
+        "order",
+        "5",
+        "PO/1",
+        "",
+    ]
+    line = json.dumps([*fields, "", '{"remarks": "₹ 5"}'], ensure_ascii=False, separators=(",", ":"))
+    leaves = entry.id.to_bytes(8, "big") + hashlib.sha256(line.encode()).digest()
+    assert one.leaves == leaves
+    sealed_at = one.sealed_at.isoformat(timespec="microseconds")
+    said = [
+        "PO Confirm seal 1",
+        1,
+        entry.id,
+        entry.id,
+        sealed_at,
+        "0" * 64,
+        hashlib.sha256(leaves).hexdigest(),
+    ]
+    assert one.sha256 == hashlib.sha256(json.dumps(said, separators=(",", ":")).encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("UPDATE audit_entry SET actor = 'Nobody' WHERE id = 5", "Entry 5 was changed"),
+        ("UPDATE audit_entry SET person_id = 1 WHERE id = 2", "Entry 2 was changed"),
+        ("UPDATE audit_entry SET id = 99 WHERE id = 6", "Entry 6 is missing"),
+        ("DELETE FROM audit_entry WHERE id = 3", "Entry 3 is missing"),
+        ("DELETE FROM audit_entry WHERE id IN (7, 3)", "Entry 3 is missing"),
+        ("DELETE FROM audit_seal WHERE number = 1", "Seal 1 is missing"),
+        ("UPDATE audit_seal SET last_id = 7 WHERE number = 2", "Seal 2 was changed"),
+        ("UPDATE audit_seal SET previous = sha256 WHERE number = 2", "Seal 2 does not follow"),
+        (
+            "INSERT INTO audit_pruning (up_to, entry_id, at) VALUES (5, 6, '2026-11-23 10:00:00')",
+            "no entry of the trail tells of it",
+        ),
+    ],
+)
+def test_what_was_done_by_force_is_found(
+    database: Database, session: Session, by_force: Force, statement: str, fault: str
+) -> None:
+    deeds(database, 4)
+    seals.seal(database)
+    deeds(database, 4)
+    seals.seal(database)
+    by_force(statement)
+    found = verified(session)
+    assert fault in (found.fault or "")
+
+
+COLUMNS = (
+    "at, deed, actor, role, address, user_agent, object_kind, object_id, object_name, reason, before, after"
+)
+
+
+@pytest.mark.parametrize("gap", [3, 0, -4])
+def test_an_entry_that_was_slipped_in_is_found(
+    database: Database, session: Session, by_force: Force, gap: int
+) -> None:
+    deeds(database, 2)
+    if gap == 3:  # what was taken back leaves a hole among the ids
+        by_force(f"INSERT INTO audit_entry (id, {COLUMNS}) SELECT 4, {COLUMNS} FROM audit_entry WHERE id = 2")
+    seals.seal(database)
+    by_force(f"INSERT INTO audit_entry (id, {COLUMNS}) SELECT {gap}, {COLUMNS} FROM audit_entry WHERE id = 2")
+    assert f"Entry {gap} was added" in (verified(session).fault or "")
+
+
+def test_who_rewrites_entries_and_their_seals_is_found_by_a_digest_kept_elsewhere(
+    database: Database, session: Session, by_force: Force
+) -> None:
+    deeds(database, 4)
+    seals.seal(database)
+    kept = verified(session).last_sha256
+    by_force("DELETE FROM audit_seal")
+    by_force("UPDATE audit_entry SET actor = 'Nobody' WHERE id = 2")
+    seals.seal(database)
+    assert verified(session).fault is None
+    assert "were removed, or replaced" in (verified(session, expected=kept).fault or "")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_entry SET actor = 'Nobody'",
+        "DELETE FROM audit_entry",
+        "UPDATE audit_seal SET sha256 = ''",
+        "DELETE FROM audit_seal",
+    ],
+)
+def test_the_database_itself_refuses_to_change_the_trail(
+    database: Database, session: Session, statement: str
+) -> None:
+    deeds(database, 2)
+    seals.seal(database)
+    with pytest.raises(DBAPIError, match="audit trail"), database.engine.begin() as connection:
+        connection.execute(text(statement))
+    assert verified(session).fault is None
+
+
+def test_on_postgresql_the_trail_cannot_be_emptied_in_one_go(database: Database) -> None:
+    deeds(database, 1)
+    statement = "TRUNCATE audit_entry" if database.is_postgresql else "DELETE FROM audit_entry"
+    with pytest.raises(DBAPIError, match="audit trail"), database.engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+def test_an_entry_that_is_committed_late_is_sealed_and_nobody_waits(
+    database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL the slow one has the lower id; on SQLite there is one writer at a time."""
+    deeds(database, 1)
+    if not database.is_postgresql:
+        assert seals.seal(database) == 1
+        return
+    monkeypatch.setattr(seals, "WAIT_SECONDS", 0.1)
+    with database.writing() as slow:
+        trail.record(slow, Deed.NOTED, Thing.PARTNER, 1, name="slow")
+        deeds(database, 1)
+        assert seals.seal(database) == 0, "what could still be overtaken is not sealed"
+        slow.commit()
+    assert seals.seal(database) == 3
+    assert verified(session).fault is None
+
+
+def test_a_seal_waits_for_the_writers_that_it_saw_and_not_for_later_ones(
+    database: Database, session: Session
+) -> None:
+    if not database.is_postgresql:
+        deeds(database, 2)
+        assert seals.seal(database) == 2
+        return
+    deeds(database, 1)
+    with database.writing() as first, database.writing() as later:
+        trail.record(first, Deed.NOTED, Thing.PARTNER, 1, name="first")
+        deeds(database, 1)
+        sealed: list[int] = []
+        sealing = threading.Thread(target=lambda: sealed.append(seals.seal(database)))
+        sealing.start()
+        trail.record(later, Deed.NOTED, Thing.PARTNER, 1, name="later")
+        first.commit()
+        later.rollback()
+        sealing.join()
+    assert sealed == [3]
+    assert verified(session).fault is None
+
+
+def test_two_sealers_at_once_make_one_chain(
+    database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seals, "BATCH", 5)
+    deeds(database, 60)
+    both = [threading.Thread(target=seals.seal, args=(database,)) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    found = verified(session)
+    assert (found.seals, found.entries, found.fault) == (12, 60, None)
+
+
+def test_the_command_says_what_is_wrong(app: Flask, database: Database, by_force: Force) -> None:
+    deeds(database, 3)
+    runner = app.test_cli_runner()
+    assert "sealed=3" in runner.invoke(args=["audit", "seal"]).output
+    well = runner.invoke(args=["audit", "verify"])
+    assert well.exit_code == 0 and "seals=1 entries=3 pruned=0 unsealed=0" in well.output
+    digest = well.output.split("last=")[1].split()[0]
+    assert runner.invoke(args=["audit", "verify", "--expect", digest]).exit_code == 0
+    by_force("UPDATE audit_entry SET reason = 'x' WHERE id = 2")
+    bad = runner.invoke(args=["audit", "verify"])
+    assert bad.exit_code == 1 and "Entry 2 was changed" in bad.output
+
+
+def test_while_many_write_take_back_and_seal_nothing_is_forgotten(
+    database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seals, "BATCH", 7)
+    done = threading.Event()
+
+    def writer(number: int) -> None:
+        for turn in range(15):
+            with database.writing() as writing:
+                for _ in range(1 + turn % 3):
+                    trail.record(writing, Deed.NOTED, Thing.PARTNER, number, name=f"turn {turn}")
+                if (turn + number) % 4:
+                    writing.commit()
+                else:
+                    writing.rollback()
+
+    def sealer() -> None:
+        while not done.is_set():
+            seals.seal(database)
+
+    writers = [threading.Thread(target=writer, args=(number,)) for number in range(5)]
+    sealers = [threading.Thread(target=sealer) for _ in range(2)]
+    for one in writers + sealers:
+        one.start()
+    for one in writers:
+        one.join()
+    done.set()
+    for one in sealers:
+        one.join()
+    seals.seal(database)
+    found = verified(session)
+    kept = len(session.scalars(select(AuditEntry.id)).all())
+    assert (found.fault, found.unsealed, found.entries) == (None, 0, kept)
+    assert kept == sum(1 + turn % 3 for number in range(5) for turn in range(15) if (turn + number) % 4)

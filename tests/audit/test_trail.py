@@ -1,0 +1,242 @@
+"""What stands in the trail: who did what, when, from where, on which object; and no secret."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import create_app
+from app.accounts import people as accounts
+from app.accounts.models import Role
+from app.audit import trail
+from app.audit.models import AuditEntry, Deed
+from app.config import Settings
+from app.db import Database
+from app.inbound.models import InboundMessage
+from app.outbox.models import Message, MessageState
+from app.partners import keys, setup
+from app.partners.models import Partner
+from tests.people import PASSWORD, Answered, Browser
+
+Trail = Callable[[], Sequence[AuditEntry]]
+
+
+def sign_in(browser: Browser, name: str, password: str = PASSWORD) -> Any:
+    fields = browser.fill("/login", "/login")
+    return browser.send("/login", {**fields, "username": name, "password": password})
+
+
+def test_signing_in_and_out_is_told_with_the_place(nobody: Browser, entries: Trail) -> None:
+    nobody.environ_base["HTTP_USER_AGENT"] = "Firefox on Asha's desk"
+    assert sign_in(nobody, "asha").status_code == 303
+    page = nobody.get("/orders")
+    token = page.one("form[action='/logout'] input[name=csrf_token]")["value"]
+    nobody.send("/logout", {"csrf_token": token})
+    came, went = entries()
+    assert (came.deed, went.deed) == (Deed.SIGNED_IN, Deed.SIGNED_OUT)
+    for one in (came, went):
+        assert (one.actor, one.role, one.address) == ("Asha", "supplier", "127.0.0.1")
+        assert one.user_agent == "Firefox on Asha's desk"
+        assert (one.object_kind, one.object_name) == ("person", "asha")
+
+
+def test_a_failed_sign_in_names_who_exists_and_never_what_was_typed(nobody: Browser, entries: Trail) -> None:
+    sign_in(nobody, "asha", "hunter2-hunter2")
+    sign_in(nobody, PASSWORD, "asha")
+    known, unknown = entries()
+    assert (known.deed, known.object_name, known.actor) == (Deed.SIGN_IN_FAILED, "asha", "")
+    assert unknown.object_name == "a name that nobody has"
+    told = repr([vars(known), vars(unknown)])
+    assert "hunter2" not in told and PASSWORD not in told
+
+
+def test_nobody_fills_the_trail_by_knocking(database: Database, entries: Trail, clock: Any) -> None:
+    def knock(address: str) -> bool:
+        with trail.acting(trail.Actor(address=address)), database.writing() as session:
+            noted = trail.record_failed_sign_in(session, "", None)
+            session.commit()
+        return noted
+
+    assert [knock("10.0.0.1") for _ in range(25)] == [True] * 20 + [False] * 5
+    assert "left out" in entries()[-1].reason
+    assert knock("10.0.0.2"), "another address is heard"
+    clock.move(minutes=11)
+    assert knock("10.0.0.1")
+    for number in range(trail.FAILURES_OF_ALL):
+        knock(f"10.1.{number // 200}.{number % 200}")
+    assert not knock("10.2.0.1"), "from many addresses neither"
+
+
+def test_the_address_is_the_one_that_trusted_proxies_name(
+    settings: Settings, database: Database, entries: Trail
+) -> None:
+    for trusted, address in ((0, "127.0.0.1"), (1, "203.0.113.9")):
+        app = create_app(settings.model_copy(update={"trusted_proxies": trusted}))
+        browser = Browser(app, Answered)
+        browser.environ_base["HTTP_X_FORWARDED_FOR"] = "198.51.100.7, 203.0.113.9"
+        sign_in(browser, "asha")
+        assert entries()[-1].address == address
+        app.extensions["database"].engine.dispose()
+
+
+def test_an_answer_and_taking_it_back_stand_with_before_and_after(
+    app: Flask, settings: Settings, database: Database, asha: Browser, arrive: Any, entries: Trail
+) -> None:
+    app.extensions["settings"] = settings.model_copy(update={"undo_seconds": 60})
+    (order_id,) = arrive(1)
+    assert asha.answer(order_id, remarks="On the 5th").status_code == 303
+    url = f"/orders/{order_id}"
+    assert asha.send(f"{url}/answer/undo", asha.fill(url, f"{url}/answer/undo")).status_code == 303
+    answered, undone = entries()[-2:]
+    assert (answered.deed, undone.deed) == (Deed.ANSWERED, Deed.UNDONE)
+    assert answered.was == {"answer": "none"}
+    assert answered.became["answer"] == "ACCEPT" and answered.became["remarks"] == "On the 5th"
+    assert (answered.actor, answered.object_id) == ("Asha", str(order_id))
+    assert undone.was["message"] == answered.became["message"]
+
+
+def test_what_is_refused_or_rolled_back_leaves_no_entry(
+    database: Database, asha: Browser, arrive: Any, entries: Trail
+) -> None:
+    (order_id,) = arrive(1)
+    before = len(entries())
+    assert asha.answer(order_id, "REJECT", remarks='"').status_code == 422
+    with database.writing() as session:
+        partner = session.scalars(select(Partner)).one()
+        setup.pause(session, partner, "never mind", by="Ravi")
+        session.rollback()
+    assert len(entries()) == before
+
+
+def test_the_same_answer_twice_is_one_deed(asha: Browser, arrive: Any, entries: Trail) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
+    assert [asha.send(url, fields).status_code for _ in range(2)] == [303, 303]
+    assert [entry.deed for entry in entries()].count(Deed.ANSWERED) == 1
+
+
+def test_resending_stands_with_its_reason(
+    database: Database, ravi: Browser, arrive: Any, confirm: Any, entries: Trail
+) -> None:
+    message_id = confirm(arrive(1)[0])
+    url = f"/webhooks/{message_id}"
+    with database.writing() as session:
+        message = session.get(Message, message_id)
+        assert message
+        message.state, message.reason = MessageState.FAILED, "timeout"
+        session.commit()
+    fields = {**ravi.fill(url, f"{url}/resend"), "reason": "they are back"}
+    assert ravi.send(f"{url}/resend", fields).status_code == 303
+    last = entries()[-1]
+    assert (last.deed, last.actor, last.object_id) == (Deed.RESENT, "Ravi", message_id)
+    assert last.reason == "they are back"
+    assert last.was == {"state": "failed", "what came of it": "timeout"}
+
+
+def test_holding_and_resuming_a_partner(ravi: Browser, partner: Partner, entries: Trail) -> None:
+    url = f"/partners/{partner.id}"
+    ravi.send(f"{url}/pause", {**ravi.fill(url, f"{url}/pause"), "reason": "they move house"})
+    ravi.send(f"{url}/resume", ravi.fill(url, f"{url}/resume"))
+    held, resumed = entries()[-2:]
+    assert (held.deed, held.reason, held.object_name) == (Deed.HELD, "they move house", "Bharat Connect")
+    assert (resumed.deed, resumed.actor) == (Deed.RESUMED, "Ravi")
+    assert (resumed.was["by"], resumed.was["why"]) == ("Ravi", "they move house")
+
+
+def test_applying_a_stored_message_again(
+    database: Database, partner: Partner, ravi: Browser, arrive: Any, session: Session, entries: Trail
+) -> None:
+    from app.contract.vocabulary import ErrorCode, Kind
+    from app.inbound.apply import Call, refuse_call
+
+    arrive(1)
+    with database.writing() as writing:
+        receipt = refuse_call(
+            writing, Call(Kind.REQ_SEND, "/"), ErrorCode.UNREADABLE, "no", partner_id=partner.id, size=1
+        )
+        row = writing.get(InboundMessage, receipt.inbound_id)
+        assert row
+        row.body = b"{}"
+        writing.commit()
+    url = f"/inbound/{receipt.inbound_id}"
+    ravi.send(f"{url}/apply", {**ravi.fill(url, f"{url}/apply"), "reason": "mended"})
+    last = entries()[-1]
+    assert (last.deed, last.object_id, last.reason) == (Deed.APPLIED_AGAIN, receipt.inbound_id, "mended")
+
+
+def test_changes_of_a_partner_are_told_and_its_secrets_are_not(
+    database: Database, partner: Partner, entries: Trail
+) -> None:
+    details = setup.Details(
+        name="Bharat Connect",
+        base_url="https://new.example",
+        headers=[("X-Api-Key", "the-new-secret-value")],
+        oauth=setup.OAuth("https://token.example", "me", "the-oauth-secret"),
+    )
+    with database.writing() as session:
+        row = session.get(Partner, partner.id)
+        assert row
+        setup.save(session, row, details)
+        keys.add_key(session, row, "another-inbound-key-of-it")
+        secret = keys.add_signing_secret(session, row)
+        keys.add_inbound_secret(session, row)
+        keys.end_signing_secret(session, row, row.signing_secrets[0]["id"])
+        session.commit()
+    changed, *of_keys = entries()[-5:]
+    assert changed.deed == Deed.PARTNER_CHANGED
+    assert changed.was["base URL"].startswith("http://127.0.0.1")
+    assert changed.became["base URL"] == "https://new.example"
+    assert changed.became["values of headers"] == changed.became["OAuth secret"] == "changed"
+    assert changed.became["OAuth"]["client_id"] == "me"
+    assert [one.deed for one in of_keys] == [Deed.KEY_ADDED] * 3 + [Deed.KEY_ENDED]
+    told = json.dumps([[one.before, one.after, one.reason] for one in entries()])
+    for hidden in ("the-new-secret", "a-secret-of-ours", "the-oauth", "another-inbound", secret, "whsec"):
+        assert hidden not in told
+
+
+def test_a_change_that_changes_nothing_is_none(database: Database, partner: Partner, entries: Trail) -> None:
+    before = len(entries())
+    details = setup.Details(
+        name=partner.name,
+        base_url=partner.base_url,
+        headers=[("X-Api-Key", "a-secret-of-ours")],
+        allow_addresses=["127.0.0.0/8"],
+        deadline_seconds=1.0,
+    )
+    with database.writing() as session:
+        setup.save(session, session.get(Partner, partner.id), details)
+        session.commit()
+    assert len(entries()) == before
+
+
+def test_people_and_commands(app: Flask, database: Database, entries: Trail) -> None:
+    made = app.test_cli_runner().invoke(args=["users", "add", "kiran", "--role", "manager"])
+    assert made.exit_code == 0, made.output
+    last = entries()[-1]
+    assert (last.deed, last.actor, last.object_name) == (Deed.PERSON_ADDED, "the command line", "kiran")
+    assert last.became["role"] == "manager"
+    password = made.output.split("password: ")[1].strip()
+    assert password not in last.after and "argon2" not in last.after
+
+
+def test_who_asked_stands_where_nobody_acts_at_the_edge(
+    database: Database, arrive: Any, confirm: Any, entries: Trail
+) -> None:
+    confirm(arrive(1)[0])
+    assert (entries()[-1].actor, entries()[-1].address) == ("Asha", "")
+
+
+def test_hostile_words_are_kept_as_words(database: Database, entries: Trail) -> None:
+    odd = "a\0b\ud800" + "x" * 400
+    with trail.acting(trail.Actor(odd, user_agent=odd)), database.writing() as session:
+        person = accounts.add(session, "kim", role=Role.MANAGER, password=PASSWORD, full_name="Kim")
+        session.commit()
+    last = entries()[-1]
+    assert person.id and len(last.user_agent) == 300 and len(last.actor) == 120
+    assert last.actor.startswith("a\N{REPLACEMENT CHARACTER}b?x")

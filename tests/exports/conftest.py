@@ -1,0 +1,92 @@
+"""Lists that are long enough."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import insert
+
+from app import clock
+from app.config import Settings
+from app.db import Database
+from app.outbox.messages import new_id
+from app.outbox.models import Message, MessageState, Trigger
+from app.partners.models import Partner
+from app.workers import worker
+
+
+@pytest.fixture
+def many_messages(database: Database, partner: Partner) -> Callable[[int], list[str]]:
+    """Let there be so many delivered messages; returns their ids, newest first."""
+
+    def many_messages(count: int) -> list[str]:
+        start = clock.now() - timedelta(days=1)
+        rows = [_message(partner.id, number, start) for number in range(count)]
+        with database.writing() as session:
+            session.execute(insert(Message), rows)
+            session.commit()
+        return [row["id"] for row in reversed(rows)]
+
+    return many_messages
+
+
+def _message(partner_id: int, number: int, start: Any) -> dict[str, Any]:
+    at = start + timedelta(seconds=number)
+    return {
+        "id": new_id("msg", at),
+        "kind": "req-confirm",
+        "partner_id": partner_id,
+        "decision_number": 1,
+        "object_id": f"POR{number}",
+        "buyer_po_number": f"PO/{number}",
+        "buyer_b2b_id": "B@bbps",
+        "supplier_b2b_id": "S@bbps",
+        "object_version": 1,
+        "body": b"{}",
+        "body_sha256": "0" * 64,
+        "created_at": at,
+        "created_by": "Asha",
+        "state": MessageState.DELIVERED,
+        "trigger": Trigger.AUTO,
+        "finished_at": at,
+        "note": "Taken. " * 20,
+        "claims": 1,
+        "interruptions": 0,
+        "tries": 1,
+        "attempts_made": 1,
+        "unknown_outcome": False,
+        "reason": "delivered",
+        "response_message": "Success",
+        "result": "",
+        "req_msg_id": "",
+        "error_cd": "",
+        "error_dtl": "",
+        "error_field": "",
+    }
+
+
+@pytest.fixture
+def at_once(app: Flask, settings: Settings) -> Callable[[int], None]:
+    """Let files of more than so many rows be made by a job."""
+
+    def at_once(rows: int) -> None:
+        app.extensions["settings"] = settings.model_copy(update={"export_rows_at_once": rows})
+
+    return at_once
+
+
+@pytest.fixture
+def work(app: Flask, database: Database) -> Callable[[], bool]:
+    """Let a worker do what waits; whether there was anything."""
+    return lambda: worker(database, app.extensions["settings"]).once(threading.Event())
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine makes no small file a big one."""
+    monkeypatch.setattr("app.exports.routes.PATIENCE_SECONDS", 600.0)

@@ -1,0 +1,150 @@
+"""The evidence of one order: exact bytes, right digests, a page to read offline with nothing alive in it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, undefer
+
+from app.audit.models import AuditEntry, Deed
+from app.db import Database
+from app.inbound.models import InboundMessage
+from app.orders.models import PurchaseOrder, Revision
+from app.outbox.models import Attempt, Message
+from tests.people import Browser, parse_strictly
+
+
+def pack_of(answer: Any) -> dict[str, bytes]:
+    assert answer.status_code == 200 and answer.mimetype == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(answer.data)) as pack:
+        assert pack.testzip() is None
+        return {name: pack.read(name) for name in pack.namelist()}
+
+
+def test_the_pack_holds_every_message_byte_for_byte(
+    meera: Browser, asha: Browser, arrive: Any, network: Any, deliver: Any, clock: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    network.behave("fail", times=1)
+    asha.answer(order_id, remarks="On the 5th")
+    deliver()
+    clock.move(minutes=2)
+    deliver()
+    pack = pack_of(meera.get(f"/orders/{order_id}/evidence.zip"))
+    message = session.scalars(select(Message)).one()
+    assert pack[f"sent/{message.id}/request-body.json"] == message.body
+    attempts = session.scalars(select(Attempt).options(undefer(Attempt.response_body))).all()
+    assert len(attempts) == 2
+    for attempt in attempts:
+        folder = f"sent/{message.id}/attempt-{attempt.number:02}"
+        assert pack[f"{folder}/response-body.txt"] == attempt.response_body
+        told = json.loads(pack[f"{folder}/attempt.json"])
+        assert (told["status"], told["outcome"]) == (attempt.status, attempt.outcome)
+        assert b"Idempotency-Key: " + message.id.encode() in pack[f"{folder}/request-headers.txt"]
+        assert b"X-Api-Key: \xe2\x80\xa2" in pack[f"{folder}/request-headers.txt"]
+    inbound = session.scalars(
+        select(InboundMessage).options(undefer(InboundMessage.body), undefer(InboundMessage.answer_body))
+    ).one()
+    assert pack[f"received/{inbound.id}/request-body.json"] == inbound.body
+    assert pack[f"received/{inbound.id}/answer-body.json"] == inbound.answer_body
+    assert pack["order/version-1.json"] == session.scalars(select(Revision)).one().body
+    assert not any(b"a-secret-of-ours" in content for content in pack.values())
+    deeds = [json.loads(line)["deed"] for line in pack["audit.jsonl"].decode().splitlines()]
+    assert deeds == [Deed.ANSWERED]
+    assert [one["what"] for one in json.loads(pack["timeline.json"])][:1] == ["received"]
+
+
+def test_its_digests_are_right_and_cover_every_file(meera: Browser, asha: Browser, arrive: Any) -> None:
+    (order_id,) = arrive(1)
+    asha.answer(order_id)
+    pack = pack_of(meera.get(f"/orders/{order_id}/evidence.zip"))
+    sums = dict(reversed(line.split("  ", 1)) for line in pack.pop("SHA256SUMS").decode().splitlines())
+    assert sums == {name: hashlib.sha256(content).hexdigest() for name, content in pack.items()}
+    page = pack["index.html"].decode()
+    assert all(digest in page for name, digest in sums.items() if name != "index.html")
+
+
+def test_its_page_reads_offline_and_holds_nothing_alive(
+    meera: Browser, database: Database, arrive: Any, confirm: Any
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id, "</pre><script>alert(1)</script>")
+    odd = "<img src=x onerror=alert(1)>../../x\u202e"
+    with database.writing() as session:
+        order, message = session.get(PurchaseOrder, order_id), session.get(Message, message_id)
+        assert order and message
+        order.buyer_name = order.subject = order.buyer_po_number = message.note = odd
+        message.attempts_made = 1
+        session.add(
+            Attempt(
+                message_id=message_id,
+                number=1,
+                trigger="manual",
+                actor=odd,
+                asked_reason=odd,
+                url="http://x/<script>",
+                request_headers=[["X-Api-Key", "••••"]],
+                response_headers=[["Set-Cookie", odd], ["X-Echo", "a-secret-of-ours"]],
+                response_body=b"<script>alert(2)</script>\xff\x00 a-secret-of-ours",
+                started_at=message.created_at,
+                detail="said a-secret-of-ours",
+            )
+        )
+        session.commit()
+    answer = meera.get(f"/orders/{order_id}/evidence.zip")
+    assert answer.headers["Content-Disposition"] == (
+        f'attachment; filename="evidence-img-src-x-onerror-alert-1-x-{order_id}.zip"'
+    )
+    pack = pack_of(answer)
+    parse_strictly(pack["index.html"])
+    page = pack["index.html"].decode()
+    for alive in ("<script", "<img", "<link", "<iframe", "javascript:", "src=", "href=", "url("):
+        assert alive not in page.replace("&lt;img src=x", ""), alive
+    folder = f"sent/{message_id}/attempt-01"
+    assert pack[f"{folder}/response-body.txt"] == b"<script>alert(2)</script>" + (
+        b"\xff\x00 " + "••••••••".encode()
+    )
+    assert json.loads(pack[f"{folder}/attempt.json"])["secrets_were_taken_out"] is True
+    assert not any(b"a-secret-of-ours" in content for content in pack.values())
+    assert all(not name.startswith(("/", "..")) and "\\" not in name for name in pack)
+
+
+def test_what_pruning_took_is_told(meera: Browser, database: Database, arrive: Any, confirm: Any) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    with database.writing() as session:
+        message = session.get(Message, message_id)
+        assert message
+        message.body = b""
+        session.commit()
+    pack = pack_of(meera.get(f"/orders/{order_id}/evidence.zip"))
+    assert json.loads(pack[f"sent/{message_id}/message.json"])["body_is_as_it_was_made"] is False
+    assert "not kept any more" in pack["index.html"].decode()
+
+
+def test_an_order_without_an_answer_has_a_pack_too(meera: Browser, arrive: Any) -> None:
+    (order_id,) = arrive(1)
+    pack = pack_of(meera.get(f"/orders/{order_id}/evidence.zip"))
+    assert not any(name.startswith("sent/") for name in pack)
+
+
+def test_it_stands_in_the_trail_and_is_only_for_who_exports(
+    meera: Browser, asha: Browser, ravi: Browser, arrive: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/evidence.zip"
+    assert url in meera.get(f"/orders/{order_id}").get_data(as_text=True)
+    assert url not in ravi.get(f"/orders/{order_id}").get_data(as_text=True)
+    assert [browser.get(url).status_code for browser in (meera, asha, ravi)] == [200, 403, 403]
+    assert meera.get("/orders/99999/evidence.zip").status_code == 404
+    entry = session.scalars(select(AuditEntry).where(AuditEntry.deed == Deed.EXPORTED.value)).one()
+    assert (entry.object_kind, entry.object_id, entry.became["what"]) == (
+        "order",
+        str(order_id),
+        "evidence pack",
+    )

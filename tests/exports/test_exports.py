@@ -1,0 +1,434 @@
+"""Files of what is filtered: exactly that, exact amounts, no formula, no secret, never all in memory."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import tracemalloc
+import xml.etree.ElementTree as ElementTree
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.audit.models import AuditEntry, Deed
+from app.contract.reader import dumps
+from app.db import Database
+from app.exports import files, formats, sources
+from app.exports import routes as exports_routes
+from app.exports.sources import Column, Kind
+from app.inbound.apply import Call, Rules, receive_message
+from app.jobs.models import Job, JobState
+from app.orders.models import PurchaseOrder
+from app.outbox.models import Message, MessageState
+from app.partners.models import Partner
+from tests.people import Browser
+
+SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+
+
+def read_csv(raw: bytes) -> list[dict[str, str]]:
+    assert raw.startswith(b"\xef\xbb\xbf")
+    return list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"), newline="")))
+
+
+def read_jsonl(raw: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in raw.decode().splitlines()]
+
+
+def read_xlsx(raw: bytes, sheet: int = 1) -> list[list[tuple[str, str]]]:
+    """The cells of a sheet, each with its type: ``inlineStr`` or ``n``. A formula fails."""
+    with zipfile.ZipFile(io.BytesIO(raw)) as book:
+        tree = ElementTree.fromstring(book.read(f"xl/worksheets/sheet{sheet}.xml"))
+    rows = []
+    for row in tree.iter(f"{SHEET}row"):
+        assert not list(row.iter(f"{SHEET}f"))
+        rows.append([(cell.get("t", "n"), "".join(cell.itertext())) for cell in row.iter(f"{SHEET}c")])
+    return rows
+
+
+READERS: dict[str, Callable[[bytes], list[Any]]] = {"csv": read_csv, "jsonl": read_jsonl}
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@pytest.mark.parametrize("query", ["", "q=PO%2F1", "state=refused", "until=2000-01-01T00:00"])
+def test_a_file_holds_exactly_what_the_list_shows(
+    meera: Browser, database: Database, many_messages: Any, form: str, query: str
+) -> None:
+    ids = many_messages(130)
+    with database.writing() as session:
+        for number in (3, 70):
+            row = session.get(Message, ids[number])
+            assert row
+            row.state = MessageState.REFUSED
+        session.commit()
+    shown, url = [], f"/webhooks?{query}"
+    while url:
+        page = meera.get(url)
+        shown += [row["href"].rsplit("/", 1)[1] for row in page.page.select("tbody a.strong")]
+        following = page.page.select_one("a[rel=next]")
+        url = str(following["href"]) if following else ""
+    answer = meera.get(f"/exports/webhooks.{form}?{query}")
+    assert answer.status_code == 200
+    assert [row["id"] for row in READERS[form](answer.data)] == shown
+    assert answer.headers["Content-Disposition"].startswith('attachment; filename="po-confirm-webhooks-')
+
+
+def test_orders_keep_their_sort_and_their_exact_amounts(
+    meera: Browser, arrive: Any, database: Database
+) -> None:
+    order_ids = arrive(7)
+    with database.writing() as session:
+        row = session.get(PurchaseOrder, order_ids[0])
+        assert row
+        row.total = "98765432109876543210.015"
+        session.commit()
+    found = read_jsonl(meera.get("/exports/orders.jsonl?sort=-buyer_po_number").data)
+    numbers = [row["buyer_po_number"] for row in found]
+    assert len(numbers) == 7 and numbers == sorted(numbers, reverse=True)
+    by_id = {row["id"]: row for row in found}
+    assert by_id[order_ids[0]]["total"] == "98765432109876543210.015"
+    assert by_id[order_ids[1]]["respond_by"].endswith("+05:30")
+    cells = read_xlsx(meera.get("/exports/orders.xlsx").data)
+    totals = [row for row in cells if any("98765432109876543210.015" in text for _, text in row)]
+    assert [kind for kind, text in totals[0] if "9876543210987" in text] == ["inlineStr"]
+    assert sum(1 for row in cells for kind, text in row if kind == "n" and "." in text) > 0
+
+
+def test_received_messages_and_the_trail_have_files_too(
+    meera: Browser, arrive: Any, session: Session
+) -> None:
+    arrive(3)
+    received = read_csv(meera.get("/exports/inbound.csv?effect=applied").data)
+    assert [row["kind"] for row in received] == ["req-send"] * 3
+    trail = read_jsonl(meera.get("/exports/audit.jsonl").data)
+    deeds = [entry.deed for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc()))]
+    assert [row["deed"] for row in trail] == deeds[1:], "all but this last export"
+    assert deeds[:2] == [Deed.EXPORTED, Deed.EXPORTED]
+
+
+FORMULAS = ["=1+1", "+1", "-1+2", "@SUM(A1)", "\t=1", " =1", "\r=1", "＝1", "＋1", "−1", "\ufeff=1", "\x00=1"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_text_is_a_formula(text: str) -> None:
+    columns = [Column("a"), Column("b")]
+    (row,) = read_csv(b"".join(formats.as_csv(columns, [[(text, "b")]], None)))  # type: ignore[arg-type]
+    assert row["a"].startswith("'")
+    file = io.BytesIO()
+    formats.write_xlsx(file, columns, [[(text, "b")]], None, "T")  # type: ignore[arg-type]
+    assert read_xlsx(file.getvalue())[1][0][0] == "inlineStr"
+
+
+@pytest.mark.parametrize("text", ["-5.00", "plain", "a=b", "", "Confirmed - thanks", "99-100"])
+def test_what_is_no_formula_stays_as_it_is(text: str) -> None:
+    assert formats.neutral(text) == text
+
+
+def test_the_words_of_a_partner_are_neutral_in_the_file_of_a_list(
+    meera: Browser, database: Database, many_messages: Any
+) -> None:
+    ids = many_messages(1)
+    with database.writing() as session:
+        row = session.get(Message, ids[0])
+        assert row
+        row.note = '=HYPERLINK("http://evil","x"),\n"quoted"'
+        session.commit()
+    (found,) = read_csv(meera.get("/exports/webhooks.csv").data)
+    assert found["note"] == "'" + row.note
+
+
+def test_a_secret_that_a_partner_sent_back_is_masked(
+    meera: Browser, database: Database, many_messages: Any
+) -> None:
+    ids = many_messages(1)
+    with database.writing() as session:
+        row = session.get(Message, ids[0])
+        assert row
+        row.response_message = "your key a-secret-of-ours is wrong"
+        session.commit()
+    for form in ("csv", "jsonl"):
+        raw = meera.get(f"/exports/webhooks.{form}").data
+        assert b"a-secret-of-ours" not in raw and "••••".encode() in raw
+    assert "a-secret-of-ours" not in str(read_xlsx(meera.get("/exports/webhooks.xlsx").data))
+
+
+def test_a_full_sheet_goes_on_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "SHEET_ROWS", 4)
+    file = io.BytesIO()
+    rows = [[(number, "x" * 40_000)] for number in range(7)]
+    columns = [Column("n", Kind.NUMBER), Column("t")]
+    formats.write_xlsx(file, columns, rows, None, "Rows")  # type: ignore[arg-type]
+    sheets = [read_xlsx(file.getvalue(), number) for number in (1, 2, 3)]
+    assert [len(sheet) for sheet in sheets] == [4, 4, 2]
+    assert len(sheets[0][1][1][1]) == formats.CELL_MAX
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx", "jsonl"])
+def test_a_list_of_nothing_is_a_file_of_nothing(meera: Browser, form: str) -> None:
+    answer = meera.get(f"/exports/webhooks.{form}")
+    assert answer.status_code == 200
+    if form == "xlsx":
+        assert len(read_xlsx(answer.data)) == 1, "the names of the columns"
+    else:
+        assert READERS[form](answer.data) == []
+
+
+def test_an_export_stands_in_the_trail_with_its_filter(
+    meera: Browser, many_messages: Any, session: Session
+) -> None:
+    many_messages(3)
+    meera.get("/exports/webhooks.csv?state=delivered&after=")
+    last = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
+    assert last and (last.deed, last.actor) == (Deed.EXPORTED, "Meera")
+    assert last.became == {"what": "webhooks", "form": "csv", "filter": {"state": "delivered"}, "rows": 3}
+
+
+def test_a_filter_that_makes_no_sense_exports_nothing(meera: Browser, many_messages: Any) -> None:
+    many_messages(2)
+    answer = meera.get("/exports/webhooks.csv?state=nonsense")
+    assert answer.status_code == 422 and "Nothing was exported" in answer.words
+    assert meera.get("/exports/nothing.csv").status_code == 404
+    assert meera.get("/exports/webhooks.exe").status_code == 404
+
+
+def test_the_lists_offer_files_of_what_they_show_to_those_who_may(
+    meera: Browser, ravi: Browser, many_messages: Any
+) -> None:
+    many_messages(60)
+    for path in ("/webhooks", "/orders", "/inbound", "/audit"):
+        links = [one["href"] for one in meera.get(f"{path}?q=PO").page.select(".export a")]
+        assert [link.split("?")[0].rsplit(".")[-1] for link in links[:3]] == ["csv", "xlsx", "jsonl"]
+        assert all(link.endswith("?q=PO") for link in links[:3])
+    second = meera.get(meera.get("/webhooks").one("a[rel=next]")["href"])
+    assert all("after" not in one["href"] for one in second.page.select(".export a"))
+    assert not ravi.get("/webhooks").page.select(".export")
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx", "jsonl"])
+def test_a_big_file_is_made_by_a_job_and_only_its_owner_gets_it(
+    meera: Browser, at_once: Any, many_messages: Any, work: Any, session: Session, form: str, app: Flask
+) -> None:  # fmt: skip
+    ids = many_messages(1200)
+    at_once(1000)
+    url = f"/exports/webhooks.{form}?state=delivered"
+    offer = meera.get(url)
+    assert "more than 1,000 rows" in offer.words
+    started = meera.send(url, meera.fill(url, url))
+    assert started.status_code == 303
+    job_id = started.location.rsplit("/", 1)[1]
+    early = meera.get(f"/exports/files/{job_id}")
+    assert early.status_code == 404 and "not finished" in early.words
+    assert work()
+    job = session.get(Job, job_id)
+    assert job and (job.state, job.done, job.total) == (JobState.DONE, 1200, 1200)
+    answer = meera.get(f"/exports/files/{job_id}")
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    if form == "xlsx":
+        assert [row[0][1] for row in read_xlsx(answer.data)][1:] == ids
+    else:
+        assert [row["id"] for row in READERS[form](answer.data)] == ids
+    path = files.path_of(app.extensions["settings"], job_id, form)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+    page = meera.get("/exports")
+    assert page.one("tbody a[href^='/exports/files/']")
+    assert f"/exports/files/{job_id}" in meera.get(f"/jobs/{job_id}").get_data(as_text=True)
+    with app.extensions["database"].writing() as writing:
+        row = writing.get(Job, job_id)
+        row.person_id = 999
+        writing.commit()
+    assert meera.get(f"/exports/files/{job_id}").status_code == 404
+
+
+def test_what_takes_long_to_find_is_found_by_a_job(
+    meera: Browser, many_messages: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_messages(3)
+    monkeypatch.setattr(exports_routes, "PATIENCE_SECONDS", -1.0)
+    assert "takes a while to find" in meera.get("/exports/webhooks.csv").words
+
+
+def test_a_page_of_nothing_in_the_middle_ends_no_file(
+    meera: Browser, many_messages: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = many_messages(4)
+    source = sources.SOURCES["webhooks"]
+
+    def piece_by_piece(session: Session, scope: Any, values: Any) -> Any:
+        if "after" not in values:
+            return [], "msg_Z"
+        found, _ = source.page(session, scope, {**values, "after": "msg_ZZ"})
+        return found, None
+
+    monkeypatch.setitem(
+        sources.SOURCES,
+        "webhooks",
+        sources.Source(source.title, source.needs, source.form, source.columns, piece_by_piece),
+    )
+    assert [row["id"] for row in read_jsonl(meera.get("/exports/webhooks.jsonl").data)] == ids
+    assert [row["id"] for row in read_csv(meera.get("/exports/webhooks.csv").data)] == ids
+    assert len(read_xlsx(meera.get("/exports/webhooks.xlsx").data)) == 5
+
+
+def test_a_file_goes_when_its_time_is_over(
+    app: Flask, database: Database, meera: Browser, at_once: Any, many_messages: Any, work: Any, clock: Any
+) -> None:
+    many_messages(5)
+    at_once(1)
+    job_id = meera.send(
+        "/exports/webhooks.csv", meera.fill("/exports/webhooks.csv", "/exports/webhooks.csv")
+    ).location
+    job_id = job_id.rsplit("/", 1)[1]
+    work()
+    settings = app.extensions["settings"]
+    assert files.tidy(database, settings) == 0
+    clock.move(hours=73)
+    assert meera.get(f"/exports/files/{job_id}").status_code == 404
+    assert files.tidy(database, settings) == 1
+    assert not list((settings.instance / files.FOLDER).iterdir())
+
+
+def test_an_export_that_is_cancelled_leaves_no_file(
+    app: Flask, database: Database, meera: Browser, at_once: Any, many_messages: Any, work: Any,
+    monkeypatch: pytest.MonkeyPatch, session: Session,
+) -> None:  # fmt: skip
+    many_messages(1200)
+    at_once(1)
+    job_id = meera.send(
+        "/exports/webhooks.xlsx", meera.fill("/exports/webhooks.xlsx", "/exports/webhooks.xlsx")
+    ).location
+    job_id = job_id.rsplit("/", 1)[1]
+    page = sources.SOURCES["webhooks"].page
+
+    def cancelled_meanwhile(*asked: Any) -> Any:
+        with database.writing() as writing:
+            row = writing.get(Job, job_id)
+            assert row
+            row.cancel_asked_by = "Meera"
+            writing.commit()
+        return page(*asked)
+
+    source = sources.SOURCES["webhooks"]
+    monkeypatch.setitem(
+        sources.SOURCES,
+        "webhooks",
+        sources.Source(source.title, source.needs, source.form, source.columns, cancelled_meanwhile),
+    )
+    work()
+    job = session.get(Job, job_id)
+    assert job and job.state is JobState.CANCELLED
+    assert not list((app.extensions["settings"].instance / files.FOLDER).iterdir())
+
+
+def test_cancelling_stands_in_the_trail(
+    meera: Browser, at_once: Any, many_messages: Any, session: Session
+) -> None:
+    many_messages(5)
+    at_once(1)
+    url = "/exports/webhooks.csv"
+    job = meera.send(url, meera.fill(url, url)).location
+    meera.send(f"{job}/cancel", meera.fill(job, f"{job}/cancel"))
+    deeds = session.execute(select(AuditEntry.deed, AuditEntry.actor).order_by(AuditEntry.id.desc())).all()
+    assert deeds[:2] == [(Deed.CANCELLED, "Meera"), (Deed.EXPORTED, "Meera")]
+
+
+def test_a_worker_that_breaks_off_leaves_no_half_file_and_the_next_one_makes_it_whole(
+    app: Flask, meera: Browser, at_once: Any, many_messages: Any, work: Any, clock: Any,
+    monkeypatch: pytest.MonkeyPatch, session: Session,
+) -> None:  # fmt: skip
+    many_messages(1200)
+    at_once(1)
+    url = "/exports/webhooks.jsonl"
+    job_id = meera.send(url, meera.fill(url, url)).location.rsplit("/", 1)[1]
+    encode, calls = formats.as_jsonl, itertools.count()
+
+    def breaks(columns: Sequence[Column], batches: Any, zone: Any) -> Any:
+        for chunk in encode(columns, batches, zone):
+            yield chunk
+            if next(calls) == 0:
+                raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(formats, "as_jsonl", breaks)
+    work()
+    folder = app.extensions["settings"].instance / files.FOLDER
+    assert not list(folder.iterdir())
+    clock.move(minutes=2)
+    work()
+    session.rollback()
+    job = session.get(Job, job_id)
+    assert job and (job.state, job.done) == (JobState.DONE, 1200)
+    assert len(read_jsonl(meera.get(f"/exports/files/{job_id}").data)) == 1200
+
+
+def test_twenty_thousand_rows_take_no_more_memory_than_two(
+    meera: Browser, at_once: Any, many_messages: Any, work: Any, app: Flask
+) -> None:
+    many_messages(2_000)
+    at_once(1)
+    url = "/exports/webhooks.csv"
+
+    def peak() -> int:
+        meera.send(url, meera.fill(url, url))
+        tracemalloc.start()
+        work()
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return highest
+
+    few = peak()
+    many_messages(18_000)
+    assert peak() < few + 2_000_000, "two megabytes of difference; the rows alone would be ten times that"
+    newest = max((app.extensions["settings"].instance / files.FOLDER).iterdir(), key=lambda one: one.name)
+    assert len(read_csv(newest.read_bytes())) == 20_000
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx", "jsonl"])
+def test_no_format_keeps_what_it_has_written(form: str, tmp_path: Path) -> None:
+    columns = [Column("a"), Column("b", Kind.NUMBER)]
+
+    def peak(count: int) -> int:
+        batches = ([(f"{start + one} words", one) for one in range(500)] for start in range(0, count, 500))
+        tracemalloc.start()
+        with (tmp_path / f"{count}.{form}").open("wb") as file:
+            if form == "xlsx":
+                formats.write_xlsx(file, columns, batches, None, "Rows")  # type: ignore[arg-type]
+            else:
+                encode = formats.as_csv if form == "csv" else formats.as_jsonl
+                file.writelines(encode(columns, batches, None))  # type: ignore[arg-type]
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return highest
+
+    peak(1_000)
+    assert peak(20_000) < peak(2_000) + 300_000
+    raw = (tmp_path / f"20000.{form}").read_bytes()
+    assert (len(read_xlsx(raw)) - 1 if form == "xlsx" else len(READERS[form](raw))) == 20_000
+
+
+def test_a_hostile_partner_cannot_break_a_file(
+    meera: Browser, database: Database, partner: Partner, example_bodies: list[dict[str, Any]]
+) -> None:
+    from datetime import timedelta
+
+    from app.contract.vocabulary import Kind as MessageKind
+
+    body = json.loads(dumps(example_bodies[0]), parse_float=str)
+    body["purchaseOrder"]["subject"] = "a\x01b\u202e</t>\ud83d\ude00 ]]> &amp;"
+    with database.writing() as session:
+        call = Call(MessageKind.REQ_SEND, "/")
+        raw = json.dumps(body).encode()
+        receive_message(session, partner.id, call, raw, Rules(10**6, timedelta(hours=1)))
+        session.commit()
+    assert len(read_csv(meera.get("/exports/inbound.csv").data)) == 1
+    for what in ("orders", "inbound"):
+        read_xlsx(meera.get(f"/exports/{what}.xlsx").data)
+        read_jsonl(meera.get(f"/exports/{what}.jsonl").data)
