@@ -18,7 +18,7 @@ from app.orders.models import Decision
 from app.reports import charts
 from app.reports.charts import Picture, Tick
 from app.reports.health import share
-from app.shown import number, things
+from app.shown.numbers import number, things
 
 LONGEST = 92
 """Days of a report at most."""

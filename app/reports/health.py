@@ -14,7 +14,8 @@ from app.partners.models import Partner
 from app.partners.standing import Waiting
 from app.reports import charts
 from app.reports.charts import Picture
-from app.shown import duration, number, outcome_words, things
+from app.shown.numbers import duration, number, things
+from app.shown.states import outcome_words
 
 NOTHING = Waiting()
 

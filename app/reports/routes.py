@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify, make_response, request
 from sqlalchemy.exc import DBAPIError
 from werkzeug.datastructures import MultiDict
 
-from app import clock, shown, web
+from app import clock, web
 from app.accounts import access
 from app.accounts.access import Verb
 from app.accounts.queries import supplier_ids
@@ -27,6 +27,7 @@ from app.reports.answers import USUAL as USUAL_DAYS
 from app.reports.forms import AnswersForm, HealthForm
 from app.reports.health import RANGES, USUAL
 from app.reports.health import health as health_of
+from app.shown.states import every_chip
 
 blueprint = Blueprint("reports", __name__)
 
@@ -108,7 +109,7 @@ def _days(values: Mapping[str, Any], today: date) -> tuple[date, date, list[str]
 @access.needs(Verb.EDIT_PEOPLE)
 def look() -> Response:
     """Every component in every state, for who works on the look."""
-    return web.page("reports/look.html", form=_look_form(), states=shown.every_chip())
+    return web.page("reports/look.html", form=_look_form(), states=every_chip())
 
 
 def _look_form() -> AnswerForm:
