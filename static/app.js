@@ -13,7 +13,7 @@ for (const radio of document.querySelectorAll("input[name=theme]")) {
   radio.addEventListener("change", () => theme.set(radio.value));
 }
 
-/* --- Times that stay true while the page stays open. The steps are those of app/shown.py. */
+/* --- Times that stay true while the page stays open. The steps are those of app/shown/times.py. */
 const skew = Date.parse(document.body.dataset.now) - Date.now();
 
 function span(seconds) {

@@ -15,7 +15,8 @@ from app.demo.busy import BusyDay
 from app.demo.buyer import PATH
 from app.demo.letters import Change
 from app.demo.memory import AnswerTaken, Exchange, Memory, Order, Sent
-from app.shown import coloured, money
+from app.shown.bodies import coloured
+from app.shown.numbers import money
 
 EXCHANGES_SHOWN = 25
 ORDERS_SHOWN = 12

@@ -6,10 +6,11 @@ from flask import Blueprint, Response, jsonify
 from sqlalchemy.exc import DBAPIError
 from werkzeug.datastructures import MultiDict
 
-from app import shown, web
+from app import web
 from app.accounts import access
 from app.accounts.access import Verb
 from app.orders.forms import AnswerForm
+from app.shown.states import every_chip
 
 blueprint = Blueprint("reports", __name__)
 
@@ -25,7 +26,7 @@ def home() -> Response:
 @access.needs(Verb.EDIT_PEOPLE)
 def look() -> Response:
     """Every component in every state, for who works on the look."""
-    return web.page("reports/look.html", form=_look_form(), states=shown.every_chip())
+    return web.page("reports/look.html", form=_look_form(), states=every_chip())
 
 
 def _look_form() -> AnswerForm:

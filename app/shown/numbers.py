@@ -1,0 +1,109 @@
+"""Money, quantities, counts, durations and sizes, with Indian grouping. Never a float for money."""
+
+from __future__ import annotations
+
+import decimal
+import re
+from decimal import Decimal
+from functools import lru_cache
+
+from babel import Locale
+from babel.numbers import NumberPattern, parse_pattern
+
+INDIA = Locale.parse("en_IN")
+
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+@lru_cache(maxsize=128)
+def _pattern(decimals: int) -> NumberPattern:
+    return parse_pattern("#,##,##0" + (f".{'0' * decimals}" if decimals else ""))
+
+
+def exact_number(value: object) -> Decimal | None:
+    """The number in ``value``; None for what is no number. A float is a mistake of ours: TypeError."""
+    if isinstance(value, float):
+        raise TypeError("money and quantities are never floats")
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,64}(\.\d{1,64})?", value):
+        return Decimal(value)
+    if isinstance(value, Decimal) and value.is_finite():
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    return None
+
+
+def _grouped(value: Decimal, fewest_decimals: int) -> str:
+    decimals = max(fewest_decimals, -int(value.as_tuple().exponent))
+    with decimal.localcontext(prec=300):
+        return str(_pattern(decimals).apply(value, INDIA))
+
+
+def money(value: object) -> str:
+    """Rupees with Indian grouping: ``₹4,18,900.00``. Two decimals at least, more as they came, none rounded.
+
+    What is no number is shown as it came; None is nothing.
+    """
+    number = exact_number(value)
+    if number is None:
+        return plain(value) if value is not None else ""
+    sign = "-" if number < 0 else ""
+    return f"{sign}₹{_grouped(number.copy_abs(), 2)}"
+
+
+def amount(value: object) -> str:
+    """Money without its sign, for columns whose head names the currency."""
+    return money(value).replace("₹", "")
+
+
+def number(value: object) -> str:
+    """A number with Indian grouping and its decimals as they came: ``1,02,093.750``."""
+    exact = exact_number(value)
+    if exact is None:
+        return plain(value) if value is not None else ""
+    return _grouped(exact, 0)
+
+
+def plain(value: object) -> str:
+    """A JSON value as it came: no grouping, since a number may as well be a code."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def count(how_many: int, most: int = 999) -> str:
+    """A count for the rail; beyond a thousand nobody reads the digits."""
+    return f"{most}+" if how_many > most else str(how_many)
+
+
+def things(how_many: int, one: str, many: str = "") -> str:
+    """``1 line``, ``5 lines``."""
+    return f"{_grouped(Decimal(how_many), 0)} {one if how_many == 1 else many or one + 's'}"
+
+
+def duration(milliseconds: float | None) -> str:
+    """``188 ms``, ``15.0 s``, ``2 min 5 s``; nothing where it is not known."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 999.5:
+        return f"{milliseconds:.0f}{NO_BREAK}ms" if milliseconds >= 1 else f"under 1{NO_BREAK}ms"
+    seconds = milliseconds / 1000
+    if seconds < 59.95:
+        return f"{seconds:.1f}{NO_BREAK}s"
+    return f"{seconds // 60:.0f}{NO_BREAK}min {seconds % 60:.0f}{NO_BREAK}s"
+
+
+def size(how_many: int | None) -> str:
+    """Bytes: ``612 bytes``, ``1.4 KB``; nothing where it is not known."""
+    if how_many is None:
+        return ""
+    if how_many < 1024:
+        return things(how_many, "byte")
+    for unit in ("KB", "MB"):
+        how_many_units = how_many / 1024 ** (1 if unit == "KB" else 2)
+        if how_many_units < 1000 or unit == "MB":
+            break
+    return f"{how_many_units:.1f}{NO_BREAK}{unit}"
