@@ -71,7 +71,7 @@ def test_support_sends_an_outage_again_and_the_manager_reads_the_report(
     page.get_by_label("Reason").fill("They are back since twelve")
     page.get_by_role("button", name="Send 3 again").click()
     expect(page.locator("#resend")).to_contain_text("They are back since twelve")
-    expect(page.locator("a.came", has_text="delivered")).to_contain_text("3", timeout=30_000)
+    expect(page.locator("a.outcome", has_text="delivered")).to_contain_text("3", timeout=30_000)
     report = page.url
 
     page.context.clear_cookies()
