@@ -283,7 +283,7 @@ def test_two_tries_are_compared_line_by_line(
     page = meera.get(newest.one("a[href*='show=difference']")["href"])
     assert "The body is the same in every try" in page.words
     assert "503" in page.words and "200" in page.words
-    assert any("BPR012" in line.get_text() for line in page.page.select(".lines ins"))
+    assert any("BPR012" in line.get_text() for line in page.page.select(".diff ins"))
 
 
 def test_the_last_good_exchange_stands_beside_the_bad_one_in_the_readers_own_scope(

@@ -99,7 +99,7 @@ def many(form: Any) -> dict[str, Any]:
 
 def outcomes(browser: Browser, url: str) -> dict[str, int]:
     """What the report counts, by its chips."""
-    chips = browser.get(url).page.select("a.came")[1:]
+    chips = browser.get(url).page.select("a.outcome")[1:]
     return {one.span.get_text(): int(one.b.get_text()) for one in chips}
 
 

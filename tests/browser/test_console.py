@@ -1,0 +1,113 @@
+"""The partner was down: Ravi finds out, sends the rest again, closes what is settled; Meera reads it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from app import workers
+from app.config import Settings
+from app.db import Database
+from app.partners.models import Partner
+
+
+@pytest.fixture
+def worker(database: Database, settings: Settings) -> Iterator[None]:
+    """A worker beside the site, as ``flask work`` is."""
+    stop = threading.Event()
+    running = threading.Thread(target=workers.worker(database, settings).run, args=(stop,), daemon=True)
+    running.start()
+    yield
+    stop.set()
+    running.join()
+
+
+def test_support_sends_an_outage_again_and_the_manager_reads_the_report(
+    page: Page,
+    site: str,
+    sign_in: Callable[[str], None],
+    arrive: Any,
+    confirm: Callable[..., str],
+    network: Any,
+    partner: Partner,
+    database: Database,
+    worker: None,
+) -> None:
+    with database.writing() as session:
+        row = session.get(Partner, partner.id)
+        assert row
+        row.retry_schedule = [3600.0, 3600.0]  # the next try by itself is far off
+        session.commit()
+    network.behave("503")
+    for order_id in arrive(4)[:3]:
+        confirm(order_id)
+    sign_in("ravi")
+    for _ in range(30):
+        page.goto(f"{site}/webhooks?code=5xx")
+        if page.locator("#webhooks-list tbody tr").count() == 3:
+            break
+        page.wait_for_timeout(500)
+    expect(page.locator(".filter-chip")).to_have_count(1)
+    network.behave("ok")
+
+    # A filter is added without leaving the page, kept as a view, and found again by its name.
+    page.locator("#state").select_option("pending")
+    expect(page.locator(".filter-chip")).to_have_count(2)
+    page.get_by_text("Save as a view").click()
+    page.get_by_label("Name of the view").fill("Stuck at the network")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("navigation", name="Your views").get_by_role("link").first).to_have_text(
+        "Stuck at the network"
+    )
+
+    page.get_by_label("All on this page").check()
+    expect(page.locator("[data-picked]")).to_have_text("3 picked")
+    page.get_by_role("button", name="Send the picked again").click()
+    expect(page.locator(".lead")).to_contain_text("3 messages go out again")
+    page.get_by_label("Reason").fill("They are back since twelve")
+    page.get_by_role("button", name="Send 3 again").click()
+    expect(page.locator("#resend")).to_contain_text("They are back since twelve")
+    expect(page.locator("a.outcome", has_text="delivered")).to_contain_text("3", timeout=30_000)
+    report = page.url
+
+    page.context.clear_cookies()
+    sign_in("meera")
+    page.goto(report)
+    expect(page.locator("tbody tr")).to_have_count(3)
+    page.locator("tbody tr a.strong").first.click()
+    expect(page.locator(".tries")).to_contain_text("They are back since twelve")
+    page.get_by_role("link", name="Difference to try 1").click()
+    expect(page.locator(".first-line").last).to_contain_text("503")
+
+
+def test_what_was_settled_by_telephone_is_closed_by_name(
+    page: Page,
+    site: str,
+    sign_in: Callable[[str], None],
+    arrive: Any,
+    confirm: Callable[..., str],
+    network: Any,
+) -> None:
+    network.behave("refuse", error_cd="BPR012", error_dtl="Remarks are not acceptable")
+    message_id = confirm(arrive(1)[0])
+    sign_in("ravi")
+    for _ in range(30):
+        page.goto(f"{site}/attention")
+        if page.locator(".case").count():
+            break
+        page.wait_for_timeout(500)
+    expect(page.locator("#n-attention")).to_have_text("1")
+    expect(page.locator(".case")).to_contain_text("Remarks are not acceptable")
+    page.get_by_role("link", name="Hand over or close").click()
+    page.get_by_label("Reason").fill("Settled by telephone")
+    page.get_by_role("button", name="Close", exact=True).click()
+    expect(page.locator(".life")).to_contain_text("Settled by telephone")
+    expect(page.locator("#n-attention")).to_be_hidden()
+    page.goto(f"{site}/attention/closed")
+    expect(page.locator(".case")).to_contain_text("Ravi")
+    page.goto(f"{site}/webhooks/{message_id}")
+    expect(page.locator(".handled")).to_contain_text("Somebody closed this")
