@@ -33,6 +33,7 @@ from htmx_flask.requests import HtmxAwareRequest
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import IntegerConverter, Map
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.config import Settings
@@ -60,9 +61,17 @@ def sayable(value: Any) -> Any:
     return value
 
 
+class RowId(IntegerConverter):
+    """A whole number in an address, where a row's id may stand: what no column could hold fits no route."""
+
+    def __init__(self, map: Map, max: int = 2**31 - 1, **more: Any) -> None:
+        super().__init__(map, max=max, **more)
+
+
 def init_app(app: Flask) -> None:
     """Join sessions, htmx, CSRF, headers and error pages to the app."""
     app.jinja_env.finalize = sayable
+    app.url_map.converters["int"] = RowId
     Htmx(app)
     csrf.init_app(app)
     app.add_url_rule("/assets/htmx.min.js", "htmx_js", _htmx_js)

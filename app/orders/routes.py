@@ -28,7 +28,7 @@ from app.partners.queries import all_partners
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("orders", __name__, url_prefix="/orders")
-ORDER = "/<int(max=9223372036854775807):order_id>"
+ORDER = "/<int:order_id>"
 
 
 @blueprint.get("")

@@ -84,11 +84,10 @@ def test_where_no_wake_up_ever_comes_the_deliverer_looks_by_itself(
         wait_until(everything_is_delivered(session), 20)
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_deliverer_whose_connections_are_cut_goes_on(
     arrive: Any, confirm: Any, database: Database, session: Session, network: Any
 ) -> None:
-    if not database.is_postgresql:
-        pytest.skip("SQLite has no connections to cut")
     first, second = arrive(2)
     with delivering(database):
         confirm(first)
@@ -194,6 +193,7 @@ def locked_by_another_process(database: Database) -> Iterator[None]:
         process.wait(30)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_file_that_another_process_locks_is_waited_for(
     arrive: Any,
     confirm: Any,
@@ -203,8 +203,6 @@ def test_a_file_that_another_process_locks_is_waited_for(
     impatient: Flask,
     caplog: Any,
 ) -> None:
-    if database.is_postgresql:
-        pytest.skip("only SQLite has one lock for all")
     first, second = arrive(2)
     confirm(first)
     asha = asha_at(impatient)
@@ -238,11 +236,10 @@ class Disk:
         )
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_on_a_full_disk_ticks_are_tried_again_and_pages_say_so(
     arrive: Any, confirm: Any, database: Database, session: Session, network: Any, asha: Browser, caplog: Any
 ) -> None:
-    if database.is_postgresql:
-        pytest.skip("a full server is a server that errs, as when it is restarted")
     ids = arrive(32)
     for order_id in ids[:12]:
         confirm(order_id)

@@ -24,6 +24,7 @@ def test_the_table_names_a_test_in_every_row() -> None:
 
 @pytest.mark.parametrize(("file", "name"), NAMED)
 def test_a_named_test_exists(file: str, name: str) -> None:
-    (path,) = HERE.parent.rglob(file)
+    # A name that several rooms have means the one of this room.
+    (path,) = list(HERE.glob(file)) or list(HERE.parent.rglob(file))
     functions = {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
     assert name in functions

@@ -241,9 +241,8 @@ def test_without_a_folder_a_deliverer_works_all_the_same(tmp_path: Any) -> None:
     presence.close()
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_on_postgresql_the_clock_is_the_servers(database: Database, monkeypatch: Any) -> None:
-    if not database.is_postgresql:
-        pytest.skip("SQLite has one machine's clock")
     with database.reading() as session:
         before = the_clock.now()
 
