@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-TOP = 26.0
-"""Pixels above the plot: there the value stands that is pointed at."""
+TOP = 32.0
+"""Pixels above the plot: there the value stands that is pointed at, in two lines."""
 HEIGHT = 150.0
 """Pixels of the plot itself."""
 
@@ -37,7 +37,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One step across: what is told of it, nothing where nothing was, and the pieces of its bar."""
+    """One step across and the pieces of its bar. ``words`` are ``when: what``, or empty if nothing was."""
 
     left: float
     width: float

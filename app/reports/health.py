@@ -126,12 +126,13 @@ class OfPartner:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """All that the page says."""
+    """All that the page says. Of what waits, ``held`` are for networks that are paused."""
 
     range: Range
     since: datetime
     all: Sums
     waiting: Waiting
+    held: int
     steps: Sequence[Step]
     endings: Sequence[Ending]
     groups: Sequence[tuple[str, int, str]]
@@ -183,6 +184,7 @@ def health(
         since=since,
         all=every,
         waiting=_together(waiting.get(partner.id, NOTHING) for partner in partners),
+        held=sum(waiting.get(partner.id, NOTHING).count for partner in partners if partner.paused),
         steps=steps,
         endings=endings,
         groups=_groups(endings),

@@ -9,10 +9,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from app import clock as the_clock
 from app.db import Database
 from app.outbox.rollup import roll
+from app.partners.models import Partner
 from app.reports import charts
 from app.reports.health import RANGES, share
 from tests.people import Browser
@@ -74,7 +76,8 @@ def test_each_picture_has_its_numbers_and_says_them_to_hover_and_keyboard(meera:
         for slot in slots:
             words = slot["aria-label"]
             assert slot["tabindex"] == "0"
-            assert slot.find("title").get_text() == slot.select(".told")[0].get_text() == words
+            assert slot.find("title").get_text() == words
+            assert ": ".join(line.get_text() for line in slot.select(".told tspan")) == words
         assert figure.parent.select("details table tbody tr"), name
     told = [slot["aria-label"] for slot in page.page.select("#tries-picture .slot")]
     assert sum(int(words.split(": ")[1].split(" of ")[0]) for words in told) == 3
@@ -103,7 +106,7 @@ def test_what_is_not_known_is_ignored_with_a_notice(meera: Browser, partner: Any
 
 
 def test_a_queue_shows_its_length_and_its_oldest(
-    meera: Browser, arrive: Any, confirm: Any, clock: Any
+    meera: Browser, arrive: Any, confirm: Any, clock: Any, database: Database
 ) -> None:
     for order_id in arrive(2):
         confirm(order_id)
@@ -111,6 +114,13 @@ def test_a_queue_shows_its_length_and_its_oldest(
     page = meera.get("/health")
     assert figures(page)["Waits now"].startswith("2 the oldest since")
     assert page.one("table.by-partner time").get_text() == "1 h ago"
+    assert "state=pending" in page.one(".figures a")["href"]
+    with database.writing() as session:
+        session.execute(update(Partner).values(paused_at=the_clock.now(), paused_reason="x"))
+        session.commit()
+    page = meera.get("/health")
+    assert figures(page)["Waits now"].endswith("all held, since the network is paused")
+    assert "state=held" in page.one(".figures a")["href"]
 
 
 def test_suppliers_do_not_see_the_whole(asha: Browser) -> None:
