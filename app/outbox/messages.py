@@ -116,7 +116,7 @@ _NOT_FROM = {
 def why_not_resend(session: Session, message: Message) -> str | None:
     """Why a person may not send this message again now, in one sentence; None if they may."""
     if message.state in _NOT_FROM or not message.body:
-        return _NOT_FROM.get(message.state, NOT_KEPT)
+        return _NOT_FROM[message.state] if message.body else NOT_KEPT
     if message.result_from is ResultFrom.RESP_CONFIRM:
         return "The network looked at exactly this message and refused it later. Answer the order again."
     if message.cancel_requested:
