@@ -123,7 +123,7 @@ def why_not_resend(session: Session, message: Message, *, delivered_too: bool = 
     again = delivered_too and message.state is MessageState.DELIVERED
     not_from = None if again else _NOT_FROM.get(message.state)
     if not_from or not message.body:
-        return not_from or NOT_KEPT
+        return not_from if message.body else NOT_KEPT
     if message.result_from is ResultFrom.RESP_CONFIRM and not again:
         return "The network looked at exactly this message and refused it later. Answer the order again."
     if message.cancel_requested:

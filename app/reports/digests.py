@@ -16,9 +16,7 @@ from app.config import Settings
 from app.db import Database
 from app.orders.models import PurchaseOrder
 from app.orders.queries import to_answer
-from app.outbox.alarms import NEEDING
-from app.outbox.models import Message
-from app.outbox.queries import attention_count
+from app.outbox.queries import ATTENTION, MessageFilter, attention_count, message_page
 
 LISTED = 20
 """Lines of a mail; the page has all."""
@@ -38,9 +36,8 @@ def attention(session: Session) -> tuple[str, str] | None:
     count = attention_count(session, None)
     if not count:
         return None
-    newest = session.scalars(
-        select(Message).where(Message.state.in_(NEEDING)).order_by(Message.id.desc()).limit(LISTED)
-    ).all()
+    # The very list of the page, whatever needs somebody there.
+    newest = message_page(session, None, MessageFilter(state=ATTENTION), limit=LISTED).messages
     lines = [f"* {one.buyer_po_number}: {one.state.value}. {one.note}".strip() for one in newest]
     more = f"\nand {count - len(newest)} more\n" if count > len(newest) else "\n"
     said = "1 message needs attention" if count == 1 else f"{count} messages need attention"
