@@ -6,11 +6,26 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.accounts.models import Supplier
+from app.audit import trail
+from app.audit.models import Deed, Thing
 
 
 def set_device_tag(session: Session, b2b_id: str, name: str, value: str, *, by: str) -> None:
     """Set the default device tag of a supplier; an empty name takes the default away. ``by`` did it."""
     supplier = session.get(Supplier, b2b_id)
+    was = f"{supplier.device_tag_name} {supplier.device_tag_value}" if supplier else ""
+    became = f"{name} {value}" if name else ""
+    if was != became:
+        trail.record(
+            session,
+            Deed.SUPPLIER_CHANGED,
+            Thing.SUPPLIER,
+            b2b_id,
+            name=b2b_id,
+            by=by,
+            before={"device tag": was},
+            after={"device tag": became},
+        )
     if not name:
         if supplier:
             session.delete(supplier)

@@ -11,9 +11,14 @@ from app import clock
 from app.accounts.models import Person
 from app.attention.models import REASON_MAX, Case, CaseEvent
 from app.attention.subjects import Subject, of_message
+from app.audit import trail
+from app.audit.models import Deed, Thing
 from app.db import serialise, word_for_word
 from app.outbox.messages import Change
 from app.outbox.models import NEEDS_A_PERSON, Message
+
+BY_ITSELF = "PO Confirm"
+"""Who closes and opens again where no person does."""
 
 
 class CannotHandle(Exception):
@@ -29,7 +34,9 @@ def assign(session: Session, subject: Subject, person: Person | None, *, by: str
     case = _case(session, subject)
     case.assigned_to = person.id if person else None
     case.assigned_name = person.called if person else ""
-    _note(session, case, by, "assigned" if person else "let go", person.called if person else "")
+    what = "assigned" if person else "let go"
+    _note(session, case, by, what, person.called if person else "")
+    _in_trail(session, subject, case, what)
 
 
 def close(session: Session, subject: Subject, *, by: str, reason: str) -> None:
@@ -48,6 +55,8 @@ def close(session: Session, subject: Subject, *, by: str, reason: str) -> None:
     if subject.inbound:
         subject.inbound.closed_at = case.closed_at
     _note(session, case, by, "closed", reason)
+    if by != BY_ITSELF:
+        _in_trail(session, subject, case, "closed", reason)
 
 
 def reopen(session: Session, subject: Subject, *, by: str, reason: str) -> None:
@@ -64,6 +73,7 @@ def reopen(session: Session, subject: Subject, *, by: str, reason: str) -> None:
     if subject.inbound:
         subject.inbound.closed_at = None
     _note(session, case, by, "opened again", reason)
+    _in_trail(session, subject, case, "opened again", reason)
 
 
 def follow(session: Session, changes: Sequence[Change]) -> None:
@@ -81,7 +91,7 @@ def follow(session: Session, changes: Sequence[Change]) -> None:
         for message in earlier:
             newer = session.get_one(Message, change.message_id)
             reason = f"The order was answered again by {newer.created_by}."
-            close(session, of_message(message), by="PO Confirm", reason=reason)
+            close(session, of_message(message), by=BY_ITSELF, reason=reason)
 
 
 def _must_need(subject: Subject) -> None:
@@ -99,10 +109,32 @@ def _case(session: Session, subject: Subject) -> Case:
         session.add(case)
         session.flush()
     elif subject.needs and case.closed_at:
-        _note(session, case, "PO Confirm", "came again", f"After it was closed by {case.closed_by}.")
+        _note(session, case, BY_ITSELF, "came again", f"After it was closed by {case.closed_by}.")
         case.closed_at, case.closed_by, case.closed_reason = None, "", ""
         case.assigned_to, case.assigned_name = None, ""
     return case
+
+
+_DEEDS = {
+    "assigned": Deed.HANDED_OVER,
+    "let go": Deed.HANDED_OVER,
+    "closed": Deed.CLOSED,
+    "opened again": Deed.OPENED_AGAIN,
+}
+
+
+def _in_trail(session: Session, subject: Subject, case: Case, what: str, reason: str = "") -> None:
+    """People's hands on it stand in the audit trail; what PO Confirm closes follows from another deed."""
+    thing, _, object_id = subject.key.partition("-")
+    trail.record(
+        session,
+        _DEEDS[what],
+        Thing(thing),
+        object_id,
+        name=subject.title,
+        reason=reason,
+        after={"with": case.assigned_name or "nobody"} if _DEEDS[what] is Deed.HANDED_OVER else None,
+    )
 
 
 def _note(session: Session, case: Case, by: str, what: str, words: str = "") -> None:

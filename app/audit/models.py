@@ -34,6 +34,10 @@ class Deed(StrEnum):
     KEY_ENDED = "ended a key"
     PERSON_ADDED = "added a person"
     PERSON_CHANGED = "changed a person"
+    SUPPLIER_CHANGED = "changed a supplier"
+    HANDED_OVER = "handed over"
+    CLOSED = "closed"
+    OPENED_AGAIN = "opened again"
     CANCELLED = "cancelled"
     PRUNED = "pruned"
 
@@ -46,6 +50,7 @@ class Thing(StrEnum):
     INBOUND = "inbound"
     PARTNER = "partner"
     PERSON = "person"
+    SUPPLIER = "supplier"
     JOB = "job"
     EXPORT = "export"
     RECORDS = "records"

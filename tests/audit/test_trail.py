@@ -21,7 +21,7 @@ from app.inbound.models import InboundMessage
 from app.outbox.models import Message, MessageState
 from app.partners import keys, setup
 from app.partners.models import Partner
-from tests.people import PASSWORD, Answered, Browser
+from tests.people import PASSWORD, Answered, Browser, fields_of
 
 Trail = Callable[[], Sequence[AuditEntry]]
 
@@ -240,3 +240,35 @@ def test_hostile_words_are_kept_as_words(database: Database, entries: Trail) -> 
     last = entries()[-1]
     assert person.id and len(last.user_agent) == 300 and len(last.actor) == 120
     assert last.actor.startswith("a\N{REPLACEMENT CHARACTER}b?x")
+
+
+def test_what_people_do_about_what_needs_attention_and_what_happens_by_itself_is_none(
+    ravi: Browser, asha: Browser, arrive: Any, deliver: Any, network: Any, session: Session, entries: Trail
+) -> None:
+    network.behave("refuse", times=1)
+    asha.answer(arrive(1)[0])
+    deliver()
+    (message_id,) = session.scalars(select(Message.id))
+    page = f"/attention/message-{message_id}"
+    before = len(entries())
+    for what, reason in (("close", "Settled by telephone"), ("reopen", "It was not")):
+        action = f"{page}/{what}"
+        ravi.send(action, {**ravi.fill(page, action), "reason": reason})
+    closed, opened = entries()[before:]
+    assert (closed.deed, closed.actor, closed.reason) == (Deed.CLOSED, "Ravi", "Settled by telephone")
+    assert (closed.object_kind, closed.object_id) == ("message", message_id)
+    assert (opened.deed, opened.reason) == (Deed.OPENED_AGAIN, "It was not")
+    asha.answer(1, remarks="Better words")
+    assert [entry.deed for entry in entries()[before + 2 :]] == [Deed.ANSWERED]
+
+
+def test_what_is_set_for_a_supplier(browser_of: Callable[[str], Browser], entries: Trail) -> None:
+    admin = browser_of("admin")
+    before = len(entries())
+    form = admin.get("/suppliers").page.select("form[action='/suppliers']")[0]
+    fields = {**fields_of(form), "device_tag_name": "IP", "device_tag_value": "203.0.113.8"}
+    for _ in range(2):
+        assert admin.send("/suppliers", fields).status_code == 303
+    (entry,) = entries()[before:]
+    assert (entry.deed, entry.actor) == (Deed.SUPPLIER_CHANGED, "Admin")
+    assert entry.became == {"device tag": "IP 203.0.113.8"}
