@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app import clock
 from app.attention import queries as attention
 from app.db import Database
 from app.inbound import queries as inbound
@@ -21,7 +20,7 @@ from app.outbox import queries as outbox
 from app.outbox.queries import MessageFilter
 
 TWO = frozenset({"SUPPB2B0001@bbps", "SUPPB2B0002@bbps"})
-DAY = timedelta(days=1)
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 class Explained:
@@ -87,7 +86,7 @@ def walks(step: str) -> bool:
         {"trigger": "auto"},
         {"attempts": 1},
         {"attempts": 5},
-        {"since": clock.now() - DAY, "until": clock.now()},
+        {"since": NOON, "until": NOON + timedelta(days=1)},
         {"after": "msg_01KAVS0000000000000000000Z"},
         {"q": "a word"},
     ],
