@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import requests
 from flask import Flask, Response
+from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
@@ -103,10 +104,28 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
     return Settings.load({}, instance=tmp_path, database_url=database_url, secret_key="only for tests")
 
 
+class Compiled(BytecodeCache):
+    """Templates that were compiled for one app serve those of all other tests of this process."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._compiled:
+            bucket.bytecode_from_string(self._compiled[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = Compiled()
+
+
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
     """The whole app on a fresh database."""
     app = create_app(settings)
+    app.jinja_env.bytecode_cache = COMPILED
     yield app
     app.extensions["database"].engine.dispose()
 

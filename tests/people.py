@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
@@ -49,7 +50,7 @@ def move_in(session: Session) -> None:
 class Answered(TestResponse):
     """An answer whose HTML was parsed strictly."""
 
-    @property
+    @cached_property
     def page(self) -> BeautifulSoup:
         """The page or fragment, for asking."""
         return BeautifulSoup(self.get_data(as_text=True), "html.parser")
@@ -119,9 +120,9 @@ def parse_strictly(body: bytes) -> None:
     """Parse a page or a fragment as HTML. Errors: html5lib's ParseError at the first fault."""
     parser = html5lib.HTMLParser(strict=True)
     if body.lstrip().lower().startswith(b"<!doctype"):
-        parser.parse(body, transport_encoding="utf-8")
+        tree = parser.parse(body, transport_encoding="utf-8")
     else:
-        parser.parseFragment(body, transport_encoding="utf-8")
-    ids = [tag["id"] for tag in BeautifulSoup(body, "html.parser").find_all(id=True)]
+        tree = parser.parseFragment(body, transport_encoding="utf-8")
+    ids = [element.get("id") for element in tree.iter() if element.get("id")]
     doubled = {one for one in ids if ids.count(one) > 1}
     assert not doubled, f"ids that stand twice: {doubled}"

@@ -396,7 +396,7 @@ def asked_for(page: Any) -> str:
 def test_a_page_that_stays_open_is_told_how_many_more_fit_its_filter(
     asha: Browser, meera: Browser, arrive: Any, deliver: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.outbox.queries.message_page.__kwdefaults__", {"limit": 2})
+    monkeypatch.setattr("app.outbox.queries.message_page.__kwdefaults__", {"limit": 2, "also": ()})
     orders = arrive(6)
     for order_id in orders[:3]:
         asha.answer(order_id)
