@@ -752,6 +752,8 @@ class _SecureLine(_Line, HTTPSConnection):
         """Connect and shake hands."""
         try:
             super().connect()
+        except TimeoutError:
+            raise  # the socket's own clock may ring just before the watchdog's
         except (OSError, urllib3.exceptions.SSLError, ssl.CertificateError) as error:
             if getattr(error, "errno", None) in _OUR_SHORTAGES:
                 raise
