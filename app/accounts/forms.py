@@ -1,4 +1,4 @@
-"""The sign-in form, and what is set for a supplier."""
+"""The sign-in form, what is set for a supplier, and people."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import re
 from typing import Any
 
 from flask_wtf import FlaskForm
-from wtforms import HiddenField, PasswordField, StringField
+from wtforms import BooleanField, HiddenField, PasswordField, SelectField, StringField, TextAreaField
 from wtforms.validators import InputRequired, Length, ValidationError
 
+from app.accounts.models import Role
 from app.contract.vocabulary import DEVICE_TAG_MAX, DeviceTag
-from app.fields import folded
+from app.fields import choices, folded
 
 
 class LoginForm(FlaskForm):
@@ -35,3 +36,31 @@ class DeviceTagForm(FlaskForm):
 
 
 _PLACE = re.compile(r"-?\d{1,2}\.\d{4},-?\d{1,3}\.\d{4}")
+
+ROLES = {
+    Role.SUPPLIER: "Supplier staff",
+    Role.MANAGER: "Manager",
+    Role.SUPPORT: "Support",
+    Role.ADMIN: "Administrator",
+}
+"""What people call the roles."""
+
+
+class PersonForm(FlaskForm):
+    """What a person may."""
+
+    full_name = StringField("Full name", [Length(max=120)], filters=[folded])
+    role = SelectField("Role", choices=choices([(role.value, words) for role, words in ROLES.items()]))
+    supplier_ids = TextAreaField("Supplier B2B ids", [Length(max=10_000)])
+    active = BooleanField("May sign in", default=True)
+
+    @property
+    def ids(self) -> list[str]:
+        """The supplier ids, one a line as typed."""
+        return [line.strip() for line in (self.supplier_ids.data or "").splitlines() if line.strip()]
+
+
+class NewPersonForm(PersonForm):
+    """The same, and the name by which the person signs in."""
+
+    name = StringField("User name", [InputRequired("Give a name to sign in with."), Length(max=80)])

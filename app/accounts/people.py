@@ -1,4 +1,4 @@
-"""Adding people."""
+"""People: adding them, changing what they may, giving them a new password."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Iterable
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -14,6 +15,7 @@ from app.accounts.models import Person, PersonSupplier, Role
 from app.audit import trail
 from app.audit.models import Deed, Thing
 from app.contract.vocabulary import B2B_ID_MAX
+from app.db import serialise
 
 
 class BadPerson(ValueError):
@@ -40,14 +42,8 @@ def add(
         raise BadPerson("a user name is made of letters, digits, and . _ @ -")
     if queries.person_named(session, name):
         raise BadPerson(f"{name} exists already")
-    if not 8 <= len(password) <= passwords.LONGEST:
-        raise BadPerson(f"a password has 8 to {passwords.LONGEST} characters")
-    if role is Role.SUPPLIER and not ids:
-        raise BadPerson("supplier staff need at least one --supplier B2B id")
-    if role is not Role.SUPPLIER and ids:
-        raise BadPerson(f"supplier ids are for supplier staff; a {role} sees everything")
-    if any(not 1 <= len(b2b_id) <= B2B_ID_MAX for b2b_id in ids):
-        raise BadPerson(f"a supplier B2B id has 1 to {B2B_ID_MAX} characters")
+    _must_be_password(password)
+    _must_fit(role, ids)
     person = Person(
         name=name,
         full_name=full_name,
@@ -62,6 +58,77 @@ def add(
     session.flush()
     trail.record(session, Deed.PERSON_ADDED, Thing.PERSON, person.id, name=person.name, after=told(person))
     return person
+
+
+def change(
+    session: Session,
+    person: Person,
+    *,
+    role: Role,
+    supplier_ids: Iterable[str],
+    full_name: str,
+    active: bool,
+) -> None:
+    """Change what a person may. Who may not sign in any more is signed out with the next click.
+
+    Errors: BadPerson for supplier ids that do not fit the role, or where no administrator would be left.
+    """
+    ids = sorted(set(supplier_ids))
+    _must_fit(role, ids)
+    stays = active and role is Role.ADMIN
+    if person.active and person.role is Role.ADMIN and not stays and _other_admins(session, person) == 0:
+        raise BadPerson("nobody would be left to administer: make somebody else an administrator first")
+    before = told(person)
+    person.role, person.full_name, person.active = role, full_name, active
+    kept = {one.b2b_id: one for one in person.suppliers}
+    person.suppliers = [kept.get(b2b_id) or PersonSupplier(b2b_id=b2b_id) for b2b_id in ids]
+    session.flush()
+    after = told(person)
+    if after != before:
+        trail.record(
+            session,
+            Deed.PERSON_CHANGED,
+            Thing.PERSON,
+            person.id,
+            name=person.name,
+            before={name: value for name, value in before.items() if after[name] != value},
+            after={name: value for name, value in after.items() if before[name] != value},
+        )
+
+
+def give_password(session: Session, person: Person, password_hash: str) -> None:
+    """Give a new password, by its hash; the person is signed out everywhere."""
+    person.password_hash = password_hash
+    person.session_key = secrets.token_urlsafe(32)
+    trail.record(
+        session,
+        Deed.PERSON_CHANGED,
+        Thing.PERSON,
+        person.id,
+        name=person.name,
+        after={"password": trail.CHANGED},
+    )
+
+
+def _must_be_password(password: str) -> None:
+    if not 8 <= len(password) <= passwords.LONGEST:
+        raise BadPerson(f"a password has 8 to {passwords.LONGEST} characters")
+
+
+def _must_fit(role: Role, ids: list[str]) -> None:
+    if role is Role.SUPPLIER and not ids:
+        raise BadPerson("supplier staff need at least one supplier B2B id")
+    if role is not Role.SUPPLIER and ids:
+        raise BadPerson(f"supplier ids are for supplier staff; a {role} sees everything")
+    if any(not 1 <= len(b2b_id) <= B2B_ID_MAX for b2b_id in ids):
+        raise BadPerson(f"a supplier B2B id has 1 to {B2B_ID_MAX} characters")
+
+
+def _other_admins(session: Session, person: Person) -> int:
+    # One change of people at a time: two administrators must not take each other's role at once.
+    serialise(session, "people")
+    others = select(func.count()).where(Person.role == Role.ADMIN, Person.active, Person.id != person.id)
+    return session.scalar(others) or 0
 
 
 def told(person: Person) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -39,3 +39,14 @@ def supplier_ids(session: Session, scope: frozenset[str] | None) -> list[str]:
         return sorted(scope)
     known = select(PersonSupplier.b2b_id).distinct().order_by(PersonSupplier.b2b_id)
     return list(session.scalars(known))
+
+
+def everybody(session: Session) -> Sequence[Person]:
+    """All people, those who may sign in first, by name."""
+    return session.scalars(select(Person).order_by(Person.active.desc(), Person.name)).all()
+
+
+def person(session: Session, person_id: int, *, lock: bool = False) -> Person | None:
+    """One person by number, locked if wanted."""
+    query = select(Person).where(Person.id == person_id)
+    return session.scalar(query.with_for_update(of=Person) if lock else query)

@@ -7,11 +7,11 @@ from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response
 
 from app import web
-from app.accounts import access, queries
+from app.accounts import access, people, queries
 from app.accounts.access import Verb
-from app.accounts.forms import DeviceTagForm, LoginForm
-from app.accounts.models import Person, Supplier
-from app.accounts.passwords import is_password
+from app.accounts.forms import ROLES, DeviceTagForm, LoginForm, NewPersonForm, PersonForm
+from app.accounts.models import Person, Role, Supplier
+from app.accounts.passwords import hash_password, is_password, new_password
 from app.accounts.suppliers import set_device_tag
 from app.audit import trail
 from app.audit.models import Deed, Thing
@@ -96,6 +96,108 @@ def _device_tag_form(b2b_id: str, supplier: Supplier | None) -> DeviceTagForm:
     name = supplier.device_tag_name if supplier else ""
     value = supplier.device_tag_value if supplier else ""
     return DeviceTagForm(formdata=None, b2b_id=b2b_id, device_tag_name=name, device_tag_value=value)
+
+
+@blueprint.get("/users")
+@access.needs(Verb.EDIT_PEOPLE)
+def users() -> Response:
+    """Everybody who can sign in, or could."""
+    return web.page("accounts/users.html", people=queries.everybody(web.db()), roles=ROLES)
+
+
+@blueprint.get("/users/new")
+@access.needs(Verb.EDIT_PEOPLE)
+def new_user() -> Response:
+    """The form for one more."""
+    return web.page("accounts/user.html", form=NewPersonForm(), person=None)
+
+
+@blueprint.post("/users/new")
+@access.needs(Verb.EDIT_PEOPLE)
+def add_user() -> Response:
+    """Add a person; the password is made here and shown this once."""
+    form = NewPersonForm()
+    if not form.validate():
+        return web.page("accounts/user.html", form=form, person=None, status=422)
+    made = new_password()
+    try:
+        person = people.add(
+            web.db(),
+            form.name.data or "",
+            role=Role(form.role.data),
+            password=made,
+            supplier_ids=form.ids,
+            full_name=form.full_name.data or "",
+        )
+    except people.BadPerson as why_not:
+        form.form_errors.append(sentence(why_not))
+        return web.page("accounts/user.html", form=form, person=None, status=422)
+    web.db().commit()
+    return _user_page(person, made=made)
+
+
+@blueprint.get("/users/<int:person_id>")
+@access.needs(Verb.EDIT_PEOPLE)
+def user(person_id: int) -> Response:
+    """One person."""
+    return _user_page(queries.person(web.db(), person_id) or abort(404))
+
+
+@blueprint.post("/users/<int:person_id>")
+@access.needs(Verb.EDIT_PEOPLE)
+def change_user(person_id: int) -> Response:
+    """Change what a person may."""
+    person = queries.person(web.db(), person_id, lock=True) or abort(404)
+    form = PersonForm()
+    if not form.validate():
+        return _user_page(person, form, status=422)
+    try:
+        people.change(
+            web.db(),
+            person,
+            role=Role(form.role.data),
+            supplier_ids=form.ids,
+            full_name=form.full_name.data or "",
+            active=form.active.data,
+        )
+    except people.BadPerson as why_not:
+        form.form_errors.append(sentence(why_not))
+        return _user_page(person, form, status=422)
+    web.db().commit()
+    return redirect(url_for(".user", person_id=person_id, saved=1), 303)
+
+
+@blueprint.post("/users/<int:person_id>/password")
+@access.needs(Verb.EDIT_PEOPLE)
+def give_password(person_id: int) -> Response:
+    """Make a new password and show it this once."""
+    made = new_password()
+    hashed = hash_password(made)
+    person = queries.person(web.db(), person_id, lock=True) or abort(404)
+    people.give_password(web.db(), person, hashed)
+    web.db().commit()
+    return _user_page(person, made=made)
+
+
+def sentence(why_not: Exception) -> str:
+    """What the command line says of a mistake, as a page says it."""
+    words = str(why_not)
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def _user_page(
+    person: Person, form: PersonForm | None = None, *, made: str = "", status: int = 200
+) -> Response:
+    if form is None:
+        form = PersonForm(
+            formdata=None,
+            full_name=person.full_name,
+            role=person.role.value,
+            supplier_ids="\n".join(sorted(person.supplier_ids)),
+            active=person.active,
+        )
+    saved = "saved" in request.args
+    return web.page("accounts/user.html", form=form, person=person, made=made, saved=saved, status=status)
 
 
 def _person_with(name: str, password: str) -> Person | None:

@@ -124,7 +124,15 @@ def test_administrators_find_no_barrier(
     page.set_viewport_size({"width": width, "height": 800})
     sign_in("admin")
     here = f"/partners/{partner.id}"
-    for path in ("/partners", "/partners/new", here, *(f"{here}/{one}" for one in PARTNER_PAGES)):
+    for path in (
+        "/users",
+        "/users/new",
+        "/users/1",
+        "/partners",
+        "/partners/new",
+        here,
+        *(f"{here}/{one}" for one in PARTNER_PAGES),
+    ):
         page.goto(site + path)
         check(page, path)
     for path, name in ((f"{here}/test", "Send the sample"), (f"{here}/check", "Check now")):
