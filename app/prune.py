@@ -7,6 +7,7 @@ repeat is known by it; what was refused or repeated goes whole. Entries of the a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +22,7 @@ from app.audit import trail
 from app.audit.models import Deed, Thing
 from app.audit.prune import prune_entries
 from app.config import Settings
-from app.db import Database
+from app.db import Database, id_at
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import PurchaseOrder
 from app.orders.queries import to_answer
@@ -45,14 +46,28 @@ class Ages:
         return cls(settings.keep_messages_days, settings.keep_inbound_days, settings.keep_audit_days)
 
 
-def prune_old(database: Database, ages: Ages) -> dict[str, int]:
-    """Remove what is older; returns how much of each kind. It may be cut off and begun again at any point."""
+class Budget:
+    """How long one run may take: other work of the same worker waits meanwhile."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._until = None if seconds is None else time.monotonic() + seconds
+
+    def is_spent(self) -> bool:
+        """Whether it is time to stop; the next run goes on."""
+        return self._until is not None and time.monotonic() > self._until
+
+
+def prune_old(database: Database, ages: Ages, *, for_seconds: float | None = None) -> dict[str, int]:
+    """Remove what is older; returns how much of each kind. It may be cut off and begun again at any point.
+
+    After ``for_seconds`` each kind stops with its present batch; without, it goes on to the end.
+    """
     now = clock.now()
     removed = {"messages": 0, "inbound": 0, "audit": 0}
     if ages.messages:
-        removed["messages"] = _messages(database, now - timedelta(days=ages.messages))
+        removed["messages"] = _messages(database, now - timedelta(days=ages.messages), Budget(for_seconds))
     if ages.inbound:
-        removed["inbound"] = _inbound(database, now - timedelta(days=ages.inbound))
+        removed["inbound"] = _inbound(database, now - timedelta(days=ages.inbound), Budget(for_seconds))
     if removed["messages"] or removed["inbound"]:
         with database.writing() as session:
             told = {"messages": removed["messages"], "inbound": removed["inbound"]}
@@ -72,15 +87,16 @@ def _rests(order_id: Any, before: datetime) -> ColumnElement[bool]:
     return ~exists().where(PurchaseOrder.id == order_id, busy)
 
 
-def _messages(database: Database, before: datetime) -> int:
+def _messages(database: Database, before: datetime, budget: Budget) -> int:
     removed, after = 0, ""
     while True:
-        with database.writing() as session:
+        # Looked for without a lock, however long that takes, and asked once more with it.
+        with database.reading() as session:
             ids = session.scalars(
                 select(Message.id)
                 .where(
                     Message.id > after,
-                    Message.created_at < before,
+                    Message.id <= id_at("msg", before, last=True),
                     Message.state.in_(FINAL),
                     Message.finished_at < before,
                     func.length(Message.body) > 0,
@@ -89,20 +105,22 @@ def _messages(database: Database, before: datetime) -> int:
                 .order_by(Message.id)
                 .limit(BATCH)
             ).all()
-            removed += _empty_messages(session, ids)
-            if len(ids) < BATCH:
+        is_last = len(ids) < BATCH
+        with database.writing() as session:
+            removed += _empty_messages(session, ids, before)
+            if is_last:
                 _forget_mails(session, before)
             session.commit()
-        if len(ids) < BATCH:
+        if is_last or budget.is_spent():
             return removed
         after = ids[-1]
 
 
-def _empty_messages(session: Session, ids: Sequence[str]) -> int:
+def _empty_messages(session: Session, ids: Sequence[str], before: datetime) -> int:
     # What somebody sends again at this very moment is final no more, and stays.
     emptied = session.scalars(
         update(Message)
-        .where(Message.id.in_(ids), Message.state.in_(FINAL))
+        .where(Message.id.in_(ids), Message.state.in_(FINAL), _rests(Message.order_id, before))
         .values(body=b"")
         .returning(Message.id)
         .execution_options(synchronize_session=False)
@@ -116,42 +134,44 @@ def _empty_messages(session: Session, ids: Sequence[str]) -> int:
     return len(emptied)
 
 
-def _inbound(database: Database, before: datetime) -> int:
+def _inbound(database: Database, before: datetime, budget: Budget) -> int:
     removed, after = 0, ""
     gone = (Effect.REPEATED, Effect.REFUSED, Effect.CONFLICT, Effect.NO_CREDENTIALS)
+    applied = and_(InboundMessage.effect == Effect.APPLIED, func.length(InboundMessage.body) > 0)
     while True:
-        with database.writing() as session:
-            found = session.execute(
-                select(InboundMessage.id, InboundMessage.effect)
+        with database.reading() as session:
+            ids = session.scalars(
+                select(InboundMessage.id)
                 .where(
                     InboundMessage.id > after,
+                    InboundMessage.id <= id_at("in", before, last=True),
                     InboundMessage.received_at < before,
-                    or_(
-                        InboundMessage.effect.in_(gone),
-                        and_(InboundMessage.effect == Effect.APPLIED, func.length(InboundMessage.body) > 0),
-                    ),
+                    or_(InboundMessage.effect.in_(gone), applied),
                     _rests(InboundMessage.order_id, before),
                 )
                 .order_by(InboundMessage.id)
                 .limit(BATCH)
             ).all()
-            whole = [row.id for row in found if row.effect is not Effect.APPLIED]
-            session.execute(
+        still = (InboundMessage.id.in_(ids), _rests(InboundMessage.order_id, before))
+        with database.writing() as session:
+            deleted = session.scalars(
                 delete(InboundMessage)
-                .where(InboundMessage.id.in_(whole))
+                .where(*still, InboundMessage.effect.in_(gone))
+                .returning(InboundMessage.id)
                 .execution_options(synchronize_session=False)
-            )
-            session.execute(
+            ).all()
+            emptied = session.scalars(
                 update(InboundMessage)
-                .where(InboundMessage.id.in_([row.id for row in found if row.effect is Effect.APPLIED]))
+                .where(*still, applied)
                 .values(body=b"", headers=[])
+                .returning(InboundMessage.id)
                 .execution_options(synchronize_session=False)
-            )
+            ).all()
             session.commit()
-        removed += len(found)
-        if len(found) < BATCH:
+        removed += len(deleted) + len(emptied)
+        if len(ids) < BATCH or budget.is_spent():
             return removed
-        after = found[-1].id
+        after = ids[-1]
 
 
 def _forget_mails(session: Session, before: datetime) -> None:

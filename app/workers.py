@@ -16,6 +16,9 @@ from app.prune import Ages, prune_old
 from app.reports import digests
 from app.resends import run as resend
 
+PRUNE_SECONDS = 15.0
+"""How long pruning keeps a worker from its other work, for each kind of record, once an hour."""
+
 
 def kinds(settings: Settings) -> dict[str, Kind]:
     """How each kind of job is run."""
@@ -29,10 +32,14 @@ def chores(settings: Settings) -> list[Chore]:
         _chore("count attempts by time", timedelta(seconds=15), _roll),
         _chore("seal the audit trail", timedelta(minutes=1), seals.seal),
         _chore("remove old exports", timedelta(hours=1), lambda database: files.tidy(database, settings)),
-        _chore("prune", timedelta(hours=24), lambda database: prune_old(database, Ages.of(settings))),
+        _chore("prune", timedelta(hours=1), lambda database: _prune(database, settings)),
         _chore("ask for digests", timedelta(minutes=1), lambda database: digests.digest(database, settings)),
         _chore("send mails", timedelta(seconds=10), lambda database: send_due(database, settings, mails)),
     ]
+
+
+def _prune(database: Database, settings: Settings) -> None:
+    prune_old(database, Ages.of(settings), for_seconds=PRUNE_SECONDS)
 
 
 def _roll(database: Database) -> None:

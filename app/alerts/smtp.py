@@ -71,9 +71,11 @@ def send(server: Server, mail: EmailMessage, to: Sequence[str], *, deadline: flo
         connection = _connection(server, mail, deadline)
         watchdog.start()
         greeting = connection.connect(server.host, server.port)
+        _in_time(late)  # it may have rung while there was nothing to cut
         if greeting[0] != 220:
             raise smtplib.SMTPConnectError(*greeting)
         _prepare(connection, server)
+        _in_time(late)
         refused = connection.send_message(mail, to_addrs=list(to))
         outcome = _judged(to, refused)
     except smtplib.SMTPRecipientsRefused as error:
@@ -92,6 +94,11 @@ def send(server: Server, mail: EmailMessage, to: Sequence[str], *, deadline: flo
             connection.close()
     # What was cut off in mid-word reads like an answer, and is none.
     return Outcome(trouble="it took too long") if late.is_set() else outcome
+
+
+def _in_time(late: threading.Event) -> None:
+    if late.is_set():
+        raise TimeoutError("it took too long")
 
 
 def _connection(server: Server, mail: EmailMessage, deadline: float) -> smtplib.SMTP:

@@ -65,7 +65,7 @@ def reopen(session: Session, subject: Subject, *, by: str, reason: str) -> None:
     Errors: CannotHandle where nobody has closed it.
     """
     case = _case(session, subject)
-    if subject.needs or case.closed_at is None:
+    if subject.needs or case.closed_at is None or not subject.stands:
         raise CannotHandle("It is open already, or there is nothing left to do.")
     case.closed_at, case.closed_by, case.closed_reason = None, "", ""
     if subject.message:

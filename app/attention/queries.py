@@ -133,11 +133,13 @@ class ClosedPage:
     next_after: int | None
 
 
-def closed(session: Session, scope: Scope, after: int | None, *, limit: int = PAGE) -> ClosedPage:
+def closed(session: Session, reader: Reader, after: int | None, *, limit: int = PAGE) -> ClosedPage:
     """What was closed, the newest first, also what has come again since."""
     query = select(Case).where(Case.closed_at.is_not(None))
-    if scope is not None:
-        query = query.where(Case.supplier_b2b_id.in_(scope))
+    if reader.scope is not None:
+        query = query.where(Case.supplier_b2b_id.in_(reader.scope))
+    if not reader.supports:
+        query = query.where(Case.subject.startswith("message-"))
     if after is not None:
         last = session.get(Case, after)
         if last and last.closed_at:

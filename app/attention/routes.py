@@ -46,7 +46,7 @@ def closed() -> Response:
     after = request.args.get("after", type=int)
     if after is not None and not 0 < after < 2**31:
         after = None
-    found = queries.closed(web.db(), access.scope(), after)
+    found = queries.closed(web.db(), _reader(), after)
     return web.page("attention/closed.html", found=found, after=after)
 
 

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.db import word_for_word
 from app.inbound.models import NEEDS_A_PERSON, Effect, InboundMessage
+from app.outbox.lanes import IS_PENDING
 from app.outbox.models import Lane, Message, MessageState
 from app.partners.models import Partner
 from app.partners.standing import Waiting, waiting
@@ -23,12 +24,16 @@ Scope = frozenset[str] | None
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One thing, and how it stands. Of ``message``, ``inbound`` and ``held`` one is set."""
+    """One thing, and how it stands. Of ``message``, ``inbound`` and ``held`` one is set.
+
+    ``needs`` if somebody must look; ``stands`` if its cause is still there, even where it was closed.
+    """
 
     key: str
     title: str
     supplier_b2b_id: str
     needs: bool
+    stands: bool
     mark: str
     message: Message | None = None
     inbound: InboundMessage | None = None
@@ -54,13 +59,19 @@ class Held:
         return self.since.isoformat() if self.since else ""
 
 
+def _is_held() -> ColumnElement[bool]:
+    """Paused, or held by the breaker with something that waits: without, no probe would ever close it."""
+    waits = exists().where(Message.partner_id == Partner.id, IS_PENDING).correlate(Partner)
+    return Partner.paused_at.is_not(None) | (Lane.opened_at.is_not(None) & waits)
+
+
 def held_count(session: Session) -> int:
     """How many partners nothing leaves to."""
     held = (
         select(func.count())
         .select_from(Partner)
         .outerjoin(Lane, Lane.partner_id == Partner.id)
-        .where(Partner.paused_at.is_not(None) | Lane.opened_at.is_not(None))
+        .where(_is_held())
     )
     return session.scalar(held) or 0
 
@@ -70,7 +81,7 @@ def held_partners(session: Session) -> list[Held]:
     rows = session.execute(
         select(Partner, Lane.opened_at)
         .outerjoin(Lane, Lane.partner_id == Partner.id)
-        .where(Partner.paused_at.is_not(None) | Lane.opened_at.is_not(None))
+        .where(_is_held())
         .order_by(Partner.name)
     ).all()
     if not rows:
@@ -89,6 +100,7 @@ def of_message(message: Message) -> Subject:
         title=message.buyer_po_number,
         supplier_b2b_id=message.supplier_b2b_id,
         needs=failed and not closed,
+        stands=failed,
         mark=str(message.attempts_made),
         message=message,
     )
@@ -101,6 +113,7 @@ def of_inbound(inbound: InboundMessage) -> Subject:
         title=inbound.buyer_po_number or inbound.id,
         supplier_b2b_id=inbound.supplier_b2b_id,
         needs=inbound.effect is Effect.UNMATCHED and inbound.closed_at is None,
+        stands=inbound.effect is Effect.UNMATCHED,
         mark="unmatched",
         inbound=inbound,
     )
@@ -113,6 +126,7 @@ def of_held(held: Held) -> Subject:
         title=held.partner.name,
         supplier_b2b_id="",
         needs=held.since is not None,
+        stands=held.since is not None,
         mark=held.mark,
         held=held,
     )

@@ -50,9 +50,9 @@ def _moment(text: str) -> str:
         return text
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return f"{at.astimezone(web.zone()):%d %b %Y, %H:%M:%S}" if at.tzinfo else text
+    except (ValueError, OverflowError):
         return text
-    return f"{at.astimezone(web.zone()):%d %b %Y, %H:%M:%S}" if at.tzinfo else text
 
 
 @blueprint.get("")

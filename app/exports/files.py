@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,8 @@ from app.jobs.run import Broken, Work
 
 KIND = "export"
 FOLDER = "exports"
+PACKING = timedelta(hours=1)
+"""How long packing a large workbook may take before another worker would begin anew."""
 
 
 def ask(
@@ -55,7 +58,7 @@ def ask(
 
 def write(work: Work, settings: Settings) -> None:
     """Run such a job: from the beginning each time, since half a file is none."""
-    with work.step() as (_, job):
+    with work.step(gets_on=False) as (_, job):
         asked, job.done = dict(job.parameters), 0
     source = sources.SOURCES[asked["what"]]
     scope = None if asked["scope"] is None else frozenset(asked["scope"])
@@ -65,13 +68,14 @@ def write(work: Work, settings: Settings) -> None:
         raise Broken(str(error)) from error
     whole = path_of(settings, work.job_id, asked["form"])
     whole.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = whole.with_suffix(".part")
+    # A name of its own: a worker that lost its lease must not take away the file of its heir.
+    part = whole.with_suffix(f".{secrets.token_hex(4)}.part")
     try:
         with part.open("wb") as file:
             part.chmod(0o600)
             _write(file, source, _counted(work, source, scope, values), asked["form"], settings)
         note = f"{part.stat().st_size} bytes, SHA-256 {_sha256(part)}."
-        with work.step() as (_, job):
+        with work.step(gets_on=False) as (_, job):
             job.note, job.total = note, job.done
             part.replace(whole)
     finally:
@@ -115,8 +119,10 @@ def _counted(
 ) -> Iterator[Any]:
     for batch in sources.batches(work.database, source, scope, values):
         yield batch
-        with work.step() as (_, job):
+        with work.step(gets_on=False) as (_, job):
             job.done += len(batch)
+    with work.step(gets_on=False, lease=PACKING):
+        pass  # a workbook is packed at the end, in one go
 
 
 def _write(

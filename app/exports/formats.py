@@ -103,6 +103,8 @@ def _write(sheet: Any, line: int, place: int, kind: Kind, value: Any) -> None:
         sheet.write_number(line, place, number)
     else:
         text = str(value)
+        if text.startswith("<r>") and text.endswith("</r>"):
+            text = "'" + text  # XlsxWriter would take it for XML of its own making, and write it as it is
         sheet.write_string(line, place, text if len(text) <= CELL_MAX else text[: CELL_MAX - 1] + "…")
 
 

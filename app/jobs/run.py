@@ -59,10 +59,12 @@ class Work:
         self._stop = stop
 
     @contextmanager
-    def step(self) -> Iterator[tuple[Session, Job]]:
+    def step(self, *, gets_on: bool = True, lease: timedelta = LEASE) -> Iterator[tuple[Session, Job]]:
         """One short transaction: what the job does in it and its ``cursor`` are committed together.
 
-        The lease is renewed with it. Between steps the job can be cancelled, and the worker stopped.
+        The lease is renewed with it, for as long as what follows may take. Between steps the job can be
+        cancelled, and the worker stopped. A job that begins anew each time is not ``gets_on``: its steps
+        prove nothing, so that it breaks off only so many times.
         """
         if self._stop.is_set():
             raise _Stopped
@@ -75,9 +77,10 @@ class Work:
                 _finish(job, JobState.CANCELLED, now, f"Cancelled by {job.cancel_asked_by}.")
                 session.commit()
                 raise _Stopped
-            job.next_at = now + LEASE
+            job.next_at = now + lease
             yield session, job
-            job.failures = 0
+            if gets_on:
+                job.failures = 0
             session.commit()
 
 

@@ -122,9 +122,17 @@ def orders_by_id(session: Session, scope: Scope, ids: Sequence[int]) -> Sequence
 
 
 def orders_for_update(session: Session, scope: Scope, ids: Sequence[int]) -> list[PurchaseOrder]:
-    """The same, each locked until the transaction ends; by id, so that two such calls never embrace."""
-    found = (order_for_update(session, scope, order_id) for order_id in sorted(set(ids)))
-    return [order for order in found if order]
+    """The same, each locked until the transaction ends: all words, then all messages, then the rows.
+
+    Each in one order for everybody, so that nobody waits in a circle.
+    """
+    keys = _visible(select(PurchaseOrder.id, PurchaseOrder.partner_id, PurchaseOrder.object_id), scope)
+    found = session.execute(keys.where(PurchaseOrder.id.in_(set(ids))).order_by(PurchaseOrder.id)).all()
+    for _, partner_id, object_id in found:
+        serialise(session, partner_id, object_id)
+    lock_messages_of(session, *(order_id for order_id, _, _ in found))
+    locked = (_locked(session, *key) for key in found)  # takes the rows, and what it has already
+    return [order for order in locked if order]
 
 
 def _chosen(scope: Scope, ids: Sequence[int]) -> Select[PurchaseOrder]:

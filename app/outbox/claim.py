@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -280,9 +280,8 @@ def _share(senders: int, partners_known: int) -> int:
 def _take_from(session: Session, ask: _Ask, terms: _Terms) -> list[Claimed]:
     """Claim for one partner. Where nothing may leave yet, ``ask.again_at`` says when to look again."""
     now, partner = terms.now, ask.partner
-    passes = room(ask.state, ask.limits, terms.flying, now)
-    count = ask.partner.concurrency - terms.flying if ask.asked_only else passes.count
-    most = min(count, terms.most)
+    passes = room(_for(ask, ask.state), ask.limits, terms.flying, now)
+    most = min(passes.count, terms.most)
     if most <= 0:
         ask.again_at = passes.again_at or now + CROWDED
         return []
@@ -297,13 +296,18 @@ def _take_from(session: Session, ask: _Ask, terms: _Terms) -> list[Claimed]:
     if after != ask.state:
         save_lanes(session, {partner.id: after})
     # Its own results wake a deliverer; of those of others, and of what is due later, it is not told.
-    left = room(after, ask.limits, terms.flying + len(rows), now)
+    left = room(_for(ask, after), ask.limits, terms.flying + len(rows), now)
     ask.again_at = left.again_at or now + CROWDED
     # RETURNING keeps no order; ids sort by their time.
     in_order = sorted(rows, key=lambda row: (row.next_at, row.id))
     kinds = {row.kind for row in rows}
     by_kind = {kind: credentials_of(partner, PATH + kind, now) for kind in kinds}
     return [_claimed(row, ask, by_kind[row.kind], terms.lease.token, now) for row in in_order]
+
+
+def _for(ask: _Ask, state: State) -> State:
+    """The lane as it counts: what people asked for passes by pause and breaker, but keeps to the limits."""
+    return replace(state, opened_at=None, width=None) if ask.asked_only else state
 
 
 def _claimed(row: Any, ask: _Ask, credentials: Credentials, token: str, now: datetime) -> Claimed:

@@ -21,7 +21,7 @@ from datetime import datetime
 
 import psycopg
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -33,7 +33,7 @@ from app.outbox.oauth import send
 from app.outbox.post import Sender
 from app.outbox.prepared import CONNECTION
 from app.outbox.presence import Presence, presence_for
-from app.outbox.record import Finished, record, repair
+from app.outbox.record import Finished, record, repair, without_answer
 from app.outbox.retry import Step, judge
 from app.outbox.wake import Wake, wake_for
 
@@ -66,7 +66,8 @@ class Deliverer:
         self._lease_margin = lease_margin
         self._work: queue.SimpleQueue[Claimed | None] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[Finished | None] = queue.SimpleQueue()
-        self._in_hand: dict[str, Claimed] = {}
+        self._in_hand: dict[tuple[str, str], Claimed] = {}
+        """By id and lease: after a resend a message may be claimed anew before its earlier try ended."""
         self._unrecorded: list[Finished] = []
         self._presence: Presence | None = None
         self._search: Search | None = None
@@ -189,13 +190,19 @@ class Deliverer:
             session.connection()  # begins
             follow_clock(connection)
             now = clock.now()
-            record(session, self._unrecorded, now)
+            try:
+                record(session, self._unrecorded, now)
+            except DataError as error:
+                # One odd answer must not keep all results from being recorded, again and again.
+                log.error("an answer cannot be kept and is left out: %s", error.orig)
+                self._unrecorded = [without_answer(finished) for finished in self._unrecorded]
+                raise
             self._look_for_lost(session, now)
             taken = take(session, idle, now, self._lease(), self._busy_with()) if idle else NOTHING
             session.commit()
         for finished in self._unrecorded:
             self.counts[COUNTED[finished.verdict.step]] += 1
-            del self._in_hand[finished.claimed.id]
+            del self._in_hand[finished.claimed.id, finished.claimed.token]
         self._unrecorded = []
         self._hand_over(taken.claimed)
         if taken.again_at is None:
@@ -223,5 +230,5 @@ class Deliverer:
     def _hand_over(self, claimed: Sequence[Claimed]) -> None:
         """Give the senders what is claimed and committed."""
         for one in claimed:
-            self._in_hand[one.id] = one
+            self._in_hand[one.id, one.token] = one
             self._work.put(one)

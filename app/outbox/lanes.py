@@ -169,15 +169,19 @@ _SAVE = (
     .values({name: bindparam(f"to_{name}") for name in COLUMNS})
 )
 # After an outage, whatever waited for its next try is due, in the order in which it was made.
-_BRING_FORWARD = (
-    update(messages)
+# What somebody else has in hand just now keeps its own time: nobody is waited for, so never in a circle.
+_brought_forward = (
+    select(messages.c.id)
     .where(
         messages.c.partner_id == bindparam("of_partner"),
         IS_PENDING,
         messages.c.trigger == Trigger.AUTO,
         messages.c.reason.in_([reason.value for reason in NO_ANSWER]),
     )
-    .values(next_at=messages.c.created_at)
+    .with_for_update(skip_locked=True)
+)
+_BRING_FORWARD = (
+    update(messages).where(messages.c.id.in_(_brought_forward)).values(next_at=messages.c.created_at)
 )
 
 

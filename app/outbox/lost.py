@@ -46,12 +46,12 @@ class Search:
         self._swept = False
 
     def look(
-        self, session: Session, now: datetime, in_hand: Mapping[str, Claimed], *, margin: float
+        self, session: Session, now: datetime, in_hand: Mapping[tuple[str, str], Claimed], *, margin: float
     ) -> dict[str, str | None]:
         """The lost, their lease tokens by message id.
 
-        ``in_hand`` is what this deliverer sends itself, by message id. Where the clock was set, the leases in
-        hand are renewed first, by ``margin`` seconds beyond the deadline, and others get time to do the same.
+        ``in_hand`` is what this deliverer sends itself, by message id and lease. Where the clock was set, the
+        leases in hand are renewed first, by ``margin`` seconds beyond the deadline; others get time for it.
         """
         if self._has_jumped(now) and in_hand:
             session.execute(_RENEW, [_renewed(claimed, now, margin) for claimed in in_hand.values()])
@@ -92,9 +92,8 @@ def _is_over(row: Any, now: datetime) -> bool:
     return not (row.lease_until and now <= row.lease_until <= now + LONGEST_LEASE)
 
 
-def _is_in(in_hand: Mapping[str, Claimed], row: Any) -> bool:
-    held = in_hand.get(row.id)
-    return held is not None and held.token == row.lease_token
+def _is_in(in_hand: Mapping[tuple[str, str], Claimed], row: Any) -> bool:
+    return (row.id, row.lease_token) in in_hand
 
 
 def _renewed(claimed: Claimed, now: datetime, margin: float) -> dict[str, Any]:

@@ -193,6 +193,14 @@ def withdraw(session: Session, message_id: str, why: str) -> None:
     )
     if message is None or message.state in (MessageState.DELIVERED, MessageState.CANCELLED):
         return
+    if message.resume_state is MessageState.DELIVERED:
+        # It is with the partner already: only the asking for one more time is taken back.
+        if message.state is MessageState.PENDING:
+            message.state, message.next_at = MessageState.DELIVERED, message.resume_at
+            nobody_asked(message)
+            session.flush()
+            tell(session, [Change(message.id, message.order_id, message.state)])
+        return
     message.cancel_requested = why[:REASON_MAX]
     if message.state is MessageState.PENDING:
         _cancel(message)
@@ -215,17 +223,14 @@ def nobody_asked(message: Message) -> None:
         setattr(message, column, value)
 
 
-def lock_messages_of(session: Session, order_id: int) -> None:
-    """Lock all messages of an order until the transaction ends; to be called before the order is locked.
+def lock_messages_of(session: Session, *order_ids: int) -> None:
+    """Lock all messages of these orders until the transaction ends; to be called before an order is locked.
 
-    The deliverer changes a message first and its order second: who locks them the other way round would
-    sooner or later wait for it in a circle.
+    By id, as the deliverer does, which changes a message first and its order second: who locks them the
+    other way round would sooner or later wait for it in a circle.
     """
     session.execute(
-        select(Message.id)
-        .where(Message.order_id == order_id)
-        .order_by(Message.decision_number)
-        .with_for_update()
+        select(Message.id).where(Message.order_id.in_(order_ids)).order_by(Message.id).with_for_update()
     ).all()
 
 

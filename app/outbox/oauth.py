@@ -20,6 +20,7 @@ from app import clock
 from app.contract.reader import Unreadable, read_json
 from app.outbox.addresses import Network
 from app.outbox.post import Failure, Outcome, Sender, Target
+from app.partners.masking import MASK
 
 TOKEN_DEADLINE = 4.0
 """Seconds for fetching a token. Twice that is less than the margin of a message's lease."""
@@ -123,7 +124,7 @@ def send(
     token = tokens.get(grant, sender)
     if isinstance(token, NoToken):
         return token.outcome
-    outcome = sender.post(target, body, {**headers, **_bearer(token)})
+    outcome = _without(sender.post(target, body, {**headers, **_bearer(token)}), token)
     if outcome.status != 401 or outcome.failure is not None:
         return outcome
     tokens.forget(grant, token)
@@ -132,7 +133,23 @@ def send(
     fresh = tokens.get(grant, sender)
     if isinstance(fresh, NoToken) or fresh.text == token.text:
         return outcome
-    return sender.post(target, body, {**headers, **_bearer(fresh)})
+    return _without(sender.post(target, body, {**headers, **_bearer(fresh)}), fresh)
+
+
+def _without(outcome: Outcome, token: Token) -> Outcome:
+    """The outcome without the token, which a partner may send back: only here it is known for sure."""
+    told = (outcome.detail, *(value for _, value in outcome.headers))
+    if token.text.encode() not in outcome.body and not any(token.text in words for words in told):
+        return outcome
+    body = outcome.body.replace(token.text.encode(), MASK.encode())
+    grown = len(body) - len(outcome.body)
+    return replace(
+        outcome,
+        body=body,
+        body_size=None if outcome.body_size is None else max(outcome.body_size + grown, len(body)),
+        detail=outcome.detail.replace(token.text, MASK),
+        headers=tuple((name, value.replace(token.text, MASK)) for name, value in outcome.headers),
+    )
 
 
 def fetch(grant: Grant, sender: Sender) -> Token | NoToken:
@@ -147,7 +164,10 @@ def fetch(grant: Grant, sender: Sender) -> Token | NoToken:
     asked_at = clock.now()
     outcome = sender.post(target, *_request(grant))
     if outcome.failure is not None:
-        return NoToken(replace(outcome, detail=f"No token: {outcome.detail}", sent=False, status=None))
+        # What came so far may hold the token.
+        nothing: dict[str, Any] = {"headers": (), "body": b"", "body_size": None, "truncated": False}
+        detail = f"No token: {outcome.detail}"
+        return NoToken(replace(outcome, detail=detail, sent=False, status=None, **nothing))
     answer = _answered(outcome)
     if outcome.status != 200:
         return _refused(grant, outcome, answer)

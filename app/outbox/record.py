@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,6 +22,9 @@ from app.outbox.prepared import Prepared
 from app.outbox.retry import Reason, Step, Verdict, sentence
 from app.outbox.tally import count_ends, mark
 
+LARGEST = 2**31 - 1
+"""The largest number that PostgreSQL keeps in an INTEGER; partners may send larger ones."""
+ERROR_TEXTS = ("error_cd", "error_dtl", "error_field")
 INTERRUPTIONS_MAX = 5
 """Claims in a row without a recorded end after which a person must look, not another loop."""
 CREDENTIAL_FAILURES_MAX = 3
@@ -124,6 +127,8 @@ def record(session: Session, finished: Sequence[Finished], now: datetime) -> Non
             row.update(_next_values(row, one, now))
             moves.append({"of_message": row["id"], **{f"to_{name}": row[name] for name in MOVED}})
             changes.append(Change(row["id"], row["order_id"], row["state"]))
+    # Partners in one order everywhere, so that two deliverers never wait for each other in a circle.
+    for one in sorted(finished, key=lambda one: one.claimed.partner_id):
         if one.claimed.trigger is Trigger.AUTO:
             _judge_partner(session, one, now)
     if moves:
@@ -181,7 +186,7 @@ def _attempt_end(finished: Finished) -> dict[str, Any]:
         "status": outcome.status,
         "response_headers": [list(header) for header in outcome.headers],
         "response_body": outcome.body,
-        "response_size": outcome.body_size,
+        "response_size": None if outcome.body_size is None else min(outcome.body_size, LARGEST),
         "duration_ms": outcome.duration_ms,
     }
 
@@ -232,7 +237,7 @@ def _what_was_said(finished: Finished) -> dict[str, Any]:
         "reason": verdict.reason.value,
         "note": in_words(finished),
         "status_code": finished.outcome.status,
-        "response_code": verdict.response_code,
+        "response_code": _kept(verdict.response_code),
         "response_message": verdict.response_message,
         "result": verdict.result,
         "req_msg_id": verdict.req_msg_id,
@@ -241,6 +246,20 @@ def _what_was_said(finished: Finished) -> dict[str, Any]:
         "error_field": verdict.error_field,
         "result_from": ResultFrom.ANSWER if verdict.step in (Step.DELIVERED, Step.REFUSED) else None,
     }
+
+
+def _kept(code: int | None) -> int | None:
+    """The partner's code, if a column holds it: it may be any number, and was judged before."""
+    return None if code is None or abs(code) > LARGEST else code
+
+
+def without_answer(finished: Finished) -> Finished:
+    """The same end without anything that the partner wrote: for an answer that the database will not keep."""
+    outcome = replace(
+        finished.outcome, body=b"", headers=(), detail="What came back cannot be kept.", body_size=None
+    )
+    blank: dict[str, Any] = dict.fromkeys(("response_message", "result", "req_msg_id", *ERROR_TEXTS), "")
+    return replace(finished, outcome=outcome, verdict=replace(finished.verdict, response_code=None, **blank))
 
 
 def in_words(finished: Finished) -> str:
@@ -264,7 +283,7 @@ def _judge_partner(session: Session, finished: Finished, now: datetime) -> None:
         return
     this = partners.c.id == finished.claimed.partner_id
     if verdict.gone:
-        reason = f"{finished.claimed.target.url} answered 410: it says that it is gone for good."
+        reason = f"{finished.claimed.target.url[:400]} answered 410: it says that it is gone for good."
         paused = session.execute(
             update(partners)
             .where(this, partners.c.paused_at.is_(None))

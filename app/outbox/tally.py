@@ -6,7 +6,7 @@ only the minutes are marked that must be counted anew.
 
 from __future__ import annotations
 
-import os
+import secrets
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
@@ -23,6 +23,8 @@ from app.outbox.prepared import Prepared
 BUCKETS_MS = (5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0, 30_000.0)
 """Upper bounds of the latency histogram's buckets; one more holds the rest."""
 SHARDS = 16
+_SHARD = secrets.randbelow(SHARDS)
+"""This process's own: in containers many processes have the same number, so that says nothing."""
 TALLIED = ("shard", "partner_id", "outcome", "bucket", "count", "milliseconds")
 
 tallies = cast(Table, Tally.__table__)
@@ -61,13 +63,12 @@ def count_ends(session: Session, ends: Iterable[tuple[int, str, float]]) -> None
         entry[1] += milliseconds
     if not sums:
         return
-    shard = os.getpid() % SHARDS
     _ADD.many(
         session,
         # In one order everywhere: two who share a shard then wait for each other, but never in a circle.
         [
             {
-                "shard": shard,
+                "shard": _SHARD,
                 "partner_id": partner_id,
                 "outcome": outcome,
                 "bucket": bucket,
@@ -83,5 +84,4 @@ def mark(session: Session, moments: Iterable[datetime]) -> None:
     """Mark the minutes of these moments: what ended in them must be counted (again)."""
     minutes = {moment.astimezone(UTC).replace(second=0, microsecond=0) for moment in moments}
     if minutes:
-        shard = os.getpid() % SHARDS
-        _MARK.many(session, [{"minute": minute, "shard": shard} for minute in sorted(minutes)])
+        _MARK.many(session, [{"minute": minute, "shard": _SHARD} for minute in sorted(minutes)])

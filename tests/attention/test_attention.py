@@ -143,8 +143,9 @@ def test_held_networks_and_what_fits_nothing_stand_with_support(
     partner: Partner,
     arrive: Any,
     example_bodies: list[Any],
+    confirm: Any,
 ) -> None:
-    arrive(1)
+    (order_id,) = arrive(1)
     assert Buyer(app.test_client(), example_bodies).move(5).status_code == 409
     with database.writing() as writing:
         setup.pause(writing, writing.get(Partner, partner.id), "They asked us to wait", by="Ravi")
@@ -167,6 +168,9 @@ def test_held_networks_and_what_fits_nothing_stand_with_support(
         setup.resume(writing, writing.get(Partner, partner.id))
         writing.add(Lane(partner_id=partner.id, opened_at=partner.created_at, probe_at=None))
         writing.commit()
+    # Where nothing waits, nothing is held: the next answer is the probe.
+    assert "does not answer" not in ravi.get("/attention").words
+    confirm(order_id)
     assert "does not answer" in ravi.get("/attention").words
 
 
@@ -204,3 +208,16 @@ def test_pages_stay_put_and_odd_queries_are_told(ravi: Browser, refused: str) ->
     assert "is ignored" in ravi.get("/attention?after=x").words
     for after in ("x", "-1", "99999999999999999999", "7"):
         assert ravi.get(f"/attention/closed?after={after}").status_code == 200
+
+
+def test_what_was_closed_and_then_came_right_is_not_opened_again(
+    ravi: Browser, refused: str, network: Any, deliver: Any
+) -> None:
+    key = f"message-{refused}"
+    press(ravi, key, "close", reason="They will mend it")
+    action = f"/webhooks/{refused}/resend"
+    network.behave("ok")
+    ravi.send(action, {**ravi.fill(f"/webhooks/{refused}", action), "reason": "They did"})
+    deliver()
+    assert not ravi.get(f"/attention/{key}").page.select(f"form[action='/attention/{key}/reopen']")
+    assert "They will mend it" in ravi.get("/attention/closed").words

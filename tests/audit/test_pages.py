@@ -116,3 +116,13 @@ def test_htmx_gets_the_list_alone(meera: Browser, many: None) -> None:
 
 def test_an_empty_trail_says_so(meera: Browser) -> None:
     assert "Nothing was done yet" in meera.get("/audit").words
+
+
+@pytest.mark.parametrize("remarks", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_no_calendar_of_ours_holds_is_shown_as_it_was_typed(
+    asha: Browser, meera: Browser, arrive: Any, remarks: str
+) -> None:
+    asha.answer(arrive(1)[0], remarks=remarks)
+    page = meera.get("/audit")
+    assert page.status_code == 200
+    assert remarks in page.words

@@ -127,6 +127,13 @@ def test_no_text_is_a_formula(text: str) -> None:
     assert read_xlsx(file.getvalue())[1][0][0] == "inlineStr"
 
 
+@pytest.mark.parametrize("text", ["<r>&</r>", '<r></r></is></c><c r="ZZ9"><f>1+1</f></c><c><is><r></r>'])
+def test_no_text_is_xml_of_the_workbook(text: str) -> None:
+    file = io.BytesIO()
+    formats.write_xlsx(file, [Column("a"), Column("b")], [[(text, "b")]], None, "T")  # type: ignore[arg-type]
+    assert read_xlsx(file.getvalue())[1] == [("inlineStr", "'" + text), ("inlineStr", "b")]
+
+
 @pytest.mark.parametrize("text", ["-5.00", "plain", "a=b", "", "Confirmed - thanks", "99-100"])
 def test_what_is_no_formula_stays_as_it_is(text: str) -> None:
     assert formats.neutral(text) == text

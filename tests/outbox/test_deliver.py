@@ -25,6 +25,9 @@ from app.outbox.deliver import Deliverer
 from app.outbox.models import Attempt, Message, MessageState, Trigger
 from app.outbox.record import INTERRUPTIONS_MAX, repair
 from app.partners.models import Partner
+from tests.outbox.looking import wait_until
+from tests.outbox.misbehaving import Partner as Odd
+from tests.outbox.misbehaving import Talk, answer
 
 ASHA = answering.Answerer(1, "Asha")
 
@@ -414,3 +417,66 @@ def test_an_attempt_is_never_overwritten(
         select(Attempt).where(Attempt.message_id == message_id, Attempt.number == 1)
     ).one()
     assert (after.status, after.outcome, after.ended_at, after.duration_ms) == kept
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer(b'{"response_code":9999999999,"response_message":"no"}'),
+        b"HTTP/1.1 500 Odd\r\nContent-Length: 3000000000\r\n\r\n{",
+        answer(b'{"response_code":1,"response_message":"a\\u0000b"}', "X-Odd: a\0b", status="200 OK"),
+        answer(b"\0\xff\xfe", "X-Odd: \x80\xff", status="502 \xff"),
+    ],
+)
+def test_no_answer_keeps_the_others_from_being_recorded(
+    said: bytes,
+    arrive: Any,
+    confirm: Any,
+    database: Database,
+    session: Session,
+    partner: Partner,
+    network: Any,
+) -> None:
+    first, second = (confirm(order_id) for order_id in arrive(2))
+
+    def script(talk: Talk) -> None:
+        talk.hear()
+        talk.say(said)
+
+    with Odd(script) as odd, database.writing() as writing:
+        writing.merge(partner).base_url = odd.url()
+        writing.commit()
+        stop = threading.Event()
+        delivering = threading.Thread(target=Deliverer(database, senders=2).run, args=(stop,))
+        delivering.start()
+        try:
+            wait_until(lambda: all(message_of(session, one).attempts_made for one in (first, second)), 30)
+            wait_until(
+                lambda: all(message_of(session, one).state != "sending" for one in (first, second)), 30
+            )
+        finally:
+            stop.set()
+            delivering.join()
+    for one in (first, second):
+        assert all(attempt.outcome != "interrupted" for attempt in message_of(session, one).attempts)
+
+
+def test_what_is_asked_for_once_more_and_withdrawn_stays_delivered(
+    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    deliver()
+    with database.writing() as writing:
+        messages.resend(
+            writing, writing.get_one(Message, message_id), by="Admin", reason="Once more", delivered_too=True
+        )
+        writing.commit()
+    assert message_of(session, message_id).state is MessageState.PENDING
+    with database.writing() as writing:
+        messages.withdraw(writing, message_id, "The buyer cancelled the order.")
+        writing.commit()
+    message = message_of(session, message_id)
+    assert (message.state, message.next_at, message.cancel_requested) == (MessageState.DELIVERED, None, None)
+    assert order_of(session, order_id).delivery == "delivered"
+    assert deliver() == {}
