@@ -66,7 +66,7 @@ def test_without_a_terminal_a_password_is_made_and_printed(app: Flask, session: 
     ("words", "why"),
     [
         (("asha", "--role", "manager"), "exists already"),
-        (("kiran", "--role", "supplier"), "--supplier"),
+        (("kiran", "--role", "supplier"), "at least one supplier B2B id"),
         (("kiran", "--role", "manager", "--supplier", "S1"), "sees everything"),
         (("ki ran", "--role", "manager"), "letters"),
         (("kiran", "--role", "king"), "king"),
