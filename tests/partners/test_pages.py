@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -533,7 +532,6 @@ def site(app: Flask) -> Iterator[str]:
     thread.join()
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="the sheet prints a call by curl")
 def test_the_call_on_the_sheet_works_as_printed(site: str, ravi: Browser, partner: Partner) -> None:
     from tests.conftest import INBOUND_KEY
 
