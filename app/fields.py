@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from wtforms import DateField, Form, IntegerField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
@@ -89,8 +90,11 @@ class Day(DateField):
         self.data = day
 
 
-def read_filter(form: Form) -> tuple[dict[str, Any], list[str]]:
-    """The values of a filter form that make sense, and a notice for each that does not and is ignored."""
+def read_filter(form: Form, zone: ZoneInfo) -> tuple[dict[str, Any], list[str]]:
+    """The values of a filter form that make sense, and a notice for each that does not and is ignored.
+
+    A time that was written without a zone is one of ``zone``, the reader's.
+    """
     form.validate()
     values: dict[str, Any] = {}
     notices = []
@@ -99,6 +103,8 @@ def read_filter(form: Form) -> tuple[dict[str, Any], list[str]]:
             notices.append(f"{field.label.text}: “{_short(field)}” is ignored. {field.errors[0]}")
             field.data, field.raw_data = field.default, None
         value = field.moment if isinstance(field, Moment) else field.data
+        if isinstance(value, datetime) and value.tzinfo is None:
+            value = value.replace(tzinfo=zone)
         if value not in (None, ""):
             values[field.short_name] = value.strip() if isinstance(value, str) else value
     return values, notices

@@ -6,7 +6,6 @@ import logging
 import re
 import secrets
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -179,11 +178,6 @@ def local_path(target: str | None) -> str | None:
     if parts.scheme or parts.netloc or any(ord(letter) < 32 for letter in target):
         return None
     return target
-
-
-def as_written(when: datetime) -> datetime:
-    """A time from a query: without a zone it is the reader's."""
-    return when if when.tzinfo else when.replace(tzinfo=zone())
 
 
 def _harden(response: Response) -> Response:

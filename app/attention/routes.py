@@ -25,7 +25,7 @@ SUPPORTERS = [role for role, verbs in access.MAY.items() if Verb.RESEND in verbs
 def index() -> Response:
     """What needs attention, each with its cause and the next step."""
     form = AttentionForm(request.args)
-    values, notices = read_filter(form)
+    values, notices = read_filter(form, web.zone())
     found = queries.needing(web.db(), _reader(), queries.Wanted(**values))
     next_url = None
     if found.next_after:

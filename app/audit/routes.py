@@ -60,10 +60,7 @@ def _moment(text: str) -> str:
 def trail() -> Response:
     """The trail, newest first."""
     form = AuditFilterForm(request.args)
-    values, notices = read_filter(form)
-    for name in ("since", "until"):
-        if name in values:
-            values[name] = web.as_written(values[name])
+    values, notices = read_filter(form, web.zone())
     found = queries.entry_page(web.db(), queries.AuditFilter(**values))
     in_url = in_query({name: value for name, value in values.items() if name != "after"})
     return web.page(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -82,14 +81,11 @@ def read_query(source: Source, query: Mapping[str, str], zone: ZoneInfo) -> dict
 
     Errors: BadFilter with a sentence for each value that makes no sense.
     """
-    values, notices = read_filter(source.form(MultiDict(query)))
+    values, notices = read_filter(source.form(MultiDict(query)), zone)
     if notices:
         raise BadFilter(" ".join(notices))
     values.pop("after", None)  # a file begins at the beginning
-    return {
-        name: value.replace(tzinfo=zone) if isinstance(value, datetime) and value.tzinfo is None else value
-        for name, value in values.items()
-    }
+    return values
 
 
 def batches(database: Database, source: Source, scope: Scope, values: Mapping[str, Any]) -> Rows:

@@ -26,7 +26,7 @@ blueprint = Blueprint("inbound_log", __name__, url_prefix="/inbound")
 def log() -> Response:
     """The log, newest first."""
     form = InboundFilterForm(request.args)
-    values, notices = _read(form)
+    values, notices = read_filter(form, web.zone())
     wanted = queries.InboundFilter(**values)
     found = queries.message_page(web.db(), access.scope(), wanted)
     narrowed = {name: value for name, value in values.items() if name != "after"}
@@ -55,7 +55,7 @@ def newer() -> Response:
     """Whether more has come than an open page shows; without htmx the list itself."""
     if not web.wants_fragment():
         return log()
-    values, _ = _read(InboundFilterForm(request.args))
+    values, _ = read_filter(InboundFilterForm(request.args), web.zone())
     values.pop("after", None)
     than = request.args.get("than", "")[:40]
     count = queries.newer_count(web.db(), access.scope(), queries.InboundFilter(**values), than)
@@ -66,14 +66,6 @@ def newer() -> Response:
         newer_url=_newer_url(values, than),
         first_url=url_for(".log", **in_query(values)),
     )
-
-
-def _read(form: InboundFilterForm) -> tuple[dict[str, Any], list[str]]:
-    values, notices = read_filter(form)
-    for name in ("since", "until"):
-        if name in values:
-            values[name] = web.as_written(values[name])
-    return values, notices
 
 
 def _newest_shown(found: queries.InboundPage, wanted: queries.InboundFilter) -> str:

@@ -38,7 +38,7 @@ ORDER = "/<int:order_id>"
 def inbox() -> Response:
     """The list of orders; all of its state is in the URL."""
     form = OrderFilterForm(request.args)
-    values, notices = read_filter(form)
+    values, notices = read_filter(form, web.zone())
     try:
         found = _page_of(values)
     except queries.BadKey:

@@ -44,7 +44,7 @@ def home() -> Response:
 def health() -> Response:
     """How deliveries go: counts, percentiles and what waits, as pictures with their numbers."""
     form = HealthForm(request.args)
-    values, notices = read_filter(form)
+    values, notices = read_filter(form, web.zone())
     known = all_partners(web.db())
     chosen = [one for one in known if one.name == values.get("partner")]
     if values.get("partner") and not chosen:
@@ -70,7 +70,7 @@ def health() -> Response:
 def answers() -> Response:
     """How orders are answered; supplier staff see it of their own supplier ids."""
     form = AnswersForm(request.args)
-    values, notices = read_filter(form)
+    values, notices = read_filter(form, web.zone())
     today = clock.now().astimezone(web.zone()).date()
     first, last, said = _days(values, today)
     known = supplier_ids(web.db(), access.scope())

@@ -96,10 +96,7 @@ def _selection() -> tuple[plan.Selection, SelectionForm, list[str]]:
     """What the address means, or on a press the fields that were sent along."""
     given = request.form if request.method == "POST" else request.args
     form = SelectionForm(given)
-    values, notices = read_filter(form)
-    for name in ("since", "until", "tried_since"):
-        if name in values:
-            values[name] = web.as_written(values[name])
+    values, notices = read_filter(form, web.zone())
     values.pop("after", None)
     if not access.may(access.me(), Verb.RESEND_DELIVERED):
         values.pop("delivered", None)
@@ -128,10 +125,7 @@ def _plan_page(form: ManyForm, status: int = 200) -> Response:
 
 
 def _values(form: SelectionForm, selection: plan.Selection) -> dict[str, Any]:
-    values, _ = read_filter(form)
-    for name in ("since", "until", "tried_since"):
-        if name in values:
-            values[name] = web.as_written(values[name])
+    values, _ = read_filter(form, web.zone())
     values.pop("after", None)
     values.pop("delivered", None)
     if selection.delivered_too:
