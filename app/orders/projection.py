@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.orders.models import Decision, Delivery, PurchaseOrder
 from app.outbox.messages import Change
 from app.outbox.models import Message, MessageState
-from app.outbox.prepared import Prepared
+from app.outbox.prepared import Prepared, by_dialect
 
 orders = cast(Table, PurchaseOrder.__table__)
 decisions = cast(Table, Decision.__table__)
@@ -19,9 +19,14 @@ messages = cast(Table, Message.__table__)
 
 
 _DELIVERY = Prepared(
-    update(orders)
-    .where(orders.c.id == bindparam("of_order"), orders.c.message_id == bindparam("of_message"))
-    .values(delivery=bindparam("to_delivery"))
+    by_dialect(
+        # A message is of one order only: who has one of these messages is one of these orders.
+        lambda among: (
+            update(orders)
+            .where(among(orders.c.id, "of_orders"), among(orders.c.message_id, "of_messages"))
+            .values(delivery=bindparam("to_delivery"))
+        )
+    )
 )
 _DECISION = decisions.c.message_id == bindparam("of_message")
 _STATUS = Prepared(
@@ -44,8 +49,14 @@ def follow(session: Session, changes: Sequence[Change]) -> None:
     undoes moves it back, again only if it still stands where the answer had put it.
     """
     of_orders = [change for change in changes if change.order_id is not None]
-    if of_orders:
-        _DELIVERY.many(session, [{**_of(one), "to_delivery": Delivery(one.state.value)} for one in of_orders])
+    for state in sorted({one.state for one in of_orders}):
+        alike = [one for one in of_orders if one.state is state]
+        _DELIVERY.run(
+            session,
+            of_orders=[one.order_id for one in alike],
+            of_messages=[one.message_id for one in alike],
+            to_delivery=Delivery(state.value),
+        )
     delivered = [_of(one) for one in of_orders if one.state is MessageState.DELIVERED]
     if delivered:
         _STATUS.many(session, delivered)

@@ -12,13 +12,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Dialect
+from sqlalchemy import ARRAY, JSON, ColumnElement, Connection, Dialect, any_, bindparam, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 Convert = Callable[[Any], Any]
+Among = Callable[[ColumnElement[Any], str], ColumnElement[bool]]
 CONNECTION = "connection"
 """In a session's info: the connection that it is bound to and has begun, so that it need not be asked."""
+
+
+def by_dialect(statement: Callable[[Among], Any]) -> dict[str, Any]:
+    """A statement over a list of values that is one parameter, however many they are; for ``Prepared``.
+
+    It is given ``among(column, name)``: the condition that the column is among the values of a parameter.
+    """
+    return {"sqlite": statement(_among_sqlite), "postgresql": statement(_among_postgresql)}
+
+
+def _among_sqlite(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    values = func.json_each(bindparam(name, type_=JSON)).table_valued("value")
+    return column.in_(select(values.c.value))
+
+
+def _among_postgresql(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    return column == any_(bindparam(name, type_=ARRAY(column.type)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +87,11 @@ class Prepared:
                 )
                 for row in cursor.fetchall()
             ]
+
+    def run(self, session: Session, **values: Any) -> None:
+        """Run it once; what it returns is left. Errors: DBAPIError."""
+        with self._on(session) as (compiled, cursor):
+            cursor.execute(compiled.text, compiled.parameters(values))
 
     def many(self, session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run it once for each row. Errors: DBAPIError."""

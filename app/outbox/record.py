@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ARRAY, JSON, String, any_, bindparam, case, func, select, update
+from sqlalchemy import bindparam, case, literal, null, select, update
 from sqlalchemy.orm import Session
 
 from app.audit import trail
@@ -18,7 +20,7 @@ from app.outbox.claim import Claimed, attempts, messages, partners
 from app.outbox.messages import NOBODY_ASKED, Change, tell
 from app.outbox.models import MessageState, ResultFrom, Trigger
 from app.outbox.post import Outcome
-from app.outbox.prepared import Prepared
+from app.outbox.prepared import Prepared, by_dialect
 from app.outbox.retry import Reason, Step, Verdict, sentence
 from app.outbox.tally import count_ends, mark
 
@@ -51,25 +53,12 @@ ATTEMPT_END = (
     "response_size",
     "duration_ms",
 )
-MOVED = (
-    *(
-        "state",
-        "next_at",
-        "tries",
-        "unknown_outcome",
-        "finished_at",
-        "reason",
-        "note",
-        "status_code",
-        "result_from",
-    ),
-    *("response_code", "response_message", "result", "req_msg_id", "error_cd", "error_dtl", "error_field"),
-    *NO_LEASE,
-    *NOBODY_ASKED,
+FREED: dict[str, Any] = {**NO_LEASE, **NOBODY_ASKED}
+"""The columns of a message that no longer is in anybody's hand."""
+SEEN = (
+    *("id", "order_id", "state", "lease_token", "cancel_requested", "unknown_outcome"),
+    *("resume_state", "resume_at", "result_from"),
 )
-
-
-SEEN = ("id", "order_id", "cancel_requested", *MOVED)
 """What of a message is looked at; its body and much else is not."""
 
 
@@ -85,15 +74,12 @@ class Finished:
 
 # Built once: at thousands of messages a second, composing statements would be most of the work.
 _seen = [messages.c[name] for name in SEEN]
-_ids = func.json_each(bindparam("ids", type_=JSON)).table_valued("value")
 _SEE = Prepared(
-    {
-        "sqlite": select(*_seen).where(messages.c.id.in_(select(_ids.c.value))),
-        "postgresql": select(*_seen)
-        .where(messages.c.id == any_(bindparam("ids", type_=ARRAY(String))))
-        .with_for_update()
-        .order_by(messages.c.id),
-    },
+    by_dialect(
+        lambda among: (
+            select(*_seen).where(among(messages.c.id, "ids")).with_for_update().order_by(messages.c.id)
+        )
+    ),
     _seen,
 )
 _END_ATTEMPT = Prepared(
@@ -101,11 +87,19 @@ _END_ATTEMPT = Prepared(
     .where(attempts.c.message_id == bindparam("of_message"), attempts.c.number == bindparam("of_number"))
     .values({name: bindparam(name) for name in ATTEMPT_END})
 )
-_MOVE = Prepared(
-    update(messages)
-    .where(messages.c.id == bindparam("of_message"))
-    .values({name: bindparam(f"to_{name}") for name in MOVED})
-)
+
+
+@cache
+def _move(columns: tuple[str, ...]) -> Prepared:
+    """The statement that frees a message and changes these columns of it."""
+    changed: dict[str, Any] = {name: bindparam(f"to_{name}") for name in columns}
+    freed = {
+        name: null() if value is None else literal(value, messages.c[name].type)
+        for name, value in FREED.items()
+    }
+    return Prepared(
+        update(messages).where(messages.c.id == bindparam("of_message")).values({**freed, **changed})
+    )
 
 
 def record(session: Session, finished: Sequence[Finished], now: datetime) -> None:
@@ -120,26 +114,38 @@ def record(session: Session, finished: Sequence[Finished], now: datetime) -> Non
     rows = {row.id: row._asdict() for row in seen}
     counted = _counted_before(session, rows, finished)
     _END_ATTEMPT.many(session, [_attempt_end(one) for one in finished])
-    moves, changes = [], []
+    moves: dict[str, dict[str, Any]] = {}
     for one in finished:
         row = rows.get(one.claimed.id)
         if row is not None and _is_ours(row, one):
-            row.update(_next_values(row, one, now))
-            moves.append({"of_message": row["id"], **{f"to_{name}": row[name] for name in MOVED}})
-            changes.append(Change(row["id"], row["order_id"], row["state"]))
+            values = _next_values(row, one, now)
+            row.update(FREED, **values)
+            moves.setdefault(row["id"], {}).update(values)
     # Partners in one order everywhere, so that two deliverers never wait for each other in a circle.
     for one in sorted(finished, key=lambda one: one.claimed.partner_id):
         if one.claimed.trigger is Trigger.AUTO:
             _judge_partner(session, one, now)
-    if moves:
-        _MOVE.many(session, moves)
-    tell(session, changes)
+    _write_moves(session, moves)
+    tell(
+        session,
+        [Change(message_id, rows[message_id]["order_id"], rows[message_id]["state"]) for message_id in moves],
+    )
     lanes.heard(session, [_try(one) for one in finished if one.claimed.trigger is Trigger.AUTO], now)
     count_ends(
         session,
         ((one.claimed.partner_id, one.verdict.reason.value, one.outcome.duration_ms) for one in finished),
     )
     mark(session, [*(one.ended_at for one in finished), *counted])
+
+
+def _write_moves(session: Session, moves: Mapping[str, Mapping[str, Any]]) -> None:
+    """Change these columns of these messages: those that change the same ones together."""
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for message_id, values in moves.items():
+        row = {f"to_{name}": value for name, value in values.items()}
+        alike[tuple(values)].append({"of_message": message_id, **row})
+    for columns, rows in alike.items():
+        _move(columns).many(session, rows)
 
 
 def _counted_before(
@@ -204,12 +210,12 @@ def _is_settled(row: dict[str, Any]) -> bool:
 
 
 def _next_values(row: dict[str, Any], finished: Finished, now: datetime) -> dict[str, Any]:
-    """The message's columns that change after this attempt."""
+    """The message's columns that change after this attempt, besides those of FREED."""
     claimed, verdict = finished.claimed, finished.verdict
     by_hand = claimed.trigger is not Trigger.AUTO
     # Once a try may have arrived, a later "duplicate" means that it did, whatever came between.
     unknown = row["unknown_outcome"] or verdict.unknown
-    values = {**NO_LEASE, **NOBODY_ASKED, "unknown_outcome": unknown}
+    values: dict[str, Any] = {"unknown_outcome": unknown}
     if not by_hand:
         values["tries"] = claimed.tries + 1
     # What the network has, it has: that it does not want a second copy changes nothing.
@@ -361,8 +367,7 @@ def repair(session: Session, now: datetime, lost: Mapping[str, str | None] | Non
 
 def _after_interruption(row: Any, now: datetime) -> dict[str, Any]:
     values = {
-        **NO_LEASE,
-        **NOBODY_ASKED,
+        **FREED,
         "unknown_outcome": True,
         "interruptions": row.interruptions + 1,
         "reason": Reason.INTERRUPTED.value,
