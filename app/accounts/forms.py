@@ -56,8 +56,8 @@ class PersonForm(FlaskForm):
 
     @property
     def ids(self) -> list[str]:
-        """The supplier ids, one a line as typed."""
-        return [line.strip() for line in (self.supplier_ids.data or "").splitlines() if line.strip()]
+        """The supplier ids, however they were parted: an id has no space in it, and no comma."""
+        return [one for one in re.split(r"[\s,;]+", self.supplier_ids.data or "") if one]
 
 
 class NewPersonForm(PersonForm):

@@ -47,11 +47,14 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line: the path of an SVG that is 1000 wide and as high as the plot."""
+    """A line: the path of an SVG that is 1000 wide and as high as the plot. ``points`` are those of its steps
+    that have no neighbour: drawn like the line, nobody would see them.
+    """
 
     kind: str
     words: str
     path: str
+    points: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +108,15 @@ def time_lines(
         part = (math.log(value) - low) / (high - low)
         return HEIGHT * (1 - min(1.0, max(0.0, part)))
 
+    per_kind = [[values[place] for _, values in columns] for place in range(len(kinds))]
     return Picture(
         slots=tuple(Slot(*_place(place, len(columns)), words) for place, (words, _) in enumerate(columns)),
         down=tuple(Tick(TOP + height_of(value), words) for value, words in axis),
         across=tuple(across),
         kinds=tuple(kinds),
         lines=tuple(
-            Line(kind, words, _path([values[place] for _, values in columns], height_of))
-            for place, (kind, words) in enumerate(kinds)
+            Line(kind, words, _path(values, height_of), _points(values, height_of))
+            for (kind, words), values in zip(kinds, per_kind, strict=True)
         ),
     )
 
@@ -194,7 +198,21 @@ def _path(values: Sequence[float | None], height_of: Callable[[float], float]) -
         if not value:
             pen_down = False
             continue
-        x, y = (number + 0.5) * 1000 / len(values), height_of(value)
-        parts.append(f"L{x:.1f} {y:.1f}" if pen_down else f"M{x:.1f} {y:.1f}h.01")
+        at = _at(number, values, height_of(value))
+        parts.append(f"L{at}" if pen_down else f"M{at}h.01")
         pen_down = True
     return "".join(parts)
+
+
+def _points(values: Sequence[float | None], height_of: Callable[[float], float]) -> str:
+    """The steps with a value whose neighbours have none."""
+    around = [None, *values, None]
+    return "".join(
+        f"M{_at(number, values, height_of(value))}h.01"
+        for number, value in enumerate(values)
+        if value and not around[number] and not around[number + 2]
+    )
+
+
+def _at(number: int, values: Sequence[float | None], height: float) -> str:
+    return f"{(number + 0.5) * 1000 / len(values):.1f} {height:.1f}"

@@ -29,6 +29,7 @@ from app.shown.messages import (
     lasting,
     refused_field,
 )
+from app.shown.narrowing import narrowing
 from app.shown.numbers import amount, count, duration, money, number, plain, size, things
 from app.shown.states import (
     VERBS,
@@ -77,6 +78,7 @@ def init_app(app: Flask) -> None:
         size=size,
         moment=lambda when: moment(when, web.zone(), clock.now()),
         exact_time=lambda when: exact_time(when, web.zone()),
+        narrowing=lambda kept: narrowing(kept.page, kept.query, web.zone()),
         long_day=lambda when: long_day(when, web.zone()),
         clock_time=lambda when: clock_time(when, web.zone()),
         until=lambda when: until(when, clock.now()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, abort, redirect, url_for
 from flask_login import current_user
@@ -36,12 +36,6 @@ def _mine(page: str) -> Sequence[SavedView]:
 def _address(query: Mapping[str, Any]) -> str:
     """A filter as it stands in an address."""
     return urlencode(query)
-
-
-@blueprint.app_template_filter("unaddressed")
-def _unaddressed(query: str) -> str:
-    """The same for people."""
-    return ", ".join(f"{name} {value}" for name, value in parse_qsl(query))
 
 
 @blueprint.get("")

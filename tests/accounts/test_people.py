@@ -51,6 +51,14 @@ def test_somebody_is_added_and_signs_in_with_the_password_that_is_shown_once(
     assert nobody.get("/orders").status_code == 200
 
 
+def test_supplier_ids_are_told_apart_however_they_were_parted(admin: Browser, session: Session) -> None:
+    """Two on one line once made one id, for which no order ever came."""
+    assert change(admin, session, "omar", supplier_ids=f"{TRIVENI} {BEARINGS},\n").status_code == 303
+    session.rollback()
+    omar = session.scalars(select(Person).where(Person.name == "omar")).one()
+    assert omar.supplier_ids == {TRIVENI, BEARINGS}
+
+
 @pytest.mark.parametrize(
     ("fields", "why"),
     [

@@ -334,3 +334,17 @@ def test_nothing_is_lost_at_four_hundred_percent(
         assert (
             page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
         ), path
+
+
+@pytest.mark.parametrize("path", ["/orders", "/webhooks", "/inbound", "/health"])
+def test_a_tablet_shows_rail_filters_and_tables_without_scrolling_sideways(
+    page: Page, site: str, sign_in: Callable[[str], None], busy: Any, path: str
+) -> None:
+    page.set_viewport_size({"width": 768, "height": 1024})
+    sign_in("ravi")
+    page.goto(site + path)
+    scrolled = page.evaluate(
+        """[...document.querySelectorAll(".queues, .picks, .scrolls")]
+        .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.className)"""
+    )
+    assert not scrolled

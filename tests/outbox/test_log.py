@@ -70,6 +70,19 @@ def test_supplier_staff_see_the_messages_of_their_own_ids_only(
         assert omar.get(f"/webhooks/{message_id}.json").status_code == expected
 
 
+def test_without_scripts_a_link_shows_what_became_of_a_message_that_waits(
+    asha: Browser, arrive: Any, deliver: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    asha.answer(order_id)
+    message_id = session.scalars(select(Message.id)).one()
+    for url in (f"/webhooks/{message_id}", f"/orders/{order_id}"):
+        assert asha.get(asha.get(url).one("noscript a")["href"]).one("noscript a")["href"] == url
+    deliver()
+    for url in (f"/webhooks/{message_id}", f"/orders/{order_id}"):
+        assert not asha.get(url).page.select("noscript a")
+
+
 def test_a_message_page_shows_the_pair_as_it_was(meera: Browser, refused: str, session: Session) -> None:
     page = meera.get(f"/webhooks/{refused}")
     words = page.words

@@ -168,6 +168,12 @@ def test_lines_stay_within_the_plot_and_break_where_nothing_was(values: list[flo
         assert 0 <= across <= 1000
         assert 0 <= down <= charts.HEIGHT
     assert len(picture.down) >= 2
+    around = [None, *values, None]
+    alone = [
+        value is not None and around[place] is None and around[place + 2] is None
+        for place, value in enumerate(values)
+    ]
+    assert picture.lines[0].points.count("M") == sum(alone)
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "UTC", "America/New_York", "Asia/Kathmandu"])
