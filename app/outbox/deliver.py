@@ -6,7 +6,6 @@ the senders that are idle, so "sending" is the truth, and a kill duplicates at m
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import queue
 import random
@@ -29,6 +28,7 @@ from app.db import Database, follow_clock
 from app.outbox.claim import LEASE_MARGIN_SECONDS, Claimed, Lease, Taken, take
 from app.outbox.hiding import without_secrets
 from app.outbox.lost import Search
+from app.outbox.news import News
 from app.outbox.oauth import send
 from app.outbox.post import Sender
 from app.outbox.prepared import CONNECTION
@@ -42,8 +42,10 @@ log = logging.getLogger(__name__)
 FALLBACK_SECONDS = 1.0
 """How long a wake-up may be missed before the deliverer looks by itself."""
 DATABASE_AWAY_SECONDS = 1.0
-COALESCE_SECONDS = 0.002
+COALESCE_SECONDS = 0.004
 """How long results wait for each other, where several messages are under way."""
+ENOUGH = 8
+"""So many results are worth a commit of their own."""
 GIVE_UP_SECONDS = 20.0
 """How long a deliverer that was told to stop waits for a database that is away."""
 SEARCH_SECONDS = 1.0
@@ -65,7 +67,7 @@ class Deliverer:
         self._senders = senders
         self._lease_margin = lease_margin
         self._work: queue.SimpleQueue[Claimed | None] = queue.SimpleQueue()
-        self._news: queue.SimpleQueue[Finished | None] = queue.SimpleQueue()
+        self._news = News()
         self._in_hand: dict[tuple[str, str], Claimed] = {}
         """By id and lease: after a resend a message may be claimed anew before its earlier try ended."""
         self._unrecorded: list[Finished] = []
@@ -96,7 +98,8 @@ class Deliverer:
             connection = connection.execution_options(sqlite_begin="IMMEDIATE")
             self._tick(connection, claiming=True)
             while self._in_hand:
-                self._collect(self._news.get(), COALESCE_SECONDS)
+                self._news.wait()
+                self._collect()
                 self._tick(connection, claiming=True)
         return self.counts
 
@@ -133,7 +136,7 @@ class Deliverer:
                     jitter=random.random(),  # noqa: S311 - spreads retries, hides nothing
                 )
                 outcome, verdict = without_secrets(outcome, verdict, claimed.credentials)
-                self._news.put(Finished(claimed, outcome, verdict, clock.now()))
+                self._news.tell(Finished(claimed, outcome, verdict, clock.now()))
 
     def _watch(self, stop: threading.Event) -> None:
         """Tick whenever something changed, something is due or something came back."""
@@ -153,31 +156,20 @@ class Deliverer:
         until = time.monotonic() + seconds
         was_stopped = stop.is_set()
         while (left := until - time.monotonic()) > 0:
-            try:
-                first = self._news.get(timeout=min(left, wake.interval))
-                self._collect(first, COALESCE_SECONDS)
+            if self._news.wait(min(left, wake.interval)):
+                self._collect()
                 return
-            except queue.Empty:
-                if wake.changed() or stop.is_set() != was_stopped:
-                    return
+            if wake.changed() or stop.is_set() != was_stopped:
+                return
 
-    def _collect(self, first: Finished | None, seconds: float) -> None:
-        """Take one piece of news and all that come with it, so that one commit records them.
+    def _collect(self) -> None:
+        """Take all news: those of a few messages together, so that one commit records them.
 
-        Up to ``seconds`` it waits for most of the others; the rest of the senders works on meanwhile.
+        It waits a moment for them; of many, half are enough, and the other half works on meanwhile.
         """
-        news = [first]
-        until = time.monotonic() + seconds
-        enough = len(self._in_hand) * 3 // 4
-        while True:
-            while not self._news.empty():
-                news.append(self._news.get())
-            left = until - time.monotonic()
-            if len(news) >= enough or left <= 0:
-                break
-            with contextlib.suppress(queue.Empty):
-                news.append(self._news.get(timeout=left))
-        self._unrecorded += [finished for finished in news if finished is not None]
+        under_way = len(self._in_hand)
+        enough = min(max(under_way // 2, ENOUGH), under_way)
+        self._unrecorded += self._news.gather(enough, COALESCE_SECONDS)
 
     def _tick(self, connection: Connection, *, claiming: bool) -> float:
         """Record what came back and claim for who is idle, in one commit.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 from typing import Any, Protocol
 
@@ -13,6 +12,7 @@ from sqlalchemy.engine import make_url
 
 from app.db import Database
 from app.outbox.messages import CHANNEL
+from app.outbox.news import News
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ class Wake(Protocol):
         """Stop looking."""
 
 
-def wake_for(database: Database, connection: Connection, news: queue.SimpleQueue[Any]) -> Wake:
-    """The wake for this database. On PostgreSQL a notice is put into ``news`` as None."""
+def wake_for(database: Database, connection: Connection, news: News) -> Wake:
+    """The wake for this database. On PostgreSQL a notice nudges who waits for ``news``."""
     if database.is_postgresql:
         return _Listen(database.url, news)
     return _DataVersion(connection)
@@ -68,7 +68,7 @@ class _Listen:
 
     interval = 60.0
 
-    def __init__(self, url: str, news: queue.SimpleQueue[Any]) -> None:
+    def __init__(self, url: str, news: News) -> None:
         self._url = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         self._news = news
         self._stop = threading.Event()
@@ -79,10 +79,10 @@ class _Listen:
             try:
                 with psycopg.connect(self._url, autocommit=True) as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
-                    self._news.put(None)  # what was sent before we listened
+                    self._news.nudge()  # what was sent before we listened
                     while not self._stop.is_set():
                         for _ in connection.notifies(timeout=LISTEN_SECONDS, stop_after=1):
-                            self._news.put(None)
+                            self._news.nudge()
             except psycopg.Error as error:
                 log.warning("not listening, looking every second instead: %s", error)
                 self._stop.wait(RECONNECT_SECONDS)
