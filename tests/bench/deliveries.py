@@ -28,7 +28,7 @@ PEERS = Path(os.environ.get("BENCH_PEERS", ROOT / ".venv-peers"))
 PEERS_CODE = Path(__file__).parent / "peers"
 
 
-def deliver_scale(folder: Path, *, count: int = 1200, rounds: int = 3) -> Iterator[Line]:
+def deliver_scale(folder: Path, *, count: int = 500, rounds: int = 3) -> Iterator[Line]:
     """Deliveries a second of two deliverers on PostgreSQL against one."""
     server = Server()
     try:
