@@ -200,12 +200,16 @@ def health(
 
 
 def share(part: int, whole: int) -> str:
-    """A share in percent, rounded down to one decimal: 100 % is said only of all; ``–`` of nothing."""
+    """A share in percent, rounded to one decimal; ``–`` of nothing.
+
+    100 % is said only of all, and 0.0 % only of none.
+    """
     if not whole:
         return "–"
     if part == whole:
         return "100 %"
-    return f"{part * 1000 // whole / 10:.1f} %"
+    tenths = (2000 * part + whole) // (2 * whole)
+    return f"{min(max(tenths, 1), 999) / 10 if part else 0:.1f} %"
 
 
 def span(step: Step, zone: ZoneInfo) -> str:

@@ -132,6 +132,8 @@ def test_a_share_is_never_rounded_up() -> None:
     assert share(9999, 10_000) == "99.9 %"
     assert share(10_000, 10_000) == "100 %"
     assert share(0, 3) == "0.0 %"
+    assert share(1, 10_000) == "0.1 %"
+    assert [share(part, 7) for part in (1, 6)] == ["14.3 %", "85.7 %"]
     assert share(0, 0) == "–"
 
 
