@@ -49,8 +49,8 @@ def test_a_decision_keeps_how_it_stood_to_its_deadline(
 def test_managers_see_everybodys_answers(meera: Browser) -> None:
     page = meera.get(PAGE)
     found = figures(page)
-    assert found["Answered"].startswith("3 66.6 % confirmed, 33.3 % rejected")
-    assert found["In time"] == "66.6 % 1 answer came late"
+    assert found["Answered"].startswith("3 66.7 % confirmed, 33.3 % rejected")
+    assert found["In time"] == "66.7 % 1 answer came late"
     assert found["Overdue now"].startswith("9 ")
     rows = [[cell.get_text() for cell in row.find_all("td")] for row in page.page.select("#main table tr")]
     assert ["Asha", "2", "100 %", "0.0 %", "0.0 %", "100 %"] in [row[:6] for row in rows]
