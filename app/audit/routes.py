@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -30,12 +31,21 @@ PAGES = {
 NUMBERED = frozenset({Thing.ORDER.value, Thing.PARTNER.value})
 
 
+EMPTY: tuple[Any, ...] = (None, "", [], {})
+
+
+@blueprint.app_template_test("tells")
+def _tells(name: str, was: Mapping[str, Any], became: Mapping[str, Any]) -> bool:
+    """Whether an entry's value of this name says anything: there was one before, or is one now."""
+    return was.get(name) not in EMPTY or became.get(name) not in EMPTY
+
+
 @blueprint.app_template_filter("audit_value")
 def _in_words(value: Any) -> str:
     """A value before or after, as people read it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if value in (None, "", [], {}):
+    if value in EMPTY:
         return "nothing"
     if isinstance(value, dict):
         return ", ".join(f"{name} {_in_words(part)}" for name, part in value.items())

@@ -126,3 +126,21 @@ def test_a_time_that_no_calendar_of_ours_holds_is_shown_as_it_was_typed(
     page = meera.get("/audit")
     assert page.status_code == 200
     assert remarks in page.words
+
+
+def test_what_was_and_is_empty_is_left_out(meera: Browser, database: Database) -> None:
+    with database.writing() as session:
+        trail.record(
+            session,
+            Deed.HELD,
+            Thing.PARTNER,
+            1,
+            before={"paused_reason": "moving", "note": None, "further": []},
+            after={"paused_reason": "", "note": "", "further": [], "deadline_seconds": 0},
+        )
+        session.commit()
+    values = {
+        pair.dt.get_text(): " ".join(pair.dd.get_text(" ").split())
+        for pair in meera.get("/audit").page.select(".audit-values > div")
+    }
+    assert values == {"paused reason": "before: moving now: nothing", "deadline seconds": "now: 0"}
