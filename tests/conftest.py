@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import requests
 from flask import Flask, Response
-from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
@@ -37,11 +36,12 @@ from app.orders.req_confirm import Given
 from app.outbox.deliver import Deliverer
 from app.partners import setup
 from app.partners.models import Partner
-from tests import people
+from tests import once, people
 from tests.postgresql import Server
 
 INBOUND_KEY = "the-key-of-the-network"
 _numbers = itertools.count(1)
+once.share()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -66,6 +66,7 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with database.writing() as session:
         people.move_in(session)
         session.commit()
+    once.STATEMENTS.learn(database.engine)
     database.engine.dispose()
     return path
 
@@ -79,6 +80,7 @@ def empty_postgresql(postgresql: Server) -> str:
     with database.writing() as session:
         people.move_in(session)
         session.commit()
+    once.STATEMENTS.learn(database.engine)
     database.engine.dispose()
     return "empty"
 
@@ -93,7 +95,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         return
     server: Server = request.getfixturevalue("postgresql")
     name = f"test_{next(_numbers)}"
-    server.execute(f"CREATE DATABASE {name} TEMPLATE {request.getfixturevalue('empty_postgresql')}")
+    server.copy(request.getfixturevalue("empty_postgresql"), name)
     yield server.url(name)
     server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -104,28 +106,11 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
     return Settings.load({}, instance=tmp_path, database_url=database_url, secret_key="only for tests")
 
 
-class Compiled(BytecodeCache):
-    """Templates that were compiled for one app serve those of all other tests of this process."""
-
-    def __init__(self) -> None:
-        self._compiled: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if bucket.key in self._compiled:
-            bucket.bytecode_from_string(self._compiled[bucket.key])
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._compiled[bucket.key] = bucket.bytecode_to_string()
-
-
-COMPILED = Compiled()
-
-
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
     """The whole app on a fresh database."""
     app = create_app(settings)
-    app.jinja_env.bytecode_cache = COMPILED
+    app.jinja_env.bytecode_cache = once.TEMPLATES
     yield app
     app.extensions["database"].engine.dispose()
 

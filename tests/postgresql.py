@@ -24,6 +24,18 @@ def binaries() -> Path:
     raise RuntimeError("no PostgreSQL server on this machine: run `sh tests/system-parts.sh`")
 
 
+def roomy_memory(at_least: int = 4 * 2**30) -> str | None:
+    """A folder that lives in memory, where this machine has one with that much room."""
+    memory = Path("/dev/shm")
+    if (
+        memory.is_dir()
+        and os.access(memory, os.W_OK | os.X_OK)
+        and shutil.disk_usage(memory).free >= at_least
+    ):
+        return str(memory)
+    return None
+
+
 class Server:
     """A running server on a free port of the loopback.
 
@@ -32,7 +44,7 @@ class Server:
 
     def __init__(self, *, durable: bool = False) -> None:
         self._commits = "on" if durable else "off"
-        self.folder = Path(tempfile.mkdtemp(prefix="po-confirm-pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="po-confirm-pg-", dir=roomy_memory()))
         self.port = _free_port()
         self._bin = binaries()
         if os.geteuid() == 0:
@@ -77,6 +89,18 @@ class Server:
     def url(self, database: str) -> str:
         """The app's URL of one of its databases."""
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
+
+    def copy(self, template: str, name: str) -> None:
+        """Make a database like another one.
+
+        Copying the files takes half the time of writing every page to the log, and servers before 15 know
+        no other way.
+        """
+        how = "STRATEGY FILE_COPY" if self._version() >= 15 else ""
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} {how}")
+
+    def _version(self) -> int:
+        return int((Path(self.data) / "PG_VERSION").read_text())
 
     def execute(self, statement: str) -> None:
         """Run one statement as the owner, outside of any transaction."""

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.outbox.models import Message, MessageState
+from tests.browser.axe import violations
 from tests.outbox.looking import all_messages, wait_until
 from tests.people import Browser
 from tests.talk import Buyer, resp
@@ -29,10 +29,8 @@ LOOKS = [("light", 1280), ("dark", 390), ("light", 320)]
 
 def check(page: Page, name: str) -> None:
     """No violation, and nothing that must be scrolled sideways."""
-    found = Axe().run(page, options=RULES)
     told = [
-        f"{one['id']}: {[node['html'][:120] for node in one['nodes'][:3]]}"
-        for one in found.response["violations"]
+        f"{one['id']}: {[node['html'][:120] for node in one['nodes'][:3]]}" for one in violations(page, RULES)
     ]
     assert not told, f"{name}: {told}"
     wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import requests
-from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from playwright.sync_api import Browser, Page, expect
 from werkzeug.serving import make_server
 
 from app.contract.reader import dumps
 from app.demo.simulator import create_simulator
+from tests.browser.axe import violations
 from tests.conftest import INBOUND_KEY
 
 WIDTHS = (1280, 390, 320)
@@ -62,8 +62,7 @@ def _is_sound(page: Page) -> None:
     """No violation that axe knows, and nothing that makes the page scroll sideways."""
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]  # type: ignore[index]
     page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
-    violations = Axe().run(page).response["violations"]
-    assert not [(found["id"], [node["target"] for node in found["nodes"]]) for found in violations]
+    assert not [(found["id"], [node["target"] for node in found["nodes"]]) for found in violations(page)]
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]  # type: ignore[index]
 
 

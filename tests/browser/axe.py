@@ -1,0 +1,22 @@
+"""What axe says against a page: only that, for most of its time goes into telling what is right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Page
+
+
+def violations(page: Page, options: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Every violation of axe's rules on the page as it stands; ``options`` are those of ``axe.run``.
+
+    All rules run over all elements; of what passes axe then describes one element each, not all of them, and
+    that stays in the browser.
+    """
+    page.evaluate(AXE_SCRIPT)
+    found: list[dict[str, Any]] = page.evaluate(
+        "options => axe.run(options).then(found => found.violations)",
+        {"resultTypes": ["violations"], **(options or {})},
+    )
+    return found
