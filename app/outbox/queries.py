@@ -23,6 +23,8 @@ ATTENTION = "attention"
 """The filter's name for what somebody must look at."""
 NO_ANSWER = "none"
 """The filter's name for tries that got no answer at all."""
+TAKEN = (Reason.DELIVERED.value, Reason.ALREADY_RECEIVED.value)
+"""Ends of tries by which a message arrived."""
 PAGE = 50
 """Messages a page."""
 WINDOW = 4_000
@@ -244,7 +246,8 @@ def last_good(session: Session, scope: Scope, partner_id: int, *, but: str = "")
         .where(
             Message.partner_id == partner_id,
             Message.state == MessageState.DELIVERED,
-            Message.attempts_made > 0,
+            # Of what only a late result settled, no try is known to be good.
+            Message.attempts.any(Attempt.outcome.in_(TAKEN)),
             Message.id != but,
         )
         .order_by(Message.id.desc())
@@ -258,8 +261,7 @@ def last_good(session: Session, scope: Scope, partner_id: int, *, but: str = "")
 
 def good_try(message: Message) -> Attempt | None:
     """The try by which a delivered message arrived; None where only a late result told so."""
-    good = (Reason.DELIVERED, Reason.ALREADY_RECEIVED)
-    return next((one for one in message.attempts if one.outcome in good), None)
+    return next((one for one in message.attempts if one.outcome in TAKEN), None)
 
 
 def _visible(query: Query, scope: Scope) -> Query:

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.outbox.models import Attempt, Message, MessageState
-from app.outbox.retry import Reason
+from app.outbox.queries import TAKEN
 from app.partners.models import Partner
 
 
@@ -62,21 +62,16 @@ def last_delivered_at(session: Session, partner_id: int) -> datetime | None:
 
 
 def last_good(session: Session, partner_id: int) -> Attempt | None:
-    """The try by which the newest message that the partner took arrived."""
-    newest = (
-        select(Message.id)
-        .where(Message.partner_id == partner_id, Message.state == MessageState.DELIVERED)
-        .order_by(Message.id.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
+    """The newest try that the partner took; of what only a late result settled, none is known to be good."""
     return session.scalar(
         select(Attempt)
+        .join(Message, Message.id == Attempt.message_id)
         .where(
-            Attempt.message_id == newest,
-            Attempt.outcome.in_((Reason.DELIVERED.value, Reason.ALREADY_RECEIVED.value)),
+            Message.partner_id == partner_id,
+            Message.state == MessageState.DELIVERED,
+            Attempt.outcome.in_(TAKEN),
         )
-        .order_by(Attempt.number.desc())
+        .order_by(Message.id.desc(), Attempt.number.desc())
         .limit(1)
     )
 

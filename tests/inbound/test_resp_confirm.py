@@ -11,6 +11,7 @@ from app.inbound.models import Effect
 from app.orders.answer import AlreadyDecided
 from app.outbox import messages
 from app.outbox.models import MessageState, ResultFrom
+from app.partners.standing import last_good
 from tests.talk import Buyer, inbound_of, message_of, refusal, stands
 
 
@@ -274,3 +275,18 @@ def test_what_was_delivered_and_confirmed_later_is_not_answered_again(
     buyer.report()
     with pytest.raises(AlreadyDecided):
         confirm(order_id, "REJECT", "No")
+
+
+def test_what_only_a_late_result_settled_is_not_the_last_good_exchange(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, partner: Any
+) -> None:
+    first, second = arrive(2)
+    good = confirm(first)
+    deliver_so("ok")
+    unsure = confirm(second)
+    deliver_so("html")
+    assert buyer.report(1).status_code == 200
+    assert message_of(session, unsure).state is MessageState.DELIVERED
+    exchange = last_good(session, partner.id)
+    assert exchange is not None
+    assert exchange.message_id == good
