@@ -63,6 +63,9 @@ class PurchaseOrder(Base):
         Index("ix_purchase_order_answer", "answer", "respond_by", "id"),
         Index("ix_purchase_order_delivery", "delivery", "respond_by", "id"),
         Index("ix_purchase_order_supplier", "supplier_b2b_id", "respond_by", "id"),
+        # The other sorts of the list.
+        Index("ix_purchase_order_delivery_date", "delivery_date", "id"),
+        Index("ix_purchase_order_buyer_po_number", "buyer_po_number", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
