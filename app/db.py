@@ -189,7 +189,8 @@ def id_at(prefix: str, when: datetime, *, last: bool = False) -> str:
 def mentions(session: Session, body: Any, words: str) -> ColumnElement[bool]:
     """Whether the words stand in a column of bytes; case does not count within ASCII."""
     if session.get_bind().dialect.name != "postgresql":
-        return cast(ColumnElement[bool], body.cast(Text).icontains(words, autoescape=True))
+        # SQLite's LIKE is deaf to case in ASCII by itself.
+        return cast(ColumnElement[bool], body.cast(Text).contains(words, autoescape=True))
     # The bytes need not be UTF-8, so they are compared as PostgreSQL spells them, and the words likewise.
     spelled = "".join(_spelled(byte) for byte in words.encode())
     return func.encode(body.cast(BYTEA), "escape").icontains(spelled, autoescape=True)

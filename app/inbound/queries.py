@@ -16,7 +16,7 @@ from app.partners.models import Partner
 
 PAGE = 50
 """Messages a page."""
-WINDOW = 4_000
+WINDOW = 2_000
 """Messages whose bodies are looked through for words at a time."""
 
 Scope = frozenset[str] | None

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload
 
 from app.db import serialise
 from app.orders.models import WAITS_FOR_ANSWER, Answer, Delivery, PurchaseOrder
-from app.orders.words import ids_mentioning
 from app.outbox.messages import lock_messages_of
 from app.partners.models import Partner
+from app.words import Indexed, ids_mentioning
 
 PAGE = 50
 """Orders a page."""
@@ -240,7 +240,7 @@ def _conditions(session: Session, wanted: OrderFilter, now: datetime) -> list[Co
 def _mentioning(session: Session, words: str) -> list[ColumnElement[bool]]:
     """Orders with these words: few are looked up by their index, of many the first are met soon."""
     conditions = [PurchaseOrder.search_text.contains(words, autoescape=True)]
-    listed = ids_mentioning(session, words, most=FEW)
+    listed = ids_mentioning(session, Indexed.ORDERS, words, most=FEW)
     return conditions if listed is None else [PurchaseOrder.id.in_(listed), *conditions]
 
 
