@@ -34,7 +34,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 from ulid import ULID
 
-from app import clock
+from app import clock, typical
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MILLISECONDS = 10_000
@@ -142,6 +142,10 @@ class Database:
             config = _alembic()
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
+        if not self.is_postgresql and revision == "head":
+            with self.engine.begin() as connection:
+                typical.tell(connection)
+            self.engine.dispose()  # who is connected already goes by what was there before
 
     def is_current(self) -> bool:
         """Whether the schema is the one that this code was written for."""

@@ -11,13 +11,14 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import func, select, text
+from sqlalchemy import bindparam, func, select, text
 
 from app import db
 from app.db import Base, Database
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import Decision, Delivery, OrderView, PurchaseOrder, StatusChange
 from app.outbox.models import Attempt, Mark, Message, MessageState, ResultFrom
+from app.typical import TYPICAL
 from tests.postgresql import Server
 
 WHEN = "2026-11-20 10:00:00"
@@ -99,6 +100,20 @@ def test_the_way_back_keeps_what_the_first_version_knew(unmade: Database) -> Non
         assert connection.scalar(text("SELECT effect FROM inbound_message")) == "applied"
     unmade.upgrade()
     assert differences(unmade) == []
+
+
+def test_sqlite_is_told_of_every_index_of_the_tables_that_grow(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'told.sqlite'}")
+    database.upgrade()
+    with database.engine.connect() as connection:
+        there = connection.execute(
+            text(
+                "SELECT tbl_name, name FROM sqlite_master WHERE type = 'index' AND tbl_name IN :tables"
+            ).bindparams(bindparam("tables", list(TYPICAL), expanding=True))
+        ).all()
+        told = connection.execute(text("SELECT tbl, idx FROM sqlite_stat1")).all()
+    database.engine.dispose()
+    assert sorted(map(tuple, told)) == sorted(map(tuple, there))
 
 
 def _message(number: int, state: str) -> str:

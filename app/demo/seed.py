@@ -152,9 +152,6 @@ def seed(
     if database.is_postgresql:
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("ANALYZE"))
-    else:
-        with database.engine.begin() as connection:
-            connection.execute(text("ANALYZE"))
     return made
 
 

@@ -83,7 +83,8 @@ class Histogram:
 
     def merge(self, other: Histogram, sign: int = 1) -> None:
         """Add another histogram, or with -1 take it away."""
-        self._lanes += sign * other._lanes
+        if other._lanes:  # a long number is copied even where nothing is added to it
+            self._lanes += sign * other._lanes
 
     def percentile(self, share: float) -> float | None:
         """The value that this share of the values does not exceed, within 1 %; None if there is none."""
