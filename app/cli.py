@@ -31,6 +31,7 @@ from app.demo.seed import seed as fill
 from app.demo.start import run_demo
 from app.inbound.apply import Rules
 from app.inbound.bring import Brought, bodies_in, bring
+from app.orders.count_answers import count_answers
 from app.outbox.deliver import Deliverer
 from app.outbox.messages import REASON_MAX
 from app.outbox.models import MessageState
@@ -339,12 +340,12 @@ def work(once: bool) -> None:
 @click.command()
 @with_appcontext
 def rollup() -> None:
-    """Count by time what the pages of health show; a worker does this by itself."""
+    """Count by time what the pages of health and answers show; a worker does this by itself."""
     try:
-        counted = roll(_database())
+        counted, answers = roll(_database()), count_answers(_database(), _settings().zone)
     except DBAPIError as error:
         _fail(f"The database does not do this: {error.orig}. Has `flask init` been run?")
-    click.echo(f"minutes={counted}")
+    click.echo(f"minutes={counted} answers={answers}")
 
 
 @click.command()
@@ -361,6 +362,7 @@ def seed(messages: int, attempts: int, anyway: bool) -> None:
                 _database(), messages=messages, attempts=attempts, told=progressing.update, anyway=anyway
             )
         minutes = roll(_database())
+        count_answers(_database(), _settings().zone)
     except NotHere as why_not:
         _fail(f"{why_not}; --yes does it all the same")
     except ValueError as error:

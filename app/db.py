@@ -34,7 +34,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 from ulid import ULID
 
-from app import clock
+from app import clock, typical
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MILLISECONDS = 10_000
@@ -142,6 +142,10 @@ class Database:
             config = _alembic()
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
+        if not self.is_postgresql and revision == "head":
+            with self.engine.begin() as connection:
+                typical.tell(connection)
+            self.engine.dispose()  # who is connected already goes by what was there before
 
     def is_current(self) -> bool:
         """Whether the schema is the one that this code was written for."""
@@ -189,7 +193,8 @@ def id_at(prefix: str, when: datetime, *, last: bool = False) -> str:
 def mentions(session: Session, body: Any, words: str) -> ColumnElement[bool]:
     """Whether the words stand in a column of bytes; case does not count within ASCII."""
     if session.get_bind().dialect.name != "postgresql":
-        return cast(ColumnElement[bool], body.cast(Text).icontains(words, autoescape=True))
+        # SQLite's LIKE is deaf to case in ASCII by itself.
+        return cast(ColumnElement[bool], body.cast(Text).contains(words, autoescape=True))
     # The bytes need not be UTF-8, so they are compared as PostgreSQL spells them, and the words likewise.
     spelled = "".join(_spelled(byte) for byte in words.encode())
     return func.encode(body.cast(BYTEA), "escape").icontains(spelled, autoescape=True)

@@ -11,6 +11,7 @@ from app.config import Settings
 from app.db import Database
 from app.exports import files
 from app.jobs.run import Chore, Kind, Worker
+from app.orders import count_answers
 from app.outbox.rollup import CHORE_SECONDS, roll
 from app.prune import Ages, prune_old
 from app.reports import digests
@@ -30,6 +31,7 @@ def chores(settings: Settings) -> list[Chore]:
     mails = digests.words(settings)
     return [
         _chore("count attempts by time", timedelta(seconds=15), _roll),
+        _chore("count answers by day", timedelta(seconds=15), lambda database: _count(database, settings)),
         _chore("seal the audit trail", timedelta(minutes=1), seals.seal),
         _chore("remove old exports", timedelta(hours=1), lambda database: files.tidy(database, settings)),
         _chore("prune", timedelta(hours=1), lambda database: _prune(database, settings)),
@@ -44,6 +46,10 @@ def _prune(database: Database, settings: Settings) -> None:
 
 def _roll(database: Database) -> None:
     roll(database, for_seconds=CHORE_SECONDS)
+
+
+def _count(database: Database, settings: Settings) -> None:
+    count_answers.count_answers(database, settings.zone, for_seconds=count_answers.CHORE_SECONDS)
 
 
 def _chore(name: str, every: timedelta, does: Callable[[Database], object]) -> Chore:

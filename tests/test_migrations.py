@@ -11,13 +11,14 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import func, select, text
+from sqlalchemy import bindparam, func, select, text
 
 from app import db
 from app.db import Base, Database
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import Decision, Delivery, OrderView, PurchaseOrder, StatusChange
 from app.outbox.models import Attempt, Mark, Message, MessageState, ResultFrom
+from app.typical import TYPICAL
 from tests.postgresql import Server
 
 WHEN = "2026-11-20 10:00:00"
@@ -41,7 +42,9 @@ def unmade(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]
 
 def differences(database: Database) -> list[Any]:
     with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        # The indexes of words are the database's own; their tables are named after them.
+        options = {"compare_type": True, "include_name": lambda name, *_: "_words" not in (name or "")}
+        context = MigrationContext.configure(connection, opts=options)
         found: list[Any] = compare_metadata(context, Base.metadata)
     return found
 
@@ -99,6 +102,20 @@ def test_the_way_back_keeps_what_the_first_version_knew(unmade: Database) -> Non
     assert differences(unmade) == []
 
 
+def test_sqlite_is_told_of_every_index_of_the_tables_that_grow(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'told.sqlite'}")
+    database.upgrade()
+    with database.engine.connect() as connection:
+        there = connection.execute(
+            text(
+                "SELECT tbl_name, name FROM sqlite_master WHERE type = 'index' AND tbl_name IN :tables"
+            ).bindparams(bindparam("tables", list(TYPICAL), expanding=True))
+        ).all()
+        told = connection.execute(text("SELECT tbl, idx FROM sqlite_stat1")).all()
+    database.engine.dispose()
+    assert sorted(map(tuple, told)) == sorted(map(tuple, there))
+
+
 def _message(number: int, state: str) -> str:
     return (
         "INSERT INTO message (id, kind, partner_id, order_id, decision_number, object_id, buyer_po_number,"
@@ -139,3 +156,26 @@ FIRST_VERSION = [
     " VALUES (1, 1, 1, 1, 'ACCEPT', 'Confirmed', '', '', '[]', 'CREATED', 'ACCEPTED', 1, 'Asha',"
     " '2026-11-20 12:00:00', 'msg_3')",
 ]
+
+
+def test_a_database_without_the_right_to_trigrams_is_upgraded_and_told(
+    postgresql: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    postgresql.execute("CREATE ROLE plain LOGIN")
+    postgresql.execute("CREATE DATABASE plainly")
+    owner = Database(postgresql.url("plainly"))
+    with owner.engine.begin() as connection:
+        connection.execute(text("GRANT CREATE ON SCHEMA public TO plain"))
+        connection.execute(text("REVOKE CREATE ON DATABASE plainly FROM plain"))
+    plain = Database(postgresql.url("plainly").replace("postgres@", "plain@"))
+    try:
+        plain.upgrade()
+        assert plain.is_current()
+        assert "CREATE EXTENSION IF NOT EXISTS pg_trgm; CREATE INDEX" in caplog.text
+        with plain.engine.connect() as connection:
+            assert connection.scalar(text("SELECT count(*) FROM order_words")) == 0
+    finally:
+        plain.engine.dispose()
+        owner.engine.dispose()
+        postgresql.execute("DROP DATABASE plainly WITH (FORCE)")
+        postgresql.execute("DROP ROLE plain")

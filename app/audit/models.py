@@ -68,6 +68,7 @@ class AuditEntry(Base):
         Index("ix_audit_entry_actor_id", "actor", "id"),
         Index("ix_audit_entry_object", "object_kind", "object_id", "id"),
         Index("ix_audit_entry_at", "at"),
+        Index("ix_audit_entry_address", "address", "id"),
         # An id is never given twice, not even after the newest entry was removed by force.
         {"sqlite_autoincrement": True},
     )

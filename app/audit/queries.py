@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.audit.models import AuditEntry, AuditSeal, Thing
+from app.words import Indexed, ids_mentioning
 
 PAGE = 50
 """Entries a page."""
+FEW = 2_000
+"""Up to so many entries with some words are listed first and sorted then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +49,19 @@ class Sealed:
 
 def entry_page(session: Session, wanted: AuditFilter, *, limit: int = PAGE) -> AuditPage:
     """The newest entries that fit."""
-    query = select(AuditEntry).where(*_conditions(wanted)).order_by(AuditEntry.id.desc()).limit(limit + 1)
+    query = (
+        select(AuditEntry)
+        .where(*_conditions(session, wanted))
+        .order_by(AuditEntry.id.desc())
+        .limit(limit + 1)
+    )
     rows = session.scalars(query).all()
     return AuditPage(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
 
 
 def entry_count(session: Session, wanted: AuditFilter, *, most: int) -> int:
     """How many entries fit; counting stops at ``most``."""
-    some = select(AuditEntry.id).where(*_conditions(wanted)).limit(most)
+    some = select(AuditEntry.id).where(*_conditions(session, wanted)).limit(most)
     return session.scalar(select(func.count()).select_from(some.subquery())) or 0
 
 
@@ -84,7 +92,7 @@ def sealed(session: Session, *, most: int = 1001) -> Sealed:
     return Sealed(newest, session.scalar(select(func.count()).select_from(some.subquery())) or 0)
 
 
-def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
+def _conditions(session: Session, wanted: AuditFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if wanted.who:
         conditions.append(AuditEntry.actor == wanted.who)
@@ -99,9 +107,26 @@ def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
     if wanted.after is not None:
         conditions.append(AuditEntry.id < wanted.after)
     if wanted.q:
-        words = (
-            column.icontains(wanted.q, autoescape=True)
-            for column in (AuditEntry.object_name, AuditEntry.reason, AuditEntry.actor)
-        )
-        conditions.append(or_(AuditEntry.object_id == wanted.q, AuditEntry.address == wanted.q, *words))
+        conditions += _mentioning(session, wanted.q)
     return conditions
+
+
+def _mentioning(session: Session, words: str) -> list[ColumnElement[bool]]:
+    """Entries with these words: few are looked up by their indexes, of many the newest are met soon."""
+    exact = (
+        # All kinds by their names: the index on objects begins with them.
+        and_(AuditEntry.object_kind.in_([thing.value for thing in Thing]), AuditEntry.object_id == words),
+        AuditEntry.address == words,
+    )
+    within = (
+        column.icontains(words, autoescape=True)
+        for column in (AuditEntry.object_name, AuditEntry.reason, AuditEntry.actor)
+    )
+    conditions = [or_(*exact, *within)]
+    listed = [
+        ids_mentioning(session, Indexed.AUDIT, words, most=FEW),
+        *(session.scalars(select(AuditEntry.id).where(one).limit(FEW + 1)).all() for one in exact),
+    ]
+    if any(ids is None or len(ids) > FEW for ids in listed):
+        return conditions
+    return [AuditEntry.id.in_({one for ids in listed for one in ids or ()}), *conditions]

@@ -20,6 +20,7 @@ from app import clock
 from app.accounts import people
 from app.accounts.models import Person, Role
 from app.accounts.passwords import new_password
+from app.audit.models import AuditEntry, Deed, Thing
 from app.contract.answers import answer
 from app.contract.reader import canonical_sha256, dumps
 from app.contract.vocabulary import ErrorCode, Kind, Status, status_after
@@ -83,6 +84,7 @@ class _Batch:
     messages: list[dict[str, Any]] = field(default_factory=list)
     attempts: list[dict[str, Any]] = field(default_factory=list)
     decisions: list[dict[str, Any]] = field(default_factory=list)
+    trail: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +151,6 @@ def seed(
         session.commit()
     if database.is_postgresql:
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("ANALYZE"))
-    else:
-        with database.engine.begin() as connection:
             connection.execute(text("ANALYZE"))
     return made
 
@@ -473,6 +472,23 @@ def _answer(
             "supplier_b2b_id": order["supplier_b2b_id"],
         }
     )
+    batch.trail.append(
+        {
+            "at": at,
+            "deed": Deed.ANSWERED.value,
+            "actor": person_name,
+            "person_id": person_id,
+            "role": Role.SUPPLIER.value,
+            "address": "127.0.0.1",
+            "user_agent": "",
+            "object_kind": Thing.ORDER.value,
+            "object_id": str(order["id"]),
+            "object_name": order["buyer_po_number"],
+            "reason": "",
+            "before": dumps({"answer": "none"}).decode(),
+            "after": dumps({"answer": response, "remarks": given.remarks, "message": message_id}).decode(),
+        }
+    )
     order |= {
         "answer": Answer(response),
         "delivery": Delivery(state.value),
@@ -577,6 +593,7 @@ def _write(session: Session, batch: _Batch) -> None:
         (Message, batch.messages),
         (Attempt, batch.attempts),
         (Decision, batch.decisions),
+        (AuditEntry, batch.trail),
     ):
         if rows:
             session.execute(insert(cast(Table, model.__table__)), rows)

@@ -54,7 +54,7 @@ class InboundMessage(Base):
         Index("ix_inbound_message_repeat_of", "repeat_of"),
         Index(
             "ix_inbound_message_needing",
-            "id",
+            *("id", "supplier_b2b_id", "effect", "closed_at"),
             sqlite_where=text(NEEDS_A_PERSON),
             postgresql_where=text(NEEDS_A_PERSON),
         ),

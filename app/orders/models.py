@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, one_of
@@ -63,6 +63,9 @@ class PurchaseOrder(Base):
         Index("ix_purchase_order_answer", "answer", "respond_by", "id"),
         Index("ix_purchase_order_delivery", "delivery", "respond_by", "id"),
         Index("ix_purchase_order_supplier", "supplier_b2b_id", "respond_by", "id"),
+        # The other sorts of the list.
+        Index("ix_purchase_order_delivery_date", "delivery_date", "id"),
+        Index("ix_purchase_order_buyer_po_number", "buyer_po_number", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -149,15 +152,7 @@ class Decision(Base):
     """One answer that somebody gave, for one version of an order."""
 
     __tablename__ = "decision"
-    __table_args__ = (
-        UniqueConstraint("order_id", "number"),
-        # What the report of answers reads, without looking at the rows themselves.
-        Index(
-            "ix_decision_report",
-            *("decided_at", "supplier_b2b_id", "person_name", "response", "took_seconds", "left_seconds"),
-        ),
-        Index("ix_decision_reasons", "response", "decided_at", "supplier_b2b_id", "remarks"),
-    )
+    __table_args__ = (UniqueConstraint("order_id", "number"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     order_id: Mapped[int] = mapped_column(ForeignKey("purchase_order.id", ondelete="CASCADE"))
@@ -179,3 +174,33 @@ class Decision(Base):
     took_seconds: Mapped[int] = mapped_column(default=0)
     left_seconds: Mapped[int] = mapped_column(default=0)
     supplier_b2b_id: Mapped[str] = mapped_column(String(100), default="")
+
+
+class AnswerCount(Base):
+    """Answers of one day of a zone, counted from the decisions; see ``count_answers``.
+
+    ``early`` came in the first half of their time, ``late`` after it; ``seconds`` is how long all took.
+    """
+
+    __tablename__ = "answer_count"
+
+    zone: Mapped[str] = mapped_column(String(60), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    supplier_b2b_id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    person_name: Mapped[str] = mapped_column(String(120), primary_key=True)
+    response: Mapped[str] = mapped_column(String(24), primary_key=True)
+    # Why it was turned down; empty where it was not.
+    remarks: Mapped[str] = mapped_column(String(100), primary_key=True)
+    count: Mapped[int]
+    early: Mapped[int]
+    late: Mapped[int]
+    seconds: Mapped[int] = mapped_column(BigInteger)
+
+
+class AnswersCounted(Base):
+    """The newest decision that is in the counts of a zone; all before it are too."""
+
+    __tablename__ = "answers_counted"
+
+    zone: Mapped[str] = mapped_column(String(60), primary_key=True)
+    up_to: Mapped[int]

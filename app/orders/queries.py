@@ -14,11 +14,14 @@ from app.db import serialise
 from app.orders.models import WAITS_FOR_ANSWER, Answer, Delivery, PurchaseOrder
 from app.outbox.messages import lock_messages_of
 from app.partners.models import Partner
+from app.words import Indexed, ids_mentioning
 
 PAGE = 50
 """Orders a page."""
 SOON = timedelta(hours=4)
 """An order whose deadline is this near is due soon."""
+FEW = 2_000
+"""Up to so many orders with some words are listed first and sorted then."""
 COUNTED_MOST = 1001
 """Counts in the rail stop here: beyond a thousand nobody reads the digits."""
 
@@ -86,7 +89,7 @@ def order_page(
         _visible(select(PurchaseOrder), scope)
         .join(PurchaseOrder.partner)
         .options(contains_eager(PurchaseOrder.partner))
-        .where(*_conditions(wanted, now))
+        .where(*_conditions(session, wanted, now))
         .order_by(*((key.desc() if descending else key.asc()) for key in (column, PurchaseOrder.id)))
         .limit(limit + 1)
     )
@@ -186,7 +189,10 @@ def queue_counts(session: Session, scope: Scope, now: datetime) -> QueueCounts:
     """The counts of the work queues, each counted up to ``COUNTED_MOST``."""
 
     def count(*conditions: ColumnElement[bool]) -> int:
-        some = _visible(select(PurchaseOrder.id), scope).where(*conditions).limit(COUNTED_MOST)
+        some = select(PurchaseOrder.id).where(*conditions).limit(COUNTED_MOST)
+        if scope is not None:
+            # What waits is little: not by the index on all of a supplier's orders.
+            some = some.where(func.coalesce(PurchaseOrder.supplier_b2b_id, "").in_(scope))
         return session.scalar(select(func.count()).select_from(some.subquery())) or 0
 
     return QueueCounts(
@@ -206,10 +212,10 @@ def _visible(query: Query, scope: Scope) -> Query:
     return query if scope is None else query.where(PurchaseOrder.supplier_b2b_id.in_(scope))
 
 
-def _conditions(wanted: OrderFilter, now: datetime) -> list[ColumnElement[bool]]:
+def _conditions(session: Session, wanted: OrderFilter, now: datetime) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if wanted.q:
-        conditions.append(PurchaseOrder.search_text.contains(wanted.q.casefold(), autoescape=True))
+        conditions += _mentioning(session, wanted.q.casefold())
     if wanted.status:
         conditions.append(PurchaseOrder.status == wanted.status)
     if wanted.answer == "open":
@@ -229,6 +235,13 @@ def _conditions(wanted: OrderFilter, now: datetime) -> list[ColumnElement[bool]]
     elif wanted.due == "soon":
         conditions += [to_answer(), PurchaseOrder.respond_by.between(now, now + SOON)]
     return conditions
+
+
+def _mentioning(session: Session, words: str) -> list[ColumnElement[bool]]:
+    """Orders with these words: few are looked up by their index, of many the first are met soon."""
+    conditions = [PurchaseOrder.search_text.contains(words, autoescape=True)]
+    listed = ids_mentioning(session, Indexed.ORDERS, words, most=FEW)
+    return conditions if listed is None else [PurchaseOrder.id.in_(listed), *conditions]
 
 
 def _write_key(last: PurchaseOrder, column: Any) -> str:

@@ -112,10 +112,10 @@ class Message(Base):
             sqlite_where=text("attempts_made > 1"),
             postgresql_where=text("attempts_made > 1"),
         ),
-        # Every page counts these, however many were closed before.
+        # Every page counts these, however many were closed before: without a look at the rows.
         Index(
             "ix_message_needing",
-            "id",
+            *("id", "supplier_b2b_id", "state", "unknown_outcome", "closed_at_attempt", "attempts_made"),
             sqlite_where=text(NEEDS_A_PERSON),
             postgresql_where=text(NEEDS_A_PERSON),
         ),

@@ -27,7 +27,7 @@ TAKEN = (Reason.DELIVERED.value, Reason.ALREADY_RECEIVED.value)
 """Ends of tries by which a message arrived."""
 PAGE = 50
 """Messages a page."""
-WINDOW = 4_000
+WINDOW = 2_000
 """Messages whose bodies are looked through for words at a time."""
 FEW = 4_000
 """Up to so many are listed first and sorted then; more are found soon by walking the log."""
@@ -365,9 +365,11 @@ def _among(ids: Select[str]) -> ColumnElement[bool]:
 
 def _end_of_window(session: Session, scope: Scope, conditions: Sequence[ColumnElement[bool]]) -> Any:
     """The oldest message whose body is looked through, by id and time; None where all are."""
-    fits = _visible(select(Message.id, Message.created_at), scope).join(Message.partner).where(*conditions)
-    rows = session.execute(fits.order_by(Message.id.desc()).offset(WINDOW - 1).limit(2)).all()
-    return rows[0] if len(rows) == 2 else None
+    ids = _visible(select(Message.id), scope).join(Message.partner).where(*conditions)
+    found = session.scalars(ids.order_by(Message.id.desc()).offset(WINDOW - 1).limit(2)).all()
+    if len(found) < 2:
+        return None
+    return session.execute(select(Message.id, Message.created_at).where(Message.id == found[0])).one()
 
 
 def _named(words: str) -> ColumnElement[bool]:

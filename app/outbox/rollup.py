@@ -17,12 +17,12 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any, cast
 
-from sqlalchemy import Table, and_, bindparam, delete, exists, func, insert, select
+from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, exists, func, insert, select
 from sqlalchemy.orm import Session, aliased
 
 from app import clock
 from app.db import Database, serialise
-from app.outbox.histogram import Histogram, bin_of
+from app.outbox.histogram import Histogram
 from app.outbox.models import Attempt, Mark, Message, Rollup
 from app.outbox.retry import Reason
 
@@ -83,29 +83,38 @@ class Cell:
     count: int = 0
     latencies: Histogram = field(default_factory=Histogram)
 
-    def took(self, milliseconds: float) -> None:
-        """Count one that took so long."""
-        self.count += 1
-        self.latencies[bin_of(milliseconds)] += 1
-
     def add(self, other: Cell, sign: int = 1) -> None:
         """Add another cell, or with -1 take it away."""
         self.count += sign * other.count
         self.latencies.merge(other.latencies, sign)
 
 
-_UNMEASURED = Histogram()
-"""Of what is only counted; nobody adds to it."""
 Cells = dict[tuple[datetime, Key], Cell]
 """Cells by the beginning of their span."""
+Place = tuple[datetime, int]
+"""The beginning of a span, and a partner."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class Tried:
+    """Tries that ended, and how many of them the partner took."""
+
+    tries: int = 0
+    taken: int = 0
+
+
+@dataclass(slots=True)
 class Measured:
-    """What ended between two times, in spans. ``uncounted`` minutes are not yet in it."""
+    """What ended between two times: in spans, by partner. ``uncounted`` minutes are not yet in it.
 
-    cells: Cells
-    uncounted: int
+    ``ends`` are the tries that were not taken: by partner, outcome and status, 0 where no answer came.
+    """
+
+    tries: dict[Place, Tried] = field(default_factory=lambda: defaultdict(Tried))
+    times: dict[Place, Cell] = field(default_factory=lambda: defaultdict(Cell))
+    arrivals: dict[Place, Cell] = field(default_factory=lambda: defaultdict(Cell))
+    ends: dict[tuple[int, str, int], int] = field(default_factory=lambda: defaultdict(int))
+    uncounted: int = 0
 
 
 def beginning(moment: datetime, seconds: int) -> datetime:
@@ -125,15 +134,64 @@ def measured(session: Session, since: datetime, until: datetime, seconds: int) -
     if len(live) == LIVE_MOST:
         every = session.scalar(select(func.count()).select_from(marked.subquery())) or 0
         uncounted = every - len(live)
-    cells: Cells = defaultdict(Cell)
-    for at, key, cell in _rolled(session, seconds, Rollup.starts_at >= since, Rollup.starts_at < until):
-        cells[at, key] = cell
+    found = Measured(uncounted=uncounted)
+    _add_rolled(session, found, seconds, seconds, 1, Rollup.starts_at >= since, Rollup.starts_at < until)
     if live:
-        for at, key, cell in _rolled(session, MINUTE, Rollup.starts_at.in_(live)):
-            cells[beginning(at, seconds), key].add(cell, -1)
+        _add_rolled(session, found, seconds, MINUTE, -1, Rollup.starts_at.in_(live))
         for (at, key), cell in _count(session, live).items():
-            cells[beginning(at, seconds), key].add(cell)
-    return Measured({place: cell for place, cell in cells.items() if cell.count}, uncounted)
+            _add_cell(found, (beginning(at, seconds), key.partner_id), key, cell)
+    return found
+
+
+def _add_rolled(
+    session: Session, found: Measured, into: int, seconds: int, sign: int, *conditions: ColumnElement[bool]
+) -> None:
+    """Add what is rolled up in spans of ``seconds``, or with -1 take it away.
+
+    Hundreds of numbers are added here, thousands by the database: most rows are tries by their many ends.
+    """
+    conditions = (Rollup.seconds == seconds, *conditions)
+
+    def place(at: datetime, partner_id: int) -> Place:
+        return at if into == seconds else beginning(at, into), partner_id
+
+    by_measure = {Measure.TIMES.value: found.times, Measure.ARRIVALS.value: found.arrivals}
+    measured_ones = select(
+        Rollup.starts_at, Rollup.partner_id, Rollup.measure, Rollup.count, Rollup.latencies
+    ).where(Rollup.measure.in_(by_measure), *conditions)
+    for at, partner_id, measure, count, latencies in session.execute(measured_ones):
+        by_measure[measure][place(at, partner_id)].add(Cell(count, Histogram.unpacked(latencies)), sign)
+    tries = (Rollup.measure == Measure.TRIES.value, *conditions)
+    taken = func.sum(case((Rollup.outcome.in_(TAKEN), Rollup.count), else_=0))
+    by_place = (
+        select(Rollup.starts_at, Rollup.partner_id, func.sum(Rollup.count), taken)
+        .where(*tries)
+        .group_by(Rollup.starts_at, Rollup.partner_id)
+    )
+    for at, partner_id, every, good in session.execute(by_place):
+        tried = found.tries[place(at, partner_id)]
+        tried.tries += sign * int(every)
+        tried.taken += sign * int(good)
+    by_end = (
+        select(Rollup.partner_id, Rollup.outcome, Rollup.status, func.sum(Rollup.count))
+        .where(Rollup.outcome.not_in(TAKEN), *tries)
+        .group_by(Rollup.partner_id, Rollup.outcome, Rollup.status)
+    )
+    for partner_id, outcome, status, count in session.execute(by_end):
+        found.ends[partner_id, outcome, status] += sign * int(count)
+
+
+def _add_cell(found: Measured, place: Place, key: Key, cell: Cell) -> None:
+    if key.measure is Measure.TIMES:
+        found.times[place].add(cell)
+    elif key.measure is Measure.ARRIVALS:
+        found.arrivals[place].add(cell)
+    else:
+        taken = key.outcome in TAKEN
+        found.tries[place].tries += cell.count
+        found.tries[place].taken += cell.count if taken else 0
+        if not taken:
+            found.ends[key.partner_id, key.outcome, key.status] += cell.count
 
 
 def roll(database: Database, *, for_seconds: float | None = None) -> int:
@@ -217,27 +275,31 @@ def _count(session: Session, minutes: Sequence[datetime]) -> Cells:
         Message.created_at,
         and_(Attempt.outcome.in_(TAKEN), ~again).label("arrived"),
     ).join(Message, Message.id == Attempt.message_id)
-    cells: Cells = defaultdict(Cell)
+    # Of each kind the milliseconds, None where they are not measured.
+    found: dict[tuple[datetime, Key], list[float | None]] = defaultdict(list)
     wanted = set(minutes)
     for first, last in _runs(minutes, MINUTE, most_between=BRIDGED):
         for row in session.execute(query.where(Attempt.ended_at >= first, Attempt.ended_at < last)):
             minute = row.ended_at.replace(second=0, microsecond=0)
             if minute not in wanted:
                 continue
-            cells[minute, Key(row.partner_id, Measure.TRIES, row.outcome, row.status or 0)].count += 1
+            found[minute, Key(row.partner_id, Measure.TRIES, row.outcome, row.status or 0)].append(None)
             if row.duration_ms is not None:
-                cells[minute, Key(row.partner_id, Measure.TIMES)].took(row.duration_ms)
+                found[minute, Key(row.partner_id, Measure.TIMES)].append(row.duration_ms)
             if row.arrived:
                 waited = (row.ended_at - row.created_at).total_seconds() * 1000
-                cells[minute, Key(row.partner_id, Measure.ARRIVALS)].took(waited)
-    return cells
+                found[minute, Key(row.partner_id, Measure.ARRIVALS)].append(waited)
+    return {
+        place: Cell(len(some), Histogram.of(one for one in some if one is not None))
+        for place, some in found.items()
+    }
 
 
 def _rolled(session: Session, seconds: int, *conditions: Any) -> Iterator[tuple[datetime, Key, Cell]]:
     rows = session.execute(select(*_COLUMNS).where(Rollup.seconds == seconds, *conditions))
     for at, partner_id, measure, outcome, status, count, latencies in rows:
         key = Key(partner_id, _MEASURES[measure], outcome, status)
-        yield at, key, Cell(count, Histogram.unpacked(latencies) if latencies else _UNMEASURED)
+        yield at, key, Cell(count, Histogram.unpacked(latencies))
 
 
 def _replace(session: Session, seconds: int, spans: Sequence[datetime], cells: Cells) -> None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from math import ceil
-from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session
 
 from app.contract.vocabulary import SupplierResponse
-from app.orders.models import Decision
+from app.orders.count_answers import TURNED_DOWN, Answered, answered
 from app.reports import charts
 from app.reports.charts import Picture, Tick
 from app.reports.health import share
@@ -25,7 +23,6 @@ LONGEST = 92
 USUAL = 7
 """Days of a report where none are asked for."""
 REASONS_MOST = 12
-TURNED_DOWN = (SupplierResponse.REJECT.value, SupplierResponse.RETURN.value)
 Scope = frozenset[str] | None
 
 
@@ -40,6 +37,16 @@ class Given:
     early: int = 0
     late: int = 0
     seconds: int = 0
+
+    def add(self, some: Answered) -> None:
+        """Count these in."""
+        self.count += some.count
+        self.accepted += some.count if some.response == SupplierResponse.ACCEPT else 0
+        self.rejected += some.count if some.response == SupplierResponse.REJECT else 0
+        self.returned += some.count if some.response == SupplierResponse.RETURN else 0
+        self.early += some.early
+        self.late += some.late
+        self.seconds += some.seconds
 
     @property
     def in_time(self) -> int:
@@ -84,75 +91,35 @@ class Report:
 def report(session: Session, scope: Scope, first: date, last: date, zone: ZoneInfo) -> Report:
     """What was answered from the day ``first`` to the day ``last``, both of the zone and both whole.
 
-    ``scope`` is the supplier ids that count; None is all.
+    ``scope`` is the supplier ids that count; None is all. The session must see one moment:
+    ``Database.snapshot``.
     """
+    days = {first + timedelta(days=place): Given() for place in range((last - first).days + 1)}
     every, people = Given(), defaultdict[str, Given](Given)
-    days = []
-    for day in (first + timedelta(days=place) for place in range((last - first).days + 1)):
-        of_day = Given()
-        for row in _counted(session, _between(day, day, zone), scope):
-            for given in (every, of_day, people[row.person_name]):
-                _add(given, row.response, *row[2:])
-        days.append((day, of_day))
+    reasons: dict[tuple[str, str], int] = defaultdict(int)
+    for some in answered(session, scope, first, last, zone):
+        for given in (every, days[some.day], people[some.person]):
+            given.add(some)
+        if some.response in TURNED_DOWN:
+            reasons[some.response, some.remarks] += some.count
     return Report(
         first=first,
         last=last,
         all=every,
-        days=days,
+        days=list(days.items()),
         people=sorted(people.items(), key=lambda one: (-one[1].count, one[0])),
-        reasons=_reasons(session, _between(first, last, zone), scope),
-        responses=_picture(days, _responses, _RESPONSES),
-        deadlines=_picture(days, _deadlines, _DEADLINES),
+        reasons=_reasons(reasons),
+        responses=_picture(list(days.items()), _responses, _RESPONSES),
+        deadlines=_picture(list(days.items()), _deadlines, _DEADLINES),
     )
 
 
-def _between(first: date, last: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    begins = datetime.combine(first, time(), zone)
-    return begins, datetime.combine(last + timedelta(days=1), time(), zone)
-
-
-def _where(span: tuple[datetime, datetime], scope: Scope) -> list[ColumnElement[bool]]:
-    conditions = [Decision.decided_at >= span[0], Decision.decided_at < span[1]]
-    return conditions if scope is None else [*conditions, Decision.supplier_b2b_id.in_(scope)]
-
-
-def _counted(session: Session, span: tuple[datetime, datetime], scope: Scope) -> Sequence[Any]:
-    took, left = Decision.took_seconds, Decision.left_seconds
-    return session.execute(
-        select(
-            Decision.person_name,
-            Decision.response,
-            func.count(),
-            func.sum(case((took <= left, 1), else_=0)),
-            func.sum(case((left < 0, 1), else_=0)),
-            func.sum(took),
-        )
-        .where(*_where(span, scope))
-        .group_by(Decision.person_name, Decision.response)
-    ).all()
-
-
-def _add(given: Given, response: str, count: int, early: int, late: int, seconds: int) -> None:
-    given.count += count
-    given.accepted += count if response == SupplierResponse.ACCEPT else 0
-    given.rejected += count if response == SupplierResponse.REJECT else 0
-    given.returned += count if response == SupplierResponse.RETURN else 0
-    given.early += int(early)
-    given.late += int(late)
-    given.seconds += int(seconds)
-
-
-def _reasons(session: Session, span: tuple[datetime, datetime], scope: Scope) -> list[Reason]:
-    rows = session.execute(
-        select(Decision.response, Decision.remarks, func.count())
-        .where(Decision.response.in_(TURNED_DOWN), *_where(span, scope))
-        .group_by(Decision.response, Decision.remarks)
-        .order_by(func.count().desc(), Decision.remarks)
-    ).all()
-    whole = sum(count for *_, count in rows)
+def _reasons(counts: dict[tuple[str, str], int]) -> list[Reason]:
+    most_first = sorted(counts.items(), key=lambda one: (-one[1], one[0][1], one[0][0]))
+    whole = sum(counts.values())
     return [
-        Reason(response, remarks, count, share(count, whole), count * 100 / rows[0][2])
-        for response, remarks, count in rows[:REASONS_MOST]
+        Reason(response, remarks, count, share(count, whole), count * 100 / most_first[0][1])
+        for (response, remarks), count in most_first[:REASONS_MOST]
     ]
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from app.outbox.histogram import Histogram
-from app.outbox.rollup import TAKEN, Cell, Key, Measure, Measured, beginning
+from app.outbox.rollup import Measured, beginning
 from app.partners.models import Partner
 from app.partners.standing import Waiting
 from app.reports import charts
@@ -61,17 +61,6 @@ class Sums:
     latencies: Histogram = field(default_factory=Histogram)
     arrivals: int = 0
     waits: Histogram = field(default_factory=Histogram)
-
-    def count(self, key: Key, cell: Cell) -> None:
-        """Count a cell in."""
-        if key.measure is Measure.ARRIVALS:
-            self.arrivals += cell.count
-            self.waits.merge(cell.latencies)
-        elif key.measure is Measure.TIMES:
-            self.latencies.merge(cell.latencies)
-        else:
-            self.tries += cell.count
-            self.taken += cell.count if key.outcome in TAKEN else 0
 
     def add(self, other: Sums) -> None:
         """Add other sums."""
@@ -156,14 +145,14 @@ def health(
     every = Sums()
     by_step: dict[datetime, Sums] = defaultdict(Sums)
     by_partner: dict[int, Sums] = {partner.id: Sums() for partner in partners}
+    for at, partner_id, some in _in_cells(found):
+        if partner_id in by_partner:
+            by_step[at].add(some)
+            by_partner[partner_id].add(some)
     ends: dict[tuple[str, int], int] = defaultdict(int)
-    for (at, key), cell in found.cells.items():
-        if key.partner_id not in by_partner:
-            continue
-        for sums in (by_step[at], by_partner[key.partner_id]):
-            sums.count(key, cell)
-        if key.measure is Measure.TRIES and key.outcome not in TAKEN:
-            ends[key.outcome, key.status] += cell.count
+    for (partner_id, outcome, status), count in found.ends.items():
+        if partner_id in by_partner and count:
+            ends[outcome, status] += count
     for sums in by_partner.values():
         every.add(sums)
     starts = [since + step * place for place in range(wanted.steps)]
@@ -197,6 +186,16 @@ def health(
         latencies=_percentiles(steps, ticks, zone),
         arrivals=_arrivals(steps, ticks, zone),
     )
+
+
+def _in_cells(found: Measured) -> Iterator[tuple[datetime, int, Sums]]:
+    """Of each step and partner the tries, what they took, and the arrivals, one after the other."""
+    for (at, partner_id), tried in found.tries.items():
+        yield at, partner_id, Sums(tries=tried.tries, taken=tried.taken)
+    for (at, partner_id), cell in found.times.items():
+        yield at, partner_id, Sums(latencies=cell.latencies)
+    for (at, partner_id), cell in found.arrivals.items():
+        yield at, partner_id, Sums(arrivals=cell.count, waits=cell.latencies)
 
 
 def share(part: int, whole: int) -> str:

@@ -79,9 +79,11 @@ def answers() -> Response:
         said = [*said, "There is no such supplier here; all of them are shown."]
         chosen = ""
     scope = frozenset({chosen}) if chosen else access.scope()
+    with web.database().snapshot() as session:
+        told = report(session, scope, first, last, web.zone())
     return web.page(
         "reports/answers.html",
-        report=report(web.db(), scope, first, last, web.zone()),
+        report=told,
         overdue=queue_counts(web.db(), scope, clock.now()).overdue,
         notices=[*notices, *said],
         suppliers=known,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from app import clock as the_clock
 from app.audit import seals, trail
 from app.audit.models import Deed, Thing
+from app.audit.prune import prune_entries
 from app.db import Database
+from app.words import Indexed, ids_mentioning
 from tests.people import Browser
 
 
@@ -144,3 +148,27 @@ def test_what_was_and_is_empty_is_left_out(meera: Browser, database: Database) -
         for pair in meera.get("/audit").page.select(".audit-values > div")
     }
     assert values == {"paused reason": "before: moving now: nothing", "deadline seconds": "now: 0"}
+
+
+@pytest.mark.parametrize("few", [0, 5, 2000])
+def test_words_are_found_in_full_at_any_age_by_index_or_by_walk(
+    meera: Browser, database: Database, many: None, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("app.audit.queries.FEW", few)
+    with database.writing() as session:
+        for name, reason in (("A/77", "said “100 %”"), ("other", "over A/77"), ("a/77/b", "")):
+            trail.record(session, Deed.NOTED, Thing.ORDER, 9001, name=name, reason=reason)
+        session.commit()
+    for words, count in (("a/77", 3), ("A/77/", 1), ("100 %", 1), ("9001", 3), ("7", 25), ("MOVING", 1)):
+        assert len(rows(meera.get("/audit", query_string={"q": words}))) == count, words
+    assert "Nothing matches" in meera.get("/audit?q=nowhere").words
+
+
+def test_what_is_pruned_is_found_no_more(meera: Browser, database: Database, many: None, clock: Any) -> None:
+    assert len(rows(meera.get("/audit?q=moving"))) == 1
+    clock.move(days=10)
+    seals.seal(database)
+    prune_entries(database, the_clock.now() - timedelta(days=1))
+    with database.reading() as session:
+        assert ids_mentioning(session, Indexed.AUDIT, "moving", most=9) == []
+    assert "Nothing matches" in meera.get("/audit?q=moving").words

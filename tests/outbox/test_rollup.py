@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import struct
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,12 +22,12 @@ from app.db import Database
 from app.outbox import rollup
 from app.outbox.claim import Lease, take
 from app.outbox.deliver import Deliverer
-from app.outbox.histogram import SMALLEST, Histogram
+from app.outbox.histogram import SMALLEST, Histogram, bin_of
 from app.outbox.models import Attempt, Mark, Message, MessageState, Rollup, Trigger
 from app.outbox.post import Outcome
 from app.outbox.record import Finished, record, repair
 from app.outbox.retry import Reason, Step, Verdict
-from app.outbox.rollup import KEPT, SPANS, TAKEN, Cells, Key, Measure, beginning, measured, roll, roll_some
+from app.outbox.rollup import KEPT, SPANS, TAKEN, Key, Measure, Measured, beginning, measured, roll, roll_some
 from app.outbox.tally import mark
 from app.partners.models import Partner
 
@@ -56,8 +57,16 @@ def test_histograms_add_up_and_survive_their_row(some: list[float], others: list
     assert total == Histogram.of(some + others)
     assert Histogram.unpacked(total.packed()) == total
     total.merge(Histogram.of(others), -1)
-    assert +total == Histogram.of(some)
+    assert total == Histogram.of(some)
     assert total.percentiles(0.5, 0.9, 1.0) == tuple(total.percentile(share) for share in (0.5, 0.9, 1.0))
+
+
+def test_a_row_of_the_time_before_counts_stood_in_a_row_is_read_as_well() -> None:
+    values = [1.01**number for number in range(700)]
+    pairs = sorted(Counter(map(bin_of, values)).items())
+    packed = b"".join(struct.pack("<HI", *pair) for pair in pairs)
+    assert Histogram.unpacked(packed) == Histogram.of(values)
+    assert len(Histogram.of(values).packed()) < len(packed)
 
 
 def test_no_value_has_no_percentile() -> None:
@@ -102,8 +111,36 @@ def naive(session: Session, since: datetime, until: datetime, seconds: int) -> d
     }
 
 
-def plain(cells: Cells) -> dict[Any, tuple[int, Any]]:
-    return {place: (cell.count, +cell.latencies) for place, cell in cells.items()}
+def together(cells: dict[Any, tuple[int, Any]]) -> dict[str, Any]:
+    """What was counted one by one, as the pages want it."""
+    tries: dict[Any, list[int]] = defaultdict(lambda: [0, 0])
+    ends: dict[Any, int] = defaultdict(int)
+    measured: dict[Measure, dict[Any, tuple[int, Any]]] = {Measure.TIMES: {}, Measure.ARRIVALS: {}}
+    for (at, key), (count, latencies) in cells.items():
+        if key.measure is not Measure.TRIES:
+            measured[key.measure][at, key.partner_id] = count, latencies
+            continue
+        tries[at, key.partner_id][0] += count
+        tries[at, key.partner_id][1] += count if key.outcome in TAKEN else 0
+        if key.outcome not in TAKEN:
+            ends[key.partner_id, key.outcome, key.status] += count
+    return {
+        "tries": dict(tries),
+        "ends": dict(ends),
+        "times": measured[Measure.TIMES],
+        "arrivals": measured[Measure.ARRIVALS],
+    }
+
+
+def plain(found: Measured) -> dict[str, Any]:
+    return {
+        "tries": {place: [one.tries, one.taken] for place, one in found.tries.items() if one.tries},
+        "ends": {key: count for key, count in found.ends.items() if count},
+        **{
+            name: {place: (cell.count, cell.latencies) for place, cell in cells.items() if cell.count}
+            for name, cells in (("times", found.times), ("arrivals", found.arrivals))
+        },
+    }
 
 
 def assert_exact(database: Database, at: datetime) -> None:
@@ -116,7 +153,7 @@ def assert_exact(database: Database, at: datetime) -> None:
         with database.reading() as session:
             expected = naive(session, since, until, seconds)
         assert found.uncounted == 0
-        assert plain(found.cells) == expected
+        assert plain(found) == together(expected)
 
 
 @pytest.fixture
@@ -236,8 +273,8 @@ def test_what_the_deliverer_records_is_counted_before_and_after_it_is_rolled_up(
     with database.snapshot() as session:
         day = the_clock.now()
         found = measured(session, day - timedelta(days=1), day + timedelta(days=1), 60)
-    arrived = sum(cell.count for (_, key), cell in found.cells.items() if key.measure is Measure.ARRIVALS)
-    tries = sum(cell.count for (_, key), cell in found.cells.items() if key.measure is Measure.TRIES)
+    arrived = sum(cell.count for cell in found.arrivals.values())
+    tries = sum(tried.tries for tried in found.tries.values())
     assert (arrived, tries) == (4, 6)
 
 
@@ -425,7 +462,7 @@ def test_a_long_backlog_is_told_and_then_counted(
     def counted() -> tuple[int, int]:
         with database.snapshot() as session:
             found = measured(session, NOON - timedelta(hours=1), NOON, 60)
-        return sum(cell.count for cell in found.cells.values()), found.uncounted
+        return sum(tried.tries for tried in found.tries.values()), found.uncounted
 
     assert counted() == (3, 2)
     roll(database)
