@@ -40,8 +40,8 @@ def ids_mentioning(session: Session, index: Indexed, words: str, *, most: int) -
 
     None where there are more than ``most``, or no index can tell.
     """
-    if len(words) < SHORTEST:
-        return None
+    if len(words) < SHORTEST or "\0" in words:
+        return None  # no index holds a NUL, and SQLite's would not take the question
     if session.get_bind().dialect.name == "postgresql":
         pattern = "%" + "".join(f"\\{letter}" if letter in "\\%_" else letter for letter in words) + "%"
         found = session.scalars(_POSTGRESQL[index], {"pattern": pattern, "most": most + 1}).all()

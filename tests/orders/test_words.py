@@ -126,3 +126,10 @@ def test_orders_of_others_are_not_found(omar: Any, meera: Any, arrive: Any, sess
     )
     assert str(number) in meera.get("/orders", query_string={"q": number}).one("#main").get_text()
     assert "Nothing matches" in omar.get("/orders", query_string={"q": number}).words
+
+
+def test_what_no_index_takes_as_a_question_is_left_to_the_walk(session: Session, worded: list[int]) -> None:
+    for words in ("a\0bc", "\0\0\0"):
+        assert ids_mentioning(session, Indexed.ORDERS, words, most=5) is None
+    for words in ('"""', "***", "^abc", "-abc", "OR AND NOT", "😀😀😀"):
+        assert ids_mentioning(session, Indexed.ORDERS, words, most=5) == []
