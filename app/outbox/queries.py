@@ -239,6 +239,14 @@ def attention_count(session: Session, scope: Scope, *, most: int = 1001) -> int:
     return session.scalar(select(func.count()).select_from(needing.subquery())) or 0
 
 
+def retried_count(session: Session, scope: Scope, *, most: int = 1001) -> int:
+    """How many messages were tried in vain and will be tried again by themselves; it stops at ``most``."""
+    waiting = select(Message.id).where(Message.state == MessageState.PENDING, Message.attempts_made > 0)
+    if scope is not None:
+        waiting = waiting.where(_of_few(scope))
+    return session.scalar(select(func.count()).select_from(waiting.limit(most).subquery())) or 0
+
+
 def last_good(session: Session, scope: Scope, partner_id: int, *, but: str = "") -> Message | None:
     """The newest message that a partner took, of those that the reader may see, with its attempts' bodies."""
     return session.scalar(

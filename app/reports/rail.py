@@ -14,6 +14,7 @@ from app.accounts import access
 from app.attention import queries as attention
 from app.inbound.queries import unmatched_count
 from app.orders.queries import QueueCounts, queue_counts
+from app.outbox.queries import retried_count
 
 
 @dataclass
@@ -30,6 +31,11 @@ class Rail:
         """What somebody must look at, of what the reader may see."""
         supports = access.may(access.me(), access.Verb.IMPORT)
         return attention.count(web.db(), access.scope(), supports=supports)
+
+    @cached_property
+    def retried(self) -> int:
+        """Messages that were tried in vain and are tried again by themselves: many at once are an outage."""
+        return retried_count(web.db(), access.scope())
 
     @cached_property
     def unmatched(self) -> int:

@@ -63,3 +63,17 @@ def test_support_finds_what_fits_nothing_and_others_are_not_told(
     link = ravi.get("/").one("a.work[href='/inbound?effect=unmatched']")
     assert " ".join(link.get_text(" ").split()).startswith("1 Fit nothing")
     assert not meera.get("/").page.select("a.work[href='/inbound?effect=unmatched']")
+
+
+def test_an_outage_shows_on_the_first_page_of_those_who_look_after_delivery(
+    asha: Browser, ravi: Browser, meera: Browser, arrive: Any, network: Any, deliver: Any
+) -> None:
+    for order_id in arrive(3)[:2]:
+        network.behave("503", times=1)
+        asha.answer(order_id)
+        deliver()
+    for browser in (ravi, meera):
+        link = browser.get("/").one("a.work[href^='/webhooks']")
+        assert " ".join(link.get_text(" ").split()).startswith("2 Not delivered yet")
+        assert len(browser.get(link["href"]).page.select("#webhooks-list a.strong")) == 2
+    assert not asha.get("/").page.select("a.work[href^='/webhooks']")
