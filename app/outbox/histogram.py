@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+import zlib
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,11 +20,13 @@ GROWTH = 1.0195
 """Each bin ends so much higher than the one before; its middle is then within 1 % of all in it."""
 LAST = 2047
 """The last bin, which holds all that took millions of years."""
+FEW = 24
+"""So many bins are kept one by one."""
 _LOG = math.log(GROWTH)
 _HALF = math.sqrt(GROWTH)
 _PAIR = struct.Struct("<HI")
 _RUN = 0xFFFF
-"""Stands for the bin of a first pair, after which counts follow one by one, from the bin in its count on."""
+"""Stands for the bin of a first pair, after which all counts follow compressed, from the bin in its count."""
 _BITS = 32
 
 
@@ -58,19 +61,20 @@ class Histogram:
             return cls()
         place, count = _PAIR.unpack_from(packed)
         if place == _RUN:
-            return cls(int.from_bytes(packed[_PAIR.size :], "little") << _BITS * count)
+            row = zlib.decompress(packed[_PAIR.size :])
+            return cls(int.from_bytes(row, "little") << _BITS * count)
         return cls.of_bins(dict(_PAIR.iter_unpack(packed)))
 
     def packed(self) -> bytes:
         """As bytes, for a row: bins with their counts where they are few, else all counts in a row.
 
-        A row of counts is read many times as fast, so it may be somewhat longer.
+        Such a row is read many times as fast, and compressed it is no longer.
         """
         first, lanes = self._trimmed()
         pairs = [(first + place, count) for place, count in enumerate(lanes) if count]
-        if 2 * _PAIR.size * len(pairs) < 4 * len(lanes):
+        if len(pairs) <= FEW:
             return b"".join(_PAIR.pack(*pair) for pair in pairs)
-        return _PAIR.pack(_RUN, first) + _in_a_row(lanes)
+        return _PAIR.pack(_RUN, first) + zlib.compress(_in_a_row(lanes), 1)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Histogram) and self._lanes == other._lanes

@@ -38,7 +38,16 @@ from tests.bench.ground import (
     receiver,
     seconds,
 )
-from tests.bench.pages import health_page, memory, orders_page, orders_search, webhooks_page
+from tests.bench.pages import (
+    audit_page,
+    health_page,
+    memory,
+    orders_page,
+    orders_search,
+    other_pages,
+    webhooks_page,
+    webhooks_search,
+)
 
 Line = dict[str, Any]
 
@@ -292,6 +301,9 @@ ALL: dict[str, Callable[[Path], Iterator[Line]]] = {
     "orders.page": orders_page,
     "orders.search": orders_search,
     "webhooks.page": webhooks_page,
+    "webhooks.search": webhooks_search,
+    "audit.page": audit_page,
+    "other.pages": other_pages,
     "health.page": health_page,
     "memory": memory,
     "start": start,

@@ -7,6 +7,7 @@ import os
 import random
 import tempfile
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from app import create_app
 from app.accounts.models import Person, Role
 from app.accounts.people import add as add_person
 from app.accounts.queries import person_named
+from app.clock import now
 from app.config import Settings
 from app.demo.seed import seed
+from app.orders.count_answers import count_answers
 from app.orders.models import PurchaseOrder
 from app.outbox.deliver import Deliverer
 from app.outbox.models import Message
@@ -55,30 +58,47 @@ def _seeded(folder: Path, messages: int) -> Flask:
     app = fresh_app(folder)
     seed(database_of(app), messages=messages, attempts=3 * messages, rng=random.Random(6))
     roll(database_of(app))
+    count_answers(database_of(app), app.extensions["settings"].zone)
     return app
 
 
 def _meera(app: Flask) -> FlaskClient:
+    return _browser(app, "meera", Role.MANAGER)
+
+
+@cache
+def _omars() -> tuple[FlaskClient, FlaskClient]:
+    """The browsers of supplier staff, to whom half of the orders belong."""
+    *_, small, large = _sides()
+    return _browser(small, "omar", Role.SUPPLIER), _browser(large, "omar", Role.SUPPLIER)
+
+
+def _browser(app: Flask, name: str, role: Role) -> FlaskClient:
     with database_of(app).writing() as session:
-        meera = person_named(session, "meera") or add_person(
-            session, "meera", role=Role.MANAGER, password="bench-bench-1"
-        )
+        person = person_named(session, name) or add_person(session, name, role=role, password="bench-bench-1")
         session.commit()
-        key = session.scalar(select(Person.session_key).where(Person.id == meera.id))
+        key = session.scalar(select(Person.session_key).where(Person.id == person.id))
     client = app.test_client()
     with client.session_transaction() as cookie:
         cookie["_user_id"], cookie["_fresh"] = key, True
     return client
 
 
-def _measure(name: str, small_url: str, large_url: str, *, rounds: int = 25) -> Line:
-    few, many, *_ = _sides()
+def _measure(
+    name: str,
+    small_url: str,
+    large_url: str | None = None,
+    *,
+    rounds: int = 25,
+    by: tuple[FlaskClient, FlaskClient] | None = None,
+) -> Line:
+    few, many = by or _sides()[:2]
 
     def small() -> None:
         assert few.get(small_url).status_code == 200
 
     def large() -> None:
-        assert many.get(large_url).status_code == 200
+        assert many.get(large_url or small_url).status_code == 200
 
     quick, slow = in_turn(small, large, rounds=rounds)
     return {
@@ -107,6 +127,18 @@ def _middle(app: Flask) -> tuple[str, str]:
     return f"{order.received_at.isoformat()}~{order.id}".replace("+", "%2B"), message_id
 
 
+def _middle_order(app: Flask) -> PurchaseOrder:
+    """An answered order in the middle of them."""
+    answered = select(PurchaseOrder).where(PurchaseOrder.message_id.is_not(None))
+    with database_of(app).reading() as session:
+        half = (session.scalar(select(func.count()).select_from(Message)) or 0) // 2
+        return session.scalars(answered.order_by(PurchaseOrder.id).offset(half).limit(1)).one()
+
+
+def _middle_number(app: Flask) -> str:
+    return _middle_order(app).buyer_po_number
+
+
 def orders_page(folder: Path) -> Iterator[Line]:
     """The list of orders over a month of much work."""
     *_, small, large = _sides()
@@ -115,6 +147,10 @@ def orders_page(folder: Path) -> Iterator[Line]:
     yield _measure("open", "/orders?answer=open", "/orders?answer=open")
     deep = "/orders?sort=-received_at&after="
     yield _measure("deep", deep + few, deep + many)
+    for sort in ("buyer_po_number", "delivery_date"):
+        yield _measure(f"by {sort}", f"/orders?sort={sort}")
+    yield _measure("of a supplier", "/orders", by=_omars())
+    yield _measure("of a supplier, newest", "/orders?sort=-received_at", by=_omars())
 
 
 def webhooks_page(folder: Path) -> Iterator[Line]:
@@ -125,6 +161,34 @@ def webhooks_page(folder: Path) -> Iterator[Line]:
     yield _measure("deep", f"/webhooks?after={few}", f"/webhooks?after={many}")
     yield _measure("attention", "/webhooks?state=attention", "/webhooks?state=attention")
     yield _measure("inbound", "/inbound", "/inbound")
+    yield _measure("of a supplier", "/webhooks", by=_omars())
+    yield _measure("inbound of a supplier", "/inbound", by=_omars())
+
+
+def webhooks_search(folder: Path) -> Iterator[Line]:
+    """Words in bodies: what is looked through at a time is bounded, so it is the same over any log."""
+    for name, words in (("common", "confirmed"), ("rare", "not acceptable"), ("none", "nothing like that")):
+        yield _measure(name, f"/webhooks?q={words}", rounds=15)
+        yield _measure(f"inbound {name}", f"/inbound?q={words}", rounds=15)
+
+
+def audit_page(folder: Path) -> Iterator[Line]:
+    """The trail of all answers, and words in it."""
+    yield _measure("first", "/audit")
+    yield _measure("none", "/audit?q=nothing like that")
+    few, many = (f"/audit?q={_middle_number(app)}" for app in _sides()[2:])
+    yield _measure("rare", few, many)
+
+
+def other_pages(folder: Path) -> Iterator[Line]:
+    """The pages that are no lists of all there is."""
+    for path in ("/", "/attention", "/exports", "/jobs", "/metrics"):
+        yield _measure(path, path)
+    yield _measure("/ of a supplier", "/", by=_omars())
+    orders = [f"/orders/{_middle_order(app).id}" for app in _sides()[2:]]
+    yield _measure("an order", *orders)
+    messages = [f"/webhooks/{_middle_order(app).message_id}" for app in _sides()[2:]]
+    yield _measure("a message", *messages)
 
 
 def orders_search(folder: Path) -> Iterator[Line]:
@@ -156,7 +220,9 @@ def health_page(folder: Path) -> Iterator[Line]:
     """Pictures and percentiles over a month of much work, for each range; and the report of answers."""
     for name in ("1h", "24h", "7d", "30d"):
         yield _measure(name, f"/health?range={name}", f"/health?range={name}", rounds=11)
-    yield _measure("answers", "/reports/answers", "/reports/answers", rounds=11)
+    yield _measure("answers", "/reports/answers", rounds=11)
+    first = now().date() - timedelta(days=29)
+    yield _measure("answers of 30 days", f"/reports/answers?since={first}", rounds=11)
 
 
 def _resident() -> float:
