@@ -19,6 +19,7 @@ from app.inbound.models import Effect, InboundMessage
 from app.orders.models import Decision, Delivery, OrderView, PurchaseOrder, StatusChange
 from app.outbox.models import Attempt, Mark, Message, MessageState, ResultFrom
 from app.typical import TYPICAL
+from app.words import Indexed, ids_mentioning
 from tests.postgresql import Server
 
 WHEN = "2026-11-20 10:00:00"
@@ -73,6 +74,8 @@ def test_a_database_of_the_first_version_with_data_is_upgraded(unmade: Database)
         decision = session.scalars(select(Decision)).one()
         assert (decision.took_seconds, decision.left_seconds) == (2 * 3600, 22 * 3600)
         assert decision.supplier_b2b_id == "S"
+        # What came before there were indexes of words is in them.
+        assert ids_mentioning(session, Indexed.ORDERS, "a/1", most=9) == [1]
         assert froms == {
             MessageState.DELIVERED: ResultFrom.ANSWER,
             MessageState.REFUSED: ResultFrom.ANSWER,
