@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from app.outbox.credentials import Credentials
-from app.outbox.post import Outcome
 from app.outbox.retry import Verdict
+from app.outbox.wire.outcome import Outcome
 from app.partners.masking import MASK, SHORTEST_MASKED
 
 SAID = ("response_message", "result", "req_msg_id", "error_cd", "error_dtl", "error_field")

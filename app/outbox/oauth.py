@@ -19,7 +19,8 @@ from urllib.parse import quote_plus, urlencode
 from app import clock
 from app.contract.reader import Unreadable, read_json
 from app.outbox.addresses import Network
-from app.outbox.post import Failure, Outcome, Sender, Target
+from app.outbox.post import Sender, Target
+from app.outbox.wire.outcome import Failure, Outcome
 from app.partners.masking import MASK
 
 TOKEN_DEADLINE = 4.0

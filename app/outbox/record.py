@@ -19,10 +19,10 @@ from app.outbox import alarms, lanes
 from app.outbox.claim import Claimed, attempts, messages, partners
 from app.outbox.messages import NOBODY_ASKED, Change, tell
 from app.outbox.models import MessageState, ResultFrom, Trigger
-from app.outbox.post import Outcome
 from app.outbox.prepared import Prepared, by_dialect
 from app.outbox.retry import Reason, Step, Verdict, sentence
 from app.outbox.tally import count_ends, mark
+from app.outbox.wire.outcome import Outcome
 
 LARGEST = 2**31 - 1
 """The largest number that PostgreSQL keeps in an INTEGER; partners may send larger ones."""

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from app.contract.answers import Answer, read_answer
-from app.outbox.post import Failure, Outcome
+from app.outbox.wire.outcome import Failure, Outcome
 
 DEFAULT_SCHEDULE: tuple[float, ...] = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 """Seconds to wait after the first, second, … failed try: about three days in all."""

@@ -18,8 +18,9 @@ from app.outbox.claim import PATH, USER_AGENT
 from app.outbox.credentials import Credentials, credentials_of
 from app.outbox.messages import new_id
 from app.outbox.oauth import NoToken, Token, send, tokens
-from app.outbox.post import Outcome, Sender
+from app.outbox.post import Sender
 from app.outbox.retry import Step, judge, sentence
+from app.outbox.wire.outcome import Outcome
 from app.partners.masking import masked, secrets_of
 
 DEADLINE_MAX = 20.0

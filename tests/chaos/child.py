@@ -14,8 +14,9 @@ from typing import Any
 
 from app.db import Database
 from app.orders.projection import follow
-from app.outbox import deliver, post
+from app.outbox import deliver
 from app.outbox.deliver import Deliverer
+from app.outbox.wire import line
 
 POINTS = ("after the claim", "during connect", "after the POST", "before the record", "after the record")
 
@@ -58,18 +59,18 @@ def _after_the_claim(deliverer: Deliverer, burn: Callable[[], None]) -> None:
 
 
 def _during_connect(_deliverer: Deliverer, burn: Callable[[], None]) -> None:
-    _before(post, "_connection", burn)
+    _before(line, "_connection", burn)
 
 
 def _after_the_post(_deliverer: Deliverer, burn: Callable[[], None]) -> None:
-    request = post._Line.request
+    give = line.Line.give
 
-    @functools.wraps(request)
+    @functools.wraps(give)
     def armed(*args: Any, **options: Any) -> None:
-        request(*args, **options)
+        give(*args, **options)
         burn()
 
-    post._Line.request = armed  # type: ignore[method-assign]
+    line.Line.give = armed  # type: ignore[method-assign]
 
 
 def _before_the_record(_deliverer: Deliverer, burn: Callable[[], None]) -> None:

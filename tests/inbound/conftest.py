@@ -17,9 +17,9 @@ from app.orders import answer as answering
 from app.orders.queries import order_for_update
 from app.orders.req_confirm import Given
 from app.outbox.claim import Claimed, claim
-from app.outbox.post import Failure, Outcome
 from app.outbox.record import Finished, record
 from app.outbox.retry import judge
+from app.outbox.wire.outcome import Failure, Outcome
 from tests.talk import Buyer
 
 ASHA = answering.Answerer(1, "Asha")

@@ -23,7 +23,12 @@ import trustme
 from urllib3.connection import HTTPSConnection
 
 from app.outbox import post as post_module
-from app.outbox.post import BODY_CAP, Failure, Outcome, Sender, Target
+from app.outbox.post import Sender, Target
+from app.outbox.wire import line as line_module
+from app.outbox.wire import names as names_module
+from app.outbox.wire.answer import Answer
+from app.outbox.wire.call import watchdog
+from app.outbox.wire.outcome import BODY_CAP, Failure, Outcome
 from tests.outbox.misbehaving import OK, Partner, Script, Talk, answer, chunk, says, says_and_closes, serves
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -863,7 +868,7 @@ def test_no_secret_of_a_connection_is_written_where_the_environment_says(
     tls: ssl.SSLContext, bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
-    post_module._tls.cache_clear()
+    line_module._tls.cache_clear()
     with Partner(serves, tls=tls) as partner, Sender() as sender:
         assert_whole(send(sender, replace(at(partner), ca_bundle=bundle)))
 
@@ -891,14 +896,14 @@ def resets_in_the_handshake(talk: Talk) -> None:
 def test_a_partner_that_is_gone_in_or_before_the_handshake_gets_nothing(
     sender: Sender, bundle: str, monkeypatch: pytest.MonkeyPatch, script: Script, pause: float
 ) -> None:
-    connect = post_module._connection
+    connect = line_module._connection
 
     def connects_and_waits(*args: Any) -> socket.socket:
         connection = connect(*args)
         time.sleep(pause)
         return connection
 
-    monkeypatch.setattr(post_module, "_connection", connects_and_waits)
+    monkeypatch.setattr(line_module, "_connection", connects_and_waits)
     with Partner(script) as partner:
         target = replace(at(partner), url=partner.url().replace("http:", "https:"), ca_bundle=bundle)
         assert_not_secure(send(sender, target), "no secure connection")
@@ -1074,13 +1079,13 @@ def test_of_several_addresses_only_those_that_may_be_are_tried(
     sender: Sender, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[str] = []
-    connect = post_module._connection
+    connect = line_module._connection
 
     def connects(family: socket.AddressFamily, where: tuple[str, int], seconds: float) -> socket.socket:
         tried.append(where[0])
         return connect(family, where, seconds)
 
-    monkeypatch.setattr(post_module, "_connection", connects)
+    monkeypatch.setattr(line_module, "_connection", connects)
     names.answers["partner.example"] = [["10.0.0.1", "::1", "fe80::1%eth0", "169.254.169.254", "127.0.0.1"]]
     with Partner(serves) as partner:
         assert_whole(send(sender, at(partner, host="partner.example")))
@@ -1219,7 +1224,7 @@ def test_a_look_up_that_takes_its_time_is_left_behind_and_not_begun_again(names:
 def test_no_more_than_so_many_names_are_looked_up_at_once(
     names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(post_module, "LOOKUPS_MAX", 1)
+    monkeypatch.setattr(names_module, "LOOKUPS_MAX", 1)
     stuck = threading.Event()
     names.before = stuck.wait
     try:
@@ -1393,13 +1398,13 @@ def test_an_interrupt_goes_through_and_leaves_nothing_behind(
 
     with Partner(says(answer()), serves) as partner:
         with monkeypatch.context() as patch:
-            patch.setattr(post_module._Answer, "read", interrupted)
+            patch.setattr(Answer, "read", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 sender.post(at(partner), BODY, IDS)
         assert_whole(send(sender, at(partner)))
 
     assert partner.connections == 2
-    assert not post_module._watchdog._watches
+    assert not watchdog._watches
 
 
 def descriptors() -> int:

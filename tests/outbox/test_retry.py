@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from app.outbox.post import Failure, Outcome
 from app.outbox.retry import (
     DEFAULT_SCHEDULE,
     RETRY_AFTER_MAX,
@@ -22,6 +21,7 @@ from app.outbox.retry import (
     judge,
     sentence,
 )
+from app.outbox.wire.outcome import Failure, Outcome
 
 OURS = "PUO0000000000000000000000000000001"
 OTHER = "PUO0000000000000000000000000000002"

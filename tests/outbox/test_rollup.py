@@ -24,11 +24,11 @@ from app.outbox.claim import Lease, take
 from app.outbox.deliver import Deliverer
 from app.outbox.histogram import SMALLEST, Histogram, bin_of
 from app.outbox.models import Attempt, Mark, Message, MessageState, Rollup, Trigger
-from app.outbox.post import Outcome
 from app.outbox.record import Finished, record, repair
 from app.outbox.retry import Reason, Step, Verdict
 from app.outbox.rollup import KEPT, SPANS, TAKEN, Key, Measure, Measured, beginning, measured, roll, roll_some
 from app.outbox.tally import mark
+from app.outbox.wire.outcome import Outcome
 from app.partners.models import Partner
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

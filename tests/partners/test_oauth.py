@@ -13,7 +13,8 @@ from urllib.parse import parse_qs
 import pytest
 
 from app.outbox.oauth import Grant, NoToken, Token, Tokens, fetch, send, tokens
-from app.outbox.post import Failure, Sender, Target
+from app.outbox.post import Sender, Target
+from app.outbox.wire.outcome import Failure
 from tests.outbox.misbehaving import answer, serves
 from tests.partners.conftest import gives_tokens, token
 
