@@ -38,6 +38,9 @@ from app import clock, typical
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MILLISECONDS = 10_000
+CHECKPOINT_PAGES = 4000
+"""After so many pages of 4 KiB the log of changes is carried into the file: seldom, since many pages change
+again and again, and whoever commits waits for it."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -49,18 +52,30 @@ class UtcDateTime(TypeDecorator[datetime]):
     def load_dialect_impl(self, dialect: Dialect) -> Any:
         return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
 
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any] | None:
+        """On SQLite the text itself: SQLAlchemy's own way of making it takes four times as long."""
+        return super().bind_processor(dialect) if dialect.name == "postgresql" else _as_text
+
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a zone never reaches the database")
-        value = value.astimezone(UTC)
-        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
+        return None if value is None else _in_utc(value)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _in_utc(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("a time without a zone never reaches the database")
+    return value.astimezone(UTC)
+
+
+def _as_text(value: datetime | None) -> str | None:
+    if value is None:
+        return None
+    # Of one width, so that they sort as times do.
+    return _in_utc(value).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def one_of(kind: type[StrEnum]) -> Enum:
@@ -250,6 +265,7 @@ def _open_sqlite(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     cursor.close()
 
 

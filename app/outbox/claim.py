@@ -221,11 +221,9 @@ def _take_statement(*conditions: ColumnElement[bool]) -> Prepared:
     return Prepared(taking, columns)
 
 
-_NOTED = (
-    *("message_id", "number", "trigger", "actor", "asked_reason", "url", "request_headers", "started_at"),
-    *("detail", "response_headers", "response_body"),
-)
-_NOTE = Prepared(insert(attempts).values({name: bindparam(name) for name in _NOTED}))
+_NOTED = ("message_id", "number", "trigger", "actor", "asked_reason", "url", "request_headers", "started_at")
+_BLANK: dict[str, Any] = {"detail": "", "response_headers": [], "response_body": b""}
+_NOTE = Prepared(insert(attempts).values({**{name: bindparam(name) for name in _NOTED}, **_BLANK}))
 _TAKE = _take_statement()
 _TAKE_ASKED = _take_statement(WAS_ASKED)
 
@@ -357,7 +355,4 @@ def _attempt_row(claimed: Claimed, now: datetime) -> dict[str, Any]:
             *claimed.credentials.masked_headers(),
         ],
         "started_at": now,
-        "detail": "",
-        "response_headers": [],
-        "response_body": b"",
     }

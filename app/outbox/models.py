@@ -203,7 +203,14 @@ class Attempt(Base):
     __tablename__ = "attempt"
     __table_args__ = (
         UniqueConstraint("message_id", "number"),
-        Index("ix_attempt_status_message_id", "status", "message_id"),
+        # Only what has ended: each attempt enters an index once, when it does.
+        Index(
+            "ix_attempt_status_message_id",
+            "status",
+            "message_id",
+            sqlite_where=text("outcome IS NOT NULL"),
+            postgresql_where=text("outcome IS NOT NULL"),
+        ),
         Index(
             "ix_attempt_by_hand",
             "trigger",
@@ -212,7 +219,12 @@ class Attempt(Base):
             postgresql_where=text("trigger <> 'auto'"),
         ),
         # What ended in a minute: read when the minute is counted, and while it is not yet.
-        Index("ix_attempt_ended_at", "ended_at"),
+        Index(
+            "ix_attempt_ended_at",
+            "ended_at",
+            sqlite_where=text("ended_at IS NOT NULL"),
+            postgresql_where=text("ended_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -157,7 +157,7 @@ def _told(error: Exception, call: Call) -> tuple[Failure, str]:
     if not isinstance(error, OSError):
         return Failure.INTERNAL, f"Sending failed inside this app: {type(error).__name__}: {error}."
     words = error.strerror or str(error) or type(error).__name__
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError | BlockingIOError):
         return Failure.TIMEOUT, ""
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLSyscallError):
         return Failure.TLS, f"The secure connection failed: {tls_words(error)}."

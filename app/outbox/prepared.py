@@ -12,7 +12,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ARRAY, JSON, ColumnElement, Connection, Dialect, any_, bindparam, func, select
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Dialect,
+    any_,
+    bindparam,
+    func,
+    select,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -41,22 +52,24 @@ def _among_postgresql(column: ColumnElement[Any], name: str) -> ColumnElement[bo
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """A statement as one driver takes it; ``given`` are its parameters in order, ``constants`` its own."""
+    """A statement as one driver takes it."""
 
     text: str
     positional: bool
-    given: tuple[tuple[str, Convert | None], ...]
-    constants: Mapping[str, Any]
+    places: tuple[tuple[str, str | None, Convert | None, Any], ...]
+    """Of each parameter the driver's name, the name under which it is given (None if the statement brings
+    the value itself), how a value becomes the driver's, and the statement's own."""
 
     def parameters(self, row: Mapping[str, Any]) -> Any:
         """The row as the driver wants it."""
-        values = {**self.constants, **row} if self.constants else row
         if self.positional:
             return [
-                values[name] if convert is None else convert(values[name]) for name, convert in self.given
+                own if given is None else row[given] if convert is None else convert(row[given])
+                for _, given, convert, own in self.places
             ]
         return {
-            name: values[name] if convert is None else convert(values[name]) for name, convert in self.given
+            name: own if given is None else row[given] if convert is None else convert(row[given])
+            for name, given, convert, own in self.places
         }
 
 
@@ -73,20 +86,18 @@ class Prepared:
         self._columns = tuple(columns)
         self._row: Any = namedtuple("_row", [column.key or "" for column in columns])  # type: ignore[misc]
         self._compiled: dict[str, _Compiled] = {}
-        self._results: dict[str, list[Convert | None]] = {}
+        self._results: dict[str, list[tuple[int, Convert]]] = {}
 
     def rows(self, session: Session, **values: Any) -> list[Any]:
         """Run it once, and return all its rows as named tuples of the columns. Errors: DBAPIError."""
         with self._on(session) as (compiled, cursor):
             cursor.execute(compiled.text, compiled.parameters(values))
             converts = self._converts(session, cursor)
-            return [
-                self._row._make(
-                    value if convert is None else convert(value)
-                    for convert, value in zip(converts, row, strict=True)
-                )
-                for row in cursor.fetchall()
-            ]
+            found = [list(row) for row in cursor.fetchall()]
+            for row in found:
+                for place, convert in converts:
+                    row[place] = convert(row[place])
+            return [self._row._make(row) for row in found]
 
     def run(self, session: Session, **values: Any) -> None:
         """Run it once; what it returns is left. Errors: DBAPIError."""
@@ -98,15 +109,17 @@ class Prepared:
         with self._on(session) as (compiled, cursor):
             cursor.executemany(compiled.text, [compiled.parameters(row) for row in rows])
 
-    def _converts(self, session: Session, cursor: Any) -> list[Convert | None]:
-        """How the driver's values become Python's; psycopg tells their types only with an answer."""
+    def _converts(self, session: Session, cursor: Any) -> list[tuple[int, Convert]]:
+        """How which of the driver's values become Python's; psycopg tells their types only with an answer."""
         dialect = session.get_bind().dialect
         converts = self._results.get(dialect.name)
         if converts is None:
-            converts = self._results[dialect.name] = [
+            each = [
                 column.type.dialect_impl(dialect).result_processor(dialect, said[1])
                 for column, said in zip(self._columns, cursor.description, strict=True)
             ]
+            converts = [(place, convert) for place, convert in enumerate(each) if convert is not None]
+            self._results[dialect.name] = converts
         return converts
 
     @contextmanager
@@ -133,15 +146,22 @@ class Prepared:
         if isinstance(statement, Mapping):
             statement = statement[dialect.name]
         compiled = statement.compile(dialect=dialect)
-        converts = {
-            name: bind.type.dialect_impl(dialect).bind_processor(dialect)
-            for name, bind in compiled.binds.items()
-        }
         return _Compiled(
             text=str(compiled),
             positional=bool(compiled.positional),
-            given=tuple((name, converts[name]) for name in compiled.positiontup or compiled.binds),
-            constants={
-                name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required
-            },
+            places=tuple(
+                self._place(name, compiled.binds[name], dialect)
+                for name in compiled.positiontup or compiled.binds
+            ),
         )
+
+    @staticmethod
+    def _place(
+        name: str, bind: BindParameter[Any], dialect: Dialect
+    ) -> tuple[str, str | None, Convert | None, Any]:
+        convert = bind.type.dialect_impl(dialect).bind_processor(dialect)
+        if bind.required:
+            return name, name, convert, None
+        # Converted once, not for each row.
+        own = bind.effective_value
+        return name, None, None, own if convert is None else convert(own)

@@ -340,8 +340,13 @@ def _of_tries(session: Session, wanted: MessageFilter) -> list[ColumnElement[boo
 
 
 def _has_code(code: str) -> ColumnElement[bool]:
+    """Of attempts that have ended, which are all that the index of codes holds."""
+    return and_(_status_is(code), Attempt.outcome.is_not(None))
+
+
+def _status_is(code: str) -> ColumnElement[bool]:
     if code == NO_ANSWER:
-        return and_(Attempt.status.is_(None), Attempt.outcome.is_not(None))
+        return Attempt.status.is_(None)
     if code.endswith("xx"):
         first = int(code[0]) * 100
         return Attempt.status.between(first, first + 99)

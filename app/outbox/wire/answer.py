@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import struct
 
 from app.outbox.wire.outcome import Failure, Stop
 
@@ -30,7 +31,10 @@ class Incoming:
 
     def __init__(self, connection: socket.socket, plain: socket.socket, seconds: float) -> None:
         """``plain`` is the connection below any encryption; a read may wait so many ``seconds``."""
-        connection.settimeout(seconds)
+        if not isinstance(connection, ssl.SSLSocket):
+            _let_the_system_time(connection, seconds)
+        else:
+            connection.settimeout(seconds)
         self._connection = connection
         self._plain = plain
         self._seconds = seconds
@@ -53,34 +57,38 @@ class Incoming:
             return b""
         return self._out(min(len(self._kept), self._at + most))
 
-    def ahead(self) -> bytes | None:
-        """What there is already beyond all that was read: empty if the other side is gone, None if nothing.
-
-        It never waits.
-        """
+    def has_more(self) -> bool:
+        """Whether more came with what was read. What is still on its way, ``is_silent`` meets later."""
         if self._at < len(self._kept):
-            return bytes(self._kept[self._at :])
-        if isinstance(self._connection, ssl.SSLSocket):
-            return self._ahead_secure()
-        try:
-            return self._plain.recv(1, _A_LOOK)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return b""
+            return True
+        return isinstance(self._connection, ssl.SSLSocket) and self._connection.pending() > 0
 
-    def _ahead_secure(self) -> bytes | None:
+    def is_silent(self) -> bool:
+        """Whether the other side neither said anything more nor is gone. It never waits."""
+        if self.has_more():
+            return False
+        if isinstance(self._connection, ssl.SSLSocket):
+            return self._is_silent_secure()
+        try:
+            self._plain.recv(1, _A_LOOK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def _is_silent_secure(self) -> bool:
         """The same over TLS, where bytes may come that are not the partner's words."""
         self._connection.settimeout(0)
         try:
             self._more()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return None
+            return True
         except OSError:
-            return b""
+            return False
         finally:
             self._connection.settimeout(self._seconds)
-        return bytes(self._kept[self._at :])
+        return False
 
     def _more(self) -> bool:
         piece = self._connection.recv(_PIECE)
@@ -234,8 +242,19 @@ class Answer:
     def _end(self) -> None:
         """The body is complete: nothing may follow it, since on this connection nothing was asked for."""
         self.ended = True
-        if self._incoming.ahead():
+        if self._incoming.has_more():
             raise _odd(f"it goes on after the {len(self.received)} bytes that it declares")
+
+
+def _let_the_system_time(connection: socket.socket, seconds: float) -> None:
+    """Python's own time limits ask the system twice for each read and write; its limits ask once.
+
+    What they end is a BlockingIOError.
+    """
+    connection.settimeout(None)
+    limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
 
 def _odd(what: str) -> Stop:

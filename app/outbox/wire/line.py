@@ -46,7 +46,7 @@ class Line(HTTPConnection):
     @property
     def is_usable(self) -> bool:
         """Whether it stands and nothing came on it that nobody asked for."""
-        return self._incoming is not None and self._incoming.ahead() is None
+        return self._incoming is not None and self._incoming.is_silent()
 
     def use(self, call: Call) -> None:
         """From now on it is cut at this call's deadline. Errors: Stop if that is over."""
