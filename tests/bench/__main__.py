@@ -18,7 +18,7 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory(prefix="po-confirm-bench-") as folder:
             for line in bench(Path(folder)):
-                full = ".".join([name, *([line.pop("peer")] if "peer" in line else [])])
+                full = ".".join([name, *([line.pop("part")] if "part" in line else [])])
                 sys.stdout.write(json.dumps({"bench": full, **line}, ensure_ascii=False) + "\n")
                 sys.stdout.flush()
 

@@ -29,24 +29,35 @@ PEERS_CODE = Path(__file__).parent / "peers"
 
 
 def deliver_scale(folder: Path, *, count: int = 500, rounds: int = 3) -> Iterator[Line]:
-    """Deliveries a second of two deliverers on PostgreSQL against one."""
+    """Deliveries a second of two deliverers on PostgreSQL against one.
+
+    The second line has a partner that takes 20 ms: then cores do not decide, but whether two deliverers stand
+    in each other's way.
+    """
     server = Server()
     try:
-        server.execute("CREATE DATABASE scale")
-        app = fresh_app(folder, database_url=server.url("scale"))
-        with receiver() as url:
-            person_id, ids = populate(app, url, orders=2 * count * rounds, concurrency=16)
-            batches = [ids[place : place + count] for place in range(0, len(ids), count)]
-            one, two = [], []
-            for number in range(rounds):
-                one.append(_rate_of(app, person_id, batches[2 * number], deliverers=1))
-                two.append(_rate_of(app, person_id, batches[2 * number + 1], deliverers=2))
-        database_of(app).engine.dispose()
+        for name, delay in (("", 0.0), ("20ms", 0.02)):
+            server.execute(f"CREATE DATABASE scale{name}")
+            (place := folder / f"scale{name}").mkdir()
+            app = fresh_app(place, database_url=server.url(f"scale{name}"))
+            with receiver(delay) as url:
+                person_id, ids = populate(app, url, orders=2 * count * rounds, concurrency=16)
+                batches = [ids[first : first + count] for first in range(0, len(ids), count)]
+                one, two = [], []
+                for number in range(rounds):
+                    one.append(_rate_of(app, person_id, batches[2 * number], deliverers=1))
+                    two.append(_rate_of(app, person_id, batches[2 * number + 1], deliverers=2))
+            database_of(app).engine.dispose()
+            ratio = statistics.median(second / first for first, second in zip(one, two, strict=True))
+            against = f"one deliverer, {os.cpu_count()} cores for all" + (
+                ", partner takes 20 ms" if name else ""
+            )
+            yield {
+                **({"part": name} if name else {}),
+                **_line(statistics.median(two), "deliveries/s", against, ratio),
+            }
     finally:
         server.remove()
-    ratio = statistics.median(second / first for first, second in zip(one, two, strict=True))
-    against = f"one deliverer, {os.cpu_count()} cores for all"
-    yield _line(statistics.median(two), "deliveries/s", against, ratio)
 
 
 def _rate_of(app: Flask, person_id: int, ids: list[int], *, deliverers: int) -> float:
@@ -132,7 +143,7 @@ def deliver_peers(folder: Path, *, count: int = 1000, rounds: int = 3, threads: 
                 theirs.append(_peer_rate(python, name, url, body, count, threads, place))
             ratio = statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
             against = f"{name}, {statistics.median(theirs):.0f}/s"
-            yield {"peer": name, **_line(statistics.median(ours), "deliveries/s", against, ratio)}
+            yield {"part": name, **_line(statistics.median(ours), "deliveries/s", against, ratio)}
 
 
 def _peer_rate(

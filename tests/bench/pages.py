@@ -102,7 +102,7 @@ def _measure(
 
     quick, slow = in_turn(small, large, rounds=rounds)
     return {
-        "peer": name,
+        "part": name,
         "value": round(slow * 1000, 2),
         "unit": "ms",
         "against": f"the same page over {FEW} messages, {quick * 1000:.2f} ms",
@@ -207,7 +207,7 @@ def orders_search(folder: Path) -> Iterator[Line]:
 
         plain, found = in_turn(unfiltered, search, rounds=15)
         yield {
-            "peer": name,
+            "part": name,
             "value": round(found * 1000, 2),
             "unit": "ms",
             "against": f"the unfiltered page, {plain * 1000:.2f} ms",
@@ -255,7 +255,7 @@ def memory(folder: Path, *, pages: int = 3000, deliveries: int = 3000) -> Iterat
 def _grown(name: str, count: int, before: float) -> Line:
     now = _resident()
     return {
-        "peer": name,
+        "part": name,
         "value": round(now - before, 2),
         "unit": f"MiB more after {count}",
         "against": f"{before:.0f} MiB after the warm-up",
