@@ -356,7 +356,8 @@ def test_deadlines_are_one_digest_a_day(
 ) -> None:
     arrive(25)
     local = now().astimezone(settings.zone)
-    clock.move(seconds=(33 - local.hour) * 3600 - local.minute * 60)  # nine o'clock tomorrow
+    # Nine o'clock of the day after tomorrow: all are overdue, whatever time it is now.
+    clock.move(seconds=(57 - local.hour) * 3600 - local.minute * 60)
     assert [digests.digest(database, settings) for _ in range(3)] == [True, False, False]
     assert send() == 1
     (taken,) = post_office.taken
