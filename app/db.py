@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlalchemy.engine import Connection, Dialect, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 from ulid import ULID
@@ -71,6 +74,7 @@ def _in_utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
+@lru_cache(maxsize=256)  # one moment is written into many columns of many rows
 def _as_text(value: datetime | None) -> str | None:
     if value is None:
         return None
@@ -271,4 +275,9 @@ def _open_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     how = cast(str, connection.get_execution_options().get("sqlite_begin", "DEFERRED"))
-    connection.exec_driver_sql(f"BEGIN {how}")
+    driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+    try:
+        # Straight to the driver: what SQLAlchemy does around a statement costs more than this one.
+        driver.execute(f"BEGIN {how}")
+    except sqlite3.Error as error:
+        raise DBAPIError.instance("BEGIN", None, error, sqlite3.Error, dialect=connection.dialect) from error

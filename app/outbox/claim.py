@@ -168,9 +168,15 @@ _first_asked = (
     .scalar_subquery()
     .label("first_asked")
 )
+_SENDS_BY = (
+    *("id", "base_url", "headers", "bearer_token", "oauth", "signing_secrets", "client_certificate"),
+    *("ca_bundle", "allow_addresses", "deadline_seconds", "retry_schedule", "success_codes", "concurrency"),
+    *("rate_per_minute", "paused_at", "credential_failures"),
+)
+"""What of a partner a send needs."""
 _look_at = (
     select(
-        partners,
+        *(partners.c[name] for name in _SENDS_BY),
         *(lanes.c[name] for name in STATE_COLUMNS),
         lanes.c.partner_id.label("lane_of"),
         _first_due,

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import Any
 
 from app import signing
+from app.outbox.addresses import Network
 from app.outbox.oauth import Grant
 from app.outbox.post import Target
 from app.partners.certificates import file_of
@@ -52,12 +54,18 @@ def credentials_of(partner: Any, path: str, now: datetime, *, deadline_max: floa
     target = Target(
         url=partner.base_url + path,
         headers=tuple(headers),
-        allowed=tuple(ip_network(cidr) for cidr in partner.allow_addresses),
+        allowed=tuple(_network(cidr) for cidr in partner.allow_addresses),
         deadline=min(partner.deadline_seconds, deadline_max),
         client_certificate=(pair, pair) if pair else None,
         ca_bundle=file_of(partner.ca_bundle) if partner.ca_bundle else None,
     )
     return Credentials(target, _grant(partner, target), active_signing_secrets(partner.signing_secrets, now))
+
+
+@lru_cache(maxsize=256)
+def _network(cidr: str) -> Network:
+    """Read once, not at every claim."""
+    return ip_network(cidr)
 
 
 def _grant(partner: Any, target: Target) -> Grant | None:

@@ -7,15 +7,13 @@ Types are still those of the columns, errors those of SQLAlchemy.
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
     ARRAY,
     JSON,
-    BindParameter,
     ColumnElement,
     Connection,
     Dialect,
@@ -50,27 +48,71 @@ def _among_postgresql(column: ColumnElement[Any], name: str) -> ColumnElement[bo
     return column == any_(bindparam(name, type_=ARRAY(column.type)))
 
 
-@dataclass(frozen=True, slots=True)
 class _Compiled:
     """A statement as one driver takes it."""
 
-    text: str
-    positional: bool
-    places: tuple[tuple[str, str | None, Convert | None, Any], ...]
-    """Of each parameter the driver's name, the name under which it is given (None if the statement brings
-    the value itself), how a value becomes the driver's, and the statement's own."""
+    def __init__(self, statement: Any, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
+        names = tuple(compiled.positiontup or compiled.binds)
+        binds = {name: compiled.binds[name] for name in names}
+        converts = {
+            name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in binds.items()
+        }
+        self.text = str(compiled)
+        self.errors: Any = dialect.loaded_dbapi.Error
+        self._names = None if compiled.positional else names
+        # Converted once, not for each row.
+        self._own = {
+            name: _converted(bind.effective_value, converts[name])
+            for name, bind in binds.items()
+            if not bind.required
+        }
+        self._pick = _picked(names)
+        self._converts = [
+            (place, convert)
+            for place, name in enumerate(names)
+            if (convert := converts[name]) is not None and name not in self._own
+        ]
 
     def parameters(self, row: Mapping[str, Any]) -> Any:
-        """The row as the driver wants it."""
-        if self.positional:
-            return [
-                own if given is None else row[given] if convert is None else convert(row[given])
-                for _, given, convert, own in self.places
-            ]
-        return {
-            name: own if given is None else row[given] if convert is None else convert(row[given])
-            for name, given, convert, own in self.places
-        }
+        """The row, and the values that the statement brings itself, as the driver wants them."""
+        values = list(self._pick({**self._own, **row} if self._own else row))
+        for place, convert in self._converts:
+            values[place] = convert(values[place])
+        return values if self._names is None else dict(zip(self._names, values, strict=True))
+
+
+def _converted(value: Any, convert: Convert | None) -> Any:
+    return value if convert is None else convert(value)
+
+
+def _picked(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """What picks the values of these names out of a mapping, in this order."""
+    if len(names) > 1:
+        return itemgetter(*names)  # as fast as it gets
+    return lambda row: [row[name] for name in names]
+
+
+class _Cursor:
+    """A cursor for one statement: its errors are SQLAlchemy's."""
+
+    __slots__ = ("_cursor", "_dialect", "_statement")
+
+    def __init__(self, connection: Connection, statement: _Compiled) -> None:
+        self._dialect = connection.dialect
+        self._statement = statement
+        self._cursor: Any = connection.connection.cursor()
+
+    def __enter__(self) -> Any:
+        return self._cursor
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._cursor.close()
+        errors = self._statement.errors
+        if isinstance(error, errors):
+            raise DBAPIError.instance(
+                self._statement.text, None, error, errors, dialect=self._dialect
+            ) from error
 
 
 class Prepared:
@@ -90,9 +132,10 @@ class Prepared:
 
     def rows(self, session: Session, **values: Any) -> list[Any]:
         """Run it once, and return all its rows as named tuples of the columns. Errors: DBAPIError."""
-        with self._on(session) as (compiled, cursor):
-            cursor.execute(compiled.text, compiled.parameters(values))
-            converts = self._converts(session, cursor)
+        connection, statement = self._on(session)
+        with _Cursor(connection, statement) as cursor:
+            cursor.execute(statement.text, statement.parameters(values))
+            converts = self._converts(connection.dialect, cursor)
             found = [list(row) for row in cursor.fetchall()]
             for row in found:
                 for place, convert in converts:
@@ -101,17 +144,18 @@ class Prepared:
 
     def run(self, session: Session, **values: Any) -> None:
         """Run it once; what it returns is left. Errors: DBAPIError."""
-        with self._on(session) as (compiled, cursor):
-            cursor.execute(compiled.text, compiled.parameters(values))
+        connection, statement = self._on(session)
+        with _Cursor(connection, statement) as cursor:
+            cursor.execute(statement.text, statement.parameters(values))
 
     def many(self, session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run it once for each row. Errors: DBAPIError."""
-        with self._on(session) as (compiled, cursor):
-            cursor.executemany(compiled.text, [compiled.parameters(row) for row in rows])
+        connection, statement = self._on(session)
+        with _Cursor(connection, statement) as cursor:
+            cursor.executemany(statement.text, [statement.parameters(row) for row in rows])
 
-    def _converts(self, session: Session, cursor: Any) -> list[tuple[int, Convert]]:
+    def _converts(self, dialect: Dialect, cursor: Any) -> list[tuple[int, Convert]]:
         """How which of the driver's values become Python's; psycopg tells their types only with an answer."""
-        dialect = session.get_bind().dialect
         converts = self._results.get(dialect.name)
         if converts is None:
             each = [
@@ -122,8 +166,8 @@ class Prepared:
             self._results[dialect.name] = converts
         return converts
 
-    @contextmanager
-    def _on(self, session: Session) -> Iterator[tuple[_Compiled, Any]]:
+    def _on(self, session: Session) -> tuple[Connection, _Compiled]:
+        """The connection of the session, and the statement as its driver takes it."""
         connection: Connection | None = session.info.get(CONNECTION)
         if connection is None:
             session.flush()  # what was changed through the ORM comes first, as with session.execute
@@ -131,37 +175,8 @@ class Prepared:
         dialect = connection.dialect
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
-            compiled = self._compiled[dialect.name] = self._compile(dialect)
-        cursor: Any = connection.connection.cursor()
-        try:
-            yield compiled, cursor
-        except dialect.loaded_dbapi.Error as error:
-            base = dialect.loaded_dbapi.Error
-            raise DBAPIError.instance(compiled.text, None, error, base, dialect=dialect) from error
-        finally:
-            cursor.close()
-
-    def _compile(self, dialect: Dialect) -> _Compiled:
-        statement = self._statement
-        if isinstance(statement, Mapping):
-            statement = statement[dialect.name]
-        compiled = statement.compile(dialect=dialect)
-        return _Compiled(
-            text=str(compiled),
-            positional=bool(compiled.positional),
-            places=tuple(
-                self._place(name, compiled.binds[name], dialect)
-                for name in compiled.positiontup or compiled.binds
-            ),
-        )
-
-    @staticmethod
-    def _place(
-        name: str, bind: BindParameter[Any], dialect: Dialect
-    ) -> tuple[str, str | None, Convert | None, Any]:
-        convert = bind.type.dialect_impl(dialect).bind_processor(dialect)
-        if bind.required:
-            return name, name, convert, None
-        # Converted once, not for each row.
-        own = bind.effective_value
-        return name, None, None, own if convert is None else convert(own)
+            statement = self._statement
+            if isinstance(statement, Mapping):
+                statement = statement[dialect.name]
+            compiled = self._compiled[dialect.name] = _Compiled(statement, dialect)
+        return connection, compiled
