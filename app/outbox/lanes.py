@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from app.outbox import alarms
 from app.outbox.models import Lane, Message, Trigger
+from app.outbox.prepared import Prepared, by_dialect
 from app.outbox.retry import Reason
 
 FAILURES_MAX = 5
@@ -156,14 +157,25 @@ def _allowance(state: State, rate: float, now: datetime) -> float:
 
 # --- The rows
 
-_LOCK = (
-    select(lanes)
-    .where(lanes.c.partner_id.in_(bindparam("partners", expanding=True)))
-    .order_by(lanes.c.partner_id)
-)
-_LOCK_FREE = _LOCK.with_for_update(skip_locked=True)
-_LOCK_ALL = _LOCK.with_for_update()
-_SAVE = (
+
+def _lock(*, skip_locked: bool) -> Prepared:
+    """The lanes of these partners, locked in one order everywhere."""
+    return Prepared(
+        by_dialect(
+            lambda among: (
+                select(lanes)
+                .where(among(lanes.c.partner_id, "partners"))
+                .order_by(lanes.c.partner_id)
+                .with_for_update(skip_locked=skip_locked)
+            )
+        ),
+        list(lanes.c),
+    )
+
+
+_LOCK_FREE = _lock(skip_locked=True)
+_LOCK_ALL = _lock(skip_locked=False)
+_SAVE = Prepared(
     update(lanes)
     .where(lanes.c.partner_id == bindparam("of_partner"))
     .values({name: bindparam(f"to_{name}") for name in COLUMNS})
@@ -194,20 +206,18 @@ def make(session: Session, partner_ids: Iterable[int]) -> None:
 
 def lock_free(session: Session, partner_ids: Collection[int]) -> dict[int, State]:
     """Those lanes that no other deliverer is claiming for just now, locked."""
-    rows = session.execute(_LOCK_FREE, {"partners": list(partner_ids)})
+    rows = _LOCK_FREE.rows(session, partners=list(partner_ids))
     return {row.partner_id: state_of(row) for row in rows}
 
 
 def save(session: Session, states: dict[int, State]) -> None:
     """Write the lanes of these partners."""
     if states:
-        session.execute(
-            _SAVE,
-            [
-                {"of_partner": one, **{f"to_{name}": getattr(state, name) for name in COLUMNS}}
-                for one, state in sorted(states.items())
-            ],
-        )
+        rows = [
+            {"of_partner": one, **{f"to_{name}": getattr(state, name) for name in COLUMNS}}
+            for one, state in sorted(states.items())
+        ]
+        _SAVE.many(session, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +236,7 @@ def heard(session: Session, tries: Collection[Try], now: datetime) -> None:
     telling = [one for one in tries if not one.answered or one.was_suspect]
     if not telling:
         return
-    rows = session.execute(_LOCK_ALL, {"partners": sorted({one.partner_id for one in telling})})
+    rows = _LOCK_ALL.rows(session, partners=sorted({one.partner_id for one in telling}))
     before = {row.partner_id: state_of(row) for row in rows}
     states = dict(before)
     for one in telling:
