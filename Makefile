@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 WORKERS ?= 2
+PARTS  := PATH="$(PATH):/usr/sbin:/sbin" sh tests/system-parts.sh
 
 .PHONY: run test check bench chaos pins clean
 .DEFAULT_GOAL := run
@@ -11,7 +12,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/flask demo
 
 test: $(VENV)/.test check
-	@PATH="$(PATH):/usr/sbin:/sbin" sh tests/system-parts.sh
+	@$(PARTS) postgresql chromium curl
 	$(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 # Lint, types and import contracts: the first half of `make test`.
@@ -21,8 +22,10 @@ check: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The peers of `deliver.peer` live in an environment of their own.
+# The peers of `deliver.peer` live in an environment of their own; two of them want a redis-server.
 bench: $(VENV)/.test $(VENV)-peers/.done
+	@$(PARTS) postgresql
+	-@$(PARTS) redis
 	@$(BIN)/python -m tests.bench $(BENCHES)
 
 $(VENV)-peers/.done: tests/bench/peers/requirements.txt
@@ -32,7 +35,7 @@ $(VENV)-peers/.done: tests/bench/peers/requirements.txt
 
 # Deliverers killed hundreds of times on both databases; prints what that did. Some minutes.
 chaos: $(VENV)/.test
-	@PATH="$(PATH):/usr/sbin:/sbin" sh tests/system-parts.sh
+	@$(PARTS) postgresql
 	@$(BIN)/python -m tests.chaos
 
 # The pinned requirements carry hashes and no index address.
@@ -43,13 +46,13 @@ pins: $(VENV)/.test
 
 $(VENV)/.run: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit("PO Confirm needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
-	@echo "Setting up $(VENV) (a minute, the first time only) ..."
+	@echo "Setting up $(VENV) (a minute, the first time only) ..." >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	@touch $@
 
 $(VENV)/.test: requirements-dev.txt $(VENV)/.run
-	@echo "Installing what the tests need ..."
+	@echo "Installing what the tests need ..." >&2
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 

@@ -1,29 +1,35 @@
 #!/bin/sh
-# The parts that pip cannot bring: a PostgreSQL server, a Chromium and curl. Found where present, else installed.
+# The parts that pip cannot bring: `system-parts.sh postgresql chromium curl redis`. Found where present, else installed.
 set -eu
 
-has_postgresql() { command -v postgres >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; }
-has_chromium() { [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1; }
+has() {
+    case $1 in
+    postgresql) command -v postgres >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 ;;
+    chromium) [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 ;;
+    redis) command -v redis-server >/dev/null 2>&1 ;;
+    *) command -v "$1" >/dev/null 2>&1 ;;
+    esac
+}
 
 missing=""
-has_postgresql || missing="$missing postgresql"
-has_chromium || missing="$missing chromium"
-command -v curl >/dev/null 2>&1 || missing="$missing curl"
+for part in "$@"; do has "$part" || missing="$missing $part"; done
 [ -n "$missing" ] || exit 0
 
-echo "The tests use real parts that are not on this machine:$missing"
+echo "These parts are needed and not on this machine:$missing" >&2
 sudo=""
 [ "$(id -u)" = 0 ] || sudo="sudo"
 if command -v apt-get >/dev/null 2>&1; then
-    echo "Installing them with apt-get ..."
-    $sudo apt-get update -qq
-    # shellcheck disable=SC2086
-    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    echo "Installing them with apt-get ..." >&2
+    $sudo apt-get update -qq >&2
+    for part in $missing; do
+        case $part in redis) part=redis-server ;; esac
+        $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$part" >/dev/null
+    done
 elif command -v brew >/dev/null 2>&1; then
     for part in $missing; do
-        case $part in postgresql) brew install postgresql@16 ;; chromium) brew install --cask chromium ;; curl) brew install curl ;; esac
+        case $part in postgresql) brew install postgresql@16 ;; chromium) brew install --cask chromium ;; *) brew install "$part" ;; esac
     done
 else
-    echo "Install them with this machine's package manager, then run make test again." >&2
+    echo "Install them with this machine's package manager, then run the same again." >&2
     exit 1
 fi

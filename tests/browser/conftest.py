@@ -42,7 +42,7 @@ def browser_type_launch_args() -> dict[str, Any]:
     """The system's Chromium."""
     names = ("chromium", "chromium-browser", "google-chrome")
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    assert path, "no Chromium on this machine: run `sh tests/system-parts.sh`"
+    assert path, "no Chromium on this machine: run `sh tests/system-parts.sh chromium`"
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     return {"executable_path": path, "args": [*CHROMIUM_FLAGS, *sandbox]}
 
