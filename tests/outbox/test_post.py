@@ -463,6 +463,28 @@ def test_a_flood_in_the_head_ends_the_call_and_the_connection(sender: Sender, sc
         assert_whole(send(sender, at(partner)))
 
 
+HARD_TO_READ = {
+    "status line of blanks": b"HTTP/1.1 200" + b" " * 60_000 + b"\rx\r\n",
+    "blanks before the status": b"HTTP/1.1" + b" \t" * 30_000 + b"\r\n",
+    "name without a colon": b"HTTP/1.1 200 OK\r\n" + b"X" * 60_000 + b"\r\n",
+    "value of blanks": b"HTTP/1.1 200 OK\r\nX:" + b" " * 60_000 + b"\rx\r\n",
+    "folded ten thousand times": b"HTTP/1.1 200 OK\r\nX: a\r\n" + b" a\n" * 20_000 + b"\x00\n",
+    "tokens without end": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + b"," * 60_000 + b"\r\n\r\n",
+    "chunk line of blanks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2" + b" " * 999 + b"\rx\n",
+}
+
+
+@pytest.mark.parametrize("said", HARD_TO_READ.values(), ids=HARD_TO_READ)
+def test_a_head_that_is_hard_to_read_keeps_no_thread_of_this_process_from_running(
+    sender: Sender, said: bytes
+) -> None:
+    with Partner(says_and_closes(said), serves) as partner:
+        before = time.process_time()
+        assert_odd(send(sender, at(partner)))
+        assert time.process_time() - before < 1
+        assert_whole(send(sender, at(partner)))
+
+
 # --- Redirects
 
 
