@@ -242,9 +242,11 @@ class _Wire:
 
     def _ready_line(self, call: Call) -> Line:
         if self._line is not None:
+            # In this order: over TLS a look goes on for as long as the partner sends what is not data.
+            self._line.use(call)
             if self._line.is_usable:
-                self._line.use(call)
                 return self._line
+            call.lets_go()
             self.hang_up()
         target = self._target
         self._line = line_to(

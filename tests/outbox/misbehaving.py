@@ -48,6 +48,11 @@ class Talk:
         self._partner = partner
         self._came = b""
 
+    @property
+    def descriptor(self) -> int:
+        """The descriptor of the connection below any encryption."""
+        return self._connection.fileno()
+
     def hear(self) -> Received:
         """Wait for a whole request. ConnectionError if the other side closes."""
         while b"\r\n\r\n" not in self._came:

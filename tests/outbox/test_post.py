@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
 import ssl
+import struct
 import threading
 import time
 import tracemalloc
@@ -1014,6 +1016,52 @@ def test_over_tls_too_a_connection_that_breaks_off_is_a_reset(
         outcome = send(sender, replace(at(partner), ca_bundle=bundle))
 
     assert (outcome.failure, outcome.sent) == (Failure.RESET, True)
+
+
+def session_tickets(secret: bytes, number: int) -> bytes:
+    """A TLS 1.3 record of session tickets under a server's traffic secret; ``number`` were sent before."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.hashes import SHA384
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+    def derived(label: bytes, length: int) -> bytes:
+        info = struct.pack(">HB", length, len(label)) + label + b"\0"
+        return HKDFExpand(SHA384(), length, info).derive(secret)
+
+    ticket = struct.pack(">IIBBH", 60, 0, 1, 7, 8) + b"a ticket" + b"\0\0"
+    said = (b"\4" + len(ticket).to_bytes(3, "big") + ticket) * 500 + b"\x16"
+    head = b"\x17\3\3" + struct.pack(">H", len(said) + 16)
+    nonce = int.from_bytes(derived(b"tls13 iv", 12), "big") ^ number
+    return head + AESGCM(derived(b"tls13 key", 32)).encrypt(nonce.to_bytes(12, "big"), said, head)
+
+
+def test_the_deadline_holds_while_an_idle_connection_is_looked_at(
+    sender: Sender, authority: trustme.CA, bundle: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "keys.log"
+    context = server_context(authority.issue_cert("127.0.0.1"))
+    context.keylog_filename, context.num_tickets = str(log), 0
+
+    def floods_with_tickets(talk: Talk) -> None:
+        talk.hear()
+        talk.say(answer())
+        (secret,) = [line.split()[2] for line in log.read_text().splitlines() if "SERVER_TRAFFIC" in line]
+        with socket.socket(fileno=os.dup(talk.descriptor)) as below:
+            until = time.monotonic() + 3
+            for number in itertools.count(1):
+                if time.monotonic() > until:
+                    break
+                below.sendall(session_tickets(bytes.fromhex(secret), number))
+
+    with Partner(floods_with_tickets, serves, tls=context) as partner:
+        target = replace(at(partner, SHORT), ca_bundle=bundle)
+        assert_whole(send(sender, target))
+        time.sleep(0.1)
+        started = time.monotonic()
+        late = send(sender, target)
+        assert time.monotonic() - started < 2
+        assert_late(late, sent=False)
+        assert_whole(send(sender, replace(target, deadline=10.0)))
 
 
 @pytest.fixture(scope="module")

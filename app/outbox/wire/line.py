@@ -50,6 +50,7 @@ class Line(HTTPConnection):
 
     def use(self, call: Call) -> None:
         """From now on it is cut at this call's deadline. Errors: Stop if that is over."""
+        call.phase = Phase.ANSWER
         if self._lifeline is not None:
             call.holds(self._lifeline, self.remote)
 
@@ -80,7 +81,7 @@ class Line(HTTPConnection):
         call = self._call
         if call is None:
             raise RuntimeError("a connection is made outside of a call")
-        call.host = self._dns_host
+        call.phase, call.host = Phase.NAME, self._dns_host
         places = vetted_places(call, self._dns_host, self.port, self._allowed)
         call.phase = Phase.CONNECT
         connection, self.remote = _connected(call, places)
