@@ -28,8 +28,8 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from app.outbox.addresses import Network
 from app.outbox.wire.answer import Answer
 from app.outbox.wire.call import Call, Phase, watchdog
-from app.outbox.wire.line import OUR_SHORTAGES, Line, line_to, tls_words
-from app.outbox.wire.outcome import BODY_CAP, Failure, Outcome, Stop
+from app.outbox.wire.line import Line, line_to, tls_words
+from app.outbox.wire.outcome import BODY_CAP, OUR_SHORTAGES, Failure, Outcome, Stop
 
 IDLE_SECONDS = 4.0
 """A connection that was idle longer is not used again: the partner may be closing it just now."""

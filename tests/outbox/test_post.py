@@ -180,6 +180,24 @@ def test_an_answer_may_end_with_the_connection(sender: Sender, said: bytes) -> N
     assert partner.connections == 2
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer(OK, "Connection: close"),
+        answer(OK, "Connection: keep-alive", "CONNECTION: x,\t Close ,"),
+        b"HTTP/1.0 200 OK\r\nContent-Length: 19\r\n\r\n" + OK,
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 19\r\n\r\n" + OK,
+    ],
+    ids=["close", "close among others", "HTTP/1.0", "HTTP/1.0 of two minds"],
+)
+def test_a_connection_that_the_partner_will_close_is_not_used_again_though_it_still_stands(
+    sender: Sender, said: bytes
+) -> None:
+    with Partner(says(said, answer(b"A")), says(answer(b"B"))) as partner:
+        assert_whole(send(sender, at(partner)))
+        assert_whole(send(sender, at(partner)), b"B")
+
+
 @pytest.mark.parametrize("status", ["204 No Content", "200 OK"])
 def test_an_empty_answer_is_whole(sender: Sender, status: str) -> None:
     with Partner(says(answer(b"", status=status), answer())) as partner:
@@ -581,6 +599,26 @@ def test_a_connection_that_breaks_off_is_a_reset_and_the_message_may_have_arrive
     assert outcome.sent
 
 
+@pytest.mark.parametrize(
+    ("status", "failure"),
+    [("413 Too Large", None), ("401 Unauthorized", None), ("200 OK", Failure.RESET)],
+)
+def test_a_refusal_counts_before_the_partner_has_the_whole_request_but_no_success(
+    sender: Sender, status: str, failure: Failure | None
+) -> None:
+    def answers_early(talk: Talk) -> None:
+        talk.say(answer(OK, status=status))
+        talk.pause(0.2)
+
+    with Partner(answers_early, serves) as partner:
+        outcome = sender.post(at(partner), b"x" * 32 * 1024 * 1024, IDS)
+        assert_whole(send(sender, at(partner)))
+
+    assert (outcome.failure, outcome.sent) == (failure, True)
+    assert outcome.status == (None if failure else int(status[:3]))
+    assert partner.connections == 2
+
+
 def test_of_an_answer_that_is_reset_midway_what_came_is_kept(sender: Sender) -> None:
     with Partner(resets_in_the_body) as partner:
         outcome = send(sender, at(partner))
@@ -697,6 +735,17 @@ LIES = {
     "a signed length": b"HTTP/1.1 200 OK\r\nContent-Length: +19\r\n\r\n" + OK,
     "a length in words": b"HTTP/1.1 200 OK\r\nContent-Length: nineteen\r\n\r\n" + OK,
     "a length beyond measure": b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n" + OK,
+    "a length after a space that is none": b"HTTP/1.1 200 OK\r\nContent-Length: \xa019\r\n\r\n" + OK,
+    "chunks after a space that is none": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: \x85chunked\r\n\r\n"
+    + chunk(OK)
+    + chunk(b""),
+    "a folded length": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n 9\r\n\r\n" + OK,
+    "a length and an empty one": b"HTTP/1.1 200 OK\r\nContent-Length: 19\r\nContent-Length:\r\n\r\n" + OK,
+    "chunks twice": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n" + chunk(b""),
+    "a size after a sign": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n+13\r\n" + OK,
+    "a size in an underscore": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1_3\r\n" + OK,
+    "no content with chunks": b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b""),
+    "a trailer that is none": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nnonsense\r\n\r\n",
     "length and chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 19\r\nTransfer-Encoding: chunked\r\n\r\n"
     + chunk(OK)
     + chunk(b""),
@@ -962,6 +1011,16 @@ def test_a_handshake_that_takes_its_time_is_cut_at_the_deadline(
 
     assert_late(outcome, sent=False)
     assert "secure" in outcome.detail
+
+
+def test_a_handshake_may_take_all_the_time_that_is_left_however_many_addresses_there_are(
+    sender: Sender, authority: trustme.CA, bundle: str, names: Names
+) -> None:
+    context = server_context(authority.issue_cert("partner.example"))
+    context.sni_callback = lambda *_: time.sleep(0.6)
+    names.answers["partner.example"] = [["127.0.0.1"] * 4]
+    with Partner(serves, tls=context) as partner:
+        assert_whole(send(sender, replace(at(partner, 2.0, "partner.example"), ca_bundle=bundle)))
 
 
 @pytest.mark.parametrize("script", LATE)
@@ -1455,6 +1514,24 @@ def test_a_lack_of_descriptors_is_our_fault_and_not_the_partners(
     with Partner(serves) as partner, monkeypatch.context() as patch:
         patch.setattr(socket, "socket", exhausted)
         outcome = send(sender, at(partner))
+
+    assert (outcome.failure, outcome.sent) == (Failure.INTERNAL, False)
+    assert outcome.detail == "This machine is short of something: Too many open files."
+
+
+@pytest.mark.parametrize("where", ["certificates", "names"])
+def test_a_lack_of_descriptors_is_our_fault_wherever_it_is_met(
+    sender: Sender, names: Names, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def exhausted(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    line_module._tls.cache_clear()
+    if where == "certificates":
+        monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", exhausted)
+    else:
+        names.before = exhausted
+    outcome = send(sender, Target("https://partner.example/", (), LOOPBACK, 10.0))
 
     assert (outcome.failure, outcome.sent) == (Failure.INTERNAL, False)
     assert outcome.detail == "This machine is short of something: Too many open files."

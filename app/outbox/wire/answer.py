@@ -24,6 +24,8 @@ _FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xf
 _FOLDED_LINE = re.compile(rb"[ \t]([\t\x20-\x7e\x80-\xff]*)\r?\n")
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _CHUNK_LINE_MAX = 1024
+_BLANKS = " \t"
+"""What else Python takes for blank, others take for part of a word."""
 _PIECE = 64 * 1024
 _A_LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
@@ -159,10 +161,10 @@ class Answer:
         fields: list[tuple[str, str]] = []
         while (line := self._head_line()) not in (b"\r\n", b"\n"):
             if match := _FIELD_LINE.fullmatch(line):
-                fields.append((match[1].decode("ascii"), match[2].decode("latin-1").strip(" \t")))
+                fields.append((match[1].decode("ascii"), match[2].decode("latin-1").strip(_BLANKS)))
             elif fields and (match := _FOLDED_LINE.fullmatch(line)):
                 name, value = fields[-1]
-                fields[-1] = (name, f"{value} {match[1].decode('latin-1').strip()}")
+                fields[-1] = (name, f"{value} {match[1].decode('latin-1').strip(_BLANKS)}")
             else:
                 raise _odd(f"it has the header line {line[:40]!r}")
             if len(fields) > HEADERS_MAX:
@@ -196,12 +198,12 @@ class Answer:
         if self.status < 200 or self.status in (204, 304):
             self._chunked, self._left = False, 0
         endless = self._left is None and not self._chunked
-        kept = "keep-alive" in connection if self._minor == 0 else "close" not in connection
+        kept = "close" not in connection and (self._minor > 0 or "keep-alive" in connection)
         self.ends_connection = endless or not kept
 
     def _tokens(self, name: str) -> list[str]:
         values = [value for given, value in self.fields if given.lower() == name]
-        return [token.strip().lower() for value in values for token in value.split(",")]
+        return [token.strip(_BLANKS).lower() for value in values for token in value.split(",")]
 
     def _read_declared(self, most: int, left: int) -> None:
         taken = self._take(min(most, left))

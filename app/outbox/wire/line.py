@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import ssl
@@ -18,10 +17,7 @@ from app.outbox.addresses import Network
 from app.outbox.wire.answer import Answer, Incoming
 from app.outbox.wire.call import Call, Phase
 from app.outbox.wire.names import Place, vetted_places
-from app.outbox.wire.outcome import Failure, Stop
-
-OUR_SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL}
-"""What a system says of itself, not of the partner."""
+from app.outbox.wire.outcome import OUR_SHORTAGES, Failure, Stop
 
 
 class Line(HTTPConnection):
@@ -58,9 +54,14 @@ class Line(HTTPConnection):
         """Send the whole request and read the head of what is answered. Errors: Stop, OSError."""
         if self.sock is None or self._incoming is None:
             raise RuntimeError("a connection is used that is not open")
-        self.give(call, request)
         answer = Answer(self._incoming)
-        answer.begin()
+        try:
+            self.give(call, request)
+        except (ConnectionError, ssl.SSLEOFError):
+            if not _is_refusal(answer):
+                raise
+        else:
+            answer.begin()
         call.answer = answer
         return answer
 
@@ -91,6 +92,8 @@ class Line(HTTPConnection):
                 connection.family, socket.SOCK_STREAM, fileno=os.dup(connection.fileno())
             )
             call.holds(self._lifeline, self.remote)
+            # Each of several addresses had but a share of the time. The watchdog comes first, as later.
+            connection.settimeout(call.left() + 1)
         except BaseException:
             connection.close()
             raise
@@ -136,6 +139,8 @@ def line_to(
     try:
         context = _tls(ca_bundle, certificate)
     except (OSError, ValueError) as error:
+        if not isinstance(error, ssl.SSLError) and getattr(error, "errno", None) in OUR_SHORTAGES:
+            raise
         words = f"The certificates for the partner cannot be used: {tls_words(error)}."
         raise Stop(Failure.BAD_TARGET, words) from None
     return SecureLine(host, port, allowed=allowed, ssl_context=context)
@@ -148,6 +153,19 @@ def tls_words(error: Exception) -> str:
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
     return str(getattr(error, "strerror", None) or error or type(error).__name__).rstrip(".")
+
+
+def _is_refusal(answer: Answer) -> bool:
+    """Whether a partner that closed before it had the whole request said why, by a 413 for instance.
+
+    A success is not believed: nobody can have accepted what had not arrived.
+    """
+    try:
+        answer.begin()
+    except (OSError, Stop):
+        return False
+    answer.ends_connection = True
+    return answer.status >= 300
 
 
 def _connected(call: Call, places: Sequence[Place]) -> tuple[socket.socket, str]:
