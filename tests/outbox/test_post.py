@@ -782,6 +782,23 @@ def test_an_answer_that_is_no_proper_http_is_odd_and_its_connection_not_kept(
     assert partner.connections == 2
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b"220 mail.example ESMTP\r\n", "b'220 mail.example ESMTP'"),
+        (b"Bearer " + b"s3cret" * 6 + b" and more words than are told\r\n", "b'Bearer'"),
+        (b"s3cret" * 9 + b"\r\n", "b's3crets3'"),
+    ],
+)
+def test_how_an_odd_answer_begins_is_told_in_whole_words_so_that_no_half_of_a_secret_slips_through(
+    sender: Sender, said: bytes, told: str
+) -> None:
+    with Partner(says(said)) as partner:
+        outcome = send(sender, at(partner))
+
+    assert outcome.detail == f"The partner's answer is no proper HTTP: it begins with {told}."
+
+
 CUT = {
     "in the status line": b"HTTP/1.1 2",
     "after the status line": b"HTTP/1.1 200 OK\r\n",

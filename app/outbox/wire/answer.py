@@ -26,6 +26,7 @@ _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _CHUNK_LINE_MAX = 1024
 _BLANKS = " \t"
 """What else Python takes for blank, others take for part of a word."""
+_WHOLE_WORDS = re.compile(rb"[^\r\n]{1,40}(?![!-~])")
 _PIECE = 64 * 1024
 _A_LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
@@ -153,7 +154,7 @@ class Answer:
         line = self._head_line()
         match = _STATUS_LINE.fullmatch(line)
         if match is None:
-            raise _odd(f"it begins with {line[:40]!r}")
+            raise _odd(f"it begins with {_quoted(line)}")
         self._minor = int(match[1])
         return int(match[2])
 
@@ -166,7 +167,7 @@ class Answer:
                 name, value = fields[-1]
                 fields[-1] = (name, f"{value} {match[1].decode('latin-1').strip(_BLANKS)}")
             else:
-                raise _odd(f"it has the header line {line[:40]!r}")
+                raise _odd(f"it has the header line {_quoted(line)}")
             if len(fields) > HEADERS_MAX:
                 raise _odd(f"it has more than {HEADERS_MAX} headers")
         return fields
@@ -259,6 +260,12 @@ def _let_the_system_time(connection: socket.socket, seconds: float) -> None:
     limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
+def _quoted(line: bytes) -> str:
+    """How a line begins, cut between words: half a secret would be found by nobody who hides it."""
+    found = _WHOLE_WORDS.match(line)
+    return repr(found[0] if found else line[:8])
 
 
 def _odd(what: str) -> Stop:
