@@ -22,7 +22,7 @@ from app.contract.reader import Unreadable, read_json
 from app.outbox.addresses import Network
 from app.outbox.post import Sender, Target
 from app.outbox.wire.outcome import Failure, Outcome
-from app.partners.masking import MASK, SHORTEST_MASKED, masked
+from app.partners.masking import MASK, SHORTEST_MASKED, masked, masker, spellings
 
 TOKEN_DEADLINE = 4.0
 """Seconds for fetching a token. Twice that is less than the margin of a message's lease."""
@@ -147,17 +147,20 @@ def _without(outcome: Outcome, token: Token) -> Outcome:
     """The outcome without the token, which a partner may send back: only here it is known for sure."""
     if len(token.text) < SHORTEST_MASKED:
         return outcome  # the answer is still to be judged: it must not be made nonsense of
-    told = (outcome.detail, *(value for _, value in outcome.headers))
-    if token.text.encode() not in outcome.body and not any(token.text in words for words in told):
+    told = "\n".join([outcome.detail, *(value for _, value in outcome.headers)])
+    met = [one for one in spellings(token.text) if one.encode() in outcome.body or one in told]
+    if not met:
         return outcome
-    body = outcome.body.replace(token.text.encode(), MASK.encode())
+    hide, body = masker(met), outcome.body
+    for one in met:
+        body = body.replace(one.encode(), MASK.encode())
     grown = len(body) - len(outcome.body)
     return replace(
         outcome,
         body=body,
         body_size=None if outcome.body_size is None else max(outcome.body_size + grown, len(body)),
-        detail=outcome.detail.replace(token.text, MASK),
-        headers=tuple((name, value.replace(token.text, MASK)) for name, value in outcome.headers),
+        detail=hide(outcome.detail),
+        headers=tuple((name, hide(value)) for name, value in outcome.headers),
     )
 
 
