@@ -98,6 +98,12 @@ class Talk:
         self._connection.shutdown(socket.SHUT_WR)
         self.stall()
 
+    def end_encryption(self) -> None:
+        """Say over TLS that nothing more comes, and keep the connection below it open."""
+        if isinstance(self._connection, ssl.SSLSocket):
+            self._connection.unwrap()
+        self.ignore()
+
     def reset(self) -> None:
         """Break off so that the other side sees a reset."""
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -130,6 +130,7 @@ class Answer:
         self._chunked = False
         self._left: int | None = None
         self._chunk_left = 0
+        self._framing = 0
 
     def begin(self) -> None:
         """Read status line and headers, skipping any 100s before them. Errors: Stop, OSError."""
@@ -234,6 +235,10 @@ class Answer:
         match = _CHUNK_LINE.fullmatch(line)
         if match is None:
             raise _odd(f"it broke off or went wrong after {len(self.received)} bytes")
+        # Else a body of chunks of one byte, each with its extension, costs a thousand times what it brings.
+        self._framing += len(line)
+        if self._framing > HEAD_CAP + len(self.received):
+            raise _odd("its chunks are more frame than body")
         return int(match[1], 16)
 
     def _take(self, wanted: int) -> int:
