@@ -13,7 +13,7 @@ import re
 import ssl
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, cast
 from urllib.parse import SplitResult, urlsplit
@@ -48,7 +48,7 @@ class Target:
     """
 
     url: str
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     allowed: tuple[Network, ...] = ()
     deadline: float = 15.0
     client_certificate: tuple[str, str] | None = None

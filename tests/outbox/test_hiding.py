@@ -64,3 +64,9 @@ def test_what_was_said_is_hidden_though_its_spelling_in_the_body_is_nobodys() ->
     _, verdict = without_secrets(outcome, verdict_on(outcome), credentials)
 
     assert verdict.response_message == f"no {MASK}"
+
+
+def test_what_a_send_carries_shows_no_secret_of_its_own_accord() -> None:
+    target = Target("https://a.example/", (("X-Key", "s3cret-of-ours"),))
+
+    assert "s3cret" not in repr(Credentials(target, None, ("whsec_s3cret",)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import signal
@@ -1275,6 +1276,26 @@ def test_when_an_address_refuses_the_next_one_is_tried(sender: Sender, names: Na
 
     assert_whole(outcome)
     assert outcome.remote_address == f"127.0.0.1:{partner.port}"
+
+
+def test_on_a_machine_without_an_address_of_that_family_the_next_one_is_tried(
+    sender: Sender, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = line_module._connection
+
+    def connects(family: socket.AddressFamily, where: tuple[str, int], seconds: float) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        return connect(family, where, seconds)
+
+    monkeypatch.setattr(line_module, "_connection", connects)
+    names.answers["partner.example"] = [["2606:4700::1", "127.0.0.1"], ["2606:4700::1"]]
+    with Partner(says_and_closes(answer())) as partner:
+        assert_whole(send(sender, at(partner, host="partner.example")))
+        time.sleep(0.1)
+        alone = send(sender, at(partner, host="partner.example"))
+
+    assert (alone.failure, alone.sent) == (Failure.INTERNAL, False)
 
 
 def test_an_address_that_does_not_answer_leaves_time_for_the_next_one(sender: Sender, names: Names) -> None:

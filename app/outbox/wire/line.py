@@ -170,7 +170,7 @@ def _is_refusal(answer: Answer) -> bool:
 
 def _connected(call: Call, places: Sequence[Place]) -> tuple[socket.socket, str]:
     """A connection to the first place that accepts one within its share of the time left."""
-    problem = ""
+    problem, shortage = "", None
     for number, (family, where) in enumerate(places):
         left = call.left()
         name = f"[{where[0]}]:{where[1]}" if family == socket.AF_INET6 else f"{where[0]}:{where[1]}"
@@ -179,9 +179,12 @@ def _connected(call: Call, places: Sequence[Place]) -> tuple[socket.socket, str]
             return _connection(family, where, left / (len(places) - number)), name
         except OSError as error:
             if error.errno in OUR_SHORTAGES:
-                raise
-            problem = f"{name}: {error.strerror or error}"
+                shortage = error  # of IPv6 alone perhaps: another address may do
+            else:
+                problem = f"{name}: {error.strerror or error}"
     call.left()
+    if shortage and not problem:
+        raise shortage
     raise Stop(Failure.CONNECT, f"No connection to {problem}.")
 
 
