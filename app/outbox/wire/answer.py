@@ -72,18 +72,16 @@ class Incoming:
         """Whether the other side neither said anything more nor is gone. It never waits."""
         if self.has_more():
             return False
-        if isinstance(self._connection, ssl.SSLSocket):
-            return self._is_silent_secure()
         try:
             self._plain.recv(1, _A_LOOK)
         except BlockingIOError:
             return True
         except OSError:
             return False
-        return False
+        return isinstance(self._connection, ssl.SSLSocket) and self._says_nothing()
 
-    def _is_silent_secure(self) -> bool:
-        """The same over TLS, where bytes may come that are not the partner's words."""
+    def _says_nothing(self) -> bool:
+        """Whether what came over TLS holds none of the partner's words, as a session ticket does not."""
         self._connection.settimeout(0)
         try:
             self._more()
