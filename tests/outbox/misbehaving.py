@@ -120,16 +120,17 @@ Script = Callable[[Talk], None]
 
 
 class Partner:
-    """A server on 127.0.0.1 that gives each connection the next script, and the last one to all others."""
+    """A server on this machine that gives each connection the next script, and the last one to all others."""
 
-    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.received: list[Received] = []
         self.connections = 0
         self.over = threading.Event()
         self._scripts = scripts
         self._tls = tls
         self._open: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family, backlog=64)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -30,7 +30,7 @@ from app.outbox.post import Sender, Target
 from app.outbox.wire import line as line_module
 from app.outbox.wire import names as names_module
 from app.outbox.wire.answer import Answer
-from app.outbox.wire.call import watchdog
+from app.outbox.wire.call import Watch, watchdog
 from app.outbox.wire.outcome import BODY_CAP, Failure, Outcome
 from tests.outbox.misbehaving import OK, Partner, Script, Talk, answer, chunk, says, says_and_closes, serves
 
@@ -73,7 +73,7 @@ def server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
 
 @pytest.fixture(scope="module")
 def tls(authority: trustme.CA) -> ssl.SSLContext:
-    return server_context(authority.issue_cert("partner.example", "127.0.0.1"))
+    return server_context(authority.issue_cert("partner.example", "127.0.0.1", "::1"))
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ class Way:
     tls: ssl.SSLContext | None
     bundle: str | None
 
-    def partner(self, *scripts: Script) -> Partner:
+    def partner(self, *scripts: Script, host: str = "127.0.0.1") -> Partner:
         """One that is reached like this."""
-        return Partner(*scripts, tls=self.tls)
+        return Partner(*scripts, tls=self.tls, host=host)
 
     def at(
         self, partner: Partner, deadline: float = 10.0, host: str = "127.0.0.1", path: str = "/hook"
@@ -323,6 +323,12 @@ def drips_continues(talk: Talk) -> None:
     talk.drip(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, every=0.01)
 
 
+def stops_after_the_head(talk: Talk) -> None:
+    talk.hear()
+    talk.say(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+    talk.stall()
+
+
 def never_answers(talk: Talk) -> None:
     talk.hear()
     talk.stall()
@@ -369,6 +375,33 @@ def test_the_deadline_holds_on_a_connection_that_is_used_again(
 def test_a_partner_that_does_not_take_the_request_is_cut_at_the_deadline(sender: Sender, way: Way) -> None:
     with way.partner(never_reads) as partner:
         outcome = sender.post(way.at(partner, SHORT), b"x" * 32 * 1024 * 1024, IDS)
+
+    assert_late(outcome)
+
+
+@pytest.mark.parametrize("script", [never_answers, never_reads])
+def test_signals_do_not_prolong_a_call(sender: Sender, way: Way, script: Script) -> None:
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    try:
+        with way.partner(script) as partner:
+            outcome = sender.post(way.at(partner, SHORT), b"x" * 8 * 1024 * 1024, IDS)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert_late(outcome)
+    assert outcome.duration_ms < 1000 * BOUND
+
+
+@pytest.mark.parametrize("script", [never_answers, stops_after_the_head])
+def test_where_the_watchdog_sleeps_the_connections_own_limit_ends_the_call(
+    sender: Sender, way: Way, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Watch, "fire", lambda _: None)
+    with way.partner(script, serves) as partner:
+        outcome = send(sender, way.at(partner, SHORT))
+        assert_whole(send(sender, way.at(partner)))
 
     assert_late(outcome)
 
@@ -1385,6 +1418,23 @@ def test_an_address_that_may_not_be_is_refused_in_every_spelling(sender: Sender,
 
     assert (outcome.failure, outcome.sent) == (Failure.ADDRESS, False)
     assert partner.connections == 0
+
+
+def speaks_ipv6() -> bool:
+    with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
+
+
+@pytest.mark.skipif(not speaks_ipv6(), reason="this machine has no IPv6")
+def test_an_ipv6_address_is_connected_to_and_named_with_brackets(sender: Sender, way: Way) -> None:
+    with way.partner(serves, host="::1") as partner:
+        target = replace(way.at(partner, host="[::1]"), allowed=(ip_network("::1/128"),))
+        outcome = send(sender, target)
+
+    assert_whole(outcome)
+    assert outcome.remote_address == f"[::1]:{partner.port}"
+    assert partner.received[0].header("Host") == f"[::1]:{partner.port}"
 
 
 def test_an_ipv4_address_in_an_ipv6_spelling_is_connected_to_as_what_it_is(sender: Sender) -> None:
