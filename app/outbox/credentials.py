@@ -7,7 +7,7 @@ belongs to the message; a token of OAuth is fetched by the sender, at the time o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from ipaddress import ip_network
@@ -28,7 +28,7 @@ class Credentials:
 
     target: Target
     grant: Grant | None
-    signing_secrets: tuple[str, ...]
+    signing_secrets: tuple[str, ...] = field(repr=False)
 
     def message_headers(self, message_id: str, body: bytes, at: datetime) -> dict[str, str]:
         """The headers of one send that depend on its bytes and its time: the signatures."""

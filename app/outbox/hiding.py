@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
+from operator import attrgetter
 
 from app.outbox.credentials import Credentials
 from app.outbox.retry import Verdict
 from app.outbox.wire.outcome import Outcome
-from app.partners.masking import MASK, SHORTEST_MASKED
+from app.partners.masking import MASK, SHORTEST_MASKED, spellings
 
 SAID = ("response_message", "result", "req_msg_id", "error_cd", "error_dtl", "error_field")
 """What of a verdict is the partner's own words."""
+_said = attrgetter(*SAID)
 
 
 def without_secrets(outcome: Outcome, verdict: Verdict, credentials: Credentials) -> tuple[Outcome, Verdict]:
@@ -20,13 +23,16 @@ def without_secrets(outcome: Outcome, verdict: Verdict, credentials: Credentials
     The verdict was made of the answer as it came. Almost always there is nothing to hide.
     """
     secrets = secrets_in(credentials)
-    told = b"\n".join([outcome.body, outcome.detail.encode(), *_header_bytes(outcome)])
-    met = [secret for secret in secrets if secret.encode() in told]
+    # What was said was read out of the body, where it may have stood in yet another spelling.
+    said = _said(verdict)
+    words = "\n".join([outcome.detail, *said, *(value for _, value in outcome.headers)])
+    told = b"\n".join([outcome.body, words.encode("utf-8", "replace")])
+    met = [(secret, raw) for secret, raw in secrets if raw in told]
     if not met:
         return outcome, verdict
     body = outcome.body
-    for secret in met:
-        body = body.replace(secret.encode(), MASK.encode())
+    for _, raw in met:
+        body = body.replace(raw, MASK.encode())
     grown = len(body) - len(outcome.body)
     hidden = replace(
         outcome,
@@ -36,26 +42,31 @@ def without_secrets(outcome: Outcome, verdict: Verdict, credentials: Credentials
         headers=tuple((name, _hidden(value, met)) for name, value in outcome.headers),
         detail=_hidden(outcome.detail, met),
     )
-    said = {name: _hidden(getattr(verdict, name), met) for name in SAID}
-    return hidden, replace(verdict, **said)  # type: ignore[arg-type]
+    unsaid = {name: _hidden(text, secrets) for name, text in zip(SAID, said, strict=True)}
+    return hidden, replace(verdict, **unsaid)  # type: ignore[arg-type]
 
 
-def secrets_in(credentials: Credentials) -> list[str]:
-    """The secrets that a send carries, the longest first; what is very short stands in texts by chance."""
+def secrets_in(credentials: Credentials) -> tuple[tuple[str, bytes], ...]:
+    """The secrets that a send carries, in every spelling, as text and as bytes; the longest first.
+
+    What is very short stands in texts by chance.
+    """
     values = [value for _, value in credentials.target.headers]
     # A scheme such as Bearer is no secret, what follows it is.
     values += [value.partition(" ")[2] for value in values]
     values += credentials.signing_secrets
     if credentials.grant is not None:
         values.append(credentials.grant.client_secret)
-    return sorted({value for value in values if len(value) >= SHORTEST_MASKED}, key=len, reverse=True)
+    return _spelled(tuple(values))
 
 
-def _hidden(text: str, secrets: Iterable[str]) -> str:
-    for secret in secrets:
+@lru_cache(maxsize=256)
+def _spelled(values: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
+    found = {one for value in values if len(value) >= SHORTEST_MASKED for one in spellings(value)}
+    return tuple((one, one.encode()) for one in sorted(found, key=len, reverse=True))
+
+
+def _hidden(text: str, secrets: Iterable[tuple[str, bytes]]) -> str:
+    for secret, _ in secrets:
         text = text.replace(secret, MASK)
     return text
-
-
-def _header_bytes(outcome: Outcome) -> list[bytes]:
-    return [value.encode("utf-8", "replace") for _, value in outcome.headers]

@@ -7,6 +7,7 @@ only and in no log. Source: RFC 6749, 2.3.1, 4.4 and 5.
 from __future__ import annotations
 
 import base64
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from app.contract.reader import Unreadable, read_json
 from app.outbox.addresses import Network
 from app.outbox.post import Sender, Target
 from app.outbox.wire.outcome import Failure, Outcome
-from app.partners.masking import MASK
+from app.partners.masking import MASK, SHORTEST_MASKED, masked, masker, spellings
 
 TOKEN_DEADLINE = 4.0
 """Seconds for fetching a token. Twice that is less than the margin of a message's lease."""
@@ -66,8 +67,12 @@ class Tokens:
     """The tokens of one process, shared by its threads: each is fetched once, however many ask for it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._kept: dict[Grant, Token] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin anew, after a fork: whoever was fetching is not there, and the lock may be held for ever."""
+        self._lock = threading.Lock()
         self._fetching: dict[Grant, Future[Token | NoToken]] = {}
 
     def get(self, grant: Grant, sender: Sender) -> Token | NoToken:
@@ -109,6 +114,7 @@ class Tokens:
 
 
 tokens = Tokens()
+os.register_at_fork(after_in_child=tokens.begin)
 
 
 def send(
@@ -139,17 +145,22 @@ def send(
 
 def _without(outcome: Outcome, token: Token) -> Outcome:
     """The outcome without the token, which a partner may send back: only here it is known for sure."""
-    told = (outcome.detail, *(value for _, value in outcome.headers))
-    if token.text.encode() not in outcome.body and not any(token.text in words for words in told):
+    if len(token.text) < SHORTEST_MASKED:
+        return outcome  # the answer is still to be judged: it must not be made nonsense of
+    told = "\n".join([outcome.detail, *(value for _, value in outcome.headers)])
+    met = [one for one in spellings(token.text) if one.encode() in outcome.body or one in told]
+    if not met:
         return outcome
-    body = outcome.body.replace(token.text.encode(), MASK.encode())
+    hide, body = masker(met), outcome.body
+    for one in met:
+        body = body.replace(one.encode(), MASK.encode())
     grown = len(body) - len(outcome.body)
     return replace(
         outcome,
         body=body,
         body_size=None if outcome.body_size is None else max(outcome.body_size + grown, len(body)),
-        detail=outcome.detail.replace(token.text, MASK),
-        headers=tuple((name, value.replace(token.text, MASK)) for name, value in outcome.headers),
+        detail=hide(outcome.detail),
+        headers=tuple((name, hide(value)) for name, value in outcome.headers),
     )
 
 
@@ -167,7 +178,7 @@ def fetch(grant: Grant, sender: Sender) -> Token | NoToken:
     if outcome.failure is not None:
         # What came so far may hold the token.
         nothing: dict[str, Any] = {"headers": (), "body": b"", "body_size": None, "truncated": False}
-        detail = f"No token: {outcome.detail}"
+        detail = masked(f"No token: {outcome.detail}", _secrets(grant))
         return NoToken(replace(outcome, detail=detail, sent=False, status=None, **nothing))
     answer = _answered(outcome)
     if outcome.status != 200:
@@ -188,9 +199,19 @@ def _request(grant: Grant) -> tuple[bytes, dict[str, str]]:
     if grant.in_body:
         form |= {"client_id": grant.client_id, "client_secret": grant.client_secret}
     else:
-        pair = f"{quote_plus(grant.client_id)}:{quote_plus(grant.client_secret)}"
-        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+        headers["Authorization"] = f"Basic {_pair(grant)}"
     return urlencode(form).encode(), headers
+
+
+def _pair(grant: Grant) -> str:
+    """Name and secret as a header carries them."""
+    pair = f"{quote_plus(grant.client_id)}:{quote_plus(grant.client_secret)}"
+    return base64.b64encode(pair.encode()).decode()
+
+
+def _secrets(grant: Grant) -> list[str]:
+    """The secret in every form in which an end point gets it, and may send it back."""
+    return [grant.client_secret, quote_plus(grant.client_secret), _pair(grant)]
 
 
 def _used_for(expires_in: Any) -> timedelta:
@@ -220,7 +241,7 @@ def _refused(grant: Grant, outcome: Outcome, answer: dict[str, Any]) -> NoToken:
 
 
 def _none(failure: Failure, grant: Grant, told: str, outcome: Outcome | None = None) -> NoToken:
-    detail = f"No token: {grant.token_url} {told}.".replace(grant.client_secret, "••••••••")
+    detail = masked(f"No token: {grant.token_url} {told}.", _secrets(grant))
     return NoToken(
         Outcome(
             failure=failure,

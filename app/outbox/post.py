@@ -13,7 +13,7 @@ import re
 import ssl
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, cast
 from urllib.parse import SplitResult, urlsplit
@@ -28,8 +28,8 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from app.outbox.addresses import Network
 from app.outbox.wire.answer import Answer
 from app.outbox.wire.call import Call, Phase, watchdog
-from app.outbox.wire.line import OUR_SHORTAGES, Line, line_to, tls_words
-from app.outbox.wire.outcome import BODY_CAP, Failure, Outcome, Stop
+from app.outbox.wire.line import Line, line_to, tls_words
+from app.outbox.wire.outcome import BODY_CAP, OUR_SHORTAGES, Failure, Outcome, Stop
 
 IDLE_SECONDS = 4.0
 """A connection that was idle longer is not used again: the partner may be closing it just now."""
@@ -48,7 +48,7 @@ class Target:
     """
 
     url: str
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     allowed: tuple[Network, ...] = ()
     deadline: float = 15.0
     client_certificate: tuple[str, str] | None = None
@@ -242,9 +242,11 @@ class _Wire:
 
     def _ready_line(self, call: Call) -> Line:
         if self._line is not None:
+            # In this order: over TLS a look goes on for as long as the partner sends what is not data.
+            self._line.use(call)
             if self._line.is_usable:
-                self._line.use(call)
                 return self._line
+            call.lets_go()
             self.hang_up()
         target = self._target
         self._line = line_to(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,6 +14,8 @@ SHORTEST_TOLD_APART = 12
 """A shorter secret shows no letter at all: four would be too much of it."""
 SHORTEST_MASKED = 6
 """What is shorter stands in texts by chance: blotting it out would make nonsense of them."""
+_ESCAPED = re.compile(r"[^\x20!#-.0-\[\]-~]")
+"""What some JSON writes in another way: quotes, slashes of both kinds, and all beyond printable ASCII."""
 OPEN_HEADERS = frozenset({"webhook-id", "webhook-timestamp", "webhook-signature"})
 
 
@@ -40,6 +43,18 @@ def secrets_of(partner: Any) -> list[str]:
     ]
 
 
+def spellings(secret: str) -> set[str]:
+    """The secret as it is, and as JSON carries it where a partner sends it back; some escape slashes too."""
+    if not _ESCAPED.search(secret):
+        return {secret}
+    return {secret} | {
+        spelling
+        for ascii_only in (True, False)
+        for quoted in [json.dumps(secret, ensure_ascii=ascii_only)[1:-1]]
+        for spelling in (quoted, quoted.replace("/", "\\/"))
+    }
+
+
 def masked(text: str, secrets: Iterable[str]) -> str:
     """The text without the secrets: a partner may send back what it got."""
     return masker(secrets)(text)
@@ -47,7 +62,8 @@ def masked(text: str, secrets: Iterable[str]) -> str:
 
 def masker(secrets: Iterable[str]) -> Callable[[str], str]:
     """What takes these secrets out of texts, for many of them."""
-    worth = sorted({secret for secret in secrets if len(secret) >= SHORTEST_MASKED}, key=len, reverse=True)
+    found = {one for secret in secrets if len(secret) >= SHORTEST_MASKED for one in spellings(secret)}
+    worth = sorted(found, key=len, reverse=True)
     if not worth:
         return lambda text: text
     pattern = re.compile("|".join(re.escape(secret) for secret in worth))

@@ -48,6 +48,11 @@ class Talk:
         self._partner = partner
         self._came = b""
 
+    @property
+    def descriptor(self) -> int:
+        """The descriptor of the connection below any encryption."""
+        return self._connection.fileno()
+
     def hear(self) -> Received:
         """Wait for a whole request. ConnectionError if the other side closes."""
         while b"\r\n\r\n" not in self._came:
@@ -93,6 +98,12 @@ class Talk:
         self._connection.shutdown(socket.SHUT_WR)
         self.stall()
 
+    def end_encryption(self) -> None:
+        """Say over TLS that nothing more comes, and keep the connection below it open."""
+        if isinstance(self._connection, ssl.SSLSocket):
+            self._connection.unwrap()
+        self.ignore()
+
     def reset(self) -> None:
         """Break off so that the other side sees a reset."""
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -109,16 +120,17 @@ Script = Callable[[Talk], None]
 
 
 class Partner:
-    """A server on 127.0.0.1 that gives each connection the next script, and the last one to all others."""
+    """A server on this machine that gives each connection the next script, and the last one to all others."""
 
-    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.received: list[Received] = []
         self.connections = 0
         self.over = threading.Event()
         self._scripts = scripts
         self._tls = tls
         self._open: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family, backlog=64)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
+import os
+import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote_plus
 
 import pytest
 
 from app.outbox.oauth import Grant, NoToken, Token, Tokens, fetch, send, tokens
 from app.outbox.post import Sender, Target
 from app.outbox.wire.outcome import Failure
+from app.partners.masking import MASK
 from tests.outbox.misbehaving import answer, serves
 from tests.partners.conftest import gives_tokens, token
 
@@ -170,3 +175,56 @@ def test_neither_token_nor_secret_is_ever_in_a_log_or_a_repr(
         kept = tokens.get(grant, sender)
     for text in (caplog.text, repr(grant), repr(kept)):
         assert SECRET not in text and "a-token-of-theirs" not in text
+
+
+@pytest.mark.parametrize("in_body", [False, True])
+@pytest.mark.parametrize("proper", [True, False])
+def test_a_secret_that_the_end_point_sends_back_is_told_to_nobody(
+    serve: Callable[..., Any], in_body: bool, proper: bool
+) -> None:
+    secret = "o/u+r s=ecret"
+
+    def echoes(talk: Any) -> None:
+        asked = talk.hear()
+        sent = f"{asked.header('Authorization')} {asked.body.decode()[-60:]} {secret}"
+        said = json.dumps({"error": "invalid_client", "error_description": sent}).encode()
+        talk.say(answer(said, status="401 No") if proper else sent.encode() + b"\r\n\r\n")
+
+    grant = replace(grant_at(serve(echoes).url(), in_body=in_body), client_secret=secret)
+    with Sender() as sender:
+        found = fetch(grant, sender)
+    assert isinstance(found, NoToken)
+    told = found.outcome.detail
+    pair = base64.b64encode(f"po+confirm:{quote_plus(secret)}".encode()).decode()
+    assert (MASK in told) is proper
+    assert [form for form in (secret, quote_plus(secret), pair) if form[:12] in told] == []
+
+
+def test_a_token_so_short_that_it_stands_in_texts_by_chance_makes_no_nonsense_of_an_answer(
+    serve: Callable[..., Any],
+) -> None:
+    body = b'{"response_code":0,"payload":{"poConfirmation":{"objectId":"test-1"}}}'
+
+    def accepts(talk: Any) -> None:
+        talk.hear()
+        talk.say(answer(body))
+
+    grant = grant_at(serve(gives_tokens(token("test"))).url())
+    with Sender() as sender:
+        outcome = send(sender, Target(serve(accepts).url(), allowed=HERE), b"{}", {}, grant)
+    assert outcome.body == body
+
+
+def test_after_a_fork_the_child_waits_for_no_token_that_its_parent_was_fetching(
+    serve: Callable[..., Any],
+) -> None:
+    end_point = serve(lambda talk: (talk.hear(), talk.stall()), gives_tokens(token("t-1")))
+    grant = grant_at(end_point.url())
+    fetching = threading.Thread(target=got, args=(tokens, grant), daemon=True)
+    fetching.start()
+    end_point.wait_for(lambda: len(end_point.received) == 1)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # ends the child if nothing else does
+        os._exit(0 if isinstance(got(tokens, grant), Token) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -17,11 +17,16 @@ HEAD_CAP = 64 * 1024
 """Bytes of an answer's status lines and headers, those of 100s included."""
 HEADERS_MAX = 100
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9])[ \t]+([1-9][0-9]{2})(?:[ \t]+([^\r\n]*))?\r?\n")
+# In none of these may two parts in a row take the same bytes: a line of blanks would be divided between them
+# in every way, for half a minute, in which no thread of this process runs.
+_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9])[ \t]+([1-9][0-9]{2})(?:[ \t][^\r\n]*)?\r?\n")
 _FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r?\n")
 _FOLDED_LINE = re.compile(rb"[ \t]([\t\x20-\x7e\x80-\xff]*)\r?\n")
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _CHUNK_LINE_MAX = 1024
+_BLANKS = " \t"
+"""What else Python takes for blank, others take for part of a word."""
+_WHOLE_WORDS = re.compile(rb"[^\r\n]{1,40}(?![!-~])")
 _PIECE = 64 * 1024
 _A_LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
@@ -67,18 +72,16 @@ class Incoming:
         """Whether the other side neither said anything more nor is gone. It never waits."""
         if self.has_more():
             return False
-        if isinstance(self._connection, ssl.SSLSocket):
-            return self._is_silent_secure()
         try:
             self._plain.recv(1, _A_LOOK)
         except BlockingIOError:
             return True
         except OSError:
             return False
-        return False
+        return isinstance(self._connection, ssl.SSLSocket) and self._says_nothing()
 
-    def _is_silent_secure(self) -> bool:
-        """The same over TLS, where bytes may come that are not the partner's words."""
+    def _says_nothing(self) -> bool:
+        """Whether what came over TLS holds none of the partner's words, as a session ticket does not."""
         self._connection.settimeout(0)
         try:
             self._more()
@@ -125,6 +128,7 @@ class Answer:
         self._chunked = False
         self._left: int | None = None
         self._chunk_left = 0
+        self._framing = 0
 
     def begin(self) -> None:
         """Read status line and headers, skipping any 100s before them. Errors: Stop, OSError."""
@@ -149,7 +153,7 @@ class Answer:
         line = self._head_line()
         match = _STATUS_LINE.fullmatch(line)
         if match is None:
-            raise _odd(f"it begins with {line[:40]!r}")
+            raise _odd(f"it begins with {_quoted(line)}")
         self._minor = int(match[1])
         return int(match[2])
 
@@ -157,12 +161,12 @@ class Answer:
         fields: list[tuple[str, str]] = []
         while (line := self._head_line()) not in (b"\r\n", b"\n"):
             if match := _FIELD_LINE.fullmatch(line):
-                fields.append((match[1].decode("ascii"), match[2].decode("latin-1").strip(" \t")))
+                fields.append((match[1].decode("ascii"), match[2].decode("latin-1").strip(_BLANKS)))
             elif fields and (match := _FOLDED_LINE.fullmatch(line)):
                 name, value = fields[-1]
-                fields[-1] = (name, f"{value} {match[1].decode('latin-1').strip()}")
+                fields[-1] = (name, f"{value} {match[1].decode('latin-1').strip(_BLANKS)}")
             else:
-                raise _odd(f"it has the header line {line[:40]!r}")
+                raise _odd(f"it has the header line {_quoted(line)}")
             if len(fields) > HEADERS_MAX:
                 raise _odd(f"it has more than {HEADERS_MAX} headers")
         return fields
@@ -194,12 +198,12 @@ class Answer:
         if self.status < 200 or self.status in (204, 304):
             self._chunked, self._left = False, 0
         endless = self._left is None and not self._chunked
-        kept = "keep-alive" in connection if self._minor == 0 else "close" not in connection
+        kept = "close" not in connection and (self._minor > 0 or "keep-alive" in connection)
         self.ends_connection = endless or not kept
 
     def _tokens(self, name: str) -> list[str]:
         values = [value for given, value in self.fields if given.lower() == name]
-        return [token.strip().lower() for value in values for token in value.split(",")]
+        return [token.strip(_BLANKS).lower() for value in values for token in value.split(",")]
 
     def _read_declared(self, most: int, left: int) -> None:
         taken = self._take(min(most, left))
@@ -229,6 +233,10 @@ class Answer:
         match = _CHUNK_LINE.fullmatch(line)
         if match is None:
             raise _odd(f"it broke off or went wrong after {len(self.received)} bytes")
+        # Else a body of chunks of one byte, each with its extension, costs a thousand times what it brings.
+        self._framing += len(line)
+        if self._framing > HEAD_CAP + len(self.received):
+            raise _odd("its chunks are more frame than body")
         return int(match[1], 16)
 
     def _take(self, wanted: int) -> int:
@@ -255,6 +263,12 @@ def _let_the_system_time(connection: socket.socket, seconds: float) -> None:
     limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
+def _quoted(line: bytes) -> str:
+    """How a line begins, cut between words: half a secret would be found by nobody who hides it."""
+    found = _WHOLE_WORDS.match(line)
+    return repr(found[0] if found else line[:8])
 
 
 def _odd(what: str) -> Stop:

@@ -71,6 +71,13 @@ class Call:
         if self.watch.fired:  # before it knew what to cut
             raise Stop(Failure.TIMEOUT, "")
 
+    def lets_go(self) -> None:
+        """The deadline cuts that connection no more: it may be closed. Stops the call if its time is up."""
+        watchdog.disarm(self.watch)
+        self.watch.lifeline = self.remote = None
+        self.left()
+        watchdog.arm(self.watch)
+
     def late(self) -> str:
         """How far it got until the deadline, as a sentence."""
         return f"{self.phase.format(host=self.host)} within {self.deadline:g} s."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import ssl
@@ -18,10 +17,7 @@ from app.outbox.addresses import Network
 from app.outbox.wire.answer import Answer, Incoming
 from app.outbox.wire.call import Call, Phase
 from app.outbox.wire.names import Place, vetted_places
-from app.outbox.wire.outcome import Failure, Stop
-
-OUR_SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL}
-"""What a system says of itself, not of the partner."""
+from app.outbox.wire.outcome import OUR_SHORTAGES, Failure, Stop
 
 
 class Line(HTTPConnection):
@@ -50,6 +46,7 @@ class Line(HTTPConnection):
 
     def use(self, call: Call) -> None:
         """From now on it is cut at this call's deadline. Errors: Stop if that is over."""
+        call.phase = Phase.ANSWER
         if self._lifeline is not None:
             call.holds(self._lifeline, self.remote)
 
@@ -57,9 +54,14 @@ class Line(HTTPConnection):
         """Send the whole request and read the head of what is answered. Errors: Stop, OSError."""
         if self.sock is None or self._incoming is None:
             raise RuntimeError("a connection is used that is not open")
-        self.give(call, request)
         answer = Answer(self._incoming)
-        answer.begin()
+        try:
+            self.give(call, request)
+        except (ConnectionError, ssl.SSLEOFError):
+            if not _is_refusal(answer):
+                raise
+        else:
+            answer.begin()
         call.answer = answer
         return answer
 
@@ -80,7 +82,7 @@ class Line(HTTPConnection):
         call = self._call
         if call is None:
             raise RuntimeError("a connection is made outside of a call")
-        call.host = self._dns_host
+        call.phase, call.host = Phase.NAME, self._dns_host
         places = vetted_places(call, self._dns_host, self.port, self._allowed)
         call.phase = Phase.CONNECT
         connection, self.remote = _connected(call, places)
@@ -90,6 +92,8 @@ class Line(HTTPConnection):
                 connection.family, socket.SOCK_STREAM, fileno=os.dup(connection.fileno())
             )
             call.holds(self._lifeline, self.remote)
+            # Each of several addresses had but a share of the time. The watchdog comes first, as later.
+            connection.settimeout(call.left() + 1)
         except BaseException:
             connection.close()
             raise
@@ -135,6 +139,8 @@ def line_to(
     try:
         context = _tls(ca_bundle, certificate)
     except (OSError, ValueError) as error:
+        if not isinstance(error, ssl.SSLError) and getattr(error, "errno", None) in OUR_SHORTAGES:
+            raise
         words = f"The certificates for the partner cannot be used: {tls_words(error)}."
         raise Stop(Failure.BAD_TARGET, words) from None
     return SecureLine(host, port, allowed=allowed, ssl_context=context)
@@ -149,9 +155,22 @@ def tls_words(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error or type(error).__name__).rstrip(".")
 
 
+def _is_refusal(answer: Answer) -> bool:
+    """Whether a partner that closed before it had the whole request said why, by a 413 for instance.
+
+    A success is not believed: nobody can have accepted what had not arrived.
+    """
+    try:
+        answer.begin()
+    except (OSError, Stop):
+        return False
+    answer.ends_connection = True
+    return answer.status >= 300
+
+
 def _connected(call: Call, places: Sequence[Place]) -> tuple[socket.socket, str]:
     """A connection to the first place that accepts one within its share of the time left."""
-    problem = ""
+    problem, shortage = "", None
     for number, (family, where) in enumerate(places):
         left = call.left()
         name = f"[{where[0]}]:{where[1]}" if family == socket.AF_INET6 else f"{where[0]}:{where[1]}"
@@ -160,9 +179,12 @@ def _connected(call: Call, places: Sequence[Place]) -> tuple[socket.socket, str]
             return _connection(family, where, left / (len(places) - number)), name
         except OSError as error:
             if error.errno in OUR_SHORTAGES:
-                raise
-            problem = f"{name}: {error.strerror or error}"
+                shortage = error  # of IPv6 alone perhaps: another address may do
+            else:
+                problem = f"{name}: {error.strerror or error}"
     call.left()
+    if shortage and not problem:
+        raise shortage
     raise Stop(Failure.CONNECT, f"No connection to {problem}.")
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 
 from app.outbox.addresses import Network, may_connect, plain_address
 from app.outbox.wire.call import Call
-from app.outbox.wire.outcome import Failure, Stop
+from app.outbox.wire.outcome import OUR_SHORTAGES, Failure, Stop
 
 LOOKUPS_MAX = 64
 """Names that are looked up at once, over all senders."""
@@ -94,6 +94,8 @@ def vetted_places(call: Call, host: str, port: int, allowed: Sequence[Network]) 
         except TimeoutError:
             raise Stop(Failure.TIMEOUT, "") from None
         except (OSError, UnicodeError) as error:
+            if getattr(error, "errno", None) in OUR_SHORTAGES:
+                raise
             words = getattr(error, "strerror", None) or str(error)
             raise Stop(Failure.NAME, f"The name {host} could not be looked up: {words}.") from None
     vetted = [place for place in places if may_connect(place[1][0], allowed)]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from enum import StrEnum
 
 BODY_CAP = 256 * 1024
 """Of an answer's body, at most this many bytes are read."""
+OUR_SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL}
+"""What a system says of itself, not of the partner."""
 
 
 class Failure(StrEnum):
