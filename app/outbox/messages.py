@@ -212,11 +212,12 @@ def resend(
     notify(session, CHANNEL)
 
 
-def withdraw(session: Session, message_id: str, why: str) -> None:
+def withdraw(session: Session, message_id: str, why: str) -> bool:
     """Keep a message from leaving (any more); ``why`` is a sentence that people read.
 
     What waits is cancelled. What is being sent is marked: a delivery still counts, anything else ends as
     cancelled. What was refused or has failed stays so, but is not sent again. What is delivered stays.
+    Returns whether anything was kept from leaving.
     """
     message = session.scalar(
         select(Message)
@@ -225,7 +226,8 @@ def withdraw(session: Session, message_id: str, why: str) -> None:
         .execution_options(populate_existing=True)
     )
     if message is None or message.state in (MessageState.DELIVERED, MessageState.CANCELLED):
-        return
+        return False
+    was_live = is_live(message)
     if message.resume_state is MessageState.DELIVERED:
         # It is with the partner already: only the asking for one more time is taken back.
         if message.state is MessageState.PENDING:
@@ -233,12 +235,13 @@ def withdraw(session: Session, message_id: str, why: str) -> None:
             nobody_asked(message)
             session.flush()
             tell(session, [Change(message.id, message.order_id, message.state)])
-        return
+        return was_live
     message.cancel_requested = why[:REASON_MAX]
     if message.state is MessageState.PENDING:
         _cancel(message)
         session.flush()
         tell(session, [Change(message.id, message.order_id, message.state)])
+    return was_live
 
 
 def _cancel(message: Message) -> None:

@@ -360,6 +360,9 @@ def repair(session: Session, now: datetime, lost: Mapping[str, str | None] | Non
         )
         values = _after_interruption(row, now)
         session.execute(update(messages).where(messages.c.id == row.id).values(values))
+        if values["state"] is MessageState.FAILED and row.resume_state is not MessageState.FAILED:
+            name, why = row.buyer_po_number, values["note"]
+            trail.record(session, Deed.HELD, Thing.MESSAGE, row.id, name=name, reason=why)
         changes.append(Change(row.id, row.order_id, values["state"]))
     tell(session, changes)
     count_ends(session, ((row.partner_id, Reason.INTERRUPTED.value, 0.0) for row in rows))
