@@ -80,14 +80,30 @@ TYPICAL = {
 """By table and index."""
 
 
+OURS = "as-told"
+"""Follows each of our numbers. SQLite passes over words there that it does not know; ANALYZE writes none."""
+
+
 def tell(connection: Connection) -> None:
-    """Tell an SQLite database; connections that are made from then on heed it."""
+    """Tell an SQLite database; connections that are made from then on heed it.
+
+    Tables for which somebody's own ANALYZE has numbers keep them: whoever looked knows better, or meant to.
+    """
     # This makes the table of these numbers, and looks at one index of hardly a row.
     connection.exec_driver_sql("ANALYZE alembic_version")
-    connection.exec_driver_sql("DELETE FROM sqlite_stat1")
-    rows = [
-        {"tbl": table, "idx": index, "stat": stat}
-        for table, indexes in TYPICAL.items()
-        for index, stat in indexes.items()
-    ]
-    connection.execute(text("INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (:tbl, :idx, :stat)"), rows)
+    found = connection.execute(text("SELECT tbl, idx, stat FROM sqlite_stat1")).all()
+    theirs = {row.tbl for row in found if not _is_ours(*row)}
+    for table, indexes in TYPICAL.items():
+        if table in theirs:
+            continue
+        connection.execute(text("DELETE FROM sqlite_stat1 WHERE tbl = :tbl"), {"tbl": table})
+        connection.execute(
+            text("INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (:tbl, :idx, :stat)"),
+            [{"tbl": table, "idx": index, "stat": f"{stat} {OURS}"} for index, stat in indexes.items()],
+        )
+    connection.execute(text("DELETE FROM sqlite_stat1 WHERE tbl = 'alembic_version'"))
+
+
+def _is_ours(table: str, index: str | None, stat: str) -> bool:
+    # Earlier versions of this code told the same without a mark.
+    return stat.endswith(f" {OURS}") or TYPICAL.get(table, {}).get(index or "") == stat

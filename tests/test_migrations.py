@@ -11,14 +11,14 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import bindparam, func, select, text
+from sqlalchemy import Connection, bindparam, func, select, text
 
 from app import db
 from app.db import Base, Database
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import Decision, Delivery, OrderView, PurchaseOrder, StatusChange
 from app.outbox.models import Attempt, Mark, Message, MessageState, ResultFrom
-from app.typical import TYPICAL
+from app.typical import OURS, TYPICAL
 from app.words import Indexed, ids_mentioning
 from tests.postgresql import Server
 
@@ -117,6 +117,55 @@ def test_sqlite_is_told_of_every_index_of_the_tables_that_grow(tmp_path: Path) -
         told = connection.execute(text("SELECT tbl, idx FROM sqlite_stat1")).all()
     database.engine.dispose()
     assert sorted(map(tuple, told)) == sorted(map(tuple, there))
+
+
+def test_what_an_administrator_analysed_is_left_alone_and_the_rest_is_told(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'analysed.sqlite'}")
+    database.upgrade("0001")
+    with database.engine.begin() as connection:
+        for statement in FIRST_VERSION:
+            connection.execute(text(statement))
+    database.upgrade()
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("ANALYZE message")
+        connection.exec_driver_sql("DELETE FROM sqlite_stat1 WHERE tbl = 'attempt'")
+        seen = _told(connection, "message")
+    database.upgrade()
+    with database.engine.connect() as connection:
+        assert _told(connection, "message") == seen
+        assert seen and seen.keys() <= TYPICAL["message"].keys()
+        assert not any(OURS in stat for stat in seen.values())
+        assert _told(connection, "attempt").keys() == TYPICAL["attempt"].keys()
+    database.engine.dispose()
+
+
+def test_sqlite_heeds_what_it_is_told(tmp_path: Path) -> None:
+    """The mark that follows the numbers is passed over: a plan is the one that they make."""
+    database = Database(f"sqlite:///{tmp_path / 'heeded.sqlite'}")
+    database.upgrade()
+    asked = "EXPLAIN QUERY PLAN SELECT id FROM message WHERE partner_id = 1 AND object_id = 'x'"
+
+    def plan() -> str:
+        with database.engine.connect() as connection:
+            return str(connection.exec_driver_sql(asked).all())
+
+    assert "ix_message_object_id" in plan()
+    with database.engine.begin() as connection:
+        for index, each in (("ix_message_object_id", 100_000), ("ix_message_partner_id_id", 1)):
+            connection.execute(
+                text("UPDATE sqlite_stat1 SET stat = :stat WHERE idx = :idx"),
+                {"idx": index, "stat": f"200000 {each} 1 {OURS}"},
+            )
+    database.engine.dispose()
+    assert "ix_message_partner_id_id" in plan()
+    database.upgrade()
+    assert "ix_message_object_id" in plan()
+    database.engine.dispose()
+
+
+def _told(connection: Connection, table: str) -> dict[str, str]:
+    rows = connection.execute(text("SELECT idx, stat FROM sqlite_stat1 WHERE tbl = :tbl"), {"tbl": table})
+    return {row.idx: row.stat for row in rows}
 
 
 def _message(number: int, state: str) -> str:

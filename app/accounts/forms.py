@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from flask_wtf import FlaskForm
@@ -56,8 +57,41 @@ class PersonForm(FlaskForm):
 
     @property
     def ids(self) -> list[str]:
-        """The supplier ids, however they were parted: an id has no space in it, and no comma."""
-        return [one for one in re.split(r"[\s,;]+", self.supplier_ids.data or "") if one]
+        """The supplier ids that were typed; see ``ids_in``. Errors: ValueError."""
+        return ids_in(self.supplier_ids.data or "")
+
+    def validate_supplier_ids(self, field: Any) -> None:
+        try:
+            ids_in(field.data or "")
+        except ValueError as odd:
+            raise ValidationError(str(odd)) from None
+
+
+_BETWEEN_IDS = re.compile(r"[\s,;]+")
+
+
+def ids_in(text: str) -> list[str]:
+    """Supplier ids, one a line; several on a line are told apart where each looks like one, with its @.
+
+    The contract lets an id hold spaces and commas, but no quotes: in quotes it is taken as it is.
+    Errors: ValueError for a line that may be one id or several; the text says what to do.
+    """
+    ids: list[str] = []
+    for line in filter(None, map(str.strip, text.split("\n"))):
+        pieces = [one for one in _BETWEEN_IDS.split(line) if one]
+        if len(line) > 2 and line[0] == line[-1] == '"' and '"' not in line[1:-1]:
+            ids.append(line[1:-1])
+        elif len(pieces) == 1 or all("@" in one for one in pieces):
+            ids += pieces
+        else:
+            said = "Put one a line, and one that has a space or comma in quotes."
+            raise ValueError(f"Is “{line[:60]}” one id? {said}")
+    return ids
+
+
+def lines_of(ids: Iterable[str]) -> str:
+    """These supplier ids as ``ids_in`` reads them."""
+    return "\n".join(f'"{one}"' if _BETWEEN_IDS.search(one) else one for one in sorted(ids))
 
 
 class NewPersonForm(PersonForm):

@@ -122,6 +122,8 @@ def _must_fit(role: Role, ids: list[str]) -> None:
         raise BadPerson(f"supplier ids are for supplier staff; a {role} sees everything")
     if any(not 1 <= len(b2b_id) <= B2B_ID_MAX for b2b_id in ids):
         raise BadPerson(f"a supplier B2B id has 1 to {B2B_ID_MAX} characters")
+    if any(letter in b2b_id for b2b_id in ids for letter in '"\\'):
+        raise BadPerson('a supplier B2B id has no " and no \\ in it')
 
 
 def _other_admins(session: Session, person: Person) -> int:

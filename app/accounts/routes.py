@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 from app import web
 from app.accounts import access, people, queries
 from app.accounts.access import Verb
-from app.accounts.forms import ROLES, DeviceTagForm, LoginForm, NewPersonForm, PersonForm
+from app.accounts.forms import ROLES, DeviceTagForm, LoginForm, NewPersonForm, PersonForm, lines_of
 from app.accounts.models import Person, Role, Supplier
 from app.accounts.passwords import hash_password, is_password, new_password
 from app.accounts.suppliers import set_device_tag
@@ -193,7 +193,7 @@ def _user_page(
             formdata=None,
             full_name=person.full_name,
             role=person.role.value,
-            supplier_ids="\n".join(sorted(person.supplier_ids)),
+            supplier_ids=lines_of(person.supplier_ids),
             active=person.active,
         )
     saved = "saved" in request.args

@@ -21,6 +21,7 @@ class Deed(StrEnum):
     SIGNED_OUT = "signed out"
     ANSWERED = "answered"
     UNDONE = "took an answer back"
+    WITHDREW = "withdrew"
     RESENT = "resent"
     APPLIED_AGAIN = "applied again"
     HELD = "held"

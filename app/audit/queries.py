@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from app.audit.models import AuditEntry, AuditSeal, Thing
+from app.audit.models import AuditEntry, AuditSeal, Deed, Thing
 from app.words import Indexed, ids_mentioning
 
 PAGE = 50
@@ -71,6 +71,22 @@ def entries_of(session: Session, thing: Thing, object_ids: Sequence[str]) -> Seq
         select(AuditEntry)
         .where(AuditEntry.object_kind == thing.value, AuditEntry.object_id.in_(object_ids))
         .order_by(AuditEntry.id)
+    ).all()
+
+
+def newest_of(
+    session: Session, thing: Thing, object_id: str, deeds: Sequence[Deed], *, limit: int
+) -> Sequence[AuditEntry]:
+    """The newest entries of these deeds on one object, newest first."""
+    return session.scalars(
+        select(AuditEntry)
+        .where(
+            AuditEntry.object_kind == thing.value,
+            AuditEntry.object_id == object_id,
+            AuditEntry.deed.in_([deed.value for deed in deeds]),
+        )
+        .order_by(AuditEntry.id.desc())
+        .limit(limit)
     ).all()
 
 

@@ -172,6 +172,18 @@ class Sent:
         }
 
 
+@dataclass(slots=True)
+class Remembered:
+    """What outlives a restart, oldest first: all but orders, which the product knows better by then."""
+
+    exchanges: list[Exchange] = field(default_factory=list)
+    taken: list[AnswerTaken] = field(default_factory=list)
+    last: list[AnswerTaken] = field(default_factory=list)
+    keys: list[tuple[str, Identity]] = field(default_factory=list)
+    req_msg_ids: list[tuple[Identity, str]] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+
+
 def identity_of(message: ReqConfirm) -> Identity:
     """The identity of a confirmation."""
     confirmation = message.po_confirmation
@@ -198,6 +210,30 @@ class Memory:
         self._numbers = itertools.count(1)
         for order in orders:
             self.remember_order(order)
+
+    def remembered(self) -> Remembered:
+        """What it holds and would not know after a restart."""
+        with self._lock:
+            return Remembered(
+                exchanges=list(self._exchanges),
+                taken=list(self._taken.values()),
+                last=list(self._last.values()),
+                keys=list(self._keys.items()),
+                req_msg_ids=list(self._req_msg_ids.items()),
+                sent=list(self._sent),
+            )
+
+    def recall(self, held: Remembered) -> None:
+        """Hold this, of a life before; for the beginning, when nothing came yet."""
+        for exchange in held.exchanges:
+            self.keep(exchange)
+        with self._lock:
+            self._taken.update(((one.identity.object_id, one.identity.version), one) for one in held.taken)
+            self._last.update((one.identity.object_id, one) for one in held.last)
+            self._keys.update(held.keys)
+            self._req_msg_ids.update(held.req_msg_ids)
+            self._sent.extend(held.sent)
+            self._numbers = itertools.count(1 + max((one.number for one in held.sent), default=0))
 
     def behaviour(self) -> Behaviour:
         """How the next answer will be treated."""

@@ -101,7 +101,7 @@ def _add_pages(app: Flask, memory: Memory, busy_day: BusyDay) -> None:
     def message_page(idempotency_key: str) -> str | Response:
         found = [one for one in memory.exchanges() if one.idempotency_key == idempotency_key]
         if not found:
-            return missing("No message with this key came, or it came before this partner was started.")
+            return missing("No message with this key came, or it is not known here any more.")
         return _rendered("received.html", key=idempotency_key, exchanges=found[::-1], told=_told(memory))
 
     @app.get("/orders/<path:object_id>")

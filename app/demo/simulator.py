@@ -83,12 +83,12 @@ def create_simulator(
     `partner_key` is given, answers must carry it as X-Partner-Key, X-Api-Key or bearer token. `orders` are
     `req-send` or `req-edit` bodies that this side is taken to have sent already, oldest first; where one has
     another status by now, its `newStatus` says so. Times are shown in `time_zone`. The busy day is at
-    `app.extensions["busy_day"]`, and off.
+    `app.extensions["busy_day"]`, and off; what it remembers is at `app.extensions["memory"]`.
     """
     app = Flask("partner", root_path=str(_ROOT), template_folder="templates", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BYTES
-    memory = Memory(orders or ())
+    memory = app.extensions["memory"] = Memory(orders or ())
     product = send_to.rstrip("/")
     buyer = Buyer(memory, product, inbound_key)
     busy_day = app.extensions["busy_day"] = BusyDay(buyer, memory)

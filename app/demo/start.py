@@ -27,6 +27,7 @@ from app.inbound.bring import Brought, bring
 from app.orders.models import PurchaseOrder, Revision
 from app.partners import queries as partner_queries
 from app.partners import setup
+from app.partners.models import Partner
 from app.supervise import Child, flask_command, run_together
 
 HOST = "127.0.0.1"
@@ -69,7 +70,7 @@ def run_demo(
     partner_key = kept_secret(settings.instance / "demo-partner-key")
     database.upgrade()
     with database.writing() as session:
-        prepare(session, settings, partner_url, password, inbound_key, partner_key)
+        partner = prepare(session, settings, partner_url, password, inbound_key, partner_key)
         session.commit()
         known = settings.instance / "demo-orders.jsonl"
         known.write_bytes(b"".join(dumps(body) + b"\n" for body in known_orders(session)))
@@ -82,6 +83,8 @@ def run_demo(
         "DEMO_INBOUND_KEY": inbound_key,
         "DEMO_PARTNER_KEY": partner_key,
         "DEMO_ORDERS": str(known),
+        "DEMO_KEPT": str(settings.instance / "demo-received.jsonl"),
+        "DEMO_KEPT_OF": partner.created_at.isoformat(),
         "DEMO_TIME_ZONE": settings.time_zone,
         "DEMO_BUSY": "1" if busy else "",
     }
@@ -103,8 +106,8 @@ def prepare(
     password: str,
     inbound_key: str,
     partner_key: str,
-) -> None:
-    """The example people, the partner and its orders, each only where it is missing."""
+) -> Partner:
+    """The example people, the partner and its orders, each only where it is missing; returns the partner."""
     for name, full_name, role, suppliers in PEOPLE:
         if not person_named(session, name):
             people.add(
@@ -113,7 +116,7 @@ def prepare(
     partner = partner_queries.partner_named(session, PARTNER)
     if partner:
         partner.base_url = partner_url
-        return
+        return partner
     partner, _ = setup.add(
         session,
         PARTNER,
@@ -136,6 +139,7 @@ def prepare(
             brought=brought,
             received_at=sent_at,
         )
+    return partner
 
 
 def known_orders(session: Session) -> Iterator[dict[str, Any]]:
@@ -166,7 +170,7 @@ def _greet(url: str, partner_url: str, password: str) -> None:
 
 
 def _simulator_command(port: int) -> list[str]:
-    # One process: what the simulator received is in its memory.
+    # One process: what the simulator received is in its memory, and in a file only while it is stopped.
     return [
         *(sys.executable, "-m", "gunicorn", "app.demo.wsgi:application"),
         *("--bind", f"{HOST}:{port}", "--workers", "1", "--worker-class", "gthread", "--threads", "32"),

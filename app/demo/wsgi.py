@@ -2,6 +2,7 @@
 
 DEMO_SEND_TO and DEMO_INBOUND_KEY are needed; DEMO_PARTNER_KEY is what answers must carry; DEMO_ORDERS is a
 file of the orders that were sent before, one a line (else the example orders); DEMO_BUSY starts a busy day.
+DEMO_KEPT is the file in which it keeps over a restart what it received, and DEMO_KEPT_OF names the database.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from app.contract.reader import read_json
+from app.demo.kept import keep, recall
 from app.demo.orders import example_orders
 from app.demo.simulator import create_simulator
 
@@ -31,6 +33,10 @@ application = create_simulator(
     orders=_orders(),
     time_zone=os.environ.get("DEMO_TIME_ZONE") or "Asia/Kolkata",
 )
+if kept := os.environ.get("DEMO_KEPT"):
+    memory, of = application.extensions["memory"], os.environ.get("DEMO_KEPT_OF", "")
+    recall(memory, Path(kept), of)
+    atexit.register(keep, memory, Path(kept), of)
 busy_day = application.extensions["busy_day"]
 atexit.register(busy_day.stop)
 if os.environ.get("DEMO_BUSY"):

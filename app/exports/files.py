@@ -1,7 +1,8 @@
 """Big exports: a job that writes a file, which only who asked for it may fetch, for some days.
 
-The file stands in the instance's folder, so it is fetched from the machine whose worker wrote it, or from any
-that share the folder.
+The file stands in the instance's folder, not in the database, where a hundred megabytes would be written,
+backed up and deleted with every answer beside them. So it is fetched from the machine whose worker wrote it,
+or from any that share the folder; a machine that has it not says which one does.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import socket
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,7 +23,7 @@ from app.config import Settings
 from app.db import Database
 from app.exports import formats, sources
 from app.jobs import jobs
-from app.jobs.models import Job
+from app.jobs.models import Job, JobState
 from app.jobs.run import Broken, Work
 
 KIND = "export"
@@ -76,7 +78,7 @@ def write(work: Work, settings: Settings) -> None:
             _write(file, source, _counted(work, source, scope, values), asked["form"], settings)
         note = f"{part.stat().st_size} bytes, SHA-256 {_sha256(part)}."
         with work.step(gets_on=False) as (_, job):
-            job.note, job.total = note, job.done
+            job.note, job.total, job.cursor = note, job.done, {"machine": socket.gethostname()}
             part.replace(whole)
     finally:
         part.unlink(missing_ok=True)
@@ -99,6 +101,20 @@ def found(settings: Settings, job: Job) -> Path | None:
     until = expires_at(settings, job)
     path = path_of(settings, job.id, job.parameters["form"])
     return path if until and until > clock.now() and path.is_file() else None
+
+
+def machine_of(settings: Settings, job: Job) -> str | None:
+    """The machine on which the file stands, where it is kept but not here; this one's if it went astray."""
+    until = expires_at(settings, job)
+    is_kept = job.state is JobState.DONE and until is not None and until > clock.now()
+    if not is_kept or found(settings, job):
+        return None
+    return str(job.cursor.get("machine", "another machine"))
+
+
+def is_here(machine: str) -> bool:
+    """Whether this is the machine of that name."""
+    return machine == socket.gethostname()
 
 
 def tidy(_database: Database, settings: Settings) -> int:

@@ -66,6 +66,7 @@ def index() -> Response:
             "job": job,
             "file": files.found(web.settings(), job),
             "expires_at": files.expires_at(web.settings(), job),
+            "machine": files.machine_of(web.settings(), job),
         }
         for job in own
         if job.kind == files.KIND
@@ -131,13 +132,27 @@ def finished(job_id: str) -> Response:
         abort(404)
     path = files.found(web.settings(), job)
     if path is None:
-        words = "It is not finished, or its time is over. Export it again."
-        return web.error_page(404, "The file is not here", words)
+        return _not_here(files.machine_of(web.settings(), job))
     form = job.parameters["form"]
     name = _name(job.parameters["what"], form, job)
     answer = send_file(path, mimetype=formats.MIMETYPES[form], as_attachment=True, download_name=name)
     answer.headers["Cache-Control"] = "private, no-store"
     return answer
+
+
+def _not_here(machine: str | None) -> Response:
+    if machine is None:
+        words = "It is not finished, or its time is over. Export it again."
+        return web.error_page(404, "The file is not here", words)
+    if files.is_here(machine):
+        words = "It was removed from this machine before its time. Export it again."
+        return web.error_page(404, "The file is not here", words)
+    words = (
+        f"It was made on {machine}, and another machine answered you. Load this page again: the right one "
+        f"may answer. An administrator can let all of them share the folder “{files.FOLDER}” of the "
+        "instance, so that each has every file."
+    )
+    return web.error_page(503, "The file is on another machine", words)
 
 
 @blueprint.get("/orders/<int(max=9223372036854775807):order_id>/evidence.zip")

@@ -10,19 +10,19 @@ from app.accounts import access
 from app.contract.openapi import openapi
 from app.contract.reader import dumps
 from app.inbound import described
-from app.inbound.routes import TAKEN
+from app.inbound.routes import ONLY, TAKEN
 
 blueprint = Blueprint("openapi", __name__)
 
 
-@blueprint.get("/api/v0/openapi.json")
+@blueprint.get("/api/v0/openapi.json", **ONLY)
 @access.public
 def document() -> Response:
     """The document for the messages that are taken here, with this very address as its server."""
     return Response(dumps(_document()), content_type="application/json")
 
 
-@blueprint.get("/api/v0/docs")
+@blueprint.get("/api/v0/docs", **ONLY)
 @access.public
 def page() -> str:
     """The same for people."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from flask import Blueprint, Response, request
 from sqlalchemy.exc import InterfaceError, OperationalError
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from app import clock, web
 from app.accounts import access
@@ -25,10 +27,13 @@ KEY_HEADER = "X-Partner-Key"
 TAKEN = tuple(VERBS)
 SECRET_HEADERS = frozenset({"x-partner-key", "authorization", "cookie", "proxy-authorization"})
 MASK = "••••••••"
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+ONLY: dict[str, Any] = {"provide_automatic_options": False}
+"""Of an address below ``/api/``: only the methods that are described; OPTIONS is refused like any other."""
 
 
-@blueprint.post("/api/v0/purchase-order/<any({}):name>".format(", ".join(f'"{kind}"' for kind in TAKEN)))
+@blueprint.post(
+    "/api/v0/purchase-order/<any({}):name>".format(", ".join(f'"{kind}"' for kind in TAKEN)), **ONLY
+)
 @web.csrf.exempt
 @access.public
 def take(name: str) -> Response:
@@ -38,7 +43,7 @@ def take(name: str) -> Response:
     return _json(receipt.status, receipt.body)
 
 
-@blueprint.get("/api/v0/ping")
+@blueprint.get("/api/v0/ping", **ONLY)
 @access.public
 def ping() -> Response:
     """Whether a key or a signature is right: what a partner tries first. It records nothing."""
@@ -49,18 +54,30 @@ def ping() -> Response:
     return _json(200, dumps({"response_code": 0, "response_message": "Success", "payload": said}))
 
 
-@blueprint.route("/api/", defaults={"path": ""}, methods=METHODS)
-@blueprint.route("/api/<path:path>", methods=METHODS)
-@web.csrf.exempt
-@access.public
-def nothing_here(path: str) -> Response:
-    """Any other address below ``/api/``: refused in the contract's shape as well."""
-    name = path.removeprefix("v0/purchase-order/")
-    if name in TAKEN:
-        response = _said(ErrorCode.METHOD, "Send this message with POST.", Kind(name))
-        response.headers["Allow"] = "POST"
-        return response
-    return _said(ErrorCode.UNKNOWN_RESOURCE, "There is no such message here.")
+@blueprint.before_app_request
+def _nothing_here() -> Response | None:
+    """Any other address or method below ``/api/`` is refused in the contract's shape as well.
+
+    No route could say it: one that takes every method would be listed in every ``Allow``.
+    """
+    if not f"{request.path}/".startswith("/api/"):
+        return None
+    wrong = request.routing_exception
+    if isinstance(wrong, MethodNotAllowed):
+        return _with_another_method(sorted(wrong.valid_methods or ()))
+    if isinstance(wrong, NotFound):
+        return _said(ErrorCode.UNKNOWN_RESOURCE, "There is no such message here.")
+    return None
+
+
+def _with_another_method(allowed: list[str]) -> Response:
+    name = request.path.rpartition("/")[2]
+    words = (
+        f"Send this message with {allowed[0]}." if name in TAKEN else f"Only {' and '.join(allowed)} here."
+    )
+    response = _said(ErrorCode.METHOD, words, Kind(name) if name in TAKEN else Kind.REQ_SEND)
+    response.headers["Allow"] = ", ".join(allowed)
+    return response
 
 
 @blueprint.errorhandler(OperationalError)

@@ -20,7 +20,7 @@ from datetime import datetime
 
 import psycopg
 from sqlalchemy import Connection
-from sqlalchemy.exc import DataError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -52,8 +52,14 @@ SEARCH_SECONDS = 1.0
 """How often to look for messages whose deliverer is gone."""
 AWAY = (SQLAlchemyError, sqlite3.Error, psycopg.Error)
 """What a database raises that is away, locked or full; nothing was sent or lost by it."""
+TOO_MUCH = "54"
+"""The class of PostgreSQL's errors that say that a value is too large, for an index for instance."""
 NOTHING = Taken([], None)
 COUNTED = {Step.DELIVERED: "delivered", Step.RETRY: "retried", Step.REFUSED: "refused", Step.FAILED: "failed"}
+
+
+class NotKept(SQLAlchemyError):
+    """The database is there and refuses something in a result: an answer with what it cannot keep."""
 
 
 class Deliverer:
@@ -174,21 +180,23 @@ class Deliverer:
     def _tick(self, connection: Connection, *, claiming: bool) -> float:
         """Record what came back and claim for who is idle, in one commit.
 
+        One odd answer must not keep all results from being recorded, again and again: it loses its texts.
         Returns the seconds until something is due.
         """
+        try:
+            return self._in_one_commit(connection, claiming=claiming)
+        except NotKept as refused:
+            log.error("an answer cannot be kept and is left out: %s", refused)
+            self._unrecorded = self._without_odd(connection)
+            return self._in_one_commit(connection, claiming=claiming)
+
+    def _in_one_commit(self, connection: Connection, *, claiming: bool) -> float:
         idle = self._senders - len(self._in_hand) + len(self._unrecorded) if claiming else 0
-        info = {**self._database.info, CONNECTION: connection}
         # The transaction is the connection's; a session that only looks on costs less than one of its own.
-        with connection.begin(), Session(connection, info=info) as session:
+        with connection.begin(), self._session(connection) as session:
             follow_clock(connection)
             now = clock.now()
-            try:
-                record(session, self._unrecorded, now)
-            except DataError as error:
-                # One odd answer must not keep all results from being recorded, again and again.
-                log.error("an answer cannot be kept and is left out: %s", error.orig)
-                self._unrecorded = [without_answer(finished) for finished in self._unrecorded]
-                raise
+            _record(session, self._unrecorded, now)
             self._look_for_lost(session, now)
             taken = take(session, idle, now, self._lease(), self._busy_with()) if idle else NOTHING
             session.flush()
@@ -200,6 +208,23 @@ class Deliverer:
         if taken.again_at is None:
             return FALLBACK_SECONDS
         return max((taken.again_at - now).total_seconds(), 0.0)
+
+    def _session(self, connection: Connection) -> Session:
+        return Session(connection, info={**self._database.info, CONNECTION: connection})
+
+    def _without_odd(self, connection: Connection) -> list[Finished]:
+        """What came back, but without the texts of what cannot be kept: each is tried alone and undone."""
+        odd = [one for one in self._unrecorded if not self._is_kept(connection, one)]
+        return [without_answer(one) if one in (odd or self._unrecorded) else one for one in self._unrecorded]
+
+    def _is_kept(self, connection: Connection, finished: Finished) -> bool:
+        try:
+            with connection.begin() as tried, self._session(connection) as session:
+                _record(session, [finished], clock.now())
+                tried.rollback()
+        except NotKept:
+            return False
+        return True
 
     def _busy_with(self) -> Counter[int]:
         """How many messages of each partner are on their way."""
@@ -224,3 +249,14 @@ class Deliverer:
         for one in claimed:
             self._in_hand[one.id, one.token] = one
             self._work.put(one)
+
+
+def _record(session: Session, finished: Sequence[Finished], now: datetime) -> None:
+    """Record these. Errors: NotKept for what this very database will never take, else those of ``AWAY``."""
+    try:
+        record(session, finished, now)
+    except DBAPIError as error:
+        code = getattr(error.orig, "sqlstate", None) or ""
+        if isinstance(error, DataError) or code.startswith(TOO_MUCH):
+            raise NotKept(str(error.orig)) from error
+        raise

@@ -17,10 +17,13 @@ from sqlalchemy import Table, bindparam, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from app.audit import trail
+from app.audit.models import Deed, Thing
 from app.outbox import alarms
 from app.outbox.models import Lane, Message, Trigger
 from app.outbox.prepared import Prepared, by_dialect
 from app.outbox.retry import Reason
+from app.partners.models import Partner
 
 FAILURES_MAX = 5
 """Tries in a row without a proper answer that open the breaker."""
@@ -30,6 +33,8 @@ PROBE_MAX_SECONDS = 600.0
 PROBE_JITTER = 0.2
 BURST_SECONDS = 0.1
 """A rate may be used up to this much in advance, so that claims need not be of single messages."""
+WHY_HELD = f"{FAILURES_MAX} tries in a row got no answer. It is asked now and then."
+WHY_BACK = "It answered again; what waited follows."
 NO_ANSWER = (
     *(Reason.TIMEOUT, Reason.NAME, Reason.ADDRESS_REFUSED, Reason.CONNECT, Reason.TLS, Reason.RESET),
     *(Reason.ODD_ANSWER, Reason.BAD_TARGET),
@@ -232,7 +237,10 @@ class Try:
 
 
 def heard(session: Session, tries: Collection[Try], now: datetime) -> None:
-    """Judge partners by their tries. Costs nothing where all is well."""
+    """Judge partners by their tries. Costs nothing where all is well.
+
+    The trail tells once that a partner is held and once that it is let go, however many probes lie between.
+    """
     telling = [one for one in tries if not one.answered or one.was_suspect]
     if not telling:
         return
@@ -250,13 +258,21 @@ def heard(session: Session, tries: Collection[Try], now: datetime) -> None:
                 jitter=random.random(),  # noqa: S311 - spreads probes, hides nothing
             )
     save(session, {one: state for one, state in states.items() if state != before[one]})
-    for one, state in states.items():
-        if state.opened_at and not before[one].opened_at:
-            alarms.held(
-                session, one, f"{FAILURES_MAX} tries in a row got no answer. It is asked now and then."
-            )
+    opened = [one for one, state in states.items() if state.opened_at and not before[one].opened_at]
     recovered = [one for one, state in states.items() if before[one].opened_at and not state.opened_at]
+    for one in opened:
+        trail.record(session, Deed.HELD, Thing.PARTNER, one, name=_name(session, one), reason=WHY_HELD)
+        alarms.held(session, one, WHY_HELD)
     for one in recovered:
-        alarms.recovered(session, one, "It answered again; what waited follows.")
+        since, probes = before[one].opened_at, before[one].probes
+        was = {"held since": since and since.isoformat(), "by": "PO Confirm", "probes in vain": probes}
+        trail.record(
+            session, Deed.RESUMED, Thing.PARTNER, one, name=_name(session, one), reason=WHY_BACK, before=was
+        )
+        alarms.recovered(session, one, WHY_BACK)
     if recovered:
         session.execute(_BRING_FORWARD, [{"of_partner": one} for one in recovered])
+
+
+def _name(session: Session, partner_id: int) -> str:
+    return session.scalar(select(Partner.name).where(Partner.id == partner_id)) or ""

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy.orm import Session, aliased
 from ulid import ULID
 
 from app import clock
 from app.audit import trail
 from app.audit.models import Deed, Thing
 from app.db import notify
-from app.outbox.models import LIVE, Message, MessageState, ResultFrom, Trigger
+from app.outbox.models import LIVE, Attempt, Message, MessageState, ResultFrom, Trigger
 
 CHANNEL = "outbox"
 """On PostgreSQL the deliverers listen on it."""
@@ -80,8 +80,13 @@ def enqueue(
     by: str,
     wait_seconds: float = 0,
 ) -> Message:
-    """Record a message that must reach the partner; it may leave ``wait_seconds`` after the commit."""
+    """Record a message that must reach the partner; it may leave ``wait_seconds`` after the commit.
+
+    What a late result ended while it was being sent may be on its way still: the next one of its order waits.
+    """
     now = clock.now()
+    leaves_at = datetime.fromtimestamp(now.timestamp() + wait_seconds, now.tzinfo)
+    earlier_until = _under_way_until(session, about.order_id, now) if about.decision_number > 1 else None
     message = Message(
         id=new_id("msg", now),
         kind=kind,
@@ -98,7 +103,7 @@ def enqueue(
         created_at=now,
         created_by=by,
         state=MessageState.PENDING,
-        next_at=datetime.fromtimestamp(now.timestamp() + wait_seconds, now.tzinfo),
+        next_at=max(leaves_at, earlier_until or leaves_at),
     )
     session.add(message)
     session.flush()
@@ -113,6 +118,27 @@ _NOT_FROM = {
     MessageState.DELIVERED: "The network has it already.",
     MessageState.CANCELLED: "It was withdrawn before it left.",
 }
+
+
+def under_way(order_id: Any, now: datetime) -> ColumnElement[bool]:
+    """Whether a message of an order is being sent, also one that has ended already, by a late result.
+
+    Such a one keeps ``lease_until``: who has not recorded the end of its POST by then is gone.
+    """
+    sent = aliased(Message)
+    return exists().where(sent.order_id == order_id, *_in_flight(sent, now))
+
+
+def _under_way_until(session: Session, order_id: int, now: datetime) -> datetime | None:
+    in_flight = _in_flight(Message, now)
+    return session.scalar(
+        select(func.max(Message.lease_until)).where(Message.order_id == order_id, *in_flight)
+    )
+
+
+def _in_flight(sent: Any, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    unended = exists().where(Attempt.message_id == sent.id, Attempt.ended_at.is_(None))
+    return sent.lease_until > now, unended
 
 
 def why_not_resend(session: Session, message: Message, *, delivered_too: bool = False) -> str | None:
@@ -130,6 +156,13 @@ def why_not_resend(session: Session, message: Message, *, delivered_too: bool = 
         return f"It must not leave any more. {message.cancel_requested}"
     if message.trigger is not Trigger.AUTO:
         return "Somebody has asked for it already; it leaves as soon as it can."
+    return _why_not_beside_others(session, message)
+
+
+def _why_not_beside_others(session: Session, message: Message) -> str | None:
+    """What the other messages of its order, and earlier tries of its own, say against sending it now."""
+    if message.order_id is not None and session.scalar(select(under_way(message.order_id, clock.now()))):
+        return "An answer to this order is still under way. Wait until that try has ended."
     newest = session.scalar(
         select(func.max(Message.decision_number)).where(Message.order_id == message.order_id)
     )
@@ -179,11 +212,12 @@ def resend(
     notify(session, CHANNEL)
 
 
-def withdraw(session: Session, message_id: str, why: str) -> None:
+def withdraw(session: Session, message_id: str, why: str) -> bool:
     """Keep a message from leaving (any more); ``why`` is a sentence that people read.
 
     What waits is cancelled. What is being sent is marked: a delivery still counts, anything else ends as
     cancelled. What was refused or has failed stays so, but is not sent again. What is delivered stays.
+    Returns whether anything was kept from leaving.
     """
     message = session.scalar(
         select(Message)
@@ -192,7 +226,8 @@ def withdraw(session: Session, message_id: str, why: str) -> None:
         .execution_options(populate_existing=True)
     )
     if message is None or message.state in (MessageState.DELIVERED, MessageState.CANCELLED):
-        return
+        return False
+    was_live = is_live(message)
     if message.resume_state is MessageState.DELIVERED:
         # It is with the partner already: only the asking for one more time is taken back.
         if message.state is MessageState.PENDING:
@@ -200,12 +235,13 @@ def withdraw(session: Session, message_id: str, why: str) -> None:
             nobody_asked(message)
             session.flush()
             tell(session, [Change(message.id, message.order_id, message.state)])
-        return
+        return was_live
     message.cancel_requested = why[:REASON_MAX]
     if message.state is MessageState.PENDING:
         _cancel(message)
         session.flush()
         tell(session, [Change(message.id, message.order_id, message.state)])
+    return was_live
 
 
 def _cancel(message: Message) -> None:

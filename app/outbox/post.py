@@ -98,6 +98,8 @@ class Sender:
             failure = Failure.TIMEOUT
         if failure is Failure.TIMEOUT:
             detail = call.late()
+        elif failure is not None:
+            detail = _as_kept(detail)
         return _outcome(call, failure, detail, (time.perf_counter() - started) * 1000)
 
     def _wire(self, target: Target) -> _Wire:
@@ -150,6 +152,11 @@ def _outcome(call: Call, failure: Failure | None, detail: str, duration_ms: floa
         duration_ms=duration_ms,
         sent=call.sent,
     )
+
+
+def _as_kept(detail: str) -> str:
+    """Words that every database keeps: what libraries say may quote anything."""
+    return detail.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def _told(error: Exception, call: Call) -> tuple[Failure, str]:

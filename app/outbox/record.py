@@ -16,7 +16,7 @@ from app.audit import trail
 from app.audit.models import Deed, Thing
 from app.contract.vocabulary import FIELD_NAMES
 from app.outbox import alarms, lanes
-from app.outbox.claim import Claimed, attempts, messages, partners
+from app.outbox.claim import LEASE_MARGIN_SECONDS, Claimed, attempts, messages, partners
 from app.outbox.messages import NOBODY_ASKED, Change, tell
 from app.outbox.models import MessageState, ResultFrom, Trigger
 from app.outbox.prepared import Prepared, by_dialect
@@ -218,6 +218,9 @@ def _next_values(row: dict[str, Any], finished: Finished, now: datetime) -> dict
     values: dict[str, Any] = {"unknown_outcome": unknown}
     if not by_hand:
         values["tries"] = claimed.tries + 1
+    if row["lease_token"] not in (None, claimed.token):
+        # It ends here, but somebody else sends it just now, at most for so long.
+        values["lease_until"] = now + timedelta(seconds=claimed.target.deadline + LEASE_MARGIN_SECONDS)
     # What the network has, it has: that it does not want a second copy changes nothing.
     was_delivered = row["resume_state"] is MessageState.DELIVERED
     in_vain = verdict.step in (Step.RETRY, Step.FAILED) or (was_delivered and verdict.step is Step.REFUSED)
@@ -357,6 +360,9 @@ def repair(session: Session, now: datetime, lost: Mapping[str, str | None] | Non
         )
         values = _after_interruption(row, now)
         session.execute(update(messages).where(messages.c.id == row.id).values(values))
+        if values["state"] is MessageState.FAILED and row.resume_state is not MessageState.FAILED:
+            name, why = row.buyer_po_number, values["note"]
+            trail.record(session, Deed.HELD, Thing.MESSAGE, row.id, name=name, reason=why)
         changes.append(Change(row.id, row.order_id, values["state"]))
     tell(session, changes)
     count_ends(session, ((row.partner_id, Reason.INTERRUPTED.value, 0.0) for row in rows))

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from app.contract.answers import Answer, read_answer
+from app.contract.vocabulary import REQ_MSG_ID_MAX
 from app.outbox.wire.outcome import Failure, Outcome
 
 DEFAULT_SCHEDULE: tuple[float, ...] = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
@@ -317,7 +318,8 @@ def _said(answer: Answer | None) -> Said:
         response_code=answer.response_code,
         response_message=answer.response_message[:SAID_MAX],
         result=resp.result[:SAID_MAX],
-        req_msg_id=resp.req_msg_id[:SAID_MAX],
+        # Messages are looked up by it, and no index takes a long one.
+        req_msg_id=resp.req_msg_id[:REQ_MSG_ID_MAX],
         error_cd=resp.error_cd[:SAID_MAX],
         error_dtl=resp.error_dtl[:SAID_MAX],
         error_field=resp.error_field[:SAID_MAX],

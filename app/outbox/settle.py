@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from app.contract.vocabulary import FIELD_NAMES
+from app.contract.vocabulary import FIELD_NAMES, REQ_MSG_ID_MAX
 from app.outbox.messages import Change, nobody_asked, tell
 from app.outbox.models import Message, MessageState, ResultFrom
 from app.outbox.retry import SAID_MAX, Reason, Step, sentence
@@ -68,7 +68,7 @@ def _state_after(message: Message, late: LateResult) -> MessageState:
 def _take_over(message: Message, late: LateResult) -> None:
     message.reason = (Reason.DELIVERED if late.succeeded else Reason.REFUSED_BY_PARTNER).value
     message.result = late.result[:SAID_MAX]
-    message.req_msg_id = message.req_msg_id or late.req_msg_id[:SAID_MAX]
+    message.req_msg_id = message.req_msg_id or late.req_msg_id[:REQ_MSG_ID_MAX]
     message.error_cd = late.error_cd[:SAID_MAX]
     message.error_dtl = late.error_dtl[:SAID_MAX]
     message.error_field = late.error_field[:SAID_MAX]
@@ -81,7 +81,8 @@ def _end(message: Message, state: MessageState, at: datetime) -> None:
     message.state = state
     message.next_at = None
     message.finished_at = at
-    message.lease_token = message.lease_until = None
+    # Its POST may be under way; until when at most, stays: nothing of its order is sent beside it.
+    message.lease_token = None
     nobody_asked(message)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
@@ -54,9 +55,10 @@ def queues(session: Session, now: datetime) -> list[Queue]:
             .group_by(Message.partner_id)
         )
     }
-    sending = _counts(session, IS_SENDING)
-    refused = _counts(session, Message.state == MessageState.REFUSED)
-    failed = _counts(session, Message.state == MessageState.FAILED)
+    counting = select(Message.partner_id, func.count()).where(IS_SENDING).group_by(Message.partner_id)
+    sending: dict[int, int] = dict(session.execute(counting).all())
+    ended = select(Partner.id, _count(MessageState.REFUSED), _count(MessageState.FAILED))
+    in_vain = {row.id: row for row in session.execute(ended)}
     found = []
     for partner in known:
         held = bool(partner.paused_at or partner.opened_at)
@@ -72,17 +74,18 @@ def queues(session: Session, now: datetime) -> list[Queue]:
                 scheduled=0 if held else every - due,
                 held=every if held else 0,
                 sending=sending.get(partner.id, 0),
-                refused=refused.get(partner.id, 0),
-                failed=failed.get(partner.id, 0),
+                refused=in_vain[partner.id].refused,
+                failed=in_vain[partner.id].failed,
                 oldest_due_seconds=late,
             )
         )
     return found
 
 
-def _counts(session: Session, condition: object) -> dict[int, int]:
-    counting = select(Message.partner_id, func.count()).where(condition).group_by(Message.partner_id)  # type: ignore[arg-type]
-    return dict(session.execute(counting).all())
+def _count(state: MessageState) -> Any:
+    """How many of a partner's messages are in a state. In groups, PostgreSQL would walk all of an index."""
+    counting = select(func.count()).where(Message.partner_id == Partner.id, Message.state == state)
+    return counting.correlate(Partner).scalar_subquery().label(state.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from werkzeug.wrappers import Response as AnyResponse
 from app import clock, web
 from app.accounts import access
 from app.accounts.access import Verb
+from app.audit.models import Deed, Thing
+from app.audit.queries import newest_of
 from app.db import notify
 from app.outbox.claim import PATH
 from app.outbox.messages import CHANNEL
@@ -39,6 +41,8 @@ REACH = (
     *("client_certificate", "ca_bundle"),
 )
 """What decides whether messages arrive: a change of it is tried before it is saved."""
+HOLDINGS = 6
+"""Of when it was held and let go, so much stands on its page."""
 DONE = {
     "saved": "Saved. The partner was tried first, and it works.",
     "kept": "Saved. Neither address nor credentials changed, so nothing was tried.",
@@ -299,6 +303,7 @@ def _partner_page(
         inbound_secrets=queries.active_secrets(web.db(), now, found.id),
         signing_secrets=[kept for kept in found.signing_secrets if keys.is_active(kept, now)],
         default_schedule=DEFAULT_SCHEDULE,
+        holdings=newest_of(web.db(), Thing.PARTNER, str(found.id), (Deed.HELD, Deed.RESUMED), limit=HOLDINGS),
     )
 
 

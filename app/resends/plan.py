@@ -10,9 +10,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Subquery, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from app import clock
 from app.contract.vocabulary import Status
 from app.orders.models import PurchaseOrder
 from app.outbox import queries as outbox
+from app.outbox.messages import under_way
 from app.outbox.models import Attempt, Message, MessageState, ResultFrom, Trigger
 from app.partners.models import Partner
 
@@ -23,13 +25,14 @@ MOST_CHOSEN = 500
 UNDELIVERED = (MessageState.PENDING, MessageState.FAILED)
 """What an outage leaves behind: what waits for its next try, and what has no try left."""
 
-SENDING, DELIVERED, WITHDRAWN, ENDED, SETTLED, ASKED, PAUSED, SUPERSEDED = (
+SENDING, DELIVERED, WITHDRAWN, ENDED, SETTLED, ASKED, UNDER_WAY, PAUSED, SUPERSEDED = (
     "It is being sent right now.",
     "The network has it already.",
     "It was withdrawn: it must not leave any more.",
     "The buyer cancelled or closed the order.",
     "The network looked at exactly this message and refused it later. Answer the order again.",
     "Somebody has asked for it already.",
+    "An answer to its order is still under way.",
     "Sending to the network is paused. Let it go on first.",
     "The order has been answered again since.",
 )
@@ -187,6 +190,7 @@ def _why_not(delivered_too: bool) -> ColumnElement[str]:
         ),
         (Message.cancel_requested.is_not(None), WITHDRAWN),
         (Message.trigger != Trigger.AUTO, ASKED),
+        (under_way(Message.order_id, clock.now()), UNDER_WAY),
         (superseded, SUPERSEDED),
         (Partner.paused_at.is_not(None), PAUSED),
     ]

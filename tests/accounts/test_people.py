@@ -59,6 +59,21 @@ def test_supplier_ids_are_told_apart_however_they_were_parted(admin: Browser, se
     assert omar.supplier_ids == {TRIVENI, BEARINGS}
 
 
+@pytest.mark.parametrize("odd", ["Triveni Bearings@bbps", "a,b@bbps", "a; b", "x  y"])
+def test_an_id_with_a_space_or_comma_stands_in_quotes_and_is_never_torn_apart_unasked(
+    admin: Browser, session: Session, odd: str
+) -> None:
+    refused = change(admin, session, "omar", supplier_ids=f"{TRIVENI}\n{odd}")
+    assert refused.status_code == 422
+    assert "in quotes" in refused.words
+    assert change(admin, session, "omar", supplier_ids=f'{TRIVENI}\n"{odd}"').status_code == 303
+    # Saved again as the form shows it, it stays.
+    assert change(admin, session, "omar", full_name="Omar").status_code == 303
+    session.rollback()
+    omar = session.scalars(select(Person).where(Person.name == "omar")).one()
+    assert omar.supplier_ids == {TRIVENI, odd}
+
+
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
@@ -69,6 +84,7 @@ def test_supplier_ids_are_told_apart_however_they_were_parted(admin: Browser, se
         ({"role": "manager"}, "Supplier ids are for supplier staff"),
         ({"role": "king"}, "Not a valid choice"),
         ({"supplier_ids": "x" * 101}, "1 to 100 characters"),
+        ({"supplier_ids": 'a"b@bbps'}, 'has no " and no \\ in it'),
         ({"full_name": "x" * 121}, "120"),
     ],
 )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
+import pytest
 from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import create_app
+from app import clock, create_app
 from app.accounts import people as accounts
 from app.accounts.models import Role
 from app.audit import trail
@@ -18,10 +20,14 @@ from app.audit.models import AuditEntry, Deed
 from app.config import Settings
 from app.db import Database
 from app.inbound.models import InboundMessage
+from app.orders.models import PurchaseOrder
+from app.outbox.claim import claim
 from app.outbox.models import Message, MessageState
+from app.outbox.record import INTERRUPTIONS_MAX, repair
 from app.partners import keys, setup
 from app.partners.models import Partner
 from tests.people import PASSWORD, Answered, Browser, fields_of
+from tests.talk import Buyer
 
 Trail = Callable[[], Sequence[AuditEntry]]
 
@@ -147,6 +153,110 @@ def test_holding_and_resuming_a_partner(ravi: Browser, partner: Partner, entries
     assert (held.deed, held.reason, held.object_name) == (Deed.HELD, "they move house", "Bharat Connect")
     assert (resumed.deed, resumed.actor) == (Deed.RESUMED, "Ravi")
     assert (resumed.was["by"], resumed.was["why"]) == ("Ravi", "they move house")
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("edit", "The buyer changed the order to version 2."),
+        ("move", "The buyer has cancelled the order."),
+    ],
+)
+@pytest.mark.parametrize(("sending", "delivery"), [(False, "cancelled"), (True, "sending")])
+def test_what_the_buyer_withdraws_stands_with_the_network_and_the_reason(
+    app: Flask,
+    database: Database,
+    arrive: Any,
+    confirm: Any,
+    session: Session,
+    example_bodies: list[Any],
+    entries: Trail,
+    how: str,
+    why: str,
+    sending: bool,
+    delivery: str,
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    if sending:
+        with database.writing() as writing:
+            claim(writing, 1, clock.now())
+            writing.commit()
+    before = len(entries())
+    buyer = Buyer(app.test_client(), example_bodies)
+    assert getattr(buyer, how)().status_code == 200
+    (told,) = entries()[before:]
+    assert (told.deed, told.actor, told.reason) == (Deed.WITHDREW, "Bharat Connect", why)
+    assert (told.object_kind, told.object_id, told.address) == ("message", message_id, "127.0.0.1")
+    assert told.was == {"delivery": "sending" if sending else "pending"}
+    agrees(session, order_id, delivery)
+    if sending:
+        with database.writing() as writing:
+            repair(writing, clock.now() + timedelta(minutes=1))
+            writing.commit()
+        agrees(session, order_id, "cancelled")
+    assert len(entries()) == before + 1
+
+
+def agrees(session: Session, order_id: int, delivery: str) -> None:
+    """The order's projection says this, and so does the row of its message."""
+    session.rollback()
+    order = session.get_one(PurchaseOrder, order_id, populate_existing=True)
+    message = session.get_one(Message, order.message_id, populate_existing=True)
+    assert (order.delivery.value, message.state.value) == (delivery, delivery)
+
+
+def test_a_message_that_waits_for_a_person_after_losing_its_deliverer_stands_with_the_reason(
+    database: Database, meera: Browser, arrive: Any, confirm: Any, session: Session, entries: Trail
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    before = len(entries())
+    at = clock.now()
+    for _ in range(INTERRUPTIONS_MAX):
+        assert len(entries()) == before
+        with database.writing() as writing:
+            assert claim(writing, 1, at)
+            at += timedelta(minutes=1)
+            repair(writing, at)
+            writing.commit()
+    (told,) = entries()[before:]
+    assert (told.deed, told.actor, told.object_id) == (Deed.HELD, "", message_id)
+    assert "lost 5 times in a row" in told.reason
+    agrees(session, order_id, "failed")
+    assert told.reason in meera.get("/audit?deed=held").words
+
+
+@pytest.mark.parametrize(
+    ("mode", "why"), [("401", "the key or the address is wrong"), ("410", "gone for good")]
+)
+def test_what_the_app_holds_by_itself_stands_once_with_its_reason_and_resuming_it_with_a_name(
+    ravi: Browser,
+    arrive: Any,
+    confirm: Any,
+    deliver: Any,
+    network: Any,
+    partner: Partner,
+    session: Session,
+    entries: Trail,
+    mode: str,
+    why: str,
+) -> None:
+    network.behave(mode)
+    orders = arrive(4)
+    for order_id in orders:
+        confirm(order_id)
+    deliver()
+    (held,) = [entry for entry in entries() if entry.deed == Deed.HELD]
+    assert (held.actor, held.object_name) == ("", "Bharat Connect") and why in held.reason
+    for order_id in orders:
+        agrees(session, order_id, "pending")
+    page = f"/partners/{partner.id}"
+    assert held.reason in ravi.get(page).words
+    ravi.send(f"{page}/resume", ravi.fill(page, f"{page}/resume"))
+    resumed = entries()[-1]
+    assert (resumed.deed, resumed.actor, resumed.was["by"]) == (Deed.RESUMED, "Ravi", "PO Confirm")
+    assert resumed.was["why"] == held.reason
 
 
 def test_applying_a_stored_message_again(

@@ -132,6 +132,11 @@ def test_it_comes_up_with_people_orders_and_a_partner_and_stops_at_ctrl_c(demo: 
         asha = sign_in(again, *lines[0][:2])
         data = asha.get(f"{again.url}/orders/{order_id[1]}.json", timeout=10).json()
         assert (data["answer"], data["delivery"]) == ("ACCEPT", "delivered")
+        # The buyer's side has not forgotten it either: the link on the page still leads there.
+        message = there[1].rpartition("/")[2]
+        assert requests.get(f"{again.partner_url}/received/{message}", timeout=10).ok
+        listed = requests.get(f"{again.partner_url}/received.json", timeout=10).json()["received"]
+        assert [one["idempotency_key"] for one in listed] == [message]
     finally:
         assert again.stop() == 0
 

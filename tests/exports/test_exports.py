@@ -304,6 +304,31 @@ def test_a_file_goes_when_its_time_is_over(
     assert not list((settings.instance / files.FOLDER).iterdir())
 
 
+def test_a_machine_that_has_not_the_file_says_which_one_has_it_and_what_to_do(
+    app: Flask, meera: Browser, at_once: Any, many_messages: Any, work: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_messages(5)
+    at_once(1)
+    url = "/exports/webhooks.csv"
+    job_id = meera.send(url, meera.fill(url, url)).location.rsplit("/", 1)[1]
+    monkeypatch.setattr("socket.gethostname", lambda: "worker-7")
+    work()
+    shared = files.path_of(app.extensions["settings"], job_id, "csv")
+    elsewhere = shared.rename(shared.parent.parent / "elsewhere.csv")
+    monkeypatch.setattr("socket.gethostname", lambda: "web-1")
+    answer = meera.get(f"/exports/files/{job_id}")
+    assert answer.status_code == 503
+    assert "made on worker-7" in answer.words and "share the folder “exports”" in answer.words
+    assert "made on worker-7" in meera.get("/exports").words
+
+    monkeypatch.setattr("socket.gethostname", lambda: "worker-7")
+    removed = meera.get(f"/exports/files/{job_id}")
+    assert removed.status_code == 404 and "removed from this machine" in removed.words
+    elsewhere.rename(shared)
+    monkeypatch.setattr("socket.gethostname", lambda: "web-1")
+    assert meera.get(f"/exports/files/{job_id}").status_code == 200
+
+
 def test_an_export_that_is_cancelled_leaves_no_file(
     app: Flask, database: Database, meera: Browser, at_once: Any, many_messages: Any, work: Any,
     monkeypatch: pytest.MonkeyPatch, session: Session,

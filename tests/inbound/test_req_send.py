@@ -215,7 +215,34 @@ def test_another_address_answers_in_the_same_shape(door: FlaskClient, path: str)
     assert resp(answer)["errorCd"] == "PO_UNKNOWN_RESOURCE"
 
 
-def test_another_method_answers_in_the_same_shape(door: FlaskClient) -> None:
-    answer = door.get(DOOR)
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
-    assert resp(answer)["errorCd"] == "PO_METHOD"
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW"])
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        (DOOR, "POST"),
+        ("/api/v0/purchase-order/resp-confirm", "POST"),
+        ("/api/v0/ping", "GET, HEAD"),
+        ("/api/v0/openapi.json", "GET, HEAD"),
+        ("/api/v0/docs", "GET, HEAD"),
+    ],
+)
+def test_another_method_answers_in_the_same_shape_and_names_those_that_are_right(
+    door: FlaskClient, method: str, path: str, allowed: str
+) -> None:
+    answer = door.open(path, method=method, headers=KEY)
+    if method in allowed:
+        assert answer.status_code == 200
+        return
+    assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
+    if method != "HEAD":
+        said = answer.get_json()
+        assert said["response_code"] == 1
+        assert said["payload"]["resp"]["errorCd"] == "PO_METHOD"
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "OPTIONS", "TRACE", "BREW"])
+@pytest.mark.parametrize("path", ["/api", "/api/", "/api/v0/ping/", "/api/v0/nowhere"])
+def test_no_method_finds_anything_at_another_address(door: FlaskClient, method: str, path: str) -> None:
+    answer = door.open(path, method=method, headers=KEY)
+    assert (answer.status_code, answer.headers.get("Allow")) == (404, None)
+    assert resp(answer)["errorCd"] == "PO_UNKNOWN_RESOURCE"

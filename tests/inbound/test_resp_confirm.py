@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
+from app import clock as the_clock
+from app.db import Database
 from app.inbound.models import Effect
 from app.orders.answer import AlreadyDecided
 from app.outbox import messages
+from app.outbox.claim import claim
 from app.outbox.models import MessageState, ResultFrom
 from app.partners.standing import last_good
 from tests.talk import Buyer, inbound_of, message_of, refusal, stands
@@ -134,6 +137,55 @@ def test_a_result_before_our_own_record_of_the_answer_stands(
     message = message_of(session, message_id)
     assert message.result_from is ResultFrom.RESP_CONFIRM
     assert message.attempts[0].outcome is not None
+
+
+def send_again(database: Database, message_id: str) -> None:
+    with database.writing() as session:
+        message = message_of(session, message_id)
+        messages.resend(session, message, by="Ravi", reason="They lost it", delivered_too=True)
+        session.commit()
+
+
+def test_what_was_settled_while_it_was_being_sent_is_not_sent_a_second_time_beside_that(
+    buyer: Buyer, arrive: Any, confirm: Any, leave: Any, end: Any, database: Database, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    sending = leave()
+    assert buyer.report(req_msg_id=f"REQ-{message_id}").status_code == 200
+    assert message_of(session, message_id).state is MessageState.DELIVERED
+    with pytest.raises(messages.CannotResend, match="still under way"):
+        send_again(database, message_id)
+
+    end(sending, "timeout")
+    send_again(database, message_id)
+    assert leave().number == 2
+
+
+def test_what_was_settled_and_then_lost_its_deliverer_can_be_sent_again_when_its_lease_is_over(
+    buyer: Buyer, arrive: Any, confirm: Any, leave: Any, database: Database, clock: Any
+) -> None:
+    message_id = confirm(arrive(1)[0])
+    leave()
+    assert buyer.report(req_msg_id=f"REQ-{message_id}").status_code == 200
+    clock.move(minutes=1)
+    send_again(database, message_id)
+    assert leave().number == 2
+
+
+def test_a_new_answer_waits_for_the_post_of_the_one_that_was_refused_meanwhile(
+    buyer: Buyer, arrive: Any, confirm: Any, leave: Any, database: Database, session: Session, clock: Any
+) -> None:
+    (order_id,) = arrive(1)
+    first = confirm(order_id)
+    leave()
+    assert buyer.report(result="FAILURE", req_msg_id=f"REQ-{first}").status_code == 200
+    again = confirm(order_id, remarks="Confirmed, politely")
+    with database.writing() as other:
+        assert claim(other, 1, the_clock.now()) == []
+        assert "under way" in (messages.why_not_resend(other, message_of(other, again)) or "")
+    clock.move(minutes=1)
+    assert leave().id == again
 
 
 @pytest.mark.parametrize("how", ["timeout", "refuse", "500"])

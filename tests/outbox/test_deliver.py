@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +24,9 @@ from app.outbox import messages
 from app.outbox.claim import claim
 from app.outbox.deliver import Deliverer
 from app.outbox.models import Attempt, Message, MessageState, Trigger
-from app.outbox.record import INTERRUPTIONS_MAX, repair
+from app.outbox.record import INTERRUPTIONS_MAX, Finished, record, repair
+from app.outbox.retry import judge
+from app.outbox.wire.outcome import Outcome
 from app.partners.models import Partner
 from tests.outbox.looking import wait_until
 from tests.outbox.misbehaving import Partner as Odd
@@ -419,6 +422,9 @@ def test_an_attempt_is_never_overwritten(
     assert (after.status, after.outcome, after.ended_at, after.duration_ms) == kept
 
 
+NO_INDEX_TAKES_IT = "".join(chr(0x10000 + 7919 * number % 0x2FFFF) for number in range(2000))
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -426,6 +432,7 @@ def test_an_attempt_is_never_overwritten(
         b"HTTP/1.1 500 Odd\r\nContent-Length: 3000000000\r\n\r\n{",
         answer(b'{"response_code":1,"response_message":"a\\u0000b"}', "X-Odd: a\0b", status="200 OK"),
         answer(b"\0\xff\xfe", "X-Odd: \x80\xff", status="502 \xff"),
+        answer(f'{{"response_code":0,"payload":{{"resp":{{"reqMsgId":"{NO_INDEX_TAKES_IT}"}}}}}}'.encode()),
     ],
 )
 def test_no_answer_keeps_the_others_from_being_recorded(
@@ -459,6 +466,68 @@ def test_no_answer_keeps_the_others_from_being_recorded(
             delivering.join()
     for one in (first, second):
         assert all(attempt.outcome != "interrupted" for attempt in message_of(session, one).attempts)
+
+
+def test_only_the_answer_that_the_database_refuses_loses_its_texts(
+    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, monkeypatch: Any
+) -> None:
+    """None is known that comes so far; should one, the others are recorded whole, and draining goes on."""
+    odd, *others = (confirm(order_id) for order_id in arrive(4))
+    with database.reading() as other:
+        object_id = message_of(other, odd).object_id
+
+    def judge_oddly(*given: Any, **more: Any) -> Any:
+        verdict = judge(*given, **more)
+        return replace(verdict, result="a\0b") if more["object_id"] == object_id else verdict
+
+    monkeypatch.setattr("app.outbox.deliver.judge", judge_oddly)
+    assert deliver() == {"delivered": 4}
+    refuses = session.get_bind().dialect.name == "postgresql"
+    assert message_of(session, odd).result == ("" if refuses else "a\0b")
+    assert bool(message_of(session, odd).attempts[0].response_headers) is not refuses
+    for one in others:
+        assert message_of(session, one).result == "SUCCESS"
+        assert message_of(session, one).attempts[0].response_headers
+
+
+def test_a_delivery_that_a_deliverer_without_its_lease_tells_of_is_not_sent_again_beside_the_others_try(
+    arrive: Any, confirm: Any, database: Database, clock: Any
+) -> None:
+    message_id = confirm(arrive(1)[0])
+    with database.writing() as writing:
+        (late,) = claim(writing, 1, the_clock.now())
+        writing.commit()
+    clock.move(minutes=1)
+    with database.writing() as writing:
+        repair(writing, the_clock.now())
+        (under_way,) = claim(writing, 1, the_clock.now())
+        writing.commit()
+    taken = Outcome(None, "", 200, (), b'{"response_code":0}', 19, False, None, 1.0, True)
+
+    def told(claimed: Any) -> Finished:
+        verdict = judge(
+            taken,
+            tries=1,
+            schedule=(),
+            success_codes=(),
+            object_id=claimed.object_id,
+            after_unknown=False,
+            jitter=0.0,
+        )
+        return Finished(claimed, taken, verdict, the_clock.now())
+
+    def why_not() -> str | None:
+        return messages.why_not_resend(writing, message_of(writing, message_id), delivered_too=True)
+
+    with database.writing() as writing:
+        record(writing, [told(late)], the_clock.now())
+        writing.commit()
+        assert message_of(writing, message_id).state is MessageState.DELIVERED
+        assert "still under way" in (why_not() or "")
+        writing.rollback()
+        record(writing, [told(under_way)], the_clock.now())
+        writing.commit()
+        assert why_not() is None
 
 
 def test_what_is_asked_for_once_more_and_withdrawn_stays_delivered(

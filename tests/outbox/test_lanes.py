@@ -16,6 +16,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app import clock as the_clock
+from app.audit.models import AuditEntry, Deed
 from app.db import Database
 from app.outbox import messages
 from app.outbox.claim import claim
@@ -37,6 +38,7 @@ from tests.bench.ground import add_orders, answer_all
 from tests.chaos.storm import start
 from tests.outbox import misbehaving
 from tests.outbox.looking import all_messages, message_of, wait_until
+from tests.people import Browser
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 FOUR = Limits(concurrency=4)
@@ -158,6 +160,43 @@ def test_a_partner_that_is_down_is_held_and_the_rest_waits_without_using_up_trie
     deliver()
     deliver()
     assert sum(message.tries for message in all_messages(session)) == FAILURES_MAX + 1
+
+
+def test_the_trail_and_the_partners_page_tell_once_of_a_breaker_that_opens_and_once_of_its_recovery(
+    arrive: Any,
+    confirm: Any,
+    deliver: Any,
+    database: Database,
+    session: Session,
+    partner: Partner,
+    network: Any,
+    clock: Any,
+    nobody_there: Any,
+    meera: Browser,
+) -> None:
+    nobody_there()
+    for order_id in arrive(8):
+        confirm(order_id)
+    deliver()
+    for _ in range(4):  # probes in vain tell nothing new
+        clock.move(minutes=15)
+        deliver()
+    assert lane(session, partner).probes >= 3
+    address(database, partner, network.url)
+    for _ in range(6):
+        clock.move(minutes=15)
+        deliver()
+    assert {message.state for message in all_messages(session)} == {MessageState.DELIVERED}
+    deeds = (Deed.HELD.value, Deed.RESUMED.value)
+    told = session.scalars(select(AuditEntry).where(AuditEntry.deed.in_(deeds)).order_by(AuditEntry.id)).all()
+    assert [(one.deed, one.actor, one.object_name) for one in told] == [
+        (deed, "", "Bharat Connect") for deed in deeds
+    ]
+    assert "got no answer" in told[0].reason and "answered again" in told[1].reason
+    assert told[1].was["probes in vain"] >= 3
+    for page in ("/audit?thing=partner", f"/partners/{partner.id}"):
+        words = meera.get(page).words
+        assert told[0].reason in words and told[1].reason in words and "PO Confirm" in words
 
 
 def test_after_days_of_outage_everything_is_delivered_in_order_and_gently(

@@ -199,13 +199,20 @@ def test_the_rule_for_many_is_the_rule_for_one(
         "result_from": [None, ResultFrom.ANSWER, ResultFrom.RESP_CONFIRM],
         "cancel_requested": [None, "The buyer changed the order."],
         "trigger": [Trigger.AUTO, Trigger.MANUAL],
+        "lease_until": [None, the_clock.now() + timedelta(minutes=1)],
     }
     with database.writing() as writing:
         rows = writing.scalars(select(Message).order_by(Message.id)).all()
         rows[3].order_id, rows[3].decision_number = rows[2].order_id, 2
+        writing.add(
+            Attempt(message_id=rows[0].id, number=1, trigger=Trigger.AUTO, url="", started_at=the_clock.now())
+        )
         for state, *values in itertools.product(MessageState, *kinds.values()):
             for row in rows[:2]:
-                row.state, row.result_from, row.cancel_requested, row.trigger = state, *values
+                row.state, row.result_from, row.cancel_requested, row.trigger, row.lease_until = (
+                    state,
+                    *values,
+                )
             rows[2].state = rows[3].state = MessageState.FAILED
             writing.flush()
             for delivered_too in (False, True):
