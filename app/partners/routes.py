@@ -362,10 +362,9 @@ def _form_page(
     trial: Trial | None = None,
     status: int = 200,
 ) -> Response:
-    form.draft.data = seal(web.settings().secret_key, typed or {})
-    return web.page(
-        "partners/edit.html", status=status, form=form, partner=kept, typed=typed or {}, trial=trial
-    )
+    typed = form.usable(typed or {})
+    form.draft.data = seal(web.settings().secret_key, typed)
+    return web.page("partners/edit.html", status=status, form=form, partner=kept, typed=typed, trial=trial)
 
 
 def _key_page(

@@ -252,7 +252,10 @@ NO_SENSE = [
     ("success_codes", "ok", "no whole number"),
     ("deadline_seconds", "0", "0.1 to 300"),
     ("deadline_seconds", "nan", "0.1 to 300"),
+    ("deadline_seconds", "1,5", "a number of seconds, such as"),
     ("concurrency", "1000", "1 to 64"),
+    ("concurrency", "-1", "1 to 64"),
+    ("concurrency", "two", "a whole number, such as"),
     ("rate_per_minute", "0", "messages a minute"),
     ("headers-0-name", "X Key", "not the name of a header"),
     ("headers-0-name", "X" * 101, "100 characters"),
@@ -281,7 +284,88 @@ def test_what_makes_no_sense_is_refused_beside_its_field(
         refused = admin.send(NEW, {**fields, field: value})
         assert refused.status_code == 422, field
         assert words in refused.words, (field, words)
+        # In a long form whoever was refused must not have to look for what was wrong.
+        assert "Nothing was saved" in refused.words and refused.page.select("main [autofocus]"), field
+        for link in refused.page.select("main .notice.bad a"):
+            assert refused.one(link["href"]), field
     assert session.scalar(select(func.count(Partner.id))) == 1
+
+
+def test_all_that_is_wrong_is_told_at_once(admin: Browser) -> None:
+    fields = filled(
+        admin,
+        NEW,
+        name="Second network",
+        base_url="nonsense",
+        deadline_seconds="0",
+        bearer_token="two words",
+        authorization="bearer",
+        **{"headers-0-name": "X-Key", "headers-0-value": "a\r\nX-Evil: 1"},
+    )
+    refused = admin.send(NEW, fields)
+    assert refused.status_code == 422
+    for words in (
+        "a host, and perhaps a port",
+        "The deadline is",
+        "X-Key has characters that cannot be sent",
+    ):
+        assert words in refused.words
+    once_more = admin.send(NEW, {**fields, "headers-0-value": "fine"})
+    assert "one word of up to 4000" in once_more.words
+
+
+def test_a_secret_that_was_refused_is_not_kept_for_the_next_press(admin: Browser, session: Session) -> None:
+    from tests.people import fields_of
+
+    fields = filled(
+        admin,
+        NEW,
+        name="Second network",
+        base_url="https://x.example",
+        untried="y",
+        client_certificate="nonsense",
+        **{"headers-0-name": "X-Key", "headers-0-value": "good", "headers-1-name": "X-B"},
+    )
+    fields["headers-1-value"] = "bad\nX-Evil: 1"
+    refused = admin.send(NEW, fields)
+    assert refused.status_code == 422 and refused.page.select(".info-row .field-error")
+    refused = admin.send(NEW, {**fields, "headers-1-value": "fine"})
+    assert refused.status_code == 422 and refused.page.select("#client_certificate-error")
+    # The certificate is left empty, as it is: the partner needs none. What was good need not be typed again.
+    form = next(form for form in refused.page.find_all("form") if form.get("action") == NEW)
+    assert admin.send(NEW, fields_of(form)).status_code == 303
+    found = partner_named(session, "Second network")
+    assert found and found.client_certificate == ""
+    assert found.headers == [["X-Key", "good"], ["X-B", "fine"]]
+
+
+def test_a_certificate_typed_a_moment_ago_can_be_taken_away(
+    admin: Browser, authority: trustme.CA, session: Session
+) -> None:
+    from tests.people import fields_of
+
+    pem = pem_of(authority.issue_cert("a.example"))
+    fields = filled(admin, NEW, name="X", base_url="nonsense", untried="y", client_certificate=pem)
+    refused = admin.send(NEW, fields)
+    assert "typed a moment ago" in refused.words
+    form = next(form for form in refused.page.find_all("form") if form.get("action") == NEW)
+    again = {**fields_of(form), "base_url": "https://x.example", "no_client_certificate": "y"}
+    assert admin.send(NEW, again).status_code == 303
+    found = partner_named(session, "X")
+    assert found and found.client_certificate == ""
+
+
+def test_one_header_too_many_is_said_and_not_left_out(admin: Browser, session: Session) -> None:
+    fields = filled(admin, NEW, name="X", base_url="https://x.example", untried="y")
+    for number in range(21):
+        fields |= {f"headers-{number}-name": f"X-{number}", f"headers-{number}-value": "some value"}
+    refused = admin.send(NEW, fields)
+    assert refused.status_code == 422 and "At most 20 headers" in refused.words
+    fields["headers-7-name"] = ""
+    fields["headers-7-value"] = ""
+    assert admin.send(NEW, fields).status_code == 303
+    found = partner_named(session, "X")
+    assert found and len(found.headers) == 20
 
 
 def test_a_certificate_without_its_own_key_is_refused(
@@ -511,6 +595,8 @@ def test_a_key_that_was_given_is_never_echoed_and_nonsense_is_refused(
     fields = admin.fill(page, url)
     refused = admin.send(url, {**fields, "key": "short"})
     assert refused.status_code == 422 and refused.page.select(".field-error")
+    assert refused.one("main [autofocus]")["id"] == kind, "the third form of the page is far below"
+    assert "Not a valid choice" in admin.send(url, {**fields, "grace": "-5"}).words
     given = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     taken = admin.send(url, {**fields, "key": given})
     assert taken.status_code == 200 and "It is set" in taken.words
