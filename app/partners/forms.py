@@ -258,6 +258,16 @@ class PauseForm(FlaskForm):
     )
 
 
+class ResumeForm(FlaskForm):
+    """Why a partner's messages go again."""
+
+    reason = StringField(
+        "Reason",
+        [DataRequired("Say why; it stands in the audit trail."), Length(max=REASON_MAX)],
+        filters=[folded],
+    )
+
+
 class NoteForm(FlaskForm):
     """What everybody should know of a partner just now; empty takes the note away."""
 

@@ -143,7 +143,7 @@ def pause(session: Session, partner: Partner, reason: str, *, by: str = "") -> N
         trail.record(session, Deed.HELD, Thing.PARTNER, partner.id, name=partner.name, by=by, reason=reason)
 
 
-def resume(session: Session, partner: Partner) -> None:
+def resume(session: Session, partner: Partner, reason: str = "", *, by: str = "") -> None:
     """Let the partner's messages go again; what waited is due at once."""
     if partner.paused_at is not None:
         trail.record(
@@ -152,6 +152,8 @@ def resume(session: Session, partner: Partner) -> None:
             Thing.PARTNER,
             partner.id,
             name=partner.name,
+            by=by,
+            reason=reason,
             before={
                 "held since": partner.paused_at.isoformat(),
                 "by": partner.paused_by or "PO Confirm",
@@ -159,7 +161,8 @@ def resume(session: Session, partner: Partner) -> None:
             },
         )
         if not partner.paused_by:  # whoever held it by hand knows
-            words = f"Messages to {partner.name} go out again: somebody let them go.\n"
+            said = f" “{reason}”" if reason else ""
+            words = f"Messages to {partner.name} go out again: {by or 'somebody'} let them go.{said}\n"
             link = mail.link(session, f"/partners/{partner.id}")
             mail.enqueue(session, Topic.RECOVERED, f"{partner.name} is let go", words + link)
     partner.paused_at = None

@@ -17,8 +17,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
+from app import clock
 from app.db import Database
-from app.outbox.models import Attempt, Message, MessageState
+from app.outbox.models import Attempt, Lane, Message, MessageState
 from app.partners import keys, setup
 from app.partners.models import InboundKey, Partner
 from app.partners.queries import partner_named
@@ -101,7 +102,7 @@ def test_the_list_tells_what_waits_and_when_it_last_worked(
     asha.answer(second)
     (row,) = ravi.get("/partners").page.select("tbody tr")
     words = " ".join(row.get_text(" ").split())
-    assert "Open" in words and "just now" in words and "1 waiting" in words
+    assert "Active" in words and "just now" in words and "1 waiting" in words
 
 
 # --- Tried before saved
@@ -449,7 +450,7 @@ def test_a_test_is_shown_whole_and_records_nothing(
     url = f"/partners/{partner.id}/test"
     shown = ravi.send(url, ravi.fill(url, url))
     assert shown.status_code == 200
-    assert "The partner took the sample" in shown.words
+    assert "The partner took the sample" in shown.one("main [role=status][autofocus]").get_text()
     assert "POST" in shown.one("#request-title").parent.get_text()
     assert "200 OK" in shown.one("#response-title").parent.get_text()
     assert "Connection test. No order is meant" in shown.one("#request-body").get_text()
@@ -538,11 +539,36 @@ def test_pause_holds_with_a_reason_and_resume_drains(
     assert "Paused since" in shown.words and "by Ravi" in shown.words and "Their maintenance" in shown.words
     assert "3 messages wait" in shown.words
     assert {message.state for message in session.scalars(select(Message))} == {MessageState.PENDING}
-    assert ravi.send(f"{page}/resume", ravi.fill(page, f"{page}/resume")).status_code == 303
+    assert len(shown.page.select(".newest a")) == 3
+    fields = ravi.fill(page, f"{page}/resume")
+    unsaid = ravi.send(f"{page}/resume", {**fields, "reason": " "})
+    assert unsaid.status_code == 422 and "Say why" in unsaid.words and "Paused since" in unsaid.words
+    assert ravi.send(f"{page}/resume", {**fields, "reason": "They are back"}).status_code == 303
     deliver()
     session.rollback()
     assert {message.state for message in session.scalars(select(Message))} == {MessageState.DELIVERED}
-    assert "Open" in ravi.get(page).words
+    assert "Active" in ravi.get(page).words
+
+
+def test_a_partner_that_does_not_answer_is_not_called_active(
+    ravi: Browser, asha: Browser, arrive: Any, partner: Partner, database: Database
+) -> None:
+    (order_id,) = arrive(1)
+    asha.answer(order_id)
+    with database.writing() as session:
+        session.merge(Lane(partner_id=partner.id, failures=5, opened_at=clock.now(), probes=1))
+        session.commit()
+    shown = ravi.get(f"/partners/{partner.id}").words
+    assert "Active" not in shown and "It does not answer since" in shown and "1 message waits" in shown
+    assert "Does not answer" in ravi.get("/partners").words
+
+
+def test_managers_find_who_changed_a_partner(meera: Browser, admin: Browser, partner: Partner) -> None:
+    url = edit_url(partner)
+    assert admin.send(url, filled(admin, url, contact="Kiran", untried="y")).status_code == 303
+    (link,) = meera.get(f"/partners/{partner.id}").page.select("main a[href^='/audit']")
+    assert "Kiran" in meera.get(str(link["href"])).words
+    assert not admin.get(f"/partners/{partner.id}").page.select("main a[href^='/audit']")
 
 
 def test_a_note_stands_on_every_page_of_everybody_until_it_is_taken_away(
@@ -660,7 +686,7 @@ def test_the_command_and_the_page_pause_alike(app: Flask, ravi: Browser, partner
     runner.invoke(args=["partners", "pause", partner.name, "--reason", "by command"])
     assert "by command" in ravi.get(f"/partners/{partner.id}").words
     page = f"/partners/{partner.id}"
-    ravi.send(f"{page}/resume", ravi.fill(page, f"{page}/resume"))
+    ravi.send(f"{page}/resume", {**ravi.fill(page, f"{page}/resume"), "reason": "by page"})
     assert not row().paused
     assert row().paused_by == ""
 
