@@ -207,6 +207,8 @@ def sheet(partner_id: int) -> Response:
         sample=sample(now),
         schedule=found.retry_schedule or DEFAULT_SCHEDULE,
         signed=bool(keys.active_signing_secrets(found.signing_secrets, now)),
+        has_key=bool(queries.active_keys(web.db(), found.id, now)),
+        signs=bool(queries.active_secrets(web.db(), now, found.id)),
     )
 
 

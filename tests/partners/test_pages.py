@@ -605,9 +605,9 @@ def test_a_made_key_is_shown_once_and_the_old_one_ends_later(
     assert (ping(made), ping(INBOUND_KEY)) == (200, 200)
     clock.move(hours=25)
     assert (ping(made), ping(INBOUND_KEY)) == (200, 401)
-    end = next(
-        form["action"] for form in admin.get(page).page.select("main form") if "/end" in form["action"]
-    )
+    shown = admin.get(page)
+    assert "No other lets their messages in" in shown.one("details:not([open])").get_text()
+    end = next(form["action"] for form in shown.page.select("main form") if "/end" in form["action"])
     assert admin.send(end, admin.fill(page, end)).status_code == 303
     assert ping(made) == 401
 
@@ -662,11 +662,38 @@ def test_the_call_on_the_sheet_works_as_printed(site: str, ravi: Browser, partne
     assert wrong.returncode == 22
 
 
-def test_the_sheet_says_how_we_call_and_what_we_expect(
-    ravi: Browser, partner: Partner, secrets: list[str]
+def test_the_signed_call_on_the_sheet_works_as_printed(
+    site: str, ravi: Browser, partner: Partner, database: Database
 ) -> None:
+    with database.writing() as session:
+        row = session.get(Partner, partner.id)
+        assert row
+        secret = keys.add_inbound_secret(session, row)
+        for key in session.scalars(select(InboundKey)):
+            keys.end_key(session, row, key.id)
+        session.commit()
+    sheet = ravi.get(f"/partners/{partner.id}/sheet")
+    assert not sheet.page.select("#try-key"), "it has no key any more"
+    printed = sheet.one("#try-signature").get_text().replace("http://localhost", site)
+
+    def run(secret: str) -> Any:
+        environ = {"PATH": os.environ["PATH"], "PARTNER_SECRET": secret}
+        command = ["sh", "-c", printed]
+        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
+
+    right, wrong = run(secret), run("whsec_" + "A" * 32)
+    assert right.returncode == 0, right.stderr + right.stdout
+    assert "Bharat Connect" in right.stdout
+    assert wrong.returncode == 22
+
+
+def test_the_sheet_says_how_we_call_and_what_we_expect(
+    ravi: Browser, partner: Partner, secrets: list[str], change: Any
+) -> None:
+    change(success_codes=[0, 7])
     words = ravi.get(f"/partners/{partner.id}/sheet").words
     for expected in (
+        '"response_code": 0 or 7',
         f"{partner.base_url}/api/v0/purchase-order/req-confirm",
         "X-Api-Key",
         "webhook-signature",
@@ -674,6 +701,7 @@ def test_the_sheet_says_how_we_call_and_what_we_expect(
         "Idempotency-Key",
         "5 s, 5 min, 30 min",
         "/api/v0/purchase-order/req-send",
+        "/api/v0/docs",
     ):
         assert expected in words
 
