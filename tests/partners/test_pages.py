@@ -606,7 +606,7 @@ def test_a_made_key_is_shown_once_and_the_old_one_ends_later(
     clock.move(hours=25)
     assert (ping(made), ping(INBOUND_KEY)) == (200, 401)
     shown = admin.get(page)
-    assert "No other lets their messages in" in shown.one("details:not([open])").get_text()
+    assert "No other lets their messages in" in shown.one(".ending").get_text()
     end = next(form["action"] for form in shown.page.select("main form") if "/end" in form["action"])
     assert admin.send(end, admin.fill(page, end)).status_code == 303
     assert ping(made) == 401
