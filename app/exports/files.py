@@ -23,6 +23,7 @@ from app.exports import formats, sources
 from app.jobs import jobs
 from app.jobs.models import Job
 from app.jobs.run import Broken, Work
+from app.shown.numbers import things
 
 KIND = "export"
 FOLDER = "exports"
@@ -74,7 +75,7 @@ def write(work: Work, settings: Settings) -> None:
         with part.open("wb") as file:
             part.chmod(0o600)
             _write(file, source, _counted(work, source, scope, values), asked["form"], settings)
-        note = f"{part.stat().st_size} bytes, SHA-256 {_sha256(part)}."
+        note = f"{things(part.stat().st_size, 'byte')}, SHA-256 {_sha256(part)}."
         with work.step(gets_on=False) as (_, job):
             job.note, job.total = note, job.done
             part.replace(whole)
