@@ -55,7 +55,7 @@ def test_a_press_on_a_head_sorts_by_it_and_one_more_turns_it_round(asha: Browser
 
     def heads(page: Any) -> dict[str, tuple[str, str | None]]:
         return {
-            head.get_text(strip=True): (str(head.a["href"]), head.get("aria-sort"))
+            head.a.get_text(): (str(head.a["href"]), head.get("aria-sort"))
             for head in page.page.select("thead th:has(a)")
         }
 
