@@ -199,10 +199,11 @@ def partners_pause(name: str, reason: str) -> None:
 
 @partners.command("resume")
 @click.argument("name")
-def partners_resume(name: str) -> None:
+@click.option("--reason", default="", help="It stands in the audit trail.")
+def partners_resume(name: str, reason: str) -> None:
     """Let a partner's messages go again."""
     with _writing() as session:
-        setup.resume(session, _partner(session, name))
+        setup.resume(session, _partner(session, name), reason, by="the command line")
         session.commit()
     click.echo(f"{name} is resumed")
 

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from wtforms import DateField, Form, IntegerField, SelectField, StringField
+from wtforms import DateField, FloatField, Form, IntegerField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
 
 
@@ -50,7 +50,21 @@ class Whole(IntegerField):
     def process_formdata(self, valuelist: list[Any]) -> None:
         if valuelist and len(valuelist[0]) > 10:
             raise ValueError("Write a number of at most nine digits.")
-        super().process_formdata(valuelist)
+        try:
+            super().process_formdata(valuelist)
+        except ValueError as error:
+            raise ValueError("Write a whole number, such as 4.") from error
+
+
+class Seconds(FloatField):
+    """Seconds, perhaps with a decimal point."""
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        """Read them. Errors: ValueError with a sentence for people."""
+        try:
+            super().process_formdata(valuelist)
+        except ValueError as error:
+            raise ValueError("Write a number of seconds, such as 15 or 2.5.") from error
 
 
 class Moment(StringField):

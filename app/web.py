@@ -206,7 +206,11 @@ def _without_database() -> None:
 
 
 def error_page(status: int, title: str, words: str, *, reference: str = "") -> Response:
-    """A page, or for htmx an alert, which says what happened and what to do."""
+    """A page, or for htmx an alert, which says what happened and what to do; the log knows its reference."""
+    if not reference:
+        reference = new_reference()
+        log.info("%s, reference %s: %s %r", status, reference, request.method, request.path[:200])
+    reading = request.method in READING_METHODS
     return page(
         "errors/page.html",
         "errors/_alert.html",
@@ -214,7 +218,8 @@ def error_page(status: int, title: str, words: str, *, reference: str = "") -> R
         code=status,
         title=title,
         words=words,
-        reference=reference or new_reference(),
+        reference=reference,
+        again=local_path(request.full_path.rstrip("?")) if reading and status in (429, 500, 503) else None,
     )
 
 
@@ -227,10 +232,17 @@ WORDS = {
     400: ("That did not arrive whole", "Go back, reload the page and try again."),
     403: ("This is not yours to do", "Your role does not include it. Ask an administrator if it should."),
     404: ("There is nothing here", "It does not exist, or it belongs to another supplier."),
-    405: ("Not in this way", "The address is right, but not for this kind of call."),
+    405: (
+        "This cannot be opened like that",
+        "The address only takes what a form sends. Open its page instead.",
+    ),
+    409: ("Somebody was faster", "Go back, reload the page and look what changed."),
     413: ("That is too large", "Shorten what you sent and try again."),
+    414: ("That address is too long", "Shorten the filter and try again."),
     429: ("Too many tries", "Wait a minute and try again."),
 }
+NO_WORDS = ("That could not be done", "Go back, reload the page and try again.")
+"""For every other status: what the library says of it is said to programmers."""
 
 
 def _http_page(error: HTTPException) -> AnyResponse:
@@ -239,7 +251,7 @@ def _http_page(error: HTTPException) -> AnyResponse:
         return cast(AnyResponse, error.response)
     if code < 400:
         return error.get_response()
-    title, words = WORDS.get(code, (error.name, error.description or ""))
+    title, words = WORDS.get(code, NO_WORDS)
     response = error_page(code, title, words)
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
@@ -273,9 +285,11 @@ def _fault_page(error: Exception) -> AnyResponse:
     _without_database()
     reference = new_reference()
     log.error("fault, reference %s", reference, exc_info=error)
+    reading = request.method in READING_METHODS
+    step = "Try again" if reading else "Look whether it was recorded before you repeat it"
     return error_page(
         500,
         "Something broke on our side",
-        "It was logged. Try again; if it happens twice, give support the reference.",
+        f"It was logged. {step}; if it happens twice, give support the reference.",
         reference=reference,
     )

@@ -102,7 +102,7 @@ const presses = {
   addRow(button) {
     const rows = button.closest("fieldset").querySelector("[data-rows]");
     const number = rows.children.length;
-    if (number >= Number(rows.dataset.rows)) return say("The network takes no more rows.");
+    if (number >= Number(rows.dataset.rows)) return say("There is no room for more rows.");
     const row = rows.lastElementChild.cloneNode(true);
     row.querySelector(".field-error")?.remove();
     for (const input of row.querySelectorAll("input")) {
@@ -110,6 +110,8 @@ const presses = {
       input.setAttribute("aria-label", input.getAttribute("aria-label").replace(/\d+$/, number + 1));
       input.removeAttribute("aria-invalid");
       input.removeAttribute("aria-describedby");
+      input.removeAttribute("autofocus");
+      input.removeAttribute("id");
       input.value = "";
     }
     rows.append(row);

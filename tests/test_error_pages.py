@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from flask import Flask, abort
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
@@ -59,6 +61,49 @@ def test_a_bug_gives_a_page_with_a_reference_that_the_log_knows(
     reference = re.search(r"reference ([0-9a-f]{8})", answer.words)
     assert reference
     assert reference[1] in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/orders/999999", 404), ("/nowhere", 404), ("/partners", 403), ("/logout", 405)]
+)
+def test_every_reference_on_a_page_stands_in_the_log(
+    asha: Browser, caplog: pytest.LogCaptureFixture, path: str, status: int
+) -> None:
+    with caplog.at_level(logging.INFO):
+        answer = asha.get(path)
+    assert answer.status_code == status
+    reference = re.search(r"reference ([0-9a-f]{8})", answer.words)
+    assert reference and f"{status}, reference {reference[1]}: GET '{path}'" in caplog.text
+
+
+def test_a_bug_in_a_form_does_not_ask_to_press_again_blindly(
+    asha: Browser, monkeypatch: pytest.MonkeyPatch, arrive: Any
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a bug")
+
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
+    monkeypatch.setattr("app.orders.answer.answer", broken)
+    pressed = asha.send(url, fields)
+    assert pressed.status_code == 500
+    assert "Look whether it was recorded before you repeat it" in pressed.words
+    assert not [link for link in pressed.page.select("main a") if link.get_text() == "Try again"]
+    monkeypatch.setattr("app.orders.queries.order_page", broken)
+    again = next(
+        link for link in asha.get("/orders?q=a").page.select("main a") if link.get_text() == "Try again"
+    )
+    assert again["href"] == "/orders?q=a"
+
+
+@pytest.mark.parametrize("code", [409, 415, 422, 501])
+def test_no_page_speaks_as_the_library_does(app: Flask, asha: Browser, code: int) -> None:
+    view = app.view_functions["orders.inbox"]
+    app.view_functions["orders.inbox"] = lambda: abort(code)
+    app.view_functions["orders.inbox"].access = view.access  # type: ignore[attr-defined]
+    words = asha.get("/orders").words
+    assert "Go back, reload the page" in words and "Unprocessable" not in words and "resource" not in words
 
 
 def test_a_bug_while_the_database_is_away_gives_the_same_page(

@@ -27,6 +27,7 @@ class Verb(StrEnum):
     READ_AUDIT = "read the audit trail"
     RESEND = "resend"
     RESEND_DELIVERED = "resend what was delivered"
+    WITHDRAW = "withdraw what waits"
     PAUSE = "pause and resume partners"
     IMPORT = "import"
     TEST_SEND = "send a test"
@@ -34,7 +35,9 @@ class Verb(StrEnum):
     EDIT_PEOPLE = "edit people"
 
 
-_SUPPORT = frozenset({Verb.SEE, Verb.SEE_ALL, Verb.RESEND, Verb.PAUSE, Verb.IMPORT, Verb.TEST_SEND})
+_SUPPORT = frozenset(
+    {Verb.SEE, Verb.SEE_ALL, Verb.RESEND, Verb.WITHDRAW, Verb.PAUSE, Verb.IMPORT, Verb.TEST_SEND}
+)
 
 MAY: dict[Role, frozenset[Verb]] = {
     Role.SUPPLIER: frozenset({Verb.SEE, Verb.ANSWER}),

@@ -25,6 +25,7 @@ from app.exports import formats, sources
 from app.jobs import jobs
 from app.jobs.models import Job, JobState
 from app.jobs.run import Broken, Work
+from app.shown.numbers import things
 
 KIND = "export"
 FOLDER = "exports"
@@ -76,7 +77,7 @@ def write(work: Work, settings: Settings) -> None:
         with part.open("wb") as file:
             part.chmod(0o600)
             _write(file, source, _counted(work, source, scope, values), asked["form"], settings)
-        note = f"{part.stat().st_size} bytes, SHA-256 {_sha256(part)}."
+        note = f"{things(part.stat().st_size, 'byte')}, SHA-256 {_sha256(part)}."
         with work.step(gets_on=False) as (_, job):
             job.note, job.total, job.cursor = note, job.done, {"machine": socket.gethostname()}
             part.replace(whole)

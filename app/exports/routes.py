@@ -19,13 +19,13 @@ from app.audit import trail
 from app.audit.models import Deed, Thing
 from app.exports import evidence, files, formats, sources
 from app.jobs import queries as job_queries
-from app.jobs.models import Job
-from app.jobs.routes import REPORTS
+from app.jobs.models import Job, JobState
+from app.jobs.routes import RESULTS, Result
 from app.orders import queries as order_queries
 from app.partners.forms import PressForm
+from app.shown.numbers import size
 
 blueprint = Blueprint("exports", __name__)
-REPORTS[files.KIND] = "exports.finished"
 CHUNK = 64 * 1024
 PATIENCE_SECONDS = 5.0
 """What takes longer to find is found by a job."""
@@ -37,6 +37,22 @@ LINKS = {
     "inbound_log.log": "inbound",
     "audit.trail": "audit",
 }
+
+
+def _result(job: Job) -> Result:
+    """The file, where the reader may have it and it is still kept."""
+    if job.state is not JobState.DONE:
+        return Result()
+    if job.person_id != access.me().id:
+        return Result(why_not=f"Only {job.created_by} can fetch the file.")
+    path = files.found(web.settings(), job)
+    if path is None:
+        return Result(why_not="The file is no longer kept. Export it again.")
+    words, url = f"Download, {size(path.stat().st_size)}", url_for("exports.finished", job_id=job.id)
+    return Result(words, url, kept_until=files.expires_at(web.settings(), job))
+
+
+RESULTS[files.KIND] = _result
 
 
 @blueprint.app_context_processor

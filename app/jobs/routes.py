@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
 from flask import Blueprint, Response, abort, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -15,8 +19,19 @@ from app.jobs.models import Job
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
 
-REPORTS: dict[str, str] = {}
-"""Per kind of job the endpoint of its report or result, which takes ``job_id``; rooms above add theirs."""
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a job, or comes: what the button to it says, and ``why_not`` where there is none."""
+
+    words: str = ""
+    url: str = ""
+    why_not: str = ""
+    kept_until: datetime | None = None
+
+
+RESULTS: dict[str, Callable[[Job], Result]] = {}
+"""Per kind of job what came of one, for who looks at it; rooms above add theirs."""
 
 
 @blueprint.get("")
@@ -60,11 +75,11 @@ def _found(job_id: str) -> Job:
 
 
 def _shown(job: Job) -> Response:
-    report = REPORTS.get(job.kind)
+    result_of = RESULTS.get(job.kind)
     return web.page(
         "jobs/job.html",
         "jobs/_job.html",
         job=job,
         may_cancel=_may_cancel(job),
-        report_url=url_for(report, job_id=job.id) if report else None,
+        result=result_of(job) if result_of else Result(),
     )

@@ -58,6 +58,7 @@ def inbox() -> Response:
         next_url=next_url,
         filtered=bool(set(values) - {"sort", "after"}),
         query=query,
+        sort=values.get("sort", form.sort.default),
         chips=in_force(form, values),
         partners=all_partners(web.db()),
     )

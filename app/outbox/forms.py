@@ -28,6 +28,7 @@ TRIGGER_NAMES = {
 TRIGGERS = [("", "Any trigger"), *((trigger.value, name) for trigger, name in TRIGGER_NAMES.items())]
 CODE = r"^([1-5]\d\d|[1-5]xx|none)$"
 """One status, a class of them, or no answer at all."""
+WITHDRAW_REASON_MAX = 120
 
 
 class MessageFilterForm(Form):
@@ -52,6 +53,16 @@ class MessageFilterForm(Form):
     since = Moment("Since", [Optional()])
     until = Moment("Until", [Optional()])
     after = StringField("After", [Optional(), Regexp(r"^msg_[0-9A-Z]{26}$")])
+
+
+class WithdrawForm(FlaskForm):
+    """Why a message is kept from leaving. The sentence on its page is made of the name and this."""
+
+    why = StringField(
+        "Reason",
+        [DataRequired("Say why; whoever answered reads it."), Length(max=WITHDRAW_REASON_MAX)],
+        filters=[folded],
+    )
 
 
 class ResendForm(FlaskForm):

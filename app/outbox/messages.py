@@ -52,6 +52,10 @@ class CannotResend(Exception):
     """The message's state does not allow it; the text is the sentence for the button."""
 
 
+class CannotWithdraw(Exception):
+    """The message is not under way any more, or withdrawn already; the text says which."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frozen:
     """What a message's log and its access need of the order, as it was when the message was made."""
@@ -116,7 +120,7 @@ NOT_KEPT = "Its content is not kept any more: its time was over."
 _NOT_FROM = {
     MessageState.SENDING: "It is being sent right now.",
     MessageState.DELIVERED: "The network has it already.",
-    MessageState.CANCELLED: "It was withdrawn before it left.",
+    MessageState.CANCELLED: "It was withdrawn.",
 }
 
 
@@ -210,6 +214,34 @@ def resend(
     session.flush()
     tell(session, [Change(message.id, message.order_id, message.state)])
     notify(session, CHANNEL)
+
+
+def why_not_withdraw(message: Message) -> str | None:
+    """Why a person may not keep this message from leaving now, in one sentence; None if they may."""
+    if not is_live(message):
+        return "It is not under way any more. Nothing was withdrawn."
+    return message.cancel_requested
+
+
+def withdraw_by_hand(session: Session, message: Message, *, by: str, reason: str) -> None:
+    """Keep a message from leaving (any more) because a person says so.
+
+    ``message`` was loaded for update. The order it answers can then be answered anew. Errors: CannotWithdraw.
+    """
+    why_not = why_not_withdraw(message)
+    if why_not:
+        raise CannotWithdraw(why_not)
+    trail.record(
+        session,
+        Deed.CANCELLED,
+        Thing.MESSAGE,
+        message.id,
+        name=message.buyer_po_number,
+        by=by,
+        reason=reason,
+        before={"state": message.state.value, "tries": message.attempts_made},
+    )
+    withdraw(session, message.id, f"{by} withdrew it: {reason.rstrip('.')}"[: REASON_MAX - 1] + ".")
 
 
 def withdraw(session: Session, message_id: str, why: str) -> bool:

@@ -12,8 +12,15 @@ from app.accounts import access
 from app.accounts.access import Verb
 from app.fields import in_force, in_query, read_filter
 from app.outbox import queries
-from app.outbox.forms import MessageFilterForm, ResendForm
-from app.outbox.messages import CannotResend, resend, why_not_resend
+from app.outbox.forms import MessageFilterForm, ResendForm, WithdrawForm
+from app.outbox.messages import (
+    CannotResend,
+    CannotWithdraw,
+    resend,
+    why_not_resend,
+    why_not_withdraw,
+    withdraw_by_hand,
+)
 from app.outbox.models import Attempt, Message
 from app.partners.queries import all_partners
 
@@ -82,7 +89,7 @@ def _newer_url(values: dict[str, Any], than: str) -> str:
 @access.needs(Verb.SEE)
 def message(message_id: str) -> Response:
     """One message with all its attempts."""
-    return _message_page(_found(message_id), ResendForm())
+    return _message_page(_found(message_id))
 
 
 @blueprint.get("/<message_id>/state")
@@ -90,7 +97,7 @@ def message(message_id: str) -> Response:
 def state(message_id: str) -> Response:
     """The state of one message and its attempts, which the page asks for until it is final."""
     found = _found(message_id)
-    return web.page("outbox/message.html", "outbox/_message.html", **_shown(found, ResendForm()))
+    return web.page("outbox/message.html", "outbox/_message.html", **_shown(found))
 
 
 @blueprint.get("/<message_id>.json")
@@ -118,15 +125,41 @@ def send_again(message_id: str) -> AnyResponse:
     return web.go(url, fragment=lambda: state(message_id))
 
 
+@blueprint.post("/<message_id>/withdraw")
+@access.needs(Verb.WITHDRAW)
+def withdraw(message_id: str) -> AnyResponse:
+    """Keep a message from leaving, for a reason; if it is being sent just now, from being tried again."""
+    found = queries.message_for_update(web.db(), access.scope(), message_id) or abort(404)
+    form = WithdrawForm()
+    if not form.validate():
+        return _message_page(_found(message_id), withdrawing=form, status=422)
+    try:
+        withdraw_by_hand(web.db(), found, by=access.me().called, reason=form.why.data or "")
+    except CannotWithdraw as why_not:
+        form.form_errors.append(str(why_not))
+        return _message_page(_found(message_id), withdrawing=form, status=409)
+    web.db().commit()
+    url = url_for(".message", message_id=message_id)
+    return web.go(url, fragment=lambda: state(message_id))
+
+
 def _found(message_id: str) -> Message:
     return queries.message(web.db(), access.scope(), message_id) or abort(404)
 
 
-def _message_page(found: Message, form: ResendForm, status: int = 200) -> Response:
-    return web.page("outbox/message.html", "outbox/_message.html", status=status, **_shown(found, form))
+def _message_page(
+    found: Message,
+    form: ResendForm | None = None,
+    withdrawing: WithdrawForm | None = None,
+    status: int = 200,
+) -> Response:
+    shown = _shown(found, form, withdrawing)
+    return web.page("outbox/message.html", "outbox/_message.html", status=status, **shown)
 
 
-def _shown(found: Message, form: ResendForm) -> dict[str, Any]:
+def _shown(
+    found: Message, form: ResendForm | None = None, withdrawing: WithdrawForm | None = None
+) -> dict[str, Any]:
     chosen = request.args.get("attempt", type=int)
     attempt = next((one for one in found.attempts if one.number == chosen), None)
     attempt = attempt or (found.attempts[0] if found.attempts else None)
@@ -143,7 +176,9 @@ def _shown(found: Message, form: ResendForm) -> dict[str, Any]:
         "beside": beside,
         "beside_try": queries.good_try(beside) if beside else None,
         "wants_beside": request.args.get("beside") == "good",
-        "form": form,
+        "form": form or ResendForm(formdata=None),
+        "withdrawing": withdrawing or WithdrawForm(formdata=None),
+        "why_not_withdraw": why_not_withdraw(found),
         "why_not_resend": why_not_resend(web.db(), found),
     }
 

@@ -10,11 +10,9 @@ from flask_wtf import FlaskForm
 from wtforms import (
     BooleanField,
     FieldList,
-    FloatField,
     Form,
     FormField,
     HiddenField,
-    IntegerField,
     PasswordField,
     RadioField,
     SelectField,
@@ -23,9 +21,9 @@ from wtforms import (
 )
 from wtforms.validators import DataRequired, InputRequired, Length, Optional, ValidationError
 
-from app.fields import choices, folded
+from app.fields import Seconds, Whole, choices, folded
 from app.partners.models import Partner
-from app.partners.setup import REASON_MAX, BadPartner, Details, OAuth
+from app.partners.setup import HEADERS_MAX, REASON_MAX, BadPartner, Details, OAuth
 from app.partners.waits import read_list, read_waits, waits_in_words
 
 GRACES = {
@@ -43,6 +41,8 @@ AUTHORIZATIONS = {
 }
 HEADER = "header:"
 """Before the name of a header, among the secrets that were typed."""
+SECRETS = ("bearer_token", "oauth_client_secret", "client_certificate")
+"""The fields, besides the values of headers, that no page shows."""
 
 
 class HeaderForm(Form):
@@ -68,20 +68,24 @@ class PartnerForm(FlaskForm):
     oauth_client_secret = PasswordField("Client secret", [Optional(), Length(max=2000)])
     oauth_scope = StringField("Scope", [Optional(), Length(max=500)])
     oauth_in_body = BooleanField("The client secret travels in the form, not in a header")
-    headers = FieldList(FormField(HeaderForm), min_entries=1, max_entries=20)
+    # One row more than may be sent: what is too many is said, instead of being left out in silence.
+    headers = FieldList(FormField(HeaderForm), min_entries=1, max_entries=HEADERS_MAX + 1)
     client_certificate = TextAreaField("Certificate and key", [Optional(), Length(max=64 * 1024)])
     no_client_certificate = BooleanField("Take the certificate away")
     ca_bundle = TextAreaField("Authorities that may vouch for them", [Optional(), Length(max=64 * 1024)])
 
-    deadline_seconds = FloatField("Deadline in seconds", [InputRequired("A number of seconds.")])
-    concurrency = IntegerField("Messages at once", [InputRequired("A whole number.")])
-    rate_per_minute = IntegerField("Messages a minute", [Optional()])
+    deadline_seconds = Seconds("Deadline in seconds", [InputRequired("Write a number of seconds.")])
+    concurrency = Whole("Messages at once", [InputRequired("Write a whole number.")])
+    rate_per_minute = Whole("Messages a minute", [Optional()])
     retry_schedule = StringField("Waits after failed tries", [Optional(), Length(max=500)], filters=[folded])
     success_codes = StringField("Success codes", [Optional(), Length(max=200)], filters=[folded])
 
     untried = BooleanField("Save without trying")
     seen = HiddenField("Seen")
     draft = HiddenField("Draft")
+
+    headers_error = ""
+    """What is wrong with the headers as a whole, or with one that the words name."""
 
     def validate_retry_schedule(self, field: Any) -> None:
         try:
@@ -136,7 +140,29 @@ class PartnerForm(FlaskForm):
                 if row.data["name"]
             },
         }
-        return {**draft, **{name: value.strip() for name, value in now.items() if value and value.strip()}}
+        found = {**draft, **{name: value.strip() for name, value in now.items() if value and value.strip()}}
+        if self.no_client_certificate.data:
+            found.pop("client_certificate", None)
+        return found
+
+    def usable(self, typed: Mapping[str, str]) -> dict[str, str]:
+        """The typed secrets without those that were refused, which nobody could use by leaving them."""
+        refused = {name for name in SECRETS if self._fields[name].errors}
+        refused |= {
+            HEADER + (row.data["name"] or "").lower() for row in self.headers if row.form.value.errors
+        }
+        return {name: value for name, value in typed.items() if name not in refused}
+
+    def wrong(self) -> list[tuple[str, str]]:
+        """The fields that need another look, as the form has them: where each is, and its label."""
+        found = []
+        for field in self:
+            if isinstance(field, FieldList):
+                if self.headers_error or any(row.errors for row in field):
+                    found.append(("headers", "Headers"))
+            elif field.errors and not isinstance(field, HiddenField):
+                found.append((field.id, field.label.text))
+        return found
 
     def details(self, kept: Partner | None, typed: Mapping[str, str]) -> Details:
         """What a valid form says; secrets that nobody typed stay as they are.
@@ -162,11 +188,21 @@ class PartnerForm(FlaskForm):
         )
 
     def blame(self, error: BadPartner) -> None:
-        """Put what was wrong beside its field."""
+        """Put all that was wrong beside its fields."""
+        for one in (error, *error.also):
+            self._blame(one)
+
+    def _blame(self, error: BadPartner) -> None:
         words = str(error)
         words = words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
         field = self._fields.get(error.field)
-        if field is None or isinstance(field, FieldList):
+        if isinstance(field, FieldList):
+            self.headers_error = words
+            for row in self.headers:
+                if error.header and (row.data["name"] or "").strip() == error.header:
+                    row.form.value.errors = [words]
+                    self.headers_error = ""
+        elif field is None:
             self.form_errors.append(words)
         else:
             field.errors = [*field.errors, words]
@@ -182,7 +218,7 @@ class PartnerForm(FlaskForm):
                 continue
             value = typed.get(HEADER + name.lower()) or known.get(name.lower())
             if not value:
-                raise BadPartner(f"the header {name} has no value", "headers")
+                raise BadPartner(f"the header {name} has no value", "headers", header=name)
             found.append((name, value))
         return found
 
@@ -218,6 +254,16 @@ class PauseForm(FlaskForm):
     reason = StringField(
         "Reason",
         [DataRequired("Say why; everybody who looks at a held message reads it."), Length(max=REASON_MAX)],
+        filters=[folded],
+    )
+
+
+class ResumeForm(FlaskForm):
+    """Why a partner's messages go again."""
+
+    reason = StringField(
+        "Reason",
+        [DataRequired("Say why; it stands in the audit trail."), Length(max=REASON_MAX)],
         filters=[folded],
     )
 

@@ -28,11 +28,16 @@ ACTIVE_MAX = 5
 
 
 class BadPartner(ValueError):
-    """What was given does not make a partner; the text says why, ``field`` names what was wrong."""
+    """What was given does not make a partner; the text says why, ``field`` names what was wrong.
 
-    def __init__(self, why: str, field: str = "") -> None:
+    ``header`` is the name of the header whose value was. ``also`` is what else was wrong, in other parts.
+    """
+
+    def __init__(self, why: str, field: str = "", *, header: str = "") -> None:
         super().__init__(why)
         self.field = field
+        self.header = header
+        self.also: list[BadPartner] = []
 
 
 def add_key(

@@ -19,12 +19,13 @@ from app.audit.queries import newest_of
 from app.db import notify
 from app.outbox.claim import PATH
 from app.outbox.messages import CHANNEL
+from app.outbox.queries import MessageFilter, message_page
 from app.outbox.retry import DEFAULT_SCHEDULE
 from app.partners import keys, queries, setup
 from app.partners.certificates import BadCertificate, read_authorities, read_pair
 from app.partners.checks import before_of, examine
 from app.partners.draft import seal, unseal
-from app.partners.forms import KeyForm, NoteForm, PartnerForm, PauseForm, PressForm, version_of
+from app.partners.forms import KeyForm, NoteForm, PartnerForm, PauseForm, PressForm, ResumeForm, version_of
 from app.partners.keys import BadPartner
 from app.partners.masking import told
 from app.partners.models import Partner
@@ -43,6 +44,8 @@ REACH = (
 """What decides whether messages arrive: a change of it is tried before it is saved."""
 HOLDINGS = 6
 """Of when it was held and let go, so much stands on its page."""
+NEWEST = 5
+"""Messages that a partner's page shows: enough to see whether it works just now."""
 DONE = {
     "saved": "Saved. The partner was tried first, and it works.",
     "kept": "Saved. Neither address nor credentials changed, so nothing was tried.",
@@ -133,9 +136,11 @@ def pause(partner_id: int) -> AnyResponse:
 @blueprint.post("/<int(max=2147483647):partner_id>/resume")
 @access.needs(Verb.PAUSE)
 def resume(partner_id: int) -> AnyResponse:
-    """Let its messages go again."""
-    found = _locked(partner_id)
-    setup.resume(web.db(), found)
+    """Let its messages go again, for a reason."""
+    found, form = _locked(partner_id), ResumeForm()
+    if not form.validate():
+        return _partner_page(found, status=422, resuming=form)
+    setup.resume(web.db(), found, form.reason.data or "", by=access.me().called)
     notify(web.db(), CHANNEL)
     return _done(found, "resumed")
 
@@ -206,6 +211,8 @@ def sheet(partner_id: int) -> Response:
         sample=sample(now),
         schedule=found.retry_schedule or DEFAULT_SCHEDULE,
         signed=bool(keys.active_signing_secrets(found.signing_secrets, now)),
+        has_key=bool(queries.active_keys(web.db(), found.id, now)),
+        signs=bool(queries.active_secrets(web.db(), now, found.id)),
     )
 
 
@@ -283,7 +290,11 @@ def _before(found: Partner) -> Any:
 
 
 def _partner_page(
-    found: Partner, status: int = 200, pausing: PauseForm | None = None, noting: NoteForm | None = None
+    found: Partner,
+    status: int = 200,
+    pausing: PauseForm | None = None,
+    resuming: ResumeForm | None = None,
+    noting: NoteForm | None = None,
 ) -> Response:
     now = clock.now()
     noting = noting or NoteForm(words=found.incident_note)
@@ -295,7 +306,9 @@ def _partner_page(
         standing=stands,
         good=last_good(web.db(), found.id),
         done=DONE.get(request.args.get("done", "")),
+        newest=message_page(web.db(), None, MessageFilter(partner=found.name), limit=NEWEST).messages,
         pausing=pausing or PauseForm(formdata=None),
+        resuming=resuming or ResumeForm(formdata=None),
         noting=noting,
         certificate=_read(read_pair, found.client_certificate),
         authorities=_read(read_authorities, found.ca_bundle) or [],
@@ -367,10 +380,9 @@ def _form_page(
     trial: Trial | None = None,
     status: int = 200,
 ) -> Response:
-    form.draft.data = seal(web.settings().secret_key, typed or {})
-    return web.page(
-        "partners/edit.html", status=status, form=form, partner=kept, typed=typed or {}, trial=trial
-    )
+    typed = form.usable(typed or {})
+    form.draft.data = seal(web.settings().secret_key, typed)
+    return web.page("partners/edit.html", status=status, form=form, partner=kept, typed=typed, trial=trial)
 
 
 def _key_page(

@@ -143,7 +143,7 @@ def pause(session: Session, partner: Partner, reason: str, *, by: str = "") -> N
         trail.record(session, Deed.HELD, Thing.PARTNER, partner.id, name=partner.name, by=by, reason=reason)
 
 
-def resume(session: Session, partner: Partner) -> None:
+def resume(session: Session, partner: Partner, reason: str = "", *, by: str = "") -> None:
     """Let the partner's messages go again; what waited is due at once."""
     if partner.paused_at is not None:
         trail.record(
@@ -152,6 +152,8 @@ def resume(session: Session, partner: Partner) -> None:
             Thing.PARTNER,
             partner.id,
             name=partner.name,
+            by=by,
+            reason=reason,
             before={
                 "held since": partner.paused_at.isoformat(),
                 "by": partner.paused_by or "PO Confirm",
@@ -159,7 +161,8 @@ def resume(session: Session, partner: Partner) -> None:
             },
         )
         if not partner.paused_by:  # whoever held it by hand knows
-            words = f"Messages to {partner.name} go out again: somebody let them go.\n"
+            said = f" “{reason}”" if reason else ""
+            words = f"Messages to {partner.name} go out again: {by or 'somebody'} let them go.{said}\n"
             link = mail.link(session, f"/partners/{partner.id}")
             mail.enqueue(session, Topic.RECOVERED, f"{partner.name} is let go", words + link)
     partner.paused_at = None
@@ -226,18 +229,33 @@ def _secrets(partner: Partner) -> dict[str, Any]:
 
 
 def _checked(details: Details) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    wrong: list[BadPartner] = []
+    for part in (_who, _where, _credentials, _limits):
+        try:
+            values |= part(details)
+        except BadPartner as error:
+            wrong.append(error)
+    if wrong:
+        wrong[0].also = wrong[1:]
+        raise wrong[0]
+    return values
+
+
+def _who(details: Details) -> dict[str, Any]:
     name = details.name.strip()
     if not 1 <= len(name) <= 80:
         raise BadPartner("a partner's name has 1 to 80 characters", "name")
     if len(details.contact) > 500:
         raise BadPartner("the contact has up to 500 characters", "contact")
+    return {"name": name, "contact": details.contact.strip(), "accepts_return": details.accepts_return}
+
+
+def _where(details: Details) -> dict[str, Any]:
+    base_url = _base_url(details.base_url)
     return {
-        "name": name,
-        "base_url": _base_url(details.base_url),
-        "accepts_return": details.accepts_return,
-        "contact": details.contact.strip(),
-        **_credentials(details),
-        **_limits(details),
+        "base_url": base_url,
+        "allow_addresses": list(dict.fromkeys(_network(cidr) for cidr in details.allow_addresses)),
     }
 
 
@@ -260,7 +278,6 @@ def _limits(details: Details) -> dict[str, Any]:
         "retry_schedule": list(waits),
         # 0 is the contract's own success: whatever is typed, it stays one.
         "success_codes": sorted({0, *codes}),
-        "allow_addresses": list(dict.fromkeys(_network(cidr) for cidr in details.allow_addresses)),
     }
 
 
@@ -281,7 +298,7 @@ def _credentials(details: Details) -> dict[str, Any]:
         if given
     ]
     if len(ways) > 1:
-        raise BadPartner(f"{' and '.join(ways)} exclude each other: both fill Authorization", "bearer_token")
+        raise BadPartner(f"{' and '.join(ways)} exclude each other: both fill Authorization", "authorization")
     return {
         "headers": [list(header) for header in headers],
         "bearer_token": _token(details.bearer_token),
@@ -360,9 +377,10 @@ def _token(token: str) -> str:
 def _header(name: str, value: str) -> tuple[str, str]:
     name, value = name.strip(), value.strip()
     if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", name):
-        raise BadPartner(f"{name!r} is not the name of a header", "headers")
+        raise BadPartner(f"“{name[:40]}” is not the name of a header", "headers")
     if not value.isascii() or not value.isprintable() or not 1 <= len(value) <= 4000:
-        raise BadPartner(f"the value of the header {name} has characters that cannot be sent", "headers")
+        why = "has characters that cannot be sent, such as a line break or an accent"
+        raise BadPartner(f"the value of the header {name} {why}", "headers", header=name)
     if name.lower() in _OURS_ALONE:
         raise BadPartner(f"the header {name} is set by PO Confirm itself", "headers")
     return name, value
@@ -372,6 +390,7 @@ def _network(cidr: str) -> str:
     try:
         return str(ipaddress.ip_network(cidr.strip(), strict=False))
     except ValueError as error:
+        shown = cidr.strip() if len(cidr) <= 40 else cidr.strip()[:39] + "…"
         raise BadPartner(
-            f"{cidr!r} is not an address range such as 10.1.0.0/16", "allow_addresses"
+            f"“{shown}” is not an address range such as 10.1.0.0/16", "allow_addresses"
         ) from error

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.outbox.models import Attempt, Message, MessageState
+from app.outbox.models import Attempt, Lane, Message, MessageState
 from app.outbox.queries import TAKEN
 from app.partners.models import Partner
 
@@ -24,21 +24,41 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """Since when a partner that does not answer is left alone, and when the next message tries it."""
+
+    since: datetime
+    probe_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
-    """One partner, what waits for it, and when it last took a message."""
+    """One partner, what waits for it, when it last took a message, and whether it answers at all."""
 
     partner: Partner
     waiting: Waiting
     last_good_at: datetime | None
+    silence: Silence | None
 
 
 def standings(session: Session, partners: Sequence[Partner]) -> list[Standing]:
     """How things stand with each of these partners."""
-    waits = waiting(session)
+    waits, silent = waiting(session), silences(session)
     return [
-        Standing(partner, waits.get(partner.id, Waiting()), last_delivered_at(session, partner.id))
+        Standing(
+            partner,
+            waits.get(partner.id, Waiting()),
+            last_delivered_at(session, partner.id),
+            silent.get(partner.id),
+        )
         for partner in partners
     ]
+
+
+def silences(session: Session) -> dict[int, Silence]:
+    """The partners that the breaker holds, which nobody paused and yet get nothing, by their ids."""
+    lanes = session.scalars(select(Lane).where(Lane.opened_at.is_not(None)))
+    return {lane.partner_id: Silence(lane.opened_at, lane.probe_at) for lane in lanes if lane.opened_at}
 
 
 def waiting(session: Session) -> dict[int, Waiting]:

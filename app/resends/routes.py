@@ -13,13 +13,13 @@ from app.accounts.access import Verb
 from app.fields import in_force, in_query, read_filter
 from app.jobs import queries as job_queries
 from app.jobs.models import Job
-from app.jobs.routes import REPORTS
+from app.jobs.routes import RESULTS, Result
 from app.partners.queries import all_partners
 from app.resends import plan, run
 from app.resends.forms import ManyForm, SelectionForm
 
 blueprint = Blueprint("resends", __name__, url_prefix="/webhooks/resends")
-REPORTS[run.KIND] = "resends.report"
+RESULTS[run.KIND] = lambda job: Result("What came of it", url_for("resends.report", job_id=job.id))
 
 
 @blueprint.get("")

@@ -21,6 +21,7 @@ TABLE = {
     Verb.READ_AUDIT: {"meera"},
     Verb.RESEND: {"ravi", "admin"},
     Verb.RESEND_DELIVERED: {"admin"},
+    Verb.WITHDRAW: {"ravi", "admin"},
     Verb.PAUSE: {"ravi", "admin"},
     Verb.IMPORT: {"ravi", "admin"},
     Verb.TEST_SEND: {"ravi", "admin"},

@@ -295,8 +295,9 @@ def test_a_wrong_key_pauses_once_and_is_told_once(
     deeds = session.execute(select(AuditEntry.deed, AuditEntry.actor)).all()
     assert deeds.count(("held", "")) == 1
     url = f"/partners/{partner.id}"
-    ravi.send(f"{url}/resume", ravi.fill(url, f"{url}/resume"))
+    ravi.send(f"{url}/resume", {**ravi.fill(url, f"{url}/resume"), "reason": "They took the key"})
     assert [mail.topic for mail in mails(session)] == ["held", "recovered"]
+    assert "Ravi let them go. “They took the key”" in mails(session)[-1].body
 
 
 def test_who_holds_a_partner_by_hand_gets_no_mail(

@@ -148,10 +148,10 @@ def test_resending_stands_with_its_reason(
 def test_holding_and_resuming_a_partner(ravi: Browser, partner: Partner, entries: Trail) -> None:
     url = f"/partners/{partner.id}"
     ravi.send(f"{url}/pause", {**ravi.fill(url, f"{url}/pause"), "reason": "they move house"})
-    ravi.send(f"{url}/resume", ravi.fill(url, f"{url}/resume"))
+    ravi.send(f"{url}/resume", {**ravi.fill(url, f"{url}/resume"), "reason": "they moved"})
     held, resumed = entries()[-2:]
     assert (held.deed, held.reason, held.object_name) == (Deed.HELD, "they move house", "Bharat Connect")
-    assert (resumed.deed, resumed.actor) == (Deed.RESUMED, "Ravi")
+    assert (resumed.deed, resumed.actor, resumed.reason) == (Deed.RESUMED, "Ravi", "they moved")
     assert (resumed.was["by"], resumed.was["why"]) == ("Ravi", "they move house")
 
 
@@ -253,9 +253,10 @@ def test_what_the_app_holds_by_itself_stands_once_with_its_reason_and_resuming_i
         agrees(session, order_id, "pending")
     page = f"/partners/{partner.id}"
     assert held.reason in ravi.get(page).words
-    ravi.send(f"{page}/resume", ravi.fill(page, f"{page}/resume"))
+    ravi.send(f"{page}/resume", {**ravi.fill(page, f"{page}/resume"), "reason": "they have mended it"})
     resumed = entries()[-1]
     assert (resumed.deed, resumed.actor, resumed.was["by"]) == (Deed.RESUMED, "Ravi", "PO Confirm")
+    assert resumed.reason == "they have mended it"
     assert resumed.was["why"] == held.reason
 
 

@@ -233,6 +233,9 @@ def test_a_big_file_is_made_by_a_job_and_only_its_owner_gets_it(
     job_id = started.location.rsplit("/", 1)[1]
     early = meera.get(f"/exports/files/{job_id}")
     assert early.status_code == 404 and "not finished" in early.words
+    assert not meera.get(f"/jobs/{job_id}").page.select("main a[href*='/exports/']"), (
+        "there is nothing to fetch"
+    )
     assert work()
     job = session.get(Job, job_id)
     assert job and (job.state, job.done, job.total) == (JobState.DONE, 1200, 1200)
@@ -248,12 +251,17 @@ def test_a_big_file_is_made_by_a_job_and_only_its_owner_gets_it(
     assert [one.name for one in path.parent.iterdir()] == [path.name]
     page = meera.get("/exports")
     assert page.one("tbody a[href^='/exports/files/']")
-    assert f"/exports/files/{job_id}" in meera.get(f"/jobs/{job_id}").get_data(as_text=True)
+    shown = meera.get(f"/jobs/{job_id}")
+    assert shown.one(f"a[href='/exports/files/{job_id}']").get_text().startswith("Download, ")
+    assert "kept until" in shown.words
     with app.extensions["database"].writing() as writing:
         row = writing.get(Job, job_id)
         row.person_id = 999
         writing.commit()
     assert meera.get(f"/exports/files/{job_id}").status_code == 404
+    shown = meera.get(f"/jobs/{job_id}")
+    assert "Only Meera can fetch the file" in shown.words
+    assert not shown.page.select("a[href*='/exports/files/']")
 
 
 def test_what_takes_long_to_find_is_found_by_a_job(
@@ -300,6 +308,7 @@ def test_a_file_goes_when_its_time_is_over(
     assert files.tidy(database, settings) == 0
     clock.move(hours=73)
     assert meera.get(f"/exports/files/{job_id}").status_code == 404
+    assert "no longer kept" in meera.get(f"/jobs/{job_id}").words
     assert files.tidy(database, settings) == 1
     assert not list((settings.instance / files.FOLDER).iterdir())
 

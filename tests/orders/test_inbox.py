@@ -50,6 +50,28 @@ def test_pages_cover_every_order_once_in_every_sort(asha: Browser, arrive: Any) 
         assert len(seen) == len(set(seen)) == 60, sort
 
 
+def test_a_press_on_a_head_sorts_by_it_and_one_more_turns_it_round(asha: Browser, arrive: Any) -> None:
+    arrive(5)
+
+    def heads(page: Any) -> dict[str, tuple[str, str | None]]:
+        return {
+            head.a.get_text(): (str(head.a["href"]), head.get("aria-sort"))
+            for head in page.page.select("thead th:has(a)")
+        }
+
+    page = asha.get("/orders?answer=open&sort=colour")
+    assert heads(page)["Respond by"] == ("/orders?answer=open&sort=-respond_by", "ascending")
+    assert [name for name, (_, sort) in heads(page).items() if sort] == ["Respond by"]
+    page = asha.get(heads(page)["Order"][0])
+    assert heads(page)["Order"] == ("/orders?answer=open&sort=-buyer_po_number", "ascending")
+    assert numbers(page) == sorted(numbers(page))
+    page = asha.get(heads(page)["Order"][0])
+    assert heads(page)["Order"] == ("/orders?answer=open&sort=buyer_po_number", "descending")
+    assert numbers(page) == sorted(numbers(page), reverse=True)
+    assert heads(page)["Respond by"][0] == "/orders?answer=open", "the usual sort needs no word"
+    assert not [head for _, head in heads(asha.get("/orders?sort=-received_at")).values() if head]
+
+
 @pytest.mark.parametrize(
     ("query", "fits"),
     [

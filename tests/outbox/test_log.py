@@ -12,6 +12,7 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.audit.models import AuditEntry
 from app.outbox.models import Attempt, Message, MessageState
 from app.partners.models import Partner
 from tests.people import Browser
@@ -194,6 +195,52 @@ def test_who_may_not_resend_is_not_offered_it(meera: Browser, asha: Browser, ref
     for browser in (meera, asha):
         page = browser.get(f"/webhooks/{refused}")
         assert not page.page.select(f"form[action='/webhooks/{refused}/resend']")
+
+
+def test_support_withdraws_what_waits_with_a_reason_and_the_order_is_open_again(
+    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    asha.answer(order_id)
+    message_id = session.scalars(select(Message.id)).one()
+    page, action = f"/webhooks/{message_id}", f"/webhooks/{message_id}/withdraw"
+    fields = ravi.fill(page, action)
+    unsaid = ravi.send(action, {**fields, "why": " "})
+    assert unsaid.status_code == 422 and "Say why" in unsaid.one("details[open]").get_text()
+    done = ravi.send(action, {**fields, "why": "The buyer asked for it by telephone."})
+    assert (done.status_code, done.location) == (303, page)
+    assert deliver() == {} and not network.received()
+    assert "Ravi withdrew it: The buyer asked for it by telephone." in ravi.get(page).words
+    assert "Ravi withdrew it" in asha.get(f"/orders/{order_id}").words
+    assert asha.answer(order_id, "REJECT", remarks="Out of stock").status_code == 303
+    session.rollback()
+    deed = session.scalars(select(AuditEntry).where(AuditEntry.deed == "cancelled")).one()
+    assert (deed.actor, deed.reason) == ("Ravi", "The buyer asked for it by telephone.")
+    too_late = ravi.send(action, {**fields, "why": "Once more"})
+    assert too_late.status_code == 409 and "not under way any more" in too_late.words
+
+
+def test_only_support_withdraws_and_only_what_is_under_way(
+    meera: Browser, asha: Browser, ravi: Browser, refused: str
+) -> None:
+    action = f"/webhooks/{refused}/withdraw"
+    for browser in (meera, asha, ravi):
+        assert not browser.get(f"/webhooks/{refused}").page.select(f"form[action='{action}']")
+    token = meera.fill("/webhooks?state=refused", "/views")
+    assert meera.send(action, {**token, "why": "Mine"}).status_code == 403
+
+
+def test_from_what_failed_support_gets_to_whether_it_is_us_or_them(
+    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session, partner: Partner
+) -> None:
+    network.behave("503")
+    asha.answer(arrive(1)[0])
+    deliver()
+    page = f"/webhooks/{session.scalars(select(Message.id)).one()}"
+    check, of_partner = f"/partners/{partner.id}/check", f"/partners/{partner.id}"
+    assert ravi.get(page).page.select(f"a[href='{check}']")
+    assert ravi.get(page).page.select(f".facts a[href='{of_partner}']")
+    assert not asha.get(page).page.select(f"a[href^='{of_partner}']")
 
 
 def test_the_state_refreshes_itself_until_it_is_final(

@@ -17,8 +17,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
+from app import clock
 from app.db import Database
-from app.outbox.models import Attempt, Message, MessageState
+from app.outbox.models import Attempt, Lane, Message, MessageState
 from app.partners import keys, setup
 from app.partners.models import InboundKey, Partner
 from app.partners.queries import partner_named
@@ -101,7 +102,7 @@ def test_the_list_tells_what_waits_and_when_it_last_worked(
     asha.answer(second)
     (row,) = ravi.get("/partners").page.select("tbody tr")
     words = " ".join(row.get_text(" ").split())
-    assert "Open" in words and "just now" in words and "1 waiting" in words
+    assert "Active" in words and "just now" in words and "1 waiting" in words
 
 
 # --- Tried before saved
@@ -252,7 +253,10 @@ NO_SENSE = [
     ("success_codes", "ok", "no whole number"),
     ("deadline_seconds", "0", "0.1 to 300"),
     ("deadline_seconds", "nan", "0.1 to 300"),
+    ("deadline_seconds", "1,5", "a number of seconds, such as"),
     ("concurrency", "1000", "1 to 64"),
+    ("concurrency", "-1", "1 to 64"),
+    ("concurrency", "two", "a whole number, such as"),
     ("rate_per_minute", "0", "messages a minute"),
     ("headers-0-name", "X Key", "not the name of a header"),
     ("headers-0-name", "X" * 101, "100 characters"),
@@ -281,7 +285,88 @@ def test_what_makes_no_sense_is_refused_beside_its_field(
         refused = admin.send(NEW, {**fields, field: value})
         assert refused.status_code == 422, field
         assert words in refused.words, (field, words)
+        # In a long form whoever was refused must not have to look for what was wrong.
+        assert "Nothing was saved" in refused.words and refused.page.select("main [autofocus]"), field
+        for link in refused.page.select("main .notice.bad a"):
+            assert refused.one(link["href"]), field
     assert session.scalar(select(func.count(Partner.id))) == 1
+
+
+def test_all_that_is_wrong_is_told_at_once(admin: Browser) -> None:
+    fields = filled(
+        admin,
+        NEW,
+        name="Second network",
+        base_url="nonsense",
+        deadline_seconds="0",
+        bearer_token="two words",
+        authorization="bearer",
+        **{"headers-0-name": "X-Key", "headers-0-value": "a\r\nX-Evil: 1"},
+    )
+    refused = admin.send(NEW, fields)
+    assert refused.status_code == 422
+    for words in (
+        "a host, and perhaps a port",
+        "The deadline is",
+        "X-Key has characters that cannot be sent",
+    ):
+        assert words in refused.words
+    once_more = admin.send(NEW, {**fields, "headers-0-value": "fine"})
+    assert "one word of up to 4000" in once_more.words
+
+
+def test_a_secret_that_was_refused_is_not_kept_for_the_next_press(admin: Browser, session: Session) -> None:
+    from tests.people import fields_of
+
+    fields = filled(
+        admin,
+        NEW,
+        name="Second network",
+        base_url="https://x.example",
+        untried="y",
+        client_certificate="nonsense",
+        **{"headers-0-name": "X-Key", "headers-0-value": "good", "headers-1-name": "X-B"},
+    )
+    fields["headers-1-value"] = "bad\nX-Evil: 1"
+    refused = admin.send(NEW, fields)
+    assert refused.status_code == 422 and refused.page.select(".info-row .field-error")
+    refused = admin.send(NEW, {**fields, "headers-1-value": "fine"})
+    assert refused.status_code == 422 and refused.page.select("#client_certificate-error")
+    # The certificate is left empty, as it is: the partner needs none. What was good need not be typed again.
+    form = next(form for form in refused.page.find_all("form") if form.get("action") == NEW)
+    assert admin.send(NEW, fields_of(form)).status_code == 303
+    found = partner_named(session, "Second network")
+    assert found and found.client_certificate == ""
+    assert found.headers == [["X-Key", "good"], ["X-B", "fine"]]
+
+
+def test_a_certificate_typed_a_moment_ago_can_be_taken_away(
+    admin: Browser, authority: trustme.CA, session: Session
+) -> None:
+    from tests.people import fields_of
+
+    pem = pem_of(authority.issue_cert("a.example"))
+    fields = filled(admin, NEW, name="X", base_url="nonsense", untried="y", client_certificate=pem)
+    refused = admin.send(NEW, fields)
+    assert "typed a moment ago" in refused.words
+    form = next(form for form in refused.page.find_all("form") if form.get("action") == NEW)
+    again = {**fields_of(form), "base_url": "https://x.example", "no_client_certificate": "y"}
+    assert admin.send(NEW, again).status_code == 303
+    found = partner_named(session, "X")
+    assert found and found.client_certificate == ""
+
+
+def test_one_header_too_many_is_said_and_not_left_out(admin: Browser, session: Session) -> None:
+    fields = filled(admin, NEW, name="X", base_url="https://x.example", untried="y")
+    for number in range(21):
+        fields |= {f"headers-{number}-name": f"X-{number}", f"headers-{number}-value": "some value"}
+    refused = admin.send(NEW, fields)
+    assert refused.status_code == 422 and "At most 20 headers" in refused.words
+    fields["headers-7-name"] = ""
+    fields["headers-7-value"] = ""
+    assert admin.send(NEW, fields).status_code == 303
+    found = partner_named(session, "X")
+    assert found and len(found.headers) == 20
 
 
 def test_a_certificate_without_its_own_key_is_refused(
@@ -365,7 +450,7 @@ def test_a_test_is_shown_whole_and_records_nothing(
     url = f"/partners/{partner.id}/test"
     shown = ravi.send(url, ravi.fill(url, url))
     assert shown.status_code == 200
-    assert "The partner took the sample" in shown.words
+    assert "The partner took the sample" in shown.one("main [role=status][autofocus]").get_text()
     assert "POST" in shown.one("#request-title").parent.get_text()
     assert "200 OK" in shown.one("#response-title").parent.get_text()
     assert "Connection test. No order is meant" in shown.one("#request-body").get_text()
@@ -454,11 +539,36 @@ def test_pause_holds_with_a_reason_and_resume_drains(
     assert "Paused since" in shown.words and "by Ravi" in shown.words and "Their maintenance" in shown.words
     assert "3 messages wait" in shown.words
     assert {message.state for message in session.scalars(select(Message))} == {MessageState.PENDING}
-    assert ravi.send(f"{page}/resume", ravi.fill(page, f"{page}/resume")).status_code == 303
+    assert len(shown.page.select(".newest a")) == 3
+    fields = ravi.fill(page, f"{page}/resume")
+    unsaid = ravi.send(f"{page}/resume", {**fields, "reason": " "})
+    assert unsaid.status_code == 422 and "Say why" in unsaid.words and "Paused since" in unsaid.words
+    assert ravi.send(f"{page}/resume", {**fields, "reason": "They are back"}).status_code == 303
     deliver()
     session.rollback()
     assert {message.state for message in session.scalars(select(Message))} == {MessageState.DELIVERED}
-    assert "Open" in ravi.get(page).words
+    assert "Active" in ravi.get(page).words
+
+
+def test_a_partner_that_does_not_answer_is_not_called_active(
+    ravi: Browser, asha: Browser, arrive: Any, partner: Partner, database: Database
+) -> None:
+    (order_id,) = arrive(1)
+    asha.answer(order_id)
+    with database.writing() as session:
+        session.merge(Lane(partner_id=partner.id, failures=5, opened_at=clock.now(), probes=1))
+        session.commit()
+    shown = ravi.get(f"/partners/{partner.id}").words
+    assert "Active" not in shown and "It does not answer since" in shown and "1 message waits" in shown
+    assert "Does not answer" in ravi.get("/partners").words
+
+
+def test_managers_find_who_changed_a_partner(meera: Browser, admin: Browser, partner: Partner) -> None:
+    url = edit_url(partner)
+    assert admin.send(url, filled(admin, url, contact="Kiran", untried="y")).status_code == 303
+    (link,) = meera.get(f"/partners/{partner.id}").page.select("main a[href^='/audit']")
+    assert "Kiran" in meera.get(str(link["href"])).words
+    assert not admin.get(f"/partners/{partner.id}").page.select("main a[href^='/audit']")
 
 
 def test_a_note_stands_on_every_page_of_everybody_until_it_is_taken_away(
@@ -468,7 +578,8 @@ def test_a_note_stands_on_every_page_of_everybody_until_it_is_taken_away(
     fields = {**ravi.fill(page, f"{page}/note"), "words": "Slow until 14:00 <b>"}
     assert ravi.send(f"{page}/note", fields).status_code == 303
     for browser, path in ((asha, "/"), (asha, "/orders"), (meera, "/webhooks"), (ravi, "/partners")):
-        assert "Bharat Connect: Slow until 14:00 <b>" in browser.get(path).words.replace(" :", ":")
+        words = browser.get(path).words.replace(" :", ":").replace(" .", ".")
+        assert "Bharat Connect: Slow until 14:00 <b>. Noted by Ravi" in words
     assert "Slow until" not in nobody.get("/login").words
     assert ravi.send(f"{page}/note", {**fields, "words": ""}).status_code == 303
     assert "Slow until" not in asha.get("/").words
@@ -495,9 +606,9 @@ def test_a_made_key_is_shown_once_and_the_old_one_ends_later(
     assert (ping(made), ping(INBOUND_KEY)) == (200, 200)
     clock.move(hours=25)
     assert (ping(made), ping(INBOUND_KEY)) == (200, 401)
-    end = next(
-        form["action"] for form in admin.get(page).page.select("main form") if "/end" in form["action"]
-    )
+    shown = admin.get(page)
+    assert "No other lets their messages in" in shown.one(".ending").get_text()
+    end = next(form["action"] for form in shown.page.select("main form") if "/end" in form["action"])
     assert admin.send(end, admin.fill(page, end)).status_code == 303
     assert ping(made) == 401
 
@@ -511,6 +622,8 @@ def test_a_key_that_was_given_is_never_echoed_and_nonsense_is_refused(
     fields = admin.fill(page, url)
     refused = admin.send(url, {**fields, "key": "short"})
     assert refused.status_code == 422 and refused.page.select(".field-error")
+    assert refused.one("main [autofocus]")["id"] == kind, "the third form of the page is far below"
+    assert "Not a valid choice" in admin.send(url, {**fields, "grace": "-5"}).words
     given = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     taken = admin.send(url, {**fields, "key": given})
     assert taken.status_code == 200 and "It is set" in taken.words
@@ -550,11 +663,38 @@ def test_the_call_on_the_sheet_works_as_printed(site: str, ravi: Browser, partne
     assert wrong.returncode == 22
 
 
-def test_the_sheet_says_how_we_call_and_what_we_expect(
-    ravi: Browser, partner: Partner, secrets: list[str]
+def test_the_signed_call_on_the_sheet_works_as_printed(
+    site: str, ravi: Browser, partner: Partner, database: Database
 ) -> None:
+    with database.writing() as session:
+        row = session.get(Partner, partner.id)
+        assert row
+        secret = keys.add_inbound_secret(session, row)
+        for key in session.scalars(select(InboundKey)):
+            keys.end_key(session, row, key.id)
+        session.commit()
+    sheet = ravi.get(f"/partners/{partner.id}/sheet")
+    assert not sheet.page.select("#try-key"), "it has no key any more"
+    printed = sheet.one("#try-signature").get_text().replace("http://localhost", site)
+
+    def run(secret: str) -> Any:
+        environ = {"PATH": os.environ["PATH"], "PARTNER_SECRET": secret}
+        command = ["sh", "-c", printed]
+        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
+
+    right, wrong = run(secret), run("whsec_" + "A" * 32)
+    assert right.returncode == 0, right.stderr + right.stdout
+    assert "Bharat Connect" in right.stdout
+    assert wrong.returncode == 22
+
+
+def test_the_sheet_says_how_we_call_and_what_we_expect(
+    ravi: Browser, partner: Partner, secrets: list[str], change: Any
+) -> None:
+    change(success_codes=[0, 7])
     words = ravi.get(f"/partners/{partner.id}/sheet").words
     for expected in (
+        '"response_code": 0 or 7',
         f"{partner.base_url}/api/v0/purchase-order/req-confirm",
         "X-Api-Key",
         "webhook-signature",
@@ -562,6 +702,7 @@ def test_the_sheet_says_how_we_call_and_what_we_expect(
         "Idempotency-Key",
         "5 s, 5 min, 30 min",
         "/api/v0/purchase-order/req-send",
+        "/api/v0/docs",
     ):
         assert expected in words
 
@@ -574,7 +715,7 @@ def test_the_command_and_the_page_pause_alike(app: Flask, ravi: Browser, partner
     runner.invoke(args=["partners", "pause", partner.name, "--reason", "by command"])
     assert "by command" in ravi.get(f"/partners/{partner.id}").words
     page = f"/partners/{partner.id}"
-    ravi.send(f"{page}/resume", ravi.fill(page, f"{page}/resume"))
+    ravi.send(f"{page}/resume", {**ravi.fill(page, f"{page}/resume"), "reason": "by page"})
     assert not row().paused
     assert row().paused_by == ""
 
