@@ -20,7 +20,7 @@ from tests.postgresql import Server
 def main() -> int:
     """Run the storms; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
-    parser.add_argument("--messages", type=int, default=4000)
+    parser.add_argument("--messages", type=int, default=8000)
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("databases", nargs="*", default=["sqlite", "postgresql"])
     wanted = parser.parse_args()

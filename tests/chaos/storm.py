@@ -19,6 +19,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
 from app.db import Database
+from app.outbox.messages import resend
 from app.outbox.models import LIVE, Attempt, Message, MessageState
 from app.outbox.retry import Reason
 from tests.chaos import child, receiver
@@ -46,7 +47,8 @@ class Plan:
 class Counts:
     """What came of it. ``lost``: never received. ``unsettled``: received, but not delivered in our records.
 
-    ``duplicates``: requests beyond the first of a message. ``changed``: requests with an id or bytes that we
+    ``parked``: lost five times in a row, so a person looked and sent them again. ``duplicates``: requests
+    beyond the first of a message. ``changed``: requests with an id or bytes that we
     never sent. ``unlogged``: requests beyond the attempts on record.
     """
 
@@ -55,6 +57,7 @@ class Counts:
     kills_at: dict[str, int] = field(default_factory=dict)
     lost: int = 0
     unsettled: int = 0
+    parked: int = 0
     duplicates: int = 0
     duplicates_per_kill: float = 0.0
     changed: int = 0
@@ -129,6 +132,10 @@ def storm(database: Database, record: Path, plan: Plan) -> Counts:
                 doomed = kills.total() + plan.deliverers <= plan.kills and _remaining(database) > FEW
                 lives[place] = _Life(url, plan, doomed=doomed)
         time.sleep(0.005)
+    counts.parked = _sent_again_by_a_person(database)
+    lives.append(_Life(url, plan, doomed=False))
+    while _remaining(database) and time.monotonic() < began + PATIENCE_SECONDS + plan.kills:
+        time.sleep(0.005)
     for life in lives:
         life.process.terminate()
         life.process.join(30)
@@ -144,6 +151,17 @@ def _remaining(database: Database) -> int:
             return session.scalar(select(func.count()).where(Message.state.in_(LIVE))) or 0
     except OperationalError:
         return 1  # busy: there is something to be busy with
+
+
+def _sent_again_by_a_person(database: Database) -> int:
+    """What lost its deliverer so often that it waits for a person is sent again by one; returns how many."""
+    waits = (Message.state == MessageState.FAILED, Message.reason == Reason.INTERRUPTED.value)
+    with database.writing() as session:
+        found = session.scalars(select(Message).where(*waits).with_for_update()).all()
+        for message in found:
+            resend(session, message, by="Ravi", reason="looked at it")
+        session.commit()
+    return len(found)
 
 
 def count(database: Database, record: Path, counts: Counts) -> Counts:
