@@ -132,6 +132,7 @@ class Deliverer:
             while (claimed := self._work.get()) is not None:
                 grant = claimed.credentials.grant
                 outcome = send(sender, claimed.target, claimed.body, claimed.headers, grant)
+                ended_at = clock.now()
                 verdict = judge(
                     outcome,
                     tries=claimed.tries + 1,
@@ -140,9 +141,10 @@ class Deliverer:
                     object_id=claimed.object_id,
                     after_unknown=claimed.after_unknown,
                     jitter=random.random(),  # noqa: S311 - spreads retries, hides nothing
+                    now=ended_at,
                 )
                 outcome, verdict = without_secrets(outcome, verdict, claimed.credentials)
-                self._news.tell(Finished(claimed, outcome, verdict, clock.now()))
+                self._news.tell(Finished(claimed, outcome, verdict, ended_at))
 
     def _watch(self, stop: threading.Event) -> None:
         """Tick whenever something changed, something is due or something came back."""

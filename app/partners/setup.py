@@ -29,6 +29,8 @@ CONCURRENCY_MAX = 64
 RATE_MAX = 100_000
 HEADERS_MAX = 20
 REASON_MAX = 500
+WIDEST_NETWORK = {4: 8, 6: 7}
+"""By IP version, the shortest prefix of an allowed network: that of 10.0.0.0/8 and of fc00::/7."""
 _OURS_ALONE = frozenset(
     {
         *("accept-encoding", "connection", "content-length", "content-type", "expect", "host"),
@@ -387,10 +389,16 @@ def _header(name: str, value: str) -> tuple[str, str]:
 
 
 def _network(cidr: str) -> str:
+    shown = cidr.strip() if len(cidr) <= 40 else cidr.strip()[:39] + "…"
     try:
-        return str(ipaddress.ip_network(cidr.strip(), strict=False))
+        network = ipaddress.ip_network(cidr.strip(), strict=False)
     except ValueError as error:
-        shown = cidr.strip() if len(cidr) <= 40 else cidr.strip()[:39] + "…"
         raise BadPartner(
             f"“{shown}” is not an address range such as 10.1.0.0/16", "allow_addresses"
         ) from error
+    if network.prefixlen < WIDEST_NETWORK[network.version]:
+        raise BadPartner(
+            f"“{shown}” is wider than any private network: it would let all that is protected be reached",
+            "allow_addresses",
+        )
+    return str(network)

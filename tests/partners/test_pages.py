@@ -248,6 +248,8 @@ NO_SENSE = [
     ("base_url", "https://x.example/?a=b", "http:// or https://"),
     ("base_url", "https://x.example\\@y", "http:// or https://"),
     ("allow_addresses", "10.1.2.3.4", "address range"),
+    ("allow_addresses", "0.0.0.0/0", "wider than any private network"),
+    ("allow_addresses", "::/0", "wider than any private network"),
     ("retry_schedule", "soon", "no wait"),
     ("retry_schedule", "40 d", "30 days"),
     ("success_codes", "ok", "no whole number"),
