@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -43,7 +44,7 @@ from app.partners.models import Partner
 from app.prune import Ages, prune_old
 from app.resends import run as resends
 from app.resends.plan import Selection, plan
-from app.supervise import Child, flask_command, run_together
+from app.supervise import Child, Forked, flask_command, run_together
 from app.workers import worker
 
 users = AppGroup("users", help="People who can sign in.")
@@ -414,7 +415,7 @@ def resend_since(since: str, partner_name: str | None, state: str, reason: str, 
 def serve(host: str, port: int) -> None:
     """Serve the web pages with gunicorn; supervise a worker, and a deliverer unless told not to."""
     settings = _settings()
-    children = [Child("web", web_command(settings, host, port), os.environ, kept=False)]
+    children: list[Child] = [Forked("web", partial(_serve, settings, host, port), kept=False)]
     if settings.serve_delivers:
         children.append(Child("deliverer", flask_command("deliver"), os.environ, kept=True))
     if settings.serve_works:
@@ -422,13 +423,23 @@ def serve(host: str, port: int) -> None:
     sys.exit(run_together(children))
 
 
-def web_command(settings: Settings, host: str, port: int, app: str = "app:create_app()") -> list[str]:
+def _serve(settings: Settings, host: str, port: int) -> None:
+    """Be gunicorn, in a process that has loaded the app already."""
+    from gunicorn.app import wsgiapp  # noqa: PLC0415 - of no use to any other command
+
+    sys.argv = ["gunicorn", *_web_words(settings, host, port)]
+    wsgiapp.run(prog="gunicorn")
+
+
+def web_command(settings: Settings, host: str, port: int) -> list[str]:
+    """The same as a command."""
+    return [sys.executable, "-m", "gunicorn", *_web_words(settings, host, port)]
+
+
+def _web_words(settings: Settings, host: str, port: int) -> list[str]:
     """gunicorn with threads; ``reuse-port`` lets the kernel spread connections over the processes."""
     return [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        app,
+        "app:served()",
         "--bind",
         f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         "--workers",
@@ -437,6 +448,7 @@ def web_command(settings: Settings, host: str, port: int, app: str = "app:create
         "gthread",
         "--threads",
         str(settings.web_threads),
+        "--preload",
         "--reuse-port",
         "--limit-request-line",
         "8190",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Person, PersonSupplier, Supplier
@@ -15,9 +15,13 @@ def person_named(session: Session, name: str) -> Person | None:
     return session.scalar(select(Person).where(Person.name == name.strip().lower()))
 
 
+_BY_SESSION_KEY = select(Person).where(Person.session_key == bindparam("key"), Person.active)
+"""Made once: every request asks."""
+
+
 def person_by_session_key(session: Session, key: str) -> Person | None:
     """The person whose cookie this is, if they may still sign in."""
-    return session.scalar(select(Person).where(Person.session_key == key, Person.active))
+    return session.scalar(_BY_SESSION_KEY, {"key": key})
 
 
 def suppliers(session: Session) -> dict[str, Supplier | None]:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, joinedload, undefer
 
 from app.db import id_at, mentions, word_for_word
 from app.inbound.models import NEEDS_A_PERSON, Effect, InboundMessage
-from app.partners.models import Partner
+from app.partners.models import LISTED, Partner
 
 PAGE = 50
 """Messages a page."""
@@ -59,7 +59,7 @@ def message_page(session: Session, scope: Scope, wanted: InboundFilter, *, limit
     conditions, oldest = _narrowed(session, scope, wanted)
     query = (
         _visible(select(InboundMessage), scope)
-        .options(joinedload(InboundMessage.partner))
+        .options(joinedload(InboundMessage.partner).load_only(*LISTED))
         .where(*conditions)
         .order_by(InboundMessage.id.desc())
         .limit(limit + 1)

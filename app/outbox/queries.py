@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, contains_eager, defer, joinedload, selectinl
 from app.db import id_at, mentions, word_for_word
 from app.outbox.models import NEEDS_A_PERSON, Attempt, Message, MessageState, Trigger
 from app.outbox.retry import Reason
-from app.partners.models import Partner
+from app.partners.models import LISTED, Partner
 
 ATTENTION = "attention"
 """The filter's name for what somebody must look at."""
@@ -99,7 +99,7 @@ def message_page(
     query = (
         select(Message)
         .join(Message.partner)
-        .options(contains_eager(Message.partner), defer(Message.body))
+        .options(contains_eager(Message.partner).load_only(*LISTED), defer(Message.body))
         .where(*conditions)
         .order_by(Message.id.desc())
         .limit(limit + 1)

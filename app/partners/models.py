@@ -62,6 +62,10 @@ class Partner(Base):
         return self.paused_at is not None
 
 
+LISTED = (Partner.name, Partner.paused_at)
+"""What lists show of a partner: of all the rest, every row would bring a copy."""
+
+
 class InboundKey(Base):
     """A secret with which a partner's messages come. Only its digest is kept."""
 

@@ -35,6 +35,13 @@ def exact_number(value: object) -> Decimal | None:
 
 
 def _grouped(value: Decimal, fewest_decimals: int) -> str:
+    # By its digits: two numbers that are equal may have come with different decimals.
+    return _grouped_digits(str(value), fewest_decimals)
+
+
+@lru_cache(maxsize=8192)
+def _grouped_digits(digits: str, fewest_decimals: int) -> str:
+    value = Decimal(digits)
     decimals = max(fewest_decimals, -int(value.as_tuple().exponent))
     with decimal.localcontext(prec=300):
         return str(_pattern(decimals).apply(value, INDIA))

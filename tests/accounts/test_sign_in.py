@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from argon2 import extract_parameters
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from app.accounts import passwords
 from app.accounts.models import Person
 from tests.people import PASSWORD, Browser
 
@@ -64,3 +66,10 @@ def test_the_sign_in_never_leads_to_another_site(nobody: Browser, target: str) -
     fields = {"csrf_token": token, "username": "asha", "password": PASSWORD}
     answer = nobody.send(form["action"], fields)
     assert answer.location == "/"
+
+
+def test_who_does_not_exist_is_verified_as_long_as_who_does() -> None:
+    """By the same parameters: time and memory of both are the library's of today."""
+    kept = extract_parameters(passwords.hash_password("a password"))
+    assert extract_parameters(passwords.NOBODYS) == kept
+    assert not passwords.is_password(None, "a password")
