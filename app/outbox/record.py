@@ -297,10 +297,10 @@ def _judge_partner(session: Session, finished: Finished, now: datetime) -> None:
             update(partners)
             .where(this, partners.c.paused_at.is_(None))
             .values(paused_at=now, paused_reason=reason)
-            .returning(partners.c.name)
+            .returning(partners.c.id)
         ).first()
         if paused:
-            _tell_of_pause(session, finished.claimed.partner_id, paused.name, reason)
+            alarms.held(session, finished.claimed.partner_id, reason)
     elif verdict.credentials:
         failures = partners.c.credential_failures + 1
         trips = (failures >= CREDENTIAL_FAILURES_MAX) & partners.c.paused_at.is_(None)
@@ -316,20 +316,15 @@ def _judge_partner(session: Session, finished: Finished, now: datetime) -> None:
                 paused_at=case((trips, now), else_=partners.c.paused_at),
                 paused_reason=case((trips, reason), else_=partners.c.paused_reason),
             )
-            .returning(partners.c.name, partners.c.paused_at, partners.c.credential_failures)
+            .returning(partners.c.paused_at, partners.c.credential_failures)
         ).first()
         # Others of this batch may follow with the same fault: the one that tripped it tells.
         if row and row.paused_at == now and row.credential_failures == CREDENTIAL_FAILURES_MAX:
-            _tell_of_pause(session, finished.claimed.partner_id, row.name, reason)
+            alarms.held(session, finished.claimed.partner_id, reason)
     elif finished.outcome.status is not None:
         session.execute(
             update(partners).where(this, partners.c.credential_failures > 0).values(credential_failures=0)
         )
-
-
-def _tell_of_pause(session: Session, partner_id: int, name: str, reason: str) -> None:
-    trail.record(session, Deed.HELD, Thing.PARTNER, partner_id, name=name, reason=reason)
-    alarms.held(session, partner_id, reason)
 
 
 def repair(session: Session, now: datetime, lost: Mapping[str, str | None] | None = None) -> int:
