@@ -21,6 +21,8 @@ GRACE_SECONDS = 25.0
 """How long children may take to finish what they have in hand; then they are killed."""
 RESTART_SECONDS = 1.0
 LOOK_SECONDS = 0.2
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+"""What asks a process to stop."""
 
 
 class Child:
@@ -72,7 +74,12 @@ class Forked(Child):
     def start(self) -> None:
         """Start it in a group of its own."""
         self._fork = _fork.Process(target=_by_itself, args=(self._run,), name=self.name)
-        self._fork.start()
+        # Until it is by itself, a signal to it would be heard by what it has of our handlers, and be lost.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        try:
+            self._fork.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def code(self) -> int | None:
         """Its exit code; None while it runs."""
@@ -100,8 +107,9 @@ _fork = multiprocessing.get_context("fork")
 def _by_itself(run: Callable[[], None]) -> None:
     """Run as a process of its own would: nothing of what the parent was just doing goes with it."""
     os.setsid()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPPING:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     Context().run(run)
 
 
@@ -120,7 +128,7 @@ def run_together(children: Sequence[Child]) -> int:
     def asked(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, asked) for number in STOPPING}
     try:
         for child in children:
             child.start()

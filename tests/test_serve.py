@@ -16,6 +16,7 @@ import requests
 
 from app.config import ROOT
 from app.db import Database
+from app.supervise import GRACE_SECONDS
 from tests.bench.ground import free_port
 
 PATIENCE_SECONDS = 60
@@ -121,3 +122,24 @@ def test_without_its_pages_it_ends_and_says_so_by_its_code(serve: Callable[..., 
     os.kill(serving.web(), signal.SIGKILL)
     assert serving.process.wait(PATIENCE_SECONDS) != 0
     wait_until(lambda: not [pid for pid in pids if is_alive(pid)])
+
+
+STOPPED_AT_ONCE = """
+import os, signal, sys, threading, time
+from app import supervise
+
+def in_a_while():
+    time.sleep(0.5)
+    set_session()
+
+set_session, os.setsid = os.setsid, in_a_while
+child = supervise.Forked("child", lambda: time.sleep(60), kept=False)
+threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+sys.exit(supervise.run_together([child]))
+"""
+
+
+def test_whoever_is_stopped_while_it_starts_does_not_outlive_that() -> None:
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", STOPPED_AT_ONCE], cwd=ROOT, timeout=PATIENCE_SECONDS, check=True)
+    assert time.monotonic() - started < GRACE_SECONDS

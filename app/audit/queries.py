@@ -59,12 +59,6 @@ def entry_page(session: Session, wanted: AuditFilter, *, limit: int = PAGE) -> A
     return AuditPage(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
 
 
-def entry_count(session: Session, wanted: AuditFilter, *, most: int) -> int:
-    """How many entries fit; counting stops at ``most``."""
-    some = select(AuditEntry.id).where(*_conditions(session, wanted)).limit(most)
-    return session.scalar(select(func.count()).select_from(some.subquery())) or 0
-
-
 def entries_of(session: Session, thing: Thing, object_ids: Sequence[str]) -> Sequence[AuditEntry]:
     """All entries on these objects, oldest first."""
     return session.scalars(

@@ -16,6 +16,7 @@ from app.contract.reader import dumps
 from app.contract.vocabulary import HTTP_STATUS, ErrorCode, Kind
 from app.inbound.apply import Call, Receipt, Rules, receive_message, refuse_call
 from app.inbound.verbs import VERBS
+from app.partners.masking import MASK
 from app.partners.models import Partner
 from app.partners.queries import partner_of_call
 from app.signing import signature_of
@@ -26,7 +27,6 @@ blueprint = Blueprint("inbound", __name__)
 KEY_HEADER = "X-Partner-Key"
 TAKEN = tuple(VERBS)
 SECRET_HEADERS = frozenset({"x-partner-key", "authorization", "cookie", "proxy-authorization"})
-MASK = "••••••••"
 ONLY: dict[str, Any] = {"provide_automatic_options": False}
 """Of an address below ``/api/``: only the methods that are described; OPTIONS is refused like any other."""
 

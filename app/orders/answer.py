@@ -16,7 +16,6 @@ from app.orders.models import Answer, Decision, Delivery, PurchaseOrder
 from app.orders.req_confirm import About, Given, req_confirm
 from app.outbox.messages import Frozen, enqueue, withdraw
 from app.outbox.models import Message, MessageState
-from app.partners.models import Partner
 
 FINAL_DELIVERIES = (Delivery.PENDING, Delivery.SENDING, Delivery.DELIVERED)
 """While its message is one of these, a decision stands."""
@@ -134,19 +133,19 @@ def answer(
 def take_back(session: Session, order: PurchaseOrder, why: str) -> None:
     """Keep the last answer from leaving (any more), because the buyer changed his mind; ``why`` says how.
 
-    The trail tells that the buyer's network withdrew it, unless somebody acts at the edge.
+    ``order`` was loaded for update. The trail tells that the buyer's network withdrew it, unless somebody
+    acts at the edge.
     """
     if order.message_id:
         was = order.delivery
         if withdraw(session, order.message_id, why):
-            name = session.scalar(select(Partner.name).where(Partner.id == order.partner_id)) or ""
             trail.record(
                 session,
                 Deed.WITHDREW,
                 Thing.MESSAGE,
                 order.message_id,
                 name=order.buyer_po_number,
-                by=name,
+                by=order.partner.name,
                 reason=why,
                 before={"delivery": was.value},
             )

@@ -1,15 +1,18 @@
-"""What people are told by mail of the outbox, each in the transaction that makes it true."""
+"""What people are told of the outbox by mail, and of holds in the trail: in the transaction of the deed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.alerts.mail import enqueue, enqueue_once, is_on, link
 from app.alerts.models import Topic
+from app.audit import trail
+from app.audit.models import Deed, Thing
 from app.outbox.messages import Change
 from app.outbox.models import Message, MessageState
 from app.partners.models import Partner
@@ -27,9 +30,10 @@ def follow(session: Session, changes: Sequence[Change]) -> None:
 
 def held(session: Session, partner_id: int, why: str) -> None:
     """The app holds a partner by itself."""
+    name = _name(session, partner_id)
+    trail.record(session, Deed.HELD, Thing.PARTNER, partner_id, name=name, reason=why)
     if not is_on(session):
         return
-    name = _name(session, partner_id)
     waits = session.scalar(
         select(func.count()).where(Message.partner_id == partner_id, Message.state == MessageState.PENDING)
     )
@@ -37,11 +41,10 @@ def held(session: Session, partner_id: int, why: str) -> None:
     enqueue(session, Topic.HELD, f"{name} is held", body + link(session, f"/partners/{partner_id}"))
 
 
-def recovered(session: Session, partner_id: int, why: str) -> None:
-    """What the app held goes again."""
-    if not is_on(session):
-        return
+def recovered(session: Session, partner_id: int, why: str, before: Mapping[str, Any]) -> None:
+    """What the app held goes again; ``before`` is what the trail tells of how it was held."""
     name = _name(session, partner_id)
+    trail.record(session, Deed.RESUMED, Thing.PARTNER, partner_id, name=name, reason=why, before=before)
     body = f"Messages to {name} go out again.\n\n{why}\n" + link(session, f"/partners/{partner_id}")
     enqueue(session, Topic.RECOVERED, f"{name} takes messages again", body)
 

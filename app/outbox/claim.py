@@ -31,7 +31,7 @@ from app.outbox.lanes import make as make_lanes
 from app.outbox.lanes import save as save_lanes
 from app.outbox.messages import Change, tell
 from app.outbox.models import Attempt, Message, MessageState, Trigger
-from app.outbox.post import Target
+from app.outbox.post import USER_AGENT, Target
 from app.outbox.prepared import Prepared
 from app.outbox.retry import DEFAULT_SCHEDULE
 from app.partners.models import Partner
@@ -39,7 +39,6 @@ from app.partners.models import Partner
 PATH = "/api/v0/purchase-order/"
 LEASE_MARGIN_SECONDS = 10.0
 """A lease outlives the deadline by this much: time to record."""
-USER_AGENT = "po-confirm/1"
 
 messages = cast(Table, Message.__table__)
 attempts = cast(Table, Attempt.__table__)

@@ -18,7 +18,6 @@ STATES = [
     *((state.value, state.value.capitalize()) for state in MessageState),
     ("held", "Held"),
 ]
-KINDS = [("", "Any kind"), (Kind.REQ_CONFIRM.value, Kind.REQ_CONFIRM.value)]
 TRIGGER_NAMES = {
     Trigger.AUTO: "By itself",
     Trigger.MANUAL: "By hand",

@@ -27,23 +27,11 @@ def without_secrets(outcome: Outcome, verdict: Verdict, credentials: Credentials
     said = _said(verdict)
     words = "\n".join([outcome.detail, *said, *(value for _, value in outcome.headers)])
     told = b"\n".join([outcome.body, words.encode("utf-8", "replace")])
-    met = [(secret, raw) for secret, raw in secrets if raw in told]
+    met = [secret for secret, raw in secrets if raw in told]
     if not met:
         return outcome, verdict
-    body = outcome.body
-    for _, raw in met:
-        body = body.replace(raw, MASK.encode())
-    grown = len(body) - len(outcome.body)
-    hidden = replace(
-        outcome,
-        body=body,
-        # So that what is kept and what is said of its size still fit each other.
-        body_size=None if outcome.body_size is None else max(outcome.body_size + grown, len(body)),
-        headers=tuple((name, _hidden(value, met)) for name, value in outcome.headers),
-        detail=_hidden(outcome.detail, met),
-    )
     unsaid = {name: _hidden(text, secrets) for name, text in zip(SAID, said, strict=True)}
-    return hidden, replace(verdict, **unsaid)  # type: ignore[arg-type]
+    return outcome.without(met, MASK), replace(verdict, **unsaid)  # type: ignore[arg-type]
 
 
 def secrets_in(credentials: Credentials) -> tuple[tuple[str, bytes], ...]:

@@ -17,13 +17,10 @@ from sqlalchemy import Table, bindparam, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.audit import trail
-from app.audit.models import Deed, Thing
 from app.outbox import alarms
 from app.outbox.models import Lane, Message, Trigger
 from app.outbox.prepared import Prepared, by_dialect
 from app.outbox.retry import Reason
-from app.partners.models import Partner
 
 FAILURES_MAX = 5
 """Tries in a row without a proper answer that open the breaker."""
@@ -261,18 +258,10 @@ def heard(session: Session, tries: Collection[Try], now: datetime) -> None:
     opened = [one for one, state in states.items() if state.opened_at and not before[one].opened_at]
     recovered = [one for one, state in states.items() if before[one].opened_at and not state.opened_at]
     for one in opened:
-        trail.record(session, Deed.HELD, Thing.PARTNER, one, name=_name(session, one), reason=WHY_HELD)
         alarms.held(session, one, WHY_HELD)
     for one in recovered:
         since, probes = before[one].opened_at, before[one].probes
         was = {"held since": since and since.isoformat(), "by": "PO Confirm", "probes in vain": probes}
-        trail.record(
-            session, Deed.RESUMED, Thing.PARTNER, one, name=_name(session, one), reason=WHY_BACK, before=was
-        )
-        alarms.recovered(session, one, WHY_BACK)
+        alarms.recovered(session, one, WHY_BACK, was)
     if recovered:
         session.execute(_BRING_FORWARD, [{"of_partner": one} for one in recovered])
-
-
-def _name(session: Session, partner_id: int) -> str:
-    return session.scalar(select(Partner.name).where(Partner.id == partner_id)) or ""

@@ -220,6 +220,8 @@ def why_not_withdraw(message: Message) -> str | None:
     """Why a person may not keep this message from leaving now, in one sentence; None if they may."""
     if not is_live(message):
         return "It is not under way any more. Nothing was withdrawn."
+    if message.state is MessageState.SENDING and message.resume_state is MessageState.DELIVERED:
+        return "The network has it already, and one more copy is being sent right now."
     return message.cancel_requested
 
 
@@ -233,7 +235,7 @@ def withdraw_by_hand(session: Session, message: Message, *, by: str, reason: str
         raise CannotWithdraw(why_not)
     trail.record(
         session,
-        Deed.CANCELLED,
+        Deed.WITHDREW,
         Thing.MESSAGE,
         message.id,
         name=message.buyer_po_number,
@@ -262,12 +264,13 @@ def withdraw(session: Session, message_id: str, why: str) -> bool:
     was_live = is_live(message)
     if message.resume_state is MessageState.DELIVERED:
         # It is with the partner already: only the asking for one more time is taken back.
-        if message.state is MessageState.PENDING:
-            message.state, message.next_at = MessageState.DELIVERED, message.resume_at
-            nobody_asked(message)
-            session.flush()
-            tell(session, [Change(message.id, message.order_id, message.state)])
-        return was_live
+        if message.state is not MessageState.PENDING:
+            return False
+        message.state, message.next_at = MessageState.DELIVERED, message.resume_at
+        nobody_asked(message)
+        session.flush()
+        tell(session, [Change(message.id, message.order_id, message.state)])
+        return True
     message.cancel_requested = why[:REASON_MAX]
     if message.state is MessageState.PENDING:
         _cancel(message)

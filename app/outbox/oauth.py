@@ -22,7 +22,7 @@ from app.contract.reader import Unreadable, read_json
 from app.outbox.addresses import Network
 from app.outbox.post import Sender, Target
 from app.outbox.wire.outcome import Failure, Outcome
-from app.partners.masking import MASK, SHORTEST_MASKED, masked, masker, spellings
+from app.partners.masking import MASK, SHORTEST_MASKED, masked, spellings
 
 TOKEN_DEADLINE = 4.0
 """Seconds for fetching a token. Twice that is less than the margin of a message's lease."""
@@ -149,19 +149,7 @@ def _without(outcome: Outcome, token: Token) -> Outcome:
         return outcome  # the answer is still to be judged: it must not be made nonsense of
     told = "\n".join([outcome.detail, *(value for _, value in outcome.headers)])
     met = [one for one in spellings(token.text) if one.encode() in outcome.body or one in told]
-    if not met:
-        return outcome
-    hide, body = masker(met), outcome.body
-    for one in met:
-        body = body.replace(one.encode(), MASK.encode())
-    grown = len(body) - len(outcome.body)
-    return replace(
-        outcome,
-        body=body,
-        body_size=None if outcome.body_size is None else max(outcome.body_size + grown, len(body)),
-        detail=hide(outcome.detail),
-        headers=tuple((name, hide(value)) for name, value in outcome.headers),
-    )
+    return outcome.without(sorted(met, key=len, reverse=True), MASK) if met else outcome
 
 
 def fetch(grant: Grant, sender: Sender) -> Token | NoToken:

@@ -287,49 +287,52 @@ def in_words(finished: Finished) -> str:
 
 def _judge_partner(session: Session, finished: Finished, now: datetime) -> None:
     """Pause a partner whose answers say that not the order but the key or the address is wrong."""
-    verdict = finished.verdict
-    if not (verdict.gone or verdict.credentials or finished.claimed.was_mistrusted):
-        return
-    this = partners.c.id == finished.claimed.partner_id
-    if verdict.gone:
-        reason = f"{finished.claimed.target.url[:400]} answered 410: it says that it is gone for good."
-        paused = session.execute(
-            update(partners)
-            .where(this, partners.c.paused_at.is_(None))
-            .values(paused_at=now, paused_reason=reason)
-            .returning(partners.c.name)
-        ).first()
-        if paused:
-            _tell_of_pause(session, finished.claimed.partner_id, paused.name, reason)
-    elif verdict.credentials:
-        failures = partners.c.credential_failures + 1
-        trips = (failures >= CREDENTIAL_FAILURES_MAX) & partners.c.paused_at.is_(None)
-        reason = (
-            f"{CREDENTIAL_FAILURES_MAX} answers in a row were {finished.outcome.status} or alike: "
-            "the key or the address is wrong."
-        )
-        row = session.execute(
-            update(partners)
-            .where(this)
-            .values(
-                credential_failures=failures,
-                paused_at=case((trips, now), else_=partners.c.paused_at),
-                paused_reason=case((trips, reason), else_=partners.c.paused_reason),
-            )
-            .returning(partners.c.name, partners.c.paused_at, partners.c.credential_failures)
-        ).first()
-        # Others of this batch may follow with the same fault: the one that tripped it tells.
-        if row and row.paused_at == now and row.credential_failures == CREDENTIAL_FAILURES_MAX:
-            _tell_of_pause(session, finished.claimed.partner_id, row.name, reason)
-    elif finished.outcome.status is not None:
+    if finished.verdict.gone:
+        _pause_gone(session, finished.claimed, now)
+    elif finished.verdict.credentials:
+        _count_mistrust(session, finished, now)
+    elif finished.claimed.was_mistrusted and finished.outcome.status is not None:
         session.execute(
-            update(partners).where(this, partners.c.credential_failures > 0).values(credential_failures=0)
+            update(partners)
+            .where(partners.c.id == finished.claimed.partner_id, partners.c.credential_failures > 0)
+            .values(credential_failures=0)
         )
 
 
-def _tell_of_pause(session: Session, partner_id: int, name: str, reason: str) -> None:
-    trail.record(session, Deed.HELD, Thing.PARTNER, partner_id, name=name, reason=reason)
-    alarms.held(session, partner_id, reason)
+def _pause_gone(session: Session, claimed: Claimed, now: datetime) -> None:
+    reason = f"{claimed.target.url[:400]} answered 410: it says that it is gone for good."
+    paused = session.execute(
+        update(partners)
+        .where(partners.c.id == claimed.partner_id, partners.c.paused_at.is_(None))
+        .values(paused_at=now, paused_reason=reason)
+        .returning(partners.c.id)
+    ).first()
+    if paused:
+        alarms.held(session, claimed.partner_id, reason)
+
+
+def _count_mistrust(session: Session, finished: Finished, now: datetime) -> None:
+    """One more answer that says so; some in a row pause the partner."""
+    partner_id = finished.claimed.partner_id
+    failures = partners.c.credential_failures + 1
+    trips = (failures >= CREDENTIAL_FAILURES_MAX) & partners.c.paused_at.is_(None)
+    reason = (
+        f"{CREDENTIAL_FAILURES_MAX} answers in a row were {finished.outcome.status} or alike: "
+        "the key or the address is wrong."
+    )
+    row = session.execute(
+        update(partners)
+        .where(partners.c.id == partner_id)
+        .values(
+            credential_failures=failures,
+            paused_at=case((trips, now), else_=partners.c.paused_at),
+            paused_reason=case((trips, reason), else_=partners.c.paused_reason),
+        )
+        .returning(partners.c.paused_at, partners.c.credential_failures)
+    ).first()
+    # Others of this batch may follow with the same fault: the one that tripped it tells.
+    if row and row.paused_at == now and row.credential_failures == CREDENTIAL_FAILURES_MAX:
+        alarms.held(session, partner_id, reason)
 
 
 def repair(session: Session, now: datetime, lost: Mapping[str, str | None] | None = None) -> int:

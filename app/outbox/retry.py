@@ -178,16 +178,6 @@ def judge(
     return _verdict(row, _said(answer), _Plan(tries, schedule, jitter, asked))
 
 
-def interrupted_verdict(*, tries: int, schedule: Sequence[float]) -> Verdict:
-    """The verdict on a try whose end nobody recorded: again, at once, and it may have arrived.
-
-    `tries` and `schedule` as for `judge`.
-    """
-    row = _Row(Step.RETRY, Reason.INTERRUPTED, unknown=True)
-    # A crash on our side says nothing about the partner, so there is nothing to wait for.
-    return _verdict(row, Said(), _Plan(tries, [0.0 for _ in schedule], 0.0))
-
-
 def sentence(
     reason: Reason,
     step: Step,

@@ -37,28 +37,18 @@ class Queue:
 def queues(session: Session, now: datetime) -> list[Queue]:
     """The queue of every partner, by name."""
     known = session.execute(
-        select(Partner.id, Partner.name, Partner.paused_at, Lane.opened_at)
+        select(
+            Partner.id,
+            Partner.name,
+            Partner.paused_at,
+            Lane.opened_at,
+            _count(MessageState.REFUSED),
+            _count(MessageState.FAILED),
+        )
         .outerjoin(Lane, Lane.partner_id == Partner.id)
         .order_by(Partner.name)
     ).all()
-    is_due = case((Message.next_at <= now, 1), else_=0)
-    pending = {
-        row.partner_id: row
-        for row in session.execute(
-            select(
-                Message.partner_id,
-                func.count().label("all"),
-                func.sum(is_due).label("due"),
-                func.min(Message.next_at).label("first"),
-            )
-            .where(IS_PENDING)
-            .group_by(Message.partner_id)
-        )
-    }
-    counting = select(Message.partner_id, func.count()).where(IS_SENDING).group_by(Message.partner_id)
-    sending: dict[int, int] = dict(session.execute(counting).all())
-    ended = select(Partner.id, _count(MessageState.REFUSED), _count(MessageState.FAILED))
-    in_vain = {row.id: row for row in session.execute(ended)}
+    pending, sending = _pending(session, now), _sending(session)
     found = []
     for partner in known:
         held = bool(partner.paused_at or partner.opened_at)
@@ -74,12 +64,29 @@ def queues(session: Session, now: datetime) -> list[Queue]:
                 scheduled=0 if held else every - due,
                 held=every if held else 0,
                 sending=sending.get(partner.id, 0),
-                refused=in_vain[partner.id].refused,
-                failed=in_vain[partner.id].failed,
+                refused=partner.refused,
+                failed=partner.failed,
                 oldest_due_seconds=late,
             )
         )
     return found
+
+
+def _pending(session: Session, now: datetime) -> dict[int, Any]:
+    """What waits, by partner: all of it, what is due, and since when."""
+    counting = select(
+        Message.partner_id,
+        func.count().label("all"),
+        func.sum(case((Message.next_at <= now, 1), else_=0)).label("due"),
+        func.min(Message.next_at).label("first"),
+    )
+    rows = session.execute(counting.where(IS_PENDING).group_by(Message.partner_id))
+    return {row.partner_id: row for row in rows}
+
+
+def _sending(session: Session) -> dict[int, int]:
+    counting = select(Message.partner_id, func.count()).where(IS_SENDING).group_by(Message.partner_id)
+    return dict(session.execute(counting).all())
 
 
 def _count(state: MessageState) -> Any:

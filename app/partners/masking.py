@@ -16,7 +16,6 @@ SHORTEST_MASKED = 6
 """What is shorter stands in texts by chance: blotting it out would make nonsense of them."""
 _ESCAPED = re.compile(r"[^\x20!#-.0-\[\]-~]")
 """What some JSON writes in another way: quotes, slashes of both kinds, and all beyond printable ASCII."""
-OPEN_HEADERS = frozenset({"webhook-id", "webhook-timestamp", "webhook-signature"})
 
 
 def ends_in(secret: str) -> str:

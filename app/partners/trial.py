@@ -14,11 +14,11 @@ from typing import Any
 from app import clock
 from app.contract.answers import Answer, read_answer
 from app.contract.reader import dumps
-from app.outbox.claim import PATH, USER_AGENT
+from app.outbox.claim import PATH
 from app.outbox.credentials import Credentials, credentials_of
 from app.outbox.messages import new_id
 from app.outbox.oauth import NoToken, Token, send, tokens
-from app.outbox.post import Sender
+from app.outbox.post import USER_AGENT, Sender
 from app.outbox.retry import Step, judge, sentence
 from app.outbox.wire.outcome import Outcome
 from app.partners.masking import masked, secrets_of

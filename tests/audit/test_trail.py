@@ -22,6 +22,7 @@ from app.db import Database
 from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder
 from app.outbox.claim import claim
+from app.outbox.messages import resend
 from app.outbox.models import Message, MessageState
 from app.outbox.record import INTERRUPTIONS_MAX, repair
 from app.partners import keys, setup
@@ -196,6 +197,26 @@ def test_what_the_buyer_withdraws_stands_with_the_network_and_the_reason(
             writing.commit()
         agrees(session, order_id, "cancelled")
     assert len(entries()) == before + 1
+
+
+def test_a_copy_of_what_was_delivered_that_is_being_sent_is_not_told_to_be_withdrawn(
+    app: Flask,
+    database: Database,
+    arrive: Any,
+    confirm: Any,
+    deliver: Any,
+    example_bodies: list[Any],
+    entries: Trail,
+) -> None:
+    message_id = confirm(arrive(1)[0])
+    deliver()
+    with database.writing() as writing:
+        message = writing.get_one(Message, message_id)
+        resend(writing, message, by="Ravi", reason="They lost it", delivered_too=True)
+        assert claim(writing, 1, clock.now())
+        writing.commit()
+    assert Buyer(app.test_client(), example_bodies).edit().status_code == 200
+    assert Deed.WITHDREW not in {entry.deed for entry in entries()}
 
 
 def agrees(session: Session, order_id: int, delivery: str) -> None:

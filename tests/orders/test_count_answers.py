@@ -18,7 +18,7 @@ from app.demo.seed import seed
 from app.orders import answer as answering
 from app.orders import count_answers as counting
 from app.orders.count_answers import answered, count_answers
-from app.orders.models import AnswerCount, AnswersCounted, Decision, PurchaseOrder
+from app.orders.models import AnswerCount, AnswersCounted, Decision
 from app.orders.queries import order_for_update
 from app.orders.req_confirm import Given
 from tests.people import BEARINGS
@@ -115,7 +115,8 @@ def test_what_is_taken_back_and_answered_anew_stays_counted(
         session.commit()
     count_answers(database, INDIA)
     with database.writing() as session:
-        order = session.get_one(PurchaseOrder, order_id)
+        order = order_for_update(session, None, order_id)
+        assert order
         answering.take_back(session, order, "The buyer changed the order.")
         session.commit()
     assert assert_exact(database) == 1

@@ -12,7 +12,11 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.audit.models import AuditEntry
+from app import clock
+from app.audit.models import AuditEntry, Deed
+from app.db import Database
+from app.outbox.claim import claim
+from app.outbox.messages import resend
 from app.outbox.models import Attempt, Message, MessageState
 from app.partners.models import Partner
 from tests.people import Browser
@@ -214,10 +218,47 @@ def test_support_withdraws_what_waits_with_a_reason_and_the_order_is_open_again(
     assert "Ravi withdrew it" in asha.get(f"/orders/{order_id}").words
     assert asha.answer(order_id, "REJECT", remarks="Out of stock").status_code == 303
     session.rollback()
-    deed = session.scalars(select(AuditEntry).where(AuditEntry.deed == "cancelled")).one()
+    deed = session.scalars(select(AuditEntry).where(AuditEntry.deed == Deed.WITHDREW)).one()
     assert (deed.actor, deed.reason) == ("Ravi", "The buyer asked for it by telephone.")
     too_late = ravi.send(action, {**fields, "why": "Once more"})
     assert too_late.status_code == 409 and "not under way any more" in too_late.words
+
+
+def test_of_what_the_network_has_only_a_copy_that_still_waits_is_withdrawn(
+    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, database: Database, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    asha.answer(order_id)
+    deliver()
+    message_id = session.scalars(select(Message.id)).one()
+    page, action = f"/webhooks/{message_id}", f"/webhooks/{message_id}/withdraw"
+
+    def once_more() -> None:
+        with database.writing() as writing:
+            message = writing.get_one(Message, message_id)
+            resend(writing, message, by="Ravi", reason="They lost it", delivered_too=True)
+            writing.commit()
+
+    def withdrawals() -> int:
+        session.rollback()
+        found = select(AuditEntry).where(AuditEntry.deed == Deed.WITHDREW, AuditEntry.object_id == message_id)
+        return len(session.scalars(found).all())
+
+    once_more()
+    assert "It stays delivered" in ravi.get(page).words
+    fields = {**ravi.fill(page, action), "why": "They found it"}
+    assert ravi.send(action, fields).status_code == 303
+    assert session.scalars(select(Message.state)).one() is MessageState.DELIVERED
+    assert withdrawals() == 1
+
+    once_more()
+    with database.writing() as writing:
+        assert claim(writing, 1, clock.now())
+        writing.commit()
+    assert not ravi.get(page).page.select(f"form[action='{action}']")
+    too_late = ravi.send(action, fields)
+    assert too_late.status_code == 409 and "The network has it already" in too_late.words
+    assert withdrawals() == 1
 
 
 def test_only_support_withdraws_and_only_what_is_under_way(

@@ -17,7 +17,6 @@ from app.outbox.retry import (
     Reason,
     Step,
     Verdict,
-    interrupted_verdict,
     judge,
     sentence,
 )
@@ -460,17 +459,6 @@ def test_jitter_spreads_a_wish_too_but_not_beyond_ten_hours() -> None:
 @pytest.mark.parametrize("status", [408, 425, 500, 502, 401, 410, 302])
 def test_no_other_answer_may_ask_for_time(status: int) -> None:
     assert verdict_on(answered(status, Retry_After="600")).wait_seconds == 5
-
-
-# --- Interruptions
-
-
-def test_an_interrupted_try_is_made_again_at_once_and_its_outcome_is_unknown() -> None:
-    verdict = interrupted_verdict(tries=3, schedule=DEFAULT_SCHEDULE)
-
-    assert (verdict.step, verdict.reason, verdict.wait_seconds) == (RETRY, Reason.INTERRUPTED, 0)
-    assert flags(verdict) == {"unknown"}
-    assert interrupted_verdict(tries=10, schedule=DEFAULT_SCHEDULE).step is FAILED
 
 
 # --- Words

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 BODY_CAP = 256 * 1024
@@ -52,6 +53,27 @@ class Outcome:
         """The first header of this name in whatever case, empty if there is none."""
         wanted = name.lower()
         return next((value for given, value in self.headers if given.lower() == wanted), "")
+
+    def without(self, words: Sequence[str], mask: str) -> Outcome:
+        """The same with ``mask`` in place of each of these words, wherever the partner may have put them."""
+        body = self.body
+        for word in words:
+            body = body.replace(word.encode(), mask.encode())
+        grown = len(body) - len(self.body)
+        return replace(
+            self,
+            body=body,
+            # So that what is kept and what is said of its size still fit each other.
+            body_size=None if self.body_size is None else max(self.body_size + grown, len(body)),
+            headers=tuple((name, _without(value, words, mask)) for name, value in self.headers),
+            detail=_without(self.detail, words, mask),
+        )
+
+
+def _without(text: str, words: Sequence[str], mask: str) -> str:
+    for word in words:
+        text = text.replace(word, mask)
+    return text
 
 
 class Stop(Exception):
