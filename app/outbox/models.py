@@ -191,6 +191,15 @@ class Message(Base):
         """Whether it waits because its partner is paused."""
         return self.state is MessageState.PENDING and self.partner.paused
 
+    def may_be_flying(self, attempt: Attempt, now: datetime) -> bool:
+        """Whether a try without an end may still be on its way.
+
+        What a late result settled while it was being sent keeps its lease: after it, nobody tells the end.
+        """
+        if not attempt.in_flight or attempt.number != self.attempts_made:
+            return False
+        return self.state is MessageState.SENDING or (self.lease_until is not None and self.lease_until > now)
+
     @property
     def state_shown(self) -> str:
         """The state as people see it: that of the row, or ``held``."""

@@ -97,7 +97,7 @@ def init_app(app: Flask) -> None:
         answer_chip=answer_chip,
         order_delivery=order_delivery,
         message_chip=message_chip,
-        attempt_chip=attempt_chip,
+        attempt_chip=lambda attempt, message: attempt_chip(attempt, message, clock.now()),
         as_curl=as_curl,
         at_simulator=at_simulator,
         curl_variables=curl_variables,

@@ -153,10 +153,14 @@ def outcome_words(outcome: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def attempt_chip(attempt: Attempt) -> Chip:
-    """What came of one try: ``200, refused``, ``timed out``."""
+_UNDER_WAY = Chip("waiting", "under way")
+_UNSEEN = Chip("warn", "end not seen")
+
+
+def attempt_chip(attempt: Attempt, message: Message, now: datetime) -> Chip:
+    """What came of one try of the message: ``200, refused``, ``timed out``."""
     if attempt.outcome is None:
-        return Chip("waiting", "under way")
+        return _UNDER_WAY if message.may_be_flying(attempt, now) else _UNSEEN
     known = attempt.outcome in set(Reason)
     found = _OUTCOMES[Reason(attempt.outcome)] if known else Chip("warn", attempt.outcome)
     return Chip(found.tone, f"{attempt.status}, {found.words}") if attempt.status else found
@@ -169,7 +173,7 @@ def every_chip() -> dict[str, list[Chip]]:
         "Answer": [*answers, *(given_chip(answer.value) for answer in GIVEN), Chip("warn", "Unknown status")],
         "Order ended": [Chip("quiet", status.capitalize()) for status in _WITHDRAWN_BY_BUYER],
         "Delivery": list(DELIVERIES.values()),
-        "Try": [Chip("waiting", "under way"), *_OUTCOMES.values()],
+        "Try": [_UNDER_WAY, _UNSEEN, *_OUTCOMES.values()],
         "Received": [Chip(_EFFECT_TONES[effect], name) for effect, name in EFFECT_NAMES.items()],
     }
 

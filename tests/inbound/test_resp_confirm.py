@@ -15,6 +15,7 @@ from app.outbox import messages
 from app.outbox.claim import claim
 from app.outbox.models import MessageState, ResultFrom
 from app.partners.standing import last_good
+from tests.people import Browser
 from tests.talk import Buyer, inbound_of, message_of, refusal, stands
 
 
@@ -163,12 +164,15 @@ def test_what_was_settled_while_it_was_being_sent_is_not_sent_a_second_time_besi
 
 
 def test_what_was_settled_and_then_lost_its_deliverer_can_be_sent_again_when_its_lease_is_over(
-    buyer: Buyer, arrive: Any, confirm: Any, leave: Any, database: Database, clock: Any
+    buyer: Buyer, arrive: Any, confirm: Any, leave: Any, database: Database, clock: Any, ravi: Browser
 ) -> None:
     message_id = confirm(arrive(1)[0])
     leave()
     assert buyer.report(req_msg_id=f"REQ-{message_id}").status_code == 200
+    assert "this try is under way" in ravi.get(f"/webhooks/{message_id}").words
     clock.move(minutes=1)
+    page = ravi.get(f"/webhooks/{message_id}").words
+    assert "nobody saw how this try ended" in page and "under way" not in page
     send_again(database, message_id)
     assert leave().number == 2
 
