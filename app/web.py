@@ -218,6 +218,7 @@ def error_page(status: int, title: str, words: str, *, reference: str = "") -> R
         code=status,
         title=title,
         words=words,
+        not_theirs=words == NOT_THEIRS,
         reference=reference,
         again=local_path(request.full_path.rstrip("?")) if reading and status in (429, 500, 503) else None,
     )
@@ -228,10 +229,12 @@ def new_reference() -> str:
     return secrets.token_hex(4)
 
 
+NOT_THEIRS = "It does not exist, or it belongs to another supplier."
+"""Not said to those who see every supplier's."""
 WORDS = {
     400: ("That did not arrive whole", "Go back, reload the page and try again."),
     403: ("This is not yours to do", "Your role does not include it. Ask an administrator if it should."),
-    404: ("There is nothing here", "It does not exist, or it belongs to another supplier."),
+    404: ("There is nothing here", NOT_THEIRS),
     405: (
         "This cannot be opened like that",
         "The address only takes what a form sends. Open its page instead.",

@@ -76,6 +76,11 @@ def test_every_reference_on_a_page_stands_in_the_log(
     assert reference and f"{status}, reference {reference[1]}: GET '{path}'" in caplog.text
 
 
+def test_who_sees_everything_is_not_told_of_another_supplier(asha: Browser, meera: Browser) -> None:
+    assert "belongs to another supplier" in asha.get("/orders/999999").words
+    assert "another supplier" not in meera.get("/orders/999999").words
+
+
 def test_a_bug_in_a_form_does_not_ask_to_press_again_blindly(
     asha: Browser, monkeypatch: pytest.MonkeyPatch, arrive: Any
 ) -> None:

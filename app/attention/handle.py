@@ -46,7 +46,7 @@ def close(session: Session, subject: Subject, *, by: str, reason: str) -> None:
     """
     _must_need(subject)
     if subject.held:
-        raise CannotHandle("A held network is not closed: let it go on, or say on its page why it waits.")
+        raise CannotHandle("A held network is not closed: resume it, or say on its page why it waits.")
     case = _case(session, subject)
     case.closed_at, case.closed_by, case.closed_reason = clock.now(), by, reason[:REASON_MAX]
     case.mark = subject.mark

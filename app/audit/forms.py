@@ -20,6 +20,11 @@ THINGS = {
 }
 
 
+def _deed_words(deed: Deed) -> str:
+    # Of jobs the pages say cancelled, of messages withdrawn.
+    return "Cancelled or withdrawn" if deed is Deed.CANCELLED else deed.value.capitalize()
+
+
 class AuditFilterForm(Form):
     """``GET /audit``; times are ISO 8601, without a zone the reader's."""
 
@@ -28,7 +33,7 @@ class AuditFilterForm(Form):
     deed = SelectField(
         "Deed",
         [Optional()],
-        choices=choices([("", "Any deed"), *((deed.value, deed.value.capitalize()) for deed in Deed)]),
+        choices=choices([("", "Any deed"), *((deed.value, _deed_words(deed)) for deed in Deed)]),
         default="",
     )
     thing = SelectField(

@@ -17,7 +17,7 @@ HEADER = {
     "orderDate": "Order date",
     "deliveryDate": "Delivery date",
     "subject": "Subject",
-    "poValueDetails": "Values",
+    "poValueDetails": "Totals",
     "supplierDetails": "Supplier",
     "buyerDetails": "Buyer",
     "addressDetails": "Addresses",

@@ -53,7 +53,7 @@ ANSWERS = [
     (Answer.ACCEPT.value, "Confirmed"),
     (Answer.REJECT.value, "Rejected"),
     (Answer.RETURN.value, "Returned"),
-    (Answer.CHANGED.value, "Changed since"),
+    (Answer.CHANGED.value, "Changed"),
 ]
 STATUS_NAMES = {
     Status.CREATED: "Open",
@@ -67,8 +67,13 @@ STATUS_NAMES = {
 DELIVERIES = [
     ("", "Any delivery"),
     (Delivery.NONE.value, "Nothing sent"),
-    *((delivery.value, delivery.value.capitalize()) for delivery in list(Delivery)[1:]),
+    (Delivery.PENDING.value, "Not delivered yet"),
     ("held", "Held"),
+    (Delivery.SENDING.value, "Being sent"),
+    (Delivery.DELIVERED.value, "Delivered"),
+    (Delivery.REFUSED.value, "Refused"),
+    (Delivery.FAILED.value, "Not delivered"),
+    (Delivery.CANCELLED.value, "Withdrawn"),
 ]
 SORT_NAMES = {
     "respond_by": "Respond by, soonest first",

@@ -15,8 +15,13 @@ from app.outbox.queries import ATTENTION
 STATES = [
     ("", "Any state"),
     (ATTENTION, "Needs attention"),
-    *((state.value, state.value.capitalize()) for state in MessageState),
+    (MessageState.PENDING.value, "Waiting"),
     ("held", "Held"),
+    (MessageState.SENDING.value, "Being sent"),
+    (MessageState.DELIVERED.value, "Delivered"),
+    (MessageState.REFUSED.value, "Refused"),
+    (MessageState.FAILED.value, "Not delivered"),
+    (MessageState.CANCELLED.value, "Withdrawn"),
 ]
 TRIGGER_NAMES = {
     Trigger.AUTO: "By itself",
@@ -33,7 +38,7 @@ WITHDRAW_REASON_MAX = 120
 class MessageFilterForm(Form):
     """``GET /webhooks``; times are ISO 8601, without a zone the reader's."""
 
-    q = SearchField("PO number, message id, words in a body", [Optional(), Length(max=200)])
+    q = SearchField("PO, message id, words in a body", [Optional(), Length(max=200)])
     state = SelectField("State", [Optional()], choices=choices(STATES), default="")
     code = StringField(
         "HTTP", [Optional(), Regexp(CODE, message="It is 404, 4xx, or none.")], filters=[lowered]

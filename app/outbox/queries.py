@@ -241,7 +241,15 @@ def attention_count(session: Session, scope: Scope, *, most: int = 1001) -> int:
 
 def retried_count(session: Session, scope: Scope, *, most: int = 1001) -> int:
     """How many messages were tried in vain and will be tried again by themselves; it stops at ``most``."""
-    waiting = select(Message.id).where(Message.state == MessageState.PENDING, Message.attempts_made > 0)
+    waiting = (
+        select(Message.id)
+        .join(Message.partner)
+        .where(
+            Message.state == MessageState.PENDING,
+            Message.attempts_made > 0,
+            Partner.paused_at.is_(None),  # else they wait until somebody resumes it
+        )
+    )
     if scope is not None:
         waiting = waiting.where(_of_few(scope))
     return session.scalar(select(func.count()).select_from(waiting.limit(most).subquery())) or 0

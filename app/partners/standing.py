@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from app.outbox.models import Attempt, Lane, Message, MessageState
 from app.outbox.queries import TAKEN
 from app.partners.models import Partner
+
+LOOKED_AT = 1000
+"""So many of a partner's newest delivered messages are looked at for when it last took one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,27 +76,29 @@ def waiting(session: Session) -> dict[int, Waiting]:
 
 
 def last_delivered_at(session: Session, partner_id: int) -> datetime | None:
-    """When the newest message that the partner took was taken."""
-    return session.scalar(
-        select(Message.finished_at)
-        .where(Message.partner_id == partner_id, Message.state == MessageState.DELIVERED)
-        .order_by(Message.id.desc())
-        .limit(1)
-    )
+    """When the partner last took a message: an old one that was sent again counts as any other."""
+    newest = _newest_delivered(partner_id, Message.finished_at)
+    return max((at for at in session.scalars(newest) if at), default=None)
 
 
 def last_good(session: Session, partner_id: int) -> Attempt | None:
-    """The newest try that the partner took; of what only a late result settled, none is known to be good."""
-    return session.scalar(
-        select(Attempt)
-        .join(Message, Message.id == Attempt.message_id)
-        .where(
-            Message.partner_id == partner_id,
-            Message.state == MessageState.DELIVERED,
-            Attempt.outcome.in_(TAKEN),
-        )
-        .order_by(Message.id.desc(), Attempt.number.desc())
-        .limit(1)
+    """The last try that the partner took; of what only a late result settled, none is known to be good."""
+    newest = _newest_delivered(partner_id, Message.id).subquery()
+    tries = session.execute(
+        select(Attempt.ended_at, Attempt.id)
+        .join(newest, newest.c.id == Attempt.message_id)
+        .where(Attempt.outcome.in_(TAKEN), Attempt.ended_at.is_not(None))
+    ).all()
+    return session.get(Attempt, max(tries)[1]) if tries else None
+
+
+def _newest_delivered(partner_id: int, column: Any) -> Select[Any]:
+    """A column of the newest messages that the partner took, which need not be those that it took last."""
+    return (
+        select(column)
+        .where(Message.partner_id == partner_id, Message.state == MessageState.DELIVERED)
+        .order_by(Message.id.desc())
+        .limit(LOOKED_AT)
     )
 
 

@@ -39,6 +39,7 @@ from app.shown.states import (
     given,
     given_chip,
     is_answerable,
+    is_in_vain,
     is_open,
     message_chip,
     order_delivery,
@@ -118,6 +119,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.tests.update(
         open_order=is_open,
         answerable=is_answerable,
+        answered_in_vain=is_in_vain,
         pairs=is_pairs,
         iso_day=lambda text: iso_day(text) is not None,
         past=lambda when: when <= clock.now(),

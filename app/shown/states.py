@@ -67,6 +67,12 @@ def status_words(status: str) -> str:
     )
 
 
+def is_in_vain(order: PurchaseOrder) -> bool:
+    """Whether the last answer no longer stands: the buyer changed the order, or somebody took it back."""
+    taken_back = order.delivery is Delivery.CANCELLED and is_open(order)
+    return order.answer is Answer.CHANGED or taken_back
+
+
 def is_answerable(order: PurchaseOrder) -> bool:
     """Whether an answer to the order's present version would be taken, as a list can tell."""
     accepts_return = order.partner.accepts_return
@@ -81,6 +87,8 @@ def answer_chip(order: PurchaseOrder) -> Chip:
         return Chip("quiet", order.status.capitalize())
     if order.answer is Answer.CHANGED:
         return Chip("warn", "Changed: answer again")
+    if is_in_vain(order):  # taken back, and nothing of it stands
+        return Chip("waiting", "To answer")
     if order.answer is Answer.NONE:
         waits = order.status == Status.CREATED
         return Chip("waiting", "To answer") if waits else Chip("quiet", STATUS_NAMES[Status(order.status)])

@@ -37,7 +37,7 @@ def happening(event: Event, messages: Iterable[Message] = ()) -> Happening:
         title, _, note = words.partition(": ")
         return Happening(title, note and f"{note[:1].upper()}{note[1:]}.", "warn")
     if event.what is What.TRIED:
-        tried = Happening("Not delivered", event.sentence, "warn")
+        tried = Happening("Tried in vain", event.sentence, "warn")
         return Happening(words, "", "waiting") if event.sentence == "Being sent." else tried
     if event.what not in _HAPPENINGS:
         return Happening(words)

@@ -152,7 +152,7 @@ def test_held_networks_and_what_fits_nothing_stand_with_support(
         writing.commit()
     assert counted(ravi) == "2"
     rows = [one.get_text(" ") for one in ravi.get("/attention").page.select(".case")]
-    assert "They asked us to wait" in rows[0] and "Let it go on" in rows[0]
+    assert "They asked us to wait" in rows[0] and "Resume it" in rows[0]
     assert "Apply it again" in rows[1]
     assert counted(meera) == ""
     key = ravi.get("/attention").page.select(".case-next a.two")[1]["href"].removeprefix("/attention/")

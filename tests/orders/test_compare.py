@@ -151,8 +151,8 @@ def test_the_edits_of_the_examples_in_brief(example_bodies: list[Any]) -> None:
             briefs.append(compare(read(newest[object_id]), read(body)).in_brief)
             newest[object_id] = body
     assert briefs == [
-        "1 line changed; values",
+        "1 line changed; totals",
         "1 line added, 1 removed",
         "delivery date, subject",
-        "1 line changed; delivery date, subject, values",
+        "1 line changed; delivery date, subject, totals",
     ]

@@ -17,6 +17,8 @@ from app.orders.models import Delivery, PurchaseOrder
 from app.outbox.models import Message, MessageState
 from tests.people import Browser
 
+HTMX = {"HX-Request": "true"}
+
 
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
@@ -85,3 +87,30 @@ def test_without_the_seconds_there_is_nothing_to_take_back(
     assert settings.undo_seconds == 10
     assert Settings.load({}, instance=settings.instance).undo_seconds == 0
     assert asha.get(f"/orders/{arrive(1)[0]}").status_code == 200
+
+
+def test_after_an_undo_the_order_is_to_answer_and_says_what_became_of_the_earlier_answer(
+    asha: Browser, arrive: Any
+) -> None:
+    (order_id,) = arrive(1)
+    asha.answer(order_id, "REJECT", "No capacity")
+    undo(asha, order_id)
+    for said in (
+        asha.get(f"/orders/{order_id}").one("#order-states"),
+        asha.get("/orders?answer=open").one("td.c-state"),
+    ):
+        assert " ".join(said.get_text(" ").split()) == "To answer earlier answer: withdrawn"
+
+
+def test_a_deadline_is_near_or_past_only_while_an_answer_is_wanted(asha: Browser, arrive: Any) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
+    assert asha.get(f"/orders/{order_id}").one("#order-respond-by b")
+    answered = asha.send(url, fields, headers=HTMX)
+    due = answered.one("#order-respond-by")
+    assert due["hx-swap-oob"] == "true" and not due.select("b")
+    action = f"/orders/{order_id}/answer/undo"
+    undone = asha.send(action, asha.fill(f"/orders/{order_id}", action), headers=HTMX)
+    assert undone.one("#order-respond-by").select("b")
+    assert undone.one("#n-to_answer").get_text() == "1"

@@ -214,7 +214,10 @@ def test_support_withdraws_what_waits_with_a_reason_and_the_order_is_open_again(
     done = ravi.send(action, {**fields, "why": "The buyer asked for it by telephone."})
     assert (done.status_code, done.location) == (303, page)
     assert deliver() == {} and not network.received()
-    assert "Ravi withdrew it: The buyer asked for it by telephone." in ravi.get(page).words
+    seen = ravi.get(page)
+    assert "Ravi withdrew it: The buyer asked for it by telephone." in seen.words
+    assert "None: it never left." in seen.words and "once it leaves" not in seen.words
+    assert not seen.page.select(".handled")  # nobody has to look at what was withdrawn before it left
     assert "Ravi withdrew it" in asha.get(f"/orders/{order_id}").words
     assert asha.answer(order_id, "REJECT", remarks="Out of stock").status_code == 303
     session.rollback()

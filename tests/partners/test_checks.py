@@ -57,7 +57,7 @@ def test_it_compares_with_the_last_delivery_too(
     deliver()
     network.behave("401")
     shown = check()
-    assert "It looks like us or them" in shown.words
+    assert "It may be either side" in shown.words
     state, words = steps(shown)["Key and answer"]
     assert state == "Wrong" and "accepted before" in words and "Then it answered 200" in words
 

@@ -552,6 +552,23 @@ def test_pause_holds_with_a_reason_and_resume_drains(
     assert "Active" in ravi.get(page).words
 
 
+def test_the_last_good_exchange_is_the_last_in_time_also_of_an_old_message(
+    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, network: Any, partner: Partner, session: Session
+) -> None:
+    old, new = arrive(2)
+    network.behave("503", times=1)
+    asha.answer(old)
+    deliver()
+    asha.answer(new)
+    deliver()
+    late, _ = ids = session.scalars(select(Message.id).order_by(Message.id)).all()
+    assert ravi.get(f"/partners/{partner.id}").one(f".facts a[href='/webhooks/{ids[1]}']")
+    action = f"/webhooks/{late}/resend"
+    ravi.send(action, {**ravi.fill(f"/webhooks/{late}", action), "reason": "They are back"})
+    deliver()
+    assert ravi.get(f"/partners/{partner.id}").one(f".facts a[href='/webhooks/{late}']")
+
+
 def test_a_partner_that_does_not_answer_is_not_called_active(
     ravi: Browser, asha: Browser, arrive: Any, partner: Partner, database: Database
 ) -> None:

@@ -66,7 +66,7 @@ def test_support_finds_what_fits_nothing_and_others_are_not_told(
 
 
 def test_an_outage_shows_on_the_first_page_of_those_who_look_after_delivery(
-    asha: Browser, ravi: Browser, meera: Browser, arrive: Any, network: Any, deliver: Any
+    asha: Browser, ravi: Browser, meera: Browser, arrive: Any, network: Any, deliver: Any, partner: Any
 ) -> None:
     for order_id in arrive(3)[:2]:
         network.behave("503", times=1)
@@ -77,3 +77,9 @@ def test_an_outage_shows_on_the_first_page_of_those_who_look_after_delivery(
         assert " ".join(link.get_text(" ").split()).startswith("2 Not delivered yet")
         assert len(browser.get(link["href"]).page.select("#webhooks-list a.strong")) == 2
     assert not asha.get("/").page.select("a.work[href^='/webhooks']")
+    # While their network is paused they are not tried by themselves: they are held, and count there.
+    page = f"/partners/{partner.id}"
+    ravi.send(f"{page}/pause", {**ravi.fill(page, f"{page}/pause"), "reason": "Their maintenance"})
+    link = ravi.get("/").one("a.work[href^='/webhooks']")
+    assert " ".join(link.get_text(" ").split()).startswith("0 Not delivered yet")
+    assert not ravi.get(link["href"]).page.select("#webhooks-list a.strong")
