@@ -62,7 +62,7 @@ class Partner(Base):
         return self.paused_at is not None
 
 
-LISTED = (Partner.name, Partner.paused_at)
+LISTED = (Partner.name, Partner.paused_at, Partner.accepts_return)
 """What lists show of a partner: of all the rest, every row would bring a copy."""
 
 
