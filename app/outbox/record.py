@@ -232,7 +232,7 @@ def _next_values(row: dict[str, Any], finished: Finished, now: datetime) -> dict
         values |= {"state": row["resume_state"], "next_at": row["resume_at"]}
         if row["resume_state"] is not MessageState.PENDING:
             # It stands where it stood, with the reason it had; only the try was in vain.
-            return {**values, "note": f"Sent again by hand, in vain. {in_words(finished)}"}
+            return {**values, "note": f"Sent again by hand, in vain. {in_words(finished, Step.FAILED)}"}
         return {**values, **_what_was_said(finished)}
     values |= {"state": AFTER[verdict.step], **_what_was_said(finished)}
     if verdict.step is Step.RETRY:
@@ -271,12 +271,15 @@ def without_answer(finished: Finished) -> Finished:
     return replace(finished, outcome=outcome, verdict=replace(finished.verdict, response_code=None, **blank))
 
 
-def in_words(finished: Finished) -> str:
-    """What happened, in a sentence or two for the page; when the next try is stands elsewhere."""
+def in_words(finished: Finished, step: Step | None = None) -> str:
+    """What happened, in a sentence or two for the page; when the next try is stands elsewhere.
+
+    ``step`` is what happens next where it is not the verdict's own: a try by hand is not followed by others.
+    """
     verdict = finished.verdict
     return sentence(
         verdict.reason,
-        verdict.step,
+        step or verdict.step,
         detail=finished.outcome.detail,
         status=finished.outcome.status,
         said=verdict.said,
