@@ -10,30 +10,30 @@ from flask_bootstrap import Bootstrap5
 from flask_compress import Compress
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import cli, shown, web
+from app import cli
 from app.accounts import access
 from app.accounts import routes as accounts_routes
-from app.alerts.mail import ALERTS
-from app.attention import handle as attention
 from app.attention import routes as attention_routes
+from app.attention import service as attention
 from app.audit import routes as audit_routes
 from app.config import ROOT, Settings, SettingsError
 from app.db import Database
+from app.delivery import notifications
 from app.exports import routes as exports_routes
-from app.inbound import log_routes as inbound_log_routes
-from app.inbound import openapi_routes
-from app.inbound import routes as inbound_routes
-from app.jobs import routes as jobs_routes
+from app.inbound import api_routes as inbound_routes
+from app.inbound import docs_routes
+from app.inbound import routes as inbound_log_routes
 from app.orders import routes as orders_routes
 from app.orders.projection import follow
-from app.outbox import alarms
-from app.outbox import routes as outbox_routes
 from app.partners import certificates
 from app.partners import routes as partners_routes
-from app.reports import rail
 from app.reports import routes as reports_routes
-from app.resends import routes as resends_routes
-from app.views import routes as views_routes
+from app.saved_views import routes as views_routes
+from app.tasks import routes as jobs_routes
+from app.tasks.mail import ALERTS
+from app.ui import filters, sidebar, web
+from app.webhooks import bulk_routes as resends_routes
+from app.webhooks import routes as outbox_routes
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -76,15 +76,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(
         settings.database_url,
-        followers=[follow, attention.follow, alarms.follow],
+        followers=[follow, attention.follow, notifications.follow],
         info={ALERTS: settings.public_url if settings.smtp_url else None},
     )
     Bootstrap5(app)
     Compress(app)
     web.init_app(app)
     access.init_app(app)
-    shown.init_app(app)
-    rail.init_app(app)
+    filters.init_app(app)
+    sidebar.init_app(app)
     rooms = (
         accounts_routes,
         views_routes,
@@ -93,7 +93,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         outbox_routes,
         inbound_routes,
         inbound_log_routes,
-        openapi_routes,
+        docs_routes,
         jobs_routes,
         resends_routes,
         attention_routes,

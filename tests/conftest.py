@@ -21,20 +21,20 @@ from werkzeug.serving import make_server
 
 from app import clock as the_clock
 from app import create_app
-from app.accounts.queries import person_named
+from app.accounts.queries import person_by_username
 from app.config import Settings
-from app.contract.reader import dumps, read_json
 from app.db import Database
+from app.delivery.worker import Deliverer
 from app.demo.orders import ORDERS_FILE
 from app.demo.simulator import create_simulator
-from app.inbound.apply import Rules
-from app.inbound.bring import Brought, bring
-from app.orders import answer as answering
+from app.inbound.file_import import Brought, bring
+from app.inbound.processing import Rules
+from app.network.reader import dumps, read_json
+from app.orders import decisions as answering
 from app.orders.models import PurchaseOrder
 from app.orders.queries import order_for_update
-from app.orders.req_confirm import Given
-from app.outbox.deliver import Deliverer
-from app.partners import setup
+from app.orders.req_confirm import DecisionInput
+from app.partners import service as partner_service
 from app.partners.models import Partner
 from tests import once, people
 from tests.postgresql import Server
@@ -137,7 +137,7 @@ def browser_of(app: Flask, database: Database) -> Callable[[str], people.Browser
         browser = people.Browser(app, people.Answered)
         if name != "nobody":
             with database.reading() as session:
-                person = person_named(session, name)
+                person = person_by_username(session, name)
                 assert person
                 key = person.session_key
             with browser.session_transaction() as cookie:
@@ -156,7 +156,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         given.append({"template": template, "fragment": fragment, **context})
         return Response("", status)
 
-    monkeypatch.setattr("app.web.page", page)
+    monkeypatch.setattr("app.ui.web.page", page)
     return given
 
 
@@ -240,7 +240,7 @@ def network() -> Iterator[Network]:
 def partner(database: Database, network: Network) -> Partner:
     """The partner row of the simulator; its deadline is short."""
     with database.writing() as session:
-        partner, _ = setup.add(
+        partner, _ = partner_service.add(
             session,
             "Bharat Connect",
             base_url=network.url,
@@ -292,7 +292,7 @@ def confirm(database: Database) -> Callable[..., str]:
         with database.writing() as session:
             order = order_for_update(session, None, order_id)
             assert order
-            given = Given("ACCEPT", remarks, "INITIATING_CHANNEL", "WEB")
+            given = DecisionInput("ACCEPT", remarks, "INITIATING_CHANNEL", "WEB")
             asha = answering.Answerer(1, "Asha")
             decision = answering.answer(session, order, given, version=order.version, by=asha)
             session.commit()

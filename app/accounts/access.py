@@ -9,15 +9,15 @@ from typing import Any, TypeVar, cast
 from flask import Flask, abort, current_app, g, request
 from flask_login import LoginManager, current_user
 
-from app import web
 from app.accounts import queries
 from app.accounts.models import Person, Role
 from app.audit import trail
+from app.ui import web
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-class Verb(StrEnum):
+class Permission(StrEnum):
     """What a route lets a person do."""
 
     SEE = "see"  # orders and messages in one's own scope
@@ -36,14 +36,22 @@ class Verb(StrEnum):
 
 
 _SUPPORT = frozenset(
-    {Verb.SEE, Verb.SEE_ALL, Verb.RESEND, Verb.WITHDRAW, Verb.PAUSE, Verb.IMPORT, Verb.TEST_SEND}
+    {
+        Permission.SEE,
+        Permission.SEE_ALL,
+        Permission.RESEND,
+        Permission.WITHDRAW,
+        Permission.PAUSE,
+        Permission.IMPORT,
+        Permission.TEST_SEND,
+    }
 )
 
-MAY: dict[Role, frozenset[Verb]] = {
-    Role.SUPPLIER: frozenset({Verb.SEE, Verb.ANSWER}),
-    Role.MANAGER: frozenset({Verb.SEE, Verb.SEE_ALL, Verb.EXPORT, Verb.READ_AUDIT}),
+MAY: dict[Role, frozenset[Permission]] = {
+    Role.SUPPLIER: frozenset({Permission.SEE, Permission.ANSWER}),
+    Role.MANAGER: frozenset({Permission.SEE, Permission.SEE_ALL, Permission.EXPORT, Permission.READ_AUDIT}),
     Role.SUPPORT: _SUPPORT,
-    Role.ADMIN: _SUPPORT | {Verb.RESEND_DELIVERED, Verb.EDIT_PARTNERS, Verb.EDIT_PEOPLE},
+    Role.ADMIN: _SUPPORT | {Permission.RESEND_DELIVERED, Permission.EDIT_PARTNERS, Permission.EDIT_PEOPLE},
 }
 
 PUBLIC = "public"
@@ -51,12 +59,12 @@ OPEN_ENDPOINTS = frozenset({"static", "bootstrap.static", "htmx_js"})
 """Files that everybody may load: they come with the app and its packages."""
 
 
-def may(person: Person, verb: Verb) -> bool:
+def may(person: Person, verb: Permission) -> bool:
     """Whether the person's role includes the verb."""
     return verb in MAY[person.role]
 
 
-def needs(verb: Verb) -> Callable[[View], View]:
+def needs(verb: Permission) -> Callable[[View], View]:
     """Declare what a view needs. A view that declares nothing is open to nobody."""
 
     def declare(view: View) -> View:
@@ -80,7 +88,7 @@ def me() -> Person:
 def scope() -> frozenset[str] | None:
     """The supplier ids whose orders and messages the reader may see; None means all."""
     person = me()
-    return None if may(person, Verb.SEE_ALL) else person.supplier_ids
+    return None if may(person, Permission.SEE_ALL) else person.supplier_ids
 
 
 def declared_access(endpoint: str) -> str | None:
@@ -98,7 +106,7 @@ def init_app(app: Flask) -> None:
     app.before_request(_nobody_acts_yet)
     app.before_request(_guard)
     app.teardown_request(_nobody_acts)
-    app.context_processor(lambda: {"may": lambda verb: may(me(), Verb(verb)), "Verb": Verb})
+    app.context_processor(lambda: {"may": lambda verb: may(me(), Permission(verb)), "Permission": Permission})
 
 
 def _guard() -> Any:
@@ -109,7 +117,7 @@ def _guard() -> Any:
         return None
     if not current_user.is_authenticated:
         return web.sign_in_first()
-    if access is None or not may(me(), Verb(access)):
+    if access is None or not may(me(), Permission(access)):
         abort(403)
     trail.begin(actor(me()))
     return None

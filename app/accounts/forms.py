@@ -11,8 +11,8 @@ from wtforms import BooleanField, HiddenField, PasswordField, SelectField, Strin
 from wtforms.validators import InputRequired, Length, ValidationError
 
 from app.accounts.models import Role
-from app.contract.vocabulary import DEVICE_TAG_MAX, DeviceTag
-from app.fields import choices, folded
+from app.network.vocabulary import DEVICE_TAG_MAX, DeviceTag
+from app.ui.fields import choices, folded
 
 
 class LoginForm(FlaskForm):

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.accounts.models import Person, PersonSupplier, Supplier
 
 
-def person_named(session: Session, name: str) -> Person | None:
+def person_by_username(session: Session, name: str) -> Person | None:
     """The person with this user name, whatever its case."""
     return session.scalar(select(Person).where(Person.name == name.strip().lower()))
 

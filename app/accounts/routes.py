@@ -6,15 +6,22 @@ from flask import Blueprint, abort, redirect, request, session, url_for
 from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response
 
-from app import web
-from app.accounts import access, people, queries
-from app.accounts.access import Verb
-from app.accounts.forms import ROLES, DeviceTagForm, LoginForm, NewPersonForm, PersonForm, lines_of
+from app.accounts import access, queries, service
+from app.accounts.access import Permission
+from app.accounts.forms import (
+    ROLES,
+    DeviceTagForm,
+    LoginForm,
+    NewPersonForm,
+    PersonForm,
+    lines_of,
+)
 from app.accounts.models import Person, Role, Supplier
 from app.accounts.passwords import hash_password, is_password, new_password
 from app.accounts.suppliers import set_device_tag
 from app.audit import trail
-from app.audit.models import Deed, Thing
+from app.audit.models import AuditAction, AuditObject
+from app.ui import web
 
 blueprint = Blueprint("accounts", __name__)
 
@@ -37,7 +44,7 @@ def sign_in() -> Response:
         person = _person_with(form.username.data or "", form.password.data or "")
         if person:
             with trail.acting(access.actor(person)):
-                trail.record(web.db(), Deed.SIGNED_IN, Thing.PERSON, person.id, name=person.name)
+                trail.record(web.db(), AuditAction.SIGNED_IN, AuditObject.PERSON, person.id, name=person.name)
             web.db().commit()
             session.clear()
             login_user(person)
@@ -48,11 +55,11 @@ def sign_in() -> Response:
 
 
 @blueprint.post("/logout")
-@access.needs(Verb.SEE)
+@access.needs(Permission.SEE)
 def logout() -> Response:
     """Sign out of this browser."""
     me = access.me()
-    trail.record(web.db(), Deed.SIGNED_OUT, Thing.PERSON, me.id, name=me.name)
+    trail.record(web.db(), AuditAction.SIGNED_OUT, AuditObject.PERSON, me.id, name=me.name)
     web.db().commit()
     logout_user()
     session.clear()
@@ -60,14 +67,14 @@ def logout() -> Response:
 
 
 @blueprint.get("/suppliers")
-@access.needs(Verb.EDIT_PEOPLE)
+@access.needs(Permission.EDIT_PEOPLE)
 def suppliers() -> Response:
     """The suppliers that answer here, and what is set for each."""
     return _suppliers_page()
 
 
 @blueprint.post("/suppliers")
-@access.needs(Verb.EDIT_PEOPLE)
+@access.needs(Permission.EDIT_PEOPLE)
 def set_up_supplier() -> Response:
     """Set the device tag with which one supplier's answers start."""
     form = DeviceTagForm()
@@ -99,21 +106,21 @@ def _device_tag_form(b2b_id: str, supplier: Supplier | None) -> DeviceTagForm:
 
 
 @blueprint.get("/users")
-@access.needs(Verb.EDIT_PEOPLE)
+@access.needs(Permission.EDIT_PEOPLE)
 def users() -> Response:
     """Everybody who can sign in, or could."""
     return web.page("accounts/users.html", people=queries.everybody(web.db()), roles=ROLES)
 
 
 @blueprint.get("/users/new")
-@access.needs(Verb.EDIT_PEOPLE)
+@access.needs(Permission.EDIT_PEOPLE)
 def new_user() -> Response:
     """The form for one more."""
     return web.page("accounts/user.html", form=NewPersonForm(), person=None)
 
 
 @blueprint.post("/users/new")
-@access.needs(Verb.EDIT_PEOPLE)
+@access.needs(Permission.EDIT_PEOPLE)
 def add_user() -> Response:
     """Add a person; the password is made here and shown this once."""
     form = NewPersonForm()
@@ -121,7 +128,7 @@ def add_user() -> Response:
         return web.page("accounts/user.html", form=form, person=None, status=422)
     made = new_password()
     try:
-        person = people.add(
+        person = service.add(
             web.db(),
             form.name.data or "",
             role=Role(form.role.data),
@@ -129,22 +136,22 @@ def add_user() -> Response:
             supplier_ids=form.ids,
             full_name=form.full_name.data or "",
         )
-    except people.BadPerson as why_not:
-        form.form_errors.append(sentence(why_not))
+    except service.BadPerson as blocker:
+        form.form_errors.append(sentence(blocker))
         return web.page("accounts/user.html", form=form, person=None, status=422)
     web.db().commit()
     return _user_page(person, made=made)
 
 
 @blueprint.get("/users/<int:person_id>")
-@access.needs(Verb.EDIT_PEOPLE)
+@access.needs(Permission.EDIT_PEOPLE)
 def user(person_id: int) -> Response:
     """One person."""
     return _user_page(queries.person(web.db(), person_id) or abort(404))
 
 
 @blueprint.post("/users/<int:person_id>")
-@access.needs(Verb.EDIT_PEOPLE)
+@access.needs(Permission.EDIT_PEOPLE)
 def change_user(person_id: int) -> Response:
     """Change what a person may."""
     person = queries.person(web.db(), person_id, lock=True) or abort(404)
@@ -152,7 +159,7 @@ def change_user(person_id: int) -> Response:
     if not form.validate():
         return _user_page(person, form, status=422)
     try:
-        people.change(
+        service.change(
             web.db(),
             person,
             role=Role(form.role.data),
@@ -160,28 +167,28 @@ def change_user(person_id: int) -> Response:
             full_name=form.full_name.data or "",
             active=form.active.data,
         )
-    except people.BadPerson as why_not:
-        form.form_errors.append(sentence(why_not))
+    except service.BadPerson as blocker:
+        form.form_errors.append(sentence(blocker))
         return _user_page(person, form, status=422)
     web.db().commit()
     return redirect(url_for(".user", person_id=person_id, saved=1), 303)
 
 
 @blueprint.post("/users/<int:person_id>/password")
-@access.needs(Verb.EDIT_PEOPLE)
+@access.needs(Permission.EDIT_PEOPLE)
 def give_password(person_id: int) -> Response:
     """Make a new password and show it this once."""
     made = new_password()
     hashed = hash_password(made)
     person = queries.person(web.db(), person_id, lock=True) or abort(404)
-    people.give_password(web.db(), person, hashed)
+    service.give_password(web.db(), person, hashed)
     web.db().commit()
     return _user_page(person, made=made)
 
 
-def sentence(why_not: Exception) -> str:
+def sentence(blocker: Exception) -> str:
     """What the command line says of a mistake, as a page says it."""
-    words = str(why_not)
+    words = str(blocker)
     return f"{words[:1].upper()}{words[1:]}."
 
 
@@ -203,14 +210,14 @@ def _user_page(
 def _person_with(name: str, password: str) -> Person | None:
     # A session of its own: the request's would hold SQLite's write lock while the password is hashed.
     with web.database().reading() as looking:
-        person = queries.person_named(looking, name)
+        person = queries.person_by_username(looking, name)
     if not is_password(person.password_hash if person else None, password):
         return None
     return person if person and person.active else None
 
 
 def _note_failure(name: str) -> None:
-    person = queries.person_named(web.db(), name)
+    person = queries.person_by_username(web.db(), name)
     trail.record_failed_sign_in(web.db(), person.name if person else "", person.id if person else None)
     web.db().commit()
 

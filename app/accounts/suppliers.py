@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.accounts.models import Supplier
 from app.audit import trail
-from app.audit.models import Deed, Thing
+from app.audit.models import AuditAction, AuditObject
 
 
 def set_device_tag(session: Session, b2b_id: str, name: str, value: str, *, by: str) -> None:
@@ -18,8 +18,8 @@ def set_device_tag(session: Session, b2b_id: str, name: str, value: str, *, by: 
     if was != became:
         trail.record(
             session,
-            Deed.SUPPLIER_CHANGED,
-            Thing.SUPPLIER,
+            AuditAction.SUPPLIER_CHANGED,
+            AuditObject.SUPPLIER,
             b2b_id,
             name=b2b_id,
             by=by,

@@ -7,7 +7,7 @@ from wtforms import Form, SelectField, StringField
 from wtforms.validators import DataRequired, Length, Optional, Regexp
 
 from app.attention.models import REASON_MAX
-from app.fields import Whole, choices, folded
+from app.ui.fields import Whole, choices, folded
 
 WHOSE = [("", "Everybody's"), ("mine", "Mine"), ("nobody", "Nobody's yet")]
 

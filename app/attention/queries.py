@@ -9,8 +9,7 @@ from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.orm import Session, selectinload
 
 from app.accounts.models import Person, Role
-from app.attention.models import Case
-from app.attention.subjects import (
+from app.attention.items import (
     Subject,
     held_count,
     held_partners,
@@ -19,9 +18,10 @@ from app.attention.subjects import (
     of_message,
     unmatched,
 )
+from app.attention.models import Case
+from app.delivery.models import Message
 from app.inbound.queries import unmatched_count
-from app.outbox import queries as outbox
-from app.outbox.models import Message
+from app.webhooks import queries as outbox
 
 PAGE = 50
 """Things a page."""

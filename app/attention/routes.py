@@ -8,20 +8,20 @@ from typing import Any
 from flask import Blueprint, Response, abort, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from app import web
 from app.accounts import access
-from app.accounts.access import Verb
-from app.attention import handle, queries
+from app.accounts.access import Permission
+from app.attention import queries, service
 from app.attention.forms import AssignForm, AttentionForm, ReasonForm
-from app.attention.subjects import Subject, subject
-from app.fields import read_filter
+from app.attention.items import Subject, subject
+from app.ui import web
+from app.ui.fields import read_filter
 
 blueprint = Blueprint("attention", __name__, url_prefix="/attention")
-SUPPORTERS = [role for role, verbs in access.MAY.items() if Verb.RESEND in verbs]
+SUPPORTERS = [role for role, verbs in access.MAY.items() if Permission.RESEND in verbs]
 
 
 @blueprint.get("")
-@access.needs(Verb.SEE)
+@access.needs(Permission.SEE)
 def index() -> Response:
     """What needs attention, each with its cause and the next step."""
     form = AttentionForm(request.args)
@@ -40,7 +40,7 @@ def index() -> Response:
 
 
 @blueprint.get("/closed")
-@access.needs(Verb.SEE)
+@access.needs(Permission.SEE)
 def closed() -> Response:
     """What was closed, by whom and why."""
     after = request.args.get("after", type=int)
@@ -51,14 +51,14 @@ def closed() -> Response:
 
 
 @blueprint.get("/<key>")
-@access.needs(Verb.SEE)
+@access.needs(Permission.SEE)
 def one(key: str) -> Response:
     """One thing: its cause, the next step, and all that was done about it."""
     return _page(_found(key), ReasonForm())
 
 
 @blueprint.post("/<key>/assign")
-@access.needs(Verb.RESEND)
+@access.needs(Permission.RESEND)
 def assign(key: str) -> AnyResponse:
     """Hand it over to somebody, or to nobody."""
     found, form = _found(key, lock=True), AssignForm()
@@ -66,48 +66,48 @@ def assign(key: str) -> AnyResponse:
     if not form.validate() or (form.person.data is not None and form.person.data not in people):
         return _page(found, ReasonForm(formdata=None), 422, "There is no such person to hand it over to.")
     person = people[form.person.data] if form.person.data is not None else None
-    return _do(found, lambda by: handle.assign(web.db(), found, person, by=by))
+    return _do(found, lambda by: service.assign(web.db(), found, person, by=by))
 
 
 @blueprint.post("/<key>/close")
-@access.needs(Verb.RESEND)
+@access.needs(Permission.RESEND)
 def close(key: str) -> AnyResponse:
     """Say that nothing more is to be done, and why."""
     found, form = _found(key, lock=True), ReasonForm()
     if not form.validate():
         return _page(found, form, 422)
     reason = form.reason.data or ""
-    return _do(found, lambda by: handle.close(web.db(), found, by=by, reason=reason))
+    return _do(found, lambda by: service.close(web.db(), found, by=by, reason=reason))
 
 
 @blueprint.post("/<key>/reopen")
-@access.needs(Verb.RESEND)
+@access.needs(Permission.RESEND)
 def reopen(key: str) -> AnyResponse:
     """Take a closing back, for a reason."""
     found, form = _found(key, lock=True), ReasonForm()
     if not form.validate():
         return _page(found, form, 422)
     reason = form.reason.data or ""
-    return _do(found, lambda by: handle.reopen(web.db(), found, by=by, reason=reason))
+    return _do(found, lambda by: service.reopen(web.db(), found, by=by, reason=reason))
 
 
 def _do(found: Subject, press: Callable[[str], None]) -> AnyResponse:
     try:
         press(access.me().called)
-    except handle.CannotHandle as why_not:
-        return _page(found, ReasonForm(formdata=None), 409, str(why_not))
+    except service.CannotHandle as blocker:
+        return _page(found, ReasonForm(formdata=None), 409, str(blocker))
     web.db().commit()
     return web.go(url_for(".one", key=found.key))
 
 
 def _reader() -> queries.Reader:
     me = access.me()
-    return queries.Reader(access.scope(), me.id, access.may(me, Verb.IMPORT))
+    return queries.Reader(access.scope(), me.id, access.may(me, Permission.IMPORT))
 
 
 def _found(key: str, *, lock: bool = False) -> Subject:
     found = subject(web.db(), access.scope(), key, lock=lock) or abort(404)
-    if not found.message and not access.may(access.me(), Verb.IMPORT):
+    if not found.message and not access.may(access.me(), Permission.IMPORT):
         abort(404)
     return found
 

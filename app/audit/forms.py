@@ -5,24 +5,24 @@ from __future__ import annotations
 from wtforms import Form, SearchField, SelectField, StringField
 from wtforms.validators import Length, NumberRange, Optional
 
-from app.audit.models import Deed, Thing
-from app.fields import Moment, Whole, choices
+from app.audit.models import AuditAction, AuditObject
+from app.ui.fields import Moment, Whole, choices
 
 THINGS = {
-    Thing.ORDER: "Orders",
-    Thing.MESSAGE: "Webhooks",
-    Thing.INBOUND: "Received messages",
-    Thing.PARTNER: "Partners",
-    Thing.PERSON: "People",
-    Thing.JOB: "Long work",
-    Thing.EXPORT: "Exports",
-    Thing.RECORDS: "Records",
+    AuditObject.ORDER: "Orders",
+    AuditObject.MESSAGE: "Webhooks",
+    AuditObject.INBOUND: "Received messages",
+    AuditObject.PARTNER: "Partners",
+    AuditObject.PERSON: "People",
+    AuditObject.JOB: "Long work",
+    AuditObject.EXPORT: "Exports",
+    AuditObject.RECORDS: "Records",
 }
 
 
-def _deed_words(deed: Deed) -> str:
+def _deed_words(deed: AuditAction) -> str:
     # Of jobs the pages say cancelled, of messages withdrawn.
-    return "Cancelled or withdrawn" if deed is Deed.CANCELLED else deed.value.capitalize()
+    return "Cancelled or withdrawn" if deed is AuditAction.CANCELLED else deed.value.capitalize()
 
 
 class AuditFilterForm(Form):
@@ -31,9 +31,9 @@ class AuditFilterForm(Form):
     q = SearchField("PO number, name, reason, address", [Optional(), Length(max=200)])
     who = StringField("Who", [Optional(), Length(max=120)])
     deed = SelectField(
-        "Deed",
+        "AuditAction",
         [Optional()],
-        choices=choices([("", "Any deed"), *((deed.value, _deed_words(deed)) for deed in Deed)]),
+        choices=choices([("", "Any deed"), *((deed.value, _deed_words(deed)) for deed in AuditAction)]),
         default="",
     )
     thing = SelectField(

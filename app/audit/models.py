@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.db import Base
 
 
-class Deed(StrEnum):
+class AuditAction(StrEnum):
     """What somebody did."""
 
     SIGNED_IN = "signed in"
@@ -43,7 +43,7 @@ class Deed(StrEnum):
     PRUNED = "pruned"
 
 
-class Thing(StrEnum):
+class AuditObject(StrEnum):
     """On what it was done."""
 
     ORDER = "order"

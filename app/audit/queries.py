@@ -9,8 +9,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from app.audit.models import AuditEntry, AuditSeal, Deed, Thing
-from app.words import Indexed, ids_mentioning
+from app.audit.models import AuditAction, AuditEntry, AuditObject, AuditSeal
+from app.db.text_search import Indexed, ids_mentioning
 
 PAGE = 50
 """Entries a page."""
@@ -59,7 +59,7 @@ def entry_page(session: Session, wanted: AuditFilter, *, limit: int = PAGE) -> A
     return AuditPage(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
 
 
-def entries_of(session: Session, thing: Thing, object_ids: Sequence[str]) -> Sequence[AuditEntry]:
+def entries_of(session: Session, thing: AuditObject, object_ids: Sequence[str]) -> Sequence[AuditEntry]:
     """All entries on these objects, oldest first."""
     return session.scalars(
         select(AuditEntry)
@@ -69,7 +69,7 @@ def entries_of(session: Session, thing: Thing, object_ids: Sequence[str]) -> Seq
 
 
 def newest_of(
-    session: Session, thing: Thing, object_id: str, deeds: Sequence[Deed], *, limit: int
+    session: Session, thing: AuditObject, object_id: str, deeds: Sequence[AuditAction], *, limit: int
 ) -> Sequence[AuditEntry]:
     """The newest entries of these deeds on one object, newest first."""
     return session.scalars(
@@ -125,7 +125,9 @@ def _mentioning(session: Session, words: str) -> list[ColumnElement[bool]]:
     """Entries with these words: few are looked up by their indexes, of many the newest are met soon."""
     exact = (
         # All kinds by their names: the index on objects begins with them.
-        and_(AuditEntry.object_kind.in_([thing.value for thing in Thing]), AuditEntry.object_id == words),
+        and_(
+            AuditEntry.object_kind.in_([thing.value for thing in AuditObject]), AuditEntry.object_id == words
+        ),
         AuditEntry.address == words,
     )
     within = (

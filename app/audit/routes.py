@@ -9,26 +9,26 @@ from typing import Any
 
 from flask import Blueprint, Response, request, url_for
 
-from app import web
 from app.accounts import access
-from app.accounts.access import Verb
+from app.accounts.access import Permission
 from app.audit import queries
 from app.audit.forms import AuditFilterForm
-from app.audit.models import AuditEntry, Thing
-from app.fields import in_query, read_filter
+from app.audit.models import AuditEntry, AuditObject
+from app.ui import web
+from app.ui.fields import in_query, read_filter
 
 blueprint = Blueprint("audit", __name__, url_prefix="/audit")
 
 PAGES = {
-    Thing.ORDER.value: ("orders.order", "order_id"),
-    Thing.MESSAGE.value: ("outbox.message", "message_id"),
-    Thing.INBOUND.value: ("inbound_log.message", "inbound_id"),
-    Thing.PARTNER.value: ("partners.partner", "partner_id"),
-    Thing.JOB.value: ("jobs.one", "job_id"),
-    Thing.EXPORT.value: ("jobs.one", "job_id"),
+    AuditObject.ORDER.value: ("orders.order", "order_id"),
+    AuditObject.MESSAGE.value: ("webhooks.message", "message_id"),
+    AuditObject.INBOUND.value: ("inbound.message", "inbound_id"),
+    AuditObject.PARTNER.value: ("partners.partner", "partner_id"),
+    AuditObject.JOB.value: ("tasks.one", "job_id"),
+    AuditObject.EXPORT.value: ("tasks.one", "job_id"),
 }
 """Where an object has its page: the endpoint, and the name of its argument."""
-NUMBERED = frozenset({Thing.ORDER.value, Thing.PARTNER.value})
+NUMBERED = frozenset({AuditObject.ORDER.value, AuditObject.PARTNER.value})
 
 
 EMPTY: tuple[Any, ...] = (None, "", [], {})
@@ -66,7 +66,7 @@ def _moment(text: str) -> str:
 
 
 @blueprint.get("")
-@access.needs(Verb.READ_AUDIT)
+@access.needs(Permission.READ_AUDIT)
 def trail() -> Response:
     """The trail, newest first."""
     form = AuditFilterForm(request.args)

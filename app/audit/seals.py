@@ -30,7 +30,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.audit.models import AuditEntry, AuditPruning, AuditSeal, Deed
+from app.audit.models import AuditAction, AuditEntry, AuditPruning, AuditSeal
 from app.audit.trail import WRITERS
 from app.db import Database, serialise
 
@@ -211,7 +211,11 @@ def _pruned_up_to(session: Session) -> tuple[int, str | None]:
     if newest is None:
         return 0, None
     entry = session.get(AuditEntry, newest.entry_id)
-    told = entry is not None and entry.deed == Deed.PRUNED and entry.became.get("audit_up_to") == newest.up_to
+    told = (
+        entry is not None
+        and entry.deed == AuditAction.PRUNED
+        and entry.became.get("audit_up_to") == newest.up_to
+    )
     if not told:
         return 0, f"A pruning up to entry {newest.up_to} is claimed, but no entry of the trail tells of it."
     return newest.up_to, None

@@ -18,7 +18,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.audit.models import AuditEntry, Deed, Thing
+from app.audit.models import AuditAction, AuditEntry, AuditObject
 
 CHANGED = "changed"
 """What the trail says of a secret instead of what it was and is."""
@@ -69,8 +69,8 @@ def end(token: Token[Actor | None]) -> None:
 
 def record(
     session: Session,
-    deed: Deed,
-    thing: Thing,
+    deed: AuditAction,
+    thing: AuditObject,
     object_id: object,
     *,
     name: str = "",
@@ -118,7 +118,7 @@ def record_failed_sign_in(session: Session, known: str, person_id: int | None) -
     since = clock.now() - FAILURES_WINDOW
     recent = session.execute(
         select(AuditEntry.address)
-        .where(AuditEntry.deed == Deed.SIGN_IN_FAILED.value, AuditEntry.at > since)
+        .where(AuditEntry.deed == AuditAction.SIGN_IN_FAILED.value, AuditEntry.at > since)
         .order_by(AuditEntry.id.desc())
         .limit(FAILURES_OF_ALL)
     ).all()
@@ -128,8 +128,8 @@ def record_failed_sign_in(session: Session, known: str, person_id: int | None) -
     is_last = from_here == FAILURES_OF_ADDRESS - 1 or len(recent) == FAILURES_OF_ALL - 1
     record(
         session,
-        Deed.SIGN_IN_FAILED,
-        Thing.PERSON,
+        AuditAction.SIGN_IN_FAILED,
+        AuditObject.PERSON,
         person_id if person_id is not None else "",
         name=known or "a name that nobody has",
         reason="Many in a row; further ones are left out for ten minutes." if is_last else "",

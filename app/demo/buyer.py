@@ -8,12 +8,19 @@ from typing import Any
 
 import requests
 
-from app.contract.answers import read_answer
-from app.contract.reader import dumps
-from app.contract.vocabulary import BuyerAction, Kind, Result, may_edit, may_move
-from app.demo.letters import REFUSAL, Change, Letter, edited, ended, judged
-from app.demo.memory import AnswerTaken, Memory, Order, Sent
 from app.demo.orders import new_order
+from app.demo.payloads import (
+    REFUSAL,
+    Change,
+    Letter,
+    edited,
+    ended,
+    judged,
+)
+from app.demo.state import AnswerTaken, Memory, Order, Sent
+from app.network.reader import dumps
+from app.network.replies import read_answer
+from app.network.vocabulary import BuyerAction, Kind, Result, may_edit, may_move
 
 PATH = "/api/v0/purchase-order/"
 KEY_HEADER = "X-Partner-Key"

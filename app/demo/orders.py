@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from app.contract.reader import read_json
+from app.network.reader import read_json
 
 ORDERS_FILE = Path(__file__).with_name("orders.jsonl")
 SPREAD = timedelta(hours=26)

@@ -8,15 +8,23 @@ from zoneinfo import ZoneInfo
 
 from flask import Flask, Response, abort, render_template, request
 
-from app.contract.reader import dumps
-from app.contract.vocabulary import BuyerAction, Kind, Result, Status, SupplierResponse, may_edit, may_move
-from app.demo.behaviour import GROUPS, MODES, Behaviour
-from app.demo.busy import BusyDay
+from app.demo.behavior import GROUPS, MODES, Behaviour
 from app.demo.buyer import PATH
-from app.demo.letters import Change
-from app.demo.memory import AnswerTaken, Exchange, Memory, Order, Sent
-from app.shown.bodies import coloured
-from app.shown.numbers import money
+from app.demo.payloads import Change
+from app.demo.state import AnswerTaken, Exchange, Memory, Order, Sent
+from app.demo.traffic import BusyDay
+from app.network.reader import dumps
+from app.network.vocabulary import (
+    BuyerAction,
+    Kind,
+    Result,
+    Status,
+    SupplierResponse,
+    may_edit,
+    may_move,
+)
+from app.ui.bodies import coloured
+from app.ui.numbers import money
 
 EXCHANGES_SHOWN = 25
 ORDERS_SHOWN = 12
@@ -39,7 +47,7 @@ _STATUSES = {
 }
 
 
-class Deed(NamedTuple):
+class AuditAction(NamedTuple):
     """What a buyer may do to an order: where to post, a field with its value, the words on the button."""
 
     url: str
@@ -49,13 +57,13 @@ class Deed(NamedTuple):
 
 
 DEEDS = (
-    Deed("/send-edit", "change", Change.QUANTITY, "Change a quantity"),
-    Deed("/send-edit", "change", Change.LINES, "Swap a line"),
-    Deed("/send-edit", "change", Change.DATES, "Move the date"),
-    Deed("/send-status-change", "action", BuyerAction.CANCEL, "Cancel"),
-    Deed("/send-status-change", "action", BuyerAction.CLOSE, "Close"),
-    Deed("/send-result", "result", Result.SUCCESS, "Late success"),
-    Deed("/send-result", "result", Result.FAILURE, "Late failure"),
+    AuditAction("/send-edit", "change", Change.QUANTITY, "Change a quantity"),
+    AuditAction("/send-edit", "change", Change.LINES, "Swap a line"),
+    AuditAction("/send-edit", "change", Change.DATES, "Move the date"),
+    AuditAction("/send-status-change", "action", BuyerAction.CANCEL, "Cancel"),
+    AuditAction("/send-status-change", "action", BuyerAction.CLOSE, "Close"),
+    AuditAction("/send-result", "result", Result.SUCCESS, "Late success"),
+    AuditAction("/send-result", "result", Result.FAILURE, "Late failure"),
 )
 
 
@@ -94,7 +102,7 @@ def _add_pages(app: Flask, memory: Memory, busy_day: BusyDay) -> None:
             busy_day=busy_day,
             sent=request.args.get("sent", type=int),
             accepted=request.args.get("accepted", type=int),
-            told=_told(memory),
+            told=audit_fields(memory),
         )
 
     @app.get("/received/<path:idempotency_key>")
@@ -102,7 +110,9 @@ def _add_pages(app: Flask, memory: Memory, busy_day: BusyDay) -> None:
         found = [one for one in memory.exchanges() if one.idempotency_key == idempotency_key]
         if not found:
             return missing("No message with this key came, or it is not known here any more.")
-        return _rendered("received.html", key=idempotency_key, exchanges=found[::-1], told=_told(memory))
+        return _rendered(
+            "received.html", key=idempotency_key, exchanges=found[::-1], told=audit_fields(memory)
+        )
 
     @app.get("/orders/<path:object_id>")
     def order_page(object_id: str) -> str | Response:
@@ -112,7 +122,7 @@ def _add_pages(app: Flask, memory: Memory, busy_day: BusyDay) -> None:
         came = [one for one in memory.exchanges() if one.object_id == object_id]
         events: list[Exchange | Sent] = [*came, *memory.sent(object_id)]
         events.sort(key=_happened_at, reverse=True)
-        return _rendered("order.html", order=known, events=events, told=_told(memory))
+        return _rendered("order.html", order=known, events=events, told=audit_fields(memory))
 
     @app.get("/simulator.css")
     def style() -> Response:
@@ -199,7 +209,7 @@ def _rendered(name: str, **values: Any) -> str:
     return _NOT_IN_HTML.sub("\ufffd", render_template(f"demo/{name}", **values))
 
 
-def _told(memory: Memory) -> Sent | None:
+def audit_fields(memory: Memory) -> Sent | None:
     """The message whose button was just pressed."""
     number = request.args.get("message", type=int)
     return next((sent for sent in reversed(memory.sent()) if sent.number == number), None)
@@ -247,12 +257,12 @@ def _sent_chip(sent: Sent) -> tuple[str, str]:
     return "bad", "no answer" if sent.status is None else f"refused, {sent.status}"
 
 
-def _deeds(order: Order, answer: AnswerTaken | None) -> list[Deed]:
+def _deeds(order: Order, answer: AnswerTaken | None) -> list[AuditAction]:
     """What may be done to the order now, by the table that PO Confirm goes by too."""
     return [deed for deed in DEEDS if _may(deed, order, answer)]
 
 
-def _may(deed: Deed, order: Order, answer: AnswerTaken | None) -> bool:
+def _may(deed: AuditAction, order: Order, answer: AnswerTaken | None) -> bool:
     if deed.name == "change":
         return may_edit(order.status)
     if deed.name == "action":

@@ -17,25 +17,25 @@ from sqlalchemy import Table, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.accounts import people
+from app.accounts import service as account_service
 from app.accounts.models import Person, Role
 from app.accounts.passwords import new_password
-from app.audit.models import AuditEntry, Deed, Thing
-from app.contract.answers import answer
-from app.contract.reader import canonical_sha256, dumps
-from app.contract.vocabulary import ErrorCode, Kind, Status, status_after
+from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.db import Database
+from app.delivery.models import Attempt, Message, MessageState, Trigger
+from app.delivery.retry_policy import DEFAULT_SCHEDULE, Reason
+from app.delivery.service import new_id as timed_id
+from app.delivery.tally import count_ends, mark
 from app.demo.orders import example_orders, new_id
 from app.demo.start import PARTNER
 from app.inbound.models import Effect, InboundMessage
+from app.network.reader import canonical_sha256, dumps
+from app.network.replies import answer
+from app.network.vocabulary import ErrorCode, Kind, Status, status_after
 from app.orders.models import Answer, Decision, Delivery, PurchaseOrder, Revision
-from app.orders.req_confirm import About, Given, req_confirm
-from app.outbox.messages import new_id as timed_id
-from app.outbox.models import Attempt, Message, MessageState, Trigger
-from app.outbox.retry import DEFAULT_SCHEDULE, Reason
-from app.outbox.tally import count_ends, mark
+from app.orders.req_confirm import About, DecisionInput, req_confirm
 from app.partners import queries as partner_queries
-from app.partners import setup
+from app.partners import service as partner_service
 from app.partners.models import Partner
 
 PARTNERS = ("Deccan Trade Network (example)", "Konkan Exchange (example)", "Malwa Hub (example)")
@@ -165,14 +165,16 @@ def _must_be_a_demo(session: Session) -> None:
 def _world(session: Session, now: datetime) -> _World:
     partners = [_partner(session, name) for name in PARTNERS]
     if not partners[-1].paused:
-        setup.pause(session, partners[-1], "Their release is under way until tonight.", by="Ravi Deshpande")
+        partner_service.pause(
+            session, partners[-1], "Their release is under way until tonight.", by="Ravi Deshpande"
+        )
     staff = session.scalars(select(Person).where(Person.role == Role.SUPPLIER).order_by(Person.id)).all()
     if not staff:
         for name, full_name, supplier_ids in (
             ("asha", "Asha Kulkarni", ["SUPPB2B0001@bbps", "SUPPB2B0002@bbps"]),
             ("omar", "Omar Shaikh", ["SUPPB2B0002@bbps"]),
         ):
-            people.add(
+            account_service.add(
                 session,
                 name,
                 role=Role.SUPPLIER,
@@ -186,10 +188,12 @@ def _world(session: Session, now: datetime) -> _World:
 
 
 def _partner(session: Session, name: str) -> Partner:
-    known = partner_queries.partner_named(session, name)
+    known = partner_queries.partner_by_name(session, name)
     if known:
         return known
-    made, _ = setup.add(session, name, base_url=NOWHERE, allow_addresses=["127.0.0.0/8"], accepts_return=True)
+    made, _ = partner_service.add(
+        session, name, base_url=NOWHERE, allow_addresses=["127.0.0.0/8"], accepts_return=True
+    )
     return made
 
 
@@ -394,7 +398,7 @@ def _answer(
     tries: int,
 ) -> None:
     response = rng.choices([word for word, _ in RESPONSES], [weight for _, weight in RESPONSES])[0]
-    given = Given(response, rng.choice(REMARKS[response]), "INITIATING_CHANNEL", "WEB")
+    given = DecisionInput(response, rng.choice(REMARKS[response]), "INITIATING_CHANNEL", "WEB")
     person_id, person_name = rng.choice(world.staff)
     waits = state in (MessageState.PENDING, MessageState.SENDING)
     took = timedelta(minutes=min(rng.lognormvariate(4.6, 1.1), 60 * 40))
@@ -475,13 +479,13 @@ def _answer(
     batch.trail.append(
         {
             "at": at,
-            "deed": Deed.ANSWERED.value,
+            "deed": AuditAction.ANSWERED.value,
             "actor": person_name,
             "person_id": person_id,
             "role": Role.SUPPLIER.value,
             "address": "127.0.0.1",
             "user_agent": "",
-            "object_kind": Thing.ORDER.value,
+            "object_kind": AuditObject.ORDER.value,
             "object_id": str(order["id"]),
             "object_name": order["buyer_po_number"],
             "reason": "",

@@ -21,17 +21,17 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from app.contract.answers import answer
-from app.contract.messages import Invalid, ReqConfirm, parse
-from app.contract.reader import MAX_BYTES, Unreadable, dumps, read_json
-from app.contract.vocabulary import HTTP_STATUS, ErrorCode, Kind, may_answer, status_after
-from app.demo import pages, steering
-from app.demo.behaviour import Behaviour
-from app.demo.busy import BusyDay
+from app.demo import control_routes, pages
+from app.demo.behavior import Behaviour
 from app.demo.buyer import KEY_HEADER, PATH, Buyer
-from app.demo.memory import Exchange, Identity, Memory, identity_of
 from app.demo.orders import new_id
 from app.demo.pages import data
+from app.demo.state import Exchange, Identity, Memory, identity_of
+from app.demo.traffic import BusyDay
+from app.network.messages import Invalid, ReqConfirm, parse
+from app.network.reader import MAX_BYTES, Unreadable, dumps, read_json
+from app.network.replies import answer
+from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind, may_answer, status_after
 
 CONFIRM_PATH = PATH + Kind.REQ_CONFIRM
 HUGE_BYTES = 64 * 1_048_576
@@ -95,7 +95,7 @@ def create_simulator(
     _guard(app)
     _take_answers(app, memory, partner_key)
     pages.init_app(app, memory, busy_day, product, ZoneInfo(time_zone))
-    steering.init_app(app, memory, buyer, busy_day)
+    control_routes.init_app(app, memory, buyer, busy_day)
     return app
 
 
@@ -177,7 +177,7 @@ def _reply(memory: Memory, exchange: Exchange, behaviour: Behaviour, partner_key
         reply = _Reply(200, answer(Kind.REQ_CONFIRM, exchange.body, req_msg_id=req_msg_id))
     if behaviour.takes:
         return _Reply(behaviour.status if reply.status == 200 else reply.status, reply.body)
-    return _told(behaviour, exchange, req_msg_id)
+    return audit_fields(behaviour, exchange, req_msg_id)
 
 
 def _check_sender(partner_key: str | None) -> None:
@@ -234,7 +234,7 @@ _FIELDS = {
 }
 
 
-def _told(behaviour: Behaviour, exchange: Exchange, req_msg_id: str) -> _Reply:
+def audit_fields(behaviour: Behaviour, exchange: Exchange, req_msg_id: str) -> _Reply:
     """The refusal that the partner was told to give."""
     code = _CODES.get(behaviour.status, ErrorCode.INTERNAL)
     detail, field = behaviour.error_dtl or f"The partner was told to answer {behaviour.status}.", ""

@@ -14,21 +14,21 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.accounts import people
+from app.accounts import service as account_service
 from app.accounts.models import Role
 from app.accounts.passwords import new_password
-from app.accounts.queries import person_named
+from app.accounts.queries import person_by_username
+from app.cli.supervisor import Child, flask_command, run_together
 from app.config import Settings, kept_secret
-from app.contract.reader import dumps, read_json
 from app.db import Database
 from app.demo.orders import example_orders
-from app.inbound.apply import Rules
-from app.inbound.bring import Brought, bring
+from app.inbound.file_import import Brought, bring
+from app.inbound.processing import Rules
+from app.network.reader import dumps, read_json
 from app.orders.models import PurchaseOrder, Revision
 from app.partners import queries as partner_queries
-from app.partners import setup
+from app.partners import service as partner_service
 from app.partners.models import Partner
-from app.supervise import Child, flask_command, run_together
 
 HOST = "127.0.0.1"
 PARTNER = "Bharat Connect (simulator)"
@@ -109,15 +109,15 @@ def prepare(
 ) -> Partner:
     """The example people, the partner and its orders, each only where it is missing; returns the partner."""
     for name, full_name, role, suppliers in PEOPLE:
-        if not person_named(session, name):
-            people.add(
+        if not person_by_username(session, name):
+            account_service.add(
                 session, name, role=role, password=password, supplier_ids=suppliers, full_name=full_name
             )
-    partner = partner_queries.partner_named(session, PARTNER)
+    partner = partner_queries.partner_by_name(session, PARTNER)
     if partner:
         partner.base_url = partner_url
         return partner
-    partner, _ = setup.add(
+    partner, _ = partner_service.add(
         session,
         PARTNER,
         base_url=partner_url,
@@ -147,7 +147,7 @@ def known_orders(session: Session) -> Iterator[dict[str, Any]]:
 
     Each order is its newest revision as received, but for the status: that is the one of now.
     """
-    partner = partner_queries.partner_named(session, PARTNER)
+    partner = partner_queries.partner_by_name(session, PARTNER)
     newest = (
         select(Revision.body, PurchaseOrder.status)
         .join(PurchaseOrder, Revision.order_id == PurchaseOrder.id)

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app.contract.reader import read_json
-from app.demo.kept import keep, recall
 from app.demo.orders import example_orders
 from app.demo.simulator import create_simulator
+from app.demo.storage import keep, recall
+from app.network.reader import read_json
 
 
 def _orders() -> Iterable[dict[str, Any]]:

@@ -20,14 +20,14 @@ from sqlalchemy.orm import Session, undefer
 
 from app import clock
 from app.audit import queries as audit_queries
-from app.audit.models import AuditEntry, Thing
+from app.audit.models import AuditEntry, AuditObject
 from app.audit.seals import last_seal
+from app.delivery.models import Attempt, Message
 from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder
 from app.orders.timeline import Event, timeline
-from app.outbox.models import Attempt, Message
-from app.outbox.queries import messages_of_order
 from app.partners.masking import MASK, masker, secrets_of
+from app.webhooks.queries import messages_of_order
 
 Render = Callable[..., str]
 PREVIEW = 20_000
@@ -268,9 +268,9 @@ def _audit_of(
     session: Session, order: PurchaseOrder, messages: Sequence[Message], came: Sequence[Came]
 ) -> list[AuditEntry]:
     found = [
-        *audit_queries.entries_of(session, Thing.ORDER, [str(order.id)]),
-        *audit_queries.entries_of(session, Thing.MESSAGE, [one.id for one in messages]),
-        *audit_queries.entries_of(session, Thing.INBOUND, [one.message.id for one in came]),
+        *audit_queries.entries_of(session, AuditObject.ORDER, [str(order.id)]),
+        *audit_queries.entries_of(session, AuditObject.MESSAGE, [one.id for one in messages]),
+        *audit_queries.entries_of(session, AuditObject.INBOUND, [one.message.id for one in came]),
     ]
     return sorted(found, key=lambda entry: entry.id)
 
@@ -313,8 +313,8 @@ def _line(value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2, default=_told) + "\n"
+    return json.dumps(value, ensure_ascii=False, indent=2, default=audit_fields) + "\n"
 
 
-def _told(value: Any) -> str:
+def audit_fields(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)

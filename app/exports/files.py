@@ -22,10 +22,10 @@ from app import clock
 from app.config import Settings
 from app.db import Database
 from app.exports import formats, sources
-from app.jobs import jobs
-from app.jobs.models import Job, JobState
-from app.jobs.run import Broken, Work
-from app.shown.numbers import things
+from app.tasks import service as task_service
+from app.tasks.models import Job, JobState
+from app.tasks.worker import Broken, Work
+from app.ui.numbers import things
 
 KIND = "export"
 FOLDER = "exports"
@@ -44,7 +44,7 @@ def ask(
     me: int,
 ) -> Job:
     """Ask for a file of everything that fits."""
-    return jobs.ask(
+    return task_service.ask(
         session,
         KIND,
         title=f"{sources.SOURCES[what].title} as {formats.NAMES[form]}",

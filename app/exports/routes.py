@@ -12,18 +12,19 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, abort, render_template, request, send_file, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from app import clock, web
+from app import clock
 from app.accounts import access
-from app.accounts.access import Verb
+from app.accounts.access import Permission
 from app.audit import trail
-from app.audit.models import Deed, Thing
+from app.audit.models import AuditAction, AuditObject
 from app.exports import evidence, files, formats, sources
-from app.jobs import queries as job_queries
-from app.jobs.models import Job, JobState
-from app.jobs.routes import RESULTS, Result
 from app.orders import queries as order_queries
 from app.partners.forms import PressForm
-from app.shown.numbers import size
+from app.tasks import queries as job_queries
+from app.tasks.models import Job, JobState
+from app.tasks.routes import RESULTS, Result
+from app.ui import web
+from app.ui.numbers import size
 
 blueprint = Blueprint("exports", __name__)
 CHUNK = 64 * 1024
@@ -32,9 +33,9 @@ PATIENCE_SECONDS = 5.0
 IN_MEMORY = 8 * 1024 * 1024
 """Bytes; a larger file that is made for one answer stands on the disk meanwhile."""
 LINKS = {
-    "outbox.log": "webhooks",
+    "webhooks.log": "webhooks",
     "orders.inbox": "orders",
-    "inbound_log.log": "inbound",
+    "inbound.log": "inbound",
     "audit.trail": "audit",
 }
 
@@ -44,10 +45,10 @@ def _result(job: Job) -> Result:
     if job.state is not JobState.DONE:
         return Result()
     if job.person_id != access.me().id:
-        return Result(why_not=f"Only {job.created_by} can fetch the file.")
+        return Result(blocker=f"Only {job.created_by} can fetch the file.")
     path = files.found(web.settings(), job)
     if path is None:
-        return Result(why_not="The file is no longer kept. Export it again.")
+        return Result(blocker="The file is no longer kept. Export it again.")
     words, url = f"Download, {size(path.stat().st_size)}", url_for("exports.finished", job_id=job.id)
     return Result(words, url, kept_until=files.expires_at(web.settings(), job))
 
@@ -63,7 +64,7 @@ def _links() -> dict[str, Any]:
 def export_links() -> list[tuple[str, str]]:
     """The name and address of each kind of file of the list that this page shows, filtered as it is."""
     what = LINKS.get(request.endpoint or "")
-    if what is None or not access.may(access.me(), Verb.EXPORT):
+    if what is None or not access.may(access.me(), Permission.EXPORT):
         return []
     query = urlencode({name: value for name, value in request.args.items() if name != "after"})
     return [
@@ -73,7 +74,7 @@ def export_links() -> list[tuple[str, str]]:
 
 
 @blueprint.get("/exports")
-@access.needs(Verb.EXPORT)
+@access.needs(Permission.EXPORT)
 def index() -> Response:
     """One's own big files: under way, finished, and until when they are kept."""
     own = job_queries.newest_jobs(web.db(), access.me().id)
@@ -91,7 +92,7 @@ def index() -> Response:
 
 
 @blueprint.get("/exports/<what>.<form>")
-@access.needs(Verb.EXPORT)
+@access.needs(Permission.EXPORT)
 def export(what: str, form: str) -> Response:
     """The file at once where it is small; else a page that offers to make it."""
     source, query = _asked(what, form)
@@ -120,7 +121,7 @@ def export(what: str, form: str) -> Response:
 
 
 @blueprint.post("/exports/<what>.<form>")
-@access.needs(Verb.EXPORT)
+@access.needs(Permission.EXPORT)
 def make(what: str, form: str) -> AnyResponse:
     """Let a job make the file."""
     source, query = _asked(what, form)
@@ -133,14 +134,19 @@ def make(what: str, form: str) -> AnyResponse:
     me = access.me()
     job = files.ask(web.db(), what, form, query, scope=access.scope(), by=me.called, me=me.id)
     trail.record(
-        web.db(), Deed.EXPORTED, Thing.EXPORT, job.id, name=job.title, after=_told(what, form, query)
+        web.db(),
+        AuditAction.EXPORTED,
+        AuditObject.EXPORT,
+        job.id,
+        name=job.title,
+        after=audit_fields(what, form, query),
     )
     web.db().commit()
-    return web.go(url_for("jobs.one", job_id=job.id))
+    return web.go(url_for("tasks.one", job_id=job.id))
 
 
 @blueprint.get("/exports/files/<job_id>")
-@access.needs(Verb.EXPORT)
+@access.needs(Permission.EXPORT)
 def finished(job_id: str) -> Response:
     """The file that a job made; for whom it was made, and while it is kept."""
     job = job_queries.job(web.db(), access.me().id, job_id)
@@ -172,7 +178,7 @@ def _not_here(machine: str | None) -> Response:
 
 
 @blueprint.get("/orders/<int(max=9223372036854775807):order_id>/evidence.zip")
-@access.needs(Verb.EXPORT)
+@access.needs(Permission.EXPORT)
 def evidence_of(order_id: int) -> Response:
     """Everything that was sent and received of one order, with digests and a page to read it by."""
     order = order_queries.order(web.db(), access.scope(), order_id) or abort(404)
@@ -185,8 +191,8 @@ def evidence_of(order_id: int) -> Response:
     with web.database().writing() as session:
         trail.record(
             session,
-            Deed.EXPORTED,
-            Thing.ORDER,
+            AuditAction.EXPORTED,
+            AuditObject.ORDER,
             order.id,
             name=order.buyer_po_number,
             after={"what": "evidence pack", "files": count},
@@ -246,14 +252,14 @@ def _note(name: str, what: str, form: str, query: Mapping[str, str], *, rows: in
     with web.database().writing() as session:
         trail.record(
             session,
-            Deed.EXPORTED,
-            Thing.EXPORT,
+            AuditAction.EXPORTED,
+            AuditObject.EXPORT,
             "",
             name=name,
-            after={**_told(what, form, query), "rows": rows},
+            after={**audit_fields(what, form, query), "rows": rows},
         )
         session.commit()
 
 
-def _told(what: str, form: str, query: Mapping[str, str]) -> dict[str, Any]:
+def audit_fields(what: str, form: str, query: Mapping[str, str]) -> dict[str, Any]:
     return {"what": what, "form": form, "filter": {name: value for name, value in query.items() if value}}

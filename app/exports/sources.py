@@ -18,19 +18,19 @@ from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
 
 from app import clock
-from app.accounts.access import Verb
+from app.accounts.access import Permission
 from app.audit import queries as audit_queries
 from app.audit.forms import AuditFilterForm
 from app.db import Database
-from app.fields import read_filter
 from app.inbound import queries as inbound_queries
 from app.inbound.forms import InboundFilterForm
 from app.orders import queries as order_queries
 from app.orders.forms import OrderFilterForm
-from app.outbox import queries as outbox_queries
-from app.outbox.forms import MessageFilterForm
 from app.partners.masking import masker, secrets_of
 from app.partners.models import Partner
+from app.ui.fields import read_filter
+from app.webhooks import queries as outbox_queries
+from app.webhooks.forms import MessageFilterForm
 
 BATCH = 500
 """Rows a transaction."""
@@ -66,7 +66,7 @@ class Source:
     """One list. ``page`` gives the rows of a page and the key after which the next one begins."""
 
     title: str
-    needs: Verb
+    needs: Permission
     form: Callable[..., Any]
     columns: Sequence[Column]
     page: Callable[[Session, Scope, Mapping[str, Any]], tuple[Sequence[Any], Any]]
@@ -140,7 +140,7 @@ NUMBER, MONEY, TIME = Kind.NUMBER, Kind.MONEY, Kind.TIME
 SOURCES: dict[str, Source] = {
     "orders": Source(
         "Orders",
-        Verb.SEE,
+        Permission.SEE,
         OrderFilterForm,
         (
             *(
@@ -161,7 +161,7 @@ SOURCES: dict[str, Source] = {
     ),
     "webhooks": Source(
         "Webhooks",
-        Verb.SEE,
+        Permission.SEE,
         MessageFilterForm,
         (
             *(Column("id"), Column("created_at", TIME), Column("created_by"), Column("kind")),
@@ -179,7 +179,7 @@ SOURCES: dict[str, Source] = {
     ),
     "inbound": Source(
         "Received messages",
-        Verb.SEE,
+        Permission.SEE,
         InboundFilterForm,
         (
             *(Column("id"), Column("received_at", TIME), Column("kind"), Column("partner", of=_partner)),
@@ -193,7 +193,7 @@ SOURCES: dict[str, Source] = {
     ),
     "audit": Source(
         "Audit trail",
-        Verb.READ_AUDIT,
+        Permission.READ_AUDIT,
         AuditFilterForm,
         (
             *(Column("id", NUMBER), Column("at", TIME), Column("actor"), Column("role"), Column("address")),

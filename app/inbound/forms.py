@@ -6,10 +6,10 @@ from flask_wtf import FlaskForm
 from wtforms import Form, SearchField, SelectField, StringField
 from wtforms.validators import DataRequired, Length, Optional, Regexp
 
-from app.fields import Moment, choices, folded, lowered
-from app.inbound.apply import REASON_MAX
+from app.inbound.handlers import VERBS
 from app.inbound.models import Effect
-from app.inbound.verbs import VERBS
+from app.inbound.processing import REASON_MAX
+from app.ui.fields import Moment, choices, folded, lowered
 
 EFFECT_NAMES = {
     Effect.APPLIED: "Applied",

@@ -1,154 +1,172 @@
-"""The partner's door: JSON in, JSON out, a key instead of a cookie."""
+"""The log of what partners sent, one message, and applying it again."""
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
-from flask import Blueprint, Response, request
-from sqlalchemy.exc import InterfaceError, OperationalError
-from werkzeug.exceptions import MethodNotAllowed, NotFound
+from flask import Blueprint, Response, abort, jsonify, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
-from app import clock, web
 from app.accounts import access
-from app.contract.answers import answer
-from app.contract.reader import dumps
-from app.contract.vocabulary import HTTP_STATUS, ErrorCode, Kind
-from app.inbound.apply import Call, Receipt, Rules, receive_message, refuse_call
-from app.inbound.verbs import VERBS
-from app.partners.masking import MASK
-from app.partners.models import Partner
-from app.partners.queries import partner_of_call
-from app.signing import signature_of
+from app.accounts.access import Permission
+from app.inbound import queries
+from app.inbound.forms import ApplyForm, InboundFilterForm
+from app.inbound.models import InboundMessage
+from app.inbound.processing import CannotApply, Rules, apply_again, why_not_again
+from app.partners.queries import all_partners
+from app.ui import web
+from app.ui.fields import in_force, in_query, read_filter
+from app.webhooks.routes import text_of
 
-log = logging.getLogger(__name__)
-blueprint = Blueprint("inbound", __name__)
-
-KEY_HEADER = "X-Partner-Key"
-TAKEN = tuple(VERBS)
-SECRET_HEADERS = frozenset({"x-partner-key", "authorization", "cookie", "proxy-authorization"})
-ONLY: dict[str, Any] = {"provide_automatic_options": False}
-"""Of an address below ``/api/``: only the methods that are described; OPTIONS is refused like any other."""
+blueprint = Blueprint("inbound", __name__, url_prefix="/inbound")
 
 
-@blueprint.post(
-    "/api/v0/purchase-order/<any({}):name>".format(", ".join(f'"{kind}"' for kind in TAKEN)), **ONLY
-)
-@web.csrf.exempt
-@access.public
-def take(name: str) -> Response:
-    """Take one message: who sent it, then what it is, then what it says. One commit whatever it was."""
-    receipt = _receive(Kind(name))
-    web.db().commit()
-    return _json(receipt.status, receipt.body)
-
-
-@blueprint.get("/api/v0/ping", **ONLY)
-@access.public
-def ping() -> Response:
-    """Whether a key or a signature is right: what a partner tries first. It records nothing."""
-    partner = _caller(b"")
-    if partner is None:
-        return _said(ErrorCode.CREDENTIALS, _not_known())
-    said = {"partner": partner.name, "at": clock.now().isoformat()}
-    return _json(200, dumps({"response_code": 0, "response_message": "Success", "payload": said}))
-
-
-@blueprint.before_app_request
-def _nothing_here() -> Response | None:
-    """Any other address or method below ``/api/`` is refused in the contract's shape as well.
-
-    No route could say it: one that takes every method would be listed in every ``Allow``.
-    """
-    if not f"{request.path}/".startswith("/api/"):
-        return None
-    wrong = request.routing_exception
-    if isinstance(wrong, MethodNotAllowed):
-        return _with_another_method(sorted(wrong.valid_methods or ()))
-    if isinstance(wrong, NotFound):
-        return _said(ErrorCode.UNKNOWN_RESOURCE, "There is no such message here.")
-    return None
-
-
-def _with_another_method(allowed: list[str]) -> Response:
-    name = request.path.rpartition("/")[2]
-    words = (
-        f"Send this message with {allowed[0]}." if name in TAKEN else f"Only {' and '.join(allowed)} here."
+@blueprint.get("")
+@access.needs(Permission.SEE)
+def log() -> Response:
+    """The log, newest first."""
+    form = InboundFilterForm(request.args)
+    values, notices = read_filter(form, web.zone())
+    wanted = queries.InboundFilter(**values)
+    found = queries.message_page(web.db(), access.scope(), wanted)
+    narrowed = {name: value for name, value in values.items() if name != "after"}
+    next_url = None
+    if found.next_after:
+        next_url = url_for(".log", **in_query({**narrowed, "after": found.next_after}))
+    return web.page(
+        "inbound/log.html",
+        "inbound/_list.html",
+        form=form,
+        notices=notices,
+        found=found,
+        next_url=next_url,
+        filtered=bool(narrowed),
+        query=in_query(narrowed),
+        chips=in_force(form, narrowed),
+        partners=all_partners(web.db()),
+        newer_url=_newer_url(values, _newest_shown(found, wanted)),
+        unmatched=queries.unmatched_count(web.db(), access.scope()),
     )
-    response = _said(ErrorCode.METHOD, words, Kind(name) if name in TAKEN else Kind.REQ_SEND)
-    response.headers["Allow"] = ", ".join(allowed)
-    return response
 
 
-@blueprint.errorhandler(OperationalError)
-@blueprint.errorhandler(InterfaceError)
-def _busy(error: Exception) -> Response:
-    log.warning("database not available: %s", error)
-    response = _said(ErrorCode.UNAVAILABLE, "Not recorded. Send it again in a moment.")
-    response.headers["Retry-After"] = "5"
-    return response
-
-
-@blueprint.errorhandler(Exception)
-def _fault(error: Exception) -> Response:
-    reference = web.new_reference()
-    log.error("fault, reference %s", reference, exc_info=error)
-    return _said(ErrorCode.INTERNAL, f"Not recorded. Reference {reference}.")
-
-
-def _receive(kind: Kind) -> Receipt:
-    settings = web.settings()
-    call = Call(
-        kind=kind,
-        path=request.path,
-        remote_address=request.remote_addr or "",
-        headers=[
-            (name[:100], MASK if name.lower() in SECRET_HEADERS else value[:500])
-            for name, value in list(request.headers.items())[:50]
-        ],
+@blueprint.get("/newer")
+@access.needs(Permission.SEE)
+def newer() -> Response:
+    """Whether more has come than an open page shows; without htmx the list itself."""
+    if not web.wants_fragment():
+        return log()
+    values, _ = read_filter(InboundFilterForm(request.args), web.zone())
+    values.pop("after", None)
+    than = request.args.get("than", "")[:40]
+    count = queries.newer_count(web.db(), access.scope(), queries.InboundFilter(**values), than)
+    return web.page(
+        "inbound/log.html",
+        "ui/_new_rows.html",
+        count=count,
+        newer_url=_newer_url(values, than),
+        first_url=url_for(".log", **in_query(values)),
     )
-    session = web.db()
-    size = request.content_length or 0
-    limit = settings.max_body_bytes
-    # Who signs is known only by the bytes; for everybody else none is read before the key is right.
-    signed = bool(signature_of(request.headers.items()))
-    raw = _body(limit) if signed else b""
-    partner = _caller(raw)
-    if partner is None:
-        detail = _not_known()
-        return refuse_call(session, call, ErrorCode.CREDENTIALS, detail, partner_id=None, size=size)
-    if request.mimetype != "application/json":
-        detail = "Send it as application/json."
-        return refuse_call(session, call, ErrorCode.MEDIA_TYPE, detail, partner_id=partner.id, size=size)
-    raw = raw if signed else _body(limit)
-    if size > limit or len(raw) > limit:
-        detail = f"The body is larger than {limit} bytes."
-        return refuse_call(
-            session, call, ErrorCode.TOO_LARGE, detail, partner_id=partner.id, size=max(size, len(raw))
+
+
+def _newest_shown(found: queries.InboundPage, wanted: queries.InboundFilter) -> str:
+    if wanted.after:
+        return queries.newest_id(web.db(), access.scope(), wanted)
+    return found.messages[0].id if found.messages else ""
+
+
+def _newer_url(values: dict[str, Any], than: str) -> str:
+    shown = {name: value for name, value in values.items() if name != "after"}
+    return url_for(".newer", **in_query({**shown, "than": than}))
+
+
+@blueprint.get("/<inbound_id>")
+@access.needs(Permission.SEE)
+def message(inbound_id: str) -> Response:
+    """One message: as received, what we answered, what it changed."""
+    return _message_page(_found(inbound_id), ApplyForm())
+
+
+@blueprint.get("/<inbound_id>.json")
+@access.needs(Permission.SEE)
+def message_as_data(inbound_id: str) -> Response:
+    """One message as data."""
+    return jsonify(as_data(_found(inbound_id)))
+
+
+@blueprint.post("/<inbound_id>/apply")
+@access.needs(Permission.IMPORT)
+def apply(inbound_id: str) -> AnyResponse:
+    """Apply a stored message again, for a reason."""
+    found = queries.message_for_update(web.db(), access.scope(), inbound_id) or abort(404)
+    form = ApplyForm()
+    if not form.validate():
+        return _message_page(found, form, status=422)
+    try:
+        apply_again(
+            web.db(),
+            found,
+            by=access.me().called,
+            reason=form.reason.data or "",
+            rules=Rules.of(web.settings()),
         )
-    return receive_message(session, partner.id, call, raw, Rules.of(settings))
+    except CannotApply as blocker:
+        form.form_errors.append(str(blocker))
+        return _message_page(found, form, status=409)
+    web.db().commit()
+    return web.go(url_for(".message", inbound_id=inbound_id), fragment=lambda: message(inbound_id))
 
 
-def _body(limit: int) -> bytes:
-    """The body as it came, at most one byte over the limit; nothing where it says that it is longer."""
-    return b"" if (request.content_length or 0) > limit else request.stream.read(limit + 1)
+def _found(inbound_id: str) -> InboundMessage:
+    return queries.message(web.db(), access.scope(), inbound_id) or abort(404)
 
 
-def _caller(raw: bytes) -> Partner | None:
-    """The partner who is calling, by key or by a signature over these bytes."""
-    signature = signature_of(request.headers.items())
-    return partner_of_call(web.db(), request.headers.get(KEY_HEADER, ""), signature, raw)
+def _message_page(found: InboundMessage, form: ApplyForm, status: int = 200) -> Response:
+    return web.page(
+        "inbound/message.html",
+        status=status,
+        message=found,
+        form=form,
+        why_not_apply=why_not_again(found),
+        repeats=queries.repeats_of(web.db(), found.id),
+        body=text_of(found.body),
+        answer_body=text_of(found.answer_body),
+    )
 
 
-def _not_known() -> str:
-    if signature_of(request.headers.items()):
-        return "The signature is not right, too old, or by a secret that is not known here."
-    return f"The header {KEY_HEADER} is missing or is not one that is known here."
-
-
-def _said(code: ErrorCode, detail: str, kind: Kind = Kind.REQ_SEND) -> Response:
-    return _json(HTTP_STATUS[code], dumps(answer(kind, None, req_msg_id="", code=code, detail=detail)))
-
-
-def _json(status: int, body: bytes) -> Response:
-    return Response(body, status, content_type="application/json")
+def as_data(message: InboundMessage) -> dict[str, Any]:
+    """A message as ``GET /inbound/<id>.json`` gives it; bodies as text, times in UTC, ISO 8601."""
+    return {
+        "id": message.id,
+        "kind": message.kind,
+        "partner": message.partner.name if message.partner else None,
+        "order_id": message.order_id,
+        "object_id": message.object_id,
+        "buyer_po_number": message.buyer_po_number,
+        "received_at": message.received_at.isoformat(),
+        "effect": message.effect,
+        "repeat_of": message.repeat_of,
+        "error": {
+            "errorCd": message.error_cd,
+            "errorDtl": message.detail,
+            "errorField": message.error_field,
+        }
+        if message.error_cd
+        else None,
+        "request": {
+            "path": message.path,
+            "remote_address": message.remote_address,
+            "headers": message.headers,
+            "size": message.size,
+            "body": text_of(message.body),
+        },
+        "answer": {"status": message.answer_status, "body": text_of(message.answer_body)},
+        "again": {
+            "at": message.again_at.isoformat(),
+            "by": message.again_by,
+            "reason": message.again_reason,
+            "first_effect": message.first_effect,
+            "detail": message.again_detail,
+        }
+        if message.again_at
+        else None,
+    }

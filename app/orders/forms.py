@@ -19,7 +19,7 @@ from wtforms import (
 )
 from wtforms.validators import DataRequired, InputRequired, Length, Optional, ValidationError
 
-from app.contract.vocabulary import (
+from app.network.vocabulary import (
     DEVICE_TAG_MAX,
     FORBIDDEN_CHARACTERS,
     INFOS_MAX,
@@ -29,9 +29,9 @@ from app.contract.vocabulary import (
     Status,
     SupplierResponse,
 )
-from app.fields import choices, folded, iso_day
 from app.orders.models import Answer, Delivery
-from app.orders.req_confirm import Given
+from app.orders.req_confirm import DecisionInput
+from app.ui.fields import choices, folded, iso_day
 
 CONFIRMED = "Confirmed"
 """The remark that a confirmation starts with."""
@@ -157,9 +157,9 @@ class AnswerWords(FlaskForm):
 class ManyForm(AnswerWords):
     """One answer to several orders. ``order_ids`` and ``versions`` ("id:version") are read by themselves."""
 
-    def given(self) -> Given:
+    def given(self) -> DecisionInput:
         """What a valid form says of each order."""
-        return Given(self.supplier_response.data, self.supplier_remarks.data or "", *DEFAULT_TAG)
+        return DecisionInput(self.supplier_response.data, self.supplier_remarks.data or "", *DEFAULT_TAG)
 
 
 class AnswerForm(AnswerWords):
@@ -209,7 +209,7 @@ class AnswerForm(AnswerWords):
         )
 
     @staticmethod
-    def filled_with(given: Given) -> dict[str, Any]:
+    def filled_with(given: DecisionInput) -> dict[str, Any]:
         """The form's fields for an answer that was given before."""
         infos = list(given.infos)
         own = {name: value for name, value in reversed(infos) if name in (OWN_NUMBER, PROMISED_DATE)}
@@ -240,9 +240,9 @@ class AnswerForm(AnswerWords):
                 return f"{field.label.text}: {field.errors[0]}" if named else str(field.errors[0])
         return f"A further name or value is too long: the network takes {INFO_MAX} characters."
 
-    def given(self) -> Given:
+    def given(self) -> DecisionInput:
         """What a valid form says."""
-        return Given(
+        return DecisionInput(
             response=self.supplier_response.data,
             remarks=self.supplier_remarks.data or "",
             device_tag_name=self.device_tag_name.data or "",

@@ -8,10 +8,10 @@ from typing import Any, cast
 from sqlalchemy import Table, bindparam, case, exists, select, update
 from sqlalchemy.orm import Session
 
+from app.delivery.models import Message, MessageState
+from app.delivery.prepared import Prepared, by_dialect
+from app.delivery.service import Change
 from app.orders.models import Decision, Delivery, PurchaseOrder
-from app.outbox.messages import Change
-from app.outbox.models import Message, MessageState
-from app.outbox.prepared import Prepared, by_dialect
 
 orders = cast(Table, PurchaseOrder.__table__)
 decisions = cast(Table, Decision.__table__)

@@ -23,10 +23,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload
 
 from app.db import serialise
+from app.db.text_search import Indexed, ids_mentioning
+from app.delivery.service import lock_messages_of
 from app.orders.models import WAITS_FOR_ANSWER, Answer, Delivery, PurchaseOrder
-from app.outbox.messages import lock_messages_of
 from app.partners.models import LISTED, Partner
-from app.words import Indexed, ids_mentioning
 
 PAGE = 50
 """Orders a page."""

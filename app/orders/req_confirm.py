@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.contract.messages import parse
-from app.contract.reader import dumps
-from app.contract.vocabulary import Kind, status_after
+from app.network.messages import parse
+from app.network.reader import dumps
+from app.network.vocabulary import Kind, status_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class About:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class DecisionInput:
     """An answer as the supplier gave it. ``infos`` are names and values; either may be empty."""
 
     response: str
@@ -32,7 +32,7 @@ class Given:
     infos: tuple[tuple[str, str], ...] = ()
 
 
-def req_confirm(about: About, given: Given) -> bytes:
+def req_confirm(about: About, given: DecisionInput) -> bytes:
     """The message: exactly the fields of the network's page, in its order, compact UTF-8 JSON.
 
     Both versions are the order's, since a confirmation keeps the content.

@@ -11,22 +11,23 @@ from flask import Blueprint, Response, abort, jsonify, request, url_for
 from sqlalchemy.exc import DBAPIError
 from werkzeug.wrappers import Response as AnyResponse
 
-from app import clock, web
+from app import clock
 from app.accounts import access
-from app.accounts.access import Verb
+from app.accounts.access import Permission
 from app.accounts.queries import device_tags
-from app.contract.messages import Invalid
-from app.fields import in_force, read_filter
-from app.orders import answer, answer_many, queries, seen
-from app.orders.compare import Differences, compare
-from app.orders.document import Document, document
+from app.network.messages import Invalid
+from app.orders import bulk_response, decisions, order_views, queries
+from app.orders.comparison import Differences, compare
 from app.orders.forms import CONFIRMED, DEFAULT_TAG, AnswerForm, ManyForm, OrderFilterForm
 from app.orders.models import Decision, PurchaseOrder
-from app.orders.req_confirm import Given, req_confirm
+from app.orders.order_content import Document, document
+from app.orders.req_confirm import DecisionInput, req_confirm
 from app.orders.timeline import timeline
-from app.outbox.queries import messages_of_order
-from app.outbox.routes import text_of
 from app.partners.queries import all_partners
+from app.ui import web
+from app.ui.fields import in_force, read_filter
+from app.webhooks.queries import messages_of_order
+from app.webhooks.routes import text_of
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("orders", __name__, url_prefix="/orders")
@@ -34,7 +35,7 @@ ORDER = "/<int:order_id>"
 
 
 @blueprint.get("")
-@access.needs(Verb.SEE)
+@access.needs(Permission.SEE)
 def inbox() -> Response:
     """The list of orders; all of its state is in the URL."""
     form = OrderFilterForm(request.args)
@@ -69,7 +70,7 @@ def _page_of(values: dict[str, Any]) -> queries.OrderPage:
 
 
 @blueprint.get(ORDER)
-@access.needs(Verb.SEE)
+@access.needs(Permission.SEE)
 def order(order_id: int) -> Response:
     """One order: the document, the answer, what happened."""
     found = _found(order_id)
@@ -84,25 +85,25 @@ def _note_sight(order: PurchaseOrder) -> None:
     the page does not depend on it.
     """
     me = access.me()
-    if not access.may(me, Verb.ANSWER) or seen.has_seen(web.db(), order, me.id):
+    if not access.may(me, Permission.ANSWER) or order_views.has_seen(web.db(), order, me.id):
         return
     try:
         with web.database().writing() as session:
-            seen.note_sight(session, order, person_id=me.id, person_name=me.called, at=clock.now())
+            order_views.note_sight(session, order, person_id=me.id, person_name=me.called, at=clock.now())
             session.commit()
     except DBAPIError as error:
         log.info("a sight of order %s was not recorded: %s", order.id, error.orig)
 
 
 @blueprint.get(ORDER + ".json")
-@access.needs(Verb.SEE)
+@access.needs(Permission.SEE)
 def order_as_data(order_id: int) -> Response:
     """One order as data, its revisions as they came."""
     return jsonify(_as_data(_found(order_id)))
 
 
 @blueprint.get(ORDER + "/delivery")
-@access.needs(Verb.SEE)
+@access.needs(Permission.SEE)
 def delivery(order_id: int) -> Response:
     """What stands of the answer and its delivery, which the page asks for until it is final."""
     found = _found(order_id)
@@ -110,7 +111,7 @@ def delivery(order_id: int) -> Response:
 
 
 @blueprint.get(ORDER + "/answer")
-@access.needs(Verb.ANSWER)
+@access.needs(Permission.ANSWER)
 def answer_form(order_id: int) -> Response:
     """The answer form on a page of its own."""
     found = _found(order_id)
@@ -118,7 +119,7 @@ def answer_form(order_id: int) -> Response:
 
 
 @blueprint.post(ORDER + "/answer")
-@access.needs(Verb.ANSWER)
+@access.needs(Permission.ANSWER)
 def give_answer(order_id: int) -> AnyResponse:
     """Record the answer and the message that carries it, in one commit."""
     found = queries.order_for_update(web.db(), access.scope(), order_id) or abort(404)
@@ -127,21 +128,21 @@ def give_answer(order_id: int) -> AnyResponse:
         return _form_page(found, form, status=422)
     me = access.me()
     try:
-        answer.answer(
+        decisions.answer(
             web.db(),
             found,
             form.given(),
             version=form.given_version(),
-            by=answer.Answerer(me.id, me.called),
+            by=decisions.Answerer(me.id, me.called),
             accepts_return=found.partner.accepts_return,
             undo_seconds=web.settings().undo_seconds,
         )
-    except answer.StaleVersion:
+    except decisions.StaleVersion:
         return _form_page(found, form, status=409, conflict="stale")
-    except answer.AlreadyDecided as error:
+    except decisions.AlreadyDecided as error:
         return _form_page(found, form, status=409, conflict="decided", standing=error.decision)
-    except answer.NotAnswerable as error:
-        return _form_page(found, form, status=409, conflict="closed", why_not=str(error))
+    except decisions.NotAnswerable as error:
+        return _form_page(found, form, status=409, conflict="closed", blocker=str(error))
     except Invalid as error:
         form.form_errors.append(f"The network would not take this: {error.detail}")
         return _form_page(found, form, status=422)
@@ -150,14 +151,14 @@ def give_answer(order_id: int) -> AnyResponse:
 
 
 @blueprint.post(ORDER + "/answer/undo")
-@access.needs(Verb.ANSWER)
+@access.needs(Permission.ANSWER)
 def undo(order_id: int) -> AnyResponse:
     """Take the last answer back in the seconds before it leaves."""
     found = queries.order_for_update(web.db(), access.scope(), order_id) or abort(404)
     me = access.me()
     try:
-        answer.undo(web.db(), found, by=answer.Answerer(me.id, me.called))
-    except answer.TooLate:
+        decisions.undo(web.db(), found, by=decisions.Answerer(me.id, me.called))
+    except decisions.TooLate:
         web.db().rollback()
         title, words = "It has left already", "The answer is on its way or was taken back before."
         return web.error_page(409, title, words)
@@ -166,7 +167,7 @@ def undo(order_id: int) -> AnyResponse:
 
 
 @blueprint.route("/answers/plan", methods=["GET", "POST"])
-@access.needs(Verb.ANSWER)
+@access.needs(Permission.ANSWER)
 def plan_answers() -> Response:
     """What one answer to several orders would come to: which take it, and why the others do not."""
     ids = _chosen_ids()
@@ -179,27 +180,27 @@ def plan_answers() -> Response:
     )
     asked = form.is_submitted() and "supplier_response" in request.form
     status = 422 if asked and not form.validate() else 200
-    given = form.given() if asked and status == 200 else Given("ACCEPT", CONFIRMED, *DEFAULT_TAG)
-    return _many_page(form, answer_many.plan(web.db(), orders, given), ids, status=status)
+    given = form.given() if asked and status == 200 else DecisionInput("ACCEPT", CONFIRMED, *DEFAULT_TAG)
+    return _many_page(form, bulk_response.plan(web.db(), orders, given), ids, status=status)
 
 
 @blueprint.post("/answers")
-@access.needs(Verb.ANSWER)
+@access.needs(Permission.ANSWER)
 def give_answers() -> Response:
     """Record one answer for several orders, each where it is taken, all in one commit."""
     ids = _chosen_ids()
     orders = queries.orders_for_update(web.db(), access.scope(), ids)
     form = ManyForm(accepts_return=_all_accept_return(orders))
     if not form.validate() or not orders:
-        planned = answer_many.plan(web.db(), orders, Given("ACCEPT", CONFIRMED, *DEFAULT_TAG))
+        planned = bulk_response.plan(web.db(), orders, DecisionInput("ACCEPT", CONFIRMED, *DEFAULT_TAG))
         return _many_page(form, planned, ids, status=422)
     me = access.me()
-    rows = answer_many.answer_many(
+    rows = bulk_response.answer_many(
         web.db(),
         orders,
         form.given(),
         versions=_seen_versions(),
-        by=answer.Answerer(me.id, me.called),
+        by=decisions.Answerer(me.id, me.called),
         undo_seconds=web.settings().undo_seconds,
     )
     web.db().commit()
@@ -208,11 +209,11 @@ def give_answers() -> Response:
         rows=rows,
         given=form.given(),
         missing=len(ids) - len(orders),
-        status=200 if any(row.why_not is None for row in rows) else 409,
+        status=200 if any(row.blocker is None for row in rows) else 409,
     )
 
 
-def _many_page(form: ManyForm, rows: list[answer_many.Row], ids: list[int], *, status: int) -> Response:
+def _many_page(form: ManyForm, rows: list[bulk_response.Row], ids: list[int], *, status: int) -> Response:
     return web.page(
         "orders/answers.html",
         form=form,
@@ -231,7 +232,7 @@ def _sum_of(totals: Sequence[str | None]) -> Decimal | None:
 def _chosen_ids() -> list[int]:
     """The orders that were picked, each once; what is no id is no order."""
     picked = dict.fromkeys(request.values.getlist("order_ids"))
-    return [int(text) for text in picked if text.isdecimal() and len(text) <= 18][: answer_many.MOST]
+    return [int(text) for text in picked if text.isdecimal() and len(text) <= 18][: bulk_response.MOST]
 
 
 def _seen_versions() -> dict[int, int]:
@@ -249,7 +250,7 @@ def _all_accept_return(orders: Sequence[PurchaseOrder]) -> bool:
 
 
 @blueprint.route(ORDER + "/answer/review", methods=["GET", "POST"])
-@access.needs(Verb.ANSWER)
+@access.needs(Permission.ANSWER)
 def review(order_id: int) -> Response:
     """The answer once more in words, with the exact message; recorded only by the press on this page."""
     found = _found(order_id)
@@ -269,7 +270,7 @@ def review(order_id: int) -> Response:
 
 
 @blueprint.route(ORDER + "/answer/preview", methods=["GET", "POST"])
-@access.needs(Verb.ANSWER)
+@access.needs(Permission.ANSWER)
 def preview(order_id: int) -> Response:
     """The exact message that this answer would send; as a fragment it follows what is typed.
 
@@ -306,13 +307,13 @@ def _would_be_sent(order: PurchaseOrder, form: AnswerForm) -> bytes:
         sentence = f"The buyer changed this order meanwhile: it is now version {order.version}."
         raise NoMessage(f"{sentence} Load the page anew to see what changed.", 409, conflict="stale")
     given, accepts_return = form.given(), order.partner.accepts_return
-    why_not = answer.why_not_answerable(order, accepts_return=accepts_return, response=given.response)
-    if why_not:
-        standing = answer.standing_decision(web.db(), order)
+    blocker = decisions.response_blocker(order, accepts_return=accepts_return, response=given.response)
+    if blocker:
+        standing = decisions.standing_decision(web.db(), order)
         conflict = "decided" if standing else "closed"
-        raise NoMessage(why_not, 409, conflict=conflict, why_not=why_not, standing=standing)
+        raise NoMessage(blocker, 409, conflict=conflict, blocker=blocker, standing=standing)
     try:
-        return req_confirm(answer.about(order), given)
+        return req_confirm(decisions.about(order), given)
     except Invalid as error:
         sentence = f"The network would not take this: {error.detail}"
         form.form_errors.append(sentence)
@@ -329,11 +330,11 @@ def _form(order: PurchaseOrder, *, given: bool = False) -> AnswerForm:
     After an answer that did not come to stand, that is the answer once more, to be mended.
     """
     came = request.form if request.method == "POST" else request.args if given else None
-    to_mend = answer.answer_to_mend(web.db(), order) if came is None else None
+    to_mend = decisions.answer_to_mend(web.db(), order) if came is None else None
     tag_name, tag_value = device_tags(web.db(), [order.supplier_b2b_id]).get(
         order.supplier_b2b_id, DEFAULT_TAG
     )
-    fresh = Given("ACCEPT", CONFIRMED, tag_name, tag_value)
+    fresh = DecisionInput("ACCEPT", CONFIRMED, tag_name, tag_value)
     return AnswerForm(
         accepts_return=order.partner.accepts_return,
         formdata=came,
@@ -351,7 +352,7 @@ def _form_page(order: PurchaseOrder, form: AnswerForm, *, status: int = 200, **w
 def _shown(order: PurchaseOrder, form: AnswerForm) -> dict[str, Any]:
     session = web.db()
     messages = messages_of_order(session, order.id)
-    newest = answer.newest_decision(session, order)
+    newest = decisions.newest_decision(session, order)
     since = _seen_last(order, form, newest)
     shown = document(order.revisions[0])
     return {
@@ -361,9 +362,9 @@ def _shown(order: PurchaseOrder, form: AnswerForm) -> dict[str, Any]:
         "messages": messages,
         "message": messages[0] if messages else None,
         "newest": newest,
-        "may_undo": answer.may_undo(messages[0] if messages else None),
-        "standing": answer.standing_decision(session, order),
-        "why_not": answer.why_not_answerable(order, accepts_return=order.partner.accepts_return),
+        "may_undo": decisions.may_undo(messages[0] if messages else None),
+        "standing": decisions.standing_decision(session, order),
+        "blocker": decisions.response_blocker(order, accepts_return=order.partner.accepts_return),
         "changes": _changes_since(order, since, shown),
         "changes_since": since,
         "ended": order.status_changes[0] if order.status_changes else None,

@@ -10,13 +10,13 @@ from itertools import groupby, pairwise
 
 from sqlalchemy.orm import Session
 
-from app.contract.vocabulary import BuyerAction, SupplierResponse
-from app.orders.compare import compare
-from app.orders.document import document
+from app.delivery.models import Attempt, Message, MessageState, ResultFrom, Trigger
+from app.delivery.retry_policy import Reason, Step, sentence
+from app.network.vocabulary import BuyerAction, SupplierResponse
+from app.orders.comparison import compare
 from app.orders.models import Decision, OrderView, PurchaseOrder, Revision, StatusChange
-from app.orders.seen import sights_of
-from app.outbox.models import Attempt, Message, MessageState, ResultFrom, Trigger
-from app.outbox.retry import Reason, Step, sentence
+from app.orders.order_content import document
+from app.orders.order_views import sights_of
 
 SYSTEM = ""
 """The actor of what happens by itself."""

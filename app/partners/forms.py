@@ -21,10 +21,10 @@ from wtforms import (
 )
 from wtforms.validators import DataRequired, InputRequired, Length, Optional, ValidationError
 
-from app.fields import Seconds, Whole, choices, folded
+from app.partners.durations import read_list, read_waits, waits_in_words
 from app.partners.models import Partner
-from app.partners.setup import HEADERS_MAX, REASON_MAX, BadPartner, Details, OAuth
-from app.partners.waits import read_list, read_waits, waits_in_words
+from app.partners.service import HEADERS_MAX, REASON_MAX, BadPartner, Details, OAuth
+from app.ui.fields import Seconds, Whole, choices, folded
 
 GRACES = {
     "24": "24 hours, then it ends",

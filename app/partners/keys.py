@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import delete, or_, update
 from sqlalchemy.orm import Session
 
-from app import clock, signing
+from app import clock
 from app.audit import trail
-from app.audit.models import Deed, Thing
+from app.audit.models import AuditAction, AuditObject
+from app.network import signing
 from app.partners import queries
 from app.partners.masking import ends_in
 from app.partners.models import InboundKey, InboundSecret, Partner
@@ -70,7 +71,7 @@ def add_key(
         InboundKey(partner_id=partner.id, sha256=queries.digest(key), ends_in=ends_in(key), created_at=now)
     )
     session.flush()
-    _note(session, Deed.KEY_ADDED, partner, "inbound key", grace)
+    _note(session, AuditAction.KEY_ADDED, partner, "inbound key", grace)
     return key
 
 
@@ -83,7 +84,7 @@ def end_key(session: Session, partner: Partner, key_id: int) -> bool:
         .returning(InboundKey.id)
     ).first()
     if ended:
-        _note(session, Deed.KEY_ENDED, partner, "inbound key")
+        _note(session, AuditAction.KEY_ENDED, partner, "inbound key")
     return ended is not None
 
 
@@ -109,7 +110,7 @@ def add_inbound_secret(
     _not_too_many(len(active) if grace is None or grace else 0)
     session.add(InboundSecret(partner_id=partner.id, secret=secret, created_at=now))
     session.flush()
-    _note(session, Deed.KEY_ADDED, partner, "secret of its signatures", grace)
+    _note(session, AuditAction.KEY_ADDED, partner, "secret of its signatures", grace)
     return secret
 
 
@@ -121,7 +122,7 @@ def end_inbound_secret(session: Session, partner: Partner, secret_id: int) -> bo
         .returning(InboundSecret.id)
     ).first()
     if ended:
-        _note(session, Deed.KEY_ENDED, partner, "secret of its signatures")
+        _note(session, AuditAction.KEY_ENDED, partner, "secret of its signatures")
     return ended is not None
 
 
@@ -148,7 +149,7 @@ def add_signing_secret(
     }
     partner.signing_secrets = [new, *kept]
     session.flush()
-    _note(session, Deed.KEY_ADDED, partner, "secret of our signatures", grace)
+    _note(session, AuditAction.KEY_ADDED, partner, "secret of our signatures", grace)
     return secret
 
 
@@ -159,7 +160,7 @@ def end_signing_secret(session: Session, partner: Partner, secret_id: str) -> bo
     partner.signing_secrets = left
     session.flush()
     if ended:
-        _note(session, Deed.KEY_ENDED, partner, "secret of our signatures")
+        _note(session, AuditAction.KEY_ENDED, partner, "secret of our signatures")
     return ended
 
 
@@ -173,12 +174,14 @@ def is_active(kept: dict[str, Any], now: datetime) -> bool:
     return kept["valid_until"] is None or datetime.fromisoformat(kept["valid_until"]) > now
 
 
-def _note(session: Session, deed: Deed, partner: Partner, kind: str, grace: timedelta | None = None) -> None:
+def _note(
+    session: Session, deed: AuditAction, partner: Partner, kind: str, grace: timedelta | None = None
+) -> None:
     """Into the audit trail; of a key nothing but its kind, and how long those before it are good."""
     after: dict[str, object] = {"kind": kind}
     if grace is not None:
         after["the others end in seconds"] = grace.total_seconds()
-    trail.record(session, deed, Thing.PARTNER, partner.id, name=partner.name, after=after)
+    trail.record(session, deed, AuditObject.PARTNER, partner.id, name=partner.name, after=after)
 
 
 def _ending(kept: dict[str, Any], until: datetime) -> dict[str, Any]:

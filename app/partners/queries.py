@@ -9,7 +9,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Row, or_, select
 from sqlalchemy.orm import Session
 
-from app import clock, signing
+from app import clock
+from app.network import signing
 from app.partners.models import InboundKey, InboundSecret, Partner
 
 
@@ -87,7 +88,7 @@ def partner_for_update(session: Session, partner_id: int) -> Partner | None:
     )
 
 
-def partner_named(session: Session, name: str) -> Partner | None:
+def partner_by_name(session: Session, name: str) -> Partner | None:
     """The partner of this name."""
     return session.scalar(select(Partner).where(Partner.name == name))
 

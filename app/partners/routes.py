@@ -11,27 +11,36 @@ from flask import Blueprint, Response, abort, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
-from app import clock, web
+from app import clock
 from app.accounts import access
-from app.accounts.access import Verb
-from app.audit.models import Deed, Thing
+from app.accounts.access import Permission
+from app.audit.models import AuditAction, AuditObject
 from app.audit.queries import newest_of
 from app.db import notify
-from app.outbox.claim import PATH
-from app.outbox.messages import CHANNEL
-from app.outbox.queries import MessageFilter, message_page
-from app.outbox.retry import DEFAULT_SCHEDULE
-from app.partners import keys, queries, setup
+from app.delivery.claiming import PATH
+from app.delivery.retry_policy import DEFAULT_SCHEDULE
+from app.delivery.service import CHANNEL
+from app.partners import keys, queries, service
 from app.partners.certificates import BadCertificate, read_authorities, read_pair
-from app.partners.checks import before_of, examine
 from app.partners.draft import seal, unseal
-from app.partners.forms import KeyForm, NoteForm, PartnerForm, PauseForm, PressForm, ResumeForm, version_of
+from app.partners.durations import wait_in_words, waits_in_words
+from app.partners.forms import (
+    KeyForm,
+    NoteForm,
+    PartnerForm,
+    PauseForm,
+    PressForm,
+    ResumeForm,
+    version_of,
+)
 from app.partners.keys import BadPartner
 from app.partners.masking import told
 from app.partners.models import Partner
-from app.partners.standing import last_good, standings
-from app.partners.trial import Trial, sample, try_out
-from app.partners.waits import wait_in_words, waits_in_words
+from app.ui import web
+from app.webhooks.diagnostics import before_of, examine
+from app.webhooks.partner_status import last_good, standings
+from app.webhooks.queries import MessageFilter, message_page
+from app.webhooks.test_send import Trial, sample, try_out
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -77,21 +86,21 @@ blueprint.app_template_filter("wait")(wait_in_words)
 
 
 @blueprint.get("")
-@access.needs(Verb.SEE_ALL)
+@access.needs(Permission.SEE_ALL)
 def index() -> Response:
     """All partners and how each stands."""
     return web.page("partners/index.html", standings=standings(web.db(), queries.all_partners(web.db())))
 
 
 @blueprint.get("/<int(max=2147483647):partner_id>")
-@access.needs(Verb.SEE_ALL)
+@access.needs(Permission.SEE_ALL)
 def partner(partner_id: int) -> Response:
     """One partner."""
     return _partner_page(_found(partner_id))
 
 
 @blueprint.get("/new")
-@access.needs(Verb.EDIT_PARTNERS)
+@access.needs(Permission.EDIT_PARTNERS)
 def new() -> Response:
     """The form for another partner."""
     form = PartnerForm()
@@ -100,14 +109,14 @@ def new() -> Response:
 
 
 @blueprint.post("/new")
-@access.needs(Verb.EDIT_PARTNERS)
+@access.needs(Permission.EDIT_PARTNERS)
 def create() -> AnyResponse:
     """Add a partner, after it was tried."""
     return _save(None)
 
 
 @blueprint.get("/<int(max=2147483647):partner_id>/edit")
-@access.needs(Verb.EDIT_PARTNERS)
+@access.needs(Permission.EDIT_PARTNERS)
 def edit(partner_id: int) -> Response:
     """The form with what is kept, all but the secrets."""
     found, form = _found(partner_id), PartnerForm()
@@ -116,49 +125,49 @@ def edit(partner_id: int) -> Response:
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/edit")
-@access.needs(Verb.EDIT_PARTNERS)
+@access.needs(Permission.EDIT_PARTNERS)
 def change(partner_id: int) -> AnyResponse:
     """Change a partner, after what decides whether messages arrive was tried."""
     return _save(_found(partner_id))
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/pause")
-@access.needs(Verb.PAUSE)
+@access.needs(Permission.PAUSE)
 def pause(partner_id: int) -> AnyResponse:
     """Hold its messages, for a reason."""
     found, form = _locked(partner_id), PauseForm()
     if not form.validate():
         return _partner_page(found, status=422, pausing=form)
-    setup.pause(web.db(), found, form.reason.data or "", by=access.me().called)
+    service.pause(web.db(), found, form.reason.data or "", by=access.me().called)
     return _done(found, "paused")
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/resume")
-@access.needs(Verb.PAUSE)
+@access.needs(Permission.PAUSE)
 def resume(partner_id: int) -> AnyResponse:
     """Let its messages go again, for a reason."""
     found, form = _locked(partner_id), ResumeForm()
     if not form.validate():
         return _partner_page(found, status=422, resuming=form)
-    setup.resume(web.db(), found, form.reason.data or "", by=access.me().called)
+    service.resume(web.db(), found, form.reason.data or "", by=access.me().called)
     notify(web.db(), CHANNEL)
     return _done(found, "resumed")
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/note")
-@access.needs(Verb.PAUSE)
+@access.needs(Permission.PAUSE)
 def note(partner_id: int) -> AnyResponse:
     """Tell everybody something about it, or take that back."""
     found, form = _locked(partner_id), NoteForm()
     if not form.validate():
         return _partner_page(found, status=422, noting=form)
     words = form.words.data or ""
-    setup.note(web.db(), found, words, by=access.me().called)
+    service.note(web.db(), found, words, by=access.me().called)
     return _done(found, "noted" if words else "unnoted")
 
 
 @blueprint.get("/<int(max=2147483647):partner_id>/test")
-@access.needs(Verb.TEST_SEND)
+@access.needs(Permission.TEST_SEND)
 def test(partner_id: int) -> Response:
     """What a test send is, and the button for it."""
     found = _found(partner_id)
@@ -166,7 +175,7 @@ def test(partner_id: int) -> Response:
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/test")
-@access.needs(Verb.TEST_SEND)
+@access.needs(Permission.TEST_SEND)
 def send_test(partner_id: int) -> Response:
     """Send the harmless sample and show the whole exchange. It changes nothing."""
     found = _found(partner_id)
@@ -175,7 +184,7 @@ def send_test(partner_id: int) -> Response:
 
 
 @blueprint.get("/<int(max=2147483647):partner_id>/check")
-@access.needs(Verb.TEST_SEND)
+@access.needs(Permission.TEST_SEND)
 def check(partner_id: int) -> Response:
     """What the check looks at, and how it was when all was well."""
     found = _found(partner_id)
@@ -183,7 +192,7 @@ def check(partner_id: int) -> Response:
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/check")
-@access.needs(Verb.TEST_SEND)
+@access.needs(Permission.TEST_SEND)
 def make_check(partner_id: int) -> Response:
     """Go the way to the partner step by step. Where all is well, that is kept to compare with."""
     found = _found(partner_id)
@@ -198,7 +207,7 @@ def make_check(partner_id: int) -> Response:
 
 
 @blueprint.get("/<int(max=2147483647):partner_id>/sheet")
-@access.needs(Verb.TEST_SEND)
+@access.needs(Permission.TEST_SEND)
 def sheet(partner_id: int) -> Response:
     """What to hand to the partner: how it calls us, and how we call it. No secret stands in it."""
     found = _found(partner_id)
@@ -217,49 +226,49 @@ def sheet(partner_id: int) -> Response:
 
 
 @blueprint.get("/<int(max=2147483647):partner_id>/keys")
-@access.needs(Verb.EDIT_PARTNERS)
+@access.needs(Permission.EDIT_PARTNERS)
 def key_page(partner_id: int) -> Response:
     """Its keys and signing secrets, and how each is replaced."""
     return _key_page(_found(partner_id))
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-key")
-@access.needs(Verb.EDIT_PARTNERS)
+@access.needs(Permission.EDIT_PARTNERS)
 def add_inbound_key(partner_id: int) -> Response:
     """Another key that lets its messages in."""
     return _add(partner_id, "inbound-key", keys.add_key)
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-secret")
-@access.needs(Verb.EDIT_PARTNERS)
+@access.needs(Permission.EDIT_PARTNERS)
 def add_inbound_secret(partner_id: int) -> Response:
     """Another secret by which it signs its messages."""
     return _add(partner_id, "inbound-secret", keys.add_inbound_secret)
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/signing-secret")
-@access.needs(Verb.EDIT_PARTNERS)
+@access.needs(Permission.EDIT_PARTNERS)
 def add_signing_secret(partner_id: int) -> Response:
     """Another secret by which we sign ours."""
     return _add(partner_id, "signing-secret", keys.add_signing_secret)
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-key/<int(max=2147483647):key_id>/end")
-@access.needs(Verb.EDIT_PARTNERS)
+@access.needs(Permission.EDIT_PARTNERS)
 def end_inbound_key(partner_id: int, key_id: int) -> AnyResponse:
     """Let nothing in by this key."""
     return _end(partner_id, lambda session, found: keys.end_key(session, found, key_id))
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-secret/<int(max=2147483647):secret_id>/end")
-@access.needs(Verb.EDIT_PARTNERS)
+@access.needs(Permission.EDIT_PARTNERS)
 def end_inbound_secret(partner_id: int, secret_id: int) -> AnyResponse:
     """Trust no signature by this secret."""
     return _end(partner_id, lambda session, found: keys.end_inbound_secret(session, found, secret_id))
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/signing-secret/<secret_id>/end")
-@access.needs(Verb.EDIT_PARTNERS)
+@access.needs(Permission.EDIT_PARTNERS)
 def end_signing_secret(partner_id: int, secret_id: str) -> AnyResponse:
     """Sign no more by this secret."""
     return _end(partner_id, lambda session, found: keys.end_signing_secret(session, found, secret_id))
@@ -316,7 +325,13 @@ def _partner_page(
         inbound_secrets=queries.active_secrets(web.db(), now, found.id),
         signing_secrets=[kept for kept in found.signing_secrets if keys.is_active(kept, now)],
         default_schedule=DEFAULT_SCHEDULE,
-        holdings=newest_of(web.db(), Thing.PARTNER, str(found.id), (Deed.HELD, Deed.RESUMED), limit=HOLDINGS),
+        holdings=newest_of(
+            web.db(),
+            AuditObject.PARTNER,
+            str(found.id),
+            (AuditAction.HELD, AuditAction.RESUMED),
+            limit=HOLDINGS,
+        ),
     )
 
 
@@ -334,8 +349,8 @@ def _save(kept: Partner | None) -> AnyResponse:
         return _form_page(form, kept, typed, status=422)
     try:
         details = form.details(kept, typed)
-        wanted = setup.candidate(kept)
-        setup.apply(web.db(), wanted, details)
+        wanted = service.candidate(kept)
+        service.apply(web.db(), wanted, details)
     except BadPartner as error:
         form.blame(error)
         return _form_page(form, kept, typed, status=422)
@@ -361,14 +376,14 @@ def _save(kept: Partner | None) -> AnyResponse:
     return web.go(url_for(page, partner_id=saved, done=done))
 
 
-def _saved(kept: Partner | None, details: setup.Details) -> int:
+def _saved(kept: Partner | None, details: service.Details) -> int:
     """Write it in a transaction of its own: the request's ended before the network was asked."""
     web.db().commit()
     with web.database().writing() as session:
         locked = None
         if kept is not None:
             locked = queries.partner_for_update(session, kept.id) or abort(404)
-        row = setup.save(session, locked, details)
+        row = service.save(session, locked, details)
         session.commit()
         return row.id
 

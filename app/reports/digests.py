@@ -9,14 +9,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.alerts.mail import enqueue, link
-from app.alerts.models import Mail, Topic
-from app.alerts.send import Words
 from app.config import Settings
 from app.db import Database
 from app.orders.models import PurchaseOrder
 from app.orders.queries import to_answer
-from app.outbox.queries import ATTENTION, MessageFilter, attention_count, message_page
+from app.tasks.mail import enqueue, link
+from app.tasks.mail_models import Mail, Topic
+from app.tasks.mail_sender import Words
+from app.webhooks.queries import ATTENTION, MessageFilter, attention_count, message_page
 
 LISTED = 20
 """Lines of a mail; the page has all."""

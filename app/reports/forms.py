@@ -5,8 +5,8 @@ from __future__ import annotations
 from wtforms import Form, SelectField, StringField
 from wtforms.validators import Length, Optional
 
-from app.fields import Day, choices
-from app.reports.health import RANGES, USUAL
+from app.reports.delivery_health import RANGES, USUAL
+from app.ui.fields import Day, choices
 
 
 class HealthForm(Form):

@@ -15,9 +15,9 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from app.outbox.retry import Reason
-from app.outbox.standing import Ended, Queue
-from app.outbox.tally import BUCKETS_MS
+from app.delivery.queue_metrics import Ended, Queue
+from app.delivery.retry_policy import Reason
+from app.delivery.tally import BUCKETS_MS
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _STATES = ("due", "scheduled", "held", "sending", "refused", "failed")

@@ -10,37 +10,38 @@ from flask import Blueprint, Response, jsonify, make_response, request
 from sqlalchemy.exc import DBAPIError
 from werkzeug.datastructures import MultiDict
 
-from app import clock, web
+from app import clock
 from app.accounts import access
-from app.accounts.access import Verb
+from app.accounts.access import Permission
 from app.accounts.queries import supplier_ids
-from app.fields import read_filter
+from app.delivery.queue_metrics import ended_attempts, queues
+from app.delivery.statistics import measured
 from app.orders.forms import AnswerForm
 from app.orders.queries import queue_counts
-from app.outbox.rollup import measured
-from app.outbox.standing import ended_attempts, queues
 from app.partners.queries import all_partners
-from app.partners.standing import waiting
 from app.reports import metrics
-from app.reports.answers import LONGEST, report
-from app.reports.answers import USUAL as USUAL_DAYS
+from app.reports.delivery_health import RANGES, USUAL
+from app.reports.delivery_health import health as health_of
 from app.reports.forms import AnswersForm, HealthForm
-from app.reports.health import RANGES, USUAL
-from app.reports.health import health as health_of
-from app.shown.states import every_chip
+from app.reports.response_report import LONGEST, report
+from app.reports.response_report import USUAL as USUAL_DAYS
+from app.ui import web
+from app.ui.fields import read_filter
+from app.ui.states import every_chip
+from app.webhooks.partner_status import waiting
 
 blueprint = Blueprint("reports", __name__)
 
 
 @blueprint.get("/")
-@access.needs(Verb.SEE)
+@access.needs(Permission.SEE)
 def home() -> Response:
     """The work queues, each with what is in it."""
     return web.page("reports/home.html")
 
 
 @blueprint.get("/health")
-@access.needs(Verb.SEE_ALL)
+@access.needs(Permission.SEE_ALL)
 def health() -> Response:
     """How deliveries go: counts, percentiles and what waits, as pictures with their numbers."""
     form = HealthForm(request.args)
@@ -66,7 +67,7 @@ def health() -> Response:
 
 
 @blueprint.get("/reports/answers")
-@access.needs(Verb.SEE)
+@access.needs(Permission.SEE)
 def answers() -> Response:
     """How orders are answered; supplier staff see it of their own supplier ids."""
     form = AnswersForm(request.args)
@@ -108,10 +109,10 @@ def _days(values: Mapping[str, Any], today: date) -> tuple[date, date, list[str]
 
 
 @blueprint.get("/look")
-@access.needs(Verb.EDIT_PEOPLE)
+@access.needs(Permission.EDIT_PEOPLE)
 def look() -> Response:
     """Every component in every state, for who works on the look."""
-    return web.page("reports/look.html", form=_look_form(), states=every_chip())
+    return web.page("ui/style_guide.html", form=_look_form(), states=every_chip())
 
 
 def _look_form() -> AnswerForm:

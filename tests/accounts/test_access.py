@@ -8,30 +8,30 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.accounts.access import MAY, OPEN_ENDPOINTS, PUBLIC, Verb
+from app.accounts.access import MAY, OPEN_ENDPOINTS, PUBLIC, Permission
 from app.accounts.models import Role
 from tests.people import EVERYBODY, Browser
 
 TABLE = {
     # verb: who may
-    Verb.SEE: {"asha", "omar", "meera", "ravi", "admin"},
-    Verb.SEE_ALL: {"meera", "ravi", "admin"},
-    Verb.ANSWER: {"asha", "omar"},
-    Verb.EXPORT: {"meera"},
-    Verb.READ_AUDIT: {"meera"},
-    Verb.RESEND: {"ravi", "admin"},
-    Verb.RESEND_DELIVERED: {"admin"},
-    Verb.WITHDRAW: {"ravi", "admin"},
-    Verb.PAUSE: {"ravi", "admin"},
-    Verb.IMPORT: {"ravi", "admin"},
-    Verb.TEST_SEND: {"ravi", "admin"},
-    Verb.EDIT_PARTNERS: {"admin"},
-    Verb.EDIT_PEOPLE: {"admin"},
+    Permission.SEE: {"asha", "omar", "meera", "ravi", "admin"},
+    Permission.SEE_ALL: {"meera", "ravi", "admin"},
+    Permission.ANSWER: {"asha", "omar"},
+    Permission.EXPORT: {"meera"},
+    Permission.READ_AUDIT: {"meera"},
+    Permission.RESEND: {"ravi", "admin"},
+    Permission.RESEND_DELIVERED: {"admin"},
+    Permission.WITHDRAW: {"ravi", "admin"},
+    Permission.PAUSE: {"ravi", "admin"},
+    Permission.IMPORT: {"ravi", "admin"},
+    Permission.TEST_SEND: {"ravi", "admin"},
+    Permission.EDIT_PARTNERS: {"admin"},
+    Permission.EDIT_PEOPLE: {"admin"},
 }
 
 
 def test_the_table_of_roles_is_the_one_that_was_agreed() -> None:
-    assert set(TABLE) == set(Verb)
+    assert set(TABLE) == set(Permission)
     for verb, names in TABLE.items():
         assert {name for name, (_, role, _) in EVERYBODY.items() if verb in MAY[role]} == names, verb
     assert set(MAY) == set(Role)
@@ -42,7 +42,7 @@ def test_every_route_declares_what_it_needs(app: Flask) -> None:
         rule.endpoint
         for rule in app.url_map.iter_rules()
         if rule.endpoint not in OPEN_ENDPOINTS
-        and getattr(app.view_functions[rule.endpoint], "access", None) not in {PUBLIC, *Verb}
+        and getattr(app.view_functions[rule.endpoint], "access", None) not in {PUBLIC, *Permission}
     }
     assert not undeclared
 
@@ -90,7 +90,7 @@ def test_a_role_gets_in_exactly_where_its_verbs_allow(
         if access == PUBLIC or path == "/logout":
             continue
         answer = browser_of(name).open(path, method=method)
-        if name in TABLE[Verb(access)]:
+        if name in TABLE[Permission(access)]:
             assert answer.status_code not in (303, 401, 403) or path == "/", (method, path)
             assert answer.status_code < 500, (method, path)
         else:

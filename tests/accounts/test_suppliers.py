@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Supplier
-from app.outbox.models import Message
+from app.delivery.models import Message
 from tests.people import BEARINGS, TRIVENI, Browser, fields_of
 
 PLACE = "18.5204,73.8567"

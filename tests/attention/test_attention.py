@@ -9,11 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db import Database
-from app.outbox.models import Lane, Message, MessageState
-from app.partners import setup
+from app.delivery.models import Lane, Message, MessageState
+from app.partners import service as partner_service
 from app.partners.models import Partner
+from tests.buyer import Buyer
 from tests.people import Browser
-from tests.talk import Buyer
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_held_networks_and_what_fits_nothing_stand_with_support(
     (order_id,) = arrive(1)
     assert Buyer(app.test_client(), example_bodies).move(5).status_code == 409
     with database.writing() as writing:
-        setup.pause(writing, writing.get(Partner, partner.id), "They asked us to wait", by="Ravi")
+        partner_service.pause(writing, writing.get(Partner, partner.id), "They asked us to wait", by="Ravi")
         writing.commit()
     assert counted(ravi) == "2"
     rows = [one.get_text(" ") for one in ravi.get("/attention").page.select(".case")]
@@ -165,7 +165,7 @@ def test_held_networks_and_what_fits_nothing_stand_with_support(
     assert press(ravi, held, "assign", person="4").status_code == 303
     assert "with Ravi" in ravi.get("/attention").page.get_text()
     with database.writing() as writing:
-        setup.resume(writing, writing.get(Partner, partner.id))
+        partner_service.resume(writing, writing.get(Partner, partner.id))
         writing.add(Lane(partner_id=partner.id, opened_at=partner.created_at, probe_at=None))
         writing.commit()
     # Where nothing waits, nothing is held: the next answer is the probe.

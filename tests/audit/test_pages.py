@@ -9,10 +9,10 @@ import pytest
 
 from app import clock as the_clock
 from app.audit import seals, trail
-from app.audit.models import Deed, Thing
-from app.audit.prune import prune_entries
+from app.audit.models import AuditAction, AuditObject
+from app.audit.retention import prune_entries
 from app.db import Database
-from app.words import Indexed, ids_mentioning
+from app.db.text_search import Indexed, ids_mentioning
 from tests.people import Browser
 
 
@@ -24,8 +24,8 @@ def many(database: Database) -> None:
             actor = trail.Actor(("Ravi", "Admin")[number % 2], number % 2 + 1, "support", "10.0.0.7")
             trail.record(
                 session,
-                (Deed.HELD, Deed.RESENT, Deed.NOTED)[number % 3],
-                (Thing.PARTNER, Thing.MESSAGE, Thing.PARTNER)[number % 3],
+                (AuditAction.HELD, AuditAction.RESENT, AuditAction.NOTED)[number % 3],
+                (AuditObject.PARTNER, AuditObject.MESSAGE, AuditObject.PARTNER)[number % 3],
                 number + 1,
                 name=f"thing {number:03}",
                 reason="moving" if number == 7 else "",
@@ -42,7 +42,7 @@ def rows(answer: Any) -> list[str]:
 def test_pages_stay_put_while_entries_arrive(meera: Browser, database: Database, many: None) -> None:
     first = meera.get("/audit")
     with database.writing() as session:
-        trail.record(session, Deed.NOTED, Thing.PARTNER, 1, name="meanwhile")
+        trail.record(session, AuditAction.NOTED, AuditObject.PARTNER, 1, name="meanwhile")
         session.commit()
     second = meera.get(first.one("a[rel=next]")["href"])
     third = meera.get(second.one("a[rel=next]")["href"])
@@ -92,8 +92,8 @@ def test_what_was_typed_is_inert(meera: Browser, database: Database) -> None:
     with database.writing() as session:
         trail.record(
             session,
-            Deed.NOTED,
-            Thing.PARTNER,
+            AuditAction.NOTED,
+            AuditObject.PARTNER,
             odd,
             name=odd,
             reason=odd,
@@ -136,8 +136,8 @@ def test_what_was_and_is_empty_is_left_out(meera: Browser, database: Database) -
     with database.writing() as session:
         trail.record(
             session,
-            Deed.HELD,
-            Thing.PARTNER,
+            AuditAction.HELD,
+            AuditObject.PARTNER,
             1,
             before={"paused_reason": "moving", "note": None, "further": []},
             after={"paused_reason": "", "note": "", "further": [], "deadline_seconds": 0},
@@ -157,7 +157,7 @@ def test_words_are_found_in_full_at_any_age_by_index_or_by_walk(
     monkeypatch.setattr("app.audit.queries.FEW", few)
     with database.writing() as session:
         for name, reason in (("A/77", "said “100 %”"), ("other", "over A/77"), ("a/77/b", "")):
-            trail.record(session, Deed.NOTED, Thing.ORDER, 9001, name=name, reason=reason)
+            trail.record(session, AuditAction.NOTED, AuditObject.ORDER, 9001, name=name, reason=reason)
         session.commit()
     for words, count in (("a/77", 3), ("A/77/", 1), ("100 %", 1), ("9001", 3), ("7", 25), ("MOVING", 1)):
         assert len(rows(meera.get("/audit", query_string={"q": words}))) == count, words

@@ -16,8 +16,8 @@ from flask import Flask
 from sqlalchemy import func, select, text
 
 from app.config import ROOT
-from app.outbox.deliver import Deliverer
-from app.outbox.models import LIVE, Attempt, Message
+from app.delivery.models import LIVE, Attempt, Message
+from app.delivery.worker import Deliverer
 from tests.bench.ground import answer_all, database_of, fresh_app, populate, receiver, seconds
 from tests.chaos.storm import start
 from tests.postgresql import Server

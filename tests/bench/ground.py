@@ -19,19 +19,19 @@ from sqlalchemy import select
 
 from app import create_app
 from app.accounts.models import Role
-from app.accounts.people import add as add_person
+from app.accounts.service import add as add_person
 from app.clock import now
 from app.config import Settings
-from app.contract.reader import dumps
 from app.db import Database
 from app.demo.orders import example_orders
-from app.inbound.apply import Rules
-from app.inbound.bring import Brought, bring
-from app.orders import answer as answering
+from app.inbound.file_import import Brought, bring
+from app.inbound.processing import Rules
+from app.network.reader import dumps
+from app.orders import decisions as answering
 from app.orders.models import PurchaseOrder
 from app.orders.queries import order_for_update
-from app.orders.req_confirm import Given
-from app.partners import setup
+from app.orders.req_confirm import DecisionInput
+from app.partners import service as partner_service
 
 INBOUND_KEY = "the-key-of-the-benches"
 
@@ -103,7 +103,7 @@ def populate(app: Flask, base_url: str, *, orders: int, concurrency: int = 8) ->
             password="bench-bench-1",
             supplier_ids=["SUPPB2B0001@bbps", "SUPPB2B0002@bbps"],
         )
-        partner, _ = setup.add(
+        partner, _ = partner_service.add(
             session, "bench", base_url=base_url, allow_addresses=["127.0.0.0/8"], inbound_key=INBOUND_KEY
         )
         partner.concurrency = concurrency
@@ -130,7 +130,7 @@ def add_orders(app: Flask, partner_id: int, count: int) -> list[int]:
 
 def answer_all(app: Flask, person_id: int, ids: list[int]) -> None:
     """Confirm these orders in Asha's name, in one commit."""
-    given = Given("ACCEPT", "Confirmed", "INITIATING_CHANNEL", "WEB")
+    given = DecisionInput("ACCEPT", "Confirmed", "INITIATING_CHANNEL", "WEB")
     with database_of(app).writing() as session:
         for order_id in ids:
             order = order_for_update(session, None, order_id)

@@ -21,10 +21,10 @@ from sqlalchemy import select, text
 
 from app.accounts.models import Person
 from app.config import ROOT
-from app.contract.reader import read_json
+from app.delivery.models import Attempt, Message
+from app.delivery.worker import Deliverer
 from app.demo.orders import ORDERS_FILE
-from app.outbox.deliver import Deliverer
-from app.outbox.models import Attempt, Message
+from app.network.reader import read_json
 from tests.bench.deliveries import deliver_history, deliver_peers, deliver_scale
 from tests.bench.ground import (
     INBOUND_KEY,

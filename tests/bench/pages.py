@@ -18,16 +18,16 @@ from sqlalchemy import func, select
 
 from app import create_app
 from app.accounts.models import Person, Role
-from app.accounts.people import add as add_person
-from app.accounts.queries import person_named
+from app.accounts.queries import person_by_username
+from app.accounts.service import add as add_person
 from app.clock import now
 from app.config import Settings
+from app.delivery.models import Message
+from app.delivery.statistics import roll
+from app.delivery.worker import Deliverer
 from app.demo.seed import seed
-from app.orders.count_answers import count_answers
 from app.orders.models import PurchaseOrder
-from app.outbox.deliver import Deliverer
-from app.outbox.models import Message
-from app.outbox.rollup import roll
+from app.orders.response_counts import count_answers
 from tests.bench.ground import answer_all, database_of, fresh_app, in_turn, populate, receiver
 
 Line = dict[str, Any]
@@ -75,7 +75,9 @@ def _omars() -> tuple[FlaskClient, FlaskClient]:
 
 def _browser(app: Flask, name: str, role: Role) -> FlaskClient:
     with database_of(app).writing() as session:
-        person = person_named(session, name) or add_person(session, name, role=role, password="bench-bench-1")
+        person = person_by_username(session, name) or add_person(
+            session, name, role=role, password="bench-bench-1"
+        )
         session.commit()
         key = session.scalar(select(Person.session_key).where(Person.id == person.id))
     client = app.test_client()

@@ -15,7 +15,7 @@ from playwright.sync_api import BrowserContext, Page
 from werkzeug.serving import make_server
 
 from app.db import Database
-from app.outbox.deliver import Deliverer
+from app.delivery.worker import Deliverer
 from tests.inbound.conftest import buyer
 from tests.people import PASSWORD
 

@@ -10,11 +10,11 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.outbox.models import Message, MessageState
+from app.delivery.models import Message, MessageState
 from tests.browser.axe import violations
-from tests.outbox.looking import all_messages, wait_until
+from tests.buyer import Buyer, resp
+from tests.delivery.looking import all_messages, wait_until
 from tests.people import Browser
-from tests.talk import Buyer, resp
 
 RULES = {
     "runOnly": {

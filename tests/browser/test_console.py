@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from app import workers
+from app import background
 from app.config import Settings
 from app.db import Database
 from app.partners.models import Partner
@@ -19,7 +19,7 @@ from app.partners.models import Partner
 def worker(database: Database, settings: Settings) -> Iterator[None]:
     """A worker beside the site, as ``flask work`` is."""
     stop = threading.Event()
-    running = threading.Thread(target=workers.worker(database, settings).run, args=(stop,), daemon=True)
+    running = threading.Thread(target=background.worker(database, settings).run, args=(stop,), daemon=True)
     running.start()
     yield
     stop.set()

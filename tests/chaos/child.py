@@ -13,10 +13,10 @@ from types import FrameType
 from typing import Any
 
 from app.db import Database
+from app.delivery import worker
+from app.delivery.wire import line
+from app.delivery.worker import Deliverer
 from app.orders.projection import follow
-from app.outbox import deliver
-from app.outbox.deliver import Deliverer
-from app.outbox.wire import line
 
 POINTS = ("after the claim", "during connect", "after the POST", "before the record", "after the record")
 
@@ -74,14 +74,14 @@ def _after_the_post(_deliverer: Deliverer, burn: Callable[[], None]) -> None:
 
 
 def _before_the_record(_deliverer: Deliverer, burn: Callable[[], None]) -> None:
-    record = deliver.record
+    record = worker.record
 
     def armed(session: Any, finished: Any, *rest: Any, **options: Any) -> None:
         if finished:
             burn()
         record(session, finished, *rest, **options)
 
-    deliver.record = armed
+    worker.record = armed
 
 
 def _after_the_record(deliverer: Deliverer, burn: Callable[[], None]) -> None:

@@ -19,9 +19,9 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
 from app.db import Database
-from app.outbox.messages import resend
-from app.outbox.models import LIVE, Attempt, Message, MessageState
-from app.outbox.retry import Reason
+from app.delivery.models import LIVE, Attempt, Message, MessageState
+from app.delivery.retry_policy import Reason
+from app.delivery.service import resend
 from tests.chaos import child, receiver
 
 FEW = 100

@@ -13,14 +13,14 @@ import pytest
 from flask import Flask, request
 from flask.testing import FlaskClient
 
-from app.contract.answers import answer
-from app.contract.messages import parse
-from app.contract.reader import dumps, read_json
-from app.contract.vocabulary import ErrorCode, Kind, Status
-from app.demo.busy import BusyDay
-from app.demo.memory import Memory
 from app.demo.orders import ORDERS_FILE
 from app.demo.simulator import create_simulator
+from app.demo.state import Memory
+from app.demo.traffic import BusyDay
+from app.network.messages import parse
+from app.network.reader import dumps, read_json
+from app.network.replies import answer
+from app.network.vocabulary import ErrorCode, Kind, Status
 from tests.demo.test_simulator import behave, confirm, received, resp
 
 FIRST, SECOND = (read_json(line) for line in ORDERS_FILE.read_bytes().splitlines()[:2])
@@ -444,7 +444,7 @@ def test_a_busy_days_pace_is_bounded(simulator: Flask, client: FlaskClient, prod
 def test_a_busy_day_has_all_kinds_of_messages_and_sends_no_orders_beyond_what_is_open(
     simulator: Flask, client: FlaskClient, product: Product, confirmation: Confirmation, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("app.demo.busy.OPEN_ORDERS_MAX", 6)
+    monkeypatch.setattr("app.demo.traffic.OPEN_ORDERS_MAX", 6)
     busy_day: BusyDay = simulator.extensions["busy_day"]
     for _ in range(120):
         still_open = sum(order["status"] == Status.CREATED for order in orders(client).values())

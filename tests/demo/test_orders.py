@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.contract.messages import ItemLine, ReqSend, parse
-from app.contract.reader import dumps, read_json
-from app.contract.vocabulary import Kind
 from app.demo.orders import ORDERS_FILE, SPREAD, example_orders, new_order
+from app.network.messages import ItemLine, ReqSend, parse
+from app.network.reader import dumps, read_json
+from app.network.vocabulary import Kind
 
 NOW = datetime(2027, 3, 1, 0, 5, tzinfo=UTC)
 PAISA = Decimal("0.01")

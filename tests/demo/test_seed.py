@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
+from tests.delivery.test_rollup import assert_exact
 
-from app.contract.messages import parse
-from app.contract.reader import dumps, read_json
-from app.contract.vocabulary import Kind, Status
 from app.db import Database
+from app.delivery.models import Attempt, Message, MessageState, Tally
+from app.delivery.statistics import roll
 from app.demo.seed import NotHere, seed
-from app.inbound.apply import Rules
-from app.inbound.bring import Brought, bring
+from app.inbound.file_import import Brought, bring
 from app.inbound.models import Effect, InboundMessage
+from app.inbound.processing import Rules
+from app.network.messages import parse
+from app.network.reader import dumps, read_json
+from app.network.vocabulary import Kind, Status
 from app.orders.models import Answer, Decision, Delivery, PurchaseOrder, Revision
-from app.outbox.models import Attempt, Message, MessageState, Tally
-from app.outbox.rollup import roll
 from app.partners.models import Partner
-from tests.outbox.test_rollup import assert_exact
 from tests.people import Browser
 
 

@@ -15,12 +15,12 @@ from flask import Flask, request
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app.contract.answers import answer, read_answer
-from app.contract.messages import parse
-from app.contract.reader import dumps, read_json
-from app.contract.vocabulary import Kind
-from app.demo.behaviour import MODES
+from app.demo.behavior import MODES
 from app.demo.simulator import create_simulator
+from app.network.messages import parse
+from app.network.reader import dumps, read_json
+from app.network.replies import answer, read_answer
+from app.network.vocabulary import Kind
 
 PATH = "/api/v0/purchase-order/req-confirm"
 Confirmation = Callable[..., dict[str, Any]]

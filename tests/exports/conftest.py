@@ -12,12 +12,12 @@ from flask import Flask
 from sqlalchemy import insert
 
 from app import clock
+from app.background import worker
 from app.config import Settings
 from app.db import Database
-from app.outbox.messages import new_id
-from app.outbox.models import Message, MessageState, Trigger
+from app.delivery.models import Message, MessageState, Trigger
+from app.delivery.service import new_id
 from app.partners.models import Partner
-from app.workers import worker
 
 
 @pytest.fixture

@@ -18,17 +18,17 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.audit.models import AuditEntry, Deed
-from app.contract.reader import dumps
+from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
+from app.delivery.models import Message, MessageState
 from app.exports import files, formats, sources
 from app.exports import routes as exports_routes
 from app.exports.sources import Column, Kind
-from app.inbound.apply import Call, Rules, receive_message
-from app.jobs.models import Job, JobState
+from app.inbound.processing import Call, Rules, receive_message
+from app.network.reader import dumps
 from app.orders.models import PurchaseOrder
-from app.outbox.models import Message, MessageState
 from app.partners.models import Partner
+from app.tasks.models import Job, JobState
 from tests.people import Browser
 
 SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -111,7 +111,7 @@ def test_received_messages_and_the_trail_have_files_too(
     trail = read_jsonl(meera.get("/exports/audit.jsonl").data)
     deeds = [entry.deed for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc()))]
     assert [row["deed"] for row in trail] == deeds[1:], "all but this last export"
-    assert deeds[:2] == [Deed.EXPORTED, Deed.EXPORTED]
+    assert deeds[:2] == [AuditAction.EXPORTED, AuditAction.EXPORTED]
 
 
 FORMULAS = ["=1+1", "+1", "-1+2", "@SUM(A1)", "\t=1", " =1", "\r=1", "＝1", "＋1", "−1", "\ufeff=1", "\x00=1"]
@@ -194,7 +194,7 @@ def test_an_export_stands_in_the_trail_with_its_filter(
     many_messages(3)
     meera.get("/exports/webhooks.csv?state=delivered&after=")
     last = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
-    assert last and (last.deed, last.actor) == (Deed.EXPORTED, "Meera")
+    assert last and (last.deed, last.actor) == (AuditAction.EXPORTED, "Meera")
     assert last.became == {"what": "webhooks", "form": "csv", "filter": {"state": "delivered"}, "rows": 3}
 
 
@@ -379,7 +379,7 @@ def test_cancelling_stands_in_the_trail(
     job = meera.send(url, meera.fill(url, url)).location
     meera.send(f"{job}/cancel", meera.fill(job, f"{job}/cancel"))
     deeds = session.execute(select(AuditEntry.deed, AuditEntry.actor).order_by(AuditEntry.id.desc())).all()
-    assert deeds[:2] == [(Deed.CANCELLED, "Meera"), (Deed.EXPORTED, "Meera")]
+    assert deeds[:2] == [(AuditAction.CANCELLED, "Meera"), (AuditAction.EXPORTED, "Meera")]
 
 
 def test_a_worker_that_breaks_off_leaves_no_half_file_and_the_next_one_makes_it_whole(
@@ -460,7 +460,7 @@ def test_a_hostile_partner_cannot_break_a_file(
 ) -> None:
     from datetime import timedelta
 
-    from app.contract.vocabulary import Kind as MessageKind
+    from app.network.vocabulary import Kind as MessageKind
 
     body = json.loads(dumps(example_bodies[0]), parse_float=str)
     body["purchaseOrder"]["subject"] = "a\x01b\u202e</t>\ud83d\ude00 ]]> &amp;"

@@ -9,18 +9,18 @@ import pytest
 from flask import Flask
 
 from app import clock as the_clock
-from app.contract.answers import answer as contract_answer
-from app.contract.reader import dumps, read_json
-from app.contract.vocabulary import Kind
 from app.db import Database
-from app.orders import answer as answering
+from app.delivery.claiming import Claimed, claim
+from app.delivery.recording import Finished, record
+from app.delivery.retry_policy import judge
+from app.delivery.wire.outcome import Failure, Outcome
+from app.network.reader import dumps, read_json
+from app.network.replies import answer as contract_answer
+from app.network.vocabulary import Kind
+from app.orders import decisions as answering
 from app.orders.queries import order_for_update
-from app.orders.req_confirm import Given
-from app.outbox.claim import Claimed, claim
-from app.outbox.record import Finished, record
-from app.outbox.retry import judge
-from app.outbox.wire.outcome import Failure, Outcome
-from tests.talk import Buyer
+from app.orders.req_confirm import DecisionInput
+from tests.buyer import Buyer
 
 ASHA = answering.Answerer(1, "Asha")
 
@@ -44,7 +44,7 @@ def confirm(database: Database) -> Callable[..., str]:
             decision = answering.answer(
                 session,
                 order,
-                Given(response, remarks, "INITIATING_CHANNEL", "WEB"),
+                DecisionInput(response, remarks, "INITIATING_CHANNEL", "WEB"),
                 version=order.version if version is None else version,
                 by=ASHA,
                 accepts_return=True,
@@ -55,7 +55,7 @@ def confirm(database: Database) -> Callable[..., str]:
     return confirm
 
 
-def heard(claimed: Claimed, how: str) -> Outcome:
+def record_attempts(claimed: Claimed, how: str) -> Outcome:
     """What a POST came to: ``ok``, ``refuse``, ``timeout`` or ``500``."""
     if how == "timeout":
         return Outcome(Failure.TIMEOUT, "No answer came in time.", None, (), b"", 0, False, None, 1.0, True)
@@ -73,7 +73,7 @@ def heard(claimed: Claimed, how: str) -> Outcome:
 
 def finish(database: Database, claimed: Claimed, how: str) -> None:
     """Record that a POST ended so."""
-    outcome = heard(claimed, how)
+    outcome = record_attempts(claimed, how)
     verdict = judge(
         outcome,
         tries=claimed.tries + 1,

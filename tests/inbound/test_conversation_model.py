@@ -26,24 +26,24 @@ from sqlalchemy import delete, event, select, update
 from sqlalchemy.orm import Session, selectinload
 
 from app import clock
-from app.contract.reader import dumps
-from app.contract.vocabulary import Kind
 from app.db import Base, Database
-from app.inbound.apply import Call, Rules, apply_again, receive_message
+from app.delivery import service as delivery_service
+from app.delivery.claiming import Claimed, claim
+from app.delivery.models import Lane, Message, ResultFrom
+from app.delivery.recording import Finished, record, repair
+from app.delivery.retry_policy import judge
 from app.inbound.models import InboundMessage
+from app.inbound.processing import Call, Rules, apply_again, receive_message
 from app.inbound.queries import message_for_update
-from app.orders import answer as answering
+from app.network.reader import dumps
+from app.network.vocabulary import Kind
+from app.orders import decisions as answering
 from app.orders.models import PurchaseOrder
 from app.orders.queries import order_for_update
-from app.orders.req_confirm import Given
-from app.outbox import messages
-from app.outbox.claim import Claimed, claim
-from app.outbox.models import Lane, Message, ResultFrom
-from app.outbox.record import Finished, record, repair
-from app.outbox.retry import judge
+from app.orders.req_confirm import DecisionInput
 from app.partners.models import Partner
-from tests.inbound.conftest import ASHA, heard
-from tests.talk import Buyer
+from tests.buyer import Buyer
+from tests.inbound.conftest import ASHA, record_attempts
 
 RULES = Rules(1024 * 1024, timedelta(hours=24))
 A_DAY = timedelta(days=1)
@@ -366,9 +366,9 @@ class Conversation(RuleBasedStateMachine):
         with self.database.writing() as session:
             message = session.scalar(select(Message).where(Message.id == sent.id).with_for_update())
             assert message
-            assert (messages.why_not_resend(session, message) is None) == may
+            assert (delivery_service.resend_blocker(session, message) is None) == may
             if may:
-                messages.resend(session, message, by="Ravi", reason="Mended")
+                delivery_service.resend(session, message, by="Ravi", reason="Mended")
                 sent.resume, sent.state, sent.asked = sent.state, "pending", True
             session.commit()
 
@@ -393,7 +393,7 @@ class Conversation(RuleBasedStateMachine):
             order.answer = response
 
     def _answered(self, number: int, order: Order, response: str, expected: type[Exception] | None) -> str:
-        given = Given(response, f"Because of {response}", "INITIATING_CHANNEL", "WEB")
+        given = DecisionInput(response, f"Because of {response}", "INITIATING_CHANNEL", "WEB")
         with self.database.writing() as session:
             found = order_for_update(session, None, self.ids[number])
             assert found
@@ -461,9 +461,9 @@ class Conversation(RuleBasedStateMachine):
         ours = sent.state == "sending" and sent.flight == claimed.number
         if not ours and (how != "ok" or sent.state == "delivered" or sent.late is not None):
             return
-        by_hand = claimed.asked_by is not None
+        is_manual = claimed.asked_by is not None
         resume, sent.asked, sent.resume, sent.lost = sent.resume, False, "", 0
-        sent.tries = claimed.tries + (0 if by_hand else 1)
+        sent.tries = claimed.tries + (0 if is_manual else 1)
         if how == "ok":
             sent.told = f"REQ-{sent.id}"
             order.delivered(sent)
@@ -471,14 +471,14 @@ class Conversation(RuleBasedStateMachine):
             sent.state = "cancelled"
         elif how == "refuse":
             sent.state, sent.told = "refused", f"REQ-{sent.id}"
-        elif by_hand:
+        elif is_manual:
             sent.state = resume
         else:
             sent.state = "pending" if sent.tries < TRIES_MOST else "failed"
 
     def _record(self, claimed: Claimed, how: str) -> None:
         self.now += A_DAY
-        outcome = heard(claimed, how)
+        outcome = record_attempts(claimed, how)
         verdict = judge(
             outcome,
             tries=claimed.tries + 1,

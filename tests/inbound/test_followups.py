@@ -7,12 +7,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.contract.reader import dumps, read_json
 from app.demo.orders import ORDERS_FILE
+from app.network.reader import dumps, read_json
 from app.orders.models import PurchaseOrder
 from app.orders.timeline import What, timeline
-from app.outbox.queries import messages_of_order
-from tests.talk import Buyer, inbound_of, message_of, order_of, refusal, stands
+from app.webhooks.queries import messages_of_order
+from tests.buyer import Buyer, inbound_of, message_of, order_of, refusal, stands
 
 FOLLOWUPS = [read_json(line) for line in ORDERS_FILE.with_name("followups.jsonl").read_bytes().splitlines()]
 OBJECT = {

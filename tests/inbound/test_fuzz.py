@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, settings
 from schemathesis import Case
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from app.contract.openapi import openapi
-from app.contract.reader import dumps
-from app.inbound.routes import TAKEN
+from app.inbound.api_routes import TAKEN
+from app.network.openapi import openapi
+from app.network.reader import dumps
 from tests.conftest import INBOUND_KEY
 
 KEY = {"X-Partner-Key": INBOUND_KEY}

@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 
 from app import clock as the_clock
 from app.db import Database
+from app.delivery.claiming import claim
+from app.delivery.models import Message, MessageState
 from app.inbound.models import Effect, InboundMessage
-from app.orders.answer import AlreadyDecided, NotAnswerable, StaleVersion
-from app.outbox.claim import claim
-from app.outbox.models import Message, MessageState
+from app.orders.decisions import AlreadyDecided, NotAnswerable, StaleVersion
+from tests.buyer import Buyer, order_of, refusal, stands
 from tests.inbound.conftest import finish
-from tests.talk import Buyer, order_of, refusal, stands
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:

@@ -21,11 +21,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
-from app.contract.examples import OBJECT_ID
-from app.contract.openapi import openapi
-from app.contract.vocabulary import Kind
-from app.inbound.described import marked, messages, objects
-from app.inbound.routes import TAKEN
+from app.inbound.api_description import marked, messages, objects
+from app.inbound.api_routes import TAKEN
+from app.network.examples import OBJECT_ID
+from app.network.openapi import openapi
+from app.network.vocabulary import Kind
 from app.orders.models import PurchaseOrder
 from tests.conftest import INBOUND_KEY
 from tests.people import Browser

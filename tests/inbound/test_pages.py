@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
+from tests.buyer import Buyer, resp, stands
 from tests.people import Browser
-from tests.talk import Buyer, resp, stands
 
 HOSTILE = "<script>alert(1)</script><b hx-get='/logout' hx-trigger='load'>x</b>"
 

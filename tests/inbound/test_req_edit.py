@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.contract.reader import dumps
+from app.delivery import service as delivery_service
+from app.delivery.models import MessageState
 from app.inbound.models import Effect
-from app.orders.answer import AlreadyDecided, NotAnswerable, StaleVersion
+from app.network.reader import dumps
+from app.orders.decisions import AlreadyDecided, NotAnswerable, StaleVersion
 from app.orders.queries import OrderFilter, order_page, queue_counts
-from app.outbox import messages
-from app.outbox.models import MessageState
-from tests.talk import Buyer, inbound_of, message_of, order_of, refusal, stands
+from tests.buyer import Buyer, inbound_of, message_of, order_of, refusal, stands
 
 
 def test_an_edit_is_the_next_version_byte_for_byte_and_the_old_one_stays(
@@ -254,8 +254,8 @@ def test_what_was_refused_for_an_older_version_is_not_sent_again(
     message_id = confirm(order_id)
     deliver_so("refuse")
     message = message_of(session, message_id)
-    assert messages.why_not_resend(session, message) is None
+    assert delivery_service.resend_blocker(session, message) is None
     buyer.edit()
     message = message_of(session, message_id)
     assert message.state is MessageState.REFUSED
-    assert "changed the order to version 2" in (messages.why_not_resend(session, message) or "")
+    assert "changed the order to version 2" in (delivery_service.resend_blocker(session, message) or "")

@@ -13,9 +13,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, undefer
 
-from app.contract.reader import dumps
-from app.inbound.apply import NO_CREDENTIALS_KEPT
 from app.inbound.models import Effect, InboundMessage
+from app.inbound.processing import NO_CREDENTIALS_KEPT
+from app.network.reader import dumps
 from app.orders.models import PurchaseOrder, Revision
 from tests.conftest import INBOUND_KEY
 
@@ -190,7 +190,7 @@ def test_without_the_key_only_metadata_is_kept(
 def test_calls_without_the_key_do_not_fill_the_disk(
     door: FlaskClient, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.inbound.apply.NO_CREDENTIALS_KEPT", 5)
+    monkeypatch.setattr("app.inbound.processing.NO_CREDENTIALS_KEPT", 5)
     assert NO_CREDENTIALS_KEPT >= 100
     for _ in range(9):
         send(door, b"{}", headers={})

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.contract.reader import dumps
+from app.delivery.models import MessageState
 from app.inbound.models import Effect
-from app.orders.answer import NotAnswerable
-from app.outbox.models import MessageState
-from app.partners import setup
-from tests.talk import Buyer, inbound_of, message_of, order_of, refusal, stands
+from app.network.reader import dumps
+from app.orders.decisions import NotAnswerable
+from app.partners import service as partner_service
+from tests.buyer import Buyer, inbound_of, message_of, order_of, refusal, stands
 
 OTHER_KEY = "the-key-of-another-network"
 
@@ -180,7 +180,7 @@ def test_another_partners_order_is_not_touched(
 ) -> None:
     (order_id,) = arrive(1)
     with database.writing() as other:
-        setup.add(other, "Another", base_url="http://127.0.0.1:9", inbound_key=OTHER_KEY)
+        partner_service.add(other, "Another", base_url="http://127.0.0.1:9", inbound_key=OTHER_KEY)
         other.commit()
     answer = app.test_client().post(
         "/api/v0/purchase-order/req-status-change",

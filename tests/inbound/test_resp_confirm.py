@@ -9,14 +9,14 @@ from sqlalchemy.orm import Session
 
 from app import clock as the_clock
 from app.db import Database
+from app.delivery import service as delivery_service
+from app.delivery.claiming import claim
+from app.delivery.models import MessageState, ResultFrom
 from app.inbound.models import Effect
-from app.orders.answer import AlreadyDecided
-from app.outbox import messages
-from app.outbox.claim import claim
-from app.outbox.models import MessageState, ResultFrom
-from app.partners.standing import last_good
+from app.orders.decisions import AlreadyDecided
+from app.webhooks.partner_status import last_good
+from tests.buyer import Buyer, inbound_of, message_of, refusal, stands
 from tests.people import Browser
-from tests.talk import Buyer, inbound_of, message_of, refusal, stands
 
 
 def test_a_late_success_settles_what_was_delivered(
@@ -52,7 +52,7 @@ def test_a_late_failure_takes_the_delivery_back_and_the_order_can_be_answered_ag
     assert message.error_field == "poConfirmation.supplierRemarks"
     assert message.note.startswith("The network did not accept the remarks: Remarks are not acceptable.")
     assert stands(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
-    assert "Answer the order again" in (messages.why_not_resend(session, message) or "")
+    assert "Answer the order again" in (delivery_service.resend_blocker(session, message) or "")
 
     again = confirm(order_id, remarks="Confirmed, politely")
     assert message_of(session, again).decision_number == 2
@@ -143,7 +143,7 @@ def test_a_result_before_our_own_record_of_the_answer_stands(
 def send_again(database: Database, message_id: str) -> None:
     with database.writing() as session:
         message = message_of(session, message_id)
-        messages.resend(session, message, by="Ravi", reason="They lost it", delivered_too=True)
+        delivery_service.resend(session, message, by="Ravi", reason="They lost it", delivered_too=True)
         session.commit()
 
 
@@ -155,7 +155,7 @@ def test_what_was_settled_while_it_was_being_sent_is_not_sent_a_second_time_besi
     sending = leave()
     assert buyer.report(req_msg_id=f"REQ-{message_id}").status_code == 200
     assert message_of(session, message_id).state is MessageState.DELIVERED
-    with pytest.raises(messages.CannotResend, match="still under way"):
+    with pytest.raises(delivery_service.CannotResend, match="still under way"):
         send_again(database, message_id)
 
     end(sending, "timeout")
@@ -187,7 +187,7 @@ def test_a_new_answer_waits_for_the_post_of_the_one_that_was_refused_meanwhile(
     again = confirm(order_id, remarks="Confirmed, politely")
     with database.writing() as other:
         assert claim(other, 1, the_clock.now()) == []
-        assert "under way" in (messages.why_not_resend(other, message_of(other, again)) or "")
+        assert "under way" in (delivery_service.resend_blocker(other, message_of(other, again)) or "")
     clock.move(minutes=1)
     assert leave().id == again
 

@@ -6,8 +6,8 @@ import copy
 from decimal import Decimal
 from typing import Any
 
+from tests.buyer import Buyer, resp
 from tests.people import Browser
-from tests.talk import Buyer, resp
 
 
 def amended(buyer: Buyer, **words: Any) -> dict[str, Any]:

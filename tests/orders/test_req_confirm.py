@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.contract.messages import Invalid
-from app.orders.req_confirm import About, Given, req_confirm
+from app.network.messages import Invalid
+from app.orders.req_confirm import About, DecisionInput, req_confirm
 
 GOLDEN = Path(__file__).parent / "golden"
 ORDER = About(
@@ -20,9 +20,9 @@ ORDER = About(
     status="CREATED",
 )
 ANSWERS = {
-    "accept": Given("ACCEPT", "Confirmed", "INITIATING_CHANNEL", "WEB"),
-    "reject": Given("REJECT", "मूल्य अनुबंध से भिन्न है", "GEOCODE", "18.5204,73.8567"),
-    "return": Given(
+    "accept": DecisionInput("ACCEPT", "Confirmed", "INITIATING_CHANNEL", "WEB"),
+    "reject": DecisionInput("REJECT", "मूल्य अनुबंध से भिन्न है", "GEOCODE", "18.5204,73.8567"),
+    "return": DecisionInput(
         "RETURN",
         "Please move delivery to 4 December",
         "IP",
@@ -65,5 +65,5 @@ def test_the_fields_and_their_order_are_those_of_the_page() -> None:
 @pytest.mark.parametrize("remarks", ["", "x" * 101, 'say "yes"', "back\\slash"])
 def test_remarks_that_the_network_does_not_take_never_leave(remarks: str) -> None:
     with pytest.raises(Invalid) as refused:
-        req_confirm(ORDER, Given("ACCEPT", remarks, "IP", "203.0.113.7"))
+        req_confirm(ORDER, DecisionInput("ACCEPT", remarks, "IP", "203.0.113.7"))
     assert refused.value.field == "poConfirmation.supplierRemarks"

@@ -9,11 +9,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.db import Database
+from app.delivery import service as delivery_service
 from app.orders.models import OrderView
 from app.orders.timeline import Event, What, timeline
-from app.outbox import messages
-from app.outbox.queries import messages_of_order
-from tests.talk import Buyer, message_of, order_of, resp
+from app.webhooks.queries import messages_of_order
+from tests.buyer import Buyer, message_of, order_of, resp
 
 
 def story(session: Session, order_id: int) -> list[Event]:
@@ -114,7 +114,7 @@ def test_a_refusal_what_a_person_sent_again_and_what_is_under_way_are_told(
     deliver_so("refuse")
     clock.move(minutes=1)
     with database.writing() as other:
-        messages.resend(other, message_of(other, message_id), by="Ravi", reason="They mended it")
+        delivery_service.resend(other, message_of(other, message_id), by="Ravi", reason="They mended it")
         other.commit()
     sending = leave()
     assert in_words(session, order_id)[1:] == [
@@ -168,7 +168,7 @@ def test_a_page_does_not_depend_on_its_sight_being_recorded(
     arrive: Any, session: Session, asha: Any, pages: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (order_id,) = arrive(1)
-    monkeypatch.setattr("app.orders.seen.has_seen", lambda *_: False)
+    monkeypatch.setattr("app.orders.order_views.has_seen", lambda *_: False)
     assert [asha.get(f"/orders/{order_id}").status_code for _ in range(2)] == [200, 200]
     assert session.scalar(select(func.count()).select_from(OrderView)) == 1
 

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from app import create_app
 from app.config import Settings
+from app.delivery.models import Message, MessageState
 from app.orders.models import Delivery, PurchaseOrder
-from app.outbox.models import Message, MessageState
 from tests.people import Browser
 
 HTMX = {"HX-Request": "true"}

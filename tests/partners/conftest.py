@@ -13,10 +13,10 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from app.db import Database
-from app.outbox.oauth import tokens
+from app.delivery.oauth import tokens
 from app.partners.models import Partner
-from tests.outbox import misbehaving
-from tests.outbox.misbehaving import Script, Talk, answer
+from tests.delivery import misbehaving
+from tests.delivery.misbehaving import Script, Talk, answer
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 
 from app import clock as the_clock
 from app.db import Database
-from app.outbox.models import Attempt, Message, MessageState
+from app.delivery.models import Attempt, Message, MessageState
+from app.network.signing import new_secret, verify
 from app.partners import keys
 from app.partners.masking import MASK
 from app.partners.models import Partner
-from app.signing import new_secret, verify
-from tests.outbox.misbehaving import Received, serves
+from tests.delivery.misbehaving import Received, serves
 from tests.partners.conftest import gives_tokens, pem_of, server_context, token
 from tests.people import Browser
 
@@ -84,7 +84,7 @@ def test_messages_share_one_token_and_the_log_masks_it(
 def test_without_a_token_the_message_waits_and_says_why(
     give_answers: Any, taker: Any, serve: Any, change: Any, session: Session
 ) -> None:
-    from tests.outbox.misbehaving import answer, says
+    from tests.delivery.misbehaving import answer, says
 
     end_point = serve(says(answer(b'{"error":"invalid_client"}', status="401 Unauthorized")))
     oauth = {"token_url": end_point.url("/t"), "client_id": "po", "client_secret": CLIENT_SECRET}

@@ -12,12 +12,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import clock as the_clock
-from app.contract.reader import dumps
 from app.db import Database
+from app.network.reader import dumps
+from app.network.signing import new_secret, sign
 from app.orders.models import PurchaseOrder
-from app.partners import keys, setup
+from app.partners import keys
+from app.partners import service as partner_service
 from app.partners.models import InboundKey, InboundSecret, Partner
-from app.signing import new_secret, sign
 from tests.conftest import INBOUND_KEY
 from tests.people import Browser
 
@@ -110,7 +111,7 @@ def test_a_signature_belongs_to_its_own_partner(
     call: Any, secret: str, database: Database, partner: Partner, example_bodies: Any, session: Session
 ) -> None:
     with database.writing() as writing:
-        other, other_key = setup.add(writing, "Other network", base_url="https://other.example")
+        other, other_key = partner_service.add(writing, "Other network", base_url="https://other.example")
         other_secret = keys.add_inbound_secret(writing, other)
         writing.commit()
     raw = dumps(example_bodies[0])

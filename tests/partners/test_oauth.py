@@ -16,11 +16,19 @@ from urllib.parse import parse_qs, quote_plus
 
 import pytest
 
-from app.outbox.oauth import Grant, NoToken, Token, Tokens, fetch, send, tokens
-from app.outbox.post import Sender, Target
-from app.outbox.wire.outcome import Failure
+from app.delivery.http_client import Sender, Target
+from app.delivery.oauth import (
+    Grant,
+    NoToken,
+    Token,
+    Tokens,
+    fetch,
+    send,
+    tokens,
+)
+from app.delivery.wire.outcome import Failure
 from app.partners.masking import MASK
-from tests.outbox.misbehaving import answer, serves
+from tests.delivery.misbehaving import answer, serves
 from tests.partners.conftest import gives_tokens, token
 
 HERE = (ip_network("127.0.0.0/8"),)

@@ -19,11 +19,12 @@ from werkzeug.serving import make_server
 
 from app import clock
 from app.db import Database
-from app.outbox.models import Attempt, Lane, Message, MessageState
-from app.partners import keys, setup
+from app.delivery.models import Attempt, Lane, Message, MessageState
+from app.partners import keys
+from app.partners import service as partner_service
 from app.partners.models import InboundKey, Partner
-from app.partners.queries import partner_named
-from tests.outbox.misbehaving import answer, says, serves
+from app.partners.queries import partner_by_name
+from tests.delivery.misbehaving import answer, says, serves
 from tests.partners.conftest import gives_tokens, pem_of, token
 from tests.people import Browser
 
@@ -126,7 +127,7 @@ def test_a_partner_is_added_once_it_was_tried(admin: Browser, taker: Any, sessio
     )
     done = admin.send(NEW, fields)
     assert done.status_code == 303
-    found = partner_named(session, "Second network")
+    found = partner_by_name(session, "Second network")
     assert found and done.location == f"/partners/{found.id}/keys?done=saved"
     assert found.base_url == taker.url("/gate")
     assert (found.bearer_token, found.headers) == ("a-new-bearer-token", [["X-Tenant", "tenant-of-ours"]])
@@ -157,7 +158,7 @@ def test_nothing_is_saved_where_the_try_fails_and_nothing_typed_is_lost(
     refused = admin.send(NEW, fields)
     assert refused.status_code == 422
     assert "Nothing was saved" in refused.words and "does not know the key" in refused.words
-    assert partner_named(session, "Second network") is None
+    assert partner_by_name(session, "Second network") is None
     text = refused.get_data(as_text=True)
     assert "a-new-bearer-token" not in text
     assert "401 Unauthorized" in refused.words and "/api/v0/purchase-order/req-confirm" in text
@@ -169,7 +170,7 @@ def test_nothing_is_saved_where_the_try_fails_and_nothing_typed_is_lost(
     assert (again["contact"], again["bearer_token"]) == ("Kiran", "")
     assert admin.send(NEW, again).status_code == 303
     session.rollback()
-    found = partner_named(session, "Second network")
+    found = partner_by_name(session, "Second network")
     assert found and found.bearer_token == "a-new-bearer-token"
 
 
@@ -179,7 +180,7 @@ def test_saving_without_trying_is_an_explicit_tick(admin: Browser, session: Sess
     done = admin.send(NEW, {**fields, "untried": "y"})
     assert done.status_code == 303
     session.rollback()
-    assert partner_named(session, "Far away")
+    assert partner_by_name(session, "Far away")
     assert "without trying" in admin.get(done.location.replace("/keys", "")).words
 
 
@@ -337,7 +338,7 @@ def test_a_secret_that_was_refused_is_not_kept_for_the_next_press(admin: Browser
     # The certificate is left empty, as it is: the partner needs none. What was good need not be typed again.
     form = next(form for form in refused.page.find_all("form") if form.get("action") == NEW)
     assert admin.send(NEW, fields_of(form)).status_code == 303
-    found = partner_named(session, "Second network")
+    found = partner_by_name(session, "Second network")
     assert found and found.client_certificate == ""
     assert found.headers == [["X-Key", "good"], ["X-B", "fine"]]
 
@@ -354,7 +355,7 @@ def test_a_certificate_typed_a_moment_ago_can_be_taken_away(
     form = next(form for form in refused.page.find_all("form") if form.get("action") == NEW)
     again = {**fields_of(form), "base_url": "https://x.example", "no_client_certificate": "y"}
     assert admin.send(NEW, again).status_code == 303
-    found = partner_named(session, "X")
+    found = partner_by_name(session, "X")
     assert found and found.client_certificate == ""
 
 
@@ -367,7 +368,7 @@ def test_one_header_too_many_is_said_and_not_left_out(admin: Browser, session: S
     fields["headers-7-name"] = ""
     fields["headers-7-value"] = ""
     assert admin.send(NEW, fields).status_code == 303
-    found = partner_named(session, "X")
+    found = partner_by_name(session, "X")
     assert found and len(found.headers) == 20
 
 
@@ -382,7 +383,7 @@ def test_a_certificate_without_its_own_key_is_refused(
     assert other.private_key_pem.bytes().decode().splitlines()[1] not in refused.get_data(as_text=True)
     right = admin.send(NEW, {**fields, "client_certificate": pem_of(one).replace("\n", "\r\n")})
     assert right.status_code == 303
-    found = partner_named(session, "X")
+    found = partner_by_name(session, "X")
     assert found and found.client_certificate == pem_of(one)
 
 
@@ -409,8 +410,8 @@ def test_what_a_partner_sends_back_is_masked(
     admin: Browser, serve: Any, change: Any, partner: Partner
 ) -> None:
     def echoes(talk: Any) -> None:
-        heard = talk.hear()
-        sent = f"{heard.header('X-Api-Key')} {heard.header('Authorization')}"
+        record_attempts = talk.hear()
+        sent = f"{record_attempts.header('X-Api-Key')} {record_attempts.header('Authorization')}"
         talk.say(answer(f'{{"response_code":0,"response_message":"{sent}"}}'.encode(), f"X-Echo: {sent}"))
 
     end_point = serve(gives_tokens(token("a-token-of-theirs")))
@@ -516,7 +517,7 @@ def test_while_a_partner_is_asked_others_may_write(
     with database.writing() as session:
         row = session.get(Partner, partner.id)
         assert row
-        setup.note(session, row, "Written meanwhile", by="Ravi")
+        partner_service.note(session, row, "Written meanwhile", by="Ravi")
         session.commit()
     go_on.set()
     asking.join()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.buyer import Buyer
 from tests.people import Browser
-from tests.talk import Buyer
 
 
 @pytest.fixture

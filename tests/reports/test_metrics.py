@@ -9,9 +9,9 @@ from sqlalchemy import event, update
 
 from app import clock as the_clock
 from app.db import Database
-from app.outbox.claim import claim
-from app.outbox.models import Lane, Message
-from app.outbox.record import repair
+from app.delivery.claiming import claim
+from app.delivery.models import Lane, Message
+from app.delivery.recording import repair
 from app.partners.models import Partner
 
 

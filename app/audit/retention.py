@@ -1,0 +1,51 @@
+"""Removing old entries of the trail: only sealed ones, only from its beginning, and told in the trail itself.
+
+The seals stay, so the chain stays whole; and the database lets nothing go that no pruning names.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import delete, func, select
+
+from app import clock
+from app.audit import trail
+from app.audit.models import AuditAction, AuditEntry, AuditObject, AuditPruning
+from app.audit.seals import last_seal
+from app.db import Database, serialise
+
+
+def prune_entries(database: Database, before: datetime, *, batch: int = 1000) -> int:
+    """Remove the sealed entries from before this time; returns how many. What was cut off before goes on."""
+    with database.writing() as session:
+        serialise(session, "audit pruning")
+        newest = last_seal(session)
+        kept = session.scalar(select(func.min(AuditEntry.id)).where(AuditEntry.at >= before))
+        done = session.scalar(select(func.max(AuditPruning.up_to))) or 0
+        sealed = newest.last_id if newest else 0
+        up_to = sealed if kept is None else min(sealed, kept - 1)
+        oldest = session.scalar(select(func.min(AuditEntry.id)))
+        if up_to > done and oldest is not None and oldest <= up_to:
+            entry = trail.record(
+                session,
+                AuditAction.PRUNED,
+                AuditObject.RECORDS,
+                "audit",
+                name="Audit trail",
+                after={"audit_up_to": up_to, "older_than": before.isoformat()},
+            )
+            session.add(AuditPruning(up_to=up_to, entry_id=entry.id, at=clock.now()))
+            done = up_to
+        session.commit()
+    removed = 0
+    while True:
+        with database.writing() as session:
+            some = select(AuditEntry.id).where(AuditEntry.id <= done).order_by(AuditEntry.id).limit(batch)
+            gone = session.execute(
+                delete(AuditEntry).where(AuditEntry.id.in_(some)).returning(AuditEntry.id)
+            ).all()
+            session.commit()
+        removed += len(gone)
+        if len(gone) < batch:
+            return removed

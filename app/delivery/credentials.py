@@ -1,0 +1,83 @@
+"""How a send proves who we are: a partner's row turned into what one POST carries.
+
+Static headers and a bearer token belong to the target, since they are the same for every message; a signature
+belongs to the message; a token of OAuth is fetched by the sender, at the time of the send.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from ipaddress import ip_network
+from typing import Any
+
+from app.delivery.address_policy import Network
+from app.delivery.http_client import Target
+from app.delivery.oauth import Grant
+from app.network import signing
+from app.partners.certificates import file_of
+from app.partners.keys import active_signing_secrets
+from app.partners.masking import MASK
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the sends to one partner carry. Nothing of it is ever written to a log."""
+
+    target: Target
+    grant: Grant | None
+    signing_secrets: tuple[str, ...] = field(repr=False)
+
+    def message_headers(self, message_id: str, body: bytes, at: datetime) -> dict[str, str]:
+        """The headers of one send that depend on its bytes and its time: the signatures."""
+        return signing.sign(self.signing_secrets, message_id, at, body)
+
+    def masked_headers(self) -> list[list[str]]:
+        """The partner's own headers as the log shows them: a name, and that there was a value."""
+        names = [name for name, _ in self.target.headers]
+        if self.grant is not None:
+            names.append("Authorization")
+        return [[name, MASK] for name in names]
+
+
+def credentials_of(partner: Any, path: str, now: datetime, *, deadline_max: float = math.inf) -> Credentials:
+    """What a send to the partner's ``path`` carries at this time. ``partner`` is its row.
+
+    ``deadline_max``: seconds that the send takes at most, whatever the partner's own deadline is.
+    """
+    headers = [(name, value) for name, value in partner.headers]
+    if partner.bearer_token:
+        headers.append(("Authorization", f"Bearer {partner.bearer_token}"))
+    pair = file_of(partner.client_certificate) if partner.client_certificate else None
+    target = Target(
+        url=partner.base_url + path,
+        headers=tuple(headers),
+        allowed=tuple(_network(cidr) for cidr in partner.allow_addresses),
+        deadline=min(partner.deadline_seconds, deadline_max),
+        client_certificate=(pair, pair) if pair else None,
+        ca_bundle=file_of(partner.ca_bundle) if partner.ca_bundle else None,
+    )
+    return Credentials(target, _grant(partner, target), active_signing_secrets(partner.signing_secrets, now))
+
+
+@lru_cache(maxsize=256)
+def _network(cidr: str) -> Network:
+    """Read once, not at every claim."""
+    return ip_network(cidr)
+
+
+def _grant(partner: Any, target: Target) -> Grant | None:
+    if not partner.oauth:
+        return None
+    return Grant(
+        token_url=partner.oauth["token_url"],
+        client_id=partner.oauth["client_id"],
+        client_secret=partner.oauth["client_secret"],
+        scope=partner.oauth["scope"],
+        in_body=partner.oauth["in_body"],
+        allowed=target.allowed,
+        client_certificate=target.client_certificate,
+        ca_bundle=target.ca_bundle,
+    )

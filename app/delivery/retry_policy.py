@@ -1,0 +1,399 @@
+"""What an answer means and when to try again: one table, pure.
+
+It is applied after every try, whoever asked for it. Waits are in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+
+from app.delivery.wire.outcome import Failure, Outcome
+from app.network.replies import Answer, read_answer
+from app.network.vocabulary import REQ_MSG_ID_MAX
+
+DEFAULT_SCHEDULE: tuple[float, ...] = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+"""Seconds to wait after the first, second, … failed try: about three days in all."""
+RETRY_AFTER_MAX = 36_000.0
+"""A partner's Retry-After counts for at most ten hours."""
+JITTER = 0.2
+"""Waits grow by up to this part, so that what failed together is not tried again together."""
+DUPLICATE_REFERENCE = 38
+"""The network's `response_code` for a reference that it knows already."""
+SAID_MAX = 1_000
+"""Of what a partner says, this many characters are kept."""
+
+
+class Step(StrEnum):
+    """What happens to the message now."""
+
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    RETRY = "retry"
+    FAILED = "failed"
+
+
+class Reason(StrEnum):
+    """Why: the row of the table that applied."""
+
+    DELIVERED = "delivered"
+    ALREADY_RECEIVED = "already_received"
+    REFUSED_BY_PARTNER = "refused_by_partner"
+    REFUSED_STATUS = "refused_status"
+    UNREADABLE_ANSWER = "unreadable_answer"
+    WRONG_OBJECT = "wrong_object"
+    REDIRECT = "redirect"
+    CREDENTIALS = "credentials"
+    GONE = "gone"
+    BUSY = "busy"
+    SERVER_ERROR = "server_error"
+    TIMEOUT = "timeout"
+    NAME = "name"
+    ADDRESS_REFUSED = "address_refused"
+    CONNECT = "connect"
+    TLS = "tls"
+    RESET = "reset"
+    ODD_ANSWER = "odd_answer"
+    BAD_TARGET = "bad_target"
+    INTERNAL = "internal"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the partner said in its answer: texts cut to `SAID_MAX` characters, empty where none came."""
+
+    response_code: int | None = None
+    response_message: str = ""
+    result: str = ""
+    req_msg_id: str = ""
+    error_cd: str = ""
+    error_dtl: str = ""
+    error_field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one try came to.
+
+    `wait_seconds` is set for RETRY only. `unknown` means that the partner may have acted on the message,
+    `credentials` that its key or address looks wrong, `gone` that it wants no more messages there, and
+    `transport` that no proper answer came at all, which feeds the breaker.
+    """
+
+    step: Step
+    reason: Reason
+    wait_seconds: float | None = None
+    unknown: bool = False
+    credentials: bool = False
+    gone: bool = False
+    transport: bool = False
+    response_code: int | None = None
+    response_message: str = ""
+    result: str = ""
+    req_msg_id: str = ""
+    error_cd: str = ""
+    error_dtl: str = ""
+    error_field: str = ""
+
+    @property
+    def said(self) -> str:
+        """The partner's own words on what was wrong, empty if it gave none."""
+        return self.error_dtl or self.response_message
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row of the table, before the schedule is looked at."""
+
+    step: Step
+    reason: Reason
+    unknown: bool = False
+    credentials: bool = False
+    gone: bool = False
+    transport: bool = False
+    heeds_retry_after: bool = False
+
+
+_DELIVERED = _Row(Step.DELIVERED, Reason.DELIVERED)
+_ALREADY_RECEIVED = _Row(Step.DELIVERED, Reason.ALREADY_RECEIVED)
+_REFUSED_BY_PARTNER = _Row(Step.REFUSED, Reason.REFUSED_BY_PARTNER)
+_REFUSED_STATUS = _Row(Step.REFUSED, Reason.REFUSED_STATUS)
+_UNREADABLE = _Row(Step.RETRY, Reason.UNREADABLE_ANSWER, unknown=True)
+_WRONG_OBJECT = _Row(Step.RETRY, Reason.WRONG_OBJECT, unknown=True)
+_REDIRECT = _Row(Step.RETRY, Reason.REDIRECT)
+_CREDENTIALS = _Row(Step.RETRY, Reason.CREDENTIALS, credentials=True)
+_SERVER_ERROR = _Row(Step.RETRY, Reason.SERVER_ERROR, unknown=True)
+
+_BY_STATUS = {
+    401: _CREDENTIALS,
+    403: _CREDENTIALS,
+    404: _CREDENTIALS,
+    405: _CREDENTIALS,
+    408: _Row(Step.RETRY, Reason.BUSY),
+    410: _Row(Step.RETRY, Reason.GONE, gone=True),
+    425: _Row(Step.RETRY, Reason.BUSY),
+    429: _Row(Step.RETRY, Reason.BUSY, heeds_retry_after=True),
+    503: _Row(Step.RETRY, Reason.BUSY, unknown=True, heeds_retry_after=True),
+}
+
+_BY_FAILURE = {
+    Failure.TIMEOUT: Reason.TIMEOUT,
+    Failure.NAME: Reason.NAME,
+    Failure.ADDRESS: Reason.ADDRESS_REFUSED,
+    Failure.CONNECT: Reason.CONNECT,
+    Failure.TLS: Reason.TLS,
+    Failure.RESET: Reason.RESET,
+    Failure.ODD_ANSWER: Reason.ODD_ANSWER,
+    Failure.BAD_TARGET: Reason.BAD_TARGET,
+    Failure.INTERNAL: Reason.INTERNAL,
+}
+
+
+def judge(
+    outcome: Outcome,
+    *,
+    tries: int,
+    schedule: Sequence[float],
+    success_codes: Collection[int],
+    object_id: str,
+    after_unknown: bool,
+    jitter: float,
+    now: datetime | None = None,
+) -> Verdict:
+    """What a try came to and what happens next.
+
+    `tries` counts the automatic tries so far including this one; once it exceeds the length of `schedule`
+    (seconds), no try is left. `success_codes` are the partner's `response_code`s of success besides 0,
+    `object_id` is the order's, `after_unknown` says whether the try before this one may have arrived unseen.
+    `jitter` from 0 to 1 lengthens the wait by 0 to 20 %. `now` (aware) is the time against which a date in
+    Retry-After is read where the answer has no Date. Never raises.
+    """
+    answer = read_answer(outcome.body) if outcome.body and not outcome.truncated else None
+    row = _row(outcome, answer, _Ours(success_codes, object_id, after_unknown))
+    asked = _retry_after(outcome, now) if row.heeds_retry_after else None
+    return _verdict(row, _said(answer), _Plan(tries, schedule, jitter, asked))
+
+
+def sentence(
+    reason: Reason,
+    step: Step,
+    *,
+    detail: str = "",
+    status: int | None = None,
+    said: str = "",
+    field: str = "",
+    unknown: bool = False,
+    wait_seconds: float | None = None,
+) -> str:
+    """What went wrong and what happens next, in plain English, for pages.
+
+    `detail` is the outcome's, `status` the HTTP status, `said` the partner's own words, `field` the name by
+    which people know the field that its answer names, such as "remarks". The rest is the verdict's.
+    """
+    parts = [_what_happened(reason, detail, status, said, field)]
+    if unknown and step in (Step.RETRY, Step.FAILED):
+        parts.append("The partner may have received it.")
+    parts.append(_what_next(reason, step, wait_seconds))
+    return " ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """What our side knows when it reads an answer."""
+
+    success_codes: Collection[int]
+    object_id: str
+    after_unknown: bool
+
+
+def _row(outcome: Outcome, answer: Answer | None, ours: _Ours) -> _Row:
+    status = outcome.status
+    if outcome.failure is not None or status is None:
+        return _transport_row(outcome)
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if 300 <= status < 400:
+        return _REDIRECT
+    return _SERVER_ERROR if status >= 500 else _answered_row(status, answer, ours)
+
+
+def _transport_row(outcome: Outcome) -> _Row:
+    reason = _BY_FAILURE.get(outcome.failure, Reason.INTERNAL) if outcome.failure else Reason.INTERNAL
+    return _Row(Step.RETRY, reason, unknown=outcome.sent, transport=reason is not Reason.INTERNAL)
+
+
+def _answered_row(status: int, answer: Answer | None, ours: _Ours) -> _Row:
+    """The row of a 2xx, or of a 4xx that is about the message itself."""
+    if answer is not None and answer.object_id and answer.object_id != ours.object_id:
+        return _WRONG_OBJECT
+    if status == 409 or (answer is not None and _is_duplicate(answer, ours)):
+        return _ALREADY_RECEIVED if ours.after_unknown else _refused_row(status)
+    return _refused_row(status) if status >= 400 else _success_row(answer, ours)
+
+
+def _is_duplicate(answer: Answer, ours: _Ours) -> bool:
+    return answer.response_code == DUPLICATE_REFERENCE and DUPLICATE_REFERENCE not in ours.success_codes
+
+
+def _refused_row(status: int) -> _Row:
+    return _REFUSED_STATUS if status >= 400 else _REFUSED_BY_PARTNER
+
+
+def _success_row(answer: Answer | None, ours: _Ours) -> _Row:
+    """The row of a 2xx. HTTP success is not yet business success."""
+    if answer is None:
+        return _UNREADABLE
+    if answer.says_failure or (answer.response_code != 0 and answer.response_code not in ours.success_codes):
+        return _REFUSED_BY_PARTNER
+    payload_came = answer.payload is not None and bool(answer.payload.model_fields_set)
+    if payload_came and answer.object_id != ours.object_id:
+        return _WRONG_OBJECT
+    return _DELIVERED
+
+
+def _verdict(row: _Row, said: Said, plan: _Plan) -> Verdict:
+    step, wait = row.step, None
+    if step is Step.RETRY:
+        step, wait = _next_try(row, plan)
+    return Verdict(
+        step=step,
+        reason=row.reason,
+        wait_seconds=wait,
+        unknown=row.unknown,
+        credentials=row.credentials,
+        gone=row.gone,
+        transport=row.transport,
+        response_code=said.response_code,
+        response_message=said.response_message,
+        result=said.result,
+        req_msg_id=said.req_msg_id,
+        error_cd=said.error_cd,
+        error_dtl=said.error_dtl,
+        error_field=said.error_field,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """When to try again: `tries` made of `schedule`, and the seconds that the partner asked for."""
+
+    tries: int
+    schedule: Sequence[float]
+    jitter: float
+    asked: float | None = None
+
+
+def _next_try(row: _Row, plan: _Plan) -> tuple[Step, float | None]:
+    tries, schedule = plan.tries, plan.schedule
+    if tries > len(schedule) and not (row.gone and schedule):
+        return Step.FAILED, None
+    # A partner that is gone is paused and its messages are held: they keep their last wait, never run out.
+    planned = schedule[min(max(tries, 1), len(schedule)) - 1]
+    stretch = 1 + JITTER * min(max(plan.jitter, 0.0), 1.0)
+    wait = planned * stretch
+    if plan.asked is not None:
+        wait = max(wait, min(plan.asked * stretch, RETRY_AFTER_MAX))
+    return Step.RETRY, wait
+
+
+def _said(answer: Answer | None) -> Said:
+    if answer is None:
+        return Said()
+    resp = answer.resp
+    return Said(
+        response_code=answer.response_code,
+        response_message=answer.response_message[:SAID_MAX],
+        result=resp.result[:SAID_MAX],
+        # Messages are looked up by it, and no index takes a long one.
+        req_msg_id=resp.req_msg_id[:REQ_MSG_ID_MAX],
+        error_cd=resp.error_cd[:SAID_MAX],
+        error_dtl=resp.error_dtl[:SAID_MAX],
+        error_field=resp.error_field[:SAID_MAX],
+    )
+
+
+def _retry_after(outcome: Outcome, now: datetime | None) -> float | None:
+    """Seconds that Retry-After asks for (RFC 9110, 10.2.3), None where it is absent or makes no sense."""
+    value = outcome.header("Retry-After").strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value[:20]), RETRY_AFTER_MAX)
+    until = _http_date(value)
+    if until is None:
+        return None
+    # Against the partner's own clock, which need not agree with ours.
+    start = _http_date(outcome.header("Date")) or now or datetime.now(UTC)
+    return min(max((until - start).total_seconds(), 0.0), RETRY_AFTER_MAX)
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(value)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
+
+
+_HAPPENED = {
+    Reason.DELIVERED: "The network accepted the answer.",
+    Reason.ALREADY_RECEIVED: "The network had received this answer already, by an earlier try.",
+    Reason.INTERRUPTED: "The app stopped while this was being sent.",
+    Reason.INTERNAL: "Sending failed inside this app.",
+    Reason.TIMEOUT: "No answer came in time.",
+    Reason.NAME: "The partner's host name could not be looked up.",
+    Reason.ADDRESS_REFUSED: "The partner's host name leads to an address that may not be connected to.",
+    Reason.CONNECT: "The partner could not be reached.",
+    Reason.TLS: "No secure connection to the partner could be made.",
+    Reason.RESET: "The partner broke off the connection before it answered.",
+    Reason.ODD_ANSWER: "The partner's answer was broken off or is no proper HTTP.",
+    Reason.BAD_TARGET: "The partner's address or headers, as set here, cannot be used.",
+    Reason.WRONG_OBJECT: "The partner's answer was about another order.",
+}
+_HAPPENED_STATUS = {
+    Reason.UNREADABLE_ANSWER: "The partner answered{status}, but not in the network's format.",
+    Reason.REDIRECT: "The partner sent a redirect{status}; redirects are never followed.",
+    Reason.CREDENTIALS: "The partner turned it away{status}: the key or the address set here looks wrong.",
+    Reason.GONE: "The partner takes no more messages at this address{status}.",
+    Reason.BUSY: "The partner is busy{status}.",
+    Reason.SERVER_ERROR: "The partner had a problem of its own{status}.",
+}
+
+
+def _what_happened(reason: Reason, detail: str, status: int | None, said: str, field: str) -> str:
+    if reason in (Reason.REFUSED_BY_PARTNER, Reason.REFUSED_STATUS):
+        words = said.strip().rstrip(".")
+        if not words and status and reason is Reason.REFUSED_STATUS:
+            words = f"it answered {status}"
+        return f"The network did not accept the {field or 'answer'}{words and f': {words}'}."
+    if reason in _HAPPENED_STATUS:
+        return _HAPPENED_STATUS[reason].format(status=f" ({status})" if status else "")
+    if detail and reason not in (Reason.DELIVERED, Reason.ALREADY_RECEIVED):
+        return detail
+    return _HAPPENED[reason]
+
+
+def _what_next(reason: Reason, step: Step, wait_seconds: float | None) -> str:
+    if step is Step.REFUSED:
+        return "It is not sent again by itself."
+    if step is Step.FAILED:
+        return "No try is left; it can be sent again by hand."
+    if step is not Step.RETRY:
+        return ""
+    if reason is Reason.GONE:
+        return "It waits until the partner is resumed."
+    if wait_seconds is None:
+        return "It is tried again by itself."
+    return f"The next try is {_in_about(wait_seconds)}."
+
+
+def _in_about(seconds: float) -> str:
+    if seconds < 1:
+        return "under way"
+    if seconds < 90:
+        return f"in {seconds:.0f} s"
+    if seconds < 5400:
+        return f"in {seconds / 60:.0f} min"
+    return f"in {seconds / 3600:.0f} h"

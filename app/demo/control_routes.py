@@ -1,0 +1,170 @@
+"""What the partner is told to do: how to treat answers, and what to send. By browser or by program."""
+
+import math
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from functools import wraps
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from flask import Flask, redirect, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from app.demo.behavior import MODES, UnknownBehaviour, read_behaviour
+from app.demo.buyer import Buyer, NothingFits
+from app.demo.pages import behaviour_data, busy_data, data, from_page, missing
+from app.demo.payloads import REFUSAL, Change
+from app.demo.state import Memory, Sent
+from app.demo.traffic import SECONDS, SECONDS_MAX, SECONDS_MIN, BusyDay
+from app.network.reader import Unreadable, read_json
+from app.network.vocabulary import HTTP_STATUS, BuyerAction, Result
+
+ORDERS_AT_ONCE = 100
+_TEXT_MAX = 500
+_PAGES = ("/orders/", "/received/")
+
+Word = TypeVar("Word", bound=StrEnum)
+
+
+class BadRequest(ValueError):
+    """A value that makes no sense; the text says which and why."""
+
+
+def init_app(app: Flask, memory: Memory, buyer: Buyer, busy_day: BusyDay) -> None:
+    """Join the POSTs to the app."""
+
+    @app.post("/behaviour")
+    def behave() -> BaseResponse:
+        try:
+            memory.behave(read_behaviour(_values()))
+        except (UnknownBehaviour, BadRequest) as unknown:
+            return data({"error": str(unknown), "modes": list(MODES)}, 422)
+        except Unreadable as unreadable:
+            return data({"error": unreadable.detail}, HTTP_STATUS[unreadable.code])
+        return redirect("/", 303) if from_page() else data(behaviour_data(memory.behaviour()))
+
+    @app.post("/send-orders")
+    @_explained
+    def send_orders() -> BaseResponse:
+        sent = buyer.send_orders(_count(_values().get("count")))
+        accepted = sum(one.accepted for one in sent)
+        if from_page():
+            return redirect(f"/?sent={len(sent)}&accepted={accepted}", 303)
+        return data({"sent": len(sent), "accepted": accepted, "answers": [one.as_data() for one in sent]})
+
+    @app.post("/send-edit")
+    @_explained
+    def send_edit() -> BaseResponse:
+        values = _values()
+        change = _word(values, "change", Change, Change.QUANTITY)
+        return audit_fields(buyer.send_edit(_text(values, "object_id"), change))
+
+    @app.post("/send-status-change")
+    @_explained
+    def send_status_change() -> BaseResponse:
+        values = _values()
+        action = _word(values, "action", BuyerAction, BuyerAction.CANCEL)
+        return audit_fields(
+            buyer.send_status_change(_text(values, "object_id"), action, _text(values, "remarks"))
+        )
+
+    @app.post("/send-result")
+    @_explained
+    def send_result() -> BaseResponse:
+        values = _values()
+        result = _word(values, "result", Result, Result.SUCCESS)
+        names = ("error_cd", "error_dtl", "error_field")
+        code, detail, field = (
+            _text(values, name) or usual for name, usual in zip(names, REFUSAL, strict=True)
+        )
+        return audit_fields(buyer.send_result(_text(values, "object_id"), result, (code, detail, field)))
+
+    @app.post("/busy")
+    @_explained
+    def busy() -> BaseResponse:
+        values = _values()
+        if _is_on(values.get("on")):
+            busy_day.start(_seconds(values.get("seconds")))
+        else:
+            busy_day.stop()
+        return redirect("/", 303) if from_page() else data(busy_data(busy_day))
+
+
+def _explained(view: Callable[[], BaseResponse]) -> Callable[[], BaseResponse]:
+    """The view, whose refusals are told as data, or to a browser as a page."""
+
+    @wraps(view)
+    def explained() -> BaseResponse:
+        try:
+            return view()
+        except NothingFits as nothing:
+            return missing(str(nothing)) if from_page() else data({"error": str(nothing)}, 404)
+        except BadRequest as bad:
+            return data({"error": str(bad)}, 422)
+        except Unreadable as unreadable:
+            return data({"error": unreadable.detail}, HTTP_STATUS[unreadable.code])
+
+    return explained
+
+
+def audit_fields(sent: Sent) -> BaseResponse:
+    """What became of a message: as data, or for a browser on the page where the button was."""
+    if not from_page():
+        return data(sent.as_data())
+    return redirect(f"{_page_before()}?message={sent.number}", 303)
+
+
+def _page_before() -> str:
+    before = urlsplit(request.referrer or "")
+    own = before.netloc == request.host and before.path.startswith(_PAGES)
+    return before.path if own else "/"
+
+
+def _values() -> Mapping[str, Any]:
+    if not request.is_json:
+        return request.form
+    values = read_json(request.get_data())
+    if not isinstance(values, dict):
+        raise BadRequest("The body must be a JSON object.")
+    return values
+
+
+def _text(values: Mapping[str, Any], name: str) -> str:
+    given = values.get(name)
+    text = "" if given is None else str(given).strip()
+    if len(text) > _TEXT_MAX or not text.isprintable():
+        raise BadRequest(f"{name} must be one line of at most {_TEXT_MAX} characters.")
+    return text
+
+
+def _word(values: Mapping[str, Any], name: str, words: type[Word], usual: Word) -> Word:
+    given = _text(values, name)
+    found = {word.upper(): word for word in words}
+    if given and given.upper() not in found:
+        raise BadRequest(f"{name} must be one of {', '.join(words)}.")
+    return found[given.upper()] if given else usual
+
+
+def _count(given: Any) -> int:
+    text = str(1 if given is None or given == "" else given).strip()
+    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= ORDERS_AT_ONCE):
+        raise BadRequest(f"count must be a whole number from 1 to {ORDERS_AT_ONCE}.")
+    return int(text)
+
+
+def _is_on(given: Any) -> bool:
+    word = str(given).strip().lower()
+    if word not in {"1", "0", "true", "false", "on", "off"}:
+        raise BadRequest("on must be true or false.")
+    return word in {"1", "true", "on"}
+
+
+def _seconds(given: Any) -> float:
+    text = str(given).strip() if given is not None else ""
+    try:
+        seconds = float(text) if text else SECONDS
+    except ValueError:
+        seconds = math.nan
+    if not SECONDS_MIN <= seconds <= SECONDS_MAX:
+        raise BadRequest(f"seconds must be a number from {SECONDS_MIN:g} to {SECONDS_MAX:g}.")
+    return seconds

@@ -1,0 +1,198 @@
+"""What a buyer writes after the order: its next version, its end, and a late word on an answer. Pure."""
+
+import random
+from collections.abc import Mapping
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from app.demo.orders import new_line, paise, totals
+from app.network.vocabulary import BuyerAction, Kind, Result, Status, status_after_action
+
+
+class Change(StrEnum):
+    """What an edit changes."""
+
+    QUANTITY = "quantity"
+    LINES = "lines"
+    DATES = "dates"
+
+
+class Letter(NamedTuple):
+    """One message, ready to leave, and what it is in a few words."""
+
+    kind: Kind
+    body: dict[str, Any]
+    words: str
+
+
+_MOVED = " (moved)"
+_REMARKS = {
+    BuyerAction.CANCEL: (
+        "The project is on hold",
+        "Ordered twice by mistake",
+        "The line was taken out of service",
+    ),
+    BuyerAction.CLOSE: ("Received in full", "All goods are in the stores"),
+}
+REFUSAL = ("BPR012", "Remarks are not acceptable", "poConfirmation.supplierRemarks")
+"""The error of a late FAILURE that was told none: code, words, field."""
+
+
+def edited(
+    order: Mapping[str, Any], *, version: int, status: str, change: Change, rng: random.Random
+) -> Letter:
+    """The next version of a `req-send` or `req-edit` body, whose newest version and status are given."""
+    sent = dict(order["purchaseOrder"])
+    words = _CHANGES[change](sent, rng)
+    sent |= {
+        "objectVersion": {"currentVersion": version, "newVersion": version + 1},
+        "poStatusTransition": {"currentStatus": status, "newStatus": Status.CREATED.value},
+    }
+    return Letter(Kind.REQ_EDIT, {**order, "purchaseOrder": sent}, words)
+
+
+def ended(
+    order: Mapping[str, Any],
+    *,
+    version: int,
+    status: str,
+    action: BuyerAction,
+    remarks: str = "",
+    rng: random.Random,
+) -> Letter:
+    """The order cancelled or closed, whether its status allows it or not."""
+    sent, new = order["purchaseOrder"], status_after_action(action)
+    remarks = remarks or rng.choice(_REMARKS[action])
+    body = {
+        "device": order["device"],
+        "b2bIds": order["b2bIds"],
+        "poStatus": {
+            "objectId": sent["objectId"],
+            "buyerPONumber": sent["buyerPONumber"],
+            "objectVersion": {"currentVersion": version, "newVersion": version},
+            "buyerAction": action.value,
+            "buyerRemarks": remarks,
+            "poStatusTransition": {"currentStatus": status, "newStatus": str(new)},
+        },
+        "additionalInfos": [],
+    }
+    words = "Cancelled" if action is BuyerAction.CANCEL else "Closed"
+    return Letter(Kind.REQ_STATUS_CHANGE, body, f"{words}: {remarks}")
+
+
+def judged(
+    confirmation: Mapping[str, Any],
+    *,
+    req_msg_id: str,
+    result: Result,
+    error: tuple[str, str, str] = REFUSAL,
+) -> Letter:
+    """The late result of a `req-confirm` that was taken as `req_msg_id`; `error` is for FAILURE only."""
+    code, detail, field = error if result is Result.FAILURE else ("", "", "")
+    body = {
+        "b2bIds": confirmation["b2bIds"],
+        "resp": {
+            "reqMsgId": req_msg_id,
+            "result": result.value,
+            "errorCd": code,
+            "errorDtl": detail,
+            "errorField": field,
+        },
+        "poConfirmation": confirmation["poConfirmation"],
+        "additionalInfos": confirmation["additionalInfos"],
+    }
+    words = "Late result: success" if result is Result.SUCCESS else f"Late result: failure, {detail}"
+    return Letter(Kind.RESP_CONFIRM, body, words)
+
+
+def _change_quantity(order: dict[str, Any], rng: random.Random) -> str:
+    lines = [dict(line) for line in order["itemLists"]]
+    countable = [line for line in lines if _is_number(line.get("quantity"))]
+    if not countable:
+        return _change_dates(order, rng)
+    line = rng.choice(countable)
+    old = Decimal(line["quantity"])
+    new = (old * rng.choice((Decimal("0.5"), Decimal("1.5"), Decimal(2)))).quantize(
+        Decimal(1).scaleb(_places(old))
+    )
+    if new in (old, 0):
+        new = old + 1
+    line["quantity"] = int(new) if _places(old) == 0 else new
+    _reprice(line)
+    _put_lines(order, lines)
+    return f"Line {line.get('serialno') or '?'}: {old:f} becomes {new:f} {line.get('unit') or ''}".rstrip()
+
+
+def _change_lines(order: dict[str, Any], rng: random.Random) -> str:
+    lines = [dict(line) for line in order["itemLists"]]
+    removed = lines.pop(rng.randrange(len(lines))) if lines else {}
+    kept = [removed, *lines]
+    added = new_line(
+        rng, 1 + max((_whole(line.get("serialno")) for line in kept), default=0), _same_state(order)
+    )
+    # References name lines for good: one that was given once is not given to another article.
+    reference = 10 + max((_whole(line.get("orderLineReference")) for line in kept), default=0)
+    lines.append(added | {"orderLineReference": f"{reference:05}"})
+    _put_lines(order, lines)
+    gone = removed.get("productDescription") or "nothing"
+    return f"Removed: {gone}. Added: {added['productDescription']}"
+
+
+def _change_dates(order: dict[str, Any], rng: random.Random) -> str:
+    subject = order["subject"]
+    order["subject"] = subject.removesuffix(_MOVED) if subject.endswith(_MOVED) else subject + _MOVED
+    words = f"Subject: {order['subject']}"
+    before = _day(order["deliveryDate"]) or _day(order["orderDate"])
+    if before is None:
+        return words
+    order["deliveryDate"] = (before + timedelta(days=rng.choice((-3, 4, 7, 14)))).isoformat()
+    return f"Deliver by {order['deliveryDate']} instead of {before}. {words}"
+
+
+_CHANGES = {Change.QUANTITY: _change_quantity, Change.LINES: _change_lines, Change.DATES: _change_dates}
+
+
+def _put_lines(order: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+    order["itemLists"] = lines
+    try:
+        order["poValueDetails"] = dict(order.get("poValueDetails") or {}) | totals(lines)
+    except (KeyError, TypeError):
+        return  # Somebody's order without amounts stays without totals.
+
+
+def _reprice(line: dict[str, Any]) -> None:
+    """Amounts that follow from quantity and price, where the line names them all."""
+    price, rate = line.get("unitPrice"), line.get("gstRate")
+    if not (price and rate and _is_number(price) and _is_number(rate)):
+        return
+    amount = paise(line["quantity"] * Decimal(price))
+    tax = paise(amount * Decimal(rate) / 100)
+    line |= {"totalAmt": amount, "assessmentAmount": amount, "totalItemValue": amount + tax}
+    if details := line.get("itemValueDetails"):
+        line["itemValueDetails"] = [{**details[0], "value": tax}]
+
+
+def _same_state(order: Mapping[str, Any]) -> bool:
+    states = [(order.get(party) or {}).get("stateCode") for party in ("supplierDetails", "buyerDetails")]
+    return states[0] == states[1]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | Decimal) and not isinstance(value, bool)
+
+
+def _places(number: Decimal) -> int:
+    return min(0, int(number.as_tuple().exponent))
+
+
+def _whole(text: object) -> int:
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None

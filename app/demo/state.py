@@ -1,0 +1,394 @@
+"""What the partner remembers: what came, what it sent, which answers it took. Capped, thread-safe."""
+
+import itertools
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from random import SystemRandom
+from typing import Any, TypeVar
+
+from app.demo.behavior import Behaviour
+from app.demo.orders import new_id
+from app.network.messages import ReqConfirm
+from app.network.reader import canonical_sha256
+from app.network.vocabulary import ErrorCode, Kind, Result, Status, status_after
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+EXCHANGES_MAX = 20_000
+EXCHANGES_BYTES_MAX = 64 * 1_048_576
+TAKEN_MAX = 50_000
+ORDERS_MAX = 5_000
+SENT_MAX = 5_000
+
+_ENDED = frozenset({Status.CANCELLED, Status.CLOSED})
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request as it came, and what was answered; an answer of None means that nothing was sent."""
+
+    idempotency_key: str
+    headers: dict[str, str]
+    raw: bytes
+    mode: str
+    received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    body: Any = None
+    status: int | None = None
+    answer: Any = None
+    repeat: bool = False
+
+    @property
+    def object_id(self) -> str:
+        """The objectId that the body names, empty where it names none."""
+        return self._text("objectId")
+
+    @property
+    def po_number(self) -> str:
+        """The buyer's number that the body names, empty where it names none."""
+        return self._text("buyerPONumber")
+
+    @property
+    def text(self) -> str:
+        """The body as text, whatever it is."""
+        return self.raw.decode("utf-8", "replace")
+
+    def _text(self, name: str) -> str:
+        confirmation = self.body.get("poConfirmation") if isinstance(self.body, dict) else None
+        value = confirmation.get(name) if isinstance(confirmation, dict) else None
+        return value if isinstance(value, str) else ""
+
+    def as_data(self) -> dict[str, Any]:
+        """The exchange as `GET /received.json` lists it; times in UTC, ISO 8601."""
+        return {
+            "idempotency_key": self.idempotency_key,
+            "received_at": self.received_at.isoformat(timespec="milliseconds"),
+            "headers": self.headers,
+            "body": self.body,
+            "raw": self.text,
+            "sha256": sha256(self.raw).hexdigest(),
+            "answer": {"status": self.status, "body": self.answer},
+            "mode": self.mode,
+            "repeat": self.repeat,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes two answers the same message: the order's version and the content."""
+
+    object_id: str
+    version: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Whether an answer is taken (anew or again), or why not, under which id of ours."""
+
+    req_msg_id: str
+    repeat: bool = False
+    refused: ErrorCode | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order as this side knows it: its newest content, version and status.
+
+    The version may be newer than the content, where an answer told of one that somebody else sent.
+    """
+
+    body: dict[str, Any]
+    version: int
+    status: str
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The purchase order itself."""
+        found: dict[str, Any] = self.body["purchaseOrder"]
+        return found
+
+    @property
+    def object_id(self) -> str:
+        """The order's id, unique in the network."""
+        return str(self.sent["objectId"])
+
+    @property
+    def po_number(self) -> str:
+        """The buyer's number."""
+        return str(self.sent["buyerPONumber"])
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTaken:
+    """An answer that this side took, and what it said of it later: a result, or nothing yet."""
+
+    identity: Identity
+    message: dict[str, Any]
+    req_msg_id: str
+    idempotency_key: str
+    result: Result | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One message that this side sent, and what PO Confirm said: a status of None means no answer."""
+
+    number: int
+    kind: Kind
+    object_id: str
+    po_number: str
+    words: str
+    body: dict[str, Any]
+    status: int | None
+    accepted: bool
+    answer: Any
+    sent_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def version(self) -> int:
+        """The version that the message makes or is about."""
+        about = next(
+            self.body[name] for name in ("purchaseOrder", "poStatus", "poConfirmation") if name in self.body
+        )
+        return int(about["objectVersion"]["newVersion"])
+
+    def as_data(self) -> dict[str, Any]:
+        """The message as the `POST /send-…` answers list it."""
+        return {
+            "message": self.kind.value,
+            "objectId": self.object_id,
+            "buyerPONumber": self.po_number,
+            "version": self.version,
+            "what": self.words,
+            "status": self.status,
+            "accepted": self.accepted,
+            "answer": self.answer,
+        }
+
+
+@dataclass(slots=True)
+class Remembered:
+    """What outlives a restart, oldest first: all but orders, which the product knows better by then."""
+
+    exchanges: list[Exchange] = field(default_factory=list)
+    taken: list[AnswerTaken] = field(default_factory=list)
+    last: list[AnswerTaken] = field(default_factory=list)
+    keys: list[tuple[str, Identity]] = field(default_factory=list)
+    req_msg_ids: list[tuple[Identity, str]] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+
+
+def identity_of(message: ReqConfirm) -> Identity:
+    """The identity of a confirmation."""
+    confirmation = message.po_confirmation
+    return Identity(
+        confirmation.object_id, confirmation.object_version.current_version, canonical_sha256(message.wire())
+    )
+
+
+class Memory:
+    """The state of one partner process."""
+
+    def __init__(self, orders: Iterable[dict[str, Any]] = ()) -> None:
+        self._lock = threading.Lock()
+        self._rng = SystemRandom()
+        self._behaviour = Behaviour()
+        self._exchanges: deque[Exchange] = deque()
+        self._exchanges_bytes = 0
+        self._taken: OrderedDict[tuple[str, int], AnswerTaken] = OrderedDict()
+        self._keys: OrderedDict[str, Identity] = OrderedDict()
+        self._req_msg_ids: OrderedDict[Identity, str] = OrderedDict()
+        self._last: OrderedDict[str, AnswerTaken] = OrderedDict()
+        self._orders: OrderedDict[str, Order] = OrderedDict()
+        self._sent: deque[Sent] = deque(maxlen=SENT_MAX)
+        self._numbers = itertools.count(1)
+        for order in orders:
+            self.remember_order(order)
+
+    def remembered(self) -> Remembered:
+        """What it holds and would not know after a restart."""
+        with self._lock:
+            return Remembered(
+                exchanges=list(self._exchanges),
+                taken=list(self._taken.values()),
+                last=list(self._last.values()),
+                keys=list(self._keys.items()),
+                req_msg_ids=list(self._req_msg_ids.items()),
+                sent=list(self._sent),
+            )
+
+    def recall(self, held: Remembered) -> None:
+        """Hold this, of a life before; for the beginning, when nothing came yet."""
+        for exchange in held.exchanges:
+            self.keep(exchange)
+        with self._lock:
+            self._taken.update(((one.identity.object_id, one.identity.version), one) for one in held.taken)
+            self._last.update((one.identity.object_id, one) for one in held.last)
+            self._keys.update(held.keys)
+            self._req_msg_ids.update(held.req_msg_ids)
+            self._sent.extend(held.sent)
+            self._numbers = itertools.count(1 + max((one.number for one in held.sent), default=0))
+
+    def behaviour(self) -> Behaviour:
+        """How the next answer will be treated."""
+        with self._lock:
+            return self._behaviour
+
+    def behave(self, behaviour: Behaviour) -> None:
+        """Treat the next answers so."""
+        with self._lock:
+            self._behaviour = behaviour
+
+    def next_behaviour(self) -> Behaviour:
+        """How to treat this answer; counts it."""
+        with self._lock:
+            behaviour = self._behaviour
+            self._behaviour = behaviour.after_one()
+            return behaviour
+
+    def keep(self, exchange: Exchange) -> None:
+        """Remember what came, forgetting the oldest beyond the caps."""
+        with self._lock:
+            self._exchanges.append(exchange)
+            self._exchanges_bytes += len(exchange.raw)
+            while len(self._exchanges) > EXCHANGES_MAX or self._exchanges_bytes > EXCHANGES_BYTES_MAX:
+                self._exchanges_bytes -= len(self._exchanges.popleft().raw)
+
+    def exchanges(self) -> list[Exchange]:
+        """What came, newest last."""
+        with self._lock:
+            return list(self._exchanges)
+
+    def fresh_id(self) -> str:
+        """An id for a message that has no identity, because it could not be read."""
+        return new_id(self._rng, "REQ")
+
+    def req_msg_id(self, identity: Identity) -> str:
+        """This side's id of a message, the same each time that it comes."""
+        with self._lock:
+            return self._req_msg_id(identity)
+
+    def take(self, identity: Identity, key: str, message: ReqConfirm) -> Taken:
+        """Take an answer: the first for its version and the same again, but no other content or key."""
+        with self._lock:
+            found = self._taken.get((identity.object_id, identity.version))
+            if found and found.identity == identity:
+                return Taken(found.req_msg_id, repeat=True)
+            refusal = self._why_not(identity, key, found)
+            req_msg_id = self._req_msg_id(identity)
+            if refusal:
+                return Taken(req_msg_id, refused=refusal[0], detail=refusal[1])
+            taken = AnswerTaken(identity, message.wire(), req_msg_id, key)
+            _put(self._taken, (identity.object_id, identity.version), taken, TAKEN_MAX)
+            _put(self._last, identity.object_id, taken, TAKEN_MAX)
+            self._last.move_to_end(identity.object_id)
+            if key:
+                _put(self._keys, key, identity, TAKEN_MAX)
+            self._follow(identity, status_after(message.po_confirmation.supplier_response))
+            return Taken(req_msg_id)
+
+    def judge(self, answer: AnswerTaken, result: Result) -> None:
+        """Note a late result. After FAILURE the version can be answered anew, under a new id."""
+        identity = answer.identity
+        with self._lock:
+            last = self._last.get(identity.object_id)
+            if last and last.req_msg_id == answer.req_msg_id:
+                self._last[identity.object_id] = replace(last, result=result)
+            taken = self._taken.get((identity.object_id, identity.version))
+            if result is Result.FAILURE and taken and taken.req_msg_id == answer.req_msg_id:
+                del self._taken[identity.object_id, identity.version]
+                self._req_msg_ids.pop(identity, None)
+                self._follow(identity, Status.CREATED)
+
+    def answer_of(self, object_id: str) -> AnswerTaken | None:
+        """The last answer to an order that was taken, whatever was said of it later."""
+        with self._lock:
+            return self._last.get(object_id)
+
+    def answers(self) -> list[AnswerTaken]:
+        """The last answer to each order that was taken, newest last."""
+        with self._lock:
+            return list(self._last.values())
+
+    def remember_order(self, order: dict[str, Any]) -> None:
+        """Remember a `req-send` or `req-edit` that PO Confirm took, as the newest order."""
+        sent = order["purchaseOrder"]
+        known = Order(order, sent["objectVersion"]["newVersion"], sent["poStatusTransition"]["newStatus"])
+        with self._lock:
+            _put(self._orders, known.object_id, known, ORDERS_MAX)
+            self._orders.move_to_end(known.object_id)
+
+    def move_order(self, object_id: str, status: str) -> None:
+        """Remember that an order was cancelled or closed."""
+        with self._lock:
+            if known := self._orders.get(object_id):
+                self._orders[object_id] = replace(known, status=status)
+                self._orders.move_to_end(object_id)
+
+    def order(self, object_id: str) -> Order | None:
+        """The order with this id, if this side knows it."""
+        with self._lock:
+            return self._orders.get(object_id)
+
+    def orders(self) -> list[Order]:
+        """The orders that this side knows, the one that changed last at the end."""
+        with self._lock:
+            return list(self._orders.values())
+
+    def newest_order(self, fits: Callable[[Order], bool]) -> Order | None:
+        """The order that changed last among those that fit."""
+        return next((order for order in reversed(self.orders()) if fits(order)), None)
+
+    def next_number(self) -> int:
+        """A number for the next message that this side sends."""
+        return next(self._numbers)
+
+    def keep_sent(self, sent: Sent) -> None:
+        """Remember a message that this side sent."""
+        with self._lock:
+            self._sent.append(sent)
+
+    def sent(self, object_id: str | None = None) -> list[Sent]:
+        """What this side sent, of one order or at all, newest last."""
+        with self._lock:
+            return [sent for sent in self._sent if object_id in (None, sent.object_id)]
+
+    def _why_not(
+        self, identity: Identity, key: str, found: AnswerTaken | None
+    ) -> tuple[ErrorCode, str] | None:
+        if found or (key and key in self._keys):
+            return (
+                ErrorCode.CONFLICT,
+                "This version of the order, or this Idempotency-Key, already has another answer.",
+            )
+        known = self._orders.get(identity.object_id)
+        if known and known.status in _ENDED:
+            return ErrorCode.TRANSITION, f"The order is {known.status}."
+        if known and identity.version < known.version:
+            return ErrorCode.STALE_VERSION, f"The order is at version {known.version} now."
+        return None
+
+    def _follow(self, identity: Identity, status: Status) -> None:
+        known = self._orders.get(identity.object_id)
+        # An answer may tell of a version that somebody else sent; an old one moves nothing.
+        if known and identity.version >= known.version and known.status not in _ENDED:
+            self._orders[identity.object_id] = replace(known, version=identity.version, status=status)
+
+    def _req_msg_id(self, identity: Identity) -> str:
+        found = self._req_msg_ids.get(identity)
+        if found is None:
+            found = self.fresh_id()
+            _put(self._req_msg_ids, identity, found, TAKEN_MAX)
+        return found
+
+
+def _put(entries: OrderedDict[K, V], key: K, value: V, most: int) -> None:
+    entries[key] = value
+    while len(entries) > most:
+        entries.popitem(last=False)

@@ -1,0 +1,58 @@
+"""What makes two inbound messages the same one, and what the log knows a message by: one table by kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from app.network.messages import ConfirmationEcho, Message, PurchaseOrderBody, RespConfirm, StatusChangeBody
+from app.network.vocabulary import Kind
+
+About = PurchaseOrderBody | StatusChangeBody | ConfirmationEcho
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one message. ``name`` is the one under which it carries its object."""
+
+    name: str
+    object_id: str
+    buyer_po_number: str
+    supplier_b2b_id: str
+    same_as: str
+
+
+def keys_of(kind: Kind, message: Message) -> Keys:
+    """The keys of a message of this kind; the kind is one of ``OBJECTS``."""
+    name, object_in = OBJECTS[kind]
+    about = object_in(message)
+    words = [
+        kind,
+        about.object_id,
+        str(about.object_version.new_version),
+        about.po_status_transition.new_status,
+    ]
+    if isinstance(message, RespConfirm):
+        words.append(message.resp.req_msg_id)
+    return Keys(
+        name=name,
+        object_id=about.object_id,
+        buyer_po_number=about.buyer_po_number,
+        supplier_b2b_id=message.b2b_ids.supplier_b2b_id,
+        same_as=" ".join(map(_one_word, words)),
+    )
+
+
+OBJECTS: dict[Kind, tuple[str, Callable[[Any], About]]] = {
+    Kind.REQ_SEND: ("purchaseOrder", lambda message: message.purchase_order),
+    Kind.REQ_EDIT: ("purchaseOrder", lambda message: message.purchase_order),
+    Kind.REQ_STATUS_CHANGE: ("poStatus", lambda message: message.po_status),
+    Kind.RESP_CONFIRM: ("poConfirmation", lambda message: message.po_confirmation),
+}
+"""Under which name each kind that partners send carries its object, and where it stands when parsed."""
+
+
+def _one_word(text: str) -> str:
+    """A partner's text with a space in it must not be taken for two."""
+    return text.replace("%", "%25").replace(" ", "%20")

@@ -1,0 +1,42 @@
+"""The inbound API described: for programs as OpenAPI, for people as a page. Both are public."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, render_template, request
+
+from app.accounts import access
+from app.inbound import api_description
+from app.inbound.api_routes import ONLY, TAKEN
+from app.network.openapi import openapi
+from app.network.reader import dumps
+
+blueprint = Blueprint("openapi", __name__)
+
+
+@blueprint.get("/api/v0/openapi.json", **ONLY)
+@access.public
+def document() -> Response:
+    """The document for the messages that are taken here, with this very address as its server."""
+    return Response(dumps(_document()), content_type="application/json")
+
+
+@blueprint.get("/api/v0/docs", **ONLY)
+@access.public
+def page() -> str:
+    """The same for people."""
+    document = _document()
+    return render_template(
+        "inbound/api.html",
+        document=document,
+        server=document["servers"][0]["url"],
+        messages=api_description.messages(document),
+        objects=api_description.objects(document),
+        marked=api_description.marked,
+        phrase=api_description.phrase,
+    )
+
+
+def _document() -> dict[str, Any]:
+    return openapi(request.url_root.rstrip("/"), TAKEN)

@@ -1,0 +1,454 @@
+"""The messages of the network as typed values: tolerant of what partners send, strict in what leaves.
+
+Field names here are the wire's in Python's spelling; the wire names are their aliases. What a partner sends
+beyond the known fields is kept in `model_extra`. Statuses, answers and actions that the vocabulary does not
+know stay plain strings.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Literal, TypeVar, overload
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from app.network.vocabulary import (
+    AMOUNT_DECIMALS_MAX,
+    AMOUNT_MAX,
+    B2B_ID_MAX,
+    DEVICE_TAG_MAX,
+    INFOS_MAX,
+    OBJECT_ID_MAX,
+    PO_NUMBER_MAX,
+    REMARKS_MAX,
+    REQ_MSG_ID_MAX,
+    STATUS_MAX,
+    VERSION_MAX,
+    ErrorCode,
+    Kind,
+    Status,
+    SupplierResponse,
+)
+
+_WIRE_SPELLING = {"po": "PO", "b2b": "B2B"}
+_NO_FORBIDDEN_CHARACTERS = r'^[^"\\]*$'
+_FIELD_PATH_MAX = 200
+
+
+def _wire_name(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(_WIRE_SPELLING.get(word, word.capitalize()) for word in others)
+
+
+def _number(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise PydanticCustomError("number_type", "must be a number")
+    number = Decimal(value)
+    if not number.is_finite() or abs(number) >= AMOUNT_MAX:
+        raise PydanticCustomError("number_size", "is too large")
+    if -int(number.as_tuple().exponent) > AMOUNT_DECIMALS_MAX:
+        raise PydanticCustomError("number_decimals", f"has more than {AMOUNT_DECIMALS_MAX} decimals")
+    return number
+
+
+T = TypeVar("T")
+# A hostile list of a hundred thousand wrong entries is refused at its first.
+Many = Annotated[list[T], Field(fail_fast=True)]
+# Pydantic would describe a Decimal as a number or a text; on the wire it is a number.
+_NUMBER_SCHEMA = {"type": "number", "exclusiveMinimum": -AMOUNT_MAX, "exclusiveMaximum": AMOUNT_MAX}
+Number = Annotated[Decimal, BeforeValidator(_number), WithJsonSchema(_NUMBER_SCHEMA)]
+Version = Annotated[int, Field(ge=0, le=VERSION_MAX)]
+B2BId = Annotated[str, Field(min_length=1, max_length=B2B_ID_MAX, pattern=_NO_FORBIDDEN_CHARACTERS)]
+ObjectId = Annotated[str, Field(min_length=1, max_length=OBJECT_ID_MAX)]
+PONumber = Annotated[str, Field(min_length=1, max_length=PO_NUMBER_MAX)]
+# An unknown status is kept as it came, but it must fit where statuses are kept.
+StatusText = Annotated[str, Field(min_length=1, max_length=STATUS_MAX)]
+DeviceText = Annotated[str, Field(min_length=1, max_length=DEVICE_TAG_MAX)]
+Remarks = Annotated[str, Field(min_length=1, max_length=REMARKS_MAX, pattern=_NO_FORBIDDEN_CHARACTERS)]
+Response = Annotated[SupplierResponse, Field(strict=False)]
+KnownStatus = Annotated[Status, Field(strict=False)]
+
+
+class Inbound(BaseModel):
+    """A part of a message that a partner sends: types are strict, further fields are kept."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="allow",
+        frozen=True,
+        alias_generator=_wire_name,
+        validate_by_name=True,
+        validate_by_alias=True,
+        hide_input_in_errors=True,
+    )
+
+    def wire(self) -> dict[str, Any]:
+        """The part as it travels: wire names, the order of the contract, nothing that was not set."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+class Outbound(Inbound):
+    """A part of the message that this app sends: exactly the fields of the source page."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class B2BIds(Inbound):
+    """Who buys and who supplies; access is ruled by these."""
+
+    buyer_b2b_id: B2BId
+    supplier_b2b_id: B2BId
+
+
+class ObjectVersion(Inbound):
+    """The version that the sender saw and the one that it makes."""
+
+    current_version: Version
+    new_version: Version
+
+
+class StatusTransition(Inbound):
+    """The status that the sender saw and the one that it asks for."""
+
+    current_status: StatusText
+    new_status: StatusText
+
+
+class DeviceTagPair(Inbound):
+    """One fact about the sending device, such as GEOCODE with "lat,long"."""
+
+    name: str | None = None
+    value: str | None = None
+
+
+class Device(Inbound):
+    """Where a message was made."""
+
+    tag: DeviceTagPair
+
+
+class Info(Inbound):
+    """One of the further names and values."""
+
+    name: str | None = None
+    value: str | None = None
+
+
+class ContactNumber(Inbound):
+    """A telephone number."""
+
+    type: str | None = None
+    country_code: str | None = None
+    phone_number: str | None = None
+
+
+class Address(Inbound):
+    """A postal address."""
+
+    type: str | None = None
+    address_line1: str | None = None
+    address_line2: str | None = None
+    city: str | None = None
+    state: str | None = None
+    country: str | None = None
+    pincode: str | None = None
+
+
+class AddressDetail(Inbound):
+    """An address and what it is for, such as SHIP_TO."""
+
+    address_type: str | None = None
+    address: Address | None = None
+
+
+class Party(Inbound):
+    """The buyer or the supplier as the order describes them; `placeOfSupply` comes with the buyer only."""
+
+    b2b_id: str | None = None
+    gstin: str | None = None
+    legal_name: str | None = None
+    trade_name: str | None = None
+    state_code: str | None = None
+    address: Address | None = None
+    contact_number: ContactNumber | None = None
+    email: str | None = None
+    place_of_supply: str | None = None
+
+
+class TypedValue(Inbound):
+    """An amount or a rate in percent, and what it is."""
+
+    type: str | None = None
+    value: Number | None = None
+
+
+class ItemLine(Inbound):
+    """One line of an order; amounts in INR, `gstRate` in percent, quantities in `unit`."""
+
+    serialno: str | None = None
+    product_description: str | None = None
+    is_service: str | None = None
+    hsn_code: str | None = None
+    bar_code: str | None = None
+    quantity: Number | None = None
+    free_quantity: Number | None = None
+    unit: str | None = None
+    unit_price: Number | None = None
+    total_amt: Number | None = None
+    assessment_amount: Number | None = None
+    gst_rate: Number | None = None
+    total_item_value: Number | None = None
+    order_line_reference: str | None = None
+    origin_country: str | None = None
+    product_serial_number: str | None = None
+    item_value_details: Many[TypedValue] | None = None
+    rates: Many[TypedValue] | None = None
+    batch_details: Any = None
+
+
+class PurchaseOrderBody(Inbound):
+    """A purchase order; sections without a type are not public inside and stay as they came."""
+
+    object_id: ObjectId
+    buyer_po_number: PONumber
+    ts: str
+    order_date: str
+    delivery_date: str
+    subject: str
+    object_version: ObjectVersion
+    po_status_transition: StatusTransition
+    supplier_details: Party | None = None
+    buyer_details: Party | None = None
+    address_details: Many[AddressDetail] | None = None
+    item_lists: Many[ItemLine]
+    po_value_details: Any = None
+    po_infos: Any = None
+    contract_reference_details: Any = None
+    additional_document_details: Any = None
+    payment_milestones: Any = None
+    shipping_terms_details: Any = None
+
+
+class StatusChangeBody(Inbound):
+    """The buyer cancelled or closed an order."""
+
+    object_id: ObjectId
+    buyer_po_number: PONumber
+    object_version: ObjectVersion
+    buyer_action: str
+    buyer_remarks: str
+    po_status_transition: StatusTransition
+
+
+class ConfirmationEcho(Inbound):
+    """The supplier's answer as a partner repeats it to us."""
+
+    object_id: ObjectId
+    buyer_po_number: PONumber
+    supplier_response: str
+    supplier_remarks: str
+    object_version: ObjectVersion
+    po_status_transition: StatusTransition
+
+
+class Resp(Inbound):
+    """What became of a message; the three error fields may be null, empty or absent, which is the same."""
+
+    req_msg_id: Annotated[str, Field(max_length=REQ_MSG_ID_MAX)]
+    result: str
+    error_cd: str | None = None
+    error_dtl: str | None = None
+    error_field: str | None = None
+
+
+class ReqSend(Inbound):
+    """A buyer's new purchase order."""
+
+    device: Device
+    b2b_ids: B2BIds
+    purchase_order: PurchaseOrderBody
+    additional_infos: Many[Info]
+
+
+class ReqEdit(ReqSend):
+    """A purchase order as the buyer changed it, whole."""
+
+
+class ReqStatusChange(Inbound):
+    """A purchase order cancelled or closed by the buyer."""
+
+    device: Device
+    b2b_ids: B2BIds
+    po_status: StatusChangeBody
+    additional_infos: Many[Info]
+
+
+class RespConfirm(Inbound):
+    """The late result of the supplier's answer."""
+
+    b2b_ids: B2BIds
+    resp: Resp
+    po_confirmation: ConfirmationEcho
+    additional_infos: Many[Info]
+
+
+class RespSend(Inbound):
+    """What the network tells the buyer about a `req-send`; this app sends it only as an answer's payload."""
+
+    b2b_ids: B2BIds
+    resp: Resp
+    purchase_order: PurchaseOrderBody
+    additional_infos: Many[Info]
+
+
+class RespEdit(RespSend):
+    """What the network tells the buyer about a `req-edit`."""
+
+
+class RespStatusChange(Inbound):
+    """What the network tells the buyer about a `req-status-change`."""
+
+    b2b_ids: B2BIds
+    resp: Resp
+    po_status: StatusChangeBody
+    additional_infos: Many[Info]
+
+
+class SentB2BIds(B2BIds, Outbound):
+    """Who buys and who supplies, and nothing else."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SentObjectVersion(ObjectVersion, Outbound):
+    """The two versions, and nothing else."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SentDeviceTagPair(Outbound):
+    """The name and value of the sending device."""
+
+    name: DeviceText
+    value: DeviceText
+
+
+class SentDevice(Outbound):
+    """The sending device."""
+
+    tag: SentDeviceTagPair
+
+
+class SentInfo(Outbound):
+    """A further name and value; each may be left out, neither may be null."""
+
+    name: str = ""
+    value: str = ""
+
+
+class SentStatusTransition(Outbound):
+    """The status that was answered and the one that the answer asks for."""
+
+    current_status: KnownStatus
+    new_status: KnownStatus
+
+
+class Confirmation(Outbound):
+    """The supplier's answer to one version of an order."""
+
+    object_id: ObjectId
+    buyer_po_number: PONumber
+    supplier_response: Response
+    supplier_remarks: Remarks
+    object_version: SentObjectVersion
+    po_status_transition: SentStatusTransition
+
+
+class ReqConfirm(Outbound):
+    """The supplier's answer as the source page prints it: these fields, in this order."""
+
+    device: SentDevice
+    b2b_ids: SentB2BIds
+    po_confirmation: Confirmation
+    additional_infos: Annotated[Many[SentInfo], Field(max_length=INFOS_MAX)]
+
+
+Message = ReqSend | ReqEdit | ReqStatusChange | RespConfirm | ReqConfirm
+
+MODELS: dict[Kind, type[Message]] = {
+    Kind.REQ_SEND: ReqSend,
+    Kind.REQ_EDIT: ReqEdit,
+    Kind.REQ_STATUS_CHANGE: ReqStatusChange,
+    Kind.REQ_CONFIRM: ReqConfirm,
+    Kind.RESP_CONFIRM: RespConfirm,
+}
+
+
+class Invalid(ValueError):
+    """A message breaks the contract: `field` is its path in wire names, `detail` a plain sentence."""
+
+    def __init__(self, code: ErrorCode, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.field = field
+        self.detail = detail
+
+
+@overload
+def parse(kind: Literal[Kind.REQ_SEND], value: Any) -> ReqSend: ...
+@overload
+def parse(kind: Literal[Kind.REQ_EDIT], value: Any) -> ReqEdit: ...
+@overload
+def parse(kind: Literal[Kind.REQ_STATUS_CHANGE], value: Any) -> ReqStatusChange: ...
+@overload
+def parse(kind: Literal[Kind.REQ_CONFIRM], value: Any) -> ReqConfirm: ...
+@overload
+def parse(kind: Literal[Kind.RESP_CONFIRM], value: Any) -> RespConfirm: ...
+@overload
+def parse(kind: Kind, value: Any) -> Message: ...
+def parse(kind: Kind, value: Any) -> Message:
+    """Read what the bounded reader gave as a message of this kind; only wire names count.
+
+    Raises Invalid for the first thing that breaks the contract.
+    """
+    try:
+        return MODELS[kind].model_validate(value, by_alias=True, by_name=False)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=True, include_input=True)[0]
+        raise _invalid(first) from None
+
+
+_SENTENCES: Mapping[str, str] = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a field of this message",
+    "string_type": "must be a string",
+    "string_unicode": "must be valid text",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": 'must not contain " or \\',
+    "int_type": "must be a whole number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "list_type": "must be a list",
+    "too_long": "must have at most {max_length} entries",
+    "enum": "must be one of {expected}",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+}
+
+
+def _invalid(error: ErrorDetails) -> Invalid:
+    code = ErrorCode.FIELD_MISSING if error["type"] == "missing" else ErrorCode.FIELD_INVALID
+    field = _path(error["loc"])
+    if error["input"] is None and code is ErrorCode.FIELD_INVALID:
+        sentence = "must not be null"
+    elif template := _SENTENCES.get(error["type"]):
+        sentence = template.format(**error.get("ctx", {}))
+    else:
+        sentence = error["msg"]
+    return Invalid(code, field, f"{field or 'The message'} {sentence}.")
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+    return path.removeprefix(".")[:_FIELD_PATH_MAX]

@@ -1,0 +1,98 @@
+"""The late result of an answer: a parsed `resp-confirm`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from app.delivery.late_results import Contradicted, LateResult, settle
+from app.delivery.models import Message
+from app.network.messages import Resp, RespConfirm
+from app.network.vocabulary import ErrorCode, Result
+from app.orders.models import Decision, PurchaseOrder
+from app.orders.validation import ValidationFailed, check_parties
+
+
+def take_result(
+    session: Session,
+    order: PurchaseOrder,
+    message: RespConfirm,
+    *,
+    inbound_id: str,
+    received_at: datetime,
+) -> None:
+    """Let the network's late result settle the answer that it is about; ``order`` was loaded for update.
+
+    Errors: ValidationFailed, and nothing changes.
+    """
+    check_parties(order, message.b2b_ids)
+    late = _late(message.resp, inbound_id, received_at)
+    meant = answer_meant(session, order, message)
+    if meant is None:
+        raise ValidationFailed(
+            ErrorCode.UNKNOWN_OBJECT,
+            "poConfirmation.objectId",
+            "No answer that was sent for this order fits this result.",
+        )
+    try:
+        settle(session, meant, late)
+    except Contradicted:
+        raise ValidationFailed(
+            ErrorCode.CONFLICT,
+            "resp.result",
+            f"The answer has another result already, by {meant.result_inbound_id}.",
+        ) from None
+    session.refresh(order, ["status", "delivery"])
+
+
+def _late(resp: Resp, inbound_id: str, received_at: datetime) -> LateResult:
+    result = resp.result.strip().upper()
+    if result not in list(Result):
+        raise ValidationFailed(
+            ErrorCode.FIELD_INVALID,
+            "resp.result",
+            f"resp.result is {resp.result[:40]!r}, but only {' and '.join(Result)} say what became of it.",
+        )
+    failed = result == Result.FAILURE
+    return LateResult(
+        inbound_id=inbound_id,
+        at=received_at,
+        succeeded=not failed,
+        result=resp.result,
+        req_msg_id=resp.req_msg_id,
+        error_cd=(failed and resp.error_cd) or "",
+        error_dtl=(failed and resp.error_dtl) or "",
+        error_field=(failed and resp.error_field) or "",
+    )
+
+
+def answer_meant(session: Session, order: PurchaseOrder, message: RespConfirm) -> Message | None:
+    """The message that a result is about, of those of which a try was made; None where none fits.
+
+    That is the one to which the partner gave this reqMsgId, else the newest that gave the echoed answer to
+    the echoed version. What never left has no result.
+    """
+    echo, req_msg_id = message.po_confirmation, message.resp.req_msg_id
+    if req_msg_id:
+        told = session.scalar(_tried(order).where(Message.req_msg_id == req_msg_id))
+        if told:
+            return told
+    return session.scalar(
+        _tried(order).where(
+            Decision.version == echo.object_version.new_version,
+            Decision.response == echo.supplier_response,
+        )
+    )
+
+
+def _tried(order: PurchaseOrder) -> Select[Message]:
+    return (
+        select(Message)
+        .join(Decision, Decision.message_id == Message.id)
+        .where(Decision.order_id == order.id, Message.attempts_made > 0)
+        .order_by(Message.decision_number.desc())
+        .limit(1)
+        .execution_options(populate_existing=True)
+    )

@@ -1,0 +1,56 @@
+"""An order as a document: the newest revision's fields as typed values, and the rest as it came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.network.messages import ReqSend, parse
+from app.network.reader import read_json
+from app.network.vocabulary import Kind
+from app.orders.models import Revision
+
+SECTIONS = {
+    "poInfos": "Terms",
+    "shippingTermsDetails": "Shipping",
+    "paymentMilestones": "Payment",
+    "poValueDetails": "Values",
+    "contractReferenceDetails": "Contract",
+    "additionalDocumentDetails": "Documents",
+}
+LARGEST = 64 * 1024 * 1024
+"""Bytes: what was taken in once is read again whatever the limit is today."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One revision, ready to be shown."""
+
+    message: ReqSend
+    sections: dict[str, Any]
+    further: dict[str, Any]
+
+    @property
+    def sent(self) -> Any:
+        """The purchase order itself."""
+        return self.message.purchase_order
+
+
+def document(revision: Revision) -> Document:
+    """Read a revision's bytes, which were checked when they came."""
+    value = read_json(revision.body, max_bytes=LARGEST)
+    message = parse(Kind.REQ_SEND, value)
+    sent = value["purchaseOrder"]
+    sections = {
+        title: sent[name] for name, title in SECTIONS.items() if sent.get(name) not in (None, [], {}, "")
+    }
+    if value["additionalInfos"]:
+        sections["Further information"] = value["additionalInfos"]
+    further = {
+        **{name: field for name, field in value.items() if name not in KNOWN_PARTS},
+        **(message.purchase_order.model_extra or {}),
+    }
+    return Document(message, sections, further)
+
+
+KNOWN_PARTS = frozenset({"device", "b2bIds", "purchaseOrder", "additionalInfos"})

@@ -1,0 +1,150 @@
+"""Taking in what the buyer sent: a new order from a parsed `req-send`, a new version from a `req-edit`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.network.messages import Party, PurchaseOrderBody, ReqEdit, ReqSend
+from app.network.vocabulary import ErrorCode, Status, is_known_status, may_edit
+from app.orders.decisions import newest_decision, take_back
+from app.orders.models import Answer, PurchaseOrder, Revision
+from app.orders.validation import ValidationFailed, check_parties, check_version
+
+
+def take(
+    session: Session,
+    partner_id: int,
+    message: ReqSend,
+    *,
+    inbound_id: str,
+    raw: bytes,
+    received_at: datetime,
+    respond_within: timedelta,
+) -> PurchaseOrder:
+    """Record a new order and its first revision, byte for byte as received."""
+    sent = message.purchase_order
+    order = PurchaseOrder(
+        partner_id=partner_id,
+        object_id=sent.object_id,
+        received_at=received_at,
+        **_columns(message, received_at, respond_within),
+    )
+    session.add(order)
+    session.flush()
+    _add_revision(session, order, inbound_id=inbound_id, raw=raw, received_at=received_at)
+    return order
+
+
+def revise(
+    session: Session,
+    order: PurchaseOrder,
+    message: ReqEdit,
+    *,
+    inbound_id: str,
+    raw: bytes,
+    received_at: datetime,
+    respond_within: timedelta,
+) -> None:
+    """Record the buyer's change as the order's next version; ``order`` was loaded for update.
+
+    The version alone is the lock: the status that the message names may lag behind an answer that is under
+    way. An answer to the older version that has not left is withdrawn; the order is open again.
+
+    Errors: ValidationFailed, and nothing changes.
+    """
+    sent = message.purchase_order
+    check_parties(order, message.b2b_ids)
+    check_version(order, "purchaseOrder", sent.object_version, makes=order.version + 1)
+    if not may_edit(order.status):
+        raise ValidationFailed(
+            ErrorCode.TRANSITION,
+            "purchaseOrder.poStatusTransition.currentStatus",
+            f"The order is {order.status}: it cannot be changed any more.",
+        )
+    take_back(session, order, f"The buyer changed the order to version {order.version + 1}.")
+    for name, value in _columns(message, received_at, respond_within).items():
+        setattr(order, name, value)
+    if is_known_status(order.status):
+        order.status = Status.CREATED
+    if order.answer is not Answer.NONE:
+        order.answer = Answer.CHANGED
+        order.search_text += _remarks_of_last(session, order)
+    _add_revision(session, order, inbound_id=inbound_id, raw=raw, received_at=received_at)
+
+
+def _add_revision(
+    session: Session, order: PurchaseOrder, *, inbound_id: str, raw: bytes, received_at: datetime
+) -> None:
+    session.add(
+        Revision(
+            order_id=order.id,
+            version=order.version,
+            inbound_id=inbound_id,
+            body=raw,
+            received_at=received_at,
+        )
+    )
+    session.flush()
+
+
+def _remarks_of_last(session: Session, order: PurchaseOrder) -> str:
+    """What the list's search finds an answered order by, besides its own words."""
+    newest = newest_decision(session, order)
+    return f"\n{newest.remarks.casefold()}" if newest else ""
+
+
+def _columns(message: ReqSend, received_at: datetime, respond_within: timedelta) -> dict[str, Any]:
+    """What of a message stands in the order's own row; the rest is read from the revision."""
+    sent = message.purchase_order
+    total = total_of(sent)
+    return {
+        "buyer_po_number": sent.buyer_po_number,
+        "buyer_b2b_id": message.b2b_ids.buyer_b2b_id,
+        "supplier_b2b_id": message.b2b_ids.supplier_b2b_id,
+        "buyer_name": _called(sent.buyer_details, message.b2b_ids.buyer_b2b_id),
+        "supplier_name": _called(sent.supplier_details, message.b2b_ids.supplier_b2b_id),
+        "subject": sent.subject,
+        "order_date": sent.order_date,
+        "delivery_date": sent.delivery_date,
+        "line_count": len(sent.item_lists),
+        "total": None if total is None else format(total, "f"),
+        "search_text": _search_text(message),
+        "status": sent.po_status_transition.new_status,
+        "version": sent.object_version.new_version,
+        "revised_at": received_at,
+        "respond_by": received_at + respond_within,
+    }
+
+
+def total_of(sent: PurchaseOrderBody) -> Decimal | None:
+    """The order's total in INR: the buyer's own, or else the sum of its lines where each names a value."""
+    details = sent.po_value_details
+    named = details.get("totalPOValue") if isinstance(details, dict) else None
+    if isinstance(named, Decimal | int) and not isinstance(named, bool):
+        return Decimal(named)
+    values = [line.total_item_value for line in sent.item_lists]
+    if not values or any(value is None for value in values):
+        return None
+    return sum((value for value in values if value is not None), Decimal(0))
+
+
+def _called(party: Party | None, otherwise: str) -> str:
+    return (party and (party.trade_name or party.legal_name)) or otherwise
+
+
+def _search_text(message: ReqSend) -> str:
+    sent = message.purchase_order
+    parties = [party for party in (sent.buyer_details, sent.supplier_details) if party]
+    words = [
+        sent.buyer_po_number,
+        sent.object_id,
+        sent.subject,
+        message.b2b_ids.buyer_b2b_id,
+        *(name for party in parties for name in (party.legal_name, party.trade_name)),
+        *(word for line in sent.item_lists for word in (line.product_description, line.hsn_code)),
+    ]
+    return "\n".join(word.casefold() for word in words if word)

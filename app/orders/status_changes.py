@@ -1,0 +1,75 @@
+"""The buyer cancels or closes an order: a parsed `req-status-change`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from app.network.messages import ReqStatusChange, StatusChangeBody
+from app.network.vocabulary import BuyerAction, ErrorCode, Status, may_move, status_after_action
+from app.orders.decisions import take_back
+from app.orders.models import PurchaseOrder, StatusChange
+from app.orders.validation import ValidationFailed, check_parties, check_version
+
+DONE = {Status.CANCELLED: "cancelled", Status.CLOSED: "closed"}
+
+
+def change_status(
+    session: Session,
+    order: PurchaseOrder,
+    message: ReqStatusChange,
+    *,
+    inbound_id: str,
+    received_at: datetime,
+) -> None:
+    """Cancel or close the order as the transition table allows; ``order`` was loaded for update.
+
+    Our own status decides, not the one that the message names: either side may lag behind the other. An
+    answer that has not left is withdrawn.
+
+    Errors: ValidationFailed, and nothing changes.
+    """
+    sent = message.po_status
+    check_parties(order, message.b2b_ids)
+    check_version(order, "poStatus", sent.object_version, makes=order.version)
+    new = _asked_for(sent)
+    if not may_move(order.status, sent.buyer_action):
+        raise ValidationFailed(
+            ErrorCode.TRANSITION,
+            "poStatus.poStatusTransition.currentStatus",
+            f"The order is {order.status}: it cannot be {DONE[new]}.",
+        )
+    take_back(session, order, f"The buyer has {DONE[new]} the order.")
+    session.add(
+        StatusChange(
+            order_id=order.id,
+            version=order.version,
+            action=sent.buyer_action,
+            remarks=sent.buyer_remarks,
+            status_from=order.status,
+            status_to=new,
+            inbound_id=inbound_id,
+            received_at=received_at,
+        )
+    )
+    order.status = new
+    session.flush()
+
+
+def _asked_for(sent: StatusChangeBody) -> Status:
+    new = status_after_action(sent.buyer_action)
+    if new is None:
+        actions = " and ".join(BuyerAction)
+        raise ValidationFailed(
+            ErrorCode.TRANSITION,
+            "poStatus.buyerAction",
+            f"poStatus.buyerAction is {sent.buyer_action[:40]!r}, but only {actions} are known here.",
+        )
+    if sent.po_status_transition.new_status != new:
+        raise ValidationFailed(
+            ErrorCode.FIELD_INVALID,
+            "poStatus.poStatusTransition.newStatus",
+            f"poStatus.poStatusTransition.newStatus must be {new} where buyerAction is {sent.buyer_action}.",
+        )
+    return new

@@ -1,0 +1,50 @@
+"""Whether what a partner sends fits the order as it stands: its parties and its version."""
+
+from __future__ import annotations
+
+from app.network.messages import B2BIds, ObjectVersion
+from app.network.vocabulary import ErrorCode
+from app.orders.models import PurchaseOrder
+
+
+class ValidationFailed(Exception):
+    """A well-formed message that the order as it stands does not allow.
+
+    ``field`` is the path in wire names of what is wrong, ``detail`` a sentence for the sender.
+    """
+
+    def __init__(self, code: ErrorCode, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.field = field
+        self.detail = detail
+
+
+def check_parties(order: PurchaseOrder, ids: B2BIds) -> None:
+    """The parties of an order never change: they rule who sees it. Errors: ValidationFailed."""
+    for field, given, known in (
+        ("b2bIds.buyerB2BId", ids.buyer_b2b_id, order.buyer_b2b_id),
+        ("b2bIds.supplierB2BId", ids.supplier_b2b_id, order.supplier_b2b_id),
+    ):
+        if given != known:
+            raise ValidationFailed(ErrorCode.FIELD_INVALID, field, f"{field} is not the one of this order.")
+
+
+def check_version(order: PurchaseOrder, name: str, given: ObjectVersion, *, makes: int) -> None:
+    """Check that the sender saw the current version and makes version ``makes``.
+
+    Errors: ValidationFailed.
+    """
+    path = f"{name}.objectVersion"
+    if given.current_version != order.version:
+        raise ValidationFailed(
+            ErrorCode.STALE_VERSION,
+            f"{path}.currentVersion",
+            f"{path}.currentVersion is {given.current_version}, but the order stands at {order.version}.",
+        )
+    if given.new_version != makes:
+        raise ValidationFailed(
+            ErrorCode.STALE_VERSION,
+            f"{path}.newVersion",
+            f"{path}.newVersion is {given.new_version}, but this message makes version {makes}.",
+        )

@@ -1,0 +1,414 @@
+"""Adding, changing, pausing and resuming partners. Nothing here commits."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import inspect, update
+from sqlalchemy.orm import Session
+
+from app import clock
+from app.audit import trail
+from app.audit.models import AuditAction, AuditObject
+from app.partners import keys, queries
+from app.partners.certificates import BadCertificate, read_authorities, read_pair
+from app.partners.keys import BadPartner
+from app.partners.models import Partner
+from app.tasks import mail
+from app.tasks.mail_models import Topic
+
+__all__ = ["BadPartner", "Details", "OAuth", "add", "apply", "candidate", "note", "pause", "resume", "save"]
+
+CONCURRENCY_MAX = 64
+RATE_MAX = 100_000
+HEADERS_MAX = 20
+REASON_MAX = 500
+WIDEST_NETWORK = {4: 8, 6: 7}
+"""By IP version, the shortest prefix of an allowed network: that of 10.0.0.0/8 and of fc00::/7."""
+_OURS_ALONE = frozenset(
+    {
+        *("accept-encoding", "connection", "content-length", "content-type", "expect", "host"),
+        *("idempotency-key", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
+        *("upgrade", "webhook-id", "webhook-signature", "webhook-timestamp"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth:
+    """Client credentials (RFC 6749, 4.4). ``in_body``: the secret travels in the form instead of a header."""
+
+    token_url: str
+    client_id: str
+    client_secret: str
+    scope: str = ""
+    in_body: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What an administrator says of a partner. Waits and the deadline in seconds."""
+
+    name: str
+    base_url: str
+    headers: Sequence[tuple[str, str]] = ()
+    bearer_token: str = ""
+    oauth: OAuth | None = None
+    client_certificate: str = ""
+    ca_bundle: str = ""
+    allow_addresses: Sequence[str] = ()
+    deadline_seconds: float = 15.0
+    concurrency: int = 4
+    rate_per_minute: int | None = None
+    retry_schedule: Sequence[float] = ()
+    success_codes: Sequence[int] = (0,)
+    accepts_return: bool = False
+    contact: str = ""
+
+
+def add(
+    session: Session,
+    name: str,
+    *,
+    base_url: str,
+    inbound_key: str | None = None,
+    **details: Any,
+) -> tuple[Partner, str]:
+    """Add a partner; returns it and its inbound key, which is kept only as a digest.
+
+    ``details`` are those of ``Details``. Errors: BadPartner.
+    """
+    partner = save(session, None, Details(name=name, base_url=base_url, **details))
+    return partner, keys.add_key(session, partner, inbound_key)
+
+
+def candidate(partner: Partner | None) -> Partner:
+    """A partner that is in no session: the row as it is, for trying changes before anything is saved."""
+    copy = Partner(created_at=clock.now(), signing_secrets=[], headers=[], allow_addresses=[])
+    if partner is not None:
+        for column in inspect(Partner).column_attrs:
+            setattr(copy, column.key, getattr(partner, column.key))
+    return copy
+
+
+def save(session: Session, kept: Partner | None, details: Details) -> Partner:
+    """Add a partner, or change one that was loaded for update; the trail tells. Errors: BadPartner."""
+    partner = kept or Partner(created_at=clock.now())
+    before = audit_fields(partner) if kept else {}
+    secrets = _secrets(partner)
+    apply(session, partner, details)
+    session.add(partner)
+    session.flush()
+    now = audit_fields(partner)
+    # Of a new partner only what was said of it.
+    now = now if kept else {name: value for name, value in now.items() if value}
+    was, became = trail.differences(before, now)
+    for name, secret in _secrets(partner).items():
+        if (secret or None) != (secrets[name] or None):
+            became[name] = trail.CHANGED
+    deed = AuditAction.PARTNER_CHANGED if kept else AuditAction.PARTNER_ADDED
+    if became:
+        trail.record(
+            session, deed, AuditObject.PARTNER, partner.id, name=partner.name, before=was, after=became
+        )
+    return partner
+
+
+def apply(session: Session, partner: Partner, details: Details) -> None:
+    """Give the partner these details.
+
+    Errors: BadPartner, with the field that is wrong; then the partner is as it was.
+    """
+    values = _checked(details)
+    other = queries.partner_by_name(session, values["name"])
+    if other is not None and other.id != partner.id:
+        raise BadPartner(f"{values['name']} exists already", "name")
+    for name, value in values.items():
+        setattr(partner, name, value)
+    partner.changed_at = clock.now()
+
+
+def pause(session: Session, partner: Partner, reason: str, *, by: str = "") -> None:
+    """Hold the partner's messages from now on. A second pause keeps the first one's time and reason."""
+    paused = session.execute(
+        update(Partner)
+        .where(Partner.id == partner.id, Partner.paused_at.is_(None))
+        .values(paused_at=clock.now(), paused_reason=reason[:REASON_MAX], paused_by=by)
+        .returning(Partner.id)
+    ).all()
+    session.refresh(partner)
+    if paused:
+        trail.record(
+            session,
+            AuditAction.HELD,
+            AuditObject.PARTNER,
+            partner.id,
+            name=partner.name,
+            by=by,
+            reason=reason,
+        )
+
+
+def resume(session: Session, partner: Partner, reason: str = "", *, by: str = "") -> None:
+    """Let the partner's messages go again; what waited is due at once."""
+    if partner.paused_at is not None:
+        trail.record(
+            session,
+            AuditAction.RESUMED,
+            AuditObject.PARTNER,
+            partner.id,
+            name=partner.name,
+            by=by,
+            reason=reason,
+            before={
+                "held since": partner.paused_at.isoformat(),
+                "by": partner.paused_by or "PO Confirm",
+                "why": partner.paused_reason,
+            },
+        )
+        if not partner.paused_by:  # whoever held it by hand knows
+            said = f" “{reason}”" if reason else ""
+            words = f"Messages to {partner.name} go out again: {by or 'somebody'} let them go.{said}\n"
+            link = mail.link(session, f"/partners/{partner.id}")
+            mail.enqueue(session, Topic.RECOVERED, f"{partner.name} is let go", words + link)
+    partner.paused_at = None
+    partner.paused_reason = ""
+    partner.paused_by = ""
+    partner.credential_failures = 0
+    session.flush()
+
+
+def note(session: Session, partner: Partner, words: str, *, by: str) -> None:
+    """Tell everybody something about the partner, on every page; no words take the note away."""
+    words = words.strip()[:REASON_MAX]
+    if words == partner.incident_note:
+        return
+    trail.record(
+        session,
+        AuditAction.NOTED,
+        AuditObject.PARTNER,
+        partner.id,
+        name=partner.name,
+        by=by,
+        before={"note": partner.incident_note},
+        after={"note": words},
+    )
+    partner.incident_note = words
+    partner.incident_at = clock.now() if words else None
+    partner.incident_by = by if words else ""
+    session.flush()
+
+
+def audit_fields(partner: Partner) -> dict[str, Any]:
+    """What the audit trail tells of a partner: all but what is secret."""
+    oauth = partner.oauth or {}
+    return {
+        "name": partner.name,
+        "base URL": partner.base_url,
+        "allowed addresses": partner.allow_addresses,
+        "deadline in seconds": partner.deadline_seconds,
+        "at once": partner.concurrency,
+        "a minute": partner.rate_per_minute,
+        "waits in seconds": partner.retry_schedule,
+        "success codes": partner.success_codes,
+        "takes returns": partner.accepts_return,
+        "contact": partner.contact,
+        "headers": [name for name, _ in partner.headers],
+        "OAuth": {name: oauth[name] for name in ("token_url", "client_id", "scope", "in_body")}
+        if oauth
+        else None,
+        "bearer token": bool(partner.bearer_token),
+        "client certificate": bool(partner.client_certificate),
+        "own authorities": bool(partner.ca_bundle),
+    }
+
+
+def _secrets(partner: Partner) -> dict[str, Any]:
+    """What may only be compared."""
+    return {
+        "values of headers": dict(partner.headers or []),
+        "bearer token": partner.bearer_token,
+        "OAuth secret": (partner.oauth or {}).get("client_secret"),
+        "client certificate": partner.client_certificate,
+        "own authorities": partner.ca_bundle,
+    }
+
+
+def _checked(details: Details) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    wrong: list[BadPartner] = []
+    for part in (_who, _where, _credentials, _limits):
+        try:
+            values |= part(details)
+        except BadPartner as error:
+            wrong.append(error)
+    if wrong:
+        wrong[0].also = wrong[1:]
+        raise wrong[0]
+    return values
+
+
+def _who(details: Details) -> dict[str, Any]:
+    name = details.name.strip()
+    if not 1 <= len(name) <= 80:
+        raise BadPartner("a partner's name has 1 to 80 characters", "name")
+    if len(details.contact) > 500:
+        raise BadPartner("the contact has up to 500 characters", "contact")
+    return {"name": name, "contact": details.contact.strip(), "accepts_return": details.accepts_return}
+
+
+def _where(details: Details) -> dict[str, Any]:
+    base_url = _base_url(details.base_url)
+    return {
+        "base_url": base_url,
+        "allow_addresses": list(dict.fromkeys(_network(cidr) for cidr in details.allow_addresses)),
+    }
+
+
+def _limits(details: Details) -> dict[str, Any]:
+    waits, codes, rate = details.retry_schedule, details.success_codes, details.rate_per_minute
+    if not 0.1 <= details.deadline_seconds <= 300:
+        raise BadPartner("the deadline is 0.1 to 300 seconds", "deadline_seconds")
+    if not 1 <= details.concurrency <= CONCURRENCY_MAX:
+        raise BadPartner(f"at once go 1 to {CONCURRENCY_MAX} messages", "concurrency")
+    if rate is not None and not 1 <= rate <= RATE_MAX:
+        raise BadPartner(f"a rate limit is 1 to {RATE_MAX} messages a minute", "rate_per_minute")
+    if len(waits) > 50 or any(not (math.isfinite(wait) and 0 <= wait <= 30 * 86_400) for wait in waits):
+        raise BadPartner("a retry schedule has up to 50 waits of 0 s to 30 days", "retry_schedule")
+    if len(codes) > 20 or any(not -(10**9) <= code <= 10**9 for code in codes):
+        raise BadPartner("success codes are up to 20 whole numbers", "success_codes")
+    return {
+        "deadline_seconds": details.deadline_seconds,
+        "concurrency": details.concurrency,
+        "rate_per_minute": rate,
+        "retry_schedule": list(waits),
+        # 0 is the contract's own success: whatever is typed, it stays one.
+        "success_codes": sorted({0, *codes}),
+    }
+
+
+def _credentials(details: Details) -> dict[str, Any]:
+    if len(details.headers) > HEADERS_MAX:
+        raise BadPartner(f"at most {HEADERS_MAX} headers", "headers")
+    headers = [_header(*header) for header in details.headers]
+    names = [name.lower() for name, _ in headers]
+    if len(set(names)) < len(names):
+        raise BadPartner("a header stands there twice", "headers")
+    ways = [
+        way
+        for way, given in (
+            ("a bearer token", details.bearer_token),
+            ("OAuth", details.oauth),
+            ("a header Authorization", "authorization" in names),
+        )
+        if given
+    ]
+    if len(ways) > 1:
+        raise BadPartner(f"{' and '.join(ways)} exclude each other: both fill Authorization", "authorization")
+    return {
+        "headers": [list(header) for header in headers],
+        "bearer_token": _token(details.bearer_token),
+        "oauth": _oauth(details.oauth) if details.oauth else None,
+        "client_certificate": _pem(details.client_certificate, "client_certificate"),
+        "ca_bundle": _pem(details.ca_bundle, "ca_bundle"),
+    }
+
+
+def _pem(text: str, field: str) -> str:
+    text = text.strip().replace("\r\n", "\n")
+    if not text:
+        return ""
+    try:
+        if field == "client_certificate":
+            read_pair(text)
+        else:
+            read_authorities(text)
+    except BadCertificate as error:
+        raise BadPartner(str(error), field) from error
+    return text + "\n"
+
+
+def _oauth(oauth: OAuth) -> dict[str, Any]:
+    url = _url(oauth.token_url.strip(), "oauth_token_url", "a token URL", query=True)
+    client_id, client_secret, scope = (
+        oauth.client_id.strip(),
+        oauth.client_secret.strip(),
+        oauth.scope.strip(),
+    )
+    if not 1 <= len(client_id) <= 500 or not client_id.isprintable():
+        raise BadPartner("OAuth needs a client id of up to 500 characters", "oauth_client_id")
+    if not 1 <= len(client_secret) <= 2000 or not client_secret.isprintable():
+        raise BadPartner("OAuth needs a client secret of up to 2000 characters", "oauth_client_secret")
+    if len(scope) > 500 or not scope.isprintable():
+        raise BadPartner("a scope has up to 500 characters", "oauth_scope")
+    return {
+        "token_url": url,
+        "client_id": client_id,
+        "client_secret": client_secret,
+        "scope": scope,
+        "in_body": oauth.in_body,
+    }
+
+
+def _base_url(url: str) -> str:
+    return _url(url.strip(), "base_url", "a base URL").rstrip("/")
+
+
+def _url(url: str, field: str, what: str, *, query: bool = False) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if (
+        not usable
+        or parts.username is not None
+        or parts.fragment
+        or (parts.query and not query)
+        or len(url) > 500
+        or re.search(r"[\x00-\x20\x7f\\%]", parts.netloc)
+        or any(letter <= " " for letter in url)
+    ):
+        raise BadPartner(f"{what} is http:// or https://, a host, and perhaps a port and a path", field)
+    return url
+
+
+def _token(token: str) -> str:
+    token = token.strip()
+    if token and not re.fullmatch(r"[\x21-\x7e]{1,4000}", token):
+        raise BadPartner("a bearer token is one word of up to 4000 plain characters", "bearer_token")
+    return token
+
+
+def _header(name: str, value: str) -> tuple[str, str]:
+    name, value = name.strip(), value.strip()
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", name):
+        raise BadPartner(f"“{name[:40]}” is not the name of a header", "headers")
+    if not value.isascii() or not value.isprintable() or not 1 <= len(value) <= 4000:
+        why = "has characters that cannot be sent, such as a line break or an accent"
+        raise BadPartner(f"the value of the header {name} {why}", "headers", header=name)
+    if name.lower() in _OURS_ALONE:
+        raise BadPartner(f"the header {name} is set by PO Confirm itself", "headers")
+    return name, value
+
+
+def _network(cidr: str) -> str:
+    shown = cidr.strip() if len(cidr) <= 40 else cidr.strip()[:39] + "…"
+    try:
+        network = ipaddress.ip_network(cidr.strip(), strict=False)
+    except ValueError as error:
+        raise BadPartner(
+            f"“{shown}” is not an address range such as 10.1.0.0/16", "allow_addresses"
+        ) from error
+    if network.prefixlen < WIDEST_NETWORK[network.version]:
+        raise BadPartner(
+            f"“{shown}” is wider than any private network: it would let all that is protected be reached",
+            "allow_addresses",
+        )
+    return str(network)

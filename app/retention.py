@@ -1,0 +1,184 @@
+"""Retention: what is old enough goes, in small steps. What an open order or a repeat needs stays.
+
+Of a finished message its content goes: the body, and what its tries sent and got. The line in the log stays,
+with the digest of what was sent. Of what partners sent, the applied messages keep their line too, since a
+repeat is known by it; what was refused or repeated goes whole. Entries of the audit trail: ``audit.prune``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from app import clock
+from app.audit import trail
+from app.audit.models import AuditAction, AuditObject
+from app.audit.retention import prune_entries
+from app.config import Settings
+from app.db import Database, id_at
+from app.delivery.models import FINAL, LIVE, Attempt, Message
+from app.inbound.models import Effect, InboundMessage
+from app.orders.models import PurchaseOrder
+from app.orders.queries import to_answer
+from app.tasks.mail_models import Mail, MailState
+
+BATCH = 500
+"""Rows a transaction: whoever writes waits no longer than for these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """After how many days what goes; None is never."""
+
+    messages: float | None = None
+    inbound: float | None = None
+    audit: float | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """As the operator set it."""
+        return cls(settings.keep_messages_days, settings.keep_inbound_days, settings.keep_audit_days)
+
+
+class Budget:
+    """How long one run may take: other work of the same worker waits meanwhile."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._until = None if seconds is None else time.monotonic() + seconds
+
+    def is_spent(self) -> bool:
+        """Whether it is time to stop; the next run goes on."""
+        return self._until is not None and time.monotonic() > self._until
+
+
+def prune_old(database: Database, ages: Ages, *, for_seconds: float | None = None) -> dict[str, int]:
+    """Remove what is older; returns how much of each kind. It may be cut off and begun again at any point.
+
+    After ``for_seconds`` each kind stops with its present batch; without, it goes on to the end.
+    """
+    now = clock.now()
+    removed = {"messages": 0, "inbound": 0, "audit": 0}
+    if ages.messages:
+        removed["messages"] = _messages(database, now - timedelta(days=ages.messages), Budget(for_seconds))
+    if ages.inbound:
+        removed["inbound"] = _inbound(database, now - timedelta(days=ages.inbound), Budget(for_seconds))
+    if removed["messages"] or removed["inbound"]:
+        with database.writing() as session:
+            told = {"messages": removed["messages"], "inbound": removed["inbound"]}
+            trail.record(
+                session, AuditAction.PRUNED, AuditObject.RECORDS, "messages", name="Old messages", after=told
+            )
+            session.commit()
+    if ages.audit:
+        removed["audit"] = prune_entries(database, now - timedelta(days=ages.audit))
+    return removed
+
+
+def _rests(order_id: Any, before: datetime) -> ColumnElement[bool]:
+    """Whether no order needs it: there is none, or it waits for nobody and was last touched before then."""
+    live = (
+        exists().where(Message.order_id == PurchaseOrder.id, Message.state.in_(LIVE)).correlate(PurchaseOrder)
+    )
+    busy = or_(to_answer(), PurchaseOrder.revised_at >= before, live)
+    return ~exists().where(PurchaseOrder.id == order_id, busy)
+
+
+def _messages(database: Database, before: datetime, budget: Budget) -> int:
+    removed, after = 0, ""
+    while True:
+        # Looked for without a lock, however long that takes, and asked once more with it.
+        with database.reading() as session:
+            ids = session.scalars(
+                select(Message.id)
+                .where(
+                    Message.id > after,
+                    Message.id <= id_at("msg", before, last=True),
+                    Message.state.in_(FINAL),
+                    Message.finished_at < before,
+                    func.length(Message.body) > 0,
+                    _rests(Message.order_id, before),
+                )
+                .order_by(Message.id)
+                .limit(BATCH)
+            ).all()
+        is_last = len(ids) < BATCH
+        with database.writing() as session:
+            removed += _empty_messages(session, ids, before)
+            if is_last:
+                _forget_mails(session, before)
+            session.commit()
+        if is_last or budget.is_spent():
+            return removed
+        after = ids[-1]
+
+
+def _empty_messages(session: Session, ids: Sequence[str], before: datetime) -> int:
+    # What somebody sends again at this very moment is final no more, and stays.
+    emptied = session.scalars(
+        update(Message)
+        .where(Message.id.in_(ids), Message.state.in_(FINAL), _rests(Message.order_id, before))
+        .values(body=b"")
+        .returning(Message.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    session.execute(
+        update(Attempt)
+        .where(Attempt.message_id.in_(emptied))
+        .values(response_body=b"", request_headers=[], response_headers=[])
+        .execution_options(synchronize_session=False)
+    )
+    return len(emptied)
+
+
+def _inbound(database: Database, before: datetime, budget: Budget) -> int:
+    removed, after = 0, ""
+    gone = (Effect.REPEATED, Effect.REFUSED, Effect.CONFLICT, Effect.NO_CREDENTIALS)
+    applied = and_(InboundMessage.effect == Effect.APPLIED, func.length(InboundMessage.body) > 0)
+    while True:
+        with database.reading() as session:
+            ids = session.scalars(
+                select(InboundMessage.id)
+                .where(
+                    InboundMessage.id > after,
+                    InboundMessage.id <= id_at("in", before, last=True),
+                    InboundMessage.received_at < before,
+                    or_(InboundMessage.effect.in_(gone), applied),
+                    _rests(InboundMessage.order_id, before),
+                )
+                .order_by(InboundMessage.id)
+                .limit(BATCH)
+            ).all()
+        still = (InboundMessage.id.in_(ids), _rests(InboundMessage.order_id, before))
+        with database.writing() as session:
+            deleted = session.scalars(
+                delete(InboundMessage)
+                .where(*still, InboundMessage.effect.in_(gone))
+                .returning(InboundMessage.id)
+                .execution_options(synchronize_session=False)
+            ).all()
+            emptied = session.scalars(
+                update(InboundMessage)
+                .where(*still, applied)
+                .values(body=b"", headers=[])
+                .returning(InboundMessage.id)
+                .execution_options(synchronize_session=False)
+            ).all()
+            session.commit()
+        removed += len(deleted) + len(emptied)
+        if len(ids) < BATCH or budget.is_spent():
+            return removed
+        after = ids[-1]
+
+
+def _forget_mails(session: Session, before: datetime) -> None:
+    session.execute(
+        delete(Mail)
+        .where(Mail.state != MailState.WAITING, Mail.finished_at < before)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,85 @@
+"""The pages of long work: what runs, how far it is, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import Blueprint, Response, abort, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from app.accounts import access
+from app.accounts.access import Permission
+from app.audit import trail
+from app.audit.models import AuditAction, AuditObject
+from app.tasks import queries, service
+from app.tasks.models import Job
+from app.ui import web
+
+blueprint = Blueprint("tasks", __name__, url_prefix="/jobs")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a job, or comes: what the button to it says, and ``blocker`` where there is none."""
+
+    words: str = ""
+    url: str = ""
+    blocker: str = ""
+    kept_until: datetime | None = None
+
+
+RESULTS: dict[str, Callable[[Job], Result]] = {}
+"""Per kind of job what came of one, for who looks at it; rooms above add theirs."""
+
+
+@blueprint.get("")
+@access.needs(Permission.SEE)
+def index() -> Response:
+    """The newest jobs."""
+    return web.page("tasks/index.html", jobs=queries.newest_jobs(web.db(), _whose()))
+
+
+@blueprint.get("/<job_id>")
+@access.needs(Permission.SEE)
+def one(job_id: str) -> Response:
+    """One job; with htmx the part that refreshes itself until it is finished."""
+    return _shown(_found(job_id))
+
+
+@blueprint.post("/<job_id>/cancel")
+@access.needs(Permission.SEE)
+def cancel(job_id: str) -> AnyResponse:
+    """End a job after its present step; what it did stays done."""
+    job = queries.job(web.db(), _whose(), job_id, lock=True) or abort(404)
+    if not _may_cancel(job):
+        abort(403)
+    if service.cancel(job, by=access.me().called):
+        trail.record(web.db(), AuditAction.CANCELLED, AuditObject.JOB, job.id, name=job.title)
+    web.db().commit()
+    return web.go(url_for(".one", job_id=job_id), fragment=lambda: _shown(job))
+
+
+def _whose() -> int | None:
+    return None if access.may(access.me(), Permission.SEE_ALL) else access.me().id
+
+
+def _may_cancel(job: Job) -> bool:
+    """Whose it is, and support."""
+    return job.person_id == access.me().id or access.may(access.me(), Permission.RESEND)
+
+
+def _found(job_id: str) -> Job:
+    return queries.job(web.db(), _whose(), job_id) or abort(404)
+
+
+def _shown(job: Job) -> Response:
+    result_of = RESULTS.get(job.kind)
+    return web.page(
+        "tasks/job.html",
+        "tasks/_job.html",
+        job=job,
+        may_cancel=_may_cancel(job),
+        result=result_of(job) if result_of else Result(),
+    )

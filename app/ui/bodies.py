@@ -1,0 +1,105 @@
+"""What travelled: JSON as it came, with colours, and the names in it as words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
+from typing import Any
+
+import simplejson
+from markupsafe import Markup, escape
+from pygments.lexers.data import JsonLexer
+from pygments.token import Token, _TokenType
+
+from app.network.reader import Unreadable, read_json
+
+LARGEST_PRETTY = 64 * 1024 * 1024
+"""Bytes: what was taken in once is shown again whatever the limit is today."""
+
+
+LARGEST_COLOURED = 48 * 1024
+"""Bytes of JSON that get colours; more is a wall of text anyway, and each span weighs."""
+
+
+def pretty(body: bytes | str) -> str:
+    """JSON with indents and exactly its numbers; what is no JSON that we read comes as text."""
+    raw = body.encode("utf-8", "replace") if isinstance(body, str) else body
+    try:
+        value = read_json(raw, max_bytes=LARGEST_PRETTY)
+    except Unreadable:
+        return raw.decode("utf-8", "replace")
+    return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, indent=2)
+
+
+def compact(value: object) -> str:
+    """A JSON value on one line, with exactly its numbers."""
+    return str(simplejson.dumps(value, use_decimal=True, ensure_ascii=False))
+
+
+_COLOURS: Sequence[tuple[_TokenType, str]] = (
+    (Token.Name.Tag, "k"),
+    (Token.Literal.String, "s"),
+    (Token.Literal.Number, "n"),
+    (Token.Keyword, "n"),
+)
+
+
+def coloured(body: bytes | str) -> Markup:
+    """JSON with indents, keys and values told apart. Everything in it is escaped."""
+    text = pretty(body)
+    if len(text) > LARGEST_COLOURED or not text.startswith(("{", "[")):
+        return escape(text)
+    return Markup().join(_coloured(kind, part) for kind, part in JsonLexer().get_tokens(text.strip()))
+
+
+def _coloured(kind: Any, part: str) -> Markup:
+    for known, name in _COLOURS:
+        if kind in known:
+            return Markup('<span class="{}">{}</span>').format(name, part)
+    return escape(part)
+
+
+def spoken(name: str) -> str:
+    """A field's name as words: ``totalPOValue`` is ``Total PO value``. Names that are words stay."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,60}", name):
+        return name
+    parts = re.findall(r"B2B|[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+", name)
+    words = " ".join(part if part.isupper() and len(part) > 1 else part.lower() for part in parts)
+    return words[:1].upper() + words[1:]
+
+
+LONGEST_COMPARED = 600
+"""Lines: more of them would take long to compare, and nobody reads such a difference."""
+
+
+def differences(old: str, new: str) -> list[tuple[str, str]] | None:
+    """Each line as ``gone``, ``came`` or ``same``; empty where nothing differs, None if it is too long."""
+    if old == new:
+        return []
+    before, after = old.splitlines(), new.splitlines()
+    if max(len(before), len(after)) > LONGEST_COMPARED or max(len(old), len(new)) > LARGEST_COLOURED:
+        return None
+    found = []
+    for tag, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag == "equal":
+            found += [("same", line) for line in before[i1:i2]]
+            continue
+        found += [("gone", line) for line in before[i1:i2]]
+        found += [("came", line) for line in after[j1:j2]]
+    return found
+
+
+def without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The mapping without these names."""
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def is_pairs(value: object) -> bool:
+    """Whether a value is a list of names and values, as the network's further information is."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, dict) and one.keys() <= {"name", "value"} for one in value)
+        and all(not isinstance(part, dict | list) for one in value for part in one.values())
+    )

@@ -1,0 +1,88 @@
+"""Times on the reader's clock. The functions take the reader's zone and the present as arguments."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from app.delivery.models import Message
+from app.ui.fields import iso_day
+
+
+def _short_day(day: date) -> str:
+    return f"{day.day} {day:%b}"
+
+
+def moment(when: datetime, zone: ZoneInfo, now: datetime) -> str:
+    """A time on the reader's clock: ``today 10:14``, ``22 Nov, 18:03``, with the year if it is another."""
+    local, present = when.astimezone(zone), now.astimezone(zone)
+    named = {0: "today", -1: "yesterday", 1: "tomorrow"}.get((local.date() - present.date()).days)
+    if named:
+        return f"{named} {local:%H:%M}"
+    year = "" if local.year == present.year else f" {local.year}"
+    return f"{_short_day(local.date())}{year}, {local:%H:%M}"
+
+
+def exact_time(when: datetime, zone: ZoneInfo) -> str:
+    """A time in full: ``Monday, 23 November 2026, 10:31:07 IST``."""
+    local = when.astimezone(zone)
+    return f"{local:%A}, {local.day} {local:%B %Y, %H:%M:%S %Z}"
+
+
+def long_day(when: datetime, zone: ZoneInfo) -> str:
+    """A day in full: ``Monday, 23 November 2026``."""
+    local = when.astimezone(zone)
+    return f"{local:%A}, {local.day} {local:%B %Y}"
+
+
+def clock_time(when: datetime, zone: ZoneInfo) -> str:
+    """The time of day to the second: ``10:31:07``."""
+    return f"{when.astimezone(zone):%H:%M:%S}"
+
+
+def _span(seconds: float) -> str:
+    """Rounded down, so that "in 3 h" leaves at least three. static/app.js has the same steps."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h"
+    return f"{whole // 86_400} days"
+
+
+def until(when: datetime, now: datetime) -> str:
+    """A deadline as seen from now: ``in 3 h``, ``2 h late``."""
+    seconds = (when - now).total_seconds()
+    return f"in {_span(seconds)}" if seconds >= 0 else f"{_span(-seconds)} late"
+
+
+def ago(when: datetime, now: datetime) -> str:
+    """What is past, as seen from now: ``just now``, ``5 min ago``; what is to come: ``in 4 min``."""
+    seconds = (now - when).total_seconds()
+    if seconds < 0:
+        return "now" if seconds > -1 else f"in {_span(-seconds)}"
+    return "just now" if seconds < 10 else f"{_span(seconds)} ago"
+
+
+def day(text: str, now: datetime, *, year: bool = False) -> str:
+    """A date as it came, if it is one: ``24 Nov``, with the year if asked for or another; else the text."""
+    when = iso_day(text)
+    if when is None:
+        return text
+    return f"{_short_day(when)} {when.year}" if year or when.year != now.year else _short_day(when)
+
+
+def for_input(when: datetime | None, zone: ZoneInfo) -> str:
+    """A time as ``<input type="datetime-local">`` takes it."""
+    if when is None:
+        return ""
+    local = when.astimezone(zone) if when.tzinfo else when
+    return f"{local:%Y-%m-%dT%H:%M}"
+
+
+def pace(message: Message, now: datetime) -> str:
+    """How often the page asks after a message: often while something happens, seldom while it waits."""
+    near = min(abs((now - at).total_seconds()) for at in (message.created_at, message.next_at) if at)
+    return "2s" if near < 30 else "5s" if near < 300 else "15s"

@@ -1,0 +1,231 @@
+"""The log of what we sent, one message, and sending again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, abort, jsonify, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from app.accounts import access
+from app.accounts.access import Permission
+from app.delivery.models import Attempt, Message
+from app.delivery.service import (
+    CannotCancel,
+    CannotResend,
+    cancel_blocker,
+    cancel_manually,
+    resend,
+    resend_blocker,
+)
+from app.partners.queries import all_partners
+from app.ui import web
+from app.ui.fields import in_force, in_query, read_filter
+from app.webhooks import queries
+from app.webhooks.forms import MessageFilterForm, ResendForm, WithdrawForm
+
+blueprint = Blueprint("webhooks", __name__, url_prefix="/webhooks")
+
+
+@blueprint.get("")
+@access.needs(Permission.SEE)
+def log() -> Response:
+    """The log, newest first."""
+    form = MessageFilterForm(request.args)
+    values, notices = read_filter(form, web.zone())
+    wanted = queries.MessageFilter(**values)
+    found = queries.message_page(web.db(), access.scope(), wanted)
+    narrowed = {name: value for name, value in values.items() if name != "after"}
+    next_url = None
+    if found.next_after:
+        next_url = url_for(".log", **in_query({**narrowed, "after": found.next_after}))
+    return web.page(
+        "webhooks/log.html",
+        "webhooks/_list.html",
+        form=form,
+        notices=notices,
+        found=found,
+        next_url=next_url,
+        filtered=bool(narrowed),
+        query=in_query(narrowed),
+        chips=in_force(form, narrowed),
+        partners=all_partners(web.db()),
+        newer_url=_newer_url(values, _newest_shown(found, wanted)),
+        suppliers=queries.known_suppliers(web.db(), access.scope()),
+    )
+
+
+@blueprint.get("/newer")
+@access.needs(Permission.SEE)
+def newer() -> Response:
+    """Whether more has come than an open page shows; without htmx the list itself."""
+    if not web.wants_fragment():
+        return log()
+    values, _ = read_filter(MessageFilterForm(request.args), web.zone())
+    values.pop("after", None)
+    than = request.args.get("than", "")[:40]
+    count = queries.newer_count(web.db(), access.scope(), queries.MessageFilter(**values), than)
+    return web.page(
+        "webhooks/log.html",
+        "ui/_new_rows.html",
+        count=count,
+        newer_url=_newer_url(values, than),
+        first_url=url_for(".log", **in_query(values)),
+    )
+
+
+def _newest_shown(found: queries.MessagePage, wanted: queries.MessageFilter) -> str:
+    if wanted.after:
+        return queries.newest_id(web.db(), access.scope(), wanted)
+    return found.messages[0].id if found.messages else ""
+
+
+def _newer_url(values: dict[str, Any], than: str) -> str:
+    shown = {name: value for name, value in values.items() if name != "after"}
+    return url_for(".newer", **in_query({**shown, "than": than}))
+
+
+@blueprint.get("/<message_id>")
+@access.needs(Permission.SEE)
+def message(message_id: str) -> Response:
+    """One message with all its attempts."""
+    return _message_page(_found(message_id))
+
+
+@blueprint.get("/<message_id>/state")
+@access.needs(Permission.SEE)
+def state(message_id: str) -> Response:
+    """The state of one message and its attempts, which the page asks for until it is final."""
+    found = _found(message_id)
+    return web.page("webhooks/message.html", "webhooks/_message.html", **_shown(found))
+
+
+@blueprint.get("/<message_id>.json")
+@access.needs(Permission.SEE)
+def message_as_data(message_id: str) -> Response:
+    """One message as data."""
+    return jsonify(as_data(_found(message_id)))
+
+
+@blueprint.post("/<message_id>/resend")
+@access.needs(Permission.RESEND)
+def send_again(message_id: str) -> AnyResponse:
+    """Send the same bytes under the same id once more, for a reason."""
+    found = queries.message_for_update(web.db(), access.scope(), message_id) or abort(404)
+    form = ResendForm()
+    if not form.validate():
+        return _message_page(_found(message_id), form, status=422)
+    try:
+        resend(web.db(), found, by=access.me().called, reason=form.reason.data or "")
+    except CannotResend as blocker:
+        form.form_errors.append(str(blocker))
+        return _message_page(_found(message_id), form, status=409)
+    web.db().commit()
+    url = url_for(".message", message_id=message_id)
+    return web.go(url, fragment=lambda: state(message_id))
+
+
+@blueprint.post("/<message_id>/withdraw")
+@access.needs(Permission.WITHDRAW)
+def withdraw(message_id: str) -> AnyResponse:
+    """Keep a message from leaving, for a reason; if it is being sent just now, from being tried again."""
+    found = queries.message_for_update(web.db(), access.scope(), message_id) or abort(404)
+    form = WithdrawForm()
+    if not form.validate():
+        return _message_page(_found(message_id), withdrawing=form, status=422)
+    try:
+        cancel_manually(web.db(), found, by=access.me().called, reason=form.why.data or "")
+    except CannotCancel as blocker:
+        form.form_errors.append(str(blocker))
+        return _message_page(_found(message_id), withdrawing=form, status=409)
+    web.db().commit()
+    url = url_for(".message", message_id=message_id)
+    return web.go(url, fragment=lambda: state(message_id))
+
+
+def _found(message_id: str) -> Message:
+    return queries.message(web.db(), access.scope(), message_id) or abort(404)
+
+
+def _message_page(
+    found: Message,
+    form: ResendForm | None = None,
+    withdrawing: WithdrawForm | None = None,
+    status: int = 200,
+) -> Response:
+    shown = _shown(found, form, withdrawing)
+    return web.page("webhooks/message.html", "webhooks/_message.html", status=status, **shown)
+
+
+def _shown(
+    found: Message, form: ResendForm | None = None, withdrawing: WithdrawForm | None = None
+) -> dict[str, Any]:
+    chosen = request.args.get("attempt", type=int)
+    attempt = next((one for one in found.attempts if one.number == chosen), None)
+    attempt = attempt or (found.attempts[0] if found.attempts else None)
+    before = attempt.number - 1 if attempt else 0
+    beside = None
+    if request.args.get("beside") == "good" and attempt:
+        beside = queries.last_good(web.db(), access.scope(), found.partner_id, but=found.id)
+    return {
+        "message": found,
+        "chosen": attempt.number if attempt and attempt.number == chosen else None,
+        "attempt": attempt,
+        "previous": next((one for one in found.attempts if one.number == before), None),
+        "compared": request.args.get("show") == "difference",
+        "beside": beside,
+        "beside_try": queries.good_try(beside) if beside else None,
+        "wants_beside": request.args.get("beside") == "good",
+        "form": form or ResendForm(formdata=None),
+        "withdrawing": withdrawing or WithdrawForm(formdata=None),
+        "cancel_blocker": cancel_blocker(found),
+        "resend_blocker": resend_blocker(web.db(), found),
+    }
+
+
+def as_data(message: Message) -> dict[str, Any]:
+    """A message as ``GET /webhooks/<id>.json`` gives it; attempts oldest first, bodies as text."""
+    newest = message.attempts[0] if message.attempts else None
+    return {
+        "id": message.id,
+        "state": message.state_shown,
+        "kind": message.kind,
+        "partner": message.partner.name,
+        "order_id": message.order_id,
+        "buyer_po_number": message.buyer_po_number,
+        "object_id": message.object_id,
+        "created_at": message.created_at.isoformat(),
+        "result_from": message.result_from,
+        "result_inbound_id": message.result_inbound_id,
+        "next_at": message.next_at.isoformat() if message.next_at and not message.is_final else None,
+        "request": {
+            "url": newest.url if newest else None,
+            "headers": newest.request_headers if newest else [],
+            "body": text_of(message.body),
+            "sha256": message.body_sha256,
+        },
+        "attempts": [_attempt_data(attempt) for attempt in reversed(message.attempts)],
+    }
+
+
+def _attempt_data(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "trigger": attempt.trigger,
+        "actor": attempt.actor,
+        "reason": attempt.asked_reason,
+        "outcome": attempt.outcome,
+        "detail": attempt.detail,
+        "status": attempt.status,
+        "headers": attempt.response_headers,
+        "body": text_of(attempt.response_body),
+        "size": attempt.response_size,
+        "duration_ms": attempt.duration_ms,
+        "started_at": attempt.started_at.isoformat(),
+        "ended_at": attempt.ended_at.isoformat() if attempt.ended_at else None,
+    }
+
+
+def text_of(body: bytes) -> str:
+    """A body as text; bytes that are no UTF-8 show as replacement characters."""
+    return body.decode("utf-8", "replace")

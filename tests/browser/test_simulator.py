@@ -1,0 +1,110 @@
+"""The simulator's pages and the API page in a real browser: both schemes, phone width, no JavaScript."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import requests
+from flask import Flask
+from playwright.sync_api import Browser, Page, expect
+from werkzeug.serving import make_server
+
+from app.demo.simulator import create_simulator
+from app.network.reader import dumps
+from tests.browser.axe import violations
+from tests.conftest import INBOUND_KEY
+
+WIDTHS = (1280, 390, 320)
+
+
+@pytest.fixture
+def buyers_side(site: str, partner: Any, example_bodies: list[dict[str, Any]]) -> Iterator[str]:
+    """A partner beside the app, which sent three orders and received two answers, one of them twice."""
+    simulator = create_simulator(send_to=site, inbound_key=INBOUND_KEY, orders=example_bodies[:3])
+    server = make_server("127.0.0.1", 0, simulator, threaded=True)
+    serving = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    serving.start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    for mode, order, key in (("ok", 0, "msg_1"), ("reset", 1, "msg_2"), ("ok", 1, "msg_2")):
+        requests.post(f"{url}/behaviour", json={"mode": mode}, timeout=10)
+        _answer(url, example_bodies[order], key)
+    yield url
+    server.shutdown()
+    serving.join()
+
+
+def _answer(url: str, order: dict[str, Any], key: str) -> None:
+    sent = order["purchaseOrder"]
+    body = {
+        "device": {"tag": {"name": "GEOCODE", "value": "18.5204,73.8567"}},
+        "b2bIds": order["b2bIds"],
+        "poConfirmation": {
+            "objectId": sent["objectId"],
+            "buyerPONumber": sent["buyerPONumber"],
+            "supplierResponse": "ACCEPT",
+            "supplierRemarks": "Will ship on 4 December, as the rate contract says; please keep gate 3 open",
+            "objectVersion": {"currentVersion": 1, "newVersion": 1},
+            "poStatusTransition": {"currentStatus": "CREATED", "newStatus": "ACCEPTED"},
+        },
+        "additionalInfos": [],
+    }
+    headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+    path = "/api/v0/purchase-order/req-confirm"
+    with suppress(requests.ConnectionError):  # one of them is dropped, as it was told
+        requests.post(url + path, data=dumps(body), headers=headers, timeout=10)
+
+
+def _is_sound(page: Page) -> None:
+    """No violation that axe knows, and nothing that makes the page scroll sideways."""
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]  # type: ignore[index]
+    page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+    assert not [(found["id"], [node["target"] for node in found["nodes"]]) for found in violations(page)]
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_of_the_buyers_side_is_sound(
+    browser: Browser, buyers_side: str, example_bodies: list[dict[str, Any]], scheme: Any
+) -> None:
+    order_id = example_bodies[1]["purchaseOrder"]["objectId"]
+    page = browser.new_page(color_scheme=scheme)
+    for path in ("/", "/received/msg_2", f"/orders/{order_id}", "/received/nothing"):
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.goto(buyers_side + path)
+            _is_sound(page)
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_the_api_is_sound(browser: Browser, site: str, scheme: Any) -> None:
+    page = browser.new_page(color_scheme=scheme)
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(f"{site}/api/v0/docs")
+        _is_sound(page)
+    page.close()
+
+
+def test_a_newcomer_sends_an_order_and_makes_the_next_answer_fail_without_javascript(
+    browser: Browser, buyers_side: str, app: Flask
+) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(buyers_side)
+    page.get_by_label("How many").fill("2")
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("2 of 2 new orders were taken by PO Confirm.")
+    page.get_by_role("button", name="503, down").click()
+    expect(page.locator("section[aria-labelledby=next]")).to_contain_text("503, down")
+    page.get_by_role("button", name="Make it well again").click()
+    expect(page.locator("section[aria-labelledby=next]")).to_contain_text("Well, as a partner should be.")
+    page.get_by_role("link", name="msg_2").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("SAH/2611/45008")
+    page.get_by_role("button", name="Late success").click()
+    expect(page.get_by_role("status")).to_contain_text("Late result: success")
+    context.close()

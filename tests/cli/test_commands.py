@@ -1,0 +1,201 @@
+"""The commands, as an operator types them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app import create_app
+from app.accounts.passwords import is_password
+from app.accounts.queries import person_by_username
+from app.config import Settings
+from app.demo.orders import ORDERS_FILE
+from app.network.reader import dumps
+from app.orders.models import PurchaseOrder
+from app.partners.queries import partner_by_name, partner_with_key
+
+
+def run(app: Flask, *words: str, **more: Any) -> Any:
+    return app.test_cli_runner().invoke(args=list(words), **more)
+
+
+def test_init_makes_a_database_and_may_be_repeated(tmp_path: Path) -> None:
+    settings = Settings.load({}, instance=tmp_path)
+    app = create_app(settings)
+    assert app.test_client().get("/readyz").status_code == 503
+    assert run(app, "init").exit_code == 0
+    assert run(app, "init").exit_code == 0
+    assert app.test_client().get("/readyz").get_json() == {"status": "ready"}
+    assert app.test_client().get("/healthz").get_json() == {"status": "alive"}
+    assert (tmp_path / "secret-key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_command_before_init_says_what_to_do(tmp_path: Path) -> None:
+    app = create_app(Settings.load({}, instance=tmp_path))
+    done = run(app, "users", "add", "x", "--role", "manager", input="")
+    assert done.exit_code == 1
+    assert "flask init" in done.output
+
+
+def test_a_person_is_added_with_a_password_from_standard_input(app: Flask, session: Session) -> None:
+    done = run(
+        app,
+        *("users", "add", "Kiran", "--role", "supplier", "--supplier", "S1", "--supplier", "S2"),
+        "--password-stdin",
+        input="a long password\n",
+    )
+    assert done.exit_code == 0
+    kiran = person_by_username(session, "kiran")
+    assert kiran and kiran.supplier_ids == {"S1", "S2"}
+    assert is_password(kiran.password_hash, "a long password")
+
+
+def test_without_a_terminal_a_password_is_made_and_printed(app: Flask, session: Session) -> None:
+    done = run(app, "users", "add", "kiran", "--role", "manager")
+    made = done.output.split("password: ")[1].strip()
+    kiran = person_by_username(session, "kiran")
+    assert kiran and is_password(kiran.password_hash, made)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("asha", "--role", "manager"), "exists already"),
+        (("kiran", "--role", "supplier"), "at least one supplier B2B id"),
+        (("kiran", "--role", "manager", "--supplier", "S1"), "sees everything"),
+        (("ki ran", "--role", "manager"), "letters"),
+        (("kiran", "--role", "king"), "king"),
+    ],
+)
+def test_a_person_who_makes_no_sense_is_refused_in_one_line(app: Flask, words: Any, why: str) -> None:
+    done = run(app, "users", "add", *words)
+    assert done.exit_code != 0
+    assert why in done.output
+
+
+def test_a_partner_is_added_and_its_key_printed_once(app: Flask, session: Session) -> None:
+    done = run(
+        app,
+        *("partners", "add", "Network", "--base-url", "https://b2b.example/gateway/"),
+        *("--allow-address", "10.1.2.0/24", "--header", "X-Api-Key: s3cret", "--deadline", "7.5"),
+        *("--retry-schedule", "5,300"),
+    )
+    assert done.exit_code == 0, done.output
+    key = done.output.split("inbound key: ")[1].strip()
+    partner = partner_with_key(session, key)
+    assert partner and partner.name == "Network"
+    assert partner.base_url == "https://b2b.example/gateway"
+    assert (partner.headers, partner.allow_addresses) == ([["X-Api-Key", "s3cret"]], ["10.1.2.0/24"])
+    assert (partner.deadline_seconds, partner.retry_schedule) == (7.5, [5.0, 300.0])
+
+
+def test_a_partner_is_added_with_its_limits(app: Flask, session: Session) -> None:
+    done = run(
+        app,
+        *("partners", "add", "Network", "--base-url", "https://b2b.example", "--contact", "Kiran"),
+        *("--concurrency", "2", "--rate-per-minute", "60", "--success-code", "7", "--accepts-return"),
+    )
+    assert done.exit_code == 0, done.output
+    partner = partner_by_name(session, "Network")
+    assert partner and (partner.concurrency, partner.rate_per_minute) == (2, 60)
+    assert (partner.success_codes, partner.accepts_return, partner.contact) == ([0, 7], True, "Kiran")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--base-url", "ftp://x"),
+        ("--base-url", "https://user:pw@x"),
+        ("--base-url", "https://x", "--allow-address", "10.1.2.3.4"),
+        ("--base-url", "https://x", "--header", "no colon"),
+        ("--base-url", "https://x", "--header", "A: b\r\nC: d"),
+        ("--base-url", "https://x", "--inbound-key", "short"),
+        ("--base-url", "https://x", "--retry-schedule", "soon"),
+        ("--base-url", "https://x", "--deadline", "0"),
+    ],
+)
+def test_a_partner_who_makes_no_sense_is_not_added(app: Flask, session: Session, words: Any) -> None:
+    done = run(app, "partners", "add", "Network", *words)
+    assert done.exit_code == 1, done.output
+    assert partner_by_name(session, "Network") is None
+
+
+def test_a_partner_is_paused_and_resumed(app: Flask, session: Session, partner: Any) -> None:
+    assert run(app, "partners", "pause", partner.name, "--reason", "maintenance").exit_code == 0
+    paused = partner_by_name(session, partner.name)
+    assert paused and paused.paused and paused.paused_reason == "maintenance"
+    assert run(app, "partners", "resume", partner.name).exit_code == 0
+    session.expire_all()
+    session.rollback()
+    assert not paused.paused
+    assert run(app, "partners", "resume", "nobody").exit_code == 1
+
+
+@pytest.mark.parametrize("shape", ["lines", "array", "objects"])
+def test_orders_are_imported_in_every_shape_and_again_without_effect(
+    app: Flask, session: Session, partner: Any, tmp_path: Path, example_bodies: list[Any], shape: str
+) -> None:
+    files = [tmp_path / "orders.json"]
+    if shape == "lines":
+        files[0].write_bytes(ORDERS_FILE.read_bytes())
+    elif shape == "array":
+        files[0].write_bytes(dumps(example_bodies))
+    else:
+        files = [tmp_path / f"{number}.json" for number in range(60)]
+        for file, body in zip(files, example_bodies, strict=True):
+            file.write_bytes(dumps(body))
+    first = run(app, "orders", "import", *map(str, files))
+    assert (first.exit_code, first.output) == (0, "taken=60 repeated=0 refused=0\n")
+    again = run(app, "orders", "import", *map(str, files), "--partner", partner.name)
+    assert again.output == "taken=0 repeated=60 refused=0\n"
+    assert session.scalar(select(func.count()).select_from(PurchaseOrder)) == 60
+
+
+def test_a_bad_order_is_refused_with_line_and_field_and_the_others_are_taken(
+    app: Flask, partner: Any, example_bodies: list[Any]
+) -> None:
+    lines = [dumps(body) for body in example_bodies[:4]]
+    lines[1] = lines[1].replace(b'"subject":', b'"theme":')
+    lines[2] = b"{ no json"
+    done = run(app, "orders", "import", "-", input=b"\n".join(lines))
+    assert done.exit_code == 1
+    assert "taken=2 repeated=0 refused=2" in done.output
+    assert "<stdin>:2: purchaseOrder.subject is missing" in done.output
+    assert "<stdin>:3: " in done.output
+
+
+def test_an_import_needs_to_know_whose_orders_they_are(app: Flask, tmp_path: Path) -> None:
+    done = run(app, "orders", "import", str(ORDERS_FILE))
+    assert done.exit_code == 1
+    assert "flask partners add" in done.output
+
+
+def test_deliver_once_with_nothing_due_says_so(app: Flask) -> None:
+    done = run(app, "deliver", "--once")
+    assert (done.exit_code, done.output) == (0, "delivered=0 retried=0 refused=0 failed=0\n")
+
+
+def test_failed_messages_since_a_time_are_sent_again(
+    app: Flask, asha: Any, arrive: Any, deliver: Any, network: Any, session: Session
+) -> None:
+    network.behave("refuse", times=2)
+    for order_id in arrive(2):
+        asha.answer(order_id)
+    deliver()
+    words = ("resend", "--since", "2020-01-01", "--state", "refused")
+    assert run(app, *words, "--dry-run").output == "would resend=2 left_out=0\n"
+    assert deliver() == {}
+    assert run(app, *words, "--partner", "Bharat Connect").output == "resent=2 left_out=0\n"
+    assert deliver() == {"delivered": 2}
+    assert run(app, "resend", "--since", "tomorrow").exit_code == 1
+    assert run(app, *words, "--partner", "nobody").exit_code == 1
+    assert run(app, "resend", "--since", "2999-01-01").output == "resent=0 left_out=0\n"
+
+
+def test_work_once_does_what_is_due_and_ends(app: Flask) -> None:
+    assert run(app, "work", "--once").exit_code == 0

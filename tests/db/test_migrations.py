@@ -1,0 +1,233 @@
+"""The migrations lead to the schema that the code was written for, also from where data stands already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, bindparam, func, select, text
+
+from app import db
+from app.db import Base, Database
+from app.db.text_search import Indexed, ids_mentioning
+from app.db.typical import OURS, TYPICAL
+from app.delivery.models import Attempt, Mark, Message, MessageState, ResultFrom
+from app.inbound.models import Effect, InboundMessage
+from app.orders.models import Decision, Delivery, OrderView, PurchaseOrder, StatusChange
+from tests.postgresql import Server
+
+WHEN = "2026-11-20 10:00:00"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def unmade(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without any table."""
+    if request.param == "sqlite":
+        database = Database(f"sqlite:///{tmp_path / 'unmade.sqlite'}")
+        yield database
+        database.engine.dispose()
+        return
+    server: Server = request.getfixturevalue("postgresql")
+    server.execute("CREATE DATABASE unmade")
+    database = Database(server.url("unmade"))
+    yield database
+    database.engine.dispose()
+    server.execute("DROP DATABASE unmade WITH (FORCE)")
+
+
+def differences(database: Database) -> list[Any]:
+    with database.engine.connect() as connection:
+        # The indexes of words are the database's own; their tables are named after them.
+        options = {"compare_type": True, "include_name": lambda name, *_: "_words" not in (name or "")}
+        context = MigrationContext.configure(connection, opts=options)
+        found: list[Any] = compare_metadata(context, Base.metadata)
+    return found
+
+
+def test_the_migrated_schema_is_that_of_the_models(unmade: Database) -> None:
+    unmade.upgrade()
+    assert unmade.is_current()
+    assert differences(unmade) == []
+
+
+def test_a_database_of_the_first_version_with_data_is_upgraded(unmade: Database) -> None:
+    unmade.upgrade("0001")
+    assert not unmade.is_current()
+    with unmade.engine.begin() as connection:
+        for statement in FIRST_VERSION:
+            connection.execute(text(statement))
+    unmade.upgrade()
+    assert differences(unmade) == []
+    with unmade.reading() as session:
+        order = session.scalars(select(PurchaseOrder)).one()
+        assert (order.status, order.delivery) == ("ACCEPTED", Delivery.DELIVERED)
+        froms = dict(session.execute(select(Message.state, Message.result_from)).all())
+        assert session.scalar(select(func.count()).select_from(Attempt)) == 1
+        # What ended before there were counts by time is to be counted.
+        assert session.scalars(select(Mark.minute)).all() == [datetime.fromisoformat(WHEN + "Z")]
+        decision = session.scalars(select(Decision)).one()
+        assert (decision.took_seconds, decision.left_seconds) == (2 * 3600, 22 * 3600)
+        assert decision.supplier_b2b_id == "S"
+        # What came before there were indexes of words is in them.
+        assert ids_mentioning(session, Indexed.ORDERS, "a/1", most=9) == [1]
+        assert froms == {
+            MessageState.DELIVERED: ResultFrom.ANSWER,
+            MessageState.REFUSED: ResultFrom.ANSWER,
+            MessageState.FAILED: None,
+        }
+        inbound = session.scalars(select(InboundMessage)).one()
+        assert (inbound.effect, inbound.first_effect, inbound.again_at) == (Effect.APPLIED, None, None)
+        for table in (StatusChange, OrderView):
+            assert session.scalar(select(func.count()).select_from(table)) == 0
+
+
+def test_the_way_back_keeps_what_the_first_version_knew(unmade: Database) -> None:
+    unmade.upgrade("0001")
+    with unmade.engine.begin() as connection:
+        for statement in FIRST_VERSION:
+            connection.execute(text(statement))
+    unmade.upgrade()
+    with unmade.engine.connect() as connection:
+        config = db._alembic()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+    with unmade.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM message")) == 3
+        assert connection.scalar(text("SELECT count(*) FROM attempt")) == 1
+        assert connection.scalar(text("SELECT effect FROM inbound_message")) == "applied"
+    unmade.upgrade()
+    assert differences(unmade) == []
+
+
+def test_sqlite_is_told_of_every_index_of_the_tables_that_grow(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'told.sqlite'}")
+    database.upgrade()
+    with database.engine.connect() as connection:
+        there = connection.execute(
+            text(
+                "SELECT tbl_name, name FROM sqlite_master WHERE type = 'index' AND tbl_name IN :tables"
+            ).bindparams(bindparam("tables", list(TYPICAL), expanding=True))
+        ).all()
+        told = connection.execute(text("SELECT tbl, idx FROM sqlite_stat1")).all()
+    database.engine.dispose()
+    assert sorted(map(tuple, told)) == sorted(map(tuple, there))
+
+
+def test_what_an_administrator_analysed_is_left_alone_and_the_rest_is_told(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'analysed.sqlite'}")
+    database.upgrade("0001")
+    with database.engine.begin() as connection:
+        for statement in FIRST_VERSION:
+            connection.execute(text(statement))
+    database.upgrade()
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("ANALYZE message")
+        connection.exec_driver_sql("DELETE FROM sqlite_stat1 WHERE tbl = 'attempt'")
+        seen = audit_fields(connection, "message")
+    database.upgrade()
+    with database.engine.connect() as connection:
+        assert audit_fields(connection, "message") == seen
+        assert seen and seen.keys() <= TYPICAL["message"].keys()
+        assert not any(OURS in stat for stat in seen.values())
+        assert audit_fields(connection, "attempt").keys() == TYPICAL["attempt"].keys()
+    database.engine.dispose()
+
+
+def test_sqlite_heeds_what_it_is_told(tmp_path: Path) -> None:
+    """The mark that follows the numbers is passed over: a plan is the one that they make."""
+    database = Database(f"sqlite:///{tmp_path / 'heeded.sqlite'}")
+    database.upgrade()
+    asked = "EXPLAIN QUERY PLAN SELECT id FROM message WHERE partner_id = 1 AND object_id = 'x'"
+
+    def plan() -> str:
+        with database.engine.connect() as connection:
+            return str(connection.exec_driver_sql(asked).all())
+
+    assert "ix_message_object_id" in plan()
+    with database.engine.begin() as connection:
+        for index, each in (("ix_message_object_id", 100_000), ("ix_message_partner_id_id", 1)):
+            connection.execute(
+                text("UPDATE sqlite_stat1 SET stat = :stat WHERE idx = :idx"),
+                {"idx": index, "stat": f"200000 {each} 1 {OURS}"},
+            )
+    database.engine.dispose()
+    assert "ix_message_partner_id_id" in plan()
+    database.upgrade()
+    assert "ix_message_object_id" in plan()
+    database.engine.dispose()
+
+
+def audit_fields(connection: Connection, table: str) -> dict[str, str]:
+    rows = connection.execute(text("SELECT idx, stat FROM sqlite_stat1 WHERE tbl = :tbl"), {"tbl": table})
+    return {row.idx: row.stat for row in rows}
+
+
+def _message(number: int, state: str) -> str:
+    return (
+        "INSERT INTO message (id, kind, partner_id, order_id, decision_number, object_id, buyer_po_number,"
+        " buyer_b2b_id, supplier_b2b_id, object_version, body, body_sha256, created_at, created_by, state,"
+        " claims, interruptions, tries, attempts_made, unknown_outcome, trigger, reason, note,"
+        " response_message, result, req_msg_id, error_cd, error_dtl, error_field)"
+        f" VALUES ('msg_{number}', 'req-confirm', 1, 1, {number}, 'POR1', 'A/1', 'B', 'S', 1, '', '',"
+        f" '{WHEN}', 'Asha', '{state}', 0, 0, 0, 0, false, 'auto', '', '', '', '', '', '', '', '')"
+    )
+
+
+FIRST_VERSION = [
+    "INSERT INTO partner (id, name, base_url, headers, allow_addresses, deadline_seconds, retry_schedule,"
+    " success_codes, concurrency, accepts_return, paused_reason, credential_failures, created_at)"
+    f" VALUES (1, 'P', 'http://p', '[]', '[]', 1, '[]', '[0]', 4, false, '', 0, '{WHEN}')",
+    "INSERT INTO purchase_order (id, partner_id, object_id, buyer_po_number, buyer_b2b_id, supplier_b2b_id,"
+    " buyer_name, supplier_name, subject, order_date, delivery_date, line_count, search_text, status,"
+    " version, received_at, revised_at, respond_by, answer, delivery, answered_by)"
+    " VALUES (1, 1, 'POR1', 'A/1', 'B', 'S', 'Buyer', 'Supplier', 'Spares', '2026-11-20', '2026-11-30', 1,"
+    f" 'a/1', 'ACCEPTED', 1, '{WHEN}', '{WHEN}', '2026-11-21 10:00:00', 'ACCEPT', 'delivered', 'Asha')",
+    "INSERT INTO inbound_message (id, kind, partner_id, order_id, received_at, remote_address, path,"
+    " headers, size, body, object_id, buyer_po_number, supplier_b2b_id, same_as, content_sha256, effect,"
+    " error_cd, error_field, detail, answer_status, answer_body)"
+    f" VALUES ('in_1', 'req-send', 1, 1, '{WHEN}', '', '', '[]', 2, '', 'POR1', 'A/1', 'S',"
+    " 'req-send POR1 1 CREATED', '', 'applied', '', '', '', 200, '')",
+    "INSERT INTO revision (id, order_id, version, inbound_id, body, received_at)"
+    f" VALUES (1, 1, 1, 'in_1', '', '{WHEN}')",
+    "INSERT INTO person (id, name, full_name, role, password_hash, session_key, active, created_at)"
+    f" VALUES (1, 'asha', 'Asha', 'supplier', '', 'key', true, '{WHEN}')",
+    _message(1, "failed"),
+    _message(2, "refused"),
+    _message(3, "delivered"),
+    "INSERT INTO attempt (id, message_id, number, trigger, url, request_headers, started_at, ended_at,"
+    " outcome, detail, status, response_headers, response_body, response_size, duration_ms) VALUES"
+    f" (1, 'msg_3', 1, 'auto', 'http://p', '[]', '{WHEN}', '{WHEN}', 'delivered', '', 200, '[]', '', 0, 5)",
+    "INSERT INTO decision (id, order_id, number, version, response, remarks, device_tag_name,"
+    " device_tag_value, infos, status_from, status_to, person_id, person_name, decided_at, message_id)"
+    " VALUES (1, 1, 1, 1, 'ACCEPT', 'Confirmed', '', '', '[]', 'CREATED', 'ACCEPTED', 1, 'Asha',"
+    " '2026-11-20 12:00:00', 'msg_3')",
+]
+
+
+def test_a_database_without_the_right_to_trigrams_is_upgraded_and_told(
+    postgresql: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    postgresql.execute("CREATE ROLE plain LOGIN")
+    postgresql.execute("CREATE DATABASE plainly")
+    owner = Database(postgresql.url("plainly"))
+    with owner.engine.begin() as connection:
+        connection.execute(text("GRANT CREATE ON SCHEMA public TO plain"))
+        connection.execute(text("REVOKE CREATE ON DATABASE plainly FROM plain"))
+    plain = Database(postgresql.url("plainly").replace("postgres@", "plain@"))
+    try:
+        plain.upgrade()
+        assert plain.is_current()
+        assert "CREATE EXTENSION IF NOT EXISTS pg_trgm; CREATE INDEX" in caplog.text
+        with plain.engine.connect() as connection:
+            assert connection.scalar(text("SELECT count(*) FROM order_words")) == 0
+    finally:
+        plain.engine.dispose()
+        owner.engine.dispose()
+        postgresql.execute("DROP DATABASE plainly WITH (FORCE)")
+        postgresql.execute("DROP ROLE plain")

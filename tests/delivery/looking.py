@@ -1,0 +1,35 @@
+"""Looking at messages as they are in the database now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from app.delivery.models import Message
+
+
+def message_of(session: Session, message_id: str) -> Message:
+    """One message with its attempts."""
+    return next(one for one in all_messages(session) if one.id == message_id)
+
+
+def all_messages(session: Session) -> Sequence[Message]:
+    """Every message with its attempts, oldest first."""
+    session.rollback()
+    return session.scalars(
+        select(Message)
+        .options(joinedload(Message.partner), selectinload(Message.attempts))
+        .order_by(Message.id)
+        .execution_options(populate_existing=True)
+    ).all()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for the condition. AssertionError if it does not come true within the time."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)

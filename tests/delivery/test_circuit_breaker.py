@@ -1,0 +1,398 @@
+"""Breaker, rate and concurrency: one partner's trouble stays its own, and its recovery is gentle."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app import clock as the_clock
+from app.audit.models import AuditAction, AuditEntry
+from app.db import Database
+from app.delivery import service as delivery_service
+from app.delivery.circuit_breaker import (
+    FAILURES_MAX,
+    PROBE_MAX_SECONDS,
+    PROBE_SECONDS,
+    Limits,
+    State,
+    after_claim,
+    after_try,
+    room,
+)
+from app.delivery.claiming import claim
+from app.delivery.models import Attempt, Lane, MessageState
+from app.delivery.worker import Deliverer
+from app.partners import service as partner_service
+from app.partners.models import Partner
+from tests.bench.ground import add_orders, answer_all
+from tests.chaos.storm import start
+from tests.delivery import misbehaving
+from tests.delivery.looking import all_messages, message_of, wait_until
+from tests.people import Browser
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+FOUR = Limits(concurrency=4)
+
+
+def failed(state: State, now: datetime = NOON, *, was_probe: bool = False) -> State:
+    return after_try(state, FOUR, now, answered=False, was_probe=was_probe, jitter=0)
+
+
+def answered(state: State, limits: Limits = FOUR) -> State:
+    return after_try(state, limits, NOON, answered=True, was_probe=False, jitter=0)
+
+
+def opened() -> State:
+    state = State()
+    for _ in range(FAILURES_MAX):
+        state = failed(state)
+    return state
+
+
+def test_a_lane_that_is_well_lets_pass_what_its_concurrency_leaves() -> None:
+    assert room(State(), FOUR, 1, NOON).count == 3
+    assert room(State(), FOUR, 5, NOON).count == 0
+
+
+def test_after_one_failure_only_one_at_a_time_may_leave() -> None:
+    assert room(failed(State()), FOUR, 0, NOON).count == 1
+    assert room(failed(State()), FOUR, 1, NOON).count == 0
+
+
+def test_an_answer_between_failures_keeps_the_breaker_closed() -> None:
+    state = State()
+    for _ in range(FAILURES_MAX):
+        state = answered(failed(state))
+    assert state.opened_at is None
+
+
+def test_so_many_failures_in_a_row_open_the_breaker() -> None:
+    state = State()
+    for _ in range(FAILURES_MAX - 1):
+        state = failed(state)
+    assert state.opened_at is None
+    state = failed(state)
+    assert state.opened_at == NOON
+    held = room(state, FOUR, 0, NOON)
+    assert (held.count, held.again_at) == (0, NOON + timedelta(seconds=PROBE_SECONDS))
+
+
+def test_a_single_probe_may_leave_and_no_other_until_it_has_told_something() -> None:
+    state = opened()
+    later = NOON + timedelta(seconds=PROBE_SECONDS)
+    probe = room(state, FOUR, 0, later)
+    assert (probe.count, probe.is_probe) == (1, True)
+    given_up = later + timedelta(seconds=25)
+    state = after_claim(state, FOUR, 1, later, probe_until=given_up)
+    assert room(state, FOUR, 1, later) == replace(probe, count=0, is_probe=False, again_at=given_up)
+
+
+def test_probes_in_vain_come_at_growing_intervals() -> None:
+    state, waits = opened(), []
+    for _ in range(7):
+        assert state.probe_at
+        now = state.probe_at
+        state = failed(state, now, was_probe=True)
+        assert state.probe_at
+        waits.append((state.probe_at - now).total_seconds())
+    assert waits == [60, 120, 240, 480, PROBE_MAX_SECONDS, PROBE_MAX_SECONDS, PROBE_MAX_SECONDS]
+
+
+def test_what_was_under_way_when_the_breaker_opened_moves_no_probe() -> None:
+    state = opened()
+    assert failed(state).probe_at == state.probe_at
+
+
+def test_after_an_outage_trust_doubles_with_each_answer() -> None:
+    state, widths = opened(), []
+    for _ in range(4):
+        state = answered(state)
+        widths.append(room(state, FOUR, 0, NOON).count)
+    assert widths == [1, 2, 4, 4]
+    assert state == State()
+
+
+def test_a_rate_lets_pass_no_more_than_it_says() -> None:
+    limits, state, left = Limits(100, rate=10), State(), 0
+    for hundredth in range(200):
+        now = NOON + timedelta(seconds=hundredth / 100)
+        count = room(state, limits, 0, now).count
+        state = after_claim(state, limits, count, now, probe_until=None)
+        left += count
+    assert 19 <= left <= 21
+
+
+def test_a_rate_says_when_the_next_may_leave_even_if_the_clock_was_set_back() -> None:
+    limits = Limits(100, rate=2)
+    state = after_claim(State(), limits, 1, NOON, probe_until=None)
+    again = room(state, limits, 0, NOON).again_at
+    assert again == NOON + timedelta(seconds=0.5)
+    earlier = NOON - timedelta(hours=3)
+    assert room(state, limits, 0, earlier).again_at == earlier + timedelta(seconds=0.5)
+
+
+# --- With rows and sockets
+
+
+def test_a_partner_that_is_down_is_held_and_the_rest_waits_without_using_up_tries(
+    arrive: Any, confirm: Any, deliver: Any, session: Session, partner: Partner, clock: Any, nobody_there: Any
+) -> None:
+    nobody_there()
+    for order_id in arrive(12):
+        confirm(order_id)
+    deliver()
+    tries = [message.tries for message in all_messages(session)]
+    assert sum(tries) == FAILURES_MAX
+    assert tries.count(0) == 12 - FAILURES_MAX
+    assert lane(session, partner).opened_at
+
+    clock.move(seconds=PROBE_SECONDS * 1.2 + 1)
+    deliver()
+    deliver()
+    assert sum(message.tries for message in all_messages(session)) == FAILURES_MAX + 1
+
+
+def test_the_trail_and_the_partners_page_tell_once_of_a_breaker_that_opens_and_once_of_its_recovery(
+    arrive: Any,
+    confirm: Any,
+    deliver: Any,
+    database: Database,
+    session: Session,
+    partner: Partner,
+    network: Any,
+    clock: Any,
+    nobody_there: Any,
+    meera: Browser,
+) -> None:
+    nobody_there()
+    for order_id in arrive(8):
+        confirm(order_id)
+    deliver()
+    for _ in range(4):  # probes in vain tell nothing new
+        clock.move(minutes=15)
+        deliver()
+    assert lane(session, partner).probes >= 3
+    address(database, partner, network.url)
+    for _ in range(6):
+        clock.move(minutes=15)
+        deliver()
+    assert {message.state for message in all_messages(session)} == {MessageState.DELIVERED}
+    deeds = (AuditAction.HELD.value, AuditAction.RESUMED.value)
+    told = session.scalars(select(AuditEntry).where(AuditEntry.deed.in_(deeds)).order_by(AuditEntry.id)).all()
+    assert [(one.deed, one.actor, one.object_name) for one in told] == [
+        (deed, "", "Bharat Connect") for deed in deeds
+    ]
+    assert "got no answer" in told[0].reason and "answered again" in told[1].reason
+    assert told[1].was["probes in vain"] >= 3
+    for page in ("/audit?thing=partner", f"/partners/{partner.id}"):
+        words = meera.get(page).words
+        assert told[0].reason in words and told[1].reason in words and "PO Confirm" in words
+
+
+def test_after_days_of_outage_everything_is_delivered_in_order_and_gently(
+    arrive: Any,
+    confirm: Any,
+    deliver: Any,
+    database: Database,
+    session: Session,
+    partner: Partner,
+    network: Any,
+    clock: Any,
+    nobody_there: Any,
+) -> None:
+    nobody_there()
+    ids = [confirm(order_id) for order_id in arrive(20)]
+    for _ in range(12):
+        deliver()
+        clock.move(hours=4)
+    assert lane(session, partner).opened_at
+    address(database, partner, network.url)
+    clock.move(seconds=PROBE_MAX_SECONDS * 1.2)
+    before = session.scalars(select(Attempt.id).order_by(Attempt.id.desc())).first() or 0
+    deliver()
+
+    assert {message.state for message in all_messages(session)} == {MessageState.DELIVERED}
+    new = session.scalars(select(Attempt).where(Attempt.id > before).order_by(Attempt.id)).all()
+    # Whichever was the probe comes first, all others in the order in which they were made.
+    assert [attempt.message_id for attempt in new[1:]] == [one for one in ids if one != new[0].message_id]
+    assert lane(session, partner).opened_at is None
+
+
+def test_what_a_person_sends_passes_by_the_breaker_and_tells_it_nothing(
+    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, partner: Partner
+) -> None:
+    held, asked = [confirm(order_id) for order_id in arrive(2)]
+    now = the_clock.now()
+    set_lane(database, partner, opened_at=now, failures=7, probe_at=now + timedelta(minutes=5))
+    with database.writing() as other:
+        delivery_service.resend(other, message_of(other, asked), by="Ravi", reason="They say they are back")
+        other.commit()
+    assert deliver() == {"delivered": 1}
+    assert message_of(session, asked).state is MessageState.DELIVERED
+    assert message_of(session, held).tries == 0
+    assert lane(session, partner).failures == 7
+
+
+def test_a_rate_holds_over_several_deliverers(
+    app: Flask, database: Database, session: Session, partner: Partner, network: Any
+) -> None:
+    rate, count = 20.0, 30
+    with database.writing() as other:
+        other.execute(update(Partner).values(rate_per_minute=int(rate * 60), concurrency=8))
+        other.commit()
+    answer_all(app, 1, add_orders(app, partner.id, count))
+    began = time.monotonic()
+    with running(database, deliverers=2):
+        wait_until(lambda: all(message.is_final for message in all_messages(session)))
+    assert time.monotonic() - began >= (count - 3) / rate
+    assert len(network.received()) == count
+
+
+def test_concurrency_holds_over_several_processes(
+    app: Flask, database: Database, session: Session, partner: Partner
+) -> None:
+    under_way, most, lock = 0, 0, threading.Lock()
+
+    def slow(talk: misbehaving.Talk) -> None:
+        nonlocal under_way, most
+        while True:
+            talk.hear()
+            with lock:
+                under_way += 1
+                most = max(most, under_way)
+            talk.pause(0.1)
+            with lock:
+                under_way -= 1
+            talk.say(misbehaving.answer())
+
+    with misbehaving.Partner(slow) as there:
+        address(database, partner, there.url(""))
+        with database.writing() as other:
+            other.execute(update(Partner).values(concurrency=3))
+            other.commit()
+        answer_all(app, 1, add_orders(app, partner.id, 24))
+        processes = [start(database.url, {"senders": 8}, None) for _ in range(2)]
+        wait_until(lambda: all(message.is_final for message in all_messages(session)))
+        for process in processes:
+            process.terminate()
+            process.join(30)
+    assert most == 3
+
+
+def test_a_partner_that_times_out_keeps_no_other_waiting(
+    app: Flask, database: Database, session: Session, partner: Partner, network: Any
+) -> None:
+    with misbehaving.Partner(misbehaving.Talk.stall) as stuck, database.writing() as other:
+        slow, _ = partner_service.add(
+            other,
+            "Stuck",
+            base_url=stuck.url(""),
+            allow_addresses=["127.0.0.0/8"],
+            deadline_seconds=60,
+        )
+        slow.concurrency = 8
+        other.commit()
+        answer_all(app, 1, add_orders(app, slow.id, 12))  # they come first
+        answer_all(app, 1, add_orders(app, partner.id, 12))
+        stop = threading.Event()
+        deliverer = threading.Thread(target=Deliverer(database, senders=4).run, args=(stop,), daemon=True)
+        deliverer.start()
+        wait_until(
+            lambda: all(m.is_final for m in all_messages(session) if m.partner_id == partner.id), seconds=40
+        )
+        waiting = [message for message in all_messages(session) if message.partner_id == slow.id]
+        assert sum(message.state is MessageState.SENDING for message in waiting) == 3
+        assert not any(message.is_final for message in waiting)
+        stop.set()
+        stuck.over.set()
+    # Its calls are cut when the partner goes away.
+    deliverer.join(30)
+    assert not deliverer.is_alive()
+
+
+def test_two_deliverers_claim_a_partners_messages_no_wider_than_its_limit_however_they_meet(
+    arrive: Any, confirm: Any, database: Database
+) -> None:
+    for order_id in arrive(12):
+        confirm(order_id)
+    with database.writing() as session:
+        session.execute(update(Partner).values(concurrency=3))
+        session.commit()
+    taken: list[int] = []
+    together = threading.Barrier(4)
+
+    def take() -> None:
+        together.wait()
+        with database.writing() as session:
+            taken.append(len(claim(session, 2, the_clock.now())))
+            session.commit()
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 2 <= sum(taken) <= 3
+
+
+@pytest.fixture
+def nobody_there(database: Database, partner: Partner) -> Callable[[], None]:
+    """Let the partner's address lead nowhere."""
+
+    def nobody_there() -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        address(database, partner, f"http://127.0.0.1:{port}")
+
+    return nobody_there
+
+
+def address(database: Database, partner: Partner, url: str) -> None:
+    with database.writing() as session:
+        session.execute(update(Partner).where(Partner.id == partner.id).values(base_url=url))
+        session.commit()
+
+
+def lane(session: Session, partner: Partner) -> Lane:
+    session.rollback()
+    found = session.get(Lane, partner.id, populate_existing=True)
+    assert found
+    return found
+
+
+def set_lane(database: Database, partner: Partner, **values: Any) -> None:
+    with database.writing() as session:
+        session.add(Lane(partner_id=partner.id, **values))
+        session.commit()
+
+
+class running:  # noqa: N801 - reads as a word
+    """So many deliverers in threads."""
+
+    def __init__(self, database: Database, *, deliverers: int) -> None:
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=Deliverer(database, senders=4).run, args=(self._stop,))
+            for _ in range(deliverers)
+        ]
+
+    def __enter__(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+            assert not thread.is_alive()

@@ -1,0 +1,67 @@
+"""Deliverers that are killed: nothing is lost, and each duplicate has its own unchanged id and bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import update
+
+from app.db import Database
+from app.delivery.models import MessageState
+from app.partners.models import Partner
+from tests.bench.ground import add_orders, answer_all
+from tests.chaos import child
+from tests.chaos.storm import Counts, Plan, count, partner_that_records, start, storm
+from tests.delivery.looking import all_messages, wait_until
+
+SENDERS = 4
+
+
+@pytest.fixture
+def record(app: Flask, database: Database, partner: Partner, tmp_path: Path) -> Iterator[Path]:
+    """What a partner in a process of its own received."""
+    with partner_that_records(tmp_path) as (url, record):
+        with database.writing() as session:
+            session.execute(update(Partner).values(base_url=url, concurrency=2 * SENDERS))
+            session.commit()
+        yield record
+
+
+@pytest.mark.parametrize("point", child.POINTS)
+def test_a_deliverer_killed_at_any_point_loses_nothing_and_repeats_at_most_what_it_had_in_hand(
+    point: str, app: Flask, database: Database, partner: Partner, record: Path, session: Any
+) -> None:
+    answer_all(app, 1, add_orders(app, partner.id, 12))
+    killed = start(database.url, {"senders": SENDERS}, point, passes=2)
+    killed.join(60)
+    assert killed.exitcode == -9
+    # Its leases would hold for the deadline and ten seconds more: a dead process needs no such patience.
+    heir = start(database.url, {"senders": SENDERS}, None)
+    wait_until(lambda: all(message.is_final for message in all_messages(session)), 30)
+    heir.terminate()
+    heir.join(30)
+    heir.kill()  # how it stops when asked is told in test_stop_and_start.py
+    heir.join(30)
+
+    counts = count(database, record, Counts(messages=12, kills=1))
+    assert (counts.lost, counts.unsettled, counts.changed, counts.unlogged) == (0, 0, 0, 0)
+    assert counts.duplicates <= SENDERS
+    if point == "before the record":
+        assert counts.duplicates >= 1
+    assert counts.interrupted_attempts <= SENDERS
+    assert {message.state for message in all_messages(session)} == {MessageState.DELIVERED}
+
+
+def test_a_storm_of_kills_loses_nothing(
+    app: Flask, database: Database, partner: Partner, record: Path
+) -> None:
+    plan = Plan(kills=24, senders=SENDERS, deliverers=2)
+    answer_all(app, 1, add_orders(app, partner.id, 320))
+    counts = storm(database, record, plan)
+    assert counts.kills >= 4
+    assert (counts.lost, counts.unsettled, counts.changed, counts.unlogged) == (0, 0, 0, 0), counts
+    assert counts.duplicates <= counts.kills * SENDERS

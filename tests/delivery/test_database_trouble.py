@@ -1,0 +1,285 @@
+"""Many deliverers on one database, and a database that is away, locked or full: nothing is lost by it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from flask import Flask
+from sqlalchemy import event, func, select, text, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+from app import create_app
+from app.accounts.queries import person_by_username
+from app.config import Settings
+from app.db import Database
+from app.delivery import wakeup
+from app.delivery.models import Message, MessageState
+from app.delivery.worker import Deliverer
+from app.orders.models import Decision
+from app.partners.models import Partner
+from tests.bench.ground import add_orders, answer_all, fresh_app, populate
+from tests.chaos.storm import Counts, count, partner_that_records, start
+from tests.delivery.looking import all_messages, wait_until
+from tests.people import Answered, Browser
+from tests.postgresql import Server
+
+
+@contextmanager
+def delivering(database: Database, **options: Any) -> Iterator[threading.Thread]:
+    """A deliverer in a thread, which must still be alive at the end."""
+    stop = threading.Event()
+    deliverer = Deliverer(database, **{"senders": 4, **options})
+    thread = threading.Thread(target=deliverer.run, args=(stop,), daemon=True)
+    thread.start()
+    try:
+        yield thread
+        assert thread.is_alive()
+    finally:
+        stop.set()
+        thread.join(40)
+    assert not thread.is_alive()
+
+
+def everything_is_delivered(session: Session) -> Callable[[], bool]:
+    return lambda: {message.state for message in all_messages(session)} == {MessageState.DELIVERED}
+
+
+def test_several_deliverer_processes_share_the_work_and_send_each_message_once(
+    app: Flask, database: Database, session: Session, partner: Partner, tmp_path: Path
+) -> None:
+    with partner_that_records(tmp_path) as (url, record):
+        with database.writing() as other:
+            other.execute(update(Partner).values(base_url=url, concurrency=12))
+            other.commit()
+        answer_all(app, 1, add_orders(app, partner.id, 150))
+        processes = [start(database.url, {"senders": 4}, None) for _ in range(3)]
+        wait_until(everything_is_delivered(session))
+        for process in processes:
+            process.terminate()
+            process.join(30)
+            assert process.exitcode == 0
+        counts = count(database, record, Counts(messages=150))
+    assert (counts.lost, counts.duplicates, counts.changed, counts.unlogged) == (0, 0, 0, 0)
+
+
+def test_where_no_wake_up_ever_comes_the_deliverer_looks_by_itself(
+    arrive: Any, confirm: Any, database: Database, session: Session, network: Any, monkeypatch: Any
+) -> None:
+    (order_id,) = arrive(1)
+    monkeypatch.setattr("app.delivery.service.notify", lambda *_: None)
+    monkeypatch.setattr(wakeup._DataVersion, "changed", lambda _: False)
+    with delivering(database):
+        time.sleep(0.5)
+        confirm(order_id)
+        wait_until(everything_is_delivered(session), 20)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_deliverer_whose_connections_are_cut_goes_on(
+    arrive: Any, confirm: Any, database: Database, session: Session, network: Any
+) -> None:
+    first, second = arrive(2)
+    with delivering(database):
+        confirm(first)
+        wait_until(everything_is_delivered(session), 20)
+        session.close()
+        cut(database)
+        confirm(second)
+        wait_until(everything_is_delivered(session), 30)
+    assert len(network.received()) == 2
+
+
+def cut(database: Database) -> None:
+    """End every connection to this database, listening ones included."""
+    url = make_url(database.url)
+    with psycopg.connect(
+        host=url.host, port=url.port, user=url.username, dbname="postgres", autocommit=True
+    ) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [url.database]
+        )
+    database.engine.dispose()
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_a_server_that_is_restarted_under_load_costs_nothing_but_time(mode: str, tmp_path: Path) -> None:
+    server = Server(durable=True)
+    try:
+        server.execute("CREATE DATABASE restarted")
+        app = fresh_app(tmp_path, database_url=server.url("restarted"))
+        database: Database = app.extensions["database"]
+        with partner_that_records(tmp_path) as (url, record):
+            person_id, ids = populate(app, url, orders=300, concurrency=8)
+            answer_all(app, person_id, ids)
+            asha = asha_at(app)
+            processes = [start(database.url, {"senders": 4}, None) for _ in range(2)]
+            for so_many in (20, 120):
+                wait_until(lambda so_many=so_many: len(record.read_text().splitlines()) > so_many)
+                server.stop(mode)
+                assert asha.get("/orders").status_code == 503
+                server.start()
+            with Session(database.engine) as session:
+                wait_until(lambda: not unfinished(session), 60)
+            for process in processes:
+                process.terminate()
+                process.join(30)
+                assert process.exitcode == 0
+            counts = count(database, record, Counts(messages=300))
+        assert (counts.lost, counts.unsettled, counts.changed, counts.unlogged) == (0, 0, 0, 0)
+        # Claims and records whose commit was never answered: at most what both had in hand, twice.
+        assert counts.duplicates <= 2 * 8
+        database.engine.dispose()
+    finally:
+        server.remove()
+
+
+def unfinished(session: Session) -> int:
+    session.rollback()
+    return session.scalar(select(func.count(Message.id)).where(Message.state != MessageState.DELIVERED)) or 0
+
+
+@pytest.fixture
+def impatient(settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
+    """Another app on the same database, which waits only a little for a lock."""
+    monkeypatch.setattr("app.db.BUSY_MILLISECONDS", 200)
+    app = create_app(settings)
+    yield app
+    app.extensions["database"].engine.dispose()
+
+
+def asha_at(app: Flask) -> Browser:
+    browser = Browser(app, Answered)
+    with app.extensions["database"].reading() as session:
+        person = person_by_username(session, "asha")
+        assert person
+        key = person.session_key
+    with browser.session_transaction() as cookie:
+        cookie["_user_id"], cookie["_fresh"] = key, True
+    return browser
+
+
+HOLD = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def locked_by_another_process(database: Database) -> Iterator[None]:
+    """A process that holds SQLite's write lock."""
+    path = str(make_url(database.url).database)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout and process.stdin
+    process.stdout.readline()
+    try:
+        yield
+    finally:
+        process.stdin.close()
+        process.wait(30)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_file_that_another_process_locks_is_waited_for(
+    arrive: Any,
+    confirm: Any,
+    database: Database,
+    session: Session,
+    network: Any,
+    impatient: Flask,
+    caplog: Any,
+) -> None:
+    first, second = arrive(2)
+    confirm(first)
+    asha = asha_at(impatient)
+    url = f"/orders/{second}/answer"
+    fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
+    with locked_by_another_process(database), delivering(impatient.extensions["database"]):
+        wait_until(lambda: "the database is away" in caplog.text, 20)
+        refused = asha.send(url, fields)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+        assert "Nothing was recorded" in refused.words
+        assert not network.received()
+        # Told to stop while the file is locked, it stops: it has nothing in hand.
+    assert session.scalar(select(func.count(Decision.id))) == 1
+    assert asha.send(url, fields).status_code == 303
+    with delivering(impatient.extensions["database"]):
+        wait_until(everything_is_delivered(session), 30)
+    assert len(network.received()) == 2
+
+
+class Disk:
+    """The disk beneath a SQLite file, which may be full."""
+
+    def __init__(self, database: Database) -> None:
+        self.full = False
+        event.listen(database.engine, "begin", self._limit)
+
+    def _limit(self, connection: Any) -> None:
+        # A limit below the present size means: not one page more.
+        connection.connection.driver_connection.execute(
+            f"PRAGMA max_page_count = {1 if self.full else 1_000_000_000}"
+        )
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_on_a_full_disk_ticks_are_tried_again_and_pages_say_so(
+    arrive: Any, confirm: Any, database: Database, session: Session, network: Any, asha: Browser, caplog: Any
+) -> None:
+    ids = arrive(32)
+    for order_id in ids[:12]:
+        confirm(order_id)
+    answers = {
+        url: {**asha.fill(url, url), "supplier_response": "ACCEPT"}
+        for url in (f"/orders/{order_id}/answer" for order_id in ids[12:])
+    }
+    disk = Disk(database)
+    disk.full = True
+    use_up_what_is_left(database)
+    with delivering(database):
+        wait_until(lambda: "the database is away" in caplog.text, 30)
+        said = {url: asha.send(url, fields) for url, fields in answers.items()}
+        refused = [url for url, answered in said.items() if answered.status_code != 303]
+        assert refused
+        assert all(said[url].status_code == 503 for url in refused)
+        assert all("Nothing was recorded" in said[url].words for url in refused)
+        assert not everything_is_delivered(session)()
+        disk.full = False
+        wait_until(everything_is_delivered(session), 30)
+    assert {one["idempotency_key"] for one in network.received()} == {one.id for one in all_messages(session)}
+    assert len(network.received()) == 32 - len(refused)
+    assert all(asha.send(url, answers[url]).status_code == 303 for url in refused)
+
+
+def use_up_what_is_left(database: Database) -> None:
+    """Fill the free room in the pages of the tables that deliveries write to."""
+    with database.engine.connect() as connection:
+        pages = connection.execution_options(sqlite_begin="IMMEDIATE")
+        filler = text(
+            "INSERT INTO attempt (message_id, number, trigger, url, request_headers, started_at, detail,"
+            " response_headers, response_body)"
+            " SELECT id, :number, 'test', '', '[]', created_at, :words, '[]', '' FROM message LIMIT 1"
+        )
+        number, room = -1, 2000
+        while room > 1:
+            try:
+                pages.execute(filler, {"number": number, "words": "x" * room})
+                pages.commit()
+                number -= 1
+            except Exception:
+                pages.rollback()
+                room //= 2

@@ -1,0 +1,125 @@
+"""The log's queries walk indexes: SQLite's own plans, which do not depend on how much there is."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from app.attention import queries as attention
+from app.db import Database
+from app.inbound import queries as inbound
+from app.inbound.queries import InboundFilter
+from app.webhooks import queries as outbox
+from app.webhooks.queries import MessageFilter
+
+TWO = frozenset({"SUPPB2B0001@bbps", "SUPPB2B0002@bbps"})
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+class Explained:
+    """What SQLite would do for each query that is asked."""
+
+    def __init__(self, database: Database) -> None:
+        self.steps: list[str] = []
+        self._database = database
+
+    def __enter__(self) -> Explained:
+        event.listen(self._database.engine, "before_cursor_execute", self._explain)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        event.remove(self._database.engine, "before_cursor_execute", self._explain)
+
+    def _explain(self, connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.lstrip().upper().startswith("SELECT"):
+            asking = connection.connection.cursor()
+            asking.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            self.steps += [row[-1] for row in asking.fetchall()]
+
+
+@pytest.fixture
+def session(empty_sqlite: Path, tmp_path: Path) -> Iterator[Session]:
+    shutil.copy(empty_sqlite, tmp_path / "plans.sqlite")
+    database = Database(f"sqlite:///{tmp_path / 'plans.sqlite'}")
+    with database.reading() as session:
+        session.info["database"] = database
+        yield session
+    database.engine.dispose()
+
+
+def steps_of(session: Session, ask: Any) -> list[str]:
+    with Explained(session.info["database"]) as explained:
+        ask()
+    assert explained.steps
+    return explained.steps
+
+
+def walks(step: str) -> bool:
+    """Whether a step reads a whole table, or sorts what it read."""
+    table = step.startswith(("SCAN message", "SCAN attempt", "SCAN inbound_message"))
+    return (table and "USING" not in step) or "TEMP B-TREE FOR ORDER BY" in step
+
+
+@pytest.mark.parametrize("scope", [None, frozenset({"SUPPB2B0001@bbps"}), TWO])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"state": "refused"},
+        {"state": "delivered"},
+        {"state": outbox.ATTENTION},
+        {"code": "503"},
+        {"code": "4xx"},
+        {"code": "none"},
+        {"partner": "P"},
+        {"partner": "P", "state": "delivered"},
+        {"supplier": "S"},
+        {"supplier": "S", "state": "delivered"},
+        {"trigger": "manual"},
+        {"trigger": "auto"},
+        {"attempts": 1},
+        {"attempts": 5},
+        {"since": NOON, "until": NOON + timedelta(days=1)},
+        {"after": "msg_01KAVS0000000000000000000Z"},
+        {"q": "a word"},
+    ],
+    ids=str,
+)
+def test_a_page_of_what_was_sent_sorts_nothing_and_reads_no_table_through(
+    session: Session, wanted: dict[str, Any], scope: frozenset[str] | None
+) -> None:
+    steps = steps_of(session, lambda: outbox.message_page(session, scope, MessageFilter(**wanted)))
+    # The few newest of each of the reader's suppliers are merged, and that is a sort of at most two pages.
+    inner = [step for step in steps if not (scope == TWO and "TEMP B-TREE" in step)]
+    assert not [step for step in inner if walks(step)], steps
+
+
+def test_what_needs_attention_is_counted_from_an_index_of_its_own(session: Session) -> None:
+    for scope in (None, TWO):
+        steps = steps_of(session, lambda scope=scope: outbox.attention_count(session, scope))
+        assert "SCAN message USING COVERING INDEX ix_message_needing" in steps
+    steps = steps_of(session, lambda: attention.count(session, None, supports=True))
+    assert any("ix_inbound_message_needing" in step for step in steps)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [{}, {"effect": "unmatched"}, {"code": "409"}, {"partner": "P"}, {"supplier": "S"}, {"q": "a word"}],
+    ids=str,
+)
+def test_a_page_of_what_was_received_sorts_nothing(session: Session, wanted: dict[str, Any]) -> None:
+    steps = steps_of(session, lambda: inbound.message_page(session, None, InboundFilter(**wanted)))
+    assert not [step for step in steps if walks(step)], steps
+
+
+def test_ids_and_numbers_are_found_by_their_indexes(session: Session) -> None:
+    steps = steps_of(session, lambda: outbox.message_page(session, None, MessageFilter(q="POR1")))
+    for index in ("object_id", "req_msg_id", "buyer_po_number"):
+        assert any(f"ix_message_{index}" in step for step in steps), (index, steps)

@@ -1,0 +1,72 @@
+"""Our secrets, sent back by a partner, leave an answer in whatever spelling they came."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from app.delivery.credentials import Credentials
+from app.delivery.http_client import Target
+from app.delivery.oauth import Token, _without
+from app.delivery.redaction import without_secrets
+from app.delivery.retry_policy import judge
+from app.delivery.wire.outcome import Outcome
+from app.partners.masking import MASK, masked
+
+SECRET = 'a/se"cret\\of ours é'
+OTHERS = {"as it is": SECRET, "as JSON": json.dumps(SECRET)[1:-1]}
+OTHERS["as JSON in UTF-8"] = json.dumps(SECRET, ensure_ascii=False)[1:-1]
+OTHERS["as JSON with escaped slashes"] = OTHERS["as JSON"].replace("/", "\\/")
+
+
+def answered(spelling: str) -> Outcome:
+    said = f'{{"response_code":1,"response_message":"no {spelling}"}}'
+    headers, size = (("X-Key", spelling),), len(said.encode())
+    return Outcome(None, f"odd: {spelling}", 200, headers, said.encode(), size, False, None, 1.0, True)
+
+
+def verdict_on(outcome: Outcome) -> Any:
+    return judge(
+        outcome, tries=1, schedule=[5], success_codes=[0], object_id="a", after_unknown=False, jitter=0
+    )
+
+
+@pytest.mark.parametrize("spelling", OTHERS.values(), ids=OTHERS)
+def test_a_secret_is_hidden_in_every_spelling(spelling: str) -> None:
+    credentials = Credentials(
+        Target("https://a.example/", (("Authorization", f"Bearer {SECRET}"),)), None, ()
+    )
+    outcome = answered(spelling)
+    hidden, verdict = without_secrets(outcome, verdict_on(outcome), credentials)
+    unseen = _without(outcome, Token(SECRET, None))  # type: ignore[arg-type]
+
+    for one in (hidden, unseen):
+        assert one.body.decode() == outcome.body.decode().replace(spelling, MASK)
+        assert one.body_size == len(one.body)
+        assert (one.detail, one.headers) == (f"odd: {MASK}", (("X-Key", MASK),))
+    assert SECRET not in verdict.response_message
+    assert masked(f"told {spelling}", [SECRET]) == f"told {MASK}"
+
+
+def test_an_answer_that_holds_no_secret_stays_the_very_same() -> None:
+    credentials = Credentials(Target("https://a.example/", (("X-Key", SECRET),)), None, ())
+    outcome = answered("nothing of the kind")
+
+    assert without_secrets(outcome, verdict := verdict_on(outcome), credentials) == (outcome, verdict)
+    assert _without(outcome, Token(SECRET, None)) is outcome  # type: ignore[arg-type]
+
+
+def test_what_was_said_is_hidden_though_its_spelling_in_the_body_is_nobodys() -> None:
+    credentials = Credentials(Target("https://a.example/", (("X-Key", "s3cret-of-ours"),)), None, ())
+    outcome = answered("s3cret-\\u006ff-ours")
+    _, verdict = without_secrets(outcome, verdict_on(outcome), credentials)
+
+    assert verdict.response_message == f"no {MASK}"
+
+
+def test_what_a_send_carries_shows_no_secret_of_its_own_accord() -> None:
+    target = Target("https://a.example/", (("X-Key", "s3cret-of-ours"),))
+
+    assert "s3cret" not in repr(Credentials(target, None, ("whsec_s3cret",)))

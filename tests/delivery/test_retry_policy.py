@@ -1,0 +1,549 @@
+"""The table of answers: what each means for the message, and when it is tried again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from app.delivery.retry_policy import (
+    DEFAULT_SCHEDULE,
+    RETRY_AFTER_MAX,
+    SAID_MAX,
+    Reason,
+    Step,
+    Verdict,
+    judge,
+    sentence,
+)
+from app.delivery.wire.outcome import Failure, Outcome
+
+OURS = "PUO0000000000000000000000000000001"
+OTHER = "PUO0000000000000000000000000000002"
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+def said(
+    code: Any = 0,
+    result: str | None = "SUCCESS",
+    object_id: str | None = OURS,
+    message: str = "Success",
+    **errors: str | None,
+) -> bytes:
+    """An answer in the contract's shape; `object_id` None leaves the echoed object out."""
+    payload: dict[str, Any] = {
+        "b2bIds": {"buyerB2BId": "B1", "supplierB2BId": "S1"},
+        "resp": {"reqMsgId": "req-1", "result": result, **errors},
+        "additionalInfos": [],
+    }
+    if object_id is not None:
+        payload["poConfirmation"] = {"objectId": object_id, "buyerPONumber": "PO-1"}
+    return json.dumps({"response_code": code, "response_message": message, "payload": payload}).encode()
+
+
+GOOD = said()
+REFUSAL = said(1, "FAILURE", message="Failure", errorCd="E7", errorDtl="too long", errorField="x.y")
+DUPLICATE = said(38, "FAILURE", message="Duplicate reference")
+
+
+def answered(status: int, body: bytes = b"", **headers: str) -> Outcome:
+    fields = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return Outcome(
+        failure=None,
+        detail="",
+        status=status,
+        headers=fields,
+        body=body,
+        body_size=len(body),
+        truncated=False,
+        remote_address="203.0.113.5:443",
+        duration_ms=12.0,
+        sent=True,
+    )
+
+
+def failed(failure: Failure, *, sent: bool = True, status: int | None = None, body: bytes = b"") -> Outcome:
+    detail = "Something went wrong."
+    return replace(answered(0, body), failure=failure, detail=detail, status=status, sent=sent)
+
+
+def verdict_on(outcome: Outcome, **changes: Any) -> Verdict:
+    given: dict[str, Any] = {
+        "tries": 1,
+        "schedule": DEFAULT_SCHEDULE,
+        "success_codes": (0,),
+        "object_id": OURS,
+        "after_unknown": False,
+        "jitter": 0.0,
+        "now": NOW,
+    }
+    return judge(outcome, **(given | changes))
+
+
+def flags(verdict: Verdict) -> set[str]:
+    return {name for name in ("unknown", "credentials", "gone", "transport") if getattr(verdict, name)}
+
+
+DELIVERED, REFUSED, RETRY, FAILED = Step.DELIVERED, Step.REFUSED, Step.RETRY, Step.FAILED
+
+ANSWERS: dict[str, tuple[int, bytes, Step, Reason, set[str]]] = {
+    "a success": (200, GOOD, DELIVERED, Reason.DELIVERED, set()),
+    "a success with another 2xx": (202, GOOD, DELIVERED, Reason.DELIVERED, set()),
+    "a success without a payload": (200, b'{"response_code":0}', DELIVERED, Reason.DELIVERED, set()),
+    "a success with a null payload": (
+        200,
+        b'{"response_code":0,"payload":null}',
+        DELIVERED,
+        Reason.DELIVERED,
+        set(),
+    ),
+    "a success with an empty payload": (
+        200,
+        b'{"response_code":0,"payload":{}}',
+        DELIVERED,
+        Reason.DELIVERED,
+        set(),
+    ),
+    "a success without a result": (200, said(result=""), DELIVERED, Reason.DELIVERED, set()),
+    "a success with a null result": (200, said(result=None), DELIVERED, Reason.DELIVERED, set()),
+    "a success with an unknown result": (200, said(result="QUEUED"), DELIVERED, Reason.DELIVERED, set()),
+    "a response_code of failure": (200, said(1), REFUSED, Reason.REFUSED_BY_PARTNER, set()),
+    "a response_code that nobody knows": (200, said(77), REFUSED, Reason.REFUSED_BY_PARTNER, set()),
+    "a negative response_code": (200, said(-1), REFUSED, Reason.REFUSED_BY_PARTNER, set()),
+    "a result of failure": (200, said(0, "FAILURE"), REFUSED, Reason.REFUSED_BY_PARTNER, set()),
+    "a result of failure in small letters": (
+        200,
+        said(0, " failure "),
+        REFUSED,
+        Reason.REFUSED_BY_PARTNER,
+        set(),
+    ),
+    "a refusal that echoes nothing": (
+        200,
+        said(1, "FAILURE", object_id=None),
+        REFUSED,
+        Reason.REFUSED_BY_PARTNER,
+        set(),
+    ),
+    "a refusal that echoes an empty id": (
+        200,
+        said(1, "FAILURE", object_id=""),
+        REFUSED,
+        Reason.REFUSED_BY_PARTNER,
+        set(),
+    ),
+    "a duplicate on a first try": (200, DUPLICATE, REFUSED, Reason.REFUSED_BY_PARTNER, set()),
+    "a success for another order": (
+        200,
+        said(object_id=OTHER),
+        RETRY,
+        Reason.WRONG_OBJECT,
+        {"unknown"},
+    ),
+    "a success that names no order": (200, said(object_id=None), RETRY, Reason.WRONG_OBJECT, {"unknown"}),
+    "a success with an empty id": (200, said(object_id=""), RETRY, Reason.WRONG_OBJECT, {"unknown"}),
+    "a refusal for another order": (
+        200,
+        said(1, "FAILURE", object_id=OTHER),
+        RETRY,
+        Reason.WRONG_OBJECT,
+        {"unknown"},
+    ),
+    "an empty body": (200, b"", RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
+    "no content": (204, b"", RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
+    "a page of HTML": (200, b"<html>Welcome</html>", RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
+    "broken JSON": (200, GOOD[:-5], RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
+    "JSON of another shape": (200, b'{"status":"ok"}', RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
+    "a JSON list": (200, b"[0]", RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
+    "a response_code in quotes": (200, said("0"), RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
+    "a response_code that is true": (200, said(True), RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
+    "a response_code with a point": (200, said(0.0), RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
+    "a null response_code": (200, said(None), RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
+    "bytes that are no text": (200, b"\xff\xfe\x00", RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
+    "JSON nested without end": (200, b"[" * 100_000, RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
+    "a moved permanently": (301, b"", RETRY, Reason.REDIRECT, set()),
+    "a found": (302, GOOD, RETRY, Reason.REDIRECT, set()),
+    "a not modified": (304, b"", RETRY, Reason.REDIRECT, set()),
+    "a permanent redirect": (308, b"", RETRY, Reason.REDIRECT, set()),
+    "an unauthorized": (401, REFUSAL, RETRY, Reason.CREDENTIALS, {"credentials"}),
+    "a forbidden": (403, b"", RETRY, Reason.CREDENTIALS, {"credentials"}),
+    "a not found": (404, b"<html>", RETRY, Reason.CREDENTIALS, {"credentials"}),
+    "a method not allowed": (405, b"", RETRY, Reason.CREDENTIALS, {"credentials"}),
+    "a conflict on a first try": (409, DUPLICATE, REFUSED, Reason.REFUSED_STATUS, set()),
+    "a gone": (410, b"", RETRY, Reason.GONE, {"gone"}),
+    "a request timeout": (408, b"", RETRY, Reason.BUSY, set()),
+    "a too early": (425, b"", RETRY, Reason.BUSY, set()),
+    "a too many requests": (429, b"", RETRY, Reason.BUSY, set()),
+    "an internal error": (500, b"", RETRY, Reason.SERVER_ERROR, {"unknown"}),
+    "an internal error that says success": (500, GOOD, RETRY, Reason.SERVER_ERROR, {"unknown"}),
+    "a bad gateway": (502, b"<html>", RETRY, Reason.SERVER_ERROR, {"unknown"}),
+    "a service unavailable": (503, b"", RETRY, Reason.BUSY, {"unknown"}),
+    "a gateway timeout": (504, b"", RETRY, Reason.SERVER_ERROR, {"unknown"}),
+    "the last of the 5xx": (599, b"", RETRY, Reason.SERVER_ERROR, {"unknown"}),
+    "a bad request": (400, REFUSAL, REFUSED, Reason.REFUSED_STATUS, set()),
+    "a bad request in HTML": (400, b"<html>", REFUSED, Reason.REFUSED_STATUS, set()),
+    "a payment required": (402, b"", REFUSED, Reason.REFUSED_STATUS, set()),
+    "a precondition failed": (412, REFUSAL, REFUSED, Reason.REFUSED_STATUS, set()),
+    "a too large": (413, b"", REFUSED, Reason.REFUSED_STATUS, set()),
+    "an unprocessable": (422, REFUSAL, REFUSED, Reason.REFUSED_STATUS, set()),
+    "an unprocessable that says success": (422, GOOD, REFUSED, Reason.REFUSED_STATUS, set()),
+    "a 4xx of its own": (499, b"", REFUSED, Reason.REFUSED_STATUS, set()),
+    "a refusal by status for another order": (
+        422,
+        said(1, "FAILURE", object_id=OTHER),
+        RETRY,
+        Reason.WRONG_OBJECT,
+        {"unknown"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("status", "body", "step", "reason", "flagged"), ANSWERS.values(), ids=ANSWERS)
+def test_each_answer_has_its_row(
+    status: int, body: bytes, step: Step, reason: Reason, flagged: set[str]
+) -> None:
+    verdict = verdict_on(answered(status, body))
+
+    assert (verdict.step, verdict.reason, flags(verdict)) == (step, reason, flagged)
+    assert verdict.wait_seconds == (5 if step is RETRY else None)
+
+
+FAILURES: dict[Failure, tuple[Reason, bool]] = {
+    Failure.TIMEOUT: (Reason.TIMEOUT, True),
+    Failure.NAME: (Reason.NAME, True),
+    Failure.ADDRESS: (Reason.ADDRESS_REFUSED, True),
+    Failure.CONNECT: (Reason.CONNECT, True),
+    Failure.TLS: (Reason.TLS, True),
+    Failure.RESET: (Reason.RESET, True),
+    Failure.ODD_ANSWER: (Reason.ODD_ANSWER, True),
+    Failure.BAD_TARGET: (Reason.BAD_TARGET, True),
+    Failure.INTERNAL: (Reason.INTERNAL, False),
+}
+
+
+def test_the_table_knows_every_failure() -> None:
+    assert set(FAILURES) == set(Failure)
+
+
+@pytest.mark.parametrize("sent", [True, False])
+@pytest.mark.parametrize("failure", Failure)
+def test_without_a_proper_answer_it_is_tried_again_and_unknown_if_anything_was_sent(
+    failure: Failure, sent: bool
+) -> None:
+    verdict = verdict_on(failed(failure, sent=sent))
+    reason, transport = FAILURES[failure]
+
+    assert (verdict.step, verdict.reason, verdict.wait_seconds) == (RETRY, reason, 5)
+    assert flags(verdict) == ({"unknown"} if sent else set()) | ({"transport"} if transport else set())
+
+
+@pytest.mark.parametrize("status", [200, 409, 410, 422])
+def test_a_cut_answer_counts_for_nothing_whatever_it_seems_to_say(status: int) -> None:
+    verdict = verdict_on(failed(Failure.TIMEOUT, status=status, body=GOOD), after_unknown=True)
+
+    assert (verdict.step, verdict.reason) == (RETRY, Reason.TIMEOUT)
+
+
+def test_an_answer_that_was_too_long_to_be_read_is_unreadable() -> None:
+    verdict = verdict_on(replace(answered(200, GOOD), truncated=True, body_size=10**9))
+
+    assert (verdict.step, verdict.reason, verdict.unknown) == (RETRY, Reason.UNREADABLE_ANSWER, True)
+
+
+# --- Already received
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(409, b""), (409, b"<html>"), (409, DUPLICATE), (409, REFUSAL), (200, DUPLICATE), (400, DUPLICATE)],
+)
+def test_a_duplicate_after_a_try_of_unknown_outcome_is_delivered(status: int, body: bytes) -> None:
+    verdict = verdict_on(answered(status, body), tries=2, after_unknown=True)
+
+    assert (verdict.step, verdict.reason) == (DELIVERED, Reason.ALREADY_RECEIVED)
+    assert (verdict.wait_seconds, flags(verdict)) == (None, set())
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (409, b"", Reason.REFUSED_STATUS),
+        (200, DUPLICATE, Reason.REFUSED_BY_PARTNER),
+        (400, DUPLICATE, Reason.REFUSED_STATUS),
+    ],
+)
+def test_a_duplicate_that_no_earlier_try_explains_is_a_refusal(
+    status: int, body: bytes, reason: Reason
+) -> None:
+    verdict = verdict_on(answered(status, body), tries=2, after_unknown=False)
+
+    assert (verdict.step, verdict.reason) == (REFUSED, reason)
+
+
+@pytest.mark.parametrize("status", [200, 409])
+def test_a_duplicate_of_another_order_does_not_count(status: int) -> None:
+    verdict = verdict_on(answered(status, said(38, "FAILURE", object_id=OTHER)), after_unknown=True)
+
+    assert (verdict.step, verdict.reason) == (RETRY, Reason.WRONG_OBJECT)
+
+
+@pytest.mark.parametrize("status", [401, 404, 429, 500, 503])
+def test_an_unknown_outcome_changes_nothing_about_other_answers(status: int) -> None:
+    assert verdict_on(answered(status, DUPLICATE), after_unknown=True).step is RETRY
+
+
+def test_a_plain_refusal_after_an_unknown_outcome_is_a_refusal() -> None:
+    assert verdict_on(answered(422, REFUSAL), after_unknown=True).step is REFUSED
+    assert verdict_on(answered(200, REFUSAL), after_unknown=True).step is REFUSED
+
+
+# --- Success codes of a partner
+
+
+def test_a_partner_may_have_further_codes_of_success() -> None:
+    for code in (0, 10, 200):
+        assert verdict_on(answered(200, said(code)), success_codes=[10, 200]).step is DELIVERED
+    assert verdict_on(answered(200, said(1)), success_codes=[10, 200]).step is REFUSED
+
+
+def test_a_code_of_success_does_not_outweigh_a_result_of_failure() -> None:
+    assert verdict_on(answered(200, said(10, "FAILURE")), success_codes=[0, 10]).step is REFUSED
+
+
+def test_a_partner_may_call_a_duplicate_a_success() -> None:
+    verdict = verdict_on(answered(200, said(38)), success_codes=[0, 38])
+
+    assert (verdict.step, verdict.reason) == (DELIVERED, Reason.DELIVERED)
+
+
+# --- What the partner said
+
+
+def test_what_the_partner_said_is_kept() -> None:
+    verdict = verdict_on(answered(422, REFUSAL))
+
+    assert verdict.response_code == 1
+    assert (verdict.response_message, verdict.result, verdict.req_msg_id) == ("Failure", "FAILURE", "req-1")
+    assert (verdict.error_cd, verdict.error_dtl, verdict.error_field) == ("E7", "too long", "x.y")
+    assert verdict.said == "too long"
+
+
+def test_without_details_the_partners_words_are_its_message() -> None:
+    assert verdict_on(answered(200, said(1, message="Not today"))).said == "Not today"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]"])
+def test_where_the_partner_said_nothing_everything_is_empty(body: bytes) -> None:
+    verdict = verdict_on(answered(422, body))
+
+    assert verdict.response_code is None
+    assert (verdict.response_message, verdict.result, verdict.req_msg_id) == ("", "", "")
+    assert (verdict.error_cd, verdict.error_dtl, verdict.error_field, verdict.said) == ("", "", "", "")
+
+
+def test_null_and_absent_errors_are_empty() -> None:
+    verdict = verdict_on(answered(200, said(errorCd=None, errorDtl="")))
+
+    assert (verdict.error_cd, verdict.error_dtl, verdict.error_field) == ("", "", "")
+
+
+def test_of_long_words_only_the_beginning_is_kept() -> None:
+    body = said(
+        1, "F" * 5000, message="m" * 5000, errorCd="c" * 5000, errorDtl="d" * 5000, errorField="f" * 5000
+    )
+    verdict = verdict_on(answered(200, body))
+
+    for text in (
+        verdict.result,
+        verdict.response_message,
+        verdict.error_cd,
+        verdict.error_dtl,
+        verdict.error_field,
+    ):
+        assert len(text) == SAID_MAX
+
+
+# --- When
+
+
+def test_the_schedule_is_walked_to_its_end_and_then_no_try_is_left() -> None:
+    waits = [verdict_on(answered(500), tries=tries).wait_seconds for tries in range(1, 10)]
+    last = verdict_on(answered(500), tries=10)
+
+    assert waits == [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
+    assert (last.step, last.reason, last.wait_seconds, last.unknown) == (
+        FAILED,
+        Reason.SERVER_ERROR,
+        None,
+        True,
+    )
+
+
+def test_the_last_try_may_still_succeed_or_be_refused() -> None:
+    assert verdict_on(answered(200, GOOD), tries=10).step is DELIVERED
+    assert verdict_on(answered(422), tries=10).step is REFUSED
+
+
+def test_a_partner_without_a_schedule_gets_one_try() -> None:
+    assert verdict_on(answered(500), schedule=()).step is FAILED
+    assert verdict_on(answered(410), schedule=()).step is FAILED
+
+
+def test_a_message_to_a_partner_that_is_gone_never_runs_out_of_tries() -> None:
+    verdict = verdict_on(answered(410), tries=99)
+
+    assert (verdict.step, verdict.gone, verdict.wait_seconds) == (RETRY, True, 86400)
+
+
+def test_jitter_lengthens_a_wait_by_up_to_a_fifth_and_never_shortens_it() -> None:
+    waits = [verdict_on(answered(500), jitter=jitter).wait_seconds or 0 for jitter in (-1, 0, 0.5, 1, 2)]
+
+    assert waits == pytest.approx([5, 5, 5.5, 6, 6])
+    assert all(earlier <= later for earlier, later in pairwise(waits))
+
+
+RETRY_AFTER: dict[str, tuple[str, float]] = {
+    "less than planned": ("1", 5),
+    "nothing": ("0", 5),
+    "seconds": ("120", 120),
+    "spaces around": (" 120 ", 120),
+    "more than ten hours": ("360000", RETRY_AFTER_MAX),
+    "more than a number holds": ("9" * 5000, RETRY_AFTER_MAX),
+    "a date": ("Mon, 23 Nov 2026 12:03:00 GMT", 180),
+    "a date of the past": ("Mon, 23 Nov 2020 12:03:00 GMT", 5),
+    "a date far away": ("Mon, 23 Nov 2099 12:03:00 GMT", RETRY_AFTER_MAX),
+    "an old form of a date": ("Monday, 23-Nov-26 12:03:00 GMT", 180),
+    "a negative number": ("-60", 5),
+    "a fraction": ("60.5", 5),
+    "other digits": ("६०", 5),
+    "words": ("soon", 5),
+    "a date that is none": ("Mon, 99 Nov 2026 12:03:00 GMT", 5),
+    "a date with a mad zone": ("Mon, 23 Nov 0001 00:00:00 +2359", 5),
+    "empty": ("", 5),
+}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("value", "wait"), RETRY_AFTER.values(), ids=RETRY_AFTER)
+def test_a_busy_partner_may_ask_for_more_time(status: int, value: str, wait: float) -> None:
+    assert verdict_on(answered(status, Retry_After=value)).wait_seconds == wait
+
+
+def test_a_date_is_read_against_the_partners_own_clock() -> None:
+    outcome = answered(503, Retry_After="Mon, 23 Nov 2026 18:03:00 GMT", Date="Mon, 23 Nov 2026 18:00:00 GMT")
+
+    assert verdict_on(outcome).wait_seconds == 180
+
+
+def test_a_date_is_read_against_the_present_where_no_other_time_is_known() -> None:
+    outcome = answered(503, Retry_After="Mon, 23 Nov 2020 12:03:00 GMT")
+
+    assert verdict_on(outcome, now=None).wait_seconds == 5
+
+
+def test_the_longer_of_schedule_and_wish_counts() -> None:
+    assert verdict_on(answered(429, Retry_After="600"), tries=2).wait_seconds == 600
+    assert verdict_on(answered(429, Retry_After="600"), tries=3).wait_seconds == 1800
+    assert verdict_on(answered(429, Retry_After="99999"), tries=9).wait_seconds == 86400
+
+
+def test_jitter_spreads_a_wish_too_but_not_beyond_ten_hours() -> None:
+    assert verdict_on(answered(429, Retry_After="600"), jitter=1.0).wait_seconds == pytest.approx(720)
+    assert verdict_on(answered(429, Retry_After="99999"), jitter=1.0).wait_seconds == RETRY_AFTER_MAX
+
+
+@pytest.mark.parametrize("status", [408, 425, 500, 502, 401, 410, 302])
+def test_no_other_answer_may_ask_for_time(status: int) -> None:
+    assert verdict_on(answered(status, Retry_After="600")).wait_seconds == 5
+
+
+# --- Words
+
+
+def words(outcome: Outcome, field: str = "", **changes: Any) -> str:
+    verdict = verdict_on(outcome, **changes)
+    return sentence(
+        verdict.reason,
+        verdict.step,
+        detail=outcome.detail,
+        status=outcome.status,
+        said=verdict.said,
+        field=field,
+        unknown=verdict.unknown,
+        wait_seconds=verdict.wait_seconds,
+    )
+
+
+SENTENCES: dict[str, tuple[str, str]] = {
+    "delivered": (words(answered(200, GOOD)), "The network accepted the answer."),
+    "already received": (
+        words(answered(409), after_unknown=True),
+        "The network had received this answer already, by an earlier try.",
+    ),
+    "a field refused": (
+        words(answered(200, REFUSAL), field="remarks"),
+        "The network did not accept the remarks: too long. It is not sent again by itself.",
+    ),
+    "refused without a field": (
+        words(answered(422, REFUSAL)),
+        "The network did not accept the answer: too long. It is not sent again by itself.",
+    ),
+    "refused without a word": (
+        words(answered(422)),
+        "The network did not accept the answer: it answered 422. It is not sent again by itself.",
+    ),
+    "a timeout": (
+        words(replace(failed(Failure.TIMEOUT), detail="No answer came within 15 s.")),
+        "No answer came within 15 s. The partner may have received it. The next try is in 5 s.",
+    ),
+    "nothing sent": (
+        words(replace(failed(Failure.CONNECT, sent=False), detail="No connection."), tries=2),
+        "No connection. The next try is in 5 min.",
+    ),
+    "busy": (
+        words(answered(503), tries=4),
+        "The partner is busy (503). The partner may have received it. The next try is in 2 h.",
+    ),
+    "credentials": (
+        words(answered(401)),
+        "The partner turned it away (401): the key or the address set here looks wrong."
+        " The next try is in 5 s.",
+    ),
+    "gone": (
+        words(answered(410)),
+        "The partner takes no more messages at this address (410). It waits until the partner is resumed.",
+    ),
+    "redirect": (
+        words(answered(302)),
+        "The partner sent a redirect (302); redirects are never followed. The next try is in 5 s.",
+    ),
+    "unreadable": (
+        words(answered(200, b"<html>")),
+        "The partner answered (200), but not in the network's format. The partner may have received it."
+        " The next try is in 5 s.",
+    ),
+    "no try left": (
+        words(answered(500), tries=10),
+        "The partner had a problem of its own (500). The partner may have received it."
+        " No try is left; it can be sent again by hand.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("told", "expected"), SENTENCES.values(), ids=SENTENCES)
+def test_a_person_is_told_what_happened_and_what_happens_next(told: str, expected: str) -> None:
+    assert told == expected
+
+
+@pytest.mark.parametrize("step", Step)
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_words_without_any_further_knowledge(reason: Reason, step: Step) -> None:
+    told = sentence(reason, step)
+
+    assert told.endswith(".")
+    assert "  " not in told
+    assert "None" not in told

@@ -1,0 +1,551 @@
+"""From the decision to the partner's answer: claims, records, retries, resends, on both databases."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from app import clock as the_clock
+from app.db import Database
+from app.delivery import service as delivery_service
+from app.delivery.claiming import claim
+from app.delivery.models import Attempt, Message, MessageState, Trigger
+from app.delivery.recording import INTERRUPTIONS_MAX, Finished, record, repair
+from app.delivery.retry_policy import judge
+from app.delivery.wire.outcome import Outcome
+from app.delivery.worker import Deliverer
+from app.orders import decisions as answering
+from app.orders.models import Answer, Delivery, PurchaseOrder
+from app.orders.queries import order_for_update
+from app.orders.req_confirm import DecisionInput
+from app.partners.models import Partner
+from tests.delivery.looking import wait_until
+from tests.delivery.misbehaving import Partner as Odd
+from tests.delivery.misbehaving import Talk, answer
+
+ASHA = answering.Answerer(1, "Asha")
+
+
+@pytest.fixture
+def confirm(database: Database) -> Callable[..., str]:
+    """Confirm an order in Asha's name, and return the message's id."""
+
+    def confirm(order_id: int, remarks: str = "Confirmed", response: str = "ACCEPT") -> str:
+        with database.writing() as session:
+            order = order_for_update(session, None, order_id)
+            assert order
+            given = DecisionInput(response, remarks, "INITIATING_CHANNEL", "WEB")
+            decision = answering.answer(session, order, given, version=order.version, by=ASHA)
+            session.commit()
+            return decision.message_id
+
+    return confirm
+
+
+def message_of(session: Session, message_id: str) -> Message:
+    session.rollback()
+    found = session.scalar(
+        select(Message)
+        .where(Message.id == message_id)
+        .options(joinedload(Message.partner), selectinload(Message.attempts))
+        .execution_options(populate_existing=True)
+    )
+    assert found
+    return found
+
+
+def order_of(session: Session, order_id: int) -> PurchaseOrder:
+    session.rollback()
+    found = session.get(PurchaseOrder, order_id, populate_existing=True)
+    assert found
+    return found
+
+
+def test_a_confirmed_order_reaches_the_partner_byte_for_byte(
+    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id, "Will ship on 4 December")
+    assert deliver() == {"delivered": 1}
+
+    (received,) = network.received()
+    message = message_of(session, message_id)
+    assert received["raw"].encode() == message.body
+    assert received["idempotency_key"] == message_id
+    assert received["headers"]["Content-Type"] == "application/json"
+    assert message.state is MessageState.DELIVERED
+    assert message.req_msg_id == received["answer"]["body"]["payload"]["resp"]["reqMsgId"]
+    order = order_of(session, order_id)
+    assert (order.status, order.answer, order.delivery) == ("ACCEPTED", Answer.ACCEPT, Delivery.DELIVERED)
+
+
+def test_an_attempt_keeps_what_was_sent_and_answered_but_no_secret(
+    arrive: Any, confirm: Any, deliver: Any, session: Session
+) -> None:
+    message_id = confirm(arrive(1)[0])
+    deliver()
+    (attempt,) = message_of(session, message_id).attempts
+    assert (attempt.number, attempt.trigger, attempt.status, attempt.outcome) == (
+        1,
+        Trigger.AUTO,
+        200,
+        "delivered",
+    )
+    assert attempt.ended_at and attempt.started_at <= attempt.ended_at
+    assert ["Idempotency-Key", message_id] in attempt.request_headers
+    assert "a-secret-of-ours" not in json.dumps(attempt.request_headers)
+    assert json.loads(attempt.response_body)["response_code"] == 0
+    assert attempt.response_size == len(attempt.response_body)
+
+
+def test_the_attempt_is_committed_before_the_post(
+    arrive: Any, confirm: Any, database: Database, session: Session
+) -> None:
+    message_id = confirm(arrive(1)[0])
+    with database.writing() as other:
+        claim(other, 1, the_clock.now())
+        other.commit()
+    message = message_of(session, message_id)
+    assert message.state is MessageState.SENDING
+    assert message.attempts[0].in_flight
+
+
+def test_a_partner_that_is_down_is_tried_again_on_schedule(
+    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, clock: Any
+) -> None:
+    network.behave("503", times=2)
+    message_id = confirm(arrive(1)[0])
+    assert deliver() == {"retried": 1}
+    message = message_of(session, message_id)
+    assert message.state is MessageState.PENDING
+    wait = message.next_at - message.attempts[0].ended_at
+    assert timedelta(seconds=5) <= wait <= timedelta(seconds=6)
+    assert deliver() == {}
+
+    clock.move(seconds=7)
+    assert deliver() == {"retried": 1}
+    clock.move(minutes=7)
+    assert deliver() == {"delivered": 1}
+    message = message_of(session, message_id)
+    assert [attempt.status for attempt in message.attempts] == [200, 503, 503]
+    assert len({received["raw"] for received in network.received()}) == 1
+
+
+def test_when_the_tries_are_used_up_the_message_has_failed_and_the_order_can_be_answered_anew(
+    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, clock: Any
+) -> None:
+    network.behave("500")
+    order_id = arrive(1)[0]
+    message_id = confirm(order_id)
+    for _ in range(10):
+        deliver()
+        clock.move(days=2)
+    message = message_of(session, message_id)
+    assert message.state is MessageState.FAILED
+    assert message.tries == 10
+    assert order_of(session, order_id).delivery is Delivery.FAILED
+    network.behave("ok")
+    second = confirm(order_id, "Confirmed, sorry for the delay")
+    assert deliver() == {"delivered": 1}
+    assert message_of(session, second).decision_number == 2
+
+
+def test_a_refusal_keeps_what_the_partner_said(
+    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any
+) -> None:
+    network.behave("refuse", error_cd="BPR012", error_dtl="Remarks are not acceptable")
+    order_id = arrive(1)[0]
+    message_id = confirm(order_id)
+    assert deliver() == {"refused": 1}
+    message = message_of(session, message_id)
+    assert (message.error_cd, message.error_dtl) == ("BPR012", "Remarks are not acceptable")
+    assert message.error_field == "poConfirmation.supplierRemarks"
+    assert order_of(session, order_id).status == "CREATED"
+
+
+def test_a_resend_is_one_more_attempt_of_the_same_bytes_under_the_same_id_with_the_name(
+    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, network: Any
+) -> None:
+    network.behave("refuse", times=1)
+    message_id = confirm(arrive(1)[0])
+    deliver()
+    with database.writing() as other:
+        delivery_service.resend(other, message_of(other, message_id), by="Ravi", reason="They mended it")
+        other.commit()
+    assert deliver() == {"delivered": 1}
+    message = message_of(session, message_id)
+    assert [(a.number, a.trigger, a.actor, a.asked_reason) for a in message.attempts] == [
+        (2, Trigger.MANUAL, "Ravi", "They mended it"),
+        (1, Trigger.AUTO, None, None),
+    ]
+    first, second = network.received()
+    assert first["raw"] == second["raw"]
+    assert first["idempotency_key"] == second["idempotency_key"] == message_id
+
+
+def test_a_resend_that_fails_leaves_the_message_where_it_stood(
+    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, network: Any, clock: Any
+) -> None:
+    network.behave("503")
+    message_id = confirm(arrive(1)[0])
+    deliver()
+    due = message_of(session, message_id).next_at
+    with database.writing() as other:
+        delivery_service.resend(other, message_of(other, message_id), by="Ravi", reason="Try now")
+        other.commit()
+    deliver()
+    message = message_of(session, message_id)
+    assert (message.state, message.next_at, message.tries) == (MessageState.PENDING, due, 1)
+    assert message.trigger is Trigger.AUTO
+
+    network.behave("refuse", times=1)
+    clock.move(seconds=7)
+    deliver()
+    network.behave("503")
+    with database.writing() as other:
+        delivery_service.resend(other, message_of(other, message_id), by="Ravi", reason="Once more")
+        other.commit()
+    deliver()
+    message = message_of(session, message_id)
+    assert message.state is MessageState.REFUSED
+    assert message.error_field == "poConfirmation.supplierRemarks"
+    assert message.note.startswith("Sent again by hand, in vain.") and "by itself" not in message.note
+
+
+@pytest.mark.parametrize("state", [MessageState.DELIVERED, MessageState.SENDING, MessageState.CANCELLED])
+def test_what_is_delivered_being_sent_or_withdrawn_is_not_sent_again(
+    arrive: Any, confirm: Any, database: Database, state: MessageState
+) -> None:
+    message_id = confirm(arrive(1)[0])
+    with database.writing() as other:
+        other.execute(update(Message).where(Message.id == message_id).values(state=state))
+        with pytest.raises(delivery_service.CannotResend):
+            delivery_service.resend(other, message_of_now(other, message_id), by="Ravi", reason="why not")
+
+
+def message_of_now(session: Session, message_id: str) -> Message:
+    found = session.scalar(select(Message).where(Message.id == message_id))
+    assert found
+    return found
+
+
+def test_an_older_answer_is_not_sent_again_after_a_newer_one(
+    arrive: Any, confirm: Any, deliver: Any, database: Database, network: Any
+) -> None:
+    network.behave("refuse", times=1)
+    order_id = arrive(1)[0]
+    older = confirm(order_id)
+    deliver()
+    confirm(order_id, "Confirmed anew")
+    deliver()
+    with database.writing() as other, pytest.raises(delivery_service.CannotResend, match="answered again"):
+        delivery_service.resend(other, message_of(other, older), by="Ravi", reason="why not")
+
+
+def test_messages_of_a_paused_partner_are_held_but_for_those_a_person_sends(
+    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, partner: Partner
+) -> None:
+    first, second = arrive(2)
+    held, asked = confirm(first), confirm(second)
+    pause(database, partner)
+    with database.writing() as other:
+        delivery_service.resend(other, message_of(other, asked), by="Ravi", reason="A probe")
+        other.commit()
+    assert deliver() == {"delivered": 1}
+    assert message_of(session, asked).state is MessageState.DELIVERED
+    assert message_of(session, held).is_held
+
+
+def pause(database: Database, partner: Partner) -> None:
+    with database.writing() as session:
+        session.execute(
+            update(Partner)
+            .where(Partner.id == partner.id)
+            .values(paused_at=the_clock.now(), paused_reason="x")
+        )
+        session.commit()
+
+
+def test_three_refused_keys_in_a_row_pause_the_partner(
+    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, partner: Partner
+) -> None:
+    network.behave("401")
+    for order_id in arrive(4):
+        confirm(order_id)
+    deliver()
+    now = session.get(Partner, partner.id, populate_existing=True)
+    assert now and now.paused and "key or the address" in now.paused_reason
+
+
+def test_a_partner_that_is_gone_is_paused_and_its_messages_held(
+    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any
+) -> None:
+    network.behave("410")
+    message_id = confirm(arrive(1)[0])
+    deliver()
+    message = message_of(session, message_id)
+    assert message.partner.paused
+    assert message.is_held
+
+
+def test_a_message_whose_deliverer_was_lost_goes_out_again_under_the_same_id(
+    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, network: Any, clock: Any
+) -> None:
+    message_id = confirm(arrive(1)[0])
+    with database.writing() as lost:
+        claim(lost, 1, the_clock.now())
+        lost.commit()
+    assert deliver() == {}
+    clock.move(minutes=1)
+    assert deliver() == {"delivered": 1}
+    message = message_of(session, message_id)
+    assert [attempt.outcome for attempt in message.attempts] == ["delivered", "interrupted"]
+    assert network.received()[0]["idempotency_key"] == message_id
+
+
+def test_a_message_that_loses_its_deliverer_again_and_again_waits_for_a_person(
+    arrive: Any, confirm: Any, database: Database, session: Session, clock: Any
+) -> None:
+    message_id = confirm(arrive(1)[0])
+    for _ in range(INTERRUPTIONS_MAX):
+        with database.writing() as lost:
+            assert claim(lost, 1, the_clock.now())
+            lost.commit()
+        clock.move(minutes=1)
+        with database.writing() as other:
+            repair(other, the_clock.now())
+            other.commit()
+    message = message_of(session, message_id)
+    assert message.state is MessageState.FAILED
+    assert "lost" in message.note
+
+
+def test_two_deliverers_never_hold_the_same_message(arrive: Any, confirm: Any, database: Database) -> None:
+    ids = {confirm(order_id) for order_id in arrive(12)}
+    with database.writing() as session:
+        session.execute(update(Partner).values(concurrency=12))
+        session.commit()
+    taken: list[str] = []
+    lock = threading.Lock()
+
+    def take() -> None:
+        until = time.monotonic() + 30
+        while len(taken) < len(ids) and time.monotonic() < until:
+            with database.writing() as session:
+                claimed = claim(session, 2, the_clock.now())
+                session.commit()
+            with lock:
+                taken.extend(one.id for one in claimed)
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == sorted(ids)
+
+
+def test_no_partner_gets_more_at_once_than_its_limit(arrive: Any, confirm: Any, database: Database) -> None:
+    for order_id in arrive(6):
+        confirm(order_id)
+    with database.writing() as session:
+        session.execute(update(Partner).values(concurrency=2))
+        assert len(claim(session, 8, the_clock.now())) == 2
+        assert claim(session, 8, the_clock.now()) == []
+
+
+def test_a_running_deliverer_wakes_at_once_and_stops_cleanly(
+    arrive: Any, confirm: Any, database: Database, session: Session, network: Any
+) -> None:
+    (order_id,) = arrive(1)
+    stop = threading.Event()
+    deliverer = Deliverer(database, senders=2)
+    running = threading.Thread(target=deliverer.run, args=(stop,))
+    running.start()
+    try:
+        time.sleep(0.5)
+        message_id = confirm(order_id)
+        until = time.monotonic() + 20
+        while time.monotonic() < until and not message_of(session, message_id).is_final:
+            time.sleep(0.02)
+        assert message_of(session, message_id).state is MessageState.DELIVERED
+    finally:
+        stop.set()
+        running.join(timeout=20)
+    assert not running.is_alive()
+
+
+def test_the_projection_on_the_order_is_what_its_rows_say(
+    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any
+) -> None:
+    ids = arrive(5)
+    network.behave("refuse", times=1)
+    confirm(ids[0])
+    deliver()
+    network.behave("503", times=1)
+    confirm(ids[1])
+    deliver()
+    confirm(ids[2])
+    deliver()
+    confirm(ids[3])
+    for order in session.scalars(select(PurchaseOrder).options(selectinload(PurchaseOrder.decisions))):
+        newest = order.decisions[0] if order.decisions else None
+        message = session.get(Message, newest.message_id) if newest else None
+        assert order.answer == (newest.response if newest else Answer.NONE)
+        assert order.delivery == (message.state if message else Delivery.NONE)
+        assert order.message_id == (message.id if message else None)
+
+
+def test_an_attempt_is_never_overwritten(
+    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, clock: Any
+) -> None:
+    network.behave("500", times=1)
+    message_id = confirm(arrive(1)[0])
+    deliver()
+    before = session.scalars(select(Attempt).where(Attempt.message_id == message_id)).one()
+    kept = (before.status, before.outcome, before.ended_at, before.duration_ms)
+    clock.move(seconds=10)
+    deliver()
+    session.rollback()
+    after = session.scalars(
+        select(Attempt).where(Attempt.message_id == message_id, Attempt.number == 1)
+    ).one()
+    assert (after.status, after.outcome, after.ended_at, after.duration_ms) == kept
+
+
+NO_INDEX_TAKES_IT = "".join(chr(0x10000 + 7919 * number % 0x2FFFF) for number in range(2000))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer(b'{"response_code":9999999999,"response_message":"no"}'),
+        b"HTTP/1.1 500 Odd\r\nContent-Length: 3000000000\r\n\r\n{",
+        answer(b'{"response_code":1,"response_message":"a\\u0000b"}', "X-Odd: a\0b", status="200 OK"),
+        answer(b"\0\xff\xfe", "X-Odd: \x80\xff", status="502 \xff"),
+        answer(f'{{"response_code":0,"payload":{{"resp":{{"reqMsgId":"{NO_INDEX_TAKES_IT}"}}}}}}'.encode()),
+    ],
+)
+def test_no_answer_keeps_the_others_from_being_recorded(
+    said: bytes,
+    arrive: Any,
+    confirm: Any,
+    database: Database,
+    session: Session,
+    partner: Partner,
+    network: Any,
+) -> None:
+    first, second = (confirm(order_id) for order_id in arrive(2))
+
+    def script(talk: Talk) -> None:
+        talk.hear()
+        talk.say(said)
+
+    with Odd(script) as odd, database.writing() as writing:
+        writing.merge(partner).base_url = odd.url()
+        writing.commit()
+        stop = threading.Event()
+        delivering = threading.Thread(target=Deliverer(database, senders=2).run, args=(stop,))
+        delivering.start()
+        try:
+            wait_until(lambda: all(message_of(session, one).attempts_made for one in (first, second)), 30)
+            wait_until(
+                lambda: all(message_of(session, one).state != "sending" for one in (first, second)), 30
+            )
+        finally:
+            stop.set()
+            delivering.join()
+    for one in (first, second):
+        assert all(attempt.outcome != "interrupted" for attempt in message_of(session, one).attempts)
+
+
+def test_only_the_answer_that_the_database_refuses_loses_its_texts(
+    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, monkeypatch: Any
+) -> None:
+    """None is known that comes so far; should one, the others are recorded whole, and draining goes on."""
+    odd, *others = (confirm(order_id) for order_id in arrive(4))
+    with database.reading() as other:
+        object_id = message_of(other, odd).object_id
+
+    def judge_oddly(*given: Any, **more: Any) -> Any:
+        verdict = judge(*given, **more)
+        return replace(verdict, result="a\0b") if more["object_id"] == object_id else verdict
+
+    monkeypatch.setattr("app.delivery.worker.judge", judge_oddly)
+    assert deliver() == {"delivered": 4}
+    refuses = session.get_bind().dialect.name == "postgresql"
+    assert message_of(session, odd).result == ("" if refuses else "a\0b")
+    assert bool(message_of(session, odd).attempts[0].response_headers) is not refuses
+    for one in others:
+        assert message_of(session, one).result == "SUCCESS"
+        assert message_of(session, one).attempts[0].response_headers
+
+
+def test_a_delivery_that_a_deliverer_without_its_lease_tells_of_is_not_sent_again_beside_the_others_try(
+    arrive: Any, confirm: Any, database: Database, clock: Any
+) -> None:
+    message_id = confirm(arrive(1)[0])
+    with database.writing() as writing:
+        (late,) = claim(writing, 1, the_clock.now())
+        writing.commit()
+    clock.move(minutes=1)
+    with database.writing() as writing:
+        repair(writing, the_clock.now())
+        (under_way,) = claim(writing, 1, the_clock.now())
+        writing.commit()
+    taken = Outcome(None, "", 200, (), b'{"response_code":0}', 19, False, None, 1.0, True)
+
+    def told(claimed: Any) -> Finished:
+        verdict = judge(
+            taken,
+            tries=1,
+            schedule=(),
+            success_codes=(),
+            object_id=claimed.object_id,
+            after_unknown=False,
+            jitter=0.0,
+        )
+        return Finished(claimed, taken, verdict, the_clock.now())
+
+    def blocker() -> str | None:
+        return delivery_service.resend_blocker(writing, message_of(writing, message_id), delivered_too=True)
+
+    with database.writing() as writing:
+        record(writing, [told(late)], the_clock.now())
+        writing.commit()
+        assert message_of(writing, message_id).state is MessageState.DELIVERED
+        assert "still under way" in (blocker() or "")
+        writing.rollback()
+        record(writing, [told(under_way)], the_clock.now())
+        writing.commit()
+        assert blocker() is None
+
+
+def test_what_is_asked_for_once_more_and_withdrawn_stays_delivered(
+    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    deliver()
+    with database.writing() as writing:
+        delivery_service.resend(
+            writing, writing.get_one(Message, message_id), by="Admin", reason="Once more", delivered_too=True
+        )
+        writing.commit()
+    assert message_of(session, message_id).state is MessageState.PENDING
+    with database.writing() as writing:
+        delivery_service.withdraw(writing, message_id, "The buyer cancelled the order.")
+        writing.commit()
+    message = message_of(session, message_id)
+    assert (message.state, message.next_at, message.cancel_requested) == (MessageState.DELIVERED, None, None)
+    assert order_of(session, order_id).delivery == "delivered"
+    assert deliver() == {}

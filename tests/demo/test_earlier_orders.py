@@ -1,0 +1,46 @@
+"""What the demo tells its simulator of an earlier run: the orders as they are now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.db import Database
+from app.demo import start
+from app.demo.state import Memory
+from app.network.messages import parse
+from app.network.reader import dumps, read_json
+from app.network.vocabulary import Kind
+from app.partners.models import Partner
+from tests.people import Browser
+
+
+def test_the_simulator_knows_the_orders_with_their_statuses_of_now(
+    arrive: Callable[..., list[int]],
+    asha: Browser,
+    deliver: Callable[[], Counter[str]],
+    database: Database,
+    partner: Partner,
+    session: Session,
+    monkeypatch: Any,
+) -> None:
+    monkeypatch.setattr(start, "PARTNER", partner.name)
+    first, *_ = arrive(3)
+    asha.answer(first)
+    deliver()
+    bodies = [read_json(dumps(body)) for body in start.known_orders(session)]
+    for body in bodies:
+        parse(Kind.REQ_SEND, body)
+    known = Memory(bodies).orders()
+    assert len(known) == 3
+    assert Counter(order.status for order in known) == {"ACCEPTED": 1, "CREATED": 2}
+
+
+def test_only_the_orders_of_its_own_partner_are_told(
+    arrive: Callable[..., list[int]], session: Session
+) -> None:
+    arrive(2)
+    assert list(start.known_orders(session)) == []

@@ -1,0 +1,107 @@
+"""What the partner knows after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from app.demo import storage
+from app.demo.simulator import create_simulator
+from app.network.reader import dumps
+
+PATH = "/api/v0/purchase-order/req-confirm"
+
+
+class Life:
+    """A partner from its start to its stop."""
+
+    def __init__(self, path: Path, of: str = "this one") -> None:
+        app = create_simulator(send_to="http://127.0.0.1:9", inbound_key="inbound-secret")
+        self.memory, self.client, self._path, self._of = app.extensions["memory"], app.test_client(), path, of
+        storage.recall(self.memory, path, of)
+
+    def stop(self) -> None:
+        storage.keep(self.memory, self._path, self._of)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "demo-received.jsonl"
+
+
+def confirm(client: FlaskClient, message: object, key: str = "msg_1") -> dict[str, Any]:
+    body = message if isinstance(message, bytes) else dumps(message)
+    answer = client.post(PATH, data=body, content_type="application/json", headers={"Idempotency-Key": key})
+    resp: dict[str, Any] = answer.get_json()["payload"]["resp"]
+    return resp
+
+
+def test_what_came_and_how_it_was_answered_outlives_a_restart(
+    path: Path, confirmation: Callable[..., dict[str, Any]]
+) -> None:
+    first = Life(path)
+    taken = confirm(first.client, confirmation())
+    confirm(first.client, b"\xff no JSON \0", key="msg_2")
+    first.client.post("/send-result")
+    assert [one.status for one in first.memory.sent()] == [None]
+    listed = first.client.get("/received.json").data
+    first.stop()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+    second = Life(path)
+    assert second.client.get("/received.json").data == listed
+    assert second.memory.sent() == first.memory.sent()
+    assert second.memory.next_number() == 2
+    again = confirm(second.client, confirmation())
+    assert (again["result"], again["reqMsgId"]) == ("SUCCESS", taken["reqMsgId"])
+    assert second.client.get("/received.json").get_json()["received"][-1]["repeat"] is True
+    contrary = confirmation(response="REJECT", new_status="REJECTED", remarks="No")
+    assert confirm(second.client, contrary, key="msg_3")["errorCd"] == "PO_CONFLICT"
+    second.stop()
+    assert len(Life(path).memory.exchanges()) == 4
+
+
+def test_the_partner_of_another_database_knows_nothing_of_it(
+    path: Path, confirmation: Callable[..., dict[str, Any]]
+) -> None:
+    first = Life(path)
+    confirm(first.client, confirmation())
+    first.stop()
+    assert Life(path, of="another one").memory.exchanges() == []
+    assert len(Life(path).memory.exchanges()) == 1
+
+
+@pytest.mark.parametrize(
+    "harm", [b"", b"\0\xff\n", b'{"of":"this one"}\n{"exchange":{}}\n[1]\n{"sent":7}\n{']
+)
+def test_a_file_that_was_harmed_keeps_nobody_from_starting(path: Path, harm: bytes) -> None:
+    path.write_bytes(harm)
+    life = Life(path)
+    assert life.memory.exchanges() == []
+    life.stop()
+    assert path.read_bytes() == b'{"of":"this one"}\n'
+
+
+def test_one_line_that_cannot_be_read_costs_no_other(
+    path: Path, confirmation: Callable[..., dict[str, Any]]
+) -> None:
+    first = Life(path)
+    confirm(first.client, confirmation())
+    first.stop()
+    path.write_bytes(path.read_bytes() + b'{"sent":{"kind":"unheard of"}}\n')
+    assert len(Life(path).memory.exchanges()) == 1
+
+
+def test_only_so_much_is_kept_as_a_stop_has_time_for(
+    path: Path, confirmation: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "NEWEST", 3)
+    first = Life(path)
+    for number in range(5):
+        confirm(first.client, confirmation(object_id=f"POR{number}"), key=f"msg_{number}")
+    first.stop()
+    assert [one.idempotency_key for one in Life(path).memory.exchanges()] == ["msg_2", "msg_3", "msg_4"]

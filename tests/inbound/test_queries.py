@@ -1,0 +1,210 @@
+"""The log of what partners sent: who sees what, how it is narrowed, one message as data, applying again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from app import clock as the_clock
+from app.inbound.models import Effect
+from app.inbound.queries import InboundFilter, message_page, unmatched_count
+from app.network.reader import dumps
+from tests.buyer import DOOR, Buyer, inbound_of, resp, stands
+from tests.people import BEARINGS, TRIVENI
+
+
+def ids(session: Session, scope: frozenset[str] | None = None, **words: Any) -> list[str]:
+    session.rollback()
+    return [one.id for one in message_page(session, scope, InboundFilter(**words)).messages]
+
+
+@pytest.fixture
+def said(app: Flask, buyer: Buyer, session: Session, clock: Any) -> dict[str, str]:
+    """One of each effect, oldest first; the values are the ids. Order 2 is of the other supplier id."""
+    conflict = buyer.edited(2)
+    conflict["purchaseOrder"]["subject"] = "Größe 4"
+    stranger = app.test_client()
+    calls: dict[str, Callable[[], Any]] = {
+        "sent": lambda: buyer.send(0),
+        "sent_2": lambda: buyer.send(2),
+        "edited": lambda: buyer.edit(2),
+        "repeated": lambda: buyer.edit(2),
+        "conflict": lambda: buyer.say("req-edit", conflict),
+        "refused": lambda: buyer.say("req-send", b'{"half": "50%_ off'),
+        "unmatched": lambda: buyer.move(5),
+        "stranger": lambda: stranger.post(DOOR + "req-send", data=b"{}", content_type="application/json"),
+    }
+    found = {}
+    for name, call in calls.items():
+        clock.move(seconds=1)
+        call()
+        found[name] = ids(session)[0]
+    return found
+
+
+def test_everything_is_listed_newest_first_and_by_effect(session: Session, said: dict[str, str]) -> None:
+    assert ids(session) == list(reversed(said.values()))
+    of_effect = {effect: ids(session, effect=effect.value) for effect in Effect}
+    assert of_effect == {
+        Effect.APPLIED: [said["edited"], said["sent_2"], said["sent"]],
+        Effect.REPEATED: [said["repeated"]],
+        Effect.CONFLICT: [said["conflict"]],
+        Effect.REFUSED: [said["refused"]],
+        Effect.UNMATCHED: [said["unmatched"]],
+        Effect.NO_CREDENTIALS: [said["stranger"]],
+    }
+    assert unmatched_count(session, None) == 1
+
+
+def test_the_reader_sees_own_suppliers_and_no_strangers(session: Session, said: dict[str, str]) -> None:
+    bearings = {said[name] for name in ("sent_2", "edited", "repeated", "conflict")}
+    assert set(ids(session, frozenset({BEARINGS}))) == bearings
+    both = set(ids(session, frozenset({BEARINGS, TRIVENI})))
+    assert both == set(said.values()) - {said["refused"], said["stranger"]}
+    assert ids(session, frozenset()) == []
+
+
+def test_the_log_is_narrowed_by_what_was_answered_kind_partner_and_time(
+    session: Session, said: dict[str, str], buyer: Buyer, clock: Any
+) -> None:
+    assert ids(session, code="409") == [said["unmatched"], said["conflict"]]
+    assert ids(session, code="401") == [said["stranger"]]
+    assert ids(session, kind="req-status-change") == [said["unmatched"]]
+    assert said["stranger"] not in ids(session, partner="Bharat Connect")
+    assert ids(session, partner="Nobody") == []
+    clock.move(hours=2)
+    later = resp(buyer.edit(2, current=2, subject="Later"))["reqMsgId"]
+    an_hour_ago = the_clock.now() - timedelta(hours=1)
+    assert ids(session, since=an_hour_ago) == [later]
+    assert later not in ids(session, until=an_hour_ago)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("größe", {"conflict"}),
+        ("GRöße 4", {"conflict"}),
+        ("50%_ off", {"refused"}),
+        ("50%xoff", set()),
+        ("PO_CREDENTIALS", {"stranger"}),
+        ("requirement WITHDRAWN", {"unmatched"}),
+    ],
+)
+def test_words_are_found_in_bodies_and_answers(
+    session: Session, said: dict[str, str], words: str, found: set[str]
+) -> None:
+    assert set(ids(session, q=words)) == {said[name] for name in found}
+
+
+def test_numbers_and_ids_are_found(session: Session, said: dict[str, str], buyer: Buyer) -> None:
+    sent = buyer.bodies[0]["purchaseOrder"]
+    assert ids(session, q=sent["buyerPONumber"].lower()) == [said["sent"]]
+    assert ids(session, q=sent["objectId"]) == [said["sent"]]
+    assert said["edited"] in ids(session, q=said["edited"])
+
+
+def test_pages_stay_put_while_new_messages_arrive(
+    session: Session, said: dict[str, str], buyer: Buyer
+) -> None:
+    first = message_page(session, None, InboundFilter(), limit=3)
+    assert first.next_after == said["refused"] == first.messages[-1].id
+    buyer.send(3)
+    session.rollback()
+    second = message_page(session, None, InboundFilter(after=first.next_after), limit=3)
+    assert [one.id for one in second.messages] == [said["conflict"], said["repeated"], said["edited"]]
+    last = message_page(session, None, InboundFilter(after=said["edited"]), limit=3)
+    assert (len(last.messages), last.next_after) == (2, None)
+
+
+def test_the_routes_give_the_pages_what_they_need(
+    said: dict[str, str], ravi: Any, omar: Any, pages: list[dict[str, Any]]
+) -> None:
+    ravi.get("/inbound?effect=unmatched&kind=nonsense&since=2026-11-01T10:00")
+    given = pages[-1]
+    assert (given["template"], given["fragment"]) == ("inbound/log.html", "inbound/_list.html")
+    assert [one.id for one in given["found"].messages] == [said["unmatched"]]
+    assert (given["unmatched"], given["filtered"], given["next_url"]) == (1, True, None)
+    assert [one.name for one in given["partners"]] == ["Bharat Connect"]
+    assert len(given["notices"]) == 1 and "nonsense" in given["notices"][0]
+
+    ravi.get(f"/inbound/{said['edited']}")
+    given = pages[-1]
+    assert given["message"].id == said["edited"]
+    assert [one.id for one in given["repeats"]] == [said["repeated"]]
+    assert given["why_not_apply"] == "It was applied already."
+    assert given["body"].startswith("{") and '"response_code":0' in given["answer_body"]
+    assert omar.get("/inbound").status_code == 200
+    assert said["sent"] not in {one.id for one in pages[-1]["found"].messages}
+
+
+def test_one_message_as_data(
+    said: dict[str, str], ravi: Any, session: Session, buyer: Buyer, arrive: Any
+) -> None:
+    data = ravi.get(f"/inbound/{said['unmatched']}.json").get_json()
+    assert (data["kind"], data["effect"], data["order_id"]) == ("req-status-change", "unmatched", None)
+    assert data["error"]["errorCd"] == "PO_UNKNOWN_OBJECT"
+    assert data["request"]["body"].encode() == dumps(buyer.moved(5))
+    assert ["X-Partner-Key", "••••••••"] in data["request"]["headers"]
+    assert data["answer"]["status"] == 409
+    assert data["again"] is None
+    stranger = ravi.get(f"/inbound/{said['stranger']}.json").get_json()
+    assert (stranger["partner"], stranger["request"]["body"]) == (None, "")
+
+
+def test_nobody_sees_what_is_not_theirs(
+    said: dict[str, str], omar: Any, asha: Any, nobody: Any, pages: Any
+) -> None:
+    assert omar.get(f"/inbound/{said['edited']}.json").status_code == 200
+    assert omar.get(f"/inbound/{said['sent']}.json").status_code == 404
+    assert asha.get(f"/inbound/{said['stranger']}.json").status_code == 404
+    assert nobody.get(f"/inbound/{said['sent']}.json").status_code == 303
+    assert nobody.get("/inbound").status_code == 303
+    assert asha.get("/inbound/in_nothing.json").status_code == 404
+
+
+def test_support_applies_again_with_a_reason_and_others_do_not(
+    said: dict[str, str],
+    arrive: Any,
+    ravi: Any,
+    asha: Any,
+    meera: Any,
+    session: Session,
+    pages: list[dict[str, Any]],
+) -> None:
+    url = f"/inbound/{said['unmatched']}/apply"
+    order_id = arrive(6)[5]
+    assert ravi.send(url, {"reason": "no token"}).status_code == 400
+
+    def send(browser: Any, reason: str, to: str = url) -> Any:
+        browser.get(f"/inbound/{said['unmatched']}")
+        token = pages[-1]["form"].csrf_token.current_token
+        return browser.send(to, {"reason": reason, "csrf_token": token})
+
+    for browser in (asha, meera):
+        assert send(browser, "why not").status_code == 403
+    assert send(ravi, " ").status_code == 422
+    assert pages[-1]["form"].reason.errors
+    assert stands(session, order_id)[0] == "CREATED"
+
+    done = send(ravi, "The order came late")
+    assert (done.status_code, done.location) == (303, f"/inbound/{said['unmatched']}")
+    assert stands(session, order_id)[0] == "CANCELLED"
+    data = ravi.get(f"/inbound/{said['unmatched']}.json").get_json()
+    assert data["effect"] == "applied"
+    assert (data["again"]["by"], data["again"]["reason"]) == ("Ravi", "The order came late")
+    assert (data["again"]["first_effect"], data["answer"]["status"]) == ("unmatched", 409)
+
+    assert send(ravi, "Once more").status_code == 409
+    assert pages[-1]["form"].form_errors == ["It was applied already."]
+    assert send(ravi, "x", "/inbound/in_nothing/apply").status_code == 404
+
+
+def test_a_refused_message_is_linked_to_its_order(buyer: Buyer, arrive: Any, session: Session) -> None:
+    (order_id,) = arrive(1)
+    stale = inbound_of(session, buyer.edit(current=7))
+    assert (stale.effect, stale.order_id) == (Effect.REFUSED, order_id)

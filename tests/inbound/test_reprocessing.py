@@ -1,0 +1,136 @@
+"""Support applies a stored message again once its cause is mended: recorded, and never twice."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app.db import Database
+from app.inbound import queries
+from app.inbound.models import Effect, InboundMessage
+from app.inbound.processing import CannotApply, Rules, apply_again
+from tests.buyer import Buyer, inbound_of, order_of, refusal, resp, stands
+
+RULES = Rules(1024 * 1024, timedelta(hours=24))
+
+
+def again(database: Database, answer: Any, reason: str = "The order came late") -> InboundMessage:
+    with database.writing() as session:
+        row = queries.message_for_update(session, None, resp(answer)["reqMsgId"])
+        assert row
+        apply_again(session, row, by="Ravi", reason=reason, rules=RULES)
+        session.commit()
+        return row
+
+
+def test_an_edit_that_came_before_its_order_is_applied_by_support(
+    buyer: Buyer, arrive: Any, database: Database, session: Session, clock: Any
+) -> None:
+    early = buyer.edit()
+    (order_id,) = arrive(1)
+    clock.move(hours=5)
+    again(database, early)
+    assert stands(session, order_id) == ("CREATED", 2, "none", "none")
+
+    row = inbound_of(session, early)
+    assert (row.effect, row.first_effect, row.order_id) == (Effect.APPLIED, Effect.UNMATCHED, order_id)
+    assert (row.again_by, row.again_reason, row.again_detail) == ("Ravi", "The order came late", "")
+    assert (row.answer_status, row.error_cd) == (409, "PO_UNKNOWN_OBJECT")
+    assert row.answer_body == early.data
+    order = order_of(session, order_id)
+    assert row.again_at and order.revised_at == row.again_at > row.received_at
+    assert order.respond_by == row.again_at + timedelta(hours=24)
+    assert order.revisions[0].inbound_id == row.id
+
+
+def test_the_partners_repeat_of_what_support_applied_is_answered_as_a_success(
+    buyer: Buyer, arrive: Any, database: Database, session: Session
+) -> None:
+    early = buyer.edit()
+    (order_id,) = arrive(1)
+    again(database, early)
+    repeats = [buyer.edit(), buyer.edit()]
+    assert [refusal(one) for one in repeats] == [(200, "", "")] * 2
+    assert {resp(one)["reqMsgId"] for one in repeats} == {resp(early)["reqMsgId"]}
+    assert len({one.data for one in repeats}) == 1
+    assert stands(session, order_id) == ("CREATED", 2, "none", "none")
+
+
+def test_what_the_partner_sent_again_meanwhile_is_not_applied_twice(
+    buyer: Buyer, arrive: Any, database: Database, session: Session
+) -> None:
+    early = buyer.edit()
+    (order_id,) = arrive(1)
+    late = buyer.edit()
+    row = again(database, early)
+    assert (row.effect, row.repeat_of) == (Effect.REPEATED, resp(late)["reqMsgId"])
+    assert stands(session, order_id) == ("CREATED", 2, "none", "none")
+    with pytest.raises(CannotApply, match="already"):
+        again(database, early)
+
+
+def test_what_still_does_not_fit_is_refused_once_more_and_may_be_tried_later(
+    buyer: Buyer, arrive: Any, database: Database, session: Session
+) -> None:
+    early = buyer.edit(current=2, subject="The third")
+    (order_id,) = arrive(1)
+    row = again(database, early, reason="Perhaps")
+    assert (row.effect, row.first_effect) == (Effect.REFUSED, Effect.UNMATCHED)
+    assert row.again_detail and "stands at 1" in row.again_detail
+    assert stands(session, order_id) == ("CREATED", 1, "none", "none")
+
+    buyer.edit()
+    row = again(database, early, reason="Now its version is there")
+    assert (row.effect, row.first_effect) == (Effect.APPLIED, Effect.UNMATCHED)
+    assert (row.again_reason, row.again_detail) == ("Now its version is there", "")
+    assert stands(session, order_id) == ("CREATED", 3, "none", "none")
+
+
+def test_a_result_and_a_cancellation_that_came_too_early_are_applied_too(
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, database: Database, session: Session
+) -> None:
+    result, cancelled = buyer.report(result="FAILURE"), buyer.move()
+    (order_id,) = arrive(1)
+    confirm(order_id)
+    deliver_so("ok")
+    again(database, result)
+    assert stands(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
+    again(database, cancelled)
+    assert stands(session, order_id) == ("CANCELLED", 1, "ACCEPT", "refused")
+
+
+def test_what_is_applied_or_has_no_content_is_not_applied_again(
+    buyer: Buyer, arrive: Any, database: Database, session: Session
+) -> None:
+    arrive(1)
+    applied = buyer.edit()
+    with pytest.raises(CannotApply, match="already"):
+        again(database, applied)
+    empty = buyer.say("req-edit", b"")
+    with pytest.raises(CannotApply, match="not kept"):
+        again(database, empty)
+    assert inbound_of(session, empty).again_at is None
+
+
+def test_a_conflict_stays_one(buyer: Buyer, arrive: Any, database: Database, session: Session) -> None:
+    (order_id,) = arrive(1)
+    buyer.edit()
+    other = buyer.edit(subject="Something else")
+    row = again(database, other)
+    assert (row.effect, row.first_effect) == (Effect.CONFLICT, Effect.CONFLICT)
+    assert order_of(session, order_id).subject == "Project material"
+
+
+def test_what_broke_the_contract_is_refused_again_unless_the_contract_was_read_wrongly(
+    buyer: Buyer, arrive: Any, database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (order_id,) = arrive(1)
+    body = buyer.edited()
+    del body["additionalInfos"]
+    wrong = buyer.say("req-edit", body)
+    assert refusal(wrong) == (422, "PO_FIELD_MISSING", "additionalInfos")
+    assert again(database, wrong).effect is Effect.REFUSED
+    assert stands(session, order_id)[1] == 1

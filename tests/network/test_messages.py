@@ -1,0 +1,314 @@
+"""What partners send is taken with tolerance; what leaves is exactly the source page."""
+
+import copy
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.network.messages import Invalid, PurchaseOrderBody, ReqConfirm, parse
+from app.network.reader import dumps, read_json
+from app.network.vocabulary import ErrorCode, Kind
+
+ORDERS = [read_json(line) for line in Path("app/demo/orders.jsonl").read_bytes().splitlines()]
+FOLLOWUPS = [read_json(line) for line in Path("app/demo/followups.jsonl").read_bytes().splitlines()]
+ABSENT = object()
+
+CONFIRMATION: dict[str, Any] = {
+    "device": {"tag": {"name": "GEOCODE", "value": "18.5204,73.8567"}},
+    "b2bIds": {"buyerB2BId": "BUY0005@bbps", "supplierB2BId": "SUPPB2B0001@bbps"},
+    "poConfirmation": {
+        "objectId": "PORwdFcAefAZhnM6Jy8c1rihtYlKNxHddmQ",
+        "buyerPONumber": "MAL/2611/45007",
+        "supplierResponse": "ACCEPT",
+        "supplierRemarks": "Confirmed",
+        "objectVersion": {"currentVersion": 1, "newVersion": 1},
+        "poStatusTransition": {"currentStatus": "CREATED", "newStatus": "ACCEPTED"},
+    },
+    "additionalInfos": [{"name": "supplierOrderNumber", "value": "SO-1"}],
+}
+
+
+def changed(message: dict[str, Any], path: str, value: object) -> dict[str, Any]:
+    """The message with the part at a path such as `a.0.b` set, or taken out."""
+    message = copy.deepcopy(message)
+    *steps, last = [int(step) if step.isdigit() else step for step in path.split(".")]
+    part: Any = message
+    for step in steps:
+        part = part[step]
+    if value is ABSENT:
+        del part[last]
+    else:
+        part[last] = value
+    return message
+
+
+def refusal(kind: Kind, message: object) -> Invalid:
+    with pytest.raises(Invalid) as refused:
+        parse(kind, message)
+    assert refused.value.detail.startswith(refused.value.field or "The message")
+    return refused.value
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=lambda order: order["purchaseOrder"]["buyerPONumber"])
+def test_every_sample_order_is_read_and_travels_on_unchanged(order: dict[str, Any]) -> None:
+    assert parse(Kind.REQ_SEND, order).wire() == order
+
+
+@pytest.mark.parametrize("followup", FOLLOWUPS, ids=lambda followup: followup["message"])
+def test_every_sample_followup_is_read_and_travels_on_unchanged(followup: dict[str, Any]) -> None:
+    assert parse(Kind(followup["message"]), followup["body"]).wire() == followup["body"]
+
+
+def test_a_page_finds_what_it_needs_by_name() -> None:
+    order = parse(Kind.REQ_SEND, ORDERS[0]).purchase_order
+    assert order.buyer_details is not None
+    assert order.buyer_details.place_of_supply == "36"
+    assert order.supplier_details is not None
+    assert order.supplier_details.address is not None
+    assert order.supplier_details.address.pincode == "411019"
+    assert order.item_lists[0].unit_price == Decimal("186.400")
+    assert str(order.item_lists[0].unit_price) == "186.400"
+    assert order.item_lists[0].quantity == 2
+    assert order.po_value_details["totalPOValue"] == Decimal("439.90")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "device",
+        "b2bIds",
+        "b2bIds.buyerB2BId",
+        "purchaseOrder",
+        "purchaseOrder.objectId",
+        "purchaseOrder.buyerPONumber",
+        "purchaseOrder.ts",
+        "purchaseOrder.orderDate",
+        "purchaseOrder.deliveryDate",
+        "purchaseOrder.subject",
+        "purchaseOrder.objectVersion",
+        "purchaseOrder.objectVersion.newVersion",
+        "purchaseOrder.poStatusTransition",
+        "purchaseOrder.poStatusTransition.newStatus",
+        "purchaseOrder.itemLists",
+        "additionalInfos",
+    ],
+)
+def test_a_missing_field_is_named_by_its_path(path: str) -> None:
+    refused = refusal(Kind.REQ_SEND, changed(ORDERS[0], path, ABSENT))
+    assert (refused.code, refused.field) == (ErrorCode.FIELD_MISSING, path)
+    assert refused.detail == f"{path} is missing."
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field", "says"),
+    [
+        ("purchaseOrder.objectId", "", "purchaseOrder.objectId", "must not be empty"),
+        ("purchaseOrder.objectId", "x" * 101, "purchaseOrder.objectId", "at most 100 characters"),
+        ("purchaseOrder.objectId", 7, "purchaseOrder.objectId", "must be a string"),
+        ("purchaseOrder.objectId", None, "purchaseOrder.objectId", "must not be null"),
+        ("purchaseOrder.buyerPONumber", "x" * 51, "purchaseOrder.buyerPONumber", "at most 50"),
+        ("purchaseOrder.itemLists", {}, "purchaseOrder.itemLists", "must be a list"),
+        ("purchaseOrder.itemLists.0", 1, "purchaseOrder.itemLists[0]", "must be an object"),
+        (
+            "purchaseOrder.itemLists.0.quantity",
+            "2",
+            "purchaseOrder.itemLists[0].quantity",
+            "must be a number",
+        ),
+        (
+            "purchaseOrder.itemLists.0.quantity",
+            True,
+            "purchaseOrder.itemLists[0].quantity",
+            "must be a number",
+        ),
+        ("purchaseOrder.itemLists.0.quantity", 10**15, "purchaseOrder.itemLists[0].quantity", "too large"),
+        (
+            "purchaseOrder.itemLists.0.rates.0.value",
+            Decimal("1E-11"),
+            "purchaseOrder.itemLists[0].rates[0].value",
+            "decimals",
+        ),
+        ("purchaseOrder.itemLists.0.unit", 1, "purchaseOrder.itemLists[0].unit", "must be a string"),
+        ("purchaseOrder.supplierDetails", [], "purchaseOrder.supplierDetails", "must be an object"),
+        ("purchaseOrder.objectVersion.newVersion", "1", "purchaseOrder.objectVersion.newVersion", "whole"),
+        ("purchaseOrder.objectVersion.newVersion", True, "purchaseOrder.objectVersion.newVersion", "whole"),
+        (
+            "purchaseOrder.objectVersion.newVersion",
+            Decimal("1.0"),
+            "purchaseOrder.objectVersion.newVersion",
+            "whole",
+        ),
+        (
+            "purchaseOrder.objectVersion.newVersion",
+            -1,
+            "purchaseOrder.objectVersion.newVersion",
+            "at least 0",
+        ),
+        (
+            "purchaseOrder.objectVersion.newVersion",
+            2**31,
+            "purchaseOrder.objectVersion.newVersion",
+            "at most",
+        ),
+        ("b2bIds.supplierB2BId", 'a"b', "b2bIds.supplierB2BId", "must not contain"),
+        ("b2bIds.supplierB2BId", "a\\b", "b2bIds.supplierB2BId", "must not contain"),
+        ("b2bIds.supplierB2BId", "x" * 101, "b2bIds.supplierB2BId", "at most 100"),
+        ("additionalInfos", None, "additionalInfos", "must not be null"),
+        ("additionalInfos", [{"name": 1}], "additionalInfos[0].name", "must be a string"),
+    ],
+)
+def test_a_field_that_breaks_the_contract_is_named_by_its_path(
+    path: str, value: object, field: str, says: str
+) -> None:
+    refused = refusal(Kind.REQ_SEND, changed(ORDERS[0], path, value))
+    assert (refused.code, refused.field) == (ErrorCode.FIELD_INVALID, field)
+    assert says in refused.detail
+
+
+@pytest.mark.parametrize("message", [None, [], "x", 1, True])
+@pytest.mark.parametrize("kind", Kind)
+def test_what_is_no_object_is_refused_without_a_field(kind: Kind, message: object) -> None:
+    refused = refusal(kind, message)
+    assert (refused.code, refused.field) == (ErrorCode.FIELD_INVALID, "")
+
+
+def test_unknown_fields_and_words_are_kept() -> None:
+    order = changed(ORDERS[0], "purchaseOrder.poStatusTransition.newStatus", "HELD_BY_CUSTOMS")
+    order = changed(order, "purchaseOrder.itemLists.0.colour", {"ral": 7016})
+    order = changed(order, "purchaseOrder.poInfos", {"anything": [1, None]})
+    parsed = parse(Kind.REQ_SEND, order)
+    assert parsed.wire() == order
+    assert parsed.purchase_order.po_status_transition.new_status == "HELD_BY_CUSTOMS"
+    assert parsed.purchase_order.item_lists[0].model_extra == {"colour": {"ral": 7016}}
+
+
+def test_optional_fields_may_be_null_or_absent_and_stay_so() -> None:
+    order = changed(ORDERS[0], "purchaseOrder.supplierDetails", None)
+    order = changed(order, "purchaseOrder.buyerDetails", ABSENT)
+    order = changed(order, "purchaseOrder.itemLists.0.quantity", None)
+    order = changed(order, "purchaseOrder.itemLists.0.rates", None)
+    order = changed(order, "additionalInfos", [{}, {"name": None, "value": "x"}])
+    assert parse(Kind.REQ_SEND, order).wire() == order
+
+
+def test_only_the_wires_names_count() -> None:
+    order = changed(ORDERS[0], "purchaseOrder.object_id", "fake")
+    assert parse(Kind.REQ_SEND, order).purchase_order.object_id == order["purchaseOrder"]["objectId"]
+    without = changed(order, "purchaseOrder.objectId", ABSENT)
+    assert refusal(Kind.REQ_SEND, without).field == "purchaseOrder.objectId"
+
+
+@pytest.mark.parametrize("empty", [None, "", ABSENT])
+def test_a_late_result_may_leave_its_error_fields_empty(empty: object) -> None:
+    late = FOLLOWUPS[-2]["body"]
+    for name in ("errorCd", "errorDtl", "errorField"):
+        late = changed(late, f"resp.{name}", empty)
+    assert parse(Kind.RESP_CONFIRM, late).resp.result == "SUCCESS"
+
+
+def test_a_late_result_without_its_object_is_refused() -> None:
+    late = changed(FOLLOWUPS[-1]["body"], "poConfirmation.objectVersion", ABSENT)
+    assert refusal(Kind.RESP_CONFIRM, late).field == "poConfirmation.objectVersion"
+
+
+def test_a_status_change_keeps_an_action_that_nobody_knows() -> None:
+    change = changed(FOLLOWUPS[4]["body"], "poStatus.buyerAction", "REOPEN")
+    assert parse(Kind.REQ_STATUS_CHANGE, change).po_status.buyer_action == "REOPEN"
+
+
+def test_a_hostile_field_name_does_not_flood_the_answer() -> None:
+    refused = refusal(Kind.REQ_CONFIRM, changed(CONFIRMATION, "{" + "x" * 100_000, 1))
+    assert len(refused.field) == 200
+    assert len(refused.detail) < 300
+
+
+def test_a_hundred_thousand_mistakes_are_refused_at_the_first() -> None:
+    order = changed(ORDERS[0], "additionalInfos", [1] * 100_000)
+    assert refusal(Kind.REQ_SEND, order).field == "additionalInfos[0]"
+
+
+def test_a_confirmation_leaves_with_the_fields_of_the_source_page_in_its_order() -> None:
+    built = ReqConfirm.model_validate(
+        {
+            "additional_infos": [{"name": "supplierOrderNumber", "value": "SO-1"}],
+            "po_confirmation": {
+                "po_status_transition": {"new_status": "ACCEPTED", "current_status": "CREATED"},
+                "object_version": {"new_version": 1, "current_version": 1},
+                "supplier_remarks": "Confirmed",
+                "supplier_response": "ACCEPT",
+                "buyer_po_number": "MAL/2611/45007",
+                "object_id": "PORwdFcAefAZhnM6Jy8c1rihtYlKNxHddmQ",
+            },
+            "b2b_ids": {"supplier_b2b_id": "SUPPB2B0001@bbps", "buyer_b2b_id": "BUY0005@bbps"},
+            "device": {"tag": {"value": "18.5204,73.8567", "name": "GEOCODE"}},
+        }
+    )
+    assert dumps(built.wire()) == dumps(CONFIRMATION)
+    assert parse(Kind.REQ_CONFIRM, read_json(dumps(built.wire()))) == built
+
+
+@pytest.mark.parametrize("infos", [[], [{}], [{"name": "x"}], [{"value": ""}], [{"name": "x"}] * 50])
+def test_a_confirmation_may_leave_out_names_and_values(infos: list[dict[str, str]]) -> None:
+    message = changed(CONFIRMATION, "additionalInfos", infos)
+    assert parse(Kind.REQ_CONFIRM, message).wire() == message
+
+
+@pytest.mark.parametrize("remarks", ["x", "x" * 100, "ठीक है", "😀" * 100, "it's fine / <ok>"])
+def test_remarks_within_the_limits_pass(remarks: str) -> None:
+    parse(Kind.REQ_CONFIRM, changed(CONFIRMATION, "poConfirmation.supplierRemarks", remarks))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("extra", 1),
+        ("device.extra", 1),
+        ("device.tag.extra", 1),
+        ("b2bIds.extra", 1),
+        ("poConfirmation.extra", 1),
+        ("poConfirmation.object_id", "x"),
+        ("poConfirmation.objectVersion.extra", 1),
+        ("poConfirmation.poStatusTransition.extra", 1),
+        ("additionalInfos.0.extra", 1),
+        ("device.tag.name", ""),
+        ("device.tag.value", None),
+        ("poConfirmation.objectId", ""),
+        ("poConfirmation.buyerPONumber", "x" * 51),
+        ("poConfirmation.supplierResponse", "accept"),
+        ("poConfirmation.supplierResponse", "PERHAPS"),
+        ("poConfirmation.supplierResponse", 1),
+        ("poConfirmation.supplierRemarks", ""),
+        ("poConfirmation.supplierRemarks", None),
+        ("poConfirmation.supplierRemarks", "x" * 101),
+        ("poConfirmation.supplierRemarks", 'so "called"'),
+        ("poConfirmation.supplierRemarks", "a\\b"),
+        ("poConfirmation.objectVersion.currentVersion", "1"),
+        ("poConfirmation.poStatusTransition.newStatus", "DONE"),
+        ("additionalInfos", {}),
+        ("additionalInfos.0.name", None),
+        ("additionalInfos.0.value", 7),
+    ],
+)
+def test_a_confirmation_that_is_not_exactly_the_source_page_is_refused(path: str, value: object) -> None:
+    refused = refusal(Kind.REQ_CONFIRM, changed(CONFIRMATION, path, value))
+    assert refused.code is ErrorCode.FIELD_INVALID
+    assert refused.field == path.replace(".0", "[0]")
+
+
+@pytest.mark.parametrize("part", ["device", "device.tag", "device.tag.name", "b2bIds", "additionalInfos"])
+def test_a_confirmation_without_a_part_is_refused(part: str) -> None:
+    refused = refusal(Kind.REQ_CONFIRM, changed(CONFIRMATION, part, ABSENT))
+    assert (refused.code, refused.field) == (ErrorCode.FIELD_MISSING, part)
+
+
+def test_more_than_fifty_further_pairs_are_refused() -> None:
+    refused = refusal(Kind.REQ_CONFIRM, changed(CONFIRMATION, "additionalInfos", [{}] * 51))
+    assert refused.detail == "additionalInfos must have at most 50 entries."
+
+
+def test_parsed_messages_do_not_change() -> None:
+    order: PurchaseOrderBody = parse(Kind.REQ_EDIT, FOLLOWUPS[0]["body"]).purchase_order
+    with pytest.raises(ValueError, match="frozen"):
+        order.subject = "other"  # type: ignore[misc]

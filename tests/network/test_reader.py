@@ -1,0 +1,215 @@
+"""Whatever bytes come, the reader gives a safe value or a plain refusal, and nothing else."""
+
+import json
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.network.reader import Unreadable, canonical_sha256, dumps, read_json
+from app.network.vocabulary import ErrorCode
+
+ORDERS = Path("app/demo/orders.jsonl").read_bytes().splitlines()
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
+numbers = st.integers(-(2**63), 2**63 - 1) | st.decimals(
+    allow_nan=False, allow_infinity=False, min_value=-(10**12), max_value=10**12, places=3
+)
+documents = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda part: st.lists(part, max_size=5) | st.dictionaries(texts, part, max_size=5),
+    max_leaves=30,
+)
+
+
+def refusal(raw: bytes, **limits: int) -> Unreadable:
+    with pytest.raises(Unreadable) as refused:
+        read_json(raw, **limits)
+    assert refused.value.detail.endswith(".")
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b"", "empty"),
+        (b" \r\n\t ", "empty"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
+        ('{"a":1}'.encode("utf-16"), "byte order mark"),
+        (b'{"a":"\xff"}', "UTF-8"),
+        (b'{"a":"\xed\xa0\x80"}', "UTF-8"),
+        (b'{"a":"\xc0\x80"}', "UTF-8"),
+        (b'{"a":', "line 1, column 6"),
+        (b"{'a':1}", "line 1, column 2"),
+        (b"{} {}", "line 1, column 4"),
+        (b'{"a":01}', "not valid JSON"),
+        (b'{"a":.5}', "not valid JSON"),
+        (b'{"a":"\x00"}', "not valid JSON"),
+        (b'{"a":"line\nbreak"}', "not valid JSON"),
+        (b'{"a":"\\x"}', "not valid JSON"),
+        (b"\x00", "not valid JSON"),
+        (b'{"a":NaN}', "NaN"),
+        (b'{"a":Infinity}', "Infinity"),
+        (b'{"a":-Infinity}', "-Infinity"),
+        (b'{"a":1,"a":1}', "same key twice"),
+        (b'{"a":1,"\\u0061":2}', "same key twice"),
+        (b'{"b":[{"a":1,"a":2}]}', "same key twice"),
+        (b'{"a":"\\u0000"}', "U+0000"),
+        (b'{"\\u0000":1}', "U+0000"),
+        (b'["x",{"a":["y\\u0000"]}]', "U+0000"),
+        (b'{"a":"\\ud800"}', "surrogate"),
+        (b'{"\\udfff":1}', "surrogate"),
+        (b'{"a":"\\ude00\\ud83d"}', "surrogate"),
+        (b'{"a":9223372036854775808}', "64 bits"),
+        (b'{"a":-9223372036854775809}', "64 bits"),
+        (b'{"a":' + b"9" * 5000 + b"}", "64 bits"),
+        (b'{"a":-' + b"9" * 5000 + b"}", "64 bits"),
+        (b'{"a":0.' + b"1" * 5000 + b"}", "64 characters"),
+        (b'{"a":1e9999999}', "exponent"),
+        (b'{"a":1E+9999999}', "exponent"),
+        (b'{"a":1e-9999999}', "exponent"),
+        (b'{"a":0e' + b"9" * 5000 + b"}", "64 characters"),
+        (b"[" * 100_000, "64 levels"),
+        (b'{"a":' * 100_000, "64 levels"),
+        (b"[" * 100_000 + b"]" * 100_000, "64 levels"),
+        (b'[{"a":' * 40 + b"1" + b"}]" * 40, "64 levels"),
+    ],
+)
+def test_a_hazard_is_refused_in_plain_words(raw: bytes, says: str) -> None:
+    refused = refusal(raw)
+    assert says in refused.detail
+    assert refused.code is ErrorCode.UNREADABLE
+
+
+def test_one_byte_over_the_limit_is_too_large_and_the_limit_itself_is_not() -> None:
+    body = b'"' + b"x" * (1_048_576 - 2) + b'"'
+    assert len(read_json(body)) == len(body) - 2
+    assert refusal(body + b" ").code is ErrorCode.TOO_LARGE
+    assert refusal(b"[1,2]", max_bytes=4).code is ErrorCode.TOO_LARGE
+
+
+def test_sixty_four_levels_are_read_and_one_more_is_not() -> None:
+    read_json(b"[" * 64 + b"]" * 64)
+    refusal(b"[" * 65 + b"]" * 65)
+
+
+@pytest.mark.parametrize(
+    "text", ['"' + "[{" * 100 + '"', '"\\"' + "[{" * 100 + '"', '["\\\\",' + "[]," * 99 + "1]"]
+)
+def test_brackets_inside_texts_and_beside_each_other_are_no_depth(text: str) -> None:
+    assert read_json(text.encode()) == json.loads(text)
+
+
+def test_an_escaped_quote_does_not_hide_depth() -> None:
+    refusal(b'["\\"",' + b"[" * 70 + b"]" * 71)
+
+
+def test_decimals_and_bounds_come_exactly() -> None:
+    value = read_json(b'[186.400, 1e2, -0.0, 9223372036854775807, -9223372036854775808, "\\ud83d\\ude00"]')
+    assert [str(part) for part in value[:3]] == ["186.400", "1E+2", "-0.0"]
+    assert value[3:] == [2**63 - 1, -(2**63), "😀"]
+    assert isinstance(value[0], Decimal)
+
+
+def test_a_backslash_before_u0000_is_only_text() -> None:
+    assert read_json(b'"\\\\u0000"') == "\\u0000"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"[" * 1_048_576,
+        b'"' + b'\\"' * 500_000,
+        b"[" * 70 + b'"' + b'\\"' * 400_000 + b"\\",
+        b"]" * 1_048_576,
+        b"[" + b"1," * 500_000,
+        b"1" * 1_048_576,
+        b"1." + b"1" * 1_000_000,
+        b'["' + b"\\ud800" * 170_000 + b'"]',
+    ],
+)
+def test_the_largest_hostile_body_is_refused_at_once(raw: bytes) -> None:
+    before = time.process_time()
+    refusal(raw)
+    assert time.process_time() - before < 2
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_give_a_value_or_a_refusal(raw: bytes) -> None:
+    try:
+        read_json(raw)
+    except Unreadable as refused:
+        assert refused.detail
+
+
+@given(st.text('[]{}",:\\u0d8N1eE-+. ', max_size=100))
+def test_any_near_json_gives_a_value_or_a_refusal(text: str) -> None:
+    try:
+        read_json(text.encode())
+    except Unreadable as refused:
+        assert refused.detail
+
+
+@given(documents)
+def test_what_is_written_is_read_back_the_same(document: object) -> None:
+    read = read_json(dumps(document))
+    assert read == document
+    assert dumps(read) == dumps(document)
+
+
+def test_writing_is_compact_utf8_with_the_digits_that_came() -> None:
+    assert dumps(read_json('{ "name": "मेरा", "price": 186.400 }'.encode())) == (
+        '{"name":"मेरा","price":186.400}'.encode()
+    )
+
+
+@pytest.mark.parametrize("raw", ORDERS[:10])
+def test_an_order_survives_reading_and_writing(raw: bytes) -> None:
+    assert read_json(dumps(read_json(raw))) == read_json(raw)
+
+
+def digest(text: str) -> str:
+    return canonical_sha256(read_json(text.encode()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":18,"b":[1.5,{"c":0}]}',
+        '{"b":[1.5,{"c":0}],"a":18}',
+        '{"a":18.0,"b":[1.50,{"c":0.0}]}',
+        '{"a":1.8e1,"b":[15e-1,{"c":-0.0}]}',
+        '{"device":{"tag":{}},"a":18.00,"b":[1.5,{"c":0}]}',
+    ],
+)
+def test_equal_content_has_one_digest(text: str) -> None:
+    assert digest(text) == digest('{"a":18,"b":[1.5,{"c":0}]}')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":"18","b":[1.5,{"c":0}]}',
+        '{"a":18,"b":[1.5,{"c":false}]}',
+        '{"a":18,"b":[1.5,{"c":null}]}',
+        '{"a":18,"b":[{"c":0},1.5]}',
+        '{"a":18,"b":[1.5,{"c":0,"device":1}]}',
+        '{"a":18,"b":[1.5,{"c":0}],"d":null}',
+        '{"a":18.0000000000000000000000000000000000001,"b":[1.5,{"c":0}]}',
+    ],
+)
+def test_other_content_has_another_digest(text: str) -> None:
+    assert digest(text) != digest('{"a":18,"b":[1.5,{"c":0}]}')
+
+
+@given(documents)
+def test_a_digest_does_not_depend_on_the_order_of_keys(document: object) -> None:
+    def turned(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: turned(part) for key, part in reversed(value.items())}
+        return [turned(part) for part in value] if isinstance(value, list) else value
+
+    assert canonical_sha256(turned(document)) == canonical_sha256(document)

@@ -1,0 +1,158 @@
+"""Old and new: what the buyer changed, as a supplier wants to read it."""
+
+from __future__ import annotations
+
+import copy
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from app.demo.orders import ORDERS_FILE
+from app.network.messages import ReqSend, parse
+from app.network.reader import dumps, read_json
+from app.network.vocabulary import Kind
+from app.orders.comparison import Difference, compare
+
+FOLLOWUPS = ORDERS_FILE.with_name("followups.jsonl")
+
+
+@pytest.fixture
+def body(example_bodies: list[Any]) -> dict[str, Any]:
+    """An order of several lines."""
+    return copy.deepcopy(next(one for one in example_bodies if len(one["purchaseOrder"]["itemLists"]) == 3))
+
+
+def read(body: dict[str, Any]) -> ReqSend:
+    return parse(Kind.REQ_SEND, read_json(dumps(body)))
+
+
+def changed(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A copy to change, and its order."""
+    other = copy.deepcopy(body)
+    return other, other["purchaseOrder"]
+
+
+def test_nothing_differs_between_two_spellings_of_the_same_order(body: dict[str, Any]) -> None:
+    other, order = changed(body)
+    line = order["itemLists"][0]
+    line["quantity"] = Decimal(line["quantity"]).quantize(Decimal("0.000"))
+    line["barCode"] = None
+    order["ts"] = "2030-01-01T00:00:00Z"
+    order["objectVersion"] = {"currentVersion": 1, "newVersion": 2}
+    found = compare(read(body), read(other))
+    assert not found
+    assert found.in_brief == "nothing that is shown"
+
+
+def test_header_fields_show_old_and_new(body: dict[str, Any]) -> None:
+    other, order = changed(body)
+    was = (order["deliveryDate"], order["subject"])
+    order["deliveryDate"], order["subject"] = "2027-01-15", "Moved"
+    found = compare(read(body), read(other))
+    assert found.header == (
+        Difference("deliveryDate", "Delivery date", was[0], "2027-01-15"),
+        Difference("subject", "Subject", was[1], "Moved"),
+    )
+    assert not found.lines
+    assert found.in_brief == "delivery date, subject"
+
+
+def test_nested_fields_and_lists_differ_leaf_by_leaf_under_their_own_names(body: dict[str, Any]) -> None:
+    other, order = changed(body)
+    order["buyerDetails"]["address"]["city"] = "Nagpur"
+    order["poInfos"] = [{"name": "Insurance", "value": "Buyer"}, *order["poInfos"]]
+    order["shippingTermsDetails"]["incoterm"] = "DDP"
+    other["additionalInfos"] = [{"name": "costCentre", "value": "CC000"}]
+    found = {one.path: one for one in compare(read(body), read(other)).header}
+    assert set(found) == {
+        "buyerDetails.address.city",
+        "poInfos.Insurance",
+        "shippingTermsDetails.incoterm",
+        "additionalInfos.costCentre",
+    }
+    assert found["buyerDetails.address.city"].label == "Buyer: address city"
+    assert (found["poInfos.Insurance"].old, found["poInfos.Insurance"].new) == (None, "Buyer")
+    assert found["additionalInfos.costCentre"].label == "Further information: costCentre"
+
+
+def test_fields_that_the_app_does_not_know_are_compared_too(body: dict[str, Any]) -> None:
+    other, order = changed(body)
+    body["purchaseOrder"]["colour"] = {"ral": [5010]}
+    order["colour"] = {"ral": [5010, 6018]}
+    (found,) = compare(read(body), read(other)).header
+    assert (found.path, found.old, found.new) == ("colour.ral.2", None, 6018)
+
+
+def test_a_changed_line_names_each_field_with_its_exact_amounts(body: dict[str, Any]) -> None:
+    other, order = changed(body)
+    line = order["itemLists"][1]
+    was = line["quantity"]
+    line["quantity"], line["unitPrice"] = Decimal("7.125"), Decimal("0.1")
+    (found,) = compare(read(body), read(other)).lines
+    assert (found.kind, found.label) == ("changed", line["serialno"])
+    assert [(one.label, one.new) for one in found.fields] == [
+        ("Quantity", Decimal("7.125")),
+        ("Unit price", Decimal("0.1")),
+    ]
+    assert found.fields[0].old == was
+    assert found.line.quantity == Decimal("7.125")
+
+
+def test_lines_are_added_and_removed_and_a_new_first_line_moves_no_other(body: dict[str, Any]) -> None:
+    other, order = changed(body)
+    gone = order["itemLists"].pop()
+    added = {**copy.deepcopy(gone), "serialno": "1", "orderLineReference": "00005"}
+    for number, line in enumerate(order["itemLists"], start=2):
+        line["serialno"] = str(number)
+    order["itemLists"].insert(0, added)
+    found = compare(read(body), read(other))
+    assert [(one.kind, one.label) for one in found.lines] == [("added", "1"), ("removed", gone["serialno"])]
+    assert found.in_brief.startswith("1 line added, 1 removed")
+
+
+def test_lines_without_a_unique_reference_are_matched_by_serialno(body: dict[str, Any]) -> None:
+    for line in body["purchaseOrder"]["itemLists"]:
+        line["orderLineReference"] = "00010"
+    other, order = changed(body)
+    order["itemLists"].reverse()
+    order["itemLists"][0]["unit"] = "BOX"
+    (found,) = compare(read(body), read(other)).lines
+    assert (found.kind, found.label, [one.label for one in found.fields]) == ("changed", "3", ["Unit"])
+
+
+def test_a_reference_that_comes_only_with_the_edit_keeps_the_line(body: dict[str, Any]) -> None:
+    for line in body["purchaseOrder"]["itemLists"]:
+        del line["orderLineReference"]
+    other, order = changed(body)
+    for number, line in enumerate(order["itemLists"]):
+        line["orderLineReference"] = f"000{number}0"
+    assert not compare(read(body), read(other)).lines
+
+
+def test_lines_with_the_same_serialno_are_matched_in_their_order(body: dict[str, Any]) -> None:
+    for line in body["purchaseOrder"]["itemLists"]:
+        line.pop("orderLineReference")
+        line["serialno"] = "1"
+    other, order = changed(body)
+    del order["itemLists"][2]
+    found = compare(read(body), read(other)).lines
+    assert [one.kind for one in found] == ["removed"]
+
+
+def test_the_edits_of_the_examples_in_brief(example_bodies: list[Any]) -> None:
+    newest = {one["purchaseOrder"]["objectId"]: one for one in example_bodies}
+    briefs = []
+    for line in FOLLOWUPS.read_bytes().splitlines():
+        followup = read_json(line)
+        if followup["message"] == "req-edit":
+            body = followup["body"]
+            object_id = body["purchaseOrder"]["objectId"]
+            briefs.append(compare(read(newest[object_id]), read(body)).in_brief)
+            newest[object_id] = body
+    assert briefs == [
+        "1 line changed; totals",
+        "1 line added, 1 removed",
+        "delivery date, subject",
+        "1 line changed; delivery date, subject, totals",
+    ]

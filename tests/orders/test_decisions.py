@@ -1,0 +1,427 @@
+"""Confirm or reject, without JavaScript and with htmx: one decision, one message, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from app.db import Database
+from app.delivery.models import Message
+from app.orders.models import Answer, Decision, Delivery, PurchaseOrder
+from app.partners.models import Partner
+from tests.people import Browser, fields_of
+
+HTMX = {"HX-Request": "true"}
+
+
+def count(session: Session, table: Any) -> int:
+    session.rollback()
+    return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def sent_body(session: Session) -> Any:
+    session.rollback()
+    return json.loads(session.scalars(select(Message.body)).one())
+
+
+def order_of(session: Session, order_id: int) -> PurchaseOrder:
+    session.rollback()
+    found = session.get(PurchaseOrder, order_id, populate_existing=True)
+    assert found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("response", "remarks", "status"),
+    [
+        ("ACCEPT", "Will ship on 4 December", "ACCEPTED"),
+        ("REJECT", "Price differs from contract", "REJECTED"),
+    ],
+)
+def test_an_answer_is_one_decision_and_one_message(
+    asha: Browser, arrive: Any, session: Session, response: str, remarks: str, status: str
+) -> None:
+    (order_id,) = arrive(1)
+    answer = asha.answer(order_id, response, remarks)
+    assert (answer.status_code, answer.location) == (303, f"/orders/{order_id}")
+    order = order_of(session, order_id)
+    assert (order.answer, order.delivery, order.status) == (Answer(response), Delivery.PENDING, "CREATED")
+    decision = session.scalars(select(Decision)).one()
+    message = session.scalars(select(Message)).one()
+    assert (decision.person_name, decision.remarks, decision.message_id) == ("Asha", remarks, message.id)
+    body = json.loads(message.body)
+    assert body["poConfirmation"]["supplierResponse"] == response
+    assert body["poConfirmation"]["poStatusTransition"]["newStatus"] == status
+
+
+def test_with_htmx_the_answer_comes_as_a_fragment(asha: Browser, arrive: Any) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
+    answer = asha.send(url, fields, headers=HTMX)
+    assert answer.status_code == 200
+    assert not answer.data.lstrip().lower().startswith(b"<!doctype")
+    assert answer.one("#answer")
+    assert "HX-Request" in answer.headers["Vary"]
+    assert answer.headers["Cache-Control"] == "private, no-store"
+
+
+def test_a_form_starts_as_a_confirmation_with_its_remark(asha: Browser, arrive: Any) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    fields = asha.fill(url, url)
+    assert fields["supplier_response"] == "ACCEPT"
+    assert fields["supplier_remarks"] == "Confirmed"
+    assert fields["version"] == "1"
+    assert fields["csrf_token"]
+
+
+def test_own_number_date_and_further_pairs_travel_and_empty_rows_do_not(
+    asha: Browser, arrive: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    asha.answer(
+        order_id,
+        supplier_order_number="SO-88",
+        promised_date="2026-12-04",
+        **{
+            "additional_infos-0-name": "transporter",
+            "additional_infos-0-value": "VRL",
+            "additional_infos-1-name": "",
+            "additional_infos-1-value": "",
+        },
+        device_tag_name="GEOCODE",
+        device_tag_value="18.5204,73.8567",
+    )
+    body = sent_body(session)
+    assert body["additionalInfos"] == [
+        {"name": "supplierOrderNumber", "value": "SO-88"},
+        {"name": "promisedDate", "value": "2026-12-04"},
+        {"name": "transporter", "value": "VRL"},
+    ]
+    assert body["device"] == {"tag": {"name": "GEOCODE", "value": "18.5204,73.8567"}}
+
+
+def test_line_breaks_fold_to_one_space_before_they_are_counted(
+    asha: Browser, arrive: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    assert asha.answer(order_id, remarks="x" * 49 + "\r\n" + "y" * 50).status_code == 303
+    remarks = sent_body(session)["poConfirmation"]["supplierRemarks"]
+    assert remarks == "x" * 49 + " " + "y" * 50
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"supplier_remarks": ""},
+        {"supplier_remarks": "x" * 101},
+        {"supplier_remarks": 'He said "yes"'},
+        {"supplier_remarks": "a\\b"},
+        {"supplier_response": "PERHAPS"},
+        {"supplier_response": "RETURN"},
+        {"supplier_response": ""},
+        {"supplier_response": "REJECT", "supplier_remarks": "Confirmed"},
+        {"version": ""},
+        {"version": "one"},
+        {"version": "9" * 400},
+        {"promised_date": "tomorrow"},
+        {"device_tag_value": ""},
+        {f"additional_infos-{row}-name": "n" for row in range(51)},
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, HTMX])
+def test_a_form_that_makes_no_sense_comes_back_with_the_reason_and_every_typed_word(
+    asha: Browser, arrive: Any, session: Session, wrong: dict[str, str], headers: dict[str, str]
+) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    typed = {"supplier_order_number": "SO-typed-88", "supplier_remarks": "Typed remarks stay"}
+    fields = {**asha.fill(url, url), **typed, **wrong}
+    answer = asha.send(url, fields, headers=headers)
+    assert answer.status_code == 422
+    assert "SO-typed-88" in answer.text
+    if "supplier_remarks" not in wrong:
+        assert "Typed remarks stay" in answer.text
+    assert answer.page.select("#answer [aria-invalid=true], #answer .notice, #answer [role=alert]")
+    assert count(session, Decision) == count(session, Message) == 0
+
+
+def test_a_post_without_a_version_is_refused(asha: Browser, arrive: Any, session: Session) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    fields = asha.fill(url, url)
+    del fields["version"]
+    assert asha.send(url, fields).status_code == 422
+    assert count(session, Decision) == 0
+
+
+def test_a_form_for_another_version_is_a_conflict_and_keeps_what_was_typed(
+    asha: Browser, arrive: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    session.execute(update(PurchaseOrder).values(version=2))
+    session.commit()
+    answer = asha.answer(order_id, remarks="My long remark", version="1")
+    assert answer.status_code == 409
+    assert "My long remark" in answer.text
+    assert count(session, Decision) == 0
+
+
+def test_the_identical_answer_again_is_no_second_message(
+    asha: Browser, arrive: Any, session: Session, deliver: Any
+) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
+    assert asha.send(url, fields).status_code == 303
+    assert asha.send(url, fields).status_code == 303
+    deliver()
+    assert asha.send(url, fields).status_code == 303
+    assert count(session, Decision) == count(session, Message) == 1
+
+
+def test_a_contrary_answer_is_a_conflict_that_names_who_decided(
+    asha: Browser, omar: Browser, arrive: Any, session: Session
+) -> None:
+    order_id = arrive(3)[2]
+    url = f"/orders/{order_id}/answer"
+    late = {**omar.fill(url, url), "supplier_response": "REJECT", "supplier_remarks": "Out of stock"}
+    asha.answer(order_id)
+    answer = omar.send(url, late)
+    assert answer.status_code == 409
+    assert "Asha" in answer.words
+    assert "Out of stock" in answer.text
+    assert count(session, Decision) == 1
+
+
+def test_ten_presses_at_once_are_one_answer(
+    app: Flask, browser_of: Callable[[str], Browser], arrive: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    browsers = [browser_of("asha") for _ in range(10)]
+    forms = [
+        {**browser.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
+        for browser in browsers
+    ]
+    answers: list[int] = []
+
+    def press(number: int) -> None:
+        answers.append(browsers[number].send(url, forms[number]).status_code)
+
+    threads = [threading.Thread(target=press, args=(number,)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [303] * 10
+    assert count(session, Decision) == count(session, Message) == 1
+
+
+def test_the_preview_is_what_is_sent_byte_for_byte_and_records_nothing(
+    asha: Browser, arrive: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    fields = {**asha.fill(url, url), "supplier_remarks": "Will ship <soon> & well"}
+    by_post = asha.send(f"{url}/preview", fields)
+    by_get = asha.get(f"{url}/preview", query_string=fields)
+    assert by_post.status_code == by_get.status_code == 200
+    assert count(session, Decision) == 0
+    asha.send(url, fields)
+    body = sent_body(session)
+    for preview in (by_post, by_get):
+        shown = [pre.get_text() for pre in preview.page.find_all("pre")]
+        assert any(json.loads(text) == body for text in shown if text.strip().startswith("{"))
+
+
+def test_the_review_shows_the_answer_and_its_one_press_records_it(
+    asha: Browser, arrive: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    fields = {**asha.fill(url, url), "supplier_response": "REJECT", "supplier_remarks": "No capacity"}
+    fields |= {"additional_infos-0-name": "next slot", "additional_infos-0-value": "January"}
+    review = asha.send(f"{url}/review", fields)
+    assert review.status_code == 200
+    assert "No capacity" in review.words
+    assert count(session, Decision) == 0
+    (form,) = review.page.select(f"#review form[action='{url}']")
+    assert asha.send(url, fields_of(form)).status_code == 303
+    body = sent_body(session)
+    assert body["poConfirmation"]["supplierRemarks"] == "No capacity"
+    assert body["additionalInfos"] == [{"name": "next slot", "value": "January"}]
+
+
+def test_a_review_of_what_makes_no_sense_is_the_form_with_the_reason(asha: Browser, arrive: Any) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    fields = {**asha.fill(url, url), "supplier_remarks": ""}
+    assert asha.send(f"{url}/review", fields).status_code == 422
+    assert asha.send(f"{url}/preview", fields).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"supplier_remarks": "x" * 101}, "Remarks for the buyer: It has 101 characters"),
+        ({"promised_date": "soon"}, "Promised date: Not a valid date value."),
+        ({"version": "none"}, "The form does not say which version it answers."),
+        ({"additional_infos-0-value": "x" * 501}, "A further name or value is too long"),
+        ({"device_tag_value": ""}, "Device value: The network wants a value"),
+    ],
+)
+def test_while_somebody_types_the_preview_says_calmly_what_is_missing(
+    asha: Browser, arrive: Any, fields: dict[str, str], sentence: str
+) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    given = asha.fill(url, url)
+    shown = asha.send(f"{url}/preview", {**given, **fields}, headers=HTMX)
+    assert shown.status_code == 422
+    assert sentence in shown.words
+    assert shown.one("#preview") and not shown.page.select("form, pre")
+    whole = asha.send(f"{url}/preview", {**given, **fields})
+    assert (whole.status_code, len(whole.page.select("#answer form"))) == (422, 1)
+
+
+def test_the_preview_of_an_order_that_moved_on_says_so(
+    asha: Browser, omar: Browser, arrive: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    given = asha.fill(url, url)
+    session.execute(update(PurchaseOrder).values(version=2))
+    session.commit()
+    shown = asha.send(f"{url}/preview", given, headers=HTMX)
+    assert shown.status_code == 409
+    assert "it is now version 2" in shown.words
+    session.execute(update(PurchaseOrder).values(version=1))
+    session.commit()
+    asha.answer(order_id)
+    shown = asha.send(f"{url}/preview", given, headers=HTMX)
+    assert shown.status_code == 200, "the answer stands, and this is what was sent"
+
+
+def test_after_a_refusal_the_order_is_answered_anew(
+    asha: Browser, arrive: Any, deliver: Any, session: Session, network: Any
+) -> None:
+    (order_id,) = arrive(1)
+    network.behave("refuse", times=1)
+    asha.answer(order_id, remarks="Confirmed with wishes")
+    deliver()
+    page = asha.get(f"/orders/{order_id}")
+    assert "remarks" in page.words.lower()
+    assert asha.answer(order_id, remarks="Confirmed").status_code == 303
+    assert deliver() == {"delivered": 1}
+    numbers = session.scalars(select(Decision.number).order_by(Decision.number)).all()
+    assert numbers == [1, 2]
+
+
+def test_an_order_of_an_unknown_status_is_shown_and_takes_no_answer(
+    asha: Browser, arrive: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    session.execute(update(PurchaseOrder).values(status="ON_HOLD"))
+    session.commit()
+    page = asha.get(f"/orders/{order_id}")
+    assert "ON_HOLD" in page.words
+    url = f"/orders/{order_id}/answer"
+    token = asha.get(url).page.find("input", attrs={"name": "csrf_token"})["value"]
+    fields = {
+        "csrf_token": token,
+        "version": "1",
+        "supplier_response": "ACCEPT",
+        "supplier_remarks": "Confirmed",
+    }
+    assert asha.send(url, fields).status_code == 409
+    assert count(session, Decision) == 0
+
+
+def test_return_is_offered_only_where_the_partner_takes_it(
+    asha: Browser, arrive: Any, database: Database, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    assert not asha.get(f"/orders/{order_id}").page.select("input[value=RETURN]")
+    with database.writing() as other:
+        other.execute(update(Partner).values(accepts_return=True))
+        other.commit()
+    assert asha.get(f"/orders/{order_id}").page.select("input[value=RETURN]")
+    assert asha.answer(order_id, "RETURN", "Please move the date").status_code == 303
+
+
+def test_a_manager_reads_but_is_not_offered_an_answer(meera: Browser, arrive: Any) -> None:
+    (order_id,) = arrive(1)
+    page = meera.get(f"/orders/{order_id}")
+    assert page.status_code == 200
+    assert not page.page.select("[name=supplier_response]")
+
+
+def test_somebody_else_s_order_does_not_exist(omar: Browser, arrive: Any) -> None:
+    (order_id,) = arrive(1)
+    for path in ("", "/answer", "/delivery", ".json"):
+        assert omar.get(f"/orders/{order_id}{path}").status_code == 404
+    assert omar.get("/orders/99999999999999999999999").status_code == 404
+
+
+OWN_WORDS = {
+    "supplier_order_number": "SO-88",
+    "promised_date": "2026-12-04",
+    "additional_infos-0-name": "transporter",
+    "additional_infos-0-value": "VRL",
+    "device_tag_name": "GEOCODE",
+    "device_tag_value": "18.5204,73.8567",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "describes"),
+    [
+        ("poConfirmation.supplierRemarks", "textarea[name=supplier_remarks]"),
+        ("poConfirmation.supplierResponse", "fieldset.choice"),
+        ("additionalInfos[0].value", "input[name=supplier_order_number]"),
+        ("additionalInfos.1.value", "input[name=promised_date]"),
+        ("additionalInfos[2].name", "fieldset.infos"),
+        ("device.tag.value", "input[name=device_tag_value]"),
+    ],
+)
+def test_after_a_refusal_the_form_holds_the_refused_answer_and_the_reason_beside_its_field(
+    asha: Browser, arrive: Any, deliver: Any, network: Any, path: str, describes: str
+) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    network.behave("refuse", times=1, error_cd="BPR012", error_field=path)
+    asha.answer(order_id, "REJECT", "Price differs", **OWN_WORDS)
+    deliver()
+    page = asha.get(f"/orders/{order_id}")
+    fields = fields_of(page.one(f"#answer form[action='{url}']"))
+    assert fields["supplier_response"] == "REJECT"
+    assert fields["supplier_remarks"] == "Price differs"
+    assert OWN_WORDS.items() <= fields.items()
+    said = [page.one(f"#{name}") for name in page.one(describes)["aria-describedby"].split()]
+    assert any("BPR012" in one.get_text() for one in said)
+
+
+def test_what_was_taken_back_is_still_in_the_form_and_a_new_version_starts_afresh(
+    asha: Browser, arrive: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    asha.answer(order_id, remarks="Will ship", promised_date="2026-12-04")
+    session.execute(update(Message).values(state="cancelled", next_at=None))
+    session.execute(update(PurchaseOrder).values(delivery=Delivery.CANCELLED))
+    session.commit()
+    fields = asha.fill(url, url)
+    assert (fields["supplier_remarks"], fields["promised_date"]) == ("Will ship", "2026-12-04")
+    session.execute(update(PurchaseOrder).values(version=2, answer=Answer.CHANGED))
+    session.commit()
+    fields = asha.fill(url, url)
+    assert (fields["supplier_remarks"], fields["promised_date"]) == ("Confirmed", "")

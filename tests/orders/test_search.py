@@ -1,0 +1,135 @@
+"""The words of orders are found by their index, and exactly as a look into every order would find them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from sqlalchemy import delete, select, text, update
+from sqlalchemy.orm import Session
+
+from app import clock as the_clock
+from app.db import Database
+from app.db.text_search import Indexed, ids_mentioning
+from app.orders import queries
+from app.orders.models import PurchaseOrder
+from app.orders.queries import OrderFilter, order_page
+
+WORDS = ['say "no"', "100 % cotton", "a_b", "back\\slash", "संदर्भ क्रमांक", "straße 5", "x\ny", "it's", "zz"]
+
+
+@pytest.fixture
+def worded(session: Session, arrive: Any) -> list[int]:
+    """Orders, each with odd words of its own."""
+    ids: list[int] = arrive(len(WORDS))
+    for order_id, words in zip(ids, WORDS, strict=True):
+        session.execute(
+            update(PurchaseOrder).where(PurchaseOrder.id == order_id).values(search_text=words.casefold())
+        )
+    session.commit()
+    return ids
+
+
+def naive(session: Session, words: str) -> set[int]:
+    every = session.execute(select(PurchaseOrder.id, PurchaseOrder.search_text)).all()
+    return {order_id for order_id, said in every if words in said}
+
+
+def listed(session: Session, words: str, **more: Any) -> list[int]:
+    page = order_page(session, None, OrderFilter(q=words, **more), the_clock.now())
+    return [order.id for order in page.orders]
+
+
+@examples(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    words=st.one_of(
+        st.sampled_from(WORDS).flatmap(
+            lambda words: st.tuples(
+                st.just(words.casefold()), st.integers(0, len(words)), st.integers(1, 12)
+            ).map(lambda cut: cut[0][cut[1] : cut[1] + cut[2]])
+        ),
+        st.text(alphabet="ab%_\\\"'ß*^: (", min_size=1, max_size=5).map(str.casefold),
+    )
+)
+def test_what_is_found_is_what_a_look_into_every_order_finds(
+    session: Session, worded: list[int], words: str
+) -> None:
+    assert set(listed(session, words)) == naive(session, words)
+    found = ids_mentioning(session, Indexed.ORDERS, words, most=100)
+    assert found is None or set(found) >= naive(session, words)
+
+
+@pytest.mark.parametrize("words", WORDS[:-1])
+def test_words_of_three_letters_and_more_are_found_by_the_index(
+    session: Session, worded: list[int], words: str
+) -> None:
+    place = worded[WORDS.index(words)]
+    assert ids_mentioning(session, Indexed.ORDERS, words.casefold(), most=1) == [place]
+    assert listed(session, words.upper() if words.isascii() else words) == [place]
+
+
+def test_many_are_met_by_walking_the_list(
+    session: Session, arrive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(8)
+    by_index = listed(session, "por", sort="-received_at")
+    assert len(by_index) == 8
+    assert ids_mentioning(session, Indexed.ORDERS, "por", most=7) is None
+    monkeypatch.setattr(queries, "FEW", 7)
+    assert listed(session, "por", sort="-received_at") == by_index
+
+
+def test_the_index_follows_what_happens_to_an_order(session: Session, arrive: Any, asha: Any) -> None:
+    first, second = arrive(2)
+    assert not ids_mentioning(session, Indexed.ORDERS, "leaves on tuesday", most=9)
+    assert asha.answer(first, "ACCEPT", "Leaves on Tuesday").status_code == 303
+    session.rollback()
+    assert ids_mentioning(session, Indexed.ORDERS, "leaves on tuesday", most=9) == [first]
+    number = session.scalar(select(PurchaseOrder.buyer_po_number).where(PurchaseOrder.id == first))
+    assert ids_mentioning(session, Indexed.ORDERS, str(number).casefold(), most=9) == [first]
+    session.execute(update(PurchaseOrder).where(PurchaseOrder.id == second).values(search_text="other words"))
+    session.commit()
+    assert ids_mentioning(session, Indexed.ORDERS, "other words", most=9) == [second]
+    other_number = session.scalar(select(PurchaseOrder.buyer_po_number).where(PurchaseOrder.id == second))
+    assert not ids_mentioning(session, Indexed.ORDERS, str(other_number).casefold(), most=9)
+
+
+def test_an_order_that_goes_takes_its_words_along(session: Session, worded: list[int]) -> None:
+    session.execute(text("UPDATE inbound_message SET order_id = NULL"))
+    session.execute(delete(PurchaseOrder).where(PurchaseOrder.id == worded[0]))
+    session.commit()
+    assert not ids_mentioning(session, Indexed.ORDERS, "say", most=9)
+    assert listed(session, "say") == []
+
+
+def test_without_the_index_everything_is_found_as_well(
+    session: Session, database: Database, worded: list[int]
+) -> None:
+    if database.is_postgresql:
+        session.execute(text("DROP EXTENSION pg_trgm CASCADE"))
+    else:
+        for name in ("added", "gone", "changed"):
+            session.execute(text(f"DROP TRIGGER order_words_{name}"))
+        session.execute(text("DROP TABLE order_words"))
+    session.commit()
+    for words in WORDS:
+        assert set(listed(session, words)) == naive(session, words.casefold())
+
+
+def test_orders_of_others_are_not_found(omar: Any, meera: Any, arrive: Any, session: Session) -> None:
+    arrive(12)
+    number = session.scalar(
+        select(PurchaseOrder.buyer_po_number).where(PurchaseOrder.supplier_b2b_id == "SUPPB2B0001@bbps")
+    )
+    assert str(number) in meera.get("/orders", query_string={"q": number}).one("#main").get_text()
+    assert "Nothing matches" in omar.get("/orders", query_string={"q": number}).words
+
+
+def test_what_no_index_takes_as_a_question_is_left_to_the_walk(session: Session, worded: list[int]) -> None:
+    for words in ("a\0bc", "\0\0\0"):
+        assert ids_mentioning(session, Indexed.ORDERS, words, most=5) is None
+    for words in ('"""', "***", "^abc", "-abc", "OR AND NOT", "😀😀😀"):
+        assert ids_mentioning(session, Indexed.ORDERS, words, most=5) == []

@@ -1,0 +1,44 @@
+"""A mail server, and the app that is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.config import Settings
+from app.db import Database
+from app.reports import digests
+from app.tasks.mail_sender import send_due
+from tests.tasks.mail_server import MailServer
+
+
+@pytest.fixture
+def post_office() -> Iterator[MailServer]:
+    """A mail server that is well."""
+    server = MailServer()
+    yield server
+    if not server.gone.is_set():
+        server.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str, post_office: MailServer) -> Settings:
+    """Settings in which mail is on."""
+    return Settings.load(
+        {},
+        instance=tmp_path,
+        database_url=database_url,
+        secret_key="only for tests",
+        smtp_url=f"smtp+plain://127.0.0.1:{post_office.port}",
+        mail_from="po@supplier.example",
+        mail_to="ravi@supplier.example, meera@supplier.example",
+        public_url="https://po.supplier.example",
+    )
+
+
+@pytest.fixture
+def send(database: Database, settings: Settings) -> Callable[[], int]:
+    """Send what is due."""
+    return lambda: send_due(database, settings, digests.words(settings))

@@ -1,0 +1,292 @@
+"""Long work: in steps, under a lease, with progress and cancel; a dead worker's job goes on where it was."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app.db import Database
+from app.tasks import service as task_service
+from app.tasks.models import ChoreRun, Job, JobState
+from app.tasks.worker import (
+    LEASE,
+    TRIES,
+    WAIT_AFTER_FAILURE,
+    Broken,
+    Chore,
+    Work,
+    Worker,
+)
+from tests.conftest import Clock
+from tests.people import Browser
+
+
+class Kill(BaseException):
+    """Ends a worker as a kill would: nothing of it is caught."""
+
+
+@pytest.fixture
+def ask(database: Database) -> Callable[..., str]:
+    """Ask for a job that counts to ``total``."""
+
+    def ask(total: int = 3, person_id: int | None = 1) -> str:
+        with database.writing() as session:
+            job = task_service.ask(
+                session, "count", title="Count", by="Ravi", person_id=person_id, parameters={}, total=total
+            )
+            session.commit()
+            return job.id
+
+    return ask
+
+
+def counting(work: Work, then: Callable[[int], None] = lambda _at: None) -> None:
+    """Count on from the cursor, one a step."""
+    while True:
+        with work.step() as (_session, job):
+            at = int(job.cursor.get("at", 0))
+            if at == job.total:
+                return
+            job.cursor = {"at": at + 1}
+            job.done = at + 1
+        then(at + 1)
+
+
+def stored(session: Session, job_id: str) -> Job:
+    session.rollback()
+    session.expire_all()
+    job = session.get(Job, job_id)
+    assert job
+    return job
+
+
+def press_cancel(browser: Browser, job_id: str) -> Any:
+    url = f"/jobs/{job_id}/cancel"
+    return browser.send(url, browser.fill(f"/jobs/{job_id}", url))
+
+
+def test_a_job_is_run_to_its_end_and_shows_its_progress(
+    database: Database, session: Session, ask: Any
+) -> None:
+    job_id = ask(3)
+    seen = []
+    worker = Worker(
+        database,
+        {"count": lambda work: counting(work, lambda _: seen.append(stored(session, job_id).percent))},
+    )
+    assert worker.once()
+    job = stored(session, job_id)
+    assert (job.state, job.done, job.percent, job.next_at) == (JobState.DONE, 3, 100, None)
+    assert seen == [33, 66, 100]
+    assert not worker.once()
+
+
+def test_a_job_whose_worker_died_goes_on_from_its_last_step_when_the_lease_ends(
+    database: Database, session: Session, ask: Any, clock: Clock
+) -> None:
+    job_id = ask(4)
+    done: list[int] = []
+
+    def dies_after_two(work: Work) -> None:
+        def then(at: int) -> None:
+            done.append(at)
+            if at == 2:
+                raise Kill
+
+        counting(work, then)
+
+    with pytest.raises(Kill):
+        Worker(database, {"count": dies_after_two}).once()
+    other = Worker(database, {"count": lambda work: counting(work, done.append)})
+    assert not other.once()  # the lease still counts
+    clock.move(seconds=LEASE.total_seconds() + 1)
+    assert other.once()
+    assert done == [1, 2, 3, 4]
+    assert stored(session, job_id).state is JobState.DONE
+
+
+def test_a_worker_that_lost_its_lease_does_nothing_more(
+    database: Database, session: Session, ask: Any, clock: Clock
+) -> None:
+    job_id = ask(3)
+    done: list[tuple[str, int]] = []
+    second = Worker(database, {"count": lambda work: counting(work, lambda at: done.append(("second", at)))})
+
+    def sleeps_after_one(at: int) -> None:
+        done.append(("first", at))
+        clock.move(seconds=LEASE.total_seconds() + 1)
+        second.once()
+
+    Worker(database, {"count": lambda work: counting(work, sleeps_after_one)}).once()
+    assert done == [("first", 1), ("second", 2), ("second", 3)]
+    assert stored(session, job_id).state is JobState.DONE
+
+
+def test_a_step_that_fails_leaves_nothing_of_itself_and_is_tried_again_later(
+    database: Database, session: Session, ask: Any, clock: Clock
+) -> None:
+    job_id = ask(2)
+    faults = [RuntimeError("no")]
+
+    def fails_once(work: Work) -> None:
+        with work.step() as (_session, job):
+            job.done = 99
+            if faults:
+                raise faults.pop()
+        counting(work)
+
+    worker = Worker(database, {"count": fails_once})
+    worker.once()
+    job = stored(session, job_id)
+    assert (job.state, job.done, job.note) == (JobState.RUNNING, 0, "Last trouble: RuntimeError.")
+    assert not worker.once()
+    clock.move(seconds=WAIT_AFTER_FAILURE.total_seconds() + 1)
+    assert worker.once()
+    assert stored(session, job_id).state is JobState.DONE
+
+
+def test_a_job_that_breaks_off_again_and_again_has_failed(
+    database: Database, session: Session, ask: Any, clock: Clock
+) -> None:
+    job_id = ask()
+
+    def fails(_work: Work) -> None:
+        raise RuntimeError("no")
+
+    for _ in range(TRIES + 1):
+        Worker(database, {"count": fails}).once()
+        clock.move(hours=1)
+    job = stored(session, job_id)
+    assert job.state is JobState.FAILED
+    assert job.note == f"It broke off {TRIES} times. Last trouble: RuntimeError."
+
+
+def test_a_job_that_kills_its_worker_is_not_taken_for_ever(
+    database: Database, session: Session, ask: Any, clock: Clock
+) -> None:
+    job_id = ask()
+
+    def kills(_work: Work) -> None:
+        raise Kill
+
+    for _ in range(TRIES):
+        with pytest.raises(Kill):
+            Worker(database, {"count": kills}).once()
+        clock.move(hours=1)
+    Worker(database, {"count": kills}).once()
+    assert stored(session, job_id).state is JobState.FAILED
+
+
+def test_what_cannot_be_done_has_failed_at_once_and_says_why(
+    database: Database, session: Session, ask: Any
+) -> None:
+    job_id = ask()
+
+    def cannot(_work: Work) -> None:
+        raise Broken("The filter names a partner that is gone.")
+
+    Worker(database, {"count": cannot}).once()
+    job = stored(session, job_id)
+    assert (job.state, job.note) == (JobState.FAILED, "The filter names a partner that is gone.")
+
+
+def test_a_worker_that_is_told_to_stop_leaves_the_job_to_the_next(
+    database: Database, session: Session, ask: Any
+) -> None:
+    job_id = ask(3)
+    stop = threading.Event()
+    Worker(database, {"count": lambda work: counting(work, lambda _: stop.set())}).run(stop)
+    job = stored(session, job_id)
+    assert (job.state, job.done, job.lease_token) == (JobState.RUNNING, 1, None)
+    assert Worker(database, {"count": counting}).once()
+    assert stored(session, job_id).done == 3
+
+
+def test_several_workers_do_each_step_once(database: Database, session: Session, ask: Any) -> None:
+    wanted = [ask(5) for _ in range(4)]
+    done: list[tuple[str, int]] = []
+    workers = [
+        Worker(database, {"count": lambda work: counting(work, lambda at: done.append((work.job_id, at)))})
+        for _ in range(3)
+    ]
+
+    def drain(worker: Worker) -> None:
+        while worker.once():
+            pass
+
+    threads = [threading.Thread(target=drain, args=(worker,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(done) == sorted((job_id, at) for job_id in wanted for at in range(1, 6))
+    assert {stored(session, job_id).state for job_id in wanted} == {JobState.DONE}
+
+
+def test_chores_are_done_when_they_are_due_by_one_worker(
+    database: Database, session: Session, clock: Clock
+) -> None:
+    done: list[str] = []
+    chore = Chore("sweep", timedelta(minutes=5), lambda _database: done.append("swept"))
+    one, other = Worker(database, {}, [chore]), Worker(database, {}, [chore])
+    assert one.once()
+    assert not other.once()
+    assert done == ["swept"]
+    clock.move(minutes=6)
+    assert other.once()
+    assert not one.once()
+    assert done == ["swept", "swept"]
+
+
+def test_a_chore_that_fails_says_so_in_its_row_and_is_done_again(
+    database: Database, session: Session, clock: Clock
+) -> None:
+    def fails(_database: Database) -> None:
+        raise RuntimeError("no broom")
+
+    worker = Worker(database, {}, [Chore("sweep", timedelta(minutes=5), fails)])
+    worker.once()
+    row = session.get(ChoreRun, "sweep")
+    assert row
+    assert (row.failures, row.note) == (1, "RuntimeError: no broom")
+    clock.move(minutes=6)
+    assert worker.once()
+
+
+def test_a_job_can_be_cancelled_by_who_asked_for_it_and_what_was_done_stays(
+    ravi: Browser, database: Database, session: Session, ask: Any
+) -> None:
+    job_id = ask(10)
+
+    def cancelled_after_two(at: int) -> None:
+        if at == 2:
+            assert press_cancel(ravi, job_id).status_code == 303
+
+    Worker(database, {"count": lambda work: counting(work, cancelled_after_two)}).once()
+    job = stored(session, job_id)
+    assert (job.state, job.done) == (JobState.CANCELLED, 2)
+    assert job.note == "Cancelled by Ravi."
+    assert "2 of 10" in ravi.get(f"/jobs/{job_id}").words
+
+
+def test_one_that_waits_is_cancelled_at_once(ravi: Browser, session: Session, ask: Any) -> None:
+    job_id = ask()
+    press_cancel(ravi, job_id)
+    assert stored(session, job_id).state is JobState.CANCELLED
+
+
+def test_people_see_their_own_jobs_and_support_sees_all(
+    asha: Browser, ravi: Browser, meera: Browser, ask: Any
+) -> None:
+    job_id = ask(person_id=None)
+    assert asha.get(f"/jobs/{job_id}").status_code == 404
+    assert "Count" not in asha.get("/jobs").words
+    assert "Count" in ravi.get("/jobs").words
+    # A manager sees it, and has no part in it.
+    assert meera.get(f"/jobs/{job_id}").status_code == 200
+    assert "Cancel the rest" not in meera.get(f"/jobs/{job_id}").words

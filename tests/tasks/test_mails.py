@@ -1,0 +1,462 @@
+"""Mails: once per change, in the transaction of the change, and through all that a mail server may do."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import threading
+from collections.abc import Callable
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+import trustme
+from flask import Flask
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.audit import seals, trail
+from app.audit.models import AuditAction, AuditEntry, AuditObject
+from app.background import worker
+from app.clock import now
+from app.config import Settings, SettingsError
+from app.db import Database
+from app.delivery import circuit_breaker
+from app.delivery.models import Message
+from app.orders.models import PurchaseOrder
+from app.partners import service as partner_service
+from app.partners.models import Partner
+from app.reports import digests
+from app.tasks import mail_sender as sending
+from app.tasks import smtp
+from app.tasks.mail import enqueue
+from app.tasks.mail_models import Mail, MailState, Topic
+from app.tasks.models import ChoreRun
+from app.tasks.smtp import Server
+from tests.people import Browser
+from tests.tasks.mail_server import MailServer
+
+Send = Callable[[], int]
+
+
+def mails(session: Session) -> list[Mail]:
+    session.rollback()
+    session.expire_all()
+    return list(session.scalars(select(Mail).order_by(Mail.id)).all())
+
+
+def write(database: Database, subject: str = "A thing", body: str = "It happened.\n") -> None:
+    with database.writing() as session:
+        enqueue(session, Topic.HELD, subject, body)
+        session.commit()
+
+
+def test_a_mail_arrives_whole(
+    database: Database, send: Send, post_office: MailServer, session: Session
+) -> None:
+    write(database, "₹ held\r\nBcc: evil@example", ".\n..two\n" + "long " * 300)
+    assert send() == 1
+    (taken,) = post_office.taken
+    assert taken.sender == "po@supplier.example"
+    assert taken.to == ["ravi@supplier.example", "meera@supplier.example"]
+    assert taken.message["Subject"] == "PO Confirm: ₹ held Bcc: evil@example"
+    assert taken.message["Bcc"] is None and taken.message["Auto-Submitted"] == "auto-generated"
+    assert taken.message["Message-ID"].endswith("@supplier.example>")
+    body = taken.message.get_content().replace("\r\n", "\n")
+    assert body.startswith(".\n..two\n") and body.count("long") == 300
+    (mail,) = mails(session)
+    assert (mail.state, mail.tries) == (MailState.SENT, 1)
+    assert send() == 0 and len(post_office.taken) == 1
+
+
+def test_what_is_rolled_back_is_told_to_nobody(
+    database: Database, send: Send, post_office: MailServer, session: Session
+) -> None:
+    with database.writing() as writing:
+        enqueue(writing, Topic.HELD, "no", "no")
+        writing.rollback()
+    assert send() == 0 and not mails(session)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"greeting": "421 not now"},
+        {"greeting": "554 go away"},
+        {"greeting": "drop"},
+        {"EHLO": "drop"},
+        {"MAIL": "451 later"},
+        {"MAIL": "550 not from you"},
+        {"RCPT": "450 greylisted"},
+        {"DATA": "451 later"},
+        {"DATA": "drop"},
+        {"end": "452 no room"},
+        {"end": "drop"},
+    ],
+    ids=lambda answers: " ".join(f"{word}={said}" for word, said in answers.items()),
+)
+def test_what_a_server_does_not_take_now_is_tried_again_under_the_same_id(
+    database: Database,
+    send: Send,
+    post_office: MailServer,
+    session: Session,
+    clock: Any,
+    answers: dict[str, str],
+) -> None:
+    write(database)
+    post_office.answers = answers
+    assert send() == 0
+    (mail,) = mails(session)
+    assert mail.state is MailState.WAITING and mail.trouble and not mail.sent_to
+    assert send() == 0 and post_office.connections == 1, "it waits"
+    post_office.answers = {}
+    clock.move(seconds=61)
+    assert send() == 1
+    assert post_office.taken[-1].message["Message-ID"] == f"<{mail.message_id}@supplier.example>"
+    assert mails(session)[0].state is MailState.SENT
+
+
+def test_who_is_unknown_does_not_keep_the_others_from_it(
+    database: Database, send: Send, post_office: MailServer, session: Session
+) -> None:
+    write(database)
+    post_office.answers = {"RCPT ravi@supplier.example": "550 who?"}
+    # The general word is not replaced: only this address is.
+    assert send() == 1
+    assert post_office.taken[0].to == ["meera@supplier.example"]
+    (mail,) = mails(session)
+    assert mail.state is MailState.SENT and "550 who?" in mail.trouble
+
+
+def test_only_those_who_do_not_have_it_get_it_again(
+    database: Database, send: Send, post_office: MailServer, session: Session, clock: Any
+) -> None:
+    write(database)
+    post_office.answers = {"RCPT ravi@supplier.example": "450 later"}
+    assert send() == 0
+    assert post_office.taken[0].to == ["meera@supplier.example"]
+    post_office.answers = {}
+    clock.move(seconds=61)
+    assert send() == 1
+    assert [one.to for one in post_office.taken] == [["meera@supplier.example"], ["ravi@supplier.example"]]
+
+
+def test_what_is_refused_for_good_is_given_up(
+    database: Database, send: Send, post_office: MailServer, session: Session, clock: Any
+) -> None:
+    write(database)
+    post_office.answers = {"end": "554 spam"}
+    assert send() == 0
+    assert mails(session)[0].state is MailState.FAILED
+    assert "554 spam" in mails(session)[0].trouble
+
+
+def test_a_server_that_is_gone_for_days_is_given_up_after_all_waits(
+    database: Database, send: Send, post_office: MailServer, session: Session, clock: Any
+) -> None:
+    write(database)
+    post_office.close()
+    for _ in range(len(sending.WAITS) + 1):
+        send()
+        clock.move(days=2)
+    (mail,) = mails(session)
+    assert (mail.state, mail.tries) == (MailState.FAILED, len(sending.WAITS) + 1)
+
+
+@pytest.mark.parametrize("word", ["greeting", "EHLO", "DATA", "end"])
+@pytest.mark.parametrize("how", ["silence", "drip"])
+def test_a_server_that_takes_its_time_is_cut_off(post_office: MailServer, word: str, how: str) -> None:
+    post_office.answers = {word: how}
+    mail = EmailMessage()
+    mail["From"], mail["Subject"] = "po@supplier.example", "x"
+    mail.set_content("x")
+    outcome = smtp.send(
+        Server("smtp+plain", "127.0.0.1", post_office.port), mail, ["a@b.example"], deadline=0.3
+    )
+    assert not outcome.taken and not outcome.refused
+    assert "too long" in outcome.trouble or "timed out" in outcome.trouble
+
+
+def test_a_server_that_is_not_well_gets_one_mail_and_not_all_of_them(
+    database: Database, send: Send, post_office: MailServer
+) -> None:
+    for _ in range(5):
+        write(database)
+    post_office.answers = {"greeting": "421 not now"}
+    assert send() == 0
+    assert post_office.connections == 1
+
+
+def test_two_senders_send_each_mail_once(database: Database, send: Send, post_office: MailServer) -> None:
+    for number in range(8):
+        write(database, f"mail {number}")
+    both = [threading.Thread(target=send) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    subjects = sorted(one.message["Subject"] for one in post_office.taken)
+    assert subjects == [f"PO Confirm: mail {number}" for number in range(8)]
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_over_tls_the_certificate_counts(scheme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    server = MailServer(tls=context, implicit=scheme == "smtps")
+    mail = EmailMessage()
+    mail["From"], mail["Subject"] = "po@supplier.example", "x"
+    mail.set_content("x")
+    at = Server(scheme, "localhost", server.port, "ravi", "pass word")
+    refused = smtp.send(at, mail, ["a@b.example"], deadline=5)
+    assert not refused.taken and "certificate" in refused.trouble.lower()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    assert smtp.send(at, mail, ["a@b.example"], deadline=5).taken == {"a@b.example"}
+    (taken,) = server.taken
+    assert taken.secured and taken.signed_in
+    server.close()
+
+
+def test_without_tls_nothing_is_sent_unless_that_is_meant(post_office: MailServer) -> None:
+    mail = EmailMessage()
+    mail["From"] = "po@supplier.example"
+    at = Server("smtp", "127.0.0.1", post_office.port, "ravi", "secret")
+    assert not smtp.send(at, mail, ["a@b.example"], deadline=5).taken
+    assert not post_office.taken
+
+
+def test_words_that_no_mail_holds_do_not_keep_the_others_waiting(
+    database: Database, send: Send, post_office: MailServer, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(database, "bad")
+    write(database, "good")
+    written = sending._written
+
+    def odd(mail: Mail, *more: Any) -> EmailMessage:
+        if mail.subject == "bad":
+            raise UnicodeEncodeError("utf-8", "x", 0, 1, "surrogates not allowed")
+        return written(mail, *more)
+
+    monkeypatch.setattr(sending, "_written", odd)
+    assert send() == 1
+    assert [mail.state for mail in mails(session)] == [MailState.FAILED, MailState.SENT]
+
+
+def test_the_command_tries_whether_mails_arrive(
+    app: Flask, post_office: MailServer, session: Session
+) -> None:
+    well = app.test_cli_runner().invoke(args=["alerts", "test"])
+    assert well.exit_code == 0 and "meera@supplier.example: taken" in well.output
+    assert len(post_office.taken) == 1 and not mails(session)
+    post_office.answers = {"greeting": "421 not now"}
+    bad = app.test_cli_runner().invoke(args=["alerts", "test"])
+    assert bad.exit_code == 1 and "421" in bad.output and "not taken" in bad.output
+
+
+# --- What is told
+
+
+def test_a_breaker_that_opens_and_closes_is_two_mails_however_many_tries_failed(
+    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, send: Send, post_office: MailServer,
+    session: Session,
+) -> None:  # fmt: skip
+    for order_id in arrive(8):
+        confirm(order_id)
+    network.behave("reset")
+    for _ in range(3):
+        deliver()
+        clock.move(minutes=1)
+    assert [mail.topic for mail in mails(session)] == ["held"]
+    network.behave("ok")
+    clock.move(hours=1)
+    deliver()
+    send()
+    assert [one.message["Subject"] for one in post_office.taken] == [
+        "PO Confirm: Bharat Connect is held",
+        "PO Confirm: Bharat Connect takes messages again",
+    ]
+    assert "8 wait" in post_office.taken[0].message.get_content()
+
+
+def test_a_wrong_key_pauses_once_and_is_told_once(
+    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, session: Session, ravi: Browser
+) -> None:
+    for order_id in arrive(6):
+        confirm(order_id)
+    network.behave("status", status=401)
+    for _ in range(3):
+        deliver()
+        clock.move(minutes=1)
+    partner = session.scalars(select(Partner)).one()
+    assert partner.paused
+    assert [mail.topic for mail in mails(session)] == ["held"]
+    deeds = session.execute(select(AuditEntry.deed, AuditEntry.actor)).all()
+    assert deeds.count(("held", "")) == 1
+    url = f"/partners/{partner.id}"
+    ravi.send(f"{url}/resume", {**ravi.fill(url, f"{url}/resume"), "reason": "They took the key"})
+    assert [mail.topic for mail in mails(session)] == ["held", "recovered"]
+    assert "Ravi let them go. “They took the key”" in mails(session)[-1].body
+
+
+def test_who_holds_a_partner_by_hand_gets_no_mail(
+    database: Database, partner: Partner, session: Session
+) -> None:
+    with database.writing() as writing:
+        row = writing.get(Partner, partner.id)
+        assert row
+        partner_service.pause(writing, row, "they move", by="Ravi")
+        partner_service.resume(writing, row)
+        writing.commit()
+    assert not mails(session)
+
+
+def test_messages_that_need_somebody_are_one_mail_with_all_of_them(
+    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, send: Send, post_office: MailServer,
+    session: Session,
+) -> None:  # fmt: skip
+    network.behave("status", status=422)
+    for order_id in arrive(3):
+        confirm(order_id)
+        deliver()
+    assert [mail.topic for mail in mails(session)] == ["attention"]
+    assert send() == 0, "it waits for more of them"
+    clock.move(minutes=6)
+    assert send() == 1
+    (taken,) = post_office.taken
+    assert taken.message["Subject"] == "PO Confirm: 3 messages need attention"
+    assert taken.message.get_content().count("refused") >= 3
+    clock.move(minutes=10)
+    assert send() == 0, "told once"
+
+
+def test_what_was_settled_meanwhile_is_told_to_nobody(
+    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, send: Send, post_office: MailServer,
+    session: Session, database: Database,
+) -> None:  # fmt: skip
+    network.behave("status", status=422, times=1)
+    message_id = confirm(arrive(1)[0])
+    deliver()
+    with database.writing() as writing:
+        from app.delivery.service import resend
+
+        message = writing.get(Message, message_id)
+        assert message
+        resend(writing, message, by="Ravi", reason="mended")
+        writing.commit()
+    deliver()
+    clock.move(minutes=6)
+    assert send() == 0
+    assert [mail.state for mail in mails(session)] == [MailState.NEEDLESS]
+    assert not post_office.taken
+
+
+def test_deadlines_are_one_digest_a_day(
+    database: Database, settings: Settings, arrive: Any, clock: Any, send: Send, post_office: MailServer
+) -> None:
+    arrive(25)
+    local = now().astimezone(settings.zone)
+    # Nine o'clock of the day after tomorrow: all are overdue, whatever time it is now.
+    clock.move(seconds=(57 - local.hour) * 3600 - local.minute * 60)
+    assert [digests.digest(database, settings) for _ in range(3)] == [True, False, False]
+    assert send() == 1
+    (taken,) = post_office.taken
+    assert taken.message["Subject"] == "PO Confirm: More than 20 orders wait for an answer"
+    assert "(overdue)" in taken.message.get_content()
+    clock.move(days=1)
+    assert digests.digest(database, settings)
+    hourly = settings.model_copy(update={"alert_deadlines": "hourly"})
+    clock.move(hours=1)
+    assert [digests.digest(database, hourly) for _ in range(2)] == [True, False]
+    off = settings.model_copy(update={"alert_deadlines": "off"})
+    clock.move(days=1)
+    assert not digests.digest(database, off)
+
+
+def test_a_link_of_a_mail_only_shows(
+    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, send: Send, post_office: MailServer,
+    session: Session, database: Database, settings: Settings, ravi: Browser,
+) -> None:  # fmt: skip
+    network.behave("status", status=401)
+    ids = arrive(6)
+    for order_id in ids[:5]:
+        confirm(order_id)
+    deliver()
+    network.behave("status", status=422)
+    with database.writing() as writing:
+        partner_service.resume(writing, writing.scalars(select(Partner)).one())
+        writing.commit()
+    clock.move(days=2)
+    deliver()
+    digests.digest(database, settings.model_copy(update={"alert_deadlines": "hourly"}))
+    clock.move(minutes=6)
+    assert send() == 4
+    texts = [one.message.get_content() for one in post_office.taken]
+    links = [link for text in texts for link in re.findall(r"https?://\S+", text)]
+    assert len(links) == 4 and all(link.startswith("https://po.supplier.example/") for link in links)
+    everything = (
+        select(func.count()).select_from(AuditEntry),
+        select(func.count()).where(Message.state == "refused"),
+        select(Partner.paused_at),
+        select(func.count()).where(PurchaseOrder.answer == "none"),
+    )
+    session.rollback()
+    before = [session.execute(one).all() for one in everything]
+    for link in links:
+        assert ravi.get(link.removeprefix("https://po.supplier.example")).status_code == 200
+    session.rollback()
+    assert [session.execute(one).all() for one in everything] == before
+
+
+def test_the_worker_sends_and_seals_by_itself(
+    database: Database, settings: Settings, post_office: MailServer, session: Session
+) -> None:
+    with database.writing() as writing:
+        trail.record(writing, AuditAction.NOTED, AuditObject.PARTNER, 1)
+        writing.commit()
+    write(database)
+    worker(database, settings).once()
+    assert len(post_office.taken) == 1
+    assert seals.verify(session).seals == 1
+    trouble = session.scalars(select(ChoreRun.note).where(ChoreRun.note != "")).all()
+    assert not trouble
+
+
+def test_a_lane_that_stays_open_is_told_once(database: Database, partner: Partner, session: Session) -> None:
+    limits = circuit_breaker.Limits(4, None)
+    bad = circuit_breaker.Try(partner.id, limits, answered=False, was_probe=False, was_suspect=False)
+    with database.writing() as writing:
+        circuit_breaker.make(writing, [partner.id])
+        for _ in range(20):
+            circuit_breaker.record_attempts(writing, [bad], now())
+        writing.commit()
+    assert [mail.topic for mail in mails(session)] == ["held"]
+
+
+# --- Settings
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"smtp_url": "smtp://me:hunter2@h"}, "mail_from"),
+        ({"smtp_url": "http://me:hunter2@h", "mail_from": "a@b.c", "mail_to": "a@b.c"}, "smtps://"),
+        ({"mail_from": "nobody"}, "mail address"),
+        ({"mail_from": "a@b.c\r\nBcc: x@y.z"}, "mail address"),
+        ({"mail_from": "a@b.c, d@e.f"}, "one mail address"),
+        ({"public_url": "po.example"}, "https://po.example"),
+        ({"alert_deadlines": "often"}, "daily"),
+    ],
+)
+def test_nonsense_is_one_line_without_the_password(tmp_path: Any, given: dict[str, str], says: str) -> None:
+    environ = {f"PO_{name.upper()}": value for name, value in given.items()}
+    with pytest.raises(SettingsError, match=re.escape(says)) as refused:
+        Settings.load(environ, instance=tmp_path)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_server_hides_its_password() -> None:
+    server = Server.at("smtps://ravi:pass%20word@mail.example")
+    assert (server.port, server.user, server.password) == (465, "ravi", "pass word")
+    assert "pass" not in repr(server)

@@ -1,0 +1,38 @@
+"""Without a mail server nothing is written, so nothing piles up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.db import Database
+from app.reports import digests
+from app.tasks.mail_models import Mail
+from app.tasks.mail_sender import send_due
+
+
+@pytest.fixture
+def settings(tmp_path: Any, database_url: str) -> Settings:
+    """As an operator has them who set nothing."""
+    return Settings.load({}, instance=tmp_path, database_url=database_url, secret_key="only for tests")
+
+
+def test_nothing_is_written(
+    database: Database,
+    settings: Settings,
+    arrive: Any,
+    confirm: Any,
+    network: Any,
+    deliver: Any,
+    session: Session,
+) -> None:  # fmt: skip
+    network.behave("status", status=422)
+    confirm(arrive(1)[0])
+    deliver()
+    assert not digests.digest(database, settings)
+    assert send_due(database, settings, {}) == 0
+    assert not session.scalars(select(Mail)).all()

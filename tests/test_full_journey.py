@@ -1,0 +1,69 @@
+"""The whole main job in one story, on both databases and over real sockets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.network.reader import dumps
+from tests.conftest import INBOUND_KEY
+from tests.people import Browser
+
+DOOR = "/api/v0/purchase-order/req-send"
+
+
+def test_an_order_from_its_arrival_to_the_partner_s_records(
+    app: Any,
+    partner: Any,
+    example_bodies: list[Any],
+    asha: Browser,
+    meera: Browser,
+    ravi: Browser,
+    deliver: Any,
+    network: Any,
+    clock: Any,
+) -> None:
+    # It arrives, and waits for Asha.
+    sent = app.test_client().post(
+        DOOR,
+        data=dumps(example_bodies[0]),
+        content_type="application/json",
+        headers={"X-Partner-Key": INBOUND_KEY},
+    )
+    assert sent.get_json()["response_code"] == 0
+    (link,) = {
+        link["href"]
+        for link in asha.get("/orders?answer=open").page.select("#orders-list a[href^='/orders/']")
+        if link.get_text(strip=True) == "MAL/2611/45007"
+    }
+    order_id = int(link.rsplit("/", 1)[1])
+
+    # She confirms while the partner is down.
+    network.behave("503", times=1)
+    assert asha.answer(order_id, remarks="Will ship on 4 December").status_code == 303
+    assert deliver() == {"retried": 1}
+    data = asha.get(f"/orders/{order_id}.json").get_json()
+    assert (data["answer"], data["delivery"], data["status"]) == ("ACCEPT", "pending", "CREATED")
+
+    # It is tried again by itself, and refused.
+    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Remarks are not acceptable")
+    clock.move(seconds=10)
+    assert deliver() == {"refused": 1}
+    message_id = asha.get(f"/orders/{order_id}.json").get_json()["decisions"][0]["message_id"]
+    assert "Remarks are not acceptable" in meera.get(f"/webhooks/{message_id}").words
+
+    # The partner mends it; Ravi sends the very same bytes again.
+    action = f"/webhooks/{message_id}/resend"
+    fields = {**ravi.fill(f"/webhooks/{message_id}", action), "reason": "They relaxed the rule"}
+    assert ravi.send(action, fields).status_code == 303
+    assert deliver() == {"delivered": 1}
+    data = meera.get(f"/webhooks/{message_id}.json").get_json()
+    assert [(one["status"], one["trigger"], one["actor"]) for one in data["attempts"]] == [
+        (503, "auto", None),
+        (200, "auto", None),
+        (200, "manual", "Ravi"),
+    ]
+    received = network.received()
+    assert {one["idempotency_key"] for one in received} == {message_id}
+    assert {one["raw"] for one in received} == {data["request"]["body"]}
+    order = asha.get(f"/orders/{order_id}.json").get_json()
+    assert (order["answer"], order["delivery"], order["status"]) == ("ACCEPT", "delivered", "ACCEPTED")

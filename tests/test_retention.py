@@ -1,0 +1,215 @@
+"""Retention: old contents go, what an open order or a repeat needs stays, and the trail stays right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, undefer
+
+from app.audit import seals, trail
+from app.audit.models import AuditAction, AuditEntry, AuditObject, AuditSeal
+from app.audit.retention import prune_entries
+from app.clock import now
+from app.db import Database
+from app.delivery.models import Attempt, Message, MessageState
+from app.delivery.service import resend_blocker
+from app.inbound.models import Effect, InboundMessage
+from app.inbound.processing import Call, Rules, receive_message
+from app.network.reader import dumps
+from app.network.vocabulary import Kind
+from app.retention import Ages, prune_old
+
+WEEK = Ages(7, 7, 7)
+
+
+def whole(session: Session) -> tuple[list[Message], list[Attempt], list[InboundMessage]]:
+    session.rollback()
+    session.expire_all()
+    return (
+        list(session.scalars(select(Message).order_by(Message.id)).all()),
+        list(session.scalars(select(Attempt).options(undefer(Attempt.response_body))).all()),
+        list(session.scalars(select(InboundMessage).options(undefer(InboundMessage.body))).all()),
+    )
+
+
+def test_the_content_of_a_delivered_answer_goes_and_its_line_stays(
+    database: Database, session: Session, arrive: Any, confirm: Any, deliver: Any, clock: Any, meera: Any
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    deliver()
+    clock.move(days=6)
+    assert prune_old(database, WEEK) == {"messages": 0, "inbound": 0, "audit": 0}
+    clock.move(days=2)
+    assert prune_old(database, WEEK)["messages"] == 1
+    (message,), (attempt,), (inbound,) = whole(session)
+    assert (message.body, attempt.response_body, attempt.request_headers) == (b"", b"", [])
+    assert (message.state, attempt.status, len(message.body_sha256)) == (MessageState.DELIVERED, 200, 64)
+    assert (inbound.body, inbound.effect) == (b"", Effect.APPLIED)
+    for page in (f"/webhooks/{message_id}", f"/orders/{order_id}", f"/inbound/{inbound.id}", "/webhooks"):
+        assert meera.get(page).status_code == 200
+    assert prune_old(database, WEEK)["messages"] == 0, "once is enough"
+
+
+@pytest.mark.parametrize("state", [MessageState.FAILED, MessageState.REFUSED, MessageState.PENDING])
+def test_what_an_open_order_needs_stays(
+    database: Database, session: Session, arrive: Any, confirm: Any, clock: Any, state: MessageState
+) -> None:
+    from app.delivery.service import Change, tell
+
+    (order_id, untouched) = arrive(2)
+    message_id = confirm(order_id)
+    with database.writing() as writing:
+        message = writing.get(Message, message_id)
+        assert message
+        message.state, message.finished_at = state, None if state is MessageState.PENDING else now()
+        writing.flush()
+        tell(writing, [Change(message_id, order_id, state)])
+        writing.commit()
+    clock.move(days=30)
+    assert prune_old(database, WEEK)["messages"] == prune_old(database, WEEK)["inbound"] == 0
+    (message,), _, inbound = whole(session)
+    assert message.body and all(one.body for one in inbound) and untouched
+
+
+def test_a_message_without_its_content_is_not_sent_again(
+    database: Database, session: Session, arrive: Any, confirm: Any
+) -> None:
+    message_id = confirm(arrive(1)[0])
+    message = session.get(Message, message_id)
+    assert message and resend_blocker(session, message) is None
+    message.body, message.state = b"", MessageState.FAILED
+    assert "not kept any more" in (resend_blocker(session, message) or "")
+
+
+def test_a_repeat_is_known_after_pruning_and_gets_the_same_answer(
+    database: Database,
+    session: Session,
+    partner: Any,
+    example_bodies: Any,
+    confirm: Any,
+    deliver: Any,
+    clock: Any,
+) -> None:
+    from datetime import timedelta
+
+    def send() -> Any:
+        with database.writing() as writing:
+            rules = Rules(10**6, timedelta(hours=24))
+            receipt = receive_message(
+                writing, partner.id, Call(Kind.REQ_SEND, "/"), dumps(example_bodies[0]), rules
+            )
+            writing.commit()
+        return receipt
+
+    first = send()
+    assert send().effect is Effect.REPEATED
+    confirm(first.order_id)
+    deliver()
+    clock.move(days=8)
+    assert prune_old(database, WEEK)["inbound"] == 2, "one emptied, its repeat removed"
+    again = send()
+    assert (again.effect, again.status, again.body) == (Effect.REPEATED, 200, first.body)
+
+
+def test_it_goes_in_small_steps(
+    database: Database, session: Session, arrive: Any, confirm: Any, deliver: Any, clock: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("app.retention.BATCH", 2)
+    for order_id in arrive(5):
+        confirm(order_id)
+    deliver()
+    clock.move(days=8)
+    assert prune_old(database, WEEK)["messages"] == 5
+    assert not any(message.body for message in whole(session)[0])
+    entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
+    assert entry and (entry.deed, entry.became) == (AuditAction.PRUNED, {"messages": 5, "inbound": 5})
+
+
+@pytest.fixture
+def old_and_new(database: Database, clock: Any) -> None:
+    """Ten sealed entries of last month, five of today, and a seal over part of them."""
+    for count, days in ((10, 30), (5, 0)):
+        with database.writing() as session:
+            for number in range(count):
+                trail.record(session, AuditAction.NOTED, AuditObject.PARTNER, number)
+            session.commit()
+        clock.move(days=days)
+        if days:
+            seals.seal(database)
+
+
+def test_pruning_keeps_the_seals_and_verification_right(
+    database: Database, session: Session, old_and_new: None, clock: Any
+) -> None:
+    from datetime import timedelta
+
+    assert prune_entries(database, now() - timedelta(days=7), batch=3) == 10
+    seals.seal(database)
+    found = seals.verify(session)
+    assert (found.fault, found.pruned, found.entries) == (None, 10, 6), "five, and the one that tells of it"
+    assert session.scalar(select(func.count()).select_from(AuditSeal)) == 2
+    clock.move(days=30)
+    assert prune_entries(database, now() - timedelta(days=7)) == 6
+    session.rollback()
+    found = seals.verify(session)
+    assert (found.fault, found.pruned, found.unsealed) == (None, 16, 1)
+
+
+def test_what_is_not_sealed_is_not_pruned(database: Database, session: Session, clock: Any) -> None:
+    from datetime import timedelta
+
+    with database.writing() as writing:
+        trail.record(writing, AuditAction.NOTED, AuditObject.PARTNER, 1)
+        writing.commit()
+    clock.move(days=30)
+    assert prune_entries(database, now() - timedelta(days=7)) == 0
+    assert session.scalar(select(func.count()).select_from(AuditEntry)) == 1
+
+
+def test_after_pruning_the_database_still_refuses_to_delete_the_rest(
+    database: Database, session: Session, old_and_new: None
+) -> None:
+    from datetime import timedelta
+
+    prune_entries(database, now() - timedelta(days=7))
+    with pytest.raises(DBAPIError, match="audit trail"), database.engine.begin() as connection:
+        connection.execute(text("DELETE FROM audit_entry"))
+
+
+def test_pruning_that_was_cut_off_goes_on(
+    database: Database, session: Session, old_and_new: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datetime import timedelta
+
+    before = now() - timedelta(days=7)
+    writing, calls = database.writing, iter(range(100))
+
+    def dies() -> Session:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return writing()
+
+    monkeypatch.setattr(database, "writing", dies)
+    with pytest.raises(KeyboardInterrupt):
+        prune_entries(database, before, batch=3)
+    monkeypatch.undo()
+    assert seals.verify(session).fault is None
+    assert prune_entries(database, before, batch=3) == 7
+    session.rollback()
+    assert seals.verify(session).fault is None
+
+
+def test_the_command(app: Flask, database: Database, old_and_new: None, clock: Callable[..., None]) -> None:
+    runner = app.test_cli_runner()
+    nothing = runner.invoke(args=["prune"])
+    assert nothing.exit_code == 1 and "--older-than" in nothing.output
+    assert runner.invoke(args=["prune", "--older-than", "0"]).exit_code == 2
+    done = runner.invoke(args=["prune", "--older-than", "7"])
+    assert done.output.strip() == "messages=0 inbound=0 audit=10"

@@ -1,0 +1,122 @@
+"""The pages of errors stand on their own feet: without the database, and where the app itself broke."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask, abort
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+
+from app.db import Database
+from tests.people import Browser
+
+
+@pytest.fixture
+def away(database: Database) -> Iterator[list[str]]:
+    """The database is away: every query fails; what was asked is listed."""
+    asked: list[str] = []
+
+    def fail(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+        raise OperationalError(statement, {}, Exception("the server closed the connection"))
+
+    event.listen(database.engine, "before_cursor_execute", fail)
+    yield asked
+    event.remove(database.engine, "before_cursor_execute", fail)
+
+
+@pytest.mark.parametrize("path", ["/", "/orders", "/orders/1", "/webhooks", "/inbound"])
+def test_without_the_database_every_page_is_calm_and_says_when_to_come_back(
+    asha: Browser, away: list[str], path: str
+) -> None:
+    answer = asha.get(path)
+    assert answer.status_code == 503
+    assert "The database is busy" in answer.words
+    assert "Nothing was recorded." in answer.words
+    assert answer.headers["Retry-After"] == "5"
+    assert len(away) == 1
+
+
+def test_without_the_database_htmx_gets_an_alert(asha: Browser, away: list[str]) -> None:
+    answer = asha.get("/orders", headers={"HX-Request": "true"})
+    assert answer.status_code == 503
+    assert answer.text.lstrip().startswith('<div class="toast-card bad"')
+
+
+def test_a_bug_gives_a_page_with_a_reference_that_the_log_knows(
+    asha: Browser, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("app.orders.queries.order_page", broken)
+    answer = asha.get("/orders")
+    assert answer.status_code == 500
+    assert "Something broke on our side" in answer.words
+    reference = re.search(r"reference ([0-9a-f]{8})", answer.words)
+    assert reference
+    assert reference[1] in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/orders/999999", 404), ("/nowhere", 404), ("/partners", 403), ("/logout", 405)]
+)
+def test_every_reference_on_a_page_stands_in_the_log(
+    asha: Browser, caplog: pytest.LogCaptureFixture, path: str, status: int
+) -> None:
+    with caplog.at_level(logging.INFO):
+        answer = asha.get(path)
+    assert answer.status_code == status
+    reference = re.search(r"reference ([0-9a-f]{8})", answer.words)
+    assert reference and f"{status}, reference {reference[1]}: GET '{path}'" in caplog.text
+
+
+def test_who_sees_everything_is_not_told_of_another_supplier(asha: Browser, meera: Browser) -> None:
+    assert "belongs to another supplier" in asha.get("/orders/999999").words
+    assert "another supplier" not in meera.get("/orders/999999").words
+
+
+def test_a_bug_in_a_form_does_not_ask_to_press_again_blindly(
+    asha: Browser, monkeypatch: pytest.MonkeyPatch, arrive: Any
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a bug")
+
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
+    monkeypatch.setattr("app.orders.decisions.answer", broken)
+    pressed = asha.send(url, fields)
+    assert pressed.status_code == 500
+    assert "Look whether it was recorded before you repeat it" in pressed.words
+    assert not [link for link in pressed.page.select("main a") if link.get_text() == "Try again"]
+    monkeypatch.setattr("app.orders.queries.order_page", broken)
+    again = next(
+        link for link in asha.get("/orders?q=a").page.select("main a") if link.get_text() == "Try again"
+    )
+    assert again["href"] == "/orders?q=a"
+
+
+@pytest.mark.parametrize("code", [409, 415, 422, 501])
+def test_no_page_speaks_as_the_library_does(app: Flask, asha: Browser, code: int) -> None:
+    view = app.view_functions["orders.inbox"]
+    app.view_functions["orders.inbox"] = lambda: abort(code)
+    app.view_functions["orders.inbox"].access = view.access  # type: ignore[attr-defined]
+    words = asha.get("/orders").words
+    assert "Go back, reload the page" in words and "Unprocessable" not in words and "resource" not in words
+
+
+def test_a_bug_while_the_database_is_away_gives_the_same_page(
+    asha: Browser, away: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("app.accounts.queries.person_by_session_key", broken)
+    answer = asha.get("/orders")
+    assert (answer.status_code, away) == (500, [])

@@ -1,0 +1,61 @@
+"""What makes HTML of others' words without a template: nothing in the words becomes a tag."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from bs4 import BeautifulSoup
+from markupsafe import Markup
+
+from app.inbound.api_description import marked, phrase
+from app.ui.bodies import LARGEST_COLOURED, coloured
+
+SCRIPT = "<script>alert('1 & 2')</script>"
+
+
+def tags_and_words(html: Markup) -> tuple[set[str], str]:
+    """The tags that a browser makes of it, and the words that it shows."""
+    found = BeautifulSoup(f"<div>{html}</div>", "html.parser").div
+    assert found
+    return {tag.name for tag in found.find_all(True)}, found.get_text()
+
+
+@pytest.mark.parametrize("around", ["{}", "`{}`", "**{}**", "a `b` {} **c**", "`{}", "**`{}`**"])
+@pytest.mark.parametrize(("tell", "more"), [(phrase, set()), (marked, {"p"})])
+def test_a_script_in_a_phrase_stays_words(tell: Callable[[str], Markup], more: set[str], around: str) -> None:
+    html = tell(around.format(SCRIPT))
+    tags, words = tags_and_words(html)
+    assert tags <= {"code", "strong"} | more
+    assert "<script" not in html
+    assert SCRIPT in words
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({SCRIPT: "a key"}),
+        json.dumps({"value": SCRIPT, "number": 1, "nothing": None}).encode(),
+        json.dumps([SCRIPT]),
+        "{" + SCRIPT,  # no JSON, though it begins like some
+        '{"a": ' + SCRIPT + "}",
+        SCRIPT,
+        json.dumps(SCRIPT),
+        json.dumps({"value": SCRIPT, "long": "x" * LARGEST_COLOURED}),
+    ],
+    ids=["key", "value", "in a list", "broken", "in the place of a value", "text", "a string", "too long"],
+)
+def test_a_script_in_a_body_stays_words(body: bytes | str) -> None:
+    html = coloured(body)
+    tags, words = tags_and_words(html)
+    assert tags <= {"span"}
+    assert "<script" not in html
+    assert SCRIPT in words
+
+
+def test_a_quotation_mark_in_a_body_ends_no_attribute() -> None:
+    html = coloured(json.dumps({'" onload="x': '" onload="x'}))
+    spans = BeautifulSoup(html, "html.parser").find_all("span")
+    assert spans
+    assert all(set(span.attrs) == {"class"} for span in spans)

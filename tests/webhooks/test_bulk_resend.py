@@ -1,0 +1,482 @@
+"""Sending many again: the plan tells before, the job hands out, the report tells after."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import background
+from app import clock as the_clock
+from app.config import Settings
+from app.db import Database
+from app.delivery.models import (
+    Attempt,
+    Lane,
+    Message,
+    MessageState,
+    ResultFrom,
+    Trigger,
+)
+from app.delivery.retry_policy import DEFAULT_SCHEDULE
+from app.delivery.service import resend_blocker
+from app.partners import service as partner_service
+from app.partners.models import Partner
+from app.tasks.models import Job, JobState
+from app.tasks.worker import Worker
+from app.webhooks import resend_job as resends
+from app.webhooks.models import ResendItem
+from app.webhooks.resend_plan import Selection, candidates
+from tests.people import Browser, fields_of
+
+PLAN = "/webhooks/resends"
+
+
+@pytest.fixture
+def work(database: Database, settings: Settings) -> Callable[[], bool]:
+    """Let a worker do all that it can do now, as ``flask work`` does; whether there was anything."""
+
+    def work() -> bool:
+        worker, did = Worker(database, background.kinds(settings)), False
+        while worker.once():
+            did = True
+        return did
+
+    return work
+
+
+def messages(session: Session) -> list[Message]:
+    session.rollback()
+    session.expire_all()
+    return list(session.scalars(select(Message).order_by(Message.id)))
+
+
+def states(session: Session) -> list[str]:
+    return [one.state.value for one in messages(session)]
+
+
+def set_states(database: Database, *wanted: MessageState, **more: Any) -> None:
+    """Let the messages stand like this, oldest first, each after one try in vain."""
+    with database.writing() as session:
+        for message, state in zip(
+            session.scalars(select(Message).order_by(Message.id)), wanted, strict=False
+        ):
+            message.state, message.next_at, message.finished_at = state, None, the_clock.now()
+            message.reason, message.note = "timeout", "It did not answer in time."
+            for name, value in more.items():
+                setattr(message, name, value)
+        session.commit()
+
+
+@pytest.fixture
+def answered(asha: Browser, arrive: Any) -> Callable[[int], list[int]]:
+    """Let Asha answer so many orders; nothing is delivered yet."""
+
+    def answered(count: int) -> list[int]:
+        orders: list[int] = arrive(count)
+        for order_id in orders:
+            asha.answer(order_id)
+        return orders
+
+    return answered
+
+
+def press(browser: Browser, url: str, reason: str = "They are back") -> Any:
+    """Make the plan, then press."""
+    page = browser.get(url)
+    (form,) = page.page.select(f"form[method=post][action='{PLAN}']")
+    return browser.send(PLAN, {**fields_of(form), "reason": reason}), page
+
+
+def many(form: Any) -> dict[str, Any]:
+    """A form's fields where some stand several times."""
+    found: dict[str, Any] = {}
+    for one in form.select("input[name]"):
+        found.setdefault(str(one["name"]), []).append(one.get("value", ""))
+    return found
+
+
+def outcomes(browser: Browser, url: str) -> dict[str, int]:
+    """What the report counts, by its chips."""
+    chips = browser.get(url).page.select("a.outcome")[1:]
+    return {one.span.get_text(): int(one.b.get_text()) for one in chips}
+
+
+def test_the_partner_was_down_from_ten_to_twelve(
+    ravi: Browser,
+    meera: Browser,
+    asha: Browser,
+    arrive: Any,
+    deliver: Any,
+    network: Any,
+    session: Session,
+    clock: Any,
+    work: Callable[[], bool],
+) -> None:
+    """The story: find out, resend all since ten, watch it drain, keep the report."""
+    orders = arrive(8)
+    asha.answer(orders[0])
+    deliver()  # before ten all is well
+    ten = the_clock.now() + timedelta(minutes=1)
+    clock.move(hours=1)
+    network.behave("status", status=503)
+    for order_id in orders[1:7]:
+        asha.answer(order_id)
+    for _ in range(12):  # two hours of tries in vain
+        deliver()
+        clock.move(minutes=10)
+    assert states(session) == ["delivered", *["pending"] * 6]
+    network.behave("ok")
+    # Ravi finds it in the log, and plans.
+    found = ravi.get("/webhooks?code=5xx")
+    assert len(found.page.select("tbody tr")) == 6
+    asha.answer(orders[7])
+    url = f"{PLAN}?tried_since={ten:%Y-%m-%dT%H:%M}%2B00:00&partner=Bharat+Connect"
+    done, plan = press(ravi, url)
+    assert "7 messages" in plan.words and "go out again" in plan.words
+    assert done.status_code == 303
+    report = done.location
+    assert outcomes(ravi, report) == {"waiting": 7}
+    assert work()
+    assert outcomes(ravi, report) == {"on its way": 7}
+    assert ravi.get(report).page.select("[data-poll]")
+    deliver()
+    assert outcomes(meera, report) == {"delivered": 7}
+    page = meera.get(report)
+    assert not page.page.select("[data-poll]") and "They are back" in page.words and "Ravi" in page.words
+    assert states(session) == ["delivered"] * 8
+    kept = [one for one in network.received() if one["answer"]["status"] == 200]
+    assert len(kept) == 8
+    session.rollback()
+    tries = session.scalars(select(Attempt).where(Attempt.trigger == Trigger.BULK)).all()
+    assert {(one.actor, one.asked_reason) for one in tries} == {("Ravi", "They are back")}
+    assert len(tries) == 7
+    assert ravi.get("/webhooks?trigger=bulk").page.select("tbody tr")
+
+
+def test_the_plan_says_what_is_left_out_and_why(
+    ravi: Browser,
+    asha: Browser,
+    answered: Any,
+    database: Database,
+    session: Session,
+    deliver: Any,
+    network: Any,
+    work: Callable[[], bool],
+) -> None:
+    answered(6)
+    s = MessageState
+    set_states(database, s.FAILED, s.DELIVERED, s.CANCELLED, s.FAILED, s.FAILED, s.FAILED)
+    with database.writing() as writing:
+        rows = writing.scalars(select(Message).order_by(Message.id)).all()
+        rows[3].cancel_requested = "The buyer changed the order."
+        rows[4].order_id, rows[4].decision_number = rows[0].order_id, 0
+        writing.commit()
+    url = PLAN + "?" + "&".join(f"ids={one.id}" for one in messages(session))
+    plan = ravi.get(url)
+    words = plan.words
+    assert "2 messages go out again" in words and "4 messages left out" in words
+    for why in ("The network has it already.", "It was withdrawn", "answered again since"):
+        assert why in words, why
+    (form,) = plan.page.select(f"form[method=post][action='{PLAN}']")
+    done = ravi.send(PLAN, {**many(form), "reason": "Some of them"})
+    assert work()
+    deliver()
+    assert outcomes(ravi, done.location) == {"delivered": 2, "left out": 4}
+    only = ravi.get(done.location + "?only=left+out")
+    assert len(only.page.select("tbody tr")) == 4
+    assert "The network has it already." in only.words
+
+
+def test_the_rule_for_many_is_the_rule_for_one(
+    answered: Any, database: Database, session: Session, partner: Partner
+) -> None:
+    """The plan's SQL and ``resend_blocker`` say yes and no to the same messages."""
+    answered(4)
+    chosen = Selection(ids=tuple(one.id for one in messages(session)))
+    kinds: dict[str, Any] = {
+        "result_from": [None, ResultFrom.ANSWER, ResultFrom.RESP_CONFIRM],
+        "cancel_requested": [None, "The buyer changed the order."],
+        "trigger": [Trigger.AUTO, Trigger.MANUAL],
+        "lease_until": [None, the_clock.now() + timedelta(minutes=1)],
+    }
+    with database.writing() as writing:
+        rows = writing.scalars(select(Message).order_by(Message.id)).all()
+        rows[3].order_id, rows[3].decision_number = rows[2].order_id, 2
+        writing.add(
+            Attempt(message_id=rows[0].id, number=1, trigger=Trigger.AUTO, url="", started_at=the_clock.now())
+        )
+        for state, *values in itertools.product(MessageState, *kinds.values()):
+            for row in rows[:2]:
+                row.state, row.result_from, row.cancel_requested, row.trigger, row.lease_until = (
+                    state,
+                    *values,
+                )
+            rows[2].state = rows[3].state = MessageState.FAILED
+            writing.flush()
+            for delivered_too in (False, True):
+                selection = replace(chosen, delivered_too=delivered_too)
+                taken, _ = candidates(writing, None, selection)
+                by_sql = {row.id: row.blocker == "" for row in writing.execute(select(taken))}
+                by_one = {
+                    row.id: resend_blocker(writing, row, delivered_too=delivered_too) is None for row in rows
+                }
+                assert by_sql == by_one, (state, values, delivered_too)
+        assert by_one[rows[3].id] and not by_one[rows[2].id]
+
+
+def test_all_that_match_a_filter(
+    ravi: Browser, answered: Any, database: Database, session: Session, deliver: Any, work: Any, network: Any
+) -> None:
+    answered(4)
+    set_states(
+        database, MessageState.FAILED, MessageState.FAILED, MessageState.FAILED, MessageState.DELIVERED
+    )
+    link = ravi.get("/webhooks?state=failed").one(".pick .end a[href*='state=failed']")
+    done, plan = press(ravi, str(link["href"]))
+    assert "3 messages" in plan.words and "Not delivered: timed out" in plan.words
+    assert work()
+    deliver()
+    assert outcomes(ravi, done.location) == {"delivered": 3}
+    assert session.scalars(select(Job.state)).one() is JobState.DONE
+
+
+def test_a_reason_is_wanted_and_nothing_is_sent_without_a_choice(
+    ravi: Browser, answered: Any, database: Database, session: Session
+) -> None:
+    answered(1)
+    set_states(database, MessageState.FAILED)
+    assert "After an outage" in ravi.get(PLAN).words
+    assert press(ravi, f"{PLAN}?state=failed", reason="  ")[0].status_code == 422
+    (form,) = ravi.get(f"{PLAN}?state=failed").page.select(f"form[method=post][action='{PLAN}']")
+    token = fields_of(form)["csrf_token"]
+    assert ravi.send(PLAN, {"csrf_token": token, "reason": "All"}).status_code == 422
+    assert ravi.send(PLAN, {"csrf_token": token, "reason": "x", "ids": "msg_none"}).status_code == 409
+    for odd in ("tried_since=soon", "code=9", "ids=", "ids=%27", "state=odd"):
+        assert ravi.get(f"{PLAN}?{odd}").status_code == 200, odd
+    assert session.scalars(select(Job)).all() == []
+    assert states(session) == ["failed"]
+
+
+def test_a_resend_goes_on_after_a_restart_and_does_nothing_twice(
+    ravi: Browser,
+    answered: Any,
+    database: Database,
+    session: Session,
+    monkeypatch: Any,
+    work: Any,
+    deliver: Any,
+) -> None:
+    answered(5)
+    set_states(database, *[MessageState.FAILED] * 5)
+    monkeypatch.setattr(resends, "BATCH", 2)
+    done, _ = press(ravi, f"{PLAN}?state=failed")
+    stop = threading.Event()
+    real = resends.hand_out
+
+    def once(session: Session, job: Job, **more: Any) -> bool:
+        stop.set()  # the worker is told to stop in the middle
+        return real(session, job, **more)
+
+    monkeypatch.setattr(resends, "hand_out", once)
+    Worker(database, {"resend": resends.run}).once(stop)
+    assert outcomes(ravi, done.location) == {"on its way": 2, "waiting": 3}
+    monkeypatch.setattr(resends, "hand_out", real)
+    assert work()
+    assert outcomes(ravi, done.location) == {"on its way": 5}
+    deliver()
+    session.rollback()
+    assert len(session.scalars(select(Attempt)).all()) == 5
+
+
+def test_the_rest_can_be_cancelled(
+    ravi: Browser,
+    answered: Any,
+    database: Database,
+    session: Session,
+    monkeypatch: Any,
+    work: Any,
+    deliver: Any,
+) -> None:
+    answered(3)
+    set_states(database, *[MessageState.FAILED] * 3)
+    monkeypatch.setattr(resends, "BATCH", 1)
+    done, _ = press(ravi, f"{PLAN}?state=failed")
+    stop = threading.Event()
+    real = resends.hand_out
+
+    def once(session: Session, job: Job, **more: Any) -> bool:
+        stop.set()
+        return real(session, job, **more)
+
+    monkeypatch.setattr(resends, "hand_out", once)
+    Worker(database, {"resend": resends.run}).once(stop)
+    monkeypatch.setattr(resends, "hand_out", real)
+    (form,) = ravi.get(done.location).page.select("form[action$='/cancel']")
+    ravi.send(form["action"], fields_of(form))
+    assert not work()
+    deliver()
+    assert outcomes(ravi, done.location) == {"delivered": 1, "not sent": 2}
+    assert states(session) == ["delivered", "failed", "failed"]
+
+
+def test_a_silent_partner_gets_one_at_a_time_until_it_answers(
+    ravi: Browser, answered: Any, database: Database, session: Session, partner: Partner, deliver: Any
+) -> None:
+    answered(4)
+    set_states(database, *[MessageState.FAILED] * 4)
+    with database.writing() as writing:
+        writing.add(Lane(partner_id=partner.id, opened_at=the_clock.now(), probe_at=the_clock.now()))
+        writing.commit()
+    press(ravi, f"{PLAN}?state=failed")
+
+    def step() -> bool:
+        with database.writing() as writing:
+            left = resends.hand_out(writing, writing.scalars(select(Job)).one())
+            writing.commit()
+            return left
+
+    assert step() and states(session).count("pending") == 1
+    assert step() and states(session).count("pending") == 1  # it has not left yet
+    deliver()
+    assert states(session).count("delivered") == 1
+    assert not step()
+    assert states(session).count("pending") == 3
+
+
+def test_while_a_resend_waits_other_work_has_its_turn(
+    ravi: Browser,
+    answered: Any,
+    database: Database,
+    session: Session,
+    monkeypatch: Any,
+    work: Any,
+    deliver: Any,
+    clock: Any,
+) -> None:
+    answered(3)
+    set_states(database, *[MessageState.FAILED] * 3)
+    monkeypatch.setattr(resends, "AHEAD", 1)
+    done, _ = press(ravi, f"{PLAN}?state=failed")
+    assert work()
+    job = session.scalars(select(Job)).one()
+    assert (job.state, job.done, job.lease_token) == (JobState.RUNNING, 1, None)
+    assert "has to leave first" in ravi.get(done.location).words
+    assert not work()
+    for _ in range(2):
+        deliver()
+        clock.move(seconds=resends.LOOK_AGAIN_SECONDS + 1)
+        assert work()
+    deliver()
+    assert outcomes(ravi, done.location) == {"delivered": 3}
+
+
+def test_a_partner_gets_no_more_than_it_soon_takes(
+    ravi: Browser, answered: Any, database: Database, session: Session, monkeypatch: Any, deliver: Any
+) -> None:
+    answered(5)
+    set_states(database, *[MessageState.FAILED] * 5)
+    monkeypatch.setattr(resends, "AHEAD", 2)
+    press(ravi, f"{PLAN}?state=failed")
+
+    def step() -> bool:
+        with database.writing() as writing:
+            left = resends.hand_out(writing, writing.scalars(select(Job)).one())
+            writing.commit()
+            return left
+
+    assert step() and states(session).count("pending") == 2
+    assert step() and states(session).count("pending") == 2
+    deliver()
+    assert step() and states(session).count("pending") == 2
+
+
+def test_what_a_paused_network_would_get_is_left_out(
+    ravi: Browser, answered: Any, database: Database, partner: Partner
+) -> None:
+    answered(1)
+    set_states(database, MessageState.FAILED)
+    with database.writing() as writing:
+        partner_service.pause(writing, writing.get(Partner, partner.id), "Wait", by="Ravi")
+        writing.commit()
+    assert "Let it go on first" in ravi.get(f"{PLAN}?state=failed").words
+
+
+def test_what_was_delivered_goes_again_only_by_the_stronger_verb(
+    ravi: Browser,
+    browser_of: Any,
+    asha: Browser,
+    answered: Any,
+    deliver: Any,
+    network: Any,
+    session: Session,
+    work: Any,
+) -> None:
+    (order_id,) = answered(1)
+    deliver()
+    (message,) = messages(session)
+    url = f"{PLAN}?ids={message.id}&delivered=1"
+    assert "Nothing of it can be sent again" in ravi.get(url).words
+    assert not ravi.get(f"/webhooks/{message.id}").page.select("a[href*='delivered=1']")
+    admin = browser_of("admin")
+    link = admin.get(f"/webhooks/{message.id}").one("a[href*='delivered=1']")
+    network.behave("refuse", times=1, error_cd="BPR038", error_dtl="Known already")
+    done, plan = press(admin, str(link["href"]), "They lost it")
+    assert "a second time" in plan.words
+    assert work()
+    deliver()
+    # The network does not want the second copy: it has the first all the same.
+    assert states(session) == ["delivered"]
+    assert outcomes(admin, done.location) == {"refused": 1}
+    assert asha.get(f"/orders/{order_id}.json").get_json()["delivery"] == "delivered"
+    assert [one.attempts_made for one in messages(session)] == [2]
+
+
+def test_who_may_not_resend_sees_no_boxes_and_no_plan(
+    meera: Browser, asha: Browser, answered: Any, session: Session
+) -> None:
+    answered(1)
+    for browser in (meera, asha):
+        assert not browser.get("/webhooks").page.select("#pick, .c-pick")
+        assert browser.get(PLAN).status_code == 403
+
+
+def test_the_command_leaves_the_same_report(
+    app: Flask, ravi: Browser, answered: Any, database: Database, session: Session, deliver: Any
+) -> None:
+    answered(3)
+    set_states(database, MessageState.FAILED, MessageState.FAILED, MessageState.DELIVERED)
+    since = "2020-01-01"
+    ran = app.test_cli_runner().invoke(args=["resend", "--since", since, "--reason", "After the night"])
+    assert "resent=2 left_out=0" in ran.output, ran.output
+    deliver()
+    session.rollback()
+    (job,) = session.scalars(select(Job)).all()
+    assert (job.state, job.created_by, job.reason) == (JobState.DONE, "command line", "After the night")
+    assert outcomes(ravi, f"{PLAN}/{job.id}") == {"delivered": 2}
+    assert len(session.scalars(select(ResendItem)).all()) == 2
+
+
+def test_an_outage_takes_in_what_was_made_before_it_and_leaves_out_what_is_long_past(
+    ravi: Browser, asha: Browser, arrive: Any, deliver: Any, network: Any, clock: Any, session: Session
+) -> None:
+    orders = arrive(2)
+    network.behave("status", status=503)
+    asha.answer(orders[0])
+    deliver()
+    clock.move(seconds=sum(DEFAULT_SCHEDULE) * 2)
+    with_long_past = the_clock.now()
+    asha.answer(orders[1])
+    plan = ravi.get(f"{PLAN}?tried_since={with_long_past:%Y-%m-%dT%H:%M:%S}%2B00:00")
+    assert "1 message goes" in plan.words
+    deliver()  # the older one is tried again in the outage: it belongs to it now
+    plan = ravi.get(f"{PLAN}?tried_since={with_long_past:%Y-%m-%dT%H:%M:%S}%2B00:00")
+    assert "2 messages go" in plan.words

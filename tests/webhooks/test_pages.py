@@ -1,0 +1,544 @@
+"""The log as managers and support read it, and sending again by hand."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+import requests
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import clock
+from app.audit.models import AuditAction, AuditEntry
+from app.db import Database
+from app.delivery.claiming import claim
+from app.delivery.models import Attempt, Message, MessageState
+from app.delivery.service import resend
+from app.partners.models import Partner
+from tests.people import Browser
+
+
+def ids(page: Any) -> list[str]:
+    """The message ids that the list links, in order."""
+    seen: list[str] = []
+    for link in page.page.select("#webhooks-list a[href^='/webhooks/msg_']"):
+        message_id = link["href"].removeprefix("/webhooks/").split("?")[0]
+        if message_id not in seen:
+            seen.append(message_id)
+    return seen
+
+
+@pytest.fixture
+def refused(asha: Browser, arrive: Any, deliver: Any, network: Any, session: Session) -> str:
+    """A message that the network refused."""
+    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Remarks are not acceptable")
+    asha.answer(arrive(1)[0], remarks="Confirmed at once")
+    deliver()
+    return session.scalars(select(Message.id)).one()
+
+
+def test_the_log_shows_the_newest_first_and_pages_stay_put(
+    asha: Browser, meera: Browser, arrive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.webhooks.queries.message_page.__kwdefaults__", {"limit": 2, "also": ()})
+    orders = arrive(6)
+    for order_id in orders[:5]:
+        asha.answer(order_id)
+    first = meera.get("/webhooks")
+    assert len(ids(first)) == 2
+    asha.answer(orders[5])
+    more = first.page.select("#webhooks-list a[href*='after=']")[0]["href"]
+    second = meera.get(more)
+    seen = (
+        ids(first)
+        + ids(second)
+        + ids(meera.get(second.page.select("#webhooks-list a[href*='after=']")[0]["href"]))
+    )
+    assert len(seen) == len(set(seen)) == 5
+
+
+def test_supplier_staff_see_the_messages_of_their_own_ids_only(
+    asha: Browser, omar: Browser, arrive: Any
+) -> None:
+    for order_id in arrive(3):
+        asha.answer(order_id)
+    assert len(ids(asha.get("/webhooks"))) == 3
+    own = ids(omar.get("/webhooks"))
+    assert len(own) == 1
+    for message_id in ids(asha.get("/webhooks")):
+        expected = 200 if message_id in own else 404
+        assert omar.get(f"/webhooks/{message_id}").status_code == expected
+        assert omar.get(f"/webhooks/{message_id}.json").status_code == expected
+
+
+def test_without_scripts_a_link_shows_what_became_of_a_message_that_waits(
+    asha: Browser, arrive: Any, deliver: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    asha.answer(order_id)
+    message_id = session.scalars(select(Message.id)).one()
+    for url in (f"/webhooks/{message_id}", f"/orders/{order_id}"):
+        assert asha.get(asha.get(url).one("noscript a")["href"]).one("noscript a")["href"] == url
+    deliver()
+    for url in (f"/webhooks/{message_id}", f"/orders/{order_id}"):
+        assert not asha.get(url).page.select("noscript a")
+
+
+def test_a_message_page_shows_the_pair_as_it_was(meera: Browser, refused: str, session: Session) -> None:
+    page = meera.get(f"/webhooks/{refused}")
+    words = page.words
+    for text in (
+        "BPR012",
+        "Remarks are not acceptable",
+        "Confirmed at once",
+        "Idempotency-Key",
+        refused,
+        "200",
+    ):
+        assert text in words, text
+    assert "a-secret-of-ours" not in page.text
+    assert "X-Api-Key" in words
+
+
+def test_a_message_as_data_has_the_agreed_fields(meera: Browser, refused: str) -> None:
+    data = meera.get(f"/webhooks/{refused}.json").get_json()
+    assert {"id", "state", "kind", "partner", "order_id", "next_at", "request", "attempts"} <= set(data)
+    assert (data["state"], data["kind"], data["next_at"]) == ("refused", "req-confirm", None)
+    assert {"url", "headers", "body"} <= set(data["request"])
+    (attempt,) = data["attempts"]
+    assert {
+        *("number", "trigger", "actor", "outcome", "status", "headers", "body"),
+        *("duration_ms", "started_at", "ended_at"),
+    } <= set(attempt)
+    assert json.loads(attempt["body"])["payload"]["resp"]["errorCd"] == "BPR012"
+    assert "a-secret-of-ours" not in json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("query", "fits"),
+    [
+        ("state=refused", True),
+        ("state=delivered", False),
+        ("state=held", False),
+        ("code=200", True),
+        ("code=503", False),
+        ("kind=req-confirm", True),
+        ("partner=Bharat+Connect", True),
+        ("partner=other", False),
+        ("trigger=auto", True),
+        ("trigger=manual", False),
+        ("q=MAL/2611/45007", True),
+        ("q=mal/2611", True),
+        ("q=Confirmed+at+once", True),
+        ("q=BPR012", True),
+        ("q=nothing+like+that", False),
+        ("since=2020-01-01", True),
+        ("since=2020-01-01T10:00:00%2B05:30", True),
+        ("until=2020-01-01", False),
+        ("state=refused&code=200&trigger=auto&q=BPR012", True),
+        ("state=refused&code=503", False),
+    ],
+)
+def test_filters_combine(meera: Browser, refused: str, query: str, fits: bool) -> None:
+    assert ids(meera.get(f"/webhooks?{query}")) == ([refused] if fits else [])
+
+
+def test_a_message_is_found_by_its_id(meera: Browser, refused: str) -> None:
+    assert ids(meera.get(f"/webhooks?q={refused}")) == [refused]
+
+
+@pytest.mark.parametrize(
+    "query", ["state=odd", "code=abc", "code=9999", "since=soon", "after=msg_x", "trigger=x", "kind=x"]
+)
+def test_an_unknown_value_is_ignored_with_a_notice(meera: Browser, refused: str, query: str) -> None:
+    page = meera.get(f"/webhooks?{query}")
+    assert page.status_code == 200
+    assert ids(page) == [refused]
+    assert "ignored" in page.words
+
+
+def test_support_sends_again_with_a_reason(
+    ravi: Browser, refused: str, deliver: Any, session: Session
+) -> None:
+    action = f"/webhooks/{refused}/resend"
+    fields = {**ravi.fill(f"/webhooks/{refused}", action), "reason": "They mended their side"}
+    answer = ravi.send(action, fields)
+    assert (answer.status_code, answer.location) == (303, f"/webhooks/{refused}")
+    assert deliver() == {"delivered": 1}
+    session.rollback()
+    attempt = session.scalars(select(Attempt).where(Attempt.number == 2)).one()
+    assert (attempt.actor, attempt.asked_reason) == ("Ravi", "They mended their side")
+    page = ravi.get(f"/webhooks/{refused}")
+    assert "Ravi" in page.words and "They mended their side" in page.words
+
+
+def test_a_resend_without_a_reason_comes_back(ravi: Browser, refused: str, session: Session) -> None:
+    action = f"/webhooks/{refused}/resend"
+    fields = {**ravi.fill(f"/webhooks/{refused}", action), "reason": "  "}
+    assert ravi.send(action, fields).status_code == 422
+    assert session.scalars(select(Message.state)).one() is MessageState.REFUSED
+
+
+def test_a_delivered_message_is_not_sent_again(
+    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, session: Session, refused: str
+) -> None:
+    action = f"/webhooks/{refused}/resend"
+    fields = {**ravi.fill(f"/webhooks/{refused}", action), "reason": "Again"}
+    ravi.send(action, fields)
+    deliver()
+    answer = ravi.send(action, fields)
+    assert answer.status_code == 409
+    assert "has it already" in answer.words
+
+
+def test_who_may_not_resend_is_not_offered_it(meera: Browser, asha: Browser, refused: str) -> None:
+    for browser in (meera, asha):
+        page = browser.get(f"/webhooks/{refused}")
+        assert not page.page.select(f"form[action='/webhooks/{refused}/resend']")
+
+
+def test_support_withdraws_what_waits_with_a_reason_and_the_order_is_open_again(
+    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    asha.answer(order_id)
+    message_id = session.scalars(select(Message.id)).one()
+    page, action = f"/webhooks/{message_id}", f"/webhooks/{message_id}/withdraw"
+    fields = ravi.fill(page, action)
+    unsaid = ravi.send(action, {**fields, "why": " "})
+    assert unsaid.status_code == 422 and "Say why" in unsaid.one("details[open]").get_text()
+    done = ravi.send(action, {**fields, "why": "The buyer asked for it by telephone."})
+    assert (done.status_code, done.location) == (303, page)
+    assert deliver() == {} and not network.received()
+    seen = ravi.get(page)
+    assert "Ravi withdrew it: The buyer asked for it by telephone." in seen.words
+    assert "None: it never left." in seen.words and "once it leaves" not in seen.words
+    assert not seen.page.select(".handled")  # nobody has to look at what was withdrawn before it left
+    assert "Ravi withdrew it" in asha.get(f"/orders/{order_id}").words
+    assert asha.answer(order_id, "REJECT", remarks="Out of stock").status_code == 303
+    session.rollback()
+    deed = session.scalars(select(AuditEntry).where(AuditEntry.deed == AuditAction.WITHDREW)).one()
+    assert (deed.actor, deed.reason) == ("Ravi", "The buyer asked for it by telephone.")
+    too_late = ravi.send(action, {**fields, "why": "Once more"})
+    assert too_late.status_code == 409 and "not under way any more" in too_late.words
+
+
+def test_of_what_the_network_has_only_a_copy_that_still_waits_is_withdrawn(
+    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, database: Database, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    asha.answer(order_id)
+    deliver()
+    message_id = session.scalars(select(Message.id)).one()
+    page, action = f"/webhooks/{message_id}", f"/webhooks/{message_id}/withdraw"
+
+    def once_more() -> None:
+        with database.writing() as writing:
+            message = writing.get_one(Message, message_id)
+            resend(writing, message, by="Ravi", reason="They lost it", delivered_too=True)
+            writing.commit()
+
+    def withdrawals() -> int:
+        session.rollback()
+        found = select(AuditEntry).where(
+            AuditEntry.deed == AuditAction.WITHDREW, AuditEntry.object_id == message_id
+        )
+        return len(session.scalars(found).all())
+
+    once_more()
+    assert "It stays delivered" in ravi.get(page).words
+    fields = {**ravi.fill(page, action), "why": "They found it"}
+    assert ravi.send(action, fields).status_code == 303
+    assert session.scalars(select(Message.state)).one() is MessageState.DELIVERED
+    assert withdrawals() == 1
+
+    once_more()
+    with database.writing() as writing:
+        assert claim(writing, 1, clock.now())
+        writing.commit()
+    assert not ravi.get(page).page.select(f"form[action='{action}']")
+    too_late = ravi.send(action, fields)
+    assert too_late.status_code == 409 and "The network has it already" in too_late.words
+    assert withdrawals() == 1
+
+
+def test_only_support_withdraws_and_only_what_is_under_way(
+    meera: Browser, asha: Browser, ravi: Browser, refused: str
+) -> None:
+    action = f"/webhooks/{refused}/withdraw"
+    for browser in (meera, asha, ravi):
+        assert not browser.get(f"/webhooks/{refused}").page.select(f"form[action='{action}']")
+    token = meera.fill("/webhooks?state=refused", "/views")
+    assert meera.send(action, {**token, "why": "Mine"}).status_code == 403
+
+
+def test_from_what_failed_support_gets_to_whether_it_is_us_or_them(
+    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session, partner: Partner
+) -> None:
+    network.behave("503")
+    asha.answer(arrive(1)[0])
+    deliver()
+    page = f"/webhooks/{session.scalars(select(Message.id)).one()}"
+    check, of_partner = f"/partners/{partner.id}/check", f"/partners/{partner.id}"
+    assert ravi.get(page).page.select(f"a[href='{check}']")
+    assert ravi.get(page).page.select(f".facts a[href='{of_partner}']")
+    assert not asha.get(page).page.select(f"a[href^='{of_partner}']")
+
+
+def test_the_state_refreshes_itself_until_it_is_final(
+    asha: Browser, arrive: Any, deliver: Any, session: Session
+) -> None:
+    asha.answer(arrive(1)[0])
+    message_id = session.scalars(select(Message.id)).one()
+    url = f"/webhooks/{message_id}/state"
+    waiting = asha.get(f"/webhooks/{message_id}")
+    assert waiting.page.select(f"[hx-get^='{url}']")
+    deliver()
+    fragment = asha.get(url, headers={"HX-Request": "true"})
+    assert fragment.one("#message")
+    assert not fragment.page.select("[hx-get][hx-trigger*='every'], [hx-get][hx-trigger*='load']")
+
+
+def test_what_a_partner_answers_is_shown_but_never_obeyed(
+    asha: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
+) -> None:
+    network.behave("refuse", times=1, error_dtl="<script>alert(1)</script><b hx-get=/logout>")
+    asha.answer(arrive(1)[0])
+    deliver()
+    message_id = session.scalars(select(Message.id)).one()
+    page = meera.get(f"/webhooks/{message_id}")
+    assert "<script>alert(1)" not in page.text
+    assert "alert(1)" in page.words
+    assert not page.page.select("b[hx-get]")
+
+
+def test_a_try_is_copied_as_a_command_that_a_shell_runs_once_the_secret_is_set(
+    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session, tmp_path: Any
+) -> None:
+    (order_id,) = arrive(1)
+    asha.answer(order_id, remarks="It is Asha's: $HOME, 50% & `date`; ok")
+    deliver()
+    message = session.scalars(select(Message)).one()
+    page = ravi.get(f"/webhooks/{message.id}")
+    command = page.one("#as-curl").get_text()
+    assert "a-secret-of-ours" not in page.text
+    said = tmp_path / "curl"
+    said.write_text('#!/bin/sh\nfor one in "$@"; do printf "%s\\0" "$one"; done\n')
+    said.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PARTNER_KEY": "set by hand"}
+    run = subprocess.run(["sh", "-c", command], env=env, capture_output=True, check=True, timeout=20)
+    words = run.stdout.decode().rstrip("\0").split("\0")
+    assert words[:3] == ["-sS", "-X", "POST"]
+    assert words[3].startswith(network.url)
+    assert "X-Api-Key: set by hand" in words
+    assert words[words.index("--data-raw") + 1].encode() == message.body
+    copies = page.one("[data-copy-url]")["data-copy-url"]
+    assert ravi.get(copies).get_json()["id"] == message.id
+
+
+def test_each_masked_header_has_a_variable_of_its_own(
+    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, partner: Any, database: Any, session: Session
+) -> None:
+    with database.writing() as writing:
+        row = writing.get(Partner, partner.id)
+        row.headers = [["X-Api-Key", "a-secret-of-ours"], ["X-Client", "another-secret"]]
+        writing.commit()
+    asha.answer(arrive(1)[0])
+    deliver()
+    page = ravi.get(f"/webhooks/{session.scalars(select(Message.id)).one()}")
+    command = page.one("#as-curl").get_text()
+    assert """-H 'X-Api-Key: '"$PARTNER_KEY" """.strip() in command
+    assert """-H 'X-Client: '"$PARTNER_KEY_2" """.strip() in command
+    assert "PARTNER_KEY (X-Api-Key)" in page.words and "PARTNER_KEY_2 (X-Client)" in page.words
+
+
+def test_a_secret_that_the_partner_sends_back_is_kept_nowhere(
+    asha: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
+) -> None:
+    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Key a-secret-of-ours is odd")
+    asha.answer(arrive(1)[0])
+    deliver()
+    message = session.scalars(select(Message)).one()
+    attempt = session.scalars(select(Attempt)).one()
+    assert b"a-secret-of-ours" not in attempt.response_body
+    assert "a-secret-of-ours" not in message.error_dtl + message.note
+    assert message.state is MessageState.REFUSED
+    for url in (f"/webhooks/{message.id}", f"/webhooks/{message.id}.json", "/webhooks"):
+        assert "a-secret-of-ours" not in meera.get(url).text
+    assert ids(meera.get("/webhooks?q=a-secret-of-ours")) == []
+    assert ids(meera.get("/webhooks?q=is+odd")) == [message.id]
+
+
+def test_two_tries_are_compared_line_by_line(
+    asha: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session, clock: Any
+) -> None:
+    network.behave("status", times=1, status=503)
+    asha.answer(arrive(1)[0])
+    deliver()
+    clock.move(seconds=60)
+    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
+    deliver()
+    message_id = session.scalars(select(Message.id)).one()
+    first = meera.get(f"/webhooks/{message_id}?attempt=1")
+    assert not first.page.select("a[href*='show=difference']")
+    newest = meera.get(f"/webhooks/{message_id}")
+    page = meera.get(newest.one("a[href*='show=difference']")["href"])
+    assert "The body is the same in every try" in page.words
+    assert "503" in page.words and "200" in page.words
+    assert any("BPR012" in line.get_text() for line in page.page.select(".diff ins"))
+
+
+def test_the_last_good_exchange_stands_beside_the_bad_one_in_the_readers_own_scope(
+    asha: Browser, omar: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
+) -> None:
+    orders = arrive(3)  # the third is of Bearings, which is Omar's
+    asha.answer(orders[0])
+    deliver()
+    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
+    asha.answer(orders[2])
+    deliver()
+    good, bad = session.scalars(select(Message.id).order_by(Message.id)).all()
+    page = meera.get(meera.get(f"/webhooks/{bad}").one("#beside a")["href"])
+    assert page.one(f"#beside a[href='/webhooks/{good}']")
+    assert "SUCCESS" in page.one("#good-response-body").get_text()
+    assert "BPR012" in page.one("#bad-response-body").get_text()
+    own = omar.get(f"/webhooks/{bad}?beside=good")
+    assert "There is none yet" in own.words and good not in own.text
+
+
+@pytest.mark.parametrize(
+    ("query", "fits"),
+    [
+        ("code=2xx", True),
+        ("code=2XX", True),
+        ("code=4xx", False),
+        ("code=none", False),
+        ("attempts=1", True),
+        ("attempts=2", False),
+        ("order=mal/2611/45007", True),
+        ("order=MAL", False),
+        ("supplier=SUPPB2B0001@bbps", True),
+        ("supplier=SUPPB2B0002@bbps", False),
+        ("trigger=bulk", False),
+        ("state=attention", True),
+    ],
+)
+def test_the_log_is_narrowed_by_tries_codes_orders_and_suppliers(
+    meera: Browser, refused: str, query: str, fits: bool
+) -> None:
+    assert ids(meera.get(f"/webhooks?{query}")) == ([refused] if fits else [])
+
+
+def test_the_order_of_the_network_and_its_reference_find_a_message(
+    meera: Browser, refused: str, session: Session
+) -> None:
+    message = session.scalars(select(Message)).one()
+    assert message.req_msg_id
+    for words in (message.object_id, message.req_msg_id):
+        assert ids(meera.get("/webhooks", query_string={"q": words})) == [refused]
+
+
+def test_words_are_looked_for_in_steps_and_the_page_says_how_far_back(
+    asha: Browser, meera: Browser, arrive: Any, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, order_id in enumerate(arrive(4)):
+        asha.answer(order_id, remarks="the needle" if number == 0 else "hay")
+    monkeypatch.setattr("app.webhooks.queries.WINDOW", 2)
+    first = meera.get("/webhooks?q=needle")
+    assert ids(first) == []
+    assert "Not among the newest" in first.words and "Look further back" in first.words
+    second = meera.get(first.one("a[rel=next]")["href"])
+    oldest = session.scalars(select(Message.id).order_by(Message.id)).first()
+    assert ids(second) == [oldest]
+    assert not second.page.select("a[rel=next]")
+
+
+def test_what_narrows_the_list_is_taken_away_one_by_one(meera: Browser, refused: str) -> None:
+    page = meera.get("/webhooks?state=refused&code=200&since=2020-01-01")
+    chips = page.page.select(".filter-chip")
+    assert [" ".join(chip.get_text(" ").split()).split(" :")[0] for chip in chips][:2] == [
+        "State Refused",
+        "HTTP 200",
+    ]
+    assert chips[0]["href"] == "/webhooks?code=200&since=2020-01-01T00:00:00%2B05:30"
+    assert ids(meera.get(chips[0]["href"])) == [refused]
+
+
+def test_the_list_tells_how_long_the_last_try_took_and_who_asked_for_it(
+    ravi: Browser, refused: str, deliver: Any
+) -> None:
+    row = ravi.get("/webhooks").one("tbody tr")
+    assert "by itself" in row.get_text(" ") and "ms" in row.get_text(" ")
+    action = f"/webhooks/{refused}/resend"
+    ravi.send(action, {**ravi.fill(f"/webhooks/{refused}", action), "reason": "Again"})
+    deliver()
+    assert "Ravi" in ravi.get("/webhooks").one("tbody tr .w-tries").get_text(" ")
+
+
+@pytest.mark.parametrize("simulator", ["", "http://127.0.0.1:1"])
+def test_only_the_demos_own_partner_is_linked(
+    app: Flask, asha: Browser, network: Any, refused: str, simulator: str
+) -> None:
+    there = f"{network.url}/received/{refused}"
+    for url, links in ((simulator, 0), (network.url, 1)):
+        app.extensions["settings"] = app.extensions["settings"].model_copy(update={"simulator_url": url})
+        for path in (f"/webhooks/{refused}", "/orders/1"):
+            assert len(asha.get(path).page.select(f"a[href='{there}']")) == links, (url, path)
+    assert requests.get(there, timeout=10).ok
+
+
+HTMX = {"HX-Request": "true"}
+
+
+def asked_for(page: Any) -> str:
+    """Where the page asks whether more has come."""
+    return str(page.one("#newer-asks")["hx-get"])
+
+
+def test_a_page_that_stays_open_is_told_how_many_more_fit_its_filter(
+    asha: Browser, meera: Browser, arrive: Any, deliver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.webhooks.queries.message_page.__kwdefaults__", {"limit": 2, "also": ()})
+    orders = arrive(6)
+    for order_id in orders[:3]:
+        asha.answer(order_id)
+    deliver()
+    pages = (
+        "/webhooks",
+        "/webhooks?state=pending",
+        "/webhooks?q=MAL%2F2611%2F45007",
+        "/webhooks?state=refused",
+    )
+    first, waiting, other, refused = (asked_for(meera.get(path)) for path in pages)
+    second = asked_for(meera.get(meera.get("/webhooks").page.select("a[rel=next]")[0]["href"]))
+    for url in (first, second, waiting, other, refused):
+        answer = meera.get(url, headers=HTMX)
+        assert asked_for(answer) == url, "nothing new: it asks on"
+    asha.answer(orders[3])
+    asha.answer(orders[4])
+    for url in (first, second, waiting):
+        link = meera.get(url, headers=HTMX).one("#newer-said a")
+        assert link.get_text() == "2 new — show"
+        assert len(ids(meera.get(link["href"]))) == 2
+        assert "after=" not in link["href"]
+    assert "state=pending" in meera.get(waiting, headers=HTMX).one("#newer-said a")["href"]
+    for url in (other, refused):
+        assert asked_for(meera.get(url, headers=HTMX)) == url
+
+
+def test_only_ones_own_messages_count_as_new(asha: Browser, omar: Browser, arrive: Any) -> None:
+    url = asked_for(omar.get("/webhooks"))
+    for order_id in arrive(3):
+        asha.answer(order_id)
+    shown = len(ids(omar.get("/webhooks")))
+    assert 0 < shown < 3
+    assert omar.get(url, headers=HTMX).words == f"{shown} new — show"
+
+
+def test_without_htmx_the_question_is_answered_with_the_list(meera: Browser) -> None:
+    assert meera.get("/webhooks/newer").one("#webhooks-list")
+    assert meera.get("/webhooks/newer?than=%27--&state=odd", headers=HTMX).status_code == 200
