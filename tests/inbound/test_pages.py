@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from tests.buyer import Buyer, resp, stands
 from tests.people import Browser
 
-HOSTILE = "<script>alert(1)</script><b hx-get='/logout' hx-trigger='load'>x</b>"
+HOSTILE = "<script>alert(1)</script><b data-hx-get='/logout' data-hx-trigger='load'>x</b>"
 
 
 def of(answer: Any) -> str:
@@ -74,7 +74,7 @@ def test_filters_narrow_the_list_and_nonsense_is_ignored_with_a_notice(
     assert ("is ignored" in page.words) == ("nonsense" in query)
     fragment = ravi.get(f"/inbound?{query}", headers={"HX-Request": "true"})
     assert fragment.text.lstrip().startswith('<section class="sheet list" id="inbound-list"')
-    assert fragment.one("#inbound-head")["hx-swap-oob"] == "true"
+    assert fragment.one("#inbound-head")["data-hx-swap-oob"] == "true"
 
 
 def test_an_empty_log_says_what_it_is_for(ravi: Browser) -> None:
@@ -116,10 +116,10 @@ def test_hostile_text_is_shown_and_never_obeyed(ravi: Browser, buyer: Buyer) -> 
     answer = buyer.edit(0, subject=HOSTILE, buyerPONumber=HOSTILE[:50])
     page = ravi.get(of(answer))
     assert HOSTILE in page.one("#request-body-raw").get_text()
-    assert not page.page.select("main b[hx-get]")
+    assert not page.page.select("main b[data-hx-get]")
     assert not [script for script in page.page.select("main script") if script]
-    assert all(pane.find_parent(attrs={"hx-disable": True}) for pane in page.page.select("pre"))
-    assert not ravi.get("/inbound").page.select("main b[hx-get], main script")
+    assert all(pane.find_parent(attrs={"data-hx-disable": True}) for pane in page.page.select("pre"))
+    assert not ravi.get("/inbound").page.select("main b[data-hx-get], main script")
     broken = ravi.get(of(buyer.say("req-send", b'{"half": "<script>')))
     assert '{"half": "<script>' in broken.one("#request-body-raw").get_text()
 
@@ -160,11 +160,11 @@ def test_a_page_that_stays_open_is_told_how_many_more_have_come(
     buyer.send(0)
     htmx = {"HX-Request": "true"}
     asked = [
-        (browser, str(browser.get(path).one("#newer-asks")["hx-get"]))
+        (browser, str(browser.get(path).one("#newer-asks")["data-hx-get"]))
         for browser, path in ((ravi, "/inbound"), (ravi, "/inbound?effect=unmatched"), (omar, "/inbound"))
     ]
     for browser, url in asked:
-        assert browser.get(url, headers=htmx).one("#newer-asks")["hx-get"] == url
+        assert browser.get(url, headers=htmx).one("#newer-asks")["data-hx-get"] == url
     clock.move(seconds=1)
     buyer.move(5)
     clock.move(seconds=1)

@@ -187,5 +187,5 @@ def test_the_documents_status_follows_the_delivery(arrive: Any, asha: Browser, d
     deliver_so("ok")
     fragment = asha.get(f"/orders/{order_id}/delivery", headers={"HX-Request": "true"})
     status = fragment.one("#order-status")
-    assert status["hx-swap-oob"] == "true"
+    assert status["data-hx-swap-oob"] == "true"
     assert status.get_text() == asha.get(f"/orders/{order_id}").one("#order-status").get_text() != "Open"

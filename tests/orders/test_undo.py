@@ -109,7 +109,7 @@ def test_a_deadline_is_near_or_past_only_while_an_answer_is_wanted(asha: Browser
     assert asha.get(f"/orders/{order_id}").one("#order-respond-by b")
     answered = asha.send(url, fields, headers=HTMX)
     due = answered.one("#order-respond-by")
-    assert due["hx-swap-oob"] == "true" and not due.select("b")
+    assert due["data-hx-swap-oob"] == "true" and not due.select("b")
     action = f"/orders/{order_id}/answer/undo"
     undone = asha.send(action, asha.fill(f"/orders/{order_id}", action), headers=HTMX)
     assert undone.one("#order-respond-by").select("b")

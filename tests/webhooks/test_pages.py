@@ -296,24 +296,26 @@ def test_the_state_refreshes_itself_until_it_is_final(
     message_id = session.scalars(select(Message.id)).one()
     url = f"/webhooks/{message_id}/state"
     waiting = asha.get(f"/webhooks/{message_id}")
-    assert waiting.page.select(f"[hx-get^='{url}']")
+    assert waiting.page.select(f"[data-hx-get^='{url}']")
     deliver()
     fragment = asha.get(url, headers={"HX-Request": "true"})
     assert fragment.one("#message")
-    assert not fragment.page.select("[hx-get][hx-trigger*='every'], [hx-get][hx-trigger*='load']")
+    assert not fragment.page.select(
+        "[data-hx-get][data-hx-trigger*='every'], [data-hx-get][data-hx-trigger*='load']"
+    )
 
 
 def test_what_a_partner_answers_is_shown_but_never_obeyed(
     asha: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
 ) -> None:
-    network.behave("refuse", times=1, error_dtl="<script>alert(1)</script><b hx-get=/logout>")
+    network.behave("refuse", times=1, error_dtl="<script>alert(1)</script><b data-hx-get=/logout>")
     asha.answer(arrive(1)[0])
     deliver()
     message_id = session.scalars(select(Message.id)).one()
     page = meera.get(f"/webhooks/{message_id}")
     assert "<script>alert(1)" not in page.text
     assert "alert(1)" in page.words
-    assert not page.page.select("b[hx-get]")
+    assert not page.page.select("b[data-hx-get]")
 
 
 def test_a_try_is_copied_as_a_command_that_a_shell_runs_once_the_secret_is_set(
@@ -496,7 +498,7 @@ HTMX = {"HX-Request": "true"}
 
 def asked_for(page: Any) -> str:
     """Where the page asks whether more has come."""
-    return str(page.one("#newer-asks")["hx-get"])
+    return str(page.one("#newer-asks")["data-hx-get"])
 
 
 def test_a_page_that_stays_open_is_told_how_many_more_fit_its_filter(
