@@ -22,7 +22,9 @@ from app.delivery import notifications
 from app.exports import routes as exports_routes
 from app.inbound import api_routes as inbound_routes
 from app.inbound import docs_routes
+from app.inbound import presenters as inbound_presenters
 from app.inbound import routes as inbound_log_routes
+from app.orders import presenters as orders_presenters
 from app.orders import routes as orders_routes
 from app.orders.projection import follow
 from app.partners import certificates
@@ -33,6 +35,7 @@ from app.tasks import routes as jobs_routes
 from app.tasks.mail import ALERTS
 from app.ui import filters, sidebar, web
 from app.webhooks import bulk_routes as resends_routes
+from app.webhooks import presenters as webhook_presenters
 from app.webhooks import routes as outbox_routes
 
 
@@ -84,6 +87,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     web.init_app(app)
     access.init_app(app)
     filters.init_app(app)
+    for presenters in (orders_presenters, webhook_presenters, inbound_presenters):
+        presenters.init_app(app)
     sidebar.init_app(app)
     rooms = (
         accounts_routes,

@@ -14,8 +14,8 @@ from app.partners.models import Partner
 from app.reports import charts
 from app.reports.charts import Picture
 from app.ui.numbers import duration, number, things
-from app.ui.states import outcome_words
 from app.webhooks.partner_status import Waiting
+from app.webhooks.presenters import outcome_words
 
 NOTHING = Waiting()
 

@@ -16,7 +16,9 @@ from app.accounts.access import Permission
 from app.accounts.queries import supplier_ids
 from app.delivery.queue_metrics import ended_attempts, queues
 from app.delivery.statistics import measured
+from app.inbound.presenters import inbound_chips
 from app.orders.forms import AnswerForm
+from app.orders.presenters import order_chips
 from app.orders.queries import queue_counts
 from app.partners.queries import all_partners
 from app.reports import metrics
@@ -27,8 +29,8 @@ from app.reports.response_report import LONGEST, report
 from app.reports.response_report import USUAL as USUAL_DAYS
 from app.ui import web
 from app.ui.fields import read_filter
-from app.ui.states import every_chip
 from app.webhooks.partner_status import waiting
+from app.webhooks.presenters import webhook_chips
 
 blueprint = Blueprint("reports", __name__)
 
@@ -112,7 +114,11 @@ def _days(values: Mapping[str, Any], today: date) -> tuple[date, date, list[str]
 @access.needs(Permission.EDIT_PEOPLE)
 def look() -> Response:
     """Every component in every state, for who works on the look."""
-    return web.page("ui/style_guide.html", form=_look_form(), states=every_chip())
+    return web.page(
+        "ui/style_guide.html",
+        form=_look_form(),
+        states={**order_chips(), **webhook_chips(), **inbound_chips()},
+    )
 
 
 def _look_form() -> AnswerForm:

@@ -15,7 +15,9 @@ from app.accounts.access import Permission
 from app.saved_views import service
 from app.saved_views.forms import ForgetForm, KeepForm, NameForm
 from app.saved_views.models import SavedView
+from app.saved_views.summary import narrowing
 from app.ui import web
+from app.ui.fields import InForce
 
 blueprint = Blueprint("saved_views", __name__, url_prefix="/views")
 VIEW = "/<int(max=9223372036854775807):view_id>"
@@ -30,6 +32,12 @@ def _mine(page: str) -> Sequence[SavedView]:
     if not current_user.is_authenticated:
         return ()
     return service.views_of(web.db(), access.me().id, page)
+
+
+@blueprint.app_template_filter("narrowing")
+def _narrowing(view: SavedView) -> list[InForce]:
+    """What filters of its list a view sets."""
+    return narrowing(view.page, view.query, web.zone())
 
 
 @blueprint.app_template_filter("address")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from app.delivery.models import Message
 from app.ui.fields import iso_day
 
 
@@ -80,9 +79,3 @@ def for_input(when: datetime | None, zone: ZoneInfo) -> str:
         return ""
     local = when.astimezone(zone) if when.tzinfo else when
     return f"{local:%Y-%m-%dT%H:%M}"
-
-
-def pace(message: Message, now: datetime) -> str:
-    """How often the page asks after a message: often while something happens, seldom while it waits."""
-    near = min(abs((now - at).total_seconds()) for at in (message.created_at, message.next_at) if at)
-    return "2s" if near < 30 else "5s" if near < 300 else "15s"

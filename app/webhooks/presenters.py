@@ -1,18 +1,98 @@
-"""Sentences and commands about messages, ours and the partners'."""
+"""Labels, tones and sentences for webhooks and their attempts, and the template filters that give them."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from http import HTTPStatus
 
-from app.delivery.models import Attempt, Message, MessageState
-from app.inbound.models import Effect, InboundMessage
-from app.network.vocabulary import Kind
-from app.orders.forms import OWN_NUMBER, PROMISED_DATE
+from flask import Flask
+
+from app import clock
+from app.delivery.models import Attempt, Message
+from app.delivery.retry_policy import Reason
 from app.partners.masking import MASK
 from app.ui import web
+from app.ui.chips import Chip
+
+STATE_CHIPS = {
+    "pending": Chip("waiting", "Waiting to be sent"),
+    "retrying": Chip("waiting", "Not delivered yet"),
+    "held": Chip("warn", "Held"),
+    "sending": Chip("waiting", "Being sent"),
+    "delivered": Chip("ok", "Delivered"),
+    "refused": Chip("bad", "Refused by the network"),
+    "failed": Chip("bad", "Not delivered"),
+    "cancelled": Chip("quiet", "Withdrawn"),
+}
+
+
+RETRYING = {"pending": "retrying"}
+
+
+def message_chip(message: Message) -> Chip:
+    """Where a message stands."""
+    shown = message.state_shown
+    return STATE_CHIPS[RETRYING.get(shown, shown) if message.attempts_made else shown]
+
+
+OUTCOME_CHIPS = {
+    Reason.DELIVERED: Chip("ok", "accepted"),
+    Reason.ALREADY_RECEIVED: Chip("ok", "had it already"),
+    Reason.REFUSED_BY_PARTNER: Chip("bad", "refused"),
+    Reason.REFUSED_STATUS: Chip("bad", "refused"),
+    Reason.UNREADABLE_ANSWER: Chip("warn", "unreadable answer"),
+    Reason.WRONG_OBJECT: Chip("warn", "another order"),
+    Reason.REDIRECT: Chip("warn", "redirect"),
+    Reason.CREDENTIALS: Chip("warn", "key or address"),
+    Reason.GONE: Chip("warn", "gone"),
+    Reason.BUSY: Chip("warn", "busy"),
+    Reason.SERVER_ERROR: Chip("warn", "their error"),
+    Reason.TIMEOUT: Chip("warn", "timed out"),
+    Reason.NAME: Chip("warn", "name not found"),
+    Reason.ADDRESS_REFUSED: Chip("warn", "address not allowed"),
+    Reason.CONNECT: Chip("warn", "not reached"),
+    Reason.TLS: Chip("warn", "not secure"),
+    Reason.RESET: Chip("warn", "broken off"),
+    Reason.ODD_ANSWER: Chip("warn", "odd answer"),
+    Reason.BAD_TARGET: Chip("warn", "set up wrong"),
+    Reason.INTERNAL: Chip("warn", "our fault"),
+    Reason.INTERRUPTED: Chip("warn", "interrupted"),
+}
+
+
+def outcome_words(outcome: str) -> str:
+    """What came of tries, as the head of a row: ``Timed out``."""
+    words = OUTCOME_CHIPS[Reason(outcome)].words if outcome in set(Reason) else outcome
+    return words[:1].upper() + words[1:]
+
+
+_UNDER_WAY = Chip("waiting", "under way")
+_UNSEEN = Chip("warn", "end not seen")
+
+
+def attempt_chip(attempt: Attempt, message: Message, now: datetime) -> Chip:
+    """What came of one try of the message: ``200, refused``, ``timed out``."""
+    if attempt.outcome is None:
+        return _UNDER_WAY if message.may_be_flying(attempt, now) else _UNSEEN
+    known = attempt.outcome in set(Reason)
+    found = OUTCOME_CHIPS[Reason(attempt.outcome)] if known else Chip("warn", attempt.outcome)
+    return Chip(found.tone, f"{attempt.status}, {found.words}") if attempt.status else found
+
+
+def state_words(state: str) -> str:
+    """Where a message stands or stood, by the name of its state."""
+    return STATE_CHIPS[state].words if state in STATE_CHIPS else state
+
+
+def stands(key: str) -> str:
+    """Why messages stand where they stand, from ``failed:timeout``: ``Not delivered: timed out``."""
+    state, _, reason = key.partition(":")
+    words = state_words(RETRYING.get(state, state) if reason else state)
+    return f"{words}: {OUTCOME_CHIPS[Reason(reason)].words}" if reason in set(Reason) else words
+
 
 _OF_THE_CONNECTION = frozenset({"host", "content-length", "connection", "accept-encoding"})
 """Header lines that curl writes itself."""
@@ -71,48 +151,32 @@ def lasting(note: str) -> str:
     return re.sub(r" (The next try is [^.]*|It is (tried|not sent) again by itself)\.$", "", note)
 
 
-_INBOUND_KINDS = {
-    Kind.REQ_SEND: ("New order", "It brought a new order."),
-    Kind.REQ_EDIT: ("Change of an order", "It made a new version of the order."),
-    Kind.REQ_STATUS_CHANGE: ("Cancelled or closed", "It ended the order."),
-    Kind.RESP_CONFIRM: ("Result of an answer", "It told what became of the supplier's answer."),
-}
+def pace(message: Message, now: datetime) -> str:
+    """How often the page asks after a message: often while something happens, seldom while it waits."""
+    near = min(abs((now - at).total_seconds()) for at in (message.created_at, message.next_at) if at)
+    return "2s" if near < 30 else "5s" if near < 300 else "15s"
 
 
-def inbound_kind(kind: str) -> str:
-    """What a partner's message is about, in a few words; an unknown kind as it came."""
-    return _INBOUND_KINDS[Kind(kind)][0] if kind in _INBOUND_KINDS else kind
+def webhook_chips() -> dict[str, list[Chip]]:
+    """All states of a webhook and an attempt that a page can show, for the style guide."""
+    return {
+        "Delivery": list(STATE_CHIPS.values()),
+        "Try": [_UNDER_WAY, _UNSEEN, *OUTCOME_CHIPS.values()],
+    }
 
 
-def effect_words(message: InboundMessage) -> str:
-    """What a partner's message changed, or why nothing, in a sentence."""
-    if message.effect is Effect.APPLIED:
-        return _INBOUND_KINDS[Kind(message.kind)][1] if message.kind in _INBOUND_KINDS else "It was applied."
-    if message.effect is Effect.REPEATED:
-        return "It came before; this time it changed nothing."
-    why = message.again_detail or message.detail
-    return f"{why.rstrip('.')}. It changed nothing." if why else "It changed nothing."
-
-
-_FORM_FIELDS = {
-    "supplierRemarks": "supplier_remarks",
-    "supplierResponse": "supplier_response",
-    "additionalInfos": "additional_infos",
-    "device": "device_tag_value",
-}
-
-
-def refused_field(message: Message | None, infos: Sequence[Sequence[str]] = ()) -> str:
-    """The field of the answer form that the network's refusal names, empty if it names none.
-
-    ``infos`` are the further names and values that were sent: two of them have fields of their own.
-    """
-    if message is None or message.state is not MessageState.REFUSED:
-        return ""
-    path = re.split(r"[.\[\]]+", message.error_field)
-    field = next((_FORM_FIELDS[step] for step in path if step in _FORM_FIELDS), "")
-    if field == "additional_infos":
-        place = next((int(step) for step in path if re.fullmatch(r"\d{1,3}", step)), len(infos))
-        name = infos[place][0] if place < len(infos) else ""
-        return {OWN_NUMBER: "supplier_order_number", PROMISED_DATE: "promised_date"}.get(name, field)
-    return field
+def init_app(app: Flask) -> None:
+    """Give the filters of this package to the templates."""
+    app.jinja_env.filters.update(
+        message_chip=message_chip,
+        attempt_chip=lambda attempt, message: attempt_chip(attempt, message, clock.now()),
+        as_curl=as_curl,
+        at_simulator=at_simulator,
+        curl_variables=curl_variables,
+        stands=stands,
+        state_words=state_words,
+        headers_as_text=headers_as_text,
+        http_phrase=http_phrase,
+        lasting=lasting,
+        pace=lambda message: pace(message, clock.now()),
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from tests.reports.test_health import figures
+from tests.reports.test_delivery_health import figures
 
 from app import clock as the_clock
 from app.orders.models import Decision, PurchaseOrder

@@ -1,0 +1,13 @@
+"""A chip: how pages show a state, with a tone and a label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A state: ``tone`` is its shape and colour, ``words`` its name."""
+
+    tone: str
+    words: str
