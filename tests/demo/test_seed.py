@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
-from tests.delivery.test_rollup import assert_exact
 
 from app.db import Database
 from app.delivery.models import Attempt, Message, MessageState, Tally
@@ -23,6 +22,7 @@ from app.network.reader import dumps, read_json
 from app.network.vocabulary import Kind, Status
 from app.orders.models import Answer, Decision, Delivery, PurchaseOrder, Revision
 from app.partners.models import Partner
+from tests.delivery.test_statistics import assert_exact
 from tests.people import Browser
 
 

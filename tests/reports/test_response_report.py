@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from tests.reports.test_delivery_health import figures
 
 from app import clock as the_clock
 from app.orders.models import Decision, PurchaseOrder
 from tests.people import BEARINGS, Browser
+from tests.reports.test_delivery_health import figures
 
 PAGE = "/reports/answers"
 
