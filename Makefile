@@ -1,9 +1,9 @@
-# Two commands matter: `make run` and `make test`. Both work on a fresh checkout.
+# `make run` and `make test` work on a fresh checkout.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 WORKERS ?= 2
-PARTS  := PATH="$(PATH):/usr/sbin:/sbin" sh tests/system-parts.sh
+SYSTEM_PACKAGES := PATH="$(PATH):/usr/sbin:/sbin" sh tests/system-packages.sh
 
 .PHONY: run test check bench chaos pins clean
 .DEFAULT_GOAL := run
@@ -12,20 +12,20 @@ run: $(VENV)/.run
 	@exec $(BIN)/flask demo
 
 test: $(VENV)/.test check
-	@$(PARTS) postgresql chromium curl
+	@$(SYSTEM_PACKAGES) postgresql chromium curl libatomic
 	$(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
 
-# Lint, types and import contracts: the first half of `make test`.
+# Lint, formatting, types and import contracts: the first part of `make test`.
 check: $(VENV)/.test
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The peers of `deliver.peer` live in an environment of their own; two of them want a redis-server.
+# The queues that `deliver.peer` compares with have their own environment; two of them need Redis.
 bench: $(VENV)/.test $(VENV)-peers/.done
-	@$(PARTS) postgresql
-	-@$(PARTS) redis
+	@$(SYSTEM_PACKAGES) postgresql
+	-@$(SYSTEM_PACKAGES) redis
 	@$(BIN)/python -m tests.bench $(BENCHES)
 
 $(VENV)-peers/.done: tests/bench/peers/requirements.txt
@@ -33,12 +33,12 @@ $(VENV)-peers/.done: tests/bench/peers/requirements.txt
 	@$(VENV)-peers/bin/pip install --quiet --disable-pip-version-check -r tests/bench/peers/requirements.txt
 	@touch $@
 
-# Deliverers killed hundreds of times on both databases; prints what that did. Some minutes.
+# Kill deliverers hundreds of times on both databases and print the outcome. Takes minutes.
 chaos: $(VENV)/.test
-	@$(PARTS) postgresql
+	@$(SYSTEM_PACKAGES) postgresql
 	@$(BIN)/python -m tests.chaos
 
-# The pinned requirements carry hashes and no index address.
+# Pin the dependencies of pyproject.toml with hashes and without an index address.
 pins: $(VENV)/.test
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.txt
@@ -52,7 +52,7 @@ $(VENV)/.run: requirements.txt
 	@touch $@
 
 $(VENV)/.test: requirements-dev.txt $(VENV)/.run
-	@echo "Installing what the tests need ..." >&2
+	@echo "Installing test dependencies ..." >&2
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 

@@ -21,7 +21,7 @@ def binaries() -> Path:
         found = sorted(Path(base).glob("*/bin/postgres")) + sorted(Path(base).glob("bin/postgres"))
         if found:
             return found[-1].parent
-    raise RuntimeError("no PostgreSQL server on this machine: run `sh tests/system-parts.sh postgresql`")
+    raise RuntimeError("no PostgreSQL server on this machine: run `sh tests/system-packages.sh postgresql`")
 
 
 def roomy_memory(at_least: int = 4 * 2**30) -> str | None:

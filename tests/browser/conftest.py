@@ -42,7 +42,7 @@ def browser_type_launch_args() -> dict[str, Any]:
     """The system's Chromium; best the one without a desktop, which does in two thirds of the time."""
     names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    assert path, "no Chromium on this machine: run `sh tests/system-parts.sh chromium`"
+    assert path, "no Chromium on this machine: run `sh tests/system-packages.sh chromium`"
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     return {"executable_path": path, "args": [*CHROMIUM_FLAGS, *sandbox]}
 

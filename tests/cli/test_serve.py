@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
@@ -36,19 +37,20 @@ class Serving:
         )
 
     def children(self) -> dict[int, str]:
-        """The command lines of the children, by process id."""
-        told = subprocess.run(
-            ["ps", "-A", "-o", "pid=,ppid=,command="], capture_output=True, text=True, check=True
-        )
-        rows = [line.split(None, 2) for line in told.stdout.splitlines()]
-        return {int(row[0]): row[2] for row in rows if int(row[1]) == self.process.pid and len(row) > 2}
+        """The command lines of the child processes, by process id."""
+        children = psutil.Process(self.process.pid).children()
+        command_lines = {child.pid: " ".join(_command_line(child)) for child in children}
+        return {pid: command_line for pid, command_line in command_lines.items() if command_line}
 
     def named(self, words: str) -> list[int]:
         return [pid for pid, command in self.children().items() if command.endswith(words)]
 
     def web(self) -> int:
-        (found,) = [pid for pid, command in self.children().items() if " serve " in command]
-        return found
+        """The process id of the web server; its title depends on whether setproctitle is installed."""
+        (pid,) = [
+            pid for pid, command in self.children().items() if not command.endswith((" deliver", " work"))
+        ]
+        return pid
 
     def is_up(self) -> bool:
         with suppress(requests.ConnectionError, requests.Timeout):
@@ -63,11 +65,11 @@ def wait_until(true: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def is_alive(pid: int) -> bool:
-    with suppress(ProcessLookupError):
-        os.kill(pid, 0)
-        return True
-    return False
+def _command_line(process: psutil.Process) -> list[str]:
+    """The command line; empty for a process that has ended or is a zombie."""
+    with suppress(psutil.NoSuchProcess):
+        return process.cmdline()
+    return []
 
 
 @pytest.fixture
@@ -107,7 +109,7 @@ def test_it_serves_and_delivers_starts_a_lost_deliverer_again_and_leaves_nothing
     pids = list(serving.children())
     serving.process.terminate()
     assert serving.process.wait(PATIENCE_SECONDS) == 0
-    assert not [pid for pid in pids if is_alive(pid)]
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]
     assert not serving.is_up()
 
 
@@ -121,7 +123,7 @@ def test_without_its_pages_it_ends_and_says_so_by_its_code(serve: Callable[..., 
     pids = list(serving.children())
     os.kill(serving.web(), signal.SIGKILL)
     assert serving.process.wait(PATIENCE_SECONDS) != 0
-    wait_until(lambda: not [pid for pid in pids if is_alive(pid)])
+    wait_until(lambda: not [pid for pid in pids if psutil.pid_exists(pid)])
 
 
 STOPPED_AT_ONCE = """
