@@ -1,4 +1,4 @@
-"""Settings: defaults, ``instance/config.toml``, ``PO_*`` of the environment. Typed; fails loudly."""
+"""Settings: defaults, then ``instance/config.toml``, then ``PO_*`` environment variables."""
 
 from __future__ import annotations
 
@@ -6,34 +6,41 @@ import os
 import re
 import secrets
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "PO_"
-SECRET = frozenset({"smtp_url", "secret_key"})
-"""Settings that no error repeats."""
+SECRETS = frozenset({"smtp_url", "secret_key", "database_url"})
+"""Settings whose values are never repeated in an error message."""
 
 
 class SettingsError(ValueError):
-    """A setting that is unknown or makes no sense; its text is one line for the operator."""
+    """An unknown or invalid setting. The text is one line for the operator."""
 
 
-class Settings(BaseModel):
-    """Everything an operator may set. Field ``x`` is ``x`` in the file and ``PO_X`` in the environment."""
+class Settings(BaseSettings):
+    """All settings. Field ``x`` is ``x`` in the file and ``PO_X`` in the environment."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     instance: Path = ROOT / "instance"
-    database_url: str = ""
-    secret_key: str = ""
+    database_url: str = Field("", repr=False)
+    secret_key: str = Field("", repr=False)
     respond_within_hours: float = Field(24, gt=0, le=24 * 365)
     serve_delivers: bool = True
     serve_works: bool = True
@@ -45,13 +52,13 @@ class Settings(BaseModel):
     senders: int = Field(8, ge=1, le=128)
     secure_cookies: bool = False
     trusted_proxies: int = Field(0, ge=0, le=8)
-    # Where the partner is the simulator of the demo, its pages show what arrived; `flask demo` sets it.
+    # Set by `flask demo`: pages link to what the partner simulator received.
     simulator_url: str = ""
     public_url: str = ""
     mail_from: str = ""
     mail_to: str = ""
-    # After those that it needs, since each is checked in this order.
-    smtp_url: str = ""
+    # Declared after mail_from and mail_to, which its validator needs.
+    smtp_url: str = Field("", repr=False)
     alert_deadlines: Literal["off", "hourly", "daily"] = "daily"
     keep_messages_days: float | None = Field(None, ge=1)
     keep_inbound_days: float | None = Field(None, ge=1)
@@ -61,132 +68,143 @@ class Settings(BaseModel):
 
     @field_validator("database_url")
     @classmethod
-    def _known_database(cls, url: str) -> str:
+    def _check_database_url(cls, url: str) -> str:
         if not url:
             return url
         try:
             driver = make_url(url).drivername
         except ArgumentError as error:
-            raise ValueError("is not a database URL") from error
+            raise ValueError("must be a database URL") from error
         if driver not in ("sqlite", "postgresql+psycopg"):
-            raise ValueError("must begin with sqlite:/// or postgresql+psycopg://")
+            raise ValueError("must start with sqlite:/// or postgresql+psycopg://")
         return url
 
     @field_validator("simulator_url")
     @classmethod
-    def _plain_url(cls, url: str) -> str:
+    def _check_simulator_url(cls, url: str) -> str:
         if url and not url.startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://")
+            raise ValueError("must start with http:// or https://")
         return url.rstrip("/")
 
     @field_validator("public_url")
     @classmethod
-    def _an_address(cls, url: str) -> str:
+    def _check_public_url(cls, url: str) -> str:
         if url and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", url):
-            raise ValueError("is the address under which people open PO Confirm, such as https://po.example")
+            raise ValueError("must be the URL at which people open PO Confirm, such as https://po.example")
         return url
 
     @field_validator("mail_from", "mail_to")
     @classmethod
-    def _mailboxes(cls, text: str, info: ValidationInfo) -> str:
-        found = [one.strip() for one in text.split(",") if one.strip()]
-        if any(not re.fullmatch(r"[^\s@<>,;:\"]+@[A-Za-z0-9.-]+", one) for one in found):
-            raise ValueError("is a mail address, such as po@supplier.example")
-        if info.field_name == "mail_from" and len(found) > 1:
-            raise ValueError("is one mail address")
-        return ", ".join(found)
+    def _check_mail_addresses(cls, text: str, info: ValidationInfo) -> str:
+        addresses = [address.strip() for address in text.split(",") if address.strip()]
+        if any(not re.fullmatch(r"[^\s@<>,;:\"]+@[A-Za-z0-9.-]+", address) for address in addresses):
+            raise ValueError("must be an email address, such as po@supplier.example")
+        if info.field_name == "mail_from" and len(addresses) > 1:
+            raise ValueError("must be a single email address")
+        return ", ".join(addresses)
 
     @field_validator("smtp_url")
     @classmethod
-    def _mail_server(cls, url: str, info: ValidationInfo) -> str:
+    def _check_smtp_url(cls, url: str, info: ValidationInfo) -> str:
         if not url:
             return url
-        parts = urlsplit(url)
-        if parts.scheme not in ("smtp", "smtps", "smtp+plain") or not parts.hostname:
-            raise ValueError("is smtp://, smtps:// or smtp+plain://, perhaps user:password@, and a host")
+        try:
+            parts = urlsplit(url)
+            parts.port  # noqa: B018 - raises ValueError if it is out of range
+        except ValueError as error:
+            raise ValueError("must be the URL of a mail server") from error
+        is_known = parts.scheme in ("smtp", "smtps", "smtp+plain") and parts.hostname
+        if not is_known or parts.path not in ("", "/") or parts.query:
+            raise ValueError(
+                "must be smtp://, smtps:// or smtp+plain://, optionally user:password@, and a host"
+            )
         if not (info.data.get("mail_from") and info.data.get("mail_to")):
-            raise ValueError("needs mail_from and mail_to as well")
+            raise ValueError("also needs mail_from and mail_to")
         return url
 
     @field_validator("time_zone")
     @classmethod
-    def _known_zone(cls, name: str) -> str:
+    def _check_time_zone(cls, name: str) -> str:
         try:
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError("is not the name of a time zone, such as Asia/Kolkata") from error
+            raise ValueError("must be the name of a time zone, such as Asia/Kolkata") from error
         return name
 
     @property
     def mail_addresses(self) -> list[str]:
-        """Whom alerts go to."""
-        return [one for one in self.mail_to.split(", ") if one]
+        """The recipients of alerts."""
+        return [address for address in self.mail_to.split(", ") if address]
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone in which times are shown, and read where a query gives none."""
+        """The time zone for displayed times and for query times without a zone."""
         return ZoneInfo(self.time_zone)
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Self:
-        """Read all three sources; what is ``given`` wins over them.
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Keyword arguments win over the environment, which wins over ``config.toml``."""
+        assert isinstance(init_settings, InitSettingsSource)
+        file = Path(init_settings.init_kwargs["instance"]) / "config.toml"
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
 
-        Errors: SettingsError with one line that names the setting and what is wrong with it.
+    @classmethod
+    def load(cls, **values: Any) -> Self:
+        """Read the environment and the file; ``values`` win over both.
+
+        Errors: SettingsError with one line that names the setting and the problem.
         """
-        environ = os.environ if environ is None else environ
-        from_environment = {
-            name.removeprefix(PREFIX).lower(): value
-            for name, value in environ.items()
-            if name.startswith(PREFIX)
-        }
-        instance = Path(given.get("instance") or from_environment.get("instance") or ROOT / "instance")
-        values = {**_from_file(instance / "config.toml"), **from_environment, **given, "instance": instance}
+        for name in os.environ:
+            if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() not in cls.model_fields:
+                raise SettingsError(f"{name} is not a setting of PO Confirm")
+        values.setdefault("instance", os.environ.get(f"{PREFIX}INSTANCE") or ROOT / "instance")
         try:
             settings = cls(**values)
         except ValidationError as error:
-            raise SettingsError(_one_line(error, from_environment)) from None
-        return settings.model_copy(update=settings._made_once())
+            raise SettingsError(_one_line(error)) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise SettingsError(f"config.toml cannot be read: {error}") from None
+        return settings.model_copy(update=settings._instance_defaults())
 
-    def _made_once(self) -> dict[str, str]:
-        """The defaults that need the instance folder."""
-        made: dict[str, str] = {}
+    def _instance_defaults(self) -> dict[str, str]:
+        """The defaults that depend on the instance folder."""
+        defaults: dict[str, str] = {}
         if not self.database_url:
-            made["database_url"] = f"sqlite:///{self.instance / 'po-confirm.sqlite'}"
+            defaults["database_url"] = f"sqlite:///{self.instance / 'po-confirm.sqlite'}"
         if not self.secret_key:
-            made["secret_key"] = kept_secret(self.instance / "secret-key")
-        return made
+            defaults["secret_key"] = read_or_create_secret(self.instance / "secret-key")
+        return defaults
 
 
-def kept_secret(path: Path, make: Callable[[], str] = secrets.token_urlsafe) -> str:
-    """The secret in ``path``, made at random by ``make`` and kept with mode 0600 when absent."""
+def read_or_create_secret(path: Path, make: Callable[[], str] = secrets.token_urlsafe) -> str:
+    """Return the secret in ``path``; if the file is absent, create it with mode 0600 from ``make``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        kept = path.read_text().strip()
-        if not kept:
-            raise SettingsError(f"{path} is empty: delete it, and a new secret is made") from None
-        return kept
+        secret = path.read_text().strip()
+        if not secret:
+            raise SettingsError(f"{path} is empty. Delete it to generate a new secret.") from None
+        return secret
     with os.fdopen(descriptor, "w") as file:
-        made = make()
-        file.write(made + "\n")
-    return made
+        secret = make()
+        file.write(secret + "\n")
+    return secret
 
 
-def _from_file(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from None
-
-
-def _one_line(error: ValidationError, from_environment: Mapping[str, str]) -> str:
+def _one_line(error: ValidationError) -> str:
     first = error.errors()[0]
     field = str(first["loc"][0])
-    name = PREFIX + field.upper() if field in from_environment else f"{field} in config.toml"
+    variable = PREFIX + field.upper()
+    name = variable if variable in os.environ else f"{field} in config.toml"
     if first["type"] == "extra_forbidden":
         return f"{name} is not a setting of PO Confirm"
-    given = "…" if field in SECRET else repr(first["input"])
-    return f"{name}={given}: {first['msg'].removeprefix('Value error, ')}"
+    value = "…" if field in SECRETS else repr(first["input"])
+    return f"{name}={value}: {first['msg'].removeprefix('Value error, ')}"

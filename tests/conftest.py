@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import threading
 from collections import Counter
@@ -42,6 +43,9 @@ from tests.postgresql import Server
 INBOUND_KEY = "the-key-of-the-network"
 _numbers = itertools.count(1)
 once.share()
+# Settings of the developer's shell must not reach the tests.
+for name in [name for name in os.environ if name.startswith("PO_")]:
+    del os.environ[name]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -103,7 +107,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
     """The settings of the app under test; no file and no environment has a say."""
-    return Settings.load({}, instance=tmp_path, database_url=database_url, secret_key="only for tests")
+    return Settings.load(instance=tmp_path, database_url=database_url, secret_key="only for tests")
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
-"""Settings: defaults, file, environment, and refusals of one clear line."""
+"""Settings: defaults, file, environment, and one-line errors."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,17 +11,21 @@ from app import create_app
 from app.config import Settings, SettingsError
 
 
-def test_defaults_are_a_sqlite_file_and_a_secret_made_once(tmp_path: Path) -> None:
-    first = Settings.load({}, instance=tmp_path)
+def test_defaults_are_a_sqlite_file_and_a_stored_secret(tmp_path: Path) -> None:
+    first = Settings.load(instance=tmp_path)
     assert first.database_url == f"sqlite:///{tmp_path / 'po-confirm.sqlite'}"
     assert len(first.secret_key) >= 32
-    assert Settings.load({}, instance=tmp_path).secret_key == first.secret_key
+    assert Settings.load(instance=tmp_path).secret_key == first.secret_key
 
 
-def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_text("respond_within_hours = 12\nundo_seconds = 3\n")
-    settings = Settings.load({"PO_UNDO_SECONDS": "7"}, instance=tmp_path)
-    assert (settings.respond_within_hours, settings.undo_seconds) == (12, 7)
+def test_environment_wins_over_file_and_arguments_over_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.toml").write_text("respond_within_hours = 12\nundo_seconds = 3\nsenders = 2\n")
+    monkeypatch.setenv("PO_UNDO_SECONDS", "7")
+    monkeypatch.setenv("PO_SENDERS", "3")
+    settings = Settings.load(instance=tmp_path, senders=4)
+    assert (settings.respond_within_hours, settings.undo_seconds, settings.senders) == (12, 7, 4)
 
 
 @pytest.mark.parametrize(
@@ -38,21 +43,45 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("PO_SIMULATOR_URL", "javascript:alert(1)"),
     ],
 )
-def test_an_unknown_or_nonsensical_setting_stops_the_start_with_one_line(
+def test_unknown_or_invalid_variable_stops_the_start_with_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    with pytest.raises(SettingsError, match=name) as refused:
-        Settings.load({name: value}, instance=tmp_path)
-    assert "\n" not in str(refused.value)
     monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name) as error:
+        Settings.load(instance=tmp_path)
+    assert "\n" not in str(error.value)
     with pytest.raises(SystemExit, match=name):
         create_app()
 
 
-def test_a_broken_file_stops_the_start_with_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"smtp_url": "smtp://me:hunter2@h"}, "mail_from"),
+        ({"smtp_url": "http://me:hunter2@h", "mail_from": "a@b.c", "mail_to": "a@b.c"}, "smtps://"),
+        ({"smtp_url": "smtp://me:hunter2@h:99999", "mail_from": "a@b.c", "mail_to": "a@b.c"}, "mail server"),
+        ({"database_url": "mysql://me:hunter2@h/po"}, "postgresql+psycopg://"),
+        ({"mail_from": "nobody"}, "email address"),
+        ({"mail_from": "a@b.c\r\nBcc: x@y.z"}, "email address"),
+        ({"mail_from": "a@b.c, d@e.f"}, "single email address"),
+        ({"public_url": "po.example"}, "https://po.example"),
+        ({"alert_deadlines": "often"}, "daily"),
+    ],
+)
+def test_error_is_one_line_without_the_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, str], message: str
+) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(f"PO_{name.upper()}", value)
+    with pytest.raises(SettingsError, match=re.escape(message)) as error:
+        Settings.load(instance=tmp_path)
+    assert "hunter2" not in str(error.value) and "\n" not in str(error.value)
+
+
+def test_invalid_file_stops_the_start_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("respond_within_hours = ")
     with pytest.raises(SettingsError, match=r"config\.toml"):
-        Settings.load({}, instance=tmp_path)
+        Settings.load(instance=tmp_path)
     (tmp_path / "config.toml").write_text("colour = 'blue'")
-    with pytest.raises(SettingsError, match="colour"):
-        Settings.load({}, instance=tmp_path)
+    with pytest.raises(SettingsError, match=r"colour in config\.toml is not a setting"):
+        Settings.load(instance=tmp_path)

@@ -19,7 +19,7 @@ from app.accounts.models import Role
 from app.accounts.passwords import new_password
 from app.accounts.queries import person_by_username
 from app.cli.supervisor import Child, flask_command, run_together
-from app.config import Settings, kept_secret
+from app.config import Settings, read_or_create_secret
 from app.db import Database
 from app.demo.orders import example_orders
 from app.inbound.file_import import Brought, bring
@@ -65,9 +65,9 @@ def run_demo(
     for taken, name in ((port, "PORT"), (partner_port, "PARTNER_PORT")):
         _must_be_free(taken, name)
     url, partner_url = f"http://{HOST}:{port}", f"http://{HOST}:{partner_port}"
-    password = kept_secret(settings.instance / "demo-password", new_password)
-    inbound_key = kept_secret(settings.instance / "demo-inbound-key")
-    partner_key = kept_secret(settings.instance / "demo-partner-key")
+    password = read_or_create_secret(settings.instance / "demo-password", new_password)
+    inbound_key = read_or_create_secret(settings.instance / "demo-inbound-key")
+    partner_key = read_or_create_secret(settings.instance / "demo-partner-key")
     database.upgrade()
     with database.writing() as session:
         partner = prepare(session, settings, partner_url, password, inbound_key, partner_key)

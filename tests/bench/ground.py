@@ -82,7 +82,7 @@ def receiver(delay_seconds: float = 0) -> Iterator[str]:
 
 def fresh_app(folder: Path, **settings: Any) -> Flask:
     """An app with a database of its own."""
-    app = create_app(Settings.load({}, instance=folder, **settings))
+    app = create_app(Settings.load(instance=folder, **settings))
     database_of(app).upgrade()
     return app
 

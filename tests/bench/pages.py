@@ -46,7 +46,7 @@ def _sides() -> tuple[FlaskClient, FlaskClient, Flask, Flask]:
     atexit.register(home.cleanup)
     small = _seeded(Path(home.name) / "small", FEW)
     large = (
-        create_app(Settings.load({}, instance=Path(SEEDED)))
+        create_app(Settings.load(instance=Path(SEEDED)))
         if SEEDED
         else _seeded(Path(home.name) / "large", MANY)
     )

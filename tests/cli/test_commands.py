@@ -25,7 +25,7 @@ def run(app: Flask, *words: str, **more: Any) -> Any:
 
 
 def test_init_makes_a_database_and_may_be_repeated(tmp_path: Path) -> None:
-    settings = Settings.load({}, instance=tmp_path)
+    settings = Settings.load(instance=tmp_path)
     app = create_app(settings)
     assert app.test_client().get("/readyz").status_code == 503
     assert run(app, "init").exit_code == 0
@@ -36,7 +36,7 @@ def test_init_makes_a_database_and_may_be_repeated(tmp_path: Path) -> None:
 
 
 def test_a_command_before_init_says_what_to_do(tmp_path: Path) -> None:
-    app = create_app(Settings.load({}, instance=tmp_path))
+    app = create_app(Settings.load(instance=tmp_path))
     done = run(app, "users", "add", "x", "--role", "manager", input="")
     assert done.exit_code == 1
     assert "flask init" in done.output

@@ -24,7 +24,7 @@ HTMX = {"HX-Request": "true"}
 def settings(tmp_path: Path, database_url: str) -> Settings:
     """Ten seconds to think again."""
     return Settings.load(
-        {}, instance=tmp_path, database_url=database_url, secret_key="only for tests", undo_seconds=10
+        instance=tmp_path, database_url=database_url, secret_key="only for tests", undo_seconds=10
     )
 
 
@@ -85,7 +85,7 @@ def test_without_the_seconds_there_is_nothing_to_take_back(
     asha: Browser, arrive: Any, settings: Settings
 ) -> None:
     assert settings.undo_seconds == 10
-    assert Settings.load({}, instance=settings.instance).undo_seconds == 0
+    assert Settings.load(instance=settings.instance).undo_seconds == 0
     assert asha.get(f"/orders/{arrive(1)[0]}").status_code == 200
 
 

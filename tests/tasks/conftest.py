@@ -27,7 +27,6 @@ def post_office() -> Iterator[MailServer]:
 def settings(tmp_path: Path, database_url: str, post_office: MailServer) -> Settings:
     """Settings in which mail is on."""
     return Settings.load(
-        {},
         instance=tmp_path,
         database_url=database_url,
         secret_key="only for tests",
