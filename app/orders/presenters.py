@@ -20,7 +20,7 @@ from app.orders.queries import SOON
 from app.orders.timeline import Event, What
 from app.orders.totals import line_rest, line_taxes, sums, tax_path
 from app.ui.chips import Chip
-from app.webhooks.presenters import STATE_CHIPS, lasting
+from app.webhooks.presenters import MESSAGE_STATES, lasting
 
 GIVEN = {Answer.ACCEPT: "Confirmed", Answer.REJECT: "Rejected", Answer.RETURN: "Returned for changes"}
 """What the supplier answered. Whether it arrived is told by the delivery."""
@@ -103,8 +103,8 @@ def order_delivery(order: PurchaseOrder) -> Chip | None:
     if order.delivery is Delivery.NONE:
         return None
     if order.delivery is Delivery.PENDING:
-        return STATE_CHIPS["held" if order.partner.paused else "retrying"]
-    return STATE_CHIPS[order.delivery.value]
+        return MESSAGE_STATES["held" if order.partner.paused else "retrying"]
+    return MESSAGE_STATES[order.delivery.value]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from app.reports import charts
 from app.reports.charts import Picture
 from app.ui.numbers import duration, number, things
 from app.webhooks.partner_status import Waiting
-from app.webhooks.presenters import outcome_words
+from app.webhooks.presenters import outcome_label
 
 NOTHING = Waiting()
 
@@ -230,7 +230,7 @@ def _endings(ends: dict[tuple[str, int], int]) -> list[Ending]:
     failed, most = sum(ends.values()), max(ends.values(), default=1)
     return [
         Ending(
-            words=outcome_words(outcome),
+            words=outcome_label(outcome),
             status=status,
             group=f"{status // 100}xx" if status else "No answer",
             count=count,

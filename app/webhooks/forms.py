@@ -6,30 +6,23 @@ from flask_wtf import FlaskForm
 from wtforms import Form, SearchField, SelectField, StringField
 from wtforms.validators import DataRequired, Length, NumberRange, Optional, Regexp
 
-from app.delivery.models import MessageState, Trigger
+from app.delivery.models import MessageState
 from app.delivery.service import REASON_MAX
 from app.network.vocabulary import Kind
 from app.ui.fields import Moment, Whole, choices, folded, lowered
+from app.webhooks.presenters import MESSAGE_STATES, TRIGGER_LABELS
 from app.webhooks.queries import ATTENTION
 
 STATES = [
     ("", "Any state"),
     (ATTENTION, "Needs attention"),
-    (MessageState.PENDING.value, "Waiting"),
-    ("held", "Held"),
-    (MessageState.SENDING.value, "Being sent"),
-    (MessageState.DELIVERED.value, "Delivered"),
-    (MessageState.REFUSED.value, "Refused"),
-    (MessageState.FAILED.value, "Not delivered"),
-    (MessageState.CANCELLED.value, "Withdrawn"),
+    (MessageState.PENDING.value, "Queued or retrying"),
+    *(
+        (state, MESSAGE_STATES[state].words)
+        for state in ("held", "sending", "delivered", "refused", "failed", "cancelled")
+    ),
 ]
-TRIGGER_NAMES = {
-    Trigger.AUTO: "By itself",
-    Trigger.MANUAL: "By hand",
-    Trigger.BULK: "With many others",
-    Trigger.TEST: "As a test",
-}
-TRIGGERS = [("", "Any trigger"), *((trigger.value, name) for trigger, name in TRIGGER_NAMES.items())]
+TRIGGERS = [("", "Any trigger"), *((trigger.value, label) for trigger, label in TRIGGER_LABELS.items())]
 CODE = r"^([1-5]\d\d|[1-5]xx|none)$"
 """One status, a class of them, or no answer at all."""
 WITHDRAW_REASON_MAX = 120

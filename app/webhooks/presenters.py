@@ -1,4 +1,4 @@
-"""Labels, tones and sentences for webhooks and their attempts, and the template filters that give them."""
+"""Labels, tones and sentences for webhooks and their attempts, and their template filters."""
 
 from __future__ import annotations
 
@@ -11,95 +11,99 @@ from http import HTTPStatus
 from flask import Flask
 
 from app import clock
-from app.delivery.models import Attempt, Message
+from app.delivery.models import Attempt, Message, MessageState, Trigger
 from app.delivery.retry_policy import Reason
 from app.partners.masking import MASK
 from app.ui import web
 from app.ui.chips import Chip
 
-STATE_CHIPS = {
-    "pending": Chip("waiting", "Waiting to be sent"),
-    "retrying": Chip("waiting", "Not delivered yet"),
-    "held": Chip("warn", "Held"),
-    "sending": Chip("waiting", "Being sent"),
+MESSAGE_STATES = {
+    "pending": Chip("waiting", "Queued"),
+    "retrying": Chip("waiting", "Retrying"),
+    "held": Chip("warn", "Paused"),
+    "sending": Chip("waiting", "Sending"),
     "delivered": Chip("ok", "Delivered"),
-    "refused": Chip("bad", "Refused by the network"),
-    "failed": Chip("bad", "Not delivered"),
-    "cancelled": Chip("quiet", "Withdrawn"),
+    "refused": Chip("bad", "Refused"),
+    "failed": Chip("bad", "Failed"),
+    "cancelled": Chip("quiet", "Canceled"),
+}
+"""Labels and tones of ``MessageState``, and of two states that are derived: ``retrying`` and ``held``."""
+
+ATTEMPT_OUTCOMES = {
+    Reason.DELIVERED: Chip("ok", "accepted"),
+    Reason.ALREADY_RECEIVED: Chip("ok", "already received"),
+    Reason.REFUSED_BY_PARTNER: Chip("bad", "refused"),
+    Reason.REFUSED_STATUS: Chip("bad", "refused"),
+    Reason.UNREADABLE_ANSWER: Chip("warn", "unreadable response"),
+    Reason.WRONG_OBJECT: Chip("warn", "wrong order"),
+    Reason.REDIRECT: Chip("warn", "redirect"),
+    Reason.CREDENTIALS: Chip("warn", "wrong key or URL"),
+    Reason.GONE: Chip("warn", "gone"),
+    Reason.BUSY: Chip("warn", "unavailable"),
+    Reason.SERVER_ERROR: Chip("warn", "server error"),
+    Reason.TIMEOUT: Chip("warn", "timed out"),
+    Reason.NAME: Chip("warn", "DNS lookup failed"),
+    Reason.ADDRESS_REFUSED: Chip("warn", "address not allowed"),
+    Reason.CONNECT: Chip("warn", "connection failed"),
+    Reason.TLS: Chip("warn", "TLS failed"),
+    Reason.RESET: Chip("warn", "connection reset"),
+    Reason.ODD_ANSWER: Chip("warn", "invalid response"),
+    Reason.BAD_TARGET: Chip("warn", "invalid settings"),
+    Reason.INTERNAL: Chip("warn", "internal error"),
+    Reason.INTERRUPTED: Chip("warn", "interrupted"),
+}
+"""Labels and tones of what an attempt ended with."""
+
+TRIGGER_LABELS = {
+    Trigger.AUTO: "Automatic",
+    Trigger.MANUAL: "Manual",
+    Trigger.BULK: "Bulk",
+    Trigger.TEST: "Test",
 }
 
-
-RETRYING = {"pending": "retrying"}
+IN_PROGRESS = Chip("waiting", "in progress")
+OUTCOME_UNKNOWN = Chip("warn", "outcome unknown")
 
 
 def message_chip(message: Message) -> Chip:
-    """Where a message stands."""
-    shown = message.state_shown
-    return STATE_CHIPS[RETRYING.get(shown, shown) if message.attempts_made else shown]
+    """The state of a message."""
+    retrying = message.attempts_made and message.state_shown == MessageState.PENDING
+    return MESSAGE_STATES["retrying" if retrying else message.state_shown]
 
 
-OUTCOME_CHIPS = {
-    Reason.DELIVERED: Chip("ok", "accepted"),
-    Reason.ALREADY_RECEIVED: Chip("ok", "had it already"),
-    Reason.REFUSED_BY_PARTNER: Chip("bad", "refused"),
-    Reason.REFUSED_STATUS: Chip("bad", "refused"),
-    Reason.UNREADABLE_ANSWER: Chip("warn", "unreadable answer"),
-    Reason.WRONG_OBJECT: Chip("warn", "another order"),
-    Reason.REDIRECT: Chip("warn", "redirect"),
-    Reason.CREDENTIALS: Chip("warn", "key or address"),
-    Reason.GONE: Chip("warn", "gone"),
-    Reason.BUSY: Chip("warn", "busy"),
-    Reason.SERVER_ERROR: Chip("warn", "their error"),
-    Reason.TIMEOUT: Chip("warn", "timed out"),
-    Reason.NAME: Chip("warn", "name not found"),
-    Reason.ADDRESS_REFUSED: Chip("warn", "address not allowed"),
-    Reason.CONNECT: Chip("warn", "not reached"),
-    Reason.TLS: Chip("warn", "not secure"),
-    Reason.RESET: Chip("warn", "broken off"),
-    Reason.ODD_ANSWER: Chip("warn", "odd answer"),
-    Reason.BAD_TARGET: Chip("warn", "set up wrong"),
-    Reason.INTERNAL: Chip("warn", "our fault"),
-    Reason.INTERRUPTED: Chip("warn", "interrupted"),
-}
+def state_label(state: str) -> str:
+    """The label of a state by its name, as the database stores it."""
+    return MESSAGE_STATES[state].words if state in MESSAGE_STATES else state
 
 
-def outcome_words(outcome: str) -> str:
-    """What came of tries, as the head of a row: ``Timed out``."""
-    words = OUTCOME_CHIPS[Reason(outcome)].words if outcome in set(Reason) else outcome
+def outcome_label(outcome: str) -> str:
+    """The label of an attempt's outcome with a capital: ``Timed out``."""
+    words = ATTEMPT_OUTCOMES[Reason(outcome)].words if outcome in set(Reason) else outcome
     return words[:1].upper() + words[1:]
 
 
-_UNDER_WAY = Chip("waiting", "under way")
-_UNSEEN = Chip("warn", "end not seen")
-
-
 def attempt_chip(attempt: Attempt, message: Message, now: datetime) -> Chip:
-    """What came of one try of the message: ``200, refused``, ``timed out``."""
+    """The result of one attempt of the message: ``200, refused``, ``timed out``."""
     if attempt.outcome is None:
-        return _UNDER_WAY if message.may_be_flying(attempt, now) else _UNSEEN
+        return IN_PROGRESS if message.may_be_flying(attempt, now) else OUTCOME_UNKNOWN
     known = attempt.outcome in set(Reason)
-    found = OUTCOME_CHIPS[Reason(attempt.outcome)] if known else Chip("warn", attempt.outcome)
-    return Chip(found.tone, f"{attempt.status}, {found.words}") if attempt.status else found
+    chip = ATTEMPT_OUTCOMES[Reason(attempt.outcome)] if known else Chip("warn", attempt.outcome)
+    return Chip(chip.tone, f"{attempt.status}, {chip.words}") if attempt.status else chip
 
 
-def state_words(state: str) -> str:
-    """Where a message stands or stood, by the name of its state."""
-    return STATE_CHIPS[state].words if state in STATE_CHIPS else state
-
-
-def stands(key: str) -> str:
-    """Why messages stand where they stand, from ``failed:timeout``: ``Not delivered: timed out``."""
+def state_and_reason(key: str) -> str:
+    """The label of a state and its reason, from ``failed:timeout``: ``Failed: timed out``."""
     state, _, reason = key.partition(":")
-    words = state_words(RETRYING.get(state, state) if reason else state)
-    return f"{words}: {OUTCOME_CHIPS[Reason(reason)].words}" if reason in set(Reason) else words
+    label = state_label("retrying" if reason and state == MessageState.PENDING else state)
+    return f"{label}: {ATTEMPT_OUTCOMES[Reason(reason)].words}" if reason in set(Reason) else label
 
 
-_OF_THE_CONNECTION = frozenset({"host", "content-length", "connection", "accept-encoding"})
-"""Header lines that curl writes itself."""
+_ADDED_BY_CURL = frozenset({"host", "content-length", "connection", "accept-encoding"})
+"""Headers that curl adds on its own."""
 
 
 def curl_variables(attempt: Attempt) -> dict[str, str]:
-    """The shell variables that stand for a try's secrets, by the header each belongs to, in order."""
+    """Shell variables that replace the secrets of an attempt, by header name."""
     names = dict.fromkeys(name for name, value in attempt.request_headers if MASK in value)
     return {
         name: "PARTNER_KEY" if number == 1 else f"PARTNER_KEY_{number}"
@@ -108,11 +112,11 @@ def curl_variables(attempt: Attempt) -> dict[str, str]:
 
 
 def as_curl(message: Message, attempt: Attempt) -> str:
-    """A try as a command of a shell, which runs once its secrets are in ``curl_variables``."""
+    """An attempt as a curl command; set the ``curl_variables`` before running it."""
     variables = curl_variables(attempt)
     parts = [f"curl -sS -X POST {shlex.quote(attempt.url)}"]
     for name, value in attempt.request_headers:
-        if name.lower() in _OF_THE_CONNECTION:
+        if name.lower() in _ADDED_BY_CURL:
             continue
         if MASK in value:
             parts.append(f"-H {shlex.quote(f'{name}: ')}" + f'"${variables[name]}"')
@@ -122,11 +126,8 @@ def as_curl(message: Message, attempt: Attempt) -> str:
     return " \\\n  ".join(parts)
 
 
-def at_simulator(message: Message) -> str:
-    """Where the demo's partner shows what arrived of a message; empty for every real partner.
-
-    The setting says which address is the simulator's: nothing is guessed.
-    """
+def simulator_link(message: Message) -> str:
+    """The partner simulator's page about a message; empty for every other partner."""
     simulator = web.settings().simulator_url
     if not simulator or message.partner.base_url.rstrip("/") != simulator or not message.attempts_made:
         return ""
@@ -134,12 +135,12 @@ def at_simulator(message: Message) -> str:
 
 
 def headers_as_text(headers: Iterable[Sequence[str]]) -> str:
-    """Header lines as they travelled."""
+    """Headers, one per line."""
     return "\n".join(f"{name}: {value}" for name, value in headers)
 
 
 def http_phrase(status: int | None) -> str:
-    """``OK`` for 200; nothing for a code that HTTP does not name."""
+    """The standard phrase of a status, such as ``OK`` for 200; empty for an unknown one."""
     try:
         return HTTPStatus(status or 0).phrase
     except ValueError:
@@ -152,29 +153,29 @@ def lasting(note: str) -> str:
 
 
 def pace(message: Message, now: datetime) -> str:
-    """How often the page asks after a message: often while something happens, seldom while it waits."""
+    """The polling interval of a message's page: short near an event, longer while it waits."""
     near = min(abs((now - at).total_seconds()) for at in (message.created_at, message.next_at) if at)
     return "2s" if near < 30 else "5s" if near < 300 else "15s"
 
 
 def webhook_chips() -> dict[str, list[Chip]]:
-    """All states of a webhook and an attempt that a page can show, for the style guide."""
+    """All states of webhooks and attempts, for the style guide."""
     return {
-        "Delivery": list(STATE_CHIPS.values()),
-        "Try": [_UNDER_WAY, _UNSEEN, *OUTCOME_CHIPS.values()],
+        "Webhook": list(MESSAGE_STATES.values()),
+        "Attempt": [IN_PROGRESS, OUTCOME_UNKNOWN, *ATTEMPT_OUTCOMES.values()],
     }
 
 
 def init_app(app: Flask) -> None:
-    """Give the filters of this package to the templates."""
+    """Register this package's template filters."""
     app.jinja_env.filters.update(
         message_chip=message_chip,
         attempt_chip=lambda attempt, message: attempt_chip(attempt, message, clock.now()),
         as_curl=as_curl,
-        at_simulator=at_simulator,
+        at_simulator=simulator_link,
         curl_variables=curl_variables,
-        stands=stands,
-        state_words=state_words,
+        state_and_reason=state_and_reason,
+        state_label=state_label,
         headers_as_text=headers_as_text,
         http_phrase=http_phrase,
         lasting=lasting,

@@ -242,7 +242,7 @@ def test_all_that_match_a_filter(
     )
     link = ravi.get("/webhooks?state=failed").one(".pick .end a[href*='state=failed']")
     done, plan = press(ravi, str(link["href"]))
-    assert "3 messages" in plan.words and "Not delivered: timed out" in plan.words
+    assert "3 messages" in plan.words and "Failed: timed out" in plan.words
     assert work()
     deliver()
     assert outcomes(ravi, done.location) == {"delivered": 3}
