@@ -18,7 +18,6 @@ from app.accounts import service as account_service
 from app.accounts.models import Role
 from app.accounts.passwords import new_password
 from app.accounts.queries import person_by_username
-from app.cli.supervisor import Child, flask_command, run_together
 from app.config import Settings, read_or_create_secret
 from app.db import Database
 from app.demo.orders import example_orders
@@ -29,6 +28,7 @@ from app.orders.models import PurchaseOrder, Revision
 from app.partners import queries as partner_queries
 from app.partners import service as partner_service
 from app.partners.models import Partner
+from app.supervisor import Child, flask_command, run_together
 
 HOST = "127.0.0.1"
 PARTNER = "Bharat Connect (simulator)"
@@ -91,10 +91,10 @@ def run_demo(
     _greet(url, partner_url, password)
     return run_together(
         [
-            Child("web", web_command(settings, HOST, port), env, kept=False),
-            Child("deliverer", flask_command("deliver"), env, kept=True),
-            Child("worker", flask_command("work"), env, kept=True),
-            Child("simulator", _simulator_command(partner_port), simulator_env, kept=False),
+            Child("web", web_command(settings, HOST, port), env, restart=False),
+            Child("deliverer", flask_command("deliver"), env, restart=True),
+            Child("worker", flask_command("work"), env, restart=True),
+            Child("simulator", _simulator_command(partner_port), simulator_env, restart=False),
         ]
     )
 

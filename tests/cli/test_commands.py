@@ -1,4 +1,4 @@
-"""The commands, as an operator types them."""
+"""The ``flask`` commands."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from app.orders.models import PurchaseOrder
 from app.partners.queries import partner_by_name, partner_with_key
 
 
-def run(app: Flask, *words: str, **more: Any) -> Any:
-    return app.test_cli_runner().invoke(args=list(words), **more)
+def run(app: Flask, *arguments: str, **options: Any) -> Any:
+    return app.test_cli_runner().invoke(args=list(arguments), **options)
 
 
-def test_init_makes_a_database_and_may_be_repeated(tmp_path: Path) -> None:
+def test_init_creates_a_database_and_is_repeatable(tmp_path: Path) -> None:
     settings = Settings.load(instance=tmp_path)
     app = create_app(settings)
     assert app.test_client().get("/readyz").status_code == 503
@@ -35,35 +35,35 @@ def test_init_makes_a_database_and_may_be_repeated(tmp_path: Path) -> None:
     assert (tmp_path / "secret-key").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_command_before_init_says_what_to_do(tmp_path: Path) -> None:
+def test_command_before_init_names_init(tmp_path: Path) -> None:
     app = create_app(Settings.load(instance=tmp_path))
-    done = run(app, "users", "add", "x", "--role", "manager", input="")
-    assert done.exit_code == 1
-    assert "flask init" in done.output
+    result = run(app, "users", "add", "x", "--role", "manager", input="")
+    assert result.exit_code == 1
+    assert "flask init" in result.output
 
 
-def test_a_person_is_added_with_a_password_from_standard_input(app: Flask, session: Session) -> None:
-    done = run(
+def test_users_add_reads_password_from_stdin(app: Flask, session: Session) -> None:
+    result = run(
         app,
         *("users", "add", "Kiran", "--role", "supplier", "--supplier", "S1", "--supplier", "S2"),
         "--password-stdin",
         input="a long password\n",
     )
-    assert done.exit_code == 0
+    assert result.exit_code == 0
     kiran = person_by_username(session, "kiran")
     assert kiran and kiran.supplier_ids == {"S1", "S2"}
     assert is_password(kiran.password_hash, "a long password")
 
 
-def test_without_a_terminal_a_password_is_made_and_printed(app: Flask, session: Session) -> None:
-    done = run(app, "users", "add", "kiran", "--role", "manager")
-    made = done.output.split("password: ")[1].strip()
+def test_users_add_without_terminal_prints_generated_password(app: Flask, session: Session) -> None:
+    result = run(app, "users", "add", "kiran", "--role", "manager")
+    password = result.output.split("password: ")[1].strip()
     kiran = person_by_username(session, "kiran")
-    assert kiran and is_password(kiran.password_hash, made)
+    assert kiran and is_password(kiran.password_hash, password)
 
 
 @pytest.mark.parametrize(
-    ("words", "why"),
+    ("arguments", "message"),
     [
         (("asha", "--role", "manager"), "exists already"),
         (("kiran", "--role", "supplier"), "at least one supplier B2B id"),
@@ -72,21 +72,21 @@ def test_without_a_terminal_a_password_is_made_and_printed(app: Flask, session: 
         (("kiran", "--role", "king"), "king"),
     ],
 )
-def test_a_person_who_makes_no_sense_is_refused_in_one_line(app: Flask, words: Any, why: str) -> None:
-    done = run(app, "users", "add", *words)
-    assert done.exit_code != 0
-    assert why in done.output
+def test_users_add_invalid_user_fails_with_one_line(app: Flask, arguments: Any, message: str) -> None:
+    result = run(app, "users", "add", *arguments)
+    assert result.exit_code != 0
+    assert message in result.output
 
 
-def test_a_partner_is_added_and_its_key_printed_once(app: Flask, session: Session) -> None:
-    done = run(
+def test_partners_add_prints_the_key(app: Flask, session: Session) -> None:
+    result = run(
         app,
         *("partners", "add", "Network", "--base-url", "https://b2b.example/gateway/"),
         *("--allow-address", "10.1.2.0/24", "--header", "X-Api-Key: s3cret", "--deadline", "7.5"),
         *("--retry-schedule", "5,300"),
     )
-    assert done.exit_code == 0, done.output
-    key = done.output.split("inbound key: ")[1].strip()
+    assert result.exit_code == 0, result.output
+    key = result.output.split("inbound key: ")[1].strip()
     partner = partner_with_key(session, key)
     assert partner and partner.name == "Network"
     assert partner.base_url == "https://b2b.example/gateway"
@@ -94,20 +94,20 @@ def test_a_partner_is_added_and_its_key_printed_once(app: Flask, session: Sessio
     assert (partner.deadline_seconds, partner.retry_schedule) == (7.5, [5.0, 300.0])
 
 
-def test_a_partner_is_added_with_its_limits(app: Flask, session: Session) -> None:
-    done = run(
+def test_partners_add_stores_limits(app: Flask, session: Session) -> None:
+    result = run(
         app,
         *("partners", "add", "Network", "--base-url", "https://b2b.example", "--contact", "Kiran"),
         *("--concurrency", "2", "--rate-per-minute", "60", "--success-code", "7", "--accepts-return"),
     )
-    assert done.exit_code == 0, done.output
+    assert result.exit_code == 0, result.output
     partner = partner_by_name(session, "Network")
     assert partner and (partner.concurrency, partner.rate_per_minute) == (2, 60)
     assert (partner.success_codes, partner.accepts_return, partner.contact) == ([0, 7], True, "Kiran")
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ("--base-url", "ftp://x"),
         ("--base-url", "https://user:pw@x"),
@@ -119,13 +119,13 @@ def test_a_partner_is_added_with_its_limits(app: Flask, session: Session) -> Non
         ("--base-url", "https://x", "--deadline", "0"),
     ],
 )
-def test_a_partner_who_makes_no_sense_is_not_added(app: Flask, session: Session, words: Any) -> None:
-    done = run(app, "partners", "add", "Network", *words)
-    assert done.exit_code == 1, done.output
+def test_partners_add_invalid_partner_adds_nothing(app: Flask, session: Session, arguments: Any) -> None:
+    result = run(app, "partners", "add", "Network", *arguments)
+    assert result.exit_code == 1, result.output
     assert partner_by_name(session, "Network") is None
 
 
-def test_a_partner_is_paused_and_resumed(app: Flask, session: Session, partner: Any) -> None:
+def test_partners_pause_and_resume(app: Flask, session: Session, partner: Any) -> None:
     assert run(app, "partners", "pause", partner.name, "--reason", "maintenance").exit_code == 0
     paused = partner_by_name(session, partner.name)
     assert paused and paused.paused and paused.paused_reason == "maintenance"
@@ -137,7 +137,7 @@ def test_a_partner_is_paused_and_resumed(app: Flask, session: Session, partner: 
 
 
 @pytest.mark.parametrize("shape", ["lines", "array", "objects"])
-def test_orders_are_imported_in_every_shape_and_again_without_effect(
+def test_orders_import_accepts_every_shape_and_ignores_repeats(
     app: Flask, session: Session, partner: Any, tmp_path: Path, example_bodies: list[Any], shape: str
 ) -> None:
     files = [tmp_path / "orders.json"]
@@ -156,46 +156,46 @@ def test_orders_are_imported_in_every_shape_and_again_without_effect(
     assert session.scalar(select(func.count()).select_from(PurchaseOrder)) == 60
 
 
-def test_a_bad_order_is_refused_with_line_and_field_and_the_others_are_taken(
+def test_orders_import_reports_invalid_lines_and_imports_the_rest(
     app: Flask, partner: Any, example_bodies: list[Any]
 ) -> None:
     lines = [dumps(body) for body in example_bodies[:4]]
     lines[1] = lines[1].replace(b'"subject":', b'"theme":')
     lines[2] = b"{ no json"
-    done = run(app, "orders", "import", "-", input=b"\n".join(lines))
-    assert done.exit_code == 1
-    assert "taken=2 repeated=0 refused=2" in done.output
-    assert "<stdin>:2: purchaseOrder.subject is missing" in done.output
-    assert "<stdin>:3: " in done.output
+    result = run(app, "orders", "import", "-", input=b"\n".join(lines))
+    assert result.exit_code == 1
+    assert "taken=2 repeated=0 refused=2" in result.output
+    assert "<stdin>:2: purchaseOrder.subject is missing" in result.output
+    assert "<stdin>:3: " in result.output
 
 
-def test_an_import_needs_to_know_whose_orders_they_are(app: Flask, tmp_path: Path) -> None:
-    done = run(app, "orders", "import", str(ORDERS_FILE))
-    assert done.exit_code == 1
-    assert "flask partners add" in done.output
+def test_orders_import_without_partner_fails(app: Flask, tmp_path: Path) -> None:
+    result = run(app, "orders", "import", str(ORDERS_FILE))
+    assert result.exit_code == 1
+    assert "flask partners add" in result.output
 
 
-def test_deliver_once_with_nothing_due_says_so(app: Flask) -> None:
-    done = run(app, "deliver", "--once")
-    assert (done.exit_code, done.output) == (0, "delivered=0 retried=0 refused=0 failed=0\n")
+def test_deliver_once_with_nothing_due_prints_zero_counts(app: Flask) -> None:
+    result = run(app, "deliver", "--once")
+    assert (result.exit_code, result.output) == (0, "delivered=0 retried=0 refused=0 failed=0\n")
 
 
-def test_failed_messages_since_a_time_are_sent_again(
+def test_resend_since_a_time_resends_and_counts(
     app: Flask, asha: Any, arrive: Any, deliver: Any, network: Any, session: Session
 ) -> None:
     network.behave("refuse", times=2)
     for order_id in arrive(2):
         asha.answer(order_id)
     deliver()
-    words = ("resend", "--since", "2020-01-01", "--state", "refused")
-    assert run(app, *words, "--dry-run").output == "would resend=2 left_out=0\n"
+    command = ("resend", "--since", "2020-01-01", "--state", "refused")
+    assert run(app, *command, "--dry-run").output == "would resend=2 left_out=0\n"
     assert deliver() == {}
-    assert run(app, *words, "--partner", "Bharat Connect").output == "resent=2 left_out=0\n"
+    assert run(app, *command, "--partner", "Bharat Connect").output == "resent=2 left_out=0\n"
     assert deliver() == {"delivered": 2}
     assert run(app, "resend", "--since", "tomorrow").exit_code == 1
-    assert run(app, *words, "--partner", "nobody").exit_code == 1
+    assert run(app, *command, "--partner", "nobody").exit_code == 1
     assert run(app, "resend", "--since", "2999-01-01").output == "resent=0 left_out=0\n"
 
 
-def test_work_once_does_what_is_due_and_ends(app: Flask) -> None:
+def test_work_once_exits_when_nothing_is_due(app: Flask) -> None:
     assert run(app, "work", "--once").exit_code == 0

@@ -1,4 +1,4 @@
-"""``flask serve``: web, deliverer and worker come up together, and go together."""
+"""``flask serve`` starts and stops the web server, the deliverer and the worker together."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import psutil
 import pytest
 import requests
 
-from app.cli.supervisor import GRACE_SECONDS
 from app.config import ROOT
 from app.db import Database
+from app.supervisor import GRACE_SECONDS
 from tests.bench.ground import free_port
 
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 
 class Serving:
-    """A ``flask serve`` and its children."""
+    """A running ``flask serve``."""
 
     def __init__(self, instance: Path, **env: str) -> None:
         port = free_port()
@@ -42,8 +42,8 @@ class Serving:
         command_lines = {child.pid: " ".join(_command_line(child)) for child in children}
         return {pid: command_line for pid, command_line in command_lines.items() if command_line}
 
-    def named(self, words: str) -> list[int]:
-        return [pid for pid, command in self.children().items() if command.endswith(words)]
+    def named(self, suffix: str) -> list[int]:
+        return [pid for pid, command in self.children().items() if command.endswith(suffix)]
 
     def web(self) -> int:
         """The process id of the web server; its title depends on whether setproctitle is installed."""
@@ -58,10 +58,10 @@ class Serving:
         return False
 
 
-def wait_until(true: Callable[[], object]) -> None:
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < until
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
@@ -74,7 +74,7 @@ def _command_line(process: psutil.Process) -> list[str]:
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Path:
-    """One with a database."""
+    """An instance folder with a database."""
     database = Database(f"sqlite:///{tmp_path}/po-confirm.sqlite")
     database.upgrade()
     database.engine.dispose()
@@ -83,7 +83,7 @@ def instance(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def serve(instance: Path) -> Iterator[Callable[..., Serving]]:
-    """Starts one; it and its children are gone after the test."""
+    """Starts ``flask serve``; stopped after the test."""
     started: list[Serving] = []
 
     def serve(**env: str) -> Serving:
@@ -92,12 +92,12 @@ def serve(instance: Path) -> Iterator[Callable[..., Serving]]:
         return started[-1]
 
     yield serve
-    for one in started:
-        one.process.terminate()
-        one.process.wait(PATIENCE_SECONDS)
+    for serving in started:
+        serving.process.terminate()
+        serving.process.wait(TIMEOUT_SECONDS)
 
 
-def test_it_serves_and_delivers_starts_a_lost_deliverer_again_and_leaves_nothing_behind(
+def test_serve_restarts_a_killed_deliverer_and_leaves_no_process(
     serve: Callable[..., Serving],
 ) -> None:
     serving = serve()
@@ -108,40 +108,42 @@ def test_it_serves_and_delivers_starts_a_lost_deliverer_again_and_leaves_nothing
     assert serving.is_up()
     pids = list(serving.children())
     serving.process.terminate()
-    assert serving.process.wait(PATIENCE_SECONDS) == 0
+    assert serving.process.wait(TIMEOUT_SECONDS) == 0
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
     assert not serving.is_up()
 
 
-def test_where_others_deliver_and_work_it_only_serves(serve: Callable[..., Serving]) -> None:
+def test_serve_with_deliverer_and_worker_off_runs_only_web(serve: Callable[..., Serving]) -> None:
     serving = serve(PO_SERVE_DELIVERS="false", PO_SERVE_WORKS="false")
     assert list(serving.children()) == [serving.web()]
 
 
-def test_without_its_pages_it_ends_and_says_so_by_its_code(serve: Callable[..., Serving]) -> None:
+def test_serve_fails_when_the_web_process_dies(serve: Callable[..., Serving]) -> None:
     serving = serve()
     pids = list(serving.children())
     os.kill(serving.web(), signal.SIGKILL)
-    assert serving.process.wait(PATIENCE_SECONDS) != 0
+    assert serving.process.wait(TIMEOUT_SECONDS) != 0
     wait_until(lambda: not [pid for pid in pids if psutil.pid_exists(pid)])
 
 
-STOPPED_AT_ONCE = """
+STOPPED_WHILE_STARTING = """
 import os, signal, sys, threading, time
-from app.cli import supervisor
+from app import supervisor
 
-def in_a_while():
+def slow_setsid():
     time.sleep(0.5)
     set_session()
 
-set_session, os.setsid = os.setsid, in_a_while
-child = supervisor.Forked("child", lambda: time.sleep(60), kept=False)
+set_session, os.setsid = os.setsid, slow_setsid
+child = supervisor.Forked("child", lambda: time.sleep(60), restart=False)
 threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
 sys.exit(supervisor.run_together([child]))
 """
 
 
-def test_whoever_is_stopped_while_it_starts_does_not_outlive_that() -> None:
+def test_child_stopped_while_starting_ends_in_time() -> None:
     started = time.monotonic()
-    subprocess.run([sys.executable, "-c", STOPPED_AT_ONCE], cwd=ROOT, timeout=PATIENCE_SECONDS, check=True)
+    subprocess.run(
+        [sys.executable, "-c", STOPPED_WHILE_STARTING], cwd=ROOT, timeout=TIMEOUT_SECONDS, check=True
+    )
     assert time.monotonic() - started < GRACE_SECONDS

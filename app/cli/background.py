@@ -1,0 +1,39 @@
+"""``flask work`` and ``flask alerts``: background jobs, scheduled chores and mail."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import AppGroup, with_appcontext
+
+from app.background import worker
+from app.cli import context
+from app.tasks.mail_sender import send_test
+
+alerts = AppGroup("alerts", help="Alerts sent by email.")
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Run everything that is due, then exit.")
+@with_appcontext
+def work(once: bool) -> None:
+    """Run background jobs and scheduled chores. On SIGTERM, finish the current step and exit."""
+    task_worker = worker(context.database(), context.settings())
+    if not once:
+        task_worker.run(context.stop_event())
+        return
+    with context.database_errors():
+        while task_worker.once():
+            pass
+
+
+@alerts.command()
+def test() -> None:
+    """Send a test email to all recipients now and print the result."""
+    settings = context.settings()
+    if not settings.smtp_url:
+        context.fail("Email is off. Set PO_SMTP_URL, PO_MAIL_FROM and PO_MAIL_TO.")
+    outcome = send_test(settings)
+    for address in settings.mail_addresses:
+        click.echo(f"{address}: {'taken' if address in outcome.taken else 'not taken'}")
+    if outcome.trouble:
+        context.fail(outcome.trouble)

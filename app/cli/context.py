@@ -1,0 +1,83 @@
+"""Shared by all commands: the app's settings and database, and one-line errors."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+import click
+from flask import current_app
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from app.audit import trail
+from app.config import Settings
+from app.db import Database
+from app.partners import queries as partner_queries
+from app.partners.models import Partner
+
+
+def settings() -> Settings:
+    """The settings of the running app."""
+    value: Settings = current_app.extensions["settings"]
+    return value
+
+
+def database() -> Database:
+    """The database of the running app."""
+    value: Database = current_app.extensions["database"]
+    return value
+
+
+def fail(message: str) -> NoReturn:
+    """Print the message and exit with code 1."""
+    raise click.ClickException(message)
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Report a missing or busy database in one line."""
+    try:
+        yield
+    except DBAPIError as error:
+        fail(f"Database error: {error.orig}. Did you run `flask init`?")
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """A session to write with. The audit trail names the command line as the actor."""
+    with database_errors(), trail.acting(trail.COMMAND_LINE), database().writing() as session:
+        yield session
+
+
+def find_partner(session: Session, name: str | None) -> Partner:
+    """The partner with this name, or the only one if ``name`` is None."""
+    if name is not None:
+        return partner_queries.partner_by_name(session, name) or fail(f"There is no partner named {name}.")
+    partners = partner_queries.all_partners(session)
+    if not partners:
+        fail("Add a partner first: `flask partners add`.")
+    if len(partners) > 1:
+        fail("There are several partners. Choose one with --partner.")
+    return partners[0]
+
+
+def stop_event() -> threading.Event:
+    """An event that SIGTERM and Ctrl-C set."""
+    stop = threading.Event()
+
+    def set_stop(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, set_stop)
+    signal.signal(signal.SIGINT, set_stop)
+    return stop
+
+
+def counts_line(counts: dict[str, int]) -> str:
+    """The counts as ``name=number`` pairs."""
+    return " ".join(f"{name}={count}" for name, count in counts.items())

@@ -1,0 +1,80 @@
+"""``flask deliver``, ``flask resend`` and ``flask rollup``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+from flask.cli import with_appcontext
+
+from app.cli import context
+from app.delivery.models import MessageState
+from app.delivery.service import REASON_MAX
+from app.delivery.statistics import roll
+from app.delivery.worker import Deliverer
+from app.orders.response_counts import count_answers
+from app.webhooks import resend_job
+from app.webhooks.queries import MessageFilter
+from app.webhooks.resend_plan import Selection, plan
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Deliver what is due, then exit.")
+@click.option("--workers", type=click.IntRange(1, 128), help="Webhooks that may be in flight at a time.")
+@with_appcontext
+def deliver(once: bool, workers: int | None) -> None:
+    """Deliver webhooks. On SIGTERM, finish those in flight and exit."""
+    deliverer = Deliverer(context.database(), senders=workers or context.settings().senders)
+    if not once:
+        deliverer.run(context.stop_event())
+        return
+    with context.database_errors():
+        counts = deliverer.drain()
+    click.echo(
+        context.counts_line({name: counts[name] for name in ("delivered", "retried", "refused", "failed")})
+    )
+
+
+@click.command()
+@click.option("--since", required=True, metavar="TIME", help="ISO 8601. Without a zone: PO_TIME_ZONE.")
+@click.option("--partner", "partner_name", metavar="NAME")
+@click.option(
+    "--state", type=click.Choice(["failed", "refused", "pending"]), default="failed", show_default=True
+)
+@click.option("--reason", default="Resent from the command line", help="Recorded with each attempt.")
+@click.option("--dry-run", is_flag=True, help="Print the counts without resending.")
+@with_appcontext
+def resend(since: str, partner_name: str | None, state: str, reason: str, dry_run: bool) -> None:
+    """Resend all webhooks in a state, last attempted since a time. Bodies and ids stay the same."""
+    try:
+        moment = datetime.fromisoformat(since)
+    except ValueError:
+        context.fail(f"{since!r} is not a time such as 2026-11-23T10:00.")
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=context.settings().zone)
+    selection = Selection(
+        filter=MessageFilter(partner=partner_name or ""), tried_since=moment, states=(MessageState(state),)
+    )
+    with context.writing() as session:
+        if partner_name:
+            context.find_partner(session, partner_name)
+        planned = plan(session, None, selection)
+        if planned.count and not dry_run:
+            job = resend_job.ask_for(
+                session, None, selection, by="command line", person_id=None, reason=reason[:REASON_MAX]
+            )
+            resend_job.finish_at_once(session, job)
+            session.commit()
+    for group in planned.left_out:
+        click.echo(f"left out {group.count}: {group.words}", err=True)
+    label = "would resend" if dry_run else "resent"
+    click.echo(f"{label}={planned.count} left_out={planned.left_out_count}")
+
+
+@click.command()
+@with_appcontext
+def rollup() -> None:
+    """Update the statistics for the health and report pages now. The worker also does this."""
+    with context.database_errors():
+        minutes = roll(context.database())
+        answers = count_answers(context.database(), context.settings().zone)
+    click.echo(f"minutes={minutes} answers={answers}")

@@ -1,0 +1,67 @@
+"""``flask demo`` and ``flask seed``. The demo package is imported only here, and only when needed."""
+
+# ruff: noqa: PLC0415
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+from flask.cli import with_appcontext
+
+from app.cli import context
+from app.cli.server import web_command
+from app.delivery.statistics import roll
+from app.orders.response_counts import count_answers
+
+
+@click.command()
+@click.option("--busy", is_flag=True, envvar="BUSY", help="Buyers keep sending orders, edits and results.")
+@with_appcontext
+def demo(busy: bool) -> None:
+    """Run the app with example data and a partner simulator. PORT and PARTNER_PORT set the ports."""
+    from app.demo.start import run_demo
+
+    sys.exit(
+        run_demo(
+            context.settings(),
+            context.database(),
+            port=_port("PORT", 8000),
+            partner_port=_port("PARTNER_PORT", 8001),
+            web_command=web_command,
+            busy=busy,
+        )
+    )
+
+
+@click.command()
+@click.option("--messages", type=click.IntRange(1), default=200_000, show_default=True)
+@click.option("--attempts", type=click.IntRange(1), default=600_000, show_default=True)
+@click.option("--yes", "force", is_flag=True, help="Also fill a database that is in use.")
+@with_appcontext
+def seed(messages: int, attempts: int, force: bool) -> None:
+    """Fill an empty or demo database with a month of generated orders, responses and webhooks."""
+    from app.demo import seed as generator
+
+    database = context.database()
+    progress_bar = click.progressbar(length=messages, file=sys.stderr, hidden=not sys.stderr.isatty())
+    with context.database_errors():
+        try:
+            with progress_bar as progress:
+                counts = generator.seed(
+                    database, messages=messages, attempts=attempts, told=progress.update, anyway=force
+                )
+        except generator.NotHere as error:
+            context.fail(f"{error} Use --yes to continue anyway.")
+        except ValueError as error:
+            context.fail(str(error))
+        minutes = roll(database)
+        count_answers(database, context.settings().zone)
+    click.echo(context.counts_line({**counts, "minutes": minutes}))
+
+
+def _port(name: str, default: int) -> int:
+    value = os.environ.get(name, str(default))
+    if not value.isdecimal() or not 1 <= int(value) <= 65535:
+        context.fail(f"{name}={value!r} is not a port number.")
+    return int(value)

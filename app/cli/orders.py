@@ -1,0 +1,51 @@
+"""``flask orders``."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+from app.audit import trail
+from app.audit.models import AuditAction, AuditObject
+from app.cli import context
+from app.inbound.file_import import Brought, bodies_in, bring
+from app.inbound.processing import Rules
+
+orders = AppGroup("orders", help="Manage purchase orders.")
+
+
+@orders.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.File("rb"))
+@click.option("--partner", "partner_name", metavar="NAME", help="Needed if there are several partners.")
+def import_orders(files: tuple[Any, ...], partner_name: str | None) -> None:
+    """Import `req-send` bodies: one object, an array, or JSON lines. Use - for standard input."""
+    settings = context.settings()
+    rules = Rules(settings.max_body_bytes, timedelta(hours=settings.respond_within_hours))
+    summary = Brought()
+    for file in files:
+        name = str(getattr(file, "name", "<stdin>"))
+        bodies = list(bodies_in(file.read()))
+        progress_bar = click.progressbar(bodies, label=name, file=sys.stderr, hidden=not sys.stderr.isatty())
+        with context.writing() as session, progress_bar as progress:
+            partner = context.find_partner(session, partner_name)
+            for number, body in progress:
+                bring(session, partner.id, body, place=f"{name}:{number}", rules=rules, brought=summary)
+                session.commit()
+            trail.record(
+                session,
+                AuditAction.IMPORTED,
+                AuditObject.PARTNER,
+                partner.id,
+                name=partner.name,
+                after={"file": name, "orders": len(bodies)},
+            )
+            session.commit()
+    for refusal in summary.refusals:
+        click.echo(refusal, err=True)
+    click.echo(f"taken={summary.taken} repeated={summary.repeated} refused={len(summary.refusals)}")
+    if summary.refusals:
+        sys.exit(1)

@@ -1,0 +1,96 @@
+"""``flask partners``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+from app.cli import context
+from app.partners import service
+
+partners = AppGroup("partners", help="Manage partners: the systems that send orders and receive responses.")
+ACTOR = "the command line"
+
+
+@partners.command()
+@click.argument("name")
+@click.option("--base-url", required=True, metavar="URL")
+@click.option(
+    "--allow-address", "allowed", multiple=True, metavar="CIDR", help="Private range to allow. Repeatable."
+)
+@click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Sent with every webhook.")
+@click.option("--inbound-key", metavar="KEY", help="API key for incoming messages. Default: generated.")
+@click.option("--deadline", type=float, default=15.0, metavar="SECONDS", help="Timeout for the whole call.")
+@click.option("--retry-schedule", metavar="5,300,…", help="Seconds to wait after each failed attempt.")
+@click.option("--concurrency", type=int, default=4, show_default=True, help="Webhooks in flight at a time.")
+@click.option("--rate-per-minute", type=int, help="Maximum number of webhooks per minute.")
+@click.option("--success-code", "success_codes", type=int, multiple=True, help="Besides 0. Repeatable.")
+@click.option("--accepts-return", is_flag=True, help="Suppliers may return an order for changes.")
+@click.option("--contact", default="", help="Technical contact.")
+def add(
+    name: str,
+    base_url: str,
+    allowed: tuple[str, ...],
+    headers: tuple[str, ...],
+    inbound_key: str | None,
+    deadline: float,
+    retry_schedule: str | None,
+    **options: Any,
+) -> None:
+    """Add a partner and print the API key for its incoming messages. The key is shown once."""
+    with context.writing() as session:
+        try:
+            partner, key = service.add(
+                session,
+                name,
+                base_url=base_url,
+                headers=[_split_header(header) for header in headers],
+                allow_addresses=allowed,
+                inbound_key=inbound_key,
+                deadline_seconds=deadline,
+                retry_schedule=_seconds(retry_schedule),
+                **options,
+            )
+        except service.BadPartner as error:
+            context.fail(str(error))
+        session.commit()
+    click.echo(f"added {partner.name} at {partner.base_url}")
+    click.echo(f"inbound key: {key}")
+
+
+@partners.command()
+@click.argument("name")
+@click.option("--reason", required=True)
+def pause(name: str, reason: str) -> None:
+    """Stop sending to a partner. Its webhooks stay queued."""
+    with context.writing() as session:
+        service.pause(session, context.find_partner(session, name), reason, by=ACTOR)
+        session.commit()
+    click.echo(f"{name} is paused: {reason}")
+
+
+@partners.command()
+@click.argument("name")
+@click.option("--reason", default="", help="Recorded in the audit trail.")
+def resume(name: str, reason: str) -> None:
+    """Send to a paused partner again."""
+    with context.writing() as session:
+        service.resume(session, context.find_partner(session, name), reason, by=ACTOR)
+        session.commit()
+    click.echo(f"{name} is resumed")
+
+
+def _split_header(header: str) -> tuple[str, str]:
+    name, colon, value = header.partition(":")
+    if not colon:
+        context.fail(f"{header!r} must have the form 'Name: value'.")
+    return name, value
+
+
+def _seconds(schedule: str | None) -> list[float]:
+    try:
+        return [float(wait) for wait in schedule.split(",")] if schedule else []
+    except ValueError:
+        context.fail(f"{schedule!r} must be a list of seconds such as 5,300,1800.")

@@ -1,0 +1,43 @@
+"""``flask users``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from flask.cli import AppGroup
+
+from app.accounts import service
+from app.accounts.models import Role
+from app.accounts.passwords import new_password
+from app.cli import context
+
+users = AppGroup("users", help="Manage user accounts.")
+
+
+@users.command()
+@click.argument("name")
+@click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
+@click.option("--supplier", "suppliers", multiple=True, metavar="B2BID", help="Supplier id. Repeatable.")
+@click.option("--full-name", default="", help="Name shown to other users.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def add(name: str, role: str, suppliers: tuple[str, ...], full_name: str, password_stdin: bool) -> None:
+    """Add a user. Without --password-stdin, ask on a terminal, or else generate a password and print it."""
+    generated = None
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = generated = new_password()
+    with context.writing() as session:
+        try:
+            person = service.add(
+                session, name, role=Role(role), password=password, supplier_ids=suppliers, full_name=full_name
+            )
+        except service.BadPerson as error:
+            context.fail(str(error))
+        session.commit()
+    click.echo(f"added {person.name} ({person.role})")
+    if generated:
+        click.echo(f"password: {generated}")
