@@ -2,10 +2,10 @@
 "use strict";
 
 const byId = (id) => document.getElementById(id);
-const say = (words) => { byId("said").textContent = words; };
+const say = (words) => { byId("announcements").textContent = words; };
 
 /* --- Where one is stands in sight, on a strip as well. */
-document.querySelector(".queues [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+document.querySelector(".sidebar-nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
 /* --- The look: light, dark, or as the device has it. */
 for (const radio of document.querySelectorAll("input[name=theme]")) {
@@ -41,7 +41,7 @@ setInterval(() => {
 /* --- The counter under the remarks. Line breaks count as the server counts them: one space each. */
 function count(field) {
   const counter = document.querySelector(`[data-counter-of="${field.id}"]`);
-  const most = Number(field.dataset.most);
+  const most = Number(field.dataset.maxLength);
   const used = [...field.value.replace(/\s*[\r\n]+\s*/g, " ").trim()].length;
   const wasOver = counter.classList.contains("over");
   counter.textContent = `${used} of ${most}`;
@@ -52,21 +52,21 @@ function count(field) {
 const CONFIRMED = "Confirmed";
 
 document.addEventListener("input", ({ target }) => {
-  if (target.dataset.most) count(target);
+  if (target.dataset.maxLength) count(target);
 });
 
 /* --- Several orders at once: all of a page by one press, and how many it is. */
 document.addEventListener("change", ({ target }) => {
   const form = target.form;
-  if (form?.id !== "pick") return;
+  if (form?.id !== "selection") return;
   const boxes = [...form.elements].filter((one) => ["order_ids", "ids"].includes(one.name));
-  const all = form.querySelector("[data-pick-all]");
+  const all = form.querySelector("[data-select-all]");
   if (target === all) for (const box of boxes) box.checked = all.checked;
   const picked = boxes.filter((box) => box.checked).length;
   all.checked = picked === boxes.length;
   all.indeterminate = picked > 0 && picked < boxes.length;
   const words = picked ? `${picked} picked` : "";
-  form.querySelector("[data-picked]").textContent = words;
+  form.querySelector("[data-selection-count]").textContent = words;
   const button = form.querySelector("button");
   button.classList.toggle("btn-main", picked > 0);
   button.classList.toggle("btn-plain", picked === 0);
@@ -195,7 +195,7 @@ document.addEventListener("keydown", (event) => {
 /* --- One press is one answer. The server knows that too. */
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (event.defaultPrevented || !("once" in form.dataset)) return;
+  if (event.defaultPrevented || !("submitOnce" in form.dataset)) return;
   if (form.dataset.sent) event.preventDefault();
   form.dataset.sent = "yes";
 });
@@ -260,7 +260,7 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
 });
 
 document.addEventListener("htmx:load", ({ detail: { elt } }) => {
-  for (const field of elt.querySelectorAll("[data-most]")) count(field);
+  for (const field of elt.querySelectorAll("[data-max-length]")) count(field);
   if (elt === document.body) return;
   const dialog = elt.closest("dialog");
   if (dialog && !dialog.open) dialog.showModal();
@@ -273,7 +273,7 @@ document.addEventListener("htmx:load", ({ detail: { elt } }) => {
       if (link.dataset.queue === here) link.setAttribute("aria-current", "page");
     }
   }
-  if (elt.matches(".head")) document.title = `${elt.querySelector("h1").textContent.trim()} · PO Confirm`;
+  if (elt.matches(".page-header")) document.title = `${elt.querySelector("h1").textContent.trim()} · PO Confirm`;
 });
 
 for (const event of ["htmx:sendError", "htmx:timeout"]) {

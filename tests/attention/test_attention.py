@@ -44,11 +44,11 @@ def again(browser: Browser, message_id: str, deliver: Any) -> None:
 def test_each_has_its_cause_and_the_next_step_of_the_reader(
     asha: Browser, ravi: Browser, refused: str
 ) -> None:
-    row = ravi.get("/attention").one(".case")
+    row = ravi.get("/attention").one(".attention-item")
     words = row.get_text(" ")
     assert "Remarks are not acceptable" in words and "Refused" in words
     assert row.select(f"a.btn[href='/webhooks/{refused}']")
-    own = asha.get("/attention").one(".case")
+    own = asha.get("/attention").one(".attention-item")
     assert [link.get_text() for link in own.select("a.btn")] == ["Answer the order anew"]
 
 
@@ -62,11 +62,11 @@ def test_what_is_closed_is_told_with_name_and_reason_and_counts_no_more(
     for browser in (ravi, meera, asha):
         assert counted(browser) == ""
         assert "All is well" in browser.get("/attention").words
-        closed = browser.get("/attention/closed").one(".case").get_text(" ")
+        closed = browser.get("/attention/closed").one(".attention-item").get_text(" ")
         assert "Settled by telephone" in closed and "Ravi" in closed
     assert not meera.get("/webhooks?state=attention").page.select("tbody tr")
     assert len(meera.get("/webhooks?state=refused").page.select("tbody tr")) == 1
-    history = meera.get(f"/attention/{key}").one(".life").get_text(" ")
+    history = meera.get(f"/attention/{key}").one(".timeline").get_text(" ")
     assert "Closed" in history and "Ravi" in history and "Settled by telephone" in history
 
 
@@ -78,11 +78,11 @@ def test_what_happens_again_is_open_again_and_keeps_its_history(
     network.behave("refuse", times=1, error_cd="BPR013", error_dtl="Still not")
     again(ravi, refused, deliver)
     assert counted(ravi) == "1"
-    row = ravi.get("/attention").one(".case").get_text(" ")
+    row = ravi.get("/attention").one(".attention-item").get_text(" ")
     assert "Came again" in row and "Still not" in row
     assert "They will mend it" in ravi.get(f"/attention/{key}").words
     press(ravi, key, "assign", person="4")
-    history = [one.get_text() for one in ravi.get(f"/attention/{key}").page.select(".life b")]
+    history = [one.get_text() for one in ravi.get(f"/attention/{key}").page.select(".timeline b")]
     assert history == ["Handed over to Ravi", "Came again", "Closed"]
 
 
@@ -102,13 +102,13 @@ def test_it_is_handed_over_and_given_back(
 ) -> None:
     key, admin = f"message-{refused}", browser_of("admin")
     assert press(ravi, key, "assign", person="5").status_code == 303
-    assert "with Admin" in ravi.get("/attention").one(".case").get_text()
-    assert len(admin.get("/attention?whose=mine").page.select(".case")) == 1
+    assert "with Admin" in ravi.get("/attention").one(".attention-item").get_text()
+    assert len(admin.get("/attention?whose=mine").page.select(".attention-item")) == 1
     for url in ("/attention?whose=nobody",):
-        assert not ravi.get(url).page.select(".case")
+        assert not ravi.get(url).page.select(".attention-item")
     assert "Nothing is with you" in ravi.get("/attention?whose=mine").words
     assert press(admin, key, "assign", person="").status_code == 303
-    assert len(ravi.get("/attention?whose=nobody").page.select(".case")) == 1
+    assert len(ravi.get("/attention?whose=nobody").page.select(".attention-item")) == 1
     for nobody in ("1", "999", "x", "-1"):
         assert press(ravi, key, "assign", person=nobody).status_code == 422, nobody
 
@@ -121,7 +121,7 @@ def test_a_reason_is_wanted_and_a_closing_can_be_taken_back(ravi: Browser, refus
     press(ravi, key, "close", reason="Mistaken")
     assert press(ravi, key, "reopen", reason="It was the wrong one").status_code == 303
     assert counted(ravi) == "1"
-    assert not ravi.get("/attention/closed").page.select(".case")
+    assert not ravi.get("/attention/closed").page.select(".attention-item")
 
 
 def test_an_answer_anew_closes_the_refused_one_by_itself(
@@ -131,7 +131,7 @@ def test_an_answer_anew_closes_the_refused_one_by_itself(
     asha.answer(order_id, remarks="Better words")
     deliver()
     assert counted(ravi) == ""
-    closed = ravi.get("/attention/closed").one(".case").get_text(" ")
+    closed = ravi.get("/attention/closed").one(".attention-item").get_text(" ")
     assert "answered again by Asha" in closed and "by itself" in closed
 
 
@@ -151,11 +151,12 @@ def test_held_networks_and_what_fits_nothing_stand_with_support(
         partner_service.pause(writing, writing.get(Partner, partner.id), "They asked us to wait", by="Ravi")
         writing.commit()
     assert counted(ravi) == "2"
-    rows = [one.get_text(" ") for one in ravi.get("/attention").page.select(".case")]
+    rows = [one.get_text(" ") for one in ravi.get("/attention").page.select(".attention-item")]
     assert "They asked us to wait" in rows[0] and "Resume it" in rows[0]
     assert "Apply it again" in rows[1]
     assert counted(meera) == ""
-    key = ravi.get("/attention").page.select(".case-next a.two")[1]["href"].removeprefix("/attention/")
+    links = ravi.get("/attention").page.select(".attention-item-actions a.subline")
+    key = links[1]["href"].removeprefix("/attention/")
     assert meera.get(f"/attention/{key}").status_code == 404
     assert press(ravi, key, "close", reason="A stray of theirs").status_code == 303
     assert counted(ravi) == "1"
@@ -183,7 +184,7 @@ def test_what_was_withdrawn_under_way_is_asked_about(
         message.state, message.unknown_outcome, message.attempts_made = MessageState.CANCELLED, True, 1
         message.note = "The buyer changed the order. It may have reached the partner."
         writing.commit()
-    row = ravi.get("/attention").one(".case").get_text(" ")
+    row = ravi.get("/attention").one(".attention-item").get_text(" ")
     assert "Nobody knows whether it arrived" in row and "may have reached" in row
 
 
@@ -198,7 +199,7 @@ def test_nobody_handles_what_is_not_theirs(
         answer = browser.send(f"/attention/{key}/close", {**token, "reason": "Mine"})
         assert answer.status_code in (400, 403)
     press(ravi, key, "close", reason="Settled")
-    assert not omar.get("/attention/closed").page.select(".case")
+    assert not omar.get("/attention/closed").page.select(".attention-item")
     for odd in ("message-", "partner-x", "partner-99999999", "inbound-in_x", "x", "partner-٣"):
         assert ravi.get(f"/attention/{odd}").status_code == 404, odd
 

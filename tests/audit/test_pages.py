@@ -81,7 +81,7 @@ def test_entries_lead_to_their_objects(meera: Browser, asha: Browser, arrive: An
     (order_id,) = arrive(1)
     asha.answer(order_id)
     answer = meera.get("/audit?deed=answered")
-    link = answer.one("tbody .a-what a")
+    link = answer.one("tbody .col-action a")
     assert link["href"] == f"/orders/{order_id}"
     assert meera.get(link["href"]).status_code == 200
     assert "Confirmed" in answer.words and "none" in answer.words

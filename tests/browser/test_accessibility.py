@@ -206,11 +206,11 @@ def test_pictures_are_walked_with_the_arrows(
     picture = page.locator("#tries-picture")
     assert picture.locator(".slot[tabindex='0']").count() == 1
     picture.locator(".slot").last.focus()
-    expect(picture.locator(".slot").last.locator(".told")).to_be_visible()
+    expect(picture.locator(".slot").last.locator(".chart-tooltip")).to_be_visible()
     page.keyboard.press("ArrowLeft")
     expect(picture.locator(".slot").first).to_be_focused()
-    expect(picture.locator(".slot").first.locator(".told")).to_be_visible()
-    expect(picture.locator(".slot").last.locator(".told")).to_be_hidden()
+    expect(picture.locator(".slot").first.locator(".chart-tooltip")).to_be_visible()
+    expect(picture.locator(".slot").last.locator(".chart-tooltip")).to_be_hidden()
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)

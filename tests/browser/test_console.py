@@ -65,13 +65,13 @@ def test_support_sends_an_outage_again_and_the_manager_reads_the_report(
     )
 
     page.get_by_label("All on this page").check()
-    expect(page.locator("[data-picked]")).to_have_text("3 picked")
+    expect(page.locator("[data-selection-count]")).to_have_text("3 picked")
     page.get_by_role("button", name="Send the picked again").click()
-    expect(page.locator(".lead")).to_contain_text("3 messages go out again")
+    expect(page.locator(".lead-text")).to_contain_text("3 messages go out again")
     page.get_by_label("Reason").fill("They are back since twelve")
     page.get_by_role("button", name="Send 3 again").click()
     expect(page.locator("#resend")).to_contain_text("They are back since twelve")
-    expect(page.locator("a.outcome", has_text="delivered")).to_contain_text("3", timeout=30_000)
+    expect(page.locator("a.result-filter", has_text="delivered")).to_contain_text("3", timeout=30_000)
     report = page.url
 
     page.context.clear_cookies()
@@ -79,7 +79,7 @@ def test_support_sends_an_outage_again_and_the_manager_reads_the_report(
     page.goto(report)
     expect(page.locator("tbody tr")).to_have_count(3)
     page.locator("tbody tr a.strong").first.click()
-    expect(page.locator(".tries")).to_contain_text("They are back since twelve")
+    expect(page.locator(".attempts")).to_contain_text("They are back since twelve")
     page.get_by_role("link", name="Difference to try 1").click()
     expect(page.locator(".first-line").last).to_contain_text("503")
 
@@ -97,17 +97,17 @@ def test_what_was_settled_by_telephone_is_closed_by_name(
     sign_in("ravi")
     for _ in range(30):
         page.goto(f"{site}/attention")
-        if page.locator(".case").count():
+        if page.locator(".attention-item").count():
             break
         page.wait_for_timeout(500)
     expect(page.locator("#n-attention")).to_have_text("1")
-    expect(page.locator(".case")).to_contain_text("Remarks are not acceptable")
+    expect(page.locator(".attention-item")).to_contain_text("Remarks are not acceptable")
     page.get_by_role("link", name="Hand over or close").click()
     page.get_by_label("Reason").fill("Settled by telephone")
     page.get_by_role("button", name="Close", exact=True).click()
-    expect(page.locator(".life")).to_contain_text("Settled by telephone")
+    expect(page.locator(".timeline")).to_contain_text("Settled by telephone")
     expect(page.locator("#n-attention")).to_be_hidden()
     page.goto(f"{site}/attention/closed")
-    expect(page.locator(".case")).to_contain_text("Ravi")
+    expect(page.locator(".attention-item")).to_contain_text("Ravi")
     page.goto(f"{site}/webhooks/{message_id}")
-    expect(page.locator(".handled")).to_contain_text("Somebody closed this")
+    expect(page.locator(".attention-link")).to_contain_text("Somebody closed this")

@@ -108,16 +108,16 @@ def test_the_inbox_offers_to_answer_together_what_takes_an_answer(
     session.execute(update(PurchaseOrder).where(PurchaseOrder.id == ids[1]).values(status="CANCELLED"))
     session.commit()
     page = asha.get("/orders")
-    form = page.one("form#pick")
+    form = page.one("form#selection")
     assert (form["method"], form["action"]) == ("get", "/orders/answers/plan")
     boxes = page.page.select("input[type=checkbox][name=order_ids]")
     assert {int(str(box["value"])) for box in boxes} == set(ids[2:])
-    assert {str(box["form"]) for box in boxes} == {"pick"}
+    assert {str(box["form"]) for box in boxes} == {"selection"}
     assert not form.select("input[name=order_ids]")
     planned = asha.get(str(form["action"]), query_string={"order_ids": [box["value"] for box in boxes]})
     assert planned.one(".answer .btn-main").get_text(" ").split()[-2:] == ["2", "orders"]
-    assert not meera.get("/orders").page.select("form#pick, input[name=order_ids]")
-    assert not asha.get("/orders?answer=ACCEPT").page.select("form#pick")
+    assert not meera.get("/orders").page.select("form#selection, input[name=order_ids]")
+    assert not asha.get("/orders?answer=ACCEPT").page.select("form#selection")
 
 
 def test_an_answer_that_was_refused_can_be_given_anew_together(

@@ -31,12 +31,12 @@ def test_a_changed_order_says_so_in_a_banner_with_what_changed(
     body = buyer.edited(0, deliveryDate="2027-01-15")
     body["purchaseOrder"]["itemLists"][0]["quantity"] += 1
     assert buyer.say("req-edit", body).status_code == 200
-    banner = asha.get(f"/orders/{order_id}").one(".head + .notice").get_text(" ", strip=True)
+    banner = asha.get(f"/orders/{order_id}").one(".page-header + .notice").get_text(" ", strip=True)
     assert "The buyer changed this order after you confirmed it." in banner
     assert "Version 2, today" in " ".join(banner.split())
     assert "quantity of line 1, delivery date" in banner
     assert "Your answer to version 1 stays in the history." in banner
-    theirs = meera.get(f"/orders/{order_id}").one(".head + .notice").get_text(" ", strip=True)
+    theirs = meera.get(f"/orders/{order_id}").one(".page-header + .notice").get_text(" ", strip=True)
     assert "after Asha confirmed it" in theirs
     assert "The answer to version 1" in theirs
 
@@ -47,7 +47,7 @@ def test_an_answer_that_had_not_left_is_said_to_be_withdrawn(
     order_id = arrive(1)[0]
     asha.answer(order_id, "REJECT", "No capacity")
     buyer.edit()
-    banner = asha.get(f"/orders/{order_id}").one(".head + .notice").get_text(" ", strip=True)
+    banner = asha.get(f"/orders/{order_id}").one(".page-header + .notice").get_text(" ", strip=True)
     assert "after you rejected it" in banner
     assert "had not left, and was withdrawn" in banner
 
@@ -69,7 +69,7 @@ def test_old_and_new_stand_in_the_document_for_eyes_and_ears(
     assert "Removed" in removed[0].get_text()
     assert len(removed[0].select("del")) >= 4
     assert "Spring washer" in added[0].get_text() and "Added" in added[0].get_text()
-    quantity = changed[0].select_one(".g-quantity")
+    quantity = changed[0].select_one(".col-quantity")
     assert quantity
     words = " ".join(quantity.get_text(" ").split())
     assert words.startswith("before:") and ", now:" in words
@@ -132,13 +132,13 @@ def test_a_cancelled_order_tells_the_buyers_remarks_and_takes_no_answer(
     answer = buyer.move(0, remarks="The project <stopped>")
     buyer.move(1, "CLOSE", remarks="All received")
     page = asha.get(f"/orders/{first}")
-    banner = page.one(".head + .notice")
+    banner = page.one(".page-header + .notice")
     words = " ".join(banner.get_text(" ").split())
     assert "The buyer cancelled this order." in words
     assert "The project <stopped>" in words
     assert banner.find("a", href=f"/inbound/{resp(answer)['reqMsgId']}")
     assert not page.page.select("#answer textarea")
-    closed = asha.get(f"/orders/{second}").one(".head + .notice").get_text(" ")
+    closed = asha.get(f"/orders/{second}").one(".page-header + .notice").get_text(" ")
     assert "The buyer closed this order." in closed and "All received" in closed
 
 
@@ -176,7 +176,7 @@ def test_a_refusal_that_came_later_says_where_it_came_from(
     for url in (f"/orders/{order_id}", f"/orders/{order_id}/answer", f"/webhooks/{message_id}"):
         page = asha.get(url)
         assert "The network said so later" in page.words, url
-        assert page.page.select(f".told-later a[href='{where}']"), url
+        assert page.page.select(f".late-result a[href='{where}']"), url
     assert "Refused by the network" in asha.get(f"/orders/{order_id}").one("#timeline").get_text()
 
 

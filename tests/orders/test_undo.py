@@ -97,7 +97,7 @@ def test_after_an_undo_the_order_is_to_answer_and_says_what_became_of_the_earlie
     undo(asha, order_id)
     for said in (
         asha.get(f"/orders/{order_id}").one("#order-states"),
-        asha.get("/orders?answer=open").one("td.c-state"),
+        asha.get("/orders?answer=open").one("td.col-state"),
     ):
         assert " ".join(said.get_text(" ").split()) == "To answer earlier answer: withdrawn"
 

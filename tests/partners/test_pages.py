@@ -542,7 +542,7 @@ def test_pause_holds_with_a_reason_and_resume_drains(
     assert "Paused since" in shown.words and "by Ravi" in shown.words and "Their maintenance" in shown.words
     assert "3 messages wait" in shown.words
     assert {message.state for message in session.scalars(select(Message))} == {MessageState.PENDING}
-    assert len(shown.page.select(".newest a")) == 3
+    assert len(shown.page.select(".newest-list a")) == 3
     fields = ravi.fill(page, f"{page}/resume")
     unsaid = ravi.send(f"{page}/resume", {**fields, "reason": " "})
     assert unsaid.status_code == 422 and "Say why" in unsaid.words and "Paused since" in unsaid.words
@@ -627,7 +627,7 @@ def test_a_made_key_is_shown_once_and_the_old_one_ends_later(
     clock.move(hours=25)
     assert (ping(made), ping(INBOUND_KEY)) == (200, 401)
     shown = admin.get(page)
-    assert "No other lets their messages in" in shown.one(".ending").get_text()
+    assert "No other lets their messages in" in shown.one(".revoke").get_text()
     end = next(form["action"] for form in shown.page.select("main form") if "/end" in form["action"])
     assert admin.send(end, admin.fill(page, end)).status_code == 303
     assert ping(made) == 401

@@ -77,7 +77,7 @@ def test_each_picture_has_its_numbers_and_says_them_to_hover_and_keyboard(meera:
             words = slot["aria-label"]
             assert slot["tabindex"] == "0"
             assert slot.find("title").get_text() == words
-            assert ": ".join(line.get_text() for line in slot.select(".told tspan")) == words
+            assert ": ".join(line.get_text() for line in slot.select(".chart-tooltip tspan")) == words
         assert figure.parent.select("details table tbody tr"), name
     told = [slot["aria-label"] for slot in page.page.select("#tries-picture .slot")]
     assert sum(int(words.split(": ")[1].split(" of ")[0]) for words in told) == 3

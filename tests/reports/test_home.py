@@ -31,7 +31,7 @@ def test_the_count_of_needs_attention_is_that_of_its_list(
         assert link["href"] == "/attention"
         page = browser.get("/attention")
         assert page.one("#n-attention").get_text() == "2"
-        assert len(page.page.select(".case")) == 2
+        assert len(page.page.select(".attention-item")) == 2
         assert page.one("a[data-queue=attention]")["aria-current"] == "page"
         listed = browser.get("/webhooks?state=attention")
         assert len(listed.page.select("#webhooks-list a.strong")) == 2
@@ -48,7 +48,7 @@ def test_each_role_lands_where_its_work_is(
     asha: Browser, ravi: Browser, meera: Browser, browser_of: Any, troubled: list[int]
 ) -> None:
     def first(browser: Browser) -> str:
-        return str(browser.get("/").page.select(".desk-home h2")[0].get_text())
+        return str(browser.get("/").page.select(".home-grid h2")[0].get_text())
 
     assert first(asha) == "Orders"
     for browser in (ravi, meera, browser_of("admin")):
@@ -60,9 +60,9 @@ def test_support_finds_what_fits_nothing_and_others_are_not_told(
 ) -> None:
     arrive(1)
     assert Buyer(app.test_client(), example_bodies).move(5).status_code == 409
-    link = ravi.get("/").one("a.work[href='/inbound?effect=unmatched']")
+    link = ravi.get("/").one("a.queue-link[href='/inbound?effect=unmatched']")
     assert " ".join(link.get_text(" ").split()).startswith("1 Fit nothing")
-    assert not meera.get("/").page.select("a.work[href='/inbound?effect=unmatched']")
+    assert not meera.get("/").page.select("a.queue-link[href='/inbound?effect=unmatched']")
 
 
 def test_an_outage_shows_on_the_first_page_of_those_who_look_after_delivery(
@@ -73,13 +73,13 @@ def test_an_outage_shows_on_the_first_page_of_those_who_look_after_delivery(
         asha.answer(order_id)
         deliver()
     for browser in (ravi, meera):
-        link = browser.get("/").one("a.work[href^='/webhooks']")
+        link = browser.get("/").one("a.queue-link[href^='/webhooks']")
         assert " ".join(link.get_text(" ").split()).startswith("2 Not delivered yet")
         assert len(browser.get(link["href"]).page.select("#webhooks-list a.strong")) == 2
-    assert not asha.get("/").page.select("a.work[href^='/webhooks']")
+    assert not asha.get("/").page.select("a.queue-link[href^='/webhooks']")
     # While their network is paused they are not tried by themselves: they are held, and count there.
     page = f"/partners/{partner.id}"
     ravi.send(f"{page}/pause", {**ravi.fill(page, f"{page}/pause"), "reason": "Their maintenance"})
-    link = ravi.get("/").one("a.work[href^='/webhooks']")
+    link = ravi.get("/").one("a.queue-link[href^='/webhooks']")
     assert " ".join(link.get_text(" ").split()).startswith("0 Not delivered yet")
     assert not ravi.get(link["href"]).page.select("#webhooks-list a.strong")

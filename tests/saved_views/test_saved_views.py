@@ -39,7 +39,7 @@ def test_nothing_in_force_is_no_view_and_a_bad_list_is_none(meera: Browser) -> N
         answer = meera.send("/views", {**token, "name": "One", **wrong})
         assert answer.status_code == 422, wrong
         assert answer.page.select("[role=alert]")
-    assert not meera.get("/views").page.select(".kept")
+    assert not meera.get("/views").page.select(".saved-views")
 
 
 def test_a_view_of_the_same_name_takes_the_new_filter(meera: Browser) -> None:
@@ -64,15 +64,15 @@ def test_a_view_is_named_anew_and_forgotten_by_its_person_alone(meera: Browser, 
     assert ravi.send(delete["action"], own).status_code == 404
     assert ravi.send(rename["action"], {**own, "name": "Stolen"}).status_code == 404
     assert meera.send(delete["action"], fields_of(delete)).status_code == 303
-    assert [link.get_text() for link in meera.get("/views").page.select(".kept .strong")] == ["Two"]
+    assert [link.get_text() for link in meera.get("/views").page.select(".saved-views .strong")] == ["Two"]
 
 
 def test_a_view_says_what_it_narrows_in_the_words_of_its_list(meera: Browser) -> None:
     keep(meera, "/orders?answer=open&q=spares&sort=-received_at", "One")
     keep(meera, "/webhooks?state=refused&since=2026-11-20T10:00", "Two")
     keep(meera, "/inbound?effect=unmatched", "Three")
-    said = [" ".join(line.get_text().split()) for line in meera.get("/views").page.select(".kept .two")]
-    assert sorted(said) == [
+    filters = meera.get("/views").page.select(".saved-views .subline")
+    assert sorted(" ".join(line.get_text().split()) for line in filters) == [
         "Orders · Words: spares · Answer: To answer · Sorted: Received, newest first",
         "Received · Effect: Fits nothing",
         "Sent · State: Refused · Since: 20 Nov, 10:00",

@@ -106,7 +106,7 @@ def many(form: Any) -> dict[str, Any]:
 
 def outcomes(browser: Browser, url: str) -> dict[str, int]:
     """What the report counts, by its chips."""
-    chips = browser.get(url).page.select("a.outcome")[1:]
+    chips = browser.get(url).page.select("a.result-filter")[1:]
     return {one.span.get_text(): int(one.b.get_text()) for one in chips}
 
 
@@ -240,7 +240,7 @@ def test_all_that_match_a_filter(
     set_states(
         database, MessageState.FAILED, MessageState.FAILED, MessageState.FAILED, MessageState.DELIVERED
     )
-    link = ravi.get("/webhooks?state=failed").one(".pick .end a[href*='state=failed']")
+    link = ravi.get("/webhooks?state=failed").one(".selection-bar .end a[href*='state=failed']")
     done, plan = press(ravi, str(link["href"]))
     assert "3 messages" in plan.words and "Failed: timed out" in plan.words
     assert work()
@@ -445,7 +445,7 @@ def test_who_may_not_resend_sees_no_boxes_and_no_plan(
 ) -> None:
     answered(1)
     for browser in (meera, asha):
-        assert not browser.get("/webhooks").page.select("#pick, .c-pick")
+        assert not browser.get("/webhooks").page.select("#selection, .col-select")
         assert browser.get(PLAN).status_code == 403
 
 

@@ -30,7 +30,7 @@ def steps(shown: Any) -> dict[str, tuple[str, str]]:
     return {
         item.select_one("b").get_text(): (
             item.select_one(".state").get_text(),
-            " ".join(item.select_one(".found").get_text(" ").split()),
+            " ".join(item.select_one(".finding").get_text(" ").split()),
         )
         for item in shown.page.select(".steps li")
     }

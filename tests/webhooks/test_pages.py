@@ -217,7 +217,7 @@ def test_support_withdraws_what_waits_with_a_reason_and_the_order_is_open_again(
     seen = ravi.get(page)
     assert "Ravi withdrew it: The buyer asked for it by telephone." in seen.words
     assert "None: it never left." in seen.words and "once it leaves" not in seen.words
-    assert not seen.page.select(".handled")  # nobody has to look at what was withdrawn before it left
+    assert not seen.page.select(".attention-link")  # nobody has to look at what was withdrawn before it left
     assert "Ravi withdrew it" in asha.get(f"/orders/{order_id}").words
     assert asha.answer(order_id, "REJECT", remarks="Out of stock").status_code == 303
     session.rollback()
@@ -478,7 +478,7 @@ def test_the_list_tells_how_long_the_last_try_took_and_who_asked_for_it(
     action = f"/webhooks/{refused}/resend"
     ravi.send(action, {**ravi.fill(f"/webhooks/{refused}", action), "reason": "Again"})
     deliver()
-    assert "Ravi" in ravi.get("/webhooks").one("tbody tr .w-tries").get_text(" ")
+    assert "Ravi" in ravi.get("/webhooks").one("tbody tr .col-attempts").get_text(" ")
 
 
 @pytest.mark.parametrize("simulator", ["", "http://127.0.0.1:1"])
