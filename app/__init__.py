@@ -19,6 +19,7 @@ from app.audit import routes as audit_routes
 from app.config import ROOT, Settings, SettingsError
 from app.db import Database
 from app.delivery import notifications
+from app.delivery.events import message_events
 from app.exports import routes as exports_routes
 from app.inbound import api_routes as inbound_routes
 from app.inbound import docs_routes
@@ -79,9 +80,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(
         settings.database_url,
-        followers=[follow, attention.follow, notifications.follow],
         info={ALERTS: settings.public_url if settings.smtp_url else None},
     )
+    message_events.connect(follow, attention.follow, notifications.follow)
     Bootstrap5(app)
     Compress(app)
     web.init_app(app)

@@ -25,7 +25,7 @@ from app import create_app
 from app.accounts.queries import person_by_username
 from app.config import Settings
 from app.db import Database
-from app.delivery.worker import Deliverer
+from app.delivery.worker import DeliveryWorker
 from app.demo.orders import ORDERS_FILE
 from app.demo.simulator import create_simulator
 from app.inbound.file_import import Brought, bring
@@ -285,7 +285,7 @@ def arrive(
 @pytest.fixture
 def deliver(database: Database) -> Callable[[], Counter[str]]:
     """Deliver what is due now, as ``flask deliver --once`` does."""
-    return lambda: Deliverer(database, senders=4).drain()
+    return lambda: DeliveryWorker(database, senders=4).drain()
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_the_content_of_a_delivered_answer_goes_and_its_line_stays(
 def test_what_an_open_order_needs_stays(
     database: Database, session: Session, arrive: Any, confirm: Any, clock: Any, state: MessageState
 ) -> None:
-    from app.delivery.service import Change, tell
+    from app.delivery.events import MessageChange, message_events
 
     (order_id, untouched) = arrive(2)
     message_id = confirm(order_id)
@@ -69,7 +69,7 @@ def test_what_an_open_order_needs_stays(
         assert message
         message.state, message.finished_at = state, None if state is MessageState.PENDING else now()
         writing.flush()
-        tell(writing, [Change(message_id, order_id, state)])
+        message_events.publish(writing, [MessageChange(message_id, order_id, state)])
         writing.commit()
     clock.move(days=30)
     assert prune_old(database, WEEK)["messages"] == prune_old(database, WEEK)["inbound"] == 0

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from app.db import word_for_word
 from app.delivery.circuit_breaker import IS_PENDING
-from app.delivery.models import Lane, Message, MessageState
+from app.delivery.models import CircuitBreaker, Message, MessageState
 from app.inbound.models import NEEDS_A_PERSON, Effect, InboundMessage
 from app.partners.models import Partner
 from app.webhooks.partner_status import Waiting, waiting
@@ -62,7 +62,7 @@ class Held:
 def _is_held() -> ColumnElement[bool]:
     """Paused, or held by the breaker with something that waits: without, no probe would ever close it."""
     waits = exists().where(Message.partner_id == Partner.id, IS_PENDING).correlate(Partner)
-    return Partner.paused_at.is_not(None) | (Lane.opened_at.is_not(None) & waits)
+    return Partner.paused_at.is_not(None) | (CircuitBreaker.opened_at.is_not(None) & waits)
 
 
 def held_count(session: Session) -> int:
@@ -70,7 +70,7 @@ def held_count(session: Session) -> int:
     held = (
         select(func.count())
         .select_from(Partner)
-        .outerjoin(Lane, Lane.partner_id == Partner.id)
+        .outerjoin(CircuitBreaker, CircuitBreaker.partner_id == Partner.id)
         .where(_is_held())
     )
     return session.scalar(held) or 0
@@ -79,8 +79,8 @@ def held_count(session: Session) -> int:
 def held_partners(session: Session) -> list[Held]:
     """The partners that a person or the app paused, or whose breaker is open, by name."""
     rows = session.execute(
-        select(Partner, Lane.opened_at)
-        .outerjoin(Lane, Lane.partner_id == Partner.id)
+        select(Partner, CircuitBreaker.opened_at)
+        .outerjoin(CircuitBreaker, CircuitBreaker.partner_id == Partner.id)
         .where(_is_held())
         .order_by(Partner.name)
     ).all()

@@ -14,8 +14,8 @@ from app.attention.models import REASON_MAX, Case, CaseEvent
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.db import serialise, word_for_word
+from app.delivery.events import MessageChange
 from app.delivery.models import NEEDS_A_PERSON, Message
-from app.delivery.service import Change
 
 BY_ITSELF = "PO Confirm"
 """Who closes and opens again where no person does."""
@@ -76,7 +76,7 @@ def reopen(session: Session, subject: Subject, *, by: str, reason: str) -> None:
     _in_trail(session, subject, case, "opened again", reason)
 
 
-def follow(session: Session, changes: Sequence[Change]) -> None:
+def follow(session: Session, changes: Sequence[MessageChange]) -> None:
     """Where an order is answered anew, what became of its earlier answers needs nobody any more."""
     for change in changes:
         if not change.is_new or change.order_id is None:

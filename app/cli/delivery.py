@@ -11,7 +11,7 @@ from app.cli import context
 from app.delivery.models import MessageState
 from app.delivery.service import REASON_MAX
 from app.delivery.statistics import roll
-from app.delivery.worker import Deliverer
+from app.delivery.worker import DeliveryWorker
 from app.orders.response_counts import count_answers
 from app.webhooks import resend_job
 from app.webhooks.queries import MessageFilter
@@ -24,7 +24,7 @@ from app.webhooks.resend_plan import Selection, plan
 @with_appcontext
 def deliver(once: bool, workers: int | None) -> None:
     """Deliver webhooks. On SIGTERM, finish those in flight and exit."""
-    deliverer = Deliverer(context.database(), senders=workers or context.settings().senders)
+    deliverer = DeliveryWorker(context.database(), senders=workers or context.settings().senders)
     if not once:
         deliverer.run(context.stop_event())
         return

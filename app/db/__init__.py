@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -114,22 +114,11 @@ class Base(DeclarativeBase):
 
 
 class Database:
-    """One database: where sessions come from.
+    """One database: where sessions come from. Every session carries ``info``."""
 
-    ``followers`` are called with a session and the changes of messages, in the transaction that makes them;
-    every session carries them and ``info``.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        followers: Sequence[Callable[..., None]] = (),
-        info: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, url: str, *, info: Mapping[str, Any] | None = None) -> None:
         self.url = url
-        self.followers = tuple(followers)
-        self.info = {"followers": self.followers, **(info or {})}
+        self.info = dict(info or {})
         self.engine = _engine(url)
 
     @property

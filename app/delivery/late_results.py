@@ -7,9 +7,10 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from app.delivery.events import MessageChange, message_events
 from app.delivery.models import Message, MessageState, ResultFrom
 from app.delivery.retry_policy import SAID_MAX, Reason, Step, sentence
-from app.delivery.service import Change, clear_manual_request, tell
+from app.delivery.service import clear_manual_request
 from app.network.vocabulary import FIELD_NAMES, REQ_MSG_ID_MAX
 
 
@@ -49,7 +50,7 @@ def settle(session: Session, message: Message, late: LateResult) -> None:
         _end(message, state, late.at)
     session.flush()
     if state is not was:
-        tell(session, [Change(message.id, message.order_id, state, was)])
+        message_events.publish(session, [MessageChange(message.id, message.order_id, state, was)])
 
 
 def _succeeded(message: Message) -> bool:

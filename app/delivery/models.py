@@ -262,21 +262,21 @@ class Attempt(Base):
         return self.outcome is None
 
 
-class Lane(Base):
-    """What deliverers share about one partner: its breaker and its rate. The partner's row is people's."""
+class CircuitBreaker(Base):
+    """The circuit breaker and rate allowance of one partner, shared by all workers."""
 
     __tablename__ = "lane"
 
     partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id", ondelete="CASCADE"), primary_key=True)
-    # Tries in a row that got no proper answer.
+    # Consecutive attempts without a valid response.
     failures: Mapped[int] = mapped_column(default=0)
-    # Messages that may be under way at once while trust grows again; None is the partner's concurrency.
+    # Concurrent messages allowed during recovery; None is the partner's own limit.
     width: Mapped[int | None]
-    # Since when the breaker holds it; when the next probe may go, and how many were in vain.
+    # When the breaker opened, when the next probe may be sent, and how many have failed.
     opened_at: Mapped[datetime | None]
     probe_at: Mapped[datetime | None]
     probes: Mapped[int] = mapped_column(default=0)
-    # Messages that may leave now by its rate, as it stood then.
+    # Messages that the rate permitted at ``allowance_at``.
     allowance: Mapped[float] = mapped_column(default=0.0)
     allowance_at: Mapped[datetime | None]
 

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
+from app.delivery.events import MessageChange
 from app.delivery.models import Message, MessageState
-from app.delivery.service import Change
 from app.partners.models import Partner
 from app.tasks.mail import enqueue, enqueue_once, is_on, link
 from app.tasks.mail_models import Topic
@@ -22,7 +22,7 @@ GATHER = timedelta(minutes=5)
 NEEDING = (MessageState.REFUSED, MessageState.FAILED)
 
 
-def follow(session: Session, changes: Sequence[Change]) -> None:
+def follow(session: Session, changes: Sequence[MessageChange]) -> None:
     """A message that was refused or failed needs somebody: one mail for all of some minutes."""
     if is_on(session) and any(change.state in NEEDING for change in changes):
         enqueue_once(session, Topic.ATTENTION, wait=GATHER)

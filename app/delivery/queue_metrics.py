@@ -11,7 +11,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from app.delivery.circuit_breaker import IS_PENDING, IS_SENDING
-from app.delivery.models import Lane, Message, MessageState, Tally
+from app.delivery.models import CircuitBreaker, Message, MessageState, Tally
 from app.partners.models import Partner
 
 
@@ -41,11 +41,11 @@ def queues(session: Session, now: datetime) -> list[Queue]:
             Partner.id,
             Partner.name,
             Partner.paused_at,
-            Lane.opened_at,
+            CircuitBreaker.opened_at,
             _count(MessageState.REFUSED),
             _count(MessageState.FAILED),
         )
-        .outerjoin(Lane, Lane.partner_id == Partner.id)
+        .outerjoin(CircuitBreaker, CircuitBreaker.partner_id == Partner.id)
         .order_by(Partner.name)
     ).all()
     pending, sending = _pending(session, now), _sending(session)

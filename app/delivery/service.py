@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +15,7 @@ from app import clock
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.db import notify
+from app.delivery.events import MessageChange, message_events
 from app.delivery.models import (
     LIVE,
     Attempt,
@@ -38,21 +38,6 @@ NO_MANUAL_REQUEST: dict[str, Any] = {
     "resume_at": None,
 }
 """The columns of a message whose next attempt nobody asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What those who follow messages are told, in the transaction that makes it true.
-
-    ``was`` is set where it matters: by a late result, which may undo a delivery. ``is_new`` is a message's
-    first change, by which it came to be.
-    """
-
-    message_id: str
-    order_id: int | None
-    state: MessageState
-    was: MessageState | None = None
-    is_new: bool = False
 
 
 class CannotResend(Exception):
@@ -118,7 +103,7 @@ def enqueue(
     )
     session.add(message)
     session.flush()
-    tell(session, [Change(message.id, message.order_id, message.state, is_new=True)])
+    message_events.publish(session, [MessageChange(message.id, message.order_id, message.state, is_new=True)])
     notify(session, CHANNEL)
     return message
 
@@ -219,7 +204,7 @@ def resend(
     message.asked_by = by
     message.asked_reason = reason[:REASON_MAX]
     session.flush()
-    tell(session, [Change(message.id, message.order_id, message.state)])
+    message_events.publish(session, [MessageChange(message.id, message.order_id, message.state)])
     notify(session, CHANNEL)
 
 
@@ -276,13 +261,13 @@ def withdraw(session: Session, message_id: str, why: str) -> bool:
         message.state, message.next_at = MessageState.DELIVERED, message.resume_at
         clear_manual_request(message)
         session.flush()
-        tell(session, [Change(message.id, message.order_id, message.state)])
+        message_events.publish(session, [MessageChange(message.id, message.order_id, message.state)])
         return True
     message.cancel_requested = why[:REASON_MAX]
     if message.state is MessageState.PENDING:
         _cancel(message)
         session.flush()
-        tell(session, [Change(message.id, message.order_id, message.state)])
+        message_events.publish(session, [MessageChange(message.id, message.order_id, message.state)])
     return was_live
 
 
@@ -315,10 +300,3 @@ def lock_messages_of(session: Session, *order_ids: int) -> None:
 def is_live(message: Message) -> bool:
     """Whether it may still leave or is leaving."""
     return message.state in LIVE
-
-
-def tell(session: Session, changes: Sequence[Change]) -> None:
-    """Tell those who follow messages, so that what they keep of them changes in this very transaction."""
-    if changes:
-        for follow in session.info["followers"]:
-            follow(session, changes)

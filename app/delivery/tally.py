@@ -18,7 +18,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.delivery.models import Mark, Tally
-from app.delivery.prepared import Prepared
 
 BUCKETS_MS = (5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0, 30_000.0)
 """Upper bounds of the latency histogram's buckets; one more holds the rest."""
@@ -50,8 +49,8 @@ def _marking(dialect: type[sqlite.Insert] | type[postgresql.Insert]) -> Any:
     )
 
 
-_MARK = Prepared({"sqlite": _marking(sqlite.Insert), "postgresql": _marking(postgresql.Insert)})
-_ADD = Prepared({"sqlite": _upsert(sqlite.Insert), "postgresql": _upsert(postgresql.Insert)})
+_MARK = {"sqlite": _marking(sqlite.Insert), "postgresql": _marking(postgresql.Insert)}
+_ADD = {"sqlite": _upsert(sqlite.Insert), "postgresql": _upsert(postgresql.Insert)}
 
 
 def count_ends(session: Session, ends: Iterable[tuple[int, str, float]]) -> None:
@@ -63,8 +62,8 @@ def count_ends(session: Session, ends: Iterable[tuple[int, str, float]]) -> None
         entry[1] += milliseconds
     if not sums:
         return
-    _ADD.many(
-        session,
+    session.execute(
+        _ADD[session.get_bind().dialect.name],
         # In one order everywhere: two who share a shard then wait for each other, but never in a circle.
         [
             {
@@ -84,4 +83,5 @@ def mark(session: Session, moments: Iterable[datetime]) -> None:
     """Mark the minutes of these moments: what ended in them must be counted (again)."""
     minutes = {moment.astimezone(UTC).replace(second=0, microsecond=0) for moment in moments}
     if minutes:
-        _MARK.many(session, [{"minute": minute, "shard": _SHARD} for minute in sorted(minutes)])
+        rows = [{"minute": minute, "shard": _SHARD} for minute in sorted(minutes)]
+        session.execute(_MARK[session.get_bind().dialect.name], rows)

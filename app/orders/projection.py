@@ -8,9 +8,8 @@ from typing import Any, cast
 from sqlalchemy import Table, bindparam, case, exists, select, update
 from sqlalchemy.orm import Session
 
+from app.delivery.events import MessageChange
 from app.delivery.models import Message, MessageState
-from app.delivery.prepared import Prepared, by_dialect
-from app.delivery.service import Change
 from app.orders.models import Decision, Delivery, PurchaseOrder
 
 orders = cast(Table, PurchaseOrder.__table__)
@@ -18,22 +17,12 @@ decisions = cast(Table, Decision.__table__)
 messages = cast(Table, Message.__table__)
 
 
-_DELIVERY = Prepared(
-    by_dialect(
-        # A message is of one order only: who has one of these messages is one of these orders.
-        lambda among: (
-            update(orders)
-            .where(among(orders.c.id, "of_orders"), among(orders.c.message_id, "of_messages"))
-            .values(delivery=bindparam("to_delivery"))
-        )
-    )
-)
 _DECISION = decisions.c.message_id == bindparam("of_message")
 _STILL_STANDS = exists().where(
     _DECISION, decisions.c.version == orders.c.version, decisions.c.status_from == orders.c.status
 )
 # Both in one: every change of an order's row costs each of its indexes.
-_DELIVERED = Prepared(
+_DELIVERED = (
     update(orders)
     .where(orders.c.id == bindparam("of_order"))
     .values(
@@ -48,7 +37,7 @@ _DELIVERED = Prepared(
 )
 
 
-def follow(session: Session, changes: Sequence[Change]) -> None:
+def follow(session: Session, changes: Sequence[MessageChange]) -> None:
     """Take over the new states of messages; a delivered answer moves its order's status.
 
     Only the order's last message counts, and the status moves only if it is still the one that was
@@ -58,25 +47,27 @@ def follow(session: Session, changes: Sequence[Change]) -> None:
     of_orders = [change for change in changes if change.order_id is not None]
     delivered = [_of(one) for one in of_orders if one.state is MessageState.DELIVERED]
     if delivered:
-        _DELIVERED.many(session, delivered)
+        session.execute(_DELIVERED, delivered)
     for state in sorted({one.state for one in of_orders} - {MessageState.DELIVERED}):
         alike = [one for one in of_orders if one.state is state]
-        _DELIVERY.run(
-            session,
-            of_orders=[one.order_id for one in alike],
-            of_messages=[one.message_id for one in alike],
-            to_delivery=Delivery(state.value),
+        session.execute(
+            update(orders)
+            .where(
+                orders.c.id.in_([one.order_id for one in alike]),
+                orders.c.message_id.in_([one.message_id for one in alike]),
+            )
+            .values(delivery=Delivery(state.value))
         )
     for one in of_orders:
-        if one.was is MessageState.DELIVERED and one.state is not MessageState.DELIVERED:
+        if one.previous_state is MessageState.DELIVERED and one.state is not MessageState.DELIVERED:
             _move_status_back(session, one)
 
 
-def _of(change: Change) -> dict[str, Any]:
+def _of(change: MessageChange) -> dict[str, Any]:
     return {"of_order": change.order_id, "of_message": change.message_id}
 
 
-def _move_status_back(session: Session, change: Change) -> None:
+def _move_status_back(session: Session, change: MessageChange) -> None:
     decided = _decided(session, change)
     if not decided:
         return
@@ -95,7 +86,7 @@ def _move_status_back(session: Session, change: Change) -> None:
     )
 
 
-def _decided(session: Session, change: Change) -> Any:
+def _decided(session: Session, change: MessageChange) -> Any:
     return session.execute(
         select(decisions.c.version, decisions.c.status_from, decisions.c.status_to).where(
             decisions.c.message_id == change.message_id
@@ -103,5 +94,5 @@ def _decided(session: Session, change: Change) -> Any:
     ).one_or_none()
 
 
-def _stands(change: Change, version: int, status: str) -> tuple[Any, ...]:
+def _stands(change: MessageChange, version: int, status: str) -> tuple[Any, ...]:
     return (orders.c.id == change.order_id, orders.c.version == version, orders.c.status == status)

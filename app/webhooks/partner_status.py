@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from app.delivery.models import Attempt, Lane, Message, MessageState
+from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState
 from app.partners.models import Partner
 from app.webhooks.queries import TAKEN
 
@@ -61,7 +61,7 @@ def standings(session: Session, partners: Sequence[Partner]) -> list[Standing]:
 
 def silences(session: Session) -> dict[int, Silence]:
     """The partners that the breaker holds, which nobody paused and yet get nothing, by their ids."""
-    lanes = session.scalars(select(Lane).where(Lane.opened_at.is_not(None)))
+    lanes = session.scalars(select(CircuitBreaker).where(CircuitBreaker.opened_at.is_not(None)))
     return {lane.partner_id: Silence(lane.opened_at, lane.probe_at) for lane in lanes if lane.opened_at}
 
 

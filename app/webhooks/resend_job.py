@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.db import word_for_word
-from app.delivery.models import Attempt, Lane, Message, MessageState, Trigger
+from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState, Trigger
 from app.delivery.retry_policy import Reason
 from app.delivery.service import CannotResend, resend
 from app.tasks import service as task_service
@@ -184,7 +184,11 @@ def _room(session: Session, job_id: str) -> dict[int, int]:
         ).all()
     )
     room = {partner_id: AHEAD - count for partner_id, count in asked.items()}
-    silent = session.execute(select(Lane.partner_id, Lane.opened_at).where(Lane.opened_at.is_not(None))).all()
+    silent = session.execute(
+        select(CircuitBreaker.partner_id, CircuitBreaker.opened_at).where(
+            CircuitBreaker.opened_at.is_not(None)
+        )
+    ).all()
     for partner_id, opened_at in silent:
         if opened_at and not _answered_since(session, job_id, partner_id, opened_at):
             room[partner_id] = 1 - asked.get(partner_id, 0)

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db import Database
-from app.delivery.models import Lane, Message, MessageState
+from app.delivery.models import CircuitBreaker, Message, MessageState
 from app.partners import service as partner_service
 from app.partners.models import Partner
 from tests.buyer import Buyer
@@ -167,7 +167,7 @@ def test_held_networks_and_what_fits_nothing_stand_with_support(
     assert "with Ravi" in ravi.get("/attention").page.get_text()
     with database.writing() as writing:
         partner_service.resume(writing, writing.get(Partner, partner.id))
-        writing.add(Lane(partner_id=partner.id, opened_at=partner.created_at, probe_at=None))
+        writing.add(CircuitBreaker(partner_id=partner.id, opened_at=partner.created_at, probe_at=None))
         writing.commit()
     # Where nothing waits, nothing is held: the next answer is the probe.
     assert "does not answer" not in ravi.get("/attention").words

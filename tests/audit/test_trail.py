@@ -21,7 +21,7 @@ from app.config import Settings
 from app.db import Database
 from app.delivery.claiming import claim
 from app.delivery.models import Message, MessageState
-from app.delivery.recording import INTERRUPTIONS_MAX, repair
+from app.delivery.recording import INTERRUPTIONS_MAX, reclaim_expired
 from app.delivery.service import resend
 from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder
@@ -198,7 +198,7 @@ def test_what_the_buyer_withdraws_stands_with_the_network_and_the_reason(
     agrees(session, order_id, delivery)
     if sending:
         with database.writing() as writing:
-            repair(writing, clock.now() + timedelta(minutes=1))
+            reclaim_expired(writing, clock.now() + timedelta(minutes=1))
             writing.commit()
         agrees(session, order_id, "cancelled")
     assert len(entries()) == before + 1
@@ -218,7 +218,7 @@ def test_a_copy_of_what_was_delivered_that_is_being_sent_is_not_told_to_be_withd
     with database.writing() as writing:
         message = writing.get_one(Message, message_id)
         resend(writing, message, by="Ravi", reason="They lost it", delivered_too=True)
-        assert claim(writing, 1, clock.now())
+        assert claim(writing, 1, clock.now()).messages
         writing.commit()
     assert Buyer(app.test_client(), example_bodies).edit().status_code == 200
     assert AuditAction.WITHDREW not in {entry.deed for entry in entries()}
@@ -242,9 +242,9 @@ def test_a_message_that_waits_for_a_person_after_losing_its_deliverer_stands_wit
     for _ in range(INTERRUPTIONS_MAX):
         assert len(entries()) == before
         with database.writing() as writing:
-            assert claim(writing, 1, at)
+            assert claim(writing, 1, at).messages
             at += timedelta(minutes=1)
-            repair(writing, at)
+            reclaim_expired(writing, at)
             writing.commit()
     (told,) = entries()[before:]
     assert (told.deed, told.actor, told.object_id) == (AuditAction.HELD, "", message_id)

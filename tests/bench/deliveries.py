@@ -17,7 +17,7 @@ from sqlalchemy import func, select, text
 
 from app.config import ROOT
 from app.delivery.models import LIVE, Attempt, Message
-from app.delivery.worker import Deliverer
+from app.delivery.worker import DeliveryWorker
 from tests.bench.ground import answer_all, database_of, fresh_app, populate, receiver, seconds
 from tests.chaos.storm import start
 from tests.postgresql import Server
@@ -115,7 +115,7 @@ def deliver_history(
         for number in range(rounds + 1):
             for (app, person_id, ids), found in zip(sides, rates, strict=True):
                 answer_all(app, person_id, ids[number * count : (number + 1) * count])
-                found.append(count / seconds(Deliverer(database_of(app), senders=8).drain))
+                found.append(count / seconds(DeliveryWorker(database_of(app), senders=8).drain))
     ratio = statistics.median(full / empty for empty, full in list(zip(*rates, strict=True))[1:])
     yield _line(statistics.median(rates[1][1:]), "deliveries/s", f"no history instead of {history}", ratio)
 
@@ -137,7 +137,7 @@ def deliver_peers(folder: Path, *, count: int = 1000, rounds: int = 3, threads: 
                 answer_all(app, person_id, batch)
                 with database_of(app).reading() as session:
                     body = session.scalars(select(Message.body).limit(1)).one()
-                ours.append(count / seconds(Deliverer(database_of(app), senders=threads).drain))
+                ours.append(count / seconds(DeliveryWorker(database_of(app), senders=threads).drain))
                 place = folder / f"{name}-{number}"
                 place.mkdir()
                 theirs.append(_peer_rate(python, name, url, body, count, threads, place))

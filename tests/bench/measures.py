@@ -22,7 +22,7 @@ from sqlalchemy import select, text
 from app.accounts.models import Person
 from app.config import ROOT
 from app.delivery.models import Attempt, Message
-from app.delivery.worker import Deliverer
+from app.delivery.worker import DeliveryWorker
 from app.demo.orders import ORDERS_FILE
 from app.network.reader import read_json
 from tests.bench.deliveries import deliver_history, deliver_peers, deliver_scale
@@ -96,7 +96,7 @@ def deliver_limit(folder: Path, *, rounds: int = 3, each: int = 800, threads: in
             answer_all(app, person_id, ids[number * each : (number + 1) * each])
             with database_of(app).reading() as session:
                 body = session.scalars(select(Message.body).limit(1)).one()
-            rate = each / seconds(Deliverer(database_of(app), senders=threads).drain)
+            rate = each / seconds(DeliveryWorker(database_of(app), senders=threads).drain)
             rates.append(rate)
             ratios.append(rate / _bare_rate(url, body, each, threads))
     yield _line(
@@ -113,7 +113,7 @@ def deliver_slow(folder: Path, *, count: int = 120, threads: int = 8, delay: flo
         app = fresh_app(folder)
         person_id, ids = populate(app, url, orders=count, concurrency=threads)
         answer_all(app, person_id, ids)
-        rate = count / seconds(Deliverer(database_of(app), senders=threads).drain)
+        rate = count / seconds(DeliveryWorker(database_of(app), senders=threads).drain)
     ideal = threads / delay
     yield _line(rate, "deliveries/s", f"{threads} ÷ {delay} s", rate / ideal)
 
@@ -124,7 +124,7 @@ def deliver_door(folder: Path, *, count: int = 60) -> Iterator[Line]:
         app = fresh_app(folder)
         person_id, ids = populate(app, url, orders=count)
         stop = threading.Event()
-        running = threading.Thread(target=Deliverer(database_of(app), senders=4).run, args=(stop,))
+        running = threading.Thread(target=DeliveryWorker(database_of(app), senders=4).run, args=(stop,))
         running.start()
         committed: dict[int, float] = {}
         try:

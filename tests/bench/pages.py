@@ -24,7 +24,7 @@ from app.clock import now
 from app.config import Settings
 from app.delivery.models import Message
 from app.delivery.statistics import roll
-from app.delivery.worker import Deliverer
+from app.delivery.worker import DeliveryWorker
 from app.demo.seed import seed
 from app.orders.models import PurchaseOrder
 from app.orders.response_counts import count_answers
@@ -247,10 +247,10 @@ def memory(folder: Path, *, pages: int = 3000, deliveries: int = 3000) -> Iterat
         app = fresh_app(folder)
         person_id, ids = populate(app, url, orders=deliveries + deliveries // 3)
         answer_all(app, person_id, ids[: deliveries // 3])
-        Deliverer(database_of(app), senders=8).drain()
+        DeliveryWorker(database_of(app), senders=8).drain()
         answer_all(app, person_id, ids[deliveries // 3 :])
         before = _resident()
-        Deliverer(database_of(app), senders=8).drain()
+        DeliveryWorker(database_of(app), senders=8).drain()
         yield _grown("deliveries", deliveries, before)
 
 

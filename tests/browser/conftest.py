@@ -15,7 +15,7 @@ from playwright.sync_api import BrowserContext, Page
 from werkzeug.serving import make_server
 
 from app.db import Database
-from app.delivery.worker import Deliverer
+from app.delivery.worker import DeliveryWorker
 from tests.inbound.conftest import buyer
 from tests.people import PASSWORD
 
@@ -53,7 +53,7 @@ def site(app: Flask, database: Database) -> Iterator[str]:
     server = make_server("127.0.0.1", 0, app, threaded=True)
     serving = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     stop = threading.Event()
-    delivering = threading.Thread(target=Deliverer(database, senders=2).run, args=(stop,), daemon=True)
+    delivering = threading.Thread(target=DeliveryWorker(database, senders=2).run, args=(stop,), daemon=True)
     serving.start()
     delivering.start()
     yield f"http://127.0.0.1:{server.server_port}"

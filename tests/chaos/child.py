@@ -14,8 +14,9 @@ from typing import Any
 
 from app.db import Database
 from app.delivery import worker
+from app.delivery.events import message_events
 from app.delivery.wire import line
-from app.delivery.worker import Deliverer
+from app.delivery.worker import DeliveryWorker
 from app.orders.projection import follow
 
 POINTS = ("after the claim", "during connect", "after the POST", "before the record", "after the record")
@@ -30,7 +31,8 @@ def run(url: str, options: dict[str, Any], point: str | None, passes: int) -> No
         stop.set()
 
     signal.signal(signal.SIGTERM, asked)
-    deliverer = Deliverer(Database(url, followers=[follow]), **options)
+    message_events.connect(follow)
+    deliverer = DeliveryWorker(Database(url), **options)
     if point is not None:
         ARM[point](deliverer, _fuse(passes))
     deliverer.run(stop)
@@ -47,22 +49,22 @@ def _fuse(passes: int) -> Callable[[], None]:
     return burn
 
 
-def _after_the_claim(deliverer: Deliverer, burn: Callable[[], None]) -> None:
-    hand_over = deliverer._hand_over
+def _after_the_claim(deliverer: DeliveryWorker, burn: Callable[[], None]) -> None:
+    start_sending = deliverer._start_sending
 
     def armed(claimed: Any) -> None:
         if claimed:
             burn()
-        hand_over(claimed)
+        start_sending(claimed)
 
-    deliverer._hand_over = armed  # type: ignore[method-assign]
+    deliverer._start_sending = armed  # type: ignore[method-assign]
 
 
-def _during_connect(_deliverer: Deliverer, burn: Callable[[], None]) -> None:
+def _during_connect(_deliverer: DeliveryWorker, burn: Callable[[], None]) -> None:
     _before(line, "_connection", burn)
 
 
-def _after_the_post(_deliverer: Deliverer, burn: Callable[[], None]) -> None:
+def _after_the_post(_deliverer: DeliveryWorker, burn: Callable[[], None]) -> None:
     give = line.Line.give
 
     @functools.wraps(give)
@@ -73,18 +75,18 @@ def _after_the_post(_deliverer: Deliverer, burn: Callable[[], None]) -> None:
     line.Line.give = armed  # type: ignore[method-assign]
 
 
-def _before_the_record(_deliverer: Deliverer, burn: Callable[[], None]) -> None:
-    record = worker.record
+def _before_the_record(_deliverer: DeliveryWorker, burn: Callable[[], None]) -> None:
+    record = worker.record_results
 
     def armed(session: Any, finished: Any, *rest: Any, **options: Any) -> None:
         if finished:
             burn()
         record(session, finished, *rest, **options)
 
-    worker.record = armed
+    worker.record_results = armed
 
 
-def _after_the_record(deliverer: Deliverer, burn: Callable[[], None]) -> None:
+def _after_the_record(deliverer: DeliveryWorker, burn: Callable[[], None]) -> None:
     tick = deliverer._tick
 
     def armed(*args: Any, **options: Any) -> float:
@@ -108,7 +110,7 @@ def _before(place: Any, name: str, burn: Callable[[], None]) -> None:
     setattr(place, name, armed)
 
 
-ARM: dict[str, Callable[[Deliverer, Callable[[], None]], None]] = dict(
+ARM: dict[str, Callable[[DeliveryWorker, Callable[[], None]], None]] = dict(
     zip(
         POINTS,
         (_after_the_claim, _during_connect, _after_the_post, _before_the_record, _after_the_record),

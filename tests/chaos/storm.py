@@ -87,7 +87,7 @@ def partner_that_records(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def start(url: str, options: dict[str, Any], point: str | None, passes: int = 1) -> BaseProcess:
-    """A deliverer process with the options of ``Deliverer``, which dies at the point if one is given."""
+    """A deliverer process with the options of ``DeliveryWorker``, which dies at the point if one is given."""
     process = _nursery.Process(target=child.run, args=(url, options, point, passes), daemon=True)
     process.start()
     return process

@@ -23,15 +23,15 @@ from app.delivery.circuit_breaker import (
     FAILURES_MAX,
     PROBE_MAX_SECONDS,
     PROBE_SECONDS,
+    BreakerState,
     Limits,
-    State,
+    after_attempt,
     after_claim,
-    after_try,
-    room,
+    capacity,
 )
 from app.delivery.claiming import claim
-from app.delivery.models import Attempt, Lane, MessageState
-from app.delivery.worker import Deliverer
+from app.delivery.models import Attempt, CircuitBreaker, MessageState
+from app.delivery.worker import DeliveryWorker
 from app.partners import service as partner_service
 from app.partners.models import Partner
 from tests.bench.ground import add_orders, answer_all
@@ -44,57 +44,57 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 FOUR = Limits(concurrency=4)
 
 
-def failed(state: State, now: datetime = NOON, *, was_probe: bool = False) -> State:
-    return after_try(state, FOUR, now, answered=False, was_probe=was_probe, jitter=0)
+def failed(state: BreakerState, now: datetime = NOON, *, was_probe: bool = False) -> BreakerState:
+    return after_attempt(state, FOUR, now, got_response=False, was_probe=was_probe, jitter=0)
 
 
-def answered(state: State, limits: Limits = FOUR) -> State:
-    return after_try(state, limits, NOON, answered=True, was_probe=False, jitter=0)
+def answered(state: BreakerState, limits: Limits = FOUR) -> BreakerState:
+    return after_attempt(state, limits, NOON, got_response=True, was_probe=False, jitter=0)
 
 
-def opened() -> State:
-    state = State()
+def opened() -> BreakerState:
+    state = BreakerState()
     for _ in range(FAILURES_MAX):
         state = failed(state)
     return state
 
 
 def test_a_lane_that_is_well_lets_pass_what_its_concurrency_leaves() -> None:
-    assert room(State(), FOUR, 1, NOON).count == 3
-    assert room(State(), FOUR, 5, NOON).count == 0
+    assert capacity(BreakerState(), FOUR, 1, NOON).count == 3
+    assert capacity(BreakerState(), FOUR, 5, NOON).count == 0
 
 
 def test_after_one_failure_only_one_at_a_time_may_leave() -> None:
-    assert room(failed(State()), FOUR, 0, NOON).count == 1
-    assert room(failed(State()), FOUR, 1, NOON).count == 0
+    assert capacity(failed(BreakerState()), FOUR, 0, NOON).count == 1
+    assert capacity(failed(BreakerState()), FOUR, 1, NOON).count == 0
 
 
 def test_an_answer_between_failures_keeps_the_breaker_closed() -> None:
-    state = State()
+    state = BreakerState()
     for _ in range(FAILURES_MAX):
         state = answered(failed(state))
     assert state.opened_at is None
 
 
 def test_so_many_failures_in_a_row_open_the_breaker() -> None:
-    state = State()
+    state = BreakerState()
     for _ in range(FAILURES_MAX - 1):
         state = failed(state)
     assert state.opened_at is None
     state = failed(state)
     assert state.opened_at == NOON
-    held = room(state, FOUR, 0, NOON)
-    assert (held.count, held.again_at) == (0, NOON + timedelta(seconds=PROBE_SECONDS))
+    held = capacity(state, FOUR, 0, NOON)
+    assert (held.count, held.check_again_at) == (0, NOON + timedelta(seconds=PROBE_SECONDS))
 
 
 def test_a_single_probe_may_leave_and_no_other_until_it_has_told_something() -> None:
     state = opened()
     later = NOON + timedelta(seconds=PROBE_SECONDS)
-    probe = room(state, FOUR, 0, later)
+    probe = capacity(state, FOUR, 0, later)
     assert (probe.count, probe.is_probe) == (1, True)
     given_up = later + timedelta(seconds=25)
     state = after_claim(state, FOUR, 1, later, probe_until=given_up)
-    assert room(state, FOUR, 1, later) == replace(probe, count=0, is_probe=False, again_at=given_up)
+    assert capacity(state, FOUR, 1, later) == replace(probe, count=0, is_probe=False, check_again_at=given_up)
 
 
 def test_probes_in_vain_come_at_growing_intervals() -> None:
@@ -117,16 +117,16 @@ def test_after_an_outage_trust_doubles_with_each_answer() -> None:
     state, widths = opened(), []
     for _ in range(4):
         state = answered(state)
-        widths.append(room(state, FOUR, 0, NOON).count)
+        widths.append(capacity(state, FOUR, 0, NOON).count)
     assert widths == [1, 2, 4, 4]
-    assert state == State()
+    assert state == BreakerState()
 
 
 def test_a_rate_lets_pass_no_more_than_it_says() -> None:
-    limits, state, left = Limits(100, rate=10), State(), 0
+    limits, state, left = Limits(100, rate=10), BreakerState(), 0
     for hundredth in range(200):
         now = NOON + timedelta(seconds=hundredth / 100)
-        count = room(state, limits, 0, now).count
+        count = capacity(state, limits, 0, now).count
         state = after_claim(state, limits, count, now, probe_until=None)
         left += count
     assert 19 <= left <= 21
@@ -134,11 +134,11 @@ def test_a_rate_lets_pass_no_more_than_it_says() -> None:
 
 def test_a_rate_says_when_the_next_may_leave_even_if_the_clock_was_set_back() -> None:
     limits = Limits(100, rate=2)
-    state = after_claim(State(), limits, 1, NOON, probe_until=None)
-    again = room(state, limits, 0, NOON).again_at
+    state = after_claim(BreakerState(), limits, 1, NOON, probe_until=None)
+    again = capacity(state, limits, 0, NOON).check_again_at
     assert again == NOON + timedelta(seconds=0.5)
     earlier = NOON - timedelta(hours=3)
-    assert room(state, limits, 0, earlier).again_at == earlier + timedelta(seconds=0.5)
+    assert capacity(state, limits, 0, earlier).check_again_at == earlier + timedelta(seconds=0.5)
 
 
 # --- With rows and sockets
@@ -154,7 +154,7 @@ def test_a_partner_that_is_down_is_held_and_the_rest_waits_without_using_up_trie
     tries = [message.tries for message in all_messages(session)]
     assert sum(tries) == FAILURES_MAX
     assert tries.count(0) == 12 - FAILURES_MAX
-    assert lane(session, partner).opened_at
+    assert breaker_of(session, partner).opened_at
 
     clock.move(seconds=PROBE_SECONDS * 1.2 + 1)
     deliver()
@@ -181,7 +181,7 @@ def test_the_trail_and_the_partners_page_tell_once_of_a_breaker_that_opens_and_o
     for _ in range(4):  # probes in vain tell nothing new
         clock.move(minutes=15)
         deliver()
-    assert lane(session, partner).probes >= 3
+    assert breaker_of(session, partner).probes >= 3
     address(database, partner, network.url)
     for _ in range(6):
         clock.move(minutes=15)
@@ -215,7 +215,7 @@ def test_after_days_of_outage_everything_is_delivered_in_order_and_gently(
     for _ in range(12):
         deliver()
         clock.move(hours=4)
-    assert lane(session, partner).opened_at
+    assert breaker_of(session, partner).opened_at
     address(database, partner, network.url)
     clock.move(seconds=PROBE_MAX_SECONDS * 1.2)
     before = session.scalars(select(Attempt.id).order_by(Attempt.id.desc())).first() or 0
@@ -225,7 +225,7 @@ def test_after_days_of_outage_everything_is_delivered_in_order_and_gently(
     new = session.scalars(select(Attempt).where(Attempt.id > before).order_by(Attempt.id)).all()
     # Whichever was the probe comes first, all others in the order in which they were made.
     assert [attempt.message_id for attempt in new[1:]] == [one for one in ids if one != new[0].message_id]
-    assert lane(session, partner).opened_at is None
+    assert breaker_of(session, partner).opened_at is None
 
 
 def test_what_a_person_sends_passes_by_the_breaker_and_tells_it_nothing(
@@ -233,14 +233,14 @@ def test_what_a_person_sends_passes_by_the_breaker_and_tells_it_nothing(
 ) -> None:
     held, asked = [confirm(order_id) for order_id in arrive(2)]
     now = the_clock.now()
-    set_lane(database, partner, opened_at=now, failures=7, probe_at=now + timedelta(minutes=5))
+    set_breaker(database, partner, opened_at=now, failures=7, probe_at=now + timedelta(minutes=5))
     with database.writing() as other:
         delivery_service.resend(other, message_of(other, asked), by="Ravi", reason="They say they are back")
         other.commit()
     assert deliver() == {"delivered": 1}
     assert message_of(session, asked).state is MessageState.DELIVERED
     assert message_of(session, held).tries == 0
-    assert lane(session, partner).failures == 7
+    assert breaker_of(session, partner).failures == 7
 
 
 def test_a_rate_holds_over_several_deliverers(
@@ -305,7 +305,9 @@ def test_a_partner_that_times_out_keeps_no_other_waiting(
         answer_all(app, 1, add_orders(app, slow.id, 12))  # they come first
         answer_all(app, 1, add_orders(app, partner.id, 12))
         stop = threading.Event()
-        deliverer = threading.Thread(target=Deliverer(database, senders=4).run, args=(stop,), daemon=True)
+        deliverer = threading.Thread(
+            target=DeliveryWorker(database, senders=4).run, args=(stop,), daemon=True
+        )
         deliverer.start()
         wait_until(
             lambda: all(m.is_final for m in all_messages(session) if m.partner_id == partner.id), seconds=40
@@ -334,7 +336,7 @@ def test_two_deliverers_claim_a_partners_messages_no_wider_than_its_limit_howeve
     def take() -> None:
         together.wait()
         with database.writing() as session:
-            taken.append(len(claim(session, 2, the_clock.now())))
+            taken.append(len(claim(session, 2, the_clock.now()).messages))
             session.commit()
 
     threads = [threading.Thread(target=take) for _ in range(4)]
@@ -364,16 +366,16 @@ def address(database: Database, partner: Partner, url: str) -> None:
         session.commit()
 
 
-def lane(session: Session, partner: Partner) -> Lane:
+def breaker_of(session: Session, partner: Partner) -> CircuitBreaker:
     session.rollback()
-    found = session.get(Lane, partner.id, populate_existing=True)
+    found = session.get(CircuitBreaker, partner.id, populate_existing=True)
     assert found
     return found
 
 
-def set_lane(database: Database, partner: Partner, **values: Any) -> None:
+def set_breaker(database: Database, partner: Partner, **values: Any) -> None:
     with database.writing() as session:
-        session.add(Lane(partner_id=partner.id, **values))
+        session.add(CircuitBreaker(partner_id=partner.id, **values))
         session.commit()
 
 
@@ -383,7 +385,7 @@ class running:  # noqa: N801 - reads as a word
     def __init__(self, database: Database, *, deliverers: int) -> None:
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=Deliverer(database, senders=4).run, args=(self._stop,))
+            threading.Thread(target=DeliveryWorker(database, senders=4).run, args=(self._stop,))
             for _ in range(deliverers)
         ]
 

@@ -36,11 +36,10 @@ def test_a_deliverer_killed_at_any_point_loses_nothing_and_repeats_at_most_what_
     point: str, app: Flask, database: Database, partner: Partner, record: Path, session: Any
 ) -> None:
     answer_all(app, 1, add_orders(app, partner.id, 12))
-    killed = start(database.url, {"senders": SENDERS}, point, passes=2)
+    killed = start(database.url, {"senders": SENDERS, "lease_margin": 0.5}, point, passes=2)
     killed.join(60)
     assert killed.exitcode == -9
-    # Its leases would hold for the deadline and ten seconds more: a dead process needs no such patience.
-    heir = start(database.url, {"senders": SENDERS}, None)
+    heir = start(database.url, {"senders": SENDERS, "lease_margin": 0.5}, None)
     wait_until(lambda: all(message.is_final for message in all_messages(session)), 30)
     heir.terminate()
     heir.join(30)

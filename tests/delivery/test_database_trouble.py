@@ -24,7 +24,7 @@ from app.config import Settings
 from app.db import Database
 from app.delivery import wakeup
 from app.delivery.models import Message, MessageState
-from app.delivery.worker import Deliverer
+from app.delivery.worker import DeliveryWorker
 from app.orders.models import Decision
 from app.partners.models import Partner
 from tests.bench.ground import add_orders, answer_all, fresh_app, populate
@@ -38,7 +38,7 @@ from tests.postgresql import Server
 def delivering(database: Database, **options: Any) -> Iterator[threading.Thread]:
     """A deliverer in a thread, which must still be alive at the end."""
     stop = threading.Event()
-    deliverer = Deliverer(database, **{"senders": 4, **options})
+    deliverer = DeliveryWorker(database, **{"senders": 4, **options})
     thread = threading.Thread(target=deliverer.run, args=(stop,), daemon=True)
     thread.start()
     try:
@@ -209,7 +209,7 @@ def test_a_file_that_another_process_locks_is_waited_for(
     url = f"/orders/{second}/answer"
     fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
     with locked_by_another_process(database), delivering(impatient.extensions["database"]):
-        wait_until(lambda: "the database is away" in caplog.text, 20)
+        wait_until(lambda: "the database is unavailable" in caplog.text, 20)
         refused = asha.send(url, fields)
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
         assert "Nothing was recorded" in refused.words
@@ -251,7 +251,7 @@ def test_on_a_full_disk_ticks_are_tried_again_and_pages_say_so(
     disk.full = True
     use_up_what_is_left(database)
     with delivering(database):
-        wait_until(lambda: "the database is away" in caplog.text, 30)
+        wait_until(lambda: "the database is unavailable" in caplog.text, 30)
         said = {url: asha.send(url, fields) for url, fields in answers.items()}
         refused = [url for url, answered in said.items() if answered.status_code != 303]
         assert refused

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from app import clock as the_clock
 from app.db import Database
 from app.delivery import statistics
-from app.delivery.claiming import Lease, take
+from app.delivery.claiming import claim
 from app.delivery.histogram import SMALLEST, Histogram, bin_of
 from app.delivery.models import (
     Attempt,
@@ -30,7 +30,7 @@ from app.delivery.models import (
     Rollup,
     Trigger,
 )
-from app.delivery.recording import Finished, record, repair
+from app.delivery.recording import AttemptResult, reclaim_expired, record_results
 from app.delivery.retry_policy import Reason, Step, Verdict
 from app.delivery.statistics import (
     KEPT,
@@ -46,7 +46,7 @@ from app.delivery.statistics import (
 )
 from app.delivery.tally import mark
 from app.delivery.wire.outcome import Outcome
-from app.delivery.worker import Deliverer
+from app.delivery.worker import DeliveryWorker
 from app.partners.models import Partner
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -298,12 +298,12 @@ def test_what_the_deliverer_records_is_counted_before_and_after_it_is_rolled_up(
 
 def claimed_one(database: Database) -> Any:
     with database.writing() as session:
-        (claimed,) = take(session, 1, the_clock.now(), Lease("mine"), {}).claimed
+        (claimed,) = claim(session, 1, the_clock.now()).messages
         session.commit()
     return claimed
 
 
-def delivered(claimed: Any, ended_at: datetime) -> Finished:
+def delivered(claimed: Any, ended_at: datetime) -> AttemptResult:
     outcome = Outcome(
         failure=None,
         detail="",
@@ -316,12 +316,12 @@ def delivered(claimed: Any, ended_at: datetime) -> Finished:
         duration_ms=40.0,
         sent=True,
     )
-    return Finished(claimed, outcome, Verdict(Step.DELIVERED, Reason.DELIVERED), ended_at)
+    return AttemptResult(claimed, outcome, Verdict(Step.DELIVERED, Reason.DELIVERED), ended_at)
 
 
-def record_one(database: Database, finished: Finished) -> None:
+def record_one(database: Database, finished: AttemptResult) -> None:
     with database.writing() as session:
-        record(session, [finished], the_clock.now())
+        record_results(session, [finished], the_clock.now())
         session.commit()
 
 
@@ -333,7 +333,7 @@ def test_a_late_record_over_a_repaired_attempt_moves_its_count(
     ended_at = the_clock.now()
     clock.move(minutes=10)
     with database.writing() as session:
-        repair(session, the_clock.now())
+        reclaim_expired(session, the_clock.now())
         session.commit()
     clock.move(minutes=10)
     roll(database)
@@ -353,7 +353,7 @@ def test_of_two_tries_that_were_taken_the_first_is_the_arrival_even_if_it_is_tol
     ended_at = the_clock.now()
     clock.move(minutes=10)
     with database.writing() as session:
-        repair(session, the_clock.now())
+        reclaim_expired(session, the_clock.now())
         session.commit()
     second = claimed_one(database)
     record_one(database, delivered(second, the_clock.now()))
@@ -411,7 +411,9 @@ def test_deliverers_and_two_roll_ups_at_once_lose_nothing(
             roll(database)
 
     rolling = [threading.Thread(target=roll_on) for _ in range(2)]
-    delivering = [threading.Thread(target=lambda: Deliverer(database, senders=4).drain()) for _ in range(2)]
+    delivering = [
+        threading.Thread(target=lambda: DeliveryWorker(database, senders=4).drain()) for _ in range(2)
+    ]
     for thread in rolling + delivering:
         thread.start()
     for thread in delivering:
@@ -442,7 +444,7 @@ def test_a_record_that_is_not_yet_committed_is_counted_when_it_is(
         record_one(database, delivered(slow, at))
     else:
         with database.writing() as session:
-            record(session, [delivered(slow, at)], the_clock.now())
+            record_results(session, [delivered(slow, at)], the_clock.now())
             roll(database)
             assert_exact(database, the_clock.now())
             session.commit()

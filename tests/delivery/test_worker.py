@@ -19,10 +19,10 @@ from app.db import Database
 from app.delivery import service as delivery_service
 from app.delivery.claiming import claim
 from app.delivery.models import Attempt, Message, MessageState, Trigger
-from app.delivery.recording import INTERRUPTIONS_MAX, Finished, record, repair
+from app.delivery.recording import INTERRUPTIONS_MAX, AttemptResult, reclaim_expired, record_results
 from app.delivery.retry_policy import judge
 from app.delivery.wire.outcome import Outcome
-from app.delivery.worker import Deliverer
+from app.delivery.worker import DeliveryWorker
 from app.orders import decisions as answering
 from app.orders.models import Answer, Delivery, PurchaseOrder
 from app.orders.queries import order_for_update
@@ -318,11 +318,11 @@ def test_a_message_that_loses_its_deliverer_again_and_again_waits_for_a_person(
     message_id = confirm(arrive(1)[0])
     for _ in range(INTERRUPTIONS_MAX):
         with database.writing() as lost:
-            assert claim(lost, 1, the_clock.now())
+            assert claim(lost, 1, the_clock.now()).messages
             lost.commit()
         clock.move(minutes=1)
         with database.writing() as other:
-            repair(other, the_clock.now())
+            reclaim_expired(other, the_clock.now())
             other.commit()
     message = message_of(session, message_id)
     assert message.state is MessageState.FAILED
@@ -341,7 +341,7 @@ def test_two_deliverers_never_hold_the_same_message(arrive: Any, confirm: Any, d
         until = time.monotonic() + 30
         while len(taken) < len(ids) and time.monotonic() < until:
             with database.writing() as session:
-                claimed = claim(session, 2, the_clock.now())
+                claimed = claim(session, 2, the_clock.now()).messages
                 session.commit()
             with lock:
                 taken.extend(one.id for one in claimed)
@@ -359,8 +359,8 @@ def test_no_partner_gets_more_at_once_than_its_limit(arrive: Any, confirm: Any, 
         confirm(order_id)
     with database.writing() as session:
         session.execute(update(Partner).values(concurrency=2))
-        assert len(claim(session, 8, the_clock.now())) == 2
-        assert claim(session, 8, the_clock.now()) == []
+        assert len(claim(session, 8, the_clock.now()).messages) == 2
+        assert claim(session, 8, the_clock.now()).messages == []
 
 
 def test_a_running_deliverer_wakes_at_once_and_stops_cleanly(
@@ -368,7 +368,7 @@ def test_a_running_deliverer_wakes_at_once_and_stops_cleanly(
 ) -> None:
     (order_id,) = arrive(1)
     stop = threading.Event()
-    deliverer = Deliverer(database, senders=2)
+    deliverer = DeliveryWorker(database, senders=2)
     running = threading.Thread(target=deliverer.run, args=(stop,))
     running.start()
     try:
@@ -454,7 +454,7 @@ def test_no_answer_keeps_the_others_from_being_recorded(
         writing.merge(partner).base_url = odd.url()
         writing.commit()
         stop = threading.Event()
-        delivering = threading.Thread(target=Deliverer(database, senders=2).run, args=(stop,))
+        delivering = threading.Thread(target=DeliveryWorker(database, senders=2).run, args=(stop,))
         delivering.start()
         try:
             wait_until(lambda: all(message_of(session, one).attempts_made for one in (first, second)), 30)
@@ -495,16 +495,16 @@ def test_a_delivery_that_a_deliverer_without_its_lease_tells_of_is_not_sent_agai
 ) -> None:
     message_id = confirm(arrive(1)[0])
     with database.writing() as writing:
-        (late,) = claim(writing, 1, the_clock.now())
+        (late,) = claim(writing, 1, the_clock.now()).messages
         writing.commit()
     clock.move(minutes=1)
     with database.writing() as writing:
-        repair(writing, the_clock.now())
-        (under_way,) = claim(writing, 1, the_clock.now())
+        reclaim_expired(writing, the_clock.now())
+        (under_way,) = claim(writing, 1, the_clock.now()).messages
         writing.commit()
     taken = Outcome(None, "", 200, (), b'{"response_code":0}', 19, False, None, 1.0, True)
 
-    def told(claimed: Any) -> Finished:
+    def told(claimed: Any) -> AttemptResult:
         verdict = judge(
             taken,
             tries=1,
@@ -514,18 +514,18 @@ def test_a_delivery_that_a_deliverer_without_its_lease_tells_of_is_not_sent_agai
             after_unknown=False,
             jitter=0.0,
         )
-        return Finished(claimed, taken, verdict, the_clock.now())
+        return AttemptResult(claimed, taken, verdict, the_clock.now())
 
     def blocker() -> str | None:
         return delivery_service.resend_blocker(writing, message_of(writing, message_id), delivered_too=True)
 
     with database.writing() as writing:
-        record(writing, [told(late)], the_clock.now())
+        record_results(writing, [told(late)], the_clock.now())
         writing.commit()
         assert message_of(writing, message_id).state is MessageState.DELIVERED
         assert "still under way" in (blocker() or "")
         writing.rollback()
-        record(writing, [told(under_way)], the_clock.now())
+        record_results(writing, [told(under_way)], the_clock.now())
         writing.commit()
         assert blocker() is None
 

@@ -10,8 +10,8 @@ from flask import Flask
 
 from app import clock as the_clock
 from app.db import Database
-from app.delivery.claiming import Claimed, claim
-from app.delivery.recording import Finished, record
+from app.delivery.claiming import ClaimedMessage, claim
+from app.delivery.recording import AttemptResult, record_results
 from app.delivery.retry_policy import judge
 from app.delivery.wire.outcome import Failure, Outcome
 from app.network.reader import dumps, read_json
@@ -55,7 +55,7 @@ def confirm(database: Database) -> Callable[..., str]:
     return confirm
 
 
-def record_attempts(claimed: Claimed, how: str) -> Outcome:
+def record_attempts(claimed: ClaimedMessage, how: str) -> Outcome:
     """What a POST came to: ``ok``, ``refuse``, ``timeout`` or ``500``."""
     if how == "timeout":
         return Outcome(Failure.TIMEOUT, "No answer came in time.", None, (), b"", 0, False, None, 1.0, True)
@@ -71,7 +71,7 @@ def record_attempts(claimed: Claimed, how: str) -> Outcome:
     return Outcome(None, "", status, (), body, len(body), False, "127.0.0.1:1", 1.0, True)
 
 
-def finish(database: Database, claimed: Claimed, how: str) -> None:
+def finish(database: Database, claimed: ClaimedMessage, how: str) -> None:
     """Record that a POST ended so."""
     outcome = record_attempts(claimed, how)
     verdict = judge(
@@ -84,17 +84,17 @@ def finish(database: Database, claimed: Claimed, how: str) -> None:
         jitter=0.0,
     )
     with database.writing() as session:
-        record(session, [Finished(claimed, outcome, verdict, the_clock.now())], the_clock.now())
+        record_results(session, [AttemptResult(claimed, outcome, verdict, the_clock.now())], the_clock.now())
         session.commit()
 
 
 @pytest.fixture
-def leave(database: Database) -> Callable[[], Claimed]:
+def leave(database: Database) -> Callable[[], ClaimedMessage]:
     """Let the one message that is due be claimed: from now on it is being sent."""
 
-    def leave() -> Claimed:
+    def leave() -> ClaimedMessage:
         with database.writing() as session:
-            (claimed,) = claim(session, 1, the_clock.now())
+            (claimed,) = claim(session, 1, the_clock.now()).messages
             session.commit()
         return claimed
 
@@ -102,12 +102,14 @@ def leave(database: Database) -> Callable[[], Claimed]:
 
 
 @pytest.fixture
-def end(database: Database) -> Callable[[Claimed, str], None]:
+def end(database: Database) -> Callable[[ClaimedMessage, str], None]:
     """Let a POST end: ``ok``, ``refuse``, ``timeout`` or ``500``."""
     return lambda claimed, how: finish(database, claimed, how)
 
 
 @pytest.fixture
-def deliver_so(leave: Callable[[], Claimed], end: Callable[[Claimed, str], None]) -> Callable[[str], None]:
+def deliver_so(
+    leave: Callable[[], ClaimedMessage], end: Callable[[ClaimedMessage, str], None]
+) -> Callable[[str], None]:
     """Let the one message that is due leave and its POST end so."""
     return lambda how="ok": end(leave(), how)

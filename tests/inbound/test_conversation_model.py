@@ -28,9 +28,9 @@ from sqlalchemy.orm import Session, selectinload
 from app import clock
 from app.db import Base, Database
 from app.delivery import service as delivery_service
-from app.delivery.claiming import Claimed, claim
-from app.delivery.models import Lane, Message, ResultFrom
-from app.delivery.recording import Finished, record, repair
+from app.delivery.claiming import ClaimedMessage, claim
+from app.delivery.models import CircuitBreaker, Message, ResultFrom
+from app.delivery.recording import AttemptResult, reclaim_expired, record_results
 from app.delivery.retry_policy import judge
 from app.inbound.models import InboundMessage
 from app.inbound.processing import Call, Rules, apply_again, receive_message
@@ -268,7 +268,7 @@ class Conversation(RuleBasedStateMachine):
         self.database, self.buyer = database, Buyer(None, bodies)  # type: ignore[arg-type]
         self.model = Model()
         self.now: datetime = clock.now() + A_DAY
-        self.flights: list[Claimed] = []
+        self.flights: list[ClaimedMessage] = []
         self.said: list[tuple[str, Said]] = []
         self.refused: dict[str, Said] = {}
         self.ids: dict[int, int] = {}
@@ -438,8 +438,10 @@ class Conversation(RuleBasedStateMachine):
         self.now += A_DAY
         waiting = {one.id: one for one in self._messages() if one.state == "pending"}
         with self.database.writing() as session:
-            session.execute(delete(Lane))  # the breaker, which has tests of its own, keeps out of this one
-            claimed = claim(session, 1, self.now)
+            session.execute(
+                delete(CircuitBreaker)
+            )  # the breaker, which has tests of its own, keeps out of this one
+            claimed = claim(session, 1, self.now).messages
             session.commit()
         assert bool(claimed) == bool(waiting)
         for one in claimed:
@@ -453,7 +455,7 @@ class Conversation(RuleBasedStateMachine):
         if self.flights:
             self._ended(self.flights.pop(-1 - pick % len(self.flights)), how)
 
-    def _ended(self, claimed: Claimed, how: str) -> None:
+    def _ended(self, claimed: ClaimedMessage, how: str) -> None:
         self._record(claimed, how)
         order, sent = next(
             (order, one) for order in self.model.orders.values() for one in order.sent if one.id == claimed.id
@@ -476,7 +478,7 @@ class Conversation(RuleBasedStateMachine):
         else:
             sent.state = "pending" if sent.tries < TRIES_MOST else "failed"
 
-    def _record(self, claimed: Claimed, how: str) -> None:
+    def _record(self, claimed: ClaimedMessage, how: str) -> None:
         self.now += A_DAY
         outcome = record_attempts(claimed, how)
         verdict = judge(
@@ -489,7 +491,7 @@ class Conversation(RuleBasedStateMachine):
             jitter=0.0,
         )
         with self.database.writing() as session:
-            record(session, [Finished(claimed, outcome, verdict, self.now)], self.now)
+            record_results(session, [AttemptResult(claimed, outcome, verdict, self.now)], self.now)
             session.commit()
 
     @step("how")
@@ -505,7 +507,7 @@ class Conversation(RuleBasedStateMachine):
         """The deliverer is gone; its leases run out. Its POSTs may yet end."""
         self.now += A_DAY
         with self.database.writing() as session:
-            repair(session, self.now)
+            reclaim_expired(session, self.now)
             session.commit()
         for sent in self._messages():
             if sent.state == "sending":

@@ -107,7 +107,7 @@ def test_edits_answers_and_deliveries_at_once_never_wait_in_a_circle(
     def send() -> None:
         while not done.is_set():
             with database.writing() as other:
-                claimed = claim(other, 4, the_clock.now())
+                claimed = claim(other, 4, the_clock.now()).messages
                 other.commit()
             for one in claimed:
                 finish(database, one, "ok")

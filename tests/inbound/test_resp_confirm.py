@@ -186,7 +186,7 @@ def test_a_new_answer_waits_for_the_post_of_the_one_that_was_refused_meanwhile(
     assert buyer.report(result="FAILURE", req_msg_id=f"REQ-{first}").status_code == 200
     again = confirm(order_id, remarks="Confirmed, politely")
     with database.writing() as other:
-        assert claim(other, 1, the_clock.now()) == []
+        assert claim(other, 1, the_clock.now()).messages == []
         assert "under way" in (delivery_service.resend_blocker(other, message_of(other, again)) or "")
     clock.move(minutes=1)
     assert leave().id == again

@@ -19,7 +19,7 @@ from werkzeug.serving import make_server
 
 from app import clock
 from app.db import Database
-from app.delivery.models import Attempt, Lane, Message, MessageState
+from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState
 from app.partners import keys
 from app.partners import service as partner_service
 from app.partners.models import InboundKey, Partner
@@ -576,7 +576,7 @@ def test_a_partner_that_does_not_answer_is_not_called_active(
     (order_id,) = arrive(1)
     asha.answer(order_id)
     with database.writing() as session:
-        session.merge(Lane(partner_id=partner.id, failures=5, opened_at=clock.now(), probes=1))
+        session.merge(CircuitBreaker(partner_id=partner.id, failures=5, opened_at=clock.now(), probes=1))
         session.commit()
     shown = ravi.get(f"/partners/{partner.id}").words
     assert "Active" not in shown and "It does not answer since" in shown and "1 message waits" in shown

@@ -10,8 +10,8 @@ from sqlalchemy import event, update
 from app import clock as the_clock
 from app.db import Database
 from app.delivery.claiming import claim
-from app.delivery.models import Lane, Message
-from app.delivery.recording import repair
+from app.delivery.models import CircuitBreaker, Message
+from app.delivery.recording import reclaim_expired
 from app.partners.models import Partner
 
 
@@ -81,8 +81,8 @@ def test_a_breaker_and_a_lost_lease_are_seen(
     assert scraped(app)["po_confirm_messages", "state=sending"] == 1
     clock.move(minutes=5)
     with database.writing() as session:
-        repair(session, the_clock.now())
-        session.execute(update(Lane).values(opened_at=the_clock.now()))
+        reclaim_expired(session, the_clock.now())
+        session.execute(update(CircuitBreaker).values(opened_at=the_clock.now()))
         session.commit()
     found = scraped(app)
     assert found["po_confirm_lease_losses_total", ""] == 1

@@ -425,9 +425,11 @@ def test_the_worker_sends_and_seals_by_itself(
 
 def test_a_lane_that_stays_open_is_told_once(database: Database, partner: Partner, session: Session) -> None:
     limits = circuit_breaker.Limits(4, None)
-    bad = circuit_breaker.Try(partner.id, limits, answered=False, was_probe=False, was_suspect=False)
+    bad = circuit_breaker.EndedAttempt(
+        partner.id, limits, got_response=False, was_probe=False, was_suspect=False
+    )
     with database.writing() as writing:
-        circuit_breaker.make(writing, [partner.id])
+        circuit_breaker.create_missing(writing, [partner.id])
         for _ in range(20):
             circuit_breaker.record_attempts(writing, [bad], now())
         writing.commit()

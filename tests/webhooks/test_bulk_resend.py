@@ -20,7 +20,7 @@ from app.config import Settings
 from app.db import Database
 from app.delivery.models import (
     Attempt,
-    Lane,
+    CircuitBreaker,
     Message,
     MessageState,
     ResultFrom,
@@ -334,7 +334,9 @@ def test_a_silent_partner_gets_one_at_a_time_until_it_answers(
     answered(4)
     set_states(database, *[MessageState.FAILED] * 4)
     with database.writing() as writing:
-        writing.add(Lane(partner_id=partner.id, opened_at=the_clock.now(), probe_at=the_clock.now()))
+        writing.add(
+            CircuitBreaker(partner_id=partner.id, opened_at=the_clock.now(), probe_at=the_clock.now())
+        )
         writing.commit()
     press(ravi, f"{PLAN}?state=failed")
 

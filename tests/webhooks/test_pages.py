@@ -258,7 +258,7 @@ def test_of_what_the_network_has_only_a_copy_that_still_waits_is_withdrawn(
 
     once_more()
     with database.writing() as writing:
-        assert claim(writing, 1, clock.now())
+        assert claim(writing, 1, clock.now()).messages
         writing.commit()
     assert not ravi.get(page).page.select(f"form[action='{action}']")
     too_late = ravi.send(action, fields)
