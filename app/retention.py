@@ -25,7 +25,6 @@ from app.db import Database, id_at
 from app.delivery.models import FINAL, LIVE, Attempt, Message
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import PurchaseOrder
-from app.orders.queries import to_answer
 from app.tasks.mail_models import Mail, MailState
 
 BATCH = 500
@@ -85,7 +84,7 @@ def _rests(order_id: Any, before: datetime) -> ColumnElement[bool]:
     live = (
         exists().where(Message.order_id == PurchaseOrder.id, Message.state.in_(LIVE)).correlate(PurchaseOrder)
     )
-    busy = or_(to_answer(), PurchaseOrder.revised_at >= before, live)
+    busy = or_(PurchaseOrder.needs_response, PurchaseOrder.revised_at >= before, live)
     return ~exists().where(PurchaseOrder.id == order_id, busy)
 
 

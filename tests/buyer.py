@@ -173,7 +173,7 @@ def order_of(session: Session, order_id: int) -> PurchaseOrder:
 def stands(session: Session, order_id: int) -> tuple[str, int, str, str]:
     """The three truths and the version: status, version, answer, delivery."""
     order = order_of(session, order_id)
-    return order.status, order.version, order.answer.value, order.delivery.value
+    return order.status, order.version, order.response.value, order.delivery.value
 
 
 def message_of(session: Session, message_id: str) -> Message:

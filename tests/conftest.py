@@ -31,7 +31,7 @@ from app.demo.simulator import create_simulator
 from app.inbound.file_import import Brought, bring
 from app.inbound.processing import Rules
 from app.network.reader import dumps, read_json
-from app.orders import decisions as answering
+from app.orders import decisions
 from app.orders.models import PurchaseOrder
 from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
@@ -297,8 +297,8 @@ def confirm(database: Database) -> Callable[..., str]:
             order = order_for_update(session, None, order_id)
             assert order
             given = DecisionInput("ACCEPT", remarks, "INITIATING_CHANNEL", "WEB")
-            asha = answering.Answerer(1, "Asha")
-            decision = answering.answer(session, order, given, version=order.version, by=asha)
+            asha = decisions.Responder(1, "Asha")
+            decision = decisions.respond(session, order, given, version=order.version, by=asha)
             session.commit()
             return decision.message_id
 

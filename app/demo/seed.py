@@ -32,8 +32,8 @@ from app.inbound.models import Effect, InboundMessage
 from app.network.reader import canonical_sha256, dumps
 from app.network.replies import answer
 from app.network.vocabulary import ErrorCode, Kind, Status, status_after
-from app.orders.models import Answer, Decision, Delivery, PurchaseOrder, Revision
-from app.orders.req_confirm import About, DecisionInput, req_confirm
+from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState, Revision
+from app.orders.req_confirm import DecisionInput, OrderReference, req_confirm
 from app.partners import queries as partner_queries
 from app.partners import service as partner_service
 from app.partners.models import Partner
@@ -313,7 +313,7 @@ def _order(
         "received_at": received_at,
         "revised_at": received_at,
         "respond_by": received_at + WITHIN,
-        "answer": Answer.NONE,
+        "answer": ResponseState.NONE,
         "delivery": Delivery.NONE,
         "message_id": None,
         "answered_at": None,
@@ -405,7 +405,7 @@ def _answer(
     at = min(order["received_at"] + took, now - timedelta(minutes=4 if waits else 60 * 11))
     at = max(at, order["received_at"] + timedelta(seconds=20))
     body = req_confirm(
-        About(
+        OrderReference(
             order["object_id"],
             order["buyer_po_number"],
             order["buyer_b2b_id"],
@@ -494,7 +494,7 @@ def _answer(
         }
     )
     order |= {
-        "answer": Answer(response),
+        "answer": ResponseState(response),
         "delivery": Delivery(state.value),
         "message_id": message_id,
         "answered_at": at,

@@ -151,10 +151,13 @@ def _order(pack: Pack, order: PurchaseOrder) -> None:
                     name: getattr(order, name)
                     for name in (
                         *("object_id", "buyer_po_number", "buyer_b2b_id", "buyer_name", "supplier_b2b_id"),
-                        *("supplier_name", "subject", "total", "status", "version", "answer", "delivery"),
-                        *("received_at", "revised_at", "respond_by", "answered_at", "answered_by"),
+                        *("supplier_name", "subject", "total", "status", "version", "delivery"),
+                        *("received_at", "revised_at", "respond_by"),
                     )
                 },
+                "answer": order.response,
+                "answered_at": order.responded_at,
+                "answered_by": order.responded_by,
                 "decisions": [
                     {
                         "number": one.number,
@@ -288,7 +291,7 @@ def _entry(entry: AuditEntry) -> dict[str, Any]:
 def _event(event: Event) -> dict[str, Any]:
     return {
         "at": event.at,
-        "what": event.what,
+        "what": event.kind,
         "actor": event.actor,
         "sentence": event.sentence,
         "said": event.said,

@@ -13,10 +13,10 @@ from app.network.messages import ReqEdit, ReqSend, ReqStatusChange, RespConfirm
 from app.network.replies import OBJECT_NAMES
 from app.network.vocabulary import ErrorCode, Kind
 from app.orders.models import PurchaseOrder
-from app.orders.network_results import take_result
+from app.orders.network_results import apply_result
 from app.orders.queries import partners_order_for_update
-from app.orders.revisions import revise, take
-from app.orders.status_changes import change_status
+from app.orders.revisions import apply_edit, create_order
+from app.orders.status_changes import apply_status_change
 from app.orders.validation import ValidationFailed
 
 
@@ -38,7 +38,7 @@ def send(session: Session, row: InboundMessage, message: ReqSend, terms: Terms) 
             "purchaseOrder.objectId was sent before, in another version or status; send changes as req-edit.",
         )
     assert row.partner_id is not None
-    order = take(
+    order = create_order(
         session,
         row.partner_id,
         message,
@@ -52,7 +52,7 @@ def send(session: Session, row: InboundMessage, message: ReqSend, terms: Terms) 
 
 def edit(session: Session, row: InboundMessage, message: ReqEdit, terms: Terms) -> None:
     """The next version of an order."""
-    revise(
+    apply_edit(
         session,
         _known_order(session, row),
         message,
@@ -65,12 +65,12 @@ def edit(session: Session, row: InboundMessage, message: ReqEdit, terms: Terms) 
 
 def move(session: Session, row: InboundMessage, message: ReqStatusChange, terms: Terms) -> None:
     """An order cancelled or closed."""
-    change_status(session, _known_order(session, row), message, inbound_id=row.id, received_at=terms.at)
+    apply_status_change(session, _known_order(session, row), message, inbound_id=row.id, received_at=terms.at)
 
 
 def result(session: Session, row: InboundMessage, message: RespConfirm, terms: Terms) -> None:
     """The late result of an answer."""
-    take_result(session, _known_order(session, row), message, inbound_id=row.id, received_at=terms.at)
+    apply_result(session, _known_order(session, row), message, inbound_id=row.id, received_at=terms.at)
 
 
 VERBS: dict[Kind, Callable[..., None]] = {

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.accounts.queries import device_tags
 from app.network.messages import Invalid
 from app.orders import decisions
-from app.orders.decisions import Answerer
+from app.orders.decisions import Responder
 from app.orders.models import PurchaseOrder
 from app.orders.req_confirm import DecisionInput, req_confirm
 
@@ -19,7 +19,7 @@ MOST = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BulkRow:
     """One order, and why it cannot be answered so (in a sentence), or None; ``already``: it was, just so."""
 
     order: PurchaseOrder
@@ -27,21 +27,21 @@ class Row:
     already: bool = False
 
 
-def plan(session: Session, orders: Sequence[PurchaseOrder], given: DecisionInput) -> list[Row]:
+def plan_responses(session: Session, orders: Sequence[PurchaseOrder], given: DecisionInput) -> list[BulkRow]:
     """What would become of each order; nothing is recorded."""
     given_for = _with_device_tags(session, orders, given)
-    return [_planned(session, order, given_for[order.id]) for order in orders]
+    return [_plan(session, order, given_for[order.id]) for order in orders]
 
 
-def answer_many(
+def respond_to_many(
     session: Session,
     orders: Sequence[PurchaseOrder],
     given: DecisionInput,
     *,
     versions: Mapping[int, int],
-    by: Answerer,
+    by: Responder,
     undo_seconds: float,
-) -> list[Row]:
+) -> list[BulkRow]:
     """Record the answer for each order that takes it; ``orders`` were loaded for update.
 
     ``versions`` are those that the reader saw, by order id; one that is missing is the present one.
@@ -50,9 +50,9 @@ def answer_many(
     given_for = _with_device_tags(session, orders, given)
     for order in orders:
         given = given_for[order.id]
-        planned = _planned(session, order, given, version=versions.get(order.id))
+        planned = _plan(session, order, given, version=versions.get(order.id))
         if planned.blocker is None:
-            decisions.answer(
+            decisions.respond(
                 session,
                 order,
                 given,
@@ -78,14 +78,16 @@ def _with_device_tags(
     return found
 
 
-def _planned(session: Session, order: PurchaseOrder, given: DecisionInput, version: int | None = None) -> Row:
-    standing = decisions.standing_decision(session, order)
+def _plan(
+    session: Session, order: PurchaseOrder, given: DecisionInput, version: int | None = None
+) -> BulkRow:
+    standing = decisions.current_decision(session, order)
     if standing:
-        already = decisions.given_in(standing) == given
+        already = decisions.decision_input(standing) == given
         by = f"{standing.person_name} has answered it already."
-        return Row(order, None if already else by, already)
+        return BulkRow(order, None if already else by, already)
     if version is not None and version != order.version:
-        return Row(order, f"The buyer changed it since: it is now version {order.version}.")
+        return BulkRow(order, f"The buyer changed it since: it is now version {order.version}.")
     blocker = decisions.response_blocker(
         order, accepts_return=order.partner.accepts_return, response=given.response
     )
@@ -94,4 +96,4 @@ def _planned(session: Session, order: PurchaseOrder, given: DecisionInput, versi
             req_confirm(decisions.about(order), given)
         except Invalid as error:
             blocker = f"The network would not take this: {error.detail}"
-    return Row(order, blocker)
+    return BulkRow(order, blocker)

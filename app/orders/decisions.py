@@ -14,8 +14,8 @@ from app.audit.models import AuditAction, AuditObject
 from app.delivery.models import Message, MessageState
 from app.delivery.service import OrderSnapshot, enqueue, withdraw
 from app.network.vocabulary import Kind, SupplierResponse, is_known_status, may_answer, status_after
-from app.orders.models import Answer, Decision, Delivery, PurchaseOrder
-from app.orders.req_confirm import About, DecisionInput, req_confirm
+from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
+from app.orders.req_confirm import DecisionInput, OrderReference, req_confirm
 
 FINAL_DELIVERIES = (Delivery.PENDING, Delivery.SENDING, Delivery.DELIVERED)
 """While its message is one of these, a decision stands."""
@@ -42,16 +42,16 @@ class TooLate(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answerer:
+class Responder:
     """Who answers: the person's id, and the name that the history shows."""
 
     id: int
     name: str
 
 
-def about(order: PurchaseOrder) -> About:
+def about(order: PurchaseOrder) -> OrderReference:
     """What the message needs of the order as it stands."""
-    return About(
+    return OrderReference(
         object_id=order.object_id,
         buyer_po_number=order.buyer_po_number,
         buyer_b2b_id=order.buyer_b2b_id,
@@ -61,26 +61,26 @@ def about(order: PurchaseOrder) -> About:
     )
 
 
-def standing_decision(session: Session, order: PurchaseOrder) -> Decision | None:
+def current_decision(session: Session, order: PurchaseOrder) -> Decision | None:
     """The decision that stands for the order's present version, if one does."""
-    newest = newest_decision(session, order)
+    newest = last_decision(session, order)
     if newest and newest.version == order.version and order.delivery in FINAL_DELIVERIES:
         return newest
     return None
 
 
-def newest_decision(session: Session, order: PurchaseOrder) -> Decision | None:
+def last_decision(session: Session, order: PurchaseOrder) -> Decision | None:
     """The last decision on the order, for whatever version."""
     return session.scalar(
         select(Decision).where(Decision.order_id == order.id).order_by(Decision.number.desc()).limit(1)
     )
 
 
-def answer_to_mend(session: Session, order: PurchaseOrder) -> DecisionInput | None:
+def unsuccessful_response(session: Session, order: PurchaseOrder) -> DecisionInput | None:
     """What was answered to the present version and did not come to stand: what an answer anew starts from."""
-    newest = newest_decision(session, order)
+    newest = last_decision(session, order)
     if newest and newest.version == order.version and order.delivery not in FINAL_DELIVERIES:
-        return given_in(newest)
+        return decision_input(newest)
     return None
 
 
@@ -94,18 +94,18 @@ def response_blocker(
         return "This network does not take orders back for changes. Confirm or reject it."
     if not may_answer(order.status, response or SupplierResponse.ACCEPT):
         return f"The order is {order.status.lower()}: it takes no more answers."
-    if order.answer is Answer.CHANGED and order.delivery is Delivery.SENDING:
+    if order.response is ResponseState.CHANGED and order.delivery is Delivery.SENDING:
         return "The answer to the earlier version is being sent at this moment. Wait until that has ended."
     return None
 
 
-def answer(
+def respond(
     session: Session,
     order: PurchaseOrder,
     given: DecisionInput,
     *,
     version: int,
-    by: Answerer,
+    by: Responder,
     accepts_return: bool = False,
     undo_seconds: float = 0,
 ) -> Decision:
@@ -117,9 +117,9 @@ def answer(
     Errors: StaleVersion, AlreadyDecided, NotAnswerable; contract.messages.Invalid for words that the
     network does not take.
     """
-    standing = standing_decision(session, order)
+    standing = current_decision(session, order)
     if standing and version == standing.version:
-        if given_in(standing) == given:
+        if decision_input(standing) == given:
             return standing
         raise AlreadyDecided(standing)
     if version != order.version:
@@ -130,7 +130,7 @@ def answer(
     return _decide(session, order, given, by, undo_seconds)
 
 
-def take_back(session: Session, order: PurchaseOrder, why: str) -> None:
+def withdraw_response(session: Session, order: PurchaseOrder, why: str) -> None:
     """Keep the last answer from leaving (any more), because the buyer changed his mind; ``why`` says how.
 
     ``order`` was loaded for update. The trail tells that the buyer's network withdrew it, unless somebody
@@ -164,7 +164,7 @@ def may_undo(message: Message | None) -> bool:
     )
 
 
-def undo(session: Session, order: PurchaseOrder, *, by: Answerer) -> None:
+def undo(session: Session, order: PurchaseOrder, *, by: Responder) -> None:
     """Withdraw the last answer before it leaves; the order can then be answered anew.
 
     ``order`` was loaded for update. The decision stays in the history. Errors: TooLate.
@@ -180,11 +180,11 @@ def undo(session: Session, order: PurchaseOrder, *, by: Answerer) -> None:
         order.id,
         name=order.buyer_po_number,
         by=by.name,
-        before={"answer": order.answer.value, "message": message.id},
+        before={"answer": order.response.value, "message": message.id},
     )
 
 
-def given_in(decision: Decision) -> DecisionInput:
+def decision_input(decision: Decision) -> DecisionInput:
     """The answer that a decision recorded."""
     return DecisionInput(
         response=decision.response,
@@ -209,10 +209,10 @@ def _answer_told(decision: Decision | None) -> dict[str, object]:
 
 
 def _decide(
-    session: Session, order: PurchaseOrder, given: DecisionInput, by: Answerer, undo_seconds: float
+    session: Session, order: PurchaseOrder, given: DecisionInput, by: Responder, undo_seconds: float
 ) -> Decision:
     body = req_confirm(about(order), given)
-    last = newest_decision(session, order)
+    last = last_decision(session, order)
     number = last.number + 1 if last else 1
     now = clock.now()
     message = enqueue(
@@ -252,11 +252,11 @@ def _decide(
         supplier_b2b_id=order.supplier_b2b_id,
     )
     session.add(decision)
-    order.answer = Answer(given.response)
+    order.response = ResponseState(given.response)
     order.delivery = Delivery.PENDING
     order.message_id = message.id
-    order.answered_at = decision.decided_at
-    order.answered_by = by.name
+    order.responded_at = decision.decided_at
+    order.responded_by = by.name
     order.search_text = PurchaseOrder.search_text + "\n" + given.remarks.casefold()
     session.flush()
     trail.record(

@@ -29,7 +29,7 @@ from app.network.vocabulary import (
     Status,
     SupplierResponse,
 )
-from app.orders.models import Answer, Delivery
+from app.orders.models import Delivery, ResponseState
 from app.orders.req_confirm import DecisionInput
 from app.ui.fields import choices, folded, iso_day
 
@@ -49,11 +49,11 @@ VERBS = {
 ANSWERS = [
     ("", "Any answer"),
     ("open", "To answer"),
-    (Answer.NONE.value, "Not answered"),
-    (Answer.ACCEPT.value, "Confirmed"),
-    (Answer.REJECT.value, "Rejected"),
-    (Answer.RETURN.value, "Returned"),
-    (Answer.CHANGED.value, "Changed"),
+    (ResponseState.NONE.value, "Not answered"),
+    (ResponseState.ACCEPT.value, "Confirmed"),
+    (ResponseState.REJECT.value, "Rejected"),
+    (ResponseState.RETURN.value, "Returned"),
+    (ResponseState.CHANGED.value, "Changed"),
 ]
 STATUS_NAMES = {
     Status.CREATED: "Open",
@@ -119,7 +119,7 @@ class InfoForm(Form):
     value = StringField("Value", [Optional(), Length(max=INFO_MAX)], filters=[folded])
 
 
-class AnswerWords(FlaskForm):
+class BaseResponseForm(FlaskForm):
     """What every answer says: confirm, reject or return, and a remark."""
 
     supplier_response = RadioField(
@@ -154,7 +154,7 @@ class AnswerWords(FlaskForm):
             raise ValidationError("Give the buyer the reason: this remark is the one for a confirmation.")
 
 
-class ManyForm(AnswerWords):
+class BulkResponseForm(BaseResponseForm):
     """One answer to several orders. ``order_ids`` and ``versions`` ("id:version") are read by themselves."""
 
     def given(self) -> DecisionInput:
@@ -162,7 +162,7 @@ class ManyForm(AnswerWords):
         return DecisionInput(self.supplier_response.data, self.supplier_remarks.data or "", *DEFAULT_TAG)
 
 
-class AnswerForm(AnswerWords):
+class ResponseForm(BaseResponseForm):
     """A supplier's answer to one version of an order."""
 
     version = HiddenField("Version", [InputRequired("The form does not say which version it answers.")])

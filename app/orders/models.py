@@ -5,14 +5,26 @@ from __future__ import annotations
 from datetime import date, datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    and_,
+    text,
+)
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, one_of
+from app.network.vocabulary import Status
 from app.partners.models import Partner
 
 
-class Answer(StrEnum):
+class ResponseState(StrEnum):
     """The last decision on an order; ``changed``: there is one, but for an older version."""
 
     NONE = "none"
@@ -34,11 +46,13 @@ class Delivery(StrEnum):
     CANCELLED = "cancelled"
 
 
-WAITS_FOR_ANSWER = (
+NEEDS_RESPONSE_SQL = (
     "status = 'CREATED'",
     "(answer IN ('none', 'changed') OR delivery IN ('refused', 'failed', 'cancelled'))",
 )
-"""Open at the network, with no answer that stands or is under way: as SQL, since an index has it too."""
+"""The rule of ``PurchaseOrder.needs_response`` as SQL text: an index uses exactly these words."""
+UNSUCCESSFUL_DELIVERIES = (Delivery.REFUSED, Delivery.FAILED, Delivery.CANCELLED)
+"""After one of these, the supplier must respond again."""
 
 
 class PurchaseOrder(Base):
@@ -57,8 +71,8 @@ class PurchaseOrder(Base):
         Index(
             "ix_purchase_order_waits",
             *("respond_by", "id", "supplier_b2b_id"),
-            sqlite_where=text(" AND ".join(WAITS_FOR_ANSWER)),
-            postgresql_where=text(" AND ".join(WAITS_FOR_ANSWER)),
+            sqlite_where=text(" AND ".join(NEEDS_RESPONSE_SQL)),
+            postgresql_where=text(" AND ".join(NEEDS_RESPONSE_SQL)),
         ),
         Index("ix_purchase_order_answer", "answer", "respond_by", "id"),
         Index("ix_purchase_order_delivery", "delivery", "respond_by", "id"),
@@ -91,16 +105,32 @@ class PurchaseOrder(Base):
     revised_at: Mapped[datetime]
     respond_by: Mapped[datetime]
 
-    answer: Mapped[Answer] = mapped_column(one_of(Answer), default=Answer.NONE)
+    response: Mapped[ResponseState] = mapped_column(
+        "answer", one_of(ResponseState), default=ResponseState.NONE
+    )
     delivery: Mapped[Delivery] = mapped_column(one_of(Delivery), default=Delivery.NONE)
     message_id: Mapped[str | None] = mapped_column(String(40), index=True)
-    answered_at: Mapped[datetime | None]
-    answered_by: Mapped[str] = mapped_column(String(120), default="")
+    responded_at: Mapped[datetime | None] = mapped_column("answered_at")
+    responded_by: Mapped[str] = mapped_column("answered_by", String(120), default="")
 
     partner: Mapped[Partner] = relationship(lazy="raise")
     revisions: Mapped[list[Revision]] = relationship(lazy="raise", order_by="Revision.version.desc()")
     decisions: Mapped[list[Decision]] = relationship(lazy="raise", order_by="Decision.number.desc()")
     status_changes: Mapped[list[StatusChange]] = relationship(lazy="raise", order_by="StatusChange.id.desc()")
+
+    @hybrid_property
+    def needs_response(self) -> bool:
+        """Whether the supplier must respond: open, with no response in effect or on its way."""
+        if self.status != Status.CREATED:
+            return False
+        no_response = self.response in (ResponseState.NONE, ResponseState.CHANGED)
+        return no_response or self.delivery in UNSUCCESSFUL_DELIVERIES
+
+    @needs_response.inplace.expression
+    @classmethod
+    def _needs_response_sql(cls) -> ColumnElement[bool]:
+        # Word for word as in the index; otherwise the database would not use it.
+        return and_(*(text(condition) for condition in NEEDS_RESPONSE_SQL))
 
 
 class Revision(Base):

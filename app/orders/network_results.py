@@ -15,7 +15,7 @@ from app.orders.models import Decision, PurchaseOrder
 from app.orders.validation import ValidationFailed, check_parties
 
 
-def take_result(
+def apply_result(
     session: Session,
     order: PurchaseOrder,
     message: RespConfirm,
@@ -29,7 +29,7 @@ def take_result(
     """
     check_parties(order, message.b2b_ids)
     late = _late(message.resp, inbound_id, received_at)
-    meant = answer_meant(session, order, message)
+    meant = find_message(session, order, message)
     if meant is None:
         raise ValidationFailed(
             ErrorCode.UNKNOWN_OBJECT,
@@ -68,7 +68,7 @@ def _late(resp: Resp, inbound_id: str, received_at: datetime) -> LateResult:
     )
 
 
-def answer_meant(session: Session, order: PurchaseOrder, message: RespConfirm) -> Message | None:
+def find_message(session: Session, order: PurchaseOrder, message: RespConfirm) -> Message | None:
     """The message that a result is about, of those of which a try was made; None where none fits.
 
     That is the one to which the partner gave this reqMsgId, else the newest that gave the echoed answer to

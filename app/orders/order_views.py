@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.orders.models import OrderView, PurchaseOrder
 
 
-def has_seen(session: Session, order: PurchaseOrder, person_id: int) -> bool:
+def has_viewed(session: Session, order: PurchaseOrder, person_id: int) -> bool:
     """Whether the person's sight of the present version is on record."""
     sight = exists().where(
         OrderView.order_id == order.id,
@@ -21,7 +21,7 @@ def has_seen(session: Session, order: PurchaseOrder, person_id: int) -> bool:
     return bool(session.scalar(select(sight)))
 
 
-def note_sight(
+def record_view(
     session: Session, order: PurchaseOrder, *, person_id: int, person_name: str, at: datetime
 ) -> None:
     """Record that a person saw the present version. Errors: IntegrityError where that is on record."""
@@ -37,7 +37,7 @@ def note_sight(
     session.flush()
 
 
-def sights_of(session: Session, order_id: int) -> Sequence[OrderView]:
+def list_views(session: Session, order_id: int) -> Sequence[OrderView]:
     """All first sights of an order's versions, oldest first."""
     return session.scalars(
         select(OrderView).where(OrderView.order_id == order_id).order_by(OrderView.seen_at, OrderView.id)

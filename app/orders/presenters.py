@@ -15,36 +15,30 @@ from app.network.vocabulary import DeviceTag, Status, is_known_status
 from app.orders.change_summary import change_brief, change_label, field_change, header_change, line_change
 from app.orders.decisions import response_blocker
 from app.orders.forms import OWN_NUMBER, PROMISED_DATE, STATUS_NAMES
-from app.orders.models import Answer, Delivery, PurchaseOrder
+from app.orders.models import Delivery, PurchaseOrder, ResponseState
 from app.orders.queries import SOON
-from app.orders.timeline import Event, What
+from app.orders.timeline import Event, EventKind
 from app.orders.totals import line_rest, line_taxes, sums, tax_path
 from app.ui.chips import Chip
 from app.webhooks.presenters import MESSAGE_STATES, lasting
 
-GIVEN = {Answer.ACCEPT: "Confirmed", Answer.REJECT: "Rejected", Answer.RETURN: "Returned for changes"}
+GIVEN = {
+    ResponseState.ACCEPT: "Confirmed",
+    ResponseState.REJECT: "Rejected",
+    ResponseState.RETURN: "Returned for changes",
+}
 """What the supplier answered. Whether it arrived is told by the delivery."""
 
 
-VERBS = {Answer.ACCEPT: "Confirm", Answer.REJECT: "Reject", Answer.RETURN: "Return"}
+VERBS = {ResponseState.ACCEPT: "Confirm", ResponseState.REJECT: "Reject", ResponseState.RETURN: "Return"}
 
 
 _WITHDRAWN_BY_BUYER = (Status.CANCELLED, Status.CLOSED)
 
 
-_AGAIN = (Delivery.REFUSED, Delivery.FAILED, Delivery.CANCELLED)
-
-
-def is_open(order: PurchaseOrder) -> bool:
-    """Whether the order waits for a supplier: the rule of ``orders.queries.to_answer`` for one row."""
-    if order.status != Status.CREATED:
-        return False
-    return order.answer in (Answer.NONE, Answer.CHANGED) or order.delivery in _AGAIN
-
-
 def urgency(order: PurchaseOrder, now: datetime) -> str:
     """``late``, ``soon``, or nothing: how near the deadline of an open order is."""
-    if not is_open(order):
+    if not order.needs_response:
         return ""
     if order.respond_by < now:
         return "late"
@@ -53,7 +47,7 @@ def urgency(order: PurchaseOrder, now: datetime) -> str:
 
 def given(response: str) -> str:
     """``Confirmed`` for ``ACCEPT``; an unknown answer as it came."""
-    return GIVEN.get(Answer(response), response) if response in set(Answer) else response
+    return GIVEN.get(ResponseState(response), response) if response in set(ResponseState) else response
 
 
 def status_words(status: str) -> str:
@@ -67,14 +61,14 @@ def status_words(status: str) -> str:
 
 def is_in_vain(order: PurchaseOrder) -> bool:
     """Whether the last answer no longer stands: the buyer changed the order, or somebody took it back."""
-    taken_back = order.delivery is Delivery.CANCELLED and is_open(order)
-    return order.answer is Answer.CHANGED or taken_back
+    taken_back = order.delivery is Delivery.CANCELLED and order.needs_response
+    return order.response is ResponseState.CHANGED or taken_back
 
 
 def is_answerable(order: PurchaseOrder) -> bool:
     """Whether an answer to the order's present version would be taken, as a list can tell."""
     accepts_return = order.partner.accepts_return
-    return is_open(order) and response_blocker(order, accepts_return=accepts_return) is None
+    return order.needs_response and response_blocker(order, accepts_return=accepts_return) is None
 
 
 def answer_chip(order: PurchaseOrder) -> Chip:
@@ -83,19 +77,19 @@ def answer_chip(order: PurchaseOrder) -> Chip:
         return Chip("warn", "Unknown status")
     if order.status in _WITHDRAWN_BY_BUYER:  # by whom, the page says itself
         return Chip("quiet", order.status.capitalize())
-    if order.answer is Answer.CHANGED:
+    if order.response is ResponseState.CHANGED:
         return Chip("warn", "Changed: answer again")
     if is_in_vain(order):  # taken back, and nothing of it stands
         return Chip("waiting", "To answer")
-    if order.answer is Answer.NONE:
+    if order.response is ResponseState.NONE:
         waits = order.status == Status.CREATED
         return Chip("waiting", "To answer") if waits else Chip("quiet", STATUS_NAMES[Status(order.status)])
-    return given_chip(order.answer)
+    return given_chip(order.response)
 
 
 def given_chip(response: str) -> Chip:
     """An answer that was given. Rejecting is a legitimate answer: it wears ink, not red."""
-    return Chip("ok" if response == Answer.ACCEPT else "ink", given(response))
+    return Chip("ok" if response == ResponseState.ACCEPT else "ink", given(response))
 
 
 def order_delivery(order: PurchaseOrder) -> Chip | None:
@@ -117,33 +111,33 @@ class ActivityEntry:
 
 
 _HAPPENINGS = {
-    What.DELIVERED: ("Delivered to the network", ""),
-    What.REFUSED: ("Refused by the network", "bad"),
-    What.FAILED: ("Could not be delivered", "bad"),
-    What.WITHDRAWN: ("Answer withdrawn", ""),
-    What.RESULT: ("Result from the network", ""),
+    EventKind.DELIVERED: ("Delivered to the network", ""),
+    EventKind.REFUSED: ("Refused by the network", "bad"),
+    EventKind.FAILED: ("Could not be delivered", "bad"),
+    EventKind.WITHDRAWN: ("Answer withdrawn", ""),
+    EventKind.RESULT: ("Result from the network", ""),
 }
 
 
 def activity_entry(event: Event, messages: Iterable[Message] = ()) -> ActivityEntry:
     """How the page tells an event; ``messages`` are the order's, for how a result came out."""
     words = event.sentence.rstrip(".")
-    if event.what in (What.SEEN, What.ANSWERED, What.ASKED):
+    if event.kind in (EventKind.SEEN, EventKind.ANSWERED, EventKind.ASKED):
         return ActivityEntry(f"{words.removesuffix(' by hand')} by {event.actor or 'somebody'}")
-    if event.what is What.EDITED:
+    if event.kind is EventKind.EDITED:
         title, _, note = words.partition(": ")
         return ActivityEntry(title, note and f"{note[:1].upper()}{note[1:]}.", "warn")
-    if event.what is What.TRIED:
+    if event.kind is EventKind.TRIED:
         tried = ActivityEntry("Tried in vain", event.sentence, "warn")
         return ActivityEntry(words, "", "waiting") if event.sentence == "Being sent." else tried
-    if event.what not in _HAPPENINGS:
+    if event.kind not in _HAPPENINGS:
         return ActivityEntry(words)
-    title, tone = _HAPPENINGS[event.what]
-    if event.what is What.RESULT:
+    title, tone = _HAPPENINGS[event.kind]
+    if event.kind is EventKind.RESULT:
         about = next((message for message in messages if message.id == event.message_id), None)
         refused = about is not None and about.state is MessageState.REFUSED
         tone, title = ("bad", "Refused by the network") if refused else ("", title)
-    return ActivityEntry(title, "" if event.what is What.DELIVERED else lasting(event.sentence), tone)
+    return ActivityEntry(title, "" if event.kind is EventKind.DELIVERED else lasting(event.sentence), tone)
 
 
 _FORM_FIELDS = {
@@ -192,7 +186,7 @@ def init_app(app: Flask) -> None:
         change_label=change_label,
         urgency=lambda order: urgency(order, clock.now()),
     )
-    app.jinja_env.tests.update(open_order=is_open, answerable=is_answerable, answered_in_vain=is_in_vain)
+    app.jinja_env.tests.update(answerable=is_answerable, answered_in_vain=is_in_vain)
     app.jinja_env.globals.update(
         header_change=header_change,
         line_change=line_change,

@@ -10,14 +10,13 @@ from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
+    ColumnExpressionArgument,
     ScalarSelect,
     Select,
-    and_,
     bindparam,
     func,
     literal,
     select,
-    text,
     tuple_,
 )
 from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload
@@ -25,7 +24,7 @@ from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload
 from app.db import serialise
 from app.db.text_search import Indexed, ids_mentioning
 from app.delivery.service import lock_messages_of
-from app.orders.models import WAITS_FOR_ANSWER, Answer, Delivery, PurchaseOrder
+from app.orders.models import Delivery, PurchaseOrder, ResponseState
 from app.partners.models import LISTED, Partner
 
 PAGE = 50
@@ -208,7 +207,7 @@ def _counting(*, scoped: bool) -> Select[*tuple[int, ...]]:
     """The statement of ``queue_counts``, made once: composing it took longer than its answer."""
 
     def count(*conditions: ColumnElement[bool]) -> ScalarSelect[int]:
-        some = select(PurchaseOrder.id).where(to_answer(), *conditions).limit(COUNTED_MOST)
+        some = select(PurchaseOrder.id).where(PurchaseOrder.needs_response, *conditions).limit(COUNTED_MOST)
         if scoped:
             # What waits is little: not by the index on all of a supplier's orders.
             of_supplier = func.coalesce(PurchaseOrder.supplier_b2b_id, "")
@@ -219,29 +218,24 @@ def _counting(*, scoped: bool) -> Select[*tuple[int, ...]]:
         count(),
         count(PurchaseOrder.respond_by < bindparam("now")),
         count(PurchaseOrder.respond_by.between(bindparam("now"), bindparam("soon"))),
-        count(PurchaseOrder.answer == Answer.CHANGED),
+        count(PurchaseOrder.response == ResponseState.CHANGED),
     )
-
-
-def to_answer() -> ColumnElement[bool]:
-    """Orders that wait for a supplier: ``WAITS_FOR_ANSWER``, word by word, or no index would fit."""
-    return and_(*(text(part) for part in WAITS_FOR_ANSWER))
 
 
 def _visible(query: Query, scope: Scope) -> Query:
     return query if scope is None else query.where(PurchaseOrder.supplier_b2b_id.in_(scope))
 
 
-def _conditions(session: Session, wanted: OrderFilter, now: datetime) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
+def _conditions(session: Session, wanted: OrderFilter, now: datetime) -> list[ColumnExpressionArgument[bool]]:
+    conditions: list[ColumnExpressionArgument[bool]] = []
     if wanted.q:
         conditions += _mentioning(session, wanted.q.casefold())
     if wanted.status:
         conditions.append(PurchaseOrder.status == wanted.status)
     if wanted.answer == "open":
-        conditions.append(to_answer())
+        conditions.append(PurchaseOrder.needs_response)
     elif wanted.answer:
-        conditions.append(PurchaseOrder.answer == Answer(wanted.answer))
+        conditions.append(PurchaseOrder.response == ResponseState(wanted.answer))
     if wanted.delivery == "held":
         conditions += [PurchaseOrder.delivery == Delivery.PENDING, Partner.paused_at.is_not(None)]
     elif wanted.delivery:
@@ -251,17 +245,17 @@ def _conditions(session: Session, wanted: OrderFilter, now: datetime) -> list[Co
     if wanted.partner:
         conditions.append(Partner.name == wanted.partner)
     if wanted.due == "overdue":
-        conditions += [to_answer(), PurchaseOrder.respond_by < now]
+        conditions += [PurchaseOrder.needs_response, PurchaseOrder.respond_by < now]
     elif wanted.due == "soon":
-        conditions += [to_answer(), PurchaseOrder.respond_by.between(now, now + SOON)]
+        conditions += [PurchaseOrder.needs_response, PurchaseOrder.respond_by.between(now, now + SOON)]
     return conditions
 
 
-def _mentioning(session: Session, words: str) -> list[ColumnElement[bool]]:
+def _mentioning(session: Session, words: str) -> list[ColumnExpressionArgument[bool]]:
     """Orders with these words: few are looked up by their index, of many the first are met soon."""
-    conditions = [PurchaseOrder.search_text.contains(words, autoescape=True)]
+    contains = PurchaseOrder.search_text.contains(words, autoescape=True)
     listed = ids_mentioning(session, Indexed.ORDERS, words, most=FEW)
-    return conditions if listed is None else [PurchaseOrder.id.in_(listed), *conditions]
+    return [contains] if listed is None else [PurchaseOrder.id.in_(listed), contains]
 
 
 def _write_key(last: PurchaseOrder, column: Any) -> str:

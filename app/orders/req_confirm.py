@@ -10,7 +10,7 @@ from app.network.vocabulary import Kind, status_after
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class OrderReference:
     """What an answer needs to know of the order: its keys, and the version and status that it answers."""
 
     object_id: str
@@ -32,7 +32,7 @@ class DecisionInput:
     infos: tuple[tuple[str, str], ...] = ()
 
 
-def req_confirm(about: About, given: DecisionInput) -> bytes:
+def req_confirm(about: OrderReference, given: DecisionInput) -> bytes:
     """The message: exactly the fields of the network's page, in its order, compact UTF-8 JSON.
 
     Both versions are the order's, since a confirmation keeps the content.

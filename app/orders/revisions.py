@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 
 from app.network.messages import Party, PurchaseOrderBody, ReqEdit, ReqSend
 from app.network.vocabulary import ErrorCode, Status, is_known_status, may_edit
-from app.orders.decisions import newest_decision, take_back
-from app.orders.models import Answer, PurchaseOrder, Revision
+from app.orders.decisions import last_decision, withdraw_response
+from app.orders.models import PurchaseOrder, ResponseState, Revision
 from app.orders.validation import ValidationFailed, check_parties, check_version
 
 
-def take(
+def create_order(
     session: Session,
     partner_id: int,
     message: ReqSend,
@@ -39,7 +39,7 @@ def take(
     return order
 
 
-def revise(
+def apply_edit(
     session: Session,
     order: PurchaseOrder,
     message: ReqEdit,
@@ -65,13 +65,13 @@ def revise(
             "purchaseOrder.poStatusTransition.currentStatus",
             f"The order is {order.status}: it cannot be changed any more.",
         )
-    take_back(session, order, f"The buyer changed the order to version {order.version + 1}.")
+    withdraw_response(session, order, f"The buyer changed the order to version {order.version + 1}.")
     for name, value in _columns(message, received_at, respond_within).items():
         setattr(order, name, value)
     if is_known_status(order.status):
         order.status = Status.CREATED
-    if order.answer is not Answer.NONE:
-        order.answer = Answer.CHANGED
+    if order.response is not ResponseState.NONE:
+        order.response = ResponseState.CHANGED
         order.search_text += _remarks_of_last(session, order)
     _add_revision(session, order, inbound_id=inbound_id, raw=raw, received_at=received_at)
 
@@ -93,7 +93,7 @@ def _add_revision(
 
 def _remarks_of_last(session: Session, order: PurchaseOrder) -> str:
     """What the list's search finds an answered order by, besides its own words."""
-    newest = newest_decision(session, order)
+    newest = last_decision(session, order)
     return f"\n{newest.remarks.casefold()}" if newest else ""
 
 

@@ -18,7 +18,7 @@ from app.accounts.queries import device_tags
 from app.network.messages import Invalid
 from app.orders import bulk_response, decisions, order_views, queries
 from app.orders.comparison import Differences, compare
-from app.orders.forms import CONFIRMED, DEFAULT_TAG, AnswerForm, ManyForm, OrderFilterForm
+from app.orders.forms import CONFIRMED, DEFAULT_TAG, BulkResponseForm, OrderFilterForm, ResponseForm
 from app.orders.models import Decision, PurchaseOrder
 from app.orders.order_content import Document, document
 from app.orders.req_confirm import DecisionInput, req_confirm
@@ -85,11 +85,11 @@ def _note_sight(order: PurchaseOrder) -> None:
     the page does not depend on it.
     """
     me = access.me()
-    if not access.may(me, Permission.ANSWER) or order_views.has_seen(web.db(), order, me.id):
+    if not access.may(me, Permission.ANSWER) or order_views.has_viewed(web.db(), order, me.id):
         return
     try:
         with web.database().writing() as session:
-            order_views.note_sight(session, order, person_id=me.id, person_name=me.called, at=clock.now())
+            order_views.record_view(session, order, person_id=me.id, person_name=me.called, at=clock.now())
             session.commit()
     except DBAPIError as error:
         log.info("a sight of order %s was not recorded: %s", order.id, error.orig)
@@ -128,12 +128,12 @@ def give_answer(order_id: int) -> AnyResponse:
         return _form_page(found, form, status=422)
     me = access.me()
     try:
-        decisions.answer(
+        decisions.respond(
             web.db(),
             found,
             form.given(),
             version=form.given_version(),
-            by=decisions.Answerer(me.id, me.called),
+            by=decisions.Responder(me.id, me.called),
             accepts_return=found.partner.accepts_return,
             undo_seconds=web.settings().undo_seconds,
         )
@@ -157,7 +157,7 @@ def undo(order_id: int) -> AnyResponse:
     found = queries.order_for_update(web.db(), access.scope(), order_id) or abort(404)
     me = access.me()
     try:
-        decisions.undo(web.db(), found, by=decisions.Answerer(me.id, me.called))
+        decisions.undo(web.db(), found, by=decisions.Responder(me.id, me.called))
     except decisions.TooLate:
         web.db().rollback()
         title, words = "It has left already", "The answer is on its way or was taken back before."
@@ -172,7 +172,7 @@ def plan_answers() -> Response:
     """What one answer to several orders would come to: which take it, and why the others do not."""
     ids = _chosen_ids()
     orders = queries.orders_by_id(web.db(), access.scope(), ids)
-    form = ManyForm(
+    form = BulkResponseForm(
         accepts_return=_all_accept_return(orders),
         formdata=request.form if "supplier_response" in request.form else None,
         supplier_response="ACCEPT",
@@ -181,7 +181,7 @@ def plan_answers() -> Response:
     asked = form.is_submitted() and "supplier_response" in request.form
     status = 422 if asked and not form.validate() else 200
     given = form.given() if asked and status == 200 else DecisionInput("ACCEPT", CONFIRMED, *DEFAULT_TAG)
-    return _many_page(form, bulk_response.plan(web.db(), orders, given), ids, status=status)
+    return _many_page(form, bulk_response.plan_responses(web.db(), orders, given), ids, status=status)
 
 
 @blueprint.post("/answers")
@@ -190,17 +190,19 @@ def give_answers() -> Response:
     """Record one answer for several orders, each where it is taken, all in one commit."""
     ids = _chosen_ids()
     orders = queries.orders_for_update(web.db(), access.scope(), ids)
-    form = ManyForm(accepts_return=_all_accept_return(orders))
+    form = BulkResponseForm(accepts_return=_all_accept_return(orders))
     if not form.validate() or not orders:
-        planned = bulk_response.plan(web.db(), orders, DecisionInput("ACCEPT", CONFIRMED, *DEFAULT_TAG))
+        planned = bulk_response.plan_responses(
+            web.db(), orders, DecisionInput("ACCEPT", CONFIRMED, *DEFAULT_TAG)
+        )
         return _many_page(form, planned, ids, status=422)
     me = access.me()
-    rows = bulk_response.answer_many(
+    rows = bulk_response.respond_to_many(
         web.db(),
         orders,
         form.given(),
         versions=_seen_versions(),
-        by=decisions.Answerer(me.id, me.called),
+        by=decisions.Responder(me.id, me.called),
         undo_seconds=web.settings().undo_seconds,
     )
     web.db().commit()
@@ -213,7 +215,9 @@ def give_answers() -> Response:
     )
 
 
-def _many_page(form: ManyForm, rows: list[bulk_response.Row], ids: list[int], *, status: int) -> Response:
+def _many_page(
+    form: BulkResponseForm, rows: list[bulk_response.BulkRow], ids: list[int], *, status: int
+) -> Response:
     return web.page(
         "orders/answers.html",
         form=form,
@@ -299,7 +303,7 @@ class NoMessage(Exception):
         self.status, self.why = status, why
 
 
-def _would_be_sent(order: PurchaseOrder, form: AnswerForm) -> bytes:
+def _would_be_sent(order: PurchaseOrder, form: ResponseForm) -> bytes:
     """The message of this answer. Errors: NoMessage."""
     if not form.validate():
         raise NoMessage(form.first_error(), 422)
@@ -309,7 +313,7 @@ def _would_be_sent(order: PurchaseOrder, form: AnswerForm) -> bytes:
     given, accepts_return = form.given(), order.partner.accepts_return
     blocker = decisions.response_blocker(order, accepts_return=accepts_return, response=given.response)
     if blocker:
-        standing = decisions.standing_decision(web.db(), order)
+        standing = decisions.current_decision(web.db(), order)
         conflict = "decided" if standing else "closed"
         raise NoMessage(blocker, 409, conflict=conflict, blocker=blocker, standing=standing)
     try:
@@ -324,35 +328,35 @@ def _found(order_id: int) -> PurchaseOrder:
     return queries.order(web.db(), access.scope(), order_id) or abort(404)
 
 
-def _form(order: PurchaseOrder, *, given: bool = False) -> AnswerForm:
+def _form(order: PurchaseOrder, *, given: bool = False) -> ResponseForm:
     """The form for this order: what was typed where something came, else its fresh state.
 
     After an answer that did not come to stand, that is the answer once more, to be mended.
     """
     came = request.form if request.method == "POST" else request.args if given else None
-    to_mend = decisions.answer_to_mend(web.db(), order) if came is None else None
+    to_mend = decisions.unsuccessful_response(web.db(), order) if came is None else None
     tag_name, tag_value = device_tags(web.db(), [order.supplier_b2b_id]).get(
         order.supplier_b2b_id, DEFAULT_TAG
     )
     fresh = DecisionInput("ACCEPT", CONFIRMED, tag_name, tag_value)
-    return AnswerForm(
+    return ResponseForm(
         accepts_return=order.partner.accepts_return,
         formdata=came,
         meta={"csrf": request.method == "POST" or not given},
         version=str(order.version),
-        **AnswerForm.filled_with(to_mend or fresh),
+        **ResponseForm.filled_with(to_mend or fresh),
     )
 
 
-def _form_page(order: PurchaseOrder, form: AnswerForm, *, status: int = 200, **why: Any) -> Response:
+def _form_page(order: PurchaseOrder, form: ResponseForm, *, status: int = 200, **why: Any) -> Response:
     shown = _shown(order, form)
     return web.page("orders/answer.html", "orders/_form.html", status=status, **{**shown, **why})
 
 
-def _shown(order: PurchaseOrder, form: AnswerForm) -> dict[str, Any]:
+def _shown(order: PurchaseOrder, form: ResponseForm) -> dict[str, Any]:
     session = web.db()
     messages = messages_of_order(session, order.id)
-    newest = decisions.newest_decision(session, order)
+    newest = decisions.last_decision(session, order)
     since = _seen_last(order, form, newest)
     shown = document(order.revisions[0])
     return {
@@ -363,7 +367,7 @@ def _shown(order: PurchaseOrder, form: AnswerForm) -> dict[str, Any]:
         "message": messages[0] if messages else None,
         "newest": newest,
         "may_undo": decisions.may_undo(messages[0] if messages else None),
-        "standing": decisions.standing_decision(session, order),
+        "standing": decisions.current_decision(session, order),
         "blocker": decisions.response_blocker(order, accepts_return=order.partner.accepts_return),
         "changes": _changes_since(order, since, shown),
         "changes_since": since,
@@ -372,7 +376,7 @@ def _shown(order: PurchaseOrder, form: AnswerForm) -> dict[str, Any]:
     }
 
 
-def _seen_last(order: PurchaseOrder, form: AnswerForm, newest: Decision | None) -> int | None:
+def _seen_last(order: PurchaseOrder, form: ResponseForm, newest: Decision | None) -> int | None:
     """The version from which the reader wants to see what changed; None where nothing has.
 
     That is the one that the address names, else the one that an open form was made for, else the one that was
@@ -406,7 +410,7 @@ def _as_data(order: PurchaseOrder) -> dict[str, Any]:
         "partner": order.partner.name,
         "status": order.status,
         "version": order.version,
-        "answer": order.answer,
+        "answer": order.response,
         "delivery": "held" if messages and messages[0].is_held else order.delivery,
         "subject": order.subject,
         "total": order.total,

@@ -8,14 +8,14 @@ from sqlalchemy.orm import Session
 
 from app.network.messages import ReqStatusChange, StatusChangeBody
 from app.network.vocabulary import BuyerAction, ErrorCode, Status, may_move, status_after_action
-from app.orders.decisions import take_back
+from app.orders.decisions import withdraw_response
 from app.orders.models import PurchaseOrder, StatusChange
 from app.orders.validation import ValidationFailed, check_parties, check_version
 
 DONE = {Status.CANCELLED: "cancelled", Status.CLOSED: "closed"}
 
 
-def change_status(
+def apply_status_change(
     session: Session,
     order: PurchaseOrder,
     message: ReqStatusChange,
@@ -40,7 +40,7 @@ def change_status(
             "poStatus.poStatusTransition.currentStatus",
             f"The order is {order.status}: it cannot be {DONE[new]}.",
         )
-    take_back(session, order, f"The buyer has {DONE[new]} the order.")
+    withdraw_response(session, order, f"The buyer has {DONE[new]} the order.")
     session.add(
         StatusChange(
             order_id=order.id,

@@ -16,7 +16,7 @@ from app.network.vocabulary import BuyerAction, SupplierResponse
 from app.orders.comparison import compare
 from app.orders.models import Decision, OrderView, PurchaseOrder, Revision, StatusChange
 from app.orders.order_content import document
-from app.orders.order_views import sights_of
+from app.orders.order_views import list_views
 
 SYSTEM = ""
 """The actor of what happens by itself."""
@@ -30,7 +30,7 @@ ANSWERED = {
 ENDED = {BuyerAction.CANCEL: "Cancelled by the buyer.", BuyerAction.CLOSE: "Closed by the buyer."}
 
 
-class What(StrEnum):
+class EventKind(StrEnum):
     """The kinds of events; a page has a sign for each."""
 
     RECEIVED = "received"
@@ -56,7 +56,7 @@ class Event:
     """
 
     at: datetime
-    what: What
+    kind: EventKind
     actor: str
     sentence: str
     said: str = ""
@@ -73,7 +73,7 @@ def timeline(session: Session, order: PurchaseOrder, messages: Sequence[Message]
     """
     events = [
         *_revisions(order),
-        *(_seen(sight) for sight in sights_of(session, order.id)),
+        *(_seen(sight) for sight in list_views(session, order.id)),
         *(_decided(decision) for decision in reversed(order.decisions)),
         *(event for message in reversed(messages) for event in _sent(message)),
         *(_moved(order, change) for change in reversed(order.status_changes)),
@@ -85,16 +85,16 @@ def timeline(session: Session, order: PurchaseOrder, messages: Sequence[Message]
 def _revisions(order: PurchaseOrder) -> Iterator[Event]:
     oldest_first = list(reversed(order.revisions))
     for first in oldest_first[:1]:
-        yield _arrived(order, first, What.RECEIVED, "Received.")
+        yield _arrived(order, first, EventKind.RECEIVED, "Received.")
     for old, new in pairwise(oldest_first):
         brief = compare(document(old).message, document(new).message).in_brief
-        yield _arrived(order, new, What.EDITED, f"Changed by the buyer: {brief}.")
+        yield _arrived(order, new, EventKind.EDITED, f"Changed by the buyer: {brief}.")
 
 
-def _arrived(order: PurchaseOrder, revision: Revision, what: What, words: str) -> Event:
+def _arrived(order: PurchaseOrder, revision: Revision, kind: EventKind, words: str) -> Event:
     return Event(
         revision.received_at,
-        what,
+        kind,
         order.buyer_name,
         words,
         version=revision.version,
@@ -103,7 +103,7 @@ def _arrived(order: PurchaseOrder, revision: Revision, what: What, words: str) -
 
 
 def _seen(sight: OrderView) -> Event:
-    return Event(sight.seen_at, What.SEEN, sight.person_name, "Seen.", version=sight.version)
+    return Event(sight.seen_at, EventKind.SEEN, sight.person_name, "Seen.", version=sight.version)
 
 
 def _decided(decision: Decision) -> Event:
@@ -111,7 +111,7 @@ def _decided(decision: Decision) -> Event:
     answered = ANSWERED[SupplierResponse(decision.response)] if known else f"Answered {decision.response}"
     return Event(
         decision.decided_at,
-        What.ANSWERED,
+        EventKind.ANSWERED,
         decision.person_name,
         f"{answered}.",
         said=decision.remarks,
@@ -124,7 +124,7 @@ def _moved(order: PurchaseOrder, change: StatusChange) -> Event:
     cancelled = change.action == BuyerAction.CANCEL
     return Event(
         change.received_at,
-        What.CANCELLED if cancelled else What.CLOSED,
+        EventKind.CANCELLED if cancelled else EventKind.CLOSED,
         order.buyer_name,
         ENDED[BuyerAction(change.action)],
         said=change.remarks,
@@ -136,29 +136,29 @@ def _moved(order: PurchaseOrder, change: StatusChange) -> Event:
 def _sent(message: Message) -> Iterator[Event]:
     """What became of one message: its tries, how they ended, and what came after."""
     oldest_first = sorted(message.attempts, key=lambda attempt: attempt.number)
-    for what, run in groupby(oldest_first, key=_kind_of):
-        yield from _tries(message, what, list(run))
+    for kind, run in groupby(oldest_first, key=_kind_of):
+        yield from _tries(message, kind, list(run))
     if message.state is MessageState.FAILED:
-        yield _fate(message, What.FAILED)
+        yield _fate(message, EventKind.FAILED)
     elif message.state is MessageState.CANCELLED:
-        yield _fate(message, What.WITHDRAWN)
+        yield _fate(message, EventKind.WITHDRAWN)
     if message.result_from is ResultFrom.RESP_CONFIRM and message.result_at:
         yield _result(message, message.result_at)
 
 
-def _kind_of(attempt: Attempt) -> What:
+def _kind_of(attempt: Attempt) -> EventKind:
     if attempt.outcome in DELIVERIES:
-        return What.DELIVERED
-    return What.REFUSED if attempt.outcome in REFUSALS else What.TRIED
+        return EventKind.DELIVERED
+    return EventKind.REFUSED if attempt.outcome in REFUSALS else EventKind.TRIED
 
 
-def _tries(message: Message, what: What, run: Sequence[Attempt]) -> Iterator[Event]:
+def _tries(message: Message, kind: EventKind, run: Sequence[Attempt]) -> Iterator[Event]:
     """A run of tries that ended alike is one event; what a person asked for is told besides."""
     for attempt in run:
         if attempt.trigger is not Trigger.AUTO:
             yield Event(
                 attempt.started_at,
-                What.ASKED,
+                EventKind.ASKED,
                 attempt.actor or "",
                 "Sent again by hand.",
                 said=attempt.asked_reason or "",
@@ -167,37 +167,37 @@ def _tries(message: Message, what: What, run: Sequence[Attempt]) -> Iterator[Eve
     last = run[-1]
     yield Event(
         last.ended_at or last.started_at,
-        what,
+        kind,
         SYSTEM,
-        _words(message, what, last, len(run)),
+        _words(message, kind, last, len(run)),
         message_id=message.id,
         count=len(run),
     )
 
 
-def _words(message: Message, what: What, last: Attempt, count: int) -> str:
-    if what is What.DELIVERED:
+def _words(message: Message, kind: EventKind, last: Attempt, count: int) -> str:
+    if kind is EventKind.DELIVERED:
         return "Delivered to the network."
     if last.in_flight:
         return "Being sent." if message.state is MessageState.SENDING else "Sent; nobody saw how it ended."
     outcome = last.outcome or ""
     reason = Reason(outcome) if outcome in set(Reason) else Reason.INTERNAL
-    if what is What.REFUSED:
+    if kind is EventKind.REFUSED:
         is_its_own = message.state is MessageState.REFUSED and message.result_from is ResultFrom.ANSWER
         return message.note if is_its_own else sentence(reason, Step.DELIVERED, status=last.status)
     happened = sentence(reason, Step.DELIVERED, detail=last.detail, status=last.status)
     return f"Not delivered by {count} tries; of the last: {happened}" if count > 1 else happened
 
 
-def _fate(message: Message, what: What) -> Event:
+def _fate(message: Message, kind: EventKind) -> Event:
     at = message.finished_at or message.created_at
-    return Event(at, what, SYSTEM, message.note, message_id=message.id)
+    return Event(at, kind, SYSTEM, message.note, message_id=message.id)
 
 
 def _result(message: Message, at: datetime) -> Event:
     return Event(
         at,
-        What.RESULT,
+        EventKind.RESULT,
         SYSTEM,
         message.note,
         message_id=message.id,

@@ -12,7 +12,6 @@ from app import clock
 from app.config import Settings
 from app.db import Database
 from app.orders.models import PurchaseOrder
-from app.orders.queries import to_answer
 from app.tasks.mail import enqueue, link
 from app.tasks.mail_models import Mail, Topic
 from app.tasks.mail_sender import Words
@@ -50,7 +49,7 @@ def deadlines(session: Session, settings: Settings) -> tuple[str, str] | None:
     until = now + AHEAD.get(settings.alert_deadlines, AHEAD["daily"])
     found = session.scalars(
         select(PurchaseOrder)
-        .where(to_answer(), PurchaseOrder.respond_by < until)
+        .where(PurchaseOrder.needs_response, PurchaseOrder.respond_by < until)
         .order_by(PurchaseOrder.respond_by, PurchaseOrder.id)
         .limit(LISTED + 1)
     ).all()

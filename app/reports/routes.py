@@ -17,7 +17,7 @@ from app.accounts.queries import supplier_ids
 from app.delivery.queue_metrics import ended_attempts, queues
 from app.delivery.statistics import measured
 from app.inbound.presenters import inbound_chips
-from app.orders.forms import AnswerForm
+from app.orders.forms import ResponseForm
 from app.orders.presenters import order_chips
 from app.orders.queries import queue_counts
 from app.partners.queries import all_partners
@@ -121,10 +121,10 @@ def look() -> Response:
     )
 
 
-def _look_form() -> AnswerForm:
+def _look_form() -> ResponseForm:
     """An answer form in which something is wrong."""
     given = MultiDict({"supplier_response": "REJECT", "supplier_remarks": 'He said "no"', "version": "1"})
-    form = AnswerForm(accepts_return=True, formdata=given, meta={"csrf": False})
+    form = ResponseForm(accepts_return=True, formdata=given, meta={"csrf": False})
     form.validate()
     return form
 

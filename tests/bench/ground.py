@@ -27,7 +27,7 @@ from app.demo.orders import example_orders
 from app.inbound.file_import import Brought, bring
 from app.inbound.processing import Rules
 from app.network.reader import dumps
-from app.orders import decisions as answering
+from app.orders import decisions
 from app.orders.models import PurchaseOrder
 from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
@@ -135,8 +135,8 @@ def answer_all(app: Flask, person_id: int, ids: list[int]) -> None:
         for order_id in ids:
             order = order_for_update(session, None, order_id)
             assert order
-            by = answering.Answerer(person_id, "Asha")
-            answering.answer(session, order, given, version=order.version, by=by)
+            by = decisions.Responder(person_id, "Asha")
+            decisions.respond(session, order, given, version=order.version, by=by)
         session.commit()
 
 

@@ -23,8 +23,8 @@ from app.delivery.recording import INTERRUPTIONS_MAX, AttemptResult, reclaim_exp
 from app.delivery.retry_policy import judge
 from app.delivery.wire.outcome import Outcome
 from app.delivery.worker import DeliveryWorker
-from app.orders import decisions as answering
-from app.orders.models import Answer, Delivery, PurchaseOrder
+from app.orders import decisions
+from app.orders.models import Delivery, PurchaseOrder, ResponseState
 from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
 from app.partners.models import Partner
@@ -32,7 +32,7 @@ from tests.delivery.looking import wait_until
 from tests.delivery.misbehaving import Partner as Odd
 from tests.delivery.misbehaving import Talk, answer
 
-ASHA = answering.Answerer(1, "Asha")
+ASHA = decisions.Responder(1, "Asha")
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def confirm(database: Database) -> Callable[..., str]:
             order = order_for_update(session, None, order_id)
             assert order
             given = DecisionInput(response, remarks, "INITIATING_CHANNEL", "WEB")
-            decision = answering.answer(session, order, given, version=order.version, by=ASHA)
+            decision = decisions.respond(session, order, given, version=order.version, by=ASHA)
             session.commit()
             return decision.message_id
 
@@ -85,7 +85,11 @@ def test_a_confirmed_order_reaches_the_partner_byte_for_byte(
     assert message.state is MessageState.DELIVERED
     assert message.req_msg_id == received["answer"]["body"]["payload"]["resp"]["reqMsgId"]
     order = order_of(session, order_id)
-    assert (order.status, order.answer, order.delivery) == ("ACCEPTED", Answer.ACCEPT, Delivery.DELIVERED)
+    assert (order.status, order.response, order.delivery) == (
+        "ACCEPTED",
+        ResponseState.ACCEPT,
+        Delivery.DELIVERED,
+    )
 
 
 def test_an_attempt_keeps_what_was_sent_and_answered_but_no_secret(
@@ -400,7 +404,7 @@ def test_the_projection_on_the_order_is_what_its_rows_say(
     for order in session.scalars(select(PurchaseOrder).options(selectinload(PurchaseOrder.decisions))):
         newest = order.decisions[0] if order.decisions else None
         message = session.get(Message, newest.message_id) if newest else None
-        assert order.answer == (newest.response if newest else Answer.NONE)
+        assert order.response == (newest.response if newest else ResponseState.NONE)
         assert order.delivery == (message.state if message else Delivery.NONE)
         assert order.message_id == (message.id if message else None)
 

@@ -20,7 +20,7 @@ from app.inbound.processing import Rules
 from app.network.messages import parse
 from app.network.reader import dumps, read_json
 from app.network.vocabulary import Kind, Status
-from app.orders.models import Answer, Decision, Delivery, PurchaseOrder, Revision
+from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState, Revision
 from app.partners.models import Partner
 from tests.delivery.test_statistics import assert_exact
 from tests.people import Browser
@@ -48,17 +48,17 @@ def test_orders_stand_where_their_messages_have_put_them(seeded: dict[str, int],
     ).all()
     for order, message, decision in rows:
         if message is None:
-            assert (order.answer, order.delivery, order.status) == (
-                Answer.NONE,
+            assert (order.response, order.delivery, order.status) == (
+                ResponseState.NONE,
                 Delivery.NONE,
                 Status.CREATED,
             )
             continue
         assert order.delivery == message.state.value
-        assert order.answer == decision.response
+        assert order.response == decision.response
         moved = message.state is MessageState.DELIVERED
         assert order.status == (decision.status_to if moved else Status.CREATED)
-        assert order.answered_at == decision.decided_at == message.created_at
+        assert order.responded_at == decision.decided_at == message.created_at
     numbers = dict(
         session.execute(select(Attempt.message_id, func.count()).group_by(Attempt.message_id)).all()
     )

@@ -17,12 +17,12 @@ from app.delivery.wire.outcome import Failure, Outcome
 from app.network.reader import dumps, read_json
 from app.network.replies import answer as contract_answer
 from app.network.vocabulary import Kind
-from app.orders import decisions as answering
+from app.orders import decisions
 from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
 from tests.buyer import Buyer
 
-ASHA = answering.Answerer(1, "Asha")
+ASHA = decisions.Responder(1, "Asha")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def confirm(database: Database) -> Callable[..., str]:
         with database.writing() as session:
             order = order_for_update(session, None, order_id)
             assert order
-            decision = answering.answer(
+            decision = decisions.respond(
                 session,
                 order,
                 DecisionInput(response, remarks, "INITIATING_CHANNEL", "WEB"),

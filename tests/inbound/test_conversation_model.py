@@ -37,7 +37,7 @@ from app.inbound.processing import Call, Rules, apply_again, receive_message
 from app.inbound.queries import message_for_update
 from app.network.reader import dumps
 from app.network.vocabulary import Kind
-from app.orders import decisions as answering
+from app.orders import decisions
 from app.orders.models import PurchaseOrder
 from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
@@ -91,7 +91,7 @@ class Order:
 
     version: int = 1
     status: str = "CREATED"
-    answer: str = "none"
+    response: str = "none"
     edits: int = 0
     moves: int = 0
     sent: list[Sent] = field(default_factory=list)
@@ -176,7 +176,7 @@ def edit_of(current: int) -> Callable[[Order], str]:
         order.version += 1
         order.edits += 1
         order.status = "CREATED"
-        order.answer = "none" if order.answer == "none" else "changed"
+        order.response = "none" if order.response == "none" else "changed"
         return ""
 
     return edit
@@ -382,15 +382,15 @@ class Conversation(RuleBasedStateMachine):
         standing = order.standing()
         expected: type[Exception] | None = None
         if standing:
-            expected = None if standing.response == response else answering.AlreadyDecided
-        elif order.status != "CREATED" or (order.answer == "changed" and order.delivery == "sending"):
-            expected = answering.NotAnswerable
+            expected = None if standing.response == response else decisions.AlreadyDecided
+        elif order.status != "CREATED" or (order.response == "changed" and order.delivery == "sending"):
+            expected = decisions.NotAnswerable
         message_id = self._answered(number, order, response, expected)
         if standing and not expected:
             assert message_id == standing.id
         elif not expected:
             order.sent.append(Sent(message_id, order.version, response, order.status))
-            order.answer = response
+            order.response = response
 
     def _answered(self, number: int, order: Order, response: str, expected: type[Exception] | None) -> str:
         given = DecisionInput(response, f"Because of {response}", "INITIATING_CHANNEL", "WEB")
@@ -398,10 +398,10 @@ class Conversation(RuleBasedStateMachine):
             found = order_for_update(session, None, self.ids[number])
             assert found
             try:
-                decision = answering.answer(
+                decision = decisions.respond(
                     session, found, given, version=order.version, by=ASHA, accepts_return=True
                 )
-            except (answering.AlreadyDecided, answering.NotAnswerable) as error:
+            except (decisions.AlreadyDecided, decisions.NotAnswerable) as error:
                 assert type(error) is expected
                 return ""
             assert expected is None
@@ -540,10 +540,10 @@ class Conversation(RuleBasedStateMachine):
             assert sorted(kept) == sorted(inbound_id for inbound_id, _ in self.said)
 
     def _same_order(self, row: PurchaseOrder, order: Order) -> None:
-        assert (row.status, row.version, row.answer.value, row.delivery.value) == (
+        assert (row.status, row.version, row.response.value, row.delivery.value) == (
             order.status,
             order.version,
-            order.answer,
+            order.response,
             order.delivery,
         )
         assert [one.version for one in row.revisions] == list(range(order.edits + 1, 0, -1))

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.demo.orders import ORDERS_FILE
 from app.network.reader import dumps, read_json
 from app.orders.models import PurchaseOrder
-from app.orders.timeline import What, timeline
+from app.orders.timeline import EventKind, timeline
 from app.webhooks.queries import messages_of_order
 from tests.buyer import Buyer, inbound_of, message_of, order_of, refusal, stands
 
@@ -77,7 +77,7 @@ def test_the_followups_of_the_examples_lead_to_the_states_they_say(
     for order_id, edits in ((edited, 2), (relined, 1), (moved, 1)):
         order = order_of(session, order_id)
         events = timeline(session, order, messages_of_order(session, order_id))
-        assert sum(event.what is What.EDITED for event in events) == edits
+        assert sum(event.kind is EventKind.EDITED for event in events) == edits
 
     # All of it once more: the same answers, and nothing moves.
     again = [buyer.say(followup["message"], followup["body"]) for followup in FOLLOWUPS]

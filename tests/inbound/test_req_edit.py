@@ -27,7 +27,7 @@ def test_an_edit_is_the_next_version_byte_for_byte_and_the_old_one_stays(
     assert refusal(answer) == (200, "", "")
 
     order = order_of(session, order_id)
-    assert (order.status, order.version, order.answer, order.delivery) == ("CREATED", 2, "none", "none")
+    assert (order.status, order.version, order.response, order.delivery) == ("CREATED", 2, "none", "none")
     assert (order.subject, order.delivery_date) == ("Project material (moved)", "2027-02-01")
     assert [revision.version for revision in order.revisions] == [2, 1]
     kept = inbound_of(session, answer)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.delivery.models import Message
-from app.orders.models import Answer, Decision, Delivery, PurchaseOrder
+from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
 from app.partners.models import Partner
 from tests.people import Browser, fields_of
 
@@ -52,7 +52,11 @@ def test_an_answer_is_one_decision_and_one_message(
     answer = asha.answer(order_id, response, remarks)
     assert (answer.status_code, answer.location) == (303, f"/orders/{order_id}")
     order = order_of(session, order_id)
-    assert (order.answer, order.delivery, order.status) == (Answer(response), Delivery.PENDING, "CREATED")
+    assert (order.response, order.delivery, order.status) == (
+        ResponseState(response),
+        Delivery.PENDING,
+        "CREATED",
+    )
     decision = session.scalars(select(Decision)).one()
     message = session.scalars(select(Message)).one()
     assert (decision.person_name, decision.remarks, decision.message_id) == ("Asha", remarks, message.id)
@@ -421,7 +425,7 @@ def test_what_was_taken_back_is_still_in_the_form_and_a_new_version_starts_afres
     session.commit()
     fields = asha.fill(url, url)
     assert (fields["supplier_remarks"], fields["promised_date"]) == ("Will ship", "2026-12-04")
-    session.execute(update(PurchaseOrder).values(version=2, answer=Answer.CHANGED))
+    session.execute(update(PurchaseOrder).values(version=2, response=ResponseState.CHANGED))
     session.commit()
     fields = asha.fill(url, url)
     assert (fields["supplier_remarks"], fields["promised_date"]) == ("Confirmed", "")

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app import clock as the_clock
 from app.db import Database
 from app.demo.seed import seed
-from app.orders import decisions as answering
+from app.orders import decisions
 from app.orders import response_counts as counting
 from app.orders.models import AnswerCount, AnswersCounted, Decision
 from app.orders.queries import order_for_update
@@ -76,8 +76,8 @@ def decide(session: Session, order_id: int, response: str, remarks: str) -> Deci
     order = order_for_update(session, None, order_id)
     assert order
     given = DecisionInput(response, remarks, "INITIATING_CHANNEL", "WEB")
-    by = answering.Answerer(1, "Asha")
-    return answering.answer(session, order, given, version=order.version, by=by)
+    by = decisions.Responder(1, "Asha")
+    return decisions.respond(session, order, given, version=order.version, by=by)
 
 
 @pytest.mark.usefixtures("seeded")
@@ -117,7 +117,7 @@ def test_what_is_taken_back_and_answered_anew_stays_counted(
     with database.writing() as session:
         order = order_for_update(session, None, order_id)
         assert order
-        answering.take_back(session, order, "The buyer changed the order.")
+        decisions.withdraw_response(session, order, "The buyer changed the order.")
         session.commit()
     assert assert_exact(database) == 1
     clock.move(hours=30)

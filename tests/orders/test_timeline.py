@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.db import Database
 from app.delivery import service as delivery_service
 from app.orders.models import OrderView
-from app.orders.timeline import Event, What, timeline
+from app.orders.timeline import Event, EventKind, timeline
 from app.webhooks.queries import messages_of_order
 from tests.buyer import Buyer, message_of, order_of, resp
 
@@ -22,7 +22,7 @@ def story(session: Session, order_id: int) -> list[Event]:
 
 
 def in_words(session: Session, order_id: int) -> list[tuple[str, str, str]]:
-    return [(event.what.value, event.actor, event.sentence) for event in story(session, order_id)]
+    return [(event.kind.value, event.actor, event.sentence) for event in story(session, order_id)]
 
 
 def test_a_whole_life_is_told_in_order(
@@ -126,7 +126,9 @@ def test_a_refusal_what_a_person_sent_again_and_what_is_under_way_are_told(
     clock.move(minutes=1)
     end(sending, "ok")
     assert in_words(session, order_id)[-1] == ("delivered", "", "Delivered to the network.")
-    assert next(one.said for one in story(session, order_id) if one.what is What.ASKED) == "They mended it"
+    assert (
+        next(one.said for one in story(session, order_id) if one.kind is EventKind.ASKED) == "They mended it"
+    )
 
 
 def test_used_up_tries_and_a_closed_order_are_told(
@@ -168,7 +170,7 @@ def test_a_page_does_not_depend_on_its_sight_being_recorded(
     arrive: Any, session: Session, asha: Any, pages: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (order_id,) = arrive(1)
-    monkeypatch.setattr("app.orders.order_views.has_seen", lambda *_: False)
+    monkeypatch.setattr("app.orders.order_views.has_viewed", lambda *_: False)
     assert [asha.get(f"/orders/{order_id}").status_code for _ in range(2)] == [200, 200]
     assert session.scalar(select(func.count()).select_from(OrderView)) == 1
 
@@ -186,7 +188,7 @@ def test_the_page_of_a_changed_order_gets_what_changed_since_it_was_answered(
     asha.get(f"/orders/{order_id}")
     assert pages[-1]["changes_since"] == 1
     assert pages[-1]["changes"].in_brief == "delivery date, subject"
-    edits = [event for event in pages[-1]["events"] if event.what is What.EDITED]
+    edits = [event for event in pages[-1]["events"] if event.kind is EventKind.EDITED]
     assert edits[-1].sentence == "Changed by the buyer: subject."
     confirm(order_id)
     asha.get(f"/orders/{order_id}")

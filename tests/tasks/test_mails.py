@@ -399,7 +399,7 @@ def test_a_link_of_a_mail_only_shows(
         select(func.count()).select_from(AuditEntry),
         select(func.count()).where(Message.state == "refused"),
         select(Partner.paused_at),
-        select(func.count()).where(PurchaseOrder.answer == "none"),
+        select(func.count()).where(PurchaseOrder.response == "none"),
     )
     session.rollback()
     before = [session.execute(one).all() for one in everything]

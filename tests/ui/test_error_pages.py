@@ -90,7 +90,7 @@ def test_a_bug_in_a_form_does_not_ask_to_press_again_blindly(
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
-    monkeypatch.setattr("app.orders.decisions.answer", broken)
+    monkeypatch.setattr("app.orders.decisions.respond", broken)
     pressed = asha.send(url, fields)
     assert pressed.status_code == 500
     assert "Look whether it was recorded before you repeat it" in pressed.words
