@@ -99,7 +99,7 @@ def test_after_an_undo_the_order_is_to_answer_and_says_what_became_of_the_earlie
         asha.get(f"/orders/{order_id}").one("#order-states"),
         asha.get("/orders?answer=open").one("td.col-state"),
     ):
-        assert " ".join(said.get_text(" ").split()) == "To answer earlier answer: withdrawn"
+        assert " ".join(said.get_text(" ").split()) == "To answer earlier answer: canceled"
 
 
 def test_a_deadline_is_near_or_past_only_while_an_answer_is_wanted(asha: Browser, arrive: Any) -> None:
