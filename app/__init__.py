@@ -13,6 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app import cli
 from app.accounts import access
 from app.accounts import routes as accounts_routes
+from app.attention import presenters as attention_presenters
 from app.attention import routes as attention_routes
 from app.attention import service as attention
 from app.audit import routes as audit_routes
@@ -88,7 +89,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     web.init_app(app)
     access.init_app(app)
     filters.init_app(app)
-    for presenters in (orders_presenters, webhook_presenters, inbound_presenters):
+    for presenters in (orders_presenters, webhook_presenters, inbound_presenters, attention_presenters):
         presenters.init_app(app)
     sidebar.init_app(app)
     rooms = (

@@ -1,1 +1,1 @@
-"""What somebody must look at: refused, failed, unknown, held, unmatched; handed over and closed."""
+"""Needs attention: failed webhooks, paused partners and unmatched messages; assign, resolve, reopen."""

@@ -1,4 +1,4 @@
-"""The forms by which something is handed over or closed."""
+"""Forms to filter, assign, resolve and reopen items."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from wtforms import Form, SelectField, StringField
 from wtforms.validators import DataRequired, Length, Optional, Regexp
 
 from app.attention.models import REASON_MAX
+from app.attention.queries import MINE, UNASSIGNED
 from app.ui.fields import Whole, choices, folded
 
-WHOSE = [("", "Everybody's"), ("mine", "Mine"), ("nobody", "Nobody's yet")]
+ASSIGNEES = [("", "All"), (MINE, "Mine"), (UNASSIGNED, "Unassigned")]
 
 
 class AttentionForm(Form):
     """``GET /attention``."""
 
-    whose = SelectField("Whose", [Optional()], choices=choices(WHOSE), default="")
+    whose = SelectField("Assignee", [Optional()], choices=choices(ASSIGNEES), default="")
     after = StringField("After", [Optional(), Regexp(r"^msg_[0-9A-Z]{26}$")])
 
 
 class ReasonForm(FlaskForm):
-    """Why something is closed, or opened again; it stands in the history beside the name."""
+    """Why an item is resolved or reopened; shown in its history."""
 
     reason = StringField(
         "Reason",
-        [DataRequired("Say why; it stands in the history."), Length(max=REASON_MAX)],
+        [DataRequired("Enter a reason."), Length(max=REASON_MAX)],
         filters=[folded],
     )
 
 
 class AssignForm(FlaskForm):
-    """To whom something is handed over; empty is nobody."""
+    """Whom an item is assigned to; empty for nobody."""
 
-    person = Whole("Person", [Optional()])
+    person = Whole("Assignee", [Optional()])

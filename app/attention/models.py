@@ -1,8 +1,9 @@
-"""What people did about something that needs attention."""
+"""How people handled the items that needed attention."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -10,15 +11,24 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from app.db import Base
 
 REASON_MAX = 200
-"""Characters of the reason why something is closed."""
+"""Characters of the reason for resolving an item."""
+
+
+class CaseAction(StrEnum):
+    """What happened to a case. The last two are done by the app, not by a person."""
+
+    ASSIGNED = "assigned"
+    UNASSIGNED = "unassigned"
+    RESOLVED = "resolved"
+    REOPENED = "reopened"
+    RECURRED = "recurred"
+    SUPERSEDED = "superseded"
 
 
 class Case(Base):
-    """One thing that needed attention and that somebody handled.
+    """The assignment and resolution of one item; created when somebody first acts on the item.
 
-    Whether it still needs attention is told by the thing itself; a case is made by the first hand on it.
-    ``subject`` is its kind and id. ``mark`` is how the thing stood when it was closed: once it stands
-    otherwise, it is open again.
+    Whether the item needs attention is a fact of its message or partner, not of the case.
     """
 
     __tablename__ = "attention_case"
@@ -28,22 +38,23 @@ class Case(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    subject: Mapped[str] = mapped_column(String(60), unique=True)
+    # The item's key, such as ``message-msg_01JD6K``.
+    item_key: Mapped[str] = mapped_column("subject", String(60), unique=True)
     title: Mapped[str] = mapped_column(String(200))
-    # Whose it is; empty where only those who see everything see it.
+    # Empty where only people who see all suppliers may see it.
     supplier_b2b_id: Mapped[str] = mapped_column(String(100), default="")
     assigned_to: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
     assigned_name: Mapped[str] = mapped_column(String(120), default="")
-    closed_at: Mapped[datetime | None]
-    closed_by: Mapped[str] = mapped_column(String(120), default="")
-    closed_reason: Mapped[str] = mapped_column(String(REASON_MAX), default="")
-    mark: Mapped[str] = mapped_column(String(80), default="")
+    resolved_at: Mapped[datetime | None] = mapped_column("closed_at")
+    resolved_by: Mapped[str] = mapped_column("closed_by", String(120), default="")
+    # Empty where a newer response resolved it.
+    resolved_reason: Mapped[str] = mapped_column("closed_reason", String(REASON_MAX), default="")
 
     events: Mapped[list[CaseEvent]] = relationship(lazy="raise", order_by="CaseEvent.id.desc()")
 
 
 class CaseEvent(Base):
-    """Who did what about it: ``assigned``, ``let go``, ``closed``, ``opened again``. Never changed."""
+    """One entry in the history of a case. Never changed."""
 
     __tablename__ = "attention_event"
     __table_args__ = (Index("ix_attention_event_case_id", "case_id"),)
@@ -52,5 +63,6 @@ class CaseEvent(Base):
     case_id: Mapped[int] = mapped_column(ForeignKey("attention_case.id", ondelete="CASCADE"))
     at: Mapped[datetime]
     by: Mapped[str] = mapped_column(String(120))
-    what: Mapped[str] = mapped_column(String(24))
-    words: Mapped[str] = mapped_column(String(REASON_MAX), default="")
+    action: Mapped[str] = mapped_column("what", String(24))
+    # The reason, or the name of the assignee or of who had resolved it before.
+    note: Mapped[str] = mapped_column("words", String(REASON_MAX), default="")

@@ -1,83 +1,90 @@
-"""What people do about what needs attention: hand it over, close it for a reason, open it again."""
+"""Assign, resolve and reopen items. Each command takes a session and never commits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import clock
 from app.accounts.models import Person
-from app.attention.items import Subject, of_message
-from app.attention.models import REASON_MAX, Case, CaseEvent
+from app.attention.items import Item, message_item
+from app.attention.models import REASON_MAX, Case, CaseAction, CaseEvent
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
-from app.db import serialise, word_for_word
+from app.db import serialise
 from app.delivery.events import MessageChange
-from app.delivery.models import NEEDS_A_PERSON, Message
+from app.delivery.models import Message
 
-BY_ITSELF = "PO Confirm"
-"""Who closes and opens again where no person does."""
+SYSTEM = ""
+"""The actor of an event that the app caused."""
+
+
+class Blocker(StrEnum):
+    """Why an item cannot be handled as asked."""
+
+    NO_LONGER_NEEDED = "no_longer_needed"
+    PARTNER_PAUSED = "partner_paused"
+    NOT_RESOLVED = "not_resolved"
 
 
 class CannotHandle(Exception):
-    """It is not as the press took it for; the text is a sentence for people."""
+    """The item's state does not allow the command."""
+
+    def __init__(self, blocker: Blocker) -> None:
+        super().__init__(blocker.value)
+        self.blocker = blocker
 
 
-def assign(session: Session, subject: Subject, person: Person | None, *, by: str) -> None:
-    """Hand it over to a person, or to nobody.
+def assign(session: Session, item: Item, person: Person | None, *, by: str) -> None:
+    """Assign an item to a person, or to nobody.
 
-    Errors: CannotHandle where it needs no attention any more.
+    Errors: CannotHandle if it no longer needs attention.
     """
-    _must_need(subject)
-    case = _case(session, subject)
+    _require_attention(item)
+    case = _get_or_create_case(session, item)
     case.assigned_to = person.id if person else None
     case.assigned_name = person.called if person else ""
-    what = "assigned" if person else "let go"
-    _note(session, case, by, what, person.called if person else "")
-    _in_trail(session, subject, case, what)
+    action = CaseAction.ASSIGNED if person else CaseAction.UNASSIGNED
+    _add_event(session, case, by, action, case.assigned_name)
+    _add_audit_entry(session, item, AuditAction.HANDED_OVER, after={"with": case.assigned_name or "nobody"})
 
 
-def close(session: Session, subject: Subject, *, by: str, reason: str) -> None:
-    """Say that nothing more is to be done about it, and why. If it happens again, it is open again.
+def resolve(session: Session, item: Item, *, by: str, reason: str) -> None:
+    """Resolve an item. It reopens if the same problem occurs again.
 
-    Errors: CannotHandle where it needs no attention any more, or only going on would help.
+    Errors: CannotHandle if it no longer needs attention, or is a partner, which can only be resumed.
     """
-    _must_need(subject)
-    if subject.held:
-        raise CannotHandle("A held network is not closed: resume it, or say on its page why it waits.")
-    case = _case(session, subject)
-    case.closed_at, case.closed_by, case.closed_reason = clock.now(), by, reason[:REASON_MAX]
-    case.mark = subject.mark
-    if subject.message:
-        subject.message.closed_at_attempt = subject.message.attempts_made
-    if subject.inbound:
-        subject.inbound.closed_at = case.closed_at
-    _note(session, case, by, "closed", reason)
-    if by != BY_ITSELF:
-        _in_trail(session, subject, case, "closed", reason)
+    _require_attention(item)
+    if item.paused:
+        raise CannotHandle(Blocker.PARTNER_PAUSED)
+    case = _get_or_create_case(session, item)
+    _set_resolved(item, case, by, reason)
+    _add_event(session, case, by, CaseAction.RESOLVED, reason)
+    _add_audit_entry(session, item, AuditAction.CLOSED, reason)
 
 
-def reopen(session: Session, subject: Subject, *, by: str, reason: str) -> None:
-    """Take a closing back.
+def reopen(session: Session, item: Item, *, by: str, reason: str) -> None:
+    """Reopen a resolved item.
 
-    Errors: CannotHandle where nobody has closed it.
+    Errors: CannotHandle if it is not resolved, or its cause is gone.
     """
-    case = _case(session, subject)
-    if subject.needs or case.closed_at is None or not subject.stands:
-        raise CannotHandle("It is open already, or there is nothing left to do.")
-    case.closed_at, case.closed_by, case.closed_reason = None, "", ""
-    if subject.message:
-        subject.message.closed_at_attempt = None
-    if subject.inbound:
-        subject.inbound.closed_at = None
-    _note(session, case, by, "opened again", reason)
-    _in_trail(session, subject, case, "opened again", reason)
+    case = _get_or_create_case(session, item)
+    if item.needs_attention or case.resolved_at is None or not item.is_unsolved:
+        raise CannotHandle(Blocker.NOT_RESOLVED)
+    case.resolved_at, case.resolved_by, case.resolved_reason = None, "", ""
+    if item.message:
+        item.message.closed_at_attempt = None
+    if item.inbound:
+        item.inbound.closed_at = None
+    _add_event(session, case, by, CaseAction.REOPENED, reason)
+    _add_audit_entry(session, item, AuditAction.OPENED_AGAIN, reason)
 
 
 def follow(session: Session, changes: Sequence[MessageChange]) -> None:
-    """Where an order is answered anew, what became of its earlier answers needs nobody any more."""
+    """Resolve the failed webhooks of an order when the supplier responds again."""
     for change in changes:
         if not change.is_new or change.order_id is None:
             continue
@@ -85,59 +92,59 @@ def follow(session: Session, changes: Sequence[MessageChange]) -> None:
             select(Message).where(
                 Message.order_id == change.order_id,
                 Message.id != change.message_id,
-                word_for_word(NEEDS_A_PERSON),
+                Message.needs_attention,
             )
         ).all()
+        if not earlier:
+            continue
+        responder = session.get_one(Message, change.message_id).created_by
         for message in earlier:
-            newer = session.get_one(Message, change.message_id)
-            reason = f"The order was answered again by {newer.created_by}."
-            close(session, of_message(message), by=BY_ITSELF, reason=reason)
+            item = message_item(message)
+            case = _get_or_create_case(session, item)
+            _set_resolved(item, case, responder, reason="")
+            _add_event(session, case, responder, CaseAction.SUPERSEDED)
 
 
-def _must_need(subject: Subject) -> None:
-    if not subject.needs:
-        raise CannotHandle("It needs no attention any more: somebody was faster, or it came right by itself.")
+def _require_attention(item: Item) -> None:
+    if not item.needs_attention:
+        raise CannotHandle(Blocker.NO_LONGER_NEEDED)
 
 
-def _case(session: Session, subject: Subject) -> Case:
-    serialise(session, "attention", subject.key)
+def _get_or_create_case(session: Session, item: Item) -> Case:
+    serialise(session, "attention", item.key)
     case = session.scalar(
-        select(Case).where(Case.subject == subject.key).execution_options(populate_existing=True)
+        select(Case).where(Case.item_key == item.key).execution_options(populate_existing=True)
     )
     if case is None:
-        case = Case(subject=subject.key, title=subject.title, supplier_b2b_id=subject.supplier_b2b_id)
+        case = Case(item_key=item.key, title=item.title, supplier_b2b_id=item.supplier_b2b_id)
         session.add(case)
         session.flush()
-    elif subject.needs and case.closed_at:
-        _note(session, case, BY_ITSELF, "came again", f"After it was closed by {case.closed_by}.")
-        case.closed_at, case.closed_by, case.closed_reason = None, "", ""
+    elif item.needs_attention and case.resolved_at:
+        _add_event(session, case, SYSTEM, CaseAction.RECURRED, case.resolved_by)
+        case.resolved_at, case.resolved_by, case.resolved_reason = None, "", ""
         case.assigned_to, case.assigned_name = None, ""
     return case
 
 
-_DEEDS = {
-    "assigned": AuditAction.HANDED_OVER,
-    "let go": AuditAction.HANDED_OVER,
-    "closed": AuditAction.CLOSED,
-    "opened again": AuditAction.OPENED_AGAIN,
-}
+def _set_resolved(item: Item, case: Case, by: str, reason: str) -> None:
+    case.resolved_at, case.resolved_by, case.resolved_reason = clock.now(), by, reason[:REASON_MAX]
+    if item.message:
+        item.message.closed_at_attempt = item.message.attempts_made
+    if item.inbound:
+        item.inbound.closed_at = case.resolved_at
 
 
-def _in_trail(session: Session, subject: Subject, case: Case, what: str, reason: str = "") -> None:
-    """People's hands on it stand in the audit trail; what PO Confirm closes follows from another deed."""
-    thing, _, object_id = subject.key.partition("-")
-    trail.record(
-        session,
-        _DEEDS[what],
-        AuditObject(thing),
-        object_id,
-        name=subject.title,
-        reason=reason,
-        after={"with": case.assigned_name or "nobody"} if _DEEDS[what] is AuditAction.HANDED_OVER else None,
-    )
-
-
-def _note(session: Session, case: Case, by: str, what: str, words: str = "") -> None:
-    event = CaseEvent(case_id=case.id, at=clock.now(), by=by, what=what, words=words[:REASON_MAX])
-    session.add(event)
+def _add_event(session: Session, case: Case, by: str, action: CaseAction, note: str = "") -> None:
+    session.add(CaseEvent(case_id=case.id, at=clock.now(), by=by, action=action, note=note[:REASON_MAX]))
     session.flush()
+
+
+def _add_audit_entry(
+    session: Session,
+    item: Item,
+    action: AuditAction,
+    reason: str = "",
+    after: dict[str, str] | None = None,
+) -> None:
+    kind, _, object_id = item.key.partition("-")
+    trail.record(session, action, AuditObject(kind), object_id, name=item.title, reason=reason, after=after)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.db import Base, one_of
+from app.db import Base, one_of, word_for_word
 from app.partners.models import Partner
 
 
@@ -23,15 +24,14 @@ class MessageState(StrEnum):
     CANCELLED = "cancelled"
 
 
-NEEDS_A_PERSON = (
+NEEDS_ATTENTION = (
     "(coalesce(state, '') IN ('refused', 'failed')"
     " OR (coalesce(state, '') = 'cancelled' AND unknown_outcome))"
     " AND (closed_at_attempt IS NULL OR closed_at_attempt < attempts_made)"
 )
-"""What somebody must look at, and nobody has closed since its last try: in words that both databases know.
+"""``Message.needs_attention`` as the condition of a partial index.
 
-Withdrawn while it was under way, nobody knows whether it arrived. ``coalesce`` keeps SQLite from the index
-on the state, in which everything stands that was ever refused.
+``coalesce`` keeps SQLite from using the index on the state, which also holds all resolved messages.
 """
 LIVE = (MessageState.PENDING, MessageState.SENDING)
 FINAL = tuple(state for state in MessageState if state not in LIVE)
@@ -116,8 +116,8 @@ class Message(Base):
         Index(
             "ix_message_needing",
             *("id", "supplier_b2b_id", "state", "unknown_outcome", "closed_at_attempt", "attempts_made"),
-            sqlite_where=text(NEEDS_A_PERSON),
-            postgresql_where=text(NEEDS_A_PERSON),
+            sqlite_where=text(NEEDS_ATTENTION),
+            postgresql_where=text(NEEDS_ATTENTION),
         ),
     )
 
@@ -185,6 +185,24 @@ class Message(Base):
     def is_final(self) -> bool:
         """Whether nothing more happens by itself."""
         return self.state in FINAL
+
+    @property
+    def is_unsolved(self) -> bool:
+        """Whether it was refused, has failed, or was canceled although the partner may have received it."""
+        if self.state is MessageState.CANCELLED:
+            return self.unknown_outcome
+        return self.state in (MessageState.REFUSED, MessageState.FAILED)
+
+    @hybrid_property
+    def needs_attention(self) -> bool:
+        """Whether it is unsolved and nobody has resolved it since its last attempt."""
+        is_resolved = self.closed_at_attempt is not None and self.closed_at_attempt >= self.attempts_made
+        return self.is_unsolved and not is_resolved
+
+    @needs_attention.inplace.expression
+    @classmethod
+    def _needs_attention(cls) -> ColumnElement[bool]:
+        return word_for_word(NEEDS_ATTENTION)
 
     @property
     def is_held(self) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index, String, Text, text
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, text
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.db import Base, one_of
+from app.db import Base, one_of, word_for_word
 from app.partners.models import Partner
 
 
@@ -26,8 +27,8 @@ class Effect(StrEnum):
     NO_CREDENTIALS = "no_credentials"
 
 
-NEEDS_A_PERSON = "coalesce(effect, '') = 'unmatched' AND closed_at IS NULL"
-"""What support must look at, in words that both databases know."""
+NEEDS_ATTENTION = "coalesce(effect, '') = 'unmatched' AND closed_at IS NULL"
+"""``InboundMessage.needs_attention`` as the condition of a partial index."""
 
 
 class InboundMessage(Base):
@@ -55,8 +56,8 @@ class InboundMessage(Base):
         Index(
             "ix_inbound_message_needing",
             *("id", "supplier_b2b_id", "effect", "closed_at"),
-            sqlite_where=text(NEEDS_A_PERSON),
-            postgresql_where=text(NEEDS_A_PERSON),
+            sqlite_where=text(NEEDS_ATTENTION),
+            postgresql_where=text(NEEDS_ATTENTION),
         ),
     )
 
@@ -98,3 +99,13 @@ class InboundMessage(Base):
     closed_at: Mapped[datetime | None]
 
     partner: Mapped[Partner | None] = relationship(lazy="raise")
+
+    @hybrid_property
+    def needs_attention(self) -> bool:
+        """Whether it is unmatched and nobody has resolved it."""
+        return self.effect is Effect.UNMATCHED and self.closed_at is None
+
+    @needs_attention.inplace.expression
+    @classmethod
+    def _needs_attention(cls) -> ColumnElement[bool]:
+        return word_for_word(NEEDS_ATTENTION)

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session, joinedload, undefer
 
-from app.db import id_at, mentions, word_for_word
-from app.inbound.models import NEEDS_A_PERSON, Effect, InboundMessage
+from app.db import id_at, mentions
+from app.inbound.models import Effect, InboundMessage
 from app.partners.models import LISTED, Partner
 
 PAGE = 50
@@ -128,7 +128,7 @@ def repeats_of(session: Session, inbound_id: str, *, most: int = 20) -> Sequence
 
 def unmatched_count(session: Session, scope: Scope, *, most: int = 1001) -> int:
     """How many messages fit no order or answer and wait for support; counting stops at ``most``."""
-    waiting = select(InboundMessage.id).where(word_for_word(NEEDS_A_PERSON)).limit(most)
+    waiting = select(InboundMessage.id).where(InboundMessage.needs_attention).limit(most)
     if scope is not None:
         # What waits is little: not by the index on all of a supplier's messages.
         waiting = waiting.where(func.coalesce(InboundMessage.supplier_b2b_id, "").in_(scope))

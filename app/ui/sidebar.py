@@ -31,7 +31,7 @@ class Rail:
     def attention(self) -> int:
         """What somebody must look at, of what the reader may see."""
         supports = access.may(access.me(), access.Permission.IMPORT)
-        return attention.count(web.db(), access.scope(), supports=supports)
+        return attention.count(web.db(), access.scope(), is_support=supports)
 
     @cached_property
     def retried(self) -> int:

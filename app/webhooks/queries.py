@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, union_all
 from sqlalchemy.orm import Session, contains_eager, defer, joinedload, selectinload, undefer
 
 from app.db import id_at, mentions, word_for_word
-from app.delivery.models import NEEDS_A_PERSON, Attempt, Message, MessageState, Trigger
+from app.delivery.models import Attempt, Message, MessageState, Trigger
 from app.delivery.retry_policy import Reason
 from app.partners.models import LISTED, Partner
 
@@ -233,7 +233,7 @@ def messages_of_order(session: Session, order_id: int) -> Sequence[Message]:
 
 def attention_count(session: Session, scope: Scope, *, most: int = 1001) -> int:
     """How many messages somebody must look at; counting stops at ``most``."""
-    needing = select(Message.id).where(word_for_word(NEEDS_A_PERSON)).limit(most)
+    needing = select(Message.id).where(Message.needs_attention).limit(most)
     if scope is not None:
         needing = needing.where(_of_few(scope))
     return session.scalar(select(func.count()).select_from(needing.subquery())) or 0
@@ -313,7 +313,7 @@ def _of_scope_and_state(scope: Scope, wanted: MessageFilter) -> list[ColumnEleme
     if wanted.state == "held":
         conditions += [Message.state == MessageState.PENDING, Partner.paused_at.is_not(None)]
     elif wanted.state == ATTENTION:
-        conditions.append(word_for_word(NEEDS_A_PERSON))
+        conditions.append(Message.needs_attention.expression)
     elif wanted.state == MessageState.DELIVERED and (scope or wanted.supplier):
         # Most are delivered: not by the state's index, of which SQLite thinks as well as of the supplier's.
         conditions.append(func.coalesce(Message.state, "") == MessageState.DELIVERED)

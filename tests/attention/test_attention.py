@@ -1,7 +1,9 @@
-"""What needs attention: each with its cause and next step, handed over, closed by name, open again."""
+"""Items that need attention: cause, next step, assign, resolve, reopen."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,124 +20,117 @@ from tests.people import Browser
 
 @pytest.fixture
 def refused(asha: Browser, arrive: Any, deliver: Any, network: Any, session: Session) -> str:
-    """A message that the network refused, of an order of Triveni."""
+    """The id of a refused webhook for an order of Triveni."""
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Remarks are not acceptable")
     asha.answer(arrive(1)[0])
     deliver()
     return session.scalars(select(Message.id)).one()
 
 
-def press(browser: Browser, key: str, verb: str, **fields: Any) -> Any:
-    """Press a button of a thing's page, with the fields of its form."""
-    action = f"/attention/{key}/{verb}"
-    return browser.send(action, {**browser.fill(f"/attention/{key}", action), **fields})
+def submit(browser: Browser, key: str, action: str, **fields: Any) -> Any:
+    """Submit a form on an item's page."""
+    url = f"/attention/{key}/{action}"
+    return browser.send(url, {**browser.fill(f"/attention/{key}", url), **fields})
 
 
-def counted(browser: Browser) -> str:
+def badge(browser: Browser) -> str:
+    """The number in the navigation."""
     return str(browser.get("/").one("#n-attention").get_text())
 
 
-def again(browser: Browser, message_id: str, deliver: Any) -> None:
+def resend(browser: Browser, message_id: str, deliver: Callable[[], Any]) -> None:
     action = f"/webhooks/{message_id}/resend"
     browser.send(action, {**browser.fill(f"/webhooks/{message_id}", action), "reason": "Again"})
     deliver()
 
 
-def test_each_has_its_cause_and_the_next_step_of_the_reader(
-    asha: Browser, ravi: Browser, refused: str
-) -> None:
+def test_item_shows_cause_and_next_step_of_reader(asha: Browser, ravi: Browser, refused: str) -> None:
     row = ravi.get("/attention").one(".attention-item")
     words = row.get_text(" ")
     assert "Remarks are not acceptable" in words and "Refused" in words
     assert row.select(f"a.btn[href='/webhooks/{refused}']")
     own = asha.get("/attention").one(".attention-item")
-    assert [link.get_text() for link in own.select("a.btn")] == ["Answer the order anew"]
+    assert [link.get_text() for link in own.select("a.btn")] == ["Respond again"]
 
 
-def test_what_is_closed_is_told_with_name_and_reason_and_counts_no_more(
+def test_resolved_item_is_listed_with_name_and_reason(
     ravi: Browser, meera: Browser, asha: Browser, refused: str
 ) -> None:
     key = f"message-{refused}"
-    assert counted(ravi) == counted(meera) == "1"
-    done = press(ravi, key, "close", reason="Settled by telephone")
-    assert (done.status_code, done.location) == (303, f"/attention/{key}")
+    assert badge(ravi) == badge(meera) == "1"
+    response = submit(ravi, key, "close", reason="Resolved by phone")
+    assert (response.status_code, response.location) == (303, f"/attention/{key}")
     for browser in (ravi, meera, asha):
-        assert counted(browser) == ""
-        assert "All is well" in browser.get("/attention").words
-        closed = browser.get("/attention/closed").one(".attention-item").get_text(" ")
-        assert "Settled by telephone" in closed and "Ravi" in closed
+        assert badge(browser) == ""
+        assert "All clear" in browser.get("/attention").words
+        resolved = browser.get("/attention/closed").one(".attention-item").get_text(" ")
+        assert "Resolved by phone" in resolved and "Ravi" in resolved
     assert not meera.get("/webhooks?state=attention").page.select("tbody tr")
     assert len(meera.get("/webhooks?state=refused").page.select("tbody tr")) == 1
     history = meera.get(f"/attention/{key}").one(".timeline").get_text(" ")
-    assert "Closed" in history and "Ravi" in history and "Settled by telephone" in history
+    assert "Resolved" in history and "Ravi" in history and "Resolved by phone" in history
 
 
-def test_what_happens_again_is_open_again_and_keeps_its_history(
-    ravi: Browser, refused: str, network: Any, deliver: Any
-) -> None:
+def test_item_reopens_when_it_fails_again(ravi: Browser, refused: str, network: Any, deliver: Any) -> None:
     key = f"message-{refused}"
-    press(ravi, key, "close", reason="They will mend it")
-    network.behave("refuse", times=1, error_cd="BPR013", error_dtl="Still not")
-    again(ravi, refused, deliver)
-    assert counted(ravi) == "1"
+    submit(ravi, key, "close", reason="Partner will fix it")
+    network.behave("refuse", times=1, error_cd="BPR013", error_dtl="Still not acceptable")
+    resend(ravi, refused, deliver)
+    assert badge(ravi) == "1"
     row = ravi.get("/attention").one(".attention-item").get_text(" ")
-    assert "Came again" in row and "Still not" in row
-    assert "They will mend it" in ravi.get(f"/attention/{key}").words
-    press(ravi, key, "assign", person="4")
-    history = [one.get_text() for one in ravi.get(f"/attention/{key}").page.select(".timeline b")]
-    assert history == ["Handed over to Ravi", "Came again", "Closed"]
+    assert "Failed again" in row and "Still not acceptable" in row
+    assert "Partner will fix it" in ravi.get(f"/attention/{key}").words
+    submit(ravi, key, "assign", person="4")
+    history = [title.get_text() for title in ravi.get(f"/attention/{key}").page.select(".timeline b")]
+    assert history == ["Assigned to Ravi", "Failed again", "Resolved"]
 
 
-def test_what_is_delivered_needs_nobody_any_more(ravi: Browser, refused: str, deliver: Any) -> None:
-    again(ravi, refused, deliver)
-    assert counted(ravi) == ""
-    assert press_closed(ravi, f"message-{refused}").status_code == 409
+def test_delivered_item_needs_no_attention(ravi: Browser, refused: str, deliver: Any) -> None:
+    resend(ravi, refused, deliver)
+    assert badge(ravi) == ""
+    token = ravi.fill("/webhooks?state=refused", "/views")["csrf_token"]
+    response = ravi.send(f"/attention/message-{refused}/close", {"reason": "Too late", "csrf_token": token})
+    assert response.status_code == 409 and "no longer needs attention" in response.words
 
 
-def press_closed(browser: Browser, key: str) -> Any:
-    token = browser.fill("/webhooks?state=refused", "/views")["csrf_token"]
-    return browser.send(f"/attention/{key}/close", {"reason": "Late", "csrf_token": token})
-
-
-def test_it_is_handed_over_and_given_back(
-    ravi: Browser, browser_of: Any, refused: str, session: Session
-) -> None:
+def test_assign_and_unassign(ravi: Browser, browser_of: Any, refused: str) -> None:
     key, admin = f"message-{refused}", browser_of("admin")
-    assert press(ravi, key, "assign", person="5").status_code == 303
-    assert "with Admin" in ravi.get("/attention").one(".attention-item").get_text()
+    assert submit(ravi, key, "assign", person="5").status_code == 303
+    assert "Assigned to Admin" in ravi.get("/attention").one(".attention-item").get_text()
     assert len(admin.get("/attention?whose=mine").page.select(".attention-item")) == 1
-    for url in ("/attention?whose=nobody",):
-        assert not ravi.get(url).page.select(".attention-item")
-    assert "Nothing is with you" in ravi.get("/attention?whose=mine").words
-    assert press(admin, key, "assign", person="").status_code == 303
+    assert not ravi.get("/attention?whose=nobody").page.select(".attention-item")
+    assert "Nothing assigned to you" in ravi.get("/attention?whose=mine").words
+    assert submit(admin, key, "assign", person="").status_code == 303
     assert len(ravi.get("/attention?whose=nobody").page.select(".attention-item")) == 1
-    for nobody in ("1", "999", "x", "-1"):
-        assert press(ravi, key, "assign", person=nobody).status_code == 422, nobody
+    for invalid in ("1", "999", "x", "-1"):
+        assert submit(ravi, key, "assign", person=invalid).status_code == 422, invalid
 
 
-def test_a_reason_is_wanted_and_a_closing_can_be_taken_back(ravi: Browser, refused: str) -> None:
+def test_resolve_without_reason_is_rejected_and_reopen_works(ravi: Browser, refused: str) -> None:
     key = f"message-{refused}"
-    assert press(ravi, key, "close", reason=" ").status_code == 422
-    assert press(ravi, key, "close", reason="x" * 201).status_code == 422
-    assert counted(ravi) == "1"
-    press(ravi, key, "close", reason="Mistaken")
-    assert press(ravi, key, "reopen", reason="It was the wrong one").status_code == 303
-    assert counted(ravi) == "1"
+    assert submit(ravi, key, "close", reason=" ").status_code == 422
+    assert submit(ravi, key, "close", reason="x" * 201).status_code == 422
+    assert badge(ravi) == "1"
+    submit(ravi, key, "close", reason="By mistake")
+    assert submit(ravi, key, "reopen", reason="Wrong item").status_code == 303
+    assert badge(ravi) == "1"
     assert not ravi.get("/attention/closed").page.select(".attention-item")
 
 
-def test_an_answer_anew_closes_the_refused_one_by_itself(
+def test_new_response_resolves_refused_webhook(
     ravi: Browser, asha: Browser, refused: str, session: Session, deliver: Any
 ) -> None:
     order_id = session.scalars(select(Message.order_id)).one()
     asha.answer(order_id, remarks="Better words")
     deliver()
-    assert counted(ravi) == ""
-    closed = ravi.get("/attention/closed").one(".attention-item").get_text(" ")
-    assert "answered again by Asha" in closed and "by itself" in closed
+    assert badge(ravi) == ""
+    resolved = ravi.get("/attention/closed").one(".attention-item").get_text(" ")
+    assert "A new response was sent" in resolved and "Asha" in resolved
+    history = ravi.get(f"/attention/message-{refused}").one(".timeline").get_text(" ")
+    assert "Resolved: a new response was sent" in history and "Asha" in history
 
 
-def test_held_networks_and_what_fits_nothing_stand_with_support(
+def test_paused_partners_and_unmatched_messages_are_for_support_only(
     app: Any,
     ravi: Browser,
     meera: Browser,
@@ -150,75 +145,83 @@ def test_held_networks_and_what_fits_nothing_stand_with_support(
     with database.writing() as writing:
         partner_service.pause(writing, writing.get(Partner, partner.id), "They asked us to wait", by="Ravi")
         writing.commit()
-    assert counted(ravi) == "2"
-    rows = [one.get_text(" ") for one in ravi.get("/attention").page.select(".attention-item")]
-    assert "They asked us to wait" in rows[0] and "Resume it" in rows[0]
-    assert "Apply it again" in rows[1]
-    assert counted(meera) == ""
-    links = ravi.get("/attention").page.select(".attention-item-actions a.subline")
-    key = links[1]["href"].removeprefix("/attention/")
+    assert badge(ravi) == "2"
+    rows = [row.get_text(" ") for row in ravi.get("/attention").page.select(".attention-item")]
+    assert "They asked us to wait" in rows[0] and "Resume partner" in rows[0]
+    assert "Process again" in rows[1]
+    assert badge(meera) == ""
+    key = ravi.get("/attention").page.select(".attention-item-actions a.subline")[1]["href"].removeprefix("/attention/")
     assert meera.get(f"/attention/{key}").status_code == 404
-    assert press(ravi, key, "close", reason="A stray of theirs").status_code == 303
-    assert counted(ravi) == "1"
-    assert press(ravi, key, "reopen", reason="Not so stray").status_code == 303
-    assert counted(ravi) == "2"
-    held = f"partner-{partner.id}"
-    assert press(ravi, held, "assign", person="4").status_code == 303
-    assert "with Ravi" in ravi.get("/attention").page.get_text()
+    assert submit(ravi, key, "close", reason="Sent by mistake").status_code == 303
+    assert badge(ravi) == "1"
+    assert submit(ravi, key, "reopen", reason="It was not").status_code == 303
+    assert badge(ravi) == "2"
+    assert submit(ravi, f"partner-{partner.id}", "assign", person="4").status_code == 303
+    assert "Assigned to Ravi" in ravi.get("/attention").page.get_text()
     with database.writing() as writing:
         partner_service.resume(writing, writing.get(Partner, partner.id))
         writing.add(CircuitBreaker(partner_id=partner.id, opened_at=partner.created_at, probe_at=None))
         writing.commit()
-    # Where nothing waits, nothing is held: the next answer is the probe.
-    assert "does not answer" not in ravi.get("/attention").words
+    # Without a backlog nothing is stopped: the next response is the probe.
+    assert "Not responding" not in ravi.get("/attention").words
     confirm(order_id)
-    assert "does not answer" in ravi.get("/attention").words
+    assert "Not responding" in ravi.get("/attention").words
 
 
-def test_what_was_withdrawn_under_way_is_asked_about(
-    ravi: Browser, asha: Browser, arrive: Any, database: Database, session: Session
+def test_canceled_webhook_of_unknown_outcome_needs_attention(
+    ravi: Browser, asha: Browser, arrive: Any, database: Database
 ) -> None:
     asha.answer(arrive(1)[0])
     with database.writing() as writing:
         message = writing.scalars(select(Message)).one()
         message.state, message.unknown_outcome, message.attempts_made = MessageState.CANCELLED, True, 1
-        message.note = "The buyer changed the order. It may have reached the partner."
         writing.commit()
-    row = ravi.get("/attention").one(".attention-item").get_text(" ")
-    assert "Nobody knows whether it arrived" in row and "may have reached" in row
+    assert "May have been received" in ravi.get("/attention").one(".attention-item").get_text(" ")
 
 
-def test_nobody_handles_what_is_not_theirs(
+def test_items_out_of_scope_are_hidden(
     ravi: Browser, omar: Browser, asha: Browser, meera: Browser, refused: str
 ) -> None:
     key = f"message-{refused}"
     assert omar.get(f"/attention/{key}").status_code == 404
-    assert counted(omar) == ""
+    assert badge(omar) == ""
     token = asha.fill("/webhooks?state=refused", "/views")
     for browser in (asha, meera):
-        answer = browser.send(f"/attention/{key}/close", {**token, "reason": "Mine"})
-        assert answer.status_code in (400, 403)
-    press(ravi, key, "close", reason="Settled")
+        response = browser.send(f"/attention/{key}/close", {**token, "reason": "Mine"})
+        assert response.status_code in (400, 403)
+    submit(ravi, key, "close", reason="Resolved")
     assert not omar.get("/attention/closed").page.select(".attention-item")
-    for odd in ("message-", "partner-x", "partner-99999999", "inbound-in_x", "x", "partner-٣"):
-        assert ravi.get(f"/attention/{odd}").status_code == 404, odd
+    for invalid in ("message-", "partner-x", "partner-99999999", "inbound-in_x", "x", "partner-٣"):
+        assert ravi.get(f"/attention/{invalid}").status_code == 404, invalid
 
 
-def test_pages_stay_put_and_odd_queries_are_told(ravi: Browser, refused: str) -> None:
+def test_invalid_query_parameters_are_ignored(ravi: Browser, refused: str) -> None:
     assert "is ignored" in ravi.get("/attention?whose=them").words
     assert "is ignored" in ravi.get("/attention?after=x").words
     for after in ("x", "-1", "99999999999999999999", "7"):
         assert ravi.get(f"/attention/closed?after={after}").status_code == 200
 
 
-def test_what_was_closed_and_then_came_right_is_not_opened_again(
+def test_resolved_item_that_was_delivered_cannot_be_reopened(
     ravi: Browser, refused: str, network: Any, deliver: Any
 ) -> None:
     key = f"message-{refused}"
-    press(ravi, key, "close", reason="They will mend it")
-    action = f"/webhooks/{refused}/resend"
+    submit(ravi, key, "close", reason="Partner will fix it")
     network.behave("ok")
-    ravi.send(action, {**ravi.fill(f"/webhooks/{refused}", action), "reason": "They did"})
-    deliver()
+    resend(ravi, refused, deliver)
     assert not ravi.get(f"/attention/{key}").page.select(f"form[action='/attention/{key}/reopen']")
-    assert "They will mend it" in ravi.get("/attention/closed").words
+    assert "Partner will fix it" in ravi.get("/attention/closed").words
+
+
+def test_needs_attention_is_the_same_in_sql_and_python(refused: str, database: Database) -> None:
+    with database.writing() as writing:
+        message = writing.get_one(Message, refused)
+        message.attempts_made = 2
+        for state, is_unknown, resolved_at_attempt in itertools.product(
+            MessageState, (False, True), (None, 1, 2)
+        ):
+            message.state, message.unknown_outcome = state, is_unknown
+            message.closed_at_attempt = resolved_at_attempt
+            writing.flush()
+            by_sql = writing.scalar(select(Message.id).where(Message.needs_attention)) is not None
+            assert by_sql == message.needs_attention, (state, is_unknown, resolved_at_attempt)

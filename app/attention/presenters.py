@@ -1,0 +1,158 @@
+"""Labels, tones and sentences for items and their history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Flask, url_for
+
+from app.accounts import access
+from app.accounts.access import Permission
+from app.attention.items import Item, PausedPartner
+from app.attention.models import Case, CaseAction, CaseEvent
+from app.attention.service import Blocker
+from app.delivery.models import Message, MessageState
+from app.delivery.retry_policy import Reason
+from app.inbound.presenters import effect_chip, effect_words
+from app.ui.chips import Chip
+from app.webhooks.presenters import lasting, message_chip
+
+ITEM_KINDS = {"message": "response", "inbound": "incoming message", "partner": "partner"}
+BLOCKERS = {
+    Blocker.NO_LONGER_NEEDED: "This item no longer needs attention.",
+    Blocker.PARTNER_PAUSED: "A paused partner can't be resolved. Resume the partner instead.",
+    Blocker.NOT_RESOLVED: "This item isn't resolved, or its cause is gone.",
+}
+EVENT_TITLES = {
+    CaseAction.ASSIGNED: "Assigned to {note}",
+    CaseAction.UNASSIGNED: "Unassigned",
+    CaseAction.RESOLVED: "Resolved",
+    CaseAction.REOPENED: "Reopened",
+    CaseAction.RECURRED: "Failed again",
+    CaseAction.SUPERSEDED: "Resolved: a new response was sent",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """The action that would solve an item, or where to look if somebody else must act."""
+
+    label: str
+    url: str
+
+
+def item_url(item: Item) -> str:
+    """The page of the webhook, incoming message or partner."""
+    if item.message:
+        return url_for("webhooks.message", message_id=item.message.id)
+    if item.inbound:
+        return url_for("inbound.message", inbound_id=item.inbound.id)
+    assert item.paused
+    return url_for("partners.partner", partner_id=item.paused.partner.id)
+
+
+def item_chip(item: Item) -> Chip:
+    """The state of an item."""
+    if item.message:
+        return _message_chip(item.message)
+    if item.inbound:
+        return effect_chip(item.inbound)
+    assert item.paused
+    return _partner_chip(item.paused)
+
+
+def _message_chip(message: Message) -> Chip:
+    if message.state is MessageState.CANCELLED:
+        return Chip("warn", "May have been received")
+    if message.reason == Reason.INTERRUPTED:
+        return Chip("bad", "Interrupted")
+    return message_chip(message)
+
+
+def _partner_chip(paused: PausedPartner) -> Chip:
+    if paused.partner.paused:
+        return Chip("warn", "Paused")
+    return Chip("warn", "Not responding") if paused.opened_at else Chip("ok", "Active")
+
+
+def item_cause(item: Item) -> str:
+    """What happened, in a sentence."""
+    if item.message:
+        return lasting(item.message.note) or "Canceled before sending."
+    if item.inbound:
+        return effect_words(item.inbound)
+    assert item.paused
+    if item.paused.partner.paused:
+        return item.paused.partner.paused_reason
+    if item.paused.opened_at:
+        return (
+            "Several attempts in a row failed. Delivery is stopped; one message is sent from time to time"
+            " to check whether the partner responds again."
+        )
+    return "Webhooks are delivered normally."
+
+
+def item_tone(item: Item) -> str:
+    """The tone of the notice on the item's page."""
+    if not item.needs_attention:
+        return "info"
+    failed = item.message and item.message.state in (MessageState.REFUSED, MessageState.FAILED)
+    return "bad" if failed else "warn"
+
+
+def item_kind(key: str) -> str:
+    """What an item is about, by its key."""
+    return ITEM_KINDS[key.partition("-")[0]]
+
+
+def next_step(item: Item) -> NextStep:
+    """The next step for the person who is signed in."""
+    if item.message:
+        return _next_step_of_message(item.message)
+    if item.inbound:
+        return NextStep("Process again", item_url(item))
+    assert item.paused
+    if item.paused.partner.paused:
+        return NextStep("Resume partner", item_url(item))
+    return NextStep("Run diagnostics", url_for("partners.check", partner_id=item.paused.partner.id))
+
+
+def _next_step_of_message(message: Message) -> NextStep:
+    url = url_for("webhooks.message", message_id=message.id)
+    may_respond = message.order_id is not None and access.may(access.me(), Permission.ANSWER)
+    if message.state is MessageState.FAILED:
+        may_resend = access.may(access.me(), Permission.RESEND)
+        return NextStep("Resend", f"{url}#message") if may_resend else NextStep("View attempts", url)
+    if may_respond:
+        return NextStep("Respond again", url_for("orders.order", order_id=message.order_id))
+    return NextStep("View response" if message.state is MessageState.REFUSED else "View webhook", url)
+
+
+def event_title(event: CaseEvent) -> str:
+    """An entry of the history."""
+    return EVENT_TITLES[CaseAction(event.action)].format(note=event.note)
+
+
+def event_quote(event: CaseEvent) -> str:
+    """The reason that a person gave, empty for other events."""
+    return event.note if event.action in (CaseAction.RESOLVED, CaseAction.REOPENED) else ""
+
+
+def resolution(case: Case) -> str:
+    """Why a case was resolved: the person's reason in quotes, or that the order has a newer response."""
+    return f"“{case.resolved_reason}”" if case.resolved_reason else "A new response was sent."
+
+
+def init_app(app: Flask) -> None:
+    """Register this package's template filters."""
+    app.jinja_env.filters.update(
+        item_url=item_url,
+        item_chip=item_chip,
+        item_cause=item_cause,
+        item_kind=item_kind,
+        item_tone=item_tone,
+        next_step=next_step,
+        event_title=event_title,
+        event_quote=event_quote,
+        resolution=resolution,
+    )
