@@ -150,7 +150,11 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
     assert "They asked us to wait" in rows[0] and "Resume partner" in rows[0]
     assert "Process again" in rows[1]
     assert badge(meera) == ""
-    key = ravi.get("/attention").page.select(".attention-item-actions a.subline")[1]["href"].removeprefix("/attention/")
+    key = (
+        ravi.get("/attention")
+        .page.select(".attention-item-actions a.subline")[1]["href"]
+        .removeprefix("/attention/")
+    )
     assert meera.get(f"/attention/{key}").status_code == 404
     assert submit(ravi, key, "close", reason="Sent by mistake").status_code == 303
     assert badge(ravi) == "1"

@@ -73,7 +73,7 @@ def test_filters_narrow_the_list_and_nonsense_is_ignored_with_a_notice(
     assert len(page.page.select("#inbound-list a.strong")) == many
     assert ("is ignored" in page.words) == ("nonsense" in query)
     fragment = ravi.get(f"/inbound?{query}", headers={"HX-Request": "true"})
-    assert fragment.text.lstrip().startswith('<section class="sheet list" id="inbound-list"')
+    assert fragment.text.lstrip().startswith('<section class="panel list" id="inbound-list"')
     assert fragment.one("#inbound-head")["data-hx-swap-oob"] == "true"
 
 
