@@ -35,7 +35,7 @@ def move_in(session: Session) -> None:
     for name, (full_name, role, suppliers) in EVERYBODY.items():
         session.add(
             Person(
-                name=name,
+                username=name,
                 full_name=full_name,
                 role=role,
                 password_hash=_hash,

@@ -1,4 +1,7 @@
-"""Who may do what: one table from role to verbs, and one place that asks it."""
+"""Permissions: which role has which, and the check that guards every route.
+
+A view without a declared permission is closed to everyone.
+"""
 
 from __future__ import annotations
 
@@ -20,113 +23,118 @@ View = TypeVar("View", bound=Callable[..., Any])
 class Permission(StrEnum):
     """What a route lets a person do."""
 
-    SEE = "see"  # orders and messages in one's own scope
-    SEE_ALL = "see all"
-    ANSWER = "answer"
+    VIEW = "view"  # the orders and messages of the person's own suppliers
+    VIEW_ALL = "view_all"
+    RESPOND = "respond"
     EXPORT = "export"
-    READ_AUDIT = "read the audit trail"
+    VIEW_AUDIT_TRAIL = "view_audit_trail"
     RESEND = "resend"
-    RESEND_DELIVERED = "resend what was delivered"
-    WITHDRAW = "withdraw what waits"
-    PAUSE = "pause and resume partners"
+    RESEND_DELIVERED = "resend_delivered"
+    CANCEL = "cancel"
+    PAUSE_PARTNERS = "pause_partners"
     IMPORT = "import"
-    TEST_SEND = "send a test"
-    EDIT_PARTNERS = "edit partners"
-    EDIT_PEOPLE = "edit people"
+    SEND_TEST = "send_test"
+    MANAGE_PARTNERS = "manage_partners"
+    MANAGE_USERS = "manage_users"
 
 
 _SUPPORT = frozenset(
     {
-        Permission.SEE,
-        Permission.SEE_ALL,
+        Permission.VIEW,
+        Permission.VIEW_ALL,
         Permission.RESEND,
-        Permission.WITHDRAW,
-        Permission.PAUSE,
+        Permission.CANCEL,
+        Permission.PAUSE_PARTNERS,
         Permission.IMPORT,
-        Permission.TEST_SEND,
+        Permission.SEND_TEST,
     }
 )
 
-MAY: dict[Role, frozenset[Permission]] = {
-    Role.SUPPLIER: frozenset({Permission.SEE, Permission.ANSWER}),
-    Role.MANAGER: frozenset({Permission.SEE, Permission.SEE_ALL, Permission.EXPORT, Permission.READ_AUDIT}),
+ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.SUPPLIER: frozenset({Permission.VIEW, Permission.RESPOND}),
+    Role.MANAGER: frozenset(
+        {Permission.VIEW, Permission.VIEW_ALL, Permission.EXPORT, Permission.VIEW_AUDIT_TRAIL}
+    ),
     Role.SUPPORT: _SUPPORT,
-    Role.ADMIN: _SUPPORT | {Permission.RESEND_DELIVERED, Permission.EDIT_PARTNERS, Permission.EDIT_PEOPLE},
+    Role.ADMIN: _SUPPORT | {Permission.RESEND_DELIVERED, Permission.MANAGE_PARTNERS, Permission.MANAGE_USERS},
 }
 
 PUBLIC = "public"
 OPEN_ENDPOINTS = frozenset({"static", "bootstrap.static", "htmx_js"})
-"""Files that everybody may load: they come with the app and its packages."""
+"""Static files of the app and its packages."""
 
 
-def may(person: Person, verb: Permission) -> bool:
-    """Whether the person's role includes the verb."""
-    return verb in MAY[person.role]
+def can(person: Person, permission: Permission) -> bool:
+    """Whether the person's role has the permission."""
+    return permission in ROLE_PERMISSIONS[person.role]
 
 
-def needs(verb: Permission) -> Callable[[View], View]:
-    """Declare what a view needs. A view that declares nothing is open to nobody."""
+def requires(permission: Permission) -> Callable[[View], View]:
+    """Declare the permission that a view requires."""
 
     def declare(view: View) -> View:
-        view.access = verb  # type: ignore[attr-defined]
+        view.access = permission  # type: ignore[attr-defined]
         return view
 
     return declare
 
 
 def public(view: View) -> View:
-    """Declare that a view is for everybody, signed in or not."""
+    """Declare that a view is open to everyone, signed in or not."""
     view.access = PUBLIC  # type: ignore[attr-defined]
     return view
 
 
-def me() -> Person:
-    """The signed-in person; only for views that need a verb."""
+def current_person() -> Person:
+    """The signed-in person; only for views that require a permission."""
     return cast(Person, current_user._get_current_object())
 
 
-def scope() -> frozenset[str] | None:
-    """The supplier ids whose orders and messages the reader may see; None means all."""
-    person = me()
-    return None if may(person, Permission.SEE_ALL) else person.supplier_ids
+def visible_suppliers() -> frozenset[str] | None:
+    """The supplier ids whose orders and messages the signed-in person may see; None means all."""
+    person = current_person()
+    return None if can(person, Permission.VIEW_ALL) else person.supplier_ids
 
 
 def declared_access(endpoint: str) -> str | None:
-    """What the view of an endpoint declared: a verb, ``public``, or None."""
+    """What the view of an endpoint declared: a permission, ``public``, or None."""
     if endpoint in OPEN_ENDPOINTS:
         return PUBLIC
     return getattr(current_app.view_functions.get(endpoint), "access", None)
 
 
 def init_app(app: Flask) -> None:
-    """Join the sign-in and the guard of every route to the app."""
+    """Set up sign-in and the guard of every route."""
     login = LoginManager(app)
-    login.session_protection = None  # telephones change networks; the cookie's key can be revoked instead
+    # Phones change their address; to end a session, its key is replaced.
+    login.session_protection = None
     login.user_loader(lambda key: queries.person_by_session_key(web.db(), key))
-    app.before_request(_nobody_acts_yet)
+    app.before_request(_begin_anonymous)
     app.before_request(_guard)
-    app.teardown_request(_nobody_acts)
-    app.context_processor(lambda: {"may": lambda verb: may(me(), Permission(verb)), "Permission": Permission})
+    app.teardown_request(_end_actor)
+    app.context_processor(
+        lambda: {"can": lambda name: can(current_person(), Permission(name)), "Permission": Permission}
+    )
 
 
 def _guard() -> Any:
-    if request.endpoint is None:  # no such address, or not with this method: the error says so
+    if request.endpoint is None:  # unknown address or method: the error page explains it
         return None
     access = declared_access(request.endpoint)
     if access == PUBLIC:
         return None
     if not current_user.is_authenticated:
         return web.sign_in_first()
-    if access is None or not may(me(), Permission(access)):
+    if access is None or not can(current_person(), Permission(access)):
         abort(403)
-    trail.begin(actor(me()))
+    trail.begin(actor(current_person()))
     return None
 
 
 def actor(person: Person | None) -> trail.Actor:
-    """Who acts in this request, and from where; behind proxies that are trusted, as they say."""
+    """The actor of this request for the audit trail; the address respects trusted proxies."""
     return trail.Actor(
-        name=person.called if person else "",
+        name=person.display_name if person else "",
         person_id=person.id if person else None,
         role=person.role.value if person else "",
         address=request.remote_addr or "",
@@ -134,11 +142,11 @@ def actor(person: Person | None) -> trail.Actor:
     )
 
 
-def _nobody_acts_yet() -> None:
+def _begin_anonymous() -> None:
     g.acting = trail.begin(actor(None))
 
 
-def _nobody_acts(_error: BaseException | None) -> None:
+def _end_actor(_error: BaseException | None) -> None:
     token = g.pop("acting", None)
     if token is not None:
         trail.end(token)

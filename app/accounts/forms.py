@@ -1,4 +1,4 @@
-"""The sign-in form, what is set for a supplier, and people."""
+"""Forms for sign-in, supplier settings and user accounts."""
 
 from __future__ import annotations
 
@@ -10,91 +10,84 @@ from flask_wtf import FlaskForm
 from wtforms import BooleanField, HiddenField, PasswordField, SelectField, StringField, TextAreaField
 from wtforms.validators import InputRequired, Length, ValidationError
 
-from app.accounts.models import Role
+from app.accounts.passwords import LONGEST
+from app.accounts.presenters import ROLE_LABELS
 from app.network.vocabulary import DEVICE_TAG_MAX, DeviceTag
 from app.ui.fields import choices, folded
 
+_LATITUDE_LONGITUDE = re.compile(r"-?\d{1,2}\.\d{4},-?\d{1,3}\.\d{4}")
+_ID_SEPARATORS = re.compile(r"[\s,;]+")
+
 
 class LoginForm(FlaskForm):
-    """Name and password. Which of them was wrong is never told."""
+    """The sign-in form."""
 
-    username = StringField("User name", [InputRequired("Enter your user name."), Length(max=80)])
-    password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=200)])
+    username = StringField("Username", [InputRequired("Enter your username."), Length(max=80)])
+    password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=LONGEST)])
 
 
 class DeviceTagForm(FlaskForm):
-    """The device tag with which a supplier's answers start; both empty means the app's own."""
+    """The default device tag of a supplier; leave both fields empty for the default of the app."""
 
-    b2b_id = HiddenField("Supplier", [InputRequired("It does not say which supplier.")])
+    b2b_id = HiddenField("Supplier", [InputRequired("The supplier is missing.")])
     device_tag_name = StringField("Tag", [Length(max=DEVICE_TAG_MAX)], filters=[folded])
     device_tag_value = StringField("Value", [Length(max=DEVICE_TAG_MAX)], filters=[folded])
 
     def validate_device_tag_value(self, field: Any) -> None:
         if bool(field.data) != bool(self.device_tag_name.data):
-            raise ValidationError("Give a tag and a value, or neither.")
-        if self.device_tag_name.data == DeviceTag.GEOCODE and not _PLACE.fullmatch(field.data):
-            raise ValidationError("Latitude and longitude with four decimals each, such as 18.5204,73.8567.")
-
-
-_PLACE = re.compile(r"-?\d{1,2}\.\d{4},-?\d{1,3}\.\d{4}")
-
-ROLES = {
-    Role.SUPPLIER: "Supplier staff",
-    Role.MANAGER: "Manager",
-    Role.SUPPORT: "Support",
-    Role.ADMIN: "Administrator",
-}
-"""What people call the roles."""
+            raise ValidationError("Enter both a tag and a value, or leave both empty.")
+        is_place = self.device_tag_name.data == DeviceTag.GEOCODE
+        if is_place and not _LATITUDE_LONGITUDE.fullmatch(field.data):
+            raise ValidationError("Enter latitude and longitude with four decimals, such as 18.5204,73.8567.")
 
 
 class PersonForm(FlaskForm):
-    """What a person may."""
+    """Name, role and suppliers of a person."""
 
     full_name = StringField("Full name", [Length(max=120)], filters=[folded])
-    role = SelectField("Role", choices=choices([(role.value, words) for role, words in ROLES.items()]))
-    supplier_ids = TextAreaField("Supplier B2B ids", [Length(max=10_000)])
-    active = BooleanField("May sign in", default=True)
+    role = SelectField("Role", choices=choices([(role.value, label) for role, label in ROLE_LABELS.items()]))
+    supplier_ids = TextAreaField("Supplier B2B IDs", [Length(max=10_000)])
+    active = BooleanField("Active", default=True)
 
     @property
     def ids(self) -> list[str]:
-        """The supplier ids that were typed; see ``ids_in``. Errors: ValueError."""
-        return ids_in(self.supplier_ids.data or "")
+        """The supplier ids of the text field. Errors: ValueError, see ``parse_ids``."""
+        return parse_ids(self.supplier_ids.data or "")
 
     def validate_supplier_ids(self, field: Any) -> None:
         try:
-            ids_in(field.data or "")
-        except ValueError as odd:
-            raise ValidationError(str(odd)) from None
-
-
-_BETWEEN_IDS = re.compile(r"[\s,;]+")
-
-
-def ids_in(text: str) -> list[str]:
-    """Supplier ids, one a line; several on a line are told apart where each looks like one, with its @.
-
-    The contract lets an id hold spaces and commas, but no quotes: in quotes it is taken as it is.
-    Errors: ValueError for a line that may be one id or several; the text says what to do.
-    """
-    ids: list[str] = []
-    for line in filter(None, map(str.strip, text.split("\n"))):
-        pieces = [one for one in _BETWEEN_IDS.split(line) if one]
-        if len(line) > 2 and line[0] == line[-1] == '"' and '"' not in line[1:-1]:
-            ids.append(line[1:-1])
-        elif len(pieces) == 1 or all("@" in one for one in pieces):
-            ids += pieces
-        else:
-            said = "Put one a line, and one that has a space or comma in quotes."
-            raise ValueError(f"Is “{line[:60]}” one id? {said}")
-    return ids
-
-
-def lines_of(ids: Iterable[str]) -> str:
-    """These supplier ids as ``ids_in`` reads them."""
-    return "\n".join(f'"{one}"' if _BETWEEN_IDS.search(one) else one for one in sorted(ids))
+            parse_ids(field.data or "")
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
 
 
 class NewPersonForm(PersonForm):
-    """The same, and the name by which the person signs in."""
+    """The same for a new account, with its username."""
 
-    name = StringField("User name", [InputRequired("Give a name to sign in with."), Length(max=80)])
+    name = StringField("Username", [InputRequired("Enter a username."), Length(max=80)])
+
+
+def parse_ids(text: str) -> list[str]:
+    """The supplier ids of a text, one per line; a line is split only if each part looks like an id, with @.
+
+    The contract allows blanks and commas in an id, but no quotes: a quoted line is taken literally.
+    Errors: ValueError with a sentence for the reader, for a line that may be one id or several.
+    """
+    ids: list[str] = []
+    for line in filter(None, map(str.strip, text.split("\n"))):
+        parts = [part for part in _ID_SEPARATORS.split(line) if part]
+        if len(line) > 2 and line[0] == line[-1] == '"' and '"' not in line[1:-1]:
+            ids.append(line[1:-1])
+        elif len(parts) == 1 or all("@" in part for part in parts):
+            ids += parts
+        else:
+            raise ValueError(
+                f"“{line[:60]}” may be one ID or several. "
+                "Enter one per line, and put an ID with a space or comma in quotes."
+            )
+    return ids
+
+
+def format_ids(ids: Iterable[str]) -> str:
+    """Supplier ids as a text that ``parse_ids`` reads."""
+    return "\n".join(f'"{b2b_id}"' if _ID_SEPARATORS.search(b2b_id) else b2b_id for b2b_id in sorted(ids))

@@ -1,4 +1,4 @@
-"""People and the supplier ids that they answer for."""
+"""People, and the suppliers they respond for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.db import Base, one_of
 
 
 class Role(StrEnum):
-    """What a person is here to do; see ``access.MAY`` for what each may."""
+    """The role of a person; ``access.ROLE_PERMISSIONS`` lists the permissions of each."""
 
     SUPPLIER = "supplier"
     MANAGER = "manager"
@@ -21,16 +21,16 @@ class Role(StrEnum):
 
 
 class Person(Base):
-    """Somebody who can sign in."""
+    """A user account."""
 
     __tablename__ = "person"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(80), unique=True)
+    username: Mapped[str] = mapped_column("name", String(80), unique=True)
     full_name: Mapped[str] = mapped_column(String(120), default="")
     role: Mapped[Role] = mapped_column(one_of(Role))
     password_hash: Mapped[str] = mapped_column(String(200))
-    # What the cookie names: changing it signs the person out everywhere.
+    # Stored in the session cookie: replacing it signs the person out everywhere.
     session_key: Mapped[str] = mapped_column(String(64), unique=True)
     active: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime]
@@ -38,7 +38,7 @@ class Person(Base):
         cascade="all, delete-orphan", lazy="selectin", order_by="PersonSupplier.b2b_id"
     )
 
-    # What Flask-Login asks of a user.
+    # The interface that Flask-Login expects of a user.
     is_authenticated = True
     is_anonymous = False
 
@@ -50,23 +50,23 @@ class Person(Base):
         return self.session_key
 
     @property
-    def called(self) -> str:
-        """The name that other people see."""
-        return self.full_name or self.name.capitalize()
+    def display_name(self) -> str:
+        """The name that other people see: the full name, or the username if there is none."""
+        return self.full_name or self.username.capitalize()
 
     @property
     def supplier_ids(self) -> frozenset[str]:
-        """The B2B ids whose orders this person may see, where the role does not see everything."""
+        """The supplier B2B ids whose orders this person may see; ignored for roles that see all."""
         return frozenset(supplier.b2b_id for supplier in self.suppliers)
 
 
 class Supplier(Base):
-    """What an administrator set for one supplier B2B id; without a row the app's own defaults hold."""
+    """Settings of one supplier B2B id; without a row the defaults of the app apply."""
 
     __tablename__ = "supplier"
 
     b2b_id: Mapped[str] = mapped_column(String(100), primary_key=True)
-    # The device tag with which this supplier's answers start.
+    # The default device tag of this supplier's responses.
     device_tag_name: Mapped[str] = mapped_column(String(100))
     device_tag_value: Mapped[str] = mapped_column(String(100))
     changed_at: Mapped[datetime]
@@ -74,7 +74,7 @@ class Supplier(Base):
 
 
 class PersonSupplier(Base):
-    """One supplier B2B id of one person."""
+    """A supplier B2B id that a person responds for."""
 
     __tablename__ = "person_supplier"
 

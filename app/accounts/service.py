@@ -1,10 +1,11 @@
-"""People: adding them, changing what they may, giving them a new password."""
+"""Commands on user accounts. Each writes to the audit trail; none commits."""
 
 from __future__ import annotations
 
 import re
 import secrets
 from collections.abc import Iterable
+from enum import StrEnum
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -18,13 +19,30 @@ from app.db import serialise
 from app.network.vocabulary import B2B_ID_MAX
 
 
-class BadPerson(ValueError):
-    """What was given does not make a person; the text says why."""
+class PersonError(StrEnum):
+    """Why an account cannot be saved; the sentences are in ``presenters``."""
+
+    USERNAME_INVALID = "username_invalid"
+    USERNAME_TAKEN = "username_taken"
+    PASSWORD_LENGTH = "password_length"  # noqa: S105
+    SUPPLIER_REQUIRED = "supplier_required"
+    SUPPLIER_NOT_ALLOWED = "supplier_not_allowed"
+    SUPPLIER_ID_LENGTH = "supplier_id_length"
+    SUPPLIER_ID_CHARACTERS = "supplier_id_characters"
+    LAST_ADMINISTRATOR = "last_administrator"
 
 
-def add(
+class InvalidPerson(ValueError):
+    """The values do not make a valid account; ``code`` says why."""
+
+    def __init__(self, code: PersonError) -> None:
+        super().__init__(code.value)
+        self.code = code
+
+
+def add_person(
     session: Session,
-    name: str,
+    username: str,
     *,
     role: Role,
     password: str,
@@ -33,19 +51,20 @@ def add(
 ) -> Person:
     """Add a person who can sign in.
 
-    Errors: BadPerson for a name that is taken or odd, a short password, or supplier ids that do not fit
-    the role.
+    Errors: InvalidPerson for a username that is taken or malformed, a password that is too short or too long,
+    or supplier ids that do not fit the role.
     """
-    name = name.strip().lower()
-    ids = sorted(set(supplier_ids))
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._@-]{0,79}", name):
-        raise BadPerson("a user name is made of letters, digits, and . _ @ -")
-    if queries.person_by_username(session, name):
-        raise BadPerson(f"{name} exists already")
-    _must_be_password(password)
-    _must_fit(role, ids)
+    username = username.strip().lower()
+    ids = _cleaned(supplier_ids)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._@-]{0,79}", username):
+        raise InvalidPerson(PersonError.USERNAME_INVALID)
+    if queries.person_by_username(session, username):
+        raise InvalidPerson(PersonError.USERNAME_TAKEN)
+    if not passwords.SHORTEST <= len(password) <= passwords.LONGEST:
+        raise InvalidPerson(PersonError.PASSWORD_LENGTH)
+    _check_supplier_ids(role, ids)
     person = Person(
-        name=name,
+        username=username,
         full_name=full_name,
         role=role,
         password_hash=passwords.hash_password(password),
@@ -57,12 +76,17 @@ def add(
     session.add(person)
     session.flush()
     trail.record(
-        session, AuditAction.PERSON_ADDED, AuditObject.PERSON, person.id, name=person.name, after=told(person)
+        session,
+        AuditAction.PERSON_ADDED,
+        AuditObject.PERSON,
+        person.id,
+        name=person.username,
+        after=audit_fields(person),
     )
     return person
 
 
-def change(
+def update_person(
     session: Session,
     person: Person,
     *,
@@ -71,35 +95,39 @@ def change(
     full_name: str,
     active: bool,
 ) -> None:
-    """Change what a person may. Who may not sign in any more is signed out with the next click.
+    """Change an account. A deactivated person is signed out at the next request.
 
-    Errors: BadPerson for supplier ids that do not fit the role, or where no administrator would be left.
+    Errors: InvalidPerson for supplier ids that do not fit the role, or if no administrator would remain.
     """
-    ids = sorted(set(supplier_ids))
-    _must_fit(role, ids)
-    stays = active and role is Role.ADMIN
-    if person.active and person.role is Role.ADMIN and not stays and _other_admins(session, person) == 0:
-        raise BadPerson("nobody would be left to administer: make somebody else an administrator first")
-    before = told(person)
+    ids = _cleaned(supplier_ids)
+    _check_supplier_ids(role, ids)
+    was_admin = person.active and person.role is Role.ADMIN
+    stays_admin = active and role is Role.ADMIN
+    if was_admin and not stays_admin and _other_admins(session, person) == 0:
+        raise InvalidPerson(PersonError.LAST_ADMINISTRATOR)
+    before = audit_fields(person)
     person.role, person.full_name, person.active = role, full_name, active
-    kept = {one.b2b_id: one for one in person.suppliers}
-    person.suppliers = [kept.get(b2b_id) or PersonSupplier(b2b_id=b2b_id) for b2b_id in ids]
+    current = {supplier.b2b_id: supplier for supplier in person.suppliers}
+    person.suppliers = [current.get(b2b_id) or PersonSupplier(b2b_id=b2b_id) for b2b_id in ids]
     session.flush()
-    after = told(person)
-    if after != before:
+    old, new = trail.differences(before, audit_fields(person))
+    if new:
         trail.record(
             session,
             AuditAction.PERSON_CHANGED,
             AuditObject.PERSON,
             person.id,
-            name=person.name,
-            before={name: value for name, value in before.items() if after[name] != value},
-            after={name: value for name, value in after.items() if before[name] != value},
+            name=person.username,
+            before=old,
+            after=new,
         )
 
 
-def give_password(session: Session, person: Person, password_hash: str) -> None:
-    """Give a new password, by its hash; the person is signed out everywhere."""
+def set_password(session: Session, person: Person, password_hash: str) -> None:
+    """Replace the password and sign the person out everywhere.
+
+    It takes the hash, since hashing is slow and must not happen under a write lock.
+    """
     person.password_hash = password_hash
     person.session_key = secrets.token_urlsafe(32)
     trail.record(
@@ -107,40 +135,40 @@ def give_password(session: Session, person: Person, password_hash: str) -> None:
         AuditAction.PERSON_CHANGED,
         AuditObject.PERSON,
         person.id,
-        name=person.name,
+        name=person.username,
         after={"password": trail.CHANGED},
     )
 
 
-def _must_be_password(password: str) -> None:
-    if not 8 <= len(password) <= passwords.LONGEST:
-        raise BadPerson(f"a password has 8 to {passwords.LONGEST} characters")
+def audit_fields(person: Person) -> dict[str, object]:
+    """The fields of an account that the audit trail records: all but the secret ones."""
+    return {
+        "username": person.username,
+        "full_name": person.full_name,
+        "role": person.role.value,
+        "supplier_ids": sorted(person.supplier_ids),
+        "active": person.active,
+    }
 
 
-def _must_fit(role: Role, ids: list[str]) -> None:
+def _cleaned(supplier_ids: Iterable[str]) -> list[str]:
+    # A blank around an id matches no order, and nobody can see it.
+    return sorted({b2b_id.strip() for b2b_id in supplier_ids})
+
+
+def _check_supplier_ids(role: Role, ids: list[str]) -> None:
     if role is Role.SUPPLIER and not ids:
-        raise BadPerson("supplier staff need at least one supplier B2B id")
+        raise InvalidPerson(PersonError.SUPPLIER_REQUIRED)
     if role is not Role.SUPPLIER and ids:
-        raise BadPerson(f"supplier ids are for supplier staff; a {role} sees everything")
+        raise InvalidPerson(PersonError.SUPPLIER_NOT_ALLOWED)
     if any(not 1 <= len(b2b_id) <= B2B_ID_MAX for b2b_id in ids):
-        raise BadPerson(f"a supplier B2B id has 1 to {B2B_ID_MAX} characters")
-    if any(letter in b2b_id for b2b_id in ids for letter in '"\\'):
-        raise BadPerson('a supplier B2B id has no " and no \\ in it')
+        raise InvalidPerson(PersonError.SUPPLIER_ID_LENGTH)
+    if any(character in b2b_id for b2b_id in ids for character in '"\\'):
+        raise InvalidPerson(PersonError.SUPPLIER_ID_CHARACTERS)
 
 
 def _other_admins(session: Session, person: Person) -> int:
-    # One change of people at a time: two administrators must not take each other's role at once.
+    # One change at a time: two administrators must not demote each other at once.
     serialise(session, "people")
     others = select(func.count()).where(Person.role == Role.ADMIN, Person.active, Person.id != person.id)
     return session.scalar(others) or 0
-
-
-def told(person: Person) -> dict[str, object]:
-    """What the audit trail tells of a person: all but what is secret."""
-    return {
-        "name": person.name,
-        "full name": person.full_name,
-        "role": person.role.value,
-        "supplier ids": sorted(person.supplier_ids),
-        "may sign in": person.active,
-    }

@@ -1,4 +1,4 @@
-"""What administrators set for a supplier: the device tag with which its answers start."""
+"""Settings of a supplier: the default device tag of its responses."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from app.audit.models import AuditAction, AuditObject
 
 
 def set_device_tag(session: Session, b2b_id: str, name: str, value: str, *, by: str) -> None:
-    """Set the default device tag of a supplier; an empty name takes the default away. ``by`` did it."""
+    """Set the default device tag of a supplier; an empty name removes it. ``by`` is the actor's name."""
     supplier = session.get(Supplier, b2b_id)
-    was = f"{supplier.device_tag_name} {supplier.device_tag_value}" if supplier else ""
-    became = f"{name} {value}" if name else ""
-    if was != became:
+    before = f"{supplier.device_tag_name} {supplier.device_tag_value}" if supplier else ""
+    after = f"{name} {value}" if name else ""
+    if before != after:
         trail.record(
             session,
             AuditAction.SUPPLIER_CHANGED,
@@ -23,8 +23,8 @@ def set_device_tag(session: Session, b2b_id: str, name: str, value: str, *, by: 
             b2b_id,
             name=b2b_id,
             by=by,
-            before={"device tag": was},
-            after={"device tag": became},
+            before={"device_tag": before},
+            after={"device_tag": after},
         )
     if not name:
         if supplier:

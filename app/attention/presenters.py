@@ -119,9 +119,9 @@ def next_step(item: Item) -> NextStep:
 
 def _next_step_of_message(message: Message) -> NextStep:
     url = url_for("webhooks.message", message_id=message.id)
-    may_respond = message.order_id is not None and access.may(access.me(), Permission.ANSWER)
+    may_respond = message.order_id is not None and access.can(access.current_person(), Permission.RESPOND)
     if message.state is MessageState.FAILED:
-        may_resend = access.may(access.me(), Permission.RESEND)
+        may_resend = access.can(access.current_person(), Permission.RESEND)
         return NextStep("Resend", f"{url}#message") if may_resend else NextStep("View attempts", url)
     if may_respond:
         return NextStep("Respond again", url_for("orders.order", order_id=message.order_id))

@@ -140,7 +140,7 @@ def resolved_page(session: Session, reader: Reader, after: int | None, *, limit:
 def assignable_people(session: Session, roles: Iterable[Role]) -> Sequence[Person]:
     """The people with these roles, by name."""
     return session.scalars(
-        select(Person).where(Person.active, Person.role.in_(list(roles))).order_by(Person.name)
+        select(Person).where(Person.active, Person.role.in_(list(roles))).order_by(Person.username)
     ).all()
 
 

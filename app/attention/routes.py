@@ -17,11 +17,11 @@ from app.ui import web
 from app.ui.fields import read_filter
 
 blueprint = Blueprint("attention", __name__, url_prefix="/attention")
-ASSIGNABLE_ROLES = [role for role, verbs in access.MAY.items() if Permission.RESEND in verbs]
+ASSIGNABLE_ROLES = [role for role, verbs in access.ROLE_PERMISSIONS.items() if Permission.RESEND in verbs]
 
 
 @blueprint.get("")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def index() -> Response:
     """The items that need attention, each with its cause and the next step."""
     form = AttentionForm(request.args)
@@ -39,7 +39,7 @@ def index() -> Response:
 
 
 @blueprint.get("/closed")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def resolved() -> Response:
     """The resolved items, with who resolved them and why."""
     after = request.args.get("after", type=int)
@@ -50,14 +50,14 @@ def resolved() -> Response:
 
 
 @blueprint.get("/<key>")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def item(key: str) -> Response:
     """One item: its cause, the next step and its history."""
     return _item_page(_find_or_404(key), ReasonForm())
 
 
 @blueprint.post("/<key>/assign")
-@access.needs(Permission.RESEND)
+@access.requires(Permission.RESEND)
 def assign(key: str) -> AnyResponse:
     """Assign an item to a person, or to nobody."""
     item, form = _find_or_404(key, lock=True), AssignForm()
@@ -69,7 +69,7 @@ def assign(key: str) -> AnyResponse:
 
 
 @blueprint.post("/<key>/close")
-@access.needs(Permission.RESEND)
+@access.requires(Permission.RESEND)
 def resolve(key: str) -> AnyResponse:
     """Resolve an item for a reason."""
     item, form = _find_or_404(key, lock=True), ReasonForm()
@@ -79,7 +79,7 @@ def resolve(key: str) -> AnyResponse:
 
 
 @blueprint.post("/<key>/reopen")
-@access.needs(Permission.RESEND)
+@access.requires(Permission.RESEND)
 def reopen(key: str) -> AnyResponse:
     """Reopen a resolved item for a reason."""
     item, form = _find_or_404(key, lock=True), ReasonForm()
@@ -90,7 +90,7 @@ def reopen(key: str) -> AnyResponse:
 
 def _run(item: Item, command: Callable[[str], None]) -> AnyResponse:
     try:
-        command(access.me().called)
+        command(access.current_person().display_name)
     except service.CannotHandle as error:
         return _item_page(item, ReasonForm(formdata=None), 409, BLOCKERS[error.blocker])
     web.db().commit()
@@ -98,13 +98,13 @@ def _run(item: Item, command: Callable[[str], None]) -> AnyResponse:
 
 
 def _reader() -> queries.Reader:
-    me = access.me()
-    return queries.Reader(access.scope(), me.id, access.may(me, Permission.IMPORT))
+    me = access.current_person()
+    return queries.Reader(access.visible_suppliers(), me.id, access.can(me, Permission.IMPORT))
 
 
 def _find_or_404(key: str, *, lock: bool = False) -> Item:
-    item = find_item(web.db(), access.scope(), key, lock=lock) or abort(404)
-    if not item.message and not access.may(access.me(), Permission.IMPORT):
+    item = find_item(web.db(), access.visible_suppliers(), key, lock=lock) or abort(404)
+    if not item.message and not access.can(access.current_person(), Permission.IMPORT):
         abort(404)
     return item
 

@@ -46,7 +46,7 @@ def assign(session: Session, item: Item, person: Person | None, *, by: str) -> N
     _require_attention(item)
     case = _get_or_create_case(session, item)
     case.assigned_to = person.id if person else None
-    case.assigned_name = person.called if person else ""
+    case.assigned_name = person.display_name if person else ""
     action = CaseAction.ASSIGNED if person else CaseAction.UNASSIGNED
     _add_event(session, case, by, action, case.assigned_name)
     _add_audit_entry(session, item, AuditAction.HANDED_OVER, after={"with": case.assigned_name or "nobody"})

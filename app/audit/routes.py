@@ -66,7 +66,7 @@ def _moment(text: str) -> str:
 
 
 @blueprint.get("")
-@access.needs(Permission.READ_AUDIT)
+@access.requires(Permission.VIEW_AUDIT_TRAIL)
 def trail() -> Response:
     """The trail, newest first."""
     form = AuditFilterForm(request.args)

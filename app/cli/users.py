@@ -10,6 +10,7 @@ from flask.cli import AppGroup
 from app.accounts import service
 from app.accounts.models import Role
 from app.accounts.passwords import new_password
+from app.accounts.presenters import PERSON_ERRORS
 from app.cli import context
 
 users = AppGroup("users", help="Manage user accounts.")
@@ -32,12 +33,12 @@ def add(name: str, role: str, suppliers: tuple[str, ...], full_name: str, passwo
         password = generated = new_password()
     with context.writing() as session:
         try:
-            person = service.add(
+            person = service.add_person(
                 session, name, role=Role(role), password=password, supplier_ids=suppliers, full_name=full_name
             )
-        except service.BadPerson as error:
-            context.fail(str(error))
+        except service.InvalidPerson as error:
+            context.fail(PERSON_ERRORS[error.code])
         session.commit()
-    click.echo(f"added {person.name} ({person.role})")
+    click.echo(f"added {person.username} ({person.role})")
     if generated:
         click.echo(f"password: {generated}")

@@ -174,7 +174,7 @@ def _world(session: Session, now: datetime) -> _World:
             ("asha", "Asha Kulkarni", ["SUPPB2B0001@bbps", "SUPPB2B0002@bbps"]),
             ("omar", "Omar Shaikh", ["SUPPB2B0002@bbps"]),
         ):
-            account_service.add(
+            account_service.add_person(
                 session,
                 name,
                 role=Role.SUPPLIER,
@@ -184,7 +184,7 @@ def _world(session: Session, now: datetime) -> _World:
             )
         staff = session.scalars(select(Person).where(Person.role == Role.SUPPLIER)).all()
     ids = [partner.id for partner in partners]
-    return _World(ids, ids[-1], [(one.id, one.called) for one in staff], list(_templates(now)))
+    return _World(ids, ids[-1], [(one.id, one.display_name) for one in staff], list(_templates(now)))
 
 
 def _partner(session: Session, name: str) -> Partner:

@@ -110,7 +110,7 @@ def prepare(
     """The example people, the partner and its orders, each only where it is missing; returns the partner."""
     for name, full_name, role, suppliers in PEOPLE:
         if not person_by_username(session, name):
-            account_service.add(
+            account_service.add_person(
                 session, name, role=role, password=password, supplier_ids=suppliers, full_name=full_name
             )
     partner = partner_queries.partner_by_name(session, PARTNER)

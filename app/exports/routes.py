@@ -44,7 +44,7 @@ def _result(job: Job) -> Result:
     """The file, where the reader may have it and it is still kept."""
     if job.state is not JobState.DONE:
         return Result()
-    if job.person_id != access.me().id:
+    if job.person_id != access.current_person().id:
         return Result(blocker=f"Only {job.created_by} can fetch the file.")
     path = files.found(web.settings(), job)
     if path is None:
@@ -64,7 +64,7 @@ def _links() -> dict[str, Any]:
 def export_links() -> list[tuple[str, str]]:
     """The name and address of each kind of file of the list that this page shows, filtered as it is."""
     what = LINKS.get(request.endpoint or "")
-    if what is None or not access.may(access.me(), Permission.EXPORT):
+    if what is None or not access.can(access.current_person(), Permission.EXPORT):
         return []
     query = urlencode({name: value for name, value in request.args.items() if name != "after"})
     return [
@@ -74,10 +74,10 @@ def export_links() -> list[tuple[str, str]]:
 
 
 @blueprint.get("/exports")
-@access.needs(Permission.EXPORT)
+@access.requires(Permission.EXPORT)
 def index() -> Response:
     """One's own big files: under way, finished, and until when they are kept."""
-    own = job_queries.newest_jobs(web.db(), access.me().id)
+    own = job_queries.newest_jobs(web.db(), access.current_person().id)
     shown = [
         {
             "job": job,
@@ -92,7 +92,7 @@ def index() -> Response:
 
 
 @blueprint.get("/exports/<what>.<form>")
-@access.needs(Permission.EXPORT)
+@access.requires(Permission.EXPORT)
 def export(what: str, form: str) -> Response:
     """The file at once where it is small; else a page that offers to make it."""
     source, query = _asked(what, form)
@@ -101,7 +101,7 @@ def export(what: str, form: str) -> Response:
     except sources.BadFilter as error:
         return web.error_page(422, "Nothing was exported", str(error))
     most = web.settings().export_rows_at_once
-    coming = sources.batches(web.database(), source, access.scope(), values)
+    coming = sources.batches(web.database(), source, access.visible_suppliers(), values)
     first: list[list[tuple[Any, ...]]] = []
     until = time.monotonic() + PATIENCE_SECONDS
     count = 0
@@ -121,7 +121,7 @@ def export(what: str, form: str) -> Response:
 
 
 @blueprint.post("/exports/<what>.<form>")
-@access.needs(Permission.EXPORT)
+@access.requires(Permission.EXPORT)
 def make(what: str, form: str) -> AnyResponse:
     """Let a job make the file."""
     source, query = _asked(what, form)
@@ -131,8 +131,10 @@ def make(what: str, form: str) -> AnyResponse:
         return web.error_page(422, "Nothing was exported", str(error))
     if not PressForm().validate():
         abort(400)
-    me = access.me()
-    job = files.ask(web.db(), what, form, query, scope=access.scope(), by=me.called, me=me.id)
+    me = access.current_person()
+    job = files.ask(
+        web.db(), what, form, query, scope=access.visible_suppliers(), by=me.display_name, me=me.id
+    )
     trail.record(
         web.db(),
         AuditAction.EXPORTED,
@@ -146,10 +148,10 @@ def make(what: str, form: str) -> AnyResponse:
 
 
 @blueprint.get("/exports/files/<job_id>")
-@access.needs(Permission.EXPORT)
+@access.requires(Permission.EXPORT)
 def finished(job_id: str) -> Response:
     """The file that a job made; for whom it was made, and while it is kept."""
-    job = job_queries.job(web.db(), access.me().id, job_id)
+    job = job_queries.job(web.db(), access.current_person().id, job_id)
     if job is None or job.kind != files.KIND:
         abort(404)
     path = files.found(web.settings(), job)
@@ -178,16 +180,18 @@ def _not_here(machine: str | None) -> Response:
 
 
 @blueprint.get("/orders/<int(max=9223372036854775807):order_id>/evidence.zip")
-@access.needs(Permission.EXPORT)
+@access.requires(Permission.EXPORT)
 def evidence_of(order_id: int) -> Response:
     """Everything that was sent and received of one order, with digests and a page to read it by."""
-    order = order_queries.order(web.db(), access.scope(), order_id) or abort(404)
+    order = order_queries.order(web.db(), access.visible_suppliers(), order_id) or abort(404)
     file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed with the answer
 
     def render(**shown: Any) -> str:
         return render_template("exports/evidence.html", **shown)
 
-    count = evidence.write(file, web.db(), order, zone=web.zone(), by=access.me().called, render=render)
+    count = evidence.write(
+        file, web.db(), order, zone=web.zone(), by=access.current_person().display_name, render=render
+    )
     with web.database().writing() as session:
         trail.record(
             session,
@@ -207,7 +211,7 @@ def _asked(what: str, form: str) -> tuple[sources.Source, dict[str, str]]:
     source = sources.SOURCES.get(what)
     if source is None or form not in formats.MIMETYPES:
         abort(404)
-    if not access.may(access.me(), source.needs):
+    if not access.can(access.current_person(), source.needs):
         abort(403)
     query = {name: value for name, value in request.args.items() if name != "after"}
     return source, query

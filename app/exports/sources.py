@@ -140,7 +140,7 @@ NUMBER, MONEY, TIME = Kind.NUMBER, Kind.MONEY, Kind.TIME
 SOURCES: dict[str, Source] = {
     "orders": Source(
         "Orders",
-        Permission.SEE,
+        Permission.VIEW,
         OrderFilterForm,
         (
             *(
@@ -162,7 +162,7 @@ SOURCES: dict[str, Source] = {
     ),
     "webhooks": Source(
         "Webhooks",
-        Permission.SEE,
+        Permission.VIEW,
         MessageFilterForm,
         (
             *(Column("id"), Column("created_at", TIME), Column("created_by"), Column("kind")),
@@ -180,7 +180,7 @@ SOURCES: dict[str, Source] = {
     ),
     "inbound": Source(
         "Received messages",
-        Permission.SEE,
+        Permission.VIEW,
         InboundFilterForm,
         (
             *(Column("id"), Column("received_at", TIME), Column("kind"), Column("partner", of=_partner)),
@@ -194,7 +194,7 @@ SOURCES: dict[str, Source] = {
     ),
     "audit": Source(
         "Audit trail",
-        Permission.READ_AUDIT,
+        Permission.VIEW_AUDIT_TRAIL,
         AuditFilterForm,
         (
             *(Column("id", NUMBER), Column("at", TIME), Column("actor"), Column("role"), Column("address")),

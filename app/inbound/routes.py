@@ -22,13 +22,13 @@ blueprint = Blueprint("inbound", __name__, url_prefix="/inbound")
 
 
 @blueprint.get("")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def log() -> Response:
     """The log, newest first."""
     form = InboundFilterForm(request.args)
     values, notices = read_filter(form, web.zone())
     wanted = queries.InboundFilter(**values)
-    found = queries.message_page(web.db(), access.scope(), wanted)
+    found = queries.message_page(web.db(), access.visible_suppliers(), wanted)
     narrowed = {name: value for name, value in values.items() if name != "after"}
     next_url = None
     if found.next_after:
@@ -45,12 +45,12 @@ def log() -> Response:
         chips=in_force(form, narrowed),
         partners=all_partners(web.db()),
         newer_url=_newer_url(values, _newest_shown(found, wanted)),
-        unmatched=queries.unmatched_count(web.db(), access.scope()),
+        unmatched=queries.unmatched_count(web.db(), access.visible_suppliers()),
     )
 
 
 @blueprint.get("/newer")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def newer() -> Response:
     """Whether more has come than an open page shows; without htmx the list itself."""
     if not web.wants_fragment():
@@ -58,7 +58,7 @@ def newer() -> Response:
     values, _ = read_filter(InboundFilterForm(request.args), web.zone())
     values.pop("after", None)
     than = request.args.get("than", "")[:40]
-    count = queries.newer_count(web.db(), access.scope(), queries.InboundFilter(**values), than)
+    count = queries.newer_count(web.db(), access.visible_suppliers(), queries.InboundFilter(**values), than)
     return web.page(
         "inbound/log.html",
         "ui/_new_rows.html",
@@ -70,7 +70,7 @@ def newer() -> Response:
 
 def _newest_shown(found: queries.InboundPage, wanted: queries.InboundFilter) -> str:
     if wanted.after:
-        return queries.newest_id(web.db(), access.scope(), wanted)
+        return queries.newest_id(web.db(), access.visible_suppliers(), wanted)
     return found.messages[0].id if found.messages else ""
 
 
@@ -80,24 +80,24 @@ def _newer_url(values: dict[str, Any], than: str) -> str:
 
 
 @blueprint.get("/<inbound_id>")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def message(inbound_id: str) -> Response:
     """One message: as received, what we answered, what it changed."""
     return _message_page(_found(inbound_id), ApplyForm())
 
 
 @blueprint.get("/<inbound_id>.json")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def message_as_data(inbound_id: str) -> Response:
     """One message as data."""
     return jsonify(as_data(_found(inbound_id)))
 
 
 @blueprint.post("/<inbound_id>/apply")
-@access.needs(Permission.IMPORT)
+@access.requires(Permission.IMPORT)
 def apply(inbound_id: str) -> AnyResponse:
     """Apply a stored message again, for a reason."""
-    found = queries.message_for_update(web.db(), access.scope(), inbound_id) or abort(404)
+    found = queries.message_for_update(web.db(), access.visible_suppliers(), inbound_id) or abort(404)
     form = ApplyForm()
     if not form.validate():
         return _message_page(found, form, status=422)
@@ -105,7 +105,7 @@ def apply(inbound_id: str) -> AnyResponse:
         apply_again(
             web.db(),
             found,
-            by=access.me().called,
+            by=access.current_person().display_name,
             reason=form.reason.data or "",
             rules=Rules.of(web.settings()),
         )
@@ -117,7 +117,7 @@ def apply(inbound_id: str) -> AnyResponse:
 
 
 def _found(inbound_id: str) -> InboundMessage:
-    return queries.message(web.db(), access.scope(), inbound_id) or abort(404)
+    return queries.message(web.db(), access.visible_suppliers(), inbound_id) or abort(404)
 
 
 def _message_page(found: InboundMessage, form: ApplyForm, status: int = 200) -> Response:

@@ -35,7 +35,7 @@ ORDER = "/<int:order_id>"
 
 
 @blueprint.get("")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def inbox() -> Response:
     """The list of orders; all of its state is in the URL."""
     form = OrderFilterForm(request.args)
@@ -66,11 +66,13 @@ def inbox() -> Response:
 
 
 def _page_of(values: dict[str, Any]) -> queries.OrderPage:
-    return queries.order_page(web.db(), access.scope(), queries.OrderFilter(**values), clock.now())
+    return queries.order_page(
+        web.db(), access.visible_suppliers(), queries.OrderFilter(**values), clock.now()
+    )
 
 
 @blueprint.get(ORDER)
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def order(order_id: int) -> Response:
     """One order: the document, the answer, what happened."""
     found = _found(order_id)
@@ -84,26 +86,28 @@ def _note_sight(order: PurchaseOrder) -> None:
     Looking takes no lock: where there is something to write, that is a short transaction of its own, and
     the page does not depend on it.
     """
-    me = access.me()
-    if not access.may(me, Permission.ANSWER) or order_views.has_viewed(web.db(), order, me.id):
+    me = access.current_person()
+    if not access.can(me, Permission.RESPOND) or order_views.has_viewed(web.db(), order, me.id):
         return
     try:
         with web.database().writing() as session:
-            order_views.record_view(session, order, person_id=me.id, person_name=me.called, at=clock.now())
+            order_views.record_view(
+                session, order, person_id=me.id, person_name=me.display_name, at=clock.now()
+            )
             session.commit()
     except DBAPIError as error:
         log.info("a sight of order %s was not recorded: %s", order.id, error.orig)
 
 
 @blueprint.get(ORDER + ".json")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def order_as_data(order_id: int) -> Response:
     """One order as data, its revisions as they came."""
     return jsonify(_as_data(_found(order_id)))
 
 
 @blueprint.get(ORDER + "/delivery")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def delivery(order_id: int) -> Response:
     """What stands of the answer and its delivery, which the page asks for until it is final."""
     found = _found(order_id)
@@ -111,7 +115,7 @@ def delivery(order_id: int) -> Response:
 
 
 @blueprint.get(ORDER + "/answer")
-@access.needs(Permission.ANSWER)
+@access.requires(Permission.RESPOND)
 def answer_form(order_id: int) -> Response:
     """The answer form on a page of its own."""
     found = _found(order_id)
@@ -119,21 +123,21 @@ def answer_form(order_id: int) -> Response:
 
 
 @blueprint.post(ORDER + "/answer")
-@access.needs(Permission.ANSWER)
+@access.requires(Permission.RESPOND)
 def give_answer(order_id: int) -> AnyResponse:
     """Record the answer and the message that carries it, in one commit."""
-    found = queries.order_for_update(web.db(), access.scope(), order_id) or abort(404)
+    found = queries.order_for_update(web.db(), access.visible_suppliers(), order_id) or abort(404)
     form = _form(found)
     if not form.validate():
         return _form_page(found, form, status=422)
-    me = access.me()
+    me = access.current_person()
     try:
         decisions.respond(
             web.db(),
             found,
             form.given(),
             version=form.given_version(),
-            by=decisions.Responder(me.id, me.called),
+            by=decisions.Responder(me.id, me.display_name),
             accepts_return=found.partner.accepts_return,
             undo_seconds=web.settings().undo_seconds,
         )
@@ -151,13 +155,13 @@ def give_answer(order_id: int) -> AnyResponse:
 
 
 @blueprint.post(ORDER + "/answer/undo")
-@access.needs(Permission.ANSWER)
+@access.requires(Permission.RESPOND)
 def undo(order_id: int) -> AnyResponse:
     """Take the last answer back in the seconds before it leaves."""
-    found = queries.order_for_update(web.db(), access.scope(), order_id) or abort(404)
-    me = access.me()
+    found = queries.order_for_update(web.db(), access.visible_suppliers(), order_id) or abort(404)
+    me = access.current_person()
     try:
-        decisions.undo(web.db(), found, by=decisions.Responder(me.id, me.called))
+        decisions.undo(web.db(), found, by=decisions.Responder(me.id, me.display_name))
     except decisions.TooLate:
         web.db().rollback()
         title, words = "It has left already", "The answer is on its way or was taken back before."
@@ -167,11 +171,11 @@ def undo(order_id: int) -> AnyResponse:
 
 
 @blueprint.route("/answers/plan", methods=["GET", "POST"])
-@access.needs(Permission.ANSWER)
+@access.requires(Permission.RESPOND)
 def plan_answers() -> Response:
     """What one answer to several orders would come to: which take it, and why the others do not."""
     ids = _chosen_ids()
-    orders = queries.orders_by_id(web.db(), access.scope(), ids)
+    orders = queries.orders_by_id(web.db(), access.visible_suppliers(), ids)
     form = BulkResponseForm(
         accepts_return=_all_accept_return(orders),
         formdata=request.form if "supplier_response" in request.form else None,
@@ -185,24 +189,24 @@ def plan_answers() -> Response:
 
 
 @blueprint.post("/answers")
-@access.needs(Permission.ANSWER)
+@access.requires(Permission.RESPOND)
 def give_answers() -> Response:
     """Record one answer for several orders, each where it is taken, all in one commit."""
     ids = _chosen_ids()
-    orders = queries.orders_for_update(web.db(), access.scope(), ids)
+    orders = queries.orders_for_update(web.db(), access.visible_suppliers(), ids)
     form = BulkResponseForm(accepts_return=_all_accept_return(orders))
     if not form.validate() or not orders:
         planned = bulk_response.plan_responses(
             web.db(), orders, DecisionInput("ACCEPT", CONFIRMED, *DEFAULT_TAG)
         )
         return _many_page(form, planned, ids, status=422)
-    me = access.me()
+    me = access.current_person()
     rows = bulk_response.respond_to_many(
         web.db(),
         orders,
         form.given(),
         versions=_seen_versions(),
-        by=decisions.Responder(me.id, me.called),
+        by=decisions.Responder(me.id, me.display_name),
         undo_seconds=web.settings().undo_seconds,
     )
     web.db().commit()
@@ -254,7 +258,7 @@ def _all_accept_return(orders: Sequence[PurchaseOrder]) -> bool:
 
 
 @blueprint.route(ORDER + "/answer/review", methods=["GET", "POST"])
-@access.needs(Permission.ANSWER)
+@access.requires(Permission.RESPOND)
 def review(order_id: int) -> Response:
     """The answer once more in words, with the exact message; recorded only by the press on this page."""
     found = _found(order_id)
@@ -274,7 +278,7 @@ def review(order_id: int) -> Response:
 
 
 @blueprint.route(ORDER + "/answer/preview", methods=["GET", "POST"])
-@access.needs(Permission.ANSWER)
+@access.requires(Permission.RESPOND)
 def preview(order_id: int) -> Response:
     """The exact message that this answer would send; as a fragment it follows what is typed.
 
@@ -325,7 +329,7 @@ def _would_be_sent(order: PurchaseOrder, form: ResponseForm) -> bytes:
 
 
 def _found(order_id: int) -> PurchaseOrder:
-    return queries.order(web.db(), access.scope(), order_id) or abort(404)
+    return queries.order(web.db(), access.visible_suppliers(), order_id) or abort(404)
 
 
 def _form(order: PurchaseOrder, *, given: bool = False) -> ResponseForm:

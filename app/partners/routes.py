@@ -86,21 +86,21 @@ blueprint.app_template_filter("wait")(wait_in_words)
 
 
 @blueprint.get("")
-@access.needs(Permission.SEE_ALL)
+@access.requires(Permission.VIEW_ALL)
 def index() -> Response:
     """All partners and how each stands."""
     return web.page("partners/index.html", standings=standings(web.db(), queries.all_partners(web.db())))
 
 
 @blueprint.get("/<int(max=2147483647):partner_id>")
-@access.needs(Permission.SEE_ALL)
+@access.requires(Permission.VIEW_ALL)
 def partner(partner_id: int) -> Response:
     """One partner."""
     return _partner_page(_found(partner_id))
 
 
 @blueprint.get("/new")
-@access.needs(Permission.EDIT_PARTNERS)
+@access.requires(Permission.MANAGE_PARTNERS)
 def new() -> Response:
     """The form for another partner."""
     form = PartnerForm()
@@ -109,14 +109,14 @@ def new() -> Response:
 
 
 @blueprint.post("/new")
-@access.needs(Permission.EDIT_PARTNERS)
+@access.requires(Permission.MANAGE_PARTNERS)
 def create() -> AnyResponse:
     """Add a partner, after it was tried."""
     return _save(None)
 
 
 @blueprint.get("/<int(max=2147483647):partner_id>/edit")
-@access.needs(Permission.EDIT_PARTNERS)
+@access.requires(Permission.MANAGE_PARTNERS)
 def edit(partner_id: int) -> Response:
     """The form with what is kept, all but the secrets."""
     found, form = _found(partner_id), PartnerForm()
@@ -125,49 +125,49 @@ def edit(partner_id: int) -> Response:
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/edit")
-@access.needs(Permission.EDIT_PARTNERS)
+@access.requires(Permission.MANAGE_PARTNERS)
 def change(partner_id: int) -> AnyResponse:
     """Change a partner, after what decides whether messages arrive was tried."""
     return _save(_found(partner_id))
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/pause")
-@access.needs(Permission.PAUSE)
+@access.requires(Permission.PAUSE_PARTNERS)
 def pause(partner_id: int) -> AnyResponse:
     """Hold its messages, for a reason."""
     found, form = _locked(partner_id), PauseForm()
     if not form.validate():
         return _partner_page(found, status=422, pausing=form)
-    service.pause(web.db(), found, form.reason.data or "", by=access.me().called)
+    service.pause(web.db(), found, form.reason.data or "", by=access.current_person().display_name)
     return _done(found, "paused")
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/resume")
-@access.needs(Permission.PAUSE)
+@access.requires(Permission.PAUSE_PARTNERS)
 def resume(partner_id: int) -> AnyResponse:
     """Let its messages go again, for a reason."""
     found, form = _locked(partner_id), ResumeForm()
     if not form.validate():
         return _partner_page(found, status=422, resuming=form)
-    service.resume(web.db(), found, form.reason.data or "", by=access.me().called)
+    service.resume(web.db(), found, form.reason.data or "", by=access.current_person().display_name)
     notify(web.db(), CHANNEL)
     return _done(found, "resumed")
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/note")
-@access.needs(Permission.PAUSE)
+@access.requires(Permission.PAUSE_PARTNERS)
 def note(partner_id: int) -> AnyResponse:
     """Tell everybody something about it, or take that back."""
     found, form = _locked(partner_id), NoteForm()
     if not form.validate():
         return _partner_page(found, status=422, noting=form)
     words = form.words.data or ""
-    service.note(web.db(), found, words, by=access.me().called)
+    service.note(web.db(), found, words, by=access.current_person().display_name)
     return _done(found, "noted" if words else "unnoted")
 
 
 @blueprint.get("/<int(max=2147483647):partner_id>/test")
-@access.needs(Permission.TEST_SEND)
+@access.requires(Permission.SEND_TEST)
 def test(partner_id: int) -> Response:
     """What a test send is, and the button for it."""
     found = _found(partner_id)
@@ -175,7 +175,7 @@ def test(partner_id: int) -> Response:
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/test")
-@access.needs(Permission.TEST_SEND)
+@access.requires(Permission.SEND_TEST)
 def send_test(partner_id: int) -> Response:
     """Send the harmless sample and show the whole exchange. It changes nothing."""
     found = _found(partner_id)
@@ -184,7 +184,7 @@ def send_test(partner_id: int) -> Response:
 
 
 @blueprint.get("/<int(max=2147483647):partner_id>/check")
-@access.needs(Permission.TEST_SEND)
+@access.requires(Permission.SEND_TEST)
 def check(partner_id: int) -> Response:
     """What the check looks at, and how it was when all was well."""
     found = _found(partner_id)
@@ -192,7 +192,7 @@ def check(partner_id: int) -> Response:
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/check")
-@access.needs(Permission.TEST_SEND)
+@access.requires(Permission.SEND_TEST)
 def make_check(partner_id: int) -> Response:
     """Go the way to the partner step by step. Where all is well, that is kept to compare with."""
     found = _found(partner_id)
@@ -207,7 +207,7 @@ def make_check(partner_id: int) -> Response:
 
 
 @blueprint.get("/<int(max=2147483647):partner_id>/sheet")
-@access.needs(Permission.TEST_SEND)
+@access.requires(Permission.SEND_TEST)
 def sheet(partner_id: int) -> Response:
     """What to hand to the partner: how it calls us, and how we call it. No secret stands in it."""
     found = _found(partner_id)
@@ -226,49 +226,49 @@ def sheet(partner_id: int) -> Response:
 
 
 @blueprint.get("/<int(max=2147483647):partner_id>/keys")
-@access.needs(Permission.EDIT_PARTNERS)
+@access.requires(Permission.MANAGE_PARTNERS)
 def key_page(partner_id: int) -> Response:
     """Its keys and signing secrets, and how each is replaced."""
     return _key_page(_found(partner_id))
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-key")
-@access.needs(Permission.EDIT_PARTNERS)
+@access.requires(Permission.MANAGE_PARTNERS)
 def add_inbound_key(partner_id: int) -> Response:
     """Another key that lets its messages in."""
     return _add(partner_id, "inbound-key", keys.add_key)
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-secret")
-@access.needs(Permission.EDIT_PARTNERS)
+@access.requires(Permission.MANAGE_PARTNERS)
 def add_inbound_secret(partner_id: int) -> Response:
     """Another secret by which it signs its messages."""
     return _add(partner_id, "inbound-secret", keys.add_inbound_secret)
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/signing-secret")
-@access.needs(Permission.EDIT_PARTNERS)
+@access.requires(Permission.MANAGE_PARTNERS)
 def add_signing_secret(partner_id: int) -> Response:
     """Another secret by which we sign ours."""
     return _add(partner_id, "signing-secret", keys.add_signing_secret)
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-key/<int(max=2147483647):key_id>/end")
-@access.needs(Permission.EDIT_PARTNERS)
+@access.requires(Permission.MANAGE_PARTNERS)
 def end_inbound_key(partner_id: int, key_id: int) -> AnyResponse:
     """Let nothing in by this key."""
     return _end(partner_id, lambda session, found: keys.end_key(session, found, key_id))
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-secret/<int(max=2147483647):secret_id>/end")
-@access.needs(Permission.EDIT_PARTNERS)
+@access.requires(Permission.MANAGE_PARTNERS)
 def end_inbound_secret(partner_id: int, secret_id: int) -> AnyResponse:
     """Trust no signature by this secret."""
     return _end(partner_id, lambda session, found: keys.end_inbound_secret(session, found, secret_id))
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/signing-secret/<secret_id>/end")
-@access.needs(Permission.EDIT_PARTNERS)
+@access.requires(Permission.MANAGE_PARTNERS)
 def end_signing_secret(partner_id: int, secret_id: str) -> AnyResponse:
     """Sign no more by this secret."""
     return _end(partner_id, lambda session, found: keys.end_signing_secret(session, found, secret_id))
@@ -290,7 +290,7 @@ def _unlocked(ask: Callable[[], Result]) -> Result:
 
 def _done(found: Partner, what: str) -> AnyResponse:
     web.db().commit()
-    log.info("partner %s: %s by %s", found.id, what, access.me().name)
+    log.info("partner %s: %s by %s", found.id, what, access.current_person().username)
     return web.go(url_for(".partner", partner_id=found.id, done=what))
 
 
@@ -371,7 +371,7 @@ def _save(kept: Partner | None) -> AnyResponse:
         form.blame(error)
         return _form_page(form, kept, typed, trial, status=409)
     done = "saved" if trial else "untried" if changed else "kept"
-    log.info("partner %s: %s by %s", saved, done, access.me().name)
+    log.info("partner %s: %s by %s", saved, done, access.current_person().username)
     page = ".key_page" if kept is None else ".partner"
     return web.go(url_for(page, partner_id=saved, done=done))
 
@@ -434,7 +434,7 @@ def _add(partner_id: int, kind: str, add: Callable[..., str]) -> Response:
         form.key.errors = [words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")]
         return _key_page(found, status=422, wrong=(kind, form))
     web.db().commit()
-    log.info("partner %s: new %s by %s", found.id, kind, access.me().name)
+    log.info("partner %s: new %s by %s", found.id, kind, access.current_person().username)
     # What somebody typed they know; what was made is told here and never again.
     return _key_page(found, made=(kind, "" if form.given() else secret))
 
@@ -444,5 +444,5 @@ def _end(partner_id: int, end: Callable[[Session, Partner], bool]) -> AnyRespons
     if not PressForm().validate() or not end(web.db(), found):
         abort(404)
     web.db().commit()
-    log.info("partner %s: a key was ended by %s", found.id, access.me().name)
+    log.info("partner %s: a key was ended by %s", found.id, access.current_person().username)
     return web.go(url_for(".key_page", partner_id=found.id))

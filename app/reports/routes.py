@@ -36,14 +36,14 @@ blueprint = Blueprint("reports", __name__)
 
 
 @blueprint.get("/")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def home() -> Response:
     """The work queues, each with what is in it."""
     return web.page("reports/home.html")
 
 
 @blueprint.get("/health")
-@access.needs(Permission.SEE_ALL)
+@access.requires(Permission.VIEW_ALL)
 def health() -> Response:
     """How deliveries go: counts, percentiles and what waits, as pictures with their numbers."""
     form = HealthForm(request.args)
@@ -69,19 +69,19 @@ def health() -> Response:
 
 
 @blueprint.get("/reports/answers")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def answers() -> Response:
     """How orders are answered; supplier staff see it of their own supplier ids."""
     form = AnswersForm(request.args)
     values, notices = read_filter(form, web.zone())
     today = clock.now().astimezone(web.zone()).date()
     first, last, said = _days(values, today)
-    known = supplier_ids(web.db(), access.scope())
+    known = supplier_ids(web.db(), access.visible_suppliers())
     chosen = values.get("supplier", "")
     if chosen and chosen not in known:
         said = [*said, "There is no such supplier here; all of them are shown."]
         chosen = ""
-    scope = frozenset({chosen}) if chosen else access.scope()
+    scope = frozenset({chosen}) if chosen else access.visible_suppliers()
     with web.database().snapshot() as session:
         told = report(session, scope, first, last, web.zone())
     return web.page(
@@ -111,7 +111,7 @@ def _days(values: Mapping[str, Any], today: date) -> tuple[date, date, list[str]
 
 
 @blueprint.get("/look")
-@access.needs(Permission.EDIT_PEOPLE)
+@access.requires(Permission.MANAGE_USERS)
 def look() -> Response:
     """Every component in every state, for who works on the look."""
     return web.page(

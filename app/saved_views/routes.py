@@ -31,7 +31,7 @@ def _give() -> dict[str, object]:
 def _mine(page: str) -> Sequence[SavedView]:
     if not current_user.is_authenticated:
         return ()
-    return service.views_of(web.db(), access.me().id, page)
+    return service.views_of(web.db(), access.current_person().id, page)
 
 
 @blueprint.app_template_filter("narrowing")
@@ -47,14 +47,14 @@ def _address(query: Mapping[str, Any]) -> str:
 
 
 @blueprint.get("")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def index() -> Response:
     """One's own views, to name anew or to delete."""
     return _page()
 
 
 @blueprint.post("")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def add() -> AnyResponse:
     """Keep a filter under a name, and go back to the list as it is narrowed."""
     form = KeepForm()
@@ -63,7 +63,7 @@ def add() -> AnyResponse:
     try:
         kept = service.keep(
             web.db(),
-            access.me().id,
+            access.current_person().id,
             page=form.page.data or "",
             name=form.name.data or "",
             query=form.query.data or "",
@@ -75,10 +75,10 @@ def add() -> AnyResponse:
 
 
 @blueprint.post(VIEW + "/rename")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def rename(view_id: int) -> AnyResponse:
     """Give a view another name."""
-    kept = service.view(web.db(), access.me().id, view_id) or abort(404)
+    kept = service.view(web.db(), access.current_person().id, view_id) or abort(404)
     form = NameForm()
     if not form.validate():
         return _page([error for errors in form.errors.values() for error in errors], status=422)
@@ -91,10 +91,10 @@ def rename(view_id: int) -> AnyResponse:
 
 
 @blueprint.post(VIEW + "/delete")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def delete(view_id: int) -> AnyResponse:
     """Forget a view; the list itself stays as it is."""
-    kept = service.view(web.db(), access.me().id, view_id) or abort(404)
+    kept = service.view(web.db(), access.current_person().id, view_id) or abort(404)
     if not ForgetForm().validate():
         abort(400)
     web.db().delete(kept)
@@ -106,7 +106,7 @@ def _page(errors: Sequence[str] = (), status: int = 200) -> Response:
     return web.page(
         "saved_views/index.html",
         status=status,
-        views=service.views_of(web.db(), access.me().id),
+        views=service.views_of(web.db(), access.current_person().id),
         names=service.NAMES,
         errors=errors,
     )

@@ -35,39 +35,41 @@ RESULTS: dict[str, Callable[[Job], Result]] = {}
 
 
 @blueprint.get("")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def index() -> Response:
     """The newest jobs."""
     return web.page("tasks/index.html", jobs=queries.newest_jobs(web.db(), _whose()))
 
 
 @blueprint.get("/<job_id>")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def one(job_id: str) -> Response:
     """One job; with htmx the part that refreshes itself until it is finished."""
     return _shown(_found(job_id))
 
 
 @blueprint.post("/<job_id>/cancel")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def cancel(job_id: str) -> AnyResponse:
     """End a job after its present step; what it did stays done."""
     job = queries.job(web.db(), _whose(), job_id, lock=True) or abort(404)
     if not _may_cancel(job):
         abort(403)
-    if service.cancel(job, by=access.me().called):
+    if service.cancel(job, by=access.current_person().display_name):
         trail.record(web.db(), AuditAction.CANCELLED, AuditObject.JOB, job.id, name=job.title)
     web.db().commit()
     return web.go(url_for(".one", job_id=job_id), fragment=lambda: _shown(job))
 
 
 def _whose() -> int | None:
-    return None if access.may(access.me(), Permission.SEE_ALL) else access.me().id
+    return None if access.can(access.current_person(), Permission.VIEW_ALL) else access.current_person().id
 
 
 def _may_cancel(job: Job) -> bool:
     """Whose it is, and support."""
-    return job.person_id == access.me().id or access.may(access.me(), Permission.RESEND)
+    return job.person_id == access.current_person().id or access.can(
+        access.current_person(), Permission.RESEND
+    )
 
 
 def _found(job_id: str) -> Job:

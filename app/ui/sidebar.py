@@ -25,23 +25,23 @@ class Rail:
     @cached_property
     def queues(self) -> QueueCounts:
         """The orders' work queues."""
-        return queue_counts(web.db(), access.scope(), clock.now())
+        return queue_counts(web.db(), access.visible_suppliers(), clock.now())
 
     @cached_property
     def attention(self) -> int:
         """What somebody must look at, of what the reader may see."""
-        supports = access.may(access.me(), access.Permission.IMPORT)
-        return attention.count(web.db(), access.scope(), is_support=supports)
+        supports = access.can(access.current_person(), access.Permission.IMPORT)
+        return attention.count(web.db(), access.visible_suppliers(), is_support=supports)
 
     @cached_property
     def retried(self) -> int:
         """Messages that were tried in vain and are tried again by themselves: many at once are an outage."""
-        return retried_count(web.db(), access.scope())
+        return retried_count(web.db(), access.visible_suppliers())
 
     @cached_property
     def unmatched(self) -> int:
         """Messages of the network that fit nothing we know."""
-        return unmatched_count(web.db(), access.scope())
+        return unmatched_count(web.db(), access.visible_suppliers())
 
 
 def init_app(app: Flask) -> None:

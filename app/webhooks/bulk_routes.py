@@ -23,14 +23,14 @@ RESULTS[resend_job.KIND] = lambda job: Result("What came of it", url_for("resend
 
 
 @blueprint.get("")
-@access.needs(Permission.RESEND)
+@access.requires(Permission.RESEND)
 def planned() -> Response:
     """What would be sent again and what not: by chosen ids, by the log's filter, or since an outage."""
     return _plan_page(ManyForm())
 
 
 @blueprint.post("")
-@access.needs(Permission.RESEND)
+@access.requires(Permission.RESEND)
 def send_many() -> AnyResponse:
     """Put the resend into the queue; what it takes in is decided now, row by row."""
     form = ManyForm()
@@ -43,10 +43,10 @@ def send_many() -> AnyResponse:
     try:
         job = resend_job.ask_for(
             web.db(),
-            access.scope(),
+            access.visible_suppliers(),
             selection,
-            by=access.me().called,
-            person_id=access.me().id,
+            by=access.current_person().display_name,
+            person_id=access.current_person().id,
             reason=form.reason.data or "",
         )
     except resend_job.NothingToSend:
@@ -58,7 +58,7 @@ def send_many() -> AnyResponse:
 
 
 @blueprint.get("/<job_id>")
-@access.needs(Permission.SEE_ALL)
+@access.requires(Permission.VIEW_ALL)
 def report(job_id: str) -> Response:
     """What came of a resend, a row per message; it asks for itself while anything may still change."""
     job = _job(job_id)
@@ -98,7 +98,7 @@ def _selection() -> tuple[resend_plan.Selection, SelectionForm, list[str]]:
     form = SelectionForm(given)
     values, notices = read_filter(form, web.zone())
     values.pop("after", None)
-    if not access.may(access.me(), Permission.RESEND_DELIVERED):
+    if not access.can(access.current_person(), Permission.RESEND_DELIVERED):
         values.pop("delivered", None)
     return resend_plan.selection_of(values, given.getlist("ids")), form, notices
 
@@ -108,7 +108,7 @@ def _plan_page(form: ManyForm, status: int = 200) -> Response:
     values = _values(chosen, selection)
     shown: dict[str, Any] = {}
     if _is_chosen(selection):
-        shown["plan"] = resend_plan.plan(web.db(), access.scope(), selection)
+        shown["plan"] = resend_plan.plan(web.db(), access.visible_suppliers(), selection)
     return web.page(
         "webhooks/resend_plan.html",
         status=status,

@@ -28,13 +28,13 @@ blueprint = Blueprint("webhooks", __name__, url_prefix="/webhooks")
 
 
 @blueprint.get("")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def log() -> Response:
     """The log, newest first."""
     form = MessageFilterForm(request.args)
     values, notices = read_filter(form, web.zone())
     wanted = queries.MessageFilter(**values)
-    found = queries.message_page(web.db(), access.scope(), wanted)
+    found = queries.message_page(web.db(), access.visible_suppliers(), wanted)
     narrowed = {name: value for name, value in values.items() if name != "after"}
     next_url = None
     if found.next_after:
@@ -51,12 +51,12 @@ def log() -> Response:
         chips=in_force(form, narrowed),
         partners=all_partners(web.db()),
         newer_url=_newer_url(values, _newest_shown(found, wanted)),
-        suppliers=queries.known_suppliers(web.db(), access.scope()),
+        suppliers=queries.known_suppliers(web.db(), access.visible_suppliers()),
     )
 
 
 @blueprint.get("/newer")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def newer() -> Response:
     """Whether more has come than an open page shows; without htmx the list itself."""
     if not web.wants_fragment():
@@ -64,7 +64,7 @@ def newer() -> Response:
     values, _ = read_filter(MessageFilterForm(request.args), web.zone())
     values.pop("after", None)
     than = request.args.get("than", "")[:40]
-    count = queries.newer_count(web.db(), access.scope(), queries.MessageFilter(**values), than)
+    count = queries.newer_count(web.db(), access.visible_suppliers(), queries.MessageFilter(**values), than)
     return web.page(
         "webhooks/log.html",
         "ui/_new_rows.html",
@@ -76,7 +76,7 @@ def newer() -> Response:
 
 def _newest_shown(found: queries.MessagePage, wanted: queries.MessageFilter) -> str:
     if wanted.after:
-        return queries.newest_id(web.db(), access.scope(), wanted)
+        return queries.newest_id(web.db(), access.visible_suppliers(), wanted)
     return found.messages[0].id if found.messages else ""
 
 
@@ -86,14 +86,14 @@ def _newer_url(values: dict[str, Any], than: str) -> str:
 
 
 @blueprint.get("/<message_id>")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def message(message_id: str) -> Response:
     """One message with all its attempts."""
     return _message_page(_found(message_id))
 
 
 @blueprint.get("/<message_id>/state")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def state(message_id: str) -> Response:
     """The state of one message and its attempts, which the page asks for until it is final."""
     found = _found(message_id)
@@ -101,22 +101,22 @@ def state(message_id: str) -> Response:
 
 
 @blueprint.get("/<message_id>.json")
-@access.needs(Permission.SEE)
+@access.requires(Permission.VIEW)
 def message_as_data(message_id: str) -> Response:
     """One message as data."""
     return jsonify(as_data(_found(message_id)))
 
 
 @blueprint.post("/<message_id>/resend")
-@access.needs(Permission.RESEND)
+@access.requires(Permission.RESEND)
 def send_again(message_id: str) -> AnyResponse:
     """Send the same bytes under the same id once more, for a reason."""
-    found = queries.message_for_update(web.db(), access.scope(), message_id) or abort(404)
+    found = queries.message_for_update(web.db(), access.visible_suppliers(), message_id) or abort(404)
     form = ResendForm()
     if not form.validate():
         return _message_page(_found(message_id), form, status=422)
     try:
-        resend(web.db(), found, by=access.me().called, reason=form.reason.data or "")
+        resend(web.db(), found, by=access.current_person().display_name, reason=form.reason.data or "")
     except CannotResend as blocker:
         form.form_errors.append(str(blocker))
         return _message_page(_found(message_id), form, status=409)
@@ -126,15 +126,15 @@ def send_again(message_id: str) -> AnyResponse:
 
 
 @blueprint.post("/<message_id>/withdraw")
-@access.needs(Permission.WITHDRAW)
+@access.requires(Permission.CANCEL)
 def withdraw(message_id: str) -> AnyResponse:
     """Keep a message from leaving, for a reason; if it is being sent just now, from being tried again."""
-    found = queries.message_for_update(web.db(), access.scope(), message_id) or abort(404)
+    found = queries.message_for_update(web.db(), access.visible_suppliers(), message_id) or abort(404)
     form = WithdrawForm()
     if not form.validate():
         return _message_page(_found(message_id), withdrawing=form, status=422)
     try:
-        cancel_manually(web.db(), found, by=access.me().called, reason=form.why.data or "")
+        cancel_manually(web.db(), found, by=access.current_person().display_name, reason=form.why.data or "")
     except CannotCancel as blocker:
         form.form_errors.append(str(blocker))
         return _message_page(_found(message_id), withdrawing=form, status=409)
@@ -144,7 +144,7 @@ def withdraw(message_id: str) -> AnyResponse:
 
 
 def _found(message_id: str) -> Message:
-    return queries.message(web.db(), access.scope(), message_id) or abort(404)
+    return queries.message(web.db(), access.visible_suppliers(), message_id) or abort(404)
 
 
 def _message_page(
@@ -166,7 +166,7 @@ def _shown(
     before = attempt.number - 1 if attempt else 0
     beside = None
     if request.args.get("beside") == "good" and attempt:
-        beside = queries.last_good(web.db(), access.scope(), found.partner_id, but=found.id)
+        beside = queries.last_good(web.db(), access.visible_suppliers(), found.partner_id, but=found.id)
     return {
         "message": found,
         "chosen": attempt.number if attempt and attempt.number == chosen else None,

@@ -1,4 +1,4 @@
-"""Every route with every role and with nobody: who gets in, who is sent to sign in, who is refused."""
+"""Access to every route for every role and for anonymous requests."""
 
 from __future__ import annotations
 
@@ -8,36 +8,38 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.accounts.access import MAY, OPEN_ENDPOINTS, PUBLIC, Permission
+from app.accounts.access import OPEN_ENDPOINTS, PUBLIC, ROLE_PERMISSIONS, Permission
 from app.accounts.models import Role
 from tests.people import EVERYBODY, Browser
 
 TABLE = {
-    # verb: who may
-    Permission.SEE: {"asha", "omar", "meera", "ravi", "admin"},
-    Permission.SEE_ALL: {"meera", "ravi", "admin"},
-    Permission.ANSWER: {"asha", "omar"},
+    # permission: who has it
+    Permission.VIEW: {"asha", "omar", "meera", "ravi", "admin"},
+    Permission.VIEW_ALL: {"meera", "ravi", "admin"},
+    Permission.RESPOND: {"asha", "omar"},
     Permission.EXPORT: {"meera"},
-    Permission.READ_AUDIT: {"meera"},
+    Permission.VIEW_AUDIT_TRAIL: {"meera"},
     Permission.RESEND: {"ravi", "admin"},
     Permission.RESEND_DELIVERED: {"admin"},
-    Permission.WITHDRAW: {"ravi", "admin"},
-    Permission.PAUSE: {"ravi", "admin"},
+    Permission.CANCEL: {"ravi", "admin"},
+    Permission.PAUSE_PARTNERS: {"ravi", "admin"},
     Permission.IMPORT: {"ravi", "admin"},
-    Permission.TEST_SEND: {"ravi", "admin"},
-    Permission.EDIT_PARTNERS: {"admin"},
-    Permission.EDIT_PEOPLE: {"admin"},
+    Permission.SEND_TEST: {"ravi", "admin"},
+    Permission.MANAGE_PARTNERS: {"admin"},
+    Permission.MANAGE_USERS: {"admin"},
 }
 
 
-def test_the_table_of_roles_is_the_one_that_was_agreed() -> None:
+def test_roles_have_exactly_the_agreed_permissions() -> None:
     assert set(TABLE) == set(Permission)
-    for verb, names in TABLE.items():
-        assert {name for name, (_, role, _) in EVERYBODY.items() if verb in MAY[role]} == names, verb
-    assert set(MAY) == set(Role)
+    for permission, names in TABLE.items():
+        assert {
+            name for name, (_, role, _) in EVERYBODY.items() if permission in ROLE_PERMISSIONS[role]
+        } == names, permission
+    assert set(ROLE_PERMISSIONS) == set(Role)
 
 
-def test_every_route_declares_what_it_needs(app: Flask) -> None:
+def test_every_route_declares_a_permission(app: Flask) -> None:
     undeclared = {
         rule.endpoint
         for rule in app.url_map.iter_rules()
@@ -48,7 +50,7 @@ def test_every_route_declares_what_it_needs(app: Flask) -> None:
 
 
 def routes_of(app: Flask) -> list[tuple[str, str, str]]:
-    """Method, path and access of every route; arguments are filled with what does not exist."""
+    """Method, path and access of every route; arguments name rows that do not exist."""
     found = []
     for rule in app.url_map.iter_rules():
         access = PUBLIC if rule.endpoint in OPEN_ENDPOINTS else app.view_functions[rule.endpoint].access  # type: ignore[attr-defined]
@@ -66,9 +68,7 @@ def routes_of(app: Flask) -> list[tuple[str, str, str]]:
     return found
 
 
-def test_nobody_is_sent_to_the_sign_in_from_every_route_but_the_public_ones(
-    app: Flask, nobody: Browser
-) -> None:
+def test_anonymous_request_is_redirected_to_sign_in(app: Flask, nobody: Browser) -> None:
     app.config["WTF_CSRF_ENABLED"] = False
     for method, path, access in routes_of(app):
         answer = nobody.open(path, method=method)
@@ -82,7 +82,7 @@ def test_nobody_is_sent_to_the_sign_in_from_every_route_but_the_public_ones(
 
 
 @pytest.mark.parametrize("name", sorted(EVERYBODY))
-def test_a_role_gets_in_exactly_where_its_verbs_allow(
+def test_role_may_open_exactly_the_permitted_routes(
     app: Flask, browser_of: Callable[[str], Browser], name: str
 ) -> None:
     app.config["WTF_CSRF_ENABLED"] = False
@@ -97,7 +97,7 @@ def test_a_role_gets_in_exactly_where_its_verbs_allow(
             assert answer.status_code == 403, (method, path)
 
 
-def test_without_the_token_of_its_form_a_post_is_refused(asha: Browser, arrive: Any) -> None:
+def test_post_without_csrf_token_is_refused(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     answer = asha.send(f"/orders/{order_id}/answer", {"supplier_response": "ACCEPT", "version": 1})
     assert answer.status_code == 400

@@ -380,7 +380,7 @@ def test_who_asked_stands_where_nobody_acts_at_the_edge(
 def test_hostile_words_are_kept_as_words(database: Database, entries: Trail) -> None:
     odd = "a\0b\ud800" + "x" * 400
     with trail.acting(trail.Actor(odd, user_agent=odd)), database.writing() as session:
-        person = accounts.add(session, "kim", role=Role.MANAGER, password=PASSWORD, full_name="Kim")
+        person = accounts.add_person(session, "kim", role=Role.MANAGER, password=PASSWORD, full_name="Kim")
         session.commit()
     last = entries()[-1]
     assert person.id and len(last.user_agent) == 300 and len(last.actor) == 120
@@ -416,4 +416,4 @@ def test_what_is_set_for_a_supplier(browser_of: Callable[[str], Browser], entrie
         assert admin.send("/suppliers", fields).status_code == 303
     (entry,) = entries()[before:]
     assert (entry.deed, entry.actor) == (AuditAction.SUPPLIER_CHANGED, "Admin")
-    assert entry.became == {"device tag": "IP 203.0.113.8"}
+    assert entry.became == {"device_tag": "IP 203.0.113.8"}

@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from app import create_app
 from app.accounts.models import Person, Role
 from app.accounts.queries import person_by_username
-from app.accounts.service import add as add_person
+from app.accounts.service import add_person
 from app.clock import now
 from app.config import Settings
 from app.delivery.models import Message

@@ -80,7 +80,7 @@ def sign_in(page: Page, site: str, faults: list[str]) -> Callable[[str], None]:
 
     def sign_in(name: str) -> None:
         page.goto(f"{site}/login")
-        page.get_by_label("User name").fill(name)
+        page.get_by_label("Username").fill(name)
         page.get_by_label("Password", exact=True).fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url(lambda url: "/login" not in url)

@@ -65,9 +65,9 @@ def test_users_add_without_terminal_prints_generated_password(app: Flask, sessio
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("asha", "--role", "manager"), "exists already"),
-        (("kiran", "--role", "supplier"), "at least one supplier B2B id"),
-        (("kiran", "--role", "manager", "--supplier", "S1"), "sees everything"),
+        (("asha", "--role", "manager"), "already taken"),
+        (("kiran", "--role", "supplier"), "at least one supplier B2B ID"),
+        (("kiran", "--role", "manager", "--supplier", "S1"), "see all suppliers"),
         (("ki ran", "--role", "manager"), "letters"),
         (("kiran", "--role", "king"), "king"),
     ],

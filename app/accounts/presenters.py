@@ -1,0 +1,52 @@
+"""Labels of roles and sentences of the account pages."""
+
+from __future__ import annotations
+
+from app.accounts.models import Person, Role, Supplier
+from app.accounts.passwords import LONGEST, SHORTEST
+from app.accounts.service import PersonError
+from app.network.vocabulary import B2B_ID_MAX
+
+ROLE_LABELS = {
+    Role.SUPPLIER: "Supplier staff",
+    Role.MANAGER: "Manager",
+    Role.SUPPORT: "Support",
+    Role.ADMIN: "Administrator",
+}
+
+PERSON_ERRORS = {
+    PersonError.USERNAME_INVALID: "Use lowercase letters, numbers and . _ @ - in the username.",
+    PersonError.USERNAME_TAKEN: "This username is already taken.",
+    PersonError.PASSWORD_LENGTH: f"Enter a password of {SHORTEST} to {LONGEST} characters.",
+    PersonError.SUPPLIER_REQUIRED: "Supplier staff need at least one supplier B2B ID.",
+    PersonError.SUPPLIER_NOT_ALLOWED: "Only supplier staff have supplier B2B IDs; others see all suppliers.",
+    PersonError.SUPPLIER_ID_LENGTH: f"A supplier B2B ID has 1 to {B2B_ID_MAX} characters.",
+    PersonError.SUPPLIER_ID_CHARACTERS: 'A supplier B2B ID cannot contain " or \\.',
+    PersonError.LAST_ADMINISTRATOR: (
+        "This is the last active administrator. Make another person an administrator first."
+    ),
+}
+
+INCORRECT_SIGN_IN = "Incorrect username or password."
+
+
+def role_label(role: Role | str) -> str:
+    """The label of a role."""
+    return ROLE_LABELS[Role(role)]
+
+
+def suppliers_of(person: Person) -> list[str]:
+    """The suppliers a person sees, one entry a line."""
+    if person.role is not Role.SUPPLIER:
+        return ["All suppliers"]
+    return sorted(person.supplier_ids) or ["No supplier"]
+
+
+def active_label(person: Person) -> str:
+    """Whether the person can sign in."""
+    return "Active" if person.active else "Deactivated"
+
+
+def device_tag_source(supplier: Supplier | None) -> str:
+    """Where the device tag of a supplier comes from."""
+    return f"Set by {supplier.changed_by}" if supplier else "Default"
