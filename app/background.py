@@ -8,7 +8,7 @@ from datetime import timedelta
 from app.audit import seals
 from app.config import Settings
 from app.db import Database
-from app.delivery.statistics import CHORE_SECONDS, roll
+from app.delivery.statistics import fold
 from app.exports import files
 from app.orders import response_counts
 from app.reports import digests
@@ -30,7 +30,7 @@ def chores(settings: Settings) -> list[Chore]:
     """What is done again and again, and how often."""
     mails = digests.words(settings)
     return [
-        _chore("count attempts by time", timedelta(seconds=15), _roll),
+        _chore("fold attempt statistics", timedelta(minutes=5), fold),
         _chore("count answers by day", timedelta(seconds=15), lambda database: _count(database, settings)),
         _chore("seal the audit trail", timedelta(minutes=1), seals.seal),
         _chore("remove old exports", timedelta(hours=1), lambda database: files.tidy(database, settings)),
@@ -42,10 +42,6 @@ def chores(settings: Settings) -> list[Chore]:
 
 def _prune(database: Database, settings: Settings) -> None:
     prune_old(database, Ages.of(settings), for_seconds=PRUNE_SECONDS)
-
-
-def _roll(database: Database) -> None:
-    roll(database, for_seconds=CHORE_SECONDS)
 
 
 def _count(database: Database, settings: Settings) -> None:

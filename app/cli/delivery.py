@@ -10,7 +10,7 @@ from flask.cli import with_appcontext
 from app.cli import context
 from app.delivery.models import MessageState
 from app.delivery.service import REASON_MAX
-from app.delivery.statistics import roll
+from app.delivery.statistics import fold
 from app.delivery.worker import DeliveryWorker
 from app.orders.response_counts import count_answers
 from app.webhooks import resend_job
@@ -75,6 +75,6 @@ def resend(since: str, partner_name: str | None, state: str, reason: str, dry_ru
 def rollup() -> None:
     """Update the statistics for the health and report pages now. The worker also does this."""
     with context.database_errors():
-        minutes = roll(context.database())
+        rows = fold(context.database())
         answers = count_answers(context.database(), context.settings().zone)
-    click.echo(f"minutes={minutes} answers={answers}")
+    click.echo(f"rows={rows} answers={answers}")

@@ -11,7 +11,7 @@ from flask.cli import with_appcontext
 
 from app.cli import context
 from app.cli.server import web_command
-from app.delivery.statistics import roll
+from app.delivery.statistics import fold
 from app.orders.response_counts import count_answers
 
 
@@ -55,9 +55,9 @@ def seed(messages: int, attempts: int, force: bool) -> None:
             context.fail(f"{error} Use --yes to continue anyway.")
         except ValueError as error:
             context.fail(str(error))
-        minutes = roll(database)
+        fold(database)
         count_answers(database, context.settings().zone)
-    click.echo(context.counts_line({**counts, "minutes": minutes}))
+    click.echo(context.counts_line(counts))
 
 
 def _port(name: str, default: int) -> int:

@@ -75,7 +75,6 @@ TYPICAL = {
         "sqlite_autoindex_purchase_order_1": "210000 70000 1",
     },
     "revision": {"sqlite_autoindex_revision_1": "210000 1 1"},
-    "rollup": {"sqlite_autoindex_rollup_1": "638172 159543 15 6 2 1 1"},
 }
 """By table and index."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -299,51 +300,48 @@ class CircuitBreaker(Base):
     allowance_at: Mapped[datetime | None]
 
 
-class Tally(Base):
-    """Attempts that came to an end, counted as they end: counting millions of them later is too slow.
+class Measure(StrEnum):
+    """What a row counts: attempts with their latency, or messages with their time to delivery."""
 
-    Deliverers write into different shards, so that they do not wait for each other; the sum counts.
-    """
-
-    __tablename__ = "tally"
-
-    shard: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id", ondelete="CASCADE"), primary_key=True)
-    outcome: Mapped[str] = mapped_column(String(40), primary_key=True)
-    # Which of the latency histogram's buckets.
-    bucket: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    count: Mapped[int]
-    milliseconds: Mapped[float]
+    ATTEMPT = "attempt"
+    DELIVERY = "delivery"
 
 
-class Mark(Base):
-    """A minute in which attempts ended, or changed their end, since it was last counted.
-
-    It is made in the transaction that records them, so no count misses them however late they are recorded.
-    Deliverers write into different shards, as into tallies.
-    """
-
-    __tablename__ = "mark"
-
-    minute: Mapped[datetime] = mapped_column(primary_key=True)
-    shard: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+Counter = Annotated[int, mapped_column(BigInteger)]
 
 
-class Rollup(Base):
-    """What ended in one span of time, counted from the attempts themselves; see ``rollup``.
+class AttemptStatistics(Base):
+    """Attempts of one partner that ended in the same period with the same result; see ``statistics``."""
 
-    ``measure`` is what ``count`` counts. ``latencies`` is a packed ``histogram.Histogram`` of milliseconds.
-    """
+    __tablename__ = "attempt_statistics"
 
-    __tablename__ = "rollup"
-
-    # The span's length, and its beginning.
-    seconds: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    starts_at: Mapped[datetime] = mapped_column(primary_key=True)
+    # The first minute of the period, in minutes since 1970-01-01 UTC.
+    minute: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id", ondelete="CASCADE"), primary_key=True)
     measure: Mapped[str] = mapped_column(String(12), primary_key=True)
+    # Of attempts only; the status is 0 if there was no HTTP response.
     outcome: Mapped[str] = mapped_column(String(40), primary_key=True)
-    # The HTTP status; 0 where no answer came.
     status: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    count: Mapped[int]
-    latencies: Mapped[bytes]
+    count: Mapped[Counter]
+    # The sum of all durations, and how many of them were at most so long.
+    milliseconds: Mapped[Counter]
+    le_5ms: Mapped[Counter]
+    le_10ms: Mapped[Counter]
+    le_25ms: Mapped[Counter]
+    le_50ms: Mapped[Counter]
+    le_100ms: Mapped[Counter]
+    le_250ms: Mapped[Counter]
+    le_500ms: Mapped[Counter]
+    le_1s: Mapped[Counter]
+    le_2500ms: Mapped[Counter]
+    le_5s: Mapped[Counter]
+    le_10s: Mapped[Counter]
+    le_30s: Mapped[Counter]
+    le_1min: Mapped[Counter]
+    le_5min: Mapped[Counter]
+    le_30min: Mapped[Counter]
+    le_2h: Mapped[Counter]
+    le_8h: Mapped[Counter]
+    le_1d: Mapped[Counter]
+    le_3d: Mapped[Counter]
+    le_inf: Mapped[Counter]

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
-from app.delivery import circuit_breaker, notifications
+from app.delivery import circuit_breaker, notifications, statistics
 from app.delivery.claiming import LEASE_MARGIN_SECONDS, ClaimedMessage, attempts, messages, partners
 from app.delivery.events import MessageChange, message_events
 from app.delivery.models import MessageState, ResultFrom, Trigger
 from app.delivery.retry_policy import Reason, Step, Verdict, sentence
 from app.delivery.service import NO_MANUAL_REQUEST
-from app.delivery.tally import count_ends, mark
+from app.delivery.statistics import CountedAttempt
 from app.delivery.wire.outcome import Outcome
 from app.network.vocabulary import FIELD_NAMES
 
@@ -62,7 +62,7 @@ class AttemptResult:
 
 
 _LOCK_COLUMNS = (
-    *("id", "order_id", "state", "lease_token", "cancel_requested", "unknown_outcome"),
+    *("id", "order_id", "created_at", "state", "lease_token", "cancel_requested", "unknown_outcome"),
     *("resume_state", "resume_at", "result_from"),
 )
 _END_ATTEMPT = update(attempts).where(
@@ -79,12 +79,16 @@ def record_results(session: Session, results: Sequence[AttemptResult], now: date
     if not results:
         return
     rows = _lock_messages(session, [result.claimed.id for result in results])
-    recounted = _ended_before(session, rows, results)
+    recorded = _recorded_before(session, rows, results)
     session.execute(_END_ATTEMPT, [_attempt_end(result) for result in results])
     changed: dict[str, dict[str, Any]] = {}
+    counted: list[CountedAttempt] = []
     for result in results:
         row = rows.get(result.claimed.id)
-        if row is not None and _may_change(row, result):
+        may_change = row is not None and _may_change(row, result)
+        if (result.claimed.id, result.claimed.number) not in recorded:
+            counted.append(_counted_attempt(result, row if may_change else None))
+        if row is not None and may_change:
             values = _next_values(row, result, now)
             row.update(RELEASED, **values)
             changed.setdefault(row["id"], {}).update(values)
@@ -97,14 +101,7 @@ def record_results(session: Session, results: Sequence[AttemptResult], now: date
         session, [MessageChange(key, rows[key]["order_id"], rows[key]["state"]) for key in changed]
     )
     circuit_breaker.record_attempts(session, [_ended_attempt(result) for result in automatic], now)
-    count_ends(
-        session,
-        (
-            (result.claimed.partner_id, result.verdict.reason.value, result.outcome.duration_ms)
-            for result in results
-        ),
-    )
-    mark(session, [*(result.ended_at for result in results), *recounted])
+    statistics.record(session, counted)
 
 
 def _lock_messages(session: Session, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -129,25 +126,41 @@ def _update_messages(session: Session, changed: Mapping[str, Mapping[str, Any]])
         session.execute(statement.values({**RELEASED, **new}), rows)
 
 
-def _ended_before(
+def _recorded_before(
     session: Session, rows: Mapping[str, dict[str, Any]], results: Sequence[AttemptResult]
-) -> Sequence[datetime]:
-    """When earlier attempts ended whose statistics change now.
+) -> set[tuple[str, int]]:
+    """Message ids and numbers of attempts whose end was recorded already: they are not counted twice.
 
-    The attempt of a worker that lost its lease may be recorded as interrupted, and of two deliveries of one
-    message only the first counts as its arrival.
+    A worker records again if it does not know whether its first commit succeeded; by then its lease is gone.
+    An attempt that counts as interrupted is counted again when its worker reports it.
     """
-    lost = {
+    without_lease = {
         result.claimed.id
         for result in results
         if result.claimed.id in rows and rows[result.claimed.id]["lease_token"] != result.claimed.token
     }
-    if not lost:
-        return []
-    ended = select(attempts.c.ended_at).where(
-        attempts.c.message_id.in_(lost), attempts.c.ended_at.is_not(None)
+    if not without_lease:
+        return set()
+    recorded = select(attempts.c.message_id, attempts.c.number).where(
+        attempts.c.message_id.in_(without_lease), attempts.c.outcome != Reason.INTERRUPTED.value
     )
-    return session.scalars(ended).all()
+    return {(message_id, number) for message_id, number in session.execute(recorded)}
+
+
+def _counted_attempt(result: AttemptResult, row: dict[str, Any] | None) -> CountedAttempt:
+    """The attempt for the statistics. ``row`` is its message before the change, if it may change it."""
+    delivery_ms = None
+    delivers = result.verdict.step is Step.DELIVERED
+    if row is not None and delivers and row["resume_state"] is not MessageState.DELIVERED:
+        delivery_ms = (result.ended_at - row["created_at"]).total_seconds() * 1000
+    return CountedAttempt(
+        partner_id=result.claimed.partner_id,
+        ended_at=result.ended_at,
+        outcome=result.verdict.reason.value,
+        status=result.outcome.status,
+        duration_ms=result.outcome.duration_ms,
+        delivery_ms=delivery_ms,
+    )
 
 
 def _ended_attempt(result: AttemptResult) -> circuit_breaker.EndedAttempt:
@@ -346,9 +359,10 @@ def reclaim_expired(session: Session, now: datetime) -> int:
             trail.record(session, AuditAction.HELD, AuditObject.MESSAGE, row.id, name=name, reason=why)
         changes.append(MessageChange(row.id, row.order_id, values["state"]))
     message_events.publish(session, changes)
-    count_ends(session, ((row.partner_id, Reason.INTERRUPTED.value, 0.0) for row in expired))
-    if expired:
-        mark(session, [now])
+    statistics.record(
+        session,
+        [CountedAttempt(row.partner_id, now, Reason.INTERRUPTED.value, None, None) for row in expired],
+    )
     return len(expired)
 
 

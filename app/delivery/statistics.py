@@ -1,342 +1,301 @@
-"""Attempts counted by time: exact numbers over millions of them, at once.
+"""Attempt statistics: how many attempts ended, with which result, and how long they took.
 
-How it stays exact. Whoever ends an attempt marks its minute in the same transaction (``tally.mark``).
-``roll`` takes marks away and counts their minutes anew from the attempts themselves, and the longer spans
-from the minutes: it adds nothing to anything, so it may be repeated, cut off or run late, and never counts
-twice. ``measured`` takes minutes that are still marked from the attempts, in the same snapshot. So it
-matters neither when an attempt is recorded, nor by whom, nor by whose clock it ended.
+``record`` adds ended attempts to the rows of their minute, in the transaction that records their end. Counts
+only grow, so ``/metrics`` can read its counters from them. An attempt that counts as interrupted and is later
+reported by its own worker is counted with both outcomes.
+
+``fold`` merges the rows of old minutes, so that there are few rows for a long time.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from itertools import pairwise
+from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, exists, func, insert, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Table, bindparam, case, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
 
 from app import clock
-from app.db import Database, serialise
-from app.delivery.histogram import Histogram
-from app.delivery.models import Attempt, Mark, Message, Rollup
+from app.db import Database
+from app.delivery.models import AttemptStatistics, Measure
 from app.delivery.retry_policy import Reason
+from app.partners.models import Partner
 
-MINUTE = 60
-SPANS = (MINUTE, 1800, 10_800, 43_200)
-"""Seconds of the spans that are counted: each is made of whole ones before it."""
-KEPT = timedelta(days=35)
-"""How long counts are kept. What is recorded later than this after its end is counted no more."""
-SETTLING = timedelta(seconds=10)
-"""A minute is rolled up when it has been over for this long: most of it is then recorded."""
-AT_ONCE = 60
-"""Minutes a transaction: on SQLite nobody else writes meanwhile."""
-LIVE_MOST = 240
-"""Marked minutes that are counted from the attempts for a page, the newest."""
-BRIDGED = timedelta(minutes=15)
-"""Minutes no farther apart are read together: what lies between is looked at in vain, but by one query."""
-CHORE_SECONDS = 30.0
-"""A chore ends after so long; the next one goes on."""
-TAKEN = (Reason.DELIVERED.value, Reason.ALREADY_RECEIVED.value)
-"""Outcomes by which the partner has the message."""
-
-rollups = cast(Table, Rollup.__table__)
-marks = cast(Table, Mark.__table__)
-_UNMARK = delete(marks).where(
-    marks.c.minute == bindparam("of_minute"), marks.c.shard == bindparam("of_shard")
+BUCKETS = {
+    "le_5ms": 5.0,
+    "le_10ms": 10.0,
+    "le_25ms": 25.0,
+    "le_50ms": 50.0,
+    "le_100ms": 100.0,
+    "le_250ms": 250.0,
+    "le_500ms": 500.0,
+    "le_1s": 1_000.0,
+    "le_2500ms": 2_500.0,
+    "le_5s": 5_000.0,
+    "le_10s": 10_000.0,
+    "le_30s": 30_000.0,
+    "le_1min": 60_000.0,
+    "le_5min": 300_000.0,
+    "le_30min": 1_800_000.0,
+    "le_2h": 7_200_000.0,
+    "le_8h": 28_800_000.0,
+    "le_1d": 86_400_000.0,
+    "le_3d": 259_200_000.0,
+    "le_inf": math.inf,
+}
+"""Columns and the longest duration that each counts, in milliseconds. A delivery may take days."""
+DELIVERED = (Reason.DELIVERED.value, Reason.ALREADY_RECEIVED.value)
+"""Outcomes after which the partner has the message."""
+ALL_TIME = 10**9
+"""Minutes of a period so long that everything is in the same one, which begins in 1970."""
+FOLDS = (
+    (timedelta(hours=2), 30),
+    (timedelta(days=2), 180),
+    (timedelta(days=8), 720),
+    (timedelta(days=35), ALL_TIME),
 )
-_COLUMNS = (
-    *(Rollup.starts_at, Rollup.partner_id, Rollup.measure, Rollup.outcome, Rollup.status),
-    *(Rollup.count, Rollup.latencies),
-)
+"""The age from which rows are merged, and the length of the merged periods in minutes."""
 
+_table = cast(Table, AttemptStatistics.__table__)
+_KEY = tuple(column.name for column in _table.primary_key)
+_COUNTERS = ("count", "milliseconds", *BUCKETS)
 
-class Measure(StrEnum):
-    """What is counted: tries by their end; what tries took; arrivals, with the time since the answer."""
-
-    TRIES = "tries"
-    TIMES = "times"
-    ARRIVALS = "arrivals"
-
-
-_MEASURES = {measure.value: measure for measure in Measure}
+Key = tuple[int, int, str, str, int]
+"""Minute, partner id, measure, outcome and HTTP status: the primary key of a row."""
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """What is counted. Only tries have an outcome; their ``status`` is 0 where no answer came."""
+class CountedAttempt:
+    """One attempt to count. ``delivery_ms`` is the time since its message was created, if it delivered it."""
 
     partner_id: int
-    measure: Measure
-    outcome: str = ""
-    status: int = 0
+    ended_at: datetime
+    outcome: str
+    status: int | None
+    duration_ms: float | None
+    delivery_ms: float | None = None
 
 
 @dataclass(slots=True)
-class Cell:
-    """How many, and their milliseconds if they are measured."""
+class Durations:
+    """Durations, counted cumulatively in ``BUCKETS``."""
 
-    count: int = 0
-    latencies: Histogram = field(default_factory=Histogram)
+    counts: list[int] = field(default_factory=lambda: [0] * len(BUCKETS))
+    milliseconds: int = 0
 
-    def add(self, other: Cell, sign: int = 1) -> None:
-        """Add another cell, or with -1 take it away."""
-        self.count += sign * other.count
-        self.latencies.merge(other.latencies, sign)
+    @property
+    def count(self) -> int:
+        """How many durations were counted."""
+        return self.counts[-1]
 
+    def add(self, other: Durations) -> None:
+        """Add the durations of ``other``."""
+        self.counts = [mine + others for mine, others in zip(self.counts, other.counts, strict=True)]
+        self.milliseconds += other.milliseconds
 
-Cells = dict[tuple[datetime, Key], Cell]
-"""Cells by the beginning of their span."""
-Place = tuple[datetime, int]
-"""The beginning of a span, and a partner."""
+    def percentile(self, share: float) -> float | None:
+        """The milliseconds that a ``share`` (0 to 1) of all durations do not exceed; None without durations.
+
+        The value is interpolated within its bucket, as Prometheus does it.
+        """
+        rank = share * self.count
+        lower_bound, below = 0.0, 0
+        for upper_bound, count in zip(BUCKETS.values(), self.counts, strict=True):
+            if count > below and count >= rank:
+                if upper_bound == math.inf:
+                    return lower_bound
+                return lower_bound + (upper_bound - lower_bound) * (rank - below) / (count - below)
+            lower_bound, below = upper_bound, count
+        return None
 
 
 @dataclass(slots=True)
-class Tried:
-    """Tries that ended, and how many of them the partner took."""
+class Totals:
+    """Attempts of a period. ``time_to_delivery`` has one duration for each message that was delivered."""
 
-    tries: int = 0
-    taken: int = 0
+    attempts: int = 0
+    delivered: int = 0
+    latency: Durations = field(default_factory=Durations)
+    time_to_delivery: Durations = field(default_factory=Durations)
 
+    @property
+    def failed(self) -> int:
+        """Attempts after which the partner does not have the message."""
+        return self.attempts - self.delivered
 
-@dataclass(slots=True)
-class Measured:
-    """What ended between two times: in spans, by partner. ``uncounted`` minutes are not yet in it.
-
-    ``ends`` are the tries that were not taken: by partner, outcome and status, 0 where no answer came.
-    """
-
-    tries: dict[Place, Tried] = field(default_factory=lambda: defaultdict(Tried))
-    times: dict[Place, Cell] = field(default_factory=lambda: defaultdict(Cell))
-    arrivals: dict[Place, Cell] = field(default_factory=lambda: defaultdict(Cell))
-    ends: dict[tuple[int, str, int], int] = field(default_factory=lambda: defaultdict(int))
-    uncounted: int = 0
-
-
-def beginning(moment: datetime, seconds: int) -> datetime:
-    """When the span began in which a moment lies: spans are whole since 1970, in UTC."""
-    whole = int(moment.timestamp())
-    return datetime.fromtimestamp(whole - whole % seconds, UTC)
+    def add(self, other: Totals) -> None:
+        """Add the attempts of ``other``."""
+        self.attempts += other.attempts
+        self.delivered += other.delivered
+        self.latency.add(other.latency)
+        self.time_to_delivery.add(other.time_to_delivery)
 
 
-def measured(session: Session, since: datetime, until: datetime, seconds: int) -> Measured:
-    """All that ended from ``since`` up to ``until``, both beginnings of spans of so many ``seconds``.
+@dataclass(frozen=True, slots=True)
+class FailureCount:
+    """Failed attempts of a partner with the same outcome. ``status`` is 0 without an HTTP response."""
 
-    The session must see one moment: ``Database.snapshot``.
-    """
-    marked = select(Mark.minute).distinct().where(Mark.minute >= since, Mark.minute < until)
-    live = sorted(session.scalars(marked.order_by(Mark.minute.desc()).limit(LIVE_MOST)))
-    uncounted = 0
-    if len(live) == LIVE_MOST:
-        every = session.scalar(select(func.count()).select_from(marked.subquery())) or 0
-        uncounted = every - len(live)
-    found = Measured(uncounted=uncounted)
-    _add_rolled(session, found, seconds, seconds, 1, Rollup.starts_at >= since, Rollup.starts_at < until)
-    if live:
-        _add_rolled(session, found, seconds, MINUTE, -1, Rollup.starts_at.in_(live))
-        for (at, key), cell in _count(session, live).items():
-            _add_cell(found, (beginning(at, seconds), key.partner_id), key, cell)
-    return found
+    partner_id: int
+    outcome: str
+    status: int
+    count: int
 
 
-def _add_rolled(
-    session: Session, found: Measured, into: int, seconds: int, sign: int, *conditions: ColumnElement[bool]
-) -> None:
-    """Add what is rolled up in spans of ``seconds``, or with -1 take it away.
+@dataclass(frozen=True, slots=True)
+class OutcomeCount:
+    """All attempts of a partner that ever ended with the same outcome."""
 
-    Hundreds of numbers are added here, thousands by the database: most rows are tries by their many ends.
-    """
-    conditions = (Rollup.seconds == seconds, *conditions)
-
-    def place(at: datetime, partner_id: int) -> Place:
-        return at if into == seconds else beginning(at, into), partner_id
-
-    by_measure = {Measure.TIMES.value: found.times, Measure.ARRIVALS.value: found.arrivals}
-    measured_ones = select(
-        Rollup.starts_at, Rollup.partner_id, Rollup.measure, Rollup.count, Rollup.latencies
-    ).where(Rollup.measure.in_(by_measure), *conditions)
-    for at, partner_id, measure, count, latencies in session.execute(measured_ones):
-        by_measure[measure][place(at, partner_id)].add(Cell(count, Histogram.unpacked(latencies)), sign)
-    tries = (Rollup.measure == Measure.TRIES.value, *conditions)
-    taken = func.sum(case((Rollup.outcome.in_(TAKEN), Rollup.count), else_=0))
-    by_place = (
-        select(Rollup.starts_at, Rollup.partner_id, func.sum(Rollup.count), taken)
-        .where(*tries)
-        .group_by(Rollup.starts_at, Rollup.partner_id)
-    )
-    for at, partner_id, every, good in session.execute(by_place):
-        tried = found.tries[place(at, partner_id)]
-        tried.tries += sign * int(every)
-        tried.taken += sign * int(good)
-    by_end = (
-        select(Rollup.partner_id, Rollup.outcome, Rollup.status, func.sum(Rollup.count))
-        .where(Rollup.outcome.not_in(TAKEN), *tries)
-        .group_by(Rollup.partner_id, Rollup.outcome, Rollup.status)
-    )
-    for partner_id, outcome, status, count in session.execute(by_end):
-        found.ends[partner_id, outcome, status] += sign * int(count)
+    partner: str
+    outcome: str
+    count: int
+    latency: Durations
 
 
-def _add_cell(found: Measured, place: Place, key: Key, cell: Cell) -> None:
-    if key.measure is Measure.TIMES:
-        found.times[place].add(cell)
-    elif key.measure is Measure.ARRIVALS:
-        found.arrivals[place].add(cell)
-    else:
-        taken = key.outcome in TAKEN
-        found.tries[place].tries += cell.count
-        found.tries[place].taken += cell.count if taken else 0
-        if not taken:
-            found.ends[key.partner_id, key.outcome, key.status] += cell.count
+def record(session: Session, attempts: Iterable[CountedAttempt]) -> None:
+    """Count attempts that ended. Call it last in a transaction: other workers wait for these rows."""
+    sums: dict[Key, list[int]] = defaultdict(lambda: [0] * len(_COUNTERS))
+    for attempt in attempts:
+        minute, partner_id = _minute(attempt.ended_at), attempt.partner_id
+        key = (minute, partner_id, Measure.ATTEMPT.value, attempt.outcome, attempt.status or 0)
+        _count(sums[key], attempt.duration_ms)
+        if attempt.delivery_ms is not None:
+            _count(sums[minute, partner_id, Measure.DELIVERY.value, "", 0], attempt.delivery_ms)
+    _add(session, sums)
 
 
-def roll(database: Database, *, for_seconds: float | None = None) -> int:
-    """Count all marked minutes that are over, newest first; returns how many it counted."""
-    ends_at = None if for_seconds is None else clock.ticks() + for_seconds
-    counted = 0
-    while True:
+def fold(database: Database) -> int:
+    """Merge rows of old minutes into longer periods; returns how many rows were merged."""
+    folded = 0
+    for age, minutes in FOLDS:
+        before = _minute(clock.now() - age)
         with database.writing() as session:
-            serialise(session, "rollup")
-            some = roll_some(session, clock.now())
+            rows = session.execute(
+                delete(_table)
+                .where(_table.c.minute < before, _table.c.minute % minutes != 0)
+                .returning(*(_table.c[name] for name in (*_KEY, *_COUNTERS)))
+            ).all()
+            sums: dict[Key, list[int]] = defaultdict(lambda: [0] * len(_COUNTERS))
+            for minute, partner_id, measure, outcome, status, *counters in rows:
+                key = (minute - minute % minutes, partner_id, measure, outcome, status)
+                sums[key] = [sum(pair) for pair in zip(sums[key], counters, strict=True)]
+            _add(session, sums)
             session.commit()
-        counted += some
-        if not some or (ends_at is not None and clock.ticks() > ends_at):
-            return counted
+        folded += len(rows)
+    return folded
 
 
-def roll_some(session: Session, now: datetime, *, most: int = AT_ONCE) -> int:
-    """Count up to ``most`` marked minutes and the spans that they lie in; returns how many it counted.
+def totals(
+    session: Session, since: datetime, until: datetime, step: timedelta
+) -> dict[tuple[datetime, int], Totals]:
+    """The attempts that ended from ``since`` up to ``until``, by the beginning of their step and by partner.
 
-    One transaction at a time may do so.
+    Both times must be the beginning of a step, and the step one that ``fold`` has kept apart for that long.
     """
-    _forget(session, now - KEPT)
-    minutes = _take_marks(session, beginning(now - SETTLING, MINUTE), most)
-    if not minutes:
-        return 0
-    _replace(session, MINUTE, minutes, _count(session, minutes))
-    for finer, seconds in pairwise(SPANS):
-        spans = sorted({beginning(minute, seconds) for minute in minutes})
-        cells: Cells = defaultdict(Cell)
-        for first, last in _runs(spans, seconds):
-            for at, key, cell in _rolled(session, finer, Rollup.starts_at >= first, Rollup.starts_at < last):
-                cells[beginning(at, seconds), key].add(cell)
-        _replace(session, seconds, spans, cells)
-    return len(minutes)
-
-
-def _take_marks(session: Session, before: datetime, most: int) -> list[datetime]:
-    """Take marks away. What is just being marked is left: it is counted the next time."""
-    chosen = (
-        select(Mark.minute).distinct().where(Mark.minute < before).order_by(Mark.minute.desc()).limit(most)
+    minutes = int(step.total_seconds()) // 60
+    columns = AttemptStatistics
+    start = (columns.minute - columns.minute % minutes).label("start")
+    delivered = func.sum(case((columns.outcome.in_(DELIVERED), columns.count), else_=0))
+    rows = session.execute(
+        select(start, columns.partner_id, columns.measure, delivered, *_sums())
+        .where(columns.minute >= _minute(since), columns.minute < _minute(until))
+        .group_by(start, columns.partner_id, columns.measure)
     )
-    found = session.execute(
-        select(Mark.minute, Mark.shard)
-        .where(Mark.minute.in_(session.scalars(chosen).all()))
-        .with_for_update(skip_locked=True)
-    ).all()
-    if found:
-        # Counted by a later statement: it sees whatever was committed with a mark that is taken here.
-        session.connection().execute(_UNMARK, [{"of_minute": at, "of_shard": shard} for at, shard in found])
-    return sorted({minute for minute, _ in found})
+    result: dict[tuple[datetime, int], Totals] = defaultdict(Totals)
+    for minute, partner_id, measure, delivered_count, count, milliseconds, *buckets in rows:
+        entry = result[datetime.fromtimestamp(minute * 60, UTC), partner_id]
+        durations = _durations(milliseconds, buckets)
+        if measure == Measure.DELIVERY:
+            entry.time_to_delivery = durations
+        else:
+            entry.attempts, entry.delivered, entry.latency = int(count), int(delivered_count), durations
+    return result
 
 
-def _forget(session: Session, before: datetime) -> None:
-    """Drop what is too old to be shown."""
-    if session.scalar(
-        select(Rollup.starts_at).where(Rollup.seconds == MINUTE, Rollup.starts_at < before).limit(1)
-    ):
-        for seconds in SPANS:
-            old = beginning(before, seconds)
-            session.execute(delete(Rollup).where(Rollup.seconds == seconds, Rollup.starts_at < old))
-    session.execute(delete(Mark).where(Mark.minute < before))
-
-
-def _count(session: Session, minutes: Sequence[datetime]) -> Cells:
-    """Count these minutes from the attempts."""
-    earlier = aliased(Attempt)
-    again = and_(
-        Attempt.number > 1,
-        exists().where(
-            earlier.message_id == Attempt.message_id,
-            earlier.number < Attempt.number,
-            earlier.outcome.in_(TAKEN),
-        ),
+def failure_counts(session: Session, since: datetime, until: datetime) -> list[FailureCount]:
+    """The failed attempts that ended from ``since`` up to ``until``."""
+    columns = AttemptStatistics
+    key = (columns.partner_id, columns.outcome, columns.status)
+    rows = session.execute(
+        select(*key, func.sum(columns.count))
+        .where(
+            columns.measure == Measure.ATTEMPT.value,
+            columns.outcome.not_in(DELIVERED),
+            columns.minute >= _minute(since),
+            columns.minute < _minute(until),
+        )
+        .group_by(*key)
     )
-    query = select(
-        Message.partner_id,
-        Attempt.outcome,
-        Attempt.status,
-        Attempt.duration_ms,
-        Attempt.ended_at,
-        Message.created_at,
-        and_(Attempt.outcome.in_(TAKEN), ~again).label("arrived"),
-    ).join(Message, Message.id == Attempt.message_id)
-    # Of each kind the milliseconds, None where they are not measured.
-    found: dict[tuple[datetime, Key], list[float | None]] = defaultdict(list)
-    wanted = set(minutes)
-    for first, last in _runs(minutes, MINUTE, most_between=BRIDGED):
-        for row in session.execute(query.where(Attempt.ended_at >= first, Attempt.ended_at < last)):
-            minute = row.ended_at.replace(second=0, microsecond=0)
-            if minute not in wanted:
-                continue
-            found[minute, Key(row.partner_id, Measure.TRIES, row.outcome, row.status or 0)].append(None)
-            if row.duration_ms is not None:
-                found[minute, Key(row.partner_id, Measure.TIMES)].append(row.duration_ms)
-            if row.arrived:
-                waited = (row.ended_at - row.created_at).total_seconds() * 1000
-                found[minute, Key(row.partner_id, Measure.ARRIVALS)].append(waited)
-    return {
-        place: Cell(len(some), Histogram.of(one for one in some if one is not None))
-        for place, some in found.items()
-    }
-
-
-def _rolled(session: Session, seconds: int, *conditions: Any) -> Iterator[tuple[datetime, Key, Cell]]:
-    rows = session.execute(select(*_COLUMNS).where(Rollup.seconds == seconds, *conditions))
-    for at, partner_id, measure, outcome, status, count, latencies in rows:
-        key = Key(partner_id, _MEASURES[measure], outcome, status)
-        yield at, key, Cell(count, Histogram.unpacked(latencies))
-
-
-def _replace(session: Session, seconds: int, spans: Sequence[datetime], cells: Cells) -> None:
-    old = delete(Rollup).where(Rollup.seconds == seconds, Rollup.starts_at.in_(spans))
-    session.execute(old.execution_options(synchronize_session=False))
-    rows = [
-        {
-            "seconds": seconds,
-            "starts_at": at,
-            "partner_id": key.partner_id,
-            "measure": key.measure.value,
-            "outcome": key.outcome,
-            "status": key.status,
-            "count": cell.count,
-            "latencies": cell.latencies.packed(),
-        }
-        for (at, key), cell in cells.items()
+    return [
+        FailureCount(partner_id, outcome, status, int(count)) for partner_id, outcome, status, count in rows
     ]
-    if rows:
-        session.execute(insert(rollups), rows)
 
 
-def _runs(
-    spans: Iterable[datetime], seconds: int, *, most_between: timedelta = timedelta(0)
-) -> Iterator[tuple[datetime, datetime]]:
-    """Spans in a row as one, from where to where; ``spans`` are in order. Gaps up to ``most_between`` count
-    as part of the row.
-    """
-    step = timedelta(seconds=seconds)
-    first: datetime | None = None
-    last = datetime.min.replace(tzinfo=UTC)
-    for span in spans:
-        if first is None:
-            first = span
-        elif span - last > most_between:
-            yield first, last
-            first = span
-        last = span + step
-    if first is not None:
-        yield first, last
+def outcome_counts(session: Session) -> list[OutcomeCount]:
+    """All attempts that ever ended, by partner and outcome."""
+    columns = AttemptStatistics
+    rows = session.execute(
+        select(Partner.name, columns.outcome, *_sums())
+        .join(Partner, Partner.id == columns.partner_id)
+        .where(columns.measure == Measure.ATTEMPT.value)
+        .group_by(Partner.name, columns.outcome)
+        .order_by(Partner.name, columns.outcome)
+    )
+    return [
+        OutcomeCount(name, outcome, int(count), _durations(milliseconds, buckets))
+        for name, outcome, count, milliseconds, *buckets in rows
+    ]
+
+
+def step_start(moment: datetime, step: timedelta) -> datetime:
+    """When the step began in which a moment lies: steps are counted from 1970, in UTC."""
+    seconds = int(moment.timestamp())
+    return datetime.fromtimestamp(seconds - seconds % int(step.total_seconds()), UTC)
+
+
+def _minute(moment: datetime) -> int:
+    return int(moment.timestamp()) // 60
+
+
+def _count(sums: list[int], milliseconds: float | None) -> None:
+    """Add one duration to the ``_COUNTERS``; None is counted without a duration."""
+    sums[0] += 1
+    if milliseconds is not None:
+        sums[1] += round(milliseconds)
+        for place, upper_bound in enumerate(BUCKETS.values(), start=2):
+            sums[place] += milliseconds <= upper_bound
+
+
+def _durations(milliseconds: Any, counts: list[Any]) -> Durations:
+    """PostgreSQL returns sums of integers as decimals."""
+    return Durations([int(count) for count in counts], int(milliseconds))
+
+
+def _sums() -> list[Any]:
+    return [func.sum(_table.c[name]) for name in _COUNTERS]
+
+
+def _add(session: Session, sums: Mapping[Key, list[int]]) -> None:
+    """Add to the rows with these keys, in the order of keys so that concurrent workers cannot deadlock."""
+    if not sums:
+        return
+    rows = [
+        dict(zip((*_KEY, *_COUNTERS), (*key, *counters), strict=True))
+        for key, counters in sorted(sums.items())
+    ]
+    session.connection().execute(_upsert(session.get_bind().dialect.name), rows)
+
+
+@cache
+def _upsert(dialect: str) -> Any:
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    statement = insert(_table).values({name: bindparam(name) for name in (*_KEY, *_COUNTERS)})
+    return statement.on_conflict_do_update(
+        index_elements=list(_KEY),
+        set_={name: _table.c[name] + statement.excluded[name] for name in _COUNTERS},
+    )

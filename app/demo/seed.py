@@ -22,10 +22,11 @@ from app.accounts.models import Person, Role
 from app.accounts.passwords import new_password
 from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.db import Database
+from app.delivery import statistics
 from app.delivery.models import Attempt, Message, MessageState, Trigger
 from app.delivery.retry_policy import DEFAULT_SCHEDULE, Reason
 from app.delivery.service import new_id as timed_id
-from app.delivery.tally import count_ends, mark
+from app.delivery.statistics import CountedAttempt
 from app.demo.orders import example_orders, new_id
 from app.demo.start import PARTNER
 from app.inbound.models import Effect, InboundMessage
@@ -584,10 +585,27 @@ _BODIES = {
 }
 
 
+def _ended_attempts(batch: _Batch) -> Iterator[CountedAttempt]:
+    created_at = {message["id"]: message["created_at"] for message in batch.messages}
+    for attempt in batch.attempts:
+        if attempt["ended_at"] is None:
+            continue
+        delivery_ms = None
+        if attempt["outcome"] in statistics.DELIVERED:
+            waited = attempt["ended_at"] - created_at[attempt["message_id"]]
+            delivery_ms = waited.total_seconds() * 1000
+        yield CountedAttempt(
+            partner_id=attempt["partner_id"],
+            ended_at=attempt["ended_at"],
+            outcome=attempt["outcome"],
+            status=attempt["status"],
+            duration_ms=attempt["duration_ms"],
+            delivery_ms=delivery_ms,
+        )
+
+
 def _write(session: Session, batch: _Batch) -> None:
-    ended = [one for one in batch.attempts if one["ended_at"]]
-    count_ends(session, [(one["partner_id"], one["outcome"], one["duration_ms"] or 0.0) for one in ended])
-    mark(session, [one["ended_at"] for one in ended])
+    statistics.record(session, _ended_attempts(batch))
     for one in batch.attempts:
         del one["partner_id"]
     for model, rows in (

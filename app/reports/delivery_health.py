@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from app.delivery.histogram import Histogram
-from app.delivery.statistics import Measured, beginning
+from app.delivery.statistics import FailureCount, Totals, step_start
 from app.partners.models import Partner
 from app.reports import charts
 from app.reports.charts import Picture
@@ -35,7 +34,8 @@ class Range:
 
     def until(self, now: datetime) -> datetime:
         """When the running step ends."""
-        return beginning(now, self.seconds) + timedelta(seconds=self.seconds)
+        step = timedelta(seconds=self.seconds)
+        return step_start(now, step) + step
 
 
 RANGES = {
@@ -52,42 +52,13 @@ TOOK = (0.5, 0.95, 0.99)
 WAITED = (0.5, 0.95)
 
 
-@dataclass(slots=True)
-class Sums:
-    """Tries that ended, and messages that arrived, of a step, a partner, or all."""
-
-    tries: int = 0
-    taken: int = 0
-    latencies: Histogram = field(default_factory=Histogram)
-    arrivals: int = 0
-    waits: Histogram = field(default_factory=Histogram)
-
-    def add(self, other: Sums) -> None:
-        """Add other sums."""
-        self.tries += other.tries
-        self.taken += other.taken
-        self.latencies.merge(other.latencies)
-        self.arrivals += other.arrivals
-        self.waits.merge(other.waits)
-
-    @property
-    def failed(self) -> int:
-        """Tries that the network did not take."""
-        return self.tries - self.taken
-
-    @property
-    def success(self) -> str:
-        """The share of tries that were taken, never rounded up: ``99.9 %``."""
-        return share(self.taken, self.tries)
-
-
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step of the range; with the percentiles ``TOOK`` and ``WAITED`` of it, in milliseconds."""
 
     starts_at: datetime
     ends_at: datetime
-    sums: Sums
+    sums: Totals
     took: Sequence[float | None]
     waited: Sequence[float | None]
 
@@ -109,7 +80,7 @@ class OfPartner:
     """How it goes with one partner, and what waits for it now."""
 
     partner: Partner
-    sums: Sums
+    sums: Totals
     waiting: Waiting
 
 
@@ -119,21 +90,21 @@ class Health:
 
     range: Range
     since: datetime
-    all: Sums
+    all: Totals
     waiting: Waiting
     held: int
     steps: Sequence[Step]
     endings: Sequence[Ending]
     groups: Sequence[tuple[str, int, str]]
     partners: Sequence[OfPartner]
-    uncounted: int
     tries: Picture
     latencies: Picture
     arrivals: Picture
 
 
 def health(
-    found: Measured,
+    totals: Mapping[tuple[datetime, int], Totals],
+    failures: Sequence[FailureCount],
     wanted: Range,
     now: datetime,
     zone: ZoneInfo,
@@ -142,17 +113,17 @@ def health(
 ) -> Health:
     """What the counts since ``wanted.since(now)`` say of these partners, and what waits for them."""
     since, step = wanted.since(now), timedelta(seconds=wanted.seconds)
-    every = Sums()
-    by_step: dict[datetime, Sums] = defaultdict(Sums)
-    by_partner: dict[int, Sums] = {partner.id: Sums() for partner in partners}
-    for at, partner_id, some in _in_cells(found):
+    every = Totals()
+    by_step: dict[datetime, Totals] = defaultdict(Totals)
+    by_partner = {partner.id: Totals() for partner in partners}
+    for (at, partner_id), some in totals.items():
         if partner_id in by_partner:
             by_step[at].add(some)
             by_partner[partner_id].add(some)
     ends: dict[tuple[str, int], int] = defaultdict(int)
-    for (partner_id, outcome, status), count in found.ends.items():
-        if partner_id in by_partner and count:
-            ends[outcome, status] += count
+    for failure in failures:
+        if failure.partner_id in by_partner:
+            ends[failure.outcome, failure.status] += failure.count
     for sums in by_partner.values():
         every.add(sums)
     starts = [since + step * place for place in range(wanted.steps)]
@@ -161,8 +132,8 @@ def health(
             starts_at=at,
             ends_at=at + step,
             sums=by_step[at],
-            took=by_step[at].latencies.percentiles(*TOOK),
-            waited=by_step[at].waits.percentiles(*WAITED),
+            took=[by_step[at].latency.percentile(part) for part in TOOK],
+            waited=[by_step[at].time_to_delivery.percentile(part) for part in WAITED],
         )
         for at in starts
     ]
@@ -181,21 +152,10 @@ def health(
             OfPartner(partner, by_partner[partner.id], waiting.get(partner.id, NOTHING))
             for partner in partners
         ],
-        uncounted=found.uncounted,
         tries=_tries(steps, ticks, zone),
         latencies=_percentiles(steps, ticks, zone),
         arrivals=_arrivals(steps, ticks, zone),
     )
-
-
-def _in_cells(found: Measured) -> Iterator[tuple[datetime, int, Sums]]:
-    """Of each step and partner the tries, what they took, and the arrivals, one after the other."""
-    for (at, partner_id), tried in found.tries.items():
-        yield at, partner_id, Sums(tries=tried.tries, taken=tried.taken)
-    for (at, partner_id), cell in found.times.items():
-        yield at, partner_id, Sums(latencies=cell.latencies)
-    for (at, partner_id), cell in found.arrivals.items():
-        yield at, partner_id, Sums(arrivals=cell.count, waits=cell.latencies)
 
 
 def share(part: int, whole: int) -> str:
@@ -251,12 +211,13 @@ def _groups(endings: Sequence[Ending]) -> list[tuple[str, int, str]]:
 def _tries(steps: Sequence[Step], ticks: Sequence[charts.Tick], zone: ZoneInfo) -> Picture:
     def words(step: Step) -> str:
         sums = step.sums
-        if not sums.tries:
+        if not sums.attempts:
             return ""
-        return f"{span(step, zone)}: {number(sums.taken)} of {things(sums.tries, 'try', 'tries')} taken"
+        attempts = things(sums.attempts, "attempt")
+        return f"{span(step, zone)}: {number(sums.delivered)} of {attempts} succeeded"
 
     return charts.bars(
-        [(words(step), [("taken", step.sums.taken), ("failed", step.sums.failed)]) for step in steps],
+        [(words(step), [("taken", step.sums.delivered), ("failed", step.sums.failed)]) for step in steps],
         kinds=[("taken", "taken by the network"), ("failed", "not taken")],
         across=ticks,
         words_of=number,

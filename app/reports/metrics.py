@@ -1,4 +1,4 @@
-"""The metrics, in the text format of Prometheus; every number comes from the database."""
+"""Metrics in the text format of Prometheus. Every number comes from the database."""
 
 from __future__ import annotations
 
@@ -15,43 +15,48 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from app.delivery.queue_metrics import Ended, Queue
+from app.delivery.queue_metrics import Queue
 from app.delivery.retry_policy import Reason
-from app.delivery.tally import BUCKETS_MS
+from app.delivery.statistics import BUCKETS, Durations, OutcomeCount
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _STATES = ("due", "scheduled", "held", "sending", "refused", "failed")
-_BOUNDS = (*(f"{bound / 1000:g}" for bound in BUCKETS_MS), "+Inf")
+_LATENCY_BOUNDS_MS = [bound for bound in BUCKETS.values() if bound <= 30_000]
+"""No attempt takes much longer than this; the other buckets are for the time to delivery."""
 
 
-def as_text(queues: Sequence[Queue], ended: Sequence[Ended]) -> bytes:
+def as_text(queues: Sequence[Queue], outcomes: Sequence[OutcomeCount]) -> bytes:
     """The metrics as a scrape gets them."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Once([*_gauges(queues), *_counters(ended), _latencies(ended)]))
+    registry.register(_Metrics([*_gauges(queues), *_counters(outcomes), _latency(outcomes)]))
     return generate_latest(registry)
 
 
-class _Once(Collector):
+class _Metrics(Collector):
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self._metrics = metrics
 
     def collect(self) -> Iterable[Metric]:
-        """What was given."""
+        """The metrics, for the registry."""
         return self._metrics
 
 
 def _gauges(queues: Sequence[Queue]) -> Iterator[Metric]:
     messages = GaugeMetricFamily(
-        "po_confirm_messages", "Messages that wait or need a person, by state.", labels=["partner", "state"]
+        "po_confirm_messages",
+        "Webhooks that are queued, in progress or need attention, by state.",
+        labels=["partner", "state"],
     )
     oldest = GaugeMetricFamily(
-        "po_confirm_oldest_due_seconds", "How long the first message has been due.", labels=["partner"]
+        "po_confirm_oldest_due_seconds",
+        "Seconds that the oldest due webhook has been due.",
+        labels=["partner"],
     )
     breaker = GaugeMetricFamily(
-        "po_confirm_breaker_open", "1 while only probes are sent to the partner.", labels=["partner"]
+        "po_confirm_breaker_open", "1 while the partner's circuit breaker is open.", labels=["partner"]
     )
     paused = GaugeMetricFamily(
-        "po_confirm_partner_paused", "1 while the partner's messages are held.", labels=["partner"]
+        "po_confirm_partner_paused", "1 while delivery to the partner is paused.", labels=["partner"]
     )
     for queue in queues:
         for state in _STATES:
@@ -62,39 +67,31 @@ def _gauges(queues: Sequence[Queue]) -> Iterator[Metric]:
     yield from (messages, oldest, breaker, paused)
 
 
-def _counters(ended: Sequence[Ended]) -> Iterator[Metric]:
+def _counters(outcomes: Sequence[OutcomeCount]) -> Iterator[Metric]:
     attempts = CounterMetricFamily(
-        "po_confirm_attempts",
-        "Attempts that came to an end, by what came of them.",
-        labels=["partner", "outcome"],
+        "po_confirm_attempts", "Attempts that ended, by outcome.", labels=["partner", "outcome"]
     )
-    sums: dict[tuple[str, str], int] = defaultdict(int)
-    for one in ended:
-        sums[one.partner, one.outcome] += one.count
-    for (partner, outcome), count in sums.items():
-        attempts.add_metric([partner, outcome], count)
+    for row in outcomes:
+        attempts.add_metric([row.partner, row.outcome], row.count)
     losses = CounterMetricFamily(
-        "po_confirm_lease_losses", "Attempts whose deliverer was lost before it recorded their end."
+        "po_confirm_lease_losses", "Attempts whose worker was lost before it recorded the end."
     )
-    losses.add_metric([], sum(count for (_, outcome), count in sums.items() if outcome == Reason.INTERRUPTED))
+    losses.add_metric([], sum(row.count for row in outcomes if row.outcome == Reason.INTERRUPTED))
     yield from (attempts, losses)
 
 
-def _latencies(ended: Sequence[Ended]) -> Metric:
-    latencies = HistogramMetricFamily(
-        "po_confirm_attempt_duration_seconds",
-        "How long attempts took, whatever came of them.",
-        labels=["partner"],
+def _latency(outcomes: Sequence[OutcomeCount]) -> Metric:
+    histogram = HistogramMetricFamily(
+        "po_confirm_attempt_duration_seconds", "Duration of attempts.", labels=["partner"]
     )
-    counts: dict[str, list[int]] = defaultdict(lambda: [0] * len(_BOUNDS))
-    seconds: dict[str, float] = defaultdict(float)
-    for one in ended:
-        if one.outcome != Reason.INTERRUPTED:  # nobody saw how long it took
-            counts[one.partner][one.bucket] += one.count
-            seconds[one.partner] += one.milliseconds / 1000
-    for partner, of_bucket in counts.items():
-        cumulative = [sum(of_bucket[: place + 1]) for place in range(len(_BOUNDS))]
-        latencies.add_metric(
-            [partner], list(zip(_BOUNDS, map(float, cumulative), strict=True)), seconds[partner]
-        )
-    return latencies
+    by_partner: dict[str, Durations] = defaultdict(Durations)
+    for row in outcomes:
+        by_partner[row.partner].add(row.latency)
+    for partner, latency in by_partner.items():
+        buckets = [
+            (f"{bound / 1000:g}", float(count))
+            for bound, count in zip(_LATENCY_BOUNDS_MS, latency.counts, strict=False)
+        ]
+        buckets.append(("+Inf", float(latency.count)))
+        histogram.add_metric([partner], buckets, latency.milliseconds / 1000)
+    return histogram

@@ -14,15 +14,15 @@ from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
 from app.accounts.queries import supplier_ids
-from app.delivery.queue_metrics import ended_attempts, queues
-from app.delivery.statistics import measured
+from app.delivery.queue_metrics import queues
+from app.delivery.statistics import failure_counts, outcome_counts, totals
 from app.inbound.presenters import inbound_chips
 from app.orders.forms import ResponseForm
 from app.orders.presenters import order_chips
 from app.orders.queries import queue_counts
 from app.partners.queries import all_partners
 from app.reports import metrics
-from app.reports.delivery_health import RANGES, USUAL
+from app.reports.delivery_health import RANGES, USUAL, share
 from app.reports.delivery_health import health as health_of
 from app.reports.forms import AnswersForm, HealthForm
 from app.reports.response_report import LONGEST, report
@@ -55,12 +55,15 @@ def health() -> Response:
         form.partner.data = ""
     wanted, now = RANGES[values.get("range", USUAL)], clock.now()
     with web.database().snapshot() as session:
-        found = measured(session, wanted.since(now), wanted.until(now), wanted.seconds)
+        since, until = wanted.since(now), wanted.until(now)
+        by_step = totals(session, since, until, timedelta(seconds=wanted.seconds))
+        failures = failure_counts(session, since, until)
     return web.page(
         "reports/health.html",
         "reports/_health.html",
-        health=health_of(found, wanted, now, web.zone(), chosen or known, waiting(web.db())),
+        health=health_of(by_step, failures, wanted, now, web.zone(), chosen or known, waiting(web.db())),
         ranges=RANGES.values(),
+        share=share,
         form=form,
         partners=known,
         partner=chosen[0] if chosen else None,
@@ -153,6 +156,6 @@ def ready() -> tuple[Response, int]:
 @access.public
 def numbers() -> Response:
     """The outbox in numbers, for Prometheus: open to whoever reaches the port, and without secrets."""
-    response = make_response(metrics.as_text(queues(web.db(), clock.now()), ended_attempts(web.db())))
+    response = make_response(metrics.as_text(queues(web.db(), clock.now()), outcome_counts(web.db())))
     response.headers["Content-Type"] = metrics.CONTENT_TYPE
     return response

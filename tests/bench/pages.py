@@ -23,7 +23,7 @@ from app.accounts.service import add_person
 from app.clock import now
 from app.config import Settings
 from app.delivery.models import Message
-from app.delivery.statistics import roll
+from app.delivery.statistics import fold
 from app.delivery.worker import DeliveryWorker
 from app.demo.seed import seed
 from app.orders.models import PurchaseOrder
@@ -57,7 +57,7 @@ def _seeded(folder: Path, messages: int) -> Flask:
     folder.mkdir()
     app = fresh_app(folder)
     seed(database_of(app), messages=messages, attempts=3 * messages, rng=random.Random(6))
-    roll(database_of(app))
+    fold(database_of(app))
     count_answers(database_of(app), app.extensions["settings"].zone)
     return app
 

@@ -17,7 +17,7 @@ from app import db
 from app.db import Base, Database
 from app.db.text_search import Indexed, ids_mentioning
 from app.db.typical import OURS, TYPICAL
-from app.delivery.models import Attempt, Mark, Message, MessageState, ResultFrom
+from app.delivery.models import Attempt, AttemptStatistics, Message, MessageState, ResultFrom
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import Decision, Delivery, OrderView, PurchaseOrder, StatusChange
 from tests.postgresql import Server
@@ -69,8 +69,17 @@ def test_a_database_of_the_first_version_with_data_is_upgraded(unmade: Database)
         assert (order.status, order.delivery) == ("ACCEPTED", Delivery.DELIVERED)
         froms = dict(session.execute(select(Message.state, Message.result_from)).all())
         assert session.scalar(select(func.count()).select_from(Attempt)) == 1
-        # What ended before there were counts by time is to be counted.
-        assert session.scalars(select(Mark.minute)).all() == [datetime.fromisoformat(WHEN + "Z")]
+        # Attempts that ended before there were statistics are counted.
+        rows = {row.measure: row for row in session.scalars(select(AttemptStatistics))}
+        attempt, delivery = rows["attempt"], rows["delivery"]
+        assert attempt.minute == delivery.minute == datetime.fromisoformat(WHEN + "Z").timestamp() // 60
+        assert (attempt.outcome, attempt.status, attempt.count, attempt.milliseconds) == (
+            "delivered",
+            200,
+            1,
+            5,
+        )
+        assert (attempt.le_5ms, attempt.le_inf, delivery.count, delivery.le_5ms) == (1, 1, 1, 1)
         decision = session.scalars(select(Decision)).one()
         assert (decision.took_seconds, decision.left_seconds) == (2 * 3600, 22 * 3600)
         assert decision.supplier_b2b_id == "S"

@@ -1,11 +1,10 @@
-"""Attempts counted by time: always what a plain count over all rows says, on both databases."""
+"""Attempt statistics equal a plain count over all attempts, on both databases."""
 
 from __future__ import annotations
 
 import math
-import struct
 import threading
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,158 +19,125 @@ from sqlalchemy.orm import Session
 from app import clock as the_clock
 from app.db import Database
 from app.delivery import statistics
-from app.delivery.claiming import claim
-from app.delivery.histogram import SMALLEST, Histogram, bin_of
-from app.delivery.models import (
-    Attempt,
-    Mark,
-    Message,
-    MessageState,
-    Rollup,
-    Trigger,
-)
+from app.delivery.claiming import ClaimedMessage, claim
+from app.delivery.models import Attempt, AttemptStatistics, Message, MessageState, Trigger
 from app.delivery.recording import AttemptResult, reclaim_expired, record_results
 from app.delivery.retry_policy import Reason, Step, Verdict
 from app.delivery.statistics import (
-    KEPT,
-    SPANS,
-    TAKEN,
-    Key,
-    Measure,
-    Measured,
-    beginning,
-    measured,
-    roll,
-    roll_some,
+    ALL_TIME,
+    BUCKETS,
+    DELIVERED,
+    FOLDS,
+    CountedAttempt,
+    Durations,
+    FailureCount,
+    Totals,
+    failure_counts,
+    fold,
+    outcome_counts,
+    step_start,
+    totals,
 )
-from app.delivery.tally import mark
 from app.delivery.wire.outcome import Outcome
 from app.delivery.worker import DeliveryWorker
 from app.partners.models import Partner
+from app.reports.delivery_health import RANGES
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-MILLISECONDS = st.floats(0, 1e7, allow_nan=False)
+BOUNDS = list(BUCKETS.values())
+
+
+def durations(values: Sequence[float]) -> Durations:
+    counts = [sum(value <= bound for value in values) for bound in BOUNDS]
+    return Durations(counts, sum(map(round, values)))
 
 
 # --- Percentiles
 
 
-def nearest_rank(values: Sequence[float], share: float) -> float:
-    return sorted(values)[max(1, math.ceil(share * len(values))) - 1]
+@given(
+    st.lists(st.floats(0, 1e7, allow_nan=False), min_size=1, max_size=300),
+    st.sampled_from([0.01, 0.5, 0.95, 0.99, 1.0]),
+)
+def test_percentile_is_in_the_bucket_of_the_exact_value(values: list[float], share: float) -> None:
+    exact = sorted(values)[max(1, math.ceil(share * len(values))) - 1]
+    upper_bound = next(bound for bound in BOUNDS if exact <= bound)
+    lower_bound = max((bound for bound in BOUNDS if bound < exact), default=0.0)
+    percentile = durations(values).percentile(share)
+    assert percentile is not None
+    assert lower_bound <= percentile <= upper_bound
 
 
-@given(st.lists(MILLISECONDS, min_size=1, max_size=300), st.sampled_from([0.0, 0.5, 0.95, 0.99, 1.0]))
-def test_percentiles_are_those_of_the_values_within_one_percent(values: list[float], share: float) -> None:
-    found = Histogram.of(values).percentile(share)
-    assert found is not None
-    exact = max(nearest_rank(values, share), SMALLEST)
-    assert abs(found - exact) <= 0.01 * exact
+def test_percentile_is_interpolated_within_its_bucket() -> None:
+    values = durations([60.0] * 50 + [300.0] * 50)
+    assert values.percentile(0.25) == 75.0
+    assert values.percentile(0.5) == 100.0
+    assert values.percentile(0.75) == 375.0
+    assert values.percentile(1.0) == 500.0
 
 
-@given(st.lists(MILLISECONDS), st.lists(MILLISECONDS))
-def test_histograms_add_up_and_survive_their_row(some: list[float], others: list[float]) -> None:
-    total = Histogram.of(some)
-    total.merge(Histogram.of(others))
-    assert total == Histogram.of(some + others)
-    assert Histogram.unpacked(total.packed()) == total
-    total.merge(Histogram.of(others), -1)
-    assert total == Histogram.of(some)
-    assert total.percentiles(0.5, 0.9, 1.0) == tuple(total.percentile(share) for share in (0.5, 0.9, 1.0))
+def test_percentile_without_durations_is_none() -> None:
+    assert Durations().percentile(0.5) is None
 
 
-def test_a_row_of_the_time_before_counts_stood_in_a_row_is_read_as_well() -> None:
-    values = [1.01**number for number in range(700)]
-    pairs = sorted(Counter(map(bin_of, values)).items())
-    packed = b"".join(struct.pack("<HI", *pair) for pair in pairs)
-    assert Histogram.unpacked(packed) == Histogram.of(values)
-    assert len(Histogram.of(values).packed()) < len(packed)
+def test_percentile_beyond_the_last_bound_is_that_bound() -> None:
+    assert durations([1e300]).percentile(0.5) == BUCKETS["le_3d"]
 
 
-def test_no_value_has_no_percentile() -> None:
-    assert Histogram().percentile(0.5) is None
-
-
-def test_what_took_an_age_is_in_the_last_bin() -> None:
-    assert Histogram.of([1e300]).percentile(0.5) is not None
+@given(st.lists(st.floats(0, 1e7)), st.lists(st.floats(0, 1e7)))
+def test_durations_of_two_periods_add_up(first: list[float], second: list[float]) -> None:
+    total = durations(first)
+    total.add(durations(second))
+    assert total == durations(first + second)
+    assert total.count == len(first) + len(second)
 
 
 # --- Against a plain count
 
 
-def naive(session: Session, since: datetime, until: datetime, seconds: int) -> dict[Any, tuple[int, Any]]:
-    """All attempts looked at one by one."""
-    session.rollback()
+def plain_totals(
+    session: Session, since: datetime, until: datetime, step: timedelta
+) -> tuple[dict[Any, Totals], dict[tuple[int, str, int], int]]:
+    """Totals and failures, from a look at each attempt."""
     rows = session.execute(
         select(Attempt, Message.partner_id, Message.created_at)
         .join(Message, Message.id == Attempt.message_id)
+        .where(Attempt.ended_at.is_not(None))
         .order_by(Attempt.message_id, Attempt.number)
     ).all()
-    values: dict[Any, list[float | None]] = defaultdict(list)
-    arrived: set[str] = set()
+    result: dict[Any, Totals] = defaultdict(Totals)
+    failures: dict[tuple[int, str, int], int] = defaultdict(int)
+    delivered: set[str] = set()
     for attempt, partner_id, created_at in rows:
-        if attempt.ended_at is None:
-            continue
-        first = attempt.outcome in TAKEN and attempt.message_id not in arrived
-        arrived |= {attempt.message_id} if first else set()
+        is_delivered = attempt.outcome in DELIVERED
+        delivers = is_delivered and attempt.message_id not in delivered
+        if delivers:
+            delivered.add(attempt.message_id)
         if not since <= attempt.ended_at < until:
             continue
-        at = datetime.fromtimestamp(attempt.ended_at.timestamp() // seconds * seconds, UTC)
-        key = Key(partner_id, Measure.TRIES, attempt.outcome, attempt.status or 0)
-        values[at, key].append(None)
+        entry = result[step_start(attempt.ended_at, step), partner_id]
+        entry.attempts += 1
+        entry.delivered += is_delivered
         if attempt.duration_ms is not None:
-            values[at, Key(partner_id, Measure.TIMES)].append(attempt.duration_ms)
-        if first:
-            took = (attempt.ended_at - created_at).total_seconds() * 1000
-            values[at, Key(partner_id, Measure.ARRIVALS)].append(took)
-    return {
-        place: (len(some), Histogram.of(one for one in some if one is not None))
-        for place, some in values.items()
-    }
+            entry.latency.add(durations([attempt.duration_ms]))
+        if delivers:
+            waited = (attempt.ended_at - created_at).total_seconds() * 1000
+            entry.time_to_delivery.add(durations([waited]))
+        if not is_delivered:
+            failures[partner_id, attempt.outcome, attempt.status or 0] += 1
+    return dict(result), dict(failures)
 
 
-def together(cells: dict[Any, tuple[int, Any]]) -> dict[str, Any]:
-    """What was counted one by one, as the pages want it."""
-    tries: dict[Any, list[int]] = defaultdict(lambda: [0, 0])
-    ends: dict[Any, int] = defaultdict(int)
-    measured: dict[Measure, dict[Any, tuple[int, Any]]] = {Measure.TIMES: {}, Measure.ARRIVALS: {}}
-    for (at, key), (count, latencies) in cells.items():
-        if key.measure is not Measure.TRIES:
-            measured[key.measure][at, key.partner_id] = count, latencies
-            continue
-        tries[at, key.partner_id][0] += count
-        tries[at, key.partner_id][1] += count if key.outcome in TAKEN else 0
-        if key.outcome not in TAKEN:
-            ends[key.partner_id, key.outcome, key.status] += count
-    return {
-        "tries": dict(tries),
-        "ends": dict(ends),
-        "times": measured[Measure.TIMES],
-        "arrivals": measured[Measure.ARRIVALS],
-    }
-
-
-def plain(found: Measured) -> dict[str, Any]:
-    return {
-        "tries": {place: [one.tries, one.taken] for place, one in found.tries.items() if one.tries},
-        "ends": {key: count for key, count in found.ends.items() if count},
-        **{
-            name: {place: (cell.count, cell.latencies) for place, cell in cells.items() if cell.count}
-            for name, cells in (("times", found.times), ("arrivals", found.arrivals))
-        },
-    }
-
-
-def assert_exact(database: Database, at: datetime) -> None:
-    """All spans, over everything up to the end of the span in which ``at`` lies."""
-    for seconds in SPANS:
-        since = beginning(at - timedelta(days=3), seconds)
-        until = beginning(at, seconds) + timedelta(seconds=seconds)
+def assert_exact(database: Database, now: datetime) -> None:
+    """The statistics of every range of the health page are those of a plain count."""
+    for shown in RANGES.values():
+        since, until, step = shown.since(now), shown.until(now), timedelta(seconds=shown.seconds)
         with database.snapshot() as session:
-            found = measured(session, since, until, seconds)
-        with database.reading() as session:
-            expected = naive(session, since, until, seconds)
-        assert found.uncounted == 0
-        assert plain(found) == together(expected)
+            counted = dict(totals(session, since, until, step))
+            failures = failure_counts(session, since, until)
+            expected_totals, expected_failures = plain_totals(session, since, until, step)
+        assert counted == expected_totals, shown.name
+        assert {(row.partner_id, row.outcome, row.status): row.count for row in failures} == expected_failures
 
 
 @pytest.fixture
@@ -209,7 +175,7 @@ def message_row(number: int, partner_id: int, created_at: datetime) -> Message:
 
 ENDS = st.tuples(
     st.integers(0, 5),  # which message
-    st.floats(0, 60 * 60 * 60),  # how many seconds before noon
+    st.integers(0, 60 * 60 * 24 * 32),  # how many seconds before noon
     st.sampled_from(
         [
             ("delivered", 200),
@@ -221,57 +187,63 @@ ENDS = st.tuples(
     ),
     st.one_of(st.none(), st.floats(0.01, 30_000)),
 )
-STEPS = st.lists(st.one_of(ENDS, st.integers(1, 5)), max_size=30)
 
 
 @pytest.mark.usefixtures("at_noon")
 @examples(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=STEPS)
-def test_counts_are_those_of_a_plain_count_whenever_attempts_end_and_whenever_they_are_rolled_up(
+@given(steps=st.lists(st.one_of(ENDS, st.just("fold")), max_size=30))
+def test_totals_match_a_plain_count_whenever_rows_are_folded(
     database: Database, two_partners: list[int], steps: list[Any]
 ) -> None:
     numbers: dict[str, int] = defaultdict(int)
+    delivered: set[str] = set()
+    created_at = NOON - timedelta(days=33)
     with database.writing() as session:
-        for table in (Attempt, Message, Mark, Rollup):
+        for table in (Attempt, Message, AttemptStatistics):
             session.execute(delete(table))
         for number in range(6):
-            session.add(message_row(number, two_partners[number % 2], NOON - timedelta(hours=70)))
+            session.add(message_row(number, two_partners[number % 2], created_at))
         session.commit()
     for step in steps:
+        if step == "fold":
+            fold(database)
+            continue
+        which, seconds, (outcome, status), duration_ms = step
+        message_id, ended_at = f"msg_{which:026d}", NOON - timedelta(seconds=seconds)
+        numbers[message_id] += 1
+        delivery_ms = None
+        if outcome in DELIVERED and message_id not in delivered:
+            delivered.add(message_id)
+            delivery_ms = (ended_at - created_at).total_seconds() * 1000
         with database.writing() as session:
-            if isinstance(step, int):
-                roll_some(session, the_clock.now(), most=step)
-            else:
-                which, ago, (outcome, status), took = step
-                message_id = f"msg_{which:026d}"
-                numbers[message_id] += 1
-                ended_at = NOON - timedelta(seconds=ago)
-                session.add(
-                    Attempt(
-                        message_id=message_id,
-                        number=numbers[message_id],
-                        trigger=Trigger.AUTO,
-                        url="",
-                        started_at=ended_at,
-                        ended_at=ended_at,
-                        outcome=outcome,
-                        status=status,
-                        duration_ms=took,
-                    )
+            session.add(
+                Attempt(
+                    message_id=message_id,
+                    number=numbers[message_id],
+                    trigger=Trigger.AUTO,
+                    url="",
+                    started_at=ended_at,
+                    ended_at=ended_at,
+                    outcome=outcome,
+                    status=status,
+                    duration_ms=duration_ms,
                 )
-                mark(session, [ended_at])
+            )
+            ended = CountedAttempt(
+                two_partners[which % 2], ended_at, outcome, status, duration_ms, delivery_ms
+            )
+            statistics.record(session, [ended])
             session.commit()
     assert_exact(database, NOON)
-    roll(database)
+    fold(database)
     assert_exact(database, NOON)
-    roll(database)
-    assert_exact(database, NOON)
+    assert fold(database) == 0
 
 
-# --- By the deliverer's own hands
+# --- What the worker records
 
 
-def test_what_the_deliverer_records_is_counted_before_and_after_it_is_rolled_up(
+def test_attempts_of_the_worker_are_counted_before_and_after_folding(
     database: Database, arrive: Any, confirm: Any, deliver: Any, network: Any, clock: Any
 ) -> None:
     network.behave("503", times=2)
@@ -280,30 +252,29 @@ def test_what_the_deliverer_records_is_counted_before_and_after_it_is_rolled_up(
     deliver()
     clock.move(minutes=2)
     assert_exact(database, the_clock.now())
-    assert roll(database) >= 1
-    with database.reading() as session:
-        assert session.scalar(select(func.count()).select_from(Mark)) == 0
-    assert_exact(database, the_clock.now())
     deliver()
-    clock.move(minutes=2)
-    roll(database)
+    clock.move(hours=3)
     assert_exact(database, the_clock.now())
-    with database.snapshot() as session:
-        day = the_clock.now()
-        found = measured(session, day - timedelta(days=1), day + timedelta(days=1), 60)
-    arrived = sum(cell.count for cell in found.arrivals.values())
-    tries = sum(tried.tries for tried in found.tries.values())
-    assert (arrived, tries) == (4, 6)
+    fold(database)
+    assert_exact(database, the_clock.now())
+    with database.reading() as session:
+        now = the_clock.now()
+        day = timedelta(days=1)
+        found = totals(session, step_start(now, day) - day, step_start(now, day) + day, day).values()
+        by_outcome = {row.outcome: row.count for row in outcome_counts(session)}
+    assert sum(entry.time_to_delivery.count for entry in found) == 4
+    assert sum(entry.attempts for entry in found) == 6
+    assert by_outcome == {"busy": 2, "delivered": 4}
 
 
-def claimed_one(database: Database) -> Any:
+def claim_one(database: Database) -> ClaimedMessage:
     with database.writing() as session:
         (claimed,) = claim(session, 1, the_clock.now()).messages
         session.commit()
     return claimed
 
 
-def delivered(claimed: Any, ended_at: datetime) -> AttemptResult:
+def delivered_end(claimed: ClaimedMessage, ended_at: datetime) -> AttemptResult:
     outcome = Outcome(
         failure=None,
         detail="",
@@ -319,184 +290,133 @@ def delivered(claimed: Any, ended_at: datetime) -> AttemptResult:
     return AttemptResult(claimed, outcome, Verdict(Step.DELIVERED, Reason.DELIVERED), ended_at)
 
 
-def record_one(database: Database, finished: AttemptResult) -> None:
+def record_end(database: Database, finished: AttemptResult) -> None:
     with database.writing() as session:
         record_results(session, [finished], the_clock.now())
         session.commit()
 
 
-def test_a_late_record_over_a_repaired_attempt_moves_its_count(
-    database: Database, arrive: Any, confirm: Any, clock: Any
-) -> None:
-    confirm(arrive(1)[0])
-    claimed = claimed_one(database)
-    ended_at = the_clock.now()
-    clock.move(minutes=10)
+def repair_leases(database: Database) -> None:
     with database.writing() as session:
         reclaim_expired(session, the_clock.now())
         session.commit()
-    clock.move(minutes=10)
-    roll(database)
-    assert_exact(database, the_clock.now())
-    # Its deliverer only slept. It records minutes late, and the attempt is no longer an interrupted one.
-    record_one(database, delivered(claimed, ended_at))
-    assert_exact(database, the_clock.now())
-    roll(database)
-    assert_exact(database, the_clock.now())
 
 
-def test_of_two_tries_that_were_taken_the_first_is_the_arrival_even_if_it_is_told_later(
-    database: Database, arrive: Any, confirm: Any, clock: Any
-) -> None:
-    confirm(arrive(1)[0])
-    slow = claimed_one(database)
-    ended_at = the_clock.now()
-    clock.move(minutes=10)
-    with database.writing() as session:
-        reclaim_expired(session, the_clock.now())
-        session.commit()
-    second = claimed_one(database)
-    record_one(database, delivered(second, the_clock.now()))
-    clock.move(minutes=10)
-    roll(database)
-    assert_exact(database, the_clock.now())
-    record_one(database, delivered(slow, ended_at))
-    assert_exact(database, the_clock.now())
-    roll(database)
-    assert_exact(database, the_clock.now())
-
-
-def test_a_roll_up_that_breaks_off_leaves_everything_as_it_was(
-    database: Database,
-    arrive: Any,
-    confirm: Any,
-    deliver: Any,
-    clock: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    confirm(arrive(1)[0])
-    deliver()
-    clock.move(minutes=2)
-    replace = statistics._replace
-
-    def broken(session: Session, seconds: int, *more: Any) -> None:
-        replace(session, seconds, *more)
-        if seconds == SPANS[-1]:
-            raise RuntimeError("the machine goes away")
-
-    monkeypatch.setattr(statistics, "_replace", broken)
-    with pytest.raises(RuntimeError):
-        roll(database)
-    monkeypatch.undo()
+def counts_by_outcome(database: Database) -> dict[str, int]:
     with database.reading() as session:
-        assert session.scalar(select(func.count()).select_from(Rollup)) == 0
-        assert session.scalar(select(func.count()).select_from(Mark)) == 1
-    assert_exact(database, the_clock.now())
-    assert roll(database) == 1
+        return {row.outcome: row.count for row in outcome_counts(session)}
+
+
+def deliveries(database: Database) -> int:
+    with database.reading() as session:
+        count = select(func.sum(AttemptStatistics.count)).where(AttemptStatistics.measure == "delivery")
+        return int(session.scalar(count) or 0)
+
+
+def test_an_interrupted_attempt_that_is_reported_late_counts_with_both_outcomes(
+    database: Database, arrive: Any, confirm: Any, clock: Any
+) -> None:
+    confirm(arrive(1)[0])
+    claimed = claim_one(database)
+    ended_at = the_clock.now()
+    clock.move(minutes=10)
+    repair_leases(database)
+    assert counts_by_outcome(database) == {"interrupted": 1}
+    record_end(database, delivered_end(claimed, ended_at))
+    assert counts_by_outcome(database) == {"delivered": 1, "interrupted": 1}
+    assert deliveries(database) == 1
+
+
+def test_an_attempt_that_is_recorded_twice_counts_once(database: Database, arrive: Any, confirm: Any) -> None:
+    confirm(arrive(1)[0])
+    finished = delivered_end(claim_one(database), the_clock.now())
+    record_end(database, finished)
+    record_end(database, finished)
+    assert counts_by_outcome(database) == {"delivered": 1}
     assert_exact(database, the_clock.now())
 
 
-def test_deliverers_and_two_roll_ups_at_once_lose_nothing(
+def test_a_message_that_two_attempts_delivered_counts_as_one_delivery(
+    database: Database, arrive: Any, confirm: Any, clock: Any
+) -> None:
+    confirm(arrive(1)[0])
+    slow = claim_one(database)
+    ended_at = the_clock.now()
+    clock.move(minutes=10)
+    repair_leases(database)
+    record_end(database, delivered_end(claim_one(database), the_clock.now()))
+    record_end(database, delivered_end(slow, ended_at))
+    assert counts_by_outcome(database) == {"delivered": 2, "interrupted": 1}
+    assert deliveries(database) == 1
+
+
+def test_statistics_are_rolled_back_with_the_record(database: Database, arrive: Any, confirm: Any) -> None:
+    confirm(arrive(1)[0])
+    finished = delivered_end(claim_one(database), the_clock.now())
+    with database.writing() as session:
+        record_results(session, [finished], the_clock.now())
+        session.rollback()
+    assert counts_by_outcome(database) == {}
+    record_end(database, finished)
+    assert_exact(database, the_clock.now())
+
+
+def test_concurrent_workers_and_folds_lose_no_attempt(
     database: Database, arrive: Any, confirm: Any, network: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Minutes are rolled up while they still run, again and again.
-    monkeypatch.setattr(statistics, "SETTLING", timedelta(minutes=-2))
+    # Fold rows of the running minute too.
+    monkeypatch.setattr(statistics, "FOLDS", ((timedelta(minutes=-2), 30), (timedelta(minutes=-2), ALL_TIME)))
     network.behave("503", times=10)
     for order_id in arrive(30):
         confirm(order_id)
     stop = threading.Event()
 
-    def roll_on() -> None:
+    def keep_folding() -> None:
         while not stop.is_set():
-            roll(database)
+            fold(database)
 
-    rolling = [threading.Thread(target=roll_on) for _ in range(2)]
+    folding = [threading.Thread(target=keep_folding) for _ in range(2)]
     delivering = [
         threading.Thread(target=lambda: DeliveryWorker(database, senders=4).drain()) for _ in range(2)
     ]
-    for thread in rolling + delivering:
+    for thread in folding + delivering:
         thread.start()
     for thread in delivering:
         thread.join()
     stop.set()
-    for thread in rolling:
+    for thread in folding:
         thread.join()
-    roll(database)
     with database.reading() as session:
-        assert session.scalar(select(func.count()).select_from(Mark)) == 0
-        assert session.scalar(select(func.sum(Rollup.count)).where(Rollup.seconds == 60)) is not None
-    assert_exact(database, the_clock.now())
+        ended = select(Attempt.outcome, func.count()).where(Attempt.ended_at.is_not(None))
+        by_outcome = dict(session.execute(ended.group_by(Attempt.outcome)).all())
+    assert counts_by_outcome(database) == by_outcome
 
 
-def test_a_record_that_is_not_yet_committed_is_counted_when_it_is(
-    database: Database, arrive: Any, confirm: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, second = arrive(2)
-    confirm(first)
-    done = claimed_one(database)
-    confirm(second)
-    slow = claimed_one(database)
-    at = the_clock.now()
-    record_one(database, delivered(done, at))
-    clock.move(minutes=5)
-    if not database.is_postgresql:
-        # There is one writer: a roll-up cannot come between.
-        record_one(database, delivered(slow, at))
-    else:
-        with database.writing() as session:
-            record_results(session, [delivered(slow, at)], the_clock.now())
-            roll(database)
-            assert_exact(database, the_clock.now())
-            session.commit()
-    assert_exact(database, the_clock.now())
-    roll(database)
-    assert_exact(database, the_clock.now())
+# --- Folding
 
 
-# --- Limits
-
-
-def test_a_long_backlog_is_told_and_then_counted(
-    database: Database, two_partners: list[int], monkeypatch: pytest.MonkeyPatch, at_noon: None
-) -> None:
-    monkeypatch.setattr(statistics, "LIVE_MOST", 3)
+@pytest.mark.usefixtures("at_noon")
+def test_old_rows_are_folded_and_still_counted(database: Database, two_partners: list[int]) -> None:
+    ages = [timedelta(days=days, minutes=minutes) for days in range(40) for minutes in (181, 182, 250)]
+    ended = [CountedAttempt(two_partners[0], NOON - age, "busy", 503, 40.0) for age in ages]
     with database.writing() as session:
-        session.add(message_row(1, two_partners[0], NOON))
-        for number in range(5):
-            ended_at = NOON - timedelta(minutes=number + 2)
-            session.add(
-                Attempt(
-                    message_id=f"msg_{1:026d}",
-                    number=number + 1,
-                    trigger=Trigger.AUTO,
-                    url="",
-                    started_at=ended_at,
-                    ended_at=ended_at,
-                    outcome="busy",
-                    status=503,
-                )
-            )
-            mark(session, [ended_at])
+        statistics.record(session, ended)
         session.commit()
-
-    def counted() -> tuple[int, int]:
-        with database.snapshot() as session:
-            found = measured(session, NOON - timedelta(hours=1), NOON, 60)
-        return sum(tried.tries for tried in found.tries.values()), found.uncounted
-
-    assert counted() == (3, 2)
-    roll(database)
-    assert counted() == (5, 0)
-
-
-def test_what_is_too_old_to_be_shown_is_dropped(
-    database: Database, arrive: Any, confirm: Any, deliver: Any, clock: Any
-) -> None:
-    confirm(arrive(1)[0])
-    deliver()
-    clock.move(minutes=2)
-    roll(database)
-    clock.move(days=KEPT.days + 1)
-    roll(database)
+    assert fold(database) > 0
     with database.reading() as session:
-        assert session.scalar(select(func.count()).select_from(Rollup)) == 0
+        minutes = session.scalars(select(AttemptStatistics.minute)).all()
+        assert counts_by_outcome(database) == {"busy": len(ages)}
+        shown = failure_counts(session, NOON - timedelta(days=31), NOON)
+    assert len(minutes) < len(ages)
+    # What is too old for any page is one row, for the counters of /metrics.
+    oldest = (NOON - FOLDS[-1][0]).timestamp() // 60
+    assert [minute for minute in minutes if minute < oldest] == [0]
+    assert shown == [FailureCount(two_partners[0], "busy", 503, 31 * 3)]
+
+
+def test_every_step_of_the_health_page_is_kept_long_enough() -> None:
+    now = NOON + timedelta(minutes=59)
+    for shown in RANGES.values():
+        age = now - shown.since(now)
+        folded = [minutes for oldest, minutes in FOLDS if oldest <= age]
+        assert all(shown.seconds // 60 % minutes == 0 for minutes in folded), shown.name
