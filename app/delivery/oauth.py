@@ -20,7 +20,7 @@ from urllib.parse import quote_plus, urlencode
 from app import clock
 from app.delivery.address_policy import Network
 from app.delivery.http_client import Sender, Target
-from app.delivery.wire.outcome import Failure, Outcome
+from app.delivery.outcome import Failure, Outcome
 from app.network.reader import Unreadable, read_json
 from app.partners.masking import MASK, SHORTEST_MASKED, masked, spellings
 

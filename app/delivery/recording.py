@@ -17,10 +17,10 @@ from app.delivery import circuit_breaker, notifications, statistics
 from app.delivery.claiming import LEASE_MARGIN_SECONDS, ClaimedMessage, attempts, messages, partners
 from app.delivery.events import MessageChange, message_events
 from app.delivery.models import MessageState, ResultFrom, Trigger
+from app.delivery.outcome import Outcome
 from app.delivery.retry_policy import Reason, Step, Verdict, sentence
 from app.delivery.service import NO_MANUAL_REQUEST
 from app.delivery.statistics import CountedAttempt
-from app.delivery.wire.outcome import Outcome
 from app.network.vocabulary import FIELD_NAMES
 
 INTEGER_MAX = 2**31 - 1

@@ -8,8 +8,8 @@ from functools import lru_cache
 from operator import attrgetter
 
 from app.delivery.credentials import Credentials
+from app.delivery.outcome import Outcome
 from app.delivery.retry_policy import Verdict
-from app.delivery.wire.outcome import Outcome
 from app.partners.masking import MASK, SHORTEST_MASKED, spellings
 
 SAID = ("response_message", "result", "req_msg_id", "error_cd", "error_dtl", "error_field")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
-from app.delivery.wire.outcome import Failure, Outcome
+from app.delivery.outcome import Failure, Outcome
 from app.network.replies import Answer, read_answer
 from app.network.vocabulary import REQ_MSG_ID_MAX
 

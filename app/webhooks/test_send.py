@@ -16,9 +16,9 @@ from app.delivery.claiming import PATH
 from app.delivery.credentials import Credentials, credentials_of
 from app.delivery.http_client import USER_AGENT, Sender
 from app.delivery.oauth import NoToken, Token, send, tokens
+from app.delivery.outcome import Outcome
 from app.delivery.retry_policy import Step, judge, sentence
 from app.delivery.service import new_id
-from app.delivery.wire.outcome import Outcome
 from app.network.reader import dumps
 from app.network.replies import Answer, read_answer
 from app.partners.masking import masked, secrets_of

@@ -13,9 +13,8 @@ from types import FrameType
 from typing import Any
 
 from app.db import Database
-from app.delivery import worker
+from app.delivery import connections, worker
 from app.delivery.events import message_events
-from app.delivery.wire import line
 from app.delivery.worker import DeliveryWorker
 from app.orders.projection import follow
 
@@ -61,18 +60,11 @@ def _after_the_claim(deliverer: DeliveryWorker, burn: Callable[[], None]) -> Non
 
 
 def _during_connect(_deliverer: DeliveryWorker, burn: Callable[[], None]) -> None:
-    _before(line, "_connection", burn)
+    _before(connections, "connect_to", burn)
 
 
 def _after_the_post(_deliverer: DeliveryWorker, burn: Callable[[], None]) -> None:
-    give = line.Line.give
-
-    @functools.wraps(give)
-    def armed(*args: Any, **options: Any) -> None:
-        give(*args, **options)
-        burn()
-
-    line.Line.give = armed  # type: ignore[method-assign]
+    _before(connections.CheckedConnection, "getresponse", burn)
 
 
 def _before_the_record(_deliverer: DeliveryWorker, burn: Callable[[], None]) -> None:

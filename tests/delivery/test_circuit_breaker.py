@@ -263,19 +263,19 @@ def test_concurrency_holds_over_several_processes(
 ) -> None:
     under_way, most, lock = 0, 0, threading.Lock()
 
-    def slow(talk: misbehaving.Talk) -> None:
+    def slow(talk: misbehaving.Connection) -> None:
         nonlocal under_way, most
         while True:
-            talk.hear()
+            talk.receive()
             with lock:
                 under_way += 1
                 most = max(most, under_way)
             talk.pause(0.1)
             with lock:
                 under_way -= 1
-            talk.say(misbehaving.answer())
+            talk.send(misbehaving.response())
 
-    with misbehaving.Partner(slow) as there:
+    with misbehaving.FakePartner(slow) as there:
         address(database, partner, there.url(""))
         with database.writing() as other:
             other.execute(update(Partner).values(concurrency=3))
@@ -292,7 +292,7 @@ def test_concurrency_holds_over_several_processes(
 def test_a_partner_that_times_out_keeps_no_other_waiting(
     app: Flask, database: Database, session: Session, partner: Partner, network: Any
 ) -> None:
-    with misbehaving.Partner(misbehaving.Talk.stall) as stuck, database.writing() as other:
+    with misbehaving.FakePartner(misbehaving.Connection.stall) as stuck, database.writing() as other:
         slow, _ = partner_service.add(
             other,
             "Stuck",

@@ -10,9 +10,9 @@ import pytest
 from app.delivery.credentials import Credentials
 from app.delivery.http_client import Target
 from app.delivery.oauth import Token, _without
+from app.delivery.outcome import Outcome
 from app.delivery.redaction import without_secrets
 from app.delivery.retry_policy import judge
-from app.delivery.wire.outcome import Outcome
 from app.partners.masking import MASK, masked
 
 SECRET = 'a/se"cret\\of ours é'

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from app.delivery.outcome import Failure, Outcome
 from app.delivery.retry_policy import (
     DEFAULT_SCHEDULE,
     RETRY_AFTER_MAX,
@@ -20,7 +21,6 @@ from app.delivery.retry_policy import (
     judge,
     sentence,
 )
-from app.delivery.wire.outcome import Failure, Outcome
 
 OURS = "PUO0000000000000000000000000000001"
 OTHER = "PUO0000000000000000000000000000002"

@@ -21,6 +21,7 @@ from app.db import Database
 from app.delivery import statistics
 from app.delivery.claiming import ClaimedMessage, claim
 from app.delivery.models import Attempt, AttemptStatistics, Message, MessageState, Trigger
+from app.delivery.outcome import Outcome
 from app.delivery.recording import AttemptResult, reclaim_expired, record_results
 from app.delivery.retry_policy import Reason, Step, Verdict
 from app.delivery.statistics import (
@@ -38,7 +39,6 @@ from app.delivery.statistics import (
     step_start,
     totals,
 )
-from app.delivery.wire.outcome import Outcome
 from app.delivery.worker import DeliveryWorker
 from app.partners.models import Partner
 from app.reports.delivery_health import RANGES

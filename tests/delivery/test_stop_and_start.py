@@ -32,16 +32,16 @@ from tests.delivery.looking import all_messages, message_of, wait_until
 
 
 @contextmanager
-def slow_partner(database: Database, seconds: float) -> Iterator[misbehaving.Partner]:
+def slow_partner(database: Database, seconds: float) -> Iterator[misbehaving.FakePartner]:
     """Takes its time over every answer."""
 
-    def script(talk: misbehaving.Talk) -> None:
+    def script(talk: misbehaving.Connection) -> None:
         while True:
-            talk.hear()
+            talk.receive()
             talk.pause(seconds)
-            talk.say(misbehaving.answer())
+            talk.send(misbehaving.response())
 
-    with misbehaving.Partner(script) as there:
+    with misbehaving.FakePartner(script) as there:
         with database.writing() as session:
             session.execute(update(Partner).values(base_url=there.url(""), deadline_seconds=20))
             session.commit()

@@ -19,9 +19,9 @@ from app.db import Database
 from app.delivery import service as delivery_service
 from app.delivery.claiming import claim
 from app.delivery.models import Attempt, Message, MessageState, Trigger
+from app.delivery.outcome import Outcome
 from app.delivery.recording import INTERRUPTIONS_MAX, AttemptResult, reclaim_expired, record_results
 from app.delivery.retry_policy import judge
-from app.delivery.wire.outcome import Outcome
 from app.delivery.worker import DeliveryWorker
 from app.orders import decisions
 from app.orders.models import Delivery, PurchaseOrder, ResponseState
@@ -29,8 +29,7 @@ from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
 from app.partners.models import Partner
 from tests.delivery.looking import wait_until
-from tests.delivery.misbehaving import Partner as Odd
-from tests.delivery.misbehaving import Talk, answer
+from tests.delivery.misbehaving import Connection, FakePartner, response
 
 ASHA = decisions.Responder(1, "Asha")
 
@@ -432,11 +431,11 @@ NO_INDEX_TAKES_IT = "".join(chr(0x10000 + 7919 * number % 0x2FFFF) for number in
 @pytest.mark.parametrize(
     "said",
     [
-        answer(b'{"response_code":9999999999,"response_message":"no"}'),
+        response(b'{"response_code":9999999999,"response_message":"no"}'),
         b"HTTP/1.1 500 Odd\r\nContent-Length: 3000000000\r\n\r\n{",
-        answer(b'{"response_code":1,"response_message":"a\\u0000b"}', "X-Odd: a\0b", status="200 OK"),
-        answer(b"\0\xff\xfe", "X-Odd: \x80\xff", status="502 \xff"),
-        answer(f'{{"response_code":0,"payload":{{"resp":{{"reqMsgId":"{NO_INDEX_TAKES_IT}"}}}}}}'.encode()),
+        response(b'{"response_code":1,"response_message":"a\\u0000b"}', "X-Odd: a\0b", status="200 OK"),
+        response(b"\0\xff\xfe", "X-Odd: \x80\xff", status="502 \xff"),
+        response(f'{{"response_code":0,"payload":{{"resp":{{"reqMsgId":"{NO_INDEX_TAKES_IT}"}}}}}}'.encode()),
     ],
 )
 def test_no_answer_keeps_the_others_from_being_recorded(
@@ -450,11 +449,11 @@ def test_no_answer_keeps_the_others_from_being_recorded(
 ) -> None:
     first, second = (confirm(order_id) for order_id in arrive(2))
 
-    def script(talk: Talk) -> None:
-        talk.hear()
-        talk.say(said)
+    def script(talk: Connection) -> None:
+        talk.receive()
+        talk.send(said)
 
-    with Odd(script) as odd, database.writing() as writing:
+    with FakePartner(script) as odd, database.writing() as writing:
         writing.merge(partner).base_url = odd.url()
         writing.commit()
         stop = threading.Event()

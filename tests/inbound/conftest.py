@@ -11,9 +11,9 @@ from flask import Flask
 from app import clock as the_clock
 from app.db import Database
 from app.delivery.claiming import ClaimedMessage, claim
+from app.delivery.outcome import Failure, Outcome
 from app.delivery.recording import AttemptResult, record_results
 from app.delivery.retry_policy import judge
-from app.delivery.wire.outcome import Failure, Outcome
 from app.network.reader import dumps, read_json
 from app.network.replies import answer as contract_answer
 from app.network.vocabulary import Kind

@@ -16,7 +16,7 @@ from app.db import Database
 from app.delivery.oauth import tokens
 from app.partners.models import Partner
 from tests.delivery import misbehaving
-from tests.delivery.misbehaving import Script, Talk, answer
+from tests.delivery.misbehaving import Connection, Script, response
 
 
 @pytest.fixture
@@ -33,12 +33,12 @@ def no_tokens() -> Iterator[None]:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., misbehaving.Partner]]:
+def serve() -> Iterator[Callable[..., misbehaving.FakePartner]]:
     """Starts servers that follow scripts, and stops them."""
-    running: list[misbehaving.Partner] = []
+    running: list[misbehaving.FakePartner] = []
 
-    def serve(*scripts: Script, tls: ssl.SSLContext | None = None) -> misbehaving.Partner:
-        running.append(misbehaving.Partner(*scripts, tls=tls))
+    def serve(*scripts: Script, tls: ssl.SSLContext | None = None) -> misbehaving.FakePartner:
+        running.append(misbehaving.FakePartner(*scripts, tls=tls))
         return running[-1]
 
     yield serve
@@ -47,9 +47,9 @@ def serve() -> Iterator[Callable[..., misbehaving.Partner]]:
 
 
 @pytest.fixture
-def taker(serve: Callable[..., misbehaving.Partner]) -> misbehaving.Partner:
+def taker(serve: Callable[..., misbehaving.FakePartner]) -> misbehaving.FakePartner:
     """Takes every message with success."""
-    return serve(misbehaving.serves)
+    return serve(misbehaving.behaves)
 
 
 @pytest.fixture
@@ -107,10 +107,10 @@ def gives_tokens(*answers: bytes) -> Script:
     given = iter(answers)
     last = answers[-1]
 
-    def script(talk: Talk) -> None:
+    def script(talk: Connection) -> None:
         while True:
-            talk.hear()
-            talk.say(next(given, last))
+            talk.receive()
+            talk.send(next(given, last))
 
     return script
 
@@ -120,7 +120,7 @@ def token(text: str, **more: Any) -> bytes:
     import json
 
     body = {"access_token": text, "token_type": "Bearer", **more}
-    return answer(json.dumps(body).encode(), "Content-Type: application/json")
+    return response(json.dumps(body).encode(), "Content-Type: application/json")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from app.network.signing import new_secret, verify
 from app.partners import keys
 from app.partners.masking import MASK
 from app.partners.models import Partner
-from tests.delivery.misbehaving import Received, serves
+from tests.delivery.misbehaving import Received, behaves
 from tests.partners.conftest import gives_tokens, pem_of, server_context, token
 from tests.people import Browser
 
@@ -84,9 +84,9 @@ def test_messages_share_one_token_and_the_log_masks_it(
 def test_without_a_token_the_message_waits_and_says_why(
     give_answers: Any, taker: Any, serve: Any, change: Any, session: Session
 ) -> None:
-    from tests.delivery.misbehaving import answer, says
+    from tests.delivery.misbehaving import responds, response
 
-    end_point = serve(says(answer(b'{"error":"invalid_client"}', status="401 Unauthorized")))
+    end_point = serve(responds(response(b'{"error":"invalid_client"}', status="401 Unauthorized")))
     oauth = {"token_url": end_point.url("/t"), "client_id": "po", "client_secret": CLIENT_SECRET}
     change(base_url=taker.url(""), oauth={**oauth, "scope": "", "in_body": True})
     give_answers()
@@ -159,7 +159,7 @@ def test_a_client_certificate_is_shown_and_its_file_is_for_nobody_else(
     session: Session,
 ) -> None:
     context = server_context(authority.issue_cert("127.0.0.1"), clients=authority)
-    server = serve(serves, tls=context)
+    server = serve(behaves, tls=context)
     pair = pem_of(authority.issue_cert("po-confirm.example"))
     change(base_url=server.url(""), client_certificate=pair, ca_bundle=authority.cert_pem.bytes().decode())
     give_answers()
@@ -182,7 +182,7 @@ def test_a_renewed_certificate_is_used_at_once(
 ) -> None:
     stranger = trustme.CA()
     context = server_context(authority.issue_cert("127.0.0.1"), clients=authority)
-    server = serve(serves, tls=context)
+    server = serve(behaves, tls=context)
     change(
         base_url=server.url(""),
         client_certificate=pem_of(stranger.issue_cert("po-confirm.example")),
@@ -201,7 +201,7 @@ def test_a_renewed_certificate_is_used_at_once(
 def test_an_authority_that_is_not_told_is_not_trusted(
     give_answers: Any, serve: Any, change: Any, authority: trustme.CA, session: Session
 ) -> None:
-    server = serve(serves, tls=server_context(authority.issue_cert("127.0.0.1")))
+    server = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
     change(base_url=server.url(""), retry_schedule=[60])
     give_answers()
     assert states(session) == [MessageState.PENDING]
@@ -212,7 +212,7 @@ def test_where_certificate_files_cannot_be_made_the_deliverer_lives_on(
     give_answers: Any, serve: Any, change: Any, certificates: Path, authority: trustme.CA, session: Session
 ) -> None:
     certificates.write_text("a file where the folder should be")
-    server = serve(serves, tls=server_context(authority.issue_cert("127.0.0.1")))
+    server = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
     change(base_url=server.url(""), ca_bundle=authority.cert_pem.bytes().decode())
     give_answers()
     (message,) = session.scalars(select(Message))

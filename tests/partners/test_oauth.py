@@ -26,9 +26,9 @@ from app.delivery.oauth import (
     send,
     tokens,
 )
-from app.delivery.wire.outcome import Failure
+from app.delivery.outcome import Failure
 from app.partners.masking import MASK
-from tests.delivery.misbehaving import answer, serves
+from tests.delivery.misbehaving import behaves, response
 from tests.partners.conftest import gives_tokens, token
 
 HERE = (ip_network("127.0.0.0/8"),)
@@ -101,17 +101,17 @@ def test_a_token_is_used_until_shortly_before_it_ends(
     ("said", "failure", "words"),
     [
         (
-            answer(b'{"error":"invalid_client","error_description":"No such client"}', status="401 No"),
+            response(b'{"error":"invalid_client","error_description":"No such client"}', status="401 No"),
             Failure.BAD_TARGET,
             "answered 401, invalid_client: No such client",
         ),
-        (answer(b"<html>", status="400 Bad"), Failure.BAD_TARGET, "answered 400"),
-        (answer(b"", status="503 Down"), Failure.ODD_ANSWER, "answered 503"),
-        (answer(b"", "Location: https://elsewhere.example", status="302 Found"), Failure.ODD_ANSWER, "302"),
-        (answer(b"<html>"), Failure.ODD_ANSWER, "no access_token"),
-        (answer(b'{"access_token":["x"]}'), Failure.ODD_ANSWER, "no access_token"),
-        (answer(b'{"access_token":"a\\nb"}'), Failure.ODD_ANSWER, "no access_token"),
-        (answer(b'{"access_token":"x","token_type":"mac"}'), Failure.ODD_ANSWER, "no bearer token"),
+        (response(b"<html>", status="400 Bad"), Failure.BAD_TARGET, "answered 400"),
+        (response(b"", status="503 Down"), Failure.ODD_ANSWER, "answered 503"),
+        (response(b"", "Location: https://elsewhere.example", status="302 Found"), Failure.ODD_ANSWER, "302"),
+        (response(b"<html>"), Failure.ODD_ANSWER, "no access_token"),
+        (response(b'{"access_token":["x"]}'), Failure.ODD_ANSWER, "no access_token"),
+        (response(b'{"access_token":"a\\nb"}'), Failure.ODD_ANSWER, "no access_token"),
+        (response(b'{"access_token":"x","token_type":"mac"}'), Failure.ODD_ANSWER, "no bearer token"),
         (b"", Failure.RESET, "No token"),
     ],
 )
@@ -119,10 +119,10 @@ def test_where_there_is_no_token_nothing_is_sent_and_the_reason_is_told(
     serve: Callable[..., Any], said: bytes, failure: Failure, words: str
 ) -> None:
     def script(talk: Any) -> None:
-        talk.hear()
-        talk.say(said)
+        talk.receive()
+        talk.send(said)
 
-    partner = serve(serves)
+    partner = serve(behaves)
     grant = grant_at(serve(script).url())
     with Sender() as sender:
         outcome = send(sender, Target(partner.url(), allowed=HERE), b"{}", {}, grant)
@@ -145,8 +145,8 @@ def test_a_token_that_the_partner_does_not_take_is_renewed_once(serve: Callable[
 
     def wants_new(talk: Any) -> None:
         while True:
-            right = talk.hear().header("Authorization") == "Bearer new"
-            talk.say(answer() if right else answer(b"", status="401 Unauthorized"))
+            right = talk.receive().header("Authorization") == "Bearer new"
+            talk.send(response() if right else response(b"", status="401 Unauthorized"))
 
     partner, grant = serve(wants_new), grant_at(end_point.url())
     target = Target(partner.url(), allowed=HERE)
@@ -163,8 +163,8 @@ def test_a_partner_that_takes_no_token_gets_two_tries_and_no_more(serve: Callabl
 
     def never(talk: Any) -> None:
         while True:
-            talk.hear()
-            talk.say(answer(b"", status="401 Unauthorized"))
+            talk.receive()
+            talk.send(response(b"", status="401 Unauthorized"))
 
     partner = serve(never)
     with Sender() as sender:
@@ -176,7 +176,7 @@ def test_a_partner_that_takes_no_token_gets_two_tries_and_no_more(serve: Callabl
 def test_neither_token_nor_secret_is_ever_in_a_log_or_a_repr(
     serve: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    end_point, partner = serve(gives_tokens(token("a-token-of-theirs"))), serve(serves)
+    end_point, partner = serve(gives_tokens(token("a-token-of-theirs"))), serve(behaves)
     grant = grant_at(end_point.url())
     with caplog.at_level(logging.DEBUG), Sender() as sender:
         send(sender, Target(partner.url(), allowed=HERE), b"{}", {}, grant)
@@ -193,10 +193,10 @@ def test_a_secret_that_the_end_point_sends_back_is_told_to_nobody(
     secret = "o/u+r s=ecret"
 
     def echoes(talk: Any) -> None:
-        asked = talk.hear()
+        asked = talk.receive()
         sent = f"{asked.header('Authorization')} {asked.body.decode()[-60:]} {secret}"
         said = json.dumps({"error": "invalid_client", "error_description": sent}).encode()
-        talk.say(answer(said, status="401 No") if proper else sent.encode() + b"\r\n\r\n")
+        talk.send(response(said, status="401 No") if proper else sent.encode() + b"\r\n\r\n")
 
     grant = replace(grant_at(serve(echoes).url(), in_body=in_body), client_secret=secret)
     with Sender() as sender:
@@ -214,8 +214,8 @@ def test_a_token_so_short_that_it_stands_in_texts_by_chance_makes_no_nonsense_of
     body = b'{"response_code":0,"payload":{"poConfirmation":{"objectId":"test-1"}}}'
 
     def accepts(talk: Any) -> None:
-        talk.hear()
-        talk.say(answer(body))
+        talk.receive()
+        talk.send(response(body))
 
     grant = grant_at(serve(gives_tokens(token("test"))).url())
     with Sender() as sender:
@@ -226,7 +226,7 @@ def test_a_token_so_short_that_it_stands_in_texts_by_chance_makes_no_nonsense_of
 def test_after_a_fork_the_child_waits_for_no_token_that_its_parent_was_fetching(
     serve: Callable[..., Any],
 ) -> None:
-    end_point = serve(lambda talk: (talk.hear(), talk.stall()), gives_tokens(token("t-1")))
+    end_point = serve(lambda talk: (talk.receive(), talk.stall()), gives_tokens(token("t-1")))
     grant = grant_at(end_point.url())
     fetching = threading.Thread(target=got, args=(tokens, grant), daemon=True)
     fetching.start()

@@ -24,7 +24,7 @@ from app.partners import keys
 from app.partners import service as partner_service
 from app.partners.models import InboundKey, Partner
 from app.partners.queries import partner_by_name
-from tests.delivery.misbehaving import answer, says, serves
+from tests.delivery.misbehaving import behaves, responds, response
 from tests.partners.conftest import gives_tokens, pem_of, token
 from tests.people import Browser
 
@@ -144,7 +144,7 @@ def test_a_partner_is_added_once_it_was_tried(admin: Browser, taker: Any, sessio
 def test_nothing_is_saved_where_the_try_fails_and_nothing_typed_is_lost(
     admin: Browser, serve: Any, session: Session
 ) -> None:
-    turned_away = serve(says(answer(b'{"error":"no"}', status="401 Unauthorized")), serves)
+    turned_away = serve(responds(response(b'{"error":"no"}', status="401 Unauthorized")), behaves)
     fields = filled(
         admin,
         NEW,
@@ -410,9 +410,9 @@ def test_what_a_partner_sends_back_is_masked(
     admin: Browser, serve: Any, change: Any, partner: Partner
 ) -> None:
     def echoes(talk: Any) -> None:
-        record_attempts = talk.hear()
+        record_attempts = talk.receive()
         sent = f"{record_attempts.header('X-Api-Key')} {record_attempts.header('Authorization')}"
-        talk.say(answer(f'{{"response_code":0,"response_message":"{sent}"}}'.encode(), f"X-Echo: {sent}"))
+        talk.send(response(f'{{"response_code":0,"response_message":"{sent}"}}'.encode(), f"X-Echo: {sent}"))
 
     end_point = serve(gives_tokens(token("a-token-of-theirs")))
     oauth = {"token_url": end_point.url(), "client_id": "po", "client_secret": "s" * 20}
@@ -467,16 +467,16 @@ def test_a_test_is_shown_whole_and_records_nothing(
 
 ANSWERS = [
     (
-        answer(b'{"response_code":1,"response_message":"No such order"}', status="409 Conflict"),
+        response(b'{"response_code":1,"response_message":"No such order"}', status="409 Conflict"),
         "understood the sample",
     ),
-    (answer(b'{"response_code":1}', status="404 Not Found"), "understood the sample"),
-    (answer(b'{"response_code":1}', status="401 Unauthorized"), "does not know the key"),
-    (answer(b"<html>", status="404 Not Found"), "did not take the sample"),
-    (answer(b"<html>hello</html>"), "not in the network's format"),
-    (answer(b"", status="503 Down"), "busy"),
-    (answer(b'{"response_code":9}', status="429 Slow down"), "but no time"),
-    (answer(b"", "Location: https://x.example", status="302 Found"), "redirect"),
+    (response(b'{"response_code":1}', status="404 Not Found"), "understood the sample"),
+    (response(b'{"response_code":1}', status="401 Unauthorized"), "does not know the key"),
+    (response(b"<html>", status="404 Not Found"), "did not take the sample"),
+    (response(b"<html>hello</html>"), "not in the network's format"),
+    (response(b"", status="503 Down"), "busy"),
+    (response(b'{"response_code":9}', status="429 Slow down"), "but no time"),
+    (response(b"", "Location: https://x.example", status="302 Found"), "redirect"),
     (b"", "did not arrive"),
 ]
 
@@ -487,8 +487,8 @@ def test_each_answer_is_told_in_a_sentence(ravi: Browser, serve: Any, change: An
     for said, words in ANSWERS:
 
         def script(talk: Any, said: bytes = said) -> None:
-            talk.hear()
-            talk.say(said)
+            talk.receive()
+            talk.send(said)
 
         change(base_url=serve(script).url(""))
         shown = ravi.send(url, fields)
@@ -502,10 +502,10 @@ def test_while_a_partner_is_asked_others_may_write(
     asked, go_on = threading.Event(), threading.Event()
 
     def slow(talk: Any) -> None:
-        talk.hear()
+        talk.receive()
         asked.set()
         go_on.wait(10)
-        talk.say(answer())
+        talk.send(response())
 
     change(base_url=serve(slow).url(""), deadline_seconds=8.0)
     url = f"/partners/{partner.id}/test"

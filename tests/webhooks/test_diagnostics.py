@@ -13,7 +13,7 @@ import trustme
 from app import clock as the_clock
 from app.partners.models import Partner
 from app.webhooks import probe
-from tests.delivery.misbehaving import answer, serves
+from tests.delivery.misbehaving import behaves, response
 from tests.partners.conftest import pem_of, server_context
 from tests.people import Browser
 
@@ -85,7 +85,7 @@ def test_a_private_address_that_is_not_allowed_is_ours(check: Any, change: Any) 
 
 
 def test_where_nothing_listens_it_is_them(check: Any, change: Any, serve: Any) -> None:
-    gone = serve(serves)
+    gone = serve(behaves)
     url = gone.url("")
     gone.__exit__()
     change(base_url=url)
@@ -97,7 +97,7 @@ def test_where_nothing_listens_it_is_them(check: Any, change: Any, serve: Any) -
 def test_a_certificate_by_an_unknown_authority(
     check: Any, change: Any, serve: Any, authority: trustme.CA
 ) -> None:
-    server = serve(serves, tls=server_context(authority.issue_cert("127.0.0.1")))
+    server = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
     change(base_url=server.url(""))
     shown = check()
     state, words = steps(shown)["Secure connection"]
@@ -113,7 +113,7 @@ def test_a_certificate_that_ended_or_names_another_host_is_theirs(
         (authority.issue_cert("127.0.0.1", not_before=ended, not_after=ended), "expired"),
         (authority.issue_cert("other.example"), "other.example"),
     ):
-        server = serve(serves, tls=server_context(certificate))
+        server = serve(behaves, tls=server_context(certificate))
         change(base_url=server.url(""), ca_bundle=authority.cert_pem.bytes().decode())
         shown = check()
         assert "It looks like them." in shown.words
@@ -125,13 +125,13 @@ def test_a_certificate_that_ends_soon_or_changed_is_told(
 ) -> None:
     soon = the_clock.now() + datetime.timedelta(days=3)
     bundle = authority.cert_pem.bytes().decode()
-    first = serve(serves, tls=server_context(authority.issue_cert("127.0.0.1")))
+    first = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
     change(base_url=first.url(""), ca_bundle=bundle)
     assert "All is well" in check().words
-    second = serve(serves, tls=server_context(authority.issue_cert("127.0.0.1")))
+    second = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
     change(base_url=second.url(""))
     assert "another one than at the last good check" in steps(check())["Secure connection"][1]
-    third = serve(serves, tls=server_context(authority.issue_cert("127.0.0.1", not_after=soon)))
+    third = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1", not_after=soon)))
     change(base_url=third.url(""))
     state, words = steps(check())["Secure connection"]
     assert (state, "renew it soon" in words) == ("Look", True)
@@ -149,9 +149,9 @@ def test_our_own_certificate_that_ended_is_ours(
 @pytest.mark.parametrize(("seconds", "state"), [(0, "Well"), (60, "Look"), (-60, "Look"), (900, "Wrong")])
 def test_clocks_are_compared(check: Any, change: Any, serve: Any, seconds: int, state: str) -> None:
     def dated(talk: Any) -> None:
-        talk.hear()
+        talk.receive()
         theirs = the_clock.now() + datetime.timedelta(seconds=seconds)
-        talk.say(answer(b'{"response_code":0}', f"Date: {format_datetime(theirs, usegmt=True)}"))
+        talk.send(response(b'{"response_code":0}', f"Date: {format_datetime(theirs, usegmt=True)}"))
 
     change(base_url=serve(lambda talk: talk.stall(), dated).url(""))
     found, words = steps(check())["Clocks"]

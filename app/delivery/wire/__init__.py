@@ -1,1 +1,0 @@
-"""What one POST is made of: the call and its deadline, names, connections, answers."""
