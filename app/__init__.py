@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 
 from flask import Flask
@@ -111,15 +110,4 @@ def create_app(settings: Settings | None = None) -> Flask:
     for routes in rooms:
         app.register_blueprint(routes.blueprint)
     cli.init_app(app)
-    return app
-
-
-def served() -> Flask:
-    """The application of a process that serves it until it ends.
-
-    What is there by now stays, so the collector need not walk through it again and again: an eighth of the
-    time of a page.
-    """
-    app = create_app()
-    gc.freeze()
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import multiprocessing
 import os
@@ -36,7 +37,12 @@ class Child:
 
     def start(self) -> None:
         """Start it in its own process group, so that Ctrl-C reaches it only through ``signal``."""
-        self._process = subprocess.Popen(self._command, env=self._env, start_new_session=True)  # noqa: S603
+        self._process = subprocess.Popen(  # noqa: S603
+            self._command,
+            env=self._env,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - the supervisor has no threads
+        )
 
     def code(self) -> int | None:
         """The exit code; None while it runs."""
@@ -102,10 +108,19 @@ class Forked(Child):
 
 _fork = multiprocessing.get_context("fork")
 
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    """On Linux, ask the kernel to send SIGTERM to this process when the supervisor dies, however it dies."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
 
 def _run_detached(run: Callable[[], None]) -> None:
     """Run like a new process: own session, default signal handlers and an empty context."""
     os.setsid()
+    _end_with_parent()
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)

@@ -10,7 +10,6 @@ import click
 from flask.cli import with_appcontext
 
 from app.cli import context
-from app.cli.server import web_command
 from app.delivery.statistics import fold
 from app.orders.response_counts import count_answers
 
@@ -28,7 +27,6 @@ def demo(busy: bool) -> None:
             context.database(),
             port=_port("PORT", 8000),
             partner_port=_port("PARTNER_PORT", 8001),
-            web_command=web_command,
             busy=busy,
         )
     )

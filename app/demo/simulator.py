@@ -371,7 +371,7 @@ def _streamed(pieces: Iterator[bytes], status: int = 200, length: int | None = N
 
 def _dropped(environ: Mapping[str, Any]) -> ConnectionResetError:
     """Reset the connection where the server lends it; the error makes every WSGI server give it up."""
-    connection = environ.get("werkzeug.socket") or environ.get("gunicorn.socket")
+    connection = environ.get("werkzeug.socket")
     if isinstance(connection, socket.socket):
         at_once = struct.pack("ii", 1, 0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -44,8 +44,6 @@ PEOPLE: list[tuple[str, str, Role, tuple[str, ...]]] = [
     ("admin", "Administrator", Role.ADMIN, ()),
 ]
 
-WebCommand = Callable[..., list[str]]
-
 
 def run_demo(
     settings: Settings,
@@ -53,7 +51,6 @@ def run_demo(
     *,
     port: int,
     partner_port: int,
-    web_command: WebCommand,
     busy: bool = False,
 ) -> int:
     """Prepare the example data where it is missing, then run all parts until Ctrl-C. Returns the exit code.
@@ -77,6 +74,8 @@ def run_demo(
     env = {**os.environ, "PO_SIMULATOR_URL": partner_url}
     if "undo_seconds" not in settings.model_fields_set:
         env["PO_UNDO_SECONDS"] = UNDO_SECONDS
+    # The deliverer and the worker are children of this command.
+    web_env = {**env, "PO_SERVE_DELIVERS": "false", "PO_SERVE_WORKS": "false"}
     simulator_env = {
         **env,
         "DEMO_SEND_TO": url,
@@ -91,7 +90,7 @@ def run_demo(
     _greet(url, partner_url, password)
     return run_together(
         [
-            Child("web", web_command(settings, HOST, port), env, restart=False),
+            Child("web", flask_command("serve", "--host", HOST, "--port", str(port)), web_env, restart=False),
             Child("deliverer", flask_command("deliver"), env, restart=True),
             Child("worker", flask_command("work"), env, restart=True),
             Child("simulator", _simulator_command(partner_port), simulator_env, restart=False),
@@ -171,11 +170,7 @@ def _greet(url: str, partner_url: str, password: str) -> None:
 
 def _simulator_command(port: int) -> list[str]:
     # One process: what the simulator received is in its memory, and in a file only while it is stopped.
-    return [
-        *(sys.executable, "-m", "gunicorn", "app.demo.wsgi:application"),
-        *("--bind", f"{HOST}:{port}", "--workers", "1", "--worker-class", "gthread", "--threads", "32"),
-        *("--graceful-timeout", "2", "--log-level", "warning"),
-    ]
+    return [sys.executable, "-m", "app.demo.wsgi", HOST, str(port)]
 
 
 def _must_be_free(port: int, name: str) -> None:

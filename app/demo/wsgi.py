@@ -1,4 +1,4 @@
-"""The simulator as gunicorn loads it; ``flask demo`` says by environment where PO Confirm is.
+"""The simulator as a process: ``python -m app.demo.wsgi HOST PORT``, configured by environment.
 
 DEMO_SEND_TO and DEMO_INBOUND_KEY are needed; DEMO_PARTNER_KEY is what answers must carry; DEMO_ORDERS is a
 file of the orders that were sent before, one a line (else the example orders); DEMO_BUSY starts a busy day.
@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
+import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from werkzeug.serving import make_server
 
 from app.demo.orders import example_orders
 from app.demo.simulator import create_simulator
@@ -41,3 +45,9 @@ busy_day = application.extensions["busy_day"]
 atexit.register(busy_day.stop)
 if os.environ.get("DEMO_BUSY"):
     busy_day.start()
+
+if __name__ == "__main__":
+    # The simulator misbehaves on the raw socket, which only Werkzeug's server gives it.
+    server = make_server(sys.argv[1], int(sys.argv[2]), application, threaded=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    server.serve_forever()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,11 +29,11 @@ class Serving:
     """A running ``flask serve``."""
 
     def __init__(self, instance: Path, **env: str) -> None:
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PO_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "flask", "--app", "app", "serve", "--port", str(port)],
+            [sys.executable, "-m", "flask", "--app", "app", "serve", "--port", str(self.port)],
             cwd=ROOT,
             env={**inherited, "PO_INSTANCE": str(instance), **env},
         )
@@ -45,12 +47,11 @@ class Serving:
     def named(self, suffix: str) -> list[int]:
         return [pid for pid, command in self.children().items() if command.endswith(suffix)]
 
-    def web(self) -> int:
-        """The process id of the web server; its title depends on whether setproctitle is installed."""
-        (pid,) = [
+    def web(self) -> list[int]:
+        """The process ids of the web processes."""
+        return [
             pid for pid, command in self.children().items() if not command.endswith((" deliver", " work"))
         ]
-        return pid
 
     def is_up(self) -> bool:
         with suppress(requests.ConnectionError, requests.Timeout):
@@ -115,15 +116,91 @@ def test_serve_restarts_a_killed_deliverer_and_leaves_no_process(
 
 def test_serve_with_deliverer_and_worker_off_runs_only_web(serve: Callable[..., Serving]) -> None:
     serving = serve(PO_SERVE_DELIVERS="false", PO_SERVE_WORKS="false")
-    assert list(serving.children()) == [serving.web()]
+    assert list(serving.children()) == serving.web()
 
 
-def test_serve_fails_when_the_web_process_dies(serve: Callable[..., Serving]) -> None:
+def test_serve_after_sigkill_leaves_no_children(serve: Callable[..., Serving]) -> None:
     serving = serve()
     pids = list(serving.children())
-    os.kill(serving.web(), signal.SIGKILL)
-    assert serving.process.wait(TIMEOUT_SECONDS) != 0
+    assert len(pids) > 2
+    serving.process.kill()
+    serving.process.wait()
     wait_until(lambda: not [pid for pid in pids if psutil.pid_exists(pid)])
+
+
+def test_serve_when_a_web_process_dies_restarts_it(serve: Callable[..., Serving]) -> None:
+    serving = serve(PO_SERVE_DELIVERS="false", PO_SERVE_WORKS="false")
+    before = set(serving.children())
+    os.kill(min(before), signal.SIGKILL)
+    wait_until(lambda: len(set(serving.children()) - before) == 1)
+    assert serving.is_up()
+
+
+def test_serve_on_a_taken_port_fails_with_one_line(serve: Callable[..., Serving], instance: Path) -> None:
+    serving = serve()
+    second = subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "app", "serve", "--port", str(serving.port)],
+        cwd=ROOT,
+        env={**os.environ, "PO_INSTANCE": str(instance)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert second.stderr.startswith("Error: Cannot listen on 127.0.0.1 port")
+    assert second.stderr.count("\n") == 1
+    assert serving.is_up()
+
+
+SLOW_STARTS = {
+    "silent": b"",
+    "half a request line": b"POST /api/v0/purchase-or",
+    "half the headers": b"GET /login HTTP/1.1\r\nHost: localhost\r\n",
+    "half a body": b"POST /api/v0/purchase-order/req-send HTTP/1.1\r\nHost: localhost\r\n"
+    b"webhook-signature: v1,a\r\nContent-Length: 1000\r\n\r\n{",
+}
+
+
+def test_serve_with_many_slow_connections_answers_as_usual(serve: Callable[..., Serving]) -> None:
+    serving = serve()
+    connections = []
+    try:
+        for start in SLOW_STARTS.values():
+            for _ in range(200):
+                connections.append(socket.create_connection(("127.0.0.1", serving.port)))
+                connections[-1].sendall(start)
+        for path in ("/healthz", "/readyz", "/login"):
+            assert requests.get(serving.url + path, timeout=10).status_code == 200
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [("/login", "text/plain"), ("/api/v0/purchase-order/req-send", "application/json")],
+)
+def test_serve_with_an_oversized_request_refuses_it_by_its_head(
+    serve: Callable[..., Serving], path: str, content_type: str
+) -> None:
+    serving = serve()
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=10) as client:
+        client.sendall(head.encode())
+        response = client.recv(65536).decode()
+    assert response.startswith("HTTP/1.1 413 ")
+    assert f"Content-Type: {content_type}" in response
+
+
+def test_serve_on_sigterm_finishes_requests_in_flight(serve: Callable[..., Serving]) -> None:
+    serving = serve()
+    with ThreadPoolExecutor() as pool:
+        responses = [pool.submit(requests.get, serving.url + "/login", timeout=10) for _ in range(8)]
+        wait_until(lambda: any(response.done() for response in responses))
+        serving.process.terminate()
+        assert serving.process.wait(TIMEOUT_SECONDS) == 0
+        assert all(r.result().status_code == 200 for r in responses if not r.exception())
 
 
 STOPPED_WHILE_STARTING = """

@@ -1,0 +1,158 @@
+"""The web server: waitress in several processes that share one listening socket.
+
+Waitress reads a whole request before a thread handles it, so slow clients hold a socket and no thread.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from flask import Flask
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask
+
+from app.config import Settings
+from app.network.reader import dumps
+from app.network.replies import answer
+from app.network.vocabulary import ErrorCode, Kind
+
+log = logging.getLogger(__name__)
+
+LARGEST_REQUEST_BYTES = 8 * 1024 * 1024
+"""Larger requests get 413 as soon as their headers say so. Forms and the API have smaller limits."""
+REQUEST_SECONDS = 60.0
+"""How long a client may take to send one request, however steadily it sends."""
+IDLE_SECONDS = 60
+GRACE_SECONDS = 10.0
+"""How long requests in flight may take after SIGTERM."""
+CONNECTIONS = 2000
+"""Open connections per process."""
+
+
+class PortInUse(Exception):
+    """The address cannot be listened on; the text says why."""
+
+
+class _ErrorTask(ErrorTask):
+    """The response to a request that is not valid HTTP or too large, in the contract's shape below /api/."""
+
+    def execute(self) -> None:
+        if not str(getattr(self.request, "path", "")).lower().lstrip("/").startswith("api/"):
+            super().execute()
+            return
+        error = self.request.error
+        code = ErrorCode.TOO_LARGE if error.code == 413 else ErrorCode.UNREADABLE
+        body = dumps(answer(Kind.REQ_SEND, None, req_msg_id="", code=code, detail=error.reason))
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers.append(("Content-Type", "application/json"))
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Channel(HTTPChannel):
+    """A connection that knows when its current request began."""
+
+    error_task_class = _ErrorTask
+    request_began_at = 0.0
+
+    def received(self, data: bytes) -> bool:
+        if self.request is None:
+            self.request_began_at = time.time()
+        return bool(super().received(data))
+
+
+class _Server(TcpWSGIServer):
+    channel_class = _Channel
+
+    def maintenance(self, now: float) -> None:
+        """Close idle connections, and those that take too long to send a request."""
+        super().maintenance(now)
+        for channel in self.active_channels.values():
+            if channel.request is not None and channel.request_began_at < now - REQUEST_SECONDS:
+                channel.will_close = True
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on the address. It does not share its port. Errors: PortInUse."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind)
+    except OSError as error:
+        raise PortInUse(f"Cannot listen on {host}: {error.strerror or error}") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise PortInUse(f"Cannot listen on {host} port {port}: {error.strerror}") from error
+    listener.listen(1024)
+    listener.set_inheritable(True)
+    return listener
+
+
+def run(
+    app: Callable[..., Any], listener: socket.socket, *, threads: int, behind_proxy: bool = False
+) -> None:
+    """Serve on the socket until SIGTERM, then finish the requests in flight."""
+    server = _Server(
+        app,
+        _sock=listener,
+        bind_socket=False,
+        sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
+        sockets=[listener],
+        threads=threads,
+        ident=None,
+        backlog=1024,
+        connection_limit=CONNECTIONS,
+        channel_timeout=IDLE_SECONDS,
+        cleanup_interval=5,
+        asyncore_use_poll=True,
+        max_request_body_size=LARGEST_REQUEST_BYTES,
+        # ProxyFix reads these headers if proxies are configured; otherwise nobody may set them.
+        clear_untrusted_proxy_headers=not behind_proxy,
+    )
+    stopping = _stop_flag(server)
+    while not stopping():
+        server.asyncore.loop(timeout=1, use_poll=True, map=server._map, count=1)
+    server.accepting = False
+    deadline = time.monotonic() + GRACE_SECONDS
+    while _is_busy(server) and time.monotonic() < deadline:
+        server.asyncore.loop(timeout=0.1, use_poll=True, map=server._map, count=1)
+    server.task_dispatcher.shutdown()
+
+
+def serve_app(app: Flask, settings: Settings, listener: socket.socket) -> None:
+    """Serve the app in this process, which was forked for it."""
+    # Connections must not be shared between processes.
+    app.extensions["database"].engine.dispose(close=False)
+    # What is loaded by now stays for good: collecting it again and again costs an eighth of a page's time.
+    gc.freeze()
+    run(app, listener, threads=settings.web_threads, behind_proxy=settings.trusted_proxies > 0)
+
+
+def _is_busy(server: _Server) -> bool:
+    return any(channel.requests or channel.total_outbufs_len for channel in server.active_channels.values())
+
+
+def _stop_flag(server: _Server) -> Callable[[], bool]:
+    stopped = False
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+        server.pull_trigger()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    return lambda: stopped
