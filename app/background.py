@@ -10,7 +10,6 @@ from app.config import Settings
 from app.db import Database
 from app.delivery.statistics import fold
 from app.exports import files
-from app.orders import response_counts
 from app.reports import digests
 from app.retention import Ages, prune_old
 from app.tasks.mail_sender import send_due
@@ -31,7 +30,6 @@ def chores(settings: Settings) -> list[Chore]:
     mails = digests.words(settings)
     return [
         _chore("fold attempt statistics", timedelta(minutes=5), fold),
-        _chore("count answers by day", timedelta(seconds=15), lambda database: _count(database, settings)),
         _chore("seal the audit trail", timedelta(minutes=1), seals.seal),
         _chore("remove old exports", timedelta(hours=1), lambda database: files.tidy(database, settings)),
         _chore("prune", timedelta(hours=1), lambda database: _prune(database, settings)),
@@ -42,10 +40,6 @@ def chores(settings: Settings) -> list[Chore]:
 
 def _prune(database: Database, settings: Settings) -> None:
     prune_old(database, Ages.of(settings), for_seconds=PRUNE_SECONDS)
-
-
-def _count(database: Database, settings: Settings) -> None:
-    response_counts.count_answers(database, settings.zone, for_seconds=response_counts.CHORE_SECONDS)
 
 
 def _chore(name: str, every: timedelta, does: Callable[[Database], object]) -> Chore:

@@ -11,7 +11,6 @@ from flask.cli import with_appcontext
 
 from app.cli import context
 from app.delivery.statistics import fold
-from app.orders.response_counts import count_answers
 
 
 @click.command()
@@ -54,7 +53,6 @@ def seed(messages: int, attempts: int, force: bool) -> None:
         except ValueError as error:
             context.fail(str(error))
         fold(database)
-        count_answers(database, context.settings().zone)
     click.echo(context.counts_line(counts))
 
 

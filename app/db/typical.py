@@ -29,6 +29,7 @@ TYPICAL = {
         "ix_audit_entry_object": "200000 66680 1 1",
     },
     "decision": {
+        "ix_decision_report": "200000 1 1 1 1 1 1 1 1",
         "sqlite_autoindex_decision_1": "200000 1",
         "sqlite_autoindex_decision_2": "200000 1 1",
     },

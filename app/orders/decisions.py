@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import floor
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -173,6 +173,7 @@ def undo(session: Session, order: PurchaseOrder, *, by: Responder) -> None:
     if message is None or not may_undo(message):
         raise TooLate
     withdraw(session, message.id, f"{by.name} took it back before it left.")
+    session.execute(update(Decision).where(Decision.message_id == message.id).values(undone=True))
     trail.record(
         session,
         AuditAction.UNDONE,

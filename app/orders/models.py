@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     ForeignKey,
     Index,
@@ -182,7 +181,15 @@ class Decision(Base):
     """One answer that somebody gave, for one version of an order."""
 
     __tablename__ = "decision"
-    __table_args__ = (UniqueConstraint("order_id", "number"),)
+    __table_args__ = (
+        UniqueConstraint("order_id", "number"),
+        # Covers the response report.
+        Index(
+            "ix_decision_report",
+            *("decided_at", "supplier_b2b_id", "undone", "person_name", "response", "remarks"),
+            *("took_seconds", "left_seconds"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     order_id: Mapped[int] = mapped_column(ForeignKey("purchase_order.id", ondelete="CASCADE"))
@@ -204,33 +211,5 @@ class Decision(Base):
     took_seconds: Mapped[int] = mapped_column(default=0)
     left_seconds: Mapped[int] = mapped_column(default=0)
     supplier_b2b_id: Mapped[str] = mapped_column(String(100), default="")
-
-
-class AnswerCount(Base):
-    """Answers of one day of a zone, counted from the decisions; see ``count_answers``.
-
-    ``early`` came in the first half of their time, ``late`` after it; ``seconds`` is how long all took.
-    """
-
-    __tablename__ = "answer_count"
-
-    zone: Mapped[str] = mapped_column(String(60), primary_key=True)
-    day: Mapped[date] = mapped_column(primary_key=True)
-    supplier_b2b_id: Mapped[str] = mapped_column(String(100), primary_key=True)
-    person_name: Mapped[str] = mapped_column(String(120), primary_key=True)
-    response: Mapped[str] = mapped_column(String(24), primary_key=True)
-    # Why it was turned down; empty where it was not.
-    remarks: Mapped[str] = mapped_column(String(100), primary_key=True)
-    count: Mapped[int]
-    early: Mapped[int]
-    late: Mapped[int]
-    seconds: Mapped[int] = mapped_column(BigInteger)
-
-
-class AnswersCounted(Base):
-    """The newest decision that is in the counts of a zone; all before it are too."""
-
-    __tablename__ = "answers_counted"
-
-    zone: Mapped[str] = mapped_column(String(60), primary_key=True)
-    up_to: Mapped[int]
+    # Whether it was undone before its webhook was sent.
+    undone: Mapped[bool] = mapped_column(default=False)

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from app.network.vocabulary import SupplierResponse
-from app.orders.response_counts import TURNED_DOWN, Answered, answered
+from app.orders.response_counts import NEGATIVE_RESPONSES, ResponseCount, response_counts
 from app.reports import charts
 from app.reports.charts import Picture, Tick
 from app.reports.delivery_health import share
@@ -38,7 +38,7 @@ class DecisionInput:
     late: int = 0
     seconds: int = 0
 
-    def add(self, some: Answered) -> None:
+    def add(self, some: ResponseCount) -> None:
         """Count these in."""
         self.count += some.count
         self.accepted += some.count if some.response == SupplierResponse.ACCEPT else 0
@@ -97,10 +97,10 @@ def report(session: Session, scope: Scope, first: date, last: date, zone: ZoneIn
     days = {first + timedelta(days=place): DecisionInput() for place in range((last - first).days + 1)}
     every, people = DecisionInput(), defaultdict[str, DecisionInput](DecisionInput)
     reasons: dict[tuple[str, str], int] = defaultdict(int)
-    for some in answered(session, scope, first, last, zone):
+    for some in response_counts(session, scope, first, last, zone):
         for given in (every, days[some.day], people[some.person]):
             given.add(some)
-        if some.response in TURNED_DOWN:
+        if some.response in NEGATIVE_RESPONSES:
             reasons[some.response, some.remarks] += some.count
     return Report(
         first=first,

@@ -27,7 +27,6 @@ from app.delivery.statistics import fold
 from app.delivery.worker import DeliveryWorker
 from app.demo.seed import seed
 from app.orders.models import PurchaseOrder
-from app.orders.response_counts import count_answers
 from tests.bench.ground import answer_all, database_of, fresh_app, in_turn, populate, receiver
 
 Line = dict[str, Any]
@@ -58,7 +57,6 @@ def _seeded(folder: Path, messages: int) -> Flask:
     app = fresh_app(folder)
     seed(database_of(app), messages=messages, attempts=3 * messages, rng=random.Random(6))
     fold(database_of(app))
-    count_answers(database_of(app), app.extensions["settings"].zone)
     return app
 
 
