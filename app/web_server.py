@@ -21,7 +21,7 @@ from waitress.task import ErrorTask
 
 from app.config import Settings
 from app.network.reader import dumps
-from app.network.replies import answer
+from app.network.replies import build_reply
 from app.network.vocabulary import ErrorCode, Kind
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class _ErrorTask(ErrorTask):
             return
         error = self.request.error
         code = ErrorCode.TOO_LARGE if error.code == 413 else ErrorCode.UNREADABLE
-        body = dumps(answer(Kind.REQ_SEND, None, req_msg_id="", code=code, detail=error.reason))
+        body = dumps(build_reply(Kind.REQ_SEND, None, req_msg_id="", code=code, detail=error.reason))
         self.status = f"{error.code} {error.reason}"
         self.response_headers.append(("Content-Type", "application/json"))
         self.set_close_on_finish()

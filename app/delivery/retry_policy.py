@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from app.delivery.outcome import Failure, Outcome
-from app.network.replies import Answer, read_answer
+from app.network.replies import PartnerReply, read_reply
 from app.network.vocabulary import REQ_MSG_ID_MAX
 
 DEFAULT_SCHEDULE: tuple[float, ...] = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
@@ -172,7 +172,7 @@ def judge(
     `jitter` from 0 to 1 lengthens the wait by 0 to 20 %. `now` (aware) is the time against which a date in
     Retry-After is read where the answer has no Date. Never raises.
     """
-    answer = read_answer(outcome.body) if outcome.body and not outcome.truncated else None
+    answer = read_reply(outcome.body) if outcome.body and not outcome.truncated else None
     row = _row(outcome, answer, _Ours(success_codes, object_id, after_unknown))
     asked = _retry_after(outcome, now) if row.heeds_retry_after else None
     return _verdict(row, _said(answer), _Plan(tries, schedule, jitter, asked))
@@ -210,7 +210,7 @@ class _Ours:
     after_unknown: bool
 
 
-def _row(outcome: Outcome, answer: Answer | None, ours: _Ours) -> _Row:
+def _row(outcome: Outcome, answer: PartnerReply | None, ours: _Ours) -> _Row:
     status = outcome.status
     if outcome.failure is not None or status is None:
         return _transport_row(outcome)
@@ -226,7 +226,7 @@ def _transport_row(outcome: Outcome) -> _Row:
     return _Row(Step.RETRY, reason, unknown=outcome.sent, transport=reason is not Reason.INTERNAL)
 
 
-def _answered_row(status: int, answer: Answer | None, ours: _Ours) -> _Row:
+def _answered_row(status: int, answer: PartnerReply | None, ours: _Ours) -> _Row:
     """The row of a 2xx, or of a 4xx that is about the message itself."""
     if answer is not None and answer.object_id and answer.object_id != ours.object_id:
         return _WRONG_OBJECT
@@ -235,7 +235,7 @@ def _answered_row(status: int, answer: Answer | None, ours: _Ours) -> _Row:
     return _refused_row(status) if status >= 400 else _success_row(answer, ours)
 
 
-def _is_duplicate(answer: Answer, ours: _Ours) -> bool:
+def _is_duplicate(answer: PartnerReply, ours: _Ours) -> bool:
     return answer.response_code == DUPLICATE_REFERENCE and DUPLICATE_REFERENCE not in ours.success_codes
 
 
@@ -243,14 +243,13 @@ def _refused_row(status: int) -> _Row:
     return _REFUSED_STATUS if status >= 400 else _REFUSED_BY_PARTNER
 
 
-def _success_row(answer: Answer | None, ours: _Ours) -> _Row:
+def _success_row(answer: PartnerReply | None, ours: _Ours) -> _Row:
     """The row of a 2xx. HTTP success is not yet business success."""
     if answer is None:
         return _UNREADABLE
     if answer.says_failure or (answer.response_code != 0 and answer.response_code not in ours.success_codes):
         return _REFUSED_BY_PARTNER
-    payload_came = answer.payload is not None and bool(answer.payload.model_fields_set)
-    if payload_came and answer.object_id != ours.object_id:
+    if answer.has_payload and answer.object_id != ours.object_id:
         return _WRONG_OBJECT
     return _DELIVERED
 
@@ -300,19 +299,18 @@ def _next_try(row: _Row, plan: _Plan) -> tuple[Step, float | None]:
     return Step.RETRY, wait
 
 
-def _said(answer: Answer | None) -> Said:
+def _said(answer: PartnerReply | None) -> Said:
     if answer is None:
         return Said()
-    resp = answer.resp
     return Said(
         response_code=answer.response_code,
         response_message=answer.response_message[:SAID_MAX],
-        result=resp.result[:SAID_MAX],
+        result=answer.result[:SAID_MAX],
         # Messages are looked up by it, and no index takes a long one.
-        req_msg_id=resp.req_msg_id[:REQ_MSG_ID_MAX],
-        error_cd=resp.error_cd[:SAID_MAX],
-        error_dtl=resp.error_dtl[:SAID_MAX],
-        error_field=resp.error_field[:SAID_MAX],
+        req_msg_id=answer.req_msg_id[:REQ_MSG_ID_MAX],
+        error_cd=answer.error_cd[:SAID_MAX],
+        error_dtl=answer.error_dtl[:SAID_MAX],
+        error_field=answer.error_field[:SAID_MAX],
     )
 
 

@@ -19,7 +19,7 @@ from app.demo.payloads import (
 )
 from app.demo.state import AnswerTaken, Memory, Order, Sent
 from app.network.reader import dumps
-from app.network.replies import read_answer
+from app.network.replies import read_reply
 from app.network.vocabulary import BuyerAction, Kind, Result, may_edit, may_move
 
 PATH = "/api/v0/purchase-order/"
@@ -167,9 +167,9 @@ class Buyer:
             )
         except requests.RequestException as error:
             return None, False, f"No answer: {type(error).__name__}"
-        said = read_answer(response.content)
+        said = read_reply(response.content)
         accepted = response.status_code == 200 and said is not None and said.response_code == 0
-        body = said.model_dump(by_alias=True, exclude_unset=True) if said else response.text[:_SAID_MAX]
+        body = said.document if said else response.text[:_SAID_MAX]
         return response.status_code, accepted, body
 
 

@@ -31,7 +31,7 @@ from app.demo.orders import example_orders, new_id
 from app.demo.start import PARTNER
 from app.inbound.models import Effect, InboundMessage
 from app.network.reader import canonical_sha256, dumps
-from app.network.replies import answer
+from app.network.replies import build_reply
 from app.network.vocabulary import ErrorCode, Kind, Status, status_after
 from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState, Revision
 from app.orders.req_confirm import DecisionInput, OrderReference, req_confirm
@@ -372,7 +372,7 @@ def _received(
 def _unmatched(inbound_id: str, order: dict[str, Any], raw: bytes) -> dict[str, Any]:
     field_name, detail = "poStatus.objectId", "poStatus.objectId is of no order that is known here."
     code = ErrorCode.UNKNOWN_OBJECT
-    said = answer(
+    said = build_reply(
         Kind.REQ_STATUS_CHANGE, None, req_msg_id=inbound_id, code=code, detail=detail, field=field_name
     )
     return {

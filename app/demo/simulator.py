@@ -30,7 +30,7 @@ from app.demo.state import Exchange, Identity, Memory, identity_of
 from app.demo.traffic import BusyDay
 from app.network.messages import Invalid, ReqConfirm, parse
 from app.network.reader import MAX_BYTES, Unreadable, dumps, read_json
-from app.network.replies import answer
+from app.network.replies import build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind, may_answer, status_after
 
 CONFIRM_PATH = PATH + Kind.REQ_CONFIRM
@@ -174,7 +174,7 @@ def _reply(memory: Memory, exchange: Exchange, behaviour: Behaviour, partner_key
         failure = _failure(req_msg_id, exchange.body, refused.code, refused.detail, field)
         reply = _Reply(HTTP_STATUS[refused.code], failure)
     else:
-        reply = _Reply(200, answer(Kind.REQ_CONFIRM, exchange.body, req_msg_id=req_msg_id))
+        reply = _Reply(200, build_reply(Kind.REQ_CONFIRM, exchange.body, req_msg_id=req_msg_id))
     if behaviour.takes:
         return _Reply(behaviour.status if reply.status == 200 else reply.status, reply.body)
     return audit_fields(behaviour, exchange, req_msg_id)
@@ -248,7 +248,9 @@ def audit_fields(behaviour: Behaviour, exchange: Exchange, req_msg_id: str) -> _
 
 
 def _failure(req_msg_id: str, received: Any, code: ErrorCode, detail: str, field: str = "") -> dict[str, Any]:
-    return answer(Kind.REQ_CONFIRM, received, req_msg_id=req_msg_id, code=code, detail=detail, field=field)
+    return build_reply(
+        Kind.REQ_CONFIRM, received, req_msg_id=req_msg_id, code=code, detail=detail, field=field
+    )
 
 
 # Giving the reply, well or badly

@@ -14,7 +14,7 @@ from app.accounts import access
 from app.inbound.handlers import VERBS
 from app.inbound.processing import Call, Receipt, Rules, receive_message, refuse_call
 from app.network.reader import dumps
-from app.network.replies import answer
+from app.network.replies import build_reply
 from app.network.signing import signature_of
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind
 from app.partners.masking import MASK
@@ -148,7 +148,7 @@ def _not_known() -> str:
 
 
 def _said(code: ErrorCode, detail: str, kind: Kind = Kind.REQ_SEND) -> Response:
-    return _json(HTTP_STATUS[code], dumps(answer(kind, None, req_msg_id="", code=code, detail=detail)))
+    return _json(HTTP_STATUS[code], dumps(build_reply(kind, None, req_msg_id="", code=code, detail=detail)))
 
 
 def _json(status: int, body: bytes) -> Response:

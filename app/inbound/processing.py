@@ -26,7 +26,7 @@ from app.inbound.handlers import VERBS, Terms
 from app.inbound.models import Effect, InboundMessage
 from app.network.messages import Invalid, Message, parse
 from app.network.reader import Unreadable, canonical_sha256, dumps, read_json
-from app.network.replies import answer
+from app.network.replies import build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind
 from app.orders.validation import ValidationFailed
 
@@ -98,7 +98,7 @@ def receive_message(session: Session, partner_id: int, call: Call, raw: bytes, r
     if first and first.answer_status == 200:
         return _answer(session, row, 200, first.answer_body)
     # The first was refused when it came and applied later: its repeat is told so.
-    return _answer(session, row, 200, dumps(answer(call.kind, value, req_msg_id=(first or row).id)))
+    return _answer(session, row, 200, dumps(build_reply(call.kind, value, req_msg_id=(first or row).id)))
 
 
 def refuse_call(
@@ -221,7 +221,7 @@ def _refuse(
 ) -> Receipt:
     row.effect = EFFECTS.get(code, Effect.REFUSED)
     row.error_cd, row.error_field, row.detail = code, path, detail
-    said = answer(Kind(row.kind), value, req_msg_id=row.id, code=code, detail=detail, field=path)
+    said = build_reply(Kind(row.kind), value, req_msg_id=row.id, code=code, detail=detail, field=path)
     return _answer(session, row, HTTP_STATUS[code], dumps(said))
 
 

@@ -11,7 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from app.network.examples import example
 from app.network.messages import MODELS, RespConfirm, RespEdit, RespSend, RespStatusChange
-from app.network.replies import answer
+from app.network.replies import build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind, ResponseCode, Result
 
 PATH = "/api/v0/purchase-order/"
@@ -356,7 +356,7 @@ def _response(kind: Kind, status: int) -> dict[str, Any]:
 
 
 def _answered(kind: Kind, status: int) -> dict[str, Any]:
-    say: Callable[..., dict[str, Any]] = partial(answer, kind, req_msg_id=_GIVEN_ID)
+    say: Callable[..., dict[str, Any]] = partial(build_reply, kind, req_msg_id=_GIVEN_ID)
     if status == 200:
         return say(example(kind))
     if status in _REFUSALS:

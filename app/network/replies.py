@@ -1,10 +1,12 @@
-"""The contract's 200 answer and its refusals: ours to partners, and theirs to us."""
+"""The contract's replies to a message: ours to partners, and theirs to us."""
 
-from typing import Annotated, Any
+from __future__ import annotations
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+import json
+from dataclasses import dataclass, field
+from decimal import Decimal, DecimalException
+from typing import Any
 
-from app.network.reader import Unreadable, read_json
 from app.network.vocabulary import ErrorCode, Kind, ResponseCode, Result
 
 OBJECT_NAMES: dict[Kind, str] = {
@@ -14,7 +16,7 @@ OBJECT_NAMES: dict[Kind, str] = {
     Kind.REQ_CONFIRM: "poConfirmation",
     Kind.RESP_CONFIRM: "poConfirmation",
 }
-"""Under which name a message carries its object."""
+"""The name under which a message of each kind carries its object."""
 
 _RESPONSE_MESSAGES = {
     ResponseCode.SUCCESS: "Success",
@@ -24,13 +26,13 @@ _RESPONSE_MESSAGES = {
 
 
 def response_code(code: ErrorCode | None) -> ResponseCode:
-    """The `response_code` that goes with an `errorCd`: 38 for the same key with other content, else 1."""
+    """Return the `response_code` for an `errorCd`: 38 for the same key with other content, else 1."""
     if code is None:
         return ResponseCode.SUCCESS
     return ResponseCode.DUPLICATE if code is ErrorCode.CONFLICT else ResponseCode.FAILURE
 
 
-def answer(
+def build_reply(
     kind: Kind,
     received: Any,
     *,
@@ -39,9 +41,10 @@ def answer(
     detail: str = "",
     field: str = "",
 ) -> dict[str, Any]:
-    """The contract's answer to `received`, a success unless `code` says what was wrong.
+    """Return the contract's reply to `received`: a success, or the failure that `code` names.
 
-    What cannot be echoed, because it never came or has the wrong type, is an empty string, object or list.
+    A part that cannot be echoed, because it is missing or of the wrong type, is an empty string, object or
+    list.
     """
     response = response_code(code)
     message = received if isinstance(received, dict) else {}
@@ -65,9 +68,9 @@ def answer(
 
 
 def _echoed_ids(ids: Any) -> dict[str, str]:
-    found = ids if isinstance(ids, dict) else {}
+    known = ids if isinstance(ids, dict) else {}
     return {
-        name: found[name] if isinstance(found.get(name), str) else ""
+        name: known[name] if isinstance(known.get(name), str) else ""
         for name in ("buyerB2BId", "supplierB2BId")
     }
 
@@ -82,71 +85,102 @@ def _echoed_infos(infos: Any) -> list[dict[str, Any]]:
     return []
 
 
-def _absent_as_empty(value: object) -> object:
-    return "" if value is None else value
+# --- The partner's reply to a webhook
+#
+# It is only judged, not stored as an order: a clear `response_code` and `result` decide, whatever the rest
+# looks like. So it is read more leniently than a message that a partner sends.
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LONGEST_NUMBER = 64
 
 
-Text = Annotated[str, BeforeValidator(_absent_as_empty)]
+@dataclass(frozen=True, slots=True)
+class PartnerReply:
+    """A partner's reply to our webhook. A part that is missing or unreadable is an empty string.
 
-
-class _Lenient(BaseModel):
-    model_config = ConfigDict(
-        strict=True,
-        extra="allow",
-        frozen=True,
-        validate_by_name=True,
-        validate_by_alias=True,
-        hide_input_in_errors=True,
-    )
-
-
-class AnswerResp(_Lenient):
-    """`payload.resp`; null, empty and absent are all an empty string."""
-
-    req_msg_id: Text = Field("", alias="reqMsgId")
-    result: Text = ""
-    error_cd: Text = Field("", alias="errorCd")
-    error_dtl: Text = Field("", alias="errorDtl")
-    error_field: Text = Field("", alias="errorField")
-
-
-class AnswerPayload(_Lenient):
-    """`payload`; the echoed parts stay as they came."""
-
-    b2b_ids: Any = Field(None, alias="b2bIds")
-    resp: AnswerResp | None = None
-    po_confirmation: Any = Field(None, alias="poConfirmation")
-    additional_infos: Any = Field(None, alias="additionalInfos")
-
-
-class Answer(_Lenient):
-    """A partner's answer to our message."""
+    `object_id` is the objectId that the payload echoes. `has_payload` is whether the payload is an object
+    that is not empty. `document` is the whole reply.
+    """
 
     response_code: int
-    response_message: Text = ""
-    payload: AnswerPayload | None = None
-
-    @property
-    def resp(self) -> AnswerResp:
-        """`payload.resp`, all empty where the partner left it out."""
-        return (self.payload and self.payload.resp) or AnswerResp()
-
-    @property
-    def object_id(self) -> str:
-        """The objectId that the payload echoes; empty where it names none."""
-        echoed = self.payload.po_confirmation if self.payload else None
-        object_id = echoed.get("objectId") if isinstance(echoed, dict) else None
-        return object_id if isinstance(object_id, str) else ""
+    response_message: str
+    has_payload: bool
+    object_id: str
+    result: str
+    req_msg_id: str
+    error_cd: str
+    error_dtl: str
+    error_field: str
+    document: dict[str, Any] = field(repr=False)
 
     @property
     def says_failure(self) -> bool:
-        """Whether `resp.result` says FAILURE, in whatever case."""
-        return self.resp.result.strip().upper() == Result.FAILURE
+        """Whether `resp.result` is FAILURE (case-insensitive)."""
+        return self.result.strip().upper() == Result.FAILURE
 
 
-def read_answer(raw: bytes) -> Answer | None:
-    """A partner's answer, or None where the bytes are not JSON of the contract's shape. Never raises."""
+def read_reply(raw: bytes) -> PartnerReply | None:
+    """Read a partner's reply; None if it is no JSON object with an integer `response_code`. Never raises."""
     try:
-        return Answer.model_validate(read_json(raw), by_alias=True, by_name=False)
-    except (Unreadable, ValidationError):
+        text = raw.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "replace")
+        document = _DECODER.decode(text.strip())
+    except (ValueError, RecursionError):
         return None
+    code = document.get("response_code") if isinstance(document, dict) else None
+    if not isinstance(code, int) or isinstance(code, bool):
+        return None
+    payload = document.get("payload")
+    payload = payload if isinstance(payload, dict) else {}
+    resp = payload.get("resp")
+    resp = resp if isinstance(resp, dict) else {"result": resp}
+    echo = payload.get("poConfirmation")
+    return PartnerReply(
+        response_code=code,
+        response_message=_text(document.get("response_message")),
+        has_payload=bool(payload),
+        object_id=_text(echo.get("objectId")) if isinstance(echo, dict) else "",
+        result=_text(resp.get("result")),
+        req_msg_id=_text(resp.get("reqMsgId")),
+        error_cd=_text(resp.get("errorCd")),
+        error_dtl=_text(resp.get("errorDtl")),
+        error_field=_text(resp.get("errorField")),
+        document=document,
+    )
+
+
+def _text(value: Any) -> str:
+    """Return a scalar as text that every database accepts; empty for null, objects and lists."""
+    if value is None or isinstance(value, dict | list):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value).replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def _integer(literal: str) -> int | str:
+    return int(literal) if len(literal) < 20 else literal[:_LONGEST_NUMBER]
+
+
+def _decimal(literal: str) -> Decimal | str:
+    try:
+        return Decimal(literal[:_LONGEST_NUMBER])
+    except DecimalException:
+        return literal[:_LONGEST_NUMBER]
+
+
+def _without_contradictions(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object without the keys that are given twice with different values."""
+    values = dict(pairs)
+    for name, value in pairs if len(values) < len(pairs) else ():
+        if name in values and values[name] != value:
+            del values[name]
+    return values
+
+
+_DECODER = json.JSONDecoder(
+    strict=False,
+    parse_int=_integer,
+    parse_float=_decimal,
+    parse_constant=str,
+    object_pairs_hook=_without_contradictions,
+)

@@ -20,7 +20,7 @@ from app.delivery.outcome import Outcome
 from app.delivery.retry_policy import Step, judge, sentence
 from app.delivery.service import new_id
 from app.network.reader import dumps
-from app.network.replies import Answer, read_answer
+from app.network.replies import PartnerReply, read_reply
 from app.partners.masking import masked, secrets_of
 
 DEADLINE_MAX = 20.0
@@ -123,7 +123,7 @@ def try_out(partner: Any) -> Trial:
 
 def judged(outcome: Outcome, object_id: str, success_codes: Collection[int]) -> Judged:
     """What the answer to the sample shows. Pure."""
-    answer = read_answer(outcome.body) if outcome.body and not outcome.truncated else None
+    answer = read_reply(outcome.body) if outcome.body and not outcome.truncated else None
     if outcome.failure is None and outcome.status in (401, 403):
         words = f"It answered {outcome.status}. The address is right, or at least somebody listens there."
         return Judged(False, False, "bad", "The partner does not know the key.", words)
@@ -143,7 +143,7 @@ def judged(outcome: Outcome, object_id: str, success_codes: Collection[int]) -> 
     return Judged(False, False, "bad", title, words)
 
 
-def _understood(outcome: Outcome, answer: Answer, success_codes: Collection[int]) -> Judged:
+def _understood(outcome: Outcome, answer: PartnerReply, success_codes: Collection[int]) -> Judged:
     if outcome.status in (408, 425, 429):
         words = f"It is busy ({outcome.status}) and says so in the network's format."
         return Judged(True, True, "warn", "The partner has the address and the key, but no time.", words)
@@ -153,7 +153,7 @@ def _understood(outcome: Outcome, answer: Answer, success_codes: Collection[int]
     if taken and not answer.says_failure:
         words = f"It answered {outcome.status} in the network's format, with success."
         return Judged(True, True, "ok", "The partner took the sample.", words)
-    said = (answer.resp.error_dtl or answer.response_message).strip().rstrip(".")
+    said = (answer.error_dtl or answer.response_message).strip().rstrip(".")
     words = (
         f"It answered {outcome.status} in the network's format{f': “{said}”' if said else ''}. "
         "That it refuses the sample is right: there is no such order."

@@ -19,7 +19,7 @@ from app.demo.state import Memory
 from app.demo.traffic import BusyDay
 from app.network.messages import parse
 from app.network.reader import dumps, read_json
-from app.network.replies import answer
+from app.network.replies import build_reply
 from app.network.vocabulary import ErrorCode, Kind, Status
 from tests.demo.test_simulator import behave, confirm, received, resp
 
@@ -46,11 +46,11 @@ class Product:
         assert request.headers["X-Partner-Key"] == "inbound-secret"
         self.came.append((name, body))
         if name in self.refuses:
-            said = answer(
+            said = build_reply(
                 Kind(name), body, req_msg_id="in_1", code=ErrorCode.STALE_VERSION, detail="Too old."
             )
             return dumps(said), 409
-        return dumps(answer(Kind(name), body, req_msg_id="in_1")), 200
+        return dumps(build_reply(Kind(name), body, req_msg_id="in_1")), 200
 
 
 @pytest.fixture

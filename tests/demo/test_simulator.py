@@ -19,7 +19,7 @@ from app.demo.behavior import MODES
 from app.demo.simulator import create_simulator
 from app.network.messages import parse
 from app.network.reader import dumps, read_json
-from app.network.replies import answer, read_answer
+from app.network.replies import build_reply, read_reply
 from app.network.vocabulary import Kind
 
 PATH = "/api/v0/purchase-order/req-confirm"
@@ -61,10 +61,10 @@ def test_a_good_answer_is_taken_in_the_shape_of_the_source_page(
     assert response.status_code == 200
     body = response.get_json()
     req_msg_id = body["payload"]["resp"]["reqMsgId"]
-    assert body == answer(Kind.REQ_CONFIRM, message, req_msg_id=req_msg_id)
+    assert body == build_reply(Kind.REQ_CONFIRM, message, req_msg_id=req_msg_id)
     assert req_msg_id.startswith("REQ")
     assert len(req_msg_id) == 35
-    assert read_answer(response.data) is not None
+    assert read_reply(response.data) is not None
 
 
 def test_the_same_answer_again_is_the_same_message(client: FlaskClient, confirmation: Confirmation) -> None:
@@ -401,7 +401,7 @@ def test_an_unreadable_reply_still_means_that_the_answer_was_taken(
     response = confirm(client, confirmation())
     assert (response.status_code, response.mimetype) == (200, media_type)
     assert response.data.startswith(starts)
-    assert read_answer(response.data) is None
+    assert read_reply(response.data) is None
     assert received(client)[-1]["answer"] == {"status": 200, "body": response.text}
     confirm(client, confirmation())
     assert received(client)[-1]["repeat"]
@@ -419,7 +419,7 @@ def test_a_redirect_leads_elsewhere_and_takes_nothing(
 
 def test_a_wrong_object_is_echoed(client: FlaskClient, confirmation: Confirmation) -> None:
     behave(client, "wrong_object")
-    said = read_answer(confirm(client, confirmation()).data)
+    said = read_reply(confirm(client, confirmation()).data)
     assert said is not None
     assert said.response_code == 0
     assert said.object_id != confirmation()["poConfirmation"]["objectId"]
@@ -522,7 +522,7 @@ def product() -> Flask:
         app.config["CAME"].append((request.headers, order))
         if len(app.config["CAME"]) == 3:
             return b"<h1>Oops</h1>", 500
-        return dumps(answer(Kind.REQ_SEND, order, req_msg_id="in_1")), 200
+        return dumps(build_reply(Kind.REQ_SEND, order, req_msg_id="in_1")), 200
 
     return app
 

@@ -15,7 +15,7 @@ from app.delivery.outcome import Failure, Outcome
 from app.delivery.recording import AttemptResult, record_results
 from app.delivery.retry_policy import judge
 from app.network.reader import dumps, read_json
-from app.network.replies import answer as contract_answer
+from app.network.replies import build_reply
 from app.network.vocabulary import Kind
 from app.orders import decisions
 from app.orders.queries import order_for_update
@@ -64,7 +64,7 @@ def record_attempts(claimed: ClaimedMessage, how: str) -> Outcome:
         status = 500
     else:
         failure = {"code": None} if how == "ok" else {"code": "BPR012", "detail": "Not so"}
-        said = contract_answer(
+        said = build_reply(
             Kind.REQ_CONFIRM, read_json(claimed.body), req_msg_id=f"REQ-{claimed.id}", **failure
         )
         body = dumps(said)

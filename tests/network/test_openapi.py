@@ -12,7 +12,7 @@ from app.network.examples import example
 from app.network.messages import parse
 from app.network.openapi import KEY_HEADER, REFUSED, STORY, TAKEN, openapi
 from app.network.reader import dumps, read_json
-from app.network.replies import answer
+from app.network.replies import build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind
 
 SERVER = "https://orders.example"
@@ -103,13 +103,13 @@ def test_each_status_has_an_example_that_fits_its_schema(kind: Kind, status: str
 def test_every_refusal_that_the_app_can_word_fits_the_described_shape(kind: Kind) -> None:
     for code in ErrorCode:
         for received in (None, [], example(kind), {"b2bIds": 1, "additionalInfos": [{"name": None}]}):
-            said = answer(kind, received, req_msg_id="in_1", code=code, detail="No.", field="a.b[0]")
+            said = build_reply(kind, received, req_msg_id="in_1", code=code, detail="No.", field="a.b[0]")
             TypeAdapter(REFUSED[kind]).validate_json(dumps(said))
 
 
 @pytest.mark.parametrize("kind", STORY)
 def test_every_success_that_the_app_can_word_fits_the_described_shape(kind: Kind) -> None:
-    said = read_json(dumps(answer(kind, example(kind), req_msg_id="in_1")))
+    said = read_json(dumps(build_reply(kind, example(kind), req_msg_id="in_1")))
     assert TAKEN[kind].model_validate(said).model_dump(by_alias=True, exclude_unset=True) == said
 
 
