@@ -40,7 +40,7 @@ def clock_time(when: datetime, zone: ZoneInfo) -> str:
 
 
 def _span(seconds: float) -> str:
-    """Rounded down, so that "in 3 h" leaves at least three. static/app.js has the same steps."""
+    """Rounded down, so that "in 3 h" leaves at least three. static/js/times.js has the same steps."""
     whole = int(seconds)
     if whole < 60:
         return f"{whole} s"

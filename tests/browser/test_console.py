@@ -65,8 +65,8 @@ def test_support_sends_an_outage_again_and_the_manager_reads_the_report(
     )
 
     page.get_by_label("All on this page").check()
-    expect(page.locator("[data-selection-count]")).to_have_text("3 picked")
-    page.get_by_role("button", name="Send the picked again").click()
+    expect(page.locator("[data-selection-count]")).to_have_text("3 selected")
+    page.get_by_role("button", name="Resend selected").click()
     expect(page.locator(".lead-text")).to_contain_text("3 messages go out again")
     page.get_by_label("Reason").fill("They are back since twelve")
     page.get_by_role("button", name="Send 3 again").click()

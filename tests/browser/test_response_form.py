@@ -79,14 +79,14 @@ def test_the_device_tag_becomes_the_device_s_location_on_request(form: Page) -> 
 
 def test_a_refused_location_is_said_and_changes_nothing(form: Page) -> None:
     asks_where_it_is(form)
-    expect(form.locator("[data-located]")).to_contain_text("was not allowed to tell", timeout=SOON)
+    expect(form.locator("[data-located]")).to_contain_text("Location access was denied", timeout=SOON)
     expect(form.get_by_label("Device tag")).to_have_value("INITIATING_CHANNEL")
 
 
 def test_a_browser_without_locations_says_so(form: Page) -> None:
     form.evaluate("Object.defineProperty(navigator, 'geolocation', { value: undefined })")
     asks_where_it_is(form)
-    expect(form.locator("[data-located]")).to_contain_text("does not tell pages where it is", timeout=SOON)
+    expect(form.locator("[data-located]")).to_contain_text("share its location", timeout=SOON)
 
 
 def test_without_javascript_the_button_is_not_there_and_the_message_is_a_page(

@@ -1,0 +1,62 @@
+// Response form, selections in lists, and forms that may be sent only once.
+"use strict";
+
+const DEFAULT_REMARK = "Confirmed";
+
+/** Update a field's character counter. The server also counts a line break as one space. */
+function updateCounter(field) {
+  const counter = document.querySelector(`[data-counter-of="${field.id}"]`);
+  const limit = Number(field.dataset.maxLength);
+  const used = [...field.value.replace(/\s*[\r\n]+\s*/g, " ").trim()].length;
+  const wasOver = counter.classList.contains("over");
+  counter.textContent = `${used} of ${limit}`;
+  counter.classList.toggle("over", used > limit);
+  if (used > limit && !wasOver) announce(`Too long: the limit is ${limit} characters.`);
+}
+
+document.addEventListener("input", ({ target }) => {
+  if (target.dataset.maxLength) updateCounter(target);
+});
+
+// A confirmation has a default remark; other responses need their own reason.
+document.addEventListener("change", ({ target }) => {
+  if (target.name !== "supplier_response") return;
+  const remarks = target.form.elements.supplier_remarks;
+  if (target.value === "ACCEPT" && !remarks.value.trim()) {
+    remarks.value = DEFAULT_REMARK;
+  } else if (target.value !== "ACCEPT" && remarks.value.trim() === DEFAULT_REMARK) {
+    remarks.value = "";
+  }
+  updateCounter(remarks);
+});
+
+document.addEventListener("change", ({ target }) => {
+  const form = target.form;
+  if (form?.id !== "selection") return;
+  const boxes = [...form.elements].filter((box) => ["order_ids", "ids"].includes(box.name));
+  const selectAll = form.querySelector("[data-select-all]");
+  if (target === selectAll) {
+    for (const box of boxes) box.checked = selectAll.checked;
+  }
+  const selected = boxes.filter((box) => box.checked).length;
+  selectAll.checked = selected === boxes.length;
+  selectAll.indeterminate = selected > 0 && selected < boxes.length;
+  const text = selected ? `${selected} selected` : "";
+  form.querySelector("[data-selection-count]").textContent = text;
+  const button = form.querySelector("button");
+  button.classList.toggle("btn-main", selected > 0);
+  button.classList.toggle("btn-plain", selected === 0);
+  announce(text || "None selected");
+});
+
+// A double click sends a form once. The server also rejects the repetition.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || !("submitOnce" in form.dataset)) return;
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "yes";
+});
+
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+});

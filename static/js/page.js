@@ -1,0 +1,33 @@
+// Helpers of all scripts, and what every page does. Every page works without JavaScript.
+"use strict";
+
+const byId = (id) => document.getElementById(id);
+
+/** Tell screen readers, without moving the focus. */
+function announce(message) {
+  byId("announcements").textContent = message;
+}
+
+// Keep the current queue in view where the sidebar is a strip that scrolls.
+document.querySelector(".sidebar-nav [aria-current]")?.scrollIntoView({
+  block: "nearest",
+  inline: "center",
+});
+
+for (const radio of document.querySelectorAll("input[name=theme]")) {
+  radio.checked = radio.value === theme.get();
+  radio.addEventListener("change", () => theme.set(radio.value));
+}
+
+// The account menu closes on a click elsewhere and on Escape.
+document.addEventListener("click", ({ target }) => {
+  const menu = document.querySelector(".account[open]");
+  if (menu && !menu.contains(target)) menu.open = false;
+});
+
+document.addEventListener("keydown", (event) => {
+  const menu = document.querySelector(".account[open]");
+  if (event.key !== "Escape" || !menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+});
