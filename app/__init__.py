@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-
 from flask import Flask
 from flask_bootstrap import Bootstrap5
 from flask_compress import Compress
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import cli
+from app import cli, logs
 from app.accounts import access
 from app.accounts import routes as accounts_routes
 from app.attention import presenters as attention_presenters
@@ -34,7 +32,8 @@ from app.reports import routes as reports_routes
 from app.saved_views import routes as views_routes
 from app.tasks import routes as jobs_routes
 from app.tasks.mail import ALERTS
-from app.ui import filters, sidebar, web
+from app.ui import filters, request_log, sidebar, web
+from app.ui.trusted_hosts import TrustedHosts, trusted_names
 from app.webhooks import bulk_routes as resends_routes
 from app.webhooks import presenters as webhook_presenters
 from app.webhooks import routes as outbox_routes
@@ -59,10 +58,11 @@ def create_app(settings: Settings | None = None) -> Flask:
         MAX_CONTENT_LENGTH=None,  # each door has its own: forms below, the partner's in its route
         MAX_FORM_MEMORY_SIZE=512 * 1024,
         MAX_FORM_PARTS=1000,
-        SESSION_COOKIE_NAME="po_confirm",
+        # The prefix makes browsers insist on Secure, this host and the whole site.
+        SESSION_COOKIE_NAME="__Host-po_confirm" if settings.is_https else "po_confirm",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=settings.secure_cookies,
+        SESSION_COOKIE_SECURE=settings.secure_cookies or settings.is_https,
         # A form that stays open over lunch must still send; the token is tied to the session anyway.
         WTF_CSRF_TIME_LIMIT=None,
         BOOTSTRAP_SERVE_LOCAL=True,
@@ -71,8 +71,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         COMPRESS_MIMETYPES=["text/css", "text/javascript", "application/javascript", "image/svg+xml"],
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logs.configure(settings)
+    app.wsgi_app = TrustedHosts(app.wsgi_app, trusted_names(settings))  # type: ignore[method-assign]
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
@@ -85,6 +85,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     message_events.connect(follow, attention.follow, notifications.follow)
     Bootstrap5(app)
     Compress(app)
+    request_log.init_app(app)
     web.init_app(app)
     access.init_app(app)
     filters.init_app(app)

@@ -7,6 +7,7 @@ import re
 import secrets
 import tomllib
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -25,7 +26,9 @@ from sqlalchemy.exc import ArgumentError
 
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "PO_"
-SECRETS = frozenset({"smtp_url", "secret_key", "database_url"})
+SECRET_KEY_MIN = 16
+"""Characters of a secret key that is given."""
+SECRETS = frozenset({"smtp_url", "secret_key", "database_url", "metrics_token"})
 """Settings whose values are never repeated in an error message."""
 
 
@@ -55,6 +58,12 @@ class Settings(BaseSettings):
     # Set by `flask demo`: pages link to what the partner simulator received.
     simulator_url: str = ""
     public_url: str = ""
+    # Host names besides loopback and the one of `public_url`, separated by commas.
+    trusted_hosts: str = ""
+    log: Literal["text", "json"] = "text"
+    # Who may read /metrics: a bearer token, or networks separated by commas.
+    metrics_token: str = Field("", repr=False)
+    metrics_allow: str = "127.0.0.0/8,::1/128"
     mail_from: str = ""
     mail_to: str = ""
     # Declared after mail_from and mail_to, which its validator needs.
@@ -78,6 +87,23 @@ class Settings(BaseSettings):
         if driver not in ("sqlite", "postgresql+psycopg"):
             raise ValueError("must start with sqlite:/// or postgresql+psycopg://")
         return url
+
+    @field_validator("secret_key")
+    @classmethod
+    def _check_secret_key(cls, key: str) -> str:
+        if key and len(key) < SECRET_KEY_MIN:
+            raise ValueError(f"must have at least {SECRET_KEY_MIN} characters")
+        return key
+
+    @field_validator("metrics_allow")
+    @classmethod
+    def _check_networks(cls, networks: str) -> str:
+        try:
+            for network in filter(None, networks.split(",")):
+                ip_network(network.strip())
+        except ValueError as error:
+            raise ValueError("must be networks such as 10.0.0.0/8, separated by commas") from error
+        return networks
 
     @field_validator("simulator_url")
     @classmethod
@@ -135,6 +161,21 @@ class Settings(BaseSettings):
     def mail_addresses(self) -> list[str]:
         """The recipients of alerts."""
         return [address for address in self.mail_to.split(", ") if address]
+
+    @property
+    def trusted_host_names(self) -> frozenset[str]:
+        """The host names of ``trusted_hosts``."""
+        return frozenset(name.strip().lower() for name in self.trusted_hosts.split(",") if name.strip())
+
+    @property
+    def metrics_networks(self) -> list[IPv4Network | IPv6Network]:
+        """The networks of ``metrics_allow``."""
+        return [ip_network(network.strip()) for network in self.metrics_allow.split(",") if network.strip()]
+
+    @property
+    def is_https(self) -> bool:
+        """Whether people open the site over HTTPS, so that cookies and HSTS can demand it."""
+        return self.public_url.startswith("https://")
 
     @property
     def zone(self) -> ZoneInfo:

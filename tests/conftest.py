@@ -107,7 +107,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
     """The settings of the app under test; no file and no environment has a say."""
-    return Settings.load(instance=tmp_path, database_url=database_url, secret_key="only for tests")
+    return Settings.load(instance=tmp_path, database_url=database_url, secret_key="only for these tests")
 
 
 @pytest.fixture

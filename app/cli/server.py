@@ -13,6 +13,7 @@ from flask.cli import with_appcontext
 from app import web_server
 from app.cli import context
 from app.supervisor import Child, Forked, flask_command, run_together
+from app.ui.trusted_hosts import LOOPBACK
 
 
 @click.command()
@@ -27,6 +28,10 @@ def serve(host: str, port: int) -> None:
         listener = web_server.listen(host, port)
     except web_server.PortInUse as error:
         context.fail(str(error))
+    if host not in LOOPBACK and not settings.is_https:
+        click.echo(
+            "Warning: PO_PUBLIC_URL is not https, so passwords and cookies can be read on the way.", err=True
+        )
     run_web = partial(web_server.serve_app, app, settings, listener)
     children: list[Child] = [
         Forked(f"web {number}", run_web, restart=True) for number in range(1, settings.web_processes + 1)

@@ -156,6 +156,13 @@ class Database:
                 typical.tell(connection)
             self.engine.dispose()  # who is connected already goes by what was there before
 
+    def probe_write(self) -> None:
+        """Commit a write that changes nothing. Errors: DBAPIError, for example on a full disk."""
+        # On SQLite this writes the header page again; on PostgreSQL it writes a commit record.
+        statement = "SELECT pg_current_xact_id()" if self.is_postgresql else "PRAGMA user_version = 0"
+        with self.engine.begin() as connection:
+            connection.execute(text(statement))
+
     def is_current(self) -> bool:
         """Whether the schema is the one that this code was written for."""
         with self.engine.connect() as connection:

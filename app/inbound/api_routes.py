@@ -108,12 +108,11 @@ def _receive(kind: Kind) -> Receipt:
             for name, value in list(request.headers.items())[:50]
         ],
     )
-    session = web.db()
     size = request.content_length or 0
     limit = settings.max_body_bytes
-    # Who signs is known only by the bytes; for everybody else none is read before the key is right.
-    signed = bool(signature_of(request.headers.items()))
-    raw = _body(limit) if signed else b""
+    # The whole body is read before the transaction begins: a slow sender must not hold SQLite's writer.
+    raw = _body(limit)
+    session = web.db()
     partner = _caller(raw)
     if partner is None:
         detail = _not_known()
@@ -121,7 +120,6 @@ def _receive(kind: Kind) -> Receipt:
     if request.mimetype != "application/json":
         detail = "Send it as application/json."
         return refuse_call(session, call, ErrorCode.MEDIA_TYPE, detail, partner_id=partner.id, size=size)
-    raw = raw if signed else _body(limit)
     if size > limit or len(raw) > limit:
         detail = f"The body is larger than {limit} bytes."
         return refuse_call(

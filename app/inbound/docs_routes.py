@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, Response, render_template
 
 from app.accounts import access
 from app.inbound import api_description
 from app.inbound.api_routes import ONLY, TAKEN
 from app.network.openapi import openapi
 from app.network.reader import dumps
+from app.ui import web
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -39,4 +40,4 @@ def page() -> str:
 
 
 def _document() -> dict[str, Any]:
-    return openapi(request.url_root.rstrip("/"), TAKEN)
+    return openapi(web.public_url(), TAKEN)

@@ -215,7 +215,7 @@ def sheet(partner_id: int) -> Response:
     return web.page(
         "partners/sheet.html",
         partner=found,
-        ours=request.url_root.rstrip("/"),
+        ours=web.public_url(),
         path=PATH,
         sample=sample(now),
         schedule=found.retry_schedule or DEFAULT_SCHEDULE,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
 from datetime import date, timedelta
+from ipaddress import ip_address
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, make_response, request
@@ -142,11 +144,13 @@ def alive() -> Response:
 @blueprint.get("/readyz")
 @access.public
 def ready() -> tuple[Response, int]:
-    """The database answers and has this version's schema."""
+    """The database has this version's schema and takes writes."""
     try:
         current = web.database().is_current()
+        if current:
+            web.database().probe_write()
     except DBAPIError:
-        return jsonify(status="no database"), 503
+        return jsonify(status="database not available"), 503
     if not current:
         return jsonify(status="the database needs `flask init`"), 503
     return jsonify(status="ready"), 200
@@ -155,7 +159,24 @@ def ready() -> tuple[Response, int]:
 @blueprint.get("/metrics")
 @access.public
 def numbers() -> Response:
-    """The outbox in numbers, for Prometheus: open to whoever reaches the port, and without secrets."""
+    """The queues in numbers, for Prometheus: for the bearer token or the networks of the settings only."""
+    if not _may_read_metrics():
+        response = make_response("Not allowed. Set PO_METRICS_TOKEN or PO_METRICS_ALLOW.\n", 403)
+        response.headers["Content-Type"] = "text/plain; charset=utf-8"
+        return response
     response = make_response(metrics.as_text(queues(web.db(), clock.now()), outcome_counts(web.db())))
     response.headers["Content-Type"] = metrics.CONTENT_TYPE
     return response
+
+
+def _may_read_metrics() -> bool:
+    settings = web.settings()
+    if settings.metrics_token:
+        return hmac.compare_digest(
+            request.headers.get("Authorization", "").encode(), f"Bearer {settings.metrics_token}".encode()
+        )
+    try:
+        address = ip_address(request.remote_addr or "")
+    except ValueError:
+        return False
+    return any(address in network for network in settings.metrics_networks)

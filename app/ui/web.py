@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -37,6 +36,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.config import Settings
 from app.db import Database
+from app.ui.request_log import request_id
 
 log = logging.getLogger(__name__)
 csrf = CSRFProtect()
@@ -47,7 +47,10 @@ CONTENT_SECURITY_POLICY = (
 )
 PERMISSIONS_POLICY = "geolocation=(self), camera=(), microphone=(), payment=(), usb=()"
 """A device tag may be the place where an answer is made; nothing else of the device is ever asked for."""
+HSTS = "max-age=31536000; includeSubDomains"
+"""Sent when the public URL is https."""
 HTMX = Path(js_lib_htmx.__file__).parent / "static" / "htmx"
+View = TypeVar("View", bound=Callable[..., Any])
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -73,10 +76,12 @@ def init_app(app: Flask) -> None:
     """Join sessions, htmx, CSRF, headers and error pages to the app."""
     app.jinja_env.finalize = strip_control_characters
     app.url_map.converters["int"] = RowId
+    app.before_request(_check_address)
+    # Before the CSRF check and anything else that reads the form.
+    app.before_request(_read_form)
     Htmx(app)
     csrf.init_app(app)
     app.add_url_rule("/assets/htmx.min.js", "htmx_js", _htmx_js)
-    app.before_request(_refuse_nul)
     app.teardown_request(_close_session)
     app.after_request(_harden)
     app.register_error_handler(CSRFError, _csrf_page)
@@ -113,19 +118,54 @@ def _htmx_js() -> Response:
     return send_from_directory(HTMX, "htmx.min.js", max_age=365 * 86_400)
 
 
-def _refuse_nul() -> None:
-    """No text of ours has a NUL in it, and PostgreSQL takes none."""
-    texts = [request.path, *request.args.values()]
-    if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        texts += request.form.values()
+FORM_BYTES = 256 * 1024
+"""The largest form. A route that takes more declares it with ``accepts``."""
+
+
+def accepts(max_bytes: int) -> Callable[[View], View]:
+    """Declare that a view takes a body of up to ``max_bytes``, such as an upload."""
+
+    def declare(view: View) -> View:
+        view.max_bytes = max_bytes  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+def _read_form() -> None:
+    """Read a form whole, within its limit, before any query: a slow sender must hold no transaction."""
+    if request.method in READING_METHODS or below_api():
+        return
+    view = current_app.view_functions.get(request.endpoint or "")
+    request.max_content_length = getattr(view, "max_bytes", FORM_BYTES)
+    # Also parses the form, which raises 413 where it is too large.
+    _refuse_nul([request.path, *request.args.values(), *request.form.values()])
+
+
+def below_api() -> bool:
+    """Whether this request is for the inbound API, which has its own limit and answers in JSON."""
+    return re.sub("/+", "/", f"{request.path}/").lower().startswith("/api/")
+
+
+def _refuse_nul(texts: list[str]) -> None:
+    """PostgreSQL stores no NUL, and no text of ours has one."""
     if any("\0" in text for text in texts):
         abort(400)
+
+
+def _check_address() -> None:
+    _refuse_nul([request.path, *request.args.values()])
 
 
 def _close_session(_error: BaseException | None) -> None:
     session = g.pop("session", None)
     if session is not None:
         session.close()
+
+
+def public_url() -> str:
+    """The URL of this site without a slash at the end: ``PO_PUBLIC_URL``, or that of this request."""
+    return (settings().public_url or request.url_root).rstrip("/")
 
 
 def zone() -> ZoneInfo:
@@ -187,6 +227,8 @@ def _harden(response: Response) -> Response:
     headers.setdefault("Referrer-Policy", "same-origin")
     headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
     headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    if settings().is_https:
+        headers.setdefault("Strict-Transport-Security", HSTS)
     if "Cache-Control" not in headers:  # files say their own
         headers["Cache-Control"] = "private, no-store"
         response.vary.add("HX-Request")
@@ -225,8 +267,8 @@ def error_page(status: int, title: str, words: str, *, reference: str = "") -> R
 
 
 def new_reference() -> str:
-    """A short word by which an error on a page is found in the log."""
-    return secrets.token_hex(4)
+    """The request ID, by which an error on a page is found in the log."""
+    return request_id()
 
 
 NOT_THEIRS = "It does not exist, or it belongs to another supplier."

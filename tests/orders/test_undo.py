@@ -24,7 +24,7 @@ HTMX = {"HX-Request": "true"}
 def settings(tmp_path: Path, database_url: str) -> Settings:
     """Ten seconds to think again."""
     return Settings.load(
-        instance=tmp_path, database_url=database_url, secret_key="only for tests", undo_seconds=10
+        instance=tmp_path, database_url=database_url, secret_key="only for these tests", undo_seconds=10
     )
 
 

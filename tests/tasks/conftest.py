@@ -29,7 +29,7 @@ def settings(tmp_path: Path, database_url: str, post_office: MailServer) -> Sett
     return Settings.load(
         instance=tmp_path,
         database_url=database_url,
-        secret_key="only for tests",
+        secret_key="only for these tests",
         smtp_url=f"smtp+plain://127.0.0.1:{post_office.port}",
         mail_from="po@supplier.example",
         mail_to="ravi@supplier.example, meera@supplier.example",

@@ -18,7 +18,7 @@ from app.tasks.mail_sender import send_due
 @pytest.fixture
 def settings(tmp_path: Any, database_url: str) -> Settings:
     """As an operator has them who set nothing."""
-    return Settings.load(instance=tmp_path, database_url=database_url, secret_key="only for tests")
+    return Settings.load(instance=tmp_path, database_url=database_url, secret_key="only for these tests")
 
 
 def test_nothing_is_written(

@@ -1,0 +1,50 @@
+"""Logging: structlog over the standard library, one event per line, readable or as JSON."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import structlog
+
+from app.config import Settings
+
+FIELDS = ("request_id", "person", "address", "method", "route", "status", "duration_ms")
+"""What a log record may carry besides its text: nothing that could hold a secret or a body."""
+
+_SHARED: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.ExtraAdder(allow=FIELDS),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def configure(settings: Settings) -> None:
+    """Send all log records of this process to standard error, in the format of ``PO_LOG``."""
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=False)
+    if settings.log == "json":
+        renderer = structlog.processors.JSONRenderer()
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_SHARED,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info if settings.log == "json" else _keep,
+            renderer,
+        ],
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    handler.set_name("po-confirm")
+    root = logging.getLogger()
+    # Commands and tests create several apps in one process: the newest app's format counts.
+    root.handlers = [other for other in root.handlers if other.get_name() != handler.get_name()]
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+
+def _keep(_logger: Any, _name: str, event: Any) -> Any:
+    return event
