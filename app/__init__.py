@@ -1,10 +1,11 @@
-"""PO Confirm. ``create_app`` is the only place where the rooms are joined."""
+"""PO Confirm. ``create_app`` is the only place that joins the packages."""
 
 from __future__ import annotations
 
 from flask import Flask
 from flask_bootstrap import Bootstrap5
 from flask_compress import Compress
+from sqlalchemy import Engine
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, logs
@@ -39,10 +40,12 @@ from app.webhooks import presenters as webhook_presenters
 from app.webhooks import routes as outbox_routes
 
 
-def create_app(settings: Settings | None = None) -> Flask:
-    """The whole application; without ``settings`` they are read from file and environment.
+def create_app(settings: Settings | None = None, *, engine: Engine | None = None) -> Flask:
+    """Create the app; without ``settings`` read them from the file and the environment.
 
-    Errors: SystemExit with one clear line where a setting is unknown or makes no sense.
+    A given ``engine`` replaces one for the database URL of the settings.
+
+    Errors: SystemExit with one line for an unknown or invalid setting.
     """
     try:
         settings = settings or Settings.load()
@@ -55,7 +58,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.config.update(
         SECRET_KEY=settings.secret_key,
-        MAX_CONTENT_LENGTH=None,  # each door has its own: forms below, the partner's in its route
+        MAX_CONTENT_LENGTH=None,  # limits are below for forms and in the route for partners
         MAX_FORM_MEMORY_SIZE=512 * 1024,
         MAX_FORM_PARTS=1000,
         # The prefix makes browsers insist on Secure, this host and the whole site.
@@ -63,11 +66,11 @@ def create_app(settings: Settings | None = None) -> Flask:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.secure_cookies or settings.is_https,
-        # A form that stays open over lunch must still send; the token is tied to the session anyway.
+        # A form that stays open for hours must still work; the token is bound to the session.
         WTF_CSRF_TIME_LIMIT=None,
         BOOTSTRAP_SERVE_LOCAL=True,
         SEND_FILE_MAX_AGE_DEFAULT=365 * 86_400,
-        # Files only: the length of a compressed page would tell of the secrets and the words in it.
+        # Static files only: the length of a compressed page could reveal secrets in it (BREACH).
         COMPRESS_MIMETYPES=["text/css", "text/javascript", "application/javascript", "image/svg+xml"],
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -81,6 +84,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["database"] = Database(
         settings.database_url,
         info={ALERTS: settings.public_url if settings.smtp_url else None},
+        engine=engine,
     )
     message_events.connect(follow, attention.follow, notifications.follow)
     Bootstrap5(app)
@@ -92,7 +96,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     for presenters in (orders_presenters, webhook_presenters, inbound_presenters, attention_presenters):
         presenters.init_app(app)
     sidebar.init_app(app)
-    rooms = (
+    packages = (
         accounts_routes,
         views_routes,
         partners_routes,
@@ -108,7 +112,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         audit_routes,
         exports_routes,
     )
-    for routes in rooms:
+    for routes in packages:
         app.register_blueprint(routes.blueprint)
     cli.init_app(app)
     return app

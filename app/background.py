@@ -34,6 +34,7 @@ def chores(settings: Settings) -> list[Chore]:
         _chore("remove old exports", timedelta(hours=1), lambda database: files.tidy(database, settings)),
         _chore("prune", timedelta(hours=1), lambda database: _prune(database, settings)),
         _chore("ask for digests", timedelta(minutes=1), lambda database: digests.digest(database, settings)),
+        _chore("update planner statistics", timedelta(days=1), Database.optimize),
         _chore("send mails", timedelta(seconds=10), lambda database: send_due(database, settings, mails)),
     ]
 

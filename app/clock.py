@@ -1,7 +1,7 @@
-"""The only clock. Everything that asks for the time asks here, so that tests can hold it in hand.
+"""The only clock of the app, so that tests can move it.
 
-On PostgreSQL it is the server's: measured now and then, and counted on from there by the machine's stopwatch,
-so that neither differing nor jumping clocks of machines matter.
+On PostgreSQL it follows the server's clock: an offset is measured every few seconds, and a monotonic counter
+continues from there. Different or jumping clocks of the machines do not matter then.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import time
 from datetime import UTC, datetime, timedelta
 
 MEASURED_FOR_SECONDS = 5.0
-"""How long a measure of the server's clock is good."""
+"""How long a measurement of the server's clock is valid."""
 INACCURACY_SECONDS = 0.005
-"""Differences up to this, and up to what a measure took, do not move the clock."""
+"""A smaller difference, beyond the duration of the measurement, does not move the clock."""
 
 _offset = timedelta(0)
 _server: tuple[datetime, float] | None = None
@@ -20,52 +20,52 @@ _measured_at = float("-inf")
 
 
 def now() -> datetime:
-    """The present, aware, in UTC, at microsecond precision."""
-    return _plain() + _offset
+    """The current time: aware, UTC, with microseconds."""
+    return _unshifted() + _offset
 
 
 def offset() -> timedelta:
-    """How far the clock was set ahead."""
+    """How far the clock is set ahead."""
     return _offset
 
 
 def set_offset(by: timedelta) -> None:
-    """Set the clock ``by`` ahead: a test moves time."""
+    """Set the clock ahead. For tests."""
     global _offset  # noqa: PLW0603 - there is one clock
     _offset = by
 
 
 def ticks() -> float:
-    """The machine's stopwatch, in seconds: never set, and running while the machine sleeps where it can."""
+    """A monotonic counter in seconds. Where possible it also counts while the machine sleeps."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 
 
 def wants_measure() -> bool:
-    """Whether the last measure of the server's clock is too old."""
+    """Whether the last measurement of the server's clock is outdated."""
     return ticks() - _measured_at > MEASURED_FOR_SECONDS
 
 
-def follow(server: datetime, *, asked_at: float, told_at: float) -> None:
-    """Follow the clock of a server that said ``server`` between these two readings of ``ticks``."""
+def follow(server: datetime, *, asked_at: float, answered_at: float) -> None:
+    """Follow a server that reported the time ``server`` between these two values of ``ticks``."""
     global _server, _measured_at  # noqa: PLW0603 - there is one clock
-    middle, doubt = (asked_at + told_at) / 2, (told_at - asked_at) / 2
-    _measured_at = told_at
+    middle, uncertainty = (asked_at + answered_at) / 2, (answered_at - asked_at) / 2
+    _measured_at = answered_at
     if _server is not None:
         expected = _server[0] + timedelta(seconds=middle - _server[1])
-        if abs((server - expected).total_seconds()) <= doubt + INACCURACY_SECONDS:
+        if abs((server - expected).total_seconds()) <= uncertainty + INACCURACY_SECONDS:
             return
     _server = (server.astimezone(UTC), middle)
 
 
 def forget_server() -> None:
-    """Follow the machine's own clock again."""
+    """Follow the machine's clock again."""
     global _server, _measured_at
     _server, _measured_at = None, float("-inf")
 
 
-def _plain() -> datetime:
+def _unshifted() -> datetime:
     if _server is None:
         return datetime.now(UTC)
     return _server[0] + timedelta(seconds=ticks() - _server[1])

@@ -1,4 +1,4 @@
-"""What tests stand on: both databases, the named people, a clock in hand, a partner on a real socket."""
+"""Shared fixtures: both databases, the named people, a movable clock, a partner on a real socket."""
 
 from __future__ import annotations
 
@@ -37,19 +37,18 @@ from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
 from app.partners import service as partner_service
 from app.partners.models import Partner
-from tests import once, people
+from tests import people, shared
 from tests.postgresql import Server
 
 INBOUND_KEY = "the-key-of-the-network"
 _numbers = itertools.count(1)
-once.share()
 # Settings of the developer's shell must not reach the tests.
 for name in [name for name in os.environ if name.startswith("PO_")]:
     del os.environ[name]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The browser's tests come last: it stays open from its first one on, and idles loudly."""
+    """Run the browser tests last: the browser stays open from its first test on and uses CPU."""
     items.sort(key=lambda item: "/browser/" in str(item.path))
 
 
@@ -70,7 +69,6 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with database.writing() as session:
         people.move_in(session)
         session.commit()
-    once.STATEMENTS.learn(database.engine)
     database.engine.dispose()
     return path
 
@@ -84,14 +82,13 @@ def empty_postgresql(postgresql: Server) -> str:
     with database.writing() as session:
         people.move_in(session)
         session.commit()
-    once.STATEMENTS.learn(database.engine)
     database.engine.dispose()
     return "empty"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A fresh database with the schema and the people: each test that has one runs on both kinds."""
+    """A new database with the schema and the people. Tests with it run on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
         path = tmp_path / "po-confirm.sqlite"
         shutil.copy(request.getfixturevalue("empty_sqlite"), path)
@@ -106,15 +103,15 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
-    """The settings of the app under test; no file and no environment has a say."""
+    """The settings of the app under test, without file and environment."""
     return Settings.load(instance=tmp_path, database_url=database_url, secret_key="only for these tests")
 
 
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
-    """The whole app on a fresh database."""
-    app = create_app(settings)
-    app.jinja_env.bytecode_cache = once.TEMPLATES
+    """The app on a new database."""
+    app = create_app(settings, engine=shared.engine_for(settings.database_url))
+    app.jinja_env.bytecode_cache = shared.TEMPLATES
     yield app
     app.extensions["database"].engine.dispose()
 
@@ -128,7 +125,7 @@ def database(app: Flask) -> Database:
 
 @pytest.fixture
 def session(database: Database) -> Iterator[Session]:
-    """A session for arranging and looking; the test commits."""
+    """A session for the test's own reads."""
     with database.reading() as session:
         yield session
 
@@ -153,7 +150,7 @@ def browser_of(app: Flask, database: Database) -> Callable[[str], people.Browser
 
 @pytest.fixture
 def pages(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What pages are given, newest last, instead of the pages: for what routes find out, not how it looks."""
+    """Record the context of rendered pages, newest last, instead of rendering them."""
     given: list[dict[str, Any]] = []
 
     def page(template: str, fragment: str | None = None, *, status: int = 200, **context: Any) -> Response:
@@ -195,16 +192,16 @@ def nobody(browser_of: Callable[[str], people.Browser]) -> people.Browser:
 
 
 class Clock:
-    """The app's clock in a test's hand."""
+    """Moves the app's clock."""
 
     def move(self, **by: float) -> None:
-        """Move time on, by ``timedelta``'s words."""
+        """Move forward; the arguments are those of ``timedelta``."""
         the_clock.set_offset(the_clock.offset() + timedelta(**by))
 
 
 @pytest.fixture
 def clock() -> Iterator[Clock]:
-    """The clock; it goes back to the machine's time after the test."""
+    """Moves the clock; reset after the test."""
     yield Clock()
     the_clock.set_offset(timedelta(0))
 
@@ -216,7 +213,7 @@ class Network:
     url: str
 
     def behave(self, mode: str, **more: Any) -> None:
-        """Tell it how to answer from now on."""
+        """Set how it responds from now on."""
         answer = requests.post(f"{self.url}/behaviour", json={"mode": mode, **more}, timeout=10)
         assert answer.ok, answer.text
 
@@ -230,7 +227,7 @@ class Network:
 
 @pytest.fixture
 def network() -> Iterator[Network]:
-    """A partner simulator, well and empty."""
+    """A partner simulator without faults and without data."""
     simulator = create_simulator(send_to="http://127.0.0.1:9", inbound_key=INBOUND_KEY)
     server = make_server("127.0.0.1", 0, simulator, threaded=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
@@ -242,7 +239,7 @@ def network() -> Iterator[Network]:
 
 @pytest.fixture
 def partner(database: Database, network: Network) -> Partner:
-    """The partner row of the simulator; its deadline is short."""
+    """The partner of the simulator, with a short timeout."""
     with database.writing() as session:
         partner, _ = partner_service.add(
             session,

@@ -8,7 +8,7 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.db import Base, one_of
+from app.db import Base, enum_type
 
 
 class Role(StrEnum):
@@ -28,7 +28,7 @@ class Person(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     username: Mapped[str] = mapped_column("name", String(80), unique=True)
     full_name: Mapped[str] = mapped_column(String(120), default="")
-    role: Mapped[Role] = mapped_column(one_of(Role))
+    role: Mapped[Role] = mapped_column(enum_type(Role))
     password_hash: Mapped[str] = mapped_column(String(200))
     # Stored in the session cookie: replacing it signs the person out everywhere.
     session_key: Mapped[str] = mapped_column(String(64), unique=True)

@@ -15,7 +15,7 @@ from app.accounts import passwords, queries
 from app.accounts.models import Person, PersonSupplier, Role
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
-from app.db import serialise
+from app.db import advisory_lock
 from app.network.vocabulary import B2B_ID_MAX
 
 
@@ -169,6 +169,6 @@ def _check_supplier_ids(role: Role, ids: list[str]) -> None:
 
 def _other_admins(session: Session, person: Person) -> int:
     # One change at a time: two administrators must not demote each other at once.
-    serialise(session, "people")
+    advisory_lock(session, "people")
     others = select(func.count()).where(Person.role == Role.ADMIN, Person.active, Person.id != person.id)
     return session.scalar(others) or 0

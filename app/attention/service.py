@@ -14,7 +14,7 @@ from app.attention.items import Item, message_item
 from app.attention.models import REASON_MAX, Case, CaseAction, CaseEvent
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
-from app.db import serialise
+from app.db import advisory_lock
 from app.delivery.events import MessageChange
 from app.delivery.models import Message
 
@@ -111,7 +111,7 @@ def _require_attention(item: Item) -> None:
 
 
 def _get_or_create_case(session: Session, item: Item) -> Case:
-    serialise(session, "attention", item.key)
+    advisory_lock(session, "attention", item.key)
     case = session.scalar(
         select(Case).where(Case.item_key == item.key).execution_options(populate_existing=True)
     )

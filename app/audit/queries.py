@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.audit.models import AuditAction, AuditEntry, AuditObject, AuditSeal
-from app.db.text_search import Indexed, ids_mentioning
+from app.db.text_search import TextIndex, matching_ids
 
 PAGE = 50
 """Entries a page."""
@@ -136,7 +136,7 @@ def _mentioning(session: Session, words: str) -> list[ColumnElement[bool]]:
     )
     conditions = [or_(*exact, *within)]
     listed = [
-        ids_mentioning(session, Indexed.AUDIT, words, most=FEW),
+        matching_ids(session, TextIndex.AUDIT, words, limit=FEW),
         *(session.scalars(select(AuditEntry.id).where(one).limit(FEW + 1)).all() for one in exact),
     ]
     if any(ids is None or len(ids) > FEW for ids in listed):

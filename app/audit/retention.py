@@ -13,13 +13,13 @@ from app import clock
 from app.audit import trail
 from app.audit.models import AuditAction, AuditEntry, AuditObject, AuditPruning
 from app.audit.seals import last_seal
-from app.db import Database, serialise
+from app.db import Database, advisory_lock
 
 
 def prune_entries(database: Database, before: datetime, *, batch: int = 1000) -> int:
     """Remove the sealed entries from before this time; returns how many. What was cut off before goes on."""
     with database.writing() as session:
-        serialise(session, "audit pruning")
+        advisory_lock(session, "audit pruning")
         newest = last_seal(session)
         kept = session.scalar(select(func.min(AuditEntry.id)).where(AuditEntry.at >= before))
         done = session.scalar(select(func.max(AuditPruning.up_to))) or 0

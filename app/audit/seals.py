@@ -32,7 +32,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.audit.models import AuditAction, AuditEntry, AuditPruning, AuditSeal
 from app.audit.trail import WRITERS
-from app.db import Database, serialise
+from app.db import Database, advisory_lock
 
 BATCH = 1000
 """Entries a seal."""
@@ -128,7 +128,7 @@ def last_seal(session: Session) -> AuditSeal | None:
 
 
 def _seal_next(session: Session, settled: int) -> int:
-    serialise(session, "audit seal")
+    advisory_lock(session, "audit seal")
     before = last_seal(session)
     after = before.last_id if before else 0
     found = session.scalars(

@@ -1,8 +1,7 @@
-"""Looking up rows by words anywhere in their text, in indexes that the database keeps by itself.
+"""Substring search in text indexes that the database maintains.
 
-The migration 0011 makes them, with triggers that follow the rows. On SQLite such an index is a full-text one
-of all groups of three letters; on PostgreSQL a table of its own with an index of ``pg_trgm``: it changes with
-the words only, not with every step of an order's delivery.
+Migration 0011 creates them, with triggers that follow the rows. On SQLite an index is a full-text table of
+trigrams. On PostgreSQL it is a table with a ``pg_trgm`` index, which changes only when the text changes.
 """
 
 from __future__ import annotations
@@ -13,41 +12,41 @@ from enum import StrEnum
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-SHORTEST = 3
-"""Letters that an index needs; shorter words are so common that a walk meets them soon."""
+MIN_LENGTH = 3
+"""Shorter words have no trigram. They are so common that scanning the newest rows finds them soon."""
 
 
-class Indexed(StrEnum):
-    """What there are indexes of, by the names of their tables."""
+class TextIndex(StrEnum):
+    """The text indexes, by the names of their tables."""
 
     ORDERS = "order_words"
     AUDIT = "audit_words"
 
 
 _SQLITE = {
-    one: text(f"SELECT rowid FROM {one} WHERE {one} MATCH :phrase LIMIT :most")  # noqa: S608 - our own names
-    for one in Indexed
+    index: text(f"SELECT rowid FROM {index} WHERE {index} MATCH :phrase LIMIT :limit")  # noqa: S608 - constants
+    for index in TextIndex
 }
 _POSTGRESQL = {
-    one: text(f"SELECT id FROM {one} WHERE words ILIKE :pattern LIMIT :most")  # noqa: S608 - our own names
-    for one in Indexed
+    index: text(f"SELECT id FROM {index} WHERE words ILIKE :pattern LIMIT :limit")  # noqa: S608 - constants
+    for index in TextIndex
 }
-_IS_THERE = text("SELECT 1 FROM sqlite_master WHERE name = :name")
+_TABLE_EXISTS = text("SELECT 1 FROM sqlite_master WHERE name = :name")
 
 
-def ids_mentioning(session: Session, index: Indexed, words: str, *, most: int) -> Sequence[int] | None:
-    """The ids of all rows in whose text these words may stand, in no order: perhaps in other case.
+def matching_ids(session: Session, index: TextIndex, words: str, *, limit: int) -> Sequence[int] | None:
+    """The ids of all rows whose text may contain these words in any case, in no order.
 
-    None where there are more than ``most``, or no index can tell.
+    None if there are more than ``limit``, or if the index cannot tell.
     """
-    if len(words) < SHORTEST or "\0" in words:
-        return None  # no index holds a NUL, and SQLite's would not take the question
+    if len(words) < MIN_LENGTH or "\0" in words:
+        return None  # SQLite's index rejects a NUL
     if session.get_bind().dialect.name == "postgresql":
         pattern = "%" + "".join(f"\\{letter}" if letter in "\\%_" else letter for letter in words) + "%"
-        found = session.scalars(_POSTGRESQL[index], {"pattern": pattern, "most": most + 1}).all()
-    elif session.scalar(_IS_THERE, {"name": index.value}) is None:
+        ids = session.scalars(_POSTGRESQL[index], {"pattern": pattern, "limit": limit + 1}).all()
+    elif session.scalar(_TABLE_EXISTS, {"name": index.value}) is None:
         return None
     else:
         phrase = '"' + words.replace('"', '""') + '"'
-        found = session.scalars(_SQLITE[index], {"phrase": phrase, "most": most + 1}).all()
-    return found if len(found) <= most else None
+        ids = session.scalars(_SQLITE[index], {"phrase": phrase, "limit": limit + 1}).all()
+    return ids if len(ids) <= limit else None

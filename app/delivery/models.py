@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Index, String, Tex
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.db import Base, one_of, word_for_word
+from app.db import Base, enum_type, literal_condition
 from app.partners.models import Partner
 
 
@@ -137,7 +137,7 @@ class Message(Base):
     created_at: Mapped[datetime]
     created_by: Mapped[str] = mapped_column(String(120))
 
-    state: Mapped[MessageState] = mapped_column(one_of(MessageState))
+    state: Mapped[MessageState] = mapped_column(enum_type(MessageState))
     next_at: Mapped[datetime | None]
     claims: Mapped[int] = mapped_column(default=0)
     # Claims in a row whose end nobody recorded.
@@ -154,10 +154,10 @@ class Message(Base):
     unknown_outcome: Mapped[bool] = mapped_column(default=False)
 
     # The next attempt where a person asked for it: who, why, and where the message stood before.
-    trigger: Mapped[Trigger] = mapped_column(one_of(Trigger), default=Trigger.AUTO)
+    trigger: Mapped[Trigger] = mapped_column(enum_type(Trigger), default=Trigger.AUTO)
     asked_by: Mapped[str | None] = mapped_column(String(120))
     asked_reason: Mapped[str | None] = mapped_column(String(200))
-    resume_state: Mapped[MessageState | None] = mapped_column(one_of(MessageState))
+    resume_state: Mapped[MessageState | None] = mapped_column(enum_type(MessageState))
     resume_at: Mapped[datetime | None]
 
     # What became of it, from the newest attempt or, later, the partner's result.
@@ -172,7 +172,7 @@ class Message(Base):
     error_cd: Mapped[str] = mapped_column(Text, default="")
     error_dtl: Mapped[str] = mapped_column(Text, default="")
     error_field: Mapped[str] = mapped_column(Text, default="")
-    result_from: Mapped[ResultFrom | None] = mapped_column(one_of(ResultFrom))
+    result_from: Mapped[ResultFrom | None] = mapped_column(enum_type(ResultFrom))
     # The late result, if one came: when, and which inbound message it was.
     result_at: Mapped[datetime | None]
     result_inbound_id: Mapped[str | None] = mapped_column(String(40))
@@ -203,7 +203,7 @@ class Message(Base):
     @needs_attention.inplace.expression
     @classmethod
     def _needs_attention(cls) -> ColumnElement[bool]:
-        return word_for_word(NEEDS_ATTENTION)
+        return literal_condition(NEEDS_ATTENTION)
 
     @property
     def is_held(self) -> bool:
@@ -258,7 +258,7 @@ class Attempt(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     message_id: Mapped[str] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"))
     number: Mapped[int]
-    trigger: Mapped[Trigger] = mapped_column(one_of(Trigger))
+    trigger: Mapped[Trigger] = mapped_column(enum_type(Trigger))
     actor: Mapped[str | None] = mapped_column(String(120))
     asked_reason: Mapped[str | None] = mapped_column(String(200))
     url: Mapped[str] = mapped_column(String(600))

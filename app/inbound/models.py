@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, text
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.db import Base, one_of, word_for_word
+from app.db import Base, enum_type, literal_condition
 from app.partners.models import Partner
 
 
@@ -82,7 +82,7 @@ class InboundMessage(Base):
     repeat_of: Mapped[str | None] = mapped_column(String(40))
 
     # What became of it; the answer below is what the partner was told when it came.
-    effect: Mapped[Effect] = mapped_column(one_of(Effect))
+    effect: Mapped[Effect] = mapped_column(enum_type(Effect))
     error_cd: Mapped[str] = mapped_column(String(40), default="")
     error_field: Mapped[str] = mapped_column(Text, default="")
     detail: Mapped[str] = mapped_column(Text, default="")
@@ -94,7 +94,7 @@ class InboundMessage(Base):
     again_by: Mapped[str | None] = mapped_column(String(120))
     again_reason: Mapped[str | None] = mapped_column(String(200))
     again_detail: Mapped[str | None] = mapped_column(Text)
-    first_effect: Mapped[Effect | None] = mapped_column(one_of(Effect))
+    first_effect: Mapped[Effect | None] = mapped_column(enum_type(Effect))
     # When somebody said that nothing more is to be done about it.
     closed_at: Mapped[datetime | None]
 
@@ -108,4 +108,4 @@ class InboundMessage(Base):
     @needs_attention.inplace.expression
     @classmethod
     def _needs_attention(cls) -> ColumnElement[bool]:
-        return word_for_word(NEEDS_ATTENTION)
+        return literal_condition(NEEDS_ATTENTION)

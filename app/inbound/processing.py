@@ -19,7 +19,7 @@ from app import clock
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.config import Settings
-from app.db import serialise
+from app.db import advisory_lock
 from app.delivery.service import new_id
 from app.inbound.deduplication import Keys, keys_of
 from app.inbound.handlers import VERBS, Terms
@@ -182,7 +182,7 @@ def _apply_once(
     kind = Kind(row.kind)
     keys = keys_of(kind, message)
     _name(row, keys, value)
-    serialise(session, row.partner_id, keys.object_id)
+    advisory_lock(session, row.partner_id, keys.object_id)
     first = _first_of(session, row)
     if first is None:
         VERBS[kind](session, row, message, terms)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session, joinedload, undefer
 
-from app.db import id_at, mentions
+from app.db import bytes_contain, id_at
 from app.inbound.models import Effect, InboundMessage
 from app.partners.models import LISTED, Partner
 
@@ -205,6 +205,6 @@ def _mentions(session: Session, words: str) -> ColumnElement[bool]:
     return or_(
         InboundMessage.buyer_po_number.icontains(words, autoescape=True),
         InboundMessage.object_id.icontains(words, autoescape=True),
-        mentions(session, InboundMessage.body, words),
-        mentions(session, InboundMessage.answer_body, words),
+        bytes_contain(session, InboundMessage.body, words),
+        bytes_contain(session, InboundMessage.answer_body, words),
     )

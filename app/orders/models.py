@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.db import Base, one_of
+from app.db import Base, enum_type
 from app.network.vocabulary import Status
 from app.partners.models import Partner
 
@@ -105,9 +105,9 @@ class PurchaseOrder(Base):
     respond_by: Mapped[datetime]
 
     response: Mapped[ResponseState] = mapped_column(
-        "answer", one_of(ResponseState), default=ResponseState.NONE
+        "answer", enum_type(ResponseState), default=ResponseState.NONE
     )
-    delivery: Mapped[Delivery] = mapped_column(one_of(Delivery), default=Delivery.NONE)
+    delivery: Mapped[Delivery] = mapped_column(enum_type(Delivery), default=Delivery.NONE)
     message_id: Mapped[str | None] = mapped_column(String(40), index=True)
     responded_at: Mapped[datetime | None] = mapped_column("answered_at")
     responded_by: Mapped[str] = mapped_column("answered_by", String(120), default="")

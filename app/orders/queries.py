@@ -21,8 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload
 
-from app.db import serialise
-from app.db.text_search import Indexed, ids_mentioning
+from app.db import advisory_lock
+from app.db.text_search import TextIndex, matching_ids
 from app.delivery.service import lock_messages_of
 from app.orders.models import Delivery, PurchaseOrder, ResponseState
 from app.partners.models import LISTED, Partner
@@ -143,7 +143,7 @@ def orders_for_update(session: Session, scope: Scope, ids: Sequence[int]) -> lis
     keys = _visible(select(PurchaseOrder.id, PurchaseOrder.partner_id, PurchaseOrder.object_id), scope)
     found = session.execute(keys.where(PurchaseOrder.id.in_(set(ids))).order_by(PurchaseOrder.id)).all()
     for _, partner_id, object_id in found:
-        serialise(session, partner_id, object_id)
+        advisory_lock(session, partner_id, object_id)
     lock_messages_of(session, *(order_id for order_id, _, _ in found))
     locked = (_locked(session, *key) for key in found)  # takes the rows, and what it has already
     return [order for order in locked if order]
@@ -180,7 +180,7 @@ def _locked(session: Session, order_id: int, partner_id: int, object_id: str) ->
 
     The last two in the deliverer's own order, so that nobody waits in a circle.
     """
-    serialise(session, partner_id, object_id)
+    advisory_lock(session, partner_id, object_id)
     lock_messages_of(session, order_id)
     return session.scalar(
         select(PurchaseOrder)
@@ -254,7 +254,7 @@ def _conditions(session: Session, wanted: OrderFilter, now: datetime) -> list[Co
 def _mentioning(session: Session, words: str) -> list[ColumnExpressionArgument[bool]]:
     """Orders with these words: few are looked up by their index, of many the first are met soon."""
     contains = PurchaseOrder.search_text.contains(words, autoescape=True)
-    listed = ids_mentioning(session, Indexed.ORDERS, words, most=FEW)
+    listed = matching_ids(session, TextIndex.ORDERS, words, limit=FEW)
     return [contains] if listed is None else [PurchaseOrder.id.in_(listed), contains]
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.db import serialise
+from app.db import advisory_lock
 from app.saved_views.models import QUERY_MAX, SavedView
 
 PAGES = {"orders": "/orders", "webhooks": "/webhooks", "inbound": "/inbound"}
@@ -48,7 +48,7 @@ def keep(session: Session, person_id: int, *, page: str, name: str, query: str) 
     written = as_written(query)
     if not written:
         raise CannotKeep("Nothing narrows the list: choose a filter first.")
-    serialise(session, "views", person_id)
+    advisory_lock(session, "views", person_id)
     mine = views_of(session, person_id, page)
     same = next((one for one in mine if one.name.casefold() == name.casefold()), None)
     if same:
@@ -67,7 +67,7 @@ def rename(session: Session, kept: SavedView, name: str) -> None:
 
     Errors: CannotKeep where another view of the list has it.
     """
-    serialise(session, "views", kept.person_id)
+    advisory_lock(session, "views", kept.person_id)
     others = (one for one in views_of(session, kept.person_id, kept.page) if one.id != kept.id)
     if any(one.name.casefold() == name.casefold() for one in others):
         raise CannotKeep(f"“{name}” is the name of another view.")

@@ -8,7 +8,7 @@ from enum import StrEnum
 from sqlalchemy import Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base, one_of
+from app.db import Base, enum_type
 
 
 class Topic(StrEnum):
@@ -49,7 +49,7 @@ class Mail(Base):
     created_at: Mapped[datetime]
     subject: Mapped[str] = mapped_column(String(200))
     body: Mapped[str] = mapped_column(Text)
-    state: Mapped[MailState] = mapped_column(one_of(MailState), default=MailState.WAITING)
+    state: Mapped[MailState] = mapped_column(enum_type(MailState), default=MailState.WAITING)
     # When it may be sent; ahead of now while somebody sends it.
     next_at: Mapped[datetime]
     tries: Mapped[int] = mapped_column(default=0)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base, one_of
+from app.db import Base, enum_type
 
 
 class JobState(StrEnum):
@@ -38,7 +38,7 @@ class Job(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     kind: Mapped[str] = mapped_column(String(40))
     title: Mapped[str] = mapped_column(String(200))
-    state: Mapped[JobState] = mapped_column(one_of(JobState), default=JobState.WAITING)
+    state: Mapped[JobState] = mapped_column(enum_type(JobState), default=JobState.WAITING)
     parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
     cursor: Mapped[dict[str, Any]] = mapped_column(default=dict)
     reason: Mapped[str] = mapped_column(String(200), default="")

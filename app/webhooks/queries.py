@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, union_all
 from sqlalchemy.orm import Session, contains_eager, defer, joinedload, selectinload, undefer
 
-from app.db import id_at, mentions, word_for_word
+from app.db import bytes_contain, id_at, literal_condition
 from app.delivery.models import Attempt, Message, MessageState, Trigger
 from app.delivery.retry_policy import Reason
 from app.partners.models import LISTED, Partner
@@ -336,10 +336,10 @@ def _of_tries(session: Session, wanted: MessageFilter) -> list[ColumnElement[boo
     if wanted.trigger == Trigger.AUTO:
         conditions.append(_some_attempt(Attempt.trigger == Trigger.AUTO))
     elif wanted.trigger:
-        is_manual = and_(Attempt.trigger == Trigger(wanted.trigger), word_for_word("trigger <> 'auto'"))
+        is_manual = and_(Attempt.trigger == Trigger(wanted.trigger), literal_condition("trigger <> 'auto'"))
         conditions.append(Message.id.in_(select(Attempt.message_id).where(is_manual)))
     if wanted.attempts and wanted.attempts > 1:
-        enough = and_(Message.attempts_made >= wanted.attempts, word_for_word("attempts_made > 1"))
+        enough = and_(Message.attempts_made >= wanted.attempts, literal_condition("attempts_made > 1"))
         ids = select(Message.id).where(enough)
         conditions.append(_among(ids) if _are_few(session, ids) else enough)
     elif wanted.attempts:
@@ -399,7 +399,7 @@ def _named(words: str) -> ColumnElement[bool]:
         Message.id == words,
         Message.buyer_po_number.in_({words, words.upper()}),
         Message.object_id == words,
-        and_(Message.req_msg_id == words, word_for_word("req_msg_id <> ''")),
+        and_(Message.req_msg_id == words, literal_condition("req_msg_id <> ''")),
     )
 
 
@@ -407,6 +407,6 @@ def _mentions(session: Session, words: str) -> ColumnElement[bool]:
     """Whether the words stand in the PO number, or a body that was sent or received."""
     return or_(
         Message.buyer_po_number.icontains(words, autoescape=True),
-        mentions(session, Message.body, words),
-        _some_attempt(mentions(session, Attempt.response_body, words)),
+        bytes_contain(session, Message.body, words),
+        _some_attempt(bytes_contain(session, Attempt.response_body, words)),
     )

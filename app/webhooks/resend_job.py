@@ -12,7 +12,7 @@ from sqlalchemy import and_, case, func, insert, literal, select
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.db import word_for_word
+from app.db import literal_condition
 from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState, Trigger
 from app.delivery.retry_policy import Reason
 from app.delivery.service import CannotResend, resend
@@ -178,7 +178,7 @@ def _room(session: Session, job_id: str) -> dict[int, int]:
             select(Message.partner_id, func.count())
             .where(
                 Message.state.in_((MessageState.PENDING, MessageState.SENDING)),
-                word_for_word("trigger <> 'auto'"),
+                literal_condition("trigger <> 'auto'"),
             )
             .group_by(Message.partner_id)
         ).all()

@@ -12,7 +12,7 @@ from app.audit import seals, trail
 from app.audit.models import AuditAction, AuditObject
 from app.audit.retention import prune_entries
 from app.db import Database
-from app.db.text_search import Indexed, ids_mentioning
+from app.db.text_search import TextIndex, matching_ids
 from tests.people import Browser
 
 
@@ -170,5 +170,5 @@ def test_what_is_pruned_is_found_no_more(meera: Browser, database: Database, man
     seals.seal(database)
     prune_entries(database, the_clock.now() - timedelta(days=1))
     with database.reading() as session:
-        assert ids_mentioning(session, Indexed.AUDIT, "moving", most=9) == []
+        assert matching_ids(session, TextIndex.AUDIT, "moving", limit=9) == []
     assert "Nothing matches" in meera.get("/audit?q=moving").words

@@ -1,4 +1,4 @@
-"""The migrations lead to the schema that the code was written for, also from where data stands already."""
+"""The migrations produce the schema of the models, also for databases with data."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, bindparam, func, select, text
+from sqlalchemy import func, select, text
 
-from app import db
-from app.db import Base, Database
-from app.db.text_search import Indexed, ids_mentioning
-from app.db.typical import OURS, TYPICAL
+from app.db import Base, Database, migrations
+from app.db.text_search import TextIndex, matching_ids
 from app.delivery.models import Attempt, AttemptStatistics, Message, MessageState, ResultFrom
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import Decision, Delivery, OrderView, PurchaseOrder, StatusChange
@@ -26,10 +23,10 @@ WHEN = "2026-11-20 10:00:00"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def unmade(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A database without any table."""
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without tables."""
     if request.param == "sqlite":
-        database = Database(f"sqlite:///{tmp_path / 'unmade.sqlite'}")
+        database = Database(f"sqlite:///{tmp_path / 'empty.sqlite'}")
         yield database
         database.engine.dispose()
         return
@@ -50,21 +47,21 @@ def differences(database: Database) -> list[Any]:
     return found
 
 
-def test_the_migrated_schema_is_that_of_the_models(unmade: Database) -> None:
-    unmade.upgrade()
-    assert unmade.is_current()
-    assert differences(unmade) == []
+def test_migrated_schema_matches_the_models(empty_database: Database) -> None:
+    empty_database.upgrade()
+    assert empty_database.is_current()
+    assert differences(empty_database) == []
 
 
-def test_a_database_of_the_first_version_with_data_is_upgraded(unmade: Database) -> None:
-    unmade.upgrade("0001")
-    assert not unmade.is_current()
-    with unmade.engine.begin() as connection:
+def test_upgrade_from_first_version_keeps_data(empty_database: Database) -> None:
+    empty_database.upgrade("0001")
+    assert not empty_database.is_current()
+    with empty_database.engine.begin() as connection:
         for statement in FIRST_VERSION:
             connection.execute(text(statement))
-    unmade.upgrade()
-    assert differences(unmade) == []
-    with unmade.reading() as session:
+    empty_database.upgrade()
+    assert differences(empty_database) == []
+    with empty_database.reading() as session:
         order = session.scalars(select(PurchaseOrder)).one()
         assert (order.status, order.delivery) == ("ACCEPTED", Delivery.DELIVERED)
         froms = dict(session.execute(select(Message.state, Message.result_from)).all())
@@ -84,7 +81,7 @@ def test_a_database_of_the_first_version_with_data_is_upgraded(unmade: Database)
         assert (decision.took_seconds, decision.left_seconds) == (2 * 3600, 22 * 3600)
         assert decision.supplier_b2b_id == "S"
         # What came before there were indexes of words is in them.
-        assert ids_mentioning(session, Indexed.ORDERS, "a/1", most=9) == [1]
+        assert matching_ids(session, TextIndex.ORDERS, "a/1", limit=9) == [1]
         assert froms == {
             MessageState.DELIVERED: ResultFrom.ANSWER,
             MessageState.REFUSED: ResultFrom.ANSWER,
@@ -96,85 +93,36 @@ def test_a_database_of_the_first_version_with_data_is_upgraded(unmade: Database)
             assert session.scalar(select(func.count()).select_from(table)) == 0
 
 
-def test_the_way_back_keeps_what_the_first_version_knew(unmade: Database) -> None:
-    unmade.upgrade("0001")
-    with unmade.engine.begin() as connection:
+def test_downgrade_keeps_data_of_first_version(empty_database: Database) -> None:
+    empty_database.upgrade("0001")
+    with empty_database.engine.begin() as connection:
         for statement in FIRST_VERSION:
             connection.execute(text(statement))
-    unmade.upgrade()
-    with unmade.engine.connect() as connection:
-        config = db._alembic()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0001")
-    with unmade.engine.connect() as connection:
+    empty_database.upgrade()
+    with empty_database.engine.connect() as connection:
+        migrations.downgrade(connection, "0001")
+    with empty_database.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM message")) == 3
         assert connection.scalar(text("SELECT count(*) FROM attempt")) == 1
         assert connection.scalar(text("SELECT effect FROM inbound_message")) == "applied"
-    unmade.upgrade()
-    assert differences(unmade) == []
+    empty_database.upgrade()
+    assert differences(empty_database) == []
 
 
-def test_sqlite_is_told_of_every_index_of_the_tables_that_grow(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'told.sqlite'}")
-    database.upgrade()
-    with database.engine.connect() as connection:
-        there = connection.execute(
-            text(
-                "SELECT tbl_name, name FROM sqlite_master WHERE type = 'index' AND tbl_name IN :tables"
-            ).bindparams(bindparam("tables", list(TYPICAL), expanding=True))
-        ).all()
-        told = connection.execute(text("SELECT tbl, idx FROM sqlite_stat1")).all()
-    database.engine.dispose()
-    assert sorted(map(tuple, told)) == sorted(map(tuple, there))
-
-
-def test_what_an_administrator_analysed_is_left_alone_and_the_rest_is_told(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'analysed.sqlite'}")
+def test_upgrade_removes_old_statistics_and_collects_new_ones(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'old.sqlite'}")
     database.upgrade("0001")
     with database.engine.begin() as connection:
         for statement in FIRST_VERSION:
             connection.execute(text(statement))
-    database.upgrade()
-    with database.engine.begin() as connection:
-        connection.exec_driver_sql("ANALYZE message")
-        connection.exec_driver_sql("DELETE FROM sqlite_stat1 WHERE tbl = 'attempt'")
-        seen = audit_fields(connection, "message")
+        connection.exec_driver_sql("ANALYZE partner")
+        connection.exec_driver_sql("INSERT INTO sqlite_stat1 VALUES ('message', 'x', '200000 1 as-told')")
     database.upgrade()
     with database.engine.connect() as connection:
-        assert audit_fields(connection, "message") == seen
-        assert seen and seen.keys() <= TYPICAL["message"].keys()
-        assert not any(OURS in stat for stat in seen.values())
-        assert audit_fields(connection, "attempt").keys() == TYPICAL["attempt"].keys()
+        rows = connection.execute(text("SELECT tbl, stat FROM sqlite_stat1")).all()
     database.engine.dispose()
-
-
-def test_sqlite_heeds_what_it_is_told(tmp_path: Path) -> None:
-    """The mark that follows the numbers is passed over: a plan is the one that they make."""
-    database = Database(f"sqlite:///{tmp_path / 'heeded.sqlite'}")
-    database.upgrade()
-    asked = "EXPLAIN QUERY PLAN SELECT id FROM message WHERE partner_id = 1 AND object_id = 'x'"
-
-    def plan() -> str:
-        with database.engine.connect() as connection:
-            return str(connection.exec_driver_sql(asked).all())
-
-    assert "ix_message_object_id" in plan()
-    with database.engine.begin() as connection:
-        for index, each in (("ix_message_object_id", 100_000), ("ix_message_partner_id_id", 1)):
-            connection.execute(
-                text("UPDATE sqlite_stat1 SET stat = :stat WHERE idx = :idx"),
-                {"idx": index, "stat": f"200000 {each} 1 {OURS}"},
-            )
-    database.engine.dispose()
-    assert "ix_message_partner_id_id" in plan()
-    database.upgrade()
-    assert "ix_message_object_id" in plan()
-    database.engine.dispose()
-
-
-def audit_fields(connection: Connection, table: str) -> dict[str, str]:
-    rows = connection.execute(text("SELECT idx, stat FROM sqlite_stat1 WHERE tbl = :tbl"), {"tbl": table})
-    return {row.idx: row.stat for row in rows}
+    assert not [stat for _, stat in rows if "as-told" in stat]
+    assert "message" in {table for table, _ in rows}
 
 
 def _message(number: int, state: str) -> str:
@@ -219,7 +167,7 @@ FIRST_VERSION = [
 ]
 
 
-def test_a_database_without_the_right_to_trigrams_is_upgraded_and_told(
+def test_upgrade_without_trigram_permission_logs_the_commands(
     postgresql: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     postgresql.execute("CREATE ROLE plain LOGIN")

@@ -151,7 +151,7 @@ def unfinished(session: Session) -> int:
 @pytest.fixture
 def impatient(settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
     """Another app on the same database, which waits only a little for a lock."""
-    monkeypatch.setattr("app.db.BUSY_MILLISECONDS", 200)
+    monkeypatch.setattr("app.db.engine.BUSY_MILLISECONDS", 200)
     app = create_app(settings)
     yield app
     app.extensions["database"].engine.dispose()

@@ -155,9 +155,9 @@ def test_on_postgresql_the_clock_is_the_servers(database: Database, monkeypatch:
 def test_the_clock_follows_a_server_that_was_set() -> None:
     try:
         ticks, noon = the_clock.ticks(), the_clock.now()
-        the_clock.follow(noon + timedelta(hours=1), asked_at=ticks, told_at=ticks + 0.001)
+        the_clock.follow(noon + timedelta(hours=1), asked_at=ticks, answered_at=ticks + 0.001)
         assert the_clock.now() - noon > timedelta(minutes=59)
-        the_clock.follow(noon - timedelta(hours=1), asked_at=ticks, told_at=ticks + 0.001)
+        the_clock.follow(noon - timedelta(hours=1), asked_at=ticks, answered_at=ticks + 0.001)
         assert the_clock.now() < noon
     finally:
         the_clock.forget_server()
@@ -167,9 +167,9 @@ def test_a_measure_that_is_no_better_than_the_last_leaves_the_clock_alone() -> N
     try:
         ticks = the_clock.ticks()
         noon = the_clock.now()
-        the_clock.follow(noon, asked_at=ticks, told_at=ticks)
+        the_clock.follow(noon, asked_at=ticks, answered_at=ticks)
         kept = the_clock._server
-        the_clock.follow(noon + timedelta(milliseconds=40), asked_at=ticks, told_at=ticks + 0.1)
+        the_clock.follow(noon + timedelta(milliseconds=40), asked_at=ticks, answered_at=ticks + 0.1)
         assert the_clock._server == kept
         assert not the_clock.wants_measure()
     finally:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app import clock as the_clock
 from app.db import Database
-from app.db.text_search import Indexed, ids_mentioning
+from app.db.text_search import TextIndex, matching_ids
 from app.orders import queries
 from app.orders.models import PurchaseOrder
 from app.orders.queries import OrderFilter, order_page
@@ -58,7 +58,7 @@ def test_what_is_found_is_what_a_look_into_every_order_finds(
     session: Session, worded: list[int], words: str
 ) -> None:
     assert set(listed(session, words)) == naive(session, words)
-    found = ids_mentioning(session, Indexed.ORDERS, words, most=100)
+    found = matching_ids(session, TextIndex.ORDERS, words, limit=100)
     assert found is None or set(found) >= naive(session, words)
 
 
@@ -67,7 +67,7 @@ def test_words_of_three_letters_and_more_are_found_by_the_index(
     session: Session, worded: list[int], words: str
 ) -> None:
     place = worded[WORDS.index(words)]
-    assert ids_mentioning(session, Indexed.ORDERS, words.casefold(), most=1) == [place]
+    assert matching_ids(session, TextIndex.ORDERS, words.casefold(), limit=1) == [place]
     assert listed(session, words.upper() if words.isascii() else words) == [place]
 
 
@@ -77,31 +77,31 @@ def test_many_are_met_by_walking_the_list(
     arrive(8)
     by_index = listed(session, "por", sort="-received_at")
     assert len(by_index) == 8
-    assert ids_mentioning(session, Indexed.ORDERS, "por", most=7) is None
+    assert matching_ids(session, TextIndex.ORDERS, "por", limit=7) is None
     monkeypatch.setattr(queries, "FEW", 7)
     assert listed(session, "por", sort="-received_at") == by_index
 
 
 def test_the_index_follows_what_happens_to_an_order(session: Session, arrive: Any, asha: Any) -> None:
     first, second = arrive(2)
-    assert not ids_mentioning(session, Indexed.ORDERS, "leaves on tuesday", most=9)
+    assert not matching_ids(session, TextIndex.ORDERS, "leaves on tuesday", limit=9)
     assert asha.answer(first, "ACCEPT", "Leaves on Tuesday").status_code == 303
     session.rollback()
-    assert ids_mentioning(session, Indexed.ORDERS, "leaves on tuesday", most=9) == [first]
+    assert matching_ids(session, TextIndex.ORDERS, "leaves on tuesday", limit=9) == [first]
     number = session.scalar(select(PurchaseOrder.buyer_po_number).where(PurchaseOrder.id == first))
-    assert ids_mentioning(session, Indexed.ORDERS, str(number).casefold(), most=9) == [first]
+    assert matching_ids(session, TextIndex.ORDERS, str(number).casefold(), limit=9) == [first]
     session.execute(update(PurchaseOrder).where(PurchaseOrder.id == second).values(search_text="other words"))
     session.commit()
-    assert ids_mentioning(session, Indexed.ORDERS, "other words", most=9) == [second]
+    assert matching_ids(session, TextIndex.ORDERS, "other words", limit=9) == [second]
     other_number = session.scalar(select(PurchaseOrder.buyer_po_number).where(PurchaseOrder.id == second))
-    assert not ids_mentioning(session, Indexed.ORDERS, str(other_number).casefold(), most=9)
+    assert not matching_ids(session, TextIndex.ORDERS, str(other_number).casefold(), limit=9)
 
 
 def test_an_order_that_goes_takes_its_words_along(session: Session, worded: list[int]) -> None:
     session.execute(text("UPDATE inbound_message SET order_id = NULL"))
     session.execute(delete(PurchaseOrder).where(PurchaseOrder.id == worded[0]))
     session.commit()
-    assert not ids_mentioning(session, Indexed.ORDERS, "say", most=9)
+    assert not matching_ids(session, TextIndex.ORDERS, "say", limit=9)
     assert listed(session, "say") == []
 
 
@@ -130,6 +130,6 @@ def test_orders_of_others_are_not_found(omar: Any, meera: Any, arrive: Any, sess
 
 def test_what_no_index_takes_as_a_question_is_left_to_the_walk(session: Session, worded: list[int]) -> None:
     for words in ("a\0bc", "\0\0\0"):
-        assert ids_mentioning(session, Indexed.ORDERS, words, most=5) is None
+        assert matching_ids(session, TextIndex.ORDERS, words, limit=5) is None
     for words in ('"""', "***", "^abc", "-abc", "OR AND NOT", "😀😀😀"):
-        assert ids_mentioning(session, Indexed.ORDERS, words, most=5) == []
+        assert matching_ids(session, TextIndex.ORDERS, words, limit=5) == []

@@ -1,0 +1,144 @@
+"""Engines and sessions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from app import clock
+from app.db import migrations
+
+BUSY_MILLISECONDS = 10_000
+CHECKPOINT_PAGES = 4000
+"""Pages of 4 KiB in the write-ahead log before a checkpoint. Checkpoints delay commits, so they are rare."""
+
+
+class Database:
+    """A database and its sessions. Each session carries ``info``; a given ``engine`` replaces a new one."""
+
+    def __init__(
+        self, url: str, *, info: Mapping[str, Any] | None = None, engine: Engine | None = None
+    ) -> None:
+        self.url = url
+        self.info = dict(info or {})
+        self.engine = engine or new_engine(url)
+
+    @property
+    def is_postgresql(self) -> bool:
+        return self.engine.dialect.name == "postgresql"
+
+    def reading(self) -> Session:
+        """A session for reading. On SQLite its transactions take no lock until they write."""
+        return Session(self.engine, info=dict(self.info), expire_on_commit=False)
+
+    def writing(self) -> Session:
+        """A session for reading and then writing. On SQLite its first transaction begins IMMEDIATE.
+
+        Deferred transactions fail as soon as two of them read before they write. After its commit the
+        session behaves like one from ``reading``.
+        """
+        session = self.reading()
+        session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
+        return session
+
+    def snapshot(self) -> Session:
+        """A session for reading one moment, whatever others commit between its statements."""
+        session = self.reading()
+        if self.is_postgresql:
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        return session
+
+    def upgrade(self, revision: str = "head") -> None:
+        """Create the schema or migrate it to ``revision``, then update SQLite's statistics."""
+        with self.engine.connect() as connection:
+            migrations.upgrade(connection, revision)
+        if revision == "head":
+            self.optimize()
+
+    def probe_write(self) -> None:
+        """Commit a write that changes nothing. Errors: DBAPIError, for example on a full disk."""
+        # On SQLite this writes the header page again; on PostgreSQL it writes a commit record.
+        statement = "SELECT pg_current_xact_id()" if self.is_postgresql else "PRAGMA user_version = 0"
+        with self.engine.begin() as connection:
+            connection.execute(text(statement))
+
+    def is_current(self) -> bool:
+        """Whether the schema is the one this code needs."""
+        with self.engine.connect() as connection:
+            return migrations.current_revision(connection) == migrations.newest_revision()
+
+    def optimize(self) -> None:
+        """Update the statistics of SQLite's query planner. PostgreSQL does this automatically.
+
+        ``PRAGMA optimize`` is not enough: before SQLite 3.46 it skips tables not queried on this connection.
+        """
+        if self.is_postgresql:
+            return
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql(f"PRAGMA analysis_limit = {ANALYSIS_LIMIT}")
+            connection.exec_driver_sql("ANALYZE")
+            connection.commit()
+        self.engine.dispose()  # open connections keep the old statistics
+
+
+ANALYSIS_LIMIT = 1000
+"""Rows per index that ANALYZE reads, so that it takes milliseconds however large the table is."""
+
+
+def follow_clock(connection: Connection) -> None:
+    """On PostgreSQL, follow the server's clock; for callers that hold a connection for long."""
+    if connection.dialect.name == "postgresql":
+        _measure_clock(connection.connection.driver_connection, end=False)
+
+
+def new_engine(url: str) -> Engine:
+    """An engine with the pool, pragmas and clock that the app needs."""
+    if make_url(url).get_backend_name() != "sqlite":
+        engine = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        event.listen(engine, "checkout", _measure_clock)
+        return engine
+    database = make_url(url).database
+    if database and database != ":memory:":
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_size=10, max_overflow=20)
+    event.listen(engine, "connect", _open_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _measure_clock(connection: Any, *_: object, end: bool = True) -> None:
+    if not clock.wants_measure():
+        return
+    asked_at = clock.ticks()
+    (server_time,) = connection.execute("SELECT clock_timestamp()").fetchone()
+    clock.follow(server_time, asked_at=asked_at, answered_at=clock.ticks())
+    if end:
+        connection.rollback()
+
+
+def _open_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # _begin_sqlite begins transactions, not the driver
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    how = cast(str, connection.get_execution_options().get("sqlite_begin", "DEFERRED"))
+    driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+    try:
+        # Directly on the driver: SQLAlchemy's overhead per statement costs more than this one.
+        driver.execute(f"BEGIN {how}")
+    except sqlite3.Error as error:
+        raise DBAPIError.instance("BEGIN", None, error, sqlite3.Error, dialect=connection.dialect) from error

@@ -1,0 +1,61 @@
+"""What the tests of one process share to save time: compiled templates and compiled statements.
+
+Each test has its own app and its own database. SQLAlchemy keeps compiled statements per engine, so all tests
+use one engine per kind of database, and each test points it to its own database.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2.bccache import Bucket, BytecodeCache
+from sqlalchemy import Engine, event, make_url
+
+from app.db.engine import new_engine
+
+
+class TemplateCache(BytecodeCache):
+    """Compiled templates in memory."""
+
+    def __init__(self) -> None:
+        self._bytecode: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._bytecode:
+            bucket.bytecode_from_string(self._bytecode[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._bytecode[bucket.key] = bucket.bytecode_to_string()
+
+
+class SharedEngine:
+    """An engine that connects to the database of the current test."""
+
+    def __init__(self, url: str) -> None:
+        self._database = make_url(url).database
+        self._engine = new_engine(url)
+        event.listen(self._engine, "do_connect", self._redirect)
+
+    def connected_to(self, url: str) -> Engine:
+        """The engine, now for this database. Event listeners of one test do not reach the next."""
+        self._database = make_url(url).database
+        self._engine.dispose()
+        return self._engine.execution_options()
+
+    def _redirect(self, dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> None:
+        if dialect.name == "sqlite":
+            arguments[0] = self._database
+        else:
+            options["dbname"] = self._database
+
+
+TEMPLATES = TemplateCache()
+_engines: dict[str, SharedEngine] = {}
+
+
+def engine_for(url: str) -> Engine:
+    """The shared engine for this kind of database, connected to ``url``."""
+    kind = make_url(url).get_backend_name()
+    if kind not in _engines:
+        _engines[kind] = SharedEngine(url)
+    return _engines[kind].connected_to(url)
