@@ -105,7 +105,7 @@ def test_what_needs_attention_is_counted_from_an_index_of_its_own(session: Sessi
     for scope in (None, TWO):
         steps = steps_of(session, lambda scope=scope: outbox.attention_count(session, scope))
         assert "SCAN message USING COVERING INDEX ix_message_needing" in steps
-    steps = steps_of(session, lambda: attention.count(session, None, supports=True))
+    steps = steps_of(session, lambda: attention.count(session, None, is_support=True))
     assert any("ix_inbound_message_needing" in step for step in steps)
 
 
