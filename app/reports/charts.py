@@ -1,7 +1,7 @@
-"""The geometry of pictures: where bars, lines and labels stand. Pure; templates/reports/_charts.html draws.
+"""The geometry of charts: where bars, lines and labels are drawn. Pure; templates/reports/_charts.html draws.
 
-Across, everything is in percent of the width, so that a picture fits every page while its words keep their
-size; downwards in pixels.
+Horizontal positions are in percent of the width, so that a chart fits every page while its text keeps its
+size. Vertical positions are in pixels.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 TOP = 32.0
-"""Pixels above the plot: there the value stands that is pointed at, in two lines."""
+"""Pixels above the plot, where the two lines of the tooltip are shown."""
 HEIGHT = 150.0
-"""Pixels of the plot itself."""
+"""Pixels of the plot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A label: ``at`` is in percent across, or in pixels downwards. Narrow pages drop ``minor`` ones."""
+    """A label of an axis. ``at`` is its position; narrow pages hide ``minor`` ones."""
 
     at: float
-    words: str
+    label: str
     minor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One piece of a bar: its ``kind`` names colour and pattern."""
+class Segment:
+    """One piece of a bar. ``kind`` selects its color and pattern."""
 
     kind: str
     top: float
@@ -36,183 +36,221 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """The data of one step: its name, a description of its values, and the values by kind.
+
+    The description is empty if there is no data.
+    """
+
+    name: str
+    description: str
+    values: Sequence[float | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
-    """One step across and the pieces of its bar. ``words`` are ``when: what``, or empty if nothing was."""
+    """One step on the horizontal axis, with the segments of its bar."""
 
     left: float
     width: float
-    words: str
-    parts: tuple[Part, ...] = ()
+    name: str
+    description: str
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Everything about this step in one line; empty if there is no data."""
+        return f"{self.name}: {self.description}" if self.description else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line: the path of an SVG that is 1000 wide and as high as the plot. ``points`` are those of its steps
-    that have no neighbour: drawn like the line, nobody would see them.
+    """A line as the path of an SVG that is 1000 wide and as high as the plot.
+
+    ``points`` is the path of the steps without a neighbor, which a line would not show.
     """
 
     kind: str
-    words: str
+    label: str
     path: str
     points: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """What is drawn. ``lines`` lie over the bars; ``kinds`` are the legend: kind and words."""
+class Kind:
+    """An entry of the legend."""
+
+    name: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A bar chart, or a line chart if it has lines."""
 
     slots: tuple[Slot, ...]
-    down: tuple[Tick, ...]
-    across: tuple[Tick, ...]
-    kinds: tuple[tuple[str, str], ...]
+    vertical_ticks: tuple[Tick, ...]
+    horizontal_ticks: tuple[Tick, ...]
+    kinds: tuple[Kind, ...]
     lines: tuple[Line, ...] = ()
 
     @property
-    def empty(self) -> bool:
-        """Whether there is nothing to be seen."""
-        return not any(slot.words for slot in self.slots)
+    def is_empty(self) -> bool:
+        """Whether no step has data."""
+        return not any(slot.label for slot in self.slots)
 
 
-def bars(
-    columns: Sequence[tuple[str, Sequence[tuple[str, int]]]],
+def bar_chart(
+    columns: Sequence[Column],
     *,
-    kinds: Sequence[tuple[str, str]],
-    across: Iterable[Tick],
-    words_of: Callable[[int], str],
-) -> Picture:
-    """Stacked bars, the first piece at the bottom: each column is its words and its pieces by kind.
-
-    ``words_of`` says how a number on the axis is written.
-    """
-    most = nice(max((sum(count for _, count in parts) for _, parts in columns), default=0))
+    kinds: Sequence[Kind],
+    ticks: Iterable[Tick],
+    format_value: Callable[[int], str],
+) -> Chart:
+    """Stacked bars of counts, the first kind at the bottom. ``format_value`` labels the vertical axis."""
+    counts = [[int(value or 0) for value in column.values] for column in columns]
+    maximum = axis_maximum(max(map(sum, counts), default=0))
     slots = []
-    for number, (words, parts) in enumerate(columns):
-        left, width = _place(number, len(columns))
-        slots.append(Slot(left, width, words, tuple(_stack(parts, most))))
-    halves = [most // 2, most] if most > 1 else [most]
-    down = tuple(Tick(TOP + HEIGHT * (1 - value / most), words_of(value)) for value in (0, *halves))
-    return Picture(tuple(slots), down, tuple(across), tuple(kinds))
+    for number, (column, column_counts) in enumerate(zip(columns, counts, strict=True)):
+        left, width = _position(number, len(columns))
+        segments = tuple(_stack(kinds, column_counts, maximum))
+        slots.append(Slot(left, width, column.name, column.description, segments))
+    labeled = (0, maximum // 2, maximum) if maximum > 1 else (0, maximum)
+    vertical_ticks = tuple(
+        Tick(TOP + HEIGHT * (1 - value / maximum), format_value(value)) for value in labeled
+    )
+    return Chart(tuple(slots), vertical_ticks, tuple(ticks), tuple(kinds))
 
 
-def time_lines(
-    columns: Sequence[tuple[str, Sequence[float | None]]],
-    *,
-    kinds: Sequence[tuple[str, str]],
-    across: Iterable[Tick],
-) -> Picture:
-    """Lines of milliseconds over a logarithmic axis: each column is its words and a value of each kind."""
-    axis = _round_durations([value for _, values in columns for value in values if value])
+def duration_chart(columns: Sequence[Column], *, kinds: Sequence[Kind], ticks: Iterable[Tick]) -> Chart:
+    """Lines of milliseconds over a logarithmic axis."""
+    axis = _duration_axis([value for column in columns for value in column.values if value])
     low, high = math.log(axis[0][0]), math.log(axis[-1][0])
 
     def height_of(value: float) -> float:
-        part = (math.log(value) - low) / (high - low)
-        return HEIGHT * (1 - min(1.0, max(0.0, part)))
+        fraction = (math.log(value) - low) / (high - low)
+        return HEIGHT * (1 - min(1.0, max(0.0, fraction)))
 
-    per_kind = [[values[place] for _, values in columns] for place in range(len(kinds))]
-    return Picture(
-        slots=tuple(Slot(*_place(place, len(columns)), words) for place, (words, _) in enumerate(columns)),
-        down=tuple(Tick(TOP + height_of(value), words) for value, words in axis),
-        across=tuple(across),
-        kinds=tuple(kinds),
-        lines=tuple(
-            Line(kind, words, _path(values, height_of), _points(values, height_of))
-            for (kind, words), values in zip(kinds, per_kind, strict=True)
+    lines = []
+    for place, kind in enumerate(kinds):
+        values = [column.values[place] for column in columns]
+        path, points = _path(values, height_of), _points(values, height_of)
+        lines.append(Line(kind.name, kind.label, path, points))
+    return Chart(
+        slots=tuple(
+            Slot(*_position(number, len(columns)), column.name, column.description)
+            for number, column in enumerate(columns)
         ),
+        vertical_ticks=tuple(Tick(TOP + height_of(value), label) for value, label in axis),
+        horizontal_ticks=tuple(ticks),
+        kinds=tuple(kinds),
+        lines=tuple(lines),
     )
 
 
-def nice(most: int) -> int:
-    """The least of 1, 2, 4, 10, 20, 40, … that is not below ``most``: the top of an axis."""
-    top = 1
+def axis_maximum(value: int) -> int:
+    """The least of 1, 2, 4, 10, 20, 40, … that is not below ``value``."""
+    power = 1
     while True:
         for factor in (1, 2, 4):
-            if top * factor >= most:
-                return top * factor
-        top *= 10
+            if power * factor >= value:
+                return power * factor
+        power *= 10
 
 
 def time_ticks(since: datetime, until: datetime) -> Iterator[Tick]:
-    """Labels for a time axis, on whole minutes, hours or days of the zone in which both times are."""
-    long = (until - since).total_seconds()
-    step, form = next((step, form) for most, step, form in _TICKS if long <= most)
-    for place, at in enumerate(_round_times(since, until, step)):
-        share = (at - since) / (until - since) * 100
-        if 4 <= share <= 95:
-            words = f"{at.day} {at:%b}" if form == "day" else f"{at:%H:%M}"
-            yield Tick(share, words, minor=place % 2 == 1)
+    """Labels for a time axis, at round times of the zone of both arguments."""
+    length = (until - since).total_seconds()
+    step, is_date = next((step, is_date) for maximum, step, is_date in _TICK_STEPS if length <= maximum)
+    for number, at in enumerate(_round_times(since, until, step)):
+        position = (at - since) / (until - since) * 100
+        if 4 <= position <= 95:
+            label = f"{at.day} {at:%b}" if is_date else f"{at:%H:%M}"
+            yield Tick(position, label, minor=number % 2 == 1)
 
 
-_TICKS = (
-    (2 * 3600, timedelta(minutes=10), "time"),
-    (2 * 86_400, timedelta(hours=3), "time"),
-    (9 * 86_400, timedelta(days=1), "day"),
-    (math.inf, timedelta(days=3), "day"),
+_TICK_STEPS = (
+    (2 * 3600, timedelta(minutes=10), False),
+    (2 * 86_400, timedelta(hours=3), False),
+    (9 * 86_400, timedelta(days=1), True),
+    (math.inf, timedelta(days=3), True),
 )
+"""Up to so many seconds: the time between two labels, and whether they are dates."""
 
 
 def _round_times(since: datetime, until: datetime, step: timedelta) -> Iterator[datetime]:
-    midnight = since.replace(hour=0, minute=0, second=0, microsecond=0)
-    at = midnight
+    at = since.replace(hour=0, minute=0, second=0, microsecond=0)
     while at < until:
         if at >= since:
             yield at
-        at += step  # on the wall's clock, which is what the labels show
+        at += step  # In local time, like the labels.
 
 
-def _place(number: int, of: int) -> tuple[float, float]:
-    return number * 100 / of, 100 / of
+def _position(number: int, count: int) -> tuple[float, float]:
+    return number * 100 / count, 100 / count
 
 
-def _stack(parts: Sequence[tuple[str, int]], most: int) -> Iterator[Part]:
-    floor = TOP + HEIGHT
-    for kind, count in parts:
+def _stack(kinds: Sequence[Kind], counts: Sequence[int], maximum: int) -> Iterator[Segment]:
+    bottom = TOP + HEIGHT
+    for kind, count in zip(kinds, counts, strict=True):
         if count:
-            # However few they are, they can be seen.
-            height = max(HEIGHT * count / most, 1.5)
-            floor -= height
-            yield Part(kind, max(floor, TOP), height)
+            # A small count is still visible.
+            height = max(HEIGHT * count / maximum, 1.5)
+            bottom -= height
+            yield Segment(kind.name, max(bottom, TOP), height)
 
 
-_DURATIONS = (
-    *((0.001, ""), (0.1, "0.1 ms"), (1.0, "1 ms"), (10.0, "10 ms"), (100.0, "100 ms"), (1e3, "1 s")),
-    *((1e4, "10 s"), (6e4, "1 min"), (6e5, "10 min"), (3.6e6, "1 h"), (3.6e7, "10 h"), (3.6e8, "100 h")),
-    (3.6e12, "a lifetime"),
+_DURATION_LABELS = (
+    (0.001, ""),
+    (0.1, "0.1 ms"),
+    (1.0, "1 ms"),
+    (10.0, "10 ms"),
+    (100.0, "100 ms"),
+    (1e3, "1 s"),
+    (1e4, "10 s"),
+    (6e4, "1 min"),
+    (6e5, "10 min"),
+    (3.6e6, "1 h"),
+    (3.6e7, "10 h"),
+    (3.6e8, "100 h"),
+    (3.6e12, ""),
 )
 
 
-def _round_durations(values: Sequence[float]) -> Sequence[tuple[float, str]]:
-    """The axis: from the round duration below all values to the one above."""
+def _duration_axis(values: Sequence[float]) -> Sequence[tuple[float, str]]:
+    """From the round duration below all values to the one above them."""
     low, high = min(values, default=1.0), max(values, default=1e3)
-    first = max((place for place, (value, _) in enumerate(_DURATIONS) if value <= low), default=0)
+    durations = [duration for duration, _ in _DURATION_LABELS]
+    first = max((place for place, duration in enumerate(durations) if duration <= low), default=0)
     last = min(
-        (place for place, (value, _) in enumerate(_DURATIONS) if value >= high), default=len(_DURATIONS) - 1
+        (place for place, duration in enumerate(durations) if duration >= high), default=len(durations) - 1
     )
-    return _DURATIONS[first : max(last, first + 1) + 1]
+    return _DURATION_LABELS[first : max(last, first + 1) + 1]
 
 
 def _path(values: Sequence[float | None], height_of: Callable[[float], float]) -> str:
-    """Steps without a value part the line; one that stands alone is a point."""
+    """A line that is interrupted at steps without a value."""
     parts: list[str] = []
     pen_down = False
     for number, value in enumerate(values):
         if not value:
             pen_down = False
             continue
-        at = _at(number, values, height_of(value))
-        parts.append(f"L{at}" if pen_down else f"M{at}h.01")
+        point = _point(number, values, height_of(value))
+        parts.append(f"L{point}" if pen_down else f"M{point}h.01")
         pen_down = True
     return "".join(parts)
 
 
 def _points(values: Sequence[float | None], height_of: Callable[[float], float]) -> str:
-    """The steps with a value whose neighbours have none."""
-    around = [None, *values, None]
+    """The steps with a value whose neighbors have none."""
+    padded = [None, *values, None]
     return "".join(
-        f"M{_at(number, values, height_of(value))}h.01"
+        f"M{_point(number, values, height_of(value))}h.01"
         for number, value in enumerate(values)
-        if value and not around[number] and not around[number + 2]
+        if value and not padded[number] and not padded[number + 2]
     )
 
 
-def _at(number: int, values: Sequence[float | None], height: float) -> str:
+def _point(number: int, values: Sequence[float | None], height: float) -> str:
     return f"{(number + 0.5) * 1000 / len(values):.1f} {height:.1f}"

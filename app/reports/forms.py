@@ -1,28 +1,28 @@
-"""What of the reports is wanted."""
+"""Query parameters of the reports."""
 
 from __future__ import annotations
 
 from wtforms import Form, SelectField, StringField
 from wtforms.validators import Length, Optional
 
-from app.reports.delivery_health import RANGES, USUAL
+from app.reports.delivery_health import DEFAULT_RANGE, RANGES
 from app.ui.fields import Day, choices
 
 
-class HealthForm(Form):
+class DeliveryHealthForm(Form):
     """``GET /health``."""
 
     range = SelectField(
         "Range",
         [Optional()],
-        choices=choices([(one.name, one.words) for one in RANGES.values()]),
-        default=USUAL,
+        choices=choices([(time_range.name, time_range.label) for time_range in RANGES.values()]),
+        default=DEFAULT_RANGE,
     )
     partner = StringField("Partner", [Optional(), Length(max=80)])
 
 
-class AnswersForm(Form):
-    """``GET /reports/answers``; both days count."""
+class ResponseReportForm(Form):
+    """``GET /reports/answers``; both days are included."""
 
     since = Day("From", [Optional()])
     until = Day("To", [Optional()])

@@ -1,4 +1,4 @@
-"""Home, how deliveries go, and whether the app is alive and ready."""
+"""Home, the two reports, and what monitoring asks: liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -17,108 +17,128 @@ from app.accounts import access
 from app.accounts.access import Permission
 from app.accounts.queries import supplier_ids
 from app.delivery.queue_metrics import queues
-from app.delivery.statistics import failure_counts, outcome_counts, totals
+from app.delivery.statistics import outcome_counts
 from app.inbound.presenters import inbound_chips
 from app.orders.forms import ResponseForm
 from app.orders.presenters import order_chips
 from app.orders.queries import queue_counts
 from app.partners.queries import all_partners
-from app.reports import metrics
-from app.reports.delivery_health import RANGES, USUAL, share
-from app.reports.delivery_health import health as health_of
-from app.reports.forms import AnswersForm, HealthForm
-from app.reports.response_report import LONGEST, report
-from app.reports.response_report import USUAL as USUAL_DAYS
+from app.reports import metrics, presenters
+from app.reports.delivery_health import DEFAULT_RANGE, RANGES
+from app.reports.delivery_health import delivery_health as health_of
+from app.reports.forms import DeliveryHealthForm, ResponseReportForm
+from app.reports.response_report import DEFAULT_DAYS, MAX_DAYS
+from app.reports.response_report import response_report as report_of
 from app.ui import web
 from app.ui.fields import read_filter
+from app.ui.sidebar import Rail
 from app.webhooks.partner_status import waiting
 from app.webhooks.presenters import webhook_chips
 
 blueprint = Blueprint("reports", __name__)
+PRESETS = ((7, "7 days"), (30, "30 days"), (90, "90 days"))
+"""Periods of the response report: days and label."""
 
 
 @blueprint.get("/")
 @access.requires(Permission.VIEW)
 def home() -> Response:
-    """The work queues, each with what is in it."""
-    return web.page("reports/home.html")
+    """The work queues with their counts."""
+    person, rail = access.current_person(), Rail()
+    sees_all = access.can(person, Permission.VIEW_ALL)
+    orders = presenters.order_cards(rail)
+    webhooks = presenters.webhook_cards(
+        rail, sees_all=sees_all, sees_unmatched=access.can(person, Permission.IMPORT)
+    )
+    return web.page(
+        "reports/home.html",
+        rail=rail,
+        orders=orders,
+        webhooks=webhooks,
+        # Support and managers start with delivery problems, supplier staff with orders.
+        webhooks_first=sees_all,
+        all_clear=not any(card.count for card in [*orders, *webhooks]),
+    )
 
 
 @blueprint.get("/health")
 @access.requires(Permission.VIEW_ALL)
-def health() -> Response:
-    """How deliveries go: counts, percentiles and what waits, as pictures with their numbers."""
-    form = HealthForm(request.args)
+def delivery_health() -> Response:
+    """Attempts, latency, failures and backlog, as charts with their data."""
+    form = DeliveryHealthForm(request.args)
     values, notices = read_filter(form, web.zone())
-    known = all_partners(web.db())
-    chosen = [one for one in known if one.name == values.get("partner")]
-    if values.get("partner") and not chosen:
-        notices.append("There is no such network; all of them are shown.")
+    partners = all_partners(web.db())
+    selected = [partner for partner in partners if partner.name == values.get("partner")]
+    if values.get("partner") and not selected:
+        notices.append("Unknown partner. Showing all partners.")
         form.partner.data = ""
-    wanted, now = RANGES[values.get("range", USUAL)], clock.now()
+    time_range = RANGES[values.get("range", DEFAULT_RANGE)]
     with web.database().snapshot() as session:
-        since, until = wanted.since(now), wanted.until(now)
-        by_step = totals(session, since, until, timedelta(seconds=wanted.seconds))
-        failures = failure_counts(session, since, until)
+        health = health_of(session, time_range, clock.now(), selected or partners, waiting(web.db()))
     return web.page(
-        "reports/health.html",
-        "reports/_health.html",
-        health=health_of(by_step, failures, wanted, now, web.zone(), chosen or known, waiting(web.db())),
+        "reports/delivery_health.html",
+        "reports/_delivery_health.html",
+        health=health,
+        charts=presenters.health_charts(health, web.zone()),
+        percent=presenters.percent,
+        failure_class=presenters.failure_class,
+        failure_summary=presenters.failure_summary(health.failures),
+        most_failures=max((failure.count for failure in health.failures), default=0),
         ranges=RANGES.values(),
-        share=share,
         form=form,
-        partners=known,
-        partner=chosen[0] if chosen else None,
+        partners=partners,
+        partner=selected[0] if selected else None,
         notices=notices,
     )
 
 
 @blueprint.get("/reports/answers")
 @access.requires(Permission.VIEW)
-def answers() -> Response:
-    """How orders are answered; supplier staff see it of their own supplier ids."""
-    form = AnswersForm(request.args)
+def response_report() -> Response:
+    """Responses by day and person; supplier staff see those of their own supplier ids."""
+    form = ResponseReportForm(request.args)
     values, notices = read_filter(form, web.zone())
     today = clock.now().astimezone(web.zone()).date()
-    first, last, said = _days(values, today)
-    known = supplier_ids(web.db(), access.visible_suppliers())
-    chosen = values.get("supplier", "")
-    if chosen and chosen not in known:
-        said = [*said, "There is no such supplier here; all of them are shown."]
-        chosen = ""
-    scope = frozenset({chosen}) if chosen else access.visible_suppliers()
+    first, last, notice = _period(values, today)
+    suppliers = supplier_ids(web.db(), access.visible_suppliers())
+    supplier = values.get("supplier", "")
+    notices += [notice] if notice else []
+    if supplier and supplier not in suppliers:
+        notices.append("Unknown supplier. Showing all suppliers.")
+        supplier = ""
+    scope = frozenset({supplier}) if supplier else access.visible_suppliers()
     with web.database().snapshot() as session:
-        told = report(session, scope, first, last, web.zone())
+        report = report_of(session, scope, first, last, web.zone())
+    presets = [(label, today - timedelta(days=days - 1)) for days, label in PRESETS]
     return web.page(
-        "reports/answers.html",
-        report=told,
+        "reports/response_report.html",
+        report=report,
+        charts=presenters.report_charts(report),
+        percent=presenters.percent,
         overdue=queue_counts(web.db(), scope, clock.now()).overdue,
-        notices=[*notices, *said],
-        suppliers=known,
-        supplier=chosen,
+        notices=notices,
+        suppliers=suppliers,
+        supplier=supplier,
         today=today,
-        spans=[(words, today - timedelta(days=days - 1)) for words, days in SPANS],
+        presets=[(label, start, (start, today) == (first, last)) for label, start in presets],
     )
 
 
-SPANS = (("7 days", 7), ("30 days", 30), ("90 days", 90))
-
-
-def _days(values: Mapping[str, Any], today: date) -> tuple[date, date, list[str]]:
-    """From which day to which, and what had to be said about that."""
+def _period(values: Mapping[str, Any], today: date) -> tuple[date, date, str]:
+    """The first and the last day, and a notice if they are not what was requested."""
     last = min(values.get("until", today), today)
-    first = values.get("since", last - timedelta(days=USUAL_DAYS - 1))
+    first = values.get("since", last - timedelta(days=DEFAULT_DAYS - 1))
     if first > last:
-        return last, last, [f"The first day is after the last: only {last:%-d %B} is shown."]
-    if (last - first).days >= LONGEST:
-        return last - timedelta(days=LONGEST - 1), last, [f"Only the last {LONGEST} of these days are shown."]
-    return first, last, []
+        return last, last, f"The first day is after the last. Showing {last:%-d %B}."
+    if (last - first).days >= MAX_DAYS:
+        return last - timedelta(days=MAX_DAYS - 1), last, f"Showing the last {MAX_DAYS} days of this period."
+    return first, last, ""
 
 
 @blueprint.get("/look")
 @access.requires(Permission.MANAGE_USERS)
 def look() -> Response:
-    """Every component in every state, for who works on the look."""
+    """Every component in every state."""
     return web.page(
         "ui/style_guide.html",
         form=_look_form(),
@@ -127,9 +147,9 @@ def look() -> Response:
 
 
 def _look_form() -> ResponseForm:
-    """An answer form in which something is wrong."""
-    given = MultiDict({"supplier_response": "REJECT", "supplier_remarks": 'He said "no"', "version": "1"})
-    form = ResponseForm(accepts_return=True, formdata=given, meta={"csrf": False})
+    """A response form with errors."""
+    values = MultiDict({"supplier_response": "REJECT", "supplier_remarks": 'He said "no"', "version": "1"})
+    form = ResponseForm(accepts_return=True, formdata=values, meta={"csrf": False})
     form.validate()
     return form
 
@@ -137,29 +157,29 @@ def _look_form() -> ResponseForm:
 @blueprint.get("/healthz")
 @access.public
 def alive() -> Response:
-    """The process answers."""
+    """Whether the process responds."""
     return jsonify(status="alive")
 
 
 @blueprint.get("/readyz")
 @access.public
 def ready() -> tuple[Response, int]:
-    """The database has this version's schema and takes writes."""
+    """Whether the database has the schema of this version and accepts writes."""
     try:
-        current = web.database().is_current()
-        if current:
+        is_current = web.database().is_current()
+        if is_current:
             web.database().probe_write()
     except DBAPIError:
         return jsonify(status="database not available"), 503
-    if not current:
+    if not is_current:
         return jsonify(status="the database needs `flask init`"), 503
     return jsonify(status="ready"), 200
 
 
 @blueprint.get("/metrics")
 @access.public
-def numbers() -> Response:
-    """The queues in numbers, for Prometheus: for the bearer token or the networks of the settings only."""
+def prometheus() -> Response:
+    """Metrics for Prometheus, for the bearer token or the networks of the settings only."""
     if not _may_read_metrics():
         response = make_response("Not allowed. Set PO_METRICS_TOKEN or PO_METRICS_ALLOW.\n", 403)
         response.headers["Content-Type"] = "text/plain; charset=utf-8"

@@ -176,6 +176,7 @@ def init_app(app: Flask) -> None:
         curl_variables=curl_variables,
         state_and_reason=state_and_reason,
         state_label=state_label,
+        outcome_label=outcome_label,
         headers_as_text=headers_as_text,
         http_phrase=http_phrase,
         lasting=lasting,

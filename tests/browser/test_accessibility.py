@@ -184,7 +184,7 @@ def test_support_finds_no_barrier(
         check(page, path)
 
 
-def test_pictures_are_walked_with_the_arrows(
+def test_chart_steps_are_reached_with_arrow_keys(
     page: Page,
     site: str,
     sign_in: Callable[[str], None],
@@ -203,14 +203,14 @@ def test_pictures_are_walked_with_the_arrows(
         clock.move(minutes=3)
     sign_in("ravi")
     page.goto(f"{site}/health?range=1h")
-    picture = page.locator("#tries-picture")
-    assert picture.locator(".slot[tabindex='0']").count() == 1
-    picture.locator(".slot").last.focus()
-    expect(picture.locator(".slot").last.locator(".chart-tooltip")).to_be_visible()
+    chart = page.locator("#attempts-chart")
+    assert chart.locator(".slot[tabindex='0']").count() == 1
+    chart.locator(".slot").last.focus()
+    expect(chart.locator(".slot").last.locator(".chart-tooltip")).to_be_visible()
     page.keyboard.press("ArrowLeft")
-    expect(picture.locator(".slot").first).to_be_focused()
-    expect(picture.locator(".slot").first.locator(".chart-tooltip")).to_be_visible()
-    expect(picture.locator(".slot").last.locator(".chart-tooltip")).to_be_hidden()
+    expect(chart.locator(".slot").first).to_be_focused()
+    expect(chart.locator(".slot").first.locator(".chart-tooltip")).to_be_visible()
+    expect(chart.locator(".slot").last.locator(".chart-tooltip")).to_be_hidden()
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)

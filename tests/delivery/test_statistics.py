@@ -131,7 +131,7 @@ def plain_totals(
 def assert_exact(database: Database, now: datetime) -> None:
     """The statistics of every range of the health page are those of a plain count."""
     for shown in RANGES.values():
-        since, until, step = shown.since(now), shown.until(now), timedelta(seconds=shown.seconds)
+        since, until, step = shown.since(now), shown.until(now), shown.step
         with database.snapshot() as session:
             counted = dict(totals(session, since, until, step))
             failures = failure_counts(session, since, until)
@@ -419,4 +419,4 @@ def test_every_step_of_the_health_page_is_kept_long_enough() -> None:
     for shown in RANGES.values():
         age = now - shown.since(now)
         folded = [minutes for oldest, minutes in FOLDS if oldest <= age]
-        assert all(shown.seconds // 60 % minutes == 0 for minutes in folded), shown.name
+        assert all(shown.step % timedelta(minutes=minutes) == timedelta(0) for minutes in folded), shown.name

@@ -1,4 +1,4 @@
-"""Home and the rail: work queues whose counts are those of the lists they lead to, ordered by role."""
+"""Home and the sidebar: the count of each work queue is the length of its list."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.people import Browser
 
 @pytest.fixture
 def troubled(arrive: Any, asha: Browser, network: Any, deliver: Any) -> list[int]:
-    """Four orders: one delivered, two refused, one not answered."""
+    """Four orders: one response delivered, two refused, one order open."""
     ids: list[int] = arrive(4)
     asha.answer(ids[0])
     deliver()
@@ -23,7 +23,7 @@ def troubled(arrive: Any, asha: Browser, network: Any, deliver: Any) -> list[int
     return ids
 
 
-def test_the_count_of_needs_attention_is_that_of_its_list(
+def test_count_of_needs_attention_matches_its_list(
     asha: Browser, ravi: Browser, meera: Browser, troubled: list[int]
 ) -> None:
     for browser in (asha, ravi, meera):
@@ -38,13 +38,13 @@ def test_the_count_of_needs_attention_is_that_of_its_list(
         assert "Needs attention" in listed.one("#log-head h1").get_text()
 
 
-def test_a_state_that_does_not_exist_is_ignored_with_a_notice(ravi: Browser, troubled: list[int]) -> None:
+def test_unknown_state_is_ignored_with_a_notice(ravi: Browser, troubled: list[int]) -> None:
     page = ravi.get("/webhooks?state=trouble")
     assert "is ignored" in page.words
     assert len(page.page.select("#webhooks-list a.strong")) == 3
 
 
-def test_each_role_lands_where_its_work_is(
+def test_each_role_sees_its_own_queues_first(
     asha: Browser, ravi: Browser, meera: Browser, browser_of: Any, troubled: list[int]
 ) -> None:
     def first(browser: Browser) -> str:
@@ -55,17 +55,17 @@ def test_each_role_lands_where_its_work_is(
         assert first(browser) == "Webhooks"
 
 
-def test_support_finds_what_fits_nothing_and_others_are_not_told(
+def test_unmatched_messages_are_shown_to_support_only(
     app: Any, ravi: Browser, meera: Browser, arrive: Any, partner: Any, example_bodies: list[Any]
 ) -> None:
     arrive(1)
     assert Buyer(app.test_client(), example_bodies).move(5).status_code == 409
     link = ravi.get("/").one("a.queue-link[href='/inbound?effect=unmatched']")
-    assert " ".join(link.get_text(" ").split()).startswith("1 Fit nothing")
+    assert " ".join(link.get_text(" ").split()).startswith("1 Unmatched")
     assert not meera.get("/").page.select("a.queue-link[href='/inbound?effect=unmatched']")
 
 
-def test_an_outage_shows_on_the_first_page_of_those_who_look_after_delivery(
+def test_retrying_webhooks_are_shown_to_support_and_managers_only(
     asha: Browser, ravi: Browser, meera: Browser, arrive: Any, network: Any, deliver: Any, partner: Any
 ) -> None:
     for order_id in arrive(3)[:2]:
@@ -74,12 +74,12 @@ def test_an_outage_shows_on_the_first_page_of_those_who_look_after_delivery(
         deliver()
     for browser in (ravi, meera):
         link = browser.get("/").one("a.queue-link[href^='/webhooks']")
-        assert " ".join(link.get_text(" ").split()).startswith("2 Not delivered yet")
+        assert " ".join(link.get_text(" ").split()).startswith("2 Retrying")
         assert len(browser.get(link["href"]).page.select("#webhooks-list a.strong")) == 2
     assert not asha.get("/").page.select("a.queue-link[href^='/webhooks']")
-    # While their network is paused they are not tried by themselves: they are held, and count there.
+    # Messages of a paused partner are not retried.
     page = f"/partners/{partner.id}"
     ravi.send(f"{page}/pause", {**ravi.fill(page, f"{page}/pause"), "reason": "Their maintenance"})
     link = ravi.get("/").one("a.queue-link[href^='/webhooks']")
-    assert " ".join(link.get_text(" ").split()).startswith("0 Not delivered yet")
+    assert " ".join(link.get_text(" ").split()).startswith("0 Retrying")
     assert not ravi.get(link["href"]).page.select("#webhooks-list a.strong")

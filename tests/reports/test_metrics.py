@@ -1,4 +1,4 @@
-"""What a scrape of /metrics says, on both databases."""
+"""What a scrape of /metrics returns, on both databases."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def scraped(app: Any) -> dict[tuple[str, str], float]:
     }
 
 
-def test_attempts_are_counted_by_what_came_of_them(
+def test_attempts_are_counted_by_outcome(
     app: Any, arrive: Any, confirm: Any, deliver: Any, network: Any, clock: Any
 ) -> None:
     network.behave("503", times=2)
@@ -36,16 +36,16 @@ def test_attempts_are_counted_by_what_came_of_them(
     deliver()
     clock.move(seconds=10)
     deliver()
-    found = scraped(app)
-    assert found["po_confirm_attempts_total", "outcome=busy"] == 2
-    assert found["po_confirm_attempts_total", "outcome=delivered"] == 3
-    assert found["po_confirm_attempt_duration_seconds_count", ""] == 5
-    assert found["po_confirm_attempt_duration_seconds_bucket", "le=+Inf"] == 5
-    assert found["po_confirm_attempt_duration_seconds_sum", ""] > 0
-    assert found["po_confirm_messages", "state=due"] == 0
+    samples = scraped(app)
+    assert samples["po_confirm_attempts_total", "outcome=busy"] == 2
+    assert samples["po_confirm_attempts_total", "outcome=delivered"] == 3
+    assert samples["po_confirm_attempt_duration_seconds_count", ""] == 5
+    assert samples["po_confirm_attempt_duration_seconds_bucket", "le=+Inf"] == 5
+    assert samples["po_confirm_attempt_duration_seconds_sum", ""] > 0
+    assert samples["po_confirm_messages", "state=due"] == 0
 
 
-def test_what_waits_is_told_by_why_it_waits(
+def test_queued_messages_are_counted_by_state(
     app: Any, arrive: Any, confirm: Any, deliver: Any, network: Any, database: Database, clock: Any
 ) -> None:
     first, second, third = arrive(3)
@@ -55,22 +55,25 @@ def test_what_waits_is_told_by_why_it_waits(
     confirm(second)
     network.behave("refuse", times=1)
     confirm(third)
-    found = scraped(app)
-    assert found["po_confirm_messages", "state=scheduled"] == 1
-    assert found["po_confirm_messages", "state=due"] == 2
+    samples = scraped(app)
+    assert samples["po_confirm_messages", "state=scheduled"] == 1
+    assert samples["po_confirm_messages", "state=due"] == 2
     clock.move(seconds=60)
     assert scraped(app)["po_confirm_oldest_due_seconds", ""] >= 60
 
     with database.writing() as session:
         session.execute(update(Partner).values(paused_at=the_clock.now(), paused_reason="x"))
         session.commit()
-    found = scraped(app)
-    assert found["po_confirm_partner_paused", ""] == 1
-    assert (found["po_confirm_messages", "state=held"], found["po_confirm_messages", "state=due"]) == (3, 0)
-    assert found["po_confirm_oldest_due_seconds", ""] == 0
+    samples = scraped(app)
+    assert samples["po_confirm_partner_paused", ""] == 1
+    assert (samples["po_confirm_messages", "state=held"], samples["po_confirm_messages", "state=due"]) == (
+        3,
+        0,
+    )
+    assert samples["po_confirm_oldest_due_seconds", ""] == 0
 
 
-def test_a_breaker_and_a_lost_lease_are_seen(
+def test_open_breaker_and_lost_lease_are_reported(
     app: Any, arrive: Any, confirm: Any, database: Database, clock: Any, partner: Partner
 ) -> None:
     confirm(arrive(1)[0])
@@ -84,13 +87,13 @@ def test_a_breaker_and_a_lost_lease_are_seen(
         reclaim_expired(session, the_clock.now())
         session.execute(update(CircuitBreaker).values(opened_at=the_clock.now()))
         session.commit()
-    found = scraped(app)
-    assert found["po_confirm_lease_losses_total", ""] == 1
-    assert found["po_confirm_breaker_open", ""] == 1
-    assert found["po_confirm_messages", "state=held"] == 1
+    samples = scraped(app)
+    assert samples["po_confirm_lease_losses_total", ""] == 1
+    assert samples["po_confirm_breaker_open", ""] == 1
+    assert samples["po_confirm_messages", "state=held"] == 1
 
 
-def test_the_metrics_hold_no_secret(app: Any, arrive: Any, confirm: Any, deliver: Any) -> None:
+def test_metrics_contain_no_secret(app: Any, arrive: Any, confirm: Any, deliver: Any) -> None:
     confirm(arrive(1)[0])
     deliver()
     text = app.test_client().get("/metrics").get_data(as_text=True)
@@ -99,7 +102,7 @@ def test_the_metrics_hold_no_secret(app: Any, arrive: Any, confirm: Any, deliver
     assert "msg_" not in text
 
 
-def test_all_that_is_promised_is_there_and_is_proper_exposition_whatever_a_partner_is_called(
+def test_all_families_are_valid_with_any_partner_name(
     app: Any, arrive: Any, confirm: Any, deliver: Any, database: Database
 ) -> None:
     called = 'A "b" \\ c\nd {e="f"} ₹'
@@ -121,12 +124,12 @@ def test_all_that_is_promised_is_there_and_is_proper_exposition_whatever_a_partn
     }
     samples = [sample for family in families.values() for sample in family.samples]
     assert {sample.labels.get("partner", called) for sample in samples} == {called}
-    assert len({(one.name, *sorted(one.labels.items())) for one in samples}) == len(samples)
-    buckets = [one.value for one in samples if one.name.endswith("_bucket")]
+    assert len({(sample.name, *sorted(sample.labels.items())) for sample in samples}) == len(samples)
+    buckets = [sample.value for sample in samples if sample.name.endswith("_bucket")]
     assert buckets == sorted(buckets) and buckets[-1] == 1
 
 
-def test_a_scrape_reads_no_more_of_a_long_history_than_it_counts(
+def test_scrape_does_not_scan_finished_messages(
     app: Any, arrive: Any, confirm: Any, deliver: Any, database: Database
 ) -> None:
     """It was measured with a million messages: some milliseconds on both databases."""
@@ -139,9 +142,9 @@ def test_a_scrape_reads_no_more_of_a_long_history_than_it_counts(
         asked.append((statement, parameters))
 
     event.listen(database.engine, "before_cursor_execute", note)
-    found = scraped(app)
+    samples = scraped(app)
     event.remove(database.engine, "before_cursor_execute", note)
-    assert found["po_confirm_messages", "state=refused"] == 2000
+    assert samples["po_confirm_messages", "state=refused"] == 2000
     explain = "EXPLAIN" if database.is_postgresql else "EXPLAIN QUERY PLAN"
     with database.engine.connect() as connection:
         steps = [

@@ -1,4 +1,4 @@
-"""The report of answers: counted by day and person, against the deadline, in the reader's scope only."""
+"""The response report: by day and person, against the deadline, and only of the reader's suppliers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import clock as the_clock
+from app.db import Database
+from app.delivery.models import Message
+from app.orders.decisions import Responder, undo
 from app.orders.models import Decision, PurchaseOrder
+from app.orders.queries import order_for_update
 from tests.people import BEARINGS, Browser
 from tests.reports.test_delivery_health import figures
 
@@ -18,8 +22,8 @@ PAGE = "/reports/answers"
 
 
 @pytest.fixture
-def answered(arrive: Any, asha: Browser, omar: Browser, session: Session, clock: Any) -> list[PurchaseOrder]:
-    """Asha confirms two orders at once, Omar rejects one of his a day late; more wait and are overdue."""
+def responses(arrive: Any, asha: Browser, omar: Browser, session: Session, clock: Any) -> list[PurchaseOrder]:
+    """Asha confirms two orders, Omar rejects one of his a day late; the other orders are overdue."""
     ids = arrive(12)
     orders = session.scalars(select(PurchaseOrder).where(PurchaseOrder.id.in_(ids))).all()
     mine = [order for order in orders if order.supplier_b2b_id == BEARINGS]
@@ -31,12 +35,12 @@ def answered(arrive: Any, asha: Browser, omar: Browser, session: Session, clock:
     return [*others[:2], mine[0]]
 
 
-def test_a_decision_keeps_how_it_stood_to_its_deadline(
-    answered: list[PurchaseOrder], session: Session
+def test_a_decision_stores_its_response_time_and_deadline(
+    responses: list[PurchaseOrder], session: Session
 ) -> None:
     session.rollback()
     decisions = session.scalars(select(Decision).order_by(Decision.id)).all()
-    for decision, order in zip(decisions, answered, strict=True):
+    for decision, order in zip(decisions, responses, strict=True):
         took = decision.decided_at - order.revised_at
         assert timedelta(seconds=decision.took_seconds) <= took < timedelta(seconds=decision.took_seconds + 1)
         left = order.respond_by - decision.decided_at
@@ -45,60 +49,60 @@ def test_a_decision_keeps_how_it_stood_to_its_deadline(
     assert [decision.left_seconds < 0 for decision in decisions] == [False, False, True]
 
 
-@pytest.mark.usefixtures("answered")
-def test_managers_see_everybodys_answers(meera: Browser) -> None:
+@pytest.mark.usefixtures("responses")
+def test_managers_see_all_responses(meera: Browser) -> None:
     page = meera.get(PAGE)
-    found = figures(page)
-    assert found["Answered"].startswith("3 66.7 % confirmed, 33.3 % rejected")
-    assert found["In time"] == "66.7 % 1 answer came late"
-    assert found["Overdue now"].startswith("9 ")
+    summary = figures(page)
+    assert summary["Responses"].startswith("3 66.7% confirmed, 33.3% rejected")
+    assert summary["On time"] == "66.7% 1 late"
+    assert summary["Overdue now"].startswith("9 ")
     rows = [[cell.get_text() for cell in row.find_all("td")] for row in page.page.select("#main table tr")]
-    assert ["Asha", "2", "100 %", "0.0 %", "0.0 %", "100 %"] in [row[:6] for row in rows]
-    assert ["Omar", "1", "0.0 %", "100 %", "0.0 %", "0.0 %"] in [row[:6] for row in rows]
-    assert ["Out of stock", "Rejected", "1", "100 %"] in [row[:4] for row in rows]
-    days = page.page.select("#days-picture .slot")
+    assert ["Asha", "2", "100%", "0.0%", "0.0%", "100%"] in [row[:6] for row in rows]
+    assert ["Omar", "1", "0.0%", "100%", "0.0%", "0.0%"] in [row[:6] for row in rows]
+    assert ["Out of stock", "Rejected", "1", "100%"] in [row[:4] for row in rows]
+    days = page.page.select("#days-chart .slot")
     assert len(days) == 2
-    assert days[-1]["aria-label"].endswith("1 answer, 1 rejected")
-    assert page.page.select("#deadline-picture .slot")[-1]["aria-label"].endswith("1 answer, 1 late")
+    assert days[-1]["aria-label"].endswith("1 response, 1 rejected")
+    assert page.page.select("#deadline-chart .slot")[-1]["aria-label"].endswith("1 response, 1 late")
 
 
-@pytest.mark.usefixtures("answered")
-def test_supplier_staff_see_the_answers_of_their_own_suppliers(omar: Browser, asha: Browser) -> None:
+@pytest.mark.usefixtures("responses")
+def test_supplier_staff_see_responses_of_their_suppliers_only(omar: Browser, asha: Browser) -> None:
     page = omar.get(PAGE)
-    assert figures(page)["Answered"].startswith("1 ")
+    assert figures(page)["Responses"].startswith("1 ")
     assert "Asha" not in page.one("#main").get_text()
     assert not page.page.select("select[name=supplier]")
-    assert figures(omar.get(f"{PAGE}?supplier=SUPPB2B0001@bbps"))["Answered"].startswith("1 ")
-    assert figures(asha.get(PAGE))["Answered"].startswith("3 ")
-    assert figures(asha.get(f"{PAGE}?supplier={BEARINGS}"))["Answered"].startswith("1 ")
+    assert figures(omar.get(f"{PAGE}?supplier=SUPPB2B0001@bbps"))["Responses"].startswith("1 ")
+    assert figures(asha.get(PAGE))["Responses"].startswith("3 ")
+    assert figures(asha.get(f"{PAGE}?supplier={BEARINGS}"))["Responses"].startswith("1 ")
 
 
-@pytest.mark.usefixtures("answered")
-def test_the_days_can_be_chosen(meera: Browser) -> None:
+@pytest.mark.usefixtures("responses")
+def test_report_covers_the_selected_days(meera: Browser) -> None:
     today = the_clock.now().astimezone().date()
     early = today - timedelta(days=40)
-    assert "Nothing was answered in these days" in meera.get(f"{PAGE}?until={early}").words
-    assert figures(meera.get(f"{PAGE}?since={early}"))["Answered"].startswith("3 ")
+    assert "No responses in this period" in meera.get(f"{PAGE}?until={early}").words
+    assert figures(meera.get(f"{PAGE}?since={early}"))["Responses"].startswith("3 ")
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "notice"),
     [
         ("since=yesterday", "“yesterday” is ignored"),
         ("since=0001-01-01", "Write a day of our days"),
         ("until=9999-12-31", "Write a day of our days"),
         ("since=2026-02-02&until=2026-02-01", "The first day is after the last"),
-        ("since=1999-01-01", "Only the last 92 of these days"),
-        ("supplier=nobody", "There is no such supplier"),
+        ("since=1999-01-01", "Showing the last 92 days"),
+        ("supplier=nobody", "Unknown supplier"),
     ],
 )
-def test_what_makes_no_sense_is_told_and_harms_nothing(meera: Browser, query: str, said: str) -> None:
+def test_invalid_parameters_are_ignored_with_a_notice(meera: Browser, query: str, notice: str) -> None:
     page = meera.get(f"{PAGE}?{query}")
     assert page.status_code == 200
-    assert said in page.words
+    assert notice in page.words
 
 
-def test_a_day_is_that_of_the_readers_clock(
+def test_days_are_those_of_the_readers_time_zone(
     meera: Browser, asha: Browser, arrive: Any, clock: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -107,6 +111,25 @@ def test_a_day_is_that_of_the_readers_clock(
     midnight = now.replace(hour=18, minute=31, second=0, microsecond=0)
     clock.move(seconds=((midnight - now).total_seconds() + 86_400) % 86_400)
     asha.answer(order_id)
-    slots = meera.get(PAGE).page.select("#days-picture .slot")
+    slots = meera.get(PAGE).page.select("#days-chart .slot")
     indian = the_clock.now() + timedelta(hours=5, minutes=30)
     assert slots[0]["aria-label"].startswith(f"{indian.day} {indian:%b}: ")
+
+
+def test_undone_responses_are_not_counted(
+    meera: Browser, asha: Browser, arrive: Any, database: Database
+) -> None:
+    first, second = arrive(2)
+    asha.answer(first)
+    asha.answer(second, "REJECT", "Out of stock")
+    with database.writing() as writing:
+        order = order_for_update(writing, None, second)
+        assert order and order.message_id
+        message = writing.get_one(Message, order.message_id)
+        message.next_at = the_clock.now() + timedelta(seconds=5)
+        undo(writing, order, by=Responder(1, "Asha"))
+        writing.commit()
+    report = meera.get(PAGE)
+    assert figures(report)["Responses"].startswith("1 100% confirmed")
+    assert "Out of stock" not in report.words
+    assert "No rejections or returns" in report.words

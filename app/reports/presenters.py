@@ -1,0 +1,241 @@
+"""Labels, charts and cards of the home page and the reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from math import ceil
+from zoneinfo import ZoneInfo
+
+from flask import url_for
+
+from app.delivery.statistics import Durations
+from app.reports.charts import Chart, Column, Kind, Tick, bar_chart, duration_chart, time_ticks
+from app.reports.delivery_health import DeliveryHealth, Failure, Step
+from app.reports.response_report import ResponseReport, ResponseTotals
+from app.ui.numbers import duration, number, things
+from app.ui.sidebar import Rail
+
+LATENCY_PERCENTILES = (0.5, 0.95, 0.99)
+DELIVERY_PERCENTILES = (0.5, 0.95)
+_PERCENTILE_KINDS = (Kind("p50", "p50 (median)"), Kind("p95", "p95"), Kind("p99", "p99"))
+_ATTEMPT_KINDS = (Kind("succeeded", "succeeded"), Kind("failed", "failed"))
+_RESPONSE_KINDS = (Kind("accept", "confirmed"), Kind("return", "returned"), Kind("reject", "rejected"))
+_DEADLINE_KINDS = (
+    Kind("early", "in the first half of the window"),
+    Kind("in-time", "on time"),
+    Kind("late", "late"),
+)
+
+
+def percent(part: int, whole: int) -> str:
+    """A share such as ``99.9%``; ``–`` of nothing.
+
+    It is rounded to one decimal, but 100% is only shown for all and 0.0% only for none.
+    """
+    if not whole:
+        return "–"
+    if part == whole:
+        return "100%"
+    tenths = (2000 * part + whole) // (2 * whole)
+    return f"{min(max(tenths, 1), 999) / 10 if part else 0:.1f}%"
+
+
+# --- Home
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One work queue: its length and the list that it leads to. ``tone`` colors it unless it is empty."""
+
+    count: int
+    title: str
+    text: str
+    url: str
+    tone: str = ""
+
+
+def order_cards(rail: Rail) -> list[Card]:
+    """The queues of orders."""
+    queues = rail.queues
+    return [
+        Card(
+            queues.overdue,
+            "Overdue",
+            "Past the response deadline",
+            url_for("orders.inbox", due="overdue"),
+            "bad",
+        ),
+        Card(queues.soon, "Due soon", "Due in the next 4 hours", url_for("orders.inbox", due="soon"), "warn"),
+        Card(
+            queues.changed,
+            "Changed",
+            "Changed by the buyer after the response",
+            url_for("orders.inbox", answer="changed"),
+            "warn",
+        ),
+        Card(
+            queues.to_answer,
+            "Needs response",
+            "All open orders, including the above",
+            url_for("orders.inbox", answer="open"),
+        ),
+    ]
+
+
+def webhook_cards(rail: Rail, *, sees_all: bool, sees_unmatched: bool) -> list[Card]:
+    """The queues of webhooks that a person may see."""
+    text = "Refused or failed webhooks"
+    if sees_unmatched:
+        text += ", paused partners and unmatched messages"
+    cards = [Card(rail.attention, "Needs attention", text, url_for("attention.index"), "bad")]
+    if sees_all:
+        cards.append(
+            Card(
+                rail.retried,
+                "Retrying",
+                "Failed; retrying automatically. A spike usually means an outage.",
+                url_for("webhooks.log", state="pending", attempts=1),
+                "warn",
+            )
+        )
+    if sees_unmatched:
+        cards.append(
+            Card(
+                rail.unmatched,
+                "Unmatched",
+                "Messages for unknown orders",
+                url_for("inbound.log", effect="unmatched"),
+                "warn",
+            )
+        )
+    return cards
+
+
+# --- Delivery health
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCharts:
+    """The charts of the delivery health page."""
+
+    attempts: Chart
+    latency: Chart
+    time_to_delivery: Chart
+
+
+def health_charts(health: DeliveryHealth, zone: ZoneInfo) -> HealthCharts:
+    """The charts of these steps, in the zone of the reader."""
+    ticks = list(time_ticks(health.since.astimezone(zone), health.until.astimezone(zone)))
+    names = [step_label(step, zone) for step in health.steps]
+    return HealthCharts(
+        attempts=bar_chart(
+            [
+                Column(name, _attempts_label(step), [step.totals.delivered, step.totals.failed])
+                for name, step in zip(names, health.steps, strict=True)
+            ],
+            kinds=_ATTEMPT_KINDS,
+            ticks=ticks,
+            format_value=number,
+        ),
+        latency=_percentile_chart(
+            names, [step.totals.latency for step in health.steps], LATENCY_PERCENTILES, ticks
+        ),
+        time_to_delivery=_percentile_chart(
+            names, [step.totals.time_to_delivery for step in health.steps], DELIVERY_PERCENTILES, ticks
+        ),
+    )
+
+
+def failure_summary(failures: Sequence[Failure]) -> str:
+    """Failures by the class of their status: ``5xx: 3 (75.0%), no response: 1 (25.0%)``."""
+    counts: dict[str, int] = {}
+    for failure in failures:
+        name = failure_class(failure)
+        counts[name] = counts.get(name, 0) + failure.count
+    total = sum(counts.values())
+    return ", ".join(
+        f"{name}: {number(counts[name])} ({percent(counts[name], total)})" for name in sorted(counts)
+    )
+
+
+def failure_class(failure: Failure) -> str:
+    """The class of the HTTP status, or ``no response``."""
+    return failure.status_class or "no response"
+
+
+def step_label(step: Step, zone: ZoneInfo) -> str:
+    """A step in the zone of the reader: ``22 Nov, 10:30 to 11:00``."""
+    start, end = step.starts_at.astimezone(zone), step.ends_at.astimezone(zone)
+    label = f"{start.day} {start:%b}, {start:%H:%M}"
+    if start.date() == end.date() or step.ends_at - step.starts_at <= timedelta(hours=3):
+        return f"{label} to {end:%H:%M}"
+    return f"{label} to {end.day} {end:%b}, {end:%H:%M}"
+
+
+def _attempts_label(step: Step) -> str:
+    if not step.totals.attempts:
+        return ""
+    return f"{number(step.totals.delivered)} of {things(step.totals.attempts, 'attempt')} succeeded"
+
+
+def _percentile_chart(
+    names: Sequence[str], durations: Sequence[Durations], shares: Sequence[float], ticks: Iterable[Tick]
+) -> Chart:
+    kinds = _PERCENTILE_KINDS[: len(shares)]
+    columns = []
+    for name, step_durations in zip(names, durations, strict=True):
+        values = [step_durations.percentile(share) for share in shares]
+        description = ", ".join(
+            f"{kind.name} {duration(value)}" for kind, value in zip(kinds, values, strict=True)
+        )
+        columns.append(Column(name, description if step_durations.count else "", values))
+    return duration_chart(columns, kinds=kinds, ticks=ticks)
+
+
+# --- Response report
+
+
+@dataclass(frozen=True, slots=True)
+class ReportCharts:
+    """The charts of the response report."""
+
+    responses: Chart
+    deadlines: Chart
+
+
+def report_charts(report: ResponseReport) -> ReportCharts:
+    """Responses by day, by kind and against their deadline."""
+    return ReportCharts(
+        responses=_day_chart(
+            report.days, _RESPONSE_KINDS, lambda day: [day.confirmed, day.returned, day.rejected]
+        ),
+        deadlines=_day_chart(
+            report.days, _DEADLINE_KINDS, lambda day: [day.early, day.on_time - day.early, day.late]
+        ),
+    )
+
+
+def _day_chart(
+    days: Sequence[tuple[date, ResponseTotals]],
+    kinds: Sequence[Kind],
+    counts_of: Callable[[ResponseTotals], list[int]],
+) -> Chart:
+    columns = []
+    for day, day_totals in days:
+        counts = counts_of(day_totals)
+        parts = [f"{number(count)} {kind.label}" for kind, count in zip(kinds, counts, strict=True) if count]
+        description = f"{things(day_totals.count, 'response')}, {', '.join(parts)}" if parts else ""
+        columns.append(Column(_short_date(day), description, counts))
+    every = ceil(len(days) / 8)
+    ticks = [
+        Tick((place + 0.5) * 100 / len(days), _short_date(day), minor=place // every % 2 == 1)
+        for place, (day, _) in enumerate(days)
+        if place % every == 0
+    ]
+    return bar_chart(columns, kinds=kinds, ticks=ticks, format_value=number)
+
+
+def _short_date(day: date) -> str:
+    return f"{day.day} {day:%b}"
