@@ -58,15 +58,15 @@ def resend(since: str, partner_name: str | None, state: str, reason: str, dry_ru
             context.find_partner(session, partner_name)
         planned = plan(session, None, selection)
         if planned.count and not dry_run:
-            job = resend_job.ask_for(
+            job = resend_job.create_job(
                 session, None, selection, by="command line", person_id=None, reason=reason[:REASON_MAX]
             )
-            resend_job.finish_at_once(session, job)
+            resend_job.run_now(session, job)
             session.commit()
-    for group in planned.left_out:
-        click.echo(f"left out {group.count}: {group.words}", err=True)
+    for group in planned.skipped:
+        click.echo(f"left out {group.count}: {group.key}", err=True)
     label = "would resend" if dry_run else "resent"
-    click.echo(f"{label}={planned.count} left_out={planned.left_out_count}")
+    click.echo(f"{label}={planned.count} left_out={planned.skipped_count}")
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""Sending many again: the plan, the press, the report."""
+"""Bulk resend: preview, start, report."""
 
 from __future__ import annotations
 
@@ -16,32 +16,35 @@ from app.tasks.routes import RESULTS, Result
 from app.ui import web
 from app.ui.fields import in_force, in_query, read_filter
 from app.webhooks import resend_job, resend_plan
-from app.webhooks.bulk_forms import ManyForm, SelectionForm
+from app.webhooks.forms import ResendForm, SelectionForm
+from app.webhooks.resend_job import ResendResult
 
 blueprint = Blueprint("resends", __name__, url_prefix="/webhooks/resends")
-RESULTS[resend_job.KIND] = lambda job: Result("What came of it", url_for("resends.report", job_id=job.id))
+RESULTS[resend_job.KIND] = lambda job: Result("Result", url_for("resends.report", job_id=job.id))
+
+UNFINISHED = {ResendResult.SENDING, ResendResult.QUEUED}
 
 
 @blueprint.get("")
 @access.requires(Permission.RESEND)
-def planned() -> Response:
-    """What would be sent again and what not: by chosen ids, by the log's filter, or since an outage."""
-    return _plan_page(ManyForm())
+def preview() -> Response:
+    """What would be resent and what would be skipped: selected, by filter, or since an outage."""
+    return _preview_page(ResendForm())
 
 
 @blueprint.post("")
 @access.requires(Permission.RESEND)
-def send_many() -> AnyResponse:
-    """Put the resend into the queue; what it takes in is decided now, row by row."""
-    form = ManyForm()
+def create() -> AnyResponse:
+    """Start a bulk resend; the webhooks are fixed now, one row each."""
+    form = ResendForm()
     if not form.validate():
-        return _plan_page(form, 422)
-    selection, _, _ = _selection()
-    if not _is_chosen(selection):
-        form.form_errors.append("Choose first what is to be sent again.")
-        return _plan_page(form, 422)
+        return _preview_page(form, 422)
+    selection, _, _ = _read_selection()
+    if selection.is_empty:
+        form.form_errors.append("Select the webhooks to resend.")
+        return _preview_page(form, 422)
     try:
-        job = resend_job.ask_for(
+        job = resend_job.create_job(
             web.db(),
             access.visible_suppliers(),
             selection,
@@ -49,10 +52,10 @@ def send_many() -> AnyResponse:
             person_id=access.current_person().id,
             reason=form.reason.data or "",
         )
-    except resend_job.NothingToSend:
+    except resend_job.NothingToResend:
         web.db().rollback()
-        form.form_errors.append("Nothing of it can be sent again any more.")
-        return _plan_page(form, 409)
+        form.form_errors.append("None of these webhooks can be resent any more.")
+        return _preview_page(form, 409)
     web.db().commit()
     return web.go(url_for(".report", job_id=job.id))
 
@@ -60,74 +63,67 @@ def send_many() -> AnyResponse:
 @blueprint.get("/<job_id>")
 @access.requires(Permission.VIEW_ALL)
 def report(job_id: str) -> Response:
-    """What came of a resend, a row per message; it asks for itself while anything may still change."""
-    job = _job(job_id)
+    """The progress and results of a bulk resend."""
+    job = _get_job_or_404(job_id)
     only, after = request.args.get("only", ""), request.args.get("after", "")
-    lines, next_after = resend_job.report(web.db(), job, only=only, after=after)
-    outcomes = resend_job.outcomes(web.db(), job)
-    moving = not job.is_finished or bool(outcomes.keys() & {"on its way", "waiting"})
+    only = only if only in set(ResendResult) else ""
+    rows, next_after = resend_job.report(web.db(), job, only=only, after=after)
+    counts = resend_job.count_results(web.db(), job)
+    next_url = url_for(".report", job_id=job.id, only=only or None, after=next_after) if next_after else None
     return web.page(
         "webhooks/resend_report.html",
         "webhooks/_resend_report.html",
         job=job,
-        lines=lines,
-        outcomes=outcomes,
-        moving=moving,
-        only=only if only in resend_job.OUTCOMES else "",
+        rows=rows,
+        counts=counts,
+        is_moving=not job.is_finished or bool(counts.keys() & UNFINISHED),
+        only=only,
         after=after,
-        next_url=url_for(".report", job_id=job.id, only=only or None, after=next_after)
-        if next_after
-        else None,
+        page_url=url_for(".report", job_id=job.id, only=only or None, after=after or None),
+        next_url=next_url,
     )
 
 
-def _job(job_id: str) -> Job:
+def _get_job_or_404(job_id: str) -> Job:
     job = job_queries.job(web.db(), None, job_id)
     if job is None or job.kind != resend_job.KIND:
         abort(404)
     return job
 
 
-def _is_chosen(selection: resend_plan.Selection) -> bool:
-    return bool(selection.ids or selection.tried_since or selection.filter != resend_plan.Selection().filter)
-
-
-def _selection() -> tuple[resend_plan.Selection, SelectionForm, list[str]]:
-    """What the address means, or on a press the fields that were sent along."""
-    given = request.form if request.method == "POST" else request.args
-    form = SelectionForm(given)
+def _read_selection() -> tuple[resend_plan.Selection, SelectionForm, list[str]]:
+    """The selection of the query, or of the posted form, its filter form, and notices about it."""
+    source = request.form if request.method == "POST" else request.args
+    form = SelectionForm(source)
     values, notices = read_filter(form, web.zone())
     values.pop("after", None)
     if not access.can(access.current_person(), Permission.RESEND_DELIVERED):
         values.pop("delivered", None)
-    return resend_plan.selection_of(values, given.getlist("ids")), form, notices
+    return resend_plan.read_selection(values, source.getlist("ids")), form, notices
 
 
-def _plan_page(form: ManyForm, status: int = 200) -> Response:
-    selection, chosen, notices = _selection()
-    values = _values(chosen, selection)
-    shown: dict[str, Any] = {}
-    if _is_chosen(selection):
-        shown["plan"] = resend_plan.plan(web.db(), access.visible_suppliers(), selection)
+def _preview_page(form: ResendForm, status: int = 200) -> Response:
+    selection, filter_form, notices = _read_selection()
+    values = _filter_values(filter_form, selection)
     return web.page(
-        "webhooks/resend_plan.html",
+        "webhooks/resend_preview.html",
         status=status,
         form=form,
-        chosen=chosen,
+        filter_form=filter_form,
         notices=notices,
         selection=selection,
+        plan=None if selection.is_empty else resend_plan.plan(web.db(), access.visible_suppliers(), selection),
         query={} if selection.ids else in_query(values),
-        chips=[] if selection.ids else in_force(chosen, values),
+        chips=[] if selection.ids else in_force(filter_form, values),
         partners=all_partners(web.db()),
-        most=resend_plan.MOST,
-        **shown,
+        limit=resend_plan.MAX_MESSAGES,
     )
 
 
-def _values(form: SelectionForm, selection: resend_plan.Selection) -> dict[str, Any]:
+def _filter_values(form: SelectionForm, selection: resend_plan.Selection) -> dict[str, Any]:
     values, _ = read_filter(form, web.zone())
     values.pop("after", None)
     values.pop("delivered", None)
-    if selection.delivered_too:
+    if selection.include_delivered:
         values["delivered"] = "1"
     return values

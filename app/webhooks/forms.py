@@ -1,9 +1,9 @@
-"""The log's filter and the form for sending again."""
+"""Forms to filter the list of webhooks, and to resend or cancel one."""
 
 from __future__ import annotations
 
 from flask_wtf import FlaskForm
-from wtforms import Form, SearchField, SelectField, StringField
+from wtforms import BooleanField, Form, SearchField, SelectField, StringField
 from wtforms.validators import DataRequired, Length, NumberRange, Optional, Regexp
 
 from app.delivery.models import MessageState
@@ -24,17 +24,17 @@ STATES = [
 ]
 TRIGGERS = [("", "Any trigger"), *((trigger.value, label) for trigger, label in TRIGGER_LABELS.items())]
 CODE = r"^([1-5]\d\d|[1-5]xx|none)$"
-"""One status, a class of them, or no answer at all."""
-WITHDRAW_REASON_MAX = 120
+"""A status, a class of statuses, or no response."""
+CANCEL_REASON_MAX = 120
 
 
 class MessageFilterForm(Form):
-    """``GET /webhooks``; times are ISO 8601, without a zone the reader's."""
+    """``GET /webhooks``. Times are ISO 8601, in the reader's zone unless they name one."""
 
-    q = SearchField("PO, message id, words in a body", [Optional(), Length(max=200)])
+    q = SearchField("Search PO, message ID or body", [Optional(), Length(max=200)])
     state = SelectField("State", [Optional()], choices=choices(STATES), default="")
     code = StringField(
-        "HTTP", [Optional(), Regexp(CODE, message="It is 404, 4xx, or none.")], filters=[lowered]
+        "HTTP", [Optional(), Regexp(CODE, message="Enter 404, 4xx or none.")], filters=[lowered]
     )
     kind = SelectField(
         "Kind",
@@ -46,27 +46,34 @@ class MessageFilterForm(Form):
     order = StringField("PO number", [Optional(), Length(max=50)])
     supplier = StringField("Supplier", [Optional(), Length(max=100)])
     trigger = SelectField("Trigger", [Optional()], choices=choices(TRIGGERS), default="")
-    attempts = Whole("Tries at least", [Optional(), NumberRange(1, 9999)])
+    attempts = Whole("Min. attempts", [Optional(), NumberRange(1, 9999)])
     since = Moment("Since", [Optional()])
     until = Moment("Until", [Optional()])
     after = StringField("After", [Optional(), Regexp(r"^msg_[0-9A-Z]{26}$")])
 
 
-class WithdrawForm(FlaskForm):
-    """Why a message is kept from leaving. The sentence on its page is made of the name and this."""
+class SelectionForm(MessageFilterForm):
+    """``GET /webhooks/resends``: the filter of the list, and the start of an outage."""
+
+    tried_since = Moment("Down since", [Optional()])
+    delivered = BooleanField("Include delivered", false_values=("", "0", "false", "no"))
+
+
+class CancelForm(FlaskForm):
+    """Why delivery is canceled; the responder sees it."""
 
     why = StringField(
         "Reason",
-        [DataRequired("Say why; whoever answered reads it."), Length(max=WITHDRAW_REASON_MAX)],
+        [DataRequired("Enter a reason."), Length(max=CANCEL_REASON_MAX)],
         filters=[folded],
     )
 
 
 class ResendForm(FlaskForm):
-    """Why a message is sent again; the reason stands in the log beside the name."""
+    """Why one or several webhooks are resent; logged with the person's name."""
 
     reason = StringField(
         "Reason",
-        [DataRequired("Say why; it stands in the log."), Length(max=REASON_MAX)],
+        [DataRequired("Enter a reason."), Length(max=REASON_MAX)],
         filters=[folded],
     )

@@ -1,4 +1,4 @@
-"""What a resend of many takes in, one row a message, from the press to what came of it."""
+"""The messages of a bulk resend."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from app.db import Base
 
 
 class ResendItem(Base):
-    """One message of one resend: left out and why, or asked for, and by which attempt it is answered."""
+    """One message of a bulk resend: skipped because of a blocker, or requested as an attempt."""
 
     __tablename__ = "resend_item"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
     message_id: Mapped[str] = mapped_column(String(40), primary_key=True)
     buyer_po_number: Mapped[str] = mapped_column(String(50))
-    # Where it stood when the resend was asked for.
-    was: Mapped[str] = mapped_column(String(24))
+    # The state of the message when the bulk resend was created.
+    state_before: Mapped[str] = mapped_column("was", String(24))
     blocker: Mapped[str] = mapped_column("why_not", String(200), default="")
-    asked_at: Mapped[datetime | None]
+    requested_at: Mapped[datetime | None] = mapped_column("asked_at")
+    # The number of the attempt.
     attempt: Mapped[int | None]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
 
 from flask import Flask
 
 from app import clock
+from app.accounts import access
+from app.accounts.access import Permission
 from app.delivery.models import Attempt, Message, MessageState, Trigger
 from app.delivery.retry_policy import Reason
 from app.partners.masking import MASK
 from app.ui import web
 from app.ui.chips import Chip
+from app.webhooks.queries import LastAttempt
+from app.webhooks.resend_job import ResendResult, ResendRow
 
 MESSAGE_STATES = {
     "pending": Chip("waiting", "Queued"),
@@ -61,6 +65,22 @@ TRIGGER_LABELS = {
     Trigger.TEST: "Test",
 }
 
+MESSAGE_TONES = {"refused": "bad", "failed": "bad", "delivered": "ok", "held": "warn"}
+RESEND_RESULTS = {
+    ResendResult.DELIVERED: Chip("ok", "delivered"),
+    ResendResult.REFUSED: Chip("bad", "refused"),
+    ResendResult.FAILED: Chip("warn", "failed"),
+    ResendResult.SENDING: Chip("waiting", "sending"),
+    ResendResult.QUEUED: Chip("waiting", "queued"),
+    ResendResult.NOT_SENT: Chip("quiet", "not sent"),
+    ResendResult.SKIPPED: Chip("quiet", "skipped"),
+}
+ALL_CLEAR = {
+    "attention": "No webhooks were refused or failed.",
+    "refused": "No refused webhooks.",
+    "failed": "No failed webhooks.",
+    "held": "No paused webhooks.",
+}
 IN_PROGRESS = Chip("waiting", "in progress")
 OUTCOME_UNKNOWN = Chip("warn", "outcome unknown")
 
@@ -73,7 +93,7 @@ def message_chip(message: Message) -> Chip:
 
 def state_label(state: str) -> str:
     """The label of a state by its name, as the database stores it."""
-    return MESSAGE_STATES[state].words if state in MESSAGE_STATES else state
+    return MESSAGE_STATES[state].words if state in MESSAGE_STATES else state or ""
 
 
 def outcome_label(outcome: str) -> str:
@@ -158,6 +178,114 @@ def pace(message: Message, now: datetime) -> str:
     return "2s" if near < 30 else "5s" if near < 300 else "15s"
 
 
+def message_tone(message: Message) -> str:
+    """The tone of the notice on a message's page."""
+    return MESSAGE_TONES.get(message.state_shown, "info")
+
+
+def message_summary(message: Message) -> str:
+    """What happened to a message, in a sentence or two."""
+    note = lasting(message.note)
+    if message.is_held:
+        return f"{message.partner.name} is paused: {message.partner.paused_reason} {note}".strip()
+    if message.state is MessageState.PENDING and not message.attempts_made:
+        return "Not sent yet."
+    if message.state is MessageState.SENDING and not note:
+        return "An attempt is in progress."
+    return note or "Canceled before sending."
+
+
+def is_scheduled(message: Message) -> bool:
+    """Whether the next attempt has a time."""
+    return message.state is MessageState.PENDING and message.next_at is not None and not message.is_held
+
+
+def suggests_diagnostics(message: Message) -> bool:
+    """Whether the reader may run diagnostics, and they could explain the state."""
+    is_retrying = message.state is MessageState.PENDING and message.attempts_made > 0
+    has_problem = message.state is MessageState.FAILED or message.is_held or is_retrying
+    return has_problem and access.can(access.current_person(), Permission.SEND_TEST)
+
+
+def suggests_new_response(message: Message) -> bool:
+    """Whether the reader should respond to the order again."""
+    is_refused = message.state is MessageState.REFUSED and message.order_id is not None
+    return is_refused and access.can(access.current_person(), Permission.RESPOND)
+
+
+def attention_label(message: Message) -> str:
+    """The link to the message's attention item; empty where there is nothing to handle."""
+    if message.needs_attention and access.can(access.current_person(), Permission.RESEND):
+        return "Assign or resolve"
+    if message.closed_at_attempt is None:
+        return ""
+    return "View history" if message.needs_attention else "Resolved: view the reason"
+
+
+def cancel_help(message: Message) -> str:
+    """What canceling a message's delivery means."""
+    if message.resume_state is MessageState.DELIVERED:
+        return "The webhook stays delivered; only the requested copy is not sent."
+    effect = (
+        "If the current attempt succeeds, the webhook counts as delivered; otherwise it is not retried."
+        if message.state is MessageState.SENDING
+        else "The webhook is not sent."
+    )
+    return f"{effect} The order can be answered again. The responder sees your name and reason."
+
+
+def trigger_label(attempt: Attempt | LastAttempt) -> str:
+    """What caused an attempt."""
+    return TRIGGER_LABELS[attempt.trigger]
+
+
+def state_label_before_resend(state: str) -> str:
+    """The label of a message's state before a bulk resend; a queued one had failed before."""
+    return state_label("retrying" if state == MessageState.PENDING else state)
+
+
+def resend_result_chip(result: ResendResult) -> Chip:
+    """The result of one message of a bulk resend."""
+    return RESEND_RESULTS[result]
+
+
+def resend_row_chip(row: ResendRow) -> Chip:
+    """The result of a row of the report, with the HTTP status."""
+    chip = RESEND_RESULTS[row.result]
+    return Chip(chip.tone, f"{chip.words}, {row.status}") if row.status else chip
+
+
+def resend_row_detail(row: ResendRow) -> str:
+    """Why a row was skipped, or what went wrong."""
+    if row.blocker:
+        return blocker_text(row.blocker)
+    if row.attempt_detail or row.message is None:
+        return row.attempt_detail
+    return lasting(row.message.note) if row.result in (ResendResult.REFUSED, ResendResult.FAILED) else ""
+
+
+def resend_progress(counts: Mapping[ResendResult, int]) -> str:
+    """The progress of a bulk resend, for screen readers."""
+    delivered = f"{counts.get(ResendResult.DELIVERED, 0)} delivered"
+    sending = counts.get(ResendResult.SENDING, 0)
+    return f"{delivered}, {sending} sending" if sending else delivered
+
+
+def blocker_text(blocker: str) -> str:
+    """Why a message cannot be resent."""
+    return blocker
+
+
+def all_clear_text(state: str | None) -> str:
+    """What an empty list means when it is filtered by a state of failure only; else empty."""
+    return ALL_CLEAR.get(state or "", "")
+
+
+def short_id(message_id: str) -> str:
+    """The beginning and end of a message id."""
+    return f"{message_id[:4]}…{message_id[-8:]}"
+
+
 def webhook_chips() -> dict[str, list[Chip]]:
     """All states of webhooks and attempts, for the style guide."""
     return {
@@ -180,5 +308,21 @@ def init_app(app: Flask) -> None:
         headers_as_text=headers_as_text,
         http_phrase=http_phrase,
         lasting=lasting,
+        message_tone=message_tone,
+        message_summary=message_summary,
+        is_scheduled=is_scheduled,
+        suggests_diagnostics=suggests_diagnostics,
+        suggests_new_response=suggests_new_response,
+        attention_label=attention_label,
+        cancel_help=cancel_help,
+        trigger_label=trigger_label,
+        state_label_before_resend=state_label_before_resend,
+        resend_result_chip=resend_result_chip,
+        resend_row_chip=resend_row_chip,
+        resend_row_detail=resend_row_detail,
+        resend_progress=resend_progress,
+        blocker_text=blocker_text,
+        all_clear_text=all_clear_text,
+        short_id=short_id,
         pace=lambda message: pace(message, clock.now()),
     )

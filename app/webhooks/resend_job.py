@@ -1,4 +1,4 @@
-"""The resend itself: frozen row by row, handed out in batches, and what came of each."""
+"""The job of a bulk resend: request the messages in batches, and report the result of each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import and_, case, func, insert, literal, select
@@ -20,22 +21,36 @@ from app.tasks import service as task_service
 from app.tasks.models import Job, JobState
 from app.tasks.worker import Later, Work
 from app.webhooks.models import ResendItem
-from app.webhooks.resend_plan import MOST, Scope, Selection, candidates
+from app.webhooks.queries import TAKEN
+from app.webhooks.resend_plan import MAX_MESSAGES, Scope, Selection, candidates
 
 KIND = "resend"
 BATCH = 50
-"""Messages handed out in one step."""
-AHEAD = 100
-"""Messages of one partner that may wait for a sender because people asked; others follow as they leave."""
-LOOK_AGAIN_SECONDS = 2.0
-"""After which to see whether what was handed out has left."""
+"""Messages requested in one step."""
+MAX_REQUESTED = 100
+"""Requested messages of one partner that may wait to be sent; the rest follow as these are sent."""
+CHECK_AGAIN_SECONDS = 2.0
+"""Pause before the next step while requested messages wait to be sent."""
 
 
-class NothingToSend(Exception):
-    """No message of the selection may be sent again."""
+class ResendResult(StrEnum):
+    """The result of one message of a bulk resend."""
+
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    FAILED = "failed"
+    SENDING = "sending"
+    QUEUED = "queued"
+    # The bulk resend was canceled before this message was requested.
+    NOT_SENT = "not_sent"
+    SKIPPED = "skipped"
 
 
-def ask_for(
+class NothingToResend(Exception):
+    """No message of the selection may be resent."""
+
+
+def create_job(
     session: Session,
     scope: Scope,
     selection: Selection,
@@ -44,15 +59,15 @@ def ask_for(
     person_id: int | None,
     reason: str,
 ) -> Job:
-    """Put a resend into the queue, with a row for each message of the selection, left out or not.
+    """Create a bulk resend with a row for each message of the selection, skipped or not.
 
-    Errors: NothingToSend.
+    Errors: NothingToResend.
     """
-    taken, _ = candidates(session, scope, selection)
+    selected, _ = candidates(session, scope, selection)
     job = task_service.ask(
         session,
         KIND,
-        title="Send again",
+        title="Bulk resend",
         by=by,
         person_id=person_id,
         parameters=selection.as_parameters(),
@@ -60,120 +75,120 @@ def ask_for(
     )
     rows = select(
         literal(job.id),
-        taken.c.id,
-        taken.c.buyer_po_number,
-        taken.c.state,
-        taken.c.blocker,
-    ).limit(MOST)
+        selected.c.id,
+        selected.c.buyer_po_number,
+        selected.c.state,
+        selected.c.blocker,
+    ).limit(MAX_MESSAGES)
     session.execute(
         insert(ResendItem).from_select(["job_id", "message_id", "buyer_po_number", "was", "why_not"], rows)
     )
-    job.total = session.scalar(select(func.count()).select_from(_waiting(job.id).subquery())) or 0
+    job.total = session.scalar(select(func.count()).select_from(_queued(job.id).subquery())) or 0
     if not job.total:
-        raise NothingToSend
-    job.title = f"Send {job.total:,} {'message' if job.total == 1 else 'messages'} again"
+        raise NothingToResend
+    job.title = f"Resend {job.total:,} {'webhook' if job.total == 1 else 'webhooks'}"
     session.flush()
     return job
 
 
 def run(work: Work) -> None:
-    """Hand out the messages of a resend, a batch at a time, as fast as their partners take them.
-
-    Between the batches other work has its turn: a partner that does not answer may take hours.
-    """
+    """Request one batch of a bulk resend, then let other jobs run: a slow partner may take hours."""
     with work.step() as (session, job):
-        before = job.done
-        left = hand_out(session, job)
-        moved = job.done > before
-    if left:
-        raise Later(0.0 if moved else LOOK_AGAIN_SECONDS)
+        done_before = job.done
+        has_more = request_batch(session, job)
+        has_progressed = job.done > done_before
+    if has_more:
+        raise Later(0.0 if has_progressed else CHECK_AGAIN_SECONDS)
 
 
-def hand_out(session: Session, job: Job, *, paced: bool = True) -> bool:
-    """Ask for the next batch of a resend, oldest first; whether more is left.
+def request_batch(session: Session, job: Job, *, limit_per_partner: bool = True) -> bool:
+    """Request the next attempts of a bulk resend, oldest message first; returns whether more are left.
 
-    ``paced`` hands out no more than a partner's senders soon take, and one at a time to one that does not
-    answer.
+    ``limit_per_partner`` requests only what a partner can receive soon, and one at a time while its circuit
+    breaker is open.
     """
-    room = _room(session, job.id) if paced else None
-    chosen = _next(session, job.id, room)
+    capacity = _capacity(session, job.id) if limit_per_partner else None
+    batch = _next_batch(session, job.id, capacity)
     messages = session.scalars(
         select(Message)
-        .where(Message.id.in_([one.message_id for one in chosen]))
+        .where(Message.id.in_([row.message_id for row in batch]))
         .order_by(Message.id)
         .with_for_update()
         .execution_options(populate_existing=True)
     ).all()
-    by_id = {message.id: message for message in messages}
-    now = clock.now()
-    for one in chosen:
-        item = session.get_one(ResendItem, (job.id, one.message_id))
-        message = by_id.get(one.message_id)
-        if message is None:
-            item.blocker = "It is not kept any more."
-            continue
-        number = message.attempts_made + 1
-        try:
-            resend(
-                session,
-                message,
-                by=job.created_by,
-                reason=job.reason,
-                trigger=Trigger.BULK,
-                delivered_too=bool(job.parameters.get("delivered_too")),
-            )
-        except CannotResend as blocker:
-            item.blocker = str(blocker)
-            continue
-        item.asked_at, item.attempt = now, number
+    messages_by_id = {message.id: message for message in messages}
+    for row in batch:
+        item = session.get_one(ResendItem, (job.id, row.message_id))
+        _request_item(session, job, item, messages_by_id.get(row.message_id))
     session.flush()
-    job.done += len(chosen)
-    left = session.scalar(_waiting(job.id).limit(1)) is not None
-    held = left and not chosen and room is not None
-    job.note = "It waits: what was handed out has to leave first." if held else ""
-    return left
+    job.done += len(batch)
+    has_more = session.scalar(_queued(job.id).limit(1)) is not None
+    is_waiting = has_more and not batch and capacity is not None
+    job.note = "Waiting until the requested webhooks are sent." if is_waiting else ""
+    return has_more
 
 
-def finish_at_once(session: Session, job: Job) -> None:
-    """Hand out all of a resend in this transaction: for a command, beside which deliverers send."""
-    while hand_out(session, job, paced=False):
+def _request_item(session: Session, job: Job, item: ResendItem, message: Message | None) -> None:
+    if message is None:
+        item.blocker = "The webhook was deleted."
+        return
+    number = message.attempts_made + 1
+    try:
+        resend(
+            session,
+            message,
+            by=job.created_by,
+            reason=job.reason,
+            trigger=Trigger.BULK,
+            delivered_too=bool(job.parameters.get("delivered_too")),
+        )
+    except CannotResend as error:
+        item.blocker = str(error)
+        return
+    item.requested_at, item.attempt = clock.now(), number
+
+
+def run_now(session: Session, job: Job) -> None:
+    """Request all messages in this transaction; for a command, while delivery workers send."""
+    while request_batch(session, job, limit_per_partner=False):
         pass
     job.state, job.started_at, job.finished_at, job.next_at = JobState.DONE, job.created_at, clock.now(), None
 
 
-def _waiting(job_id: str) -> Any:
+def _queued(job_id: str) -> Any:
     return select(ResendItem.message_id).where(
-        ResendItem.job_id == job_id, ResendItem.blocker == "", ResendItem.asked_at.is_(None)
+        ResendItem.job_id == job_id, ResendItem.blocker == "", ResendItem.requested_at.is_(None)
     )
 
 
-def _next(session: Session, job_id: str, room: Mapping[int, int] | None) -> Sequence[Any]:
-    """The next messages, oldest first, as many of each partner as there is room for."""
+def _next_batch(session: Session, job_id: str, capacity: Mapping[int, int] | None) -> Sequence[Any]:
+    """The next messages, oldest first, at most ``capacity`` of each partner."""
     query = (
         select(ResendItem.message_id, Message.partner_id)
         .outerjoin(Message, Message.id == ResendItem.message_id)
-        .where(ResendItem.job_id == job_id, ResendItem.blocker == "", ResendItem.asked_at.is_(None))
+        .where(ResendItem.job_id == job_id, ResendItem.blocker == "", ResendItem.requested_at.is_(None))
         .order_by(ResendItem.message_id)
         .limit(BATCH)
     )
-    if room is None:
+    if capacity is None:
         return session.execute(query).all()
-    found: list[Any] = []
-    full = {partner_id for partner_id, count in room.items() if count <= 0}
+    full = {partner_id for partner_id, count in capacity.items() if count <= 0}
     if full:
         query = query.where(Message.partner_id.not_in(full) | Message.partner_id.is_(None))
-    taken: Counter[int | None] = Counter()
+    batch: list[Any] = []
+    counts: Counter[int | None] = Counter()
     for row in session.execute(query):
-        if row.partner_id is not None and taken[row.partner_id] >= room.get(row.partner_id, AHEAD):
+        limit = capacity.get(row.partner_id, MAX_REQUESTED)
+        if row.partner_id is not None and counts[row.partner_id] >= limit:
             continue
-        taken[row.partner_id] += 1
-        found.append(row)
-    return found
+        counts[row.partner_id] += 1
+        batch.append(row)
+    return batch
 
 
-def _room(session: Session, job_id: str) -> dict[int, int]:
-    """How many more messages of each partner may be handed out; partners that nothing waits for have all."""
-    asked = dict(
+def _capacity(session: Session, job_id: str) -> dict[int, int]:
+    """How many more messages of a partner may be requested; ``MAX_REQUESTED`` for partners not listed."""
+    requested = dict(
         session.execute(
             select(Message.partner_id, func.count())
             .where(
@@ -183,98 +198,88 @@ def _room(session: Session, job_id: str) -> dict[int, int]:
             .group_by(Message.partner_id)
         ).all()
     )
-    room = {partner_id: AHEAD - count for partner_id, count in asked.items()}
-    silent = session.execute(
+    capacity = {partner_id: MAX_REQUESTED - count for partner_id, count in requested.items()}
+    open_breakers = session.execute(
         select(CircuitBreaker.partner_id, CircuitBreaker.opened_at).where(
             CircuitBreaker.opened_at.is_not(None)
         )
     ).all()
-    for partner_id, opened_at in silent:
-        if opened_at and not _answered_since(session, job_id, partner_id, opened_at):
-            room[partner_id] = 1 - asked.get(partner_id, 0)
-    return room
+    for partner_id, opened_at in open_breakers:
+        if opened_at and not _has_delivered_since(session, job_id, partner_id, opened_at):
+            capacity[partner_id] = 1 - requested.get(partner_id, 0)
+    return capacity
 
 
-def _answered_since(session: Session, job_id: str, partner_id: int, when: datetime) -> bool:
-    """Whether a message of this resend has arrived since the partner fell silent."""
-    arrived = (
+def _has_delivered_since(session: Session, job_id: str, partner_id: int, when: datetime) -> bool:
+    """Whether a message of this bulk resend was delivered since the circuit breaker opened."""
+    delivered = (
         select(Message.id)
         .join(ResendItem, ResendItem.message_id == Message.id)
         .where(
             ResendItem.job_id == job_id,
-            ResendItem.asked_at.is_not(None),
+            ResendItem.requested_at.is_not(None),
             Message.partner_id == partner_id,
             Message.state == MessageState.DELIVERED,
             Message.finished_at > when,
         )
     )
-    return session.scalar(arrived.limit(1)) is not None
-
-
-OUTCOMES = ("delivered", "refused", "in vain", "on its way", "waiting", "not sent", "left out")
-"""What may come of a message of a resend; ``not sent`` is what a cancelled resend did not come to."""
+    return session.scalar(delivered.limit(1)) is not None
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A row of the report."""
+class ResendRow:
+    """One row of the report; ``message`` is None if it was deleted since."""
 
     message_id: str
     buyer_po_number: str
-    was: str
-    came: str
-    why: str
-    asked_at: datetime | None
+    state_before: str
+    result: ResendResult
+    blocker: str
+    attempt_detail: str
+    requested_at: datetime | None
     status: int | None
+    message: Message | None
 
 
 def report(
     session: Session, job: Job, *, only: str = "", after: str = "", limit: int = 100
-) -> tuple[Sequence[Line], str | None]:
-    """The rows of a resend by message id, oldest first, and the id after which the next page begins."""
-    came = _came(job)
+) -> tuple[Sequence[ResendRow], str | None]:
+    """The rows of a bulk resend by message id, oldest first, and the id after which the next page begins."""
+    result = _result(job)
     query = (
         _items(job.id)
-        .with_only_columns(
-            ResendItem.message_id,
-            ResendItem.buyer_po_number,
-            ResendItem.was,
-            came.label("came"),
-            ResendItem.blocker,
-            Attempt.detail,
-            Message.note,
-            ResendItem.asked_at,
-            Attempt.status,
-        )
+        .with_only_columns(ResendItem, result.label("result"), Attempt.detail, Attempt.status, Message)
         .order_by(ResendItem.message_id)
         .limit(limit + 1)
     )
-    if only in OUTCOMES:
-        query = query.where(came == only)
+    if only:
+        query = query.where(result == only)
     if after:
         query = query.where(ResendItem.message_id > after)
-    rows = session.execute(query).all()
-    lines = [
-        Line(
-            message_id=row.message_id,
-            buyer_po_number=row.buyer_po_number,
-            was=row.was,
-            came=row.came,
-            why=row.blocker or row.detail or (row.note if row.came in ("refused", "in vain") else "") or "",
-            asked_at=row.asked_at,
-            status=row.status,
+    records = session.execute(query).all()
+    rows = [
+        ResendRow(
+            message_id=record.ResendItem.message_id,
+            buyer_po_number=record.ResendItem.buyer_po_number,
+            state_before=record.ResendItem.state_before,
+            result=ResendResult(record.result),
+            blocker=record.ResendItem.blocker,
+            attempt_detail=record.detail or "",
+            requested_at=record.ResendItem.requested_at,
+            status=record.status,
+            message=record.Message,
         )
-        for row in rows[:limit]
+        for record in records[:limit]
     ]
-    return lines, lines[-1].message_id if len(rows) > limit else None
+    return rows, rows[-1].message_id if len(records) > limit else None
 
 
-def outcomes(session: Session, job: Job) -> dict[str, int]:
-    """How many messages of a resend came to what."""
-    came = _came(job)
-    rows = session.execute(_items(job.id).with_only_columns(came, func.count()).group_by(came)).all()
-    counts = {str(words): int(count) for words, count in rows}
-    return {words: counts[words] for words in OUTCOMES if words in counts}
+def count_results(session: Session, job: Job) -> dict[ResendResult, int]:
+    """How many messages of a bulk resend have which result."""
+    result = _result(job)
+    rows = session.execute(_items(job.id).with_only_columns(result, func.count()).group_by(result)).all()
+    counts = {ResendResult(code): int(count) for code, count in rows}
+    return {code: counts[code] for code in ResendResult if code in counts}
 
 
 def _items(job_id: str) -> Any:
@@ -289,17 +294,17 @@ def _items(job_id: str) -> Any:
     )
 
 
-def _came(job: Job) -> Any:
-    good = (Reason.DELIVERED.value, Reason.ALREADY_RECEIVED.value)
+def _result(job: Job) -> Any:
     refused = (Reason.REFUSED_BY_PARTNER.value, Reason.REFUSED_STATUS.value)
+    not_requested = ResendResult.NOT_SENT if job.is_finished else ResendResult.QUEUED
     return case(
-        (ResendItem.blocker != "", "left out"),
-        (ResendItem.asked_at.is_(None), "not sent" if job.is_finished else "waiting"),
-        (Attempt.outcome.in_(good), "delivered"),
-        (Attempt.outcome.in_(refused), "refused"),
-        (Attempt.outcome.is_not(None), "in vain"),
-        # A late result may have settled it before its turn came.
-        (and_(Attempt.id.is_(None), Message.state == MessageState.DELIVERED), "delivered"),
-        (and_(Attempt.id.is_(None), Message.state == MessageState.CANCELLED), "not sent"),
-        else_="on its way",
+        (ResendItem.blocker != "", ResendResult.SKIPPED.value),
+        (ResendItem.requested_at.is_(None), not_requested.value),
+        (Attempt.outcome.in_(TAKEN), ResendResult.DELIVERED.value),
+        (Attempt.outcome.in_(refused), ResendResult.REFUSED.value),
+        (Attempt.outcome.is_not(None), ResendResult.FAILED.value),
+        # A late result may have ended the message before its attempt.
+        (and_(Attempt.id.is_(None), Message.state == MessageState.DELIVERED), ResendResult.DELIVERED.value),
+        (and_(Attempt.id.is_(None), Message.state == MessageState.CANCELLED), ResendResult.NOT_SENT.value),
+        else_=ResendResult.SENDING.value,
     )

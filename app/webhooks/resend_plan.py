@@ -1,8 +1,8 @@
-"""What a resend would take in, and what it leaves out and why: told before anything is sent."""
+"""What a bulk resend would send, and what it would skip and why."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -16,14 +16,15 @@ from app.delivery.service import under_way
 from app.network.vocabulary import Status
 from app.orders.models import PurchaseOrder
 from app.partners.models import Partner
-from app.webhooks import queries as outbox
+from app.webhooks import queries
+from app.webhooks.queries import MessageFilter
 
-MOST = 20_000
-"""Messages that one resend takes in."""
-MOST_CHOSEN = 500
-"""Messages that can be chosen one by one."""
+MAX_MESSAGES = 20_000
+"""Messages in one bulk resend."""
+MAX_SELECTED = 500
+"""Messages that can be selected one by one."""
 UNDELIVERED = (MessageState.PENDING, MessageState.FAILED)
-"""What an outage leaves behind: what waits for its next try, and what has no try left."""
+"""The states of messages after an outage."""
 
 SENDING, DELIVERED, WITHDRAWN, ENDED, SETTLED, ASKED, UNDER_WAY, PAUSED, SUPERSEDED = (
     "It is being sent right now.",
@@ -42,94 +43,98 @@ Scope = frozenset[str] | None
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is to be sent again: chosen ``ids``, or all that fit ``filter``.
+    """The messages of a bulk resend: those with these ``ids``, or all that match ``filter``.
 
-    ``tried_since`` narrows to what was made, tried or ended since then, and is in one of ``states``.
-    ``delivered_too`` is the stronger press: it takes in what the network has already.
+    ``tried_since`` adds a condition: created, attempted or ended since then, and in one of ``states``.
     """
 
     ids: tuple[str, ...] = ()
-    filter: outbox.MessageFilter = field(default_factory=outbox.MessageFilter)
+    filter: MessageFilter = field(default_factory=MessageFilter)
     tried_since: datetime | None = None
     states: tuple[MessageState, ...] = ()
-    delivered_too: bool = False
+    include_delivered: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was selected; an empty filter does not select everything."""
+        return not (self.ids or self.tried_since or self.filter != MessageFilter())
 
     def as_parameters(self) -> dict[str, Any]:
-        """As a job keeps it."""
-        narrowed = {one.name: getattr(self.filter, one.name) for one in fields(self.filter)}
+        """The selection as the job stores it."""
+        values = {column.name: getattr(self.filter, column.name) for column in fields(self.filter)}
         return {
             "ids": len(self.ids),
             "filter": {
                 name: value.isoformat() if isinstance(value, datetime) else value
-                for name, value in narrowed.items()
+                for name, value in values.items()
                 if value not in (None, "")
             },
             "tried_since": self.tried_since.isoformat() if self.tried_since else None,
             "states": [state.value for state in self.states],
-            "delivered_too": self.delivered_too,
+            "delivered_too": self.include_delivered,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Messages that are alike: why they stand where they stand, or why they are left out."""
+    """How many messages have the same partner, state and reason, or blocker."""
 
-    words: str
+    key: str
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much would be sent again, from when to when, by what became of it; and what would not, and why."""
+    """The number and age of the messages to resend, in groups, and of those to skip."""
 
     count: int
     oldest: datetime | None
     newest: datetime | None
     by_reason: Sequence[Group]
     by_partner: Sequence[Group]
-    left_out: Sequence[Group]
-    more: bool
-    looked_back_to: datetime | None
+    skipped: Sequence[Group]
+    has_more: bool
+    searched_back_to: datetime | None
 
     @property
-    def left_out_count(self) -> int:
-        """How many are left out."""
-        return sum(group.count for group in self.left_out)
+    def skipped_count(self) -> int:
+        """How many messages are skipped."""
+        return sum(group.count for group in self.skipped)
 
 
 def plan(session: Session, scope: Scope, selection: Selection) -> Plan:
-    """What a resend of this selection would do now; nothing is changed."""
-    taken, looked_back_to = candidates(session, scope, selection)
+    """What a bulk resend of this selection would do now."""
+    selected, searched_back_to = candidates(session, scope, selection)
     rows = session.execute(
         select(
-            taken.c.blocker,
-            taken.c.partner,
-            taken.c.state,
-            taken.c.reason,
+            selected.c.blocker,
+            selected.c.partner,
+            selected.c.state,
+            selected.c.reason,
             func.count().label("how_many"),
-            func.min(taken.c.created_at).label("oldest"),
-            func.max(taken.c.created_at).label("newest"),
-        ).group_by(taken.c.blocker, taken.c.partner, taken.c.state, taken.c.reason)
+            func.min(selected.c.created_at).label("oldest"),
+            func.max(selected.c.created_at).label("newest"),
+        ).group_by(selected.c.blocker, selected.c.partner, selected.c.state, selected.c.reason)
     ).all()
-    sent = [row for row in rows if not row.blocker]
+    to_send = [row for row in rows if not row.blocker]
     return Plan(
-        count=sum(row.how_many for row in sent),
-        oldest=min((row.oldest for row in sent), default=None),
-        newest=max((row.newest for row in sent), default=None),
-        by_reason=_summed((_reason_key(row), row.how_many) for row in sent),
-        by_partner=_summed((row.partner, row.how_many) for row in sent),
-        left_out=_summed((row.blocker, row.how_many) for row in rows if row.blocker),
-        more=sum(row.how_many for row in rows) > MOST,
-        looked_back_to=looked_back_to,
+        count=sum(row.how_many for row in to_send),
+        oldest=min((row.oldest for row in to_send), default=None),
+        newest=max((row.newest for row in to_send), default=None),
+        by_reason=_groups((f"{row.state.value}:{row.reason}", row.how_many) for row in to_send),
+        by_partner=_groups((row.partner, row.how_many) for row in to_send),
+        skipped=_groups((row.blocker, row.how_many) for row in rows if row.blocker),
+        has_more=sum(row.how_many for row in rows) > MAX_MESSAGES,
+        searched_back_to=searched_back_to,
     )
 
 
 def candidates(session: Session, scope: Scope, selection: Selection) -> tuple[Subquery, datetime | None]:
-    """The messages of a selection, newest first and one more than ``MOST``, each with why it is left out.
+    """The selected messages with their blockers, newest first and at most one more than ``MAX_MESSAGES``.
 
-    The time is how far back words were looked for, where not everything was looked through.
+    The time is how far back bodies were searched, if not all were.
     """
-    conditions, looked_back_to = _chosen(session, scope, selection)
+    conditions, searched_back_to = _conditions(session, scope, selection)
     query = (
         select(
             Message.id,
@@ -138,18 +143,30 @@ def candidates(session: Session, scope: Scope, selection: Selection) -> tuple[Su
             Message.reason,
             Message.created_at,
             Partner.name.label("partner"),
-            _why_not(selection.delivered_too).label("blocker"),
+            _blocker(selection.include_delivered).label("blocker"),
         )
         .join(Message.partner)
         .outerjoin(PurchaseOrder, PurchaseOrder.id == Message.order_id)
         .where(*conditions)
         .order_by(Message.id.desc())
-        .limit(MOST + 1)
+        .limit(MAX_MESSAGES + 1)
     )
-    return query.subquery(), looked_back_to
+    return query.subquery(), searched_back_to
 
 
-def _chosen(
+def read_selection(values: Mapping[str, Any], ids: Sequence[str]) -> Selection:
+    """The selection of a query; ``values`` are the checked values of ``SelectionForm``."""
+    names = {column.name for column in fields(MessageFilter)} - {"after"}
+    return Selection(
+        ids=tuple(dict.fromkeys(ids))[:MAX_SELECTED],
+        filter=MessageFilter(**{name: value for name, value in values.items() if name in names}),
+        tried_since=values.get("tried_since"),
+        states=UNDELIVERED if values.get("tried_since") and not values.get("state") else (),
+        include_delivered=bool(values.get("delivered")),
+    )
+
+
+def _conditions(
     session: Session, scope: Scope, selection: Selection
 ) -> tuple[list[ColumnElement[bool]], datetime | None]:
     if selection.ids:
@@ -157,22 +174,22 @@ def _chosen(
         if scope is not None:
             conditions.append(Message.supplier_b2b_id.in_(scope))
         return conditions, None
-    conditions, oldest = outbox.narrowed(session, scope, selection.filter)
+    conditions, oldest = queries.narrowed(session, scope, selection.filter)
     if selection.states:
         conditions.append(Message.state.in_(selection.states))
     if selection.tried_since:
-        conditions.append(_touched_since(selection.tried_since))
+        conditions.append(_active_since(selection.tried_since))
     return conditions, oldest.created_at if oldest else None
 
 
-def _touched_since(when: datetime) -> ColumnElement[bool]:
-    """Made, tried or ended since then: an outage leaves behind also what was made before it."""
-    tried = exists().where(Attempt.message_id == Message.id, Attempt.started_at >= when)
-    return or_(Message.created_at >= when, Message.finished_at >= when, tried)
+def _active_since(when: datetime) -> ColumnElement[bool]:
+    """Created, attempted or ended since then; messages created before an outage may fail during it."""
+    attempted = exists().where(Attempt.message_id == Message.id, Attempt.started_at >= when)
+    return or_(Message.created_at >= when, Message.finished_at >= when, attempted)
 
 
-def _why_not(delivered_too: bool) -> ColumnElement[str]:
-    """The rule of ``outbox.messages.resend_blocker``, and what only many need, for all rows at once."""
+def _blocker(include_delivered: bool) -> ColumnElement[str]:
+    """``delivery.service.resend_blocker`` in SQL, and the blockers that apply to a bulk resend only."""
     newer = aliased(Message)
     superseded = exists().where(
         newer.order_id == Message.order_id, newer.decision_number > Message.decision_number
@@ -194,32 +211,13 @@ def _why_not(delivered_too: bool) -> ColumnElement[str]:
         (superseded, SUPERSEDED),
         (Partner.paused_at.is_not(None), PAUSED),
     ]
-    if not delivered_too:
+    if not include_delivered:
         whens.insert(0, (Message.state == MessageState.DELIVERED, DELIVERED))
     return case(*whens, else_="")
 
 
-def _reason_key(row: Any) -> str:
-    return f"{row.state.value}:{row.reason}"
-
-
-def _summed(pairs: Any) -> list[Group]:
-    sums: dict[str, int] = {}
-    for words, count in pairs:
-        sums[words] = sums.get(words, 0) + count
-    return [Group(words, count) for words, count in sorted(sums.items(), key=lambda one: (-one[1], one[0]))]
-
-
-def selection_of(values: Mapping[str, Any], ids: Sequence[str]) -> Selection:
-    """The selection that a page's address means: chosen ids, else the log's filter and what an outage adds.
-
-    ``values`` are the checked values of ``ResendForm``.
-    """
-    known = {one.name for one in fields(outbox.MessageFilter)} - {"after"}
-    return Selection(
-        ids=tuple(dict.fromkeys(ids))[:MOST_CHOSEN],
-        filter=outbox.MessageFilter(**{name: value for name, value in values.items() if name in known}),
-        tried_since=values.get("tried_since"),
-        states=UNDELIVERED if values.get("tried_since") and not values.get("state") else (),
-        delivered_too=bool(values.get("delivered")),
-    )
+def _groups(pairs: Iterable[tuple[str, int]]) -> list[Group]:
+    counts: dict[str, int] = {}
+    for key, count in pairs:
+        counts[key] = counts.get(key, 0) + count
+    return [Group(key, count) for key, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]

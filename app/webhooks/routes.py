@@ -1,4 +1,4 @@
-"""The log of what we sent, one message, and sending again."""
+"""The list of webhooks, one webhook, resend and cancel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from app.partners.queries import all_partners
 from app.ui import web
 from app.ui.fields import in_force, in_query, read_filter
 from app.webhooks import queries
-from app.webhooks.forms import MessageFilterForm, ResendForm, WithdrawForm
+from app.webhooks.forms import CancelForm, MessageFilterForm, ResendForm
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/webhooks")
 
@@ -88,38 +88,37 @@ def _newer_url(values: dict[str, Any], than: str) -> str:
 @blueprint.get("/<message_id>")
 @access.requires(Permission.VIEW)
 def message(message_id: str) -> Response:
-    """One message with all its attempts."""
-    return _message_page(_found(message_id))
+    """One webhook with all its attempts."""
+    return _message_page(_get_or_404(message_id))
 
 
 @blueprint.get("/<message_id>/state")
 @access.requires(Permission.VIEW)
 def state(message_id: str) -> Response:
-    """The state of one message and its attempts, which the page asks for until it is final."""
-    found = _found(message_id)
-    return web.page("webhooks/message.html", "webhooks/_message.html", **_shown(found))
+    """The fragment that the page of a webhook polls until the webhook is final."""
+    return _message_page(_get_or_404(message_id))
 
 
 @blueprint.get("/<message_id>.json")
 @access.requires(Permission.VIEW)
-def message_as_data(message_id: str) -> Response:
-    """One message as data."""
-    return jsonify(as_data(_found(message_id)))
+def message_json(message_id: str) -> Response:
+    """One webhook as JSON."""
+    return jsonify(as_data(_get_or_404(message_id)))
 
 
 @blueprint.post("/<message_id>/resend")
 @access.requires(Permission.RESEND)
-def send_again(message_id: str) -> AnyResponse:
-    """Send the same bytes under the same id once more, for a reason."""
-    found = queries.message_for_update(web.db(), access.visible_suppliers(), message_id) or abort(404)
+def resend_one(message_id: str) -> AnyResponse:
+    """Send the same payload under the same id again, for a reason."""
+    message = queries.message_for_update(web.db(), access.visible_suppliers(), message_id) or abort(404)
     form = ResendForm()
     if not form.validate():
-        return _message_page(_found(message_id), form, status=422)
+        return _message_page(_get_or_404(message_id), form, status=422)
     try:
-        resend(web.db(), found, by=access.current_person().display_name, reason=form.reason.data or "")
+        resend(web.db(), message, by=access.current_person().display_name, reason=form.reason.data or "")
     except CannotResend as blocker:
         form.form_errors.append(str(blocker))
-        return _message_page(_found(message_id), form, status=409)
+        return _message_page(_get_or_404(message_id), form, status=409)
     web.db().commit()
     url = url_for(".message", message_id=message_id)
     return web.go(url, fragment=lambda: state(message_id))
@@ -127,64 +126,71 @@ def send_again(message_id: str) -> AnyResponse:
 
 @blueprint.post("/<message_id>/withdraw")
 @access.requires(Permission.CANCEL)
-def withdraw(message_id: str) -> AnyResponse:
-    """Keep a message from leaving, for a reason; if it is being sent just now, from being tried again."""
-    found = queries.message_for_update(web.db(), access.visible_suppliers(), message_id) or abort(404)
-    form = WithdrawForm()
+def cancel(message_id: str) -> AnyResponse:
+    """Cancel delivery for a reason. An attempt in progress may still succeed; it is not retried."""
+    message = queries.message_for_update(web.db(), access.visible_suppliers(), message_id) or abort(404)
+    form = CancelForm()
     if not form.validate():
-        return _message_page(_found(message_id), withdrawing=form, status=422)
+        return _message_page(_get_or_404(message_id), cancel_form=form, status=422)
     try:
-        cancel_manually(web.db(), found, by=access.current_person().display_name, reason=form.why.data or "")
+        cancel_manually(web.db(), message, by=access.current_person().display_name, reason=form.why.data or "")
     except CannotCancel as blocker:
         form.form_errors.append(str(blocker))
-        return _message_page(_found(message_id), withdrawing=form, status=409)
+        return _message_page(_get_or_404(message_id), cancel_form=form, status=409)
     web.db().commit()
     url = url_for(".message", message_id=message_id)
     return web.go(url, fragment=lambda: state(message_id))
 
 
-def _found(message_id: str) -> Message:
+def _get_or_404(message_id: str) -> Message:
     return queries.message(web.db(), access.visible_suppliers(), message_id) or abort(404)
 
 
 def _message_page(
-    found: Message,
+    message: Message,
     form: ResendForm | None = None,
-    withdrawing: WithdrawForm | None = None,
+    cancel_form: CancelForm | None = None,
     status: int = 200,
 ) -> Response:
-    shown = _shown(found, form, withdrawing)
-    return web.page("webhooks/message.html", "webhooks/_message.html", status=status, **shown)
-
-
-def _shown(
-    found: Message, form: ResendForm | None = None, withdrawing: WithdrawForm | None = None
-) -> dict[str, Any]:
-    chosen = request.args.get("attempt", type=int)
-    attempt = next((one for one in found.attempts if one.number == chosen), None)
-    attempt = attempt or (found.attempts[0] if found.attempts else None)
-    before = attempt.number - 1 if attempt else 0
-    beside = None
-    if request.args.get("beside") == "good" and attempt:
-        beside = queries.last_good(web.db(), access.visible_suppliers(), found.partner_id, but=found.id)
-    return {
-        "message": found,
-        "chosen": attempt.number if attempt and attempt.number == chosen else None,
-        "attempt": attempt,
-        "previous": next((one for one in found.attempts if one.number == before), None),
-        "compared": request.args.get("show") == "difference",
-        "beside": beside,
-        "beside_try": queries.good_try(beside) if beside else None,
-        "wants_beside": request.args.get("beside") == "good",
-        "form": form or ResendForm(formdata=None),
-        "withdrawing": withdrawing or WithdrawForm(formdata=None),
-        "cancel_blocker": cancel_blocker(found),
-        "resend_blocker": resend_blocker(web.db(), found),
+    number = request.args.get("attempt", type=int)
+    attempts = {attempt.number: attempt for attempt in message.attempts}
+    newest = message.attempts[0] if message.attempts else None
+    attempt = attempts.get(number, newest) if number is not None else newest
+    is_comparing = request.args.get("show") == "difference"
+    shows_last_success = request.args.get("beside") == "good"
+    last_success = None
+    if shows_last_success and attempt:
+        last_success = queries.last_delivered(
+            web.db(), access.visible_suppliers(), message.partner_id, except_id=message.id
+        )
+    address: dict[str, Any] = {
+        "message_id": message.id,
+        "attempt": number if number in attempts else None,
+        "show": "difference" if is_comparing else None,
+        "beside": "good" if shows_last_success else None,
     }
+    return web.page(
+        "webhooks/message.html",
+        "webhooks/_message.html",
+        status=status,
+        message=message,
+        attempt=attempt,
+        previous=attempts.get(attempt.number - 1) if attempt else None,
+        is_comparing=is_comparing,
+        shows_last_success=shows_last_success,
+        last_success=last_success,
+        last_success_attempt=queries.successful_attempt(last_success) if last_success else None,
+        page_url=url_for(".message", **address),
+        poll_url=None if message.is_final else url_for(".state", **address),
+        form=form or ResendForm(formdata=None),
+        cancel_form=cancel_form or CancelForm(formdata=None),
+        cancel_blocker=cancel_blocker(message),
+        resend_blocker=resend_blocker(web.db(), message),
+    )
 
 
 def as_data(message: Message) -> dict[str, Any]:
-    """A message as ``GET /webhooks/<id>.json`` gives it; attempts oldest first, bodies as text."""
+    """The body of ``GET /webhooks/<id>.json``; attempts oldest first, bodies as text."""
     newest = message.attempts[0] if message.attempts else None
     return {
         "id": message.id,
@@ -227,5 +233,5 @@ def _attempt_data(attempt: Attempt) -> dict[str, Any]:
 
 
 def text_of(body: bytes) -> str:
-    """A body as text; bytes that are no UTF-8 show as replacement characters."""
+    """A body as text; bytes that are not UTF-8 become replacement characters."""
     return body.decode("utf-8", "replace")

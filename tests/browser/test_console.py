@@ -67,9 +67,9 @@ def test_support_sends_an_outage_again_and_the_manager_reads_the_report(
     page.get_by_label("All on this page").check()
     expect(page.locator("[data-selection-count]")).to_have_text("3 selected")
     page.get_by_role("button", name="Resend selected").click()
-    expect(page.locator(".lead-text")).to_contain_text("3 messages go out again")
+    expect(page.locator(".lead-text")).to_contain_text("3 webhooks will be resent")
     page.get_by_label("Reason").fill("They are back since twelve")
-    page.get_by_role("button", name="Send 3 again").click()
+    page.get_by_role("button", name="Resend 3").click()
     expect(page.locator("#resend")).to_contain_text("They are back since twelve")
     expect(page.locator("a.result-filter", has_text="delivered")).to_contain_text("3", timeout=30_000)
     report = page.url
@@ -80,7 +80,7 @@ def test_support_sends_an_outage_again_and_the_manager_reads_the_report(
     expect(page.locator("tbody tr")).to_have_count(3)
     page.locator("tbody tr a.strong").first.click()
     expect(page.locator(".attempts")).to_contain_text("They are back since twelve")
-    page.get_by_role("link", name="Difference to try 1").click()
+    page.get_by_role("link", name="Diff with attempt 1").click()
     expect(page.locator(".first-line").last).to_contain_text("503")
 
 

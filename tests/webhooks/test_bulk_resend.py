@@ -141,12 +141,12 @@ def test_the_partner_was_down_from_ten_to_twelve(
     asha.answer(orders[7])
     url = f"{PLAN}?tried_since={ten:%Y-%m-%dT%H:%M}%2B00:00&partner=Bharat+Connect"
     done, plan = press(ravi, url)
-    assert "7 messages" in plan.words and "go out again" in plan.words
+    assert "7 webhooks" in plan.words and "will be resent" in plan.words
     assert done.status_code == 303
     report = done.location
-    assert outcomes(ravi, report) == {"waiting": 7}
+    assert outcomes(ravi, report) == {"queued": 7}
     assert work()
-    assert outcomes(ravi, report) == {"on its way": 7}
+    assert outcomes(ravi, report) == {"sending": 7}
     assert ravi.get(report).page.select("[data-poll]")
     deliver()
     assert outcomes(meera, report) == {"delivered": 7}
@@ -183,15 +183,15 @@ def test_the_plan_says_what_is_left_out_and_why(
     url = PLAN + "?" + "&".join(f"ids={one.id}" for one in messages(session))
     plan = ravi.get(url)
     words = plan.words
-    assert "2 messages go out again" in words and "4 messages left out" in words
+    assert "2 webhooks will be resent" in words and "4 webhooks skipped" in words
     for why in ("The network has it already.", "It was withdrawn", "answered again since"):
         assert why in words, why
     (form,) = plan.page.select(f"form[method=post][action='{PLAN}']")
     done = ravi.send(PLAN, {**many(form), "reason": "Some of them"})
     assert work()
     deliver()
-    assert outcomes(ravi, done.location) == {"delivered": 2, "left out": 4}
-    only = ravi.get(done.location + "?only=left+out")
+    assert outcomes(ravi, done.location) == {"delivered": 2, "skipped": 4}
+    only = ravi.get(done.location + "?only=skipped")
     assert len(only.page.select("tbody tr")) == 4
     assert "The network has it already." in only.words
 
@@ -223,7 +223,7 @@ def test_the_rule_for_many_is_the_rule_for_one(
             rows[2].state = rows[3].state = MessageState.FAILED
             writing.flush()
             for delivered_too in (False, True):
-                selection = replace(chosen, delivered_too=delivered_too)
+                selection = replace(chosen, include_delivered=delivered_too)
                 taken, _ = candidates(writing, None, selection)
                 by_sql = {row.id: row.blocker == "" for row in writing.execute(select(taken))}
                 by_one = {
@@ -242,7 +242,7 @@ def test_all_that_match_a_filter(
     )
     link = ravi.get("/webhooks?state=failed").one(".selection-bar .end a[href*='state=failed']")
     done, plan = press(ravi, str(link["href"]))
-    assert "3 messages" in plan.words and "Failed: timed out" in plan.words
+    assert "3 webhooks" in plan.words and "Failed: timed out" in plan.words
     assert work()
     deliver()
     assert outcomes(ravi, done.location) == {"delivered": 3}
@@ -254,7 +254,7 @@ def test_a_reason_is_wanted_and_nothing_is_sent_without_a_choice(
 ) -> None:
     answered(1)
     set_states(database, MessageState.FAILED)
-    assert "After an outage" in ravi.get(PLAN).words
+    assert "Recover from outage" in ravi.get(PLAN).words
     assert press(ravi, f"{PLAN}?state=failed", reason="  ")[0].status_code == 422
     (form,) = ravi.get(f"{PLAN}?state=failed").page.select(f"form[method=post][action='{PLAN}']")
     token = fields_of(form)["csrf_token"]
@@ -280,18 +280,18 @@ def test_a_resend_goes_on_after_a_restart_and_does_nothing_twice(
     monkeypatch.setattr(resends, "BATCH", 2)
     done, _ = press(ravi, f"{PLAN}?state=failed")
     stop = threading.Event()
-    real = resends.hand_out
+    real = resends.request_batch
 
     def once(session: Session, job: Job, **more: Any) -> bool:
         stop.set()  # the worker is told to stop in the middle
         return real(session, job, **more)
 
-    monkeypatch.setattr(resends, "hand_out", once)
+    monkeypatch.setattr(resends, "request_batch", once)
     Worker(database, {"resend": resends.run}).once(stop)
-    assert outcomes(ravi, done.location) == {"on its way": 2, "waiting": 3}
-    monkeypatch.setattr(resends, "hand_out", real)
+    assert outcomes(ravi, done.location) == {"sending": 2, "queued": 3}
+    monkeypatch.setattr(resends, "request_batch", real)
     assert work()
-    assert outcomes(ravi, done.location) == {"on its way": 5}
+    assert outcomes(ravi, done.location) == {"sending": 5}
     deliver()
     session.rollback()
     assert len(session.scalars(select(Attempt)).all()) == 5
@@ -311,15 +311,15 @@ def test_the_rest_can_be_cancelled(
     monkeypatch.setattr(resends, "BATCH", 1)
     done, _ = press(ravi, f"{PLAN}?state=failed")
     stop = threading.Event()
-    real = resends.hand_out
+    real = resends.request_batch
 
     def once(session: Session, job: Job, **more: Any) -> bool:
         stop.set()
         return real(session, job, **more)
 
-    monkeypatch.setattr(resends, "hand_out", once)
+    monkeypatch.setattr(resends, "request_batch", once)
     Worker(database, {"resend": resends.run}).once(stop)
-    monkeypatch.setattr(resends, "hand_out", real)
+    monkeypatch.setattr(resends, "request_batch", real)
     (form,) = ravi.get(done.location).page.select("form[action$='/cancel']")
     ravi.send(form["action"], fields_of(form))
     assert not work()
@@ -342,7 +342,7 @@ def test_a_silent_partner_gets_one_at_a_time_until_it_answers(
 
     def step() -> bool:
         with database.writing() as writing:
-            left = resends.hand_out(writing, writing.scalars(select(Job)).one())
+            left = resends.request_batch(writing, writing.scalars(select(Job)).one())
             writing.commit()
             return left
 
@@ -366,16 +366,16 @@ def test_while_a_resend_waits_other_work_has_its_turn(
 ) -> None:
     answered(3)
     set_states(database, *[MessageState.FAILED] * 3)
-    monkeypatch.setattr(resends, "AHEAD", 1)
+    monkeypatch.setattr(resends, "MAX_REQUESTED", 1)
     done, _ = press(ravi, f"{PLAN}?state=failed")
     assert work()
     job = session.scalars(select(Job)).one()
     assert (job.state, job.done, job.lease_token) == (JobState.RUNNING, 1, None)
-    assert "has to leave first" in ravi.get(done.location).words
+    assert "Waiting until the requested webhooks are sent" in ravi.get(done.location).words
     assert not work()
     for _ in range(2):
         deliver()
-        clock.move(seconds=resends.LOOK_AGAIN_SECONDS + 1)
+        clock.move(seconds=resends.CHECK_AGAIN_SECONDS + 1)
         assert work()
     deliver()
     assert outcomes(ravi, done.location) == {"delivered": 3}
@@ -386,12 +386,12 @@ def test_a_partner_gets_no_more_than_it_soon_takes(
 ) -> None:
     answered(5)
     set_states(database, *[MessageState.FAILED] * 5)
-    monkeypatch.setattr(resends, "AHEAD", 2)
+    monkeypatch.setattr(resends, "MAX_REQUESTED", 2)
     press(ravi, f"{PLAN}?state=failed")
 
     def step() -> bool:
         with database.writing() as writing:
-            left = resends.hand_out(writing, writing.scalars(select(Job)).one())
+            left = resends.request_batch(writing, writing.scalars(select(Job)).one())
             writing.commit()
             return left
 
@@ -426,7 +426,7 @@ def test_what_was_delivered_goes_again_only_by_the_stronger_verb(
     deliver()
     (message,) = messages(session)
     url = f"{PLAN}?ids={message.id}&delivered=1"
-    assert "Nothing of it can be sent again" in ravi.get(url).words
+    assert "None of these webhooks can be resent" in ravi.get(url).words
     assert not ravi.get(f"/webhooks/{message.id}").page.select("a[href*='delivered=1']")
     admin = browser_of("admin")
     link = admin.get(f"/webhooks/{message.id}").one("a[href*='delivered=1']")
@@ -478,7 +478,7 @@ def test_an_outage_takes_in_what_was_made_before_it_and_leaves_out_what_is_long_
     with_long_past = the_clock.now()
     asha.answer(orders[1])
     plan = ravi.get(f"{PLAN}?tried_since={with_long_past:%Y-%m-%dT%H:%M:%S}%2B00:00")
-    assert "1 message goes" in plan.words
+    assert "1 webhook will be resent" in plan.words
     deliver()  # the older one is tried again in the outage: it belongs to it now
     plan = ravi.get(f"{PLAN}?tried_since={with_long_past:%Y-%m-%dT%H:%M:%S}%2B00:00")
-    assert "2 messages go" in plan.words
+    assert "2 webhooks will be resent" in plan.words
