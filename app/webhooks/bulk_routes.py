@@ -105,6 +105,9 @@ def _read_selection() -> tuple[resend_plan.Selection, SelectionForm, list[str]]:
 def _preview_page(form: ResendForm, status: int = 200) -> Response:
     selection, filter_form, notices = _read_selection()
     values = _filter_values(filter_form, selection)
+    plan = None
+    if not selection.is_empty:
+        plan = resend_plan.plan(web.db(), access.visible_suppliers(), selection)
     return web.page(
         "webhooks/resend_preview.html",
         status=status,
@@ -112,7 +115,7 @@ def _preview_page(form: ResendForm, status: int = 200) -> Response:
         filter_form=filter_form,
         notices=notices,
         selection=selection,
-        plan=None if selection.is_empty else resend_plan.plan(web.db(), access.visible_suppliers(), selection),
+        plan=plan,
         query={} if selection.ids else in_query(values),
         chips=[] if selection.ids else in_force(filter_form, values),
         partners=all_partners(web.db()),

@@ -133,7 +133,9 @@ def cancel(message_id: str) -> AnyResponse:
     if not form.validate():
         return _message_page(_get_or_404(message_id), cancel_form=form, status=422)
     try:
-        cancel_manually(web.db(), message, by=access.current_person().display_name, reason=form.why.data or "")
+        cancel_manually(
+            web.db(), message, by=access.current_person().display_name, reason=form.why.data or ""
+        )
     except CannotCancel as blocker:
         form.form_errors.append(str(blocker))
         return _message_page(_get_or_404(message_id), cancel_form=form, status=409)
