@@ -137,7 +137,7 @@ def _empty_messages(session: Session, ids: Sequence[str], before: datetime) -> i
 
 def _inbound(database: Database, before: datetime, budget: Budget) -> int:
     removed, after = 0, ""
-    gone = (Effect.REPEATED, Effect.REFUSED, Effect.CONFLICT, Effect.NO_CREDENTIALS)
+    gone = (Effect.REPEATED, Effect.REJECTED, Effect.CONFLICT, Effect.UNAUTHENTICATED)
     applied = and_(InboundMessage.effect == Effect.APPLIED, func.length(InboundMessage.body) > 0)
     while True:
         with database.reading() as session:

@@ -28,7 +28,7 @@ from app.db import Database
 from app.delivery.worker import DeliveryWorker
 from app.demo.orders import ORDERS_FILE
 from app.demo.simulator import create_simulator
-from app.inbound.file_import import Brought, bring
+from app.inbound.file_import import ImportResult, import_body
 from app.inbound.processing import Rules
 from app.network.reader import dumps, read_json
 from app.orders import decisions
@@ -267,12 +267,12 @@ def arrive(
     """Let the first ``count`` example orders arrive, and return their ids in order."""
 
     def arrive(count: int = 1) -> list[int]:
-        rules, brought = Rules(1024 * 1024, timedelta(hours=24)), Brought()
+        rules, result = Rules(1024 * 1024, timedelta(hours=24)), ImportResult()
         with database.writing() as session:
             for body in example_bodies[:count]:
-                bring(session, partner.id, dumps(body), place="test", rules=rules, brought=brought)
+                import_body(session, partner.id, dumps(body), place="test", rules=rules, result=result)
             session.commit()
-            assert not brought.refusals
+            assert not result.errors
             by_object = dict(session.execute(select(PurchaseOrder.object_id, PurchaseOrder.id)).all())
         return [by_object[body["purchaseOrder"]["objectId"]] for body in example_bodies[:count]]
 

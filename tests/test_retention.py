@@ -129,7 +129,7 @@ def test_it_goes_in_small_steps(
     assert prune_old(database, WEEK)["messages"] == 5
     assert not any(message.body for message in whole(session)[0])
     entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
-    assert entry and (entry.deed, entry.became) == (AuditAction.PRUNED, {"messages": 5, "inbound": 5})
+    assert entry and (entry.action, entry.became) == (AuditAction.PRUNED, {"messages": 5, "inbound": 5})
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def old_and_new(database: Database, clock: Any) -> None:
     for count, days in ((10, 30), (5, 0)):
         with database.writing() as session:
             for number in range(count):
-                trail.record(session, AuditAction.NOTED, AuditObject.PARTNER, number)
+                trail.record(session, AuditAction.ANNOUNCED, AuditObject.PARTNER, number)
             session.commit()
         clock.move(days=days)
         if days:
@@ -166,7 +166,7 @@ def test_what_is_not_sealed_is_not_pruned(database: Database, session: Session, 
     from datetime import timedelta
 
     with database.writing() as writing:
-        trail.record(writing, AuditAction.NOTED, AuditObject.PARTNER, 1)
+        trail.record(writing, AuditAction.ANNOUNCED, AuditObject.PARTNER, 1)
         writing.commit()
     clock.move(days=30)
     assert prune_entries(database, now() - timedelta(days=7)) == 0

@@ -49,7 +49,7 @@ def assign(session: Session, item: Item, person: Person | None, *, by: str) -> N
     case.assigned_name = person.display_name if person else ""
     action = CaseAction.ASSIGNED if person else CaseAction.UNASSIGNED
     _add_event(session, case, by, action, case.assigned_name)
-    _add_audit_entry(session, item, AuditAction.HANDED_OVER, after={"with": case.assigned_name or "nobody"})
+    _add_audit_entry(session, item, AuditAction.ASSIGNED, after={"with": case.assigned_name or "nobody"})
 
 
 def resolve(session: Session, item: Item, *, by: str, reason: str) -> None:
@@ -63,7 +63,7 @@ def resolve(session: Session, item: Item, *, by: str, reason: str) -> None:
     case = _get_or_create_case(session, item)
     _set_resolved(item, case, by, reason)
     _add_event(session, case, by, CaseAction.RESOLVED, reason)
-    _add_audit_entry(session, item, AuditAction.CLOSED, reason)
+    _add_audit_entry(session, item, AuditAction.RESOLVED, reason)
 
 
 def reopen(session: Session, item: Item, *, by: str, reason: str) -> None:
@@ -80,7 +80,7 @@ def reopen(session: Session, item: Item, *, by: str, reason: str) -> None:
     if item.inbound:
         item.inbound.closed_at = None
     _add_event(session, case, by, CaseAction.REOPENED, reason)
-    _add_audit_entry(session, item, AuditAction.OPENED_AGAIN, reason)
+    _add_audit_entry(session, item, AuditAction.REOPENED, reason)
 
 
 def follow(session: Session, changes: Sequence[MessageChange]) -> None:

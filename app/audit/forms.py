@@ -22,7 +22,7 @@ THINGS = {
 
 def _deed_words(deed: AuditAction) -> str:
     # Of jobs the pages say cancelled, of messages withdrawn.
-    return "Cancelled or withdrawn" if deed is AuditAction.CANCELLED else deed.value.capitalize()
+    return "Cancelled or withdrawn" if deed is AuditAction.CANCELED else deed.value.capitalize()
 
 
 class AuditFilterForm(Form):

@@ -1,4 +1,4 @@
-"""The audit trail: entries that are only ever added, the seals over them, and what was pruned of them."""
+"""The audit trail: append-only entries, the seals over them, and records of pruning."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from app.db import Base
 
 
 class AuditAction(StrEnum):
-    """What somebody did."""
+    """What was done. The values never change, since seals cover them; the labels are in ``presenters``."""
 
     SIGNED_IN = "signed in"
     SIGN_IN_FAILED = "sign-in failed"
     SIGNED_OUT = "signed out"
-    ANSWERED = "answered"
-    UNDONE = "took an answer back"
-    WITHDREW = "withdrew"
+    RESPONDED = "answered"
+    RESPONSE_UNDONE = "took an answer back"
+    WEBHOOK_CANCELED = "withdrew"
     RESENT = "resent"
-    APPLIED_AGAIN = "applied again"
-    HELD = "held"
+    REPROCESSED = "applied again"
+    PAUSED = "held"
     RESUMED = "resumed"
-    NOTED = "noted"
+    ANNOUNCED = "noted"
     EXPORTED = "exported"
     IMPORTED = "imported"
     PARTNER_ADDED = "added a partner"
     PARTNER_CHANGED = "changed a partner"
     KEY_ADDED = "added a key"
-    KEY_ENDED = "ended a key"
+    KEY_REVOKED = "ended a key"
     PERSON_ADDED = "added a person"
     PERSON_CHANGED = "changed a person"
     SUPPLIER_CHANGED = "changed a supplier"
-    HANDED_OVER = "handed over"
-    CLOSED = "closed"
-    OPENED_AGAIN = "opened again"
-    CANCELLED = "cancelled"
+    ASSIGNED = "handed over"
+    RESOLVED = "closed"
+    REOPENED = "opened again"
+    CANCELED = "cancelled"
     PRUNED = "pruned"
 
 
 class AuditObject(StrEnum):
-    """On what it was done."""
+    """The kind of object it was done to."""
 
     ORDER = "order"
     MESSAGE = "message"
@@ -58,9 +58,9 @@ class AuditObject(StrEnum):
 
 
 class AuditEntry(Base):
-    """One deed. It names people and objects in words, so that it outlives them.
+    """One action. It holds the names of person and object, so that it outlives them.
 
-    ``before`` and ``after`` are JSON objects as text, since their bytes are what is sealed.
+    ``before`` and ``after`` are JSON objects stored as text, because the seals cover their exact bytes.
     """
 
     __tablename__ = "audit_entry"
@@ -70,14 +70,14 @@ class AuditEntry(Base):
         Index("ix_audit_entry_object", "object_kind", "object_id", "id"),
         Index("ix_audit_entry_at", "at"),
         Index("ix_audit_entry_address", "address", "id"),
-        # An id is never given twice, not even after the newest entry was removed by force.
+        # Ids are never reused, even if the newest entry was deleted from outside.
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime]
-    deed: Mapped[str] = mapped_column(String(40))
-    # The name that other people see; empty for what the app does by itself.
+    action: Mapped[str] = mapped_column("deed", String(40))
+    # The display name of the person; empty for automatic actions.
     actor: Mapped[str] = mapped_column(String(120))
     person_id: Mapped[int | None]
     role: Mapped[str] = mapped_column(String(24))
@@ -92,24 +92,24 @@ class AuditEntry(Base):
 
     @property
     def was(self) -> dict[str, Any]:
-        """What it was before, by name; empty where nothing was."""
+        """The values before the action, by name."""
         return _read(self.before)
 
     @property
     def became(self) -> dict[str, Any]:
-        """What it became, by name."""
+        """The values after the action, by name."""
         return _read(self.after)
 
 
 class AuditSeal(Base):
-    """One link of the chain: a digest over some entries and over the link before (see ``seals``)."""
+    """A seal: a digest over a range of entries and the previous seal (see ``seals``)."""
 
     __tablename__ = "audit_seal"
 
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     first_id: Mapped[int]
     last_id: Mapped[int]
-    # Of each covered entry its id and its digest, so that a fault can be named; 40 bytes each.
+    # Id and digest of each covered entry, 40 bytes each, so that a changed entry can be named.
     leaves: Mapped[bytes]
     previous: Mapped[str] = mapped_column(String(64))
     sha256: Mapped[str] = mapped_column(String(64))
@@ -117,12 +117,12 @@ class AuditSeal(Base):
 
 
 class AuditPruning(Base):
-    """All entries up to this one may be gone: their age was over. Only such entries can be deleted."""
+    """Permission to delete all entries up to an id, because of their age. No other entry can be deleted."""
 
     __tablename__ = "audit_pruning"
 
     up_to: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    # The entry that tells of it.
+    # The audit entry that records the pruning.
     entry_id: Mapped[int]
     at: Mapped[datetime]
 
@@ -131,7 +131,7 @@ def _read(text: str) -> dict[str, Any]:
     if not text:
         return {}
     try:
-        found = json.loads(text)
-    except ValueError:  # somebody wrote into the table by hand
+        values = json.loads(text)
+    except ValueError:  # the table was changed from outside
         return {"unreadable": text}
-    return found if isinstance(found, dict) else {"unreadable": text}
+    return values if isinstance(values, dict) else {"unreadable": text}

@@ -77,7 +77,7 @@ def newest_of(
         .where(
             AuditEntry.object_kind == thing.value,
             AuditEntry.object_id == object_id,
-            AuditEntry.deed.in_([deed.value for deed in deeds]),
+            AuditEntry.action.in_([deed.value for deed in deeds]),
         )
         .order_by(AuditEntry.id.desc())
         .limit(limit)
@@ -107,7 +107,7 @@ def _conditions(session: Session, wanted: AuditFilter) -> list[ColumnElement[boo
     if wanted.who:
         conditions.append(AuditEntry.actor == wanted.who)
     if wanted.deed:
-        conditions.append(AuditEntry.deed == wanted.deed)
+        conditions.append(AuditEntry.action == wanted.deed)
     if wanted.thing:
         conditions.append(AuditEntry.object_kind == wanted.thing)
     if wanted.since:

@@ -59,7 +59,7 @@ def leaf(entry: AuditEntry) -> bytes:
     return _digest(
         entry.id,
         _moment(entry.at),
-        *(entry.deed, entry.actor, entry.person_id, entry.role, entry.address, entry.user_agent),
+        *(entry.action, entry.actor, entry.person_id, entry.role, entry.address, entry.user_agent),
         *(entry.object_kind, entry.object_id, entry.object_name),
         *(entry.reason, entry.before, entry.after),
     )
@@ -213,7 +213,7 @@ def _pruned_up_to(session: Session) -> tuple[int, str | None]:
     entry = session.get(AuditEntry, newest.entry_id)
     told = (
         entry is not None
-        and entry.deed == AuditAction.PRUNED
+        and entry.action == AuditAction.PRUNED
         and entry.became.get("audit_up_to") == newest.up_to
     )
     if not told:

@@ -69,7 +69,7 @@ def end(token: Token[Actor | None]) -> None:
 
 def record(
     session: Session,
-    deed: AuditAction,
+    action: AuditAction,
     thing: AuditObject,
     object_id: object,
     *,
@@ -91,7 +91,7 @@ def record(
         session.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": WRITERS})
     entry = AuditEntry(
         at=clock.now(),
-        deed=deed.value,
+        action=action.value,
         actor=_sayable(actor.name or by, 120),
         person_id=actor.person_id,
         role=actor.role,
@@ -118,7 +118,7 @@ def record_failed_sign_in(session: Session, known: str, person_id: int | None) -
     since = clock.now() - FAILURES_WINDOW
     recent = session.execute(
         select(AuditEntry.address)
-        .where(AuditEntry.deed == AuditAction.SIGN_IN_FAILED.value, AuditEntry.at > since)
+        .where(AuditEntry.action == AuditAction.SIGN_IN_FAILED.value, AuditEntry.at > since)
         .order_by(AuditEntry.id.desc())
         .limit(FAILURES_OF_ALL)
     ).all()

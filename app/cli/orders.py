@@ -12,7 +12,7 @@ from flask.cli import AppGroup
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.cli import context
-from app.inbound.file_import import Brought, bodies_in, bring
+from app.inbound.file_import import ImportResult, import_body, split_bodies
 from app.inbound.processing import Rules
 
 orders = AppGroup("orders", help="Manage purchase orders.")
@@ -25,15 +25,15 @@ def import_orders(files: tuple[Any, ...], partner_name: str | None) -> None:
     """Import `req-send` bodies: one object, an array, or JSON lines. Use - for standard input."""
     settings = context.settings()
     rules = Rules(settings.max_body_bytes, timedelta(hours=settings.respond_within_hours))
-    summary = Brought()
+    summary = ImportResult()
     for file in files:
         name = str(getattr(file, "name", "<stdin>"))
-        bodies = list(bodies_in(file.read()))
+        bodies = list(split_bodies(file.read()))
         progress_bar = click.progressbar(bodies, label=name, file=sys.stderr, hidden=not sys.stderr.isatty())
         with context.writing() as session, progress_bar as progress:
             partner = context.find_partner(session, partner_name)
             for number, body in progress:
-                bring(session, partner.id, body, place=f"{name}:{number}", rules=rules, brought=summary)
+                import_body(session, partner.id, body, place=f"{name}:{number}", rules=rules, result=summary)
                 session.commit()
             trail.record(
                 session,
@@ -44,8 +44,8 @@ def import_orders(files: tuple[Any, ...], partner_name: str | None) -> None:
                 after={"file": name, "orders": len(bodies)},
             )
             session.commit()
-    for refusal in summary.refusals:
-        click.echo(refusal, err=True)
-    click.echo(f"taken={summary.taken} repeated={summary.repeated} refused={len(summary.refusals)}")
-    if summary.refusals:
+    for error in summary.errors:
+        click.echo(error, err=True)
+    click.echo(f"taken={summary.imported} repeated={summary.repeated} refused={len(summary.errors)}")
+    if summary.errors:
         sys.exit(1)

@@ -31,7 +31,7 @@ def follow(session: Session, changes: Sequence[MessageChange]) -> None:
 def held(session: Session, partner_id: int, why: str) -> None:
     """The app holds a partner by itself."""
     name = _name(session, partner_id)
-    trail.record(session, AuditAction.HELD, AuditObject.PARTNER, partner_id, name=name, reason=why)
+    trail.record(session, AuditAction.PAUSED, AuditObject.PARTNER, partner_id, name=name, reason=why)
     if not is_on(session):
         return
     waits = session.scalar(

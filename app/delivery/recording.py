@@ -356,7 +356,7 @@ def reclaim_expired(session: Session, now: datetime) -> int:
         session.execute(update(messages).where(messages.c.id == row.id).values(values))
         if values["state"] is MessageState.FAILED and row.resume_state is not MessageState.FAILED:
             name, why = row.buyer_po_number, values["note"]
-            trail.record(session, AuditAction.HELD, AuditObject.MESSAGE, row.id, name=name, reason=why)
+            trail.record(session, AuditAction.PAUSED, AuditObject.MESSAGE, row.id, name=name, reason=why)
         changes.append(MessageChange(row.id, row.order_id, values["state"]))
     message_events.publish(session, changes)
     statistics.record(

@@ -227,7 +227,7 @@ def cancel_manually(session: Session, message: Message, *, by: str, reason: str)
         raise CannotCancel(blocker)
     trail.record(
         session,
-        AuditAction.WITHDREW,
+        AuditAction.WEBHOOK_CANCELED,
         AuditObject.MESSAGE,
         message.id,
         name=message.buyer_po_number,

@@ -370,7 +370,7 @@ def _received(
 
 
 def _unmatched(inbound_id: str, order: dict[str, Any], raw: bytes) -> dict[str, Any]:
-    field_name, detail = "poStatus.objectId", "poStatus.objectId is of no order that is known here."
+    field_name, detail = "poStatus.objectId", "poStatus.objectId does not match a known order."
     code = ErrorCode.UNKNOWN_OBJECT
     said = build_reply(
         Kind.REQ_STATUS_CHANGE, None, req_msg_id=inbound_id, code=code, detail=detail, field=field_name
@@ -480,7 +480,7 @@ def _answer(
     batch.trail.append(
         {
             "at": at,
-            "deed": AuditAction.ANSWERED.value,
+            "deed": AuditAction.RESPONDED.value,
             "actor": person_name,
             "person_id": person_id,
             "role": Role.SUPPLIER.value,

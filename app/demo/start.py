@@ -21,7 +21,7 @@ from app.accounts.queries import person_by_username
 from app.config import Settings, read_or_create_secret
 from app.db import Database
 from app.demo.orders import example_orders
-from app.inbound.file_import import Brought, bring
+from app.inbound.file_import import ImportResult, import_body
 from app.inbound.processing import Rules
 from app.network.reader import dumps, read_json
 from app.orders.models import PurchaseOrder, Revision
@@ -126,16 +126,16 @@ def prepare(
         deadline_seconds=DEADLINE_SECONDS,
     )
     rules = Rules(settings.max_body_bytes, timedelta(hours=settings.respond_within_hours))
-    brought = Brought()
+    result = ImportResult()
     for number, body in enumerate(example_orders(clock.now()), start=1):
         sent_at = datetime.fromisoformat(body["purchaseOrder"]["ts"])
-        bring(
+        import_body(
             session,
             partner.id,
             dumps(body),
             place=f"example {number}",
             rules=rules,
-            brought=brought,
+            result=result,
             received_at=sent_at,
         )
     return partner

@@ -284,7 +284,7 @@ def _entry(entry: AuditEntry) -> dict[str, Any]:
         *("id", "at", "deed", "actor", "person_id", "role", "address", "user_agent", "object_kind"),
         *("object_id", "object_name", "reason", "before", "after"),
     )
-    told = {name: getattr(entry, name) for name in names}
+    told = {name: getattr(entry, "action" if name == "deed" else name) for name in names}
     return {**told, "at": entry.at.astimezone(UTC).isoformat(timespec="microseconds")}
 
 

@@ -198,7 +198,7 @@ SOURCES: dict[str, Source] = {
         AuditFilterForm,
         (
             *(Column("id", NUMBER), Column("at", TIME), Column("actor"), Column("role"), Column("address")),
-            *(Column("user_agent"), Column("deed"), Column("object_kind"), Column("object_id")),
+            *(Column("user_agent"), Column("deed", of="action"), Column("object_kind"), Column("object_id")),
             *(Column("object_name"), Column("reason"), Column("before"), Column("after")),
         ),
         _audit,

@@ -1,4 +1,4 @@
-"""The OpenAPI document as people read it: messages, fields and answers in words. Pure."""
+"""The OpenAPI document prepared for the documentation page. Pure."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: what it holds in words, and the object that describes it where there is one.
+    """One field: its type in words, and the object that it links to, if any.
 
-    `anchor` is where on the page that object stands.
+    `anchor` is the place of that object on the page.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """One object of the messages with its fields, or a list of words."""
+    """An object with its fields, or an enumeration with its values."""
 
     name: str
     description: str
@@ -50,8 +50,8 @@ class Object:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One status, when it is given, and an example of its body."""
+class ApiResponse:
+    """One status, when it is sent, and an example of its body."""
 
     status: str
     description: str
@@ -60,7 +60,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message that may be sent here."""
+    """One message that partners can send."""
 
     name: str
     path: str
@@ -69,7 +69,7 @@ class Message:
     model: str
     fields: list[Field]
     curl: str
-    answers: list[Answer]
+    responses: list[ApiResponse]
 
 
 def messages(document: Mapping[str, Any]) -> list[Message]:
@@ -78,23 +78,23 @@ def messages(document: Mapping[str, Any]) -> list[Message]:
 
 
 def objects(document: Mapping[str, Any]) -> list[Object]:
-    """The objects that the messages are made of, by name; the messages themselves are left out."""
+    """The objects that the messages consist of, by name, without the messages themselves."""
     schemas: Mapping[str, Any] = document["components"]["schemas"]
-    told = audit_fields(document)
+    models = message_models(document)
     return [
-        Object(name, schema.get("description", ""), _fields(schema, told), list(map(str, _enum(schema))))
+        Object(name, schema.get("description", ""), _fields(schema, models), list(map(str, _enum(schema))))
         for name, schema in sorted(schemas.items())
-        if name not in told
+        if name not in models
     ]
 
 
 def marked(text: str) -> Markup:
-    """Text with `code` and **strong** words and blank lines between paragraphs. Everything is escaped."""
+    """Text with `code`, **strong** and blank lines between paragraphs as HTML. Everything else is escaped."""
     return Markup().join(Markup("<p>{}</p>").format(phrase(part)) for part in text.split("\n\n"))
 
 
 def phrase(text: str) -> Markup:
-    """One paragraph of such text, for where a paragraph may not stand."""
+    """The same for a single paragraph, without the `<p>`."""
     html = str(escape(" ".join(text.split())))
     html = re.sub(r"`([^`]+)`", r"<code>\1</code>", html)
     return Markup(re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", html))  # noqa: S704 - escaped above
@@ -109,52 +109,55 @@ def _message(document: Mapping[str, Any], path: str, operation: Mapping[str, Any
         summary=operation["summary"],
         description=operation["description"],
         model=model,
-        fields=_fields(document["components"]["schemas"][model], audit_fields(document)),
+        fields=_fields(document["components"]["schemas"][model], message_models(document)),
         curl=operation["x-codeSamples"][0]["source"],
-        answers=[_answer(status, response) for status, response in operation["responses"].items()],
+        responses=[_response(status, response) for status, response in operation["responses"].items()],
     )
 
 
-def _answer(status: str, response: Mapping[str, Any]) -> Answer:
+def _response(status: str, response: Mapping[str, Any]) -> ApiResponse:
     example = response["content"]["application/json"]["examples"]["example"]["value"]
-    return Answer(status, response["description"], pretty(example))
+    return ApiResponse(status, response["description"], pretty(example))
 
 
-def audit_fields(document: Mapping[str, Any]) -> dict[str, str]:
-    """The models of whole messages, each with the name of its message."""
+def message_models(document: Mapping[str, Any]) -> dict[str, str]:
+    """The schema names of whole messages, each with the name of its message."""
     operations = [item["post"] for item in document["paths"].values()]
-    contents = {one["operationId"]: one["requestBody"]["content"]["application/json"] for one in operations}
+    contents = {
+        operation["operationId"]: operation["requestBody"]["content"]["application/json"]
+        for operation in operations
+    }
     return {_name(content["schema"]["$ref"]): message for message, content in contents.items()}
 
 
-def _fields(schema: Mapping[str, Any], told: Mapping[str, str]) -> list[Field]:
+def _fields(schema: Mapping[str, Any], models: Mapping[str, str]) -> list[Field]:
     required = set(schema.get("required", ()))
-    found = []
+    fields = []
     for name, part in schema.get("properties", {}).items():
         link = _link(part)
         limits = ", ".join(_limits(part))
-        kinds = [kind for one in _alternatives(part) for kind in _kinds(one)]
-        found.append(
+        kinds = [kind for alternative in _alternatives(part) for kind in _kinds(alternative)]
+        fields.append(
             Field(
                 name=name,
                 words=" or ".join(_WORDS[kind] for kind in kinds if kind != "null") or "anything",
                 link=link,
-                anchor=told.get(link, link),
+                anchor=models.get(link, link),
                 nullable="null" in kinds,
                 required=name in required,
                 limits=limits,
             )
         )
-    return found
+    return fields
 
 
 def _alternatives(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    found: list[Mapping[str, Any]] = schema.get("anyOf", [schema])
-    return found
+    alternatives: list[Mapping[str, Any]] = schema.get("anyOf", [schema])
+    return alternatives
 
 
 def _link(schema: Mapping[str, Any]) -> str:
-    """The name of the object that a field holds, by itself or in a list."""
+    """The name of the object in a field, directly or in a list."""
     for part in _alternatives(schema):
         reference = part.get("$ref") or part.get("items", {}).get("$ref", "")
         if reference:

@@ -1,18 +1,19 @@
-"""The partner's door: JSON in, JSON out, a key instead of a cookie."""
+"""The partner API: JSON requests and responses, authenticated by a key or a signature."""
 
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 from flask import Blueprint, Response, request
 from sqlalchemy.exc import InterfaceError, OperationalError
-from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.exceptions import MethodNotAllowed
 
 from app import clock
 from app.accounts import access
-from app.inbound.handlers import VERBS
-from app.inbound.processing import Call, Receipt, Rules, receive_message, refuse_call
+from app.inbound.handlers import HANDLERS
+from app.inbound.processing import Call, Receipt, Rules, receive_message, reject_call
 from app.network.reader import dumps
 from app.network.replies import build_reply
 from app.network.signing import signature_of
@@ -26,19 +27,19 @@ log = logging.getLogger(__name__)
 blueprint = Blueprint("inbound_api", __name__)
 
 KEY_HEADER = "X-Partner-Key"
-TAKEN = tuple(VERBS)
+KINDS = tuple(HANDLERS)
 SECRET_HEADERS = frozenset({"x-partner-key", "authorization", "cookie", "proxy-authorization"})
 ONLY: dict[str, Any] = {"provide_automatic_options": False}
-"""Of an address below ``/api/``: only the methods that are described; OPTIONS is refused like any other."""
+"""Route options below ``/api/``: no automatic OPTIONS, so that only documented methods are allowed."""
 
 
 @blueprint.post(
-    "/api/v0/purchase-order/<any({}):name>".format(", ".join(f'"{kind}"' for kind in TAKEN)), **ONLY
+    "/api/v0/purchase-order/<any({}):name>".format(", ".join(f'"{kind}"' for kind in KINDS)), **ONLY
 )
 @web.csrf.exempt
 @access.public
-def take(name: str) -> Response:
-    """Take one message: who sent it, then what it is, then what it says. One commit whatever it was."""
+def receive(name: str) -> Response:
+    """Receive a message. It is stored and committed whatever the result."""
     receipt = _receive(Kind(name))
     web.db().commit()
     return _json(receipt.status, receipt.body)
@@ -47,36 +48,40 @@ def take(name: str) -> Response:
 @blueprint.get("/api/v0/ping", **ONLY)
 @access.public
 def ping() -> Response:
-    """Whether a key or a signature is right: what a partner tries first. It records nothing."""
+    """Test a key or a signature. Nothing is recorded."""
     partner = _caller(b"")
     if partner is None:
-        return _said(ErrorCode.CREDENTIALS, _not_known())
-    said = {"partner": partner.name, "at": clock.now().isoformat()}
-    return _json(200, dumps({"response_code": 0, "response_message": "Success", "payload": said}))
+        return _error(ErrorCode.CREDENTIALS, _credentials_detail())
+    payload = {"partner": partner.name, "at": clock.now().isoformat()}
+    return _json(200, dumps({"response_code": 0, "response_message": "Success", "payload": payload}))
 
 
 @blueprint.before_app_request
-def _nothing_here() -> Response | None:
-    """Any other address or method below ``/api/`` is refused in the contract's shape as well.
+def _unknown_address() -> Response | None:
+    """Answer any other address or method below ``/api/`` in the JSON shape of the contract.
 
-    No route could say it: one that takes every method would be listed in every ``Allow``.
+    A catch-all route could not do it: it would add its methods to the ``Allow`` of every address.
     """
-    if not f"{request.path}/".startswith("/api/"):
+    if not is_api_path(request.path):
         return None
-    wrong = request.routing_exception
-    if isinstance(wrong, MethodNotAllowed):
-        return _with_another_method(sorted(wrong.valid_methods or ()))
-    if isinstance(wrong, NotFound):
-        return _said(ErrorCode.UNKNOWN_RESOURCE, "There is no such message here.")
+    error = request.routing_exception
+    if isinstance(error, MethodNotAllowed):
+        return _method_not_allowed(sorted(error.valid_methods or ()))
+    if error is not None:  # not found, or a redirect to a cleaned-up path, which a POST would not survive
+        return _error(ErrorCode.UNKNOWN_RESOURCE, "Unknown address.")
     return None
 
 
-def _with_another_method(allowed: list[str]) -> Response:
+def is_api_path(path: str) -> bool:
+    """Whether a path belongs to the API, also with repeated slashes or in other case."""
+    return f"{re.sub('/+', '/', path)}/".lower().startswith("/api/")
+
+
+def _method_not_allowed(allowed: list[str]) -> Response:
     name = request.path.rpartition("/")[2]
-    words = (
-        f"Send this message with {allowed[0]}." if name in TAKEN else f"Only {' and '.join(allowed)} here."
-    )
-    response = _said(ErrorCode.METHOD, words, Kind(name) if name in TAKEN else Kind.REQ_SEND)
+    is_kind = name in KINDS
+    detail = f"Use {allowed[0]}." if is_kind else f"Use {' or '.join(allowed)}."
+    response = _error(ErrorCode.METHOD, detail, Kind(name) if is_kind else Kind.REQ_SEND)
     response.headers["Allow"] = ", ".join(allowed)
     return response
 
@@ -85,7 +90,7 @@ def _with_another_method(allowed: list[str]) -> Response:
 @blueprint.errorhandler(InterfaceError)
 def _busy(error: Exception) -> Response:
     log.warning("database not available: %s", error)
-    response = _said(ErrorCode.UNAVAILABLE, "Not recorded. Send it again in a moment.")
+    response = _error(ErrorCode.UNAVAILABLE, "The message was not recorded. Try again in a moment.")
     response.headers["Retry-After"] = "5"
     return response
 
@@ -94,7 +99,7 @@ def _busy(error: Exception) -> Response:
 def _fault(error: Exception) -> Response:
     reference = web.new_reference()
     log.error("fault, reference %s", reference, exc_info=error)
-    return _said(ErrorCode.INTERNAL, f"Not recorded. Reference {reference}.")
+    return _error(ErrorCode.INTERNAL, f"The message was not recorded. Reference {reference}.")
 
 
 def _receive(kind: Kind) -> Receipt:
@@ -115,37 +120,37 @@ def _receive(kind: Kind) -> Receipt:
     session = web.db()
     partner = _caller(raw)
     if partner is None:
-        detail = _not_known()
-        return refuse_call(session, call, ErrorCode.CREDENTIALS, detail, partner_id=None, size=size)
+        detail = _credentials_detail()
+        return reject_call(session, call, ErrorCode.CREDENTIALS, detail, partner_id=None, size=size)
     if request.mimetype != "application/json":
-        detail = "Send it as application/json."
-        return refuse_call(session, call, ErrorCode.MEDIA_TYPE, detail, partner_id=partner.id, size=size)
+        detail = "Use Content-Type: application/json."
+        return reject_call(session, call, ErrorCode.MEDIA_TYPE, detail, partner_id=partner.id, size=size)
     if size > limit or len(raw) > limit:
         detail = f"The body is larger than {limit} bytes."
-        return refuse_call(
+        return reject_call(
             session, call, ErrorCode.TOO_LARGE, detail, partner_id=partner.id, size=max(size, len(raw))
         )
     return receive_message(session, partner.id, call, raw, Rules.of(settings))
 
 
 def _body(limit: int) -> bytes:
-    """The body as it came, at most one byte over the limit; nothing where it says that it is longer."""
+    """The body, cut one byte above the limit; empty if Content-Length is above the limit."""
     return b"" if (request.content_length or 0) > limit else request.stream.read(limit + 1)
 
 
 def _caller(raw: bytes) -> Partner | None:
-    """The partner who is calling, by key or by a signature over these bytes."""
+    """The partner that sent the request, by its key or by a signature of the body."""
     signature = signature_of(request.headers.items())
     return partner_of_call(web.db(), request.headers.get(KEY_HEADER, ""), signature, raw)
 
 
-def _not_known() -> str:
+def _credentials_detail() -> str:
     if signature_of(request.headers.items()):
-        return "The signature is not right, too old, or by a secret that is not known here."
-    return f"The header {KEY_HEADER} is missing or is not one that is known here."
+        return "The signature is invalid or expired, or its secret is unknown."
+    return f"The header {KEY_HEADER} is missing or its key is unknown."
 
 
-def _said(code: ErrorCode, detail: str, kind: Kind = Kind.REQ_SEND) -> Response:
+def _error(code: ErrorCode, detail: str, kind: Kind = Kind.REQ_SEND) -> Response:
     return _json(HTTP_STATUS[code], dumps(build_reply(kind, None, req_msg_id="", code=code, detail=detail)))
 
 

@@ -1,4 +1,4 @@
-"""What makes two inbound messages the same one, and what the log knows a message by: one table by kind."""
+"""The keys of an incoming message: which two messages are duplicates, and what the log can search by."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ About = PurchaseOrderBody | StatusChangeBody | ConfirmationEcho
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of one message. ``name`` is the one under which it carries its object."""
+    """The keys of one message. ``name`` is the JSON key of the object it carries."""
 
     name: str
     object_id: str
@@ -27,20 +27,20 @@ def keys_of(kind: Kind, message: Message) -> Keys:
     """The keys of a message of this kind; the kind is one of ``OBJECTS``."""
     name, object_in = OBJECTS[kind]
     about = object_in(message)
-    words = [
+    parts = [
         kind,
         about.object_id,
         str(about.object_version.new_version),
         about.po_status_transition.new_status,
     ]
     if isinstance(message, RespConfirm):
-        words.append(message.resp.req_msg_id)
+        parts.append(message.resp.req_msg_id)
     return Keys(
         name=name,
         object_id=about.object_id,
         buyer_po_number=about.buyer_po_number,
         supplier_b2b_id=message.b2b_ids.supplier_b2b_id,
-        same_as=" ".join(map(_one_word, words)),
+        same_as=" ".join(map(_escape, parts)),
     )
 
 
@@ -50,9 +50,9 @@ OBJECTS: dict[Kind, tuple[str, Callable[[Any], About]]] = {
     Kind.REQ_STATUS_CHANGE: ("poStatus", lambda message: message.po_status),
     Kind.RESP_CONFIRM: ("poConfirmation", lambda message: message.po_confirmation),
 }
-"""Under which name each kind that partners send carries its object, and where it stands when parsed."""
+"""For each kind: the JSON key of its object, and how to get the object from the parsed message."""
 
 
-def _one_word(text: str) -> str:
-    """A partner's text with a space in it must not be taken for two."""
+def _escape(text: str) -> str:
+    """Escape spaces, since a space separates the parts."""
     return text.replace("%", "%25").replace(" ", "%20")

@@ -1,4 +1,4 @@
-"""The inbound API described: for programs as OpenAPI, for people as a page. Both are public."""
+"""The documentation of the partner API, as OpenAPI and as a page. Both are public."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flask import Blueprint, Response, render_template
 
 from app.accounts import access
 from app.inbound import api_description
-from app.inbound.api_routes import ONLY, TAKEN
+from app.inbound.api_routes import KINDS, ONLY
 from app.network.openapi import openapi
 from app.network.reader import dumps
 from app.ui import web
@@ -19,14 +19,14 @@ blueprint = Blueprint("openapi", __name__)
 @blueprint.get("/api/v0/openapi.json", **ONLY)
 @access.public
 def document() -> Response:
-    """The document for the messages that are taken here, with this very address as its server."""
+    """The OpenAPI document, with the address of this request as its server."""
     return Response(dumps(_document()), content_type="application/json")
 
 
 @blueprint.get("/api/v0/docs", **ONLY)
 @access.public
 def page() -> str:
-    """The same for people."""
+    """The documentation page."""
     document = _document()
     return render_template(
         "inbound/api.html",
@@ -40,4 +40,4 @@ def page() -> str:
 
 
 def _document() -> dict[str, Any]:
-    return openapi(web.public_url(), TAKEN)
+    return openapi(web.public_url(), KINDS)

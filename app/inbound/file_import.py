@@ -1,4 +1,4 @@
-"""Bringing orders in from files, through the same code as the partner's door."""
+"""Import of orders from files, through the same code as the partner API."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from app.network.reader import Unreadable, dumps, read_json
 from app.network.vocabulary import Kind
 
 LARGEST_ARRAY = 512 * 1024 * 1024
-"""Bytes of one file that holds an array; each order in it is bounded by itself."""
+"""Bytes of a file that holds a JSON array; each order in it has its own, smaller limit."""
 
 
 @dataclass
-class Brought:
-    """What became of the orders of an import."""
+class ImportResult:
+    """What an import did: the number of new and repeated orders, and the error of each other one."""
 
-    taken: int = 0
+    imported: int = 0
     repeated: int = 0
-    refusals: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
-def bodies_in(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """The `req-send` bodies in a file, each with its line, or with its place in an array from 1.
+def split_bodies(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """The `req-send` bodies in a file, each with its line number, or its position in an array from 1.
 
-    A file is one object, an array of them, or one a line. What cannot be read is handed on as it is: the
-    door says what is wrong with it.
+    A file holds one object, an array of objects, or one object per line. Unreadable parts are passed on
+    unchanged, so that the import reports what is wrong with them.
     """
     if content.lstrip()[:1] == b"[":
         yield from _elements(content)
@@ -43,14 +43,38 @@ def bodies_in(content: bytes) -> Iterator[tuple[int, bytes]]:
                 yield number, line
 
 
+def import_body(
+    session: Session,
+    partner_id: int,
+    body: bytes,
+    *,
+    place: str,
+    rules: Rules,
+    result: ImportResult,
+    received_at: datetime | None = None,
+) -> None:
+    """Process one body as if the partner had sent it, now or at ``received_at``, and count it in ``result``.
+
+    ``place`` says where in the file it is.
+    """
+    call = Call(Kind.REQ_SEND, f"import {place}", received_at=received_at or clock.now())
+    receipt = receive_message(session, partner_id, call, body.strip(), rules)
+    if receipt.effect is Effect.APPLIED:
+        result.imported += 1
+    elif receipt.effect is Effect.REPEATED:
+        result.repeated += 1
+    else:
+        result.errors.append(f"{place}: {receipt.detail}")
+
+
 def _elements(content: bytes) -> Iterator[tuple[int, bytes]]:
     try:
-        value = read_json(content, max_bytes=LARGEST_ARRAY)
+        values = read_json(content, max_bytes=LARGEST_ARRAY)
     except Unreadable:
         yield 1, content
         return
-    for number, element in enumerate(value, start=1):
-        yield number, dumps(element)
+    for number, value in enumerate(values, start=1):
+        yield number, dumps(value)
 
 
 def _is_one_object(content: bytes) -> bool:
@@ -60,27 +84,6 @@ def _is_one_object(content: bytes) -> bool:
     try:
         read_json(stripped, max_bytes=LARGEST_ARRAY)
     except Unreadable:
-        # Broken, but spread over lines as a person would: one object still, and one refusal.
+        # A malformed object that is spread over several lines is still one object with one error.
         return stripped.split(b"\n", 1)[0].strip() in (b"{", b"")
     return True
-
-
-def bring(
-    session: Session,
-    partner_id: int,
-    body: bytes,
-    *,
-    place: str,
-    rules: Rules,
-    brought: Brought,
-    received_at: datetime | None = None,
-) -> None:
-    """Take one body in as if the partner had sent it just now, or then, and note what became of it."""
-    call = Call(Kind.REQ_SEND, f"import {place}", received_at=received_at or clock.now())
-    receipt = receive_message(session, partner_id, call, body.strip(), rules)
-    if receipt.effect is Effect.APPLIED:
-        brought.taken += 1
-    elif receipt.effect is Effect.REPEATED:
-        brought.repeated += 1
-    else:
-        brought.refusals.append(f"{place}: {receipt.detail}")

@@ -1,4 +1,4 @@
-"""The log's filter and the form for applying again."""
+"""The filter of the incoming log, and the form to reprocess a message."""
 
 from __future__ import annotations
 
@@ -6,42 +6,32 @@ from flask_wtf import FlaskForm
 from wtforms import Form, SearchField, SelectField, StringField
 from wtforms.validators import DataRequired, Length, Optional, Regexp
 
-from app.inbound.handlers import VERBS
-from app.inbound.models import Effect
+from app.inbound.presenters import EFFECTS, KINDS
 from app.inbound.processing import REASON_MAX
 from app.ui.fields import Moment, choices, folded, lowered
 
-EFFECT_NAMES = {
-    Effect.APPLIED: "Applied",
-    Effect.REPEATED: "Repeated",
-    Effect.CONFLICT: "In conflict",
-    Effect.REFUSED: "Refused by us",
-    Effect.UNMATCHED: "Fits nothing",
-    Effect.NO_CREDENTIALS: "Without credentials",
-}
-
 
 class InboundFilterForm(Form):
-    """``GET /inbound``; times are ISO 8601, without a zone the reader's."""
+    """``GET /inbound``; times are ISO 8601, in the reader's zone unless they name another."""
 
-    q = SearchField("PO number, id, object id, words in a body", [Optional(), Length(max=200)])
+    q = SearchField("PO, message ID or body", [Optional(), Length(max=200)])
     effect = SelectField(
-        "Effect",
+        "Result",
         [Optional()],
         choices=choices(
-            [("", "Any effect"), *((effect.value, name) for effect, name in EFFECT_NAMES.items())]
+            [("", "Any result"), *((effect.value, chip.words) for effect, chip in EFFECTS.items())]
         ),
         default="",
     )
     code = StringField(
-        "We answered",
-        [Optional(), Regexp(r"^([1-5]\d\d|[1-5]xx)$", message="It is 409, or 4xx.")],
+        "Response status",
+        [Optional(), Regexp(r"^([1-5]\d\d|[1-5]xx)$", message="Enter a status such as 409 or 4xx.")],
         filters=[lowered],
     )
     kind = SelectField(
-        "Kind",
+        "Type",
         [Optional()],
-        choices=choices([("", "Any kind"), *((kind.value, kind.value) for kind in VERBS)]),
+        choices=choices([("", "Any type"), *((kind.value, label) for kind, label in KINDS.items())]),
         default="",
     )
     partner = StringField("Partner", [Optional(), Length(max=80)])
@@ -52,11 +42,11 @@ class InboundFilterForm(Form):
     after = StringField("After", [Optional(), Regexp(r"^in_[0-9A-Z]{26}$")])
 
 
-class ApplyForm(FlaskForm):
-    """Why a message is applied again; the reason stands in the log beside the name."""
+class ReprocessForm(FlaskForm):
+    """Why a message is reprocessed; the reason is logged."""
 
     reason = StringField(
         "Reason",
-        [DataRequired("Say why; it stands in the log."), Length(max=REASON_MAX)],
+        [DataRequired("Enter a reason."), Length(max=REASON_MAX)],
         filters=[folded],
     )

@@ -1,4 +1,4 @@
-"""What each kind of message does: one verb each, from what was parsed to what the order's room does."""
+"""One handler for each kind of message: from the parsed message to the command on the order."""
 
 from __future__ import annotations
 
@@ -22,20 +22,19 @@ from app.orders.validation import ValidationFailed
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """When a message is taken in, and how long the supplier has from then."""
+    """When a message is applied, and how long the supplier has from then to respond."""
 
     at: datetime
     respond_within: timedelta
 
 
-def send(session: Session, row: InboundMessage, message: ReqSend, terms: Terms) -> None:
-    """A new order."""
-    known = _order(session, row)
-    if known:
+def create(session: Session, row: InboundMessage, message: ReqSend, terms: Terms) -> None:
+    """Create an order."""
+    if _order(session, row):
         raise ValidationFailed(
             ErrorCode.CONFLICT,
             "purchaseOrder.objectId",
-            "purchaseOrder.objectId was sent before, in another version or status; send changes as req-edit.",
+            "purchaseOrder.objectId already exists with another version or status; send changes as req-edit.",
         )
     assert row.partner_id is not None
     order = create_order(
@@ -51,7 +50,7 @@ def send(session: Session, row: InboundMessage, message: ReqSend, terms: Terms) 
 
 
 def edit(session: Session, row: InboundMessage, message: ReqEdit, terms: Terms) -> None:
-    """The next version of an order."""
+    """Add the next version of an order."""
     apply_edit(
         session,
         _known_order(session, row),
@@ -63,27 +62,27 @@ def edit(session: Session, row: InboundMessage, message: ReqEdit, terms: Terms) 
     )
 
 
-def move(session: Session, row: InboundMessage, message: ReqStatusChange, terms: Terms) -> None:
-    """An order cancelled or closed."""
+def change_status(session: Session, row: InboundMessage, message: ReqStatusChange, terms: Terms) -> None:
+    """Cancel or close an order."""
     apply_status_change(session, _known_order(session, row), message, inbound_id=row.id, received_at=terms.at)
 
 
-def result(session: Session, row: InboundMessage, message: RespConfirm, terms: Terms) -> None:
-    """The late result of an answer."""
+def record_result(session: Session, row: InboundMessage, message: RespConfirm, terms: Terms) -> None:
+    """Record the late result of a response."""
     apply_result(session, _known_order(session, row), message, inbound_id=row.id, received_at=terms.at)
 
 
-VERBS: dict[Kind, Callable[..., None]] = {
-    Kind.REQ_SEND: send,
+HANDLERS: dict[Kind, Callable[..., None]] = {
+    Kind.REQ_SEND: create,
     Kind.REQ_EDIT: edit,
-    Kind.REQ_STATUS_CHANGE: move,
-    Kind.RESP_CONFIRM: result,
+    Kind.REQ_STATUS_CHANGE: change_status,
+    Kind.RESP_CONFIRM: record_result,
 }
-"""Each may raise ValidationFailed, and then has changed nothing but the row's own link to the order."""
+"""Each may raise ValidationFailed; then only the row's link to the order has changed."""
 
 
 def _order(session: Session, row: InboundMessage) -> PurchaseOrder | None:
-    """The order that the message is about, for update; the log links the two from now on."""
+    """The order that the message refers to, locked, and linked to the message."""
     assert row.partner_id is not None
     order = partners_order_for_update(session, row.partner_id, row.object_id)
     row.order_id = order.id if order else None
@@ -94,5 +93,5 @@ def _known_order(session: Session, row: InboundMessage) -> PurchaseOrder:
     order = _order(session, row)
     if order is None:
         field = f"{OBJECT_NAMES[Kind(row.kind)]}.objectId"
-        raise ValidationFailed(ErrorCode.UNKNOWN_OBJECT, field, f"{field} is of no order that is known here.")
+        raise ValidationFailed(ErrorCode.UNKNOWN_OBJECT, field, f"{field} does not match a known order.")
     return order

@@ -1,4 +1,4 @@
-"""Inbound messages: what came, what we answered, what it changed."""
+"""Incoming messages: the request, the response, and the result."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from app.partners.models import Partner
 
 
 class Effect(StrEnum):
-    """What became of an inbound message."""
+    """The result of an incoming message; labels are in ``presenters``."""
 
     APPLIED = "applied"
     REPEATED = "repeated"
-    # The same message with other content, or a result that contradicts an earlier one.
+    # The same message with different content, or a result that contradicts an earlier one.
     CONFLICT = "conflict"
-    # It breaks the contract, or the order as it stands does not allow it.
-    REFUSED = "refused"
-    # It fits no order, or no answer, that we know: support looks at these.
+    # It violates the contract, or the current state of the order does not allow it.
+    REJECTED = "refused"
+    # It refers to an unknown order or response; support handles these.
     UNMATCHED = "unmatched"
-    NO_CREDENTIALS = "no_credentials"
+    UNAUTHENTICATED = "no_credentials"
 
 
 NEEDS_ATTENTION = "coalesce(effect, '') = 'unmatched' AND closed_at IS NULL"
@@ -32,11 +32,11 @@ NEEDS_ATTENTION = "coalesce(effect, '') = 'unmatched' AND closed_at IS NULL"
 
 
 class InboundMessage(Base):
-    """One call of a partner, kept as received with the answer that it got."""
+    """One request of a partner, stored as received with the response it got."""
 
     __tablename__ = "inbound_message"
     __table_args__ = (
-        # One applied message a key: the same one in two parallel calls is applied once.
+        # At most one applied message per key: the same message in two parallel requests is applied once.
         Index(
             "uq_inbound_message_same",
             "partner_id",
@@ -75,13 +75,13 @@ class InboundMessage(Base):
     object_id: Mapped[str] = mapped_column(String(100), default="")
     buyer_po_number: Mapped[str] = mapped_column(String(50), default="")
     supplier_b2b_id: Mapped[str] = mapped_column(String(100), default="")
-    # Kind, object, version and new status in one text: what makes two messages the same one ...
+    # Kind, object, version and new status: two messages with the same value are duplicates ...
     same_as: Mapped[str | None] = mapped_column(Text)
-    # ... if their content is the same too.
+    # ... if this hash matches too; otherwise they are in conflict.
     content_sha256: Mapped[str] = mapped_column(String(64), default="")
     repeat_of: Mapped[str | None] = mapped_column(String(40))
 
-    # What became of it; the answer below is what the partner was told when it came.
+    # The current result. The response below is the one the partner got.
     effect: Mapped[Effect] = mapped_column(enum_type(Effect))
     error_cd: Mapped[str] = mapped_column(String(40), default="")
     error_field: Mapped[str] = mapped_column(Text, default="")
@@ -89,20 +89,20 @@ class InboundMessage(Base):
     answer_status: Mapped[int]
     answer_body: Mapped[bytes] = mapped_column(default=b"", deferred=True)
 
-    # Applied again by hand: who, why, when, what came of it, and what had come of it when it was answered.
+    # Reprocessed manually: when, by whom, why, the new error if any, and the result before.
     again_at: Mapped[datetime | None]
     again_by: Mapped[str | None] = mapped_column(String(120))
     again_reason: Mapped[str | None] = mapped_column(String(200))
     again_detail: Mapped[str | None] = mapped_column(Text)
     first_effect: Mapped[Effect | None] = mapped_column(enum_type(Effect))
-    # When somebody said that nothing more is to be done about it.
+    # When a person resolved it.
     closed_at: Mapped[datetime | None]
 
     partner: Mapped[Partner | None] = relationship(lazy="raise")
 
     @hybrid_property
     def needs_attention(self) -> bool:
-        """Whether it is unmatched and nobody has resolved it."""
+        """Whether it is unmatched and not resolved."""
         return self.effect is Effect.UNMATCHED and self.closed_at is None
 
     @needs_attention.inplace.expression

@@ -4,59 +4,115 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.inbound.forms import EFFECT_NAMES
 from app.inbound.models import Effect, InboundMessage
+from app.inbound.processing import ReprocessBlocker
 from app.network.vocabulary import Kind
 from app.ui.chips import Chip
 
-_EFFECT_TONES = {
-    Effect.APPLIED: "ok",
-    Effect.REPEATED: "quiet",
-    Effect.CONFLICT: "warn",
-    Effect.REFUSED: "bad",
-    Effect.UNMATCHED: "warn",
-    Effect.NO_CREDENTIALS: "warn",
+EFFECTS = {
+    Effect.APPLIED: Chip("ok", "Applied"),
+    Effect.REPEATED: Chip("quiet", "Repeated"),
+    Effect.CONFLICT: Chip("warn", "Conflict"),
+    Effect.REJECTED: Chip("bad", "Rejected"),
+    Effect.UNMATCHED: Chip("warn", "Unmatched"),
+    Effect.UNAUTHENTICATED: Chip("warn", "Unauthenticated"),
 }
+
+KINDS = {
+    Kind.REQ_SEND: "New order",
+    Kind.REQ_EDIT: "Changed order",
+    Kind.REQ_STATUS_CHANGE: "Canceled or closed",
+    Kind.RESP_CONFIRM: "Late result",
+}
+
+APPLIED_SENTENCES = {
+    Kind.REQ_SEND: "Created order.",
+    Kind.REQ_EDIT: "Created a new version of the order.",
+    Kind.REQ_STATUS_CHANGE: "Ended the order.",
+    Kind.RESP_CONFIRM: "Recorded the result of the response.",
+}
+
+REPROCESS_BLOCKERS = {
+    ReprocessBlocker.ALREADY_APPLIED: "This message was already applied.",
+    ReprocessBlocker.NO_BODY: "The body was not stored, so the message can't be reprocessed.",
+}
+
+UNKNOWN_SENDER = "Unknown sender"
+
+
+def effect_label(effect: Effect) -> str:
+    """The label of a result."""
+    return EFFECTS[effect].words
 
 
 def effect_chip(message: InboundMessage) -> Chip:
-    """What became of a message that a partner sent."""
-    return Chip(_EFFECT_TONES[message.effect], EFFECT_NAMES[message.effect])
-
-
-_INBOUND_KINDS = {
-    Kind.REQ_SEND: ("New order", "It brought a new order."),
-    Kind.REQ_EDIT: ("Change of an order", "It made a new version of the order."),
-    Kind.REQ_STATUS_CHANGE: ("Cancelled or closed", "It ended the order."),
-    Kind.RESP_CONFIRM: ("Result of an answer", "It told what became of the supplier's answer."),
-}
+    """The result of a message with its tone."""
+    return EFFECTS[message.effect]
 
 
 def inbound_kind(kind: str) -> str:
-    """What a partner's message is about, in a few words; an unknown kind as it came."""
-    return _INBOUND_KINDS[Kind(kind)][0] if kind in _INBOUND_KINDS else kind
+    """The label of a message kind; an unknown kind as received."""
+    return KINDS[Kind(kind)] if kind in KINDS else kind
 
 
 def effect_words(message: InboundMessage) -> str:
-    """What a partner's message changed, or why nothing, in a sentence."""
+    """What a message changed, or why it changed nothing."""
     if message.effect is Effect.APPLIED:
-        return _INBOUND_KINDS[Kind(message.kind)][1] if message.kind in _INBOUND_KINDS else "It was applied."
+        return APPLIED_SENTENCES[Kind(message.kind)] if message.kind in APPLIED_SENTENCES else "Applied."
     if message.effect is Effect.REPEATED:
-        return "It came before; this time it changed nothing."
-    why = message.again_detail or message.detail
-    return f"{why.rstrip('.')}. It changed nothing." if why else "It changed nothing."
+        return "Received before. No change."
+    error = message.again_detail or message.detail
+    return f"{error.rstrip('.')}. No change." if error else "No change."
+
+
+def sender(message: InboundMessage) -> str:
+    """The name of the partner that sent a message."""
+    return message.partner.name if message.partner else UNKNOWN_SENDER
+
+
+def log_title(effect: str) -> str:
+    """The heading of the log with this result filter."""
+    return EFFECTS[Effect(effect)].words if effect in set(Effect) else "Received"
+
+
+def notice_tone(message: InboundMessage) -> str:
+    """The tone of the notice on a message's page; a quiet result is an information."""
+    tone = EFFECTS[message.effect].tone
+    return "info" if tone == "quiet" else tone
+
+
+def reprocess_summary(message: InboundMessage) -> str:
+    """Whether the last reprocessing succeeded."""
+    return "Reprocessed" if message.effect is Effect.APPLIED else "Reprocessing failed; tried"
+
+
+def original_result(message: InboundMessage) -> str:
+    """The result on receipt of a message that was reprocessed later, with its error."""
+    if message.first_effect is None:
+        return ""
+    label = EFFECTS[message.first_effect].words
+    return f"Original result: {label}. {message.detail}".rstrip()
+
+
+def reprocess_blocker_text(blocker: ReprocessBlocker | None) -> str:
+    """Why a message cannot be reprocessed; empty if it can."""
+    return REPROCESS_BLOCKERS[blocker] if blocker else ""
 
 
 def inbound_chips() -> dict[str, list[Chip]]:
-    """All states of an incoming message that a page can show, for the style guide."""
-    return {"Received": [Chip(_EFFECT_TONES[effect], name) for effect, name in EFFECT_NAMES.items()]}
+    """All results of an incoming message, for the style guide."""
+    return {"Received": list(EFFECTS.values())}
 
 
 def init_app(app: Flask) -> None:
-    """Give the filters of this package to the templates."""
+    """Add the template filters of this package."""
     app.jinja_env.filters.update(
         effect_chip=effect_chip,
-        effect_name=lambda effect: EFFECT_NAMES[effect],
         effect_words=effect_words,
         inbound_kind=inbound_kind,
+        inbound_log_title=log_title,
+        inbound_notice_tone=notice_tone,
+        inbound_original_result=original_result,
+        inbound_reprocess_summary=reprocess_summary,
+        inbound_sender=sender,
     )

@@ -1,8 +1,8 @@
-"""Applying what a partner sent: idempotent, and every call is kept with the answer that it got.
+"""Processing of incoming messages: idempotent, and every request is stored with its response.
 
-The edge commits. An inbound message has no id of its own: it is the same message when its keys are the same
-(keys.py), and it is a repeat only if the content is the same too. What was refused has no claim on its keys:
-the same message, come again, is looked at anew.
+Nothing here commits. Incoming messages have no id: two messages are the same if their keys are the same
+(``deduplication``), and the second is a repeat only if its content is the same too. A rejected message does
+not block its keys: if it is sent again, it is processed again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Self
 
 from sqlalchemy import delete, select
@@ -22,7 +23,7 @@ from app.config import Settings
 from app.db import advisory_lock
 from app.delivery.service import new_id
 from app.inbound.deduplication import Keys, keys_of
-from app.inbound.handlers import VERBS, Terms
+from app.inbound.handlers import HANDLERS, Terms
 from app.inbound.models import Effect, InboundMessage
 from app.network.messages import Invalid, Message, parse
 from app.network.reader import Unreadable, canonical_sha256, dumps, read_json
@@ -30,25 +31,36 @@ from app.network.replies import build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind
 from app.orders.validation import ValidationFailed
 
-NO_CREDENTIALS_KEPT = 1000
-"""How many calls without valid credentials are kept: the newest, and only their metadata."""
+UNAUTHENTICATED_KEPT = 1000
+"""Number of requests without valid credentials that are kept: the newest, without their bodies."""
 REASON_MAX = 200
-"""Characters of the reason for applying again."""
+"""Characters of the reason for reprocessing."""
 EFFECTS = {
-    ErrorCode.CREDENTIALS: Effect.NO_CREDENTIALS,
+    ErrorCode.CREDENTIALS: Effect.UNAUTHENTICATED,
     ErrorCode.CONFLICT: Effect.CONFLICT,
     ErrorCode.UNKNOWN_OBJECT: Effect.UNMATCHED,
 }
-"""What became of a message, by what was wrong with it; anything else is refused."""
+"""The result of a message for each error code; with any other it is rejected."""
 
 
-class CannotApply(Exception):
-    """There is nothing to apply again; the text is the sentence that says why."""
+class ReprocessBlocker(StrEnum):
+    """Why a message cannot be reprocessed; the sentences are in ``presenters``."""
+
+    ALREADY_APPLIED = "already_applied"
+    NO_BODY = "no_body"
+
+
+class CannotReprocess(Exception):
+    """The message cannot be reprocessed; ``blocker`` says why."""
+
+    def __init__(self, blocker: ReprocessBlocker) -> None:
+        super().__init__(blocker.value)
+        self.blocker = blocker
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call as it came in. ``headers`` are masked already."""
+    """One incoming request. Secrets in ``headers`` are already masked."""
 
     kind: Kind
     path: str
@@ -59,20 +71,20 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the operator set for taking messages in."""
+    """The settings for incoming messages."""
 
     max_body_bytes: int
     respond_within: timedelta
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The rules that the settings name."""
+        """The rules of these settings."""
         return cls(settings.max_body_bytes, timedelta(hours=settings.respond_within_hours))
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What we answer, and what became of the message."""
+    """The response to a message, and the result of processing it."""
 
     inbound_id: str
     effect: Effect
@@ -84,7 +96,7 @@ class Receipt:
 
 
 def receive_message(session: Session, partner_id: int, call: Call, raw: bytes, rules: Rules) -> Receipt:
-    """Read, check and apply one message of an authenticated partner, and keep it with its answer."""
+    """Parse, validate and apply one message of an authenticated partner, and store it with its response."""
     row = _row(call, partner_id=partner_id, size=len(raw), body=raw)
     value: Any = None
     try:
@@ -92,38 +104,36 @@ def receive_message(session: Session, partner_id: int, call: Call, raw: bytes, r
         message = parse(call.kind, value)
         first = _apply_once(session, row, message, value, Terms(row.received_at, rules.respond_within))
     except Unreadable as error:
-        return _refuse(session, row, None, error.code, error.detail)
+        return _reject(session, row, None, error.code, error.detail)
     except (Invalid, ValidationFailed) as error:
-        return _refuse(session, row, value, error.code, error.detail, error.field)
+        return _reject(session, row, value, error.code, error.detail, error.field)
     if first and first.answer_status == 200:
-        return _answer(session, row, 200, first.answer_body)
-    # The first was refused when it came and applied later: its repeat is told so.
-    return _answer(session, row, 200, dumps(build_reply(call.kind, value, req_msg_id=(first or row).id)))
+        return _store(session, row, 200, first.answer_body)
+    # The first one was rejected on receipt and applied later, so its stored response does not fit.
+    return _store(session, row, 200, dumps(build_reply(call.kind, value, req_msg_id=(first or row).id)))
 
 
-def refuse_call(
+def reject_call(
     session: Session, call: Call, code: ErrorCode, detail: str, *, partner_id: int | None, size: int
 ) -> Receipt:
-    """Refuse a call whose body was not even read. Without credentials only so many are kept."""
-    receipt = _refuse(session, _row(call, partner_id=partner_id, size=size), None, code, detail)
+    """Reject a request without reading its body. Of unauthenticated ones only the newest are kept."""
+    receipt = _reject(session, _row(call, partner_id=partner_id, size=size), None, code, detail)
     if partner_id is None:
-        _forget_old_strangers(session)
+        _delete_old_unauthenticated(session)
     return receipt
 
 
-def apply_again(
-    session: Session, row: InboundMessage, *, by: str, reason: str, rules: Rules
-) -> InboundMessage:
-    """Apply a stored message once more, now that its cause is mended; ``row`` was loaded for update.
+def reprocess(session: Session, row: InboundMessage, *, by: str, reason: str, rules: Rules) -> InboundMessage:
+    """Apply a stored message again, after its cause was fixed; ``row`` must be locked.
 
-    Its row tells who did it and why, and what came of it: applied, or refused once more. What the partner
-    was answered stays as it was. The order counts it as received now, since until now it was not taken.
+    The row stores who did it, why, and the new result. The stored response to the partner does not change.
+    The deadline of the order counts from now.
 
-    Errors: CannotApply, and nothing changes.
+    Errors: CannotReprocess, and nothing changes.
     """
-    blocker = why_not_again(row)
+    blocker = reprocess_blocker(row)
     if blocker:
-        raise CannotApply(blocker)
+        raise CannotReprocess(blocker)
     before = row.effect
     row.first_effect = row.first_effect or row.effect
     row.again_at, row.again_by, row.again_reason = clock.now(), by, reason[:REASON_MAX]
@@ -133,28 +143,28 @@ def apply_again(
         _apply_once(session, row, message, value, Terms(row.again_at, rules.respond_within))
         row.again_detail = ""
     except (Unreadable, Invalid, ValidationFailed) as error:
-        row.effect, row.again_detail = EFFECTS.get(error.code, Effect.REFUSED), error.detail
+        row.effect, row.again_detail = EFFECTS.get(error.code, Effect.REJECTED), error.detail
     session.flush()
     trail.record(
         session,
-        AuditAction.APPLIED_AGAIN,
+        AuditAction.REPROCESSED,
         AuditObject.INBOUND,
         row.id,
         name=row.buyer_po_number,
         by=by,
         reason=reason,
         before={"effect": before.value},
-        after={"effect": row.effect.value, "why": row.again_detail},
+        after={"effect": row.effect.value, "error": row.again_detail},
     )
     return row
 
 
-def why_not_again(row: InboundMessage) -> str | None:
-    """Why a message cannot be applied again, in one sentence; None if it can."""
+def reprocess_blocker(row: InboundMessage) -> ReprocessBlocker | None:
+    """Why a message cannot be reprocessed; None if it can."""
     if row.effect in (Effect.APPLIED, Effect.REPEATED):
-        return "It was applied already."
+        return ReprocessBlocker.ALREADY_APPLIED
     if row.partner_id is None or not row.body:
-        return "Its content was not kept, so there is nothing to apply."
+        return ReprocessBlocker.NO_BODY
     return None
 
 
@@ -175,36 +185,36 @@ def _row(call: Call, *, partner_id: int | None, size: int, body: bytes = b"") ->
 def _apply_once(
     session: Session, row: InboundMessage, message: Message, value: Any, terms: Terms
 ) -> InboundMessage | None:
-    """Apply a message unless it was; returns the first of which it is a repeat, or None.
+    """Apply a message unless it was applied before; returns the message that it repeats, or None.
 
-    Errors: ValidationFailed, and no order and no message of ours has changed.
+    Errors: ValidationFailed, and no order or webhook has changed.
     """
     kind = Kind(row.kind)
     keys = keys_of(kind, message)
-    _name(row, keys, value)
+    _set_keys(row, keys, value)
     advisory_lock(session, row.partner_id, keys.object_id)
-    first = _first_of(session, row)
+    first = _applied_duplicate(session, row)
     if first is None:
-        VERBS[kind](session, row, message, terms)
+        HANDLERS[kind](session, row, message, terms)
         row.effect = Effect.APPLIED
         return None
     row.order_id = first.order_id
     if first.content_sha256 != row.content_sha256:
         path = f"{keys.name}.objectId"
-        detail = f"{path}: {first.id} has the same object, version and status, but other content."
+        detail = f"{path}: {first.id} has the same object, version and status, but different content."
         raise ValidationFailed(ErrorCode.CONFLICT, path, detail)
     row.effect, row.repeat_of = Effect.REPEATED, first.id
     return first
 
 
-def _name(row: InboundMessage, keys: Keys, value: Any) -> None:
+def _set_keys(row: InboundMessage, keys: Keys, value: Any) -> None:
     row.object_id, row.buyer_po_number = keys.object_id, keys.buyer_po_number
     row.supplier_b2b_id = keys.supplier_b2b_id
     row.content_sha256 = canonical_sha256(value)
     row.same_as = keys.same_as
 
 
-def _first_of(session: Session, row: InboundMessage) -> InboundMessage | None:
+def _applied_duplicate(session: Session, row: InboundMessage) -> InboundMessage | None:
     return session.scalar(
         select(InboundMessage)
         .options(undefer(InboundMessage.answer_body))
@@ -216,16 +226,16 @@ def _first_of(session: Session, row: InboundMessage) -> InboundMessage | None:
     )
 
 
-def _refuse(
+def _reject(
     session: Session, row: InboundMessage, value: Any, code: ErrorCode, detail: str, path: str = ""
 ) -> Receipt:
-    row.effect = EFFECTS.get(code, Effect.REFUSED)
+    row.effect = EFFECTS.get(code, Effect.REJECTED)
     row.error_cd, row.error_field, row.detail = code, path, detail
-    said = build_reply(Kind(row.kind), value, req_msg_id=row.id, code=code, detail=detail, field=path)
-    return _answer(session, row, HTTP_STATUS[code], dumps(said))
+    reply = build_reply(Kind(row.kind), value, req_msg_id=row.id, code=code, detail=detail, field=path)
+    return _store(session, row, HTTP_STATUS[code], dumps(reply))
 
 
-def _answer(session: Session, row: InboundMessage, status: int, body: bytes) -> Receipt:
+def _store(session: Session, row: InboundMessage, status: int, body: bytes) -> Receipt:
     row.answer_status, row.answer_body = status, body
     session.add(row)
     session.flush()
@@ -240,18 +250,18 @@ def _answer(session: Session, row: InboundMessage, status: int, body: bytes) -> 
     )
 
 
-def _forget_old_strangers(session: Session) -> None:
-    """Keep the newest calls without credentials, so that nobody fills the disk by knocking."""
+def _delete_old_unauthenticated(session: Session) -> None:
+    """Delete all but the newest unauthenticated requests, so that they cannot fill the disk."""
     oldest_kept = session.scalar(
         select(InboundMessage.id)
-        .where(InboundMessage.effect == Effect.NO_CREDENTIALS)
+        .where(InboundMessage.effect == Effect.UNAUTHENTICATED)
         .order_by(InboundMessage.id.desc())
-        .offset(NO_CREDENTIALS_KEPT - 1)
+        .offset(UNAUTHENTICATED_KEPT - 1)
         .limit(1)
     )
     if oldest_kept:
         session.execute(
             delete(InboundMessage).where(
-                InboundMessage.effect == Effect.NO_CREDENTIALS, InboundMessage.id < oldest_kept
+                InboundMessage.effect == Effect.UNAUTHENTICATED, InboundMessage.id < oldest_kept
             )
         )

@@ -1,4 +1,7 @@
-"""The log of what partners sent. ``scope`` is the reader's supplier ids; None is all, strangers included."""
+"""Queries for the incoming log.
+
+``scope`` is the reader's supplier ids; None means all messages, unauthenticated ones included.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from app.partners.models import LISTED, Partner
 PAGE = 50
 """Messages a page."""
 WINDOW = 2_000
-"""Messages whose bodies are looked through for words at a time."""
+"""Number of messages whose bodies one search reads."""
 
 Scope = frozenset[str] | None
 Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
@@ -25,9 +28,9 @@ Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
 
 @dataclass(frozen=True, slots=True)
 class InboundFilter:
-    """What the log may be narrowed to; an empty field narrows nothing.
+    """The filter of the log; an empty field does not filter.
 
-    ``code`` is what we answered: one status, or a class such as ``4xx``; ``order`` is the buyer's PO number.
+    ``code`` is the status of the response or a class such as ``4xx``; ``order`` is the buyer's PO number.
     """
 
     q: str = ""
@@ -44,19 +47,19 @@ class InboundFilter:
 
 @dataclass(frozen=True, slots=True)
 class InboundPage:
-    """One page of the log, newest first, and the id after which the next one begins.
+    """A page of the log, newest first, and the id after which the next page begins.
 
-    ``looked_back_to`` is set where words were looked for and not everything was looked through.
+    ``searched_back_to`` is set if a search did not read all messages.
     """
 
     messages: Sequence[InboundMessage]
     next_after: str | None
-    looked_back_to: datetime | None = None
+    searched_back_to: datetime | None = None
 
 
 def message_page(session: Session, scope: Scope, wanted: InboundFilter, *, limit: int = PAGE) -> InboundPage:
-    """The newest messages that fit, without their bodies. Ids sort by the time of receipt."""
-    conditions, oldest = _narrowed(session, scope, wanted)
+    """The newest messages that match, without bodies. Ids sort by the time of receipt."""
+    conditions, oldest = _filtered(session, scope, wanted)
     query = (
         _visible(select(InboundMessage), scope)
         .options(joinedload(InboundMessage.partner).load_only(*LISTED))
@@ -73,23 +76,23 @@ def message_page(session: Session, scope: Scope, wanted: InboundFilter, *, limit
 
 
 def newest_id(session: Session, scope: Scope, wanted: InboundFilter) -> str:
-    """The id of the newest message that fits, on whatever page one is; empty where there is none."""
+    """The id of the newest message that matches, on any page; empty if there is none."""
     return session.scalar(_ids(session, scope, wanted).order_by(InboundMessage.id.desc()).limit(1)) or ""
 
 
 def newer_count(session: Session, scope: Scope, wanted: InboundFilter, than: str) -> int:
-    """How many messages that fit came after this id; counting stops beyond a page."""
+    """The number of matching messages after this id; counts at most one more than a page."""
     newer = _ids(session, scope, wanted).where(InboundMessage.id > than).limit(PAGE + 1)
     return len(session.scalars(newer).all())
 
 
 def _ids(session: Session, scope: Scope, wanted: InboundFilter) -> Select[str]:
-    conditions, _ = _narrowed(session, scope, replace(wanted, after=""))
+    conditions, _ = _filtered(session, scope, replace(wanted, after=""))
     return _visible(select(InboundMessage.id), scope).where(*conditions)
 
 
 def message(session: Session, scope: Scope, inbound_id: str) -> InboundMessage | None:
-    """One message with its body and our answer, or None where the reader may not see it."""
+    """A message with both bodies; None if the reader may not see it."""
     return session.scalar(
         _visible(select(InboundMessage), scope)
         .where(InboundMessage.id == inbound_id)
@@ -102,7 +105,7 @@ def message(session: Session, scope: Scope, inbound_id: str) -> InboundMessage |
 
 
 def message_for_update(session: Session, scope: Scope, inbound_id: str) -> InboundMessage | None:
-    """One message with its body, locked until the transaction ends."""
+    """A message with both bodies, locked until the transaction ends."""
     return session.scalar(
         _visible(select(InboundMessage), scope)
         .where(InboundMessage.id == inbound_id)
@@ -117,7 +120,7 @@ def message_for_update(session: Session, scope: Scope, inbound_id: str) -> Inbou
 
 
 def repeats_of(session: Session, inbound_id: str, *, most: int = 20) -> Sequence[InboundMessage]:
-    """The newest messages that were repeats of this one."""
+    """The newest repeats of a message."""
     return session.scalars(
         select(InboundMessage)
         .where(InboundMessage.repeat_of == inbound_id)
@@ -127,27 +130,27 @@ def repeats_of(session: Session, inbound_id: str, *, most: int = 20) -> Sequence
 
 
 def unmatched_count(session: Session, scope: Scope, *, most: int = 1001) -> int:
-    """How many messages fit no order or answer and wait for support; counting stops at ``most``."""
+    """The number of unmatched messages that are not resolved; counts at most ``most``."""
     waiting = select(InboundMessage.id).where(InboundMessage.needs_attention).limit(most)
     if scope is not None:
-        # What waits is little: not by the index on all of a supplier's messages.
+        # Few messages are unmatched: keep the planner off the index on all messages of a supplier.
         waiting = waiting.where(func.coalesce(InboundMessage.supplier_b2b_id, "").in_(scope))
     return session.scalar(select(func.count()).select_from(waiting.subquery())) or 0
 
 
 def _visible(query: Query, scope: Scope) -> Query:
-    """Strangers' calls and what could not be read name no supplier: only who sees all sees them."""
+    """Unauthenticated and unreadable messages have no supplier: only readers who see all see them."""
     return query if scope is None else query.where(InboundMessage.supplier_b2b_id.in_(scope))
 
 
-def _narrowed(session: Session, scope: Scope, wanted: InboundFilter) -> tuple[list[ColumnElement[bool]], Any]:
-    """All conditions, and the oldest message that is looked through for words, if not all are."""
+def _filtered(session: Session, scope: Scope, wanted: InboundFilter) -> tuple[list[ColumnElement[bool]], Any]:
+    """All conditions, and the oldest message that the search reads, unless it reads all."""
     conditions = _conditions(session, wanted)
     if not wanted.q:
         return conditions, None
-    named = _named(wanted.q)
-    if session.scalar(_visible(select(InboundMessage.id), scope).where(named).limit(1)) is not None:
-        return [*conditions, named], None
+    is_key = _is_key(wanted.q)
+    if session.scalar(_visible(select(InboundMessage.id), scope).where(is_key).limit(1)) is not None:
+        return [*conditions, is_key], None
     oldest = _end_of_window(session, scope, conditions)
     conditions.append(_mentions(session, wanted.q))
     if oldest:
@@ -167,8 +170,8 @@ def _conditions(session: Session, wanted: InboundFilter) -> list[ColumnElement[b
     if wanted.kind:
         conditions.append(InboundMessage.kind == wanted.kind)
     if wanted.partner:
-        named = session.scalar(select(Partner.id).where(Partner.name == wanted.partner))
-        conditions.append(InboundMessage.partner_id == (named if named is not None else -1))
+        partner_id = session.scalar(select(Partner.id).where(Partner.name == wanted.partner))
+        conditions.append(InboundMessage.partner_id == (partner_id if partner_id is not None else -1))
     if wanted.order:
         conditions.append(InboundMessage.buyer_po_number.in_({wanted.order, wanted.order.upper()}))
     if wanted.supplier:
@@ -185,26 +188,26 @@ def _conditions(session: Session, wanted: InboundFilter) -> list[ColumnElement[b
 
 
 def _end_of_window(session: Session, scope: Scope, conditions: Sequence[ColumnElement[bool]]) -> Any:
-    """The oldest message whose body is looked through, by id and time; None where all are."""
+    """The oldest message that a search reads, as id and time; None if it reads all."""
     fits = _visible(select(InboundMessage.id, InboundMessage.received_at), scope).where(*conditions)
     rows = session.execute(fits.order_by(InboundMessage.id.desc()).offset(WINDOW - 1).limit(2)).all()
     return rows[0] if len(rows) == 2 else None
 
 
-def _named(words: str) -> ColumnElement[bool]:
-    """Whether the words are an id, a PO number or the order's id, in full."""
+def _is_key(text: str) -> ColumnElement[bool]:
+    """Whether the text is exactly a message id, a PO number or an order id."""
     return or_(
-        InboundMessage.id == words,
-        InboundMessage.buyer_po_number.in_({words, words.upper()}),
-        InboundMessage.object_id == words,
+        InboundMessage.id == text,
+        InboundMessage.buyer_po_number.in_({text, text.upper()}),
+        InboundMessage.object_id == text,
     )
 
 
-def _mentions(session: Session, words: str) -> ColumnElement[bool]:
-    """Whether the words stand in the PO number, the order's id, or what was sent or answered."""
+def _mentions(session: Session, text: str) -> ColumnElement[bool]:
+    """Whether the text occurs in the PO number, the order id, the request or the response."""
     return or_(
-        InboundMessage.buyer_po_number.icontains(words, autoescape=True),
-        InboundMessage.object_id.icontains(words, autoescape=True),
-        bytes_contain(session, InboundMessage.body, words),
-        bytes_contain(session, InboundMessage.answer_body, words),
+        InboundMessage.buyer_po_number.icontains(text, autoescape=True),
+        InboundMessage.object_id.icontains(text, autoescape=True),
+        bytes_contain(session, InboundMessage.body, text),
+        bytes_contain(session, InboundMessage.answer_body, text),
     )

@@ -1,4 +1,4 @@
-"""The log of what partners sent, one message, and applying it again."""
+"""The log of incoming messages, the page of a message, and reprocessing."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from werkzeug.wrappers import Response as AnyResponse
 from app.accounts import access
 from app.accounts.access import Permission
 from app.inbound import queries
-from app.inbound.forms import ApplyForm, InboundFilterForm
-from app.inbound.models import InboundMessage
-from app.inbound.processing import CannotApply, Rules, apply_again, why_not_again
+from app.inbound.forms import InboundFilterForm, ReprocessForm
+from app.inbound.models import Effect, InboundMessage
+from app.inbound.presenters import REPROCESS_BLOCKERS, reprocess_blocker_text
+from app.inbound.processing import CannotReprocess, Rules, reprocess, reprocess_blocker
 from app.partners.queries import all_partners
 from app.ui import web
 from app.ui.fields import in_force, in_query, read_filter
 from app.webhooks.routes import text_of
 
 blueprint = Blueprint("inbound", __name__, url_prefix="/inbound")
+
+MORE_FILTERS = frozenset({"code", "order", "supplier", "since", "until"})
+"""The filters that the page hides until it is asked for more."""
 
 
 @blueprint.get("")
@@ -27,24 +31,27 @@ def log() -> Response:
     """The log, newest first."""
     form = InboundFilterForm(request.args)
     values, notices = read_filter(form, web.zone())
-    wanted = queries.InboundFilter(**values)
-    found = queries.message_page(web.db(), access.visible_suppliers(), wanted)
-    narrowed = {name: value for name, value in values.items() if name != "after"}
+    filters = queries.InboundFilter(**values)
+    page = queries.message_page(web.db(), access.visible_suppliers(), filters)
+    active = {name: value for name, value in values.items() if name != "after"}
     next_url = None
-    if found.next_after:
-        next_url = url_for(".log", **in_query({**narrowed, "after": found.next_after}))
+    if page.next_after:
+        next_url = url_for(".log", **in_query({**active, "after": page.next_after}))
     return web.page(
         "inbound/log.html",
         "inbound/_list.html",
         form=form,
         notices=notices,
-        found=found,
+        page=page,
         next_url=next_url,
-        filtered=bool(narrowed),
-        query=in_query(narrowed),
-        chips=in_force(form, narrowed),
+        filtered=bool(active),
+        query=in_query(active),
+        chips=in_force(form, active),
         partners=all_partners(web.db()),
-        newer_url=_newer_url(values, _newest_shown(found, wanted)),
+        newer_url=_newer_url(values, _newest_shown(page, filters)),
+        only_unmatched=set(active) == {"effect"} and filters.effect == Effect.UNMATCHED,
+        search_window=queries.WINDOW,
+        more_filters=bool(MORE_FILTERS & set(active)),
         unmatched=queries.unmatched_count(web.db(), access.visible_suppliers()),
     )
 
@@ -52,7 +59,7 @@ def log() -> Response:
 @blueprint.get("/newer")
 @access.requires(Permission.VIEW)
 def newer() -> Response:
-    """Whether more has come than an open page shows; without htmx the list itself."""
+    """The number of messages newer than those on an open page; without htmx the list itself."""
     if not web.wants_fragment():
         return log()
     values, _ = read_filter(InboundFilterForm(request.args), web.zone())
@@ -68,10 +75,10 @@ def newer() -> Response:
     )
 
 
-def _newest_shown(found: queries.InboundPage, wanted: queries.InboundFilter) -> str:
-    if wanted.after:
-        return queries.newest_id(web.db(), access.visible_suppliers(), wanted)
-    return found.messages[0].id if found.messages else ""
+def _newest_shown(page: queries.InboundPage, filters: queries.InboundFilter) -> str:
+    if filters.after:
+        return queries.newest_id(web.db(), access.visible_suppliers(), filters)
+    return page.messages[0].id if page.messages else ""
 
 
 def _newer_url(values: dict[str, Any], than: str) -> str:
@@ -82,59 +89,59 @@ def _newer_url(values: dict[str, Any], than: str) -> str:
 @blueprint.get("/<inbound_id>")
 @access.requires(Permission.VIEW)
 def message(inbound_id: str) -> Response:
-    """One message: as received, what we answered, what it changed."""
-    return _message_page(_found(inbound_id), ApplyForm())
+    """A message: the request, the response and the result."""
+    return _message_page(_get_message(inbound_id), ReprocessForm())
 
 
 @blueprint.get("/<inbound_id>.json")
 @access.requires(Permission.VIEW)
 def message_as_data(inbound_id: str) -> Response:
-    """One message as data."""
-    return jsonify(as_data(_found(inbound_id)))
+    """A message as JSON."""
+    return jsonify(as_data(_get_message(inbound_id)))
 
 
 @blueprint.post("/<inbound_id>/apply")
 @access.requires(Permission.IMPORT)
 def apply(inbound_id: str) -> AnyResponse:
-    """Apply a stored message again, for a reason."""
-    found = queries.message_for_update(web.db(), access.visible_suppliers(), inbound_id) or abort(404)
-    form = ApplyForm()
+    """Reprocess a stored message; a reason is required."""
+    stored = queries.message_for_update(web.db(), access.visible_suppliers(), inbound_id) or abort(404)
+    form = ReprocessForm()
     if not form.validate():
-        return _message_page(found, form, status=422)
+        return _message_page(stored, form, status=422)
     try:
-        apply_again(
+        reprocess(
             web.db(),
-            found,
+            stored,
             by=access.current_person().display_name,
             reason=form.reason.data or "",
             rules=Rules.of(web.settings()),
         )
-    except CannotApply as blocker:
-        form.form_errors.append(str(blocker))
-        return _message_page(found, form, status=409)
+    except CannotReprocess as error:
+        form.form_errors.append(REPROCESS_BLOCKERS[error.blocker])
+        return _message_page(stored, form, status=409)
     web.db().commit()
     return web.go(url_for(".message", inbound_id=inbound_id), fragment=lambda: message(inbound_id))
 
 
-def _found(inbound_id: str) -> InboundMessage:
+def _get_message(inbound_id: str) -> InboundMessage:
     return queries.message(web.db(), access.visible_suppliers(), inbound_id) or abort(404)
 
 
-def _message_page(found: InboundMessage, form: ApplyForm, status: int = 200) -> Response:
+def _message_page(stored: InboundMessage, form: ReprocessForm, status: int = 200) -> Response:
     return web.page(
         "inbound/message.html",
         status=status,
-        message=found,
+        message=stored,
         form=form,
-        why_not_apply=why_not_again(found),
-        repeats=queries.repeats_of(web.db(), found.id),
-        body=text_of(found.body),
-        answer_body=text_of(found.answer_body),
+        reprocess_blocker=reprocess_blocker_text(reprocess_blocker(stored)),
+        repeats=queries.repeats_of(web.db(), stored.id),
+        body=text_of(stored.body),
+        answer_body=text_of(stored.answer_body),
     )
 
 
 def as_data(message: InboundMessage) -> dict[str, Any]:
-    """A message as ``GET /inbound/<id>.json`` gives it; bodies as text, times in UTC, ISO 8601."""
+    """A message as JSON for ``GET /inbound/<id>.json``; bodies as text, times in UTC, ISO 8601."""
     return {
         "id": message.id,
         "kind": message.kind,

@@ -181,7 +181,7 @@ What a buyer’s platform sends to PO Confirm: purchase orders, their changes, a
 Every message carries the key that you were given, in the header `{KEY_HEADER}`.
 
 **A repeat is safe.** The same message sent again gets the same answer and changes nothing, so after a \
-timeout simply send it again. The same version with other content is a conflict: 409.
+timeout simply send it again. The same version with different content is a conflict: 409.
 
 **Amounts are decimals.** They are kept exactly as written, with up to ten decimals.
 
@@ -204,18 +204,19 @@ _REFUSALS: dict[int, _Refusal] = {
     400: (ErrorCode.UNREADABLE, "The body is not valid JSON: look at line 1, column 2.", ""),
     401: (
         ErrorCode.CREDENTIALS,
-        f"The header {KEY_HEADER} is missing or is not one that is known here.",
+        f"The header {KEY_HEADER} is missing or its key is unknown.",
         "",
     ),
     413: (ErrorCode.TOO_LARGE, "The body is larger than 1048576 bytes.", ""),
-    415: (ErrorCode.MEDIA_TYPE, "Send it as application/json.", ""),
-    503: (ErrorCode.UNAVAILABLE, "Not recorded. Send it again in a moment.", ""),
+    415: (ErrorCode.MEDIA_TYPE, "Use Content-Type: application/json.", ""),
+    503: (ErrorCode.UNAVAILABLE, "The message was not recorded. Try again in a moment.", ""),
 }
 """The refusals of what nobody could read, so nothing is echoed."""
 _CONFLICTS: dict[Kind, _Refusal] = {
     Kind.REQ_SEND: (
         ErrorCode.CONFLICT,
-        f"purchaseOrder.objectId: {_GIVEN_ID} has the same object, version and status, but other content.",
+        f"purchaseOrder.objectId: {_GIVEN_ID} has the same object, version and status, "
+        "but different content.",
         "purchaseOrder.objectId",
     ),
     Kind.REQ_EDIT: (

@@ -141,7 +141,7 @@ def withdraw_response(session: Session, order: PurchaseOrder, why: str) -> None:
         if withdraw(session, order.message_id, why):
             trail.record(
                 session,
-                AuditAction.WITHDREW,
+                AuditAction.WEBHOOK_CANCELED,
                 AuditObject.MESSAGE,
                 order.message_id,
                 name=order.buyer_po_number,
@@ -176,7 +176,7 @@ def undo(session: Session, order: PurchaseOrder, *, by: Responder) -> None:
     session.execute(update(Decision).where(Decision.message_id == message.id).values(undone=True))
     trail.record(
         session,
-        AuditAction.UNDONE,
+        AuditAction.RESPONSE_UNDONE,
         AuditObject.ORDER,
         order.id,
         name=order.buyer_po_number,
@@ -262,7 +262,7 @@ def _decide(
     session.flush()
     trail.record(
         session,
-        AuditAction.ANSWERED,
+        AuditAction.RESPONDED,
         AuditObject.ORDER,
         order.id,
         name=order.buyer_po_number,

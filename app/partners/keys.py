@@ -84,7 +84,7 @@ def end_key(session: Session, partner: Partner, key_id: int) -> bool:
         .returning(InboundKey.id)
     ).first()
     if ended:
-        _note(session, AuditAction.KEY_ENDED, partner, "inbound key")
+        _note(session, AuditAction.KEY_REVOKED, partner, "inbound key")
     return ended is not None
 
 
@@ -122,7 +122,7 @@ def end_inbound_secret(session: Session, partner: Partner, secret_id: int) -> bo
         .returning(InboundSecret.id)
     ).first()
     if ended:
-        _note(session, AuditAction.KEY_ENDED, partner, "secret of its signatures")
+        _note(session, AuditAction.KEY_REVOKED, partner, "secret of its signatures")
     return ended is not None
 
 
@@ -160,7 +160,7 @@ def end_signing_secret(session: Session, partner: Partner, secret_id: str) -> bo
     partner.signing_secrets = left
     session.flush()
     if ended:
-        _note(session, AuditAction.KEY_ENDED, partner, "secret of our signatures")
+        _note(session, AuditAction.KEY_REVOKED, partner, "secret of our signatures")
     return ended
 
 

@@ -329,7 +329,7 @@ def _partner_page(
             web.db(),
             AuditObject.PARTNER,
             str(found.id),
-            (AuditAction.HELD, AuditAction.RESUMED),
+            (AuditAction.PAUSED, AuditAction.RESUMED),
             limit=HOLDINGS,
         ),
     )

@@ -146,7 +146,7 @@ def pause(session: Session, partner: Partner, reason: str, *, by: str = "") -> N
     if paused:
         trail.record(
             session,
-            AuditAction.HELD,
+            AuditAction.PAUSED,
             AuditObject.PARTNER,
             partner.id,
             name=partner.name,
@@ -191,7 +191,7 @@ def note(session: Session, partner: Partner, words: str, *, by: str) -> None:
         return
     trail.record(
         session,
-        AuditAction.NOTED,
+        AuditAction.ANNOUNCED,
         AuditObject.PARTNER,
         partner.id,
         name=partner.name,

@@ -56,7 +56,7 @@ def cancel(job_id: str) -> AnyResponse:
     if not _may_cancel(job):
         abort(403)
     if service.cancel(job, by=access.current_person().display_name):
-        trail.record(web.db(), AuditAction.CANCELLED, AuditObject.JOB, job.id, name=job.title)
+        trail.record(web.db(), AuditAction.CANCELED, AuditObject.JOB, job.id, name=job.title)
     web.db().commit()
     return web.go(url_for(".one", job_id=job_id), fragment=lambda: _shown(job))
 

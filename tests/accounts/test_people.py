@@ -156,7 +156,7 @@ def test_changes_are_audited_without_secrets(admin: Browser, session: Session) -
     changed, reset = session.scalars(
         select(AuditEntry).where(AuditEntry.id.not_in(before)).order_by(AuditEntry.id)
     ).all()
-    assert (changed.deed, changed.actor, changed.object_name) == (
+    assert (changed.action, changed.actor, changed.object_name) == (
         AuditAction.PERSON_CHANGED,
         "Admin",
         "omar",

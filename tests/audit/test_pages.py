@@ -24,7 +24,7 @@ def many(database: Database) -> None:
             actor = trail.Actor(("Ravi", "Admin")[number % 2], number % 2 + 1, "support", "10.0.0.7")
             trail.record(
                 session,
-                (AuditAction.HELD, AuditAction.RESENT, AuditAction.NOTED)[number % 3],
+                (AuditAction.PAUSED, AuditAction.RESENT, AuditAction.ANNOUNCED)[number % 3],
                 (AuditObject.PARTNER, AuditObject.MESSAGE, AuditObject.PARTNER)[number % 3],
                 number + 1,
                 name=f"thing {number:03}",
@@ -42,7 +42,7 @@ def rows(answer: Any) -> list[str]:
 def test_pages_stay_put_while_entries_arrive(meera: Browser, database: Database, many: None) -> None:
     first = meera.get("/audit")
     with database.writing() as session:
-        trail.record(session, AuditAction.NOTED, AuditObject.PARTNER, 1, name="meanwhile")
+        trail.record(session, AuditAction.ANNOUNCED, AuditObject.PARTNER, 1, name="meanwhile")
         session.commit()
     second = meera.get(first.one("a[rel=next]")["href"])
     third = meera.get(second.one("a[rel=next]")["href"])
@@ -92,7 +92,7 @@ def test_what_was_typed_is_inert(meera: Browser, database: Database) -> None:
     with database.writing() as session:
         trail.record(
             session,
-            AuditAction.NOTED,
+            AuditAction.ANNOUNCED,
             AuditObject.PARTNER,
             odd,
             name=odd,
@@ -136,7 +136,7 @@ def test_what_was_and_is_empty_is_left_out(meera: Browser, database: Database) -
     with database.writing() as session:
         trail.record(
             session,
-            AuditAction.HELD,
+            AuditAction.PAUSED,
             AuditObject.PARTNER,
             1,
             before={"paused_reason": "moving", "note": None, "further": []},
@@ -157,7 +157,7 @@ def test_words_are_found_in_full_at_any_age_by_index_or_by_walk(
     monkeypatch.setattr("app.audit.queries.FEW", few)
     with database.writing() as session:
         for name, reason in (("A/77", "said “100 %”"), ("other", "over A/77"), ("a/77/b", "")):
-            trail.record(session, AuditAction.NOTED, AuditObject.ORDER, 9001, name=name, reason=reason)
+            trail.record(session, AuditAction.ANNOUNCED, AuditObject.ORDER, 9001, name=name, reason=reason)
         session.commit()
     for words, count in (("a/77", 3), ("A/77/", 1), ("100 %", 1), ("9001", 3), ("7", 25), ("MOVING", 1)):
         assert len(rows(meera.get("/audit", query_string={"q": words}))) == count, words

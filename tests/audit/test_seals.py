@@ -26,7 +26,7 @@ def deeds(database: Database, count: int) -> None:
         for number in range(count):
             trail.record(
                 session,
-                AuditAction.NOTED,
+                AuditAction.ANNOUNCED,
                 AuditObject.PARTNER,
                 1,
                 name="Bharat",
@@ -67,7 +67,7 @@ def test_the_digests_are_the_documented_ones(database: Database, session: Sessio
         asha = trail.Actor("Asha", 7, "supplier", "10.0.0.9", "Firefox")
         trail.record(
             writing,
-            AuditAction.ANSWERED,
+            AuditAction.RESPONDED,
             AuditObject.ORDER,
             5,
             name="PO/1",
@@ -203,7 +203,7 @@ def test_an_entry_that_is_committed_late_is_sealed_and_nobody_waits(
         return
     monkeypatch.setattr(seals, "WAIT_SECONDS", 0.1)
     with database.writing() as slow:
-        trail.record(slow, AuditAction.NOTED, AuditObject.PARTNER, 1, name="slow")
+        trail.record(slow, AuditAction.ANNOUNCED, AuditObject.PARTNER, 1, name="slow")
         deeds(database, 1)
         assert seals.seal(database) == 0, "what could still be overtaken is not sealed"
         slow.commit()
@@ -220,12 +220,12 @@ def test_a_seal_waits_for_the_writers_that_it_saw_and_not_for_later_ones(
         return
     deeds(database, 1)
     with database.writing() as first, database.writing() as later:
-        trail.record(first, AuditAction.NOTED, AuditObject.PARTNER, 1, name="first")
+        trail.record(first, AuditAction.ANNOUNCED, AuditObject.PARTNER, 1, name="first")
         deeds(database, 1)
         sealed: list[int] = []
         sealing = threading.Thread(target=lambda: sealed.append(seals.seal(database)))
         sealing.start()
-        trail.record(later, AuditAction.NOTED, AuditObject.PARTNER, 1, name="later")
+        trail.record(later, AuditAction.ANNOUNCED, AuditObject.PARTNER, 1, name="later")
         first.commit()
         later.rollback()
         sealing.join()
@@ -270,7 +270,9 @@ def test_while_many_write_take_back_and_seal_nothing_is_forgotten(
         for turn in range(15):
             with database.writing() as writing:
                 for _ in range(1 + turn % 3):
-                    trail.record(writing, AuditAction.NOTED, AuditObject.PARTNER, number, name=f"turn {turn}")
+                    trail.record(
+                        writing, AuditAction.ANNOUNCED, AuditObject.PARTNER, number, name=f"turn {turn}"
+                    )
                 if (turn + number) % 4:
                     writing.commit()
                 else:

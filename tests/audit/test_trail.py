@@ -46,7 +46,7 @@ def test_signing_in_and_out_is_told_with_the_place(nobody: Browser, entries: Tra
     token = page.one("form[action='/logout'] input[name=csrf_token]")["value"]
     nobody.send("/logout", {"csrf_token": token})
     came, went = entries()
-    assert (came.deed, went.deed) == (AuditAction.SIGNED_IN, AuditAction.SIGNED_OUT)
+    assert (came.action, went.action) == (AuditAction.SIGNED_IN, AuditAction.SIGNED_OUT)
     for one in (came, went):
         assert (one.actor, one.role, one.address) == ("Asha", "supplier", "127.0.0.1")
         assert one.user_agent == "Firefox on Asha's desk"
@@ -57,7 +57,7 @@ def test_a_failed_sign_in_names_who_exists_and_never_what_was_typed(nobody: Brow
     sign_in(nobody, "asha", "hunter2-hunter2")
     sign_in(nobody, PASSWORD, "asha")
     known, unknown = entries()
-    assert (known.deed, known.object_name, known.actor) == (AuditAction.SIGN_IN_FAILED, "asha", "")
+    assert (known.action, known.object_name, known.actor) == (AuditAction.SIGN_IN_FAILED, "asha", "")
     assert unknown.object_name == "a name that nobody has"
     told = repr([vars(known), vars(unknown)])
     assert "hunter2" not in told and PASSWORD not in told
@@ -101,7 +101,7 @@ def test_an_answer_and_taking_it_back_stand_with_before_and_after(
     url = f"/orders/{order_id}"
     assert asha.send(f"{url}/answer/undo", asha.fill(url, f"{url}/answer/undo")).status_code == 303
     answered, undone = entries()[-2:]
-    assert (answered.deed, undone.deed) == (AuditAction.ANSWERED, AuditAction.UNDONE)
+    assert (answered.action, undone.action) == (AuditAction.RESPONDED, AuditAction.RESPONSE_UNDONE)
     assert answered.was == {"answer": "none"}
     assert answered.became["answer"] == "ACCEPT" and answered.became["remarks"] == "On the 5th"
     assert (answered.actor, answered.object_id) == ("Asha", str(order_id))
@@ -126,7 +126,7 @@ def test_the_same_answer_twice_is_one_deed(asha: Browser, arrive: Any, entries: 
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
     assert [asha.send(url, fields).status_code for _ in range(2)] == [303, 303]
-    assert [entry.deed for entry in entries()].count(AuditAction.ANSWERED) == 1
+    assert [entry.action for entry in entries()].count(AuditAction.RESPONDED) == 1
 
 
 def test_resending_stands_with_its_reason(
@@ -142,7 +142,7 @@ def test_resending_stands_with_its_reason(
     fields = {**ravi.fill(url, f"{url}/resend"), "reason": "they are back"}
     assert ravi.send(f"{url}/resend", fields).status_code == 303
     last = entries()[-1]
-    assert (last.deed, last.actor, last.object_id) == (AuditAction.RESENT, "Ravi", message_id)
+    assert (last.action, last.actor, last.object_id) == (AuditAction.RESENT, "Ravi", message_id)
     assert last.reason == "they are back"
     assert last.was == {"state": "failed", "what came of it": "timeout"}
 
@@ -152,12 +152,12 @@ def test_holding_and_resuming_a_partner(ravi: Browser, partner: Partner, entries
     ravi.send(f"{url}/pause", {**ravi.fill(url, f"{url}/pause"), "reason": "they move house"})
     ravi.send(f"{url}/resume", {**ravi.fill(url, f"{url}/resume"), "reason": "they moved"})
     held, resumed = entries()[-2:]
-    assert (held.deed, held.reason, held.object_name) == (
-        AuditAction.HELD,
+    assert (held.action, held.reason, held.object_name) == (
+        AuditAction.PAUSED,
         "they move house",
         "Bharat Connect",
     )
-    assert (resumed.deed, resumed.actor, resumed.reason) == (AuditAction.RESUMED, "Ravi", "they moved")
+    assert (resumed.action, resumed.actor, resumed.reason) == (AuditAction.RESUMED, "Ravi", "they moved")
     assert (resumed.was["by"], resumed.was["why"]) == ("Ravi", "they move house")
 
 
@@ -192,7 +192,7 @@ def test_what_the_buyer_withdraws_stands_with_the_network_and_the_reason(
     buyer = Buyer(app.test_client(), example_bodies)
     assert getattr(buyer, how)().status_code == 200
     (told,) = entries()[before:]
-    assert (told.deed, told.actor, told.reason) == (AuditAction.WITHDREW, "Bharat Connect", why)
+    assert (told.action, told.actor, told.reason) == (AuditAction.WEBHOOK_CANCELED, "Bharat Connect", why)
     assert (told.object_kind, told.object_id, told.address) == ("message", message_id, "127.0.0.1")
     assert told.was == {"delivery": "sending" if sending else "pending"}
     agrees(session, order_id, delivery)
@@ -221,7 +221,7 @@ def test_a_copy_of_what_was_delivered_that_is_being_sent_is_not_told_to_be_withd
         assert claim(writing, 1, clock.now()).messages
         writing.commit()
     assert Buyer(app.test_client(), example_bodies).edit().status_code == 200
-    assert AuditAction.WITHDREW not in {entry.deed for entry in entries()}
+    assert AuditAction.WEBHOOK_CANCELED not in {entry.action for entry in entries()}
 
 
 def agrees(session: Session, order_id: int, delivery: str) -> None:
@@ -247,7 +247,7 @@ def test_a_message_that_waits_for_a_person_after_losing_its_deliverer_stands_wit
             reclaim_expired(writing, at)
             writing.commit()
     (told,) = entries()[before:]
-    assert (told.deed, told.actor, told.object_id) == (AuditAction.HELD, "", message_id)
+    assert (told.action, told.actor, told.object_id) == (AuditAction.PAUSED, "", message_id)
     assert "lost 5 times in a row" in told.reason
     agrees(session, order_id, "failed")
     assert told.reason in meera.get("/audit?deed=held").words
@@ -273,7 +273,7 @@ def test_what_the_app_holds_by_itself_stands_once_with_its_reason_and_resuming_i
     for order_id in orders:
         confirm(order_id)
     deliver()
-    (held,) = [entry for entry in entries() if entry.deed == AuditAction.HELD]
+    (held,) = [entry for entry in entries() if entry.action == AuditAction.PAUSED]
     assert (held.actor, held.object_name) == ("", "Bharat Connect") and why in held.reason
     for order_id in orders:
         agrees(session, order_id, "pending")
@@ -281,7 +281,7 @@ def test_what_the_app_holds_by_itself_stands_once_with_its_reason_and_resuming_i
     assert held.reason in ravi.get(page).words
     ravi.send(f"{page}/resume", {**ravi.fill(page, f"{page}/resume"), "reason": "they have mended it"})
     resumed = entries()[-1]
-    assert (resumed.deed, resumed.actor, resumed.was["by"]) == (AuditAction.RESUMED, "Ravi", "PO Confirm")
+    assert (resumed.action, resumed.actor, resumed.was["by"]) == (AuditAction.RESUMED, "Ravi", "PO Confirm")
     assert resumed.reason == "they have mended it"
     assert resumed.was["why"] == held.reason
 
@@ -289,12 +289,12 @@ def test_what_the_app_holds_by_itself_stands_once_with_its_reason_and_resuming_i
 def test_applying_a_stored_message_again(
     database: Database, partner: Partner, ravi: Browser, arrive: Any, session: Session, entries: Trail
 ) -> None:
-    from app.inbound.processing import Call, refuse_call
+    from app.inbound.processing import Call, reject_call
     from app.network.vocabulary import ErrorCode, Kind
 
     arrive(1)
     with database.writing() as writing:
-        receipt = refuse_call(
+        receipt = reject_call(
             writing, Call(Kind.REQ_SEND, "/"), ErrorCode.UNREADABLE, "no", partner_id=partner.id, size=1
         )
         row = writing.get(InboundMessage, receipt.inbound_id)
@@ -304,8 +304,8 @@ def test_applying_a_stored_message_again(
     url = f"/inbound/{receipt.inbound_id}"
     ravi.send(f"{url}/apply", {**ravi.fill(url, f"{url}/apply"), "reason": "mended"})
     last = entries()[-1]
-    assert (last.deed, last.object_id, last.reason) == (
-        AuditAction.APPLIED_AGAIN,
+    assert (last.action, last.object_id, last.reason) == (
+        AuditAction.REPROCESSED,
         receipt.inbound_id,
         "mended",
     )
@@ -330,12 +330,12 @@ def test_changes_of_a_partner_are_told_and_its_secrets_are_not(
         keys.end_signing_secret(session, row, row.signing_secrets[0]["id"])
         session.commit()
     changed, *of_keys = entries()[-5:]
-    assert changed.deed == AuditAction.PARTNER_CHANGED
+    assert changed.action == AuditAction.PARTNER_CHANGED
     assert changed.was["base URL"].startswith("http://127.0.0.1")
     assert changed.became["base URL"] == "https://new.example"
     assert changed.became["values of headers"] == changed.became["OAuth secret"] == "changed"
     assert changed.became["OAuth"]["client_id"] == "me"
-    assert [one.deed for one in of_keys] == [AuditAction.KEY_ADDED] * 3 + [AuditAction.KEY_ENDED]
+    assert [one.action for one in of_keys] == [AuditAction.KEY_ADDED] * 3 + [AuditAction.KEY_REVOKED]
     told = json.dumps([[one.before, one.after, one.reason] for one in entries()])
     for hidden in ("the-new-secret", "a-secret-of-ours", "the-oauth", "another-inbound", secret, "whsec"):
         assert hidden not in told
@@ -360,7 +360,7 @@ def test_people_and_commands(app: Flask, database: Database, entries: Trail) -> 
     made = app.test_cli_runner().invoke(args=["users", "add", "kiran", "--role", "manager"])
     assert made.exit_code == 0, made.output
     last = entries()[-1]
-    assert (last.deed, last.actor, last.object_name) == (
+    assert (last.action, last.actor, last.object_name) == (
         AuditAction.PERSON_ADDED,
         "the command line",
         "kiran",
@@ -400,11 +400,15 @@ def test_what_people_do_about_what_needs_attention_and_what_happens_by_itself_is
         action = f"{page}/{what}"
         ravi.send(action, {**ravi.fill(page, action), "reason": reason})
     closed, opened = entries()[before:]
-    assert (closed.deed, closed.actor, closed.reason) == (AuditAction.CLOSED, "Ravi", "Settled by telephone")
+    assert (closed.action, closed.actor, closed.reason) == (
+        AuditAction.RESOLVED,
+        "Ravi",
+        "Settled by telephone",
+    )
     assert (closed.object_kind, closed.object_id) == ("message", message_id)
-    assert (opened.deed, opened.reason) == (AuditAction.OPENED_AGAIN, "It was not")
+    assert (opened.action, opened.reason) == (AuditAction.REOPENED, "It was not")
     asha.answer(1, remarks="Better words")
-    assert [entry.deed for entry in entries()[before + 2 :]] == [AuditAction.ANSWERED]
+    assert [entry.action for entry in entries()[before + 2 :]] == [AuditAction.RESPONDED]
 
 
 def test_what_is_set_for_a_supplier(browser_of: Callable[[str], Browser], entries: Trail) -> None:
@@ -415,5 +419,5 @@ def test_what_is_set_for_a_supplier(browser_of: Callable[[str], Browser], entrie
     for _ in range(2):
         assert admin.send("/suppliers", fields).status_code == 303
     (entry,) = entries()[before:]
-    assert (entry.deed, entry.actor) == (AuditAction.SUPPLIER_CHANGED, "Admin")
+    assert (entry.action, entry.actor) == (AuditAction.SUPPLIER_CHANGED, "Admin")
     assert entry.became == {"device_tag": "IP 203.0.113.8"}

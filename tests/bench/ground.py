@@ -24,7 +24,7 @@ from app.clock import now
 from app.config import Settings
 from app.db import Database
 from app.demo.orders import example_orders
-from app.inbound.file_import import Brought, bring
+from app.inbound.file_import import ImportResult, import_body
 from app.inbound.processing import Rules
 from app.network.reader import dumps
 from app.orders import decisions
@@ -114,16 +114,16 @@ def populate(app: Flask, base_url: str, *, orders: int, concurrency: int = 8) ->
 def add_orders(app: Flask, partner_id: int, count: int) -> list[int]:
     """Let that many orders arrive, all different; returns the ids of all orders of the partner."""
     with database_of(app).writing() as session:
-        brought, rules = Brought(), Rules(1024 * 1024, timedelta(hours=24))
+        result, rules = ImportResult(), Rules(1024 * 1024, timedelta(hours=24))
         bodies = list(example_orders(now()))
         for number in range(count):
             body = json.loads(dumps(bodies[number % len(bodies)]), parse_float=str)
             raw = dumps(bodies[number % len(bodies)]).replace(
                 body["purchaseOrder"]["objectId"].encode(), f"POR{number:032d}".encode()
             )
-            bring(session, partner_id, raw, place="bench", rules=rules, brought=brought)
+            import_body(session, partner_id, raw, place="bench", rules=rules, result=result)
         session.commit()
-        assert not brought.refusals
+        assert not result.errors
         of_partner = select(PurchaseOrder.id).where(PurchaseOrder.partner_id == partner_id)
         return list(session.scalars(of_partner.order_by(PurchaseOrder.id)))
 

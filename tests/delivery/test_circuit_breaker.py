@@ -187,9 +187,11 @@ def test_the_trail_and_the_partners_page_tell_once_of_a_breaker_that_opens_and_o
         clock.move(minutes=15)
         deliver()
     assert {message.state for message in all_messages(session)} == {MessageState.DELIVERED}
-    deeds = (AuditAction.HELD.value, AuditAction.RESUMED.value)
-    told = session.scalars(select(AuditEntry).where(AuditEntry.deed.in_(deeds)).order_by(AuditEntry.id)).all()
-    assert [(one.deed, one.actor, one.object_name) for one in told] == [
+    deeds = (AuditAction.PAUSED.value, AuditAction.RESUMED.value)
+    told = session.scalars(
+        select(AuditEntry).where(AuditEntry.action.in_(deeds)).order_by(AuditEntry.id)
+    ).all()
+    assert [(one.action, one.actor, one.object_name) for one in told] == [
         (deed, "", "Bharat Connect") for deed in deeds
     ]
     assert "got no answer" in told[0].reason and "answered again" in told[1].reason

@@ -15,7 +15,7 @@ from app.db import Database
 from app.delivery.models import Attempt, Message, MessageState
 from app.delivery.statistics import fold, outcome_counts
 from app.demo.seed import NotHere, seed
-from app.inbound.file_import import Brought, bring
+from app.inbound.file_import import ImportResult, import_body
 from app.inbound.models import Effect, InboundMessage
 from app.inbound.processing import Rules
 from app.network.messages import parse
@@ -103,13 +103,13 @@ def test_every_page_of_it_opens(seeded: dict[str, int], session: Session, meera:
 def test_new_orders_arrive_after_it(
     seeded: dict[str, int], database: Database, example_bodies: list[Any]
 ) -> None:
-    rules, brought = Rules(1024 * 1024, timedelta(hours=24)), Brought()
+    rules, result = Rules(1024 * 1024, timedelta(hours=24)), ImportResult()
     with database.writing() as session:
         partner_id = session.scalars(select(Partner.id)).first()
         assert partner_id
-        bring(session, partner_id, dumps(example_bodies[0]), place="", rules=rules, brought=brought)
+        import_body(session, partner_id, dumps(example_bodies[0]), place="", rules=rules, result=result)
         session.commit()
-        assert (brought.taken, brought.refusals) == (1, [])
+        assert (result.imported, result.errors) == (1, [])
         assert (session.scalar(select(func.max(PurchaseOrder.id))) or 0) > 315
 
 

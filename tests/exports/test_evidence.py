@@ -55,7 +55,7 @@ def test_the_pack_holds_every_message_byte_for_byte(
     assert pack["order/version-1.json"] == session.scalars(select(Revision)).one().body
     assert not any(b"a-secret-of-ours" in content for content in pack.values())
     deeds = [json.loads(line)["deed"] for line in pack["audit.jsonl"].decode().splitlines()]
-    assert deeds == [AuditAction.ANSWERED]
+    assert deeds == [AuditAction.RESPONDED]
     assert [one["what"] for one in json.loads(pack["timeline.json"])][:1] == ["received"]
 
 
@@ -142,7 +142,7 @@ def test_it_stands_in_the_trail_and_is_only_for_who_exports(
     assert url not in ravi.get(f"/orders/{order_id}").get_data(as_text=True)
     assert [browser.get(url).status_code for browser in (meera, asha, ravi)] == [200, 403, 403]
     assert meera.get("/orders/99999/evidence.zip").status_code == 404
-    entry = session.scalars(select(AuditEntry).where(AuditEntry.deed == AuditAction.EXPORTED.value)).one()
+    entry = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.EXPORTED.value)).one()
     assert (entry.object_kind, entry.object_id, entry.became["what"]) == (
         "order",
         str(order_id),

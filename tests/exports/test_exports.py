@@ -109,7 +109,7 @@ def test_received_messages_and_the_trail_have_files_too(
     received = read_csv(meera.get("/exports/inbound.csv?effect=applied").data)
     assert [row["kind"] for row in received] == ["req-send"] * 3
     trail = read_jsonl(meera.get("/exports/audit.jsonl").data)
-    deeds = [entry.deed for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc()))]
+    deeds = [entry.action for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc()))]
     assert [row["deed"] for row in trail] == deeds[1:], "all but this last export"
     assert deeds[:2] == [AuditAction.EXPORTED, AuditAction.EXPORTED]
 
@@ -194,7 +194,7 @@ def test_an_export_stands_in_the_trail_with_its_filter(
     many_messages(3)
     meera.get("/exports/webhooks.csv?state=delivered&after=")
     last = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
-    assert last and (last.deed, last.actor) == (AuditAction.EXPORTED, "Meera")
+    assert last and (last.action, last.actor) == (AuditAction.EXPORTED, "Meera")
     assert last.became == {"what": "webhooks", "form": "csv", "filter": {"state": "delivered"}, "rows": 3}
 
 
@@ -378,8 +378,8 @@ def test_cancelling_stands_in_the_trail(
     url = "/exports/webhooks.csv"
     job = meera.send(url, meera.fill(url, url)).location
     meera.send(f"{job}/cancel", meera.fill(job, f"{job}/cancel"))
-    deeds = session.execute(select(AuditEntry.deed, AuditEntry.actor).order_by(AuditEntry.id.desc())).all()
-    assert deeds[:2] == [(AuditAction.CANCELLED, "Meera"), (AuditAction.EXPORTED, "Meera")]
+    deeds = session.execute(select(AuditEntry.action, AuditEntry.actor).order_by(AuditEntry.id.desc())).all()
+    assert deeds[:2] == [(AuditAction.CANCELED, "Meera"), (AuditAction.EXPORTED, "Meera")]
 
 
 def test_a_worker_that_breaks_off_leaves_no_half_file_and_the_next_one_makes_it_whole(

@@ -33,7 +33,7 @@ from app.delivery.models import CircuitBreaker, Message, ResultFrom
 from app.delivery.recording import AttemptResult, reclaim_expired, record_results
 from app.delivery.retry_policy import judge
 from app.inbound.models import InboundMessage
-from app.inbound.processing import Call, Rules, apply_again, receive_message
+from app.inbound.processing import Call, Rules, receive_message, reprocess
 from app.inbound.queries import message_for_update
 from app.network.reader import dumps
 from app.network.vocabulary import Kind
@@ -335,7 +335,7 @@ class Conversation(RuleBasedStateMachine):
     # Support
 
     @step("pick")
-    def apply_again(self, pick: int) -> None:
+    def reprocess(self, pick: int) -> None:
         if not self.refused:
             return
         inbound_id, said = _nth_last(list(self.refused.items()), pick)
@@ -343,7 +343,7 @@ class Conversation(RuleBasedStateMachine):
         with self.database.writing() as session:
             row = message_for_update(session, None, inbound_id)
             assert row
-            apply_again(session, row, by="Ravi", reason="Mended", rules=RULES)
+            reprocess(session, row, by="Ravi", reason="Mended", rules=RULES)
             session.commit()
             assert (row.again_detail == "") == (expected == "")
         self._learn(session, said.number)

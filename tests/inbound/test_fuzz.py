@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis import Case
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from app.inbound.api_routes import TAKEN
+from app.inbound.api_routes import KINDS
 from app.network.openapi import openapi
 from app.network.reader import dumps
 from tests.conftest import INBOUND_KEY
@@ -35,7 +35,7 @@ class Door:
 
 def describe(*, systematically: bool) -> Any:
     """The described API: the examples and random messages, and with them each kind of mistake or not."""
-    described = schemathesis.openapi.from_dict(json.loads(dumps(openapi("http://localhost", TAKEN))))
+    described = schemathesis.openapi.from_dict(json.loads(dumps(openapi("http://localhost", KINDS))))
     described.config.phases.coverage.enabled = systematically
     described.app = door
     return described

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
 from app.inbound.api_description import marked, messages, objects
-from app.inbound.api_routes import TAKEN
+from app.inbound.api_routes import KINDS
 from app.network.examples import OBJECT_ID
 from app.network.openapi import openapi
 from app.network.vocabulary import Kind
@@ -50,13 +50,13 @@ def test_the_document_is_public_and_names_the_address_that_was_asked(nobody: Bro
     assert (answer.status_code, answer.mimetype) == (200, "application/json")
     document = answer.get_json()
     assert document["servers"] == [{"url": "https://orders.example/desk"}]
-    assert set(document["paths"]) == {f"/api/v0/purchase-order/{kind}" for kind in TAKEN}
+    assert set(document["paths"]) == {f"/api/v0/purchase-order/{kind}" for kind in KINDS}
 
 
 def test_the_page_is_readable_by_nobody_and_tells_every_message(nobody: Browser) -> None:
     answer = nobody.get(PAGE)
     assert answer.status_code == 200
-    for kind in TAKEN:
+    for kind in KINDS:
         assert f"POST /api/v0/purchase-order/{kind}" in answer.words
         assert answer.one(f"#{kind}-curl").get_text().startswith("curl --request POST")
     assert "style=" not in answer.text
@@ -82,7 +82,7 @@ def test_other_addresses_below_api_are_still_refused_in_the_contracts_shape(nobo
 def test_a_hostile_host_is_inert_in_the_page_and_in_the_commands(nobody: Browser) -> None:
     page = nobody.get(PAGE, base_url="http://a'b`id`$(id).example/<script>").text
     assert "<script>" not in page
-    document = openapi("http://a'b`id`.example", TAKEN)
+    document = openapi("http://a'b`id`.example", KINDS)
     for path, item in document["paths"].items():
         words = shlex.split(item["post"]["x-codeSamples"][0]["source"])
         assert words[3] == "http://a'b`id`.example" + path
@@ -137,7 +137,7 @@ def result(said: dict[str, Any]) -> tuple[int, str]:
 
 def test_the_commands_work_as_printed(address: str, partner: Any, session: Session) -> None:
     commands = printed(address)
-    assert list(commands) == [path.rsplit("/", 1)[1] for path in openapi("", TAKEN)["paths"]]
+    assert list(commands) == [path.rsplit("/", 1)[1] for path in openapi("", KINDS)["paths"]]
     for name in (Kind.REQ_SEND, Kind.REQ_SEND, Kind.REQ_EDIT, Kind.REQ_STATUS_CHANGE):
         if name in commands:
             assert result(run(commands[name], INBOUND_KEY)) == (0, ""), name

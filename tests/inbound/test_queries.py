@@ -54,9 +54,9 @@ def test_everything_is_listed_newest_first_and_by_effect(session: Session, said:
         Effect.APPLIED: [said["edited"], said["sent_2"], said["sent"]],
         Effect.REPEATED: [said["repeated"]],
         Effect.CONFLICT: [said["conflict"]],
-        Effect.REFUSED: [said["refused"]],
+        Effect.REJECTED: [said["refused"]],
         Effect.UNMATCHED: [said["unmatched"]],
-        Effect.NO_CREDENTIALS: [said["stranger"]],
+        Effect.UNAUTHENTICATED: [said["stranger"]],
     }
     assert unmatched_count(session, None) == 1
 
@@ -136,7 +136,7 @@ def test_the_routes_give_the_pages_what_they_need(
     given = pages[-1]
     assert given["message"].id == said["edited"]
     assert [one.id for one in given["repeats"]] == [said["repeated"]]
-    assert given["why_not_apply"] == "It was applied already."
+    assert given["reprocess_blocker"] == "This message was already applied."
     assert given["body"].startswith("{") and '"response_code":0' in given["answer_body"]
     assert omar.get("/inbound").status_code == 200
     assert said["sent"] not in {one.id for one in pages[-1]["found"].messages}
@@ -200,11 +200,11 @@ def test_support_applies_again_with_a_reason_and_others_do_not(
     assert (data["again"]["first_effect"], data["answer"]["status"]) == ("unmatched", 409)
 
     assert send(ravi, "Once more").status_code == 409
-    assert pages[-1]["form"].form_errors == ["It was applied already."]
+    assert pages[-1]["form"].form_errors == ["This message was already applied."]
     assert send(ravi, "x", "/inbound/in_nothing/apply").status_code == 404
 
 
 def test_a_refused_message_is_linked_to_its_order(buyer: Buyer, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     stale = inbound_of(session, buyer.edit(current=7))
-    assert (stale.effect, stale.order_id) == (Effect.REFUSED, order_id)
+    assert (stale.effect, stale.order_id) == (Effect.REJECTED, order_id)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.db import Database
 from app.inbound import queries
 from app.inbound.models import Effect, InboundMessage
-from app.inbound.processing import CannotApply, Rules, apply_again
+from app.inbound.processing import CannotReprocess, Rules, reprocess
 from tests.buyer import Buyer, inbound_of, order_of, refusal, resp, stands
 
 RULES = Rules(1024 * 1024, timedelta(hours=24))
@@ -21,7 +21,7 @@ def again(database: Database, answer: Any, reason: str = "The order came late") 
     with database.writing() as session:
         row = queries.message_for_update(session, None, resp(answer)["reqMsgId"])
         assert row
-        apply_again(session, row, by="Ravi", reason=reason, rules=RULES)
+        reprocess(session, row, by="Ravi", reason=reason, rules=RULES)
         session.commit()
         return row
 
@@ -68,7 +68,7 @@ def test_what_the_partner_sent_again_meanwhile_is_not_applied_twice(
     row = again(database, early)
     assert (row.effect, row.repeat_of) == (Effect.REPEATED, resp(late)["reqMsgId"])
     assert stands(session, order_id) == ("CREATED", 2, "none", "none")
-    with pytest.raises(CannotApply, match="already"):
+    with pytest.raises(CannotReprocess, match="already"):
         again(database, early)
 
 
@@ -78,7 +78,7 @@ def test_what_still_does_not_fit_is_refused_once_more_and_may_be_tried_later(
     early = buyer.edit(current=2, subject="The third")
     (order_id,) = arrive(1)
     row = again(database, early, reason="Perhaps")
-    assert (row.effect, row.first_effect) == (Effect.REFUSED, Effect.UNMATCHED)
+    assert (row.effect, row.first_effect) == (Effect.REJECTED, Effect.UNMATCHED)
     assert row.again_detail and "stands at 1" in row.again_detail
     assert stands(session, order_id) == ("CREATED", 1, "none", "none")
 
@@ -107,10 +107,10 @@ def test_what_is_applied_or_has_no_content_is_not_applied_again(
 ) -> None:
     arrive(1)
     applied = buyer.edit()
-    with pytest.raises(CannotApply, match="already"):
+    with pytest.raises(CannotReprocess, match="already"):
         again(database, applied)
     empty = buyer.say("req-edit", b"")
-    with pytest.raises(CannotApply, match="not kept"):
+    with pytest.raises(CannotReprocess, match="not kept"):
         again(database, empty)
     assert inbound_of(session, empty).again_at is None
 
@@ -132,5 +132,5 @@ def test_what_broke_the_contract_is_refused_again_unless_the_contract_was_read_w
     del body["additionalInfos"]
     wrong = buyer.say("req-edit", body)
     assert refusal(wrong) == (422, "PO_FIELD_MISSING", "additionalInfos")
-    assert again(database, wrong).effect is Effect.REFUSED
+    assert again(database, wrong).effect is Effect.REJECTED
     assert stands(session, order_id)[1] == 1

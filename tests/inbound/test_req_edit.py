@@ -61,7 +61,7 @@ def test_only_the_stored_version_can_be_edited_and_only_to_the_next(
     assert refusal(answer) == (409, "PO_STALE_VERSION", f"purchaseOrder.objectVersion.{field}")
     assert answer.get_json()["response_code"] == 1
     kept = inbound_of(session, answer)
-    assert (kept.effect, kept.order_id, bool(kept.body)) == (Effect.REFUSED, order_id, True)
+    assert (kept.effect, kept.order_id, bool(kept.body)) == (Effect.REJECTED, order_id, True)
     assert stands(session, order_id) == ("CREATED", 1, "none", "none")
     assert len(order_of(session, order_id).revisions) == 1
 

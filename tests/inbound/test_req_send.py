@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, undefer
 
 from app.inbound.models import Effect, InboundMessage
-from app.inbound.processing import NO_CREDENTIALS_KEPT
+from app.inbound.processing import UNAUTHENTICATED_KEPT
 from app.network.reader import dumps
 from app.orders.models import PurchaseOrder, Revision
 from tests.conftest import INBOUND_KEY
@@ -153,7 +153,7 @@ def test_a_field_that_breaks_the_contract_is_named_and_the_message_kept(
     assert resp(answer)["errorField"] == field
     assert resp(answer)["errorCd"] in ("PO_FIELD_MISSING", "PO_FIELD_INVALID")
     inbound = session.scalars(select(InboundMessage).options(undefer(InboundMessage.body))).one()
-    assert inbound.effect is Effect.REFUSED and inbound.body
+    assert inbound.effect is Effect.REJECTED and inbound.body
     assert count(session, PurchaseOrder) == 0
 
 
@@ -190,8 +190,8 @@ def test_without_the_key_only_metadata_is_kept(
 def test_calls_without_the_key_do_not_fill_the_disk(
     door: FlaskClient, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.inbound.processing.NO_CREDENTIALS_KEPT", 5)
-    assert NO_CREDENTIALS_KEPT >= 100
+    monkeypatch.setattr("app.inbound.processing.UNAUTHENTICATED_KEPT", 5)
+    assert UNAUTHENTICATED_KEPT >= 100
     for _ in range(9):
         send(door, b"{}", headers={})
     assert count(session, InboundMessage) == 5

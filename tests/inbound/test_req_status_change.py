@@ -68,7 +68,7 @@ def test_an_accepted_order_is_closed_only_once_its_answer_has_arrived(
     sending = leave()
     early = buyer.move(action="CLOSE", remarks="All received")
     assert refusal(early) == (409, "PO_TRANSITION", "poStatus.poStatusTransition.currentStatus")
-    assert inbound_of(session, early).effect is Effect.REFUSED
+    assert inbound_of(session, early).effect is Effect.REJECTED
     assert stands(session, order_id) == ("CREATED", 1, "ACCEPT", "sending")
 
     end(sending, "ok")

@@ -74,6 +74,6 @@ def test_a_view_says_what_it_narrows_in_the_words_of_its_list(meera: Browser) ->
     filters = meera.get("/views").page.select(".saved-views .subline")
     assert sorted(" ".join(line.get_text().split()) for line in filters) == [
         "Orders · Words: spares · Answer: To answer · Sorted: Received, newest first",
-        "Received · Effect: Fits nothing",
+        "Received · Result: Unmatched",
         "Sent · State: Refused · Since: 20 Nov, 10:00",
     ]

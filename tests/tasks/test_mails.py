@@ -292,7 +292,7 @@ def test_a_wrong_key_pauses_once_and_is_told_once(
     partner = session.scalars(select(Partner)).one()
     assert partner.paused
     assert [mail.topic for mail in mails(session)] == ["held"]
-    deeds = session.execute(select(AuditEntry.deed, AuditEntry.actor)).all()
+    deeds = session.execute(select(AuditEntry.action, AuditEntry.actor)).all()
     assert deeds.count(("held", "")) == 1
     url = f"/partners/{partner.id}"
     ravi.send(f"{url}/resume", {**ravi.fill(url, f"{url}/resume"), "reason": "They took the key"})
@@ -413,7 +413,7 @@ def test_the_worker_sends_and_seals_by_itself(
     database: Database, settings: Settings, post_office: MailServer, session: Session
 ) -> None:
     with database.writing() as writing:
-        trail.record(writing, AuditAction.NOTED, AuditObject.PARTNER, 1)
+        trail.record(writing, AuditAction.ANNOUNCED, AuditObject.PARTNER, 1)
         writing.commit()
     write(database)
     worker(database, settings).once()

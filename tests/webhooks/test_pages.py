@@ -221,7 +221,7 @@ def test_support_withdraws_what_waits_with_a_reason_and_the_order_is_open_again(
     assert "Ravi withdrew it" in asha.get(f"/orders/{order_id}").words
     assert asha.answer(order_id, "REJECT", remarks="Out of stock").status_code == 303
     session.rollback()
-    deed = session.scalars(select(AuditEntry).where(AuditEntry.deed == AuditAction.WITHDREW)).one()
+    deed = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.WEBHOOK_CANCELED)).one()
     assert (deed.actor, deed.reason) == ("Ravi", "The buyer asked for it by telephone.")
     too_late = ravi.send(action, {**fields, "why": "Once more"})
     assert too_late.status_code == 409 and "not under way any more" in too_late.words
@@ -245,7 +245,7 @@ def test_of_what_the_network_has_only_a_copy_that_still_waits_is_withdrawn(
     def withdrawals() -> int:
         session.rollback()
         found = select(AuditEntry).where(
-            AuditEntry.deed == AuditAction.WITHDREW, AuditEntry.object_id == message_id
+            AuditEntry.action == AuditAction.WEBHOOK_CANCELED, AuditEntry.object_id == message_id
         )
         return len(session.scalars(found).all())
 
