@@ -1,1 +1,1 @@
-"""Who did what, when, from where, on which object, and what it was before and after."""
+"""The audit trail: who did what, when, from where, to which object, with the values before and after."""

@@ -1,4 +1,4 @@
-"""The trail, as it is asked for: newest first, by keyset."""
+"""Queries for the audit trail, newest first, paged by id."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from app.db.text_search import TextIndex, matching_ids
 PAGE = 50
 """Entries a page."""
 FEW = 2_000
-"""Up to so many entries with some words are listed first and sorted then."""
+"""A search with at most this many matches loads their ids first and sorts them."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """What the trail may be narrowed to; an empty field narrows nothing."""
+    """The filter of the trail; an empty field does not filter."""
 
     q: str = ""
     who: str = ""
@@ -33,22 +33,22 @@ class AuditFilter:
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """One page of the trail, and the id after which the next one begins."""
+    """A page of the trail, and the id after which the next page begins."""
 
     entries: Sequence[AuditEntry]
     next_after: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
-    """How far the trail is sealed: the newest seal, if there is one, and how many entries came since."""
+class SealStatus:
+    """The newest seal, if any, and the number of entries since."""
 
     seal: AuditSeal | None
     since: int
 
 
 def entry_page(session: Session, wanted: AuditFilter, *, limit: int = PAGE) -> AuditPage:
-    """The newest entries that fit."""
+    """The newest entries that match."""
     query = (
         select(AuditEntry)
         .where(*_conditions(session, wanted))
@@ -59,25 +59,25 @@ def entry_page(session: Session, wanted: AuditFilter, *, limit: int = PAGE) -> A
     return AuditPage(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
 
 
-def entries_of(session: Session, thing: AuditObject, object_ids: Sequence[str]) -> Sequence[AuditEntry]:
+def entries_of(session: Session, kind: AuditObject, object_ids: Sequence[str]) -> Sequence[AuditEntry]:
     """All entries on these objects, oldest first."""
     return session.scalars(
         select(AuditEntry)
-        .where(AuditEntry.object_kind == thing.value, AuditEntry.object_id.in_(object_ids))
+        .where(AuditEntry.object_kind == kind.value, AuditEntry.object_id.in_(object_ids))
         .order_by(AuditEntry.id)
     ).all()
 
 
 def newest_of(
-    session: Session, thing: AuditObject, object_id: str, deeds: Sequence[AuditAction], *, limit: int
+    session: Session, kind: AuditObject, object_id: str, actions: Sequence[AuditAction], *, limit: int
 ) -> Sequence[AuditEntry]:
-    """The newest entries of these deeds on one object, newest first."""
+    """The newest entries with these actions on one object, newest first."""
     return session.scalars(
         select(AuditEntry)
         .where(
-            AuditEntry.object_kind == thing.value,
+            AuditEntry.object_kind == kind.value,
             AuditEntry.object_id == object_id,
-            AuditEntry.action.in_([deed.value for deed in deeds]),
+            AuditEntry.action.in_([action.value for action in actions]),
         )
         .order_by(AuditEntry.id.desc())
         .limit(limit)
@@ -85,8 +85,8 @@ def newest_of(
 
 
 def actors(session: Session, *, most: int = 200) -> list[str]:
-    """The names of those who did anything, in their order."""
-    # One look at the index for each name, whatever the number of entries.
+    """The names of all actors, sorted."""
+    # One index lookup per name, however many entries there are.
     names: list[str] = []
     name = session.scalar(select(func.min(AuditEntry.actor)))
     while name is not None and len(names) < most:
@@ -95,11 +95,11 @@ def actors(session: Session, *, most: int = 200) -> list[str]:
     return [name for name in names if name]
 
 
-def sealed(session: Session, *, most: int = 1001) -> Sealed:
-    """How far the trail is sealed; counting stops at ``most``."""
+def seal_status(session: Session, *, most: int = 1001) -> SealStatus:
+    """How far the trail is sealed; counts at most ``most`` newer entries."""
     newest = session.scalar(select(AuditSeal).order_by(AuditSeal.number.desc()).limit(1))
     some = select(AuditEntry.id).where(AuditEntry.id > (newest.last_id if newest else 0)).limit(most)
-    return Sealed(newest, session.scalar(select(func.count()).select_from(some.subquery())) or 0)
+    return SealStatus(newest, session.scalar(select(func.count()).select_from(some.subquery())) or 0)
 
 
 def _conditions(session: Session, wanted: AuditFilter) -> list[ColumnElement[bool]]:
@@ -117,28 +117,32 @@ def _conditions(session: Session, wanted: AuditFilter) -> list[ColumnElement[boo
     if wanted.after is not None:
         conditions.append(AuditEntry.id < wanted.after)
     if wanted.q:
-        conditions += _mentioning(session, wanted.q)
+        conditions += _containing(session, wanted.q)
     return conditions
 
 
-def _mentioning(session: Session, words: str) -> list[ColumnElement[bool]]:
-    """Entries with these words: few are looked up by their indexes, of many the newest are met soon."""
+def _containing(session: Session, text: str) -> list[ColumnElement[bool]]:
+    """Entries that contain the text.
+
+    Few matches are listed from the indexes; with many, a scan from the newest soon fills a page.
+    """
     exact = (
-        # All kinds by their names: the index on objects begins with them.
-        and_(
-            AuditEntry.object_kind.in_([thing.value for thing in AuditObject]), AuditEntry.object_id == words
-        ),
-        AuditEntry.address == words,
+        # Name all kinds, since the index on objects begins with the kind.
+        and_(AuditEntry.object_kind.in_([kind.value for kind in AuditObject]), AuditEntry.object_id == text),
+        AuditEntry.address == text,
     )
     within = (
-        column.icontains(words, autoescape=True)
+        column.icontains(text, autoescape=True)
         for column in (AuditEntry.object_name, AuditEntry.reason, AuditEntry.actor)
     )
     conditions = [or_(*exact, *within)]
     listed = [
-        matching_ids(session, TextIndex.AUDIT, words, limit=FEW),
-        *(session.scalars(select(AuditEntry.id).where(one).limit(FEW + 1)).all() for one in exact),
+        matching_ids(session, TextIndex.AUDIT, text, limit=FEW),
+        *(
+            session.scalars(select(AuditEntry.id).where(condition).limit(FEW + 1)).all()
+            for condition in exact
+        ),
     ]
     if any(ids is None or len(ids) > FEW for ids in listed):
         return conditions
-    return [AuditEntry.id.in_({one for ids in listed for one in ids or ()}), *conditions]
+    return [AuditEntry.id.in_({entry_id for ids in listed for entry_id in ids or ()}), *conditions]

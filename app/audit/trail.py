@@ -1,7 +1,7 @@
-"""Adding to the trail, in the very transaction of the deed. Nothing here commits, changes or removes.
+"""Writing to the audit trail, in the transaction of the action. Nothing here commits, changes or deletes.
 
-Who acts and from where is said once at the edge (``acting``), so that whatever a request, a command or a job
-sets in motion is recorded with it, however deep it is done.
+The actor is set once at the edge (``acting``), so that everything a request, a command or a job does is
+recorded with it.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from app import clock
 from app.audit.models import AuditAction, AuditEntry, AuditObject
 
 CHANGED = "changed"
-"""What the trail says of a secret instead of what it was and is."""
+"""Recorded instead of the values of a secret."""
 WRITERS = 0x50_4F_41_55_44_49_54
-"""The advisory lock that writers share on PostgreSQL, so that sealing sees who has not committed yet."""
+"""The advisory lock that writers share on PostgreSQL, so that sealing can wait for uncommitted entries."""
 FAILURES_WINDOW = timedelta(minutes=10)
 FAILURES_OF_ADDRESS = 20
 FAILURES_OF_ALL = 300
-"""Failed sign-ins that are written down within the window: nobody fills the disk by knocking."""
+"""Failed sign-ins recorded within the window; a limit, so that they cannot fill the disk."""
 LONGEST_VALUE = 2000
 """Characters of one text before or after."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, and from where. No name: the app by itself."""
+    """Who acts, and from where. Without a name it is the app itself."""
 
     name: str = ""
     person_id: int | None = None
@@ -49,7 +49,7 @@ _acting: ContextVar[Actor | None] = ContextVar("acting", default=None)
 
 @contextmanager
 def acting(actor: Actor) -> Iterator[None]:
-    """Whatever is recorded within was done by this actor."""
+    """Record everything in this block with this actor."""
     token = begin(actor)
     try:
         yield
@@ -58,19 +58,19 @@ def acting(actor: Actor) -> Iterator[None]:
 
 
 def begin(actor: Actor) -> Token[Actor | None]:
-    """From here on this actor acts, until ``end``; for edges that are no block."""
+    """Set the actor until ``end``, where a ``with`` block is not possible."""
     return _acting.set(actor)
 
 
 def end(token: Token[Actor | None]) -> None:
-    """Nobody acts any more, or who did before."""
+    """Restore the actor before ``begin``."""
     _acting.reset(token)
 
 
 def record(
     session: Session,
     action: AuditAction,
-    thing: AuditObject,
+    kind: AuditObject,
     object_id: object,
     *,
     name: str = "",
@@ -80,27 +80,27 @@ def record(
     after: Mapping[str, Any] | None = None,
     actor: Actor | None = None,
 ) -> AuditEntry:
-    """Add a deed to the trail. It stands if this transaction commits.
+    """Add an entry; it is stored if this transaction commits.
 
-    ``name`` is what people call the object; ``by`` names who asked for it, where nobody acts at the edge (a
-    job that works off somebody's order). Values before and after are what JSON can hold; no secrets.
+    ``name`` is the display name of the object. ``by`` is the name of the actor if none is set at the edge, as
+    in a background job. ``before`` and ``after`` hold JSON values and no secrets.
     """
     actor = actor or _acting.get() or Actor(by)
     if session.get_bind().dialect.name == "postgresql":
-        # Before the id is taken: who looks for it afterwards finds every id that is given but not committed.
+        # Take it before the id: sealing then sees every transaction that has an id but has not committed.
         session.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": WRITERS})
     entry = AuditEntry(
         at=clock.now(),
         action=action.value,
-        actor=_sayable(actor.name or by, 120),
+        actor=_storable(actor.name or by, 120),
         person_id=actor.person_id,
         role=actor.role,
-        address=_sayable(actor.address, 60),
-        user_agent=_sayable(actor.user_agent, 300),
-        object_kind=thing.value,
-        object_id=_sayable(str(object_id), 60),
-        object_name=_sayable(name, 200),
-        reason=_sayable(reason, LONGEST_VALUE),
+        address=_storable(actor.address, 60),
+        user_agent=_storable(actor.user_agent, 300),
+        object_kind=kind.value,
+        object_id=_storable(str(object_id), 60),
+        object_name=_storable(name, 200),
+        reason=_storable(reason, LONGEST_VALUE),
         before=_as_text(before),
         after=_as_text(after),
     )
@@ -109,10 +109,10 @@ def record(
     return entry
 
 
-def record_failed_sign_in(session: Session, known: str, person_id: int | None) -> bool:
-    """Add a failed sign-in, unless there were too many of late. ``known`` is empty for a name nobody has.
+def record_failed_sign_in(session: Session, username: str, person_id: int | None) -> bool:
+    """Record a failed sign-in, unless there were too many lately. ``username`` is empty for an unknown one.
 
-    What was typed is not kept then: people type passwords into the wrong field.
+    The text that was typed is never stored: people type passwords into the wrong field.
     """
     actor = _acting.get() or Actor()
     since = clock.now() - FAILURES_WINDOW
@@ -122,24 +122,24 @@ def record_failed_sign_in(session: Session, known: str, person_id: int | None) -
         .order_by(AuditEntry.id.desc())
         .limit(FAILURES_OF_ALL)
     ).all()
-    from_here = sum(1 for (address,) in recent if address == actor.address)
-    if len(recent) >= FAILURES_OF_ALL or from_here >= FAILURES_OF_ADDRESS:
+    same_address = sum(1 for (address,) in recent if address == actor.address)
+    if len(recent) >= FAILURES_OF_ALL or same_address >= FAILURES_OF_ADDRESS:
         return False
-    is_last = from_here == FAILURES_OF_ADDRESS - 1 or len(recent) == FAILURES_OF_ALL - 1
+    is_last = same_address == FAILURES_OF_ADDRESS - 1 or len(recent) == FAILURES_OF_ALL - 1
     record(
         session,
         AuditAction.SIGN_IN_FAILED,
         AuditObject.PERSON,
         person_id if person_id is not None else "",
-        name=known or "a name that nobody has",
-        reason="Many in a row; further ones are left out for ten minutes." if is_last else "",
+        name=username or "unknown_user",
+        reason="sign_in_limit" if is_last else "",
         actor=Actor("", None, "", actor.address, actor.user_agent),
     )
     return True
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Of two states what differs: as it was, and as it became."""
+    """The values that differ between two states: the old ones and the new ones."""
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return {name: before.get(name) for name in names}, {name: after.get(name) for name in names}
 
@@ -147,7 +147,9 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[di
 def _as_text(values: Mapping[str, Any] | None) -> str:
     if not values:
         return ""
-    return _sayable(json.dumps({name: _bounded(value) for name, value in values.items()}, ensure_ascii=False))
+    return _storable(
+        json.dumps({name: _bounded(value) for name, value in values.items()}, ensure_ascii=False)
+    )
 
 
 def _bounded(value: Any) -> Any:
@@ -162,7 +164,7 @@ def _bounded(value: Any) -> Any:
     return str(value)
 
 
-def _sayable(words: str, longest: int | None = None) -> str:
-    """What every database keeps exactly: no NUL, no halves of characters."""
-    words = words.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
-    return words if longest is None or len(words) <= longest else words[: longest - 1] + "…"
+def _storable(value: str, longest: int | None = None) -> str:
+    """Text that both databases store exactly: without NUL and lone surrogates."""
+    value = value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    return value if longest is None or len(value) <= longest else value[: longest - 1] + "…"

@@ -1,4 +1,4 @@
-"""The audit trail's page: filters, pages that stay put, links; nothing that people typed is alive."""
+"""The page of the audit trail: filters, stable paging, links, escaping."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rows(answer: Any) -> list[str]:
     return [" ".join(row.get_text(" ").split()) for row in answer.page.select("tbody tr")]
 
 
-def test_pages_stay_put_while_entries_arrive(meera: Browser, database: Database, many: None) -> None:
+def test_paging_is_stable_while_entries_arrive(meera: Browser, database: Database, many: None) -> None:
     first = meera.get("/audit")
     with database.writing() as session:
         trail.record(session, AuditAction.ANNOUNCED, AuditObject.PARTNER, 1, name="meanwhile")
@@ -71,13 +71,13 @@ def test_filters_combine(meera: Browser, many: None, query: str, count: int) -> 
 
 
 @pytest.mark.parametrize("query", ["after=x", "after=99999999999999999999", "deed=x", "thing=x", "since=x"])
-def test_what_makes_no_sense_is_ignored_with_a_notice(meera: Browser, many: None, query: str) -> None:
+def test_invalid_filter_is_ignored_with_a_notice(meera: Browser, many: None, query: str) -> None:
     answer = meera.get(f"/audit?{query}")
     assert len(rows(answer)) == 50
     assert "is ignored" in answer.one(".notice.warn").get_text()
 
 
-def test_entries_lead_to_their_objects(meera: Browser, asha: Browser, arrive: Any, confirm: Any) -> None:
+def test_entry_links_to_its_object(meera: Browser, asha: Browser, arrive: Any, confirm: Any) -> None:
     (order_id,) = arrive(1)
     asha.answer(order_id)
     answer = meera.get("/audit?deed=answered")
@@ -87,7 +87,7 @@ def test_entries_lead_to_their_objects(meera: Browser, asha: Browser, arrive: An
     assert "Confirmed" in answer.words and "none" in answer.words
 
 
-def test_what_was_typed_is_inert(meera: Browser, database: Database) -> None:
+def test_hostile_text_is_inert(meera: Browser, database: Database) -> None:
     odd = "<script>alert(1)</script>\u202e"
     with database.writing() as session:
         trail.record(
@@ -106,24 +106,24 @@ def test_what_was_typed_is_inert(meera: Browser, database: Database) -> None:
     assert "alert(1)" in answer.words
 
 
-def test_the_page_says_how_far_the_trail_is_sealed(meera: Browser, database: Database, many: None) -> None:
+def test_page_shows_how_far_the_trail_is_sealed(meera: Browser, database: Database, many: None) -> None:
     assert "Not sealed yet" in meera.get("/audit").words
     seals.seal(database)
-    assert "Sealed up to no. 120" in meera.get("/audit").words
+    assert "Integrity sealed to #120" in meera.get("/audit").words
 
 
-def test_htmx_gets_the_list_alone(meera: Browser, many: None) -> None:
+def test_htmx_request_gets_only_the_list(meera: Browser, many: None) -> None:
     answer = meera.get("/audit?who=Ravi", headers={"HX-Request": "true"})
     assert "<html" not in answer.get_data(as_text=True)
     assert len(rows(answer)) == 50
 
 
-def test_an_empty_trail_says_so(meera: Browser) -> None:
-    assert "Nothing was done yet" in meera.get("/audit").words
+def test_empty_trail_explains_itself(meera: Browser) -> None:
+    assert "No entries yet" in meera.get("/audit").words
 
 
 @pytest.mark.parametrize("remarks", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
-def test_a_time_that_no_calendar_of_ours_holds_is_shown_as_it_was_typed(
+def test_time_out_of_range_is_shown_as_typed(
     asha: Browser, meera: Browser, arrive: Any, remarks: str
 ) -> None:
     asha.answer(arrive(1)[0], remarks=remarks)
@@ -132,26 +132,32 @@ def test_a_time_that_no_calendar_of_ours_holds_is_shown_as_it_was_typed(
     assert remarks in page.words
 
 
-def test_what_was_and_is_empty_is_left_out(meera: Browser, database: Database) -> None:
+def test_empty_and_unchanged_values_are_left_out(meera: Browser, database: Database) -> None:
     with database.writing() as session:
         trail.record(
             session,
             AuditAction.PAUSED,
             AuditObject.PARTNER,
             1,
-            before={"paused_reason": "moving", "note": None, "further": []},
-            after={"paused_reason": "", "note": "", "further": [], "deadline_seconds": 0},
+            before={"paused_reason": "moving", "note": None, "further": [], "contact": "Kiran"},
+            after={
+                "paused_reason": "",
+                "note": "",
+                "further": [],
+                "contact": "Kiran",
+                "deadline_seconds": 0,
+            },
         )
         session.commit()
     values = {
         pair.dt.get_text(): " ".join(pair.dd.get_text(" ").split())
         for pair in meera.get("/audit").page.select(".audit-values > div")
     }
-    assert values == {"paused reason": "before: moving now: nothing", "deadline seconds": "now: 0"}
+    assert values == {"paused reason": "before: moving now: none", "deadline seconds": "now: 0"}
 
 
 @pytest.mark.parametrize("few", [0, 5, 2000])
-def test_words_are_found_in_full_at_any_age_by_index_or_by_walk(
+def test_search_finds_all_matches_with_and_without_index(
     meera: Browser, database: Database, many: None, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
     monkeypatch.setattr("app.audit.queries.FEW", few)
@@ -161,14 +167,14 @@ def test_words_are_found_in_full_at_any_age_by_index_or_by_walk(
         session.commit()
     for words, count in (("a/77", 3), ("A/77/", 1), ("100 %", 1), ("9001", 3), ("7", 25), ("MOVING", 1)):
         assert len(rows(meera.get("/audit", query_string={"q": words}))) == count, words
-    assert "Nothing matches" in meera.get("/audit?q=nowhere").words
+    assert "No matches" in meera.get("/audit?q=nowhere").words
 
 
-def test_what_is_pruned_is_found_no_more(meera: Browser, database: Database, many: None, clock: Any) -> None:
+def test_pruned_entries_are_not_found(meera: Browser, database: Database, many: None, clock: Any) -> None:
     assert len(rows(meera.get("/audit?q=moving"))) == 1
     clock.move(days=10)
     seals.seal(database)
     prune_entries(database, the_clock.now() - timedelta(days=1))
     with database.reading() as session:
         assert matching_ids(session, TextIndex.AUDIT, "moving", limit=9) == []
-    assert "Nothing matches" in meera.get("/audit?q=moving").words
+    assert "No matches" in meera.get("/audit?q=moving").words

@@ -127,7 +127,7 @@ def test_the_routes_give_the_pages_what_they_need(
     ravi.get("/inbound?effect=unmatched&kind=nonsense&since=2026-11-01T10:00")
     given = pages[-1]
     assert (given["template"], given["fragment"]) == ("inbound/log.html", "inbound/_list.html")
-    assert [one.id for one in given["found"].messages] == [said["unmatched"]]
+    assert [one.id for one in given["page"].messages] == [said["unmatched"]]
     assert (given["unmatched"], given["filtered"], given["next_url"]) == (1, True, None)
     assert [one.name for one in given["partners"]] == ["Bharat Connect"]
     assert len(given["notices"]) == 1 and "nonsense" in given["notices"][0]
@@ -139,7 +139,7 @@ def test_the_routes_give_the_pages_what_they_need(
     assert given["reprocess_blocker"] == "This message was already applied."
     assert given["body"].startswith("{") and '"response_code":0' in given["answer_body"]
     assert omar.get("/inbound").status_code == 200
-    assert said["sent"] not in {one.id for one in pages[-1]["found"].messages}
+    assert said["sent"] not in {one.id for one in pages[-1]["page"].messages}
 
 
 def test_one_message_as_data(

@@ -1,0 +1,183 @@
+"""Labels and sentences of the audit trail.
+
+Entries are sealed, so their stored words never change; the tables here translate old and new ones alike.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from app.audit.models import AuditAction, AuditEntry, AuditObject
+from app.audit.queries import SealStatus
+
+ACTIONS = {
+    AuditAction.SIGNED_IN: "Signed in",
+    AuditAction.SIGN_IN_FAILED: "Sign-in failed",
+    AuditAction.SIGNED_OUT: "Signed out",
+    AuditAction.RESPONDED: "Responded",
+    AuditAction.RESPONSE_UNDONE: "Undid response",
+    AuditAction.WEBHOOK_CANCELED: "Canceled delivery",
+    AuditAction.RESENT: "Resent",
+    AuditAction.REPROCESSED: "Reprocessed",
+    AuditAction.PAUSED: "Paused",
+    AuditAction.RESUMED: "Resumed",
+    AuditAction.ANNOUNCED: "Changed announcement",
+    AuditAction.EXPORTED: "Exported",
+    AuditAction.IMPORTED: "Imported",
+    AuditAction.PARTNER_ADDED: "Added partner",
+    AuditAction.PARTNER_CHANGED: "Changed partner",
+    AuditAction.KEY_ADDED: "Added key",
+    AuditAction.KEY_REVOKED: "Revoked key",
+    AuditAction.PERSON_ADDED: "Added user",
+    AuditAction.PERSON_CHANGED: "Changed user",
+    AuditAction.SUPPLIER_CHANGED: "Changed supplier",
+    AuditAction.ASSIGNED: "Assigned",
+    AuditAction.RESOLVED: "Resolved",
+    AuditAction.REOPENED: "Reopened",
+    AuditAction.CANCELED: "Canceled",
+    AuditAction.PRUNED: "Deleted old records",
+}
+
+OBJECTS = {
+    AuditObject.ORDER: "Orders",
+    AuditObject.MESSAGE: "Webhooks",
+    AuditObject.INBOUND: "Received messages",
+    AuditObject.PARTNER: "Partners",
+    AuditObject.PERSON: "Users",
+    AuditObject.SUPPLIER: "Suppliers",
+    AuditObject.JOB: "Background jobs",
+    AuditObject.EXPORT: "Exports",
+    AuditObject.RECORDS: "Records",
+}
+
+KEYS = {
+    "what came of it": "result",
+    "tries": "attempts",
+    "answer": "response",
+    "further": "custom fields",
+    "why": "reason",
+    "probes in vain": "failed probes",
+    "held since": "paused since",
+    "may sign in": "active",
+    "name": "name",
+    "with": "assigned to",
+    "at once": "concurrency",
+    "a minute": "rate per minute",
+    "waits in seconds": "retry schedule",
+    "deadline in seconds": "timeout in seconds",
+    "takes returns": "accepts return",
+}
+"""Words for keys of stored values; other keys are shown with blanks for underscores."""
+
+REASONS = {
+    "sign_in_limit": "Too many failures; more are not recorded for 10 minutes.",
+    "Many in a row; further ones are left out for ten minutes.": (
+        "Too many failures; more are not recorded for 10 minutes."
+    ),
+}
+"""Sentences for coded reasons; other reasons were typed by people."""
+
+UNKNOWN_USER = "unknown user"
+_UNKNOWN_NAMES = frozenset({"unknown_user", "a name that nobody has"})
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
+_ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One changed value; ``before`` is None if there was none, ``after`` is None if only the old is known."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+def action_label(entry: AuditEntry) -> str:
+    """What was done; an unknown action as stored."""
+    return ACTIONS[AuditAction(entry.action)] if entry.action in set(AuditAction) else entry.action
+
+
+def actor_label(entry: AuditEntry) -> str:
+    """Who did it."""
+    if entry.actor:
+        return entry.actor
+    return "Unknown" if entry.action == AuditAction.SIGN_IN_FAILED else "PO Confirm"
+
+
+def origin_label(entry: AuditEntry) -> str:
+    """From where: the address, or what else is known."""
+    return entry.address or entry.role or ("Background job" if entry.person_id else "Automatic")
+
+
+def object_label(entry: AuditEntry) -> str:
+    """The object it was done to."""
+    if entry.object_name in _UNKNOWN_NAMES and entry.action == AuditAction.SIGN_IN_FAILED:
+        return UNKNOWN_USER
+    return entry.object_name or entry.object_id
+
+
+def reason_label(entry: AuditEntry) -> str:
+    """The reason that was typed, or the sentence of a coded one."""
+    if entry.action == AuditAction.SIGN_IN_FAILED:
+        return REASONS.get(entry.reason, entry.reason)
+    return f"“{entry.reason}”" if entry.reason else ""
+
+
+def changes(entry: AuditEntry, zone: ZoneInfo) -> list[Change]:
+    """The values that an entry changed; unchanged and empty ones are left out. Times are in ``zone``."""
+    old, new = entry.was, entry.became
+    result = []
+    for name in [*old, *(name for name in new if name not in old)]:
+        before, after = old.get(name), new.get(name)
+        is_empty = before in _EMPTY and after in _EMPTY
+        is_unchanged = name in old and name in new and before == after
+        if is_empty or is_unchanged:
+            continue
+        label = KEYS.get(name, name.replace("_", " "))
+        result.append(
+            Change(
+                label,
+                before=None if before in _EMPTY else value_text(before, zone),
+                after=value_text(after, zone) if name in new else None,
+            )
+        )
+    return result
+
+
+def value_text(value: Any, zone: ZoneInfo) -> str:
+    """A stored value as text."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value in _EMPTY:
+        return "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {value_text(part, zone)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(value_text(part, zone) for part in value)
+    return _time_text(value, zone) if isinstance(value, str) else str(value)
+
+
+def integrity_text(status: SealStatus) -> str:
+    """How far the trail is sealed."""
+    if status.seal is None:
+        return "Not sealed yet."
+    text = f"Integrity sealed to #{status.seal.last_id}"
+    if not status.since:
+        return f"{text}."
+    count = f"{status.since:,}" if status.since <= 1000 else "more than 1,000"
+    return f"{text}; {count} newer {'entry' if status.since == 1 else 'entries'}."
+
+
+def _time_text(text: str, zone: ZoneInfo) -> str:
+    """An ISO 8601 time on the reader's clock; any other text unchanged."""
+    if not _ISO_TIME.match(text):
+        return text
+    try:
+        at = datetime.fromisoformat(text)
+        return f"{at.astimezone(zone):%d %b %Y, %H:%M:%S}" if at.tzinfo else text
+    except (ValueError, OverflowError):
+        return text
