@@ -1,4 +1,4 @@
-"""The whole main job in one story, on both databases and over real sockets."""
+"""The main workflow from receipt to delivery, on both databases and over real sockets."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from app.network.reader import dumps
 from tests.conftest import INBOUND_KEY
 from tests.people import Browser
 
-DOOR = "/api/v0/purchase-order/req-send"
+REQ_SEND = "/api/v0/purchase-order/req-send"
 
 
-def test_an_order_from_its_arrival_to_the_partner_s_records(
+def test_order_from_receipt_to_delivery(
     app: Any,
     partner: Any,
     example_bodies: list[Any],
@@ -22,9 +22,9 @@ def test_an_order_from_its_arrival_to_the_partner_s_records(
     network: Any,
     clock: Any,
 ) -> None:
-    # It arrives, and waits for Asha.
+    # The order arrives and needs a response.
     sent = app.test_client().post(
-        DOOR,
+        REQ_SEND,
         data=dumps(example_bodies[0]),
         content_type="application/json",
         headers={"X-Partner-Key": INBOUND_KEY},
@@ -44,20 +44,20 @@ def test_an_order_from_its_arrival_to_the_partner_s_records(
     data = asha.get(f"/orders/{order_id}.json").get_json()
     assert (data["answer"], data["delivery"], data["status"]) == ("ACCEPT", "pending", "CREATED")
 
-    # It is tried again by itself, and refused.
+    # The automatic retry is refused.
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Remarks are not acceptable")
     clock.move(seconds=10)
     assert deliver() == {"refused": 1}
     message_id = asha.get(f"/orders/{order_id}.json").get_json()["decisions"][0]["message_id"]
     assert "Remarks are not acceptable" in meera.get(f"/webhooks/{message_id}").words
 
-    # The partner mends it; Ravi sends the very same bytes again.
+    # Ravi resends the identical bytes.
     action = f"/webhooks/{message_id}/resend"
     fields = {**ravi.fill(f"/webhooks/{message_id}", action), "reason": "They relaxed the rule"}
     assert ravi.send(action, fields).status_code == 303
     assert deliver() == {"delivered": 1}
     data = meera.get(f"/webhooks/{message_id}.json").get_json()
-    assert [(one["status"], one["trigger"], one["actor"]) for one in data["attempts"]] == [
+    assert [(attempt["status"], attempt["trigger"], attempt["actor"]) for attempt in data["attempts"]] == [
         (503, "auto", None),
         (200, "auto", None),
         (200, "manual", "Ravi"),

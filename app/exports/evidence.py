@@ -30,6 +30,7 @@ from app.partners.masking import MASK, masker, secrets_of
 from app.webhooks.queries import messages_of_order
 
 Render = Callable[..., str]
+Describe = Callable[[Event], str]
 PREVIEW = 20_000
 """Bytes of a body that stand in the summary; the file has all."""
 
@@ -106,11 +107,18 @@ class Pack:
 
 
 def write(
-    file: IO[bytes], session: Session, order: PurchaseOrder, *, zone: ZoneInfo, by: str, render: Render
+    file: IO[bytes],
+    session: Session,
+    order: PurchaseOrder,
+    *,
+    zone: ZoneInfo,
+    by: str,
+    render: Render,
+    describe: Describe,
 ) -> int:
     """Write the pack of an order that was loaded with its history; returns the number of files.
 
-    ``render`` makes the summary's page from what it is given.
+    ``render`` renders the summary page; ``describe`` is the text of an event.
     """
     now = clock.now()
     pack = Pack(file, now.astimezone(zone))
@@ -121,7 +129,7 @@ def write(
     came = [_came(pack, session, one) for one in _inbound_of(session, order)]
     sent = [_sent(pack, session, one, mask) for one in reversed(messages)]
     audit = _audit_of(session, order, messages, came)
-    pack.add("timeline.json", _json([_event(one) for one in events]))
+    pack.add("timeline.json", _json([_event(event, describe) for event in events]))
     pack.add("audit.jsonl", "".join(_line(_entry(one)) for one in audit))
     summary = render(
         order=order,
@@ -288,13 +296,13 @@ def _entry(entry: AuditEntry) -> dict[str, Any]:
     return {**told, "at": entry.at.astimezone(UTC).isoformat(timespec="microseconds")}
 
 
-def _event(event: Event) -> dict[str, Any]:
+def _event(event: Event, describe: Describe) -> dict[str, Any]:
     return {
         "at": event.at,
         "what": event.kind,
         "actor": event.actor,
-        "sentence": event.sentence,
-        "said": event.said,
+        "sentence": describe(event),
+        "said": event.remarks,
         "version": event.version,
         "message_id": event.message_id,
         "inbound_id": event.inbound_id,

@@ -19,6 +19,7 @@ from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.exports import evidence, files, formats, sources
 from app.orders import queries as order_queries
+from app.orders.presenters import event_sentence
 from app.partners.forms import PressForm
 from app.tasks import queries as job_queries
 from app.tasks.models import Job, JobState
@@ -190,7 +191,13 @@ def evidence_of(order_id: int) -> Response:
         return render_template("exports/evidence.html", **shown)
 
     count = evidence.write(
-        file, web.db(), order, zone=web.zone(), by=access.current_person().display_name, render=render
+        file,
+        web.db(),
+        order,
+        zone=web.zone(),
+        by=access.current_person().display_name,
+        render=render,
+        describe=event_sentence,
     )
     with web.database().writing() as session:
         trail.record(

@@ -44,7 +44,7 @@ LINE = {
     "batchDetails": "Batch",
 }
 """The same for a line."""
-FURTHER = "Further information"
+FURTHER = "Additional information"
 NAMES = ("name", "type", "addressType", "milestone")
 """By what an entry of a list is known, where that is unique in its list."""
 NOT_COMPARED = frozenset({"objectId", "ts", "objectVersion", "poStatusTransition", "itemLists"})

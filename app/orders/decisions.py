@@ -1,8 +1,9 @@
-"""Answering: the rules, the decision, the message. Nothing here commits: the edge does, once."""
+"""Responding to an order: the rules, the decision and its webhook. Nothing here commits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from math import floor
 
 from sqlalchemy import select, update
@@ -18,39 +19,52 @@ from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
 from app.orders.req_confirm import DecisionInput, OrderReference, req_confirm
 
 FINAL_DELIVERIES = (Delivery.PENDING, Delivery.SENDING, Delivery.DELIVERED)
-"""While its message is one of these, a decision stands."""
+"""A decision is in effect while its message has one of these states."""
 
 
 class StaleVersion(Exception):
-    """The form was made for another version of the order than the present one."""
+    """The response is for another version of the order than the current one."""
 
 
 class AlreadyDecided(Exception):
-    """There is another decision for this version, and it stands."""
+    """Another decision is in effect for this version."""
 
     def __init__(self, decision: Decision) -> None:
         super().__init__("already decided")
         self.decision = decision
 
 
+class ResponseBlocker(StrEnum):
+    """Why an order cannot be responded to now, or not in this way."""
+
+    UNKNOWN_STATUS = "unknown_status"
+    RETURN_NOT_SUPPORTED = "return_not_supported"
+    FINAL_STATUS = "final_status"
+    EARLIER_RESPONSE_SENDING = "earlier_response_sending"
+
+
 class NotAnswerable(Exception):
-    """The order takes no such answer; the text is the sentence that says why."""
+    """The order cannot be responded to now, or not in this way."""
+
+    def __init__(self, blocker: ResponseBlocker) -> None:
+        super().__init__(blocker)
+        self.blocker = blocker
 
 
 class TooLate(Exception):
-    """The answer has left, or somebody took it back already."""
+    """The response has been sent or was already undone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Responder:
-    """Who answers: the person's id, and the name that the history shows."""
+    """Who responds: the person's id, and the name that the activity shows."""
 
     id: int
     name: str
 
 
-def about(order: PurchaseOrder) -> OrderReference:
-    """What the message needs of the order as it stands."""
+def order_reference(order: PurchaseOrder) -> OrderReference:
+    """What a `req-confirm` says about the order, in its current state."""
     return OrderReference(
         object_id=order.object_id,
         buyer_po_number=order.buyer_po_number,
@@ -61,80 +75,79 @@ def about(order: PurchaseOrder) -> OrderReference:
     )
 
 
-def current_decision(session: Session, order: PurchaseOrder) -> Decision | None:
-    """The decision that stands for the order's present version, if one does."""
-    newest = last_decision(session, order)
-    if newest and newest.version == order.version and order.delivery in FINAL_DELIVERIES:
-        return newest
-    return None
-
-
 def last_decision(session: Session, order: PurchaseOrder) -> Decision | None:
-    """The last decision on the order, for whatever version."""
+    """The last decision on the order, for any version."""
     return session.scalar(
         select(Decision).where(Decision.order_id == order.id).order_by(Decision.number.desc()).limit(1)
     )
 
 
+def current_decision(session: Session, order: PurchaseOrder) -> Decision | None:
+    """The decision in effect for the order's current version, if any."""
+    last = last_decision(session, order)
+    if last and last.version == order.version and order.delivery in FINAL_DELIVERIES:
+        return last
+    return None
+
+
 def unsuccessful_response(session: Session, order: PurchaseOrder) -> DecisionInput | None:
-    """What was answered to the present version and did not come to stand: what an answer anew starts from."""
-    newest = last_decision(session, order)
-    if newest and newest.version == order.version and order.delivery not in FINAL_DELIVERIES:
-        return decision_input(newest)
+    """The last response to the current version if it is not in effect; the form starts with it."""
+    last = last_decision(session, order)
+    if last and last.version == order.version and order.delivery not in FINAL_DELIVERIES:
+        return input_of(last)
     return None
 
 
 def response_blocker(
     order: PurchaseOrder, *, accepts_return: bool, response: str | None = None
-) -> str | None:
-    """Why the order takes no answer (or not this one), in a sentence; None if it does."""
+) -> ResponseBlocker | None:
+    """Why the order cannot be responded to (or not with ``response``); None if it can."""
     if not is_known_status(order.status):
-        return f"Its status “{order.status}” is not one this app knows, so it cannot tell what answer fits."
+        return ResponseBlocker.UNKNOWN_STATUS
     if response == SupplierResponse.RETURN and not accepts_return:
-        return "This network does not take orders back for changes. Confirm or reject it."
+        return ResponseBlocker.RETURN_NOT_SUPPORTED
     if not may_answer(order.status, response or SupplierResponse.ACCEPT):
-        return f"The order is {order.status.lower()}: it takes no more answers."
+        return ResponseBlocker.FINAL_STATUS
     if order.response is ResponseState.CHANGED and order.delivery is Delivery.SENDING:
-        return "The answer to the earlier version is being sent at this moment. Wait until that has ended."
+        return ResponseBlocker.EARLIER_RESPONSE_SENDING
     return None
 
 
 def respond(
     session: Session,
     order: PurchaseOrder,
-    given: DecisionInput,
+    data: DecisionInput,
     *,
     version: int,
     by: Responder,
     accepts_return: bool = False,
     undo_seconds: float = 0,
 ) -> Decision:
-    """Record an answer and the message that tells the network; ``order`` was loaded for update.
+    """Record a response and enqueue its webhook; ``order`` was loaded for update.
 
-    The identical answer again gives the decision that stands, and nothing new. The message may leave
-    ``undo_seconds`` after the commit.
+    The identical response again returns the decision in effect and records nothing. The webhook is sent
+    no sooner than ``undo_seconds`` after the commit.
 
-    Errors: StaleVersion, AlreadyDecided, NotAnswerable; contract.messages.Invalid for words that the
-    network does not take.
+    Errors: StaleVersion, AlreadyDecided, NotAnswerable; network.messages.Invalid for content that the
+    partner contract does not allow.
     """
-    standing = current_decision(session, order)
-    if standing and version == standing.version:
-        if decision_input(standing) == given:
-            return standing
-        raise AlreadyDecided(standing)
+    current = current_decision(session, order)
+    if current and version == current.version:
+        if input_of(current) == data:
+            return current
+        raise AlreadyDecided(current)
     if version != order.version:
         raise StaleVersion
-    blocker = response_blocker(order, accepts_return=accepts_return, response=given.response)
+    blocker = response_blocker(order, accepts_return=accepts_return, response=data.response)
     if blocker:
         raise NotAnswerable(blocker)
-    return _decide(session, order, given, by, undo_seconds)
+    return _record(session, order, data, by, undo_seconds)
 
 
 def withdraw_response(session: Session, order: PurchaseOrder, why: str) -> None:
-    """Keep the last answer from leaving (any more), because the buyer changed his mind; ``why`` says how.
+    """Cancel the webhook of the last response because the buyer changed the order; ``why`` says how.
 
-    ``order`` was loaded for update. The trail tells that the buyer's network withdrew it, unless somebody
-    acts at the edge.
+    ``order`` was loaded for update. The audit trail names the partner, unless a person is signed in.
     """
     if order.message_id:
         was = order.delivery
@@ -149,12 +162,12 @@ def withdraw_response(session: Session, order: PurchaseOrder, why: str) -> None:
                 reason=why,
                 before={"delivery": was.value},
             )
-        # The projection moved below the object's feet.
+        # The statement above changed the row, not this object.
         session.refresh(order, ["status", "delivery"])
 
 
 def may_undo(message: Message | None) -> bool:
-    """Whether an answer's message still waits out the seconds in which it can be taken back."""
+    """Whether a response can still be undone: its webhook is waiting out the grace time."""
     return (
         message is not None
         and message.state is MessageState.PENDING
@@ -165,9 +178,9 @@ def may_undo(message: Message | None) -> bool:
 
 
 def undo(session: Session, order: PurchaseOrder, *, by: Responder) -> None:
-    """Withdraw the last answer before it leaves; the order can then be answered anew.
+    """Cancel the last response before it is sent; the order then needs a response again.
 
-    ``order`` was loaded for update. The decision stays in the history. Errors: TooLate.
+    ``order`` was loaded for update. The decision stays in the activity. Errors: TooLate.
     """
     message = session.get(Message, order.message_id) if order.message_id else None
     if message is None or not may_undo(message):
@@ -185,8 +198,8 @@ def undo(session: Session, order: PurchaseOrder, *, by: Responder) -> None:
     )
 
 
-def decision_input(decision: Decision) -> DecisionInput:
-    """The answer that a decision recorded."""
+def input_of(decision: Decision) -> DecisionInput:
+    """The response that a decision recorded."""
     return DecisionInput(
         response=decision.response,
         remarks=decision.remarks,
@@ -196,8 +209,8 @@ def decision_input(decision: Decision) -> DecisionInput:
     )
 
 
-def _answer_told(decision: Decision | None) -> dict[str, object]:
-    """What the audit trail tells of an answer."""
+def _audit_fields(decision: Decision | None) -> dict[str, object]:
+    """What the audit trail records of a response."""
     if decision is None:
         return {"answer": "none"}
     return {
@@ -209,10 +222,10 @@ def _answer_told(decision: Decision | None) -> dict[str, object]:
     }
 
 
-def _decide(
-    session: Session, order: PurchaseOrder, given: DecisionInput, by: Responder, undo_seconds: float
+def _record(
+    session: Session, order: PurchaseOrder, data: DecisionInput, by: Responder, undo_seconds: float
 ) -> Decision:
-    body = req_confirm(about(order), given)
+    body = req_confirm(order_reference(order), data)
     last = last_decision(session, order)
     number = last.number + 1 if last else 1
     now = clock.now()
@@ -237,13 +250,13 @@ def _decide(
         order_id=order.id,
         number=number,
         version=order.version,
-        response=given.response,
-        remarks=given.remarks,
-        device_tag_name=given.device_tag_name,
-        device_tag_value=given.device_tag_value,
-        infos=[list(info) for info in given.infos],
+        response=data.response,
+        remarks=data.remarks,
+        device_tag_name=data.device_tag_name,
+        device_tag_value=data.device_tag_value,
+        infos=[list(info) for info in data.infos],
         status_from=order.status,
-        status_to=status_after(given.response),
+        status_to=status_after(data.response),
         person_id=by.id,
         person_name=by.name,
         decided_at=now,
@@ -253,12 +266,12 @@ def _decide(
         supplier_b2b_id=order.supplier_b2b_id,
     )
     session.add(decision)
-    order.response = ResponseState(given.response)
+    order.response = ResponseState(data.response)
     order.delivery = Delivery.PENDING
     order.message_id = message.id
     order.responded_at = decision.decided_at
     order.responded_by = by.name
-    order.search_text = PurchaseOrder.search_text + "\n" + given.remarks.casefold()
+    order.search_text = PurchaseOrder.search_text + "\n" + data.remarks.casefold()
     session.flush()
     trail.record(
         session,
@@ -267,7 +280,7 @@ def _decide(
         order.id,
         name=order.buyer_po_number,
         by=by.name,
-        before=_answer_told(last),
-        after=_answer_told(decision),
+        before=_audit_fields(last),
+        after=_audit_fields(decision),
     )
     return decision

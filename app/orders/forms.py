@@ -1,4 +1,4 @@
-"""The list's filter and the answer form."""
+"""The filter of the order list and the response forms."""
 
 from __future__ import annotations
 
@@ -26,55 +26,20 @@ from app.network.vocabulary import (
     REMARKS_MAX,
     VERSION_MAX,
     DeviceTag,
-    Status,
     SupplierResponse,
 )
-from app.orders.models import Delivery, ResponseState
-from app.orders.req_confirm import DecisionInput
+from app.orders.presenters import DELIVERY_LABELS, RESPONSE_LABELS, RESPONSE_VERBS, STATUS_LABELS
+from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE, DecisionInput
 from app.ui.fields import choices, folded, iso_day
 
 CONFIRMED = "Confirmed"
 """The remark that a confirmation starts with."""
 DEFAULT_TAG = (DeviceTag.INITIATING_CHANNEL.value, "WEB")
 INFO_MAX = 500
-"""Characters of a further name or value."""
-OWN_NUMBER, PROMISED_DATE = "supplierOrderNumber", "promisedDate"
-"""The names under which they travel in ``additionalInfos``."""
+"""Maximum length of the name or value of a custom field, in characters."""
+ENTER_REMARK = "Enter a remark."
+NO_VERSION = "The form names no order version. Reload the page."
 
-VERBS = {
-    SupplierResponse.ACCEPT: "Confirm",
-    SupplierResponse.REJECT: "Reject",
-    SupplierResponse.RETURN: "Return for changes",
-}
-ANSWERS = [
-    ("", "Any answer"),
-    ("open", "To answer"),
-    (ResponseState.NONE.value, "Not answered"),
-    (ResponseState.ACCEPT.value, "Confirmed"),
-    (ResponseState.REJECT.value, "Rejected"),
-    (ResponseState.RETURN.value, "Returned"),
-    (ResponseState.CHANGED.value, "Changed"),
-]
-STATUS_NAMES = {
-    Status.CREATED: "Open",
-    Status.ACCEPTED: "Accepted",
-    Status.REJECTED: "Rejected",
-    Status.RETURNED: "Returned",
-    Status.CANCELLED: "Cancelled by the buyer",
-    Status.CLOSED: "Closed by the buyer",
-}
-"""What the network knows of an order, in words."""
-DELIVERIES = [
-    ("", "Any delivery"),
-    (Delivery.NONE.value, "Nothing sent"),
-    (Delivery.PENDING.value, "Not delivered yet"),
-    ("held", "Held"),
-    (Delivery.SENDING.value, "Being sent"),
-    (Delivery.DELIVERED.value, "Delivered"),
-    (Delivery.REFUSED.value, "Refused"),
-    (Delivery.FAILED.value, "Not delivered"),
-    (Delivery.CANCELLED.value, "Withdrawn"),
-]
 SORT_NAMES = {
     "respond_by": "Respond by, soonest first",
     "-respond_by": "Respond by, latest first",
@@ -88,24 +53,32 @@ SORT_NAMES = {
 
 
 class OrderFilterForm(Form):
-    """``GET /orders``."""
+    """The query of ``GET /orders``."""
 
     q = SearchField("Search", [Optional(), Length(max=200)])
     status = SelectField(
-        "Status at the network",
+        "Network status",
         [Optional()],
-        choices=choices(
-            [("", "Any status"), *((status.value, name) for status, name in STATUS_NAMES.items())]
-        ),
+        choices=choices([("", "Any status"), *STATUS_LABELS.items()]),
         default="",
     )
-    answer = SelectField("Answer", [Optional()], choices=choices(ANSWERS), default="")
-    delivery = SelectField("Delivery", [Optional()], choices=choices(DELIVERIES), default="")
+    answer = SelectField(
+        "Response",
+        [Optional()],
+        choices=choices([("", "Any response"), ("open", "Needs response"), *RESPONSE_LABELS.items()]),
+        default="",
+    )
+    delivery = SelectField(
+        "Delivery",
+        [Optional()],
+        choices=choices([("", "Any delivery"), *DELIVERY_LABELS.items(), ("held", "Paused")]),
+        default="",
+    )
     partner = StringField("Partner", [Optional(), Length(max=80)])
     due = SelectField(
         "Due",
         [Optional()],
-        choices=choices([("", "Any time"), ("overdue", "Overdue"), ("soon", "Due soon")]),
+        choices=choices([("", "Any due date"), ("overdue", "Overdue"), ("soon", "Due soon")]),
         default="",
     )
     sort = SelectField("Sort", choices=choices(SORT_NAMES.items()), default="respond_by")
@@ -113,75 +86,69 @@ class OrderFilterForm(Form):
 
 
 class InfoForm(Form):
-    """One of the further names and values."""
+    """A custom field: a name and a value."""
 
     name = StringField("Name", [Optional(), Length(max=INFO_MAX)], filters=[folded])
     value = StringField("Value", [Optional(), Length(max=INFO_MAX)], filters=[folded])
 
 
 class BaseResponseForm(FlaskForm):
-    """What every answer says: confirm, reject or return, and a remark."""
+    """What every response has: its kind and a remark."""
 
     supplier_response = RadioField(
-        "Answer",
-        [InputRequired("Choose whether to confirm or to reject.")],
-        choices=choices(VERBS.items()),
+        "Response", [InputRequired("Choose a response.")], choices=choices(RESPONSE_VERBS.items())
     )
-    supplier_remarks = TextAreaField(
-        "Remarks for the buyer",
-        [InputRequired("The network wants a remark with every answer.")],
-        filters=[folded],
-    )
+    supplier_remarks = TextAreaField("Remarks for the buyer", [InputRequired(ENTER_REMARK)], filters=[folded])
 
     def __init__(self, *, accepts_return: bool, **more: Any) -> None:
         super().__init__(**more)
         if not accepts_return:
             self.supplier_response.choices = choices(
                 (response, verb)
-                for response, verb in VERBS.items()
+                for response, verb in RESPONSE_VERBS.items()
                 if response is not SupplierResponse.RETURN
             )
 
     def validate_supplier_remarks(self, field: Any) -> None:
         text = field.data or ""
         if not text:
-            raise ValidationError("The network wants a remark with every answer.")
+            raise ValidationError(ENTER_REMARK)
         if len(text) > REMARKS_MAX:
-            raise ValidationError(f"It has {len(text)} characters; the network takes {REMARKS_MAX}.")
-        if any(letter in text for letter in FORBIDDEN_CHARACTERS):
-            raise ValidationError('The network does not take " and \\ in remarks.')
-        if self.supplier_response.data not in (None, SupplierResponse.ACCEPT) and text == CONFIRMED:
-            raise ValidationError("Give the buyer the reason: this remark is the one for a confirmation.")
+            raise ValidationError(f"The remark has {len(text)} characters; the limit is {REMARKS_MAX}.")
+        if any(character in text for character in FORBIDDEN_CHARACTERS):
+            raise ValidationError('Remarks cannot contain " or \\.')
+        response = self.supplier_response.data
+        if response == SupplierResponse.REJECT and text == CONFIRMED:
+            raise ValidationError("Enter a reason for the rejection.")
+        if response == SupplierResponse.RETURN and text == CONFIRMED:
+            raise ValidationError("Enter a reason for the return.")
 
 
 class BulkResponseForm(BaseResponseForm):
-    """One answer to several orders. ``order_ids`` and ``versions`` ("id:version") are read by themselves."""
+    """One response to several orders. The route reads ``order_ids`` and ``versions`` itself."""
 
-    def given(self) -> DecisionInput:
-        """What a valid form says of each order."""
+    def decision_input(self) -> DecisionInput:
+        """The response of a valid form, the same for each order."""
         return DecisionInput(self.supplier_response.data, self.supplier_remarks.data or "", *DEFAULT_TAG)
 
 
 class ResponseForm(BaseResponseForm):
-    """A supplier's answer to one version of an order."""
+    """A response to one version of an order."""
 
-    version = HiddenField("Version", [InputRequired("The form does not say which version it answers.")])
+    version = HiddenField("Version", [InputRequired(NO_VERSION)])
     supplier_order_number = StringField(
         "Your order number", [Optional(), Length(max=INFO_MAX)], filters=[folded]
     )
     promised_date = DateField("Promised date", [Optional()])
     device_tag_name = StringField(
         "Device tag",
-        [DataRequired("The network wants a device tag."), Length(max=DEVICE_TAG_MAX)],
+        [DataRequired("Enter a device tag."), Length(max=DEVICE_TAG_MAX)],
         default=DEFAULT_TAG[0],
         filters=[folded],
     )
     device_tag_value = StringField(
         "Device value",
-        [
-            DataRequired("The network wants a value for the device tag."),
-            Length(max=DEVICE_TAG_MAX),
-        ],
+        [DataRequired("Enter a value for the device tag."), Length(max=DEVICE_TAG_MAX)],
         default=DEFAULT_TAG[1],
         filters=[folded],
     )
@@ -189,14 +156,14 @@ class ResponseForm(BaseResponseForm):
 
     def validate_version(self, field: Any) -> None:
         if not field.data.isdecimal() or len(field.data) > 10 or int(field.data) > VERSION_MAX:
-            raise ValidationError("The form does not say which version it answers.")
+            raise ValidationError(NO_VERSION)
 
     def validate_additional_infos(self, _field: Any) -> None:
-        if len(self.given_infos()) > INFOS_MAX:
-            raise ValidationError(f"The network takes at most {INFOS_MAX} further names and values.")
+        if len(self.infos()) > INFOS_MAX:
+            raise ValidationError(f"At most {INFOS_MAX} custom fields are allowed.")
 
-    def given_infos(self) -> tuple[tuple[str, str], ...]:
-        """The further names and values, the two of our own first; empty rows are dropped."""
+    def infos(self) -> tuple[tuple[str, str], ...]:
+        """The additional infos to send: the two with their own fields first; empty rows are dropped."""
         promised = self.promised_date.data
         own = (
             (OWN_NUMBER, self.supplier_order_number.data or ""),
@@ -209,47 +176,47 @@ class ResponseForm(BaseResponseForm):
         )
 
     @staticmethod
-    def filled_with(given: DecisionInput) -> dict[str, Any]:
-        """The form's fields for an answer that was given before."""
-        infos = list(given.infos)
+    def initial_data(data: DecisionInput) -> dict[str, Any]:
+        """The form's fields for a response, for example an earlier one."""
+        infos = list(data.infos)
         own = {name: value for name, value in reversed(infos) if name in (OWN_NUMBER, PROMISED_DATE)}
         promised = iso_day(own.get(PROMISED_DATE, ""))
-        taken = {(OWN_NUMBER, own.get(OWN_NUMBER)), (PROMISED_DATE, promised and own[PROMISED_DATE])}
+        used = {(OWN_NUMBER, own.get(OWN_NUMBER)), (PROMISED_DATE, promised and own[PROMISED_DATE])}
         return {
-            "supplier_response": given.response,
-            "supplier_remarks": given.remarks,
+            "supplier_response": data.response,
+            "supplier_remarks": data.remarks,
             "supplier_order_number": own.get(OWN_NUMBER, ""),
             "promised_date": promised,
-            "device_tag_name": given.device_tag_name,
-            "device_tag_value": given.device_tag_value,
+            "device_tag_name": data.device_tag_name,
+            "device_tag_value": data.device_tag_value,
             "additional_infos": [
-                {"name": name, "value": value} for name, value in infos if (name, value) not in taken
+                {"name": name, "value": value} for name, value in infos if (name, value) not in used
             ],
         }
 
     def errors_without_a_field(self) -> list[str]:
-        """What is wrong with the form as a whole, with a hidden field, or with the number of rows."""
+        """Errors of the form as a whole, of the hidden version, and of the number of rows."""
         of_rows = [error for error in self.additional_infos.errors if isinstance(error, str)]
         return [*self.form_errors, *self.version.errors, *of_rows]
 
     def first_error(self) -> str:
-        """The first thing that is wrong with the form, with the name of its field, as a sentence."""
+        """The first error as a sentence with the name of its field."""
         for field in self:
             if field.errors and isinstance(field.errors, list | tuple) and isinstance(field.errors[0], str):
-                named = field.type not in ("HiddenField", "CSRFTokenField", "FieldList")
-                return f"{field.label.text}: {field.errors[0]}" if named else str(field.errors[0])
-        return f"A further name or value is too long: the network takes {INFO_MAX} characters."
+                is_named = field.type not in ("HiddenField", "CSRFTokenField", "FieldList")
+                return f"{field.label.text}: {field.errors[0]}" if is_named else str(field.errors[0])
+        return f"A custom field is too long: the limit is {INFO_MAX} characters."
 
-    def given(self) -> DecisionInput:
-        """What a valid form says."""
+    def decision_input(self) -> DecisionInput:
+        """The response of a valid form."""
         return DecisionInput(
             response=self.supplier_response.data,
             remarks=self.supplier_remarks.data or "",
             device_tag_name=self.device_tag_name.data or "",
             device_tag_value=self.device_tag_value.data or "",
-            infos=self.given_infos(),
+            infos=self.infos(),
         )
 
-    def given_version(self) -> int:
+    def order_version(self) -> int:
         """The version that the form was made for."""
         return int(self.version.data or 0)

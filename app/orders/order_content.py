@@ -45,7 +45,7 @@ def document(revision: Revision) -> Document:
         title: sent[name] for name, title in SECTIONS.items() if sent.get(name) not in (None, [], {}, "")
     }
     if value["additionalInfos"]:
-        sections["Further information"] = value["additionalInfos"]
+        sections["Additional information"] = value["additionalInfos"]
     further = {
         **{name: field for name, field in value.items() if name not in KNOWN_PARTS},
         **(message.purchase_order.model_extra or {}),

@@ -3,97 +3,123 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from flask import Flask
 
 from app import clock
-from app.delivery.models import Message, MessageState
-from app.network.vocabulary import DeviceTag, Status, is_known_status
-from app.orders.change_summary import change_brief, change_label, field_change, header_change, line_change
-from app.orders.decisions import response_blocker
-from app.orders.forms import OWN_NUMBER, PROMISED_DATE, STATUS_NAMES
-from app.orders.models import Delivery, PurchaseOrder, ResponseState
-from app.orders.queries import SOON
+from app.delivery.models import Attempt, Message, MessageState
+from app.delivery.retry_policy import Reason, Step, sentence
+from app.network.vocabulary import DeviceTag, Status, SupplierResponse, is_known_status
+from app.orders.bulk_response import BulkRow, BulkStatus
+from app.orders.decisions import ResponseBlocker, response_blocker
+from app.orders.document_presenters import (
+    address_line,
+    change_brief,
+    document_view,
+    phone_number,
+    trade_name,
+)
+from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
+from app.orders.queries import SOON, QueueCounts
+from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE
 from app.orders.timeline import Event, EventKind
-from app.orders.totals import line_rest, line_taxes, sums, tax_path
 from app.ui.chips import Chip
+from app.ui.numbers import things
 from app.webhooks.presenters import MESSAGE_STATES, lasting
 
-GIVEN = {
+STATUS_LABELS = {
+    Status.CREATED: "Open",
+    Status.ACCEPTED: "Accepted",
+    Status.REJECTED: "Rejected",
+    Status.RETURNED: "Returned",
+    Status.CANCELLED: "Canceled by the buyer",
+    Status.CLOSED: "Closed by the buyer",
+}
+RESPONSE_LABELS = {
+    ResponseState.NONE: "No response",
     ResponseState.ACCEPT: "Confirmed",
     ResponseState.REJECT: "Rejected",
-    ResponseState.RETURN: "Returned for changes",
+    ResponseState.RETURN: "Returned",
+    ResponseState.CHANGED: "Changed since response",
 }
-"""What the supplier answered. Whether it arrived is told by the delivery."""
+RESPONSE_VERBS = {
+    SupplierResponse.ACCEPT: "Confirm",
+    SupplierResponse.REJECT: "Reject",
+    SupplierResponse.RETURN: "Return",
+}
+DELIVERY_LABELS = {
+    Delivery.NONE: "Not sent",
+    Delivery.PENDING: "Queued or retrying",
+    Delivery.SENDING: MESSAGE_STATES["sending"].words,
+    Delivery.DELIVERED: MESSAGE_STATES["delivered"].words,
+    Delivery.REFUSED: MESSAGE_STATES["refused"].words,
+    Delivery.FAILED: MESSAGE_STATES["failed"].words,
+    Delivery.CANCELLED: MESSAGE_STATES["cancelled"].words,
+}
+"""Labels of the inbox filter; a chip shows the state of the message itself."""
+BLOCKER_SENTENCES = {
+    ResponseBlocker.UNKNOWN_STATUS: "This app does not support the status “{status}”.",
+    ResponseBlocker.RETURN_NOT_SUPPORTED: (
+        "This partner does not support returns. Confirm or reject the order."
+    ),
+    ResponseBlocker.FINAL_STATUS: "The order is {label}. It can no longer be responded to.",
+    ResponseBlocker.EARLIER_RESPONSE_SENDING: (
+        "The response to the earlier version is being sent. Wait until that has ended."
+    ),
+}
+STALE_FORM = "The buyer changed this order. It is now version {version}. Reload the page to see the changes."
+NOT_ALLOWED_BY_PARTNER = "The partner would not accept this: {detail}"
+PAGE_GONE = "That page no longer exists. Showing page 1."
+
+NEEDS_RESPONSE = Chip("waiting", "Needs response")
+CHANGED = Chip("warn", "Changed, needs response")
+UNKNOWN_STATUS = Chip("warn", "Unknown status")
+_ENDED_BY_BUYER = {
+    Status.CANCELLED: Chip("quiet", "Canceled"),
+    Status.CLOSED: Chip("quiet", "Closed"),
+}
 
 
-VERBS = {ResponseState.ACCEPT: "Confirm", ResponseState.REJECT: "Reject", ResponseState.RETURN: "Return"}
+# --- Labels
 
 
-_WITHDRAWN_BY_BUYER = (Status.CANCELLED, Status.CLOSED)
+def status_label(status: str) -> str:
+    """The order status at the partner; an unknown one in quotes."""
+    return STATUS_LABELS[Status(status)] if is_known_status(status) else f"“{status}” (unknown)"
 
 
-def urgency(order: PurchaseOrder, now: datetime) -> str:
-    """``late``, ``soon``, or nothing: how near the deadline of an open order is."""
-    if not order.needs_response:
-        return ""
-    if order.respond_by < now:
-        return "late"
-    return "soon" if order.respond_by <= now + SOON else ""
+def response_label(response: str) -> str:
+    """``Confirmed`` for ``ACCEPT``; an unknown response unchanged."""
+    return RESPONSE_LABELS[ResponseState(response)] if response in set(ResponseState) else response
 
 
-def given(response: str) -> str:
-    """``Confirmed`` for ``ACCEPT``; an unknown answer as it came."""
-    return GIVEN.get(ResponseState(response), response) if response in set(ResponseState) else response
+def response_chip(response: str) -> Chip:
+    """A response that was sent. Rejecting is a legitimate response: it is not shown as an error."""
+    return Chip("ok" if response == ResponseState.ACCEPT else "ink", response_label(response))
 
 
-def status_words(status: str) -> str:
-    """What the network knows of an order, in words; an unknown status as it came."""
-    return (
-        STATUS_NAMES[Status(status)]
-        if is_known_status(status)
-        else f"“{status}”, which this app does not know"
-    )
-
-
-def is_in_vain(order: PurchaseOrder) -> bool:
-    """Whether the last answer no longer stands: the buyer changed the order, or somebody took it back."""
-    taken_back = order.delivery is Delivery.CANCELLED and order.needs_response
-    return order.response is ResponseState.CHANGED or taken_back
-
-
-def is_answerable(order: PurchaseOrder) -> bool:
-    """Whether an answer to the order's present version would be taken, as a list can tell."""
-    accepts_return = order.partner.accepts_return
-    return order.needs_response and response_blocker(order, accepts_return=accepts_return) is None
-
-
-def answer_chip(order: PurchaseOrder) -> Chip:
-    """What was answered, or that an answer is wanted."""
+def order_chip(order: PurchaseOrder) -> Chip:
+    """The response of an order, or that it needs one."""
     if not is_known_status(order.status):
-        return Chip("warn", "Unknown status")
-    if order.status in _WITHDRAWN_BY_BUYER:  # by whom, the page says itself
-        return Chip("quiet", order.status.capitalize())
+        return UNKNOWN_STATUS
+    status = Status(order.status)
+    if status in _ENDED_BY_BUYER:
+        return _ENDED_BY_BUYER[status]
     if order.response is ResponseState.CHANGED:
-        return Chip("warn", "Changed: answer again")
-    if is_in_vain(order):  # taken back, and nothing of it stands
-        return Chip("waiting", "To answer")
+        return CHANGED
+    if is_superseded(order):
+        return NEEDS_RESPONSE
     if order.response is ResponseState.NONE:
-        waits = order.status == Status.CREATED
-        return Chip("waiting", "To answer") if waits else Chip("quiet", STATUS_NAMES[Status(order.status)])
-    return given_chip(order.response)
+        return NEEDS_RESPONSE if status is Status.CREATED else Chip("quiet", STATUS_LABELS[status])
+    return response_chip(order.response)
 
 
-def given_chip(response: str) -> Chip:
-    """An answer that was given. Rejecting is a legitimate answer: it wears ink, not red."""
-    return Chip("ok" if response == ResponseState.ACCEPT else "ink", given(response))
-
-
-def order_delivery(order: PurchaseOrder) -> Chip | None:
-    """What became of the last answer's message, as lists know it; None where nothing was sent."""
+def delivery_chip(order: PurchaseOrder) -> Chip | None:
+    """The state of the last response's webhook, as lists know it; None where nothing was sent."""
     if order.delivery is Delivery.NONE:
         return None
     if order.delivery is Delivery.PENDING:
@@ -101,43 +127,176 @@ def order_delivery(order: PurchaseOrder) -> Chip | None:
     return MESSAGE_STATES[order.delivery.value]
 
 
+def is_superseded(order: PurchaseOrder) -> bool:
+    """Whether the last response is no longer in effect: the buyer changed the order, or it was undone."""
+    was_undone = order.delivery is Delivery.CANCELLED and order.needs_response
+    return order.response is ResponseState.CHANGED or was_undone
+
+
+def urgency(order: PurchaseOrder, now: datetime) -> str:
+    """The CSS class for the deadline of an open order: ``late``, ``soon`` or nothing."""
+    if not order.needs_response:
+        return ""
+    if order.respond_by < now:
+        return "late"
+    return "soon" if order.respond_by <= now + SOON else ""
+
+
+def blocker_sentence(order: PurchaseOrder, blocker: ResponseBlocker | None) -> str:
+    """Why the order cannot be responded to; empty if it can."""
+    if blocker is None:
+        return ""
+    label = status_label(order.status)
+    return BLOCKER_SENTENCES[blocker].format(status=order.status, label=label[:1].lower() + label[1:])
+
+
+# --- The inbox
+
+
 @dataclass(frozen=True, slots=True)
-class ActivityEntry:
-    """An event as the page tells it: a few words, a sentence where they do not say it all, and its colour."""
+class Queue:
+    """The work queue that a filter amounts to; ``is_exact`` if nothing else narrows the list."""
 
+    name: str
     title: str
-    note: str = ""
-    tone: str = ""
+    is_exact: bool
 
 
-_HAPPENINGS = {
-    EventKind.DELIVERED: ("Delivered to the network", ""),
-    EventKind.REFUSED: ("Refused by the network", "bad"),
-    EventKind.FAILED: ("Could not be delivered", "bad"),
-    EventKind.WITHDRAWN: ("Answer withdrawn", ""),
-    EventKind.RESULT: ("Result from the network", ""),
+QUEUE_TITLES = {
+    "overdue": "Overdue",
+    "soon": "Due soon",
+    "to_answer": "Needs response",
+    "changed": "Changed since response",
+    "all": "All orders",
+}
+_EMPTY_QUEUES = {
+    "overdue": "No orders are overdue.",
+    "soon": "No orders are due in the next 4 hours.",
+    "to_answer": "Every order has a response.",
+    "changed": "No order was changed after a response.",
 }
 
 
-def activity_entry(event: Event, messages: Iterable[Message] = ()) -> ActivityEntry:
-    """How the page tells an event; ``messages`` are the order's, for how a result came out."""
-    words = event.sentence.rstrip(".")
-    if event.kind in (EventKind.SEEN, EventKind.ANSWERED, EventKind.ASKED):
-        return ActivityEntry(f"{words.removesuffix(' by hand')} by {event.actor or 'somebody'}")
-    if event.kind is EventKind.EDITED:
-        title, _, note = words.partition(": ")
-        return ActivityEntry(title, note and f"{note[:1].upper()}{note[1:]}.", "warn")
-    if event.kind is EventKind.TRIED:
-        tried = ActivityEntry("Tried in vain", event.sentence, "warn")
-        return ActivityEntry(words, "", "waiting") if event.sentence == "Being sent." else tried
-    if event.kind not in _HAPPENINGS:
-        return ActivityEntry(words)
-    title, tone = _HAPPENINGS[event.kind]
-    if event.kind is EventKind.RESULT:
-        about = next((message for message in messages if message.id == event.message_id), None)
-        refused = about is not None and about.state is MessageState.REFUSED
-        tone, title = ("bad", "Refused by the network") if refused else ("", title)
-    return ActivityEntry(title, "" if event.kind is EventKind.DELIVERED else lasting(event.sentence), tone)
+def order_queue(values: Mapping[str, Any]) -> Queue:
+    """The work queue of the list's filter values."""
+    due, response = values.get("due"), values.get("answer")
+    by_response = {"open": "to_answer", "changed": "changed"}
+    name = due or by_response.get(response or "", "all")
+    narrowing = {"q", "status", "delivery", "partner"} & set(values)
+    return Queue(name, QUEUE_TITLES[name], is_exact=not narrowing and not (due and response))
+
+
+def queue_summary(queue: Queue, counts: QueueCounts | None, shown: int, *, first: bool, last: bool) -> str:
+    """How many orders the list has: exact for a work queue, else as far as the page tells.
+
+    ``counts`` is None where they are not at hand; ``first`` and ``last`` say which page is shown.
+    """
+    if counts and queue.is_exact and queue.name != "all":
+        total: int = getattr(counts, queue.name)
+        if total > 1000:
+            return "1,000+ orders"
+        late = f", {counts.overdue} overdue" if queue.name == "to_answer" and counts.overdue else ""
+        return things(total, "order") + late
+    if not first:
+        return f"{things(shown, 'order')} on this page"
+    return things(shown, "order") if last else f"{shown}+ orders"
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyList:
+    """What an empty list shows: the name of a drawing, a title and a sentence."""
+
+    drawing: str
+    title: str
+    text: str
+
+
+def empty_list(queue: Queue, values: Mapping[str, Any]) -> EmptyList:
+    """Why the list is empty: no match, a queue that is done, or no orders at all."""
+    if query := values.get("q"):
+        return EmptyList("nothing", "No matches", f"No orders match “{query}”.")
+    if queue.is_exact and queue.name != "all":
+        return EmptyList("done", "All done", _EMPTY_QUEUES[queue.name])
+    if set(values) - {"sort", "after"}:
+        return EmptyList("nothing", "No matches", "No orders match these filters.")
+    return EmptyList("empty", "No orders yet", "Orders appear here when a partner sends one.")
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An order in the list. ``css`` is the class of its state cell."""
+
+    order: PurchaseOrder
+    chip: Chip
+    delivery: Chip | None
+    delivery_prefix: str
+    urgency: str
+    can_select: bool
+    css: str
+
+
+def order_row(order: PurchaseOrder, *, can_respond: bool) -> OrderRow:
+    """An order in the list; ``can_respond`` is the permission of the reader."""
+    accepts_return = order.partner.accepts_return
+    is_plain = order.response is ResponseState.NONE and order.needs_response
+    return OrderRow(
+        order=order,
+        chip=order_chip(order),
+        delivery=delivery_chip(order),
+        delivery_prefix="previous response: " if is_superseded(order) else "",
+        urgency=urgency(order, clock.now()),
+        can_select=can_respond
+        and order.needs_response
+        and response_blocker(order, accepts_return=accepts_return) is None,
+        css="col-state plain" if is_plain else "col-state",
+    )
+
+
+# --- The response
+
+
+def unsuccessful_title(message: Message) -> str:
+    """What happened to a response that is not in effect."""
+    if message.state is MessageState.CANCELLED:
+        return "Your last response was canceled before sending."
+    if message.state is MessageState.FAILED:
+        return "Your last response could not be delivered."
+    return "The partner refused your last response."
+
+
+def form_state(
+    order: PurchaseOrder, form: Any, conflict: str, last: Decision | None, message: Message | None
+) -> str:
+    """Which notice the form shows: decided, closed, stale, unsuccessful or none.
+
+    ``conflict`` is what a POST ran into. A form for another version than the current one is stale.
+    """
+    if conflict in ("decided", "closed"):
+        return conflict
+    if conflict == "stale" or (not form.version.errors and str(form.version.data) != str(order.version)):
+        return "stale"
+    if not last or not message or last.version != order.version:
+        return ""
+    ended_badly = message.is_final and message.state is not MessageState.DELIVERED
+    return "unsuccessful" if ended_badly else ""
+
+
+def decided_title(decision: Decision | None) -> str:
+    """Who responded first."""
+    if decision is None:
+        return "This order has a response already."
+    return f"{decision.person_name} already {response_label(decision.response).lower()} this order."
+
+
+def delivery_phase(message: Message) -> str:
+    """Which sentence describes the delivery: paused, delivered, sending, queued, retrying or ended."""
+    if message.is_held:
+        return "paused"
+    if message.state is MessageState.PENDING:
+        return "retrying" if message.attempts_made else "queued"
+    if message.state in (MessageState.DELIVERED, MessageState.SENDING):
+        return message.state.value
+    return "ended"
 
 
 _FORM_FIELDS = {
@@ -146,12 +305,20 @@ _FORM_FIELDS = {
     "additionalInfos": "additional_infos",
     "device": "device_tag_value",
 }
+_REFUSALS = {
+    "supplier_remarks": "The partner rejected this remark{code}. Edit it and try again.",
+    "supplier_response": "The partner rejected this response{code}.",
+    "supplier_order_number": "The partner rejected this number{code}.",
+    "promised_date": "The partner rejected this date{code}.",
+    "additional_infos": "The partner rejected one of these fields{code}.",
+    "device_tag_value": "The partner rejected this tag or value{code}.",
+}
 
 
 def refused_field(message: Message | None, infos: Sequence[Sequence[str]] = ()) -> str:
-    """The field of the answer form that the network's refusal names, empty if it names none.
+    """The form field that the partner's refusal names; empty if it names none.
 
-    ``infos`` are the further names and values that were sent: two of them have fields of their own.
+    ``infos`` are the additional infos that were sent: two of them have their own form fields.
     """
     if message is None or message.state is not MessageState.REFUSED:
         return ""
@@ -164,38 +331,259 @@ def refused_field(message: Message | None, infos: Sequence[Sequence[str]] = ()) 
     return field
 
 
+def refusals(order: PurchaseOrder, last: Decision | None, message: Message | None) -> dict[str, str]:
+    """The error of the partner by form field, while the refused response is the last one."""
+    if message is None or last is None or last.version != order.version:
+        return {}
+    field = refused_field(message, last.infos)
+    code = f" ({message.error_cd})" if message.error_cd else ""
+    return {field: _REFUSALS[field].format(code=code)} if field else {}
+
+
+@dataclass(frozen=True, slots=True)
+class InfoRow:
+    """A row of custom fields in the form."""
+
+    number: int
+    name_field: str
+    name: str
+    value_field: str
+    value: str
+    errors: Sequence[str] = ()
+
+
+def info_rows(form: Any) -> list[InfoRow]:
+    """The custom fields of the form, followed by empty rows: at least 3 rows, 2 of them empty."""
+    rows = [
+        InfoRow(
+            number,
+            entry["name"].name,
+            entry["name"]._value(),
+            entry["value"].name,
+            entry["value"]._value(),
+            [*entry["name"].errors, *entry["value"].errors],
+        )
+        for number, entry in enumerate(form.additional_infos, 1)
+    ]
+    empty = sum(not row.name and not row.value for row in rows)
+    for place in range(len(rows), max(3, len(rows) + 2 - empty)):
+        rows.append(
+            InfoRow(place + 1, f"additional_infos-{place}-name", "", f"additional_infos-{place}-value", "")
+        )
+    return rows
+
+
+def has_details(form: Any, refused: Mapping[str, str]) -> bool:
+    """Whether the section with further fields starts open: something in it is filled in or wrong."""
+    fields = (
+        form.additional_infos,
+        form.device_tag_name,
+        form.device_tag_value,
+        form.supplier_order_number,
+        form.promised_date,
+    )
+    has_errors = any(field.errors for field in fields)
+    return has_errors or bool(form.infos()) or bool(set(refused) - {"supplier_remarks", "supplier_response"})
+
+
+# --- Bulk responses
+
+BULK_CHIPS = {
+    BulkStatus.READY: Chip("waiting", "Ready"),
+    BulkStatus.SAME_RESPONSE: Chip("quiet", "Already responded"),
+    BulkStatus.OTHER_RESPONSE: Chip("warn", "Skipped"),
+    BulkStatus.CHANGED: Chip("warn", "Skipped"),
+    BulkStatus.BLOCKED: Chip("warn", "Skipped"),
+    BulkStatus.INVALID: Chip("warn", "Skipped"),
+}
+_BULK_SENTENCES = {
+    BulkStatus.OTHER_RESPONSE: "{detail} already responded.",
+    BulkStatus.CHANGED: "The buyer changed it. It is now version {version}.",
+    BulkStatus.INVALID: NOT_ALLOWED_BY_PARTNER,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BulkRowView:
+    """An order of a bulk response: what will happen to it, or what did."""
+
+    order: PurchaseOrder
+    chip: Chip
+    note: str
+    urgency: str
+
+
+def bulk_row(row: BulkRow, *, response: str = "") -> BulkRowView:
+    """A row of a bulk response; with ``response``, after it was recorded."""
+    chip, note = BULK_CHIPS[row.status], ""
+    if row.status is BulkStatus.READY and response:
+        chip, note = Chip("ok", response_label(response)), "sending…"
+    elif row.status is BulkStatus.BLOCKED:
+        note = blocker_sentence(row.order, row.blocker)
+    elif row.status in _BULK_SENTENCES:
+        note = _BULK_SENTENCES[row.status].format(detail=row.detail, version=row.order.version)
+    return BulkRowView(row.order, chip, note, urgency(row.order, clock.now()))
+
+
+def bulk_hint(ready: int, total: int) -> str:
+    """What pressing the button of a bulk response will do."""
+    if not ready:
+        return "None of the orders can be responded to now."
+    which = f"{ready} of {total} orders are ready; the others are skipped."
+    if ready == total:
+        which = "1 order is ready." if total == 1 else f"All {total} are ready."
+    return f"{which} Each is recorded under your name and sent separately."
+
+
+# --- The activity
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityEntry:
+    """An event as text: a title, a sentence where the title does not say it all, and a tone."""
+
+    title: str
+    note: str = ""
+    tone: str = ""
+
+
+EVENT_TITLES = {
+    EventKind.RECEIVED: "Received",
+    EventKind.EDITED: "Changed by the buyer",
+    EventKind.VIEWED: "Viewed by {actor}",
+    EventKind.RESPONDED: "{response} by {actor}",
+    EventKind.ATTEMPTED: "Delivery failed",
+    EventKind.RESENT: "Resent by {actor}",
+    EventKind.DELIVERED: "Delivered to the partner",
+    EventKind.REFUSED: "Refused by the partner",
+    EventKind.FAILED: "Gave up delivery",
+    EventKind.WITHDRAWN: "Response canceled",
+    EventKind.RESULT: "Result from the partner",
+    EventKind.CANCELED: "Canceled by the buyer",
+    EventKind.CLOSED: "Closed by the buyer",
+}
+EVENT_TONES = {
+    EventKind.EDITED: "warn",
+    EventKind.ATTEMPTED: "warn",
+    EventKind.REFUSED: "bad",
+    EventKind.FAILED: "bad",
+}
+
+
+def activity_entry(event: Event) -> ActivityEntry:
+    """The text of an event."""
+    kind, message, attempt = event.kind, event.message, event.attempt
+    if message and attempt and attempt.in_flight:
+        return _unfinished(message)
+    if kind is EventKind.RESULT and message and message.state is MessageState.REFUSED:
+        kind = EventKind.REFUSED
+    title = EVENT_TITLES[kind].format(
+        actor=event.actor or "an unknown user", response=response_label(event.response)
+    )
+    return ActivityEntry(title, _event_note(event), EVENT_TONES.get(kind, ""))
+
+
+def _event_note(event: Event) -> str:
+    message, attempt = event.message, event.attempt
+    if event.changes is not None:
+        brief = event.changes.in_brief
+        return f"{brief[:1].upper()}{brief[1:]}."
+    if message is None or event.kind is EventKind.DELIVERED:
+        return ""
+    if attempt is None or _decided_message(event.kind, message, attempt):
+        return lasting(message.note)
+    reason = Reason(attempt.outcome) if attempt.outcome in set(Reason) else Reason.INTERNAL
+    return sentence(reason, Step.DELIVERED, detail=attempt.detail, status=attempt.status)
+
+
+def _decided_message(kind: EventKind, message: Message, attempt: Attempt) -> bool:
+    """Whether the partner refused the message in this attempt: then its note has the details."""
+    is_newest = attempt.number == message.attempts_made
+    return kind is EventKind.REFUSED and is_newest and message.state is MessageState.REFUSED
+
+
+def _unfinished(message: Message) -> ActivityEntry:
+    if message.state is MessageState.SENDING:
+        return ActivityEntry("Sending", "", "waiting")
+    return ActivityEntry("Delivery attempted", "The outcome is unknown.", "warn")
+
+
+def event_sentence(event: Event) -> str:
+    """The text of an event on one line."""
+    entry = activity_entry(event)
+    return f"{entry.title}. {entry.note}".strip() if entry.note else f"{entry.title}."
+
+
+def ended_title(action: str) -> str:
+    """What the buyer did to end the order."""
+    return "The buyer canceled this order." if action == "CANCEL" else "The buyer closed this order."
+
+
+_RESPONSES_IN_SENTENCE = {
+    SupplierResponse.ACCEPT: "confirmed it",
+    SupplierResponse.REJECT: "rejected it",
+    SupplierResponse.RETURN: "returned it",
+}
+
+
+def changed_title(decision: Decision | None, *, is_mine: bool) -> str:
+    """That the buyer changed an order after a response."""
+    if decision is None or decision.response not in set(SupplierResponse):
+        return "The buyer changed this order after a response."
+    who = "you" if is_mine else decision.person_name
+    action = _RESPONSES_IN_SENTENCE[SupplierResponse(decision.response)]
+    return f"The buyer changed this order after {who} {action}."
+
+
+def changed_consequence(decision: Decision, message: Message | None, *, is_mine: bool) -> str:
+    """What happened to the response to the earlier version."""
+    whose = "Your" if is_mine else "The"
+    if message and message.state is MessageState.CANCELLED:
+        return f"{whose} response to version {decision.version} was canceled before sending."
+    return f"{whose} response to version {decision.version} is in the activity log."
+
+
 def order_chips() -> dict[str, list[Chip]]:
     """All states of an order that a page can show, for the style guide."""
-    answers = [Chip("waiting", "To answer"), Chip("warn", "Changed: answer again")]
+    sent = [response_chip(response) for response in RESPONSE_VERBS]
     return {
-        "Answer": [*answers, *(given_chip(answer.value) for answer in GIVEN), Chip("warn", "Unknown status")],
-        "Order ended": [Chip("quiet", status.capitalize()) for status in _WITHDRAWN_BY_BUYER],
+        "Response": [NEEDS_RESPONSE, CHANGED, *sent, UNKNOWN_STATUS],
+        "Order ended": list(_ENDED_BY_BUYER.values()),
     }
 
 
 def init_app(app: Flask) -> None:
-    """Give the filters, tests and functions of this package to the templates."""
+    """Register this package's template filters and functions."""
     app.jinja_env.filters.update(
-        tax_path=tax_path,
-        given=given,
-        given_chip=given_chip,
-        status_words=status_words,
-        answer_chip=answer_chip,
-        order_delivery=order_delivery,
+        response_label=response_label,
+        response_chip=response_chip,
+        status_label=status_label,
+        order_chip=order_chip,
         change_brief=change_brief,
-        change_label=change_label,
+        event_sentence=event_sentence,
         urgency=lambda order: urgency(order, clock.now()),
     )
-    app.jinja_env.tests.update(answerable=is_answerable, answered_in_vain=is_in_vain)
+    app.jinja_env.tests.update(superseded=is_superseded)
     app.jinja_env.globals.update(
-        header_change=header_change,
-        line_change=line_change,
-        field_change=field_change,
         activity_entry=activity_entry,
-        sums=sums,
-        line_taxes=line_taxes,
-        line_rest=line_rest,
-        refused_field=refused_field,
+        address_line=address_line,
+        bulk_hint=bulk_hint,
+        bulk_row=bulk_row,
+        changed_consequence=changed_consequence,
+        changed_title=changed_title,
+        decided_title=decided_title,
+        delivery_phase=delivery_phase,
         device_tags=[tag.value for tag in DeviceTag],
-        answer_verbs={response.value: verb for response, verb in VERBS.items()},
+        document_view=document_view,
+        empty_list=empty_list,
+        ended_title=ended_title,
+        form_state=form_state,
+        has_details=has_details,
+        info_rows=info_rows,
+        phone_number=phone_number,
+        queue_summary=queue_summary,
+        refusals=refusals,
+        trade_name=trade_name,
+        response_verbs={response.value: verb for response, verb in RESPONSE_VERBS.items()},
+        unsuccessful_title=unsuccessful_title,
     )

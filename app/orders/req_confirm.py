@@ -1,4 +1,4 @@
-"""The `req-confirm` message as a pure function: the exact bytes that are previewed, frozen and sent."""
+"""Builds the `req-confirm` message: the exact bytes that are previewed, stored and sent. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from app.network.messages import parse
 from app.network.reader import dumps
 from app.network.vocabulary import Kind, status_after
 
+OWN_NUMBER, PROMISED_DATE = "supplierOrderNumber", "promisedDate"
+"""Names in ``additionalInfos`` of the supplier's own order number and of the promised date."""
+
 
 @dataclass(frozen=True, slots=True)
 class OrderReference:
-    """What an answer needs to know of the order: its keys, and the version and status that it answers."""
+    """What a `req-confirm` says about its order: the keys, and the version and status it responds to."""
 
     object_id: str
     buyer_po_number: str
@@ -23,7 +26,7 @@ class OrderReference:
 
 @dataclass(frozen=True, slots=True)
 class DecisionInput:
-    """An answer as the supplier gave it. ``infos`` are names and values; either may be empty."""
+    """A response as a person entered it. ``infos`` are names and values; either may be empty."""
 
     response: str
     remarks: str
@@ -32,27 +35,27 @@ class DecisionInput:
     infos: tuple[tuple[str, str], ...] = ()
 
 
-def req_confirm(about: OrderReference, given: DecisionInput) -> bytes:
-    """The message: exactly the fields of the network's page, in its order, compact UTF-8 JSON.
+def req_confirm(order: OrderReference, data: DecisionInput) -> bytes:
+    """The message: exactly the fields of the partner contract, in its order, as compact UTF-8 JSON.
 
-    Both versions are the order's, since a confirmation keeps the content.
-    Errors: contract.messages.Invalid where the answer cannot be said in the network's words.
+    Both versions are the order's, since a response does not change the content.
+    Errors: network.messages.Invalid where the contract does not allow the response.
     """
     body = {
-        "device": {"tag": {"name": given.device_tag_name, "value": given.device_tag_value}},
-        "b2bIds": {"buyerB2BId": about.buyer_b2b_id, "supplierB2BId": about.supplier_b2b_id},
+        "device": {"tag": {"name": data.device_tag_name, "value": data.device_tag_value}},
+        "b2bIds": {"buyerB2BId": order.buyer_b2b_id, "supplierB2BId": order.supplier_b2b_id},
         "poConfirmation": {
-            "objectId": about.object_id,
-            "buyerPONumber": about.buyer_po_number,
-            "supplierResponse": given.response,
-            "supplierRemarks": given.remarks,
-            "objectVersion": {"currentVersion": about.version, "newVersion": about.version},
+            "objectId": order.object_id,
+            "buyerPONumber": order.buyer_po_number,
+            "supplierResponse": data.response,
+            "supplierRemarks": data.remarks,
+            "objectVersion": {"currentVersion": order.version, "newVersion": order.version},
             "poStatusTransition": {
-                "currentStatus": about.status,
-                "newStatus": str(status_after(given.response)),
+                "currentStatus": order.status,
+                "newStatus": str(status_after(data.response)),
             },
         },
-        "additionalInfos": [_info(name, value) for name, value in given.infos],
+        "additionalInfos": [_info(name, value) for name, value in data.infos],
     }
     parse(Kind.REQ_CONFIRM, body)
     return dumps(body)

@@ -1,4 +1,4 @@
-"""The inbox, one order, and its answer."""
+"""The inbox, the order page, and responses to one or several orders."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, request, url_for
 from sqlalchemy.exc import DBAPIError
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as AnyResponse
 
 from app import clock
@@ -16,7 +17,8 @@ from app.accounts import access
 from app.accounts.access import Permission
 from app.accounts.queries import device_tags
 from app.network.messages import Invalid
-from app.orders import bulk_response, decisions, order_views, queries
+from app.orders import bulk_response, decisions, order_views, presenters, queries
+from app.orders.bulk_response import BulkRow
 from app.orders.comparison import Differences, compare
 from app.orders.forms import CONFIRMED, DEFAULT_TAG, BulkResponseForm, OrderFilterForm, ResponseForm
 from app.orders.models import Decision, PurchaseOrder
@@ -34,30 +36,37 @@ blueprint = Blueprint("orders", __name__, url_prefix="/orders")
 ORDER = "/<int:order_id>"
 
 
+# --- The inbox
+
+
 @blueprint.get("")
 @access.requires(Permission.VIEW)
 def inbox() -> Response:
-    """The list of orders; all of its state is in the URL."""
+    """The list of orders; its whole state is in the URL."""
     form = OrderFilterForm(request.args)
     values, notices = read_filter(form, web.zone())
     try:
-        found = _page_of(values)
+        page = _order_page(values)
     except queries.BadKey:
-        notices.append("This page is not of this list. Here is the first one.")
+        notices.append(presenters.PAGE_GONE)
         values.pop("after")
-        found = _page_of(values)
-    next_url = url_for(".inbox", **{**values, "after": found.next_after}) if found.next_after else None
+        page = _order_page(values)
+    next_url = url_for(".inbox", **{**values, "after": page.next_after}) if page.next_after else None
+    first_url = url_for(".inbox", **{**values, "after": None}) if "after" in values else ""
     query = {name: value for name, value in values.items() if name != "after"}
     if query.get("sort") == form.sort.default:
         del query["sort"]
+    can_respond = access.can(access.current_person(), Permission.RESPOND)
     return web.page(
         "orders/inbox.html",
         "orders/_list.html",
         form=form,
         notices=notices,
-        found=found,
+        values=values,
+        work_queue=presenters.order_queue(values),
+        rows=[presenters.order_row(order, can_respond=can_respond) for order in page.orders],
         next_url=next_url,
-        filtered=bool(set(values) - {"sort", "after"}),
+        first_url=first_url,
         query=query,
         sort=values.get("sort", form.sort.default),
         chips=in_force(form, values),
@@ -65,26 +74,28 @@ def inbox() -> Response:
     )
 
 
-def _page_of(values: dict[str, Any]) -> queries.OrderPage:
+def _order_page(values: dict[str, Any]) -> queries.OrderPage:
     return queries.order_page(
         web.db(), access.visible_suppliers(), queries.OrderFilter(**values), clock.now()
     )
 
 
+# --- One order
+
+
 @blueprint.get(ORDER)
 @access.requires(Permission.VIEW)
 def order(order_id: int) -> Response:
-    """One order: the document, the answer, what happened."""
-    found = _found(order_id)
-    _note_sight(found)
-    return web.page("orders/order.html", **_shown(found, _form(found)))
+    """One order: the document, the response and the activity."""
+    order = _order(order_id)
+    _record_view(order)
+    return web.page("orders/order.html", **_context(order, _new_form(order)))
 
 
-def _note_sight(order: PurchaseOrder) -> None:
-    """Record the first sight of a version by somebody who may answer it.
+def _record_view(order: PurchaseOrder) -> None:
+    """Record the first view of a version by a person who may respond to it.
 
-    Looking takes no lock: where there is something to write, that is a short transaction of its own, and
-    the page does not depend on it.
+    A view takes no lock: the record is a short transaction of its own, and the page does not depend on it.
     """
     me = access.current_person()
     if not access.can(me, Permission.RESPOND) or order_views.has_viewed(web.db(), order, me.id):
@@ -96,60 +107,63 @@ def _note_sight(order: PurchaseOrder) -> None:
             )
             session.commit()
     except DBAPIError as error:
-        log.info("a sight of order %s was not recorded: %s", order.id, error.orig)
+        log.info("view of order %s was not recorded: %s", order.id, error.orig)
 
 
 @blueprint.get(ORDER + ".json")
 @access.requires(Permission.VIEW)
 def order_as_data(order_id: int) -> Response:
-    """One order as data, its revisions as they came."""
-    return jsonify(_as_data(_found(order_id)))
+    """One order as JSON, its versions exactly as received."""
+    return jsonify(_as_data(_order(order_id)))
 
 
 @blueprint.get(ORDER + "/delivery")
 @access.requires(Permission.VIEW)
 def delivery(order_id: int) -> Response:
-    """What stands of the answer and its delivery, which the page asks for until it is final."""
-    found = _found(order_id)
-    return web.page("orders/order.html", "orders/_answer.html", **_shown(found, _form(found)))
+    """The response and its delivery; the page polls it until the delivery has ended."""
+    order = _order(order_id)
+    return web.page("orders/order.html", "orders/_response.html", **_context(order, _new_form(order)))
+
+
+# --- Responding to one order
 
 
 @blueprint.get(ORDER + "/answer")
 @access.requires(Permission.RESPOND)
-def answer_form(order_id: int) -> Response:
-    """The answer form on a page of its own."""
-    found = _found(order_id)
-    return _form_page(found, _form(found))
+def response_form(order_id: int) -> Response:
+    """The response form on its own page."""
+    order = _order(order_id)
+    return _form_page(order, _new_form(order))
 
 
 @blueprint.post(ORDER + "/answer")
 @access.requires(Permission.RESPOND)
-def give_answer(order_id: int) -> AnyResponse:
-    """Record the answer and the message that carries it, in one commit."""
-    found = queries.order_for_update(web.db(), access.visible_suppliers(), order_id) or abort(404)
-    form = _form(found)
+def respond(order_id: int) -> AnyResponse:
+    """Record the response and its webhook, in one commit."""
+    order = queries.order_for_update(web.db(), access.visible_suppliers(), order_id) or abort(404)
+    form = _posted_form(order)
     if not form.validate():
-        return _form_page(found, form, status=422)
-    me = access.current_person()
+        return _form_page(order, form, status=422)
     try:
         decisions.respond(
             web.db(),
-            found,
-            form.given(),
-            version=form.given_version(),
-            by=decisions.Responder(me.id, me.display_name),
-            accepts_return=found.partner.accepts_return,
+            order,
+            form.decision_input(),
+            version=form.order_version(),
+            by=_responder(),
+            accepts_return=order.partner.accepts_return,
             undo_seconds=web.settings().undo_seconds,
         )
     except decisions.StaleVersion:
-        return _form_page(found, form, status=409, conflict="stale")
+        return _form_page(order, form, status=409, conflict="stale")
     except decisions.AlreadyDecided as error:
-        return _form_page(found, form, status=409, conflict="decided", standing=error.decision)
+        return _form_page(order, form, status=409, conflict="decided", current=error.decision)
     except decisions.NotAnswerable as error:
-        return _form_page(found, form, status=409, conflict="closed", blocker=str(error))
+        blocker = presenters.blocker_sentence(order, error.blocker)
+        return _form_page(order, form, status=409, conflict="closed", blocker=blocker)
     except Invalid as error:
-        form.form_errors.append(f"The network would not take this: {error.detail}")
-        return _form_page(found, form, status=422)
+        form.form_errors.append(presenters.NOT_ALLOWED_BY_PARTNER.format(detail=error.detail))
+        return _form_page(order, form, status=422)
     web.db().commit()
     return web.go(url_for(".order", order_id=order_id), fragment=lambda: delivery(order_id))
 
@@ -157,94 +171,172 @@ def give_answer(order_id: int) -> AnyResponse:
 @blueprint.post(ORDER + "/answer/undo")
 @access.requires(Permission.RESPOND)
 def undo(order_id: int) -> AnyResponse:
-    """Take the last answer back in the seconds before it leaves."""
-    found = queries.order_for_update(web.db(), access.visible_suppliers(), order_id) or abort(404)
-    me = access.current_person()
+    """Undo the last response within the grace time."""
+    order = queries.order_for_update(web.db(), access.visible_suppliers(), order_id) or abort(404)
     try:
-        decisions.undo(web.db(), found, by=decisions.Responder(me.id, me.display_name))
+        decisions.undo(web.db(), order, by=_responder())
     except decisions.TooLate:
         web.db().rollback()
-        title, words = "It has left already", "The answer is on its way or was taken back before."
-        return web.error_page(409, title, words)
+        return web.error_page(409, "Too late to undo", "The response was already sent or undone.")
     web.db().commit()
     return web.go(url_for(".order", order_id=order_id), fragment=lambda: delivery(order_id))
 
 
+@blueprint.route(ORDER + "/answer/review", methods=["GET", "POST"])
+@access.requires(Permission.RESPOND)
+def review(order_id: int) -> Response:
+    """A summary of the response and its message; the button on it records the response."""
+    order = _order(order_id)
+    form = _posted_form(order, csrf=request.method == "POST")
+    try:
+        body = _message_body(order, form)
+    except NoMessage as error:
+        return _form_page(order, form, status=error.status, **error.context)
+    return web.page(
+        "orders/review.html",
+        "orders/_review.html",
+        **_context(order, form),
+        data=form.decision_input(),
+        body=text_of(body),
+    )
+
+
+@blueprint.route(ORDER + "/answer/preview", methods=["GET", "POST"])
+@access.requires(Permission.RESPOND)
+def preview(order_id: int) -> Response:
+    """The exact message of this response; as a fragment it follows what is typed.
+
+    The fragment shows an incomplete form as a sentence, since the person is still typing.
+    """
+    order = _order(order_id)
+    form = _posted_form(order, csrf=request.method == "POST")
+    try:
+        body = _message_body(order, form)
+    except NoMessage as error:
+        if web.wants_fragment():
+            return _preview(error.status, order=order, problem=str(error))
+        return _form_page(order, form, status=error.status, **error.context)
+    return _preview(200, **_context(order, form), body=text_of(body))
+
+
+def _preview(status: int, **context: Any) -> Response:
+    return web.page("orders/preview.html", "orders/_preview.html", status=status, **context)
+
+
+class NoMessage(Exception):
+    """The form makes no message (yet): a sentence that says why, and the context for the form's page."""
+
+    def __init__(self, sentence: str, status: int, **context: Any) -> None:
+        super().__init__(sentence)
+        self.status, self.context = status, context
+
+
+def _message_body(order: PurchaseOrder, form: ResponseForm) -> bytes:
+    """The message of this response. Errors: NoMessage."""
+    if not form.validate():
+        raise NoMessage(form.first_error(), 422)
+    if form.order_version() != order.version:
+        raise NoMessage(presenters.STALE_FORM.format(version=order.version), 409, conflict="stale")
+    data, accepts_return = form.decision_input(), order.partner.accepts_return
+    blocker = decisions.response_blocker(order, accepts_return=accepts_return, response=data.response)
+    if blocker:
+        sentence = presenters.blocker_sentence(order, blocker)
+        current = decisions.current_decision(web.db(), order)
+        conflict = "decided" if current else "closed"
+        raise NoMessage(sentence, 409, conflict=conflict, blocker=sentence, current=current)
+    try:
+        return req_confirm(decisions.order_reference(order), data)
+    except Invalid as error:
+        sentence = presenters.NOT_ALLOWED_BY_PARTNER.format(detail=error.detail)
+        form.form_errors.append(sentence)
+        raise NoMessage(sentence, 422) from error
+
+
+# --- Responding to several orders
+
+
 @blueprint.route("/answers/plan", methods=["GET", "POST"])
 @access.requires(Permission.RESPOND)
-def plan_answers() -> Response:
-    """What one answer to several orders would come to: which take it, and why the others do not."""
-    ids = _chosen_ids()
+def bulk_preview() -> Response:
+    """What a bulk response would do: which orders take it, and why the others do not."""
+    ids = _selected_ids()
     orders = queries.orders_by_id(web.db(), access.visible_suppliers(), ids)
+    is_filled_in = request.method == "POST" and "supplier_response" in request.form
     form = BulkResponseForm(
         accepts_return=_all_accept_return(orders),
-        formdata=request.form if "supplier_response" in request.form else None,
+        formdata=request.form if is_filled_in else None,
         supplier_response="ACCEPT",
         supplier_remarks=CONFIRMED,
     )
-    asked = form.is_submitted() and "supplier_response" in request.form
-    status = 422 if asked and not form.validate() else 200
-    given = form.given() if asked and status == 200 else DecisionInput("ACCEPT", CONFIRMED, *DEFAULT_TAG)
-    return _many_page(form, bulk_response.plan_responses(web.db(), orders, given), ids, status=status)
+    if not is_filled_in:
+        return _bulk_page(form, _preview_rows(orders, _default_response()), ids)
+    if not form.validate():
+        return _bulk_page(form, _preview_rows(orders, _default_response()), ids, status=422)
+    return _bulk_page(form, _preview_rows(orders, form.decision_input()), ids)
 
 
 @blueprint.post("/answers")
 @access.requires(Permission.RESPOND)
-def give_answers() -> Response:
-    """Record one answer for several orders, each where it is taken, all in one commit."""
-    ids = _chosen_ids()
+def respond_to_many() -> Response:
+    """Record one response for several orders, each where it is allowed, in one commit."""
+    ids = _selected_ids()
     orders = queries.orders_for_update(web.db(), access.visible_suppliers(), ids)
     form = BulkResponseForm(accepts_return=_all_accept_return(orders))
     if not form.validate() or not orders:
-        planned = bulk_response.plan_responses(
-            web.db(), orders, DecisionInput("ACCEPT", CONFIRMED, *DEFAULT_TAG)
-        )
-        return _many_page(form, planned, ids, status=422)
-    me = access.current_person()
+        return _bulk_page(form, _preview_rows(orders, _default_response()), ids, status=422)
     rows = bulk_response.respond_to_many(
         web.db(),
         orders,
-        form.given(),
+        form.decision_input(),
         versions=_seen_versions(),
-        by=decisions.Responder(me.id, me.display_name),
+        by=_responder(),
         undo_seconds=web.settings().undo_seconds,
     )
     web.db().commit()
     return web.page(
-        "orders/answers_given.html",
+        "orders/bulk_result.html",
         rows=rows,
-        given=form.given(),
+        data=form.decision_input(),
+        recorded=sum(row.has_response for row in rows),
         missing=len(ids) - len(orders),
-        status=200 if any(row.blocker is None for row in rows) else 409,
+        status=200 if any(row.has_response for row in rows) else 409,
     )
 
 
-def _many_page(
-    form: BulkResponseForm, rows: list[bulk_response.BulkRow], ids: list[int], *, status: int
-) -> Response:
+def _preview_rows(orders: Sequence[PurchaseOrder], data: DecisionInput) -> list[BulkRow]:
+    return bulk_response.preview_responses(web.db(), orders, data)
+
+
+def _bulk_page(form: BulkResponseForm, rows: list[BulkRow], ids: list[int], *, status: int = 200) -> Response:
     return web.page(
-        "orders/answers.html",
+        "orders/bulk_response.html",
         form=form,
         rows=rows,
+        ready=sum(row.status is bulk_response.BulkStatus.READY for row in rows),
         missing=len(ids) - len(rows),
-        sum_of=_sum_of([row.order.total for row in rows]),
+        total=_sum_of([row.order.total for row in rows]),
         status=status,
     )
 
 
+def _default_response() -> DecisionInput:
+    return DecisionInput("ACCEPT", CONFIRMED, *DEFAULT_TAG)
+
+
 def _sum_of(totals: Sequence[str | None]) -> Decimal | None:
-    """What orders come to together; None where one of them names no total."""
+    """The sum of orders; None where one of them states no total."""
     return None if None in totals else sum((Decimal(total) for total in totals if total), Decimal(0))
 
 
-def _chosen_ids() -> list[int]:
-    """The orders that were picked, each once; what is no id is no order."""
-    picked = dict.fromkeys(request.values.getlist("order_ids"))
-    return [int(text) for text in picked if text.isdecimal() and len(text) <= 18][: bulk_response.MOST]
+def _selected_ids() -> list[int]:
+    """The selected orders without duplicates; values that are no ids are dropped."""
+    selected = dict.fromkeys(request.values.getlist("order_ids"))
+    ids = [int(text) for text in selected if text.isdecimal() and len(text) <= 18]
+    return ids[: bulk_response.BULK_MAX]
 
 
 def _seen_versions() -> dict[int, int]:
-    """The versions that the reader saw, from hidden fields of the form ``id:version``."""
+    """The versions that the person saw, from hidden fields of the form ``id:version``."""
     pairs = (text.partition(":") for text in request.form.getlist("versions"))
     return {
         int(order_id): int(version)
@@ -257,153 +349,110 @@ def _all_accept_return(orders: Sequence[PurchaseOrder]) -> bool:
     return bool(orders) and all(order.partner.accepts_return for order in orders)
 
 
-@blueprint.route(ORDER + "/answer/review", methods=["GET", "POST"])
-@access.requires(Permission.RESPOND)
-def review(order_id: int) -> Response:
-    """The answer once more in words, with the exact message; recorded only by the press on this page."""
-    found = _found(order_id)
-    form = _form(found, given=True)
-    try:
-        body = _would_be_sent(found, form)
-    except NoMessage as no:
-        return _form_page(found, form, status=no.status, **no.why)
-    return web.page(
-        "orders/review.html",
-        "orders/_review.html",
-        order=found,
-        form=form,
-        given=form.given(),
-        body=text_of(body),
-    )
+# --- Shared by the pages of one order
 
 
-@blueprint.route(ORDER + "/answer/preview", methods=["GET", "POST"])
-@access.requires(Permission.RESPOND)
-def preview(order_id: int) -> Response:
-    """The exact message that this answer would send; as a fragment it follows what is typed.
-
-    There, what makes no message yet is a sentence: somebody is in the middle of a word.
-    """
-    found = _found(order_id)
-    form = _form(found, given=True)
-    try:
-        body = _would_be_sent(found, form)
-    except NoMessage as no:
-        if web.wants_fragment():
-            return _preview(found, status=no.status, not_yet=str(no))
-        return _form_page(found, form, status=no.status, **no.why)
-    return _preview(found, form=form, body=text_of(body))
-
-
-def _preview(order: PurchaseOrder, *, status: int = 200, **shown: Any) -> Response:
-    return web.page("orders/preview.html", "orders/_preview.html", status=status, order=order, **shown)
-
-
-class NoMessage(Exception):
-    """What was typed makes no message (yet): a sentence that says why, and what the page shows of it."""
-
-    def __init__(self, sentence: str, status: int, **why: Any) -> None:
-        super().__init__(sentence)
-        self.status, self.why = status, why
-
-
-def _would_be_sent(order: PurchaseOrder, form: ResponseForm) -> bytes:
-    """The message of this answer. Errors: NoMessage."""
-    if not form.validate():
-        raise NoMessage(form.first_error(), 422)
-    if form.given_version() != order.version:
-        sentence = f"The buyer changed this order meanwhile: it is now version {order.version}."
-        raise NoMessage(f"{sentence} Load the page anew to see what changed.", 409, conflict="stale")
-    given, accepts_return = form.given(), order.partner.accepts_return
-    blocker = decisions.response_blocker(order, accepts_return=accepts_return, response=given.response)
-    if blocker:
-        standing = decisions.current_decision(web.db(), order)
-        conflict = "decided" if standing else "closed"
-        raise NoMessage(blocker, 409, conflict=conflict, blocker=blocker, standing=standing)
-    try:
-        return req_confirm(decisions.about(order), given)
-    except Invalid as error:
-        sentence = f"The network would not take this: {error.detail}"
-        form.form_errors.append(sentence)
-        raise NoMessage(sentence, 422) from error
-
-
-def _found(order_id: int) -> PurchaseOrder:
+def _order(order_id: int) -> PurchaseOrder:
     return queries.order(web.db(), access.visible_suppliers(), order_id) or abort(404)
 
 
-def _form(order: PurchaseOrder, *, given: bool = False) -> ResponseForm:
-    """The form for this order: what was typed where something came, else its fresh state.
+def _responder() -> decisions.Responder:
+    me = access.current_person()
+    return decisions.Responder(me.id, me.display_name)
 
-    After an answer that did not come to stand, that is the answer once more, to be mended.
-    """
-    came = request.form if request.method == "POST" else request.args if given else None
-    to_mend = decisions.unsuccessful_response(web.db(), order) if came is None else None
-    tag_name, tag_value = device_tags(web.db(), [order.supplier_b2b_id]).get(
-        order.supplier_b2b_id, DEFAULT_TAG
-    )
-    fresh = DecisionInput("ACCEPT", CONFIRMED, tag_name, tag_value)
+
+def _new_form(order: PurchaseOrder) -> ResponseForm:
+    """A form that was not submitted: a confirmation, or the last response if it was not successful."""
+    data = decisions.unsuccessful_response(web.db(), order) or _default_for(order)
+    return _form(order, None, data, csrf=True)
+
+
+def _posted_form(order: PurchaseOrder, *, csrf: bool = True) -> ResponseForm:
+    """The form with the submitted values, from the body of a POST or from the URL."""
+    values = request.form if request.method == "POST" else request.args
+    return _form(order, values, _default_for(order), csrf=csrf)
+
+
+def _default_for(order: PurchaseOrder) -> DecisionInput:
+    """A confirmation, with the device tag that is set for the order's supplier."""
+    tags = device_tags(web.db(), [order.supplier_b2b_id])
+    return DecisionInput("ACCEPT", CONFIRMED, *tags.get(order.supplier_b2b_id, DEFAULT_TAG))
+
+
+def _form(
+    order: PurchaseOrder, values: MultiDict[str, str] | None, data: DecisionInput, *, csrf: bool
+) -> ResponseForm:
     return ResponseForm(
         accepts_return=order.partner.accepts_return,
-        formdata=came,
-        meta={"csrf": request.method == "POST" or not given},
+        formdata=values,
+        meta={"csrf": csrf},
         version=str(order.version),
-        **ResponseForm.filled_with(to_mend or fresh),
+        **ResponseForm.initial_data(data),
     )
 
 
-def _form_page(order: PurchaseOrder, form: ResponseForm, *, status: int = 200, **why: Any) -> Response:
-    shown = _shown(order, form)
-    return web.page("orders/answer.html", "orders/_form.html", status=status, **{**shown, **why})
+def _form_page(order: PurchaseOrder, form: ResponseForm, *, status: int = 200, **context: Any) -> Response:
+    shown = {**_context(order, form), **context}
+    is_untouched = not shown["conflict"] and not form.errors
+    shown["shows_response"] = is_untouched and bool(shown["current"] or shown["blocker"])
+    return web.page("orders/response.html", "orders/_form.html", status=status, **shown)
 
 
-def _shown(order: PurchaseOrder, form: ResponseForm) -> dict[str, Any]:
-    session = web.db()
+def _context(order: PurchaseOrder, form: ResponseForm) -> dict[str, Any]:
+    """What the pages of one order show."""
+    session, me = web.db(), access.current_person()
     messages = messages_of_order(session, order.id)
-    newest = decisions.last_decision(session, order)
-    since = _seen_last(order, form, newest)
-    shown = document(order.revisions[0])
+    message = messages[0] if messages else None
+    last = decisions.last_decision(session, order)
+    current = decisions.current_decision(session, order)
+    blocker = decisions.response_blocker(order, accepts_return=order.partner.accepts_return)
+    since = _compared_version(order, form, last)
+    content = document(order.revisions[0])
+    can_respond = access.can(me, Permission.RESPOND)
     return {
         "order": order,
         "form": form,
-        "document": shown,
+        "document": content,
         "messages": messages,
-        "message": messages[0] if messages else None,
-        "newest": newest,
-        "may_undo": decisions.may_undo(messages[0] if messages else None),
-        "standing": decisions.current_decision(session, order),
-        "blocker": decisions.response_blocker(order, accepts_return=order.partner.accepts_return),
-        "changes": _changes_since(order, since, shown),
+        "message": message,
+        "conflict": "",
+        "last": last,
+        "current": current,
+        "is_mine": can_respond and last is not None and last.person_id == me.id,
+        "can_undo": can_respond and decisions.may_undo(message),
+        "shows_form": can_respond and current is None and blocker is None,
+        "blocker": presenters.blocker_sentence(order, blocker),
+        "changes": _changes_since(order, since, content),
         "changes_since": since,
         "ended": order.status_changes[0] if order.status_changes else None,
         "events": timeline(session, order, messages),
     }
 
 
-def _seen_last(order: PurchaseOrder, form: ResponseForm, newest: Decision | None) -> int | None:
-    """The version from which the reader wants to see what changed; None where nothing has.
+def _compared_version(order: PurchaseOrder, form: ResponseForm, last: Decision | None) -> int | None:
+    """The version that the current one is compared with; None for no comparison.
 
-    That is the one that the address names, else the one that an open form was made for, else the one that was
-    answered last, else the one before the present one.
+    That is the one in the URL, else the one that an open form was made for, else the one that was last
+    responded to, else the one before the current version.
     """
     versions = [revision.version for revision in order.revisions]
     opened = form.version.data or ""
-    wanted = [
+    candidates = [
         request.args.get("since", type=int),
         int(opened) if opened.isdecimal() and len(opened) <= 10 else None,
-        newest.version if newest else None,
-        versions[1] if len(versions) > 1 and not newest else None,
+        last.version if last else None,
+        versions[1] if len(versions) > 1 and not last else None,
     ]
-    return next((one for one in wanted if one in versions[1:]), None)
+    return next((version for version in candidates if version in versions[1:]), None)
 
 
-def _changes_since(order: PurchaseOrder, version: int | None, shown: Document) -> Differences | None:
+def _changes_since(order: PurchaseOrder, version: int | None, content: Document) -> Differences | None:
     old = next((revision for revision in order.revisions if revision.version == version), None)
-    return compare(document(old).message, shown.message) if old else None
+    return compare(document(old).message, content.message) if old else None
 
 
 def _as_data(order: PurchaseOrder) -> dict[str, Any]:
-    """An order as ``GET /orders/<id>.json`` gives it; amounts in a revision's body are exact text."""
+    """The JSON of an order; a version's body is text, so that amounts stay exact."""
     messages = messages_of_order(web.db(), order.id)
     return {
         "id": order.id,

@@ -1,4 +1,7 @@
-"""An order's life as one list: what the buyer did, what we did, and what became of it."""
+"""The activity of an order: events from its versions, views, responses, webhooks and status changes.
+
+An event is a code with parameters; ``orders.presenters`` turns it into text.
+"""
 
 from __future__ import annotations
 
@@ -11,59 +14,56 @@ from itertools import groupby, pairwise
 from sqlalchemy.orm import Session
 
 from app.delivery.models import Attempt, Message, MessageState, ResultFrom, Trigger
-from app.delivery.retry_policy import Reason, Step, sentence
-from app.network.vocabulary import BuyerAction, SupplierResponse
-from app.orders.comparison import compare
+from app.delivery.retry_policy import Reason
+from app.network.vocabulary import BuyerAction
+from app.orders.comparison import Differences, compare
 from app.orders.models import Decision, OrderView, PurchaseOrder, Revision, StatusChange
 from app.orders.order_content import document
 from app.orders.order_views import list_views
 
-SYSTEM = ""
-"""The actor of what happens by itself."""
-DELIVERIES = (Reason.DELIVERED, Reason.ALREADY_RECEIVED)
-REFUSALS = (Reason.REFUSED_BY_PARTNER, Reason.REFUSED_STATUS)
-ANSWERED = {
-    SupplierResponse.ACCEPT: "Confirmed",
-    SupplierResponse.REJECT: "Rejected",
-    SupplierResponse.RETURN: "Returned for changes",
-}
-ENDED = {BuyerAction.CANCEL: "Cancelled by the buyer.", BuyerAction.CLOSE: "Closed by the buyer."}
+ACCEPTED_OUTCOMES = (Reason.DELIVERED, Reason.ALREADY_RECEIVED)
+REFUSED_OUTCOMES = (Reason.REFUSED_BY_PARTNER, Reason.REFUSED_STATUS)
 
 
 class EventKind(StrEnum):
-    """The kinds of events; a page has a sign for each."""
+    """The kinds of events. The values are CSS classes and part of the evidence pack."""
 
     RECEIVED = "received"
     EDITED = "edited"
-    SEEN = "seen"
-    ANSWERED = "answered"
-    TRIED = "tried"
-    ASKED = "asked"
+    VIEWED = "seen"
+    RESPONDED = "answered"
+    ATTEMPTED = "tried"
+    RESENT = "asked"
     DELIVERED = "delivered"
     REFUSED = "refused"
     FAILED = "failed"
     WITHDRAWN = "withdrawn"
     RESULT = "result"
-    CANCELLED = "cancelled"
+    CANCELED = "cancelled"
     CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: ``sentence`` is ours, ``said`` somebody's own words. Ids link to the logs where not empty.
+    """One event of an order.
 
-    ``actor`` is a person or the buyer, and empty for what happens by itself; ``count`` is of tries.
+    ``actor`` is a person or the buyer; empty for automatic events. ``remarks`` is the actor's own text.
+    ``message_id`` and ``inbound_id`` link to the logs where not empty. ``count`` is the number of attempts
+    that ``attempt`` is the last of.
     """
 
     at: datetime
     kind: EventKind
-    actor: str
-    sentence: str
-    said: str = ""
+    actor: str = ""
+    remarks: str = ""
     version: int | None = None
     message_id: str = ""
     inbound_id: str = ""
     count: int = 1
+    response: str = ""
+    changes: Differences | None = None
+    message: Message | None = None
+    attempt: Attempt | None = None
 
 
 def timeline(session: Session, order: PurchaseOrder, messages: Sequence[Message]) -> list[Event]:
@@ -73,133 +73,107 @@ def timeline(session: Session, order: PurchaseOrder, messages: Sequence[Message]
     """
     events = [
         *_revisions(order),
-        *(_seen(sight) for sight in list_views(session, order.id)),
-        *(_decided(decision) for decision in reversed(order.decisions)),
-        *(event for message in reversed(messages) for event in _sent(message)),
-        *(_moved(order, change) for change in reversed(order.status_changes)),
+        *(_view(view) for view in list_views(session, order.id)),
+        *(_decision(decision) for decision in reversed(order.decisions)),
+        *(event for message in reversed(messages) for event in _message(message)),
+        *(_status_change(order, change) for change in reversed(order.status_changes)),
     ]
-    # The order above breaks ties: of two things at one moment the cause comes first.
+    # The sort is stable: of two events at the same moment, the cause stays first.
     return sorted(events, key=lambda event: event.at)
 
 
 def _revisions(order: PurchaseOrder) -> Iterator[Event]:
     oldest_first = list(reversed(order.revisions))
-    for first in oldest_first[:1]:
-        yield _arrived(order, first, EventKind.RECEIVED, "Received.")
+    if oldest_first:
+        yield _revision(order, oldest_first[0], EventKind.RECEIVED)
     for old, new in pairwise(oldest_first):
-        brief = compare(document(old).message, document(new).message).in_brief
-        yield _arrived(order, new, EventKind.EDITED, f"Changed by the buyer: {brief}.")
+        changes = compare(document(old).message, document(new).message)
+        yield _revision(order, new, EventKind.EDITED, changes)
 
 
-def _arrived(order: PurchaseOrder, revision: Revision, kind: EventKind, words: str) -> Event:
+def _revision(
+    order: PurchaseOrder, revision: Revision, kind: EventKind, changes: Differences | None = None
+) -> Event:
     return Event(
         revision.received_at,
         kind,
         order.buyer_name,
-        words,
         version=revision.version,
         inbound_id=revision.inbound_id,
+        changes=changes,
     )
 
 
-def _seen(sight: OrderView) -> Event:
-    return Event(sight.seen_at, EventKind.SEEN, sight.person_name, "Seen.", version=sight.version)
+def _view(view: OrderView) -> Event:
+    return Event(view.seen_at, EventKind.VIEWED, view.person_name, version=view.version)
 
 
-def _decided(decision: Decision) -> Event:
-    known = decision.response in set(SupplierResponse)
-    answered = ANSWERED[SupplierResponse(decision.response)] if known else f"Answered {decision.response}"
+def _decision(decision: Decision) -> Event:
     return Event(
         decision.decided_at,
-        EventKind.ANSWERED,
+        EventKind.RESPONDED,
         decision.person_name,
-        f"{answered}.",
-        said=decision.remarks,
+        remarks=decision.remarks,
         version=decision.version,
         message_id=decision.message_id,
+        response=decision.response,
     )
 
 
-def _moved(order: PurchaseOrder, change: StatusChange) -> Event:
-    cancelled = change.action == BuyerAction.CANCEL
+def _status_change(order: PurchaseOrder, change: StatusChange) -> Event:
     return Event(
         change.received_at,
-        EventKind.CANCELLED if cancelled else EventKind.CLOSED,
+        EventKind.CANCELED if change.action == BuyerAction.CANCEL else EventKind.CLOSED,
         order.buyer_name,
-        ENDED[BuyerAction(change.action)],
-        said=change.remarks,
+        remarks=change.remarks,
         version=change.version,
         inbound_id=change.inbound_id,
     )
 
 
-def _sent(message: Message) -> Iterator[Event]:
-    """What became of one message: its tries, how they ended, and what came after."""
+def _message(message: Message) -> Iterator[Event]:
+    """The attempts of one message, how it ended, and a late result."""
     oldest_first = sorted(message.attempts, key=lambda attempt: attempt.number)
-    for kind, run in groupby(oldest_first, key=_kind_of):
-        yield from _tries(message, kind, list(run))
+    for kind, group in groupby(oldest_first, key=_attempt_kind):
+        yield from _attempts(message, kind, list(group))
+    ended_at = message.finished_at or message.created_at
     if message.state is MessageState.FAILED:
-        yield _fate(message, EventKind.FAILED)
+        yield Event(ended_at, EventKind.FAILED, message_id=message.id, message=message)
     elif message.state is MessageState.CANCELLED:
-        yield _fate(message, EventKind.WITHDRAWN)
+        yield Event(ended_at, EventKind.WITHDRAWN, message_id=message.id, message=message)
     if message.result_from is ResultFrom.RESP_CONFIRM and message.result_at:
-        yield _result(message, message.result_at)
+        yield Event(
+            message.result_at,
+            EventKind.RESULT,
+            message_id=message.id,
+            inbound_id=message.result_inbound_id or "",
+            message=message,
+        )
 
 
-def _kind_of(attempt: Attempt) -> EventKind:
-    if attempt.outcome in DELIVERIES:
+def _attempt_kind(attempt: Attempt) -> EventKind:
+    if attempt.outcome in ACCEPTED_OUTCOMES:
         return EventKind.DELIVERED
-    return EventKind.REFUSED if attempt.outcome in REFUSALS else EventKind.TRIED
+    return EventKind.REFUSED if attempt.outcome in REFUSED_OUTCOMES else EventKind.ATTEMPTED
 
 
-def _tries(message: Message, kind: EventKind, run: Sequence[Attempt]) -> Iterator[Event]:
-    """A run of tries that ended alike is one event; what a person asked for is told besides."""
-    for attempt in run:
+def _attempts(message: Message, kind: EventKind, attempts: Sequence[Attempt]) -> Iterator[Event]:
+    """Consecutive attempts that ended alike are one event; each manual resend is an event as well."""
+    for attempt in attempts:
         if attempt.trigger is not Trigger.AUTO:
             yield Event(
                 attempt.started_at,
-                EventKind.ASKED,
+                EventKind.RESENT,
                 attempt.actor or "",
-                "Sent again by hand.",
-                said=attempt.asked_reason or "",
+                remarks=attempt.asked_reason or "",
                 message_id=message.id,
             )
-    last = run[-1]
+    last = attempts[-1]
     yield Event(
         last.ended_at or last.started_at,
         kind,
-        SYSTEM,
-        _words(message, kind, last, len(run)),
         message_id=message.id,
-        count=len(run),
-    )
-
-
-def _words(message: Message, kind: EventKind, last: Attempt, count: int) -> str:
-    if kind is EventKind.DELIVERED:
-        return "Delivered to the network."
-    if last.in_flight:
-        return "Being sent." if message.state is MessageState.SENDING else "Sent; nobody saw how it ended."
-    outcome = last.outcome or ""
-    reason = Reason(outcome) if outcome in set(Reason) else Reason.INTERNAL
-    if kind is EventKind.REFUSED:
-        is_its_own = message.state is MessageState.REFUSED and message.result_from is ResultFrom.ANSWER
-        return message.note if is_its_own else sentence(reason, Step.DELIVERED, status=last.status)
-    happened = sentence(reason, Step.DELIVERED, detail=last.detail, status=last.status)
-    return f"Not delivered by {count} tries; of the last: {happened}" if count > 1 else happened
-
-
-def _fate(message: Message, kind: EventKind) -> Event:
-    at = message.finished_at or message.created_at
-    return Event(at, kind, SYSTEM, message.note, message_id=message.id)
-
-
-def _result(message: Message, at: datetime) -> Event:
-    return Event(
-        at,
-        EventKind.RESULT,
-        SYSTEM,
-        message.note,
-        message_id=message.id,
-        inbound_id=message.result_inbound_id or "",
+        count=len(attempts),
+        message=message,
+        attempt=last,
     )

@@ -1,4 +1,4 @@
-"""The totals of an order, checked against its lines."""
+"""The totals of an order, checked against its lines. Pure."""
 
 from __future__ import annotations
 
@@ -6,74 +6,89 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 from app.network.messages import ItemLine, PurchaseOrderBody
 from app.ui.numbers import exact_number
 
 
-@dataclass(frozen=True, slots=True)
-class Sum:
-    """One total of an order: as the order says it, and as its lines add up; None where either is silent."""
+class TotalKind(StrEnum):
+    """The totals of an order; the values are their names on the wire, within ``poValueDetails``."""
 
-    words: str
-    said: Decimal | None
-    added: Decimal | None
+    TAXABLE = "assessmentValue"
+    TAX = "totalTaxValue"
+    TOTAL = "totalPOValue"
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """One total: as the order states it, and calculated from its lines; None where unknown.
+
+    ``parts`` are the amounts by tax, for the tax total.
+    """
+
+    kind: TotalKind
+    stated: Decimal | None
+    calculated: Decimal | None
     parts: tuple[tuple[str, Decimal], ...] = ()
 
     @property
-    def shown(self) -> Decimal | None:
-        """What stands in the document: the order's own number, else that of the lines."""
-        return self.added if self.said is None else self.said
+    def value(self) -> Decimal | None:
+        """The stated number, else the calculated one."""
+        return self.calculated if self.stated is None else self.stated
 
     @property
     def differs(self) -> bool:
-        """Whether the order says one thing and its lines another."""
-        return self.said is not None and self.added is not None and self.said != self.added
+        """Whether the order states one number and its lines add up to another."""
+        return self.stated is not None and self.calculated is not None and self.stated != self.calculated
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
-    """The totals of an order: taxable value, tax, total, and further values that it names."""
+class Totals:
+    """The totals of an order, and its other values by their names on the wire."""
 
-    taxable: Sum
-    tax: Sum
-    total: Sum
-    further: Mapping[str, Any]
+    taxable: Total
+    tax: Total
+    total: Total
+    others: Mapping[str, Any]
 
-    def __iter__(self) -> Iterator[Sum]:
+    def __iter__(self) -> Iterator[Total]:
         return iter((self.taxable, self.tax, self.total))
 
 
 TAX = re.compile(r"(GST|CESS)", re.IGNORECASE)
-"""What the names of taxes have in common: IGST, CGST, SGST, UTGST, CGST+SGST, CESS."""
+"""Matches the names of taxes: IGST, CGST, SGST, UTGST, CGST+SGST, CESS."""
 
 
-def sums(sent: PurchaseOrderBody) -> Sums:
-    """The totals of an order, each checked against its lines."""
-    named = sent.po_value_details if isinstance(sent.po_value_details, dict) else {}
-    known = ("assessmentValue", "totalTaxValue", "totalPOValue")
-    said = [
-        exact_number(named[name]) if not isinstance(named.get(name), str | None) else None for name in known
-    ]
-    unread = {name for name, value in zip(known, said, strict=True) if value is None}
-    lines = sent.item_lists
-    by_type = _taxes_by_type(lines)
-    return Sums(
-        Sum("Taxable value", said[0], _added(line.assessment_amount for line in lines)),
-        Sum("Tax", said[1], _added(line_tax(line) for line in lines), tuple(by_type.items())),
-        Sum("Total", said[2], _added(line.total_item_value for line in lines)),
-        {name: value for name, value in named.items() if name not in known or name in unread},
+def order_totals(body: PurchaseOrderBody) -> Totals:
+    """The totals of an order, each with the sum of its lines."""
+    values = body.po_value_details if isinstance(body.po_value_details, dict) else {}
+    stated = {
+        kind: exact_number(values[kind]) if not isinstance(values.get(kind), str | None) else None
+        for kind in TotalKind
+    }
+    lines = body.item_lists
+    return Totals(
+        Total(TotalKind.TAXABLE, stated[TotalKind.TAXABLE], _sum(line.assessment_amount for line in lines)),
+        Total(
+            TotalKind.TAX,
+            stated[TotalKind.TAX],
+            _sum(line_tax(line) for line in lines),
+            tuple(_taxes_by_name(lines).items()),
+        ),
+        Total(TotalKind.TOTAL, stated[TotalKind.TOTAL], _sum(line.total_item_value for line in lines)),
+        {name: value for name, value in values.items() if stated.get(name) is None},
     )
 
 
 def line_tax(line: ItemLine) -> Decimal | None:
-    """The taxes that a line names, added up; None if it names none."""
-    return _added(value for _, value in line_taxes(line)) if line_taxes(line) else None
+    """The sum of a line's taxes; None if it has none."""
+    return _sum(value for _, value in line_taxes(line)) if line_taxes(line) else None
 
 
 def line_taxes(line: ItemLine) -> list[tuple[str, Decimal]]:
-    """The taxes of a line by their names."""
+    """The taxes of a line: names and amounts."""
     return [
         (detail.type.replace("_", " + "), detail.value)
         for detail in line.item_value_details or []
@@ -82,20 +97,20 @@ def line_taxes(line: ItemLine) -> list[tuple[str, Decimal]]:
 
 
 def tax_path(name: str) -> str:
-    """Where a tax of a line stands among what changed: by its name, as ``line_taxes`` gives it."""
+    """The path of a tax in ``comparison.Difference``, from its name in ``line_taxes``."""
     return f"itemValueDetails.{name.replace(' + ', '_')}"
 
 
-def _taxes_by_type(lines: Iterable[ItemLine]) -> dict[str, Decimal]:
-    found: dict[str, Decimal] = {}
+def _taxes_by_name(lines: Iterable[ItemLine]) -> dict[str, Decimal]:
+    amounts: dict[str, Decimal] = {}
     for line in lines:
-        for kind, value in line_taxes(line):
-            found[kind] = found.get(kind, Decimal(0)) + value
-    return found
+        for name, value in line_taxes(line):
+            amounts[name] = amounts.get(name, Decimal(0)) + value
+    return amounts
 
 
-def _added(values: Iterable[Decimal | None]) -> Decimal | None:
-    """The sum; None if there is nothing to add or any part is not known."""
+def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum; None if there are no values or one of them is unknown."""
     listed = list(values)
     if not listed or any(value is None for value in listed):
         return None
@@ -116,20 +131,20 @@ LINE_SHOWN = frozenset(
         "total_item_value",
     }
 )
-"""Fields of a line that have a place of their own in the table."""
+"""Fields of a line that have their own column in the table."""
 
 
-def line_rest(line: ItemLine) -> dict[str, Any]:
-    """What else came with a line, by its names on the wire, without what is empty or stands in the table."""
-    rest = {name: value for name, value in line.wire().items() if value not in (None, "", [], {})}
-    said = {ItemLine.model_fields[name].alias for name in LINE_SHOWN}
-    if rest.get("totalAmt") == rest.get("assessmentAmount"):
-        said.add("totalAmt")
-    if rest.get("isService") == "N":
-        said.add("isService")
-    taxes = rest.get("itemValueDetails")
+def line_extras(line: ItemLine) -> dict[str, Any]:
+    """The fields of a line that have no column in the table, by wire name, without empty and implied ones."""
+    extras = {name: value for name, value in line.wire().items() if value not in (None, "", [], {})}
+    shown = {ItemLine.model_fields[name].alias for name in LINE_SHOWN}
+    if extras.get("totalAmt") == extras.get("assessmentAmount"):
+        shown.add("totalAmt")
+    if extras.get("isService") == "N":
+        shown.add("isService")
+    taxes = extras.get("itemValueDetails")
     if isinstance(taxes, list) and len(taxes) == len(line_taxes(line)):
-        said.add("itemValueDetails")
-    if rest.get("rates") == [{"type": "GST", "value": line.gst_rate}]:
-        said.add("rates")
-    return {name: value for name, value in rest.items() if name not in said}
+        shown.add("itemValueDetails")
+    if extras.get("rates") == [{"type": "GST", "value": line.gst_rate}]:
+        shown.add("rates")
+    return {name: value for name, value in extras.items() if name not in shown}

@@ -172,7 +172,7 @@ def test_an_answer_that_is_being_sent_during_an_edit_counts_only_if_it_arrives(
     assert message.state is MessageState.SENDING
     assert message.cancel_requested == "The buyer changed the order to version 2."
     assert stands(session, order_id) == ("CREATED", 2, "changed", "sending")
-    with pytest.raises(NotAnswerable, match="being sent"):
+    with pytest.raises(NotAnswerable, match="earlier_response_sending"):
         confirm(order_id)
 
     end(sending, how)

@@ -32,7 +32,7 @@ def test_several_orders_are_answered_with_one_remark(
     ids = arrive(3)
     answer = press(asha, ids)
     assert answer.status_code == 200
-    assert answer.words.count("Recorded") == 3
+    assert answer.words.count("Confirmed sending") == 3
     assert decisions(session) == 3
     assert deliver() == {"delivered": 3}
 
@@ -46,8 +46,8 @@ def test_the_plan_says_which_cannot_be_and_records_nothing(
     session.commit()
     page = plan(asha, ids)
     assert page.status_code == 200
-    assert "Asha has answered it already" in page.words
-    assert "cancelled" in page.words
+    assert "Asha already responded." in page.words
+    assert "canceled by the buyer" in page.words
     assert page.one(".answer .btn-main").get_text(" ").split()[-2:] == ["1", "order"]
     assert decisions(session) == 1
 
@@ -59,7 +59,7 @@ def test_those_that_cannot_be_answered_do_not_keep_the_others_from_it(
     asha.answer(ids[0], "REJECT", "No capacity")
     answer = press(asha, ids)
     assert answer.status_code == 200
-    assert answer.words.count("Not answered") == 1
+    assert answer.words.count("Skipped Asha already responded.") == 1
     assert decisions(session) == 3
 
 
@@ -79,7 +79,7 @@ def test_pressed_twice_it_is_still_one_answer_each(asha: Browser, arrive: Any, s
     press(asha, ids)
     again = press(asha, ids)
     assert again.status_code == 200
-    assert "already" in again.words
+    assert again.words.count("Already responded") == 2
     assert decisions(session) == 2
 
 

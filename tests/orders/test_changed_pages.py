@@ -35,10 +35,10 @@ def test_a_changed_order_says_so_in_a_banner_with_what_changed(
     assert "The buyer changed this order after you confirmed it." in banner
     assert "Version 2, today" in " ".join(banner.split())
     assert "quantity of line 1, delivery date" in banner
-    assert "Your answer to version 1 stays in the history." in banner
+    assert "Your response to version 1 is in the activity log." in banner
     theirs = meera.get(f"/orders/{order_id}").one(".page-header + .notice").get_text(" ", strip=True)
     assert "after Asha confirmed it" in theirs
-    assert "The answer to version 1" in theirs
+    assert "The response to version 1" in theirs
 
 
 def test_an_answer_that_had_not_left_is_said_to_be_withdrawn(
@@ -49,7 +49,7 @@ def test_an_answer_that_had_not_left_is_said_to_be_withdrawn(
     buyer.edit()
     banner = asha.get(f"/orders/{order_id}").one(".page-header + .notice").get_text(" ", strip=True)
     assert "after you rejected it" in banner
-    assert "had not left, and was withdrawn" in banner
+    assert "was canceled before sending" in banner
 
 
 def test_old_and_new_stand_in_the_document_for_eyes_and_ears(
@@ -87,11 +87,11 @@ def test_any_earlier_version_can_be_compared(buyer: Buyer, arrive: Any, asha: Br
     buyer.edit(deliveryDate="2027-01-15")
     buyer.edit(current=2, deliveryDate="2027-01-15", subject="Moved")
     page = asha.get(f"/orders/{order_id}")
-    assert "Version 3, marked against 2" in page.words
+    assert "Version 3, changes from v2" in page.words
     link = page.one("#document .versions a")
-    assert link.get_text() == "compare with 1"
+    assert link.get_text() == "compare with v1"
     page = asha.get(str(link["href"]))
-    assert "Version 3, marked against 1" in page.words
+    assert "Version 3, changes from v1" in page.words
     assert len(page.page.select("#document ins")) == 2
     for odd in ("0", "3", "99", "x", "-1"):
         assert asha.get(f"/orders/{order_id}?since={odd}").status_code == 200
@@ -114,7 +114,7 @@ def test_a_stale_form_tells_what_changed_and_keeps_every_typed_word(
     for headers in ({}, {"HX-Request": "true"}):
         page = asha.send(url, {**fields, **typed}, headers=headers)
         assert page.status_code == 409
-        assert "The buyer changed this order since you opened the form." in page.words
+        assert "The buyer changed this order while you were editing." in page.words
         assert "Changed: delivery date." in page.words
         assert page.one("textarea[name=supplier_remarks]").get_text().strip() == "Typed with care"
         for value in ("SO-77", "dock", "West"):
@@ -134,7 +134,7 @@ def test_a_cancelled_order_tells_the_buyers_remarks_and_takes_no_answer(
     page = asha.get(f"/orders/{first}")
     banner = page.one(".page-header + .notice")
     words = " ".join(banner.get_text(" ").split())
-    assert "The buyer cancelled this order." in words
+    assert "The buyer canceled this order." in words
     assert "The project <stopped>" in words
     assert banner.find("a", href=f"/inbound/{resp(answer)['reqMsgId']}")
     assert not page.page.select("#answer textarea")
@@ -154,10 +154,10 @@ def test_the_timeline_tells_all_newest_first(
     edit = buyer.edit()
     page = asha.get(f"/orders/{order_id}")
     titles = [one.get_text() for one in page.page.select("#timeline li > b")]
-    assert titles[0] in ("Changed by the buyer", "Seen by Asha")
-    assert [one for one in titles if one != "Seen by Asha"] == [
+    assert titles[0] in ("Changed by the buyer", "Viewed by Asha")
+    assert [one for one in titles if one != "Viewed by Asha"] == [
         "Changed by the buyer",
-        "Delivered to the network",
+        "Delivered to the partner",
         "Confirmed by Asha",
         "Received",
     ]
@@ -177,7 +177,7 @@ def test_a_refusal_that_came_later_says_where_it_came_from(
         page = asha.get(url)
         assert "The network said so later" in page.words, url
         assert page.page.select(f".late-result a[href='{where}']"), url
-    assert "Refused by the network" in asha.get(f"/orders/{order_id}").one("#timeline").get_text()
+    assert "Refused by the partner" in asha.get(f"/orders/{order_id}").one("#timeline").get_text()
 
 
 def test_the_documents_status_follows_the_delivery(arrive: Any, asha: Browser, deliver_so: Any) -> None:

@@ -73,7 +73,7 @@ def test_nested_fields_and_lists_differ_leaf_by_leaf_under_their_own_names(body:
     }
     assert found["buyerDetails.address.city"].label == "Buyer: address city"
     assert (found["poInfos.Insurance"].old, found["poInfos.Insurance"].new) == (None, "Buyer")
-    assert found["additionalInfos.costCentre"].label == "Further information: costCentre"
+    assert found["additionalInfos.costCentre"].label == "Additional information: costCentre"
 
 
 def test_fields_that_the_app_does_not_know_are_compared_too(body: dict[str, Any]) -> None:

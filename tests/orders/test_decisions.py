@@ -276,11 +276,11 @@ def test_a_review_of_what_makes_no_sense_is_the_form_with_the_reason(asha: Brows
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"supplier_remarks": "x" * 101}, "Remarks for the buyer: It has 101 characters"),
+        ({"supplier_remarks": "x" * 101}, "Remarks for the buyer: The remark has 101 characters"),
         ({"promised_date": "soon"}, "Promised date: Not a valid date value."),
-        ({"version": "none"}, "The form does not say which version it answers."),
-        ({"additional_infos-0-value": "x" * 501}, "A further name or value is too long"),
-        ({"device_tag_value": ""}, "Device value: The network wants a value"),
+        ({"version": "none"}, "The form names no order version. Reload the page."),
+        ({"additional_infos-0-value": "x" * 501}, "A custom field is too long"),
+        ({"device_tag_value": ""}, "Device value: Enter a value"),
     ],
 )
 def test_while_somebody_types_the_preview_says_calmly_what_is_missing(
@@ -307,7 +307,7 @@ def test_the_preview_of_an_order_that_moved_on_says_so(
     session.commit()
     shown = asha.send(f"{url}/preview", given, headers=HTMX)
     assert shown.status_code == 409
-    assert "it is now version 2" in shown.words
+    assert "now version 2" in shown.words
     session.execute(update(PurchaseOrder).values(version=1))
     session.commit()
     asha.answer(order_id)

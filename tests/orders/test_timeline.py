@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.db import Database
 from app.delivery import service as delivery_service
 from app.orders.models import OrderView
+from app.orders.presenters import event_sentence
 from app.orders.timeline import Event, EventKind, timeline
 from app.webhooks.queries import messages_of_order
 from tests.buyer import Buyer, message_of, order_of, resp
@@ -22,7 +23,7 @@ def story(session: Session, order_id: int) -> list[Event]:
 
 
 def in_words(session: Session, order_id: int) -> list[tuple[str, str, str]]:
-    return [(event.kind.value, event.actor, event.sentence) for event in story(session, order_id)]
+    return [(event.kind.value, event.actor, event_sentence(event)) for event in story(session, order_id)]
 
 
 def test_a_whole_life_is_told_in_order(
@@ -59,24 +60,23 @@ def test_a_whole_life_is_told_in_order(
     name = "Malabar Marine Stores"
     assert in_words(session, order_id) == [
         ("received", name, "Received."),
-        ("seen", "Asha", "Seen."),
-        ("answered", "Asha", "Confirmed."),
-        ("tried", "", "Not delivered by 3 tries; of the last: No answer came in time."),
-        ("delivered", "", "Delivered to the network."),
-        ("edited", name, "Changed by the buyer: delivery date."),
-        ("answered", "Asha", "Confirmed."),
-        ("delivered", "", "Delivered to the network."),
+        ("seen", "Asha", "Viewed by Asha."),
+        ("answered", "Asha", "Confirmed by Asha."),
+        ("tried", "", "Delivery failed. No answer came in time."),
+        ("delivered", "", "Delivered to the partner."),
+        ("edited", name, "Changed by the buyer. Delivery date."),
+        ("answered", "Asha", "Confirmed by Asha."),
+        ("delivered", "", "Delivered to the partner."),
         (
             "result",
             "",
-            "The network did not accept the remarks: Remarks are not acceptable. "
-            "It is not sent again by itself.",
+            "Refused by the partner. The network did not accept the remarks: Remarks are not acceptable.",
         ),
-        ("cancelled", name, "Cancelled by the buyer."),
+        ("cancelled", name, "Canceled by the buyer."),
     ]
     events = story(session, order_id)
     assert [event.at for event in events] == sorted(event.at for event in events)
-    assert [event.said for event in events if event.said] == [
+    assert [event.remarks for event in events if event.remarks] == [
         "Will ship on Friday",
         "Can do",
         "Requirement withdrawn",
@@ -95,7 +95,7 @@ def test_a_withdrawn_answer_and_its_reason_are_told(
     clock.move(minutes=1)
     buyer.move()
     told = in_words(session, order_id)
-    assert ("withdrawn", "", "The buyer has cancelled the order.") in told
+    assert ("withdrawn", "", "Response canceled. The buyer has cancelled the order.") in told
     assert told[-1][0] in ("withdrawn", "cancelled")
 
 
@@ -118,16 +118,17 @@ def test_a_refusal_what_a_person_sent_again_and_what_is_under_way_are_told(
         other.commit()
     sending = leave()
     assert in_words(session, order_id)[1:] == [
-        ("answered", "Asha", "Rejected."),
-        ("refused", "", "The network did not accept the answer."),
-        ("asked", "Ravi", "Sent again by hand."),
-        ("tried", "", "Being sent."),
+        ("answered", "Asha", "Rejected by Asha."),
+        ("refused", "", "Refused by the partner. The network did not accept the answer."),
+        ("asked", "Ravi", "Resent by Ravi."),
+        ("tried", "", "Sending."),
     ]
     clock.move(minutes=1)
     end(sending, "ok")
-    assert in_words(session, order_id)[-1] == ("delivered", "", "Delivered to the network.")
+    assert in_words(session, order_id)[-1] == ("delivered", "", "Delivered to the partner.")
     assert (
-        next(one.said for one in story(session, order_id) if one.kind is EventKind.ASKED) == "They mended it"
+        next(one.remarks for one in story(session, order_id) if one.kind is EventKind.RESENT)
+        == "They mended it"
     )
 
 
@@ -189,7 +190,7 @@ def test_the_page_of_a_changed_order_gets_what_changed_since_it_was_answered(
     assert pages[-1]["changes_since"] == 1
     assert pages[-1]["changes"].in_brief == "delivery date, subject"
     edits = [event for event in pages[-1]["events"] if event.kind is EventKind.EDITED]
-    assert edits[-1].sentence == "Changed by the buyer: subject."
+    assert event_sentence(edits[-1]) == "Changed by the buyer. Subject."
     confirm(order_id)
     asha.get(f"/orders/{order_id}")
     assert pages[-1]["changes"] is None

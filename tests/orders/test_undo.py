@@ -75,7 +75,7 @@ def test_what_has_left_cannot_be_taken_back(asha: Browser, arrive: Any, deliver:
     clock.move(seconds=11)
     late = asha.send(action, fields)
     assert late.status_code == 409
-    assert "left already" in late.words
+    assert "Too late to undo" in late.words
     deliver()
     assert asha.send(action, fields).status_code == 409
     assert not asha.get(f"/orders/{order_id}").page.select(f"form[action='{action}']")
@@ -99,7 +99,7 @@ def test_after_an_undo_the_order_is_to_answer_and_says_what_became_of_the_earlie
         asha.get(f"/orders/{order_id}").one("#order-states"),
         asha.get("/orders?answer=open").one("td.col-state"),
     ):
-        assert " ".join(said.get_text(" ").split()) == "To answer earlier answer: canceled"
+        assert " ".join(said.get_text(" ").split()) == "Needs response previous response: canceled"
 
 
 def test_a_deadline_is_near_or_past_only_while_an_answer_is_wanted(asha: Browser, arrive: Any) -> None:

@@ -1,0 +1,297 @@
+"""The purchase order as a document: table cells with old and new values, and summaries of changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.network.messages import ItemLine
+from app.orders.comparison import FURTHER, HEADER, LINE, Difference, Differences, LineDifference
+from app.orders.order_content import Document
+from app.orders.totals import Total, TotalKind, Totals, line_extras, line_taxes, order_totals, tax_path
+from app.ui.bodies import spoken, without
+from app.ui.numbers import amount, money, number, plain
+
+TOTAL_LABELS = {
+    TotalKind.TAXABLE: "Taxable value",
+    TotalKind.TAX: "Tax",
+    TotalKind.TOTAL: "Total",
+}
+_DERIVED_FIELDS = {"totalAmt", "assessmentAmount", "totalItemValue", "itemValueDetails"}
+"""Fields of a line that follow from its quantity, price and rate."""
+_COLUMN_FIELDS = (
+    *("quantity", "unit", "unitPrice", "gstRate", "totalItemValue", "productDescription"),
+    *("assessmentAmount", "totalAmt"),
+)
+"""Fields of a line whose changes are shown in their own column."""
+_TERM_FIELDS = ("subject", "orderDate", "deliveryDate", *(f"poValueDetails.{kind}" for kind in TotalKind))
+"""Fields of the order whose changes are shown where the field is."""
+_BRIEF_MAX = 4
+"""Changed lines that are listed one by one; more are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value, and the earlier one if it changed: None is unchanged, an empty text was absent."""
+
+    text: str
+    old: str | None = None
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the buyer changed the value."""
+        return self.old is not None
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """A changed field outside the columns; ``new`` is None where it was removed."""
+
+    label: str
+    old: str
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LineView:
+    """A row of the line table. ``kind`` is added, changed, removed or empty."""
+
+    number: str
+    kind: str
+    description: Cell
+    quantity: Cell
+    unit: str
+    price: Cell
+    amount: Cell
+    reference: str = ""
+    details: str = ""
+    free: str = ""
+    taxes: Sequence[Cell] = ()
+    rate: Cell | None = None
+    first_tax: str = ""
+    more_taxes: str = ""
+    net: str = ""
+    changes: Sequence[FieldChange] = ()
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TotalView:
+    """A row of the totals; ``mismatch`` is set where the lines add up to another number."""
+
+    label: str
+    note: str
+    value: Cell
+    is_last: bool
+    mismatch: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentView:
+    """Everything the document shows that depends on values or changes."""
+
+    subject: Cell
+    order_date: Cell
+    delivery_date: Cell
+    lines: Sequence[LineView]
+    removed: Sequence[LineView]
+    totals: Sequence[TotalView]
+    changes: Sequence[FieldChange]
+    sections: Mapping[str, Any]
+
+
+def document_view(document: Document, changes: Differences | None) -> DocumentView:
+    """The document of an order, with what ``changes`` marks; None marks nothing."""
+    body = document.sent
+    header = {change.path: change for change in changes.header} if changes else {}
+    line_changes = list(changes.lines) if changes else []
+    by_line = {id(change.new): change for change in line_changes}
+    totals = order_totals(body)
+    return DocumentView(
+        subject=_cell(body.subject, header.get("subject"), plain),
+        order_date=_cell(body.order_date, header.get("orderDate"), plain),
+        delivery_date=_cell(body.delivery_date, header.get("deliveryDate"), plain),
+        lines=[
+            _line_view(line, place, by_line.get(id(line))) for place, line in enumerate(body.item_lists, 1)
+        ],
+        removed=[_removed_view(change) for change in line_changes if change.kind == "removed"],
+        totals=[_total_view(total, header) for total in totals if total.value is not None],
+        changes=_field_changes(change for path, change in header.items() if path not in _TERM_FIELDS),
+        sections=_sections(document, totals),
+    )
+
+
+def change_brief(changes: Differences) -> str:
+    """The changes as part of a sentence: ``quantity of line 1, line 3 removed, delivery date``."""
+    lines = [_line_brief(line) for line in changes.lines]
+    if len(lines) > _BRIEF_MAX:
+        return changes.in_brief
+    paths = dict.fromkeys(change.path.split(".")[0] for change in changes.header)
+    if lines:
+        paths.pop("poValueDetails", None)  # the totals follow from the lines
+    labels = [HEADER.get(path, FURTHER if path == "additionalInfos" else path) for path in paths]
+    return ", ".join([*lines, *(_lower(label) for label in labels)]) or changes.in_brief
+
+
+def _line_brief(line: LineDifference) -> str:
+    if line.kind != "changed":
+        return f"line {line.label} {line.kind}"
+    paths = dict.fromkeys(change.path.split(".")[0] for change in line.fields)
+    own = [path for path in paths if path not in _DERIVED_FIELDS] or list(paths)
+    labels = [_lower(LINE.get(path, path)) for path in own]
+    joined = f"{', '.join(labels[:-1])} and {labels[-1]}" if len(labels) > 1 else labels[0]
+    return f"{joined} of line {line.label}"
+
+
+def _lower(label: str) -> str:
+    return label if label[:2].isupper() else label[:1].lower() + label[1:]
+
+
+def _cell(value: Any, change: Difference | None, show: Any) -> Cell:
+    text = show(value) if value is not None else ""
+    if change is None:
+        return Cell(text)
+    return Cell(text, show(change.old) if change.old is not None else "")
+
+
+def _field_changes(changes: Iterable[Difference]) -> list[FieldChange]:
+    return [
+        FieldChange(
+            _change_label(change),
+            "" if change.old is None else plain(change.old),
+            None if change.new is None else plain(change.new),
+        )
+        for change in changes
+    ]
+
+
+def _change_label(change: Difference) -> str:
+    """The label of a changed field: ``Buyer: address city``."""
+    label, _, steps = change.label.partition(": ")
+    return f"{label}: {' '.join(spoken(step) for step in steps.split()).lower()}" if steps else label
+
+
+def _line_view(line: ItemLine, place: int, change: LineDifference | None) -> LineView:
+    fields = {item.path: item for item in change.fields} if change else {}
+    taxes = line_taxes(line)
+    paths = [tax_path(name) for name, _ in taxes]
+    extras = line_extras(line)
+    is_service = extras.get("isService") == "Y"
+    names = [name for name, _ in taxes]
+    reference = line.order_line_reference or ""
+    other_changes = [item for path, item in fields.items() if path not in (*_COLUMN_FIELDS, *paths)]
+    return LineView(
+        number=line.serialno or str(place),
+        reference=reference if reference != line.serialno else "",
+        kind=change.kind if change else "",
+        description=_cell(
+            line.product_description or "No description", fields.get("productDescription"), plain
+        ),
+        details=" · ".join(_line_details(line, is_service=is_service)),
+        changes=_field_changes(other_changes),
+        extras=without(extras, "orderLineReference", "originCountry", "isService" if is_service else ""),
+        quantity=_quantity(line, fields),
+        unit=line.unit or "",
+        free=number(line.free_quantity) if line.free_quantity else "",
+        price=_cell(line.unit_price, fields.get("unitPrice"), amount),
+        taxes=[_cell(value, fields.get(path), amount) for (_, value), path in zip(taxes, paths, strict=True)],
+        rate=None if line.gst_rate is None else _cell(line.gst_rate, fields.get("gstRate"), _percent),
+        first_tax=names[0] if names else "" if line.gst_rate is None else "GST",
+        more_taxes="".join(f" + {name}" for name in names[1:]),
+        amount=_cell(line.total_item_value, fields.get("totalItemValue"), amount),
+        net="" if line.assessment_amount is None else amount(line.assessment_amount),
+    )
+
+
+def _line_details(line: ItemLine, *, is_service: bool) -> Iterator[str]:
+    if line.hsn_code:
+        yield f"HSN {line.hsn_code}"
+    if line.origin_country and line.origin_country != "IN":
+        yield f"from {line.origin_country}"
+    if is_service:
+        yield "service"
+
+
+def _quantity(line: ItemLine, fields: Mapping[str, Difference]) -> Cell:
+    quantity, unit = fields.get("quantity"), fields.get("unit")
+    if not quantity and not unit:
+        return Cell(number(line.quantity))
+    old = number(quantity.old if quantity else line.quantity)
+    return Cell(number(line.quantity), f"{old} {unit.old}" if unit and unit.old else old)
+
+
+def _percent(value: Any) -> str:
+    return f"{number(value)} %"
+
+
+def _removed_view(change: LineDifference) -> LineView:
+    line = change.line
+    return LineView(
+        number=change.label,
+        kind="removed",
+        description=Cell(line.product_description or "No description"),
+        quantity=Cell(number(line.quantity)),
+        unit=line.unit or "",
+        price=Cell(amount(line.unit_price)),
+        amount=Cell(amount(line.total_item_value)),
+    )
+
+
+def _total_view(total: Total, header: Mapping[str, Difference]) -> TotalView:
+    label = TOTAL_LABELS[total.kind]
+    is_last = total.kind is TotalKind.TOTAL
+    change = header.get(f"poValueDetails.{total.kind}")
+    mismatch = f"The order states {money(total.stated)}; its lines add up to {money(total.calculated)}."
+    return TotalView(
+        label=label,
+        note=" ".join(f"({note})" for note in _total_notes(total)),
+        value=Cell(
+            money(total.value) if is_last else amount(total.value), amount(change.old) if change else None
+        ),
+        is_last=is_last,
+        mismatch=mismatch if total.differs else "",
+    )
+
+
+def _total_notes(total: Total) -> Iterator[str]:
+    if len(total.parts) > 1:
+        yield " + ".join(f"{name} {amount(value)}" for name, value in total.parts)
+    elif total.parts:
+        yield total.parts[0][0]
+    if total.stated is None:
+        yield "calculated from the lines"
+
+
+def _sections(document: Document, totals: Totals) -> dict[str, Any]:
+    """Titled parts of the order below its lines."""
+    has_values = isinstance(document.sent.po_value_details, dict)
+    sections = without(document.sections, "Values" if has_values else "")
+    if totals.others:
+        sections["Other values"] = totals.others
+    if document.further:
+        sections["Unrecognized fields"] = document.further
+    return sections
+
+
+def address_line(address: Any) -> str:
+    """An address on one line; the country only if it is not India."""
+    place = " ".join(part for part in (address.state, address.pincode) if part)
+    country = address.country if address.country != "IN" else ""
+    parts = (address.address_line1, address.address_line2, address.city, place, country)
+    return ", ".join(part for part in parts if part)
+
+
+def trade_name(party: Any) -> str:
+    """The trade name of a party, unless its legal name says it already."""
+    if not party.trade_name or not party.legal_name or party.trade_name in party.legal_name:
+        return ""
+    return str(party.trade_name)
+
+
+def phone_number(party: Any) -> str:
+    """The phone number of a party, with its country code; empty if there is none."""
+    contact = party.contact_number
+    if not contact or not contact.phone_number:
+        return ""
+    return f"{contact.country_code or ''} {contact.phone_number}".strip()
