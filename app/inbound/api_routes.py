@@ -42,7 +42,10 @@ def receive(name: str) -> Response:
     """Receive a message. It is stored and committed whatever the result."""
     receipt = _receive(Kind(name))
     web.db().commit()
-    return _json(receipt.status, receipt.body)
+    response = _json(receipt.status, receipt.body)
+    if receipt.status == 415:
+        response.headers["Accept-Encoding"] = "identity"
+    return response
 
 
 @blueprint.get("/api/v0/ping", **ONLY)
@@ -124,6 +127,10 @@ def _receive(kind: Kind) -> Receipt:
         return reject_call(session, call, ErrorCode.CREDENTIALS, detail, partner_id=None, size=size)
     if request.mimetype != "application/json":
         detail = "Use Content-Type: application/json."
+        return reject_call(session, call, ErrorCode.MEDIA_TYPE, detail, partner_id=partner.id, size=size)
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        detail = "Send the body without Content-Encoding."
         return reject_call(session, call, ErrorCode.MEDIA_TYPE, detail, partner_id=partner.id, size=size)
     if size > limit or len(raw) > limit:
         detail = f"The body is larger than {limit} bytes."

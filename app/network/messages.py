@@ -58,7 +58,12 @@ Many = Annotated[list[T], Field(fail_fast=True)]
 _NUMBER_SCHEMA = {"type": "number", "exclusiveMinimum": -AMOUNT_MAX, "exclusiveMaximum": AMOUNT_MAX}
 Number = Annotated[Decimal, BeforeValidator(_number), WithJsonSchema(_NUMBER_SCHEMA)]
 Version = Annotated[int, Field(ge=0, le=VERSION_MAX)]
-B2BId = Annotated[str, Field(min_length=1, max_length=B2B_ID_MAX, pattern=_NO_FORBIDDEN_CHARACTERS)]
+# Blanks around an id are invisible, and with them nobody would find the order.
+B2BId = Annotated[
+    str,
+    Field(min_length=1, max_length=B2B_ID_MAX, pattern=_NO_FORBIDDEN_CHARACTERS),
+    BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value),
+]
 ObjectId = Annotated[str, Field(min_length=1, max_length=OBJECT_ID_MAX)]
 PONumber = Annotated[str, Field(min_length=1, max_length=PO_NUMBER_MAX)]
 # An unknown status is kept as it came, but it must fit where statuses are kept.

@@ -195,7 +195,7 @@ _STATUSES = {
     401: f"The header `{KEY_HEADER}` is missing, or the key is not known.",
     409: "Readable and well formed, but it does not fit what is known of the order. Nothing changed.",
     413: "The body is too large.",
-    415: "The body must be sent as `application/json`.",
+    415: "The body must be sent as `application/json` without `Content-Encoding`.",
     422: "A field is missing or breaks the contract; `errorField` is its path.",
     503: "Not recorded, because the database is busy. Send it again in a moment.",
 }

@@ -1,8 +1,9 @@
-"""Orders that arrive at the partner's door: taken once, refused clearly, kept always."""
+"""Incoming `req-send`: applied once, rejected clearly, always stored."""
 
 from __future__ import annotations
 
 import copy
+import gzip
 import json
 import threading
 from typing import Any
@@ -19,18 +20,18 @@ from app.network.reader import dumps
 from app.orders.models import PurchaseOrder, Revision
 from tests.conftest import INBOUND_KEY
 
-DOOR = "/api/v0/purchase-order/req-send"
+URL = "/api/v0/purchase-order/req-send"
 KEY = {"X-Partner-Key": INBOUND_KEY}
 
 
 @pytest.fixture
-def door(app: Flask, partner: Any) -> FlaskClient:
+def client(app: Flask, partner: Any) -> FlaskClient:
     return app.test_client()
 
 
-def send(door: FlaskClient, body: Any, **more: Any) -> Any:
+def send(client: FlaskClient, body: Any, **more: Any) -> Any:
     raw = body if isinstance(body, bytes) else dumps(body)
-    return door.post(DOOR, **{"data": raw, "headers": KEY, "content_type": "application/json", **more})
+    return client.post(URL, **{"data": raw, "headers": KEY, "content_type": "application/json", **more})
 
 
 def resp(answer: Any) -> dict[str, str]:
@@ -46,31 +47,29 @@ def count(session: Session, table: Any) -> int:
     return session.scalar(select(func.count()).select_from(table)) or 0
 
 
-def test_all_examples_arrive_and_sent_twice_they_are_as_many_still(
-    door: FlaskClient, example_bodies: list[Any], session: Session
+def test_examples_sent_twice_are_applied_once(
+    client: FlaskClient, example_bodies: list[Any], session: Session
 ) -> None:
-    first = [send(door, body) for body in example_bodies]
-    again = [send(door, body) for body in example_bodies]
+    first = [send(client, body) for body in example_bodies]
+    again = [send(client, body) for body in example_bodies]
     assert {answer.status_code for answer in first + again} == {200}
     assert count(session, PurchaseOrder) == 60
     assert count(session, InboundMessage) == 120
     assert [answer.data for answer in first] == [answer.data for answer in again]
 
 
-def test_the_answer_echoes_the_order_with_every_amount_as_it_came(
-    door: FlaskClient, example_bodies: list[Any]
-) -> None:
-    answer = send(door, example_bodies[0])
+def test_response_echoes_the_order_with_exact_amounts(client: FlaskClient, example_bodies: list[Any]) -> None:
+    answer = send(client, example_bodies[0])
     assert answer.get_json()["response_code"] == 0
     assert resp(answer)["result"] == "SUCCESS"
     assert b'"unitPrice":186.400' in answer.data
 
 
-def test_an_order_is_kept_byte_for_byte_with_the_answer_given(
-    door: FlaskClient, example_bodies: list[Any], session: Session
+def test_order_is_stored_byte_for_byte_with_its_response(
+    client: FlaskClient, example_bodies: list[Any], session: Session
 ) -> None:
     raw = json.dumps(json.loads(dumps(example_bodies[0])), indent=3).encode()
-    answer = send(door, raw)
+    answer = send(client, raw)
     inbound = session.scalars(
         select(InboundMessage).options(undefer(InboundMessage.body), undefer(InboundMessage.answer_body))
     ).one()
@@ -81,13 +80,13 @@ def test_an_order_is_kept_byte_for_byte_with_the_answer_given(
     assert INBOUND_KEY not in json.dumps(inbound.headers)
 
 
-def test_the_same_key_with_other_content_is_a_conflict_and_both_are_kept(
-    door: FlaskClient, example_bodies: list[Any], session: Session
+def test_same_key_with_different_content_is_a_conflict(
+    client: FlaskClient, example_bodies: list[Any], session: Session
 ) -> None:
-    send(door, example_bodies[0])
+    send(client, example_bodies[0])
     other = copy.deepcopy(example_bodies[0])
     other["purchaseOrder"]["subject"] = "Something else"
-    answer = send(door, other)
+    answer = send(client, other)
     assert answer.status_code == 409
     assert answer.get_json()["response_code"] == 38
     assert resp(answer)["errorField"] == "purchaseOrder.objectId"
@@ -95,18 +94,18 @@ def test_the_same_key_with_other_content_is_a_conflict_and_both_are_kept(
     assert count(session, InboundMessage) == 2
 
 
-def test_another_device_or_spelling_of_a_number_is_still_the_same_message(
-    door: FlaskClient, example_bodies: list[Any], session: Session
+def test_device_and_number_spelling_do_not_change_identity(
+    client: FlaskClient, example_bodies: list[Any], session: Session
 ) -> None:
-    send(door, example_bodies[0])
+    send(client, example_bodies[0])
     other = copy.deepcopy(example_bodies[0])
     other["device"]["tag"]["value"] = "19.0760,72.8777"
     other["purchaseOrder"]["itemLists"][0]["quantity"] = 2.0
-    assert send(door, json.dumps(other, default=float).encode()).status_code == 200
+    assert send(client, json.dumps(other, default=float).encode()).status_code == 200
     assert count(session, PurchaseOrder) == 1
 
 
-def test_the_same_order_in_parallel_is_one_order(
+def test_parallel_requests_create_one_order(
     app: Flask, partner: Any, example_bodies: list[Any], session: Session
 ) -> None:
     answers = []
@@ -137,8 +136,8 @@ def test_the_same_order_in_parallel_is_one_order(
         (("device",), None, "device"),
     ],
 )
-def test_a_field_that_breaks_the_contract_is_named_and_the_message_kept(
-    door: FlaskClient, example_bodies: list[Any], session: Session, path: Any, value: Any, field: str
+def test_invalid_field_is_named_and_message_is_stored(
+    client: FlaskClient, example_bodies: list[Any], session: Session, path: Any, value: Any, field: str
 ) -> None:
     body = copy.deepcopy(example_bodies[0])
     place = body
@@ -148,7 +147,7 @@ def test_a_field_that_breaks_the_contract_is_named_and_the_message_kept(
         del place[path[-1]]
     else:
         place[path[-1]] = value
-    answer = send(door, json.dumps(body, default=float).encode())
+    answer = send(client, json.dumps(body, default=float).encode())
     assert answer.status_code == 422
     assert resp(answer)["errorField"] == field
     assert resp(answer)["errorCd"] in ("PO_FIELD_MISSING", "PO_FIELD_INVALID")
@@ -161,56 +160,89 @@ UNREADABLE = [b"", b"{", b"[1,2", b"\xff\xfe", b'{"a":1,"a":2}', b"null", b"NaN"
 
 
 @pytest.mark.parametrize("raw", UNREADABLE)
-def test_what_is_no_json_object_gets_a_clear_answer(door: FlaskClient, raw: bytes) -> None:
-    answer = send(door, raw)
+def test_invalid_json_is_rejected(client: FlaskClient, raw: bytes) -> None:
+    answer = send(client, raw)
     assert answer.status_code in (400, 422)
     assert resp(answer)["errorDtl"]
 
 
-def test_a_body_of_the_wrong_type_or_size_is_refused_before_it_is_read(
-    door: FlaskClient, settings: Any, session: Session
-) -> None:
-    assert send(door, b"{}", content_type="text/plain").status_code == 415
-    assert send(door, b" " * (settings.max_body_bytes + 1)).status_code == 413
+def test_wrong_media_type_or_size_is_rejected(client: FlaskClient, settings: Any, session: Session) -> None:
+    assert send(client, b"{}", content_type="text/plain").status_code == 415
+    assert send(client, b" " * (settings.max_body_bytes + 1)).status_code == 413
     kept = session.scalars(select(InboundMessage).options(undefer(InboundMessage.body))).all()
     assert [(one.body, one.size) for one in kept] == [(b"", 2), (b"", settings.max_body_bytes + 1)]
 
 
-@pytest.mark.parametrize("headers", [{}, {"X-Partner-Key": ""}, {"X-Partner-Key": "wrong"}])
-def test_without_the_key_only_metadata_is_kept(
-    door: FlaskClient, example_bodies: list[Any], session: Session, headers: Any
+def test_compressed_body_is_415_with_the_accepted_encoding(
+    client: FlaskClient, example_bodies: list[Any]
 ) -> None:
-    answer = send(door, example_bodies[0], headers=headers)
+    body = gzip.compress(dumps(example_bodies[0]))
+    answer = client.post(
+        URL, data=body, content_type="application/json", headers={**KEY, "Content-Encoding": "gzip"}
+    )
+    assert (answer.status_code, answer.headers["Accept-Encoding"]) == (415, "identity")
+    assert resp(answer)["errorCd"] == "PO_MEDIA_TYPE"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v0//purchase-order/req-send",
+        "/api//v0/purchase-order/req-send",
+        "/API/v0/purchase-order/req-send",
+    ],
+)
+def test_odd_spelling_of_an_api_path_is_404_in_json(client: FlaskClient, path: str) -> None:
+    answer = client.post(path)
+    assert (answer.status_code, answer.mimetype) == (404, "application/json")
+    assert resp(answer)["errorCd"] == "PO_UNKNOWN_RESOURCE"
+
+
+def test_padded_supplier_id_is_trimmed(
+    client: FlaskClient, example_bodies: list[Any], session: Session
+) -> None:
+    body = copy.deepcopy(example_bodies[0])
+    body["b2bIds"]["supplierB2BId"] += "       "
+    assert send(client, body).status_code == 200
+    order = session.scalars(select(PurchaseOrder)).one()
+    assert order.supplier_b2b_id == example_bodies[0]["b2bIds"]["supplierB2BId"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Partner-Key": ""}, {"X-Partner-Key": "wrong"}])
+def test_request_without_key_stores_only_metadata(
+    client: FlaskClient, example_bodies: list[Any], session: Session, headers: Any
+) -> None:
+    answer = send(client, example_bodies[0], headers=headers)
     assert answer.status_code == 401
     assert resp(answer)["errorCd"] == "PO_CREDENTIALS"
     inbound = session.scalars(select(InboundMessage).options(undefer(InboundMessage.body))).one()
     assert inbound.body == b"" and inbound.size > 1000 and inbound.partner_id is None
 
 
-def test_calls_without_the_key_do_not_fill_the_disk(
-    door: FlaskClient, session: Session, monkeypatch: pytest.MonkeyPatch
+def test_requests_without_key_are_limited(
+    client: FlaskClient, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.inbound.processing.UNAUTHENTICATED_KEPT", 5)
     assert UNAUTHENTICATED_KEPT >= 100
     for _ in range(9):
-        send(door, b"{}", headers={})
+        send(client, b"{}", headers={})
     assert count(session, InboundMessage) == 5
 
 
-def test_unknown_fields_and_statuses_are_kept(
-    door: FlaskClient, example_bodies: list[Any], session: Session
+def test_unknown_fields_and_statuses_are_stored(
+    client: FlaskClient, example_bodies: list[Any], session: Session
 ) -> None:
     body = copy.deepcopy(example_bodies[0])
     body["purchaseOrder"]["colour"] = {"ral": [5010]}
     body["purchaseOrder"]["poStatusTransition"]["newStatus"] = "ON_HOLD"
-    assert send(door, body).status_code == 200
+    assert send(client, body).status_code == 200
     assert session.scalars(select(PurchaseOrder.status)).one() == "ON_HOLD"
     assert b"5010" in session.scalars(select(Revision)).one().body
 
 
 @pytest.mark.parametrize("path", ["/api/v0/purchase-order/req-unknown", "/api/", "/api/v9/x"])
-def test_another_address_answers_in_the_same_shape(door: FlaskClient, path: str) -> None:
-    answer = door.post(path, data=b"{}", headers=KEY, content_type="application/json")
+def test_unknown_address_is_404_in_json(client: FlaskClient, path: str) -> None:
+    answer = client.post(path, data=b"{}", headers=KEY, content_type="application/json")
     assert answer.status_code == 404
     assert resp(answer)["errorCd"] == "PO_UNKNOWN_RESOURCE"
 
@@ -219,17 +251,15 @@ def test_another_address_answers_in_the_same_shape(door: FlaskClient, path: str)
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        (DOOR, "POST"),
+        (URL, "POST"),
         ("/api/v0/purchase-order/resp-confirm", "POST"),
         ("/api/v0/ping", "GET, HEAD"),
         ("/api/v0/openapi.json", "GET, HEAD"),
         ("/api/v0/docs", "GET, HEAD"),
     ],
 )
-def test_another_method_answers_in_the_same_shape_and_names_those_that_are_right(
-    door: FlaskClient, method: str, path: str, allowed: str
-) -> None:
-    answer = door.open(path, method=method, headers=KEY)
+def test_wrong_method_is_405_with_allow(client: FlaskClient, method: str, path: str, allowed: str) -> None:
+    answer = client.open(path, method=method, headers=KEY)
     if method in allowed:
         assert answer.status_code == 200
         return
@@ -242,7 +272,7 @@ def test_another_method_answers_in_the_same_shape_and_names_those_that_are_right
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "OPTIONS", "TRACE", "BREW"])
 @pytest.mark.parametrize("path", ["/api", "/api/", "/api/v0/ping/", "/api/v0/nowhere"])
-def test_no_method_finds_anything_at_another_address(door: FlaskClient, method: str, path: str) -> None:
-    answer = door.open(path, method=method, headers=KEY)
+def test_no_method_finds_an_unknown_address(client: FlaskClient, method: str, path: str) -> None:
+    answer = client.open(path, method=method, headers=KEY)
     assert (answer.status_code, answer.headers.get("Allow")) == (404, None)
     assert resp(answer)["errorCd"] == "PO_UNKNOWN_RESOURCE"
