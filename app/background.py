@@ -31,7 +31,11 @@ def chores(settings: Settings) -> list[Chore]:
     return [
         _chore("fold attempt statistics", timedelta(minutes=5), fold),
         _chore("seal the audit trail", timedelta(minutes=1), seals.seal),
-        _chore("remove old exports", timedelta(hours=1), lambda database: files.tidy(database, settings)),
+        _chore(
+            "remove old exports",
+            timedelta(hours=1),
+            lambda database: files.remove_expired(database, settings),
+        ),
         _chore("prune", timedelta(hours=1), lambda database: _prune(database, settings)),
         _chore("ask for digests", timedelta(minutes=1), lambda database: digests.digest(database, settings)),
         _chore("update planner statistics", timedelta(days=1), Database.optimize),

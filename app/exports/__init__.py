@@ -1,1 +1,1 @@
-"""What is filtered, as a file; and the evidence of one order."""
+"""Exports of filtered lists, and the evidence pack of an order."""

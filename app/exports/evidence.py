@@ -1,7 +1,7 @@
-"""The evidence of one order: a ZIP that an auditor can read offline, and check against its own digests.
+"""The evidence pack of one order: a ZIP that an auditor can read offline and verify by its checksums.
 
-Bodies are byte for byte what was sent and received. Only where a partner sent a secret of ours back it is
-taken out, and then the pack says so. Everything is written to the file as it is read.
+Bodies are byte for byte what was sent and received. Only a secret of ours that a partner sent back is masked,
+and then the pack says so. Everything is written to the file as it is read.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from app.webhooks.queries import messages_of_order
 Render = Callable[..., str]
 Describe = Callable[[Event], str]
 PREVIEW = 20_000
-"""Bytes of a body that stand in the summary; the file has all."""
+"""Bytes of a body that the summary shows; the file has the whole body."""
 
 
 @dataclass
-class Packed:
+class PackedFile:
     """One file of the pack."""
 
     path: str
@@ -45,8 +45,8 @@ class Packed:
 
 
 @dataclass
-class Exchange:
-    """One attempt as the summary shows it."""
+class AttemptEvidence:
+    """One attempt in the summary. ``masked`` is whether its response contained a secret."""
 
     attempt: Attempt
     request_headers: list[list[str]]
@@ -57,45 +57,45 @@ class Exchange:
 
 
 @dataclass
-class Sent:
-    """One message of ours as the summary shows it."""
+class SentWebhook:
+    """One outgoing webhook in the summary. ``is_whole`` is whether its body is still stored."""
 
     message: Message
     body: str
     path: str
     is_whole: bool
-    exchanges: list[Exchange] = field(default_factory=list)
+    attempts: list[AttemptEvidence] = field(default_factory=list)
 
 
 @dataclass
-class Came:
-    """One message of the partner as the summary shows it."""
+class ReceivedMessage:
+    """One incoming message in the summary."""
 
     message: InboundMessage
     body: str
-    answer: str
+    reply: str
     folder: str
 
 
 class Pack:
-    """A ZIP under way: every file is digested as it is added."""
+    """A ZIP that is being written. The checksum of every file is taken as it is added."""
 
     def __init__(self, file: IO[bytes], at: datetime) -> None:
-        self.files: list[Packed] = []
+        self.files: list[PackedFile] = []
         self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
         self._at = at.timetuple()[:6]
 
-    def add(self, path: str, content: bytes | str) -> Packed:
-        """Add a file; ``path`` is ours, never something that somebody typed or sent."""
+    def add(self, path: str, content: bytes | str) -> PackedFile:
+        """Add a file. ``path`` must not contain anything that a person or partner entered."""
         raw = content.encode("utf-8", "replace") if isinstance(content, str) else content
         self._write(path, raw)
-        packed = Packed(path, len(raw), hashlib.sha256(raw).hexdigest())
+        packed = PackedFile(path, len(raw), hashlib.sha256(raw).hexdigest())
         self.files.append(packed)
         return packed
 
     def close(self) -> None:
-        """End it with the digests of all files, in the form that ``sha256sum -c`` reads."""
-        sums = "".join(f"{one.sha256}  {one.path}\n" for one in self.files)
+        """Finish with the checksums of all files, in the format of ``sha256sum -c``."""
+        sums = "".join(f"{file.sha256}  {file.path}\n" for file in self.files)
         self._write("SHA256SUMS", sums.encode())
         self._zip.close()
 
@@ -118,24 +118,24 @@ def write(
 ) -> int:
     """Write the pack of an order that was loaded with its history; returns the number of files.
 
-    ``render`` renders the summary page; ``describe`` is the text of an event.
+    ``render`` returns the summary page for its keyword arguments; ``describe`` is the text of an event.
     """
     now = clock.now()
     pack = Pack(file, now.astimezone(zone))
     mask = masker(secrets_of(order.partner))
     messages = messages_of_order(session, order.id)
     events = timeline(session, order, messages)
-    _order(pack, order)
-    came = [_came(pack, session, one) for one in _inbound_of(session, order)]
-    sent = [_sent(pack, session, one, mask) for one in reversed(messages)]
-    audit = _audit_of(session, order, messages, came)
-    pack.add("timeline.json", _json([_event(event, describe) for event in events]))
-    pack.add("audit.jsonl", "".join(_line(_entry(one)) for one in audit))
+    _add_order(pack, order)
+    received = [_add_received(pack, message) for message in _inbound_messages(session, order)]
+    sent = [_add_sent(pack, session, message, mask) for message in reversed(messages)]
+    audit = _audit_entries(session, order, messages, received)
+    pack.add("timeline.json", _json([_event_fields(event, describe) for event in events]))
+    pack.add("audit.jsonl", "".join(_json_line(_audit_fields(entry)) for entry in audit))
     summary = render(
         order=order,
         events=events,
         sent=sent,
-        came=came,
+        received=received,
         audit=audit,
         seal=last_seal(session),
         files=list(pack.files),
@@ -148,7 +148,7 @@ def write(
     return len(pack.files) + 1
 
 
-def _order(pack: Pack, order: PurchaseOrder) -> None:
+def _add_order(pack: Pack, order: PurchaseOrder) -> None:
     pack.add(
         "order.json",
         _json(
@@ -168,27 +168,27 @@ def _order(pack: Pack, order: PurchaseOrder) -> None:
                 "answered_by": order.responded_by,
                 "decisions": [
                     {
-                        "number": one.number,
-                        "version": one.version,
-                        "response": one.response,
-                        "remarks": one.remarks,
-                        "further": one.infos,
-                        "by": one.person_name,
-                        "at": one.decided_at,
-                        "message_id": one.message_id,
+                        "number": decision.number,
+                        "version": decision.version,
+                        "response": decision.response,
+                        "remarks": decision.remarks,
+                        "further": decision.infos,
+                        "by": decision.person_name,
+                        "at": decision.decided_at,
+                        "message_id": decision.message_id,
                     }
-                    for one in reversed(order.decisions)
+                    for decision in reversed(order.decisions)
                 ],
                 "status_changes": [
                     {
-                        "action": one.action,
-                        "remarks": one.remarks,
-                        "from": one.status_from,
-                        "to": one.status_to,
-                        "at": one.received_at,
-                        "inbound_id": one.inbound_id,
+                        "action": change.action,
+                        "remarks": change.remarks,
+                        "from": change.status_from,
+                        "to": change.status_to,
+                        "at": change.received_at,
+                        "inbound_id": change.inbound_id,
                     }
-                    for one in reversed(order.status_changes)
+                    for change in reversed(order.status_changes)
                 ],
             }
         ),
@@ -197,15 +197,15 @@ def _order(pack: Pack, order: PurchaseOrder) -> None:
         pack.add(f"order/version-{revision.version}.json", revision.body)
 
 
-def _inbound_of(session: Session, order: PurchaseOrder) -> Iterator[InboundMessage]:
-    """What the partner sent of this order, oldest first, one body in memory at a time."""
+def _inbound_messages(session: Session, order: PurchaseOrder) -> Iterator[InboundMessage]:
+    """The incoming messages for this order, oldest first, with one body in memory at a time."""
     ids = session.scalars(
         select(InboundMessage.id).where(InboundMessage.order_id == order.id).order_by(InboundMessage.id)
     ).all()
-    for one in ids:
+    for inbound_id in ids:
         message = session.scalar(
             select(InboundMessage)
-            .where(InboundMessage.id == one)
+            .where(InboundMessage.id == inbound_id)
             .options(undefer(InboundMessage.body), undefer(InboundMessage.answer_body))
         )
         if message:
@@ -213,7 +213,7 @@ def _inbound_of(session: Session, order: PurchaseOrder) -> Iterator[InboundMessa
             session.expire(message, ["body", "answer_body"])
 
 
-def _came(pack: Pack, session: Session, message: InboundMessage) -> Came:
+def _add_received(pack: Pack, message: InboundMessage) -> ReceivedMessage:
     folder = f"received/{message.id}"
     pack.add(f"{folder}/request-body.json", message.body)
     pack.add(f"{folder}/request-headers.txt", _header_lines(message.headers))
@@ -224,10 +224,10 @@ def _came(pack: Pack, session: Session, message: InboundMessage) -> Came:
         *("again_at", "again_by", "again_reason", "again_detail", "first_effect"),
     )
     pack.add(f"{folder}/message.json", _json({name: getattr(message, name) for name in names}))
-    return Came(message, _preview(message.body), _preview(message.answer_body), folder)
+    return ReceivedMessage(message, _preview(message.body), _preview(message.answer_body), folder)
 
 
-def _sent(pack: Pack, session: Session, message: Message, mask: Callable[[str], str]) -> Sent:
+def _add_sent(pack: Pack, session: Session, message: Message, mask: Callable[[str], str]) -> SentWebhook:
     folder = f"sent/{message.id}"
     path = f"{folder}/request-body.json"
     is_whole = hashlib.sha256(message.body).hexdigest() == message.body_sha256
@@ -238,20 +238,20 @@ def _sent(pack: Pack, session: Session, message: Message, mask: Callable[[str], 
         *("result", "req_msg_id", "error_cd", "error_dtl", "error_field", "result_from", "result_at"),
         *("result_inbound_id", "attempts_made"),
     )
-    told = {name: getattr(message, name) for name in names}
-    pack.add(f"{folder}/message.json", _json({**told, "body_is_as_it_was_made": is_whole}))
-    sent = Sent(message, _preview(message.body), path, is_whole)
-    for attempt in sorted(message.attempts, key=lambda one: one.number):
-        sent.exchanges.append(_exchange(pack, session, folder, attempt, mask))
+    fields = {name: getattr(message, name) for name in names}
+    pack.add(f"{folder}/message.json", _json({**fields, "body_is_as_it_was_made": is_whole}))
+    sent = SentWebhook(message, _preview(message.body), path, is_whole)
+    for attempt in sorted(message.attempts, key=lambda attempt: attempt.number):
+        sent.attempts.append(_add_attempt(pack, session, folder, attempt, mask))
     return sent
 
 
-def _exchange(
+def _add_attempt(
     pack: Pack, session: Session, folder: str, attempt: Attempt, mask: Callable[[str], str]
-) -> Exchange:
+) -> AttemptEvidence:
     folder = f"{folder}/attempt-{attempt.number:02}"
     raw = attempt.response_body
-    session.expire(attempt, ["response_body"])  # read once, held no longer
+    session.expire(attempt, ["response_body"])  # It is not needed again.
     body = _masked(raw, mask)
     request = [[name, mask(value)] for name, value in attempt.request_headers]
     response = [[name, mask(value)] for name, value in attempt.response_headers]
@@ -262,41 +262,47 @@ def _exchange(
         *("number", "trigger", "actor", "asked_reason", "url", "remote_address", "started_at", "ended_at"),
         *("outcome", "detail", "status", "response_size", "duration_ms"),
     )
-    told = {name: getattr(attempt, name) for name in names}
-    told |= {"response_kept": len(raw), "secrets_were_taken_out": body != raw, "detail": mask(attempt.detail)}
-    pack.add(f"{folder}/attempt.json", _json(told))
-    return Exchange(attempt, request, response, _preview(body), folder, body != raw)
+    fields = {name: getattr(attempt, name) for name in names}
+    fields |= {
+        "response_kept": len(raw),
+        "secrets_were_taken_out": body != raw,
+        "detail": mask(attempt.detail),
+    }
+    pack.add(f"{folder}/attempt.json", _json(fields))
+    return AttemptEvidence(attempt, request, response, _preview(body), folder, body != raw)
 
 
 def _masked(raw: bytes, mask: Callable[[str], str]) -> bytes:
-    """The body as it came, unless a secret of ours stands in it."""
+    """The body, byte for byte unless it contains a secret of ours."""
     text = raw.decode("utf-8", "surrogateescape")
-    without = mask(text)
-    return raw if without == text else without.encode("utf-8", "surrogateescape")
+    masked = mask(text)
+    return raw if masked == text else masked.encode("utf-8", "surrogateescape")
 
 
-def _audit_of(
-    session: Session, order: PurchaseOrder, messages: Sequence[Message], came: Sequence[Came]
+def _audit_entries(
+    session: Session, order: PurchaseOrder, messages: Sequence[Message], received: Sequence[ReceivedMessage]
 ) -> list[AuditEntry]:
-    found = [
+    message_ids = [message.id for message in messages]
+    inbound_ids = [item.message.id for item in received]
+    entries = [
         *audit_queries.entries_of(session, AuditObject.ORDER, [str(order.id)]),
-        *audit_queries.entries_of(session, AuditObject.MESSAGE, [one.id for one in messages]),
-        *audit_queries.entries_of(session, AuditObject.INBOUND, [one.message.id for one in came]),
+        *audit_queries.entries_of(session, AuditObject.MESSAGE, message_ids),
+        *audit_queries.entries_of(session, AuditObject.INBOUND, inbound_ids),
     ]
-    return sorted(found, key=lambda entry: entry.id)
+    return sorted(entries, key=lambda entry: entry.id)
 
 
-def _entry(entry: AuditEntry) -> dict[str, Any]:
-    """An entry with exactly the fields and texts that are sealed, in their order."""
+def _audit_fields(entry: AuditEntry) -> dict[str, Any]:
+    """The fields of an entry exactly as they are sealed, in the same order."""
     names = (
         *("id", "at", "deed", "actor", "person_id", "role", "address", "user_agent", "object_kind"),
         *("object_id", "object_name", "reason", "before", "after"),
     )
-    told = {name: getattr(entry, "action" if name == "deed" else name) for name in names}
-    return {**told, "at": entry.at.astimezone(UTC).isoformat(timespec="microseconds")}
+    fields = {name: getattr(entry, "action" if name == "deed" else name) for name in names}
+    return {**fields, "at": entry.at.astimezone(UTC).isoformat(timespec="microseconds")}
 
 
-def _event(event: Event, describe: Describe) -> dict[str, Any]:
+def _event_fields(event: Event, describe: Describe) -> dict[str, Any]:
     return {
         "at": event.at,
         "what": event.kind,
@@ -312,20 +318,20 @@ def _event(event: Event, describe: Describe) -> dict[str, Any]:
 
 def _preview(body: bytes) -> str:
     text = body[:PREVIEW].decode("utf-8", "replace")
-    return text if len(body) <= PREVIEW else f"{text}\n… {len(body)} bytes in all: see the file."
+    return text if len(body) <= PREVIEW else f"{text}\n… {len(body)} bytes in total: see the file."
 
 
 def _header_lines(headers: Sequence[Sequence[str]]) -> str:
     return "".join(f"{name}: {value}\r\n" for name, value in headers)
 
 
-def _line(value: Any) -> str:
+def _json_line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2, default=audit_fields) + "\n"
+    return json.dumps(value, ensure_ascii=False, indent=2, default=_json_value) + "\n"
 
 
-def audit_fields(value: Any) -> str:
+def _json_value(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)

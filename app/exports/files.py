@@ -1,8 +1,7 @@
-"""Big exports: a job that writes a file, which only who asked for it may fetch, for some days.
+"""Large exports: a background job writes a file that only the person who requested it can download.
 
-The file stands in the instance's folder, not in the database, where a hundred megabytes would be written,
-backed up and deleted with every answer beside them. So it is fetched from the machine whose worker wrote it,
-or from any that share the folder; a machine that has it not says which one does.
+The file is in the instance folder, because a database should not write and back up hundreds of megabytes. So
+it is on the machine whose worker wrote it, unless the machines share the folder.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from app.ui.numbers import things
 KIND = "export"
 FOLDER = "exports"
 PACKING = timedelta(hours=1)
-"""How long packing a large workbook may take before another worker would begin anew."""
+"""How long closing a large workbook may take before another worker starts again."""
 
 
 def ask(
@@ -43,7 +42,7 @@ def ask(
     by: str,
     me: int,
 ) -> Job:
-    """Ask for a file of everything that fits."""
+    """Start a job that exports all rows that match ``query``."""
     return task_service.ask(
         session,
         KIND,
@@ -60,66 +59,66 @@ def ask(
 
 
 def write(work: Work, settings: Settings) -> None:
-    """Run such a job: from the beginning each time, since half a file is none."""
+    """Run an export job. It always starts from the beginning, since a partial file is useless."""
     with work.step(gets_on=False) as (_, job):
-        asked, job.done = dict(job.parameters), 0
-    source = sources.SOURCES[asked["what"]]
-    scope = None if asked["scope"] is None else frozenset(asked["scope"])
+        parameters, job.done = dict(job.parameters), 0
+    source = sources.SOURCES[parameters["what"]]
+    scope = None if parameters["scope"] is None else frozenset(parameters["scope"])
     try:
-        values = sources.read_query(source, asked["query"], settings.zone)
+        values = sources.read_query(source, parameters["query"], settings.zone)
     except sources.BadFilter as error:
         raise Broken(str(error)) from error
-    whole = path_of(settings, work.job_id, asked["form"])
-    whole.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # A name of its own: a worker that lost its lease must not take away the file of its heir.
-    part = whole.with_suffix(f".{secrets.token_hex(4)}.part")
+    path = path_of(settings, work.job_id, parameters["form"])
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # A unique name, so that a worker that lost its lease cannot remove the file of the next one.
+    part = path.with_suffix(f".{secrets.token_hex(4)}.part")
     try:
         with part.open("wb") as file:
             part.chmod(0o600)
-            _write(file, source, _counted(work, source, scope, values), asked["form"], settings)
+            _write(file, source, _with_progress(work, source, scope, values), parameters["form"], settings)
         note = f"{things(part.stat().st_size, 'byte')}, SHA-256 {_sha256(part)}."
         with work.step(gets_on=False) as (_, job):
             job.note, job.total, job.cursor = note, job.done, {"machine": socket.gethostname()}
-            part.replace(whole)
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
 
 def path_of(settings: Settings, job_id: str, form: str) -> Path:
-    """Where the file of a job stands, or will stand. Errors: ValueError for what is no job's id."""
+    """The path of a job's file. Errors: ValueError for an invalid job id or format."""
     if not re.fullmatch(r"job_[0-9A-Z]{26}", job_id) or form not in formats.MIMETYPES:
         raise ValueError(job_id)
     return settings.instance / FOLDER / f"{job_id}.{form}"
 
 
 def expires_at(settings: Settings, job: Job) -> datetime | None:
-    """Until when the file can be fetched; None while there is none."""
+    """When the file is removed; None while the job is not finished."""
     return job.finished_at + timedelta(hours=settings.export_keep_hours) if job.finished_at else None
 
 
-def found(settings: Settings, job: Job) -> Path | None:
-    """The file of a finished job, while it is kept."""
+def stored_file(settings: Settings, job: Job) -> Path | None:
+    """The file of a finished job, if it is on this machine and has not expired."""
     until = expires_at(settings, job)
     path = path_of(settings, job.id, job.parameters["form"])
     return path if until and until > clock.now() and path.is_file() else None
 
 
 def machine_of(settings: Settings, job: Job) -> str | None:
-    """The machine on which the file stands, where it is kept but not here; this one's if it went astray."""
+    """The machine that should have the file if it is not found here; None if it has expired."""
     until = expires_at(settings, job)
     is_kept = job.state is JobState.DONE and until is not None and until > clock.now()
-    if not is_kept or found(settings, job):
+    if not is_kept or stored_file(settings, job):
         return None
     return str(job.cursor.get("machine", "another machine"))
 
 
 def is_here(machine: str) -> bool:
-    """Whether this is the machine of that name."""
+    """Whether this machine has that name."""
     return machine == socket.gethostname()
 
 
-def tidy(_database: Database, settings: Settings) -> int:
-    """Remove files whose time is over, and what crashes left; returns how many."""
+def remove_expired(_database: Database, settings: Settings) -> int:
+    """Remove expired files and remains of crashed jobs; returns how many."""
     folder, removed = settings.instance / FOLDER, 0
     if not folder.is_dir():
         return 0
@@ -131,7 +130,7 @@ def tidy(_database: Database, settings: Settings) -> int:
     return removed
 
 
-def _counted(
+def _with_progress(
     work: Work, source: sources.Source, scope: sources.Scope, values: Mapping[str, Any]
 ) -> Iterator[Any]:
     for batch in sources.batches(work.database, source, scope, values):
@@ -139,7 +138,7 @@ def _counted(
         with work.step(gets_on=False) as (_, job):
             job.done += len(batch)
     with work.step(gets_on=False, lease=PACKING):
-        pass  # a workbook is packed at the end, in one go
+        pass  # A workbook is closed at the end in one step.
 
 
 def _write(

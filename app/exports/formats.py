@@ -1,7 +1,7 @@
-"""Rows as CSV, as JSON lines and as a workbook. Nothing here holds more than a batch in memory.
+"""Rows as CSV, JSON lines and Excel, with at most one batch in memory.
 
-A text that a spreadsheet would run as a formula gets an apostrophe in front in CSV; in a workbook texts are
-texts. Amounts are exact everywhere: what a spreadsheet's numbers cannot hold stays a text.
+Text that a spreadsheet would run as a formula is prefixed with an apostrophe in CSV; Excel cells have a type.
+Amounts are exact: a number that a spreadsheet would round is written as text.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from xlsxwriter import Workbook
 from app.exports.sources import Column, Kind
 
 BOM = b"\xef\xbb\xbf"
-"""Without it the spreadsheets that people have read UTF-8 as something else."""
+"""Without the byte order mark, common spreadsheets do not recognize UTF-8."""
 SHEET_ROWS = 1_048_576
 CELL_MAX = 32_767
-"""Characters of one cell; more a workbook does not take."""
+"""The most characters that Excel accepts in a cell."""
 MIMETYPES = {
     "csv": "text/csv; charset=utf-8",
     "jsonl": "application/jsonl; charset=utf-8",
@@ -38,14 +38,14 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 def as_csv(columns: Sequence[Column], batches: Iterable[Batch], zone: ZoneInfo) -> Iterator[bytes]:
-    """CSV after RFC 4180, UTF-8 with its mark."""
+    """CSV as in RFC 4180, in UTF-8 with a byte order mark."""
     yield BOM + _lines([[column.name for column in columns]])
     for batch in batches:
         yield _lines([[_cell(value, zone) for value in row] for row in batch])
 
 
 def as_jsonl(columns: Sequence[Column], batches: Iterable[Batch], zone: ZoneInfo) -> Iterator[bytes]:
-    """One JSON object a line; amounts are strings, so that no reader rounds them."""
+    """One JSON object per line. Amounts are strings, so that readers do not round them."""
     names = [column.name for column in columns]
     for batch in filter(None, batches):
         lines = (
@@ -62,7 +62,7 @@ def as_jsonl(columns: Sequence[Column], batches: Iterable[Batch], zone: ZoneInfo
 def write_xlsx(
     file: IO[bytes], columns: Sequence[Column], batches: Iterable[Batch], zone: ZoneInfo, title: str
 ) -> None:
-    """A workbook; where one sheet is full the next one goes on."""
+    """An Excel workbook. A full sheet continues on the next one."""
     options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     with Workbook(file, options) as book:
         strong = book.add_format({"bold": True})
@@ -80,8 +80,8 @@ def write_xlsx(
             _sheet(book, columns, strong, title)
 
 
-def neutral(text: str) -> str:
-    """The text so that no spreadsheet runs it; a plain negative number is none that could be run."""
+def escape_formula(text: str) -> str:
+    """The text in a form that spreadsheets do not run as a formula. Negative numbers are left alone."""
     if _FORMULA.match(text) and not _NUMBER.fullmatch(text):
         return "'" + text
     return text
@@ -104,12 +104,12 @@ def _write(sheet: Any, line: int, place: int, kind: Kind, value: Any) -> None:
     else:
         text = str(value)
         if text.startswith("<r>") and text.endswith("</r>"):
-            text = "'" + text  # XlsxWriter would take it for XML of its own making, and write it as it is
+            text = "'" + text  # XlsxWriter would write it as raw XML.
         sheet.write_string(line, place, text if len(text) <= CELL_MAX else text[: CELL_MAX - 1] + "…")
 
 
 def _as_double(value: Any) -> float | None:
-    """The number as a spreadsheet keeps it, if that is exactly the same number."""
+    """The number as a float, or None if a spreadsheet would round it."""
     try:
         exact = Decimal(str(value))
     except InvalidOperation:
@@ -126,7 +126,7 @@ def _plain(value: Any, zone: ZoneInfo) -> Any:
 def _cell(value: Any, zone: ZoneInfo) -> str:
     if value is None:
         return ""
-    return neutral(str(_plain(value, zone))).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return escape_formula(str(_plain(value, zone))).replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _lines(rows: Sequence[Sequence[str]]) -> bytes:

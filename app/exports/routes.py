@@ -1,4 +1,4 @@
-"""Files of what is filtered, at once or made by a job; and the evidence of one order."""
+"""Exports of filtered lists, at once or as a background job, and the evidence pack of an order."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from app.accounts import access
 from app.accounts.access import Permission
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
-from app.exports import evidence, files, formats, sources
+from app.exports import evidence, files, formats, presenters, sources
 from app.orders import queries as order_queries
-from app.orders.presenters import event_sentence
+from app.orders.presenters import delivery_chip, event_sentence
 from app.partners.forms import PressForm
 from app.tasks import queries as job_queries
 from app.tasks.models import Job, JobState
@@ -30,9 +30,9 @@ from app.ui.numbers import size
 blueprint = Blueprint("exports", __name__)
 CHUNK = 64 * 1024
 PATIENCE_SECONDS = 5.0
-"""What takes longer to find is found by a job."""
+"""A search that takes longer becomes a background job."""
 IN_MEMORY = 8 * 1024 * 1024
-"""Bytes; a larger file that is made for one answer stands on the disk meanwhile."""
+"""Bytes of a file that is kept in memory while it is sent; a larger one is on disk."""
 LINKS = {
     "webhooks.log": "webhooks",
     "orders.inbox": "orders",
@@ -42,16 +42,16 @@ LINKS = {
 
 
 def _result(job: Job) -> Result:
-    """The file, where the reader may have it and it is still kept."""
+    """The download link of a finished export, or why there is none."""
     if job.state is not JobState.DONE:
         return Result()
     if job.person_id != access.current_person().id:
-        return Result(blocker=f"Only {job.created_by} can fetch the file.")
-    path = files.found(web.settings(), job)
+        return Result(blocker=f"Only {job.created_by} can download the file.")
+    path = files.stored_file(web.settings(), job)
     if path is None:
-        return Result(blocker="The file is no longer kept. Export it again.")
-    words, url = f"Download, {size(path.stat().st_size)}", url_for("exports.finished", job_id=job.id)
-    return Result(words, url, kept_until=files.expires_at(web.settings(), job))
+        return Result(blocker="The file has expired. Export it again.")
+    label, url = f"Download, {size(path.stat().st_size)}", url_for("exports.finished", job_id=job.id)
+    return Result(label, url, kept_until=files.expires_at(web.settings(), job))
 
 
 RESULTS[files.KIND] = _result
@@ -63,7 +63,7 @@ def _links() -> dict[str, Any]:
 
 
 def export_links() -> list[tuple[str, str]]:
-    """The name and address of each kind of file of the list that this page shows, filtered as it is."""
+    """The name and URL of each format for the list on this page, with its filter."""
     what = LINKS.get(request.endpoint or "")
     if what is None or not access.can(access.current_person(), Permission.EXPORT):
         return []
@@ -77,59 +77,58 @@ def export_links() -> list[tuple[str, str]]:
 @blueprint.get("/exports")
 @access.requires(Permission.EXPORT)
 def index() -> Response:
-    """One's own big files: under way, finished, and until when they are kept."""
-    own = job_queries.newest_jobs(web.db(), access.current_person().id)
-    shown = [
+    """The large exports of the signed-in person."""
+    jobs = job_queries.newest_jobs(web.db(), access.current_person().id)
+    exports = [
         {
             "job": job,
-            "file": files.found(web.settings(), job),
+            "file": files.stored_file(web.settings(), job),
             "expires_at": files.expires_at(web.settings(), job),
             "machine": files.machine_of(web.settings(), job),
         }
-        for job in own
+        for job in jobs
         if job.kind == files.KIND
     ]
-    return web.page("exports/index.html", exports=shown, hours=web.settings().export_keep_hours)
+    return web.page("exports/index.html", exports=exports, hours=web.settings().export_keep_hours)
 
 
 @blueprint.get("/exports/<what>.<form>")
 @access.requires(Permission.EXPORT)
 def export(what: str, form: str) -> Response:
-    """The file at once where it is small; else a page that offers to make it."""
-    source, query = _asked(what, form)
+    """The file if it is small, otherwise a page that offers a background job."""
+    source, query = _source_and_query(what, form)
     try:
         values = sources.read_query(source, query, web.zone())
     except sources.BadFilter as error:
-        return web.error_page(422, "Nothing was exported", str(error))
-    most = web.settings().export_rows_at_once
-    coming = sources.batches(web.database(), source, access.visible_suppliers(), values)
-    first: list[list[tuple[Any, ...]]] = []
+        return web.error_page(422, "Export failed", str(error))
+    limit = web.settings().export_rows_at_once
+    batches: list[list[tuple[Any, ...]]] = []
     until = time.monotonic() + PATIENCE_SECONDS
     count = 0
-    for batch in coming:
-        first.append(batch)
+    for batch in sources.batches(web.database(), source, access.visible_suppliers(), values):
+        batches.append(batch)
         count += len(batch)
-        if count > most or time.monotonic() > until:
+        if count > limit or time.monotonic() > until:
             return web.page(
                 "exports/offer.html",
                 title=source.title,
                 name=formats.NAMES[form],
-                most=most if count > most else None,
+                limit=limit if count > limit else None,
                 action=request.full_path.rstrip("?"),
             )
-    _note(f"{source.title} as {formats.NAMES[form]}", what, form, query, rows=count)
-    return _as_file(_encoded(source, form, first), form, what)
+    _record_export(f"{source.title} as {formats.NAMES[form]}", what, form, query, rows=count)
+    return _as_file(_encoded(source, form, batches), form, what)
 
 
 @blueprint.post("/exports/<what>.<form>")
 @access.requires(Permission.EXPORT)
 def make(what: str, form: str) -> AnyResponse:
-    """Let a job make the file."""
-    source, query = _asked(what, form)
+    """Start a background job for the file."""
+    source, query = _source_and_query(what, form)
     try:
         sources.read_query(source, query, web.zone())
     except sources.BadFilter as error:
-        return web.error_page(422, "Nothing was exported", str(error))
+        return web.error_page(422, "Export failed", str(error))
     if not PressForm().validate():
         abort(400)
     me = access.current_person()
@@ -142,7 +141,7 @@ def make(what: str, form: str) -> AnyResponse:
         AuditObject.EXPORT,
         job.id,
         name=job.title,
-        after=audit_fields(what, form, query),
+        after=_audit_fields(what, form, query),
     )
     web.db().commit()
     return web.go(url_for("tasks.one", job_id=job.id))
@@ -151,44 +150,48 @@ def make(what: str, form: str) -> AnyResponse:
 @blueprint.get("/exports/files/<job_id>")
 @access.requires(Permission.EXPORT)
 def finished(job_id: str) -> Response:
-    """The file that a job made; for whom it was made, and while it is kept."""
+    """The file of a finished job, for the person who requested it."""
     job = job_queries.job(web.db(), access.current_person().id, job_id)
     if job is None or job.kind != files.KIND:
         abort(404)
-    path = files.found(web.settings(), job)
+    path = files.stored_file(web.settings(), job)
     if path is None:
-        return _not_here(files.machine_of(web.settings(), job))
+        return _missing_file(files.machine_of(web.settings(), job))
     form = job.parameters["form"]
-    name = _name(job.parameters["what"], form, job)
-    answer = send_file(path, mimetype=formats.MIMETYPES[form], as_attachment=True, download_name=name)
-    answer.headers["Cache-Control"] = "private, no-store"
-    return answer
+    name = _filename(job.parameters["what"], form, job)
+    response = send_file(path, mimetype=formats.MIMETYPES[form], as_attachment=True, download_name=name)
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
 
 
-def _not_here(machine: str | None) -> Response:
+def _missing_file(machine: str | None) -> Response:
     if machine is None:
-        words = "It is not finished, or its time is over. Export it again."
-        return web.error_page(404, "The file is not here", words)
+        text = "It is not finished or has expired. Export it again."
+        return web.error_page(404, "File not found", text)
     if files.is_here(machine):
-        words = "It was removed from this machine before its time. Export it again."
-        return web.error_page(404, "The file is not here", words)
-    words = (
-        f"It was made on {machine}, and another machine answered you. Load this page again: the right one "
-        f"may answer. An administrator can let all of them share the folder “{files.FOLDER}” of the "
-        "instance, so that each has every file."
+        text = "It was removed from this machine. Export it again."
+        return web.error_page(404, "File not found", text)
+    text = (
+        f"It is on {machine}, but your request reached another machine. Reload this page to try again. "
+        f"An administrator can share the folder “{files.FOLDER}” of the instance between machines."
     )
-    return web.error_page(503, "The file is on another machine", words)
+    return web.error_page(503, "File is on another machine", text)
 
 
 @blueprint.get("/orders/<int(max=9223372036854775807):order_id>/evidence.zip")
 @access.requires(Permission.EXPORT)
 def evidence_of(order_id: int) -> Response:
-    """Everything that was sent and received of one order, with digests and a page to read it by."""
+    """The evidence pack: everything that was sent and received for one order."""
     order = order_queries.order(web.db(), access.visible_suppliers(), order_id) or abort(404)
-    file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed with the answer
+    file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed with the response
 
-    def render(**shown: Any) -> str:
-        return render_template("exports/evidence.html", **shown)
+    def render(**context: Any) -> str:
+        return render_template(
+            "exports/evidence.html",
+            delivery=delivery_chip(order),
+            response_note=presenters.response_note,
+            **context,
+        )
 
     count = evidence.write(
         file,
@@ -214,7 +217,7 @@ def evidence_of(order_id: int) -> Response:
     return _download(_chunks(file), "application/zip", f"evidence-{safe[:60]}-{order.id}.zip")
 
 
-def _asked(what: str, form: str) -> tuple[sources.Source, dict[str, str]]:
+def _source_and_query(what: str, form: str) -> tuple[sources.Source, dict[str, str]]:
     source = sources.SOURCES.get(what)
     if source is None or form not in formats.MIMETYPES:
         abort(404)
@@ -227,7 +230,7 @@ def _asked(what: str, form: str) -> tuple[sources.Source, dict[str, str]]:
 def _encoded(source: sources.Source, form: str, batches: Sequence[Any]) -> Iterator[bytes]:
     zone = web.zone()
     if form == "xlsx":
-        file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed when all is read
+        file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed when it has been read
         formats.write_xlsx(cast(IO[bytes], file), source.columns, batches, zone, source.title)
         file.seek(0)
         return _chunks(file)
@@ -236,7 +239,7 @@ def _encoded(source: sources.Source, form: str, batches: Sequence[Any]) -> Itera
 
 
 def _as_file(content: Iterator[bytes], form: str, what: str) -> Response:
-    return _download(content, formats.MIMETYPES[form], _name(what, form))
+    return _download(content, formats.MIMETYPES[form], _filename(what, form))
 
 
 def _download(content: Iterator[bytes], mimetype: str, name: str) -> Response:
@@ -253,13 +256,13 @@ def _chunks(file: Any) -> Iterator[bytes]:
             yield chunk
 
 
-def _name(what: str, form: str, job: Job | None = None) -> str:
+def _filename(what: str, form: str, job: Job | None = None) -> str:
     at = ((job.finished_at if job else None) or clock.now()).astimezone(web.zone())
     return f"po-confirm-{what}-{at:%Y%m%d-%H%M}.{form}"
 
 
-def _note(name: str, what: str, form: str, query: Mapping[str, str], *, rows: int) -> None:
-    """Into the trail before the first byte leaves; in a transaction of its own, as the page only looks."""
+def _record_export(name: str, what: str, form: str, query: Mapping[str, str], *, rows: int) -> None:
+    """Record the export before the first byte is sent, in a separate transaction."""
     with web.database().writing() as session:
         trail.record(
             session,
@@ -267,10 +270,10 @@ def _note(name: str, what: str, form: str, query: Mapping[str, str], *, rows: in
             AuditObject.EXPORT,
             "",
             name=name,
-            after={**audit_fields(what, form, query), "rows": rows},
+            after={**_audit_fields(what, form, query), "rows": rows},
         )
         session.commit()
 
 
-def audit_fields(what: str, form: str, query: Mapping[str, str]) -> dict[str, Any]:
+def _audit_fields(what: str, form: str, query: Mapping[str, str]) -> dict[str, Any]:
     return {"what": what, "form": form, "filter": {name: value for name, value in query.items() if value}}

@@ -1,8 +1,7 @@
-"""What can be exported: each list of the app with its own filter, its own pages and its columns.
+"""The lists that can be exported, each with its filter form, its query and its columns.
 
-A source is read by the very query of its page, so that a file holds exactly what the list shows, filters that
-are added later included. Each page of it is a short transaction of its own: however long a file takes, nobody
-waits for it, and memory stays as it is.
+A source uses the query of its page, so a file has exactly the rows of the list. Each batch is a short
+transaction, so that a large export blocks no one and needs little memory.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ from app.orders.forms import OrderFilterForm
 from app.partners.masking import masker, secrets_of
 from app.partners.models import Partner
 from app.ui.fields import read_filter
-from app.webhooks import queries as outbox_queries
+from app.webhooks import queries as webhook_queries
 from app.webhooks.forms import MessageFilterForm
 
 BATCH = 500
-"""Rows a transaction."""
+"""Rows per transaction."""
 Scope = frozenset[str] | None
 Rows = Iterator[list[tuple[Any, ...]]]
 
@@ -43,13 +42,13 @@ class Kind(StrEnum):
 
     TEXT = "text"
     NUMBER = "number"
-    MONEY = "money"  # exact, as text where a program's own numbers would round it
+    MONEY = "money"  # Exact; written as text if a number would be rounded.
     TIME = "time"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name in the file, and where its value stands in a row."""
+    """A column: its name in the file, and the attribute or function that gives its value."""
 
     name: str
     kind: Kind = Kind.TEXT
@@ -57,13 +56,13 @@ class Column:
 
     def value(self, row: Any) -> Any:
         """The value of a row: text, a number, a time, or None."""
-        found = self.of(row) if callable(self.of) else getattr(row, self.of or self.name)
-        return found.value if isinstance(found, StrEnum) else found
+        value = self.of(row) if callable(self.of) else getattr(row, self.of or self.name)
+        return value.value if isinstance(value, StrEnum) else value
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One list. ``page`` gives the rows of a page and the key after which the next one begins."""
+    """A list. ``page`` returns the rows of a page and the key after which the next page starts."""
 
     title: str
     needs: Permission
@@ -73,32 +72,33 @@ class Source:
 
 
 class BadFilter(ValueError):
-    """A filter that makes no sense: a file of everything would not be what was asked for."""
+    """An invalid filter. Ignoring it would export too much."""
 
 
 def read_query(source: Source, query: Mapping[str, str], zone: ZoneInfo) -> dict[str, Any]:
-    """The values of a filter as they stand in a URL; times without a zone are the reader's.
+    """The filter values of a query string; times without an offset are in ``zone``.
 
-    Errors: BadFilter with a sentence for each value that makes no sense.
+    Errors: BadFilter with a sentence for each invalid value.
     """
     values, notices = read_filter(source.form(MultiDict(query)), zone)
     if notices:
         raise BadFilter(" ".join(notices))
-    values.pop("after", None)  # a file begins at the beginning
+    values.pop("after", None)  # An export always starts with the first page.
     return values
 
 
 def batches(database: Database, source: Source, scope: Scope, values: Mapping[str, Any]) -> Rows:
-    """All rows that fit, a batch at a time, each in a transaction of its own; secrets are masked."""
+    """All matching rows in batches, each read in a separate transaction; secrets are masked."""
     with database.reading() as session:
-        mask = masker(secret for one in session.scalars(select(Partner)) for secret in secrets_of(one))
+        partners = session.scalars(select(Partner))
+        mask = masker(secret for partner in partners for secret in secrets_of(partner))
     after: Any = None
     while True:
         with database.reading() as session:
-            wanted = values if after is None else {**values, "after": after}
-            found, after = source.page(session, scope, wanted)
-            rows = [_row(source, one, mask) for one in found]
-        # Empty ones too: where words are looked for piece by piece, whoever waits sees that it goes on.
+            page_values = values if after is None else {**values, "after": after}
+            page, after = source.page(session, scope, page_values)
+            rows = [_row(source, row, mask) for row in page]
+        # Yield empty batches too: a slow search still reports progress.
         yield rows
         if after is None:
             return
@@ -110,29 +110,29 @@ def _row(source: Source, row: Any, mask: Callable[[str], str]) -> tuple[Any, ...
 
 
 def _orders(session: Session, scope: Scope, values: Mapping[str, Any]) -> tuple[Sequence[Any], Any]:
-    wanted = order_queries.OrderFilter(**values)
-    found = order_queries.order_page(session, scope, wanted, clock.now(), limit=BATCH)
-    return found.orders, found.next_after
+    page_filter = order_queries.OrderFilter(**values)
+    page = order_queries.order_page(session, scope, page_filter, clock.now(), limit=BATCH)
+    return page.orders, page.next_after
 
 
 def _webhooks(session: Session, scope: Scope, values: Mapping[str, Any]) -> tuple[Sequence[Any], Any]:
-    wanted = outbox_queries.MessageFilter(**values)
-    found = outbox_queries.message_page(session, scope, wanted, limit=BATCH)
-    return found.messages, found.next_after
+    page_filter = webhook_queries.MessageFilter(**values)
+    page = webhook_queries.message_page(session, scope, page_filter, limit=BATCH)
+    return page.messages, page.next_after
 
 
 def _inbound(session: Session, scope: Scope, values: Mapping[str, Any]) -> tuple[Sequence[Any], Any]:
-    wanted = inbound_queries.InboundFilter(**values)
-    found = inbound_queries.message_page(session, scope, wanted, limit=BATCH)
-    return found.messages, found.next_after
+    page_filter = inbound_queries.InboundFilter(**values)
+    page = inbound_queries.message_page(session, scope, page_filter, limit=BATCH)
+    return page.messages, page.next_after
 
 
 def _audit(session: Session, _scope: Scope, values: Mapping[str, Any]) -> tuple[Sequence[Any], Any]:
-    found = audit_queries.entry_page(session, audit_queries.AuditFilter(**values), limit=BATCH)
-    return found.entries, found.next_after
+    page = audit_queries.entry_page(session, audit_queries.AuditFilter(**values), limit=BATCH)
+    return page.entries, page.next_after
 
 
-def _partner(row: Any) -> str:
+def _partner_name(row: Any) -> str:
     return row.partner.name if row.partner else ""
 
 
@@ -156,7 +156,7 @@ SOURCES: dict[str, Source] = {
             *(Column("supplier_b2b_id"), Column("line_count", NUMBER), Column("total", MONEY)),
             *(Column("currency", of=lambda _: "INR"), Column("order_date"), Column("delivery_date")),
             *(Column("received_at", TIME), Column("revised_at", TIME), Column("respond_by", TIME)),
-            *(Column("partner", of=_partner), Column("message_id")),
+            *(Column("partner", of=_partner_name), Column("message_id")),
         ),
         _orders,
     ),
@@ -166,7 +166,7 @@ SOURCES: dict[str, Source] = {
         MessageFilterForm,
         (
             *(Column("id"), Column("created_at", TIME), Column("created_by"), Column("kind")),
-            *(Column("partner", of=_partner), Column("state", of="state_shown")),
+            *(Column("partner", of=_partner_name), Column("state", of="state_shown")),
             *(Column("order_id", NUMBER), Column("buyer_po_number"), Column("object_id")),
             *(Column("object_version", NUMBER), Column("buyer_b2b_id"), Column("supplier_b2b_id")),
             *(Column("attempts", NUMBER, "attempts_made"), Column("http_status", NUMBER, "status_code")),
@@ -183,7 +183,7 @@ SOURCES: dict[str, Source] = {
         Permission.VIEW,
         InboundFilterForm,
         (
-            *(Column("id"), Column("received_at", TIME), Column("kind"), Column("partner", of=_partner)),
+            *(Column("id"), Column("received_at", TIME), Column("kind"), Column("partner", of=_partner_name)),
             *(Column("remote_address"), Column("path"), Column("size", NUMBER), Column("effect")),
             *(Column("answer_status", NUMBER), Column("error_cd"), Column("error_field"), Column("detail")),
             *(Column("order_id", NUMBER), Column("buyer_po_number"), Column("object_id")),
@@ -204,7 +204,7 @@ SOURCES: dict[str, Source] = {
         _audit,
     ),
 }
-"""The lists, by the word that stands in the address."""
+"""The lists by their name in the URL."""
 
 
 def _is_held(order: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The evidence of one order: exact bytes, right digests, a page to read offline with nothing alive in it."""
+"""The evidence pack: exact bytes, correct checksums, and a summary page to read offline."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import zipfile
 from typing import Any
 
+from bs4 import BeautifulSoup
 from sqlalchemy import select
 from sqlalchemy.orm import Session, undefer
 
@@ -16,6 +17,7 @@ from app.db import Database
 from app.delivery.models import Attempt, Message
 from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder, Revision
+from tests.buyer import Buyer
 from tests.people import Browser, parse_strictly
 
 
@@ -26,7 +28,7 @@ def pack_of(answer: Any) -> dict[str, bytes]:
         return {name: pack.read(name) for name in pack.namelist()}
 
 
-def test_the_pack_holds_every_message_byte_for_byte(
+def test_pack_has_every_message_byte_for_byte(
     meera: Browser, asha: Browser, arrive: Any, network: Any, deliver: Any, clock: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -59,7 +61,7 @@ def test_the_pack_holds_every_message_byte_for_byte(
     assert [one["what"] for one in json.loads(pack["timeline.json"])][:1] == ["received"]
 
 
-def test_its_digests_are_right_and_cover_every_file(meera: Browser, asha: Browser, arrive: Any) -> None:
+def test_checksums_are_correct_and_cover_every_file(meera: Browser, asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     asha.answer(order_id)
     pack = pack_of(meera.get(f"/orders/{order_id}/evidence.zip"))
@@ -69,7 +71,7 @@ def test_its_digests_are_right_and_cover_every_file(meera: Browser, asha: Browse
     assert all(digest in page for name, digest in sums.items() if name != "index.html")
 
 
-def test_its_page_reads_offline_and_holds_nothing_alive(
+def test_summary_has_no_active_content_or_secrets(
     meera: Browser, database: Database, arrive: Any, confirm: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -114,7 +116,7 @@ def test_its_page_reads_offline_and_holds_nothing_alive(
     assert all(not name.startswith(("/", "..")) and "\\" not in name for name in pack)
 
 
-def test_what_pruning_took_is_told(meera: Browser, database: Database, arrive: Any, confirm: Any) -> None:
+def test_pruned_body_is_reported(meera: Browser, database: Database, arrive: Any, confirm: Any) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
     with database.writing() as session:
@@ -124,16 +126,31 @@ def test_what_pruning_took_is_told(meera: Browser, database: Database, arrive: A
         session.commit()
     pack = pack_of(meera.get(f"/orders/{order_id}/evidence.zip"))
     assert json.loads(pack[f"sent/{message_id}/message.json"])["body_is_as_it_was_made"] is False
-    assert "not kept any more" in pack["index.html"].decode()
+    assert "no longer stored" in pack["index.html"].decode()
 
 
-def test_an_order_without_an_answer_has_a_pack_too(meera: Browser, arrive: Any) -> None:
+def test_order_without_a_response_has_a_pack(meera: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     pack = pack_of(meera.get(f"/orders/{order_id}/evidence.zip"))
     assert not any(name.startswith("sent/") for name in pack)
 
 
-def test_it_stands_in_the_trail_and_is_only_for_who_exports(
+def test_response_before_an_edit_is_attributed_to_its_version(
+    app: Any, meera: Browser, asha: Browser, arrive: Any, example_bodies: list[Any]
+) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/evidence.zip"
+    assert "<dd>Open</dd>" in pack_of(meera.get(url))["index.html"].decode()
+    asha.answer(order_id)
+    assert Buyer(app.test_client(), example_bodies).edit().status_code == 200
+    page = BeautifulSoup(pack_of(meera.get(url))["index.html"], "html.parser")
+    values = [" ".join(value.get_text().split()) for value in page.find_all("dd")]
+    terms = dict(zip([term.get_text() for term in page.find_all("dt")], values, strict=True))
+    assert terms["Response to v1"].startswith("Confirmed by Asha (order changed since), ")
+    assert terms["Status"] == "Open"
+
+
+def test_pack_is_audited_and_requires_the_export_permission(
     meera: Browser, asha: Browser, ravi: Browser, arrive: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)

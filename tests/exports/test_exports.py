@@ -1,4 +1,4 @@
-"""Files of what is filtered: exactly that, exact amounts, no formula, no secret, never all in memory."""
+"""Exports: the rows of the list, exact amounts, no formulas, no secrets, little memory."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ READERS: dict[str, Callable[[bytes], list[Any]]] = {"csv": read_csv, "jsonl": re
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 @pytest.mark.parametrize("query", ["", "q=PO%2F1", "state=refused", "until=2000-01-01T00:00"])
-def test_a_file_holds_exactly_what_the_list_shows(
+def test_export_has_exactly_the_rows_of_the_list(
     meera: Browser, database: Database, many_messages: Any, form: str, query: str
 ) -> None:
     ids = many_messages(130)
@@ -81,9 +81,7 @@ def test_a_file_holds_exactly_what_the_list_shows(
     assert answer.headers["Content-Disposition"].startswith('attachment; filename="po-confirm-webhooks-')
 
 
-def test_orders_keep_their_sort_and_their_exact_amounts(
-    meera: Browser, arrive: Any, database: Database
-) -> None:
+def test_orders_export_keeps_sort_and_exact_amounts(meera: Browser, arrive: Any, database: Database) -> None:
     order_ids = arrive(7)
     with database.writing() as session:
         row = session.get(PurchaseOrder, order_ids[0])
@@ -102,7 +100,7 @@ def test_orders_keep_their_sort_and_their_exact_amounts(
     assert sum(1 for row in cells for kind, text in row if kind == "n" and "." in text) > 0
 
 
-def test_received_messages_and_the_trail_have_files_too(
+def test_received_messages_and_audit_trail_can_be_exported(
     meera: Browser, arrive: Any, session: Session
 ) -> None:
     arrive(3)
@@ -118,7 +116,7 @@ FORMULAS = ["=1+1", "+1", "-1+2", "@SUM(A1)", "\t=1", " =1", "\r=1", "＝1", "�
 
 
 @pytest.mark.parametrize("text", FORMULAS)
-def test_no_text_is_a_formula(text: str) -> None:
+def test_formulas_are_escaped(text: str) -> None:
     columns = [Column("a"), Column("b")]
     (row,) = read_csv(b"".join(formats.as_csv(columns, [[(text, "b")]], None)))  # type: ignore[arg-type]
     assert row["a"].startswith("'")
@@ -128,20 +126,18 @@ def test_no_text_is_a_formula(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["<r>&</r>", '<r></r></is></c><c r="ZZ9"><f>1+1</f></c><c><is><r></r>'])
-def test_no_text_is_xml_of_the_workbook(text: str) -> None:
+def test_rich_text_markup_is_escaped_in_excel(text: str) -> None:
     file = io.BytesIO()
     formats.write_xlsx(file, [Column("a"), Column("b")], [[(text, "b")]], None, "T")  # type: ignore[arg-type]
     assert read_xlsx(file.getvalue())[1] == [("inlineStr", "'" + text), ("inlineStr", "b")]
 
 
 @pytest.mark.parametrize("text", ["-5.00", "plain", "a=b", "", "Confirmed - thanks", "99-100"])
-def test_what_is_no_formula_stays_as_it_is(text: str) -> None:
-    assert formats.neutral(text) == text
+def test_plain_text_is_not_escaped(text: str) -> None:
+    assert formats.escape_formula(text) == text
 
 
-def test_the_words_of_a_partner_are_neutral_in_the_file_of_a_list(
-    meera: Browser, database: Database, many_messages: Any
-) -> None:
+def test_partner_text_is_escaped_in_csv(meera: Browser, database: Database, many_messages: Any) -> None:
     ids = many_messages(1)
     with database.writing() as session:
         row = session.get(Message, ids[0])
@@ -152,9 +148,7 @@ def test_the_words_of_a_partner_are_neutral_in_the_file_of_a_list(
     assert found["note"] == "'" + row.note
 
 
-def test_a_secret_that_a_partner_sent_back_is_masked(
-    meera: Browser, database: Database, many_messages: Any
-) -> None:
+def test_echoed_secret_is_masked(meera: Browser, database: Database, many_messages: Any) -> None:
     ids = many_messages(1)
     with database.writing() as session:
         row = session.get(Message, ids[0])
@@ -167,7 +161,7 @@ def test_a_secret_that_a_partner_sent_back_is_masked(
     assert "a-secret-of-ours" not in str(read_xlsx(meera.get("/exports/webhooks.xlsx").data))
 
 
-def test_a_full_sheet_goes_on_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_sheet_continues_on_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(formats, "SHEET_ROWS", 4)
     file = io.BytesIO()
     rows = [[(number, "x" * 40_000)] for number in range(7)]
@@ -179,7 +173,7 @@ def test_a_full_sheet_goes_on_in_the_next(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("form", ["csv", "xlsx", "jsonl"])
-def test_a_list_of_nothing_is_a_file_of_nothing(meera: Browser, form: str) -> None:
+def test_empty_list_exports_no_rows(meera: Browser, form: str) -> None:
     answer = meera.get(f"/exports/webhooks.{form}")
     assert answer.status_code == 200
     if form == "xlsx":
@@ -188,9 +182,7 @@ def test_a_list_of_nothing_is_a_file_of_nothing(meera: Browser, form: str) -> No
         assert READERS[form](answer.data) == []
 
 
-def test_an_export_stands_in_the_trail_with_its_filter(
-    meera: Browser, many_messages: Any, session: Session
-) -> None:
+def test_export_is_audited_with_its_filter(meera: Browser, many_messages: Any, session: Session) -> None:
     many_messages(3)
     meera.get("/exports/webhooks.csv?state=delivered&after=")
     last = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
@@ -198,15 +190,15 @@ def test_an_export_stands_in_the_trail_with_its_filter(
     assert last.became == {"what": "webhooks", "form": "csv", "filter": {"state": "delivered"}, "rows": 3}
 
 
-def test_a_filter_that_makes_no_sense_exports_nothing(meera: Browser, many_messages: Any) -> None:
+def test_invalid_filter_exports_nothing(meera: Browser, many_messages: Any) -> None:
     many_messages(2)
     answer = meera.get("/exports/webhooks.csv?state=nonsense")
-    assert answer.status_code == 422 and "Nothing was exported" in answer.words
+    assert answer.status_code == 422 and "Export failed" in answer.words
     assert meera.get("/exports/nothing.csv").status_code == 404
     assert meera.get("/exports/webhooks.exe").status_code == 404
 
 
-def test_the_lists_offer_files_of_what_they_show_to_those_who_may(
+def test_lists_link_to_exports_for_people_with_permission(
     meera: Browser, ravi: Browser, many_messages: Any
 ) -> None:
     many_messages(60)
@@ -220,7 +212,7 @@ def test_the_lists_offer_files_of_what_they_show_to_those_who_may(
 
 
 @pytest.mark.parametrize("form", ["csv", "xlsx", "jsonl"])
-def test_a_big_file_is_made_by_a_job_and_only_its_owner_gets_it(
+def test_large_export_is_a_job_that_only_its_owner_downloads(
     meera: Browser, at_once: Any, many_messages: Any, work: Any, session: Session, form: str, app: Flask
 ) -> None:  # fmt: skip
     ids = many_messages(1200)
@@ -260,19 +252,19 @@ def test_a_big_file_is_made_by_a_job_and_only_its_owner_gets_it(
         writing.commit()
     assert meera.get(f"/exports/files/{job_id}").status_code == 404
     shown = meera.get(f"/jobs/{job_id}")
-    assert "Only Meera can fetch the file" in shown.words
+    assert "Only Meera can download the file" in shown.words
     assert not shown.page.select("a[href*='/exports/files/']")
 
 
-def test_what_takes_long_to_find_is_found_by_a_job(
+def test_slow_search_offers_a_job(
     meera: Browser, many_messages: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many_messages(3)
     monkeypatch.setattr(exports_routes, "PATIENCE_SECONDS", -1.0)
-    assert "takes a while to find" in meera.get("/exports/webhooks.csv").words
+    assert "This export is large." in meera.get("/exports/webhooks.csv").words
 
 
-def test_a_page_of_nothing_in_the_middle_ends_no_file(
+def test_empty_batch_does_not_end_the_export(
     meera: Browser, many_messages: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = many_messages(4)
@@ -294,7 +286,7 @@ def test_a_page_of_nothing_in_the_middle_ends_no_file(
     assert len(read_xlsx(meera.get("/exports/webhooks.xlsx").data)) == 5
 
 
-def test_a_file_goes_when_its_time_is_over(
+def test_expired_file_is_removed(
     app: Flask, database: Database, meera: Browser, at_once: Any, many_messages: Any, work: Any, clock: Any
 ) -> None:
     many_messages(5)
@@ -305,15 +297,15 @@ def test_a_file_goes_when_its_time_is_over(
     job_id = job_id.rsplit("/", 1)[1]
     work()
     settings = app.extensions["settings"]
-    assert files.tidy(database, settings) == 0
+    assert files.remove_expired(database, settings) == 0
     clock.move(hours=73)
     assert meera.get(f"/exports/files/{job_id}").status_code == 404
-    assert "no longer kept" in meera.get(f"/jobs/{job_id}").words
-    assert files.tidy(database, settings) == 1
+    assert "expired" in meera.get(f"/jobs/{job_id}").words
+    assert files.remove_expired(database, settings) == 1
     assert not list((settings.instance / files.FOLDER).iterdir())
 
 
-def test_a_machine_that_has_not_the_file_says_which_one_has_it_and_what_to_do(
+def test_machine_without_the_file_names_the_one_that_has_it(
     app: Flask, meera: Browser, at_once: Any, many_messages: Any, work: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many_messages(5)
@@ -327,8 +319,8 @@ def test_a_machine_that_has_not_the_file_says_which_one_has_it_and_what_to_do(
     monkeypatch.setattr("socket.gethostname", lambda: "web-1")
     answer = meera.get(f"/exports/files/{job_id}")
     assert answer.status_code == 503
-    assert "made on worker-7" in answer.words and "share the folder “exports”" in answer.words
-    assert "made on worker-7" in meera.get("/exports").words
+    assert "It is on worker-7" in answer.words and "share the folder “exports”" in answer.words
+    assert "on worker-7" in meera.get("/exports").words
 
     monkeypatch.setattr("socket.gethostname", lambda: "worker-7")
     removed = meera.get(f"/exports/files/{job_id}")
@@ -338,7 +330,7 @@ def test_a_machine_that_has_not_the_file_says_which_one_has_it_and_what_to_do(
     assert meera.get(f"/exports/files/{job_id}").status_code == 200
 
 
-def test_an_export_that_is_cancelled_leaves_no_file(
+def test_canceled_export_leaves_no_file(
     app: Flask, database: Database, meera: Browser, at_once: Any, many_messages: Any, work: Any,
     monkeypatch: pytest.MonkeyPatch, session: Session,
 ) -> None:  # fmt: skip
@@ -370,9 +362,7 @@ def test_an_export_that_is_cancelled_leaves_no_file(
     assert not list((app.extensions["settings"].instance / files.FOLDER).iterdir())
 
 
-def test_cancelling_stands_in_the_trail(
-    meera: Browser, at_once: Any, many_messages: Any, session: Session
-) -> None:
+def test_cancellation_is_audited(meera: Browser, at_once: Any, many_messages: Any, session: Session) -> None:
     many_messages(5)
     at_once(1)
     url = "/exports/webhooks.csv"
@@ -382,7 +372,7 @@ def test_cancelling_stands_in_the_trail(
     assert deeds[:2] == [(AuditAction.CANCELED, "Meera"), (AuditAction.EXPORTED, "Meera")]
 
 
-def test_a_worker_that_breaks_off_leaves_no_half_file_and_the_next_one_makes_it_whole(
+def test_failed_export_leaves_no_partial_file_and_is_retried(
     app: Flask, meera: Browser, at_once: Any, many_messages: Any, work: Any, clock: Any,
     monkeypatch: pytest.MonkeyPatch, session: Session,
 ) -> None:  # fmt: skip
@@ -410,7 +400,7 @@ def test_a_worker_that_breaks_off_leaves_no_half_file_and_the_next_one_makes_it_
     assert len(read_jsonl(meera.get(f"/exports/files/{job_id}").data)) == 1200
 
 
-def test_twenty_thousand_rows_take_no_more_memory_than_two(
+def test_memory_does_not_grow_with_rows(
     meera: Browser, at_once: Any, many_messages: Any, work: Any, app: Flask
 ) -> None:
     many_messages(2_000)
@@ -433,7 +423,7 @@ def test_twenty_thousand_rows_take_no_more_memory_than_two(
 
 
 @pytest.mark.parametrize("form", ["csv", "xlsx", "jsonl"])
-def test_no_format_keeps_what_it_has_written(form: str, tmp_path: Path) -> None:
+def test_formats_do_not_keep_written_rows(form: str, tmp_path: Path) -> None:
     columns = [Column("a"), Column("b", Kind.NUMBER)]
 
     def peak(count: int) -> int:
@@ -455,7 +445,7 @@ def test_no_format_keeps_what_it_has_written(form: str, tmp_path: Path) -> None:
     assert (len(read_xlsx(raw)) - 1 if form == "xlsx" else len(READERS[form](raw))) == 20_000
 
 
-def test_a_hostile_partner_cannot_break_a_file(
+def test_hostile_partner_text_does_not_break_a_file(
     meera: Browser, database: Database, partner: Partner, example_bodies: list[dict[str, Any]]
 ) -> None:
     from datetime import timedelta
