@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.demo import start
-from app.demo.state import Memory
+from app.demo.state import SimulatorState
 from app.network.messages import parse
 from app.network.reader import dumps, read_json
 from app.network.vocabulary import Kind
@@ -34,7 +34,7 @@ def test_the_simulator_knows_the_orders_with_their_statuses_of_now(
     bodies = [read_json(dumps(body)) for body in start.known_orders(session)]
     for body in bodies:
         parse(Kind.REQ_SEND, body)
-    known = Memory(bodies).orders()
+    known = SimulatorState(bodies).orders()
     assert len(known) == 3
     assert Counter(order.status for order in known) == {"ACCEPTED": 1, "CREATED": 2}
 

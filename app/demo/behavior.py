@@ -1,4 +1,4 @@
-"""How the partner behaves when an answer arrives: well, or in one of the ways in which partners fail."""
+"""How the simulated partner responds to a webhook: normally, or with one of many failures."""
 
 import math
 import re
@@ -7,48 +7,48 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 
-class Way(NamedTuple):
-    """One way to treat an answer: what the page calls it, and one sentence on what comes of it."""
+class ResponseMode(NamedTuple):
+    """One way to respond: its label on the page, and a sentence about what it does."""
 
-    name: str
-    sentence: str
+    label: str
+    description: str
 
 
-GROUPS: dict[str, dict[str, Way]] = {
-    "All well": {
-        "ok": Way("Takes the answer", "200 and SUCCESS: both sides agree."),
-        "slow": Way("Takes it slowly", "The same good answer, but some seconds late."),
+GROUPS: dict[str, dict[str, ResponseMode]] = {
+    "Success": {
+        "ok": ResponseMode("Accept (200)", "200 and SUCCESS."),
+        "slow": ResponseMode("Accept slowly", "200 and SUCCESS after a few seconds."),
     },
-    "It says no": {
-        "refuse": Way("Refuses the remarks", "200, yet FAILURE: the order must be answered in other words."),
-        "400": Way("400, malformed", "It cannot read the message; sending the same again would not help."),
-        "401": Way("401, wrong key", "Our key is not known there: three in a row pause this partner."),
-        "403": Way("403, not allowed", "The key is known, but may not do this; treated like a wrong key."),
-        "404": Way("404, wrong address", "Nothing lives at this address; treated like a wrong key."),
-        "409": Way("409, duplicate", "It claims to have an answer already."),
-        "410": Way("410, gone", "It wants no more messages: this partner is paused."),
-        "429": Way("429, too many", "Not now: tried again, after the wait that Retry-After asks for."),
-        "500": Way(
-            "500, broken", "It fell over while it read; tried again, since nobody knows what it kept."
+    "Errors": {
+        "refuse": ResponseMode("Refuse the remarks", "200 and FAILURE: the order needs another response."),
+        "400": ResponseMode("400 Bad request", "Not retried: the payload would be refused again."),
+        "401": ResponseMode("401 Wrong key", "Three in a row pause the partner."),
+        "403": ResponseMode("403 Forbidden", "Treated like a wrong key."),
+        "404": ResponseMode("404 Not found", "Treated like a wrong key."),
+        "409": ResponseMode("409 Duplicate", "Claims that a response was received before."),
+        "410": ResponseMode("410 Gone", "Pauses the partner."),
+        "429": ResponseMode("429 Too many requests", "Retried after the time in Retry-After."),
+        "500": ResponseMode("500 Crashed", "Retried; the partner may have received it."),
+        "503": ResponseMode("503 Down for maintenance", "Retried later."),
+        "redirect": ResponseMode("302 Redirect", "Never followed."),
+        "status": ResponseMode("Other status", "The status under More options, or 500."),
+    },
+    "Faulty replies": {
+        "timeout": ResponseMode("No reply", "Sends nothing until the sender times out."),
+        "reset": ResponseMode("Connection closed", "Closes the connection before replying."),
+        "cut": ResponseMode(
+            "Connection closed mid-reply", "Closes the connection halfway through the reply."
         ),
-        "503": Way("503, down", "It is being mended: tried again later, by itself."),
-        "redirect": Way("Redirects elsewhere", "302 to another address, which is never followed."),
-        "status": Way("Any other status", "The status that you choose under More options, else 500."),
-    },
-    "It takes the answer, but its reply goes wrong": {
-        "timeout": Way("Never replies", "Silence until the sender gives up waiting."),
-        "reset": Way("Drops the connection", "It hangs up before a word was said."),
-        "cut": Way("Drops it in mid-reply", "It hangs up halfway through its reply."),
-        "drip": Way("Replies byte by byte", "So slowly that no single wait is long, but the whole is."),
-        "empty": Way("An empty reply", "200 and not a word."),
-        "html": Way("A web page", "200 and a friendly page, as some gateways have it."),
-        "broken_json": Way("Half a JSON", "200 and JSON that stops in the middle."),
-        "wrong_object": Way("Names another order", "A fine success, for an order that nobody asked about."),
-        "huge": Way("64 MiB of reply", "A reply that never seems to end."),
+        "drip": ResponseMode("Byte by byte", "Sends the reply so slowly that the call times out."),
+        "empty": ResponseMode("Empty body", "200 without a body."),
+        "html": ResponseMode("HTML page", "200 with a web page instead of JSON."),
+        "broken_json": ResponseMode("Truncated JSON", "200 with JSON that ends in the middle."),
+        "wrong_object": ResponseMode("Wrong order", "A success reply about another order."),
+        "huge": ResponseMode("64 MiB reply", "A reply that exceeds every size limit."),
     },
 }
-"""Every mode and what the page says of it, as the page groups them."""
-MODES: dict[str, str] = {mode: way.name for group in GROUPS.values() for mode, way in group.items()}
+"""All response modes, grouped as on the page."""
+MODES: dict[str, str] = {name: mode.label for group in GROUPS.values() for name, mode in group.items()}
 
 _ALIASES = {"": "ok", "fail": "500", "error": "500", "down": "503", "unavailable": "503", "failure": "refuse"}
 _STATUSES = {"redirect": 302}
@@ -58,13 +58,13 @@ TIMES_MAX = 100_000
 _TEXT_MAX = 500
 
 
-class UnknownBehaviour(ValueError):
-    """The request for a behaviour cannot be followed; the text says why."""
+class InvalidBehavior(ValueError):
+    """The requested behavior is invalid; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Behaviour:
-    """One way to answer, for the next `times` answers or (None) until another is chosen."""
+class Behavior:
+    """A response mode with its options, for the next `times` responses, or until it is changed (None)."""
 
     mode: str = "ok"
     times: int | None = None
@@ -76,19 +76,19 @@ class Behaviour:
     error_field: str = ""
 
     @property
-    def takes(self) -> bool:
-        """Whether the partner takes a good answer, whatever the sender gets to hear of it."""
+    def accepts(self) -> bool:
+        """Whether the partner records a valid message, even if its reply is faulty."""
         return self.mode != "refuse" and self.status < 300
 
-    def after_one(self) -> "Behaviour":
-        """The behaviour once it was shown one more time."""
+    def after_one(self) -> "Behavior":
+        """The behavior after one more response."""
         if self.times is None:
             return self
-        return replace(self, times=self.times - 1) if self.times > 1 else Behaviour()
+        return replace(self, times=self.times - 1) if self.times > 1 else Behavior()
 
 
-def read_behaviour(values: Mapping[str, Any]) -> Behaviour:
-    """A behaviour from a form or a JSON object, spelling forgiven. Raises UnknownBehaviour."""
+def read_behavior(values: Mapping[str, Any]) -> Behavior:
+    """The behavior that a form or a JSON object describes, forgiving spelling. Raises InvalidBehavior."""
     mode = _mode(str(values.get("mode", "")))
     if mode == "status":
         status = _whole(values, "status", 200, 599) or 500
@@ -96,7 +96,7 @@ def read_behaviour(values: Mapping[str, Any]) -> Behaviour:
         status = int(mode)
     else:
         status = _STATUSES.get(mode, 200)
-    return Behaviour(
+    return Behavior(
         mode=mode,
         times=_whole(values, "times", 1, TIMES_MAX),
         seconds=_seconds(values, _SECONDS.get(mode, 0.0)),
@@ -112,16 +112,16 @@ def _is_status(text: str) -> bool:
     return re.fullmatch("[2-5][0-9]{2}", text) is not None
 
 
-def _mode(given: str) -> str:
-    name = re.sub(r"[\s_-]+", "_", given.strip().lower())
+def _mode(text: str) -> str:
+    name = re.sub(r"[\s_-]+", "_", text.strip().lower())
     name = _ALIASES.get(name, name)
     squeezed = {mode.replace("_", ""): mode for mode in MODES}
-    found = squeezed.get(name.replace("_", ""))
-    if found is None and _is_status(name):
+    mode = squeezed.get(name.replace("_", ""))
+    if mode is None and _is_status(name):
         return name
-    if found is None:
-        raise UnknownBehaviour(f"There is no such mode; the modes are {', '.join(MODES)}.")
-    return found
+    if mode is None:
+        raise InvalidBehavior(f"Unknown mode. The modes are {', '.join(MODES)}.")
+    return mode
 
 
 def _whole(values: Mapping[str, Any], name: str, least: int, most: int) -> int | None:
@@ -129,23 +129,23 @@ def _whole(values: Mapping[str, Any], name: str, least: int, most: int) -> int |
     if not text:
         return None
     if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
-        raise UnknownBehaviour(f"{name} must be a whole number from {least} to {most}.")
+        raise InvalidBehavior(f"{name} must be a whole number from {least} to {most}.")
     return int(text)
 
 
-def _seconds(values: Mapping[str, Any], otherwise: float) -> float:
+def _seconds(values: Mapping[str, Any], default: float) -> float:
     text = str(values.get("seconds") if values.get("seconds") is not None else "").strip()
     try:
-        seconds = float(text) if text else otherwise
+        seconds = float(text) if text else default
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds <= SECONDS_MAX:
-        raise UnknownBehaviour(f"seconds must be a number from 0 to {SECONDS_MAX:.0f}.")
+        raise InvalidBehavior(f"seconds must be a number from 0 to {SECONDS_MAX:.0f}.")
     return seconds
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:
     text = str(values.get(name) if values.get(name) is not None else "").strip()
     if len(text) > _TEXT_MAX or not text.isprintable():
-        raise UnknownBehaviour(f"{name} must be one line of at most {_TEXT_MAX} characters.")
+        raise InvalidBehavior(f"{name} must be one line of at most {_TEXT_MAX} characters.")
     return text

@@ -12,12 +12,12 @@ from app.demo.orders import new_order
 from app.demo.payloads import (
     REFUSAL,
     Change,
-    Letter,
+    OutgoingMessage,
     edited,
     ended,
     judged,
 )
-from app.demo.state import AnswerTaken, Memory, Order, Sent
+from app.demo.state import AnswerTaken, Order, Sent, SimulatorState
 from app.network.reader import dumps
 from app.network.replies import read_reply
 from app.network.vocabulary import BuyerAction, Kind, Result, may_edit, may_move
@@ -29,14 +29,16 @@ TIMEOUT = (5.0, 30.0)
 _SAID_MAX = 2_000
 
 
-class NothingFits(LookupError):
+class NoMatch(LookupError):
     """There is no order, or no answer, that this could be about; the text says so."""
 
 
 class Buyer:
     """Sends what a buyer sends, one message after the other."""
 
-    def __init__(self, memory: Memory, product: str, inbound_key: str, rng: Random | None = None) -> None:
+    def __init__(
+        self, memory: SimulatorState, product: str, inbound_key: str, rng: Random | None = None
+    ) -> None:
         self._memory = memory
         self._product = product
         self._key = inbound_key
@@ -50,13 +52,13 @@ class Buyer:
         with self._session() as session:
             while len(sent) < count and (not sent or sent[-1].status is not None):
                 body = new_order(self._rng, datetime.now(UTC))
-                sent.append(self._send(Letter(Kind.REQ_SEND, body, "New order"), session))
+                sent.append(self._send(OutgoingMessage(Kind.REQ_SEND, body, "New order"), session))
                 if sent[-1].accepted:
                     self._memory.remember_order(body)
         return sent
 
     def send_edit(self, object_id: str = "", change: Change = Change.QUANTITY) -> Sent:
-        """Send the next version of an order, or of the newest that may be edited. Raises NothingFits."""
+        """Send the next version of an order, or of the newest that may be edited. Raises NoMatch."""
         with self._one_at_a_time:
             order = self._order(object_id, lambda known: may_edit(known.status), "edited")
             letter = edited(
@@ -70,7 +72,7 @@ class Buyer:
     def send_status_change(
         self, object_id: str = "", action: BuyerAction = BuyerAction.CANCEL, remarks: str = ""
     ) -> Sent:
-        """Cancel or close an order, or the newest for which it is allowed. Raises NothingFits."""
+        """Cancel or close an order, or the newest for which it is allowed. Raises NoMatch."""
         words = "cancelled" if action is BuyerAction.CANCEL else "closed"
         with self._one_at_a_time:
             order = self._order(object_id, lambda known: may_move(known.status, action), words)
@@ -94,7 +96,7 @@ class Buyer:
         result: Result = Result.SUCCESS,
         error: tuple[str, str, str] = REFUSAL,
     ) -> Sent:
-        """Send a late result for the answer to an order, or for the newest answer. Raises NothingFits.
+        """Send a late result for the answer to an order, or for the newest answer. Raises NoMatch.
 
         `error` is errorCd, errorDtl and errorField of a FAILURE.
         """
@@ -110,11 +112,11 @@ class Buyer:
         if object_id:
             order = self._memory.order(object_id)
             if order is None:
-                raise NothingFits(f"No order with the objectId {object_id} is known here.")
+                raise NoMatch(f"No order with the objectId {object_id} is known here.")
             return order
         order = self._memory.newest_order(fits)
         if order is None:
-            raise NothingFits(f"No order is known here that could be {words}.")
+            raise NoMatch(f"No order is known here that could be {words}.")
         return order
 
     def _answer(self, object_id: str) -> AnswerTaken:
@@ -126,7 +128,7 @@ class Buyer:
             answer = next(iter(unjudged or newest), None)
         if answer is None:
             about = f"the order {object_id}" if object_id else "any order"
-            raise NothingFits(f"No answer to {about} was taken here, so there is none to judge.")
+            raise NoMatch(f"No answer to {about} was taken here, so there is none to judge.")
         return answer
 
     def _session(self) -> requests.Session:
@@ -135,11 +137,11 @@ class Buyer:
         session.headers[KEY_HEADER] = self._key
         return session
 
-    def _send_alone(self, letter: Letter) -> Sent:
+    def _send_alone(self, letter: OutgoingMessage) -> Sent:
         with self._session() as session:
             return self._send(letter, session)
 
-    def _send(self, letter: Letter, session: requests.Session) -> Sent:
+    def _send(self, letter: OutgoingMessage, session: requests.Session) -> Sent:
         status, accepted, said = self._post(letter, session)
         about = next(letter.body[name] for name in _OBJECTS if name in letter.body)
         sent = Sent(
@@ -156,7 +158,7 @@ class Buyer:
         self._memory.keep_sent(sent)
         return sent
 
-    def _post(self, letter: Letter, session: requests.Session) -> tuple[int | None, bool, Any]:
+    def _post(self, letter: OutgoingMessage, session: requests.Session) -> tuple[int | None, bool, Any]:
         try:
             response = session.post(
                 self._product + PATH + letter.kind,

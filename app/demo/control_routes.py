@@ -1,4 +1,4 @@
-"""What the partner is told to do: how to treat answers, and what to send. By browser or by program."""
+"""POST routes that control the simulator, for browsers and for programs."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 from flask import Flask, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from app.demo.behavior import MODES, UnknownBehaviour, read_behaviour
-from app.demo.buyer import Buyer, NothingFits
+from app.demo.behavior import MODES, InvalidBehavior, read_behavior
+from app.demo.buyer import Buyer, NoMatch
 from app.demo.pages import behaviour_data, busy_data, data, from_page, missing
 from app.demo.payloads import REFUSAL, Change
-from app.demo.state import Memory, Sent
-from app.demo.traffic import SECONDS, SECONDS_MAX, SECONDS_MIN, BusyDay
+from app.demo.state import Sent, SimulatorState
+from app.demo.traffic import SECONDS, SECONDS_MAX, SECONDS_MIN, TrafficGenerator
 from app.network.reader import Unreadable, read_json
 from app.network.vocabulary import HTTP_STATUS, BuyerAction, Result
 
@@ -27,24 +27,24 @@ Word = TypeVar("Word", bound=StrEnum)
 
 
 class BadRequest(ValueError):
-    """A value that makes no sense; the text says which and why."""
+    """An invalid value; the text says which and why."""
 
 
-def init_app(app: Flask, memory: Memory, buyer: Buyer, busy_day: BusyDay) -> None:
-    """Join the POSTs to the app."""
+def init_app(app: Flask, memory: SimulatorState, buyer: Buyer, traffic: TrafficGenerator) -> None:
+    """Add the routes to the app."""
 
     @app.post("/behaviour")
     def behave() -> BaseResponse:
         try:
-            memory.behave(read_behaviour(_values()))
-        except (UnknownBehaviour, BadRequest) as unknown:
+            memory.behave(read_behavior(_values()))
+        except (InvalidBehavior, BadRequest) as unknown:
             return data({"error": str(unknown), "modes": list(MODES)}, 422)
         except Unreadable as unreadable:
             return data({"error": unreadable.detail}, HTTP_STATUS[unreadable.code])
-        return redirect("/", 303) if from_page() else data(behaviour_data(memory.behaviour()))
+        return redirect("/", 303) if from_page() else data(behaviour_data(memory.behavior()))
 
     @app.post("/send-orders")
-    @_explained
+    @_handle_errors
     def send_orders() -> BaseResponse:
         sent = buyer.send_orders(_count(_values().get("count")))
         accepted = sum(one.accepted for one in sent)
@@ -53,23 +53,23 @@ def init_app(app: Flask, memory: Memory, buyer: Buyer, busy_day: BusyDay) -> Non
         return data({"sent": len(sent), "accepted": accepted, "answers": [one.as_data() for one in sent]})
 
     @app.post("/send-edit")
-    @_explained
+    @_handle_errors
     def send_edit() -> BaseResponse:
         values = _values()
         change = _word(values, "change", Change, Change.QUANTITY)
-        return audit_fields(buyer.send_edit(_text(values, "object_id"), change))
+        return _sent_response(buyer.send_edit(_text(values, "object_id"), change))
 
     @app.post("/send-status-change")
-    @_explained
+    @_handle_errors
     def send_status_change() -> BaseResponse:
         values = _values()
         action = _word(values, "action", BuyerAction, BuyerAction.CANCEL)
-        return audit_fields(
+        return _sent_response(
             buyer.send_status_change(_text(values, "object_id"), action, _text(values, "remarks"))
         )
 
     @app.post("/send-result")
-    @_explained
+    @_handle_errors
     def send_result() -> BaseResponse:
         values = _values()
         result = _word(values, "result", Result, Result.SUCCESS)
@@ -77,38 +77,38 @@ def init_app(app: Flask, memory: Memory, buyer: Buyer, busy_day: BusyDay) -> Non
         code, detail, field = (
             _text(values, name) or usual for name, usual in zip(names, REFUSAL, strict=True)
         )
-        return audit_fields(buyer.send_result(_text(values, "object_id"), result, (code, detail, field)))
+        return _sent_response(buyer.send_result(_text(values, "object_id"), result, (code, detail, field)))
 
     @app.post("/busy")
-    @_explained
+    @_handle_errors
     def busy() -> BaseResponse:
         values = _values()
         if _is_on(values.get("on")):
-            busy_day.start(_seconds(values.get("seconds")))
+            traffic.start(_seconds(values.get("seconds")))
         else:
-            busy_day.stop()
-        return redirect("/", 303) if from_page() else data(busy_data(busy_day))
+            traffic.stop()
+        return redirect("/", 303) if from_page() else data(busy_data(traffic))
 
 
-def _explained(view: Callable[[], BaseResponse]) -> Callable[[], BaseResponse]:
-    """The view, whose refusals are told as data, or to a browser as a page."""
+def _handle_errors(view: Callable[[], BaseResponse]) -> Callable[[], BaseResponse]:
+    """Turn the errors of a view into JSON, or into a page for a browser."""
 
     @wraps(view)
-    def explained() -> BaseResponse:
+    def wrapper() -> BaseResponse:
         try:
             return view()
-        except NothingFits as nothing:
+        except NoMatch as nothing:
             return missing(str(nothing)) if from_page() else data({"error": str(nothing)}, 404)
         except BadRequest as bad:
             return data({"error": str(bad)}, 422)
         except Unreadable as unreadable:
             return data({"error": unreadable.detail}, HTTP_STATUS[unreadable.code])
 
-    return explained
+    return wrapper
 
 
-def audit_fields(sent: Sent) -> BaseResponse:
-    """What became of a message: as data, or for a browser on the page where the button was."""
+def _sent_response(sent: Sent) -> BaseResponse:
+    """The result of sending a message, as JSON; a browser returns to the page it came from."""
     if not from_page():
         return data(sent.as_data())
     return redirect(f"{_page_before()}?message={sent.number}", 303)

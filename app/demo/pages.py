@@ -1,4 +1,4 @@
-"""What the partner shows: what came, what it knows and sent, and how it treats answers. Pages and data."""
+"""Pages and JSON of the simulator: received responses, orders, sent messages, response mode."""
 
 import re
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 from flask import Flask, Response, abort, render_template, request
 
-from app.demo.behavior import GROUPS, MODES, Behaviour
+from app.demo.behavior import GROUPS, MODES, Behavior
 from app.demo.buyer import PATH
 from app.demo.payloads import Change
-from app.demo.state import AnswerTaken, Exchange, Memory, Order, Sent
-from app.demo.traffic import BusyDay
+from app.demo.state import AnswerTaken, Exchange, Order, Sent, SimulatorState
+from app.demo.traffic import TrafficGenerator
 from app.network.reader import dumps
 from app.network.vocabulary import (
     BuyerAction,
@@ -42,13 +42,13 @@ _STATUSES = {
     Status.ACCEPTED: ("ok", "Confirmed"),
     Status.REJECTED: ("quiet", "Rejected"),
     Status.RETURNED: ("warn", "Returned"),
-    Status.CANCELLED: ("quiet", "Cancelled"),
+    Status.CANCELLED: ("quiet", "Canceled"),
     Status.CLOSED: ("quiet", "Closed"),
 }
 
 
-class AuditAction(NamedTuple):
-    """What a buyer may do to an order: where to post, a field with its value, the words on the button."""
+class Update(NamedTuple):
+    """An update that the buyer can send: URL, form field with value, and button label."""
 
     url: str
     name: str
@@ -56,19 +56,21 @@ class AuditAction(NamedTuple):
     words: str
 
 
-DEEDS = (
-    AuditAction("/send-edit", "change", Change.QUANTITY, "Change a quantity"),
-    AuditAction("/send-edit", "change", Change.LINES, "Swap a line"),
-    AuditAction("/send-edit", "change", Change.DATES, "Move the date"),
-    AuditAction("/send-status-change", "action", BuyerAction.CANCEL, "Cancel"),
-    AuditAction("/send-status-change", "action", BuyerAction.CLOSE, "Close"),
-    AuditAction("/send-result", "result", Result.SUCCESS, "Late success"),
-    AuditAction("/send-result", "result", Result.FAILURE, "Late failure"),
+UPDATES = (
+    Update("/send-edit", "change", Change.QUANTITY, "Change quantity"),
+    Update("/send-edit", "change", Change.LINES, "Replace line"),
+    Update("/send-edit", "change", Change.DATES, "Change delivery date"),
+    Update("/send-status-change", "action", BuyerAction.CANCEL, "Cancel"),
+    Update("/send-status-change", "action", BuyerAction.CLOSE, "Close"),
+    Update("/send-result", "result", Result.SUCCESS, "Late success"),
+    Update("/send-result", "result", Result.FAILURE, "Late failure"),
 )
 
 
-def init_app(app: Flask, memory: Memory, busy_day: BusyDay, product: str, zone: ZoneInfo) -> None:
-    """Join the pages and their data to the app; `product` is PO Confirm's base URL."""
+def init_app(
+    app: Flask, memory: SimulatorState, traffic: TrafficGenerator, product: str, zone: ZoneInfo
+) -> None:
+    """Add the pages and JSON routes to the app; `product` is PO Confirm's base URL."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
         at=lambda when: _at(when, zone),
@@ -78,16 +80,18 @@ def init_app(app: Flask, memory: Memory, busy_day: BusyDay, product: str, zone: 
         status_chip=_status_chip,
         outcome_chip=_outcome_chip,
         sent_chip=_sent_chip,
+        mode_chip=_mode_chip,
+        mode_duration=_mode_duration,
     )
     app.jinja_env.globals.update(
-        product=product, modes=MODES, deeds=_deeds, confirm_path=PATH + Kind.REQ_CONFIRM
+        product=product, modes=MODES, updates=_possible_updates, confirm_path=PATH + Kind.REQ_CONFIRM
     )
     app.jinja_env.globals.update(answer_of=memory.answer_of, order_of=memory.order)
-    _add_pages(app, memory, busy_day)
-    _add_data(app, memory, busy_day)
+    _add_pages(app, memory, traffic)
+    _add_data(app, memory, traffic)
 
 
-def _add_pages(app: Flask, memory: Memory, busy_day: BusyDay) -> None:
+def _add_pages(app: Flask, memory: SimulatorState, traffic: TrafficGenerator) -> None:
     @app.get("/")
     def page() -> str:
         exchanges, orders = memory.exchanges(), memory.orders()
@@ -97,39 +101,39 @@ def _add_pages(app: Flask, memory: Memory, busy_day: BusyDay) -> None:
             count=len(exchanges),
             orders=orders[: -ORDERS_SHOWN - 1 : -1],
             orders_count=len(orders),
-            behaviour=memory.behaviour(),
+            behavior=memory.behavior(),
             groups=GROUPS,
-            busy_day=busy_day,
+            traffic=traffic,
             sent=request.args.get("sent", type=int),
             accepted=request.args.get("accepted", type=int),
-            told=audit_fields(memory),
+            just_sent=_just_sent(memory),
         )
 
     @app.get("/received/<path:idempotency_key>")
     def message_page(idempotency_key: str) -> str | Response:
         found = [one for one in memory.exchanges() if one.idempotency_key == idempotency_key]
         if not found:
-            return missing("No message with this key came, or it is not known here any more.")
+            return missing("No message with this key was received, or it is no longer stored.")
         return _rendered(
-            "received.html", key=idempotency_key, exchanges=found[::-1], told=audit_fields(memory)
+            "received.html", key=idempotency_key, exchanges=found[::-1], just_sent=_just_sent(memory)
         )
 
     @app.get("/orders/<path:object_id>")
     def order_page(object_id: str) -> str | Response:
         known = memory.order(object_id)
         if known is None:
-            return missing("This buyer does not know such an order.")
+            return missing("Order not found.")
         came = [one for one in memory.exchanges() if one.object_id == object_id]
         events: list[Exchange | Sent] = [*came, *memory.sent(object_id)]
         events.sort(key=_happened_at, reverse=True)
-        return _rendered("order.html", order=known, events=events, told=audit_fields(memory))
+        return _rendered("order.html", order=known, events=events, just_sent=_just_sent(memory))
 
     @app.get("/simulator.css")
     def style() -> Response:
         return Response(render_template("demo/simulator.css"), mimetype="text/css")
 
 
-def _add_data(app: Flask, memory: Memory, busy_day: BusyDay) -> None:
+def _add_data(app: Flask, memory: SimulatorState, traffic: TrafficGenerator) -> None:
     @app.get("/received.json")
     def received() -> Response:
         key, object_id = request.args.get("idempotency_key"), request.args.get("object_id")
@@ -148,16 +152,16 @@ def _add_data(app: Flask, memory: Memory, busy_day: BusyDay) -> None:
 
     @app.get("/behaviour.json")
     def behaviour_state() -> Response:
-        return data(behaviour_data(memory.behaviour()))
+        return data(behaviour_data(memory.behavior()))
 
     @app.get("/busy.json")
     def busy_state() -> Response:
-        return data(busy_data(busy_day))
+        return data(busy_data(traffic))
 
 
 def data(value: Any, status: int = 200) -> Response:
     """JSON with exact numbers."""
-    # A 204 or a 304 has no body, whatever one would like to say.
+    # A 204 or a 304 has no body.
     return Response(b"" if status in {204, 304} else dumps(value), status, mimetype="application/json")
 
 
@@ -169,28 +173,28 @@ def missing(words: str) -> Response:
 
 
 def from_page() -> bool:
-    """Whether a browser asks, rather than a program."""
+    """Whether the client is a browser rather than a program."""
     accepted = request.accept_mimetypes
     return accepted["text/html"] > accepted["application/json"]
 
 
-def behaviour_data(behaviour: Behaviour) -> dict[str, Any]:
-    """A behaviour as `GET /behaviour.json` gives it."""
+def behaviour_data(behavior: Behavior) -> dict[str, Any]:
+    """The body of `GET /behaviour.json`."""
     return {
-        "mode": behaviour.mode,
-        "times": behaviour.times,
-        "seconds": behaviour.seconds,
-        "status": behaviour.status,
-        "retry_after": behaviour.retry_after,
-        "error_cd": behaviour.error_cd,
-        "error_dtl": behaviour.error_dtl,
-        "error_field": behaviour.error_field,
+        "mode": behavior.mode,
+        "times": behavior.times,
+        "seconds": behavior.seconds,
+        "status": behavior.status,
+        "retry_after": behavior.retry_after,
+        "error_cd": behavior.error_cd,
+        "error_dtl": behavior.error_dtl,
+        "error_field": behavior.error_field,
     }
 
 
-def busy_data(busy_day: BusyDay) -> dict[str, Any]:
-    """The busy day as `GET /busy.json` gives it; `seconds` is the mean pause."""
-    return {"on": busy_day.on, "seconds": busy_day.seconds, "sent": busy_day.sent}
+def busy_data(traffic: TrafficGenerator) -> dict[str, Any]:
+    """The body of `GET /busy.json`; `seconds` is the average interval."""
+    return {"on": traffic.on, "seconds": traffic.seconds, "sent": traffic.sent}
 
 
 def _order_data(order: Order, answer: AnswerTaken | None) -> dict[str, Any]:
@@ -209,8 +213,8 @@ def _rendered(name: str, **values: Any) -> str:
     return _NOT_IN_HTML.sub("\ufffd", render_template(f"demo/{name}", **values))
 
 
-def audit_fields(memory: Memory) -> Sent | None:
-    """The message whose button was just pressed."""
+def _just_sent(memory: SimulatorState) -> Sent | None:
+    """The message that was sent before the redirect to this page."""
     number = request.args.get("message", type=int)
     return next((sent for sent in reversed(memory.sent()) if sent.number == number), None)
 
@@ -240,31 +244,43 @@ def _status_chip(status: object) -> tuple[str, str]:
 
 
 def _outcome_chip(exchange: Exchange) -> tuple[str, str]:
-    """Tone and words of what the sender got to hear."""
+    """Tone and label of the reply."""
     if exchange.status is None:
-        return "bad", "no answer given"
+        return "bad", "no reply"
     if exchange.status >= 300:
-        return "bad", f"answered {exchange.status}"
+        return "bad", f"replied {exchange.status}"
     if exchange.mode in {"ok", "slow"}:
-        return "ok", f"answered {exchange.status}"
-    return "warn", f"{exchange.status}, but: {MODES.get(exchange.mode, exchange.mode).lower()}"
+        return "ok", f"replied {exchange.status}"
+    return "warn", f"{exchange.status}, {MODES.get(exchange.mode, exchange.mode).lower()}"
 
 
 def _sent_chip(sent: Sent) -> tuple[str, str]:
-    """Tone and words of what PO Confirm said to a message of ours."""
+    """Tone and label of PO Confirm's response to a message."""
     if sent.accepted:
-        return "ok", "taken"
-    return "bad", "no answer" if sent.status is None else f"refused, {sent.status}"
+        return "ok", "accepted"
+    return "bad", "no response" if sent.status is None else f"rejected, {sent.status}"
 
 
-def _deeds(order: Order, answer: AnswerTaken | None) -> list[AuditAction]:
-    """What may be done to the order now, by the table that PO Confirm goes by too."""
-    return [deed for deed in DEEDS if _may(deed, order, answer)]
+def _mode_chip(behavior: Behavior) -> tuple[str, str]:
+    """Tone and label of the response mode."""
+    return "ok" if behavior.mode == "ok" else "warn", MODES.get(behavior.mode, behavior.mode)
 
 
-def _may(deed: AuditAction, order: Order, answer: AnswerTaken | None) -> bool:
-    if deed.name == "change":
+def _mode_duration(behavior: Behavior) -> str:
+    """How long the response mode lasts."""
+    if behavior.mode == "ok":
+        return "Healthy"
+    return f"For the next {behavior.times}, then healthy again" if behavior.times else "Until changed"
+
+
+def _possible_updates(order: Order, answer: AnswerTaken | None) -> list[Update]:
+    """The updates that the network allows for the order now."""
+    return [update for update in UPDATES if _is_possible(update, order, answer)]
+
+
+def _is_possible(update: Update, order: Order, answer: AnswerTaken | None) -> bool:
+    if update.name == "change":
         return may_edit(order.status)
-    if deed.name == "action":
-        return may_move(order.status, deed.value)
+    if update.name == "action":
+        return may_move(order.status, update.value)
     return answer is not None

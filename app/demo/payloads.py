@@ -19,7 +19,7 @@ class Change(StrEnum):
     DATES = "dates"
 
 
-class Letter(NamedTuple):
+class OutgoingMessage(NamedTuple):
     """One message, ready to leave, and what it is in a few words."""
 
     kind: Kind
@@ -42,7 +42,7 @@ REFUSAL = ("BPR012", "Remarks are not acceptable", "poConfirmation.supplierRemar
 
 def edited(
     order: Mapping[str, Any], *, version: int, status: str, change: Change, rng: random.Random
-) -> Letter:
+) -> OutgoingMessage:
     """The next version of a `req-send` or `req-edit` body, whose newest version and status are given."""
     sent = dict(order["purchaseOrder"])
     words = _CHANGES[change](sent, rng)
@@ -50,7 +50,7 @@ def edited(
         "objectVersion": {"currentVersion": version, "newVersion": version + 1},
         "poStatusTransition": {"currentStatus": status, "newStatus": Status.CREATED.value},
     }
-    return Letter(Kind.REQ_EDIT, {**order, "purchaseOrder": sent}, words)
+    return OutgoingMessage(Kind.REQ_EDIT, {**order, "purchaseOrder": sent}, words)
 
 
 def ended(
@@ -61,7 +61,7 @@ def ended(
     action: BuyerAction,
     remarks: str = "",
     rng: random.Random,
-) -> Letter:
+) -> OutgoingMessage:
     """The order cancelled or closed, whether its status allows it or not."""
     sent, new = order["purchaseOrder"], status_after_action(action)
     remarks = remarks or rng.choice(_REMARKS[action])
@@ -79,7 +79,7 @@ def ended(
         "additionalInfos": [],
     }
     words = "Cancelled" if action is BuyerAction.CANCEL else "Closed"
-    return Letter(Kind.REQ_STATUS_CHANGE, body, f"{words}: {remarks}")
+    return OutgoingMessage(Kind.REQ_STATUS_CHANGE, body, f"{words}: {remarks}")
 
 
 def judged(
@@ -88,7 +88,7 @@ def judged(
     req_msg_id: str,
     result: Result,
     error: tuple[str, str, str] = REFUSAL,
-) -> Letter:
+) -> OutgoingMessage:
     """The late result of a `req-confirm` that was taken as `req_msg_id`; `error` is for FAILURE only."""
     code, detail, field = error if result is Result.FAILURE else ("", "", "")
     body = {
@@ -104,7 +104,7 @@ def judged(
         "additionalInfos": confirmation["additionalInfos"],
     }
     words = "Late result: success" if result is Result.SUCCESS else f"Late result: failure, {detail}"
-    return Letter(Kind.RESP_CONFIRM, body, words)
+    return OutgoingMessage(Kind.RESP_CONFIRM, body, words)
 
 
 def _change_quantity(order: dict[str, Any], rng: random.Random) -> str:

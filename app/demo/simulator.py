@@ -1,7 +1,6 @@
-"""A partner on its own address: it takes answers as the source page says, or fails as it is told to.
+"""The partner simulator: a web app that accepts responses as the network does, or fails on request.
 
-It speaks only HTTP with PO Confirm. Like a real buyer's platform it may take an answer and then lose its own
-reply on the way, which is what the sender's retries have to stand.
+It talks to PO Confirm over HTTP only. Like a real partner it may record a message and lose its own reply.
 """
 
 import errno
@@ -22,12 +21,12 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from app.demo import control_routes, pages
-from app.demo.behavior import Behaviour
+from app.demo.behavior import Behavior
 from app.demo.buyer import KEY_HEADER, PATH, Buyer
 from app.demo.orders import new_id
 from app.demo.pages import data
-from app.demo.state import Exchange, Identity, Memory, identity_of
-from app.demo.traffic import BusyDay
+from app.demo.state import Exchange, Identity, SimulatorState, identity_of
+from app.demo.traffic import TrafficGenerator
 from app.network.messages import Invalid, ReqConfirm, parse
 from app.network.reader import MAX_BYTES, Unreadable, dumps, read_json
 from app.network.replies import build_reply
@@ -52,7 +51,7 @@ _CODES = {status: code for code, status in reversed(HTTP_STATUS.items())}
 
 
 class _Refused(ValueError):
-    """The partner does not take a well-formed answer."""
+    """The partner refuses a message."""
 
     def __init__(self, code: ErrorCode, field: str, detail: str) -> None:
         super().__init__(detail)
@@ -63,7 +62,7 @@ class _Refused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """What the partner would say if nothing went wrong on the way."""
+    """The reply before a faulty mode spoils it."""
 
     status: int
     body: dict[str, Any]
@@ -77,25 +76,25 @@ def create_simulator(
     orders: Iterable[dict[str, Any]] | None = None,
     time_zone: str = "Asia/Kolkata",
 ) -> Flask:
-    """The partner as an app of its own.
+    """The Flask app of the simulator.
 
-    `send_to` is PO Confirm's base URL and `inbound_key` the key that orders are sent with. Where
-    `partner_key` is given, answers must carry it as X-Partner-Key, X-Api-Key or bearer token. `orders` are
-    `req-send` or `req-edit` bodies that this side is taken to have sent already, oldest first; where one has
-    another status by now, its `newStatus` says so. Times are shown in `time_zone`. The busy day is at
-    `app.extensions["busy_day"]`, and off; what it remembers is at `app.extensions["memory"]`.
+    `send_to` is PO Confirm's base URL and `inbound_key` the key that orders are sent with. With
+    `partner_key`, messages must carry it as X-Partner-Key, X-Api-Key or bearer token. `orders` are `req-send`
+    or `req-edit` bodies sent before, oldest first, with their present status as `newStatus`. Times are shown
+    in `time_zone`. The traffic generator, off at first, is at `app.extensions["traffic"]`, and the state at
+    `app.extensions["state"]`.
     """
     app = Flask("partner", root_path=str(_ROOT), template_folder="templates", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BYTES
-    memory = app.extensions["memory"] = Memory(orders or ())
+    memory = app.extensions["state"] = SimulatorState(orders or ())
     product = send_to.rstrip("/")
     buyer = Buyer(memory, product, inbound_key)
-    busy_day = app.extensions["busy_day"] = BusyDay(buyer, memory)
+    traffic = app.extensions["traffic"] = TrafficGenerator(buyer, memory)
     _guard(app)
-    _take_answers(app, memory, partner_key)
-    pages.init_app(app, memory, busy_day, product, ZoneInfo(time_zone))
-    control_routes.init_app(app, memory, buyer, busy_day)
+    _add_confirm_route(app, memory, partner_key)
+    pages.init_app(app, memory, traffic, product, ZoneInfo(time_zone))
+    control_routes.init_app(app, memory, buyer, traffic)
     return app
 
 
@@ -115,12 +114,12 @@ def _guard(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def explain(error: HTTPException) -> BaseResponse:
         status = error.code or 500
-        said = error.description or "The request cannot be followed."
+        detail = error.description or "Invalid request."
         if request.path == CONFIRM_PATH:
             code = _CODES.get(status, ErrorCode.INTERNAL)
-            response = data(_failure(_fresh_id("REQ"), None, code, said), status)
+            response = data(_failure(_fresh_id("REQ"), None, code, detail), status)
         else:
-            response = data({"error": said}, status)
+            response = data({"error": detail}, status)
         for name, value in error.get_headers():
             if name not in {"Content-Type", "Content-Length"}:
                 response.headers[name] = value
@@ -139,26 +138,23 @@ def _is_own_site() -> bool:
     return request.headers.get("Origin", request.host_url.rstrip("/")) == request.host_url.rstrip("/")
 
 
-# Taking answers
-
-
-def _take_answers(app: Flask, memory: Memory, partner_key: str | None) -> None:
+def _add_confirm_route(app: Flask, memory: SimulatorState, partner_key: str | None) -> None:
     @app.post(CONFIRM_PATH)
     def req_confirm() -> BaseResponse:
-        behaviour = memory.next_behaviour()
+        behavior = memory.next_behaviour()
         exchange = Exchange(
             idempotency_key=request.headers.get("Idempotency-Key", ""),
             headers=dict(request.headers),
             raw=request.get_data(),
-            mode=behaviour.mode,
+            mode=behavior.mode,
         )
-        reply = _reply(memory, exchange, behaviour, partner_key)
-        # Kept before anything is sent: whoever looks after the answer finds it here.
+        reply = _reply(memory, exchange, behavior, partner_key)
+        # Recorded before the reply, so that it is listed as soon as the sender has the reply.
         memory.keep(exchange)
-        return _PERFORMANCES.get(behaviour.mode, _plainly)(behaviour, exchange, reply)
+        return _REPLY_SENDERS.get(behavior.mode, _send)(behavior, exchange, reply)
 
 
-def _reply(memory: Memory, exchange: Exchange, behaviour: Behaviour, partner_key: str | None) -> _Reply:
+def _reply(memory: SimulatorState, exchange: Exchange, behavior: Behavior, partner_key: str | None) -> _Reply:
     req_msg_id = memory.fresh_id()
     try:
         _check_sender(partner_key)
@@ -167,7 +163,7 @@ def _reply(memory: Memory, exchange: Exchange, behaviour: Behaviour, partner_key
         identity = identity_of(message)
         req_msg_id = memory.req_msg_id(identity)
         _check_sense(message)
-        if behaviour.takes:
+        if behavior.accepts:
             req_msg_id = _take(memory, exchange, identity, message)
     except (Unreadable, Invalid, _Refused) as refused:
         field = "" if isinstance(refused, Unreadable) else refused.field
@@ -175,9 +171,9 @@ def _reply(memory: Memory, exchange: Exchange, behaviour: Behaviour, partner_key
         reply = _Reply(HTTP_STATUS[refused.code], failure)
     else:
         reply = _Reply(200, build_reply(Kind.REQ_CONFIRM, exchange.body, req_msg_id=req_msg_id))
-    if behaviour.takes:
-        return _Reply(behaviour.status if reply.status == 200 else reply.status, reply.body)
-    return audit_fields(behaviour, exchange, req_msg_id)
+    if behavior.accepts:
+        return _Reply(behavior.status if reply.status == 200 else reply.status, reply.body)
+    return _forced_refusal(behavior, exchange, req_msg_id)
 
 
 def _check_sender(partner_key: str | None) -> None:
@@ -209,7 +205,7 @@ def _check_sense(message: ReqConfirm) -> None:
         raise _Refused(
             ErrorCode.TRANSITION,
             "poConfirmation.poStatusTransition.currentStatus",
-            f"An order that is {statuses.current_status} cannot be answered.",
+            f"An order that is {statuses.current_status} can't be answered.",
         )
     if statuses.new_status != status_after(confirmation.supplier_response):
         raise _Refused(
@@ -219,7 +215,7 @@ def _check_sense(message: ReqConfirm) -> None:
         )
 
 
-def _take(memory: Memory, exchange: Exchange, identity: Identity, message: ReqConfirm) -> str:
+def _take(memory: SimulatorState, exchange: Exchange, identity: Identity, message: ReqConfirm) -> str:
     taken = memory.take(identity, exchange.idempotency_key, message)
     exchange.repeat = taken.repeat
     if taken.refused:
@@ -234,17 +230,17 @@ _FIELDS = {
 }
 
 
-def audit_fields(behaviour: Behaviour, exchange: Exchange, req_msg_id: str) -> _Reply:
-    """The refusal that the partner was told to give."""
-    code = _CODES.get(behaviour.status, ErrorCode.INTERNAL)
-    detail, field = behaviour.error_dtl or f"The partner was told to answer {behaviour.status}.", ""
-    if behaviour.mode == "refuse":
-        detail, field = behaviour.error_dtl or "Remarks are not acceptable", "poConfirmation.supplierRemarks"
-    body = _failure(req_msg_id, exchange.body, code, detail, behaviour.error_field or field)
-    body["payload"]["resp"]["errorCd"] = behaviour.error_cd or (
-        "BPR012" if behaviour.mode == "refuse" else code
+def _forced_refusal(behavior: Behavior, exchange: Exchange, req_msg_id: str) -> _Reply:
+    """The refusal of the chosen response mode."""
+    code = _CODES.get(behavior.status, ErrorCode.INTERNAL)
+    detail, field = behavior.error_dtl or f"The simulator is set to respond with {behavior.status}.", ""
+    if behavior.mode == "refuse":
+        detail, field = behavior.error_dtl or "Remarks are not acceptable", "poConfirmation.supplierRemarks"
+    body = _failure(req_msg_id, exchange.body, code, detail, behavior.error_field or field)
+    body["payload"]["resp"]["errorCd"] = behavior.error_cd or (
+        "BPR012" if behavior.mode == "refuse" else code
     )
-    return _Reply(behaviour.status, body)
+    return _Reply(behavior.status, body)
 
 
 def _failure(req_msg_id: str, received: Any, code: ErrorCode, detail: str, field: str = "") -> dict[str, Any]:
@@ -253,54 +249,51 @@ def _failure(req_msg_id: str, received: Any, code: ErrorCode, detail: str, field
     )
 
 
-# Giving the reply, well or badly
-
-
-def _plainly(behaviour: Behaviour, exchange: Exchange, reply: _Reply) -> BaseResponse:
+def _send(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
     exchange.status, exchange.answer = reply.status, reply.body
     response = data(reply.body, reply.status)
-    if behaviour.retry_after:
-        response.headers["Retry-After"] = behaviour.retry_after
+    if behavior.retry_after:
+        response.headers["Retry-After"] = behavior.retry_after
     if 300 <= reply.status < 400:
         response.headers["Location"] = "/received.json"
     return response
 
 
-def _slowly(behaviour: Behaviour, exchange: Exchange, reply: _Reply) -> BaseResponse:
-    time.sleep(behaviour.seconds)
-    return _plainly(behaviour, exchange, reply)
+def _send_slowly(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
+    time.sleep(behavior.seconds)
+    return _send(behavior, exchange, reply)
 
 
-def _never(behaviour: Behaviour, exchange: Exchange, reply: _Reply) -> BaseResponse:
-    return _streamed(_silence(request.environ, behaviour.seconds))
+def _send_nothing(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
+    return _streamed(_wait_and_close(request.environ, behavior.seconds))
 
 
-def _reset(behaviour: Behaviour, exchange: Exchange, reply: _Reply) -> BaseResponse:
-    return _streamed(_silence(request.environ, 0))
+def _close(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
+    return _streamed(_wait_and_close(request.environ, 0))
 
 
-def _silence(environ: Mapping[str, Any], seconds: float) -> Iterator[bytes]:
+def _wait_and_close(environ: Mapping[str, Any], seconds: float) -> Iterator[bytes]:
     time.sleep(seconds)
-    raise _dropped(environ)
+    raise _reset_connection(environ)
     yield b""
 
 
-def _cut(behaviour: Behaviour, exchange: Exchange, reply: _Reply) -> BaseResponse:
+def _close_mid_reply(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
     whole, environ = dumps(reply.body), request.environ
     half = whole[: len(whole) // 2]
     exchange.status, exchange.answer = reply.status, half.decode("utf-8", "replace")
 
     def pieces() -> Iterator[bytes]:
         yield half
-        raise _dropped(environ)
+        raise _reset_connection(environ)
 
     return _streamed(pieces(), reply.status, len(whole))
 
 
-def _dripping(behaviour: Behaviour, exchange: Exchange, reply: _Reply) -> BaseResponse:
+def _send_byte_by_byte(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
     whole = dumps(reply.body)
     exchange.status, exchange.answer = reply.status, reply.body
-    pause = behaviour.seconds / len(whole)
+    pause = behavior.seconds / len(whole)
 
     def drops() -> Iterator[bytes]:
         for position in range(len(whole)):
@@ -310,7 +303,7 @@ def _dripping(behaviour: Behaviour, exchange: Exchange, reply: _Reply) -> BaseRe
     return _streamed(drops(), reply.status, len(whole))
 
 
-def _endlessly(behaviour: Behaviour, exchange: Exchange, reply: _Reply) -> BaseResponse:
+def _send_huge(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
     exchange.status, exchange.answer = reply.status, f"{HUGE_BYTES} bytes of padding"
 
     def pieces() -> Iterator[bytes]:
@@ -323,39 +316,39 @@ def _endlessly(behaviour: Behaviour, exchange: Exchange, reply: _Reply) -> BaseR
     return _streamed(pieces(), reply.status)
 
 
-def _nothing(behaviour: Behaviour, exchange: Exchange, reply: _Reply) -> BaseResponse:
+def _send_empty(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
     return _text(exchange, "", "application/json", reply.status)
 
 
-def _web_page(behaviour: Behaviour, exchange: Exchange, reply: _Reply) -> BaseResponse:
+def _send_html(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
     page = "<!doctype html><html lang=en><title>Welcome</title><p>It works!</p></html>\n"
     return _text(exchange, page, "text/html", reply.status)
 
 
-def _half_json(behaviour: Behaviour, exchange: Exchange, reply: _Reply) -> BaseResponse:
+def _send_truncated_json(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
     whole = dumps(reply.body)
     half = whole[: len(whole) // 2].decode("utf-8", "ignore")
     return _text(exchange, half, "application/json", reply.status)
 
 
-def _for_another(behaviour: Behaviour, exchange: Exchange, reply: _Reply) -> BaseResponse:
+def _send_wrong_order(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
     payload = reply.body["payload"]
     other = payload["poConfirmation"] | {"objectId": _fresh_id("POR")}
     body = reply.body | {"payload": payload | {"poConfirmation": other}}
-    return _plainly(behaviour, exchange, _Reply(reply.status, body))
+    return _send(behavior, exchange, _Reply(reply.status, body))
 
 
-_PERFORMANCES: dict[str, Callable[[Behaviour, Exchange, _Reply], BaseResponse]] = {
-    "slow": _slowly,
-    "timeout": _never,
-    "reset": _reset,
-    "cut": _cut,
-    "drip": _dripping,
-    "huge": _endlessly,
-    "empty": _nothing,
-    "html": _web_page,
-    "broken_json": _half_json,
-    "wrong_object": _for_another,
+_REPLY_SENDERS: dict[str, Callable[[Behavior, Exchange, _Reply], BaseResponse]] = {
+    "slow": _send_slowly,
+    "timeout": _send_nothing,
+    "reset": _close,
+    "cut": _close_mid_reply,
+    "drip": _send_byte_by_byte,
+    "huge": _send_huge,
+    "empty": _send_empty,
+    "html": _send_html,
+    "broken_json": _send_truncated_json,
+    "wrong_object": _send_wrong_order,
 }
 
 
@@ -371,13 +364,13 @@ def _streamed(pieces: Iterator[bytes], status: int = 200, length: int | None = N
     return response
 
 
-def _dropped(environ: Mapping[str, Any]) -> ConnectionResetError:
-    """Reset the connection where the server lends it; the error makes every WSGI server give it up."""
+def _reset_connection(environ: Mapping[str, Any]) -> ConnectionResetError:
+    """Reset the connection if the server exposes it; the error makes every WSGI server close it."""
     connection = environ.get("werkzeug.socket")
     if isinstance(connection, socket.socket):
         at_once = struct.pack("ii", 1, 0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
-        # Closing it here would pull the descriptor from under the server: put a dead pair in its place.
+        # The server still owns the descriptor: replace it with a closed socket instead of closing it.
         dead, other = socket.socketpair()
         with dead, other:
             os.dup2(dead.fileno(), connection.fileno())

@@ -10,7 +10,7 @@ from hashlib import sha256
 from random import SystemRandom
 from typing import Any, TypeVar
 
-from app.demo.behavior import Behaviour
+from app.demo.behavior import Behavior
 from app.demo.orders import new_id
 from app.network.messages import ReqConfirm
 from app.network.reader import canonical_sha256
@@ -192,13 +192,13 @@ def identity_of(message: ReqConfirm) -> Identity:
     )
 
 
-class Memory:
+class SimulatorState:
     """The state of one partner process."""
 
     def __init__(self, orders: Iterable[dict[str, Any]] = ()) -> None:
         self._lock = threading.Lock()
         self._rng = SystemRandom()
-        self._behaviour = Behaviour()
+        self._behaviour = Behavior()
         self._exchanges: deque[Exchange] = deque()
         self._exchanges_bytes = 0
         self._taken: OrderedDict[tuple[str, int], AnswerTaken] = OrderedDict()
@@ -235,22 +235,22 @@ class Memory:
             self._sent.extend(held.sent)
             self._numbers = itertools.count(1 + max((one.number for one in held.sent), default=0))
 
-    def behaviour(self) -> Behaviour:
+    def behavior(self) -> Behavior:
         """How the next answer will be treated."""
         with self._lock:
             return self._behaviour
 
-    def behave(self, behaviour: Behaviour) -> None:
+    def behave(self, behavior: Behavior) -> None:
         """Treat the next answers so."""
         with self._lock:
-            self._behaviour = behaviour
+            self._behaviour = behavior
 
-    def next_behaviour(self) -> Behaviour:
+    def next_behaviour(self) -> Behavior:
         """How to treat this answer; counts it."""
         with self._lock:
-            behaviour = self._behaviour
-            self._behaviour = behaviour.after_one()
-            return behaviour
+            behavior = self._behaviour
+            self._behaviour = behavior.after_one()
+            return behavior
 
     def keep(self, exchange: Exchange) -> None:
         """Remember what came, forgetting the oldest beyond the caps."""

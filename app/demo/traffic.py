@@ -1,37 +1,37 @@
-"""A busy day: a gentle stream of orders, edits, ends and late results, in one thread that stops cleanly."""
+"""The traffic generator: sends orders, edits, cancellations and late results from one thread."""
 
 import logging
 import threading
 from collections.abc import Callable
 from random import Random, SystemRandom
 
-from app.demo.buyer import Buyer, NothingFits
+from app.demo.buyer import Buyer, NoMatch
 from app.demo.payloads import Change
-from app.demo.state import Memory, Order, Sent
+from app.demo.state import Order, Sent, SimulatorState
 from app.network.vocabulary import BuyerAction, Result, Status, may_edit, may_move
 
 log = logging.getLogger(__name__)
 
 SECONDS = 20.0
-"""The mean pause between two messages."""
+"""The average interval between two messages."""
 SECONDS_MIN, SECONDS_MAX = 1.0, 3600.0
-SULK_SECONDS_MAX = 300.0
-"""The longest pause, in seconds, while PO Confirm does not answer."""
+BACKOFF_SECONDS_MAX = 300.0
+"""The longest interval, in seconds, while PO Confirm does not respond."""
 OPEN_ORDERS_MAX = 150
-"""With so many orders unanswered, the buyer sends no further ones."""
+"""With this many open orders, no new ones are sent."""
 NEWEST = 100
-"""Edits and ends fall on one of so many of the newest orders."""
+"""Updates are sent for the newest orders only."""
 FAILURES = 0.15
-"""The part of the late results that are bad news."""
+"""The share of late results that are failures."""
 STOP_SECONDS = 3.0
 
-AuditAction = Callable[[], Sent]
+Action = Callable[[], Sent]
 
 
-class BusyDay:
-    """The stream: started and stopped as often as one likes."""
+class TrafficGenerator:
+    """Sends messages at random intervals until it is stopped."""
 
-    def __init__(self, buyer: Buyer, memory: Memory, rng: Random | None = None) -> None:
+    def __init__(self, buyer: Buyer, memory: SimulatorState, rng: Random | None = None) -> None:
         self._buyer = buyer
         self._memory = memory
         self._rng = rng or SystemRandom()
@@ -43,98 +43,100 @@ class BusyDay:
 
     @property
     def on(self) -> bool:
-        """Whether it goes on."""
+        """Whether it is running."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, seconds: float = SECONDS) -> None:
-        """Send a message every so many seconds, more or less; a second start only changes the pace."""
+        """Send a message about every ``seconds``; starting again only changes the interval."""
         with self._lock:
-            self._halt()
+            self._stop_thread()
             self.seconds = min(max(seconds, SECONDS_MIN), SECONDS_MAX)
             self._stop = threading.Event()
             self._thread = threading.Thread(
-                target=self._go_on, args=(self._stop,), name="busy day", daemon=True
+                target=self._run, args=(self._stop,), name="traffic generator", daemon=True
             )
             self._thread.start()
 
     def stop(self) -> None:
-        """Send nothing more; waits some seconds for a message that is under way."""
+        """Stop; waits a few seconds for a message in progress."""
         with self._lock:
-            self._halt()
+            self._stop_thread()
 
-    def _halt(self) -> None:
+    def _stop_thread(self) -> None:
         self._stop.set()
         if self._thread:
             self._thread.join(STOP_SECONDS)
             self._thread = None
 
     def send_one(self) -> Sent:
-        """One message of such a day."""
-        for deed in self._deeds():
+        """Send one random message."""
+        for action in self._actions():
             try:
-                return deed()
-            except NothingFits:
+                return action()
+            except NoMatch:
                 continue
         return self._new_order()
 
-    def _go_on(self, stop: threading.Event) -> None:
+    def _run(self, stop: threading.Event) -> None:
         unanswered = 0
-        while not stop.wait(self._pause(unanswered)):
+        while not stop.wait(self._interval(unanswered)):
             try:
                 unanswered = 0 if self.send_one().status is not None else unanswered + 1
                 self.sent += 1
             except Exception:
-                log.exception("a message of the busy day failed")
+                log.exception("the traffic generator could not send a message")
                 unanswered += 1
 
-    def _pause(self, unanswered: int) -> float:
+    def _interval(self, unanswered: int) -> float:
         mean = (
-            self.seconds if not unanswered else max(self.seconds, SULK_SECONDS_MAX * min(1, unanswered / 8))
+            self.seconds
+            if not unanswered
+            else max(self.seconds, BACKOFF_SECONDS_MAX * min(1, unanswered / 8))
         )
         return mean * self._rng.uniform(0.5, 1.5)
 
-    def _deeds(self) -> list[AuditAction]:
-        """What to try, in order: one by chance, then whatever else is possible."""
+    def _actions(self) -> list[Action]:
+        """A random action first, then all others, for when it is not possible."""
         open_orders = sum(order.status == Status.CREATED for order in self._memory.orders())
-        weights: dict[AuditAction, int] = {
+        weights: dict[Action, int] = {
             self._new_order: 10 if open_orders < OPEN_ORDERS_MAX else 0,
             self._edit: 5,
             self._result: 5,
             self._close: 2,
             self._cancel: 2,
         }
-        possible = [deed for deed, weight in weights.items() if weight]
+        possible = [action for action, weight in weights.items() if weight]
         first = self._rng.choices(list(weights), list(weights.values()))[0]
-        return [first, *(deed for deed in possible if deed != first)]
+        return [first, *(action for action in possible if action != first)]
 
     def _new_order(self) -> Sent:
         return self._buyer.send_orders(1)[0]
 
     def _edit(self) -> Sent:
         change = self._rng.choice(list(Change))
-        return self._buyer.send_edit(self._some(lambda order: may_edit(order.status)), change)
+        return self._buyer.send_edit(self._random_order(lambda order: may_edit(order.status)), change)
 
     def _cancel(self) -> Sent:
-        return self._end(BuyerAction.CANCEL)
+        return self._change_status(BuyerAction.CANCEL)
 
     def _close(self) -> Sent:
-        return self._end(BuyerAction.CLOSE)
+        return self._change_status(BuyerAction.CLOSE)
 
-    def _end(self, action: BuyerAction) -> Sent:
-        found = self._some(lambda order: may_move(order.status, action))
+    def _change_status(self, action: BuyerAction) -> Sent:
+        found = self._random_order(lambda order: may_move(order.status, action))
         return self._buyer.send_status_change(found, action)
 
     def _result(self) -> Sent:
         waiting = [answer for answer in self._memory.answers() if answer.result is None]
         if not waiting:
-            raise NothingFits("Every answer has its result.")
+            raise NoMatch("Every response has its result.")
         answer = self._rng.choice(waiting)
         result = Result.FAILURE if self._rng.random() < FAILURES else Result.SUCCESS
         return self._buyer.send_result(answer.identity.object_id, result)
 
-    def _some(self, fits: Callable[[Order], bool]) -> str:
-        """The id of any of the newest orders that fit. Raises NothingFits."""
+    def _random_order(self, fits: Callable[[Order], bool]) -> str:
+        """The id of a random matching order. Raises NoMatch."""
         found = [order.object_id for order in self._memory.orders()[-NEWEST:] if fits(order)]
         if not found:
-            raise NothingFits("No order is like this.")
+            raise NoMatch("No matching order.")
         return self._rng.choice(found)

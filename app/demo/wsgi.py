@@ -20,7 +20,7 @@ from werkzeug.serving import make_server
 
 from app.demo.orders import example_orders
 from app.demo.simulator import create_simulator
-from app.demo.storage import keep, recall
+from app.demo.storage import load, save
 from app.network.reader import read_json
 
 
@@ -38,13 +38,13 @@ application = create_simulator(
     time_zone=os.environ.get("DEMO_TIME_ZONE") or "Asia/Kolkata",
 )
 if kept := os.environ.get("DEMO_KEPT"):
-    memory, of = application.extensions["memory"], os.environ.get("DEMO_KEPT_OF", "")
-    recall(memory, Path(kept), of)
-    atexit.register(keep, memory, Path(kept), of)
-busy_day = application.extensions["busy_day"]
-atexit.register(busy_day.stop)
+    memory, of = application.extensions["state"], os.environ.get("DEMO_KEPT_OF", "")
+    load(memory, Path(kept), of)
+    atexit.register(save, memory, Path(kept), of)
+traffic = application.extensions["traffic"]
+atexit.register(traffic.stop)
 if os.environ.get("DEMO_BUSY"):
-    busy_day.start()
+    traffic.start()
 
 if __name__ == "__main__":
     # The simulator misbehaves on the raw socket, which only Werkzeug's server gives it.

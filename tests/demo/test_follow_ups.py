@@ -15,8 +15,8 @@ from flask.testing import FlaskClient
 
 from app.demo.orders import ORDERS_FILE
 from app.demo.simulator import create_simulator
-from app.demo.state import Memory
-from app.demo.traffic import BusyDay
+from app.demo.state import SimulatorState
+from app.demo.traffic import TrafficGenerator
 from app.network.messages import parse
 from app.network.reader import dumps, read_json
 from app.network.replies import build_reply
@@ -289,7 +289,7 @@ def test_an_order_that_was_answered_in_an_earlier_run_is_known_with_its_status()
             "poStatusTransition": {"currentStatus": "ACCEPTED", "newStatus": "ACCEPTED"},
         }
     }
-    known = Memory([body]).order(FIRST_ID)
+    known = SimulatorState([body]).order(FIRST_ID)
     assert known
     assert (known.version, known.status) == (3, "ACCEPTED")
 
@@ -315,9 +315,9 @@ def test_a_message_has_a_page_of_its_own_under_its_key(
     confirm(client, message, "msg_01J/odd key")
     confirm(client, message, "msg_01J/odd key")
     shown = page(client, "/received/msg_01J%2Fodd%20key")
-    assert "it came 2 times" in shown
-    assert "answered 503" in shown
-    assert "answered 200" in shown
+    assert "received 2 times" in shown
+    assert "replied 503" in shown
+    assert "replied 200" in shown
     assert "Idempotency-Key: msg_01J/odd key" in shown
     assert f'href="/orders/{FIRST_ID}"' in shown
     assert 'href="/received/msg_01J/odd%20key"' in page(client, "/")
@@ -326,18 +326,18 @@ def test_a_message_has_a_page_of_its_own_under_its_key(
 def test_an_order_has_a_page_with_all_that_went_over_the_wire(
     client: FlaskClient, confirmation: Confirmation
 ) -> None:
-    assert "Nothing since this side was started" in page(client, f"/orders/{FIRST_ID}")
+    assert "No messages since the simulator started" in page(client, f"/orders/{FIRST_ID}")
     answered(client, confirmation)
     client.post("/send-edit", json={"object_id": FIRST_ID, "change": "dates"})
     shown = page(client, f"/orders/{FIRST_ID}")
     assert "version 2" in shown
     assert "(moved)" in shown
-    assert shown.index("We sent") < shown.index("The supplier answered"), "newest first"
+    assert shown.index("Sent <code>") < shown.index("Received response"), "newest first"
 
 
 @pytest.mark.parametrize("url", ["/received/msg_0", "/orders/POR0"])
 def test_what_is_not_here_is_a_page_for_people_and_data_for_programs(client: FlaskClient, url: str) -> None:
-    assert "That is not here" in page(client, url, 404)
+    assert "Page not found" in page(client, url, 404)
     assert client.get(url).get_json()["error"]
 
 
@@ -350,7 +350,7 @@ def test_a_browser_returns_to_where_the_button_was_and_reads_what_became_of_it(
     response = client.post("/send-edit", data={"object_id": FIRST_ID}, headers=headers)
     assert response.status_code == 303
     assert response.headers["Location"].startswith(f"{before}?message=")
-    assert "PO Confirm took it." in " ".join(page(client, response.headers["Location"]).split())
+    assert "PO Confirm accepted it." in " ".join(page(client, response.headers["Location"]).split())
 
 
 @pytest.mark.parametrize("before", ["http://evil.example/orders/x", "http://localhost/behaviour", "", "//x"])
@@ -365,7 +365,7 @@ def test_a_refusal_is_told_in_the_products_own_words(client: FlaskClient, produc
     product.refuses = {"req-edit"}
     response = client.post("/send-edit", headers=BROWSER)
     shown = " ".join(page(client, response.headers["Location"]).split())
-    assert "refused it with 409" in shown
+    assert "rejected it with 409" in shown
     assert "Too old." in shown
 
 
@@ -382,14 +382,13 @@ def test_only_what_may_follow_is_offered(client: FlaskClient, confirmation: Conf
     assert 'value="quantity"' not in page(client, f"/orders/{FIRST_ID}")
 
 
-def test_every_way_to_fail_is_a_button_with_one_sentence(client: FlaskClient) -> None:
+def test_every_response_mode_is_an_option_with_a_description(client: FlaskClient) -> None:
     document = html5lib.parse(client.get("/").text, namespaceHTMLElements=False)
-    ways = document.findall(".//fieldset/button")
-    assert len(ways) > 20
-    for way in ways:
-        name, why = ("".join(part.itertext()) for part in way)
-        assert name
-        assert why.endswith(".")
+    labels = [option.text for option in document.findall(".//optgroup/option")]
+    assert len(labels) > 20
+    assert labels == [term.text for term in document.findall(".//dl[@class='mode-list']/dt")]
+    for description in document.findall(".//dl[@class='mode-list']/dd"):
+        assert description.text.endswith(".")
 
 
 def test_the_first_page_is_strict_html_with_a_hostile_order_and_message(
@@ -445,10 +444,10 @@ def test_a_busy_day_has_all_kinds_of_messages_and_sends_no_orders_beyond_what_is
     simulator: Flask, client: FlaskClient, product: Product, confirmation: Confirmation, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("app.demo.traffic.OPEN_ORDERS_MAX", 6)
-    busy_day: BusyDay = simulator.extensions["busy_day"]
+    traffic: TrafficGenerator = simulator.extensions["traffic"]
     for _ in range(120):
         still_open = sum(order["status"] == Status.CREATED for order in orders(client).values())
-        sent = busy_day.send_one()
+        sent = traffic.send_one()
         assert sent.accepted, sent
         assert sent.kind is not Kind.REQ_SEND or still_open < 6
         for known in orders(client).values():
@@ -461,10 +460,10 @@ def test_a_busy_day_has_all_kinds_of_messages_and_sends_no_orders_beyond_what_is
 
 def test_a_busy_day_waits_longer_while_nobody_answers() -> None:
     simulator = create_simulator(send_to="http://127.0.0.1:9", inbound_key="k")
-    busy_day: BusyDay = simulator.extensions["busy_day"]
-    assert busy_day.send_one().status is None
-    assert busy_day._pause(0) < 31
-    assert 100 < busy_day._pause(8) < 451
+    traffic: TrafficGenerator = simulator.extensions["traffic"]
+    assert traffic.send_one().status is None
+    assert traffic._interval(0) < 31
+    assert 100 < traffic._interval(8) < 451
 
 
 def test_what_came_is_still_listed_as_before(client: FlaskClient, confirmation: Confirmation) -> None:

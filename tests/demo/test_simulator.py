@@ -270,7 +270,7 @@ def test_every_answer_carries_the_security_headers(client: FlaskClient) -> None:
         assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
-# Behaviour
+# Behavior
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 429, 500, 503])
@@ -549,7 +549,7 @@ def test_a_browser_that_sent_orders_reads_how_many_were_taken(product: Flask, se
         client = create_simulator(send_to=url, inbound_key="k").test_client()
         response = client.post("/send-orders", data={"count": "2"}, headers={"Accept": "text/html"})
         assert response.headers["Location"] == "/?sent=2&accepted=2"
-        assert "2 of 2 new orders were taken" in client.get(response.headers["Location"]).text
+        assert "PO Confirm accepted 2 of 2 new orders" in client.get(response.headers["Location"]).text
 
 
 def test_a_product_that_is_not_there_is_said_so(client: FlaskClient) -> None:

@@ -21,11 +21,11 @@ class Life:
 
     def __init__(self, path: Path, of: str = "this one") -> None:
         app = create_simulator(send_to="http://127.0.0.1:9", inbound_key="inbound-secret")
-        self.memory, self.client, self._path, self._of = app.extensions["memory"], app.test_client(), path, of
-        storage.recall(self.memory, path, of)
+        self.memory, self.client, self._path, self._of = app.extensions["state"], app.test_client(), path, of
+        storage.load(self.memory, path, of)
 
     def stop(self) -> None:
-        storage.keep(self.memory, self._path, self._of)
+        storage.save(self.memory, self._path, self._of)
 
 
 @pytest.fixture
