@@ -21,6 +21,8 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.ui.formatting
+	$(BIN)/djlint templates --lint --quiet
 
 # The queues that `deliver.peer` compares with have their own environment; two of them need Redis.
 bench: $(VENV)/.test $(VENV)-peers/.done

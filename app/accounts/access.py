@@ -124,7 +124,7 @@ def _guard() -> Any:
     if access == PUBLIC:
         return None
     if not current_user.is_authenticated:
-        return web.sign_in_first()
+        return web.redirect_to_login()
     if access is None or not can(current_person(), Permission(access)):
         abort(403)
     trail.begin(actor(current_person()))

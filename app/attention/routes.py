@@ -94,7 +94,7 @@ def _run(item: Item, command: Callable[[str], None]) -> AnyResponse:
     except service.CannotHandle as error:
         return _item_page(item, ReasonForm(formdata=None), 409, BLOCKERS[error.blocker])
     web.db().commit()
-    return web.go(url_for(".item", key=item.key))
+    return web.redirect_after_post(url_for(".item", key=item.key))
 
 
 def _reader() -> queries.Reader:

@@ -144,7 +144,7 @@ def make(what: str, form: str) -> AnyResponse:
         after=_audit_fields(what, form, query),
     )
     web.db().commit()
-    return web.go(url_for("tasks.one", job_id=job.id))
+    return web.redirect_after_post(url_for("tasks.one", job_id=job.id))
 
 
 @blueprint.get("/exports/files/<job_id>")

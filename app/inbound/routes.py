@@ -120,7 +120,9 @@ def apply(inbound_id: str) -> AnyResponse:
         form.form_errors.append(REPROCESS_BLOCKERS[error.blocker])
         return _message_page(stored, form, status=409)
     web.db().commit()
-    return web.go(url_for(".message", inbound_id=inbound_id), fragment=lambda: message(inbound_id))
+    return web.redirect_after_post(
+        url_for(".message", inbound_id=inbound_id), fragment=lambda: message(inbound_id)
+    )
 
 
 def _get_message(inbound_id: str) -> InboundMessage:

@@ -165,7 +165,7 @@ def respond(order_id: int) -> AnyResponse:
         form.form_errors.append(presenters.NOT_ALLOWED_BY_PARTNER.format(detail=error.detail))
         return _form_page(order, form, status=422)
     web.db().commit()
-    return web.go(url_for(".order", order_id=order_id), fragment=lambda: delivery(order_id))
+    return web.redirect_after_post(url_for(".order", order_id=order_id), fragment=lambda: delivery(order_id))
 
 
 @blueprint.post(ORDER + "/answer/undo")
@@ -179,7 +179,7 @@ def undo(order_id: int) -> AnyResponse:
         web.db().rollback()
         return web.error_page(409, "Too late to undo", "The response was already sent or undone.")
     web.db().commit()
-    return web.go(url_for(".order", order_id=order_id), fragment=lambda: delivery(order_id))
+    return web.redirect_after_post(url_for(".order", order_id=order_id), fragment=lambda: delivery(order_id))
 
 
 @blueprint.route(ORDER + "/answer/review", methods=["GET", "POST"])

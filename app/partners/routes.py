@@ -291,7 +291,7 @@ def _unlocked(ask: Callable[[], Result]) -> Result:
 def _done(found: Partner, what: str) -> AnyResponse:
     web.db().commit()
     log.info("partner %s: %s by %s", found.id, what, access.current_person().username)
-    return web.go(url_for(".partner", partner_id=found.id, done=what))
+    return web.redirect_after_post(url_for(".partner", partner_id=found.id, done=what))
 
 
 def _before(found: Partner) -> Any:
@@ -373,7 +373,7 @@ def _save(kept: Partner | None) -> AnyResponse:
     done = "saved" if trial else "untried" if changed else "kept"
     log.info("partner %s: %s by %s", saved, done, access.current_person().username)
     page = ".key_page" if kept is None else ".partner"
-    return web.go(url_for(page, partner_id=saved, done=done))
+    return web.redirect_after_post(url_for(page, partner_id=saved, done=done))
 
 
 def _saved(kept: Partner | None, details: service.Details) -> int:
@@ -445,4 +445,4 @@ def _end(partner_id: int, end: Callable[[Session, Partner], bool]) -> AnyRespons
         abort(404)
     web.db().commit()
     log.info("partner %s: a key was ended by %s", found.id, access.current_person().username)
-    return web.go(url_for(".key_page", partner_id=found.id))
+    return web.redirect_after_post(url_for(".key_page", partner_id=found.id))

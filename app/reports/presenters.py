@@ -15,7 +15,7 @@ from app.reports.charts import Chart, Column, Kind, Tick, bar_chart, duration_ch
 from app.reports.delivery_health import DeliveryHealth, Failure, Step
 from app.reports.response_report import ResponseReport, ResponseTotals
 from app.ui.numbers import duration, number, things
-from app.ui.sidebar import Rail
+from app.ui.sidebar import Sidebar
 
 LATENCY_PERCENTILES = (0.5, 0.95, 0.99)
 DELIVERY_PERCENTILES = (0.5, 0.95)
@@ -56,9 +56,9 @@ class Card:
     tone: str = ""
 
 
-def order_cards(rail: Rail) -> list[Card]:
+def order_cards(sidebar: Sidebar) -> list[Card]:
     """The queues of orders."""
-    queues = rail.queues
+    queues = sidebar.queues
     return [
         Card(
             queues.overdue,
@@ -84,16 +84,16 @@ def order_cards(rail: Rail) -> list[Card]:
     ]
 
 
-def webhook_cards(rail: Rail, *, sees_all: bool, sees_unmatched: bool) -> list[Card]:
+def webhook_cards(sidebar: Sidebar, *, sees_all: bool, sees_unmatched: bool) -> list[Card]:
     """The queues of webhooks that a person may see."""
     text = "Refused or failed webhooks"
     if sees_unmatched:
         text += ", paused partners and unmatched messages"
-    cards = [Card(rail.attention, "Needs attention", text, url_for("attention.index"), "bad")]
+    cards = [Card(sidebar.attention, "Needs attention", text, url_for("attention.index"), "bad")]
     if sees_all:
         cards.append(
             Card(
-                rail.retried,
+                sidebar.retried,
                 "Retrying",
                 "Failed; retrying automatically. A spike usually means an outage.",
                 url_for("webhooks.log", state="pending", attempts=1),
@@ -103,7 +103,7 @@ def webhook_cards(rail: Rail, *, sees_all: bool, sees_unmatched: bool) -> list[C
     if sees_unmatched:
         cards.append(
             Card(
-                rail.unmatched,
+                sidebar.unmatched,
                 "Unmatched",
                 "Messages for unknown orders",
                 url_for("inbound.log", effect="unmatched"),

@@ -31,7 +31,7 @@ from app.reports.response_report import DEFAULT_DAYS, MAX_DAYS
 from app.reports.response_report import response_report as report_of
 from app.ui import web
 from app.ui.fields import read_filter
-from app.ui.sidebar import Rail
+from app.ui.sidebar import Sidebar
 from app.webhooks.partner_status import waiting
 from app.webhooks.presenters import webhook_chips
 
@@ -44,15 +44,15 @@ PRESETS = ((7, "7 days"), (30, "30 days"), (90, "90 days"))
 @access.requires(Permission.VIEW)
 def home() -> Response:
     """The work queues with their counts."""
-    person, rail = access.current_person(), Rail()
+    person, sidebar = access.current_person(), Sidebar()
     sees_all = access.can(person, Permission.VIEW_ALL)
-    orders = presenters.order_cards(rail)
+    orders = presenters.order_cards(sidebar)
     webhooks = presenters.webhook_cards(
-        rail, sees_all=sees_all, sees_unmatched=access.can(person, Permission.IMPORT)
+        sidebar, sees_all=sees_all, sees_unmatched=access.can(person, Permission.IMPORT)
     )
     return web.page(
         "reports/home.html",
-        rail=rail,
+        sidebar=sidebar,
         orders=orders,
         webhooks=webhooks,
         # Support and managers start with delivery problems, supplier staff with orders.

@@ -14,7 +14,7 @@ from app.saved_views.models import QUERY_MAX, SavedView
 
 PAGES = {"orders": "/orders", "webhooks": "/webhooks", "inbound": "/inbound"}
 """The lists whose filters can be kept, and where they are."""
-NAMES = {"orders": "Orders", "webhooks": "Sent", "inbound": "Received"}
+NAMES = {"orders": "Orders", "webhooks": "Outgoing", "inbound": "Incoming"}
 MOST = 40
 """Views that one person may keep of one list."""
 

@@ -58,7 +58,7 @@ def cancel(job_id: str) -> AnyResponse:
     if service.cancel(job, by=access.current_person().display_name):
         trail.record(web.db(), AuditAction.CANCELED, AuditObject.JOB, job.id, name=job.title)
     web.db().commit()
-    return web.go(url_for(".one", job_id=job_id), fragment=lambda: _shown(job))
+    return web.redirect_after_post(url_for(".one", job_id=job_id), fragment=lambda: _shown(job))
 
 
 def _whose() -> int | None:

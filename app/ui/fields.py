@@ -154,7 +154,7 @@ def in_force(form: Form, values: Mapping[str, Any]) -> list[InForce]:
         value = values[field.short_name]
         if isinstance(field, SelectField):
             value = next((label for one, label, *_ in field.iter_choices() if one == value), value)
-        label = "Words" if field.short_name == "q" else field.label.text
+        label = "Search" if field.short_name == "q" else field.label.text
         found.append(InForce(field.short_name, label, value))
     return found
 

@@ -1,11 +1,12 @@
-"""How values are shown. Pure functions by what they show, joined to the templates as filters here.
+"""Register the template filters, tests and globals of this package.
 
-The functions take the reader's zone and the present as arguments; ``init_app`` gives them both.
+The functions take the reader's time zone and the current time as arguments; ``init_app`` supplies both.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -40,14 +41,35 @@ from app.ui.times import (
     day,
     exact_time,
     for_input,
+    iso_time,
     long_day,
     moment,
     until,
 )
 
+HTMX_CONFIG = json.dumps(
+    {
+        "includeIndicatorStyles": False,
+        "allowEval": False,
+        "allowScriptTags": False,
+        "selfRequestsOnly": True,
+        "historyCacheSize": 0,
+        "refreshOnHistoryMiss": True,
+        "scrollIntoViewOnBoost": False,
+        "responseHandling": [
+            {"code": "204", "swap": False},
+            {"code": "[23]..", "swap": True},
+            {"code": "4(09|22)", "swap": True},
+            {"code": "[45]..", "swap": True, "error": True, "target": "#alerts", "swapOverride": "innerHTML"},
+            {"code": "...", "swap": False},
+        ],
+    }
+)
+"""Settings of htmx: no inline script or style, no cached history, and errors go to the alerts."""
+
 
 def asset(app: Flask, filename: str) -> str:
-    """The URL of one of our own static files, with its content in the URL, so that browsers may keep it."""
+    """The URL of a static file, with a hash of its content so that browsers may cache it for a year."""
     path = Path(app.static_folder or "") / filename
     return url_for("static", filename=filename, v=_fingerprint(path, path.stat().st_mtime_ns))
 
@@ -58,7 +80,7 @@ def _fingerprint(path: Path, _changed_at: int) -> str:
 
 
 def init_app(app: Flask) -> None:
-    """Give the filters and functions to the templates."""
+    """Add filters, tests and globals to the templates."""
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
@@ -71,6 +93,7 @@ def init_app(app: Flask) -> None:
         duration=duration,
         size=size,
         moment=lambda when: moment(when, web.zone(), clock.now()),
+        iso_time=iso_time,
         exact_time=lambda when: exact_time(when, web.zone()),
         long_day=lambda when: long_day(when, web.zone()),
         clock_time=lambda when: clock_time(when, web.zone()),
@@ -91,6 +114,7 @@ def init_app(app: Flask) -> None:
     )
     app.jinja_env.globals.update(
         differences=differences,
+        htmx_config=HTMX_CONFIG,
         present=clock.now,
         asset=lambda filename: asset(app, filename),
         package_versions={name: version(name) for name in ("bootstrap-flask", "django-js-lib-htmx")},

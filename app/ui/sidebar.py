@@ -1,4 +1,4 @@
-"""The rail: the work queues with their counts, on every page of somebody who is signed in."""
+"""The sidebar's counts, for every page of a signed-in user."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from app.webhooks.queries import retried_count
 
 
 @dataclass
-class Rail:
-    """The counts, asked for only by pages that show them."""
+class Sidebar:
+    """Counts of the work queues. Each is queried only when a page shows it."""
 
     @cached_property
     def queues(self) -> QueueCounts:
-        """The orders' work queues."""
+        """Orders in each work queue."""
         return queue_counts(web.db(), access.visible_suppliers(), clock.now())
 
     @cached_property
     def attention(self) -> int:
-        """What somebody must look at, of what the reader may see."""
+        """Open items that need attention and that the reader may see."""
         supports = access.can(access.current_person(), access.Permission.IMPORT)
         return attention.count(web.db(), access.visible_suppliers(), is_support=supports)
 
     @cached_property
     def retried(self) -> int:
-        """Messages that were tried in vain and are tried again by themselves: many at once are an outage."""
+        """Webhooks that are retrying. A spike usually means an outage."""
         return retried_count(web.db(), access.visible_suppliers())
 
     @cached_property
     def unmatched(self) -> int:
-        """Messages of the network that fit nothing we know."""
+        """Incoming messages for unknown orders."""
         return unmatched_count(web.db(), access.visible_suppliers())
 
 
 def init_app(app: Flask) -> None:
-    """Give ``rail`` to the templates."""
-    app.context_processor(_rail)
+    """Add ``sidebar`` to the templates."""
+    app.context_processor(_sidebar)
 
 
-def _rail() -> dict[str, Any]:
-    return {"rail": Rail() if current_user.is_authenticated else None}
+def _sidebar() -> dict[str, Any]:
+    return {"sidebar": Sidebar() if current_user.is_authenticated else None}

@@ -1,4 +1,4 @@
-"""Times on the reader's clock. The functions take the reader's zone and the present as arguments."""
+"""Times in the reader's time zone. The functions take the zone and the current time as arguments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def _short_day(day: date) -> str:
 
 
 def moment(when: datetime, zone: ZoneInfo, now: datetime) -> str:
-    """A time on the reader's clock: ``today 10:14``, ``22 Nov, 18:03``, with the year if it is another."""
+    """A time in the reader's zone: ``today 10:14``, ``22 Nov, 18:03``, with the year if it is another."""
     local, present = when.astimezone(zone), now.astimezone(zone)
     named = {0: "today", -1: "yesterday", 1: "tomorrow"}.get((local.date() - present.date()).days)
     if named:
@@ -34,6 +34,11 @@ def long_day(when: datetime, zone: ZoneInfo) -> str:
     return f"{local:%A}, {local.day} {local:%B %Y}"
 
 
+def iso_time(when: datetime) -> str:
+    """A time for ``datetime`` attributes, to the millisecond: HTML allows no more decimals."""
+    return when.isoformat(timespec="milliseconds")
+
+
 def clock_time(when: datetime, zone: ZoneInfo) -> str:
     """The time of day to the second: ``10:31:07``."""
     return f"{when.astimezone(zone):%H:%M:%S}"
@@ -52,13 +57,13 @@ def _span(seconds: float) -> str:
 
 
 def until(when: datetime, now: datetime) -> str:
-    """A deadline as seen from now: ``in 3 h``, ``2 h late``."""
+    """A deadline relative to now: ``in 3 h``, ``2 h late``."""
     seconds = (when - now).total_seconds()
     return f"in {_span(seconds)}" if seconds >= 0 else f"{_span(-seconds)} late"
 
 
 def ago(when: datetime, now: datetime) -> str:
-    """What is past, as seen from now: ``just now``, ``5 min ago``; what is to come: ``in 4 min``."""
+    """A past time relative to now: ``just now``, ``5 min ago``; a future one: ``in 4 min``."""
     seconds = (now - when).total_seconds()
     if seconds < 0:
         return "now" if seconds > -1 else f"in {_span(-seconds)}"
@@ -66,7 +71,7 @@ def ago(when: datetime, now: datetime) -> str:
 
 
 def day(text: str, now: datetime, *, year: bool = False) -> str:
-    """A date as it came, if it is one: ``24 Nov``, with the year if asked for or another; else the text."""
+    """A partner's date as ``24 Nov``, with the year if requested or not this year; other text unchanged."""
     when = iso_day(text)
     if when is None:
         return text

@@ -1,4 +1,4 @@
-"""Pages and fragments, error pages, filters: what every room's routes share. The only door to htmx-flask."""
+"""What all routes share: sessions, pages and fragments, redirects, security headers and error pages."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CONTENT_SECURITY_POLICY = (
     "frame-ancestors 'none'; form-action 'self'"
 )
 PERMISSIONS_POLICY = "geolocation=(self), camera=(), microphone=(), payment=(), usb=()"
-"""A device tag may be the place where an answer is made; nothing else of the device is ever asked for."""
+"""The response form can use the device's location as its tag. No other device feature is used."""
 HSTS = "max-age=31536000; includeSubDomains"
 """Sent when the public URL is https."""
 HTMX = Path(js_lib_htmx.__file__).parent / "static" / "htmx"
@@ -54,26 +54,26 @@ View = TypeVar("View", bound=Callable[..., Any])
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-# Control characters and code points that are no characters: HTML has no way to say them.
-_UNSAYABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
+# Control characters and noncharacters, which HTML cannot represent.
+_NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 
 
 def strip_control_characters(value: Any) -> Any:
-    """What a template writes: characters that HTML cannot hold show as the replacement character."""
-    if isinstance(value, str) and _UNSAYABLE.search(value):
-        return type(value)(_UNSAYABLE.sub("\N{REPLACEMENT CHARACTER}", value))
+    """Replace characters that HTML cannot represent with U+FFFD, in everything a template prints."""
+    if isinstance(value, str) and _NOT_IN_HTML.search(value):
+        return type(value)(_NOT_IN_HTML.sub("\N{REPLACEMENT CHARACTER}", value))
     return value
 
 
 class RowId(IntegerConverter):
-    """A whole number in an address, where a row's id may stand: what no column could hold fits no route."""
+    """A row id in a URL. Numbers that no column can hold match no route and give 404."""
 
     def __init__(self, map: Map, max: int = 2**31 - 1, **more: Any) -> None:
         super().__init__(map, max=max, **more)
 
 
 def init_app(app: Flask) -> None:
-    """Join sessions, htmx, CSRF, headers and error pages to the app."""
+    """Set up sessions, htmx, CSRF protection, headers and error pages."""
     app.jinja_env.finalize = strip_control_characters
     app.url_map.converters["int"] = RowId
     app.before_request(_check_address)
@@ -83,12 +83,12 @@ def init_app(app: Flask) -> None:
     csrf.init_app(app)
     app.add_url_rule("/assets/htmx.min.js", "htmx_js", _htmx_js)
     app.teardown_request(_close_session)
-    app.after_request(_harden)
-    app.register_error_handler(CSRFError, _csrf_page)
-    app.register_error_handler(HTTPException, _http_page)
-    app.register_error_handler(OperationalError, _busy_page)
-    app.register_error_handler(InterfaceError, _busy_page)
-    app.register_error_handler(Exception, _fault_page)
+    app.after_request(_add_security_headers)
+    app.register_error_handler(CSRFError, _csrf_error_page)
+    app.register_error_handler(HTTPException, _http_error_page)
+    app.register_error_handler(OperationalError, _database_error_page)
+    app.register_error_handler(InterfaceError, _database_error_page)
+    app.register_error_handler(Exception, _server_error_page)
 
 
 def settings() -> Settings:
@@ -102,19 +102,19 @@ def database() -> Database:
 
 
 def db() -> Session:
-    """This request's session, opened at the first use.
+    """This request's database session, opened at first use.
 
-    The first query decides how SQLite's transaction began, so the method decides it before anything is
-    read: looking takes no lock, everything else begins as a writer.
+    SQLite decides at the first query whether a transaction may write, so the HTTP method decides here:
+    reading requests take no lock, all others begin as a writer.
     """
     if "session" not in g:
-        looking = request.method in READING_METHODS
-        g.session = database().reading() if looking else database().writing()
+        is_read = request.method in READING_METHODS
+        g.session = database().reading() if is_read else database().writing()
     return cast(Session, g.session)
 
 
 def _htmx_js() -> Response:
-    """htmx as its package brings it; the version in the URL lets browsers keep it."""
+    """htmx from its package. The version is in the URL, so browsers may cache it."""
     return send_from_directory(HTMX, "htmx.min.js", max_age=365 * 86_400)
 
 
@@ -139,7 +139,7 @@ def _read_form() -> None:
     view = current_app.view_functions.get(request.endpoint or "")
     request.max_content_length = getattr(view, "max_bytes", FORM_BYTES)
     # Also parses the form, which raises 413 where it is too large.
-    _refuse_nul([request.path, *request.args.values(), *request.form.values()])
+    _reject_nul([request.path, *request.args.values(), *request.form.values()])
 
 
 def below_api() -> bool:
@@ -147,14 +147,14 @@ def below_api() -> bool:
     return re.sub("/+", "/", f"{request.path}/").lower().startswith("/api/")
 
 
-def _refuse_nul(texts: list[str]) -> None:
-    """PostgreSQL stores no NUL, and no text of ours has one."""
+def _reject_nul(texts: list[str]) -> None:
+    """Reject NUL characters: no valid input has them, and PostgreSQL cannot store them."""
     if any("\0" in text for text in texts):
         abort(400)
 
 
 def _check_address() -> None:
-    _refuse_nul([request.path, *request.args.values()])
+    _reject_nul([request.path, *request.args.values()])
 
 
 def _close_session(_error: BaseException | None) -> None:
@@ -174,19 +174,19 @@ def zone() -> ZoneInfo:
 
 
 def wants_fragment() -> bool:
-    """Whether htmx asks for a part of the page: not a boosted link, not a step back in history."""
+    """Whether htmx asks for a part of the page, not for a boosted link or a step back in history."""
     htmx = cast(HtmxAwareRequest, request).htmx
     return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
 
 
 def page(template: str, fragment: str | None = None, *, status: int = 200, **context: Any) -> Response:
-    """The whole page, or its fragment (a template of one root element) where htmx asks for it."""
+    """Render the page, or its fragment (a template with one root element) if htmx asks for it."""
     chosen = fragment if fragment and wants_fragment() else template
     return make_response(render_template(chosen, **context), status)
 
 
-def go(url: str, *, fragment: Callable[[], Response] | None = None) -> AnyResponse:
-    """After a POST: 303 to ``url``, or for htmx the fragment that takes the form's place."""
+def redirect_after_post(url: str, *, fragment: Callable[[], Response] | None = None) -> AnyResponse:
+    """Redirect with 303 to ``url``, or for htmx return the fragment that replaces the form."""
     if wants_fragment():
         if fragment:
             return fragment()
@@ -196,13 +196,13 @@ def go(url: str, *, fragment: Callable[[], Response] | None = None) -> AnyRespon
     return redirect(url, 303)
 
 
-def sign_in_first() -> AnyResponse:
-    """What nobody gets for a page: the way to the sign-in, and back to the page afterwards."""
-    looked_at = request.full_path.rstrip("?") if request.method in READING_METHODS else None
+def redirect_to_login() -> AnyResponse:
+    """Redirect to the sign-in page, which leads back to the requested page."""
+    requested = request.full_path.rstrip("?") if request.method in READING_METHODS else None
     if wants_fragment():
         current = urlsplit(request.headers.get("HX-Current-URL", ""))
-        looked_at = current.path + (f"?{current.query}" if current.query else "") or None
-    url = url_for("accounts.login", next=looked_at if looked_at and looked_at != "/" else None)
+        requested = current.path + (f"?{current.query}" if current.query else "") or None
+    url = url_for("accounts.login", next=requested if requested and requested != "/" else None)
     if wants_fragment():
         response = make_response("", 401)
         response.headers["HX-Redirect"] = url
@@ -211,7 +211,7 @@ def sign_in_first() -> AnyResponse:
 
 
 def local_path(target: str | None) -> str | None:
-    """``target`` if it is a path on this very site, else None: where a sign-in may lead."""
+    """``target`` if it is a path on this site, else None. Prevents open redirects after sign-in."""
     if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
         return None
     parts = urlsplit(target)
@@ -220,7 +220,7 @@ def local_path(target: str | None) -> str | None:
     return target
 
 
-def _harden(response: Response) -> Response:
+def _add_security_headers(response: Response) -> Response:
     headers = response.headers
     headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     headers.setdefault("X-Content-Type-Options", "nosniff")
@@ -229,40 +229,37 @@ def _harden(response: Response) -> Response:
     headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
     if settings().is_https:
         headers.setdefault("Strict-Transport-Security", HSTS)
-    if "Cache-Control" not in headers:  # files say their own
+    if "Cache-Control" not in headers:  # static files set their own
         headers["Cache-Control"] = "private, no-store"
         response.vary.add("HX-Request")
     return response
 
 
-def _without_database() -> None:
-    """From here on this request asks the database nothing: the page of an error must not fail as well.
-
-    Its session goes, and nobody is signed in for what is left of the request: the page needs no name.
-    """
+def _forget_session_and_user() -> None:
+    """Make sure that rendering the error page queries nothing, so that it cannot fail as well."""
     try:
         _close_session(None)
-    except Exception as error:  # a broken connection may break at its end once more
+    except Exception as error:  # closing a broken connection can fail too
         log.info("the session of a failed request did not close: %s", error)
     g._login_user = AnonymousUserMixin()
 
 
-def error_page(status: int, title: str, words: str, *, reference: str = "") -> Response:
-    """A page, or for htmx an alert, which says what happened and what to do; the log knows its reference."""
+def error_page(status: int, title: str, text: str, *, reference: str = "") -> Response:
+    """An error page, or an alert for htmx. Its reference is also in the log."""
     if not reference:
         reference = new_reference()
         log.info("%s, reference %s: %s %r", status, reference, request.method, request.path[:200])
-    reading = request.method in READING_METHODS
+    is_read = request.method in READING_METHODS
     return page(
         "ui/errors/page.html",
         "ui/errors/_alert.html",
         status=status,
         code=status,
         title=title,
-        words=words,
-        not_theirs=words == NOT_THEIRS,
+        text=text,
+        hide_other_suppliers=text == NOT_FOUND,
         reference=reference,
-        again=local_path(request.full_path.rstrip("?")) if reading and status in (429, 500, 503) else None,
+        again=local_path(request.full_path.rstrip("?")) if is_read and status in (429, 500, 503) else None,
     )
 
 
@@ -271,70 +268,70 @@ def new_reference() -> str:
     return request_id()
 
 
-NOT_THEIRS = "It does not exist, or it belongs to another supplier."
-"""Not said to those who see every supplier's."""
-WORDS = {
-    400: ("That did not arrive whole", "Go back, reload the page and try again."),
-    403: ("This is not yours to do", "Your role does not include it. Ask an administrator if it should."),
-    404: ("There is nothing here", NOT_THEIRS),
+NOT_FOUND = "It doesn't exist, or it belongs to another supplier."
+"""Users who see all suppliers get a shorter sentence."""
+ERRORS = {
+    400: ("Request incomplete", "Go back, reload the page and try again."),
+    403: ("You don't have access", "Ask your administrator for access."),
+    404: ("Page not found", NOT_FOUND),
     405: (
-        "This cannot be opened like that",
-        "The address only takes what a form sends. Open its page instead.",
+        "Page can't be opened directly",
+        "This address only accepts a form. Open the page with the form instead.",
     ),
-    409: ("Somebody was faster", "Go back, reload the page and look what changed."),
-    413: ("That is too large", "Shorten what you sent and try again."),
-    414: ("That address is too long", "Shorten the filter and try again."),
-    429: ("Too many tries", "Wait a minute and try again."),
+    409: ("Someone else got there first", "Go back, reload the page and see what changed."),
+    413: ("Request too large", "Shorten it and try again."),
+    414: ("Address too long", "Shorten the filter and try again."),
+    429: ("Too many attempts", "Wait a minute and try again."),
 }
-NO_WORDS = ("That could not be done", "Go back, reload the page and try again.")
-"""For every other status: what the library says of it is said to programmers."""
+OTHER_ERROR = ("Something went wrong", "Go back, reload the page and try again.")
+"""For every other status: Werkzeug's own texts are meant for developers."""
 
 
-def _http_page(error: HTTPException) -> AnyResponse:
+def _http_error_page(error: HTTPException) -> AnyResponse:
     code = error.code or 500
     if error.response is not None:
         return cast(AnyResponse, error.response)
     if code < 400:
         return error.get_response()
-    title, words = WORDS.get(code, NO_WORDS)
-    response = error_page(code, title, words)
+    title, text = ERRORS.get(code, OTHER_ERROR)
+    response = error_page(code, title, text)
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             response.headers[name] = value
     return response
 
 
-def _csrf_page(_error: CSRFError) -> AnyResponse:
+def _csrf_error_page(_error: CSRFError) -> AnyResponse:
     return error_page(
         400,
-        "This form is from an earlier visit",
-        "Nothing was recorded. Go back, reload the page and send it again.",
+        "Your session expired",
+        "Nothing was saved. Go back, reload the page and send the form again.",
     )
 
 
-def _busy_page(error: DBAPIError) -> AnyResponse:
-    _without_database()
+def _database_error_page(error: DBAPIError) -> AnyResponse:
+    _forget_session_and_user()
     reference = new_reference()
     log.warning("database not available, reference %s: %s", reference, error.orig)
     response = error_page(
         503,
         "The database is busy",
-        "Nothing was recorded. Wait a moment and try again.",
+        "Nothing was saved. Wait a moment and try again.",
         reference=reference,
     )
     response.headers["Retry-After"] = "5"
     return response
 
 
-def _fault_page(error: Exception) -> AnyResponse:
-    _without_database()
+def _server_error_page(error: Exception) -> AnyResponse:
+    _forget_session_and_user()
     reference = new_reference()
-    log.error("fault, reference %s", reference, exc_info=error)
-    reading = request.method in READING_METHODS
-    step = "Try again" if reading else "Look whether it was recorded before you repeat it"
+    log.error("unhandled error, reference %s", reference, exc_info=error)
+    is_read = request.method in READING_METHODS
+    advice = "Try again" if is_read else "Check if it was saved before retrying"
     return error_page(
         500,
-        "Something broke on our side",
-        f"It was logged. {step}; if it happens twice, give support the reference.",
+        "Something went wrong on our side",
+        f"The error was logged. {advice}. If it happens again, give support the reference.",
         reference=reference,
     )

@@ -57,7 +57,7 @@ def create() -> AnyResponse:
         form.form_errors.append("None of these webhooks can be resent any more.")
         return _preview_page(form, 409)
     web.db().commit()
-    return web.go(url_for(".report", job_id=job.id))
+    return web.redirect_after_post(url_for(".report", job_id=job.id))
 
 
 @blueprint.get("/<job_id>")

@@ -121,7 +121,7 @@ def resend_one(message_id: str) -> AnyResponse:
         return _message_page(_get_or_404(message_id), form, status=409)
     web.db().commit()
     url = url_for(".message", message_id=message_id)
-    return web.go(url, fragment=lambda: state(message_id))
+    return web.redirect_after_post(url, fragment=lambda: state(message_id))
 
 
 @blueprint.post("/<message_id>/withdraw")
@@ -141,7 +141,7 @@ def cancel(message_id: str) -> AnyResponse:
         return _message_page(_get_or_404(message_id), cancel_form=form, status=409)
     web.db().commit()
     url = url_for(".message", message_id=message_id)
-    return web.go(url, fragment=lambda: state(message_id))
+    return web.redirect_after_post(url, fragment=lambda: state(message_id))
 
 
 def _get_or_404(message_id: str) -> Message:

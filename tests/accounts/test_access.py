@@ -101,4 +101,4 @@ def test_post_without_csrf_token_is_refused(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     answer = asha.send(f"/orders/{order_id}/answer", {"supplier_response": "ACCEPT", "version": 1})
     assert answer.status_code == 400
-    assert "Nothing was recorded" in answer.words
+    assert "Nothing was saved" in answer.words

@@ -212,7 +212,7 @@ def test_a_file_that_another_process_locks_is_waited_for(
         wait_until(lambda: "the database is unavailable" in caplog.text, 20)
         refused = asha.send(url, fields)
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
-        assert "Nothing was recorded" in refused.words
+        assert "Nothing was saved" in refused.words
         assert not network.received()
         # Told to stop while the file is locked, it stops: it has nothing in hand.
     assert session.scalar(select(func.count(Decision.id))) == 1
@@ -256,7 +256,7 @@ def test_on_a_full_disk_ticks_are_tried_again_and_pages_say_so(
         refused = [url for url, answered in said.items() if answered.status_code != 303]
         assert refused
         assert all(said[url].status_code == 503 for url in refused)
-        assert all("Nothing was recorded" in said[url].words for url in refused)
+        assert all("Nothing was saved" in said[url].words for url in refused)
         assert not everything_is_delivered(session)()
         disk.full = False
         wait_until(everything_is_delivered(session), 30)

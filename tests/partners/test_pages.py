@@ -599,7 +599,7 @@ def test_a_note_stands_on_every_page_of_everybody_until_it_is_taken_away(
     assert ravi.send(f"{page}/note", fields).status_code == 303
     for browser, path in ((asha, "/"), (asha, "/orders"), (meera, "/webhooks"), (ravi, "/partners")):
         words = browser.get(path).words.replace(" :", ":").replace(" .", ".")
-        assert "Bharat Connect: Slow until 14:00 <b>. Noted by Ravi" in words
+        assert "Bharat Connect: Slow until 14:00 <b> Posted by Ravi" in words
     assert "Slow until" not in nobody.get("/login").words
     assert ravi.send(f"{page}/note", {**fields, "words": ""}).status_code == 303
     assert "Slow until" not in asha.get("/").words

@@ -73,7 +73,7 @@ def test_a_view_says_what_it_narrows_in_the_words_of_its_list(meera: Browser) ->
     keep(meera, "/inbound?effect=unmatched", "Three")
     filters = meera.get("/views").page.select(".saved-views .subline")
     assert sorted(" ".join(line.get_text().split()) for line in filters) == [
-        "Orders · Words: spares · Response: Needs response · Sorted: Received, newest first",
-        "Received · Result: Unmatched",
-        "Sent · State: Refused · Since: 20 Nov, 10:00",
+        "Incoming · Result: Unmatched",
+        "Orders · Search: spares · Response: Needs response · Sorted: Received, newest first",
+        "Outgoing · State: Refused · Since: 20 Nov, 10:00",
     ]

@@ -37,7 +37,7 @@ def test_without_the_database_every_page_is_calm_and_says_when_to_come_back(
     answer = asha.get(path)
     assert answer.status_code == 503
     assert "The database is busy" in answer.words
-    assert "Nothing was recorded." in answer.words
+    assert "Nothing was saved." in answer.words
     assert answer.headers["Retry-After"] == "5"
     assert len(away) == 1
 
@@ -57,8 +57,8 @@ def test_a_bug_gives_a_page_with_a_reference_that_the_log_knows(
     monkeypatch.setattr("app.orders.queries.order_page", broken)
     answer = asha.get("/orders")
     assert answer.status_code == 500
-    assert "Something broke on our side" in answer.words
-    reference = re.search(r"reference ([0-9a-f]{8})", answer.words)
+    assert "Something went wrong on our side" in answer.words
+    reference = re.search(r"reference ([0-9a-f]{16})", answer.words)
     assert reference
     assert reference[1] in caplog.text
 
@@ -72,7 +72,7 @@ def test_every_reference_on_a_page_stands_in_the_log(
     with caplog.at_level(logging.INFO):
         answer = asha.get(path)
     assert answer.status_code == status
-    reference = re.search(r"reference ([0-9a-f]{8})", answer.words)
+    reference = re.search(r"reference ([0-9a-f]{16})", answer.words)
     assert reference and f"{status}, reference {reference[1]}: GET '{path}'" in caplog.text
 
 
@@ -93,7 +93,7 @@ def test_a_bug_in_a_form_does_not_ask_to_press_again_blindly(
     monkeypatch.setattr("app.orders.decisions.respond", broken)
     pressed = asha.send(url, fields)
     assert pressed.status_code == 500
-    assert "Look whether it was recorded before you repeat it" in pressed.words
+    assert "Check if it was saved before retrying" in pressed.words
     assert not [link for link in pressed.page.select("main a") if link.get_text() == "Try again"]
     monkeypatch.setattr("app.orders.queries.order_page", broken)
     again = next(

@@ -7,7 +7,7 @@ from typing import Any
 from tests.people import Browser
 
 
-def test_the_look_shows_every_state_to_the_administrator(
+def test_style_guide_shows_every_state_to_the_administrator(
     asha: Browser, ravi: Browser, browser_of: Any
 ) -> None:
     assert asha.get("/look").status_code == ravi.get("/look").status_code == 403
