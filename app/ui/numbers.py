@@ -82,7 +82,7 @@ def plain(value: object) -> str:
 
 
 def count(how_many: int, most: int = 999) -> str:
-    """A count for the rail; beyond a thousand nobody reads the digits."""
+    """A count for the sidebar, such as ``999+``: digits beyond that do not matter."""
     return f"{most}+" if how_many > most else str(how_many)
 
 
