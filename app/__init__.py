@@ -16,7 +16,7 @@ from app.attention import routes as attention_routes
 from app.attention import service as attention
 from app.audit import routes as audit_routes
 from app.config import ROOT, Settings, SettingsError
-from app.db import Database
+from app.db import Database, encryption
 from app.delivery import notifications
 from app.delivery.events import message_events
 from app.exports import routes as exports_routes
@@ -79,6 +79,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    encryption.configure(settings.encryption_key_list)
     certificates.keep_in(settings.instance / "certificates")
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cryptography.fernet import Fernet
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
@@ -28,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "PO_"
 SECRET_KEY_MIN = 16
 """Characters of a secret key that is given."""
-SECRETS = frozenset({"smtp_url", "secret_key", "database_url", "metrics_token"})
+SECRETS = frozenset({"smtp_url", "secret_key", "database_url", "metrics_token", "encryption_keys"})
 """Settings whose values are never repeated in an error message."""
 
 
@@ -44,6 +45,8 @@ class Settings(BaseSettings):
     instance: Path = ROOT / "instance"
     database_url: str = Field("", repr=False)
     secret_key: str = Field("", repr=False)
+    # Fernet keys separated by commas: the first encrypts, all of them decrypt.
+    encryption_keys: str = Field("", repr=False)
     respond_within_hours: float = Field(24, gt=0, le=24 * 365)
     serve_delivers: bool = True
     serve_works: bool = True
@@ -94,6 +97,18 @@ class Settings(BaseSettings):
         if key and len(key) < SECRET_KEY_MIN:
             raise ValueError(f"must have at least {SECRET_KEY_MIN} characters")
         return key
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _check_encryption_keys(cls, keys: str) -> str:
+        try:
+            for key in filter(None, keys.split(",")):
+                Fernet(key.strip())
+        except ValueError as error:
+            raise ValueError(
+                "must be Fernet keys (32 bytes in URL-safe base64), separated by commas"
+            ) from error
+        return keys
 
     @field_validator("metrics_allow")
     @classmethod
@@ -173,6 +188,11 @@ class Settings(BaseSettings):
         return [ip_network(network.strip()) for network in self.metrics_allow.split(",") if network.strip()]
 
     @property
+    def encryption_key_list(self) -> list[str]:
+        """The keys of ``encryption_keys``."""
+        return [key.strip() for key in self.encryption_keys.split(",") if key.strip()]
+
+    @property
     def is_https(self) -> bool:
         """Whether people open the site over HTTPS, so that cookies and HSTS can demand it."""
         return self.public_url.startswith("https://")
@@ -219,6 +239,9 @@ class Settings(BaseSettings):
         defaults: dict[str, str] = {}
         if not self.database_url:
             defaults["database_url"] = f"sqlite:///{self.instance / 'po-confirm.sqlite'}"
+        if not self.encryption_keys:
+            path = self.instance / "encryption-key"
+            defaults["encryption_keys"] = read_or_create_secret(path, lambda: Fernet.generate_key().decode())
         if not self.secret_key:
             defaults["secret_key"] = read_or_create_secret(self.instance / "secret-key")
         return defaults

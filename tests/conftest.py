@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import requests
+from cryptography.fernet import Fernet
 from flask import Flask, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -24,7 +25,7 @@ from app import clock as the_clock
 from app import create_app
 from app.accounts.queries import person_by_username
 from app.config import Settings
-from app.db import Database
+from app.db import Database, encryption
 from app.delivery.worker import DeliveryWorker
 from app.demo.orders import ORDERS_FILE
 from app.demo.simulator import create_simulator
@@ -40,6 +41,9 @@ from app.partners.models import Partner
 from tests import people, shared
 from tests.postgresql import Server
 
+# One key for this process and for those that tests start, which share its databases.
+os.environ["PO_ENCRYPTION_KEYS"] = Fernet.generate_key().decode()
+encryption.configure([os.environ["PO_ENCRYPTION_KEYS"]])
 INBOUND_KEY = "the-key-of-the-network"
 _numbers = itertools.count(1)
 # Settings of the developer's shell must not reach the tests.

@@ -9,6 +9,7 @@ from sqlalchemy import ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base
+from app.db.encryption import EncryptedJSON, EncryptedText
 
 
 class Partner(Base):
@@ -19,7 +20,7 @@ class Partner(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(80), unique=True)
     base_url: Mapped[str] = mapped_column(String(500))
-    headers: Mapped[list[list[str]]] = mapped_column(default=list)
+    headers: Mapped[list[list[str]]] = mapped_column(EncryptedJSON, default=list)
     allow_addresses: Mapped[list[str]] = mapped_column(default=list)
     deadline_seconds: Mapped[float] = mapped_column(default=15.0)
     retry_schedule: Mapped[list[float]] = mapped_column(default=list)
@@ -31,14 +32,14 @@ class Partner(Base):
     contact: Mapped[str] = mapped_column(String(500), default="")
 
     # How we prove who we are, besides ``headers``.
-    bearer_token: Mapped[str] = mapped_column(Text, default="")
+    bearer_token: Mapped[str] = mapped_column(EncryptedText, default="")
     # token_url, client_id, client_secret, scope, in_body: OAuth 2 client credentials.
-    oauth: Mapped[dict[str, Any] | None]
+    oauth: Mapped[dict[str, Any] | None] = mapped_column(EncryptedJSON)
     # id, secret, created_at, valid_until (ISO 8601 or None): newest first. In the row, so that the
     # deliverer has all that a send needs by one read.
-    signing_secrets: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    signing_secrets: Mapped[list[dict[str, Any]]] = mapped_column(EncryptedJSON, default=list)
     # Certificate, chain and key as one PEM text, so that every machine that delivers has them.
-    client_certificate: Mapped[str] = mapped_column(Text, default="")
+    client_certificate: Mapped[str] = mapped_column(EncryptedText, default="")
     # The authorities that may vouch for the partner, as PEM; empty are the public ones.
     ca_bundle: Mapped[str] = mapped_column(Text, default="")
 
@@ -89,6 +90,6 @@ class InboundSecret(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id", ondelete="CASCADE"), index=True)
-    secret: Mapped[str] = mapped_column(String(120))
+    secret: Mapped[str] = mapped_column(EncryptedText)
     created_at: Mapped[datetime]
     valid_until: Mapped[datetime | None]
