@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from flask import Flask
 from flask_bootstrap import Bootstrap5
 from flask_compress import Compress
@@ -79,6 +81,9 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    settings.instance.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with suppress(OSError):  # it may belong to someone else
+        settings.instance.chmod(0o700)
     encryption.configure(settings.encryption_key_list)
     certificates.keep_in(settings.instance / "certificates")
     app.extensions["settings"] = settings

@@ -105,9 +105,7 @@ class Settings(BaseSettings):
             for key in filter(None, keys.split(",")):
                 Fernet(key.strip())
         except ValueError as error:
-            raise ValueError(
-                "must be Fernet keys (32 bytes in URL-safe base64), separated by commas"
-            ) from error
+            raise ValueError("must be Fernet keys, separated by commas") from error
         return keys
 
     @field_validator("metrics_allow")

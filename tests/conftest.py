@@ -42,8 +42,8 @@ from tests import people, shared
 from tests.postgresql import Server
 
 # One key for this process and for those that tests start, which share its databases.
-os.environ["PO_ENCRYPTION_KEYS"] = Fernet.generate_key().decode()
-encryption.configure([os.environ["PO_ENCRYPTION_KEYS"]])
+ENCRYPTION_KEY = os.environ.setdefault("PO_ENCRYPTION_KEYS", Fernet.generate_key().decode())
+encryption.configure([ENCRYPTION_KEY])
 INBOUND_KEY = "the-key-of-the-network"
 _numbers = itertools.count(1)
 # Settings of the developer's shell must not reach the tests.

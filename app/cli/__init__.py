@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.cli import audit, background, database, delivery, demo, orders, partners, server, users
+from app.cli import audit, background, database, delivery, demo, orders, partners, secrets, server, users
 
 
 def init_app(app: Flask) -> None:
@@ -15,6 +15,7 @@ def init_app(app: Flask) -> None:
         users.users,
         partners.partners,
         orders.orders,
+        secrets.secrets,
         audit.audit,
         delivery.deliver,
         delivery.resend,

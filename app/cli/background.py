@@ -17,6 +17,7 @@ alerts = AppGroup("alerts", help="Alerts sent by email.")
 @with_appcontext
 def work(once: bool) -> None:
     """Run background jobs and scheduled chores. On SIGTERM, finish the current step and exit."""
+    context.check_encryption_keys()
     task_worker = worker(context.database(), context.settings())
     if not once:
         task_worker.run(context.stop_event())

@@ -17,7 +17,9 @@ from sqlalchemy.orm import Session
 from app.audit import trail
 from app.config import Settings
 from app.db import Database
+from app.db.encryption import WrongKey
 from app.partners import queries as partner_queries
+from app.partners import secrets as partner_secrets
 from app.partners.models import Partner
 
 
@@ -64,6 +66,19 @@ def find_partner(session: Session, name: str | None) -> Partner:
     if len(partners) > 1:
         fail("There are several partners. Choose one with --partner.")
     return partners[0]
+
+
+def check_encryption_keys() -> None:
+    """Stop with one line if the stored secrets cannot be decrypted."""
+    try:
+        with database().reading() as session:
+            partner_secrets.check(session)
+    except WrongKey as error:
+        fail(str(error))
+    except DBAPIError:
+        pass  # no schema yet; the command says so when it needs it
+    finally:
+        database().engine.dispose()
 
 
 def stop_event() -> threading.Event:

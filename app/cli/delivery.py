@@ -23,6 +23,7 @@ from app.webhooks.resend_plan import Selection, plan
 @with_appcontext
 def deliver(once: bool, workers: int | None) -> None:
     """Deliver webhooks. On SIGTERM, finish those in flight and exit."""
+    context.check_encryption_keys()
     deliverer = DeliveryWorker(context.database(), senders=workers or context.settings().senders)
     if not once:
         deliverer.run(context.stop_event())

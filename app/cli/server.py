@@ -22,6 +22,7 @@ from app.ui.trusted_hosts import LOOPBACK
 @with_appcontext
 def serve(host: str, port: int) -> None:
     """Serve the web pages, and run a delivery and a background worker unless the settings turn them off."""
+    context.check_encryption_keys()
     settings = context.settings()
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     try:

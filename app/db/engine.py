@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,9 +59,21 @@ class Database:
     def upgrade(self, revision: str = "head") -> None:
         """Create the schema or migrate it to ``revision``, then update SQLite's statistics."""
         with self.engine.connect() as connection:
+            before = migrations.current_revision(connection)
+            connection.rollback()
             migrations.upgrade(connection, revision)
+            if before not in (None, migrations.current_revision(connection)):
+                connection.rollback()
+                self._vacuum(connection)
         if revision == "head":
             self.optimize()
+
+    def _vacuum(self, connection: Connection) -> None:
+        """Remove from SQLite's files what a migration deleted, such as unencrypted secrets."""
+        if not self.is_postgresql:
+            driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+            driver.execute("VACUUM")
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def probe_write(self) -> None:
         """Commit a write that changes nothing. Errors: DBAPIError, for example on a full disk."""
@@ -92,6 +105,16 @@ ANALYSIS_LIMIT = 1000
 """Rows per index that ANALYZE reads, so that it takes milliseconds however large the table is."""
 
 
+def _make_private(path: Path) -> None:
+    """Let only the owner read the database. SQLite gives its -wal and -shm files the mode of the database."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with suppress(OSError):  # a read-only or foreign file fails later, with a clearer error
+        path.touch(mode=0o600)
+        for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            if file.exists():
+                file.chmod(0o600)
+
+
 def follow_clock(connection: Connection) -> None:
     """On PostgreSQL, follow the server's clock; for callers that hold a connection for long."""
     if connection.dialect.name == "postgresql":
@@ -106,7 +129,7 @@ def new_engine(url: str) -> Engine:
         return engine
     database = make_url(url).database
     if database and database != ":memory:":
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
+        _make_private(Path(database))
     engine = create_engine(url, pool_size=10, max_overflow=20)
     event.listen(engine, "connect", _open_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,22 +19,6 @@ from app.orders.models import Decision, Delivery, OrderView, PurchaseOrder, Stat
 from tests.postgresql import Server
 
 WHEN = "2026-11-20 10:00:00"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A database without tables."""
-    if request.param == "sqlite":
-        database = Database(f"sqlite:///{tmp_path / 'empty.sqlite'}")
-        yield database
-        database.engine.dispose()
-        return
-    server: Server = request.getfixturevalue("postgresql")
-    server.execute("CREATE DATABASE unmade")
-    database = Database(server.url("unmade"))
-    yield database
-    database.engine.dispose()
-    server.execute("DROP DATABASE unmade WITH (FORCE)")
 
 
 def differences(database: Database) -> list[Any]:

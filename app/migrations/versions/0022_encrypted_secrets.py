@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from app.db import encryption
 
 revision = "0022"
-down_revision = "0015"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 
@@ -27,9 +27,8 @@ def _json() -> sa.JSON[Any]:
 
 def _partners(json_type: sa.types.TypeEngine[Any]) -> sa.TableClause:
     columns = [sa.column(name, json_type) for name in JSON_COLUMNS]
-    return sa.table(
-        "partner", sa.column("id"), *columns, *(sa.column(name, sa.Text()) for name in TEXT_COLUMNS)
-    )
+    columns += [sa.column(name, sa.Text()) for name in TEXT_COLUMNS]
+    return sa.table("partner", sa.column("id"), *columns)
 
 
 _SECRETS = sa.table("inbound_secret", sa.column("id"), sa.column("secret", sa.Text()))
@@ -43,10 +42,8 @@ def upgrade() -> None:
     _alter("inbound_secret", {"secret": (sa.String(120), sa.Text())})
     partners = _partners(sa.Text())
     for row in plain:
-        values = {
-            name: None if row[name] is None else encryption.encrypt(json.dumps(row[name]))
-            for name in JSON_COLUMNS
-        }
+        present = [name for name in JSON_COLUMNS if row[name] is not None]
+        values: dict[str, Any] = {name: encryption.encrypt(json.dumps(row[name])) for name in present}
         values |= {name: encryption.encrypt(row[name]) if row[name] else "" for name in TEXT_COLUMNS}
         connection.execute(sa.update(partners).where(partners.c.id == row["id"]).values(values))
     for row in secrets:
@@ -59,10 +56,7 @@ def downgrade() -> None:
     encrypted = connection.execute(sa.select(_partners(sa.Text()))).mappings().all()
     secrets = connection.execute(sa.select(_SECRETS)).mappings().all()
     decrypted: dict[Any, dict[str, Any]] = {
-        row["id"]: {
-            name: encryption.decrypt(row[name]) if row[name] else row[name]
-            for name in JSON_COLUMNS + TEXT_COLUMNS
-        }
+        row["id"]: {name: encryption.decrypt(row[name]) for name in JSON_COLUMNS + TEXT_COLUMNS if row[name]}
         for row in encrypted
     }
     partners = _partners(sa.Text())
