@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from app.accounts.models import Person, PersonSupplier, Supplier
+from app.accounts.models import Person, PersonSupplier, Role, Supplier
 
 _BY_SESSION_KEY = select(Person).where(Person.session_key == bindparam("key"), Person.active)
 """Built once, since every request runs it."""
@@ -45,6 +45,17 @@ def device_tags(session: Session, b2b_ids: Iterable[str]) -> dict[str, tuple[str
     """The default device tags (name, value) of those suppliers that have one."""
     suppliers = session.scalars(select(Supplier).where(Supplier.b2b_id.in_(set(b2b_ids))))
     return {supplier.b2b_id: (supplier.device_tag_name, supplier.device_tag_value) for supplier in suppliers}
+
+
+def reachable_supplier_ids(session: Session) -> frozenset[str]:
+    """The supplier ids for which an active person can respond."""
+    return frozenset(
+        session.scalars(
+            select(PersonSupplier.b2b_id)
+            .join(Person, Person.id == PersonSupplier.person_id)
+            .where(Person.active, Person.role == Role.SUPPLIER)
+        )
+    )
 
 
 def supplier_ids(session: Session, scope: frozenset[str] | None) -> list[str]:

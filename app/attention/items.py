@@ -1,6 +1,6 @@
-"""The items that may need attention: our webhooks, partners, and messages from partners.
+"""The items that may need attention: webhooks, partners, incoming messages, and orders without a user.
 
-``key`` names an item in URLs: ``message-msg_…``, ``partner-3``, ``inbound-in_…``.
+``key`` names an item in URLs: ``message-msg_…``, ``partner-3``, ``inbound-in_…``, ``order-7``.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, and_, exists, func, select
 from sqlalchemy.orm import Session, joinedload
 
+from app.accounts.queries import reachable_supplier_ids
 from app.attention.models import Case
 from app.delivery.circuit_breaker import IS_PENDING
 from app.delivery.models import CircuitBreaker, Message
 from app.inbound.models import Effect, InboundMessage
+from app.orders.models import PurchaseOrder
 from app.partners.models import Partner
 from app.webhooks.partner_status import Waiting, waiting
 
@@ -38,7 +40,7 @@ class PausedPartner:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item and its case, if any. Exactly one of ``message``, ``inbound`` and ``paused`` is set.
+    """One item and its case, if any. One of ``message``, ``inbound``, ``paused``, ``order`` is set.
 
     ``is_unsolved`` is true while the cause exists, even if somebody resolved the item.
     """
@@ -51,7 +53,13 @@ class Item:
     message: Message | None = None
     inbound: InboundMessage | None = None
     paused: PausedPartner | None = None
+    order: PurchaseOrder | None = None
     case: Case | None = None
+
+    @property
+    def is_resolvable(self) -> bool:
+        """Whether a person can resolve it; the others end with their cause."""
+        return self.paused is None and self.order is None
 
     @property
     def has_recurred(self) -> bool:
@@ -105,6 +113,18 @@ def partner_item(paused: PausedPartner) -> Item:
     )
 
 
+def order_item(order: PurchaseOrder, *, is_unreachable: bool = True) -> Item:
+    """An item for an order that no active person can respond to."""
+    return Item(
+        key=f"order-{order.id}",
+        title=order.buyer_po_number,
+        supplier_b2b_id=order.supplier_b2b_id,
+        needs_attention=is_unreachable,
+        is_unsolved=is_unreachable,
+        order=order,
+    )
+
+
 def find_item(session: Session, scope: Scope, key: str, *, lock: bool = False) -> Item | None:
     """The item with this key, without its case; None if the reader may not see it."""
     kind, _, name = key.partition("-")
@@ -121,7 +141,11 @@ def find_item(session: Session, scope: Scope, key: str, *, lock: bool = False) -
         inbound_query = inbound_query.options(joinedload(InboundMessage.partner))
         inbound = session.scalar(inbound_query.with_for_update(of=InboundMessage) if lock else inbound_query)
         return inbound_item(inbound) if inbound else None
-    if kind == "partner" and name.isascii() and name.isdecimal() and len(name) < 10:
+    is_number = name.isascii() and name.isdecimal() and len(name) < 10
+    if kind == "order" and is_number:
+        order = session.get(PurchaseOrder, int(name), options=[joinedload(PurchaseOrder.partner)])
+        return order_item(order, is_unreachable=_is_unreachable(session, order)) if order else None
+    if kind == "partner" and is_number:
         return _find_partner_item(session, int(name))
     return None
 
@@ -176,3 +200,24 @@ def unmatched_messages(session: Session, *, limit: int) -> Sequence[InboundMessa
         .order_by(InboundMessage.id.desc())
         .limit(limit)
     ).all()
+
+
+def unreachable_orders(session: Session, *, limit: int) -> Sequence[PurchaseOrder]:
+    """The newest orders that need a response and have a supplier without an active user."""
+    query = select(PurchaseOrder).where(_unreachable(session)).options(joinedload(PurchaseOrder.partner))
+    return session.scalars(query.order_by(PurchaseOrder.id.desc()).limit(limit)).all()
+
+
+def unreachable_order_count(session: Session, *, limit: int = 1001) -> int:
+    """The number of such orders; counts at most ``limit``."""
+    ids = select(PurchaseOrder.id).where(_unreachable(session)).limit(limit)
+    return session.scalar(select(func.count()).select_from(ids.subquery())) or 0
+
+
+def _unreachable(session: Session) -> ColumnElement[bool]:
+    has_no_user = PurchaseOrder.supplier_b2b_id.not_in(reachable_supplier_ids(session))
+    return and_(PurchaseOrder.needs_response, has_no_user)
+
+
+def _is_unreachable(session: Session, order: PurchaseOrder) -> bool:
+    return order.needs_response and order.supplier_b2b_id not in reachable_supplier_ids(session)

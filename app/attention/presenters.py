@@ -17,10 +17,11 @@ from app.inbound.presenters import effect_chip, effect_words
 from app.ui.chips import Chip
 from app.webhooks.presenters import lasting, message_chip
 
-ITEM_KINDS = {"message": "response", "inbound": "incoming message", "partner": "partner"}
+ITEM_KINDS = {"message": "response", "inbound": "incoming message", "partner": "partner", "order": "order"}
 BLOCKERS = {
     Blocker.NO_LONGER_NEEDED: "This item no longer needs attention.",
     Blocker.PARTNER_PAUSED: "A paused partner can't be resolved. Resume the partner instead.",
+    Blocker.NO_USER: "Give a user access to this supplier instead.",
     Blocker.NOT_RESOLVED: "This item isn't resolved, or its cause is gone.",
 }
 EVENT_TITLES = {
@@ -47,6 +48,8 @@ def item_url(item: Item) -> str:
         return url_for("webhooks.message", message_id=item.message.id)
     if item.inbound:
         return url_for("inbound.message", inbound_id=item.inbound.id)
+    if item.order:
+        return url_for("orders.order", order_id=item.order.id)
     assert item.paused
     return url_for("partners.partner", partner_id=item.paused.partner.id)
 
@@ -57,6 +60,8 @@ def item_chip(item: Item) -> Chip:
         return _message_chip(item.message)
     if item.inbound:
         return effect_chip(item.inbound)
+    if item.order:
+        return Chip("warn", "No user") if item.needs_attention else Chip("ok", "Has a user")
     assert item.paused
     return _partner_chip(item.paused)
 
@@ -81,6 +86,8 @@ def item_cause(item: Item) -> str:
         return lasting(item.message.note) or "Canceled before sending."
     if item.inbound:
         return effect_words(item.inbound)
+    if item.order:
+        return f"No active user can respond for {item.order.supplier_b2b_id}."
     assert item.paused
     if item.paused.partner.paused:
         return item.paused.partner.paused_reason
@@ -110,7 +117,11 @@ def next_step(item: Item) -> NextStep:
     if item.message:
         return _next_step_of_message(item.message)
     if item.inbound:
-        return NextStep("Process again", item_url(item))
+        return NextStep("Reprocess", item_url(item))
+    if item.order:
+        if access.can(access.current_person(), Permission.MANAGE_USERS):
+            return NextStep("Add user", url_for("accounts.new_user"))
+        return NextStep("View order", item_url(item))
     assert item.paused
     if item.paused.partner.paused:
         return NextStep("Resume partner", item_url(item))

@@ -13,10 +13,13 @@ from app.attention.items import (
     Item,
     inbound_item,
     message_item,
+    order_item,
     partner_item,
     paused_partner_count,
     paused_partners,
     unmatched_messages,
+    unreachable_order_count,
+    unreachable_orders,
 )
 from app.attention.models import Case
 from app.delivery.models import Message
@@ -25,6 +28,8 @@ from app.webhooks import queries as webhook_queries
 
 PAGE = 50
 """Items per page."""
+ORDERS_SHOWN = 20
+"""Orders without a user on the page."""
 UNMATCHED_SHOWN = 20
 """Unmatched messages on the page; the list of incoming messages has the rest."""
 MINE = "mine"
@@ -36,10 +41,12 @@ Scope = frozenset[str] | None
 
 @dataclass(frozen=True, slots=True)
 class AttentionPage:
-    """One page of items; partners and unmatched messages are on the first page only."""
+    """One page of items; only the first page has partners, orders and unmatched messages."""
 
     partners: Sequence[Item]
     messages: Sequence[Item]
+    orders: Sequence[Item]
+    order_count: int
     unmatched: Sequence[Item]
     unmatched_count: int
     next_after: str | None
@@ -47,7 +54,7 @@ class AttentionPage:
     @property
     def is_empty(self) -> bool:
         """Whether the page has no items."""
-        return not (self.partners or self.messages or self.unmatched)
+        return not (self.partners or self.messages or self.orders or self.unmatched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +87,19 @@ def attention_page(
     )
     messages = _with_cases(session, [message_item(message) for message in page.messages])
     if not reader.is_support or filters.after:
-        return AttentionPage([], messages, [], 0, page.next_after)
+        return AttentionPage([], messages, [], 0, [], 0, page.next_after)
     partners = _with_cases(session, [partner_item(paused) for paused in paused_partners(session)])
+    orders = _with_cases(
+        session, [order_item(order) for order in unreachable_orders(session, limit=ORDERS_SHOWN)]
+    )
     unmatched = _with_cases(
         session, [inbound_item(inbound) for inbound in unmatched_messages(session, limit=UNMATCHED_SHOWN)]
     )
     return AttentionPage(
         partners=[item for item in partners if _matches(item, reader, filters)],
         messages=messages,
+        orders=[item for item in orders if _matches(item, reader, filters)],
+        order_count=unreachable_order_count(session),
         unmatched=[item for item in unmatched if _matches(item, reader, filters)],
         unmatched_count=unmatched_count(session, None),
         next_after=page.next_after,
@@ -99,7 +111,12 @@ def count(session: Session, scope: Scope, *, is_support: bool) -> int:
     messages = webhook_queries.attention_count(session, scope)
     if not is_support:
         return messages
-    return messages + paused_partner_count(session) + unmatched_count(session, None)
+    return (
+        messages
+        + paused_partner_count(session)
+        + unreachable_order_count(session)
+        + unmatched_count(session, None)
+    )
 
 
 def with_history(session: Session, item: Item) -> Item:

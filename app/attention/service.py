@@ -27,6 +27,7 @@ class Blocker(StrEnum):
 
     NO_LONGER_NEEDED = "no_longer_needed"
     PARTNER_PAUSED = "partner_paused"
+    NO_USER = "no_user"
     NOT_RESOLVED = "not_resolved"
 
 
@@ -55,11 +56,14 @@ def assign(session: Session, item: Item, person: Person | None, *, by: str) -> N
 def resolve(session: Session, item: Item, *, by: str, reason: str) -> None:
     """Resolve an item. It reopens if the same problem occurs again.
 
-    Errors: CannotHandle if it no longer needs attention, or is a partner, which can only be resumed.
+    Errors: CannotHandle if it no longer needs attention, or is a partner or an order,
+    which need another action.
     """
     _require_attention(item)
     if item.paused:
         raise CannotHandle(Blocker.PARTNER_PAUSED)
+    if item.order:
+        raise CannotHandle(Blocker.NO_USER)
     case = _get_or_create_case(session, item)
     _set_resolved(item, case, by, reason)
     _add_event(session, case, by, CaseAction.RESOLVED, reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.delivery.models import CircuitBreaker, Message, MessageState
+from app.orders.models import PurchaseOrder
 from app.partners import service as partner_service
 from app.partners.models import Partner
 from tests.buyer import Buyer
@@ -148,7 +150,7 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
     assert badge(ravi) == "2"
     rows = [row.get_text(" ") for row in ravi.get("/attention").page.select(".attention-item")]
     assert "They asked us to wait" in rows[0] and "Resume partner" in rows[0]
-    assert "Process again" in rows[1]
+    assert "Reprocess" in rows[1]
     assert badge(meera) == ""
     key = (
         ravi.get("/attention")
@@ -229,3 +231,33 @@ def test_needs_attention_is_the_same_in_sql_and_python(refused: str, database: D
             writing.flush()
             by_sql = writing.scalar(select(Message.id).where(Message.needs_attention)) is not None
             assert by_sql == message.needs_attention, (state, is_unknown, resolved_at_attempt)
+
+
+def test_order_without_a_user_is_an_item_until_a_user_gets_the_supplier(
+    app: Any,
+    partner: Partner,
+    example_bodies: list[Any],
+    browser_of: Callable[[str], Browser],
+    ravi: Browser,
+    asha: Browser,
+    session: Session,
+) -> None:
+    buyer = Buyer(app.test_client(), example_bodies)
+    body = copy.deepcopy(example_bodies[0])
+    body["b2bIds"]["supplierB2BId"] = "NOBODY@bbps"
+    assert buyer.say("req-send", body).status_code == 200
+    order_id = session.scalars(select(PurchaseOrder.id)).one()
+    row = ravi.get("/attention").one(".attention-item").get_text(" ")
+    assert "No active user can respond for NOBODY@bbps." in row
+    assert badge(ravi) == "1"
+    assert asha.get("/attention").page.select(".attention-item") == []
+    url = f"/attention/order-{order_id}"
+    item = ravi.get(url)
+    assert item.status_code == 200
+    assert not item.page.select(f"form[action='{url}/resolve']")
+    assert submit(ravi, f"order-{order_id}", "assign").status_code in (200, 303)
+    admin = browser_of("admin")
+    fields = admin.fill("/users/new", "/users/new")
+    admin.send("/users/new", {**fields, "name": "kiran", "supplier_ids": "NOBODY@bbps"})
+    assert ravi.get("/attention").page.select(".attention-item") == []
+    assert badge(ravi) == ""
