@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -378,10 +379,10 @@ def _context(ca_bundle: str, certificate: tuple[str, str] | None) -> ssl.SSLCont
     return context
 
 
-def tls_context(ca_bundle: str, certificate: tuple[str, str] | None) -> ssl.SSLContext:
+def tls_context(ca_bundle: str | None, certificate: tuple[str, str] | None) -> ssl.SSLContext:
     """Return a TLS context that always verifies. Errors: SendAborted if the files cannot be used."""
     try:
-        return _context(ca_bundle, certificate)
+        return _context(ca_bundle or DEFAULT_CA_BUNDLE_PATH, certificate)
     except (OSError, ValueError) as error:
         if not isinstance(error, ssl.SSLError) and getattr(error, "errno", None) in LOCAL_SHORTAGES:
             raise SendAborted(Failure.INTERNAL, _shortage(error)) from None

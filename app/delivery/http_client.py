@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from app.delivery.address_policy import Network
 from app.delivery.connections import CheckedPool, SecurePool, aborted, tls_context
@@ -185,7 +184,7 @@ def _new_pool(target: Target, url: str) -> CheckedPool:
     parts = urlsplit(url)
     if parts.scheme == "http":
         return CheckedPool(parts.hostname or "", parts.port or 80, allowed=target.allowed)
-    context = tls_context(target.ca_bundle or DEFAULT_CA_BUNDLE_PATH, target.client_certificate)
+    context = tls_context(target.ca_bundle, target.client_certificate)
     return SecurePool(parts.hostname or "", parts.port or 443, allowed=target.allowed, ssl_context=context)
 
 

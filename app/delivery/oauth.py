@@ -22,7 +22,7 @@ from app.delivery.address_policy import Network
 from app.delivery.http_client import Sender, Target
 from app.delivery.outcome import Failure, Outcome
 from app.network.reader import Unreadable, read_json
-from app.partners.masking import MASK, SHORTEST_MASKED, masked, spellings
+from app.partners.masking import MASK, MIN_MASKED_LENGTH, masked, spellings
 
 TOKEN_DEADLINE = 4.0
 """Seconds for fetching a token. Twice that is less than the margin of a message's lease."""
@@ -145,7 +145,7 @@ def send(
 
 def _without(outcome: Outcome, token: Token) -> Outcome:
     """The outcome without the token, which a partner may send back: only here it is known for sure."""
-    if len(token.text) < SHORTEST_MASKED:
+    if len(token.text) < MIN_MASKED_LENGTH:
         return outcome  # the answer is still to be judged: it must not be made nonsense of
     told = "\n".join([outcome.detail, *(value for _, value in outcome.headers)])
     met = [one for one in spellings(token.text) if one.encode() in outcome.body or one in told]

@@ -10,7 +10,7 @@ from operator import attrgetter
 from app.delivery.credentials import Credentials
 from app.delivery.outcome import Outcome
 from app.delivery.retry_policy import Verdict
-from app.partners.masking import MASK, SHORTEST_MASKED, spellings
+from app.partners.masking import MASK, MIN_MASKED_LENGTH, spellings
 
 SAID = ("response_message", "result", "req_msg_id", "error_cd", "error_dtl", "error_field")
 """What of a verdict is the partner's own words."""
@@ -50,7 +50,7 @@ def secrets_in(credentials: Credentials) -> tuple[tuple[str, bytes], ...]:
 
 @lru_cache(maxsize=256)
 def _spelled(values: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
-    found = {one for value in values if len(value) >= SHORTEST_MASKED for one in spellings(value)}
+    found = {one for value in values if len(value) >= MIN_MASKED_LENGTH for one in spellings(value)}
     return tuple((one, one.encode()) for one in sorted(found, key=len, reverse=True))
 
 

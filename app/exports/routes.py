@@ -20,7 +20,7 @@ from app.audit.models import AuditAction, AuditObject
 from app.exports import evidence, files, formats, presenters, sources
 from app.orders import queries as order_queries
 from app.orders.presenters import delivery_chip, event_sentence
-from app.partners.forms import PressForm
+from app.partners.forms import ConfirmForm
 from app.tasks import queries as job_queries
 from app.tasks.models import Job, JobState
 from app.tasks.routes import RESULTS, Result
@@ -129,7 +129,7 @@ def make(what: str, form: str) -> AnyResponse:
         sources.read_query(source, query, web.zone())
     except sources.BadFilter as error:
         return web.error_page(422, "Export failed", str(error))
-    if not PressForm().validate():
+    if not ConfirmForm().validate():
         abort(400)
     me = access.current_person()
     job = files.ask(

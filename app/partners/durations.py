@@ -1,4 +1,4 @@
-"""Waits and lists as people write them: ``5 s, 5 min, 2 h``. Pure."""
+"""Durations and lists as users write them: ``5 s, 5 min, 2 h``. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def read_waits(text: str) -> list[float]:
-    """The seconds in ``5 s, 5 min, 2 h``; a number alone is seconds.
+    """Read ``5 s, 5 min, 2 h`` as seconds; a number alone is seconds.
 
-    Errors: ValueError that says what a wait looks like.
+    Errors: ValueError with a message for the user.
     """
     return [_wait(part) for part in re.split(r"[,;\n]+", text) if part.strip()]
 
@@ -29,17 +29,17 @@ def read_waits(text: str) -> list[float]:
 def _wait(text: str) -> float:
     match = re.fullmatch(r"(\d{1,8}(?:\.\d{1,3})?)\s*([a-z]*)", text.strip().lower())
     if match is None or match[2] not in _SECONDS:
-        raise ValueError(f"“{text.strip()[:20]}” is no wait; write 5 s, 5 min, 2 h or 1 d.")
+        raise ValueError(f"“{text.strip()[:20]}” isn't a duration. Use 5 s, 5 min, 2 h or 1 d.")
     return float(match[1]) * _SECONDS[match[2]]
 
 
-def waits_in_words(waits: Sequence[float]) -> str:
-    """``5 s, 5 min, 2 h``."""
-    return ", ".join(wait_in_words(wait) for wait in waits)
+def waits_text(waits: Sequence[float]) -> str:
+    """Return the durations as text: ``5 s, 5 min, 2 h``."""
+    return ", ".join(wait_text(wait) for wait in waits)
 
 
-def wait_in_words(seconds: float) -> str:
-    """A wait in the largest unit that it is a whole number of."""
+def wait_text(seconds: float) -> str:
+    """Return a duration in the largest unit that gives a whole number."""
     for unit, size in _UNITS:
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:.0f} {unit}"
@@ -47,5 +47,5 @@ def wait_in_words(seconds: float) -> str:
 
 
 def read_list(text: str) -> list[str]:
-    """What stands in a text field with one entry a line, or with commas between them."""
+    """Read the entries of a text field, separated by line breaks or commas."""
     return [part.strip() for part in re.split(r"[,\n]+", text) if part.strip()]

@@ -1,4 +1,4 @@
-"""What an administrator and support fill in about a partner. No field carries a kept secret to the page."""
+"""Forms of the partner pages. No field sends a saved secret to the page."""
 
 from __future__ import annotations
 
@@ -21,71 +21,71 @@ from wtforms import (
 )
 from wtforms.validators import DataRequired, InputRequired, Length, Optional, ValidationError
 
-from app.partners.durations import read_list, read_waits, waits_in_words
+from app.partners.durations import read_list, read_waits, waits_text
 from app.partners.models import Partner
 from app.partners.service import HEADERS_MAX, REASON_MAX, BadPartner, Details, OAuth
 from app.ui.fields import Seconds, Whole, choices, folded
 
 GRACES = {
-    "24": "24 hours, then it ends",
-    "168": "7 days, then it ends",
-    "1": "one hour, then it ends",
-    "keep": "until somebody ends it",
-    "0": "not at all: it ends now",
+    "24": "in 24 hours",
+    "168": "in 7 days",
+    "1": "in one hour",
+    "keep": "when revoked",
+    "0": "now",
 }
-"""How long a key or secret stays good beside the new one, in hours."""
+"""When the old key or secret expires after a rotation, by hours."""
 AUTHORIZATIONS = {
-    "none": "Nothing, or a header below",
+    "none": "None or custom header",
     "bearer": "Bearer token",
     "oauth": "OAuth client credentials",
 }
 HEADER = "header:"
-"""Before the name of a header, among the secrets that were typed."""
+"""Prefix of a header name among the entered secrets."""
 SECRETS = ("bearer_token", "oauth_client_secret", "client_certificate")
-"""The fields, besides the values of headers, that no page shows."""
+"""Secret fields, besides the values of headers."""
 
 
 class HeaderForm(Form):
-    """One header that goes with every message. An empty value keeps the one that is there."""
+    """One custom header. A blank value keeps the saved one."""
 
     name = StringField("Name", [Optional(), Length(max=100)], filters=[folded])
     value = PasswordField("Value", [Optional(), Length(max=4000)])
 
 
 class PartnerForm(FlaskForm):
-    """A partner. Secrets are written only: empty keeps what is there."""
+    """Settings of a partner. Secrets can only be written; blank keeps the saved one."""
 
-    name = StringField("Name", [InputRequired("Give it a name."), Length(max=80)], filters=[folded])
-    base_url = StringField("Base URL", [InputRequired("Where do messages go?"), Length(max=500)])
-    allow_addresses = TextAreaField("Private addresses that may be reached", [Optional(), Length(max=4000)])
-    contact = TextAreaField("Contact", [Optional(), Length(max=500)])
-    accepts_return = BooleanField("Takes RETURN: suppliers may send an order back for changes")
+    name = StringField("Name", [InputRequired("Enter a name."), Length(max=80)], filters=[folded])
+    base_url = StringField("Base URL", [InputRequired("Enter a URL."), Length(max=500)])
+    allow_addresses = TextAreaField("Allowed private addresses", [Optional(), Length(max=4000)])
+    contact = TextAreaField("Technical contact", [Optional(), Length(max=500)])
+    accepts_return = BooleanField("Supports “Return for changes”")
 
     authorization = RadioField("Authorization", choices=choices(AUTHORIZATIONS.items()), default="none")
     bearer_token = PasswordField("Bearer token", [Optional(), Length(max=4000)])
     oauth_token_url = StringField("Token URL", [Optional(), Length(max=500)])
-    oauth_client_id = StringField("Client id", [Optional(), Length(max=500)])
+    oauth_client_id = StringField("Client ID", [Optional(), Length(max=500)])
     oauth_client_secret = PasswordField("Client secret", [Optional(), Length(max=2000)])
     oauth_scope = StringField("Scope", [Optional(), Length(max=500)])
-    oauth_in_body = BooleanField("The client secret travels in the form, not in a header")
-    # One row more than may be sent: what is too many is said, instead of being left out in silence.
+    oauth_in_body = BooleanField("Send the client secret in the body instead of a header")
+    # One row more than allowed, so that too many are reported instead of ignored.
     headers = FieldList(FormField(HeaderForm), min_entries=1, max_entries=HEADERS_MAX + 1)
     client_certificate = TextAreaField("Certificate and key", [Optional(), Length(max=64 * 1024)])
-    no_client_certificate = BooleanField("Take the certificate away")
-    ca_bundle = TextAreaField("Authorities that may vouch for them", [Optional(), Length(max=64 * 1024)])
+    no_client_certificate = BooleanField("Remove the certificate")
+    ca_bundle = TextAreaField("Trusted CA certificates", [Optional(), Length(max=64 * 1024)])
 
-    deadline_seconds = Seconds("Deadline in seconds", [InputRequired("Write a number of seconds.")])
-    concurrency = Whole("Messages at once", [InputRequired("Write a whole number.")])
-    rate_per_minute = Whole("Messages a minute", [Optional()])
-    retry_schedule = StringField("Waits after failed tries", [Optional(), Length(max=500)], filters=[folded])
+    deadline_seconds = Seconds("Timeout in seconds", [InputRequired("Enter a number of seconds.")])
+    concurrency = Whole("Concurrency", [InputRequired("Enter a whole number.")])
+    rate_per_minute = Whole("Rate limit (per minute)", [Optional()])
+    retry_schedule = StringField("Retry schedule", [Optional(), Length(max=500)], filters=[folded])
     success_codes = StringField("Success codes", [Optional(), Length(max=200)], filters=[folded])
 
-    untried = BooleanField("Save without trying")
+    untried = BooleanField("Save without testing")
     seen = HiddenField("Seen")
     draft = HiddenField("Draft")
 
     headers_error = ""
-    """What is wrong with the headers as a whole, or with one that the words name."""
+    """The error of the headers as a whole, or of the one it names."""
 
     def validate_retry_schedule(self, field: Any) -> None:
         try:
@@ -96,14 +96,14 @@ class PartnerForm(FlaskForm):
     def validate_success_codes(self, field: Any) -> None:
         for part in read_list(field.data or ""):
             if not part.removeprefix("-").isdecimal() or len(part) > 10:
-                raise ValidationError(f"“{part[:20]}” is no whole number.")
+                raise ValidationError(f"“{part[:20]}” isn't a whole number.")
 
     def validate_authorization(self, field: Any) -> None:
         if field.data == "oauth" and not (self.oauth_token_url.data or "").strip():
             raise ValidationError("OAuth needs a token URL.")
 
     def show(self, partner: Partner) -> None:
-        """Fill in what is kept, all but the secrets."""
+        """Fill in the saved values, without secrets."""
         oauth = partner.oauth or {}
         self.process(
             data={
@@ -122,14 +122,14 @@ class PartnerForm(FlaskForm):
                 "deadline_seconds": partner.deadline_seconds,
                 "concurrency": partner.concurrency,
                 "rate_per_minute": partner.rate_per_minute,
-                "retry_schedule": waits_in_words(partner.retry_schedule),
+                "retry_schedule": waits_text(partner.retry_schedule),
                 "success_codes": ", ".join(str(code) for code in partner.success_codes),
                 "seen": version_of(partner),
             }
         )
 
-    def typed(self, draft: Mapping[str, str]) -> dict[str, str]:
-        """The secrets that were typed, now or in the form before this one."""
+    def entered_secrets(self, draft: Mapping[str, str]) -> dict[str, str]:
+        """Return the secrets entered now or in the previous form."""
         now = {
             "bearer_token": self.bearer_token.data,
             "oauth_client_secret": self.oauth_client_secret.data,
@@ -140,34 +140,34 @@ class PartnerForm(FlaskForm):
                 if row.data["name"]
             },
         }
-        found = {**draft, **{name: value.strip() for name, value in now.items() if value and value.strip()}}
+        secrets = {**draft, **{name: value.strip() for name, value in now.items() if value and value.strip()}}
         if self.no_client_certificate.data:
-            found.pop("client_certificate", None)
-        return found
+            secrets.pop("client_certificate", None)
+        return secrets
 
-    def usable(self, typed: Mapping[str, str]) -> dict[str, str]:
-        """The typed secrets without those that were refused, which nobody could use by leaving them."""
+    def without_refused(self, secrets: Mapping[str, str]) -> dict[str, str]:
+        """Return the entered secrets without the invalid ones, which must be entered again."""
         refused = {name for name in SECRETS if self._fields[name].errors}
         refused |= {
             HEADER + (row.data["name"] or "").lower() for row in self.headers if row.form.value.errors
         }
-        return {name: value for name, value in typed.items() if name not in refused}
+        return {name: value for name, value in secrets.items() if name not in refused}
 
-    def wrong(self) -> list[tuple[str, str]]:
-        """The fields that need another look, as the form has them: where each is, and its label."""
-        found = []
+    def invalid_fields(self) -> list[tuple[str, str]]:
+        """Return the id and the label of each field with an error, in the order of the form."""
+        fields = []
         for field in self:
             if isinstance(field, FieldList):
                 if self.headers_error or any(row.errors for row in field):
-                    found.append(("headers", "Headers"))
+                    fields.append(("headers", "Headers"))
             elif field.errors and not isinstance(field, HiddenField):
-                found.append((field.id, field.label.text))
-        return found
+                fields.append((field.id, field.label.text))
+        return fields
 
-    def details(self, kept: Partner | None, typed: Mapping[str, str]) -> Details:
-        """What a valid form says; secrets that nobody typed stay as they are.
+    def details(self, saved: Partner | None, secrets: Mapping[str, str]) -> Details:
+        """Return the settings of a valid form; blank secrets keep the saved ones.
 
-        Errors: BadPartner where a secret is missing.
+        Errors: BadPartner if a secret is missing.
         """
         return Details(
             name=self.name.data or "",
@@ -175,10 +175,10 @@ class PartnerForm(FlaskForm):
             allow_addresses=read_list(self.allow_addresses.data or ""),
             contact=self.contact.data or "",
             accepts_return=self.accepts_return.data,
-            headers=self._headers(kept, typed),
-            bearer_token=self._bearer(kept, typed),
-            oauth=self._oauth(kept, typed),
-            client_certificate=self._certificate(kept, typed),
+            headers=self._headers(saved, secrets),
+            bearer_token=self._bearer(saved, secrets),
+            oauth=self._oauth(saved, secrets),
+            client_certificate=self._certificate(saved, secrets),
             ca_bundle=self.ca_bundle.data or "",
             deadline_seconds=self.deadline_seconds.data or 0,
             concurrency=self.concurrency.data or 0,
@@ -187,12 +187,12 @@ class PartnerForm(FlaskForm):
             success_codes=[int(code) for code in read_list(self.success_codes.data or "")],
         )
 
-    def blame(self, error: BadPartner) -> None:
-        """Put all that was wrong beside its fields."""
-        for one in (error, *error.also):
-            self._blame(one)
+    def add_errors(self, error: BadPartner) -> None:
+        """Add each error to its field."""
+        for part in (error, *error.also):
+            self._add_error(part)
 
-    def _blame(self, error: BadPartner) -> None:
+    def _add_error(self, error: BadPartner) -> None:
         words = str(error)
         words = words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
         field = self._fields.get(error.field)
@@ -207,92 +207,92 @@ class PartnerForm(FlaskForm):
         else:
             field.errors = [*field.errors, words]
 
-    def _headers(self, kept: Partner | None, typed: Mapping[str, str]) -> list[tuple[str, str]]:
-        known = {name.lower(): value for name, value in kept.headers} if kept else {}
-        found = []
+    def _headers(self, saved: Partner | None, secrets: Mapping[str, str]) -> list[tuple[str, str]]:
+        known = {name.lower(): value for name, value in saved.headers} if saved else {}
+        headers = []
         for row in self.headers:
             name = (row.data["name"] or "").strip()
             if not name:
                 if row.data["value"]:
                     raise BadPartner("a header has a value but no name", "headers")
                 continue
-            value = typed.get(HEADER + name.lower()) or known.get(name.lower())
+            value = secrets.get(HEADER + name.lower()) or known.get(name.lower())
             if not value:
                 raise BadPartner(f"the header {name} has no value", "headers", header=name)
-            found.append((name, value))
-        return found
+            headers.append((name, value))
+        return headers
 
-    def _bearer(self, kept: Partner | None, typed: Mapping[str, str]) -> str:
+    def _bearer(self, saved: Partner | None, secrets: Mapping[str, str]) -> str:
         if self.authorization.data != "bearer":
             return ""
-        token = typed.get("bearer_token") or (kept.bearer_token if kept else "")
+        token = secrets.get("bearer_token") or (saved.bearer_token if saved else "")
         if not token:
-            raise BadPartner("give the token", "bearer_token")
+            raise BadPartner("enter the token", "bearer_token")
         return token
 
-    def _oauth(self, kept: Partner | None, typed: Mapping[str, str]) -> OAuth | None:
+    def _oauth(self, saved: Partner | None, secrets: Mapping[str, str]) -> OAuth | None:
         if self.authorization.data != "oauth":
             return None
-        before = (kept.oauth or {}) if kept else {}
+        before = (saved.oauth or {}) if saved else {}
         return OAuth(
             token_url=self.oauth_token_url.data or "",
             client_id=self.oauth_client_id.data or "",
-            client_secret=typed.get("oauth_client_secret") or before.get("client_secret", ""),
+            client_secret=secrets.get("oauth_client_secret") or before.get("client_secret", ""),
             scope=self.oauth_scope.data or "",
             in_body=self.oauth_in_body.data,
         )
 
-    def _certificate(self, kept: Partner | None, typed: Mapping[str, str]) -> str:
+    def _certificate(self, saved: Partner | None, secrets: Mapping[str, str]) -> str:
         if self.no_client_certificate.data:
             return ""
-        return typed.get("client_certificate") or (kept.client_certificate if kept else "")
+        return secrets.get("client_certificate") or (saved.client_certificate if saved else "")
 
 
 class PauseForm(FlaskForm):
-    """Why a partner's messages are held."""
+    """Why a partner is paused."""
 
     reason = StringField(
         "Reason",
-        [DataRequired("Say why; everybody who looks at a held message reads it."), Length(max=REASON_MAX)],
+        [DataRequired("Enter a reason."), Length(max=REASON_MAX)],
         filters=[folded],
     )
 
 
 class ResumeForm(FlaskForm):
-    """Why a partner's messages go again."""
+    """Why a partner is resumed."""
 
     reason = StringField(
         "Reason",
-        [DataRequired("Say why; it stands in the audit trail."), Length(max=REASON_MAX)],
+        [DataRequired("Enter a reason."), Length(max=REASON_MAX)],
         filters=[folded],
     )
 
 
 class NoteForm(FlaskForm):
-    """What everybody should know of a partner just now; empty takes the note away."""
+    """An announcement about a partner; blank removes it."""
 
-    words = StringField("Note", [Optional(), Length(max=REASON_MAX)], filters=[folded])
+    words = StringField("Announcement", [Optional(), Length(max=REASON_MAX)], filters=[folded])
 
 
 class KeyForm(FlaskForm):
-    """A new key or secret: given, or made where it is left empty."""
+    """A new key or secret: entered, or generated if blank."""
 
     key = PasswordField("Key", [Optional(), Length(max=1000)])
-    grace = SelectField("The old one stays good", choices=choices(GRACES.items()), default="24")
+    grace = SelectField("Old one expires", choices=choices(GRACES.items()), default="24")
 
-    def given(self) -> str | None:
-        """What was given, None where one is to be made."""
+    def entered_key(self) -> str | None:
+        """Return the entered key, None to generate one."""
         return (self.key.data or "").strip() or None
 
     def grace_time(self) -> timedelta | None:
-        """How long the old ones stay good; None leaves them as they are."""
+        """Return in how long the old ones expire; None leaves them as they are."""
         return None if self.grace.data == "keep" else timedelta(hours=int(self.grace.data))
 
 
-class PressForm(FlaskForm):
-    """A button that needs nothing but to be meant."""
+class ConfirmForm(FlaskForm):
+    """A form with only a button."""
 
 
 def version_of(partner: Partner) -> str:
-    """By what a form tells whether the partner was changed since it was opened."""
+    """Return what tells a form whether the partner was changed after it was opened."""
     return partner.changed_at.isoformat() if partner.changed_at else ""

@@ -18,7 +18,7 @@ from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.network import signing
 from app.partners import queries
-from app.partners.masking import ends_in
+from app.partners.masking import last_characters
 from app.partners.models import InboundKey, InboundSecret, Partner
 
 SHORTEST_KEY = 16
@@ -68,7 +68,9 @@ def add_key(
         )
     _not_too_many(len(queries.active_keys(session, partner.id, now)))
     session.add(
-        InboundKey(partner_id=partner.id, sha256=queries.digest(key), ends_in=ends_in(key), created_at=now)
+        InboundKey(
+            partner_id=partner.id, sha256=queries.digest(key), ends_in=last_characters(key), created_at=now
+        )
     )
     session.flush()
     _note(session, AuditAction.KEY_ADDED, partner, "inbound key", grace)

@@ -1,4 +1,4 @@
-"""Secrets: what of them may be seen. Pure."""
+"""Masking of secrets on pages, in logs and in exports. Pure."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 MASK = "••••••••"
-SHOWN_LETTERS = 4
-"""By these last letters of a secret people tell one from another."""
-SHORTEST_TOLD_APART = 12
-"""A shorter secret shows no letter at all: four would be too much of it."""
-SHORTEST_MASKED = 6
-"""What is shorter stands in texts by chance: blotting it out would make nonsense of them."""
+HINT_LENGTH = 4
+"""Last characters of a secret that are shown so that users can tell secrets apart."""
+MIN_HINTED_LENGTH = 12
+"""Shorter secrets show no characters: four would reveal too much."""
+MIN_MASKED_LENGTH = 6
+"""Shorter secrets are not masked: they occur in texts by chance."""
 _ESCAPED = re.compile(r"[^\x20!#-.0-\[\]-~]")
-"""What some JSON writes in another way: quotes, slashes of both kinds, and all beyond printable ASCII."""
+"""Characters that JSON may escape: quotes, slashes of both kinds, and everything beyond printable ASCII."""
 
 
-def ends_in(secret: str) -> str:
-    """The letters of a secret that may be shown, none of a short one."""
-    return secret[-SHOWN_LETTERS:] if len(secret) >= SHORTEST_TOLD_APART else ""
+def last_characters(secret: str) -> str:
+    """Return the last characters of a secret, none of a short one."""
+    return secret[-HINT_LENGTH:] if len(secret) >= MIN_HINTED_LENGTH else ""
 
 
-def told(secret: str) -> str:
-    """What a page says of a kept secret: ``set, ends in …1234``, ``set``, or ``not set``."""
+def secret_hint(secret: str) -> str:
+    """Return what a page shows of a secret: ``set, ends in …1234``, ``set``, or ``not set``."""
     if not secret:
         return "not set"
-    tail = ends_in(secret)
+    tail = last_characters(secret)
     return f"set, ends in …{tail}" if tail else "set"
 
 
 def secrets_of(partner: Any) -> list[str]:
-    """Every secret in a partner's row."""
+    """Return every secret of a partner."""
     return [
         *(value for _, value in partner.headers),
         partner.bearer_token,
@@ -43,7 +43,7 @@ def secrets_of(partner: Any) -> list[str]:
 
 
 def spellings(secret: str) -> set[str]:
-    """The secret as it is, and as JSON carries it where a partner sends it back; some escape slashes too."""
+    """Return the secret as it is and as JSON may escape it; some serializers escape slashes too."""
     if not _ESCAPED.search(secret):
         return {secret}
     return {secret} | {
@@ -55,15 +55,17 @@ def spellings(secret: str) -> set[str]:
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """The text without the secrets: a partner may send back what it got."""
+    """Return the text with the secrets masked: a partner may send back what it received."""
     return masker(secrets)(text)
 
 
 def masker(secrets: Iterable[str]) -> Callable[[str], str]:
-    """What takes these secrets out of texts, for many of them."""
-    found = {one for secret in secrets if len(secret) >= SHORTEST_MASKED for one in spellings(secret)}
-    worth = sorted(found, key=len, reverse=True)
-    if not worth:
+    """Return a function that masks these secrets, for many texts."""
+    all_spellings = {
+        spelling for secret in secrets if len(secret) >= MIN_MASKED_LENGTH for spelling in spellings(secret)
+    }
+    longest_first = sorted(all_spellings, key=len, reverse=True)
+    if not longest_first:
         return lambda text: text
-    pattern = re.compile("|".join(re.escape(secret) for secret in worth))
+    pattern = re.compile("|".join(re.escape(secret) for secret in longest_first))
     return lambda text: pattern.sub(MASK, text)

@@ -274,13 +274,13 @@ def _where(details: Details) -> dict[str, Any]:
 def _limits(details: Details) -> dict[str, Any]:
     waits, codes, rate = details.retry_schedule, details.success_codes, details.rate_per_minute
     if not 0.1 <= details.deadline_seconds <= 300:
-        raise BadPartner("the deadline is 0.1 to 300 seconds", "deadline_seconds")
+        raise BadPartner("the timeout is 0.1 to 300 seconds", "deadline_seconds")
     if not 1 <= details.concurrency <= CONCURRENCY_MAX:
-        raise BadPartner(f"at once go 1 to {CONCURRENCY_MAX} messages", "concurrency")
+        raise BadPartner(f"concurrency is 1 to {CONCURRENCY_MAX}", "concurrency")
     if rate is not None and not 1 <= rate <= RATE_MAX:
-        raise BadPartner(f"a rate limit is 1 to {RATE_MAX} messages a minute", "rate_per_minute")
+        raise BadPartner(f"the rate limit is 1 to {RATE_MAX} webhooks per minute", "rate_per_minute")
     if len(waits) > 50 or any(not (math.isfinite(wait) and 0 <= wait <= 30 * 86_400) for wait in waits):
-        raise BadPartner("a retry schedule has up to 50 waits of 0 s to 30 days", "retry_schedule")
+        raise BadPartner("a retry schedule has up to 50 durations of 0 s to 30 days", "retry_schedule")
     if len(codes) > 20 or any(not -(10**9) <= code <= 10**9 for code in codes):
         raise BadPartner("success codes are up to 20 whole numbers", "success_codes")
     return {
@@ -299,7 +299,7 @@ def _credentials(details: Details) -> dict[str, Any]:
     headers = [_header(*header) for header in details.headers]
     names = [name.lower() for name, _ in headers]
     if len(set(names)) < len(names):
-        raise BadPartner("a header stands there twice", "headers")
+        raise BadPartner("a header is listed twice", "headers")
     ways = [
         way
         for way, given in (

@@ -1,77 +1,118 @@
-"""“Is it us or them”: each step of the way to a partner, a sentence for each, beside how it was."""
+"""Checks every step of the connection to a partner and compares it with the last successful delivery.
+
+The result is codes and parameters; the partners' presenters turn them into sentences.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+import ssl
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 from app import clock
+from app.delivery.address_policy import may_connect, plain_address
 from app.delivery.claiming import PATH
+from app.delivery.connections import CheckedConnection, SecureConnection, tls_context
 from app.delivery.credentials import credentials_of
+from app.delivery.deadline import Call, watchdog
+from app.delivery.http_client import Target
 from app.delivery.models import Attempt
+from app.delivery.outcome import Failure, SendAborted
+from app.delivery.resolver import resolve
 from app.network.signing import TOLERANCE_SECONDS
-from app.partners.certificates import BadCertificate, Certificate, read_pair
+from app.partners.certificates import BadCertificate, Certificate, read_der, read_pair
 from app.partners.models import Partner
 from app.webhooks.partner_status import clock_difference
-from app.webhooks.probe import Tls, Way, way_to
-from app.webhooks.test_send import Trial, try_out
+from app.webhooks.test_send import TestResult, Trial, try_out
 
-CLOCK_FINE_SECONDS = 5.0
-"""A difference that a slow answer and whole seconds explain."""
-EXPIRY_NEAR = timedelta(days=14)
+LOOKUP_SECONDS = 5.0
+CONNECT_SECONDS = 10.0
+"""Seconds for connecting and the TLS handshake together."""
+SLOW_CONNECT_MS = 2000
+CLOCK_TOLERANCE_SECONDS = 5.0
+"""A difference that a slow response and whole seconds explain."""
+EXPIRES_SOON = timedelta(days=14)
+
+
+class Step(StrEnum):
+    """The steps, in their order."""
+
+    DNS = "dns"
+    ADDRESS = "address"
+    CONNECTION = "connection"
+    TLS = "tls"
+    CLIENT_CERTIFICATE = "client_certificate"
+    CLOCK = "clock"
+    RESPONSE = "response"
+
+
+class Level(StrEnum):
+    """How a step went."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    SKIPPED = "skipped"
 
 
 class Side(StrEnum):
-    """Whose it is."""
+    """Where the problem is."""
 
-    NOBODY = ""
-    US = "us"
-    THEM = "them"
-    EITHER = "us or them"
-    BETWEEN = "between us and them"
+    NONE = "none"
+    OURS = "ours"
+    THEIRS = "theirs"
+    EITHER = "either"
+    NETWORK = "network"
+
+
+class Code(StrEnum):
+    """What a step found. The names of its parameters are in the presenters."""
+
+    SKIPPED = "skipped"
+    LOOKUP_FAILED = "lookup_failed"
+    ADDRESS_LITERAL = "address_literal"
+    RESOLVED = "resolved"
+    RESOLVED_ELSEWHERE = "resolved_elsewhere"
+    ADDRESSES_REFUSED = "addresses_refused"
+    SOME_ADDRESSES_REFUSED = "some_addresses_refused"
+    ADDRESSES_ALLOWED = "addresses_allowed"
+    CONNECTION_REFUSED = "connection_refused"
+    CONNECTION_FAILED = "connection_failed"
+    CONNECTED = "connected"
+    NOT_ENCRYPTED = "not_encrypted"
+    TLS_FAILED = "tls_failed"
+    TLS_ESTABLISHED = "tls_established"
+    TLS_EXPIRES_SOON = "tls_expires_soon"
+    CERTIFICATE_UNUSABLE = "certificate_unusable"
+    CERTIFICATE_EXPIRED = "certificate_expired"
+    CERTIFICATE_VALID = "certificate_valid"
+    NO_CLOCK = "no_clock"
+    CLOCKS_AGREE = "clocks_agree"
+    CLOCKS_DIFFER = "clocks_differ"
+    CLOCKS_WRONG = "clocks_wrong"
+    TEST_SEND = "test_send"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One step. ``tone`` is ok, warn, bad or quiet (not reached); ``before`` is how it was, if known."""
+    """The result of one step: a code with its parameters, and whose side a problem is on."""
 
-    step: str
-    tone: str
-    words: str
-    side: Side = Side.NOBODY
-    before: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """All steps, what they come to, and the facts to keep where all is well."""
-
-    findings: list[Finding]
-    trial: Trial | None
-    facts: dict[str, Any]
-    at: datetime
-
-    @property
-    def worst(self) -> Finding | None:
-        """The first step that is wrong, else the first that wants a look."""
-        for tone in ("bad", "warn"):
-            for finding in self.findings:
-                if finding.tone == tone:
-                    return finding
-        return None
-
-    @property
-    def well(self) -> bool:
-        """Whether an answer would arrive."""
-        return all(finding.tone in ("ok", "warn") for finding in self.findings)
+    step: Step
+    level: Level
+    code: Code
+    side: Side = Side.NONE
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
-    """The last good exchange, as far as it is known."""
+class Baseline:
+    """The last successful delivery or check, as far as it is known."""
 
     at: datetime | None = None
     addresses: tuple[str, ...] = ()
@@ -81,10 +122,57 @@ class Before:
     status: int | None = None
 
 
-def before_of(facts: dict[str, Any] | None, delivered: Attempt | None) -> Before:
-    """What is known of the last good exchange: of the last good check, or of a newer delivery."""
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The findings of all steps, and the facts to store as the next baseline."""
+
+    findings: list[Finding]
+    trial: Trial | None
+    facts: dict[str, Any]
+    at: datetime
+    baseline: Baseline
+
+    @property
+    def worst(self) -> Finding | None:
+        """The first step that failed, else the first with a warning."""
+        for level in (Level.FAILED, Level.WARNING):
+            for finding in self.findings:
+                if finding.level is level:
+                    return finding
+        return None
+
+    @property
+    def works(self) -> bool:
+        """Whether a webhook would be delivered."""
+        return all(finding.level in (Level.OK, Level.WARNING) for finding in self.findings)
+
+
+@dataclass(slots=True)
+class Route:
+    """How far a connection to the partner got."""
+
+    host: str
+    port: int
+    secure: bool
+    addresses: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    lookup_error: str = ""
+    connected: str = ""
+    connect_ms: float = 0.0
+    error: SendAborted | None = None
+    tls_version: str = ""
+    certificate: Certificate | None = None
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The addresses that may be connected to."""
+        return tuple(address for address in self.addresses if address not in self.refused)
+
+
+def baseline_of(facts: dict[str, Any] | None, delivered: Attempt | None) -> Baseline:
+    """Return what is known of the last successful check, or of a newer delivery."""
     facts = facts or {}
-    known = Before(
+    checked = Baseline(
         at=datetime.fromisoformat(facts["at"]) if facts else None,
         addresses=tuple(facts.get("addresses", ())),
         certificate_sha256=facts.get("certificate_sha256", ""),
@@ -92,215 +180,268 @@ def before_of(facts: dict[str, Any] | None, delivered: Attempt | None) -> Before
         clock=facts.get("clock"),
         status=facts.get("status"),
     )
-    if delivered is None or delivered.ended_at is None or (known.at and known.at >= delivered.ended_at):
-        return known
+    if delivered is None or delivered.ended_at is None or (checked.at and checked.at >= delivered.ended_at):
+        return checked
     address = (delivered.remote_address or "").rpartition(":")[0].strip("[]")
-    return Before(
+    return Baseline(
         at=delivered.ended_at,
-        addresses=(address,) if address else known.addresses,
-        certificate_sha256=known.certificate_sha256,
-        certificate_expires=known.certificate_expires,
+        addresses=(address,) if address else checked.addresses,
+        certificate_sha256=checked.certificate_sha256,
+        certificate_expires=checked.certificate_expires,
         clock=clock_difference(delivered.response_headers, delivered.ended_at),
         status=delivered.status,
     )
 
 
-def examine(partner: Partner, before: Before) -> Report:
-    """Go the way to the partner step by step and send the sample at its end. Let no transaction be open."""
+def diagnose(partner: Partner, baseline: Baseline) -> Report:
+    """Check each step and end with a test send. It takes up to 40 s: let no transaction be open."""
     at = clock.now()
     target = credentials_of(partner, PATH + "req-confirm", at).target
-    way = way_to(target.url, target.allowed, Tls(target.client_certificate, target.ca_bundle))
-    arrives = way.connected is not None and not way.tls_error
-    trial = try_out(partner) if arrives else None
+    route = connect(target)
+    trial = try_out(partner) if route.connected and route.error is None else None
     difference = None
     if trial is not None and trial.outcome.status is not None:
         difference = clock_difference(trial.outcome.headers, clock.now())
     findings = [
-        _name(way, before),
-        _vetting(way, partner),
-        _connection(way, before),
-        *([_tls(way, before, at)] if way.secure else [_plain()]),
-        *([_own_certificate(partner.client_certificate, at)] if partner.client_certificate else []),
-        _clock(trial, difference, before),
-        _key(trial, before),
+        _check_name(route, baseline),
+        _check_address(route, partner),
+        _check_connection(route),
+        _check_tls(route, baseline, at),
+        *([_check_client_certificate(partner.client_certificate, at)] if partner.client_certificate else []),
+        _check_clock(trial, difference),
+        _check_response(trial, baseline),
     ]
-    return Report(findings, trial, _facts(way, trial, difference, at), at)
+    return Report(findings, trial, _facts(route, trial, difference, at), at, baseline)
 
 
-def _name(way: Way, before: Before) -> Finding:
-    if way.name_error:
-        told = f"The name {way.host} could not be looked up: {way.name_error}."
-        if before.at:
-            told += " It could be before: ask them, and whoever runs our name servers."
-            return Finding("Name", "bad", told, Side.BETWEEN, _was(before.addresses))
-        return Finding("Name", "bad", f"{told} Look for a typing error in the address.", Side.US)
-    if way.addresses == (way.host,):
-        return Finding("Name", "ok", f"{way.host} is an address already.")
-    listed = ", ".join(way.addresses[:4])
-    if before.addresses and not set(before.addresses) & set(way.addresses):
-        told = f"{way.host} leads to {listed}, which is somewhere else than at the last good exchange."
-        return Finding("Name", "warn", told, Side.THEM, _was(before.addresses))
-    return Finding("Name", "ok", f"{way.host} leads to {listed}.", before=_was(before.addresses))
+def connect(target: Target) -> Route:
+    """Connect to the target, as a webhook would, without sending a request. Never raises."""
+    parts = urlsplit(target.url)
+    secure = parts.scheme == "https"
+    route = Route(parts.hostname or "", parts.port or (443 if secure else 80), secure)
+    try:
+        addresses = resolve(route.host, route.port, LOOKUP_SECONDS)
+    except SendAborted as error:
+        route.lookup_error = error.detail or f"no answer within {LOOKUP_SECONDS:g} s"
+        return route
+    route.addresses = tuple(dict.fromkeys(address.ip for address in addresses))
+    route.refused = tuple(ip for ip in route.addresses if not may_connect(ip, target.allowed))
+    if not route.allowed:
+        return route
+    try:
+        context = None
+        if secure:
+            context = tls_context(target.ca_bundle, target.client_certificate)
+        with _connected(target, route, context) as connection:
+            if secure:
+                route.tls_version = _tls_socket(connection).version() or ""
+                route.certificate = _certificate(connection)
+    except SendAborted as error:
+        route.error = error
+        if secure and route.connected:
+            route.certificate = _unverified_certificate(target, route)
+    return route
 
 
-def _vetting(way: Way, partner: Partner) -> Finding:
-    step = "Address allowed"
-    if not way.addresses:
-        return _unreached(step)
-    listed = ", ".join(partner.allow_addresses) or "nothing"
-    if not way.allowed:
-        told = (
-            f"{', '.join(way.refused[:4])} may not be connected to: it is private or reserved, and the list "
-            f"of allowed addresses names {listed}."
+@contextlib.contextmanager
+def _connected(target: Target, route: Route, context: ssl.SSLContext | None) -> Iterator[CheckedConnection]:
+    """Open the connection that a webhook would use. Errors: SendAborted."""
+    if context is None:
+        connection = CheckedConnection(route.host, route.port, allowed=target.allowed)
+    else:
+        connection = SecureConnection(route.host, route.port, allowed=target.allowed, ssl_context=context)
+    call = connection.call = Call(CONNECT_SECONDS)
+    started = time.perf_counter()
+    watchdog.start(call)
+    try:
+        connection.connect()
+        yield connection
+    except SendAborted as error:
+        if call.expired or error.failure is Failure.TIMEOUT:
+            raise SendAborted(Failure.TIMEOUT, call.timeout_detail()) from error
+        raise
+    finally:
+        watchdog.stop(call)
+        route.connected = route.connected or (call.remote_address or "").rpartition(":")[0].strip("[]")
+        route.connect_ms = route.connect_ms or (time.perf_counter() - started) * 1000
+        connection.close()
+
+
+def _unverified_certificate(target: Target, route: Route) -> Certificate | None:
+    """Return the certificate that was not accepted, without trusting it, to say what is wrong with it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with (
+        contextlib.suppress(SendAborted),
+        _connected(target, route, context) as connection,
+    ):
+        return _certificate(connection)
+    return None
+
+
+def _tls_socket(connection: CheckedConnection) -> ssl.SSLSocket:
+    if not isinstance(connection.sock, ssl.SSLSocket):
+        raise RuntimeError("the connection is not encrypted")
+    return connection.sock
+
+
+def _certificate(connection: CheckedConnection) -> Certificate | None:
+    der = _tls_socket(connection).getpeercert(binary_form=True)
+    try:
+        return read_der(der) if der else None
+    except BadCertificate:
+        return None
+
+
+def _check_name(route: Route, baseline: Baseline) -> Finding:
+    if route.lookup_error:
+        side = Side.NETWORK if baseline.at else Side.OURS
+        details = {"error": route.lookup_error, "worked_before": baseline.at is not None}
+        return Finding(Step.DNS, Level.FAILED, Code.LOOKUP_FAILED, side, details)
+    if plain_address(route.host):
+        return Finding(Step.DNS, Level.OK, Code.ADDRESS_LITERAL, details={"host": route.host})
+    details = {"host": route.host, "addresses": route.addresses}
+    if baseline.addresses and not set(baseline.addresses) & set(route.addresses):
+        return Finding(Step.DNS, Level.WARNING, Code.RESOLVED_ELSEWHERE, Side.THEIRS, details)
+    return Finding(Step.DNS, Level.OK, Code.RESOLVED, details=details)
+
+
+def _check_address(route: Route, partner: Partner) -> Finding:
+    if not route.addresses:
+        return _skipped(Step.ADDRESS)
+    details = {
+        "refused": route.refused,
+        "allowed": route.allowed,
+        "allow_list": tuple(partner.allow_addresses),
+    }
+    if not route.allowed:
+        return Finding(Step.ADDRESS, Level.FAILED, Code.ADDRESSES_REFUSED, Side.OURS, details)
+    if route.refused:
+        return Finding(Step.ADDRESS, Level.WARNING, Code.SOME_ADDRESSES_REFUSED, Side.THEIRS, details)
+    return Finding(Step.ADDRESS, Level.OK, Code.ADDRESSES_ALLOWED, details=details)
+
+
+def _check_connection(route: Route) -> Finding:
+    if not route.allowed or _is_local(route.error):
+        return _skipped(Step.CONNECTION)
+    if not route.connected:
+        error = route.error.detail if route.error else ""
+        refused = "refused" in error.lower()
+        return Finding(
+            Step.CONNECTION,
+            Level.FAILED,
+            Code.CONNECTION_REFUSED if refused else Code.CONNECTION_FAILED,
+            Side.THEIRS if refused else Side.NETWORK,
+            {"error": error},
         )
-        return Finding(step, "bad", told, Side.US)
-    if way.refused:
-        told = f"{', '.join(way.refused[:4])} is left out, {', '.join(way.allowed[:4])} may be connected to."
-        return Finding(step, "warn", told, Side.THEM)
-    return Finding(step, "ok", f"{', '.join(way.allowed[:4])} may be connected to.")
-
-
-def _connection(way: Way, before: Before) -> Finding:
-    step = "Connection"
-    if not way.allowed:
-        return _unreached(step)
-    if way.connected is None:
-        told = f"No connection to port {way.port}: {way.connect_error}."
-        side = Side.THEM if "refused" in way.connect_error else Side.BETWEEN
-        told += (
-            " Nothing listens there just now."
-            if side is Side.THEM
-            else " A firewall may hold it back, on our side or theirs."
-        )
-        return Finding(step, "bad", told, side, _was(before.addresses))
-    slow = (way.connect_ms or 0) > 2000
-    told = (
-        f"{way.connected} took the connection on port {way.port} within {max(1, way.connect_ms or 0):.0f} ms."
+    slow = route.connect_ms > SLOW_CONNECT_MS
+    return Finding(
+        Step.CONNECTION,
+        Level.WARNING if slow else Level.OK,
+        Code.CONNECTED,
+        Side.NETWORK if slow else Side.NONE,
+        {"address": route.connected, "port": route.port, "ms": route.connect_ms},
     )
-    return Finding(step, "warn" if slow else "ok", told, Side.BETWEEN if slow else Side.NOBODY)
 
 
-def _plain() -> Finding:
-    told = (
-        "The address begins with http://: what is sent can be read on the way. Fine inside one network only."
-    )
-    return Finding("Secure connection", "warn", told, Side.US)
-
-
-def _tls(way: Way, before: Before, now: datetime) -> Finding:
-    step = "Secure connection"
-    if way.connected is None:
-        return _unreached(step)
-    was = f"Then it ran until {before.certificate_expires[:10]}." if before.certificate_expires else ""
-    certificate = way.certificate
-    if way.tls_error:
-        told = f"No secure connection: {way.tls_error}.{_described(certificate)}"
-        return Finding(step, "bad", told, _whose(way, certificate, now), was)
+def _check_tls(route: Route, baseline: Baseline, now: datetime) -> Finding:
+    if not route.secure:
+        return Finding(Step.TLS, Level.WARNING, Code.NOT_ENCRYPTED, Side.OURS)
+    if not route.connected and not _is_local(route.error):
+        return _skipped(Step.TLS)
+    certificate = route.certificate
+    details: dict[str, Any] = {"certificate": certificate, "version": route.tls_version}
+    if route.error is not None:
+        details["error"] = route.error.detail
+        return Finding(Step.TLS, Level.FAILED, Code.TLS_FAILED, _tls_side(route, now), details)
     if certificate is None:
-        return Finding(step, "ok", f"{way.tls_version}.", before=was)
+        return Finding(Step.TLS, Level.OK, Code.TLS_ESTABLISHED, details=details)
     left = certificate.expires_at - now
-    names = ", ".join(certificate.names[:3])
-    told = f"{way.tls_version}, with a certificate for {names}, good for {left.days} days."
-    if left < EXPIRY_NEAR:
-        return Finding(step, "warn", f"{told} They should renew it soon.", Side.THEM, was)
-    if before.certificate_sha256 and before.certificate_sha256 != certificate.sha256:
-        told += " It is another one than at the last good check."
-    return Finding(step, "ok", told, before=was)
+    changed = bool(baseline.certificate_sha256) and baseline.certificate_sha256 != certificate.sha256
+    details |= {"days": left.days, "changed": changed}
+    if left < EXPIRES_SOON:
+        return Finding(Step.TLS, Level.WARNING, Code.TLS_EXPIRES_SOON, Side.THEIRS, details)
+    return Finding(Step.TLS, Level.OK, Code.TLS_ESTABLISHED, details=details)
 
 
-def _whose(way: Way, certificate: Certificate | None, now: datetime) -> Side:
-    if "kept here" in way.tls_error:
-        return Side.US
-    if certificate is not None and certificate.expires_at < now:
-        return Side.THEM
-    if "issuer" in way.tls_error or "self" in way.tls_error:
-        return Side.EITHER
-    return Side.THEM
+def _is_local(error: SendAborted | None) -> bool:
+    """Whether the error is that of this machine's own certificates."""
+    return error is not None and error.failure is Failure.BAD_TARGET
 
 
-def _described(certificate: Certificate | None) -> str:
-    if certificate is None:
-        return ""
-    names = ", ".join(certificate.names[:3]) or certificate.subject
-    return (
-        f" Their certificate is for {names}, by {certificate.issuer or 'nobody'}, "
-        f"until {certificate.expires_at:%Y-%m-%d}."
-    )
+def _tls_side(route: Route, now: datetime) -> Side:
+    if _is_local(route.error):
+        return Side.OURS
+    if route.certificate is not None and route.certificate.expires_at < now:
+        return Side.THEIRS
+    words = route.error.detail if route.error else ""
+    return Side.EITHER if "issuer" in words or "self" in words else Side.THEIRS
 
 
-def _own_certificate(pem: str, now: datetime) -> Finding:
-    step = "Our certificate"
+def _check_client_certificate(pem: str, now: datetime) -> Finding:
     try:
         ours = read_pair(pem)
     except BadCertificate as error:
-        return Finding(step, "bad", f"It cannot be used: {error}.", Side.US)
+        details: dict[str, Any] = {"error": str(error)}
+        return Finding(Step.CLIENT_CERTIFICATE, Level.FAILED, Code.CERTIFICATE_UNUSABLE, Side.OURS, details)
     left = ours.expires_at - now
+    details = {"expires_at": ours.expires_at, "days": left.days}
     if left < timedelta(0):
-        return Finding(step, "bad", f"It ended on {ours.expires_at:%Y-%m-%d}. Ask for a new one.", Side.US)
-    told = f"It is good for {left.days} days, until {ours.expires_at:%Y-%m-%d}."
-    return Finding(
-        step, "warn" if left < EXPIRY_NEAR else "ok", told, Side.US if left < EXPIRY_NEAR else Side.NOBODY
-    )
+        return Finding(Step.CLIENT_CERTIFICATE, Level.FAILED, Code.CERTIFICATE_EXPIRED, Side.OURS, details)
+    soon = left < EXPIRES_SOON
+    level, side = (Level.WARNING, Side.OURS) if soon else (Level.OK, Side.NONE)
+    return Finding(Step.CLIENT_CERTIFICATE, level, Code.CERTIFICATE_VALID, side, details)
 
 
-def _clock(trial: Trial | None, difference: float | None, before: Before) -> Finding:
-    step = "Clocks"
-    was = ""
-    if before.clock is not None:
-        agreed = abs(before.clock) <= CLOCK_FINE_SECONDS
-        was = "Then they agreed." if agreed else f"Then they differed by {abs(before.clock):.0f} s."
+def _check_clock(trial: Trial | None, difference: float | None) -> Finding:
     if trial is None or trial.outcome.status is None:
-        return _unreached(step)
+        return _skipped(Step.CLOCK)
     if difference is None:
-        return Finding(step, "ok", "The partner sends no time, so there is nothing to compare.", before=was)
-    if abs(difference) <= CLOCK_FINE_SECONDS:
-        return Finding(step, "ok", "Their clock and ours agree.", before=was)
-    ahead = "ahead of" if difference > 0 else "behind"
-    told = f"Their clock is {abs(difference):.0f} s {ahead} ours."
+        return Finding(Step.CLOCK, Level.OK, Code.NO_CLOCK)
+    details = {"seconds": difference}
+    if clocks_agree(difference):
+        return Finding(Step.CLOCK, Level.OK, Code.CLOCKS_AGREE, details=details)
     if abs(difference) > TOLERANCE_SECONDS:
-        told += " One of them is wrong; signatures are good for five minutes only, so they would be refused."
-        return Finding(step, "bad", told, Side.EITHER, was)
-    return Finding(step, "warn", f"{told} That does no harm yet.", Side.EITHER, was)
+        return Finding(Step.CLOCK, Level.FAILED, Code.CLOCKS_WRONG, Side.EITHER, details)
+    return Finding(Step.CLOCK, Level.WARNING, Code.CLOCKS_DIFFER, Side.EITHER, details)
 
 
-def _key(trial: Trial | None, before: Before) -> Finding:
-    step = "Key and answer"
-    was = f"Then it answered {before.status}." if before.status else ""
+def clocks_agree(difference: float) -> bool:
+    """Whether a difference in seconds is explained by the time that a response takes."""
+    return abs(difference) <= CLOCK_TOLERANCE_SECONDS
+
+
+def _check_response(trial: Trial | None, baseline: Baseline) -> Finding:
     if trial is None:
-        return _unreached(step)
-    judged = trial.judged
-    told = f"{judged.title} {judged.words}"
-    if judged.works:
-        return Finding(step, judged.tone, told, Side.THEM if judged.tone == "warn" else Side.NOBODY, was)
+        return _skipped(Step.RESPONSE)
+    judgment = trial.judgment
+    details = {"judgment": judgment, "worked_before": baseline.at is not None}
+    if judgment.works:
+        level = Level.WARNING if judgment.result is TestResult.BUSY else Level.OK
+        side = Side.THEIRS if level is Level.WARNING else Side.NONE
+        return Finding(Step.RESPONSE, level, Code.TEST_SEND, side, details)
+    return Finding(Step.RESPONSE, Level.FAILED, Code.TEST_SEND, _response_side(trial, baseline), details)
+
+
+def _response_side(trial: Trial, baseline: Baseline) -> Side:
     status = trial.outcome.status
-    if trial.token and status is None and trial.token.startswith("No token"):
-        return Finding(step, "bad", told, Side.EITHER, was)
+    if trial.token_failed:
+        return Side.EITHER
     if status in (401, 403):
-        side = Side.THEM if before.at else Side.US
-        told += (
-            " The same key was accepted before: ask whether they changed theirs."
-            if before.at
-            else " Compare the key with the one that they gave you."
-        )
-        return Finding(step, "bad", told, Side.EITHER if before.at else side, was)
-    if status in (404, 405):
-        return Finding(step, "bad", f"{told} Compare the address with theirs.", Side.EITHER, was)
-    return Finding(step, "bad", told, Side.THEM, was)
+        return Side.EITHER if baseline.at else Side.OURS
+    return Side.EITHER if status in (404, 405) else Side.THEIRS
 
 
-def _unreached(step: str) -> Finding:
-    return Finding(step, "quiet", "Not reached: a step before it failed.")
+def _skipped(step: Step) -> Finding:
+    return Finding(step, Level.SKIPPED, Code.SKIPPED)
 
 
-def _was(addresses: Sequence[str]) -> str:
-    return f"Then it was {', '.join(addresses[:4])}." if addresses else ""
-
-
-def _facts(way: Way, trial: Trial | None, difference: float | None, at: datetime) -> dict[str, Any]:
-    certificate = way.certificate
+def _facts(route: Route, trial: Trial | None, difference: float | None, at: datetime) -> dict[str, Any]:
+    certificate = route.certificate
     return {
         "at": at.isoformat(),
-        "addresses": list(way.addresses),
+        "addresses": list(route.addresses),
         "certificate_sha256": certificate.sha256 if certificate else "",
         "certificate_expires": certificate.expires_at.isoformat() if certificate else "",
         "clock": difference,

@@ -1,4 +1,4 @@
-"""How things stand with a partner, as the outbox knows it: what waits, and when all was last well."""
+"""A partner's delivery status: its queued webhooks, its last successful delivery, and outages."""
 
 from __future__ import annotations
 
@@ -15,58 +15,58 @@ from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState
 from app.partners.models import Partner
 from app.webhooks.queries import TAKEN
 
-LOOKED_AT = 1000
-"""So many of a partner's newest delivered messages are looked at for when it last took one."""
+RECENT_LIMIT = 1000
+"""Newest delivered webhooks of a partner among which its last successful delivery is searched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How many messages wait for a partner, and since when the oldest does."""
+    """How many webhooks are queued for a partner, and since when the oldest is."""
 
     count: int = 0
     oldest_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
-    """Since when a partner that does not answer is left alone, and when the next message tries it."""
+class Outage:
+    """Since when a partner has not responded, and when the next webhook is sent as a probe."""
 
     since: datetime
     probe_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One partner, what waits for it, when it last took a message, and whether it answers at all."""
+class PartnerStatus:
+    """A partner with its queue, its last successful delivery, and its outage, if any."""
 
     partner: Partner
     waiting: Waiting
     last_good_at: datetime | None
-    silence: Silence | None
+    outage: Outage | None
 
 
-def standings(session: Session, partners: Sequence[Partner]) -> list[Standing]:
-    """How things stand with each of these partners."""
-    waits, silent = waiting(session), silences(session)
+def partner_statuses(session: Session, partners: Sequence[Partner]) -> list[PartnerStatus]:
+    """Return the status of each of these partners."""
+    queues, current_outages = waiting(session), outages(session)
     return [
-        Standing(
+        PartnerStatus(
             partner,
-            waits.get(partner.id, Waiting()),
+            queues.get(partner.id, Waiting()),
             last_delivered_at(session, partner.id),
-            silent.get(partner.id),
+            current_outages.get(partner.id),
         )
         for partner in partners
     ]
 
 
-def silences(session: Session) -> dict[int, Silence]:
-    """The partners that the breaker holds, which nobody paused and yet get nothing, by their ids."""
+def outages(session: Session) -> dict[int, Outage]:
+    """Return the partners that the circuit breaker holds, by their ids."""
     lanes = session.scalars(select(CircuitBreaker).where(CircuitBreaker.opened_at.is_not(None)))
-    return {lane.partner_id: Silence(lane.opened_at, lane.probe_at) for lane in lanes if lane.opened_at}
+    return {lane.partner_id: Outage(lane.opened_at, lane.probe_at) for lane in lanes if lane.opened_at}
 
 
 def waiting(session: Session) -> dict[int, Waiting]:
-    """What waits, by partner. It reads only what waits, however long the history is."""
+    """Return the queued webhooks by partner id. It reads only those, however long the history is."""
     rows = session.execute(
         select(Message.partner_id, func.count(), func.min(Message.created_at))
         .where(Message.state == MessageState.PENDING)
@@ -76,36 +76,36 @@ def waiting(session: Session) -> dict[int, Waiting]:
 
 
 def last_delivered_at(session: Session, partner_id: int) -> datetime | None:
-    """When the partner last took a message: an old one that was sent again counts as any other."""
+    """Return when the partner last accepted a webhook, including one that was resent."""
     newest = _newest_delivered(partner_id, Message.finished_at)
     return max((at for at in session.scalars(newest) if at), default=None)
 
 
 def last_good(session: Session, partner_id: int) -> Attempt | None:
-    """The last try that the partner took; of what only a late result settled, none is known to be good."""
+    """Return the last attempt that the partner accepted. A late result alone has no such attempt."""
     newest = _newest_delivered(partner_id, Message.id).subquery()
-    tries = session.execute(
+    accepted = session.execute(
         select(Attempt.ended_at, Attempt.id)
         .join(newest, newest.c.id == Attempt.message_id)
         .where(Attempt.outcome.in_(TAKEN), Attempt.ended_at.is_not(None))
     ).all()
-    return session.get(Attempt, max(tries)[1]) if tries else None
+    return session.get(Attempt, max(accepted)[1]) if accepted else None
 
 
 def _newest_delivered(partner_id: int, column: Any) -> Select[Any]:
-    """A column of the newest messages that the partner took, which need not be those that it took last."""
+    """Select a column of the partner's newest delivered webhooks, which need not be the last delivered."""
     return (
         select(column)
         .where(Message.partner_id == partner_id, Message.state == MessageState.DELIVERED)
         .order_by(Message.id.desc())
-        .limit(LOOKED_AT)
+        .limit(RECENT_LIMIT)
     )
 
 
 def clock_difference(headers: Sequence[Sequence[str]], at: datetime) -> float | None:
-    """Seconds by which the partner's clock is ahead of ours, by the Date that it sent at this time.
+    """Return the seconds by which the partner's clock is ahead of ours, from its Date header.
 
-    None where it sent none that makes sense. Date has whole seconds: a difference of one is none.
+    None if there is no valid Date. Date has whole seconds, so one second is no difference.
     """
     date = next((value for name, value in headers if name.lower() == "date"), "")
     try:

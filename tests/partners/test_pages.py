@@ -96,14 +96,14 @@ def test_the_rail_leads_there_for_those_who_may(asha: Browser, meera: Browser) -
 def test_the_list_tells_what_waits_and_when_it_last_worked(
     asha: Browser, ravi: Browser, arrive: Any, deliver: Any, partner: Partner
 ) -> None:
-    assert "none yet" in ravi.get("/partners").words
+    assert "Never" in ravi.get("/partners").words
     first, second = arrive(2)
     asha.answer(first)
     deliver()
     asha.answer(second)
     (row,) = ravi.get("/partners").page.select("tbody tr")
     words = " ".join(row.get_text(" ").split())
-    assert "Active" in words and "just now" in words and "1 waiting" in words
+    assert "Active" in words and "just now" in words and "1 queued" in words
 
 
 # --- Tried before saved
@@ -157,7 +157,7 @@ def test_nothing_is_saved_where_the_try_fails_and_nothing_typed_is_lost(
     )
     refused = admin.send(NEW, fields)
     assert refused.status_code == 422
-    assert "Nothing was saved" in refused.words and "does not know the key" in refused.words
+    assert "Not saved" in refused.words and "rejected the API key" in refused.words
     assert partner_by_name(session, "Second network") is None
     text = refused.get_data(as_text=True)
     assert "a-new-bearer-token" not in text
@@ -181,7 +181,7 @@ def test_saving_without_trying_is_an_explicit_tick(admin: Browser, session: Sess
     assert done.status_code == 303
     session.rollback()
     assert partner_by_name(session, "Far away")
-    assert "without trying" in admin.get(done.location.replace("/keys", "")).words
+    assert "without testing" in admin.get(done.location.replace("/keys", "")).words
 
 
 def test_only_try_shows_the_exchange_and_saves_nothing(
@@ -191,7 +191,7 @@ def test_only_try_shows_the_exchange_and_saves_nothing(
     fields = filled(admin, edit_url(partner), base_url=taker.url("/elsewhere"), intent="try")
     tried = admin.send(edit_url(partner), fields)
     assert tried.status_code == 200
-    assert "It works. Nothing is saved yet" in tried.words
+    assert "Test succeeded. Not saved yet" in tried.words
     assert row().base_url == before
 
 
@@ -237,12 +237,12 @@ def test_a_form_that_was_overtaken_saves_nothing_and_keeps_what_was_typed(
     assert admin.send(url, first).status_code == 303
     overtaken = admin.send(url, second)
     assert overtaken.status_code == 409
-    assert "Somebody changed this partner" in overtaken.words and "Second" in overtaken.words
+    assert "Someone else changed this partner" in overtaken.words and "Second" in overtaken.words
     assert row().contact == "First"
 
 
 NO_SENSE = [
-    ("name", "", "Give it a name"),
+    ("name", "", "Enter a name"),
     ("name", "Bharat Connect", "exists already"),
     ("base_url", "ftp://x.example", "http:// or https://"),
     ("base_url", "https://user@x.example", "http:// or https://"),
@@ -251,22 +251,22 @@ NO_SENSE = [
     ("allow_addresses", "10.1.2.3.4", "address range"),
     ("allow_addresses", "0.0.0.0/0", "wider than any private network"),
     ("allow_addresses", "::/0", "wider than any private network"),
-    ("retry_schedule", "soon", "no wait"),
+    ("retry_schedule", "soon", "a duration"),
     ("retry_schedule", "40 d", "30 days"),
-    ("success_codes", "ok", "no whole number"),
+    ("success_codes", "ok", "a whole number"),
     ("deadline_seconds", "0", "0.1 to 300"),
     ("deadline_seconds", "nan", "0.1 to 300"),
     ("deadline_seconds", "1,5", "a number of seconds, such as"),
     ("concurrency", "1000", "1 to 64"),
     ("concurrency", "-1", "1 to 64"),
     ("concurrency", "two", "a whole number, such as"),
-    ("rate_per_minute", "0", "messages a minute"),
+    ("rate_per_minute", "0", "webhooks per minute"),
     ("headers-0-name", "X Key", "not the name of a header"),
     ("headers-0-name", "X" * 101, "100 characters"),
     ("headers-0-name", "Idempotency-Key", "set by PO Confirm"),
     ("headers-0-name", "webhook-signature", "set by PO Confirm"),
     ("headers-0-value", "a\tb\x01", "cannot be sent"),
-    ("authorization", "bearer", "Give the token"),
+    ("authorization", "bearer", "Enter the token"),
     ("authorization", "oauth", "token URL"),
     ("client_certificate", "-----BEGIN NONSENSE-----", "certificate"),
     ("ca_bundle", "nonsense", "certificate"),
@@ -289,7 +289,7 @@ def test_what_makes_no_sense_is_refused_beside_its_field(
         assert refused.status_code == 422, field
         assert words in refused.words, (field, words)
         # In a long form whoever was refused must not have to look for what was wrong.
-        assert "Nothing was saved" in refused.words and refused.page.select("main [autofocus]"), field
+        assert "Not saved" in refused.words and refused.page.select("main [autofocus]"), field
         for link in refused.page.select("main .notice.bad a"):
             assert refused.one(link["href"]), field
     assert session.scalar(select(func.count(Partner.id))) == 1
@@ -310,7 +310,7 @@ def test_all_that_is_wrong_is_told_at_once(admin: Browser) -> None:
     assert refused.status_code == 422
     for words in (
         "a host, and perhaps a port",
-        "The deadline is",
+        "The timeout is",
         "X-Key has characters that cannot be sent",
     ):
         assert words in refused.words
@@ -351,7 +351,7 @@ def test_a_certificate_typed_a_moment_ago_can_be_taken_away(
     pem = pem_of(authority.issue_cert("a.example"))
     fields = filled(admin, NEW, name="X", base_url="nonsense", untried="y", client_certificate=pem)
     refused = admin.send(NEW, fields)
-    assert "typed a moment ago" in refused.words
+    assert "ust entered" in refused.words
     form = next(form for form in refused.page.find_all("form") if form.get("action") == NEW)
     again = {**fields_of(form), "base_url": "https://x.example", "no_client_certificate": "y"}
     assert admin.send(NEW, again).status_code == 303
@@ -453,7 +453,7 @@ def test_a_test_is_shown_whole_and_records_nothing(
     url = f"/partners/{partner.id}/test"
     shown = ravi.send(url, ravi.fill(url, url))
     assert shown.status_code == 200
-    assert "The partner took the sample" in shown.one("main [role=status][autofocus]").get_text()
+    assert "The partner accepted the test" in shown.one("main [role=status][autofocus]").get_text()
     assert "POST" in shown.one("#request-title").parent.get_text()
     assert "200 OK" in shown.one("#response-title").parent.get_text()
     assert "Connection test. No order is meant" in shown.one("#request-body").get_text()
@@ -468,16 +468,16 @@ def test_a_test_is_shown_whole_and_records_nothing(
 ANSWERS = [
     (
         response(b'{"response_code":1,"response_message":"No such order"}', status="409 Conflict"),
-        "understood the sample",
+        "understood the test",
     ),
-    (response(b'{"response_code":1}', status="404 Not Found"), "understood the sample"),
-    (response(b'{"response_code":1}', status="401 Unauthorized"), "does not know the key"),
-    (response(b"<html>", status="404 Not Found"), "did not take the sample"),
+    (response(b'{"response_code":1}', status="404 Not Found"), "understood the test"),
+    (response(b'{"response_code":1}', status="401 Unauthorized"), "rejected the API key"),
+    (response(b"<html>", status="404 Not Found"), "did not accept it"),
     (response(b"<html>hello</html>"), "not in the network's format"),
     (response(b"", status="503 Down"), "busy"),
-    (response(b'{"response_code":9}', status="429 Slow down"), "but no time"),
+    (response(b'{"response_code":9}', status="429 Slow down"), "but the partner is busy"),
     (response(b"", "Location: https://x.example", status="302 Found"), "redirect"),
-    (b"", "did not arrive"),
+    (b"", "was not delivered"),
 ]
 
 
@@ -521,7 +521,7 @@ def test_while_a_partner_is_asked_others_may_write(
         session.commit()
     go_on.set()
     asking.join()
-    assert "took the sample" in shown[0].words
+    assert "accepted the test" in shown[0].words
 
 
 # --- Hold and resume
@@ -532,7 +532,7 @@ def test_pause_holds_with_a_reason_and_resume_drains(
 ) -> None:
     page = f"/partners/{partner.id}"
     empty = ravi.send(f"{page}/pause", ravi.fill(page, f"{page}/pause"))
-    assert empty.status_code == 422 and "Say why" in empty.words
+    assert empty.status_code == 422 and "Enter a reason" in empty.words
     fields = {**ravi.fill(page, f"{page}/pause"), "reason": "Their maintenance"}
     assert ravi.send(f"{page}/pause", fields).location == f"{page}?done=paused"
     for order_id in arrive(3):
@@ -540,12 +540,12 @@ def test_pause_holds_with_a_reason_and_resume_drains(
     deliver()
     shown = ravi.get(page)
     assert "Paused since" in shown.words and "by Ravi" in shown.words and "Their maintenance" in shown.words
-    assert "3 messages wait" in shown.words
+    assert "3 webhooks queued" in shown.words
     assert {message.state for message in session.scalars(select(Message))} == {MessageState.PENDING}
     assert len(shown.page.select(".newest-list a")) == 3
     fields = ravi.fill(page, f"{page}/resume")
     unsaid = ravi.send(f"{page}/resume", {**fields, "reason": " "})
-    assert unsaid.status_code == 422 and "Say why" in unsaid.words and "Paused since" in unsaid.words
+    assert unsaid.status_code == 422 and "Enter a reason" in unsaid.words and "Paused since" in unsaid.words
     assert ravi.send(f"{page}/resume", {**fields, "reason": "They are back"}).status_code == 303
     deliver()
     session.rollback()
@@ -579,8 +579,8 @@ def test_a_partner_that_does_not_answer_is_not_called_active(
         session.merge(CircuitBreaker(partner_id=partner.id, failures=5, opened_at=clock.now(), probes=1))
         session.commit()
     shown = ravi.get(f"/partners/{partner.id}").words
-    assert "Active" not in shown and "It does not answer since" in shown and "1 message waits" in shown
-    assert "Does not answer" in ravi.get("/partners").words
+    assert "Active" not in shown and "Not responding since" in shown and "1 webhook queued" in shown
+    assert "Not responding" in ravi.get("/partners").words
 
 
 def test_managers_find_who_changed_a_partner(meera: Browser, admin: Browser, partner: Partner) -> None:
@@ -615,7 +615,7 @@ def test_a_made_key_is_shown_once_and_the_old_one_ends_later(
     url = f"{page}/inbound-key"
     shown = admin.send(url, {**admin.fill(page, url), "grace": "24"})
     made = shown.one("#made").get_text()
-    assert "never shown again" in shown.words
+    assert "won't be shown again" in shown.words
     assert made not in admin.get(page).get_data(as_text=True)
     assert len(session.scalars(select(InboundKey)).all()) == 2
     from tests.conftest import INBOUND_KEY
@@ -627,7 +627,7 @@ def test_a_made_key_is_shown_once_and_the_old_one_ends_later(
     clock.move(hours=25)
     assert (ping(made), ping(INBOUND_KEY)) == (200, 401)
     shown = admin.get(page)
-    assert "No other lets their messages in" in shown.one(".revoke").get_text()
+    assert "It is the only one" in shown.one(".revoke").get_text()
     end = next(form["action"] for form in shown.page.select("main form") if "/end" in form["action"])
     assert admin.send(end, admin.fill(page, end)).status_code == 303
     assert ping(made) == 401
@@ -646,7 +646,7 @@ def test_a_key_that_was_given_is_never_echoed_and_nonsense_is_refused(
     assert "Not a valid choice" in admin.send(url, {**fields, "grace": "-5"}).words
     given = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     taken = admin.send(url, {**fields, "key": given})
-    assert taken.status_code == 200 and "It is set" in taken.words
+    assert taken.status_code == 200 and "Saved" in taken.words
     assert given not in taken.get_data(as_text=True)
     assert "LaSw" in taken.words
 

@@ -1,4 +1,4 @@
-"""“Is it us or them”: each step of the way, wrong in its own way, and compared with when all was well."""
+"""Diagnostics: each step fails in its own way and is compared with the last successful delivery."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import trustme
 
 from app import clock as the_clock
 from app.partners.models import Partner
-from app.webhooks import probe
+from app.webhooks import diagnostics
 from tests.delivery.misbehaving import behaves, response
 from tests.partners.conftest import pem_of, server_context
 from tests.people import Browser
@@ -20,13 +20,13 @@ from tests.people import Browser
 
 @pytest.fixture
 def check(ravi: Browser, partner: Partner) -> Callable[[], Any]:
-    """Ravi presses the button; the answer."""
+    """Ravi runs the diagnostics; returns the page."""
     url = f"/partners/{partner.id}/check"
     return lambda: ravi.send(url, ravi.fill(url, url))
 
 
 def steps(shown: Any) -> dict[str, tuple[str, str]]:
-    """The steps of the page: their state and their sentence."""
+    """Return the state and the text of each step."""
     return {
         item.select_one("b").get_text(): (
             item.select_one(".state").get_text(),
@@ -36,76 +36,74 @@ def steps(shown: Any) -> dict[str, tuple[str, str]]:
     }
 
 
-def test_where_all_is_well_it_says_so_and_keeps_it_to_compare(
-    check: Any, ravi: Browser, partner: Partner, row: Any
-) -> None:
+def test_success_is_stored_as_the_baseline(check: Any, ravi: Browser, partner: Partner, row: Any) -> None:
     shown = check()
     assert "It works" in shown.words
-    found = steps(shown)
-    assert {state for state, _ in found.values()} == {"Well", "Look"}, found
+    results = steps(shown)
+    assert {state for state, _ in results.values()} == {"OK", "Warning"}, results
     assert row().last_good["status"] == 200
     assert row().last_good["addresses"] == ["127.0.0.1"]
     again = check()
-    assert "Compared with the last good exchange" in again.words
-    assert "Then it answered 200" in again.words
+    assert "Compared with the last successful delivery" in again.words
+    assert "Previously: 200" in again.words
 
 
-def test_it_compares_with_the_last_delivery_too(
+def test_last_delivery_is_a_baseline_too(
     check: Any, asha: Browser, arrive: Any, deliver: Any, network: Any
 ) -> None:
     asha.answer(arrive(1)[0])
     deliver()
     network.behave("401")
     shown = check()
-    assert "It may be either side" in shown.words
-    state, words = steps(shown)["Key and answer"]
-    assert state == "Wrong" and "accepted before" in words and "Then it answered 200" in words
+    assert "may be on either side" in shown.words
+    state, words = steps(shown)["Response"]
+    assert state == "Failed" and "accepted before" in words and "Previously: 200" in words
 
 
-def test_a_name_that_leads_nowhere(check: Any, change: Any) -> None:
+def test_unknown_name_fails_and_skips_the_rest(check: Any, change: Any) -> None:
     change(base_url="https://nowhere.invalid")
-    found = steps(check())
-    assert found["Name"][0] == "Wrong" and "could not be looked up" in found["Name"][1]
-    assert found["Key and answer"] == ("Unknown", "Not reached: a step before it failed.")
+    results = steps(check())
+    assert results["DNS lookup"][0] == "Failed" and "failed" in results["DNS lookup"][1]
+    assert results["Response"] == ("Skipped", "Skipped because an earlier step failed.")
 
 
-def test_a_name_that_could_be_looked_up_before(check: Any, change: Any) -> None:
+def test_name_that_resolved_before_is_a_network_problem(check: Any, change: Any) -> None:
     check()
     change(base_url="https://nowhere.invalid")
     shown = check()
-    assert "between us and them" in shown.words
-    assert "Then it was 127.0.0.1" in steps(shown)["Name"][1]
+    assert "in the network between us and the partner" in shown.words
+    assert "Previously: 127.0.0.1" in steps(shown)["DNS lookup"][1]
 
 
-def test_a_private_address_that_is_not_allowed_is_ours(check: Any, change: Any) -> None:
+def test_private_address_that_is_not_allowed_is_our_problem(check: Any, change: Any) -> None:
     change(allow_addresses=["10.0.0.0/8"])
     shown = check()
-    assert "It looks like us." in shown.words
-    assert "the list of allowed addresses names 10.0.0.0/8" in steps(shown)["Address allowed"][1]
+    assert "The problem is on our side." in shown.words
+    assert "Allowed private addresses: 10.0.0.0/8" in steps(shown)["Allowed address"][1]
 
 
-def test_where_nothing_listens_it_is_them(check: Any, change: Any, serve: Any) -> None:
+def test_refused_connection_is_the_partners_problem(check: Any, change: Any, serve: Any) -> None:
     gone = serve(behaves)
     url = gone.url("")
     gone.__exit__()
     change(base_url=url)
     shown = check()
-    assert "It looks like them." in shown.words
-    assert "Nothing listens there" in steps(shown)["Connection"][1]
+    assert "The problem is on the partner's side." in shown.words
+    assert "Nothing is listening there" in steps(shown)["Connection"][1]
 
 
-def test_a_certificate_by_an_unknown_authority(
+def test_certificate_of_an_unknown_ca_may_be_either_side(
     check: Any, change: Any, serve: Any, authority: trustme.CA
 ) -> None:
     server = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
     change(base_url=server.url(""))
     shown = check()
-    state, words = steps(shown)["Secure connection"]
-    assert state == "Wrong" and "127.0.0.1" in words and "until" in words
-    assert "us or them" in shown.words
+    state, words = steps(shown)["TLS"]
+    assert state == "Failed" and "127.0.0.1" in words and "valid until" in words
+    assert "may be on either side" in shown.words
 
 
-def test_a_certificate_that_ended_or_names_another_host_is_theirs(
+def test_expired_or_wrong_certificate_is_the_partners_problem(
     check: Any, change: Any, serve: Any, authority: trustme.CA
 ) -> None:
     ended = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -116,37 +114,39 @@ def test_a_certificate_that_ended_or_names_another_host_is_theirs(
         server = serve(behaves, tls=server_context(certificate))
         change(base_url=server.url(""), ca_bundle=authority.cert_pem.bytes().decode())
         shown = check()
-        assert "It looks like them." in shown.words
-        assert words in steps(shown)["Secure connection"][1]
+        assert "The problem is on the partner's side." in shown.words
+        assert words in steps(shown)["TLS"][1]
 
 
-def test_a_certificate_that_ends_soon_or_changed_is_told(
+def test_certificate_that_expires_soon_or_changed_is_reported(
     check: Any, change: Any, serve: Any, authority: trustme.CA
 ) -> None:
     soon = the_clock.now() + datetime.timedelta(days=3)
     bundle = authority.cert_pem.bytes().decode()
     first = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
     change(base_url=first.url(""), ca_bundle=bundle)
-    assert "All is well" in check().words
+    assert "Everything works" in check().words
     second = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
     change(base_url=second.url(""))
-    assert "another one than at the last good check" in steps(check())["Secure connection"][1]
+    assert "changed since the last successful check" in steps(check())["TLS"][1]
     third = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1", not_after=soon)))
     change(base_url=third.url(""))
-    state, words = steps(check())["Secure connection"]
-    assert (state, "renew it soon" in words) == ("Look", True)
+    state, words = steps(check())["TLS"]
+    assert (state, "renew it soon" in words) == ("Warning", True)
 
 
-def test_our_own_certificate_that_ended_is_ours(
+def test_expired_client_certificate_is_our_problem(
     check: Any, change: Any, serve: Any, authority: trustme.CA
 ) -> None:
     ended = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     change(client_certificate=pem_of(authority.issue_cert("po.example", not_before=ended, not_after=ended)))
-    state, words = steps(check())["Our certificate"]
-    assert state == "Wrong" and "ended on 2020-01-01" in words
+    state, words = steps(check())["Client certificate"]
+    assert state == "Failed" and "expired on 2020-01-01" in words
 
 
-@pytest.mark.parametrize(("seconds", "state"), [(0, "Well"), (60, "Look"), (-60, "Look"), (900, "Wrong")])
+@pytest.mark.parametrize(
+    ("seconds", "state"), [(0, "OK"), (60, "Warning"), (-60, "Warning"), (900, "Failed")]
+)
 def test_clocks_are_compared(check: Any, change: Any, serve: Any, seconds: int, state: str) -> None:
     def dated(talk: Any) -> None:
         talk.receive()
@@ -154,15 +154,15 @@ def test_clocks_are_compared(check: Any, change: Any, serve: Any, seconds: int, 
         talk.send(response(b'{"response_code":0}', f"Date: {format_datetime(theirs, usegmt=True)}"))
 
     change(base_url=serve(lambda talk: talk.stall(), dated).url(""))
-    found, words = steps(check())["Clocks"]
+    found, words = steps(check())["Clock"]
     assert found == state, words
-    assert ("refused" in words) is (state == "Wrong")
+    assert ("rejected" in words) is (state == "Failed")
 
 
-def test_a_handshake_that_never_ends_is_cut(
+def test_handshake_that_never_ends_is_cut(
     check: Any, change: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "TLS_SECONDS", 0.3)
+    monkeypatch.setattr(diagnostics, "CONNECT_SECONDS", 0.3)
     server = serve(lambda talk: talk.stall())
     change(base_url=server.url("").replace("http:", "https:"))
-    assert steps(check())["Secure connection"][0] == "Wrong"
+    assert steps(check())["TLS"][0] == "Failed"
