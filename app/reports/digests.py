@@ -1,8 +1,8 @@
-"""The words of mails that are found when they are sent, and the digest of deadlines by the clock."""
+"""Mails that are written when they are sent: webhooks that need attention, and the deadline digest."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -12,58 +12,64 @@ from app import clock
 from app.config import Settings
 from app.db import Database
 from app.orders.models import PurchaseOrder
-from app.tasks.mail import enqueue, link
+from app.tasks.mail import enqueue, link, one_line
 from app.tasks.mail_models import Mail, Topic
 from app.tasks.mail_sender import Words
+from app.webhooks.presenters import state_label
 from app.webhooks.queries import ATTENTION, MessageFilter, attention_count, message_page
 
 LISTED = 20
-"""Lines of a mail; the page has all."""
+"""The most items in a mail; the page has all."""
 AHEAD = {"daily": timedelta(hours=24), "hourly": timedelta(hours=4)}
 """How far a digest looks ahead."""
 DAILY_HOUR = 8
-"""On the clock of the setting: before people begin."""
+"""The local hour of the daily digest."""
 
 
 def words(settings: Settings) -> Mapping[Topic, Words]:
-    """What each gathered mail says."""
+    """The functions that write the mails of each topic when they are sent."""
     return {Topic.ATTENTION: attention, Topic.DEADLINES: lambda session: deadlines(session, settings)}
 
 
 def attention(session: Session) -> tuple[str, str] | None:
-    """What was refused or failed and still needs somebody."""
+    """Subject and body about webhooks that need attention; None if there are none."""
     count = attention_count(session, None)
     if not count:
         return None
-    # The very list of the page, whatever needs somebody there.
+    # The same list as the page that the mail links to.
     newest = message_page(session, None, MessageFilter(state=ATTENTION), limit=LISTED).messages
-    lines = [f"* {one.buyer_po_number}: {one.state.value}. {one.note}".strip() for one in newest]
-    more = f"\nand {count - len(newest)} more\n" if count > len(newest) else "\n"
-    said = "1 message needs attention" if count == 1 else f"{count} messages need attention"
-    return said, f"{said}:\n\n" + "\n".join(lines) + more + link(session, "/webhooks?state=attention")
+    lines = [
+        f"* {one_line(message.buyer_po_number)}: {state_label(message.state)}. {message.note}".strip()
+        for message in newest
+    ]
+    if count > len(newest):
+        lines.append(f"and {count - len(newest)} more")
+    subject = "1 webhook needs attention" if count == 1 else f"{count} webhooks need attention"
+    return subject, _body(subject, lines, link(session, "/webhooks?state=attention"))
 
 
 def deadlines(session: Session, settings: Settings) -> tuple[str, str] | None:
-    """The orders that are overdue or soon will be."""
+    """Subject and body about orders that are overdue or due soon; None if there are none."""
     now = clock.now()
     until = now + AHEAD.get(settings.alert_deadlines, AHEAD["daily"])
-    found = session.scalars(
+    orders = session.scalars(
         select(PurchaseOrder)
         .where(PurchaseOrder.needs_response, PurchaseOrder.respond_by < until)
         .order_by(PurchaseOrder.respond_by, PurchaseOrder.id)
         .limit(LISTED + 1)
     ).all()
-    if not found:
+    if not orders:
         return None
-    lines = [_line(one, now, settings) for one in found[:LISTED]]
-    more = "\nand more\n" if len(found) > LISTED else "\n"
-    count = f"More than {LISTED} orders wait" if len(found) > LISTED else f"{len(found)} orders wait"
-    said = "1 order waits for an answer" if len(found) == 1 else f"{count} for an answer"
-    return said, f"{said}:\n\n" + "\n".join(lines) + more + link(session, "/orders?answer=open")
+    lines = [_order_line(order, now, settings) for order in orders[:LISTED]]
+    subject = "1 order needs a response" if len(orders) == 1 else f"{len(orders)} orders need a response"
+    if len(orders) > LISTED:
+        lines.append("and more")
+        subject = f"More than {LISTED} orders need a response"
+    return subject, _body(subject, lines, link(session, "/orders?answer=open"))
 
 
 def digest(database: Database, settings: Settings) -> bool:
-    """Ask for the digest of this hour or day, once; whether that was done just now."""
+    """Queue the digest of this hour or day unless it was queued before; returns whether it was queued."""
     if not settings.smtp_url or settings.alert_deadlines == "off":
         return False
     now = clock.now()
@@ -85,7 +91,7 @@ def digest(database: Database, settings: Settings) -> bool:
 
 
 def _period(now: datetime, settings: Settings) -> datetime | None:
-    """When the present hour, or day, began; None before people begin."""
+    """The start of the current hour or, after ``DAILY_HOUR``, of the working day; otherwise None."""
     local = now.astimezone(settings.zone)
     if settings.alert_deadlines == "hourly":
         return local.replace(minute=0, second=0, microsecond=0)
@@ -93,7 +99,12 @@ def _period(now: datetime, settings: Settings) -> datetime | None:
     return begun if local >= begun else None
 
 
-def _line(order: PurchaseOrder, now: datetime, settings: Settings) -> str:
-    by = order.respond_by.astimezone(settings.zone)
-    late = " (overdue)" if order.respond_by < now else ""
-    return f"* {order.buyer_po_number}, {order.buyer_name}: by {by:%d %b %Y %H:%M}{late}"
+def _body(subject: str, lines: Sequence[str], url: str) -> str:
+    return "\n".join([f"{subject}:", "", *lines, url])
+
+
+def _order_line(order: PurchaseOrder, now: datetime, settings: Settings) -> str:
+    respond_by = order.respond_by.astimezone(settings.zone)
+    overdue = " (overdue)" if order.respond_by < now else ""
+    name = one_line(f"{order.buyer_po_number}, {order.buyer_name}")
+    return f"* {name}: respond by {respond_by:%d %b %Y %H:%M}{overdue}"

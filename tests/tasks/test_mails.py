@@ -325,8 +325,8 @@ def test_messages_that_need_somebody_are_one_mail_with_all_of_them(
     clock.move(minutes=6)
     assert send() == 1
     (taken,) = post_office.taken
-    assert taken.message["Subject"] == "PO Confirm: 3 messages need attention"
-    assert taken.message.get_content().count("refused") >= 3
+    assert taken.message["Subject"] == "PO Confirm: 3 webhooks need attention"
+    assert taken.message.get_content().casefold().count("refused") >= 3
     clock.move(minutes=10)
     assert send() == 0, "told once"
 
@@ -362,7 +362,7 @@ def test_deadlines_are_one_digest_a_day(
     assert [digests.digest(database, settings) for _ in range(3)] == [True, False, False]
     assert send() == 1
     (taken,) = post_office.taken
-    assert taken.message["Subject"] == "PO Confirm: More than 20 orders wait for an answer"
+    assert taken.message["Subject"] == "PO Confirm: More than 20 orders need a response"
     assert "(overdue)" in taken.message.get_content()
     clock.move(days=1)
     assert digests.digest(database, settings)
