@@ -118,7 +118,7 @@ def test_rotation_makes_the_old_key_unnecessary(app: Flask, database: Database, 
             )
         )
         session.commit()
-    encryption.configure([other_key, ENCRYPTION_KEY])
+    encryption.configure([other_key, *app.extensions["settings"].encryption_key_list])
     assert "rotated=1" in app.test_cli_runner().invoke(args=["secrets", "rotate"]).output
     encryption.configure([other_key])
     with database.reading() as session:
