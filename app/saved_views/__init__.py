@@ -1,1 +1,1 @@
-"""Named views: filters that a person keeps under a name."""
+"""Saved views: filters of a list that a person saved under a name."""

@@ -1,4 +1,4 @@
-"""The forms of named views."""
+"""Forms to save, rename and delete a view."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from app.ui.fields import folded
 
 
 class NameForm(FlaskForm):
-    """A view's name."""
+    """The name of a view."""
 
-    name = StringField(
-        "Name", [DataRequired("Give the view a name."), Length(max=NAME_MAX)], filters=[folded]
-    )
+    name = StringField("Name", [DataRequired("Enter a name."), Length(max=NAME_MAX)], filters=[folded])
 
 
-class KeepForm(NameForm):
-    """A filter that is to be kept: the list, and the query of its address."""
+class SaveForm(NameForm):
+    """A view to save: the list and the query of its URL."""
 
     page = HiddenField("List")
     query = HiddenField("Filter", [Length(max=8000)])
 
 
-class ForgetForm(FlaskForm):
-    """A press and its token."""
+class DeleteForm(FlaskForm):
+    """The CSRF token only."""

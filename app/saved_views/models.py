@@ -1,4 +1,4 @@
-"""A filter that somebody keeps."""
+"""Saved views."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from app.db import Base
 NAME_MAX = 60
 """Characters of a view's name."""
 QUERY_MAX = 2000
-"""Characters of a filter as it stands in an address."""
+"""Characters of a query string."""
 
 
 class SavedView(Base):
-    """One filter of one list, by the name that its person gave it; nobody else sees it."""
+    """A filter of a list that one person saved; nobody else sees it."""
 
     __tablename__ = "saved_view"
     __table_args__ = (UniqueConstraint("person_id", "page", "name"),)

@@ -1,4 +1,4 @@
-"""Keeping, naming and forgetting views; the lists show them above their filters."""
+"""Save, rename and delete views; lists show them above their filters."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from werkzeug.wrappers import Response as AnyResponse
 from app.accounts import access
 from app.accounts.access import Permission
 from app.saved_views import service
-from app.saved_views.forms import ForgetForm, KeepForm, NameForm
+from app.saved_views.forms import DeleteForm, NameForm, SaveForm
 from app.saved_views.models import SavedView
-from app.saved_views.summary import narrowing
+from app.saved_views.presenters import LIST_NAMES, PROBLEMS, filter_chips
 from app.ui import web
 from app.ui.fields import InForce
 
@@ -24,68 +24,68 @@ VIEW = "/<int(max=9223372036854775807):view_id>"
 
 
 @blueprint.app_context_processor
-def _give() -> dict[str, object]:
-    return {"saved_views": _mine, "view_url": service.where}
+def _template_context() -> dict[str, object]:
+    return {"saved_views": _own_views, "view_url": service.view_url}
 
 
-def _mine(page: str) -> Sequence[SavedView]:
+def _own_views(page: str) -> Sequence[SavedView]:
     if not current_user.is_authenticated:
         return ()
     return service.views_of(web.db(), access.current_person().id, page)
 
 
-@blueprint.app_template_filter("narrowing")
-def _narrowing(view: SavedView) -> list[InForce]:
-    """What filters of its list a view sets."""
-    return narrowing(view.page, view.query, web.zone())
+@blueprint.app_template_filter("filter_chips")
+def _filter_chips(view: SavedView) -> list[InForce]:
+    """The filters of a view."""
+    return filter_chips(view.page, view.query, web.zone())
 
 
-@blueprint.app_template_filter("address")
-def _address(query: Mapping[str, Any]) -> str:
-    """A filter as it stands in an address."""
+@blueprint.app_template_filter("query_string")
+def _query_string(query: Mapping[str, Any]) -> str:
+    """A filter as a query string."""
     return urlencode(query)
 
 
 @blueprint.get("")
 @access.requires(Permission.VIEW)
 def index() -> Response:
-    """One's own views, to name anew or to delete."""
+    """The reader's views, to rename or delete."""
     return _page()
 
 
 @blueprint.post("")
 @access.requires(Permission.VIEW)
 def add() -> AnyResponse:
-    """Keep a filter under a name, and go back to the list as it is narrowed."""
-    form = KeepForm()
+    """Save a filter as a view and return to the list."""
+    form = SaveForm()
     if not form.validate():
         return _page([error for errors in form.errors.values() for error in errors], status=422)
     try:
-        kept = service.keep(
+        view = service.save(
             web.db(),
             access.current_person().id,
             page=form.page.data or "",
             name=form.name.data or "",
             query=form.query.data or "",
         )
-    except service.CannotKeep as blocker:
-        return _page([str(blocker)], status=422)
+    except service.CannotSave as error:
+        return _page([PROBLEMS[error.problem]], status=422)
     web.db().commit()
-    return redirect(service.where(kept), 303)
+    return redirect(service.view_url(view), 303)
 
 
 @blueprint.post(VIEW + "/rename")
 @access.requires(Permission.VIEW)
 def rename(view_id: int) -> AnyResponse:
-    """Give a view another name."""
-    kept = service.view(web.db(), access.current_person().id, view_id) or abort(404)
+    """Rename a view."""
+    view = service.find_view(web.db(), access.current_person().id, view_id) or abort(404)
     form = NameForm()
     if not form.validate():
         return _page([error for errors in form.errors.values() for error in errors], status=422)
     try:
-        service.rename(web.db(), kept, form.name.data or "")
-    except service.CannotKeep as blocker:
-        return _page([str(blocker)], status=422)
+        service.rename(web.db(), view, form.name.data or "")
+    except service.CannotSave as error:
+        return _page([PROBLEMS[error.problem]], status=422)
     web.db().commit()
     return redirect(url_for(".index"), 303)
 
@@ -93,11 +93,11 @@ def rename(view_id: int) -> AnyResponse:
 @blueprint.post(VIEW + "/delete")
 @access.requires(Permission.VIEW)
 def delete(view_id: int) -> AnyResponse:
-    """Forget a view; the list itself stays as it is."""
-    kept = service.view(web.db(), access.current_person().id, view_id) or abort(404)
-    if not ForgetForm().validate():
+    """Delete a view."""
+    view = service.find_view(web.db(), access.current_person().id, view_id) or abort(404)
+    if not DeleteForm().validate():
         abort(400)
-    web.db().delete(kept)
+    web.db().delete(view)
     web.db().commit()
     return redirect(url_for(".index"), 303)
 
@@ -107,6 +107,6 @@ def _page(errors: Sequence[str] = (), status: int = 200) -> Response:
         "saved_views/index.html",
         status=status,
         views=service.views_of(web.db(), access.current_person().id),
-        names=service.NAMES,
+        list_names=LIST_NAMES,
         errors=errors,
     )

@@ -1,8 +1,9 @@
-"""Keeping a filter under a name, giving it another name, forgetting it."""
+"""Save, rename and list views. The commands never commit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from urllib.parse import parse_qsl, urlencode
 
 from sqlalchemy import func, select
@@ -12,81 +13,94 @@ from app import clock
 from app.db import advisory_lock
 from app.saved_views.models import QUERY_MAX, SavedView
 
-PAGES = {"orders": "/orders", "webhooks": "/webhooks", "inbound": "/inbound"}
-"""The lists whose filters can be kept, and where they are."""
-NAMES = {"orders": "Orders", "webhooks": "Outgoing", "inbound": "Incoming"}
-MOST = 40
-"""Views that one person may keep of one list."""
+LISTS = {"orders": "/orders", "webhooks": "/webhooks", "inbound": "/inbound"}
+"""The lists with views, and their URLs."""
+MAX_VIEWS = 40
+"""Views per person and list."""
 
 
-class CannotKeep(ValueError):
-    """A view cannot be kept like this; the text is the sentence for the form."""
+class Problem(StrEnum):
+    """Why a view cannot be saved."""
+
+    UNKNOWN_LIST = "unknown_list"
+    NO_FILTER = "no_filter"
+    TOO_MANY = "too_many"
+    NAME_TAKEN = "name_taken"
+    TOO_LONG = "too_long"
+
+
+class CannotSave(ValueError):
+    """The view cannot be saved."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.value)
+        self.problem = problem
 
 
 def views_of(session: Session, person_id: int, page: str | None = None) -> Sequence[SavedView]:
-    """A person's views, of one list or of all, by list and name."""
+    """The views of a person, of one list or all, by list and name."""
     query = select(SavedView).where(SavedView.person_id == person_id)
     if page is not None:
         query = query.where(SavedView.page == page)
     return session.scalars(query.order_by(SavedView.page, func.lower(SavedView.name), SavedView.id)).all()
 
 
-def view(session: Session, person_id: int, view_id: int) -> SavedView | None:
-    """One view, if it is this person's."""
+def find_view(session: Session, person_id: int, view_id: int) -> SavedView | None:
+    """One view of this person, locked until the end of the transaction."""
     return session.scalar(
         select(SavedView).where(SavedView.id == view_id, SavedView.person_id == person_id).with_for_update()
     )
 
 
-def keep(session: Session, person_id: int, *, page: str, name: str, query: str) -> SavedView:
-    """Keep a filter; one of the same name on the same list gets the new filter.
+def save(session: Session, person_id: int, *, page: str, name: str, query: str) -> SavedView:
+    """Save a filter. A view with the same name on the same list gets the new filter.
 
-    Errors: CannotKeep.
+    Errors: CannotSave.
     """
-    if page not in PAGES:
-        raise CannotKeep("There is no such list.")
-    written = as_written(query)
-    if not written:
-        raise CannotKeep("Nothing narrows the list: choose a filter first.")
+    if page not in LISTS:
+        raise CannotSave(Problem.UNKNOWN_LIST)
+    query = normalize_query(query)
+    if not query:
+        raise CannotSave(Problem.NO_FILTER)
     advisory_lock(session, "views", person_id)
-    mine = views_of(session, person_id, page)
-    same = next((one for one in mine if one.name.casefold() == name.casefold()), None)
-    if same:
-        same.query = written
-        return same
-    if len(mine) >= MOST:
-        raise CannotKeep(f"You keep {MOST} views of this list already. Delete one first.")
-    kept = SavedView(person_id=person_id, page=page, name=name, query=written, created_at=clock.now())
-    session.add(kept)
+    views = views_of(session, person_id, page)
+    for view in views:
+        if view.name.casefold() == name.casefold():
+            view.query = query
+            return view
+    if len(views) >= MAX_VIEWS:
+        raise CannotSave(Problem.TOO_MANY)
+    view = SavedView(person_id=person_id, page=page, name=name, query=query, created_at=clock.now())
+    session.add(view)
     session.flush()
-    return kept
+    return view
 
 
-def rename(session: Session, kept: SavedView, name: str) -> None:
-    """Give a view another name.
+def rename(session: Session, view: SavedView, name: str) -> None:
+    """Rename a view.
 
-    Errors: CannotKeep where another view of the list has it.
+    Errors: CannotSave if another view of the list has this name.
     """
-    advisory_lock(session, "views", kept.person_id)
-    others = (one for one in views_of(session, kept.person_id, kept.page) if one.id != kept.id)
-    if any(one.name.casefold() == name.casefold() for one in others):
-        raise CannotKeep(f"“{name}” is the name of another view.")
-    kept.name = name
+    advisory_lock(session, "views", view.person_id)
+    others = (other for other in views_of(session, view.person_id, view.page) if other.id != view.id)
+    if any(other.name.casefold() == name.casefold() for other in others):
+        raise CannotSave(Problem.NAME_TAKEN)
+    view.name = name
     session.flush()
 
 
-def as_written(query: str) -> str:
-    """A filter's query in one spelling, without the place on which its page begins.
+def normalize_query(query: str) -> str:
+    """A query string in one spelling, without the position of its page.
 
-    Errors: CannotKeep where it is too long.
+    Errors: CannotSave if it is too long.
     """
     pairs = parse_qsl(query.lstrip("?"), keep_blank_values=False, max_num_fields=None)
-    written = urlencode([(name, value) for name, value in pairs if name != "after"])
-    if len(written) > QUERY_MAX:
-        raise CannotKeep("This filter is too long to be kept.")
-    return written
+    normalized = urlencode([(name, value) for name, value in pairs if name != "after"])
+    if len(normalized) > QUERY_MAX:
+        raise CannotSave(Problem.TOO_LONG)
+    return normalized
 
 
-def where(kept: SavedView) -> str:
-    """The address of the list as this view narrows it."""
-    return f"{PAGES[kept.page]}?{kept.query}"
+def view_url(view: SavedView) -> str:
+    """The URL of the list with the view's filter."""
+    return f"{LISTS[view.page]}?{view.query}"

@@ -57,7 +57,7 @@ def test_support_sends_an_outage_again_and_the_manager_reads_the_report(
     # A filter is added without leaving the page, kept as a view, and found again by its name.
     page.locator("#state").select_option("pending")
     expect(page.locator(".filter-chip")).to_have_count(2)
-    page.get_by_text("Save as a view").click()
+    page.get_by_text("Save view").click()
     page.get_by_label("Name of the view").fill("Stuck at the network")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("navigation", name="Your views").get_by_role("link").first).to_have_text(

@@ -56,7 +56,7 @@ def test_a_view_is_named_anew_and_forgotten_by_its_person_alone(meera: Browser, 
     page = meera.get("/views")
     rename = page.page.select("form[action$='/rename']")[0]
     taken = meera.send(rename["action"], {**fields_of(rename), "name": "two"})
-    assert taken.status_code == 422 and "another view" in taken.words
+    assert taken.status_code == 422 and "Another view" in taken.words
     assert meera.send(rename["action"], {**fields_of(rename), "name": "Three"}).status_code == 303
     delete = page.page.select("form[action$='/delete']")[0]
     keep(ravi, "/webhooks?state=refused", "His")
