@@ -1,7 +1,7 @@
-"""How a send proves who we are: a partner's row turned into what one POST carries.
+"""Outbound authentication: what the requests to a partner carry.
 
-Static headers and a bearer token belong to the target, since they are the same for every message; a signature
-belongs to the message; a token of OAuth is fetched by the sender, at the time of the send.
+Custom headers and a bearer token belong to the target because they are the same for every message. A
+signature belongs to the message. An OAuth token is requested at the time of the send.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from app.partners.masking import MASK
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What the sends to one partner carry. Nothing of it is ever written to a log."""
+    """What the requests to one partner carry. Never logged."""
 
     target: Target
     grant: Grant | None
     signing_secrets: tuple[str, ...] = field(repr=False)
 
     def message_headers(self, message_id: str, body: bytes, at: datetime) -> dict[str, str]:
-        """The headers of one send that depend on its bytes and its time: the signatures."""
+        """Return the headers that depend on the body and the time: the signatures."""
         return signing.sign(self.signing_secrets, message_id, at, body)
 
     def masked_headers(self) -> list[list[str]]:
-        """The partner's own headers as the log shows them: a name, and that there was a value."""
+        """Return the partner's headers for the log, with masked values."""
         names = [name for name, _ in self.target.headers]
         if self.grant is not None:
             names.append("Authorization")
@@ -43,9 +43,9 @@ class Credentials:
 
 
 def credentials_of(partner: Any, path: str, now: datetime, *, deadline_max: float = math.inf) -> Credentials:
-    """What a send to the partner's ``path`` carries at this time. ``partner`` is its row.
+    """Return what a request to the partner's ``path`` carries at this time.
 
-    ``deadline_max``: seconds that the send takes at most, whatever the partner's own deadline is.
+    ``deadline_max`` limits the partner's own timeout, in seconds.
     """
     headers = [(name, value) for name, value in partner.headers]
     if partner.bearer_token:
@@ -64,7 +64,7 @@ def credentials_of(partner: Any, path: str, now: datetime, *, deadline_max: floa
 
 @lru_cache(maxsize=256)
 def _network(cidr: str) -> Network:
-    """Read once, not at every claim."""
+    """Parse a network once, not at every claim."""
     return ip_network(cidr)
 
 

@@ -1,7 +1,7 @@
-"""OAuth 2 client credentials: tokens fetched by the one sender, kept until shortly before they end.
+"""OAuth 2 client credentials. Authlib builds the token request; the HTTP client sends it.
 
-The token end point is an address like any other: vetted, bounded, never redirected. Tokens stand in memory
-only and in no log. Source: RFC 6749, 2.3.1, 4.4 and 5.
+So the same address policy, deadline and size limits apply to the token endpoint. Tokens are cached in memory
+until shortly before they expire and are never logged. Source: RFC 6749, 2.3.1, 4.4 and 5.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote_plus
+
+from authlib.oauth2.auth import ClientAuth  # type: ignore[import-untyped]
+from authlib.oauth2.rfc6749.parameters import prepare_token_request  # type: ignore[import-untyped]
 
 from app import clock
 from app.delivery.address_policy import Network
@@ -25,18 +28,18 @@ from app.network.reader import Unreadable, read_json
 from app.partners.masking import MASK, MIN_MASKED_LENGTH, masked, spellings
 
 TOKEN_DEADLINE = 4.0
-"""Seconds for fetching a token. Twice that is less than the margin of a message's lease."""
+"""Seconds for a token request. Twice that is less than the margin of a lease."""
 EARLY = timedelta(seconds=60)
-"""A token is not used in its last minute, or its last tenth if that is shorter."""
+"""A token is not used in its last minute, or in its last tenth if that is shorter."""
 UNSPECIFIED = timedelta(minutes=5)
-"""How long a token is kept that came without ``expires_in``."""
+"""How long a token without ``expires_in`` is used."""
 LONGEST = timedelta(days=1)
 KEPT_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Where a token comes from, and by what."""
+    """The token endpoint and the client credentials."""
 
     token_url: str
     client_id: str
@@ -58,25 +61,25 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class NoToken:
-    """Why there is none: the outcome that the send itself then has, with nothing sent."""
+    """No token: the outcome of the send, which was not made."""
 
     outcome: Outcome
 
 
 class Tokens:
-    """The tokens of one process, shared by its threads: each is fetched once, however many ask for it."""
+    """The token cache of one process. Threads that need the same token wait for one request."""
 
     def __init__(self) -> None:
         self._kept: dict[Grant, Token] = {}
         self.begin()
 
     def begin(self) -> None:
-        """Begin anew, after a fork: whoever was fetching is not there, and the lock may be held for ever."""
+        """Start over after a fork: requests in progress are gone, and the lock may be held forever."""
         self._lock = threading.Lock()
         self._fetching: dict[Grant, Future[Token | NoToken]] = {}
 
     def get(self, grant: Grant, sender: Sender) -> Token | NoToken:
-        """The token for this grant, fetched if need be within `TOKEN_DEADLINE` seconds. Never raises."""
+        """Return the token, requested within `TOKEN_DEADLINE` seconds if needed. Never raises."""
         with self._lock:
             kept = self._kept.get(grant)
             if kept is not None and clock.now() < kept.until:
@@ -93,7 +96,7 @@ class Tokens:
         return self._fetch(grant, sender, mine)
 
     def forget(self, grant: Grant, token: Token) -> None:
-        """Use this token no more: the partner did not take it."""
+        """Remove this token, which the partner rejected."""
         with self._lock:
             if self._kept.get(grant) is token:
                 del self._kept[grant]
@@ -120,7 +123,7 @@ os.register_at_fork(after_in_child=tokens.begin)
 def send(
     sender: Sender, target: Target, body: bytes, headers: Mapping[str, str], grant: Grant | None
 ) -> Outcome:
-    """POST, with the grant's token where there is one; after a 401 once more with a fresh one. Never raises.
+    """POST, with a token if there is a grant; after a 401 again with a fresh token. Never raises.
 
     The second POST is left out where it could outlast the lease of a message, which is `target.deadline` and
     ten seconds.
@@ -144,16 +147,20 @@ def send(
 
 
 def _without(outcome: Outcome, token: Token) -> Outcome:
-    """The outcome without the token, which a partner may send back: only here it is known for sure."""
+    """Return the outcome with the token masked: a partner may send it back."""
     if len(token.text) < MIN_MASKED_LENGTH:
-        return outcome  # the answer is still to be judged: it must not be made nonsense of
-    told = "\n".join([outcome.detail, *(value for _, value in outcome.headers)])
-    met = [one for one in spellings(token.text) if one.encode() in outcome.body or one in told]
-    return outcome.without(sorted(met, key=len, reverse=True), MASK) if met else outcome
+        return outcome  # masking a very short token would corrupt the response
+    text = "\n".join([outcome.detail, *(value for _, value in outcome.headers)])
+    matches = [
+        spelling
+        for spelling in spellings(token.text)
+        if spelling.encode() in outcome.body or spelling in text
+    ]
+    return outcome.without(sorted(matches, key=len, reverse=True), MASK) if matches else outcome
 
 
 def fetch(grant: Grant, sender: Sender) -> Token | NoToken:
-    """A new token from the end point. Never raises."""
+    """Request a new token from the endpoint. Never raises."""
     target = Target(
         url=grant.token_url,
         allowed=grant.allowed,
@@ -164,7 +171,7 @@ def fetch(grant: Grant, sender: Sender) -> Token | NoToken:
     asked_at = clock.now()
     outcome = sender.post(target, *_request(grant))
     if outcome.failure is not None:
-        # What came so far may hold the token.
+        # A partial response may contain the token.
         nothing: dict[str, Any] = {"headers": (), "body": b"", "body_size": None, "truncated": False}
         detail = masked(f"No token: {outcome.detail}", _secrets(grant))
         return NoToken(replace(outcome, detail=detail, sent=False, status=None, **nothing))
@@ -180,30 +187,30 @@ def fetch(grant: Grant, sender: Sender) -> Token | NoToken:
 
 
 def _request(grant: Grant) -> tuple[bytes, dict[str, str]]:
-    form = {"grant_type": "client_credentials"}
-    if grant.scope:
-        form["scope"] = grant.scope
+    """Return the body and the headers of the token request."""
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-    if grant.in_body:
-        form |= {"client_id": grant.client_id, "client_secret": grant.client_secret}
-    else:
-        headers["Authorization"] = f"Basic {_pair(grant)}"
-    return urlencode(form).encode(), headers
+    form = prepare_token_request("client_credentials", **({"scope": grant.scope} if grant.scope else {}))
+    method = "client_secret_post" if grant.in_body else "client_secret_basic"
+    # In the header both are form-encoded first; in the body Authlib encodes them.
+    encode = str if grant.in_body else quote_plus
+    client = ClientAuth(encode(grant.client_id), encode(grant.client_secret), method)
+    _, headers, form = client.prepare("POST", grant.token_url, headers, form)
+    return form.encode(), headers
 
 
 def _pair(grant: Grant) -> str:
-    """Name and secret as a header carries them."""
+    """Return client ID and secret as the Authorization header carries them."""
     pair = f"{quote_plus(grant.client_id)}:{quote_plus(grant.client_secret)}"
     return base64.b64encode(pair.encode()).decode()
 
 
 def _secrets(grant: Grant) -> list[str]:
-    """The secret in every form in which an end point gets it, and may send it back."""
+    """Return the secret in every form in which it is sent, and may be sent back."""
     return [grant.client_secret, quote_plus(grant.client_secret), _pair(grant)]
 
 
 def _used_for(expires_in: Any) -> timedelta:
-    """How long a token is used; servers give the seconds as a number or as text."""
+    """Return how long a token is used. Servers send the seconds as a number or as text."""
     text = str(expires_in) if not isinstance(expires_in, bool) else ""
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         return UNSPECIFIED
@@ -223,7 +230,7 @@ def _refused(grant: Grant, outcome: Outcome, answer: dict[str, Any]) -> NoToken:
     said = [answer.get(name) for name in ("error", "error_description")]
     words = ": ".join(one[:200] for one in said if isinstance(one, str) and one)
     told = f"answered {outcome.status}" + (f", {words}" if words else "")
-    # What it refuses is set up wrong here; anything else is its own trouble and may pass.
+    # A refusal means wrong settings here; anything else is temporary.
     wrong = outcome.status in (400, 401, 403, 404, 405)
     return _none(Failure.BAD_TARGET if wrong else Failure.ODD_ANSWER, grant, told, outcome)
 

@@ -1,4 +1,4 @@
-"""What a partner sends back may hold what we sent it: our secrets leave an answer before it is kept."""
+"""Masks our secrets in a response before it is stored: a partner may send back what it received."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.delivery.retry_policy import Verdict
 from app.partners.masking import MASK, MIN_MASKED_LENGTH, spellings
 
 SAID = ("response_message", "result", "req_msg_id", "error_cd", "error_dtl", "error_field")
-"""What of a verdict is the partner's own words."""
+"""Fields of a verdict that hold the partner's text."""
 _said = attrgetter(*SAID)
 
 
