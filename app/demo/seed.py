@@ -32,8 +32,9 @@ from app.demo.start import PARTNER
 from app.inbound.models import Effect, InboundMessage
 from app.network.reader import canonical_sha256, dumps
 from app.network.replies import build_reply
+from app.network.text import read_date
 from app.network.vocabulary import ErrorCode, Kind, Status, status_after
-from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState, Revision
+from app.orders.models import NO_DAY, Decision, Delivery, PurchaseOrder, ResponseState, Revision
 from app.orders.req_confirm import DecisionInput, OrderReference, req_confirm
 from app.partners import queries as partner_queries
 from app.partners import service as partner_service
@@ -221,6 +222,7 @@ def _templates(now: datetime) -> Iterator[_Template]:
             "subject": kept["subject"],
             "order_date": kept["orderDate"],
             "delivery_date": kept["deliveryDate"],
+            "delivery_day": read_date(kept["deliveryDate"]) or NO_DAY,
             "line_count": 1,
             "total": format(total, "f"),
             "search_text": "\n".join(word.casefold() for word in words if word),

@@ -9,9 +9,18 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar, overload
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from app.network.text import has_visible
 from app.network.vocabulary import (
     AMOUNT_DECIMALS_MAX,
     AMOUNT_MAX,
@@ -51,25 +60,72 @@ def _number(value: object) -> Decimal:
     return number
 
 
+def _whole_number(value: object) -> object:
+    """JSON has one kind of number: 1.0 is the integer 1."""
+    if isinstance(value, Decimal) and abs(value) <= VERSION_MAX and value == value.to_integral_value():
+        return int(value)
+    return value
+
+
+def _visible(text: str) -> str:
+    if not has_visible(text):
+        raise PydanticCustomError("invisible", "must not be empty")
+    return text
+
+
 T = TypeVar("T")
 # A hostile list of a hundred thousand wrong entries is refused at its first.
 Many = Annotated[list[T], Field(fail_fast=True)]
 # Pydantic would describe a Decimal as a number or a text; on the wire it is a number.
 _NUMBER_SCHEMA = {"type": "number", "exclusiveMinimum": -AMOUNT_MAX, "exclusiveMaximum": AMOUNT_MAX}
 Number = Annotated[Decimal, BeforeValidator(_number), WithJsonSchema(_NUMBER_SCHEMA)]
-Version = Annotated[int, Field(ge=0, le=VERSION_MAX)]
+Version = Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=VERSION_MAX)]
+# In the schema, "visible" is a pattern; the reader knows more invisible characters than the pattern.
+_VISIBLE = {"pattern": r"\S"}
+_VISIBLE_ALLOWED = {"pattern": r'^[^"\\]*[^\s"\\][^"\\]*$'}
 # Blanks around an id are invisible, and with them nobody would find the order.
 B2BId = Annotated[
     str,
-    Field(min_length=1, max_length=B2B_ID_MAX, pattern=_NO_FORBIDDEN_CHARACTERS),
+    Field(
+        min_length=1,
+        max_length=B2B_ID_MAX,
+        pattern=_NO_FORBIDDEN_CHARACTERS,
+        json_schema_extra=_VISIBLE_ALLOWED,
+    ),
+    AfterValidator(_visible),
     BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value),
 ]
-ObjectId = Annotated[str, Field(min_length=1, max_length=OBJECT_ID_MAX)]
-PONumber = Annotated[str, Field(min_length=1, max_length=PO_NUMBER_MAX)]
+ObjectId = Annotated[
+    str,
+    Field(min_length=1, max_length=OBJECT_ID_MAX, json_schema_extra=_VISIBLE),
+    AfterValidator(_visible),
+]
+PONumber = Annotated[
+    str,
+    Field(min_length=1, max_length=PO_NUMBER_MAX, json_schema_extra=_VISIBLE),
+    AfterValidator(_visible),
+]
 # An unknown status is kept as it came, but it must fit where statuses are kept.
-StatusText = Annotated[str, Field(min_length=1, max_length=STATUS_MAX)]
-DeviceText = Annotated[str, Field(min_length=1, max_length=DEVICE_TAG_MAX)]
-Remarks = Annotated[str, Field(min_length=1, max_length=REMARKS_MAX, pattern=_NO_FORBIDDEN_CHARACTERS)]
+StatusText = Annotated[
+    str,
+    Field(min_length=1, max_length=STATUS_MAX, json_schema_extra=_VISIBLE),
+    AfterValidator(_visible),
+]
+DeviceText = Annotated[
+    str,
+    Field(min_length=1, max_length=DEVICE_TAG_MAX, json_schema_extra=_VISIBLE),
+    AfterValidator(_visible),
+]
+Remarks = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=REMARKS_MAX,
+        pattern=_NO_FORBIDDEN_CHARACTERS,
+        json_schema_extra=_VISIBLE_ALLOWED,
+    ),
+    AfterValidator(_visible),
+]
 Response = Annotated[SupplierResponse, Field(strict=False)]
 KnownStatus = Annotated[Status, Field(strict=False)]
 

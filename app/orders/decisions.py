@@ -14,6 +14,7 @@ from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.delivery.models import Message, MessageState
 from app.delivery.service import OrderSnapshot, enqueue, withdraw
+from app.network.text import search_key
 from app.network.vocabulary import Kind, SupplierResponse, is_known_status, may_answer, status_after
 from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
 from app.orders.req_confirm import DecisionInput, OrderReference, req_confirm
@@ -271,7 +272,7 @@ def _record(
     order.message_id = message.id
     order.responded_at = decision.decided_at
     order.responded_by = by.name
-    order.search_text = PurchaseOrder.search_text + "\n" + data.remarks.casefold()
+    order.search_text = PurchaseOrder.search_text + "\n" + search_key(data.remarks)
     session.flush()
     trail.record(
         session,

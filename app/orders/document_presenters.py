@@ -259,7 +259,9 @@ def _total_notes(total: Total) -> Iterator[str]:
         yield " + ".join(f"{name} {amount(value)}" for name, value in total.parts)
     elif total.parts:
         yield total.parts[0][0]
-    if total.stated is None:
+    if total.unreadable:
+        yield f"the order states “{total.unreadable}”, which is not a number; calculated from the lines"
+    elif total.stated is None:
         yield "calculated from the lines"
 
 

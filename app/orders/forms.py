@@ -82,7 +82,7 @@ class OrderFilterForm(Form):
         default="",
     )
     sort = SelectField("Sort", choices=choices(SORT_NAMES.items()), default="respond_by")
-    after = StringField("After", [Optional(), Length(max=200)])
+    after = StringField("After", [Optional(), Length(max=600)])
 
 
 class InfoForm(Form):

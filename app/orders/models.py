@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from sqlalchemy import (
@@ -54,6 +54,10 @@ UNSUCCESSFUL_DELIVERIES = (Delivery.REFUSED, Delivery.FAILED, Delivery.CANCELLED
 """After one of these, the supplier must respond again."""
 
 
+NO_DAY = date.max
+"""The delivery day of an order whose date cannot be read: it sorts last."""
+
+
 class PurchaseOrder(Base):
     """One order of one partner, as its newest revision has it.
 
@@ -77,7 +81,7 @@ class PurchaseOrder(Base):
         Index("ix_purchase_order_delivery", "delivery", "respond_by", "id"),
         Index("ix_purchase_order_supplier", "supplier_b2b_id", "respond_by", "id"),
         # The other sorts of the list.
-        Index("ix_purchase_order_delivery_date", "delivery_date", "id"),
+        Index("ix_purchase_order_delivery_day", "delivery_day", "id"),
         Index("ix_purchase_order_buyer_po_number", "buyer_po_number", "id"),
     )
 
@@ -93,6 +97,8 @@ class PurchaseOrder(Base):
     # Dates as they came: a partner's "soon" is kept and shown, not guessed at.
     order_date: Mapped[str] = mapped_column(Text)
     delivery_date: Mapped[str] = mapped_column(Text)
+    # The day that the text names, for sorting; NO_DAY if it names none.
+    delivery_day: Mapped[date]
     line_count: Mapped[int]
     # Money as text, exact on every database; None where the order names no total.
     total: Mapped[str | None] = mapped_column(String(60))

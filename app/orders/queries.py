@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload
 from app.db import advisory_lock
 from app.db.text_search import TextIndex, matching_ids
 from app.delivery.service import lock_messages_of
+from app.network.text import search_key
 from app.orders.models import Delivery, PurchaseOrder, ResponseState
 from app.partners.models import LISTED, Partner
 
@@ -44,8 +46,8 @@ SORTS: dict[str, tuple[Any, bool]] = {
     "-respond_by": (PurchaseOrder.respond_by, True),
     "received_at": (PurchaseOrder.received_at, False),
     "-received_at": (PurchaseOrder.received_at, True),
-    "delivery_date": (PurchaseOrder.delivery_date, False),
-    "-delivery_date": (PurchaseOrder.delivery_date, True),
+    "delivery_date": (PurchaseOrder.delivery_day, False),
+    "-delivery_date": (PurchaseOrder.delivery_day, True),
     "buyer_po_number": (PurchaseOrder.buyer_po_number, False),
     "-buyer_po_number": (PurchaseOrder.buyer_po_number, True),
 }
@@ -228,8 +230,8 @@ def _visible(query: Query, scope: Scope) -> Query:
 
 def _conditions(session: Session, wanted: OrderFilter, now: datetime) -> list[ColumnExpressionArgument[bool]]:
     conditions: list[ColumnExpressionArgument[bool]] = []
-    if wanted.q:
-        conditions += _mentioning(session, wanted.q.casefold())
+    if words := search_key(wanted.q):
+        conditions += _mentioning(session, words)
     if wanted.status:
         conditions.append(PurchaseOrder.status == wanted.status)
     if wanted.answer == "open":
@@ -259,20 +261,30 @@ def _mentioning(session: Session, words: str) -> list[ColumnExpressionArgument[b
 
 
 def _write_key(last: PurchaseOrder, column: Any) -> str:
+    """The key of the next page: opaque, so that nothing on its way changes its blanks or its length."""
     value = getattr(last, column.key)
-    return f"{value.isoformat() if isinstance(value, datetime) else value}~{last.id}"
+    text = f"{value.isoformat() if isinstance(value, date) else value}~{last.id}"
+    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def _read_key(after: str, column: Any) -> Any:
-    value, _, number = after.rpartition("~")
-    if not number.isdecimal() or len(number) > 18:
-        raise BadKey(after)
-    if column.key in ("respond_by", "received_at"):
-        try:
-            when = datetime.fromisoformat(value.replace(" ", "+"))
-        except ValueError as error:
-            raise BadKey(after) from error
-        if when.tzinfo is None or not 1970 <= when.year < 9999:
+    """The column's value and the id of the last row of the page before. Errors: BadKey."""
+    try:
+        text = urlsafe_b64decode(after.encode("ascii") + b"=" * (-len(after) % 4)).decode()
+        value, _, number = text.rpartition("~")
+        if not number.isdecimal() or len(number) > 18:
             raise BadKey(after)
-        return tuple_(literal(when, column.type), int(number))
-    return tuple_(value, int(number))
+        return tuple_(literal(_read_value(value, column), column.type), int(number))
+    except ValueError as error:
+        raise BadKey(after) from error
+
+
+def _read_value(text: str, column: Any) -> object:
+    if column.key == "delivery_day":
+        return date.fromisoformat(text)
+    if column.key not in ("respond_by", "received_at"):
+        return text
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is None or not 1970 <= when.year < 9999:
+        raise BadKey(text)
+    return when

@@ -9,10 +9,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.network.messages import Party, PurchaseOrderBody, ReqEdit, ReqSend
+from app.network.text import read_date, search_key
 from app.network.vocabulary import ErrorCode, Status, is_known_status, may_edit
 from app.orders.decisions import last_decision, withdraw_response
-from app.orders.models import PurchaseOrder, ResponseState, Revision
+from app.orders.models import NO_DAY, PurchaseOrder, ResponseState, Revision
+from app.orders.totals import order_totals
 from app.orders.validation import ValidationFailed, check_parties, check_version
+
+TOTAL_DIGITS_MAX = 60
 
 
 def create_order(
@@ -94,7 +98,7 @@ def _add_revision(
 def _remarks_of_last(session: Session, order: PurchaseOrder) -> str:
     """What the list's search finds an answered order by, besides its own words."""
     newest = last_decision(session, order)
-    return f"\n{newest.remarks.casefold()}" if newest else ""
+    return f"\n{search_key(newest.remarks)}" if newest else ""
 
 
 def _columns(message: ReqSend, received_at: datetime, respond_within: timedelta) -> dict[str, Any]:
@@ -110,8 +114,9 @@ def _columns(message: ReqSend, received_at: datetime, respond_within: timedelta)
         "subject": sent.subject,
         "order_date": sent.order_date,
         "delivery_date": sent.delivery_date,
+        "delivery_day": read_date(sent.delivery_date) or NO_DAY,
         "line_count": len(sent.item_lists),
-        "total": None if total is None else format(total, "f"),
+        "total": _column_text(total),
         "search_text": _search_text(message),
         "status": sent.po_status_transition.new_status,
         "version": sent.object_version.new_version,
@@ -121,15 +126,16 @@ def _columns(message: ReqSend, received_at: datetime, respond_within: timedelta)
 
 
 def total_of(sent: PurchaseOrderBody) -> Decimal | None:
-    """The order's total in INR: the buyer's own, or else the sum of its lines where each names a value."""
-    details = sent.po_value_details
-    named = details.get("totalPOValue") if isinstance(details, dict) else None
-    if isinstance(named, Decimal | int) and not isinstance(named, bool):
-        return Decimal(named)
-    values = [line.total_item_value for line in sent.item_lists]
-    if not values or any(value is None for value in values):
+    """The order's total in INR: the one it states, else the calculated one; None if neither is known."""
+    return order_totals(sent).total.value
+
+
+def _column_text(total: Decimal | None) -> str | None:
+    """A total as its column keeps it; None for one that is too long for any amount of money."""
+    if total is None or abs(total.adjusted()) > TOTAL_DIGITS_MAX:
         return None
-    return sum((value for value in values if value is not None), Decimal(0))
+    text = format(total, "f")
+    return text if len(text) <= TOTAL_DIGITS_MAX else None
 
 
 def _called(party: Party | None, otherwise: str) -> str:
@@ -147,4 +153,4 @@ def _search_text(message: ReqSend) -> str:
         *(name for party in parties for name in (party.legal_name, party.trade_name)),
         *(word for line in sent.item_lists for word in (line.product_description, line.hsn_code)),
     ]
-    return "\n".join(word.casefold() for word in words if word)
+    return "\n".join(filter(None, (search_key(word) for word in words if word)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -25,13 +25,14 @@ class TotalKind(StrEnum):
 class Total:
     """One total: as the order states it, and calculated from its lines; None where unknown.
 
-    ``parts`` are the amounts by tax, for the tax total.
+    ``parts`` are the amounts by tax, for the tax total; ``unreadable`` is a stated value that is no number.
     """
 
     kind: TotalKind
     stated: Decimal | None
     calculated: Decimal | None
     parts: tuple[tuple[str, Decimal], ...] = ()
+    unreadable: str = ""
 
     @property
     def value(self) -> Decimal | None:
@@ -57,6 +58,8 @@ class Totals:
         return iter((self.taxable, self.tax, self.total))
 
 
+ADJUSTMENTS = ("discount", "otherCharges", "roundOffAmount")
+"""Values of the order that are part of its total, beside those of its lines; a discount is subtracted."""
 TAX = re.compile(r"(GST|CESS)", re.IGNORECASE)
 """Matches the names of taxes: IGST, CGST, SGST, UTGST, CGST+SGST, CESS."""
 
@@ -64,22 +67,43 @@ TAX = re.compile(r"(GST|CESS)", re.IGNORECASE)
 def order_totals(body: PurchaseOrderBody) -> Totals:
     """The totals of an order, each with the sum of its lines."""
     values = body.po_value_details if isinstance(body.po_value_details, dict) else {}
-    stated = {
-        kind: exact_number(values[kind]) if not isinstance(values.get(kind), str | None) else None
-        for kind in TotalKind
-    }
     lines = body.item_lists
-    return Totals(
-        Total(TotalKind.TAXABLE, stated[TotalKind.TAXABLE], _sum(line.assessment_amount for line in lines)),
-        Total(
-            TotalKind.TAX,
-            stated[TotalKind.TAX],
-            _sum(line_tax(line) for line in lines),
-            tuple(_taxes_by_name(lines).items()),
-        ),
-        Total(TotalKind.TOTAL, stated[TotalKind.TOTAL], _sum(line.total_item_value for line in lines)),
-        {name: value for name, value in values.items() if stated.get(name) is None},
+    line_total = _sum(line.total_item_value for line in lines)
+    calculated = (
+        None
+        if line_total is None
+        else line_total + sum((_signed(name, values) for name in ADJUSTMENTS), Decimal(0))
     )
+    return Totals(
+        _total(TotalKind.TAXABLE, values, _sum(line.assessment_amount for line in lines)),
+        replace(
+            _total(TotalKind.TAX, values, _sum(line_tax(line) for line in lines)),
+            parts=tuple(_taxes_by_name(lines).items()),
+        ),
+        _total(TotalKind.TOTAL, values, calculated),
+        {name: value for name, value in values.items() if name not in set(TotalKind)},
+    )
+
+
+def read_amount(value: object) -> Decimal | None:
+    """An amount, also as text with grouping commas; None for anything else."""
+    if isinstance(value, str):
+        value = value.strip()
+        if re.fullmatch(r"-?\d{1,3}(,\d{2,3})+(\.\d+)?", value):
+            value = value.replace(",", "")
+    return exact_number(value)
+
+
+def _signed(name: str, values: Mapping[str, Any]) -> Decimal:
+    amount = read_amount(values.get(name)) or Decimal(0)
+    return -abs(amount) if name == "discount" else amount
+
+
+def _total(kind: TotalKind, values: Mapping[str, Any], calculated: Decimal | None) -> Total:
+    value = values.get(kind)
+    stated = read_amount(value)
+    unreadable = "" if stated is not None or value in (None, "") else str(value)
+    return Total(kind, stated, calculated, unreadable=unreadable)
 
 
 def line_tax(line: ItemLine) -> Decimal | None:
@@ -90,7 +114,7 @@ def line_tax(line: ItemLine) -> Decimal | None:
 def line_taxes(line: ItemLine) -> list[tuple[str, Decimal]]:
     """The taxes of a line: names and amounts."""
     return [
-        (detail.type.replace("_", " + "), detail.value)
+        (detail.type, detail.value)
         for detail in line.item_value_details or []
         if detail.type and detail.value is not None and TAX.search(detail.type)
     ]
@@ -98,7 +122,7 @@ def line_taxes(line: ItemLine) -> list[tuple[str, Decimal]]:
 
 def tax_path(name: str) -> str:
     """The path of a tax in ``comparison.Difference``, from its name in ``line_taxes``."""
-    return f"itemValueDetails.{name.replace(' + ', '_')}"
+    return f"itemValueDetails.{name}"
 
 
 def _taxes_by_name(lines: Iterable[ItemLine]) -> dict[str, Decimal]:

@@ -12,16 +12,12 @@ from zoneinfo import ZoneInfo
 from wtforms import DateField, FloatField, Form, IntegerField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
 
+from app.network.text import one_line
+
 
 def folded(text: str | None) -> str | None:
-    """Line breaks become one space each: a browser sends CRLF, the network takes neither.
-
-    Control characters go: nobody sees or means them, and no network takes them.
-    """
-    if not text:
-        return text
-    text = re.sub(r"\s*[\r\n]+\s*", " ", text)
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "", text).strip()
+    """A form's text on one line; empty if nothing of it is visible."""
+    return one_line(text) if text else text
 
 
 def iso_day(text: str) -> date | None:

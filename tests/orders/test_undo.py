@@ -114,3 +114,13 @@ def test_a_deadline_is_near_or_past_only_while_an_answer_is_wanted(asha: Browser
     undone = asha.send(action, asha.fill(f"/orders/{order_id}", action), headers=HTMX)
     assert undone.one("#order-respond-by").select("b")
     assert undone.one("#n-to_answer").get_text() == "1"
+
+
+def test_undo_of_a_rejection_restores_the_form(asha: Browser, arrive: Any) -> None:
+    (order_id,) = arrive(1)
+    asha.answer(order_id, "REJECT", "No capacity", supplier_order_number="SO-1")
+    action = f"/orders/{order_id}/answer/undo"
+    panel = asha.send(action, asha.fill(f"/orders/{order_id}", action), headers=HTMX)
+    assert panel.one("input[name=supplier_response][checked]")["value"] == "REJECT"
+    assert panel.one("textarea[name=supplier_remarks]").get_text().strip() == "No capacity"
+    assert panel.one("input[name=supplier_order_number]")["value"] == "SO-1"

@@ -1,0 +1,60 @@
+"""Text as people see it: what is visible, one line, the form in which text is compared, dates. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import date, datetime
+
+_CONTROLS = re.compile(r"\s*[\x00-\x1f\x7f-\x9f\u2028\u2029][\s\x00-\x1f\x7f-\x9f]*")
+# Characters without a glyph that Unicode does not class as control, format or separator.
+_BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
+_DATE_FORMATS = (
+    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d"),
+    *("%d/%m/%Y", "%d-%m-%Y", "%d.%m.%Y"),
+    *("%d %b %Y", "%d-%b-%Y", "%d %B %Y", "%d-%B-%Y"),
+)
+
+
+def is_invisible(character: str) -> bool:
+    """Whether a character shows nothing: a blank, a control or format character, or a filler."""
+    if character in _BLANK_LETTERS or "\ufe00" <= character <= "\ufe0f":
+        return True
+    return unicodedata.category(character) in _INVISIBLE_CATEGORIES
+
+
+def has_visible(text: str) -> bool:
+    """Whether a text shows anything at all."""
+    return not all(map(is_invisible, text))
+
+
+def one_line(text: str) -> str:
+    """A text on one line: each run of control characters and line breaks becomes one blank.
+
+    A text without a visible character is empty.
+    """
+    return _CONTROLS.sub(" ", text).strip() if has_visible(text) else ""
+
+
+def search_key(text: str) -> str:
+    """The form in which texts are compared: NFKC, case-folded, single blanks, no invisible characters."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    words = (
+        "".join(letter for letter in word if not is_invisible(letter))
+        for word in re.split(r"[\s\x00-\x1f\x7f-\x9f]+", folded)
+    )
+    return " ".join(word for word in words if word)
+
+
+def read_date(text: str) -> date | None:
+    """The day that a text names, day before month as in India; None if it names none."""
+    text = " ".join(text.split())
+    text = re.sub(r"^(\d{4}-\d\d-\d\d)[T ]\d\d.*$", r"\1", text)
+    for form in _DATE_FORMATS:
+        try:
+            day = datetime.strptime(text, form).date()  # noqa: DTZ007 - a day has no zone
+        except ValueError:
+            continue
+        return day if 1970 <= day.year < 9999 else None
+    return None
