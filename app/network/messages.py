@@ -79,7 +79,7 @@ Many = Annotated[list[T], Field(fail_fast=True)]
 # Pydantic would describe a Decimal as a number or a text; on the wire it is a number.
 _NUMBER_SCHEMA = {"type": "number", "exclusiveMinimum": -AMOUNT_MAX, "exclusiveMaximum": AMOUNT_MAX}
 Number = Annotated[Decimal, BeforeValidator(_number), WithJsonSchema(_NUMBER_SCHEMA)]
-Version = Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=VERSION_MAX)]
+Version = Annotated[int, Field(ge=0, le=VERSION_MAX), BeforeValidator(_whole_number)]
 # In the schema, "visible" is a pattern; the reader knows more invisible characters than the pattern.
 _VISIBLE = {"pattern": r"\S"}
 _VISIBLE_ALLOWED = {"pattern": r'^[^"\\]*[^\s"\\][^"\\]*$'}

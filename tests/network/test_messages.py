@@ -136,7 +136,7 @@ def test_a_missing_field_is_named_by_its_path(path: str) -> None:
         ("purchaseOrder.objectVersion.newVersion", True, "purchaseOrder.objectVersion.newVersion", "whole"),
         (
             "purchaseOrder.objectVersion.newVersion",
-            Decimal("1.0"),
+            Decimal("1.5"),
             "purchaseOrder.objectVersion.newVersion",
             "whole",
         ),
