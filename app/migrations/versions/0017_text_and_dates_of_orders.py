@@ -10,7 +10,7 @@ from alembic import op
 from app.network.text import read_date, search_key
 
 revision = "0017"
-down_revision = "0016"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 
