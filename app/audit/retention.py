@@ -1,6 +1,6 @@
-"""Removing old entries of the trail: only sealed ones, only from its beginning, and told in the trail itself.
+"""Deletion of old audit entries: only sealed ones, only the oldest, and recorded in the trail itself.
 
-The seals stay, so the chain stays whole; and the database lets nothing go that no pruning names.
+The seals stay, so the chain stays complete. The database refuses to delete entries that no pruning covers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.db import Database, advisory_lock
 
 
 def prune_entries(database: Database, before: datetime, *, batch: int = 1000) -> int:
-    """Remove the sealed entries from before this time; returns how many. What was cut off before goes on."""
+    """Delete sealed entries older than this time; returns the number. An interrupted run is continued."""
     with database.writing() as session:
         advisory_lock(session, "audit pruning")
         newest = last_seal(session)

@@ -1,18 +1,18 @@
-"""Sealing the trail and checking the seals.
+"""Seals over the audit trail, and their verification.
 
-The digest of an entry (its *leaf*) is SHA-256 over the UTF-8 of one line of JSON without spaces, with every
-character as itself: the array of ``id, at, deed, actor, person_id, role, address, user_agent, object_kind,
+The digest of an entry (its *leaf*) is SHA-256 over the UTF-8 of one line of JSON without spaces and without
+escaped characters: the array of ``id, at, deed, actor, person_id, role, address, user_agent, object_kind,
 object_id, object_name, reason, before, after``, where ``at`` is ISO 8601 in UTC with six digits of a second
-(``2026-11-23T10:31:07.000000+00:00``) and ``before`` and ``after`` are the texts as they stand in the table.
+(``2026-11-23T10:31:07.000000+00:00``) and ``before`` and ``after`` are the stored texts.
 
 A seal covers all entries after those of the seal before, up to ``last_id``. Its ``leaves`` are, in the order
 of ids, eight bytes of id (big-endian) and the 32 bytes of the digest of each. Its own digest is SHA-256 over
-such a line too: ``"PO Confirm seal 1", number, first_id, last_id, sealed_at, previous, sha256(leaves)``, with
+such a line: ``"PO Confirm seal 1", number, first_id, last_id, sealed_at, previous, sha256(leaves)``, with
 ``previous`` the digest of the seal before, and of the first one 64 zeros.
 
-Writers never wait for sealing. On SQLite an id is given and committed before the next one is given. On
-PostgreSQL a later id may be committed first; so sealing notes the newest id, looks who was writing at that
-time (``trail.WRITERS``), and seals up to it only when all of them have ended.
+Writers never wait for sealing. On SQLite an id is committed before the next one is assigned. On PostgreSQL a
+later id may be committed first, so sealing notes the newest id and the transactions that were writing then
+(``trail.WRITERS``), and seals up to that id when all of them have ended.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from app.audit.trail import WRITERS
 from app.db import Database, advisory_lock
 
 BATCH = 1000
-"""Entries a seal."""
+"""Entries per seal."""
 FIRST = "0" * 64
 WAIT_SECONDS = 5.0
-"""How long to wait for writers; what they hold up is sealed the next time."""
+"""Seconds to wait for writers; the rest is sealed the next time."""
 _LEAF = struct.Struct(">q32s")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What checking found. ``fault`` is the first thing that is wrong, in a sentence; None if nothing is."""
+    """The result of a verification. ``fault`` is a sentence about the first fault; None if there is none."""
 
     seals: int
     entries: int
@@ -66,7 +66,7 @@ def leaf(entry: AuditEntry) -> bytes:
 
 
 def seal_digest(seal: AuditSeal) -> str:
-    """The digest that a seal must have."""
+    """The expected digest of a seal."""
     return _digest(
         "PO Confirm seal 1",
         *(seal.number, seal.first_id, seal.last_id, _moment(seal.sealed_at), seal.previous),
@@ -75,7 +75,7 @@ def seal_digest(seal: AuditSeal) -> str:
 
 
 def seal(database: Database) -> int:
-    """Seal what has come to rest; returns how many entries were. May run anywhere, any number of times."""
+    """Seal all settled entries; returns the number. Several processes may run it at once."""
     settled = _settled_id(database)
     sealed = 0
     while settled is not None:
@@ -89,9 +89,9 @@ def seal(database: Database) -> int:
 
 
 def verify(session: Session, expected: str = "") -> Verdict:
-    """Check every seal and every entry; ``expected`` is the digest of a seal that somebody kept elsewhere.
+    """Check every seal and every entry; ``expected`` is the digest of a seal that was stored elsewhere.
 
-    It reads the whole trail once, in batches.
+    Reads the whole trail once, in batches.
     """
     seals = entries = pruned = 0
     previous, last_id, seen_expected = FIRST, 0, False
@@ -154,7 +154,7 @@ def _seal_next(session: Session, settled: int) -> int:
 
 
 def _settled_id(database: Database) -> int | None:
-    """An id up to which no entry can appear any more; None if there is none, or writers take their time."""
+    """An id below which no entry can appear any more; None if there is none, or writers take too long."""
     with database.reading() as session:
         newest: int | None = session.scalar(select(func.max(AuditEntry.id)))
         if newest is None or not database.is_postgresql:
@@ -185,7 +185,7 @@ def _writers(session: Session) -> set[str]:
 
 
 def _seals(session: Session) -> Iterator[AuditSeal]:
-    """All seals in their order, a few at a time."""
+    """All seals in order, loaded in batches."""
     number = None
     while True:
         query = select(AuditSeal).order_by(AuditSeal.number).limit(50)
@@ -206,17 +206,17 @@ def _entries(session: Session, after: int, up_to: int) -> Sequence[AuditEntry]:
 
 
 def _pruned_up_to(session: Session) -> tuple[int, str | None]:
-    """Up to which entry all may be gone, and what is wrong with that."""
+    """The id up to which entries may be deleted, and the fault of that record if any."""
     newest = session.scalar(select(AuditPruning).order_by(AuditPruning.up_to.desc()).limit(1))
     if newest is None:
         return 0, None
     entry = session.get(AuditEntry, newest.entry_id)
-    told = (
+    is_recorded = (
         entry is not None
         and entry.action == AuditAction.PRUNED
         and entry.became.get("audit_up_to") == newest.up_to
     )
-    if not told:
+    if not is_recorded:
         return 0, f"A pruning up to entry {newest.up_to} is claimed, but no entry of the trail tells of it."
     return newest.up_to, None
 
@@ -236,7 +236,7 @@ def _fault_of_seal(one: AuditSeal, number: int, previous: str, last_id: int) -> 
 def _fault_of_entries(
     one: AuditSeal, covered: dict[int, bytes], kept: dict[int, bytes], gone_up_to: int
 ) -> str | None:
-    """The first entry, by its id, that is not as it was sealed."""
+    """The fault of the first entry that differs from its seal."""
     when = f"It was sealed at {_moment(one.sealed_at)} by seal {one.number}."
     for entry_id in sorted({*covered, *kept}):
         if entry_id not in covered:

@@ -1,8 +1,8 @@
 """Standard Webhooks signatures: sign and verify. Pure; the time is an argument.
 
 Source: the Standard Webhooks specification, symmetric signatures (``v1``). Its package for Python reads the
-machine's clock and knows one secret at a time; here the clock is in the caller's hand and several secrets
-are active while one takes the other's place.
+machine's clock and takes one secret at a time. Here the time is an argument, and several secrets can be
+active during a rotation.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from datetime import datetime
 
 PREFIX = "whsec_"
 TOLERANCE_SECONDS = 300
-"""How far the sender's clock may be from ours, either way."""
+"""The allowed difference between the clocks, in either direction."""
 SHORTEST_BYTES, LONGEST_BYTES = 24, 64
-"""The specification's bounds for a secret."""
+"""The length of a secret according to the specification."""
 SIGNATURES_MAX = 10
-"""Signatures of one message that are looked at: enough for every rotation."""
+"""The number of signatures that are checked per message; enough for any rotation."""
 ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER = "webhook-id", "webhook-timestamp", "webhook-signature"
 
 
 class BadSecret(ValueError):
-    """The text is no signing secret; its message says what one looks like and never repeats the text."""
+    """The text is not a signing secret; the message describes the format and never repeats the text."""
 
 
 def new_secret() -> str:
-    """A signing secret made at random, such as ``whsec_…``."""
+    """A random signing secret such as ``whsec_…``."""
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
@@ -50,13 +50,13 @@ def key_of(secret: str) -> bytes:
     return key
 
 
-def sign(given: Iterable[str], message_id: str, at: datetime, body: bytes) -> dict[str, str]:
-    """The three headers of a message, with one signature for each secret; nothing without a secret.
+def sign(signing_secrets: Iterable[str], message_id: str, at: datetime, body: bytes) -> dict[str, str]:
+    """The three signature headers, with one signature per secret; empty without a secret.
 
     Errors: BadSecret.
     """
     timestamp = str(int(at.timestamp()))
-    signatures = [_signature(key_of(secret), message_id, timestamp, body) for secret in given]
+    signatures = [_signature(key_of(secret), message_id, timestamp, body) for secret in signing_secrets]
     if not signatures:
         return {}
     return {
@@ -67,35 +67,35 @@ def sign(given: Iterable[str], message_id: str, at: datetime, body: bytes) -> di
 
 
 def signature_of(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The three headers among all that came with a message; empty where it claims no signature."""
-    ours = (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
-    found = {name.lower(): value for name, value in headers if name.lower() in ours}
-    return found if found.get(SIGNATURE_HEADER) else {}
+    """The three signature headers of a message; empty if it has no signature."""
+    names = (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
+    values = {name.lower(): value for name, value in headers if name.lower() in names}
+    return values if values.get(SIGNATURE_HEADER) else {}
 
 
 def is_fresh(headers: Mapping[str, str], now: datetime) -> bool:
-    """Whether the message's timestamp is within the tolerance of now."""
+    """Whether the timestamp of the message is within the tolerance of ``now``."""
     text = headers.get(TIMESTAMP_HEADER, "")
     if not (text.isascii() and text.isdigit() and len(text) <= 12):
         return False
     return abs(now.timestamp() - int(text)) <= TOLERANCE_SECONDS
 
 
-def verify(given: Sequence[str], headers: Mapping[str, str], body: bytes, now: datetime) -> bool:
-    """Whether one of the secrets signed exactly this message, not longer ago than the tolerance.
+def verify(signing_secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: datetime) -> bool:
+    """Whether one of the secrets signed exactly this message within the tolerance.
 
-    Each secret is tried against each signature, in a time that tells nothing of either.
+    Every secret is compared with every signature, in constant time.
     """
     message_id = headers.get(ID_HEADER, "")
     if not message_id or not is_fresh(headers, now):
         return False
     signatures = headers.get(SIGNATURE_HEADER, "").split()[:SIGNATURES_MAX]
-    right = False
-    for secret in given:
+    is_valid = False
+    for secret in signing_secrets:
         expected = _signature(key_of(secret), message_id, headers[TIMESTAMP_HEADER], body).encode()
         for signature in signatures:
-            right |= hmac.compare_digest(expected, signature.encode("utf-8", "replace"))
-    return right
+            is_valid |= hmac.compare_digest(expected, signature.encode("utf-8", "replace"))
+    return is_valid
 
 
 def _signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:

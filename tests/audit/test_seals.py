@@ -41,12 +41,12 @@ def verified(session: Session, **more: Any) -> seals.Verdict:
     return seals.verify(session, **more)
 
 
-def test_an_empty_trail_is_right_and_has_nothing_to_seal(database: Database, session: Session) -> None:
+def test_empty_trail_is_valid(database: Database, session: Session) -> None:
     assert seals.seal(database) == 0
     assert verified(session) == seals.Verdict(0, 0, 0, 0, "")
 
 
-def test_each_seal_stands_on_the_one_before_and_the_rest_is_counted(
+def test_seals_form_a_chain_and_unsealed_entries_are_counted(
     database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(seals, "BATCH", 4)
@@ -62,7 +62,7 @@ def test_each_seal_stands_on_the_one_before_and_the_rest_is_counted(
     assert seals.seal(database) == 0, "nothing new: no empty seal"
 
 
-def test_the_digests_are_the_documented_ones(database: Database, session: Session) -> None:
+def test_digests_match_the_documentation(database: Database, session: Session) -> None:
     with database.writing() as writing:
         asha = trail.Actor("Asha", 7, "supplier", "10.0.0.9", "Firefox")
         trail.record(
@@ -125,7 +125,7 @@ def test_the_digests_are_the_documented_ones(database: Database, session: Sessio
         ),
     ],
 )
-def test_what_was_done_by_force_is_found(
+def test_tampering_is_found(
     database: Database, session: Session, by_force: Force, statement: str, fault: str
 ) -> None:
     deeds(database, 4)
@@ -143,9 +143,7 @@ COLUMNS = (
 
 
 @pytest.mark.parametrize("gap", [3, 0, -4])
-def test_an_entry_that_was_slipped_in_is_found(
-    database: Database, session: Session, by_force: Force, gap: int
-) -> None:
+def test_inserted_entry_is_found(database: Database, session: Session, by_force: Force, gap: int) -> None:
     deeds(database, 2)
     if gap == 3:  # what was taken back leaves a hole among the ids
         by_force(f"INSERT INTO audit_entry (id, {COLUMNS}) SELECT 4, {COLUMNS} FROM audit_entry WHERE id = 2")
@@ -154,7 +152,7 @@ def test_an_entry_that_was_slipped_in_is_found(
     assert f"Entry {gap} was added" in (verified(session).fault or "")
 
 
-def test_who_rewrites_entries_and_their_seals_is_found_by_a_digest_kept_elsewhere(
+def test_rewritten_seals_are_found_by_an_external_digest(
     database: Database, session: Session, by_force: Force
 ) -> None:
     deeds(database, 4)
@@ -176,9 +174,7 @@ def test_who_rewrites_entries_and_their_seals_is_found_by_a_digest_kept_elsewher
         "DELETE FROM audit_seal",
     ],
 )
-def test_the_database_itself_refuses_to_change_the_trail(
-    database: Database, session: Session, statement: str
-) -> None:
+def test_database_refuses_changes_of_the_trail(database: Database, session: Session, statement: str) -> None:
     deeds(database, 2)
     seals.seal(database)
     with pytest.raises(DBAPIError, match="audit trail"), database.engine.begin() as connection:
@@ -186,14 +182,14 @@ def test_the_database_itself_refuses_to_change_the_trail(
     assert verified(session).fault is None
 
 
-def test_on_postgresql_the_trail_cannot_be_emptied_in_one_go(database: Database) -> None:
+def test_truncate_is_refused_on_postgresql(database: Database) -> None:
     deeds(database, 1)
     statement = "TRUNCATE audit_entry" if database.is_postgresql else "DELETE FROM audit_entry"
     with pytest.raises(DBAPIError, match="audit trail"), database.engine.begin() as connection:
         connection.execute(text(statement))
 
 
-def test_an_entry_that_is_committed_late_is_sealed_and_nobody_waits(
+def test_late_commit_is_sealed_without_waiting(
     database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On PostgreSQL the slow one has the lower id; on SQLite there is one writer at a time."""
@@ -211,9 +207,7 @@ def test_an_entry_that_is_committed_late_is_sealed_and_nobody_waits(
     assert verified(session).fault is None
 
 
-def test_a_seal_waits_for_the_writers_that_it_saw_and_not_for_later_ones(
-    database: Database, session: Session
-) -> None:
+def test_sealing_waits_only_for_earlier_writers(database: Database, session: Session) -> None:
     if not database.is_postgresql:
         deeds(database, 2)
         assert seals.seal(database) == 2
@@ -233,7 +227,7 @@ def test_a_seal_waits_for_the_writers_that_it_saw_and_not_for_later_ones(
     assert verified(session).fault is None
 
 
-def test_two_sealers_at_once_make_one_chain(
+def test_parallel_sealing_makes_one_chain(
     database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(seals, "BATCH", 5)
@@ -247,7 +241,7 @@ def test_two_sealers_at_once_make_one_chain(
     assert (found.seals, found.entries, found.fault) == (12, 60, None)
 
 
-def test_the_command_says_what_is_wrong(app: Flask, database: Database, by_force: Force) -> None:
+def test_verify_command_reports_the_fault(app: Flask, database: Database, by_force: Force) -> None:
     deeds(database, 3)
     runner = app.test_cli_runner()
     assert "sealed=3" in runner.invoke(args=["audit", "seal"]).output
@@ -260,7 +254,7 @@ def test_the_command_says_what_is_wrong(app: Flask, database: Database, by_force
     assert bad.exit_code == 1 and "Entry 2 was changed" in bad.output
 
 
-def test_while_many_write_take_back_and_seal_nothing_is_forgotten(
+def test_parallel_writing_and_sealing_loses_no_entry(
     database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(seals, "BATCH", 7)

@@ -39,7 +39,7 @@ def sign_in(browser: Browser, name: str, password: str = PASSWORD) -> Any:
     return browser.send("/login", {**fields, "username": name, "password": password})
 
 
-def test_signing_in_and_out_is_told_with_the_place(nobody: Browser, entries: Trail) -> None:
+def test_sign_in_and_out_are_recorded_with_the_address(nobody: Browser, entries: Trail) -> None:
     nobody.environ_base["HTTP_USER_AGENT"] = "Firefox on Asha's desk"
     assert sign_in(nobody, "asha").status_code == 303
     page = nobody.get("/orders")
@@ -53,7 +53,7 @@ def test_signing_in_and_out_is_told_with_the_place(nobody: Browser, entries: Tra
         assert (one.object_kind, one.object_name) == ("person", "asha")
 
 
-def test_a_failed_sign_in_names_who_exists_and_never_what_was_typed(nobody: Browser, entries: Trail) -> None:
+def test_failed_sign_in_never_records_what_was_typed(nobody: Browser, entries: Trail) -> None:
     sign_in(nobody, "asha", "hunter2-hunter2")
     sign_in(nobody, PASSWORD, "asha")
     known, unknown = entries()
@@ -63,7 +63,7 @@ def test_a_failed_sign_in_names_who_exists_and_never_what_was_typed(nobody: Brow
     assert "hunter2" not in told and PASSWORD not in told
 
 
-def test_nobody_fills_the_trail_by_knocking(database: Database, entries: Trail, clock: Any) -> None:
+def test_failed_sign_ins_are_limited(database: Database, entries: Trail, clock: Any) -> None:
     def knock(address: str) -> bool:
         with trail.acting(trail.Actor(address=address)), database.writing() as session:
             noted = trail.record_failed_sign_in(session, "", None)
@@ -80,9 +80,7 @@ def test_nobody_fills_the_trail_by_knocking(database: Database, entries: Trail, 
     assert not knock("10.2.0.1"), "from many addresses neither"
 
 
-def test_the_address_is_the_one_that_trusted_proxies_name(
-    settings: Settings, database: Database, entries: Trail
-) -> None:
+def test_address_comes_from_trusted_proxies(settings: Settings, database: Database, entries: Trail) -> None:
     for trusted, address in ((0, "127.0.0.1"), (1, "203.0.113.9")):
         app = create_app(settings.model_copy(update={"trusted_proxies": trusted}))
         browser = Browser(app, Answered)
@@ -92,7 +90,7 @@ def test_the_address_is_the_one_that_trusted_proxies_name(
         app.extensions["database"].engine.dispose()
 
 
-def test_an_answer_and_taking_it_back_stand_with_before_and_after(
+def test_response_and_undo_are_recorded_with_values(
     app: Flask, settings: Settings, database: Database, asha: Browser, arrive: Any, entries: Trail
 ) -> None:
     app.extensions["settings"] = settings.model_copy(update={"undo_seconds": 60})
@@ -108,7 +106,7 @@ def test_an_answer_and_taking_it_back_stand_with_before_and_after(
     assert undone.was["message"] == answered.became["message"]
 
 
-def test_what_is_refused_or_rolled_back_leaves_no_entry(
+def test_refused_or_rolled_back_action_leaves_no_entry(
     database: Database, asha: Browser, arrive: Any, entries: Trail
 ) -> None:
     (order_id,) = arrive(1)
@@ -121,7 +119,7 @@ def test_what_is_refused_or_rolled_back_leaves_no_entry(
     assert len(entries()) == before
 
 
-def test_the_same_answer_twice_is_one_deed(asha: Browser, arrive: Any, entries: Trail) -> None:
+def test_repeated_response_is_recorded_once(asha: Browser, arrive: Any, entries: Trail) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
@@ -129,7 +127,7 @@ def test_the_same_answer_twice_is_one_deed(asha: Browser, arrive: Any, entries: 
     assert [entry.action for entry in entries()].count(AuditAction.RESPONDED) == 1
 
 
-def test_resending_stands_with_its_reason(
+def test_resend_is_recorded_with_its_reason(
     database: Database, ravi: Browser, arrive: Any, confirm: Any, entries: Trail
 ) -> None:
     message_id = confirm(arrive(1)[0])
@@ -147,7 +145,7 @@ def test_resending_stands_with_its_reason(
     assert last.was == {"state": "failed", "what came of it": "timeout"}
 
 
-def test_holding_and_resuming_a_partner(ravi: Browser, partner: Partner, entries: Trail) -> None:
+def test_pause_and_resume_are_recorded(ravi: Browser, partner: Partner, entries: Trail) -> None:
     url = f"/partners/{partner.id}"
     ravi.send(f"{url}/pause", {**ravi.fill(url, f"{url}/pause"), "reason": "they move house"})
     ravi.send(f"{url}/resume", {**ravi.fill(url, f"{url}/resume"), "reason": "they moved"})
@@ -169,7 +167,7 @@ def test_holding_and_resuming_a_partner(ravi: Browser, partner: Partner, entries
     ],
 )
 @pytest.mark.parametrize(("sending", "delivery"), [(False, "cancelled"), (True, "sending")])
-def test_what_the_buyer_withdraws_stands_with_the_network_and_the_reason(
+def test_cancellation_by_the_buyer_is_recorded(
     app: Flask,
     database: Database,
     arrive: Any,
@@ -204,7 +202,7 @@ def test_what_the_buyer_withdraws_stands_with_the_network_and_the_reason(
     assert len(entries()) == before + 1
 
 
-def test_a_copy_of_what_was_delivered_that_is_being_sent_is_not_told_to_be_withdrawn(
+def test_resend_in_progress_is_not_recorded_as_canceled(
     app: Flask,
     database: Database,
     arrive: Any,
@@ -232,7 +230,7 @@ def agrees(session: Session, order_id: int, delivery: str) -> None:
     assert (order.delivery.value, message.state.value) == (delivery, delivery)
 
 
-def test_a_message_that_waits_for_a_person_after_losing_its_deliverer_stands_with_the_reason(
+def test_repeatedly_interrupted_webhook_is_recorded(
     database: Database, meera: Browser, arrive: Any, confirm: Any, session: Session, entries: Trail
 ) -> None:
     (order_id,) = arrive(1)
@@ -256,7 +254,7 @@ def test_a_message_that_waits_for_a_person_after_losing_its_deliverer_stands_wit
 @pytest.mark.parametrize(
     ("mode", "why"), [("401", "the key or the address is wrong"), ("410", "gone for good")]
 )
-def test_what_the_app_holds_by_itself_stands_once_with_its_reason_and_resuming_it_with_a_name(
+def test_automatic_pause_is_recorded_once(
     ravi: Browser,
     arrive: Any,
     confirm: Any,
@@ -286,7 +284,7 @@ def test_what_the_app_holds_by_itself_stands_once_with_its_reason_and_resuming_i
     assert resumed.was["why"] == held.reason
 
 
-def test_applying_a_stored_message_again(
+def test_reprocessing_is_recorded(
     database: Database, partner: Partner, ravi: Browser, arrive: Any, session: Session, entries: Trail
 ) -> None:
     from app.inbound.processing import Call, reject_call
@@ -311,7 +309,7 @@ def test_applying_a_stored_message_again(
     )
 
 
-def test_changes_of_a_partner_are_told_and_its_secrets_are_not(
+def test_partner_changes_are_recorded_without_secrets(
     database: Database, partner: Partner, entries: Trail
 ) -> None:
     details = partner_service.Details(
@@ -341,7 +339,7 @@ def test_changes_of_a_partner_are_told_and_its_secrets_are_not(
         assert hidden not in told
 
 
-def test_a_change_that_changes_nothing_is_none(database: Database, partner: Partner, entries: Trail) -> None:
+def test_save_without_change_leaves_no_entry(database: Database, partner: Partner, entries: Trail) -> None:
     before = len(entries())
     details = partner_service.Details(
         name=partner.name,
@@ -370,14 +368,14 @@ def test_people_and_commands(app: Flask, database: Database, entries: Trail) -> 
     assert password not in last.after and "argon2" not in last.after
 
 
-def test_who_asked_stands_where_nobody_acts_at_the_edge(
+def test_by_is_the_actor_in_background_jobs(
     database: Database, arrive: Any, confirm: Any, entries: Trail
 ) -> None:
     confirm(arrive(1)[0])
     assert (entries()[-1].actor, entries()[-1].address) == ("Asha", "")
 
 
-def test_hostile_words_are_kept_as_words(database: Database, entries: Trail) -> None:
+def test_hostile_text_is_stored_as_text(database: Database, entries: Trail) -> None:
     odd = "a\0b\ud800" + "x" * 400
     with trail.acting(trail.Actor(odd, user_agent=odd)), database.writing() as session:
         person = accounts.add_person(session, "kim", role=Role.MANAGER, password=PASSWORD, full_name="Kim")
@@ -387,7 +385,7 @@ def test_hostile_words_are_kept_as_words(database: Database, entries: Trail) -> 
     assert last.actor.startswith("a\N{REPLACEMENT CHARACTER}b?x")
 
 
-def test_what_people_do_about_what_needs_attention_and_what_happens_by_itself_is_none(
+def test_attention_commands_are_recorded_and_automatic_events_are_not(
     ravi: Browser, asha: Browser, arrive: Any, deliver: Any, network: Any, session: Session, entries: Trail
 ) -> None:
     network.behave("refuse", times=1)
@@ -411,7 +409,7 @@ def test_what_people_do_about_what_needs_attention_and_what_happens_by_itself_is
     assert [entry.action for entry in entries()[before + 2 :]] == [AuditAction.RESPONDED]
 
 
-def test_what_is_set_for_a_supplier(browser_of: Callable[[str], Browser], entries: Trail) -> None:
+def test_supplier_settings_are_recorded(browser_of: Callable[[str], Browser], entries: Trail) -> None:
     admin = browser_of("admin")
     before = len(entries())
     form = admin.get("/suppliers").page.select("form[action='/suppliers']")[0]

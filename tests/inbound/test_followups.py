@@ -27,7 +27,7 @@ def object_id(followup: Any) -> str:
     return found
 
 
-def test_the_followups_of_the_examples_lead_to_the_states_they_say(
+def test_example_followups_reach_their_states(
     buyer: Buyer, confirm: Any, deliver: Any, session: Session, network: Any
 ) -> None:
     assert {buyer.send(number).status_code for number in range(60)} == {200}
@@ -85,7 +85,7 @@ def test_the_followups_of_the_examples_lead_to_the_states_they_say(
     assert {order_id: stands(session, order_id) for order_id in states} == states
 
 
-def test_every_followup_before_its_order_is_kept_and_nothing_is_lost(buyer: Buyer, session: Session) -> None:
+def test_followup_before_its_order_is_stored(buyer: Buyer, session: Session) -> None:
     answers = [buyer.say(followup["message"], followup["body"]) for followup in FOLLOWUPS]
     assert {refusal(answer)[:2] for answer in answers} == {(409, "PO_UNKNOWN_OBJECT")}
     for answer, followup in zip(answers, FOLLOWUPS, strict=True):

@@ -56,12 +56,12 @@ def opened(app: Flask, partner: Any) -> Iterator[None]:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @systematic.parametrize()
 @bounded
-def test_any_message_gets_a_described_answer(case: Case, opened: None) -> None:
+def test_any_message_gets_a_documented_response(case: Case, opened: None) -> None:
     case.call_and_validate(headers=KEY, excluded_checks=NOT_PROMISED)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @random.parametrize()
 @bounded
-def test_any_message_gets_a_described_answer_on_postgresql(case: Case, opened: None) -> None:
+def test_any_message_gets_a_documented_response_on_postgresql(case: Case, opened: None) -> None:
     case.call_and_validate(headers=KEY, excluded_checks=NOT_PROMISED)

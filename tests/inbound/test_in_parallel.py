@@ -43,7 +43,7 @@ def buyers(app: Flask, bodies: list[Any], count: int) -> list[Buyer]:
     return [Buyer(app.test_client(), bodies) for _ in range(count)]
 
 
-def test_the_same_edit_in_parallel_is_one_revision(
+def test_parallel_equal_edits_make_one_revision(
     app: Flask, arrive: Any, example_bodies: list[Any], session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -56,7 +56,7 @@ def test_the_same_edit_in_parallel_is_one_revision(
     assert effects == {Effect.APPLIED: 1, Effect.REPEATED: 5}
 
 
-def test_of_two_different_edits_at_once_one_is_taken_and_the_other_is_in_conflict(
+def test_parallel_different_edits_conflict(
     app: Flask, arrive: Any, example_bodies: list[Any], session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -66,7 +66,7 @@ def test_of_two_different_edits_at_once_one_is_taken_and_the_other_is_in_conflic
     assert order_of(session, order_id).subject == ("One", "Two")[answers[1].status_code == 200]
 
 
-def test_of_an_edit_and_a_cancellation_at_once_the_first_decides(
+def test_parallel_edit_and_cancellation_first_wins(
     app: Flask, arrive: Any, example_bodies: list[Any], session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -80,7 +80,7 @@ def test_of_an_edit_and_a_cancellation_at_once_the_first_decides(
         assert stands(session, order_id)[:2] == ("CREATED", 2)
 
 
-def test_edits_answers_and_deliveries_at_once_never_wait_in_a_circle(
+def test_parallel_edits_responses_and_deliveries_never_deadlock(
     app: Flask,
     arrive: Any,
     confirm: Any,

@@ -45,7 +45,7 @@ def address(app: Flask) -> Iterator[str]:
     server.server_close()
 
 
-def test_the_document_is_public_and_names_the_address_that_was_asked(nobody: Browser) -> None:
+def test_document_is_public_and_names_its_server(nobody: Browser) -> None:
     answer = nobody.get(DOCUMENT, base_url="http://localhost/desk")
     assert (answer.status_code, answer.mimetype) == (200, "application/json")
     document = answer.get_json()
@@ -53,7 +53,7 @@ def test_the_document_is_public_and_names_the_address_that_was_asked(nobody: Bro
     assert set(document["paths"]) == {f"/api/v0/purchase-order/{kind}" for kind in KINDS}
 
 
-def test_the_page_is_readable_by_nobody_and_tells_every_message(nobody: Browser) -> None:
+def test_page_is_public_and_lists_every_message(nobody: Browser) -> None:
     answer = nobody.get(PAGE)
     assert answer.status_code == 200
     for kind in KINDS:
@@ -63,23 +63,23 @@ def test_the_page_is_readable_by_nobody_and_tells_every_message(nobody: Browser)
     assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
 
 
-def test_the_page_is_the_same_for_somebody_who_is_signed_in(asha: Browser) -> None:
+def test_page_is_the_same_when_signed_in(asha: Browser) -> None:
     assert "$PARTNER_KEY" in asha.get(PAGE).words
 
 
-def test_every_link_on_the_page_leads_to_a_place_on_it(nobody: Browser) -> None:
+def test_every_link_on_the_page_has_a_target(nobody: Browser) -> None:
     page = nobody.get(PAGE).page
     ids = {tag["id"] for tag in page.find_all(id=True)}
     assert {link["href"][1:] for link in page.select('a[href^="#"]')} <= ids
 
 
-def test_other_addresses_below_api_are_still_refused_in_the_contracts_shape(nobody: Browser) -> None:
+def test_unknown_api_address_is_rejected_in_json(nobody: Browser) -> None:
     for path in ("/api/v0/openapi.yaml", "/api/v0/docs/more", "/api/"):
         answer = nobody.get(path)
         assert (answer.status_code, answer.get_json()["response_code"]) == (404, 1)
 
 
-def test_a_hostile_host_is_inert_in_the_page_and_in_the_commands(nobody: Browser) -> None:
+def test_hostile_host_is_inert(nobody: Browser) -> None:
     page = nobody.get(PAGE, base_url="http://a'b`id`$(id).example/<script>").text
     assert "<script>" not in page
     document = openapi("http://a'b`id`.example", KINDS)
@@ -88,13 +88,13 @@ def test_a_hostile_host_is_inert_in_the_page_and_in_the_commands(nobody: Browser
         assert words[3] == "http://a'b`id`.example" + path
 
 
-def test_marked_words_are_escaped() -> None:
+def test_marked_text_is_escaped() -> None:
     assert marked("a `<b>` **c** & d\n\ne") == (
         "<p>a <code>&lt;b&gt;</code> <strong>c</strong> &amp; d</p><p>e</p>"
     )
 
 
-def test_every_object_of_the_messages_has_words_and_every_link_a_place() -> None:
+def test_every_object_has_a_description_and_every_link_a_target() -> None:
     document = openapi("http://x", Kind)
     told, parts = messages(document), objects(document)
     places = {message.name for message in told} | {part.name for part in parts}
@@ -135,7 +135,7 @@ def result(said: dict[str, Any]) -> tuple[int, str]:
     return said["response_code"], said["payload"]["resp"]["errorDtl"]
 
 
-def test_the_commands_work_as_printed(address: str, partner: Any, session: Session) -> None:
+def test_curl_examples_work(address: str, partner: Any, session: Session) -> None:
     commands = printed(address)
     assert list(commands) == [path.rsplit("/", 1)[1] for path in openapi("", KINDS)["paths"]]
     for name in (Kind.REQ_SEND, Kind.REQ_SEND, Kind.REQ_EDIT, Kind.REQ_STATUS_CHANGE):
@@ -144,13 +144,13 @@ def test_the_commands_work_as_printed(address: str, partner: Any, session: Sessi
     assert session.scalars(select(PurchaseOrder)).one().object_id == OBJECT_ID
 
 
-def test_with_another_key_they_are_refused(address: str, partner: Any) -> None:
+def test_curl_examples_fail_with_a_wrong_key(address: str, partner: Any) -> None:
     for command in printed(address).values():
         said = run(command, "another-key")
         assert said["payload"]["resp"]["errorCd"] == "PO_CREDENTIALS"
 
 
-def test_the_late_result_works_once_the_order_was_answered(
+def test_late_result_example_works_after_a_response(
     address: str, partner: Any, session: Session, asha: Browser, deliver: Callable[[], Counter[str]]
 ) -> None:
     commands = printed(address)

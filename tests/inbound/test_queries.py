@@ -47,7 +47,7 @@ def said(app: Flask, buyer: Buyer, session: Session, clock: Any) -> dict[str, st
     return found
 
 
-def test_everything_is_listed_newest_first_and_by_effect(session: Session, said: dict[str, str]) -> None:
+def test_messages_are_listed_newest_first_and_by_result(session: Session, said: dict[str, str]) -> None:
     assert ids(session) == list(reversed(said.values()))
     of_effect = {effect: ids(session, effect=effect.value) for effect in Effect}
     assert of_effect == {
@@ -61,7 +61,7 @@ def test_everything_is_listed_newest_first_and_by_effect(session: Session, said:
     assert unmatched_count(session, None) == 1
 
 
-def test_the_reader_sees_own_suppliers_and_no_strangers(session: Session, said: dict[str, str]) -> None:
+def test_scope_hides_other_suppliers_and_unauthenticated(session: Session, said: dict[str, str]) -> None:
     bearings = {said[name] for name in ("sent_2", "edited", "repeated", "conflict")}
     assert set(ids(session, frozenset({BEARINGS}))) == bearings
     both = set(ids(session, frozenset({BEARINGS, TRIVENI})))
@@ -69,7 +69,7 @@ def test_the_reader_sees_own_suppliers_and_no_strangers(session: Session, said: 
     assert ids(session, frozenset()) == []
 
 
-def test_the_log_is_narrowed_by_what_was_answered_kind_partner_and_time(
+def test_filter_by_status_type_partner_and_time(
     session: Session, said: dict[str, str], buyer: Buyer, clock: Any
 ) -> None:
     assert ids(session, code="409") == [said["unmatched"], said["conflict"]]
@@ -95,13 +95,13 @@ def test_the_log_is_narrowed_by_what_was_answered_kind_partner_and_time(
         ("requirement WITHDRAWN", {"unmatched"}),
     ],
 )
-def test_words_are_found_in_bodies_and_answers(
+def test_search_finds_text_in_bodies(
     session: Session, said: dict[str, str], words: str, found: set[str]
 ) -> None:
     assert set(ids(session, q=words)) == {said[name] for name in found}
 
 
-def test_numbers_and_ids_are_found(session: Session, said: dict[str, str], buyer: Buyer) -> None:
+def test_search_finds_numbers_and_ids(session: Session, said: dict[str, str], buyer: Buyer) -> None:
     sent = buyer.bodies[0]["purchaseOrder"]
     assert ids(session, q=sent["buyerPONumber"].lower()) == [said["sent"]]
     assert ids(session, q=sent["objectId"]) == [said["sent"]]
@@ -121,7 +121,7 @@ def test_pages_stay_put_while_new_messages_arrive(
     assert (len(last.messages), last.next_after) == (2, None)
 
 
-def test_the_routes_give_the_pages_what_they_need(
+def test_routes_pass_the_context_of_the_pages(
     said: dict[str, str], ravi: Any, omar: Any, pages: list[dict[str, Any]]
 ) -> None:
     ravi.get("/inbound?effect=unmatched&kind=nonsense&since=2026-11-01T10:00")
@@ -142,7 +142,7 @@ def test_the_routes_give_the_pages_what_they_need(
     assert said["sent"] not in {one.id for one in pages[-1]["page"].messages}
 
 
-def test_one_message_as_data(
+def test_message_as_json(
     said: dict[str, str], ravi: Any, session: Session, buyer: Buyer, arrive: Any
 ) -> None:
     data = ravi.get(f"/inbound/{said['unmatched']}.json").get_json()
@@ -156,7 +156,7 @@ def test_one_message_as_data(
     assert (stranger["partner"], stranger["request"]["body"]) == (None, "")
 
 
-def test_nobody_sees_what_is_not_theirs(
+def test_message_out_of_scope_is_not_found(
     said: dict[str, str], omar: Any, asha: Any, nobody: Any, pages: Any
 ) -> None:
     assert omar.get(f"/inbound/{said['edited']}.json").status_code == 200
@@ -167,7 +167,7 @@ def test_nobody_sees_what_is_not_theirs(
     assert asha.get("/inbound/in_nothing.json").status_code == 404
 
 
-def test_support_applies_again_with_a_reason_and_others_do_not(
+def test_only_support_reprocesses_with_a_reason(
     said: dict[str, str],
     arrive: Any,
     ravi: Any,
@@ -204,7 +204,7 @@ def test_support_applies_again_with_a_reason_and_others_do_not(
     assert send(ravi, "x", "/inbound/in_nothing/apply").status_code == 404
 
 
-def test_a_refused_message_is_linked_to_its_order(buyer: Buyer, arrive: Any, session: Session) -> None:
+def test_rejected_message_is_linked_to_its_order(buyer: Buyer, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     stale = inbound_of(session, buyer.edit(current=7))
     assert (stale.effect, stale.order_id) == (Effect.REJECTED, order_id)

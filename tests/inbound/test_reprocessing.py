@@ -26,7 +26,7 @@ def again(database: Database, answer: Any, reason: str = "The order came late") 
         return row
 
 
-def test_an_edit_that_came_before_its_order_is_applied_by_support(
+def test_early_edit_is_reprocessed(
     buyer: Buyer, arrive: Any, database: Database, session: Session, clock: Any
 ) -> None:
     early = buyer.edit()
@@ -46,7 +46,7 @@ def test_an_edit_that_came_before_its_order_is_applied_by_support(
     assert order.revisions[0].inbound_id == row.id
 
 
-def test_the_partners_repeat_of_what_support_applied_is_answered_as_a_success(
+def test_repeat_of_a_reprocessed_message_succeeds(
     buyer: Buyer, arrive: Any, database: Database, session: Session
 ) -> None:
     early = buyer.edit()
@@ -59,7 +59,7 @@ def test_the_partners_repeat_of_what_support_applied_is_answered_as_a_success(
     assert stands(session, order_id) == ("CREATED", 2, "none", "none")
 
 
-def test_what_the_partner_sent_again_meanwhile_is_not_applied_twice(
+def test_message_sent_again_is_not_applied_twice(
     buyer: Buyer, arrive: Any, database: Database, session: Session
 ) -> None:
     early = buyer.edit()
@@ -72,7 +72,7 @@ def test_what_the_partner_sent_again_meanwhile_is_not_applied_twice(
         again(database, early)
 
 
-def test_what_still_does_not_fit_is_refused_once_more_and_may_be_tried_later(
+def test_failed_reprocessing_can_be_repeated(
     buyer: Buyer, arrive: Any, database: Database, session: Session
 ) -> None:
     early = buyer.edit(current=2, subject="The third")
@@ -89,7 +89,7 @@ def test_what_still_does_not_fit_is_refused_once_more_and_may_be_tried_later(
     assert stands(session, order_id) == ("CREATED", 3, "none", "none")
 
 
-def test_a_result_and_a_cancellation_that_came_too_early_are_applied_too(
+def test_early_result_and_cancellation_are_reprocessed(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, database: Database, session: Session
 ) -> None:
     result, cancelled = buyer.report(result="FAILURE"), buyer.move()
@@ -102,7 +102,7 @@ def test_a_result_and_a_cancellation_that_came_too_early_are_applied_too(
     assert stands(session, order_id) == ("CANCELLED", 1, "ACCEPT", "refused")
 
 
-def test_what_is_applied_or_has_no_content_is_not_applied_again(
+def test_applied_or_empty_message_cannot_be_reprocessed(
     buyer: Buyer, arrive: Any, database: Database, session: Session
 ) -> None:
     arrive(1)
@@ -115,7 +115,7 @@ def test_what_is_applied_or_has_no_content_is_not_applied_again(
     assert inbound_of(session, empty).again_at is None
 
 
-def test_a_conflict_stays_one(buyer: Buyer, arrive: Any, database: Database, session: Session) -> None:
+def test_conflict_stays_a_conflict(buyer: Buyer, arrive: Any, database: Database, session: Session) -> None:
     (order_id,) = arrive(1)
     buyer.edit()
     other = buyer.edit(subject="Something else")
@@ -124,7 +124,7 @@ def test_a_conflict_stays_one(buyer: Buyer, arrive: Any, database: Database, ses
     assert order_of(session, order_id).subject == "Project material"
 
 
-def test_what_broke_the_contract_is_refused_again_unless_the_contract_was_read_wrongly(
+def test_invalid_message_is_rejected_again_until_the_reader_is_fixed(
     buyer: Buyer, arrive: Any, database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (order_id,) = arrive(1)

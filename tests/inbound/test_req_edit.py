@@ -17,7 +17,7 @@ from app.orders.queries import OrderFilter, order_page, queue_counts
 from tests.buyer import Buyer, inbound_of, message_of, order_of, refusal, stands
 
 
-def test_an_edit_is_the_next_version_byte_for_byte_and_the_old_one_stays(
+def test_edit_adds_a_version_and_keeps_the_old_one(
     buyer: Buyer, arrive: Any, session: Session, clock: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -53,7 +53,7 @@ def test_an_edit_is_the_next_version_byte_for_byte_and_the_old_one_stays(
         (1, 1, "newVersion"),
     ],
 )
-def test_only_the_stored_version_can_be_edited_and_only_to_the_next(
+def test_edit_of_another_version_is_rejected(
     buyer: Buyer, arrive: Any, session: Session, current: int, new: int, field: str
 ) -> None:
     (order_id,) = arrive(1)
@@ -66,7 +66,7 @@ def test_only_the_stored_version_can_be_edited_and_only_to_the_next(
     assert len(order_of(session, order_id).revisions) == 1
 
 
-def test_an_edit_before_its_order_is_kept_for_support_and_taken_when_it_comes_again(
+def test_edit_before_its_order_is_unmatched_until_sent_again(
     buyer: Buyer, arrive: Any, session: Session
 ) -> None:
     early = buyer.edit()
@@ -80,7 +80,7 @@ def test_an_edit_before_its_order_is_kept_for_support_and_taken_when_it_comes_ag
     assert stands(session, order_id) == ("CREATED", 2, "none", "none")
 
 
-def test_the_parties_of_an_order_never_change(buyer: Buyer, arrive: Any, session: Session) -> None:
+def test_edit_cannot_change_buyer_or_supplier(buyer: Buyer, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     body = buyer.edited()
     body["b2bIds"]["supplierB2BId"] = "SUPPB2B0002@bbps"
@@ -88,9 +88,7 @@ def test_the_parties_of_an_order_never_change(buyer: Buyer, arrive: Any, session
     assert stands(session, order_id) == ("CREATED", 1, "none", "none")
 
 
-def test_the_same_edit_again_changes_nothing_and_gets_the_same_answer(
-    buyer: Buyer, arrive: Any, session: Session
-) -> None:
+def test_repeated_edit_gets_the_same_response(buyer: Buyer, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     first = buyer.edit()
     assert buyer.edit(current=2, subject="And again").status_code == 200
@@ -99,7 +97,9 @@ def test_the_same_edit_again_changes_nothing_and_gets_the_same_answer(
     assert stands(session, order_id) == ("CREATED", 3, "none", "none")
 
 
-def test_another_edit_to_the_same_version_is_a_conflict(buyer: Buyer, arrive: Any, session: Session) -> None:
+def test_different_edit_to_the_same_version_is_a_conflict(
+    buyer: Buyer, arrive: Any, session: Session
+) -> None:
     (order_id,) = arrive(1)
     buyer.edit()
     other = buyer.edit(subject="Something else")
@@ -109,7 +109,7 @@ def test_another_edit_to_the_same_version_is_a_conflict(buyer: Buyer, arrive: An
     assert order_of(session, order_id).subject == "Project material"
 
 
-def test_an_answered_order_that_is_edited_is_open_again(
+def test_edit_reopens_a_confirmed_order(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, clock: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -131,7 +131,7 @@ def test_an_answered_order_that_is_edited_is_open_again(
     assert [decision.version for decision in order_of(session, order_id).decisions] == [2, 1]
 
 
-def test_an_answer_that_waits_is_cancelled_by_an_edit_and_says_why(
+def test_edit_cancels_a_queued_response(
     buyer: Buyer, arrive: Any, confirm: Any, session: Session, deliver: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -147,7 +147,7 @@ def test_an_answer_that_waits_is_cancelled_by_an_edit_and_says_why(
     assert deliver() == {}
 
 
-def test_a_cancelled_answer_that_may_have_arrived_by_an_earlier_try_says_so(
+def test_canceled_response_after_unclear_attempt_may_have_been_received(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -161,7 +161,7 @@ def test_a_cancelled_answer_that_may_have_arrived_by_an_earlier_try_says_so(
     ("how", "state"),
     [("ok", "delivered"), ("refuse", "cancelled"), ("timeout", "cancelled"), ("500", "cancelled")],
 )
-def test_an_answer_that_is_being_sent_during_an_edit_counts_only_if_it_arrives(
+def test_response_in_progress_during_edit_counts_only_if_delivered(
     buyer: Buyer, arrive: Any, confirm: Any, leave: Any, end: Any, session: Session, how: str, state: str
 ) -> None:
     (order_id,) = arrive(1)
@@ -181,7 +181,7 @@ def test_an_answer_that_is_being_sent_during_an_edit_counts_only_if_it_arrives(
     assert stands(session, order_id) == ("CREATED", 2, "ACCEPT", "pending")
 
 
-def test_a_delivered_rejection_is_final_but_one_under_way_is_not(
+def test_delivered_rejection_is_final(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
 ) -> None:
     first, second = arrive(2)
@@ -200,7 +200,7 @@ def test_a_delivered_rejection_is_final_but_one_under_way_is_not(
 
 
 @pytest.mark.parametrize(("action", "status"), [("CANCEL", "CANCELLED"), ("CLOSE", "CLOSED")])
-def test_a_cancelled_or_closed_order_is_not_edited(
+def test_ended_order_cannot_be_edited(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, action: str, status: str
 ) -> None:
     (order_id,) = arrive(1)
@@ -211,7 +211,7 @@ def test_a_cancelled_or_closed_order_is_not_edited(
     assert stands(session, order_id) == (status, 1, "ACCEPT", "delivered")
 
 
-def test_a_returned_order_comes_back_changed(
+def test_edit_after_return_reopens_the_order(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -222,9 +222,7 @@ def test_a_returned_order_comes_back_changed(
     assert stands(session, order_id) == ("CREATED", 2, "changed", "delivered")
 
 
-def test_the_status_that_an_edit_names_may_lag_and_an_unknown_one_is_kept(
-    buyer: Buyer, arrive: Any, session: Session
-) -> None:
+def test_edit_with_outdated_or_unknown_status_is_applied(buyer: Buyer, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     lagging = {"currentStatus": "ACCEPTED", "newStatus": "ACCEPTED"}
     assert buyer.edit(poStatusTransition=lagging).status_code == 200
@@ -234,7 +232,7 @@ def test_the_status_that_an_edit_names_may_lag_and_an_unknown_one_is_kept(
     assert stands(session, order_id)[:2] == ("ON_HOLD", 3)
 
 
-def test_an_answer_to_the_older_version_is_stale(
+def test_response_to_an_old_version_is_refused(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -247,7 +245,7 @@ def test_an_answer_to_the_older_version_is_stale(
         confirm(order_id, "REJECT", "No", version=2)
 
 
-def test_what_was_refused_for_an_older_version_is_not_sent_again(
+def test_refused_response_to_an_old_version_cannot_be_resent(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)

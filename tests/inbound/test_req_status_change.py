@@ -17,7 +17,7 @@ from tests.buyer import Buyer, inbound_of, message_of, order_of, refusal, stands
 OTHER_KEY = "the-key-of-another-network"
 
 
-def test_a_cancelled_order_keeps_the_buyers_words_and_takes_no_answer(
+def test_canceled_order_keeps_remarks_and_takes_no_response(
     buyer: Buyer, arrive: Any, confirm: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -33,7 +33,7 @@ def test_a_cancelled_order_keeps_the_buyers_words_and_takes_no_answer(
         confirm(order_id)
 
 
-def test_an_answer_that_waits_is_withdrawn_when_the_buyer_cancels(
+def test_cancellation_cancels_a_queued_response(
     buyer: Buyer, arrive: Any, confirm: Any, deliver: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -48,7 +48,7 @@ def test_an_answer_that_waits_is_withdrawn_when_the_buyer_cancels(
 @pytest.mark.parametrize(
     ("how", "delivery"), [("ok", "delivered"), ("refuse", "cancelled"), ("timeout", "cancelled")]
 )
-def test_an_answer_that_arrives_after_the_cancellation_does_not_open_the_order(
+def test_delivery_after_cancellation_keeps_the_order_canceled(
     buyer: Buyer, arrive: Any, confirm: Any, leave: Any, end: Any, session: Session, how: str, delivery: str
 ) -> None:
     (order_id,) = arrive(1)
@@ -60,7 +60,7 @@ def test_an_answer_that_arrives_after_the_cancellation_does_not_open_the_order(
     assert stands(session, order_id) == ("CANCELLED", 1, "ACCEPT", delivery)
 
 
-def test_an_accepted_order_is_closed_only_once_its_answer_has_arrived(
+def test_order_closes_only_after_delivery(
     buyer: Buyer, arrive: Any, confirm: Any, leave: Any, end: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -89,7 +89,7 @@ FORBIDDEN = [
 
 
 @pytest.mark.parametrize(("before", "action"), FORBIDDEN)
-def test_what_the_table_forbids_changes_nothing(
+def test_forbidden_transition_changes_nothing(
     buyer: Buyer,
     arrive: Any,
     confirm: Any,
@@ -115,7 +115,7 @@ def test_what_the_table_forbids_changes_nothing(
 
 
 @pytest.mark.parametrize("before", ["none", "ACCEPT", "RETURN"])
-def test_what_the_table_allows_is_cancelled(
+def test_allowed_transition_cancels_the_order(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, before: str
 ) -> None:
     (order_id,) = arrive(1)
@@ -136,7 +136,7 @@ def test_what_the_table_allows_is_cancelled(
         ({"action": "HOLD"}, (409, "PO_TRANSITION", "poStatus.buyerAction")),
     ],
 )
-def test_a_status_change_that_does_not_fit_is_refused_clearly(
+def test_invalid_status_change_is_rejected(
     buyer: Buyer, arrive: Any, session: Session, words: Any, refused: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -145,17 +145,13 @@ def test_a_status_change_that_does_not_fit_is_refused_clearly(
     assert not order_of(session, order_id).status_changes
 
 
-def test_a_status_change_for_an_unknown_order_is_kept_for_support(
-    buyer: Buyer, session: Session, arrive: Any
-) -> None:
+def test_status_change_of_unknown_order_is_unmatched(buyer: Buyer, session: Session, arrive: Any) -> None:
     answer = buyer.move()
     assert refusal(answer) == (409, "PO_UNKNOWN_OBJECT", "poStatus.objectId")
     assert inbound_of(session, answer).effect is Effect.UNMATCHED
 
 
-def test_the_same_cancellation_twice_is_one_and_with_other_words_a_conflict(
-    buyer: Buyer, arrive: Any, session: Session
-) -> None:
+def test_repeated_cancellation_is_applied_once(buyer: Buyer, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     first, again = buyer.move(), buyer.move()
     assert (again.status_code, again.data) == (200, first.data)
@@ -164,9 +160,7 @@ def test_the_same_cancellation_twice_is_one_and_with_other_words_a_conflict(
     assert change.remarks == "Requirement withdrawn"
 
 
-def test_the_edit_and_the_cancellation_of_the_version_before_come_in_the_wrong_order(
-    buyer: Buyer, arrive: Any, session: Session
-) -> None:
+def test_cancellation_of_an_old_version_after_edit(buyer: Buyer, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     buyer.edit()
     assert refusal(buyer.move(version=1))[:2] == (409, "PO_STALE_VERSION")
@@ -175,7 +169,7 @@ def test_the_edit_and_the_cancellation_of_the_version_before_come_in_the_wrong_o
     assert stands(session, order_id)[:2] == ("CANCELLED", 2)
 
 
-def test_another_partners_order_is_not_touched(
+def test_order_of_another_partner_is_not_changed(
     buyer: Buyer, arrive: Any, session: Session, database: Any, app: Any
 ) -> None:
     (order_id,) = arrive(1)

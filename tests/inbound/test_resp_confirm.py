@@ -19,7 +19,7 @@ from tests.buyer import Buyer, inbound_of, message_of, refusal, stands
 from tests.people import Browser
 
 
-def test_a_late_success_settles_what_was_delivered(
+def test_late_success_confirms_a_delivery(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -37,7 +37,7 @@ def test_a_late_success_settles_what_was_delivered(
     assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
 
 
-def test_a_late_failure_takes_the_delivery_back_and_the_order_can_be_answered_again(
+def test_late_failure_reopens_the_order(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -60,7 +60,7 @@ def test_a_late_failure_takes_the_delivery_back_and_the_order_can_be_answered_ag
     assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
 
 
-def test_a_result_without_our_id_is_tied_by_object_and_version_to_the_newest_answer(
+def test_result_without_id_matches_the_newest_response(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -73,7 +73,7 @@ def test_a_result_without_our_id_is_tied_by_object_and_version_to_the_newest_ans
     assert message_of(session, newer).state is MessageState.REFUSED
 
 
-def test_a_result_by_our_id_finds_the_older_answer(
+def test_result_with_id_matches_an_older_response(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -87,7 +87,7 @@ def test_a_result_by_our_id_finds_the_older_answer(
     assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
 
 
-def test_a_result_is_not_tied_to_an_answer_that_never_left_or_said_something_else(
+def test_result_does_not_match_unsent_or_different_response(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -107,7 +107,7 @@ def test_a_result_is_not_tied_to_an_answer_that_never_left_or_said_something_els
     assert message_of(session, message_id).state is MessageState.DELIVERED
 
 
-def test_a_result_for_an_unknown_order_is_kept_for_support(buyer: Buyer, session: Session) -> None:
+def test_result_of_unknown_order_is_unmatched(buyer: Buyer, session: Session) -> None:
     answer = buyer.report()
     assert refusal(answer) == (409, "PO_UNKNOWN_OBJECT", "poConfirmation.objectId")
     kept = inbound_of(session, answer)
@@ -116,7 +116,7 @@ def test_a_result_for_an_unknown_order_is_kept_for_support(buyer: Buyer, session
 
 @pytest.mark.parametrize("result", ["SUCCESS", "FAILURE"])
 @pytest.mark.parametrize("how", ["ok", "refuse", "timeout"])
-def test_a_result_before_our_own_record_of_the_answer_stands(
+def test_result_before_the_attempt_is_recorded_wins(
     buyer: Buyer,
     arrive: Any,
     confirm: Any,
@@ -147,7 +147,7 @@ def send_again(database: Database, message_id: str) -> None:
         session.commit()
 
 
-def test_what_was_settled_while_it_was_being_sent_is_not_sent_a_second_time_beside_that(
+def test_result_during_an_attempt_blocks_a_second_attempt(
     buyer: Buyer, arrive: Any, confirm: Any, leave: Any, end: Any, database: Database, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -163,7 +163,7 @@ def test_what_was_settled_while_it_was_being_sent_is_not_sent_a_second_time_besi
     assert leave().number == 2
 
 
-def test_what_was_settled_and_then_lost_its_deliverer_can_be_sent_again_when_its_lease_is_over(
+def test_settled_webhook_can_be_resent_after_its_lease(
     buyer: Buyer, arrive: Any, confirm: Any, leave: Any, database: Database, clock: Any, ravi: Browser
 ) -> None:
     message_id = confirm(arrive(1)[0])
@@ -177,7 +177,7 @@ def test_what_was_settled_and_then_lost_its_deliverer_can_be_sent_again_when_its
     assert leave().number == 2
 
 
-def test_a_new_answer_waits_for_the_post_of_the_one_that_was_refused_meanwhile(
+def test_new_response_waits_for_the_attempt_in_progress(
     buyer: Buyer, arrive: Any, confirm: Any, leave: Any, database: Database, session: Session, clock: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -193,7 +193,7 @@ def test_a_new_answer_waits_for_the_post_of_the_one_that_was_refused_meanwhile(
 
 
 @pytest.mark.parametrize("how", ["timeout", "refuse", "500"])
-def test_a_success_settles_what_we_took_for_undelivered(
+def test_late_success_settles_a_failed_delivery(
     buyer: Buyer,
     arrive: Any,
     confirm: Any,
@@ -215,7 +215,7 @@ def test_a_success_settles_what_we_took_for_undelivered(
     assert deliver() == {}
 
 
-def test_a_failure_ends_the_retries(
+def test_late_failure_stops_retries(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, deliver: Any, session: Session, clock: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -227,7 +227,7 @@ def test_a_failure_ends_the_retries(
     assert deliver() == {}
 
 
-def test_a_failure_after_an_edit_leaves_the_new_version_alone(
+def test_late_failure_after_edit_keeps_the_new_version(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -239,7 +239,7 @@ def test_a_failure_after_an_edit_leaves_the_new_version_alone(
 
 
 @pytest.mark.parametrize(("action", "status"), [("CANCEL", "CANCELLED"), ("CLOSE", "CLOSED")])
-def test_a_failure_after_the_order_ended_leaves_it_ended(
+def test_late_failure_after_end_keeps_the_order_ended(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, action: str, status: str
 ) -> None:
     (order_id,) = arrive(1)
@@ -251,7 +251,7 @@ def test_a_failure_after_the_order_ended_leaves_it_ended(
 
 
 @pytest.mark.parametrize(("result", "delivery"), [("SUCCESS", "delivered"), ("FAILURE", "cancelled")])
-def test_the_result_of_a_withdrawn_answer_that_had_been_tried(
+def test_result_of_a_canceled_response_after_an_attempt(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, result: str, delivery: str
 ) -> None:
     (order_id,) = arrive(1)
@@ -265,7 +265,7 @@ def test_the_result_of_a_withdrawn_answer_that_had_been_tried(
 
 
 @pytest.mark.parametrize(("result", "delivery"), [("SUCCESS", "delivered"), ("FAILURE", "cancelled")])
-def test_the_result_of_an_answer_that_is_being_withdrawn(
+def test_result_during_cancellation(
     buyer: Buyer, arrive: Any, confirm: Any, leave: Any, session: Session, result: str, delivery: str
 ) -> None:
     (order_id,) = arrive(1)
@@ -276,7 +276,7 @@ def test_the_result_of_an_answer_that_is_being_withdrawn(
     assert stands(session, order_id) == ("CANCELLED", 1, "ACCEPT", delivery)
 
 
-def test_the_same_result_twice_is_one_and_the_contrary_is_a_conflict(
+def test_repeated_result_is_applied_once_and_opposite_is_a_conflict(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -292,7 +292,7 @@ def test_the_same_result_twice_is_one_and_the_contrary_is_a_conflict(
     assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
 
 
-def test_another_message_with_the_contrary_result_is_a_conflict_too(
+def test_opposite_result_in_another_message_is_a_conflict(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -306,7 +306,7 @@ def test_another_message_with_the_contrary_result_is_a_conflict_too(
     assert stands(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
 
 
-def test_a_result_that_says_neither_is_refused_and_leaves_room_for_the_real_one(
+def test_unclear_result_is_rejected_and_does_not_block(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -322,7 +322,7 @@ def test_a_result_that_says_neither_is_refused_and_leaves_room_for_the_real_one(
     assert stands(session, order_id)[0] == "ACCEPTED"
 
 
-def test_what_was_delivered_and_confirmed_later_is_not_answered_again(
+def test_confirmed_delivery_takes_no_second_response(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -333,7 +333,7 @@ def test_what_was_delivered_and_confirmed_later_is_not_answered_again(
         confirm(order_id, "REJECT", "No")
 
 
-def test_what_only_a_late_result_settled_is_not_the_last_good_exchange(
+def test_late_result_is_not_the_last_successful_delivery(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, partner: Any
 ) -> None:
     first, second = arrive(2)
