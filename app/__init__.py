@@ -29,7 +29,7 @@ from app.inbound import routes as inbound_log_routes
 from app.orders import presenters as orders_presenters
 from app.orders import routes as orders_routes
 from app.orders.projection import follow
-from app.partners import certificates
+from app.partners import certificates, pause_presenters
 from app.partners import routes as partners_routes
 from app.reports import routes as reports_routes
 from app.saved_views import routes as views_routes
@@ -99,7 +99,13 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
     web.init_app(app)
     access.init_app(app)
     filters.init_app(app)
-    for presenters in (orders_presenters, webhook_presenters, inbound_presenters, attention_presenters):
+    for presenters in (
+        orders_presenters,
+        pause_presenters,
+        webhook_presenters,
+        inbound_presenters,
+        attention_presenters,
+    ):
         presenters.init_app(app)
     sidebar.init_app(app)
     packages = (

@@ -17,7 +17,7 @@ from app.audit.retention import prune_entries
 from app.clock import now
 from app.db import Database
 from app.delivery.models import Attempt, Message, MessageState
-from app.delivery.service import resend_blocker
+from app.delivery.service import ResendBlocker, resend_blocker
 from app.inbound.models import Effect, InboundMessage
 from app.inbound.processing import Call, Rules, receive_message
 from app.network.reader import dumps
@@ -84,7 +84,7 @@ def test_a_message_without_its_content_is_not_sent_again(
     message = session.get(Message, message_id)
     assert message and resend_blocker(session, message) is None
     message.body, message.state = b"", MessageState.FAILED
-    assert "not kept any more" in (resend_blocker(session, message) or "")
+    assert resend_blocker(session, message) is ResendBlocker.CONTENT_DELETED
 
 
 def test_a_repeat_is_known_after_pruning_and_gets_the_same_answer(

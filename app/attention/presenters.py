@@ -14,8 +14,9 @@ from app.attention.service import Blocker
 from app.delivery.models import Message, MessageState
 from app.delivery.retry_policy import Reason
 from app.inbound.presenters import effect_chip, effect_words
+from app.partners.pause_presenters import pause_sentence
 from app.ui.chips import Chip
-from app.webhooks.presenters import lasting, message_chip
+from app.webhooks.presenters import message_chip, message_sentence
 
 ITEM_KINDS = {"message": "response", "inbound": "incoming message", "partner": "partner", "order": "order"}
 BLOCKERS = {
@@ -83,14 +84,14 @@ def _partner_chip(paused: PausedPartner) -> Chip:
 def item_cause(item: Item) -> str:
     """What happened, in a sentence."""
     if item.message:
-        return lasting(item.message.note) or "Canceled before sending."
+        return message_sentence(item.message) or "Canceled before sending."
     if item.inbound:
         return effect_words(item.inbound)
     if item.order:
         return f"No active user can respond for {item.order.supplier_b2b_id}."
     assert item.paused
     if item.paused.partner.paused:
-        return item.paused.partner.paused_reason
+        return pause_sentence(item.paused.partner)
     if item.paused.opened_at:
         return (
             "Several attempts in a row failed. Delivery is stopped; one message is sent from time to time"

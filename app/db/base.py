@@ -51,12 +51,12 @@ def _as_text(value: datetime | None) -> str | None:
     return _in_utc(value).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
-def enum_type(enum: type[StrEnum]) -> Enum:
+def enum_type(enum: type[StrEnum], *, length: int = 24) -> Enum:
     """A column type that stores an enum's values as text."""
     return Enum(
         enum,
         native_enum=False,
-        length=24,
+        length=length,
         values_callable=_values,
     )
 

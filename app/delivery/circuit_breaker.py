@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from app.delivery import notifications
 from app.delivery.models import CircuitBreaker, Message, Trigger
+from app.delivery.notifications import HoldReason
 from app.delivery.retry_policy import Reason
 
 FAILURES_MAX = 5
@@ -29,8 +30,6 @@ PROBE_MAX_SECONDS = 600.0
 PROBE_JITTER = 0.2
 BURST_SECONDS = 0.1
 """How far ahead of its rate a partner may be sent to, so that one claim can take several messages."""
-WHY_HELD = f"{FAILURES_MAX} tries in a row got no answer. It is asked now and then."
-WHY_BACK = "It answered again; what waited follows."
 NO_RESPONSE = (
     *(Reason.TIMEOUT, Reason.NAME, Reason.ADDRESS_REFUSED, Reason.CONNECT, Reason.TLS, Reason.RESET),
     *(Reason.ODD_ANSWER, Reason.BAD_TARGET),
@@ -253,13 +252,13 @@ def record_attempts(session: Session, ended: Collection[EndedAttempt], now: date
     save_states(session, {key: state for key, state in states.items() if state != before[key]})
     for partner_id, state in states.items():
         if state.opened_at and not before[partner_id].opened_at:
-            notifications.held(session, partner_id, WHY_HELD)
+            notifications.held(session, partner_id, HoldReason.NO_RESPONSE, {"count": FAILURES_MAX})
         elif before[partner_id].opened_at and not state.opened_at:
             _recovered(session, partner_id, before[partner_id])
 
 
 def _recovered(session: Session, partner_id: int, before: BreakerState) -> None:
     since = before.opened_at
-    was = {"held since": since and since.isoformat(), "by": "PO Confirm", "probes in vain": before.probes}
-    notifications.recovered(session, partner_id, WHY_BACK, was)
+    was = {"held since": since and since.isoformat(), "by": "PO Confirm", "failed probes": before.probes}
+    notifications.recovered(session, partner_id, was)
     session.execute(_MAKE_DUE, {"of_partner": partner_id})

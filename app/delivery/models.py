@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.ext.hybrid import hybrid_property
@@ -52,6 +52,39 @@ class ResultFrom(StrEnum):
 
     ANSWER = "answer"
     RESP_CONFIRM = "resp-confirm"
+
+
+class MessageNote(StrEnum):
+    """What happened last to a message; parameters are in ``note_params`` and in the message's columns."""
+
+    NONE = ""
+    # detail, maybe_received: how the newest attempt ended, together with ``reason`` and the response.
+    ATTEMPT = "attempt"
+    # reason, status, detail, text, field, maybe_received: of a resend that changed nothing.
+    FAILED_RESEND = "failed_resend"
+    # count
+    REPEATEDLY_INTERRUPTED = "repeatedly_interrupted"
+    LATE_DELIVERY = "late_delivery"
+    LATE_REFUSAL = "late_refusal"
+    # maybe_received; why is in ``cancel_requested``.
+    CANCELED = "canceled"
+    # text: from a version that stored sentences.
+    TEXT = "text"
+
+
+class CancelReason(StrEnum):
+    """Why a message must not be sent (any more); parameters are in ``cancel_params``."""
+
+    # version
+    ORDER_CHANGED = "order_changed"
+    ORDER_CANCELED = "order_canceled"
+    ORDER_CLOSED = "order_closed"
+    # name, why
+    PERSON = "person"
+    # name
+    UNDO = "undo"
+    # text: from a version that stored sentences.
+    TEXT = "text"
 
 
 class Message(Base):
@@ -148,8 +181,9 @@ class Message(Base):
     attempts_made: Mapped[int] = mapped_column(default=0)
     lease_token: Mapped[str | None] = mapped_column(String(32))
     lease_until: Mapped[datetime | None]
-    # Why it must not leave (any more). What is being sent is told so only when its try has ended.
-    cancel_requested: Mapped[str | None] = mapped_column(String(200))
+    # A message that is being sent is canceled when its attempt has ended without a delivery.
+    cancel_requested: Mapped[CancelReason | None] = mapped_column(enum_type(CancelReason, length=200))
+    cancel_params: Mapped[dict[str, Any]] = mapped_column(default=dict)
     # Whether the newest attempt ended without our knowing if the partner acted on it.
     unknown_outcome: Mapped[bool] = mapped_column(default=False)
 
@@ -163,7 +197,8 @@ class Message(Base):
     # What became of it, from the newest attempt or, later, the partner's result.
     finished_at: Mapped[datetime | None]
     reason: Mapped[str] = mapped_column(String(40), default="")
-    note: Mapped[str] = mapped_column(Text, default="")
+    note_code: Mapped[MessageNote] = mapped_column(enum_type(MessageNote), default=MessageNote.NONE)
+    note_params: Mapped[dict[str, Any]] = mapped_column(default=dict)
     status_code: Mapped[int | None]
     response_code: Mapped[int | None]
     response_message: Mapped[str] = mapped_column(Text, default="")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, case, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from app.audit import trail
@@ -16,12 +16,13 @@ from app.audit.models import AuditAction, AuditObject
 from app.delivery import circuit_breaker, notifications, statistics
 from app.delivery.claiming import LEASE_MARGIN_SECONDS, ClaimedMessage, attempts, messages, partners
 from app.delivery.events import MessageChange, message_events
-from app.delivery.models import MessageState, ResultFrom, Trigger
+from app.delivery.models import MessageNote, MessageState, ResultFrom, Trigger
+from app.delivery.notifications import HoldReason
 from app.delivery.outcome import Outcome
-from app.delivery.retry_policy import Reason, Step, Verdict, sentence
+from app.delivery.retry_policy import Reason, Step, Verdict
 from app.delivery.service import NO_MANUAL_REQUEST
 from app.delivery.statistics import CountedAttempt
-from app.network.vocabulary import FIELD_NAMES
+from app.partners.models import PauseCode
 
 INTEGER_MAX = 2**31 - 1
 """The largest number that PostgreSQL stores in an INTEGER. Partners may send larger ones."""
@@ -29,8 +30,6 @@ INTERRUPTIONS_MAX = 5
 """Consecutive interrupted attempts after which a message has failed instead of being sent again."""
 CREDENTIAL_FAILURES_MAX = 3
 """Consecutive responses that reject the key or the address, after which the partner is paused."""
-MAYBE_RECEIVED = "It was withdrawn while it was being sent; it may have reached the partner."
-LOST = "The deliverer was lost while it sent this. The partner may have received it."
 
 STATE_AFTER = {
     Step.DELIVERED: MessageState.DELIVERED,
@@ -210,9 +209,7 @@ def _next_values(row: dict[str, Any], result: AttemptResult, now: datetime) -> d
         # The message ends here, but another worker is sending it, at most for this long.
         values["lease_until"] = now + timedelta(seconds=claimed.target.deadline + LEASE_MARGIN_SECONDS)
     if verdict.step is not Step.DELIVERED and row["cancel_requested"]:
-        note = str(row["cancel_requested"])
-        note = f"{note} {MAYBE_RECEIVED}" if verdict.unknown else note
-        return {**values, "state": MessageState.CANCELLED, "finished_at": now, "next_at": None, "note": note}
+        return {**values, **_canceled(now, maybe_received=verdict.unknown)}
     # The partner keeps what was delivered, even if it refuses a second copy.
     was_delivered = row["resume_state"] is MessageState.DELIVERED
     unsuccessful = verdict.step in (Step.RETRY, Step.FAILED)
@@ -221,7 +218,11 @@ def _next_values(row: dict[str, Any], result: AttemptResult, now: datetime) -> d
         values |= {"state": row["resume_state"], "next_at": row["resume_at"]}
         if row["resume_state"] is not MessageState.PENDING:
             # A failed resend changes neither state nor reason.
-            return {**values, "note": f"Sent again by hand, in vain. {in_words(result, Step.FAILED)}"}
+            return {
+                **values,
+                "note_code": MessageNote.FAILED_RESEND,
+                "note_params": _failed_resend_params(result),
+            }
         return {**values, **_response_values(result)}
     values |= {"state": STATE_AFTER[verdict.step], **_response_values(result)}
     if verdict.step is Step.RETRY:
@@ -234,7 +235,8 @@ def _response_values(result: AttemptResult) -> dict[str, Any]:
     code = verdict.response_code
     return {
         "reason": verdict.reason.value,
-        "note": in_words(result),
+        "note_code": MessageNote.ATTEMPT,
+        "note_params": _attempt_params(result),
         "status_code": result.outcome.status,
         # A code may be any number; one that no column holds is dropped after it was judged.
         "response_code": None if code is None or abs(code) > INTEGER_MAX else code,
@@ -248,11 +250,36 @@ def _response_values(result: AttemptResult) -> dict[str, Any]:
     }
 
 
+def _canceled(now: datetime, *, maybe_received: bool) -> dict[str, Any]:
+    return {
+        "state": MessageState.CANCELLED,
+        "finished_at": now,
+        "next_at": None,
+        "note_code": MessageNote.CANCELED,
+        "note_params": {"maybe_received": maybe_received},
+    }
+
+
+def _attempt_params(result: AttemptResult) -> dict[str, Any]:
+    """The parameters of ``MessageNote.ATTEMPT`` that no other column holds."""
+    verdict = result.verdict
+    maybe_received = verdict.unknown and verdict.step in (Step.RETRY, Step.FAILED)
+    return {"detail": result.outcome.detail[:2000], "maybe_received": maybe_received}
+
+
+def _failed_resend_params(result: AttemptResult) -> dict[str, Any]:
+    return {
+        **_attempt_params(result),
+        "reason": result.verdict.reason.value,
+        "status": result.outcome.status,
+        "text": result.verdict.partner_text,
+        "field": result.verdict.error_field,
+    }
+
+
 def without_response(result: AttemptResult) -> AttemptResult:
     """The same result without the partner's text, for a response that the database cannot store."""
-    outcome = replace(
-        result.outcome, body=b"", headers=(), detail="What came back cannot be kept.", body_size=None
-    )
+    outcome = replace(result.outcome, body=b"", headers=(), detail="", body_size=None)
     verdict = replace(
         result.verdict,
         response_code=None,
@@ -264,24 +291,6 @@ def without_response(result: AttemptResult) -> AttemptResult:
         error_field="",
     )
     return replace(result, outcome=outcome, verdict=verdict)
-
-
-def in_words(result: AttemptResult, step: Step | None = None) -> str:
-    """What happened, in a sentence or two for the page.
-
-    ``step`` is what happens next where it is not the verdict's own: a manual attempt is not followed by
-    others.
-    """
-    verdict = result.verdict
-    return sentence(
-        verdict.reason,
-        step or verdict.step,
-        detail=result.outcome.detail,
-        status=result.outcome.status,
-        said=verdict.said,
-        field=FIELD_NAMES.get(verdict.error_field, ""),
-        unknown=verdict.unknown,
-    )
 
 
 def _judge_partner(session: Session, result: AttemptResult, now: datetime) -> None:
@@ -299,38 +308,35 @@ def _judge_partner(session: Session, result: AttemptResult, now: datetime) -> No
 
 
 def _pause_gone(session: Session, claimed: ClaimedMessage, now: datetime) -> None:
-    reason = f"{claimed.target.url[:400]} answered 410: it says that it is gone for good."
+    params = {"url": claimed.target.url[:400]}
     paused = session.execute(
         update(partners)
         .where(partners.c.id == claimed.partner_id, partners.c.paused_at.is_(None))
-        .values(paused_at=now, paused_reason=reason)
+        .values(paused_at=now, pause_code=PauseCode.GONE, pause_params=params)
         .returning(partners.c.id)
     ).first()
     if paused:
-        notifications.held(session, claimed.partner_id, reason)
+        notifications.held(session, claimed.partner_id, HoldReason.GONE, params)
 
 
 def _count_credential_failure(session: Session, result: AttemptResult, now: datetime) -> None:
+    """Pause the partner at the last of ``CREDENTIAL_FAILURES_MAX`` consecutive failures."""
     partner_id = result.claimed.partner_id
-    failures = partners.c.credential_failures + 1
-    trips = (failures >= CREDENTIAL_FAILURES_MAX) & partners.c.paused_at.is_(None)
-    reason = (
-        f"{CREDENTIAL_FAILURES_MAX} answers in a row were {result.outcome.status} or alike: "
-        "the key or the address is wrong."
-    )
     row = session.execute(
         update(partners)
         .where(partners.c.id == partner_id)
-        .values(
-            credential_failures=failures,
-            paused_at=case((trips, now), else_=partners.c.paused_at),
-            paused_reason=case((trips, reason), else_=partners.c.paused_reason),
-        )
+        .values(credential_failures=partners.c.credential_failures + 1)
         .returning(partners.c.paused_at, partners.c.credential_failures)
     ).first()
-    # Later results of the same batch may fail too: only the one that paused the partner notifies.
-    if row and row.paused_at == now and row.credential_failures == CREDENTIAL_FAILURES_MAX:
-        notifications.held(session, partner_id, reason)
+    if row is None or row.paused_at or row.credential_failures < CREDENTIAL_FAILURES_MAX:
+        return
+    params = {"count": CREDENTIAL_FAILURES_MAX, "status": result.outcome.status}
+    session.execute(
+        update(partners)
+        .where(partners.c.id == partner_id)
+        .values(paused_at=now, pause_code=PauseCode.CREDENTIALS, pause_params=params)
+    )
+    notifications.held(session, partner_id, HoldReason.CREDENTIALS, params)
 
 
 def reclaim_expired(session: Session, now: datetime) -> int:
@@ -350,13 +356,19 @@ def reclaim_expired(session: Session, now: datetime) -> int:
         session.execute(
             update(attempts)
             .where(attempts.c.message_id == row.id, attempts.c.outcome.is_(None))
-            .values(outcome=Reason.INTERRUPTED.value, ended_at=now, detail=LOST)
+            .values(outcome=Reason.INTERRUPTED.value, ended_at=now)
         )
         values = _after_interruption(row, now)
         session.execute(update(messages).where(messages.c.id == row.id).values(values))
         if values["state"] is MessageState.FAILED and row.resume_state is not MessageState.FAILED:
-            name, why = row.buyer_po_number, values["note"]
-            trail.record(session, AuditAction.PAUSED, AuditObject.MESSAGE, row.id, name=name, reason=why)
+            trail.record(
+                session,
+                AuditAction.PAUSED,
+                AuditObject.MESSAGE,
+                row.id,
+                name=row.buyer_po_number,
+                after={"reason": values["note_code"].value, **values["note_params"]},
+            )
         changes.append(MessageChange(row.id, row.order_id, values["state"]))
     message_events.publish(session, changes)
     statistics.record(
@@ -372,17 +384,28 @@ def _after_interruption(row: Any, now: datetime) -> dict[str, Any]:
         "unknown_outcome": True,
         "interruptions": row.interruptions + 1,
         "reason": Reason.INTERRUPTED.value,
-        "note": LOST,
+        "note_code": MessageNote.ATTEMPT,
+        "note_params": {"maybe_received": True},
     }
     if row.cancel_requested:
-        note = f"{row.cancel_requested} {MAYBE_RECEIVED}"
-        return {**values, "state": MessageState.CANCELLED, "finished_at": now, "next_at": None, "note": note}
+        return {**values, **_canceled(now, maybe_received=True)}
     if row.resume_state and row.resume_state is not MessageState.PENDING:
         # A failed resend changes neither state nor reason.
-        note = f"Sent again by hand, in vain. {values['note']}"
-        unchanged = {"state": row.resume_state, "next_at": row.resume_at, "reason": row.reason, "note": note}
-        return {**values, **unchanged}
+        return {
+            **values,
+            "state": row.resume_state,
+            "next_at": row.resume_at,
+            "reason": row.reason,
+            "note_code": MessageNote.FAILED_RESEND,
+            "note_params": {"reason": Reason.INTERRUPTED.value, "maybe_received": True},
+        }
     if row.interruptions + 1 >= INTERRUPTIONS_MAX:
-        note = f"Its deliverer was lost {INTERRUPTIONS_MAX} times in a row. Look before it is sent again."
-        return {**values, "state": MessageState.FAILED, "finished_at": now, "next_at": None, "note": note}
+        return {
+            **values,
+            "state": MessageState.FAILED,
+            "finished_at": now,
+            "next_at": None,
+            "note_code": MessageNote.REPEATEDLY_INTERRUPTED,
+            "note_params": {"count": INTERRUPTIONS_MAX},
+        }
     return {**values, "state": MessageState.PENDING, "next_at": now}

@@ -23,8 +23,8 @@ JITTER = 0.2
 """Waits grow by up to this part, so that what failed together is not tried again together."""
 DUPLICATE_REFERENCE = 38
 """The network's `response_code` for a reference that it knows already."""
-SAID_MAX = 1_000
-"""Of what a partner says, this many characters are kept."""
+TEXT_MAX = 1_000
+"""Maximum length of a text of the partner's reply, in characters; longer ones are cut."""
 
 
 class Step(StrEnum):
@@ -63,8 +63,8 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What the partner said in its answer: texts cut to `SAID_MAX` characters, empty where none came."""
+class PartnerReplyDetails:
+    """The fields of the partner's reply: texts cut to `TEXT_MAX` characters, empty if absent."""
 
     response_code: int | None = None
     response_message: str = ""
@@ -100,8 +100,8 @@ class Verdict:
     error_field: str = ""
 
     @property
-    def said(self) -> str:
-        """The partner's own words on what was wrong, empty if it gave none."""
+    def partner_text(self) -> str:
+        """The partner's description of the error; empty if it gave none."""
         return self.error_dtl or self.response_message
 
 
@@ -175,30 +175,7 @@ def judge(
     answer = read_reply(outcome.body) if outcome.body and not outcome.truncated else None
     row = _row(outcome, answer, _Ours(success_codes, object_id, after_unknown))
     asked = _retry_after(outcome, now) if row.heeds_retry_after else None
-    return _verdict(row, _said(answer), _Plan(tries, schedule, jitter, asked))
-
-
-def sentence(
-    reason: Reason,
-    step: Step,
-    *,
-    detail: str = "",
-    status: int | None = None,
-    said: str = "",
-    field: str = "",
-    unknown: bool = False,
-    wait_seconds: float | None = None,
-) -> str:
-    """What went wrong and what happens next, in plain English, for pages.
-
-    `detail` is the outcome's, `status` the HTTP status, `said` the partner's own words, `field` the name by
-    which people know the field that its answer names, such as "remarks". The rest is the verdict's.
-    """
-    parts = [_what_happened(reason, detail, status, said, field)]
-    if unknown and step in (Step.RETRY, Step.FAILED):
-        parts.append("The partner may have received it.")
-    parts.append(_what_next(reason, step, wait_seconds))
-    return " ".join(part for part in parts if part)
+    return _verdict(row, _details(answer), _Plan(tries, schedule, jitter, asked))
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +231,7 @@ def _success_row(answer: PartnerReply | None, ours: _Ours) -> _Row:
     return _DELIVERED
 
 
-def _verdict(row: _Row, said: Said, plan: _Plan) -> Verdict:
+def _verdict(row: _Row, details: PartnerReplyDetails, plan: _Plan) -> Verdict:
     step, wait = row.step, None
     if step is Step.RETRY:
         step, wait = _next_try(row, plan)
@@ -266,13 +243,13 @@ def _verdict(row: _Row, said: Said, plan: _Plan) -> Verdict:
         credentials=row.credentials,
         gone=row.gone,
         transport=row.transport,
-        response_code=said.response_code,
-        response_message=said.response_message,
-        result=said.result,
-        req_msg_id=said.req_msg_id,
-        error_cd=said.error_cd,
-        error_dtl=said.error_dtl,
-        error_field=said.error_field,
+        response_code=details.response_code,
+        response_message=details.response_message,
+        result=details.result,
+        req_msg_id=details.req_msg_id,
+        error_cd=details.error_cd,
+        error_dtl=details.error_dtl,
+        error_field=details.error_field,
     )
 
 
@@ -299,18 +276,18 @@ def _next_try(row: _Row, plan: _Plan) -> tuple[Step, float | None]:
     return Step.RETRY, wait
 
 
-def _said(answer: PartnerReply | None) -> Said:
+def _details(answer: PartnerReply | None) -> PartnerReplyDetails:
     if answer is None:
-        return Said()
-    return Said(
+        return PartnerReplyDetails()
+    return PartnerReplyDetails(
         response_code=answer.response_code,
-        response_message=answer.response_message[:SAID_MAX],
-        result=answer.result[:SAID_MAX],
+        response_message=answer.response_message[:TEXT_MAX],
+        result=answer.result[:TEXT_MAX],
         # Messages are looked up by it, and no index takes a long one.
         req_msg_id=answer.req_msg_id[:REQ_MSG_ID_MAX],
-        error_cd=answer.error_cd[:SAID_MAX],
-        error_dtl=answer.error_dtl[:SAID_MAX],
-        error_field=answer.error_field[:SAID_MAX],
+        error_cd=answer.error_cd[:TEXT_MAX],
+        error_dtl=answer.error_dtl[:TEXT_MAX],
+        error_field=answer.error_field[:TEXT_MAX],
     )
 
 
@@ -333,65 +310,3 @@ def _http_date(value: str) -> datetime | None:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
-
-
-_HAPPENED = {
-    Reason.DELIVERED: "The network accepted the answer.",
-    Reason.ALREADY_RECEIVED: "The network had received this answer already, by an earlier try.",
-    Reason.INTERRUPTED: "The app stopped while this was being sent.",
-    Reason.INTERNAL: "Sending failed inside this app.",
-    Reason.TIMEOUT: "No answer came in time.",
-    Reason.NAME: "The partner's host name could not be looked up.",
-    Reason.ADDRESS_REFUSED: "The partner's host name leads to an address that may not be connected to.",
-    Reason.CONNECT: "The partner could not be reached.",
-    Reason.TLS: "No secure connection to the partner could be made.",
-    Reason.RESET: "The partner broke off the connection before it answered.",
-    Reason.ODD_ANSWER: "The partner's answer was broken off or is no proper HTTP.",
-    Reason.BAD_TARGET: "The partner's address or headers, as set here, cannot be used.",
-    Reason.WRONG_OBJECT: "The partner's answer was about another order.",
-}
-_HAPPENED_STATUS = {
-    Reason.UNREADABLE_ANSWER: "The partner answered{status}, but not in the network's format.",
-    Reason.REDIRECT: "The partner sent a redirect{status}; redirects are never followed.",
-    Reason.CREDENTIALS: "The partner turned it away{status}: the key or the address set here looks wrong.",
-    Reason.GONE: "The partner takes no more messages at this address{status}.",
-    Reason.BUSY: "The partner is busy{status}.",
-    Reason.SERVER_ERROR: "The partner had a problem of its own{status}.",
-}
-
-
-def _what_happened(reason: Reason, detail: str, status: int | None, said: str, field: str) -> str:
-    if reason in (Reason.REFUSED_BY_PARTNER, Reason.REFUSED_STATUS):
-        words = said.strip().rstrip(".")
-        if not words and status and reason is Reason.REFUSED_STATUS:
-            words = f"it answered {status}"
-        return f"The network did not accept the {field or 'answer'}{words and f': {words}'}."
-    if reason in _HAPPENED_STATUS:
-        return _HAPPENED_STATUS[reason].format(status=f" ({status})" if status else "")
-    if detail and reason not in (Reason.DELIVERED, Reason.ALREADY_RECEIVED):
-        return detail
-    return _HAPPENED[reason]
-
-
-def _what_next(reason: Reason, step: Step, wait_seconds: float | None) -> str:
-    if step is Step.REFUSED:
-        return "It is not sent again by itself."
-    if step is Step.FAILED:
-        return "No try is left; it can be sent again by hand."
-    if step is not Step.RETRY:
-        return ""
-    if reason is Reason.GONE:
-        return "It waits until the partner is resumed."
-    if wait_seconds is None:
-        return "It is tried again by itself."
-    return f"The next try is {_in_about(wait_seconds)}."
-
-
-def _in_about(seconds: float) -> str:
-    if seconds < 1:
-        return "under way"
-    if seconds < 90:
-        return f"in {seconds:.0f} s"
-    if seconds < 5400:
-        return f"in {seconds / 60:.0f} min"
-    return f"in {seconds / 3600:.0f} h"

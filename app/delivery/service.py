@@ -1,10 +1,11 @@
-"""Messages: enqueue, withdraw, send again. Each takes a session and leaves the commit to the edge."""
+"""Commands on messages: enqueue, resend, cancel. None of them commits."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, exists, func, select
@@ -19,17 +20,18 @@ from app.delivery.events import MessageChange, message_events
 from app.delivery.models import (
     LIVE,
     Attempt,
+    CancelReason,
     Message,
+    MessageNote,
     MessageState,
     ResultFrom,
     Trigger,
 )
 
 CHANNEL = "outbox"
-"""On PostgreSQL the deliverers listen on it."""
+"""The channel of PostgreSQL that delivery workers listen on."""
 REASON_MAX = 200
-"""Characters of the reason for sending again, or for withdrawing."""
-MAYBE_ARRIVED = "An earlier try of it may have reached the partner."
+"""Maximum length of a reason to resend or cancel, in characters."""
 NO_MANUAL_REQUEST: dict[str, Any] = {
     "trigger": Trigger.AUTO,
     "asked_by": None,
@@ -37,20 +39,53 @@ NO_MANUAL_REQUEST: dict[str, Any] = {
     "resume_state": None,
     "resume_at": None,
 }
-"""The columns of a message whose next attempt nobody asked for."""
+"""The columns of a message whose next attempt no person requested."""
+
+
+class ResendBlocker(StrEnum):
+    """Why a message cannot be resent now."""
+
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    CANCELED = "canceled"
+    CONTENT_DELETED = "content_deleted"
+    REFUSED_LATER = "refused_later"
+    REQUESTED = "requested"
+    IN_FLIGHT = "in_flight"
+    SUPERSEDED = "superseded"
+    # Of a bulk resend only:
+    ORDER_ENDED = "order_ended"
+    PARTNER_PAUSED = "partner_paused"
+    DELETED = "deleted"
+
+
+class CancelBlocker(StrEnum):
+    """Why a message cannot be canceled now."""
+
+    ENDED = "ended"
+    COPY_SENDING = "copy_sending"
+    CANCELED = "canceled"
 
 
 class CannotResend(Exception):
-    """The message's state does not allow it; the text is the sentence for the button."""
+    """The message cannot be resent now."""
+
+    def __init__(self, blocker: ResendBlocker) -> None:
+        super().__init__(blocker)
+        self.blocker = blocker
 
 
 class CannotCancel(Exception):
-    """The message is not under way any more, or withdrawn already; the text says which."""
+    """The message cannot be canceled now."""
+
+    def __init__(self, blocker: CancelBlocker) -> None:
+        super().__init__(blocker)
+        self.blocker = blocker
 
 
 @dataclass(frozen=True, slots=True)
 class OrderSnapshot:
-    """What a message's log and its access need of the order, as it was when the message was made."""
+    """What the log and the access rules need of the order, as it was when the message was created."""
 
     order_id: int
     decision_number: int
@@ -76,13 +111,13 @@ def enqueue(
     by: str,
     wait_seconds: float = 0,
 ) -> Message:
-    """Record a message that must reach the partner; it may leave ``wait_seconds`` after the commit.
+    """Create a message, to be sent ``wait_seconds`` after the commit.
 
-    What a late result ended while it was being sent may be on its way still: the next one of its order waits.
+    It waits longer while an earlier message of its order is in flight, ended by a late result.
     """
     now = clock.now()
-    leaves_at = datetime.fromtimestamp(now.timestamp() + wait_seconds, now.tzinfo)
-    earlier_until = _under_way_until(session, about.order_id, now) if about.decision_number > 1 else None
+    send_at = datetime.fromtimestamp(now.timestamp() + wait_seconds, now.tzinfo)
+    earlier_until = _in_flight_until(session, about.order_id, now) if about.decision_number > 1 else None
     message = Message(
         id=new_id("msg", now),
         kind=kind,
@@ -99,72 +134,72 @@ def enqueue(
         created_at=now,
         created_by=by,
         state=MessageState.PENDING,
-        next_at=max(leaves_at, earlier_until or leaves_at),
+        next_at=max(send_at, earlier_until or send_at),
     )
     session.add(message)
     session.flush()
-    message_events.publish(session, [MessageChange(message.id, message.order_id, message.state, is_new=True)])
+    _publish(session, message, is_new=True)
     notify(session, CHANNEL)
     return message
 
 
-NOT_KEPT = "Its content is not kept any more: its time was over."
-_NOT_FROM = {
-    MessageState.SENDING: "It is being sent right now.",
-    MessageState.DELIVERED: "The network has it already.",
-    MessageState.CANCELLED: "It was withdrawn.",
+_BLOCKED_STATES = {
+    MessageState.SENDING: ResendBlocker.SENDING,
+    MessageState.DELIVERED: ResendBlocker.DELIVERED,
+    MessageState.CANCELLED: ResendBlocker.CANCELED,
 }
 
 
-def under_way(order_id: Any, now: datetime) -> ColumnElement[bool]:
-    """Whether a message of an order is being sent, also one that has ended already, by a late result.
+def order_in_flight(order_id: Any, now: datetime) -> ColumnElement[bool]:
+    """Whether a message of an order is being sent, even if a late result has already ended it.
 
-    Such a one keeps ``lease_until``: who has not recorded the end of its POST by then is gone.
+    Such a message keeps its ``lease_until``, until which its HTTP call may last.
     """
     sent = aliased(Message)
     return exists().where(sent.order_id == order_id, *_in_flight(sent, now))
 
 
-def _under_way_until(session: Session, order_id: int, now: datetime) -> datetime | None:
+def _in_flight_until(session: Session, order_id: int, now: datetime) -> datetime | None:
     in_flight = _in_flight(Message, now)
     return session.scalar(
         select(func.max(Message.lease_until)).where(Message.order_id == order_id, *in_flight)
     )
 
 
-def _in_flight(sent: Any, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    unended = exists().where(Attempt.message_id == sent.id, Attempt.ended_at.is_(None))
-    return sent.lease_until > now, unended
+def _in_flight(message: Any, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    has_open_attempt = exists().where(Attempt.message_id == message.id, Attempt.ended_at.is_(None))
+    return message.lease_until > now, has_open_attempt
 
 
-def resend_blocker(session: Session, message: Message, *, delivered_too: bool = False) -> str | None:
-    """Why a person may not send this message again now, in one sentence; None if they may.
+def resend_blocker(
+    session: Session, message: Message, *, delivered_too: bool = False
+) -> ResendBlocker | None:
+    """Why a person cannot resend this message now; None if they can.
 
-    ``delivered_too`` is the stronger permission: to send once more what the network has.
+    ``delivered_too`` permits another copy of a delivered message.
     """
-    again = delivered_too and message.state is MessageState.DELIVERED
-    not_from = None if again else _NOT_FROM.get(message.state)
-    if not_from or not message.body:
-        return not_from if message.body else NOT_KEPT
-    if message.result_from is ResultFrom.RESP_CONFIRM and not again:
-        return "The network looked at exactly this message and refused it later. Answer the order again."
+    if not message.body:
+        return ResendBlocker.CONTENT_DELETED
+    if not (delivered_too and message.state is MessageState.DELIVERED):
+        if message.state in _BLOCKED_STATES:
+            return _BLOCKED_STATES[message.state]
+        if message.result_from is ResultFrom.RESP_CONFIRM:
+            return ResendBlocker.REFUSED_LATER
     if message.cancel_requested:
-        return f"It must not leave any more. {message.cancel_requested}"
+        return ResendBlocker.CANCELED
     if message.trigger is not Trigger.AUTO:
-        return "Somebody has asked for it already; it leaves as soon as it can."
-    return _why_not_beside_others(session, message)
+        return ResendBlocker.REQUESTED
+    return None if message.order_id is None else _order_blocker(session, message)
 
 
-def _why_not_beside_others(session: Session, message: Message) -> str | None:
-    """What the other messages of its order, and earlier tries of its own, say against sending it now."""
-    if message.order_id is not None and session.scalar(select(under_way(message.order_id, clock.now()))):
-        return "An answer to this order is still under way. Wait until that try has ended."
+def _order_blocker(session: Session, message: Message) -> ResendBlocker | None:
+    """Why other messages of its order keep a message from being resent."""
+    if session.scalar(select(order_in_flight(message.order_id, clock.now()))):
+        return ResendBlocker.IN_FLIGHT
     newest = session.scalar(
         select(func.max(Message.decision_number)).where(Message.order_id == message.order_id)
     )
-    if newest is not None and newest != message.decision_number:
-        return "The order has been answered again since."
-    return None
+    return None if newest == message.decision_number else ResendBlocker.SUPERSEDED
 
 
 def resend(
@@ -176,10 +211,10 @@ def resend(
     trigger: Trigger = Trigger.MANUAL,
     delivered_too: bool = False,
 ) -> None:
-    """Ask for one more attempt of the same bytes under the same id, now.
+    """Request one more attempt now, with the same body and id.
 
-    ``message`` was loaded for update. If this attempt fails, the message stands where it stood before,
-    with the schedule it had; what was delivered stays so whatever is said to the repeat.
+    ``message`` was loaded for update. If the attempt fails, the message returns to its present state and
+    schedule. A delivered message stays delivered whatever the partner responds to the copy.
 
     Errors: CannotResend.
     """
@@ -204,23 +239,23 @@ def resend(
     message.asked_by = by
     message.asked_reason = reason[:REASON_MAX]
     session.flush()
-    message_events.publish(session, [MessageChange(message.id, message.order_id, message.state)])
+    _publish(session, message)
     notify(session, CHANNEL)
 
 
-def cancel_blocker(message: Message) -> str | None:
-    """Why a person may not keep this message from leaving now, in one sentence; None if they may."""
+def cancel_blocker(message: Message) -> CancelBlocker | None:
+    """Why a person cannot cancel this message now; None if they can."""
     if not is_live(message):
-        return "It is not under way any more. Nothing was withdrawn."
+        return CancelBlocker.ENDED
     if message.state is MessageState.SENDING and message.resume_state is MessageState.DELIVERED:
-        return "The network has it already, and one more copy is being sent right now."
-    return message.cancel_requested
+        return CancelBlocker.COPY_SENDING
+    return CancelBlocker.CANCELED if message.cancel_requested else None
 
 
 def cancel_manually(session: Session, message: Message, *, by: str, reason: str) -> None:
-    """Keep a message from leaving (any more) because a person says so.
+    """Cancel a message for a person. Its order can then be responded to again.
 
-    ``message`` was loaded for update. The order it answers can then be answered anew. Errors: CannotCancel.
+    ``message`` was loaded for update. Errors: CannotCancel.
     """
     blocker = cancel_blocker(message)
     if blocker:
@@ -235,15 +270,15 @@ def cancel_manually(session: Session, message: Message, *, by: str, reason: str)
         reason=reason,
         before={"state": message.state.value, "tries": message.attempts_made},
     )
-    withdraw(session, message.id, f"{by} withdrew it: {reason.rstrip('.')}"[: REASON_MAX - 1] + ".")
+    cancel(session, message.id, CancelReason.PERSON, name=by, why=reason[:REASON_MAX])
 
 
-def withdraw(session: Session, message_id: str, why: str) -> bool:
-    """Keep a message from leaving (any more); ``why`` is a sentence that people read.
+def cancel(session: Session, message_id: str, reason: CancelReason, **params: Any) -> bool:
+    """Keep a message from being sent (again); ``params`` are those of the reason.
 
-    What waits is cancelled. What is being sent is marked: a delivery still counts, anything else ends as
-    cancelled. What was refused or has failed stays so, but is not sent again. What is delivered stays.
-    Returns whether anything was kept from leaving.
+    A queued message is canceled. One that is being sent is canceled when its attempt ends, unless that
+    delivers it. A refused or failed one keeps its state but cannot be resent. A delivered one does not
+    change. Returns whether the message was live.
     """
     message = session.scalar(
         select(Message)
@@ -253,44 +288,48 @@ def withdraw(session: Session, message_id: str, why: str) -> bool:
     )
     if message is None or message.state in (MessageState.DELIVERED, MessageState.CANCELLED):
         return False
-    was_live = is_live(message)
     if message.resume_state is MessageState.DELIVERED:
-        # It is with the partner already: only the asking for one more time is taken back.
-        if message.state is not MessageState.PENDING:
-            return False
-        message.state, message.next_at = MessageState.DELIVERED, message.resume_at
+        return _cancel_copy(session, message)
+    was_live = is_live(message)
+    message.cancel_requested, message.cancel_params = reason, params
+    if message.state is MessageState.PENDING:
+        message.state = MessageState.CANCELLED
+        message.next_at = None
+        message.finished_at = clock.now()
+        message.note_code = MessageNote.CANCELED
+        message.note_params = {"maybe_received": message.unknown_outcome}
         clear_manual_request(message)
         session.flush()
-        message_events.publish(session, [MessageChange(message.id, message.order_id, message.state)])
-        return True
-    message.cancel_requested = why[:REASON_MAX]
-    if message.state is MessageState.PENDING:
-        _cancel(message)
-        session.flush()
-        message_events.publish(session, [MessageChange(message.id, message.order_id, message.state)])
+        _publish(session, message)
     return was_live
 
 
-def _cancel(message: Message) -> None:
-    why = message.cancel_requested or ""
-    message.state = MessageState.CANCELLED
-    message.next_at = None
-    message.finished_at = clock.now()
-    message.note = f"{why} {MAYBE_ARRIVED}" if message.unknown_outcome else why
+def _cancel_copy(session: Session, message: Message) -> bool:
+    """Cancel the requested copy of a delivered message, unless it is being sent."""
+    if message.state is not MessageState.PENDING:
+        return False
+    message.state, message.next_at = MessageState.DELIVERED, message.resume_at
     clear_manual_request(message)
+    session.flush()
+    _publish(session, message)
+    return True
+
+
+def _publish(session: Session, message: Message, *, is_new: bool = False) -> None:
+    change = MessageChange(message.id, message.order_id, message.state, is_new=is_new)
+    message_events.publish(session, [change])
 
 
 def clear_manual_request(message: Message) -> None:
-    """Forget that a person asked for the next attempt: there is none."""
+    """Clear the columns of a person's request for the next attempt."""
     for column, value in NO_MANUAL_REQUEST.items():
         setattr(message, column, value)
 
 
 def lock_messages_of(session: Session, *order_ids: int) -> None:
-    """Lock all messages of these orders until the transaction ends; to be called before an order is locked.
+    """Lock all messages of these orders, in the order of their ids. Call it before locking an order.
 
-    By id, as the deliverer does, which changes a message first and its order second: who locks them the
-    other way round would sooner or later wait for it in a circle.
+    The worker too locks messages first and orders second: a consistent lock order prevents deadlock.
     """
     session.execute(
         select(Message.id).where(Message.order_id.in_(order_ids)).order_by(Message.id).with_for_update()
@@ -298,5 +337,5 @@ def lock_messages_of(session: Session, *order_ids: int) -> None:
 
 
 def is_live(message: Message) -> bool:
-    """Whether it may still leave or is leaving."""
+    """Whether it is queued or being sent."""
     return message.state in LIVE

@@ -23,7 +23,7 @@ from app.accounts.passwords import new_password
 from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.db import Database
 from app.delivery import statistics
-from app.delivery.models import Attempt, Message, MessageState, Trigger
+from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
 from app.delivery.retry_policy import DEFAULT_SCHEDULE, Reason
 from app.delivery.service import new_id as timed_id
 from app.delivery.statistics import CountedAttempt
@@ -446,7 +446,8 @@ def _answer(
             "lease_until": now + timedelta(seconds=30) if state is MessageState.SENDING else None,
             "finished_at": None if waits else (last["ended_at"] if last else at),
             "reason": (last["outcome"] or "") if last else "",
-            "note": _NOTES[state],
+            "note_code": _NOTES.get(state, MessageNote.NONE),
+            "note_params": {},
             "status_code": last["status"] if last else None,
             "response_code": 0 if delivered else 1 if state is MessageState.REFUSED else None,
             "response_message": "Success" if delivered else "",
@@ -454,7 +455,8 @@ def _answer(
             "error_cd": "BPR012" if state is MessageState.REFUSED else "",
             "error_dtl": "Remarks are not acceptable" if state is MessageState.REFUSED else "",
             "error_field": "poConfirmation.supplierRemarks" if state is MessageState.REFUSED else "",
-            "cancel_requested": _NOTES[state] if state is MessageState.CANCELLED else None,
+            "cancel_requested": CancelReason.ORDER_CHANGED if state is MessageState.CANCELLED else None,
+            "cancel_params": {"version": 2} if state is MessageState.CANCELLED else {},
         }
     )
     status_to = status_after(response).value
@@ -508,12 +510,10 @@ def _answer(
 
 
 _NOTES = {
-    MessageState.DELIVERED: "The network took it.",
-    MessageState.REFUSED: "The network did not accept the remarks: Remarks are not acceptable.",
-    MessageState.FAILED: "All tries were in vain.",
-    MessageState.CANCELLED: "The buyer changed the order to version 2.",
-    MessageState.PENDING: "",
-    MessageState.SENDING: "",
+    MessageState.DELIVERED: MessageNote.ATTEMPT,
+    MessageState.REFUSED: MessageNote.ATTEMPT,
+    MessageState.FAILED: MessageNote.ATTEMPT,
+    MessageState.CANCELLED: MessageNote.CANCELED,
 }
 
 

@@ -234,7 +234,16 @@ def _add_sent(pack: Pack, session: Session, message: Message, mask: Callable[[st
     pack.add(path, message.body)
     names = (
         *("id", "kind", "created_at", "created_by", "decision_number", "object_version", "body_sha256"),
-        *("state", "finished_at", "reason", "note", "status_code", "response_code", "response_message"),
+        *(
+            "state",
+            "finished_at",
+            "reason",
+            "note_code",
+            "note_params",
+            "status_code",
+            "response_code",
+            "response_message",
+        ),
         *("result", "req_msg_id", "error_cd", "error_dtl", "error_field", "result_from", "result_at"),
         *("result_inbound_id", "attempts_made"),
     )

@@ -30,6 +30,7 @@ from app.partners.models import Partner
 from app.ui.fields import read_filter
 from app.webhooks import queries as webhook_queries
 from app.webhooks.forms import MessageFilterForm
+from app.webhooks.presenters import message_sentence
 
 BATCH = 500
 """Rows per transaction."""
@@ -172,7 +173,12 @@ SOURCES: dict[str, Source] = {
             *(Column("attempts", NUMBER, "attempts_made"), Column("http_status", NUMBER, "status_code")),
             *(Column("response_code", NUMBER), Column("response_message"), Column("result")),
             *(Column("error_cd"), Column("error_dtl"), Column("error_field"), Column("req_msg_id")),
-            *(Column("reason"), Column("note"), Column("result_from"), Column("asked_by")),
+            *(
+                Column("reason"),
+                Column("note", of=message_sentence),
+                Column("result_from"),
+                Column("asked_by"),
+            ),
             *(Column("asked_reason"), Column("finished_at", TIME), Column("body_sha256")),
             Column("next_at", TIME, lambda row: None if row.is_final else row.next_at),
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from math import floor
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -12,8 +13,8 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
-from app.delivery.models import Message, MessageState
-from app.delivery.service import OrderSnapshot, enqueue, withdraw
+from app.delivery.models import CancelReason, Message, MessageState
+from app.delivery.service import OrderSnapshot, cancel, enqueue
 from app.network.text import search_key
 from app.network.vocabulary import Kind, SupplierResponse, is_known_status, may_answer, status_after
 from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
@@ -145,14 +146,14 @@ def respond(
     return _record(session, order, data, by, undo_seconds)
 
 
-def withdraw_response(session: Session, order: PurchaseOrder, why: str) -> None:
-    """Cancel the webhook of the last response because the buyer changed the order; ``why`` says how.
+def cancel_response(session: Session, order: PurchaseOrder, reason: CancelReason, **params: Any) -> None:
+    """Cancel the webhook of the last response because the buyer changed or ended the order.
 
     ``order`` was loaded for update. The audit trail names the partner, unless a person is signed in.
     """
     if order.message_id:
         was = order.delivery
-        if withdraw(session, order.message_id, why):
+        if cancel(session, order.message_id, reason, **params):
             trail.record(
                 session,
                 AuditAction.WEBHOOK_CANCELED,
@@ -160,8 +161,8 @@ def withdraw_response(session: Session, order: PurchaseOrder, why: str) -> None:
                 order.message_id,
                 name=order.buyer_po_number,
                 by=order.partner.name,
-                reason=why,
                 before={"delivery": was.value},
+                after={"reason": reason.value, **params},
             )
         # The statement above changed the row, not this object.
         session.refresh(order, ["status", "delivery"])
@@ -186,7 +187,7 @@ def undo(session: Session, order: PurchaseOrder, *, by: Responder) -> None:
     message = session.get(Message, order.message_id) if order.message_id else None
     if message is None or not may_undo(message):
         raise TooLate
-    withdraw(session, message.id, f"{by.name} took it back before it left.")
+    cancel(session, message.id, CancelReason.UNDO, name=by.name)
     session.execute(update(Decision).where(Decision.message_id == message.id).values(undone=True))
     trail.record(
         session,

@@ -12,7 +12,6 @@ from flask import Flask
 
 from app import clock
 from app.delivery.models import Attempt, Message, MessageState
-from app.delivery.retry_policy import Reason, Step, sentence
 from app.network.vocabulary import DeviceTag, Status, SupplierResponse, is_known_status
 from app.orders.bulk_response import BulkRow, BulkStatus
 from app.orders.decisions import ResponseBlocker, response_blocker
@@ -29,7 +28,7 @@ from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE
 from app.orders.timeline import Event, EventKind
 from app.ui.chips import Chip
 from app.ui.numbers import things
-from app.webhooks.presenters import MESSAGE_STATES, lasting
+from app.webhooks.presenters import MESSAGE_STATES, message_sentence, outcome_sentence
 
 STATUS_LABELS = {
     Status.CREATED: "Open",
@@ -491,9 +490,8 @@ def _event_note(event: Event) -> str:
     if message is None or event.kind is EventKind.DELIVERED:
         return ""
     if attempt is None or _decided_message(event.kind, message, attempt):
-        return lasting(message.note)
-    reason = Reason(attempt.outcome) if attempt.outcome in set(Reason) else Reason.INTERNAL
-    return sentence(reason, Step.DELIVERED, detail=attempt.detail, status=attempt.status)
+        return message_sentence(message)
+    return outcome_sentence(attempt)
 
 
 def _decided_message(kind: EventKind, message: Message, attempt: Attempt) -> bool:

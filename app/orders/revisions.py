@@ -8,10 +8,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.delivery.models import CancelReason
 from app.network.messages import Party, PurchaseOrderBody, ReqEdit, ReqSend
 from app.network.text import read_date, search_key
 from app.network.vocabulary import ErrorCode, Status, is_known_status, may_edit
-from app.orders.decisions import last_decision, withdraw_response
+from app.orders.decisions import cancel_response, last_decision
 from app.orders.models import NO_DAY, PurchaseOrder, ResponseState, Revision
 from app.orders.totals import order_totals
 from app.orders.validation import ValidationFailed, check_parties, check_version
@@ -69,7 +70,7 @@ def apply_edit(
             "purchaseOrder.poStatusTransition.currentStatus",
             f"The order is {order.status}: it cannot be changed any more.",
         )
-    withdraw_response(session, order, f"The buyer changed the order to version {order.version + 1}.")
+    cancel_response(session, order, CancelReason.ORDER_CHANGED, version=order.version + 1)
     for name, value in _columns(message, received_at, respond_within).items():
         setattr(order, name, value)
     if is_known_status(order.status):

@@ -6,13 +6,18 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from app.delivery.models import CancelReason
 from app.network.messages import ReqStatusChange, StatusChangeBody
 from app.network.vocabulary import BuyerAction, ErrorCode, Status, may_move, status_after_action
-from app.orders.decisions import withdraw_response
+from app.orders.decisions import cancel_response
 from app.orders.models import PurchaseOrder, StatusChange
 from app.orders.validation import ValidationFailed, check_parties, check_version
 
 DONE = {Status.CANCELLED: "cancelled", Status.CLOSED: "closed"}
+CANCEL_REASONS = {
+    Status.CANCELLED: CancelReason.ORDER_CANCELED,
+    Status.CLOSED: CancelReason.ORDER_CLOSED,
+}
 
 
 def apply_status_change(
@@ -40,7 +45,7 @@ def apply_status_change(
             "poStatus.poStatusTransition.currentStatus",
             f"The order is {order.status}: it cannot be {DONE[new]}.",
         )
-    withdraw_response(session, order, f"The buyer has {DONE[new]} the order.")
+    cancel_response(session, order, CANCEL_REASONS[new])
     session.add(
         StatusChange(
             order_id=order.id,

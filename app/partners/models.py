@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base
+from app.db import Base, enum_type
 from app.db.encryption import EncryptedJSON, EncryptedText
+
+
+class PauseCode(StrEnum):
+    """Why the app paused a partner; parameters are in ``pause_params``."""
+
+    NONE = ""
+    # url
+    GONE = "gone"
+    # count, status
+    CREDENTIALS = "credentials"
 
 
 class Partner(Base):
@@ -44,8 +55,12 @@ class Partner(Base):
     ca_bundle: Mapped[str] = mapped_column(Text, default="")
 
     paused_at: Mapped[datetime | None]
+    # A person's reason; empty if the app paused it.
     paused_reason: Mapped[str] = mapped_column(String(500), default="")
-    # Empty where the app paused it by itself.
+    # The app's reason; empty if a person paused it.
+    pause_code: Mapped[PauseCode] = mapped_column(enum_type(PauseCode), default=PauseCode.NONE)
+    pause_params: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    # Empty if the app paused it.
     paused_by: Mapped[str] = mapped_column(String(120), default="")
     credential_failures: Mapped[int] = mapped_column(default=0)
     # What everybody should know of it just now.

@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.delivery.retry_policy import Step as NextStep
-from app.delivery.retry_policy import sentence
 from app.partners.certificates import Certificate
 from app.partners.durations import wait_text, waits_text
 from app.partners.masking import last_characters
 from app.partners.models import Partner
 from app.webhooks.diagnostics import Baseline, Code, Finding, Level, Report, Side, Step, clocks_agree
 from app.webhooks.partner_status import PartnerStatus
+from app.webhooks.presenters import attempt_sentence
 from app.webhooks.test_send import Judgment, TestResult, Trial
 
 __all__ = ["wait_text", "waits_text"]
@@ -169,7 +168,7 @@ def _judgment_text(judgment: Judgment) -> str:
         )
     if judgment.reason is None:
         return judgment.detail
-    return sentence(judgment.reason, NextStep.DELIVERED, detail=judgment.detail, status=status)
+    return attempt_sentence(judgment.reason, detail=judgment.detail, status=status)
 
 
 def _listed(values: Sequence[str], most: int = 4) -> str:

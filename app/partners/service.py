@@ -19,7 +19,7 @@ from app.audit.models import AuditAction, AuditObject
 from app.partners import keys, queries
 from app.partners.certificates import BadCertificate, read_authorities, read_pair
 from app.partners.keys import BadPartner
-from app.partners.models import Partner
+from app.partners.models import Partner, PauseCode
 from app.tasks import mail
 from app.tasks.mail_models import Topic
 
@@ -169,7 +169,7 @@ def resume(session: Session, partner: Partner, reason: str = "", *, by: str = ""
             before={
                 "held since": partner.paused_at.isoformat(),
                 "by": partner.paused_by or "PO Confirm",
-                "why": partner.paused_reason,
+                "why": partner.paused_reason or partner.pause_code.value,
             },
         )
         if not partner.paused_by:  # whoever held it by hand knows
@@ -179,6 +179,7 @@ def resume(session: Session, partner: Partner, reason: str = "", *, by: str = ""
             mail.enqueue(session, Topic.RECOVERED, f"{partner.name} is let go", words + link)
     partner.paused_at = None
     partner.paused_reason = ""
+    partner.pause_code, partner.pause_params = PauseCode.NONE, {}
     partner.paused_by = ""
     partner.credential_failures = 0
     session.flush()

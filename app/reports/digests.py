@@ -15,7 +15,7 @@ from app.orders.models import PurchaseOrder
 from app.tasks.mail import enqueue, link, one_line
 from app.tasks.mail_models import Mail, Topic
 from app.tasks.mail_sender import Words
-from app.webhooks.presenters import state_label
+from app.webhooks.presenters import message_sentence, state_label
 from app.webhooks.queries import ATTENTION, MessageFilter, attention_count, message_page
 
 LISTED = 20
@@ -39,7 +39,7 @@ def attention(session: Session) -> tuple[str, str] | None:
     # The same list as the page that the mail links to.
     newest = message_page(session, None, MessageFilter(state=ATTENTION), limit=LISTED).messages
     lines = [
-        f"* {one_line(message.buyer_po_number)}: {state_label(message.state)}. {message.note}".strip()
+        f"* {one_line(message.buyer_po_number)}: {state_label(message.state)}. {message_sentence(message)}".strip()
         for message in newest
     ]
     if count > len(newest):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -13,9 +12,12 @@ from flask import Flask
 from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
-from app.delivery.models import Attempt, Message, MessageState, Trigger
+from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
 from app.delivery.retry_policy import Reason
+from app.delivery.service import CancelBlocker, ResendBlocker
+from app.network.vocabulary import FIELD_NAMES
 from app.partners.masking import MASK
+from app.partners.pause_presenters import pause_sentence
 from app.ui import web
 from app.ui.chips import Chip
 from app.webhooks.queries import LastAttempt
@@ -81,6 +83,85 @@ ALL_CLEAR = {
     "failed": "No failed webhooks.",
     "held": "No paused webhooks.",
 }
+_EVENT_SENTENCES = {
+    Reason.DELIVERED: "Delivered.",
+    Reason.ALREADY_RECEIVED: "The partner had already received it.",
+    Reason.TIMEOUT: "Timed out.",
+    Reason.NAME: "DNS lookup failed.",
+    Reason.ADDRESS_REFUSED: "The host resolves to an address that is not allowed.",
+    Reason.CONNECT: "Connection failed.",
+    Reason.TLS: "TLS connection failed.",
+    Reason.RESET: "The partner closed the connection before it responded.",
+    Reason.ODD_ANSWER: "The partner's HTTP response was invalid or incomplete.",
+    Reason.BAD_TARGET: "The partner's URL or headers are invalid.",
+    Reason.INTERNAL: "Sending failed with an internal error.",
+    Reason.INTERRUPTED: "The attempt was interrupted before its result was recorded.",
+    Reason.WRONG_OBJECT: "The partner's response was about another order.",
+}
+"""What happened in an attempt, by its outcome. A more precise ``detail`` replaces it."""
+
+_STATUS_SENTENCES = {
+    Reason.UNREADABLE_ANSWER: "Partner returned {status} with an unreadable body.",
+    Reason.REDIRECT: "Partner returned {status}. Redirects are not followed.",
+    Reason.CREDENTIALS: "Partner returned {status}. Check the key and the URL.",
+    Reason.GONE: "Partner returned {status} (gone).",
+    Reason.BUSY: "Partner returned {status} (unavailable).",
+    Reason.SERVER_ERROR: "Partner returned {status} (server error).",
+}
+"""What happened in an attempt, for outcomes that are told by the HTTP status."""
+
+MAYBE_RECEIVED = "May have been received."
+
+NEXT_STEPS = {
+    MessageState.PENDING: "Retrying automatically.",
+    MessageState.REFUSED: "Not retried automatically.",
+    MessageState.FAILED: "No attempts left.",
+}
+"""What happens next to a message that was attempted."""
+
+NOTE_SENTENCES = {
+    MessageNote.NONE: "",
+    MessageNote.ATTEMPT: "{attempt}",
+    MessageNote.FAILED_RESEND: "The resend was unsuccessful. {attempt}",
+    MessageNote.REPEATEDLY_INTERRUPTED: (
+        "{count} attempts in a row were interrupted. Check the partner before you resend it."
+    ),
+    MessageNote.LATE_DELIVERY: "The partner reported later that it accepted the response.",
+    MessageNote.LATE_REFUSAL: "{cancel} {attempt}",
+    MessageNote.CANCELED: "{cancel}",
+    MessageNote.TEXT: "{text}",
+}
+"""What happened last to a message."""
+
+CANCEL_SENTENCES = {
+    CancelReason.ORDER_CHANGED: "The buyer changed the order to version {version}.",
+    CancelReason.ORDER_CANCELED: "The buyer canceled the order.",
+    CancelReason.ORDER_CLOSED: "The buyer closed the order.",
+    CancelReason.PERSON: "Canceled by {name}: {why}.",
+    CancelReason.UNDO: "{name} undid the response before it was sent.",
+    CancelReason.TEXT: "{text}",
+}
+
+RESEND_BLOCKERS = {
+    ResendBlocker.SENDING: "It is being sent now.",
+    ResendBlocker.DELIVERED: "The partner has already received it.",
+    ResendBlocker.CANCELED: "It was canceled.",
+    ResendBlocker.CONTENT_DELETED: "Its content was deleted after the retention period.",
+    ResendBlocker.REFUSED_LATER: "The partner refused this webhook later. Respond to the order again.",
+    ResendBlocker.REQUESTED: "A resend was already requested. It is sent as soon as possible.",
+    ResendBlocker.IN_FLIGHT: "A response to this order is still being sent. Wait until that attempt ends.",
+    ResendBlocker.SUPERSEDED: "There is a newer response to the order.",
+    ResendBlocker.ORDER_ENDED: "The buyer canceled or closed the order.",
+    ResendBlocker.PARTNER_PAUSED: "The partner is paused. Resume it first.",
+    ResendBlocker.DELETED: "It was deleted.",
+}
+
+CANCEL_BLOCKERS = {
+    CancelBlocker.ENDED: "It is neither queued nor being sent. Nothing was canceled.",
+    CancelBlocker.COPY_SENDING: "The partner has already received it, and another copy is being sent now.",
+    CancelBlocker.CANCELED: "It was already canceled.",
+}
+
 IN_PROGRESS = Chip("waiting", "in progress")
 OUTCOME_UNKNOWN = Chip("warn", "outcome unknown")
 
@@ -167,9 +248,82 @@ def http_phrase(status: int | None) -> str:
         return ""
 
 
-def lasting(note: str) -> str:
-    """A message's note without what comes next: the page says that itself, and truer."""
-    return re.sub(r" (The next try is [^.]*|It is (tried|not sent) again by itself)\.$", "", note)
+def attempt_sentence(
+    reason: Reason,
+    *,
+    status: int | None = None,
+    detail: str = "",
+    text: str = "",
+    field: str = "",
+    maybe_received: bool = False,
+) -> str:
+    """What happened in an attempt.
+
+    ``detail`` describes a transport error, ``text`` is the partner's own description of a refusal, and
+    ``field`` the path of the field that it names.
+    """
+    if reason in (Reason.REFUSED_BY_PARTNER, Reason.REFUSED_STATUS):
+        name = FIELD_NAMES.get(field, "response")
+        text = text.strip().rstrip(".")
+        if not text and status and reason is Reason.REFUSED_STATUS:
+            text = f"it returned {status}"
+        sentence = f"The partner refused the {name}: {text}." if text else f"The partner refused the {name}."
+    elif reason in _STATUS_SENTENCES:
+        sentence = _STATUS_SENTENCES[reason].format(status=status or "a response")
+    elif detail and reason not in (Reason.DELIVERED, Reason.ALREADY_RECEIVED):
+        sentence = detail
+    else:
+        sentence = _EVENT_SENTENCES[reason]
+    return f"{sentence} {MAYBE_RECEIVED}" if maybe_received else sentence
+
+
+def outcome_sentence(attempt: Attempt) -> str:
+    """What happened in an attempt that has ended."""
+    return attempt_sentence(_reason(attempt.outcome), status=attempt.status, detail=attempt.detail)
+
+
+def message_sentence(message: Message) -> str:
+    """What happened last to a message; empty if nothing did."""
+    sentence = NOTE_SENTENCES[message.note_code].format(
+        attempt=_last_attempt(message),
+        cancel=cancel_sentence(message) if message.state is MessageState.CANCELLED else "",
+        count=message.note_params.get("count", ""),
+        text=message.note_params.get("text", ""),
+    )
+    is_canceled = message.note_code is MessageNote.CANCELED
+    if is_canceled and message.note_params.get("maybe_received"):
+        sentence = f"{sentence} {MAYBE_RECEIVED}"
+    return sentence.strip()
+
+
+def _last_attempt(message: Message) -> str:
+    """What happened in the attempt that a message's note is about."""
+    params = message.note_params
+    if message.note_code is MessageNote.FAILED_RESEND:
+        values = {name: value for name, value in params.items() if name != "reason"}
+        return attempt_sentence(_reason(params.get("reason")), **values)
+    return attempt_sentence(
+        _reason(message.reason),
+        status=message.status_code,
+        detail=params.get("detail", ""),
+        text=message.error_dtl or message.response_message,
+        field=message.error_field,
+        maybe_received=params.get("maybe_received", False),
+    )
+
+
+def _reason(outcome: str | None) -> Reason:
+    return Reason(outcome) if outcome in set(Reason) else Reason.INTERNAL
+
+
+def cancel_sentence(message: Message) -> str:
+    """Why a message was canceled, or will be; empty if it is not."""
+    if message.cancel_requested is None:
+        return ""
+    params = {name: str(value).rstrip(".") for name, value in message.cancel_params.items()}
+    if message.cancel_requested is CancelReason.TEXT:
+        params = message.cancel_params
+    return CANCEL_SENTENCES[message.cancel_requested].format_map(params)
 
 
 def pace(message: Message, now: datetime) -> str:
@@ -185,9 +339,9 @@ def message_tone(message: Message) -> str:
 
 def message_summary(message: Message) -> str:
     """What happened to a message, in a sentence or two."""
-    note = lasting(message.note)
+    note = message_sentence(message)
     if message.is_held:
-        return f"{message.partner.name} is paused: {message.partner.paused_reason} {note}".strip()
+        return f"{message.partner.name} is paused: {pause_sentence(message.partner)} {note}".strip()
     if message.state is MessageState.PENDING and not message.attempts_made:
         return "Not sent yet."
     if message.state is MessageState.SENDING and not note:
@@ -261,7 +415,7 @@ def resend_row_detail(row: ResendRow) -> str:
         return blocker_text(row.blocker)
     if row.attempt_detail or row.message is None:
         return row.attempt_detail
-    return lasting(row.message.note) if row.result in (ResendResult.REFUSED, ResendResult.FAILED) else ""
+    return message_sentence(row.message) if row.result in (ResendResult.REFUSED, ResendResult.FAILED) else ""
 
 
 def resend_progress(counts: Mapping[ResendResult, int]) -> str:
@@ -272,8 +426,8 @@ def resend_progress(counts: Mapping[ResendResult, int]) -> str:
 
 
 def blocker_text(blocker: str) -> str:
-    """Why a message cannot be resent."""
-    return blocker
+    """Why a message cannot be resent, by the code that the database stores."""
+    return RESEND_BLOCKERS[ResendBlocker(blocker)] if blocker in set(ResendBlocker) else blocker
 
 
 def all_clear_text(state: str | None) -> str:
@@ -307,7 +461,7 @@ def init_app(app: Flask) -> None:
         outcome_label=outcome_label,
         headers_as_text=headers_as_text,
         http_phrase=http_phrase,
-        lasting=lasting,
+        message_sentence=message_sentence,
         message_tone=message_tone,
         message_summary=message_summary,
         is_scheduled=is_scheduled,

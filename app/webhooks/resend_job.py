@@ -16,7 +16,7 @@ from app import clock
 from app.db import literal_condition
 from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState, Trigger
 from app.delivery.retry_policy import Reason
-from app.delivery.service import CannotResend, resend
+from app.delivery.service import CannotResend, ResendBlocker, resend
 from app.tasks import service as task_service
 from app.tasks.models import Job, JobState
 from app.tasks.worker import Later, Work
@@ -130,7 +130,7 @@ def request_batch(session: Session, job: Job, *, limit_per_partner: bool = True)
 
 def _request_item(session: Session, job: Job, item: ResendItem, message: Message | None) -> None:
     if message is None:
-        item.blocker = "The webhook was deleted."
+        item.blocker = ResendBlocker.DELETED
         return
     number = message.attempts_made + 1
     try:
@@ -143,7 +143,7 @@ def _request_item(session: Session, job: Job, item: ResendItem, message: Message
             delivered_too=bool(job.parameters.get("delivered_too")),
         )
     except CannotResend as error:
-        item.blocker = str(error)
+        item.blocker = error.blocker
         return
     item.requested_at, item.attempt = clock.now(), number
 

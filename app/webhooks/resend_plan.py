@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app import clock
 from app.delivery.models import Attempt, Message, MessageState, ResultFrom, Trigger
-from app.delivery.service import under_way
+from app.delivery.service import ResendBlocker, order_in_flight
 from app.network.vocabulary import Status
 from app.orders.models import PurchaseOrder
 from app.partners.models import Partner
@@ -25,18 +25,6 @@ MAX_SELECTED = 500
 """Messages that can be selected one by one."""
 UNDELIVERED = (MessageState.PENDING, MessageState.FAILED)
 """The states of messages after an outage."""
-
-SENDING, DELIVERED, WITHDRAWN, ENDED, SETTLED, ASKED, UNDER_WAY, PAUSED, SUPERSEDED = (
-    "It is being sent right now.",
-    "The network has it already.",
-    "It was withdrawn: it must not leave any more.",
-    "The buyer cancelled or closed the order.",
-    "The network looked at exactly this message and refused it later. Answer the order again.",
-    "Somebody has asked for it already.",
-    "An answer to its order is still under way.",
-    "Sending to the network is paused. Let it go on first.",
-    "The order has been answered again since.",
-)
 
 Scope = frozenset[str] | None
 
@@ -194,26 +182,26 @@ def _blocker(include_delivered: bool) -> ColumnElement[str]:
     superseded = exists().where(
         newer.order_id == Message.order_id, newer.decision_number > Message.decision_number
     )
-    whens: list[tuple[ColumnElement[bool], str]] = [
-        (Message.state == MessageState.SENDING, SENDING),
-        (Message.state == MessageState.CANCELLED, WITHDRAWN),
-        (PurchaseOrder.status.in_((Status.CANCELLED.value, Status.CLOSED.value)), ENDED),
+    whens: list[tuple[ColumnElement[bool], ResendBlocker]] = [
+        (Message.state == MessageState.SENDING, ResendBlocker.SENDING),
+        (Message.state == MessageState.CANCELLED, ResendBlocker.CANCELED),
+        (PurchaseOrder.status.in_((Status.CANCELLED.value, Status.CLOSED.value)), ResendBlocker.ORDER_ENDED),
         (
             and_(
                 Message.result_from == ResultFrom.RESP_CONFIRM,
                 Message.state != MessageState.DELIVERED,
             ),
-            SETTLED,
+            ResendBlocker.REFUSED_LATER,
         ),
-        (Message.cancel_requested.is_not(None), WITHDRAWN),
-        (Message.trigger != Trigger.AUTO, ASKED),
-        (under_way(Message.order_id, clock.now()), UNDER_WAY),
-        (superseded, SUPERSEDED),
-        (Partner.paused_at.is_not(None), PAUSED),
+        (Message.cancel_requested.is_not(None), ResendBlocker.CANCELED),
+        (Message.trigger != Trigger.AUTO, ResendBlocker.REQUESTED),
+        (order_in_flight(Message.order_id, clock.now()), ResendBlocker.IN_FLIGHT),
+        (superseded, ResendBlocker.SUPERSEDED),
+        (Partner.paused_at.is_not(None), ResendBlocker.PARTNER_PAUSED),
     ]
     if not include_delivered:
-        whens.insert(0, (Message.state == MessageState.DELIVERED, DELIVERED))
-    return case(*whens, else_="")
+        whens.insert(0, (Message.state == MessageState.DELIVERED, ResendBlocker.DELIVERED))
+    return case(*((condition, blocker.value) for condition, blocker in whens), else_="")
 
 
 def _groups(pairs: Iterable[tuple[str, int]]) -> list[Group]:

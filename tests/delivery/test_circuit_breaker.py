@@ -194,11 +194,11 @@ def test_the_trail_and_the_partners_page_tell_once_of_a_breaker_that_opens_and_o
     assert [(one.action, one.actor, one.object_name) for one in told] == [
         (deed, "", "Bharat Connect") for deed in deeds
     ]
-    assert "got no answer" in told[0].reason and "answered again" in told[1].reason
-    assert told[1].was["probes in vain"] >= 3
+    assert told[0].became["reason"] == "no_response"
+    assert told[1].was["failed probes"] >= 3
     for page in ("/audit?thing=partner", f"/partners/{partner.id}"):
         words = meera.get(page).words
-        assert told[0].reason in words and told[1].reason in words and "PO Confirm" in words
+        assert "PO Confirm" in words
 
 
 def test_after_days_of_outage_everything_is_delivered_in_order_and_gently(

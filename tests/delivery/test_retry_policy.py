@@ -14,12 +14,11 @@ from app.delivery.outcome import Failure, Outcome
 from app.delivery.retry_policy import (
     DEFAULT_SCHEDULE,
     RETRY_AFTER_MAX,
-    SAID_MAX,
+    TEXT_MAX,
     Reason,
     Step,
     Verdict,
     judge,
-    sentence,
 )
 
 OURS = "PUO0000000000000000000000000000001"
@@ -357,11 +356,11 @@ def test_what_the_partner_said_is_kept() -> None:
     assert verdict.response_code == 1
     assert (verdict.response_message, verdict.result, verdict.req_msg_id) == ("Failure", "FAILURE", "req-1")
     assert (verdict.error_cd, verdict.error_dtl, verdict.error_field) == ("E7", "too long", "x.y")
-    assert verdict.said == "too long"
+    assert verdict.partner_text == "too long"
 
 
 def test_without_details_the_partners_words_are_its_message() -> None:
-    assert verdict_on(answered(200, said(1, message="Not today"))).said == "Not today"
+    assert verdict_on(answered(200, said(1, message="Not today"))).partner_text == "Not today"
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]"])
@@ -370,7 +369,12 @@ def test_where_the_partner_said_nothing_everything_is_empty(body: bytes) -> None
 
     assert verdict.response_code is None
     assert (verdict.response_message, verdict.result, verdict.req_msg_id) == ("", "", "")
-    assert (verdict.error_cd, verdict.error_dtl, verdict.error_field, verdict.said) == ("", "", "", "")
+    assert (verdict.error_cd, verdict.error_dtl, verdict.error_field, verdict.partner_text) == (
+        "",
+        "",
+        "",
+        "",
+    )
 
 
 def test_null_and_absent_errors_are_empty() -> None:
@@ -392,7 +396,7 @@ def test_of_long_words_only_the_beginning_is_kept() -> None:
         verdict.error_dtl,
         verdict.error_field,
     ):
-        assert len(text) == SAID_MAX
+        assert len(text) == TEXT_MAX
 
 
 # --- When
@@ -487,91 +491,3 @@ def test_jitter_spreads_a_wish_too_but_not_beyond_ten_hours() -> None:
 @pytest.mark.parametrize("status", [408, 425, 500, 502, 401, 410, 302])
 def test_no_other_answer_may_ask_for_time(status: int) -> None:
     assert verdict_on(answered(status, Retry_After="600")).wait_seconds == 5
-
-
-# --- Words
-
-
-def words(outcome: Outcome, field: str = "", **changes: Any) -> str:
-    verdict = verdict_on(outcome, **changes)
-    return sentence(
-        verdict.reason,
-        verdict.step,
-        detail=outcome.detail,
-        status=outcome.status,
-        said=verdict.said,
-        field=field,
-        unknown=verdict.unknown,
-        wait_seconds=verdict.wait_seconds,
-    )
-
-
-SENTENCES: dict[str, tuple[str, str]] = {
-    "delivered": (words(answered(200, GOOD)), "The network accepted the answer."),
-    "already received": (
-        words(answered(409), after_unknown=True),
-        "The network had received this answer already, by an earlier try.",
-    ),
-    "a field refused": (
-        words(answered(200, REFUSAL), field="remarks"),
-        "The network did not accept the remarks: too long. It is not sent again by itself.",
-    ),
-    "refused without a field": (
-        words(answered(422, REFUSAL)),
-        "The network did not accept the answer: too long. It is not sent again by itself.",
-    ),
-    "refused without a word": (
-        words(answered(422)),
-        "The network did not accept the answer: it answered 422. It is not sent again by itself.",
-    ),
-    "a timeout": (
-        words(replace(failed(Failure.TIMEOUT), detail="No answer came within 15 s.")),
-        "No answer came within 15 s. The partner may have received it. The next try is in 5 s.",
-    ),
-    "nothing sent": (
-        words(replace(failed(Failure.CONNECT, sent=False), detail="No connection."), tries=2),
-        "No connection. The next try is in 5 min.",
-    ),
-    "busy": (
-        words(answered(503), tries=4),
-        "The partner is busy (503). The partner may have received it. The next try is in 2 h.",
-    ),
-    "credentials": (
-        words(answered(401)),
-        "The partner turned it away (401): the key or the address set here looks wrong."
-        " The next try is in 5 s.",
-    ),
-    "gone": (
-        words(answered(410)),
-        "The partner takes no more messages at this address (410). It waits until the partner is resumed.",
-    ),
-    "redirect": (
-        words(answered(302)),
-        "The partner sent a redirect (302); redirects are never followed. The next try is in 5 s.",
-    ),
-    "unreadable": (
-        words(answered(200, b"<html>")),
-        "The partner answered (200), but not in the network's format. The partner may have received it."
-        " The next try is in 5 s.",
-    ),
-    "no try left": (
-        words(answered(500), tries=10),
-        "The partner had a problem of its own (500). The partner may have received it."
-        " No try is left; it can be sent again by hand.",
-    ),
-}
-
-
-@pytest.mark.parametrize(("told", "expected"), SENTENCES.values(), ids=SENTENCES)
-def test_a_person_is_told_what_happened_and_what_happens_next(told: str, expected: str) -> None:
-    assert told == expected
-
-
-@pytest.mark.parametrize("step", Step)
-@pytest.mark.parametrize("reason", Reason)
-def test_every_reason_has_words_without_any_further_knowledge(reason: Reason, step: Step) -> None:
-    told = sentence(reason, step)
-
-    assert told.endswith(".")
-    assert "  " not in told
-    assert "None" not in told

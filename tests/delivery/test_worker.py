@@ -18,16 +18,17 @@ from app import clock as the_clock
 from app.db import Database
 from app.delivery import service as delivery_service
 from app.delivery.claiming import claim
-from app.delivery.models import Attempt, Message, MessageState, Trigger
+from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
 from app.delivery.outcome import Outcome
 from app.delivery.recording import INTERRUPTIONS_MAX, AttemptResult, reclaim_expired, record_results
 from app.delivery.retry_policy import judge
+from app.delivery.service import ResendBlocker
 from app.delivery.worker import DeliveryWorker
 from app.orders import decisions
 from app.orders.models import Delivery, PurchaseOrder, ResponseState
 from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
-from app.partners.models import Partner
+from app.partners.models import Partner, PauseCode
 from tests.delivery.looking import wait_until
 from tests.delivery.misbehaving import Connection, FakePartner, response
 
@@ -221,7 +222,8 @@ def test_a_resend_that_fails_leaves_the_message_where_it_stood(
     message = message_of(session, message_id)
     assert message.state is MessageState.REFUSED
     assert message.error_field == "poConfirmation.supplierRemarks"
-    assert message.note.startswith("Sent again by hand, in vain.") and "by itself" not in message.note
+    assert message.note_code is MessageNote.FAILED_RESEND
+    assert message.note_params["reason"] == "busy"
 
 
 @pytest.mark.parametrize("state", [MessageState.DELIVERED, MessageState.SENDING, MessageState.CANCELLED])
@@ -250,7 +252,7 @@ def test_an_older_answer_is_not_sent_again_after_a_newer_one(
     deliver()
     confirm(order_id, "Confirmed anew")
     deliver()
-    with database.writing() as other, pytest.raises(delivery_service.CannotResend, match="answered again"):
+    with database.writing() as other, pytest.raises(delivery_service.CannotResend, match="superseded"):
         delivery_service.resend(other, message_of(other, older), by="Ravi", reason="why not")
 
 
@@ -286,7 +288,8 @@ def test_three_refused_keys_in_a_row_pause_the_partner(
         confirm(order_id)
     deliver()
     now = session.get(Partner, partner.id, populate_existing=True)
-    assert now and now.paused and "key or the address" in now.paused_reason
+    assert now and now.paused
+    assert (now.pause_code, now.pause_params) == (PauseCode.CREDENTIALS, {"count": 3, "status": 401})
 
 
 def test_a_partner_that_is_gone_is_paused_and_its_messages_held(
@@ -329,7 +332,7 @@ def test_a_message_that_loses_its_deliverer_again_and_again_waits_for_a_person(
             other.commit()
     message = message_of(session, message_id)
     assert message.state is MessageState.FAILED
-    assert "lost" in message.note
+    assert message.note_code is MessageNote.REPEATEDLY_INTERRUPTED
 
 
 def test_two_deliverers_never_hold_the_same_message(arrive: Any, confirm: Any, database: Database) -> None:
@@ -519,14 +522,14 @@ def test_a_delivery_that_a_deliverer_without_its_lease_tells_of_is_not_sent_agai
         )
         return AttemptResult(claimed, taken, verdict, the_clock.now())
 
-    def blocker() -> str | None:
+    def blocker() -> ResendBlocker | None:
         return delivery_service.resend_blocker(writing, message_of(writing, message_id), delivered_too=True)
 
     with database.writing() as writing:
         record_results(writing, [told(late)], the_clock.now())
         writing.commit()
         assert message_of(writing, message_id).state is MessageState.DELIVERED
-        assert "still under way" in (blocker() or "")
+        assert blocker() is ResendBlocker.IN_FLIGHT
         writing.rollback()
         record_results(writing, [told(under_way)], the_clock.now())
         writing.commit()
@@ -546,7 +549,7 @@ def test_what_is_asked_for_once_more_and_withdrawn_stays_delivered(
         writing.commit()
     assert message_of(session, message_id).state is MessageState.PENDING
     with database.writing() as writing:
-        delivery_service.withdraw(writing, message_id, "The buyer cancelled the order.")
+        delivery_service.cancel(writing, message_id, CancelReason.ORDER_CANCELED)
         writing.commit()
     message = message_of(session, message_id)
     assert (message.state, message.next_at, message.cancel_requested) == (MessageState.DELIVERED, None, None)

@@ -15,7 +15,7 @@ from app import clock
 from app.background import worker
 from app.config import Settings
 from app.db import Database
-from app.delivery.models import Message, MessageState, Trigger
+from app.delivery.models import Message, MessageNote, MessageState, Trigger
 from app.delivery.service import new_id
 from app.partners.models import Partner
 
@@ -54,7 +54,9 @@ def _message(partner_id: int, number: int, start: Any) -> dict[str, Any]:
         "state": MessageState.DELIVERED,
         "trigger": Trigger.AUTO,
         "finished_at": at,
-        "note": "Taken. " * 20,
+        "note_code": MessageNote.TEXT,
+        "note_params": {"text": "Accepted. " * 16},
+        "cancel_params": {},
         "claims": 1,
         "interruptions": 0,
         "tries": 1,

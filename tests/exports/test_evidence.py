@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, undefer
 
 from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
-from app.delivery.models import Attempt, Message
+from app.delivery.models import Attempt, Message, MessageNote
 from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder, Revision
 from tests.buyer import Buyer
@@ -80,7 +80,8 @@ def test_summary_has_no_active_content_or_secrets(
     with database.writing() as session:
         order, message = session.get(PurchaseOrder, order_id), session.get(Message, message_id)
         assert order and message
-        order.buyer_name = order.subject = order.buyer_po_number = message.note = odd
+        order.buyer_name = order.subject = order.buyer_po_number = odd
+        message.note_code, message.note_params = MessageNote.TEXT, {"text": odd}
         message.attempts_made = 1
         session.add(
             Attempt(

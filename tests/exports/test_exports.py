@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
-from app.delivery.models import Message, MessageState
+from app.delivery.models import Message, MessageNote, MessageState
 from app.exports import files, formats, sources
 from app.exports import routes as exports_routes
 from app.exports.sources import Column, Kind
@@ -139,13 +139,14 @@ def test_plain_text_is_not_escaped(text: str) -> None:
 
 def test_partner_text_is_escaped_in_csv(meera: Browser, database: Database, many_messages: Any) -> None:
     ids = many_messages(1)
+    formula = '=HYPERLINK("http://evil","x"),\n"quoted"'
     with database.writing() as session:
         row = session.get(Message, ids[0])
         assert row
-        row.note = '=HYPERLINK("http://evil","x"),\n"quoted"'
+        row.note_code, row.note_params = MessageNote.TEXT, {"text": formula}
         session.commit()
     (found,) = read_csv(meera.get("/exports/webhooks.csv").data)
-    assert found["note"] == "'" + row.note
+    assert found["note"] == "'" + formula
 
 
 def test_echoed_secret_is_masked(meera: Browser, database: Database, many_messages: Any) -> None:

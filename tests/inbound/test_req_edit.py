@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app.delivery import service as delivery_service
-from app.delivery.models import MessageState
+from app.delivery.models import CancelReason, MessageNote, MessageState
+from app.delivery.service import ResendBlocker
 from app.inbound.models import Effect
 from app.network.reader import dumps
 from app.orders.decisions import AlreadyDecided, NotAnswerable, StaleVersion
@@ -138,10 +139,8 @@ def test_edit_cancels_a_queued_response(
     message_id = confirm(order_id)
     buyer.edit()
     message = message_of(session, message_id)
-    assert (message.state, message.note) == (
-        MessageState.CANCELLED,
-        "The buyer changed the order to version 2.",
-    )
+    assert (message.state, message.note_code) == (MessageState.CANCELLED, MessageNote.CANCELED)
+    assert (message.cancel_requested, message.cancel_params) == (CancelReason.ORDER_CHANGED, {"version": 2})
     assert message.finished_at and message.next_at is None
     assert stands(session, order_id) == ("CREATED", 2, "changed", "cancelled")
     assert deliver() == {}
@@ -154,7 +153,7 @@ def test_canceled_response_after_unclear_attempt_may_have_been_received(
     message_id = confirm(order_id)
     deliver_so("timeout")
     buyer.edit()
-    assert "may have reached the partner" in message_of(session, message_id).note
+    assert message_of(session, message_id).note_params["maybe_received"]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +169,7 @@ def test_response_in_progress_during_edit_counts_only_if_delivered(
     buyer.edit()
     message = message_of(session, message_id)
     assert message.state is MessageState.SENDING
-    assert message.cancel_requested == "The buyer changed the order to version 2."
+    assert (message.cancel_requested, message.cancel_params) == (CancelReason.ORDER_CHANGED, {"version": 2})
     assert stands(session, order_id) == ("CREATED", 2, "changed", "sending")
     with pytest.raises(NotAnswerable, match="earlier_response_sending"):
         confirm(order_id)
@@ -256,4 +255,4 @@ def test_refused_response_to_an_old_version_cannot_be_resent(
     buyer.edit()
     message = message_of(session, message_id)
     assert message.state is MessageState.REFUSED
-    assert "changed the order to version 2" in (delivery_service.resend_blocker(session, message) or "")
+    assert delivery_service.resend_blocker(session, message) is ResendBlocker.CANCELED

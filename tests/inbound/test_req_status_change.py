@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.delivery.models import MessageState
+from app.delivery.models import CancelReason, MessageNote, MessageState
 from app.inbound.models import Effect
 from app.network.reader import dumps
 from app.orders.decisions import NotAnswerable
@@ -40,7 +40,10 @@ def test_cancellation_cancels_a_queued_response(
     message_id = confirm(order_id)
     assert buyer.move().status_code == 200
     message = message_of(session, message_id)
-    assert (message.state, message.note) == (MessageState.CANCELLED, "The buyer has cancelled the order.")
+    assert (message.state, message.note_code) == (
+        MessageState.CANCELLED,
+        MessageNote.CANCELED,
+    )
     assert stands(session, order_id) == ("CANCELLED", 1, "ACCEPT", "cancelled")
     assert deliver() == {}
 
@@ -55,7 +58,7 @@ def test_delivery_after_cancellation_keeps_the_order_canceled(
     message_id = confirm(order_id)
     sending = leave()
     assert buyer.move().status_code == 200
-    assert message_of(session, message_id).cancel_requested == "The buyer has cancelled the order."
+    assert message_of(session, message_id).cancel_requested is CancelReason.ORDER_CANCELED
     end(sending, how)
     assert stands(session, order_id) == ("CANCELLED", 1, "ACCEPT", delivery)
 

@@ -11,10 +11,12 @@ from app import clock as the_clock
 from app.db import Database
 from app.delivery import service as delivery_service
 from app.delivery.claiming import claim
-from app.delivery.models import MessageState, ResultFrom
+from app.delivery.models import MessageNote, MessageState, ResultFrom
+from app.delivery.service import ResendBlocker
 from app.inbound.models import Effect
 from app.orders.decisions import AlreadyDecided
 from app.webhooks.partner_status import last_good
+from app.webhooks.presenters import message_sentence
 from tests.buyer import Buyer, inbound_of, message_of, refusal, stands
 from tests.people import Browser
 
@@ -50,9 +52,9 @@ def test_late_failure_reopens_the_order(
     assert (message.state, message.result_from) == (MessageState.REFUSED, ResultFrom.RESP_CONFIRM)
     assert (message.error_cd, message.error_dtl) == ("BPR012", "Remarks are not acceptable")
     assert message.error_field == "poConfirmation.supplierRemarks"
-    assert message.note.startswith("The network did not accept the remarks: Remarks are not acceptable.")
+    assert message_sentence(message) == "The partner refused the remarks: Remarks are not acceptable."
     assert stands(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
-    assert "Answer the order again" in (delivery_service.resend_blocker(session, message) or "")
+    assert delivery_service.resend_blocker(session, message) is ResendBlocker.REFUSED_LATER
 
     again = confirm(order_id, remarks="Confirmed, politely")
     assert message_of(session, again).decision_number == 2
@@ -155,7 +157,7 @@ def test_result_during_an_attempt_blocks_a_second_attempt(
     sending = leave()
     assert buyer.report(req_msg_id=f"REQ-{message_id}").status_code == 200
     assert message_of(session, message_id).state is MessageState.DELIVERED
-    with pytest.raises(delivery_service.CannotResend, match="still under way"):
+    with pytest.raises(delivery_service.CannotResend, match="in_flight"):
         send_again(database, message_id)
 
     end(sending, "timeout")
@@ -187,7 +189,7 @@ def test_new_response_waits_for_the_attempt_in_progress(
     again = confirm(order_id, remarks="Confirmed, politely")
     with database.writing() as other:
         assert claim(other, 1, the_clock.now()).messages == []
-        assert "under way" in (delivery_service.resend_blocker(other, message_of(other, again)) or "")
+        assert delivery_service.resend_blocker(other, message_of(other, again)) is ResendBlocker.IN_FLIGHT
     clock.move(minutes=1)
     assert leave().id == again
 
@@ -209,7 +211,7 @@ def test_late_success_settles_a_failed_delivery(
     assert buyer.report().status_code == 200
     message = message_of(session, message_id)
     assert (message.state, message.next_at, message.error_cd) == (MessageState.DELIVERED, None, "")
-    assert message.note == "The network reported later that it took the answer."
+    assert message.note_code is MessageNote.LATE_DELIVERY
     assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
     clock.move(days=5)
     assert deliver() == {}

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app import clock as the_clock
 from app.db import Database
+from app.delivery.models import CancelReason
 from app.demo.seed import seed
 from app.orders import decisions
 from app.orders.models import Decision
@@ -85,7 +86,7 @@ def test_a_second_response_counts_as_well_and_an_undone_one_does_not(
         withdrawn = order_for_update(session, None, withdrawn_id)
         undone = order_for_update(session, None, undone_id)
         assert withdrawn and undone
-        decisions.withdraw_response(session, withdrawn, "The buyer changed the order.")
+        decisions.cancel_response(session, withdrawn, CancelReason.ORDER_CHANGED, version=2)
         decisions.undo(session, undone, by=ASHA)
         session.commit()
     clock.move(hours=30)

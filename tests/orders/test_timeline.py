@@ -70,7 +70,7 @@ def test_a_whole_life_is_told_in_order(
         (
             "result",
             "",
-            "Refused by the partner. The network did not accept the remarks: Remarks are not acceptable.",
+            "Refused by the partner. The partner refused the remarks: Remarks are not acceptable.",
         ),
         ("cancelled", name, "Canceled by the buyer."),
     ]
@@ -95,7 +95,7 @@ def test_a_withdrawn_answer_and_its_reason_are_told(
     clock.move(minutes=1)
     buyer.move()
     told = in_words(session, order_id)
-    assert ("withdrawn", "", "Response canceled. The buyer has cancelled the order.") in told
+    assert ("withdrawn", "", "Response canceled. The buyer canceled the order.") in told
     assert told[-1][0] in ("withdrawn", "cancelled")
 
 
@@ -119,7 +119,7 @@ def test_a_refusal_what_a_person_sent_again_and_what_is_under_way_are_told(
     sending = leave()
     assert in_words(session, order_id)[1:] == [
         ("answered", "Asha", "Rejected by Asha."),
-        ("refused", "", "Refused by the partner. The network did not accept the answer."),
+        ("refused", "", "Refused by the partner. The partner refused the response."),
         ("asked", "Ravi", "Resent by Ravi."),
         ("tried", "", "Sending."),
     ]

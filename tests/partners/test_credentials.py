@@ -19,6 +19,7 @@ from app.network.signing import new_secret, verify
 from app.partners import keys
 from app.partners.masking import MASK
 from app.partners.models import Partner
+from app.webhooks.presenters import message_sentence
 from tests.delivery.misbehaving import Received, behaves
 from tests.partners.conftest import gives_tokens, pem_of, server_context, token
 from tests.people import Browser
@@ -93,7 +94,8 @@ def test_without_a_token_the_message_waits_and_says_why(
     assert not taker.received
     message = session.scalars(select(Message)).one()
     assert message.state is MessageState.PENDING and not message.unknown_outcome
-    assert "invalid_client" in message.note and CLIENT_SECRET not in message.note
+    sentence = message_sentence(message)
+    assert "invalid_client" in sentence and CLIENT_SECRET not in sentence
 
 
 def test_each_try_is_signed_afresh_over_the_very_bytes(

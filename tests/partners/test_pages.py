@@ -473,7 +473,7 @@ ANSWERS = [
     (response(b'{"response_code":1}', status="404 Not Found"), "understood the test"),
     (response(b'{"response_code":1}', status="401 Unauthorized"), "rejected the API key"),
     (response(b"<html>", status="404 Not Found"), "did not accept it"),
-    (response(b"<html>hello</html>"), "not in the network's format"),
+    (response(b"<html>hello</html>"), "unreadable body"),
     (response(b"", status="503 Down"), "busy"),
     (response(b'{"response_code":9}', status="429 Slow down"), "but the partner is busy"),
     (response(b"", "Location: https://x.example", status="302 Found"), "redirect"),

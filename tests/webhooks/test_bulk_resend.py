@@ -20,8 +20,10 @@ from app.config import Settings
 from app.db import Database
 from app.delivery.models import (
     Attempt,
+    CancelReason,
     CircuitBreaker,
     Message,
+    MessageNote,
     MessageState,
     ResultFrom,
     Trigger,
@@ -70,7 +72,7 @@ def set_states(database: Database, *wanted: MessageState, **more: Any) -> None:
             session.scalars(select(Message).order_by(Message.id)), wanted, strict=False
         ):
             message.state, message.next_at, message.finished_at = state, None, the_clock.now()
-            message.reason, message.note = "timeout", "It did not answer in time."
+            message.reason, message.note_code = "timeout", MessageNote.ATTEMPT
             for name, value in more.items():
                 setattr(message, name, value)
         session.commit()
@@ -177,14 +179,14 @@ def test_the_plan_says_what_is_left_out_and_why(
     set_states(database, s.FAILED, s.DELIVERED, s.CANCELLED, s.FAILED, s.FAILED, s.FAILED)
     with database.writing() as writing:
         rows = writing.scalars(select(Message).order_by(Message.id)).all()
-        rows[3].cancel_requested = "The buyer changed the order."
+        rows[3].cancel_requested = CancelReason.ORDER_CHANGED
         rows[4].order_id, rows[4].decision_number = rows[0].order_id, 0
         writing.commit()
     url = PLAN + "?" + "&".join(f"ids={one.id}" for one in messages(session))
     plan = ravi.get(url)
     words = plan.words
     assert "2 webhooks will be resent" in words and "4 webhooks skipped" in words
-    for why in ("The network has it already.", "It was withdrawn", "answered again since"):
+    for why in ("The partner has already received it.", "It was canceled", "newer response"):
         assert why in words, why
     (form,) = plan.page.select(f"form[method=post][action='{PLAN}']")
     done = ravi.send(PLAN, {**many(form), "reason": "Some of them"})
@@ -193,7 +195,7 @@ def test_the_plan_says_what_is_left_out_and_why(
     assert outcomes(ravi, done.location) == {"delivered": 2, "skipped": 4}
     only = ravi.get(done.location + "?only=skipped")
     assert len(only.page.select("tbody tr")) == 4
-    assert "The network has it already." in only.words
+    assert "The partner has already received it." in only.words
 
 
 def test_the_rule_for_many_is_the_rule_for_one(
@@ -204,7 +206,7 @@ def test_the_rule_for_many_is_the_rule_for_one(
     chosen = Selection(ids=tuple(one.id for one in messages(session)))
     kinds: dict[str, Any] = {
         "result_from": [None, ResultFrom.ANSWER, ResultFrom.RESP_CONFIRM],
-        "cancel_requested": [None, "The buyer changed the order."],
+        "cancel_requested": [None, CancelReason.ORDER_CHANGED],
         "trigger": [Trigger.AUTO, Trigger.MANUAL],
         "lease_until": [None, the_clock.now() + timedelta(minutes=1)],
     }
@@ -409,7 +411,7 @@ def test_what_a_paused_network_would_get_is_left_out(
     with database.writing() as writing:
         partner_service.pause(writing, writing.get(Partner, partner.id), "Wait", by="Ravi")
         writing.commit()
-    assert "Let it go on first" in ravi.get(f"{PLAN}?state=failed").words
+    assert "Resume it first" in ravi.get(f"{PLAN}?state=failed").words
 
 
 def test_what_was_delivered_goes_again_only_by_the_stronger_verb(

@@ -19,6 +19,7 @@ from app.delivery.claiming import claim
 from app.delivery.models import Attempt, Message, MessageState
 from app.delivery.service import resend
 from app.partners.models import Partner
+from app.webhooks.presenters import message_sentence
 from tests.people import Browser
 
 
@@ -192,7 +193,7 @@ def test_a_delivered_message_is_not_sent_again(
     deliver()
     answer = ravi.send(action, fields)
     assert answer.status_code == 409
-    assert "has it already" in answer.words
+    assert "already received it" in answer.words
 
 
 def test_who_may_not_resend_is_not_offered_it(meera: Browser, asha: Browser, refused: str) -> None:
@@ -215,16 +216,16 @@ def test_support_withdraws_what_waits_with_a_reason_and_the_order_is_open_again(
     assert (done.status_code, done.location) == (303, page)
     assert deliver() == {} and not network.received()
     seen = ravi.get(page)
-    assert "Ravi withdrew it: The buyer asked for it by telephone." in seen.words
+    assert "Canceled by Ravi: The buyer asked for it by telephone." in seen.words
     assert "None: never sent." in seen.words and "Not sent yet" not in seen.words
     assert not seen.page.select(".attention-link")  # nobody has to look at what was withdrawn before it left
-    assert "Ravi withdrew it" in asha.get(f"/orders/{order_id}").words
+    assert "Canceled by Ravi" in asha.get(f"/orders/{order_id}").words
     assert asha.answer(order_id, "REJECT", remarks="Out of stock").status_code == 303
     session.rollback()
     deed = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.WEBHOOK_CANCELED)).one()
     assert (deed.actor, deed.reason) == ("Ravi", "The buyer asked for it by telephone.")
     too_late = ravi.send(action, {**fields, "why": "Once more"})
-    assert too_late.status_code == 409 and "not under way any more" in too_late.words
+    assert too_late.status_code == 409 and "neither queued nor being sent" in too_late.words
 
 
 def test_of_what_the_network_has_only_a_copy_that_still_waits_is_withdrawn(
@@ -262,7 +263,7 @@ def test_of_what_the_network_has_only_a_copy_that_still_waits_is_withdrawn(
         writing.commit()
     assert not ravi.get(page).page.select(f"form[action='{action}']")
     too_late = ravi.send(action, fields)
-    assert too_late.status_code == 409 and "The network has it already" in too_late.words
+    assert too_late.status_code == 409 and "already received it" in too_late.words
     assert withdrawals() == 1
 
 
@@ -367,7 +368,7 @@ def test_a_secret_that_the_partner_sends_back_is_kept_nowhere(
     message = session.scalars(select(Message)).one()
     attempt = session.scalars(select(Attempt)).one()
     assert b"a-secret-of-ours" not in attempt.response_body
-    assert "a-secret-of-ours" not in message.error_dtl + message.note
+    assert "a-secret-of-ours" not in message.error_dtl + message_sentence(message)
     assert message.state is MessageState.REFUSED
     for url in (f"/webhooks/{message.id}", f"/webhooks/{message.id}.json", "/webhooks"):
         assert "a-secret-of-ours" not in meera.get(url).text

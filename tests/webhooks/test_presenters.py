@@ -1,0 +1,144 @@
+"""Sentences about webhooks: what happened, why it was canceled, why it cannot be resent."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.delivery.models import CancelReason, Message, MessageNote, MessageState
+from app.delivery.retry_policy import Reason
+from app.delivery.service import CancelBlocker, ResendBlocker
+from app.webhooks.presenters import (
+    CANCEL_BLOCKERS,
+    CANCEL_SENTENCES,
+    NOTE_SENTENCES,
+    RESEND_BLOCKERS,
+    attempt_sentence,
+    message_sentence,
+)
+
+REMARKS = "poConfirmation.supplierRemarks"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        (attempt_sentence(Reason.DELIVERED, status=200, detail="odd"), "Delivered."),
+        (attempt_sentence(Reason.ALREADY_RECEIVED), "The partner had already received it."),
+        (
+            attempt_sentence(Reason.REFUSED_BY_PARTNER, text="too long.", field=REMARKS),
+            "The partner refused the remarks: too long.",
+        ),
+        (
+            attempt_sentence(Reason.REFUSED_STATUS, status=422, text="too long"),
+            "The partner refused the response: too long.",
+        ),
+        (
+            attempt_sentence(Reason.REFUSED_STATUS, status=422),
+            "The partner refused the response: it returned 422.",
+        ),
+        (
+            attempt_sentence(Reason.TIMEOUT, detail="No answer within 15 s.", maybe_received=True),
+            "No answer within 15 s. May have been received.",
+        ),
+        (attempt_sentence(Reason.CONNECT), "Connection failed."),
+        (
+            attempt_sentence(Reason.BUSY, status=503, maybe_received=True),
+            "Partner returned 503 (unavailable). May have been received.",
+        ),
+        (
+            attempt_sentence(Reason.CREDENTIALS, status=401),
+            "Partner returned 401. Check the key and the URL.",
+        ),
+        (attempt_sentence(Reason.GONE, status=410), "Partner returned 410 (gone)."),
+        (
+            attempt_sentence(Reason.REDIRECT, status=302),
+            "Partner returned 302. Redirects are not followed.",
+        ),
+    ],
+)
+def test_attempt_sentence_tells_what_happened(sentence: str, expected: str) -> None:
+    assert sentence == expected
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_attempt_sentence_without_details_is_complete_for_every_reason(reason: Reason) -> None:
+    sentence = attempt_sentence(reason)
+    assert sentence.endswith(".")
+    assert "  " not in sentence
+    assert "None" not in sentence
+
+
+def message(**values: object) -> Message:
+    blank = {
+        "state": MessageState.PENDING,
+        "reason": "",
+        "note_code": MessageNote.NONE,
+        "note_params": {},
+        "cancel_requested": None,
+        "cancel_params": {},
+        "error_dtl": "",
+        "response_message": "",
+        "error_field": "",
+    }
+    return Message(**{**blank, **values})
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, ""),
+        (
+            {"note_code": MessageNote.ATTEMPT, "reason": "refused_by_partner", "error_dtl": "too long"},
+            "The partner refused the response: too long.",
+        ),
+        (
+            {
+                "note_code": MessageNote.FAILED_RESEND,
+                "reason": "refused_by_partner",
+                "note_params": {"reason": "timeout", "detail": "", "maybe_received": True},
+            },
+            "The resend was unsuccessful. Timed out. May have been received.",
+        ),
+        (
+            {
+                "state": MessageState.CANCELLED,
+                "note_code": MessageNote.CANCELED,
+                "note_params": {"maybe_received": True},
+                "cancel_requested": CancelReason.ORDER_CHANGED,
+                "cancel_params": {"version": 2},
+            },
+            "The buyer changed the order to version 2. May have been received.",
+        ),
+        (
+            {
+                "state": MessageState.CANCELLED,
+                "note_code": MessageNote.CANCELED,
+                "cancel_requested": CancelReason.PERSON,
+                "cancel_params": {"name": "Ravi", "why": "The buyer called."},
+            },
+            "Canceled by Ravi: The buyer called.",
+        ),
+        (
+            {
+                "state": MessageState.CANCELLED,
+                "note_code": MessageNote.LATE_REFUSAL,
+                "reason": "refused_by_partner",
+                "cancel_requested": CancelReason.ORDER_CLOSED,
+            },
+            "The buyer closed the order. The partner refused the response.",
+        ),
+        (
+            {"note_code": MessageNote.TEXT, "note_params": {"text": "An {old} sentence."}},
+            "An {old} sentence.",
+        ),
+    ],
+)
+def test_message_sentence_tells_what_happened_last(values: dict[str, object], expected: str) -> None:
+    assert message_sentence(message(**values)) == expected
+
+
+def test_every_code_has_a_sentence() -> None:
+    assert set(NOTE_SENTENCES) == set(MessageNote)
+    assert set(CANCEL_SENTENCES) == set(CancelReason)
+    assert set(RESEND_BLOCKERS) == set(ResendBlocker)
+    assert set(CANCEL_BLOCKERS) == set(CancelBlocker)
