@@ -190,7 +190,7 @@ def test_cancellation_by_the_buyer_is_recorded(
     buyer = Buyer(app.test_client(), example_bodies)
     assert getattr(buyer, how)().status_code == 200
     (told,) = entries()[before:]
-    assert (told.action, told.actor, told.reason) == (AuditAction.WEBHOOK_CANCELED, "Bharat Connect", why)
+    assert (told.action, told.actor, told.became) == (AuditAction.WEBHOOK_CANCELED, "Bharat Connect", why)
     assert (told.object_kind, told.object_id, told.address) == ("message", message_id, "127.0.0.1")
     assert told.was == {"delivery": "sending" if sending else "pending"}
     agrees(session, order_id, delivery)
