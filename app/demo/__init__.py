@@ -1,1 +1,1 @@
-"""The other side of the wire: a partner that speaks only HTTP, and the example data."""
+"""The partner simulator and the example data."""

@@ -1,4 +1,4 @@
-"""The buyer's hand: it sends orders and what follows them to PO Confirm, and remembers what came of it."""
+"""Sends orders and their updates to PO Confirm, and records the results."""
 
 import threading
 from collections.abc import Callable
@@ -30,11 +30,11 @@ _SAID_MAX = 2_000
 
 
 class NoMatch(LookupError):
-    """There is no order, or no answer, that this could be about; the text says so."""
+    """No order or response matches; the text says which."""
 
 
 class Buyer:
-    """Sends what a buyer sends, one message after the other."""
+    """Sends the messages of a buyer, one at a time."""
 
     def __init__(
         self, memory: SimulatorState, product: str, inbound_key: str, rng: Random | None = None
@@ -47,7 +47,7 @@ class Buyer:
         self._one_at_a_time = threading.Lock()
 
     def send_orders(self, count: int) -> list[Sent]:
-        """Send so many new orders, but stop where PO Confirm is not there."""
+        """Send new orders; stops if PO Confirm does not respond."""
         sent: list[Sent] = []
         with self._session() as session:
             while len(sent) < count and (not sent or sent[-1].status is not None):
@@ -73,7 +73,7 @@ class Buyer:
         self, object_id: str = "", action: BuyerAction = BuyerAction.CANCEL, remarks: str = ""
     ) -> Sent:
         """Cancel or close an order, or the newest for which it is allowed. Raises NoMatch."""
-        words = "cancelled" if action is BuyerAction.CANCEL else "closed"
+        words = "canceled" if action is BuyerAction.CANCEL else "closed"
         with self._one_at_a_time:
             order = self._order(object_id, lambda known: may_move(known.status, action), words)
             letter = ended(
@@ -102,7 +102,7 @@ class Buyer:
         """
         with self._one_at_a_time:
             answer = self._answer(object_id)
-            # Before it is sent: whoever hears of the failure may answer anew at once.
+            # Recorded before it is sent: a new response may arrive immediately after a failure.
             self._memory.judge(answer, result)
             return self._send_alone(
                 judged(answer.message, req_msg_id=answer.req_msg_id, result=result, error=error)
@@ -112,11 +112,11 @@ class Buyer:
         if object_id:
             order = self._memory.order(object_id)
             if order is None:
-                raise NoMatch(f"No order with the objectId {object_id} is known here.")
+                raise NoMatch(f"No order has the objectId {object_id}.")
             return order
         order = self._memory.newest_order(fits)
         if order is None:
-            raise NoMatch(f"No order is known here that could be {words}.")
+            raise NoMatch(f"No order can be {words}.")
         return order
 
     def _answer(self, object_id: str) -> AnswerTaken:
@@ -128,7 +128,7 @@ class Buyer:
             answer = next(iter(unjudged or newest), None)
         if answer is None:
             about = f"the order {object_id}" if object_id else "any order"
-            raise NoMatch(f"No answer to {about} was taken here, so there is none to judge.")
+            raise NoMatch(f"No response to {about} was received.")
         return answer
 
     def _session(self) -> requests.Session:
@@ -168,7 +168,7 @@ class Buyer:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            return None, False, f"No answer: {type(error).__name__}"
+            return None, False, f"No response: {type(error).__name__}"
         said = read_reply(response.content)
         accepted = response.status_code == 200 and said is not None and said.response_code == 0
         body = said.document if said else response.text[:_SAID_MAX]

@@ -53,9 +53,9 @@ def run_demo(
     partner_port: int,
     busy: bool = False,
 ) -> int:
-    """Prepare the example data where it is missing, then run all parts until Ctrl-C. Returns the exit code.
+    """Create missing example data, then run all processes until Ctrl-C. Returns the exit code.
 
-    With `busy` the simulator plays a busy day from the start; otherwise it waits for a press.
+    With `busy` the traffic generator is on from the start.
 
     Errors: ClickException where a port is taken.
     """
@@ -165,7 +165,7 @@ def known_orders(session: Session) -> Iterator[dict[str, Any]]:
 def _greet(url: str, partner_url: str, password: str) -> None:
     for name, _, role, _ in PEOPLE:
         click.echo(f"sign in: {name} / {password} ({role})")
-    click.echo(f"PO Confirm is at {url}, the buyer's side (a simulator) at {partner_url}. Ctrl-C stops both.")
+    click.echo(f"PO Confirm: {url}  Partner simulator: {partner_url}  Press Ctrl-C to stop.")
 
 
 def _simulator_command(port: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the partner remembers: what came, what it sent, which answers it took. Capped, thread-safe."""
+"""The simulator's state: received and sent messages, orders, responses. Capped and thread-safe."""
 
 import itertools
 import threading
@@ -30,7 +30,7 @@ _ENDED = frozenset({Status.CANCELLED, Status.CLOSED})
 
 @dataclass(slots=True)
 class Exchange:
-    """One request as it came, and what was answered; an answer of None means that nothing was sent."""
+    """A received request and its reply; an answer of None means that nothing was sent."""
 
     idempotency_key: str
     headers: dict[str, str]
@@ -88,7 +88,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Whether an answer is taken (anew or again), or why not, under which id of ours."""
+    """Whether a response is accepted, new or repeated, and the simulator's id for it."""
 
     req_msg_id: str
     repeat: bool = False
@@ -294,7 +294,7 @@ class SimulatorState:
             return Taken(req_msg_id)
 
     def judge(self, answer: AnswerTaken, result: Result) -> None:
-        """Note a late result. After FAILURE the version can be answered anew, under a new id."""
+        """Record a late result. After FAILURE the version can be answered again, with a new id."""
         identity = answer.identity
         with self._lock:
             last = self._last.get(identity.object_id)

@@ -277,7 +277,7 @@ def test_a_product_that_is_not_there_is_said_so_and_nothing_changes() -> None:
     client = create_simulator(send_to="http://127.0.0.1:9", inbound_key="k", orders=[FIRST]).test_client()
     told = client.post("/send-edit").get_json()
     assert (told["status"], told["accepted"]) == (None, False)
-    assert told["answer"].startswith("No answer")
+    assert told["answer"].startswith("No response")
     assert orders(client)[FIRST_ID]["version"] == 1
 
 

@@ -555,7 +555,7 @@ def test_a_browser_that_sent_orders_reads_how_many_were_taken(product: Flask, se
 def test_a_product_that_is_not_there_is_said_so(client: FlaskClient) -> None:
     told = client.post("/send-orders", json={"count": 5}).get_json()
     assert (told["sent"], told["accepted"]) == (1, 0)
-    assert told["answers"][0]["answer"].startswith("No answer")
+    assert told["answers"][0]["answer"].startswith("No response")
 
 
 @pytest.mark.parametrize("count", [0, -1, 101, "x", [], {}, 1.5, "²"])
