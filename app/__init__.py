@@ -33,6 +33,7 @@ from app.partners import certificates, pause_presenters
 from app.partners import routes as partners_routes
 from app.reports import routes as reports_routes
 from app.saved_views import routes as views_routes
+from app.tasks import presenters as tasks_presenters
 from app.tasks import routes as jobs_routes
 from app.tasks.mail import ALERTS
 from app.ui import filters, request_log, sidebar, web
@@ -105,6 +106,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
         webhook_presenters,
         inbound_presenters,
         attention_presenters,
+        tasks_presenters,
     ):
         presenters.init_app(app)
     sidebar.init_app(app)

@@ -1,4 +1,4 @@
-"""All kinds of jobs and all chores, of every room: what a worker can do."""
+"""All task handlers and chores of all packages: what a worker runs."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from app.delivery.statistics import fold
 from app.exports import files
 from app.reports import digests
 from app.retention import Ages, prune_old
-from app.tasks.mail_sender import send_due
-from app.tasks.worker import Chore, Kind, Worker
+from app.tasks import mail_sender
+from app.tasks.worker import Chore, Handler, Worker
 from app.webhooks import resend_job as resend
 
 PRUNE_SECONDS = 15.0
-"""How long pruning keeps a worker from its other work, for each kind of record, once an hour."""
+"""How long one hourly run may take for each kind of record; other tasks of the worker wait."""
 
 
-def kinds(settings: Settings) -> dict[str, Kind]:
-    """How each kind of job is run."""
-    return {resend.KIND: resend.run, files.KIND: lambda work: files.write(work, settings)}
+def handlers(settings: Settings) -> dict[str, Handler]:
+    """The handlers of all kinds of tasks."""
+    return {
+        resend.KIND: resend.run,
+        files.KIND: lambda run: files.write(run, settings),
+        **mail_sender.handlers(settings, digests.words(settings)),
+    }
 
 
 def chores(settings: Settings) -> list[Chore]:
-    """What is done again and again, and how often."""
-    mails = digests.words(settings)
+    """All scheduled chores with their intervals."""
     return [
         _chore("fold attempt statistics", timedelta(minutes=5), fold),
         _chore("seal the audit trail", timedelta(minutes=1), seals.seal),
@@ -36,10 +39,13 @@ def chores(settings: Settings) -> list[Chore]:
             timedelta(hours=1),
             lambda database: files.remove_expired(database, settings),
         ),
-        _chore("prune", timedelta(hours=1), lambda database: _prune(database, settings)),
-        _chore("ask for digests", timedelta(minutes=1), lambda database: digests.digest(database, settings)),
+        _chore("prune old records", timedelta(hours=1), lambda database: _prune(database, settings)),
+        _chore(
+            "queue deadline digests",
+            timedelta(minutes=1),
+            lambda database: digests.digest(database, settings),
+        ),
         _chore("update planner statistics", timedelta(days=1), Database.optimize),
-        _chore("send mails", timedelta(seconds=10), lambda database: send_due(database, settings, mails)),
     ]
 
 
@@ -55,5 +61,5 @@ def _chore(name: str, every: timedelta, does: Callable[[Database], object]) -> C
 
 
 def worker(database: Database, settings: Settings) -> Worker:
-    """A worker that knows everything there is to do."""
-    return Worker(database, kinds(settings), chores(settings))
+    """A worker with all handlers and chores."""
+    return Worker(database, handlers(settings), chores(settings))

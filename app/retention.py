@@ -25,7 +25,7 @@ from app.db import Database, id_at
 from app.delivery.models import FINAL, LIVE, Attempt, Message
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import PurchaseOrder
-from app.tasks.mail_models import Mail, MailState
+from app.tasks.models import MAIL, UNFINISHED, Task
 
 BATCH = 500
 """Rows a transaction: whoever writes waits no longer than for these."""
@@ -110,7 +110,7 @@ def _messages(database: Database, before: datetime, budget: Budget) -> int:
         with database.writing() as session:
             removed += _empty_messages(session, ids, before)
             if is_last:
-                _forget_mails(session, before)
+                _delete_mails(session, before)
             session.commit()
         if is_last or budget.is_spent():
             return removed
@@ -175,9 +175,9 @@ def _inbound(database: Database, before: datetime, budget: Budget) -> int:
         after = ids[-1]
 
 
-def _forget_mails(session: Session, before: datetime) -> None:
+def _delete_mails(session: Session, before: datetime) -> None:
     session.execute(
-        delete(Mail)
-        .where(Mail.state != MailState.WAITING, Mail.finished_at < before)
+        delete(Task)
+        .where(Task.kind.startswith(MAIL), Task.state.not_in(UNFINISHED), Task.finished_at < before)
         .execution_options(synchronize_session=False)
     )

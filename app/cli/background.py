@@ -35,6 +35,6 @@ def test() -> None:
         context.fail("Email is off. Set PO_SMTP_URL, PO_MAIL_FROM and PO_MAIL_TO.")
     outcome = send_test(settings)
     for address in settings.mail_addresses:
-        click.echo(f"{address}: {'taken' if address in outcome.taken else 'not taken'}")
-    if outcome.trouble:
-        context.fail(outcome.trouble)
+        click.echo(f"{address}: {'taken' if address in outcome.accepted else 'not taken'}")
+    if outcome.error:
+        context.fail(outcome.error)

@@ -15,8 +15,7 @@ from app.audit.models import AuditAction, AuditObject
 from app.delivery.events import MessageChange
 from app.delivery.models import Message, MessageState
 from app.partners.models import Partner
-from app.tasks.mail import enqueue, enqueue_once, is_on, link
-from app.tasks.mail_models import Topic
+from app.tasks.mail import Topic, enqueue, enqueue_once, is_on, link
 
 BATCH_DELAY = timedelta(minutes=5)
 """How long a mail about failed messages waits for more of them."""

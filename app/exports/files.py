@@ -23,7 +23,7 @@ from app.db import Database
 from app.exports import formats, sources
 from app.tasks import service as task_service
 from app.tasks.models import Job, JobState
-from app.tasks.worker import Broken, Work
+from app.tasks.worker import TaskFailed, TaskRun
 from app.ui.numbers import things
 
 KIND = "export"
@@ -43,7 +43,7 @@ def ask(
     me: int,
 ) -> Job:
     """Start a job that exports all rows that match ``query``."""
-    return task_service.ask(
+    return task_service.create_job(
         session,
         KIND,
         title=f"{sources.SOURCES[what].title} as {formats.NAMES[form]}",
@@ -58,16 +58,16 @@ def ask(
     )
 
 
-def write(work: Work, settings: Settings) -> None:
+def write(work: TaskRun, settings: Settings) -> None:
     """Run an export job. It always starts from the beginning, since a partial file is useless."""
-    with work.step(gets_on=False) as (_, job):
+    with work.step(resets_attempts=False) as (_, job):
         parameters, job.done = dict(job.parameters), 0
     source = sources.SOURCES[parameters["what"]]
     scope = None if parameters["scope"] is None else frozenset(parameters["scope"])
     try:
         values = sources.read_query(source, parameters["query"], settings.zone)
     except sources.BadFilter as error:
-        raise Broken(str(error)) from error
+        raise TaskFailed(str(error)) from error
     path = path_of(settings, work.job_id, parameters["form"])
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # A unique name, so that a worker that lost its lease cannot remove the file of the next one.
@@ -77,7 +77,7 @@ def write(work: Work, settings: Settings) -> None:
             part.chmod(0o600)
             _write(file, source, _with_progress(work, source, scope, values), parameters["form"], settings)
         note = f"{things(part.stat().st_size, 'byte')}, SHA-256 {_sha256(part)}."
-        with work.step(gets_on=False) as (_, job):
+        with work.step(resets_attempts=False) as (_, job):
             job.note, job.total, job.cursor = note, job.done, {"machine": socket.gethostname()}
             part.replace(path)
     finally:
@@ -131,13 +131,13 @@ def remove_expired(_database: Database, settings: Settings) -> int:
 
 
 def _with_progress(
-    work: Work, source: sources.Source, scope: sources.Scope, values: Mapping[str, Any]
+    work: TaskRun, source: sources.Source, scope: sources.Scope, values: Mapping[str, Any]
 ) -> Iterator[Any]:
     for batch in sources.batches(work.database, source, scope, values):
         yield batch
-        with work.step(gets_on=False) as (_, job):
+        with work.step(resets_attempts=False) as (_, job):
             job.done += len(batch)
-    with work.step(gets_on=False, lease=PACKING):
+    with work.step(resets_attempts=False, lease=PACKING):
         pass  # A workbook is closed at the end in one step.
 
 

@@ -21,7 +21,7 @@ from app.partners.certificates import BadCertificate, read_authorities, read_pai
 from app.partners.keys import BadPartner
 from app.partners.models import Partner, PauseCode
 from app.tasks import mail
-from app.tasks.mail_models import Topic
+from app.tasks.mail import Topic
 
 __all__ = ["BadPartner", "Details", "OAuth", "add", "apply", "candidate", "note", "pause", "resume", "save"]
 

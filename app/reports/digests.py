@@ -12,8 +12,7 @@ from app import clock
 from app.config import Settings
 from app.db import Database
 from app.orders.models import PurchaseOrder
-from app.tasks.mail import enqueue, link, one_line
-from app.tasks.mail_models import Mail, Topic
+from app.tasks.mail import Topic, enqueue, last_created_at, link, one_line
 from app.tasks.mail_sender import Words
 from app.webhooks.presenters import message_sentence, state_label
 from app.webhooks.queries import ATTENTION, MessageFilter, attention_count, message_page
@@ -78,12 +77,7 @@ def digest(database: Database, settings: Settings) -> bool:
     if begun is None:
         return False
     with database.writing() as session:
-        last = session.scalar(
-            select(Mail.created_at)
-            .where(Mail.topic == Topic.DEADLINES.value)
-            .order_by(Mail.id.desc())
-            .limit(1)
-        )
+        last = last_created_at(session, Topic.DEADLINES)
         if last is not None and last >= begun:
             return False
         enqueue(session, Topic.DEADLINES, "", "")

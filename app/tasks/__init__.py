@@ -1,1 +1,1 @@
-"""Telling people by mail: a row in the transaction of what happened, sent later, with retries."""
+"""Background jobs, scheduled chores and mail: one table, one lease, one worker."""

@@ -1,70 +1,94 @@
-"""Writing mails into the queue, in the transaction of what they tell. Nothing here sends or commits.
+"""Queueing mails in the transaction of what they report. Nothing here sends or commits.
 
-Where no mail server is set nothing is written: ``session.info[ALERTS]`` says whether, and how links begin.
+Without a mail server nothing is queued: ``session.info[ALERTS]`` is None then.
 """
 
 from __future__ import annotations
 
 import secrets
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.tasks.mail_models import Mail, MailState, Topic
+from app.tasks.models import MAIL, JobState, Task
 
 ALERTS = "alerts"
-"""Where a session keeps the beginning of links (perhaps empty) if people are told, and None if not."""
+"""The key in ``session.info`` of the base URL for links, which may be empty; None if mail is off."""
 SUBJECT_MAX = 200
+RETRY_WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 240, 720, 1440))
+
+
+class Topic(StrEnum):
+    """What a mail is about."""
+
+    HELD = "held"
+    RECOVERED = "recovered"
+    # The text is written when it is sent: many failures in a row make one mail.
+    ATTENTION = "attention"
+    DEADLINES = "deadlines"
+
+    @property
+    def task_kind(self) -> str:
+        return MAIL + self.value
 
 
 def is_on(session: Session) -> bool:
-    """Whether people are told of anything."""
+    """Whether mails are sent."""
     return session.info.get(ALERTS) is not None
 
 
 def enqueue(
     session: Session, topic: Topic, subject: str, body: str, *, at: datetime | None = None
-) -> Mail | None:
-    """Let a mail go out after the commit, or not before ``at``; None where nobody is told of anything."""
+) -> Task | None:
+    """Send a mail after the commit, or not before ``at``. None if mail is off."""
     if not is_on(session):
         return None
     now = clock.now()
-    mail = Mail(
-        topic=topic.value,
+    # The Message-ID is the same in all attempts, so that a mailbox can recognize a repeat.
+    message_id = f"{now:%Y%m%d%H%M%S}.{secrets.token_hex(8)}"
+    mail = Task(
+        id=f"mail_{message_id}",
+        kind=topic.task_kind,
+        parameters={"subject": one_line(subject)[:SUBJECT_MAX], "body": body, "message_id": message_id},
         created_at=now,
-        subject=one_line(subject)[:SUBJECT_MAX],
-        body=body,
-        next_at=at or now,
-        message_id=f"{now:%Y%m%d%H%M%S}.{secrets.token_hex(8)}",
+        run_at=at or now,
+        max_attempts=len(RETRY_WAITS) + 1,
     )
     session.add(mail)
     session.flush()
     return mail
 
 
-def enqueue_once(session: Session, topic: Topic, *, wait: timedelta) -> Mail | None:
-    """Let one mail on this topic go out after ``wait``, which gathers what happens meanwhile.
+def enqueue_once(session: Session, topic: Topic, *, wait: timedelta) -> Task | None:
+    """Send one mail on this topic after ``wait``; its text is written then.
 
-    Its words are found when it is sent. Two transactions at once may write two: the sender makes them one.
+    Two concurrent transactions may queue two mails. The sender merges them.
     """
     if not is_on(session):
         return None
-    waiting = select(Mail.id).where(
-        Mail.state == MailState.WAITING, Mail.topic == topic.value, Mail.tries == 0
+    queued = select(Task.id).where(
+        Task.kind == topic.task_kind, Task.state == JobState.WAITING, Task.attempts == 0
     )
-    if session.scalar(waiting.limit(1)) is not None:
+    if session.scalar(queued.limit(1)) is not None:
         return None
     return enqueue(session, topic, "", "", at=clock.now() + wait)
 
 
+def last_created_at(session: Session, topic: Topic) -> datetime | None:
+    """When the newest mail on this topic was queued."""
+    newest = select(Task.created_at).where(Task.kind == topic.task_kind).order_by(Task.id.desc()).limit(1)
+    return session.scalar(newest)
+
+
 def link(session: Session, path: str) -> str:
-    """A line with the address of a page, where the app knows its own; reading a page changes nothing."""
-    start = (session.info.get(ALERTS) or "").rstrip("/")
-    return f"\n{start}{path}\n" if start else ""
+    """A line with the URL of a page, or nothing if the app does not know its URL."""
+    base = (session.info.get(ALERTS) or "").rstrip("/")
+    return f"\n{base}{path}\n" if base else ""
 
 
-def one_line(words: str) -> str:
-    """The words without line breaks and control characters: a subject is one line."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in words).split())
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters, for a subject."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

@@ -1,139 +1,116 @@
-"""Sending what waits: claimed one by one, sent with no transaction open, tried again for about two days."""
+"""Sending queued mails. No transaction is open while a mail is sent."""
 
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
+from functools import partial
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app import clock
 from app.config import Settings
-from app.db import Database
-from app.tasks.mail import one_line
-from app.tasks.mail_models import Mail, MailState, Topic
+from app.tasks.mail import RETRY_WAITS, SUBJECT_MAX, Topic, one_line
+from app.tasks.models import MAIL, JobState, Task
 from app.tasks.smtp import Outcome, Server, send
+from app.tasks.worker import Handler, Postpone, TaskFailed, TaskRun, TaskSkipped
 
 DEADLINE_SECONDS = 15.0
-CLAIM = timedelta(minutes=2)
-"""How long a mail is in somebody's hand at most."""
-WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 240, 720, 1440))
-"""After each try in vain."""
-BUDGET_SECONDS = 30.0
-"""A run begins no further mail after this: other chores wait for it."""
-
-FOOT = "\n-- \nPO Confirm. The links of this mail only show; nothing changes by opening them.\n"
+FOOTER = "\n-- \nPO Confirm. Opening a link in this mail changes nothing.\n"
 Words = Callable[[Session], tuple[str, str] | None]
-"""What a mail says at the time when it is sent: subject and body; None if there is nothing to say."""
+"""Writes the subject and body when the mail is sent; None if there is nothing to report."""
 
 
-def send_due(database: Database, settings: Settings, words: Mapping[Topic, Words]) -> int:
-    """Send what is due; returns how many mails were taken by the server."""
+def handlers(settings: Settings, texts: Mapping[Topic, Words]) -> dict[str, Handler]:
+    """The task handlers for mails; none if mail is off."""
     if not settings.smtp_url:
-        return 0
-    server, to = Server.at(settings.smtp_url), settings.mail_addresses
-    sent, until = 0, time.monotonic() + BUDGET_SECONDS
-    while time.monotonic() < until:
-        mail = _claim(database, words)
-        if mail is None:
-            break
-        if mail.state is not MailState.WAITING:
-            continue
-        left = [one for one in to if one not in mail.sent_to.splitlines()]
-        try:
-            written = _written(mail, settings.mail_from, left)
-        except ValueError as error:  # words that no mail can hold must not keep the others waiting
-            outcome = Outcome(refused=frozenset(left), trouble=f"{type(error).__name__}: {error}"[:500])
-        else:
-            outcome = send(server, written, left, deadline=DEADLINE_SECONDS)
-        done = _record(database, mail, outcome, left)
-        sent += done
-        if not (done or outcome.taken or outcome.refused):
-            break  # the server is not well: the others would fare no better
-    return sent
+        return {}
+    return {topic.task_kind: partial(_send, settings=settings, text=texts.get(topic)) for topic in Topic}
 
 
 def send_test(settings: Settings) -> Outcome:
-    """Hand in a mail that says that mails arrive, and keep nothing of it."""
-    mail = Mail(
-        subject="mails arrive",
-        body="Somebody tried whether mails of PO Confirm arrive. This one did.\n",
-        created_at=clock.now(),
-        message_id=f"test.{secrets.token_hex(8)}",
-    )
-    to = settings.mail_addresses
-    written = _written(mail, settings.mail_from, to)
-    return send(Server.at(settings.smtp_url), written, to, deadline=DEADLINE_SECONDS)
+    """Send a test mail now."""
+    parameters = {
+        "subject": "test mail",
+        "body": "This is a test. Mails of PO Confirm arrive.\n",
+        "message_id": f"test.{secrets.token_hex(8)}",
+    }
+    recipients = settings.mail_addresses
+    mail = _compose(parameters, clock.now(), settings.mail_from, recipients)
+    return send(Server.at(settings.smtp_url), mail, recipients, deadline=DEADLINE_SECONDS)
 
 
-def _claim(database: Database, words: Mapping[Topic, Words]) -> Mail | None:
-    """Take the mail that is due longest, with the words that it says now."""
-    with database.writing() as session:
-        now = clock.now()
-        mail = session.scalar(
-            select(Mail)
-            .where(Mail.state == MailState.WAITING, Mail.next_at <= now)
-            .order_by(Mail.next_at, Mail.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        if mail is None:
-            return None
-        mail.next_at, mail.tries = now + CLAIM, mail.tries + 1
-        topic = Topic(mail.topic)
-        if topic in words:
-            said = words[topic](session)
-            if said is None:
-                mail.state, mail.finished_at = MailState.NEEDLESS, now
-            else:
-                mail.subject, mail.body = one_line(said[0])[:200], said[1]
-                _merge(session, mail)
-        session.commit()
-        return mail
+def _send(run: TaskRun, *, settings: Settings, text: Words | None) -> None:
+    with run.step(resets_attempts=False) as (session, task):
+        if text is not None:
+            written = text(session)
+            if written is None:
+                raise TaskSkipped
+            subject, body = written
+            task.parameters = {
+                **task.parameters,
+                "subject": one_line(subject)[:SUBJECT_MAX],
+                "body": body,
+            }
+            _cancel_duplicates(session, task)
+        finished = set(task.cursor.get("finished", []))
+    recipients = [address for address in settings.mail_addresses if address not in finished]
+    try:
+        mail = _compose(task.parameters, task.created_at, settings.mail_from, recipients)
+    except ValueError as error:
+        raise TaskFailed(f"{type(error).__name__}: {error}"[:500]) from error
+    outcome = send(Server.at(settings.smtp_url), mail, recipients, deadline=DEADLINE_SECONDS)
+    unfinished = set(recipients) - outcome.accepted - outcome.rejected
+    with run.step(resets_attempts=False) as (session, task):
+        task.cursor = {"finished": sorted(finished | outcome.accepted | outcome.rejected)}
+        task.error = outcome.error
+        if unfinished == set(recipients):
+            _postpone_others(session, task)
+    if unfinished and task.attempts <= len(RETRY_WAITS):
+        raise Postpone(RETRY_WAITS[task.attempts - 1].total_seconds(), is_attempt=True)
+    if unfinished or (outcome.rejected and not outcome.accepted):
+        raise TaskFailed
 
 
-def _merge(session: Session, mail: Mail) -> None:
-    """Others of the topic that were asked for until now would say the same."""
+def _cancel_duplicates(session: Session, mail: Task) -> None:
+    """Other queued mails on the topic would have the same text."""
     session.execute(
-        update(Mail)
-        .where(Mail.state == MailState.WAITING, Mail.topic == mail.topic, Mail.id != mail.id)
-        .values(state=MailState.NEEDLESS, finished_at=clock.now())
+        update(Task)
+        .where(Task.kind == mail.kind, Task.state == JobState.WAITING, Task.id != mail.id)
+        .values(state=JobState.CANCELED, finished_at=clock.now(), run_at=None)
     )
 
 
-def _record(database: Database, mail: Mail, outcome: Outcome, asked: list[str]) -> bool:
-    """Note who has it; those who neither have it nor never will are tried again. Whether it is sent."""
-    with database.writing() as session:
-        row = session.scalar(select(Mail).where(Mail.id == mail.id).with_for_update())
-        if row is None or row.state is not MailState.WAITING:
-            return False
-        now = clock.now()
-        row.sent_to = "\n".join([*row.sent_to.splitlines(), *sorted(outcome.taken), *sorted(outcome.refused)])
-        row.trouble = outcome.trouble
-        if not set(asked) - outcome.taken - outcome.refused:
-            row.state = MailState.SENT if outcome.taken or not outcome.refused else MailState.FAILED
-            row.finished_at = now
-        elif row.tries > len(WAITS):
-            row.state, row.finished_at = MailState.FAILED, now
-        else:
-            row.next_at = now + WAITS[row.tries - 1]
-        session.commit()
-        return row.state is MailState.SENT
+def _postpone_others(session: Session, mail: Task) -> None:
+    """The mail server has a problem, so do not try it with each queued mail."""
+    now = clock.now()
+    session.execute(
+        update(Task)
+        .where(
+            Task.kind.startswith(MAIL),
+            Task.state == JobState.WAITING,
+            Task.run_at <= now,
+            Task.id != mail.id,
+        )
+        .values(run_at=now + RETRY_WAITS[0])
+    )
 
 
-def _written(mail: Mail, sender: str, to: list[str]) -> EmailMessage:
-    written = EmailMessage()
-    written["From"] = sender
-    written["To"] = ", ".join(to)
-    written["Subject"] = f"PO Confirm: {mail.subject}"
-    written["Date"] = format_datetime(mail.created_at)
-    written["Message-ID"] = f"<{mail.message_id}@{sender.rpartition('@')[2].strip('> ') or 'localhost'}>"
-    # Nobody's holiday notice is wanted in answer.
-    written["Auto-Submitted"] = "auto-generated"
-    written.set_content(mail.body + FOOT)
-    return written
+def _compose(
+    parameters: Mapping[str, Any], created_at: datetime, sender: str, recipients: list[str]
+) -> EmailMessage:
+    mail = EmailMessage()
+    mail["From"] = sender
+    mail["To"] = ", ".join(recipients)
+    mail["Subject"] = f"PO Confirm: {parameters['subject']}"
+    mail["Date"] = format_datetime(created_at)
+    domain = sender.rpartition("@")[2].strip("> ") or "localhost"
+    mail["Message-ID"] = f"<{parameters['message_id']}@{domain}>"
+    mail["Auto-Submitted"] = "auto-generated"  # suppresses out-of-office replies
+    mail.set_content(parameters["body"] + FOOTER)
+    return mail

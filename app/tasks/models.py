@@ -1,4 +1,4 @@
-"""Jobs, and when each chore is due."""
+"""The task table."""
 
 from __future__ import annotations
 
@@ -11,55 +11,66 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, enum_type
 
+MAIL = "mail:"
+CHORE = "chore:"
+"""Prefixes of the kinds of mails and chores. All other kinds are jobs that people see."""
+MAX_ATTEMPTS = 4
+
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """The state of a task. A chore is always waiting or running."""
 
     WAITING = "waiting"
     RUNNING = "running"
     DONE = "done"
-    CANCELLED = "cancelled"
+    CANCELED = "cancelled"
     FAILED = "failed"
 
 
 UNFINISHED = (JobState.WAITING, JobState.RUNNING)
 
 
-class Job(Base):
-    """One piece of long work, asked for by a person; its row is its queue, its progress and its record.
+class Task(Base):
+    """A job that a person started, a mail to send, or a chore that runs at an interval.
 
-    ``parameters`` never change; ``cursor`` is where the kind of job keeps how far it came, in the same
-    transaction as what it did, so that it goes on after a crash and does nothing twice. ``total`` is 0 while
-    it is not known. ``note`` is a sentence for people.
+    ``parameters`` describe the work. ``cursor`` is the progress of the handler. It is committed together with
+    the work itself, so a task continues after a crash and does nothing twice. ``total`` is 0 if unknown.
     """
 
-    __tablename__ = "job"
+    __tablename__ = "task"
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     kind: Mapped[str] = mapped_column(String(40))
-    title: Mapped[str] = mapped_column(String(200))
+    title: Mapped[str] = mapped_column(String(200), default="")
     state: Mapped[JobState] = mapped_column(enum_type(JobState), default=JobState.WAITING)
     parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
     cursor: Mapped[dict[str, Any]] = mapped_column(default=dict)
     reason: Mapped[str] = mapped_column(String(200), default="")
     note: Mapped[str] = mapped_column(Text, default="")
+    """A sentence from the handler."""
+    error: Mapped[str] = mapped_column(Text, default="")
+    """The last error."""
     done: Mapped[int] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
-    failures: Mapped[int] = mapped_column(default=0)
-    """Times in a row that it broke off."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    """Consecutive runs that have not succeeded yet, with the current one."""
+    max_attempts: Mapped[int | None] = mapped_column(default=MAX_ATTEMPTS)
+    """None is no limit."""
     created_at: Mapped[datetime]
-    created_by: Mapped[str] = mapped_column(String(120))
+    created_by: Mapped[str] = mapped_column(String(120), default="")
     person_id: Mapped[int | None]
-    next_at: Mapped[datetime | None]
-    """When it may go on: set while it is unfinished, and ahead of now while somebody runs it."""
+    run_at: Mapped[datetime | None]
+    """When it is due; None once it is finished."""
     lease_token: Mapped[str | None] = mapped_column(String(32))
+    lease_until: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     cancel_asked_by: Mapped[str | None] = mapped_column(String(120))
 
     __table_args__ = (
-        Index("ix_job_next_at", "next_at"),
-        Index("ix_job_person_id_id", "person_id", "id"),
+        Index("ix_task_run_at", "run_at"),
+        Index("ix_task_kind_id", "kind", "id"),
+        Index("ix_task_person_id_id", "person_id", "id"),
     )
 
     @property
@@ -68,17 +79,14 @@ class Job(Base):
 
     @property
     def percent(self) -> int | None:
-        """How much is done, from 0 to 100; None while nobody knows how much there is."""
+        """Progress from 0 to 100; None if the total is unknown."""
         return min(100, self.done * 100 // self.total) if self.total else None
 
+    def finish(self, state: JobState, now: datetime) -> None:
+        """End the task; nobody runs it again."""
+        self.state, self.finished_at = state, now
+        self.run_at = self.lease_token = self.lease_until = None
 
-class ChoreRun(Base):
-    """When a chore is due next; the row is also its lease, so that one process at a time does it."""
 
-    __tablename__ = "chore_run"
-
-    name: Mapped[str] = mapped_column(String(40), primary_key=True)
-    next_at: Mapped[datetime]
-    ended_at: Mapped[datetime | None]
-    failures: Mapped[int] = mapped_column(default=0)
-    note: Mapped[str] = mapped_column(Text, default="")
+Job = Task
+"""A task that a person started."""

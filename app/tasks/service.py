@@ -1,4 +1,4 @@
-"""Jobs: ask for one, cancel one. Each takes a session and leaves the commit to the edge."""
+"""Starting and canceling jobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app import clock
 from app.tasks.models import Job, JobState
 
 
-def ask(
+def create_job(
     session: Session,
     kind: str,
     *,
@@ -23,10 +23,7 @@ def ask(
     reason: str = "",
     total: int = 0,
 ) -> Job:
-    """Put a job into the queue; a worker takes it within a second or so of the commit.
-
-    ``title`` and ``reason`` are for people; ``total`` is how much there is to do, 0 if that is not known yet.
-    """
+    """Queue a job. A worker starts it about a second after the commit. ``total`` is 0 if unknown."""
     now = clock.now()
     job = Job(
         id=f"job_{ULID.from_datetime(now)}",
@@ -38,7 +35,7 @@ def ask(
         created_at=now,
         created_by=by,
         person_id=person_id,
-        next_at=now,
+        run_at=now,
     )
     session.add(job)
     session.flush()
@@ -46,11 +43,10 @@ def ask(
 
 
 def cancel(job: Job, *, by: str) -> bool:
-    """Cancel it: at once if nobody runs it, else after its present step. Whether it was unfinished."""
+    """Cancel a job: at once, or after its current step if a worker runs it. False if it is finished."""
     if job.is_finished:
         return False
     job.cancel_asked_by = by
     if job.lease_token is None:
-        job.state, job.finished_at, job.next_at = JobState.CANCELLED, clock.now(), None
-        job.note = f"Cancelled by {by}."
+        job.finish(JobState.CANCELED, clock.now())
     return True

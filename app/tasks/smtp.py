@@ -1,4 +1,4 @@
-"""One mail to a server, with a deadline over the whole of it. It returns what came of it and never raises."""
+"""Sends one mail within a deadline over the whole exchange. Returns the outcome and never raises."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ import socket
 import ssl
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
-"""``smtp`` asks for STARTTLS and takes no less; ``smtp+plain`` is for a server next door."""
-
-
-class BadServer(ValueError):
-    """The address of a mail server makes no sense; the text says why, without what was given."""
+"""``smtp`` requires STARTTLS. ``smtp+plain`` is for a server on the same host or network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where mails are handed in."""
+    """A mail server."""
 
     scheme: str
     host: str
@@ -32,108 +29,98 @@ class Server:
 
     @classmethod
     def at(cls, url: str) -> Server:
-        """The server at ``smtp://user:password@host:port``. Errors: BadServer."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError as error:
-            raise BadServer("is not the address of a mail server") from error
-        if parts.scheme not in PORTS or not parts.hostname or parts.path not in ("", "/") or parts.query:
-            raise BadServer("is smtp://, smtps:// or smtp+plain://, perhaps user:password@, and a host")
+        """The server of ``smtp://user:password@host:port``; the settings have checked the URL."""
+        parts = urlsplit(url)
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        return cls(parts.scheme, parts.hostname, port or PORTS[parts.scheme], user, password)
+        return cls(parts.scheme, parts.hostname or "", parts.port or PORTS[parts.scheme], user, password)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Who has it, who never will, and what went wrong; whoever is neither may be tried again."""
+    """Recipients that have the mail, those rejected for good, and the error. Others may be tried again."""
 
-    taken: frozenset[str] = frozenset()
-    refused: frozenset[str] = frozenset()
-    trouble: str = ""
+    accepted: frozenset[str] = frozenset()
+    rejected: frozenset[str] = frozenset()
+    error: str = ""
 
 
-def send(server: Server, mail: EmailMessage, to: Sequence[str], *, deadline: float) -> Outcome:
-    """Hand a mail in for these addresses, within ``deadline`` seconds."""
-    connection: smtplib.SMTP | None = None
-    late = threading.Event()
-
-    def cut() -> None:
-        late.set()
-        sock = connection.sock if connection else None
-        if sock is not None:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
-    watchdog = threading.Timer(deadline, cut)
-    watchdog.daemon = True
+def send(server: Server, mail: EmailMessage, recipients: Sequence[str], *, deadline: float) -> Outcome:
+    """Send a mail to these recipients within ``deadline`` seconds."""
+    watchdog = _Watchdog(deadline)
     try:
-        connection = _connection(server, mail, deadline)
-        watchdog.start()
-        greeting = connection.connect(server.host, server.port)
-        _in_time(late)  # it may have rung while there was nothing to cut
-        if greeting[0] != 220:
-            raise smtplib.SMTPConnectError(*greeting)
-        _prepare(connection, server)
-        _in_time(late)
-        refused = connection.send_message(mail, to_addrs=list(to))
-        outcome = _judged(to, refused)
+        with watchdog, closing(_connect(server, mail, watchdog)) as connection:
+            if server.scheme == "smtp":
+                connection.starttls(context=ssl.create_default_context())
+            if server.user:
+                connection.login(server.user, server.password)
+            outcome = _outcome(recipients, connection.send_message(mail, to_addrs=list(recipients)))
     except smtplib.SMTPRecipientsRefused as error:
-        outcome = _judged(to, error.recipients)
+        outcome = _outcome(recipients, error.recipients)
     except smtplib.SMTPDataError as error:
-        never = frozenset(to) if 500 <= error.smtp_code < 600 else frozenset()
-        outcome = Outcome(refused=never, trouble=_said(error.smtp_code, error.smtp_error))
-    except smtplib.SMTPResponseException as error:
-        # A greeting, a sign-in or a sender that is refused is a setting that somebody mends.
-        outcome = Outcome(trouble=_said(error.smtp_code, error.smtp_error))
+        rejected = frozenset(recipients) if 500 <= error.smtp_code < 600 else frozenset()
+        outcome = Outcome(rejected=rejected, error=_text(error))
     except (OSError, smtplib.SMTPException, ValueError) as error:
-        outcome = Outcome(trouble=(str(error) or type(error).__name__)[:500])
-    finally:
-        watchdog.cancel()
-        if connection is not None:
-            connection.close()
-    # What was cut off in mid-word reads like an answer, and is none.
-    return Outcome(trouble="it took too long") if late.is_set() else outcome
+        outcome = Outcome(error=_text(error))
+    return Outcome(error="timed out") if watchdog.has_fired else outcome
 
 
-def _in_time(late: threading.Event) -> None:
-    if late.is_set():
-        raise TimeoutError("it took too long")
+class _Watchdog:
+    """Cuts a connection after ``seconds``. The timeout of smtplib is per read, so dripped bytes evade it."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.has_fired = False
+        self.connection: smtplib.SMTP | None = None
+        self._timer = threading.Timer(seconds, self._fire)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _fire(self) -> None:
+        self.has_fired = True
+        if self.connection is not None and self.connection.sock is not None:
+            with suppress(OSError):
+                self.connection.sock.shutdown(socket.SHUT_RDWR)
 
 
-def _connection(server: Server, mail: EmailMessage, deadline: float) -> smtplib.SMTP:
-    # A name given here keeps the library from asking the DNS for our own.
-    ours = str(mail["From"]).rpartition("@")[2].strip("> ") or "localhost"
+class _Watched(smtplib.SMTP):
+    """Registers with the watchdog before the constructor connects and reads the greeting."""
+
+    def __init__(self, watchdog: _Watchdog, *args: Any, **options: Any) -> None:
+        watchdog.connection = self
+        super().__init__(*args, **options)
+
+
+class _WatchedSSL(_Watched, smtplib.SMTP_SSL):
+    """The same over TLS from the start."""
+
+
+def _connect(server: Server, mail: EmailMessage, watchdog: _Watchdog) -> smtplib.SMTP:
+    # Passing our host name avoids a DNS lookup in smtplib.
+    domain = str(mail["From"]).rpartition("@")[2].strip("> ") or "localhost"
+    options: dict[str, Any] = {"local_hostname": domain, "timeout": watchdog.seconds}
     if server.scheme == "smtps":
         context = ssl.create_default_context()
-        return _Secured(local_hostname=ours, timeout=deadline, context=context)
-    return smtplib.SMTP(local_hostname=ours, timeout=deadline)
+        return _WatchedSSL(watchdog, server.host, server.port, context=context, **options)
+    return _Watched(watchdog, server.host, server.port, **options)
 
 
-class _Secured(smtplib.SMTP_SSL):
-    """As the library's, which forgets the name of the host when it is connected later."""
-
-    def connect(
-        self, host: str = "localhost", port: int = 0, source_address: object = None
-    ) -> tuple[int, bytes]:
-        self._host = host
-        return super().connect(host, port)
+def _outcome(recipients: Sequence[str], refused: dict[str, tuple[int, bytes]]) -> Outcome:
+    rejected = frozenset(address for address, (code, _) in refused.items() if 500 <= code < 600)
+    error = "; ".join(f"{address}: {_reply(*reply)}" for address, reply in refused.items())
+    return Outcome(frozenset(recipients) - refused.keys(), rejected, error[:500])
 
 
-def _prepare(connection: smtplib.SMTP, server: Server) -> None:
-    if server.scheme == "smtp":
-        connection._host = server.host  # type: ignore[attr-defined]
-        connection.starttls(context=ssl.create_default_context())
-    if server.user:
-        connection.login(server.user, server.password)
+def _text(error: Exception) -> str:
+    if isinstance(error, smtplib.SMTPResponseException):
+        return _reply(error.smtp_code, error.smtp_error)
+    return (str(error) or type(error).__name__)[:500]
 
 
-def _judged(to: Sequence[str], refused: dict[str, tuple[int, bytes]]) -> Outcome:
-    never = frozenset(one for one, (code, _) in refused.items() if 500 <= code < 600)
-    trouble = "; ".join(f"{one}: {_said(*said)}" for one, said in refused.items())
-    return Outcome(frozenset(to) - refused.keys(), never, trouble[:500])
-
-
-def _said(code: int, words: bytes | str) -> str:
-    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
-    return f"{code} {text}"[:300].replace("\0", " ")
+def _reply(code: int, text: bytes | str) -> str:
+    decoded = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    return f"{code} {decoded}"[:300].replace("\0", " ")

@@ -1,7 +1,7 @@
-"""The worker: takes jobs under a lease and runs them step by step, and does the chores when they are due.
+"""The worker: claims due tasks under a lease and runs them.
 
-Any number of workers may run, on any number of machines: a job and a chore are with one of them at a time.
-A worker that dies leaves a lease that ends; the next one goes on from the last step that was committed.
+Any number of workers may run on any number of machines; each task runs in one of them at a time. When a
+worker dies, its lease ends and another worker continues after the last committed step.
 """
 
 from __future__ import annotations
@@ -14,83 +14,87 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from app import clock
 from app.db import Database
-from app.tasks.models import ChoreRun, Job, JobState
+from app.tasks.models import CHORE, JobState, Task
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=60)
-"""How long a step may take before another worker may take the job over."""
-LOOK_SECONDS = 1.0
-"""How often to look for work."""
-TRIES = 4
-"""Times in a row that a job may break off before it has failed."""
+"""How long a step may take before another worker may take over."""
+POLL_SECONDS = 1.0
 WAIT_AFTER_FAILURE = timedelta(seconds=10)
+"""Multiplied by the number of attempts."""
 
 
-class Broken(Exception):
-    """A job cannot be done, and trying again would not help; the text is a sentence for people."""
+class TaskFailed(Exception):
+    """The task cannot succeed. The text becomes its note."""
 
 
-class Later(Exception):
-    """The job goes on after so many seconds: it waits for something, and others have their turn meanwhile."""
+class TaskSkipped(Exception):
+    """There is nothing left to do. The task ends as canceled."""
 
-    def __init__(self, seconds: float = 0.0) -> None:
+
+class Postpone(Exception):
+    """Run the task again after ``seconds``. With ``is_attempt`` this run counts as a failed attempt."""
+
+    def __init__(self, seconds: float = 0.0, *, is_attempt: bool = False) -> None:
         super().__init__(seconds)
         self.wait = timedelta(seconds=seconds)
+        self.is_attempt = is_attempt
 
 
 class _Stopped(Exception):
-    """The run ends here: the job was cancelled, taken over, or the worker was told to stop."""
+    """This run ends: the task was canceled or taken over, or the worker is stopping."""
 
 
-class Work:
-    """A job in hand, as its kind sees it."""
+class TaskRun:
+    """A claimed task, as its handler sees it."""
 
-    def __init__(self, database: Database, job_id: str, token: str, stop: threading.Event) -> None:
+    def __init__(self, database: Database, task_id: str, token: str, stop: threading.Event) -> None:
         self.database = database
-        self.job_id = job_id
+        self.job_id = task_id
         self._token = token
         self._stop = stop
 
     @contextmanager
-    def step(self, *, gets_on: bool = True, lease: timedelta = LEASE) -> Iterator[tuple[Session, Job]]:
-        """One short transaction: what the job does in it and its ``cursor`` are committed together.
+    def step(
+        self, *, resets_attempts: bool = True, lease: timedelta = LEASE
+    ) -> Iterator[tuple[Session, Task]]:
+        """One short transaction, in which work and progress are committed together.
 
-        The lease is renewed with it, for as long as what follows may take. Between steps the job can be
-        cancelled, and the worker stopped. A job that begins anew each time is not ``gets_on``: its steps
-        prove nothing, so that it breaks off only so many times.
+        It renews the lease for what follows. Before each step the task may be canceled or the worker stopped.
+        A handler that starts from the beginning in each run passes ``resets_attempts=False``.
         """
         if self._stop.is_set():
             raise _Stopped
         with self.database.writing() as session:
-            job = session.scalar(select(Job).where(Job.id == self.job_id).with_for_update())
-            if job is None or job.lease_token != self._token:
+            task = session.scalar(select(Task).where(Task.id == self.job_id).with_for_update())
+            if task is None or task.lease_token != self._token:
                 raise _Stopped
             now = clock.now()
-            if job.cancel_asked_by:
-                _finish(job, JobState.CANCELLED, now, f"Cancelled by {job.cancel_asked_by}.")
+            if task.cancel_asked_by:
+                task.finish(JobState.CANCELED, now)
                 session.commit()
                 raise _Stopped
-            job.next_at = now + lease
-            yield session, job
-            if gets_on:
-                job.failures = 0
+            task.lease_until = now + lease
+            yield session, task
+            if resets_attempts:
+                task.attempts = 0
             session.commit()
 
 
-Kind = Callable[[Work], None]
-"""How a kind of job is run: in steps, each from where ``cursor`` says; it returns when all is done."""
+Handler = Callable[[TaskRun], None]
+"""Runs a kind of task from where ``cursor`` points, and returns when it is done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Something done again and again. ``run`` may be cut off at any point and must bear being repeated."""
+    """Work at an interval. ``run`` may be interrupted at any point and must be repeatable."""
 
     name: str
     every: timedelta
@@ -98,151 +102,142 @@ class Chore:
 
 
 class Worker:
-    """Runs jobs of the ``kinds`` that it knows, and ``chores``."""
+    """Runs tasks of the kinds it has handlers for, and chores."""
 
-    def __init__(self, database: Database, kinds: Mapping[str, Kind], chores: Sequence[Chore] = ()) -> None:
+    def __init__(
+        self, database: Database, handlers: Mapping[str, Handler], chores: Sequence[Chore] = ()
+    ) -> None:
         self._database = database
-        self._kinds = dict(kinds)
-        self._chores = {chore.name: chore for chore in chores}
+        self._handlers = dict(handlers)
+        self._chores = {CHORE + chore.name: chore for chore in chores}
+        self._has_chore_rows = False
 
     def run(self, stop: threading.Event) -> None:
-        """Work until told to stop; what is in hand ends with its present step and goes on later."""
+        """Run tasks until told to stop; the current one ends with its current step and continues later."""
         while not stop.is_set():
             try:
-                busy = self.once(stop)
+                was_busy = self.once(stop)
             except DBAPIError as error:
-                log.warning("the database is away, the work waits: %s", error.orig)
-                busy = False
-            if not busy:
-                stop.wait(LOOK_SECONDS)
+                log.warning("the database is unavailable, tasks wait: %s", error.orig)
+                was_busy = False
+            if not was_busy:
+                stop.wait(POLL_SECONDS)
 
     def once(self, stop: threading.Event | None = None) -> bool:
-        """Run the job that has waited longest and the chores that are due; whether there was any."""
-        stop = stop or threading.Event()
-        did_chores = self._do_chores(stop)
-        return self._run_job(stop) or did_chores
-
-    def _run_job(self, stop: threading.Event) -> bool:
+        """Run the task that has been due the longest. False if none is due."""
+        self._add_missing_chores()
         token = secrets.token_hex(16)
-        taken = self._take(token)
-        if taken is None:
+        claimed = self._claim(token)
+        if claimed is None:
             return False
-        job_id, kind = taken
+        task_id, kind = claimed
+        run = TaskRun(self._database, task_id, token, stop or threading.Event())
         try:
-            self._kinds[kind](Work(self._database, job_id, token, stop))
+            self._chores[kind].run(self._database) if kind in self._chores else self._handlers[kind](run)
         except _Stopped:
-            self._put_back(job_id, token)
-        except Later as later:
-            self._put_back(job_id, token, later.wait)
-        except Broken as error:
-            self._end(job_id, token, JobState.FAILED, str(error))
+            self._release(run, timedelta(0))
+        except Postpone as postpone:
+            self._release(run, postpone.wait, is_attempt=postpone.is_attempt)
+        except TaskFailed as error:
+            self._end(run, JobState.FAILED, note=str(error))
+        except TaskSkipped:
+            self._end(run, JobState.CANCELED)
         except Exception as error:
-            log.exception("job %s broke off", job_id)
-            self._broke_off(job_id, token, error)
+            log.exception("task %s failed", task_id)
+            self._retry(run, error)
         else:
-            self._end(job_id, token, JobState.DONE, "")
+            self._end(run, JobState.DONE)
         return True
 
-    def _take(self, token: str) -> tuple[str, str] | None:
+    def _add_missing_chores(self) -> None:
+        if self._has_chore_rows:
+            return
         with self._database.writing() as session:
+            existing = set(session.scalars(select(Task.id).where(Task.id.in_(self._chores))).all())
             now = clock.now()
-            job = session.scalar(
-                select(Job)
-                .where(Job.next_at <= now, Job.kind.in_(self._kinds))
-                .order_by(Job.next_at, Job.id)
-                .limit(1)
-                .with_for_update(skip_locked=True)
+            for kind in self._chores.keys() - existing:
+                session.add(Task(id=kind, kind=kind, created_at=now, run_at=now, max_attempts=None))
+            try:
+                session.commit()
+            except IntegrityError:
+                return  # another worker added one; check again next time
+        self._has_chore_rows = True
+
+    def _claim(self, token: str) -> tuple[str, str] | None:
+        kinds = [*self._handlers, *self._chores]
+        now = clock.now()
+        due = (
+            select(Task)
+            .where(
+                Task.run_at <= now,
+                or_(Task.lease_until.is_(None), Task.lease_until <= now),
+                Task.kind.in_(kinds),
             )
-            if job is None:
+            .order_by(Task.run_at, Task.id)
+            .limit(1)
+        )
+        with self._database.reading() as session:
+            # Most of the time nothing is due, so look without a lock first.
+            if session.scalar(due) is None:
                 return None
-            job.state = JobState.RUNNING
-            job.started_at = job.started_at or now
-            job.lease_token = token
-            job.next_at = now + LEASE
-            # Counted before it runs: a job that kills its worker must not be taken for ever.
-            job.failures += 1
-            taken = (job.id, job.kind)
-            if job.failures > TRIES:
-                _finish(job, JobState.FAILED, now, f"It broke off {TRIES} times. {job.note}".strip())
-                log.error("job %s failed: %s", job.id, job.note)
+        with self._database.writing() as session:
+            task = session.scalar(due.with_for_update(skip_locked=True))
+            if task is None:
+                return None
+            # Counted before the run: a task that kills its worker must not run forever.
+            task.attempts += 1
+            if task.max_attempts is not None and task.attempts > task.max_attempts:
+                log.error("task %s failed after %s attempts", task.id, task.max_attempts)
+                task.attempts = task.max_attempts
+                task.finish(JobState.FAILED, now)
+                session.commit()
+                return None
+            task.state, task.started_at = JobState.RUNNING, task.started_at or now
+            task.lease_token, task.lease_until = token, now + LEASE
             session.commit()
-            return None if job.is_finished else taken
+            return task.id, task.kind
 
-    def _end(self, job_id: str, token: str, state: JobState, note: str) -> None:
-        with self._ours(job_id, token) as job:
-            if job:
-                _finish(job, state, clock.now(), note or job.note)
+    def _release(self, run: TaskRun, wait: timedelta, *, is_attempt: bool = False) -> None:
+        with self._claimed(run) as task:
+            if task:
+                _schedule(task, clock.now() + wait)
+                task.attempts -= 0 if is_attempt else min(1, task.attempts)
 
-    def _put_back(self, job_id: str, token: str, wait: timedelta = timedelta(0)) -> None:
-        with self._ours(job_id, token) as job:
-            if job and not job.is_finished:
-                job.lease_token, job.next_at = None, clock.now() + wait
-                job.failures = max(0, job.failures - 1)
+    def _retry(self, run: TaskRun, error: Exception) -> None:
+        with self._claimed(run) as task:
+            if task is None:
+                return
+            now = clock.now()
+            if task.kind in self._chores:
+                task.error = f"{type(error).__name__}: {error}"
+                _schedule(task, now + self._chores[task.kind].every)
+                return
+            task.error = type(error).__name__
+            if task.max_attempts is not None and task.attempts >= task.max_attempts:
+                task.finish(JobState.FAILED, now)
+            else:
+                _schedule(task, now + WAIT_AFTER_FAILURE * task.attempts)
 
-    def _broke_off(self, job_id: str, token: str, error: Exception) -> None:
-        with self._ours(job_id, token) as job:
-            if job:
-                job.lease_token = None
-                job.note = f"Last trouble: {type(error).__name__}."
-                job.next_at = clock.now() + WAIT_AFTER_FAILURE * max(1, job.failures)
+    def _end(self, run: TaskRun, state: JobState, *, note: str = "") -> None:
+        with self._claimed(run) as task:
+            if task is None:
+                return
+            now = clock.now()
+            if task.kind in self._chores:
+                task.finished_at, task.attempts, task.error = now, 0, ""
+                _schedule(task, now + self._chores[task.kind].every)
+            else:
+                task.note = note or task.note
+                task.finish(state, now)
 
     @contextmanager
-    def _ours(self, job_id: str, token: str) -> Iterator[Job | None]:
+    def _claimed(self, run: TaskRun) -> Iterator[Task | None]:
+        """The task, or None if this worker has lost the lease."""
         with self._database.writing() as session:
-            job = session.scalar(select(Job).where(Job.id == job_id).with_for_update())
-            yield job if job and job.lease_token == token else None
+            task = session.scalar(select(Task).where(Task.id == run.job_id).with_for_update())
+            yield task if task and task.lease_token == run._token else None
             session.commit()
 
-    def _do_chores(self, stop: threading.Event) -> bool:
-        did = False
-        for chore in self._chores.values():
-            if stop.is_set() or not self._is_due(chore):
-                continue
-            did, note = True, ""
-            try:
-                chore.run(self._database)
-            except Exception as error:
-                log.exception("chore %s broke off", chore.name)
-                note = f"{type(error).__name__}: {error}"
-            with self._database.writing() as session:
-                session.execute(
-                    update(ChoreRun)
-                    .where(ChoreRun.name == chore.name)
-                    .values(
-                        next_at=clock.now() + chore.every,
-                        ended_at=clock.now(),
-                        failures=ChoreRun.failures + 1 if note else 0,
-                        note=note,
-                    )
-                )
-                session.commit()
-        return did
 
-    def _is_due(self, chore: Chore) -> bool:
-        with self._database.reading() as session:
-            # Looked at first without a lock: most of the time nothing is due.
-            next_at = session.scalar(select(ChoreRun.next_at).where(ChoreRun.name == chore.name))
-        now = clock.now()
-        if next_at and next_at > now:
-            return False
-        with self._database.writing() as session:
-            try:
-                if next_at is None:
-                    session.add(ChoreRun(name=chore.name, next_at=now + LEASE, failures=0, note=""))
-                    session.commit()
-                    return True
-                mine = session.execute(
-                    update(ChoreRun)
-                    .where(ChoreRun.name == chore.name, ChoreRun.next_at == next_at)
-                    .values(next_at=now + LEASE)
-                    .returning(ChoreRun.name)
-                ).all()
-                session.commit()
-                return bool(mine)
-            except IntegrityError:
-                return False  # another worker was first
-
-
-def _finish(job: Job, state: JobState, now: datetime, note: str) -> None:
-    job.state, job.finished_at, job.note = state, now, note
-    job.next_at = job.lease_token = None
+def _schedule(task: Task, run_at: datetime) -> None:
+    task.run_at, task.lease_token, task.lease_until = run_at, None, None

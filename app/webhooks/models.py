@@ -15,7 +15,7 @@ class ResendItem(Base):
 
     __tablename__ = "resend_item"
 
-    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"), primary_key=True)
     message_id: Mapped[str] = mapped_column(String(40), primary_key=True)
     buyer_po_number: Mapped[str] = mapped_column(String(50))
     # The state of the message when the bulk resend was created.

@@ -19,7 +19,7 @@ from app.delivery.retry_policy import Reason
 from app.delivery.service import CannotResend, ResendBlocker, resend
 from app.tasks import service as task_service
 from app.tasks.models import Job, JobState
-from app.tasks.worker import Later, Work
+from app.tasks.worker import Postpone, TaskRun
 from app.webhooks.models import ResendItem
 from app.webhooks.queries import TAKEN
 from app.webhooks.resend_plan import MAX_MESSAGES, Scope, Selection, candidates
@@ -64,7 +64,7 @@ def create_job(
     Errors: NothingToResend.
     """
     selected, _ = candidates(session, scope, selection)
-    job = task_service.ask(
+    job = task_service.create_job(
         session,
         KIND,
         title="Bulk resend",
@@ -91,14 +91,14 @@ def create_job(
     return job
 
 
-def run(work: Work) -> None:
+def run(work: TaskRun) -> None:
     """Request one batch of a bulk resend, then let other jobs run: a slow partner may take hours."""
     with work.step() as (session, job):
         done_before = job.done
         has_more = request_batch(session, job)
         has_progressed = job.done > done_before
     if has_more:
-        raise Later(0.0 if has_progressed else CHECK_AGAIN_SECONDS)
+        raise Postpone(0.0 if has_progressed else CHECK_AGAIN_SECONDS)
 
 
 def request_batch(session: Session, job: Job, *, limit_per_partner: bool = True) -> bool:
@@ -152,7 +152,8 @@ def run_now(session: Session, job: Job) -> None:
     """Request all messages in this transaction; for a command, while delivery workers send."""
     while request_batch(session, job, limit_per_partner=False):
         pass
-    job.state, job.started_at, job.finished_at, job.next_at = JobState.DONE, job.created_at, clock.now(), None
+    job.started_at = job.created_at
+    job.finish(JobState.DONE, clock.now())
 
 
 def _queued(job_id: str) -> Any:

@@ -16,6 +16,8 @@ from app.db.text_search import TextIndex, matching_ids
 from app.delivery.models import Attempt, AttemptStatistics, Message, MessageState, ResultFrom
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import Decision, Delivery, OrderView, PurchaseOrder, StatusChange
+from app.tasks.models import JobState, Task
+from app.webhooks.models import ResendItem
 from tests.postgresql import Server
 
 WHEN = "2026-11-20 10:00:00"
@@ -106,6 +108,47 @@ def test_upgrade_removes_old_statistics_and_collects_new_ones(tmp_path: Path) ->
     database.engine.dispose()
     assert not [stat for _, stat in rows if "as-told" in stat]
     assert "message" in {table for table, _ in rows}
+
+
+def test_upgrade_moves_jobs_mails_and_chores_into_tasks(empty_database: Database) -> None:
+    empty_database.upgrade("0013")
+    with empty_database.engine.begin() as connection:
+        for statement in JOBS_MAILS_CHORES:
+            connection.execute(text(statement))
+    empty_database.upgrade()
+    with empty_database.reading() as session:
+        tasks = {task.id: task for task in session.scalars(select(Task)).all()}
+        job, failed, mail, chore = (
+            tasks[id] for id in ("job_1", "job_2", "mail_m1", "chore:prune old records")
+        )
+        when = datetime.fromisoformat(WHEN + "Z")
+        assert (job.state, job.done, job.attempts, job.lease_until) == (JobState.RUNNING, 3, 1, when)
+        assert (job.parameters, job.cursor, job.max_attempts) == ({"a": 1}, {"at": 3}, 4)
+        assert (failed.state, failed.error, failed.note) == (JobState.FAILED, "OSError", "")
+        assert (mail.kind, mail.state, mail.run_at, mail.attempts) == ("mail:held", JobState.WAITING, when, 2)
+        assert mail.parameters == {"subject": "Held", "body": "Text", "message_id": "m1"}
+        assert mail.cursor == {"finished": ["a@b.example", "c@d.example"]}
+        assert (chore.run_at, chore.finished_at, chore.max_attempts) == (when, when, None)
+        assert session.scalars(select(ResendItem.job_id)).all() == ["job_1"]
+
+
+JOB = (
+    "INSERT INTO job (id, kind, title, state, parameters, cursor, reason, note, done, total, failures,"
+    " created_at, created_by, next_at, lease_token) VALUES"
+)
+JOBS_MAILS_CHORES = [
+    f"{JOB} ('job_1', 'count', 'Count', 'running', '{{\"a\": 1}}', '{{\"at\": 3}}', '', '', 3, 9, 1,"
+    f" '{WHEN}', 'Ravi', '{WHEN}', 'token')",
+    f"{JOB} ('job_2', 'count', 'Count', 'failed', '{{}}', '{{}}', '',"
+    f" 'It broke off 4 times. Last trouble: OSError.', 0, 9, 4, '{WHEN}', 'Ravi', NULL, NULL)",
+    "INSERT INTO mail (id, topic, created_at, subject, body, state, next_at, tries, message_id, sent_to,"
+    f" trouble) VALUES (1, 'held', '{WHEN}', 'Held', 'Text', 'waiting', '{WHEN}', 2, 'm1',"
+    " 'a@b.example\nc@d.example', '450 later')",
+    "INSERT INTO resend_item (job_id, message_id, buyer_po_number, was, why_not)"
+    " VALUES ('job_1', 'msg_1', 'A/1', 'failed', '')",
+    "INSERT INTO chore_run (name, next_at, ended_at, failures, note)"
+    f" VALUES ('prune', '{WHEN}', '{WHEN}', 0, '')",
+]
 
 
 def _message(number: int, state: str) -> str:

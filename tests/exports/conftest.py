@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -84,8 +83,16 @@ def at_once(app: Flask, settings: Settings) -> Callable[[int], None]:
 
 @pytest.fixture
 def work(app: Flask, database: Database) -> Callable[[], bool]:
-    """Let a worker do what waits; whether there was anything."""
-    return lambda: worker(database, app.extensions["settings"]).once(threading.Event())
+    """Run all due tasks; returns whether there were any."""
+
+    def work() -> bool:
+        tasks = worker(database, app.extensions["settings"])
+        was_busy = False
+        while tasks.once():
+            was_busy = True
+        return was_busy
+
+    return work
 
 
 @pytest.fixture(autouse=True)

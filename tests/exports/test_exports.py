@@ -359,7 +359,7 @@ def test_canceled_export_leaves_no_file(
     )
     work()
     job = session.get(Job, job_id)
-    assert job and job.state is JobState.CANCELLED
+    assert job and job.state is JobState.CANCELED
     assert not list((app.extensions["settings"].instance / files.FOLDER).iterdir())
 
 

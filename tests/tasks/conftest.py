@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from app.config import Settings
 from app.db import Database
 from app.reports import digests
-from app.tasks.mail_sender import send_due
+from app.tasks import mail_sender
+from app.tasks.models import MAIL, JobState, Task
+from app.tasks.worker import Worker
 from tests.tasks.mail_server import MailServer
 
 
@@ -39,5 +42,16 @@ def settings(tmp_path: Path, database_url: str, post_office: MailServer) -> Sett
 
 @pytest.fixture
 def send(database: Database, settings: Settings) -> Callable[[], int]:
-    """Send what is due."""
-    return lambda: send_due(database, settings, digests.words(settings))
+    """Send the due mails; returns how many were sent."""
+    sent = select(func.count()).where(Task.kind.startswith(MAIL), Task.state == JobState.DONE)
+
+    def send() -> int:
+        with database.reading() as session:
+            before = session.scalar(sent) or 0
+        worker = Worker(database, mail_sender.handlers(settings, digests.words(settings)))
+        while worker.once():
+            pass
+        with database.reading() as session:
+            return (session.scalar(sent) or 0) - before
+
+    return send

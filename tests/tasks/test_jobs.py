@@ -12,14 +12,13 @@ from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.tasks import service as task_service
-from app.tasks.models import ChoreRun, Job, JobState
+from app.tasks.models import MAX_ATTEMPTS, Job, JobState, Task
 from app.tasks.worker import (
     LEASE,
-    TRIES,
     WAIT_AFTER_FAILURE,
-    Broken,
     Chore,
-    Work,
+    TaskFailed,
+    TaskRun,
     Worker,
 )
 from tests.conftest import Clock
@@ -36,7 +35,7 @@ def ask(database: Database) -> Callable[..., str]:
 
     def ask(total: int = 3, person_id: int | None = 1) -> str:
         with database.writing() as session:
-            job = task_service.ask(
+            job = task_service.create_job(
                 session, "count", title="Count", by="Ravi", person_id=person_id, parameters={}, total=total
             )
             session.commit()
@@ -45,7 +44,7 @@ def ask(database: Database) -> Callable[..., str]:
     return ask
 
 
-def counting(work: Work, then: Callable[[int], None] = lambda _at: None) -> None:
+def counting(work: TaskRun, then: Callable[[int], None] = lambda _at: None) -> None:
     """Count on from the cursor, one a step."""
     while True:
         with work.step() as (_session, job):
@@ -81,7 +80,7 @@ def test_a_job_is_run_to_its_end_and_shows_its_progress(
     )
     assert worker.once()
     job = stored(session, job_id)
-    assert (job.state, job.done, job.percent, job.next_at) == (JobState.DONE, 3, 100, None)
+    assert (job.state, job.done, job.percent, job.run_at) == (JobState.DONE, 3, 100, None)
     assert seen == [33, 66, 100]
     assert not worker.once()
 
@@ -92,7 +91,7 @@ def test_a_job_whose_worker_died_goes_on_from_its_last_step_when_the_lease_ends(
     job_id = ask(4)
     done: list[int] = []
 
-    def dies_after_two(work: Work) -> None:
+    def dies_after_two(work: TaskRun) -> None:
         def then(at: int) -> None:
             done.append(at)
             if at == 2:
@@ -133,7 +132,7 @@ def test_a_step_that_fails_leaves_nothing_of_itself_and_is_tried_again_later(
     job_id = ask(2)
     faults = [RuntimeError("no")]
 
-    def fails_once(work: Work) -> None:
+    def fails_once(work: TaskRun) -> None:
         with work.step() as (_session, job):
             job.done = 99
             if faults:
@@ -143,7 +142,7 @@ def test_a_step_that_fails_leaves_nothing_of_itself_and_is_tried_again_later(
     worker = Worker(database, {"count": fails_once})
     worker.once()
     job = stored(session, job_id)
-    assert (job.state, job.done, job.note) == (JobState.RUNNING, 0, "Last trouble: RuntimeError.")
+    assert (job.state, job.done, job.error) == (JobState.RUNNING, 0, "RuntimeError")
     assert not worker.once()
     clock.move(seconds=WAIT_AFTER_FAILURE.total_seconds() + 1)
     assert worker.once()
@@ -155,15 +154,15 @@ def test_a_job_that_breaks_off_again_and_again_has_failed(
 ) -> None:
     job_id = ask()
 
-    def fails(_work: Work) -> None:
+    def fails(_work: TaskRun) -> None:
         raise RuntimeError("no")
 
-    for _ in range(TRIES + 1):
+    for _ in range(MAX_ATTEMPTS + 1):
         Worker(database, {"count": fails}).once()
         clock.move(hours=1)
     job = stored(session, job_id)
     assert job.state is JobState.FAILED
-    assert job.note == f"It broke off {TRIES} times. Last trouble: RuntimeError."
+    assert (job.attempts, job.error) == (MAX_ATTEMPTS, "RuntimeError")
 
 
 def test_a_job_that_kills_its_worker_is_not_taken_for_ever(
@@ -171,10 +170,10 @@ def test_a_job_that_kills_its_worker_is_not_taken_for_ever(
 ) -> None:
     job_id = ask()
 
-    def kills(_work: Work) -> None:
+    def kills(_work: TaskRun) -> None:
         raise Kill
 
-    for _ in range(TRIES):
+    for _ in range(MAX_ATTEMPTS):
         with pytest.raises(Kill):
             Worker(database, {"count": kills}).once()
         clock.move(hours=1)
@@ -187,8 +186,8 @@ def test_what_cannot_be_done_has_failed_at_once_and_says_why(
 ) -> None:
     job_id = ask()
 
-    def cannot(_work: Work) -> None:
-        raise Broken("The filter names a partner that is gone.")
+    def cannot(_work: TaskRun) -> None:
+        raise TaskFailed("The filter names a partner that is gone.")
 
     Worker(database, {"count": cannot}).once()
     job = stored(session, job_id)
@@ -251,9 +250,9 @@ def test_a_chore_that_fails_says_so_in_its_row_and_is_done_again(
 
     worker = Worker(database, {}, [Chore("sweep", timedelta(minutes=5), fails)])
     worker.once()
-    row = session.get(ChoreRun, "sweep")
+    row = session.get(Task, "chore:sweep")
     assert row
-    assert (row.failures, row.note) == (1, "RuntimeError: no broom")
+    assert (row.attempts, row.error) == (1, "RuntimeError: no broom")
     clock.move(minutes=6)
     assert worker.once()
 
@@ -269,15 +268,15 @@ def test_a_job_can_be_cancelled_by_who_asked_for_it_and_what_was_done_stays(
 
     Worker(database, {"count": lambda work: counting(work, cancelled_after_two)}).once()
     job = stored(session, job_id)
-    assert (job.state, job.done) == (JobState.CANCELLED, 2)
-    assert job.note == "Cancelled by Ravi."
-    assert "2 of 10" in ravi.get(f"/jobs/{job_id}").words
+    assert (job.state, job.done) == (JobState.CANCELED, 2)
+    page = ravi.get(f"/jobs/{job_id}").words
+    assert "Canceled by Ravi." in page and "2 of 10" in page
 
 
 def test_one_that_waits_is_cancelled_at_once(ravi: Browser, session: Session, ask: Any) -> None:
     job_id = ask()
     press_cancel(ravi, job_id)
-    assert stored(session, job_id).state is JobState.CANCELLED
+    assert stored(session, job_id).state is JobState.CANCELED
 
 
 def test_people_see_their_own_jobs_and_support_sees_all(

@@ -29,9 +29,8 @@ from app.partners.models import Partner
 from app.reports import digests
 from app.tasks import mail_sender as sending
 from app.tasks import smtp
-from app.tasks.mail import enqueue
-from app.tasks.mail_models import Mail, MailState, Topic
-from app.tasks.models import ChoreRun
+from app.tasks.mail import RETRY_WAITS, Topic, enqueue
+from app.tasks.models import MAIL, JobState, Task
 from app.tasks.smtp import Server
 from tests.people import Browser
 from tests.tasks.mail_server import MailServer
@@ -39,10 +38,14 @@ from tests.tasks.mail_server import MailServer
 Send = Callable[[], int]
 
 
-def mails(session: Session) -> list[Mail]:
+def mails(session: Session) -> list[Task]:
     session.rollback()
     session.expire_all()
-    return list(session.scalars(select(Mail).order_by(Mail.id)).all())
+    return list(
+        session.scalars(
+            select(Task).where(Task.kind.startswith(MAIL)).order_by(Task.created_at, Task.id)
+        ).all()
+    )
 
 
 def write(database: Database, subject: str = "A thing", body: str = "It happened.\n") -> None:
@@ -65,7 +68,7 @@ def test_a_mail_arrives_whole(
     body = taken.message.get_content().replace("\r\n", "\n")
     assert body.startswith(".\n..two\n") and body.count("long") == 300
     (mail,) = mails(session)
-    assert (mail.state, mail.tries) == (MailState.SENT, 1)
+    assert (mail.state, mail.attempts) == (JobState.DONE, 1)
     assert send() == 0 and len(post_office.taken) == 1
 
 
@@ -107,13 +110,15 @@ def test_what_a_server_does_not_take_now_is_tried_again_under_the_same_id(
     post_office.answers = answers
     assert send() == 0
     (mail,) = mails(session)
-    assert mail.state is MailState.WAITING and mail.trouble and not mail.sent_to
+    assert not mail.is_finished and mail.error and not mail.cursor["finished"]
     assert send() == 0 and post_office.connections == 1, "it waits"
     post_office.answers = {}
     clock.move(seconds=61)
     assert send() == 1
-    assert post_office.taken[-1].message["Message-ID"] == f"<{mail.message_id}@supplier.example>"
-    assert mails(session)[0].state is MailState.SENT
+    assert (
+        post_office.taken[-1].message["Message-ID"] == f"<{mail.parameters['message_id']}@supplier.example>"
+    )
+    assert mails(session)[0].state is JobState.DONE
 
 
 def test_who_is_unknown_does_not_keep_the_others_from_it(
@@ -125,7 +130,7 @@ def test_who_is_unknown_does_not_keep_the_others_from_it(
     assert send() == 1
     assert post_office.taken[0].to == ["meera@supplier.example"]
     (mail,) = mails(session)
-    assert mail.state is MailState.SENT and "550 who?" in mail.trouble
+    assert mail.state is JobState.DONE and "550 who?" in mail.error
 
 
 def test_only_those_who_do_not_have_it_get_it_again(
@@ -147,8 +152,8 @@ def test_what_is_refused_for_good_is_given_up(
     write(database)
     post_office.answers = {"end": "554 spam"}
     assert send() == 0
-    assert mails(session)[0].state is MailState.FAILED
-    assert "554 spam" in mails(session)[0].trouble
+    assert mails(session)[0].state is JobState.FAILED
+    assert "554 spam" in mails(session)[0].error
 
 
 def test_a_server_that_is_gone_for_days_is_given_up_after_all_waits(
@@ -156,11 +161,11 @@ def test_a_server_that_is_gone_for_days_is_given_up_after_all_waits(
 ) -> None:
     write(database)
     post_office.close()
-    for _ in range(len(sending.WAITS) + 1):
+    for _ in range(len(RETRY_WAITS) + 1):
         send()
         clock.move(days=2)
     (mail,) = mails(session)
-    assert (mail.state, mail.tries) == (MailState.FAILED, len(sending.WAITS) + 1)
+    assert (mail.state, mail.attempts) == (JobState.FAILED, len(RETRY_WAITS) + 1)
 
 
 @pytest.mark.parametrize("word", ["greeting", "EHLO", "DATA", "end"])
@@ -173,8 +178,8 @@ def test_a_server_that_takes_its_time_is_cut_off(post_office: MailServer, word: 
     outcome = smtp.send(
         Server("smtp+plain", "127.0.0.1", post_office.port), mail, ["a@b.example"], deadline=0.3
     )
-    assert not outcome.taken and not outcome.refused
-    assert "too long" in outcome.trouble or "timed out" in outcome.trouble
+    assert not outcome.accepted and not outcome.rejected
+    assert "too long" in outcome.error or "timed out" in outcome.error
 
 
 def test_a_server_that_is_not_well_gets_one_mail_and_not_all_of_them(
@@ -210,10 +215,10 @@ def test_over_tls_the_certificate_counts(scheme: str, monkeypatch: pytest.Monkey
     mail.set_content("x")
     at = Server(scheme, "localhost", server.port, "ravi", "pass word")
     refused = smtp.send(at, mail, ["a@b.example"], deadline=5)
-    assert not refused.taken and "certificate" in refused.trouble.lower()
+    assert not refused.accepted and "certificate" in refused.error.lower()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    assert smtp.send(at, mail, ["a@b.example"], deadline=5).taken == {"a@b.example"}
+    assert smtp.send(at, mail, ["a@b.example"], deadline=5).accepted == {"a@b.example"}
     (taken,) = server.taken
     assert taken.secured and taken.signed_in
     server.close()
@@ -223,7 +228,7 @@ def test_without_tls_nothing_is_sent_unless_that_is_meant(post_office: MailServe
     mail = EmailMessage()
     mail["From"] = "po@supplier.example"
     at = Server("smtp", "127.0.0.1", post_office.port, "ravi", "secret")
-    assert not smtp.send(at, mail, ["a@b.example"], deadline=5).taken
+    assert not smtp.send(at, mail, ["a@b.example"], deadline=5).accepted
     assert not post_office.taken
 
 
@@ -232,16 +237,16 @@ def test_words_that_no_mail_holds_do_not_keep_the_others_waiting(
 ) -> None:
     write(database, "bad")
     write(database, "good")
-    written = sending._written
+    compose = sending._compose
 
-    def odd(mail: Mail, *more: Any) -> EmailMessage:
-        if mail.subject == "bad":
+    def odd(parameters: Any, *more: Any) -> EmailMessage:
+        if parameters["subject"] == "bad":
             raise UnicodeEncodeError("utf-8", "x", 0, 1, "surrogates not allowed")
-        return written(mail, *more)
+        return compose(parameters, *more)
 
-    monkeypatch.setattr(sending, "_written", odd)
+    monkeypatch.setattr(sending, "_compose", odd)
     assert send() == 1
-    assert [mail.state for mail in mails(session)] == [MailState.FAILED, MailState.SENT]
+    assert [mail.state for mail in mails(session)] == [JobState.FAILED, JobState.DONE]
 
 
 def test_the_command_tries_whether_mails_arrive(
@@ -268,7 +273,7 @@ def test_a_breaker_that_opens_and_closes_is_two_mails_however_many_tries_failed(
     for _ in range(3):
         deliver()
         clock.move(minutes=1)
-    assert [mail.topic for mail in mails(session)] == ["held"]
+    assert [mail.kind.removeprefix(MAIL) for mail in mails(session)] == ["held"]
     network.behave("ok")
     clock.move(hours=1)
     deliver()
@@ -291,13 +296,13 @@ def test_a_wrong_key_pauses_once_and_is_told_once(
         clock.move(minutes=1)
     partner = session.scalars(select(Partner)).one()
     assert partner.paused
-    assert [mail.topic for mail in mails(session)] == ["held"]
+    assert [mail.kind.removeprefix(MAIL) for mail in mails(session)] == ["held"]
     deeds = session.execute(select(AuditEntry.action, AuditEntry.actor)).all()
     assert deeds.count(("held", "")) == 1
     url = f"/partners/{partner.id}"
     ravi.send(f"{url}/resume", {**ravi.fill(url, f"{url}/resume"), "reason": "They took the key"})
-    assert [mail.topic for mail in mails(session)] == ["held", "recovered"]
-    assert "Ravi let them go. “They took the key”" in mails(session)[-1].body
+    assert [mail.kind.removeprefix(MAIL) for mail in mails(session)] == ["held", "recovered"]
+    assert "Ravi let them go. “They took the key”" in mails(session)[-1].parameters["body"]
 
 
 def test_who_holds_a_partner_by_hand_gets_no_mail(
@@ -320,7 +325,7 @@ def test_messages_that_need_somebody_are_one_mail_with_all_of_them(
     for order_id in arrive(3):
         confirm(order_id)
         deliver()
-    assert [mail.topic for mail in mails(session)] == ["attention"]
+    assert [mail.kind.removeprefix(MAIL) for mail in mails(session)] == ["attention"]
     assert send() == 0, "it waits for more of them"
     clock.move(minutes=6)
     assert send() == 1
@@ -348,7 +353,7 @@ def test_what_was_settled_meanwhile_is_told_to_nobody(
     deliver()
     clock.move(minutes=6)
     assert send() == 0
-    assert [mail.state for mail in mails(session)] == [MailState.NEEDLESS]
+    assert [mail.state for mail in mails(session)] == [JobState.CANCELED]
     assert not post_office.taken
 
 
@@ -416,10 +421,12 @@ def test_the_worker_sends_and_seals_by_itself(
         trail.record(writing, AuditAction.ANNOUNCED, AuditObject.PARTNER, 1)
         writing.commit()
     write(database)
-    worker(database, settings).once()
+    tasks = worker(database, settings)
+    while tasks.once():
+        pass
     assert len(post_office.taken) == 1
     assert seals.verify(session).seals == 1
-    trouble = session.scalars(select(ChoreRun.note).where(ChoreRun.note != "")).all()
+    trouble = session.scalars(select(Task.error).where(Task.error != "")).all()
     assert not trouble
 
 
@@ -433,7 +440,7 @@ def test_a_lane_that_stays_open_is_told_once(database: Database, partner: Partne
         for _ in range(20):
             circuit_breaker.record_attempts(writing, [bad], now())
         writing.commit()
-    assert [mail.topic for mail in mails(session)] == ["held"]
+    assert [mail.kind.removeprefix(MAIL) for mail in mails(session)] == ["held"]
 
 
 def test_a_server_hides_its_password() -> None:

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.db import Database
 from app.reports import digests
-from app.tasks.mail_models import Mail
-from app.tasks.mail_sender import send_due
+from app.tasks import mail_sender
+from app.tasks.models import Task
 
 
 @pytest.fixture
@@ -34,5 +34,5 @@ def test_nothing_is_written(
     confirm(arrive(1)[0])
     deliver()
     assert not digests.digest(database, settings)
-    assert send_due(database, settings, {}) == 0
-    assert not session.scalars(select(Mail)).all()
+    assert not mail_sender.handlers(settings, {})
+    assert not session.scalars(select(Task)).all()

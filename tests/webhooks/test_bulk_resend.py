@@ -47,7 +47,7 @@ def work(database: Database, settings: Settings) -> Callable[[], bool]:
     """Let a worker do all that it can do now, as ``flask work`` does; whether there was anything."""
 
     def work() -> bool:
-        worker, did = Worker(database, background.kinds(settings)), False
+        worker, did = Worker(database, background.handlers(settings)), False
         while worker.once():
             did = True
         return did
