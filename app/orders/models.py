@@ -1,4 +1,4 @@
-"""Purchase orders, what the buyer sent of each, and what we decided."""
+"""Purchase orders, their versions as received, and the supplier's decisions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ResponseState(StrEnum):
 
 
 class Delivery(StrEnum):
-    """What became of the last decision's message: its state, or none."""
+    """The state of the last decision's webhook, or none."""
 
     NONE = "none"
     PENDING = "pending"
@@ -94,7 +94,7 @@ class PurchaseOrder(Base):
     buyer_name: Mapped[str] = mapped_column(Text)
     supplier_name: Mapped[str] = mapped_column(Text)
     subject: Mapped[str] = mapped_column(Text)
-    # Dates as they came: a partner's "soon" is kept and shown, not guessed at.
+    # Dates as received: a partner may write "soon".
     order_date: Mapped[str] = mapped_column(Text)
     delivery_date: Mapped[str] = mapped_column(Text)
     # The day that the text names, for sorting; NO_DAY if it names none.
@@ -170,7 +170,7 @@ class StatusChange(Base):
 
 
 class OrderView(Base):
-    """The first time that somebody of the supplier saw a version of an order."""
+    """The first view of a version by a person of the supplier."""
 
     __tablename__ = "order_view"
     __table_args__ = (UniqueConstraint("order_id", "version", "person_id"),)
@@ -184,7 +184,7 @@ class OrderView(Base):
 
 
 class Decision(Base):
-    """One answer that somebody gave, for one version of an order."""
+    """One response to one version of an order."""
 
     __tablename__ = "decision"
     __table_args__ = (

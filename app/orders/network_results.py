@@ -1,4 +1,4 @@
-"""The late result of an answer: a parsed `resp-confirm`."""
+"""The late result of a response: a parsed `resp-confirm`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def apply_result(
     inbound_id: str,
     received_at: datetime,
 ) -> None:
-    """Let the network's late result settle the answer that it is about; ``order`` was loaded for update.
+    """Apply the partner's late result to the webhook it is about; ``order`` was loaded for update.
 
     Errors: ValidationFailed, and nothing changes.
     """
@@ -69,10 +69,10 @@ def _late(resp: Resp, inbound_id: str, received_at: datetime) -> LateResult:
 
 
 def find_message(session: Session, order: PurchaseOrder, message: RespConfirm) -> Message | None:
-    """The message that a result is about, of those of which a try was made; None where none fits.
+    """The webhook that a result is about; None if no attempted one matches.
 
-    That is the one to which the partner gave this reqMsgId, else the newest that gave the echoed answer to
-    the echoed version. What never left has no result.
+    That is the one to which the partner gave this reqMsgId, else the newest with the echoed response to
+    the echoed version.
     """
     echo, req_msg_id = message.po_confirmation, message.resp.req_msg_id
     if req_msg_id:

@@ -1,4 +1,4 @@
-"""Who of the supplier's people saw which version of an order, and when first."""
+"""Who of the supplier's staff viewed which version of an order, and when first."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from app.orders.models import OrderView, PurchaseOrder
 
 
 def has_viewed(session: Session, order: PurchaseOrder, person_id: int) -> bool:
-    """Whether the person's sight of the present version is on record."""
-    sight = exists().where(
+    """Whether a view of the current version by the person is recorded."""
+    view = exists().where(
         OrderView.order_id == order.id,
         OrderView.version == order.version,
         OrderView.person_id == person_id,
     )
-    return bool(session.scalar(select(sight)))
+    return bool(session.scalar(select(view)))
 
 
 def record_view(
     session: Session, order: PurchaseOrder, *, person_id: int, person_name: str, at: datetime
 ) -> None:
-    """Record that a person saw the present version. Errors: IntegrityError where that is on record."""
+    """Record that a person viewed the current version. Errors: IntegrityError if that is recorded already."""
     session.add(
         OrderView(
             order_id=order.id,
@@ -38,7 +38,7 @@ def record_view(
 
 
 def list_views(session: Session, order_id: int) -> Sequence[OrderView]:
-    """All first sights of an order's versions, oldest first."""
+    """The first views of an order's versions, oldest first."""
     return session.scalars(
         select(OrderView).where(OrderView.order_id == order_id).order_by(OrderView.seen_at, OrderView.id)
     ).all()

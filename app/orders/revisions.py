@@ -1,4 +1,4 @@
-"""Taking in what the buyer sent: a new order from a parsed `req-send`, a new version from a `req-edit`."""
+"""What the buyer sent: a new order from a parsed `req-send`, a new version from a `req-edit`."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def apply_edit(
 ) -> None:
     """Record the buyer's change as the order's next version; ``order`` was loaded for update.
 
-    The version alone is the lock: the status that the message names may lag behind an answer that is under
-    way. An answer to the older version that has not left is withdrawn; the order is open again.
+    The version alone is the lock: the status that the message names may lag behind a response that is
+    being sent. A response to the older version that was not sent yet is canceled, and the order is open.
 
     Errors: ValidationFailed, and nothing changes.
     """
@@ -97,13 +97,13 @@ def _add_revision(
 
 
 def _remarks_of_last(session: Session, order: PurchaseOrder) -> str:
-    """What the list's search finds an answered order by, besides its own words."""
+    """The remarks of the last response, which the search finds too."""
     newest = last_decision(session, order)
     return f"\n{search_key(newest.remarks)}" if newest else ""
 
 
 def _columns(message: ReqSend, received_at: datetime, respond_within: timedelta) -> dict[str, Any]:
-    """What of a message stands in the order's own row; the rest is read from the revision."""
+    """The columns of an order; everything else is read from its revision."""
     sent = message.purchase_order
     total = total_of(sent)
     return {

@@ -30,8 +30,8 @@ def apply_status_change(
 ) -> None:
     """Cancel or close the order as the transition table allows; ``order`` was loaded for update.
 
-    Our own status decides, not the one that the message names: either side may lag behind the other. An
-    answer that has not left is withdrawn.
+    Our own status decides, not the one that the message names: either side may lag behind. A response
+    that was not sent yet is canceled.
 
     Errors: ValidationFailed, and nothing changes.
     """

@@ -1,4 +1,4 @@
-"""Whether what a partner sends fits the order as it stands: its parties and its version."""
+"""Checks a partner's message against the current order: its parties and its version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from app.orders.models import PurchaseOrder
 
 
 class ValidationFailed(Exception):
-    """A well-formed message that the order as it stands does not allow.
+    """A well-formed message that the current order does not allow.
 
     ``field`` is the path in wire names of what is wrong, ``detail`` a sentence for the sender.
     """
