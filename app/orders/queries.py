@@ -1,4 +1,4 @@
-"""Orders, as they are asked for. ``scope`` is the reader's supplier ids; None is all."""
+"""Queries for orders. ``scope`` is the reader's supplier ids; None is all."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from app.orders.models import Delivery, PurchaseOrder, ResponseState
 from app.partners.models import LISTED, Partner
 
 PAGE = 50
-"""Orders a page."""
+"""Orders per page."""
 SOON = timedelta(hours=4)
 """An order whose deadline is this near is due soon."""
 FEW = 2_000
@@ -78,7 +78,7 @@ class OrderPage:
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """How many orders stand in each work queue."""
+    """How many orders each work queue has."""
 
     to_answer: int
     overdue: int
@@ -87,7 +87,7 @@ class QueueCounts:
 
 
 class BadKey(ValueError):
-    """The key of a page is not one that this list gave."""
+    """The key of a page is not one of this list."""
 
 
 def order_page(
@@ -140,7 +140,7 @@ def orders_by_id(session: Session, scope: Scope, ids: Sequence[int]) -> Sequence
 def orders_for_update(session: Session, scope: Scope, ids: Sequence[int]) -> list[PurchaseOrder]:
     """The same, each locked until the transaction ends: all words, then all messages, then the rows.
 
-    Each in one order for everybody, so that nobody waits in a circle.
+    A consistent lock order prevents deadlock.
     """
     keys = _visible(select(PurchaseOrder.id, PurchaseOrder.partner_id, PurchaseOrder.object_id), scope)
     found = session.execute(keys.where(PurchaseOrder.id.in_(set(ids))).order_by(PurchaseOrder.id)).all()
@@ -180,7 +180,7 @@ def partners_order_for_update(session: Session, partner_id: int, object_id: str)
 def _locked(session: Session, order_id: int, partner_id: int, object_id: str) -> PurchaseOrder | None:
     """Lock an order: first its words, so that nobody adds a message, then its messages, then its row.
 
-    The last two in the deliverer's own order, so that nobody waits in a circle.
+    The last two in the order of the delivery worker: a consistent lock order prevents deadlock.
     """
     advisory_lock(session, partner_id, object_id)
     lock_messages_of(session, order_id)

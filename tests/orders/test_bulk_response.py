@@ -1,4 +1,4 @@
-"""Several orders at once: one remark, a plan of what cannot be, a result per row."""
+"""Bulk responses: one remark, a preview, a result for each order."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ def press(browser: Browser, ids: list[int], **fields: Any) -> Any:
     return browser.send("/orders/answers", {"csrf_token": token, "order_ids": ids, **given, **fields})
 
 
-def test_several_orders_are_answered_with_one_remark(
-    asha: Browser, arrive: Any, session: Session, deliver: Any
-) -> None:
+def test_bulk_response_records_each_order(asha: Browser, arrive: Any, session: Session, deliver: Any) -> None:
     ids = arrive(3)
     answer = press(asha, ids)
     assert answer.status_code == 200
@@ -37,7 +35,7 @@ def test_several_orders_are_answered_with_one_remark(
     assert deliver() == {"delivered": 3}
 
 
-def test_the_plan_says_which_cannot_be_and_records_nothing(
+def test_preview_names_skipped_orders_and_records_nothing(
     asha: Browser, arrive: Any, session: Session
 ) -> None:
     ids = arrive(3)
@@ -52,9 +50,7 @@ def test_the_plan_says_which_cannot_be_and_records_nothing(
     assert decisions(session) == 1
 
 
-def test_those_that_cannot_be_answered_do_not_keep_the_others_from_it(
-    asha: Browser, arrive: Any, session: Session
-) -> None:
+def test_bulk_response_skips_orders_with_a_response(asha: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(3)
     asha.answer(ids[0], "REJECT", "No capacity")
     answer = press(asha, ids)
@@ -63,9 +59,7 @@ def test_those_that_cannot_be_answered_do_not_keep_the_others_from_it(
     assert decisions(session) == 3
 
 
-def test_an_order_that_changed_since_the_plan_is_left_alone(
-    asha: Browser, arrive: Any, session: Session
-) -> None:
+def test_bulk_response_skips_changed_order(asha: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(2)
     session.execute(update(PurchaseOrder).where(PurchaseOrder.id == ids[0]).values(version=2))
     session.commit()
@@ -74,7 +68,7 @@ def test_an_order_that_changed_since_the_plan_is_left_alone(
     assert decisions(session) == 1
 
 
-def test_pressed_twice_it_is_still_one_answer_each(asha: Browser, arrive: Any, session: Session) -> None:
+def test_bulk_response_twice_records_once(asha: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(2)
     press(asha, ids)
     again = press(asha, ids)
@@ -83,7 +77,7 @@ def test_pressed_twice_it_is_still_one_answer_each(asha: Browser, arrive: Any, s
     assert decisions(session) == 2
 
 
-def test_somebody_else_s_orders_are_not_found(omar: Browser, arrive: Any, session: Session) -> None:
+def test_bulk_response_to_foreign_orders_is_not_found(omar: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(2)
     answer = press(omar, ids)
     assert answer.status_code == 422
@@ -91,7 +85,7 @@ def test_somebody_else_s_orders_are_not_found(omar: Browser, arrive: Any, sessio
     assert decisions(session) == 0
 
 
-def test_remarks_that_make_no_sense_come_back(asha: Browser, arrive: Any, session: Session) -> None:
+def test_bulk_response_invalid_remarks_are_shown_again(asha: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(2)
     answer = press(asha, ids, supplier_remarks='He said "yes"')
     assert answer.status_code == 422
@@ -100,7 +94,7 @@ def test_remarks_that_make_no_sense_come_back(asha: Browser, arrive: Any, sessio
     assert decisions(session) == 0
 
 
-def test_the_inbox_offers_to_answer_together_what_takes_an_answer(
+def test_inbox_selects_only_orders_that_need_response(
     asha: Browser, meera: Browser, arrive: Any, session: Session
 ) -> None:
     ids = arrive(4)
@@ -120,7 +114,7 @@ def test_the_inbox_offers_to_answer_together_what_takes_an_answer(
     assert not asha.get("/orders?answer=ACCEPT").page.select("form#selection")
 
 
-def test_an_answer_that_was_refused_can_be_given_anew_together(
+def test_refused_response_can_be_selected_again(
     asha: Browser, arrive: Any, network: Any, deliver: Any
 ) -> None:
     (order_id,) = arrive(1)

@@ -1,4 +1,4 @@
-"""Undo: some seconds after the press the answer can be taken back, as long as it has not left."""
+"""Undo: within the grace time a response can be undone before its webhook is sent."""
 
 from __future__ import annotations
 
@@ -40,16 +40,14 @@ def undo(browser: Browser, order_id: int) -> Any:
     return browser.send(action, browser.fill(f"/orders/{order_id}", action))
 
 
-def test_an_answer_waits_for_the_seconds_and_then_leaves(
-    asha: Browser, arrive: Any, deliver: Any, clock: Any
-) -> None:
+def test_response_is_sent_after_grace_time(asha: Browser, arrive: Any, deliver: Any, clock: Any) -> None:
     asha.answer(arrive(1)[0])
     assert deliver() == {}
     clock.move(seconds=11)
     assert deliver() == {"delivered": 1}
 
 
-def test_an_answer_taken_back_never_leaves_and_the_order_is_open_again(
+def test_undo_cancels_webhook_and_reopens_order(
     asha: Browser, arrive: Any, deliver: Any, clock: Any, session: Session, network: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -67,7 +65,7 @@ def test_an_answer_taken_back_never_leaves_and_the_order_is_open_again(
     assert deliver() == {"delivered": 1}
 
 
-def test_what_has_left_cannot_be_taken_back(asha: Browser, arrive: Any, deliver: Any, clock: Any) -> None:
+def test_undo_after_sending_is_refused(asha: Browser, arrive: Any, deliver: Any, clock: Any) -> None:
     (order_id,) = arrive(1)
     asha.answer(order_id)
     action = f"/orders/{order_id}/answer/undo"
@@ -81,17 +79,13 @@ def test_what_has_left_cannot_be_taken_back(asha: Browser, arrive: Any, deliver:
     assert not asha.get(f"/orders/{order_id}").page.select(f"form[action='{action}']")
 
 
-def test_without_the_seconds_there_is_nothing_to_take_back(
-    asha: Browser, arrive: Any, settings: Settings
-) -> None:
+def test_grace_time_is_zero_by_default(asha: Browser, arrive: Any, settings: Settings) -> None:
     assert settings.undo_seconds == 10
     assert Settings.load(instance=settings.instance).undo_seconds == 0
     assert asha.get(f"/orders/{arrive(1)[0]}").status_code == 200
 
 
-def test_after_an_undo_the_order_is_to_answer_and_says_what_became_of_the_earlier_answer(
-    asha: Browser, arrive: Any
-) -> None:
+def test_undo_shows_needs_response_and_previous_response(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     asha.answer(order_id, "REJECT", "No capacity")
     undo(asha, order_id)
@@ -102,7 +96,7 @@ def test_after_an_undo_the_order_is_to_answer_and_says_what_became_of_the_earlie
         assert " ".join(said.get_text(" ").split()) == "Needs response previous response: canceled"
 
 
-def test_a_deadline_is_near_or_past_only_while_an_answer_is_wanted(asha: Browser, arrive: Any) -> None:
+def test_deadline_is_shown_only_while_response_is_needed(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
