@@ -1,7 +1,7 @@
-"""Certificates as PEM texts: what is in them, and the files that TLS wants them in.
+"""Certificates as PEM text: their details, and the files that TLS needs.
 
-They are kept with the partner, so that every machine that delivers has them; the files are made where they
-are needed, with mode 0600, and named by their content: a renewed certificate has a new name.
+They are stored with the partner, so that every machine has them. Files are created where needed, with
+mode 0600, and named by their content: a renewed certificate has a new name.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _folder = Path("instance/certificates")
 
 
 class BadCertificate(ValueError):
-    """What was given is no usable certificate; the text says why."""
+    """The text is no usable certificate; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What people want to know of a certificate."""
+    """The details of a certificate that pages show."""
 
     subject: str
     issuer: str
@@ -44,45 +44,45 @@ class Certificate:
 
 
 def keep_in(folder: Path) -> None:
-    """Where the files are made from now on."""
+    """Set the folder for the files."""
     global _folder  # noqa: PLW0603 - one process has one instance folder
     _folder = folder
 
 
 def read_pair(pem: str) -> Certificate:
-    """The client certificate in a PEM text that also holds its private key and perhaps its chain.
+    """Read the client certificate of a PEM text with its private key and, optionally, its chain.
 
-    Errors: BadCertificate where either is missing, encrypted or unreadable, or they do not belong together.
+    Errors: BadCertificate if either is missing, encrypted or unreadable, or they do not match.
     """
-    found = _certificates(pem)
+    certificates = _certificates(pem)
     keys = _PRIVATE_KEY.findall(pem)
     if len(keys) != 1:
         raise BadCertificate("the text holds certificates and exactly one private key, as PEM")
-    if _public(_private_key(keys[0]).public_key()) != _public(found[0].public_key()):
+    if _public(_private_key(keys[0]).public_key()) != _public(certificates[0].public_key()):
         raise BadCertificate("the private key does not belong to the first certificate")
-    return told_of(found[0])
+    return details_of(certificates[0])
 
 
 def read_authorities(pem: str) -> list[Certificate]:
-    """The authorities in a PEM text.
+    """Read the CA certificates of a PEM text.
 
-    Errors: BadCertificate where there is none, or a private key beside them.
+    Errors: BadCertificate if there is none, or if the text contains a private key.
     """
     if _PRIVATE_KEY.search(pem):
         raise BadCertificate("a private key has no place among the authorities")
-    return [told_of(one) for one in _certificates(pem)]
+    return [details_of(certificate) for certificate in _certificates(pem)]
 
 
 def read_der(der: bytes) -> Certificate:
-    """The certificate that a server showed. Errors: BadCertificate."""
+    """Read the certificate of a server. Errors: BadCertificate."""
     try:
-        return told_of(x509.load_der_x509_certificate(der))
+        return details_of(x509.load_der_x509_certificate(der))
     except ValueError as error:
         raise BadCertificate("the certificate cannot be read") from error
 
 
-def told_of(certificate: x509.Certificate) -> Certificate:
-    """What people want to know of it."""
+def details_of(certificate: x509.Certificate) -> Certificate:
+    """Return the details that pages show."""
     try:
         alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names = [
@@ -101,9 +101,9 @@ def told_of(certificate: x509.Certificate) -> Certificate:
 
 
 def file_of(pem: str) -> str:
-    """The file with exactly this text, made where it is missing.
+    """Return the path of the file with this text, created if it is missing.
 
-    Where it cannot be made the name comes all the same: TLS then says that the file is not there.
+    If it cannot be created, TLS reports later that the file is missing.
     """
     path = _folder / f"{hashlib.sha256(pem.encode()).hexdigest()[:32]}.pem"
     try:
@@ -116,26 +116,26 @@ def file_of(pem: str) -> str:
 
 def _write(path: Path, pem: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Whoever opens the file finds all of it: it gets its name when it is complete.
-    beside = path.with_suffix(f".{secrets.token_hex(4)}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    # Written under another name first, so that readers never see a partial file.
+    temporary = path.with_suffix(f".{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(pem)
-        beside.replace(path)
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _certificates(pem: str) -> list[x509.Certificate]:
     if len(pem) > LONGEST_PEM:
         raise BadCertificate(f"the text is longer than {LONGEST_PEM // 1024} KB")
     try:
-        # Without what stands around and between them, such as a key or a bag's attributes.
-        found = x509.load_pem_x509_certificates(_PRIVATE_KEY.sub("", pem).encode("ascii", "replace"))
+        # Without the text around and between them, such as a key.
+        certificates = x509.load_pem_x509_certificates(_PRIVATE_KEY.sub("", pem).encode("ascii", "replace"))
     except ValueError as error:
         raise BadCertificate("the text holds no certificate as PEM (-----BEGIN CERTIFICATE-----)") from error
-    return found
+    return certificates
 
 
 def _private_key(pem: str) -> PrivateKeyTypes:

@@ -1,6 +1,6 @@
-"""Secrets that were typed into a form and not saved yet: sealed, so that nobody has to type them again.
+"""Secrets entered in a form but not saved yet, encrypted so that users need not enter them again.
 
-The page carries them as a text that only this app opens, and only for an hour.
+The page carries them as text that only this app can decrypt, for one hour.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ GOOD_FOR_SECONDS = 3600
 
 
 def seal(secret_key: str, typed: Mapping[str, str]) -> str:
-    """The typed secrets as one opaque text; empty without any."""
+    """Return the secrets as one encrypted text; empty if there are none."""
     return _box(secret_key).encrypt(json.dumps(dict(typed)).encode()).decode() if typed else ""
 
 
 def unseal(secret_key: str, sealed: str) -> dict[str, str]:
-    """What was sealed; nothing where it is no seal of ours or too old."""
+    """Return the secrets in the text; none if it is invalid or too old."""
     try:
         opened = _box(secret_key).decrypt(sealed.encode("ascii", "replace"), ttl=GOOD_FOR_SECONDS)
     except InvalidToken:
