@@ -14,7 +14,7 @@ from app.attention.forms import ASSIGNEES, AssignForm, AttentionForm, ReasonForm
 from app.attention.items import Item, find_item
 from app.attention.presenters import BLOCKERS
 from app.ui import web
-from app.ui.fields import read_filter
+from app.ui.listing import read_filter
 
 blueprint = Blueprint("attention", __name__, url_prefix="/attention")
 ASSIGNABLE_ROLES = [role for role, verbs in access.ROLE_PERMISSIONS.items() if Permission.RESEND in verbs]

@@ -12,7 +12,7 @@ from app.audit import presenters, queries
 from app.audit.forms import AuditFilterForm
 from app.audit.models import AuditEntry, AuditObject
 from app.ui import web
-from app.ui.fields import in_query, read_filter
+from app.ui.listing import Listing
 
 blueprint = Blueprint("audit", __name__, url_prefix="/audit")
 for _filter in (
@@ -46,20 +46,13 @@ def _changes(entry: AuditEntry) -> list[presenters.Change]:
 @access.requires(Permission.VIEW_AUDIT_TRAIL)
 def trail() -> Response:
     """The trail, newest first."""
-    form = AuditFilterForm(request.args)
-    values, notices = read_filter(form, web.zone())
-    page = queries.entry_page(web.db(), queries.AuditFilter(**values))
-    active = in_query({name: value for name, value in values.items() if name != "after"})
+    listing = Listing(AuditFilterForm(request.args), ".trail")
+    page = queries.entry_page(web.db(), queries.AuditFilter(**listing.values))
     return web.page(
         "audit/trail.html",
         "audit/_list.html",
-        form=form,
-        notices=notices,
+        **listing.context(page.next_after),
         page=page,
-        next_url=url_for(".trail", **active, after=page.next_after) if page.next_after else None,
-        first_url=url_for(".trail", **active) if "after" in values else "",
-        filtered=bool(active),
-        in_url=active,
         actors=queries.actors(web.db()),
         seal_status=queries.seal_status(web.db()),
         url_of=url_of,

@@ -27,7 +27,7 @@ from app.orders import queries as order_queries
 from app.orders.forms import OrderFilterForm
 from app.partners.masking import masker, secrets_of
 from app.partners.models import Partner
-from app.ui.fields import read_filter
+from app.ui.listing import read_filter
 from app.webhooks import queries as webhook_queries
 from app.webhooks.forms import MessageFilterForm
 from app.webhooks.presenters import message_sentence

@@ -16,7 +16,7 @@ from app.inbound.presenters import REPROCESS_BLOCKERS, reprocess_blocker_text
 from app.inbound.processing import CannotReprocess, Rules, reprocess, reprocess_blocker
 from app.partners.queries import all_partners
 from app.ui import web
-from app.ui.fields import in_force, in_query, read_filter
+from app.ui.listing import Listing
 from app.webhooks.routes import text_of
 
 blueprint = Blueprint("inbound", __name__, url_prefix="/inbound")
@@ -29,29 +29,19 @@ MORE_FILTERS = frozenset({"code", "order", "supplier", "since", "until"})
 @access.requires(Permission.VIEW)
 def log() -> Response:
     """The log, newest first."""
-    form = InboundFilterForm(request.args)
-    values, notices = read_filter(form, web.zone())
-    filters = queries.InboundFilter(**values)
+    listing = _listing()
+    filters = queries.InboundFilter(**listing.values)
     page = queries.message_page(web.db(), access.visible_suppliers(), filters)
-    active = {name: value for name, value in values.items() if name != "after"}
-    next_url = None
-    if page.next_after:
-        next_url = url_for(".log", **in_query({**active, "after": page.next_after}))
     return web.page(
         "inbound/log.html",
         "inbound/_list.html",
-        form=form,
-        notices=notices,
+        **listing.context(page.next_after),
         page=page,
-        next_url=next_url,
-        filtered=bool(active),
-        query=in_query(active),
-        chips=in_force(form, active),
         partners=all_partners(web.db()),
-        newer_url=_newer_url(values, _newest_shown(page, filters)),
-        only_unmatched=set(active) == {"effect"} and filters.effect == Effect.UNMATCHED,
+        newer_url=listing.newer_url(_newest_shown(page, filters)),
+        only_unmatched=set(listing.filters) == {"effect"} and filters.effect == Effect.UNMATCHED,
         search_window=queries.WINDOW,
-        more_filters=bool(MORE_FILTERS & set(active)),
+        more_filters=bool(MORE_FILTERS & set(listing.filters)),
         unmatched=queries.unmatched_count(web.db(), access.visible_suppliers()),
     )
 
@@ -62,28 +52,21 @@ def newer() -> Response:
     """The number of messages newer than those on an open page; without htmx the list itself."""
     if not web.wants_fragment():
         return log()
-    values, _ = read_filter(InboundFilterForm(request.args), web.zone())
-    values.pop("after", None)
-    than = request.args.get("than", "")[:40]
-    count = queries.newer_count(web.db(), access.visible_suppliers(), queries.InboundFilter(**values), than)
-    return web.page(
-        "inbound/log.html",
-        "ui/_new_rows.html",
-        count=count,
-        newer_url=_newer_url(values, than),
-        first_url=url_for(".log", **in_query(values)),
-    )
+    listing = _listing()
+    newest = request.args.get("than", "")[:40]
+    filters = queries.InboundFilter(**listing.filters)
+    count = queries.newer_count(web.db(), access.visible_suppliers(), filters, newest)
+    return listing.new_rows("inbound/log.html", count, newest)
+
+
+def _listing() -> Listing:
+    return Listing(InboundFilterForm(request.args), ".log", newer_endpoint=".newer")
 
 
 def _newest_shown(page: queries.InboundPage, filters: queries.InboundFilter) -> str:
     if filters.after:
         return queries.newest_id(web.db(), access.visible_suppliers(), filters)
     return page.messages[0].id if page.messages else ""
-
-
-def _newer_url(values: dict[str, Any], than: str) -> str:
-    shown = {name: value for name, value in values.items() if name != "after"}
-    return url_for(".newer", **in_query({**shown, "than": than}))
 
 
 @blueprint.get("/<inbound_id>")

@@ -27,7 +27,7 @@ from app.orders.req_confirm import DecisionInput, req_confirm
 from app.orders.timeline import timeline
 from app.partners.queries import all_partners
 from app.ui import web
-from app.ui.fields import in_force, read_filter
+from app.ui.listing import Listing
 from app.webhooks.queries import messages_of_order
 from app.webhooks.routes import text_of
 
@@ -43,33 +43,23 @@ ORDER = "/<int:order_id>"
 @access.requires(Permission.VIEW)
 def inbox() -> Response:
     """The list of orders; its whole state is in the URL."""
-    form = OrderFilterForm(request.args)
-    values, notices = read_filter(form, web.zone())
+    listing = Listing(OrderFilterForm(request.args), ".inbox")
+    values = listing.values
     try:
         page = _order_page(values)
     except queries.BadKey:
-        notices.append(presenters.PAGE_GONE)
+        listing.notices.append(presenters.PAGE_GONE)
         values.pop("after")
         page = _order_page(values)
-    next_url = url_for(".inbox", **{**values, "after": page.next_after}) if page.next_after else None
-    first_url = url_for(".inbox", **{**values, "after": None}) if "after" in values else ""
-    query = {name: value for name, value in values.items() if name != "after"}
-    if query.get("sort") == form.sort.default:
-        del query["sort"]
     can_respond = access.can(access.current_person(), Permission.RESPOND)
     return web.page(
         "orders/inbox.html",
         "orders/_list.html",
-        form=form,
-        notices=notices,
+        **listing.context(page.next_after),
         values=values,
         work_queue=presenters.order_queue(values),
         rows=[presenters.order_row(order, can_respond=can_respond) for order in page.orders],
-        next_url=next_url,
-        first_url=first_url,
-        query=query,
-        sort=values.get("sort", form.sort.default),
-        chips=in_force(form, values),
+        sort=values.get("sort", listing.form["sort"].default),
         partners=all_partners(web.db()),
     )
 

@@ -30,7 +30,7 @@ from app.reports.forms import DeliveryHealthForm, ResponseReportForm
 from app.reports.response_report import DEFAULT_DAYS, MAX_DAYS
 from app.reports.response_report import response_report as report_of
 from app.ui import web
-from app.ui.fields import read_filter
+from app.ui.listing import read_filter
 from app.ui.sidebar import Sidebar
 from app.webhooks.partner_status import waiting
 from app.webhooks.presenters import webhook_chips

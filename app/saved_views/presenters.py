@@ -12,7 +12,7 @@ from werkzeug.datastructures import MultiDict
 from app.inbound.forms import InboundFilterForm
 from app.orders.forms import SORT_NAMES, OrderFilterForm
 from app.saved_views.service import MAX_VIEWS, Problem
-from app.ui.fields import InForce, in_force, read_filter
+from app.ui.listing import ActiveFilter, active_filters, read_filter
 from app.webhooks.forms import MessageFilterForm
 
 LIST_NAMES = {"orders": "Orders", "webhooks": "Outgoing", "inbound": "Incoming"}
@@ -30,13 +30,13 @@ _FORMS: dict[str, Callable[..., Any]] = {
 }
 
 
-def filter_chips(page: str, query: str, zone: ZoneInfo) -> list[InForce]:
+def filter_chips(page: str, query: str, zone: ZoneInfo) -> list[ActiveFilter]:
     """The filters of a view, labeled as above its list, and its sort order unless it is the default."""
     values = MultiDict(parse_qsl(query))
     form = _FORMS[page](values)
     filters, _ = read_filter(form, zone)
-    chips = in_force(form, filters)
+    chips = active_filters(form, filters)
     sort = values.get("sort", "")
     if sort in SORT_NAMES:
-        chips.append(InForce("sort", "Sorted", SORT_NAMES[sort]))
+        chips.append(ActiveFilter("sort", "Sorted", SORT_NAMES[sort]))
     return chips

@@ -17,7 +17,7 @@ from app.saved_views.forms import DeleteForm, NameForm, SaveForm
 from app.saved_views.models import SavedView
 from app.saved_views.presenters import LIST_NAMES, PROBLEMS, filter_chips
 from app.ui import web
-from app.ui.fields import InForce
+from app.ui.listing import ActiveFilter
 
 blueprint = Blueprint("saved_views", __name__, url_prefix="/views")
 VIEW = "/<int(max=9223372036854775807):view_id>"
@@ -35,7 +35,7 @@ def _own_views(page: str) -> Sequence[SavedView]:
 
 
 @blueprint.app_template_filter("filter_chips")
-def _filter_chips(view: SavedView) -> list[InForce]:
+def _filter_chips(view: SavedView) -> list[ActiveFilter]:
     """The filters of a view."""
     return filter_chips(view.page, view.query, web.zone())
 

@@ -14,7 +14,7 @@ from app.tasks import queries as job_queries
 from app.tasks.models import Job
 from app.tasks.routes import RESULTS, Result
 from app.ui import web
-from app.ui.fields import in_force, in_query, read_filter
+from app.ui.listing import active_filters, read_filter, url_values
 from app.webhooks import resend_job, resend_plan
 from app.webhooks.forms import ResendForm, SelectionForm
 from app.webhooks.resend_job import ResendResult
@@ -116,8 +116,8 @@ def _preview_page(form: ResendForm, status: int = 200) -> Response:
         notices=notices,
         selection=selection,
         plan=plan,
-        query={} if selection.ids else in_query(values),
-        chips=[] if selection.ids else in_force(filter_form, values),
+        query={} if selection.ids else url_values(values),
+        chips=[] if selection.ids else active_filters(filter_form, values),
         partners=all_partners(web.db()),
         limit=resend_plan.MAX_MESSAGES,
     )

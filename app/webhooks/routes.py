@@ -20,7 +20,7 @@ from app.delivery.service import (
 )
 from app.partners.queries import all_partners
 from app.ui import web
-from app.ui.fields import in_force, in_query, read_filter
+from app.ui.listing import Listing
 from app.webhooks import presenters, queries
 from app.webhooks.forms import CancelForm, MessageFilterForm, ResendForm
 
@@ -31,26 +31,16 @@ blueprint = Blueprint("webhooks", __name__, url_prefix="/webhooks")
 @access.requires(Permission.VIEW)
 def log() -> Response:
     """The log, newest first."""
-    form = MessageFilterForm(request.args)
-    values, notices = read_filter(form, web.zone())
-    wanted = queries.MessageFilter(**values)
-    found = queries.message_page(web.db(), access.visible_suppliers(), wanted)
-    narrowed = {name: value for name, value in values.items() if name != "after"}
-    next_url = None
-    if found.next_after:
-        next_url = url_for(".log", **in_query({**narrowed, "after": found.next_after}))
+    listing = _listing()
+    filters = queries.MessageFilter(**listing.values)
+    found = queries.message_page(web.db(), access.visible_suppliers(), filters)
     return web.page(
         "webhooks/log.html",
         "webhooks/_list.html",
-        form=form,
-        notices=notices,
+        **listing.context(found.next_after),
         found=found,
-        next_url=next_url,
-        filtered=bool(narrowed),
-        query=in_query(narrowed),
-        chips=in_force(form, narrowed),
         partners=all_partners(web.db()),
-        newer_url=_newer_url(values, _newest_shown(found, wanted)),
+        newer_url=listing.newer_url(_newest_shown(found, filters)),
         suppliers=queries.known_suppliers(web.db(), access.visible_suppliers()),
     )
 
@@ -61,28 +51,21 @@ def newer() -> Response:
     """Whether more has come than an open page shows; without htmx the list itself."""
     if not web.wants_fragment():
         return log()
-    values, _ = read_filter(MessageFilterForm(request.args), web.zone())
-    values.pop("after", None)
-    than = request.args.get("than", "")[:40]
-    count = queries.newer_count(web.db(), access.visible_suppliers(), queries.MessageFilter(**values), than)
-    return web.page(
-        "webhooks/log.html",
-        "ui/_new_rows.html",
-        count=count,
-        newer_url=_newer_url(values, than),
-        first_url=url_for(".log", **in_query(values)),
-    )
+    listing = _listing()
+    newest = request.args.get("than", "")[:40]
+    filters = queries.MessageFilter(**listing.filters)
+    count = queries.newer_count(web.db(), access.visible_suppliers(), filters, newest)
+    return listing.new_rows("webhooks/log.html", count, newest)
 
 
-def _newest_shown(found: queries.MessagePage, wanted: queries.MessageFilter) -> str:
-    if wanted.after:
-        return queries.newest_id(web.db(), access.visible_suppliers(), wanted)
+def _listing() -> Listing:
+    return Listing(MessageFilterForm(request.args), ".log", newer_endpoint=".newer")
+
+
+def _newest_shown(found: queries.MessagePage, filters: queries.MessageFilter) -> str:
+    if filters.after:
+        return queries.newest_id(web.db(), access.visible_suppliers(), filters)
     return found.messages[0].id if found.messages else ""
-
-
-def _newer_url(values: dict[str, Any], than: str) -> str:
-    shown = {name: value for name, value in values.items() if name != "after"}
-    return url_for(".newer", **in_query({**shown, "than": than}))
 
 
 @blueprint.get("/<message_id>")
