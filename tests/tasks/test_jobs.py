@@ -1,4 +1,4 @@
-"""Long work: in steps, under a lease, with progress and cancel; a dead worker's job goes on where it was."""
+"""Background jobs: steps, lease, progress, cancellation and recovery after a crash."""
 
 from __future__ import annotations
 
@@ -288,4 +288,4 @@ def test_people_see_their_own_jobs_and_support_sees_all(
     assert "Count" in ravi.get("/jobs").words
     # A manager sees it, and has no part in it.
     assert meera.get(f"/jobs/{job_id}").status_code == 200
-    assert "Cancel the rest" not in meera.get(f"/jobs/{job_id}").words
+    assert "Cancel job" not in meera.get(f"/jobs/{job_id}").words
