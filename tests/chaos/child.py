@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from app.db import Database
+from app.db import Database, encryption
 from app.delivery import connections, worker
 from app.delivery.events import message_events
 from app.delivery.worker import DeliveryWorker
@@ -21,7 +21,7 @@ from app.orders.projection import follow
 POINTS = ("after the claim", "during connect", "after the POST", "before the record", "after the record")
 
 
-def run(url: str, options: dict[str, Any], point: str | None, passes: int) -> None:
+def run(url: str, options: dict[str, Any], point: str | None, passes: int, keys: Any) -> None:
     """Deliver until killed or told to stop; at ``point``, passed for the ``passes``-th time, die."""
     logging.disable(logging.WARNING)
     stop = threading.Event()
@@ -30,6 +30,7 @@ def run(url: str, options: dict[str, Any], point: str | None, passes: int) -> No
         stop.set()
 
     signal.signal(signal.SIGTERM, asked)
+    encryption._Keys.fernet = keys
     message_events.connect(follow)
     deliverer = DeliveryWorker(Database(url), **options)
     if point is not None:

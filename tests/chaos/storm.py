@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
-from app.db import Database
+from app.db import Database, encryption
 from app.delivery.models import LIVE, Attempt, Message, MessageState
 from app.delivery.retry_policy import Reason
 from app.delivery.service import resend
@@ -88,7 +88,9 @@ def partner_that_records(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def start(url: str, options: dict[str, Any], point: str | None, passes: int = 1) -> BaseProcess:
     """A deliverer process with the options of ``DeliveryWorker``, which dies at the point if one is given."""
-    process = _nursery.Process(target=child.run, args=(url, options, point, passes), daemon=True)
+    process = _nursery.Process(
+        target=child.run, args=(url, options, point, passes, encryption._Keys.fernet), daemon=True
+    )
     process.start()
     return process
 
