@@ -1,4 +1,4 @@
-"""Permissions: which role has which, and the check that guards every route.
+"""The check of permissions that guards every route.
 
 A view without a declared permission is closed to everyone.
 """
@@ -6,67 +6,25 @@ A view without a declared permission is closed to everyone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 from typing import Any, TypeVar, cast
 
 from flask import Flask, abort, current_app, g, request
 from flask_login import LoginManager, current_user
 
 from app.accounts import queries
-from app.accounts.models import Person, Role
+from app.accounts.models import Person
+from app.accounts.permissions import Permission, can
 from app.audit import trail
 from app.ui import web
+
+__all__ = ["Permission", "can", "current_person", "init_app", "public", "requires", "visible_suppliers"]
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-class Permission(StrEnum):
-    """What a route lets a person do."""
-
-    VIEW = "view"  # the orders and messages of the person's own suppliers
-    VIEW_ALL = "view_all"
-    RESPOND = "respond"
-    EXPORT = "export"
-    VIEW_AUDIT_TRAIL = "view_audit_trail"
-    RESEND = "resend"
-    RESEND_DELIVERED = "resend_delivered"
-    CANCEL = "cancel"
-    PAUSE_PARTNERS = "pause_partners"
-    IMPORT = "import"
-    SEND_TEST = "send_test"
-    MANAGE_PARTNERS = "manage_partners"
-    MANAGE_USERS = "manage_users"
-
-
-_SUPPORT = frozenset(
-    {
-        Permission.VIEW,
-        Permission.VIEW_ALL,
-        Permission.RESEND,
-        Permission.CANCEL,
-        Permission.PAUSE_PARTNERS,
-        Permission.IMPORT,
-        Permission.SEND_TEST,
-    }
-)
-
-ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
-    Role.SUPPLIER: frozenset({Permission.VIEW, Permission.RESPOND}),
-    Role.MANAGER: frozenset(
-        {Permission.VIEW, Permission.VIEW_ALL, Permission.EXPORT, Permission.VIEW_AUDIT_TRAIL}
-    ),
-    Role.SUPPORT: _SUPPORT,
-    Role.ADMIN: _SUPPORT | {Permission.RESEND_DELIVERED, Permission.MANAGE_PARTNERS, Permission.MANAGE_USERS},
-}
-
 PUBLIC = "public"
 OPEN_ENDPOINTS = frozenset({"static", "bootstrap.static", "htmx_js"})
 """Static files of the app and its packages."""
-
-
-def can(person: Person, permission: Permission) -> bool:
-    """Whether the person's role has the permission."""
-    return permission in ROLE_PERMISSIONS[person.role]
 
 
 def requires(permission: Permission) -> Callable[[View], View]:

@@ -12,7 +12,7 @@ from app.db import Base, enum_type
 
 
 class Role(StrEnum):
-    """The role of a person; ``access.ROLE_PERMISSIONS`` lists the permissions of each."""
+    """The role of a person; ``permissions.ROLE_PERMISSIONS`` lists the permissions of each."""
 
     SUPPLIER = "supplier"
     MANAGER = "manager"

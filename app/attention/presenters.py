@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flask import Flask, url_for
 
 from app.accounts import access
-from app.accounts.access import Permission
+from app.accounts.permissions import Permission
 from app.attention.items import Item, PausedPartner
 from app.attention.models import Case, CaseAction, CaseEvent
 from app.attention.service import Blocker

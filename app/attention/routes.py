@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.accounts import access
 from app.accounts.access import Permission
+from app.accounts.permissions import ROLE_PERMISSIONS
 from app.attention import queries, service
 from app.attention.forms import ASSIGNEES, AssignForm, AttentionForm, ReasonForm
 from app.attention.items import Item, find_item
@@ -17,7 +18,7 @@ from app.ui import web
 from app.ui.listing import read_filter
 
 blueprint = Blueprint("attention", __name__, url_prefix="/attention")
-ASSIGNABLE_ROLES = [role for role, verbs in access.ROLE_PERMISSIONS.items() if Permission.RESEND in verbs]
+ASSIGNABLE_ROLES = [role for role, verbs in ROLE_PERMISSIONS.items() if Permission.RESEND in verbs]
 
 
 @blueprint.get("")

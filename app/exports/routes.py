@@ -23,7 +23,7 @@ from app.orders.presenters import delivery_chip, event_sentence
 from app.partners.forms import ConfirmForm
 from app.tasks import queries as job_queries
 from app.tasks.models import Job, JobState
-from app.tasks.routes import RESULTS, Result
+from app.tasks.results import RESULTS, Result
 from app.ui import web
 from app.ui.numbers import size
 

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
 
 from app import clock
-from app.accounts.access import Permission
+from app.accounts.permissions import Permission
 from app.audit import queries as audit_queries
 from app.audit.forms import AuditFilterForm
 from app.db import Database

@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from app.inbound.handlers import HANDLERS
 from app.network.openapi import pretty
 from app.network.vocabulary import AMOUNT_DECIMALS_MAX
 
@@ -21,6 +22,11 @@ _WORDS = {
     "object": "object",
     "array": "list",
 }
+
+KINDS = tuple(HANDLERS)
+"""The kinds of message that partners may send."""
+ONLY: dict[str, Any] = {"provide_automatic_options": False}
+"""Route options below ``/api/``: no automatic OPTIONS, so that only documented methods are allowed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any
 
 from flask import Blueprint, Response, request
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -12,7 +11,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from app import clock
 from app.accounts import access
-from app.inbound.handlers import HANDLERS
+from app.inbound.api_description import KINDS, ONLY
 from app.inbound.processing import Call, Receipt, Rules, receive_message, reject_call
 from app.network.reader import dumps
 from app.network.replies import build_reply
@@ -27,10 +26,7 @@ log = logging.getLogger(__name__)
 blueprint = Blueprint("inbound_api", __name__)
 
 KEY_HEADER = "X-Partner-Key"
-KINDS = tuple(HANDLERS)
 SECRET_HEADERS = frozenset({"x-partner-key", "authorization", "cookie", "proxy-authorization"})
-ONLY: dict[str, Any] = {"provide_automatic_options": False}
-"""Route options below ``/api/``: no automatic OPTIONS, so that only documented methods are allowed."""
 
 
 @blueprint.post(

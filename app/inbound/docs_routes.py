@@ -8,7 +8,7 @@ from flask import Blueprint, Response, render_template
 
 from app.accounts import access
 from app.inbound import api_description
-from app.inbound.api_routes import KINDS, ONLY
+from app.inbound.api_description import KINDS, ONLY
 from app.network.openapi import openapi
 from app.network.reader import dumps
 from app.ui import web

@@ -16,8 +16,8 @@ from app.inbound.presenters import REPROCESS_BLOCKERS, reprocess_blocker_text
 from app.inbound.processing import CannotReprocess, Rules, reprocess, reprocess_blocker
 from app.partners.queries import all_partners
 from app.ui import web
+from app.ui.bodies import text_of
 from app.ui.listing import Listing
-from app.webhooks.routes import text_of
 
 blueprint = Blueprint("inbound", __name__, url_prefix="/inbound")
 

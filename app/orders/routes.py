@@ -27,9 +27,9 @@ from app.orders.req_confirm import DecisionInput, req_confirm
 from app.orders.timeline import timeline
 from app.partners.queries import all_partners
 from app.ui import web
+from app.ui.bodies import text_of
 from app.ui.listing import Listing
 from app.webhooks.queries import messages_of_order
-from app.webhooks.routes import text_of
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("orders", __name__, url_prefix="/orders")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
-
 from flask import Blueprint, Response, abort, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -15,23 +11,10 @@ from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.tasks import queries, service
 from app.tasks.models import Job
+from app.tasks.results import RESULTS, Result
 from app.ui import web
 
 blueprint = Blueprint("tasks", __name__, url_prefix="/jobs")
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of a job, or comes: what the button to it says, and ``blocker`` where there is none."""
-
-    words: str = ""
-    url: str = ""
-    blocker: str = ""
-    kept_until: datetime | None = None
-
-
-RESULTS: dict[str, Callable[[Job], Result]] = {}
-"""Per kind of job what came of one, for who looks at it; rooms above add theirs."""
 
 
 @blueprint.get("")

@@ -103,3 +103,8 @@ def is_pairs(value: object) -> bool:
         and all(isinstance(one, dict) and one.keys() <= {"name", "value"} for one in value)
         and all(not isinstance(part, dict | list) for one in value for part in one.values())
     )
+
+
+def text_of(body: bytes) -> str:
+    """A body as text; bytes that are not UTF-8 become replacement characters."""
+    return body.decode("utf-8", "replace")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import decimal
-import re
 from decimal import Decimal
 from functools import lru_cache
 
 from babel import Locale
 from babel.numbers import NumberPattern, parse_pattern
+
+from app.network.numbers import exact_number
 
 INDIA = Locale.parse("en_IN")
 
@@ -19,19 +20,6 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 @lru_cache(maxsize=128)
 def _pattern(decimals: int) -> NumberPattern:
     return parse_pattern("#,##,##0" + (f".{'0' * decimals}" if decimals else ""))
-
-
-def exact_number(value: object) -> Decimal | None:
-    """The number in ``value``; None for what is no number. A float is a mistake of ours: TypeError."""
-    if isinstance(value, float):
-        raise TypeError("money and quantities are never floats")
-    if isinstance(value, str) and re.fullmatch(r"-?\d{1,64}(\.\d{1,64})?", value):
-        return Decimal(value)
-    if isinstance(value, Decimal) and value.is_finite():
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return Decimal(value)
-    return None
 
 
 def _grouped(value: Decimal, fewest_decimals: int) -> str:

@@ -12,7 +12,7 @@ from app.accounts.access import Permission
 from app.partners.queries import all_partners
 from app.tasks import queries as job_queries
 from app.tasks.models import Job
-from app.tasks.routes import RESULTS, Result
+from app.tasks.results import RESULTS, Result
 from app.ui import web
 from app.ui.listing import active_filters, read_filter, url_values
 from app.webhooks import resend_job, resend_plan

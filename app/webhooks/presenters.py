@@ -11,7 +11,7 @@ from flask import Flask
 
 from app import clock
 from app.accounts import access
-from app.accounts.access import Permission
+from app.accounts.permissions import Permission
 from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
 from app.delivery.retry_policy import Reason
 from app.delivery.service import CancelBlocker, ResendBlocker

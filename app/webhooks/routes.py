@@ -20,6 +20,7 @@ from app.delivery.service import (
 )
 from app.partners.queries import all_partners
 from app.ui import web
+from app.ui.bodies import text_of
 from app.ui.listing import Listing
 from app.webhooks import presenters, queries
 from app.webhooks.forms import CancelForm, MessageFilterForm, ResendForm
@@ -215,8 +216,3 @@ def _attempt_data(attempt: Attempt) -> dict[str, Any]:
         "started_at": attempt.started_at.isoformat(),
         "ended_at": attempt.ended_at.isoformat() if attempt.ended_at else None,
     }
-
-
-def text_of(body: bytes) -> str:
-    """A body as text; bytes that are not UTF-8 become replacement characters."""
-    return body.decode("utf-8", "replace")

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.accounts.access import OPEN_ENDPOINTS, PUBLIC, ROLE_PERMISSIONS, Permission
+from app.accounts.access import OPEN_ENDPOINTS, PUBLIC
 from app.accounts.models import Role
+from app.accounts.permissions import ROLE_PERMISSIONS, Permission
 from tests.people import EVERYBODY, Browser
 
 TABLE = {

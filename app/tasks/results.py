@@ -1,0 +1,23 @@
+"""What a finished background job leads to. Each kind of job registers a function for its page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.tasks.models import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a job, or comes: what the button to it says, and ``blocker`` where there is none."""
+
+    words: str = ""
+    url: str = ""
+    blocker: str = ""
+    kept_until: datetime | None = None
+
+
+RESULTS: dict[str, Callable[[Job], Result]] = {}
+"""Per kind of job what came of one, for who looks at it; rooms above add theirs."""
