@@ -15,7 +15,7 @@ from app.audit.models import AuditAction, AuditObject
 from app.delivery.events import MessageChange
 from app.delivery.models import Message, MessageState
 from app.partners.models import Partner
-from app.tasks.mail import Topic, enqueue, enqueue_once, is_on, link
+from app.tasks.mail import Topic, enqueue, enqueue_once, is_on, link, one_line
 
 BATCH_DELAY = timedelta(minutes=5)
 """How long a mail about failed messages waits for more of them."""
@@ -59,8 +59,8 @@ def held(session: Session, partner_id: int, reason: HoldReason, params: Mapping[
     count = session.scalar(
         select(func.count()).where(Message.partner_id == partner_id, Message.state == MessageState.PENDING)
     )
-    cause = _MAIL_TEXTS[reason].format_map(params)
-    body = f"Webhooks to {name} are held.\n\n{cause}\n\n{count} are queued. None is lost.\n"
+    cause = one_line(_MAIL_TEXTS[reason].format_map(params))
+    body = f"Webhooks to {one_line(name)} are held.\n\n{cause}\n\n{count} are queued. None is lost.\n"
     enqueue(session, Topic.HELD, f"{name} is held", body + link(session, f"/partners/{partner_id}"))
 
 
@@ -68,7 +68,7 @@ def recovered(session: Session, partner_id: int, before: Mapping[str, Any]) -> N
     """Record that a partner responds again; ``before`` is for the audit entry."""
     name = _name(session, partner_id)
     trail.record(session, AuditAction.RESUMED, AuditObject.PARTNER, partner_id, name=name, before=before)
-    body = f"{name} responds again. Queued webhooks are being sent.\n"
+    body = f"{one_line(name)} responds again. Queued webhooks are being sent.\n"
     enqueue(
         session, Topic.RECOVERED, f"{name} responds again", body + link(session, f"/partners/{partner_id}")
     )

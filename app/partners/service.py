@@ -172,11 +172,14 @@ def resume(session: Session, partner: Partner, reason: str = "", *, by: str = ""
                 "why": partner.paused_reason or partner.pause_code.value,
             },
         )
-        if not partner.paused_by:  # whoever held it by hand knows
-            said = f" “{reason}”" if reason else ""
-            words = f"Messages to {partner.name} go out again: {by or 'somebody'} let them go.{said}\n"
+        if not partner.paused_by:  # a person who paused it needs no mail
+            name = mail.one_line(partner.name)
+            quote = f" “{mail.one_line(reason)}”" if reason else ""
+            body = (
+                f"Webhooks to {name} are sent again. Resumed by {mail.one_line(by) or 'PO Confirm'}.{quote}\n"
+            )
             link = mail.link(session, f"/partners/{partner.id}")
-            mail.enqueue(session, Topic.RECOVERED, f"{partner.name} is let go", words + link)
+            mail.enqueue(session, Topic.RECOVERED, f"{name} is resumed", body + link)
     partner.paused_at = None
     partner.paused_reason = ""
     partner.pause_code, partner.pause_params = PauseCode.NONE, {}

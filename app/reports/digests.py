@@ -38,8 +38,8 @@ def attention(session: Session) -> tuple[str, str] | None:
     # The same list as the page that the mail links to.
     newest = message_page(session, None, MessageFilter(state=ATTENTION), limit=LISTED).messages
     lines = [
-        f"* {one_line(message.buyer_po_number)}: "
-        f"{state_label(message.state)}. {message_sentence(message)}".strip()
+        "* "
+        + one_line(f"{message.buyer_po_number}: {state_label(message.state)}. {message_sentence(message)}")
         for message in newest
     ]
     if count > len(newest):

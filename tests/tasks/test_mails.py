@@ -21,11 +21,12 @@ from app.background import worker
 from app.clock import now
 from app.config import Settings
 from app.db import Database
-from app.delivery import circuit_breaker
-from app.delivery.models import Message
+from app.delivery import circuit_breaker, notifications
+from app.delivery.models import Message, MessageState
+from app.delivery.notifications import HoldReason
 from app.orders.models import PurchaseOrder
 from app.partners import service as partner_service
-from app.partners.models import Partner
+from app.partners.models import Partner, PauseCode
 from app.reports import digests
 from app.tasks import mail_sender as sending
 from app.tasks import smtp
@@ -302,7 +303,7 @@ def test_a_wrong_key_pauses_once_and_is_told_once(
     url = f"/partners/{partner.id}"
     ravi.send(f"{url}/resume", {**ravi.fill(url, f"{url}/resume"), "reason": "They took the key"})
     assert [mail.kind.removeprefix(MAIL) for mail in mails(session)] == ["held", "recovered"]
-    assert "Ravi let them go. “They took the key”" in mails(session)[-1].parameters["body"]
+    assert "Resumed by Ravi. “They took the key”" in mails(session)[-1].parameters["body"]
 
 
 def test_who_holds_a_partner_by_hand_gets_no_mail(
@@ -355,6 +356,37 @@ def test_what_was_settled_meanwhile_is_told_to_nobody(
     assert send() == 0
     assert [mail.state for mail in mails(session)] == [JobState.CANCELED]
     assert not post_office.taken
+
+
+INJECTED = "PO 1\r\n\n* PO 2: Delivered\u2028Bcc: x@example\x85end"
+
+
+def test_partner_text_with_line_breaks_writes_no_lines_of_its_own(
+    database: Database, settings: Settings, arrive: Any, confirm: Any, session: Session, clock: Any
+) -> None:
+    answered, unanswered = arrive(2)
+    message_id = confirm(answered)
+    with database.writing() as writing:
+        message, order = writing.get_one(Message, message_id), writing.get_one(PurchaseOrder, unanswered)
+        message.buyer_po_number = order.buyer_po_number = order.buyer_name = INJECTED
+        message.state = MessageState.REFUSED
+        partner = writing.get_one(Partner, message.partner_id)
+        partner.name = INJECTED
+        notifications.held(writing, partner.id, HoldReason.GONE, {"url": INJECTED})
+        notifications.recovered(writing, partner.id, {})
+        partner.paused_at, partner.pause_code = now(), PauseCode.GONE
+        partner_service.resume(writing, partner, INJECTED, by=INJECTED)
+        writing.commit()
+    bodies = [mail.parameters["body"] for mail in mails(session)]
+    clock.move(days=3)
+    for written in (digests.attention(session), digests.deadlines(session, settings)):
+        assert written
+        bodies.append(written[1])
+    assert len(bodies) == 5
+    for body in bodies:
+        lines = re.split("[\r\n\u2028\x85]", body)
+        assert any("PO 1 * PO 2: Delivered Bcc: x@example end" in line for line in lines), body
+        assert not [line for line in lines if line.startswith(("* PO 2", "Bcc", "end"))], body
 
 
 def test_deadlines_are_one_digest_a_day(
