@@ -84,9 +84,12 @@ class Settings(BaseSettings):
         if not url:
             return url
         try:
-            driver = make_url(url).drivername
-        except ArgumentError as error:
+            parts = make_url(url)
+        except (ArgumentError, ValueError) as error:
             raise ValueError("must be a database URL") from error
+        driver = parts.drivername
+        if "@" in (parts.host or ""):  # part of the password, which connection errors would print
+            raise ValueError("must have %40 instead of @ in the password")
         if driver not in ("sqlite", "postgresql+psycopg"):
             raise ValueError("must start with sqlite:/// or postgresql+psycopg://")
         return url

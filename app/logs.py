@@ -23,7 +23,11 @@ _SHARED: list[Any] = [
 
 def configure(settings: Settings) -> None:
     """Send all log records of this process to standard error, in the format of ``PO_LOG``."""
-    renderer: Any = structlog.dev.ConsoleRenderer(colors=False)
+    renderer: Any = structlog.dev.ConsoleRenderer(
+        colors=False,
+        # The default prints local variables, which may hold secrets, where rich is installed.
+        exception_formatter=structlog.dev.plain_traceback,
+    )
     if settings.log == "json":
         renderer = structlog.processors.JSONRenderer()
     formatter = structlog.stdlib.ProcessorFormatter(

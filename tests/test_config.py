@@ -61,6 +61,8 @@ def test_unknown_or_invalid_variable_stops_the_start_with_one_line(
         ({"smtp_url": "http://me:hunter2@h", "mail_from": "a@b.c", "mail_to": "a@b.c"}, "smtps://"),
         ({"smtp_url": "smtp://me:hunter2@h:99999", "mail_from": "a@b.c", "mail_to": "a@b.c"}, "mail server"),
         ({"database_url": "mysql://me:hunter2@h/po"}, "postgresql+psycopg://"),
+        ({"database_url": "postgresql+psycopg://me:x@hunter2@h/po"}, "%40"),
+        ({"database_url": "postgresql+psycopg://me:x@h:hunter2/po"}, "must be a database URL"),
         ({"mail_from": "nobody"}, "email address"),
         ({"mail_from": "a@b.c\r\nBcc: x@y.z"}, "email address"),
         ({"mail_from": "a@b.c, d@e.f"}, "single email address"),

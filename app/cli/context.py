@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.audit import trail
 from app.config import Settings
-from app.db import Database
+from app.db import Database, NewerDatabase
 from app.db.encryption import WrongKey
 from app.partners import queries as partner_queries
 from app.partners import secrets as partner_secrets
@@ -41,12 +41,14 @@ def fail(message: str) -> NoReturn:
 
 
 @contextmanager
-def database_errors() -> Iterator[None]:
-    """Report a missing or busy database in one line."""
+def database_errors(hint: str = "Did you run `flask init`?") -> Iterator[None]:
+    """Report a missing, busy or newer database in one line."""
     try:
         yield
     except DBAPIError as error:
-        fail(f"Database error: {error.orig}. Did you run `flask init`?")
+        fail(f"Database error: {' '.join(str(error.orig).split())}. {hint}")
+    except NewerDatabase as error:
+        fail(f"{error} Install that version, or restore a backup.")
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from app.retention import Ages, prune_old
 @with_appcontext
 def init() -> None:
     """Create the database, or upgrade it to this version."""
-    context.database().upgrade()
+    with context.database_errors(hint="Check PO_DATABASE_URL."):
+        context.database().upgrade()
     click.echo("The database is ready.")
 
 

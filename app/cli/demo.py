@@ -20,15 +20,15 @@ def demo(busy: bool) -> None:
     """Run the app with example data and a partner simulator. PORT and PARTNER_PORT set the ports."""
     from app.demo.start import run_demo
 
-    sys.exit(
-        run_demo(
+    with context.database_errors():
+        exit_code = run_demo(
             context.settings(),
             context.database(),
             port=_port("PORT", 8000),
             partner_port=_port("PARTNER_PORT", 8001),
             busy=busy,
         )
-    )
+    sys.exit(exit_code)
 
 
 @click.command()

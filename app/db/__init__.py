@@ -3,11 +3,12 @@
 from app.db.base import Base, UtcDateTime, enum_type
 from app.db.dialects import advisory_lock, bytes_contain, id_at, literal_condition, notify
 from app.db.engine import Database, follow_clock
-from app.db.migrations import newest_revision
+from app.db.migrations import NewerDatabase, newest_revision
 
 __all__ = [
     "Base",
     "Database",
+    "NewerDatabase",
     "UtcDateTime",
     "advisory_lock",
     "bytes_contain",

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app import create_app
 from app.accounts.passwords import is_password
 from app.accounts.queries import person_by_username
 from app.config import Settings
+from app.db import Database
 from app.demo.orders import ORDERS_FILE
 from app.network.reader import dumps
 from app.orders.models import PurchaseOrder
@@ -33,6 +34,38 @@ def test_init_creates_a_database_and_is_repeatable(tmp_path: Path) -> None:
     assert app.test_client().get("/readyz").get_json() == {"status": "ready"}
     assert app.test_client().get("/healthz").get_json() == {"status": "alive"}
     assert (tmp_path / "secret-key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("command", ["init", "demo"])
+def test_command_on_a_newer_database_is_one_line(
+    app: Flask, database: Database, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORT", "18471")
+    monkeypatch.setenv("PARTNER_PORT", "18472")
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    result = run(app, command)
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: The database is newer than this version of PO Confirm (revision 9999). "
+        "Install that version, or restore a backup.\n"
+    )
+
+
+def test_unreachable_database_is_one_line_without_its_password(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = "postgresql+psycopg://po:hunter2%40x@127.0.0.1:9/po"
+    settings = Settings.load(instance=tmp_path, database_url=url)
+    app = create_app(settings)
+    result = run(app, "init")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: Database error: ") and result.output.count("\n") == 1
+    headers = {"X-Partner-Key": "a key"}
+    assert app.test_client().get("/api/v0/ping", headers=headers).status_code == 503
+    assert app.test_client().get("/readyz").status_code == 503
+    everything = result.output + caplog.text + "".join(capfd.readouterr()) + repr(settings)
+    assert "127.0.0.1" in everything and "hunter2" not in everything
 
 
 def test_command_before_init_names_init(tmp_path: Path) -> None:
