@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -21,7 +22,11 @@ ACTOR = "the command line"
     "--allow-address", "allowed", multiple=True, metavar="CIDR", help="Private range to allow. Repeatable."
 )
 @click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Sent with every webhook.")
+@click.option("--header-stdin", is_flag=True, help="Read headers from standard input, one per line.")
 @click.option("--inbound-key", metavar="KEY", help="API key for incoming messages. Default: generated.")
+@click.option("--inbound-key-stdin", is_flag=True, help="Read the key from the first line of standard input.")
+@click.option("--allow-plain-http", is_flag=True, help="Send secrets over unencrypted HTTP.")
+@click.option("--signature-required", is_flag=True, help="Reject requests with only an API key.")
 @click.option("--deadline", type=float, default=15.0, metavar="SECONDS", help="Timeout for the whole call.")
 @click.option("--retry-schedule", metavar="5,300,…", help="Seconds to wait after each failed attempt.")
 @click.option("--concurrency", type=int, default=4, show_default=True, help="Webhooks in flight at a time.")
@@ -34,12 +39,21 @@ def add(
     base_url: str,
     allowed: tuple[str, ...],
     headers: tuple[str, ...],
+    header_stdin: bool,
     inbound_key: str | None,
+    inbound_key_stdin: bool,
     deadline: float,
     retry_schedule: str | None,
     **options: Any,
 ) -> None:
-    """Add a partner and print the API key for its incoming messages. The key is shown once."""
+    """Add a partner and print the API key for its incoming messages. The key is shown once.
+
+    Arguments are visible in the process list, so prefer the -stdin options for secrets.
+    """
+    if inbound_key_stdin:
+        inbound_key = sys.stdin.readline().strip()
+    if header_stdin:
+        headers += tuple(line.strip() for line in sys.stdin if line.strip())
     with context.writing() as session:
         try:
             partner, key = service.add(
@@ -54,7 +68,8 @@ def add(
                 **options,
             )
         except service.BadPartner as error:
-            context.fail(str(error))
+            hint = ". Pass --allow-plain-http to allow it." if error.field == "allow_plain_http" else ""
+            context.fail(f"{error}{hint}")
         session.commit()
     click.echo(f"added {partner.name} at {partner.base_url}")
     click.echo(f"inbound key: {key}")

@@ -80,6 +80,9 @@ class PartnerForm(FlaskForm):
     retry_schedule = StringField("Retry schedule", [Optional(), Length(max=500)], filters=[folded])
     success_codes = StringField("Success codes", [Optional(), Length(max=200)], filters=[folded])
 
+    signature_required = BooleanField("Require a signature")
+    allow_plain_http = BooleanField("Send secrets over unencrypted HTTP")
+
     untried = BooleanField("Save without testing")
     seen = HiddenField("Seen")
     draft = HiddenField("Draft")
@@ -112,6 +115,7 @@ class PartnerForm(FlaskForm):
                 "allow_addresses": "\n".join(partner.allow_addresses),
                 "contact": partner.contact,
                 "accepts_return": partner.accepts_return,
+                "signature_required": partner.signature_required,
                 "authorization": "bearer" if partner.bearer_token else "oauth" if oauth else "none",
                 "oauth_token_url": oauth.get("token_url", ""),
                 "oauth_client_id": oauth.get("client_id", ""),
@@ -175,6 +179,8 @@ class PartnerForm(FlaskForm):
             allow_addresses=read_list(self.allow_addresses.data or ""),
             contact=self.contact.data or "",
             accepts_return=self.accepts_return.data,
+            signature_required=self.signature_required.data,
+            allow_plain_http=self.allow_plain_http.data,
             headers=self._headers(saved, secrets),
             bearer_token=self._bearer(saved, secrets),
             oauth=self._oauth(saved, secrets),

@@ -40,6 +40,8 @@ class Partner(Base):
     # At most so many messages leave in a minute; None is no limit.
     rate_per_minute: Mapped[int | None]
     accepts_return: Mapped[bool] = mapped_column(default=False)
+    # A request with only an inbound key is then rejected.
+    signature_required: Mapped[bool] = mapped_column(default=False)
     contact: Mapped[str] = mapped_column(String(500), default="")
 
     # How we prove who we are, besides ``headers``.

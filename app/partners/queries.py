@@ -33,15 +33,17 @@ def partner_of_call(session: Session, key: str, signature: Mapping[str, str], bo
     """The partner whose key or whose signature came with a message; each active secret is tried.
 
     Where a partner with a signature secret signs, the signature must be right, whatever key came with it.
+    A partner that must sign is not accepted by its key alone.
     ``signature`` is what ``signing.signature_of`` found; ``body`` is exactly as it came.
     """
     now = clock.now()
     with_key = partner_with_key(session, key) if key else None
+    by_key = None if with_key is None or with_key.signature_required else with_key
     if not signature:
-        return with_key
+        return by_key
     secrets = active_secrets(session, now, with_key.id if with_key else None)
     if not secrets:
-        return with_key
+        return by_key
     for partner_id in dict.fromkeys(kept.partner_id for kept in secrets):
         of_partner = [kept.secret for kept in secrets if kept.partner_id == partner_id]
         if signing.verify(of_partner, signature, body, now):

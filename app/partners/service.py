@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -69,7 +69,10 @@ class Details:
     retry_schedule: Sequence[float] = ()
     success_codes: Sequence[int] = (0,)
     accepts_return: bool = False
+    signature_required: bool = False
     contact: str = ""
+    # Confirms that secrets may be sent unencrypted; not stored.
+    allow_plain_http: bool = False
 
 
 def add(
@@ -126,6 +129,13 @@ def apply(session: Session, partner: Partner, details: Details) -> None:
     Errors: BadPartner, with the field that is wrong; then the partner is as it was.
     """
     values = _checked(details)
+    urls = _plain_http_urls(values) - _plain_http_urls(_connection(partner))
+    if urls and not details.allow_plain_http:
+        where = " and ".join(sorted(urls))
+        raise BadPartner(
+            f"secrets would be sent unencrypted to {where}: use https or confirm that this is intended",
+            "allow_plain_http",
+        )
     other = queries.partner_by_name(session, values["name"])
     if other is not None and other.id != partner.id:
         raise BadPartner(f"{values['name']} exists already", "name")
@@ -222,6 +232,7 @@ def audit_fields(partner: Partner) -> dict[str, Any]:
         "waits in seconds": partner.retry_schedule,
         "success codes": partner.success_codes,
         "takes returns": partner.accepts_return,
+        "signature required": partner.signature_required,
         "contact": partner.contact,
         "headers": [name for name, _ in partner.headers],
         "OAuth": {name: oauth[name] for name in ("token_url", "client_id", "scope", "in_body")}
@@ -264,7 +275,12 @@ def _who(details: Details) -> dict[str, Any]:
         raise BadPartner("a partner's name has 1 to 80 characters", "name")
     if len(details.contact) > 500:
         raise BadPartner("the contact has up to 500 characters", "contact")
-    return {"name": name, "contact": details.contact.strip(), "accepts_return": details.accepts_return}
+    return {
+        "name": name,
+        "contact": details.contact.strip(),
+        "accepts_return": details.accepts_return,
+        "signature_required": details.signature_required,
+    }
 
 
 def _where(details: Details) -> dict[str, Any]:
@@ -322,6 +338,37 @@ def _credentials(details: Details) -> dict[str, Any]:
         "client_certificate": _pem(details.client_certificate, "client_certificate"),
         "ca_bundle": _pem(details.ca_bundle, "ca_bundle"),
     }
+
+
+def _plain_http_urls(values: Mapping[str, Any]) -> set[str]:
+    """The URLs to which these settings send a secret unencrypted. Loopback is not a network."""
+    urls = set()
+    oauth = values["oauth"]
+    if values["headers"] or values["bearer_token"] or oauth:
+        urls.add(values["base_url"])
+    if oauth:
+        urls.add(oauth["token_url"])
+    return {
+        url
+        for url in urls
+        if urlsplit(url).scheme == "http" and not _is_loopback(urlsplit(url).hostname or "")
+    }
+
+
+def _connection(partner: Partner) -> dict[str, Any]:
+    return {
+        "base_url": partner.base_url or "",
+        "headers": partner.headers,
+        "bearer_token": partner.bearer_token,
+        "oauth": partner.oauth,
+    }
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _pem(text: str, field: str) -> str:

@@ -18,6 +18,7 @@ from app.db import Database
 from app.demo.orders import ORDERS_FILE
 from app.network.reader import dumps
 from app.orders.models import PurchaseOrder
+from app.partners.models import Partner
 from app.partners.queries import partner_by_name, partner_with_key
 
 
@@ -125,6 +126,27 @@ def test_partners_add_prints_the_key(app: Flask, session: Session) -> None:
     assert partner.base_url == "https://b2b.example/gateway"
     assert (partner.headers, partner.allow_addresses) == ([["X-Api-Key", "s3cret"]], ["10.1.2.0/24"])
     assert (partner.deadline_seconds, partner.retry_schedule) == (7.5, [5.0, 300.0])
+
+
+def test_partners_add_reads_secrets_from_standard_input(app: Flask, session: Session) -> None:
+    arguments = ["partners", "add", "Network", "--base-url", "https://b2b.example"]
+    arguments += ["--inbound-key-stdin", "--header-stdin", "--signature-required"]
+    result = app.test_cli_runner().invoke(
+        args=arguments, input="an-inbound-key-1234\nX-Key: a: b\n\nX-Other: c\n"
+    )
+    assert "inbound key: an-inbound-key-1234" in result.output
+    partner = session.scalars(select(Partner)).one()
+    assert partner.headers == [["X-Key", "a: b"], ["X-Other", "c"]]
+    assert partner.signature_required
+    assert partner_with_key(session, "an-inbound-key-1234") == partner
+
+
+def test_partners_add_secret_over_plain_http_needs_the_option(app: Flask, session: Session) -> None:
+    arguments = ("partners", "add", "Network", "--base-url", "http://b2b.example", "--header", "X-Key: v")
+    refused = run(app, *arguments)
+    assert refused.exit_code == 1 and "--allow-plain-http" in refused.output
+    assert session.scalar(select(func.count(Partner.id))) == 0
+    assert run(app, *arguments, "--allow-plain-http").exit_code == 0
 
 
 def test_partners_add_stores_limits(app: Flask, session: Session) -> None:

@@ -93,6 +93,30 @@ def test_a_partner_that_has_no_secret_may_carry_such_headers_for_itself(
     assert call({"X-Partner-Key": INBOUND_KEY, **wrong}).status_code == 200
 
 
+def test_key_alone_is_rejected_where_a_signature_is_required(
+    call: Any, secret: str, database: Database, partner: Partner, example_bodies: Any, nobody: Browser
+) -> None:
+    with database.writing() as session:
+        session.get_one(Partner, partner.id).signature_required = True
+        session.commit()
+    key, signature = {"X-Partner-Key": INBOUND_KEY}, signed(secret, dumps(example_bodies[0]))
+    assert call(key).status_code == 401
+    assert nobody.get("/api/v0/ping", headers=key).status_code == 401
+    assert call(signature).status_code == 200
+    assert call({**key, **signature}).status_code == 200
+
+
+def test_signature_required_without_a_secret_rejects_everything(
+    call: Any, database: Database, partner: Partner, example_bodies: Any
+) -> None:
+    with database.writing() as session:
+        session.get_one(Partner, partner.id).signature_required = True
+        session.commit()
+    key, signature = {"X-Partner-Key": INBOUND_KEY}, signed(new_secret(), dumps(example_bodies[0]))
+    assert call(key).status_code == 401
+    assert call({**key, **signature}).status_code == 401
+
+
 def test_each_active_secret_is_tried_and_an_old_one_only_for_its_grace(
     call: Any, secret: str, database: Database, partner: Partner, example_bodies: Any, clock: Any
 ) -> None:

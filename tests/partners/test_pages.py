@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
 from app import clock
+from app.audit.models import AuditEntry
 from app.db import Database
 from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState
 from app.partners import keys
@@ -182,6 +184,63 @@ def test_saving_without_trying_is_an_explicit_tick(admin: Browser, session: Sess
     session.rollback()
     assert partner_by_name(session, "Far away")
     assert "without testing" in admin.get(done.location.replace("/keys", "")).words
+
+
+PLAIN = "http://b2b.example"
+
+
+def test_secret_over_plain_http_asks_for_a_confirmation(admin: Browser, session: Session) -> None:
+    header = {"headers-0-name": "X-Key", "headers-0-value": "a-value"}
+    fields = filled(admin, NEW, name="Old network", base_url=PLAIN, untried="y", **header)
+    refused = admin.send(NEW, fields)
+    assert refused.status_code == 422
+    assert f"unencrypted to {PLAIN}" in refused.words
+    assert refused.one("#allow_plain_http") and partner_by_name(session, "Old network") is None
+    assert admin.send(NEW, {**fields, "allow_plain_http": "y"}).status_code == 303
+    session.rollback()
+    partner = partner_by_name(session, "Old network")
+    assert partner
+    url = edit_url(partner)
+    assert admin.send(url, filled(admin, url, contact="Kiran")).status_code == 303, "asked once"
+    moved = filled(admin, url, base_url="http://other.example", untried="y")
+    assert "unencrypted to http://other.example" in admin.send(url, moved).words
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"base_url": PLAIN},
+        {"base_url": "http://localhost:8001", "authorization": "bearer", "bearer_token": "secret-token"},
+        {"base_url": "http://[::1]:8001", "authorization": "bearer", "bearer_token": "secret-token"},
+    ],
+)
+def test_plain_http_without_a_secret_or_on_loopback_is_saved(admin: Browser, fields: dict[str, str]) -> None:
+    assert admin.send(NEW, filled(admin, NEW, name="Near", untried="y", **fields)).status_code == 303
+
+
+@pytest.mark.parametrize("url", ["https://b2b.example", "http://b2b.example"])
+def test_oauth_over_plain_http_names_the_unencrypted_url(admin: Browser, url: str) -> None:
+    fields = {
+        "authorization": "oauth",
+        "oauth_token_url": "http://token.example/t",
+        "oauth_client_id": "us",
+        "oauth_client_secret": "secret",
+    }
+    refused = admin.send(NEW, filled(admin, NEW, name="OAuth", base_url=url, untried="y", **fields))
+    assert refused.status_code == 422 and "http://token.example/t" in refused.words
+    assert (url in refused.one("#allow_plain_http-error").text) == url.startswith("http:")
+
+
+def test_signature_required_is_saved_shown_and_audited(
+    admin: Browser, partner: Partner, row: Any, session: Session
+) -> None:
+    url = edit_url(partner)
+    assert admin.send(url, filled(admin, url, signature_required="y")).status_code == 303
+    assert row().signature_required
+    assert admin.get(url).one("#signature_required").has_attr("checked")
+    assert "Signature required" in admin.get(f"/partners/{partner.id}").words
+    entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
+    assert entry and json.loads(entry.after or "") == {"signature required": True}
 
 
 def test_only_try_shows_the_exchange_and_saves_nothing(
