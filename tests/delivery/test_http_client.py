@@ -306,9 +306,16 @@ def test_response_may_end_with_the_connection(sender: Sender, transport: Transpo
     assert partner.connections == 2
 
 
+GZIPPED = gzip.compress(OK, mtime=0)
+
+
 @pytest.mark.parametrize(
     ("coding", "data"),
-    [("gzip", gzip.compress(OK, mtime=0)), ("X-GZIP", gzip.compress(OK, mtime=0)), ("deflate", zlib.compress(OK))],
+    [
+        ("gzip", gzip.compress(OK, mtime=0)),
+        ("X-GZIP", gzip.compress(OK, mtime=0)),
+        ("deflate", zlib.compress(OK)),
+    ],
 )
 def test_compressed_response_is_decompressed_though_not_requested(
     sender: Sender, coding: str, data: bytes
