@@ -34,7 +34,7 @@ EARLY = timedelta(seconds=60)
 UNSPECIFIED = timedelta(minutes=5)
 """How long a token without ``expires_in`` is used."""
 LONGEST = timedelta(days=1)
-KEPT_MAX = 256
+CACHE_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Tokens:
     """The token cache of one process. Threads that need the same token wait for one request."""
 
     def __init__(self) -> None:
-        self._kept: dict[Grant, Token] = {}
+        self._cache: dict[Grant, Token] = {}
         self.begin()
 
     def begin(self) -> None:
@@ -81,39 +81,39 @@ class Tokens:
     def get(self, grant: Grant, sender: Sender) -> Token | NoToken:
         """Return the token, requested within `TOKEN_DEADLINE` seconds if needed. Never raises."""
         with self._lock:
-            kept = self._kept.get(grant)
-            if kept is not None and clock.now() < kept.until:
-                return kept
-            under_way = self._fetching.get(grant)
-            if under_way is None:
-                mine: Future[Token | NoToken] = Future()
-                self._fetching[grant] = mine
-        if under_way is not None:
+            cached = self._cache.get(grant)
+            if cached is not None and clock.now() < cached.until:
+                return cached
+            running = self._fetching.get(grant)
+            if running is None:
+                future: Future[Token | NoToken] = Future()
+                self._fetching[grant] = future
+        if running is not None:
             try:
-                return under_way.result(TOKEN_DEADLINE + 1)
+                return running.result(TOKEN_DEADLINE + 1)
             except TimeoutError:
-                return _none(Failure.TIMEOUT, grant, "did not answer in time")
-        return self._fetch(grant, sender, mine)
+                return _none(Failure.TIMEOUT, grant, "did not respond in time")
+        return self._fetch(grant, sender, future)
 
     def forget(self, grant: Grant, token: Token) -> None:
         """Remove this token, which the partner rejected."""
         with self._lock:
-            if self._kept.get(grant) is token:
-                del self._kept[grant]
+            if self._cache.get(grant) is token:
+                del self._cache[grant]
 
-    def _fetch(self, grant: Grant, sender: Sender, mine: Future[Token | NoToken]) -> Token | NoToken:
-        got: Token | NoToken = _none(Failure.INTERNAL, grant, "could not be asked")
+    def _fetch(self, grant: Grant, sender: Sender, future: Future[Token | NoToken]) -> Token | NoToken:
+        token: Token | NoToken = _none(Failure.INTERNAL, grant, "could not be reached")
         try:
-            got = fetch(grant, sender)
+            token = fetch(grant, sender)
         finally:
             with self._lock:
                 self._fetching.pop(grant, None)
-                if isinstance(got, Token):
-                    while len(self._kept) >= KEPT_MAX:
-                        self._kept.pop(next(iter(self._kept)))
-                    self._kept[grant] = got
-            mine.set_result(got)
-        return got
+                if isinstance(token, Token):
+                    while len(self._cache) >= CACHE_MAX:
+                        self._cache.pop(next(iter(self._cache)))
+                    self._cache[grant] = token
+            future.set_result(token)
+        return token
 
 
 tokens = Tokens()
@@ -168,22 +168,22 @@ def fetch(grant: Grant, sender: Sender) -> Token | NoToken:
         client_certificate=grant.client_certificate,
         ca_bundle=grant.ca_bundle,
     )
-    asked_at = clock.now()
+    requested_at = clock.now()
     outcome = sender.post(target, *_request(grant))
     if outcome.failure is not None:
         # A partial response may contain the token.
         nothing: dict[str, Any] = {"headers": (), "body": b"", "body_size": None, "truncated": False}
         detail = masked(f"No token: {outcome.detail}", _secrets(grant))
         return NoToken(replace(outcome, detail=detail, sent=False, status=None, **nothing))
-    answer = _answered(outcome)
+    response = _response(outcome)
     if outcome.status != 200:
-        return _refused(grant, outcome, answer)
-    text, kind = answer.get("access_token"), answer.get("token_type", "Bearer")
+        return _refused(grant, outcome, response)
+    text, kind = response.get("access_token"), response.get("token_type", "Bearer")
     if not isinstance(text, str) or not text.isascii() or not text.isprintable() or not text:
-        return _none(Failure.ODD_ANSWER, grant, "answered 200, but with no access_token", outcome)
+        return _none(Failure.ODD_ANSWER, grant, "returned 200 without an access_token", outcome)
     if not isinstance(kind, str) or kind.lower() != "bearer":
-        return _none(Failure.ODD_ANSWER, grant, "gave a token that is no bearer token", outcome)
-    return Token(text, asked_at + _used_for(answer.get("expires_in")))
+        return _none(Failure.ODD_ANSWER, grant, "returned a token that is not a bearer token", outcome)
+    return Token(text, requested_at + _used_for(response.get("expires_in")))
 
 
 def _request(grant: Grant) -> tuple[bytes, dict[str, str]]:
@@ -214,29 +214,29 @@ def _used_for(expires_in: Any) -> timedelta:
     text = str(expires_in) if not isinstance(expires_in, bool) else ""
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         return UNSPECIFIED
-    given = timedelta(seconds=int(text))
-    return min(given - min(EARLY, given / 10), LONGEST)
+    lifetime = timedelta(seconds=int(text))
+    return min(lifetime - min(EARLY, lifetime / 10), LONGEST)
 
 
-def _answered(outcome: Outcome) -> dict[str, Any]:
+def _response(outcome: Outcome) -> dict[str, Any]:
     try:
-        answer = read_json(outcome.body)
+        response = read_json(outcome.body)
     except Unreadable:
         return {}
-    return answer if isinstance(answer, dict) else {}
+    return response if isinstance(response, dict) else {}
 
 
-def _refused(grant: Grant, outcome: Outcome, answer: dict[str, Any]) -> NoToken:
-    said = [answer.get(name) for name in ("error", "error_description")]
-    words = ": ".join(one[:200] for one in said if isinstance(one, str) and one)
-    told = f"answered {outcome.status}" + (f", {words}" if words else "")
+def _refused(grant: Grant, outcome: Outcome, response: dict[str, Any]) -> NoToken:
+    errors = [response.get(name) for name in ("error", "error_description")]
+    error_text = ": ".join(text[:200] for text in errors if isinstance(text, str) and text)
+    reason = f"returned {outcome.status}" + (f", {error_text}" if error_text else "")
     # A refusal means wrong settings here; anything else is temporary.
     wrong = outcome.status in (400, 401, 403, 404, 405)
-    return _none(Failure.BAD_TARGET if wrong else Failure.ODD_ANSWER, grant, told, outcome)
+    return _none(Failure.BAD_TARGET if wrong else Failure.ODD_ANSWER, grant, reason, outcome)
 
 
-def _none(failure: Failure, grant: Grant, told: str, outcome: Outcome | None = None) -> NoToken:
-    detail = masked(f"No token: {grant.token_url} {told}.", _secrets(grant))
+def _none(failure: Failure, grant: Grant, reason: str, outcome: Outcome | None = None) -> NoToken:
+    detail = masked(f"No token: {grant.token_url} {reason}.", _secrets(grant))
     return NoToken(
         Outcome(
             failure=failure,

@@ -1,6 +1,6 @@
-"""Keys and signing secrets that take each other's place: the old one stays good for a grace time.
+"""Rotation of API keys and signing secrets: the old one stays valid for a grace period.
 
-Nothing here commits. Errors: BadPartner for what is no key.
+Nothing here commits. Errors: BadPartner for an invalid key.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from app.partners.masking import last_characters
 from app.partners.models import InboundKey, InboundSecret, Partner
 
 SHORTEST_KEY = 16
-"""Characters. A key that a person makes up must at least be this long."""
+"""Characters of an entered key."""
 LONGEST_KEY = 1000
 ACTIVE_MAX = 5
-"""Secrets of one kind that are good at the same time: each is tried on every message."""
+"""Active secrets of one kind: each is tried on every request."""
 
 
 class BadPartner(ValueError):
-    """What was given does not make a partner; the text says why, ``field`` names what was wrong.
+    """Invalid settings of a partner: the message says why, ``field`` names the field.
 
-    ``header`` is the name of the header whose value was. ``also`` is what else was wrong, in other parts.
+    ``header`` names the header with an invalid value. ``also`` has the errors of other fields.
     """
 
     def __init__(self, why: str, field: str = "", *, header: str = "") -> None:
@@ -44,16 +44,16 @@ class BadPartner(ValueError):
 def add_key(
     session: Session, partner: Partner, key: str | None = None, *, grace: timedelta | None = None
 ) -> str:
-    """Let messages with this key in as the partner's; returns it. None makes one.
+    """Add an inbound API key and return it; None generates one.
 
-    With ``grace`` the keys so far are good for that long still, without it they stay as they are.
-    Errors: BadPartner for a key that is short, unprintable, or in use already.
+    With ``grace`` the earlier keys expire after it; without it they stay as they are.
+    Errors: BadPartner for a key that is too short, not printable, or in use.
     """
     key = key if key is not None else secrets.token_urlsafe(32)
     if not SHORTEST_KEY <= len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
         raise BadPartner(f"an inbound key has {SHORTEST_KEY} to {LONGEST_KEY} plain characters", "key")
     if queries.knows_key(session, key):
-        raise BadPartner("this inbound key is in use already, or was once", "key")
+        raise BadPartner("this inbound key is or was in use", "key")
     now = clock.now()
     if grace is not None:
         until = now + grace
@@ -66,19 +66,19 @@ def add_key(
             )
             .values(valid_until=until)
         )
-    _not_too_many(len(queries.active_keys(session, partner.id, now)))
+    _check_count(len(queries.active_keys(session, partner.id, now)))
     session.add(
         InboundKey(
             partner_id=partner.id, sha256=queries.digest(key), ends_in=last_characters(key), created_at=now
         )
     )
     session.flush()
-    _note(session, AuditAction.KEY_ADDED, partner, "inbound key", grace)
+    _record(session, AuditAction.KEY_ADDED, partner, "inbound key", grace)
     return key
 
 
 def end_key(session: Session, partner: Partner, key_id: int) -> bool:
-    """Let no message with this key in from now on; False if the partner has no such key."""
+    """Revoke an inbound API key; False if the partner has no such key."""
     ended = session.execute(
         update(InboundKey)
         .where(InboundKey.id == key_id, InboundKey.partner_id == partner.id, InboundKey.revoked_at.is_(None))
@@ -86,20 +86,20 @@ def end_key(session: Session, partner: Partner, key_id: int) -> bool:
         .returning(InboundKey.id)
     ).first()
     if ended:
-        _note(session, AuditAction.KEY_REVOKED, partner, "inbound key")
+        _record(session, AuditAction.KEY_REVOKED, partner, "inbound key")
     return ended is not None
 
 
 def add_inbound_secret(
     session: Session, partner: Partner, secret: str | None = None, *, grace: timedelta | None = None
 ) -> str:
-    """Let messages that are signed with this secret in as the partner's; returns it. None makes one."""
+    """Add an inbound signing secret and return it; None generates one. Errors: BadPartner."""
     secret = _secret(secret)
     now = clock.now()
     ours = InboundSecret.partner_id == partner.id
     session.execute(delete(InboundSecret).where(ours, InboundSecret.valid_until <= now))
     known = queries.active_secrets(session, now)
-    if any(signing.key_of(kept.secret) == signing.key_of(secret) for kept in known):
+    if any(signing.key_of(saved.secret) == signing.key_of(secret) for saved in known):
         raise BadPartner("this signing secret is in use already", "key")
     if grace is not None:
         until = now + grace
@@ -108,91 +108,91 @@ def add_inbound_secret(
             .where(ours, or_(InboundSecret.valid_until.is_(None), InboundSecret.valid_until > until))
             .values(valid_until=until)
         )
-    active = [kept for kept in known if kept.partner_id == partner.id]
-    _not_too_many(len(active) if grace is None or grace else 0)
+    active = [saved for saved in known if saved.partner_id == partner.id]
+    _check_count(len(active) if grace is None or grace else 0)
     session.add(InboundSecret(partner_id=partner.id, secret=secret, created_at=now))
     session.flush()
-    _note(session, AuditAction.KEY_ADDED, partner, "secret of its signatures", grace)
+    _record(session, AuditAction.KEY_ADDED, partner, "secret of its signatures", grace)
     return secret
 
 
 def end_inbound_secret(session: Session, partner: Partner, secret_id: int) -> bool:
-    """Trust no signature by this secret from now on; False if the partner has no such secret."""
+    """Revoke an inbound signing secret; False if the partner has no such secret."""
     ended = session.execute(
         delete(InboundSecret)
         .where(InboundSecret.id == secret_id, InboundSecret.partner_id == partner.id)
         .returning(InboundSecret.id)
     ).first()
     if ended:
-        _note(session, AuditAction.KEY_REVOKED, partner, "secret of its signatures")
+        _record(session, AuditAction.KEY_REVOKED, partner, "secret of its signatures")
     return ended is not None
 
 
 def add_signing_secret(
     session: Session, partner: Partner, secret: str | None = None, *, grace: timedelta | None = None
 ) -> str:
-    """Sign what we send with this secret too; returns it. None makes one.
+    """Add an outbound signing secret and return it; None generates one. Errors: BadPartner.
 
-    Until the grace of the others has passed, a message carries a signature by each.
+    Until the others expire, each webhook has a signature for each secret.
     """
     secret = _secret(secret)
     now = clock.now()
-    kept = [one for one in partner.signing_secrets if is_active(one, now)]
-    if any(signing.key_of(one["secret"]) == signing.key_of(secret) for one in kept):
+    active = [saved for saved in partner.signing_secrets if is_active(saved, now)]
+    if any(signing.key_of(saved["secret"]) == signing.key_of(secret) for saved in active):
         raise BadPartner("this signing secret is in use already", "key")
     if grace is not None:
-        kept = [_ending(one, now + grace) for one in kept if grace]
-    _not_too_many(len(kept))
+        active = [_expiring(saved, now + grace) for saved in active if grace]
+    _check_count(len(active))
     new = {
         "id": secrets.token_hex(4),
         "secret": secret,
         "created_at": now.isoformat(),
         "valid_until": None,
     }
-    partner.signing_secrets = [new, *kept]
+    partner.signing_secrets = [new, *active]
     session.flush()
-    _note(session, AuditAction.KEY_ADDED, partner, "secret of our signatures", grace)
+    _record(session, AuditAction.KEY_ADDED, partner, "secret of our signatures", grace)
     return secret
 
 
 def end_signing_secret(session: Session, partner: Partner, secret_id: str) -> bool:
-    """Sign no more with this secret; False if the partner has no such secret."""
-    left = [one for one in partner.signing_secrets if one["id"] != secret_id]
-    ended = len(left) < len(partner.signing_secrets)
-    partner.signing_secrets = left
+    """Revoke an outbound signing secret; False if the partner has no such secret."""
+    remaining = [saved for saved in partner.signing_secrets if saved["id"] != secret_id]
+    ended = len(remaining) < len(partner.signing_secrets)
+    partner.signing_secrets = remaining
     session.flush()
     if ended:
-        _note(session, AuditAction.KEY_REVOKED, partner, "secret of our signatures")
+        _record(session, AuditAction.KEY_REVOKED, partner, "secret of our signatures")
     return ended
 
 
-def active_signing_secrets(kept: Sequence[dict[str, Any]], now: datetime) -> tuple[str, ...]:
-    """The secrets that sign at this time, newest first."""
-    return tuple(one["secret"] for one in kept if is_active(one, now))
+def active_signing_secrets(saved: Sequence[dict[str, Any]], now: datetime) -> tuple[str, ...]:
+    """Return the outbound secrets that sign at this time, newest first."""
+    return tuple(entry["secret"] for entry in saved if is_active(entry, now))
 
 
-def is_active(kept: dict[str, Any], now: datetime) -> bool:
-    """Whether a kept signing secret is good at this time."""
-    return kept["valid_until"] is None or datetime.fromisoformat(kept["valid_until"]) > now
+def is_active(saved: dict[str, Any], now: datetime) -> bool:
+    """Whether an outbound signing secret is active at this time."""
+    return saved["valid_until"] is None or datetime.fromisoformat(saved["valid_until"]) > now
 
 
-def _note(
-    session: Session, deed: AuditAction, partner: Partner, kind: str, grace: timedelta | None = None
+def _record(
+    session: Session, action: AuditAction, partner: Partner, kind: str, grace: timedelta | None = None
 ) -> None:
-    """Into the audit trail; of a key nothing but its kind, and how long those before it are good."""
+    """Write an audit entry: the kind of key, and when earlier ones expire."""
     after: dict[str, object] = {"kind": kind}
     if grace is not None:
         after["the others end in seconds"] = grace.total_seconds()
-    trail.record(session, deed, AuditObject.PARTNER, partner.id, name=partner.name, after=after)
+    trail.record(session, action, AuditObject.PARTNER, partner.id, name=partner.name, after=after)
 
 
-def _ending(kept: dict[str, Any], until: datetime) -> dict[str, Any]:
-    sooner = kept["valid_until"] is not None and datetime.fromisoformat(kept["valid_until"]) <= until
-    return kept if sooner else {**kept, "valid_until": until.isoformat()}
+def _expiring(saved: dict[str, Any], until: datetime) -> dict[str, Any]:
+    sooner = saved["valid_until"] is not None and datetime.fromisoformat(saved["valid_until"]) <= until
+    return saved if sooner else {**saved, "valid_until": until.isoformat()}
 
 
-def _secret(given: str | None) -> str:
-    secret = given.strip() if given is not None else signing.new_secret()
+def _secret(entered: str | None) -> str:
+    secret = entered.strip() if entered is not None else signing.new_secret()
     try:
         key = signing.key_of(secret)
     except signing.BadSecret as error:
@@ -200,6 +200,6 @@ def _secret(given: str | None) -> str:
     return secret if secret.startswith(signing.PREFIX) and key else signing.PREFIX + secret
 
 
-def _not_too_many(active: int) -> None:
+def _check_count(active: int) -> None:
     if active >= ACTIVE_MAX:
-        raise BadPartner(f"{ACTIVE_MAX} are good already: end one first", "key")
+        raise BadPartner(f"{ACTIVE_MAX} are active already: revoke one first", "key")

@@ -37,7 +37,7 @@ def secrets_of(partner: Any) -> list[str]:
         *(value for _, value in partner.headers),
         partner.bearer_token,
         (partner.oauth or {}).get("client_secret", ""),
-        *(kept["secret"] for kept in partner.signing_secrets),
+        *(saved["secret"] for saved in partner.signing_secrets),
         partner.client_certificate,
     ]
 

@@ -1,4 +1,4 @@
-"""Partners: the systems that send us orders and take our answers."""
+"""Partners: the systems that send orders and receive responses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PauseCode(StrEnum):
 
 
 class Partner(Base):
-    """One partner. What is secret here (see ``masking.secrets_of``) is shown to nobody."""
+    """A partner. Its secrets (see ``masking.secrets_of``) are never shown."""
 
     __tablename__ = "partner"
 
@@ -37,23 +37,23 @@ class Partner(Base):
     retry_schedule: Mapped[list[float]] = mapped_column(default=list)
     success_codes: Mapped[list[int]] = mapped_column(default=lambda: [0])
     concurrency: Mapped[int] = mapped_column(default=4)
-    # At most so many messages leave in a minute; None is no limit.
+    # Webhooks sent per minute; None is no limit.
     rate_per_minute: Mapped[int | None]
     accepts_return: Mapped[bool] = mapped_column(default=False)
     # A request with only an inbound key is then rejected.
     signature_required: Mapped[bool] = mapped_column(default=False)
     contact: Mapped[str] = mapped_column(String(500), default="")
 
-    # How we prove who we are, besides ``headers``.
+    # Outbound authentication, besides ``headers``.
     bearer_token: Mapped[str] = mapped_column(EncryptedText, default="")
     # token_url, client_id, client_secret, scope, in_body: OAuth 2 client credentials.
     oauth: Mapped[dict[str, Any] | None] = mapped_column(EncryptedJSON)
     # id, secret, created_at, valid_until (ISO 8601 or None): newest first. In the row, so that the
-    # deliverer has all that a send needs by one read.
+    # delivery worker reads everything at once.
     signing_secrets: Mapped[list[dict[str, Any]]] = mapped_column(EncryptedJSON, default=list)
-    # Certificate, chain and key as one PEM text, so that every machine that delivers has them.
+    # Certificate, chain and key as one PEM text, so that every delivery worker has them.
     client_certificate: Mapped[str] = mapped_column(EncryptedText, default="")
-    # The authorities that may vouch for the partner, as PEM; empty are the public ones.
+    # Trusted CA certificates as PEM; empty means the public ones.
     ca_bundle: Mapped[str] = mapped_column(Text, default="")
 
     paused_at: Mapped[datetime | None]
@@ -65,43 +65,43 @@ class Partner(Base):
     # Empty if the app paused it.
     paused_by: Mapped[str] = mapped_column(String(120), default="")
     credential_failures: Mapped[int] = mapped_column(default=0)
-    # What everybody should know of it just now.
+    # The announcement, shown on every page.
     incident_note: Mapped[str] = mapped_column(String(500), default="")
     incident_at: Mapped[datetime | None]
     incident_by: Mapped[str] = mapped_column(String(120), default="")
-    # What the last good check found, to compare the next one with.
+    # Facts of the last successful diagnostics, the baseline of the next.
     last_good: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime | None]
 
     @property
     def paused(self) -> bool:
-        """Whether its messages are held."""
+        """Whether its webhooks wait until it is resumed."""
         return self.paused_at is not None
 
 
 LISTED = (Partner.name, Partner.paused_at, Partner.accepts_return)
-"""What lists show of a partner: of all the rest, every row would bring a copy."""
+"""The columns that lists load: with the others, each row would load all settings again."""
 
 
 class InboundKey(Base):
-    """A secret with which a partner's messages come. Only its digest is kept."""
+    """An API key of a partner. Only its digest is stored."""
 
     __tablename__ = "inbound_key"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id", ondelete="CASCADE"), index=True)
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
-    # The last characters, by which people tell keys apart; empty for keys from before they were kept.
+    # The last characters, so that users can tell keys apart; empty for older keys.
     ends_in: Mapped[str] = mapped_column(String(8), default="")
     created_at: Mapped[datetime]
-    # While a new key takes its place; None is without an end.
+    # Set by a rotation; None means no expiry.
     valid_until: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
 
 
 class InboundSecret(Base):
-    """A secret with which a partner signs its messages. Signatures cannot be checked by a digest."""
+    """A secret with which a partner signs its messages. Verifying needs the secret, not only a digest."""
 
     __tablename__ = "inbound_secret"
 

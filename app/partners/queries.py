@@ -1,4 +1,4 @@
-"""Partners, as they are asked for."""
+"""Queries for partners, their inbound keys and their signing secrets."""
 
 from __future__ import annotations
 
@@ -15,26 +15,29 @@ from app.partners.models import InboundKey, InboundSecret, Partner
 
 
 def digest(key: str) -> str:
-    """The SHA-256 under which an inbound key is kept. Keys are long and random: no salt is needed."""
+    """Return the SHA-256 of an inbound key, which is stored instead of it.
+
+    Keys are long and random, so no salt is needed.
+    """
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
 def partner_with_key(session: Session, key: str) -> Partner | None:
-    """The partner whose active inbound key this is.
+    """Return the partner with this active inbound key.
 
-    The look-up compares digests, so its time tells nothing of the key.
+    Digests are compared, so the time of the query reveals nothing about the key.
     """
     return session.scalar(
-        select(Partner).join(InboundKey).where(InboundKey.sha256 == digest(key), *_good(clock.now()))
+        select(Partner).join(InboundKey).where(InboundKey.sha256 == digest(key), *_active(clock.now()))
     )
 
 
 def partner_of_call(session: Session, key: str, signature: Mapping[str, str], body: bytes) -> Partner | None:
-    """The partner whose key or whose signature came with a message; each active secret is tried.
+    """Return the partner that sent a request, by its key or signature; each active secret is tried.
 
-    Where a partner with a signature secret signs, the signature must be right, whatever key came with it.
+    If a partner with a signing secret signs, the signature must be valid even if the key is.
     A partner that must sign is not accepted by its key alone.
-    ``signature`` is what ``signing.signature_of`` found; ``body`` is exactly as it came.
+    ``signature`` is what ``signing.signature_of`` returned; ``body`` is the raw body.
     """
     now = clock.now()
     with_key = partner_with_key(session, key) if key else None
@@ -44,29 +47,29 @@ def partner_of_call(session: Session, key: str, signature: Mapping[str, str], bo
     secrets = active_secrets(session, now, with_key.id if with_key else None)
     if not secrets:
         return by_key
-    for partner_id in dict.fromkeys(kept.partner_id for kept in secrets):
-        of_partner = [kept.secret for kept in secrets if kept.partner_id == partner_id]
+    for partner_id in dict.fromkeys(saved.partner_id for saved in secrets):
+        of_partner = [saved.secret for saved in secrets if saved.partner_id == partner_id]
         if signing.verify(of_partner, signature, body, now):
             return session.get(Partner, partner_id)
     return None
 
 
 def knows_key(session: Session, key: str) -> bool:
-    """Whether this inbound key is or was anybody's."""
+    """Whether a partner has or had this inbound key."""
     return session.scalar(select(InboundKey.id).where(InboundKey.sha256 == digest(key))) is not None
 
 
 def active_keys(session: Session, partner_id: int, now: datetime) -> Sequence[InboundKey]:
-    """The partner's inbound keys that are good at this time, newest first."""
+    """Return the partner's inbound keys that are active at this time, newest first."""
     return session.scalars(
         select(InboundKey)
-        .where(InboundKey.partner_id == partner_id, *_good(now))
+        .where(InboundKey.partner_id == partner_id, *_active(now))
         .order_by(InboundKey.id.desc())
     ).all()
 
 
 def active_secrets(session: Session, now: datetime, partner_id: int | None = None) -> Sequence[InboundSecret]:
-    """The inbound signature secrets that are good at this time, newest first; of one partner or of all."""
+    """Return the active inbound signing secrets, newest first; without a partner ID those of all."""
     query = select(InboundSecret).where(
         or_(InboundSecret.valid_until.is_(None), InboundSecret.valid_until > now)
     )
@@ -76,12 +79,12 @@ def active_secrets(session: Session, now: datetime, partner_id: int | None = Non
 
 
 def partner(session: Session, partner_id: int) -> Partner | None:
-    """One partner."""
+    """Return a partner by its ID."""
     return session.get(Partner, partner_id)
 
 
 def partner_for_update(session: Session, partner_id: int) -> Partner | None:
-    """One partner, locked until the transaction ends, as it is now."""
+    """Return a partner, read again and locked until the transaction ends."""
     return session.scalar(
         select(Partner)
         .where(Partner.id == partner_id)
@@ -91,19 +94,19 @@ def partner_for_update(session: Session, partner_id: int) -> Partner | None:
 
 
 def partner_by_name(session: Session, name: str) -> Partner | None:
-    """The partner of this name."""
+    """Return the partner with this name."""
     return session.scalar(select(Partner).where(Partner.name == name))
 
 
 def all_partners(session: Session) -> Sequence[Partner]:
-    """Every partner, by name."""
+    """Return all partners, by name."""
     return session.scalars(select(Partner).order_by(Partner.name)).all()
 
 
 def incidents(session: Session) -> Sequence[Row[str, str, datetime | None, str]]:
-    """What everybody should know just now: partner's name, note, since when and by whom; newest first.
+    """Return the announcements, newest first: partner, text, since when and by whom.
 
-    Columns, not objects: a page that asked the network meanwhile shows the note as it is now.
+    Columns instead of objects, so that a page that called a partner shows the current text.
     """
     return session.execute(
         select(Partner.name, Partner.incident_note, Partner.incident_at, Partner.incident_by)
@@ -112,7 +115,7 @@ def incidents(session: Session) -> Sequence[Row[str, str, datetime | None, str]]
     ).all()
 
 
-def _good(now: datetime) -> tuple[ColumnElement[bool], ...]:
+def _active(now: datetime) -> tuple[ColumnElement[bool], ...]:
     return (
         InboundKey.revoked_at.is_(None),
         or_(InboundKey.valid_until.is_(None), InboundKey.valid_until > now),

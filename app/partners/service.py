@@ -53,7 +53,7 @@ class OAuth:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What an administrator says of a partner. Waits and the deadline in seconds."""
+    """The settings of a partner. Durations are in seconds."""
 
     name: str
     base_url: str
@@ -83,16 +83,16 @@ def add(
     inbound_key: str | None = None,
     **details: Any,
 ) -> tuple[Partner, str]:
-    """Add a partner; returns it and its inbound key, which is kept only as a digest.
+    """Add a partner; return it and its inbound key, of which only a digest is stored.
 
-    ``details`` are those of ``Details``. Errors: BadPartner.
+    ``details`` are the other fields of ``Details``. Errors: BadPartner.
     """
     partner = save(session, None, Details(name=name, base_url=base_url, **details))
     return partner, keys.add_key(session, partner, inbound_key)
 
 
 def candidate(partner: Partner | None) -> Partner:
-    """A partner that is in no session: the row as it is, for trying changes before anything is saved."""
+    """Return a copy of the partner outside the session, to test changes before they are saved."""
     copy = Partner(created_at=clock.now(), signing_secrets=[], headers=[], allow_addresses=[])
     if partner is not None:
         for column in inspect(Partner).column_attrs:
@@ -100,33 +100,33 @@ def candidate(partner: Partner | None) -> Partner:
     return copy
 
 
-def save(session: Session, kept: Partner | None, details: Details) -> Partner:
-    """Add a partner, or change one that was loaded for update; the trail tells. Errors: BadPartner."""
-    partner = kept or Partner(created_at=clock.now())
-    before = audit_fields(partner) if kept else {}
+def save(session: Session, saved: Partner | None, details: Details) -> Partner:
+    """Add a partner, or change one that was loaded for update. Errors: BadPartner."""
+    partner = saved or Partner(created_at=clock.now())
+    before = audit_fields(partner) if saved else {}
     secrets = _secrets(partner)
     apply(session, partner, details)
     session.add(partner)
     session.flush()
     now = audit_fields(partner)
-    # Of a new partner only what was said of it.
-    now = now if kept else {name: value for name, value in now.items() if value}
-    was, became = trail.differences(before, now)
+    # The entry of a new partner leaves out empty settings.
+    now = now if saved else {name: value for name, value in now.items() if value}
+    old, new = trail.differences(before, now)
     for name, secret in _secrets(partner).items():
         if (secret or None) != (secrets[name] or None):
-            became[name] = trail.CHANGED
-    deed = AuditAction.PARTNER_CHANGED if kept else AuditAction.PARTNER_ADDED
-    if became:
+            new[name] = trail.CHANGED
+    action = AuditAction.PARTNER_CHANGED if saved else AuditAction.PARTNER_ADDED
+    if new:
         trail.record(
-            session, deed, AuditObject.PARTNER, partner.id, name=partner.name, before=was, after=became
+            session, action, AuditObject.PARTNER, partner.id, name=partner.name, before=old, after=new
         )
     return partner
 
 
 def apply(session: Session, partner: Partner, details: Details) -> None:
-    """Give the partner these details.
+    """Apply the settings to the partner.
 
-    Errors: BadPartner, with the field that is wrong; then the partner is as it was.
+    Errors: BadPartner, with the invalid field; the partner is then unchanged.
     """
     values = _checked(details)
     urls = _plain_http_urls(values) - _plain_http_urls(_connection(partner))
@@ -145,7 +145,7 @@ def apply(session: Session, partner: Partner, details: Details) -> None:
 
 
 def pause(session: Session, partner: Partner, reason: str, *, by: str = "") -> None:
-    """Hold the partner's messages from now on. A second pause keeps the first one's time and reason."""
+    """Pause the partner: its webhooks wait. A second pause keeps the time and reason of the first."""
     paused = session.execute(
         update(Partner)
         .where(Partner.id == partner.id, Partner.paused_at.is_(None))
@@ -166,7 +166,7 @@ def pause(session: Session, partner: Partner, reason: str, *, by: str = "") -> N
 
 
 def resume(session: Session, partner: Partner, reason: str = "", *, by: str = "") -> None:
-    """Let the partner's messages go again; what waited is due at once."""
+    """Resume the partner: its queued webhooks are due immediately."""
     if partner.paused_at is not None:
         trail.record(
             session,
@@ -199,7 +199,7 @@ def resume(session: Session, partner: Partner, reason: str = "", *, by: str = ""
 
 
 def note(session: Session, partner: Partner, words: str, *, by: str) -> None:
-    """Tell everybody something about the partner, on every page; no words take the note away."""
+    """Publish an announcement about the partner on every page; an empty text removes it."""
     words = words.strip()[:REASON_MAX]
     if words == partner.incident_note:
         return
@@ -220,7 +220,7 @@ def note(session: Session, partner: Partner, words: str, *, by: str) -> None:
 
 
 def audit_fields(partner: Partner) -> dict[str, Any]:
-    """What the audit trail tells of a partner: all but what is secret."""
+    """Return the settings that the audit trail records: everything but secrets."""
     oauth = partner.oauth or {}
     return {
         "name": partner.name,
@@ -245,7 +245,7 @@ def audit_fields(partner: Partner) -> dict[str, Any]:
 
 
 def _secrets(partner: Partner) -> dict[str, Any]:
-    """What may only be compared."""
+    """Return the secrets, to compare them only."""
     return {
         "values of headers": dict(partner.headers or []),
         "bearer token": partner.bearer_token,
@@ -308,7 +308,7 @@ def _limits(details: Details) -> dict[str, Any]:
         "concurrency": details.concurrency,
         "rate_per_minute": rate,
         "retry_schedule": list(waits),
-        # 0 is the contract's own success: whatever is typed, it stays one.
+        # 0 always means success in the contract.
         "success_codes": sorted({0, *codes}),
     }
 
@@ -322,15 +322,15 @@ def _credentials(details: Details) -> dict[str, Any]:
         raise BadPartner("a header is listed twice", "headers")
     ways = [
         way
-        for way, given in (
+        for way, used in (
             ("a bearer token", details.bearer_token),
             ("OAuth", details.oauth),
             ("a header Authorization", "authorization" in names),
         )
-        if given
+        if used
     ]
     if len(ways) > 1:
-        raise BadPartner(f"{' and '.join(ways)} exclude each other: both fill Authorization", "authorization")
+        raise BadPartner(f"{' and '.join(ways)} exclude each other: both set Authorization", "authorization")
     return {
         "headers": [list(header) for header in headers],
         "bearer_token": _token(details.bearer_token),
@@ -459,7 +459,7 @@ def _network(cidr: str) -> str:
         ) from error
     if network.prefixlen < WIDEST_NETWORK[network.version]:
         raise BadPartner(
-            f"“{shown}” is wider than any private network: it would let all that is protected be reached",
+            f"“{shown}” is wider than any private network",
             "allow_addresses",
         )
     return str(network)

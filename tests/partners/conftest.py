@@ -1,4 +1,4 @@
-"""Partners on real sockets: one that takes everything, one that gives tokens, one behind TLS."""
+"""Partners on real sockets: one that accepts everything, one that issues tokens, one with TLS."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def admin(browser_of: Callable[[str], Any]) -> Any:
 
 @pytest.fixture(autouse=True)
 def no_tokens() -> Iterator[None]:
-    """No token of another test is kept."""
+    """Start each test with an empty token cache."""
     yield
     tokens.__init__()  # type: ignore[misc]
 
@@ -54,12 +54,12 @@ def taker(serve: Callable[..., misbehaving.FakePartner]) -> misbehaving.FakePart
 
 @pytest.fixture
 def authority() -> trustme.CA:
-    """A certificate authority that nobody knows but who is told."""
+    """A private CA."""
     return trustme.CA()
 
 
 def pem_of(certificate: trustme.LeafCert) -> str:
-    """Certificate, chain and key as one text."""
+    """Return certificate, chain and key as one text."""
     parts = [*certificate.cert_chain_pems, certificate.private_key_pem]
     return "".join(part.bytes().decode() for part in parts)
 
@@ -95,22 +95,22 @@ def row(session: Session, partner: Partner) -> Callable[[], Partner]:
 
     def row() -> Partner:
         session.rollback()
-        found = session.get(Partner, partner.id, populate_existing=True)
-        assert found
-        return found
+        saved = session.get(Partner, partner.id, populate_existing=True)
+        assert saved
+        return saved
 
     return row
 
 
 def gives_tokens(*answers: bytes) -> Script:
-    """Answers each request for a token with the next of these, the last one for ever."""
-    given = iter(answers)
+    """Answer each token request with the next of these, then always with the last."""
+    remaining = iter(answers)
     last = answers[-1]
 
     def script(talk: Connection) -> None:
         while True:
             talk.receive()
-            talk.send(next(given, last))
+            talk.send(next(remaining, last))
 
     return script
 

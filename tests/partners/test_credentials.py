@@ -1,4 +1,4 @@
-"""How a real answer proves who we are: every kind of credential at a real socket, and the log of it."""
+"""Outbound authentication: every kind of credential on a real socket, and how the log shows it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def states(session: Session) -> list[MessageState]:
     return list(session.scalars(select(Message.state)))
 
 
-def test_a_bearer_token_and_headers_travel_and_the_log_masks_them(
+def test_bearer_token_and_headers_are_sent_and_masked_in_the_log(
     give_answers: Any, taker: Any, change: Any, session: Session, browser_of: Any
 ) -> None:
     change(base_url=taker.url(""), bearer_token=BEARER)
@@ -68,21 +68,21 @@ def test_a_bearer_token_and_headers_travel_and_the_log_masks_them(
             assert "Authorization" in text
 
 
-def test_messages_share_one_token_and_the_log_masks_it(
+def test_webhooks_share_a_token_that_the_log_masks(
     give_answers: Any, taker: Any, serve: Any, change: Any, session: Session
 ) -> None:
     end_point = serve(gives_tokens(token("a-token-of-theirs", expires_in=3600)))
     oauth = {"token_url": end_point.url("/t"), "client_id": "po", "client_secret": CLIENT_SECRET}
     change(base_url=taker.url(""), oauth={**oauth, "scope": "", "in_body": False})
     give_answers(5)
-    assert {one.header("Authorization") for one in taker.received} == {"Bearer a-token-of-theirs"}
+    assert {request.header("Authorization") for request in taker.received} == {"Bearer a-token-of-theirs"}
     assert (len(taker.received), len(end_point.received)) == (5, 1)
     for attempt in session.scalars(select(Attempt)):
         assert ["Authorization", MASK] in attempt.request_headers
         assert "a-token-of-theirs" not in str(attempt.request_headers)
 
 
-def test_without_a_token_the_message_waits_and_says_why(
+def test_missing_token_retries_with_a_reason(
     give_answers: Any, taker: Any, serve: Any, change: Any, session: Session
 ) -> None:
     from tests.delivery.misbehaving import responds, response
@@ -98,7 +98,7 @@ def test_without_a_token_the_message_waits_and_says_why(
     assert "invalid_client" in sentence and CLIENT_SECRET not in sentence
 
 
-def test_each_try_is_signed_afresh_over_the_very_bytes(
+def test_each_attempt_has_a_new_signature_of_the_same_body(
     give_answers: Any, taker: Any, change: Any, database: Database, partner: Partner, session: Session
 ) -> None:
     change(base_url=taker.url(""))
@@ -118,7 +118,7 @@ def test_each_try_is_signed_afresh_over_the_very_bytes(
     assert secret not in str(logged)
 
 
-def test_while_a_secret_is_replaced_both_sign_and_then_only_the_new_one(
+def test_rotation_signs_with_both_secrets_until_the_old_one_expires(
     asha: Browser,
     arrive: Any,
     deliver: Any,
@@ -152,7 +152,7 @@ def test_while_a_secret_is_replaced_both_sign_and_then_only_the_new_one(
     assert verify([new], signature_headers(after), after.body, now)
 
 
-def test_a_client_certificate_is_shown_and_its_file_is_for_nobody_else(
+def test_client_certificate_is_sent_from_a_private_file(
     give_answers: Any,
     serve: Any,
     change: Any,
@@ -172,7 +172,7 @@ def test_a_client_certificate_is_shown_and_its_file_is_for_nobody_else(
     assert certificates.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_renewed_certificate_is_used_at_once(
+def test_renewed_certificate_is_used_immediately(
     asha: Browser,
     arrive: Any,
     deliver: Any,
@@ -200,7 +200,7 @@ def test_a_renewed_certificate_is_used_at_once(
     assert states(session) == [MessageState.DELIVERED]
 
 
-def test_an_authority_that_is_not_told_is_not_trusted(
+def test_unknown_ca_is_not_trusted(
     give_answers: Any, serve: Any, change: Any, authority: trustme.CA, session: Session
 ) -> None:
     server = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
@@ -210,7 +210,7 @@ def test_an_authority_that_is_not_told_is_not_trusted(
     assert not server.received
 
 
-def test_where_certificate_files_cannot_be_made_the_deliverer_lives_on(
+def test_unwritable_certificate_folder_does_not_stop_delivery(
     give_answers: Any, serve: Any, change: Any, certificates: Path, authority: trustme.CA, session: Session
 ) -> None:
     certificates.write_text("a file where the folder should be")

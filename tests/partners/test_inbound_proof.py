@@ -1,4 +1,4 @@
-"""How a partner proves who it is: keys that take each other's place, and signatures."""
+"""Inbound authentication: keys and signatures, and their rotation."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def signed(secret: str, body: bytes, message_id: str = "their-1") -> dict[str, s
     return sign([secret], message_id, the_clock.now(), body)
 
 
-def test_a_signature_lets_a_message_in_without_a_key(
+def test_signed_message_needs_no_key(
     call: Any, secret: str, example_bodies: Any, session: Session, partner: Partner
 ) -> None:
     answer = call(signed(secret, dumps(example_bodies[0])))
@@ -57,9 +57,7 @@ def test_a_signature_lets_a_message_in_without_a_key(
     assert session.scalars(select(PurchaseOrder.partner_id)).one() == partner.id
 
 
-def test_a_signature_over_other_bytes_or_by_another_secret_is_refused(
-    call: Any, secret: str, example_bodies: Any, session: Session
-) -> None:
+def test_wrong_signature_is_rejected(call: Any, secret: str, example_bodies: Any, session: Session) -> None:
     raw = dumps(example_bodies[0])
     for headers in (signed(secret, raw + b" "), signed(new_secret(), raw)):
         answer = call(headers)
@@ -68,9 +66,7 @@ def test_a_signature_over_other_bytes_or_by_another_secret_is_refused(
     assert session.scalar(select(func.count(PurchaseOrder.id))) == 0
 
 
-def test_a_message_that_is_played_again_later_is_refused(
-    call: Any, secret: str, example_bodies: Any, clock: Any
-) -> None:
+def test_replayed_message_is_rejected(call: Any, secret: str, example_bodies: Any, clock: Any) -> None:
     headers = signed(secret, dumps(example_bodies[0]))
     assert call(headers).status_code == 200
     clock.move(minutes=4)
@@ -79,14 +75,14 @@ def test_a_message_that_is_played_again_later_is_refused(
     assert call(headers).status_code == 401
 
 
-def test_a_right_key_does_not_help_a_wrong_signature(call: Any, secret: str, example_bodies: Any) -> None:
+def test_valid_key_with_wrong_signature_is_rejected(call: Any, secret: str, example_bodies: Any) -> None:
     headers = {"X-Partner-Key": INBOUND_KEY}
     wrong = signed(new_secret(), dumps(example_bodies[0]))
     assert call({**headers, **wrong}).status_code == 401
     assert call({**headers, **signed(secret, dumps(example_bodies[0]))}).status_code == 200
 
 
-def test_a_partner_that_has_no_secret_may_carry_such_headers_for_itself(
+def test_signature_headers_are_ignored_without_a_secret(
     call: Any, partner: Partner, example_bodies: Any
 ) -> None:
     wrong = signed(new_secret(), dumps(example_bodies[0]))
@@ -117,7 +113,7 @@ def test_signature_required_without_a_secret_rejects_everything(
     assert call({**key, **signature}).status_code == 401
 
 
-def test_each_active_secret_is_tried_and_an_old_one_only_for_its_grace(
+def test_old_secret_is_valid_during_the_grace_period_only(
     call: Any, secret: str, database: Database, partner: Partner, example_bodies: Any, clock: Any
 ) -> None:
     with database.writing() as session:
@@ -131,7 +127,7 @@ def test_each_active_secret_is_tried_and_an_old_one_only_for_its_grace(
     assert call(signed(new, raw)).status_code == 200
 
 
-def test_a_signature_belongs_to_its_own_partner(
+def test_signature_identifies_its_partner(
     call: Any, secret: str, database: Database, partner: Partner, example_bodies: Any, session: Session
 ) -> None:
     with database.writing() as writing:
@@ -144,7 +140,7 @@ def test_a_signature_belongs_to_its_own_partner(
     assert session.scalars(select(PurchaseOrder.partner_id)).one() == other.id
 
 
-def test_an_old_key_is_good_for_its_grace_and_no_longer(
+def test_old_key_is_valid_during_the_grace_period_only(
     call: Any, database: Database, partner: Partner, clock: Any
 ) -> None:
     with database.writing() as session:
@@ -156,9 +152,7 @@ def test_an_old_key_is_good_for_its_grace_and_no_longer(
     assert call({"X-Partner-Key": new}).status_code == 200
 
 
-def test_a_key_that_was_ended_lets_nothing_in(
-    call: Any, database: Database, partner: Partner, session: Session
-) -> None:
+def test_revoked_key_is_rejected(call: Any, database: Database, partner: Partner, session: Session) -> None:
     (key_id,) = session.scalars(select(InboundKey.id))
     with database.writing() as writing:
         assert keys.end_key(writing, partner, key_id)
@@ -167,7 +161,7 @@ def test_a_key_that_was_ended_lets_nothing_in(
     assert call({"X-Partner-Key": INBOUND_KEY}).status_code == 401
 
 
-def test_a_secret_that_was_ended_is_gone(
+def test_revoked_secret_is_deleted(
     call: Any, secret: str, database: Database, partner: Partner, example_bodies: Any, session: Session
 ) -> None:
     (secret_id,) = session.scalars(select(InboundSecret.id))
@@ -179,7 +173,7 @@ def test_a_secret_that_was_ended_is_gone(
     assert not session.scalars(select(InboundSecret)).all()
 
 
-def test_secrets_do_not_pile_up_and_none_is_used_twice(database: Database, partner: Partner) -> None:
+def test_secrets_are_limited_and_unique(database: Database, partner: Partner) -> None:
     with database.writing() as session:
         row = session.get(Partner, partner.id)
         assert row
@@ -187,7 +181,7 @@ def test_secrets_do_not_pile_up_and_none_is_used_twice(database: Database, partn
             secret = keys.add_inbound_secret(session, row)
             keys.add_signing_secret(session, row)
         for add in (keys.add_inbound_secret, keys.add_signing_secret):
-            with pytest.raises(keys.BadPartner, match="end one first"):
+            with pytest.raises(keys.BadPartner, match="revoke one first"):
                 add(session, row)
         with pytest.raises(keys.BadPartner, match="in use"):
             keys.add_inbound_secret(session, row, secret)
@@ -199,14 +193,12 @@ def test_secrets_do_not_pile_up_and_none_is_used_twice(database: Database, partn
         assert len(row.signing_secrets) == 1
 
 
-def test_a_body_that_is_too_large_is_refused_before_it_is_verified(call: Any, secret: str) -> None:
+def test_too_large_body_is_rejected_before_verification(call: Any, secret: str) -> None:
     body = b" " * (1024 * 1024 + 1)
     assert call(signed(secret, body), body).status_code in (401, 413)
 
 
-def test_ping_tells_whether_a_key_or_a_signature_is_right_and_records_nothing(
-    nobody: Browser, secret: str, session: Session
-) -> None:
+def test_ping_checks_credentials_and_records_nothing(nobody: Browser, secret: str, session: Session) -> None:
     from app.inbound.models import InboundMessage
 
     good = nobody.get("/api/v0/ping", headers={"X-Partner-Key": INBOUND_KEY})

@@ -1,4 +1,4 @@
-"""Tokens of OAuth client credentials, against a token end point on a real socket."""
+"""OAuth client credentials against a token endpoint on a real socket."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def grant_at(url: str, **more: Any) -> Grant:
     return Grant(token_url=url, client_id="po confirm", client_secret=SECRET, allowed=HERE, **more)
 
 
-def got(kept: Tokens, grant: Grant) -> Token | NoToken:
+def got(tokens: Tokens, grant: Grant) -> Token | NoToken:
     with Sender() as sender:
-        return kept.get(grant, sender)
+        return tokens.get(grant, sender)
 
 
 @pytest.mark.parametrize("in_body", [False, True])
-def test_a_token_is_asked_for_as_the_standard_says(serve: Callable[..., Any], in_body: bool) -> None:
+def test_token_request_follows_the_standard(serve: Callable[..., Any], in_body: bool) -> None:
     end_point = serve(gives_tokens(token("t-1", expires_in=3600)))
-    found = got(Tokens(), grant_at(end_point.url("/token"), scope="orders:write", in_body=in_body))
-    assert isinstance(found, Token) and found.text == "t-1"
+    result = got(Tokens(), grant_at(end_point.url("/token"), scope="orders:write", in_body=in_body))
+    assert isinstance(result, Token) and result.text == "t-1"
     (asked,) = end_point.received
     form = parse_qs(asked.body.decode())
     assert asked.header("Content-Type") == "application/x-www-form-urlencoded"
@@ -62,20 +62,20 @@ def test_a_token_is_asked_for_as_the_standard_says(serve: Callable[..., Any], in
         assert "client_secret" not in form
 
 
-def test_threads_that_ask_together_cause_one_call(serve: Callable[..., Any]) -> None:
+def test_threads_share_one_token_request(serve: Callable[..., Any]) -> None:
     end_point = serve(gives_tokens(token("t-1", expires_in=3600)))
-    kept, grant, found = Tokens(), grant_at(end_point.url()), []
-    threads = [threading.Thread(target=lambda: found.append(got(kept, grant))) for _ in range(12)]
+    tokens, grant, results = Tokens(), grant_at(end_point.url()), []
+    threads = [threading.Thread(target=lambda: results.append(got(tokens, grant))) for _ in range(12)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert {one.text for one in found} == {"t-1"}
+    assert {token.text for token in results} == {"t-1"}
     assert len(end_point.received) == 1
 
 
 @pytest.mark.parametrize(
-    ("given", "used", "over"),
+    ("lifetime", "used", "over"),
     [
         ({"expires_in": 3600}, 3500, 3550),
         ({"expires_in": "3600"}, 3500, 3550),
@@ -85,42 +85,42 @@ def test_threads_that_ask_together_cause_one_call(serve: Callable[..., Any]) -> 
         ({"expires_in": True}, 290, 310),
     ],
 )
-def test_a_token_is_used_until_shortly_before_it_ends(
-    serve: Callable[..., Any], clock: Any, given: dict[str, Any], used: float, over: float
+def test_token_is_used_until_shortly_before_it_expires(
+    serve: Callable[..., Any], clock: Any, lifetime: dict[str, Any], used: float, over: float
 ) -> None:
-    end_point = serve(gives_tokens(token("t-1", **given), token("t-2")))
-    kept, grant = Tokens(), grant_at(end_point.url())
-    assert got(kept, grant).text == "t-1"  # type: ignore[union-attr]
+    end_point = serve(gives_tokens(token("t-1", **lifetime), token("t-2")))
+    tokens, grant = Tokens(), grant_at(end_point.url())
+    assert got(tokens, grant).text == "t-1"  # type: ignore[union-attr]
     clock.move(seconds=used)
-    assert got(kept, grant).text == "t-1"  # type: ignore[union-attr]
+    assert got(tokens, grant).text == "t-1"  # type: ignore[union-attr]
     clock.move(seconds=over - used)
-    assert got(kept, grant).text == "t-2"  # type: ignore[union-attr]
+    assert got(tokens, grant).text == "t-2"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
-    ("said", "failure", "words"),
+    ("reply", "failure", "words"),
     [
         (
             response(b'{"error":"invalid_client","error_description":"No such client"}', status="401 No"),
             Failure.BAD_TARGET,
-            "answered 401, invalid_client: No such client",
+            "returned 401, invalid_client: No such client",
         ),
-        (response(b"<html>", status="400 Bad"), Failure.BAD_TARGET, "answered 400"),
-        (response(b"", status="503 Down"), Failure.ODD_ANSWER, "answered 503"),
+        (response(b"<html>", status="400 Bad"), Failure.BAD_TARGET, "returned 400"),
+        (response(b"", status="503 Down"), Failure.ODD_ANSWER, "returned 503"),
         (response(b"", "Location: https://elsewhere.example", status="302 Found"), Failure.ODD_ANSWER, "302"),
-        (response(b"<html>"), Failure.ODD_ANSWER, "no access_token"),
-        (response(b'{"access_token":["x"]}'), Failure.ODD_ANSWER, "no access_token"),
-        (response(b'{"access_token":"a\\nb"}'), Failure.ODD_ANSWER, "no access_token"),
-        (response(b'{"access_token":"x","token_type":"mac"}'), Failure.ODD_ANSWER, "no bearer token"),
+        (response(b"<html>"), Failure.ODD_ANSWER, "without an access_token"),
+        (response(b'{"access_token":["x"]}'), Failure.ODD_ANSWER, "without an access_token"),
+        (response(b'{"access_token":"a\\nb"}'), Failure.ODD_ANSWER, "without an access_token"),
+        (response(b'{"access_token":"x","token_type":"mac"}'), Failure.ODD_ANSWER, "not a bearer token"),
         (b"", Failure.RESET, "No token"),
     ],
 )
-def test_where_there_is_no_token_nothing_is_sent_and_the_reason_is_told(
-    serve: Callable[..., Any], said: bytes, failure: Failure, words: str
+def test_no_token_sends_nothing_and_gives_a_reason(
+    serve: Callable[..., Any], reply: bytes, failure: Failure, words: str
 ) -> None:
     def script(talk: Any) -> None:
         talk.receive()
-        talk.send(said)
+        talk.send(reply)
 
     partner = serve(behaves)
     grant = grant_at(serve(script).url())
@@ -131,7 +131,7 @@ def test_where_there_is_no_token_nothing_is_sent_and_the_reason_is_told(
     assert not partner.received
 
 
-def test_the_end_point_is_vetted_like_any_address(serve: Callable[..., Any]) -> None:
+def test_token_endpoint_follows_the_address_policy(serve: Callable[..., Any]) -> None:
     end_point = serve(gives_tokens(token("t-1")))
     grant = Grant(token_url=end_point.url(), client_id="a", client_secret=SECRET)
     with Sender() as sender:
@@ -140,7 +140,7 @@ def test_the_end_point_is_vetted_like_any_address(serve: Callable[..., Any]) -> 
     assert not end_point.received
 
 
-def test_a_token_that_the_partner_does_not_take_is_renewed_once(serve: Callable[..., Any]) -> None:
+def test_rejected_token_is_renewed_once(serve: Callable[..., Any]) -> None:
     end_point = serve(gives_tokens(token("old"), token("new")))
 
     def wants_new(talk: Any) -> None:
@@ -158,7 +158,7 @@ def test_a_token_that_the_partner_does_not_take_is_renewed_once(serve: Callable[
     assert len(end_point.received) == 2
 
 
-def test_a_partner_that_takes_no_token_gets_two_tries_and_no_more(serve: Callable[..., Any]) -> None:
+def test_partner_that_rejects_every_token_gets_two_attempts(serve: Callable[..., Any]) -> None:
     end_point = serve(gives_tokens(token("a"), token("b"), token("c")))
 
     def never(talk: Any) -> None:
@@ -173,7 +173,7 @@ def test_a_partner_that_takes_no_token_gets_two_tries_and_no_more(serve: Callabl
     assert len(partner.received) == len(end_point.received) == 2
 
 
-def test_neither_token_nor_secret_is_ever_in_a_log_or_a_repr(
+def test_token_and_secret_are_in_no_log_or_repr(
     serve: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     end_point, partner = serve(gives_tokens(token("a-token-of-theirs"))), serve(behaves)
@@ -187,7 +187,7 @@ def test_neither_token_nor_secret_is_ever_in_a_log_or_a_repr(
 
 @pytest.mark.parametrize("in_body", [False, True])
 @pytest.mark.parametrize("proper", [True, False])
-def test_a_secret_that_the_end_point_sends_back_is_told_to_nobody(
+def test_secret_echoed_by_the_endpoint_is_masked(
     serve: Callable[..., Any], in_body: bool, proper: bool
 ) -> None:
     secret = "o/u+r s=ecret"
@@ -208,7 +208,7 @@ def test_a_secret_that_the_end_point_sends_back_is_told_to_nobody(
     assert [form for form in (secret, quote_plus(secret), pair) if form[:12] in told] == []
 
 
-def test_a_token_so_short_that_it_stands_in_texts_by_chance_makes_no_nonsense_of_an_answer(
+def test_very_short_token_is_not_masked(
     serve: Callable[..., Any],
 ) -> None:
     body = b'{"response_code":0,"payload":{"poConfirmation":{"objectId":"test-1"}}}'
@@ -223,7 +223,7 @@ def test_a_token_so_short_that_it_stands_in_texts_by_chance_makes_no_nonsense_of
     assert outcome.body == body
 
 
-def test_after_a_fork_the_child_waits_for_no_token_that_its_parent_was_fetching(
+def test_forked_child_fetches_its_own_token(
     serve: Callable[..., Any],
 ) -> None:
     end_point = serve(lambda talk: (talk.receive(), talk.stall()), gives_tokens(token("t-1")))

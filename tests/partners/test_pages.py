@@ -1,4 +1,4 @@
-"""The pages of partners: who sees what, tried before saved, secrets shown nowhere, hold and resume."""
+"""Partner pages: permissions, test before saving, secrets, pause and resume, keys."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def secrets(database: Database, partner: Partner, authority: trustme.CA) -> list
             "client-secret-of-ours",
             row.client_certificate.splitlines()[-3],
             *made,
-            *(one.removeprefix("whsec_") for one in made),
+            *(secret.removeprefix("whsec_") for secret in made),
         ]
 
 
 # --- Who sees what
 
 
-def test_managers_read_and_support_holds_and_only_administrators_edit(
+def test_partner_pages_require_the_permission_of_the_role(
     meera: Browser, ravi: Browser, admin: Browser, asha: Browser, partner: Partner
 ) -> None:
     page = f"/partners/{partner.id}"
@@ -90,12 +90,12 @@ def test_managers_read_and_support_holds_and_only_administrators_edit(
     assert admin.get("/partners/999999").status_code == 404
 
 
-def test_the_rail_leads_there_for_those_who_may(asha: Browser, meera: Browser) -> None:
+def test_sidebar_links_to_partners_with_permission_only(asha: Browser, meera: Browser) -> None:
     assert meera.get("/").page.select("a[href='/partners']")
     assert not asha.get("/").page.select("a[href='/partners']")
 
 
-def test_the_list_tells_what_waits_and_when_it_last_worked(
+def test_partner_list_shows_backlog_and_last_success(
     asha: Browser, ravi: Browser, arrive: Any, deliver: Any, partner: Partner
 ) -> None:
     assert "Never" in ravi.get("/partners").words
@@ -111,7 +111,7 @@ def test_the_list_tells_what_waits_and_when_it_last_worked(
 # --- Tried before saved
 
 
-def test_a_partner_is_added_once_it_was_tried(admin: Browser, taker: Any, session: Session) -> None:
+def test_new_partner_is_saved_after_a_successful_test(admin: Browser, taker: Any, session: Session) -> None:
     fields = filled(
         admin,
         NEW,
@@ -143,9 +143,7 @@ def test_a_partner_is_added_once_it_was_tried(admin: Browser, taker: Any, sessio
     assert session.scalar(select(func.count(Message.id))) == 0
 
 
-def test_nothing_is_saved_where_the_try_fails_and_nothing_typed_is_lost(
-    admin: Browser, serve: Any, session: Session
-) -> None:
+def test_failed_test_saves_nothing_and_keeps_input(admin: Browser, serve: Any, session: Session) -> None:
     turned_away = serve(responds(response(b'{"error":"no"}', status="401 Unauthorized")), behaves)
     fields = filled(
         admin,
@@ -176,7 +174,7 @@ def test_nothing_is_saved_where_the_try_fails_and_nothing_typed_is_lost(
     assert found and found.bearer_token == "a-new-bearer-token"
 
 
-def test_saving_without_trying_is_an_explicit_tick(admin: Browser, session: Session) -> None:
+def test_checkbox_saves_without_a_test(admin: Browser, session: Session) -> None:
     fields = filled(admin, NEW, name="Far away", base_url="https://nowhere.invalid")
     assert admin.send(NEW, fields).status_code == 422
     done = admin.send(NEW, {**fields, "untried": "y"})
@@ -243,7 +241,7 @@ def test_signature_required_is_saved_shown_and_audited(
     assert entry and json.loads(entry.after or "") == {"signature required": True}
 
 
-def test_only_try_shows_the_exchange_and_saves_nothing(
+def test_test_only_shows_the_exchange_and_saves_nothing(
     admin: Browser, taker: Any, partner: Partner, row: Any
 ) -> None:
     before = row().base_url
@@ -254,7 +252,7 @@ def test_only_try_shows_the_exchange_and_saves_nothing(
     assert row().base_url == before
 
 
-def test_what_concerns_neither_address_nor_credentials_is_saved_without_a_call(
+def test_other_settings_are_saved_without_a_test(
     admin: Browser, network: Any, partner: Partner, row: Any
 ) -> None:
     url = edit_url(partner)
@@ -265,7 +263,7 @@ def test_what_concerns_neither_address_nor_credentials_is_saved_without_a_call(
     assert not network.received()
 
 
-def test_secrets_are_kept_replaced_and_taken_away(
+def test_secrets_can_be_kept_replaced_and_removed(
     admin: Browser, partner: Partner, row: Any, secrets: list[str]
 ) -> None:
     url = edit_url(partner)
@@ -288,9 +286,7 @@ def test_secrets_are_kept_replaced_and_taken_away(
     assert row().headers == []
 
 
-def test_a_form_that_was_overtaken_saves_nothing_and_keeps_what_was_typed(
-    admin: Browser, partner: Partner, row: Any
-) -> None:
+def test_concurrent_edit_saves_nothing_and_keeps_input(admin: Browser, partner: Partner, row: Any) -> None:
     url = edit_url(partner)
     first, second = filled(admin, url, contact="First"), filled(admin, url, contact="Second")
     assert admin.send(url, first).status_code == 303
@@ -332,7 +328,7 @@ NO_SENSE = [
 ]
 
 
-def test_what_makes_no_sense_is_refused_beside_its_field(
+def test_invalid_value_shows_an_error_at_its_field(
     admin: Browser, session: Session, partner: Partner
 ) -> None:
     fields = filled(
@@ -354,7 +350,7 @@ def test_what_makes_no_sense_is_refused_beside_its_field(
     assert session.scalar(select(func.count(Partner.id))) == 1
 
 
-def test_all_that_is_wrong_is_told_at_once(admin: Browser) -> None:
+def test_several_invalid_fields_are_all_reported(admin: Browser) -> None:
     fields = filled(
         admin,
         NEW,
@@ -377,7 +373,7 @@ def test_all_that_is_wrong_is_told_at_once(admin: Browser) -> None:
     assert "one word of up to 4000" in once_more.words
 
 
-def test_a_secret_that_was_refused_is_not_kept_for_the_next_press(admin: Browser, session: Session) -> None:
+def test_invalid_secret_is_not_kept_in_the_draft(admin: Browser, session: Session) -> None:
     from tests.people import fields_of
 
     fields = filled(
@@ -402,7 +398,7 @@ def test_a_secret_that_was_refused_is_not_kept_for_the_next_press(admin: Browser
     assert found.headers == [["X-Key", "good"], ["X-B", "fine"]]
 
 
-def test_a_certificate_typed_a_moment_ago_can_be_taken_away(
+def test_entered_certificate_can_be_removed_before_saving(
     admin: Browser, authority: trustme.CA, session: Session
 ) -> None:
     from tests.people import fields_of
@@ -418,7 +414,7 @@ def test_a_certificate_typed_a_moment_ago_can_be_taken_away(
     assert found and found.client_certificate == ""
 
 
-def test_one_header_too_many_is_said_and_not_left_out(admin: Browser, session: Session) -> None:
+def test_too_many_headers_are_reported(admin: Browser, session: Session) -> None:
     fields = filled(admin, NEW, name="X", base_url="https://x.example", untried="y")
     for number in range(21):
         fields |= {f"headers-{number}-name": f"X-{number}", f"headers-{number}-value": "some value"}
@@ -431,7 +427,7 @@ def test_one_header_too_many_is_said_and_not_left_out(admin: Browser, session: S
     assert found and len(found.headers) == 20
 
 
-def test_a_certificate_without_its_own_key_is_refused(
+def test_certificate_with_another_key_is_rejected(
     admin: Browser, authority: trustme.CA, session: Session
 ) -> None:
     one, other = authority.issue_cert("a.example"), authority.issue_cert("b.example")
@@ -449,7 +445,7 @@ def test_a_certificate_without_its_own_key_is_refused(
 # --- Secrets are shown nowhere
 
 
-def test_no_page_shows_a_secret(
+def test_partner_pages_show_no_secret(
     browser_of: Callable[[str], Browser], secrets: list[str], partner: Partner
 ) -> None:
     base = f"/partners/{partner.id}"
@@ -465,9 +461,7 @@ def test_no_page_shows_a_secret(
     assert "set, ends in …ours" in words
 
 
-def test_what_a_partner_sends_back_is_masked(
-    admin: Browser, serve: Any, change: Any, partner: Partner
-) -> None:
+def test_echoed_secrets_are_masked(admin: Browser, serve: Any, change: Any, partner: Partner) -> None:
     def echoes(talk: Any) -> None:
         record_attempts = talk.receive()
         sent = f"{record_attempts.header('X-Api-Key')} {record_attempts.header('Authorization')}"
@@ -485,9 +479,7 @@ def test_what_a_partner_sends_back_is_masked(
     assert text.count("••••••••") >= 5
 
 
-def test_the_log_of_the_app_names_no_secret(
-    admin: Browser, taker: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_application_log_has_no_secret(admin: Browser, taker: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         fields = filled(
             admin,
@@ -506,7 +498,7 @@ def test_the_log_of_the_app_names_no_secret(
 # --- The test send
 
 
-def test_a_test_is_shown_whole_and_records_nothing(
+def test_test_send_shows_the_exchange_and_records_nothing(
     ravi: Browser, network: Any, partner: Partner, session: Session
 ) -> None:
     url = f"/partners/{partner.id}/test"
@@ -533,21 +525,21 @@ ANSWERS = [
     (response(b'{"response_code":1}', status="401 Unauthorized"), "rejected the API key"),
     (response(b"<html>", status="404 Not Found"), "did not accept it"),
     (response(b"<html>hello</html>"), "unreadable body"),
-    (response(b"", status="503 Down"), "busy"),
+    (response(b"", status="503 Down"), "unavailable"),
     (response(b'{"response_code":9}', status="429 Slow down"), "but the partner is busy"),
     (response(b"", "Location: https://x.example", status="302 Found"), "redirect"),
     (b"", "was not delivered"),
 ]
 
 
-def test_each_answer_is_told_in_a_sentence(ravi: Browser, serve: Any, change: Any, partner: Partner) -> None:
+def test_test_send_describes_each_response(ravi: Browser, serve: Any, change: Any, partner: Partner) -> None:
     url = f"/partners/{partner.id}/test"
     fields = ravi.fill(url, url)
-    for said, words in ANSWERS:
+    for reply, words in ANSWERS:
 
-        def script(talk: Any, said: bytes = said) -> None:
+        def script(talk: Any, reply: bytes = reply) -> None:
             talk.receive()
-            talk.send(said)
+            talk.send(reply)
 
         change(base_url=serve(script).url(""))
         shown = ravi.send(url, fields)
@@ -555,7 +547,7 @@ def test_each_answer_is_told_in_a_sentence(ravi: Browser, serve: Any, change: An
         assert words in shown.words
 
 
-def test_while_a_partner_is_asked_others_may_write(
+def test_test_send_does_not_block_other_writers(
     ravi: Browser, serve: Any, change: Any, partner: Partner, database: Database
 ) -> None:
     asked, go_on = threading.Event(), threading.Event()
@@ -586,7 +578,7 @@ def test_while_a_partner_is_asked_others_may_write(
 # --- Hold and resume
 
 
-def test_pause_holds_with_a_reason_and_resume_drains(
+def test_pause_holds_webhooks_and_resume_sends_them(
     asha: Browser, ravi: Browser, arrive: Any, deliver: Any, partner: Partner, session: Session
 ) -> None:
     page = f"/partners/{partner.id}"
@@ -612,7 +604,7 @@ def test_pause_holds_with_a_reason_and_resume_drains(
     assert "Active" in ravi.get(page).words
 
 
-def test_the_last_good_exchange_is_the_last_in_time_also_of_an_old_message(
+def test_last_success_is_the_latest_in_time(
     asha: Browser, ravi: Browser, arrive: Any, deliver: Any, network: Any, partner: Partner, session: Session
 ) -> None:
     old, new = arrive(2)
@@ -629,7 +621,7 @@ def test_the_last_good_exchange_is_the_last_in_time_also_of_an_old_message(
     assert ravi.get(f"/partners/{partner.id}").one(f".facts a[href='/webhooks/{late}']")
 
 
-def test_a_partner_that_does_not_answer_is_not_called_active(
+def test_unresponsive_partner_is_not_active(
     ravi: Browser, asha: Browser, arrive: Any, partner: Partner, database: Database
 ) -> None:
     (order_id,) = arrive(1)
@@ -642,7 +634,9 @@ def test_a_partner_that_does_not_answer_is_not_called_active(
     assert "Not responding" in ravi.get("/partners").words
 
 
-def test_managers_find_who_changed_a_partner(meera: Browser, admin: Browser, partner: Partner) -> None:
+def test_managers_see_partner_changes_in_the_audit_trail(
+    meera: Browser, admin: Browser, partner: Partner
+) -> None:
     url = edit_url(partner)
     assert admin.send(url, filled(admin, url, contact="Kiran", untried="y")).status_code == 303
     (link,) = meera.get(f"/partners/{partner.id}").page.select("main a[href^='/audit']")
@@ -650,7 +644,7 @@ def test_managers_find_who_changed_a_partner(meera: Browser, admin: Browser, par
     assert not admin.get(f"/partners/{partner.id}").page.select("main a[href^='/audit']")
 
 
-def test_a_note_stands_on_every_page_of_everybody_until_it_is_taken_away(
+def test_announcement_is_on_every_page_until_removed(
     asha: Browser, ravi: Browser, meera: Browser, partner: Partner, nobody: Browser
 ) -> None:
     page = f"/partners/{partner.id}"
@@ -667,7 +661,7 @@ def test_a_note_stands_on_every_page_of_everybody_until_it_is_taken_away(
 # --- Keys
 
 
-def test_a_made_key_is_shown_once_and_the_old_one_ends_later(
+def test_generated_key_is_shown_once_and_the_old_one_expires(
     admin: Browser, nobody: Browser, partner: Partner, session: Session, clock: Any
 ) -> None:
     page = f"/partners/{partner.id}/keys"
@@ -693,7 +687,7 @@ def test_a_made_key_is_shown_once_and_the_old_one_ends_later(
 
 
 @pytest.mark.parametrize("kind", ["inbound-key", "inbound-secret", "signing-secret"])
-def test_a_key_that_was_given_is_never_echoed_and_nonsense_is_refused(
+def test_entered_key_is_never_shown_and_invalid_keys_are_rejected(
     admin: Browser, partner: Partner, kind: str
 ) -> None:
     page = f"/partners/{partner.id}/keys"
@@ -724,7 +718,7 @@ def site(app: Flask) -> Iterator[str]:
     thread.join()
 
 
-def test_the_call_on_the_sheet_works_as_printed(site: str, ravi: Browser, partner: Partner) -> None:
+def test_integration_guide_call_works(site: str, ravi: Browser, partner: Partner) -> None:
     from tests.conftest import INBOUND_KEY
 
     sheet = ravi.get(f"/partners/{partner.id}/sheet")
@@ -742,7 +736,7 @@ def test_the_call_on_the_sheet_works_as_printed(site: str, ravi: Browser, partne
     assert wrong.returncode == 22
 
 
-def test_the_signed_call_on_the_sheet_works_as_printed(
+def test_integration_guide_signed_call_works(
     site: str, ravi: Browser, partner: Partner, database: Database
 ) -> None:
     with database.writing() as session:
@@ -767,7 +761,7 @@ def test_the_signed_call_on_the_sheet_works_as_printed(
     assert wrong.returncode == 22
 
 
-def test_the_sheet_says_how_we_call_and_what_we_expect(
+def test_integration_guide_describes_requests_and_responses(
     ravi: Browser, partner: Partner, secrets: list[str], change: Any
 ) -> None:
     change(success_codes=[0, 7])
@@ -789,7 +783,7 @@ def test_the_sheet_says_how_we_call_and_what_we_expect(
 # --- Commands share the verbs
 
 
-def test_the_command_and_the_page_pause_alike(app: Flask, ravi: Browser, partner: Partner, row: Any) -> None:
+def test_command_and_page_pause_alike(app: Flask, ravi: Browser, partner: Partner, row: Any) -> None:
     runner = app.test_cli_runner()
     runner.invoke(args=["partners", "pause", partner.name, "--reason", "by command"])
     assert "by command" in ravi.get(f"/partners/{partner.id}").words
@@ -799,7 +793,7 @@ def test_the_command_and_the_page_pause_alike(app: Flask, ravi: Browser, partner
     assert row().paused_by == ""
 
 
-def test_a_draft_is_good_for_an_hour_and_for_nobody_else() -> None:
+def test_draft_expires_and_needs_the_same_key() -> None:
     from app.partners.draft import seal, unseal
 
     sealed = seal("key", {"bearer_token": "secret"})
