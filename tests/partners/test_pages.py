@@ -527,7 +527,7 @@ ANSWERS = [
     (response(b"<html>hello</html>"), "unreadable body"),
     (response(b"", status="503 Down"), "unavailable"),
     (response(b'{"response_code":9}', status="429 Slow down"), "but the partner is busy"),
-    (response(b"", "Location: https://x.example", status="302 Found"), "redirect"),
+    (response(b"", "Location: https://x.example", status="302 Found"), "Redirects are not followed"),
     (b"", "was not delivered"),
 ]
 
