@@ -7,6 +7,7 @@ import re
 import secrets
 import tomllib
 from collections.abc import Callable
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -57,6 +58,9 @@ class Settings(BaseSettings):
     web_threads: int = Field(4, ge=1, le=64)
     senders: int = Field(8, ge=1, le=128)
     secure_cookies: bool = False
+    # A session ends after this time without activity, and at the latest after these hours.
+    session_idle_minutes: float = Field(60, ge=1, le=60 * 24 * 30)
+    session_hours: float = Field(12, ge=0.1, le=24 * 30)
     trusted_proxies: int = Field(0, ge=0, le=8)
     # Set by `flask demo`: pages link to what the partner simulator received.
     simulator_url: str = ""
@@ -197,6 +201,16 @@ class Settings(BaseSettings):
     def is_https(self) -> bool:
         """Whether people open the site over HTTPS, so that cookies and HSTS can demand it."""
         return self.public_url.startswith("https://")
+
+    @property
+    def session_idle(self) -> timedelta:
+        """How long a session lasts without activity."""
+        return timedelta(minutes=self.session_idle_minutes)
+
+    @property
+    def session_lifetime(self) -> timedelta:
+        """How long a session lasts at most."""
+        return timedelta(hours=self.session_hours)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -23,7 +23,6 @@ from werkzeug.serving import make_server
 
 from app import clock as the_clock
 from app import create_app
-from app.accounts.queries import person_by_username
 from app.config import Settings
 from app.db import Database, encryption
 from app.delivery.worker import DeliveryWorker
@@ -141,12 +140,7 @@ def browser_of(app: Flask, database: Database) -> Callable[[str], people.Browser
     def browser_of(name: str) -> people.Browser:
         browser = people.Browser(app, people.Answered)
         if name != "nobody":
-            with database.reading() as session:
-                person = person_by_username(session, name)
-                assert person
-                key = person.session_key
-            with browser.session_transaction() as cookie:
-                cookie["_user_id"], cookie["_fresh"] = key, True
+            people.sign_in(browser, database, name)
         return browser
 
     return browser_of

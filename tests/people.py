@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
@@ -10,12 +10,17 @@ from urllib.parse import urlencode
 import html5lib
 from bs4 import BeautifulSoup, Tag
 from flask.testing import FlaskClient
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from app import clock
-from app.accounts.models import Person, PersonSupplier, Role
+from app.accounts import sessions
+from app.accounts.access import TOKEN
+from app.accounts.models import Person, PersonSupplier, Role, UserSession
 from app.accounts.passwords import hash_password
+from app.accounts.queries import person_by_username
+from app.db import Database
 
 PASSWORD = "correct-horse-42"
 _hash = hash_password(PASSWORD)
@@ -39,12 +44,28 @@ def move_in(session: Session) -> None:
                 full_name=full_name,
                 role=role,
                 password_hash=_hash,
-                session_key=f"key-of-{name}-{secrets.token_hex(4)}",
                 active=True,
                 created_at=clock.now(),
                 suppliers=[PersonSupplier(b2b_id=b2b_id) for b2b_id in suppliers],
             )
         )
+
+
+def sign_in(browser: FlaskClient, database: Database, username: str) -> None:
+    """Sign in without the form. The session outlives the movable clock of the tests."""
+    with database.writing() as session:
+        person = person_by_username(session, username)
+        assert person
+        years = timedelta(days=3650)
+        token = sessions.begin(session, person, idle=years, lifetime=years)
+        session.execute(
+            update(UserSession)
+            .where(UserSession.token_sha256 == sessions.digest(token))
+            .values(last_seen_at=clock.now() + years, confirmed_at=clock.now() + years)
+        )
+        session.commit()
+    with browser.session_transaction() as cookie:
+        cookie[TOKEN] = token
 
 
 class Answered(TestResponse):

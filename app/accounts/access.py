@@ -5,24 +5,41 @@ A view without a declared permission is closed to everyone.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from flask import Flask, abort, current_app, g, request
+from flask import Flask, Request, abort, current_app, g, request, session
 from flask_login import LoginManager, current_user
+from sqlalchemy.exc import DBAPIError
 
-from app.accounts import queries
-from app.accounts.models import Person
+from app import clock
+from app.accounts import sessions
+from app.accounts.models import Person, UserSession
 from app.accounts.permissions import Permission, can
 from app.audit import trail
 from app.ui import web
 
-__all__ = ["Permission", "can", "current_person", "init_app", "public", "requires", "visible_suppliers"]
+__all__ = [
+    "Permission",
+    "begin_session",
+    "can",
+    "current_person",
+    "current_session",
+    "init_app",
+    "public",
+    "requires",
+    "visible_suppliers",
+]
+
+log = logging.getLogger(__name__)
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 
 PUBLIC = "public"
+TOKEN = "token"  # noqa: S105
+"""The name of the session token in the cookie."""
 OPEN_ENDPOINTS = frozenset({"static", "bootstrap.static", "htmx_js"})
 """Static files of the app and its packages."""
 
@@ -64,15 +81,64 @@ def declared_access(endpoint: str) -> str | None:
 def init_app(app: Flask) -> None:
     """Set up sign-in and the guard of every route."""
     login = LoginManager(app)
-    # Phones change their address; to end a session, its key is replaced.
-    login.session_protection = None
-    login.user_loader(lambda key: queries.person_by_session_key(web.db(), key))
+    login.request_loader(_load_person)
     app.before_request(_begin_anonymous)
     app.before_request(_guard)
     app.teardown_request(_end_actor)
     app.context_processor(
         lambda: {"can": lambda name: can(current_person(), Permission(name)), "Permission": Permission}
     )
+
+
+def begin_session(person: Person) -> None:
+    """Sign a person in on this browser. The caller commits."""
+    settings = web.settings()
+    token = sessions.begin(
+        web.db(),
+        person,
+        idle=settings.session_idle,
+        lifetime=settings.session_lifetime,
+        address=request.remote_addr or "",
+        user_agent=request.user_agent.string,
+    )
+    # A new cookie and CSRF token, so that nothing from before the sign-in stays valid.
+    session.clear()
+    session[TOKEN] = token
+
+
+def current_session() -> UserSession:
+    """The session of the signed-in person."""
+    return cast(UserSession, g.user_session)
+
+
+def _load_person(_request: Request) -> Person | None:
+    """The person of the session cookie.
+
+    It is read in a transaction of its own, which ends before the one of the request begins.
+    """
+    token = session.get(TOKEN)
+    if not isinstance(token, str):
+        return None
+    with web.database().reading() as reading:
+        user_session = sessions.find(reading, token, idle=web.settings().session_idle)
+    if user_session is None:
+        return None
+    g.user_session = user_session
+    if not web.is_background():
+        _record_activity(user_session)
+    return user_session.person
+
+
+def _record_activity(user_session: UserSession) -> None:
+    now = clock.now()
+    if not sessions.needs_activity(user_session, now):
+        return
+    try:
+        with web.database().writing_soon() as writing:
+            sessions.record_activity(writing, user_session.id, now)
+            writing.commit()
+    except DBAPIError as error:  # the next request tries again
+        log.info("activity of session %s was not recorded: %s", user_session.id, error.orig)
 
 
 def _guard() -> Any:

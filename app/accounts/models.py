@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, enum_type
+from app.db.encryption import EncryptedJSON
 
 
 class Role(StrEnum):
@@ -30,10 +32,15 @@ class Person(Base):
     full_name: Mapped[str] = mapped_column(String(120), default="")
     role: Mapped[Role] = mapped_column(enum_type(Role))
     password_hash: Mapped[str] = mapped_column(String(200))
-    # Stored in the session cookie: replacing it signs the person out everywhere.
-    session_key: Mapped[str] = mapped_column(String(64), unique=True)
+    # The password was given by an administrator, so only the page to change it opens.
+    must_change_password: Mapped[bool] = mapped_column(default=False)
     active: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime]
+    mail_address: Mapped[str] = mapped_column(String(200), default="")
+    # The name of a time zone; empty for the one of the app.
+    time_zone: Mapped[str] = mapped_column(String(60), default="")
+    # Choices of the account page by name; a missing one has its default.
+    preferences: Mapped[dict[str, Any]] = mapped_column(default=dict)
     suppliers: Mapped[list[PersonSupplier]] = relationship(
         cascade="all, delete-orphan", lazy="selectin", order_by="PersonSupplier.b2b_id"
     )
@@ -46,9 +53,6 @@ class Person(Base):
     def is_active(self) -> bool:
         return self.active
 
-    def get_id(self) -> str:
-        return self.session_key
-
     @property
     def display_name(self) -> str:
         """The name that other people see: the full name, or the username if there is none."""
@@ -58,6 +62,50 @@ class Person(Base):
     def supplier_ids(self) -> frozenset[str]:
         """The supplier B2B ids whose orders this person may see; ignored for roles that see all."""
         return frozenset(supplier.b2b_id for supplier in self.suppliers)
+
+
+class UserSession(Base):
+    """One sign-in. The cookie carries a random token, and only its SHA-256 is stored."""
+
+    __tablename__ = "user_session"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime]
+    # The last activity, to the minute; background polls do not count.
+    last_seen_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    # When the person last entered the password.
+    confirmed_at: Mapped[datetime]
+    address: Mapped[str] = mapped_column(String(60))
+    user_agent: Mapped[str] = mapped_column(String(300))
+    person: Mapped[Person] = relationship()
+
+
+class Throttle(Base):
+    """Failed sign-ins or wrong keys of one account or address, and until when more are refused."""
+
+    __tablename__ = "throttle"
+
+    key: Mapped[str] = mapped_column(String(100), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(24))
+    failures: Mapped[int]
+    last_failure_at: Mapped[datetime] = mapped_column(index=True)
+    blocked_until: Mapped[datetime]
+
+
+class KeptForm(Base):
+    """A form that was sent when its session had ended; it is shown again after sign-in."""
+
+    __tablename__ = "kept_form"
+
+    token_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    path: Mapped[str] = mapped_column(Text)
+    # Pairs of name and value. Encrypted, since forms hold keys and passwords of partners.
+    fields: Mapped[list[list[str]]] = mapped_column(EncryptedJSON)
+    address: Mapped[str] = mapped_column(String(60))
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Supplier(Base):

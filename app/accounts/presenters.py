@@ -47,6 +47,24 @@ def active_label(person: Person) -> str:
     return "Active" if person.active else "Deactivated"
 
 
+_BROWSERS = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari"}
+_SYSTEMS = {
+    "Android": "Android",
+    "iPhone": "iPhone",
+    "iPad": "iPad",
+    "Windows": "Windows",
+    "Mac OS X": "macOS",
+    "Linux": "Linux",
+}
+
+
+def browser_label(user_agent: str) -> str:
+    """The browser and system that a User-Agent header names: ``Firefox on Windows``."""
+    browser = next((label for mark, label in _BROWSERS.items() if f"{mark}/" in user_agent), "")
+    system = next((label for mark, label in _SYSTEMS.items() if mark in user_agent), "")
+    return " on ".join(filter(None, [browser or "Unknown browser", system]))
+
+
 def device_tag_source(supplier: Supplier | None) -> str:
     """Where the device tag of a supplier comes from."""
     return f"Set by {supplier.changed_by}" if supplier else "Default"

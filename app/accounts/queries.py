@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Person, PersonSupplier, Role, Supplier
-
-_BY_SESSION_KEY = select(Person).where(Person.session_key == bindparam("key"), Person.active)
-"""Built once, since every request runs it."""
 
 
 def person_by_username(session: Session, username: str) -> Person | None:
     """The person with this username, case-insensitive."""
     return session.scalar(select(Person).where(Person.username == username.strip().lower()))
-
-
-def person_by_session_key(session: Session, key: str) -> Person | None:
-    """The active person with this session key."""
-    return session.scalar(_BY_SESSION_KEY, {"key": key})
 
 
 def person_by_id(session: Session, person_id: int, *, lock: bool = False) -> Person | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from flask import Blueprint, abort, redirect, request, session, url_for
-from flask_login import current_user, login_user, logout_user
+from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from app.accounts import access, presenters, queries, service
+from app.accounts import access, presenters, queries, service, sessions
 from app.accounts.access import Permission
 from app.accounts.forms import DeviceTagForm, LoginForm, NewPersonForm, PersonForm, format_ids
 from app.accounts.models import Person, Role, Supplier
@@ -22,6 +22,7 @@ blueprint.add_app_template_filter(presenters.role_label)
 blueprint.add_app_template_filter(presenters.suppliers_of)
 blueprint.add_app_template_filter(presenters.active_label)
 blueprint.add_app_template_filter(presenters.device_tag_source)
+blueprint.add_app_template_filter(presenters.browser_label)
 
 
 @blueprint.get("/login")
@@ -45,9 +46,8 @@ def sign_in() -> Response:
                 trail.record(
                     web.db(), AuditAction.SIGNED_IN, AuditObject.PERSON, person.id, name=person.username
                 )
+            access.begin_session(person)
             web.db().commit()
-            session.clear()
-            login_user(person)
             return redirect(_next_page(), 303)
         _record_failure(form.username.data or "")
         form.form_errors.append(presenters.INCORRECT_SIGN_IN)
@@ -59,9 +59,9 @@ def sign_in() -> Response:
 def logout() -> Response:
     """Sign out of this browser."""
     person = access.current_person()
+    sessions.end(web.db(), person.id, access.current_session().id)
     trail.record(web.db(), AuditAction.SIGNED_OUT, AuditObject.PERSON, person.id, name=person.username)
     web.db().commit()
-    logout_user()
     session.clear()
     return redirect(url_for("accounts.login"), 303)
 
@@ -170,6 +170,42 @@ def reset_password(person_id: int) -> Response:
     return _user_page(person, password=password)
 
 
+@blueprint.post("/users/<int:person_id>/sessions")
+@access.requires(Permission.MANAGE_USERS)
+def end_sessions(person_id: int) -> Response:
+    """Sign a person out everywhere."""
+    person = queries.person_by_id(web.db(), person_id) or abort(404)
+    service.revoke_sessions(web.db(), person)
+    web.db().commit()
+    return redirect(url_for(".user", person_id=person_id, ended=1), 303)
+
+
+@blueprint.get("/account/sessions")
+@access.requires(Permission.VIEW)
+def my_sessions() -> Response:
+    """The signed-in person's own sessions."""
+    me = access.current_person()
+    return web.page(
+        "accounts/sessions.html",
+        sessions=sessions.sessions_of(web.db(), me.id, idle=web.settings().session_idle),
+        current_id=access.current_session().id,
+        revoked="revoked" in request.args,
+    )
+
+
+@blueprint.post("/account/sessions/<int:session_id>/revoke")
+@access.requires(Permission.VIEW)
+def revoke_session(session_id: int) -> Response:
+    """End one of the signed-in person's own sessions."""
+    if not service.revoke_sessions(web.db(), access.current_person(), session_id):
+        abort(404)
+    web.db().commit()
+    if session_id == access.current_session().id:
+        session.clear()
+        return redirect(url_for(".login"), 303)
+    return redirect(url_for(".my_sessions", revoked=1), 303)
+
+
 def _suppliers_page(invalid: DeviceTagForm | None = None, *, status: int = 200) -> Response:
     settings = queries.supplier_settings(web.db())
     forms = {
@@ -206,7 +242,13 @@ def _user_page(
         )
     saved = "saved" in request.args
     return web.page(
-        "accounts/user.html", form=form, person=person, password=password, saved=saved, status=status
+        "accounts/user.html",
+        form=form,
+        person=person,
+        password=password,
+        saved=saved,
+        ended="ended" in request.args,
+        status=status,
     )
 
 

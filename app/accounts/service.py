@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Iterable
 from enum import StrEnum
 
@@ -11,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.accounts import passwords, queries
+from app.accounts import passwords, queries, sessions
 from app.accounts.models import Person, PersonSupplier, Role
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
@@ -68,7 +67,6 @@ def add_person(
         full_name=full_name,
         role=role,
         password_hash=passwords.hash_password(password),
-        session_key=secrets.token_urlsafe(32),
         active=True,
         created_at=clock.now(),
         suppliers=[PersonSupplier(b2b_id=b2b_id) for b2b_id in ids],
@@ -95,7 +93,7 @@ def update_person(
     full_name: str,
     active: bool,
 ) -> None:
-    """Change an account. A deactivated person is signed out at the next request.
+    """Change an account. A new role or a deactivation ends all sessions of the person.
 
     Errors: InvalidPerson for supplier ids that do not fit the role, or if no administrator would remain.
     """
@@ -106,6 +104,8 @@ def update_person(
     if was_admin and not stays_admin and _other_admins(session, person) == 0:
         raise InvalidPerson(PersonError.LAST_ADMINISTRATOR)
     before = audit_fields(person)
+    if not active or role is not person.role:
+        sessions.end_all(session, person.id)
     person.role, person.full_name, person.active = role, full_name, active
     current = {supplier.b2b_id: supplier for supplier in person.suppliers}
     person.suppliers = [current.get(b2b_id) or PersonSupplier(b2b_id=b2b_id) for b2b_id in ids]
@@ -129,7 +129,7 @@ def set_password(session: Session, person: Person, password_hash: str) -> None:
     It takes the hash, since hashing is slow and must not happen under a write lock.
     """
     person.password_hash = password_hash
-    person.session_key = secrets.token_urlsafe(32)
+    sessions.end_all(session, person.id)
     trail.record(
         session,
         AuditAction.PERSON_CHANGED,
@@ -138,6 +138,24 @@ def set_password(session: Session, person: Person, password_hash: str) -> None:
         name=person.username,
         after={"password": trail.CHANGED},
     )
+
+
+def revoke_sessions(session: Session, person: Person, session_id: int | None = None) -> bool:
+    """End all sessions of a person, or one of them. Returns whether there was any."""
+    if session_id is None:
+        count = sessions.end_all(session, person.id)
+    else:
+        count = sessions.end(session, person.id, session_id)
+    if count:
+        trail.record(
+            session,
+            AuditAction.SESSION_REVOKED,
+            AuditObject.PERSON,
+            person.id,
+            name=person.username,
+            after={"sessions": count},
+        )
+    return count > 0
 
 
 def audit_fields(person: Person) -> dict[str, object]:

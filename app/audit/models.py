@@ -19,6 +19,7 @@ class AuditAction(StrEnum):
     SIGNED_IN = "signed in"
     SIGN_IN_FAILED = "sign-in failed"
     SIGNED_OUT = "signed out"
+    SESSION_REVOKED = "revoked a session"
     RESPONDED = "answered"
     RESPONSE_UNDONE = "took an answer back"
     WEBHOOK_CANCELED = "withdrew"

@@ -18,6 +18,7 @@ ACTIONS = {
     AuditAction.SIGNED_IN: "Signed in",
     AuditAction.SIGN_IN_FAILED: "Sign-in failed",
     AuditAction.SIGNED_OUT: "Signed out",
+    AuditAction.SESSION_REVOKED: "Revoked session",
     AuditAction.RESPONDED: "Responded",
     AuditAction.RESPONSE_UNDONE: "Undid response",
     AuditAction.WEBHOOK_CANCELED: "Canceled delivery",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +17,8 @@ from app import clock
 from app.db import migrations
 
 BUSY_MILLISECONDS = 10_000
+SOON_MILLISECONDS = 200
+"""How long a write that may be skipped waits for SQLite's lock."""
 CHECKPOINT_PAGES = 4000
 """Pages of 4 KiB in the write-ahead log before a checkpoint. Checkpoints delay commits, so they are rare."""
 
@@ -48,6 +50,25 @@ class Database:
         session = self.reading()
         session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
         return session
+
+    @contextmanager
+    def writing_soon(self) -> Iterator[Session]:
+        """A session for a write that may be skipped: SQLite waits only briefly for its lock.
+
+        Errors: OperationalError where the lock is held for longer.
+        """
+        with self.engine.connect() as connection, Session(connection) as session:
+            self._set_busy_timeout(connection, SOON_MILLISECONDS)
+            try:
+                yield session
+            finally:
+                session.rollback()
+                self._set_busy_timeout(connection, BUSY_MILLISECONDS)
+
+    def _set_busy_timeout(self, connection: Connection, milliseconds: int) -> None:
+        if not self.is_postgresql:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {milliseconds}")
+            connection.rollback()  # the statement began a transaction
 
     def snapshot(self) -> Session:
         """A session for reading one moment, whatever others commit between its statements."""

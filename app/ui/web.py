@@ -179,6 +179,11 @@ def wants_fragment() -> bool:
     return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
 
 
+def is_background() -> bool:
+    """Whether the page asks for news, without any action of the person."""
+    return "X-Poll" in request.headers
+
+
 def page(template: str, fragment: str | None = None, *, status: int = 200, **context: Any) -> Response:
     """Render the page, or its fragment (a template with one root element) if htmx asks for it."""
     chosen = fragment if fragment and wants_fragment() else template
@@ -205,7 +210,8 @@ def redirect_to_login() -> AnyResponse:
     url = url_for("accounts.login", next=requested if requested and requested != "/" else None)
     if wants_fragment():
         response = make_response("", 401)
-        response.headers["HX-Redirect"] = url
+        if not is_background():  # a poll must not take away a page on which something was typed
+            response.headers["HX-Redirect"] = url
         return response
     return redirect(url, 303)
 

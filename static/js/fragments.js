@@ -14,6 +14,11 @@ document.addEventListener("htmx:configRequest", ({ detail }) => {
   }
 });
 
+// Polls do not keep a session alive.
+document.addEventListener("htmx:configRequest", ({ detail }) => {
+  if ("poll" in detail.elt.dataset) detail.headers["X-Poll"] = "1";
+});
+
 // The message preview follows the form only while it is open.
 document.addEventListener("htmx:beforeRequest", (event) => {
   const element = event.detail.elt;

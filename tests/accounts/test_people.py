@@ -100,7 +100,7 @@ def test_invalid_user_shows_error_and_keeps_input(
 
 
 def test_change_applies_at_the_next_request(
-    admin: Browser, omar: Browser, arrive: Any, session: Session
+    admin: Browser, omar: Browser, browser_of: Callable[[str], Browser], arrive: Any, session: Session
 ) -> None:
     triveni, _, bearings = arrive(3)  # Omar's supplier is Bearings
 
@@ -111,6 +111,8 @@ def test_change_applies_at_the_next_request(
     assert change(admin, session, "omar", supplier_ids=TRIVENI).status_code == 303
     assert statuses() == [200, 404]
     assert change(admin, session, "omar", role="manager", supplier_ids="").status_code == 303
+    assert statuses() == [303, 303]  # a new role ends all sessions
+    omar = browser_of("omar")
     assert statuses() == [200, 200]
     assert omar.get("/audit").status_code == 200
 

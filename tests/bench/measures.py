@@ -48,6 +48,7 @@ from tests.bench.pages import (
     webhooks_page,
     webhooks_search,
 )
+from tests.people import sign_in
 
 Line = dict[str, Any]
 
@@ -165,10 +166,10 @@ def deliver_door(folder: Path, *, count: int = 60) -> Iterator[Line]:
 
 def _signed_in(app: Flask) -> FlaskClient:
     with database_of(app).reading() as session:
-        key = session.scalars(select(Person.session_key)).first()
+        username = session.scalars(select(Person.username)).first()
+    assert username
     client = app.test_client()
-    with client.session_transaction() as cookie:
-        cookie["_user_id"], cookie["_fresh"] = key, True
+    sign_in(client, database_of(app), username)
     return client
 
 

@@ -17,7 +17,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from app import create_app
-from app.accounts.models import Person, Role
+from app.accounts.models import Role
 from app.accounts.queries import person_by_username
 from app.accounts.service import add_person
 from app.clock import now
@@ -28,6 +28,7 @@ from app.delivery.worker import DeliveryWorker
 from app.demo.seed import seed
 from app.orders.models import PurchaseOrder
 from tests.bench.ground import answer_all, database_of, fresh_app, in_turn, populate, receiver
+from tests.people import sign_in
 
 Line = dict[str, Any]
 FEW = 2000
@@ -73,14 +74,11 @@ def _omars() -> tuple[FlaskClient, FlaskClient]:
 
 def _browser(app: Flask, name: str, role: Role) -> FlaskClient:
     with database_of(app).writing() as session:
-        person = person_by_username(session, name) or add_person(
-            session, name, role=role, password="bench-bench-1"
-        )
+        if not person_by_username(session, name):
+            add_person(session, name, role=role, password="mango-lantern-42")
         session.commit()
-        key = session.scalar(select(Person.session_key).where(Person.id == person.id))
     client = app.test_client()
-    with client.session_transaction() as cookie:
-        cookie["_user_id"], cookie["_fresh"] = key, True
+    sign_in(client, database_of(app), name)
     return client
 
 

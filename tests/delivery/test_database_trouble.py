@@ -19,7 +19,6 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from app import create_app
-from app.accounts.queries import person_by_username
 from app.config import Settings
 from app.db import Database
 from app.delivery import wakeup
@@ -30,7 +29,7 @@ from app.partners.models import Partner
 from tests.bench.ground import add_orders, answer_all, fresh_app, populate
 from tests.chaos.storm import Counts, count, partner_that_records, start
 from tests.delivery.looking import all_messages, wait_until
-from tests.people import Answered, Browser
+from tests.people import Answered, Browser, sign_in
 from tests.postgresql import Server
 
 
@@ -159,12 +158,7 @@ def impatient(settings: Settings, database: Database, monkeypatch: pytest.Monkey
 
 def asha_at(app: Flask) -> Browser:
     browser = Browser(app, Answered)
-    with app.extensions["database"].reading() as session:
-        person = person_by_username(session, "asha")
-        assert person
-        key = person.session_key
-    with browser.session_transaction() as cookie:
-        cookie["_user_id"], cookie["_fresh"] = key, True
+    sign_in(browser, app.extensions["database"], "asha")
     return browser
 
 

@@ -117,6 +117,6 @@ def test_a_bug_while_the_database_is_away_gives_the_same_page(
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("app.accounts.queries.person_by_session_key", broken)
+    monkeypatch.setattr("app.accounts.sessions.find", broken)
     answer = asha.get("/orders")
     assert (answer.status_code, away) == (500, [])
