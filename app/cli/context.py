@@ -42,13 +42,15 @@ def fail(message: str) -> NoReturn:
 
 @contextmanager
 def database_errors(hint: str = "Did you run `flask init`?") -> Iterator[None]:
-    """Report a missing, busy or newer database in one line."""
+    """Report a missing, busy or newer database, or a wrong encryption key, in one line."""
     try:
         yield
     except DBAPIError as error:
         fail(f"Database error: {' '.join(str(error.orig).split())}. {hint}")
     except NewerDatabase as error:
         fail(f"{error} Install that version, or restore a backup.")
+    except WrongKey as error:
+        fail(str(error))
 
 
 @contextmanager

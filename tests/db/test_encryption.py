@@ -126,7 +126,15 @@ def test_rotation_makes_the_old_key_unnecessary(app: Flask, database: Database, 
         assert session.query(InboundSecret).one().secret == "whsec_inbound"
 
 
-@pytest.mark.parametrize("command", [["deliver", "--once"], ["work", "--once"], ["secrets", "rotate"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["deliver", "--once"],
+        ["work", "--once"],
+        ["secrets", "rotate"],
+        ["partners", "pause", "network", "--reason", "x"],
+    ],
+)
 def test_wrong_key_is_one_line(app: Flask, database: Database, other_key: str, command: list[str]) -> None:
     with database.writing() as session:
         add_partner(session)
