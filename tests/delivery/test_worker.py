@@ -292,6 +292,30 @@ def test_three_refused_keys_in_a_row_pause_the_partner(
     assert (now.pause_code, now.pause_params) == (PauseCode.CREDENTIALS, {"count": 3, "status": 401})
 
 
+def test_accepted_key_resets_the_count_of_refused_keys(
+    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, partner: Partner
+) -> None:
+    orders = arrive(6)
+
+    def after(mode: str, order_id: int) -> tuple[bool, int]:
+        network.behave(mode)
+        confirm(order_id)
+        deliver()
+        row = session.get_one(Partner, partner.id, populate_existing=True)
+        session.rollback()
+        return row.paused, row.credential_failures
+
+    modes = ["401", "401", "ok", "401", "401", "401"]
+    assert [after(mode, order_id) for mode, order_id in zip(modes, orders, strict=True)] == [
+        (False, 1),
+        (False, 2),
+        (False, 0),
+        (False, 1),
+        (False, 2),
+        (True, 3),
+    ]
+
+
 def test_a_partner_that_is_gone_is_paused_and_its_messages_held(
     arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any
 ) -> None:

@@ -107,6 +107,20 @@ def test_an_escaped_quote_does_not_hide_depth() -> None:
     refusal(b'["\\"",' + b"[" * 70 + b"]" * 71)
 
 
+@pytest.mark.parametrize("start", [b"]" * 100, b"{}" * 100, b'["a"]' + b"]" * 100])
+def test_closing_brackets_in_front_do_not_hide_depth(start: bytes) -> None:
+    """The parser stops at the first bracket that closes nothing, so it never sees the depth behind it."""
+    assert refusal(start + b"[" * 100_000).code is ErrorCode.UNREADABLE
+
+
+@pytest.mark.parametrize("bracket", [b"[", b'{"a":'])
+def test_depth_is_counted_after_closed_brackets(bracket: bytes) -> None:
+    closing = b"]" if bracket == b"[" else b"}"
+    siblings = b"[]," * 30
+    read_json(b"[" + siblings + bracket * 63 + b"1" + closing * 63 + b"]")
+    assert "64 levels" in refusal(b"[" + siblings + bracket * 64 + b"1" + closing * 64 + b"]").detail
+
+
 def test_decimals_and_bounds_come_exactly() -> None:
     value = read_json(b'[186.400, 1e2, -0.0, 9223372036854775807, -9223372036854775808, "\\ud83d\\ude00"]')
     assert [str(part) for part in value[:3]] == ["186.400", "1E+2", "-0.0"]

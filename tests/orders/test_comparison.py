@@ -111,6 +111,19 @@ def test_lines_are_added_and_removed_and_a_new_first_line_moves_no_other(body: d
     assert found.in_brief.startswith("1 line added, 1 removed")
 
 
+def test_line_label_is_its_number_else_its_reference_else_its_place(body: dict[str, Any]) -> None:
+    other, order = changed(body)
+    lines = order["itemLists"]
+    for line in (*body["purchaseOrder"]["itemLists"], *lines):
+        line.pop("serialno", None)
+        line.pop("orderLineReference", None)
+    lines[1]["quantity"] = 901
+    lines[2] |= {"orderLineReference": "REF-3", "quantity": 902}
+    lines[0] |= {"serialno": "A1", "orderLineReference": "REF-1", "quantity": 903}
+    labels = {line.new.quantity: line.label for line in compare(read(body), read(other)).lines if line.new}
+    assert labels == {903: "A1", 901: "2", 902: "REF-3"}
+
+
 def test_lines_without_a_unique_reference_are_matched_by_serialno(body: dict[str, Any]) -> None:
     for line in body["purchaseOrder"]["itemLists"]:
         line["orderLineReference"] = "00010"

@@ -1,0 +1,229 @@
+"""Claiming: which messages a worker may lease now, and when it checks again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+from app import clock as the_clock
+from app.db import Database
+from app.delivery import service as delivery_service
+from app.delivery.claiming import FULL_RETRY, LEASE_MARGIN_SECONDS, LOCKED_RETRY, ClaimResult, _share, claim
+from app.delivery.models import CircuitBreaker, Message
+from app.partners import service as partner_service
+from app.partners.models import Partner
+
+DEADLINE = timedelta(seconds=1.0 + LEASE_MARGIN_SECONDS)
+"""How long a lease of the test partner lasts."""
+
+
+def claim_now(database: Database, limit: int = 8, **options: Any) -> ClaimResult:
+    with database.writing() as session:
+        result = claim(session, limit, the_clock.now(), **options)
+        session.commit()
+    return result
+
+
+def set_breaker(database: Database, partner: Partner, **values: Any) -> None:
+    with database.writing() as session:
+        session.merge(CircuitBreaker(partner_id=partner.id, failures=7, probes=0, allowance=0, **values))
+        session.commit()
+
+
+def set_partner(database: Database, partner: Partner, **values: Any) -> None:
+    with database.writing() as session:
+        session.execute(update(Partner).where(Partner.id == partner.id).values(**values))
+        session.commit()
+
+
+def probe_at(session: Session, partner: Partner) -> Any:
+    session.rollback()
+    return session.scalar(select(CircuitBreaker.probe_at).where(CircuitBreaker.partner_id == partner.id))
+
+
+def test_claimed_probe_holds_all_others_until_its_lease_ends(
+    arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
+) -> None:
+    for order_id in arrive(3):
+        confirm(order_id)
+    now = the_clock.now()
+    set_breaker(database, partner, opened_at=now, probe_at=now)
+    first = claim_now(database)
+    assert [message.is_probe for message in first.messages] == [True]
+    reserved = probe_at(session, partner)
+    assert reserved - DEADLINE >= now
+    second = claim_now(database)
+    assert (second.messages, second.check_again_at) == ([], reserved)
+
+
+def test_probe_slot_is_not_reserved_without_a_message(
+    arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
+) -> None:
+    if not database.is_postgresql:
+        pytest.skip("SQLite has one writer, so no message is locked by another")
+    confirm(arrive(1)[0])
+    now = the_clock.now()
+    set_breaker(database, partner, opened_at=now, probe_at=now)
+    with database.writing() as other:
+        other.execute(select(Message.id).with_for_update())
+        result = claim_now(database)
+    assert not result.messages
+    assert probe_at(session, partner) == now
+
+
+def test_partner_whose_breaker_is_locked_is_skipped(
+    arrive: Any, confirm: Any, database: Database, partner: Partner
+) -> None:
+    if not database.is_postgresql:
+        pytest.skip("SQLite has one writer, so no breaker is locked by another")
+    confirm(arrive(1)[0])
+    now = the_clock.now()
+    set_breaker(database, partner)
+    with database.writing() as other:
+        other.execute(select(CircuitBreaker).with_for_update())
+        with database.writing() as session:
+            session.execute(text("SET LOCAL lock_timeout = '2s'"))
+            result = claim(session, 8, now)
+            session.rollback()
+    assert (result.messages, result.check_again_at) == ([], now + LOCKED_RETRY)
+
+
+@pytest.mark.parametrize(
+    ("senders", "partners", "share"),
+    [(1, 1, 1), (8, 1, 8), (1, 2, 1), (2, 2, 1), (4, 2, 3), (7, 2, 6), (8, 2, 6), (8, 9, 6)],
+)
+def test_share_leaves_a_sender_free_only_for_other_partners(senders: int, partners: int, share: int) -> None:
+    assert _share(senders, partners) == share
+
+
+def test_single_sender_serves_several_partners(
+    arrive: Any, confirm: Any, database: Database, partner: Partner
+) -> None:
+    with database.writing() as session:
+        partner_service.add(session, "Other network", base_url="https://other.example")
+        session.commit()
+    for order_id in arrive(2):
+        confirm(order_id)
+    assert len(claim_now(database, 1).messages) == 1
+
+
+def test_messages_in_flight_count_toward_the_share(
+    arrive: Any, confirm: Any, database: Database, partner: Partner
+) -> None:
+    with database.writing() as session:
+        partner_service.add(session, "Other network", base_url="https://other.example")
+        session.commit()
+    set_partner(database, partner, concurrency=8)
+    for order_id in arrive(6):
+        confirm(order_id)
+    # Of eight senders one partner may occupy six.
+    assert len(claim_now(database, 4, in_flight={partner.id: 4}).messages) == 2
+    assert len(claim_now(database, 2, in_flight={partner.id: 6}).messages) == 0
+
+
+def test_lone_partner_may_occupy_all_senders(
+    arrive: Any, confirm: Any, database: Database, partner: Partner
+) -> None:
+    set_partner(database, partner, concurrency=8)
+    for order_id in arrive(4):
+        confirm(order_id)
+    assert len(claim_now(database, 4).messages) == 4
+
+
+def test_full_partner_is_checked_again_soon(
+    arrive: Any, confirm: Any, database: Database, partner: Partner
+) -> None:
+    set_partner(database, partner, concurrency=1)
+    for order_id in arrive(2):
+        confirm(order_id)
+    assert len(claim_now(database).messages) == 1
+    now = the_clock.now()
+    with database.writing() as session:
+        assert claim(session, 8, now) == ClaimResult([], now + FULL_RETRY)
+        session.rollback()
+
+
+def test_future_message_is_checked_when_it_is_due(
+    arrive: Any, confirm: Any, database: Database, partner: Partner
+) -> None:
+    first, second = (confirm(order_id) for order_id in arrive(2))
+    now = the_clock.now()
+    with database.writing() as session:
+        for message_id, minutes in ((first, 20), (second, 10)):
+            session.get_one(Message, message_id).next_at = now + timedelta(minutes=minutes)
+        session.commit()
+    assert claim_now(database) == ClaimResult([], now + timedelta(minutes=10))
+
+
+def test_paused_partner_gets_nothing_and_is_not_checked_again(
+    arrive: Any, confirm: Any, database: Database, partner: Partner
+) -> None:
+    confirm(arrive(1)[0])
+    set_partner(database, partner, paused_at=the_clock.now())
+    assert claim_now(database) == ClaimResult([], None)
+
+
+def test_paused_partner_gets_what_a_person_requested(
+    arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
+) -> None:
+    _, requested = (confirm(order_id) for order_id in arrive(2))
+    now = the_clock.now()
+    set_partner(database, partner, paused_at=now)
+    with database.writing() as writing:
+        message = writing.get_one(Message, requested)
+        delivery_service.resend(writing, message, by="Ravi", reason="asked")
+        message.next_at = now + timedelta(minutes=5)
+        writing.commit()
+    assert claim_now(database) == ClaimResult([], now + timedelta(minutes=5))
+    with database.writing() as writing:
+        writing.get_one(Message, requested).next_at = now
+        writing.commit()
+    assert [message.id for message in claim_now(database).messages] == [requested]
+
+
+def test_open_breaker_is_checked_at_the_probe_or_an_earlier_request(
+    arrive: Any, confirm: Any, database: Database, partner: Partner
+) -> None:
+    _, requested = (confirm(order_id) for order_id in arrive(2))
+    now = the_clock.now()
+    set_breaker(database, partner, opened_at=now, probe_at=now + timedelta(minutes=5))
+    assert claim_now(database) == ClaimResult([], now + timedelta(minutes=5))
+    with database.writing() as writing:
+        message = writing.get_one(Message, requested)
+        delivery_service.resend(writing, message, by="Ravi", reason="asked")
+        message.next_at = now + timedelta(minutes=2)
+        writing.commit()
+    assert claim_now(database) == ClaimResult([], now + timedelta(minutes=2))
+
+
+def test_earliest_time_of_several_partners_counts(
+    arrive: Any, confirm: Any, database: Database, partner: Partner
+) -> None:
+    message_id = confirm(arrive(1)[0])
+    now = the_clock.now()
+    with database.writing() as session:
+        other, _ = partner_service.add(session, "Other network", base_url="https://other.example")
+        template = session.get_one(Message, message_id)
+        values = {
+            column.key: getattr(template, column.key)
+            for column in Message.__table__.columns
+            if hasattr(template, column.key)
+        }
+        session.add(
+            Message(
+                **{
+                    **values,
+                    "id": "msg_other",
+                    "order_id": None,
+                    "partner_id": other.id,
+                    "next_at": now + timedelta(minutes=3),
+                }
+            )
+        )
+        template.next_at = now + timedelta(minutes=7)
+        session.commit()
+    assert claim_now(database) == ClaimResult([], now + timedelta(minutes=3))
