@@ -300,11 +300,14 @@ def test_reprocessing_is_recorded(
     url = f"/inbound/{receipt.inbound_id}"
     ravi.send(f"{url}/apply", {**ravi.fill(url, f"{url}/apply"), "reason": "mended"})
     last = entries()[-1]
-    assert (last.action, last.object_id, last.reason) == (
+    assert (last.action, last.object_id, last.actor, last.reason) == (
         AuditAction.REPROCESSED,
         receipt.inbound_id,
+        "Ravi",
         "mended",
     )
+    assert json.loads(last.before or "") == {"effect": "refused"}
+    assert json.loads(last.after or "") == {"effect": "refused", "error": "device is missing."}
 
 
 def test_partner_changes_are_recorded_without_secrets(

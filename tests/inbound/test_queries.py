@@ -189,6 +189,7 @@ def test_only_support_reprocesses_with_a_reason(
         assert send(browser, "why not").status_code == 403
     assert send(ravi, " ").status_code == 422
     assert pages[-1]["form"].reason.errors
+    assert send(ravi, "x" * 201).status_code == 422
     assert stands(session, order_id)[0] == "CREATED"
 
     done = send(ravi, "The order came late")

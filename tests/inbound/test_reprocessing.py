@@ -6,12 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import String
 from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.inbound import queries
 from app.inbound.models import Effect, InboundMessage
-from app.inbound.processing import CannotReprocess, Rules, reprocess
+from app.inbound.processing import REASON_MAX, CannotReprocess, Rules, reprocess
 from tests.buyer import Buyer, inbound_of, order_of, refusal, resp, stands
 
 RULES = Rules(1024 * 1024, timedelta(hours=24))
@@ -134,3 +135,13 @@ def test_invalid_message_is_rejected_again_until_the_reader_is_fixed(
     assert refusal(wrong) == (422, "PO_FIELD_MISSING", "additionalInfos")
     assert again(database, wrong).effect is Effect.REJECTED
     assert stands(session, order_id)[1] == 1
+
+
+def test_longest_reason_fits_its_column(
+    buyer: Buyer, arrive: Any, database: Database, session: Session
+) -> None:
+    early = buyer.edit()
+    arrive(1)
+    assert again(database, early, reason="é" * 201).again_reason == "é" * 200
+    column = InboundMessage.__table__.c.again_reason.type
+    assert isinstance(column, String) and column.length == REASON_MAX == 200

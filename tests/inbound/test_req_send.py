@@ -224,9 +224,11 @@ def test_requests_without_key_are_limited(
 ) -> None:
     monkeypatch.setattr("app.inbound.processing.UNAUTHENTICATED_KEPT", 5)
     assert UNAUTHENTICATED_KEPT >= 100
-    for _ in range(9):
-        send(client, b"{}", headers={})
-    assert count(session, InboundMessage) == 5
+    for number in range(1, 10):
+        send(client, b" " * number, headers={})
+        assert count(session, InboundMessage) == min(number, 5)
+    newest = session.scalars(select(InboundMessage.size).order_by(InboundMessage.id))
+    assert newest.all() == [5, 6, 7, 8, 9]
 
 
 def test_unknown_fields_and_statuses_are_stored(

@@ -268,9 +268,15 @@ def test_the_review_shows_the_answer_and_its_one_press_records_it(
 def test_a_review_of_what_makes_no_sense_is_the_form_with_the_reason(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
-    fields = {**asha.fill(url, url), "supplier_remarks": ""}
-    assert asha.send(f"{url}/review", fields).status_code == 422
-    assert asha.send(f"{url}/preview", fields).status_code == 422
+    typed = {"supplier_remarks": "", "supplier_order_number": "SO-1"}
+    fields = {**asha.fill(url, url), **typed}
+    for path in ("review", "preview"):
+        refused = asha.send(f"{url}/{path}", fields)
+        assert refused.status_code == 422
+        assert "Enter a remark" in refused.one("#supplier_remarks-error").get_text()
+        (form,) = refused.page.select(f"#answer form[action='{url}']")
+        sent = fields_of(form)
+        assert {name: sent[name] for name in typed} == typed
 
 
 @pytest.mark.parametrize(

@@ -79,10 +79,16 @@ def test_undo_after_sending_is_refused(asha: Browser, arrive: Any, deliver: Any,
     assert not asha.get(f"/orders/{order_id}").page.select(f"form[action='{action}']")
 
 
-def test_grace_time_is_zero_by_default(asha: Browser, arrive: Any, settings: Settings) -> None:
-    assert settings.undo_seconds == 10
-    assert Settings.load(instance=settings.instance).undo_seconds == 0
-    assert asha.get(f"/orders/{arrive(1)[0]}").status_code == 200
+def test_without_grace_time_webhook_is_sent_at_once_and_undo_is_not_offered(
+    app: Flask, asha: Browser, arrive: Any, deliver: Any, settings: Settings
+) -> None:
+    assert Settings.load(instance=settings.instance).undo_seconds == 0, "the default"
+    app.extensions["settings"] = settings.model_copy(update={"undo_seconds": 0})
+    (order_id,) = arrive(1)
+    asha.answer(order_id)
+    action = f"/orders/{order_id}/answer/undo"
+    assert not asha.get(f"/orders/{order_id}").page.select(f"form[action='{action}']")
+    assert deliver() == {"delivered": 1}
 
 
 def test_undo_shows_needs_response_and_previous_response(asha: Browser, arrive: Any) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -793,10 +794,17 @@ def test_command_and_page_pause_alike(app: Flask, ravi: Browser, partner: Partne
     assert row().paused_by == ""
 
 
-def test_draft_expires_and_needs_the_same_key() -> None:
+def test_draft_expires_after_an_hour_and_needs_the_same_key(monkeypatch: pytest.MonkeyPatch) -> None:
     from app.partners.draft import seal, unseal
 
+    sealed_at = int(time.time())
+    monkeypatch.setattr("cryptography.fernet.time.time", lambda: sealed_at)
     sealed = seal("key", {"bearer_token": "secret"})
+    monkeypatch.setattr("cryptography.fernet.time.time", lambda: sealed_at + 3600)
+    assert unseal("key", sealed) == {"bearer_token": "secret"}
+    monkeypatch.setattr("cryptography.fernet.time.time", lambda: sealed_at + 3601)
+    assert unseal("key", sealed) == {}
+    monkeypatch.setattr("cryptography.fernet.time.time", lambda: sealed_at)
     assert "secret" not in sealed
     assert unseal("key", sealed) == {"bearer_token": "secret"}
     assert unseal("another key", sealed) == {}
