@@ -119,6 +119,16 @@ def message_for_update(session: Session, scope: Scope, inbound_id: str) -> Inbou
     )
 
 
+def last_received_at(session: Session, partner_id: int) -> datetime | None:
+    """When the partner's latest message was received; None if there is none. Ids sort by that time."""
+    return session.scalar(
+        select(InboundMessage.received_at)
+        .where(InboundMessage.partner_id == partner_id)
+        .order_by(InboundMessage.id.desc())
+        .limit(1)
+    )
+
+
 def repeats_of(session: Session, inbound_id: str, *, most: int = 20) -> Sequence[InboundMessage]:
     """The newest repeats of a message."""
     return session.scalars(

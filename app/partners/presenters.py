@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from app.partners.certificates import Certificate
 from app.partners.durations import wait_text, waits_text
-from app.partners.masking import last_characters
-from app.partners.models import Partner
+from app.partners.masking import last_characters, secret_hint
+from app.partners.models import InboundKey, InboundSecret, Partner
+from app.partners.pause_presenters import pause_sentence
+from app.ui.numbers import number, things
 from app.webhooks.diagnostics import Baseline, Code, Finding, Level, Report, Side, Step, clocks_agree
 from app.webhooks.partner_status import PartnerStatus
 from app.webhooks.presenters import attempt_sentence
@@ -17,14 +20,23 @@ from app.webhooks.test_send import Judgment, TestResult, Trial
 
 __all__ = ["wait_text", "waits_text"]
 
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A confirmation: its tone and its words."""
+
+    tone: str
+    words: str
+
+
 CONFIRMATIONS = {
-    "saved": "Saved. The test succeeded.",
-    "kept": "Saved. Neither the URL nor the credentials changed, so nothing was tested.",
-    "untried": "Saved without testing. Run a test before you rely on it.",
-    "paused": "Paused. Nothing is sent until you resume.",
-    "resumed": "Resumed. Queued webhooks are being sent.",
-    "noted": "Announcement published.",
-    "unnoted": "Announcement removed.",
+    "saved": Notice("ok", "Saved. The test succeeded."),
+    "kept": Notice("ok", "Saved. Neither the URL nor the credentials changed, so nothing was tested."),
+    "untried": Notice("warn", "Saved without testing. Run a test before you rely on it."),
+    "paused": Notice("ok", "Paused. Nothing is sent until you resume."),
+    "resumed": Notice("ok", "Resumed. Queued webhooks are being sent."),
+    "noted": Notice("ok", "Announcement published."),
+    "unnoted": Notice("ok", "Announcement removed."),
 }
 STEPS = {
     Step.DNS: "DNS lookup",
@@ -272,18 +284,182 @@ def holding_label(entry: Any) -> str:
     return f"{label} by {entry.actor}" if entry.actor else f"{label} automatically"
 
 
-def credentials_missing(partner: Partner, signing_secrets: Sequence[Any]) -> bool:
-    """Whether webhooks to the partner carry no credentials at all."""
-    return not (
-        partner.headers
-        or partner.bearer_token
-        or partner.oauth
-        or signing_secrets
-        or partner.client_certificate
-    )
-
-
 def ending_in(secret: str) -> str:
     """Return how users tell a secret from others."""
     tail = last_characters(secret)
     return f"ending in …{tail}" if tail else "without a hint"
+
+
+# --- The partner's page
+
+
+@dataclass(frozen=True, slots=True)
+class StatusCard:
+    """The state of a partner in words: what, since when, why, and what to do next."""
+
+    title: str
+    text: str
+    queue: str
+    queue_state: str
+    next_step: str
+    since: datetime | None = None
+    by: str = ""
+    probe_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting and its value."""
+
+    label: str
+    text: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialRow:
+    """A credential as the page shows it: never the secret, only a hint. ``label`` may be a header name."""
+
+    label: str
+    text: str
+    note: str = ""
+    is_header: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DayRate:
+    """Attempts of the last 24 hours and the share that succeeded."""
+
+    attempts: int
+    rate: str
+
+
+def status_card(status: PartnerStatus) -> StatusCard:
+    """Return the state of a partner and the next step."""
+    partner, backlog = status.partner, status.waiting
+    queue = f"{things(backlog.count, 'webhook')} queued." if backlog.count else "Nothing is queued."
+    if partner.paused:
+        return StatusCard(
+            title="Paused since",
+            since=partner.paused_at,
+            by=f"by {partner.paused_by}" if partner.paused_by else "automatically",
+            text=pause_sentence(partner),
+            queue=queue,
+            queue_state="held",
+            next_step="Resume when the partner is ready. Everything queued is then sent.",
+        )
+    if status.outage:
+        return StatusCard(
+            title="Not responding since",
+            since=status.outage.since,
+            text="Several attempts in a row failed. Nothing is lost: webhooks are sent when it recovers.",
+            queue=queue,
+            queue_state="pending",
+            next_step="Run diagnostics, then write to the technical contact.",
+            probe_at=status.outage.probe_at,
+        )
+    delivered = status.last_good_at is not None
+    return StatusCard(
+        title="Last delivery" if delivered else "No deliveries yet",
+        since=status.last_good_at,
+        text="Webhooks are sent as they are created.",
+        queue=queue,
+        queue_state="pending",
+        next_step="None. Send a test after you change the connection." if delivered else "Send a test.",
+    )
+
+
+def day_rate(attempts: int, delivered: int) -> DayRate:
+    """Return the success rate of these attempts, rounded down so that 100% means all of them."""
+    rate = f"{1000 * delivered // attempts / 10:g}%" if attempts else "–"
+    return DayRate(attempts, rate)
+
+
+def connection_settings(partner: Partner, default_schedule: Sequence[float]) -> list[Setting]:
+    """Return the settings of how webhooks are sent."""
+    rate = f", {number(partner.rate_per_minute)} per minute" if partner.rate_per_minute else ""
+    responses = "Confirm, reject, return for changes" if partner.accepts_return else "Confirm, reject"
+    return [
+        Setting("Base URL", partner.base_url),
+        Setting("Allowed private addresses", ", ".join(partner.allow_addresses) or "None"),
+        Setting("Timeout", wait_text(partner.deadline_seconds)),
+        Setting("Concurrency", things(partner.concurrency, "webhook") + rate),
+        Setting(
+            "Retry schedule",
+            waits_text(partner.retry_schedule or default_schedule),
+            "" if partner.retry_schedule else "default",
+        ),
+        Setting("Success codes", ", ".join(str(code) for code in partner.success_codes)),
+        Setting("Responses", responses),
+    ]
+
+
+def outbound_credentials(
+    partner: Partner,
+    signing_secrets: Sequence[dict[str, Any]],
+    certificate: Certificate | None,
+    authorities: Sequence[Certificate],
+) -> list[CredentialRow]:
+    """Return what we prove our identity with. ``certificate`` is None if it is missing or unreadable."""
+    rows = [CredentialRow(name, secret_hint(value), is_header=True) for name, value in partner.headers]
+    if partner.bearer_token:
+        rows.append(CredentialRow("Bearer token", secret_hint(partner.bearer_token)))
+    if oauth := partner.oauth:
+        scope = f", scope {oauth['scope']}" if oauth["scope"] else ""
+        note = f"client {oauth['client_id']}, secret {secret_hint(oauth['client_secret'])}{scope}"
+        rows.append(CredentialRow("OAuth", oauth["token_url"], note))
+    rows += [
+        CredentialRow(
+            "Signature", f"secret {secret_hint(saved['secret'])}", until=_time(saved["valid_until"])
+        )
+        for saved in signing_secrets
+    ]
+    if certificate:
+        rows.append(
+            CredentialRow("Client certificate", certificate.subject, until=certificate.expires_at),
+        )
+    elif partner.client_certificate:
+        rows.append(CredentialRow("Client certificate", "Set, but unreadable"))
+    if not rows:
+        rows.append(CredentialRow("None", "Webhooks are sent without credentials."))
+    rows += [
+        CredentialRow(
+            "Trusted CA", authority.subject, "public CAs are not trusted", until=authority.expires_at
+        )
+        for authority in authorities
+    ]
+    return rows
+
+
+def inbound_credentials(
+    partner: Partner, inbound_keys: Sequence[InboundKey], inbound_secrets: Sequence[InboundSecret]
+) -> list[CredentialRow]:
+    """Return what the partner proves its identity with."""
+    rows = [
+        CredentialRow(
+            "API key",
+            f"ends in …{key.ends_in}" if key.ends_in else "set",
+            since=key.created_at,
+            until=key.valid_until,
+        )
+        for key in inbound_keys
+    ]
+    rows += [
+        CredentialRow(
+            "Signature",
+            f"secret {secret_hint(saved.secret)}",
+            since=saved.created_at,
+            until=saved.valid_until,
+        )
+        for saved in inbound_secrets
+    ]
+    if partner.signature_required:
+        note = "" if inbound_secrets else "There is no signing secret, so all requests are rejected."
+        rows.append(CredentialRow("Signature required", "Requests with only a key are rejected.", note))
+    return rows or [CredentialRow("None", "Requests will be rejected. Add a key.")]
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from flask import Blueprint, Response, abort, request, url_for
@@ -20,6 +20,8 @@ from app.db import notify
 from app.delivery.claiming import PATH
 from app.delivery.retry_policy import DEFAULT_SCHEDULE
 from app.delivery.service import CHANNEL
+from app.delivery.statistics import step_start, totals
+from app.inbound.queries import last_received_at
 from app.partners import keys, presenters, queries, service
 from app.partners.certificates import BadCertificate, read_authorities, read_pair
 from app.partners.draft import seal, unseal
@@ -52,6 +54,8 @@ REACH = (
 """Fields that decide whether webhooks arrive. A change is tested before it is saved."""
 HOLDINGS = 6
 """Latest pauses and resumptions on a partner's page."""
+HALF_HOUR = timedelta(minutes=30)
+"""The shortest step that the statistics of a whole day have."""
 NEWEST = 5
 """Latest webhooks on a partner's page."""
 
@@ -78,7 +82,6 @@ for name in (
     "step_rows",
     "partner_state",
     "holding_label",
-    "credentials_missing",
     "ending_in",
 ):
     blueprint.app_template_filter(name)(getattr(presenters, name))
@@ -309,25 +312,32 @@ def _partner_page(
     noting: NoteForm | None = None,
 ) -> Response:
     now = clock.now()
-    noting = noting or NoteForm(words=row.incident_note)
     (partner_status,) = partner_statuses(web.db(), [row])
     return web.page(
         "partners/partner.html",
         status=status,
         partner=row,
         partner_status=partner_status,
+        backlog=partner_status.waiting,
+        card=presenters.status_card(partner_status),
         good=last_good(web.db(), row.id),
-        done=presenters.CONFIRMATIONS.get(request.args.get("done", "")),
+        day=_day_rate(row, now),
+        last_incoming_at=last_received_at(web.db(), row.id),
+        done=_done_notice(),
         newest=message_page(web.db(), None, MessageFilter(partner=row.name), limit=NEWEST).messages,
         pausing=pausing or PauseForm(formdata=None),
         resuming=resuming or ResumeForm(formdata=None),
-        noting=noting,
-        certificate=_read(read_pair, row.client_certificate),
-        authorities=_read(read_authorities, row.ca_bundle) or [],
-        inbound_keys=queries.active_keys(web.db(), row.id, now),
-        inbound_secrets=queries.active_secrets(web.db(), now, row.id),
-        signing_secrets=[saved for saved in row.signing_secrets if keys.is_active(saved, now)],
-        default_schedule=DEFAULT_SCHEDULE,
+        noting=noting or NoteForm(words=row.incident_note),
+        connection=presenters.connection_settings(row, DEFAULT_SCHEDULE),
+        outbound=presenters.outbound_credentials(
+            row,
+            [saved for saved in row.signing_secrets if keys.is_active(saved, now)],
+            _read(read_pair, row.client_certificate),
+            _read(read_authorities, row.ca_bundle) or [],
+        ),
+        inbound=presenters.inbound_credentials(
+            row, queries.active_keys(web.db(), row.id, now), queries.active_secrets(web.db(), now, row.id)
+        ),
         holdings=newest_of(
             web.db(),
             AuditObject.PARTNER,
@@ -336,6 +346,19 @@ def _partner_page(
             limit=HOLDINGS,
         ),
     )
+
+
+def _day_rate(row: Partner, now: datetime) -> presenters.DayRate:
+    """Return the success rate of the last 24 hours, up to the end of the current half hour."""
+    until = step_start(now, HALF_HOUR) + HALF_HOUR
+    steps = totals(web.db(), until - timedelta(days=1), until, HALF_HOUR)
+    mine = [entry for (_, partner_id), entry in steps.items() if partner_id == row.id]
+    return presenters.day_rate(sum(entry.attempts for entry in mine), sum(entry.delivered for entry in mine))
+
+
+def _done_notice() -> presenters.Notice | None:
+    """Return the confirmation of what was just done, if anything."""
+    return presenters.CONFIRMATIONS.get(request.args.get("done", ""))
 
 
 def _read(read: Callable[[str], Result], pem: str) -> Result | None:
@@ -421,7 +444,7 @@ def _key_page(
         partner=row,
         forms=forms,
         made=made,
-        done=presenters.CONFIRMATIONS.get(request.args.get("done", "")),
+        done=_done_notice(),
         inbound_keys=queries.active_keys(web.db(), row.id, now),
         inbound_secrets=queries.active_secrets(web.db(), now, row.id),
         signing_secrets=[saved for saved in row.signing_secrets if keys.is_active(saved, now)],
