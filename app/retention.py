@@ -1,8 +1,8 @@
-"""Retention: what is old enough goes, in small steps. What an open order or a repeat needs stays.
+"""Retention: removes old content in small batches, except what an open order or a repeat needs.
 
-Of a finished message its content goes: the body, and what its tries sent and got. The line in the log stays,
-with the digest of what was sent. Of what partners sent, the applied messages keep their line too, since a
-repeat is known by it; what was refused or repeated goes whole. Entries of the audit trail: ``audit.prune``.
+A finished webhook loses its body and the contents of its attempts; its row stays, with the digest of what was
+sent. An applied incoming message keeps its row as well, since repeats are recognized by it; rejected and
+repeated messages are deleted. Audit entries: ``audit.retention``.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from app.orders.models import PurchaseOrder
 from app.tasks.models import MAIL, UNFINISHED, Task
 
 BATCH = 500
-"""Rows a transaction: whoever writes waits no longer than for these."""
+"""Rows per transaction, which bounds how long other writers wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """After how many days what goes; None is never."""
+    """Days after which each kind of record is removed; None means never."""
 
     messages: float | None = None
     inbound: float | None = None
@@ -41,25 +41,25 @@ class Ages:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """As the operator set it."""
+        """The ages from the settings."""
         return cls(settings.keep_messages_days, settings.keep_inbound_days, settings.keep_audit_days)
 
 
 class Budget:
-    """How long one run may take: other work of the same worker waits meanwhile."""
+    """The time limit of one run; other work of the same worker waits meanwhile."""
 
     def __init__(self, seconds: float | None) -> None:
         self._until = None if seconds is None else time.monotonic() + seconds
 
     def is_spent(self) -> bool:
-        """Whether it is time to stop; the next run goes on."""
+        """Whether the time is up; the next run continues."""
         return self._until is not None and time.monotonic() > self._until
 
 
 def prune_old(database: Database, ages: Ages, *, for_seconds: float | None = None) -> dict[str, int]:
-    """Remove what is older; returns how much of each kind. It may be cut off and begun again at any point.
+    """Remove older records and return the count per kind. An interrupted run can be repeated.
 
-    After ``for_seconds`` each kind stops with its present batch; without, it goes on to the end.
+    With ``for_seconds``, each kind stops after the batch in which the time ended.
     """
     now = clock.now()
     removed = {"messages": 0, "inbound": 0, "audit": 0}
@@ -69,9 +69,14 @@ def prune_old(database: Database, ages: Ages, *, for_seconds: float | None = Non
         removed["inbound"] = _inbound(database, now - timedelta(days=ages.inbound), Budget(for_seconds))
     if removed["messages"] or removed["inbound"]:
         with database.writing() as session:
-            told = {"messages": removed["messages"], "inbound": removed["inbound"]}
+            counts = {"messages": removed["messages"], "inbound": removed["inbound"]}
             trail.record(
-                session, AuditAction.PRUNED, AuditObject.RECORDS, "messages", name="Old messages", after=told
+                session,
+                AuditAction.PRUNED,
+                AuditObject.RECORDS,
+                "messages",
+                name="Old messages",
+                after=counts,
             )
             session.commit()
     if ages.audit:
@@ -79,8 +84,8 @@ def prune_old(database: Database, ages: Ages, *, for_seconds: float | None = Non
     return removed
 
 
-def _rests(order_id: Any, before: datetime) -> ColumnElement[bool]:
-    """Whether no order needs it: there is none, or it waits for nobody and was last touched before then."""
+def _not_needed(order_id: Any, before: datetime) -> ColumnElement[bool]:
+    """Whether no order needs it: there is none, or it is settled and was last revised before this time."""
     live = (
         exists().where(Message.order_id == PurchaseOrder.id, Message.state.in_(LIVE)).correlate(PurchaseOrder)
     )
@@ -91,7 +96,7 @@ def _rests(order_id: Any, before: datetime) -> ColumnElement[bool]:
 def _messages(database: Database, before: datetime, budget: Budget) -> int:
     removed, after = 0, ""
     while True:
-        # Looked for without a lock, however long that takes, and asked once more with it.
+        # A slow search without a lock; the conditions are checked again under the lock.
         with database.reading() as session:
             ids = session.scalars(
                 select(Message.id)
@@ -101,7 +106,7 @@ def _messages(database: Database, before: datetime, budget: Budget) -> int:
                     Message.state.in_(FINAL),
                     Message.finished_at < before,
                     func.length(Message.body) > 0,
-                    _rests(Message.order_id, before),
+                    _not_needed(Message.order_id, before),
                 )
                 .order_by(Message.id)
                 .limit(BATCH)
@@ -118,10 +123,10 @@ def _messages(database: Database, before: datetime, budget: Budget) -> int:
 
 
 def _empty_messages(session: Session, ids: Sequence[str], before: datetime) -> int:
-    # What somebody sends again at this very moment is final no more, and stays.
+    # A webhook that is being resent right now is no longer final, and stays.
     emptied = session.scalars(
         update(Message)
-        .where(Message.id.in_(ids), Message.state.in_(FINAL), _rests(Message.order_id, before))
+        .where(Message.id.in_(ids), Message.state.in_(FINAL), _not_needed(Message.order_id, before))
         .values(body=b"")
         .returning(Message.id)
         .execution_options(synchronize_session=False)
@@ -148,12 +153,12 @@ def _inbound(database: Database, before: datetime, budget: Budget) -> int:
                     InboundMessage.id <= id_at("in", before, last=True),
                     InboundMessage.received_at < before,
                     or_(InboundMessage.effect.in_(gone), applied),
-                    _rests(InboundMessage.order_id, before),
+                    _not_needed(InboundMessage.order_id, before),
                 )
                 .order_by(InboundMessage.id)
                 .limit(BATCH)
             ).all()
-        still = (InboundMessage.id.in_(ids), _rests(InboundMessage.order_id, before))
+        still = (InboundMessage.id.in_(ids), _not_needed(InboundMessage.order_id, before))
         with database.writing() as session:
             deleted = session.scalars(
                 delete(InboundMessage)

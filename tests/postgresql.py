@@ -25,7 +25,7 @@ def binaries() -> Path:
 
 
 def roomy_memory(at_least: int = 4 * 2**30) -> str | None:
-    """A folder that lives in memory, where this machine has one with that much room."""
+    """A folder in memory with at least this many free bytes; None if the machine has none."""
     memory = Path("/dev/shm")
     if (
         memory.is_dir()

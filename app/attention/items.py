@@ -42,7 +42,7 @@ class PausedPartner:
 class Item:
     """One item and its case, if any. One of ``message``, ``inbound``, ``paused``, ``order`` is set.
 
-    ``is_unsolved`` is true while the cause exists, even if somebody resolved the item.
+    ``is_unsolved`` is true while the cause exists, even if a person resolved the item.
     """
 
     key: str
@@ -63,7 +63,7 @@ class Item:
 
     @property
     def has_recurred(self) -> bool:
-        """Whether it needs attention again after somebody resolved it."""
+        """Whether it needs attention again after a person resolved it."""
         return self.needs_attention and self.case is not None and self.case.resolved_at is not None
 
     @property

@@ -26,7 +26,7 @@ class CaseAction(StrEnum):
 
 
 class Case(Base):
-    """The assignment and resolution of one item; created when somebody first acts on the item.
+    """The assignment and resolution of one item; created when a person first acts on the item.
 
     Whether the item needs attention is a fact of its message or partner, not of the case.
     """

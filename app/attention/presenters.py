@@ -37,7 +37,7 @@ EVENT_TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """The action that would solve an item, or where to look if somebody else must act."""
+    """The action that would solve an item, or where to look if someone else must act."""
 
     label: str
     url: str

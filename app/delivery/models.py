@@ -48,7 +48,7 @@ class Trigger(StrEnum):
 
 
 class ResultFrom(StrEnum):
-    """Who told us what became of a message: the answer to one of our tries, or a later message of its own."""
+    """Where a webhook's result came from: the HTTP response to an attempt, or a later message."""
 
     ANSWER = "answer"
     RESP_CONFIRM = "resp-confirm"
@@ -173,28 +173,28 @@ class Message(Base):
     state: Mapped[MessageState] = mapped_column(enum_type(MessageState))
     next_at: Mapped[datetime | None]
     claims: Mapped[int] = mapped_column(default=0)
-    # Claims in a row whose end nobody recorded.
+    # Consecutive claims that ended without a recorded result.
     interruptions: Mapped[int] = mapped_column(default=0)
-    # Automatic tries that came to an end: what the schedule counts. Attempts by hand do not use it up.
+    # Finished automatic attempts, which the retry schedule counts. Manual attempts do not count.
     tries: Mapped[int] = mapped_column(default=0)
-    # All attempts, whoever caused them: the newest one's number.
+    # All attempts, automatic or manual; the number of the newest one.
     attempts_made: Mapped[int] = mapped_column(default=0)
     lease_token: Mapped[str | None] = mapped_column(String(32))
     lease_until: Mapped[datetime | None]
     # A message that is being sent is canceled when its attempt has ended without a delivery.
     cancel_requested: Mapped[CancelReason | None] = mapped_column(enum_type(CancelReason, length=200))
     cancel_params: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    # Whether the newest attempt ended without our knowing if the partner acted on it.
+    # Whether the partner may have processed the newest attempt although it failed.
     unknown_outcome: Mapped[bool] = mapped_column(default=False)
 
-    # The next attempt where a person asked for it: who, why, and where the message stood before.
+    # The next attempt, if a person requested it: who, why, and the state and time to return to.
     trigger: Mapped[Trigger] = mapped_column(enum_type(Trigger), default=Trigger.AUTO)
     asked_by: Mapped[str | None] = mapped_column(String(120))
     asked_reason: Mapped[str | None] = mapped_column(String(200))
     resume_state: Mapped[MessageState | None] = mapped_column(enum_type(MessageState))
     resume_at: Mapped[datetime | None]
 
-    # What became of it, from the newest attempt or, later, the partner's result.
+    # The result of the newest attempt, or the partner's later result.
     finished_at: Mapped[datetime | None]
     reason: Mapped[str] = mapped_column(String(40), default="")
     note_code: Mapped[MessageNote] = mapped_column(enum_type(MessageNote), default=MessageNote.NONE)
@@ -208,10 +208,10 @@ class Message(Base):
     error_dtl: Mapped[str] = mapped_column(Text, default="")
     error_field: Mapped[str] = mapped_column(Text, default="")
     result_from: Mapped[ResultFrom | None] = mapped_column(enum_type(ResultFrom))
-    # The late result, if one came: when, and which inbound message it was.
+    # The late result, if one was received: when, and in which inbound message.
     result_at: Mapped[datetime | None]
     result_inbound_id: Mapped[str | None] = mapped_column(String(40))
-    # After how many attempts somebody said that nothing more is to be done; a further one opens it again.
+    # The number of attempts when a person resolved it; a further attempt reopens it.
     closed_at_attempt: Mapped[int | None]
 
     partner: Mapped[Partner] = relationship(lazy="raise")
@@ -219,7 +219,7 @@ class Message(Base):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more happens by itself."""
+        """Whether nothing more happens automatically."""
         return self.state in FINAL
 
     @property

@@ -229,7 +229,7 @@ def resend(
         name=message.buyer_po_number,
         by=by,
         reason=reason,
-        before={"state": message.state.value, "what came of it": message.reason},
+        before={"state": message.state.value, "result": message.reason},
     )
     message.resume_state = message.state
     message.resume_at = message.next_at

@@ -1,7 +1,7 @@
-"""A month of plausible work in bulk: orders, answers, messages in every state, attempts, what came in.
+"""A month of realistic data: orders, responses, webhooks in every state, attempts and received messages.
 
-It goes around the rooms' verbs, which would take hours, and keeps their rules: an order's projection is that
-of its last message, a delivered answer has moved the order, every attempt is counted.
+Rows are written directly, since the commands would take hours. They keep the rules of the commands: an order
+shows the state of its last webhook, a delivered response has moved the order, every attempt is counted.
 """
 
 from __future__ import annotations
@@ -560,9 +560,9 @@ def _tries(
         }
         batch.attempts.append({**last, "partner_id": partner_id})
         wait = DEFAULT_SCHEDULE[min(number, len(DEFAULT_SCHEDULE)) - 1]
-        # All tries are over by now, however late the schedule would have had them.
-        room = (now - timedelta(minutes=1) - ended_at).total_seconds() / (tries - number + 1)
-        started_at = ended_at + timedelta(seconds=max(min(wait, room), 0.0))
+        # All attempts lie in the past, even where the schedule would put them later.
+        longest = (now - timedelta(minutes=1) - ended_at).total_seconds() / (tries - number + 1)
+        started_at = ended_at + timedelta(seconds=max(min(wait, longest), 0.0))
     return last
 
 

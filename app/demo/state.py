@@ -98,9 +98,9 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order as this side knows it: its newest content, version and status.
+    """An order as the simulator knows it: its newest content, version and status.
 
-    The version may be newer than the content, where an answer told of one that somebody else sent.
+    The version is newer than the content if a response mentioned a version that another sender made.
     """
 
     body: dict[str, Any]
@@ -376,7 +376,7 @@ class SimulatorState:
 
     def _follow(self, identity: Identity, status: Status) -> None:
         known = self._orders.get(identity.object_id)
-        # An answer may tell of a version that somebody else sent; an old one moves nothing.
+        # A response may mention a version that another sender made; one to an old version changes nothing.
         if known and identity.version >= known.version and known.status not in _ENDED:
             self._orders[identity.object_id] = replace(known, version=identity.version, status=status)
 

@@ -53,7 +53,7 @@ def _late(resp: Resp, inbound_id: str, received_at: datetime) -> LateResult:
         raise ValidationFailed(
             ErrorCode.FIELD_INVALID,
             "resp.result",
-            f"resp.result is {resp.result[:40]!r}, but only {' and '.join(Result)} say what became of it.",
+            f"resp.result is {resp.result[:40]!r}, but it must be {' or '.join(Result)}.",
         )
     failed = result == Result.FAILURE
     return LateResult(

@@ -1,4 +1,4 @@
-"""What the tests of the audit trail stand on."""
+"""Fixtures for the tests of the audit trail."""
 
 from __future__ import annotations
 

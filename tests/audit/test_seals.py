@@ -21,7 +21,7 @@ from app.db import Database
 Force = Callable[[str], None]
 
 
-def deeds(database: Database, count: int) -> None:
+def record_entries(database: Database, count: int) -> None:
     with database.writing() as session:
         for number in range(count):
             trail.record(
@@ -50,9 +50,9 @@ def test_seals_form_a_chain_and_unsealed_entries_are_counted(
     database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(seals, "BATCH", 4)
-    deeds(database, 10)
+    record_entries(database, 10)
     assert seals.seal(database) == 10
-    deeds(database, 3)
+    record_entries(database, 3)
     found = verified(session)
     assert (found.seals, found.entries, found.unsealed, found.fault) == (3, 10, 3, None)
     links = session.scalars(select(AuditSeal).order_by(AuditSeal.number)).all()
@@ -128,9 +128,9 @@ def test_digests_match_the_documentation(database: Database, session: Session) -
 def test_tampering_is_found(
     database: Database, session: Session, by_force: Force, statement: str, fault: str
 ) -> None:
-    deeds(database, 4)
+    record_entries(database, 4)
     seals.seal(database)
-    deeds(database, 4)
+    record_entries(database, 4)
     seals.seal(database)
     by_force(statement)
     found = verified(session)
@@ -144,7 +144,7 @@ COLUMNS = (
 
 @pytest.mark.parametrize("gap", [3, 0, -4])
 def test_inserted_entry_is_found(database: Database, session: Session, by_force: Force, gap: int) -> None:
-    deeds(database, 2)
+    record_entries(database, 2)
     if gap == 3:  # what was taken back leaves a hole among the ids
         by_force(f"INSERT INTO audit_entry (id, {COLUMNS}) SELECT 4, {COLUMNS} FROM audit_entry WHERE id = 2")
     seals.seal(database)
@@ -155,7 +155,7 @@ def test_inserted_entry_is_found(database: Database, session: Session, by_force:
 def test_rewritten_seals_are_found_by_an_external_digest(
     database: Database, session: Session, by_force: Force
 ) -> None:
-    deeds(database, 4)
+    record_entries(database, 4)
     seals.seal(database)
     kept = verified(session).last_sha256
     by_force("DELETE FROM audit_seal")
@@ -175,7 +175,7 @@ def test_rewritten_seals_are_found_by_an_external_digest(
     ],
 )
 def test_database_refuses_changes_of_the_trail(database: Database, session: Session, statement: str) -> None:
-    deeds(database, 2)
+    record_entries(database, 2)
     seals.seal(database)
     with pytest.raises(DBAPIError, match="audit trail"), database.engine.begin() as connection:
         connection.execute(text(statement))
@@ -183,7 +183,7 @@ def test_database_refuses_changes_of_the_trail(database: Database, session: Sess
 
 
 def test_truncate_is_refused_on_postgresql(database: Database) -> None:
-    deeds(database, 1)
+    record_entries(database, 1)
     statement = "TRUNCATE audit_entry" if database.is_postgresql else "DELETE FROM audit_entry"
     with pytest.raises(DBAPIError, match="audit trail"), database.engine.begin() as connection:
         connection.execute(text(statement))
@@ -193,14 +193,14 @@ def test_late_commit_is_sealed_without_waiting(
     database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On PostgreSQL the slow one has the lower id; on SQLite there is one writer at a time."""
-    deeds(database, 1)
+    record_entries(database, 1)
     if not database.is_postgresql:
         assert seals.seal(database) == 1
         return
     monkeypatch.setattr(seals, "WAIT_SECONDS", 0.1)
     with database.writing() as slow:
         trail.record(slow, AuditAction.ANNOUNCED, AuditObject.PARTNER, 1, name="slow")
-        deeds(database, 1)
+        record_entries(database, 1)
         assert seals.seal(database) == 0, "what could still be overtaken is not sealed"
         slow.commit()
     assert seals.seal(database) == 3
@@ -209,13 +209,13 @@ def test_late_commit_is_sealed_without_waiting(
 
 def test_sealing_waits_only_for_earlier_writers(database: Database, session: Session) -> None:
     if not database.is_postgresql:
-        deeds(database, 2)
+        record_entries(database, 2)
         assert seals.seal(database) == 2
         return
-    deeds(database, 1)
+    record_entries(database, 1)
     with database.writing() as first, database.writing() as later:
         trail.record(first, AuditAction.ANNOUNCED, AuditObject.PARTNER, 1, name="first")
-        deeds(database, 1)
+        record_entries(database, 1)
         sealed: list[int] = []
         sealing = threading.Thread(target=lambda: sealed.append(seals.seal(database)))
         sealing.start()
@@ -231,7 +231,7 @@ def test_parallel_sealing_makes_one_chain(
     database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(seals, "BATCH", 5)
-    deeds(database, 60)
+    record_entries(database, 60)
     both = [threading.Thread(target=seals.seal, args=(database,)) for _ in range(2)]
     for one in both:
         one.start()
@@ -242,7 +242,7 @@ def test_parallel_sealing_makes_one_chain(
 
 
 def test_verify_command_reports_the_fault(app: Flask, database: Database, by_force: Force) -> None:
-    deeds(database, 3)
+    record_entries(database, 3)
     runner = app.test_cli_runner()
     assert "sealed=3" in runner.invoke(args=["audit", "seal"]).output
     well = runner.invoke(args=["audit", "verify"])

@@ -1,4 +1,4 @@
-"""What stands in the trail: who did what, when, from where, on which object; and no secret."""
+"""The audit trail records who did what, when, from where and on which object, and no secret."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_resend_is_recorded_with_its_reason(
     last = entries()[-1]
     assert (last.action, last.actor, last.object_id) == (AuditAction.RESENT, "Ravi", message_id)
     assert last.reason == "they are back"
-    assert last.was == {"state": "failed", "what came of it": "timeout"}
+    assert last.was == {"state": "failed", "result": "timeout"}
 
 
 def test_pause_and_resume_are_recorded(ravi: Browser, partner: Partner, entries: Trail) -> None:

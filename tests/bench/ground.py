@@ -1,4 +1,4 @@
-"""What benches stand on: an app on a fresh database, a fast receiver on a real socket, medians."""
+"""Shared parts of the benchmarks: an app on a fresh database, a fast receiver on a real socket, medians."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def test_support_sends_an_outage_again_and_the_manager_reads_the_report(
     with database.writing() as session:
         row = session.get(Partner, partner.id)
         assert row
-        row.retry_schedule = [3600.0, 3600.0]  # the next try by itself is far off
+        row.retry_schedule = [3600.0, 3600.0]  # the next automatic attempt is far off
         session.commit()
     network.behave("503")
     for order_id in arrive(4)[:3]:

@@ -45,11 +45,11 @@ class Plan:
 
 @dataclass
 class Counts:
-    """What came of it. ``lost``: never received. ``unsettled``: received, but not delivered in our records.
+    """The result of a run.
 
-    ``parked``: lost five times in a row, so a person looked and sent them again. ``duplicates``: requests
-    beyond the first of a message. ``changed``: requests with an id or bytes that we
-    never sent. ``unlogged``: requests beyond the attempts on record.
+    ``lost``: never received. ``unsettled``: received, but not recorded as delivered. ``parked``: interrupted
+    five times in a row and resent by a person. ``duplicates``: requests beyond the first of a message.
+    ``changed``: requests with an unknown ID or other bytes. ``unlogged``: requests without an attempt.
     """
 
     messages: int

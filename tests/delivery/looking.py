@@ -31,5 +31,5 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for the condition. AssertionError if it does not come true within the time."""
     until = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, "waited in vain"
+        assert time.monotonic() < until, "the condition did not come true"
         time.sleep(0.02)

@@ -178,7 +178,7 @@ def test_the_trail_and_the_partners_page_tell_once_of_a_breaker_that_opens_and_o
     for order_id in arrive(8):
         confirm(order_id)
     deliver()
-    for _ in range(4):  # probes in vain tell nothing new
+    for _ in range(4):  # failed probes record nothing new
         clock.move(minutes=15)
         deliver()
     assert breaker_of(session, partner).probes >= 3
@@ -187,12 +187,12 @@ def test_the_trail_and_the_partners_page_tell_once_of_a_breaker_that_opens_and_o
         clock.move(minutes=15)
         deliver()
     assert {message.state for message in all_messages(session)} == {MessageState.DELIVERED}
-    deeds = (AuditAction.PAUSED.value, AuditAction.RESUMED.value)
+    actions = (AuditAction.PAUSED.value, AuditAction.RESUMED.value)
     told = session.scalars(
-        select(AuditEntry).where(AuditEntry.action.in_(deeds)).order_by(AuditEntry.id)
+        select(AuditEntry).where(AuditEntry.action.in_(actions)).order_by(AuditEntry.id)
     ).all()
     assert [(one.action, one.actor, one.object_name) for one in told] == [
-        (deed, "", "Bharat Connect") for deed in deeds
+        (action, "", "Bharat Connect") for action in actions
     ]
     assert told[0].became["reason"] == "no_response"
     assert told[1].was["failed probes"] >= 3

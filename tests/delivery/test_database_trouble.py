@@ -260,7 +260,7 @@ def test_on_a_full_disk_ticks_are_tried_again_and_pages_say_so(
 
 
 def use_up_what_is_left(database: Database) -> None:
-    """Fill the free room in the pages of the tables that deliveries write to."""
+    """Fill the free space in the pages of the tables that deliveries write to."""
     with database.engine.connect() as connection:
         pages = connection.execution_options(sqlite_begin="IMMEDIATE")
         filler = text(
@@ -268,12 +268,12 @@ def use_up_what_is_left(database: Database) -> None:
             " response_headers, response_body)"
             " SELECT id, :number, 'test', '', '[]', created_at, :words, '[]', '' FROM message LIMIT 1"
         )
-        number, room = -1, 2000
-        while room > 1:
+        number, size = -1, 2000
+        while size > 1:
             try:
-                pages.execute(filler, {"number": number, "words": "x" * room})
+                pages.execute(filler, {"number": number, "words": "x" * size})
                 pages.commit()
                 number -= 1
             except Exception:
                 pages.rollback()
-                room //= 2
+                size //= 2

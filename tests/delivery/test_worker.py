@@ -250,7 +250,7 @@ def test_an_older_answer_is_not_sent_again_after_a_newer_one(
     order_id = arrive(1)[0]
     older = confirm(order_id)
     deliver()
-    confirm(order_id, "Confirmed anew")
+    confirm(order_id, "Confirmed again")
     deliver()
     with database.writing() as other, pytest.raises(delivery_service.CannotResend, match="superseded"):
         delivery_service.resend(other, message_of(other, older), by="Ravi", reason="why not")

@@ -1,4 +1,4 @@
-"""The partner, by itself and on a real socket."""
+"""The partner simulator alone, and on a real socket."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The partner sends what follows an order, as often as it is told, and remembers what came of it."""
+"""The simulator sends follow-ups of an order on request, and keeps their results."""
 
 from __future__ import annotations
 
@@ -195,11 +195,11 @@ def test_after_a_late_failure_the_version_is_answered_anew_under_a_new_id(
     assert refused.status_code == 409
     client.post("/send-result", json={"object_id": FIRST_ID, "result": "FAILURE"})
     assert orders(client)[FIRST_ID]["status"] == "CREATED"
-    anew = confirm(client, confirmation(object_id=FIRST_ID), "msg_anew")
-    assert anew.status_code == 200
-    assert resp(anew)["reqMsgId"] != first
+    second = confirm(client, confirmation(object_id=FIRST_ID), "msg_second")
+    assert second.status_code == 200
+    assert resp(second)["reqMsgId"] != first
     client.post("/send-result", json={"object_id": FIRST_ID, "result": "FAILURE"})
-    assert product.came[-1][1]["resp"]["reqMsgId"] == resp(anew)["reqMsgId"]
+    assert product.came[-1][1]["resp"]["reqMsgId"] == resp(second)["reqMsgId"]
 
 
 def test_the_bytes_that_failed_late_are_not_taken_again_under_their_old_key(

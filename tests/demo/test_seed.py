@@ -1,4 +1,4 @@
-"""A month made up in bulk keeps the rules of the rooms that it goes around."""
+"""The seeded month keeps the rules of the commands that it bypasses."""
 
 from __future__ import annotations
 

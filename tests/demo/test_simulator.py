@@ -116,9 +116,9 @@ def test_after_a_refusal_a_version_can_be_answered_anew(
     assert refused.status_code == 200
     assert refused.get_json()["response_code"] == 1
     assert resp(refused)["errorField"] == "poConfirmation.supplierRemarks"
-    anew = confirm(client, confirmation(response="REJECT", new_status="REJECTED"), "msg_2")
-    assert (anew.status_code, anew.get_json()["response_code"]) == (200, 0)
-    assert resp(anew)["reqMsgId"] != resp(refused)["reqMsgId"]
+    second = confirm(client, confirmation(response="REJECT", new_status="REJECTED"), "msg_2")
+    assert (second.status_code, second.get_json()["response_code"]) == (200, 0)
+    assert resp(second)["reqMsgId"] != resp(refused)["reqMsgId"]
 
 
 def test_ten_at_once_are_one_message(
@@ -281,8 +281,8 @@ def test_a_status_is_given_in_the_answers_shape_and_nothing_is_taken(
     response = confirm(client, confirmation())
     assert response.status_code == status
     assert response.get_json()["response_code"] == 1
-    anew = confirm(client, confirmation(response="REJECT", new_status="REJECTED"), "msg_2")
-    assert anew.status_code == 200
+    second = confirm(client, confirmation(response="REJECT", new_status="REJECTED"), "msg_2")
+    assert second.status_code == 200
 
 
 def test_a_told_conflict_is_a_duplicate_reference(client: FlaskClient, confirmation: Confirmation) -> None:

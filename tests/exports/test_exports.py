@@ -107,9 +107,9 @@ def test_received_messages_and_audit_trail_can_be_exported(
     received = read_csv(meera.get("/exports/inbound.csv?effect=applied").data)
     assert [row["kind"] for row in received] == ["req-send"] * 3
     trail = read_jsonl(meera.get("/exports/audit.jsonl").data)
-    deeds = [entry.action for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc()))]
-    assert [row["deed"] for row in trail] == deeds[1:], "all but this last export"
-    assert deeds[:2] == [AuditAction.EXPORTED, AuditAction.EXPORTED]
+    actions = [entry.action for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc()))]
+    assert [row["deed"] for row in trail] == actions[1:], "all but this last export"
+    assert actions[:2] == [AuditAction.EXPORTED, AuditAction.EXPORTED]
 
 
 FORMULAS = ["=1+1", "+1", "-1+2", "@SUM(A1)", "\t=1", " =1", "\r=1", "＝1", "＋1", "−1", "\ufeff=1", "\x00=1"]
@@ -369,8 +369,10 @@ def test_cancellation_is_audited(meera: Browser, at_once: Any, many_messages: An
     url = "/exports/webhooks.csv"
     job = meera.send(url, meera.fill(url, url)).location
     meera.send(f"{job}/cancel", meera.fill(job, f"{job}/cancel"))
-    deeds = session.execute(select(AuditEntry.action, AuditEntry.actor).order_by(AuditEntry.id.desc())).all()
-    assert deeds[:2] == [(AuditAction.CANCELED, "Meera"), (AuditAction.EXPORTED, "Meera")]
+    actions = session.execute(
+        select(AuditEntry.action, AuditEntry.actor).order_by(AuditEntry.id.desc())
+    ).all()
+    assert actions[:2] == [(AuditAction.CANCELED, "Meera"), (AuditAction.EXPORTED, "Meera")]
 
 
 def test_failed_export_leaves_no_partial_file_and_is_retried(

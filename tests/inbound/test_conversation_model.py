@@ -412,7 +412,7 @@ class Conversation(RuleBasedStateMachine):
     def answer_deliver_and_then(
         self, number: int, response: str, how: str, then: str, meanwhile: bool
     ) -> None:
-        """What mostly happens, and then, or while it is being sent, somebody changes his mind."""
+        """Respond and deliver; after or during the delivery, the buyer or the supplier changes their mind."""
         self.answer(number, response)
         flying = len(self.flights)
         self.leave()

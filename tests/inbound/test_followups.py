@@ -79,7 +79,7 @@ def test_example_followups_reach_their_states(
         events = timeline(session, order, messages_of_order(session, order_id))
         assert sum(event.kind is EventKind.EDITED for event in events) == edits
 
-    # All of it once more: the same answers, and nothing moves.
+    # Sending all of it again gets the same replies and changes nothing.
     again = [buyer.say(followup["message"], followup["body"]) for followup in FOLLOWUPS]
     assert [one.data for one in again] == [one.data for one in answers]
     assert {order_id: stands(session, order_id) for order_id in states} == states

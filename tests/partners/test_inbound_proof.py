@@ -188,7 +188,7 @@ def test_secrets_are_limited_and_unique(database: Database, partner: Partner) ->
         with pytest.raises(keys.BadPartner, match="base64") as refused:
             keys.add_signing_secret(session, row, "whsec_nonsense")
         assert "nonsense" not in str(refused.value)
-        # At once instead of later: then there is room.
+        # Ending the old one immediately makes a new one possible.
         keys.add_signing_secret(session, row, grace=timedelta(0))
         assert len(row.signing_secrets) == 1
 

@@ -1,4 +1,4 @@
-"""Named views: kept, shown above the list, named anew, forgotten, and nobody else's."""
+"""Saved views are shown above the list, can be renamed and deleted, and belong to one person."""
 
 from __future__ import annotations
 

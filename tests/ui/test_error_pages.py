@@ -1,4 +1,4 @@
-"""The pages of errors stand on their own feet: without the database, and where the app itself broke."""
+"""Error pages work without the database and after an exception in the app."""
 
 from __future__ import annotations
 

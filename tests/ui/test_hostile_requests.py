@@ -1,4 +1,4 @@
-"""Whatever stands in an address, a query or a form: a clear answer and never a fault of ours."""
+"""Hostile URLs, queries and forms get a clear response and never a 500."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def states(session: Session) -> list[str]:
 
 
 def set_states(database: Database, *wanted: MessageState, **more: Any) -> None:
-    """Let the messages stand like this, oldest first, each after one try in vain."""
+    """Put the messages into these states, oldest first, each after one failed attempt."""
     with database.writing() as session:
         for message, state in zip(
             session.scalars(select(Message).order_by(Message.id)), wanted, strict=False
@@ -132,7 +132,7 @@ def test_the_partner_was_down_from_ten_to_twelve(
     network.behave("status", status=503)
     for order_id in orders[1:7]:
         asha.answer(order_id)
-    for _ in range(12):  # two hours of tries in vain
+    for _ in range(12):  # two hours of failed attempts
         deliver()
         clock.move(minutes=10)
     assert states(session) == ["delivered", *["pending"] * 6]

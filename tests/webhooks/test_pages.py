@@ -1,4 +1,4 @@
-"""The log as managers and support read it, and sending again by hand."""
+"""The webhook log for managers and support, and manual resends."""
 
 from __future__ import annotations
 
@@ -222,8 +222,8 @@ def test_support_withdraws_what_waits_with_a_reason_and_the_order_is_open_again(
     assert "Canceled by Ravi" in asha.get(f"/orders/{order_id}").words
     assert asha.answer(order_id, "REJECT", remarks="Out of stock").status_code == 303
     session.rollback()
-    deed = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.WEBHOOK_CANCELED)).one()
-    assert (deed.actor, deed.reason) == ("Ravi", "The buyer asked for it by telephone.")
+    entry = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.WEBHOOK_CANCELED)).one()
+    assert (entry.actor, entry.reason) == ("Ravi", "The buyer asked for it by telephone.")
     too_late = ravi.send(action, {**fields, "why": "Once more"})
     assert too_late.status_code == 409 and "neither queued nor being sent" in too_late.words
 
@@ -332,12 +332,12 @@ def test_a_try_is_copied_as_a_command_that_a_shell_runs_once_the_secret_is_set(
     said = tmp_path / "curl"
     said.write_text('#!/bin/sh\nfor one in "$@"; do printf "%s\\0" "$one"; done\n')
     said.chmod(0o755)
-    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PARTNER_KEY": "set by hand"}
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PARTNER_KEY": "set manually"}
     run = subprocess.run(["sh", "-c", command], env=env, capture_output=True, check=True, timeout=20)
     words = run.stdout.decode().rstrip("\0").split("\0")
     assert words[:3] == ["-sS", "-X", "POST"]
     assert words[3].startswith(network.url)
-    assert "X-Api-Key: set by hand" in words
+    assert "X-Api-Key: set manually" in words
     assert words[words.index("--data-raw") + 1].encode() == message.body
     copies = page.one("[data-copy-url]")["data-copy-url"]
     assert ravi.get(copies).get_json()["id"] == message.id
