@@ -281,9 +281,9 @@ def test_a_breaker_that_opens_and_closes_is_two_mails_however_many_tries_failed(
     send()
     assert [one.message["Subject"] for one in post_office.taken] == [
         "PO Confirm: Bharat Connect is held",
-        "PO Confirm: Bharat Connect takes messages again",
+        "PO Confirm: Bharat Connect responds again",
     ]
-    assert "8 wait" in post_office.taken[0].message.get_content()
+    assert "8 are queued" in post_office.taken[0].message.get_content()
 
 
 def test_a_wrong_key_pauses_once_and_is_told_once(
