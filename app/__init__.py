@@ -33,6 +33,7 @@ from app.partners import certificates, pause_presenters
 from app.partners import routes as partners_routes
 from app.reports import routes as reports_routes
 from app.saved_views import routes as views_routes
+from app.search import routes as search_routes
 from app.tasks import presenters as tasks_presenters
 from app.tasks import routes as jobs_routes
 from app.tasks.mail import ALERTS
@@ -125,6 +126,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
         reports_routes,
         audit_routes,
         exports_routes,
+        search_routes,
     )
     for routes in packages:
         app.register_blueprint(routes.blueprint)

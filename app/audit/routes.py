@@ -59,6 +59,7 @@ def trail() -> Response:
     )
 
 
+@blueprint.app_template_filter("audit_object_url")
 def url_of(entry: AuditEntry) -> str | None:
     """The page of the object of an entry; None if it has none."""
     page = OBJECT_PAGES.get(entry.object_kind)

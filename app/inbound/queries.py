@@ -139,6 +139,27 @@ def repeats_of(session: Session, inbound_id: str, *, most: int = 20) -> Sequence
     ).all()
 
 
+def messages_named(session: Session, scope: Scope, text: str, *, limit: int) -> Sequence[InboundMessage]:
+    """The newest messages with exactly this id, PO number or order id, without bodies."""
+    return session.scalars(_listed(scope, limit).where(_is_key(text))).all()
+
+
+def messages_of_orders(
+    session: Session, scope: Scope, order_ids: Sequence[int], *, limit: int
+) -> Sequence[InboundMessage]:
+    """The newest messages about these orders, without bodies."""
+    return session.scalars(_listed(scope, limit).where(InboundMessage.order_id.in_(order_ids))).all()
+
+
+def _listed(scope: Scope, limit: int) -> Select[InboundMessage]:
+    return (
+        _visible(select(InboundMessage), scope)
+        .options(joinedload(InboundMessage.partner).load_only(*LISTED))
+        .order_by(InboundMessage.id.desc())
+        .limit(limit)
+    )
+
+
 def unmatched_count(session: Session, scope: Scope, *, most: int = 1001) -> int:
     """The number of unmatched messages that are not resolved; counts at most ``most``."""
     waiting = select(InboundMessage.id).where(InboundMessage.needs_attention).limit(most)

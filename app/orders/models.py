@@ -195,6 +195,8 @@ class Decision(Base):
             *("decided_at", "supplier_b2b_id", "undone", "person_name", "response", "remarks"),
             *("took_seconds", "left_seconds"),
         ),
+        # The newest responses of one person, for the search.
+        Index("ix_decision_person_id_id", "person_id", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

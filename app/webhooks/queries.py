@@ -231,6 +231,29 @@ def messages_of_order(session: Session, order_id: int) -> Sequence[Message]:
     ).all()
 
 
+def messages_named(session: Session, scope: Scope, text: str, *, limit: int) -> Sequence[Message]:
+    """The newest messages with exactly this id, PO number, order id or partner reference."""
+    return session.scalars(_listed(scope, limit).where(_is_reference(text))).all()
+
+
+def messages_of_orders(
+    session: Session, scope: Scope, order_ids: Sequence[int], *, limit: int
+) -> Sequence[Message]:
+    """The newest messages of these orders."""
+    return session.scalars(_listed(scope, limit).where(Message.order_id.in_(order_ids))).all()
+
+
+def _listed(scope: Scope, limit: int) -> Select[Message]:
+    """The newest messages with their partners, without bodies."""
+    return (
+        _visible(select(Message), scope)
+        .join(Message.partner)
+        .options(contains_eager(Message.partner).load_only(*LISTED), defer(Message.body))
+        .order_by(Message.id.desc())
+        .limit(limit)
+    )
+
+
 def attention_count(session: Session, scope: Scope, *, most: int = 1001) -> int:
     """How many messages need attention; counting stops at ``most``."""
     needing = select(Message.id).where(Message.needs_attention).limit(most)

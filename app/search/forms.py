@@ -1,0 +1,12 @@
+"""The query of the search."""
+
+from __future__ import annotations
+
+from wtforms import Form, SearchField
+from wtforms.validators import Length, Optional
+
+
+class SearchForm(Form):
+    """The query of ``GET /search``."""
+
+    q = SearchField("Search", [Optional(), Length(max=200)])

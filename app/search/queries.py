@@ -1,0 +1,122 @@
+"""Search in orders, webhooks, incoming messages and the audit trail.
+
+``scope`` is the reader's supplier ids; None is all. Every part reads few rows by an index: the text index of
+orders and of the audit trail, exact ids, and the responses of people with that name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session, contains_eager
+
+from app.accounts.models import Person
+from app.audit.models import AuditEntry
+from app.audit.queries import AuditFilter, entry_page
+from app.db import Base
+from app.db.text_search import MIN_LENGTH
+from app.delivery.models import Message
+from app.inbound import queries as inbound
+from app.inbound.models import InboundMessage
+from app.network.text import search_key
+from app.orders.models import Decision, PurchaseOrder
+from app.orders.queries import OrderFilter, order_page
+from app.partners.models import LISTED
+from app.webhooks import queries as webhooks
+
+LIMIT = 6
+"""Results per group."""
+PEOPLE = 3
+"""People whose responses one search lists."""
+
+Scope = frozenset[str] | None
+Row = TypeVar("Row", bound=Base)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResults:
+    """The results of each kind, newest first, at most ``LIMIT`` each."""
+
+    orders: Sequence[PurchaseOrder] = ()
+    webhooks: Sequence[Message] = ()
+    inbound: Sequence[InboundMessage] = ()
+    entries: Sequence[AuditEntry] = ()
+
+
+def search(session: Session, scope: Scope, text: str, now: datetime, *, sees_audit: bool) -> SearchResults:
+    """What matches a PO number, an id, the partner's reference, or the name of a buyer or person."""
+    if not search_key(text):
+        return SearchResults()
+    named = webhooks.messages_named(session, scope, text, limit=LIMIT)
+    received = inbound.messages_named(session, scope, text, limit=LIMIT)
+    responses = _responses_of_people(session, scope, text)
+    related = [
+        *(message.order_id for message in named),
+        *(message.order_id for message in received),
+        *(decision.order_id for decision in responses),
+    ]
+    orders = _orders(session, scope, text, now, related)
+    order_ids = [order.id for order in orders]
+    return SearchResults(
+        orders,
+        _with_more(named, webhooks.messages_of_orders(session, scope, order_ids, limit=LIMIT)),
+        _with_more(received, inbound.messages_of_orders(session, scope, order_ids, limit=LIMIT)),
+        entry_page(session, AuditFilter(q=text), limit=LIMIT).entries if sees_audit else (),
+    )
+
+
+def _orders(
+    session: Session, scope: Scope, text: str, now: datetime, related: Iterable[int | None]
+) -> list[PurchaseOrder]:
+    """Orders whose text matches, newest first, then the related ones."""
+    matching: Sequence[PurchaseOrder] = ()
+    if len(search_key(text)) >= MIN_LENGTH:  # no index finds shorter words
+        wanted = OrderFilter(q=text, sort="-received_at")
+        matching = order_page(session, scope, wanted, now, limit=LIMIT).orders
+    is_related = or_(
+        PurchaseOrder.id.in_({order_id for order_id in related if order_id is not None}),
+        PurchaseOrder.buyer_po_number.in_({text, text.upper()}),
+    )
+    query = (
+        select(PurchaseOrder)
+        .join(PurchaseOrder.partner)
+        .options(contains_eager(PurchaseOrder.partner).load_only(*LISTED))
+        .where(is_related)
+        .order_by(PurchaseOrder.id.desc())
+        .limit(LIMIT)
+    )
+    if scope is not None:
+        query = query.where(PurchaseOrder.supplier_b2b_id.in_(scope))
+    orders = _with_more(matching, session.scalars(query).all())
+    # Someone who types a whole number wants that order.
+    return sorted(orders, key=lambda order: order.buyer_po_number.upper() != text.upper())
+
+
+def _responses_of_people(session: Session, scope: Scope, text: str) -> list[Decision]:
+    """The newest responses of people with this name."""
+    if len(text) < MIN_LENGTH:
+        return []
+    names = (Person.full_name, Person.username)
+    people = session.scalars(
+        select(Person.id)
+        .where(or_(*(name.icontains(text, autoescape=True) for name in names)))
+        .order_by(Person.id)
+        .limit(PEOPLE)
+    )
+    responses: list[Decision] = []
+    for person_id in people.all():
+        # One query per person follows the index on person and id.
+        query = select(Decision).where(Decision.person_id == person_id)
+        if scope is not None:
+            query = query.where(Decision.supplier_b2b_id.in_(scope))
+        responses += session.scalars(query.order_by(Decision.id.desc()).limit(LIMIT))
+    return sorted(responses, key=lambda decision: decision.id, reverse=True)[:LIMIT]
+
+
+def _with_more(first: Sequence[Row], more: Sequence[Row]) -> list[Row]:
+    """Both without duplicates, at most ``LIMIT``."""
+    return list(dict.fromkeys([*first, *more]))[:LIMIT]  # the session has each row once
