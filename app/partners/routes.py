@@ -70,11 +70,6 @@ def _secret_hint(secret: str) -> str:
     return secret_hint(secret)
 
 
-@blueprint.app_template_filter("as_time")
-def _as_time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
-
-
 for name in (
     "test_summary",
     "token_text",
@@ -82,7 +77,9 @@ for name in (
     "step_rows",
     "partner_state",
     "holding_label",
-    "ending_in",
+    "partner_note",
+    "response_status",
+    "response_facts",
 ):
     blueprint.app_template_filter(name)(getattr(presenters, name))
 blueprint.app_template_filter("waits")(presenters.waits_text)
@@ -442,12 +439,15 @@ def _key_page(
         "partners/keys.html",
         status=status,
         partner=row,
-        forms=forms,
         made=made,
         done=_done_notice(),
-        inbound_keys=queries.active_keys(web.db(), row.id, now),
-        inbound_secrets=queries.active_secrets(web.db(), now, row.id),
-        signing_secrets=[saved for saved in row.signing_secrets if keys.is_active(saved, now)],
+        sections=presenters.key_sections(
+            row,
+            queries.active_keys(web.db(), row.id, now),
+            queries.active_secrets(web.db(), now, row.id),
+            [saved for saved in row.signing_secrets if keys.is_active(saved, now)],
+            forms,
+        ),
     )
 
 
