@@ -199,7 +199,7 @@ def _row(outcome: Outcome, answer: PartnerReply | None, ours: _Ours) -> _Row:
 
 
 def _transport_row(outcome: Outcome) -> _Row:
-    reason = _BY_FAILURE.get(outcome.failure, Reason.INTERNAL) if outcome.failure else Reason.INTERNAL
+    reason = _BY_FAILURE[outcome.failure] if outcome.failure else Reason.INTERNAL
     return _Row(Step.RETRY, reason, unknown=outcome.sent, transport=reason is not Reason.INTERNAL)
 
 
@@ -301,12 +301,12 @@ def _retry_after(outcome: Outcome, now: datetime | None) -> float | None:
         return None
     # Against the partner's own clock, which need not agree with ours.
     start = _http_date(outcome.header("Date")) or now or datetime.now(UTC)
-    return min(max((until - start).total_seconds(), 0.0), RETRY_AFTER_MAX)
+    return min((until - start).total_seconds(), RETRY_AFTER_MAX)
 
 
 def _http_date(value: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(value)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (TypeError, ValueError, OverflowError, IndexError):
         return None

@@ -451,6 +451,8 @@ RETRY_AFTER: dict[str, tuple[str, float]] = {
     "a date": ("Mon, 23 Nov 2026 12:03:00 GMT", 180),
     "a date of the past": ("Mon, 23 Nov 2020 12:03:00 GMT", 5),
     "a date far away": ("Mon, 23 Nov 2099 12:03:00 GMT", RETRY_AFTER_MAX),
+    "a date without a zone": ("Mon, 23 Nov 2026 12:03:00 -0000", 180),
+    "a date of another zone": ("Mon, 23 Nov 2026 14:03:00 +0200", 180),
     "an old form of a date": ("Monday, 23-Nov-26 12:03:00 GMT", 180),
     "a negative number": ("-60", 5),
     "a fraction": ("60.5", 5),
