@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 WORKERS ?= 2
 SYSTEM_PACKAGES := PATH="$(PATH):/usr/sbin:/sbin" sh tests/system-packages.sh
 
-.PHONY: run test check bench chaos pins clean
+.PHONY: run test check bench chaos mutants pins clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
@@ -40,6 +40,12 @@ chaos: $(VENV)/.test
 	@$(SYSTEM_PACKAGES) postgresql
 	@$(BIN)/python -m tests.chaos
 
+# Mutate the modules that differ from BASE, or MODULES=app/delivery/retry_policy.py, and list what no test noticed.
+# TESTS= chooses the tests. Takes minutes for a module.
+BASE ?= main
+mutants: $(VENV)/.test
+	@$(BIN)/python -m tests.mutants $(MODULES) --base $(BASE) $(if $(TESTS),--tests $(TESTS))
+
 # Pin the dependencies of pyproject.toml with hashes and without an index address.
 pins: $(VENV)/.test
 	$(BIN)/pip install --quiet uv
@@ -59,4 +65,4 @@ $(VENV)/.test: requirements-dev.txt $(VENV)/.run
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .mutants $(VENV) $(VENV)-peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,94 @@
+"""Mutation testing of some modules with mutmut: ``make mutants``.
+
+Each mutant is one small change of the code, such as ``<`` to ``<=``. A mutant that no test notices survives
+and shows what no test checks. mutmut works in ``.mutants/``, a copy of the repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / ".mutants"
+PACKAGES = ("accounts", "delivery", "inbound", "network", "orders")
+"""The packages whose changed modules are mutated by default."""
+GOAL = 95
+"""Percent of the mutants of a module that tests should notice."""
+NOTICED = ("killed", "timeout", "suspicious")
+
+
+def main() -> None:
+    """Mutate the chosen modules, print survivors and a score for each, and fail below the goal."""
+    options = _options()
+    modules = options.modules or _changed(options.base)
+    if not modules:
+        print(f"No module of {', '.join(PACKAGES)} differs from {options.base}. Choose some with MODULES=.")
+        return
+    tests = options.tests or sorted({f"tests/{Path(module).parts[1]}" for module in modules})
+    _copy_repository()
+    _configure(modules, tests)
+    mutmut = [sys.executable, "-m", "mutmut"]
+    subprocess.run([*mutmut, "run"], cwd=WORK, check=True)
+    results = subprocess.run(
+        [*mutmut, "results", "--all", "true"], cwd=WORK, check=True, capture_output=True, text=True
+    )
+    sys.exit(not _report(results.stdout))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("modules", nargs="*", help="Such as app/delivery/retry_policy.py.")
+    parser.add_argument("--tests", nargs="*", help="Test files. Default: the tests of the modules' packages.")
+    parser.add_argument("--base", default="main", help="Modules that differ from this commit are mutated.")
+    return parser.parse_args()
+
+
+def _changed(base: str) -> list[str]:
+    paths = [f"app/{package}/*.py" for package in PACKAGES]
+    command = ["git", "diff", "--name-only", "--diff-filter=d", base, "--", *paths]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+
+
+def _copy_repository() -> None:
+    shutil.rmtree(WORK, ignore_errors=True)
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
+    for name in filter(None, files.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (WORK / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, WORK / name)
+
+
+def _configure(modules: list[str], tests: list[str]) -> None:
+    """Add the choice to the copy of pyproject.toml: mutmut has no options for it."""
+    path = WORK / "pyproject.toml"
+    header = "[tool.mutmut]\n"
+    choice = {"only_mutate": modules, "pytest_add_cli_args_test_selection": tests}
+    lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in choice.items())
+    path.write_text(path.read_text().replace(header, header + lines))
+
+
+def _report(results: str) -> bool:
+    """Print survivors and scores; returns whether all modules reach the goal."""
+    counts: dict[str, Counter[bool]] = defaultdict(Counter)
+    for line in results.splitlines():
+        name, _, status = line.strip().partition(": ")
+        if not status or status == "skipped":
+            continue
+        counts[re.split(r"\.x", name)[0]][status in NOTICED] += 1
+        if status not in NOTICED:
+            print(f"{status}: {name}")
+    for module, count in sorted(counts.items()):
+        percent = 100 * count[True] / count.total()
+        print(f"{module}: {count[True]} of {count.total()} noticed, {percent:.0f} %")
+    return all(100 * count[True] >= GOAL * count.total() for count in counts.values())
+
+
+if __name__ == "__main__":
+    main()
