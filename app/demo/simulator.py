@@ -30,7 +30,7 @@ from app.demo.traffic import TrafficGenerator
 from app.network.messages import Invalid, ReqConfirm, parse
 from app.network.reader import MAX_BYTES, Unreadable, dumps, read_json
 from app.network.replies import build_reply
-from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind, may_answer, status_after
+from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind, may_respond, status_after
 
 CONFIRM_PATH = PATH + Kind.REQ_CONFIRM
 HUGE_BYTES = 64 * 1_048_576
@@ -201,7 +201,7 @@ def _check_sense(message: ReqConfirm) -> None:
             "poConfirmation.objectVersion.newVersion",
             "A confirmation keeps the version: newVersion must equal currentVersion.",
         )
-    if not may_answer(statuses.current_status, confirmation.supplier_response):
+    if not may_respond(statuses.current_status, confirmation.supplier_response):
         raise _Refused(
             ErrorCode.TRANSITION,
             "poConfirmation.poStatusTransition.currentStatus",

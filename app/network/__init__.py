@@ -1,1 +1,1 @@
-"""The purchase-order messages of the network: reader, vocabulary, models, answers. Imports no room."""
+"""The purchase-order messages of the network: JSON reader, vocabulary, models, replies, OpenAPI. Pure."""

@@ -1,6 +1,6 @@
-"""One made-up but realistic message of each kind: an order, its edit, its cancellation, and a late result.
+"""An example message of each kind: an order, its edit, its cancellation, and a late result.
 
-All are about the same order. `tests/contract` holds them against the models.
+All concern the same order. `tests/network` validates them with the models.
 """
 
 from decimal import Decimal
@@ -18,7 +18,7 @@ _INFOS = [{"name": "costCentre", "value": "CC160"}]
 
 
 def example(kind: Kind) -> dict[str, Any]:
-    """The example of a kind that partners send; amounts are exact. KeyError for what they do not send."""
+    """Return the example of a kind; amounts are exact. KeyError for a kind that partners do not send."""
     return _EXAMPLES[kind]
 
 

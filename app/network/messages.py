@@ -1,8 +1,7 @@
-"""The messages of the network as typed values: tolerant of what partners send, strict in what leaves.
+"""Models of the network's messages: lenient for incoming messages, strict for outgoing ones.
 
-Field names here are the wire's in Python's spelling; the wire names are their aliases. What a partner sends
-beyond the known fields is kept in `model_extra`. Statuses, answers and actions that the vocabulary does not
-know stay plain strings.
+Fields have Python names; the wire names are their aliases. Unknown fields of an incoming message are kept in
+`model_extra`. Statuses, responses and actions that the vocabulary does not know stay plain strings.
 """
 
 from collections.abc import Mapping
@@ -61,7 +60,7 @@ def _number(value: object) -> Decimal:
 
 
 def _whole_number(value: object) -> object:
-    """JSON has one kind of number: 1.0 is the integer 1."""
+    """Accept 1.0 as the integer 1, since JSON has only one kind of number."""
     if isinstance(value, Decimal) and abs(value) <= VERSION_MAX and value == value.to_integral_value():
         return int(value)
     return value
@@ -74,16 +73,16 @@ def _visible(text: str) -> str:
 
 
 T = TypeVar("T")
-# A hostile list of a hundred thousand wrong entries is refused at its first.
+# Reject a list with very many invalid entries at the first one.
 Many = Annotated[list[T], Field(fail_fast=True)]
-# Pydantic would describe a Decimal as a number or a text; on the wire it is a number.
+# Pydantic describes a Decimal as a number or a string; on the wire it is always a number.
 _NUMBER_SCHEMA = {"type": "number", "exclusiveMinimum": -AMOUNT_MAX, "exclusiveMaximum": AMOUNT_MAX}
 Number = Annotated[Decimal, BeforeValidator(_number), WithJsonSchema(_NUMBER_SCHEMA)]
 Version = Annotated[int, Field(ge=0, le=VERSION_MAX), BeforeValidator(_whole_number)]
-# In the schema, "visible" is a pattern; the reader knows more invisible characters than the pattern.
+# The schema can only say "visible" with a pattern; the validator knows more invisible characters.
 _VISIBLE = {"pattern": r"\S"}
 _VISIBLE_ALLOWED = {"pattern": r'^[^"\\]*[^\s"\\][^"\\]*$'}
-# Blanks around an id are invisible, and with them nobody would find the order.
+# Strip the whitespace around an ID: it is invisible, and the ID would match no supplier.
 B2BId = Annotated[
     str,
     Field(
@@ -105,7 +104,7 @@ PONumber = Annotated[
     Field(min_length=1, max_length=PO_NUMBER_MAX, json_schema_extra=_VISIBLE),
     AfterValidator(_visible),
 ]
-# An unknown status is kept as it came, but it must fit where statuses are kept.
+# An unknown status is kept as received, but it must fit into the column.
 StatusText = Annotated[
     str,
     Field(min_length=1, max_length=STATUS_MAX, json_schema_extra=_VISIBLE),
@@ -131,7 +130,7 @@ KnownStatus = Annotated[Status, Field(strict=False)]
 
 
 class Inbound(BaseModel):
-    """A part of a message that a partner sends: types are strict, further fields are kept."""
+    """A part of an incoming message: types are strict, unknown fields are kept."""
 
     model_config = ConfigDict(
         strict=True,
@@ -144,52 +143,52 @@ class Inbound(BaseModel):
     )
 
     def wire(self) -> dict[str, Any]:
-        """The part as it travels: wire names, the order of the contract, nothing that was not set."""
+        """Return the part with its wire names, in the order of the contract, without unset fields."""
         return self.model_dump(by_alias=True, exclude_unset=True)
 
 
 class Outbound(Inbound):
-    """A part of the message that this app sends: exactly the fields of the source page."""
+    """A part of an outgoing message: exactly the fields that the network documents."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class B2BIds(Inbound):
-    """Who buys and who supplies; access is ruled by these."""
+    """The buyer and the supplier; the supplier ID decides who may see the order."""
 
     buyer_b2b_id: B2BId
     supplier_b2b_id: B2BId
 
 
 class ObjectVersion(Inbound):
-    """The version that the sender saw and the one that it makes."""
+    """The version that the sender knows and the version that it creates."""
 
     current_version: Version
     new_version: Version
 
 
 class StatusTransition(Inbound):
-    """The status that the sender saw and the one that it asks for."""
+    """The status that the sender knows and the status that it requests."""
 
     current_status: StatusText
     new_status: StatusText
 
 
 class DeviceTagPair(Inbound):
-    """One fact about the sending device, such as GEOCODE with "lat,long"."""
+    """A property of the sending device, such as GEOCODE with "lat,long"."""
 
     name: str | None = None
     value: str | None = None
 
 
 class Device(Inbound):
-    """Where a message was made."""
+    """The device that created a message."""
 
     tag: DeviceTagPair
 
 
 class Info(Inbound):
-    """One of the further names and values."""
+    """A custom name and value."""
 
     name: str | None = None
     value: str | None = None
@@ -216,14 +215,14 @@ class Address(Inbound):
 
 
 class AddressDetail(Inbound):
-    """An address and what it is for, such as SHIP_TO."""
+    """An address and its purpose, such as SHIP_TO."""
 
     address_type: str | None = None
     address: Address | None = None
 
 
 class Party(Inbound):
-    """The buyer or the supplier as the order describes them; `placeOfSupply` comes with the buyer only."""
+    """The buyer or the supplier as described in the order; only the buyer has a `placeOfSupply`."""
 
     b2b_id: str | None = None
     gstin: str | None = None
@@ -237,7 +236,7 @@ class Party(Inbound):
 
 
 class TypedValue(Inbound):
-    """An amount or a rate in percent, and what it is."""
+    """A typed amount, or a rate in percent."""
 
     type: str | None = None
     value: Number | None = None
@@ -268,7 +267,7 @@ class ItemLine(Inbound):
 
 
 class PurchaseOrderBody(Inbound):
-    """A purchase order; sections without a type are not public inside and stay as they came."""
+    """A purchase order; sections without a documented format are kept as received."""
 
     object_id: ObjectId
     buyer_po_number: PONumber
@@ -291,7 +290,7 @@ class PurchaseOrderBody(Inbound):
 
 
 class StatusChangeBody(Inbound):
-    """The buyer cancelled or closed an order."""
+    """A cancellation or closure by the buyer."""
 
     object_id: ObjectId
     buyer_po_number: PONumber
@@ -302,7 +301,7 @@ class StatusChangeBody(Inbound):
 
 
 class ConfirmationEcho(Inbound):
-    """The supplier's answer as a partner repeats it to us."""
+    """The supplier's response as the partner repeats it."""
 
     object_id: ObjectId
     buyer_po_number: PONumber
@@ -313,7 +312,7 @@ class ConfirmationEcho(Inbound):
 
 
 class Resp(Inbound):
-    """What became of a message; the three error fields may be null, empty or absent, which is the same."""
+    """The result of a message; a null, empty or missing error field means no error."""
 
     req_msg_id: Annotated[str, Field(max_length=REQ_MSG_ID_MAX)]
     result: str
@@ -332,7 +331,7 @@ class ReqSend(Inbound):
 
 
 class ReqEdit(ReqSend):
-    """A purchase order as the buyer changed it, whole."""
+    """The complete purchase order after a change by the buyer."""
 
 
 class ReqStatusChange(Inbound):
@@ -345,7 +344,7 @@ class ReqStatusChange(Inbound):
 
 
 class RespConfirm(Inbound):
-    """The late result of the supplier's answer."""
+    """The late result of the supplier's response."""
 
     b2b_ids: B2BIds
     resp: Resp
@@ -354,7 +353,7 @@ class RespConfirm(Inbound):
 
 
 class RespSend(Inbound):
-    """What the network tells the buyer about a `req-send`; this app sends it only as an answer's payload."""
+    """The result of a `req-send` for the buyer; this app sends it only as the payload of a reply."""
 
     b2b_ids: B2BIds
     resp: Resp
@@ -363,11 +362,11 @@ class RespSend(Inbound):
 
 
 class RespEdit(RespSend):
-    """What the network tells the buyer about a `req-edit`."""
+    """The result of a `req-edit` for the buyer."""
 
 
 class RespStatusChange(Inbound):
-    """What the network tells the buyer about a `req-status-change`."""
+    """The result of a `req-status-change` for the buyer."""
 
     b2b_ids: B2BIds
     resp: Resp
@@ -376,13 +375,13 @@ class RespStatusChange(Inbound):
 
 
 class SentB2BIds(B2BIds, Outbound):
-    """Who buys and who supplies, and nothing else."""
+    """The buyer and the supplier, without further fields."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class SentObjectVersion(ObjectVersion, Outbound):
-    """The two versions, and nothing else."""
+    """The two versions, without further fields."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -401,21 +400,21 @@ class SentDevice(Outbound):
 
 
 class SentInfo(Outbound):
-    """A further name and value; each may be left out, neither may be null."""
+    """A custom name and value; each is optional, neither may be null."""
 
     name: str = ""
     value: str = ""
 
 
 class SentStatusTransition(Outbound):
-    """The status that was answered and the one that the answer asks for."""
+    """The status before the response and the status that the response requests."""
 
     current_status: KnownStatus
     new_status: KnownStatus
 
 
 class Confirmation(Outbound):
-    """The supplier's answer to one version of an order."""
+    """The supplier's response to one version of an order."""
 
     object_id: ObjectId
     buyer_po_number: PONumber
@@ -426,7 +425,7 @@ class Confirmation(Outbound):
 
 
 class ReqConfirm(Outbound):
-    """The supplier's answer as the source page prints it: these fields, in this order."""
+    """The supplier's response as the network documents it: these fields, in this order."""
 
     device: SentDevice
     b2b_ids: SentB2BIds
@@ -446,7 +445,7 @@ MODELS: dict[Kind, type[Message]] = {
 
 
 class Invalid(ValueError):
-    """A message breaks the contract: `field` is its path in wire names, `detail` a plain sentence."""
+    """A message violates the contract: `field` is a path of wire names, `detail` a sentence."""
 
     def __init__(self, code: ErrorCode, field: str, detail: str) -> None:
         super().__init__(detail)
@@ -468,9 +467,9 @@ def parse(kind: Literal[Kind.RESP_CONFIRM], value: Any) -> RespConfirm: ...
 @overload
 def parse(kind: Kind, value: Any) -> Message: ...
 def parse(kind: Kind, value: Any) -> Message:
-    """Read what the bounded reader gave as a message of this kind; only wire names count.
+    """Validate parsed JSON as a message of this kind; only wire names are accepted.
 
-    Raises Invalid for the first thing that breaks the contract.
+    Raises Invalid for the first violation of the contract.
     """
     try:
         return MODELS[kind].model_validate(value, by_alias=True, by_name=False)

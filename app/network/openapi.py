@@ -1,4 +1,4 @@
-"""The inbound API as an OpenAPI 3.1 document, made from the very models that read the messages. Pure."""
+"""The inbound API as an OpenAPI 3.1 document, generated from the models that read the messages. Pure."""
 
 import shlex
 from collections.abc import Callable, Iterable
@@ -16,63 +16,63 @@ from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind, ResponseCode, R
 
 PATH = "/api/v0/purchase-order/"
 KEY_HEADER = "X-Partner-Key"
-STORY = (Kind.REQ_SEND, Kind.REQ_EDIT, Kind.RESP_CONFIRM, Kind.REQ_STATUS_CHANGE)
-"""The messages that a partner may send, in the order in which an order's life has them."""
+LIFE_CYCLE = (Kind.REQ_SEND, Kind.REQ_EDIT, Kind.RESP_CONFIRM, Kind.REQ_STATUS_CHANGE)
+"""The messages that a partner may send, in the order of an order's life cycle."""
 
 _SCHEMAS = "#/components/schemas/{model}"
-_GIVEN_ID = "in_01JDCWQ4Z8M6T2X9KV5B7N3HRA"
+_EXAMPLE_ID = "in_01JDCWQ4Z8M6T2X9KV5B7N3HRA"
 
 
-# --- What we answer
+# --- Replies
 
 
-class _Said(BaseModel):
-    """A part of our own answers: exactly these fields."""
+class _ReplyPart(BaseModel):
+    """A part of a reply: exactly these fields."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class _Taken(_Said):
-    """The message was taken, now or when it came first: HTTP 200 and `response_code` 0."""
+class _Taken(_ReplyPart):
+    """The message was accepted, now or when it was first received: HTTP 200 and `response_code` 0."""
 
     response_code: Literal[ResponseCode.SUCCESS]
     response_message: Literal["Success"]
 
 
 class ReqSendTaken(_Taken):
-    """The new order was taken."""
+    """The new order was accepted."""
 
     payload: RespSend
 
 
 class ReqEditTaken(_Taken):
-    """The new version was taken."""
+    """The new version was accepted."""
 
     payload: RespEdit
 
 
 class ReqStatusChangeTaken(_Taken):
-    """The order was cancelled or closed."""
+    """The order was canceled or closed."""
 
     payload: RespStatusChange
 
 
 class RespConfirmTaken(_Taken):
-    """The late result was taken."""
+    """The late result was accepted."""
 
     payload: RespConfirm
 
 
-class EchoedIds(_Said):
-    """The ids that came; empty where none could be read."""
+class EchoedIds(_ReplyPart):
+    """The IDs that were received; empty if they could not be read."""
 
     buyerB2BId: str  # noqa: N815
     supplierB2BId: str  # noqa: N815
 
 
-class RefusedResp(_Said):
-    """Why: `errorCd` for programs, `errorDtl` for people, `errorField` the path of the field, such as
-    `purchaseOrder.itemLists[0].quantity`, empty where no field is at fault."""
+class RefusedResp(_ReplyPart):
+    """The reason: `errorCd` for programs, `errorDtl` for people, and `errorField`, a path such as
+    `purchaseOrder.itemLists[0].quantity`. `errorField` is empty if the error is not in a field."""
 
     reqMsgId: str  # noqa: N815
     result: Literal[Result.FAILURE]
@@ -81,51 +81,51 @@ class RefusedResp(_Said):
     errorField: str  # noqa: N815
 
 
-class _RefusedPayload(_Said):
+class _RefusedPayload(_ReplyPart):
     b2bIds: EchoedIds  # noqa: N815
     resp: RefusedResp
     additionalInfos: list[dict[str, Any]]  # noqa: N815
 
 
 class PurchaseOrderRefusedPayload(_RefusedPayload):
-    """What came, as far as it could be read, and what is wrong with it."""
+    """The received message, as far as it could be read, and its error."""
 
     purchaseOrder: dict[str, Any]  # noqa: N815
 
 
 class PoStatusRefusedPayload(_RefusedPayload):
-    """What came, as far as it could be read, and what is wrong with it."""
+    """The received message, as far as it could be read, and its error."""
 
     poStatus: dict[str, Any]  # noqa: N815
 
 
 class PoConfirmationRefusedPayload(_RefusedPayload):
-    """What came, as far as it could be read, and what is wrong with it."""
+    """The received message, as far as it could be read, and its error."""
 
     poConfirmation: dict[str, Any]  # noqa: N815
 
 
-class _Refused(_Said):
-    """The message was not taken and changed nothing; `response_code` 38 is a duplicate reference."""
+class _Refused(_ReplyPart):
+    """The message was rejected and changed nothing; `response_code` 38 is a duplicate reference."""
 
     response_code: Literal[ResponseCode.FAILURE, ResponseCode.DUPLICATE]
     response_message: Literal["Failure", "Duplicate reference"]
 
 
 class PurchaseOrderRefused(_Refused):
-    """A `req-send` or `req-edit` that was not taken; it changed nothing."""
+    """A rejected `req-send` or `req-edit`; it changed nothing."""
 
     payload: PurchaseOrderRefusedPayload
 
 
 class PoStatusRefused(_Refused):
-    """A `req-status-change` that was not taken; it changed nothing."""
+    """A rejected `req-status-change`; it changed nothing."""
 
     payload: PoStatusRefusedPayload
 
 
 class PoConfirmationRefused(_Refused):
-    """A `resp-confirm` that was not taken; it changed nothing."""
+    """A rejected `resp-confirm`; it changed nothing."""
 
     payload: PoConfirmationRefusedPayload
 
@@ -136,72 +136,73 @@ TAKEN: dict[Kind, type[BaseModel]] = {
     Kind.REQ_STATUS_CHANGE: ReqStatusChangeTaken,
     Kind.RESP_CONFIRM: RespConfirmTaken,
 }
-"""The shape of the 200 answer to each kind."""
+"""The 200 reply to each kind."""
 REFUSED: dict[Kind, type[BaseModel]] = {
     Kind.REQ_SEND: PurchaseOrderRefused,
     Kind.REQ_EDIT: PurchaseOrderRefused,
     Kind.REQ_STATUS_CHANGE: PoStatusRefused,
     Kind.RESP_CONFIRM: PoConfirmationRefused,
 }
-"""The shape of every other answer to each kind."""
+"""All other replies to each kind."""
 
 
-# --- The words
+# --- Descriptions
 
 _SUMMARIES = {
     Kind.REQ_SEND: "A new purchase order",
     Kind.REQ_EDIT: "The buyer changed an order",
-    Kind.REQ_STATUS_CHANGE: "The buyer cancelled or closed an order",
-    Kind.RESP_CONFIRM: "What became of the supplier’s answer",
+    Kind.REQ_STATUS_CHANGE: "The buyer canceled or closed an order",
+    Kind.RESP_CONFIRM: "The result of the supplier’s response",
 }
 _DESCRIPTIONS = {
     Kind.REQ_SEND: (
-        "The whole order, in its first version. The supplier’s answer comes back as `req-confirm` to the "
-        "address that was agreed with you."
+        "The complete order, in its first version. The supplier’s response is sent as `req-confirm` to the "
+        "URL that was agreed with you."
     ),
     Kind.REQ_EDIT: (
-        "The whole order again, as it is now. `objectVersion.currentVersion` is the version that you changed "
-        "and `newVersion` the next one; if the order has moved on meanwhile, the edit is refused with 409. "
-        "An order that was answered already is open again."
+        "The complete order after the change. `objectVersion.currentVersion` is the version that you "
+        "changed, and `newVersion` is the next one. If the order has a newer version, the edit is "
+        "rejected with 409. An order that already has a response needs a response again."
     ),
     Kind.REQ_STATUS_CHANGE: (
-        "`buyerAction` is `CANCEL` or `CLOSE`. A cancelled or closed order can no longer be answered. The "
-        "version stays: `newVersion` equals `currentVersion`. A change that the order’s status does not "
-        "allow is refused with 409."
+        "`buyerAction` is `CANCEL` or `CLOSE`. A canceled or closed order takes no more responses. The "
+        "version does not change: `newVersion` equals `currentVersion`. A change that the order’s status "
+        "does not allow is rejected with 409."
     ),
     Kind.RESP_CONFIRM: (
-        "For an answer that you first took and judged later. `resp.reqMsgId` is the id that you gave when "
-        "you took it. `SUCCESS` settles it; `FAILURE` opens the order to be answered again, and `errorField` "
-        "says which field to mend. The example needs an order that the supplier has answered."
+        "For a response that you accepted first and processed later. `resp.reqMsgId` is the ID that you "
+        "returned when you accepted it. After `SUCCESS` the response is final. After `FAILURE` the order "
+        "needs a response again, and `errorField` names the field to correct. The example "
+        "requires an order with a response."
     ),
 }
 _ABOUT = f"""\
-What a buyer’s platform sends to PO Confirm: purchase orders, their changes, and results. JSON in, JSON out.
+A buyer’s platform sends purchase orders, changes and results to PO Confirm, as JSON. Replies are JSON too.
 
-Every message carries the key that you were given, in the header `{KEY_HEADER}`.
+Send your key with every message, in the header `{KEY_HEADER}`.
 
-**A repeat is safe.** The same message sent again gets the same answer and changes nothing, so after a \
-timeout simply send it again. The same version with different content is a conflict: 409.
+**Repeats are safe.** The same message sent again gets the same reply and changes nothing, so send it again \
+after a timeout. The same version with different content is a conflict (409).
 
-**Amounts are decimals.** They are kept exactly as written, with up to ten decimals.
+**Amounts are decimals.** They are stored exactly, with up to ten decimal places.
 
-**More fields are welcome.** What a message has beyond the fields described here is kept and shown.
+**Additional fields are allowed.** They are stored and shown.
 
-Any other address below `/api/` is a 404, any other method a 405, both in the same shape."""
+Any other path below `/api/` returns 404, and any other method 405, both in the same format."""
 
 _STATUSES = {
-    200: "Taken. A repeat of a message that was taken gets the very same answer.",
-    400: "The body is not JSON: malformed, not UTF-8, nested too deeply, or with a key that stands twice.",
-    401: f"The header `{KEY_HEADER}` is missing, or the key is not known.",
-    409: "Readable and well formed, but it does not fit what is known of the order. Nothing changed.",
+    200: "Accepted. A repeat of an accepted message gets the same reply.",
+    400: "The body is not valid JSON: malformed, not UTF-8, nested too deeply, or with a duplicate key.",
+    401: f"The header `{KEY_HEADER}` is missing, or the key is unknown.",
+    409: "The message is valid, but conflicts with the state of the order. Nothing was changed.",
     413: "The body is too large.",
     415: "The body must be sent as `application/json` without `Content-Encoding`.",
-    422: "A field is missing or breaks the contract; `errorField` is its path.",
-    503: "Not recorded, because the database is busy. Send it again in a moment.",
+    422: "A field is missing or invalid; `errorField` is its path.",
+    503: "The database is busy, and the message was not stored. Send it again after `Retry-After`.",
 }
 _Refusal = tuple[ErrorCode, str, str]
 _REFUSALS: dict[int, _Refusal] = {
-    400: (ErrorCode.UNREADABLE, "The body is not valid JSON: look at line 1, column 2.", ""),
+    400: (ErrorCode.UNREADABLE, "The body is not valid JSON (line 1, column 2).", ""),
     401: (
         ErrorCode.CREDENTIALS,
         f"The header {KEY_HEADER} is missing or its key is unknown.",
@@ -211,11 +212,11 @@ _REFUSALS: dict[int, _Refusal] = {
     415: (ErrorCode.MEDIA_TYPE, "Use Content-Type: application/json.", ""),
     503: (ErrorCode.UNAVAILABLE, "The message was not recorded. Try again in a moment.", ""),
 }
-"""The refusals of what nobody could read, so nothing is echoed."""
+"""Rejections of unreadable messages, which are not echoed."""
 _CONFLICTS: dict[Kind, _Refusal] = {
     Kind.REQ_SEND: (
         ErrorCode.CONFLICT,
-        f"purchaseOrder.objectId: {_GIVEN_ID} has the same object, version and status, "
+        f"purchaseOrder.objectId: {_EXAMPLE_ID} has the same object, version and status, "
         "but different content.",
         "purchaseOrder.objectId",
     ),
@@ -231,7 +232,7 @@ _CONFLICTS: dict[Kind, _Refusal] = {
     ),
     Kind.RESP_CONFIRM: (
         ErrorCode.UNKNOWN_OBJECT,
-        "There is no answer that this result could belong to.",
+        "No response matches this result.",
         "resp.reqMsgId",
     ),
 }
@@ -255,35 +256,35 @@ _FAULTS: dict[Kind, _Refusal] = {
 
 
 def openapi(server_url: str, kinds: Iterable[Kind]) -> dict[str, Any]:
-    """The document for those of `kinds` that partners send; numbers in its examples are exact Decimals.
+    """Return the document for those of `kinds` that partners send; numbers in examples are exact Decimals.
 
-    `server_url` is where this app answers, without a slash at its end.
+    `server_url` is the URL of this app, without a trailing slash.
     """
-    taken = set(kinds)
-    told = [kind for kind in STORY if kind in taken]
+    supported = set(kinds)
+    described = [kind for kind in LIFE_CYCLE if kind in supported]
     return {
         "openapi": "3.1.0",
         "info": {"title": "PO Confirm: inbound messages", "version": "0", "description": _ABOUT},
         "servers": [{"url": server_url}],
         "security": [{"partnerKey": []}],
-        "tags": [{"name": "purchase-order", "description": "What the network tells the supplier."}],
-        "paths": {PATH + kind: {"post": _operation(server_url, kind)} for kind in told},
+        "tags": [{"name": "purchase-order", "description": "Messages from the network to the supplier."}],
+        "paths": {PATH + kind: {"post": _operation(server_url, kind)} for kind in described},
         "components": {
             "securitySchemes": {
                 "partnerKey": {
                     "type": "apiKey",
                     "in": "header",
                     "name": KEY_HEADER,
-                    "description": "The key that you were given when you were made known to this app.",
+                    "description": "The key that the supplier gave you.",
                 }
             },
-            "schemas": _schemas(tuple(told)),
+            "schemas": _schemas(tuple(described)),
         },
     }
 
 
 def curl(server_url: str, kind: Kind) -> str:
-    """A shell command that sends the example of this kind; the key is read from `$PARTNER_KEY`."""
+    """Return a shell command that sends the example of this kind; it reads the key from `$PARTNER_KEY`."""
     return " \\\n  ".join(
         (
             f"curl --request POST {shlex.quote(server_url + PATH + kind)}",
@@ -295,12 +296,12 @@ def curl(server_url: str, kind: Kind) -> str:
 
 
 def pretty(value: Any) -> str:
-    """JSON with indents, for people; Decimals exactly as they are."""
+    """Return indented JSON with exact Decimals."""
     return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, indent=2)
 
 
 class _Brief(GenerateJsonSchema):
-    """Without titles that repeat the field's name, defaults that are only Python's, and long nulls."""
+    """Omits titles that repeat the name of the field, Python defaults, and `anyOf` for nullable types."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -319,10 +320,10 @@ class _Brief(GenerateJsonSchema):
 def _schemas(kinds: tuple[Kind, ...]) -> dict[str, Any]:
     models = [model for kind in kinds for model in (MODELS[kind], TAKEN[kind], REFUSED[kind])]
     once = dict.fromkeys(models)
-    _, found = models_json_schema(
+    _, document = models_json_schema(
         [(model, "validation") for model in once], ref_template=_SCHEMAS, schema_generator=_Brief
     )
-    schemas: dict[str, Any] = found.get("$defs", {})
+    schemas: dict[str, Any] = document.get("$defs", {})
     return schemas
 
 
@@ -343,12 +344,12 @@ def _operation(server_url: str, kind: Kind) -> dict[str, Any]:
 
 def _response(kind: Kind, status: int) -> dict[str, Any]:
     model = TAKEN[kind] if status == 200 else REFUSED[kind]
-    said = _answered(kind, status)
-    codes = [code for code, meant in HTTP_STATUS.items() if meant == status]
+    reply = _reply(kind, status)
+    codes = [code for code, code_status in HTTP_STATUS.items() if code_status == status]
     words = _STATUSES[status]
     if codes:
         words += f" `errorCd`: {', '.join(f'`{code}`' for code in codes)}."
-    response = {"description": words, "content": _content(model, words, said)}
+    response = {"description": words, "content": _content(model, words, reply)}
     if status == 503:
         response["headers"] = {
             "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}
@@ -356,28 +357,28 @@ def _response(kind: Kind, status: int) -> dict[str, Any]:
     return response
 
 
-def _answered(kind: Kind, status: int) -> dict[str, Any]:
-    say: Callable[..., dict[str, Any]] = partial(build_reply, kind, req_msg_id=_GIVEN_ID)
+def _reply(kind: Kind, status: int) -> dict[str, Any]:
+    reply: Callable[..., dict[str, Any]] = partial(build_reply, kind, req_msg_id=_EXAMPLE_ID)
     if status == 200:
-        return say(example(kind))
+        return reply(example(kind))
     if status in _REFUSALS:
         code, detail, field = _REFUSALS[status]
-        return say(None, code=code, detail=detail, field=field)
+        return reply(None, code=code, detail=detail, field=field)
     code, detail, field = (_CONFLICTS if status == 409 else _FAULTS)[kind]
-    return say(
-        _spoilt(kind, field) if status == 422 else example(kind), code=code, detail=detail, field=field
+    return reply(
+        _with_error(kind, field) if status == 422 else example(kind), code=code, detail=detail, field=field
     )
 
 
-def _spoilt(kind: Kind, field: str) -> dict[str, Any]:
-    """The example with the fault that the refusal names, as far as the answer echoes it."""
-    spoilt: dict[str, Any] = simplejson.loads(pretty(example(kind)), use_decimal=True)
+def _with_error(kind: Kind, field: str) -> dict[str, Any]:
+    """Return the example with the error that the rejection names, as far as the reply echoes it."""
+    message: dict[str, Any] = simplejson.loads(pretty(example(kind)), use_decimal=True)
     section, _, name = field.partition(".")
     if name == "itemLists[0].quantity":
-        spoilt[section]["itemLists"][0]["quantity"] = "1500"
+        message[section]["itemLists"][0]["quantity"] = "1500"
     else:
-        del spoilt[section][name]
-    return spoilt
+        del message[section][name]
+    return message
 
 
 def _content(model: type[BaseModel], words: str, value: dict[str, Any]) -> dict[str, Any]:

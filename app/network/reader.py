@@ -1,6 +1,6 @@
-"""Hostile JSON in, safe values out: the one reader for everything that a partner sends, and its inverse.
+"""Read and write JSON: every message from a partner is read here.
 
-Decimals stay exact, and each limit is applied before the work that it is meant to prevent.
+Decimals stay exact, and each limit is checked before the work that it prevents.
 """
 
 import hashlib
@@ -27,12 +27,12 @@ _OPENING = b"[{"
 _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 _SUSPICIOUS_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _NUL_OR_SURROGATE = re.compile("[\x00\ud800-\udfff]")
-# Wide enough that normalising never rounds a number that the reader let through.
+# Precise enough that normalizing never rounds a number that the reader accepts.
 _EXACT = Context(prec=2 * (MAX_NUMBER_CHARACTERS + MAX_EXPONENT), traps=[])
 
 
 class Unreadable(ValueError):
-    """The bytes are not JSON that this app takes; `detail` is a plain sentence for the sender."""
+    """The body is not acceptable JSON; `detail` is a sentence for the sender."""
 
     def __init__(self, code: ErrorCode, detail: str) -> None:
         super().__init__(detail)
@@ -41,9 +41,9 @@ class Unreadable(ValueError):
 
 
 def read_json(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
-    """Parse a body of at most `max_bytes` bytes; numbers come as int (signed 64 bit) or exact Decimal.
+    """Parse a body of at most `max_bytes` bytes; numbers become int (signed 64 bit) or exact Decimal.
 
-    Raises Unreadable, and nothing else, for every body that is refused.
+    Raises Unreadable, and no other exception, for every rejected body.
     """
     text = _decoded(raw, max_bytes)
     _check_depth(raw)
@@ -53,7 +53,7 @@ def read_json(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
         raise
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise Unreadable(ErrorCode.UNREADABLE, f"The body is not valid JSON: look at {place}.") from None
+        raise Unreadable(ErrorCode.UNREADABLE, f"The body is not valid JSON ({place}).") from None
     except (ValueError, RecursionError, MemoryError):
         raise Unreadable(ErrorCode.UNREADABLE, "The body is not valid JSON.") from None
     if _SUSPICIOUS_ESCAPE.search(text):
@@ -62,7 +62,7 @@ def read_json(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
 
 
 def dumps(value: Any) -> bytes:
-    """Compact UTF-8 JSON with Decimals exactly as they came. TypeError for what JSON cannot carry."""
+    """Return compact UTF-8 JSON with exact Decimals. TypeError for values that JSON does not have."""
     text = simplejson.dumps(
         value, use_decimal=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
     )
@@ -70,9 +70,9 @@ def dumps(value: Any) -> bytes:
 
 
 def canonical_sha256(value: Any) -> str:
-    """Hex SHA-256 that is equal for equal content.
+    """Return a hex SHA-256 that is equal for equal content.
 
-    Neither the order of keys counts nor 18 or 18.00 nor the top level's `device`.
+    The order of keys, the spelling of numbers (18, 18.00) and the top-level `device` do not matter.
     """
     if isinstance(value, dict):
         value = {name: part for name, part in value.items() if name != "device"}
@@ -94,7 +94,7 @@ def _decoded(raw: bytes, max_bytes: int) -> str:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        _refuse(f"The body is not UTF-8: look at byte {error.start}.")
+        _refuse(f"The body is not UTF-8 (byte {error.start}).")
     if not text or text.isspace():
         _refuse("The body is empty.")
     return text
@@ -105,7 +105,7 @@ def _check_depth(raw: bytes) -> None:
         return
     if b"\\" in raw:
         raw = _ESCAPED.sub(b"", raw)
-    # Every second piece between quotes is outside the strings, up to the mistake where the parser stops.
+    # Every second piece between quotes is outside of strings, up to the first syntax error.
     brackets = b"".join(raw.split(b'"')[::2]).translate(None, _NO_BRACKET)
     depth = 0
     for bracket in brackets:
@@ -116,10 +116,10 @@ def _check_depth(raw: bytes) -> None:
 
 def _check_strings(value: Any) -> None:
     for text in _strings(value):
-        if found := _NUL_OR_SURROGATE.search(text):
+        if match := _NUL_OR_SURROGATE.search(text):
             _refuse(
                 "A text contains the character U+0000."
-                if found.group() == "\x00"
+                if match.group() == "\x00"
                 else "A text contains half of a surrogate pair."
             )
 
@@ -159,10 +159,10 @@ def _constant(literal: str) -> NoReturn:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        _refuse("An object names the same key twice.")
-    return found
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        _refuse("An object has a duplicate key.")
+    return members
 
 
 _DECODER = json.JSONDecoder(

@@ -1,7 +1,7 @@
-"""The network's words, limits and transitions in one place.
+"""The codes, limits and status transitions of the network.
 
-Only `CREATED` and the shape of the messages are printed by the network's own page; the rest was read on
-sibling pages or inferred from them. Where a partner's real document says otherwise, correct it here.
+The network documents only `CREATED` and the structure of the messages. The rest comes from related pages or
+is inferred from them. If a partner's document differs, correct it here.
 """
 
 from enum import IntEnum, StrEnum
@@ -18,7 +18,7 @@ class Kind(StrEnum):
 
 
 class SupplierResponse(StrEnum):
-    """What a supplier may answer; RETURN (send back for changes) only where a partner supports it."""
+    """The responses of a supplier; RETURN (send back for changes) only if the partner supports it."""
 
     ACCEPT = "ACCEPT"
     REJECT = "REJECT"
@@ -26,7 +26,7 @@ class SupplierResponse(StrEnum):
 
 
 class Status(StrEnum):
-    """What the network knows of an order."""
+    """The status of an order at the network."""
 
     CREATED = "CREATED"
     ACCEPTED = "ACCEPTED"
@@ -37,7 +37,7 @@ class Status(StrEnum):
 
 
 class BuyerAction(StrEnum):
-    """What a buyer does in a status change."""
+    """The buyer's action in a status change."""
 
     CANCEL = "CANCEL"
     CLOSE = "CLOSE"
@@ -51,7 +51,7 @@ class Result(StrEnum):
 
 
 class DeviceTag(StrEnum):
-    """The known names of `device.tag`; others are taken and shown as they came."""
+    """The known names of `device.tag`; others are accepted and shown as received."""
 
     GEOCODE = "GEOCODE"
     IP = "IP"
@@ -61,7 +61,7 @@ class DeviceTag(StrEnum):
 
 
 class ResponseCode(IntEnum):
-    """The values of `response_code` that this app gives; partners may have more."""
+    """The values of `response_code` that this app returns; partners may use more."""
 
     SUCCESS = 0
     FAILURE = 1
@@ -69,7 +69,7 @@ class ResponseCode(IntEnum):
 
 
 class ErrorCode(StrEnum):
-    """Every `errorCd` that this app gives."""
+    """Every `errorCd` that this app returns."""
 
     UNREADABLE = "PO_UNREADABLE"
     CREDENTIALS = "PO_CREDENTIALS"
@@ -111,7 +111,7 @@ HTTP_STATUS: dict[ErrorCode, int] = {
 }
 
 FORBIDDEN_CHARACTERS = '"\\'
-"""Not allowed in B2B ids and in remarks."""
+"""Not allowed in B2B IDs and in remarks."""
 
 B2B_ID_MAX = 100
 OBJECT_ID_MAX = 100
@@ -123,21 +123,21 @@ REQ_MSG_ID_MAX = 200
 STATUS_MAX = 100
 VERSION_MAX = 2**31 - 1
 AMOUNT_MAX = 10**15
-"""Amounts and quantities are below this, either way from zero."""
+"""The absolute value of amounts and quantities is below this."""
 AMOUNT_DECIMALS_MAX = 10
 
 FIELD_NAMES = {
-    "poConfirmation.supplierResponse": "answer",
+    "poConfirmation.supplierResponse": "response",
     "poConfirmation.supplierRemarks": "remarks",
     "poConfirmation.objectVersion": "version",
     "poConfirmation.poStatusTransition": "status",
     "device.tag.name": "device tag",
     "device.tag.value": "device value",
-    "additionalInfos": "further information",
+    "additionalInfos": "additional information",
 }
-"""What people call the fields of an answer, by the path that `errorField` gives."""
+"""Display names of the fields of a response, by their path in `errorField`."""
 
-_AFTER_ANSWER = {
+_AFTER_RESPONSE = {
     SupplierResponse.ACCEPT: Status.ACCEPTED,
     SupplierResponse.REJECT: Status.REJECTED,
     SupplierResponse.RETURN: Status.RETURNED,
@@ -150,7 +150,7 @@ _STATUSES = frozenset(Status)
 _ACTIONS = frozenset(BuyerAction)
 _RESPONSES = frozenset(SupplierResponse)
 
-_ANSWERED_FROM = frozenset({Status.CREATED})
+_OPEN_STATUSES = frozenset({Status.CREATED})
 _MOVED_FROM = {
     Status.CANCELLED: frozenset({Status.CREATED, Status.RETURNED, Status.ACCEPTED}),
     Status.CLOSED: frozenset({Status.ACCEPTED}),
@@ -158,31 +158,31 @@ _MOVED_FROM = {
 
 
 def is_known_status(status: str) -> bool:
-    """Whether the table knows this status; an unknown one is kept and shown as it came."""
+    """Whether this status is known; an unknown one is kept and shown as received."""
     return status in _STATUSES
 
 
 def status_after(response: str) -> Status:
-    """The order's status once this answer was delivered. ValueError for an unknown answer."""
-    return _AFTER_ANSWER[SupplierResponse(response)]
+    """Return the order's status after delivery of this response. ValueError for an unknown response."""
+    return _AFTER_RESPONSE[SupplierResponse(response)]
 
 
 def status_after_action(action: str) -> Status | None:
-    """The status that a buyer's action asks for; None for an action that the table does not know."""
+    """Return the status that a buyer's action requests; None for an unknown action."""
     return _AFTER_ACTION[BuyerAction(action)] if action in _ACTIONS else None
 
 
-def may_answer(status: str, response: str) -> bool:
-    """Whether an order in this status may get this answer; unknown statuses and answers never."""
-    return status in _ANSWERED_FROM and response in _RESPONSES
+def may_respond(status: str, response: str) -> bool:
+    """Whether an order in this status takes this response; never for an unknown status or response."""
+    return status in _OPEN_STATUSES and response in _RESPONSES
 
 
 def may_move(current: str, action_or_new: str) -> bool:
-    """Whether a buyer's status change, named by its action or by its new status, is allowed."""
+    """Whether a buyer's status change, given as an action or as the new status, is allowed."""
     new = status_after_action(action_or_new) or action_or_new
     return new in _MOVED_FROM and current in _MOVED_FROM[Status(new)]
 
 
 def may_edit(status: str) -> bool:
-    """Whether the buyer may still edit; the version is the lock, so only the final statuses forbid it."""
+    """Whether the buyer may edit: always, except in a final status."""
     return status not in _FINAL

@@ -16,7 +16,7 @@ from app.audit.models import AuditAction, AuditObject
 from app.delivery.models import CancelReason, Message, MessageState
 from app.delivery.service import OrderSnapshot, cancel, enqueue
 from app.network.text import search_key
-from app.network.vocabulary import Kind, SupplierResponse, is_known_status, may_answer, status_after
+from app.network.vocabulary import Kind, SupplierResponse, is_known_status, may_respond, status_after
 from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
 from app.orders.req_confirm import DecisionInput, OrderReference, req_confirm
 
@@ -108,7 +108,7 @@ def response_blocker(
         return ResponseBlocker.UNKNOWN_STATUS
     if response == SupplierResponse.RETURN and not accepts_return:
         return ResponseBlocker.RETURN_NOT_SUPPORTED
-    if not may_answer(order.status, response or SupplierResponse.ACCEPT):
+    if not may_respond(order.status, response or SupplierResponse.ACCEPT):
         return ResponseBlocker.FINAL_STATUS
     if order.response is ResponseState.CHANGED and order.delivery is Delivery.SENDING:
         return ResponseBlocker.EARLIER_RESPONSE_SENDING

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from app.inbound import api_routes
 from app.network.examples import example
 from app.network.messages import parse
-from app.network.openapi import KEY_HEADER, REFUSED, STORY, TAKEN, openapi
+from app.network.openapi import KEY_HEADER, LIFE_CYCLE, REFUSED, TAKEN, openapi
 from app.network.reader import dumps, read_json
 from app.network.replies import build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind
@@ -44,7 +44,7 @@ def as_floats(value: Any) -> Any:
 def test_it_describes_the_four_messages_in_the_order_of_their_story() -> None:
     assert DOCUMENT["openapi"].startswith("3.1")
     assert DOCUMENT["servers"] == [{"url": SERVER}]
-    assert [path.rsplit("/", 1)[1] for path in PATHS] == [str(kind) for kind in STORY]
+    assert [path.rsplit("/", 1)[1] for path in PATHS] == [str(kind) for kind in LIFE_CYCLE]
     assert "/api/v0/purchase-order/req-confirm" not in PATHS
 
 
@@ -79,7 +79,7 @@ def references(value: Any) -> list[str]:
     return own + [found for part in value.values() for found in references(part)]
 
 
-@pytest.mark.parametrize("kind", STORY)
+@pytest.mark.parametrize("kind", LIFE_CYCLE)
 def test_each_example_is_taken_by_our_own_models_and_fits_the_schema(kind: Kind) -> None:
     content = operation(kind)["requestBody"]["content"]["application/json"]
     value = content["examples"]["example"]["value"]
@@ -88,7 +88,7 @@ def test_each_example_is_taken_by_our_own_models_and_fits_the_schema(kind: Kind)
     fits(content["schema"], value)
 
 
-@pytest.mark.parametrize("kind", STORY)
+@pytest.mark.parametrize("kind", LIFE_CYCLE)
 @pytest.mark.parametrize("status", STATUSES)
 def test_each_status_has_an_example_that_fits_its_schema(kind: Kind, status: str) -> None:
     assert list(operation(kind)["responses"]) == STATUSES
@@ -99,7 +99,7 @@ def test_each_status_has_an_example_that_fits_its_schema(kind: Kind, status: str
     assert status == str(HTTP_STATUS[ErrorCode(code)] if code else 200)
 
 
-@pytest.mark.parametrize("kind", STORY)
+@pytest.mark.parametrize("kind", LIFE_CYCLE)
 def test_every_refusal_that_the_app_can_word_fits_the_described_shape(kind: Kind) -> None:
     for code in ErrorCode:
         for received in (None, [], example(kind), {"b2bIds": 1, "additionalInfos": [{"name": None}]}):
@@ -107,7 +107,7 @@ def test_every_refusal_that_the_app_can_word_fits_the_described_shape(kind: Kind
             TypeAdapter(REFUSED[kind]).validate_json(dumps(said))
 
 
-@pytest.mark.parametrize("kind", STORY)
+@pytest.mark.parametrize("kind", LIFE_CYCLE)
 def test_every_success_that_the_app_can_word_fits_the_described_shape(kind: Kind) -> None:
     said = read_json(dumps(build_reply(kind, example(kind), req_msg_id="in_1")))
     assert TAKEN[kind].model_validate(said).model_dump(by_alias=True, exclude_unset=True) == said

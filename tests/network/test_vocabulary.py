@@ -11,11 +11,11 @@ STATUSES = [*Status, "HELD_BY_CUSTOMS", ""]
 @pytest.mark.parametrize("response", SupplierResponse)
 @pytest.mark.parametrize("status", STATUSES)
 def test_only_a_created_order_is_answered(status: str, response: SupplierResponse) -> None:
-    assert vocabulary.may_answer(status, response) is (status == "CREATED")
+    assert vocabulary.may_respond(status, response) is (status == "CREATED")
 
 
 def test_an_unknown_answer_is_never_given() -> None:
-    assert not vocabulary.may_answer("CREATED", "PERHAPS")
+    assert not vocabulary.may_respond("CREATED", "PERHAPS")
     with pytest.raises(ValueError, match="PERHAPS"):
         vocabulary.status_after("PERHAPS")
 
