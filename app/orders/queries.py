@@ -26,7 +26,7 @@ from app.db import advisory_lock
 from app.db.text_search import TextIndex, matching_ids
 from app.delivery.service import lock_messages_of
 from app.network.text import search_key
-from app.orders.models import Delivery, PurchaseOrder, ResponseState
+from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
 from app.partners.models import LISTED, Partner
 
 PAGE = 50
@@ -222,6 +222,53 @@ def _counting(*, scoped: bool) -> Select[*tuple[int, ...]]:
         count(PurchaseOrder.respond_by.between(bindparam("now"), bindparam("soon"))),
         count(PurchaseOrder.response == ResponseState.CHANGED),
     )
+
+
+def due_count(session: Session, scope: Scope, since: datetime, until: datetime) -> int:
+    """How many open orders are due from ``since`` up to ``until``; counting stops at ``COUNTED_MOST``."""
+    due = _visible(select(PurchaseOrder.id), scope).where(
+        PurchaseOrder.needs_response, PurchaseOrder.respond_by >= since, PurchaseOrder.respond_by < until
+    )
+    return session.scalar(select(func.count()).select_from(due.limit(COUNTED_MOST).subquery())) or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """How many new orders were received, and from how many buyers."""
+
+    orders: int
+    buyers: int
+
+
+def received_since(session: Session, scope: Scope, since: datetime) -> Received:
+    """The new orders since a time; counting stops at ``COUNTED_MOST``."""
+    new = (
+        _visible(select(PurchaseOrder.buyer_b2b_id), scope)
+        .where(PurchaseOrder.received_at >= since)
+        .limit(COUNTED_MOST)
+        .subquery()
+    )
+    orders, buyers = session.execute(
+        select(func.count(), func.count(new.c.buyer_b2b_id.distinct())).select_from(new)
+    ).one()
+    return Received(orders, buyers)
+
+
+def responses_by_person(
+    session: Session, scope: Scope, since: datetime, *, except_id: int, limit: int = 3
+) -> Sequence[tuple[str, int]]:
+    """Who else responded since a time, and how often; the most active first."""
+    number = func.count()
+    query = (
+        select(Decision.person_name, number)
+        .where(Decision.decided_at >= since, Decision.undone.is_(False), Decision.person_id != except_id)
+        .group_by(Decision.person_name)
+        .order_by(number.desc(), Decision.person_name)
+        .limit(limit)
+    )
+    if scope is not None:
+        query = query.where(Decision.supplier_b2b_id.in_(scope))
+    return [(name, count) for name, count in session.execute(query)]
 
 
 def _visible(query: Query, scope: Scope) -> Query:

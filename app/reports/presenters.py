@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from math import ceil
 from zoneinfo import ZoneInfo
 
 from flask import url_for
 
 from app.delivery.statistics import Durations
+from app.orders.queries import QueueCounts
+from app.partners.pause_presenters import pause_sentence
 from app.reports.charts import Chart, Column, Kind, Tick, bar_chart, duration_chart, time_ticks
 from app.reports.delivery_health import DeliveryHealth, Failure, Step
+from app.reports.home import Day, Home
 from app.reports.response_report import ResponseReport, ResponseTotals
 from app.ui.numbers import duration, number, things
 from app.ui.sidebar import Sidebar
+from app.webhooks.partner_status import PartnerStatus
 
 LATENCY_PERCENTILES = (0.5, 0.95, 0.99)
 DELIVERY_PERCENTILES = (0.5, 0.95)
@@ -56,40 +60,9 @@ class Card:
     tone: str = ""
 
 
-def order_cards(sidebar: Sidebar) -> list[Card]:
-    """The queues of orders."""
-    queues = sidebar.queues
-    return [
-        Card(
-            queues.overdue,
-            "Overdue",
-            "Past the response deadline",
-            url_for("orders.inbox", due="overdue"),
-            "bad",
-        ),
-        Card(queues.soon, "Due soon", "Due in the next 4 hours", url_for("orders.inbox", due="soon"), "warn"),
-        Card(
-            queues.changed,
-            "Changed",
-            "Changed by the buyer after the response",
-            url_for("orders.inbox", answer="changed"),
-            "warn",
-        ),
-        Card(
-            queues.to_answer,
-            "Needs response",
-            "All open orders, including the above",
-            url_for("orders.inbox", answer="open"),
-        ),
-    ]
-
-
 def webhook_cards(sidebar: Sidebar, *, sees_all: bool, sees_unmatched: bool) -> list[Card]:
     """The queues of webhooks that a person may see."""
-    text = "Refused or failed webhooks"
-    if sees_unmatched:
-        text += ", paused partners and unmatched messages"
-    cards = [Card(sidebar.attention, "Needs attention", text, url_for("attention.index"), "bad")]
+    cards = []
     if sees_all:
         cards.append(
             Card(
@@ -111,6 +84,108 @@ def webhook_cards(sidebar: Sidebar, *, sees_all: bool, sees_unmatched: bool) -> 
             )
         )
     return cards
+
+
+BAR_WIDTH = 100.0
+"""Units of the progress bar."""
+TREND_HEIGHT = 48
+"""Units of the tallest bar of the trend."""
+TREND_STEP = 40
+"""Units from one bar of the trend to the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the progress bar and its entry in the legend."""
+
+    css: str
+    label: str
+    url: str
+    x: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrendBar:
+    """A day of the trend: its bar, the count above it and the name below it."""
+
+    label: str
+    count: int
+    x: int
+    y: int
+    height: int
+    is_today: bool
+
+
+def greeting(name: str, now: datetime) -> str:
+    """``Good morning, Asha``; ``now`` is in the zone of the reader."""
+    part = "morning" if now.hour < 12 else "afternoon" if now.hour < 17 else "evening"
+    first_name = name.split(maxsplit=1)[0] if name.split() else name
+    return f"Good {part}, {first_name}"
+
+
+def home_summary(queues: QueueCounts) -> str:
+    """How urgent the orders are, in a sentence."""
+    if queues.overdue:
+        soon = f"; {number(queues.soon)} due in the next 4 hours" if queues.soon else ""
+        return f"{things(queues.overdue, 'order')} overdue{soon}."
+    if queues.soon:
+        return f"{things(queues.soon, 'order')} due in the next 4 hours."
+    if queues.to_answer:
+        return f"{things(queues.to_answer, 'open order')}, none due in the next 4 hours."
+    return "Every order has a response."
+
+
+def progress_parts(today: Day) -> list[Part]:
+    """The parts of the progress bar: responded, overdue, and due later today."""
+    counts = (
+        ("ok", today.responded, "responded", ""),
+        ("bad", today.overdue, "overdue", url_for("orders.inbox", due="overdue")),
+        ("left", today.left, "due later today", ""),
+    )
+    whole = max(1, sum(count for _, count, _, _ in counts))
+    parts, x = [], 0.0
+    for css, count, label, url in counts:
+        width = round(count * BAR_WIDTH / whole, 2)
+        parts.append(Part(css, f"{number(count)} {label}", url if count else "", round(x, 2), width))
+        x += width
+    return parts
+
+
+def trend_bars(report: ResponseReport) -> list[TrendBar]:
+    """One bar for each day, the last one is today."""
+    most = max((totals.count for _, totals in report.days), default=0) or 1
+    return [
+        TrendBar(
+            label="Today" if day == report.last else f"{day:%a}",
+            count=totals.count,
+            x=place * TREND_STEP,
+            y=TREND_HEIGHT - totals.count * TREND_HEIGHT // most,
+            height=totals.count * TREND_HEIGHT // most,
+            is_today=day == report.last,
+        )
+        for place, (day, totals) in enumerate(report.days)
+    ]
+
+
+def recent_changes(home: Home) -> list[str]:
+    """What happened in the last 24 hours."""
+    received = home.received
+    changes = []
+    if received.orders:
+        buyers = things(received.buyers, "buyer")
+        changes.append(f"{things(received.orders, 'new order')} from {buyers}")
+    changes += [f"{name} responded to {things(count, 'order')}" for name, count in home.colleagues]
+    return changes
+
+
+def partner_summary(status: PartnerStatus) -> str:
+    """Why a partner is in its state, or that nothing is wrong. Without counts: they include all suppliers."""
+    if status.partner.paused:
+        return pause_sentence(status.partner)
+    if status.outage:
+        return "Several attempts in a row failed. Webhooks are sent when it recovers."
+    return "Responses are delivered as usual."
 
 
 # --- Delivery health

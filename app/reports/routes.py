@@ -16,17 +16,19 @@ from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
 from app.accounts.queries import supplier_ids
+from app.attention.queries import AttentionFilter, Reader, attention_page
 from app.delivery.queue_metrics import queues
 from app.delivery.statistics import outcome_counts
 from app.inbound.presenters import inbound_chips
 from app.orders.forms import ResponseForm
-from app.orders.presenters import order_chips
+from app.orders.presenters import order_chips, urgency
 from app.orders.queries import queue_counts
 from app.partners.queries import all_partners
 from app.reports import metrics, presenters
 from app.reports.delivery_health import DEFAULT_RANGE, RANGES
 from app.reports.delivery_health import delivery_health as health_of
 from app.reports.forms import DeliveryHealthForm, ResponseReportForm
+from app.reports.home import home as home_of
 from app.reports.response_report import DEFAULT_DAYS, MAX_DAYS
 from app.reports.response_report import response_report as report_of
 from app.ui import web
@@ -36,6 +38,8 @@ from app.webhooks.partner_status import waiting
 from app.webhooks.presenters import webhook_chips
 
 blueprint = Blueprint("reports", __name__)
+PROBLEMS = 4
+"""Items that need attention on the home page."""
 PRESETS = ((7, "7 days"), (30, "30 days"), (90, "90 days"))
 """Periods of the response report: days and label."""
 
@@ -43,21 +47,30 @@ PRESETS = ((7, "7 days"), (30, "30 days"), (90, "90 days"))
 @blueprint.get("/")
 @access.requires(Permission.VIEW)
 def home() -> Response:
-    """The work queues with their counts."""
-    person, sidebar = access.current_person(), Sidebar()
+    """What to do next, today's progress, and the state of the partners."""
+    person, sidebar, now = access.current_person(), Sidebar(), clock.now()
+    scope = access.visible_suppliers()
     sees_all = access.can(person, Permission.VIEW_ALL)
-    orders = presenters.order_cards(sidebar)
-    webhooks = presenters.webhook_cards(
-        sidebar, sees_all=sees_all, sees_unmatched=access.can(person, Permission.IMPORT)
-    )
+    handles_partners = access.can(person, Permission.IMPORT)
+    with web.database().snapshot() as session:
+        data = home_of(session, scope, person.id, now, web.zone())
+    reader = Reader(scope, person.id, handles_partners)
+    problems = attention_page(web.db(), reader, AttentionFilter(), limit=PROBLEMS)
     return web.page(
         "reports/home.html",
-        sidebar=sidebar,
-        orders=orders,
-        webhooks=webhooks,
-        # Support and managers start with delivery problems, supplier staff with orders.
+        home=data,
+        greeting=presenters.greeting(person.display_name, now.astimezone(web.zone())),
+        summary=presenters.home_summary(data.queues),
+        urgency=lambda order: urgency(order, now),
+        progress=presenters.progress_parts(data.today),
+        trend=presenters.trend_bars(data.week),
+        changes=presenters.recent_changes(data),
+        problems=[*problems.partners, *problems.messages, *problems.orders][:PROBLEMS],
+        queues=presenters.webhook_cards(sidebar, sees_all=sees_all, sees_unmatched=handles_partners),
+        partner_summary=presenters.partner_summary,
+        percent=presenters.percent,
+        # Support and managers start with deliveries, supplier staff with orders.
         webhooks_first=sees_all,
-        all_clear=not any(card.count for card in [*orders, *webhooks]),
     )
 
 

@@ -48,9 +48,9 @@ def test_each_role_sees_its_own_queues_first(
     asha: Browser, ravi: Browser, meera: Browser, browser_of: Any, troubled: list[int]
 ) -> None:
     def first(browser: Browser) -> str:
-        return str(browser.get("/").page.select(".home-grid h2")[0].get_text())
+        return str(browser.get("/").page.select(".home h2")[0].get_text())
 
-    assert first(asha) == "Orders"
+    assert first(asha) == "Respond next"
     for browser in (ravi, meera, browser_of("admin")):
         assert first(browser) == "Webhooks"
 
@@ -83,3 +83,40 @@ def test_retrying_webhooks_are_shown_to_support_and_managers_only(
     link = ravi.get("/").one("a.queue-link[href^='/webhooks']")
     assert " ".join(link.get_text(" ").split()).startswith("0 Retrying")
     assert not ravi.get(link["href"]).page.select("#webhooks-list a.strong")
+
+
+def test_home_lists_the_five_most_urgent_orders(
+    asha: Browser, omar: Browser, ravi: Browser, arrive: Any
+) -> None:
+    arrive(6)
+    page = asha.get("/")
+    due = [time["datetime"] for time in page.page.select(".urgent-order .due time")]
+    assert len(due) == 5 and due == sorted(due)
+    assert (
+        page.one(".page-header a.btn-main")["href"] == page.page.select(".urgent-order a.strong")[0]["href"]
+    )
+    assert "Respond" in page.page.select(".urgent-order .btn")[0].get_text()
+    for browser in (omar, ravi):
+        listed = browser.get("/orders?answer=open").page.select("td.col-order a")
+        assert len(browser.get("/").page.select(".urgent-order")) == min(5, len(listed))
+    assert "Respond" not in ravi.get("/").page.select(".urgent-order .btn")[0].get_text()
+
+
+def test_home_shows_progress_and_what_needs_attention(
+    asha: Browser, ravi: Browser, troubled: list[int]
+) -> None:
+    page = asha.get("/")
+    assert page.one(".big-number").get_text() == "3"
+    assert page.one(".trend-today").get_text().split() == ["3", "Today"]
+    assert len(page.page.select(".problem")) == 2
+    assert (
+        "BPR012" in page.page.select(".problem")[0].get_text()
+        or "Not so" in page.page.select(".problem")[0].get_text()
+    )
+    assert "Asha responded to 3 orders" in ravi.get("/").words
+    assert "Asha responded" not in page.words
+
+
+def test_home_without_orders_says_all_done(asha: Browser) -> None:
+    words = asha.get("/").words
+    assert "All done" in words and "Nothing needs attention" in words

@@ -1,0 +1,89 @@
+"""What the home page reads: urgent orders, the day's progress, a week of responses and recent changes.
+
+``scope`` is the reader's supplier ids; None is all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.orm import Session
+
+from app.orders.models import PurchaseOrder
+from app.orders.queries import (
+    OrderFilter,
+    QueueCounts,
+    Received,
+    due_count,
+    order_page,
+    queue_counts,
+    received_since,
+    responses_by_person,
+)
+from app.partners.models import Partner
+from app.partners.queries import all_partners
+from app.reports.response_report import ResponseReport, response_report
+from app.webhooks.partner_status import PartnerStatus, outages, partner_statuses
+
+URGENT = 5
+"""Orders on the page."""
+PARTNERS_SHOWN = 5
+"""Partners on the page: those with a problem first."""
+WEEK = 7
+
+Scope = frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """Orders of today: responded, overdue, and due until midnight."""
+
+    responded: int
+    overdue: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Everything that the page reads about orders, and the partners."""
+
+    urgent: Sequence[PurchaseOrder]
+    queues: QueueCounts
+    today: Day
+    week: ResponseReport
+    received: Received
+    colleagues: Sequence[tuple[str, int]]
+    partners: Sequence[PartnerStatus]
+
+
+def home(session: Session, scope: Scope, person_id: int, now: datetime, zone: ZoneInfo) -> Home:
+    """The home page of a person. ``session`` must see a snapshot."""
+    today = now.astimezone(zone).date()
+    midnight = datetime.combine(today + timedelta(days=1), time(), zone)
+    queues = queue_counts(session, scope, now)
+    week = response_report(session, scope, today - timedelta(days=WEEK - 1), today, zone)
+    yesterday = now - timedelta(days=1)
+    return Home(
+        urgent=order_page(session, scope, OrderFilter(answer="open"), now, limit=URGENT).orders,
+        queues=queues,
+        today=Day(
+            responded=dict(week.days)[today].count,
+            overdue=queues.overdue,
+            left=due_count(session, scope, now, midnight),
+        ),
+        week=week,
+        received=received_since(session, scope, yesterday),
+        colleagues=responses_by_person(session, scope, yesterday, except_id=person_id),
+        partners=partner_statuses(session, _troubled_first(session)),
+    )
+
+
+def _troubled_first(session: Session) -> list[Partner]:
+    not_responding = outages(session)
+    partners = sorted(
+        all_partners(session), key=lambda partner: not (partner.paused or partner.id in not_responding)
+    )
+    return partners[:PARTNERS_SHOWN]
