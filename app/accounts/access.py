@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from flask import Flask, Request, abort, current_app, g, request, session
+from flask import Flask, Request, abort, current_app, g, request, session, url_for
 from flask_login import LoginManager, current_user
 from sqlalchemy.exc import DBAPIError
 
@@ -22,6 +22,7 @@ from app.ui import web
 
 __all__ = [
     "Permission",
+    "allows_temporary_password",
     "begin_session",
     "can",
     "current_person",
@@ -57,6 +58,12 @@ def requires(permission: Permission) -> Callable[[View], View]:
 def public(view: View) -> View:
     """Declare that a view is open to everyone, signed in or not."""
     view.access = PUBLIC  # type: ignore[attr-defined]
+    return view
+
+
+def allows_temporary_password(view: View) -> View:
+    """Declare that a view opens before a temporary password was changed."""
+    view.allows_temporary_password = True  # type: ignore[attr-defined]
     return view
 
 
@@ -149,6 +156,9 @@ def _guard() -> Any:
         return None
     if not current_user.is_authenticated:
         return web.redirect_to_login()
+    view = current_app.view_functions[request.endpoint]
+    if current_person().must_change_password and not hasattr(view, "allows_temporary_password"):
+        return web.redirect_after_post(url_for("accounts.password_page"))
     if access is None or not can(current_person(), Permission(access)):
         abort(403)
     trail.begin(actor(current_person()))

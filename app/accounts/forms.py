@@ -26,6 +26,17 @@ class LoginForm(FlaskForm):
     password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=LONGEST)])
 
 
+class PasswordForm(FlaskForm):
+    """A new password, with the current one."""
+
+    current_password = PasswordField(
+        "Current password", [InputRequired("Enter your current password."), Length(max=LONGEST)]
+    )
+    new_password = PasswordField(
+        "New password", [InputRequired("Enter a new password."), Length(max=LONGEST)]
+    )
+
+
 class DeviceTagForm(FlaskForm):
     """The default device tag of a supplier; leave both fields empty for the default of the app."""
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from enum import StrEnum
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from zxcvbn import zxcvbn
 
 _hasher = PasswordHasher()
 # Verified when the username is unknown, so that the response time does not tell which usernames exist.
@@ -14,10 +17,35 @@ UNKNOWN_USER_HASH = (
     "$argon2id$v=19$m=65536,t=3,p=4$Grgk8uHH6Ni30oyilAvGxA$an0fBouTdUU42PJCt8ysNNouSOo74xbapL6ivSgfe30"
 )
 
-SHORTEST = 8
+SHORTEST = 12
 """Characters."""
 LONGEST = 200
 """Characters; a longer password is refused before it is hashed."""
+
+
+SCORE_NEEDED = 3
+"""Of zxcvbn's 0 to 4: more than a hundred million guesses."""
+ESTIMATED_LENGTH = 72
+"""Characters that zxcvbn looks at; longer ones take it too long."""
+
+
+class PasswordProblem(StrEnum):
+    """Why a password is not accepted; the sentences are in ``presenters``."""
+
+    LENGTH = "length"
+    PERSONAL = "personal"
+    GUESSABLE = "guessable"
+
+
+def password_problem(password: str, *names: str) -> PasswordProblem | None:
+    """Why a password must not be used, if so. ``names`` are the username and the full name of its owner."""
+    if not SHORTEST <= len(password) <= LONGEST:
+        return PasswordProblem.LENGTH
+    words = [word for name in names for word in re.findall(r"\w+", name.lower())]
+    if any(len(word) >= 4 and word in password.lower() for word in words):
+        return PasswordProblem.PERSONAL
+    estimate = zxcvbn(password[:ESTIMATED_LENGTH], user_inputs=[*words, "confirm", "purchase", "order"])
+    return PasswordProblem.GUESSABLE if estimate["score"] < SCORE_NEEDED else None
 
 
 def hash_password(password: str) -> str:

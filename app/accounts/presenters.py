@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from app.accounts.models import Person, Role, Supplier
-from app.accounts.passwords import LONGEST, SHORTEST
+from app.accounts.passwords import LONGEST, SHORTEST, PasswordProblem
 from app.accounts.service import PersonError
 from app.network.vocabulary import B2B_ID_MAX
 
@@ -17,7 +19,6 @@ ROLE_LABELS = {
 PERSON_ERRORS = {
     PersonError.USERNAME_INVALID: "Use lowercase letters, numbers and . _ @ - in the username.",
     PersonError.USERNAME_TAKEN: "This username is already taken.",
-    PersonError.PASSWORD_LENGTH: f"Enter a password of {SHORTEST} to {LONGEST} characters.",
     PersonError.SUPPLIER_REQUIRED: "Supplier staff need at least one supplier B2B ID.",
     PersonError.SUPPLIER_NOT_ALLOWED: "Only supplier staff have supplier B2B IDs; others see all suppliers.",
     PersonError.SUPPLIER_ID_LENGTH: f"A supplier B2B ID has 1 to {B2B_ID_MAX} characters.",
@@ -27,7 +28,20 @@ PERSON_ERRORS = {
     ),
 }
 
+PASSWORD_PROBLEMS = {
+    PasswordProblem.LENGTH: f"Enter a password of {SHORTEST} to {LONGEST} characters.",
+    PasswordProblem.PERSONAL: "Don't use your name or username in the password.",
+    PasswordProblem.GUESSABLE: "This password is easy to guess. Try three or four unrelated words.",
+}
+PASSWORD_UNCHANGED = "Choose a password that differs from the current one."  # noqa: S105
+INCORRECT_PASSWORD = "Incorrect password."  # noqa: S105
 INCORRECT_SIGN_IN = "Incorrect username or password."
+
+
+def too_many_attempts(seconds: int) -> str:
+    """How long to wait after failed attempts."""
+    wait = f"{seconds} s" if seconds < 120 else f"{math.ceil(seconds / 60)} minutes"
+    return f"Too many failed attempts. Try again in {wait}."
 
 
 def role_label(role: Role | str) -> str:

@@ -6,9 +6,9 @@ from flask import Blueprint, abort, redirect, request, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from app.accounts import access, presenters, queries, service, sessions
+from app.accounts import access, presenters, queries, service, sessions, throttle
 from app.accounts.access import Permission
-from app.accounts.forms import DeviceTagForm, LoginForm, NewPersonForm, PersonForm, format_ids
+from app.accounts.forms import DeviceTagForm, LoginForm, NewPersonForm, PasswordForm, PersonForm, format_ids
 from app.accounts.models import Person, Role, Supplier
 from app.accounts.passwords import hash_password, is_password, new_password
 from app.accounts.suppliers import set_device_tag
@@ -39,23 +39,27 @@ def login() -> Response:
 def sign_in() -> Response:
     """Sign in and go to the page that was asked for."""
     form = LoginForm()
-    if form.validate():
-        person = _authenticate(form.username.data or "", form.password.data or "")
-        if person:
-            with trail.acting(access.actor(person)):
-                trail.record(
-                    web.db(), AuditAction.SIGNED_IN, AuditObject.PERSON, person.id, name=person.username
-                )
-            access.begin_session(person)
-            web.db().commit()
-            return redirect(_next_page(), 303)
-        _record_failure(form.username.data or "")
+    if not form.validate():
+        return web.page("accounts/login.html", status=422, form=form)
+    username = form.username.data or ""
+    try:
+        person = _person_with_password(username, form.password.data or "", request.remote_addr)
+    except TooManyAttempts as error:
+        form.form_errors.append(presenters.too_many_attempts(error.seconds))
+        return error.add_header(web.page("accounts/login.html", status=429, form=form))
+    if person is None:
         form.form_errors.append(presenters.INCORRECT_SIGN_IN)
-    return web.page("accounts/login.html", status=422, form=form)
+        return web.page("accounts/login.html", status=422, form=form)
+    with trail.acting(access.actor(person)):
+        trail.record(web.db(), AuditAction.SIGNED_IN, AuditObject.PERSON, person.id, name=person.username)
+    access.begin_session(person)
+    web.db().commit()
+    return redirect(_next_page(), 303)
 
 
 @blueprint.post("/logout")
 @access.requires(Permission.VIEW)
+@access.allows_temporary_password
 def logout() -> Response:
     """Sign out of this browser."""
     person = access.current_person()
@@ -119,6 +123,7 @@ def add_user() -> Response:
             password=password,
             supplier_ids=form.ids,
             full_name=form.full_name.data or "",
+            must_change_password=True,
         )
     except service.InvalidPerson as error:
         form.form_errors.append(presenters.PERSON_ERRORS[error.code])
@@ -165,7 +170,7 @@ def reset_password(person_id: int) -> Response:
     password = new_password()
     password_hash = hash_password(password)
     person = queries.person_by_id(web.db(), person_id, lock=True) or abort(404)
-    service.set_password(web.db(), person, password_hash)
+    service.set_password(web.db(), person, password_hash, must_change=True)
     web.db().commit()
     return _user_page(person, password=password)
 
@@ -178,6 +183,54 @@ def end_sessions(person_id: int) -> Response:
     service.revoke_sessions(web.db(), person)
     web.db().commit()
     return redirect(url_for(".user", person_id=person_id, ended=1), 303)
+
+
+@blueprint.get("/account/password")
+@access.requires(Permission.VIEW)
+@access.allows_temporary_password
+def password_page() -> Response:
+    """The form to change one's own password."""
+    return _password_page(PasswordForm())
+
+
+@blueprint.post("/account/password")
+@access.requires(Permission.VIEW)
+@access.allows_temporary_password
+def change_password() -> Response:
+    """Change one's own password. All other sessions of the person end."""
+    form = PasswordForm()
+    if not form.validate():
+        return _password_page(form, status=422)
+    me = access.current_person()
+    current, new = form.current_password.data or "", form.new_password.data or ""
+    try:
+        is_correct = _person_with_password(me.username, current) is not None
+    except TooManyAttempts as error:
+        form.form_errors.append(presenters.too_many_attempts(error.seconds))
+        return error.add_header(_password_page(form, status=429))
+    if not is_correct:
+        form.current_password.errors = [presenters.INCORRECT_PASSWORD]
+        return _password_page(form, status=422)
+    problem = presenters.PASSWORD_UNCHANGED if new == current else ""
+    try:
+        service.check_password(new, me.username, me.full_name)
+    except service.BadPassword as error:
+        problem = presenters.PASSWORD_PROBLEMS[error.problem]
+    if problem:
+        web.db().commit()  # the failures that the correct password has cleared
+        form.new_password.errors = [problem]
+        return _password_page(form, status=422)
+    web.db().commit()
+    password_hash = hash_password(new)
+    person = queries.person_by_id(web.db(), me.id, lock=True) or abort(404)
+    service.set_password(web.db(), person, password_hash, keep=access.current_session().id)
+    web.db().commit()
+    return redirect(_next_page(), 303)
+
+
+def _password_page(form: PasswordForm, *, status: int = 200) -> Response:
+    is_temporary = access.current_person().must_change_password
+    return web.page("accounts/password.html", form=form, is_temporary=is_temporary, status=status)
 
 
 @blueprint.get("/account/sessions")
@@ -252,19 +305,44 @@ def _user_page(
     )
 
 
-def _authenticate(username: str, password: str) -> Person | None:
-    # A separate session: the request's own would hold SQLite's write lock while the password is hashed.
+class TooManyAttempts(Exception):
+    """Passwords were wrong too often; another attempt is allowed in some ``seconds``."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def add_header(self, response: Response) -> Response:
+        """Say in the response how long to wait."""
+        response.headers["Retry-After"] = str(self.seconds)
+        return response
+
+
+def _person_with_password(username: str, password: str, address: str | None = None) -> Person | None:
+    """The active person with this username and password; failures are counted, also for the address if given.
+
+    It must not follow a query of the request: hashing takes long, and the lock of SQLite would be held.
+    Errors: TooManyAttempts.
+    """
+    account = throttle.of_account(username)
+    of_address = throttle.of_address(throttle.Kind.ADDRESS, address) if address else None
+    keys = [account, of_address] if of_address else [account]
     with web.database().reading() as reading:
+        seconds = throttle.seconds_left(reading, keys)
         person = queries.person_by_username(reading, username)
-    if not is_password(person.password_hash if person else None, password):
-        return None
-    return person if person and person.active else None
-
-
-def _record_failure(username: str) -> None:
-    person = queries.person_by_username(web.db(), username)
+    if seconds:
+        raise TooManyAttempts(seconds)
+    with web.database().writing() as writing:
+        delayed = throttle.count_failure(writing, keys)
+        writing.commit()
+    is_correct = is_password(person.password_hash if person else None, password)
+    if person and person.active and is_correct:
+        throttle.forgive(web.db(), account, of_address)
+        return person
     trail.record_failed_sign_in(web.db(), person.username if person else "", person.id if person else None)
+    service.record_throttling(web.db(), person, delayed)
     web.db().commit()
+    return None
 
 
 def _next_page() -> str:

@@ -10,8 +10,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.accounts import passwords, queries, sessions
+from app.accounts import passwords, queries, sessions, throttle
 from app.accounts.models import Person, PersonSupplier, Role
+from app.accounts.passwords import PasswordProblem
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.db import advisory_lock
@@ -23,12 +24,19 @@ class PersonError(StrEnum):
 
     USERNAME_INVALID = "username_invalid"
     USERNAME_TAKEN = "username_taken"
-    PASSWORD_LENGTH = "password_length"  # noqa: S105
     SUPPLIER_REQUIRED = "supplier_required"
     SUPPLIER_NOT_ALLOWED = "supplier_not_allowed"
     SUPPLIER_ID_LENGTH = "supplier_id_length"
     SUPPLIER_ID_CHARACTERS = "supplier_id_characters"
     LAST_ADMINISTRATOR = "last_administrator"
+
+
+class BadPassword(ValueError):
+    """The password must not be used; ``problem`` says why."""
+
+    def __init__(self, problem: PasswordProblem) -> None:
+        super().__init__(problem.value)
+        self.problem = problem
 
 
 class InvalidPerson(ValueError):
@@ -47,11 +55,12 @@ def add_person(
     password: str,
     supplier_ids: Iterable[str] = (),
     full_name: str = "",
+    must_change_password: bool = False,
 ) -> Person:
     """Add a person who can sign in.
 
-    Errors: InvalidPerson for a username that is taken or malformed, a password that is too short or too long,
-    or supplier ids that do not fit the role.
+    Errors: InvalidPerson for a username that is taken or malformed, or supplier ids that do not fit the role.
+    BadPassword for a password that is too short, too long or easy to guess.
     """
     username = username.strip().lower()
     ids = _cleaned(supplier_ids)
@@ -59,14 +68,14 @@ def add_person(
         raise InvalidPerson(PersonError.USERNAME_INVALID)
     if queries.person_by_username(session, username):
         raise InvalidPerson(PersonError.USERNAME_TAKEN)
-    if not passwords.SHORTEST <= len(password) <= passwords.LONGEST:
-        raise InvalidPerson(PersonError.PASSWORD_LENGTH)
+    check_password(password, username, full_name)
     _check_supplier_ids(role, ids)
     person = Person(
         username=username,
         full_name=full_name,
         role=role,
         password_hash=passwords.hash_password(password),
+        must_change_password=must_change_password,
         active=True,
         created_at=clock.now(),
         suppliers=[PersonSupplier(b2b_id=b2b_id) for b2b_id in ids],
@@ -123,13 +132,28 @@ def update_person(
         )
 
 
-def set_password(session: Session, person: Person, password_hash: str) -> None:
-    """Replace the password and sign the person out everywhere.
+def check_password(password: str, username: str, full_name: str) -> None:
+    """Errors: BadPassword if this person must not use the password."""
+    problem = passwords.password_problem(password, username, full_name)
+    if problem:
+        raise BadPassword(problem)
+
+
+def set_password(
+    session: Session,
+    person: Person,
+    password_hash: str,
+    *,
+    keep: int | None = None,
+    must_change: bool = False,
+) -> None:
+    """Replace the password and end all sessions of the person, except the session ``keep``.
 
     It takes the hash, since hashing is slow and must not happen under a write lock.
     """
     person.password_hash = password_hash
-    sessions.end_all(session, person.id)
+    person.must_change_password = must_change
+    sessions.end_all(session, person.id, keep=keep)
     trail.record(
         session,
         AuditAction.PERSON_CHANGED,
@@ -138,6 +162,21 @@ def set_password(session: Session, person: Person, password_hash: str) -> None:
         name=person.username,
         after={"password": trail.CHANGED},
     )
+
+
+def record_throttling(session: Session, person: Person | None, delayed: set[throttle.Kind]) -> None:
+    """Record that an account or an address has to wait, once per series of failures.
+
+    Names that no account has are left out, so that a stranger cannot fill the trail with them.
+    """
+    if throttle.Kind.ADDRESS in delayed or (person and delayed):
+        trail.record(
+            session,
+            AuditAction.THROTTLED,
+            AuditObject.PERSON,
+            person.id if person else "",
+            name=person.username if person else "unknown_user",
+        )
 
 
 def revoke_sessions(session: Session, person: Person, session_id: int | None = None) -> bool:

@@ -18,6 +18,7 @@ class AuditAction(StrEnum):
 
     SIGNED_IN = "signed in"
     SIGN_IN_FAILED = "sign-in failed"
+    THROTTLED = "throttled"
     SIGNED_OUT = "signed out"
     SESSION_REVOKED = "revoked a session"
     RESPONDED = "answered"

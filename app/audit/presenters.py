@@ -17,6 +17,7 @@ from app.audit.queries import SealStatus
 ACTIONS = {
     AuditAction.SIGNED_IN: "Signed in",
     AuditAction.SIGN_IN_FAILED: "Sign-in failed",
+    AuditAction.THROTTLED: "Too many failed attempts",
     AuditAction.SIGNED_OUT: "Signed out",
     AuditAction.SESSION_REVOKED: "Revoked session",
     AuditAction.RESPONDED: "Responded",
@@ -116,7 +117,8 @@ def origin_label(entry: AuditEntry) -> str:
 
 def object_label(entry: AuditEntry) -> str:
     """The object it was done to."""
-    if entry.object_name in _UNKNOWN_NAMES and entry.action == AuditAction.SIGN_IN_FAILED:
+    is_sign_in = entry.action in (AuditAction.SIGN_IN_FAILED, AuditAction.THROTTLED)
+    if entry.object_name in _UNKNOWN_NAMES and is_sign_in:
         return UNKNOWN_USER
     return entry.object_name or entry.object_id
 

@@ -10,7 +10,7 @@ from flask.cli import AppGroup
 from app.accounts import service
 from app.accounts.models import Role
 from app.accounts.passwords import new_password
-from app.accounts.presenters import PERSON_ERRORS
+from app.accounts.presenters import PASSWORD_PROBLEMS, PERSON_ERRORS
 from app.cli import context
 
 users = AppGroup("users", help="Manage user accounts.")
@@ -23,7 +23,11 @@ users = AppGroup("users", help="Manage user accounts.")
 @click.option("--full-name", default="", help="Name shown to other users.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def add(name: str, role: str, suppliers: tuple[str, ...], full_name: str, password_stdin: bool) -> None:
-    """Add a user. Without --password-stdin, ask on a terminal, or else generate a password and print it."""
+    """Add a user.
+
+    Without --password-stdin, ask on a terminal, or else generate a password and print it.
+    A generated password must be changed at the first sign-in.
+    """
     generated = None
     if password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
@@ -34,10 +38,18 @@ def add(name: str, role: str, suppliers: tuple[str, ...], full_name: str, passwo
     with context.writing() as session:
         try:
             person = service.add_person(
-                session, name, role=Role(role), password=password, supplier_ids=suppliers, full_name=full_name
+                session,
+                name,
+                role=Role(role),
+                password=password,
+                supplier_ids=suppliers,
+                full_name=full_name,
+                must_change_password=generated is not None,
             )
         except service.InvalidPerson as error:
             context.fail(PERSON_ERRORS[error.code])
+        except service.BadPassword as error:
+            context.fail(PASSWORD_PROBLEMS[error.problem])
         session.commit()
     click.echo(f"added {person.username} ({person.role})")
     if generated:

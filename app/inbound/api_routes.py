@@ -7,10 +7,13 @@ import re
 
 from flask import Blueprint, Response, request
 from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session
 from werkzeug.exceptions import MethodNotAllowed
 
 from app import clock
-from app.accounts import access
+from app.accounts import access, throttle
+from app.audit import trail
+from app.audit.models import AuditAction, AuditObject
 from app.inbound.api_description import KINDS, ONLY
 from app.inbound.processing import Call, Receipt, Rules, receive_message, reject_call
 from app.network.reader import dumps
@@ -50,7 +53,10 @@ def ping() -> Response:
     """Test a key or a signature. Nothing is recorded."""
     partner = _caller(b"")
     if partner is None:
-        return _error(ErrorCode.CREDENTIALS, _credentials_detail())
+        with web.database().writing() as session:
+            seconds = _count_wrong_key(session)
+            session.commit()
+        return _too_many(seconds) if seconds else _error(ErrorCode.CREDENTIALS, _credentials_detail())
     payload = {"partner": partner.name, "at": clock.now().isoformat()}
     return _json(200, dumps({"response_code": 0, "response_message": "Success", "payload": payload}))
 
@@ -101,6 +107,35 @@ def _fault(error: Exception) -> Response:
     return _error(ErrorCode.INTERNAL, f"The message was not recorded. Reference {reference}.")
 
 
+class TooManyKeys(Exception):
+    """Wrong keys came from this address too often; nothing is recorded for some ``seconds``."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+@blueprint.errorhandler(TooManyKeys)
+def _too_many_keys(error: TooManyKeys) -> Response:
+    return _too_many(error.seconds)
+
+
+def _count_wrong_key(session: Session) -> int:
+    """Count a wrong key of this address. Returns the seconds to wait if there were too many before it."""
+    address = throttle.of_address(throttle.Kind.PARTNER_KEY, request.remote_addr)
+    seconds = throttle.seconds_left(session, [address])
+    if not seconds and throttle.count_failure(session, [address]):
+        trail.record(session, AuditAction.THROTTLED, AuditObject.PARTNER, "", name="Inbound API")
+    return seconds
+
+
+def _too_many(seconds: int) -> Response:
+    detail = f"Too many requests without valid credentials. Try again in {seconds} s."
+    response = _error(ErrorCode.TOO_MANY, detail)
+    response.headers["Retry-After"] = str(seconds)
+    return response
+
+
 def _receive(kind: Kind) -> Receipt:
     settings = web.settings()
     call = Call(
@@ -119,6 +154,9 @@ def _receive(kind: Kind) -> Receipt:
     session = web.db()
     partner = _caller(raw)
     if partner is None:
+        seconds = _count_wrong_key(session)
+        if seconds:
+            raise TooManyKeys(seconds)
         detail = _credentials_detail()
         return reject_call(session, call, ErrorCode.CREDENTIALS, detail, partner_id=None, size=size)
     if request.mimetype != "application/json":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
@@ -15,6 +15,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from app.accounts import throttle
 from app.delivery.queue_metrics import Queue
 from app.delivery.retry_policy import Reason
 from app.delivery.statistics import BUCKETS, Durations, OutcomeCount
@@ -25,10 +26,17 @@ _LATENCY_BOUNDS_MS = [bound for bound in BUCKETS.values() if bound <= 30_000]
 """No attempt takes much longer than this; the other buckets are for the time to delivery."""
 
 
-def as_text(queues: Sequence[Queue], outcomes: Sequence[OutcomeCount]) -> bytes:
-    """The metrics as a scrape gets them."""
+def as_text(
+    queues: Sequence[Queue],
+    outcomes: Sequence[OutcomeCount],
+    *,
+    failed_attempts: Mapping[throttle.Kind, int],
+    blocked: Mapping[throttle.Kind, int],
+) -> bytes:
+    """The metrics as a scrape gets them. The last two are about sign-ins and partner keys, by kind."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Metrics([*_gauges(queues), *_counters(outcomes), _latency(outcomes)]))
+    throttling = _throttling(failed_attempts, blocked)
+    registry.register(_Metrics([*_gauges(queues), *_counters(outcomes), _latency(outcomes), *throttling]))
     return generate_latest(registry)
 
 
@@ -65,6 +73,26 @@ def _gauges(queues: Sequence[Queue]) -> Iterator[Metric]:
         breaker.add_metric([queue.partner], queue.breaker_open)
         paused.add_metric([queue.partner], queue.paused)
     yield from (messages, oldest, breaker, paused)
+
+
+def _throttling(
+    failed_attempts: Mapping[throttle.Kind, int], blocked: Mapping[throttle.Kind, int]
+) -> Iterator[Metric]:
+    failures = GaugeMetricFamily(
+        "po_confirm_failed_attempts",
+        "Failed sign-ins and wrong partner keys of the last hour, by what they are counted for.",
+        labels=["kind"],
+    )
+    waiting = GaugeMetricFamily(
+        "po_confirm_throttled",
+        "Accounts and addresses that have to wait after failed attempts.",
+        labels=["kind"],
+    )
+    for kind, count in failed_attempts.items():
+        failures.add_metric([kind], count)
+    for kind, count in blocked.items():
+        waiting.add_metric([kind], count)
+    yield from (failures, waiting)
 
 
 def _counters(outcomes: Sequence[OutcomeCount]) -> Iterator[Metric]:

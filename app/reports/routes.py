@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.datastructures import MultiDict
 
 from app import clock
-from app.accounts import access
+from app.accounts import access, throttle
 from app.accounts.access import Permission
 from app.accounts.queries import supplier_ids
 from app.attention.queries import AttentionFilter, Reader, attention_page
@@ -197,7 +197,13 @@ def prometheus() -> Response:
         response = make_response("Not allowed. Set PO_METRICS_TOKEN or PO_METRICS_ALLOW.\n", 403)
         response.headers["Content-Type"] = "text/plain; charset=utf-8"
         return response
-    response = make_response(metrics.as_text(queues(web.db(), clock.now()), outcome_counts(web.db())))
+    text = metrics.as_text(
+        queues(web.db(), clock.now()),
+        outcome_counts(web.db()),
+        failed_attempts=throttle.recent_failures(web.db()),
+        blocked=throttle.blocked(web.db()),
+    )
+    response = make_response(text)
     response.headers["Content-Type"] = metrics.CONTENT_TYPE
     return response
 

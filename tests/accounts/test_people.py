@@ -53,6 +53,11 @@ def test_new_user_signs_in_with_the_password_shown_once(
     assert password not in admin.get(f"/users/{load(session, 'kiran').id}").text
     assert "Kiran Rao" in admin.get("/users").words
     assert sign_in(nobody, "kiran", password).status_code == 303
+    # A temporary password opens nothing but the page to change it.
+    assert nobody.get("/orders").location == "/account/password"
+    fields = nobody.fill("/account/password", "/account/password")
+    chosen = {"current_password": password, "new_password": "mango-lantern-river"}
+    assert nobody.send("/account/password", {**fields, **chosen}).status_code == 303
     assert nobody.get("/orders").status_code == 200
 
 

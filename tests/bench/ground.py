@@ -100,7 +100,7 @@ def populate(app: Flask, base_url: str, *, orders: int, concurrency: int = 8) ->
             session,
             "asha",
             role=Role.SUPPLIER,
-            password="bench-bench-1",
+            password="mango-lantern-42",
             supplier_ids=["SUPPB2B0001@bbps", "SUPPB2B0002@bbps"],
         )
         partner, _ = partner_service.add(

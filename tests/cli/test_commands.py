@@ -81,12 +81,12 @@ def test_users_add_reads_password_from_stdin(app: Flask, session: Session) -> No
         app,
         *("users", "add", "Kiran", "--role", "supplier", "--supplier", "S1", "--supplier", "S2"),
         "--password-stdin",
-        input="a long password\n",
+        input="mango lantern river\n",
     )
     assert result.exit_code == 0
     kiran = person_by_username(session, "kiran")
     assert kiran and kiran.supplier_ids == {"S1", "S2"}
-    assert is_password(kiran.password_hash, "a long password")
+    assert is_password(kiran.password_hash, "mango lantern river")
 
 
 def test_users_add_without_terminal_prints_generated_password(app: Flask, session: Session) -> None:
@@ -94,6 +94,17 @@ def test_users_add_without_terminal_prints_generated_password(app: Flask, sessio
     password = result.output.split("password: ")[1].strip()
     kiran = person_by_username(session, "kiran")
     assert kiran and is_password(kiran.password_hash, password)
+    assert kiran.must_change_password
+
+
+@pytest.mark.parametrize(
+    ("password", "error"),
+    [("short", "12 to 200"), ("password12345", "easy to guess"), ("mango-kiran-river", "name or username")],
+)
+def test_users_add_refuses_a_weak_password(app: Flask, session: Session, password: str, error: str) -> None:
+    result = run(app, "users", "add", "kiran", "--role", "manager", "--password-stdin", input=f"{password}\n")
+    assert (result.exit_code, error in result.output) == (1, True)
+    assert person_by_username(session, "kiran") is None
 
 
 @pytest.mark.parametrize(

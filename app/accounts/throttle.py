@@ -1,0 +1,149 @@
+"""Growing delays after failed sign-ins and wrong partner keys.
+
+The counts are in the database, so that all processes agree. A count is kept per account and per address.
+After some free failures each further one doubles the delay. Unknown usernames are counted like all others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from app import clock
+from app.accounts.models import Throttle
+from app.db import advisory_lock
+
+FORGET_AFTER = timedelta(hours=1)
+"""A count starts again after this time without a failure."""
+
+
+FIRST_DELAY = timedelta(seconds=5)
+
+
+class Kind(StrEnum):
+    """What is counted."""
+
+    ACCOUNT = "account"
+    ADDRESS = "address"
+    PARTNER_KEY = "partner_key"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many failures cause no delay, and the longest delay."""
+
+    free: int
+    longest: timedelta
+
+
+LIMITS = {
+    Kind.ACCOUNT: Limit(5, timedelta(minutes=5)),
+    # Colleagues share an address, so it has a higher limit and shorter delays.
+    Kind.ADDRESS: Limit(20, timedelta(minutes=1)),
+    Kind.PARTNER_KEY: Limit(20, timedelta(minutes=1)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One account or one address."""
+
+    kind: Kind
+    value: str
+
+    @property
+    def stored(self) -> str:
+        """The primary key. Usernames are hashed: people type passwords into the wrong field."""
+        is_account = self.kind is Kind.ACCOUNT
+        text = hashlib.sha256(self.value.encode()).hexdigest() if is_account else self.value
+        return f"{self.kind}:{text}"
+
+
+def of_account(username: str) -> Key:
+    """The key of an account, whether or not it exists."""
+    return Key(Kind.ACCOUNT, username.strip().lower())
+
+
+def of_address(kind: Kind, address: str | None) -> Key:
+    """The key of an address; one IPv6 network of 64 bits counts as one address."""
+    try:
+        parsed = ip_address(address or "")
+    except ValueError:
+        return Key(kind, "unknown")
+    if isinstance(parsed, IPv6Address):
+        return Key(kind, str(ip_network((parsed, 64), strict=False)))
+    return Key(kind, str(parsed))
+
+
+def seconds_left(session: Session, keys: Sequence[Key]) -> int:
+    """How long to wait, rounded up; 0 if an attempt is allowed now."""
+    now = clock.now()
+    blocked_until = session.scalar(
+        select(func.max(Throttle.blocked_until)).where(Throttle.key.in_([key.stored for key in keys]))
+    )
+    return max(0, math.ceil((blocked_until - now).total_seconds())) if blocked_until else 0
+
+
+def count_failure(session: Session, keys: Sequence[Key]) -> set[Kind]:
+    """Count a failure and set the next delay. Returns the kinds of which this one caused the first delay.
+
+    Sign-in counts first and forgives after the correct password: parallel attempts cannot pass the limit.
+    """
+    now, began = clock.now(), set()
+    advisory_lock(session, "throttle")
+    session.execute(delete(Throttle).where(Throttle.last_failure_at < now - FORGET_AFTER))
+    for key in keys:
+        limit = LIMITS[key.kind]
+        row = session.get(Throttle, key.stored)
+        if row is None:
+            row = Throttle(key=key.stored, kind=key.kind.value, failures=0)
+            session.add(row)
+        row.failures += 1
+        row.last_failure_at = row.blocked_until = now
+        delays = row.failures - limit.free
+        if delays > 0:
+            row.blocked_until = now + min(FIRST_DELAY * 2 ** min(delays - 1, 16), limit.longest)
+        if delays == 1:
+            began.add(key.kind)
+    session.flush()
+    return began
+
+
+def forgive(session: Session, account: Key, address: Key | None = None) -> None:
+    """After the correct password: forget the failures of the account, and this attempt of the address."""
+    advisory_lock(session, "throttle")
+    session.execute(delete(Throttle).where(Throttle.key == account.stored))
+    row = session.get(Throttle, address.stored) if address else None
+    if row and row.failures > 0:
+        row.failures -= 1
+        row.blocked_until = clock.now()
+
+
+def recent_failures(session: Session) -> dict[Kind, int]:
+    """Failures that are not forgotten yet, by kind."""
+    counts = dict.fromkeys(Kind, 0)
+    since = clock.now() - FORGET_AFTER
+    query = (
+        select(Throttle.kind, func.sum(Throttle.failures))
+        .where(Throttle.last_failure_at > since)
+        .group_by(Throttle.kind)
+    )
+    return counts | {Kind(kind): int(count) for kind, count in session.execute(query)}
+
+
+def blocked(session: Session) -> dict[Kind, int]:
+    """Accounts and addresses that have to wait now, by kind."""
+    query = (
+        select(Throttle.kind, func.count())
+        .where(Throttle.blocked_until > clock.now())
+        .group_by(Throttle.kind)
+    )
+    return dict.fromkeys(Kind, 0) | {Kind(kind): count for kind, count in session.execute(query)}

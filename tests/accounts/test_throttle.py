@@ -1,0 +1,110 @@
+"""Growing delays after failed sign-ins and wrong partner keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.accounts import throttle
+from app.accounts.throttle import Kind
+from app.audit.models import AuditAction, AuditEntry
+from app.db import Database
+from tests.people import PASSWORD, Browser
+
+SEND = "/api/v0/purchase-order/req-send"
+
+
+def sign_in(browser: Browser, username: str, password: str) -> Any:
+    fields = browser.fill("/login", "/login")
+    return browser.send("/login", {**fields, "username": username, "password": password})
+
+
+def guess(browser: Browser, username: str, times: int) -> list[int]:
+    return [sign_in(browser, username, f"guess {number}").status_code for number in range(times)]
+
+
+def throttled_entries(session: Session) -> int:
+    session.rollback()
+    query = select(func.count()).where(AuditEntry.action == AuditAction.THROTTLED.value)
+    return session.scalar(query) or 0
+
+
+@pytest.mark.parametrize("username", ["asha", "no-such-person"])
+def test_repeated_failures_are_delayed(nobody: Browser, username: str) -> None:
+    assert guess(nobody, username, 8) == [422] * 6 + [429] * 2
+    refused = sign_in(nobody, username, PASSWORD)
+    assert (refused.status_code, int(refused.headers["Retry-After"]) in range(1, 6)) == (429, True)
+    assert "Too many failed attempts. Try again in" in refused.words
+
+
+def test_delay_grows_up_to_its_limit(database: Database, clock: Any) -> None:
+    keys, delays = [throttle.of_account("asha")], []
+    with database.writing() as session:
+        for _ in range(14):
+            throttle.count_failure(session, keys)
+            delays.append(throttle.seconds_left(session, keys))
+            clock.move(seconds=delays[-1])
+    assert delays == [0, 0, 0, 0, 0, 5, 10, 20, 40, 80, 160, 300, 300, 300]
+
+
+def test_colleague_behind_the_same_address_signs_in(
+    nobody: Browser, browser_of: Callable[[str], Browser]
+) -> None:
+    guess(nobody, "asha", 40)
+    assert sign_in(browser_of("nobody"), "omar", PASSWORD).status_code == 303
+
+
+def test_many_names_from_one_address_are_delayed(nobody: Browser, clock: Any) -> None:
+    statuses = [sign_in(nobody, f"name-{number}", "guess").status_code for number in range(25)]
+    assert statuses.count(422) == 21
+    clock.move(minutes=1)
+    assert sign_in(nobody, "omar", PASSWORD).status_code == 303
+
+
+def test_successful_sign_in_resets_the_count(nobody: Browser, browser_of: Callable[[str], Browser]) -> None:
+    guess(nobody, "asha", 5)
+    assert sign_in(browser_of("nobody"), "asha", PASSWORD).status_code == 303
+    assert guess(nobody, "asha", 5) == [422] * 5
+
+
+def test_failures_are_forgotten_after_an_hour(nobody: Browser, clock: Any) -> None:
+    guess(nobody, "asha", 6)
+    clock.move(hours=1, seconds=1)
+    assert guess(nobody, "asha", 5) == [422] * 5
+
+
+def test_delay_is_recorded_once(nobody: Browser, session: Session, clock: Any) -> None:
+    for _ in range(12):
+        guess(nobody, "asha", 1)
+        clock.move(minutes=5)
+    assert throttled_entries(session) == 1
+
+
+def test_ipv6_network_counts_as_one_address() -> None:
+    first, second = (throttle.of_address(Kind.ADDRESS, f"2001:db8::{end}") for end in ("1", "ffff"))
+    assert first == second != throttle.of_address(Kind.ADDRESS, "2001:db8:1::1")
+
+
+def test_wrong_partner_keys_are_delayed(app: Flask, session: Session, partner: Any) -> None:
+    client = app.test_client()
+    answers = [client.post(SEND, json={}, headers={"X-Partner-Key": f"wrong-{n}"}) for n in range(25)]
+    assert [answer.status_code for answer in answers] == [401] * 21 + [429] * 4
+    assert answers[-1].json and answers[-1].json["response_code"] == 1
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+    assert client.get("/api/v0/ping", headers={"X-Partner-Key": "wrong"}).status_code == 429
+    # The correct key still works from this address.
+    correct = {"X-Partner-Key": "the-key-of-the-network"}
+    assert client.get("/api/v0/ping", headers=correct).status_code == 200
+    assert throttled_entries(session) == 1
+
+
+def test_metrics_count_failures(nobody: Browser, app: Flask) -> None:
+    guess(nobody, "asha", 7)
+    text = app.test_client().get("/metrics").text
+    assert 'po_confirm_failed_attempts{kind="account"} 6.0' in text
+    assert 'po_confirm_throttled{kind="account"} 1.0' in text
