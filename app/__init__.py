@@ -20,6 +20,7 @@ from app.audit import routes as audit_routes
 from app.config import ROOT, Settings, SettingsError
 from app.db import Database, encryption
 from app.delivery import notifications
+from app.delivery.circuit_breaker import FAILING_AFTER
 from app.delivery.events import message_events
 from app.exports import routes as exports_routes
 from app.inbound import api_routes as inbound_routes
@@ -40,6 +41,7 @@ from app.tasks.mail import ALERTS
 from app.ui import filters, request_log, sidebar, web
 from app.ui.trusted_hosts import TrustedHosts, trusted_names
 from app.webhooks import bulk_routes as resends_routes
+from app.webhooks import partner_presenters
 from app.webhooks import presenters as webhook_presenters
 from app.webhooks import routes as outbox_routes
 
@@ -91,7 +93,10 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(
         settings.database_url,
-        info={ALERTS: settings.public_url if settings.smtp_url else None},
+        info={
+            ALERTS: settings.public_url if settings.smtp_url else None,
+            FAILING_AFTER: settings.failing_after,
+        },
         engine=engine,
     )
     message_events.connect(follow, attention.follow, notifications.follow)
@@ -105,6 +110,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
         orders_presenters,
         pause_presenters,
         webhook_presenters,
+        partner_presenters,
         inbound_presenters,
         attention_presenters,
         tasks_presenters,

@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     web_processes: int = Field(2, ge=1, le=64)
     web_threads: int = Field(4, ge=1, le=64)
     senders: int = Field(8, ge=1, le=128)
+    # Consecutive failed attempts that make a partner failing.
+    failing_after: int = Field(3, ge=1, le=100)
     secure_cookies: bool = False
     # A session ends after this time without activity, and at the latest after these hours.
     session_idle_minutes: float = Field(60, ge=1, le=60 * 24 * 30)

@@ -7,40 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, exists, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.accounts.queries import reachable_supplier_ids
 from app.attention.models import Case
-from app.delivery.circuit_breaker import IS_PENDING
-from app.delivery.models import CircuitBreaker, Message
+from app.delivery.models import Message
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import PurchaseOrder
 from app.partners.models import Partner
-from app.webhooks.partner_status import Waiting, waiting
+from app.webhooks.partner_status import PartnerStatus, partner_statuses
 
 Scope = frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)
-class PausedPartner:
-    """A partner that receives nothing, and its backlog. ``opened_at`` is when its circuit breaker opened."""
-
-    partner: Partner
-    opened_at: datetime | None
-    waiting: Waiting
-
-    @property
-    def since(self) -> datetime | None:
-        """When delivery stopped; None if it has not."""
-        return self.partner.paused_at or self.opened_at
-
-
-@dataclass(frozen=True, slots=True)
 class Item:
-    """One item and its case, if any. One of ``message``, ``inbound``, ``paused``, ``order`` is set.
+    """One item and its case, if any. One of ``message``, ``inbound``, ``partner_status``, ``order`` is set.
 
     ``is_unsolved`` is true while the cause exists, even if a person resolved the item.
     """
@@ -52,14 +36,14 @@ class Item:
     is_unsolved: bool
     message: Message | None = None
     inbound: InboundMessage | None = None
-    paused: PausedPartner | None = None
+    partner_status: PartnerStatus | None = None
     order: PurchaseOrder | None = None
     case: Case | None = None
 
     @property
     def is_resolvable(self) -> bool:
         """Whether a person can resolve it; the others end with their cause."""
-        return self.paused is None and self.order is None
+        return self.partner_status is None and self.order is None
 
     @property
     def has_recurred(self) -> bool:
@@ -101,15 +85,15 @@ def inbound_item(inbound: InboundMessage) -> Item:
     )
 
 
-def partner_item(paused: PausedPartner) -> Item:
+def partner_item(status: PartnerStatus) -> Item:
     """An item for a partner."""
     return Item(
-        key=f"partner-{paused.partner.id}",
-        title=paused.partner.name,
+        key=f"partner-{status.partner.id}",
+        title=status.partner.name,
         supplier_b2b_id="",
-        needs_attention=paused.since is not None,
-        is_unsolved=paused.since is not None,
-        paused=paused,
+        needs_attention=status.since is not None,
+        is_unsolved=status.since is not None,
+        partner_status=status,
     )
 
 
@@ -151,44 +135,8 @@ def find_item(session: Session, scope: Scope, key: str, *, lock: bool = False) -
 
 
 def _find_partner_item(session: Session, partner_id: int) -> Item | None:
-    paused = next((row for row in paused_partners(session) if row.partner.id == partner_id), None)
-    if paused:
-        return partner_item(paused)
     partner = session.get(Partner, partner_id)
-    return partner_item(PausedPartner(partner, None, Waiting())) if partner else None
-
-
-def _delivery_stopped() -> ColumnElement[bool]:
-    """Paused, or its breaker is open while messages wait. With none waiting, the next one is the probe."""
-    has_backlog = exists().where(Message.partner_id == Partner.id, IS_PENDING).correlate(Partner)
-    return Partner.paused_at.is_not(None) | (CircuitBreaker.opened_at.is_not(None) & has_backlog)
-
-
-def paused_partner_count(session: Session) -> int:
-    """How many partners receive nothing."""
-    query = (
-        select(func.count())
-        .select_from(Partner)
-        .outerjoin(CircuitBreaker, CircuitBreaker.partner_id == Partner.id)
-        .where(_delivery_stopped())
-    )
-    return session.scalar(query) or 0
-
-
-def paused_partners(session: Session) -> list[PausedPartner]:
-    """The partners that are paused or whose circuit breaker is open, by name."""
-    rows = session.execute(
-        select(Partner, CircuitBreaker.opened_at)
-        .outerjoin(CircuitBreaker, CircuitBreaker.partner_id == Partner.id)
-        .where(_delivery_stopped())
-        .order_by(Partner.name)
-    ).all()
-    if not rows:
-        return []
-    backlogs = waiting(session)
-    return [
-        PausedPartner(partner, opened_at, backlogs.get(partner.id, Waiting())) for partner, opened_at in rows
-    ]
+    return partner_item(partner_statuses(session, [partner])[0]) if partner else None
 
 
 def unmatched_messages(session: Session, *, limit: int) -> Sequence[InboundMessage]:

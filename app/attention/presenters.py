@@ -8,20 +8,24 @@ from flask import Flask, url_for
 
 from app.accounts import access
 from app.accounts.permissions import Permission
-from app.attention.items import Item, PausedPartner
+from app.attention.items import Item
 from app.attention.models import Case, CaseAction, CaseEvent
 from app.attention.service import Blocker
 from app.delivery.models import Message, MessageState
 from app.delivery.retry_policy import Reason
 from app.inbound.presenters import effect_chip, effect_words
 from app.partners.pause_presenters import pause_sentence
+from app.ui import web
 from app.ui.chips import Chip
+from app.ui.numbers import things
+from app.webhooks.partner_presenters import failing_sentence, partner_chip
+from app.webhooks.partner_status import PartnerState, PartnerStatus, failed_count
 from app.webhooks.presenters import message_chip, message_sentence
 
 ITEM_KINDS = {"message": "response", "inbound": "incoming message", "partner": "partner", "order": "order"}
 BLOCKERS = {
     Blocker.NO_LONGER_NEEDED: "This item no longer needs attention.",
-    Blocker.PARTNER_PAUSED: "A paused partner can't be resolved. Resume the partner instead.",
+    Blocker.PARTNER_PAUSED: "You can't resolve a partner. Its item closes when it's resumed or recovers.",
     Blocker.NO_USER: "Give a user access to this supplier instead.",
     Blocker.NOT_RESOLVED: "This item isn't resolved, or its cause is gone.",
 }
@@ -51,8 +55,8 @@ def item_url(item: Item) -> str:
         return url_for("inbound.message", inbound_id=item.inbound.id)
     if item.order:
         return url_for("orders.order", order_id=item.order.id)
-    assert item.paused
-    return url_for("partners.partner", partner_id=item.paused.partner.id)
+    assert item.partner_status
+    return url_for("partners.partner", partner_id=item.partner_status.partner.id)
 
 
 def item_chip(item: Item) -> Chip:
@@ -63,8 +67,8 @@ def item_chip(item: Item) -> Chip:
         return effect_chip(item.inbound)
     if item.order:
         return Chip("warn", "No user") if item.needs_attention else Chip("ok", "Has a user")
-    assert item.paused
-    return _partner_chip(item.paused)
+    assert item.partner_status
+    return partner_chip(item.partner_status)
 
 
 def _message_chip(message: Message) -> Chip:
@@ -75,12 +79,6 @@ def _message_chip(message: Message) -> Chip:
     return message_chip(message)
 
 
-def _partner_chip(paused: PausedPartner) -> Chip:
-    if paused.partner.paused:
-        return Chip("warn", "Paused")
-    return Chip("warn", "Not responding") if paused.opened_at else Chip("ok", "Active")
-
-
 def item_cause(item: Item) -> str:
     """What happened, in a sentence."""
     if item.message:
@@ -89,21 +87,24 @@ def item_cause(item: Item) -> str:
         return effect_words(item.inbound)
     if item.order:
         return f"No active user can respond for {item.order.supplier_b2b_id}."
-    assert item.paused
-    if item.paused.partner.paused:
-        return pause_sentence(item.paused.partner)
-    if item.paused.opened_at:
-        return (
-            "Several attempts in a row failed. Delivery is stopped; one message is sent from time to time"
-            " to check whether the partner responds again."
-        )
-    return "Webhooks are delivered normally."
+    assert item.partner_status
+    return _partner_cause(item.partner_status)
+
+
+def _partner_cause(status: PartnerStatus) -> str:
+    if status.state is PartnerState.PAUSED:
+        return pause_sentence(status.partner)
+    if status.state is PartnerState.FAILING:
+        return failing_sentence(status)
+    return "Webhooks are sent normally."
 
 
 def item_tone(item: Item) -> str:
     """The tone of the notice on the item's page."""
     if not item.needs_attention:
         return "info"
+    if item.partner_status:
+        return partner_chip(item.partner_status).tone
     failed = item.message and item.message.state in (MessageState.REFUSED, MessageState.FAILED)
     return "bad" if failed else "warn"
 
@@ -114,19 +115,38 @@ def item_kind(key: str) -> str:
 
 
 def next_step(item: Item) -> NextStep:
-    """The next step for the person who is signed in."""
+    """The next step for the person who is signed in, for an item that needs attention."""
+    return next_steps(item)[0]
+
+
+def next_steps(item: Item) -> list[NextStep]:
+    """All next steps for the person who is signed in, the best one first. Only partners have several."""
+    if item.partner_status:
+        return _next_steps_of_partner(item.partner_status)
+    if not item.needs_attention:
+        return []
     if item.message:
-        return _next_step_of_message(item.message)
+        return [_next_step_of_message(item.message)]
     if item.inbound:
-        return NextStep("Reprocess", item_url(item))
-    if item.order:
-        if access.can(access.current_person(), Permission.MANAGE_USERS):
-            return NextStep("Add user", url_for("accounts.new_user"))
-        return NextStep("View order", item_url(item))
-    assert item.paused
-    if item.paused.partner.paused:
-        return NextStep("Resume partner", item_url(item))
-    return NextStep("Run diagnostics", url_for("partners.check", partner_id=item.paused.partner.id))
+        return [NextStep("Reprocess", item_url(item))]
+    if access.can(access.current_person(), Permission.MANAGE_USERS):
+        return [NextStep("Add user", url_for("accounts.new_user"))]
+    return [NextStep("View order", item_url(item))]
+
+
+def _next_steps_of_partner(status: PartnerStatus) -> list[NextStep]:
+    partner = status.partner
+    page = url_for("partners.partner", partner_id=partner.id)
+    diagnostics = NextStep("Run diagnostics", url_for("partners.check", partner_id=partner.id))
+    if status.state is PartnerState.PAUSED:
+        return [NextStep("Resume partner", page), diagnostics]
+    if status.state is PartnerState.FAILING:
+        return [diagnostics, NextStep("Pause partner", f"{page}#pause")]
+    failed = failed_count(web.db(), partner.id)
+    if not failed:
+        return []
+    url = url_for("resends.preview", partner=partner.name, state=MessageState.FAILED.value)
+    return [NextStep(f"Resend {things(failed, 'failed webhook')}", url)]
 
 
 def _next_step_of_message(message: Message) -> NextStep:
@@ -164,6 +184,7 @@ def init_app(app: Flask) -> None:
         item_kind=item_kind,
         item_tone=item_tone,
         next_step=next_step,
+        next_steps=next_steps,
         event_title=event_title,
         event_quote=event_quote,
         resolution=resolution,

@@ -15,8 +15,6 @@ from app.attention.items import (
     message_item,
     order_item,
     partner_item,
-    paused_partner_count,
-    paused_partners,
     unmatched_messages,
     unreachable_order_count,
     unreachable_orders,
@@ -25,6 +23,7 @@ from app.attention.models import Case
 from app.delivery.models import Message
 from app.inbound.queries import unmatched_count
 from app.webhooks import queries as webhook_queries
+from app.webhooks.partner_status import stopped_partner_count, stopped_partners
 
 PAGE = 50
 """Items per page."""
@@ -88,7 +87,7 @@ def attention_page(
     messages = _with_cases(session, [message_item(message) for message in page.messages])
     if not reader.is_support or filters.after:
         return AttentionPage([], messages, [], 0, [], 0, page.next_after)
-    partners = _with_cases(session, [partner_item(paused) for paused in paused_partners(session)])
+    partners = _with_cases(session, [partner_item(status) for status in stopped_partners(session)])
     orders = _with_cases(
         session, [order_item(order) for order in unreachable_orders(session, limit=ORDERS_SHOWN)]
     )
@@ -113,7 +112,7 @@ def count(session: Session, scope: Scope, *, is_support: bool) -> int:
         return messages
     return (
         messages
-        + paused_partner_count(session)
+        + stopped_partner_count(session)
         + unreachable_order_count(session)
         + unmatched_count(session, None)
     )

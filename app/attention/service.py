@@ -60,7 +60,7 @@ def resolve(session: Session, item: Item, *, by: str, reason: str) -> None:
     which need another action.
     """
     _require_attention(item)
-    if item.paused:
+    if item.partner_status:
         raise CannotHandle(Blocker.PARTNER_PAUSED)
     if item.order:
         raise CannotHandle(Blocker.NO_USER)

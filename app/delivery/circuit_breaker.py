@@ -2,6 +2,9 @@
 
 The rules are pure functions over a ``BreakerState``. The state is a row per partner that all workers share.
 Only automatic attempts count: what a person sends bypasses the breaker and does not change it.
+
+The row also counts failed attempts of any kind, such as 503 responses. They make a partner failing, which
+people see, and do not open the breaker.
 """
 
 from __future__ import annotations
@@ -13,13 +16,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, literal_column, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, literal_column, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.delivery import notifications
 from app.delivery.models import CircuitBreaker, Message, Trigger
-from app.delivery.notifications import HoldReason
 from app.delivery.retry_policy import Reason
 
 FAILURES_MAX = 5
@@ -35,6 +37,10 @@ NO_RESPONSE = (
     *(Reason.ODD_ANSWER, Reason.BAD_TARGET),
 )
 """The reasons that count as a failure."""
+FAILING_AFTER = "failing_after"
+"""The key in ``session.info`` of how many consecutive failed attempts make a partner failing."""
+FAILING_AFTER_DEFAULT = 3
+"""Without that key, which ``create_app`` sets."""
 
 breakers = cast(Table, CircuitBreaker.__table__)
 messages = cast(Table, Message.__table__)
@@ -64,11 +70,13 @@ class BreakerState:
     probes: int = 0
     allowance: float = 0.0
     allowance_at: datetime | None = None
+    failed_attempts: int = 0
+    failed_since: datetime | None = None
 
     @property
     def is_suspect(self) -> bool:
         """Whether a valid response would change the state."""
-        return bool(self.failures or self.opened_at or self.width is not None)
+        return bool(self.failures or self.failed_attempts or self.opened_at or self.width is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +146,33 @@ def after_attempt(
     return state
 
 
+def count_failure(state: BreakerState, now: datetime, *, failed: bool, succeeded: bool) -> BreakerState:
+    """The state with its count of consecutive failed attempts after one more attempt."""
+    if succeeded:
+        return replace(state, failed_attempts=0, failed_since=None)
+    if failed:
+        since = state.failed_since or now
+        return replace(state, failed_attempts=state.failed_attempts + 1, failed_since=since)
+    return state
+
+
+def is_failing(state: BreakerState, failing_after: int) -> bool:
+    """Whether the partner is failing. ``failing_condition`` is the same rule for queries."""
+    return state.failed_attempts >= failing_after or state.opened_at is not None
+
+
+def failing_condition(session: Session) -> ColumnElement[bool]:
+    """Whether the partner of a ``CircuitBreaker`` row is failing."""
+    return or_(
+        CircuitBreaker.failed_attempts >= failing_after(session), CircuitBreaker.opened_at.is_not(None)
+    )
+
+
+def failing_after(session: Session) -> int:
+    """How many consecutive failed attempts make a partner failing."""
+    return int(session.info.get(FAILING_AFTER, FAILING_AFTER_DEFAULT))
+
+
 def _after_response(state: BreakerState, limits: Limits) -> BreakerState:
     """Recovery is gradual: one message at a time first, then twice as many after each response."""
     width = state.width
@@ -189,7 +224,7 @@ def create_missing(session: Session, partner_ids: Iterable[int]) -> None:
     """Insert the rows of partners that have none. Two workers may do so at the same time."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     rows = [
-        {"partner_id": partner_id, "failures": 0, "probes": 0, "allowance": 0.0}
+        {"partner_id": partner_id, "failures": 0, "probes": 0, "allowance": 0.0, "failed_attempts": 0}
         for partner_id in sorted(partner_ids)
     ]
     session.execute(dialect.insert(breakers).on_conflict_do_nothing(), rows)
@@ -220,45 +255,71 @@ def save_states(session: Session, states: dict[int, BreakerState]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class EndedAttempt:
-    """What the breaker needs to know of an automatic attempt that has ended."""
+    """What the breaker needs to know of an attempt that has ended.
+
+    ``failed`` is an HTTP response that shows a problem of the partner, such as 503. ``succeeded`` means that
+    the partner accepted or refused the message. Neither is set if the attempt says nothing about the partner.
+    """
 
     partner_id: int
     limits: Limits
     got_response: bool
     was_probe: bool
     was_suspect: bool
+    failed: bool = False
+    succeeded: bool = False
+    is_automatic: bool = True
+
+    @property
+    def may_change_state(self) -> bool:
+        """Whether the breaker's row must be read."""
+        if not self.is_automatic:
+            return self.succeeded and self.was_suspect
+        return self.failed or not self.got_response or self.was_suspect
 
 
 def record_attempts(session: Session, ended: Collection[EndedAttempt], now: datetime) -> None:
     """Update the breakers after these attempts. Reads nothing while all partners respond.
 
-    An opened and a closed breaker each make one audit entry and one notification.
+    An opened and a closed breaker each make an audit entry. The start and end of failing each send a mail.
     """
-    relevant = [attempt for attempt in ended if not attempt.got_response or attempt.was_suspect]
+    relevant = [attempt for attempt in ended if attempt.may_change_state]
     if not relevant:
         return
     before = lock_states(session, {attempt.partner_id for attempt in relevant})
     states = dict(before)
     for attempt in relevant:
         if attempt.partner_id in states:
-            states[attempt.partner_id] = after_attempt(
-                states[attempt.partner_id],
-                attempt.limits,
-                now,
-                got_response=attempt.got_response,
-                was_probe=attempt.was_probe,
-                jitter=random.random(),  # noqa: S311 - spreads probes, hides nothing
-            )
+            states[attempt.partner_id] = _after_ended(states[attempt.partner_id], attempt, now)
     save_states(session, {key: state for key, state in states.items() if state != before[key]})
     for partner_id, state in states.items():
-        if state.opened_at and not before[partner_id].opened_at:
-            notifications.held(session, partner_id, HoldReason.NO_RESPONSE, {"count": FAILURES_MAX})
-        elif before[partner_id].opened_at and not state.opened_at:
-            _recovered(session, partner_id, before[partner_id])
+        _report_change(session, partner_id, before[partner_id], state)
 
 
-def _recovered(session: Session, partner_id: int, before: BreakerState) -> None:
-    since = before.opened_at
-    was = {"held since": since and since.isoformat(), "by": "PO Confirm", "failed probes": before.probes}
-    notifications.recovered(session, partner_id, was)
-    session.execute(_MAKE_DUE, {"of_partner": partner_id})
+def _after_ended(state: BreakerState, attempt: EndedAttempt, now: datetime) -> BreakerState:
+    failed = attempt.is_automatic and (attempt.failed or not attempt.got_response)
+    state = count_failure(state, now, failed=failed, succeeded=attempt.succeeded)
+    if not attempt.is_automatic:
+        return state
+    return after_attempt(
+        state,
+        attempt.limits,
+        now,
+        got_response=attempt.got_response,
+        was_probe=attempt.was_probe,
+        jitter=random.random(),  # noqa: S311 - spreads probes, hides nothing
+    )
+
+
+def _report_change(session: Session, partner_id: int, before: BreakerState, after: BreakerState) -> None:
+    if after.opened_at and not before.opened_at:
+        notifications.breaker_opened(session, partner_id, FAILURES_MAX)
+    elif before.opened_at and not after.opened_at:
+        notifications.breaker_closed(session, partner_id, before.opened_at, before.probes)
+        session.execute(_MAKE_DUE, {"of_partner": partner_id})
+    limit = failing_after(session)
+    was_failing, fails = is_failing(before, limit), is_failing(after, limit)
+    if fails and not was_failing:
+        notifications.failing(session, partner_id, after.failed_attempts)
+    elif was_failing and not fails and (since := before.failed_since or before.opened_at):
+        notifications.recovered(session, partner_id, since)

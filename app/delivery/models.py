@@ -333,6 +333,9 @@ class CircuitBreaker(Base):
     # Messages that the rate permitted at ``allowance_at``.
     allowance: Mapped[float] = mapped_column(default=0.0)
     allowance_at: Mapped[datetime | None]
+    # Consecutive automatic attempts that failed, with or without response, and when the first ended.
+    failed_attempts: Mapped[int] = mapped_column(default=0)
+    failed_since: Mapped[datetime | None]
 
 
 class Measure(StrEnum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.delivery.events import MessageChange
-from app.delivery.models import Message, MessageState
+from app.delivery.models import LIVE, Message, MessageState
 from app.partners.models import Partner
 from app.tasks.mail import Topic, enqueue, enqueue_once, is_on, link, one_line
 
@@ -26,13 +26,11 @@ class HoldReason(StrEnum):
 
     GONE = "gone"
     CREDENTIALS = "credentials"
-    NO_RESPONSE = "no_response"
 
 
 _MAIL_TEXTS = {
     HoldReason.GONE: "{url} returned 410 (gone).",
     HoldReason.CREDENTIALS: "{count} responses in a row rejected the key or the URL ({status}).",
-    HoldReason.NO_RESPONSE: "{count} attempts in a row got no response. Probes continue.",
 }
 
 
@@ -56,22 +54,73 @@ def held(session: Session, partner_id: int, reason: HoldReason, params: Mapping[
     )
     if not is_on(session):
         return
-    count = session.scalar(
-        select(func.count()).where(Message.partner_id == partner_id, Message.state == MessageState.PENDING)
-    )
     cause = one_line(_MAIL_TEXTS[reason].format_map(params))
-    body = f"Webhooks to {one_line(name)} are held.\n\n{cause}\n\n{count} are queued. None is lost.\n"
+    body = f"Webhooks to {one_line(name)} are held.\n\n{cause}\n\n{_queued_text(session, partner_id)}\n"
     enqueue(session, Topic.HELD, f"{name} is held", body + link(session, f"/partners/{partner_id}"))
 
 
-def recovered(session: Session, partner_id: int, before: Mapping[str, Any]) -> None:
-    """Record that a partner responds again; ``before`` is for the audit entry."""
-    name = _name(session, partner_id)
-    trail.record(session, AuditAction.RESUMED, AuditObject.PARTNER, partner_id, name=name, before=before)
-    body = f"{one_line(name)} responds again. Queued webhooks are being sent.\n"
-    enqueue(
-        session, Topic.RECOVERED, f"{name} responds again", body + link(session, f"/partners/{partner_id}")
+def breaker_opened(session: Session, partner_id: int, failures: int) -> None:
+    """Record that only probes are sent to a partner, after so many attempts without a response."""
+    trail.record(
+        session,
+        AuditAction.PAUSED,
+        AuditObject.PARTNER,
+        partner_id,
+        name=_name(session, partner_id),
+        after={"reason": "no_response", "count": failures},
     )
+
+
+def breaker_closed(session: Session, partner_id: int, since: datetime, probes: int) -> None:
+    """Record that a partner responds again after so many failed probes."""
+    trail.record(
+        session,
+        AuditAction.RESUMED,
+        AuditObject.PARTNER,
+        partner_id,
+        name=_name(session, partner_id),
+        before={"held since": since.isoformat(), "by": "PO Confirm", "failed probes": probes},
+    )
+
+
+def failing(session: Session, partner_id: int, failures: int) -> None:
+    """Send the mail that a partner is failing, after so many consecutive failed attempts."""
+    if not is_on(session):
+        return
+    name = one_line(_name(session, partner_id))
+    body = (
+        f"{name} is failing: the last {failures} attempts failed.\n\n"
+        f"{_queued_text(session, partner_id)} They are sent when {name} recovers.\n"
+    )
+    enqueue(session, Topic.FAILING, f"{name} is failing", body + _item_link(session, partner_id))
+
+
+def recovered(session: Session, partner_id: int, since: datetime) -> None:
+    """Send the mail that a partner has recovered. It was failing since this time."""
+    if not is_on(session):
+        return
+    name = one_line(_name(session, partner_id))
+    failed = session.scalar(
+        select(func.count()).where(
+            *(Message.partner_id == partner_id, Message.state == MessageState.FAILED),
+            *(Message.needs_attention, Message.finished_at >= since),
+        )
+    )
+    body = f"{name} responds again. Queued webhooks are being sent.\n"
+    if failed:
+        body += f"\nFailed while it was down: {failed}. You can resend them together.\n"
+    enqueue(session, Topic.RECOVERED, f"{name} has recovered", body + _item_link(session, partner_id))
+
+
+def _queued_text(session: Session, partner_id: int) -> str:
+    count = session.scalar(
+        select(func.count()).where(Message.partner_id == partner_id, Message.state.in_(LIVE))
+    )
+    return f"{count} are queued. None is lost."
+
+
+def _item_link(session: Session, partner_id: int) -> str:
+    return link(session, f"/attention/partner-{partner_id}")
 
 
 def _name(session: Session, partner_id: int) -> str:

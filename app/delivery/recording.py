@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
 from sqlalchemy import bindparam, select, update
@@ -99,7 +100,7 @@ def record_results(session: Session, results: Sequence[AttemptResult], now: date
     message_events.publish(
         session, [MessageChange(key, rows[key]["order_id"], rows[key]["state"]) for key in changed]
     )
-    circuit_breaker.record_attempts(session, [_ended_attempt(result) for result in automatic], now)
+    circuit_breaker.record_attempts(session, [_ended_attempt(result) for result in results], now)
     statistics.record(session, counted)
 
 
@@ -169,7 +170,21 @@ def _ended_attempt(result: AttemptResult) -> circuit_breaker.EndedAttempt:
         got_response=not result.verdict.transport,
         was_probe=result.claimed.is_probe,
         was_suspect=result.claimed.is_suspect,
+        failed=_shows_failing_partner(result),
+        succeeded=result.verdict.step in (Step.DELIVERED, Step.REFUSED),
+        is_automatic=result.is_automatic,
     )
+
+
+def _shows_failing_partner(result: AttemptResult) -> bool:
+    """Whether the attempt failed because of the partner.
+
+    Rejected credentials have their own count, 429 only slows down, and internal errors are ours.
+    """
+    verdict = result.verdict
+    if verdict.credentials or verdict.gone or verdict.reason is Reason.INTERNAL:
+        return False
+    return verdict.step in (Step.RETRY, Step.FAILED) and result.outcome.status != HTTPStatus.TOO_MANY_REQUESTS
 
 
 def _attempt_end(result: AttemptResult) -> dict[str, Any]:

@@ -94,13 +94,6 @@ class Summary:
     text: str
 
 
-def partner_state(status: PartnerStatus) -> tuple[str, str]:
-    """Return the label of a partner's state and its tone."""
-    if status.partner.paused:
-        return "Paused", "warn"
-    return ("Not responding", "warn") if status.outage else ("Active", "ok")
-
-
 @dataclass(frozen=True, slots=True)
 class Note:
     """Why a partner is in its state, and since when, for the list of partners."""
@@ -387,19 +380,21 @@ def status_card(status: PartnerStatus) -> StatusCard:
         )
     if status.outage:
         return StatusCard(
-            title="Not responding since",
+            title="Failing since",
             since=status.outage.since,
             text="Several attempts in a row failed. Nothing is lost: webhooks are sent when it recovers.",
             queue=queue,
             queue_state="pending",
             next_step="Run diagnostics, then write to the technical contact.",
-            probe_at=status.outage.probe_at,
+            probe_at=status.outage.next_check_at,
         )
     delivered = status.last_good_at is not None
     return StatusCard(
         title="Last delivery" if delivered else "No deliveries yet",
         since=status.last_good_at,
-        text="Webhooks are sent as they are created.",
+        text=f"{things(backlog.retrying, 'webhook')} retrying after a failed attempt."
+        if backlog.retrying
+        else "Webhooks are sent as they are created.",
         queue=queue,
         queue_state="pending",
         next_step="None. Send a test after you change the connection." if delivered else "Send a test.",

@@ -75,7 +75,6 @@ for name in (
     "token_text",
     "report_summary",
     "step_rows",
-    "partner_state",
     "holding_label",
     "partner_note",
     "response_status",

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
 from app.delivery.statistics import Totals, failure_counts, step_start, totals
-from app.partners.models import Partner
-from app.webhooks.partner_status import Waiting
-
-NO_BACKLOG = Waiting()
+from app.webhooks.partner_status import PartnerStatus, Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +68,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class PartnerHealth:
-    """The attempts and the present backlog of one partner."""
+    """The attempts and the present status of one partner."""
 
-    partner: Partner
+    status: PartnerStatus
     totals: Totals
-    backlog: Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +98,12 @@ def delivery_health(
     session: Session,
     time_range: Range,
     now: datetime,
-    partners: Sequence[Partner],
-    backlogs: Mapping[int, Waiting],
+    statuses: Sequence[PartnerStatus],
 ) -> DeliveryHealth:
     """The health of the deliveries to these partners. ``session`` must see a snapshot."""
     since, until = time_range.since(now), time_range.until(now)
     by_step: dict[datetime, Totals] = defaultdict(Totals)
-    by_partner = {partner.id: Totals() for partner in partners}
+    by_partner = {status.partner.id: Totals() for status in statuses}
     overall = Totals()
     for (start, partner_id), step_totals in totals(session, since, until, time_range.step).items():
         if partner_id in by_partner:
@@ -121,16 +116,11 @@ def delivery_health(
         since=since,
         until=until,
         totals=overall,
-        backlog=_sum(backlogs.get(partner.id, NO_BACKLOG) for partner in partners),
-        paused_count=sum(
-            backlogs.get(partner.id, NO_BACKLOG).count for partner in partners if partner.paused
-        ),
+        backlog=_sum(status.waiting for status in statuses),
+        paused_count=sum(status.waiting.count for status in statuses if status.partner.paused),
         steps=[Step(start, start + time_range.step, by_step[start]) for start in starts],
         failures=_failures(session, since, until, by_partner.keys()),
-        partners=[
-            PartnerHealth(partner, by_partner[partner.id], backlogs.get(partner.id, NO_BACKLOG))
-            for partner in partners
-        ],
+        partners=[PartnerHealth(status, by_partner[status.partner.id]) for status in statuses],
     )
 
 

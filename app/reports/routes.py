@@ -34,7 +34,7 @@ from app.reports.response_report import response_report as report_of
 from app.ui import web
 from app.ui.listing import read_filter
 from app.ui.sidebar import Sidebar
-from app.webhooks.partner_status import waiting
+from app.webhooks.partner_status import partner_statuses
 from app.webhooks.presenters import webhook_chips
 
 blueprint = Blueprint("reports", __name__)
@@ -86,8 +86,9 @@ def delivery_health() -> Response:
         notices.append("Unknown partner. Showing all partners.")
         form.partner.data = ""
     time_range = RANGES[values.get("range", DEFAULT_RANGE)]
+    statuses = partner_statuses(web.db(), selected or partners)
     with web.database().snapshot() as session:
-        health = health_of(session, time_range, clock.now(), selected or partners, waiting(web.db()))
+        health = health_of(session, time_range, clock.now(), statuses)
     return web.page(
         "reports/delivery_health.html",
         "reports/_delivery_health.html",

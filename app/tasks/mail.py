@@ -25,6 +25,7 @@ class Topic(StrEnum):
     """What a mail is about."""
 
     HELD = "held"
+    FAILING = "failing"
     RECOVERED = "recovered"
     # The text is written when it is sent: many failures in a row make one mail.
     ATTENTION = "attention"

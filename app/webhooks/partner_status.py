@@ -1,4 +1,4 @@
-"""A partner's delivery status: its queued webhooks, its last successful delivery, and outages."""
+"""A partner's delivery status: active, delayed, failing or paused; its queue and its last delivery."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState
+from app.delivery.circuit_breaker import failing_condition
+from app.delivery.models import LIVE, Attempt, CircuitBreaker, Message, MessageState
 from app.partners.models import Partner
 from app.webhooks.queries import TAKEN
 
@@ -19,60 +21,171 @@ RECENT_LIMIT = 1000
 """Newest delivered webhooks of a partner among which its last successful delivery is searched."""
 
 
+class PartnerState(StrEnum):
+    """Whether webhooks reach a partner."""
+
+    ACTIVE = "active"
+    # Some webhooks are retrying.
+    DELAYED = "delayed"
+    # Several attempts in a row have failed.
+    FAILING = "failing"
+    PAUSED = "paused"
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How many webhooks are queued for a partner, and since when the oldest is."""
+    """How many webhooks are queued for a partner, how many of them are retrying, and two times.
+
+    ``oldest_at`` is when the oldest was created, ``next_at`` when the next one is due.
+    """
 
     count: int = 0
     oldest_at: datetime | None = None
+    retrying: int = 0
+    next_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Since when a partner has not responded, and when the next webhook is sent as a probe."""
+    """Since when the attempts of a failing partner fail, and when the next one is made."""
 
     since: datetime
-    probe_at: datetime | None
+    next_check_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class PartnerStatus:
-    """A partner with its queue, its last successful delivery, and its outage, if any."""
+    """A partner with its queue, its outage, if any, and its last successful delivery."""
 
     partner: Partner
     waiting: Waiting
-    last_good_at: datetime | None
-    outage: Outage | None
+    outage: Outage | None = None
+    last_good_at: datetime | None = None
+
+    @property
+    def state(self) -> PartnerState:
+        """The state. A pause hides the others: nothing automatic is sent."""
+        if self.partner.paused:
+            return PartnerState.PAUSED
+        if self.outage:
+            return PartnerState.FAILING
+        return PartnerState.DELAYED if self.waiting.retrying else PartnerState.ACTIVE
+
+    @property
+    def since(self) -> datetime | None:
+        """When the partner was paused or began to fail; None for the other states."""
+        return self.partner.paused_at or (self.outage.since if self.outage else None)
 
 
 def partner_statuses(session: Session, partners: Sequence[Partner]) -> list[PartnerStatus]:
     """Return the status of each of these partners."""
-    queues, current_outages = waiting(session), outages(session)
+    queues = waiting(session)
+    current_outages = outages(session)
     return [
         PartnerStatus(
             partner,
             queues.get(partner.id, Waiting()),
-            last_delivered_at(session, partner.id),
             current_outages.get(partner.id),
+            last_delivered_at(session, partner.id),
         )
         for partner in partners
     ]
 
 
-def outages(session: Session) -> dict[int, Outage]:
-    """Return the partners that the circuit breaker holds, by their ids."""
-    lanes = session.scalars(select(CircuitBreaker).where(CircuitBreaker.opened_at.is_not(None)))
-    return {lane.partner_id: Outage(lane.opened_at, lane.probe_at) for lane in lanes if lane.opened_at}
-
-
-def waiting(session: Session) -> dict[int, Waiting]:
-    """Return the queued webhooks by partner id. It reads only those, however long the history is."""
-    rows = session.execute(
-        select(Message.partner_id, func.count(), func.min(Message.created_at))
-        .where(Message.state == MessageState.PENDING)
-        .group_by(Message.partner_id)
+def stopped_partners(session: Session) -> list[PartnerStatus]:
+    """Return the paused and the failing partners, by name, without their last delivery."""
+    current_outages = outages(session)
+    partners = session.scalars(
+        select(Partner)
+        .where(or_(Partner.paused_at.is_not(None), Partner.id.in_(current_outages)))
+        .order_by(Partner.name)
     ).all()
-    return {partner_id: Waiting(count, oldest) for partner_id, count, oldest in rows}
+    queues = waiting(session) if partners else {}
+    return [
+        PartnerStatus(partner, queues.get(partner.id, Waiting()), current_outages.get(partner.id))
+        for partner in partners
+    ]
+
+
+def stopped_partner_count(session: Session) -> int:
+    """Return how many partners are paused or failing."""
+    stopped = or_(Partner.paused_at.is_not(None), Partner.id.in_(outages(session)))
+    return session.scalar(select(func.count()).select_from(Partner).where(stopped)) or 0
+
+
+def failing_partners(session: Session, scope: frozenset[str] | None) -> list[PartnerStatus]:
+    """Return the failing partners for a reader, with the reader's own webhooks in ``waiting``.
+
+    A reader of some suppliers gets only partners for which webhooks of these suppliers wait.
+    """
+    current_outages = outages(session)
+    if not current_outages:
+        return []
+    partners = session.scalars(
+        select(Partner)
+        .where(Partner.id.in_(current_outages), Partner.paused_at.is_(None))
+        .order_by(Partner.name)
+    ).all()
+    queues = waiting(session, scope, include_sending=True)
+    return [
+        PartnerStatus(partner, queues.get(partner.id, Waiting()), current_outages[partner.id])
+        for partner in partners
+        if scope is None or partner.id in queues
+    ]
+
+
+def failed_count(session: Session, partner_id: int) -> int:
+    """Return how many failed webhooks of a partner need attention."""
+    failed = select(func.count()).where(
+        Message.partner_id == partner_id, Message.needs_attention, Message.state == MessageState.FAILED
+    )
+    return session.scalar(failed) or 0
+
+
+def outages(session: Session) -> dict[int, Outage]:
+    """Return the outages of failing partners by partner id, also of paused ones.
+
+    A failing partner without an affected webhook has no outage: nothing is left that could end it.
+    """
+    since = func.coalesce(
+        CircuitBreaker.failed_since, CircuitBreaker.opened_at, type_=Message.created_at.type
+    )
+    of_partner = Message.partner_id == CircuitBreaker.partner_id
+    has_live = exists().where(of_partner, Message.state.in_(LIVE))
+    has_failed = exists().where(
+        *(of_partner, Message.state == MessageState.FAILED),
+        *(Message.needs_attention, Message.finished_at >= since),
+    )
+    next_at = (
+        select(func.min(Message.next_at))
+        .where(of_partner, Message.state == MessageState.PENDING)
+        .scalar_subquery()
+    )
+    rows = session.execute(
+        select(
+            CircuitBreaker.partner_id,
+            since,
+            func.coalesce(CircuitBreaker.probe_at, next_at),
+        ).where(failing_condition(session), or_(has_live, has_failed))
+    ).all()
+    return {partner_id: Outage(since, next_check_at) for partner_id, since, next_check_at in rows}
+
+
+def waiting(
+    session: Session, scope: frozenset[str] | None = None, *, include_sending: bool = False
+) -> dict[int, Waiting]:
+    """Return the queued webhooks by partner id. It reads only those, however long the history is."""
+    states = LIVE if include_sending else (MessageState.PENDING,)
+    query = select(
+        Message.partner_id,
+        func.count(),
+        func.min(Message.created_at),
+        func.sum(case((Message.attempts_made > 0, 1), else_=0)),
+        func.min(Message.next_at),
+    ).where(Message.state.in_(states))
+    if scope is not None:
+        query = query.where(Message.supplier_b2b_id.in_(scope))
+    return {row[0]: Waiting(*row[1:]) for row in session.execute(query.group_by(Message.partner_id))}
 
 
 def last_delivered_at(session: Session, partner_id: int) -> datetime | None:

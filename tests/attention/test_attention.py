@@ -169,9 +169,9 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
         writing.add(CircuitBreaker(partner_id=partner.id, opened_at=partner.created_at, probe_at=None))
         writing.commit()
     # Without a backlog nothing is stopped: the next response is the probe.
-    assert "Not responding" not in ravi.get("/attention").words
+    assert "Failing" not in ravi.get("/attention").words
     confirm(order_id)
-    assert "Not responding" in ravi.get("/attention").words
+    assert "Failing" in ravi.get("/attention").words
 
 
 def test_canceled_webhook_of_unknown_outcome_needs_attention(

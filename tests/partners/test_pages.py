@@ -631,8 +631,8 @@ def test_unresponsive_partner_is_not_active(
         session.merge(CircuitBreaker(partner_id=partner.id, failures=5, opened_at=clock.now(), probes=1))
         session.commit()
     shown = ravi.get(f"/partners/{partner.id}").words
-    assert "Active" not in shown and "Not responding since" in shown and "1 webhook queued" in shown
-    assert "Not responding" in ravi.get("/partners").words
+    assert "Active" not in shown and "Failing since" in shown and "1 webhook queued" in shown
+    assert "Failing" in ravi.get("/partners").words
 
 
 def test_managers_see_partner_changes_in_the_audit_trail(

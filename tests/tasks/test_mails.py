@@ -264,28 +264,6 @@ def test_the_command_tries_whether_mails_arrive(
 # --- What is told
 
 
-def test_a_breaker_that_opens_and_closes_is_two_mails_however_many_tries_failed(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, send: Send, post_office: MailServer,
-    session: Session,
-) -> None:  # fmt: skip
-    for order_id in arrive(8):
-        confirm(order_id)
-    network.behave("reset")
-    for _ in range(3):
-        deliver()
-        clock.move(minutes=1)
-    assert [mail.kind.removeprefix(MAIL) for mail in mails(session)] == ["held"]
-    network.behave("ok")
-    clock.move(hours=1)
-    deliver()
-    send()
-    assert [one.message["Subject"] for one in post_office.taken] == [
-        "PO Confirm: Bharat Connect is held",
-        "PO Confirm: Bharat Connect responds again",
-    ]
-    assert "8 are queued" in post_office.taken[0].message.get_content()
-
-
 def test_a_wrong_key_pauses_once_and_is_told_once(
     arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, session: Session, ravi: Browser
 ) -> None:
@@ -373,7 +351,8 @@ def test_partner_text_with_line_breaks_writes_no_lines_of_its_own(
         partner = writing.get_one(Partner, message.partner_id)
         partner.name = INJECTED
         notifications.held(writing, partner.id, HoldReason.GONE, {"url": INJECTED})
-        notifications.recovered(writing, partner.id, {})
+        notifications.failing(writing, partner.id, 3)
+        notifications.recovered(writing, partner.id, now())
         partner.paused_at, partner.pause_code = now(), PauseCode.GONE
         partner_service.resume(writing, partner, INJECTED, by=INJECTED)
         writing.commit()
@@ -382,7 +361,7 @@ def test_partner_text_with_line_breaks_writes_no_lines_of_its_own(
     for written in (digests.attention(session), digests.deadlines(session, settings)):
         assert written
         bodies.append(written[1])
-    assert len(bodies) == 5
+    assert len(bodies) == 6
     for body in bodies:
         lines = re.split("[\r\n\u2028\x85]", body)
         assert any("PO 1 * PO 2: Delivered Bcc: x@example end" in line for line in lines), body
@@ -462,7 +441,9 @@ def test_the_worker_sends_and_seals_by_itself(
     assert not trouble
 
 
-def test_a_lane_that_stays_open_is_told_once(database: Database, partner: Partner, session: Session) -> None:
+def test_partner_that_keeps_failing_sends_one_mail(
+    database: Database, partner: Partner, session: Session
+) -> None:
     limits = circuit_breaker.Limits(4, None)
     bad = circuit_breaker.EndedAttempt(
         partner.id, limits, got_response=False, was_probe=False, was_suspect=False
@@ -472,7 +453,7 @@ def test_a_lane_that_stays_open_is_told_once(database: Database, partner: Partne
         for _ in range(20):
             circuit_breaker.record_attempts(writing, [bad], now())
         writing.commit()
-    assert [mail.kind.removeprefix(MAIL) for mail in mails(session)] == ["held"]
+    assert [mail.kind.removeprefix(MAIL) for mail in mails(session)] == ["failing"]
 
 
 def test_a_server_hides_its_password() -> None:

@@ -1,0 +1,38 @@
+"""One mail when a partner starts to fail, and one when it has recovered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.tasks.mail_server import MailServer
+
+
+@pytest.mark.parametrize(("mode", "more"), [("status", {"status": 503}), ("reset", {})])
+def test_outage_sends_one_mail_at_its_start_and_one_at_recovery(
+    mode: str,
+    more: dict[str, int],
+    arrive: Any,
+    confirm: Any,
+    network: Any,
+    deliver: Any,
+    clock: Any,
+    send: Any,
+    post_office: MailServer,
+) -> None:
+    for order_id in arrive(8):
+        confirm(order_id)
+    network.behave(mode, **more)
+    for _ in range(3):
+        deliver()
+        clock.move(minutes=1)
+    network.behave("ok")
+    clock.move(hours=1)
+    deliver()
+    send()
+    start, end = [mail.message for mail in post_office.taken]
+    assert start["Subject"] == "PO Confirm: Bharat Connect is failing"
+    assert end["Subject"] == "PO Confirm: Bharat Connect has recovered"
+    assert "8 are queued. None is lost." in start.get_content()
+    assert "https://po.supplier.example/attention/partner-" in start.get_content()

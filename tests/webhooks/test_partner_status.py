@@ -1,0 +1,202 @@
+"""Partners that are active, delayed, failing or paused, and who is told about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.db import Database
+from app.delivery.circuit_breaker import FAILING_AFTER, BreakerState, count_failure, is_failing
+from app.orders.models import PurchaseOrder
+from app.partners import service as partner_service
+from app.partners.models import Partner
+from app.webhooks.partner_status import PartnerState, partner_statuses
+from tests.delivery.test_circuit_breaker import NOON
+from tests.people import BEARINGS, TRIVENI, Browser
+
+BANNER = "[data-partner-failing]"
+
+
+@pytest.fixture
+def state(session: Session, partner: Partner) -> Callable[[], PartnerState]:
+    """The state of the partner as it is now."""
+
+    def state() -> PartnerState:
+        session.rollback()
+        session.expire_all()
+        row = session.get(Partner, partner.id)
+        assert row
+        return partner_statuses(session, [row])[0].state
+
+    return state
+
+
+def banners(browser: Browser, path: str = "/") -> list[str]:
+    """The texts of the banners about failing partners."""
+    return [" ".join(banner.get_text(" ").split()) for banner in browser.get(path).page.select(BANNER)]
+
+
+def test_failures_in_a_row_make_failing_and_a_success_ends_it() -> None:
+    state = BreakerState()
+    for _ in range(3):
+        assert not is_failing(state, 3)
+        state = count_failure(state, NOON, failed=True, succeeded=False)
+    assert is_failing(state, 3) and not is_failing(state, 4)
+    assert count_failure(state, NOON, failed=False, succeeded=False) == state
+    assert count_failure(state, NOON, failed=False, succeeded=True) == BreakerState()
+
+
+def test_partner_with_503_responses_fails_and_recovers(
+    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, state: Any, ravi: Browser
+) -> None:
+    for order_id in arrive(5):
+        confirm(order_id)
+    assert state() is PartnerState.ACTIVE
+    network.behave("status", status=503)
+    deliver()
+    assert state() is PartnerState.FAILING
+    (banner,) = banners(ravi)
+    assert (
+        "Bharat Connect has been failing since" in banner and "5 webhooks queued; nothing is lost" in banner
+    )
+    assert "Next check:" in banner
+    network.behave("ok")
+    clock.move(minutes=1)
+    deliver()
+    assert state() is PartnerState.ACTIVE and not banners(ravi)
+
+
+def test_fewer_failures_than_the_setting_are_only_a_delay(
+    database: Database, arrive: Any, confirm: Any, network: Any, deliver: Any, state: Any, ravi: Browser
+) -> None:
+    for order_id in arrive(2):
+        confirm(order_id)
+    network.behave("status", status=503)
+    deliver()
+    assert state() is PartnerState.DELAYED and not banners(ravi)
+    assert "Delayed" in ravi.get("/partners").words
+
+
+def test_setting_decides_how_many_failures_count(
+    database: Database, arrive: Any, confirm: Any, network: Any, deliver: Any, session: Session, ravi: Browser
+) -> None:
+    assert session.info[FAILING_AFTER] == 3
+    database.info[FAILING_AFTER] = 1
+    confirm(arrive(1)[0])
+    network.behave("status", status=503)
+    deliver()
+    assert len(banners(ravi)) == 1
+
+
+@pytest.mark.parametrize("status", [401, 429])
+def test_rejected_keys_and_rate_limits_are_not_failing(
+    status: int, arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, state: Any
+) -> None:
+    for order_id in arrive(4):
+        confirm(order_id)
+    network.behave("status", status=status)
+    deliver()
+    assert state() is (PartnerState.DELAYED if status == 429 else PartnerState.PAUSED)
+
+
+def test_only_readers_with_waiting_webhooks_see_the_banner(
+    arrive: Any,
+    confirm: Any,
+    network: Any,
+    deliver: Any,
+    session: Session,
+    asha: Browser,
+    omar: Browser,
+    meera: Browser,
+    ravi: Browser,
+) -> None:
+    orders = session.scalars(select(PurchaseOrder).where(PurchaseOrder.id.in_(arrive(12)))).all()
+    own = [order.id for order in orders if order.supplier_b2b_id == BEARINGS][:1]
+    for order_id in [order.id for order in orders if order.supplier_b2b_id == TRIVENI][:3]:
+        confirm(order_id)
+    network.behave("reset")
+    deliver()
+    for browser, path in ((asha, "/orders"), (meera, "/health"), (ravi, "/attention")):
+        (banner,) = banners(browser, path)
+        assert "3 webhooks queued" in banner
+    assert not banners(omar)
+    confirm(own[0])
+    assert "1 webhook queued" in banners(omar)[0] and "4 webhooks queued" in banners(asha)[0]
+    assert omar.get(omar.get("/").one(f"{BANNER} a")["href"]).status_code == 200
+
+
+def test_pages_of_partners_and_health_turn_red(
+    arrive: Any, confirm: Any, network: Any, deliver: Any, ravi: Browser
+) -> None:
+    for order_id in arrive(3):
+        confirm(order_id)
+    network.behave("status", status=503)
+    deliver()
+    for path in ("/partners", "/health"):
+        row = ravi.get(path).one("tr.failing")
+        assert row.select_one(".state.bad") and "Failing" in row.get_text()
+
+
+def test_paused_partner_is_not_failing(
+    database: Database,
+    arrive: Any,
+    confirm: Any,
+    network: Any,
+    deliver: Any,
+    state: Any,
+    partner: Partner,
+    ravi: Browser,
+) -> None:
+    for order_id in arrive(3):
+        confirm(order_id)
+    network.behave("status", status=503)
+    deliver()
+    with database.writing() as writing:
+        row = writing.get(Partner, partner.id)
+        assert row
+        partner_service.pause(writing, row, "Maintenance", by="Ravi")
+        writing.commit()
+    assert state() is PartnerState.PAUSED and not banners(ravi)
+
+
+def test_support_gets_one_item_with_its_next_steps(
+    database: Database,
+    arrive: Any,
+    confirm: Any,
+    network: Any,
+    deliver: Any,
+    clock: Any,
+    partner: Partner,
+    ravi: Browser,
+    meera: Browser,
+) -> None:
+    with database.writing() as writing:
+        row = writing.get(Partner, partner.id)
+        assert row
+        row.retry_schedule = [1]
+        writing.commit()
+    first, *others = arrive(4)
+    for order_id in others:
+        confirm(order_id)
+    network.behave("status", status=503)
+    deliver()
+    (item,) = ravi.get("/attention").page.select(".attention-item")
+    assert "Failing" in item.get_text() and "Run diagnostics" in item.get_text()
+    url = f"/attention/partner-{partner.id}"
+    assert meera.get(url).status_code == 404
+    steps = [link.get_text() for link in ravi.get(url).page.select("#next-title ~ * a, section .buttons a")]
+    assert "Run diagnostics" in steps and "Pause partner" in steps
+    clock.move(minutes=1)
+    deliver()  # all have failed now
+    assert "Failing" in ravi.get("/partners").words
+    network.behave("ok")
+    confirm(first)
+    deliver()
+    assert "Failing" not in ravi.get("/partners").words
+    (link,) = ravi.get(url).page.select(".buttons a")
+    assert link.get_text() == "Resend 3 failed webhooks"
+    assert "3 webhooks" in ravi.get(link["href"]).words
