@@ -44,7 +44,7 @@ _LEAF = struct.Struct(">q32s")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of a verification. ``fault`` is a sentence about the first fault; None if there is none."""
+    """The result of a verification. ``fault`` describes the first fault; None if there is none."""
 
     seals: int
     entries: int
@@ -102,17 +102,17 @@ def verify(session: Session, expected: str = "") -> Verdict:
     gone_up_to, fault = _pruned_up_to(session)
     if fault:
         return verdict(fault)
-    for number, one in enumerate(_seals(session), start=1):
-        fault = _fault_of_seal(one, number, previous, last_id)
+    for number, current in enumerate(_seals(session), start=1):
+        fault = _fault_of_seal(current, number, previous, last_id)
         if fault is None:
-            covered = dict(_LEAF.iter_unpack(one.leaves))
-            kept = {entry.id: leaf(entry) for entry in _entries(session, last_id, one.last_id)}
-            fault = _fault_of_entries(one, covered, kept, gone_up_to)
+            covered = dict(_LEAF.iter_unpack(current.leaves))
+            stored = {entry.id: leaf(entry) for entry in _entries(session, last_id, current.last_id)}
+            fault = _fault_of_entries(current, covered, stored, gone_up_to)
         if fault:
             return verdict(fault)
-        seals, entries, pruned = seals + 1, entries + len(kept), pruned + len(covered) - len(kept)
-        previous, last_id = one.sha256, one.last_id
-        seen_expected = seen_expected or one.sha256 == expected
+        seals, entries, pruned = seals + 1, entries + len(stored), pruned + len(covered) - len(stored)
+        previous, last_id = current.sha256, current.last_id
+        seen_expected = seen_expected or current.sha256 == expected
     stray = session.scalar(select(func.min(AuditEntry.id)))
     if stray is not None and stray < 1:
         return verdict(f"Entry {stray} was added: ids begin at 1.")
@@ -131,26 +131,26 @@ def _seal_next(session: Session, settled: int) -> int:
     advisory_lock(session, "audit seal")
     before = last_seal(session)
     after = before.last_id if before else 0
-    found = session.scalars(
+    entries = session.scalars(
         select(AuditEntry)
         .where(AuditEntry.id > after, AuditEntry.id <= settled)
         .order_by(AuditEntry.id)
         .limit(BATCH)
     ).all()
-    if not found:
+    if not entries:
         return 0
-    one = AuditSeal(
+    new_seal = AuditSeal(
         number=before.number + 1 if before else 1,
-        first_id=found[0].id,
-        last_id=found[-1].id,
-        leaves=b"".join(_LEAF.pack(entry.id, leaf(entry)) for entry in found),
+        first_id=entries[0].id,
+        last_id=entries[-1].id,
+        leaves=b"".join(_LEAF.pack(entry.id, leaf(entry)) for entry in entries),
         previous=before.sha256 if before else FIRST,
         sealed_at=clock.now(),
     )
-    one.sha256 = seal_digest(one)
-    session.add(one)
+    new_seal.sha256 = seal_digest(new_seal)
+    session.add(new_seal)
     session.flush()
-    return len(found)
+    return len(entries)
 
 
 def _settled_id(database: Database) -> int | None:
@@ -189,20 +189,20 @@ def _seals(session: Session) -> Iterator[AuditSeal]:
     number = None
     while True:
         query = select(AuditSeal).order_by(AuditSeal.number).limit(50)
-        found = session.scalars(query if number is None else query.where(AuditSeal.number > number)).all()
-        if not found:
+        seals = session.scalars(query if number is None else query.where(AuditSeal.number > number)).all()
+        if not seals:
             return
-        yield from found
-        number = found[-1].number
-        for one in found:
-            session.expunge(one)
+        yield from seals
+        number = seals[-1].number
+        for loaded in seals:
+            session.expunge(loaded)
 
 
 def _entries(session: Session, after: int, up_to: int) -> Sequence[AuditEntry]:
-    found = session.scalars(select(AuditEntry).where(AuditEntry.id > after, AuditEntry.id <= up_to)).all()
-    for entry in found:
+    entries = session.scalars(select(AuditEntry).where(AuditEntry.id > after, AuditEntry.id <= up_to)).all()
+    for entry in entries:
         session.expunge(entry)
-    return found
+    return entries
 
 
 def _pruned_up_to(session: Session) -> tuple[int, str | None]:
@@ -217,34 +217,34 @@ def _pruned_up_to(session: Session) -> tuple[int, str | None]:
         and entry.became.get("audit_up_to") == newest.up_to
     )
     if not is_recorded:
-        return 0, f"A pruning up to entry {newest.up_to} is claimed, but no entry of the trail tells of it."
+        return 0, f"A pruning up to entry {newest.up_to} is claimed, but the trail has no entry about it."
     return newest.up_to, None
 
 
-def _fault_of_seal(one: AuditSeal, number: int, previous: str, last_id: int) -> str | None:
-    if one.number != number:
-        return f"Seal {number} is missing." if one.number > number else f"Seal {one.number} was added."
-    if one.previous != previous:
+def _fault_of_seal(row: AuditSeal, number: int, previous: str, last_id: int) -> str | None:
+    if row.number != number:
+        return f"Seal {number} is missing." if row.number > number else f"Seal {row.number} was added."
+    if row.previous != previous:
         return f"Seal {number} does not follow the seal before it."
-    if one.sha256 != seal_digest(one):
+    if row.sha256 != seal_digest(row):
         return f"Seal {number} was changed."
-    if len(one.leaves) % _LEAF.size or one.first_id <= last_id:
+    if len(row.leaves) % _LEAF.size or row.first_id <= last_id:
         return f"Seal {number} does not cover what follows seal {number - 1}."
     return None
 
 
 def _fault_of_entries(
-    one: AuditSeal, covered: dict[int, bytes], kept: dict[int, bytes], gone_up_to: int
+    row: AuditSeal, covered: dict[int, bytes], stored: dict[int, bytes], gone_up_to: int
 ) -> str | None:
     """The fault of the first entry that differs from its seal."""
-    when = f"It was sealed at {_moment(one.sealed_at)} by seal {one.number}."
-    for entry_id in sorted({*covered, *kept}):
+    when = f"It was sealed at {_moment(row.sealed_at)} by seal {row.number}."
+    for entry_id in sorted({*covered, *stored}):
         if entry_id not in covered:
-            return f"Entry {entry_id} was added after its place in the trail was sealed by seal {one.number}."
-        if entry_id not in kept:
+            return f"Entry {entry_id} was added after its place in the trail was sealed by seal {row.number}."
+        if entry_id not in stored:
             if entry_id > gone_up_to:
                 return f"Entry {entry_id} is missing. {when}"
-        elif kept[entry_id] != covered[entry_id]:
+        elif stored[entry_id] != covered[entry_id]:
             return f"Entry {entry_id} was changed. {when}"
     return None
 

@@ -1,4 +1,4 @@
-"""Old and new: what differs between two versions of an order. Pure; for pages and sentences."""
+"""Differences between two versions of an order. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from app.network.messages import ItemLine, ReqSend
 
 Value = Any
-"""A text, an exact number, a truth value, or None where there is nothing."""
+"""A text, an exact number, a boolean, or None if the field is missing."""
 
 HEADER = {
     "buyerPONumber": "PO number",
@@ -27,7 +27,7 @@ HEADER = {
     "contractReferenceDetails": "Contract",
     "additionalDocumentDetails": "Documents",
 }
-"""What people call the parts of an order, in the order in which they are compared."""
+"""Display names of the parts of an order, in the order in which they are compared."""
 LINE = {
     "productDescription": "Description",
     "quantity": "Quantity",
@@ -43,18 +43,18 @@ LINE = {
     "hsnCode": "HSN code",
     "batchDetails": "Batch",
 }
-"""The same for a line."""
+"""Display names of the fields of a line."""
 FURTHER = "Additional information"
 NAMES = ("name", "type", "addressType", "milestone")
-"""By what an entry of a list is known, where that is unique in its list."""
+"""Fields that identify an entry of a list, if their values are unique in the list."""
 NOT_COMPARED = frozenset({"objectId", "ts", "objectVersion", "poStatusTransition", "itemLists"})
-KEPT_APART = frozenset({"serialno", "orderLineReference"})
-"""A line's own names: they tell which line it is."""
+LINE_KEYS = frozenset({"serialno", "orderLineReference"})
+"""Fields that identify a line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One field: its path in wire names, what people call it, old and new; None where it is not there."""
+    """One field: its path of wire names, its label, and the old and new value; None if it is missing."""
 
     path: str
     label: str
@@ -64,7 +64,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class LineDifference:
-    """One line that was added, removed or changed; ``fields`` say how, for a changed one."""
+    """A line that was added, removed or changed; ``fields`` are the changes of a changed line."""
 
     kind: Literal["added", "removed", "changed"]
     label: str
@@ -74,15 +74,15 @@ class LineDifference:
 
     @property
     def line(self) -> ItemLine:
-        """The line as it is now, or as it was where it is gone."""
-        found = self.new or self.old
-        assert found
-        return found
+        """The new line; for a removed line, the old one."""
+        line = self.new or self.old
+        assert line
+        return line
 
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """All that differs between two versions of an order."""
+    """All differences between two versions of an order."""
 
     header: tuple[Difference, ...]
     lines: tuple[LineDifference, ...]
@@ -98,13 +98,13 @@ class Differences:
         if counts:
             first, _, rest = counts[0].partition(" ")
             counts[0] = f"{first} {'line' if first == '1' else 'lines'} {rest}"
-        labels = list(dict.fromkeys(_part_of(one.path) for one in self.header))
+        labels = list(dict.fromkeys(_part_of(change.path) for change in self.header))
         names = ", ".join(label if label[:2].isupper() else label[:1].lower() + label[1:] for label in labels)
-        return "; ".join(part for part in (", ".join(counts), names) if part) or "nothing that is shown"
+        return "; ".join(part for part in (", ".join(counts), names) if part) or "no visible changes"
 
 
 def compare(old: ReqSend, new: ReqSend) -> Differences:
-    """What differs between two versions of an order; equal numbers do, however they are written."""
+    """Compare two versions of an order; numbers are equal if their values are, as 18 and 18.00."""
     return Differences(tuple(_header(old, new)), tuple(_lines(old, new)))
 
 
@@ -123,7 +123,7 @@ def _part_of(path: str) -> str:
 
 
 def _differences(path: str, label: str, old: Any, new: Any) -> Iterator[Difference]:
-    """What differs below one field, leaf by leaf; nothing, null and empty are the same."""
+    """The differences below one field, leaf by leaf; missing, null and empty are the same."""
     before, after = dict(_leaves(old)), dict(_leaves(new))
     for steps in dict.fromkeys([*before, *after]):
         if before.get(steps) != after.get(steps):
@@ -147,16 +147,16 @@ def _leaves(value: Any, steps: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 
 def _entries(entries: Sequence[Any]) -> Iterator[tuple[str, Any]]:
-    """A list's entries under their own names: with a new first one not all of them have changed."""
-    by = next((name for name in NAMES if _is_key(entries, name)), None)
+    """The entries of a list by name if possible, so that an inserted entry does not change all others."""
+    key = next((name for name in NAMES if _is_key(entries, name)), None)
     for number, entry in enumerate(entries, start=1):
-        if by is None:
+        if key is None:
             yield str(number), entry
             continue
-        rest = {name: part for name, part in entry.items() if name != by}
-        # Of a name and one value the value is the leaf; a name alone is its own.
+        rest = {name: part for name, part in entry.items() if name != key}
+        # An entry with a name and one value becomes a leaf with that value; a name alone is its own value.
         only = next(iter(rest.values())) if len(rest) == 1 else rest
-        yield entry[by], only if rest else entry[by]
+        yield entry[key], only if rest else entry[key]
 
 
 def _is_key(entries: Sequence[Any], name: str) -> bool:
@@ -165,56 +165,57 @@ def _is_key(entries: Sequence[Any], name: str) -> bool:
 
 
 def _lines(old: ReqSend, new: ReqSend) -> Iterator[LineDifference]:
-    """In the new version's order; what is gone comes last."""
+    """Line differences in the order of the new version; removed lines come last."""
     before, after = old.purchase_order.item_lists, new.purchase_order.item_lists
-    partners = _matched(before, after)
+    matches = _matched(before, after)
     for place, line in enumerate(after):
-        if place not in partners:
-            yield LineDifference("added", _called(line, place), None, line)
+        if place not in matches:
+            yield LineDifference("added", _line_label(line, place), None, line)
             continue
-        was = before[partners[place]]
+        was = before[matches[place]]
         fields = tuple(_line_fields(was, line))
         if fields:
-            yield LineDifference("changed", _called(line, place), was, line, fields)
-    found = set(partners.values())
+            yield LineDifference("changed", _line_label(line, place), was, line, fields)
+    matched = set(matches.values())
     for place, line in enumerate(before):
-        if place not in found:
-            yield LineDifference("removed", _called(line, place), line, None)
+        if place not in matched:
+            yield LineDifference("removed", _line_label(line, place), line, None)
 
 
-def _called(line: ItemLine, place: int) -> str:
+def _line_label(line: ItemLine, place: int) -> str:
     return line.serialno or line.order_line_reference or str(place + 1)
 
 
 def _line_fields(old: ItemLine, new: ItemLine) -> Iterator[Difference]:
     before, after = old.wire(), new.wire()
-    others = [name for name in [*before, *after] if name not in LINE and name not in KEPT_APART]
+    others = [name for name in [*before, *after] if name not in LINE and name not in LINE_KEYS]
     for name in dict.fromkeys([*LINE, *others]):
         yield from _differences(name, LINE.get(name, name), before.get(name), after.get(name))
 
 
 def _matched(old: Sequence[ItemLine], new: Sequence[ItemLine]) -> dict[int, int]:
-    """Which old line each new one was: by its reference where that is unique on both sides, else by serialno.
+    """Map new lines to old ones: by reference if it is unique in both versions, else by serialno.
 
-    Two lines that both have a reference, and not the same, are never one line.
+    Two lines with different references are never the same line.
     """
-    found: dict[int, int] = {}
-    references, news = _unique_references(old), _unique_references(new)
-    for reference, place in news.items():
-        if reference in references:
-            found[place] = references[reference]
-    left: dict[str, list[int]] = defaultdict(list)
+    matches: dict[int, int] = {}
+    old_references, new_references = _unique_references(old), _unique_references(new)
+    for reference, place in new_references.items():
+        if reference in old_references:
+            matches[place] = old_references[reference]
+    matched = set(matches.values())
+    unmatched: dict[str, list[int]] = defaultdict(list)
     for place, line in enumerate(old):
-        if place not in set(found.values()):
-            left[line.serialno or ""].append(place)
+        if place not in matched:
+            unmatched[line.serialno or ""].append(place)
     for place, line in enumerate(new):
-        if place not in found:
-            waiting = left[line.serialno or ""]
-            fit = next((one for one in waiting if _may_be_one(old[one], line)), None)
-            if fit is not None:
-                waiting.remove(fit)
-                found[place] = fit
-    return found
+        if place not in matches:
+            candidates = unmatched[line.serialno or ""]
+            match = next((number for number in candidates if _may_match(old[number], line)), None)
+            if match is not None:
+                candidates.remove(match)
+                matches[place] = match
+    return matches
 
 
 def _unique_references(lines: Sequence[ItemLine]) -> dict[str, int]:
@@ -226,6 +227,6 @@ def _unique_references(lines: Sequence[ItemLine]) -> dict[str, int]:
     }
 
 
-def _may_be_one(old: ItemLine, new: ItemLine) -> bool:
+def _may_match(old: ItemLine, new: ItemLine) -> bool:
     both = old.order_line_reference and new.order_line_reference
     return not both or old.order_line_reference == new.order_line_reference

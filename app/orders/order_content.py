@@ -1,4 +1,4 @@
-"""An order as a document: the newest revision's fields as typed values, and the rest as it came."""
+"""The content of a revision: documented fields as typed values, and the rest as received."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SECTIONS = {
     "additionalDocumentDetails": "Documents",
 }
 LARGEST = 64 * 1024 * 1024
-"""Bytes: what was taken in once is read again whatever the limit is today."""
+"""Bytes; a stored revision is read even if the current limit for incoming messages is lower."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One revision, ready to be shown."""
+    """The content of one revision."""
 
     message: ReqSend
     sections: dict[str, Any]
@@ -37,7 +37,7 @@ class Document:
 
 
 def document(revision: Revision) -> Document:
-    """Read a revision's bytes, which were checked when they came."""
+    """Parse a revision's body, which was validated when it was received."""
     value = read_json(revision.body, max_bytes=LARGEST)
     message = parse(Kind.REQ_SEND, value)
     sent = value["purchaseOrder"]

@@ -1,4 +1,4 @@
-"""The one projection: what lists need of an order's last message, kept in the message's own transaction."""
+"""Copies the state of an order's last webhook to the order's row, in the transaction that changes it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ messages = cast(Table, Message.__table__)
 
 
 _DECISION = decisions.c.message_id == bindparam("of_message")
-_STILL_STANDS = exists().where(
+_IS_CURRENT = exists().where(
     _DECISION, decisions.c.version == orders.c.version, decisions.c.status_from == orders.c.status
 )
-# Both in one: every change of an order's row costs each of its indexes.
+# One statement for both, since each update of an order also updates its indexes.
 _DELIVERED = (
     update(orders)
     .where(orders.c.id == bindparam("of_order"))
@@ -30,7 +30,7 @@ _DELIVERED = (
             (orders.c.message_id == bindparam("of_message"), Delivery.DELIVERED), else_=orders.c.delivery
         ),
         status=case(
-            (_STILL_STANDS, select(decisions.c.status_to).where(_DECISION).scalar_subquery()),
+            (_IS_CURRENT, select(decisions.c.status_to).where(_DECISION).scalar_subquery()),
             else_=orders.c.status,
         ),
     )
@@ -38,55 +38,55 @@ _DELIVERED = (
 
 
 def follow(session: Session, changes: Sequence[MessageChange]) -> None:
-    """Take over the new states of messages; a delivered answer moves its order's status.
+    """Update orders after state changes of their webhooks; a delivered response changes the order's status.
 
-    Only the order's last message counts, and the status moves only if it is still the one that was
-    answered: an edit or a cancellation that came meanwhile knows better. A delivery that a late result
-    undoes moves it back, again only if it still stands where the answer had put it.
+    Only the order's last webhook counts. The status changes only if it is still the one that was responded
+    to: a later edit or cancellation takes precedence. If a late result reverts a delivery, the status is
+    restored, unless it has changed since.
     """
     of_orders = [change for change in changes if change.order_id is not None]
-    delivered = [_of(one) for one in of_orders if one.state is MessageState.DELIVERED]
+    delivered = [_parameters(change) for change in of_orders if change.state is MessageState.DELIVERED]
     if delivered:
         session.execute(_DELIVERED, delivered)
-    for state in sorted({one.state for one in of_orders} - {MessageState.DELIVERED}):
-        alike = [one for one in of_orders if one.state is state]
+    for state in sorted({change.state for change in of_orders} - {MessageState.DELIVERED}):
+        same_state = [change for change in of_orders if change.state is state]
         session.execute(
             update(orders)
             .where(
-                orders.c.id.in_([one.order_id for one in alike]),
-                orders.c.message_id.in_([one.message_id for one in alike]),
+                orders.c.id.in_([change.order_id for change in same_state]),
+                orders.c.message_id.in_([change.message_id for change in same_state]),
             )
             .values(delivery=Delivery(state.value))
         )
-    for one in of_orders:
-        if one.previous_state is MessageState.DELIVERED and one.state is not MessageState.DELIVERED:
-            _move_status_back(session, one)
+    for change in of_orders:
+        if change.previous_state is MessageState.DELIVERED and change.state is not MessageState.DELIVERED:
+            _restore_status(session, change)
 
 
-def _of(change: MessageChange) -> dict[str, Any]:
+def _parameters(change: MessageChange) -> dict[str, Any]:
     return {"of_order": change.order_id, "of_message": change.message_id}
 
 
-def _move_status_back(session: Session, change: MessageChange) -> None:
-    decided = _decided(session, change)
-    if not decided:
+def _restore_status(session: Session, change: MessageChange) -> None:
+    decision = _decision(session, change)
+    if not decision:
         return
-    delivered_too = exists().where(
+    also_delivered = exists().where(
         decisions.c.order_id == change.order_id,
-        decisions.c.version == decided.version,
-        decisions.c.status_to == decided.status_to,
+        decisions.c.version == decision.version,
+        decisions.c.status_to == decision.status_to,
         decisions.c.message_id != change.message_id,
         messages.c.id == decisions.c.message_id,
         messages.c.state == MessageState.DELIVERED,
     )
     session.execute(
         update(orders)
-        .where(*_stands(change, decided.version, decided.status_to), ~delivered_too)
-        .values(status=decided.status_from)
+        .where(*_is_unchanged(change, decision.version, decision.status_to), ~also_delivered)
+        .values(status=decision.status_from)
     )
 
 
-def _decided(session: Session, change: MessageChange) -> Any:
+def _decision(session: Session, change: MessageChange) -> Any:
     return session.execute(
         select(decisions.c.version, decisions.c.status_from, decisions.c.status_to).where(
             decisions.c.message_id == change.message_id
@@ -94,5 +94,5 @@ def _decided(session: Session, change: MessageChange) -> Any:
     ).one_or_none()
 
 
-def _stands(change: MessageChange, version: int, status: str) -> tuple[Any, ...]:
+def _is_unchanged(change: MessageChange, version: int, status: str) -> tuple[Any, ...]:
     return (orders.c.id == change.order_id, orders.c.version == version, orders.c.status == status)
