@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from app.accounts.models import Person, Role, Supplier
 from app.accounts.passwords import LONGEST, SHORTEST, PasswordProblem
@@ -77,6 +80,31 @@ def browser_label(user_agent: str) -> str:
     browser = next((label for mark, label in _BROWSERS.items() if f"{mark}/" in user_agent), "")
     system = next((label for mark, label in _SYSTEMS.items() if mark in user_agent), "")
     return " on ".join(filter(None, [browser or "Unknown browser", system]))
+
+
+@dataclass(frozen=True, slots=True)
+class SupplierRow:
+    """A supplier in the list: its name if an order has one, who responds for it, and its form."""
+
+    b2b_id: str
+    name: str
+    staff: str
+    supplier: Supplier | None
+    form: Any
+
+
+def supplier_rows(
+    settings: Mapping[str, Supplier | None],
+    forms: Mapping[str, Any],
+    names: Mapping[str, str],
+    staff: Mapping[str, Sequence[str]],
+) -> list[SupplierRow]:
+    """The suppliers by name, then those without one."""
+    rows = [
+        SupplierRow(b2b_id, names.get(b2b_id, ""), ", ".join(staff.get(b2b_id, [])), supplier, forms[b2b_id])
+        for b2b_id, supplier in settings.items()
+    ]
+    return sorted(rows, key=lambda row: (not row.name, row.name, row.b2b_id))
 
 
 def device_tag_source(supplier: Supplier | None) -> str:

@@ -33,6 +33,20 @@ def supplier_settings(session: Session) -> dict[str, Supplier | None]:
     return {b2b_id: settings.get(b2b_id) for b2b_id in sorted({*settings, *assigned})}
 
 
+def staff_of_suppliers(session: Session) -> dict[str, list[str]]:
+    """The names of the active people who respond for each supplier id."""
+    staff: dict[str, list[str]] = {}
+    assigned = session.execute(
+        select(PersonSupplier.b2b_id, Person)
+        .join(Person, Person.id == PersonSupplier.person_id)
+        .where(Person.active, Person.role == Role.SUPPLIER)
+        .order_by(Person.full_name, Person.username)
+    )
+    for b2b_id, person in assigned:
+        staff.setdefault(b2b_id, []).append(person.display_name)
+    return staff
+
+
 def device_tags(session: Session, b2b_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
     """The default device tags (name, value) of those suppliers that have one."""
     suppliers = session.scalars(select(Supplier).where(Supplier.b2b_id.in_(set(b2b_ids))))

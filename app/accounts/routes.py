@@ -15,6 +15,7 @@ from app.accounts.suppliers import set_device_tag
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.network.vocabulary import DeviceTag
+from app.orders.queries import supplier_names
 from app.ui import web
 
 blueprint = Blueprint("accounts", __name__)
@@ -268,8 +269,9 @@ def _suppliers_page(invalid: DeviceTagForm | None = None, *, status: int = 200) 
     saved = request.args.get("saved")
     return web.page(
         "accounts/suppliers.html",
-        forms=forms,
-        settings=settings,
+        rows=presenters.supplier_rows(
+            settings, forms, supplier_names(web.db(), settings), queries.staff_of_suppliers(web.db())
+        ),
         device_tags=[tag.value for tag in DeviceTag],
         saved=saved,
         status=status,

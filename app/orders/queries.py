@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cache
@@ -222,6 +222,20 @@ def _counting(*, scoped: bool) -> Select[*tuple[int, ...]]:
         count(PurchaseOrder.respond_by.between(bindparam("now"), bindparam("soon"))),
         count(PurchaseOrder.response == ResponseState.CHANGED),
     )
+
+
+def supplier_names(session: Session, ids: Iterable[str]) -> dict[str, str]:
+    """The name of each supplier as its newest order spells it; without those that have no order."""
+    names = {
+        b2b_id: session.scalar(
+            select(PurchaseOrder.supplier_name)
+            .where(PurchaseOrder.supplier_b2b_id == b2b_id)
+            .order_by(PurchaseOrder.respond_by.desc(), PurchaseOrder.id.desc())
+            .limit(1)
+        )
+        for b2b_id in ids
+    }
+    return {b2b_id: name for b2b_id, name in names.items() if name}
 
 
 def due_count(session: Session, scope: Scope, since: datetime, until: datetime) -> int:

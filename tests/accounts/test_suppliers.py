@@ -96,3 +96,14 @@ def test_empty_tag_removes_the_default_and_unknown_supplier_is_not_found(
 def test_only_administrators_see_the_link(admin: Browser, ravi: Browser) -> None:
     assert admin.get("/").page.select("a[href='/suppliers']")
     assert not ravi.get("/").page.select("a[href='/suppliers']")
+
+
+def test_suppliers_are_listed_with_names_and_users(admin: Browser, arrive: Any) -> None:
+    arrive(3)
+    rows = {
+        row.select_one("input[name=b2b_id]")["value"]: row.get_text(" ")
+        for row in admin.get("/suppliers").page.select(".supplier-table tbody tr")
+    }
+    assert set(rows) == {TRIVENI, BEARINGS}
+    assert "Asha, Omar" in rows[BEARINGS] and "Omar" not in rows[TRIVENI]
+    assert all(b2b_id in text and text.split()[0] != b2b_id for b2b_id, text in rows.items())
