@@ -32,6 +32,12 @@ ACTOR = "the command line"
 @click.option("--concurrency", type=int, default=4, show_default=True, help="Webhooks in flight at a time.")
 @click.option("--rate-per-minute", type=int, help="Maximum number of webhooks per minute.")
 @click.option("--success-code", "success_codes", type=int, multiple=True, help="Besides 0. Repeatable.")
+@click.option(
+    "--line-responses/--no-line-responses",
+    default=True,
+    show_default=True,
+    help="Suppliers may respond to single lines.",
+)
 @click.option("--accepts-return", is_flag=True, help="Suppliers may return an order for changes.")
 @click.option("--contact", default="", help="Technical contact.")
 def add(

@@ -26,6 +26,8 @@ from app.network.vocabulary import (
     B2B_ID_MAX,
     DEVICE_TAG_MAX,
     INFOS_MAX,
+    LINE_INFOS_MAX,
+    LINE_PREFIX,
     OBJECT_ID_MAX,
     PO_NUMBER_MAX,
     REMARKS_MAX,
@@ -406,6 +408,13 @@ class SentInfo(Outbound):
     value: str = ""
 
 
+def _few_custom_fields(infos: list[SentInfo]) -> list[SentInfo]:
+    """The limit is for what people type; the pairs of line responses have their own."""
+    if sum(not info.name.startswith(LINE_PREFIX) for info in infos) > INFOS_MAX:
+        raise PydanticCustomError("too_many", "must have at most {limit} entries", {"limit": INFOS_MAX})
+    return infos
+
+
 class SentStatusTransition(Outbound):
     """The status before the response and the status that the response requests."""
 
@@ -430,7 +439,9 @@ class ReqConfirm(Outbound):
     device: SentDevice
     b2b_ids: SentB2BIds
     po_confirmation: Confirmation
-    additional_infos: Annotated[Many[SentInfo], Field(max_length=INFOS_MAX)]
+    additional_infos: Annotated[
+        Many[SentInfo], Field(max_length=INFOS_MAX + LINE_INFOS_MAX), AfterValidator(_few_custom_fields)
+    ]
 
 
 Message = ReqSend | ReqEdit | ReqStatusChange | RespConfirm | ReqConfirm

@@ -118,6 +118,9 @@ OBJECT_ID_MAX = 100
 PO_NUMBER_MAX = 50
 REMARKS_MAX = 100
 INFOS_MAX = 50
+LINE_PREFIX = "line/"
+"""How the names of line responses in `additionalInfos` begin; the limit above does not count them."""
+LINE_INFOS_MAX = 50_000
 DEVICE_TAG_MAX = 100
 REQ_MSG_ID_MAX = 200
 STATUS_MAX = 100

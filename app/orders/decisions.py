@@ -17,6 +17,7 @@ from app.delivery.models import CancelReason, Message, MessageState
 from app.delivery.service import OrderSnapshot, cancel, enqueue
 from app.network.text import search_key
 from app.network.vocabulary import Kind, SupplierResponse, is_known_status, may_respond, status_after
+from app.orders.line_responses import encode, from_json, to_json
 from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
 from app.orders.req_confirm import DecisionInput, OrderReference, req_confirm
 
@@ -41,6 +42,7 @@ class ResponseBlocker(StrEnum):
 
     UNKNOWN_STATUS = "unknown_status"
     RETURN_NOT_SUPPORTED = "return_not_supported"
+    LINES_NOT_SUPPORTED = "lines_not_supported"
     FINAL_STATUS = "final_status"
     EARLIER_RESPONSE_SENDING = "earlier_response_sending"
 
@@ -141,6 +143,8 @@ def respond(
     if version != order.version:
         raise StaleVersion
     blocker = response_blocker(order, accepts_return=accepts_return, response=data.response)
+    if data.lines and not order.partner.line_responses:
+        blocker = ResponseBlocker.LINES_NOT_SUPPORTED
     if blocker:
         raise NotAnswerable(blocker)
     return _record(session, order, data, by, undo_seconds)
@@ -208,6 +212,7 @@ def input_of(decision: Decision) -> DecisionInput:
         device_tag_name=decision.device_tag_name,
         device_tag_value=decision.device_tag_value,
         infos=tuple((name, value) for name, value in decision.infos),
+        lines=tuple(map(from_json, decision.lines)),
     )
 
 
@@ -215,13 +220,16 @@ def _audit_fields(decision: Decision | None) -> dict[str, object]:
     """What the audit trail records of a response."""
     if decision is None:
         return {"answer": "none"}
-    return {
+    fields: dict[str, object] = {
         "answer": decision.response,
         "remarks": decision.remarks,
         "version": decision.version,
         "message": decision.message_id,
         "further": [f"{name}: {value}" for name, value in decision.infos],
     }
+    if decision.lines:
+        fields["lines"] = [f"{name}: {value}" for name, value in encode(map(from_json, decision.lines))]
+    return fields
 
 
 def _record(
@@ -257,6 +265,7 @@ def _record(
         device_tag_name=data.device_tag_name,
         device_tag_value=data.device_tag_value,
         infos=[list(info) for info in data.infos],
+        lines=[to_json(line) for line in data.lines],
         status_from=order.status,
         status_to=status_after(data.response),
         person_id=by.id,

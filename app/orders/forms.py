@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask_wtf import FlaskForm
@@ -28,6 +30,15 @@ from app.network.vocabulary import (
     DeviceTag,
     SupplierResponse,
 )
+from app.orders.line_responses import LineResponse, is_line_name, to_json
+from app.orders.lines import (
+    LINES_MAX,
+    EnteredLine,
+    EnteredSplit,
+    OrderedLine,
+    read_lines,
+    response_mismatch,
+)
 from app.orders.presenters import DELIVERY_LABELS, RESPONSE_LABELS, RESPONSE_VERBS, STATUS_LABELS
 from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE, DecisionInput
 from app.ui.fields import choices, folded, iso_day
@@ -39,6 +50,8 @@ INFO_MAX = 500
 """Maximum length of the name or value of a custom field, in characters."""
 ENTER_REMARK = "Enter a remark."
 NO_VERSION = "The form names no order version. Reload the page."
+NO_LINE_RESPONSES = "This partner does not accept responses to single lines. Respond to the whole order."
+RESERVED_NAME = "Names that begin with line/ are reserved for line responses."
 
 SORT_NAMES = {
     "respond_by": "Respond by, soonest first",
@@ -91,6 +104,74 @@ class InfoForm(Form):
     name = StringField("Name", [Optional(), Length(max=INFO_MAX)], filters=[folded])
     value = StringField("Value", [Optional(), Length(max=INFO_MAX)], filters=[folded])
 
+    def validate_name(self, field: Any) -> None:
+        if is_line_name(field.data or ""):
+            raise ValidationError(RESERVED_NAME)
+
+
+_LINE_FIELD = re.compile(
+    r"lines-(\d{1,5})-(?:(reference|response|quantity|delivery_date|unit_price|remarks)"
+    r"|split-(\d{1,2})-(quantity|delivery_date))",
+    re.ASCII,
+)
+
+
+class LineFields:
+    """The line fields of a response form: what was entered for which line of the order.
+
+    ``may_respond`` is whether the partner accepts responses to single lines.
+    """
+
+    def __init__(self, ordered: Sequence[OrderedLine] = (), *, may_respond: bool = True) -> None:
+        self.ordered = ordered
+        self.may_respond = may_respond
+        self.entered: list[EnteredLine] = []
+        self.errors: list[str] = []
+        self.responses: tuple[LineResponse, ...] = ()
+
+    def read(self, values: Mapping[str, str]) -> None:
+        """Take the fields of a submitted form; other fields are ignored."""
+        lines: dict[int, EnteredLine] = {}
+        for name, value in values.items():
+            match = _LINE_FIELD.fullmatch(name)
+            if not match:
+                continue
+            line = lines.setdefault(int(match[1]), EnteredLine())
+            if match[2]:
+                setattr(line, match[2], folded(value) or "")
+            else:
+                split = line.splits.setdefault(int(match[3]), EnteredSplit())
+                setattr(split, match[4], folded(value) or "")
+        self.entered = [lines[number] for number in sorted(lines)]
+
+    def fill(self, responses: Sequence[LineResponse]) -> None:
+        """Enter the lines of an earlier response."""
+        for fields in map(to_json, responses):
+            splits = {number: EnteredSplit(**split) for number, split in enumerate(fields.pop("splits", ()))}
+            self.entered.append(EnteredLine(**fields, splits=splits))
+        self.responses = tuple(responses)
+
+    def validate(self) -> bool:
+        """Check what was entered; afterwards ``responses`` has the lines that differ from the order."""
+        if not self.may_respond:
+            if any(not line.is_blank for line in self.entered):
+                self.errors.append(NO_LINE_RESPONSES)
+            return not self.errors
+        self.responses = read_lines(self.ordered, self.entered)
+        self.errors += [line.errors["reference"] for line in self.entered if "reference" in line.errors][:5]
+        if len(self.responses) > LINES_MAX:
+            self.errors.append(f"At most {LINES_MAX} lines can differ from the order.")
+        return not self.errors and not any(line.errors for line in self.entered)
+
+    def first_error(self) -> str:
+        """The first error as a sentence with the reference of its line."""
+        if self.errors:
+            return self.errors[0]
+        for line in self.entered:
+            for error in line.errors.values():
+                return f"Line {line.reference}: {error}"
+        return ""
+
 
 class BaseResponseForm(FlaskForm):
     """What every response has: its kind and a remark."""
@@ -133,7 +214,7 @@ class BulkResponseForm(BaseResponseForm):
 
 
 class ResponseForm(BaseResponseForm):
-    """A response to one version of an order."""
+    """A response to one version of an order. ``lines`` are the responses to its lines."""
 
     version = HiddenField("Version", [InputRequired(NO_VERSION)])
     supplier_order_number = StringField(
@@ -153,6 +234,40 @@ class ResponseForm(BaseResponseForm):
         filters=[folded],
     )
     additional_infos = FieldList(FormField(InfoForm), min_entries=1)
+
+    def __init__(
+        self,
+        *,
+        lines: LineFields | None = None,
+        order_version: int | None = None,
+        line_responses: Sequence[LineResponse] = (),
+        **more: Any,
+    ) -> None:
+        super().__init__(**more)
+        self.lines = lines or LineFields()
+        self._of_version = order_version
+        if (values := more.get("formdata")) is not None:
+            self.lines.read(values)
+        else:
+            self.lines.fill(line_responses)
+
+    def validate(self, extra_validators: Any = None) -> bool:
+        """Check the fields and the lines.
+
+        The lines of another version are not checked: the response is refused for its version anyway.
+        """
+        is_valid: bool = super().validate(extra_validators)
+        if not self.version.errors and self._of_version not in (None, self.order_version()):
+            return is_valid
+        if not self.lines.validate():
+            return False
+        kind = self.supplier_response
+        if not kind.errors and (
+            mismatch := response_mismatch(kind.data, self.lines.responses, len(self.lines.ordered))
+        ):
+            kind.errors = [mismatch]
+            return False
+        return is_valid
 
     def validate_version(self, field: Any) -> None:
         if not field.data.isdecimal() or len(field.data) > 10 or int(field.data) > VERSION_MAX:
@@ -192,12 +307,13 @@ class ResponseForm(BaseResponseForm):
             "additional_infos": [
                 {"name": name, "value": value} for name, value in infos if (name, value) not in used
             ],
+            "line_responses": data.lines,
         }
 
     def errors_without_a_field(self) -> list[str]:
         """Errors of the form as a whole, of the hidden version, and of the number of rows."""
         of_rows = [error for error in self.additional_infos.errors if isinstance(error, str)]
-        return [*self.form_errors, *self.version.errors, *of_rows]
+        return [*self.form_errors, *self.version.errors, *of_rows, *self.lines.errors]
 
     def first_error(self) -> str:
         """The first error as a sentence with the name of its field."""
@@ -205,7 +321,12 @@ class ResponseForm(BaseResponseForm):
             if field.errors and isinstance(field.errors, list | tuple) and isinstance(field.errors[0], str):
                 is_named = field.type not in ("HiddenField", "CSRFTokenField", "FieldList")
                 return f"{field.label.text}: {field.errors[0]}" if is_named else str(field.errors[0])
-        return f"A custom field is too long: the limit is {INFO_MAX} characters."
+        rows = list(self.additional_infos)
+        if any(RESERVED_NAME in row["name"].errors for row in rows):
+            return RESERVED_NAME
+        if any(row.errors for row in rows):
+            return f"A custom field is too long: the limit is {INFO_MAX} characters."
+        return self.lines.first_error()
 
     def decision_input(self) -> DecisionInput:
         """The response of a valid form."""
@@ -215,6 +336,7 @@ class ResponseForm(BaseResponseForm):
             device_tag_name=self.device_tag_name.data or "",
             device_tag_value=self.device_tag_value.data or "",
             infos=self.infos(),
+            lines=self.lines.responses,
         )
 
     def order_version(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -208,6 +209,8 @@ class Decision(Base):
     device_tag_name: Mapped[str] = mapped_column(String(100))
     device_tag_value: Mapped[str] = mapped_column(String(200))
     infos: Mapped[list[list[str]]]
+    # The lines that differ from the order, as line_responses.to_json has them.
+    lines: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     status_from: Mapped[str] = mapped_column(String(100))
     status_to: Mapped[str] = mapped_column(String(24))
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id"))

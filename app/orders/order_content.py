@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from app.network.messages import ReqSend, parse
@@ -38,7 +39,13 @@ class Document:
 
 def document(revision: Revision) -> Document:
     """Parse a revision's body, which was validated when it was received."""
-    value = read_json(revision.body, max_bytes=LARGEST)
+    return _read(revision.body)
+
+
+# A page reads the same version for its form, its document and its activity.
+@lru_cache(maxsize=4)
+def _read(body: bytes) -> Document:
+    value = read_json(body, max_bytes=LARGEST)
     message = parse(Kind.REQ_SEND, value)
     sent = value["purchaseOrder"]
     sections = {

@@ -22,6 +22,15 @@ from app.orders.document_presenters import (
     phone_number,
     trade_name,
 )
+from app.orders.line_presenters import (
+    ACTIONS,
+    decision_lines,
+    entered_fields,
+    line_response_views,
+    lines_brief,
+    lines_in_body,
+    response_summary,
+)
 from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
 from app.orders.queries import SOON, QueueCounts
 from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE
@@ -64,6 +73,9 @@ BLOCKER_SENTENCES = {
     ResponseBlocker.UNKNOWN_STATUS: "This app does not support the status “{status}”.",
     ResponseBlocker.RETURN_NOT_SUPPORTED: (
         "This partner does not support returns. Confirm or reject the order."
+    ),
+    ResponseBlocker.LINES_NOT_SUPPORTED: (
+        "This partner does not accept responses to single lines. Respond to the whole order."
     ),
     ResponseBlocker.FINAL_STATUS: "The order is {label}. It can no longer be responded to.",
     ResponseBlocker.EARLIER_RESPONSE_SENDING: (
@@ -310,22 +322,28 @@ _REFUSALS = {
     "supplier_order_number": "The partner rejected this number{code}.",
     "promised_date": "The partner rejected this date{code}.",
     "additional_infos": "The partner rejected one of these fields{code}.",
+    "lines": "The partner rejected a line response{code}.",
     "device_tag_value": "The partner rejected this tag or value{code}.",
 }
 
 
-def refused_field(message: Message | None, infos: Sequence[Sequence[str]] = ()) -> str:
+def refused_field(
+    message: Message | None, infos: Sequence[Sequence[str]] = (), *, has_lines: bool = False
+) -> str:
     """The form field that the partner's refusal names; empty if it names none.
 
-    ``infos`` are the additional infos that were sent: two of them have their own form fields.
+    ``infos`` are the additional infos that were sent: two of them have their own form fields. With
+    ``has_lines``, those after them are line responses.
     """
     if message is None or message.state is not MessageState.REFUSED:
         return ""
     path = re.split(r"[.\[\]]+", message.error_field)
     field = next((_FORM_FIELDS[step] for step in path if step in _FORM_FIELDS), "")
     if field == "additional_infos":
-        place = next((int(step) for step in path if re.fullmatch(r"\d{1,3}", step)), len(infos))
-        name = infos[place][0] if place < len(infos) else ""
+        place = next((int(step) for step in path if re.fullmatch(r"\d{1,5}", step)), None)
+        if has_lines and place is not None and place >= len(infos):
+            return "lines"
+        name = infos[place][0] if place is not None and place < len(infos) else ""
         return {OWN_NUMBER: "supplier_order_number", PROMISED_DATE: "promised_date"}.get(name, field)
     return field
 
@@ -334,7 +352,7 @@ def refusals(order: PurchaseOrder, last: Decision | None, message: Message | Non
     """The error of the partner by form field, while the refused response is the last one."""
     if message is None or last is None or last.version != order.version:
         return {}
-    field = refused_field(message, last.infos)
+    field = refused_field(message, last.infos, has_lines=bool(last.lines))
     code = f" ({message.error_cd})" if message.error_cd else ""
     return {field: _REFUSALS[field].format(code=code)} if field else {}
 
@@ -382,7 +400,8 @@ def has_details(form: Any, refused: Mapping[str, str]) -> bool:
         form.promised_date,
     )
     has_errors = any(field.errors for field in fields)
-    return has_errors or bool(form.infos()) or bool(set(refused) - {"supplier_remarks", "supplier_response"})
+    elsewhere = {"supplier_remarks", "supplier_response", "lines"}
+    return has_errors or bool(form.infos()) or bool(set(refused) - elsewhere)
 
 
 # --- Bulk responses
@@ -484,6 +503,8 @@ def activity_entry(event: Event) -> ActivityEntry:
 
 def _event_note(event: Event) -> str:
     message, attempt = event.message, event.attempt
+    if event.kind is EventKind.RESPONDED:
+        return lines_brief(event.lines)
     if event.changes is not None:
         brief = event.changes.in_brief
         return f"{brief[:1].upper()}{brief[1:]}."
@@ -577,7 +598,13 @@ def init_app(app: Flask) -> None:
         ended_title=ended_title,
         form_state=form_state,
         has_details=has_details,
+        decision_lines=decision_lines,
+        entered_fields=entered_fields,
         info_rows=info_rows,
+        line_actions={action.value: label for action, (label, _) in ACTIONS.items()},
+        line_response_views=line_response_views,
+        lines_in_body=lines_in_body,
+        response_summary=response_summary,
         phone_number=phone_number,
         queue_summary=queue_summary,
         refusals=refusals,

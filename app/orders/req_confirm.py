@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app.network.messages import parse
 from app.network.reader import dumps
 from app.network.vocabulary import Kind, status_after
+from app.orders.line_responses import LineResponse, encode
 
 OWN_NUMBER, PROMISED_DATE = "supplierOrderNumber", "promisedDate"
 """Names in ``additionalInfos`` of the supplier's own order number and of the promised date."""
@@ -26,13 +27,17 @@ class OrderReference:
 
 @dataclass(frozen=True, slots=True)
 class DecisionInput:
-    """A response as a person entered it. ``infos`` are names and values; either may be empty."""
+    """A response as a person entered it.
+
+    ``infos`` are names and values; either may be empty. ``lines`` are those that differ from the order.
+    """
 
     response: str
     remarks: str
     device_tag_name: str
     device_tag_value: str
     infos: tuple[tuple[str, str], ...] = ()
+    lines: tuple[LineResponse, ...] = ()
 
 
 def req_confirm(order: OrderReference, data: DecisionInput) -> bytes:
@@ -55,7 +60,7 @@ def req_confirm(order: OrderReference, data: DecisionInput) -> bytes:
                 "newStatus": str(status_after(data.response)),
             },
         },
-        "additionalInfos": [_info(name, value) for name, value in data.infos],
+        "additionalInfos": [_info(name, value) for name, value in (*data.infos, *encode(data.lines))],
     }
     parse(Kind.REQ_CONFIRM, body)
     return dumps(body)

@@ -20,7 +20,16 @@ from app.network.messages import Invalid
 from app.orders import bulk_response, decisions, order_views, presenters, queries
 from app.orders.bulk_response import BulkRow
 from app.orders.comparison import Differences, compare
-from app.orders.forms import CONFIRMED, DEFAULT_TAG, BulkResponseForm, OrderFilterForm, ResponseForm
+from app.orders.forms import (
+    CONFIRMED,
+    DEFAULT_TAG,
+    BulkResponseForm,
+    LineFields,
+    OrderFilterForm,
+    ResponseForm,
+)
+from app.orders.line_presenters import line_editor
+from app.orders.lines import ordered_lines
 from app.orders.models import Decision, PurchaseOrder
 from app.orders.order_content import Document, document
 from app.orders.req_confirm import DecisionInput, req_confirm
@@ -34,6 +43,8 @@ from app.webhooks.queries import messages_of_order
 log = logging.getLogger(__name__)
 blueprint = Blueprint("orders", __name__, url_prefix="/orders")
 ORDER = "/<int:order_id>"
+FORM_BYTES = 512 * 1024
+"""The largest response form: with as many changed lines as a response may have."""
 
 
 # --- The inbox
@@ -127,6 +138,7 @@ def response_form(order_id: int) -> Response:
 
 
 @blueprint.post(ORDER + "/answer")
+@web.accepts(FORM_BYTES)
 @access.requires(Permission.RESPOND)
 def respond(order_id: int) -> AnyResponse:
     """Record the response and its webhook, in one commit."""
@@ -173,6 +185,7 @@ def undo(order_id: int) -> AnyResponse:
 
 
 @blueprint.route(ORDER + "/answer/review", methods=["GET", "POST"])
+@web.accepts(FORM_BYTES)
 @access.requires(Permission.RESPOND)
 def review(order_id: int) -> Response:
     """A summary of the response and its message; the button on it records the response."""
@@ -192,6 +205,7 @@ def review(order_id: int) -> Response:
 
 
 @blueprint.route(ORDER + "/answer/preview", methods=["GET", "POST"])
+@web.accepts(FORM_BYTES)
 @access.requires(Permission.RESPOND)
 def preview(order_id: int) -> Response:
     """The exact message of this response; as a fragment it follows what is typed.
@@ -240,6 +254,32 @@ def _message_body(order: PurchaseOrder, form: ResponseForm) -> bytes:
         sentence = presenters.NOT_ALLOWED_BY_PARTNER.format(detail=error.detail)
         form.form_errors.append(sentence)
         raise NoMessage(sentence, 422) from error
+
+
+@blueprint.post(ORDER + "/answer/lines")
+@web.accepts(FORM_BYTES)
+@access.requires(Permission.RESPOND)
+def lines(order_id: int) -> Response:
+    """Another page of the line editor; what was entered stays."""
+    order = _order(order_id)
+    form = _posted_form(order)
+    form.lines.validate()
+    return web.page("orders/response.html", "orders/_lines.html", **_context(order, form, opens_lines=True))
+
+
+@blueprint.post(ORDER + "/answer/lines/summary")
+@web.accepts(FORM_BYTES)
+@access.requires(Permission.RESPOND)
+def line_summary(order_id: int) -> Response:
+    """The totals of the line responses, which follow what is typed."""
+    order = _order(order_id)
+    form = _posted_form(order)
+    form.lines.validate()
+    return web.page(
+        "orders/response.html",
+        "orders/_line_summary.html",
+        **_context(order, form, opens_lines=True),
+    )
 
 
 # --- Responding to several orders
@@ -372,8 +412,11 @@ def _default_for(order: PurchaseOrder) -> DecisionInput:
 def _form(
     order: PurchaseOrder, values: MultiDict[str, str] | None, data: DecisionInput, *, csrf: bool
 ) -> ResponseForm:
+    body = document(order.revisions[0]).sent
     return ResponseForm(
         accepts_return=order.partner.accepts_return,
+        lines=LineFields(ordered_lines(body), may_respond=order.partner.line_responses),
+        order_version=order.version,
         formdata=values,
         meta={"csrf": csrf},
         version=str(order.version),
@@ -388,8 +431,8 @@ def _form_page(order: PurchaseOrder, form: ResponseForm, *, status: int = 200, *
     return web.page("orders/response.html", "orders/_form.html", status=status, **shown)
 
 
-def _context(order: PurchaseOrder, form: ResponseForm) -> dict[str, Any]:
-    """What the pages of one order show."""
+def _context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool = False) -> dict[str, Any]:
+    """What the pages of one order show; ``opens_lines`` opens the line editor."""
     session, me = web.db(), access.current_person()
     messages = messages_of_order(session, order.id)
     message = messages[0] if messages else None
@@ -405,6 +448,9 @@ def _context(order: PurchaseOrder, form: ResponseForm) -> dict[str, Any]:
         "document": content,
         "messages": messages,
         "message": message,
+        "editor": line_editor(
+            form, request.form.get("lines_page", ""), request.form.get("lines_q", ""), opened=opens_lines
+        ),
         "conflict": "",
         "last": last,
         "current": current,
@@ -478,6 +524,7 @@ def _as_data(order: PurchaseOrder) -> dict[str, Any]:
                 "by": decision.person_name,
                 "at": decision.decided_at.isoformat(),
                 "message_id": decision.message_id,
+                "lines": decision.lines,
             }
             for decision in order.decisions
         ],

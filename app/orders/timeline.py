@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import groupby, pairwise
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -49,7 +50,7 @@ class Event:
 
     ``actor`` is a person or the buyer; empty for automatic events. ``remarks`` is the actor's own text.
     ``message_id`` and ``inbound_id`` link to the logs where not empty. ``count`` is the number of attempts
-    that ``attempt`` is the last of.
+    that ``attempt`` is the last of. ``lines`` are the line responses as a decision stores them.
     """
 
     at: datetime
@@ -61,6 +62,7 @@ class Event:
     inbound_id: str = ""
     count: int = 1
     response: str = ""
+    lines: Sequence[dict[str, Any]] = ()
     changes: Differences | None = None
     message: Message | None = None
     attempt: Attempt | None = None
@@ -117,6 +119,7 @@ def _decision(decision: Decision) -> Event:
         version=decision.version,
         message_id=decision.message_id,
         response=decision.response,
+        lines=decision.lines,
     )
 
 

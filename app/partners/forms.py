@@ -60,6 +60,7 @@ class PartnerForm(FlaskForm):
     allow_addresses = TextAreaField("Allowed private addresses", [Optional(), Length(max=4000)])
     contact = TextAreaField("Technical contact", [Optional(), Length(max=500)])
     accepts_return = BooleanField("Supports “Return for changes”")
+    line_responses = BooleanField("Supports responses to single lines", default=True)
 
     authorization = RadioField("Authorization", choices=choices(AUTHORIZATIONS.items()), default="none")
     bearer_token = PasswordField("Bearer token", [Optional(), Length(max=4000)])
@@ -115,6 +116,7 @@ class PartnerForm(FlaskForm):
                 "allow_addresses": "\n".join(partner.allow_addresses),
                 "contact": partner.contact,
                 "accepts_return": partner.accepts_return,
+                "line_responses": partner.line_responses,
                 "signature_required": partner.signature_required,
                 "authorization": "bearer" if partner.bearer_token else "oauth" if oauth else "none",
                 "oauth_token_url": oauth.get("token_url", ""),
@@ -179,6 +181,7 @@ class PartnerForm(FlaskForm):
             allow_addresses=read_list(self.allow_addresses.data or ""),
             contact=self.contact.data or "",
             accepts_return=self.accepts_return.data,
+            line_responses=self.line_responses.data,
             signature_required=self.signature_required.data,
             allow_plain_http=self.allow_plain_http.data,
             headers=self._headers(saved, secrets),

@@ -40,6 +40,8 @@ class Partner(Base):
     # Webhooks sent per minute; None is no limit.
     rate_per_minute: Mapped[int | None]
     accepts_return: Mapped[bool] = mapped_column(default=False)
+    # Whether responses may change or reject single lines.
+    line_responses: Mapped[bool] = mapped_column(default=True)
     # A request with only an inbound key is then rejected.
     signature_required: Mapped[bool] = mapped_column(default=False)
     contact: Mapped[str] = mapped_column(String(500), default="")

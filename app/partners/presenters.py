@@ -411,6 +411,8 @@ def connection_settings(partner: Partner, default_schedule: Sequence[float]) -> 
     """Return the settings of how webhooks are sent."""
     rate = f", {number(partner.rate_per_minute)} per minute" if partner.rate_per_minute else ""
     responses = "Confirm, reject, return for changes" if partner.accepts_return else "Confirm, reject"
+    if partner.line_responses:
+        responses += "; single lines"
     return [
         Setting("Base URL", partner.base_url),
         Setting("Allowed private addresses", ", ".join(partner.allow_addresses) or "None"),

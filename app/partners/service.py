@@ -69,6 +69,7 @@ class Details:
     retry_schedule: Sequence[float] = ()
     success_codes: Sequence[int] = (0,)
     accepts_return: bool = False
+    line_responses: bool = True
     signature_required: bool = False
     contact: str = ""
     # Confirms that secrets may be sent unencrypted; not stored.
@@ -232,6 +233,7 @@ def audit_fields(partner: Partner) -> dict[str, Any]:
         "waits in seconds": partner.retry_schedule,
         "success codes": partner.success_codes,
         "takes returns": partner.accepts_return,
+        "line responses": partner.line_responses,
         "signature required": partner.signature_required,
         "contact": partner.contact,
         "headers": [name for name, _ in partner.headers],
@@ -279,6 +281,7 @@ def _who(details: Details) -> dict[str, Any]:
         "name": name,
         "contact": details.contact.strip(),
         "accepts_return": details.accepts_return,
+        "line_responses": details.line_responses,
         "signature_required": details.signature_required,
     }
 

@@ -30,6 +30,31 @@ document.addEventListener("change", ({ target }) => {
   updateCounter(remarks);
 });
 
+// A line as ordered or rejected has no other values: what was typed for a change is reset.
+document.addEventListener("change", ({ target }) => {
+  if (!/^lines-\d+-response$/.test(target.name) || target.value === "CHANGED") return;
+  const row = target.closest(".line-row");
+  for (const input of row.querySelectorAll("[data-ordered]")) input.value = input.dataset.ordered;
+  for (const input of row.querySelectorAll(".line-split input")) input.value = "";
+  if (target.value === "AS_ORDERED") row.querySelector("[name$=-remarks]").value = "";
+});
+
+document.addEventListener("click", ({ target }) => {
+  const button = target.closest("[data-add-split]");
+  if (!button) return;
+  const rows = button.parentElement.querySelectorAll(".line-split");
+  const last = rows[rows.length - 1];
+  if (rows.length >= 20) return;
+  const row = last.cloneNode(true);
+  for (const input of row.querySelectorAll("input")) {
+    input.value = "";
+    input.name = input.name.replace(/split-\d+/, `split-${rows.length}`);
+    input.ariaLabel = input.ariaLabel.replace(/delivery \d+/, `delivery ${rows.length + 1}`);
+  }
+  last.after(row);
+  row.querySelector("input").focus();
+});
+
 document.addEventListener("change", ({ target }) => {
   const form = target.form;
   if (form?.id !== "selection") return;

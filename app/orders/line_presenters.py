@@ -1,0 +1,393 @@
+"""Responses to single lines as people read and edit them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from app.network.messages import ItemLine
+from app.network.reader import Unreadable, read_json
+from app.network.text import search_key
+from app.network.vocabulary import SupplierResponse
+from app.orders.line_responses import SPLITS_MAX, LineAction, LineResponse, decode, from_json
+from app.orders.lines import (
+    Amounts,
+    EnteredLine,
+    EnteredSplit,
+    OrderedLine,
+    ResponseSummary,
+    line_amounts,
+    ordered_lines,
+    responses_by_reference,
+    summarize,
+)
+from app.orders.models import Decision, PurchaseOrder
+from app.orders.order_content import document
+from app.ui.bodies import LARGEST_PRETTY
+from app.ui.chips import Chip
+from app.ui.numbers import money, number, things
+
+LINES_SHOWN = 20
+"""Lines on one page of the editor."""
+SPLIT_ROWS = 2
+"""Blank rows for deliveries that a line offers."""
+ACTIONS = {
+    LineAction.AS_ORDERED: ("As ordered", Chip("ok", "As ordered")),
+    LineAction.CHANGED: ("Change", Chip("warn", "Changed")),
+    LineAction.REJECTED: ("Reject", Chip("ink", "Rejected")),
+}
+_VERBS = {
+    SupplierResponse.ACCEPT: "confirm",
+    SupplierResponse.REJECT: "reject",
+    SupplierResponse.RETURN: "return",
+}
+
+
+# --- Reading
+
+
+@dataclass(frozen=True, slots=True)
+class LineResponseView:
+    """The response to one line in words: what it is, and each value that differs."""
+
+    reference: str
+    description: str
+    chip: Chip
+    facts: Sequence[str]
+    remarks: str
+    ordered_amount: str = ""
+    amount: str = ""
+
+
+def line_response_views(
+    responses: Iterable[LineResponse], ordered: Sequence[OrderedLine] = ()
+) -> list[LineResponseView]:
+    """The responses in words, with the ordered values where the lines of the order are known."""
+    items = {line.reference: line for line in ordered}
+    return [_view(response, items.get(response.reference)) for response in responses]
+
+
+def lines_in_body(body: bytes) -> list[LineResponseView]:
+    """The responses to lines in a `req-confirm` message; empty for what is none."""
+    try:
+        value = read_json(body, max_bytes=LARGEST_PRETTY)
+    except Unreadable:
+        return []
+    infos = value.get("additionalInfos") if isinstance(value, dict) else None
+    pairs = [
+        (str(info.get("name", "")), str(info.get("value", "")))
+        for info in (infos if isinstance(infos, list) else [])
+        if isinstance(info, dict)
+    ]
+    return line_response_views(decode(pairs)[0])
+
+
+def lines_brief(lines: Sequence[dict[str, Any]]) -> str:
+    """The responses that a decision stored, in one sentence: ``2 lines changed, 1 rejected.``"""
+    rejected = sum(line.get("response") == LineAction.REJECTED for line in lines)
+    changed = len(lines) - rejected
+    parts = [f"{things(changed, 'line')} changed"] if changed else []
+    if rejected:
+        parts.append(f"{rejected if changed else things(rejected, 'line')} rejected")
+    return f"{', '.join(parts)}." if parts else ""
+
+
+def _view(response: LineResponse, ordered: OrderedLine | None) -> LineResponseView:
+    item = ordered.item if ordered else None
+    before, after = (line_amounts(item), line_amounts(item, response)) if item else (None, None)
+    differs = before and after and before.total != after.total
+    return LineResponseView(
+        reference=response.reference,
+        description=(item.product_description or "") if item else "",
+        chip=ACTIONS[response.response][1],
+        facts=list(_facts(response, ordered)),
+        remarks=response.remarks,
+        ordered_amount=money(before.total) if before and differs else "",
+        amount=money(after.total) if after and after.total is not None else "",
+    )
+
+
+def _facts(response: LineResponse, ordered: OrderedLine | None) -> Iterable[str]:
+    item = ordered.item if ordered else ItemLine()
+    unit = f" {item.unit}" if item.unit else ""
+    if response.quantity is not None:
+        was = f" instead of {number(item.quantity)}" if item.quantity is not None else ""
+        yield f"Quantity {number(response.quantity)}{unit}{was}"
+    if response.delivery_date is not None:
+        day = ordered.delivery_date if ordered else None
+        yield f"Delivery on {_day(response.delivery_date)}" + (f" instead of {_day(day)}" if day else "")
+    if response.unit_price is not None:
+        was = f" instead of {money(item.unit_price)}" if item.unit_price is not None else ""
+        yield f"Unit price {money(response.unit_price)}{was}"
+    for place, split in enumerate(response.splits, 1):
+        on = f" on {_day(split.delivery_date)}" if split.delivery_date else ""
+        yield f"Delivery {place}: {number(split.quantity)}{unit}{on}"
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%b %Y}"
+
+
+# --- The summary
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryView:
+    """The totals of a response to lines, and a sentence about it."""
+
+    sentence: str
+    rows: Sequence[tuple[str, str, str, str]]
+
+
+def response_summary(
+    body: Any, responses: Sequence[LineResponse], kind: str, who: str = "You"
+) -> SummaryView:
+    """What a response to the lines of an order amounts to; ``kind`` is the response to the whole order."""
+    summary = summarize(body, responses)
+    labels = ("Taxable value", "Tax", "Total")
+    amounts = (
+        (summary.ordered.net, summary.confirmed.net),
+        (summary.ordered.tax, summary.confirmed.tax),
+        (summary.ordered.total, summary.confirmed.total),
+    )
+    rows = [
+        (label, money(before), _money(after), _difference(before, after))
+        for label, (before, after) in zip(labels, amounts, strict=True)
+        if before is not None
+    ]
+    return SummaryView(_sentence(summary, kind, who), rows)
+
+
+def _sentence(summary: ResponseSummary, kind: str, who: str) -> str:
+    verb = _VERBS.get(SupplierResponse(kind), "confirm") if kind in set(SupplierResponse) else "confirm"
+    verb = (
+        verb if who == "You" else {"confirm": "confirmed", "reject": "rejected", "return": "returned"}[verb]
+    )
+    kept = summary.lines - summary.rejected
+    if not kept:
+        return (
+            f"All {things(summary.lines, 'line')} are rejected. Choose Reject."
+            if kind != "REJECT"
+            else (f"{who} {verb} all {things(summary.lines, 'line')}.")
+        )
+    which = (
+        things(summary.lines, "line")
+        if kept == summary.lines
+        else f"{kept} of {things(summary.lines, 'line')}"
+    )
+    total = summary.confirmed.total
+    worth = f" for {money(total)}" if total is not None else ""
+    counts = [
+        f"{count} {label}"
+        for count, label in (
+            (summary.as_ordered, "as ordered"),
+            (summary.changed, "changed"),
+            (summary.rejected, "rejected"),
+        )
+        if count
+    ]
+    return f"{who} {verb} {which}{worth}: {', '.join(counts)}."
+
+
+def _money(value: Decimal | None) -> str:
+    return "not known" if value is None else money(value)
+
+
+def _difference(before: Decimal, after: Decimal | None) -> str:
+    if after is None:
+        return ""
+    difference = after - before
+    return f"+{money(difference)}" if difference > 0 else money(difference).replace("-", "\N{MINUS SIGN}")
+
+
+# --- The editor
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRow:
+    """The fields of one delivery of a split line."""
+
+    number: int
+    prefix: str
+    quantity: str
+    delivery_date: str
+
+
+@dataclass(frozen=True, slots=True)
+class EditorRow:
+    """The fields of one line. ``prefix`` begins the names of its fields, such as ``lines-3``."""
+
+    prefix: str
+    reference: str
+    number: str
+    description: str
+    facts: str
+    unit: str
+    entered: EnteredLine
+    ordered_quantity: str
+    ordered_date: str
+    ordered_price: str
+    response: str
+    splits: Sequence[SplitRow]
+    amount: str
+    old_amount: str
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether the deliveries are shown from the start."""
+        return bool(self.entered.filled_splits()) or "splits" in self.entered.errors
+
+
+@dataclass(frozen=True, slots=True)
+class EditorView:
+    """The editor of the lines: the edited ones that are not on the page, then the page."""
+
+    edited: Sequence[EditorRow]
+    page_rows: Sequence[EditorRow]
+    page: int
+    pages: int
+    matches: int
+    total: int
+    query: str
+    is_open: bool
+
+
+def line_editor(form: Any, page: str = "", query: str = "", *, opened: bool = False) -> EditorView:
+    """The line fields of a response form. Only edited lines and one page of the others have inputs."""
+    lines = form.lines
+    entered = {line.reference: line for line in lines.entered if not line.is_blank}
+    responses = responses_by_reference(lines.responses)
+    key = search_key(query)
+    matching = [line for line in lines.ordered if key in _search_text(line)] if key else lines.ordered
+    pages = max(1, -(-len(matching) // LINES_SHOWN))
+    number_ = min(max(int(page), 1), pages) if page.isdecimal() and len(page) < 6 else 1
+    shown = matching[(number_ - 1) * LINES_SHOWN : number_ * LINES_SHOWN]
+    on_page = {line.place for line in shown}
+    edited = [
+        line
+        for line in lines.ordered
+        if line.place not in on_page
+        and (
+            line.reference in responses or (line.reference in entered and _is_edited(entered[line.reference]))
+        )
+    ]
+
+    def row(line: OrderedLine) -> EditorRow:
+        return _row(line, entered.get(line.reference) or EnteredLine(line.reference), responses)
+
+    is_edited = any(_is_edited(line) for line in entered.values())
+    return EditorView(
+        edited=[row(line) for line in edited],
+        page_rows=[row(line) for line in shown],
+        page=number_,
+        pages=pages,
+        matches=len(matching),
+        total=len(lines.ordered),
+        query=query,
+        is_open=opened or is_edited or bool(lines.errors),
+    )
+
+
+def entered_fields(form: Any) -> list[tuple[str, str]]:
+    """The line fields of a valid form as names and values, for the hidden fields of the review."""
+    places = {line.reference: line.place for line in form.lines.ordered}
+    fields = []
+    for response in form.lines.responses:
+        prefix = f"lines-{places[response.reference]}"
+        fields += [
+            (f"{prefix}-reference", response.reference),
+            (f"{prefix}-response", response.response.value),
+            (f"{prefix}-remarks", response.remarks),
+            (f"{prefix}-quantity", "" if response.quantity is None else format(response.quantity, "f")),
+            (f"{prefix}-unit_price", "" if response.unit_price is None else format(response.unit_price, "f")),
+            (f"{prefix}-delivery_date", response.delivery_date.isoformat() if response.delivery_date else ""),
+        ]
+        for number_, split in enumerate(response.splits):
+            fields.append((f"{prefix}-split-{number_}-quantity", format(split.quantity or Decimal(0), "f")))
+            day = split.delivery_date.isoformat() if split.delivery_date else ""
+            fields.append((f"{prefix}-split-{number_}-delivery_date", day))
+    return [(name, value) for name, value in fields if value]
+
+
+def _is_edited(line: EnteredLine) -> bool:
+    return bool(line.errors) or line.response in (LineAction.CHANGED, LineAction.REJECTED)
+
+
+def _search_text(line: OrderedLine) -> str:
+    item = line.item
+    return search_key(
+        f"{line.reference} {item.serialno or ''} {item.product_description or ''} {item.hsn_code or ''}"
+    )
+
+
+def _row(line: OrderedLine, entered: EnteredLine, responses: Any) -> EditorRow:
+    item = line.item
+    quantity = "" if item.quantity is None else format(item.quantity, "f")
+    price = "" if item.unit_price is None else format(item.unit_price, "f")
+    day = line.delivery_date.isoformat() if line.delivery_date else ""
+    response = responses.get(line.reference)
+    before: Amounts = line_amounts(item)
+    after = line_amounts(item, response) if response else before
+    prefix = f"lines-{line.place}"
+    return EditorRow(
+        prefix=prefix,
+        reference=line.reference,
+        number=item.serialno or str(line.place + 1),
+        description=item.product_description or "No description",
+        facts=_line_facts(line),
+        unit=item.unit or "",
+        entered=entered,
+        ordered_quantity=quantity,
+        ordered_date=day,
+        ordered_price=price,
+        response=entered.response or (response.response.value if response else LineAction.AS_ORDERED.value),
+        splits=_split_rows(prefix, entered),
+        amount=_money(after.total) if before.total is not None or response else "",
+        old_amount=money(before.total) if after.total != before.total and before.total is not None else "",
+    )
+
+
+def _line_facts(line: OrderedLine) -> str:
+    item = line.item
+    parts = []
+    if item.quantity is not None:
+        price = f" × {money(item.unit_price)}" if item.unit_price is not None else ""
+        parts.append(f"{number(item.quantity)} {item.unit or ''}".strip() + price)
+    if line.delivery_date:
+        parts.append(f"by {_day(line.delivery_date)}")
+    if item.hsn_code:
+        parts.append(f"HSN {item.hsn_code}")
+    return " · ".join(parts)
+
+
+def _split_rows(prefix: str, entered: EnteredLine) -> list[SplitRow]:
+    rows = entered.filled_splits()
+    blank = min(SPLIT_ROWS, SPLITS_MAX - len(rows)) if len(rows) < SPLITS_MAX else 0
+    return [
+        SplitRow(place + 1, f"{prefix}-split-{place}", row.quantity, row.delivery_date)
+        for place, row in enumerate([*rows, *(EnteredSplit() for _ in range(blank))])
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionLines:
+    """The line responses of a decision, with a sentence about them."""
+
+    sentence: str
+    rows: Sequence[LineResponseView]
+
+
+def decision_lines(order: PurchaseOrder, decision: Decision) -> DecisionLines | None:
+    """The line responses of a decision; None if it has none. ``order`` is loaded with its revisions."""
+    if not decision.lines:
+        return None
+    responses = [from_json(line) for line in decision.lines]
+    revision = next((known for known in order.revisions if known.version == decision.version), None)
+    if revision is None:
+        return DecisionLines(lines_brief(decision.lines), line_response_views(responses))
+    body = document(revision).sent
+    summary = response_summary(body, responses, decision.response, decision.person_name)
+    return DecisionLines(summary.sentence, line_response_views(responses, ordered_lines(body)))

@@ -1,0 +1,193 @@
+"""Responses to single lines of an order, and how they travel.
+
+The partner contract has no lines in a response, so they travel as pairs in ``additionalInfos``:
+``line/<reference>/response``, ``…/quantity``, ``…/deliveryDate``, ``…/unitPrice`` and ``…/remarks``, and for
+each delivery of a split line ``…/split/1/quantity`` and ``…/split/1/deliveryDate``. In a reference, ``/`` is
+written ``%2F`` and ``%`` is written ``%25``. Lines as ordered do not travel. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from app.network.vocabulary import LINE_PREFIX
+
+SPLITS_MAX = 20
+"""Deliveries of one line."""
+_NAME = re.compile(
+    re.escape(LINE_PREFIX) + r"([^/]+)/"
+    r"(?:(response|quantity|deliveryDate|unitPrice|remarks)|split/([1-9]\d?)/(quantity|deliveryDate))"
+)
+_NUMBER = re.compile(r"\d{1,30}(\.\d{1,10})?")
+
+
+class LineAction(StrEnum):
+    """What the supplier responds to one line."""
+
+    AS_ORDERED = "AS_ORDERED"
+    CHANGED = "CHANGED"
+    REJECTED = "REJECTED"
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One delivery of a split line; the quantity is in the unit of the line."""
+
+    quantity: Decimal | None = None
+    delivery_date: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LineResponse:
+    """The response to one line. None and empty mean as ordered; the price is in INR for one unit."""
+
+    reference: str
+    response: LineAction
+    quantity: Decimal | None = None
+    delivery_date: date | None = None
+    unit_price: Decimal | None = None
+    remarks: str = ""
+    splits: tuple[Split, ...] = ()
+
+
+def encode(lines: Iterable[LineResponse]) -> tuple[tuple[str, str], ...]:
+    """The names and values that carry the responses in ``additionalInfos``."""
+    return tuple(pair for line in lines for pair in _pairs(line))
+
+
+def decode(infos: Iterable[tuple[str, str]]) -> tuple[tuple[LineResponse, ...], tuple[tuple[str, str], ...]]:
+    """The responses to lines in ``additionalInfos``, and the other pairs.
+
+    A pair with a value that cannot be read counts as one of the others.
+    """
+    lines: dict[str, dict[str, Any]] = {}
+    others: list[tuple[str, str]] = []
+    for name, value in infos:
+        if not _take(lines, name, value):
+            others.append((name, value))
+    return tuple(_line(reference, fields) for reference, fields in lines.items()), tuple(others)
+
+
+def is_line_name(name: str) -> bool:
+    """Whether a name in ``additionalInfos`` is reserved for line responses."""
+    return name.startswith(LINE_PREFIX)
+
+
+def to_json(line: LineResponse) -> dict[str, Any]:
+    """The response as JSON, without what is as ordered; numbers are text, so that they stay exact."""
+    fields = {
+        "reference": line.reference,
+        "response": line.response.value,
+        "quantity": _text(line.quantity),
+        "delivery_date": _text(line.delivery_date),
+        "unit_price": _text(line.unit_price),
+        "remarks": line.remarks,
+        "splits": [
+            {"quantity": _text(split.quantity), "delivery_date": _text(split.delivery_date)}
+            for split in line.splits
+        ],
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def from_json(fields: Mapping[str, Any]) -> LineResponse:
+    """The response that ``to_json`` wrote."""
+    return LineResponse(
+        reference=fields["reference"],
+        response=LineAction(fields["response"]),
+        quantity=_decimal(fields.get("quantity", "")),
+        delivery_date=_day(fields.get("delivery_date", "")),
+        unit_price=_decimal(fields.get("unit_price", "")),
+        remarks=fields.get("remarks", ""),
+        splits=tuple(
+            Split(_decimal(split["quantity"]), _day(split["delivery_date"]))
+            for split in fields.get("splits", ())
+        ),
+    )
+
+
+def _pairs(line: LineResponse) -> Iterator[tuple[str, str]]:
+    prefix = LINE_PREFIX + line.reference.replace("%", "%25").replace("/", "%2F")
+    values = (
+        ("response", line.response.value),
+        ("quantity", _text(line.quantity)),
+        ("deliveryDate", _text(line.delivery_date)),
+        ("unitPrice", _text(line.unit_price)),
+        ("remarks", line.remarks),
+        *(
+            pair
+            for number, split in enumerate(line.splits, 1)
+            for pair in (
+                (f"split/{number}/quantity", _text(split.quantity)),
+                (f"split/{number}/deliveryDate", _text(split.delivery_date)),
+            )
+        ),
+    )
+    yield from ((f"{prefix}/{name}", value) for name, value in values if value)
+
+
+def _take(lines: dict[str, dict[str, Any]], name: str, value: str) -> bool:
+    """Add one pair to the fields of its line. False if it is no pair of a line response."""
+    match = _NAME.fullmatch(name)
+    if not match:
+        return False
+    field, split_field = match[2], match[4]
+    try:
+        read = _READERS[field or split_field](value)
+    except ValueError:
+        return False
+    reference = match[1].replace("%2F", "/").replace("%25", "%")
+    fields = lines.setdefault(reference, {"splits": {}})
+    if field:
+        fields[field] = read
+    else:
+        fields["splits"].setdefault(int(match[3]), {})[split_field] = read
+    return True
+
+
+def _line(reference: str, fields: Mapping[str, Any]) -> LineResponse:
+    splits: Sequence[Mapping[str, Any]] = [split for _, split in sorted(fields["splits"].items())]
+    return LineResponse(
+        reference=reference,
+        response=fields.get("response", LineAction.CHANGED),
+        quantity=fields.get("quantity"),
+        delivery_date=fields.get("deliveryDate"),
+        unit_price=fields.get("unitPrice"),
+        remarks=fields.get("remarks", ""),
+        splits=tuple(Split(split.get("quantity"), split.get("deliveryDate")) for split in splits),
+    )
+
+
+def _text(value: Decimal | date | None) -> str:
+    if value is None:
+        return ""
+    return format(value, "f") if isinstance(value, Decimal) else value.isoformat()
+
+
+def _number(text: str) -> Decimal:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(text)
+    return Decimal(text)
+
+
+def _decimal(text: str) -> Decimal | None:
+    return Decimal(text) if text else None
+
+
+def _day(text: str) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+_READERS: Mapping[str, Any] = {
+    "response": LineAction,
+    "quantity": _number,
+    "unitPrice": _number,
+    "deliveryDate": date.fromisoformat,
+    "remarks": str,
+}

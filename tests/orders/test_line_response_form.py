@@ -1,0 +1,137 @@
+"""The line fields of the response form: recorded, sent, shown, and refused with every typed word."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from app.delivery.models import Message
+from app.orders.models import Decision
+from app.partners.models import Partner
+from tests.people import Browser
+
+CHANGES = {
+    "lines-0-reference": "00010",
+    "lines-0-response": "CHANGED",
+    "lines-0-quantity": "200",
+    "lines-0-delivery_date": "2026-12-04",
+    "lines-1-reference": "00020",
+    "lines-1-response": "CHANGED",
+    "lines-1-split-0-quantity": "1",
+    "lines-1-split-0-delivery_date": "2026-12-04",
+    "lines-1-split-1-quantity": "1",
+    "lines-1-split-1-delivery_date": "2026-12-18",
+    "lines-2-reference": "00030",
+    "lines-2-response": "REJECTED",
+    "lines-2-remarks": "Out of stock",
+}
+
+
+@pytest.fixture
+def order_id(arrive: Any) -> int:
+    """An order of three lines: 250 visits, 2 bags and 1,000 drums."""
+    return int(arrive(3)[2])
+
+
+def respond(browser: Browser, order_id: int, **fields: Any) -> Any:
+    return browser.answer(order_id, fields.pop("response", "ACCEPT"), "With changes", **fields)
+
+
+def rows(session: Session, table: Any) -> int:
+    session.rollback()
+    return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def test_changed_lines_are_recorded_and_sent(asha: Browser, order_id: int, session: Session) -> None:
+    assert respond(asha, order_id, **CHANGES).status_code == 303
+    decision = session.scalars(select(Decision)).one()
+    assert [line["response"] for line in decision.lines] == ["CHANGED", "CHANGED", "REJECTED"]
+    sent = json.loads(session.scalars(select(Message.body)).one())
+    assert [tuple(info.values()) for info in sent["additionalInfos"]] == [
+        ("line/00010/response", "CHANGED"),
+        ("line/00010/quantity", "200"),
+        ("line/00010/deliveryDate", "2026-12-04"),
+        ("line/00020/response", "CHANGED"),
+        ("line/00020/split/1/quantity", "1"),
+        ("line/00020/split/1/deliveryDate", "2026-12-04"),
+        ("line/00020/split/2/quantity", "1"),
+        ("line/00020/split/2/deliveryDate", "2026-12-18"),
+        ("line/00030/response", "REJECTED"),
+        ("line/00030/remarks", "Out of stock"),
+    ]
+
+
+def test_identical_lines_again_are_one_response(asha: Browser, order_id: int, session: Session) -> None:
+    url = f"/orders/{order_id}/answer"
+    fields = {**asha.fill(url, url), "supplier_remarks": "With changes", **CHANGES}
+    assert asha.send(url, fields).status_code == 303
+    assert asha.send(url, fields | {"lines-0-quantity": "200.000"}).status_code == 303
+    assert rows(session, Message) == 1
+    other = asha.send(url, fields | {"lines-0-quantity": "210"})
+    assert other.status_code == 409
+    assert 'value="210"' in other.text
+    assert rows(session, Decision) == 1
+
+
+@pytest.mark.parametrize(
+    ("response", "changes"),
+    [
+        ("ACCEPT", {"lines-0-quantity": "two hundred"}),
+        ("ACCEPT", {"lines-1-split-1-quantity": "5"}),
+        ("ACCEPT", {"lines-2-remarks": ""}),
+        ("ACCEPT", {"lines-2-reference": "00099"}),
+        ("ACCEPT", {f"lines-{n}-response": "REJECTED" for n in (0, 1, 2)}),
+        ("REJECT", {}),
+    ],
+)
+def test_invalid_lines_come_back_with_every_typed_word(
+    asha: Browser, order_id: int, session: Session, response: str, changes: dict[str, str]
+) -> None:
+    fields = CHANGES | {"supplier_order_number": "SO-88"} | changes
+    answer = respond(asha, order_id, response=response, **fields)
+    assert answer.status_code == 422
+    assert "SO-88" in answer.text
+    assert "2026-12-04" in answer.text
+    assert rows(session, Decision) == 0
+
+
+def test_rejecting_every_line_is_a_rejection(asha: Browser, order_id: int, session: Session) -> None:
+    lines = {
+        f"lines-{place}-{name}": value
+        for place in range(3)
+        for name, value in (
+            ("reference", f"000{place + 1}0"),
+            ("response", "REJECTED"),
+            ("remarks", "Out of stock"),
+        )
+    }
+    assert respond(asha, order_id, **lines).status_code == 422
+    assert respond(asha, order_id, response="REJECT", **lines).status_code == 303
+    assert len(session.scalars(select(Decision)).one().lines) == 3
+
+
+def test_partner_without_line_responses_refuses_lines(asha: Browser, order_id: int, session: Session) -> None:
+    session.execute(update(Partner).values(line_responses=False))
+    session.commit()
+    page = asha.get(f"/orders/{order_id}/answer")
+    assert "does not accept responses to single lines" in page.words
+    assert "lines-0-response" not in page.text
+    assert respond(asha, order_id, **CHANGES).status_code == 422
+    assert respond(asha, order_id).status_code == 303
+
+
+def test_reserved_name_of_custom_field_is_refused(asha: Browser, order_id: int) -> None:
+    infos = {"additional_infos-0-name": "line/00010/quantity", "additional_infos-0-value": "5"}
+    answer = respond(asha, order_id, **infos)
+    assert answer.status_code == 422
+    assert "reserved" in answer.words
+
+
+def test_preview_shows_the_pairs_of_changed_lines(asha: Browser, order_id: int) -> None:
+    url = f"/orders/{order_id}/answer"
+    fields = {**asha.fill(url, url), **CHANGES}
+    assert "line/00020/split/2/deliveryDate" in asha.send(f"{url}/preview", fields).words
