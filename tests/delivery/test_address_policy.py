@@ -11,7 +11,7 @@ from app.delivery.address_policy import may_connect
     "address",
     ["1.1.1.1", "8.8.8.8", "52.95.110.1", "172.15.0.1", "172.32.0.1", "2606:4700:4700::1111", "2400:cb00::1"],
 )
-def test_a_public_address_may_be_used(address: str) -> None:
+def test_public_address_is_allowed(address: str) -> None:
     assert may_connect(address, ())
     assert may_connect(ip_address(address), ())
 
@@ -44,7 +44,7 @@ def test_a_public_address_may_be_used(address: str) -> None:
         "255.255.255.255",
     ],
 )
-def test_an_ipv4_address_that_is_not_the_internet_is_refused_in_both_spellings(address: str) -> None:
+def test_non_public_ipv4_address_is_refused_in_both_spellings(address: str) -> None:
     assert not may_connect(address, ())
     assert not may_connect(f"::ffff:{address}", ())
 
@@ -82,11 +82,11 @@ def test_an_ipv4_address_that_is_not_the_internet_is_refused_in_both_spellings(a
         "ff0e::1",
     ],
 )
-def test_an_ipv6_address_that_is_private_or_carries_another_is_refused(address: str) -> None:
+def test_private_or_embedding_ipv6_address_is_refused(address: str) -> None:
     assert not may_connect(address, ())
 
 
-def test_an_ipv4_mapped_address_is_judged_as_its_ipv4_address() -> None:
+def test_ipv4_mapped_address_is_checked_as_ipv4() -> None:
     office = (ip_network("10.0.0.0/8"),)
 
     assert may_connect("::ffff:8.8.8.8", ())
@@ -104,11 +104,11 @@ def test_an_ipv4_mapped_address_is_judged_as_its_ipv4_address() -> None:
         ("fd00::5", "fd00::/8"),
     ],
 )
-def test_the_partners_allow_list_admits_what_it_names(address: str, allowed: str) -> None:
+def test_allow_list_allows_its_addresses(address: str, allowed: str) -> None:
     assert may_connect(address, (ip_network("192.168.0.0/16"), ip_network(allowed)))
 
 
-def test_the_allow_list_admits_nothing_else() -> None:
+def test_allow_list_allows_no_other_address() -> None:
     assert not may_connect("127.0.0.1", (ip_network("127.0.0.2/32"), ip_network("::1/128")))
     assert may_connect("8.8.8.8", (ip_network("127.0.0.0/8"),))
 
@@ -127,5 +127,5 @@ def test_the_allow_list_admits_nothing_else() -> None:
         "010.0.0.1",
     ],
 )
-def test_what_is_no_plain_address_is_refused_whatever_is_allowed(address: str) -> None:
+def test_invalid_address_is_refused_despite_the_allow_list(address: str) -> None:
     assert not may_connect(address, (ip_network("0.0.0.0/0"), ip_network("::/0")))

@@ -59,24 +59,24 @@ def opened() -> BreakerState:
     return state
 
 
-def test_a_lane_that_is_well_lets_pass_what_its_concurrency_leaves() -> None:
+def test_capacity_of_a_healthy_partner_is_its_free_concurrency() -> None:
     assert capacity(BreakerState(), FOUR, 1, NOON).count == 3
     assert capacity(BreakerState(), FOUR, 5, NOON).count == 0
 
 
-def test_after_one_failure_only_one_at_a_time_may_leave() -> None:
+def test_capacity_after_one_failure_is_one() -> None:
     assert capacity(failed(BreakerState()), FOUR, 0, NOON).count == 1
     assert capacity(failed(BreakerState()), FOUR, 1, NOON).count == 0
 
 
-def test_an_answer_between_failures_keeps_the_breaker_closed() -> None:
+def test_response_between_failures_keeps_the_breaker_closed() -> None:
     state = BreakerState()
     for _ in range(FAILURES_MAX):
         state = answered(failed(state))
     assert state.opened_at is None
 
 
-def test_so_many_failures_in_a_row_open_the_breaker() -> None:
+def test_consecutive_failures_open_the_breaker() -> None:
     state = BreakerState()
     for _ in range(FAILURES_MAX - 1):
         state = failed(state)
@@ -87,7 +87,7 @@ def test_so_many_failures_in_a_row_open_the_breaker() -> None:
     assert (held.count, held.check_again_at) == (0, NOON + timedelta(seconds=PROBE_SECONDS))
 
 
-def test_a_single_probe_may_leave_and_no_other_until_it_has_told_something() -> None:
+def test_open_breaker_allows_one_probe_at_a_time() -> None:
     state = opened()
     later = NOON + timedelta(seconds=PROBE_SECONDS)
     probe = capacity(state, FOUR, 0, later)
@@ -97,7 +97,7 @@ def test_a_single_probe_may_leave_and_no_other_until_it_has_told_something() -> 
     assert capacity(state, FOUR, 1, later) == replace(probe, count=0, is_probe=False, check_again_at=given_up)
 
 
-def test_probes_in_vain_come_at_growing_intervals() -> None:
+def test_failed_probes_have_growing_intervals() -> None:
     state, waits = opened(), []
     for _ in range(7):
         assert state.probe_at
@@ -108,12 +108,12 @@ def test_probes_in_vain_come_at_growing_intervals() -> None:
     assert waits == [60, 120, 240, 480, PROBE_MAX_SECONDS, PROBE_MAX_SECONDS, PROBE_MAX_SECONDS]
 
 
-def test_what_was_under_way_when_the_breaker_opened_moves_no_probe() -> None:
+def test_attempts_in_flight_when_the_breaker_opens_do_not_move_the_probe() -> None:
     state = opened()
     assert failed(state).probe_at == state.probe_at
 
 
-def test_after_an_outage_trust_doubles_with_each_answer() -> None:
+def test_capacity_doubles_with_each_response_after_an_outage() -> None:
     state, widths = opened(), []
     for _ in range(4):
         state = answered(state)
@@ -122,7 +122,7 @@ def test_after_an_outage_trust_doubles_with_each_answer() -> None:
     assert state == BreakerState()
 
 
-def test_a_rate_lets_pass_no_more_than_it_says() -> None:
+def test_rate_limit_is_not_exceeded() -> None:
     limits, state, left = Limits(100, rate=10), BreakerState(), 0
     for hundredth in range(200):
         now = NOON + timedelta(seconds=hundredth / 100)
@@ -132,7 +132,7 @@ def test_a_rate_lets_pass_no_more_than_it_says() -> None:
     assert 19 <= left <= 21
 
 
-def test_a_rate_says_when_the_next_may_leave_even_if_the_clock_was_set_back() -> None:
+def test_rate_limit_tells_the_next_time_although_the_clock_was_set_back() -> None:
     limits = Limits(100, rate=2)
     state = after_claim(BreakerState(), limits, 1, NOON, probe_until=None)
     again = capacity(state, limits, 0, NOON).check_again_at
@@ -144,7 +144,7 @@ def test_a_rate_says_when_the_next_may_leave_even_if_the_clock_was_set_back() ->
 # --- With rows and sockets
 
 
-def test_a_partner_that_is_down_is_held_and_the_rest_waits_without_using_up_tries(
+def test_unavailable_partner_is_held_without_using_up_attempts(
     arrive: Any, confirm: Any, deliver: Any, session: Session, partner: Partner, clock: Any, nobody_there: Any
 ) -> None:
     nobody_there()
@@ -162,7 +162,7 @@ def test_a_partner_that_is_down_is_held_and_the_rest_waits_without_using_up_trie
     assert sum(message.tries for message in all_messages(session)) == FAILURES_MAX + 1
 
 
-def test_the_trail_and_the_partners_page_tell_once_of_a_breaker_that_opens_and_once_of_its_recovery(
+def test_breaker_opening_and_recovery_are_recorded_once_each(
     arrive: Any,
     confirm: Any,
     deliver: Any,
@@ -201,7 +201,7 @@ def test_the_trail_and_the_partners_page_tell_once_of_a_breaker_that_opens_and_o
         assert "PO Confirm" in words
 
 
-def test_after_days_of_outage_everything_is_delivered_in_order_and_gently(
+def test_long_outage_ends_with_ordered_and_gradual_delivery(
     arrive: Any,
     confirm: Any,
     deliver: Any,
@@ -230,7 +230,7 @@ def test_after_days_of_outage_everything_is_delivered_in_order_and_gently(
     assert breaker_of(session, partner).opened_at is None
 
 
-def test_what_a_person_sends_passes_by_the_breaker_and_tells_it_nothing(
+def test_manual_attempt_bypasses_the_breaker_and_does_not_affect_it(
     arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, partner: Partner
 ) -> None:
     held, asked = [confirm(order_id) for order_id in arrive(2)]
@@ -245,7 +245,7 @@ def test_what_a_person_sends_passes_by_the_breaker_and_tells_it_nothing(
     assert breaker_of(session, partner).failures == 7
 
 
-def test_a_rate_holds_over_several_deliverers(
+def test_rate_limit_holds_across_workers(
     app: Flask, database: Database, session: Session, partner: Partner, network: Any
 ) -> None:
     rate, count = 20.0, 30
@@ -260,7 +260,7 @@ def test_a_rate_holds_over_several_deliverers(
     assert len(network.received()) == count
 
 
-def test_concurrency_holds_over_several_processes(
+def test_concurrency_limit_holds_across_processes(
     app: Flask, database: Database, session: Session, partner: Partner
 ) -> None:
     under_way, most, lock = 0, 0, threading.Lock()
@@ -291,7 +291,7 @@ def test_concurrency_holds_over_several_processes(
     assert most == 3
 
 
-def test_a_partner_that_times_out_keeps_no_other_waiting(
+def test_partner_that_times_out_does_not_delay_others(
     app: Flask, database: Database, session: Session, partner: Partner, network: Any
 ) -> None:
     with misbehaving.FakePartner(misbehaving.Connection.stall) as stuck, database.writing() as other:
@@ -324,7 +324,7 @@ def test_a_partner_that_times_out_keeps_no_other_waiting(
     assert not deliverer.is_alive()
 
 
-def test_two_deliverers_claim_a_partners_messages_no_wider_than_its_limit_however_they_meet(
+def test_two_workers_claim_no_more_than_the_concurrency_limit(
     arrive: Any, confirm: Any, database: Database
 ) -> None:
     for order_id in arrive(12):

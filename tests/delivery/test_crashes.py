@@ -32,7 +32,7 @@ def record(app: Flask, database: Database, partner: Partner, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("point", child.POINTS)
-def test_a_deliverer_killed_at_any_point_loses_nothing_and_repeats_at_most_what_it_had_in_hand(
+def test_killed_worker_loses_nothing_and_repeats_only_attempts_in_flight(
     point: str, app: Flask, database: Database, partner: Partner, record: Path, session: Any
 ) -> None:
     answer_all(app, 1, add_orders(app, partner.id, 12))
@@ -55,9 +55,7 @@ def test_a_deliverer_killed_at_any_point_loses_nothing_and_repeats_at_most_what_
     assert {message.state for message in all_messages(session)} == {MessageState.DELIVERED}
 
 
-def test_a_storm_of_kills_loses_nothing(
-    app: Flask, database: Database, partner: Partner, record: Path
-) -> None:
+def test_many_kills_lose_nothing(app: Flask, database: Database, partner: Partner, record: Path) -> None:
     plan = Plan(kills=24, senders=SENDERS, deliverers=2)
     answer_all(app, 1, add_orders(app, partner.id, 320))
     counts = storm(database, record, plan)

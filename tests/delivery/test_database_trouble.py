@@ -53,7 +53,7 @@ def everything_is_delivered(session: Session) -> Callable[[], bool]:
     return lambda: {message.state for message in all_messages(session)} == {MessageState.DELIVERED}
 
 
-def test_several_deliverer_processes_share_the_work_and_send_each_message_once(
+def test_several_workers_send_each_message_once(
     app: Flask, database: Database, session: Session, partner: Partner, tmp_path: Path
 ) -> None:
     with partner_that_records(tmp_path) as (url, record):
@@ -71,7 +71,7 @@ def test_several_deliverer_processes_share_the_work_and_send_each_message_once(
     assert (counts.lost, counts.duplicates, counts.changed, counts.unlogged) == (0, 0, 0, 0)
 
 
-def test_where_no_wake_up_ever_comes_the_deliverer_looks_by_itself(
+def test_worker_without_notifications_polls(
     arrive: Any, confirm: Any, database: Database, session: Session, network: Any, monkeypatch: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -84,7 +84,7 @@ def test_where_no_wake_up_ever_comes_the_deliverer_looks_by_itself(
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_deliverer_whose_connections_are_cut_goes_on(
+def test_worker_continues_after_its_connections_are_cut(
     arrive: Any, confirm: Any, database: Database, session: Session, network: Any
 ) -> None:
     first, second = arrive(2)
@@ -111,7 +111,7 @@ def cut(database: Database) -> None:
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_a_server_that_is_restarted_under_load_costs_nothing_but_time(mode: str, tmp_path: Path) -> None:
+def test_database_restart_under_load_loses_nothing(mode: str, tmp_path: Path) -> None:
     server = Server(durable=True)
     try:
         server.execute("CREATE DATABASE restarted")
@@ -188,7 +188,7 @@ def locked_by_another_process(database: Database) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_file_that_another_process_locks_is_waited_for(
+def test_locked_sqlite_file_is_waited_for(
     arrive: Any,
     confirm: Any,
     database: Database,
@@ -231,7 +231,7 @@ class Disk:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_on_a_full_disk_ticks_are_tried_again_and_pages_say_so(
+def test_full_disk_is_retried_and_reported_on_pages(
     arrive: Any, confirm: Any, database: Database, session: Session, network: Any, asha: Browser, caplog: Any
 ) -> None:
     ids = arrive(32)

@@ -92,7 +92,7 @@ def walks(step: str) -> bool:
     ],
     ids=str,
 )
-def test_a_page_of_what_was_sent_sorts_nothing_and_reads_no_table_through(
+def test_webhook_page_query_uses_an_index_without_sorting(
     session: Session, wanted: dict[str, Any], scope: frozenset[str] | None
 ) -> None:
     steps = steps_of(session, lambda: outbox.message_page(session, scope, MessageFilter(**wanted)))
@@ -101,7 +101,7 @@ def test_a_page_of_what_was_sent_sorts_nothing_and_reads_no_table_through(
     assert not [step for step in inner if walks(step)], steps
 
 
-def test_what_needs_attention_is_counted_from_an_index_of_its_own(session: Session) -> None:
+def test_attention_count_uses_its_index(session: Session) -> None:
     for scope in (None, TWO):
         steps = steps_of(session, lambda scope=scope: outbox.attention_count(session, scope))
         assert "SCAN message USING COVERING INDEX ix_message_needing" in steps
@@ -114,12 +114,12 @@ def test_what_needs_attention_is_counted_from_an_index_of_its_own(session: Sessi
     [{}, {"effect": "unmatched"}, {"code": "409"}, {"partner": "P"}, {"supplier": "S"}, {"q": "a word"}],
     ids=str,
 )
-def test_a_page_of_what_was_received_sorts_nothing(session: Session, wanted: dict[str, Any]) -> None:
+def test_incoming_page_query_does_not_sort(session: Session, wanted: dict[str, Any]) -> None:
     steps = steps_of(session, lambda: inbound.message_page(session, None, InboundFilter(**wanted)))
     assert not [step for step in steps if walks(step)], steps
 
 
-def test_ids_and_numbers_are_found_by_their_indexes(session: Session) -> None:
+def test_ids_and_numbers_are_found_by_index(session: Session) -> None:
     steps = steps_of(session, lambda: outbox.message_page(session, None, MessageFilter(q="POR1")))
     for index in ("object_id", "req_msg_id", "buyer_po_number"):
         assert any(f"ix_message_{index}" in step for step in steps), (index, steps)

@@ -34,7 +34,7 @@ def verdict_on(outcome: Outcome) -> Any:
 
 
 @pytest.mark.parametrize("spelling", OTHERS.values(), ids=OTHERS)
-def test_a_secret_is_hidden_in_every_spelling(spelling: str) -> None:
+def test_secret_is_redacted_in_every_spelling(spelling: str) -> None:
     credentials = Credentials(
         Target("https://a.example/", (("Authorization", f"Bearer {SECRET}"),)), None, ()
     )
@@ -50,7 +50,7 @@ def test_a_secret_is_hidden_in_every_spelling(spelling: str) -> None:
     assert masked(f"told {spelling}", [SECRET]) == f"told {MASK}"
 
 
-def test_an_answer_that_holds_no_secret_stays_the_very_same() -> None:
+def test_response_without_secrets_is_unchanged() -> None:
     credentials = Credentials(Target("https://a.example/", (("X-Key", SECRET),)), None, ())
     outcome = answered("nothing of the kind")
 
@@ -58,7 +58,7 @@ def test_an_answer_that_holds_no_secret_stays_the_very_same() -> None:
     assert _without(outcome, Token(SECRET, None)) is outcome  # type: ignore[arg-type]
 
 
-def test_what_was_said_is_hidden_though_its_spelling_in_the_body_is_nobodys() -> None:
+def test_secret_in_decoded_reply_is_redacted_whatever_its_spelling() -> None:
     credentials = Credentials(Target("https://a.example/", (("X-Key", "s3cret-of-ours"),)), None, ())
     outcome = answered("s3cret-\\u006ff-ours")
     _, verdict = without_secrets(outcome, verdict_on(outcome), credentials)
@@ -66,7 +66,7 @@ def test_what_was_said_is_hidden_though_its_spelling_in_the_body_is_nobodys() ->
     assert verdict.response_message == f"no {MASK}"
 
 
-def test_what_a_send_carries_shows_no_secret_of_its_own_accord() -> None:
+def test_repr_of_credentials_shows_no_secret() -> None:
     target = Target("https://a.example/", (("X-Key", "s3cret-of-ours"),))
 
     assert "s3cret" not in repr(Credentials(target, None, ("whsec_s3cret",)))

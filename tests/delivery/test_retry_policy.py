@@ -233,7 +233,7 @@ ANSWERS: dict[str, tuple[int, bytes, Step, Reason, set[str]]] = {
 
 
 @pytest.mark.parametrize(("status", "body", "step", "reason", "flagged"), ANSWERS.values(), ids=ANSWERS)
-def test_each_answer_has_its_row(
+def test_each_reply_has_its_verdict(
     status: int, body: bytes, step: Step, reason: Reason, flagged: set[str]
 ) -> None:
     verdict = verdict_on(answered(status, body))
@@ -255,15 +255,13 @@ FAILURES: dict[Failure, tuple[Reason, bool]] = {
 }
 
 
-def test_the_table_knows_every_failure() -> None:
+def test_table_has_every_failure() -> None:
     assert set(FAILURES) == set(Failure)
 
 
 @pytest.mark.parametrize("sent", [True, False])
 @pytest.mark.parametrize("failure", Failure)
-def test_without_a_proper_answer_it_is_tried_again_and_unknown_if_anything_was_sent(
-    failure: Failure, sent: bool
-) -> None:
+def test_failed_attempt_is_retried_and_unknown_if_anything_was_sent(failure: Failure, sent: bool) -> None:
     verdict = verdict_on(failed(failure, sent=sent))
     reason, transport = FAILURES[failure]
 
@@ -272,13 +270,13 @@ def test_without_a_proper_answer_it_is_tried_again_and_unknown_if_anything_was_s
 
 
 @pytest.mark.parametrize("status", [200, 409, 410, 422])
-def test_a_cut_answer_counts_for_nothing_whatever_it_seems_to_say(status: int) -> None:
+def test_truncated_reply_is_never_a_result(status: int) -> None:
     verdict = verdict_on(failed(Failure.TIMEOUT, status=status, body=GOOD), after_unknown=True)
 
     assert (verdict.step, verdict.reason) == (RETRY, Reason.TIMEOUT)
 
 
-def test_an_answer_that_was_too_long_to_be_read_is_unreadable() -> None:
+def test_oversized_reply_is_unreadable() -> None:
     verdict = verdict_on(replace(answered(200, GOOD), truncated=True, body_size=10**9))
 
     assert (verdict.step, verdict.reason, verdict.unknown) == (RETRY, Reason.UNREADABLE_ANSWER, True)
@@ -291,7 +289,7 @@ def test_an_answer_that_was_too_long_to_be_read_is_unreadable() -> None:
     ("status", "body"),
     [(409, b""), (409, b"<html>"), (409, DUPLICATE), (409, REFUSAL), (200, DUPLICATE), (400, DUPLICATE)],
 )
-def test_a_duplicate_after_a_try_of_unknown_outcome_is_delivered(status: int, body: bytes) -> None:
+def test_duplicate_after_an_unknown_outcome_is_delivered(status: int, body: bytes) -> None:
     verdict = verdict_on(answered(status, body), tries=2, after_unknown=True)
 
     assert (verdict.step, verdict.reason) == (DELIVERED, Reason.ALREADY_RECEIVED)
@@ -306,7 +304,7 @@ def test_a_duplicate_after_a_try_of_unknown_outcome_is_delivered(status: int, bo
         (400, DUPLICATE, Reason.REFUSED_STATUS),
     ],
 )
-def test_a_duplicate_that_no_earlier_try_explains_is_a_refusal(
+def test_duplicate_without_an_earlier_unknown_outcome_is_refused(
     status: int, body: bytes, reason: Reason
 ) -> None:
     verdict = verdict_on(answered(status, body), tries=2, after_unknown=False)
@@ -315,18 +313,18 @@ def test_a_duplicate_that_no_earlier_try_explains_is_a_refusal(
 
 
 @pytest.mark.parametrize("status", [200, 409])
-def test_a_duplicate_of_another_order_does_not_count(status: int) -> None:
+def test_duplicate_of_another_order_is_not_a_delivery(status: int) -> None:
     verdict = verdict_on(answered(status, said(38, "FAILURE", object_id=OTHER)), after_unknown=True)
 
     assert (verdict.step, verdict.reason) == (RETRY, Reason.WRONG_OBJECT)
 
 
 @pytest.mark.parametrize("status", [401, 404, 429, 500, 503])
-def test_an_unknown_outcome_changes_nothing_about_other_answers(status: int) -> None:
+def test_unknown_outcome_does_not_affect_other_replies(status: int) -> None:
     assert verdict_on(answered(status, DUPLICATE), after_unknown=True).step is RETRY
 
 
-def test_a_plain_refusal_after_an_unknown_outcome_is_a_refusal() -> None:
+def test_refusal_after_an_unknown_outcome_is_refused() -> None:
     assert verdict_on(answered(422, REFUSAL), after_unknown=True).step is REFUSED
     assert verdict_on(answered(200, REFUSAL), after_unknown=True).step is REFUSED
 
@@ -334,17 +332,17 @@ def test_a_plain_refusal_after_an_unknown_outcome_is_a_refusal() -> None:
 # --- Success codes of a partner
 
 
-def test_a_partner_may_have_further_codes_of_success() -> None:
+def test_additional_success_code_is_delivered() -> None:
     for code in (0, 10, 200):
         assert verdict_on(answered(200, said(code)), success_codes=[10, 200]).step is DELIVERED
     assert verdict_on(answered(200, said(1)), success_codes=[10, 200]).step is REFUSED
 
 
-def test_a_code_of_success_does_not_outweigh_a_result_of_failure() -> None:
+def test_success_code_with_failure_result_is_refused() -> None:
     assert verdict_on(answered(200, said(10, "FAILURE")), success_codes=[0, 10]).step is REFUSED
 
 
-def test_a_partner_may_call_a_duplicate_a_success() -> None:
+def test_duplicate_as_success_code_is_delivered() -> None:
     verdict = verdict_on(answered(200, said(38)), success_codes=[0, 38])
 
     assert (verdict.step, verdict.reason) == (DELIVERED, Reason.DELIVERED)
@@ -353,7 +351,7 @@ def test_a_partner_may_call_a_duplicate_a_success() -> None:
 # --- What the partner said
 
 
-def test_what_the_partner_said_is_kept() -> None:
+def test_reply_fields_are_kept() -> None:
     verdict = verdict_on(answered(422, REFUSAL))
 
     assert verdict.response_code == 1
@@ -362,12 +360,12 @@ def test_what_the_partner_said_is_kept() -> None:
     assert verdict.partner_text == "too long"
 
 
-def test_without_details_the_partners_words_are_its_message() -> None:
+def test_detail_without_error_fields_is_the_response_message() -> None:
     assert verdict_on(answered(200, said(1, message="Not today"))).partner_text == "Not today"
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]"])
-def test_where_the_partner_said_nothing_everything_is_empty(body: bytes) -> None:
+def test_fields_without_a_reply_are_empty(body: bytes) -> None:
     verdict = verdict_on(answered(422, body))
 
     assert verdict.response_code is None
@@ -380,13 +378,13 @@ def test_where_the_partner_said_nothing_everything_is_empty(body: bytes) -> None
     )
 
 
-def test_null_and_absent_errors_are_empty() -> None:
+def test_null_and_missing_error_fields_are_empty() -> None:
     verdict = verdict_on(answered(200, said(errorCd=None, errorDtl="")))
 
     assert (verdict.error_cd, verdict.error_dtl, verdict.error_field) == ("", "", "")
 
 
-def test_of_long_words_only_the_beginning_is_kept() -> None:
+def test_long_reply_texts_are_truncated() -> None:
     body = said(
         1, "F" * 5000, message="m" * 5000, errorCd="c" * 5000, errorDtl="d" * 5000, errorField="f" * 5000
     )
@@ -405,7 +403,7 @@ def test_of_long_words_only_the_beginning_is_kept() -> None:
 # --- When
 
 
-def test_the_schedule_is_walked_to_its_end_and_then_no_try_is_left() -> None:
+def test_schedule_ends_without_further_attempts() -> None:
     waits = [verdict_on(answered(500), tries=tries).wait_seconds for tries in range(1, 10)]
     last = verdict_on(answered(500), tries=10)
 
@@ -418,23 +416,23 @@ def test_the_schedule_is_walked_to_its_end_and_then_no_try_is_left() -> None:
     )
 
 
-def test_the_last_try_may_still_succeed_or_be_refused() -> None:
+def test_last_attempt_may_succeed_or_be_refused() -> None:
     assert verdict_on(answered(200, GOOD), tries=10).step is DELIVERED
     assert verdict_on(answered(422), tries=10).step is REFUSED
 
 
-def test_a_partner_without_a_schedule_gets_one_try() -> None:
+def test_partner_without_a_schedule_gets_one_attempt() -> None:
     assert verdict_on(answered(500), schedule=()).step is FAILED
     assert verdict_on(answered(410), schedule=()).step is FAILED
 
 
-def test_a_message_to_a_partner_that_is_gone_never_runs_out_of_tries() -> None:
+def test_message_to_a_gone_partner_never_runs_out_of_attempts() -> None:
     verdict = verdict_on(answered(410), tries=99)
 
     assert (verdict.step, verdict.gone, verdict.wait_seconds) == (RETRY, True, 86400)
 
 
-def test_jitter_lengthens_a_wait_by_up_to_a_fifth_and_never_shortens_it() -> None:
+def test_jitter_adds_up_to_a_fifth_to_a_wait() -> None:
     waits = [verdict_on(answered(500), jitter=jitter).wait_seconds or 0 for jitter in (-1, 0, 0.5, 1, 2)]
 
     assert waits == pytest.approx([5, 5, 5.5, 6, 6])
@@ -466,33 +464,33 @@ RETRY_AFTER: dict[str, tuple[str, float]] = {
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(("value", "wait"), RETRY_AFTER.values(), ids=RETRY_AFTER)
-def test_a_busy_partner_may_ask_for_more_time(status: int, value: str, wait: float) -> None:
+def test_retry_after_of_a_busy_partner_is_respected(status: int, value: str, wait: float) -> None:
     assert verdict_on(answered(status, Retry_After=value)).wait_seconds == wait
 
 
-def test_a_date_is_read_against_the_partners_own_clock() -> None:
+def test_retry_after_date_is_relative_to_the_partners_clock() -> None:
     outcome = answered(503, Retry_After="Mon, 23 Nov 2026 18:03:00 GMT", Date="Mon, 23 Nov 2026 18:00:00 GMT")
 
     assert verdict_on(outcome).wait_seconds == 180
 
 
-def test_a_date_is_read_against_the_present_where_no_other_time_is_known() -> None:
+def test_retry_after_date_without_a_date_header_is_relative_to_now() -> None:
     outcome = answered(503, Retry_After="Mon, 23 Nov 2020 12:03:00 GMT")
 
     assert verdict_on(outcome, now=None).wait_seconds == 5
 
 
-def test_the_longer_of_schedule_and_wish_counts() -> None:
+def test_longer_of_schedule_and_retry_after_counts() -> None:
     assert verdict_on(answered(429, Retry_After="600"), tries=2).wait_seconds == 600
     assert verdict_on(answered(429, Retry_After="600"), tries=3).wait_seconds == 1800
     assert verdict_on(answered(429, Retry_After="99999"), tries=9).wait_seconds == 86400
 
 
-def test_jitter_spreads_a_wish_too_but_not_beyond_ten_hours() -> None:
+def test_jitter_applies_to_retry_after_up_to_ten_hours() -> None:
     assert verdict_on(answered(429, Retry_After="600"), jitter=1.0).wait_seconds == pytest.approx(720)
     assert verdict_on(answered(429, Retry_After="99999"), jitter=1.0).wait_seconds == RETRY_AFTER_MAX
 
 
 @pytest.mark.parametrize("status", [408, 425, 500, 502, 401, 410, 302])
-def test_no_other_answer_may_ask_for_time(status: int) -> None:
+def test_retry_after_of_other_replies_is_ignored(status: int) -> None:
     assert verdict_on(answered(status, Retry_After="600")).wait_seconds == 5

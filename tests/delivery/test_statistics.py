@@ -313,7 +313,7 @@ def deliveries(database: Database) -> int:
         return int(session.scalar(count) or 0)
 
 
-def test_an_interrupted_attempt_that_is_reported_late_counts_with_both_outcomes(
+def test_interrupted_attempt_reported_late_counts_with_both_outcomes(
     database: Database, arrive: Any, confirm: Any, clock: Any
 ) -> None:
     confirm(arrive(1)[0])
@@ -327,7 +327,7 @@ def test_an_interrupted_attempt_that_is_reported_late_counts_with_both_outcomes(
     assert deliveries(database) == 1
 
 
-def test_an_attempt_that_is_recorded_twice_counts_once(database: Database, arrive: Any, confirm: Any) -> None:
+def test_attempt_recorded_twice_counts_once(database: Database, arrive: Any, confirm: Any) -> None:
     confirm(arrive(1)[0])
     finished = delivered_end(claim_one(database), the_clock.now())
     record_end(database, finished)
@@ -336,7 +336,7 @@ def test_an_attempt_that_is_recorded_twice_counts_once(database: Database, arriv
     assert_exact(database, the_clock.now())
 
 
-def test_a_message_that_two_attempts_delivered_counts_as_one_delivery(
+def test_message_delivered_by_two_attempts_counts_once(
     database: Database, arrive: Any, confirm: Any, clock: Any
 ) -> None:
     confirm(arrive(1)[0])

@@ -62,7 +62,7 @@ def running(database: Database, **options: Any) -> Iterator[None]:
     assert not thread.is_alive()
 
 
-def test_on_sigterm_what_is_in_flight_is_finished_and_nothing_new_is_claimed(
+def test_sigterm_finishes_attempts_in_flight_and_claims_nothing(
     app: Flask, settings: Settings, database: Database, session: Session, partner: Partner
 ) -> None:
     with slow_partner(database, 1.5) as there:
@@ -86,7 +86,7 @@ def test_on_sigterm_what_is_in_flight_is_finished_and_nothing_new_is_claimed(
     assert not any(message.attempts or message.claims for message in untouched)
 
 
-def test_a_deliverer_that_sleeps_loses_its_lease_and_still_logs_what_it_sent(
+def test_suspended_worker_loses_its_lease_and_still_records_its_attempt(
     app: Flask, database: Database, session: Session, partner: Partner, network: Any
 ) -> None:
     with slow_partner(database, 1.5) as there:
@@ -135,7 +135,7 @@ def test_a_claim_with_unknown_commit_outcome_is_sent_once_after_the_lease_ends(
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_on_postgresql_the_clock_is_the_servers(database: Database, monkeypatch: Any) -> None:
+def test_clock_on_postgresql_is_the_servers(database: Database, monkeypatch: Any) -> None:
     with database.reading() as session:
         before = the_clock.now()
 
@@ -152,7 +152,7 @@ def test_on_postgresql_the_clock_is_the_servers(database: Database, monkeypatch:
         assert abs(the_clock.now() - server) < timedelta(seconds=5)
 
 
-def test_the_clock_follows_a_server_that_was_set() -> None:
+def test_clock_follows_a_changed_server_clock() -> None:
     try:
         ticks, noon = the_clock.ticks(), the_clock.now()
         the_clock.follow(noon + timedelta(hours=1), asked_at=ticks, answered_at=ticks + 0.001)
@@ -163,7 +163,7 @@ def test_the_clock_follows_a_server_that_was_set() -> None:
         the_clock.forget_server()
 
 
-def test_a_measure_that_is_no_better_than_the_last_leaves_the_clock_alone() -> None:
+def test_worse_measurement_does_not_change_the_clock() -> None:
     try:
         ticks = the_clock.ticks()
         noon = the_clock.now()

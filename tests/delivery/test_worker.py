@@ -70,7 +70,7 @@ def order_of(session: Session, order_id: int) -> PurchaseOrder:
     return found
 
 
-def test_a_confirmed_order_reaches_the_partner_byte_for_byte(
+def test_confirmation_reaches_the_partner_byte_for_byte(
     arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -92,7 +92,7 @@ def test_a_confirmed_order_reaches_the_partner_byte_for_byte(
     )
 
 
-def test_an_attempt_keeps_what_was_sent_and_answered_but_no_secret(
+def test_attempt_keeps_request_and_response_without_secrets(
     arrive: Any, confirm: Any, deliver: Any, session: Session
 ) -> None:
     message_id = confirm(arrive(1)[0])
@@ -111,7 +111,7 @@ def test_an_attempt_keeps_what_was_sent_and_answered_but_no_secret(
     assert attempt.response_size == len(attempt.response_body)
 
 
-def test_the_attempt_is_committed_before_the_post(
+def test_attempt_is_committed_before_the_request(
     arrive: Any, confirm: Any, database: Database, session: Session
 ) -> None:
     message_id = confirm(arrive(1)[0])
@@ -123,7 +123,7 @@ def test_the_attempt_is_committed_before_the_post(
     assert message.attempts[0].in_flight
 
 
-def test_a_partner_that_is_down_is_tried_again_on_schedule(
+def test_unavailable_partner_is_retried_on_schedule(
     arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, clock: Any
 ) -> None:
     network.behave("503", times=2)
@@ -144,7 +144,7 @@ def test_a_partner_that_is_down_is_tried_again_on_schedule(
     assert len({received["raw"] for received in network.received()}) == 1
 
 
-def test_when_the_tries_are_used_up_the_message_has_failed_and_the_order_can_be_answered_anew(
+def test_message_fails_after_the_last_attempt_and_the_order_takes_a_response_again(
     arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, clock: Any
 ) -> None:
     network.behave("500")
@@ -163,7 +163,7 @@ def test_when_the_tries_are_used_up_the_message_has_failed_and_the_order_can_be_
     assert message_of(session, second).decision_number == 2
 
 
-def test_a_refusal_keeps_what_the_partner_said(
+def test_refused_message_keeps_the_partners_reply(
     arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any
 ) -> None:
     network.behave("refuse", error_cd="BPR012", error_dtl="Remarks are not acceptable")
@@ -176,7 +176,7 @@ def test_a_refusal_keeps_what_the_partner_said(
     assert order_of(session, order_id).status == "CREATED"
 
 
-def test_a_resend_is_one_more_attempt_of_the_same_bytes_under_the_same_id_with_the_name(
+def test_resend_is_another_attempt_with_the_same_bytes_id_and_the_actor(
     arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, network: Any
 ) -> None:
     network.behave("refuse", times=1)
@@ -196,7 +196,7 @@ def test_a_resend_is_one_more_attempt_of_the_same_bytes_under_the_same_id_with_t
     assert first["idempotency_key"] == second["idempotency_key"] == message_id
 
 
-def test_a_resend_that_fails_leaves_the_message_where_it_stood(
+def test_failed_resend_restores_the_previous_state(
     arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, network: Any, clock: Any
 ) -> None:
     network.behave("503")
@@ -227,7 +227,7 @@ def test_a_resend_that_fails_leaves_the_message_where_it_stood(
 
 
 @pytest.mark.parametrize("state", [MessageState.DELIVERED, MessageState.SENDING, MessageState.CANCELLED])
-def test_what_is_delivered_being_sent_or_withdrawn_is_not_sent_again(
+def test_resend_of_delivered_sending_or_canceled_message_is_rejected(
     arrive: Any, confirm: Any, database: Database, state: MessageState
 ) -> None:
     message_id = confirm(arrive(1)[0])
@@ -243,7 +243,7 @@ def message_of_now(session: Session, message_id: str) -> Message:
     return found
 
 
-def test_an_older_answer_is_not_sent_again_after_a_newer_one(
+def test_resend_of_a_superseded_response_is_rejected(
     arrive: Any, confirm: Any, deliver: Any, database: Database, network: Any
 ) -> None:
     network.behave("refuse", times=1)
@@ -256,7 +256,7 @@ def test_an_older_answer_is_not_sent_again_after_a_newer_one(
         delivery_service.resend(other, message_of(other, older), by="Ravi", reason="why not")
 
 
-def test_messages_of_a_paused_partner_are_held_but_for_those_a_person_sends(
+def test_paused_partner_gets_only_manual_attempts(
     arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, partner: Partner
 ) -> None:
     first, second = arrive(2)
@@ -280,7 +280,7 @@ def pause(database: Database, partner: Partner) -> None:
         session.commit()
 
 
-def test_three_refused_keys_in_a_row_pause_the_partner(
+def test_three_consecutive_rejected_keys_pause_the_partner(
     arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, partner: Partner
 ) -> None:
     network.behave("401")
@@ -316,7 +316,7 @@ def test_accepted_key_resets_the_count_of_refused_keys(
     ]
 
 
-def test_a_partner_that_is_gone_is_paused_and_its_messages_held(
+def test_gone_partner_is_paused(
     arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any
 ) -> None:
     network.behave("410")
@@ -327,7 +327,7 @@ def test_a_partner_that_is_gone_is_paused_and_its_messages_held(
     assert message.is_held
 
 
-def test_a_message_whose_deliverer_was_lost_goes_out_again_under_the_same_id(
+def test_message_of_a_lost_worker_is_sent_again_with_the_same_id(
     arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, network: Any, clock: Any
 ) -> None:
     message_id = confirm(arrive(1)[0])
@@ -342,7 +342,7 @@ def test_a_message_whose_deliverer_was_lost_goes_out_again_under_the_same_id(
     assert network.received()[0]["idempotency_key"] == message_id
 
 
-def test_a_message_that_loses_its_deliverer_again_and_again_waits_for_a_person(
+def test_message_interrupted_repeatedly_waits_for_a_person(
     arrive: Any, confirm: Any, database: Database, session: Session, clock: Any
 ) -> None:
     message_id = confirm(arrive(1)[0])
@@ -359,7 +359,7 @@ def test_a_message_that_loses_its_deliverer_again_and_again_waits_for_a_person(
     assert message.note_code is MessageNote.REPEATEDLY_INTERRUPTED
 
 
-def test_two_deliverers_never_hold_the_same_message(arrive: Any, confirm: Any, database: Database) -> None:
+def test_two_workers_never_claim_the_same_message(arrive: Any, confirm: Any, database: Database) -> None:
     ids = {confirm(order_id) for order_id in arrive(12)}
     with database.writing() as session:
         session.execute(update(Partner).values(concurrency=12))
@@ -384,7 +384,9 @@ def test_two_deliverers_never_hold_the_same_message(arrive: Any, confirm: Any, d
     assert sorted(taken) == sorted(ids)
 
 
-def test_no_partner_gets_more_at_once_than_its_limit(arrive: Any, confirm: Any, database: Database) -> None:
+def test_concurrency_limit_of_a_partner_is_not_exceeded(
+    arrive: Any, confirm: Any, database: Database
+) -> None:
     for order_id in arrive(6):
         confirm(order_id)
     with database.writing() as session:
@@ -393,7 +395,7 @@ def test_no_partner_gets_more_at_once_than_its_limit(arrive: Any, confirm: Any, 
         assert claim(session, 8, the_clock.now()).messages == []
 
 
-def test_a_running_deliverer_wakes_at_once_and_stops_cleanly(
+def test_running_worker_wakes_immediately_and_stops_cleanly(
     arrive: Any, confirm: Any, database: Database, session: Session, network: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -414,7 +416,7 @@ def test_a_running_deliverer_wakes_at_once_and_stops_cleanly(
     assert not running.is_alive()
 
 
-def test_the_projection_on_the_order_is_what_its_rows_say(
+def test_order_projection_matches_its_messages(
     arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any
 ) -> None:
     ids = arrive(5)
@@ -435,7 +437,7 @@ def test_the_projection_on_the_order_is_what_its_rows_say(
         assert order.message_id == (message.id if message else None)
 
 
-def test_an_attempt_is_never_overwritten(
+def test_attempt_is_never_overwritten(
     arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, clock: Any
 ) -> None:
     network.behave("500", times=1)
@@ -465,7 +467,7 @@ NO_INDEX_TAKES_IT = "".join(chr(0x10000 + 7919 * number % 0x2FFFF) for number in
         response(f'{{"response_code":0,"payload":{{"resp":{{"reqMsgId":"{NO_INDEX_TAKES_IT}"}}}}}}'.encode()),
     ],
 )
-def test_no_answer_keeps_the_others_from_being_recorded(
+def test_unrecordable_reply_does_not_block_other_records(
     said: bytes,
     arrive: Any,
     confirm: Any,
@@ -498,7 +500,7 @@ def test_no_answer_keeps_the_others_from_being_recorded(
         assert all(attempt.outcome != "interrupted" for attempt in message_of(session, one).attempts)
 
 
-def test_only_the_answer_that_the_database_refuses_loses_its_texts(
+def test_reply_that_the_database_rejects_loses_only_its_own_texts(
     arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, monkeypatch: Any
 ) -> None:
     """None is known that comes so far; should one, the others are recorded whole, and draining goes on."""
@@ -520,7 +522,7 @@ def test_only_the_answer_that_the_database_refuses_loses_its_texts(
         assert message_of(session, one).attempts[0].response_headers
 
 
-def test_a_delivery_that_a_deliverer_without_its_lease_tells_of_is_not_sent_again_beside_the_others_try(
+def test_delivery_reported_without_a_lease_is_not_sent_again(
     arrive: Any, confirm: Any, database: Database, clock: Any
 ) -> None:
     message_id = confirm(arrive(1)[0])
@@ -560,7 +562,7 @@ def test_a_delivery_that_a_deliverer_without_its_lease_tells_of_is_not_sent_agai
         assert blocker() is None
 
 
-def test_what_is_asked_for_once_more_and_withdrawn_stays_delivered(
+def test_canceled_resend_of_a_delivered_message_stays_delivered(
     arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session
 ) -> None:
     (order_id,) = arrive(1)

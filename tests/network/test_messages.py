@@ -52,16 +52,16 @@ def refusal(kind: Kind, message: object) -> Invalid:
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: order["purchaseOrder"]["buyerPONumber"])
-def test_every_sample_order_is_read_and_travels_on_unchanged(order: dict[str, Any]) -> None:
+def test_sample_orders_are_parsed_and_written_unchanged(order: dict[str, Any]) -> None:
     assert parse(Kind.REQ_SEND, order).wire() == order
 
 
 @pytest.mark.parametrize("followup", FOLLOWUPS, ids=lambda followup: followup["message"])
-def test_every_sample_followup_is_read_and_travels_on_unchanged(followup: dict[str, Any]) -> None:
+def test_sample_followups_are_parsed_and_written_unchanged(followup: dict[str, Any]) -> None:
     assert parse(Kind(followup["message"]), followup["body"]).wire() == followup["body"]
 
 
-def test_a_page_finds_what_it_needs_by_name() -> None:
+def test_parsed_order_has_typed_fields() -> None:
     order = parse(Kind.REQ_SEND, ORDERS[0]).purchase_order
     assert order.buyer_details is not None
     assert order.buyer_details.place_of_supply == "36"
@@ -95,7 +95,7 @@ def test_a_page_finds_what_it_needs_by_name() -> None:
         "additionalInfos",
     ],
 )
-def test_a_missing_field_is_named_by_its_path(path: str) -> None:
+def test_missing_field_is_named_by_its_path(path: str) -> None:
     refused = refusal(Kind.REQ_SEND, changed(ORDERS[0], path, ABSENT))
     assert (refused.code, refused.field) == (ErrorCode.FIELD_MISSING, path)
     assert refused.detail == f"{path} is missing."
@@ -159,9 +159,7 @@ def test_a_missing_field_is_named_by_its_path(path: str) -> None:
         ("additionalInfos", [{"name": 1}], "additionalInfos[0].name", "must be a string"),
     ],
 )
-def test_a_field_that_breaks_the_contract_is_named_by_its_path(
-    path: str, value: object, field: str, says: str
-) -> None:
+def test_invalid_field_is_named_by_its_path(path: str, value: object, field: str, says: str) -> None:
     refused = refusal(Kind.REQ_SEND, changed(ORDERS[0], path, value))
     assert (refused.code, refused.field) == (ErrorCode.FIELD_INVALID, field)
     assert says in refused.detail
@@ -169,12 +167,12 @@ def test_a_field_that_breaks_the_contract_is_named_by_its_path(
 
 @pytest.mark.parametrize("message", [None, [], "x", 1, True])
 @pytest.mark.parametrize("kind", Kind)
-def test_what_is_no_object_is_refused_without_a_field(kind: Kind, message: object) -> None:
+def test_message_that_is_no_object_is_rejected_without_a_field(kind: Kind, message: object) -> None:
     refused = refusal(kind, message)
     assert (refused.code, refused.field) == (ErrorCode.FIELD_INVALID, "")
 
 
-def test_unknown_fields_and_words_are_kept() -> None:
+def test_unknown_fields_and_codes_are_kept() -> None:
     order = changed(ORDERS[0], "purchaseOrder.poStatusTransition.newStatus", "HELD_BY_CUSTOMS")
     order = changed(order, "purchaseOrder.itemLists.0.colour", {"ral": 7016})
     order = changed(order, "purchaseOrder.poInfos", {"anything": [1, None]})
@@ -184,7 +182,7 @@ def test_unknown_fields_and_words_are_kept() -> None:
     assert parsed.purchase_order.item_lists[0].model_extra == {"colour": {"ral": 7016}}
 
 
-def test_optional_fields_may_be_null_or_absent_and_stay_so() -> None:
+def test_optional_fields_that_are_null_or_missing_stay_so() -> None:
     order = changed(ORDERS[0], "purchaseOrder.supplierDetails", None)
     order = changed(order, "purchaseOrder.buyerDetails", ABSENT)
     order = changed(order, "purchaseOrder.itemLists.0.quantity", None)
@@ -193,7 +191,7 @@ def test_optional_fields_may_be_null_or_absent_and_stay_so() -> None:
     assert parse(Kind.REQ_SEND, order).wire() == order
 
 
-def test_only_the_wires_names_count() -> None:
+def test_parse_accepts_only_wire_names() -> None:
     order = changed(ORDERS[0], "purchaseOrder.object_id", "fake")
     assert parse(Kind.REQ_SEND, order).purchase_order.object_id == order["purchaseOrder"]["objectId"]
     without = changed(order, "purchaseOrder.objectId", ABSENT)
@@ -201,35 +199,35 @@ def test_only_the_wires_names_count() -> None:
 
 
 @pytest.mark.parametrize("empty", [None, "", ABSENT])
-def test_a_late_result_may_leave_its_error_fields_empty(empty: object) -> None:
+def test_late_result_with_empty_error_fields_is_valid(empty: object) -> None:
     late = FOLLOWUPS[-2]["body"]
     for name in ("errorCd", "errorDtl", "errorField"):
         late = changed(late, f"resp.{name}", empty)
     assert parse(Kind.RESP_CONFIRM, late).resp.result == "SUCCESS"
 
 
-def test_a_late_result_without_its_object_is_refused() -> None:
+def test_late_result_without_its_object_is_rejected() -> None:
     late = changed(FOLLOWUPS[-1]["body"], "poConfirmation.objectVersion", ABSENT)
     assert refusal(Kind.RESP_CONFIRM, late).field == "poConfirmation.objectVersion"
 
 
-def test_a_status_change_keeps_an_action_that_nobody_knows() -> None:
+def test_status_change_keeps_an_unknown_action() -> None:
     change = changed(FOLLOWUPS[4]["body"], "poStatus.buyerAction", "REOPEN")
     assert parse(Kind.REQ_STATUS_CHANGE, change).po_status.buyer_action == "REOPEN"
 
 
-def test_a_hostile_field_name_does_not_flood_the_answer() -> None:
+def test_hostile_field_name_is_shortened_in_the_error() -> None:
     refused = refusal(Kind.REQ_CONFIRM, changed(CONFIRMATION, "{" + "x" * 100_000, 1))
     assert len(refused.field) == 200
     assert len(refused.detail) < 300
 
 
-def test_a_hundred_thousand_mistakes_are_refused_at_the_first() -> None:
+def test_list_with_very_many_errors_is_rejected_at_the_first() -> None:
     order = changed(ORDERS[0], "additionalInfos", [1] * 100_000)
     assert refusal(Kind.REQ_SEND, order).field == "additionalInfos[0]"
 
 
-def test_a_confirmation_leaves_with_the_fields_of_the_source_page_in_its_order() -> None:
+def test_confirmation_has_the_documented_fields_in_order() -> None:
     built = ReqConfirm.model_validate(
         {
             "additional_infos": [{"name": "supplierOrderNumber", "value": "SO-1"}],
@@ -250,13 +248,13 @@ def test_a_confirmation_leaves_with_the_fields_of_the_source_page_in_its_order()
 
 
 @pytest.mark.parametrize("infos", [[], [{}], [{"name": "x"}], [{"value": ""}], [{"name": "x"}] * 50])
-def test_a_confirmation_may_leave_out_names_and_values(infos: list[dict[str, str]]) -> None:
+def test_confirmation_without_names_and_values_is_valid(infos: list[dict[str, str]]) -> None:
     message = changed(CONFIRMATION, "additionalInfos", infos)
     assert parse(Kind.REQ_CONFIRM, message).wire() == message
 
 
 @pytest.mark.parametrize("remarks", ["x", "x" * 100, "ठीक है", "😀" * 100, "it's fine / <ok>"])
-def test_remarks_within_the_limits_pass(remarks: str) -> None:
+def test_remarks_within_the_limits_are_valid(remarks: str) -> None:
     parse(Kind.REQ_CONFIRM, changed(CONFIRMATION, "poConfirmation.supplierRemarks", remarks))
 
 
@@ -291,24 +289,24 @@ def test_remarks_within_the_limits_pass(remarks: str) -> None:
         ("additionalInfos.0.value", 7),
     ],
 )
-def test_a_confirmation_that_is_not_exactly_the_source_page_is_refused(path: str, value: object) -> None:
+def test_confirmation_that_differs_from_the_documentation_is_rejected(path: str, value: object) -> None:
     refused = refusal(Kind.REQ_CONFIRM, changed(CONFIRMATION, path, value))
     assert refused.code is ErrorCode.FIELD_INVALID
     assert refused.field == path.replace(".0", "[0]")
 
 
 @pytest.mark.parametrize("part", ["device", "device.tag", "device.tag.name", "b2bIds", "additionalInfos"])
-def test_a_confirmation_without_a_part_is_refused(part: str) -> None:
+def test_confirmation_without_a_part_is_rejected(part: str) -> None:
     refused = refusal(Kind.REQ_CONFIRM, changed(CONFIRMATION, part, ABSENT))
     assert (refused.code, refused.field) == (ErrorCode.FIELD_MISSING, part)
 
 
-def test_more_than_fifty_further_pairs_are_refused() -> None:
+def test_more_than_fifty_additional_infos_are_rejected() -> None:
     refused = refusal(Kind.REQ_CONFIRM, changed(CONFIRMATION, "additionalInfos", [{}] * 51))
     assert refused.detail == "additionalInfos must have at most 50 entries."
 
 
-def test_parsed_messages_do_not_change() -> None:
+def test_parsed_messages_are_immutable() -> None:
     order: PurchaseOrderBody = parse(Kind.REQ_EDIT, FOLLOWUPS[0]["body"]).purchase_order
     with pytest.raises(ValueError, match="frozen"):
         order.subject = "other"  # type: ignore[misc]

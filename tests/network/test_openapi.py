@@ -41,21 +41,21 @@ def as_floats(value: Any) -> Any:
     return float(value) if isinstance(value, Decimal) else value
 
 
-def test_it_describes_the_four_messages_in_the_order_of_their_story() -> None:
+def test_document_has_the_four_messages_in_life_cycle_order() -> None:
     assert DOCUMENT["openapi"].startswith("3.1")
     assert DOCUMENT["servers"] == [{"url": SERVER}]
     assert [path.rsplit("/", 1)[1] for path in PATHS] == [str(kind) for kind in LIFE_CYCLE]
     assert "/api/v0/purchase-order/req-confirm" not in PATHS
 
 
-def test_it_grows_with_the_kinds_that_are_taken() -> None:
+def test_document_has_only_supported_kinds() -> None:
     small = openapi(SERVER, [Kind.REQ_SEND])
     assert list(small["paths"]) == ["/api/v0/purchase-order/req-send"]
     assert "ReqStatusChange" not in small["components"]["schemas"]
     assert "ReqStatusChange" in DOCUMENT["components"]["schemas"]
 
 
-def test_the_key_travels_in_the_header_that_the_door_reads() -> None:
+def test_document_names_the_key_header_of_the_api() -> None:
     assert KEY_HEADER == api_routes.KEY_HEADER
     scheme = DOCUMENT["components"]["securitySchemes"]["partnerKey"]
     assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "header", "X-Partner-Key")
@@ -63,7 +63,7 @@ def test_the_key_travels_in_the_header_that_the_door_reads() -> None:
 
 
 @pytest.mark.parametrize("name", DOCUMENT["components"]["schemas"])
-def test_every_schema_is_a_schema_and_every_reference_leads_somewhere(name: str) -> None:
+def test_schemas_are_valid_and_references_resolve(name: str) -> None:
     schema = DOCUMENT["components"]["schemas"][name]
     jsonschema_rs.meta.validate(as_floats(schema))
     for reference in references(schema):
@@ -80,7 +80,7 @@ def references(value: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", LIFE_CYCLE)
-def test_each_example_is_taken_by_our_own_models_and_fits_the_schema(kind: Kind) -> None:
+def test_examples_match_models_and_schemas(kind: Kind) -> None:
     content = operation(kind)["requestBody"]["content"]["application/json"]
     value = content["examples"]["example"]["value"]
     assert value == example(kind)
@@ -90,7 +90,7 @@ def test_each_example_is_taken_by_our_own_models_and_fits_the_schema(kind: Kind)
 
 @pytest.mark.parametrize("kind", LIFE_CYCLE)
 @pytest.mark.parametrize("status", STATUSES)
-def test_each_status_has_an_example_that_fits_its_schema(kind: Kind, status: str) -> None:
+def test_response_examples_match_their_schemas(kind: Kind, status: str) -> None:
     assert list(operation(kind)["responses"]) == STATUSES
     content = operation(kind)["responses"][status]["content"]["application/json"]
     value = content["examples"]["example"]["value"]
@@ -100,7 +100,7 @@ def test_each_status_has_an_example_that_fits_its_schema(kind: Kind, status: str
 
 
 @pytest.mark.parametrize("kind", LIFE_CYCLE)
-def test_every_refusal_that_the_app_can_word_fits_the_described_shape(kind: Kind) -> None:
+def test_every_rejection_matches_its_schema(kind: Kind) -> None:
     for code in ErrorCode:
         for received in (None, [], example(kind), {"b2bIds": 1, "additionalInfos": [{"name": None}]}):
             said = build_reply(kind, received, req_msg_id="in_1", code=code, detail="No.", field="a.b[0]")
@@ -108,7 +108,7 @@ def test_every_refusal_that_the_app_can_word_fits_the_described_shape(kind: Kind
 
 
 @pytest.mark.parametrize("kind", LIFE_CYCLE)
-def test_every_success_that_the_app_can_word_fits_the_described_shape(kind: Kind) -> None:
+def test_every_success_matches_its_schema(kind: Kind) -> None:
     said = read_json(dumps(build_reply(kind, example(kind), req_msg_id="in_1")))
     assert TAKEN[kind].model_validate(said).model_dump(by_alias=True, exclude_unset=True) == said
 
@@ -123,14 +123,14 @@ def test_every_success_that_the_app_can_word_fits_the_described_shape(kind: Kind
         ("Resp", "reqMsgId", {"type": "string", "maxLength": 200}),
     ],
 )
-def test_the_limits_of_the_models_are_told(name: str, field: str, limits: dict[str, Any]) -> None:
+def test_schemas_have_the_limits_of_the_models(name: str, field: str, limits: dict[str, Any]) -> None:
     schema = DOCUMENT["components"]["schemas"][name]
     assert schema["properties"][field].items() >= limits.items()
     assert schema["additionalProperties"] is True
 
 
 @pytest.mark.parametrize("kind", [Kind.REQ_SEND, Kind.REQ_EDIT])
-def test_the_example_orders_add_up(kind: Kind) -> None:
+def test_example_order_totals_add_up(kind: Kind) -> None:
     order = parse(kind, example(kind)).purchase_order
     for line in order.item_lists:
         assert line.quantity and line.unit_price and line.gst_rate and line.item_value_details
@@ -143,7 +143,7 @@ def test_the_example_orders_add_up(kind: Kind) -> None:
     )
 
 
-def test_the_edit_is_the_next_version_and_the_others_keep_it() -> None:
+def test_example_edit_has_the_next_version_and_the_others_keep_it() -> None:
     sent, edited = (parse(kind, example(kind)).purchase_order for kind in (Kind.REQ_SEND, Kind.REQ_EDIT))
     assert edited.object_version.current_version == sent.object_version.new_version
     assert edited.object_version.new_version == sent.object_version.new_version + 1

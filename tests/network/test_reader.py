@@ -78,20 +78,20 @@ def refusal(raw: bytes, **limits: int) -> Unreadable:
         (b'[{"a":' * 40 + b"1" + b"}]" * 40, "64 levels"),
     ],
 )
-def test_a_hazard_is_refused_in_plain_words(raw: bytes, says: str) -> None:
+def test_hazardous_json_is_rejected_with_a_reason(raw: bytes, says: str) -> None:
     refused = refusal(raw)
     assert says in refused.detail
     assert refused.code is ErrorCode.UNREADABLE
 
 
-def test_one_byte_over_the_limit_is_too_large_and_the_limit_itself_is_not() -> None:
+def test_body_over_the_limit_is_too_large_and_at_the_limit_is_not() -> None:
     body = b'"' + b"x" * (1_048_576 - 2) + b'"'
     assert len(read_json(body)) == len(body) - 2
     assert refusal(body + b" ").code is ErrorCode.TOO_LARGE
     assert refusal(b"[1,2]", max_bytes=4).code is ErrorCode.TOO_LARGE
 
 
-def test_sixty_four_levels_are_read_and_one_more_is_not() -> None:
+def test_depth_of_64_is_read_and_65_is_rejected() -> None:
     read_json(b"[" * 64 + b"]" * 64)
     refusal(b"[" * 65 + b"]" * 65)
 
@@ -99,16 +99,16 @@ def test_sixty_four_levels_are_read_and_one_more_is_not() -> None:
 @pytest.mark.parametrize(
     "text", ['"' + "[{" * 100 + '"', '"\\"' + "[{" * 100 + '"', '["\\\\",' + "[]," * 99 + "1]"]
 )
-def test_brackets_inside_texts_and_beside_each_other_are_no_depth(text: str) -> None:
+def test_depth_ignores_brackets_in_strings_and_siblings(text: str) -> None:
     assert read_json(text.encode()) == json.loads(text)
 
 
-def test_an_escaped_quote_does_not_hide_depth() -> None:
+def test_depth_is_seen_behind_an_escaped_quote() -> None:
     refusal(b'["\\"",' + b"[" * 70 + b"]" * 71)
 
 
 @pytest.mark.parametrize("start", [b"]" * 100, b"{}" * 100, b'["a"]' + b"]" * 100])
-def test_closing_brackets_in_front_do_not_hide_depth(start: bytes) -> None:
+def test_depth_is_seen_behind_closing_brackets(start: bytes) -> None:
     """The parser stops at the first bracket that closes nothing, so it never sees the depth behind it."""
     assert refusal(start + b"[" * 100_000).code is ErrorCode.UNREADABLE
 
@@ -121,14 +121,14 @@ def test_depth_is_counted_after_closed_brackets(bracket: bytes) -> None:
     assert "64 levels" in refusal(b"[" + siblings + bracket * 64 + b"1" + closing * 64 + b"]").detail
 
 
-def test_decimals_and_bounds_come_exactly() -> None:
+def test_decimals_and_bounds_are_exact() -> None:
     value = read_json(b'[186.400, 1e2, -0.0, 9223372036854775807, -9223372036854775808, "\\ud83d\\ude00"]')
     assert [str(part) for part in value[:3]] == ["186.400", "1E+2", "-0.0"]
     assert value[3:] == [2**63 - 1, -(2**63), "😀"]
     assert isinstance(value[0], Decimal)
 
 
-def test_a_backslash_before_u0000_is_only_text() -> None:
+def test_escaped_backslash_before_u0000_is_plain_text() -> None:
     assert read_json(b'"\\\\u0000"') == "\\u0000"
 
 
@@ -145,14 +145,14 @@ def test_a_backslash_before_u0000_is_only_text() -> None:
         b'["' + b"\\ud800" * 170_000 + b'"]',
     ],
 )
-def test_the_largest_hostile_body_is_refused_at_once(raw: bytes) -> None:
+def test_largest_hostile_body_is_rejected_quickly(raw: bytes) -> None:
     before = time.process_time()
     refusal(raw)
     assert time.process_time() - before < 2
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_give_a_value_or_a_refusal(raw: bytes) -> None:
+def test_any_bytes_return_a_value_or_unreadable(raw: bytes) -> None:
     try:
         read_json(raw)
     except Unreadable as refused:
@@ -160,7 +160,7 @@ def test_any_bytes_give_a_value_or_a_refusal(raw: bytes) -> None:
 
 
 @given(st.text('[]{}",:\\u0d8N1eE-+. ', max_size=100))
-def test_any_near_json_gives_a_value_or_a_refusal(text: str) -> None:
+def test_almost_json_returns_a_value_or_unreadable(text: str) -> None:
     try:
         read_json(text.encode())
     except Unreadable as refused:
@@ -168,20 +168,20 @@ def test_any_near_json_gives_a_value_or_a_refusal(text: str) -> None:
 
 
 @given(documents)
-def test_what_is_written_is_read_back_the_same(document: object) -> None:
+def test_written_json_is_read_back_equal(document: object) -> None:
     read = read_json(dumps(document))
     assert read == document
     assert dumps(read) == dumps(document)
 
 
-def test_writing_is_compact_utf8_with_the_digits_that_came() -> None:
+def test_dumps_is_compact_utf8_with_exact_digits() -> None:
     assert dumps(read_json('{ "name": "मेरा", "price": 186.400 }'.encode())) == (
         '{"name":"मेरा","price":186.400}'.encode()
     )
 
 
 @pytest.mark.parametrize("raw", ORDERS[:10])
-def test_an_order_survives_reading_and_writing(raw: bytes) -> None:
+def test_order_read_and_written_is_unchanged(raw: bytes) -> None:
     assert read_json(dumps(read_json(raw))) == read_json(raw)
 
 
@@ -199,7 +199,7 @@ def digest(text: str) -> str:
         '{"device":{"tag":{}},"a":18.00,"b":[1.5,{"c":0}]}',
     ],
 )
-def test_equal_content_has_one_digest(text: str) -> None:
+def test_digest_of_equal_content_is_equal(text: str) -> None:
     assert digest(text) == digest('{"a":18,"b":[1.5,{"c":0}]}')
 
 
@@ -215,12 +215,12 @@ def test_equal_content_has_one_digest(text: str) -> None:
         '{"a":18.0000000000000000000000000000000000001,"b":[1.5,{"c":0}]}',
     ],
 )
-def test_other_content_has_another_digest(text: str) -> None:
+def test_digest_of_other_content_differs(text: str) -> None:
     assert digest(text) != digest('{"a":18,"b":[1.5,{"c":0}]}')
 
 
 @given(documents)
-def test_a_digest_does_not_depend_on_the_order_of_keys(document: object) -> None:
+def test_digest_ignores_the_order_of_keys(document: object) -> None:
     def turned(value: object) -> object:
         if isinstance(value, dict):
             return {key: turned(part) for key, part in reversed(value.items())}

@@ -21,7 +21,7 @@ NAMES = {
 }
 
 
-def test_a_success_echoes_the_message() -> None:
+def test_success_reply_echoes_the_message() -> None:
     assert build_reply(Kind.REQ_SEND, ORDER, req_msg_id="in_1") == {
         "response_code": 0,
         "response_message": "Success",
@@ -40,7 +40,7 @@ def test_a_success_echoes_the_message() -> None:
     }
 
 
-def test_a_refusal_says_what_and_where() -> None:
+def test_failure_reply_has_code_and_field() -> None:
     refused = build_reply(
         Kind.REQ_SEND,
         ORDER,
@@ -60,7 +60,7 @@ def test_a_refusal_says_what_and_where() -> None:
 
 
 @pytest.mark.parametrize("code", ErrorCode)
-def test_only_a_conflict_is_a_duplicate_reference(code: ErrorCode) -> None:
+def test_response_code_is_duplicate_only_for_a_conflict(code: ErrorCode) -> None:
     given = build_reply(Kind.REQ_EDIT, ORDER, req_msg_id="in_1", code=code)["response_code"]
     assert given == (38 if code is ErrorCode.CONFLICT else 1)
 
@@ -78,7 +78,7 @@ def test_only_a_conflict_is_a_duplicate_reference(code: ErrorCode) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", Kind)
-def test_what_cannot_be_echoed_is_empty(kind: Kind, received: object) -> None:
+def test_reply_part_that_cannot_be_echoed_is_empty(kind: Kind, received: object) -> None:
     payload = build_reply(kind, received, req_msg_id="", code=ErrorCode.UNREADABLE)["payload"]
     assert list(payload) == ["b2bIds", "resp", NAMES[kind], "additionalInfos"]
     assert payload["b2bIds"] == {"buyerB2BId": "", "supplierB2BId": ""}
@@ -86,7 +86,7 @@ def test_what_cannot_be_echoed_is_empty(kind: Kind, received: object) -> None:
     assert payload["additionalInfos"] == []
 
 
-def test_our_own_reply_reads_back() -> None:
+def test_own_reply_is_readable() -> None:
     reply = read_reply(
         dumps(build_reply(Kind.REQ_CONFIRM, {"poConfirmation": {"objectId": "POR1"}}, req_msg_id="REQ1"))
     )

@@ -10,11 +10,11 @@ STATUSES = [*Status, "HELD_BY_CUSTOMS", ""]
 
 @pytest.mark.parametrize("response", SupplierResponse)
 @pytest.mark.parametrize("status", STATUSES)
-def test_only_a_created_order_is_answered(status: str, response: SupplierResponse) -> None:
+def test_may_respond_only_to_a_created_order(status: str, response: SupplierResponse) -> None:
     assert vocabulary.may_respond(status, response) is (status == "CREATED")
 
 
-def test_an_unknown_answer_is_never_given() -> None:
+def test_may_respond_with_unknown_response_is_false() -> None:
     assert not vocabulary.may_respond("CREATED", "PERHAPS")
     with pytest.raises(ValueError, match="PERHAPS"):
         vocabulary.status_after("PERHAPS")
@@ -23,37 +23,35 @@ def test_an_unknown_answer_is_never_given() -> None:
 @pytest.mark.parametrize(
     ("response", "status"), [("ACCEPT", "ACCEPTED"), ("REJECT", "REJECTED"), ("RETURN", "RETURNED")]
 )
-def test_each_answer_leads_to_its_status(response: str, status: str) -> None:
+def test_status_after_each_response(response: str, status: str) -> None:
     assert vocabulary.status_after(response) == status
 
 
 @pytest.mark.parametrize("named", [("CANCEL", "CLOSE"), ("CANCELLED", "CLOSED")])
 @pytest.mark.parametrize("status", STATUSES)
-def test_a_buyer_cancels_what_is_open_and_closes_what_was_accepted(
-    status: str, named: tuple[str, str]
-) -> None:
+def test_buyer_may_cancel_open_and_close_accepted_orders(status: str, named: tuple[str, str]) -> None:
     cancel, close = named
     assert vocabulary.may_move(status, cancel) is (status in {"CREATED", "RETURNED", "ACCEPTED"})
     assert vocabulary.may_move(status, close) is (status == "ACCEPTED")
 
 
 @pytest.mark.parametrize("wanted", ["CREATED", "ACCEPTED", "REJECTED", "RETURNED", "REOPEN", ""])
-def test_a_buyer_moves_an_order_nowhere_else(wanted: str) -> None:
+def test_buyer_may_not_make_other_transitions(wanted: str) -> None:
     assert not any(vocabulary.may_move(status, wanted) for status in STATUSES)
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_final_orders_are_not_edited(status: str) -> None:
+def test_may_edit_final_order_is_false(status: str) -> None:
     assert vocabulary.may_edit(status) is (status not in {"REJECTED", "CANCELLED", "CLOSED"})
 
 
-def test_unknown_words_are_recognised_as_unknown() -> None:
+def test_unknown_status_and_action_are_unknown() -> None:
     assert vocabulary.is_known_status("CREATED")
     assert not vocabulary.is_known_status("created")
     assert vocabulary.status_after_action("REOPEN") is None
     assert vocabulary.status_after_action("CLOSE") == "CLOSED"
 
 
-def test_every_error_has_a_status_that_is_an_error() -> None:
+def test_every_error_code_has_an_http_error_status() -> None:
     assert set(vocabulary.HTTP_STATUS) == set(ErrorCode)
     assert all(400 <= status <= 503 for status in vocabulary.HTTP_STATUS.values())

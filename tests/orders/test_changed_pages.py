@@ -22,7 +22,7 @@ def amended(buyer: Buyer, **words: Any) -> dict[str, Any]:
     return body
 
 
-def test_a_changed_order_says_so_in_a_banner_with_what_changed(
+def test_changed_order_has_a_banner_with_the_changes(
     buyer: Buyer, arrive: Any, asha: Browser, meera: Browser, deliver_so: Any
 ) -> None:
     order_id = arrive(1)[0]
@@ -41,9 +41,7 @@ def test_a_changed_order_says_so_in_a_banner_with_what_changed(
     assert "The response to version 1" in theirs
 
 
-def test_an_answer_that_had_not_left_is_said_to_be_withdrawn(
-    buyer: Buyer, arrive: Any, asha: Browser
-) -> None:
+def test_banner_says_that_an_unsent_response_was_canceled(buyer: Buyer, arrive: Any, asha: Browser) -> None:
     order_id = arrive(1)[0]
     asha.answer(order_id, "REJECT", "No capacity")
     buyer.edit()
@@ -52,9 +50,7 @@ def test_an_answer_that_had_not_left_is_said_to_be_withdrawn(
     assert "was canceled before sending" in banner
 
 
-def test_old_and_new_stand_in_the_document_for_eyes_and_ears(
-    buyer: Buyer, arrive: Any, asha: Browser
-) -> None:
+def test_document_marks_old_and_new_values_accessibly(buyer: Buyer, arrive: Any, asha: Browser) -> None:
     order_id = arrive(4)[3]
     old = buyer.bodies[3]["purchaseOrder"]
     assert (
@@ -76,13 +72,13 @@ def test_old_and_new_stand_in_the_document_for_eyes_and_ears(
     assert "15 Jan 2027" in page.one("#document").get_text(" ")
 
 
-def test_an_unchanged_order_has_no_marks(arrive: Any, asha: Browser) -> None:
+def test_unchanged_order_has_no_marks(arrive: Any, asha: Browser) -> None:
     page = asha.get(f"/orders/{arrive(1)[0]}")
     assert not page.page.select("#document del, #document ins")
     assert "compare with" not in page.words
 
 
-def test_any_earlier_version_can_be_compared(buyer: Buyer, arrive: Any, asha: Browser) -> None:
+def test_document_can_be_compared_with_any_earlier_version(buyer: Buyer, arrive: Any, asha: Browser) -> None:
     order_id = arrive(1)[0]
     buyer.edit(deliveryDate="2027-01-15")
     buyer.edit(current=2, deliveryDate="2027-01-15", subject="Moved")
@@ -97,9 +93,7 @@ def test_any_earlier_version_can_be_compared(buyer: Buyer, arrive: Any, asha: Br
         assert asha.get(f"/orders/{order_id}?since={odd}").status_code == 200
 
 
-def test_a_stale_form_tells_what_changed_and_keeps_every_typed_word(
-    buyer: Buyer, arrive: Any, asha: Browser
-) -> None:
+def test_stale_form_shows_changes_and_keeps_all_input(buyer: Buyer, arrive: Any, asha: Browser) -> None:
     order_id = arrive(1)[0]
     url = f"/orders/{order_id}/answer"
     fields = asha.fill(url, url)
@@ -123,7 +117,7 @@ def test_a_stale_form_tells_what_changed_and_keeps_every_typed_word(
         assert "15 Jan 2027" in page.one("#document ins").get_text()
 
 
-def test_a_cancelled_order_tells_the_buyers_remarks_and_takes_no_answer(
+def test_canceled_order_shows_the_buyers_remarks_and_no_form(
     buyer: Buyer, arrive: Any, asha: Browser, deliver_so: Any
 ) -> None:
     first, second = arrive(2)
@@ -142,7 +136,7 @@ def test_a_cancelled_order_tells_the_buyers_remarks_and_takes_no_answer(
     assert "The buyer closed this order." in closed and "All received" in closed
 
 
-def test_the_timeline_tells_all_newest_first(
+def test_activity_lists_all_events_newest_first(
     buyer: Buyer, arrive: Any, asha: Browser, deliver_so: Any, clock: Any
 ) -> None:
     order_id = arrive(1)[0]
@@ -165,7 +159,7 @@ def test_the_timeline_tells_all_newest_first(
     assert "Delivery date." in page.one("#timeline li.is-edited").get_text()
 
 
-def test_a_refusal_that_came_later_says_where_it_came_from(
+def test_late_refusal_names_its_incoming_message(
     buyer: Buyer, arrive: Any, asha: Browser, confirm: Any, deliver_so: Any
 ) -> None:
     order_id = arrive(1)[0]
@@ -180,7 +174,7 @@ def test_a_refusal_that_came_later_says_where_it_came_from(
     assert "Refused by the partner" in asha.get(f"/orders/{order_id}").one("#timeline").get_text()
 
 
-def test_the_documents_status_follows_the_delivery(arrive: Any, asha: Browser, deliver_so: Any) -> None:
+def test_document_status_follows_the_delivery(arrive: Any, asha: Browser, deliver_so: Any) -> None:
     order_id = arrive(1)[0]
     asha.answer(order_id)
     assert asha.get(f"/orders/{order_id}").one("#document #order-status").get_text() == "Open"

@@ -33,7 +33,7 @@ def changed(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return other, other["purchaseOrder"]
 
 
-def test_nothing_differs_between_two_spellings_of_the_same_order(body: dict[str, Any]) -> None:
+def test_compare_equal_orders_in_other_spelling_is_empty(body: dict[str, Any]) -> None:
     other, order = changed(body)
     line = order["itemLists"][0]
     line["quantity"] = Decimal(line["quantity"]).quantize(Decimal("0.000"))
@@ -45,7 +45,7 @@ def test_nothing_differs_between_two_spellings_of_the_same_order(body: dict[str,
     assert found.in_brief == "no visible changes"
 
 
-def test_header_fields_show_old_and_new(body: dict[str, Any]) -> None:
+def test_compare_header_fields_has_old_and_new(body: dict[str, Any]) -> None:
     other, order = changed(body)
     was = (order["deliveryDate"], order["subject"])
     order["deliveryDate"], order["subject"] = "2027-01-15", "Moved"
@@ -58,7 +58,7 @@ def test_header_fields_show_old_and_new(body: dict[str, Any]) -> None:
     assert found.in_brief == "delivery date, subject"
 
 
-def test_nested_fields_and_lists_differ_leaf_by_leaf_under_their_own_names(body: dict[str, Any]) -> None:
+def test_compare_nested_fields_lists_each_leaf_by_name(body: dict[str, Any]) -> None:
     other, order = changed(body)
     order["buyerDetails"]["address"]["city"] = "Nagpur"
     order["poInfos"] = [{"name": "Insurance", "value": "Buyer"}, *order["poInfos"]]
@@ -76,7 +76,7 @@ def test_nested_fields_and_lists_differ_leaf_by_leaf_under_their_own_names(body:
     assert found["additionalInfos.costCentre"].label == "Additional information: costCentre"
 
 
-def test_fields_that_the_app_does_not_know_are_compared_too(body: dict[str, Any]) -> None:
+def test_compare_unknown_fields_are_included(body: dict[str, Any]) -> None:
     other, order = changed(body)
     body["purchaseOrder"]["colour"] = {"ral": [5010]}
     order["colour"] = {"ral": [5010, 6018]}
@@ -84,7 +84,7 @@ def test_fields_that_the_app_does_not_know_are_compared_too(body: dict[str, Any]
     assert (found.path, found.old, found.new) == ("colour.ral.2", None, 6018)
 
 
-def test_a_changed_line_names_each_field_with_its_exact_amounts(body: dict[str, Any]) -> None:
+def test_compare_changed_line_has_fields_with_exact_amounts(body: dict[str, Any]) -> None:
     other, order = changed(body)
     line = order["itemLists"][1]
     was = line["quantity"]
@@ -99,7 +99,7 @@ def test_a_changed_line_names_each_field_with_its_exact_amounts(body: dict[str, 
     assert found.line.quantity == Decimal("7.125")
 
 
-def test_lines_are_added_and_removed_and_a_new_first_line_moves_no_other(body: dict[str, Any]) -> None:
+def test_compare_inserted_first_line_changes_no_other(body: dict[str, Any]) -> None:
     other, order = changed(body)
     gone = order["itemLists"].pop()
     added = {**copy.deepcopy(gone), "serialno": "1", "orderLineReference": "00005"}
@@ -111,7 +111,7 @@ def test_lines_are_added_and_removed_and_a_new_first_line_moves_no_other(body: d
     assert found.in_brief.startswith("1 line added, 1 removed")
 
 
-def test_line_label_is_its_number_else_its_reference_else_its_place(body: dict[str, Any]) -> None:
+def test_line_label_is_serialno_else_reference_else_position(body: dict[str, Any]) -> None:
     other, order = changed(body)
     lines = order["itemLists"]
     for line in (*body["purchaseOrder"]["itemLists"], *lines):
@@ -124,7 +124,7 @@ def test_line_label_is_its_number_else_its_reference_else_its_place(body: dict[s
     assert labels == {903: "A1", 901: "2", 902: "REF-3"}
 
 
-def test_lines_without_a_unique_reference_are_matched_by_serialno(body: dict[str, Any]) -> None:
+def test_match_lines_without_unique_reference_uses_serialno(body: dict[str, Any]) -> None:
     for line in body["purchaseOrder"]["itemLists"]:
         line["orderLineReference"] = "00010"
     other, order = changed(body)
@@ -134,7 +134,7 @@ def test_lines_without_a_unique_reference_are_matched_by_serialno(body: dict[str
     assert (found.kind, found.label, [one.label for one in found.fields]) == ("changed", "3", ["Unit"])
 
 
-def test_a_reference_that_comes_only_with_the_edit_keeps_the_line(body: dict[str, Any]) -> None:
+def test_match_line_with_a_new_reference_is_the_same_line(body: dict[str, Any]) -> None:
     for line in body["purchaseOrder"]["itemLists"]:
         del line["orderLineReference"]
     other, order = changed(body)
@@ -143,7 +143,7 @@ def test_a_reference_that_comes_only_with_the_edit_keeps_the_line(body: dict[str
     assert not compare(read(body), read(other)).lines
 
 
-def test_lines_with_the_same_serialno_are_matched_in_their_order(body: dict[str, Any]) -> None:
+def test_match_lines_with_the_same_serialno_uses_their_order(body: dict[str, Any]) -> None:
     for line in body["purchaseOrder"]["itemLists"]:
         line.pop("orderLineReference")
         line["serialno"] = "1"
@@ -153,7 +153,7 @@ def test_lines_with_the_same_serialno_are_matched_in_their_order(body: dict[str,
     assert [one.kind for one in found] == ["removed"]
 
 
-def test_the_edits_of_the_examples_in_brief(example_bodies: list[Any]) -> None:
+def test_in_brief_of_the_example_edits(example_bodies: list[Any]) -> None:
     newest = {one["purchaseOrder"]["objectId"]: one for one in example_bodies}
     briefs = []
     for line in FOLLOWUPS.read_bytes().splitlines():

@@ -45,7 +45,7 @@ def order_of(session: Session, order_id: int) -> PurchaseOrder:
         ("REJECT", "Price differs from contract", "REJECTED"),
     ],
 )
-def test_an_answer_is_one_decision_and_one_message(
+def test_response_creates_one_decision_and_one_webhook(
     asha: Browser, arrive: Any, session: Session, response: str, remarks: str, status: str
 ) -> None:
     (order_id,) = arrive(1)
@@ -65,7 +65,7 @@ def test_an_answer_is_one_decision_and_one_message(
     assert body["poConfirmation"]["poStatusTransition"]["newStatus"] == status
 
 
-def test_with_htmx_the_answer_comes_as_a_fragment(asha: Browser, arrive: Any) -> None:
+def test_response_with_htmx_returns_a_fragment(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
@@ -77,7 +77,7 @@ def test_with_htmx_the_answer_comes_as_a_fragment(asha: Browser, arrive: Any) ->
     assert answer.headers["Cache-Control"] == "private, no-store"
 
 
-def test_a_form_starts_as_a_confirmation_with_its_remark(asha: Browser, arrive: Any) -> None:
+def test_form_default_is_a_confirmation_with_its_remark(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     fields = asha.fill(url, url)
@@ -87,7 +87,7 @@ def test_a_form_starts_as_a_confirmation_with_its_remark(asha: Browser, arrive: 
     assert fields["csrf_token"]
 
 
-def test_own_number_date_and_further_pairs_travel_and_empty_rows_do_not(
+def test_additional_information_is_sent_without_empty_rows(
     asha: Browser, arrive: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -113,7 +113,7 @@ def test_own_number_date_and_further_pairs_travel_and_empty_rows_do_not(
     assert body["device"] == {"tag": {"name": "GEOCODE", "value": "18.5204,73.8567"}}
 
 
-def test_line_breaks_fold_to_one_space_before_they_are_counted(
+def test_line_breaks_in_remarks_become_one_space_before_counting(
     asha: Browser, arrive: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -142,7 +142,7 @@ def test_line_breaks_fold_to_one_space_before_they_are_counted(
     ],
 )
 @pytest.mark.parametrize("headers", [{}, HTMX])
-def test_a_form_that_makes_no_sense_comes_back_with_the_reason_and_every_typed_word(
+def test_invalid_form_returns_errors_and_keeps_all_input(
     asha: Browser, arrive: Any, session: Session, wrong: dict[str, str], headers: dict[str, str]
 ) -> None:
     (order_id,) = arrive(1)
@@ -158,7 +158,7 @@ def test_a_form_that_makes_no_sense_comes_back_with_the_reason_and_every_typed_w
     assert count(session, Decision) == count(session, Message) == 0
 
 
-def test_a_post_without_a_version_is_refused(asha: Browser, arrive: Any, session: Session) -> None:
+def test_response_without_a_version_is_rejected(asha: Browser, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     fields = asha.fill(url, url)
@@ -167,7 +167,7 @@ def test_a_post_without_a_version_is_refused(asha: Browser, arrive: Any, session
     assert count(session, Decision) == 0
 
 
-def test_a_form_for_another_version_is_a_conflict_and_keeps_what_was_typed(
+def test_response_to_another_version_is_a_conflict_and_keeps_input(
     asha: Browser, arrive: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -179,7 +179,7 @@ def test_a_form_for_another_version_is_a_conflict_and_keeps_what_was_typed(
     assert count(session, Decision) == 0
 
 
-def test_the_identical_answer_again_is_no_second_message(
+def test_identical_response_again_creates_no_second_webhook(
     asha: Browser, arrive: Any, session: Session, deliver: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -192,7 +192,7 @@ def test_the_identical_answer_again_is_no_second_message(
     assert count(session, Decision) == count(session, Message) == 1
 
 
-def test_a_contrary_answer_is_a_conflict_that_names_who_decided(
+def test_different_response_is_a_conflict_that_names_the_first_responder(
     asha: Browser, omar: Browser, arrive: Any, session: Session
 ) -> None:
     order_id = arrive(3)[2]
@@ -206,7 +206,7 @@ def test_a_contrary_answer_is_a_conflict_that_names_who_decided(
     assert count(session, Decision) == 1
 
 
-def test_ten_presses_at_once_are_one_answer(
+def test_ten_simultaneous_submits_record_one_response(
     app: Flask, browser_of: Callable[[str], Browser], arrive: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -230,9 +230,7 @@ def test_ten_presses_at_once_are_one_answer(
     assert count(session, Decision) == count(session, Message) == 1
 
 
-def test_the_preview_is_what_is_sent_byte_for_byte_and_records_nothing(
-    asha: Browser, arrive: Any, session: Session
-) -> None:
+def test_preview_equals_sent_bytes_and_records_nothing(asha: Browser, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), "supplier_remarks": "Will ship <soon> & well"}
@@ -247,7 +245,7 @@ def test_the_preview_is_what_is_sent_byte_for_byte_and_records_nothing(
         assert any(json.loads(text) == body for text in shown if text.strip().startswith("{"))
 
 
-def test_the_review_shows_the_answer_and_its_one_press_records_it(
+def test_review_shows_the_response_and_its_submit_records_it(
     asha: Browser, arrive: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -265,7 +263,7 @@ def test_the_review_shows_the_answer_and_its_one_press_records_it(
     assert body["additionalInfos"] == [{"name": "next slot", "value": "January"}]
 
 
-def test_a_review_of_what_makes_no_sense_is_the_form_with_the_reason(asha: Browser, arrive: Any) -> None:
+def test_review_of_invalid_input_returns_the_form_with_errors(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     typed = {"supplier_remarks": "", "supplier_order_number": "SO-1"}
@@ -289,7 +287,7 @@ def test_a_review_of_what_makes_no_sense_is_the_form_with_the_reason(asha: Brows
         ({"device_tag_value": ""}, "Device value: Enter a value"),
     ],
 )
-def test_while_somebody_types_the_preview_says_calmly_what_is_missing(
+def test_preview_of_incomplete_input_names_what_is_missing(
     asha: Browser, arrive: Any, fields: dict[str, str], sentence: str
 ) -> None:
     (order_id,) = arrive(1)
@@ -303,7 +301,7 @@ def test_while_somebody_types_the_preview_says_calmly_what_is_missing(
     assert (whole.status_code, len(whole.page.select("#answer form"))) == (422, 1)
 
 
-def test_the_preview_of_an_order_that_moved_on_says_so(
+def test_preview_of_a_changed_order_says_so(
     asha: Browser, omar: Browser, arrive: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -321,7 +319,7 @@ def test_the_preview_of_an_order_that_moved_on_says_so(
     assert shown.status_code == 200, "the answer stands, and this is what was sent"
 
 
-def test_after_a_refusal_the_order_is_answered_anew(
+def test_order_takes_a_response_again_after_a_refusal(
     asha: Browser, arrive: Any, deliver: Any, session: Session, network: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -336,7 +334,7 @@ def test_after_a_refusal_the_order_is_answered_anew(
     assert numbers == [1, 2]
 
 
-def test_an_order_of_an_unknown_status_is_shown_and_takes_no_answer(
+def test_order_with_unknown_status_is_shown_without_a_form(
     asha: Browser, arrive: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -356,7 +354,7 @@ def test_an_order_of_an_unknown_status_is_shown_and_takes_no_answer(
     assert count(session, Decision) == 0
 
 
-def test_return_is_offered_only_where_the_partner_takes_it(
+def test_return_is_offered_only_if_the_partner_supports_it(
     asha: Browser, arrive: Any, database: Database, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -368,14 +366,14 @@ def test_return_is_offered_only_where_the_partner_takes_it(
     assert asha.answer(order_id, "RETURN", "Please move the date").status_code == 303
 
 
-def test_a_manager_reads_but_is_not_offered_an_answer(meera: Browser, arrive: Any) -> None:
+def test_manager_sees_the_order_without_a_form(meera: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     page = meera.get(f"/orders/{order_id}")
     assert page.status_code == 200
     assert not page.page.select("[name=supplier_response]")
 
 
-def test_somebody_else_s_order_does_not_exist(omar: Browser, arrive: Any) -> None:
+def test_order_of_another_supplier_is_not_found(omar: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     for path in ("", "/answer", "/delivery", ".json"):
         assert omar.get(f"/orders/{order_id}{path}").status_code == 404
@@ -403,7 +401,7 @@ OWN_WORDS = {
         ("device.tag.value", "input[name=device_tag_value]"),
     ],
 )
-def test_after_a_refusal_the_form_holds_the_refused_answer_and_the_reason_beside_its_field(
+def test_form_after_a_refusal_has_the_refused_response_and_the_field_error(
     asha: Browser, arrive: Any, deliver: Any, network: Any, path: str, describes: str
 ) -> None:
     (order_id,) = arrive(1)
@@ -420,7 +418,7 @@ def test_after_a_refusal_the_form_holds_the_refused_answer_and_the_reason_beside
     assert any("BPR012" in one.get_text() for one in said)
 
 
-def test_what_was_taken_back_is_still_in_the_form_and_a_new_version_starts_afresh(
+def test_form_after_undo_has_the_undone_response_but_not_for_a_new_version(
     asha: Browser, arrive: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)

@@ -20,7 +20,7 @@ def numbers(page: Any) -> list[str]:
     return seen
 
 
-def test_supplier_staff_see_the_orders_of_their_own_ids_only(
+def test_inbox_shows_only_orders_of_own_supplier_ids(
     asha: Browser, omar: Browser, meera: Browser, arrive: Any
 ) -> None:
     arrive(10)
@@ -30,7 +30,7 @@ def test_supplier_staff_see_the_orders_of_their_own_ids_only(
     assert 0 < len(some) < 10
 
 
-def test_pages_cover_every_order_once_in_every_sort(asha: Browser, arrive: Any) -> None:
+def test_pages_have_every_order_once_in_every_sort(asha: Browser, arrive: Any) -> None:
     arrive(60)
     for sort in (
         "respond_by",
@@ -50,7 +50,7 @@ def test_pages_cover_every_order_once_in_every_sort(asha: Browser, arrive: Any) 
         assert len(seen) == len(set(seen)) == 60, sort
 
 
-def test_a_press_on_a_head_sorts_by_it_and_one_more_turns_it_round(asha: Browser, arrive: Any) -> None:
+def test_column_head_sorts_and_then_reverses(asha: Browser, arrive: Any) -> None:
     arrive(5)
 
     def heads(page: Any) -> dict[str, tuple[str, str | None]]:
@@ -92,7 +92,7 @@ def test_a_press_on_a_head_sorts_by_it_and_one_more_turns_it_round(asha: Browser
         ("partner=other", 0),
     ],
 )
-def test_search_and_filters_narrow_the_list(asha: Browser, arrive: Any, query: str, fits: int | None) -> None:
+def test_search_and_filters_reduce_the_list(asha: Browser, arrive: Any, query: str, fits: int | None) -> None:
     arrive(12)
     found = numbers(asha.get(f"/orders?{query}"))
     if query == "answer=open":
@@ -100,7 +100,7 @@ def test_search_and_filters_narrow_the_list(asha: Browser, arrive: Any, query: s
     assert len(found) == fits if fits is not None else found
 
 
-def test_an_answered_order_moves_between_the_filters(asha: Browser, arrive: Any, deliver: Any) -> None:
+def test_order_moves_between_filters_after_a_response(asha: Browser, arrive: Any, deliver: Any) -> None:
     ids = arrive(4)
     asha.answer(ids[0])
     asha.answer(ids[1], "REJECT", "No capacity")
@@ -115,7 +115,7 @@ def test_an_answered_order_moves_between_the_filters(asha: Browser, arrive: Any,
     assert len(numbers(asha.get("/orders?q=no+capacity"))) == 1
 
 
-def test_overdue_and_due_soon_follow_the_clock(asha: Browser, arrive: Any, clock: Any) -> None:
+def test_overdue_and_due_soon_depend_on_the_time(asha: Browser, arrive: Any, clock: Any) -> None:
     arrive(3)
     assert numbers(asha.get("/orders?due=soon")) == []
     clock.move(hours=21)
@@ -139,7 +139,7 @@ def test_overdue_and_due_soon_follow_the_clock(asha: Browser, arrive: Any, clock
         "q=" + "x" * 300,
     ],
 )
-def test_an_unknown_value_is_ignored_with_a_notice(asha: Browser, arrive: Any, query: str) -> None:
+def test_unknown_filter_value_is_ignored_with_a_notice(asha: Browser, arrive: Any, query: str) -> None:
     arrive(2)
     page = asha.get(f"/orders?{query}")
     assert page.status_code == 200
@@ -150,14 +150,14 @@ def test_an_unknown_value_is_ignored_with_a_notice(asha: Browser, arrive: Any, q
 @pytest.mark.parametrize(
     "hostile", ["<script>alert(1)</script>", "' OR 1=1 --", "\x00", "\ud800", "%00%ff", "𝕏"]
 )
-def test_hostile_words_in_a_query_harm_nothing(asha: Browser, arrive: Any, hostile: str) -> None:
+def test_hostile_query_is_harmless(asha: Browser, arrive: Any, hostile: str) -> None:
     arrive(1)
     page = asha.get("/orders", query_string={"q": hostile.encode("utf-8", "surrogatepass")})
     assert page.status_code in (200, 400)
     assert "<script>alert" not in page.text
 
 
-def test_with_htmx_the_list_comes_alone_but_not_for_a_step_back(asha: Browser, arrive: Any) -> None:
+def test_inbox_with_htmx_is_a_fragment_except_for_history_restore(asha: Browser, arrive: Any) -> None:
     arrive(2)
     fragment = asha.get("/orders?q=mal", headers={"HX-Request": "true"})
     assert fragment.one("#orders-list")
@@ -166,16 +166,14 @@ def test_with_htmx_the_list_comes_alone_but_not_for_a_step_back(asha: Browser, a
     assert back.data.lstrip().lower().startswith(b"<!doctype")
 
 
-def test_an_empty_inbox_and_one_where_nothing_fits_are_told_apart(asha: Browser, arrive: Any) -> None:
+def test_empty_inbox_and_empty_search_have_different_texts(asha: Browser, arrive: Any) -> None:
     empty = asha.get("/orders").words
     arrive(1)
     no_match = asha.get("/orders?q=zzz").words
     assert empty != no_match
 
 
-def test_the_order_page_shows_every_field_that_came(
-    asha: Browser, arrive: Any, example_bodies: list[Any]
-) -> None:
+def test_order_page_shows_every_received_field(asha: Browser, arrive: Any, example_bodies: list[Any]) -> None:
     order_id = arrive(1)[0]
     words = asha.get(f"/orders/{order_id}").words
     sent = example_bodies[0]["purchaseOrder"]
@@ -196,7 +194,7 @@ def test_the_order_page_shows_every_field_that_came(
         assert text in words, text
 
 
-def test_an_order_as_data_has_its_revisions_as_they_came(asha: Browser, arrive: Any) -> None:
+def test_order_json_has_its_revisions_as_received(asha: Browser, arrive: Any) -> None:
     order_id = arrive(1)[0]
     data = asha.get(f"/orders/{order_id}.json").get_json()
     assert (data["version"], data["status"], data["answer"], data["delivery"]) == (

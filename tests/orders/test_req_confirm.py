@@ -38,11 +38,11 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_the_bytes_are_the_golden_ones(name: str) -> None:
+def test_req_confirm_bytes_equal_the_golden_file(name: str) -> None:
     assert req_confirm(ORDER, ANSWERS[name]) == (GOLDEN / f"{name}.json").read_bytes().rstrip(b"\n")
 
 
-def test_the_fields_and_their_order_are_those_of_the_page() -> None:
+def test_req_confirm_fields_and_order_are_as_documented() -> None:
     body = json.loads(req_confirm(ORDER, ANSWERS["return"]))
     assert list(body) == ["device", "b2bIds", "poConfirmation", "additionalInfos"]
     assert list(body["device"]["tag"]) == ["name", "value"]
@@ -63,7 +63,7 @@ def test_the_fields_and_their_order_are_those_of_the_page() -> None:
 
 
 @pytest.mark.parametrize("remarks", ["", "x" * 101, 'say "yes"', "back\\slash"])
-def test_remarks_that_the_network_does_not_take_never_leave(remarks: str) -> None:
+def test_req_confirm_with_invalid_remarks_is_rejected(remarks: str) -> None:
     with pytest.raises(Invalid) as refused:
         req_confirm(ORDER, DecisionInput("ACCEPT", remarks, "IP", "203.0.113.7"))
     assert refused.value.field == "poConfirmation.supplierRemarks"

@@ -55,7 +55,7 @@ def listed(session: Session, words: str, **more: Any) -> list[int]:
         st.text(alphabet="ab%_\\\"'ß*^: (", min_size=1, max_size=5).map(str.casefold),
     )
 )
-def test_what_is_found_is_what_a_look_into_every_order_finds(
+def test_search_finds_the_same_as_a_scan_of_all_orders(
     session: Session, worded: list[int], words: str
 ) -> None:
     assert set(listed(session, words)) == naive(session, words)
@@ -64,7 +64,7 @@ def test_what_is_found_is_what_a_look_into_every_order_finds(
 
 
 @pytest.mark.parametrize("words", WORDS[:-1])
-def test_words_of_three_letters_and_more_are_found_by_the_index(
+def test_search_for_three_or_more_letters_uses_the_index(
     session: Session, worded: list[int], words: str
 ) -> None:
     place = worded[WORDS.index(words)]
@@ -72,7 +72,7 @@ def test_words_of_three_letters_and_more_are_found_by_the_index(
     assert listed(session, words.upper() if words.isascii() else words) == [place]
 
 
-def test_many_are_met_by_walking_the_list(
+def test_search_with_many_matches_walks_the_list(
     session: Session, arrive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrive(8)
@@ -83,7 +83,7 @@ def test_many_are_met_by_walking_the_list(
     assert listed(session, "por", sort="-received_at") == by_index
 
 
-def test_the_index_follows_what_happens_to_an_order(session: Session, arrive: Any, asha: Any) -> None:
+def test_search_index_is_updated_with_the_order(session: Session, arrive: Any, asha: Any) -> None:
     first, second = arrive(2)
     assert not matching_ids(session, TextIndex.ORDERS, "leaves on tuesday", limit=9)
     assert asha.answer(first, "ACCEPT", "Leaves on Tuesday").status_code == 303
@@ -98,7 +98,7 @@ def test_the_index_follows_what_happens_to_an_order(session: Session, arrive: An
     assert not matching_ids(session, TextIndex.ORDERS, str(other_number).casefold(), limit=9)
 
 
-def test_an_order_that_goes_takes_its_words_along(session: Session, worded: list[int]) -> None:
+def test_deleted_order_is_removed_from_the_index(session: Session, worded: list[int]) -> None:
     session.execute(text("UPDATE inbound_message SET order_id = NULL"))
     session.execute(delete(PurchaseOrder).where(PurchaseOrder.id == worded[0]))
     session.commit()
@@ -106,7 +106,7 @@ def test_an_order_that_goes_takes_its_words_along(session: Session, worded: list
     assert listed(session, "say") == []
 
 
-def test_without_the_index_everything_is_found_as_well(
+def test_search_without_the_index_finds_the_same(
     session: Session, database: Database, worded: list[int]
 ) -> None:
     if database.is_postgresql:
@@ -120,7 +120,9 @@ def test_without_the_index_everything_is_found_as_well(
         assert set(listed(session, words)) == naive(session, words.casefold())
 
 
-def test_orders_of_others_are_not_found(omar: Any, meera: Any, arrive: Any, session: Session) -> None:
+def test_search_does_not_find_orders_of_other_suppliers(
+    omar: Any, meera: Any, arrive: Any, session: Session
+) -> None:
     arrive(12)
     number = session.scalar(
         select(PurchaseOrder.buyer_po_number).where(PurchaseOrder.supplier_b2b_id == "SUPPB2B0001@bbps")
@@ -129,7 +131,7 @@ def test_orders_of_others_are_not_found(omar: Any, meera: Any, arrive: Any, sess
     assert "No matches" in omar.get("/orders", query_string={"q": number}).words
 
 
-def test_what_no_index_takes_as_a_question_is_left_to_the_walk(session: Session, worded: list[int]) -> None:
+def test_search_that_the_index_cannot_answer_walks_the_list(session: Session, worded: list[int]) -> None:
     for words in ("a\0bc", "\0\0\0"):
         assert matching_ids(session, TextIndex.ORDERS, words, limit=5) is None
     for words in ('"""', "***", "^abc", "-abc", "OR AND NOT", "😀😀😀"):

@@ -26,7 +26,7 @@ def in_words(session: Session, order_id: int) -> list[tuple[str, str, str]]:
     return [(event.kind.value, event.actor, event_sentence(event)) for event in story(session, order_id)]
 
 
-def test_a_whole_life_is_told_in_order(
+def test_timeline_of_a_whole_life_is_in_order(
     buyer: Buyer,
     arrive: Any,
     confirm: Any,
@@ -87,7 +87,7 @@ def test_a_whole_life_is_told_in_order(
     assert events[3].count == 3
 
 
-def test_a_withdrawn_answer_and_its_reason_are_told(
+def test_timeline_has_a_canceled_response_with_its_reason(
     buyer: Buyer, arrive: Any, confirm: Any, session: Session, clock: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -99,7 +99,7 @@ def test_a_withdrawn_answer_and_its_reason_are_told(
     assert told[-1][0] in ("withdrawn", "cancelled")
 
 
-def test_a_refusal_what_a_person_sent_again_and_what_is_under_way_are_told(
+def test_timeline_has_refusal_resend_and_current_attempt(
     arrive: Any,
     confirm: Any,
     deliver_so: Any,
@@ -132,7 +132,7 @@ def test_a_refusal_what_a_person_sent_again_and_what_is_under_way_are_told(
     )
 
 
-def test_used_up_tries_and_a_closed_order_are_told(
+def test_timeline_has_failure_and_closed_order(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, clock: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -148,7 +148,7 @@ def test_used_up_tries_and_a_closed_order_are_told(
     assert in_words(session, order_id)[-1] == ("closed", "Malabar Marine Stores", "Closed by the buyer.")
 
 
-def test_the_first_sight_of_each_version_by_who_may_answer_is_on_record(
+def test_first_view_of_each_version_by_a_responder_is_recorded(
     buyer: Buyer, arrive: Any, session: Session, asha: Any, meera: Any, ravi: Any, clock: Any, pages: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -167,7 +167,7 @@ def test_the_first_sight_of_each_version_by_who_may_answer_is_on_record(
     ]
 
 
-def test_a_page_does_not_depend_on_its_sight_being_recorded(
+def test_order_page_works_if_the_view_cannot_be_recorded(
     arrive: Any, session: Session, asha: Any, pages: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (order_id,) = arrive(1)
@@ -176,7 +176,7 @@ def test_a_page_does_not_depend_on_its_sight_being_recorded(
     assert session.scalar(select(func.count()).select_from(OrderView)) == 1
 
 
-def test_the_page_of_a_changed_order_gets_what_changed_since_it_was_answered(
+def test_changed_order_page_has_changes_since_the_response(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, asha: Any, pages: list[dict[str, Any]]
 ) -> None:
     (order_id,) = arrive(1)
@@ -196,7 +196,7 @@ def test_the_page_of_a_changed_order_gets_what_changed_since_it_was_answered(
     assert pages[-1]["changes"] is None
 
 
-def test_an_order_changed_before_any_answer_gets_what_the_last_edit_changed(
+def test_changed_order_page_without_a_response_has_changes_of_the_last_edit(
     buyer: Buyer, arrive: Any, asha: Any, pages: list[dict[str, Any]]
 ) -> None:
     (order_id,) = arrive(1)
@@ -206,7 +206,7 @@ def test_an_order_changed_before_any_answer_gets_what_the_last_edit_changed(
     assert (pages[-1]["changes_since"], pages[-1]["changes"].in_brief) == (2, "subject")
 
 
-def test_a_stale_form_gets_what_changed_since_it_was_opened_and_keeps_what_was_typed(
+def test_stale_form_has_changes_since_it_was_opened_and_keeps_input(
     buyer: Buyer, arrive: Any, asha: Any, pages: list[dict[str, Any]]
 ) -> None:
     (order_id,) = arrive(1)
@@ -233,7 +233,7 @@ def test_a_stale_form_gets_what_changed_since_it_was_opened_and_keeps_what_was_t
     assert odd.status_code == 422
 
 
-def test_an_order_as_data_tells_how_it_ended(
+def test_order_json_has_its_final_state(
     buyer: Buyer, arrive: Any, asha: Any, pages: list[dict[str, Any]]
 ) -> None:
     (order_id,) = arrive(1)

@@ -264,7 +264,7 @@ def test_the_command_tries_whether_mails_arrive(
 # --- What is told
 
 
-def test_a_wrong_key_pauses_once_and_is_told_once(
+def test_wrong_key_pauses_once_and_sends_one_mail(
     arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, session: Session, ravi: Browser
 ) -> None:
     for order_id in arrive(6):

@@ -155,7 +155,7 @@ def test_a_message_is_found_by_its_id(meera: Browser, refused: str) -> None:
 @pytest.mark.parametrize(
     "query", ["state=odd", "code=abc", "code=9999", "since=soon", "after=msg_x", "trigger=x", "kind=x"]
 )
-def test_an_unknown_value_is_ignored_with_a_notice(meera: Browser, refused: str, query: str) -> None:
+def test_unknown_filter_value_is_ignored_with_a_notice(meera: Browser, refused: str, query: str) -> None:
     page = meera.get(f"/webhooks?{query}")
     assert page.status_code == 200
     assert ids(page) == [refused]
