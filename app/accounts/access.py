@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 from flask import Flask, Request, abort, current_app, g, request, session, url_for
 from flask_login import LoginManager, current_user
 from sqlalchemy.exc import DBAPIError
+from werkzeug.datastructures import ImmutableMultiDict
+from werkzeug.wrappers import Response as AnyResponse
 
 from app import clock
-from app.accounts import sessions
-from app.accounts.models import Person, UserSession
+from app.accounts import kept_forms, sessions
+from app.accounts.models import KeptForm, Person, UserSession
 from app.accounts.permissions import Permission, can
 from app.audit import trail
 from app.ui import web
@@ -25,11 +28,14 @@ __all__ = [
     "allows_temporary_password",
     "begin_session",
     "can",
+    "confirms_password",
     "current_person",
     "current_session",
     "init_app",
+    "keeps_form",
     "public",
     "requires",
+    "show_again",
     "visible_suppliers",
 ]
 
@@ -41,6 +47,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 PUBLIC = "public"
 TOKEN = "token"  # noqa: S105
 """The name of the session token in the cookie."""
+CONFIRMED_FOR = timedelta(minutes=15)
+"""How long a sign-in or a confirmation counts for views that ask for the password again."""
 OPEN_ENDPOINTS = frozenset({"static", "bootstrap.static", "htmx_js"})
 """Static files of the app and its packages."""
 
@@ -64,6 +72,23 @@ def public(view: View) -> View:
 def allows_temporary_password(view: View) -> View:
     """Declare that a view opens before a temporary password was changed."""
     view.allows_temporary_password = True  # type: ignore[attr-defined]
+    return view
+
+
+def keeps_form(view: View) -> View:
+    """Declare that a form is shown again with every word if its session had ended when it was sent.
+
+    The view must validate a FlaskForm before it changes anything: without a valid CSRF token this fails, and
+    the view shows the form with what was typed.
+    """
+    view.keeps_form = True  # type: ignore[attr-defined]
+    exempt: View = web.csrf.exempt(view)
+    return exempt
+
+
+def confirms_password(view: View) -> View:
+    """Declare that a view asks for the password again some minutes after it was last entered."""
+    view.confirms_password = True  # type: ignore[attr-defined]
     return view
 
 
@@ -154,15 +179,60 @@ def _guard() -> Any:
     access = declared_access(request.endpoint)
     if access == PUBLIC:
         return None
-    if not current_user.is_authenticated:
-        return web.redirect_to_login()
     view = current_app.view_functions[request.endpoint]
+    if not current_user.is_authenticated:
+        return web.redirect_to_login(_page_of_kept_form(view))
     if current_person().must_change_password and not hasattr(view, "allows_temporary_password"):
         return web.redirect_after_post(url_for("accounts.password_page"))
     if access is None or not can(current_person(), Permission(access)):
         abort(403)
+    if hasattr(view, "confirms_password") and not _is_recently_confirmed():
+        return _ask_for_password(view)
     trail.begin(actor(current_person()))
     return None
+
+
+def _is_recently_confirmed() -> bool:
+    return clock.now() - current_session().confirmed_at < CONFIRMED_FOR
+
+
+def _ask_for_password(view: Any) -> AnyResponse:
+    """Redirect to the page that asks for the password and then leads back."""
+    is_read = request.method in web.READING_METHODS
+    page = request.full_path if is_read else _page_of_kept_form(view) or web.referring_page()
+    return web.redirect_after_post(url_for("accounts.confirm_page", next=page))
+
+
+def _page_of_kept_form(view: Any) -> str | None:
+    """Keep the form of this request, and return the page that shows it again; None if it is not kept."""
+    if request.method != "POST" or not hasattr(view, "keeps_form") or web.is_cross_site():
+        return None
+    fields = [(name, value) for name, value in request.form.items(multi=True) if name != "csrf_token"]
+    with web.database().writing() as writing:
+        token = kept_forms.keep(writing, request.full_path, fields, address=request.remote_addr or "")
+        writing.commit()
+    return url_for("accounts.show_kept_form", token=token)
+
+
+def show_again(kept: KeptForm) -> Any:
+    """The page of a kept form, with every word. Nothing is recorded: the form has no CSRF token.
+
+    Errors: 403 and 404 as for the form itself.
+    """
+    path, _, query = kept.path.partition("?")
+    adapter = current_app.create_url_adapter(request._get_current_object())  # type: ignore[attr-defined]
+    assert adapter
+    rule, values = adapter.match(path, method="POST", query_args=query, return_rule=True)
+    view = current_app.view_functions[rule.endpoint]
+    if not hasattr(view, "keeps_form"):
+        abort(404)
+    if not can(current_person(), Permission(declared_access(rule.endpoint) or "")):
+        abort(403)
+    # From here on this is the request that was kept.
+    request.url_rule, request.view_args, request.method = rule, dict(values), "POST"
+    request.form = ImmutableMultiDict((name, value) for name, value in kept.fields)
+    request.files = ImmutableMultiDict()
+    return view(**values)
 
 
 def actor(person: Person | None) -> trail.Actor:

@@ -26,6 +26,12 @@ class LoginForm(FlaskForm):
     password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=LONGEST)])
 
 
+class ConfirmForm(FlaskForm):
+    """The password again, before something sensitive."""
+
+    password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=LONGEST)])
+
+
 class PasswordForm(FlaskForm):
     """A new password, with the current one."""
 

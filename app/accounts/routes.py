@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, abort, redirect, request, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from app.accounts import access, presenters, queries, service, sessions, throttle
+from app.accounts import access, kept_forms, presenters, queries, service, sessions, throttle
 from app.accounts.access import Permission
-from app.accounts.forms import DeviceTagForm, LoginForm, NewPersonForm, PasswordForm, PersonForm, format_ids
+from app.accounts.forms import (
+    ConfirmForm,
+    DeviceTagForm,
+    LoginForm,
+    NewPersonForm,
+    PasswordForm,
+    PersonForm,
+    format_ids,
+)
 from app.accounts.models import Person, Role, Supplier
 from app.accounts.passwords import hash_password, is_password, new_password
 from app.accounts.suppliers import set_device_tag
@@ -80,6 +90,7 @@ def suppliers() -> Response:
 
 @blueprint.post("/suppliers")
 @access.requires(Permission.MANAGE_USERS)
+@access.keeps_form
 def set_up_supplier() -> Response:
     """Set the default device tag of a supplier."""
     form = DeviceTagForm()
@@ -103,6 +114,7 @@ def users() -> Response:
 
 @blueprint.get("/users/new")
 @access.requires(Permission.MANAGE_USERS)
+@access.confirms_password
 def new_user() -> Response:
     """The form for a new account."""
     return web.page("accounts/user.html", form=NewPersonForm(), person=None)
@@ -110,6 +122,8 @@ def new_user() -> Response:
 
 @blueprint.post("/users/new")
 @access.requires(Permission.MANAGE_USERS)
+@access.keeps_form
+@access.confirms_password
 def add_user() -> Response:
     """Add a person with a generated password, which the response shows once."""
     form = NewPersonForm()
@@ -142,6 +156,8 @@ def user(person_id: int) -> Response:
 
 @blueprint.post("/users/<int:person_id>")
 @access.requires(Permission.MANAGE_USERS)
+@access.keeps_form
+@access.confirms_password
 def change_user(person_id: int) -> Response:
     """Save an account."""
     person = queries.person_by_id(web.db(), person_id, lock=True) or abort(404)
@@ -166,6 +182,7 @@ def change_user(person_id: int) -> Response:
 
 @blueprint.post("/users/<int:person_id>/password")
 @access.requires(Permission.MANAGE_USERS)
+@access.confirms_password
 def reset_password(person_id: int) -> Response:
     """Generate a new password, which the response shows once."""
     password = new_password()
@@ -232,6 +249,44 @@ def change_password() -> Response:
 def _password_page(form: PasswordForm, *, status: int = 200) -> Response:
     is_temporary = access.current_person().must_change_password
     return web.page("accounts/password.html", form=form, is_temporary=is_temporary, status=status)
+
+
+@blueprint.get("/account/confirm")
+@access.requires(Permission.VIEW)
+def confirm_page() -> Response:
+    """Ask for the password again before something sensitive."""
+    return web.page("accounts/confirm.html", form=ConfirmForm())
+
+
+@blueprint.post("/account/confirm")
+@access.requires(Permission.VIEW)
+def confirm() -> Response:
+    """Go on if the password is correct."""
+    form = ConfirmForm()
+    if not form.validate():
+        return web.page("accounts/confirm.html", form=form, status=422)
+    username = access.current_person().username
+    try:
+        person = _person_with_password(username, form.password.data or "")
+    except TooManyAttempts as error:
+        form.form_errors.append(presenters.too_many_attempts(error.seconds))
+        return error.add_header(web.page("accounts/confirm.html", form=form, status=429))
+    if person is None:
+        form.password.errors = [presenters.INCORRECT_PASSWORD]
+        return web.page("accounts/confirm.html", form=form, status=422)
+    sessions.confirm(web.db(), access.current_session().id)
+    web.db().commit()
+    return redirect(_next_page(), 303)
+
+
+@blueprint.get("/account/form/<token>")
+@access.requires(Permission.VIEW)
+def show_kept_form(token: str) -> Any:
+    """Show a form again that was sent when its session had ended."""
+    kept = kept_forms.find(web.db(), token)
+    if kept is None:
+        return web.error_page(404, "Form expired", "A form is kept for one hour. Please fill it in again.")
+    return access.show_again(kept)
 
 
 @blueprint.get("/account/sessions")

@@ -88,6 +88,11 @@ def record_activity(session: Session, session_id: int, now: datetime) -> None:
     )
 
 
+def confirm(session: Session, session_id: int) -> None:
+    """Record that the person has just entered the password again."""
+    session.execute(update(UserSession).where(UserSession.id == session_id).values(confirmed_at=clock.now()))
+
+
 def sessions_of(session: Session, person_id: int, *, idle: timedelta) -> Sequence[UserSession]:
     """The sessions of a person that have not ended, the latest activity first."""
     now = clock.now()

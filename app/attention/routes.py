@@ -71,6 +71,7 @@ def assign(key: str) -> AnyResponse:
 
 @blueprint.post("/<key>/close")
 @access.requires(Permission.RESEND)
+@access.keeps_form
 def resolve(key: str) -> AnyResponse:
     """Resolve an item for a reason."""
     item, form = _find_or_404(key, lock=True), ReasonForm()

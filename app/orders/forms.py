@@ -41,7 +41,7 @@ from app.orders.lines import (
 )
 from app.orders.presenters import DELIVERY_LABELS, RESPONSE_LABELS, RESPONSE_VERBS, STATUS_LABELS
 from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE, DecisionInput
-from app.ui.fields import choices, folded, iso_day
+from app.ui.fields import SESSION_ENDED, choices, folded, iso_day
 
 CONFIRMED = "Confirmed"
 """The remark that a confirmation starts with."""
@@ -318,8 +318,10 @@ class ResponseForm(BaseResponseForm):
     def first_error(self) -> str:
         """The first error as a sentence with the name of its field."""
         for field in self:
+            if field.errors and field.type == "CSRFTokenField":
+                return SESSION_ENDED
             if field.errors and isinstance(field.errors, list | tuple) and isinstance(field.errors[0], str):
-                is_named = field.type not in ("HiddenField", "CSRFTokenField", "FieldList")
+                is_named = field.type not in ("HiddenField", "FieldList")
                 return f"{field.label.text}: {field.errors[0]}" if is_named else str(field.errors[0])
         rows = list(self.additional_infos)
         if any(RESERVED_NAME in row["name"].errors for row in rows):

@@ -140,12 +140,15 @@ def response_form(order_id: int) -> Response:
 @blueprint.post(ORDER + "/answer")
 @web.accepts(FORM_BYTES)
 @access.requires(Permission.RESPOND)
+@access.keeps_form
 def respond(order_id: int) -> AnyResponse:
     """Record the response and its webhook, in one commit."""
     order = queries.order_for_update(web.db(), access.visible_suppliers(), order_id) or abort(404)
     form = _posted_form(order)
     if not form.validate():
-        return _form_page(order, form, status=422)
+        # A kept form may be for an earlier version; its page shows the current one.
+        is_stale = form.version.data not in ("", None, str(order.version))
+        return _form_page(order, form, status=422, conflict="stale" if is_stale else "")
     try:
         decisions.respond(
             web.db(),
@@ -187,6 +190,7 @@ def undo(order_id: int) -> AnyResponse:
 @blueprint.route(ORDER + "/answer/review", methods=["GET", "POST"])
 @web.accepts(FORM_BYTES)
 @access.requires(Permission.RESPOND)
+@access.keeps_form
 def review(order_id: int) -> Response:
     """A summary of the response and its message; the button on it records the response."""
     order = _order(order_id)
@@ -207,6 +211,7 @@ def review(order_id: int) -> Response:
 @blueprint.route(ORDER + "/answer/preview", methods=["GET", "POST"])
 @web.accepts(FORM_BYTES)
 @access.requires(Permission.RESPOND)
+@access.keeps_form
 def preview(order_id: int) -> Response:
     """The exact message of this response; as a fragment it follows what is typed.
 
@@ -307,6 +312,7 @@ def bulk_preview() -> Response:
 
 @blueprint.post("/answers")
 @access.requires(Permission.RESPOND)
+@access.keeps_form
 def respond_to_many() -> Response:
     """Record one response for several orders, each where it is allowed, in one commit."""
     ids = _selected_ids()

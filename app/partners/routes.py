@@ -103,6 +103,7 @@ def partner(partner_id: int) -> Response:
 
 @blueprint.get("/new")
 @access.requires(Permission.MANAGE_PARTNERS)
+@access.confirms_password
 def new() -> Response:
     """Show the form for a new partner."""
     form = PartnerForm()
@@ -112,6 +113,8 @@ def new() -> Response:
 
 @blueprint.post("/new")
 @access.requires(Permission.MANAGE_PARTNERS)
+@access.keeps_form
+@access.confirms_password
 def create() -> AnyResponse:
     """Add a partner after a successful test."""
     return _save(None)
@@ -119,6 +122,7 @@ def create() -> AnyResponse:
 
 @blueprint.get("/<int(max=2147483647):partner_id>/edit")
 @access.requires(Permission.MANAGE_PARTNERS)
+@access.confirms_password
 def edit(partner_id: int) -> Response:
     """Show the form with the saved values, without secrets."""
     row, form = _partner_or_404(partner_id), PartnerForm()
@@ -128,6 +132,8 @@ def edit(partner_id: int) -> Response:
 
 @blueprint.post("/<int(max=2147483647):partner_id>/edit")
 @access.requires(Permission.MANAGE_PARTNERS)
+@access.keeps_form
+@access.confirms_password
 def change(partner_id: int) -> AnyResponse:
     """Change a partner after a successful test of a changed URL or credential."""
     return _save(_partner_or_404(partner_id))
@@ -135,6 +141,7 @@ def change(partner_id: int) -> AnyResponse:
 
 @blueprint.post("/<int(max=2147483647):partner_id>/pause")
 @access.requires(Permission.PAUSE_PARTNERS)
+@access.keeps_form
 def pause(partner_id: int) -> AnyResponse:
     """Pause the partner, with a reason."""
     row, form = _locked_or_404(partner_id), PauseForm()
@@ -158,6 +165,7 @@ def resume(partner_id: int) -> AnyResponse:
 
 @blueprint.post("/<int(max=2147483647):partner_id>/note")
 @access.requires(Permission.PAUSE_PARTNERS)
+@access.keeps_form
 def note(partner_id: int) -> AnyResponse:
     """Publish or remove the announcement."""
     row, form = _locked_or_404(partner_id), NoteForm()
@@ -229,6 +237,7 @@ def sheet(partner_id: int) -> Response:
 
 @blueprint.get("/<int(max=2147483647):partner_id>/keys")
 @access.requires(Permission.MANAGE_PARTNERS)
+@access.confirms_password
 def key_page(partner_id: int) -> Response:
     """Show keys and signing secrets, and how to rotate them."""
     return _key_page(_partner_or_404(partner_id))
@@ -236,6 +245,7 @@ def key_page(partner_id: int) -> Response:
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-key")
 @access.requires(Permission.MANAGE_PARTNERS)
+@access.confirms_password
 def add_inbound_key(partner_id: int) -> Response:
     """Add an inbound API key."""
     return _add(partner_id, "inbound-key", keys.add_key)
@@ -243,6 +253,7 @@ def add_inbound_key(partner_id: int) -> Response:
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-secret")
 @access.requires(Permission.MANAGE_PARTNERS)
+@access.confirms_password
 def add_inbound_secret(partner_id: int) -> Response:
     """Add an inbound signing secret."""
     return _add(partner_id, "inbound-secret", keys.add_inbound_secret)
@@ -250,6 +261,7 @@ def add_inbound_secret(partner_id: int) -> Response:
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/signing-secret")
 @access.requires(Permission.MANAGE_PARTNERS)
+@access.confirms_password
 def add_signing_secret(partner_id: int) -> Response:
     """Add an outbound signing secret."""
     return _add(partner_id, "signing-secret", keys.add_signing_secret)
@@ -257,6 +269,7 @@ def add_signing_secret(partner_id: int) -> Response:
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-key/<int(max=2147483647):key_id>/end")
 @access.requires(Permission.MANAGE_PARTNERS)
+@access.confirms_password
 def end_inbound_key(partner_id: int, key_id: int) -> AnyResponse:
     """Revoke an inbound API key."""
     return _end(partner_id, lambda session, row: keys.end_key(session, row, key_id))
@@ -264,6 +277,7 @@ def end_inbound_key(partner_id: int, key_id: int) -> AnyResponse:
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-secret/<int(max=2147483647):secret_id>/end")
 @access.requires(Permission.MANAGE_PARTNERS)
+@access.confirms_password
 def end_inbound_secret(partner_id: int, secret_id: int) -> AnyResponse:
     """Revoke an inbound signing secret."""
     return _end(partner_id, lambda session, row: keys.end_inbound_secret(session, row, secret_id))
@@ -271,6 +285,7 @@ def end_inbound_secret(partner_id: int, secret_id: int) -> AnyResponse:
 
 @blueprint.post("/<int(max=2147483647):partner_id>/keys/signing-secret/<secret_id>/end")
 @access.requires(Permission.MANAGE_PARTNERS)
+@access.confirms_password
 def end_signing_secret(partner_id: int, secret_id: str) -> AnyResponse:
     """Revoke an outbound signing secret."""
     return _end(partner_id, lambda session, row: keys.end_signing_secret(session, row, secret_id))

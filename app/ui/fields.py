@@ -12,6 +12,9 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
 
 from app.network.text import one_line
 
+SESSION_ENDED = "Your session had ended, so nothing was saved. Check the form and send it again."
+"""The error of a form whose CSRF token belongs to another session."""
+
 
 def folded(text: str | None) -> str | None:
     """A form's text on one line; empty if nothing of it is visible."""

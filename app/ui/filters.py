@@ -24,7 +24,7 @@ from app.ui.bodies import (
     spoken,
     without,
 )
-from app.ui.fields import iso_day
+from app.ui.fields import SESSION_ENDED, iso_day
 from app.ui.numbers import (
     amount,
     count,
@@ -115,6 +115,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.globals.update(
         differences=differences,
         htmx_config=HTMX_CONFIG,
+        session_ended=SESSION_ENDED,
         present=clock.now,
         asset=lambda filename: asset(app, filename),
         package_versions={name: version(name) for name in ("bootstrap-flask", "django-js-lib-htmx")},

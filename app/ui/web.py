@@ -179,6 +179,23 @@ def wants_fragment() -> bool:
     return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
 
 
+def is_cross_site() -> bool:
+    """Whether the request comes from a page of another site."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site:
+        return site not in ("same-origin", "none")
+    origin = request.headers.get("Origin")
+    return bool(origin) and urlsplit(origin).netloc != request.host
+
+
+def referring_page() -> str:
+    """The page of this site that sent the form, else the home page."""
+    referrer = urlsplit(request.headers.get("Referer", ""))
+    if referrer.netloc != request.host:
+        return "/"
+    return local_path(referrer.path + (f"?{referrer.query}" if referrer.query else "")) or "/"
+
+
 def is_background() -> bool:
     """Whether the page asks for news, without any action of the person."""
     return "X-Poll" in request.headers
@@ -201,10 +218,10 @@ def redirect_after_post(url: str, *, fragment: Callable[[], Response] | None = N
     return redirect(url, 303)
 
 
-def redirect_to_login() -> AnyResponse:
-    """Redirect to the sign-in page, which leads back to the requested page."""
-    requested = request.full_path.rstrip("?") if request.method in READING_METHODS else None
-    if wants_fragment():
+def redirect_to_login(page: str | None = None) -> AnyResponse:
+    """Redirect to the sign-in page, which leads back to ``page`` or else to the requested page."""
+    requested = page or (request.full_path.rstrip("?") if request.method in READING_METHODS else None)
+    if wants_fragment() and not page:
         current = urlsplit(request.headers.get("HX-Current-URL", ""))
         requested = current.path + (f"?{current.query}" if current.query else "") or None
     url = url_for("accounts.login", next=requested if requested and requested != "/" else None)

@@ -34,6 +34,7 @@ def preview() -> Response:
 
 @blueprint.post("")
 @access.requires(Permission.RESEND)
+@access.keeps_form
 def create() -> AnyResponse:
     """Start a bulk resend; the webhooks are fixed now, one row each."""
     form = ResendForm()

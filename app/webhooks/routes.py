@@ -92,6 +92,7 @@ def message_json(message_id: str) -> Response:
 
 @blueprint.post("/<message_id>/resend")
 @access.requires(Permission.RESEND)
+@access.keeps_form
 def resend_one(message_id: str) -> AnyResponse:
     """Send the same payload under the same id again, for a reason."""
     message = queries.message_for_update(web.db(), access.visible_suppliers(), message_id) or abort(404)

@@ -101,5 +101,5 @@ def test_role_may_open_exactly_the_permitted_routes(
 def test_post_without_csrf_token_is_refused(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     answer = asha.send(f"/orders/{order_id}/answer", {"supplier_response": "ACCEPT", "version": 1})
-    assert answer.status_code == 400
-    assert "Nothing was saved" in answer.words
+    assert answer.status_code == 422
+    assert "nothing was saved" in answer.words

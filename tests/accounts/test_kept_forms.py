@@ -1,0 +1,213 @@
+"""A form that was sent when its session had ended is shown again with every word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from app import clock as app_clock
+from app.accounts import kept_forms
+from app.accounts.models import KeptForm, Person, UserSession
+from app.db import Database
+from app.orders.models import Decision
+from tests.people import PASSWORD, TRIVENI, Browser, sign_in
+
+REMARK = "Two days later, as agreed by phone"
+
+
+def decisions(session: Session) -> int:
+    session.rollback()
+    return session.scalar(select(func.count()).select_from(Decision)) or 0
+
+
+def typed_response(browser: Browser, order_id: int) -> dict[str, Any]:
+    url = f"/orders/{order_id}/answer"
+    typed = {"supplier_response": "REJECT", "supplier_remarks": REMARK, "supplier_order_number": "SO-1"}
+    return {**browser.fill(url, url), **typed}
+
+
+def enter_password(browser: Browser, location: str, **fields: str) -> Any:
+    """Fill in the page that asks for the password, and return the page it leads to."""
+    page = browser.get(location)
+    form = page.one("form")
+    token = form.find("input", attrs={"name": "csrf_token"})["value"]
+    answer = browser.send(form["action"], {"csrf_token": token, "password": PASSWORD, **fields})
+    assert answer.status_code == 303
+    return browser.get(answer.location)
+
+
+@pytest.fixture
+def order_id(arrive: Any) -> int:
+    (order_id,) = arrive(1)
+    return int(order_id)
+
+
+@pytest.mark.parametrize("ending", ["signed out", "idle"])
+def test_response_of_ended_session_is_shown_again(
+    browser_of: Callable[[str], Browser],
+    database: Database,
+    session: Session,
+    order_id: int,
+    ending: str,
+) -> None:
+    asha = browser_of("asha")
+    fields = typed_response(asha, order_id)
+    if ending == "signed out":
+        asha.send("/logout", {"csrf_token": fields["csrf_token"]})
+    else:
+        with database.writing() as writing:
+            writing.execute(update(UserSession).values(last_seen_at=app_clock.now().replace(year=2020)))
+            writing.commit()
+    refused = asha.send(f"/orders/{order_id}/answer", fields)
+    assert (refused.status_code, refused.location.split("?")[0]) == (303, "/login")
+    page = enter_password(asha, refused.location, username="asha")
+    assert page.status_code == 422
+    assert page.one("#supplier_remarks").get_text().strip() == REMARK
+    assert page.one("#supplier_order_number")["value"] == "SO-1"
+    assert page.one("input[name=supplier_response][value=REJECT]").has_attr("checked")
+    assert "Your session had ended, so nothing was saved." in page.words
+    assert decisions(session) == 0
+    form = next(form for form in page.page.find_all("form") if form["action"].endswith("/answer"))
+    token = form.find("input", attrs={"name": "csrf_token"})["value"]
+    assert asha.send(form["action"], {**fields, "csrf_token": token}).status_code == 303
+    assert decisions(session) == 1
+
+
+def test_response_after_signing_in_again_elsewhere_is_shown_again(
+    asha: Browser, database: Database, session: Session, order_id: int
+) -> None:
+    fields = typed_response(asha, order_id)
+    asha.send("/logout", {"csrf_token": fields["csrf_token"]})
+    sign_in(asha, database, "asha")
+    page = asha.send(f"/orders/{order_id}/answer", fields)
+    assert page.status_code == 422
+    assert page.one("#supplier_remarks").get_text().strip() == REMARK
+    assert decisions(session) == 0
+
+
+def test_htmx_is_led_to_the_kept_form(asha: Browser, nobody: Browser, order_id: int) -> None:
+    fields = typed_response(asha, order_id)
+    answer = nobody.send(f"/orders/{order_id}/answer", fields, headers={"HX-Request": "true"})
+    assert answer.status_code == 401
+    assert answer.headers["HX-Redirect"].startswith("/login?next=/account/form/")
+
+
+def test_bulk_response_is_shown_again(asha: Browser, nobody: Browser, session: Session, arrive: Any) -> None:
+    first, second = arrive(2)
+    fields = {
+        "order_ids": [first, second],
+        "versions": [f"{first}:1", f"{second}:1"],
+        "supplier_response": "ACCEPT",
+        "supplier_remarks": REMARK,
+    }
+    refused = nobody.send("/orders/answers", fields)
+    page = enter_password(nobody, refused.location, username="asha")
+    assert (page.status_code, REMARK in page.text) == (422, True)
+    assert [field["value"] for field in page.page.select("input[name=order_ids]")] == [
+        str(first),
+        str(second),
+    ]
+    assert decisions(session) == 0
+
+
+def test_kept_form_is_not_shown_to_people_who_may_not_send_it(nobody: Browser, order_id: int) -> None:
+    location = nobody.send(f"/orders/{order_id}/answer", {"supplier_remarks": REMARK}).location
+    assert enter_password(nobody, location, username="meera").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}]
+)
+def test_form_of_another_site_is_not_kept(
+    nobody: Browser, session: Session, order_id: int, headers: dict[str, str]
+) -> None:
+    answer = nobody.send(f"/orders/{order_id}/answer", {"supplier_remarks": REMARK}, headers=headers)
+    assert answer.location == "/login"
+    assert session.scalar(select(func.count()).select_from(KeptForm)) == 0
+
+
+def test_kept_form_expires(nobody: Browser, asha: Browser, order_id: int, clock: Any) -> None:
+    nobody.send(f"/orders/{order_id}/answer", {"supplier_remarks": REMARK})
+    location = nobody.send(f"/orders/{order_id}/answer", {"supplier_remarks": REMARK}).location
+    url = location.removeprefix("/login?next=")
+    assert asha.get(url).status_code == 422
+    clock.move(hours=1, seconds=1)
+    assert asha.get(url).status_code == 404
+
+
+def test_kept_forms_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_forms, "KEPT_IN_ALL", 6)
+    monkeypatch.setattr(kept_forms, "KEPT_PER_ADDRESS", 4)
+    with database.writing() as session:
+        tokens = [kept_forms.keep(session, "/x", [("a", "b")], address="10.0.0.1") for _ in range(6)]
+        assert [bool(kept_forms.find(session, token)) for token in tokens] == [False] * 2 + [True] * 4
+        for number in range(4):
+            kept_forms.keep(session, "/x", [], address=f"10.0.1.{number}")
+        assert session.scalar(select(func.count()).select_from(KeptForm)) == 6
+
+
+def test_views_that_keep_forms_refuse_a_missing_token(
+    app: Flask, browser_of: Callable[[str], Browser], session: Session, order_id: int, partner: Any
+) -> None:
+    person_id = session.scalar(select(Person.id).where(Person.username == "omar"))
+    ids = {"order_id": order_id, "partner_id": partner.id, "person_id": person_id}
+    with app.test_request_context():
+        rules = [rule for rule in app.url_map.iter_rules() if "POST" in rule.methods]
+        kept = [rule for rule in rules if hasattr(app.view_functions[rule.endpoint], "keeps_form")]
+        urls = [
+            (rule.build({name: ids.get(name, "x") for name in rule.arguments}) or ("", ""))[1]
+            for rule in kept
+        ]
+    assert len(urls) > 10
+    people = [browser_of("asha"), browser_of("admin")]
+    for url in urls:
+        statuses = {browser.send(url, {"supplier_remarks": REMARK}).status_code for browser in people}
+        assert statuses <= {403, 404, 409, 422}, url
+
+
+# --- Confirming the password
+
+
+@pytest.fixture
+def admin(browser_of: Callable[[str], Browser], database: Database) -> Browser:
+    """The administrator, who entered the password long ago."""
+    admin = browser_of("admin")
+    with database.writing() as session:
+        session.execute(update(UserSession).values(confirmed_at=app_clock.now().replace(year=2020)))
+        session.commit()
+    return admin
+
+
+def test_new_user_needs_the_password_again(admin: Browser, session: Session) -> None:
+    asked = admin.get("/users/new")
+    assert asked.location == "/account/confirm?next=/users/new?"
+    assert enter_password(admin, asked.location).status_code == 200
+    assert admin.get("/users/new").status_code == 200
+
+
+def test_form_is_kept_while_the_password_is_confirmed(admin: Browser, session: Session) -> None:
+    fields = {"name": "kiran", "full_name": "Kiran Rao", "role": "supplier", "supplier_ids": TRIVENI}
+    asked = admin.send("/users/new", fields)
+    page = enter_password(admin, asked.location)
+    assert page.one("#full_name")["value"] == "Kiran Rao"
+    assert session.scalar(select(Person).where(Person.username == "kiran")) is None
+    token = page.page.select_one("form[action='/users/new'] input[name=csrf_token]")["value"]
+    assert admin.send("/users/new", {**fields, "csrf_token": token}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/users/1/password", "/partners/new", "/partners/1/keys/inbound-key"])
+def test_sensitive_post_needs_the_password_again(app: Flask, admin: Browser, partner: Any, path: str) -> None:
+    app.config["WTF_CSRF_ENABLED"] = False
+    assert admin.send(path, {}).location.startswith("/account/confirm?next=/")
+
+
+def test_wrong_password_does_not_confirm(admin: Browser) -> None:
+    url = "/account/confirm?next=/users/new"
+    answer = admin.send(url, {**admin.fill(url, url), "password": "wrong"})
+    assert (answer.status_code, "Incorrect password." in answer.words) == (422, True)
+    assert admin.get("/users/new").status_code == 303
