@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 
@@ -17,10 +18,12 @@ from app.delivery.retry_policy import Reason
 from app.delivery.service import CancelBlocker, ResendBlocker
 from app.network.vocabulary import FIELD_NAMES
 from app.partners.masking import MASK
+from app.partners.models import Partner
 from app.partners.pause_presenters import pause_sentence
 from app.ui import web
 from app.ui.chips import Chip
-from app.webhooks.queries import LastAttempt
+from app.ui.numbers import things
+from app.webhooks.queries import LastAttempt, MessagePage
 from app.webhooks.resend_job import ResendResult, ResendRow
 
 MESSAGE_STATES = {
@@ -347,6 +350,126 @@ def message_summary(message: Message) -> str:
     if message.state is MessageState.SENDING and not note:
         return "An attempt is in progress."
     return note or "Canceled before sending."
+
+
+# --- The list
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One attempt as a small mark: its shape and its words."""
+
+    shape: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """A webhook in the list. ``text`` is empty for a success and for what the heading of its group says."""
+
+    message: Message
+    chip: Chip
+    marks: Sequence[Mark]
+    marks_label: str
+    duration_ms: float | None
+    actor: str
+    text: str
+    next_at: datetime | None
+    next_label: str
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is nothing to say beyond the state."""
+        return not self.text and self.next_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class LogGroup:
+    """Webhooks that fail for one shared reason, or all others, whose ``title`` is empty if they are alone."""
+
+    rows: Sequence[LogRow]
+    title: str = ""
+    partner: Partner | None = None
+
+
+GROUPED_FROM = 3
+"""So many webhooks with the same reason are a group."""
+_TIMEOUTS = (Reason.TIMEOUT, Reason.INTERRUPTED)
+
+
+def log_groups(page: MessagePage, outcomes: Mapping[str, Sequence[str | None]]) -> list[LogGroup]:
+    """The rows of the list: each group of webhooks that fail for one shared reason, then the others.
+
+    ``outcomes`` are those of the newest attempts of each message.
+    """
+    failing: dict[tuple[int, str, int | None], list[Message]] = {}
+    for message in page.messages:
+        if is_scheduled(message) and message.attempts_made:
+            failing.setdefault((message.partner_id, message.reason, message.status_code), []).append(message)
+    shared = [messages for messages in failing.values() if len(messages) >= GROUPED_FROM]
+    grouped = {message.id for messages in shared for message in messages}
+    groups = [
+        LogGroup(
+            rows=[_log_row(message, page, outcomes, in_group=True) for message in messages],
+            title=f"{messages[0].partner.name}: {_short_reason(messages[0])}",
+            partner=messages[0].partner,
+        )
+        for messages in shared
+    ]
+    others = [_log_row(message, page, outcomes) for message in page.messages if message.id not in grouped]
+    if others:
+        groups.append(LogGroup(others, "All other webhooks" if groups else ""))
+    return groups
+
+
+def _log_row(
+    message: Message,
+    page: MessagePage,
+    outcomes: Mapping[str, Sequence[str | None]],
+    *,
+    in_group: bool = False,
+) -> LogRow:
+    last = page.last_attempts.get(message.id)
+    scheduled = is_scheduled(message)
+    marks = [attempt_mark(outcome) for outcome in outcomes.get(message.id, ())]
+    label = ", ".join(mark.words for mark in marks)
+    if scheduled and message.attempts_made:
+        marks.append(Mark("next", "next attempt"))
+    return LogRow(
+        message=message,
+        chip=message_chip(message),
+        marks=marks,
+        marks_label=f"{things(message.attempts_made, 'attempt')}{f': {label}' if label else ''}",
+        duration_ms=last.duration_ms if last else None,
+        actor=(last.actor or trigger_label(last)) if last else "",
+        text="" if in_group else _log_text(message),
+        next_at=message.next_at if scheduled else None,
+        next_label="Next attempt" if message.attempts_made else "Sending",
+    )
+
+
+def attempt_mark(outcome: str | None) -> Mark:
+    """The mark of an attempt by its outcome; None has not ended."""
+    if outcome is None:
+        return Mark("running", IN_PROGRESS.words)
+    reason = _reason(outcome)
+    chip = ATTEMPT_OUTCOMES[reason]
+    shape = {"ok": "ok", "bad": "refused"}.get(chip.tone, "timeout" if reason in _TIMEOUTS else "failed")
+    return Mark(shape, chip.words)
+
+
+def _log_text(message: Message) -> str:
+    if message.state is MessageState.DELIVERED:
+        return "Already received." if message.reason == Reason.ALREADY_RECEIVED else ""
+    if is_scheduled(message) and not message.attempts_made:
+        return ""
+    return message_summary(message)
+
+
+def _short_reason(message: Message) -> str:
+    if message.status_code is not None:
+        return f"{message.status_code} {http_phrase(message.status_code)}".strip()
+    return outcome_label(message.reason)
 
 
 def is_scheduled(message: Message) -> bool:

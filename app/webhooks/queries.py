@@ -27,6 +27,8 @@ TAKEN = (Reason.DELIVERED.value, Reason.ALREADY_RECEIVED.value)
 """Outcomes of attempts that delivered a message."""
 PAGE = 50
 """Messages per page."""
+OUTCOMES_SHOWN = 10
+"""Newest attempts of each message in the list."""
 WINDOW = 2_000
 """Messages whose bodies one search covers."""
 FEW = 4_000
@@ -165,6 +167,23 @@ def last_attempts(session: Session, ids: Sequence[str]) -> dict[str, LastAttempt
         .where(Message.id.in_(ids))
     )
     return {row.message_id: LastAttempt(row.trigger, row.actor, row.duration_ms) for row in rows}
+
+
+def attempt_outcomes(session: Session, ids: Sequence[str]) -> dict[str, list[str | None]]:
+    """The outcomes of the newest ``OUTCOMES_SHOWN`` attempts of each message, oldest first.
+
+    None is an attempt that has not ended.
+    """
+    rows = session.execute(
+        select(Attempt.message_id, Attempt.outcome)
+        .join(Message, Message.id == Attempt.message_id)
+        .where(Message.id.in_(ids), Attempt.number > Message.attempts_made - OUTCOMES_SHOWN)
+        .order_by(Attempt.message_id, Attempt.number)
+    )
+    outcomes: dict[str, list[str | None]] = {}
+    for message_id, outcome in rows:
+        outcomes.setdefault(message_id, []).append(outcome)
+    return outcomes
 
 
 def known_suppliers(session: Session, scope: Scope, *, most: int = 200) -> Sequence[str]:

@@ -40,6 +40,9 @@ def log() -> Response:
         "webhooks/_list.html",
         **listing.context(found.next_after),
         found=found,
+        groups=presenters.log_groups(
+            found, queries.attempt_outcomes(web.db(), [message.id for message in found.messages])
+        ),
         partners=all_partners(web.db()),
         newer_url=listing.newer_url(_newest_shown(found, filters)),
         suppliers=queries.known_suppliers(web.db(), access.visible_suppliers()),
