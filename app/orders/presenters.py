@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Flask
 
@@ -32,7 +33,8 @@ from app.orders.line_presenters import (
     response_summary,
 )
 from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
-from app.orders.queries import SOON, QueueCounts
+from app.orders.queries import COUNTED_MOST, SOON, QueueCounts
+from app.orders.queue import Place
 from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE
 from app.orders.timeline import Event, EventKind
 from app.ui.chips import Chip
@@ -195,6 +197,30 @@ def order_queue(values: Mapping[str, Any]) -> Queue:
     name = due or by_response.get(response or "", "all")
     narrowing = {"q", "status", "delivery", "partner"} & set(values)
     return Queue(name, QUEUE_TITLES[name], is_exact=not narrowing and not (due and response))
+
+
+def list_query(filters: Mapping[str, Any]) -> str:
+    """The query string of a list, which its orders carry in their URLs; never empty."""
+    return urlencode(filters or {"sort": "respond_by"})
+
+
+def place_label(place: Place) -> str:
+    """Where an order is in its list, such as ``1 of 47``."""
+    total = "1,000+" if place.total >= COUNTED_MOST else str(place.total)
+    if place.position is None:
+        return f"{total} in this list"
+    if place.position >= COUNTED_MOST:
+        return f"beyond 1,000 of {total}"
+    return f"{place.position} of {total}"
+
+
+def end_of_list(remaining: int) -> tuple[str, str]:
+    """The title and the sentence after the last order of a list."""
+    if not remaining:
+        return "All done", "Every order in this list has a response."
+    verb = "needs" if remaining == 1 else "need"
+    count = "1,000+ orders" if remaining >= COUNTED_MOST else things(remaining, "order")
+    return "End of the list", f"{count} that you skipped still {verb} a response."
 
 
 def queue_summary(queue: Queue, counts: QueueCounts | None, shown: int, *, first: bool, last: bool) -> str:
@@ -595,6 +621,7 @@ def init_app(app: Flask) -> None:
         device_tags=[tag.value for tag in DeviceTag],
         document_view=document_view,
         empty_list=empty_list,
+        end_of_list=end_of_list,
         ended_title=ended_title,
         form_state=form_state,
         has_details=has_details,
@@ -606,6 +633,7 @@ def init_app(app: Flask) -> None:
         lines_in_body=lines_in_body,
         response_summary=response_summary,
         phone_number=phone_number,
+        place_label=place_label,
         queue_summary=queue_summary,
         refusals=refusals,
         trade_name=trade_name,

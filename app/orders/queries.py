@@ -26,7 +26,7 @@ from app.db import advisory_lock
 from app.db.text_search import TextIndex, matching_ids
 from app.delivery.service import lock_messages_of
 from app.network.text import search_key
-from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
+from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState, Revision
 from app.partners.models import LISTED, Partner
 
 PAGE = 50
@@ -99,10 +99,8 @@ def order_page(
     """
     column, descending = SORTS[wanted.sort]
     query = (
-        _visible(select(PurchaseOrder), scope)
-        .join(PurchaseOrder.partner)
+        matching(session, select(PurchaseOrder), scope, wanted, now)
         .options(contains_eager(PurchaseOrder.partner).load_only(*LISTED))
-        .where(*_conditions(session, wanted, now))
         .order_by(*((key.desc() if descending else key.asc()) for key in (column, PurchaseOrder.id)))
         .limit(limit + 1)
     )
@@ -114,6 +112,24 @@ def order_page(
     if len(rows) <= limit:
         return OrderPage(rows, None)
     return OrderPage(rows[:limit], _write_key(rows[limit - 1], column))
+
+
+def matching(session: Session, query: Query, scope: Scope, wanted: OrderFilter, now: datetime) -> Query:
+    """The query, narrowed to the orders of the list, on any page and in any order."""
+    return _visible(query, scope).join(PurchaseOrder.partner).where(*_conditions(session, wanted, now))
+
+
+def newest_revision_id(session: Session) -> int:
+    """The id of the newest version of any order; 0 if there is none."""
+    return session.scalar(select(func.max(Revision.id))) or 0
+
+
+def newer_count(session: Session, scope: Scope, wanted: OrderFilter, now: datetime, than: int) -> int:
+    """How many orders of the list are new or changed since this version; counts one more than a page."""
+    newer = select(PurchaseOrder.id).where(
+        PurchaseOrder.id.in_(select(Revision.order_id).where(Revision.id > than))
+    )
+    return len(session.scalars(matching(session, newer, scope, wanted, now).limit(PAGE + 1)).all())
 
 
 def order(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None:

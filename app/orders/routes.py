@@ -6,8 +6,9 @@ import logging
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
+from urllib.parse import parse_qsl
 
-from flask import Blueprint, Response, abort, jsonify, request, url_for
+from flask import Blueprint, Response, abort, jsonify, redirect, request, url_for
 from sqlalchemy.exc import DBAPIError
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as AnyResponse
@@ -17,7 +18,7 @@ from app.accounts import access
 from app.accounts.access import Permission
 from app.accounts.queries import device_tags
 from app.network.messages import Invalid
-from app.orders import bulk_response, decisions, order_views, presenters, queries
+from app.orders import bulk_response, decisions, order_views, presenters, queries, queue
 from app.orders.bulk_response import BulkRow
 from app.orders.comparison import Differences, compare
 from app.orders.forms import (
@@ -30,14 +31,14 @@ from app.orders.forms import (
 )
 from app.orders.line_presenters import line_editor
 from app.orders.lines import ordered_lines
-from app.orders.models import Decision, PurchaseOrder
+from app.orders.models import Decision, PurchaseOrder, ResponseState
 from app.orders.order_content import Document, document
 from app.orders.req_confirm import DecisionInput, req_confirm
 from app.orders.timeline import timeline
 from app.partners.queries import all_partners
 from app.ui import web
 from app.ui.bodies import text_of
-from app.ui.listing import Listing
+from app.ui.listing import Listing, read_filter
 from app.webhooks.queries import messages_of_order
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ blueprint = Blueprint("orders", __name__, url_prefix="/orders")
 ORDER = "/<int:order_id>"
 FORM_BYTES = 512 * 1024
 """The largest response form: with as many changed lines as a response may have."""
+LIST_QUERY_MAX = 2000
+"""Characters of a list's query string in the URL of an order."""
 
 
 # --- The inbox
@@ -54,7 +57,7 @@ FORM_BYTES = 512 * 1024
 @access.requires(Permission.VIEW)
 def inbox() -> Response:
     """The list of orders; its whole state is in the URL."""
-    listing = Listing(OrderFilterForm(request.args), ".inbox")
+    listing = _listing()
     values = listing.values
     try:
         page = _order_page(values)
@@ -72,6 +75,31 @@ def inbox() -> Response:
         rows=[presenters.order_row(order, can_respond=can_respond) for order in page.orders],
         sort=values.get("sort", listing.form["sort"].default),
         partners=all_partners(web.db()),
+        list_query=presenters.list_query(listing.filters),
+        newer_url=listing.newer_url(str(queries.newest_revision_id(web.db()))),
+    )
+
+
+def _listing() -> Listing:
+    return Listing(OrderFilterForm(request.args), ".inbox", newer_endpoint=".newer")
+
+
+@blueprint.get("/newer")
+@access.requires(Permission.VIEW)
+def newer() -> Response:
+    """How many orders are new or changed since the list was opened; without htmx the list itself."""
+    if not web.wants_fragment():
+        return inbox()
+    listing = _listing()
+    than = min(max(request.args.get("than", 0, int), 0), 2**31 - 1)
+    wanted = queries.OrderFilter(**listing.filters)
+    return web.page(
+        "orders/inbox.html",
+        "orders/_news.html",
+        with_counts=True,
+        count=queries.newer_count(web.db(), access.visible_suppliers(), wanted, clock.now(), than),
+        newer_url=listing.newer_url(str(than)),
+        first_url=listing.url(),
     )
 
 
@@ -79,6 +107,88 @@ def _order_page(values: dict[str, Any]) -> queries.OrderPage:
     return queries.order_page(
         web.db(), access.visible_suppliers(), queries.OrderFilter(**values), clock.now()
     )
+
+
+# --- One order after the other
+
+
+@blueprint.get("/next")
+@access.requires(Permission.RESPOND)
+def next_order() -> AnyResponse:
+    """Go to the first order of the list ``list`` that needs a response."""
+    return redirect(_next_url(_list_query() or presenters.list_query({"answer": "open"}), None))
+
+
+@blueprint.get("/done")
+@access.requires(Permission.RESPOND)
+def done() -> Response:
+    """The end of a list: all done, or how many orders were skipped."""
+    query = _list_query() or presenters.list_query({"answer": "open"})
+    wanted = _list_filter(query)
+    return web.page(
+        "orders/done.html",
+        list_query=query,
+        work_queue=presenters.order_queue(_filter_values(query)),
+        remaining=queue.open_count(web.db(), access.visible_suppliers(), wanted, clock.now()),
+        responded=_responded(),
+    )
+
+
+def _list_query() -> str:
+    """The query string of the list that the reader works through; empty without one."""
+    text = request.values.get("list") or request.values.get("next") or ""
+    return text if len(text) <= LIST_QUERY_MAX else ""
+
+
+def _filter_values(query: str) -> dict[str, Any]:
+    """The valid filters of a list's query string. A person may have written it: the rest is ignored."""
+    try:
+        pairs = parse_qsl(query, max_num_fields=50)
+    except ValueError:
+        return {}
+    form = OrderFilterForm(MultiDict([pair for pair in pairs if "\0" not in pair[1]]))
+    values, _ = read_filter(form, web.zone())
+    values.pop("after", None)
+    return values
+
+
+def _list_filter(query: str) -> queries.OrderFilter:
+    return queries.OrderFilter(**_filter_values(query))
+
+
+def _next_url(query: str, responded: PurchaseOrder | None) -> str:
+    """The page of the next order of the list that needs a response, or the end of the list."""
+    next_id = queue.next_open(
+        web.db(), access.visible_suppliers(), _list_filter(query), clock.now(), responded
+    )
+    responded_id = responded.id if responded else None
+    if next_id is None:
+        return url_for(".done", list=query, responded=responded_id)
+    return url_for(".order", order_id=next_id, list=query, responded=responded_id)
+
+
+def _place(order: PurchaseOrder) -> queue.Place | None:
+    """Where the order is in the list that was opened; None without a list."""
+    query = _list_query()
+    if not query or web.wants_fragment():
+        return None
+    wanted = _list_filter(query)
+    return queue.place(web.db(), access.visible_suppliers(), wanted, order, clock.now())
+
+
+def _responded() -> dict[str, Any] | None:
+    """The order that was responded to just before, for the notice on the next page; None without one."""
+    order_id = request.args.get("responded", type=int)
+    if order_id is None or not 0 < order_id < 2**31:
+        return None
+    order = queries.order(web.db(), access.visible_suppliers(), order_id)
+    last = decisions.last_decision(web.db(), order) if order else None
+    if order is None or last is None:
+        return None
+    messages = messages_of_order(web.db(), order.id)
+    message = messages[0] if messages else None
+    can_undo = decisions.may_undo(message) and access.can(access.current_person(), Permission.RESPOND)
+    return {"order": order, "decision": last, "message": message, "can_undo": can_undo}
 
 
 # --- One order
@@ -90,7 +200,7 @@ def order(order_id: int) -> Response:
     """One order: the document, the response and the activity."""
     order = _order(order_id)
     _record_view(order)
-    return web.page("orders/order.html", **_context(order, _new_form(order)))
+    return web.page("orders/order.html", **_context(order, _new_form(order)), responded=_responded())
 
 
 def _record_view(order: PurchaseOrder) -> None:
@@ -149,6 +259,20 @@ def respond(order_id: int) -> AnyResponse:
         # A kept form may be for an earlier version; its page shows the current one.
         is_stale = form.version.data not in ("", None, str(order.version))
         return _form_page(order, form, status=422, conflict="stale" if is_stale else "")
+    goes_on = "next" in request.form
+    if goes_on and "reviewed" not in request.form and _needs_review(order, form):
+        return _review_page(order, form)
+    if problem := _record(order, form):
+        return problem
+    web.db().commit()
+    if goes_on:
+        return web.redirect_after_post(_next_url(request.form["next"], order))
+    url = url_for(".order", order_id=order_id, list=_list_query() or None)
+    return web.redirect_after_post(url, fragment=lambda: delivery(order_id))
+
+
+def _record(order: PurchaseOrder, form: ResponseForm) -> Response | None:
+    """Record the response of a valid form, or return the page that says why it was not recorded."""
     try:
         decisions.respond(
             web.db(),
@@ -169,8 +293,12 @@ def respond(order_id: int) -> AnyResponse:
     except Invalid as error:
         form.form_errors.append(presenters.NOT_ALLOWED_BY_PARTNER.format(detail=error.detail))
         return _form_page(order, form, status=422)
-    web.db().commit()
-    return web.redirect_after_post(url_for(".order", order_id=order_id), fragment=lambda: delivery(order_id))
+    return None
+
+
+def _needs_review(order: PurchaseOrder, form: ResponseForm) -> bool:
+    """Whether "Confirm and next" shows the review first: the buyer or the supplier changed something."""
+    return bool(form.lines.responses) or order.response is ResponseState.CHANGED
 
 
 @blueprint.post(ORDER + "/answer/undo")
@@ -184,7 +312,8 @@ def undo(order_id: int) -> AnyResponse:
         web.db().rollback()
         return web.error_page(409, "Too late to undo", "The response was already sent or undone.")
     web.db().commit()
-    return web.redirect_after_post(url_for(".order", order_id=order_id), fragment=lambda: delivery(order_id))
+    url = url_for(".order", order_id=order_id, list=_list_query() or None)
+    return web.redirect_after_post(url, fragment=lambda: delivery(order_id))
 
 
 @blueprint.route(ORDER + "/answer/review", methods=["GET", "POST"])
@@ -194,7 +323,10 @@ def undo(order_id: int) -> AnyResponse:
 def review(order_id: int) -> Response:
     """A summary of the response and its message; the button on it records the response."""
     order = _order(order_id)
-    form = _posted_form(order, csrf=request.method == "POST")
+    return _review_page(order, _posted_form(order, csrf=request.method == "POST"))
+
+
+def _review_page(order: PurchaseOrder, form: ResponseForm) -> Response:
     try:
         body = _message_body(order, form)
     except NoMessage as error:
@@ -450,6 +582,8 @@ def _context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool = Fa
     can_respond = access.can(me, Permission.RESPOND)
     return {
         "order": order,
+        "list_query": _list_query(),
+        "place": _place(order),
         "form": form,
         "document": content,
         "messages": messages,

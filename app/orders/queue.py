@@ -1,0 +1,82 @@
+"""Working through a list of orders one by one: where an order is in it, and what comes next.
+
+A place is a sort key, not a page, so it stays valid when orders leave the list as they are responded to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, literal, select, tuple_
+from sqlalchemy.orm import Session
+
+from app.orders.models import PurchaseOrder
+from app.orders.queries import COUNTED_MOST, SORTS, OrderFilter, Scope, matching
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An order within a list.
+
+    ``position`` counts from 1; it is None if the order is no longer in the list. Counts end at
+    ``COUNTED_MOST``. ``previous`` and ``next`` are ids, None at the ends.
+    """
+
+    position: int | None
+    total: int
+    previous: int | None
+    next: int | None
+
+
+def place(session: Session, scope: Scope, wanted: OrderFilter, order: PurchaseOrder, now: datetime) -> Place:
+    """Where the order is in the list."""
+    ids = matching(session, select(PurchaseOrder.id), scope, wanted, now)
+    is_listed = session.scalar(ids.where(PurchaseOrder.id == order.id)) is not None
+    before = ids.where(_beyond(wanted, order, backwards=True))
+    return Place(
+        position=_count(session, before) + 1 if is_listed else None,
+        total=_count(session, ids),
+        previous=_first(session, before, wanted, backwards=True),
+        next=_first(session, ids.where(_beyond(wanted, order)), wanted),
+    )
+
+
+def next_open(
+    session: Session, scope: Scope, wanted: OrderFilter, now: datetime, after: PurchaseOrder | None = None
+) -> int | None:
+    """The first order of the list that needs a response, or the first after another order."""
+    ids = _open(session, scope, wanted, now)
+    return _first(session, ids.where(_beyond(wanted, after)) if after else ids, wanted)
+
+
+def open_count(session: Session, scope: Scope, wanted: OrderFilter, now: datetime) -> int:
+    """How many orders of the list need a response, counted up to ``COUNTED_MOST``."""
+    return _count(session, _open(session, scope, wanted, now))
+
+
+def _open(session: Session, scope: Scope, wanted: OrderFilter, now: datetime) -> Any:
+    ids = select(PurchaseOrder.id).where(PurchaseOrder.needs_response)
+    return matching(session, ids, scope, wanted, now)
+
+
+def _beyond(wanted: OrderFilter, order: PurchaseOrder, *, backwards: bool = False) -> Any:
+    """Whether an order comes after this one in the list, or before it."""
+    column, descending = SORTS[wanted.sort]
+    place = tuple_(column, PurchaseOrder.id)
+    here = tuple_(literal(getattr(order, column.key), column.type), order.id)
+    return place < here if descending != backwards else place > here
+
+
+def _first(session: Session, ids: Any, wanted: OrderFilter, *, backwards: bool = False) -> int | None:
+    column, descending = SORTS[wanted.sort]
+    keys = (column, PurchaseOrder.id)
+    sort = [key.desc() if descending != backwards else key.asc() for key in keys]
+    first: int | None = session.scalar(ids.order_by(*sort).limit(1))
+    return first
+
+
+def _count(session: Session, ids: Any) -> int:
+    some = ids.limit(COUNTED_MOST).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0

@@ -1,0 +1,176 @@
+"""Working through a list: the place of an order, "Confirm and next", news, and the end of the list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.orders.models import PurchaseOrder, Revision
+from app.orders.order_content import document
+from tests.people import Browser, fields_of
+
+OPEN = "answer=open"
+HTMX = {"HX-Request": "true"}
+
+
+def links(browser: Browser, url: str = f"/orders?{OPEN}") -> list[str]:
+    """The links to the orders of a list, in order."""
+    page = browser.get(url)
+    return [str(link["href"]) for link in page.page.select("#orders-list tbody .col-order a")]
+
+
+def order_id(url: str) -> int:
+    return int(url.split("?", maxsplit=1)[0].rsplit("/", 1)[1])
+
+
+def respond_and_next(browser: Browser, url: str, **changes: Any) -> Any:
+    """Open an order from a list, fill in the form and press "Confirm and next"."""
+    action = f"/orders/{order_id(url)}/answer"
+    page = browser.get(url)
+    fields = fields_of(page.one(f"form[action='{action}']"))
+    button = page.one("form.answer-form button[name=next]")
+    return browser.send(action, {**fields, "next": button["value"], **changes})
+
+
+def test_order_opened_from_list_shows_place_and_neighbors(asha: Browser, arrive: Any) -> None:
+    arrive(3)
+    first, second, third = links(asha)
+    assert "list=answer%3Dopen" in first
+    page = asha.get(first)
+    assert "1 of 3" in page.one("nav.place").get_text(" ")
+    assert page.one("a[rel=next]")["href"] == second
+    assert not page.page.select("a[rel=prev]")
+    page = asha.get(third)
+    assert "3 of 3" in page.one("nav.place").get_text(" ")
+    assert page.one("a[rel=prev]")["href"] == second
+    assert not asha.get(first.split("?")[0]).page.select("nav.place, button[name=next]")
+
+
+@pytest.mark.parametrize("sort", ["respond_by", "-received_at", "delivery_date", "-buyer_po_number"])
+def test_next_follows_the_sort_of_the_list(asha: Browser, arrive: Any, sort: str) -> None:
+    arrive(12)
+    listed = links(asha, f"/orders?sort={sort}")
+    url, walked = listed[0], [listed[0]]
+    while following := asha.get(url).page.select("a[rel=next]"):
+        url = str(following[0]["href"])
+        walked.append(url)
+    assert list(map(order_id, walked)) == list(map(order_id, listed))
+
+
+def test_confirm_and_next_records_and_opens_next_order(asha: Browser, arrive: Any) -> None:
+    arrive(3)
+    first, second, _ = links(asha)
+    answer = respond_and_next(asha, first)
+    assert answer.status_code == 303
+    assert order_id(answer.location) == order_id(second)
+    page = asha.get(answer.location)
+    assert "Confirmed by Asha" in " ".join(page.one("form.responded").get_text(" ").split())
+    assert "1 of 2" in page.one("nav.place").get_text(" ")
+    assert order_id(links(asha)[0]) == order_id(second)
+
+
+def test_reject_and_next_needs_a_reason(asha: Browser, arrive: Any) -> None:
+    arrive(2)
+    first, second = links(asha)
+    answer = respond_and_next(asha, first, supplier_response="REJECT")
+    assert answer.status_code == 422
+    assert answer.one("form.answer-form input[name=list]")["value"] == OPEN
+    answer = respond_and_next(asha, first, supplier_response="REJECT", supplier_remarks="Not in our range")
+    assert order_id(answer.location) == order_id(second)
+    assert "Rejected by Asha" in " ".join(
+        asha.get(answer.location).one("form.responded").get_text(" ").split()
+    )
+
+
+def test_last_order_leads_to_all_done(asha: Browser, arrive: Any) -> None:
+    arrive(1)
+    (only,) = links(asha)
+    answer = respond_and_next(asha, only)
+    page = asha.get(answer.location)
+    assert "All done" in page.words
+    assert "Every order in this list has a response." in page.words
+    assert page.one("form.responded")
+
+
+def test_end_of_list_names_skipped_orders(asha: Browser, arrive: Any) -> None:
+    arrive(3)
+    first, _, last = links(asha)
+    page = asha.get(respond_and_next(asha, last).location)
+    assert "2 orders that you skipped still need a response." in page.words
+    again = page.one("a[href^='/orders/next']")["href"]
+    assert order_id(asha.get(again).location) == order_id(first)
+
+
+def test_confirm_and_next_of_changed_order_shows_review(
+    asha: Browser, arrive: Any, buyer: Any, deliver: Any, example_bodies: list[Any]
+) -> None:
+    arrive(2)
+    url = links(asha)[0]
+    respond_and_next(asha, url)
+    deliver()
+    numbers = [body["purchaseOrder"]["buyerPONumber"] for body in example_bodies[:2]]
+    buyer.edit(numbers.index(asha.get(url).one("h1").get_text(strip=True)))
+    answer = respond_and_next(asha, url)
+    assert answer.status_code == 200
+    review = answer.one("#review form")
+    fields = {**fields_of(review), "next": review.select_one("button[name=next]")["value"]}
+    answer = asha.send(review["action"], fields)
+    assert answer.status_code == 303
+    assert "list=" in answer.location
+
+
+def test_one_post_without_list_records_as_before(asha: Browser, arrive: Any) -> None:
+    (order,) = arrive(1)
+    assert asha.answer(order).location == f"/orders/{order}"
+
+
+def test_list_of_other_suppliers_is_not_walked(omar: Browser, asha: Browser, arrive: Any) -> None:
+    arrive(10)
+    own = set(map(order_id, links(omar)))
+    foreign = next(order_id(url) for url in links(asha) if order_id(url) not in own)
+    page = omar.get(f"{links(omar)[0]}&responded={foreign}")
+    assert not page.page.select("form.responded")
+    assert f"of {len(own)}" in page.one("nav.place").get_text(" ")
+
+
+@pytest.mark.parametrize(
+    "query", ["%00", "a" * 2001, "sort=x", "q=%2500", "after=%21%21", "&" * 60, "%ff", "answer=open&q=%25_"]
+)
+def test_hostile_list_is_ignored(asha: Browser, arrive: Any, query: str) -> None:
+    (order,) = arrive(1)
+    for url in (f"/orders/{order}?list={query}", f"/orders/next?list={query}", f"/orders/done?list={query}"):
+        assert asha.get(url).status_code in (200, 302, 400), url
+    assert asha.get(f"/orders/{order}?list=answer%3Dopen&responded=99999999999999").status_code == 200
+
+
+def test_news_counts_new_and_changed_orders(
+    asha: Browser, omar: Browser, arrive: Any, buyer: Any, example_bodies: list[Any]
+) -> None:
+    arrive(2)
+    ask = asha.get(f"/orders?{OPEN}").one("#news")["data-hx-get"]
+    assert not asha.get(ask, headers=HTMX).page.select("a")
+    arrive(4)
+    page = asha.get(ask, headers=HTMX)
+    assert "2 new orders: show" in page.words
+    assert page.one("#n-to_answer").get_text() == "4"
+    assert asha.get(ask).one("h1").get_text() == "Needs response"
+    assert asha.get("/orders/newer?than=-1", headers=HTMX).status_code == 200
+    assert asha.get("/orders/newer?than=99999999999999999999", headers=HTMX).status_code == 200
+
+
+def test_confirm_and_next_with_changed_line_shows_review(asha: Browser, arrive: Any, session: Any) -> None:
+    arrive(2)
+    first, second = links(asha)
+    order = session.get(PurchaseOrder, order_id(first))
+    line = document(session.query(Revision).filter_by(order_id=order.id).one()).sent.item_lists[0]
+    changed = {
+        "lines-0-reference": line.order_line_reference or str(line.serialno),
+        "lines-0-response": "CHANGED",
+        "lines-0-quantity": "1",
+    }
+    answer = respond_and_next(asha, first, **changed)
+    assert answer.status_code == 200, answer.words
+    review = answer.one("#review form")
+    fields = {**fields_of(review), "next": review.select_one("button[name=next]")["value"]}
+    assert order_id(asha.send(review["action"], fields).location) == order_id(second)
