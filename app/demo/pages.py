@@ -13,6 +13,7 @@ from app.demo.buyer import PATH
 from app.demo.payloads import Change
 from app.demo.state import AnswerTaken, Exchange, Order, Sent, SimulatorState
 from app.demo.traffic import TrafficGenerator
+from app.network.messages import parse
 from app.network.reader import dumps
 from app.network.vocabulary import (
     BuyerAction,
@@ -23,6 +24,8 @@ from app.network.vocabulary import (
     may_edit,
     may_move,
 )
+from app.orders.line_responses import LineAction, decode
+from app.orders.lines import ordered_lines
 from app.ui.bodies import coloured
 from app.ui.numbers import money
 
@@ -36,6 +39,11 @@ _ANSWERS = {
     SupplierResponse.ACCEPT: ("ok", "Confirmed"),
     SupplierResponse.REJECT: ("quiet", "Rejected"),
     SupplierResponse.RETURN: ("warn", "Returned"),
+}
+_LINES = {
+    LineAction.AS_ORDERED: ("ok", "As ordered"),
+    LineAction.CHANGED: ("warn", "Changed"),
+    LineAction.REJECTED: ("quiet", "Rejected"),
 }
 _STATUSES = {
     Status.CREATED: ("waiting", "Open"),
@@ -82,6 +90,7 @@ def init_app(
         sent_chip=_sent_chip,
         mode_chip=_mode_chip,
         mode_duration=_mode_duration,
+        line_responses=_line_responses,
     )
     app.jinja_env.globals.update(
         product=product, modes=MODES, updates=_possible_updates, confirm_path=PATH + Kind.REQ_CONFIRM
@@ -229,6 +238,24 @@ def _at(when: datetime, zone: ZoneInfo) -> str:
 
 def _coloured(value: Any) -> Any:
     return coloured(dumps(value))
+
+
+def _line_responses(body: Any, order: Order | None) -> list[dict[str, Any]]:
+    """The line responses in a message, each beside the line of the order that it names."""
+    infos = body.get("additionalInfos") if isinstance(body, dict) else None
+    pairs = [
+        (str(info.get("name", "")), str(info.get("value", "")))
+        for info in (infos if isinstance(infos, list) else [])
+        if isinstance(info, dict)
+    ]
+    lines = {}
+    if order:
+        ordered = parse(Kind.REQ_SEND, order.body).purchase_order
+        lines = {line.reference: line.item for line in ordered_lines(ordered)}
+    return [
+        {"line": response, "item": lines.get(response.reference), "chip": _LINES[response.response]}
+        for response in decode(pairs)[0]
+    ]
 
 
 def _chip(known: Mapping[Any, tuple[str, str]], word: object) -> tuple[str, str]:

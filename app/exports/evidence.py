@@ -173,6 +173,7 @@ def _add_order(pack: Pack, order: PurchaseOrder) -> None:
                         "response": decision.response,
                         "remarks": decision.remarks,
                         "further": decision.infos,
+                        "lines": decision.lines,
                         "by": decision.person_name,
                         "at": decision.decided_at,
                         "message_id": decision.message_id,

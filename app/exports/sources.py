@@ -25,6 +25,7 @@ from app.inbound import queries as inbound_queries
 from app.inbound.forms import InboundFilterForm
 from app.orders import queries as order_queries
 from app.orders.forms import OrderFilterForm
+from app.orders.line_responses import encode, from_json
 from app.partners.masking import masker, secrets_of
 from app.partners.models import Partner
 from app.ui.listing import read_filter
@@ -113,6 +114,7 @@ def _row(source: Source, row: Any, mask: Callable[[str], str]) -> tuple[Any, ...
 def _orders(session: Session, scope: Scope, values: Mapping[str, Any]) -> tuple[Sequence[Any], Any]:
     page_filter = order_queries.OrderFilter(**values)
     page = order_queries.order_page(session, scope, page_filter, clock.now(), limit=BATCH)
+    order_queries.load_newest_decisions(session, page.orders)
     return page.orders, page.next_after
 
 
@@ -137,6 +139,13 @@ def _partner_name(row: Any) -> str:
     return row.partner.name if row.partner else ""
 
 
+def _line_responses(order: Any) -> str:
+    """The lines that differ from the order in the last response, as they travel."""
+    decision = order.newest_decision
+    lines = (from_json(line) for line in (decision.lines if decision else ()))
+    return "; ".join(f"{name}: {value}" for name, value in encode(lines))
+
+
 NUMBER, MONEY, TIME = Kind.NUMBER, Kind.MONEY, Kind.TIME
 SOURCES: dict[str, Source] = {
     "orders": Source(
@@ -158,6 +167,7 @@ SOURCES: dict[str, Source] = {
             *(Column("currency", of=lambda _: "INR"), Column("order_date"), Column("delivery_date")),
             *(Column("received_at", TIME), Column("revised_at", TIME), Column("respond_by", TIME)),
             *(Column("partner", of=_partner_name), Column("message_id")),
+            Column("line_responses", of=_line_responses),
         ),
         _orders,
     ),

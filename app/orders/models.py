@@ -123,6 +123,13 @@ class PurchaseOrder(Base):
     revisions: Mapped[list[Revision]] = relationship(lazy="raise", order_by="Revision.version.desc()")
     decisions: Mapped[list[Decision]] = relationship(lazy="raise", order_by="Decision.number.desc()")
     status_changes: Mapped[list[StatusChange]] = relationship(lazy="raise", order_by="StatusChange.id.desc()")
+    # The decision whose webhook is the order's last one.
+    newest_decision: Mapped[Decision | None] = relationship(
+        lazy="raise",
+        viewonly=True,
+        primaryjoin="foreign(PurchaseOrder.message_id) == remote(Decision.message_id)",
+        uselist=False,
+    )
 
     @hybrid_property
     def needs_response(self) -> bool:

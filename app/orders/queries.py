@@ -21,6 +21,7 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload
+from sqlalchemy.orm.attributes import set_committed_value
 
 from app.db import advisory_lock
 from app.db.text_search import TextIndex, matching_ids
@@ -146,6 +147,15 @@ def order(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None
         # After a POST the same session shows the page: what it loaded before has moved on.
         .execution_options(populate_existing=True)
     )
+
+
+def load_newest_decisions(session: Session, orders: Sequence[PurchaseOrder]) -> None:
+    """Load ``newest_decision`` of the orders with one query."""
+    ids = [order.message_id for order in orders if order.message_id]
+    decisions = session.scalars(select(Decision).where(Decision.message_id.in_(ids)))
+    by_message = {decision.message_id: decision for decision in decisions}
+    for order in orders:
+        set_committed_value(order, "newest_decision", by_message.get(order.message_id or ""))
 
 
 def orders_by_id(session: Session, scope: Scope, ids: Sequence[int]) -> Sequence[PurchaseOrder]:

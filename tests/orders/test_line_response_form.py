@@ -135,3 +135,30 @@ def test_preview_shows_the_pairs_of_changed_lines(asha: Browser, order_id: int) 
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), **CHANGES}
     assert "line/00020/split/2/deliveryDate" in asha.send(f"{url}/preview", fields).words
+
+
+def test_lines_are_readable_wherever_the_response_is_shown(
+    asha: Browser, meera: Browser, order_id: int, session: Session
+) -> None:
+    respond(asha, order_id, **CHANGES)
+    page = asha.get(f"/orders/{order_id}")
+    assert "Asha confirmed 2 of 3 lines for ₹" in page.words
+    assert "1 as ordered" not in page.words
+    assert "Quantity 200 OTH instead of 250" in page.words
+    assert "2 lines changed, 1 rejected." in page.one("#timeline").get_text(" ")
+    message_id = session.scalars(select(Message.id)).one()
+    webhook = asha.get(f"/webhooks/{message_id}")
+    assert "Delivery 2: 1 on 18 Dec 2026" in webhook.words
+    exported = meera.get("/exports/orders.csv")
+    assert "line/00030/remarks: Out of stock" in exported.text
+
+
+def test_unsuccessful_response_fills_the_editor_again(
+    asha: Browser, order_id: int, session: Session, deliver: Any, network: Any
+) -> None:
+    respond(asha, order_id, **CHANGES)
+    network.behave(mode="refuse")
+    deliver()
+    page = asha.get(f"/orders/{order_id}/answer")
+    assert page.one("[name=lines-0-quantity]")["value"] == "200"
+    assert page.one("[name=lines-2-remarks]")["value"] == "Out of stock"
