@@ -127,7 +127,13 @@ def fields_of(form: Tag) -> dict[str, Any]:
             continue
         if kind in ("radio", "checkbox") and not control.has_attr("checked"):
             continue
-        if control.name == "textarea":
+        if kind == "checkbox" and name in fields:
+            earlier = fields[name]
+            fields[name] = [
+                *(earlier if isinstance(earlier, list) else [earlier]),
+                control.get("value", "on"),
+            ]
+        elif control.name == "textarea":
             fields[name] = control.get_text().removeprefix("\n")
         elif control.name == "select":
             chosen = control.find("option", selected=True) or control.find("option")

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, HiddenField, PasswordField, SelectField, StringField, TextAreaField
+from wtforms import (
+    BooleanField,
+    HiddenField,
+    PasswordField,
+    SelectField,
+    SelectMultipleField,
+    StringField,
+    TextAreaField,
+)
 from wtforms.validators import InputRequired, Length, ValidationError
 
 from app.accounts.passwords import LONGEST
@@ -63,19 +72,38 @@ class PersonForm(FlaskForm):
 
     full_name = StringField("Full name", [Length(max=120)], filters=[folded])
     role = SelectField("Role", choices=choices([(role.value, label) for role, label in ROLE_LABELS.items()]))
-    supplier_ids = TextAreaField("Supplier B2B IDs", [Length(max=10_000)])
+    known_supplier_ids = SelectMultipleField("Suppliers")
+    supplier_ids = TextAreaField("Other supplier B2B IDs", [Length(max=10_000)])
+    is_new_supplier = BooleanField("These are new supplier IDs")
     active = BooleanField("Active", default=True)
+
+    def __init__(self, *, suppliers: Mapping[str, str], **more: Any) -> None:
+        """``suppliers`` are the names of the known suppliers by id."""
+        super().__init__(**more)
+        self._suppliers = suppliers
+        self.known_supplier_ids.choices = choices(
+            (b2b_id, f"{name} ({b2b_id})" if name else b2b_id) for b2b_id, name in suppliers.items()
+        )
 
     @property
     def ids(self) -> list[str]:
-        """The supplier ids of the text field. Errors: ValueError, see ``parse_ids``."""
-        return parse_ids(self.supplier_ids.data or "")
+        """The chosen and the typed supplier ids. Errors: ValueError, see ``parse_ids``."""
+        return [*(self.known_supplier_ids.data or []), *parse_ids(self.supplier_ids.data or "")]
 
     def validate_supplier_ids(self, field: Any) -> None:
+        """An unknown id may be a typing error, so it must be confirmed."""
         try:
-            parse_ids(field.data or "")
+            ids = parse_ids(field.data or "")
         except ValueError as error:
             raise ValidationError(str(error)) from None
+        unknown = [b2b_id for b2b_id in ids if b2b_id not in self._suppliers]
+        if unknown and not self.is_new_supplier.data:
+            raise ValidationError(self._unknown_id(unknown[0]))
+
+    def _unknown_id(self, b2b_id: str) -> str:
+        similar = get_close_matches(b2b_id, self._suppliers, n=1, cutoff=0.7)
+        advice = f" Did you mean “{similar[0]}”?" if similar else ""
+        return f"“{b2b_id[:60]}” is not a known supplier ID.{advice} If it is new, confirm it below."
 
 
 class NewPersonForm(PersonForm):
@@ -103,8 +131,3 @@ def parse_ids(text: str) -> list[str]:
                 "Enter one per line, and put an ID with a space or comma in quotes."
             )
     return ids
-
-
-def format_ids(ids: Iterable[str]) -> str:
-    """Supplier ids as a text that ``parse_ids`` reads."""
-    return "\n".join(f'"{b2b_id}"' if _ID_SEPARATORS.search(b2b_id) else b2b_id for b2b_id in sorted(ids))

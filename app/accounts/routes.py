@@ -17,7 +17,6 @@ from app.accounts.forms import (
     NewPersonForm,
     PasswordForm,
     PersonForm,
-    format_ids,
 )
 from app.accounts.models import Person, Role, Supplier
 from app.accounts.passwords import hash_password, is_password, new_password
@@ -25,7 +24,7 @@ from app.accounts.suppliers import set_device_tag
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.network.vocabulary import DeviceTag
-from app.orders.queries import supplier_names
+from app.orders.queries import ordered_supplier_ids, supplier_names
 from app.ui import web
 
 blueprint = Blueprint("accounts", __name__)
@@ -117,7 +116,7 @@ def users() -> Response:
 @access.confirms_password
 def new_user() -> Response:
     """The form for a new account."""
-    return web.page("accounts/user.html", form=NewPersonForm(), person=None)
+    return web.page("accounts/user.html", form=NewPersonForm(suppliers=_suppliers()), person=None)
 
 
 @blueprint.post("/users/new")
@@ -126,7 +125,7 @@ def new_user() -> Response:
 @access.confirms_password
 def add_user() -> Response:
     """Add a person with a generated password, which the response shows once."""
-    form = NewPersonForm()
+    form = NewPersonForm(suppliers=_suppliers())
     if not form.validate():
         return web.page("accounts/user.html", form=form, person=None, status=422)
     password = new_password()
@@ -161,7 +160,7 @@ def user(person_id: int) -> Response:
 def change_user(person_id: int) -> Response:
     """Save an account."""
     person = queries.person_by_id(web.db(), person_id, lock=True) or abort(404)
-    form = PersonForm()
+    form = PersonForm(suppliers=_suppliers())
     if not form.validate():
         return _user_page(person, form, status=422)
     try:
@@ -339,15 +338,23 @@ def _device_tag_form(b2b_id: str, supplier: Supplier | None) -> DeviceTagForm:
     return DeviceTagForm(formdata=None, b2b_id=b2b_id, device_tag_name=name, device_tag_value=value)
 
 
+def _suppliers() -> dict[str, str]:
+    """The known supplier ids, of people and of orders, with their names."""
+    ids = sorted({*queries.supplier_settings(web.db()), *ordered_supplier_ids(web.db())} - {""})
+    names = supplier_names(web.db(), ids)
+    return {b2b_id: names.get(b2b_id, "") for b2b_id in ids}
+
+
 def _user_page(
     person: Person, form: PersonForm | None = None, *, password: str = "", status: int = 200
 ) -> Response:
     if form is None:
         form = PersonForm(
+            suppliers=_suppliers(),
             formdata=None,
             full_name=person.full_name,
             role=person.role.value,
-            supplier_ids=format_ids(person.supplier_ids),
+            known_supplier_ids=sorted(person.supplier_ids),
             active=person.active,
         )
     saved = "saved" in request.args

@@ -250,6 +250,13 @@ def _counting(*, scoped: bool) -> Select[*tuple[int, ...]]:
     )
 
 
+def ordered_supplier_ids(session: Session) -> Sequence[str]:
+    """The supplier ids to which orders were sent."""
+    return session.scalars(
+        select(PurchaseOrder.supplier_b2b_id).distinct().order_by(PurchaseOrder.supplier_b2b_id)
+    ).all()
+
+
 def supplier_names(session: Session, ids: Iterable[str]) -> dict[str, str]:
     """The name of each supplier as its newest order spells it; without those that have no order."""
     names = {

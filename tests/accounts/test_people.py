@@ -29,7 +29,8 @@ def load(session: Session, username: str) -> Person:
 def change(admin: Browser, session: Session, username: str, **fields: Any) -> Any:
     """Submit the page of a person with these fields changed; None leaves a field out."""
     url = f"/users/{load(session, username).id}"
-    filled = {**admin.fill(url, url), **fields}
+    chosen = {"known_supplier_ids": None, "is_new_supplier": "y"} if "supplier_ids" in fields else {}
+    filled = {**admin.fill(url, url), **chosen, **fields}
     return admin.send(url, {name: value for name, value in filled.items() if value is not None})
 
 
@@ -86,8 +87,11 @@ def test_supplier_id_with_separator_must_be_quoted(admin: Browser, session: Sess
         ({"supplier_ids": ""}, "Supplier staff need at least one supplier B2B ID"),
         ({"role": "manager"}, "Only supplier staff have supplier B2B IDs"),
         ({"role": "king"}, "Not a valid choice"),
-        ({"supplier_ids": "x" * 101}, "1 to 100 characters"),
-        ({"supplier_ids": 'a"b@bbps'}, 'cannot contain " or \\'),
+        ({"supplier_ids": "x" * 101, "is_new_supplier": "y"}, "1 to 100 characters"),
+        ({"supplier_ids": 'a"b@bbps', "is_new_supplier": "y"}, 'cannot contain " or \\'),
+        ({"supplier_ids": "SUPPB2B0001"}, f"Did you mean “{TRIVENI}”?"),
+        ({"supplier_ids": "NEW1@bbps"}, "“NEW1@bbps” is not a known supplier ID."),
+        ({"known_supplier_ids": "none@bbps"}, "not a valid choice"),
         ({"full_name": "x" * 121}, "120"),
     ],
 )
@@ -102,6 +106,20 @@ def test_invalid_user_shows_error_and_keeps_input(
     assert answer.one("#name")["value"] == typed["name"]
     session.rollback()
     assert session.scalars(select(Person.username)).all() == before
+
+
+def test_known_suppliers_are_chosen_by_name(admin: Browser, session: Session, arrive: Any) -> None:
+    arrive(3)
+    page = admin.get("/users/new")
+    labels = [label.get_text(" ", strip=True) for label in page.page.select(".checkbox-list label")]
+    assert any(label.endswith(f"({TRIVENI})") for label in labels)
+    fields = {
+        **admin.fill("/users/new", "/users/new"),
+        "name": "kiran",
+        "known_supplier_ids": [TRIVENI, BEARINGS],
+    }
+    assert admin.send("/users/new", fields).status_code == 200
+    assert load(session, "kiran").supplier_ids == {TRIVENI, BEARINGS}
 
 
 def test_change_applies_at_the_next_request(
