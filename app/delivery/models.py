@@ -118,7 +118,7 @@ class Message(Base):
             sqlite_where=text("state = 'sending'"),
             postgresql_where=text("state = 'sending'"),
         ),
-        # What people asked for leaves although its partner is held, and must be found in a long queue.
+        # Manual sends bypass a held partner, and must be found quickly in a long queue.
         Index(
             "ix_message_asked",
             "partner_id",

@@ -26,7 +26,7 @@ PATH = "/api/v0/purchase-order/"
 KEY_HEADER = "X-Partner-Key"
 TIMEOUT = (5.0, 30.0)
 """Seconds to connect to PO Confirm, and to wait for its answer."""
-_SAID_MAX = 2_000
+_REPLY_MAX = 2_000
 
 
 class NoMatch(LookupError):
@@ -142,7 +142,7 @@ class Buyer:
             return self._send(letter, session)
 
     def _send(self, letter: OutgoingMessage, session: requests.Session) -> Sent:
-        status, accepted, said = self._post(letter, session)
+        status, accepted, reply = self._post(letter, session)
         about = next(letter.body[name] for name in _OBJECTS if name in letter.body)
         sent = Sent(
             number=self._memory.next_number(),
@@ -153,7 +153,7 @@ class Buyer:
             body=letter.body,
             status=status,
             accepted=accepted,
-            answer=said,
+            answer=reply,
         )
         self._memory.keep_sent(sent)
         return sent
@@ -169,9 +169,9 @@ class Buyer:
             )
         except requests.RequestException as error:
             return None, False, f"No response: {type(error).__name__}"
-        said = read_reply(response.content)
-        accepted = response.status_code == 200 and said is not None and said.response_code == 0
-        body = said.document if said else response.text[:_SAID_MAX]
+        reply = read_reply(response.content)
+        accepted = response.status_code == 200 and reply is not None and reply.response_code == 0
+        body = reply.document if reply else response.text[:_REPLY_MAX]
         return response.status_code, accepted, body
 
 

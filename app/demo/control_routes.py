@@ -47,10 +47,12 @@ def init_app(app: Flask, memory: SimulatorState, buyer: Buyer, traffic: TrafficG
     @_handle_errors
     def send_orders() -> BaseResponse:
         sent = buyer.send_orders(_count(_values().get("count")))
-        accepted = sum(one.accepted for one in sent)
+        accepted = sum(message.accepted for message in sent)
         if from_page():
             return redirect(f"/?sent={len(sent)}&accepted={accepted}", 303)
-        return data({"sent": len(sent), "accepted": accepted, "answers": [one.as_data() for one in sent]})
+        return data(
+            {"sent": len(sent), "accepted": accepted, "answers": [message.as_data() for message in sent]}
+        )
 
     @app.post("/send-edit")
     @_handle_errors
@@ -130,37 +132,37 @@ def _values() -> Mapping[str, Any]:
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:
-    given = values.get(name)
-    text = "" if given is None else str(given).strip()
+    value = values.get(name)
+    text = "" if value is None else str(value).strip()
     if len(text) > _TEXT_MAX or not text.isprintable():
         raise BadRequest(f"{name} must be one line of at most {_TEXT_MAX} characters.")
     return text
 
 
 def _word(values: Mapping[str, Any], name: str, words: type[Word], usual: Word) -> Word:
-    given = _text(values, name)
-    found = {word.upper(): word for word in words}
-    if given and given.upper() not in found:
+    value = _text(values, name)
+    allowed = {word.upper(): word for word in words}
+    if value and value.upper() not in allowed:
         raise BadRequest(f"{name} must be one of {', '.join(words)}.")
-    return found[given.upper()] if given else usual
+    return allowed[value.upper()] if value else usual
 
 
-def _count(given: Any) -> int:
-    text = str(1 if given is None or given == "" else given).strip()
+def _count(value: Any) -> int:
+    text = str(1 if value is None or value == "" else value).strip()
     if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= ORDERS_AT_ONCE):
         raise BadRequest(f"count must be a whole number from 1 to {ORDERS_AT_ONCE}.")
     return int(text)
 
 
-def _is_on(given: Any) -> bool:
-    word = str(given).strip().lower()
+def _is_on(value: Any) -> bool:
+    word = str(value).strip().lower()
     if word not in {"1", "0", "true", "false", "on", "off"}:
         raise BadRequest("on must be true or false.")
     return word in {"1", "true", "on"}
 
 
-def _seconds(given: Any) -> float:
-    text = str(given).strip() if given is not None else ""
+def _seconds(value: Any) -> float:
+    text = str(value).strip() if value is not None else ""
     try:
         seconds = float(text) if text else SECONDS
     except ValueError:

@@ -120,11 +120,11 @@ def _add_pages(app: Flask, memory: SimulatorState, traffic: TrafficGenerator) ->
 
     @app.get("/received/<path:idempotency_key>")
     def message_page(idempotency_key: str) -> str | Response:
-        found = [one for one in memory.exchanges() if one.idempotency_key == idempotency_key]
-        if not found:
+        exchanges = [item for item in memory.exchanges() if item.idempotency_key == idempotency_key]
+        if not exchanges:
             return missing("No message with this key was received, or it is no longer stored.")
         return _rendered(
-            "received.html", key=idempotency_key, exchanges=found[::-1], just_sent=_just_sent(memory)
+            "received.html", key=idempotency_key, exchanges=exchanges[::-1], just_sent=_just_sent(memory)
         )
 
     @app.get("/orders/<path:object_id>")
@@ -132,8 +132,8 @@ def _add_pages(app: Flask, memory: SimulatorState, traffic: TrafficGenerator) ->
         known = memory.order(object_id)
         if known is None:
             return missing("Order not found.")
-        came = [one for one in memory.exchanges() if one.object_id == object_id]
-        events: list[Exchange | Sent] = [*came, *memory.sent(object_id)]
+        received = [item for item in memory.exchanges() if item.object_id == object_id]
+        events: list[Exchange | Sent] = [*received, *memory.sent(object_id)]
         events.sort(key=_happened_at, reverse=True)
         return _rendered("order.html", order=known, events=events, just_sent=_just_sent(memory))
 

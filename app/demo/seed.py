@@ -114,14 +114,14 @@ def seed(
     *,
     messages: int,
     attempts: int,
-    told: Callable[[int], None] = lambda _done: None,
+    on_progress: Callable[[int], None] = lambda _done: None,
     anyway: bool = False,
     rng: random.Random | None = None,
 ) -> dict[str, int]:
-    """Fill the database with so many messages and attempts over the last 30 days; returns what was made.
+    """Fill the database with this many messages and attempts over the last 30 days; returns the counts.
 
-    ``told`` is called with how many orders were made since the last time. Errors: NotHere for a database that
-    is not empty and no demo, unless ``anyway``; ValueError where there are too few or too many attempts.
+    ``on_progress`` is called with the number of orders since the last call. Errors: NotHere for a database
+    that is neither empty nor a demo, unless ``anyway``; ValueError for too few or too many attempts.
     """
     rng = rng or random.Random()
     now = clock.now()
@@ -147,7 +147,7 @@ def seed(
         made["messages"] += len(batch.messages)
         made["attempts"] += len(batch.attempts)
         made["received"] += len(batch.inbound)
-        told(len(some))
+        on_progress(len(some))
     with database.writing() as session:
         _move_sequence(session)
         session.commit()
@@ -186,7 +186,7 @@ def _world(session: Session, now: datetime) -> _World:
             )
         staff = session.scalars(select(Person).where(Person.role == Role.SUPPLIER)).all()
     ids = [partner.id for partner in partners]
-    return _World(ids, ids[-1], [(one.id, one.display_name) for one in staff], list(_templates(now)))
+    return _World(ids, ids[-1], [(person.id, person.display_name) for person in staff], list(_templates(now)))
 
 
 def _partner(session: Session, name: str) -> Partner:
@@ -203,31 +203,33 @@ def _templates(now: datetime) -> Iterator[_Template]:
     """The example orders, each with one line and without what makes them long."""
     for body in example_orders(now):
         sent = body["purchaseOrder"]
-        kept = {name: sent[name] for name in KEPT_FIELDS if name in sent}
-        kept |= {name: value for name, value in sent.items() if isinstance(value, str)}
-        kept["itemLists"] = sent["itemLists"][:1]
-        total = kept["itemLists"][0]["totalItemValue"]
-        kept["poValueDetails"] = {"totalPOValue": total}
-        whole = {**body, "purchaseOrder": kept}
+        content = {name: sent[name] for name in KEPT_FIELDS if name in sent}
+        content |= {name: value for name, value in sent.items() if isinstance(value, str)}
+        content["itemLists"] = sent["itemLists"][:1]
+        total = content["itemLists"][0]["totalItemValue"]
+        content["poValueDetails"] = {"totalPOValue": total}
+        whole = {**body, "purchaseOrder": content}
         buyer = sent["buyerDetails"]
         parties = (sent["buyerDetails"], sent["supplierDetails"])
         names = [party.get("tradeName") or party.get("legalName") for party in parties]
         b2b_ids = body["b2bIds"]
-        words = [kept["subject"], *names, kept["itemLists"][0]["productDescription"]]
+        words = [content["subject"], *names, content["itemLists"][0]["productDescription"]]
         columns = {
             "buyer_b2b_id": b2b_ids["buyerB2BId"],
             "supplier_b2b_id": b2b_ids["supplierB2BId"],
             "buyer_name": buyer.get("tradeName") or buyer.get("legalName"),
             "supplier_name": names[1],
-            "subject": kept["subject"],
-            "order_date": kept["orderDate"],
-            "delivery_date": kept["deliveryDate"],
-            "delivery_day": read_date(kept["deliveryDate"]) or NO_DAY,
+            "subject": content["subject"],
+            "order_date": content["orderDate"],
+            "delivery_date": content["deliveryDate"],
+            "delivery_day": read_date(content["deliveryDate"]) or NO_DAY,
             "line_count": 1,
             "total": format(total, "f"),
             "search_text": "\n".join(word.casefold() for word in words if word),
         }
-        yield _Template(dumps(whole), kept["objectId"].encode(), kept["buyerPONumber"].encode(), columns)
+        yield _Template(
+            dumps(whole), content["objectId"].encode(), content["buyerPONumber"].encode(), columns
+        )
 
 
 def _plan(
@@ -275,7 +277,7 @@ def _plan(
     plan += [
         (now - timedelta(hours=rng.uniform(0, 30)), None, 0) for _ in range(round(messages * UNANSWERED))
     ]
-    return sorted(plan, key=lambda one: one[0])
+    return sorted(plan, key=lambda row: row[0])
 
 
 def _working_time(rng: random.Random) -> float:
@@ -374,7 +376,7 @@ def _received(
 def _unmatched(inbound_id: str, order: dict[str, Any], raw: bytes) -> dict[str, Any]:
     field_name, detail = "poStatus.objectId", "poStatus.objectId does not match a known order."
     code = ErrorCode.UNKNOWN_OBJECT
-    said = build_reply(
+    reply = build_reply(
         Kind.REQ_STATUS_CHANGE, None, req_msg_id=inbound_id, code=code, detail=detail, field=field_name
     )
     return {
@@ -387,7 +389,7 @@ def _unmatched(inbound_id: str, order: dict[str, Any], raw: bytes) -> dict[str, 
         "error_field": field_name,
         "detail": detail,
         "answer_status": 409,
-        "answer_body": dumps(said),
+        "answer_body": dumps(reply),
     }
 
 
@@ -401,7 +403,7 @@ def _answer(
     tries: int,
 ) -> None:
     response = rng.choices([word for word, _ in RESPONSES], [weight for _, weight in RESPONSES])[0]
-    given = DecisionInput(response, rng.choice(REMARKS[response]), "INITIATING_CHANNEL", "WEB")
+    data = DecisionInput(response, rng.choice(REMARKS[response]), "INITIATING_CHANNEL", "WEB")
     person_id, person_name = rng.choice(world.staff)
     waits = state in (MessageState.PENDING, MessageState.SENDING)
     took = timedelta(minutes=min(rng.lognormvariate(4.6, 1.1), 60 * 40))
@@ -416,7 +418,7 @@ def _answer(
             1,
             Status.CREATED.value,
         ),
-        given,
+        data,
     )
     message_id = timed_id("msg", at)
     last = _tries(batch, rng, message_id, order["partner_id"], at, state, tries, now)
@@ -466,9 +468,9 @@ def _answer(
             "number": 1,
             "version": 1,
             "response": response,
-            "remarks": given.remarks,
-            "device_tag_name": given.device_tag_name,
-            "device_tag_value": given.device_tag_value,
+            "remarks": data.remarks,
+            "device_tag_name": data.device_tag_name,
+            "device_tag_value": data.device_tag_value,
             "infos": [],
             "status_from": Status.CREATED.value,
             "status_to": status_to,
@@ -495,7 +497,7 @@ def _answer(
             "object_name": order["buyer_po_number"],
             "reason": "",
             "before": dumps({"answer": "none"}).decode(),
-            "after": dumps({"answer": response, "remarks": given.remarks, "message": message_id}).decode(),
+            "after": dumps({"answer": response, "remarks": data.remarks, "message": message_id}).decode(),
         }
     )
     order |= {
@@ -505,7 +507,7 @@ def _answer(
         "answered_at": at,
         "answered_by": person_name,
         "status": status_to if delivered else Status.CREATED.value,
-        "search_text": f"{order['search_text']}\n{given.remarks.casefold()}",
+        "search_text": f"{order['search_text']}\n{data.remarks.casefold()}",
     }
 
 
@@ -608,8 +610,8 @@ def _ended_attempts(batch: _Batch) -> Iterator[CountedAttempt]:
 
 def _write(session: Session, batch: _Batch) -> None:
     statistics.record(session, _ended_attempts(batch))
-    for one in batch.attempts:
-        del one["partner_id"]
+    for attempt in batch.attempts:
+        del attempt["partner_id"]
     for model, rows in (
         (PurchaseOrder, batch.orders),
         (Revision, batch.revisions),

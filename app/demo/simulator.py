@@ -177,19 +177,19 @@ def _reply(memory: SimulatorState, exchange: Exchange, behavior: Behavior, partn
 
 
 def _check_sender(partner_key: str | None) -> None:
-    if partner_key is not None and not any(_same(given, partner_key) for given in _given_keys()):
+    if partner_key is not None and not any(_same(key, partner_key) for key in _sent_keys()):
         raise _Refused(ErrorCode.CREDENTIALS, "", "The partner's key is missing or wrong.")
     if request.mimetype != "application/json":
         raise _Refused(ErrorCode.MEDIA_TYPE, "", "The body must be application/json.")
 
 
-def _given_keys() -> list[str]:
+def _sent_keys() -> list[str]:
     bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
     return [request.headers.get(KEY_HEADER, ""), request.headers.get("X-Api-Key", ""), bearer]
 
 
-def _same(given: str, secret: str) -> bool:
-    return hmac.compare_digest(given.encode(), secret.encode())
+def _same(key: str, secret: str) -> bool:
+    return hmac.compare_digest(key.encode(), secret.encode())
 
 
 def _check_sense(message: ReqConfirm) -> None:

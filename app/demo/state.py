@@ -110,8 +110,8 @@ class Order:
     @property
     def sent(self) -> dict[str, Any]:
         """The purchase order itself."""
-        found: dict[str, Any] = self.body["purchaseOrder"]
-        return found
+        content: dict[str, Any] = self.body["purchaseOrder"]
+        return content
 
     @property
     def object_id(self) -> str:
@@ -126,7 +126,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class AnswerTaken:
-    """An answer that this side took, and what it said of it later: a result, or nothing yet."""
+    """A response that the simulator accepted, and its late result, if one was sent."""
 
     identity: Identity
     message: dict[str, Any]
@@ -137,7 +137,7 @@ class AnswerTaken:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One message that this side sent, and what PO Confirm said: a status of None means no answer."""
+    """A message that the simulator sent, and the reply; a status of None means no reply."""
 
     number: int
     kind: Kind
@@ -223,17 +223,19 @@ class SimulatorState:
                 sent=list(self._sent),
             )
 
-    def recall(self, held: Remembered) -> None:
-        """Hold this, of a life before; for the beginning, when nothing came yet."""
-        for exchange in held.exchanges:
+    def recall(self, saved: Remembered) -> None:
+        """Restore the state of an earlier run; call it before anything is received."""
+        for exchange in saved.exchanges:
             self.keep(exchange)
         with self._lock:
-            self._taken.update(((one.identity.object_id, one.identity.version), one) for one in held.taken)
-            self._last.update((one.identity.object_id, one) for one in held.last)
-            self._keys.update(held.keys)
-            self._req_msg_ids.update(held.req_msg_ids)
-            self._sent.extend(held.sent)
-            self._numbers = itertools.count(1 + max((one.number for one in held.sent), default=0))
+            self._taken.update(
+                ((entry.identity.object_id, entry.identity.version), entry) for entry in saved.taken
+            )
+            self._last.update((entry.identity.object_id, entry) for entry in saved.last)
+            self._keys.update(saved.keys)
+            self._req_msg_ids.update(saved.req_msg_ids)
+            self._sent.extend(saved.sent)
+            self._numbers = itertools.count(1 + max((entry.number for entry in saved.sent), default=0))
 
     def behavior(self) -> Behavior:
         """How the next answer will be treated."""
@@ -253,7 +255,7 @@ class SimulatorState:
             return behavior
 
     def keep(self, exchange: Exchange) -> None:
-        """Remember what came, forgetting the oldest beyond the caps."""
+        """Store an exchange, and drop the oldest ones beyond the limits."""
         with self._lock:
             self._exchanges.append(exchange)
             self._exchanges_bytes += len(exchange.raw)
@@ -261,7 +263,7 @@ class SimulatorState:
                 self._exchanges_bytes -= len(self._exchanges.popleft().raw)
 
     def exchanges(self) -> list[Exchange]:
-        """What came, newest last."""
+        """The exchanges, newest last."""
         with self._lock:
             return list(self._exchanges)
 
@@ -277,10 +279,10 @@ class SimulatorState:
     def take(self, identity: Identity, key: str, message: ReqConfirm) -> Taken:
         """Take an answer: the first for its version and the same again, but no other content or key."""
         with self._lock:
-            found = self._taken.get((identity.object_id, identity.version))
-            if found and found.identity == identity:
-                return Taken(found.req_msg_id, repeat=True)
-            refusal = self._why_not(identity, key, found)
+            earlier = self._taken.get((identity.object_id, identity.version))
+            if earlier and earlier.identity == identity:
+                return Taken(earlier.req_msg_id, repeat=True)
+            refusal = self._refusal(identity, key, earlier)
             req_msg_id = self._req_msg_id(identity)
             if refusal:
                 return Taken(req_msg_id, refused=refusal[0], detail=refusal[1])
@@ -307,7 +309,7 @@ class SimulatorState:
                 self._follow(identity, Status.CREATED)
 
     def answer_of(self, object_id: str) -> AnswerTaken | None:
-        """The last answer to an order that was taken, whatever was said of it later."""
+        """The last accepted response to an order, whatever its late result."""
         with self._lock:
             return self._last.get(object_id)
 
@@ -337,7 +339,7 @@ class SimulatorState:
             return self._orders.get(object_id)
 
     def orders(self) -> list[Order]:
-        """The orders that this side knows, the one that changed last at the end."""
+        """The known orders, the one that changed last at the end."""
         with self._lock:
             return list(self._orders.values())
 
@@ -355,14 +357,14 @@ class SimulatorState:
             self._sent.append(sent)
 
     def sent(self, object_id: str | None = None) -> list[Sent]:
-        """What this side sent, of one order or at all, newest last."""
+        """The sent messages, of one order or all, newest last."""
         with self._lock:
             return [sent for sent in self._sent if object_id in (None, sent.object_id)]
 
-    def _why_not(
-        self, identity: Identity, key: str, found: AnswerTaken | None
+    def _refusal(
+        self, identity: Identity, key: str, earlier: AnswerTaken | None
     ) -> tuple[ErrorCode, str] | None:
-        if found or (key and key in self._keys):
+        if earlier or (key and key in self._keys):
             return (
                 ErrorCode.CONFLICT,
                 "This version of the order, or this Idempotency-Key, already has another answer.",
@@ -381,11 +383,11 @@ class SimulatorState:
             self._orders[identity.object_id] = replace(known, version=identity.version, status=status)
 
     def _req_msg_id(self, identity: Identity) -> str:
-        found = self._req_msg_ids.get(identity)
-        if found is None:
-            found = self.fresh_id()
-            _put(self._req_msg_ids, identity, found, TAKEN_MAX)
-        return found
+        req_msg_id = self._req_msg_ids.get(identity)
+        if req_msg_id is None:
+            req_msg_id = self.fresh_id()
+            _put(self._req_msg_ids, identity, req_msg_id, TAKEN_MAX)
+        return req_msg_id
 
 
 def _put(entries: OrderedDict[K, V], key: K, value: V, most: int) -> None:

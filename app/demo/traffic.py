@@ -123,8 +123,8 @@ class TrafficGenerator:
         return self._change_status(BuyerAction.CLOSE)
 
     def _change_status(self, action: BuyerAction) -> Sent:
-        found = self._random_order(lambda order: may_move(order.status, action))
-        return self._buyer.send_status_change(found, action)
+        object_id = self._random_order(lambda order: may_move(order.status, action))
+        return self._buyer.send_status_change(object_id, action)
 
     def _result(self) -> Sent:
         waiting = [answer for answer in self._memory.answers() if answer.result is None]
@@ -136,7 +136,7 @@ class TrafficGenerator:
 
     def _random_order(self, fits: Callable[[Order], bool]) -> str:
         """The id of a random matching order. Raises NoMatch."""
-        found = [order.object_id for order in self._memory.orders()[-NEWEST:] if fits(order)]
-        if not found:
+        object_ids = [order.object_id for order in self._memory.orders()[-NEWEST:] if fits(order)]
+        if not object_ids:
             raise NoMatch("No matching order.")
-        return self._rng.choice(found)
+        return self._rng.choice(object_ids)

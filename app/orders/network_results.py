@@ -71,23 +71,23 @@ def _late(resp: Resp, inbound_id: str, received_at: datetime) -> LateResult:
 def find_message(session: Session, order: PurchaseOrder, message: RespConfirm) -> Message | None:
     """The webhook that a result is about; None if no attempted one matches.
 
-    That is the one to which the partner gave this reqMsgId, else the newest with the echoed response to
-    the echoed version.
+    That is the webhook for which the partner returned this reqMsgId, else the newest with the echoed
+    response to the echoed version.
     """
     echo, req_msg_id = message.po_confirmation, message.resp.req_msg_id
     if req_msg_id:
-        told = session.scalar(_tried(order).where(Message.req_msg_id == req_msg_id))
-        if told:
-            return told
+        attempted = session.scalar(_attempted(order).where(Message.req_msg_id == req_msg_id))
+        if attempted:
+            return attempted
     return session.scalar(
-        _tried(order).where(
+        _attempted(order).where(
             Decision.version == echo.object_version.new_version,
             Decision.response == echo.supplier_response,
         )
     )
 
 
-def _tried(order: PurchaseOrder) -> Select[Message]:
+def _attempted(order: PurchaseOrder) -> Select[Message]:
     return (
         select(Message)
         .join(Decision, Decision.message_id == Message.id)

@@ -582,10 +582,10 @@ def changed_title(decision: Decision | None, *, is_mine: bool) -> str:
 
 def changed_consequence(decision: Decision, message: Message | None, *, is_mine: bool) -> str:
     """What happened to the response to the earlier version."""
-    whose = "Your" if is_mine else "The"
+    article = "Your" if is_mine else "The"
     if message and message.state is MessageState.CANCELLED:
-        return f"{whose} response to version {decision.version} was canceled before sending."
-    return f"{whose} response to version {decision.version} is in the activity log."
+        return f"{article} response to version {decision.version} was canceled before sending."
+    return f"{article} response to version {decision.version} is in the activity log."
 
 
 def order_chips() -> dict[str, list[Chip]]:

@@ -164,16 +164,16 @@ def orders_by_id(session: Session, scope: Scope, ids: Sequence[int]) -> Sequence
 
 
 def orders_for_update(session: Session, scope: Scope, ids: Sequence[int]) -> list[PurchaseOrder]:
-    """The same, each locked until the transaction ends: all words, then all messages, then the rows.
+    """The same orders, locked until the transaction ends: advisory locks, then messages, then rows.
 
     A consistent lock order prevents deadlock.
     """
     keys = _visible(select(PurchaseOrder.id, PurchaseOrder.partner_id, PurchaseOrder.object_id), scope)
-    found = session.execute(keys.where(PurchaseOrder.id.in_(set(ids))).order_by(PurchaseOrder.id)).all()
-    for _, partner_id, object_id in found:
+    rows = session.execute(keys.where(PurchaseOrder.id.in_(set(ids))).order_by(PurchaseOrder.id)).all()
+    for _, partner_id, object_id in rows:
         advisory_lock(session, partner_id, object_id)
-    lock_messages_of(session, *(order_id for order_id, _, _ in found))
-    locked = (_locked(session, *key) for key in found)  # takes the rows, and what it has already
+    lock_messages_of(session, *(order_id for order_id, _, _ in rows))
+    locked = (_locked(session, *key) for key in rows)  # re-entrant for locks that it holds
     return [order for order in locked if order]
 
 
@@ -187,10 +187,10 @@ def _chosen(scope: Scope, ids: Sequence[int]) -> Select[PurchaseOrder]:
 
 
 def order_for_update(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None:
-    """One order, locked until the transaction ends, so that two presses come one after the other."""
+    """One order, locked until the transaction ends, so that concurrent responses run one after the other."""
     keys = _visible(select(PurchaseOrder.id, PurchaseOrder.partner_id, PurchaseOrder.object_id), scope)
-    found = session.execute(keys.where(PurchaseOrder.id == order_id)).one_or_none()
-    return _locked(session, *found) if found else None
+    row = session.execute(keys.where(PurchaseOrder.id == order_id)).one_or_none()
+    return _locked(session, *row) if row else None
 
 
 def partners_order_for_update(session: Session, partner_id: int, object_id: str) -> PurchaseOrder | None:

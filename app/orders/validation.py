@@ -21,30 +21,31 @@ class ValidationFailed(Exception):
 
 
 def check_parties(order: PurchaseOrder, ids: B2BIds) -> None:
-    """The parties of an order never change: they rule who sees it. Errors: ValidationFailed."""
-    for field, given, known in (
+    """Check that the parties did not change: they decide who may see the order. Errors: ValidationFailed."""
+    for field, received, known in (
         ("b2bIds.buyerB2BId", ids.buyer_b2b_id, order.buyer_b2b_id),
         ("b2bIds.supplierB2BId", ids.supplier_b2b_id, order.supplier_b2b_id),
     ):
-        if given != known:
+        if received != known:
             raise ValidationFailed(ErrorCode.FIELD_INVALID, field, f"{field} is not the one of this order.")
 
 
-def check_version(order: PurchaseOrder, name: str, given: ObjectVersion, *, makes: int) -> None:
-    """Check that the sender saw the current version and makes version ``makes``.
+def check_version(order: PurchaseOrder, name: str, received: ObjectVersion, *, makes: int) -> None:
+    """Check that the sender knows the current version and creates version ``makes``.
 
     Errors: ValidationFailed.
     """
     path = f"{name}.objectVersion"
-    if given.current_version != order.version:
+    if received.current_version != order.version:
         raise ValidationFailed(
             ErrorCode.STALE_VERSION,
             f"{path}.currentVersion",
-            f"{path}.currentVersion is {given.current_version}, but the order stands at {order.version}.",
+            f"{path}.currentVersion is {received.current_version},"
+            f" but the order is at version {order.version}.",
         )
-    if given.new_version != makes:
+    if received.new_version != makes:
         raise ValidationFailed(
             ErrorCode.STALE_VERSION,
             f"{path}.newVersion",
-            f"{path}.newVersion is {given.new_version}, but this message makes version {makes}.",
+            f"{path}.newVersion is {received.new_version}, but this message creates version {makes}.",
         )

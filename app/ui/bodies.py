@@ -74,20 +74,20 @@ LONGEST_COMPARED = 600
 
 
 def differences(old: str, new: str) -> list[tuple[str, str]] | None:
-    """Each line as ``gone``, ``came`` or ``same``; empty where nothing differs, None if it is too long."""
+    """Each line with ``gone``, ``came`` or ``same``; empty if equal, None if a text is too long."""
     if old == new:
         return []
     before, after = old.splitlines(), new.splitlines()
     if max(len(before), len(after)) > LONGEST_COMPARED or max(len(old), len(new)) > LARGEST_COLOURED:
         return None
-    found = []
+    lines = []
     for tag, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if tag == "equal":
-            found += [("same", line) for line in before[i1:i2]]
+            lines += [("same", line) for line in before[i1:i2]]
             continue
-        found += [("gone", line) for line in before[i1:i2]]
-        found += [("came", line) for line in after[j1:j2]]
-    return found
+        lines += [("gone", line) for line in before[i1:i2]]
+        lines += [("came", line) for line in after[j1:j2]]
+    return lines
 
 
 def without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -96,12 +96,12 @@ def without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def is_pairs(value: object) -> bool:
-    """Whether a value is a list of names and values, as the network's further information is."""
+    """Whether a value is a list of names and values, such as ``additionalInfos``."""
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(one, dict) and one.keys() <= {"name", "value"} for one in value)
-        and all(not isinstance(part, dict | list) for one in value for part in one.values())
+        and all(isinstance(pair, dict) and pair.keys() <= {"name", "value"} for pair in value)
+        and all(not isinstance(part, dict | list) for pair in value for part in pair.values())
     )
 
 
