@@ -1,5 +1,6 @@
 """Whatever bytes come, the reader gives a safe value or a plain refusal, and nothing else."""
 
+import hashlib
 import json
 import time
 from decimal import Decimal
@@ -183,6 +184,36 @@ def test_dumps_is_compact_utf8_with_exact_digits() -> None:
 @pytest.mark.parametrize("raw", ORDERS[:10])
 def test_order_read_and_written_is_unchanged(raw: bytes) -> None:
     assert read_json(dumps(read_json(raw))) == read_json(raw)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_dumps_refuses_what_json_has_no_number_for(value: float) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        dumps({"a": value})
+
+
+def test_number_limits_are_exact() -> None:
+    assert read_json(b"0." + b"1" * 62) and read_json(b"1e64") and read_json(b"1e-64")
+    assert "64 characters" in refusal(b"0." + b"1" * 63).detail
+    for raw in (b"1e65", b"1e-65"):
+        assert refusal(raw).detail == "A number has an exponent beyond 64."
+
+
+def test_refusal_text_is_its_detail() -> None:
+    refused = refusal(b"[NaN]")
+    assert str(refused) == refused.detail == "NaN is not a JSON number."
+
+
+def test_digest_is_the_one_of_the_canonical_text() -> None:
+    """Digests are stored, so they must stay the same in later versions."""
+    document = '{"device":{},"b":-18.50,"a":["é",0.0,null,true,1e2]}'
+    canonical = '{"a":["é",0,null,true,1E+2],"b":-18.5}'
+    assert digest(document) == hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def test_digest_of_another_type_is_an_error() -> None:
+    with pytest.raises(TypeError, match="bytes has no canonical JSON"):
+        canonical_sha256([b""])
 
 
 def digest(text: str) -> str:

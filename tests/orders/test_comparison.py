@@ -124,6 +124,49 @@ def test_line_label_is_serialno_else_reference_else_position(body: dict[str, Any
     assert labels == {903: "A1", 901: "2", 902: "REF-3"}
 
 
+def test_differences_are_true_with_header_or_lines(body: dict[str, Any]) -> None:
+    header, order = changed(body)
+    order["subject"] = "Moved"
+    lines, order = changed(body)
+    order["itemLists"][0]["quantity"] = 901
+    assert compare(read(body), read(header)) and compare(read(body), read(lines))
+
+
+def test_in_brief_names_parts_of_nested_unknown_and_additional_fields(body: dict[str, Any]) -> None:
+    other, order = changed(body)
+    order["buyerDetails"]["address"]["city"] = "Nagpur"
+    order["colour"] = {"ral": 5010}
+    other["additionalInfos"] = [{"name": "costCentre", "value": "CC000"}]
+    assert compare(read(body), read(other)).in_brief == "buyer, colour, additional information"
+
+
+def test_lines_show_old_and_new_and_unknown_fields(body: dict[str, Any]) -> None:
+    other, order = changed(body)
+    order["itemLists"][0]["colour"] = "red"
+    removed = order["itemLists"].pop()
+    first, last = compare(read(body), read(other)).lines
+    assert first.old and first.old.serialno == body["purchaseOrder"]["itemLists"][0]["serialno"]
+    assert first.fields == (Difference("colour", "colour", None, "red"),)
+    assert last.old and last.old.serialno == removed["serialno"] and last.line is last.old
+
+
+def test_added_line_without_number_is_labeled_by_its_position(body: dict[str, Any]) -> None:
+    other, order = changed(body)
+    added = copy.deepcopy(order["itemLists"][0])
+    del added["serialno"], added["orderLineReference"]
+    order["itemLists"].append(added)
+    (line,) = compare(read(body), read(other)).lines
+    assert (line.kind, line.label) == ("added", "4")
+
+
+def test_match_lines_with_different_references_never_match(body: dict[str, Any]) -> None:
+    for number, line in enumerate(body["purchaseOrder"]["itemLists"]):
+        line["orderLineReference"] = f"A{number}"
+    other, order = changed(body)
+    order["itemLists"][0]["orderLineReference"] = "B0"
+    assert [line.kind for line in compare(read(body), read(other)).lines] == ["added", "removed"]
+
+
 def test_match_lines_without_unique_reference_uses_serialno(body: dict[str, Any]) -> None:
     for line in body["purchaseOrder"]["itemLists"]:
         line["orderLineReference"] = "00010"
