@@ -250,7 +250,7 @@ def save_states(session: Session, states: dict[int, BreakerState]) -> None:
             {"of_partner": partner_id, **{f"new_{name}": getattr(state, name) for name in COLUMNS}}
             for partner_id, state in sorted(states.items())
         ]
-        session.execute(_SAVE, rows)
+        session.connection().execute(_SAVE, rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ def claim(
         share = _share(limit + sum(in_flight.values()), ready[0].partner.partner_count)
         ready, locked_count = _lock(session, ready)
         check_again += [now + LOCKED_RETRY] * locked_count
-        sending: dict[int, int] = dict(session.execute(_SENDING_BY_PARTNER).all())
+        sending: dict[int, int] = dict(session.connection().execute(_SENDING_BY_PARTNER).all())
         # The partner with the fewest messages in flight comes first, so that no backlog starves others.
         for request in sorted(ready, key=lambda item: (sending.get(item.partner.id, 0), item.partner.id)):
             partner_id = request.partner.id
@@ -146,7 +146,7 @@ def claim(
             claimed += _claim_for(session, request, terms, sending.get(partner_id, 0), most)
             check_again += [request.check_again_at] if request.check_again_at else []
     if claimed:
-        session.execute(insert(attempts), [_attempt_row(message, now) for message in claimed])
+        session.connection().execute(_INSERT_ATTEMPTS, [_attempt_row(message, now) for message in claimed])
         message_events.publish(
             session,
             [MessageChange(message.id, message.order_id, MessageState.SENDING) for message in claimed],
@@ -188,6 +188,7 @@ _PARTNERS_WITH_PENDING = (
 _SENDING_BY_PARTNER = (
     select(messages.c.partner_id, func.count()).where(IS_SENDING).group_by(messages.c.partner_id)
 )
+_INSERT_ATTEMPTS = insert(attempts)
 _MESSAGE_COLUMNS = (
     *("id", "order_id", "partner_id", "kind", "object_id", "body", "attempts_made", "trigger", "asked_by"),
     *("asked_reason", "tries", "unknown_outcome", "next_at"),
@@ -230,7 +231,7 @@ _LEASE_REQUESTED = _lease_statement(requested_only=True)
 
 def _partners_with_pending(session: Session) -> Sequence[Any]:
     """Each partner with pending messages, with its breaker and when the first message is due."""
-    rows = session.execute(_PARTNERS_WITH_PENDING).all()
+    rows = session.connection().execute(_PARTNERS_WITH_PENDING).all()
     without_breaker = [row.id for row in rows if row.breaker_of is None]
     if not without_breaker:
         return rows
@@ -286,10 +287,14 @@ def _claim_for(
         request.check_again_at = permitted.check_again_at or now + FULL_RETRY
         return []
     until = now + timedelta(seconds=partner.deadline_seconds + terms.lease_margin)
-    rows = session.execute(
-        _LEASE_REQUESTED if request.requested_only else _LEASE,
-        {"of_partner": partner.id, "due_by": now, "most": most, "token": terms.token, "until": until},
-    ).all()
+    rows = (
+        session.connection()
+        .execute(
+            _LEASE_REQUESTED if request.requested_only else _LEASE,
+            {"of_partner": partner.id, "due_by": now, "most": most, "token": terms.token, "until": until},
+        )
+        .all()
+    )
     request.is_probe = permitted.is_probe and not request.requested_only
     probe_until = until if request.is_probe and rows else None
     state = after_claim(request.state, request.limits, len(rows), now, probe_until=probe_until)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -65,6 +66,13 @@ _LOCK_COLUMNS = (
     *("id", "order_id", "created_at", "state", "lease_token", "cancel_requested", "unknown_outcome"),
     *("resume_state", "resume_at", "result_from"),
 )
+# Statements of the hot path are built once; composing them costs more than running them.
+_LOCK = (
+    select(*(messages.c[name] for name in _LOCK_COLUMNS))
+    .where(messages.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(messages.c.id)
+    .with_for_update()
+)
 _END_ATTEMPT = update(attempts).where(
     attempts.c.message_id == bindparam("of_message"), attempts.c.number == bindparam("of_number")
 )
@@ -80,7 +88,7 @@ def record_results(session: Session, results: Sequence[AttemptResult], now: date
         return
     rows = _lock_messages(session, [result.claimed.id for result in results])
     recorded = _recorded_before(session, rows, results)
-    session.execute(_END_ATTEMPT, [_attempt_end(result) for result in results])
+    session.connection().execute(_END_ATTEMPT, [_attempt_end(result) for result in results])
     changed: dict[str, dict[str, Any]] = {}
     counted: list[CountedAttempt] = []
     for result in results:
@@ -105,12 +113,7 @@ def record_results(session: Session, results: Sequence[AttemptResult], now: date
 
 
 def _lock_messages(session: Session, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    locked = session.execute(
-        select(*(messages.c[name] for name in _LOCK_COLUMNS))
-        .where(messages.c.id.in_(ids))
-        .order_by(messages.c.id)
-        .with_for_update()
-    )
+    locked = session.connection().execute(_LOCK, {"ids": ids})
     return {row.id: row._asdict() for row in locked}
 
 
@@ -121,9 +124,13 @@ def _update_messages(session: Session, changed: Mapping[str, Mapping[str, Any]])
         row = {f"new_{name}": value for name, value in values.items()}
         groups[tuple(values)].append({"of_message": message_id, **row})
     for columns, rows in groups.items():
-        new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in columns}
-        statement = update(messages).where(messages.c.id == bindparam("of_message"))
-        session.execute(statement.values({**RELEASED, **new}), rows)
+        session.connection().execute(_update_statement(columns), rows)
+
+
+@cache
+def _update_statement(columns: tuple[str, ...]) -> Any:
+    new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in columns}
+    return update(messages).where(messages.c.id == bindparam("of_message")).values({**RELEASED, **new})
 
 
 def _recorded_before(

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 import psycopg
@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 """How often to claim when no wake-up comes."""
+GATHER_SECONDS = 0.003
+GATHER_MAX = 16
+"""How long results wait for others, and how many are worth a commit of their own."""
 RECLAIM_SECONDS = 1.0
 """How often to look for leases that have ended."""
 RECONNECT_SECONDS = 1.0
@@ -163,17 +166,23 @@ class DeliveryWorker:
                 return
 
     def _wait_for_results(self, seconds: float | None = None) -> bool:
-        """Take all results there are, after waiting for the first; False if the seconds passed without."""
+        """Wait for a result and take those that follow within ``GATHER_SECONDS``; False if there is none.
+
+        One commit records them together, which costs much less than a commit for each.
+        """
         try:
             result = self._results.get(timeout=seconds)
+        except queue.Empty:
+            return False
+        enough = min(len(self._in_flight), GATHER_MAX)
+        until = time.monotonic() + GATHER_SECONDS
+        with suppress(queue.Empty):
             while True:
                 if result is not None:
                     self._unrecorded.append(result)
-                if self._results.empty():
-                    return True
-                result = self._results.get_nowait()
-        except queue.Empty:
-            return False
+                waits = result is not None and len(self._unrecorded) < enough
+                result = self._results.get(timeout=max(until - time.monotonic(), 0.0) if waits else 0.0)
+        return True
 
     def _tick(self, connection: Connection, *, claiming: bool) -> float:
         """Record the results and claim for idle senders; returns the seconds until something is due.

@@ -37,6 +37,16 @@ _DELIVERED = (
 )
 
 
+_SET_DELIVERY = (
+    update(orders)
+    .where(
+        orders.c.id.in_(bindparam("order_ids", expanding=True)),
+        orders.c.message_id.in_(bindparam("message_ids", expanding=True)),
+    )
+    .values(delivery=bindparam("new_delivery"))
+)
+
+
 def follow(session: Session, changes: Sequence[MessageChange]) -> None:
     """Update orders after state changes of their webhooks; a delivered response changes the order's status.
 
@@ -47,16 +57,16 @@ def follow(session: Session, changes: Sequence[MessageChange]) -> None:
     of_orders = [change for change in changes if change.order_id is not None]
     delivered = [_parameters(change) for change in of_orders if change.state is MessageState.DELIVERED]
     if delivered:
-        session.execute(_DELIVERED, delivered)
+        session.connection().execute(_DELIVERED, delivered)
     for state in sorted({change.state for change in of_orders} - {MessageState.DELIVERED}):
         same_state = [change for change in of_orders if change.state is state]
-        session.execute(
-            update(orders)
-            .where(
-                orders.c.id.in_([change.order_id for change in same_state]),
-                orders.c.message_id.in_([change.message_id for change in same_state]),
-            )
-            .values(delivery=Delivery(state.value))
+        session.connection().execute(
+            _SET_DELIVERY,
+            {
+                "order_ids": [change.order_id for change in same_state],
+                "message_ids": [change.message_id for change in same_state],
+                "new_delivery": Delivery(state.value),
+            },
         )
     for change in of_orders:
         if change.previous_state is MessageState.DELIVERED and change.state is not MessageState.DELIVERED:
