@@ -65,6 +65,14 @@ def effect_words(message: InboundMessage) -> str:
     return f"{error.rstrip('.')}. No change." if error else "No change."
 
 
+def problem_text(message: InboundMessage) -> str:
+    """Why a message changed nothing, with its error code; empty for one that was applied or repeated."""
+    if message.effect in (Effect.APPLIED, Effect.REPEATED):
+        return ""
+    code = f" ({message.error_cd})" if message.error_cd else ""
+    return effect_words(message).removesuffix(" No change.") + code
+
+
 def sender(message: InboundMessage) -> str:
     """The name of the partner that sent a message."""
     return message.partner.name if message.partner else UNKNOWN_SENDER
@@ -109,6 +117,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.filters.update(
         effect_chip=effect_chip,
         effect_words=effect_words,
+        inbound_problem=problem_text,
         inbound_kind=inbound_kind,
         inbound_log_title=log_title,
         inbound_notice_tone=notice_tone,

@@ -185,6 +185,8 @@ def partner_summary(status: PartnerStatus) -> str:
         return pause_sentence(status.partner)
     if status.outage:
         return "Several attempts in a row failed. Webhooks are sent when it recovers."
+    if status.waiting.retrying:
+        return "Some responses are being retried."
     return "Responses are delivered as usual."
 
 

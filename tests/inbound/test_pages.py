@@ -28,7 +28,7 @@ def test_list_shows_messages_with_results(ravi: Browser, buyer: Buyer, arrive: A
     links = [link["href"] for link in page.page.select("#inbound-list a.strong")]
     assert len(links) == 3
     assert links[1] == page_of(edit)
-    for words in ("Changed order", "Created a new version of the order.", "Unmatched", "409"):
+    for words in ("Changed order", "Applied", "Unmatched", "409"):
         assert words in page.words
     assert page.one("nav a[data-queue=received]")["aria-current"] == "page"
     assert "1 unmatched message" in page.words
