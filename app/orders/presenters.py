@@ -15,7 +15,7 @@ from app import clock
 from app.delivery.models import Attempt, Message, MessageState
 from app.network.vocabulary import DeviceTag, Status, SupplierResponse, is_known_status
 from app.orders.bulk_response import BulkRow, BulkStatus
-from app.orders.decisions import ResponseBlocker, response_blocker
+from app.orders.decisions import FINAL_DELIVERIES, ResponseBlocker, response_blocker
 from app.orders.document_presenters import (
     address_line,
     change_brief,
@@ -323,6 +323,16 @@ def decided_title(decision: Decision | None) -> str:
     if decision is None:
         return "This order has a response already."
     return f"{decision.person_name} already {response_label(decision.response).lower()} this order."
+
+
+def form_news(order: PurchaseOrder, version: int | None, message_id: str) -> str:
+    """What happened since the form for this version and last webhook was opened; empty if nothing did."""
+    if order.version != version:
+        return f"The buyer changed this order. It is now version {order.version}."
+    if order.message_id != (message_id or None) and order.delivery in FINAL_DELIVERIES:
+        return f"{order.responded_by} already {response_label(order.response).lower()} this order."
+    blocker = response_blocker(order, accepts_return=order.partner.accepts_return)
+    return blocker_sentence(order, blocker)
 
 
 def delivery_phase(message: Message) -> str:

@@ -331,6 +331,8 @@ def _review_page(order: PurchaseOrder, form: ResponseForm) -> Response:
         body = _message_body(order, form)
     except NoMessage as error:
         return _form_page(order, form, status=error.status, **error.context)
+    if current := decisions.current_decision(web.db(), order):
+        return _form_page(order, form, status=409, conflict="decided", current=current)
     return web.page(
         "orders/review.html",
         "orders/_review.html",
@@ -391,6 +393,19 @@ def _message_body(order: PurchaseOrder, form: ResponseForm) -> bytes:
         sentence = presenters.NOT_ALLOWED_BY_PARTNER.format(detail=error.detail)
         form.form_errors.append(sentence)
         raise NoMessage(sentence, 422) from error
+
+
+@blueprint.get(ORDER + "/answer/news")
+@access.requires(Permission.RESPOND)
+def form_news(order_id: int) -> Response:
+    """Whether a colleague responded or the buyer changed the order since its form was opened."""
+    orders = queries.orders_by_id(web.db(), access.visible_suppliers(), [order_id])
+    if not orders:
+        abort(404)
+    news = presenters.form_news(
+        orders[0], request.args.get("version", type=int), request.args.get("message", "")
+    )
+    return web.page("orders/_form_news.html", order=orders[0], news=news)
 
 
 @blueprint.post(ORDER + "/answer/lines")

@@ -433,3 +433,36 @@ def test_form_after_undo_has_the_undone_response_but_not_for_a_new_version(
     session.commit()
     fields = asha.fill(url, url)
     assert (fields["supplier_remarks"], fields["promised_date"]) == ("Confirmed", "")
+
+
+def test_open_form_learns_that_a_colleague_responded(asha: Browser, omar: Browser, arrive: Any) -> None:
+    order_id = arrive(3)[2]
+    news = omar.get(f"/orders/{order_id}/answer").one("#form-news")["data-hx-get"]
+    assert omar.get(news).one("#form-news").get("data-poll") is not None
+    asha.answer(order_id)
+    shown = omar.get(news).one("#form-news")
+    assert "Asha already confirmed this order." in shown.get_text()
+    assert shown.get("data-poll") is None
+
+
+def test_open_form_learns_that_the_buyer_changed_the_order(
+    asha: Browser, arrive: Any, session: Session
+) -> None:
+    (order_id,) = arrive(1)
+    news = asha.get(f"/orders/{order_id}/answer").one("#form-news")["data-hx-get"]
+    session.execute(update(PurchaseOrder).values(version=2))
+    session.commit()
+    assert "now version 2" in asha.get(news).words
+
+
+def test_review_of_an_order_with_a_response_names_the_colleague(
+    asha: Browser, omar: Browser, arrive: Any
+) -> None:
+    order_id = arrive(3)[2]
+    url = f"/orders/{order_id}/answer"
+    fields = {**omar.fill(url, url), "supplier_remarks": "Typed remarks stay"}
+    asha.answer(order_id)
+    review = omar.send(f"{url}/review", fields)
+    assert review.status_code == 409
+    assert "Asha already confirmed this order." in review.words
+    assert "Typed remarks stay" in review.text
