@@ -18,7 +18,7 @@ from app.partners.models import Partner
 from tests.people import Browser
 
 
-def test_the_simulator_knows_the_orders_with_their_statuses_of_now(
+def test_simulator_gets_orders_with_current_statuses(
     arrive: Callable[..., list[int]],
     asha: Browser,
     deliver: Callable[[], Counter[str]],
@@ -39,7 +39,7 @@ def test_the_simulator_knows_the_orders_with_their_statuses_of_now(
     assert Counter(order.status for order in known) == {"ACCEPTED": 1, "CREATED": 2}
 
 
-def test_only_the_orders_of_its_own_partner_are_told(
+def test_simulator_gets_only_orders_of_its_partner(
     arrive: Callable[..., list[int]], session: Session
 ) -> None:
     arrive(2)

@@ -37,7 +37,7 @@ def whole(session: Session) -> tuple[list[Message], list[Attempt], list[InboundM
     )
 
 
-def test_the_content_of_a_delivered_answer_goes_and_its_line_stays(
+def test_pruned_response_loses_its_content_and_keeps_its_row(
     database: Database, session: Session, arrive: Any, confirm: Any, deliver: Any, clock: Any, meera: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -57,7 +57,7 @@ def test_the_content_of_a_delivered_answer_goes_and_its_line_stays(
 
 
 @pytest.mark.parametrize("state", [MessageState.FAILED, MessageState.REFUSED, MessageState.PENDING])
-def test_what_an_open_order_needs_stays(
+def test_records_of_open_orders_are_not_pruned(
     database: Database, session: Session, arrive: Any, confirm: Any, clock: Any, state: MessageState
 ) -> None:
     from app.delivery.events import MessageChange, message_events
@@ -77,7 +77,7 @@ def test_what_an_open_order_needs_stays(
     assert message.body and all(one.body for one in inbound) and untouched
 
 
-def test_a_message_without_its_content_is_not_sent_again(
+def test_pruned_message_is_not_resent(
     database: Database, session: Session, arrive: Any, confirm: Any
 ) -> None:
     message_id = confirm(arrive(1)[0])
@@ -87,7 +87,7 @@ def test_a_message_without_its_content_is_not_sent_again(
     assert resend_blocker(session, message) is ResendBlocker.CONTENT_DELETED
 
 
-def test_a_repeat_is_known_after_pruning_and_gets_the_same_answer(
+def test_repeat_after_pruning_gets_the_same_reply(
     database: Database,
     session: Session,
     partner: Any,
@@ -117,7 +117,7 @@ def test_a_repeat_is_known_after_pruning_and_gets_the_same_answer(
     assert (again.effect, again.status, again.body) == (Effect.REPEATED, 200, first.body)
 
 
-def test_it_goes_in_small_steps(
+def test_pruning_runs_in_small_batches(
     database: Database, session: Session, arrive: Any, confirm: Any, deliver: Any, clock: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -162,7 +162,7 @@ def test_pruning_keeps_the_seals_and_verification_right(
     assert (found.fault, found.pruned, found.unsealed) == (None, 16, 1)
 
 
-def test_what_is_not_sealed_is_not_pruned(database: Database, session: Session, clock: Any) -> None:
+def test_unsealed_entries_are_not_pruned(database: Database, session: Session, clock: Any) -> None:
     from datetime import timedelta
 
     with database.writing() as writing:
@@ -173,7 +173,7 @@ def test_what_is_not_sealed_is_not_pruned(database: Database, session: Session, 
     assert session.scalar(select(func.count()).select_from(AuditEntry)) == 1
 
 
-def test_after_pruning_the_database_still_refuses_to_delete_the_rest(
+def test_database_rejects_deletions_after_pruning(
     database: Database, session: Session, old_and_new: None
 ) -> None:
     from datetime import timedelta
@@ -206,7 +206,9 @@ def test_pruning_that_was_cut_off_goes_on(
     assert seals.verify(session).fault is None
 
 
-def test_the_command(app: Flask, database: Database, old_and_new: None, clock: Callable[..., None]) -> None:
+def test_prune_command_removes_old_records(
+    app: Flask, database: Database, old_and_new: None, clock: Callable[..., None]
+) -> None:
     runner = app.test_cli_runner()
     nothing = runner.invoke(args=["prune"])
     assert nothing.exit_code == 1 and "--older-than" in nothing.output

@@ -68,7 +68,7 @@ def order_in(session: Session) -> PurchaseOrder:
     return session.scalars(select(PurchaseOrder)).one()
 
 
-def test_an_order_lives_its_whole_life(
+def test_conversation_over_a_whole_order_life(
     buyers_side: BuyersSide, asha: Browser, deliver: Callable[[], Counter[str]], session: Session
 ) -> None:
     assert buyers_side.send("orders", count=1)["accepted"] == 1
@@ -95,9 +95,7 @@ def test_an_order_lives_its_whole_life(
     assert order_in(session).status == buyers_side.knows(order.object_id)["status"] == "CANCELLED"
 
 
-def test_what_the_table_forbids_is_refused_and_both_sides_stay_as_they_were(
-    buyers_side: BuyersSide, session: Session
-) -> None:
+def test_forbidden_transition_changes_neither_side(buyers_side: BuyersSide, session: Session) -> None:
     buyers_side.send("orders", count=1)
     order = order_in(session)
     told = buyers_side.send("status-change", action="CLOSE", object_id=order.object_id)

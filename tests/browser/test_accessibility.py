@@ -214,7 +214,7 @@ def test_chart_steps_are_reached_with_arrow_keys(
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)
-def test_what_moves_on_while_one_reads_is_no_barrier(
+def test_updating_content_is_accessible(
     page: Page,
     site: str,
     sign_in: Callable[[str], None],
@@ -280,7 +280,7 @@ def test_managers_find_no_barrier(
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)
-def test_no_component_in_no_state_is_a_barrier(
+def test_every_component_state_is_accessible(
     page: Page, site: str, sign_in: Callable[[str], None], scheme: Any, width: int
 ) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -291,7 +291,7 @@ def test_no_component_in_no_state_is_a_barrier(
         check(page, path)
 
 
-def test_an_order_is_answered_with_the_keyboard_alone(
+def test_response_with_the_keyboard_alone(
     page: Page, site: str, sign_in: Callable[[str], None], busy: Any, network: Any
 ) -> None:
     sign_in("asha")
@@ -335,7 +335,7 @@ def test_nothing_is_lost_at_four_hundred_percent(
 
 
 @pytest.mark.parametrize("path", ["/orders", "/webhooks", "/inbound", "/health"])
-def test_a_tablet_shows_rail_filters_and_tables_without_scrolling_sideways(
+def test_tablet_layout_does_not_scroll_sideways(
     page: Page, site: str, sign_in: Callable[[str], None], busy: Any, path: str
 ) -> None:
     page.set_viewport_size({"width": 768, "height": 1024})

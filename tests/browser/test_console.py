@@ -84,7 +84,7 @@ def test_support_sends_an_outage_again_and_the_manager_reads_the_report(
     expect(page.locator(".first-line").last).to_contain_text("503")
 
 
-def test_what_was_settled_by_telephone_is_closed_by_name(
+def test_item_resolved_by_a_person_shows_the_name(
     page: Page,
     site: str,
     sign_in: Callable[[str], None],

@@ -67,7 +67,7 @@ def _is_sound(page: Page) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_of_the_buyers_side_is_sound(
+def test_simulator_pages_are_accessible_and_valid(
     browser: Browser, buyers_side: str, example_bodies: list[dict[str, Any]], scheme: Any
 ) -> None:
     order_id = example_bodies[1]["purchaseOrder"]["objectId"]
@@ -81,7 +81,7 @@ def test_every_page_of_the_buyers_side_is_sound(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_of_the_api_is_sound(browser: Browser, site: str, scheme: Any) -> None:
+def test_api_page_is_accessible_and_valid(browser: Browser, site: str, scheme: Any) -> None:
     page = browser.new_page(color_scheme=scheme)
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
@@ -90,7 +90,7 @@ def test_the_page_of_the_api_is_sound(browser: Browser, site: str, scheme: Any) 
     page.close()
 
 
-def test_a_newcomer_sends_an_order_and_makes_the_next_answer_fail_without_javascript(
+def test_simulator_without_javascript_sends_an_order_and_a_failure(
     browser: Browser, buyers_side: str, app: Flask
 ) -> None:
     context = browser.new_context(java_script_enabled=False)

@@ -81,7 +81,7 @@ def answered(client: FlaskClient, confirmation: Confirmation, object_id: str = F
 # Edits
 
 
-def test_an_edit_of_a_known_order_is_its_next_version(client: FlaskClient, product: Product) -> None:
+def test_edit_of_a_known_order_is_its_next_version(client: FlaskClient, product: Product) -> None:
     told = client.post("/send-edit", json={"object_id": FIRST_ID, "change": "quantity"}).get_json()
     assert told["message"] == "req-edit"
     assert (told["objectId"], told["version"], told["status"], told["accepted"]) == (FIRST_ID, 2, 200, True)
@@ -93,11 +93,11 @@ def test_an_edit_of_a_known_order_is_its_next_version(client: FlaskClient, produ
     assert orders(client)[FIRST_ID]["version"] == 3
 
 
-def test_without_an_order_the_newest_is_edited(client: FlaskClient) -> None:
+def test_edit_without_an_order_edits_the_newest(client: FlaskClient) -> None:
     assert client.post("/send-edit").get_json()["objectId"] == SECOND_ID
 
 
-def test_an_edit_that_is_refused_changes_nothing_here(client: FlaskClient, product: Product) -> None:
+def test_refused_edit_changes_nothing(client: FlaskClient, product: Product) -> None:
     product.refuses = {"req-edit"}
     told = client.post("/send-edit", json={"object_id": FIRST_ID}).get_json()
     assert (told["status"], told["accepted"]) == (409, False)
@@ -105,7 +105,7 @@ def test_an_edit_that_is_refused_changes_nothing_here(client: FlaskClient, produ
     assert orders(client)[FIRST_ID]["version"] == 1
 
 
-def test_an_edit_opens_an_answered_order_again(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_edit_reopens_an_order_with_a_response(client: FlaskClient, confirmation: Confirmation) -> None:
     answered(client, confirmation)
     assert orders(client)[FIRST_ID]["status"] == "ACCEPTED"
     client.post("/send-edit", json={"object_id": FIRST_ID})
@@ -114,14 +114,14 @@ def test_an_edit_opens_an_answered_order_again(client: FlaskClient, confirmation
     assert orders(client)[FIRST_ID]["status"] == "ACCEPTED"
 
 
-def test_an_answer_to_an_older_version_is_stale(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_response_to_an_older_version_is_stale(client: FlaskClient, confirmation: Confirmation) -> None:
     client.post("/send-edit", json={"object_id": FIRST_ID})
     response = confirm(client, confirmation(object_id=FIRST_ID, version=1))
     assert (response.status_code, resp(response)["errorCd"]) == (409, "PO_STALE_VERSION")
     assert resp(response)["errorField"] == "poConfirmation.objectVersion.currentVersion"
 
 
-def test_an_answer_that_came_before_the_edit_may_be_repeated_after_it(
+def test_response_received_before_the_edit_may_be_repeated(
     client: FlaskClient, confirmation: Confirmation
 ) -> None:
     first = confirm(client, confirmation(object_id=FIRST_ID))
@@ -130,7 +130,7 @@ def test_an_answer_that_came_before_the_edit_may_be_repeated_after_it(
     assert orders(client)[FIRST_ID]["status"] == "CREATED"
 
 
-def test_an_answer_tells_of_a_version_that_somebody_else_sent(
+def test_response_to_an_unknown_version_updates_the_version(
     client: FlaskClient, confirmation: Confirmation, product: Product
 ) -> None:
     answered(client, confirmation, version=4)
@@ -141,7 +141,7 @@ def test_an_answer_tells_of_a_version_that_somebody_else_sent(
 # Status changes
 
 
-def test_a_cancelled_order_takes_no_answer(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_canceled_order_takes_no_response(client: FlaskClient, confirmation: Confirmation) -> None:
     told = client.post("/send-status-change", json={"object_id": FIRST_ID, "remarks": "Fire"}).get_json()
     assert (told["message"], told["accepted"], told["version"]) == ("req-status-change", True, 1)
     assert orders(client)[FIRST_ID]["status"] == "CANCELLED"
@@ -162,7 +162,7 @@ def test_closing_without_an_order_takes_the_newest_that_was_accepted(
     assert sent["poStatusTransition"] == {"currentStatus": "ACCEPTED", "newStatus": "CLOSED"}
 
 
-def test_a_forbidden_end_can_be_sent_by_name_and_changes_nothing_where_it_is_refused(
+def test_forbidden_status_change_by_name_changes_nothing_if_refused(
     client: FlaskClient, product: Product
 ) -> None:
     product.refuses = {"req-status-change"}
@@ -175,7 +175,7 @@ def test_a_forbidden_end_can_be_sent_by_name_and_changes_nothing_where_it_is_ref
 
 
 @pytest.mark.parametrize("result", ["SUCCESS", "FAILURE"])
-def test_a_late_result_carries_the_id_that_was_given(
+def test_late_result_has_the_returned_id(
     client: FlaskClient, confirmation: Confirmation, product: Product, result: str
 ) -> None:
     req_msg_id = answered(client, confirmation)
@@ -187,7 +187,7 @@ def test_a_late_result_carries_the_id_that_was_given(
     assert orders(client)[FIRST_ID]["result"] == result
 
 
-def test_after_a_late_failure_the_version_is_answered_anew_under_a_new_id(
+def test_response_after_a_late_failure_gets_a_new_id(
     client: FlaskClient, confirmation: Confirmation, product: Product
 ) -> None:
     first = answered(client, confirmation)
@@ -202,7 +202,7 @@ def test_after_a_late_failure_the_version_is_answered_anew_under_a_new_id(
     assert product.came[-1][1]["resp"]["reqMsgId"] == resp(second)["reqMsgId"]
 
 
-def test_the_bytes_that_failed_late_are_not_taken_again_under_their_old_key(
+def test_response_that_failed_late_is_not_accepted_under_its_old_key(
     client: FlaskClient, confirmation: Confirmation
 ) -> None:
     confirm(client, confirmation(object_id=FIRST_ID), "msg_1")
@@ -210,7 +210,7 @@ def test_the_bytes_that_failed_late_are_not_taken_again_under_their_old_key(
     assert confirm(client, confirmation(object_id=FIRST_ID), "msg_1").status_code == 409
 
 
-def test_a_failure_can_be_sent_again_where_nobody_heard_it(
+def test_failure_that_was_not_received_can_be_sent_again(
     client: FlaskClient, confirmation: Confirmation, product: Product
 ) -> None:
     answered(client, confirmation)
@@ -223,7 +223,9 @@ def test_a_failure_can_be_sent_again_where_nobody_heard_it(
     assert first == second
 
 
-def test_a_failure_can_be_worded(client: FlaskClient, confirmation: Confirmation, product: Product) -> None:
+def test_failure_has_the_requested_code_and_text(
+    client: FlaskClient, confirmation: Confirmation, product: Product
+) -> None:
     answered(client, confirmation)
     words = {"error_cd": "BPR099", "error_dtl": "Too late", "error_field": "poConfirmation.objectId"}
     client.post("/send-result", json={"result": "failure", **words})
@@ -231,7 +233,7 @@ def test_a_failure_can_be_worded(client: FlaskClient, confirmation: Confirmation
     assert (said["errorCd"], said["errorDtl"], said["errorField"]) == tuple(words.values())
 
 
-def test_without_an_order_the_newest_answer_that_has_no_result_is_judged(
+def test_late_result_without_an_order_is_for_the_newest_response(
     client: FlaskClient, confirmation: Confirmation
 ) -> None:
     answered(client, confirmation, SECOND_ID)
@@ -260,7 +262,7 @@ def test_without_an_order_the_newest_answer_that_has_no_result_is_judged(
         ("/busy", {"on": True, "seconds": "soon"}, 422),
     ],
 )
-def test_what_makes_no_sense_is_said_so(client: FlaskClient, path: str, asked: Any, status: int) -> None:
+def test_invalid_follow_up_is_rejected(client: FlaskClient, path: str, asked: Any, status: int) -> None:
     response = client.post(path, json=asked)
     assert response.status_code == status
     assert response.get_json()["error"]
@@ -273,7 +275,7 @@ def test_other_sites_send_nothing(client: FlaskClient, product: Product, path: s
     assert product.came == []
 
 
-def test_a_product_that_is_not_there_is_said_so_and_nothing_changes() -> None:
+def test_follow_up_without_a_running_app_changes_nothing() -> None:
     client = create_simulator(send_to="http://127.0.0.1:9", inbound_key="k", orders=[FIRST]).test_client()
     told = client.post("/send-edit").get_json()
     assert (told["status"], told["accepted"]) == (None, False)
@@ -281,7 +283,7 @@ def test_a_product_that_is_not_there_is_said_so_and_nothing_changes() -> None:
     assert orders(client)[FIRST_ID]["version"] == 1
 
 
-def test_an_order_that_was_answered_in_an_earlier_run_is_known_with_its_status() -> None:
+def test_order_of_an_earlier_run_has_its_status() -> None:
     body = FIRST | {
         "purchaseOrder": FIRST["purchaseOrder"]
         | {
@@ -307,9 +309,7 @@ def page(client: FlaskClient, url: str, status: int = 200) -> str:
     return response.text
 
 
-def test_a_message_has_a_page_of_its_own_under_its_key(
-    client: FlaskClient, confirmation: Confirmation
-) -> None:
+def test_message_page_is_found_by_its_key(client: FlaskClient, confirmation: Confirmation) -> None:
     behave(client, "503", times=1)
     message = confirmation(object_id=FIRST_ID)
     confirm(client, message, "msg_01J/odd key")
@@ -323,9 +323,7 @@ def test_a_message_has_a_page_of_its_own_under_its_key(
     assert 'href="/received/msg_01J/odd%20key"' in page(client, "/")
 
 
-def test_an_order_has_a_page_with_all_that_went_over_the_wire(
-    client: FlaskClient, confirmation: Confirmation
-) -> None:
+def test_order_page_has_all_exchanges(client: FlaskClient, confirmation: Confirmation) -> None:
     assert "No messages since the simulator started" in page(client, f"/orders/{FIRST_ID}")
     answered(client, confirmation)
     client.post("/send-edit", json={"object_id": FIRST_ID, "change": "dates"})
@@ -336,13 +334,13 @@ def test_an_order_has_a_page_with_all_that_went_over_the_wire(
 
 
 @pytest.mark.parametrize("url", ["/received/msg_0", "/orders/POR0"])
-def test_what_is_not_here_is_a_page_for_people_and_data_for_programs(client: FlaskClient, url: str) -> None:
+def test_not_found_is_a_page_or_json(client: FlaskClient, url: str) -> None:
     assert "Page not found" in page(client, url, 404)
     assert client.get(url).get_json()["error"]
 
 
 @pytest.mark.parametrize("before", ["/", f"/orders/{FIRST_ID}", "/received/msg_1"])
-def test_a_browser_returns_to_where_the_button_was_and_reads_what_became_of_it(
+def test_browser_returns_to_the_page_of_the_button_with_the_result(
     client: FlaskClient, confirmation: Confirmation, before: str
 ) -> None:
     confirm(client, confirmation(object_id=FIRST_ID), "msg_1")
@@ -354,14 +352,12 @@ def test_a_browser_returns_to_where_the_button_was_and_reads_what_became_of_it(
 
 
 @pytest.mark.parametrize("before", ["http://evil.example/orders/x", "http://localhost/behaviour", "", "//x"])
-def test_a_browser_that_came_from_elsewhere_returns_to_the_first_page(
-    client: FlaskClient, before: str
-) -> None:
+def test_browser_from_another_site_returns_to_the_first_page(client: FlaskClient, before: str) -> None:
     response = client.post("/send-edit", headers=BROWSER | {"Referer": before})
     assert response.headers["Location"].startswith("/?message=")
 
 
-def test_a_refusal_is_told_in_the_products_own_words(client: FlaskClient, product: Product) -> None:
+def test_refusal_shows_the_detail_of_the_app(client: FlaskClient, product: Product) -> None:
     product.refuses = {"req-edit"}
     response = client.post("/send-edit", headers=BROWSER)
     shown = " ".join(page(client, response.headers["Location"]).split())
@@ -369,7 +365,7 @@ def test_a_refusal_is_told_in_the_products_own_words(client: FlaskClient, produc
     assert "Too old." in shown
 
 
-def test_only_what_may_follow_is_offered(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_only_possible_updates_are_offered(client: FlaskClient, confirmation: Confirmation) -> None:
     shown = page(client, f"/orders/{FIRST_ID}")
     assert 'value="CANCEL"' in shown
     assert 'value="CLOSE"' not in shown, "it was not accepted"
@@ -391,7 +387,7 @@ def test_every_response_mode_is_an_option_with_a_description(client: FlaskClient
         assert description.text.endswith(".")
 
 
-def test_the_first_page_is_strict_html_with_a_hostile_order_and_message(
+def test_first_page_with_hostile_data_is_valid_html(
     product: Product, serve: Serve, confirmation: Confirmation
 ) -> None:
     hostile = FIRST | {
@@ -417,9 +413,7 @@ def test_the_first_page_is_strict_html_with_a_hostile_order_and_message(
 # A busy day
 
 
-def test_a_busy_day_is_off_until_it_is_started_and_stops_when_told(
-    client: FlaskClient, product: Product
-) -> None:
+def test_traffic_is_off_until_started_and_can_be_stopped(client: FlaskClient, product: Product) -> None:
     assert client.get("/busy.json").get_json()["on"] is False
     assert client.post("/busy", json={"on": True, "seconds": 1}).get_json()["on"] is True
     until = time.monotonic() + 30
@@ -432,7 +426,7 @@ def test_a_busy_day_is_off_until_it_is_started_and_stops_when_told(
     assert len(product.came) == sent
 
 
-def test_a_busy_days_pace_is_bounded(simulator: Flask, client: FlaskClient, product: Product) -> None:
+def test_traffic_interval_is_bounded(simulator: Flask, client: FlaskClient, product: Product) -> None:
     client.post("/busy", json={"on": True, "seconds": 1})
     time.sleep(3)
     client.post("/busy", json={"on": False})
@@ -440,7 +434,7 @@ def test_a_busy_days_pace_is_bounded(simulator: Flask, client: FlaskClient, prod
     assert client.get("/busy.json").get_json()["sent"] == len(product.came)
 
 
-def test_a_busy_day_has_all_kinds_of_messages_and_sends_no_orders_beyond_what_is_open(
+def test_traffic_has_all_kinds_and_limits_open_orders(
     simulator: Flask, client: FlaskClient, product: Product, confirmation: Confirmation, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("app.demo.traffic.OPEN_ORDERS_MAX", 6)
@@ -458,7 +452,7 @@ def test_a_busy_day_has_all_kinds_of_messages_and_sends_no_orders_beyond_what_is
     assert kinds.count("req-send") >= 4
 
 
-def test_a_busy_day_waits_longer_while_nobody_answers() -> None:
+def test_traffic_slows_down_without_replies() -> None:
     simulator = create_simulator(send_to="http://127.0.0.1:9", inbound_key="k")
     traffic: TrafficGenerator = simulator.extensions["traffic"]
     assert traffic.send_one().status is None
@@ -466,6 +460,6 @@ def test_a_busy_day_waits_longer_while_nobody_answers() -> None:
     assert 100 < traffic._interval(8) < 451
 
 
-def test_what_came_is_still_listed_as_before(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_received_list_is_unchanged(client: FlaskClient, confirmation: Confirmation) -> None:
     answered(client, confirmation)
     assert received(client, object_id=FIRST_ID)[0]["answer"]["status"] == 200

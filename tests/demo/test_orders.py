@@ -37,7 +37,7 @@ def check_line(line: ItemLine) -> None:
     assert line.total_item_value == amount + tax
 
 
-def test_the_files_orders_were_sent_over_the_last_day() -> None:
+def test_example_orders_are_from_the_last_day() -> None:
     orders = [travelled(order).purchase_order for order in example_orders(NOW)]
     sent = [datetime.fromisoformat(order.ts) for order in orders]
     assert len(orders) == len({order.object_id for order in orders}) == 60
@@ -47,7 +47,7 @@ def test_the_files_orders_were_sent_over_the_last_day() -> None:
     assert all(order.ts.startswith(order.order_date) for order in orders)
 
 
-def test_the_files_orders_keep_all_but_their_dates() -> None:
+def test_example_orders_change_only_their_dates() -> None:
     originals = [read_json(line) for line in ORDERS_FILE.read_bytes().splitlines()]
     for original, moved in zip(originals, example_orders(NOW), strict=True):
         was, now = original["purchaseOrder"], moved["purchaseOrder"]
@@ -61,7 +61,7 @@ def test_the_files_orders_keep_all_but_their_dates() -> None:
 
 
 @given(st.integers())
-def test_a_new_order_adds_up_to_the_paisa(seed: int) -> None:
+def test_new_order_totals_add_up_exactly(seed: int) -> None:
     order = travelled(new_order(Random(seed), NOW)).purchase_order
     for line in order.item_lists:
         check_line(line)
@@ -71,7 +71,7 @@ def test_a_new_order_adds_up_to_the_paisa(seed: int) -> None:
     assert values["totalTaxValue"] == values["totalPOValue"] - values["assessmentValue"]
 
 
-def test_a_new_order_is_new_and_of_now() -> None:
+def test_new_order_has_a_new_id_and_current_dates() -> None:
     rng = Random(1)
     orders = [travelled(new_order(rng, NOW)).purchase_order for _ in range(50)]
     assert len({order.object_id for order in orders}) == 50

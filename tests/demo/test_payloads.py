@@ -43,7 +43,7 @@ def add_up(order: PurchaseOrderBody) -> None:
 
 
 @given(st.integers(), st.sampled_from(Change), st.integers(0, 5))
-def test_an_edit_is_the_next_version_and_still_adds_up(seed: int, change: Change, version: int) -> None:
+def test_edit_is_the_next_version_and_adds_up(seed: int, change: Change, version: int) -> None:
     order = new_order(Random(seed), NOW)
     before = copy.deepcopy(order)
     sent = edit(order, change, seed, version)
@@ -55,7 +55,7 @@ def test_an_edit_is_the_next_version_and_still_adds_up(seed: int, change: Change
 
 
 @pytest.mark.parametrize("order", EXAMPLES[:20])
-def test_a_changed_quantity_changes_one_line_and_nothing_else(order: dict[str, Any]) -> None:
+def test_changed_quantity_changes_only_one_line(order: dict[str, Any]) -> None:
     old, new = parse(Kind.REQ_SEND, order).purchase_order, edit(order, Change.QUANTITY)
     changed = [(a, b) for a, b in zip(old.item_lists, new.item_lists, strict=True) if a != b]
     assert len(changed) == 1
@@ -65,7 +65,7 @@ def test_a_changed_quantity_changes_one_line_and_nothing_else(order: dict[str, A
 
 
 @pytest.mark.parametrize("order", EXAMPLES[:20])
-def test_a_swap_removes_one_line_and_adds_one_that_has_a_name_of_its_own(order: dict[str, Any]) -> None:
+def test_replaced_line_has_a_new_reference(order: dict[str, Any]) -> None:
     old, new = parse(Kind.REQ_SEND, order).purchase_order, edit(order, Change.LINES)
     before = {line.order_line_reference for line in old.item_lists}
     after = {line.order_line_reference for line in new.item_lists}
@@ -75,7 +75,7 @@ def test_a_swap_removes_one_line_and_adds_one_that_has_a_name_of_its_own(order: 
 
 
 @pytest.mark.parametrize("order", EXAMPLES[:20])
-def test_a_moved_date_changes_the_date_and_the_subject(order: dict[str, Any]) -> None:
+def test_moved_date_changes_the_date_and_the_subject(order: dict[str, Any]) -> None:
     old, new = parse(Kind.REQ_SEND, order).purchase_order, edit(order, Change.DATES)
     assert old.delivery_date != new.delivery_date
     assert new.subject == f"{old.subject} (moved)"
@@ -85,7 +85,7 @@ def test_a_moved_date_changes_the_date_and_the_subject(order: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("change", Change)
-def test_an_order_without_amounts_or_dates_can_be_edited_all_the_same(change: Change) -> None:
+def test_order_without_amounts_or_dates_can_be_edited(change: Change) -> None:
     bare = copy.deepcopy(EXAMPLES[0])
     bare["purchaseOrder"] |= {
         "itemLists": [{"productDescription": "As discussed"}],
@@ -99,7 +99,9 @@ def test_an_order_without_amounts_or_dates_can_be_edited_all_the_same(change: Ch
 @pytest.mark.parametrize(
     ("action", "new_status"), [(BuyerAction.CANCEL, "CANCELLED"), (BuyerAction.CLOSE, "CLOSED")]
 )
-def test_an_end_keeps_the_version_and_names_both_statuses(action: BuyerAction, new_status: str) -> None:
+def test_status_change_keeps_the_version_and_names_both_statuses(
+    action: BuyerAction, new_status: str
+) -> None:
     letter = ended(EXAMPLES[0], version=3, status="ACCEPTED", action=action, rng=Random(1))
     sent = parse(Kind.REQ_STATUS_CHANGE, letter.body).po_status
     assert (sent.object_version.current_version, sent.object_version.new_version) == (3, 3)
@@ -113,7 +115,7 @@ def test_an_end_keeps_the_version_and_names_both_statuses(action: BuyerAction, n
     assert said.body["poStatus"]["buyerRemarks"] == "Fire"
 
 
-def test_a_late_result_names_the_id_and_echoes_the_answer(confirmation: Any) -> None:
+def test_late_result_has_the_id_and_echoes_the_response(confirmation: Any) -> None:
     message = confirmation()
     letter = judged(message, req_msg_id="REQ1", result=Result.FAILURE, error=("E1", "Too late", "a.b"))
     sent = parse(Kind.RESP_CONFIRM, letter.body)

@@ -32,7 +32,7 @@ def seeded(database: Database) -> dict[str, int]:
     return seed(database, messages=300, attempts=700, rng=random.Random(6))
 
 
-def test_it_makes_exactly_what_was_asked_for_in_all_states(seeded: dict[str, int], session: Session) -> None:
+def test_seed_creates_the_requested_counts_in_all_states(seeded: dict[str, int], session: Session) -> None:
     assert (seeded["messages"], seeded["attempts"], seeded["orders"]) == (300, 700, 315)
     for model, count in ((Message, 300), (Attempt, 700), (PurchaseOrder, 315), (Decision, 300)):
         assert session.scalar(select(func.count()).select_from(model)) == count
@@ -68,9 +68,7 @@ def test_orders_stand_where_their_messages_have_put_them(seeded: dict[str, int],
             assert message.attempts_made == numbers.get(message.id, 0)
 
 
-def test_what_was_sent_and_received_is_what_the_network_speaks(
-    seeded: dict[str, int], session: Session
-) -> None:
+def test_seeded_messages_follow_the_contract(seeded: dict[str, int], session: Session) -> None:
     for body in session.scalars(select(Revision.body).limit(40)):
         parse(Kind.REQ_SEND, read_json(body))
     for body in session.scalars(select(Message.body).limit(40)):
@@ -85,7 +83,7 @@ def test_every_attempt_is_counted(seeded: dict[str, int], database: Database, se
     assert_exact(database, clock.now())
 
 
-def test_every_page_of_it_opens(seeded: dict[str, int], session: Session, meera: Browser) -> None:
+def test_every_page_opens_with_seeded_data(seeded: dict[str, int], session: Session, meera: Browser) -> None:
     order_ids = session.scalars(select(PurchaseOrder.id).limit(3)).all()
     message_ids = session.scalars(select(Message.id).where(Message.attempts_made > 1).limit(3)).all()
     inbound_ids = session.scalars(select(InboundMessage.id).limit(3)).all()
@@ -113,7 +111,7 @@ def test_new_orders_arrive_after_it(
         assert (session.scalar(select(func.max(PurchaseOrder.id))) or 0) > 315
 
 
-def test_a_database_at_work_is_left_alone_unless_told_otherwise(app: Any, database: Database) -> None:
+def test_seed_refuses_a_database_with_data_unless_forced(app: Any, database: Database) -> None:
     run = app.test_cli_runner().invoke
     assert run(args=["partners", "add", "real", "--base-url", "https://b2b.example"]).exit_code == 0
     with pytest.raises(NotHere):

@@ -53,7 +53,7 @@ def resp(response: TestResponse) -> dict[str, Any]:
 # Taking answers
 
 
-def test_a_good_answer_is_taken_in_the_shape_of_the_source_page(
+def test_valid_response_is_accepted_with_the_documented_reply(
     client: FlaskClient, confirmation: Confirmation
 ) -> None:
     message = confirmation()
@@ -67,7 +67,7 @@ def test_a_good_answer_is_taken_in_the_shape_of_the_source_page(
     assert read_reply(response.data) is not None
 
 
-def test_the_same_answer_again_is_the_same_message(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_repeated_response_gets_the_same_reply(client: FlaskClient, confirmation: Confirmation) -> None:
     first = confirm(client, confirmation(), "msg_1")
     again = confirm(client, confirmation(), "msg_1")
     with_other_key = confirm(client, confirmation(), "msg_2")
@@ -82,7 +82,7 @@ def test_the_same_answer_again_is_the_same_message(client: FlaskClient, confirma
         {"remarks": "On second thoughts"},
     ],
 )
-def test_a_contrary_answer_for_a_version_is_a_conflict(
+def test_different_response_to_a_version_is_a_conflict(
     client: FlaskClient, confirmation: Confirmation, contrary: dict[str, str]
 ) -> None:
     confirm(client, confirmation(), "msg_1")
@@ -102,13 +102,13 @@ def test_another_version_and_another_order_are_answered_by_themselves(
     assert confirm(client, confirmation(object_id="POR2", **rejected), "msg_3").status_code == 200
 
 
-def test_one_key_for_two_messages_is_a_conflict(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_key_of_another_message_is_a_conflict(client: FlaskClient, confirmation: Confirmation) -> None:
     confirm(client, confirmation(), "msg_1")
     response = confirm(client, confirmation(object_id="POR2"), "msg_1")
     assert (response.status_code, response.get_json()["response_code"]) == (409, 38)
 
 
-def test_after_a_refusal_a_version_can_be_answered_anew(
+def test_version_takes_a_response_again_after_a_refusal(
     client: FlaskClient, confirmation: Confirmation
 ) -> None:
     behave(client, "refuse", times=1)
@@ -151,7 +151,7 @@ def spoil(message: dict[str, Any], part: str, name: str, value: object) -> dict[
         ("poStatusTransition", "note", "x", 422, "poConfirmation.poStatusTransition.note"),
     ],
 )
-def test_an_answer_that_breaks_the_contract_is_refused_at_its_field(
+def test_invalid_response_is_refused_with_its_field(
     client: FlaskClient,
     confirmation: Confirmation,
     part: str,
@@ -180,7 +180,7 @@ def test_an_answer_that_breaks_the_contract_is_refused_at_its_field(
         (b'"' + b"x" * 1_048_576 + b'"', 413, "PO_TOO_LARGE"),
     ],
 )
-def test_a_malformed_body_gets_the_answers_shape(
+def test_malformed_body_gets_the_reply_format(
     client: FlaskClient, body: bytes, status: int, code: str
 ) -> None:
     response = confirm(client, body)
@@ -210,7 +210,7 @@ def test_another_media_type_or_method_gets_the_answers_shape(
         ("X-Nothing", "s3cret", 401),
     ],
 )
-def test_a_partner_with_a_key_asks_for_it(
+def test_simulator_with_a_key_requires_it(
     confirmation: Confirmation, header: str, value: str, status: int
 ) -> None:
     client = create_simulator(send_to="http://x", inbound_key="k", partner_key="s3cret").test_client()
@@ -222,7 +222,7 @@ def test_a_partner_with_a_key_asks_for_it(
 # What it shows
 
 
-def test_what_came_is_listed_as_it_came_newest_last(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_received_requests_are_listed_newest_last(client: FlaskClient, confirmation: Confirmation) -> None:
     message = confirmation(remarks="ठीक है")
     confirm(client, message, "msg_1")
     confirm(client, b"{nonsense", "msg_2")
@@ -238,7 +238,7 @@ def test_what_came_is_listed_as_it_came_newest_last(client: FlaskClient, confirm
     assert (second["raw"], second["body"], second["answer"]["status"]) == ("{nonsense", None, 400)
 
 
-def test_the_list_is_narrowed_by_order_and_by_key(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_received_list_is_filtered_by_order_and_key(client: FlaskClient, confirmation: Confirmation) -> None:
     confirm(client, confirmation(), "msg_1")
     confirm(client, confirmation(object_id="POR2"), "msg_2")
     assert [found["idempotency_key"] for found in received(client, object_id="POR2")] == ["msg_2"]
@@ -246,9 +246,7 @@ def test_the_list_is_narrowed_by_order_and_by_key(client: FlaskClient, confirmat
     assert received(client, object_id="POR2", idempotency_key="msg_1") == []
 
 
-def test_the_page_is_valid_html_before_and_after_hostile_input(
-    client: FlaskClient, confirmation: Confirmation
-) -> None:
+def test_page_is_valid_html_after_hostile_input(client: FlaskClient, confirmation: Confirmation) -> None:
     strict = html5lib.HTMLParser(strict=True)
     strict.parse(client.get("/?sent=3&accepted=1").text)
     confirm(client, confirmation(remarks="<script>alert(1)</script>", object_id="<b>"), "<i>&")
@@ -263,7 +261,7 @@ def test_the_page_is_valid_html_before_and_after_hostile_input(
     assert "MAL/2611/45007" in page
 
 
-def test_every_answer_carries_the_security_headers(client: FlaskClient) -> None:
+def test_every_reply_has_security_headers(client: FlaskClient) -> None:
     for path in ("/", "/simulator.css", "/received.json", "/nothing", PATH):
         response = client.get(path)
         assert "default-src 'self'" in response.headers["Content-Security-Policy"], path
@@ -274,7 +272,7 @@ def test_every_answer_carries_the_security_headers(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 429, 500, 503])
-def test_a_status_is_given_in_the_answers_shape_and_nothing_is_taken(
+def test_status_mode_replies_in_format_and_accepts_nothing(
     client: FlaskClient, confirmation: Confirmation, status: int
 ) -> None:
     behave(client, str(status), times=1)
@@ -285,15 +283,13 @@ def test_a_status_is_given_in_the_answers_shape_and_nothing_is_taken(
     assert second.status_code == 200
 
 
-def test_a_told_conflict_is_a_duplicate_reference(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_conflict_mode_is_a_duplicate_reference(client: FlaskClient, confirmation: Confirmation) -> None:
     behave(client, "409")
     response = confirm(client, confirmation())
     assert (response.status_code, response.get_json()["response_code"]) == (409, 38)
 
 
-def test_a_behaviour_lasts_as_many_answers_as_it_was_told(
-    client: FlaskClient, confirmation: Confirmation
-) -> None:
+def test_response_mode_lasts_for_its_count(client: FlaskClient, confirmation: Confirmation) -> None:
     behave(client, "503", times=2)
     assert client.get("/behaviour.json").get_json()["times"] == 2
     assert [confirm(client, confirmation()).status_code for _ in range(4)] == [503, 503, 200, 200]
@@ -302,14 +298,14 @@ def test_a_behaviour_lasts_as_many_answers_as_it_was_told(
     assert [confirm(client, confirmation()).status_code for _ in range(4)] == [500] * 4
 
 
-def test_a_refusal_can_be_worded(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_refusal_has_the_requested_text(client: FlaskClient, confirmation: Confirmation) -> None:
     behave(client, "refuse", error_cd="BPR099", error_dtl="Too late", error_field="poConfirmation.objectId")
     said = resp(confirm(client, confirmation()))
     assert (said["errorCd"], said["errorDtl"]) == ("BPR099", "Too late")
     assert said["errorField"] == "poConfirmation.objectId"
 
 
-def test_a_retry_can_be_put_off(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_retry_after_can_be_set(client: FlaskClient, confirmation: Confirmation) -> None:
     behave(client, "429", retry_after="120")
     assert confirm(client, confirmation()).headers["Retry-After"] == "120"
 
@@ -318,7 +314,7 @@ def test_a_retry_can_be_put_off(client: FlaskClient, confirmation: Confirmation)
     ("given", "mode"),
     [("broken-json", "broken_json"), ("Wrong Object", "wrong_object"), ("down", "503"), ("418", "418")],
 )
-def test_the_names_of_modes_are_forgiving(client: FlaskClient, given: str, mode: str) -> None:
+def test_mode_names_ignore_case_and_separators(client: FlaskClient, given: str, mode: str) -> None:
     for way in ({"data": {"mode": given}}, {"json": {"mode": given}}):
         response = client.post("/behaviour", **way)
         assert response.get_json()["mode"] == mode
@@ -351,19 +347,19 @@ def test_any_status_can_be_told(client: FlaskClient, confirmation: Confirmation)
         [],
     ],
 )
-def test_a_behaviour_that_cannot_be_followed_names_the_modes(client: FlaskClient, asked: object) -> None:
+def test_unknown_mode_error_lists_the_modes(client: FlaskClient, asked: object) -> None:
     response = client.post("/behaviour", json=asked)
     assert response.status_code == 422
     assert response.get_json()["modes"] == list(MODES)
     assert client.get("/behaviour.json").get_json()["mode"] == "ok"
 
 
-def test_a_behaviour_in_broken_json_is_malformed(client: FlaskClient) -> None:
+def test_mode_in_malformed_json_is_rejected(client: FlaskClient) -> None:
     response = client.post("/behaviour", data=b"{", content_type="application/json")
     assert response.status_code == 400
 
 
-def test_a_browser_goes_back_to_the_page(client: FlaskClient) -> None:
+def test_browser_is_redirected_to_the_page(client: FlaskClient) -> None:
     response = client.post("/behaviour", data={"mode": "503"}, headers={"Accept": "text/html,*/*;q=0.8"})
     assert (response.status_code, response.headers["Location"]) == (303, "/")
 
@@ -394,7 +390,7 @@ def test_other_sites_cannot_steer_the_partner(
         ("broken_json", b'{"response_code":0', "application/json"),
     ],
 )
-def test_an_unreadable_reply_still_means_that_the_answer_was_taken(
+def test_unreadable_reply_mode_accepts_the_response(
     client: FlaskClient, confirmation: Confirmation, mode: str, starts: bytes, media_type: str
 ) -> None:
     behave(client, mode, times=1)
@@ -407,9 +403,7 @@ def test_an_unreadable_reply_still_means_that_the_answer_was_taken(
     assert received(client)[-1]["repeat"]
 
 
-def test_a_redirect_leads_elsewhere_and_takes_nothing(
-    client: FlaskClient, confirmation: Confirmation
-) -> None:
+def test_redirect_mode_accepts_nothing(client: FlaskClient, confirmation: Confirmation) -> None:
     behave(client, "redirect", times=1)
     response = confirm(client, confirmation())
     assert (response.status_code, response.headers["Location"]) == (302, "/received.json")
@@ -417,7 +411,7 @@ def test_a_redirect_leads_elsewhere_and_takes_nothing(
     assert not received(client)[-1]["repeat"]
 
 
-def test_a_wrong_object_is_echoed(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_wrong_object_mode_echoes_another_object(client: FlaskClient, confirmation: Confirmation) -> None:
     behave(client, "wrong_object")
     said = read_reply(confirm(client, confirmation()).data)
     assert said is not None
@@ -448,7 +442,9 @@ def last(partner: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("mode", ["reset", "cut"])
-def test_a_dropped_connection_is_dropped_at_once(partner: str, confirmation: Confirmation, mode: str) -> None:
+def test_dropped_connection_mode_drops_immediately(
+    partner: str, confirmation: Confirmation, mode: str
+) -> None:
     tell(partner, mode, times=1)
     started = time.monotonic()
     with pytest.raises(requests.RequestException):
@@ -469,21 +465,21 @@ def test_silence_lasts_its_seconds_and_ends_without_an_answer(
     assert last(partner)["answer"] == {"status": None, "body": None}
 
 
-def test_a_waiting_sender_gives_up_first(partner: str, confirmation: Confirmation) -> None:
+def test_timeout_mode_outlasts_the_sender(partner: str, confirmation: Confirmation) -> None:
     tell(partner, "timeout", seconds=3, times=1)
     with pytest.raises(requests.ReadTimeout):
         post(partner, confirmation(), timeout=0.3)
     assert post(partner, confirmation()).status_code == 200
 
 
-def test_a_dripped_reply_is_whole_in_the_end(partner: str, confirmation: Confirmation) -> None:
+def test_dripped_reply_is_complete(partner: str, confirmation: Confirmation) -> None:
     tell(partner, "drip", seconds=0.6, times=1)
     started = time.monotonic()
     assert post(partner, confirmation()).json()["response_code"] == 0
     assert time.monotonic() - started >= 0.6
 
 
-def test_a_slow_reply_does_not_hold_up_others(partner: str, confirmation: Confirmation) -> None:
+def test_slow_reply_does_not_delay_others(partner: str, confirmation: Confirmation) -> None:
     tell(partner, "slow", seconds=1.5, times=1)
     slow = threading.Thread(target=post, args=(partner, confirmation()))
     started = time.monotonic()
@@ -496,7 +492,7 @@ def test_a_slow_reply_does_not_hold_up_others(partner: str, confirmation: Confir
     assert time.monotonic() - started >= 1.5
 
 
-def test_a_huge_reply_is_far_over_any_cap(partner: str, confirmation: Confirmation) -> None:
+def test_huge_reply_is_over_any_limit(partner: str, confirmation: Confirmation) -> None:
     tell(partner, "huge", times=1)
     with post(partner, confirmation(), stream=True) as response:
         came = 0
@@ -544,7 +540,7 @@ def test_new_orders_go_out_with_the_key_and_the_answers_come_back(product: Flask
     assert parsed.purchase_order.buyer_po_number in page
 
 
-def test_a_browser_that_sent_orders_reads_how_many_were_taken(product: Flask, serve: Serve) -> None:
+def test_browser_sees_how_many_orders_were_accepted(product: Flask, serve: Serve) -> None:
     with serve(product) as url:
         client = create_simulator(send_to=url, inbound_key="k").test_client()
         response = client.post("/send-orders", data={"count": "2"}, headers={"Accept": "text/html"})
@@ -552,12 +548,12 @@ def test_a_browser_that_sent_orders_reads_how_many_were_taken(product: Flask, se
         assert "PO Confirm accepted 2 of 2 new orders" in client.get(response.headers["Location"]).text
 
 
-def test_a_product_that_is_not_there_is_said_so(client: FlaskClient) -> None:
+def test_unreachable_app_is_reported(client: FlaskClient) -> None:
     told = client.post("/send-orders", json={"count": 5}).get_json()
     assert (told["sent"], told["accepted"]) == (1, 0)
     assert told["answers"][0]["answer"].startswith("No response")
 
 
 @pytest.mark.parametrize("count", [0, -1, 101, "x", [], {}, 1.5, "²"])
-def test_a_count_that_makes_no_sense_is_refused(client: FlaskClient, count: object) -> None:
+def test_invalid_count_is_rejected(client: FlaskClient, count: object) -> None:
     assert client.post("/send-orders", json={"count": count}).status_code == 422

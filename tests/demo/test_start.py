@@ -86,7 +86,7 @@ def sign_in(demo: Demo, name: str, password: str) -> requests.Session:
     return session
 
 
-def test_it_comes_up_with_people_orders_and_a_partner_and_stops_at_ctrl_c(demo: Demo, instance: Path) -> None:
+def test_demo_starts_with_example_data_and_stops_at_ctrl_c(demo: Demo, instance: Path) -> None:
     lines = re.findall(r"^sign in: (\w+) / (\S+) \((\w+)\)$", demo.log.read_text(), re.MULTILINE)
     assert [(name, role) for name, _, role in lines] == [
         ("asha", "supplier"),
@@ -141,13 +141,13 @@ def test_it_comes_up_with_people_orders_and_a_partner_and_stops_at_ctrl_c(demo: 
         assert again.stop() == 0
 
 
-def test_it_is_quiet_unless_a_busy_day_is_asked_for(demo: Demo) -> None:
+def test_demo_has_no_traffic_by_default(demo: Demo) -> None:
     assert requests.get(f"{demo.partner_url}/busy.json", timeout=10).json()["on"] is False
     known = requests.get(f"{demo.partner_url}/orders.json", timeout=10).json()
     assert known["count"] == 60
 
 
-def test_a_busy_day_sends_by_itself_and_stops_with_the_demo(instance: Path) -> None:
+def test_demo_with_traffic_sends_and_stops_with_the_demo(instance: Path) -> None:
     demo = Demo(instance, *free_ports(2), "--busy")
     try:
         demo.wait_until_up()
@@ -162,7 +162,7 @@ def test_a_busy_day_sends_by_itself_and_stops_with_the_demo(instance: Path) -> N
     assert "Traceback" not in demo.log.read_text()
 
 
-def test_a_taken_port_is_one_clear_line(instance: Path) -> None:
+def test_port_in_use_is_one_clear_line(instance: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -40,9 +40,7 @@ def confirm(client: FlaskClient, message: object, key: str = "msg_1") -> dict[st
     return resp
 
 
-def test_what_came_and_how_it_was_answered_outlives_a_restart(
-    path: Path, confirmation: Callable[..., dict[str, Any]]
-) -> None:
+def test_exchanges_survive_a_restart(path: Path, confirmation: Callable[..., dict[str, Any]]) -> None:
     first = Life(path)
     taken = confirm(first.client, confirmation())
     confirm(first.client, b"\xff no JSON \0", key="msg_2")
@@ -65,7 +63,7 @@ def test_what_came_and_how_it_was_answered_outlives_a_restart(
     assert len(Life(path).memory.exchanges()) == 4
 
 
-def test_the_partner_of_another_database_knows_nothing_of_it(
+def test_simulator_of_another_database_starts_empty(
     path: Path, confirmation: Callable[..., dict[str, Any]]
 ) -> None:
     first = Life(path)
@@ -78,7 +76,7 @@ def test_the_partner_of_another_database_knows_nothing_of_it(
 @pytest.mark.parametrize(
     "harm", [b"", b"\0\xff\n", b'{"of":"this one"}\n{"exchange":{}}\n[1]\n{"sent":7}\n{']
 )
-def test_a_file_that_was_harmed_keeps_nobody_from_starting(path: Path, harm: bytes) -> None:
+def test_damaged_file_does_not_prevent_a_start(path: Path, harm: bytes) -> None:
     path.write_bytes(harm)
     life = Life(path)
     assert life.memory.exchanges() == []
@@ -86,7 +84,7 @@ def test_a_file_that_was_harmed_keeps_nobody_from_starting(path: Path, harm: byt
     assert path.read_bytes() == b'{"of":"this one"}\n'
 
 
-def test_one_line_that_cannot_be_read_costs_no_other(
+def test_unreadable_line_does_not_affect_others(
     path: Path, confirmation: Callable[..., dict[str, Any]]
 ) -> None:
     first = Life(path)
@@ -96,7 +94,7 @@ def test_one_line_that_cannot_be_read_costs_no_other(
     assert len(Life(path).memory.exchanges()) == 1
 
 
-def test_only_so_much_is_kept_as_a_stop_has_time_for(
+def test_stored_exchanges_are_limited(
     path: Path, confirmation: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage, "NEWEST", 3)

@@ -22,7 +22,7 @@ def keep(browser: Browser, url: str, name: str) -> Any:
         "/orders?answer=open&sort=-received_at",
     ],
 )
-def test_a_filter_is_kept_and_leads_back_to_itself(meera: Browser, ravi: Browser, url: str) -> None:
+def test_saved_view_restores_its_filter(meera: Browser, ravi: Browser, url: str) -> None:
     done = keep(meera, url, "My <b>view</b>")
     assert (done.status_code, done.location) == (303, url)
     path = url.split("?", maxsplit=1)[0]
@@ -42,7 +42,7 @@ def test_nothing_in_force_is_no_view_and_a_bad_list_is_none(meera: Browser) -> N
     assert not meera.get("/views").page.select(".saved-views")
 
 
-def test_a_view_of_the_same_name_takes_the_new_filter(meera: Browser) -> None:
+def test_view_with_the_same_name_replaces_the_filter(meera: Browser) -> None:
     keep(meera, "/webhooks?state=refused", "Mine")
     keep(meera, "/webhooks?state=failed", "mine")
     assert [link["href"] for link in meera.get("/webhooks").page.select("#views a[href*='?']")] == [
@@ -50,7 +50,7 @@ def test_a_view_of_the_same_name_takes_the_new_filter(meera: Browser) -> None:
     ]
 
 
-def test_a_view_is_named_anew_and_forgotten_by_its_person_alone(meera: Browser, ravi: Browser) -> None:
+def test_view_is_renamed_and_deleted_only_by_its_owner(meera: Browser, ravi: Browser) -> None:
     keep(meera, "/webhooks?state=refused", "One")
     keep(meera, "/webhooks?state=failed", "Two")
     page = meera.get("/views")
@@ -67,7 +67,7 @@ def test_a_view_is_named_anew_and_forgotten_by_its_person_alone(meera: Browser, 
     assert [link.get_text() for link in meera.get("/views").page.select(".saved-views .strong")] == ["Two"]
 
 
-def test_a_view_says_what_it_narrows_in_the_words_of_its_list(meera: Browser) -> None:
+def test_view_describes_its_filter(meera: Browser) -> None:
     keep(meera, "/orders?answer=open&q=spares&sort=-received_at", "One")
     keep(meera, "/webhooks?state=refused&since=2026-11-20T10:00", "Two")
     keep(meera, "/inbound?effect=unmatched", "Three")

@@ -69,9 +69,7 @@ def press_cancel(browser: Browser, job_id: str) -> Any:
     return browser.send(url, browser.fill(f"/jobs/{job_id}", url))
 
 
-def test_a_job_is_run_to_its_end_and_shows_its_progress(
-    database: Database, session: Session, ask: Any
-) -> None:
+def test_job_runs_to_completion_with_progress(database: Database, session: Session, ask: Any) -> None:
     job_id = ask(3)
     seen = []
     worker = Worker(
@@ -85,7 +83,7 @@ def test_a_job_is_run_to_its_end_and_shows_its_progress(
     assert not worker.once()
 
 
-def test_a_job_whose_worker_died_goes_on_from_its_last_step_when_the_lease_ends(
+def test_job_of_a_dead_worker_resumes_after_its_lease(
     database: Database, session: Session, ask: Any, clock: Clock
 ) -> None:
     job_id = ask(4)
@@ -109,7 +107,7 @@ def test_a_job_whose_worker_died_goes_on_from_its_last_step_when_the_lease_ends(
     assert stored(session, job_id).state is JobState.DONE
 
 
-def test_a_worker_that_lost_its_lease_does_nothing_more(
+def test_worker_without_its_lease_does_nothing(
     database: Database, session: Session, ask: Any, clock: Clock
 ) -> None:
     job_id = ask(3)
@@ -126,7 +124,7 @@ def test_a_worker_that_lost_its_lease_does_nothing_more(
     assert stored(session, job_id).state is JobState.DONE
 
 
-def test_a_step_that_fails_leaves_nothing_of_itself_and_is_tried_again_later(
+def test_failed_step_is_rolled_back_and_retried(
     database: Database, session: Session, ask: Any, clock: Clock
 ) -> None:
     job_id = ask(2)
@@ -149,7 +147,7 @@ def test_a_step_that_fails_leaves_nothing_of_itself_and_is_tried_again_later(
     assert stored(session, job_id).state is JobState.DONE
 
 
-def test_a_job_that_breaks_off_again_and_again_has_failed(
+def test_job_that_fails_repeatedly_has_failed(
     database: Database, session: Session, ask: Any, clock: Clock
 ) -> None:
     job_id = ask()
@@ -165,7 +163,7 @@ def test_a_job_that_breaks_off_again_and_again_has_failed(
     assert (job.attempts, job.error) == (MAX_ATTEMPTS, "RuntimeError")
 
 
-def test_a_job_that_kills_its_worker_is_not_taken_for_ever(
+def test_job_that_kills_its_worker_is_not_retried_forever(
     database: Database, session: Session, ask: Any, clock: Clock
 ) -> None:
     job_id = ask()
@@ -181,7 +179,7 @@ def test_a_job_that_kills_its_worker_is_not_taken_for_ever(
     assert stored(session, job_id).state is JobState.FAILED
 
 
-def test_what_cannot_be_done_has_failed_at_once_and_says_why(
+def test_impossible_job_fails_immediately_with_a_reason(
     database: Database, session: Session, ask: Any
 ) -> None:
     job_id = ask()
@@ -194,9 +192,7 @@ def test_what_cannot_be_done_has_failed_at_once_and_says_why(
     assert (job.state, job.note) == (JobState.FAILED, "The filter names a partner that is gone.")
 
 
-def test_a_worker_that_is_told_to_stop_leaves_the_job_to_the_next(
-    database: Database, session: Session, ask: Any
-) -> None:
+def test_stopping_worker_leaves_the_job_to_another(database: Database, session: Session, ask: Any) -> None:
     job_id = ask(3)
     stop = threading.Event()
     Worker(database, {"count": lambda work: counting(work, lambda _: stop.set())}).run(stop)
@@ -242,7 +238,7 @@ def test_chores_are_done_when_they_are_due_by_one_worker(
     assert done == ["swept", "swept"]
 
 
-def test_a_chore_that_fails_says_so_in_its_row_and_is_done_again(
+def test_failed_chore_records_its_error_and_runs_again(
     database: Database, session: Session, clock: Clock
 ) -> None:
     def fails(_database: Database) -> None:
@@ -257,7 +253,7 @@ def test_a_chore_that_fails_says_so_in_its_row_and_is_done_again(
     assert worker.once()
 
 
-def test_a_job_can_be_cancelled_by_who_asked_for_it_and_what_was_done_stays(
+def test_job_canceled_by_its_owner_keeps_finished_steps(
     ravi: Browser, database: Database, session: Session, ask: Any
 ) -> None:
     job_id = ask(10)
@@ -273,7 +269,7 @@ def test_a_job_can_be_cancelled_by_who_asked_for_it_and_what_was_done_stays(
     assert "Canceled by Ravi." in page and "2 of 10" in page
 
 
-def test_one_that_waits_is_cancelled_at_once(ravi: Browser, session: Session, ask: Any) -> None:
+def test_queued_job_is_canceled_immediately(ravi: Browser, session: Session, ask: Any) -> None:
     job_id = ask()
     press_cancel(ravi, job_id)
     assert stored(session, job_id).state is JobState.CANCELED

@@ -55,7 +55,7 @@ def write(database: Database, subject: str = "A thing", body: str = "It happened
         session.commit()
 
 
-def test_a_mail_arrives_whole(
+def test_mail_arrives_complete(
     database: Database, send: Send, post_office: MailServer, session: Session
 ) -> None:
     write(database, "₹ held\r\nBcc: evil@example", ".\n..two\n" + "long " * 300)
@@ -73,7 +73,7 @@ def test_a_mail_arrives_whole(
     assert send() == 0 and len(post_office.taken) == 1
 
 
-def test_what_is_rolled_back_is_told_to_nobody(
+def test_rolled_back_event_sends_no_mail(
     database: Database, send: Send, post_office: MailServer, session: Session
 ) -> None:
     with database.writing() as writing:
@@ -99,7 +99,7 @@ def test_what_is_rolled_back_is_told_to_nobody(
     ],
     ids=lambda answers: " ".join(f"{word}={said}" for word, said in answers.items()),
 )
-def test_what_a_server_does_not_take_now_is_tried_again_under_the_same_id(
+def test_temporarily_rejected_mail_is_retried_with_the_same_id(
     database: Database,
     send: Send,
     post_office: MailServer,
@@ -122,7 +122,7 @@ def test_what_a_server_does_not_take_now_is_tried_again_under_the_same_id(
     assert mails(session)[0].state is JobState.DONE
 
 
-def test_who_is_unknown_does_not_keep_the_others_from_it(
+def test_unknown_recipient_does_not_block_others(
     database: Database, send: Send, post_office: MailServer, session: Session
 ) -> None:
     write(database)
@@ -134,7 +134,7 @@ def test_who_is_unknown_does_not_keep_the_others_from_it(
     assert mail.state is JobState.DONE and "550 who?" in mail.error
 
 
-def test_only_those_who_do_not_have_it_get_it_again(
+def test_mail_is_retried_only_for_missing_recipients(
     database: Database, send: Send, post_office: MailServer, session: Session, clock: Any
 ) -> None:
     write(database)
@@ -147,7 +147,7 @@ def test_only_those_who_do_not_have_it_get_it_again(
     assert [one.to for one in post_office.taken] == [["meera@supplier.example"], ["ravi@supplier.example"]]
 
 
-def test_what_is_refused_for_good_is_given_up(
+def test_permanently_rejected_mail_is_given_up(
     database: Database, send: Send, post_office: MailServer, session: Session, clock: Any
 ) -> None:
     write(database)
@@ -157,7 +157,7 @@ def test_what_is_refused_for_good_is_given_up(
     assert "554 spam" in mails(session)[0].error
 
 
-def test_a_server_that_is_gone_for_days_is_given_up_after_all_waits(
+def test_mail_to_an_unreachable_server_is_given_up_after_all_retries(
     database: Database, send: Send, post_office: MailServer, session: Session, clock: Any
 ) -> None:
     write(database)
@@ -171,7 +171,7 @@ def test_a_server_that_is_gone_for_days_is_given_up_after_all_waits(
 
 @pytest.mark.parametrize("word", ["greeting", "EHLO", "DATA", "end"])
 @pytest.mark.parametrize("how", ["silence", "drip"])
-def test_a_server_that_takes_its_time_is_cut_off(post_office: MailServer, word: str, how: str) -> None:
+def test_slow_mail_server_is_cut_off(post_office: MailServer, word: str, how: str) -> None:
     post_office.answers = {word: how}
     mail = EmailMessage()
     mail["From"], mail["Subject"] = "po@supplier.example", "x"
@@ -183,7 +183,7 @@ def test_a_server_that_takes_its_time_is_cut_off(post_office: MailServer, word: 
     assert "too long" in outcome.error or "timed out" in outcome.error
 
 
-def test_a_server_that_is_not_well_gets_one_mail_and_not_all_of_them(
+def test_failing_mail_server_gets_one_mail_at_a_time(
     database: Database, send: Send, post_office: MailServer
 ) -> None:
     for _ in range(5):
@@ -193,7 +193,9 @@ def test_a_server_that_is_not_well_gets_one_mail_and_not_all_of_them(
     assert post_office.connections == 1
 
 
-def test_two_senders_send_each_mail_once(database: Database, send: Send, post_office: MailServer) -> None:
+def test_two_mail_senders_send_each_mail_once(
+    database: Database, send: Send, post_office: MailServer
+) -> None:
     for number in range(8):
         write(database, f"mail {number}")
     both = [threading.Thread(target=send) for _ in range(2)]
@@ -225,7 +227,7 @@ def test_over_tls_the_certificate_counts(scheme: str, monkeypatch: pytest.Monkey
     server.close()
 
 
-def test_without_tls_nothing_is_sent_unless_that_is_meant(post_office: MailServer) -> None:
+def test_mail_without_tls_is_sent_only_if_configured(post_office: MailServer) -> None:
     mail = EmailMessage()
     mail["From"] = "po@supplier.example"
     at = Server("smtp", "127.0.0.1", post_office.port, "ravi", "secret")
@@ -250,9 +252,7 @@ def test_words_that_no_mail_holds_do_not_keep_the_others_waiting(
     assert [mail.state for mail in mails(session)] == [JobState.FAILED, JobState.DONE]
 
 
-def test_the_command_tries_whether_mails_arrive(
-    app: Flask, post_office: MailServer, session: Session
-) -> None:
+def test_mail_command_sends_a_test(app: Flask, post_office: MailServer, session: Session) -> None:
     well = app.test_cli_runner().invoke(args=["alerts", "test"])
     assert well.exit_code == 0 and "meera@supplier.example: taken" in well.output
     assert len(post_office.taken) == 1 and not mails(session)
@@ -284,9 +284,7 @@ def test_wrong_key_pauses_once_and_sends_one_mail(
     assert "Resumed by Ravi. “They took the key”" in mails(session)[-1].parameters["body"]
 
 
-def test_who_holds_a_partner_by_hand_gets_no_mail(
-    database: Database, partner: Partner, session: Session
-) -> None:
+def test_manual_pause_sends_no_mail(database: Database, partner: Partner, session: Session) -> None:
     with database.writing() as writing:
         row = writing.get(Partner, partner.id)
         assert row
@@ -315,7 +313,7 @@ def test_messages_that_need_somebody_are_one_mail_with_all_of_them(
     assert send() == 0, "told once"
 
 
-def test_what_was_settled_meanwhile_is_told_to_nobody(
+def test_event_settled_before_sending_sends_no_mail(
     arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, send: Send, post_office: MailServer,
     session: Session, database: Database,
 ) -> None:  # fmt: skip
@@ -390,7 +388,7 @@ def test_deadlines_are_one_digest_a_day(
     assert not digests.digest(database, off)
 
 
-def test_a_link_of_a_mail_only_shows(
+def test_link_in_a_mail_changes_nothing(
     arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, send: Send, post_office: MailServer,
     session: Session, database: Database, settings: Settings, ravi: Browser,
 ) -> None:  # fmt: skip
@@ -425,7 +423,7 @@ def test_a_link_of_a_mail_only_shows(
     assert [session.execute(one).all() for one in everything] == before
 
 
-def test_the_worker_sends_and_seals_by_itself(
+def test_worker_sends_mail_and_seals_automatically(
     database: Database, settings: Settings, post_office: MailServer, session: Session
 ) -> None:
     with database.writing() as writing:
@@ -456,7 +454,7 @@ def test_partner_that_keeps_failing_sends_one_mail(
     assert [mail.kind.removeprefix(MAIL) for mail in mails(session)] == ["failing"]
 
 
-def test_a_server_hides_its_password() -> None:
+def test_smtp_repr_hides_the_password() -> None:
     server = Server.at("smtps://ravi:pass%20word@mail.example")
     assert (server.port, server.user, server.password) == (465, "ravi", "pass word")
     assert "pass" not in repr(server)

@@ -21,7 +21,7 @@ POLICY = {
 }
 
 
-def test_every_route_answers_with_the_strict_policy(app: Flask, asha: Browser) -> None:
+def test_every_route_has_the_strict_policy(app: Flask, asha: Browser) -> None:
     app.config["WTF_CSRF_ENABLED"] = False
     for method, path, _ in routes_of(app):
         if path == "/logout":
@@ -39,7 +39,7 @@ def files_of(page: Any) -> list[str]:
     return re.findall(r'<(?:link|script)[^>]*(?:href|src)="([^"]+)"', page.text)
 
 
-def test_every_file_of_a_page_is_kept_for_long_and_compressed(asha: Browser) -> None:
+def test_page_assets_are_cached_and_compressed(asha: Browser) -> None:
     files = files_of(asha.get("/orders"))
     assert len(files) >= 4
     for url in files:
@@ -61,7 +61,7 @@ def test_pages_are_private_and_never_stored(asha: Browser, path: str) -> None:
         assert "Content-Encoding" not in asha.get(path, headers={"Accept-Encoding": "gzip"}).headers
 
 
-def test_no_page_carries_script_or_style_of_its_own(asha: Browser, arrive: Any) -> None:
+def test_pages_have_no_inline_script_or_style(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     for path in ("/", "/orders", f"/orders/{order_id}", "/webhooks", f"/orders/{order_id}/answer"):
         page = asha.get(path).page

@@ -31,7 +31,7 @@ def away(database: Database) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("path", ["/", "/orders", "/orders/1", "/webhooks", "/inbound"])
-def test_without_the_database_every_page_is_calm_and_says_when_to_come_back(
+def test_pages_without_the_database_are_503_with_retry_after(
     asha: Browser, away: list[str], path: str
 ) -> None:
     answer = asha.get(path)
@@ -42,13 +42,13 @@ def test_without_the_database_every_page_is_calm_and_says_when_to_come_back(
     assert len(away) == 1
 
 
-def test_without_the_database_htmx_gets_an_alert(asha: Browser, away: list[str]) -> None:
+def test_htmx_without_the_database_gets_an_alert(asha: Browser, away: list[str]) -> None:
     answer = asha.get("/orders", headers={"HX-Request": "true"})
     assert answer.status_code == 503
     assert answer.text.lstrip().startswith('<div class="toast-card bad"')
 
 
-def test_a_bug_gives_a_page_with_a_reference_that_the_log_knows(
+def test_exception_page_has_a_reference_from_the_log(
     asha: Browser, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:
@@ -66,7 +66,7 @@ def test_a_bug_gives_a_page_with_a_reference_that_the_log_knows(
 @pytest.mark.parametrize(
     ("path", "status"), [("/orders/999999", 404), ("/nowhere", 404), ("/partners", 403), ("/logout", 405)]
 )
-def test_every_reference_on_a_page_stands_in_the_log(
+def test_every_reference_is_in_the_log(
     asha: Browser, caplog: pytest.LogCaptureFixture, path: str, status: int
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -76,12 +76,12 @@ def test_every_reference_on_a_page_stands_in_the_log(
     assert reference and f"{status}, reference {reference[1]}: GET '{path}'" in caplog.text
 
 
-def test_who_sees_everything_is_not_told_of_another_supplier(asha: Browser, meera: Browser) -> None:
+def test_not_found_text_depends_on_the_readers_suppliers(asha: Browser, meera: Browser) -> None:
     assert "belongs to another supplier" in asha.get("/orders/999999").words
     assert "another supplier" not in meera.get("/orders/999999").words
 
 
-def test_a_bug_in_a_form_does_not_ask_to_press_again_blindly(
+def test_exception_in_a_form_says_to_check_before_retrying(
     asha: Browser, monkeypatch: pytest.MonkeyPatch, arrive: Any
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:
@@ -103,7 +103,7 @@ def test_a_bug_in_a_form_does_not_ask_to_press_again_blindly(
 
 
 @pytest.mark.parametrize("code", [409, 415, 422, 501])
-def test_no_page_speaks_as_the_library_does(app: Flask, asha: Browser, code: int) -> None:
+def test_error_pages_have_no_library_texts(app: Flask, asha: Browser, code: int) -> None:
     view = app.view_functions["orders.inbox"]
     app.view_functions["orders.inbox"] = lambda: abort(code)
     app.view_functions["orders.inbox"].access = view.access  # type: ignore[attr-defined]
@@ -111,7 +111,7 @@ def test_no_page_speaks_as_the_library_does(app: Flask, asha: Browser, code: int
     assert "Go back, reload the page" in words and "Unprocessable" not in words and "resource" not in words
 
 
-def test_a_bug_while_the_database_is_away_gives_the_same_page(
+def test_exception_without_the_database_gets_the_same_page(
     asha: Browser, away: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:

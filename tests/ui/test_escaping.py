@@ -24,7 +24,7 @@ def tags_and_words(html: Markup) -> tuple[set[str], str]:
 
 @pytest.mark.parametrize("around", ["{}", "`{}`", "**{}**", "a `b` {} **c**", "`{}", "**`{}`**"])
 @pytest.mark.parametrize(("tell", "more"), [(phrase, set()), (marked, {"p"})])
-def test_a_script_in_a_phrase_stays_words(tell: Callable[[str], Markup], more: set[str], around: str) -> None:
+def test_script_in_a_sentence_is_escaped(tell: Callable[[str], Markup], more: set[str], around: str) -> None:
     html = tell(around.format(SCRIPT))
     tags, words = tags_and_words(html)
     assert tags <= {"code", "strong"} | more
@@ -46,7 +46,7 @@ def test_a_script_in_a_phrase_stays_words(tell: Callable[[str], Markup], more: s
     ],
     ids=["key", "value", "in a list", "broken", "in the place of a value", "text", "a string", "too long"],
 )
-def test_a_script_in_a_body_stays_words(body: bytes | str) -> None:
+def test_script_in_a_body_is_escaped(body: bytes | str) -> None:
     html = coloured(body)
     tags, words = tags_and_words(html)
     assert tags <= {"span"}
@@ -54,7 +54,7 @@ def test_a_script_in_a_body_stays_words(body: bytes | str) -> None:
     assert SCRIPT in words
 
 
-def test_a_quotation_mark_in_a_body_ends_no_attribute() -> None:
+def test_quotation_mark_in_a_body_is_escaped_in_attributes() -> None:
     html = coloured(json.dumps({'" onload="x': '" onload="x'}))
     spans = BeautifulSoup(html, "html.parser").find_all("span")
     assert spans

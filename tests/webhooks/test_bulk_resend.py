@@ -112,7 +112,7 @@ def outcomes(browser: Browser, url: str) -> dict[str, int]:
     return {one.span.get_text(): int(one.b.get_text()) for one in chips}
 
 
-def test_the_partner_was_down_from_ten_to_twelve(
+def test_outage_of_two_hours_is_resent_and_reported(
     ravi: Browser,
     meera: Browser,
     asha: Browser,
@@ -164,7 +164,7 @@ def test_the_partner_was_down_from_ten_to_twelve(
     assert ravi.get("/webhooks?trigger=bulk").page.select("tbody tr")
 
 
-def test_the_plan_says_what_is_left_out_and_why(
+def test_plan_lists_skipped_webhooks_with_reasons(
     ravi: Browser,
     asha: Browser,
     answered: Any,
@@ -198,7 +198,7 @@ def test_the_plan_says_what_is_left_out_and_why(
     assert "The partner has already received it." in only.words
 
 
-def test_the_rule_for_many_is_the_rule_for_one(
+def test_bulk_resend_blockers_equal_those_of_a_single_resend(
     answered: Any, database: Database, session: Session, partner: Partner
 ) -> None:
     """The plan's SQL and ``resend_blocker`` say yes and no to the same messages."""
@@ -251,7 +251,7 @@ def test_all_that_match_a_filter(
     assert session.scalars(select(Job.state)).one() is JobState.DONE
 
 
-def test_a_reason_is_wanted_and_nothing_is_sent_without_a_choice(
+def test_bulk_resend_requires_a_reason_and_a_selection(
     ravi: Browser, answered: Any, database: Database, session: Session
 ) -> None:
     answered(1)
@@ -268,7 +268,7 @@ def test_a_reason_is_wanted_and_nothing_is_sent_without_a_choice(
     assert states(session) == ["failed"]
 
 
-def test_a_resend_goes_on_after_a_restart_and_does_nothing_twice(
+def test_bulk_resend_resumes_after_a_restart(
     ravi: Browser,
     answered: Any,
     database: Database,
@@ -299,7 +299,7 @@ def test_a_resend_goes_on_after_a_restart_and_does_nothing_twice(
     assert len(session.scalars(select(Attempt)).all()) == 5
 
 
-def test_the_rest_can_be_cancelled(
+def test_bulk_resend_can_be_canceled(
     ravi: Browser,
     answered: Any,
     database: Database,
@@ -330,7 +330,7 @@ def test_the_rest_can_be_cancelled(
     assert states(session) == ["delivered", "failed", "failed"]
 
 
-def test_a_silent_partner_gets_one_at_a_time_until_it_answers(
+def test_unresponsive_partner_gets_one_at_a_time_until_it_responds(
     ravi: Browser, answered: Any, database: Database, session: Session, partner: Partner, deliver: Any
 ) -> None:
     answered(4)
@@ -356,7 +356,7 @@ def test_a_silent_partner_gets_one_at_a_time_until_it_answers(
     assert states(session).count("pending") == 3
 
 
-def test_while_a_resend_waits_other_work_has_its_turn(
+def test_waiting_bulk_resend_does_not_block_other_jobs(
     ravi: Browser,
     answered: Any,
     database: Database,
@@ -383,7 +383,7 @@ def test_while_a_resend_waits_other_work_has_its_turn(
     assert outcomes(ravi, done.location) == {"delivered": 3}
 
 
-def test_a_partner_gets_no_more_than_it_soon_takes(
+def test_bulk_resend_queues_no_more_than_a_partner_takes_soon(
     ravi: Browser, answered: Any, database: Database, session: Session, monkeypatch: Any, deliver: Any
 ) -> None:
     answered(5)
@@ -403,7 +403,7 @@ def test_a_partner_gets_no_more_than_it_soon_takes(
     assert step() and states(session).count("pending") == 2
 
 
-def test_what_a_paused_network_would_get_is_left_out(
+def test_bulk_resend_skips_paused_partners(
     ravi: Browser, answered: Any, database: Database, partner: Partner
 ) -> None:
     answered(1)
@@ -414,7 +414,7 @@ def test_what_a_paused_network_would_get_is_left_out(
     assert "Resume it first" in ravi.get(f"{PLAN}?state=failed").words
 
 
-def test_what_was_delivered_goes_again_only_by_the_stronger_verb(
+def test_delivered_webhooks_are_resent_only_with_the_permission(
     ravi: Browser,
     browser_of: Any,
     asha: Browser,
@@ -444,7 +444,7 @@ def test_what_was_delivered_goes_again_only_by_the_stronger_verb(
     assert [one.attempts_made for one in messages(session)] == [2]
 
 
-def test_who_may_not_resend_sees_no_boxes_and_no_plan(
+def test_reader_without_the_permission_cannot_bulk_resend(
     meera: Browser, asha: Browser, answered: Any, session: Session
 ) -> None:
     answered(1)
@@ -453,7 +453,7 @@ def test_who_may_not_resend_sees_no_boxes_and_no_plan(
         assert browser.get(PLAN).status_code == 403
 
 
-def test_the_command_leaves_the_same_report(
+def test_resend_command_creates_the_same_report(
     app: Flask, ravi: Browser, answered: Any, database: Database, session: Session, deliver: Any
 ) -> None:
     answered(3)
@@ -469,7 +469,7 @@ def test_the_command_leaves_the_same_report(
     assert len(session.scalars(select(ResendItem)).all()) == 2
 
 
-def test_an_outage_takes_in_what_was_made_before_it_and_leaves_out_what_is_long_past(
+def test_outage_includes_recent_earlier_webhooks_and_no_old_ones(
     ravi: Browser, asha: Browser, arrive: Any, deliver: Any, network: Any, clock: Any, session: Session
 ) -> None:
     orders = arrive(2)

@@ -42,7 +42,7 @@ def refused(asha: Browser, arrive: Any, deliver: Any, network: Any, session: Ses
     return session.scalars(select(Message.id)).one()
 
 
-def test_the_log_shows_the_newest_first_and_pages_stay_put(
+def test_webhook_list_is_newest_first_with_stable_pages(
     asha: Browser, meera: Browser, arrive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.webhooks.queries.message_page.__kwdefaults__", {"limit": 2, "also": ()})
@@ -76,7 +76,7 @@ def test_supplier_staff_see_the_messages_of_their_own_ids_only(
         assert omar.get(f"/webhooks/{message_id}.json").status_code == expected
 
 
-def test_without_scripts_a_link_shows_what_became_of_a_message_that_waits(
+def test_webhook_without_scripts_has_a_refresh_link(
     asha: Browser, arrive: Any, deliver: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -89,7 +89,7 @@ def test_without_scripts_a_link_shows_what_became_of_a_message_that_waits(
         assert not asha.get(url).page.select("noscript a")
 
 
-def test_a_message_page_shows_the_pair_as_it_was(meera: Browser, refused: str, session: Session) -> None:
+def test_webhook_page_shows_request_and_response(meera: Browser, refused: str, session: Session) -> None:
     page = meera.get(f"/webhooks/{refused}")
     words = page.words
     for text in (
@@ -105,7 +105,7 @@ def test_a_message_page_shows_the_pair_as_it_was(meera: Browser, refused: str, s
     assert "X-Api-Key" in words
 
 
-def test_a_message_as_data_has_the_agreed_fields(meera: Browser, refused: str) -> None:
+def test_webhook_json_has_the_documented_fields(meera: Browser, refused: str) -> None:
     data = meera.get(f"/webhooks/{refused}.json").get_json()
     assert {"id", "state", "kind", "partner", "order_id", "next_at", "request", "attempts"} <= set(data)
     assert (data["state"], data["kind"], data["next_at"]) == ("refused", "req-confirm", None)
@@ -148,7 +148,7 @@ def test_filters_combine(meera: Browser, refused: str, query: str, fits: bool) -
     assert ids(meera.get(f"/webhooks?{query}")) == ([refused] if fits else [])
 
 
-def test_a_message_is_found_by_its_id(meera: Browser, refused: str) -> None:
+def test_webhook_is_found_by_its_id(meera: Browser, refused: str) -> None:
     assert ids(meera.get(f"/webhooks?q={refused}")) == [refused]
 
 
@@ -177,14 +177,14 @@ def test_support_sends_again_with_a_reason(
     assert "Ravi" in page.words and "They mended their side" in page.words
 
 
-def test_a_resend_without_a_reason_comes_back(ravi: Browser, refused: str, session: Session) -> None:
+def test_resend_without_a_reason_is_rejected(ravi: Browser, refused: str, session: Session) -> None:
     action = f"/webhooks/{refused}/resend"
     fields = {**ravi.fill(f"/webhooks/{refused}", action), "reason": "  "}
     assert ravi.send(action, fields).status_code == 422
     assert session.scalars(select(Message.state)).one() is MessageState.REFUSED
 
 
-def test_a_delivered_message_is_not_sent_again(
+def test_delivered_webhook_is_not_resent(
     asha: Browser, ravi: Browser, arrive: Any, deliver: Any, session: Session, refused: str
 ) -> None:
     action = f"/webhooks/{refused}/resend"
@@ -196,13 +196,15 @@ def test_a_delivered_message_is_not_sent_again(
     assert "already received it" in answer.words
 
 
-def test_who_may_not_resend_is_not_offered_it(meera: Browser, asha: Browser, refused: str) -> None:
+def test_reader_without_the_permission_has_no_resend_button(
+    meera: Browser, asha: Browser, refused: str
+) -> None:
     for browser in (meera, asha):
         page = browser.get(f"/webhooks/{refused}")
         assert not page.page.select(f"form[action='/webhooks/{refused}/resend']")
 
 
-def test_support_withdraws_what_waits_with_a_reason_and_the_order_is_open_again(
+def test_support_cancels_a_queued_webhook_and_the_order_reopens(
     asha: Browser, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -228,7 +230,7 @@ def test_support_withdraws_what_waits_with_a_reason_and_the_order_is_open_again(
     assert too_late.status_code == 409 and "neither queued nor being sent" in too_late.words
 
 
-def test_of_what_the_network_has_only_a_copy_that_still_waits_is_withdrawn(
+def test_cancel_of_a_queued_resend_keeps_the_delivery(
     asha: Browser, ravi: Browser, arrive: Any, deliver: Any, database: Database, session: Session
 ) -> None:
     (order_id,) = arrive(1)
@@ -237,7 +239,7 @@ def test_of_what_the_network_has_only_a_copy_that_still_waits_is_withdrawn(
     message_id = session.scalars(select(Message.id)).one()
     page, action = f"/webhooks/{message_id}", f"/webhooks/{message_id}/withdraw"
 
-    def once_more() -> None:
+    def resend_again() -> None:
         with database.writing() as writing:
             message = writing.get_one(Message, message_id)
             resend(writing, message, by="Ravi", reason="They lost it", delivered_too=True)
@@ -250,14 +252,14 @@ def test_of_what_the_network_has_only_a_copy_that_still_waits_is_withdrawn(
         )
         return len(session.scalars(found).all())
 
-    once_more()
+    resend_again()
     assert "stays delivered" in ravi.get(page).words
     fields = {**ravi.fill(page, action), "why": "They found it"}
     assert ravi.send(action, fields).status_code == 303
     assert session.scalars(select(Message.state)).one() is MessageState.DELIVERED
     assert withdrawals() == 1
 
-    once_more()
+    resend_again()
     with database.writing() as writing:
         assert claim(writing, 1, clock.now()).messages
         writing.commit()
@@ -267,7 +269,7 @@ def test_of_what_the_network_has_only_a_copy_that_still_waits_is_withdrawn(
     assert withdrawals() == 1
 
 
-def test_only_support_withdraws_and_only_what_is_under_way(
+def test_only_support_cancels_and_only_unfinished_webhooks(
     meera: Browser, asha: Browser, ravi: Browser, refused: str
 ) -> None:
     action = f"/webhooks/{refused}/withdraw"
@@ -290,7 +292,7 @@ def test_from_what_failed_support_gets_to_whether_it_is_us_or_them(
     assert not asha.get(page).page.select(f"a[href^='{of_partner}']")
 
 
-def test_the_state_refreshes_itself_until_it_is_final(
+def test_state_refreshes_until_it_is_final(
     asha: Browser, arrive: Any, deliver: Any, session: Session
 ) -> None:
     asha.answer(arrive(1)[0])
@@ -306,7 +308,7 @@ def test_the_state_refreshes_itself_until_it_is_final(
     )
 
 
-def test_what_a_partner_answers_is_shown_but_never_obeyed(
+def test_partner_response_is_shown_escaped(
     asha: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
 ) -> None:
     network.behave("refuse", times=1, error_dtl="<script>alert(1)</script><b data-hx-get=/logout>")
@@ -319,7 +321,7 @@ def test_what_a_partner_answers_is_shown_but_never_obeyed(
     assert not page.page.select("b[data-hx-get]")
 
 
-def test_a_try_is_copied_as_a_command_that_a_shell_runs_once_the_secret_is_set(
+def test_attempt_as_curl_command_runs_in_a_shell(
     asha: Browser, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session, tmp_path: Any
 ) -> None:
     (order_id,) = arrive(1)
@@ -343,7 +345,7 @@ def test_a_try_is_copied_as_a_command_that_a_shell_runs_once_the_secret_is_set(
     assert ravi.get(copies).get_json()["id"] == message.id
 
 
-def test_each_masked_header_has_a_variable_of_its_own(
+def test_each_masked_header_has_its_own_variable(
     asha: Browser, ravi: Browser, arrive: Any, deliver: Any, partner: Any, database: Any, session: Session
 ) -> None:
     with database.writing() as writing:
@@ -359,7 +361,7 @@ def test_each_masked_header_has_a_variable_of_its_own(
     assert "PARTNER_KEY (X-Api-Key)" in page.words and "PARTNER_KEY_2 (X-Client)" in page.words
 
 
-def test_a_secret_that_the_partner_sends_back_is_kept_nowhere(
+def test_secret_echoed_by_the_partner_is_not_stored(
     asha: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
 ) -> None:
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Key a-secret-of-ours is odd")
@@ -376,7 +378,7 @@ def test_a_secret_that_the_partner_sends_back_is_kept_nowhere(
     assert ids(meera.get("/webhooks?q=is+odd")) == [message.id]
 
 
-def test_two_tries_are_compared_line_by_line(
+def test_two_attempts_are_compared_line_by_line(
     asha: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session, clock: Any
 ) -> None:
     network.behave("status", times=1, status=503)
@@ -395,7 +397,7 @@ def test_two_tries_are_compared_line_by_line(
     assert any("BPR012" in line.get_text() for line in page.page.select(".diff ins"))
 
 
-def test_the_last_good_exchange_stands_beside_the_bad_one_in_the_readers_own_scope(
+def test_last_successful_delivery_is_shown_within_the_readers_scope(
     asha: Browser, omar: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
 ) -> None:
     orders = arrive(3)  # the third is of Bearings, which is Omar's
@@ -430,13 +432,13 @@ def test_the_last_good_exchange_stands_beside_the_bad_one_in_the_readers_own_sco
         ("state=attention", True),
     ],
 )
-def test_the_log_is_narrowed_by_tries_codes_orders_and_suppliers(
+def test_webhook_list_filters_by_attempts_codes_orders_and_suppliers(
     meera: Browser, refused: str, query: str, fits: bool
 ) -> None:
     assert ids(meera.get(f"/webhooks?{query}")) == ([refused] if fits else [])
 
 
-def test_the_order_of_the_network_and_its_reference_find_a_message(
+def test_webhook_is_found_by_object_id_and_partner_reference(
     meera: Browser, refused: str, session: Session
 ) -> None:
     message = session.scalars(select(Message)).one()
@@ -445,7 +447,7 @@ def test_the_order_of_the_network_and_its_reference_find_a_message(
         assert ids(meera.get("/webhooks", query_string={"q": words})) == [refused]
 
 
-def test_words_are_looked_for_in_steps_and_the_page_says_how_far_back(
+def test_body_search_runs_in_steps_and_shows_its_range(
     asha: Browser, meera: Browser, arrive: Any, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, order_id in enumerate(arrive(4)):
@@ -460,7 +462,7 @@ def test_words_are_looked_for_in_steps_and_the_page_says_how_far_back(
     assert not second.page.select("a[rel=next]")
 
 
-def test_what_narrows_the_list_is_taken_away_one_by_one(meera: Browser, refused: str) -> None:
+def test_filter_chips_are_removed_one_by_one(meera: Browser, refused: str) -> None:
     page = meera.get("/webhooks?state=refused&code=200&since=2020-01-01")
     chips = page.page.select(".filter-chip")
     assert [" ".join(chip.get_text(" ").split()).split(" :")[0] for chip in chips][:2] == [
@@ -471,7 +473,7 @@ def test_what_narrows_the_list_is_taken_away_one_by_one(meera: Browser, refused:
     assert ids(meera.get(chips[0]["href"])) == [refused]
 
 
-def test_the_list_tells_how_long_the_last_try_took_and_who_asked_for_it(
+def test_webhook_list_shows_duration_and_requester_of_the_last_attempt(
     ravi: Browser, refused: str, deliver: Any
 ) -> None:
     row = ravi.get("/webhooks").one("tbody tr")
@@ -483,7 +485,7 @@ def test_the_list_tells_how_long_the_last_try_took_and_who_asked_for_it(
 
 
 @pytest.mark.parametrize("simulator", ["", "http://127.0.0.1:1"])
-def test_only_the_demos_own_partner_is_linked(
+def test_simulator_link_is_only_for_its_partner(
     app: Flask, asha: Browser, network: Any, refused: str, simulator: str
 ) -> None:
     there = f"{network.url}/received/{refused}"
@@ -502,7 +504,7 @@ def asked_for(page: Any) -> str:
     return str(page.one("#newer-asks")["data-hx-get"])
 
 
-def test_a_page_that_stays_open_is_told_how_many_more_fit_its_filter(
+def test_open_list_learns_the_number_of_new_webhooks(
     asha: Browser, meera: Browser, arrive: Any, deliver: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.webhooks.queries.message_page.__kwdefaults__", {"limit": 2, "also": ()})
@@ -533,7 +535,7 @@ def test_a_page_that_stays_open_is_told_how_many_more_fit_its_filter(
         assert asked_for(meera.get(url, headers=HTMX)) == url
 
 
-def test_only_ones_own_messages_count_as_new(asha: Browser, omar: Browser, arrive: Any) -> None:
+def test_new_webhooks_are_counted_within_the_readers_scope(asha: Browser, omar: Browser, arrive: Any) -> None:
     url = asked_for(omar.get("/webhooks"))
     for order_id in arrive(3):
         asha.answer(order_id)
@@ -542,6 +544,6 @@ def test_only_ones_own_messages_count_as_new(asha: Browser, omar: Browser, arriv
     assert omar.get(url, headers=HTMX).words == f"{shown} new — show"
 
 
-def test_without_htmx_the_question_is_answered_with_the_list(meera: Browser) -> None:
+def test_newer_without_htmx_returns_the_list(meera: Browser) -> None:
     assert meera.get("/webhooks/newer").one("#webhooks-list")
     assert meera.get("/webhooks/newer?than=%27--&state=odd", headers=HTMX).status_code == 200
