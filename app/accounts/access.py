@@ -20,6 +20,8 @@ from app import clock
 from app.accounts import kept_forms, sessions
 from app.accounts.models import KeptForm, Person, UserSession
 from app.accounts.permissions import Permission, can
+from app.accounts.preferences import Preferences
+from app.accounts.preferences import read as read_preferences
 from app.audit import trail
 from app.ui import web
 
@@ -118,7 +120,11 @@ def init_app(app: Flask) -> None:
     app.before_request(_guard)
     app.teardown_request(_end_actor)
     app.context_processor(
-        lambda: {"can": lambda name: can(current_person(), Permission(name)), "Permission": Permission}
+        lambda: {
+            "look": _look(),
+            "can": lambda name: can(current_person(), Permission(name)),
+            "Permission": Permission,
+        }
     )
 
 
@@ -171,6 +177,11 @@ def _record_activity(user_session: UserSession) -> None:
             writing.commit()
     except DBAPIError as error:  # the next request tries again
         log.info("activity of session %s was not recorded: %s", user_session.id, error.orig)
+
+
+def _look() -> Preferences:
+    """The preferences of the person of this request, without a query."""
+    return read_preferences(getattr(g.get("_login_user"), "preferences", {}))
 
 
 def _guard() -> Any:

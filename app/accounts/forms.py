@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
+from zoneinfo import available_timezones
 
 from flask_wtf import FlaskForm
 from wtforms import (
     BooleanField,
     HiddenField,
     PasswordField,
+    RadioField,
     SelectField,
     SelectMultipleField,
     StringField,
@@ -20,7 +23,7 @@ from wtforms import (
 from wtforms.validators import InputRequired, Length, ValidationError
 
 from app.accounts.passwords import LONGEST
-from app.accounts.presenters import ROLE_LABELS
+from app.accounts.presenters import DENSITIES, ROLE_LABELS, THEMES
 from app.network.vocabulary import DEVICE_TAG_MAX, DeviceTag
 from app.ui.fields import choices, folded
 
@@ -33,6 +36,35 @@ class LoginForm(FlaskForm):
 
     username = StringField("Username", [InputRequired("Enter your username."), Length(max=80)])
     password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=LONGEST)])
+
+
+class AccountForm(FlaskForm):
+    """What people set for themselves."""
+
+    full_name = StringField("Full name", [Length(max=120)], filters=[folded])
+    mail_address = StringField("Email address", [Length(max=200)], filters=[folded])
+    time_zone = SelectField("Time zone")
+    theme = RadioField("Theme", choices=choices(THEMES.items()))
+    density = RadioField("Density of lists", choices=choices(DENSITIES.items()))
+    has_shortcuts = BooleanField("Keyboard shortcuts")
+
+    def __init__(self, *, default_zone: str, **more: Any) -> None:
+        super().__init__(**more)
+        self.time_zone.choices = choices(
+            [("", f"Default ({default_zone})"), *((zone, zone) for zone in time_zones())]
+        )
+
+    def validate_mail_address(self, field: Any) -> None:
+        if field.data and not re.fullmatch(r"[^\s@<>,;:\"]+@[A-Za-z0-9.-]+", field.data):
+            raise ValidationError("Enter an email address, such as asha@supplier.example.")
+
+
+@lru_cache(maxsize=1)
+def time_zones() -> tuple[str, ...]:
+    """The names of all time zones by place."""
+    return tuple(
+        sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/"))
+    )
 
 
 class ConfirmForm(FlaskForm):

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.accounts.models import Person, Role, Supplier
 from app.accounts.passwords import LONGEST, SHORTEST, PasswordProblem
+from app.accounts.preferences import Density, Theme
 from app.accounts.service import PersonError
 from app.network.vocabulary import B2B_ID_MAX
 
@@ -30,6 +31,9 @@ PERSON_ERRORS = {
         "This is the last active administrator. Make another person an administrator first."
     ),
 }
+
+THEMES = {Theme.SYSTEM: "System", Theme.LIGHT: "Light", Theme.DARK: "Dark"}
+DENSITIES = {Density.COMFORTABLE: "Comfortable", Density.COMPACT: "Compact"}
 
 PASSWORD_PROBLEMS = {
     PasswordProblem.LENGTH: f"Enter a password of {SHORTEST} to {LONGEST} characters.",

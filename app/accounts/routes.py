@@ -8,9 +8,10 @@ from flask import Blueprint, abort, redirect, request, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from app.accounts import access, kept_forms, presenters, queries, service, sessions, throttle
+from app.accounts import access, kept_forms, preferences, presenters, queries, service, sessions, throttle
 from app.accounts.access import Permission
 from app.accounts.forms import (
+    AccountForm,
     ConfirmForm,
     DeviceTagForm,
     LoginForm,
@@ -202,6 +203,63 @@ def end_sessions(person_id: int) -> Response:
     return redirect(url_for(".user", person_id=person_id, ended=1), 303)
 
 
+@blueprint.get("/account")
+@access.requires(Permission.VIEW)
+def account() -> Response:
+    """One's own data, password, sessions and preferences."""
+    me = access.current_person()
+    chosen = preferences.read(me.preferences)
+    form = AccountForm(
+        default_zone=web.settings().time_zone,
+        formdata=None,
+        full_name=me.full_name,
+        mail_address=me.mail_address,
+        time_zone=me.time_zone,
+        theme=chosen.theme.value,
+        density=chosen.density.value,
+        has_shortcuts=chosen.has_shortcuts,
+    )
+    return _account_page(form)
+
+
+@blueprint.post("/account")
+@access.requires(Permission.VIEW)
+@access.keeps_form
+def change_account() -> Response:
+    """Save one's own data and preferences."""
+    form = AccountForm(default_zone=web.settings().time_zone)
+    if not form.validate():
+        return _account_page(form, status=422)
+    me = access.current_person()
+    service.update_account(
+        web.db(),
+        queries.person_by_id(web.db(), me.id, lock=True) or abort(404),
+        full_name=form.full_name.data or "",
+        mail_address=form.mail_address.data or "",
+        time_zone=form.time_zone.data or "",
+        preferences=preferences.Preferences(
+            preferences.Theme(form.theme.data),
+            preferences.Density(form.density.data),
+            form.has_shortcuts.data,
+        ),
+    )
+    web.db().commit()
+    return redirect(url_for(".account", saved=1), 303)
+
+
+def _account_page(form: AccountForm, *, status: int = 200) -> Response:
+    me = access.current_person()
+    return web.page(
+        "accounts/account.html",
+        form=form,
+        person=me,
+        session_count=len(sessions.sessions_of(web.db(), me.id, idle=web.settings().session_idle)),
+        saved="saved" in request.args,
+        password_changed="password" in request.args,
+        status=status,
+    )
+
+
 @blueprint.get("/account/password")
 @access.requires(Permission.VIEW)
 @access.allows_temporary_password
@@ -242,7 +300,9 @@ def change_password() -> Response:
     person = queries.person_by_id(web.db(), me.id, lock=True) or abort(404)
     service.set_password(web.db(), person, password_hash, keep=access.current_session().id)
     web.db().commit()
-    return redirect(_next_page(), 303)
+    return redirect(
+        url_for("reports.home") if me.must_change_password else url_for(".account", password=1), 303
+    )
 
 
 def _password_page(form: PasswordForm, *, status: int = 200) -> Response:

@@ -13,6 +13,8 @@ from app import clock
 from app.accounts import passwords, queries, sessions, throttle
 from app.accounts.models import Person, PersonSupplier, Role
 from app.accounts.passwords import PasswordProblem
+from app.accounts.preferences import Preferences
+from app.accounts.preferences import read as read_preferences
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.db import advisory_lock
@@ -162,6 +164,42 @@ def set_password(
         name=person.username,
         after={"password": trail.CHANGED},
     )
+
+
+def update_account(
+    session: Session,
+    person: Person,
+    *,
+    full_name: str,
+    mail_address: str,
+    time_zone: str,
+    preferences: Preferences,
+) -> None:
+    """Change what people set for themselves."""
+
+    def fields() -> dict[str, object]:
+        return {
+            "full_name": person.full_name,
+            "mail_address": person.mail_address,
+            "time_zone": person.time_zone,
+            **read_preferences(person.preferences).as_stored(),
+        }
+
+    before = fields()
+    person.full_name, person.mail_address, person.time_zone = full_name, mail_address, time_zone
+    person.preferences = {**person.preferences, **preferences.as_stored()}
+    session.flush()
+    old, new = trail.differences(before, fields())
+    if new:
+        trail.record(
+            session,
+            AuditAction.PERSON_CHANGED,
+            AuditObject.PERSON,
+            person.id,
+            name=person.username,
+            before=old,
+            after=new,
+        )
 
 
 def record_throttling(session: Session, person: Person | None, delayed: set[throttle.Kind]) -> None:

@@ -170,7 +170,9 @@ def public_url() -> str:
 
 def zone() -> ZoneInfo:
     """The reader's time zone."""
-    return settings().zone
+    # Only what was loaded anyway: an error page must not query the database.
+    name = getattr(g.get("_login_user"), "time_zone", "")
+    return ZoneInfo(name) if name else settings().zone
 
 
 def wants_fragment() -> bool:

@@ -5,9 +5,9 @@
 
   function savedTheme() {
     try {
-      return localStorage.getItem("theme");
+      return localStorage.getItem("theme") || root.dataset.theme;
     } catch {
-      return null; // storage is blocked
+      return root.dataset.theme; // storage is blocked
     }
   }
 
@@ -22,7 +22,7 @@
   addEventListener("storage", () => show(savedTheme()));
 
   window.theme = {
-    get: () => savedTheme() || "auto",
+    get: () => savedTheme(),
     set(choice) {
       try {
         localStorage.setItem("theme", choice);

@@ -1,0 +1,46 @@
+"""Choices of a person for the look and the keyboard, stored by name; a missing one has its default."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Theme(StrEnum):
+    """The colors of pages."""
+
+    SYSTEM = "auto"
+    LIGHT = "light"
+    DARK = "dark"
+
+
+class Density(StrEnum):
+    """The height of rows in lists."""
+
+    COMFORTABLE = "comfortable"
+    COMPACT = "compact"
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """The choices of one person."""
+
+    theme: Theme = Theme.SYSTEM
+    density: Density = Density.COMFORTABLE
+    has_shortcuts: bool = True
+
+    def as_stored(self) -> dict[str, Any]:
+        """The values for the column; other packages keep theirs beside them."""
+        return asdict(self)
+
+
+def read(stored: dict[str, Any]) -> Preferences:
+    """The preferences of a column; unknown values count as the default."""
+    default = Preferences()
+    theme, density = stored.get("theme"), stored.get("density")
+    return Preferences(
+        theme=Theme(theme) if theme in set(Theme) else default.theme,
+        density=Density(density) if density in set(Density) else default.density,
+        has_shortcuts=bool(stored.get("has_shortcuts", default.has_shortcuts)),
+    )

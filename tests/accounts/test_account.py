@@ -1,0 +1,76 @@
+"""The account page: one's own data and preferences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.accounts.models import Person
+from app.accounts.preferences import Density, Preferences, Theme, read
+from app.audit.models import AuditAction, AuditEntry
+from tests.people import Browser
+
+
+def save(browser: Browser, **fields: Any) -> Any:
+    filled = {**browser.fill("/account", "/account"), **fields}
+    return browser.send("/account", {name: value for name, value in filled.items() if value is not None})
+
+
+def test_account_is_saved_and_audited(asha: Browser, session: Session) -> None:
+    changed = {
+        "full_name": "Asha Kulkarni",
+        "mail_address": "asha@supplier.example",
+        "time_zone": "Europe/Paris",
+        "theme": "dark",
+        "density": "compact",
+        "has_shortcuts": None,
+    }
+    assert save(asha, **changed).status_code == 303
+    person = session.scalars(select(Person).where(Person.username == "asha")).one()
+    assert (person.full_name, person.mail_address) == ("Asha Kulkarni", "asha@supplier.example")
+    page = asha.get("/account")
+    html = page.one("html")
+    assert [html[f"data-{name}"] for name in ("theme", "density", "shortcuts")] == ["dark", "compact", "off"]
+    assert page.one("#mail_address")["value"] == "asha@supplier.example"
+    entry = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.PERSON_CHANGED)).one()
+    assert entry.became["time_zone"] == "Europe/Paris"
+
+
+def test_other_preferences_are_kept(asha: Browser, session: Session) -> None:
+    person = session.scalars(select(Person).where(Person.username == "asha")).one()
+    person.preferences = {"notifications": {"mentioned": "off"}}
+    session.commit()
+    save(asha, theme="light")
+    session.refresh(person)
+    assert person.preferences["notifications"] == {"mentioned": "off"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"mail_address": "not an address"}, "Enter an email address"),
+        ({"time_zone": "Mars/Olympus"}, "Not a valid choice"),
+        ({"theme": "pink"}, "Not a valid choice"),
+        ({"full_name": "x" * 121}, "120"),
+    ],
+)
+def test_invalid_account_is_refused(asha: Browser, fields: dict[str, str], error: str) -> None:
+    answer = save(asha, **fields)
+    assert (answer.status_code, error in answer.words) == (422, True)
+
+
+def test_times_are_shown_in_the_zone_of_the_reader(asha: Browser, arrive: Any) -> None:
+    (order_id,) = arrive(1)
+    assert ' IST"' in asha.get(f"/orders/{order_id}").text
+    save(asha, time_zone="Asia/Tokyo")
+    page = asha.get(f"/orders/{order_id}").text
+    assert ' JST"' in page and ' IST"' not in page
+
+
+def test_unknown_preferences_count_as_default() -> None:
+    assert read({"theme": "pink", "density": 3}) == Preferences()
+    chosen = Preferences(Theme.DARK, Density.COMPACT, has_shortcuts=False)
+    assert read(chosen.as_stored()) == chosen
