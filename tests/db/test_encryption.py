@@ -14,6 +14,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app import clock
+from app.accounts import kept_forms
+from app.accounts.models import KeptForm
 from app.db import Database, encryption
 from app.partners.models import InboundSecret, Partner
 from tests.conftest import ENCRYPTION_KEY
@@ -117,13 +119,15 @@ def test_rotation_makes_the_old_key_unnecessary(app: Flask, database: Database, 
                 partner_id=session.query(Partner.id).scalar(), secret="whsec_inbound", created_at=clock.now()
             )
         )
+        kept_forms.keep(session, "/partners/new", [("bearer_token", SECRETS[1])], address="")
         session.commit()
     encryption.configure([other_key, *app.extensions["settings"].encryption_key_list])
-    assert "rotated=1" in app.test_cli_runner().invoke(args=["secrets", "rotate"]).output
+    assert "rotated=3" in app.test_cli_runner().invoke(args=["secrets", "rotate"]).output
     encryption.configure([other_key])
     with database.reading() as session:
         assert session.query(Partner).one().bearer_token == SECRETS[1]
         assert session.query(InboundSecret).one().secret == "whsec_inbound"
+        assert session.query(KeptForm).one().fields == [["bearer_token", SECRETS[1]]]
 
 
 @pytest.mark.parametrize(
