@@ -27,6 +27,8 @@ from app.inbound import api_routes as inbound_routes
 from app.inbound import docs_routes
 from app.inbound import presenters as inbound_presenters
 from app.inbound import routes as inbound_log_routes
+from app.notifications import routes as notifications_routes
+from app.notifications.service import ZONE
 from app.orders import presenters as orders_presenters
 from app.orders import routes as orders_routes
 from app.orders.projection import follow
@@ -96,6 +98,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
         info={
             ALERTS: settings.public_url if settings.smtp_url else None,
             FAILING_AFTER: settings.failing_after,
+            ZONE: settings.time_zone,
         },
         engine=engine,
     )
@@ -120,6 +123,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
     packages = (
         accounts_routes,
         views_routes,
+        notifications_routes,
         partners_routes,
         orders_routes,
         outbox_routes,

@@ -10,6 +10,9 @@ from app.config import Settings
 from app.db import Database
 from app.delivery.statistics import fold
 from app.exports import files
+from app.notifications.service import prune as prune_notifications
+from app.notifications.service import send_digests
+from app.orders.deadlines import notify_near_deadlines
 from app.reports import digests
 from app.retention import Ages, prune_old
 from app.tasks import mail_sender
@@ -45,6 +48,9 @@ def chores(settings: Settings) -> list[Chore]:
             timedelta(minutes=1),
             lambda database: digests.digest(database, settings),
         ),
+        _chore("queue notification digests", timedelta(minutes=1), send_digests),
+        _chore("notify of near deadlines", timedelta(minutes=5), notify_near_deadlines),
+        _chore("remove old notifications", timedelta(days=1), prune_notifications),
         _chore("update planner statistics", timedelta(days=1), Database.optimize),
     ]
 

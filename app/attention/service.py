@@ -17,6 +17,8 @@ from app.audit.models import AuditAction, AuditObject
 from app.db import advisory_lock
 from app.delivery.events import MessageChange
 from app.delivery.models import Message
+from app.notifications.models import Event
+from app.notifications.service import notify
 
 SYSTEM = ""
 """The actor of an event that the app caused."""
@@ -50,6 +52,8 @@ def assign(session: Session, item: Item, person: Person | None, *, by: str) -> N
     case.assigned_name = person.display_name if person else ""
     action = CaseAction.ASSIGNED if person else CaseAction.UNASSIGNED
     _add_event(session, case, by, action, case.assigned_name)
+    if person and person.display_name != by:
+        notify(*(session, [person], Event.ASSIGNED), title=item.title, path=f"/attention/{item.key}", by=by)
     _add_audit_entry(session, item, AuditAction.ASSIGNED, after={"with": case.assigned_name or "nobody"})
 
 

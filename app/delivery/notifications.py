@@ -10,10 +10,14 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.accounts.models import Role
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.delivery.events import MessageChange
 from app.delivery.models import LIVE, Message, MessageState
+from app.notifications.models import Event
+from app.notifications.queries import people_of_supplier, people_with_roles
+from app.notifications.service import notify
 from app.partners.models import Partner
 from app.tasks.mail import Topic, enqueue, enqueue_once, is_on, link, one_line
 
@@ -34,11 +38,28 @@ _MAIL_TEXTS = {
 }
 
 
+RESPONSE_EVENTS = {
+    MessageState.REFUSED: Event.RESPONSE_REFUSED,
+    MessageState.FAILED: Event.RESPONSE_FAILED,
+}
+
+
 def follow(session: Session, changes: Sequence[MessageChange]) -> None:
-    """Send one mail for all messages that were refused or failed within some minutes."""
-    needs_attention = (MessageState.REFUSED, MessageState.FAILED)
-    if is_on(session) and any(change.state in needs_attention for change in changes):
+    """Notify supplier staff of refused and failed messages, and send one mail for those of some minutes."""
+    unsuccessful = [change for change in changes if change.state in RESPONSE_EVENTS]
+    if not unsuccessful:
+        return
+    if is_on(session):
         enqueue_once(session, Topic.ATTENTION, wait=BATCH_DELAY)
+    for change in unsuccessful:
+        row = session.execute(
+            select(Message.buyer_po_number, Message.supplier_b2b_id).where(Message.id == change.message_id)
+        ).one()
+        notify(
+            *(session, people_of_supplier(session, row.supplier_b2b_id), RESPONSE_EVENTS[change.state]),
+            title=row.buyer_po_number,
+            path=f"/webhooks/{change.message_id}",
+        )
 
 
 def held(session: Session, partner_id: int, reason: HoldReason, params: Mapping[str, Any]) -> None:
@@ -84,7 +105,8 @@ def breaker_closed(session: Session, partner_id: int, since: datetime, probes: i
 
 
 def failing(session: Session, partner_id: int, failures: int) -> None:
-    """Send the mail that a partner is failing, after so many consecutive failed attempts."""
+    """Notify support and send the mail that a partner is failing, after so many failed attempts in a row."""
+    _notify_support(session, partner_id, Event.PARTNER_FAILING)
     if not is_on(session):
         return
     name = one_line(_name(session, partner_id))
@@ -96,7 +118,8 @@ def failing(session: Session, partner_id: int, failures: int) -> None:
 
 
 def recovered(session: Session, partner_id: int, since: datetime) -> None:
-    """Send the mail that a partner has recovered. It was failing since this time."""
+    """Notify support and send the mail that a partner has recovered. It was failing since this time."""
+    _notify_support(session, partner_id, Event.PARTNER_RECOVERED)
     if not is_on(session):
         return
     name = one_line(_name(session, partner_id))
@@ -110,6 +133,15 @@ def recovered(session: Session, partner_id: int, since: datetime) -> None:
     if failed:
         body += f"\nFailed while it was down: {failed}. You can resend them together.\n"
     enqueue(session, Topic.RECOVERED, f"{name} has recovered", body + _item_link(session, partner_id))
+
+
+def _notify_support(session: Session, partner_id: int, event: Event) -> None:
+    people = people_with_roles(session, [Role.SUPPORT, Role.ADMIN])
+    notify(
+        *(session, people, event),
+        title=_name(session, partner_id),
+        path=f"/attention/partner-{partner_id}",
+    )
 
 
 def _queued_text(session: Session, partner_id: int) -> str:

@@ -12,6 +12,9 @@ from app.inbound.models import InboundMessage
 from app.network.messages import ReqEdit, ReqSend, ReqStatusChange, RespConfirm
 from app.network.replies import OBJECT_NAMES
 from app.network.vocabulary import ErrorCode, Kind
+from app.notifications.models import Event
+from app.notifications.queries import people_of_supplier
+from app.notifications.service import notify
 from app.orders.models import PurchaseOrder
 from app.orders.network_results import apply_result
 from app.orders.queries import partners_order_for_update
@@ -47,19 +50,22 @@ def create(session: Session, row: InboundMessage, message: ReqSend, terms: Terms
         respond_within=terms.respond_within,
     )
     row.order_id = order.id
+    _notify(session, order, Event.ORDER_RECEIVED)
 
 
 def edit(session: Session, row: InboundMessage, message: ReqEdit, terms: Terms) -> None:
     """Add the next version of an order."""
+    order = _known_order(session, row)
     apply_edit(
         session,
-        _known_order(session, row),
+        order,
         message,
         inbound_id=row.id,
         raw=row.body,
         received_at=terms.at,
         respond_within=terms.respond_within,
     )
+    _notify(session, order, Event.ORDER_CHANGED)
 
 
 def change_status(session: Session, row: InboundMessage, message: ReqStatusChange, terms: Terms) -> None:
@@ -79,6 +85,11 @@ HANDLERS: dict[Kind, Callable[..., None]] = {
     Kind.RESP_CONFIRM: record_result,
 }
 """Each may raise ValidationFailed; then only the row's link to the order has changed."""
+
+
+def _notify(session: Session, order: PurchaseOrder, event: Event) -> None:
+    people = people_of_supplier(session, order.supplier_b2b_id)
+    notify(session, people, event, title=order.buyer_po_number, path=f"/orders/{order.id}")
 
 
 def _order(session: Session, row: InboundMessage) -> PurchaseOrder | None:

@@ -30,6 +30,8 @@ class Topic(StrEnum):
     # The text is written when it is sent: many failures in a row make one mail.
     ATTENTION = "attention"
     DEADLINES = "deadlines"
+    # For one person.
+    NOTIFICATION = "notification"
 
     @property
     def task_kind(self) -> str:
@@ -42,9 +44,12 @@ def is_on(session: Session) -> bool:
 
 
 def enqueue(
-    session: Session, topic: Topic, subject: str, body: str, *, at: datetime | None = None
+    session: Session, topic: Topic, subject: str, body: str, *, at: datetime | None = None, to: str = ""
 ) -> Task | None:
-    """Send a mail after the commit, or not before ``at``. None if mail is off."""
+    """Send a mail after the commit, or not before ``at``. None if mail is off.
+
+    Without ``to`` it goes to the recipients of alerts.
+    """
     if not is_on(session):
         return None
     now = clock.now()
@@ -53,7 +58,12 @@ def enqueue(
     mail = Task(
         id=f"mail_{message_id}",
         kind=topic.task_kind,
-        parameters={"subject": one_line(subject)[:SUBJECT_MAX], "body": body, "message_id": message_id},
+        parameters={
+            "subject": one_line(subject)[:SUBJECT_MAX],
+            "body": body,
+            "message_id": message_id,
+            "to": to,
+        },
         created_at=now,
         run_at=at or now,
         max_attempts=len(RETRY_WAITS) + 1,

@@ -59,7 +59,9 @@ def _send(run: TaskRun, *, settings: Settings, text: Words | None) -> None:
             }
             _cancel_duplicates(session, task)
         finished = set(task.cursor.get("finished", []))
-    recipients = [address for address in settings.mail_addresses if address not in finished]
+    to = task.parameters.get("to")
+    addresses = [to] if to else settings.mail_addresses
+    recipients = [address for address in addresses if address not in finished]
     try:
         mail = _compose(task.parameters, task.created_at, settings.mail_from, recipients)
     except ValueError as error:

@@ -1,0 +1,1 @@
+"""Notifications of people: the bell, their mails and their preferences."""

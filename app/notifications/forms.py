@@ -1,0 +1,66 @@
+"""The form for one's own notification preferences."""
+
+from __future__ import annotations
+
+from flask_wtf import FlaskForm
+from wtforms import SelectField, StringField
+from wtforms.validators import Length, Optional, Regexp
+
+from app.accounts.models import Person
+from app.notifications.models import Category, Delivery
+from app.notifications.preferences import Preferences
+from app.ui.fields import choices, folded
+
+LABELS = {
+    Category.ASSIGNED: "Assigned to me",
+    Category.MENTIONED: "Mentions",
+    Category.ORDERS: "New and changed orders",
+    Category.DEADLINES: "Deadlines in the next 4 hours",
+    Category.RESPONSES: "Refused and failed responses",
+    Category.PARTNERS: "Failing partners",
+}
+CHOICES = [
+    (Delivery.AT_ONCE.value, "Email at once"),
+    (Delivery.DIGEST.value, "Daily email"),
+    (Delivery.OFF.value, "Off"),
+]
+HOURS = [("", "None"), *((str(hour), f"{hour:02}:00") for hour in range(24))]
+
+
+class PreferencesForm(FlaskForm):
+    """How one gets each category of notifications, the address, and quiet hours."""
+
+    mail_address = StringField(
+        "Email address",
+        [
+            Optional(),
+            Length(max=200),
+            Regexp(r"^[^\s@<>,;:\"]+@[A-Za-z0-9.-]+$", message="Enter an email address."),
+        ],
+        filters=[folded],
+    )
+    assigned = SelectField(LABELS[Category.ASSIGNED], choices=choices(CHOICES))
+    mentioned = SelectField(LABELS[Category.MENTIONED], choices=choices(CHOICES))
+    orders = SelectField(LABELS[Category.ORDERS], choices=choices(CHOICES))
+    deadlines = SelectField(LABELS[Category.DEADLINES], choices=choices(CHOICES))
+    responses = SelectField(LABELS[Category.RESPONSES], choices=choices(CHOICES))
+    partners = SelectField(LABELS[Category.PARTNERS], choices=choices(CHOICES))
+    quiet_from = SelectField("Quiet hours from", choices=choices(HOURS))
+    quiet_until = SelectField("Until", choices=choices(HOURS))
+
+    @classmethod
+    def of(cls, person: Person) -> PreferencesForm:
+        """The form with the saved preferences."""
+        saved = Preferences.of(person)
+        values = {category.value: delivery.value for category, delivery in saved.deliveries.items()}
+        hours = {
+            name: "" if hour is None else str(hour)
+            for name, hour in (("quiet_from", saved.quiet_from), ("quiet_until", saved.quiet_until))
+        }
+        return cls(formdata=None, data={"mail_address": person.mail_address, **values, **hours})
+
+    def preferences(self) -> Preferences:
+        """The preferences that the valid form has."""
+        deliveries = {category: Delivery(self[category.value].data) for category in Category}
+        hours = [int(field.data) if field.data else None for field in (self.quiet_from, self.quiet_until)]
+        return Preferences(deliveries, *hours)

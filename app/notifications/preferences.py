@@ -1,0 +1,56 @@
+"""The preferences of a person, which are a part of ``Person.preferences``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from app.accounts.models import Person
+from app.notifications.models import Category, Delivery
+
+KEY = "notifications"
+"""The key in ``Person.preferences``."""
+DEFAULTS = {
+    Category.ASSIGNED: Delivery.AT_ONCE,
+    Category.MENTIONED: Delivery.AT_ONCE,
+    Category.ORDERS: Delivery.DIGEST,
+    Category.DEADLINES: Delivery.DIGEST,
+    Category.RESPONSES: Delivery.AT_ONCE,
+    Category.PARTNERS: Delivery.DIGEST,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """How a person gets each category, and the local hours between which no mail is sent."""
+
+    deliveries: Mapping[Category, Delivery]
+    quiet_from: int | None = None
+    quiet_until: int | None = None
+
+    @classmethod
+    def of(cls, person: Person) -> Preferences:
+        """The preferences of a person, with defaults for those that are missing."""
+        saved = person.preferences.get(KEY, {})
+        deliveries = {
+            category: Delivery(saved.get(category.value, default)) for category, default in DEFAULTS.items()
+        }
+        return cls(deliveries, saved.get("quiet_from"), saved.get("quiet_until"))
+
+    def save(self, person: Person) -> None:
+        """Set them as the preferences of a person."""
+        deliveries = {category.value: delivery.value for category, delivery in self.deliveries.items()}
+        quiet = {"quiet_from": self.quiet_from, "quiet_until": self.quiet_until}
+        person.preferences = {**person.preferences, KEY: {**deliveries, **quiet}}
+
+    def mail_time(self, now: datetime, zone: ZoneInfo) -> datetime:
+        """When a mail may be sent: now, or when the quiet hours end."""
+        if self.quiet_from is None or self.quiet_until is None or self.quiet_from == self.quiet_until:
+            return now
+        local = now.astimezone(zone)
+        if (local.hour - self.quiet_from) % 24 >= (self.quiet_until - self.quiet_from) % 24:
+            return now
+        end = local.replace(hour=self.quiet_until, minute=0, second=0, microsecond=0)
+        return end if end > local else end + timedelta(days=1)

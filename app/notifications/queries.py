@@ -1,0 +1,53 @@
+"""The notifications of a person, and the people to notify."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.accounts.models import Person, PersonSupplier, Role
+from app.notifications.models import Notification
+
+PAGE = 50
+COUNTED = 100
+
+
+def newest(session: Session, person_id: int, *, before: int | None = None) -> Sequence[Notification]:
+    """The newest notifications of a person, one more than a page; those before an id if it is set."""
+    query = select(Notification).where(Notification.person_id == person_id)
+    if before is not None:
+        query = query.where(Notification.id < before)
+    return session.scalars(query.order_by(Notification.id.desc()).limit(PAGE + 1)).all()
+
+
+def own(session: Session, person_id: int, notification_id: int) -> Notification | None:
+    """A notification of this person."""
+    notification = session.get(Notification, notification_id)
+    return notification if notification and notification.person_id == person_id else None
+
+
+def unread_count(session: Session, person_id: int) -> int:
+    """How many notifications are unread; counts at most ``COUNTED``."""
+    unread = select(Notification.id).where(
+        Notification.person_id == person_id, Notification.read_at.is_(None)
+    )
+    return session.scalar(select(func.count()).select_from(unread.limit(COUNTED).subquery())) or 0
+
+
+def people_of_supplier(session: Session, supplier_b2b_id: str) -> Sequence[Person]:
+    """The active supplier staff of this supplier."""
+    return session.scalars(
+        select(Person)
+        .join(PersonSupplier, PersonSupplier.person_id == Person.id)
+        .where(PersonSupplier.b2b_id == supplier_b2b_id, Person.active, Person.role == Role.SUPPLIER)
+        .order_by(Person.id)
+    ).all()
+
+
+def people_with_roles(session: Session, roles: Iterable[Role]) -> Sequence[Person]:
+    """The active people with one of these roles."""
+    return session.scalars(
+        select(Person).where(Person.active, Person.role.in_(list(roles))).order_by(Person.id)
+    ).all()

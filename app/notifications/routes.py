@@ -1,0 +1,100 @@
+"""The pages of one's own notifications and preferences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, abort, request, url_for
+from flask_login import current_user
+from werkzeug.wrappers import Response as AnyResponse
+
+from app.accounts import access
+from app.accounts.access import Permission
+from app.accounts.models import Person
+from app.notifications import queries, service
+from app.notifications.forms import PreferencesForm
+from app.notifications.models import Category
+from app.notifications.texts import notification_text
+from app.ui import web
+
+blueprint = Blueprint("notifications", __name__)
+blueprint.app_template_filter("notification_text")(notification_text)
+
+
+@blueprint.app_context_processor
+def _for_all_pages() -> dict[str, Any]:
+    return {"unread_notifications": _unread_notifications}
+
+
+def _unread_notifications() -> int:
+    return queries.unread_count(web.db(), current_user.id) if current_user.is_authenticated else 0
+
+
+@blueprint.get("/notifications")
+@access.requires(Permission.VIEW)
+def index() -> Response:
+    """One's own notifications, newest first. Opening the page or a link marks nothing as read."""
+    start = _row_id(request.args.get("before", ""))
+    rows = queries.newest(web.db(), access.current_person().id, before=start)
+    has_more = len(rows) > queries.PAGE
+    shown = rows[: queries.PAGE]
+    return web.page(
+        "notifications/index.html",
+        notifications=shown,
+        is_first_page=start is None,
+        next_url=url_for(".index", before=shown[-1].id) if has_more else "",
+    )
+
+
+@blueprint.post("/notifications/read")
+@access.requires(Permission.VIEW)
+def read_all() -> AnyResponse:
+    """Mark all as read, up to the newest one on the page that the form is from."""
+    newest = _row_id(request.form.get("newest", "")) or abort(400)
+    service.mark_all_read(web.db(), access.current_person().id, newest)
+    web.db().commit()
+    return web.redirect_after_post(url_for(".index"))
+
+
+@blueprint.post("/notifications/<int:notification_id>/read")
+@access.requires(Permission.VIEW)
+def read(notification_id: int) -> AnyResponse:
+    """Mark one as read."""
+    me = access.current_person().id
+    service.mark_read(queries.own(web.db(), me, notification_id) or abort(404))
+    web.db().commit()
+    return web.redirect_after_post(url_for(".index"))
+
+
+@blueprint.get("/account/notifications")
+@access.requires(Permission.VIEW)
+def preferences() -> Response:
+    """The form for one's own preferences."""
+    return _preferences_page(PreferencesForm.of(access.current_person()))
+
+
+@blueprint.post("/account/notifications")
+@access.requires(Permission.VIEW)
+def save_preferences() -> AnyResponse:
+    """Save one's own preferences."""
+    form = PreferencesForm()
+    if not form.validate():
+        return _preferences_page(form, 422)
+    person = web.db().get(Person, access.current_person().id) or abort(404)
+    service.set_preferences(web.db(), person, form.preferences(), form.mail_address.data or "")
+    web.db().commit()
+    return web.redirect_after_post(url_for(".preferences", saved=1))
+
+
+def _row_id(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+def _preferences_page(form: PreferencesForm, status: int = 200) -> Response:
+    return web.page(
+        "notifications/preferences.html",
+        status=status,
+        form=form,
+        categories=[form[category.value] for category in Category],
+        is_saved=bool(request.args.get("saved")),
+    )

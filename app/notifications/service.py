@@ -1,0 +1,140 @@
+"""Create notifications, mark them as read, and send their mails. Only the chores commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from app import clock
+from app.accounts.models import Person
+from app.audit import trail
+from app.audit.models import AuditAction, AuditObject
+from app.db import Database
+from app.notifications.models import TITLE_MAX, Delivery, Event, Notification
+from app.notifications.preferences import Preferences
+from app.notifications.texts import notification_text
+from app.tasks.mail import Topic, enqueue, is_on, link, one_line
+
+ZONE = "time_zone"
+"""The key in ``session.info`` of the time zone of people without their own."""
+DIGEST_HOUR = 8
+"""The local hour of the daily digest."""
+DIGEST_LISTED = 50
+KEEP = timedelta(days=90)
+
+
+def notify(
+    session: Session, people: Iterable[Person], event: Event, *, title: str, path: str, by: str = ""
+) -> None:
+    """Notify people of an event, according to their preferences, in the transaction of the event.
+
+    ``title`` names the object, ``path`` is its page, and ``by`` is the name of the person who caused it.
+    """
+    now = clock.now()
+    for person in people:
+        preferences = Preferences.of(person)
+        delivery = preferences.deliveries[event.category]
+        if delivery is Delivery.OFF:
+            continue
+        notification = Notification(
+            person_id=person.id,
+            event=event,
+            title=title[:TITLE_MAX],
+            caused_by=by[:120],
+            path=path,
+            created_at=now,
+            in_digest=delivery is Delivery.DIGEST and bool(person.mail_address) and is_on(session),
+        )
+        session.add(notification)
+        if delivery is Delivery.AT_ONCE and person.mail_address:
+            text = one_line(notification_text(notification))
+            at = preferences.mail_time(now, zone_of(session, person))
+            _enqueue(session, person, text, f"{text}.\n{link(session, path)}", at)
+    session.flush()
+
+
+def mark_read(notification: Notification) -> None:
+    """Mark a notification as read."""
+    notification.read_at = notification.read_at or clock.now()
+
+
+def mark_all_read(session: Session, person_id: int, newest: int) -> None:
+    """Mark the notifications of a person as read, up to the newest one that the person saw."""
+    unread = update(Notification).where(
+        *(Notification.person_id == person_id, Notification.id <= newest),
+        Notification.read_at.is_(None),
+    )
+    session.execute(unread.values(read_at=clock.now()))
+
+
+def set_preferences(session: Session, person: Person, preferences: Preferences, mail_address: str) -> None:
+    """Save the preferences and the mail address of a person."""
+    before = person.mail_address
+    preferences.save(person)
+    person.mail_address = mail_address
+    trail.record(
+        session,
+        AuditAction.PERSON_CHANGED,
+        AuditObject.PERSON,
+        person.id,
+        name=person.username,
+        by=person.display_name,
+        before={"mail": before},
+        after={"mail": mail_address},
+    )
+
+
+def send_digests(database: Database) -> int:
+    """Queue digests of the notifications from before the last ``DIGEST_HOUR``; returns how many digests."""
+    with database.writing() as session:
+        waiting = select(Notification.person_id).where(Notification.in_digest)
+        people = session.scalars(select(Person).where(Person.id.in_(waiting)).order_by(Person.id)).all()
+        sent = sum(_send_digest(session, person) for person in people)
+        session.commit()
+    return sent
+
+
+def prune(database: Database) -> None:
+    """Remove notifications that are older than ``KEEP``."""
+    with database.writing() as session:
+        session.execute(delete(Notification).where(Notification.created_at < clock.now() - KEEP))
+        session.commit()
+
+
+def zone_of(session: Session, person: Person) -> ZoneInfo:
+    """The time zone of a person."""
+    return ZoneInfo(person.time_zone or session.info.get(ZONE) or "UTC")
+
+
+def _send_digest(session: Session, person: Person) -> bool:
+    zone = zone_of(session, person)
+    local = clock.now().astimezone(zone)
+    begun = local.replace(hour=DIGEST_HOUR, minute=0, second=0, microsecond=0)
+    if local < begun:
+        begun -= timedelta(days=1)
+    notifications = session.scalars(
+        select(Notification)
+        .where(
+            *(Notification.person_id == person.id, Notification.in_digest),
+            Notification.created_at < begun,
+        )
+        .order_by(Notification.id.desc())
+    ).all()
+    lines = [f"* {one_line(notification_text(row))}" for row in notifications if row.read_at is None]
+    for notification in notifications:
+        notification.in_digest = False
+    if not lines or not person.mail_address or not person.active:
+        return False
+    subject = f"{len(lines)} notification{'s' if len(lines) > 1 else ''}"
+    more = [f"and {len(lines) - DIGEST_LISTED} more"] if len(lines) > DIGEST_LISTED else []
+    body = "\n".join([*lines[:DIGEST_LISTED], *more, link(session, "/notifications")])
+    _enqueue(session, person, subject, body, Preferences.of(person).mail_time(local, zone))
+    return True
+
+
+def _enqueue(session: Session, person: Person, subject: str, body: str, at: datetime) -> None:
+    enqueue(session, Topic.NOTIFICATION, subject, body, at=at, to=person.mail_address)

@@ -1,0 +1,48 @@
+"""Notify supplier staff of orders whose deadline is near."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import String, cast, exists, literal, select
+
+from app import clock
+from app.db import Database
+from app.notifications.models import Event, Notification
+from app.notifications.queries import people_of_supplier
+from app.notifications.service import notify
+from app.orders.models import PurchaseOrder
+
+AHEAD = timedelta(hours=4)
+BATCH = 200
+"""Orders per run; the next run continues."""
+
+
+def notify_near_deadlines(database: Database) -> int:
+    """Notify of each order once, ``AHEAD`` of its deadline; returns how many orders."""
+    now = clock.now()
+    path = literal("/orders/") + cast(PurchaseOrder.id, String)
+    # A new version moves the deadline, so what was notified before this window does not count.
+    is_notified = exists().where(
+        *(Notification.event == Event.DEADLINE_NEAR, Notification.path == path),
+        Notification.created_at > now - AHEAD,
+    )
+    with database.writing() as session:
+        orders = session.scalars(
+            select(PurchaseOrder)
+            .where(
+                *(PurchaseOrder.needs_response, PurchaseOrder.respond_by > now),
+                *(PurchaseOrder.respond_by <= now + AHEAD, ~is_notified),
+            )
+            .order_by(PurchaseOrder.respond_by)
+            .limit(BATCH)
+        ).all()
+        for order in orders:
+            people = people_of_supplier(session, order.supplier_b2b_id)
+            notify(
+                *(session, people, Event.DEADLINE_NEAR),
+                title=order.buyer_po_number,
+                path=f"/orders/{order.id}",
+            )
+        session.commit()
+    return len(orders)

@@ -1,0 +1,197 @@
+"""Notifications: who gets which, the bell and its page, mails at once and as a digest, and preferences."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.accounts.models import Person
+from app.config import Settings
+from app.db import Database
+from app.notifications.models import Category, Delivery, Event, Notification
+from app.notifications.preferences import DEFAULTS, Preferences
+from app.notifications.service import notify, send_digests
+from app.orders.deadlines import notify_near_deadlines
+from app.tasks.models import MAIL, Task
+from tests.people import Browser
+
+BELL = "#n-notifications"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    """Settings in which mail is on."""
+    return Settings.load(
+        instance=tmp_path,
+        database_url=database_url,
+        secret_key="only for these tests",
+        smtp_url="smtp+plain://127.0.0.1:9",
+        mail_from="po@supplier.example",
+        mail_to="alerts@supplier.example",
+        public_url="https://po.supplier.example",
+    )
+
+
+def person_of(session: Session, username: str) -> Person:
+    return session.scalars(select(Person).where(Person.username == username)).one()
+
+
+def events_of(session: Session, username: str) -> list[Event]:
+    session.rollback()
+    session.expire_all()
+    rows = select(Notification.event).join(Person, Person.id == Notification.person_id)
+    return list(session.scalars(rows.where(Person.username == username).order_by(Notification.id)))
+
+
+def mails(session: Session) -> list[Task]:
+    session.rollback()
+    session.expire_all()
+    kind = f"{MAIL}notification"
+    return list(session.scalars(select(Task).where(Task.kind == kind).order_by(Task.created_at, Task.id)))
+
+
+def add(database: Database, event: Event, title: str = "KAV/1", path: str = "/orders") -> None:
+    """Notify Asha, who has a mail address."""
+    with database.writing() as session:
+        asha = person_of(session, "asha")
+        asha.mail_address = "asha@supplier.example"
+        notify(session, [asha], event, title=title, path=path, by="Meera")
+        session.commit()
+
+
+def submit(browser: Browser, page: str, action: str, **fields: Any) -> Any:
+    return browser.send(action, {**browser.fill(page, action), **fields})
+
+
+def bell(browser: Browser) -> str:
+    return str(browser.get("/").one(BELL).get_text(strip=True))
+
+
+def test_new_order_notifies_staff_of_its_supplier(arrive: Any, session: Session) -> None:
+    arrive(1)
+    assert events_of(session, "asha") == [Event.ORDER_RECEIVED]
+    assert not events_of(session, "meera")
+
+
+def test_refused_response_notifies_supplier_and_outage_notifies_support(
+    arrive: Any, confirm: Any, network: Any, deliver: Any, session: Session
+) -> None:
+    first, *others = arrive(4)
+    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not acceptable")
+    confirm(first)
+    deliver()
+    assert Event.RESPONSE_REFUSED in events_of(session, "asha")
+    for order_id in others:
+        confirm(order_id)
+    network.behave("status", status=503)
+    deliver()
+    assert events_of(session, "ravi") == [Event.PARTNER_FAILING]
+
+
+def test_near_deadline_notifies_once(database: Database, arrive: Any, clock: Any, session: Session) -> None:
+    arrive(1)
+    assert notify_near_deadlines(database) == 0
+    clock.move(hours=21)
+    assert notify_near_deadlines(database) == 1
+    assert notify_near_deadlines(database) == 0
+    assert events_of(session, "asha").count(Event.DEADLINE_NEAR) == 1
+
+
+def test_bell_counts_unread_and_links_change_nothing(
+    database: Database, asha: Browser, omar: Browser
+) -> None:
+    add(database, Event.ASSIGNED)
+    add(database, Event.MENTIONED, title="<b>KAV/2</b>")
+    page = asha.get("/notifications")
+    assert bell(asha) == "2"
+    assert "Meera assigned KAV/1 to you" in page.words and "<b>KAV/2</b>" in page.words
+    asha.get(page.page.select(".attention-item a")[0]["href"])
+    assert bell(asha) == "2"
+    assert bell(omar) == "" and not omar.get("/notifications").page.select(".attention-item")
+
+
+def test_notifications_are_marked_read_by_their_owner_only(
+    database: Database, asha: Browser, omar: Browser, session: Session
+) -> None:
+    add(database, Event.ASSIGNED)
+    add(database, Event.MENTIONED)
+    first = session.scalars(select(Notification.id).order_by(Notification.id)).first()
+    action = f"/notifications/{first}/read"
+    preferences = "/account/notifications"
+    assert omar.send(action, omar.fill(preferences, preferences)).status_code == 404
+    assert bell(asha) == "2"
+    assert submit(asha, "/notifications", action).status_code == 303
+    assert bell(asha) == "1"
+    assert submit(asha, "/notifications", "/notifications/read").status_code == 303
+    assert bell(asha) == ""
+
+
+def test_event_at_once_sends_a_mail_with_a_link(database: Database, session: Session) -> None:
+    add(database, Event.ASSIGNED, title="KAV/1\r\nBcc: x@example", path="/orders/7")
+    (mail,) = mails(session)
+    assert mail.parameters["to"] == "asha@supplier.example"
+    assert mail.parameters["subject"] == "Meera assigned KAV/1 Bcc: x@example to you"
+    assert "https://po.supplier.example/orders/7" in mail.parameters["body"]
+
+
+def test_digest_sends_one_mail_a_day_about_unread_ones(
+    database: Database, clock: Any, session: Session
+) -> None:
+    for number in range(3):
+        add(database, Event.ORDER_RECEIVED, title=f"KAV/{number}")
+    assert not mails(session)
+    clock.move(hours=36)
+    send_digests(database)
+    clock.move(hours=24)
+    send_digests(database)
+    (mail,) = mails(session)
+    assert mail.parameters["subject"] == "3 notifications"
+    assert "* New order KAV/2" in mail.parameters["body"]
+
+
+def test_quiet_hours_postpone_mails() -> None:
+    preferences = Preferences(DEFAULTS, quiet_from=22, quiet_until=7)
+    zone = ZoneInfo("Asia/Kolkata")
+    evening = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)  # 23:30 there
+    assert preferences.mail_time(evening, zone).astimezone(UTC) == datetime(2026, 11, 24, 1, 30, tzinfo=UTC)
+    noon = evening - timedelta(hours=12)
+    assert preferences.mail_time(noon, zone) == noon
+    assert Preferences(DEFAULTS).mail_time(evening, zone) == evening
+
+
+def test_preferences_are_saved_and_respected(database: Database, asha: Browser, session: Session) -> None:
+    page = "/account/notifications"
+    quiet = {"quiet_from": "22", "quiet_until": "7"}
+    saved = submit(asha, page, page, mail_address="asha@supplier.example", assigned="off", **quiet)
+    assert saved.status_code == 303
+    preferences = Preferences.of(person_of(session, "asha"))
+    assert preferences.deliveries[Category.ASSIGNED] is Delivery.OFF
+    assert (preferences.quiet_from, preferences.quiet_until) == (22, 7)
+    add(database, Event.ASSIGNED)
+    assert not events_of(session, "asha") and not mails(session)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"mail_address": "not an address"}, {"assigned": "x"}, {"quiet_from": "99"}]
+)
+def test_invalid_preferences_are_rejected_with_the_form(wrong: dict[str, str], asha: Browser) -> None:
+    page = "/account/notifications"
+    answer = submit(asha, page, page, **wrong)
+    assert answer.status_code == 422 and answer.page.select(".field-error")
+
+
+def test_assigned_item_notifies_the_assignee(
+    arrive: Any, confirm: Any, network: Any, deliver: Any, ravi: Browser, session: Session
+) -> None:
+    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not acceptable")
+    message_id = confirm(arrive(1)[0])
+    deliver()
+    item = f"/attention/message-{message_id}"
+    submit(ravi, item, f"{item}/assign", person=str(person_of(session, "admin").id))
+    assert events_of(session, "admin") == [Event.ASSIGNED]
