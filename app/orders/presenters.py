@@ -13,6 +13,7 @@ from flask import Flask
 
 from app import clock
 from app.delivery.models import Attempt, Message, MessageState
+from app.network.reference_codes import state_label, unit_name
 from app.network.vocabulary import DeviceTag, Status, SupplierResponse, is_known_status
 from app.orders.bulk_response import BulkRow, BulkStatus
 from app.orders.decisions import FINAL_DELIVERIES, ResponseBlocker, response_blocker
@@ -616,6 +617,8 @@ def init_app(app: Flask) -> None:
         order_chip=order_chip,
         change_brief=change_brief,
         event_sentence=event_sentence,
+        state_label=state_label,
+        unit_name=unit_name,
         urgency=lambda order: urgency(order, clock.now()),
     )
     app.jinja_env.tests.update(superseded=is_superseded)
