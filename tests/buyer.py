@@ -1,4 +1,4 @@
-"""The buyer's side in tests: it edits, cancels, closes and reports results through the door, as HTTP."""
+"""A buyer in tests: edits, cancels, closes and reports results over the inbound API."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Change = Callable[[dict[str, Any]], None]
 
 
 class Buyer:
-    """One buyer's system, which knows the `req-send` bodies of its orders."""
+    """A buyer's system with the `req-send` bodies of its orders."""
 
     def __init__(self, client: FlaskClient, bodies: list[dict[str, Any]]) -> None:
         self._client = client
@@ -34,11 +34,11 @@ class Buyer:
         return self._client.post(DOOR + kind, data=raw, headers=headers, content_type="application/json")
 
     def send(self, number: int = 0) -> Any:
-        """The order itself."""
+        """Send the order."""
         return self.say("req-send", self.bodies[number])
 
     def edit(self, number: int = 0, *, current: int = 1, new: int | None = None, **words: Any) -> Any:
-        """The order with other words, by default its delivery date."""
+        """Send the order with changes, by default another delivery date."""
         return self.say("req-edit", self.edited(number, current=current, new=new, **words))
 
     def edited(
@@ -55,7 +55,7 @@ class Buyer:
         return body
 
     def move(self, number: int = 0, action: str = "CANCEL", **more: Any) -> Any:
-        """Cancel or close it."""
+        """Cancel or close the order."""
         return self.say("req-status-change", self.moved(number, action, **more))
 
     def moved(
@@ -92,7 +92,7 @@ class Buyer:
         }
 
     def report(self, number: int = 0, result: str = "SUCCESS", **more: Any) -> Any:
-        """The late result of the supplier's answer."""
+        """Send the late result of the supplier's response."""
         return self.say("resp-confirm", self.reported(number, result, **more))
 
     def reported(
@@ -131,7 +131,7 @@ class Buyer:
 
 
 def resp(answer: Any) -> dict[str, str]:
-    """``payload.resp`` of an answer of the contract's shape."""
+    """``payload.resp`` of a reply."""
     shape = answer.get_json()
     assert set(shape) == {"response_code", "response_message", "payload"}
     assert {"b2bIds", "resp", "additionalInfos"} < set(shape["payload"])
@@ -140,21 +140,21 @@ def resp(answer: Any) -> dict[str, str]:
 
 
 def refusal(answer: Any) -> tuple[int, str, str]:
-    """Status, errorCd and errorField of an answer."""
+    """HTTP status, errorCd and errorField of a reply."""
     said = resp(answer)
     assert said["result"] == ("SUCCESS" if answer.status_code == 200 else "FAILURE")
     return answer.status_code, said["errorCd"], said["errorField"]
 
 
-def _look_anew(session: Session) -> None:
-    """End the transaction; what was read before stays as it was read."""
+def _end_transaction(session: Session) -> None:
+    """End the transaction; loaded objects keep their values."""
     session.expunge_all()
     session.rollback()
 
 
 def order_of(session: Session, order_id: int) -> PurchaseOrder:
-    """The order as it stands, with all that belongs to it."""
-    _look_anew(session)
+    """The current order with its revisions, decisions and status changes."""
+    _end_transaction(session)
     found = session.scalar(
         select(PurchaseOrder)
         .where(PurchaseOrder.id == order_id)
@@ -171,14 +171,14 @@ def order_of(session: Session, order_id: int) -> PurchaseOrder:
 
 
 def stands(session: Session, order_id: int) -> tuple[str, int, str, str]:
-    """The three truths and the version: status, version, answer, delivery."""
+    """The order's status, version, response and delivery."""
     order = order_of(session, order_id)
     return order.status, order.version, order.response.value, order.delivery.value
 
 
 def message_of(session: Session, message_id: str) -> Message:
-    """The message as it stands."""
-    _look_anew(session)
+    """The current message."""
+    _end_transaction(session)
     found = session.scalar(
         select(Message)
         .where(Message.id == message_id)
@@ -190,8 +190,8 @@ def message_of(session: Session, message_id: str) -> Message:
 
 
 def inbound_of(session: Session, answer: Any) -> InboundMessage:
-    """The stored message that got this answer."""
-    _look_anew(session)
+    """The stored message for this reply."""
+    _end_transaction(session)
     found = session.scalar(
         select(InboundMessage)
         .where(InboundMessage.id == resp(answer)["reqMsgId"])

@@ -1,4 +1,4 @@
-"""The named people of the tests, and the browser in which each is signed in."""
+"""The users of the tests, and a signed-in browser for each."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EVERYBODY: dict[str, tuple[str, Role, tuple[str, ...]]] = {
 
 
 def move_in(session: Session) -> None:
-    """Give everybody an account; hashing once is enough."""
+    """Create the accounts of all test users; one password hash is enough."""
     for name, (full_name, role, suppliers) in EVERYBODY.items():
         session.add(
             Person(
@@ -69,27 +69,27 @@ def sign_in(browser: FlaskClient, database: Database, username: str) -> None:
 
 
 class Answered(TestResponse):
-    """An answer whose HTML was parsed strictly."""
+    """A response whose HTML is parsed strictly."""
 
     @cached_property
     def page(self) -> BeautifulSoup:
-        """The page or fragment, for asking."""
+        """The parsed page or fragment."""
         return BeautifulSoup(self.get_data(as_text=True), "html.parser")
 
     @property
     def words(self) -> str:
-        """What a reader sees, with single spaces."""
+        """The visible text, with single spaces."""
         return " ".join(self.page.get_text(" ").split())
 
     def one(self, selector: str) -> Tag:
-        """The one element that fits."""
+        """The only element that matches."""
         found = self.page.select(selector)
         assert len(found) == 1, f"{len(found)} elements fit {selector}"
         return found[0]
 
 
 class Browser(FlaskClient):
-    """A browser without JavaScript: it parses strictly, and sends forms with all that is in them."""
+    """A browser without JavaScript: it parses strictly and submits all fields of a form."""
 
     def open(self, *args: Any, **kwargs: Any) -> Any:
         answer = super().open(*args, **kwargs)
@@ -111,7 +111,7 @@ class Browser(FlaskClient):
         return self.post(url, data=body, content_type="application/x-www-form-urlencoded", **more)
 
     def answer(self, order_id: int, response: str = "ACCEPT", remarks: str = "Confirmed", **more: Any) -> Any:
-        """Open the answer form of an order, fill it in and press."""
+        """Open the response form of an order, fill it in and submit it."""
         url = f"/orders/{order_id}/answer"
         fields = {**self.fill(url, url), "supplier_response": response, "supplier_remarks": remarks, **more}
         return self.send(url, fields)

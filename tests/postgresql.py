@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: its binaries are found, its data is thrown away."""
+"""A temporary PostgreSQL server for the tests, from the binaries on this machine."""
 
 from __future__ import annotations
 

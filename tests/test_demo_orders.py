@@ -1,4 +1,4 @@
-"""What the demo tells its simulator of an earlier run: the orders as they are now."""
+"""The demo gives its simulator the orders of an earlier run, with their current state."""
 
 from __future__ import annotations
 

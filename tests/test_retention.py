@@ -1,4 +1,4 @@
-"""Retention: old contents go, what an open order or a repeat needs stays, and the trail stays right."""
+"""Retention: old contents are removed, what open orders and repeats need stays, the audit trail verifies."""
 
 from __future__ import annotations
 

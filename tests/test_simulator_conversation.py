@@ -1,4 +1,4 @@
-"""Both sides of the wire, each on a real socket: what the simulator sends is what PO Confirm understands."""
+"""The app and the simulator, each on a real socket, understand each other."""
 
 from __future__ import annotations
 

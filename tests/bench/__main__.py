@@ -1,4 +1,4 @@
-"""``make bench``: one JSON object a line: a value, what it is held against, and the ratio."""
+"""``make bench``: one JSON object per line with a value, its reference and the ratio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Benches of several deliverers, of a long history, and of other people's queues."""
+"""Benchmarks of several workers, of a long history, and of other queues."""
 
 from __future__ import annotations
 

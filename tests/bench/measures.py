@@ -1,4 +1,4 @@
-"""The benches by name. Each gets an empty folder and yields values with what they are held against."""
+"""The benchmarks by name. Each gets an empty folder and yields values with their references."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Benches of pages: a month of much work against a month of little, and what memory they keep."""
+"""Benchmarks of pages: a month of heavy use against light use, and their memory."""
 
 from __future__ import annotations
 

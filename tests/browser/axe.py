@@ -1,4 +1,4 @@
-"""What axe says against a page: only that, for most of its time goes into telling what is right."""
+"""The violations that axe reports for a page; other results take most of its time and are left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Chromium against the app on a real socket, with a deliverer beside it."""
+"""A real Chromium and the app on a real socket, with a delivery worker."""
 
 from __future__ import annotations
 

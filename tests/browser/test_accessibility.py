@@ -1,4 +1,4 @@
-"""WCAG 2.2 AA by axe in a real browser, over every page and state, light and dark, wide and narrow."""
+"""WCAG 2.2 AA by axe in a real browser: every page and state, light and dark, wide and narrow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The partner was down: Ravi finds out, sends the rest again, closes what is settled; Meera reads it."""
+"""After an outage, support resends and resolves in a real browser, and the manager reads the report."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Chaos: deliverers killed with SIGKILL while they deliver, and a count of what that did."""
+"""Chaos: delivery workers are killed with SIGKILL while they deliver, and the results are counted."""

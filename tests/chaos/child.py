@@ -1,4 +1,4 @@
-"""A deliverer process that dies at a given point: what is wrapped here knows nothing of it."""
+"""A delivery worker process that kills itself at a given point of the unmodified code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A storm: messages, deliverers that are killed again and again, and the count afterwards."""
+"""One chaos run: messages, workers that are killed repeatedly, and the counts afterwards."""
 
 from __future__ import annotations
 

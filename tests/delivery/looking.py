@@ -1,4 +1,4 @@
-"""Looking at messages as they are in the database now."""
+"""Helpers that read the current messages from the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A partner made of raw sockets: each connection follows a script, so it can misbehave as a test needs."""
+"""A partner on raw sockets: each connection follows a script, so a test can make it misbehave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Webhooks go to public addresses, and to those private ones that a partner's allow-list names."""
+"""Webhooks go to public addresses, and to private ones on the partner's allow list."""
 
 from ipaddress import ip_address, ip_network
 

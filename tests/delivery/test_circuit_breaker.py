@@ -1,4 +1,4 @@
-"""Breaker, rate and concurrency: one partner's trouble stays its own, and its recovery is gentle."""
+"""Breaker, rate and concurrency: a failing partner does not affect others, and recovers gradually."""
 
 from __future__ import annotations
 

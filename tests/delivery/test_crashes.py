@@ -1,4 +1,4 @@
-"""Deliverers that are killed: nothing is lost, and each duplicate has its own unchanged id and bytes."""
+"""Killed workers: nothing is lost, and every duplicate has the same ID and bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many deliverers on one database, and a database that is away, locked or full: nothing is lost by it."""
+"""Several workers on one database, and a database that is down, locked or full: nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log's queries walk indexes: SQLite's own plans, which do not depend on how much there is."""
+"""The queries of the lists use indexes, according to the query plans of SQLite."""
 
 from __future__ import annotations
 

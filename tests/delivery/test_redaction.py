@@ -1,4 +1,4 @@
-"""Our secrets, sent back by a partner, leave an answer in whatever spelling they came."""
+"""Secrets that a partner sends back are redacted in every spelling."""
 
 from __future__ import annotations
 

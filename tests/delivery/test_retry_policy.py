@@ -1,4 +1,4 @@
-"""The table of answers: what each means for the message, and when it is tried again."""
+"""The retry policy: what each reply means for the message, and when it is retried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the decision to the partner's answer: claims, records, retries, resends, on both databases."""
+"""From the decision to the partner's reply: claims, records, retries and resends, on both databases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Example orders are realistic, of now, and exact."""
+"""Example orders are realistic, current and exact."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal

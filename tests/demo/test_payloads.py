@@ -1,4 +1,4 @@
-"""What a buyer writes after the order obeys the contract and adds up to the paisa."""
+"""The follow-ups of an order obey the contract, and their totals add up."""
 
 from __future__ import annotations
 

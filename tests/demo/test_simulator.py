@@ -1,4 +1,4 @@
-"""The partner takes answers as the source page says, and fails exactly as it is told to."""
+"""The simulator accepts responses as documented, and fails as configured."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""``flask demo``, which is what ``make run`` starts: all of it comes up, and all of it stops."""
+"""``flask demo``, which ``make run`` starts: every process starts and stops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the partner knows after a restart."""
+"""The state of the simulator after a restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What partners send is taken with tolerance; what leaves is exactly the source page."""
+"""Incoming messages are read leniently; outgoing ones have exactly the documented fields."""
 
 import copy
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the models say, and its examples are true."""
+"""The OpenAPI document agrees with the models, and its examples are valid."""
 
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whatever bytes come, the reader gives a safe value or a plain refusal, and nothing else."""
+"""Any bytes are read as a safe value or rejected with a reason."""
 
 import hashlib
 import json

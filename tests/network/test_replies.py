@@ -1,4 +1,4 @@
-"""The answer's shape, ours and theirs."""
+"""Replies to partners, and replies from partners."""
 
 from pathlib import Path
 from typing import Any

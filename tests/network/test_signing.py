@@ -1,4 +1,4 @@
-"""Standard Webhooks: the public test vector, rotation, and everything that is no right signature."""
+"""Standard Webhooks: the public test vector, rotation, and invalid signatures."""
 
 from __future__ import annotations
 

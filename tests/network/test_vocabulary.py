@@ -1,4 +1,4 @@
-"""The transition table, word by word."""
+"""The status transitions and the error codes."""
 
 import pytest
 

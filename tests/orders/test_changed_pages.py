@@ -1,4 +1,4 @@
-"""The page of an order that the buyer changed or ended: old and new in the document itself."""
+"""The page of an order that the buyer changed or ended, with old and new values in the document."""
 
 from __future__ import annotations
 

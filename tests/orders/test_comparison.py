@@ -1,4 +1,4 @@
-"""Old and new: what the buyer changed, as a supplier wants to read it."""
+"""Differences between two versions of an order."""
 
 from __future__ import annotations
 

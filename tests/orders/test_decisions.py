@@ -1,4 +1,4 @@
-"""Confirm or reject, without JavaScript and with htmx: one decision, one message, nothing lost."""
+"""Responding to one order, with and without JavaScript: one decision, one webhook, no lost input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The message that leaves: pinned byte for byte, with exactly the fields of the network's page."""
+"""The outgoing `req-confirm`: fixed bytes, with exactly the documented fields."""
 
 from __future__ import annotations
 

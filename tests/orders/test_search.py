@@ -1,4 +1,4 @@
-"""The words of orders are found by their index, and exactly as a look into every order would find them."""
+"""The search index finds the same orders as a scan of every order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened to an order, as its page tells it, and what the routes give to the pages."""
+"""The activity of an order, and the changes that its pages receive."""
 
 from __future__ import annotations
 

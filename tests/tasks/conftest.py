@@ -1,4 +1,4 @@
-"""A mail server, and the app that is told of it."""
+"""A mail server, and an app that is configured to use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mail server on a real socket, well or not."""
+"""A mail server on a real socket that can be told to fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mails: once per change, in the transaction of the change, and through all that a mail server may do."""
+"""Mails: one per event, in its transaction, whatever the mail server does."""
 
 from __future__ import annotations
 

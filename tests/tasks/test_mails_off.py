@@ -1,4 +1,4 @@
-"""Without a mail server nothing is written, so nothing piles up."""
+"""Without a mail server no mails are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and headers: long kept, compressed, from this host only; a strict policy from every route."""
+"""Static files are compressed and cached, and every route sends a strict policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes HTML of others' words without a template: nothing in the words becomes a tag."""
+"""Functions that build HTML without a template escape all input."""
 
 from __future__ import annotations
 

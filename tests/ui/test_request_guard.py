@@ -1,4 +1,4 @@
-"""What every request passes: trusted hosts, size limits, the request ID and the log."""
+"""Checks of every request: trusted hosts, size limits, the request ID and the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page that shows every component in every state."""
+"""The style guide shows every component in every state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sending many again: the plan tells before, the job hands out, the report tells after."""
+"""Bulk resend: the preview, the job and the report."""
 
 from __future__ import annotations
 

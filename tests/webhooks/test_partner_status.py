@@ -1,4 +1,4 @@
-"""Partners that are active, delayed, failing or paused, and who is told about it."""
+"""Partners that are active, delayed, failing or paused, and who sees it."""
 
 from __future__ import annotations
 
