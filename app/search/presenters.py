@@ -55,6 +55,8 @@ PAGES = (
     Page("Partners", "partners.index", key="p", permission=Permission.VIEW_ALL),
     Page("Users", "accounts.users", key="u", permission=Permission.MANAGE_USERS),
     Page("Suppliers", "accounts.suppliers", permission=Permission.MANAGE_USERS),
+    Page("Notifications", "notifications.index", key="m"),
+    Page("Account", "accounts.account"),
     Page("Saved views", "saved_views.index"),
 )
 

@@ -4,6 +4,8 @@
 const actions = {
   print: () => print(),
   dismiss: (button) => button.closest(".toast-card").remove(),
+  palette: (link, event) => openPalette(event),
+  keysHelp: () => openKeys(),
   close: closeDialog,
   fill: fillField,
   addRow,

@@ -58,7 +58,7 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
     const target = id && byId(id);
     if (target) Object.assign(detail, { target, swapOverride: "outerHTML" });
   }
-  const dialog = document.querySelector("dialog[open]");
+  const dialog = document.querySelector("dialog[open]:not(#palette, #keys)");
   if (dialog && !dialog.contains(detail.target)) dialog.close();
 });
 

@@ -1,0 +1,101 @@
+"""A day's work by keyboard alone: the list, one order after the other, and the palette."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.axe import violations
+
+SignIn = Callable[[str], None]
+
+
+@pytest.fixture
+def inbox(page: Page, site: str, sign_in: SignIn, arrive: Any) -> Page:
+    """Asha's queue with three orders."""
+    arrive(3)
+    sign_in("asha")
+    page.goto(f"{site}/orders?answer=open")
+    return page
+
+
+def test_orders_are_confirmed_one_after_the_other_by_keyboard(inbox: Page) -> None:
+    page = inbox
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.locator("nav.place")).to_contain_text("1 of 3")
+    page.keyboard.press("j")
+    expect(page.locator("nav.place")).to_contain_text("2 of 3")
+    page.keyboard.press("k")
+    expect(page.locator("nav.place")).to_contain_text("1 of 3")
+    for remaining in ("1 of 2", "1 of 1"):
+        page.keyboard.press("c")
+        expect(page.locator("#review-title")).to_be_focused()
+        page.keyboard.press("Tab")
+        while page.evaluate("document.activeElement.name") != "next":
+            page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        expect(page.locator("nav.place")).to_contain_text(remaining)
+        expect(page.locator("form.responded")).to_contain_text("Confirmed by Asha")
+    page.keyboard.press("r")
+    expect(page.get_by_label("Remarks for the buyer")).to_be_focused()
+    page.keyboard.type("Not in our range, just x? c/r")
+    page.get_by_role("button", name="Reject and next").press("Enter")
+    expect(page.get_by_text("All done")).to_be_visible()
+
+
+def test_rows_are_selected_by_keyboard_for_a_bulk_response(inbox: Page) -> None:
+    page = inbox
+    for key in "jxjx":
+        page.keyboard.press(key)
+    expect(page.locator("[data-selection-count]")).to_have_text("2 selected")
+    page.keyboard.press("c")
+    page.wait_for_url(re.compile("/orders/answers/plan"))
+
+
+def test_palette_opens_pages_orders_and_actions(inbox: Page) -> None:
+    page = inbox
+    number = page.locator("#orders-list .col-order a").nth(1).inner_text()
+    page.keyboard.press("Control+k")
+    palette = page.locator("#palette")
+    expect(palette.get_by_role("link", name="Home")).to_be_visible()
+    assert not violations(page)
+    page.keyboard.type("outgo")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/webhooks"))
+    page.keyboard.press("Control+k")
+    page.keyboard.type(number)
+    expect(palette.locator(f"[data-query='{number}']")).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text(number)
+    page.keyboard.press("Control+k")
+    page.keyboard.type("x")
+    page.keyboard.press("Escape")
+    expect(palette).to_be_hidden()
+
+
+def test_keys_go_to_pages_and_can_be_switched_off(inbox: Page) -> None:
+    page = inbox
+    page.keyboard.press("g")
+    page.keyboard.press("i")
+    page.wait_for_url(re.compile("/inbound"))
+    page.keyboard.press("/")
+    page.keyboard.type("g?xj")
+    expect(page.locator("main input[type=search]")).to_have_value("g?xj")
+    expect(page.locator("#keys")).to_be_hidden()
+    page.locator("h1").click()
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    assert not violations(page)
+    page.get_by_label("Use keyboard shortcuts").uncheck()
+    page.keyboard.press("Escape")
+    page.reload()
+    for key in ("?", "Control+k", "g", "h"):
+        page.keyboard.press(key)
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    assert "/inbound" in page.url
