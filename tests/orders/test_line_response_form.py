@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import requests
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
@@ -162,3 +163,14 @@ def test_unsuccessful_response_fills_the_editor_again(
     page = asha.get(f"/orders/{order_id}/answer")
     assert page.one("[name=lines-0-quantity]")["value"] == "200"
     assert page.one("[name=lines-2-remarks]")["value"] == "Out of stock"
+
+
+def test_simulator_shows_lines_beside_the_order(
+    asha: Browser, order_id: int, session: Session, deliver: Any, network: Any
+) -> None:
+    respond(asha, order_id, **CHANGES)
+    deliver()
+    message_id = session.scalars(select(Message.id)).one()
+    page = requests.get(f"{network.url}/received/{message_id}", headers={"Accept": "text/html"}, timeout=5)
+    assert "Lines that differ from the order" in page.text
+    assert "Out of stock" in page.text
