@@ -20,4 +20,4 @@ class Result:
 
 
 RESULTS: dict[str, Callable[[Job], Result]] = {}
-"""Per kind of job what came of one, for who looks at it; rooms above add theirs."""
+"""Per kind of job, a function that describes its result; other packages add theirs."""

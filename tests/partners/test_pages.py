@@ -163,7 +163,7 @@ def test_failed_test_saves_nothing_and_keeps_input(admin: Browser, serve: Any, s
     text = refused.get_data(as_text=True)
     assert "a-new-bearer-token" not in text
     assert "401 Unauthorized" in refused.words and "/api/v0/purchase-order/req-confirm" in text
-    # The very same form once more: the token need not be typed again, and now the partner takes it.
+    # The same form again: the token is kept, and the partner accepts it now.
     from tests.people import fields_of
 
     form = next(form for form in refused.page.find_all("form") if form.get("action") == NEW)

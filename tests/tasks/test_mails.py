@@ -276,8 +276,8 @@ def test_wrong_key_pauses_once_and_sends_one_mail(
     partner = session.scalars(select(Partner)).one()
     assert partner.paused
     assert [mail.kind.removeprefix(MAIL) for mail in mails(session)] == ["held"]
-    deeds = session.execute(select(AuditEntry.action, AuditEntry.actor)).all()
-    assert deeds.count(("held", "")) == 1
+    actions = session.execute(select(AuditEntry.action, AuditEntry.actor)).all()
+    assert actions.count(("held", "")) == 1
     url = f"/partners/{partner.id}"
     ravi.send(f"{url}/resume", {**ravi.fill(url, f"{url}/resume"), "reason": "They took the key"})
     assert [mail.kind.removeprefix(MAIL) for mail in mails(session)] == ["held", "recovered"]
