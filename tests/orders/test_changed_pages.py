@@ -169,7 +169,7 @@ def test_late_refusal_names_its_incoming_message(
     where = f"/inbound/{resp(late)['reqMsgId']}"
     for url in (f"/orders/{order_id}", f"/orders/{order_id}/answer", f"/webhooks/{message_id}"):
         page = asha.get(url)
-        assert "The network said so later" in page.words, url
+        assert "The partner sent this result later" in page.words, url
         assert page.page.select(f".late-result a[href='{where}']"), url
     assert "Refused by the partner" in asha.get(f"/orders/{order_id}").one("#timeline").get_text()
 

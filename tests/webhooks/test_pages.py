@@ -547,3 +547,25 @@ def test_new_webhooks_are_counted_within_the_readers_scope(asha: Browser, omar: 
 def test_newer_without_htmx_returns_the_list(meera: Browser) -> None:
     assert meera.get("/webhooks/newer").one("#webhooks-list")
     assert meera.get("/webhooks/newer?than=%27--&state=odd", headers=HTMX).status_code == 200
+
+
+def test_webhooks_with_one_shared_reason_are_a_group(
+    asha: Browser, ravi: Browser, arrive: Any, network: Any, deliver: Any
+) -> None:
+    ids = arrive(4)
+    asha.answer(ids[0])
+    deliver()
+    network.behave("503", times=3)
+    for order_id in ids[1:]:
+        asha.answer(order_id)
+        deliver()
+    page = ravi.get("/webhooks")
+    failing, others = page.page.select("#webhooks-list tbody")
+    assert "Bharat Connect: 503 Service Unavailable" in failing.select_one(".log-group").get_text(" ")
+    assert len(failing.select("a.strong")) == 3 and len(others.select("a.strong")) == 1
+    assert "503" not in failing.select_one(".col-why").get_text()
+    marks = [mark["class"][-1] for mark in failing.select_one(".marks").select("i")]
+    assert marks == ["mark-failed", "mark-next"]
+    assert others.select_one(".marks")["aria-label"] == "1 attempt: accepted"
+    assert not others.select_one(".col-why").get_text(strip=True)
+    assert not asha.get("/webhooks").page.select(".log-group a")
