@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from flask_wtf import FlaskForm
-from wtforms import SelectField, StringField
-from wtforms.validators import Length, Optional, Regexp
+from wtforms import SelectField
 
 from app.accounts.models import Person
 from app.notifications.models import Category, Delivery
 from app.notifications.preferences import Preferences
-from app.ui.fields import choices, folded
+from app.ui.fields import choices
 
 LABELS = {
     Category.ASSIGNED: "Assigned to me",
@@ -28,17 +27,8 @@ HOURS = [("", "None"), *((str(hour), f"{hour:02}:00") for hour in range(24))]
 
 
 class PreferencesForm(FlaskForm):
-    """How one gets each category of notifications, the address, and quiet hours."""
+    """How one gets each category of notifications, and quiet hours."""
 
-    mail_address = StringField(
-        "Email address",
-        [
-            Optional(),
-            Length(max=200),
-            Regexp(r"^[^\s@<>,;:\"]+@[A-Za-z0-9.-]+$", message="Enter an email address."),
-        ],
-        filters=[folded],
-    )
     assigned = SelectField(LABELS[Category.ASSIGNED], choices=choices(CHOICES))
     mentioned = SelectField(LABELS[Category.MENTIONED], choices=choices(CHOICES))
     orders = SelectField(LABELS[Category.ORDERS], choices=choices(CHOICES))
@@ -57,7 +47,7 @@ class PreferencesForm(FlaskForm):
             name: "" if hour is None else str(hour)
             for name, hour in (("quiet_from", saved.quiet_from), ("quiet_until", saved.quiet_until))
         }
-        return cls(formdata=None, data={"mail_address": person.mail_address, **values, **hours})
+        return cls(formdata=None, data={**values, **hours})
 
     def preferences(self) -> Preferences:
         """The preferences that the valid form has."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.accounts.models import Person
@@ -41,9 +42,12 @@ class Preferences:
 
     def save(self, person: Person) -> None:
         """Set them as the preferences of a person."""
+        person.preferences = {**person.preferences, KEY: self.as_stored()}
+
+    def as_stored(self) -> dict[str, Any]:
+        """The values in ``Person.preferences``."""
         deliveries = {category.value: delivery.value for category, delivery in self.deliveries.items()}
-        quiet = {"quiet_from": self.quiet_from, "quiet_until": self.quiet_until}
-        person.preferences = {**person.preferences, KEY: {**deliveries, **quiet}}
+        return {**deliveries, "quiet_from": self.quiet_from, "quiet_until": self.quiet_until}
 
     def mail_time(self, now: datetime, zone: ZoneInfo) -> datetime:
         """When a mail may be sent: now, or when the quiet hours end."""

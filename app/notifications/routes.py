@@ -81,7 +81,7 @@ def save_preferences() -> AnyResponse:
     if not form.validate():
         return _preferences_page(form, 422)
     person = web.db().get(Person, access.current_person().id) or abort(404)
-    service.set_preferences(web.db(), person, form.preferences(), form.mail_address.data or "")
+    service.set_preferences(web.db(), person, form.preferences())
     web.db().commit()
     return web.redirect_after_post(url_for(".preferences", saved=1))
 

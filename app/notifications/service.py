@@ -71,11 +71,10 @@ def mark_all_read(session: Session, person_id: int, newest: int) -> None:
     session.execute(unread.values(read_at=clock.now()))
 
 
-def set_preferences(session: Session, person: Person, preferences: Preferences, mail_address: str) -> None:
-    """Save the preferences and the mail address of a person."""
-    before = person.mail_address
+def set_preferences(session: Session, person: Person, preferences: Preferences) -> None:
+    """Save the preferences of a person."""
+    before = Preferences.of(person)
     preferences.save(person)
-    person.mail_address = mail_address
     trail.record(
         session,
         AuditAction.PERSON_CHANGED,
@@ -83,8 +82,8 @@ def set_preferences(session: Session, person: Person, preferences: Preferences, 
         person.id,
         name=person.username,
         by=person.display_name,
-        before={"mail": before},
-        after={"mail": mail_address},
+        before={"notifications": before.as_stored()},
+        after={"notifications": preferences.as_stored()},
     )
 
 
