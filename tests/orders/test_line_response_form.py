@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.delivery.models import Message
-from app.orders.models import Decision
+from app.orders.models import Decision, PurchaseOrder
 from app.partners.models import Partner
 from tests.people import Browser
 
@@ -174,3 +174,23 @@ def test_simulator_shows_lines_beside_the_order(
     page = requests.get(f"{network.url}/received/{message_id}", headers={"Accept": "text/html"}, timeout=5)
     assert "Lines that differ from the order" in page.text
     assert "Out of stock" in page.text
+
+
+def test_page_of_lines_keeps_edited_lines(asha: Browser, long_order: int) -> None:
+    url = f"/orders/{long_order}/answer"
+    fields = asha.fill(url, url) | {"lines-3-response": "CHANGED", "lines-3-quantity": "1.5"}
+    page = asha.send(f"{url}/lines", fields | {"lines_page": "2"})
+    assert page.status_code == 200
+    assert page.one("[name=lines-3-quantity]")["value"] == "1.5"
+    assert len(page.page.select(".line-row")) == 21
+    assert not page.page.select("[name=lines-4-quantity]")
+
+
+@pytest.fixture
+def long_order(arrive: Any, session: Session) -> int:
+    """An order of 40 lines."""
+    arrive(40)
+    session.rollback()
+    order_id = session.scalar(select(PurchaseOrder.id).where(PurchaseOrder.line_count == 40).limit(1))
+    assert order_id
+    return order_id
