@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -101,10 +101,20 @@ def test_upgrade_encrypts_existing_secrets(empty_database: Database) -> None:
                 "signing": f'[{{"id": "1", "secret": "whsec_{signing}"}}]',
             },
         )
+    with database.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO partner (name, base_url, headers, allow_addresses, deadline_seconds,"
+                " retry_schedule, success_codes, concurrency, accepts_return, paused_reason,"
+                " credential_failures, created_at, oauth) VALUES ('other', 'https://other.example', '[]',"
+                " '[]', 5, '[]', '[0]', 4, false, '', 0, '2026-01-01', 'null')"
+            )
+        )
     database.upgrade()
     assert_no_secret_in(database)
     with database.reading() as session:
-        partner = session.query(Partner).one()
+        other, partner = session.scalars(select(Partner).order_by(Partner.name.desc())).all()
+        assert other.oauth is None and other.headers == []
         assert partner.headers == [["X-Api-Key", header]]
         assert partner.oauth == {"client_secret": client}
         assert partner.signing_secrets[0]["secret"] == f"whsec_{signing}"

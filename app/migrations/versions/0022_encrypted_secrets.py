@@ -42,8 +42,11 @@ def upgrade() -> None:
     _alter("inbound_secret", {"secret": (sa.String(120), sa.Text())})
     partners = _partners(sa.Text())
     for row in plain:
-        present = [name for name in JSON_COLUMNS if row[name] is not None]
-        values: dict[str, Any] = {name: encryption.encrypt(json.dumps(row[name])) for name in present}
+        # A column without a value can hold the JSON null, which must become NULL.
+        values: dict[str, Any] = dict.fromkeys(JSON_COLUMNS)
+        values |= {
+            name: encryption.encrypt(json.dumps(row[name])) for name in JSON_COLUMNS if row[name] is not None
+        }
         values |= {name: encryption.encrypt(row[name]) if row[name] else "" for name in TEXT_COLUMNS}
         connection.execute(sa.update(partners).where(partners.c.id == row["id"]).values(values))
     for row in secrets:
