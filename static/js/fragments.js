@@ -58,7 +58,8 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
     const target = id && byId(id);
     if (target) Object.assign(detail, { target, swapOverride: "outerHTML" });
   }
-  const dialog = document.querySelector("dialog[open]:not(#palette, #keys)");
+  // A form in a dialog was sent; other parts of the page may change while a dialog is open.
+  const dialog = source.closest("dialog[open]");
   if (dialog && !dialog.contains(detail.target)) dialog.close();
 });
 
