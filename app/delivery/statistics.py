@@ -10,6 +10,7 @@ reported by its own worker is counted with both outcomes.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -63,6 +64,7 @@ FOLDS = (
 """The age from which rows are merged, and the length of the merged periods in minutes."""
 
 _table = cast(Table, AttemptStatistics.__table__)
+_UPPER_BOUNDS = tuple(BUCKETS.values())
 _KEY = tuple(column.name for column in _table.primary_key)
 _COUNTERS = ("count", "milliseconds", *BUCKETS)
 
@@ -267,8 +269,8 @@ def _count(sums: list[int], milliseconds: float | None) -> None:
     sums[0] += 1
     if milliseconds is not None:
         sums[1] += round(milliseconds)
-        for place, upper_bound in enumerate(BUCKETS.values(), start=2):
-            sums[place] += milliseconds <= upper_bound
+        for place in range(2 + bisect_left(_UPPER_BOUNDS, milliseconds), len(sums)):
+            sums[place] += 1
 
 
 def _durations(milliseconds: Any, counts: list[Any]) -> Durations:
