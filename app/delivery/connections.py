@@ -47,6 +47,10 @@ class ResponseStream:
         self._buffer = bytearray()
         self._overhead = 0
 
+    def makefile(self, _mode: str) -> ResponseStream:
+        """Return this stream: `http.client` asks a socket for the file to read from."""
+        return self
+
     def readline(self, limit: int) -> bytes:
         """Return the next line, without its newline only at the end or beyond ``limit`` bytes."""
         start = 0
@@ -103,10 +107,8 @@ class PartnerResponse(http.client.HTTPResponse):
     """A response whose size is bounded and that tells whether its connection may be used again."""
 
     def __init__(self, connection: socket.socket, *args: Any, **options: Any) -> None:
-        super().__init__(connection, *args, **options)
-        self.fp.close()
         self.stream = ResponseStream(connection)
-        self.fp: Any = self.stream
+        super().__init__(self.stream, *args, **options)  # type: ignore[arg-type]
         self.declared: int | None = None
         """The Content-Length."""
         self._keeps_alive = False
