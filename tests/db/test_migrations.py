@@ -111,7 +111,7 @@ def test_upgrade_removes_old_statistics_and_collects_new_ones(tmp_path: Path) ->
 
 
 def test_upgrade_moves_jobs_mails_and_chores_into_tasks(empty_database: Database) -> None:
-    empty_database.upgrade("0013")
+    empty_database.upgrade("0019")
     with empty_database.engine.begin() as connection:
         for statement in JOBS_MAILS_CHORES:
             connection.execute(text(statement))

@@ -9,8 +9,8 @@ from alembic import op
 
 from app.network.text import read_date, search_key
 
-revision = "0017"
-down_revision = "0022"
+revision = "0018"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 

@@ -13,8 +13,8 @@ from alembic import op
 
 from app import clock
 
-revision = "0015"
-down_revision = "0018"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 

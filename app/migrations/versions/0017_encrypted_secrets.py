@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 
 from app.db import encryption
 
-revision = "0022"
+revision = "0017"
 down_revision = "0016"
 branch_labels = None
 depends_on = None
