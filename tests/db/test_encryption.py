@@ -11,6 +11,7 @@ import pytest
 from cryptography.fernet import Fernet
 from flask import Flask
 from sqlalchemy import select, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -59,7 +60,7 @@ def bytes_of(database: Database) -> bytes:
             rows = [*connection.execute(text("SELECT partner::text FROM partner")).scalars()]
             rows += connection.execute(text("SELECT inbound_secret::text FROM inbound_secret")).scalars()
         return "\n".join(rows).encode()
-    path = Path(str(database.engine.url.database))
+    path = Path(str(make_url(database.url).database))
     return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*") if file.is_file())
 
 
