@@ -201,8 +201,8 @@ def order_queue(values: Mapping[str, Any]) -> Queue:
 
 
 def list_query(filters: Mapping[str, Any]) -> str:
-    """The query string of a list, which its orders carry in their URLs; never empty."""
-    return urlencode(filters or {"sort": "respond_by"})
+    """The query string of a list, which its orders carry in their URLs; empty for all orders."""
+    return urlencode(filters)
 
 
 def place_label(place: Place) -> str:
