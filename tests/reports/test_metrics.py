@@ -121,6 +121,8 @@ def test_all_families_are_valid_with_any_partner_name(
         "po_confirm_attempts": "counter",
         "po_confirm_lease_losses": "counter",
         "po_confirm_attempt_duration_seconds": "histogram",
+        "po_confirm_failed_attempts": "gauge",
+        "po_confirm_throttled": "gauge",
     }
     samples = [sample for family in families.values() for sample in family.samples]
     assert {sample.labels.get("partner", called) for sample in samples} == {called}
