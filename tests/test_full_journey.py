@@ -35,7 +35,7 @@ def test_order_from_receipt_to_delivery(
         for link in asha.get("/orders?answer=open").page.select("#orders-list a[href^='/orders/']")
         if link.get_text(strip=True) == "MAL/2611/45007"
     }
-    order_id = int(link.rsplit("/", 1)[1])
+    order_id = int(link.partition("?")[0].rsplit("/", 1)[1])
 
     # She confirms while the partner is down.
     network.behave("503", times=1)

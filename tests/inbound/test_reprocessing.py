@@ -80,7 +80,7 @@ def test_failed_reprocessing_can_be_repeated(
     (order_id,) = arrive(1)
     row = again(database, early, reason="Perhaps")
     assert (row.effect, row.first_effect) == (Effect.REJECTED, Effect.UNMATCHED)
-    assert row.again_detail and "stands at 1" in row.again_detail
+    assert row.again_detail and "at version 1" in row.again_detail
     assert stands(session, order_id) == ("CREATED", 1, "none", "none")
 
     buyer.edit()
