@@ -94,7 +94,7 @@ def test_supplier_staff_find_no_barrier(
     page.goto(f"{site}/orders/{fourth}/answer")
     page.get_by_label("Remarks for the buyer").fill('He said "yes"')
     page.get_by_role("button", name="Preview message").click()
-    expect(page.locator("#preview")).to_contain_text("Not a message yet")
+    expect(page.locator("#preview")).to_contain_text("No message yet")
     check(page, "the form with a preview of nothing")
     page.get_by_role("button", name="Review").click()
     expect(page.locator("#answer [aria-invalid=true]").first).to_be_visible()
