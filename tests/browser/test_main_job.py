@@ -68,7 +68,7 @@ def test_failed_response_is_retried_and_resent_by_support(
     sign_in("ravi")
     page.goto(f"{site}/webhooks")
     page.locator("#webhooks-list a[href^='/webhooks/msg_']").first.click()
-    page.get_by_label("Reason").fill("They are well again")
+    page.locator("#reason").fill("They are well again")
     page.get_by_role("button", name=re.compile("Resend|Send", re.IGNORECASE)).first.click()
     expect(page.locator("#message")).to_contain_text("Delivered", timeout=15_000)
     expect(page.locator("#message")).to_contain_text("Ravi")

@@ -38,7 +38,7 @@ def test_preview_follows_typing_while_shown(form: Page) -> None:
     expect(preview).to_contain_text("No message yet", timeout=TIMEOUT)
     remarks.press("Backspace")
     expect(preview.locator("pre").first).to_contain_text("and well", timeout=TIMEOUT)
-    form.get_by_text("Reject", exact=True).click()
+    form.get_by_text("Reject", exact=True).first.click()
     form.get_by_role("button", name="Not in our range").click()
     expect(preview.locator("pre").first).to_contain_text("REJECTED", timeout=TIMEOUT)
     expect(preview.locator("pre").first).to_contain_text("Not in our range", timeout=TIMEOUT)
