@@ -256,7 +256,7 @@ def test_updating_content_is_accessible(
     page.goto(f"{site}/orders/answers/plan?" + "&".join(f"order_ids={one}" for one in [*several, answered]))
     check(page, "several orders, planned")
     page.locator("main button.btn-main").click()
-    expect(page.locator("h1")).to_contain_text("Confirmed")
+    expect(page.locator("h1")).to_contain_text("orders confirmed")
     check(page, "several orders, answered")
 
 
