@@ -60,11 +60,11 @@ def test_claimed_probe_holds_all_others_until_its_lease_ends(
     assert (second.messages, second.check_again_at) == ([], reserved)
 
 
+# SQLite has one writer, so no row is ever locked by another.
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_probe_slot_is_not_reserved_without_a_message(
     arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
 ) -> None:
-    if not database.is_postgresql:
-        pytest.skip("SQLite has one writer, so no message is locked by another")
     confirm(arrive(1)[0])
     now = the_clock.now()
     set_breaker(database, partner, opened_at=now, probe_at=now)
@@ -75,11 +75,11 @@ def test_probe_slot_is_not_reserved_without_a_message(
     assert probe_at(session, partner) == now
 
 
+# SQLite has one writer, so no row is ever locked by another.
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_partner_whose_breaker_is_locked_is_skipped(
     arrive: Any, confirm: Any, database: Database, partner: Partner
 ) -> None:
-    if not database.is_postgresql:
-        pytest.skip("SQLite has one writer, so no breaker is locked by another")
     confirm(arrive(1)[0])
     now = the_clock.now()
     set_breaker(database, partner)
