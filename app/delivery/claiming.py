@@ -60,6 +60,7 @@ class ClaimedMessage:
     trigger: Trigger
     asked_by: str | None
     asked_reason: str | None
+    request_id: str | None
     tries: int
     after_unknown: bool
     credentials: Credentials
@@ -191,7 +192,7 @@ _SENDING_BY_PARTNER = (
 _INSERT_ATTEMPTS = insert(attempts)
 _MESSAGE_COLUMNS = (
     *("id", "order_id", "partner_id", "kind", "object_id", "body", "attempts_made", "trigger", "asked_by"),
-    *("asked_reason", "tries", "unknown_outcome", "next_at"),
+    *("asked_reason", "request_id", "tries", "unknown_outcome", "next_at"),
 )
 
 
@@ -328,6 +329,7 @@ def _claimed(row: Any, request: _Request, credentials: Credentials, terms: _Clai
         trigger=row.trigger,
         asked_by=row.asked_by,
         asked_reason=row.asked_reason,
+        request_id=row.request_id,
         tries=row.tries,
         after_unknown=row.unknown_outcome,
         credentials=credentials,
@@ -349,6 +351,7 @@ def _attempt_row(message: ClaimedMessage, now: datetime) -> dict[str, Any]:
         "trigger": message.trigger,
         "actor": message.asked_by,
         "asked_reason": message.asked_reason,
+        "request_id": message.request_id,
         "url": message.target.url,
         "request_headers": [
             *([name, value] for name, value in message.headers.items()),

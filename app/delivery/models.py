@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, enum_type, literal_condition
 from app.partners.models import Partner
+from app.request_context import ID_MAX, current_request_id
 
 
 class MessageState(StrEnum):
@@ -191,6 +192,8 @@ class Message(Base):
     trigger: Mapped[Trigger] = mapped_column(enum_type(Trigger), default=Trigger.AUTO)
     asked_by: Mapped[str | None] = mapped_column(String(120))
     asked_reason: Mapped[str | None] = mapped_column(String(200))
+    # The request that queued or resent it: its attempts name it, as the log does.
+    request_id: Mapped[str | None] = mapped_column(String(ID_MAX), default=current_request_id)
     resume_state: Mapped[MessageState | None] = mapped_column(enum_type(MessageState))
     resume_at: Mapped[datetime | None]
 
@@ -296,6 +299,7 @@ class Attempt(Base):
     trigger: Mapped[Trigger] = mapped_column(enum_type(Trigger))
     actor: Mapped[str | None] = mapped_column(String(120))
     asked_reason: Mapped[str | None] = mapped_column(String(200))
+    request_id: Mapped[str | None] = mapped_column(String(ID_MAX))
     url: Mapped[str] = mapped_column(String(600))
     request_headers: Mapped[list[list[str]]] = mapped_column(default=list)
     remote_address: Mapped[str | None] = mapped_column(String(60))

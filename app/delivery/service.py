@@ -27,6 +27,7 @@ from app.delivery.models import (
     ResultFrom,
     Trigger,
 )
+from app.request_context import current_request_id
 
 CHANNEL = "outbox"
 """The channel of PostgreSQL that delivery workers listen on."""
@@ -238,6 +239,7 @@ def resend(
     message.trigger = trigger
     message.asked_by = by
     message.asked_reason = reason[:REASON_MAX]
+    message.request_id = current_request_id()
     session.flush()
     _publish(session, message)
     notify(session, CHANNEL)

@@ -269,7 +269,17 @@ def _add_attempt(
     pack.add(f"{folder}/response-headers.txt", _header_lines(response))
     pack.add(f"{folder}/response-body.txt", body)
     names = (
-        *("number", "trigger", "actor", "asked_reason", "url", "remote_address", "started_at", "ended_at"),
+        *(
+            "number",
+            "trigger",
+            "actor",
+            "asked_reason",
+            "request_id",
+            "url",
+            "remote_address",
+            "started_at",
+            "ended_at",
+        ),
         *("outcome", "detail", "status", "response_size", "duration_ms"),
     )
     fields = {name: getattr(attempt, name) for name in names}

@@ -189,7 +189,12 @@ SOURCES: dict[str, Source] = {
                 Column("result_from"),
                 Column("asked_by"),
             ),
-            *(Column("asked_reason"), Column("finished_at", TIME), Column("body_sha256")),
+            *(
+                Column("asked_reason"),
+                Column("request_id"),
+                Column("finished_at", TIME),
+                Column("body_sha256"),
+            ),
             Column("next_at", TIME, lambda row: None if row.is_final else row.next_at),
         ),
         _webhooks,

@@ -10,6 +10,7 @@ from sqlalchemy import Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, enum_type
+from app.request_context import ID_MAX, current_request_id
 
 MAIL = "mail:"
 CHORE = "chore:"
@@ -66,6 +67,8 @@ class Task(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     cancel_asked_by: Mapped[str | None] = mapped_column(String(120))
+    # The request that started it: what the task queues names it, as the log does.
+    request_id: Mapped[str | None] = mapped_column(String(ID_MAX), default=current_request_id)
 
     __table_args__ = (
         Index("ix_task_run_at", "run_at"),

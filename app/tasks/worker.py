@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.db import Database
+from app.request_context import set_request_id
 from app.tasks.models import CHORE, JobState, Task
 
 log = logging.getLogger(__name__)
@@ -130,7 +131,8 @@ class Worker:
         claimed = self._claim(token)
         if claimed is None:
             return False
-        task_id, kind = claimed
+        task_id, kind, request_id = claimed
+        set_request_id(request_id)
         run = TaskRun(self._database, task_id, token, stop or threading.Event())
         try:
             self._chores[kind].run(self._database) if kind in self._chores else self._handlers[kind](run)
@@ -147,6 +149,8 @@ class Worker:
             self._retry(run, error)
         else:
             self._end(run, JobState.DONE)
+        finally:
+            set_request_id(None)
         return True
 
     def _add_missing_chores(self) -> None:
@@ -163,7 +167,7 @@ class Worker:
                 return  # another worker added one; check again next time
         self._has_chore_rows = True
 
-    def _claim(self, token: str) -> tuple[str, str] | None:
+    def _claim(self, token: str) -> tuple[str, str, str | None] | None:
         kinds = [*self._handlers, *self._chores]
         now = clock.now()
         due = (
@@ -195,7 +199,7 @@ class Worker:
             task.state, task.started_at = JobState.RUNNING, task.started_at or now
             task.lease_token, task.lease_until = token, now + LEASE
             session.commit()
-            return task.id, task.kind
+            return task.id, task.kind, task.request_id
 
     def _release(self, run: TaskRun, wait: timedelta, *, is_attempt: bool = False) -> None:
         with self._claimed(run) as task:

@@ -9,6 +9,8 @@ import time
 
 from flask import Flask, Response, current_app, g, request
 
+from app.request_context import set_request_id
+
 log = logging.getLogger("app.request")
 
 HEADER = "X-Request-ID"
@@ -19,6 +21,7 @@ def init_app(app: Flask) -> None:
     """Give every request an ID before anything else runs, and log it at the end."""
     app.before_request(_begin)
     app.after_request(_end)
+    app.teardown_request(lambda _error: set_request_id(None))
 
 
 def request_id() -> str:
@@ -37,7 +40,7 @@ def _forwarded_id() -> str | None:
 
 def _begin() -> None:
     g.request_began = time.monotonic()
-    request_id()
+    set_request_id(request_id())
 
 
 def _end(response: Response) -> Response:

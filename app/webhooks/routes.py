@@ -210,6 +210,7 @@ def _attempt_data(attempt: Attempt) -> dict[str, Any]:
         "trigger": attempt.trigger,
         "actor": attempt.actor,
         "reason": attempt.asked_reason,
+        "request_id": attempt.request_id,
         "outcome": attempt.outcome,
         "detail": attempt.detail,
         "status": attempt.status,

@@ -160,6 +160,7 @@ def test_outage_of_two_hours_is_resent_and_reported(
     session.rollback()
     tries = session.scalars(select(Attempt).where(Attempt.trigger == Trigger.BULK)).all()
     assert {(one.actor, one.asked_reason) for one in tries} == {("Ravi", "They are back")}
+    assert {attempt.request_id for attempt in tries} == {done.headers["X-Request-ID"]}
     assert len(tries) == 7
     assert ravi.get("/webhooks?trigger=bulk").page.select("tbody tr")
 

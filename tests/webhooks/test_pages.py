@@ -177,6 +177,20 @@ def test_support_sends_again_with_a_reason(
     assert "Ravi" in page.words and "They mended their side" in page.words
 
 
+def test_attempts_name_the_request_that_caused_them(
+    ravi: Browser, refused: str, deliver: Any, session: Session
+) -> None:
+    action = f"/webhooks/{refused}/resend"
+    resent = ravi.send(action, {**ravi.fill(f"/webhooks/{refused}", action), "reason": "Fixed"})
+    deliver()
+    session.rollback()
+    request_ids = session.scalars(select(Attempt.request_id).order_by(Attempt.number)).all()
+    assert request_ids[1] == resent.headers["X-Request-ID"] != request_ids[0]
+    page = ravi.get(f"/webhooks/{refused}?attempt=2")
+    assert f"Request ID in the log: {request_ids[1]}" in page.words
+    assert page.headers["X-Request-ID"] != request_ids[1]
+
+
 def test_resend_without_a_reason_is_rejected(ravi: Browser, refused: str, session: Session) -> None:
     action = f"/webhooks/{refused}/resend"
     fields = {**ravi.fill(f"/webhooks/{refused}", action), "reason": "  "}
