@@ -19,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.accounts.models import Person
 from app.db import Base, enum_type
 from app.network.vocabulary import Status
 from app.partners.models import Partner
@@ -81,6 +82,7 @@ class PurchaseOrder(Base):
         Index("ix_purchase_order_answer", "answer", "respond_by", "id"),
         Index("ix_purchase_order_delivery", "delivery", "respond_by", "id"),
         Index("ix_purchase_order_supplier", "supplier_b2b_id", "respond_by", "id"),
+        Index("ix_purchase_order_assignee", "assignee_id", "respond_by", "id"),
         # The other sorts of the list.
         Index("ix_purchase_order_delivery_day", "delivery_day", "id"),
         Index("ix_purchase_order_buyer_po_number", "buyer_po_number", "id"),
@@ -118,7 +120,10 @@ class PurchaseOrder(Base):
     message_id: Mapped[str | None] = mapped_column(String(40), index=True)
     responded_at: Mapped[datetime | None] = mapped_column("answered_at")
     responded_by: Mapped[str] = mapped_column("answered_by", String(120), default="")
+    # The colleague who takes care of it.
+    assignee_id: Mapped[int | None] = mapped_column(ForeignKey("person.id"))
 
+    assignee: Mapped[Person | None] = relationship(lazy="raise")
     partner: Mapped[Partner] = relationship(lazy="raise")
     revisions: Mapped[list[Revision]] = relationship(lazy="raise", order_by="Revision.version.desc()")
     decisions: Mapped[list[Decision]] = relationship(lazy="raise", order_by="Decision.number.desc()")
@@ -189,6 +194,37 @@ class OrderView(Base):
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id"))
     person_name: Mapped[str] = mapped_column(String(120))
     seen_at: Mapped[datetime]
+
+
+class Comment(Base):
+    """What a person wrote about an order for the team; never sent to the partner."""
+
+    __tablename__ = "order_comment"
+    __table_args__ = (Index("ix_order_comment_order_id", "order_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("purchase_order.id", ondelete="CASCADE"))
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    person_name: Mapped[str] = mapped_column(String(120))
+    text: Mapped[str] = mapped_column(Text)
+    # The usernames that were notified.
+    mentions: Mapped[list[str]]
+    created_at: Mapped[datetime]
+
+
+class OpenForm(Base):
+    """A person has the response form of an order open; out of date a minute after ``seen_at``."""
+
+    __tablename__ = "open_form"
+    __table_args__ = (Index("ix_open_form_seen_at", "seen_at"),)
+
+    order_id: Mapped[int] = mapped_column(
+        ForeignKey("purchase_order.id", ondelete="CASCADE"), primary_key=True
+    )
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), primary_key=True)
+    seen_at: Mapped[datetime]
+
+    person: Mapped[Person] = relationship(lazy="raise")
 
 
 class Decision(Base):
