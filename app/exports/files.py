@@ -22,9 +22,8 @@ from app.config import Settings
 from app.db import Database
 from app.exports import formats, sources
 from app.tasks import service as task_service
-from app.tasks.models import Job, JobState
+from app.tasks.models import Job, JobNote, JobState
 from app.tasks.worker import TaskFailed, TaskRun
-from app.ui.numbers import things
 
 KIND = "export"
 FOLDER = "exports"
@@ -76,9 +75,10 @@ def write(work: TaskRun, settings: Settings) -> None:
         with part.open("wb") as file:
             part.chmod(0o600)
             _write(file, source, _with_progress(work, source, scope, values), parameters["form"], settings)
-        note = f"{things(part.stat().st_size, 'byte')}, SHA-256 {_sha256(part)}."
+        details = {"bytes": part.stat().st_size, "sha256": _sha256(part)}
         with work.step(resets_attempts=False) as (_, job):
-            job.note, job.total, job.cursor = note, job.done, {"machine": socket.gethostname()}
+            job.note_code, job.note_params = JobNote.FILE_WRITTEN, details
+            job.total, job.cursor = job.done, {"machine": socket.gethostname()}
             part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -28,6 +28,15 @@ class JobState(StrEnum):
     FAILED = "failed"
 
 
+class JobNote(StrEnum):
+    """How a job is going or how it ended, besides its state. ``note_params`` has the details."""
+
+    NONE = ""
+    WAITING = "waiting"
+    FILE_WRITTEN = "file_written"
+    IMPOSSIBLE = "impossible"
+
+
 UNFINISHED = (JobState.WAITING, JobState.RUNNING)
 
 
@@ -47,8 +56,8 @@ class Task(Base):
     parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
     cursor: Mapped[dict[str, Any]] = mapped_column(default=dict)
     reason: Mapped[str] = mapped_column(String(200), default="")
-    note: Mapped[str] = mapped_column(Text, default="")
-    """A sentence from the handler."""
+    note_code: Mapped[JobNote] = mapped_column(enum_type(JobNote), default=JobNote.NONE)
+    note_params: Mapped[dict[str, Any]] = mapped_column(default=dict)
     error: Mapped[str] = mapped_column(Text, default="")
     """The last error."""
     done: Mapped[int] = mapped_column(default=0)

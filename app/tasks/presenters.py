@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask
 
-from app.tasks.models import Job, JobState
+from app.tasks.models import Job, JobNote, JobState
+from app.ui.numbers import things
 
 STATES = {
     JobState.WAITING: ("info", "Queued"),
@@ -14,6 +18,14 @@ STATES = {
     JobState.FAILED: ("bad", "Failed"),
 }
 """Tone and label of each state."""
+
+
+_NOTES: dict[JobNote, Callable[[dict[str, Any]], str]] = {
+    JobNote.NONE: lambda _: "",
+    JobNote.WAITING: lambda _: "Waiting until the requested webhooks are sent.",
+    JobNote.FILE_WRITTEN: lambda of: f"{things(of['bytes'], 'byte')}, SHA-256 {of['sha256']}.",
+    JobNote.IMPOSSIBLE: lambda of: str(of["cause"]),
+}
 
 
 def job_tone(job: Job) -> str:
@@ -34,7 +46,7 @@ def job_note(job: Job) -> str:
         return f"Failed after {job.attempts} attempts. Last error: {job.error}."
     if not job.is_finished and job.error:
         return f"Retrying. Last error: {job.error}."
-    return job.note
+    return _NOTES[job.note_code](job.note_params)
 
 
 def init_app(app: Flask) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.db import Database
 from app.request_context import set_request_id
-from app.tasks.models import CHORE, JobState, Task
+from app.tasks.models import CHORE, JobNote, JobState, Task
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ WAIT_AFTER_FAILURE = timedelta(seconds=10)
 
 
 class TaskFailed(Exception):
-    """The task cannot succeed. The text becomes its note."""
+    """The task cannot succeed. The text is the cause, for people to read."""
 
 
 class TaskSkipped(Exception):
@@ -141,7 +141,7 @@ class Worker:
         except Postpone as postpone:
             self._release(run, postpone.wait, is_attempt=postpone.is_attempt)
         except TaskFailed as error:
-            self._end(run, JobState.FAILED, note=str(error))
+            self._end(run, JobState.FAILED, cause=str(error))
         except TaskSkipped:
             self._end(run, JobState.CANCELED)
         except Exception as error:
@@ -222,7 +222,7 @@ class Worker:
             else:
                 _schedule(task, now + WAIT_AFTER_FAILURE * task.attempts)
 
-    def _end(self, run: TaskRun, state: JobState, *, note: str = "") -> None:
+    def _end(self, run: TaskRun, state: JobState, *, cause: str = "") -> None:
         with self._claimed(run) as task:
             if task is None:
                 return
@@ -231,7 +231,8 @@ class Worker:
                 task.finished_at, task.attempts, task.error = now, 0, ""
                 _schedule(task, now + self._chores[task.kind].every)
             else:
-                task.note = note or task.note
+                if cause:
+                    task.note_code, task.note_params = JobNote.IMPOSSIBLE, {"cause": cause}
                 task.finish(state, now)
 
     @contextmanager

@@ -18,7 +18,7 @@ from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState, 
 from app.delivery.retry_policy import Reason
 from app.delivery.service import CannotResend, ResendBlocker, resend
 from app.tasks import service as task_service
-from app.tasks.models import Job, JobState
+from app.tasks.models import Job, JobNote, JobState
 from app.tasks.worker import Postpone, TaskRun
 from app.webhooks.models import ResendItem
 from app.webhooks.queries import TAKEN
@@ -124,7 +124,7 @@ def request_batch(session: Session, job: Job, *, limit_per_partner: bool = True)
     job.done += len(batch)
     has_more = session.scalar(_queued(job.id).limit(1)) is not None
     is_waiting = has_more and not batch and capacity is not None
-    job.note = "Waiting until the requested webhooks are sent." if is_waiting else ""
+    job.note_code = JobNote.WAITING if is_waiting else JobNote.NONE
     return has_more
 
 

@@ -16,7 +16,7 @@ from app.db.text_search import TextIndex, matching_ids
 from app.delivery.models import Attempt, AttemptStatistics, Message, MessageState, ResultFrom
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import Decision, Delivery, OrderView, PurchaseOrder, StatusChange
-from app.tasks.models import JobState, Task
+from app.tasks.models import JobNote, JobState, Task
 from app.webhooks.models import ResendItem
 from tests.postgresql import Server
 
@@ -110,6 +110,34 @@ def test_upgrade_removes_old_statistics_and_collects_new_ones(tmp_path: Path) ->
     assert "message" in {table for table, _ in rows}
 
 
+def test_upgrade_turns_task_notes_into_codes(empty_database: Database) -> None:
+    sha256 = "0f" * 32
+    notes = {
+        "job_1": (f"1,234 bytes, SHA-256 {sha256}.", JobNote.FILE_WRITTEN, {"bytes": 1234, "sha256": sha256}),
+        "job_2": ("It waits: what was handed out has to leave first.", JobNote.WAITING, {}),
+        "job_3": ("No such partner.", JobNote.IMPOSSIBLE, {"cause": "No such partner."}),
+        "job_4": ("", JobNote.NONE, {}),
+    }
+    empty_database.upgrade("0028")
+    with empty_database.engine.begin() as connection:
+        for job_id, (note, _, _) in notes.items():
+            values = (
+                f"('{job_id}', 'count', '', 'done', '{{}}', '{{}}', '', '{note}', '', 0, 0, 1, '{WHEN}', '')"
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO task (id, kind, title, state, parameters, cursor, reason, note, error, done,"
+                    f" total, attempts, created_at, created_by) VALUES {values}"
+                )
+            )
+    empty_database.upgrade()
+    with empty_database.reading() as session:
+        tasks = session.scalars(select(Task).where(Task.kind == "count")).all()
+        assert {task.id: (task.note_code, task.note_params) for task in tasks} == {
+            job_id: (code, params) for job_id, (_, code, params) in notes.items()
+        }
+
+
 def test_upgrade_moves_jobs_mails_and_chores_into_tasks(empty_database: Database) -> None:
     empty_database.upgrade("0019")
     with empty_database.engine.begin() as connection:
@@ -124,7 +152,7 @@ def test_upgrade_moves_jobs_mails_and_chores_into_tasks(empty_database: Database
         when = datetime.fromisoformat(WHEN + "Z")
         assert (job.state, job.done, job.attempts, job.lease_until) == (JobState.RUNNING, 3, 1, when)
         assert (job.parameters, job.cursor, job.max_attempts) == ({"a": 1}, {"at": 3}, 4)
-        assert (failed.state, failed.error, failed.note) == (JobState.FAILED, "OSError", "")
+        assert (failed.state, failed.error, failed.note_code) == (JobState.FAILED, "OSError", JobNote.NONE)
         assert (mail.kind, mail.state, mail.run_at, mail.attempts) == ("mail:held", JobState.WAITING, when, 2)
         assert mail.parameters == {"subject": "Held", "body": "Text", "message_id": "m1"}
         assert mail.cursor == {"finished": ["a@b.example", "c@d.example"]}

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.tasks import service as task_service
-from app.tasks.models import MAX_ATTEMPTS, Job, JobState, Task
+from app.tasks.models import MAX_ATTEMPTS, Job, JobNote, JobState, Task
+from app.tasks.presenters import job_note
 from app.tasks.worker import (
     LEASE,
     WAIT_AFTER_FAILURE,
@@ -189,7 +190,8 @@ def test_impossible_job_fails_immediately_with_a_reason(
 
     Worker(database, {"count": cannot}).once()
     job = stored(session, job_id)
-    assert (job.state, job.note) == (JobState.FAILED, "The filter names a partner that is gone.")
+    assert (job.state, job.note_code) == (JobState.FAILED, JobNote.IMPOSSIBLE)
+    assert job_note(job) == "The filter names a partner that is gone."
 
 
 def test_stopping_worker_leaves_the_job_to_another(database: Database, session: Session, ask: Any) -> None:
