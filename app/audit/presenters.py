@@ -75,6 +75,12 @@ KEYS = {
 }
 """Words for keys of stored values; other keys are shown with blanks for underscores."""
 
+CODED_KEYS = frozenset({"state", "result", "answer", "delivery", "effect", "reason"})
+"""Keys whose values are codes, and not what a person typed."""
+
+CODES = {"pending": "queued", "cancelled": "canceled", "held": "paused"}
+"""Words for codes; other codes are shown with blanks for underscores."""
+
 REASONS = {
     "sign_in_limit": "Too many failures; more are not recorded for 10 minutes.",
     "Many in a row; further ones are left out for ten minutes.": (
@@ -86,6 +92,7 @@ REASONS = {
 UNKNOWN_USER = "unknown user"
 _UNKNOWN_NAMES = frozenset({"unknown_user", "a name that nobody has"})
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
+_CODE = re.compile(r"[a-z_]+")
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 
@@ -144,11 +151,17 @@ def changes(entry: AuditEntry, zone: ZoneInfo) -> list[Change]:
         result.append(
             Change(
                 label,
-                before=None if before in _EMPTY else value_text(before, zone),
-                after=value_text(after, zone) if name in new else None,
+                before=None if before in _EMPTY else _changed_text(name, before, zone),
+                after=_changed_text(name, after, zone) if name in new else None,
             )
         )
     return result
+
+
+def _changed_text(name: str, value: Any, zone: ZoneInfo) -> str:
+    if name in CODED_KEYS and isinstance(value, str) and _CODE.fullmatch(value):
+        return CODES.get(value, value.replace("_", " "))
+    return value_text(value, zone)
 
 
 def value_text(value: Any, zone: ZoneInfo) -> str:

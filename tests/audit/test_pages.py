@@ -132,6 +132,21 @@ def test_time_out_of_range_is_shown_as_typed(
     assert remarks in page.words
 
 
+def test_codes_are_shown_as_words_and_typed_text_as_typed(meera: Browser, database: Database) -> None:
+    with database.writing() as session:
+        trail.record(
+            session,
+            AuditAction.RESENT,
+            AuditObject.MESSAGE,
+            "msg_1",
+            name="A/1",
+            before={"state": "cancelled", "result": "no_response", "note": "ask_omar"},
+        )
+        session.commit()
+    (row,) = rows(meera.get("/audit"))
+    assert "canceled" in row and "no response" in row and "ask_omar" in row
+
+
 def test_empty_and_unchanged_values_are_left_out(meera: Browser, database: Database) -> None:
     with database.writing() as session:
         trail.record(
