@@ -89,6 +89,8 @@ STALE_FORM = "The buyer changed this order. It is now version {version}. Reload 
 NOT_ALLOWED_BY_PARTNER = "The partner would not accept this: {detail}"
 PAGE_GONE = "That page no longer exists. Showing page 1."
 
+INFO_LABELS = {OWN_NUMBER: "Own order number", PROMISED_DATE: "Promised date"}
+
 NEEDS_RESPONSE = Chip("waiting", "Needs response")
 CHANGED = Chip("warn", "Changed, needs response")
 UNKNOWN_STATUS = Chip("warn", "Unknown status")
@@ -99,6 +101,11 @@ _ENDED_BY_BUYER = {
 
 
 # --- Labels
+
+
+def info_label(name: str) -> str:
+    """The label of a name in ``additionalInfos``."""
+    return INFO_LABELS.get(name, name) or "No name"
 
 
 def status_label(status: str) -> str:
@@ -640,6 +647,7 @@ def init_app(app: Flask) -> None:
         has_details=has_details,
         decision_lines=decision_lines,
         entered_fields=entered_fields,
+        info_label=info_label,
         info_rows=info_rows,
         line_actions={action.value: label for action, (label, _) in ACTIONS.items()},
         line_response_views=line_response_views,

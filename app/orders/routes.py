@@ -228,6 +228,28 @@ def order_as_data(order_id: int) -> Response:
     return jsonify(_as_data(_order(order_id)))
 
 
+@blueprint.get(ORDER + ".pdf")
+@access.requires(Permission.VIEW)
+def order_as_pdf(order_id: int) -> Response:
+    """One order as a PDF; with a response in effect it is an order acknowledgment."""
+    # The libraries take half a second to import, and most processes never need them.
+    from app.orders.pdf_presenters import Paper, order_pdf, pdf_name  # noqa: PLC0415
+
+    order = _order(order_id)
+    messages = messages_of_order(web.db(), order.id)
+    paper = Paper(
+        order=order,
+        content=document(order.revisions[0]),
+        decision=decisions.current_decision(web.db(), order),
+        message=messages[0] if messages else None,
+        zone=web.zone(),
+        now=clock.now(),
+    )
+    response = Response(order_pdf(paper), mimetype="application/pdf")
+    response.headers["Content-Disposition"] = f'attachment; filename="{pdf_name(paper)}"'
+    return response
+
+
 @blueprint.get(ORDER + "/delivery")
 @access.requires(Permission.VIEW)
 def delivery(order_id: int) -> Response:

@@ -1,0 +1,325 @@
+"""An order as a PDF: the order as received, or with its response an order acknowledgment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from app.delivery.models import Message
+from app.network.reference_codes import state_label
+from app.network.vocabulary import SupplierResponse
+from app.orders.document_presenters import (
+    DocumentView,
+    LineView,
+    TotalView,
+    address_line,
+    document_view,
+    phone_number,
+)
+from app.orders.line_presenters import LineResponseView, line_response_views, response_summary
+from app.orders.line_responses import LineAction, LineResponse, from_json
+from app.orders.lines import OrderedLine, line_amounts, ordered_lines, responses_by_reference
+from app.orders.models import Decision, PurchaseOrder
+from app.orders.order_content import Document
+from app.orders.presenters import info_label, response_label
+from app.ui.bodies import compact, spoken
+from app.ui.numbers import amount, number, plain, things
+from app.ui.pdf import ACCENT, MARGIN, MUTED, WARNING, WIDTH, Column, Text
+from app.ui.pdf import Document as Pdf
+from app.ui.times import day, exact_time
+from app.webhooks.presenters import message_chip
+
+LINES_MAX = 5000
+"""Lines of one document; it says how many more the order has."""
+FACTS_MAX = 80
+"""Facts below the lines, such as terms and custom fields; the document says that there are more."""
+ADDRESSES_MAX = 3
+COLUMNS = (
+    Column("#", 12),
+    Column("Item", 66),
+    Column("Quantity", 26, "R"),
+    Column("Price", 24, "R"),
+    Column("Tax", 22, "R"),
+    Column("Amount, ₹", 30, "R"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """What the document is made from. ``decision`` is the response in effect, with its webhook, if any."""
+
+    order: PurchaseOrder
+    content: Document
+    decision: Decision | None
+    message: Message | None
+    zone: ZoneInfo
+    now: datetime
+
+    @property
+    def title(self) -> str:
+        """What the document is."""
+        return "Order acknowledgment" if self.decision else "Purchase order"
+
+
+def pdf_name(paper: Paper) -> str:
+    """The name of the file, such as ``order-acknowledgment-KAV-2611-45024-v1.pdf``."""
+    words = f"{paper.title} {paper.order.buyer_po_number} v{paper.order.version}"
+    return f"{re.sub(r'[^A-Za-z0-9]+', '-', words).strip('-').replace(' ', '-')}.pdf"
+
+
+def order_pdf(paper: Paper) -> bytes:
+    """The document."""
+    order, sent = paper.order, paper.content.sent
+    made = exact_time(paper.now, paper.zone)
+    pdf = Pdf(
+        title=f"{paper.title} {order.buyer_po_number}",
+        author=order.supplier_name if paper.decision else order.buyer_name,
+        note=f"{order.buyer_po_number}, version {order.version}. Made with PO Confirm on {made}.",
+        created_at=paper.now,
+    )
+    view = document_view(paper.content, None)
+    responses = [from_json(line) for line in paper.decision.lines] if paper.decision else []
+    _letterhead(pdf, paper)
+    _parties(pdf, paper)
+    if paper.decision:
+        _response(pdf, paper, paper.decision, responses)
+    _lines(pdf, view, ordered_lines(sent), responses)
+    _totals(pdf, paper, view.totals, responses)
+    _facts_below(pdf, view)
+    return bytes(pdf.output())
+
+
+# --- The head
+
+
+def _letterhead(pdf: Pdf, paper: Paper) -> None:
+    """The party that issues the document, the title and the PO number."""
+    order, sent = paper.order, paper.content.sent
+    if paper.decision:
+        name, details = order.supplier_name, sent.supplier_details
+    else:
+        name, details = order.buyer_name, sent.buyer_details
+    legal = details.legal_name if details and details.legal_name else name
+    left = pdf.block(
+        [Text(legal, 15, bold=True), *(Text(line, 8, color=MUTED) for line in _contact(details))],
+        MARGIN,
+        MARGIN,
+        108,
+    )
+    right = pdf.block(
+        [
+            Text(paper.title, 12, bold=True, color=ACCENT),
+            Text(order.buyer_po_number, 12, bold=True),
+            Text(plain(sent.subject), 8, color=MUTED),
+        ],
+        MARGIN + 112,
+        MARGIN + 0.8,
+        WIDTH - 112,
+        "R",
+    )
+    pdf.set_y(max(left, right) + 1)
+    pdf.rule(2)
+    _facts_row(pdf, _head_facts(paper))
+
+
+def _head_facts(paper: Paper) -> list[tuple[str, str]]:
+    order, sent = paper.order, paper.content.sent
+    facts = [
+        ("Order date", day(sent.order_date, paper.now, year=True)),
+        ("Deliver by", day(sent.delivery_date, paper.now, year=True)),
+        ("Version", str(order.version)),
+        ("Order ID", order.object_id),
+    ]
+    if not paper.decision:
+        local = order.respond_by.astimezone(paper.zone)
+        facts.insert(
+            2, ("Respond by", f"{day(local.date().isoformat(), paper.now, year=True)}, {local:%H:%M}")
+        )
+    return facts
+
+
+def _facts_row(pdf: Pdf, facts: Sequence[tuple[str, str]]) -> None:
+    """Facts beside each other; the last one gets what is left of the width."""
+    top, ends, width = pdf.get_y(), [], 32.0
+    for place, (label, value) in enumerate(facts):
+        own = WIDTH - width * place if place == len(facts) - 1 else width - 2
+        texts = [Text(label, 7.5, color=MUTED), Text(value, 9, bold=place < len(facts) - 1)]
+        ends.append(pdf.block(texts, MARGIN + width * place, top, own))
+    pdf.set_y(max(ends) + 1)
+    pdf.rule(2)
+
+
+def _contact(party: Any) -> list[str]:
+    """The address and the identifiers of a party, line by line."""
+    if not party:
+        return []
+    lines = [address_line(party.address) if party.address else ""]
+    lines.append(f"GSTIN {party.gstin}" if party.gstin else "")
+    return [line for line in (*lines, party.email, phone_number(party)) if line]
+
+
+def _parties(pdf: Pdf, paper: Paper) -> None:
+    order, sent = paper.order, paper.content.sent
+    supply = sent.buyer_details and sent.buyer_details.place_of_supply
+    buyer = [*_contact(sent.buyer_details), order.buyer_b2b_id]
+    if supply:
+        buyer.insert(-1, f"Place of supply: {state_label(supply)}")
+    blocks = [
+        ("Buyer", _party_name(sent.buyer_details, order.buyer_name), buyer),
+        (
+            "Supplier",
+            _party_name(sent.supplier_details, order.supplier_name),
+            [*_contact(sent.supplier_details), order.supplier_b2b_id],
+        ),
+    ]
+    for detail in (sent.address_details or [])[:ADDRESSES_MAX]:
+        kind = (detail.address_type or "Address").replace("_", " ").capitalize()
+        blocks.append((kind, "", [address_line(detail.address)] if detail.address else []))
+    top = pdf.get_y()
+    ends: list[float] = []
+    for place, (title, name, lines) in enumerate(blocks):
+        x = MARGIN + (place % 3) * 62.0
+        if place == 3:
+            top = max(ends) + 2
+        texts = [Text(title, 7.5, color=MUTED), Text(name, 9, bold=True), *(Text(line, 8) for line in lines)]
+        ends.append(pdf.block(texts, x, top, 56))
+    pdf.set_y(max(ends) + 4)
+
+
+def _party_name(party: Any, name: str) -> str:
+    return (party and party.legal_name) or name
+
+
+# --- The response
+
+
+def _response(pdf: Pdf, paper: Paper, decision: Decision, responses: Sequence[LineResponse]) -> None:
+    """The response in a shaded box."""
+    changes = " with changes" if responses and decision.response != SupplierResponse.REJECT else ""
+    tone = ACCENT if decision.response == SupplierResponse.ACCEPT and not changes else WARNING
+    at = exact_time(decision.decided_at, paper.zone)
+    texts = [
+        Text(f"{response_label(decision.response)}{changes}", 12, bold=True, color=tone),
+        Text(f"by {decision.person_name}, {at}", 8, color=MUTED),
+    ]
+    if responses:
+        sent = paper.content.sent
+        sentence = response_summary(sent, responses, decision.response, paper.order.supplier_name).sentence
+        texts.append(Text(sentence, 9))
+    texts.append(Text(f"Remarks: {decision.remarks}", 9))
+    for name, value in decision.infos[:FACTS_MAX]:
+        texts.append(Text(f"{info_label(name)}: {day(value, paper.now, year=True)}", 9))
+    if paper.message:
+        texts.append(Text(f"Delivery to the partner: {message_chip(paper.message).words}", 8, color=MUTED))
+    pdf.panel(texts)
+
+
+# --- The lines
+
+
+def _lines(
+    pdf: Pdf, view: DocumentView, ordered: Sequence[OrderedLine], responses: Sequence[LineResponse]
+) -> None:
+    by_reference = responses_by_reference(responses)
+    words = {row.reference: row for row in line_response_views(responses, ordered)}
+    pdf.open_table(COLUMNS)
+    for line, source in list(zip(view.lines, ordered, strict=True))[:LINES_MAX]:
+        response = by_reference.get(source.reference)
+        pdf.row(_line_cells(line, source, response, words.get(source.reference)))
+    pdf.close_table()
+    if not view.lines:
+        pdf.paragraph(Text("This order has no lines.", color=MUTED))
+    if (more := len(view.lines) - LINES_MAX) > 0:
+        pdf.paragraph(
+            Text(f"The list is cut: {things(more, 'more line')} in PO Confirm.", bold=True, color=WARNING)
+        )
+
+
+def _line_cells(
+    line: LineView, source: OrderedLine, response: LineResponse | None, words: LineResponseView | None
+) -> list[list[Text]]:
+    item = [Text(line.description.text), Text(line.details, 7, color=MUTED)]
+    if line.free:
+        item.append(Text(f"and {line.free} free", 7, color=MUTED))
+    quantity = [Text(f"{line.quantity.text} {line.unit}")]
+    price = [Text(line.price.text)]
+    rate = f"{line.rate.text} " if line.rate else ""
+    tax = [*(Text(cell.text) for cell in line.taxes)]
+    tax.append(Text(f"{rate}{line.first_tax}{line.more_taxes}", 7, color=MUTED))
+    total = [Text(line.amount.text, bold=True)]
+    if line.net:
+        total.append(Text(f"net {line.net}", 7, color=MUTED))
+    if response and words:
+        is_rejected = response.response is LineAction.REJECTED
+        item.append(Text(words.chip.words, 8, bold=True, color=WARNING))
+        item += [Text(fact, 8) for fact in words.facts]
+        if words.remarks:
+            item.append(Text(f"Reason: {words.remarks}", 8))
+        if is_rejected or response.quantity is not None:
+            confirmed = "0" if is_rejected else number(response.quantity)
+            quantity = [Text(f"{confirmed} {line.unit}"), _ordered(number(source.item.quantity))]
+        if response.unit_price is not None:
+            price = [Text(amount(response.unit_price)), _ordered(amount(source.item.unit_price))]
+        if words.ordered_amount:
+            total = [Text(words.amount.replace("₹", ""), bold=True), _ordered(line.amount.text)]
+            tax = [Text(amount(line_amounts(source.item, response).tax)), tax[-1]]
+    numbers = [Text(line.number), *([Text(line.reference, 7, color=MUTED)] if line.reference else [])]
+    return [numbers, item, quantity, price, tax, total]
+
+
+def _ordered(text: str) -> Text:
+    return Text(f"ordered {text}" if text else "", 7, color=MUTED)
+
+
+def _totals(pdf: Pdf, paper: Paper, totals: Sequence[TotalView], responses: Sequence[LineResponse]) -> None:
+    """The totals, beside those of the response where it changes lines."""
+    if responses and paper.decision:
+        rows = response_summary(paper.content.sent, responses, paper.decision.response).rows
+        pdf.amounts([(label, (before, after)) for label, before, after, _ in rows], ("Ordered", "Response"))
+    else:
+        pdf.amounts([(f"{total.label} {total.note}".strip(), (total.value.text,)) for total in totals], [])
+    for total in totals:
+        if total.mismatch:
+            pdf.paragraph(Text(f"{total.label} does not match the lines. {total.mismatch}", 8, color=WARNING))
+
+
+# --- What follows the lines
+
+
+def _facts_below(pdf: Pdf, view: DocumentView) -> None:
+    """Terms and other sections as names and values."""
+    left = FACTS_MAX
+    for title, value in view.sections.items():
+        facts = [fact for _, fact in zip(range(left + 1), _flat(value), strict=False)]
+        if not facts:
+            continue
+        pdf.make_space(14)
+        pdf.paragraph(Text(title, 9.5, bold=True), gap=0.5)
+        for name, text in facts[:left]:
+            pdf.paragraph(Text(f"{name}: {text}" if name else text, 8), gap=0)
+        pdf.set_y(pdf.get_y() + 3)
+        left -= len(facts)
+        if left < 0:
+            pdf.paragraph(Text("There are more fields in PO Confirm.", 8, color=MUTED))
+            return
+
+
+def _flat(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """The leaves of a section: a name made of the names on the way, and the value."""
+    if depth > 5:
+        yield name, compact(value)
+    elif isinstance(value, Mapping):
+        if value.keys() <= {"name", "value"} and not isinstance(value.get("value"), Mapping | list):
+            yield spoken(plain(value.get("name") or "")), plain(value.get("value"))
+            return
+        for key, part in value.items():
+            yield from _flat(part, f"{name}, {spoken(key).lower()}" if name else spoken(key), depth + 1)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _flat(part, name, depth + 1)
+    elif value not in (None, ""):
+        yield name, plain(value)
