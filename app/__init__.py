@@ -31,6 +31,7 @@ from app.notifications import routes as notifications_routes
 from app.notifications.service import ZONE
 from app.orders import presenters as orders_presenters
 from app.orders import routes as orders_routes
+from app.orders import team_routes
 from app.orders.projection import follow
 from app.partners import certificates, pause_presenters
 from app.partners import routes as partners_routes
@@ -126,6 +127,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
         notifications_routes,
         partners_routes,
         orders_routes,
+        team_routes,
         outbox_routes,
         inbound_routes,
         inbound_log_routes,

@@ -13,6 +13,7 @@ class Permission(StrEnum):
     VIEW = "view"  # the orders and messages of the person's own suppliers
     VIEW_ALL = "view_all"
     RESPOND = "respond"
+    ASSIGN = "assign"  # orders to the supplier's staff
     EXPORT = "export"
     VIEW_AUDIT_TRAIL = "view_audit_trail"
     RESEND = "resend"
@@ -29,6 +30,7 @@ _SUPPORT = frozenset(
     {
         Permission.VIEW,
         Permission.VIEW_ALL,
+        Permission.ASSIGN,
         Permission.RESEND,
         Permission.CANCEL,
         Permission.PAUSE_PARTNERS,
@@ -38,9 +40,15 @@ _SUPPORT = frozenset(
 )
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
-    Role.SUPPLIER: frozenset({Permission.VIEW, Permission.RESPOND}),
+    Role.SUPPLIER: frozenset({Permission.VIEW, Permission.RESPOND, Permission.ASSIGN}),
     Role.MANAGER: frozenset(
-        {Permission.VIEW, Permission.VIEW_ALL, Permission.EXPORT, Permission.VIEW_AUDIT_TRAIL}
+        {
+            Permission.VIEW,
+            Permission.VIEW_ALL,
+            Permission.ASSIGN,
+            Permission.EXPORT,
+            Permission.VIEW_AUDIT_TRAIL,
+        }
     ),
     Role.SUPPORT: _SUPPORT,
     Role.ADMIN: _SUPPORT | {Permission.RESEND_DELIVERED, Permission.MANAGE_PARTNERS, Permission.MANAGE_USERS},

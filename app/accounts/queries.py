@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Person, PersonSupplier, Role, Supplier
+from app.accounts.permissions import ROLE_PERMISSIONS, Permission
 
 
 def person_by_username(session: Session, username: str) -> Person | None:
@@ -45,6 +46,14 @@ def staff_of_suppliers(session: Session) -> dict[str, list[str]]:
     for b2b_id, person in assigned:
         staff.setdefault(b2b_id, []).append(person.display_name)
     return staff
+
+
+def people_who_see(session: Session, supplier_b2b_id: str) -> Sequence[Person]:
+    """The active people who may see the orders of a supplier, by username."""
+    sees_all = [role for role, allowed in ROLE_PERMISSIONS.items() if Permission.VIEW_ALL in allowed]
+    is_staff = exists().where(PersonSupplier.person_id == Person.id, PersonSupplier.b2b_id == supplier_b2b_id)
+    people = select(Person).where(Person.active, or_(Person.role.in_(sees_all), is_staff))
+    return session.scalars(people.order_by(Person.username)).all()
 
 
 def device_tags(session: Session, b2b_ids: Iterable[str]) -> dict[str, tuple[str, str]]:

@@ -39,6 +39,8 @@ class AuditAction(StrEnum):
     PERSON_CHANGED = "changed a person"
     SUPPLIER_CHANGED = "changed a supplier"
     ASSIGNED = "handed over"
+    COMMENTED = "commented"
+    COMMENT_DELETED = "deleted a comment"
     RESOLVED = "closed"
     REOPENED = "opened again"
     CANCELED = "cancelled"

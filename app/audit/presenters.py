@@ -38,6 +38,8 @@ ACTIONS = {
     AuditAction.PERSON_CHANGED: "Changed user",
     AuditAction.SUPPLIER_CHANGED: "Changed supplier",
     AuditAction.ASSIGNED: "Assigned",
+    AuditAction.COMMENTED: "Commented",
+    AuditAction.COMMENT_DELETED: "Deleted comment",
     AuditAction.RESOLVED: "Resolved",
     AuditAction.REOPENED: "Reopened",
     AuditAction.CANCELED: "Canceled",

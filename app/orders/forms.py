@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask_wtf import FlaskForm
+from werkzeug.datastructures import MultiDict
 from wtforms import (
     DateField,
     FieldList,
@@ -21,6 +22,7 @@ from wtforms import (
 )
 from wtforms.validators import DataRequired, InputRequired, Length, Optional, ValidationError
 
+from app.network.text import has_visible
 from app.network.vocabulary import (
     DEVICE_TAG_MAX,
     FORBIDDEN_CHARACTERS,
@@ -30,6 +32,8 @@ from app.network.vocabulary import (
     DeviceTag,
     SupplierResponse,
 )
+from app.orders.bulk_response import BULK_MAX
+from app.orders.comments import TEXT_MAX as COMMENT_MAX
 from app.orders.line_responses import LineResponse, is_line_name, to_json
 from app.orders.lines import (
     LINES_MAX,
@@ -49,6 +53,8 @@ DEFAULT_TAG = (DeviceTag.INITIATING_CHANNEL.value, "WEB")
 INFO_MAX = 500
 """Maximum length of the name or value of a custom field, in characters."""
 ENTER_REMARK = "Enter a remark."
+ENTER_COMMENT = "Enter a comment."
+CHOOSE_PERSON = "Choose a person from the list."
 NO_VERSION = "The form names no order version. Reload the page."
 NO_LINE_RESPONSES = "This partner does not accept responses to single lines. Respond to the whole order."
 RESERVED_NAME = "Names that begin with line/ are reserved for line responses."
@@ -63,6 +69,13 @@ SORT_NAMES = {
     "buyer_po_number": "PO number, A to Z",
     "-buyer_po_number": "PO number, Z to A",
 }
+
+
+def selected_ids(values: MultiDict[str, str]) -> list[int]:
+    """The selected orders without duplicates; values that are no ids are dropped."""
+    selected = dict.fromkeys(values.getlist("order_ids"))
+    ids = [int(text) for text in selected if text.isascii() and text.isdecimal() and len(text) <= 18]
+    return ids[:BULK_MAX]
 
 
 class OrderFilterForm(Form):
@@ -344,3 +357,36 @@ class ResponseForm(BaseResponseForm):
     def order_version(self) -> int:
         """The version that the form was made for."""
         return int(self.version.data or 0)
+
+
+# --- The team
+
+
+def _with_newlines(text: str | None) -> str:
+    """The text with one kind of line break: a browser sends two characters for each."""
+    return (text or "").replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
+class CommentForm(FlaskForm):
+    """A comment on an order."""
+
+    text = TextAreaField(
+        "Comment",
+        [Length(max=COMMENT_MAX, message=f"Too long: the limit is {COMMENT_MAX:,} characters.")],
+        filters=[_with_newlines],
+    )
+
+    def validate_text(self, field: TextAreaField) -> None:
+        if not has_visible(field.data or ""):
+            raise ValidationError(ENTER_COMMENT)
+
+
+class AssignForm(FlaskForm):
+    """The username of the assignee, empty for nobody; ``current`` is the one that the page showed."""
+
+    username = StringField("Assignee", filters=[lambda text: text.strip().lower() if text else text])
+    current = StringField("Current assignee")
+
+    def validate_username(self, field: StringField) -> None:
+        if not field.raw_data:
+            raise ValidationError(CHOOSE_PERSON)

@@ -12,10 +12,14 @@ from urllib.parse import urlencode
 from flask import Flask
 
 from app import clock
+from app.accounts import access
+from app.accounts.models import Person
+from app.accounts.permissions import Permission
 from app.delivery.models import Attempt, Message, MessageState
 from app.network.reference_codes import state_label, unit_name
 from app.network.vocabulary import DeviceTag, Status, SupplierResponse, is_known_status
 from app.orders.bulk_response import BulkRow, BulkStatus
+from app.orders.comments import parts_of, unknown_mentions
 from app.orders.decisions import FINAL_DELIVERIES, ResponseBlocker, response_blocker
 from app.orders.document_presenters import (
     address_line,
@@ -33,7 +37,7 @@ from app.orders.line_presenters import (
     lines_in_body,
     response_summary,
 )
-from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
+from app.orders.models import Comment, Decision, Delivery, PurchaseOrder, ResponseState
 from app.orders.queries import COUNTED_MOST, SOON, QueueCounts
 from app.orders.queue import Place
 from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE
@@ -448,6 +452,30 @@ def has_details(form: Any, refused: Mapping[str, str]) -> bool:
     return has_errors or bool(form.infos()) or bool(set(refused) - elsewhere)
 
 
+# --- The team
+
+
+def initials(name: str) -> str:
+    """Up to two letters for a person: ``OF`` for ``Omar Farooq``."""
+    words = name.split()
+    return "".join(word[0] for word in [*words[:1], *words[1:][-1:]]).upper()
+
+
+def can_claim(order: PurchaseOrder, assignable: Sequence[Person]) -> bool:
+    """Whether the reader may assign the order to themselves, and has not."""
+    me = access.current_person()
+    is_assignable = any(person.id == me.id for person in assignable)
+    return is_assignable and order.assignee_id != me.id and access.can(me, Permission.ASSIGN)
+
+
+def open_form_sentence(people: Sequence[Person]) -> str:
+    """Who else has the form open; empty for nobody."""
+    names = [person.display_name for person in people]
+    if len(names) > 2:
+        return f"{names[0]} and {len(names) - 1} others have this form open."
+    return f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} this form open." if names else ""
+
+
 # --- Bulk responses
 
 BULK_CHIPS = {
@@ -523,6 +551,7 @@ EVENT_TITLES = {
     EventKind.RESULT: "Result from the partner",
     EventKind.CANCELED: "Canceled by the buyer",
     EventKind.CLOSED: "Closed by the buyer",
+    EventKind.COMMENTED: "Comment by {actor}",
 }
 EVENT_TONES = {
     EventKind.EDITED: "warn",
@@ -547,6 +576,8 @@ def activity_entry(event: Event) -> ActivityEntry:
 
 def _event_note(event: Event) -> str:
     message, attempt = event.message, event.attempt
+    if event.comment:
+        return _mention_note(event.comment)
     if event.kind is EventKind.RESPONDED:
         return lines_brief(event.lines)
     if event.changes is not None:
@@ -557,6 +588,15 @@ def _event_note(event: Event) -> str:
     if attempt is None or _decided_message(event.kind, message, attempt):
         return message_sentence(message)
     return outcome_sentence(attempt)
+
+
+def _mention_note(comment: Comment) -> str:
+    """That nobody was notified for some names; this must not tell whether such a person exists."""
+    names = unknown_mentions(comment)
+    if not names:
+        return ""
+    verb = "was" if len(names) == 1 else "were"
+    return f"{', '.join(names)} {verb} not notified: no such user can see this order."
 
 
 def _decided_message(kind: EventKind, message: Message, attempt: Attempt) -> bool:
@@ -627,12 +667,16 @@ def init_app(app: Flask) -> None:
         state_label=state_label,
         unit_name=unit_name,
         urgency=lambda order: urgency(order, clock.now()),
+        initials=initials,
+        comment_parts=parts_of,
     )
     app.jinja_env.tests.update(superseded=is_superseded)
     app.jinja_env.globals.update(
         activity_entry=activity_entry,
         address_line=address_line,
         bulk_hint=bulk_hint,
+        can_claim=can_claim,
+        open_form_sentence=open_form_sentence,
         bulk_row=bulk_row,
         changed_consequence=changed_consequence,
         changed_title=changed_title,

@@ -20,9 +20,10 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload
+from sqlalchemy.orm import Session, contains_eager, joinedload, lazyload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
+from app.accounts.models import Person
 from app.db import advisory_lock
 from app.db.text_search import TextIndex, matching_ids
 from app.delivery.service import lock_messages_of
@@ -101,7 +102,7 @@ def order_page(
     column, descending = SORTS[wanted.sort]
     query = (
         matching(session, select(PurchaseOrder), scope, wanted, now)
-        .options(contains_eager(PurchaseOrder.partner).load_only(*LISTED))
+        .options(contains_eager(PurchaseOrder.partner).load_only(*LISTED), _with_assignee())
         .order_by(*((key.desc() if descending else key.asc()) for key in (column, PurchaseOrder.id)))
         .limit(limit + 1)
     )
@@ -140,6 +141,7 @@ def order(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None
         .where(PurchaseOrder.id == order_id)
         .options(
             joinedload(PurchaseOrder.partner),
+            _with_assignee(),
             selectinload(PurchaseOrder.revisions),
             selectinload(PurchaseOrder.decisions),
             selectinload(PurchaseOrder.status_changes),
@@ -181,7 +183,7 @@ def _chosen(scope: Scope, ids: Sequence[int]) -> Select[PurchaseOrder]:
     return (
         _visible(select(PurchaseOrder), scope)
         .where(PurchaseOrder.id.in_(ids))
-        .options(joinedload(PurchaseOrder.partner, innerjoin=True))
+        .options(joinedload(PurchaseOrder.partner, innerjoin=True), _with_assignee())
         .order_by(PurchaseOrder.respond_by, PurchaseOrder.id)
     )
 
@@ -215,6 +217,7 @@ def _locked(session: Session, order_id: int, partner_id: int, object_id: str) ->
         .where(PurchaseOrder.id == order_id)
         .options(
             joinedload(PurchaseOrder.partner, innerjoin=True),
+            _with_assignee(),
             selectinload(PurchaseOrder.revisions),
             selectinload(PurchaseOrder.decisions),
             selectinload(PurchaseOrder.status_changes),
@@ -316,6 +319,11 @@ def responses_by_person(
     if scope is not None:
         query = query.where(Decision.supplier_b2b_id.in_(scope))
     return [(name, count) for name, count in session.execute(query)]
+
+
+def _with_assignee() -> Any:
+    """Load the assignee's name along with an order."""
+    return joinedload(PurchaseOrder.assignee).options(lazyload(Person.suppliers))
 
 
 def _visible(query: Query, scope: Scope) -> Query:

@@ -16,25 +16,37 @@ from werkzeug.wrappers import Response as AnyResponse
 from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
-from app.accounts.queries import device_tags
+from app.accounts.models import Person
+from app.accounts.queries import device_tags, people_who_see
 from app.network.messages import Invalid
-from app.orders import bulk_response, decisions, order_views, presenters, queries, queue
+from app.orders import (
+    assignments,
+    bulk_response,
+    decisions,
+    open_forms,
+    order_views,
+    presenters,
+    queries,
+    queue,
+)
 from app.orders.bulk_response import BulkRow
 from app.orders.comparison import Differences, compare
 from app.orders.forms import (
     CONFIRMED,
     DEFAULT_TAG,
     BulkResponseForm,
+    CommentForm,
     LineFields,
     OrderFilterForm,
     ResponseForm,
+    selected_ids,
 )
 from app.orders.line_presenters import line_editor
 from app.orders.lines import ordered_lines
 from app.orders.models import Decision, PurchaseOrder, ResponseState
 from app.orders.order_content import Document, document
 from app.orders.req_confirm import DecisionInput, req_confirm
-from app.orders.timeline import timeline
+from app.orders.timeline import activity
 from app.partners.queries import all_partners
 from app.ui import web
 from app.ui.bodies import text_of
@@ -200,7 +212,10 @@ def order(order_id: int) -> Response:
     """One order: the document, the response and the activity."""
     order = _order(order_id)
     _record_view(order)
-    return web.page("orders/order.html", **_context(order, _new_form(order)), responded=_responded())
+    context = _context(order, _new_form(order))
+    if context["shows_form"]:
+        _record_open_form(order)
+    return web.page("orders/order.html", **context, responded=_responded())
 
 
 def _record_view(order: PurchaseOrder) -> None:
@@ -219,6 +234,25 @@ def _record_view(order: PurchaseOrder) -> None:
             session.commit()
     except DBAPIError as error:
         log.info("view of order %s was not recorded: %s", order.id, error.orig)
+
+
+def _record_open_form(order: PurchaseOrder) -> None:
+    """Record that the reader has the form open, for colleagues; the page does not depend on it."""
+    me, now = access.current_person().id, clock.now()
+    if open_forms.is_recorded(web.db(), order.id, me, now):
+        return
+    try:
+        with web.database().writing_soon() as session:
+            open_forms.record_open(session, order.id, me, now)
+            session.commit()
+    except DBAPIError as error:
+        log.info("open form of order %s was not recorded: %s", order.id, error.orig)
+
+
+def _others_with_form(order: PurchaseOrder) -> list[Person]:
+    me = access.current_person().id
+    people = open_forms.people_with_form(web.db(), order.id, clock.now())
+    return [person for person in people if person.id != me]
 
 
 @blueprint.get(ORDER + ".json")
@@ -266,6 +300,8 @@ def delivery(order_id: int) -> Response:
 def response_form(order_id: int) -> Response:
     """The response form on its own page."""
     order = _order(order_id)
+    if order.needs_response:
+        _record_open_form(order)
     return _form_page(order, _new_form(order))
 
 
@@ -286,6 +322,7 @@ def respond(order_id: int) -> AnyResponse:
         return _review_page(order, form)
     if problem := _record(order, form):
         return problem
+    open_forms.record_closed(web.db(), order.id, access.current_person().id)
     web.db().commit()
     if goes_on:
         return web.redirect_after_post(_next_url(request.form["next"], order))
@@ -427,7 +464,10 @@ def form_news(order_id: int) -> Response:
     news = presenters.form_news(
         orders[0], request.args.get("version", type=int), request.args.get("message", "")
     )
-    return web.page("orders/_form_news.html", order=orders[0], news=news)
+    if not news:
+        _record_open_form(orders[0])
+    others = _others_with_form(orders[0])
+    return web.page("orders/_form_news.html", order=orders[0], news=news, others_with_form=others)
 
 
 @blueprint.post(ORDER + "/answer/lines")
@@ -463,7 +503,7 @@ def line_summary(order_id: int) -> Response:
 @access.requires(Permission.RESPOND)
 def bulk_preview() -> Response:
     """What a bulk response would do: which orders take it, and why the others do not."""
-    ids = _selected_ids()
+    ids = selected_ids(request.values)
     orders = queries.orders_by_id(web.db(), access.visible_suppliers(), ids)
     is_filled_in = request.method == "POST" and "supplier_response" in request.form
     form = BulkResponseForm(
@@ -484,7 +524,7 @@ def bulk_preview() -> Response:
 @access.keeps_form
 def respond_to_many() -> Response:
     """Record one response for several orders, each where it is allowed, in one commit."""
-    ids = _selected_ids()
+    ids = selected_ids(request.values)
     orders = queries.orders_for_update(web.db(), access.visible_suppliers(), ids)
     form = BulkResponseForm(accepts_return=_all_accept_return(orders))
     if not form.validate() or not orders:
@@ -531,13 +571,6 @@ def _default_response() -> DecisionInput:
 def _sum_of(totals: Sequence[str | None]) -> Decimal | None:
     """The sum of orders; None where one of them states no total."""
     return None if None in totals else sum((Decimal(total) for total in totals if total), Decimal(0))
-
-
-def _selected_ids() -> list[int]:
-    """The selected orders without duplicates; values that are no ids are dropped."""
-    selected = dict.fromkeys(request.values.getlist("order_ids"))
-    ids = [int(text) for text in selected if text.isdecimal() and len(text) <= 18]
-    return ids[: bulk_response.BULK_MAX]
 
 
 def _seen_versions() -> dict[int, int]:
@@ -638,7 +671,11 @@ def _context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool = Fa
         "changes": _changes_since(order, since, content),
         "changes_since": since,
         "ended": order.status_changes[0] if order.status_changes else None,
-        "events": timeline(session, order, messages),
+        "events": activity(session, order, messages),
+        "comment_form": CommentForm(formdata=None),
+        "people": people_who_see(session, order.supplier_b2b_id),
+        "assignable": assignments.assignable_people(session, [order]),
+        "others_with_form": _others_with_form(order),
     }
 
 

@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 from app.delivery.models import Attempt, Message, MessageState, ResultFrom, Trigger
 from app.delivery.retry_policy import Reason
 from app.network.vocabulary import BuyerAction
+from app.orders.comments import comments_of
 from app.orders.comparison import Differences, compare
-from app.orders.models import Decision, OrderView, PurchaseOrder, Revision, StatusChange
+from app.orders.models import Comment, Decision, OrderView, PurchaseOrder, Revision, StatusChange
 from app.orders.order_content import document
 from app.orders.order_views import list_views
 
@@ -42,6 +43,7 @@ class EventKind(StrEnum):
     RESULT = "result"
     CANCELED = "cancelled"
     CLOSED = "closed"
+    COMMENTED = "commented"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,11 @@ class Event:
     changes: Differences | None = None
     message: Message | None = None
     attempt: Attempt | None = None
+    comment: Comment | None = None
 
 
 def timeline(session: Session, order: PurchaseOrder, messages: Sequence[Message]) -> list[Event]:
-    """All events of an order, oldest first.
+    """All events of an order but the comments of the team, oldest first.
 
     ``order`` is loaded with its revisions, decisions and status changes, ``messages`` with their attempts.
     """
@@ -82,6 +85,15 @@ def timeline(session: Session, order: PurchaseOrder, messages: Sequence[Message]
     ]
     # The sort is stable: of two events at the same moment, the cause stays first.
     return sorted(events, key=lambda event: event.at)
+
+
+def activity(session: Session, order: PurchaseOrder, messages: Sequence[Message]) -> list[Event]:
+    """The timeline of an order with the comments of the team."""
+    comments = [
+        Event(comment.created_at, EventKind.COMMENTED, comment.person_name, comment=comment)
+        for comment in comments_of(session, order.id)
+    ]
+    return sorted([*timeline(session, order, messages), *comments], key=lambda event: event.at)
 
 
 def _revisions(order: PurchaseOrder) -> Iterator[Event]:

@@ -18,6 +18,7 @@ TABLE = {
     Permission.VIEW: {"asha", "omar", "meera", "ravi", "admin"},
     Permission.VIEW_ALL: {"meera", "ravi", "admin"},
     Permission.RESPOND: {"asha", "omar"},
+    Permission.ASSIGN: {"asha", "omar", "meera", "ravi", "admin"},
     Permission.EXPORT: {"meera"},
     Permission.VIEW_AUDIT_TRAIL: {"meera"},
     Permission.RESEND: {"ravi", "admin"},

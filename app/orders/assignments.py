@@ -1,0 +1,83 @@
+"""Who of the supplier's staff takes care of an order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from app.accounts.models import Person
+from app.audit import trail
+from app.audit.models import AuditAction, AuditObject
+from app.notifications.models import Event
+from app.notifications.queries import people_of_supplier
+from app.notifications.service import notify
+from app.orders.models import PurchaseOrder
+
+
+class CannotSee(Exception):
+    """The person does not respond for the supplier of an order."""
+
+
+def assignable_people(session: Session, orders: Sequence[PurchaseOrder]) -> list[Person]:
+    """The people who can respond to one of these orders at least, by name."""
+    suppliers = sorted({order.supplier_b2b_id for order in orders})
+    people = {person.id: person for b2b_id in suppliers for person in people_of_supplier(session, b2b_id)}
+    return sorted(people.values(), key=lambda person: person.display_name.casefold())
+
+
+def assign(session: Session, order: PurchaseOrder, person: Person | None, *, by: Person) -> bool:
+    """Assign a locked order, or unassign it; returns whether that changed anything.
+
+    Errors: CannotSee.
+    """
+    if not _assign(session, order, person):
+        return False
+    _notify(session, person, order.buyer_po_number, f"/orders/{order.id}", by)
+    return True
+
+
+def assign_many(
+    session: Session, orders: Sequence[PurchaseOrder], person: Person | None, *, by: Person
+) -> tuple[list[PurchaseOrder], list[PurchaseOrder]]:
+    """Assign locked orders; returns those that have this assignee now, and those that the person cannot see.
+
+    The assignee gets one notification.
+    """
+    assigned, skipped, changed = [], [], []
+    for order in orders:
+        try:
+            changed += [order] if _assign(session, order, person) else []
+            assigned.append(order)
+        except CannotSee:
+            skipped.append(order)
+    if len(changed) == 1:
+        _notify(session, person, changed[0].buyer_po_number, f"/orders/{changed[0].id}", by)
+    elif changed:
+        _notify(session, person, f"{len(changed)} orders", "/orders?answer=open&assigned=me", by)
+    return assigned, skipped
+
+
+def _assign(session: Session, order: PurchaseOrder, person: Person | None) -> bool:
+    if person and order.supplier_b2b_id not in person.supplier_ids:
+        raise CannotSee
+    if order.assignee_id == (person.id if person else None):
+        return False
+    before = session.get(Person, order.assignee_id) if order.assignee_id else None
+    order.assignee = person
+    session.flush()
+    trail.record(
+        session,
+        AuditAction.ASSIGNED,
+        AuditObject.ORDER,
+        order.id,
+        name=order.buyer_po_number,
+        before={"assigned to": before.display_name if before else None},
+        after={"assigned to": person.display_name if person else "nobody"},
+    )
+    return True
+
+
+def _notify(session: Session, person: Person | None, title: str, path: str, by: Person) -> None:
+    if person and person.id != by.id:
+        notify(session, [person], Event.ASSIGNED, title=title, path=path, by=by.display_name)

@@ -1,0 +1,56 @@
+"""Who has the response form of an order open: a page with the form says so while it is visible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session, joinedload
+
+from app import clock
+from app.accounts.models import Person
+from app.db import Database
+from app.orders.models import OpenForm
+
+SHOWN_FOR = timedelta(minutes=1)
+"""A form counts as closed so long after its page was last heard of."""
+RENEW_AFTER = timedelta(seconds=20)
+"""A page that asks more often than that writes nothing."""
+
+
+def people_with_form(session: Session, order_id: int, now: datetime) -> Sequence[Person]:
+    """The people who have the form of an order open, the longest-known user first."""
+    rows = select(OpenForm).where(OpenForm.order_id == order_id, OpenForm.seen_at > now - SHOWN_FOR)
+    forms = session.scalars(rows.options(joinedload(OpenForm.person)).order_by(OpenForm.person_id))
+    return [form.person for form in forms]
+
+
+def is_recorded(session: Session, order_id: int, person_id: int, now: datetime) -> bool:
+    """Whether the open form of this person was recorded a moment ago."""
+    form = select(OpenForm.order_id).where(
+        *(OpenForm.order_id == order_id, OpenForm.person_id == person_id),
+        OpenForm.seen_at > now - RENEW_AFTER,
+    )
+    return session.scalar(form) is not None
+
+
+def record_open(session: Session, order_id: int, person_id: int, now: datetime) -> None:
+    """Record that a person has the form open now. Errors: IntegrityError if two requests do so at once."""
+    mine = update(OpenForm).where(OpenForm.order_id == order_id, OpenForm.person_id == person_id)
+    if session.execute(mine.values(seen_at=now).returning(OpenForm.order_id)).first() is None:
+        session.add(OpenForm(order_id=order_id, person_id=person_id, seen_at=now))
+        session.flush()
+
+
+def record_closed(session: Session, order_id: int, person_id: int) -> None:
+    """Record that a person sent the form."""
+    mine = delete(OpenForm).where(OpenForm.order_id == order_id, OpenForm.person_id == person_id)
+    session.execute(mine)
+
+
+def remove_closed(database: Database) -> None:
+    """Remove the records of forms that are no longer open."""
+    with database.writing() as session:
+        session.execute(delete(OpenForm).where(OpenForm.seen_at < clock.now() - SHOWN_FOR))
+        session.commit()

@@ -1,0 +1,160 @@
+"""Working together on orders: comments, and who takes care of which order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flask import Blueprint, Response, abort, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from app import clock
+from app.accounts import access
+from app.accounts.access import Permission
+from app.accounts.models import Person
+from app.accounts.queries import people_who_see
+from app.orders import assignments, comments, open_forms, queries
+from app.orders.forms import CHOOSE_PERSON, AssignForm, CommentForm, selected_ids
+from app.orders.models import PurchaseOrder
+from app.orders.timeline import activity
+from app.ui import web
+from app.webhooks.queries import messages_of_order
+
+blueprint = Blueprint("team", __name__, url_prefix="/orders")
+ORDER = "/<int:order_id>"
+
+
+@blueprint.get(ORDER + "/team")
+@access.requires(Permission.VIEW)
+def team(order_id: int) -> Response:
+    """The assignee, the comments and the activity of an order."""
+    return _team_page(_order(order_id))
+
+
+@blueprint.post(ORDER + "/comments")
+@access.requires(Permission.VIEW)
+@access.keeps_form
+def comment(order_id: int) -> AnyResponse:
+    """Comment on an order, for the team."""
+    order, form = _order(order_id), CommentForm()
+    if not form.validate():
+        return _team_page(order, comment_form=form, status=422)
+    comments.add_comment(web.db(), order, form.text.data or "", by=access.current_person())
+    web.db().commit()
+    return _redirect_to(order)
+
+
+@blueprint.post(ORDER + "/comments/<int:comment_id>/delete")
+@access.requires(Permission.VIEW)
+def delete_comment(order_id: int, comment_id: int) -> AnyResponse:
+    """Delete one's own comment."""
+    order = _order(order_id)
+    comment = comments.find_comment(web.db(), order_id, comment_id) or abort(404)
+    if comment.person_id != access.current_person().id:
+        abort(403)
+    comments.delete_comment(web.db(), order, comment)
+    web.db().commit()
+    return _redirect_to(order)
+
+
+@blueprint.post(ORDER + "/assign")
+@access.requires(Permission.ASSIGN)
+def assign(order_id: int) -> AnyResponse:
+    """Assign an order to a person, or to nobody."""
+    order = queries.order_for_update(web.db(), access.visible_suppliers(), order_id) or abort(404)
+    form = AssignForm()
+    person = _chosen_person(form, assignments.assignable_people(web.db(), [order]))
+    if form.errors:
+        return _team_page(order, assign_form=form, status=422)
+    current = order.assignee.username if order.assignee else ""
+    if form.current.raw_data and form.current.data not in (current, None):
+        return _team_page(order, has_new_assignee=True, status=409)
+    assignments.assign(web.db(), order, person, by=access.current_person())
+    web.db().commit()
+    return _redirect_to(order)
+
+
+# --- Several orders
+
+
+@blueprint.get("/assignments")
+@access.requires(Permission.ASSIGN)
+def choose_assignee() -> Response:
+    """The form to assign the selected orders."""
+    orders = queries.orders_by_id(web.db(), access.visible_suppliers(), selected_ids(request.args))
+    return _assignments_page(orders, AssignForm(formdata=None))
+
+
+@blueprint.post("/assignments")
+@access.requires(Permission.ASSIGN)
+def assign_many() -> AnyResponse:
+    """Assign the selected orders to a person or to nobody, in one commit."""
+    ids = selected_ids(request.form)
+    orders = queries.orders_for_update(web.db(), access.visible_suppliers(), ids)
+    form = AssignForm()
+    person = _chosen_person(form, assignments.assignable_people(web.db(), orders))
+    if form.errors or not orders:
+        return _assignments_page(orders, form, status=422)
+    assigned, skipped = assignments.assign_many(web.db(), orders, person, by=access.current_person())
+    web.db().commit()
+    return web.page(
+        "orders/assigned.html",
+        assigned=assigned,
+        skipped=skipped,
+        assignee=person,
+        missing=len(ids) - len(orders),
+    )
+
+
+def _assignments_page(orders: Sequence[PurchaseOrder], form: AssignForm, *, status: int = 200) -> Response:
+    return web.page(
+        "orders/assignments.html",
+        orders=orders,
+        form=form,
+        people=assignments.assignable_people(web.db(), orders),
+        missing=len(selected_ids(request.values)) - len(orders),
+        status=status,
+    )
+
+
+def _chosen_person(form: AssignForm, people: Sequence[Person]) -> Person | None:
+    """The person of the form, None for nobody; an error of the form if nobody of these has the name."""
+    if not form.validate() or not form.username.data:
+        return None
+    person = next((person for person in people if person.username == form.username.data), None)
+    if person is None:
+        form.username.errors = [CHOOSE_PERSON]
+    return person
+
+
+def _order(order_id: int) -> PurchaseOrder:
+    return queries.order(web.db(), access.visible_suppliers(), order_id) or abort(404)
+
+
+def _redirect_to(order: PurchaseOrder) -> AnyResponse:
+    url = url_for("orders.order", order_id=order.id, _anchor="team")
+    return web.redirect_after_post(url, fragment=lambda: _team_page(order))
+
+
+def _team_page(
+    order: PurchaseOrder,
+    *,
+    comment_form: CommentForm | None = None,
+    assign_form: AssignForm | None = None,
+    has_new_assignee: bool = False,
+    status: int = 200,
+) -> Response:
+    me = access.current_person()
+    others = open_forms.people_with_form(web.db(), order.id, clock.now())
+    return web.page(
+        "orders/team.html",
+        "orders/_team.html",
+        status=status,
+        order=order,
+        comment_form=comment_form or CommentForm(formdata=None),
+        assign_form=assign_form,
+        has_new_assignee=has_new_assignee,
+        people=people_who_see(web.db(), order.supplier_b2b_id),
+        assignable=assignments.assignable_people(web.db(), [order]),
+        others_with_form=[person for person in others if person.id != me.id],
+        events=activity(web.db(), order, messages_of_order(web.db(), order.id)),
+    )

@@ -1,0 +1,281 @@
+"""Comments, assignees and open forms of orders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.accounts.models import Person
+from app.audit.models import AuditAction, AuditEntry
+from app.db import Database
+from app.notifications.models import Event, Notification
+from app.orders import queries
+from app.orders.comments import TEXT_MAX, Part, split_mentions
+from app.orders.models import Comment, OpenForm, PurchaseOrder
+from app.orders.open_forms import remove_closed
+from app.orders.timeline import EventKind, activity, timeline
+from tests.people import BEARINGS, TRIVENI, Browser
+
+
+def order_of(session: Session, arrive: Any, supplier: str, count: int = 12) -> int:
+    """The first order of a supplier."""
+    arrive(count)
+    return orders_of(session, supplier)[0]
+
+
+def orders_of(session: Session, supplier: str) -> list[int]:
+    session.rollback()
+    own = select(PurchaseOrder.id).where(PurchaseOrder.supplier_b2b_id == supplier)
+    return list(session.scalars(own.order_by(PurchaseOrder.id)))
+
+
+def send(browser: Browser, order_id: int, action: str, **fields: Any) -> Any:
+    """Fill in a form of the order page and send it."""
+    page = f"/orders/{order_id}"
+    return browser.send(f"{page}/{action}", {**browser.fill(page, f"{page}/{action}"), **fields})
+
+
+def assignee(session: Session, order_id: int) -> str:
+    session.rollback()
+    name = select(Person.username).join(PurchaseOrder, PurchaseOrder.assignee_id == Person.id)
+    return session.scalar(name.where(PurchaseOrder.id == order_id)) or ""
+
+
+def notified(session: Session, username: str, event: Event) -> list[str]:
+    session.rollback()
+    rows = select(Notification.title).join(Person, Person.id == Notification.person_id)
+    return list(session.scalars(rows.where(Person.username == username, Notification.event == event)))
+
+
+def audited(session: Session, action: AuditAction) -> list[AuditEntry]:
+    session.rollback()
+    return list(session.scalars(select(AuditEntry).where(AuditEntry.action == action.value)))
+
+
+# --- Comments
+
+
+def test_comment_is_in_the_activity_and_never_sent(
+    arrive: Any, confirm: Any, deliver: Any, network: Any, asha: Browser, meera: Browser, session: Session
+) -> None:
+    order_id = order_of(session, arrive, TRIVENI)
+    sent = send(asha, order_id, "comments", text="Stock is <b>low</b>.\r\nAsk the mill.")
+    assert sent.status_code == 303
+    page = meera.get(f"/orders/{order_id}")
+    assert page.one(".comment-text").get_text() == "Stock is <b>low</b>.\nAsk the mill."
+    assert "Comment by Asha" in page.words and "Only your team sees comments" in page.words
+    confirm(order_id)
+    deliver()
+    assert "Stock is" not in str(network.received())
+    assert [entry.became for entry in audited(session, AuditAction.COMMENTED)] == [
+        {"comment": "Stock is <b>low</b>.\nAsk the mill."}
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "  \n ", "\u200b\u2060", "x" * (TEXT_MAX + 1)])
+def test_invalid_comment_is_rejected_with_its_words(
+    text: str, arrive: Any, asha: Browser, session: Session
+) -> None:
+    order_id = order_of(session, arrive, TRIVENI)
+    answer = send(asha, order_id, "comments", text=text)
+    assert answer.status_code == 422 and answer.one("#comment-error")
+    assert answer.one("textarea[name=text]").get_text().strip("\n") == text.strip()
+    assert session.scalar(select(func.count(Comment.id))) == 0
+
+
+def test_mention_notifies_people_who_see_the_order(
+    arrive: Any, asha: Browser, omar: Browser, session: Session
+) -> None:
+    order_id = order_of(session, arrive, TRIVENI)
+    send(asha, order_id, "comments", text="@Meera, @omar and @nobody.x: see this. a@meera @asha")
+    assert len(notified(session, "meera", Event.MENTIONED)) == 1
+    assert not notified(session, "omar", Event.MENTIONED) and not notified(session, "asha", Event.MENTIONED)
+    page = asha.get(f"/orders/{order_id}")
+    assert [mention.get_text() for mention in page.page.select(".mention")] == ["@Meera", "@asha"]
+    assert "@omar, @nobody.x were not notified: no such user can see this order." in page.words
+    assert omar.get(f"/orders/{order_id}").status_code == 404
+
+
+def test_usernames_with_points_are_recognized_in_text() -> None:
+    text = "Hi @r.k@mill.in. And (@ravi): x@ravi @@ravi"
+    parts = [part for part in split_mentions(text, ["r.k@mill.in", "ravi"]) if part.text]
+    assert parts == [
+        Part("Hi "),
+        Part("@r.k@mill.in", "r.k@mill.in"),
+        Part(". And ("),
+        Part("@ravi", "ravi"),
+        Part("): x@ravi @@ravi"),
+    ]
+
+
+def test_comment_is_deleted_by_its_author_only(
+    arrive: Any, asha: Browser, ravi: Browser, session: Session
+) -> None:
+    order_id = order_of(session, arrive, TRIVENI)
+    send(asha, order_id, "comments", text="Typed too early")
+    session.rollback()
+    comment_id = session.scalar(select(Comment.id))
+    action = f"comments/{comment_id}/delete"
+    fields = ravi.fill(f"/orders/{order_id}", f"/orders/{order_id}/comments")
+    assert ravi.send(f"/orders/{order_id}/{action}", fields).status_code == 403
+    other = orders_of(session, TRIVENI)[1]
+    assert asha.send(f"/orders/{other}/{action}", fields).status_code in (400, 404)
+    assert send(asha, order_id, action).status_code == 303
+    assert not asha.get(f"/orders/{order_id}").page.select(".comment-text")
+    assert audited(session, AuditAction.COMMENT_DELETED)[0].was == {"comment": "Typed too early"}
+
+
+def test_comments_are_not_in_the_evidence_pack(arrive: Any, asha: Browser, session: Session) -> None:
+    order_id = order_of(session, arrive, TRIVENI)
+    send(asha, order_id, "comments", text="Between ourselves")
+    session.rollback()
+    order = queries.order(session, None, order_id)
+    assert order
+    assert EventKind.COMMENTED not in [event.kind for event in timeline(session, order, [])]
+    assert EventKind.COMMENTED in [event.kind for event in activity(session, order, [])]
+
+
+def test_comment_on_an_order_of_another_supplier_is_not_found(
+    arrive: Any, omar: Browser, session: Session
+) -> None:
+    order_id = order_of(session, arrive, TRIVENI)
+    own = orders_of(session, BEARINGS)[0]
+    fields = {**omar.fill(f"/orders/{own}", f"/orders/{own}/comments"), "text": "x"}
+    assert omar.send(f"/orders/{order_id}/comments", fields).status_code == 404
+    assert omar.send(f"/orders/{order_id}/assign", {**fields, "username": "omar"}).status_code == 404
+
+
+# --- Assignees
+
+
+def test_claim_assigns_the_order_to_oneself(arrive: Any, asha: Browser, session: Session) -> None:
+    order_id = order_of(session, arrive, TRIVENI)
+    claim = asha.get(f"/orders/{order_id}").page.find("button", string="Claim")
+    assert claim is not None
+    assert send(asha, order_id, "assign", username="asha").status_code == 303
+    page = asha.get(f"/orders/{order_id}")
+    assert "Assigned to Asha" in page.words and not page.page.find("button", string="Claim")
+    assert not notified(session, "asha", Event.ASSIGNED)
+    (entry,) = audited(session, AuditAction.ASSIGNED)
+    assert entry.became == {"assigned to": "Asha"}
+    row = asha.get("/orders").one(".initials")
+    assert row["title"] == "Assigned to Asha"
+
+
+def test_assigned_order_notifies_the_assignee_once(arrive: Any, meera: Browser, session: Session) -> None:
+    order_id = order_of(session, arrive, TRIVENI)
+    for _ in range(2):
+        assert send(meera, order_id, "assign", username=" Asha ").status_code == 303
+    assert len(notified(session, "asha", Event.ASSIGNED)) == 1
+    assert send(meera, order_id, "assign", username="").status_code == 303
+    assert assignee(session, order_id) == ""
+    assert len(audited(session, AuditAction.ASSIGNED)) == 2
+
+
+@pytest.mark.parametrize("username", ["omar", "meera", "nobody.x", "\ud7ff" * 300])
+def test_order_cannot_be_assigned_to_a_person_who_cannot_respond(
+    username: str, arrive: Any, asha: Browser, session: Session
+) -> None:
+    order_id = order_of(session, arrive, TRIVENI)
+    answer = send(asha, order_id, "assign", username=username)
+    assert answer.status_code == 422 and answer.one("#assignee-error")
+    assert assignee(session, order_id) == ""
+
+
+def test_assign_without_a_username_is_rejected(arrive: Any, asha: Browser, session: Session) -> None:
+    order_id = order_of(session, arrive, TRIVENI)
+    fields = asha.fill(f"/orders/{order_id}", f"/orders/{order_id}/assign")
+    del fields["username"]
+    assert asha.send(f"/orders/{order_id}/assign", fields).status_code == 422
+
+
+def test_claim_of_an_order_that_was_assigned_meanwhile_conflicts(
+    arrive: Any, asha: Browser, omar: Browser, session: Session
+) -> None:
+    order_id = order_of(session, arrive, BEARINGS)
+    action = f"/orders/{order_id}/assign"
+    fields = {**asha.fill(f"/orders/{order_id}", action), "username": "asha"}
+    send(omar, order_id, "assign", username="omar")
+    late = asha.send(action, fields)
+    assert late.status_code == 409 and "It is now Omar" in late.words
+    assert assignee(session, order_id) == "omar"
+    # A script sends no current assignee.
+    del fields["current"]
+    assert asha.send(action, fields).status_code == 303
+
+
+def test_several_orders_are_assigned_at_once(
+    arrive: Any, asha: Browser, omar: Browser, meera: Browser, session: Session
+) -> None:
+    arrive(12)
+    ids = orders_of(session, BEARINGS)[:3]
+    page = "/orders/assignments"
+    query = "&".join(f"order_ids={order_id}" for order_id in [*ids, 999, "x"])
+    form = meera.get(f"{page}?{query}")
+    assert "1 order not found" in form.words
+    assert [option["value"] for option in form.page.select("option")] == ["asha", "omar", ""]
+    fields = {**meera.fill(f"{page}?{query}", page), "order_ids": ids, "username": "omar"}
+    done = meera.send(page, fields)
+    assert done.status_code == 200 and done.one("h1").get_text() == "3 orders assigned to Omar"
+    assert {assignee(session, order_id) for order_id in ids} == {"omar"}
+    assert notified(session, "omar", Event.ASSIGNED) == ["3 orders"]
+    assert len(audited(session, AuditAction.ASSIGNED)) == 3
+
+
+def test_several_orders_skip_those_that_the_assignee_cannot_see(
+    arrive: Any, asha: Browser, session: Session
+) -> None:
+    arrive(12)
+    own, other = orders_of(session, BEARINGS)[0], orders_of(session, TRIVENI)[0]
+    page = "/orders/assignments"
+    fields = asha.fill(f"{page}?order_ids={own}&order_ids={other}", page)
+    done = asha.send(page, {**fields, "order_ids": [own, other], "username": "omar"})
+    assert "1 order assigned to Omar" in done.words and "1 order skipped" in done.words
+    assert (assignee(session, own), assignee(session, other)) == ("omar", "")
+    for wrong in ({"username": "x"}, {"order_ids": []}, {"order_ids": ["x", "9" * 30]}):
+        assert asha.send(page, {**fields, "order_ids": [own], "username": "omar", **wrong}).status_code == 422
+
+
+# --- Open forms
+
+
+def test_open_form_is_shown_to_colleagues_for_a_minute(
+    arrive: Any, asha: Browser, omar: Browser, meera: Browser, clock: Any, session: Session
+) -> None:
+    order_id = order_of(session, arrive, BEARINGS)
+    omar.get(f"/orders/{order_id}")
+    assert "form open" not in omar.get(f"/orders/{order_id}/answer").words
+    assert "Omar has this form open." in asha.get(f"/orders/{order_id}").words
+    assert "Asha and Omar have this form open." in meera.get(f"/orders/{order_id}").words
+    clock.move(seconds=61)
+    assert "form open" not in meera.get(f"/orders/{order_id}").words
+
+
+def test_open_form_is_renewed_by_its_poll_in_one_row(
+    arrive: Any, asha: Browser, omar: Browser, clock: Any, database: Database, session: Session
+) -> None:
+    order_id = order_of(session, arrive, BEARINGS)
+    omar.get(f"/orders/{order_id}")
+    for _ in range(8):
+        clock.move(seconds=10)
+        omar.get(f"/orders/{order_id}/answer/news?version=1", headers={"HX-Request": "true", "X-Poll": "1"})
+    news = asha.get(f"/orders/{order_id}/answer/news?version=1", headers={"HX-Request": "true"})
+    assert "Omar has this form open." in news.words
+    session.rollback()
+    assert session.scalar(select(func.count()).select_from(OpenForm)) == 2
+    clock.move(minutes=2)
+    remove_closed(database)
+    session.rollback()
+    assert session.scalar(select(func.count()).select_from(OpenForm)) == 0
+
+
+def test_open_form_ends_with_the_response(
+    arrive: Any, asha: Browser, omar: Browser, session: Session
+) -> None:
+    order_id = order_of(session, arrive, BEARINGS)
+    omar.answer(order_id)
+    session.rollback()
+    assert session.scalar(select(func.count()).select_from(OpenForm)) == 0
