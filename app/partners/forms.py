@@ -170,6 +170,10 @@ class PartnerForm(FlaskForm):
                 fields.append((field.id, field.label.text))
         return fields
 
+    def has_certificate_input(self) -> bool:
+        """Whether the section of certificates holds input or an error."""
+        return bool(self.client_certificate.errors or self.ca_bundle.errors or self.ca_bundle.data)
+
     def details(self, saved: Partner | None, secrets: Mapping[str, str]) -> Details:
         """Return the settings of a valid form; blank secrets keep the saved ones.
 

@@ -312,6 +312,17 @@ def holding_label(entry: Any) -> str:
     return f"{label} by {entry.actor}" if entry.actor else f"{label} automatically"
 
 
+def secret_help(entered: str | None, saved: str | None) -> str:
+    """Return the help below a secret's field: whether there is one and how to keep it."""
+    hint = "just entered" if entered else secret_hint(saved or "")
+    return f"{hint[:1].upper()}{hint[1:]}. Leave blank to keep it." if entered or saved else "Not set."
+
+
+def secret_placeholder(entered: str | None, saved: str | None) -> str:
+    """Return the placeholder of a secret's field."""
+    return "just entered" if entered else secret_hint(saved or "")
+
+
 def ending_in(secret: str) -> str:
     """Return how users tell a secret from others."""
     tail = last_characters(secret)

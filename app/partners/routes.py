@@ -35,7 +35,6 @@ from app.partners.forms import (
     version_of,
 )
 from app.partners.keys import BadPartner
-from app.partners.masking import secret_hint
 from app.partners.models import Partner
 from app.ui import web
 from app.webhooks.diagnostics import Baseline, baseline_of, diagnose
@@ -65,11 +64,6 @@ def _for_all_pages() -> dict[str, Any]:
     return {"incidents": lambda: queries.incidents(web.db())}
 
 
-@blueprint.app_template_filter("secret_hint")
-def _secret_hint(secret: str) -> str:
-    return secret_hint(secret)
-
-
 for name in (
     "test_summary",
     "token_text",
@@ -79,6 +73,8 @@ for name in (
     "partner_note",
     "response_status",
     "response_facts",
+    "secret_help",
+    "secret_placeholder",
 ):
     blueprint.app_template_filter(name)(getattr(presenters, name))
 blueprint.app_template_filter("waits")(presenters.waits_text)

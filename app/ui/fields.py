@@ -63,6 +63,12 @@ class Seconds(FloatField):
         except ValueError as error:
             raise ValueError("Enter a number of seconds, such as 15 or 2.5.") from error
 
+    def _value(self) -> str:
+        """The input as typed, or the saved number without a trailing ``.0``."""
+        if self.raw_data or self.data is None:
+            return str(super()._value())
+        return f"{self.data:g}"
+
 
 class Moment(StringField):
     """A time in ISO 8601, such as ``2026-11-23T10:00``; ``moment`` is None where it is empty."""

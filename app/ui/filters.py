@@ -11,7 +11,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-from flask import Flask, url_for
+from flask import Flask, g, url_for
 
 from app import clock
 from app.ui import web
@@ -47,6 +47,20 @@ from app.ui.times import (
     until,
 )
 
+STYLE_SHEETS = (
+    "tokens",
+    "base",
+    "layout",
+    "components",
+    "forms",
+    "tables",
+    "order",
+    "webhook",
+    "search",
+    "print",
+)
+"""The style sheets of every page, in the order in which rules override each other."""
+
 HTMX_CONFIG = json.dumps(
     {
         "includeIndicatorStyles": False,
@@ -77,6 +91,14 @@ def asset(app: Flask, filename: str) -> str:
 @lru_cache(maxsize=64)
 def _fingerprint(path: Path, _changed_at: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def autofocus() -> str:
+    """The attribute for the first element that asks for the focus: HTML allows one per page."""
+    if g.get("has_autofocus"):
+        return ""
+    g.has_autofocus = True
+    return "autofocus"
 
 
 def init_app(app: Flask) -> None:
@@ -115,6 +137,8 @@ def init_app(app: Flask) -> None:
     app.jinja_env.globals.update(
         differences=differences,
         htmx_config=HTMX_CONFIG,
+        style_sheets=STYLE_SHEETS,
+        autofocus=autofocus,
         session_ended=SESSION_ENDED,
         present=clock.now,
         asset=lambda filename: asset(app, filename),
