@@ -65,9 +65,9 @@ class Seconds(FloatField):
 
     def _value(self) -> str:
         """The input as typed, or the saved number without a trailing ``.0``."""
-        if self.raw_data or self.data is None:
-            return str(super()._value())
-        return f"{self.data:g}"
+        if self.raw_data:
+            return str(self.raw_data[0])
+        return "" if self.data is None else f"{self.data:g}"
 
 
 class Moment(StringField):
