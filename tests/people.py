@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -144,12 +146,26 @@ def fields_of(form: Tag) -> dict[str, Any]:
 
 
 def parse_strictly(body: bytes) -> None:
-    """Parse a page or a fragment as HTML. Errors: html5lib's ParseError at the first fault."""
+    """Parse a page or a fragment as HTML. Errors: html5lib's ParseError at the first fault.
+
+    Parsing takes as long as making the page, so pages that differ only in plain text are parsed once.
+    """
+    duplicates = [id for id, count in Counter(_ID.findall(body)).items() if count > 1]
+    assert not duplicates, f"duplicate ids: {duplicates}"
+    structure = _TEXT.sub(b">text<", _BLANKS.sub(b"><", _VALUE.sub(b'""', body)))
+    if structure in _parsed:
+        return
     parser = html5lib.HTMLParser(strict=True)
     if body.lstrip().lower().startswith(b"<!doctype"):
-        tree = parser.parse(body, transport_encoding="utf-8")
+        parser.parse(body, transport_encoding="utf-8")
     else:
-        tree = parser.parseFragment(body, transport_encoding="utf-8")
-    ids = [element.get("id") for element in tree.iter() if element.get("id")]
-    doubled = {one for one in ids if ids.count(one) > 1}
-    assert not doubled, f"ids that stand twice: {doubled}"
+        parser.parseFragment(body, transport_encoding="utf-8")
+    _parsed.add(structure)
+
+
+# What has no effect on the structure: attribute values, and text between tags, without entities.
+_VALUE = re.compile(rb'"[^"&<>]*"')
+_BLANKS = re.compile(rb">\s+<")
+_TEXT = re.compile(rb">[^<>&]+<")
+_ID = re.compile(rb"\sid=[\"']?([^\s\"'>]+)")
+_parsed: set[bytes] = set()
