@@ -23,6 +23,7 @@ class AuditAction(StrEnum):
     SESSION_REVOKED = "revoked a session"
     RESPONDED = "answered"
     RESPONSE_UNDONE = "took an answer back"
+    CHECK_DISMISSED = "dismissed a check"
     WEBHOOK_CANCELED = "withdrew"
     RESENT = "resent"
     REPROCESSED = "applied again"

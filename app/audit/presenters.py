@@ -22,6 +22,7 @@ ACTIONS = {
     AuditAction.SESSION_REVOKED: "Revoked session",
     AuditAction.RESPONDED: "Responded",
     AuditAction.RESPONSE_UNDONE: "Undid response",
+    AuditAction.CHECK_DISMISSED: "Dismissed order check",
     AuditAction.WEBHOOK_CANCELED: "Canceled delivery",
     AuditAction.RESENT: "Resent",
     AuditAction.REPROCESSED: "Reprocessed",

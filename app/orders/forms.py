@@ -52,6 +52,8 @@ CONFIRMED = "Confirmed"
 DEFAULT_TAG = (DeviceTag.INITIATING_CHANNEL.value, "WEB")
 INFO_MAX = 500
 """Maximum length of the name or value of a custom field, in characters."""
+NOTE_MAX = 200
+"""Maximum length of the note of a dismissed check, in characters."""
 ENTER_REMARK = "Enter a remark."
 ENTER_COMMENT = "Enter a comment."
 CHOOSE_PERSON = "Choose a person from the list."
@@ -184,6 +186,15 @@ class LineFields:
             for error in line.errors.values():
                 return f"Line {line.reference}: {error}"
         return ""
+
+
+class DismissCheckForm(FlaskForm):
+    """Dismisses one order check of a version, with a note."""
+
+    kind = HiddenField()
+    reference = HiddenField()
+    version = HiddenField()
+    note = StringField("Note", [DataRequired("Enter a note."), Length(max=NOTE_MAX)], filters=[folded])
 
 
 class BaseResponseForm(FlaskForm):

@@ -267,3 +267,44 @@ class Decision(Base):
     supplier_b2b_id: Mapped[str] = mapped_column(String(100), default="")
     # Whether it was undone before its webhook was sent.
     undone: Mapped[bool] = mapped_column(default=False)
+
+
+class OrderItem(Base):
+    """One line of an order's current version, to compare orders by their items. Numbers are exact text."""
+
+    __tablename__ = "order_item"
+    __table_args__ = (
+        Index("ix_order_item_history", "supplier_b2b_id", "buyer_b2b_id", "item_key", "order_id"),
+        Index("ix_order_item_order_id", "order_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("purchase_order.id", ondelete="CASCADE"))
+    supplier_b2b_id: Mapped[str] = mapped_column(String(100))
+    buyer_b2b_id: Mapped[str] = mapped_column(String(100))
+    item_key: Mapped[str] = mapped_column(String(32))
+    place: Mapped[int]
+    quantity: Mapped[str | None] = mapped_column(String(40))
+    unit: Mapped[str] = mapped_column(String(40))
+    unit_price: Mapped[str | None] = mapped_column(String(40))
+    hsn_code: Mapped[str] = mapped_column(String(40))
+    gst_rate: Mapped[str | None] = mapped_column(String(40))
+    # Days from the order date to the delivery date; None where one of them cannot be read.
+    lead_days: Mapped[int | None]
+
+
+class OrderCheckDismissal(Base):
+    """A person dismissed a check of one version of an order, with a note."""
+
+    __tablename__ = "order_check_dismissal"
+    __table_args__ = (UniqueConstraint("order_id", "version", "kind", "reference"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("purchase_order.id", ondelete="CASCADE"))
+    version: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(24))
+    reference: Mapped[str] = mapped_column(String(100))
+    note: Mapped[str] = mapped_column(String(200))
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id"))
+    person_name: Mapped[str] = mapped_column(String(120))
+    dismissed_at: Mapped[datetime]

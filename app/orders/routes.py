@@ -22,6 +22,7 @@ from app.network.messages import Invalid
 from app.orders import (
     assignments,
     bulk_response,
+    checks,
     decisions,
     open_forms,
     order_views,
@@ -30,12 +31,14 @@ from app.orders import (
     queue,
 )
 from app.orders.bulk_response import BulkRow
+from app.orders.check_presenters import ChecksView, checks_view
 from app.orders.comparison import Differences, compare
 from app.orders.forms import (
     CONFIRMED,
     DEFAULT_TAG,
     BulkResponseForm,
     CommentForm,
+    DismissCheckForm,
     LineFields,
     OrderFilterForm,
     ResponseForm,
@@ -290,6 +293,53 @@ def delivery(order_id: int) -> Response:
     """The response and its delivery; the page polls it until the delivery has ended."""
     order = _order(order_id)
     return web.page("orders/order.html", "orders/_response.html", **_context(order, _new_form(order)))
+
+
+# --- Order checks
+
+
+@blueprint.post(ORDER + "/checks/dismiss")
+@access.requires(Permission.RESPOND)
+def dismiss_check(order_id: int) -> AnyResponse:
+    """Dismiss an order check with a note."""
+    order = queries.order_for_update(web.db(), access.visible_suppliers(), order_id) or abort(404)
+    form = DismissCheckForm(formdata=request.form)
+    if not form.validate():
+        return _checks_page(order, form, status=422)
+    wanted = (form.kind.data, form.reference.data, form.version.data)
+    body = document(order.revisions[0]).sent
+    for check in checks.order_checks(web.db(), order, body):
+        if (check.kind.value, check.reference, str(order.version)) == wanted:
+            me = access.current_person()
+            checks.dismiss(
+                web.db(),
+                order,
+                check,
+                note=form.note.data or "",
+                person_id=me.id,
+                name=me.display_name,
+                at=clock.now(),
+            )
+            web.db().commit()
+            url = url_for(".order", order_id=order_id, list=_list_query() or None, _anchor="checks")
+            return web.redirect_after_post(url, fragment=lambda: _checks_page(order, None))
+    return web.error_page(409, "This check no longer applies", "Reload the page to see the current checks.")
+
+
+def _checks_page(order: PurchaseOrder, form: DismissCheckForm | None, *, status: int = 200) -> Response:
+    context = _context(order, _new_form(order))
+    view = _checks(order, context["document"])
+    return web.page(
+        "orders/order.html",
+        "orders/_checks.html",
+        status=status,
+        **{**context, "checks": view, "dismiss_form": form},
+    )
+
+
+def _checks(order: PurchaseOrder, content: Document) -> ChecksView:
+    known = checks.order_checks(web.db(), order, content.sent)
+    return checks_view(known, checks.dismissals(web.db(), order), web.zone(), clock.now())
 
 
 # --- Responding to one order
@@ -670,6 +720,7 @@ def _context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool = Fa
         "blocker": presenters.blocker_sentence(order, blocker),
         "changes": _changes_since(order, since, content),
         "changes_since": since,
+        "checks": None if web.wants_fragment() else _checks(order, content),
         "ended": order.status_changes[0] if order.status_changes else None,
         "events": activity(session, order, messages),
         "comment_form": CommentForm(formdata=None),

@@ -1,0 +1,261 @@
+"""Order checks: what they compare, their sentences on the page, and how they are dismissed."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from app.audit.models import AuditAction, AuditEntry
+from app.db import Database, migrations
+from app.orders.checks import CheckKind, compare_item, is_gstin
+from app.orders.models import OrderCheckDismissal, OrderItem, PurchaseOrder
+from tests.buyer import Buyer
+from tests.people import Browser
+
+Change = Callable[[dict[str, Any]], None]
+
+
+def no_change(_order: dict[str, Any]) -> None:
+    """The same order again."""
+
+
+@pytest.fixture
+def receive(buyer: Buyer, session: Session) -> Callable[..., int]:
+    """Receive the first example order under another number, changed, and return its id."""
+    count = 0
+
+    def receive(change: Change = no_change) -> int:
+        nonlocal count
+        count += 1
+        body = copy.deepcopy(buyer.bodies[0])
+        order = body["purchaseOrder"]
+        order["objectId"], order["buyerPONumber"] = f"POR{count:032}", f"MAL/{count}"
+        change(order)
+        assert buyer.say("req-send", body).status_code == 200
+        session.rollback()
+        order_id = session.scalar(select(func.max(PurchaseOrder.id))) or 0
+        session.rollback()
+        return order_id
+
+    return receive
+
+
+def line(**fields: Any) -> Change:
+    def change(order: dict[str, Any]) -> None:
+        order["itemLists"][0].update(fields)
+
+    return change
+
+
+def with_other_quantity(number: int) -> Change:
+    """An order that is no duplicate of the others."""
+    return line(quantity=number)
+
+
+def sentences(browser: Browser, order_id: int) -> list[str]:
+    page = browser.get(f"/orders/{order_id}").page
+    return [" ".join(item.get_text().split()) for item in page.select("#checks .check-list p")]
+
+
+def item(**fields: Any) -> OrderItem:
+    values = {"quantity": "10", "unit": "NOS", "unit_price": "5", "hsn_code": "73", "gst_rate": "18"}
+    return OrderItem(**{"order_id": 1, "lead_days": 20, **values, **fields})
+
+
+def test_order_without_earlier_ones_has_no_checks(asha: Browser, receive: Any) -> None:
+    assert sentences(asha, receive()) == []
+    assert not asha.get("/orders/1").page.select("#checks")
+
+
+def test_price_hsn_and_rate_are_compared_with_the_last_order(asha: Browser, receive: Any) -> None:
+    first = receive(with_other_quantity(3))
+    second = receive(line(quantity=4, unitPrice=194.23, hsnCode="84829900", gstRate=12))
+    assert sentences(asha, second)[:3] == [
+        "Unit price is 4.2 % above the last order of this item (MAL/1: ₹186.40).",
+        "HSN code is 84829900 instead of 84821011 in the last order of this item (MAL/1).",
+        "GST rate is 12 % instead of 18 % in the last order of this item (MAL/1).",
+    ]
+    links = asha.get(f"/orders/{second}").page.select("#checks a")
+    assert {link["href"] for link in links} == {f"/orders/{first}"}
+
+
+def test_possible_duplicate_of_an_open_order_is_named(
+    asha: Browser, receive: Any, confirm: Any, session: Session
+) -> None:
+    receive()
+    second = receive()
+    (sentence,) = sentences(asha, second)
+    assert sentence.startswith("Possible duplicate of MAL/1: same items and quantities, received ")
+    session.get_one(PurchaseOrder, 1).status = "CLOSED"
+    session.commit()
+    assert sentences(asha, second) == []
+
+
+def test_orders_of_another_buyer_are_not_compared(asha: Browser, receive: Any, session: Session) -> None:
+    receive(line(unitPrice=1))
+    session.get_one(OrderItem, 1).buyer_b2b_id = "BUY9@bbps"
+    session.commit()
+    assert sentences(asha, receive()) == []
+
+
+def test_totals_that_do_not_add_up_are_shown(asha: Browser, receive: Any) -> None:
+    def change(order: dict[str, Any]) -> None:
+        order["poValueDetails"]["totalPOValue"] = 440
+
+    assert sentences(asha, receive(change)) == ["Total is ₹440.00, but the lines add up to ₹439.90."]
+
+
+@pytest.mark.parametrize("gstin", ["27AAPFU0939F1ZW", "27AAPFU0939F1Z", "see letter"])
+def test_wrong_gstin_is_shown(asha: Browser, receive: Any, gstin: str) -> None:
+    def change(order: dict[str, Any]) -> None:
+        order["supplierDetails"]["gstin"] = gstin
+
+    (sentence,) = sentences(asha, receive(change))
+    assert sentence == f"GSTIN {gstin.upper()} of the supplier is not valid: its check digit is wrong."
+
+
+def test_gstin_check_digit_is_calculated() -> None:
+    assert is_gstin("27AAPFU0939F1ZV")
+    assert not is_gstin("27APAFU0939F1ZV")
+    assert not is_gstin("२७AAPFU0939F1ZV")
+
+
+def test_quantity_and_date_are_unusual_only_beyond_every_earlier_order() -> None:
+    earlier = [item(order_id=number, quantity=q) for number, q in ((1, "10"), (2, "40"), (3, "20"))]
+
+    def kinds(**fields: Any) -> list[CheckKind]:
+        return [kind for kind, _ in compare_item(item(order_id=9, **fields), earlier)]
+
+    assert kinds(quantity="80") == kinds(quantity="5") == []
+    assert kinds(quantity="81") == kinds(quantity="4") == [CheckKind.QUANTITY]
+    assert kinds(quantity="500", unit="KGS") == []
+    assert kinds(lead_days=18) == []
+    assert kinds(lead_days=17) == [CheckKind.SOONER]
+    assert list(compare_item(item(order_id=9, quantity="500"), earlier[:2])) == []
+
+
+def test_sentences_of_quantity_and_date(asha: Browser, receive: Any) -> None:
+    for number in (2, 3, 4):
+        receive(with_other_quantity(number))
+
+    def change(order: dict[str, Any]) -> None:
+        order["itemLists"][0]["quantity"] = 50
+        order["deliveryDate"] = order["orderDate"]
+
+    assert sentences(asha, receive(change)) == [
+        "Quantity 50 NOS is unusually large: earlier orders had 2 to 4 (last one: MAL/3).",
+        "Delivery is 10 days sooner than usual for this item: usually 10 days (last order: MAL/3).",
+    ]
+
+
+def test_edit_replaces_the_indexed_items(buyer: Buyer, session: Session) -> None:
+    assert buyer.send().status_code == 200
+    lines = [{"productDescription": "One"}, {"productDescription": ""}, {"productDescription": "Two"}]
+    assert buyer.edit(itemLists=lines).status_code == 200
+    assert session.scalars(select(OrderItem.place).order_by(OrderItem.place)).all() == [0, 2]
+
+
+def dismissal(browser: Browser, order_id: int) -> dict[str, Any]:
+    return browser.fill(f"/orders/{order_id}", f"/orders/{order_id}/checks/dismiss")
+
+
+def test_dismissed_check_shows_who_and_the_note(asha: Browser, receive: Any, session: Session) -> None:
+    receive(line(unitPrice=1))
+    order_id = receive(with_other_quantity(5))
+    url = f"/orders/{order_id}/checks/dismiss"
+    fields = dismissal(asha, order_id) | {"note": "New contract <b>"}
+    for _ in range(2):
+        answer = asha.send(url, fields)
+        assert answer.status_code == 303
+    assert answer.location == f"/orders/{order_id}#checks"
+    page = asha.get(f"/orders/{order_id}")
+    assert "1 dismissed" in page.one("#checks").get_text()
+    assert "Dismissed by Asha, " in " ".join(sentences(asha, order_id))
+    assert page.one("#checks q").get_text() == "New contract <b>"
+    assert not page.page.select("#checks form")
+    (entry,) = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.CHECK_DISMISSED))
+    assert (entry.actor, entry.reason) == ("Asha", "New contract <b>")
+    after = json.loads(entry.after)
+    assert (after["check"], after["now"], after["before"]) == ("price", "186.4", "1")
+
+
+def test_new_version_is_checked_again(asha: Browser, buyer: Buyer, receive: Any, session: Session) -> None:
+    receive(line(unitPrice=1))
+    assert buyer.send().status_code == 200
+    order_id = session.scalar(select(func.max(PurchaseOrder.id))) or 0
+    for fields in [dismissal(asha, order_id)] * 2:
+        page = asha.get(f"/orders/{order_id}").page
+        forms = page.select("#checks form")
+        names = ("kind", "reference")
+        chosen = {name: forms[0].select_one(f"[name={name}]")["value"] for name in names}  # type: ignore[index]
+        asha.send(f"/orders/{order_id}/checks/dismiss", {**fields, **chosen, "note": "ok"})
+    assert not asha.get(f"/orders/{order_id}").page.select("#checks form")
+    assert buyer.edit().status_code == 200
+    assert asha.get(f"/orders/{order_id}").page.select("#checks form")
+
+
+def test_dismissal_without_note_keeps_the_form(asha: Browser, receive: Any, session: Session) -> None:
+    receive(line(unitPrice=1))
+    order_id = receive(with_other_quantity(5))
+    url = f"/orders/{order_id}/checks/dismiss"
+    answer = asha.send(url, dismissal(asha, order_id) | {"note": " "})
+    assert answer.status_code == 422
+    assert "Enter a note." in answer.one("#checks .field-error").get_text()
+    long = asha.send(url, dismissal(asha, order_id) | {"note": "x" * 201}, headers={"HX-Request": "true"})
+    assert long.status_code == 422
+    assert long.one("#checks input[aria-invalid]")["value"] == "x" * 201
+    assert session.scalar(select(func.count()).select_from(OrderCheckDismissal)) == 0
+
+
+@pytest.mark.parametrize("wrong", [{"kind": "x"}, {"reference": "x" * 5000}, {"version": "9"}, {"kind": ""}])
+def test_check_that_does_not_apply_is_a_conflict(asha: Browser, receive: Any, wrong: dict[str, str]) -> None:
+    receive(line(unitPrice=1))
+    order_id = receive(with_other_quantity(5))
+    fields = dismissal(asha, order_id) | {"note": "ok"} | wrong
+    answer = asha.send(f"/orders/{order_id}/checks/dismiss", fields)
+    assert answer.status_code == 409
+    assert "This check no longer applies" in answer.words
+
+
+def test_only_those_who_respond_may_dismiss(meera: Browser, omar: Browser, receive: Any) -> None:
+    receive(line(unitPrice=1))
+    order_id = receive(with_other_quantity(5))
+    page = meera.get(f"/orders/{order_id}").page
+    assert page.select("#checks li")
+    assert not page.select("#checks form")
+    url = f"/orders/{order_id}/checks/dismiss"
+    token = meera.fill("/", "/logout")
+    assert meera.send(url, token).status_code == 403
+    assert omar.send(url, omar.fill("/", "/logout")).status_code == 404
+
+
+def test_checks_do_not_block_a_response(asha: Browser, receive: Any) -> None:
+    receive(line(unitPrice=1))
+    assert asha.answer(receive(with_other_quantity(5))).status_code == 303
+
+
+def test_order_that_was_never_indexed_has_a_page(asha: Browser, receive: Any, session: Session) -> None:
+    receive()
+    order_id = receive()
+    session.execute(delete(OrderItem))
+    session.commit()
+    assert sentences(asha, order_id) == []
+
+
+def test_migration_indexes_existing_orders(arrive: Any, database: Database, session: Session) -> None:
+    arrive(8)
+    columns = [column for column in OrderItem.__table__.c if column.name != "id"]
+    query = select(*columns).order_by(OrderItem.order_id, OrderItem.place)
+    before = session.execute(query).all()
+    session.close()
+    with database.engine.connect() as connection:
+        migrations.downgrade(connection, "0033")
+    database.upgrade()
+    assert session.execute(query).all() == before
+    assert len(before) > 8
