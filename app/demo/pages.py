@@ -1,8 +1,8 @@
 """Pages and JSON of the simulator: received responses, orders, sent messages, response mode."""
 
 import re
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sized
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -28,8 +28,9 @@ from app.orders.line_responses import LineAction, decode
 from app.orders.lines import ordered_lines
 from app.ui.bodies import coloured
 from app.ui.numbers import money
+from app.ui.times import day
 
-EXCHANGES_SHOWN = 25
+EXCHANGES_SHOWN = 10
 ORDERS_SHOWN = 12
 
 # Partners' texts may hold control characters and noncharacters, which HTML forbids.
@@ -64,6 +65,12 @@ class Update(NamedTuple):
     words: str
 
 
+UPDATE_GROUPS = {
+    "/send-edit": "Edit order",
+    "/send-result": "Late result",
+    "/send-status-change": "Cancel or close",
+}
+"""The label of the updates that are sent to one URL."""
 UPDATES = (
     Update("/send-edit", "change", Change.QUANTITY, "Change quantity"),
     Update("/send-edit", "change", Change.LINES, "Replace line"),
@@ -91,9 +98,22 @@ def init_app(
         mode_chip=_mode_chip,
         mode_duration=_mode_duration,
         line_responses=_line_responses,
+        optional_money=lambda value: None if value is None else money(value),
+        day=_day,
+        iso_time=lambda when: when.isoformat(timespec="milliseconds"),
+        sent_result=_sent_result,
+        mode_of_reply=_mode_of_reply,
+        confirmation=_confirmation,
+        order_facts=_order_facts,
+        order_gist=_order_gist,
+        total=_total,
+        shown_of=_shown_of,
     )
     app.jinja_env.globals.update(
-        product=product, modes=MODES, updates=_possible_updates, confirm_path=PATH + Kind.REQ_CONFIRM
+        product=product,
+        updates=_possible_updates,
+        update_groups=UPDATE_GROUPS,
+        confirm_path=PATH + Kind.REQ_CONFIRM,
     )
     app.jinja_env.globals.update(answer_of=memory.answer_of, order_of=memory.order)
     _add_pages(app, memory, traffic)
@@ -140,6 +160,10 @@ def _add_pages(app: Flask, memory: SimulatorState, traffic: TrafficGenerator) ->
     @app.get("/simulator.css")
     def style() -> Response:
         return Response(render_template("demo/simulator.css"), mimetype="text/css")
+
+    @app.get("/icon.svg")
+    def icon() -> Response:
+        return Response(render_template("demo/icon.svg"), mimetype="image/svg+xml")
 
 
 def _add_data(app: Flask, memory: SimulatorState, traffic: TrafficGenerator) -> None:
@@ -234,6 +258,70 @@ def _happened_at(event: Exchange | Sent) -> datetime:
 
 def _at(when: datetime, zone: ZoneInfo) -> str:
     return when.astimezone(zone).strftime("%d %b, %H:%M:%S %Z")
+
+
+def _day(text: object) -> str:
+    """A date of a message, for people; other text unchanged."""
+    return day(str(text or ""), datetime.now(UTC), year=True)
+
+
+def _total(order: Order) -> Any:
+    values = order.sent.get("poValueDetails")
+    return values.get("totalPOValue") if isinstance(values, dict) else None
+
+
+def _order_gist(order: Order) -> str:
+    """The subject, the number of lines and the delivery date of an order."""
+    lines = len(order.sent["itemLists"])
+    delivery = _day(order.sent.get("deliveryDate"))
+    return f"{order.sent['subject']} · {lines} {'line' if lines == 1 else 'lines'} · deliver by {delivery}"
+
+
+def _order_facts(order: Order) -> list[tuple[str, str]]:
+    """Labels and values of the head of an order."""
+    ids = order.body["b2bIds"]
+    return [
+        ("Buyer", _party_name(order.sent.get("buyerDetails")) or ids["buyerB2BId"]),
+        ("Supplier", _party_name(order.sent.get("supplierDetails")) or ids["supplierB2BId"]),
+        ("Order date", _day(order.sent.get("orderDate"))),
+        ("Deliver by", _day(order.sent.get("deliveryDate"))),
+        ("Order ID", order.object_id),
+    ]
+
+
+def _party_name(details: Any) -> str:
+    return (
+        str(details.get("tradeName") or details.get("legalName") or "") if isinstance(details, dict) else ""
+    )
+
+
+def _shown_of(rows: Sized, count: int) -> str:
+    return f"{count} total, showing the newest {len(rows)}" if count > len(rows) else f"{count} total"
+
+
+def _sent_result(sent: Sent) -> str:
+    """How PO Confirm responded to a message, as a sentence."""
+    if sent.accepted:
+        return "PO Confirm accepted it."
+    if sent.status is None:
+        return "PO Confirm did not respond. Check that it is running."
+    detail = ""
+    if isinstance(sent.answer, dict):
+        resp = (sent.answer.get("payload") or {}).get("resp") or {}
+        detail = resp.get("errorDtl") or sent.answer.get("response_message") or ""
+    return f"PO Confirm rejected it with {sent.status}{f': {detail}' if detail else '.'}"
+
+
+def _mode_of_reply(exchange: Exchange) -> str:
+    """The response mode of a reply, with its status if there was one."""
+    mode = MODES.get(exchange.mode, exchange.mode)
+    return mode if exchange.status is None else f"{mode} · {exchange.status}"
+
+
+def _confirmation(exchange: Exchange) -> Mapping[str, Any]:
+    """The confirmation in a received message; empty if the message has none."""
+    confirmation = exchange.body.get("poConfirmation") if isinstance(exchange.body, dict) else None
+    return confirmation if isinstance(confirmation, dict) else {}
 
 
 def _coloured(value: Any) -> Any:
