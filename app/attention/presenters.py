@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from flask import Flask, url_for
 
@@ -13,7 +14,8 @@ from app.attention.models import Case, CaseAction, CaseEvent
 from app.attention.service import Blocker
 from app.delivery.models import Message, MessageState
 from app.delivery.retry_policy import Reason
-from app.inbound.presenters import effect_chip, effect_words
+from app.inbound.presenters import effect_chip, effect_words, inbound_kind
+from app.partners.models import Partner
 from app.partners.pause_presenters import pause_sentence
 from app.ui import web
 from app.ui.chips import Chip
@@ -23,6 +25,7 @@ from app.webhooks.partner_status import PartnerState, PartnerStatus, failed_coun
 from app.webhooks.presenters import message_chip, message_sentence
 
 ITEM_KINDS = {"message": "response", "inbound": "incoming message", "partner": "partner", "order": "order"}
+LINKED_PAGES = {"message": "webhook", "inbound": "incoming message", "partner": "partner", "order": "order"}
 BLOCKERS = {
     Blocker.NO_LONGER_NEEDED: "This item no longer needs attention.",
     Blocker.PARTNER_PAUSED: "You can't resolve a partner. Its item closes when it's resumed or recovers.",
@@ -37,6 +40,16 @@ EVENT_TITLES = {
     CaseAction.RECURRED: "Failed again",
     CaseAction.SUPERSEDED: "Resolved: a new response was sent",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """A fact about an item: a text, perhaps with a link, or a time."""
+
+    label: str
+    text: str = ""
+    url: str = ""
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,49 @@ def item_url(item: Item) -> str:
         return url_for("orders.order", order_id=item.order.id)
     assert item.partner_status
     return url_for("partners.partner", partner_id=item.partner_status.partner.id)
+
+
+def item_link(item: Item) -> str:
+    """The label of the link to that page."""
+    return f"View {LINKED_PAGES[item.key.partition('-')[0]]}"
+
+
+def item_details(item: Item) -> list[Detail]:
+    """The facts about an item that help to decide what to do."""
+    if item.message:
+        message = item.message
+        return [
+            _partner_detail(message.partner),
+            Detail("Response by", message.created_by),
+            Detail("Attempts", str(message.attempts_made)),
+            Detail("Last attempt", at=message.finished_at or message.created_at),
+        ]
+    if item.inbound:
+        inbound = item.inbound
+        sender = _partner_detail(inbound.partner) if inbound.partner else Detail("Partner", "Unknown")
+        kind = Detail("Kind", inbound_kind(inbound.kind))
+        return [sender, kind, Detail("Received", at=inbound.received_at)]
+    if item.order:
+        return [
+            _partner_detail(item.order.partner),
+            Detail("Supplier", item.supplier_b2b_id),
+            Detail("Received", at=item.order.received_at),
+            Detail("Respond by", at=item.order.respond_by),
+        ]
+    assert item.partner_status
+    status = item.partner_status
+    details = [_partner_detail(status.partner), Detail("Queue", things(status.waiting.count, "webhook"))]
+    if status.since:
+        details.append(Detail("Since", at=status.since))
+    if status.waiting.oldest_at:
+        details.append(Detail("Oldest in the queue", at=status.waiting.oldest_at))
+    return details
+
+
+def _partner_detail(partner: Partner) -> Detail:
+    url = url_for("partners.partner", partner_id=partner.id)
+    may_open = access.can(access.current_person(), Permission.VIEW_ALL)
+    return Detail("Partner", partner.name, url=url if may_open else "")
 
 
 def item_chip(item: Item) -> Chip:
@@ -97,16 +153,6 @@ def _partner_cause(status: PartnerStatus) -> str:
     if status.state is PartnerState.FAILING:
         return failing_sentence(status)
     return "Webhooks are sent normally."
-
-
-def item_tone(item: Item) -> str:
-    """The tone of the notice on the item's page."""
-    if not item.needs_attention:
-        return "info"
-    if item.partner_status:
-        return partner_chip(item.partner_status).tone
-    failed = item.message and item.message.state in (MessageState.REFUSED, MessageState.FAILED)
-    return "bad" if failed else "warn"
 
 
 def item_kind(key: str) -> str:
@@ -181,8 +227,9 @@ def init_app(app: Flask) -> None:
         item_url=item_url,
         item_chip=item_chip,
         item_cause=item_cause,
+        item_details=item_details,
         item_kind=item_kind,
-        item_tone=item_tone,
+        item_link=item_link,
         next_step=next_step,
         next_steps=next_steps,
         event_title=event_title,
