@@ -537,6 +537,11 @@ class KeySection:
     form: Any
     help: str = ""
 
+    @property
+    def action(self) -> str:
+        """The label of the form for a new one."""
+        return f"Rotate {self.noun}" if self.credentials else f"Add {self.noun}"
+
 
 _ONLY_CREDENTIAL = "It is the only one: requests will be rejected."
 

@@ -37,7 +37,7 @@ document.addEventListener("keydown", (event) => {
     visibleOptions(mentionList(field))[0]?.focus();
   }
   const option = event.target.closest("[data-mention]");
-  const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+  const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 } [event.key];
   if (!option || !step) return;
   event.preventDefault();
   const list = option.closest("details");
