@@ -22,7 +22,6 @@ from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
 from app import clock as the_clock
-from app import create_app
 from app.config import Settings
 from app.db import Database, encryption
 from app.delivery.worker import DeliveryWorker
@@ -113,8 +112,7 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
     """The app on a new database."""
-    app = create_app(settings, engine=shared.engine_for(settings.database_url))
-    app.jinja_env.bytecode_cache = shared.TEMPLATES
+    app = shared.make_app(settings)
     yield app
     app.extensions["database"].engine.dispose()
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import Flask
 from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy import Engine, event, make_url
 
+from app import create_app
+from app.config import Settings
 from app.db.engine import new_engine
 
 
@@ -59,3 +62,10 @@ def engine_for(url: str) -> Engine:
     if kind not in _engines:
         _engines[kind] = SharedEngine(url)
     return _engines[kind].connected_to(url)
+
+
+def make_app(settings: Settings) -> Flask:
+    """An app on the database of these settings."""
+    app = create_app(settings, engine=engine_for(settings.database_url))
+    app.jinja_env.bytecode_cache = TEMPLATES
+    return app

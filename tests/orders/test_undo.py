@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import create_app
 from app.config import Settings
 from app.delivery.models import CancelReason, Message, MessageState
 from app.orders.models import Delivery, PurchaseOrder
@@ -26,13 +24,6 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
     return Settings.load(
         instance=tmp_path, database_url=database_url, secret_key="only for these tests", undo_seconds=10
     )
-
-
-@pytest.fixture
-def app(settings: Settings) -> Iterator[Flask]:
-    app = create_app(settings)
-    yield app
-    app.extensions["database"].engine.dispose()
 
 
 def undo(browser: Browser, order_id: int) -> Any:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app import create_app
 from app.config import Settings, SettingsError
 from app.db import Database
+from tests import shared
 from tests.people import Browser
 
 INBOUND = "/api/v0/purchase-order/req-send"
@@ -26,7 +26,7 @@ def make_app(tmp_path: Path, database_url: str) -> Callable[..., Flask]:
     """Creates an app with other settings on the test database."""
 
     def make_app(**settings: Any) -> Flask:
-        return create_app(
+        return shared.make_app(
             Settings.load(instance=tmp_path, database_url=database_url, secret_key=SECRET_KEY, **settings)
         )
 
