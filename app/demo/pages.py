@@ -15,6 +15,7 @@ from app.demo.state import AnswerTaken, Exchange, Order, Sent, SimulatorState
 from app.demo.traffic import TrafficGenerator
 from app.network.messages import parse
 from app.network.reader import dumps
+from app.network.reference_codes import unit_name
 from app.network.vocabulary import (
     BuyerAction,
     Kind,
@@ -98,6 +99,7 @@ def init_app(
         mode_chip=_mode_chip,
         mode_duration=_mode_duration,
         line_responses=_line_responses,
+        unit_name=unit_name,
         optional_money=lambda value: None if value is None else money(value),
         day=_day,
         iso_time=lambda when: when.isoformat(timespec="milliseconds"),

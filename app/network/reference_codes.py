@@ -80,7 +80,12 @@ def unit_name(code: str | None) -> str:
     return UNIT_NAMES.get(code or "", "")
 
 
-def state_label(code: str | None) -> str:
+def unit_label(code: str | None) -> str:
+    """The code as a sentence says it: ``OTH (other unit)``, the only code that explains nothing."""
+    return f"OTH ({UNIT_NAMES['OTH']})" if code == "OTH" else code or ""
+
+
+def gst_state_label(code: str | None) -> str:
     """``27 Maharashtra``; an unknown code unchanged."""
     code = code or ""
     return f"{code} {STATE_NAMES[code]}" if code in STATE_NAMES else code

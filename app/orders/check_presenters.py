@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from app.network.reference_codes import unit_label
 from app.orders.checks import Check, CheckKind, OtherOrder
 from app.orders.document_presenters import TOTAL_LABELS
 from app.orders.models import OrderCheckDismissal
@@ -103,7 +104,7 @@ def _changed(what: str, suffix: str = "") -> Callable[[Mapping[str, str], str], 
 
 
 def _quantity(params: Mapping[str, str], _reference: str) -> tuple[str, str]:
-    amount = f"{number(params['now'])} {params['unit']}".strip()
+    amount = f"{number(params['now'])} {unit_label(params['unit'])}".strip()
     direction = "large" if Decimal(params["now"]) > Decimal(params["most"]) else "small"
     least, most = number(params["least"]), number(params["most"])
     usual = least if least == most else f"{least} to {most}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from app.network.messages import ItemLine
 from app.network.reader import Unreadable, read_json
+from app.network.reference_codes import unit_label
 from app.network.text import search_key
 from app.network.vocabulary import SupplierResponse
 from app.orders.line_responses import SPLITS_MAX, LineAction, LineResponse, decode, from_json
@@ -112,7 +113,7 @@ def _view(response: LineResponse, ordered: OrderedLine | None) -> LineResponseVi
 
 def _facts(response: LineResponse, ordered: OrderedLine | None) -> Iterable[str]:
     item = ordered.item if ordered else ItemLine()
-    unit = f" {item.unit}" if item.unit else ""
+    unit = f" {unit_label(item.unit)}" if item.unit else ""
     if response.quantity is not None:
         was = f" instead of {number(item.quantity)}" if item.quantity is not None else ""
         yield f"Quantity {number(response.quantity)}{unit}{was}"
@@ -355,7 +356,7 @@ def _line_facts(line: OrderedLine) -> str:
     parts = []
     if item.quantity is not None:
         price = f" × {money(item.unit_price)}" if item.unit_price is not None else ""
-        parts.append(f"{number(item.quantity)} {item.unit or ''}".strip() + price)
+        parts.append(f"{number(item.quantity)} {unit_label(item.unit)}".strip() + price)
     if line.delivery_date:
         parts.append(f"by {_day(line.delivery_date)}")
     if item.hsn_code:

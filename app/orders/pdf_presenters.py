@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.delivery.models import Message
-from app.network.reference_codes import state_label
+from app.network.reference_codes import gst_state_label, unit_name
 from app.network.vocabulary import SupplierResponse
 from app.orders.document_presenters import (
     DocumentView,
@@ -167,7 +167,7 @@ def _parties(pdf: Pdf, paper: Paper) -> None:
     supply = sent.buyer_details and sent.buyer_details.place_of_supply
     buyer = [*_contact(sent.buyer_details), order.buyer_b2b_id]
     if supply:
-        buyer.insert(-1, f"Place of supply: {state_label(supply)}")
+        buyer.insert(-1, f"Place of supply: {gst_state_label(supply)}")
     blocks = [
         ("Buyer", _party_name(sent.buyer_details, order.buyer_name), buyer),
         (
@@ -245,7 +245,8 @@ def _line_cells(
     item = [Text(line.description.text), Text(line.details, 7, color=MUTED)]
     if line.free:
         item.append(Text(f"and {line.free} free", 7, color=MUTED))
-    quantity = [Text(f"{line.quantity.text} {line.unit}")]
+    unit = Text(unit_name(line.unit), 7, color=MUTED)
+    quantity = [Text(f"{line.quantity.text} {line.unit}"), unit]
     price = [Text(line.price.text)]
     rate = f"{line.rate.text} " if line.rate else ""
     tax = [*(Text(cell.text) for cell in line.taxes)]
@@ -261,7 +262,7 @@ def _line_cells(
             item.append(Text(f"Reason: {words.remarks}", 8))
         if is_rejected or response.quantity is not None:
             confirmed = "0" if is_rejected else number(response.quantity)
-            quantity = [Text(f"{confirmed} {line.unit}"), _ordered(number(source.item.quantity))]
+            quantity = [Text(f"{confirmed} {line.unit}"), _ordered(number(source.item.quantity)), unit]
         if response.unit_price is not None:
             price = [Text(amount(response.unit_price)), _ordered(amount(source.item.unit_price))]
         if words.ordered_amount:

@@ -16,7 +16,7 @@ from app.accounts import access
 from app.accounts.models import Person
 from app.accounts.permissions import Permission
 from app.delivery.models import Attempt, Message, MessageState
-from app.network.reference_codes import state_label, unit_name
+from app.network.reference_codes import gst_state_label, unit_name
 from app.network.vocabulary import DeviceTag, Status, SupplierResponse, is_known_status
 from app.orders.bulk_response import BulkRow, BulkStatus
 from app.orders.comments import parts_of, unknown_mentions
@@ -664,7 +664,7 @@ def init_app(app: Flask) -> None:
         order_chip=order_chip,
         change_brief=change_brief,
         event_sentence=event_sentence,
-        state_label=state_label,
+        gst_state_label=gst_state_label,
         unit_name=unit_name,
         urgency=lambda order: urgency(order, clock.now()),
         initials=initials,

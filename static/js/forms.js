@@ -18,6 +18,16 @@ document.addEventListener("input", ({ target }) => {
   if (target.dataset.maxLength) updateCounter(target);
 });
 
+// An error goes away when its field is edited or filled; the server checks again.
+document.addEventListener("input", ({ target }) => {
+  if (target.ariaInvalid !== "true") return;
+  target.ariaInvalid = null;
+  const ids = target.getAttribute("aria-describedby")?.split(" ") || [];
+  const errors = ids.filter((id) => document.getElementById(id)?.classList.contains("field-error"));
+  for (const id of errors) document.getElementById(id).remove();
+  target.setAttribute("aria-describedby", ids.filter((id) => !errors.includes(id)).join(" "));
+});
+
 // A confirmation has a default remark; other responses need their own reason.
 document.addEventListener("change", ({ target }) => {
   if (target.name !== "supplier_response") return;

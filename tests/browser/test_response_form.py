@@ -101,3 +101,15 @@ def test_preview_without_javascript_is_a_page(browser: Any, form: Page, site: st
     expect(page.get_by_role("heading", level=1)).to_have_text("Preview message")
     expect(page.locator("#preview pre").first).to_contain_text("On paper")
     context.close()
+
+
+def test_error_of_a_field_goes_away_after_a_preset(form: Page) -> None:
+    remarks = form.get_by_label("Remarks for the buyer")
+    form.get_by_text("Reject", exact=True).first.click()
+    remarks.fill("   ")
+    form.get_by_role("button", name="Review and").click()
+    expect(remarks).to_have_attribute("aria-invalid", "true", timeout=TIMEOUT)
+    form.get_by_role("button", name="Not in our range").click()
+    expect(remarks).to_have_value("Not in our range")
+    expect(remarks).not_to_have_attribute("aria-invalid", "true")
+    expect(form.locator("#answer .field-error")).to_have_count(0)

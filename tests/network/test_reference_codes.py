@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.network.reference_codes import state_label, unit_name
+from app.network.reference_codes import gst_state_label, unit_label, unit_name
 
 
 @pytest.mark.parametrize(
@@ -16,4 +16,9 @@ def test_unit_has_its_name_if_known(code: str | None, name: str) -> None:
 
 @pytest.mark.parametrize(("code", "label"), [("27", "27 Maharashtra"), ("99", "99"), (None, "")])
 def test_state_has_its_name_if_known(code: str | None, label: str) -> None:
-    assert state_label(code) == label
+    assert gst_state_label(code) == label
+
+
+@pytest.mark.parametrize(("code", "label"), [("OTH", "OTH (other unit)"), ("NOS", "NOS"), (None, "")])
+def test_unit_label_explains_other(code: str | None, label: str) -> None:
+    assert unit_label(code) == label

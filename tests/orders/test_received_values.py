@@ -185,3 +185,8 @@ def test_invisible_remarks_are_empty(asha: Browser, arrive: Any) -> None:
     response = asha.answer(order_id, remarks="\u200b\u3164")
     assert response.status_code == 422
     assert "Enter a remark." in response.words
+
+
+def test_state_of_supply_is_shown_with_its_name(receive: Receive, order_page: Any) -> None:
+    receive()
+    assert "Place of supply 36 Telangana" in words(order_page())
