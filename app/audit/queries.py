@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.audit.models import AuditAction, AuditEntry, AuditObject, AuditSeal
+from app.db.filters import FilterContext, conditions_of, where
 from app.db.text_search import TextIndex, matching_ids
 
 PAGE = 50
@@ -22,13 +23,13 @@ FEW = 2_000
 class AuditFilter:
     """The filter of the trail; an empty field does not filter."""
 
-    q: str = ""
-    who: str = ""
-    deed: str = ""
-    thing: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
-    after: int | None = None
+    who: str = where(lambda name, _: AuditEntry.actor == name)
+    deed: str = where(lambda action, _: AuditEntry.action == action)
+    thing: str = where(lambda kind, _: AuditEntry.object_kind == kind)
+    since: datetime | None = where(lambda at, _: AuditEntry.at >= at, None)
+    until: datetime | None = where(lambda at, _: AuditEntry.at < at, None)
+    after: int | None = where(lambda entry_id, _: AuditEntry.id < entry_id, None)
+    q: str = where(lambda text, context: _containing(context.session, text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,29 @@ def entry_page(session: Session, wanted: AuditFilter, *, limit: int = PAGE) -> A
     """The newest entries that match."""
     query = (
         select(AuditEntry)
-        .where(*_conditions(session, wanted))
+        .where(*conditions_of(FilterContext(session, wanted)))
         .order_by(AuditEntry.id.desc())
         .limit(limit + 1)
     )
     rows = session.scalars(query).all()
     return AuditPage(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
+
+
+def newest_id(session: Session, wanted: AuditFilter) -> int:
+    """The id of the newest entry that matches, on any page; 0 if there is none."""
+    ids = _ids(session, wanted).order_by(AuditEntry.id.desc()).limit(1)
+    return session.scalar(ids) or 0
+
+
+def newer_count(session: Session, wanted: AuditFilter, than: int) -> int:
+    """How many matching entries are newer than this id; counts at most one more than a page."""
+    newer = _ids(session, wanted).where(AuditEntry.id > than).limit(PAGE + 1)
+    return len(session.scalars(newer).all())
+
+
+def _ids(session: Session, wanted: AuditFilter) -> Select[int]:
+    filters = replace(wanted, after=None)
+    return select(AuditEntry.id).where(*conditions_of(FilterContext(session, filters)))
 
 
 def entries_of(session: Session, kind: AuditObject, object_ids: Sequence[str]) -> Sequence[AuditEntry]:
@@ -100,25 +118,6 @@ def seal_status(session: Session, *, most: int = 1001) -> SealStatus:
     newest = session.scalar(select(AuditSeal).order_by(AuditSeal.number.desc()).limit(1))
     some = select(AuditEntry.id).where(AuditEntry.id > (newest.last_id if newest else 0)).limit(most)
     return SealStatus(newest, session.scalar(select(func.count()).select_from(some.subquery())) or 0)
-
-
-def _conditions(session: Session, wanted: AuditFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.who:
-        conditions.append(AuditEntry.actor == wanted.who)
-    if wanted.deed:
-        conditions.append(AuditEntry.action == wanted.deed)
-    if wanted.thing:
-        conditions.append(AuditEntry.object_kind == wanted.thing)
-    if wanted.since:
-        conditions.append(AuditEntry.at >= wanted.since)
-    if wanted.until:
-        conditions.append(AuditEntry.at < wanted.until)
-    if wanted.after is not None:
-        conditions.append(AuditEntry.id < wanted.after)
-    if wanted.q:
-        conditions += _containing(session, wanted.q)
-    return conditions
 
 
 def _containing(session: Session, text: str) -> list[ColumnElement[bool]]:

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session, joinedload, undefer
 
 from app.db import bytes_contain, id_at
+from app.db.filters import FilterContext, conditions_of, where
 from app.inbound.models import Effect, InboundMessage
 from app.partners.models import LISTED, Partner
 
@@ -34,15 +35,19 @@ class InboundFilter:
     """
 
     q: str = ""
-    effect: str = ""
-    code: str = ""
-    kind: str = ""
-    partner: str = ""
-    order: str = ""
-    supplier: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
-    after: str = ""
+    effect: str = where(lambda effect, _: InboundMessage.effect == Effect(effect))
+    code: str = where(lambda code, _: _has_status(code))
+    kind: str = where(lambda kind, _: InboundMessage.kind == kind)
+    partner: str = where(lambda name, context: _is_of_partner(context.session, name))
+    order: str = where(lambda number, _: InboundMessage.buyer_po_number.in_({number, number.upper()}))
+    supplier: str = where(lambda b2b_id, _: InboundMessage.supplier_b2b_id == b2b_id)
+    since: datetime | None = where(
+        lambda at, _: [InboundMessage.received_at >= at, InboundMessage.id >= id_at("in", at)], None
+    )
+    until: datetime | None = where(
+        lambda at, _: [InboundMessage.received_at < at, InboundMessage.id <= id_at("in", at, last=True)], None
+    )
+    after: str = where(lambda inbound_id, _: InboundMessage.id < inbound_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +181,7 @@ def _visible(query: Query, scope: Scope) -> Query:
 
 def _filtered(session: Session, scope: Scope, wanted: InboundFilter) -> tuple[list[ColumnElement[bool]], Any]:
     """All conditions, and the oldest message that the search reads, unless it reads all."""
-    conditions = _conditions(session, wanted)
+    conditions = conditions_of(FilterContext(session, wanted, scope))
     if not wanted.q:
         return conditions, None
     is_key = _is_key(wanted.q)
@@ -189,33 +194,17 @@ def _filtered(session: Session, scope: Scope, wanted: InboundFilter) -> tuple[li
     return conditions, oldest
 
 
-def _conditions(session: Session, wanted: InboundFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.effect:
-        conditions.append(InboundMessage.effect == Effect(wanted.effect))
-    if wanted.code.endswith("xx"):
-        first = int(wanted.code[0]) * 100
-        conditions.append(InboundMessage.answer_status.between(first, first + 99))
-    elif wanted.code:
-        conditions.append(InboundMessage.answer_status == int(wanted.code))
-    if wanted.kind:
-        conditions.append(InboundMessage.kind == wanted.kind)
-    if wanted.partner:
-        partner_id = session.scalar(select(Partner.id).where(Partner.name == wanted.partner))
-        conditions.append(InboundMessage.partner_id == (partner_id if partner_id is not None else -1))
-    if wanted.order:
-        conditions.append(InboundMessage.buyer_po_number.in_({wanted.order, wanted.order.upper()}))
-    if wanted.supplier:
-        conditions.append(InboundMessage.supplier_b2b_id == wanted.supplier)
-    if wanted.since:
-        conditions.append(InboundMessage.received_at >= wanted.since)
-        conditions.append(InboundMessage.id >= id_at("in", wanted.since))
-    if wanted.until:
-        conditions.append(InboundMessage.received_at < wanted.until)
-        conditions.append(InboundMessage.id <= id_at("in", wanted.until, last=True))
-    if wanted.after:
-        conditions.append(InboundMessage.id < wanted.after)
-    return conditions
+def _has_status(code: str) -> ColumnElement[bool]:
+    if code.endswith("xx"):
+        first = int(code[0]) * 100
+        return InboundMessage.answer_status.between(first, first + 99)
+    return InboundMessage.answer_status == int(code)
+
+
+def _is_of_partner(session: Session, name: str) -> ColumnElement[bool]:
+    """As a number, so that the planner uses the index."""
+    partner_id = session.scalar(select(Partner.id).where(Partner.name == name))
+    return InboundMessage.partner_id == (partner_id if partner_id is not None else -1)
 
 
 def _end_of_window(session: Session, scope: Scope, conditions: Sequence[ColumnElement[bool]]) -> Any:

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, union_all
 from sqlalchemy.orm import Session, contains_eager, defer, joinedload, selectinload, undefer
 
 from app.db import bytes_contain, id_at, literal_condition
+from app.db.filters import FilterContext, conditions_of, distinct_values, where
 from app.delivery.models import Attempt, Message, MessageState, Trigger
 from app.delivery.retry_policy import Reason
 from app.partners.models import LISTED, Partner
@@ -47,16 +48,20 @@ class MessageFilter:
     """
 
     q: str = ""
-    state: str = ""
-    code: str = ""
-    kind: str = ""
-    partner: str = ""
-    order: str = ""
-    supplier: str = ""
-    trigger: str = ""
-    attempts: int | None = None
-    since: datetime | None = None
-    until: datetime | None = None
+    state: str = where(lambda state, context: _is_in_state(state, context.scope, context.filters))
+    code: str = where(lambda code, context: _has_attempt_among(context.session, _has_code(code)))
+    kind: str = where(lambda kind, _: Message.kind == kind)
+    partner: str = where(lambda name, context: _is_of_partner(context.session, name))
+    order: str = where(lambda number, _: Message.buyer_po_number.in_({number, number.upper()}))
+    supplier: str = where(lambda b2b_id, _: Message.supplier_b2b_id == b2b_id)
+    trigger: str = where(lambda trigger, _: _was_triggered(trigger))
+    attempts: int | None = where(lambda number, context: _has_attempts(context.session, number), None)
+    since: datetime | None = where(
+        lambda at, _: [Message.created_at >= at, Message.id >= id_at("msg", at)], None
+    )
+    until: datetime | None = where(
+        lambda at, _: [Message.created_at < at, Message.id <= id_at("msg", at, last=True)], None
+    )
     after: str = ""
 
 
@@ -193,13 +198,7 @@ def known_suppliers(session: Session, scope: Scope, *, most: int = 200) -> Seque
     """
     if scope is not None:
         return sorted(scope)
-    # A loose index scan, which neither database does on its own.
-    first = select(func.min(Message.supplier_b2b_id).label("b2b_id")).cte(recursive=True)
-    following = select(func.min(Message.supplier_b2b_id)).where(Message.supplier_b2b_id > first.c.b2b_id)
-    every = first.union_all(
-        select(following.correlate(first).scalar_subquery()).where(first.c.b2b_id.is_not(None))
-    )
-    return session.scalars(select(every.c.b2b_id).where(every.c.b2b_id.is_not(None)).limit(most)).all()
+    return distinct_values(session, Message.supplier_b2b_id, most=most)
 
 
 def newest_id(session: Session, scope: Scope, filters: MessageFilter) -> str:
@@ -328,45 +327,30 @@ def _visible(query: Query, scope: Scope) -> Query:
 
 def fitting(session: Session, scope: Scope, filters: MessageFilter) -> list[ColumnElement[bool]]:
     """The conditions of a filter without its search words and page; on messages joined with partners."""
-    conditions = _scope_and_state_conditions(scope, filters)
-    if filters.kind:
-        conditions.append(Message.kind == filters.kind)
-    if filters.partner:
-        named = session.scalar(select(Partner.id).where(Partner.name == filters.partner))
-        # As a number, so that the planner uses the index.
-        conditions.append(Message.partner_id == (named if named is not None else -1))
-    if filters.order:
-        conditions.append(Message.buyer_po_number.in_({filters.order, filters.order.upper()}))
-    if filters.supplier:
-        conditions.append(Message.supplier_b2b_id == filters.supplier)
-    if filters.since:
-        conditions += [Message.created_at >= filters.since, Message.id >= id_at("msg", filters.since)]
-    if filters.until:
-        conditions += [
-            Message.created_at < filters.until,
-            Message.id <= id_at("msg", filters.until, last=True),
-        ]
-    return conditions + _attempt_conditions(session, filters)
-
-
-def _scope_and_state_conditions(scope: Scope, filters: MessageFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if scope is not None and filters.state == ATTENTION:
         conditions.append(_few_of_suppliers(scope))
     elif scope is not None:
         conditions.append(Message.supplier_b2b_id.in_(scope))
-    if filters.state == "held":
-        conditions += [Message.state == MessageState.PENDING, Partner.paused_at.is_not(None)]
-    elif filters.state == ATTENTION:
-        conditions.append(Message.needs_attention.expression)
-    elif filters.state == MessageState.DELIVERED and (scope or filters.supplier):
+    return conditions + conditions_of(FilterContext(session, filters, scope))
+
+
+def _is_in_state(state: str, scope: Scope, filters: MessageFilter) -> Any:
+    if state == "held":
+        return [Message.state == MessageState.PENDING, Partner.paused_at.is_not(None)]
+    if state == ATTENTION:
+        return Message.needs_attention.expression
+    if state == MessageState.DELIVERED and (scope or filters.supplier):
         # Most are delivered: keep SQLite from using the index on the state.
-        conditions.append(func.coalesce(Message.state, "") == MessageState.DELIVERED)
-    elif filters.state:
-        conditions.append(Message.state == MessageState(filters.state))
-        if filters.state == MessageState.PENDING:
-            conditions.append(Partner.paused_at.is_(None))
-    return conditions
+        return func.coalesce(Message.state, "") == MessageState.DELIVERED
+    is_in_state = Message.state == MessageState(state)
+    return [is_in_state, Partner.paused_at.is_(None)] if state == MessageState.PENDING else is_in_state
+
+
+def _is_of_partner(session: Session, name: str) -> ColumnElement[bool]:
+    """As a number, so that the planner uses the index."""
+    partner_id = session.scalar(select(Partner.id).where(Partner.name == name))
+    return Message.partner_id == (partner_id if partner_id is not None else -1)
 
 
 def _few_of_suppliers(scope: frozenset[str]) -> ColumnElement[bool]:
@@ -374,22 +358,19 @@ def _few_of_suppliers(scope: frozenset[str]) -> ColumnElement[bool]:
     return func.coalesce(Message.supplier_b2b_id, "").in_(scope)
 
 
-def _attempt_conditions(session: Session, filters: MessageFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if filters.code:
-        conditions.append(_has_attempt_among(session, _has_code(filters.code)))
-    if filters.trigger == Trigger.AUTO:
-        conditions.append(_some_attempt(Attempt.trigger == Trigger.AUTO))
-    elif filters.trigger:
-        is_manual = and_(Attempt.trigger == Trigger(filters.trigger), literal_condition("trigger <> 'auto'"))
-        conditions.append(Message.id.in_(select(Attempt.message_id).where(is_manual)))
-    if filters.attempts and filters.attempts > 1:
-        enough = and_(Message.attempts_made >= filters.attempts, literal_condition("attempts_made > 1"))
-        ids = select(Message.id).where(enough)
-        conditions.append(_among(ids) if _are_few(session, ids) else enough)
-    elif filters.attempts:
-        conditions.append(Message.attempts_made >= filters.attempts)
-    return conditions
+def _was_triggered(trigger: str) -> ColumnElement[bool]:
+    if trigger == Trigger.AUTO:
+        return _some_attempt(Attempt.trigger == Trigger.AUTO)
+    is_manual = and_(Attempt.trigger == Trigger(trigger), literal_condition("trigger <> 'auto'"))
+    return Message.id.in_(select(Attempt.message_id).where(is_manual))
+
+
+def _has_attempts(session: Session, number: int) -> ColumnElement[bool]:
+    if number <= 1:
+        return Message.attempts_made >= number
+    enough = and_(Message.attempts_made >= number, literal_condition("attempts_made > 1"))
+    ids = select(Message.id).where(enough)
+    return _among(ids) if _are_few(session, ids) else enough
 
 
 def _has_code(code: str) -> ColumnElement[bool]:
