@@ -34,7 +34,7 @@ from app.network.reader import canonical_sha256, dumps
 from app.network.replies import build_reply
 from app.network.text import read_date
 from app.network.vocabulary import ErrorCode, Kind, Status, status_after
-from app.orders.models import NO_DAY, Decision, Delivery, PurchaseOrder, ResponseState, Revision
+from app.orders.models import NO_DAY, Decision, Delivery, PurchaseOrder, ResponseState, Revision, to_paise
 from app.orders.req_confirm import DecisionInput, OrderReference, req_confirm
 from app.partners import queries as partner_queries
 from app.partners import service as partner_service
@@ -225,6 +225,7 @@ def _templates(now: datetime) -> Iterator[_Template]:
             "delivery_day": read_date(content["deliveryDate"]) or NO_DAY,
             "line_count": 1,
             "total": format(total, "f"),
+            "total_paise": to_paise(total),
             "search_text": "\n".join(word.casefold() for word in words if word),
         }
         yield _Template(

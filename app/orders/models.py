@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     ForeignKey,
     Index,
@@ -17,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from app.accounts.models import Person
 from app.db import Base, enum_type
@@ -60,6 +62,22 @@ NO_DAY = date.max
 """The delivery day of an order whose date cannot be read: it sorts last."""
 
 
+NO_TOTAL = -1
+"""The paise of an order without a total: it sorts before all others."""
+PAISE_MAX = 2**63 - 1
+
+
+def to_paise(rupees: Decimal | str | None) -> int:
+    """An amount in whole paise for filters and sorting, at least 0; NO_TOTAL for none.
+
+    Amounts that no column can hold count as the largest one.
+    """
+    if rupees is None:
+        return NO_TOTAL
+    paise = (Decimal(rupees).min(Decimal(PAISE_MAX)) * 100).to_integral_value(ROUND_HALF_UP)
+    return min(max(int(paise), 0), PAISE_MAX)
+
+
 class PurchaseOrder(Base):
     """One order of one partner, as its newest revision has it.
 
@@ -86,6 +104,8 @@ class PurchaseOrder(Base):
         # The other sorts of the list.
         Index("ix_purchase_order_delivery_day", "delivery_day", "id"),
         Index("ix_purchase_order_buyer_po_number", "buyer_po_number", "id"),
+        Index("ix_purchase_order_total", "total_paise", "id"),
+        Index("ix_purchase_order_buyer", "buyer_b2b_id", "respond_by", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -105,6 +125,8 @@ class PurchaseOrder(Base):
     line_count: Mapped[int]
     # Money as text, exact on every database; None where the order names no total.
     total: Mapped[str | None] = mapped_column(String(60))
+    # The same for filters and sorting; see ``to_paise``.
+    total_paise: Mapped[int] = mapped_column(BigInteger, default=NO_TOTAL)
     search_text: Mapped[str] = mapped_column(Text, deferred=True)
 
     status: Mapped[str] = mapped_column(String(100))
@@ -135,6 +157,11 @@ class PurchaseOrder(Base):
         primaryjoin="foreign(PurchaseOrder.message_id) == remote(Decision.message_id)",
         uselist=False,
     )
+
+    @validates("total")
+    def _set_paise(self, _name: str, total: str | None) -> str | None:
+        self.total_paise = to_paise(total)
+        return total
 
     @hybrid_property
     def needs_response(self) -> bool:

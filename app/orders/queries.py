@@ -6,6 +6,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from typing import Any, TypeVar
 
@@ -23,12 +24,21 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, contains_eager, joinedload, lazyload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
-from app.accounts.models import Person
+from app.accounts.models import Person, PersonSupplier
 from app.db import advisory_lock
+from app.db.filters import FilterContext, conditions_of, distinct_values, where
 from app.db.text_search import TextIndex, matching_ids
 from app.delivery.service import lock_messages_of
 from app.network.text import search_key
-from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState, Revision
+from app.orders.models import (
+    NO_DAY,
+    Decision,
+    Delivery,
+    PurchaseOrder,
+    ResponseState,
+    Revision,
+    to_paise,
+)
 from app.partners.models import LISTED, Partner
 
 PAGE = 50
@@ -39,6 +49,8 @@ FEW = 2_000
 """Up to so many orders with some words are listed first and sorted then."""
 COUNTED_MOST = 1001
 """Counts in the rail stop here: beyond a thousand nobody reads the digits."""
+NOBODY = "none"
+"""The ``assigned`` filter for orders without an assignee."""
 
 Scope = frozenset[str] | None
 Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
@@ -50,6 +62,8 @@ SORTS: dict[str, tuple[Any, bool]] = {
     "-received_at": (PurchaseOrder.received_at, True),
     "delivery_date": (PurchaseOrder.delivery_day, False),
     "-delivery_date": (PurchaseOrder.delivery_day, True),
+    "amount": (PurchaseOrder.total_paise, False),
+    "-amount": (PurchaseOrder.total_paise, True),
     "buyer_po_number": (PurchaseOrder.buyer_po_number, False),
     "-buyer_po_number": (PurchaseOrder.buyer_po_number, True),
 }
@@ -58,14 +72,27 @@ SORTS: dict[str, tuple[Any, bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class OrderFilter:
-    """What the list may be narrowed to; an empty field narrows nothing."""
+    """The filters of the list, each with its condition; an empty one matches everything.
 
-    q: str = ""
-    status: str = ""
-    answer: str = ""
-    delivery: str = ""
-    partner: str = ""
-    due: str = ""
+    ``buyer`` and ``supplier`` are a B2B id or a part of a name. ``assigned`` is a username, or ``none``.
+    Amounts are in rupees. ``received_until`` is exclusive, ``deliver_by_until`` inclusive.
+    """
+
+    q: str = where(lambda text, context: _mentioning(context.session, search_key(text)))
+    status: str = where(lambda status, _: PurchaseOrder.status == status)
+    answer: str = where(lambda answer, _: _has_response(answer))
+    delivery: str = where(lambda delivery, _: _has_delivery(delivery))
+    partner: str = where(lambda name, _: Partner.name == name)
+    due: str = where(lambda due, context: _is_due(due, context.now))
+    buyer: str = where(lambda text, context: _is_party(context.session, "buyer", text))
+    supplier: str = where(lambda text, context: _is_party(context.session, "supplier", text))
+    amount_min: Decimal | None = where(lambda rupees, _: PurchaseOrder.total_paise >= to_paise(rupees), None)
+    amount_max: Decimal | None = where(lambda rupees, _: _at_most(rupees), None)
+    received_since: datetime | None = where(lambda at, _: PurchaseOrder.received_at >= at, None)
+    received_until: datetime | None = where(lambda at, _: PurchaseOrder.received_at < at, None)
+    deliver_by_since: date | None = where(lambda day, _: _delivered_from(day), None)
+    deliver_by_until: date | None = where(lambda day, _: PurchaseOrder.delivery_day <= day, None)
+    assigned: str = where(lambda username, context: _is_assigned(context.session, username))
     sort: str = "respond_by"
     after: str = ""
 
@@ -118,7 +145,11 @@ def order_page(
 
 def matching(session: Session, query: Query, scope: Scope, wanted: OrderFilter, now: datetime) -> Query:
     """The query, narrowed to the orders of the list, on any page and in any order."""
-    return _visible(query, scope).join(PurchaseOrder.partner).where(*_conditions(session, wanted, now))
+    return (
+        _visible(query, scope)
+        .join(PurchaseOrder.partner)
+        .where(*conditions_of(FilterContext(session, wanted, scope, now)))
+    )
 
 
 def newest_revision_id(session: Session) -> int:
@@ -255,9 +286,16 @@ def _counting(*, scoped: bool) -> Select[*tuple[int, ...]]:
 
 def ordered_supplier_ids(session: Session) -> Sequence[str]:
     """The supplier ids to which orders were sent."""
-    return session.scalars(
-        select(PurchaseOrder.supplier_b2b_id).distinct().order_by(PurchaseOrder.supplier_b2b_id)
-    ).all()
+    return distinct_values(session, PurchaseOrder.supplier_b2b_id, most=10_000)
+
+
+def supplier_choices(session: Session, scope: Scope, *, most: int = 50) -> list[tuple[str, str]]:
+    """The ids and names of suppliers with orders that the reader may see, to choose from."""
+    ids = (
+        distinct_values(session, PurchaseOrder.supplier_b2b_id, most=most) if scope is None else sorted(scope)
+    )
+    names = supplier_names(session, ids)
+    return [(b2b_id, names.get(b2b_id, b2b_id)) for b2b_id in ids]
 
 
 def supplier_names(session: Session, ids: Iterable[str]) -> dict[str, str]:
@@ -272,6 +310,16 @@ def supplier_names(session: Session, ids: Iterable[str]) -> dict[str, str]:
         for b2b_id in ids
     }
     return {b2b_id: name for b2b_id, name in names.items() if name}
+
+
+def assignees(session: Session, scope: Scope, *, most: int = 100) -> Sequence[Person]:
+    """The people who have orders that the reader may see, by name."""
+    ids = distinct_values(session, PurchaseOrder.assignee_id, most=most)
+    people = select(Person).where(Person.id.in_(ids))
+    if scope is not None:
+        # Staff of other suppliers stay unknown.
+        people = people.where(Person.suppliers.any(PersonSupplier.b2b_id.in_(scope)))
+    return session.scalars(people.order_by(Person.username)).all()
 
 
 def due_count(session: Session, scope: Scope, since: datetime, until: datetime) -> int:
@@ -330,29 +378,50 @@ def _visible(query: Query, scope: Scope) -> Query:
     return query if scope is None else query.where(PurchaseOrder.supplier_b2b_id.in_(scope))
 
 
-def _conditions(session: Session, wanted: OrderFilter, now: datetime) -> list[ColumnExpressionArgument[bool]]:
-    conditions: list[ColumnExpressionArgument[bool]] = []
-    if words := search_key(wanted.q):
-        conditions += _mentioning(session, words)
-    if wanted.status:
-        conditions.append(PurchaseOrder.status == wanted.status)
-    if wanted.answer == "open":
-        conditions.append(PurchaseOrder.needs_response)
-    elif wanted.answer:
-        conditions.append(PurchaseOrder.response == ResponseState(wanted.answer))
-    if wanted.delivery == "held":
-        conditions += [PurchaseOrder.delivery == Delivery.PENDING, Partner.paused_at.is_not(None)]
-    elif wanted.delivery:
-        conditions.append(PurchaseOrder.delivery == Delivery(wanted.delivery))
-        if wanted.delivery == Delivery.PENDING:
-            conditions.append(Partner.paused_at.is_(None))
-    if wanted.partner:
-        conditions.append(Partner.name == wanted.partner)
-    if wanted.due == "overdue":
-        conditions += [PurchaseOrder.needs_response, PurchaseOrder.respond_by < now]
-    elif wanted.due == "soon":
-        conditions += [PurchaseOrder.needs_response, PurchaseOrder.respond_by.between(now, now + SOON)]
-    return conditions
+def _has_response(answer: str) -> Any:
+    if answer == "open":
+        return PurchaseOrder.needs_response
+    return PurchaseOrder.response == ResponseState(answer)
+
+
+def _has_delivery(delivery: str) -> list[ColumnExpressionArgument[bool]]:
+    if delivery == "held":
+        return [PurchaseOrder.delivery == Delivery.PENDING, Partner.paused_at.is_not(None)]
+    is_in_state = PurchaseOrder.delivery == Delivery(delivery)
+    return [is_in_state, Partner.paused_at.is_(None)] if delivery == Delivery.PENDING else [is_in_state]
+
+
+def _is_due(due: str, now: Any) -> list[ColumnExpressionArgument[bool]]:
+    if due == "overdue":
+        return [PurchaseOrder.needs_response, PurchaseOrder.respond_by < now]
+    return [PurchaseOrder.needs_response, PurchaseOrder.respond_by.between(now, now + SOON)]
+
+
+def _is_party(session: Session, party: str, text: str) -> Any:
+    """Orders of the buyer or supplier with this B2B id, else of those whose name contains the text.
+
+    The text index lists few orders, and the name decides.
+    """
+    b2b_id = getattr(PurchaseOrder, f"{party}_b2b_id")
+    if session.scalar(select(PurchaseOrder.id).where(b2b_id == text).limit(1)) is not None:
+        return b2b_id == text
+    name = getattr(PurchaseOrder, f"{party}_name")
+    return [*_mentioning(session, search_key(text)), name.icontains(text, autoescape=True)]
+
+
+def _at_most(rupees: Decimal) -> Any:
+    return PurchaseOrder.total_paise.between(0, to_paise(rupees))
+
+
+def _delivered_from(day: date) -> Any:
+    return PurchaseOrder.delivery_day.between(day, NO_DAY - timedelta(days=1))
+
+
+def _is_assigned(session: Session, username: str) -> Any:
+    if username == NOBODY:
+        return PurchaseOrder.assignee_id.is_(None)
+    person_id = session.scalar(select(Person.id).where(Person.username == username.lower()))
+    return PurchaseOrder.assignee_id == (person_id if person_id is not None else -1)
 
 
 def _mentioning(session: Session, words: str) -> list[ColumnExpressionArgument[bool]]:
@@ -384,6 +453,10 @@ def _read_key(after: str, column: Any) -> Any:
 def _read_value(text: str, column: Any) -> object:
     if column.key == "delivery_day":
         return date.fromisoformat(text)
+    if column.key == "total_paise":
+        if not text.removeprefix("-").isdecimal() or len(text) > 20 or abs(int(text)) >= 2**63:
+            raise BadKey(text)
+        return int(text)
     if column.key not in ("respond_by", "received_at"):
         return text
     when = datetime.fromisoformat(text)

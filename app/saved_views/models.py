@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import ForeignKey, String, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.accounts.models import Person
 from app.db import Base
 
 NAME_MAX = 60
@@ -16,7 +17,7 @@ QUERY_MAX = 2000
 
 
 class SavedView(Base):
-    """A filter of a list that one person saved; nobody else sees it."""
+    """A filter of a list that one person saved, for themselves or for the team."""
 
     __tablename__ = "saved_view"
     __table_args__ = (UniqueConstraint("person_id", "page", "name"),)
@@ -26,4 +27,7 @@ class SavedView(Base):
     page: Mapped[str] = mapped_column(String(24))
     name: Mapped[str] = mapped_column(String(NAME_MAX))
     query: Mapped[str] = mapped_column(String(QUERY_MAX))
+    is_shared: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
+
+    owner: Mapped[Person] = relationship(lazy="raise")
