@@ -7,7 +7,7 @@ from importlinter.domain.fields import ListField, StringField
 
 COMPOSITION = frozenset({"app", "app.background", "app.retention", "app.web_server"})
 """Modules that join packages, as ``app.cli`` and the separate application ``app.demo`` do."""
-WEB_NAMES = ("routes", "forms", "presenters")
+WEB_NAMES = ("routes", "forms", "presenters", "listing")
 
 
 def package_of(module: str) -> str:
@@ -21,7 +21,7 @@ def is_composition(module: str) -> bool:
 
 
 def is_web(module: str) -> bool:
-    """Whether the module serves pages: routes, forms, presenters, ``ui`` and the access rules of requests."""
+    """Whether the module serves pages: routes, forms, presenters, lists, ``ui`` and ``accounts.access``."""
     name = module.rpartition(".")[2]
     return package_of(module) == "ui" or module == "app.accounts.access" or name.endswith(WEB_NAMES)
 

@@ -44,3 +44,24 @@ def read(stored: dict[str, Any]) -> Preferences:
         density=Density(density) if density in set(Density) else default.density,
         has_shortcuts=bool(stored.get("has_shortcuts", default.has_shortcuts)),
     )
+
+
+COLUMNS = "columns"
+"""The name under which the columns of lists are stored."""
+
+
+def shown_columns(stored: dict[str, Any], name: str) -> frozenset[str] | None:
+    """The optional columns that a person chose to see in a list; None without a choice."""
+    columns = stored.get(COLUMNS)
+    chosen = columns.get(name) if isinstance(columns, dict) else None
+    if not isinstance(chosen, list):
+        return None
+    return frozenset(column for column in chosen if isinstance(column, str))
+
+
+def with_columns(stored: dict[str, Any], name: str, chosen: list[str] | None) -> dict[str, list[str]]:
+    """The columns of all lists, with those of one list changed; None is its default."""
+    columns = stored.get(COLUMNS)
+    lists = dict(columns) if isinstance(columns, dict) else {}
+    lists.pop(name, None)
+    return lists if chosen is None else {**lists, name: chosen}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -164,6 +165,23 @@ def set_password(
         name=person.username,
         after={"password": trail.CHANGED},
     )
+
+
+def update_preferences(session: Session, person: Person, changes: Mapping[str, Any]) -> None:
+    """Change some preferences of a person; the others stay."""
+    old, new = trail.differences({name: person.preferences.get(name) for name in changes}, changes)
+    person.preferences = {**person.preferences, **changes}
+    session.flush()
+    if new:
+        trail.record(
+            session,
+            AuditAction.PERSON_CHANGED,
+            AuditObject.PERSON,
+            person.id,
+            name=person.username,
+            before=old,
+            after=new,
+        )
 
 
 def update_account(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from wtforms import Form, SearchField, SelectField, StringField
+from wtforms import Form, SearchField, SelectField
 from wtforms.validators import Length, NumberRange, Optional
 
 from app.audit.presenters import ACTIONS, OBJECTS
-from app.ui.fields import Moment, Whole, choices
+from app.ui.fields import Choice, Moment, Whole, choices
 
 
 class AuditFilterForm(Form):
     """``GET /audit``; times are ISO 8601, in the reader's zone unless they name another."""
 
     q = SearchField("PO number, name, reason or IP address", [Optional(), Length(max=200)])
-    who = StringField("Person", [Optional(), Length(max=120)])
+    who = Choice("Person", [Optional(), Length(max=120)], any_label="Anyone")
     deed = SelectField(
         "Action",
         [Optional()],

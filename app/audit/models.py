@@ -45,6 +45,9 @@ class AuditAction(StrEnum):
     RESOLVED = "closed"
     REOPENED = "opened again"
     CANCELED = "cancelled"
+    VIEW_SAVED = "saved a view"
+    VIEW_CHANGED = "changed a view"
+    VIEW_DELETED = "deleted a view"
     PRUNED = "pruned"
 
 
@@ -59,6 +62,7 @@ class AuditObject(StrEnum):
     SUPPLIER = "supplier"
     JOB = "job"
     EXPORT = "export"
+    VIEW = "view"
     RECORDS = "records"
 
 

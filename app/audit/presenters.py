@@ -6,6 +6,7 @@ Entries are sealed, so their stored words never change; the tables here translat
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.audit.queries import SealStatus
+from app.ui.listing import EmptyList
 
 ACTIONS = {
     AuditAction.SIGNED_IN: "Signed in",
@@ -44,6 +46,9 @@ ACTIONS = {
     AuditAction.RESOLVED: "Resolved",
     AuditAction.REOPENED: "Reopened",
     AuditAction.CANCELED: "Canceled",
+    AuditAction.VIEW_SAVED: "Saved view",
+    AuditAction.VIEW_CHANGED: "Changed view",
+    AuditAction.VIEW_DELETED: "Deleted view",
     AuditAction.PRUNED: "Deleted old records",
 }
 
@@ -56,6 +61,7 @@ OBJECTS = {
     AuditObject.SUPPLIER: "Suppliers",
     AuditObject.JOB: "Background jobs",
     AuditObject.EXPORT: "Exports",
+    AuditObject.VIEW: "Views",
     AuditObject.RECORDS: "Records",
 }
 
@@ -125,6 +131,11 @@ def origin_label(entry: AuditEntry) -> str:
     return entry.address or entry.role or ("Background job" if entry.person_id else "Automatic")
 
 
+def role_label(entry: AuditEntry) -> str:
+    """The role of the person at that time."""
+    return entry.role.capitalize() if entry.role else "–"
+
+
 def object_label(entry: AuditEntry) -> str:
     """The object it was done to."""
     is_sign_in = entry.action in (AuditAction.SIGN_IN_FAILED, AuditAction.THROTTLED)
@@ -178,6 +189,18 @@ def value_text(value: Any, zone: ZoneInfo) -> str:
     if isinstance(value, list):
         return ", ".join(value_text(part, zone) for part in value)
     return _time_text(value, zone) if isinstance(value, str) else str(value)
+
+
+def empty_trail(filters: Mapping[str, Any]) -> EmptyList:
+    """Why the trail is empty."""
+    if filters:
+        text = f"No entries match “{filters['q']}” and these filters." if "q" in filters else NO_MATCH
+        return EmptyList("nothing", "No matches", text, "Clear filters")
+    text = "Sign-ins, responses, resends, exports and configuration changes appear here."
+    return EmptyList("empty", "No entries yet", text)
+
+
+NO_MATCH = "No entries match these filters."
 
 
 def integrity_text(status: SealStatus) -> str:

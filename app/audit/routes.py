@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, url_for
 
 from app.accounts import access
 from app.accounts.access import Permission
-from app.audit import presenters, queries
-from app.audit.forms import AuditFilterForm
+from app.audit import presenters
+from app.audit.listing import AUDIT
 from app.audit.models import AuditEntry, AuditObject
 from app.ui import web
-from app.ui.listing import Listing
 
 blueprint = Blueprint("audit", __name__, url_prefix="/audit")
 for _filter in (
     presenters.action_label,
     presenters.actor_label,
     presenters.origin_label,
+    presenters.role_label,
     presenters.object_label,
     presenters.reason_label,
     presenters.integrity_text,
@@ -46,17 +46,14 @@ def _changes(entry: AuditEntry) -> list[presenters.Change]:
 @access.requires(Permission.VIEW_AUDIT_TRAIL)
 def trail() -> Response:
     """The trail, newest first."""
-    listing = Listing(AuditFilterForm(request.args), ".trail")
-    page = queries.entry_page(web.db(), queries.AuditFilter(**listing.values))
-    return web.page(
-        "audit/trail.html",
-        "audit/_list.html",
-        **listing.context(page.next_after),
-        page=page,
-        actors=queries.actors(web.db()),
-        seal_status=queries.seal_status(web.db()),
-        url_of=url_of,
-    )
+    return AUDIT.page()
+
+
+@blueprint.get("/newer")
+@access.requires(Permission.VIEW_AUDIT_TRAIL)
+def newer() -> Response:
+    """The number of entries newer than those on an open page."""
+    return AUDIT.newer()
 
 
 @blueprint.app_template_filter("audit_object_url")

@@ -8,7 +8,7 @@ from wtforms.validators import DataRequired, Length, Optional, Regexp
 
 from app.inbound.presenters import EFFECTS, KINDS
 from app.inbound.processing import REASON_MAX
-from app.ui.fields import Moment, choices, folded, lowered
+from app.ui.fields import Choice, Moment, choices, folded, lowered
 
 
 class InboundFilterForm(Form):
@@ -27,6 +27,7 @@ class InboundFilterForm(Form):
         "Response status",
         [Optional(), Regexp(r"^([1-5]\d\d|[1-5]xx)$", message="Enter a status such as 409 or 4xx.")],
         filters=[lowered],
+        render_kw={"placeholder": "409, 4xx"},
     )
     kind = SelectField(
         "Type",
@@ -34,7 +35,7 @@ class InboundFilterForm(Form):
         choices=choices([("", "Any type"), *((kind.value, label) for kind, label in KINDS.items())]),
         default="",
     )
-    partner = StringField("Partner", [Optional(), Length(max=80)])
+    partner = Choice("Partner", [Optional(), Length(max=80)], any_label="Any partner")
     order = StringField("PO number", [Optional(), Length(max=50)])
     supplier = StringField("Supplier", [Optional(), Length(max=100)])
     since = Moment("Since", [Optional()])

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
 from flask import Flask
 
 from app.inbound.models import Effect, InboundMessage
 from app.inbound.processing import ReprocessBlocker
+from app.inbound.queries import WINDOW, InboundFilter
 from app.network.vocabulary import Kind
 from app.ui.chips import Chip
+from app.ui.listing import EmptyList
+from app.ui.numbers import number
 
 EFFECTS = {
     Effect.APPLIED: Chip("ok", "Applied"),
@@ -38,6 +45,7 @@ REPROCESS_BLOCKERS = {
 }
 
 UNKNOWN_SENDER = "Unknown sender"
+SHOW_ALL = "Show all received"
 
 
 def effect_label(effect: Effect) -> str:
@@ -83,6 +91,23 @@ def log_title(effect: str) -> str:
     return EFFECTS[Effect(effect)].words if effect in set(Effect) else "Received"
 
 
+def empty_log(
+    filters: InboundFilter, active: Mapping[str, Any], searched_back_to: datetime | None
+) -> EmptyList:
+    """Why the log is empty; ``active`` are the filters that are set."""
+    if set(active) == {"effect"} and filters.effect == Effect.UNMATCHED:
+        text = "Every message matches an order."
+        return EmptyList("done", "No unmatched messages", text, SHOW_ALL)
+    if searched_back_to:
+        text = f"No message in the latest {number(WINDOW)} contains “{filters.q}”. Older ones may."
+        return EmptyList("nothing", "No matches in the latest messages", text)
+    if active:
+        search = f"“{filters.q}” and " if filters.q else ""
+        return EmptyList("nothing", "No matches", f"No messages match {search}these filters.", SHOW_ALL)
+    text = "Orders, changes, cancellations and results from partners appear here with our responses."
+    return EmptyList("empty", "No messages yet", text)
+
+
 def notice_tone(message: InboundMessage) -> str:
     """The tone of the notice on a message's page; a quiet result is an information."""
     tone = EFFECTS[message.effect].tone
@@ -119,7 +144,6 @@ def init_app(app: Flask) -> None:
         effect_words=effect_words,
         inbound_problem=problem_text,
         inbound_kind=inbound_kind,
-        inbound_log_title=log_title,
         inbound_notice_tone=notice_tone,
         inbound_original_result=original_result,
         inbound_reprocess_summary=reprocess_summary,

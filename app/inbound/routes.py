@@ -4,69 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, abort, jsonify, request, url_for
+from flask import Blueprint, Response, abort, jsonify, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.accounts import access
 from app.accounts.access import Permission
 from app.inbound import queries
-from app.inbound.forms import InboundFilterForm, ReprocessForm
-from app.inbound.models import Effect, InboundMessage
+from app.inbound.forms import ReprocessForm
+from app.inbound.listing import INBOUND
+from app.inbound.models import InboundMessage
 from app.inbound.presenters import REPROCESS_BLOCKERS, reprocess_blocker_text
 from app.inbound.processing import CannotReprocess, Rules, reprocess, reprocess_blocker
-from app.partners.queries import all_partners
 from app.ui import web
 from app.ui.bodies import text_of
-from app.ui.listing import Listing
 
 blueprint = Blueprint("inbound", __name__, url_prefix="/inbound")
-
-MORE_FILTERS = frozenset({"code", "order", "supplier", "since", "until"})
-"""The filters that the page hides until it is asked for more."""
 
 
 @blueprint.get("")
 @access.requires(Permission.VIEW)
 def log() -> Response:
     """The log, newest first."""
-    listing = _listing()
-    filters = queries.InboundFilter(**listing.values)
-    page = queries.message_page(web.db(), access.visible_suppliers(), filters)
-    return web.page(
-        "inbound/log.html",
-        "inbound/_list.html",
-        **listing.context(page.next_after),
-        page=page,
-        partners=all_partners(web.db()),
-        newer_url=listing.newer_url(_newest_shown(page, filters)),
-        only_unmatched=set(listing.filters) == {"effect"} and filters.effect == Effect.UNMATCHED,
-        search_window=queries.WINDOW,
-        more_filters=bool(MORE_FILTERS & set(listing.filters)),
-        unmatched=queries.unmatched_count(web.db(), access.visible_suppliers()),
-    )
+    return INBOUND.page()
 
 
 @blueprint.get("/newer")
 @access.requires(Permission.VIEW)
 def newer() -> Response:
-    """The number of messages newer than those on an open page; without htmx the list itself."""
-    if not web.wants_fragment():
-        return log()
-    listing = _listing()
-    newest = request.args.get("than", "")[:40]
-    filters = queries.InboundFilter(**listing.filters)
-    count = queries.newer_count(web.db(), access.visible_suppliers(), filters, newest)
-    return listing.new_rows("inbound/log.html", count, newest)
-
-
-def _listing() -> Listing:
-    return Listing(InboundFilterForm(request.args), ".log", newer_endpoint=".newer")
-
-
-def _newest_shown(page: queries.InboundPage, filters: queries.InboundFilter) -> str:
-    if filters.after:
-        return queries.newest_id(web.db(), access.visible_suppliers(), filters)
-    return page.messages[0].id if page.messages else ""
+    """The number of messages newer than those on an open page."""
+    return INBOUND.newer()
 
 
 @blueprint.get("/<inbound_id>")

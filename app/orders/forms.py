@@ -45,7 +45,7 @@ from app.orders.lines import (
 )
 from app.orders.presenters import DELIVERY_LABELS, RESPONSE_LABELS, RESPONSE_VERBS, STATUS_LABELS
 from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE, DecisionInput
-from app.ui.fields import SESSION_ENDED, choices, folded, iso_day
+from app.ui.fields import SESSION_ENDED, Amount, Choice, Day, Moment, Until, choices, folded, iso_day
 
 CONFIRMED = "Confirmed"
 """The remark that a confirmation starts with."""
@@ -68,6 +68,8 @@ SORT_NAMES = {
     "received_at": "Received, oldest first",
     "delivery_date": "Deliver by, soonest first",
     "-delivery_date": "Deliver by, latest first",
+    "-amount": "Amount, highest first",
+    "amount": "Amount, lowest first",
     "buyer_po_number": "PO number, A to Z",
     "-buyer_po_number": "PO number, Z to A",
 }
@@ -102,13 +104,22 @@ class OrderFilterForm(Form):
         choices=choices([("", "Any delivery"), *DELIVERY_LABELS.items(), ("held", "Paused")]),
         default="",
     )
-    partner = StringField("Partner", [Optional(), Length(max=80)])
+    partner = Choice("Partner", [Optional(), Length(max=80)], any_label="Any partner")
     due = SelectField(
         "Due",
         [Optional()],
         choices=choices([("", "Any due date"), ("overdue", "Overdue"), ("soon", "Due soon")]),
         default="",
     )
+    buyer = StringField("Buyer", [Optional(), Length(max=100)])
+    supplier = Choice("Supplier", [Optional(), Length(max=100)])
+    amount_min = Amount("Amount from", [Optional()])
+    amount_max = Amount("Amount to", [Optional()])
+    received_since = Moment("Received since", [Optional()])
+    received_until = Until("Received until", [Optional()])
+    deliver_by_since = Day("Deliver by, from", [Optional()])
+    deliver_by_until = Day("Deliver by, to", [Optional()])
+    assigned = Choice("Assignee", [Optional(), Length(max=80)], any_label="Any assignee")
     sort = SelectField("Sort", choices=choices(SORT_NAMES.items()), default="respond_by")
     after = StringField("After", [Optional(), Length(max=600)])
 

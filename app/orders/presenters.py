@@ -43,6 +43,7 @@ from app.orders.queue import Place
 from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE
 from app.orders.timeline import Event, EventKind
 from app.ui.chips import Chip
+from app.ui.listing import EmptyList
 from app.ui.numbers import things
 from app.webhooks.presenters import MESSAGE_STATES, message_sentence, outcome_sentence
 
@@ -207,7 +208,7 @@ def order_queue(values: Mapping[str, Any]) -> Queue:
     due, response = values.get("due"), values.get("answer")
     by_response = {"open": "to_answer", "changed": "changed"}
     name = due or by_response.get(response or "", "all")
-    narrowing = {"q", "status", "delivery", "partner"} & set(values)
+    narrowing = set(values) - {"due", "answer", "sort", "after"}
     return Queue(name, QUEUE_TITLES[name], is_exact=not narrowing and not (due and response))
 
 
@@ -251,23 +252,17 @@ def queue_summary(queue: Queue, counts: QueueCounts | None, shown: int, *, first
     return things(shown, "order") if last else f"{shown}+ orders"
 
 
-@dataclass(frozen=True, slots=True)
-class EmptyList:
-    """What an empty list shows: the name of a drawing, a title and a sentence."""
-
-    drawing: str
-    title: str
-    text: str
+SHOW_ALL = "Show all orders"
 
 
 def empty_list(queue: Queue, values: Mapping[str, Any]) -> EmptyList:
     """Why the list is empty: no match, a queue that is done, or no orders at all."""
     if query := values.get("q"):
-        return EmptyList("nothing", "No matches", f"No orders match “{query}”.")
+        return EmptyList("nothing", "No matches", f"No orders match “{query}”.", SHOW_ALL)
     if queue.is_exact and queue.name != "all":
-        return EmptyList("done", "All done", _EMPTY_QUEUES[queue.name])
+        return EmptyList("done", "All done", _EMPTY_QUEUES[queue.name], SHOW_ALL)
     if set(values) - {"sort", "after"}:
-        return EmptyList("nothing", "No matches", "No orders match these filters.")
+        return EmptyList("nothing", "No matches", "No orders match these filters.", SHOW_ALL)
     return EmptyList("empty", "No orders yet", "Orders appear here when a partner sends one.")
 
 
@@ -684,7 +679,6 @@ def init_app(app: Flask) -> None:
         delivery_phase=delivery_phase,
         device_tags=[tag.value for tag in DeviceTag],
         document_view=document_view,
-        empty_list=empty_list,
         end_of_list=end_of_list,
         ended_title=ended_title,
         form_state=form_state,
@@ -699,7 +693,6 @@ def init_app(app: Flask) -> None:
         response_summary=response_summary,
         phone_number=phone_number,
         place_label=place_label,
-        queue_summary=queue_summary,
         refusals=refusals,
         trade_name=trade_name,
         response_verbs={response.value: verb for response, verb in RESPONSE_VERBS.items()},

@@ -46,14 +46,14 @@ from app.orders.forms import (
 )
 from app.orders.line_presenters import line_editor
 from app.orders.lines import ordered_lines
+from app.orders.listing import ORDERS, order_filter
 from app.orders.models import Decision, PurchaseOrder, ResponseState
 from app.orders.order_content import Document, document
 from app.orders.req_confirm import DecisionInput, req_confirm
 from app.orders.timeline import activity
-from app.partners.queries import all_partners
 from app.ui import web
 from app.ui.bodies import text_of
-from app.ui.listing import Listing, read_filter
+from app.ui.listing import read_filter
 from app.webhooks.queries import messages_of_order
 
 log = logging.getLogger(__name__)
@@ -72,56 +72,14 @@ LIST_QUERY_MAX = 2000
 @access.requires(Permission.VIEW)
 def inbox() -> Response:
     """The list of orders; its whole state is in the URL."""
-    listing = _listing()
-    values = listing.values
-    try:
-        page = _order_page(values)
-    except queries.BadKey:
-        listing.notices.append(presenters.PAGE_GONE)
-        values.pop("after")
-        page = _order_page(values)
-    can_respond = access.can(access.current_person(), Permission.RESPOND)
-    return web.page(
-        "orders/inbox.html",
-        "orders/_list.html",
-        **listing.context(page.next_after),
-        values=values,
-        work_queue=presenters.order_queue(values),
-        rows=[presenters.order_row(order, can_respond=can_respond) for order in page.orders],
-        sort=values.get("sort", listing.form["sort"].default),
-        partners=all_partners(web.db()),
-        list_query=presenters.list_query(listing.filters),
-        newer_url=listing.newer_url(str(queries.newest_revision_id(web.db()))),
-    )
-
-
-def _listing() -> Listing:
-    return Listing(OrderFilterForm(request.args), ".inbox", newer_endpoint=".newer")
+    return ORDERS.page()
 
 
 @blueprint.get("/newer")
 @access.requires(Permission.VIEW)
 def newer() -> Response:
-    """How many orders are new or changed since the list was opened; without htmx the list itself."""
-    if not web.wants_fragment():
-        return inbox()
-    listing = _listing()
-    than = min(max(request.args.get("than", 0, int), 0), 2**31 - 1)
-    wanted = queries.OrderFilter(**listing.filters)
-    return web.page(
-        "orders/inbox.html",
-        "orders/_news.html",
-        with_counts=True,
-        count=queries.newer_count(web.db(), access.visible_suppliers(), wanted, clock.now(), than),
-        newer_url=listing.newer_url(str(than)),
-        first_url=listing.url(),
-    )
-
-
-def _order_page(values: dict[str, Any]) -> queries.OrderPage:
-    return queries.order_page(
-        web.db(), access.visible_suppliers(), queries.OrderFilter(**values), clock.now()
-    )
+    """How many orders are new or changed since the list was opened."""
+    return ORDERS.newer()
 
 
 # --- One order after the other
@@ -168,7 +126,7 @@ def _filter_values(query: str) -> dict[str, Any]:
 
 
 def _list_filter(query: str) -> queries.OrderFilter:
-    return queries.OrderFilter(**_filter_values(query))
+    return order_filter(_filter_values(query))
 
 
 def _next_url(query: str, responded: PurchaseOrder | None) -> str:

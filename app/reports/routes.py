@@ -8,9 +8,10 @@ from datetime import date, timedelta
 from ipaddress import ip_address
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, make_response, request
+from flask import Blueprint, Response, jsonify, make_response, redirect, request
 from sqlalchemy.exc import DBAPIError
 from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Response as AnyResponse
 
 from app import clock
 from app.accounts import access, throttle
@@ -31,6 +32,7 @@ from app.reports.forms import DeliveryHealthForm, ResponseReportForm
 from app.reports.home import home as home_of
 from app.reports.response_report import DEFAULT_DAYS, MAX_DAYS
 from app.reports.response_report import response_report as report_of
+from app.saved_views.service import start_view, view_url
 from app.ui import web
 from app.ui.listing import read_filter
 from app.ui.sidebar import Sidebar
@@ -46,7 +48,15 @@ PRESETS = ((7, "7 days"), (30, "30 days"), (90, "90 days"))
 
 @blueprint.get("/")
 @access.requires(Permission.VIEW)
-def home() -> Response:
+def home() -> AnyResponse:
+    """The view that the reader starts with, or Home."""
+    view = start_view(web.db(), access.current_person())
+    return redirect(view_url(view), 303) if view else home_page()
+
+
+@blueprint.get("/home")
+@access.requires(Permission.VIEW)
+def home_page() -> Response:
     """What to do next, today's progress, and the state of the partners."""
     person, sidebar, now = access.current_person(), Sidebar(), clock.now()
     scope = access.visible_suppliers()

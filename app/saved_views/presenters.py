@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
 from werkzeug.datastructures import MultiDict
 
-from app.inbound.forms import InboundFilterForm
-from app.orders.forms import SORT_NAMES, OrderFilterForm
+from app.accounts.models import Person
+from app.audit.listing import AUDIT
+from app.inbound.listing import INBOUND
+from app.orders.forms import SORT_NAMES
+from app.orders.listing import ORDERS
+from app.saved_views.models import SavedView
 from app.saved_views.service import MAX_VIEWS, Problem
 from app.ui.listing import ActiveFilter, active_filters, read_filter
-from app.webhooks.forms import MessageFilterForm
+from app.webhooks.listing import WEBHOOKS
 
-LIST_NAMES = {"orders": "Orders", "webhooks": "Outgoing", "inbound": "Incoming"}
+LISTINGS = {listing.name: listing for listing in (ORDERS, WEBHOOKS, INBOUND, AUDIT)}
+"""The lists with views."""
 PROBLEMS = {
     Problem.UNKNOWN_LIST: "This list has no views.",
     Problem.NO_FILTER: "Add a filter before saving a view.",
@@ -23,19 +26,23 @@ PROBLEMS = {
     Problem.NAME_TAKEN: "Another view of this list has this name.",
     Problem.TOO_LONG: "This filter is too long to save.",
 }
-_FORMS: dict[str, Callable[..., Any]] = {
-    "orders": OrderFilterForm,
-    "webhooks": MessageFilterForm,
-    "inbound": InboundFilterForm,
-}
+NAMED = frozenset({"assigned", "supplier"})
+"""Filters whose values have a label that must be looked up."""
+
+
+def sharing_label(view: SavedView, reader: Person) -> str:
+    """Who shared a view."""
+    return "Shared" if view.person_id == reader.id else f"Shared by {view.owner.display_name}"
 
 
 def filter_chips(page: str, query: str, zone: ZoneInfo) -> list[ActiveFilter]:
     """The filters of a view, labeled as above its list, and its sort order unless it is the default."""
     values = MultiDict(parse_qsl(query))
-    form = _FORMS[page](values)
+    listing = LISTINGS[page]
+    form = listing.form(values)
     filters, _ = read_filter(form, zone)
-    chips = active_filters(form, filters)
+    options = listing.options() if NAMED & set(filters) else None
+    chips = active_filters(form, filters, options)
     sort = values.get("sort", "")
     if sort in SORT_NAMES:
         chips.append(ActiveFilter("sort", "Sorted", SORT_NAMES[sort]))

@@ -1,4 +1,4 @@
-"""Save, rename and delete views; lists show them above their filters."""
+"""Save, share and delete views, choose the one to start with, and the columns of lists."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from flask import Blueprint, Response, abort, redirect, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.accounts import access
+from app.accounts import access, preferences
+from app.accounts import queries as people
 from app.accounts.access import Permission
+from app.accounts.models import Person
+from app.accounts.presenters import DENSITIES
+from app.accounts.service import update_preferences
 from app.saved_views import service
-from app.saved_views.forms import DeleteForm, NameForm, SaveForm
+from app.saved_views.forms import ColumnsForm, ConfirmForm, SaveForm, ViewForm
 from app.saved_views.models import SavedView
-from app.saved_views.presenters import LIST_NAMES, PROBLEMS, filter_chips
+from app.saved_views.presenters import LISTINGS, PROBLEMS, filter_chips, sharing_label
 from app.ui import web
 from app.ui.listing import ActiveFilter
 
@@ -25,19 +29,35 @@ VIEW = "/<int(max=9223372036854775807):view_id>"
 
 @blueprint.app_context_processor
 def _template_context() -> dict[str, object]:
-    return {"saved_views": _own_views, "view_url": service.view_url}
+    return {
+        "saved_views": _views,
+        "view_url": service.view_url,
+        "home_url": _home_url,
+        "density_labels": DENSITIES,
+    }
 
 
-def _own_views(page: str) -> Sequence[SavedView]:
+def _views(page: str) -> Sequence[SavedView]:
     if not current_user.is_authenticated:
         return ()
-    return service.views_of(web.db(), access.current_person().id, page)
+    return service.views_of(web.db(), access.current_person(), page)
+
+
+def _home_url() -> str:
+    """The URL of Home: ``/`` opens the start view of those who have one."""
+    has_start_view = access.current_person().preferences.get(service.START_VIEW)
+    return url_for("reports.home_page" if has_start_view else "reports.home")
 
 
 @blueprint.app_template_filter("filter_chips")
 def _filter_chips(view: SavedView) -> list[ActiveFilter]:
     """The filters of a view."""
     return filter_chips(view.page, view.query, web.zone())
+
+
+@blueprint.app_template_filter("sharing_label")
+def _sharing_label(view: SavedView) -> str:
+    return sharing_label(view, access.current_person())
 
 
 @blueprint.app_template_filter("query_string")
@@ -49,7 +69,7 @@ def _query_string(query: Mapping[str, Any]) -> str:
 @blueprint.get("")
 @access.requires(Permission.VIEW)
 def index() -> Response:
-    """The reader's views, to rename or delete."""
+    """The views that the reader sees, to change or delete."""
     return _page()
 
 
@@ -63,10 +83,11 @@ def add() -> AnyResponse:
     try:
         view = service.save(
             web.db(),
-            access.current_person().id,
+            access.current_person(),
             page=form.page.data or "",
             name=form.name.data or "",
             query=form.query.data or "",
+            is_shared=form.is_shared.data,
         )
     except service.CannotSave as error:
         return _page([PROBLEMS[error.problem]], status=422)
@@ -77,13 +98,13 @@ def add() -> AnyResponse:
 @blueprint.post(VIEW + "/rename")
 @access.requires(Permission.VIEW)
 def rename(view_id: int) -> AnyResponse:
-    """Rename a view."""
-    view = service.find_view(web.db(), access.current_person().id, view_id) or abort(404)
-    form = NameForm()
+    """Rename a view, and share it or stop sharing it."""
+    view = _editable(view_id)
+    form = ViewForm()
     if not form.validate():
         return _page([error for errors in form.errors.values() for error in errors], status=422)
     try:
-        service.rename(web.db(), view, form.name.data or "")
+        service.change(web.db(), view, name=form.name.data or "", is_shared=form.is_shared.data)
     except service.CannotSave as error:
         return _page([PROBLEMS[error.problem]], status=422)
     web.db().commit()
@@ -94,19 +115,86 @@ def rename(view_id: int) -> AnyResponse:
 @access.requires(Permission.VIEW)
 def delete(view_id: int) -> AnyResponse:
     """Delete a view."""
-    view = service.find_view(web.db(), access.current_person().id, view_id) or abort(404)
-    if not DeleteForm().validate():
+    view = _editable(view_id)
+    if not ConfirmForm().validate():
         abort(400)
-    web.db().delete(view)
+    service.delete(web.db(), view)
     web.db().commit()
     return redirect(url_for(".index"), 303)
+
+
+@blueprint.post(VIEW + "/start")
+@access.requires(Permission.VIEW)
+def start_with(view_id: int) -> AnyResponse:
+    """Open this view after sign-in and at ``/``."""
+    view = service.find_view(web.db(), access.current_person(), view_id) or abort(404)
+    return _set_start_view(view)
+
+
+@blueprint.post("/start")
+@access.requires(Permission.VIEW)
+def start_with_home() -> AnyResponse:
+    """Open Home after sign-in and at ``/``."""
+    return _set_start_view(None)
+
+
+def _set_start_view(view: SavedView | None) -> AnyResponse:
+    if not ConfirmForm().validate():
+        abort(400)
+    service.set_start_view(web.db(), _me_locked(), view)
+    web.db().commit()
+    return redirect(url_for(".index"), 303)
+
+
+def _editable(view_id: int) -> SavedView:
+    """A view that the reader may change. Errors: 404 and 403."""
+    person = access.current_person()
+    view = service.find_view(web.db(), person, view_id, locked=True) or abort(404)
+    if not service.may_edit(person, view):
+        abort(403)
+    return view
+
+
+def _me_locked() -> Person:
+    return people.person_by_id(web.db(), access.current_person().id, lock=True) or abort(404)
+
+
+@blueprint.post("/columns/<name>")
+@access.requires(Permission.VIEW)
+def change_columns(name: str) -> AnyResponse:
+    """Choose the columns and the density of a list, and return to it."""
+    listing = LISTINGS.get(name) or abort(404)
+    if not access.can(access.current_person(), listing.permission):
+        abort(403)
+    names = [column.name for column in listing.columns if column.is_optional]
+    form = ColumnsForm(names)
+    if not form.validate():
+        abort(400)
+    person = _me_locked()
+    chosen = None if form.reset.data else form.columns.data or []
+    columns = preferences.with_columns(person.preferences, name, chosen)
+    changes = {preferences.COLUMNS: columns, "density": form.density.data}
+    update_preferences(web.db(), person, changes)
+    web.db().commit()
+    query = _query(form)
+    return redirect(url_for(listing.endpoint) + (f"?{query}" if query else ""), 303)
+
+
+def _query(form: ColumnsForm) -> str:
+    """The filter of the list, empty if it is too long."""
+    try:
+        return service.normalize_query(form.query.data or "")
+    except service.CannotSave:
+        return ""
 
 
 def _page(errors: Sequence[str] = (), status: int = 200) -> Response:
     return web.page(
         "saved_views/index.html",
         status=status,
-        views=service.views_of(web.db(), access.current_person().id),
-        list_names=LIST_NAMES,
+        views=service.views_of(web.db(), access.current_person()),
+        start_view=service.start_view(web.db(), access.current_person()),
+        may_edit=lambda view: service.may_edit(access.current_person(), view),
+        listings=LISTINGS,
         errors=errors,
     )

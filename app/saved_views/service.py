@@ -1,22 +1,47 @@
-"""Save, rename and list views. The commands never commit."""
+"""Save, change, share and list views, and the view that a person starts with. The commands never commit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.orm import Session, joinedload
 
 from app import clock
+from app.accounts.models import Person, PersonSupplier
+from app.accounts.permissions import ROLE_PERMISSIONS, Permission, can
+from app.accounts.service import update_preferences
+from app.audit import trail
+from app.audit.models import AuditAction, AuditObject
 from app.db import advisory_lock
 from app.saved_views.models import QUERY_MAX, SavedView
 
-LISTS = {"orders": "/orders", "webhooks": "/webhooks", "inbound": "/inbound"}
-"""The lists with views, and their URLs."""
+START_VIEW = "start_view"
+"""The name of the preference for the view that a person starts with."""
 MAX_VIEWS = 40
 """Views per person and list."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewedList:
+    """A list with views: its URL, and the permission that it requires."""
+
+    path: str
+    permission: Permission = Permission.VIEW
+
+
+LISTS = {
+    "orders": ViewedList("/orders"),
+    "webhooks": ViewedList("/webhooks"),
+    "inbound": ViewedList("/inbound"),
+    "audit": ViewedList("/audit", Permission.VIEW_AUDIT_TRAIL),
+}
+"""The lists with views by their names."""
+_SEES_ALL = [role for role, permissions in ROLE_PERMISSIONS.items() if Permission.VIEW_ALL in permissions]
 
 
 class Problem(StrEnum):
@@ -37,56 +62,126 @@ class CannotSave(ValueError):
         self.problem = problem
 
 
-def views_of(session: Session, person_id: int, page: str | None = None) -> Sequence[SavedView]:
-    """The views of a person, of one list or all, by list and name."""
-    query = select(SavedView).where(SavedView.person_id == person_id)
+def views_of(session: Session, person: Person, page: str | None = None) -> Sequence[SavedView]:
+    """The views that a person sees, of one list or all: own ones first, then those of the team, by name."""
+    query = select(SavedView).where(_is_visible(person)).options(joinedload(SavedView.owner))
     if page is not None:
         query = query.where(SavedView.page == page)
-    return session.scalars(query.order_by(SavedView.page, func.lower(SavedView.name), SavedView.id)).all()
+    is_foreign = SavedView.person_id != person.id
+    return session.scalars(
+        query.order_by(is_foreign, SavedView.page, func.lower(SavedView.name), SavedView.id)
+    ).all()
 
 
-def find_view(session: Session, person_id: int, view_id: int) -> SavedView | None:
-    """One view of this person, locked until the end of the transaction."""
-    return session.scalar(
-        select(SavedView).where(SavedView.id == view_id, SavedView.person_id == person_id).with_for_update()
-    )
+def find_view(session: Session, person: Person, view_id: int, *, locked: bool = False) -> SavedView | None:
+    """A view that this person sees; ``locked`` until the end of the transaction."""
+    query = select(SavedView).where(SavedView.id == view_id, _is_visible(person))
+    if locked:
+        return session.scalar(query.with_for_update(of=SavedView))
+    return session.scalar(query)
 
 
-def save(session: Session, person_id: int, *, page: str, name: str, query: str) -> SavedView:
-    """Save a filter. A view with the same name on the same list gets the new filter.
+def may_edit(person: Person, view: SavedView) -> bool:
+    """Whether the person may change or delete the view."""
+    return view.person_id == person.id or (view.is_shared and can(person, Permission.MANAGE_USERS))
+
+
+def _is_visible(person: Person) -> ColumnElement[bool]:
+    """Own views, and shared ones of people who work for the same suppliers, of lists that may be opened.
+
+    People who see all suppliers work for each of them.
+    """
+    pages = [name for name, viewed in LISTS.items() if can(person, viewed.permission)]
+    is_shared = and_(SavedView.is_shared)
+    if not can(person, Permission.VIEW_ALL):
+        is_colleague = or_(
+            Person.role.in_(_SEES_ALL), Person.suppliers.any(PersonSupplier.b2b_id.in_(person.supplier_ids))
+        )
+        is_shared = and_(SavedView.is_shared, SavedView.owner.has(is_colleague))
+    return and_(SavedView.page.in_(pages), or_(SavedView.person_id == person.id, is_shared))
+
+
+def save(
+    session: Session, person: Person, *, page: str, name: str, query: str, is_shared: bool = False
+) -> SavedView:
+    """Save a filter. An own view with the same name on the same list gets the new filter.
 
     Errors: CannotSave.
     """
-    if page not in LISTS:
+    if page not in LISTS or not can(person, LISTS[page].permission):
         raise CannotSave(Problem.UNKNOWN_LIST)
     query = normalize_query(query)
     if not query:
         raise CannotSave(Problem.NO_FILTER)
-    advisory_lock(session, "views", person_id)
-    views = views_of(session, person_id, page)
-    for view in views:
-        if view.name.casefold() == name.casefold():
-            view.query = query
-            return view
-    if len(views) >= MAX_VIEWS:
-        raise CannotSave(Problem.TOO_MANY)
-    view = SavedView(person_id=person_id, page=page, name=name, query=query, created_at=clock.now())
-    session.add(view)
+    advisory_lock(session, "views", person.id)
+    views = _own_views(session, person.id, page)
+    view = next((view for view in views if view.name.casefold() == name.casefold()), None)
+    if view is None:
+        if len(views) >= MAX_VIEWS:
+            raise CannotSave(Problem.TOO_MANY)
+        view = SavedView(person_id=person.id, page=page, name=name, created_at=clock.now())
+        session.add(view)
+    view.query, view.is_shared = query, is_shared
     session.flush()
+    _record(session, AuditAction.VIEW_SAVED, view, after=_audit_fields(view))
     return view
 
 
-def rename(session: Session, view: SavedView, name: str) -> None:
-    """Rename a view.
+def change(session: Session, view: SavedView, *, name: str, is_shared: bool) -> None:
+    """Rename a view, and share it or stop sharing it.
 
-    Errors: CannotSave if another view of the list has this name.
+    Errors: CannotSave if another view of its owner on the list has this name.
     """
     advisory_lock(session, "views", view.person_id)
-    others = (other for other in views_of(session, view.person_id, view.page) if other.id != view.id)
+    others = (other for other in _own_views(session, view.person_id, view.page) if other.id != view.id)
     if any(other.name.casefold() == name.casefold() for other in others):
         raise CannotSave(Problem.NAME_TAKEN)
-    view.name = name
+    before = _audit_fields(view)
+    view.name, view.is_shared = name, is_shared
     session.flush()
+    old, new = trail.differences(before, _audit_fields(view))
+    if new:
+        _record(session, AuditAction.VIEW_CHANGED, view, before=old, after=new)
+
+
+def delete(session: Session, view: SavedView) -> None:
+    """Delete a view. Those who start with it start with Home again."""
+    _record(session, AuditAction.VIEW_DELETED, view, before=_audit_fields(view))
+    session.delete(view)
+    session.flush()
+
+
+def set_start_view(session: Session, person: Person, view: SavedView | None) -> None:
+    """Start with a view after sign-in and at ``/``; None for Home."""
+    start = None if view is None else {"id": view.id, "created_at": view.created_at.isoformat()}
+    update_preferences(session, person, {START_VIEW: start})
+
+
+def start_view(session: Session, person: Person) -> SavedView | None:
+    """The view that a person starts with; None for Home, also if the view is gone or not shared any more."""
+    stored = person.preferences.get(START_VIEW)
+    if not isinstance(stored, dict):
+        return None
+    view_id = stored.get("id")
+    if type(view_id) is not int or not 0 < view_id < 2**31:
+        return None
+    view = find_view(session, person, view_id)
+    # SQLite gives the id of a deleted view to a new one.
+    return view if view and view.created_at.isoformat() == stored.get("created_at") else None
+
+
+def _own_views(session: Session, person_id: int, page: str) -> Sequence[SavedView]:
+    return session.scalars(
+        select(SavedView).where(SavedView.person_id == person_id, SavedView.page == page)
+    ).all()
+
+
+def _record(session: Session, action: AuditAction, view: SavedView, **values: Any) -> None:
+    trail.record(session, action, AuditObject.VIEW, view.id, name=view.name, **values)
+
+
+def _audit_fields(view: SavedView) -> dict[str, Any]:
+    return {"name": view.name, "list": view.page, "filter": view.query, "shared": view.is_shared}
 
 
 def normalize_query(query: str) -> str:
@@ -103,4 +198,4 @@ def normalize_query(query: str) -> str:
 
 def view_url(view: SavedView) -> str:
     """The URL of the list with the view's filter."""
-    return f"{LISTS[view.page]}?{view.query}"
+    return f"{LISTS[view.page].path}?{view.query}"

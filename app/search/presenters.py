@@ -39,7 +39,7 @@ class Page:
 
 
 PAGES = (
-    Page("Home", "reports.home", key="h"),
+    Page("Home", "reports.home_page", key="h"),
     Page("Needs response", "orders.inbox", {"answer": "open"}, key="n"),
     Page("Overdue", "orders.inbox", {"due": "overdue"}, key="v"),
     Page("Due soon", "orders.inbox", {"due": "soon"}, key="s"),
@@ -93,7 +93,7 @@ def groups(results: SearchResults, text: str, views: Iterable[SavedView]) -> lis
         Group("orders", "Orders", _orders(results), _more("orders.inbox", text, results.orders)),
         Group("buyers", "Buyers", _buyers(results, text)),
         Group("pages", "Pages", _pages(text)),
-        Group("views", "Your views", _views(views, text)),
+        Group("views", "Views", _views(views, text)),
         Group("webhooks", "Outgoing", _webhooks(results), _more("webhooks.log", text, results.webhooks)),
         Group("inbound", "Incoming", _inbound(results), _more("inbound.log", text, results.inbound)),
         Group("audit", "Audit trail", _entries(results), _more("audit.trail", text, results.entries)),

@@ -38,5 +38,5 @@ def index() -> Response:
         form=form,
         text=text,
         notices=notices,
-        groups=presenters.groups(results, text, views_of(web.db(), person.id)),
+        groups=presenters.groups(results, text, views_of(web.db(), person)),
     )

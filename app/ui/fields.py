@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from wtforms import DateField, FloatField, IntegerField, StringField
+from wtforms import DateField, Field, FloatField, IntegerField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
+from wtforms.widgets import TextInput
 
 from app.network.text import one_line
 
@@ -88,6 +90,46 @@ class Moment(StringField):
             if not 1970 <= moment.year < 9999:  # a change of zone would overflow
                 raise ValueError("Enter a valid time.")
             self.moment = moment
+
+
+class Until(Moment):
+    """The end of a period. A day alone includes that day."""
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        super().process_formdata(valuelist)
+        if self.moment and iso_day((self.data or "").strip()):
+            self.moment += timedelta(days=1)
+
+
+class Amount(Field):
+    """An amount in rupees, such as ``1,50,000.50``; ``data`` is a Decimal, None where it is empty."""
+
+    widget = TextInput()
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        """Read it. Errors: ValueError with a sentence for people."""
+        self.data: Decimal | None = None
+        text = (valuelist[0] if valuelist else "").strip()
+        if not text:
+            return
+        digits = text.removeprefix("₹").replace(",", "").strip()
+        if not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,2})?", digits):
+            raise ValueError("Enter an amount such as 1500 or 1,50,000.50.")
+        self.data = Decimal(digits)
+
+    def _value(self) -> str:
+        return "" if self.data is None else format(self.data, "f")
+
+
+class Choice(StringField):
+    """One of the values that the page knows, or any other text.
+
+    With ``any_label`` it is a select whose first choice has that label, else an input with suggestions.
+    """
+
+    def __init__(self, label: str, validators: Any = (), *, any_label: str = "", **more: Any) -> None:
+        super().__init__(label, validators, **more)
+        self.any_label = any_label
 
 
 class Day(DateField):

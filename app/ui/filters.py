@@ -25,6 +25,7 @@ from app.ui.bodies import (
     without,
 )
 from app.ui.fields import SESSION_ENDED, iso_day
+from app.ui.listing import new_rows_text
 from app.ui.numbers import (
     amount,
     count,
@@ -141,6 +142,7 @@ def init_app(app: Flask) -> None:
         autofocus=autofocus,
         session_ended=SESSION_ENDED,
         present=clock.now,
+        new_rows_text=new_rows_text,
         asset=lambda filename: asset(app, filename),
         package_versions={name: version(name) for name in ("bootstrap-flask", "django-js-lib-htmx")},
     )

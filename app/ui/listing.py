@@ -1,76 +1,301 @@
 """One listing for orders, webhooks, incoming messages and the audit trail.
 
-To add a filter, add a field to the list's filter form, the same name to its filter dataclass and a condition
-to its query, and print the field in the list's template. Reading the query string, notices about invalid
-values, chips, paging and the check for new rows follow from the form.
+Each list is declared once, as a ``Listing`` in the ``listing`` module of its package. Its filter form, chips,
+pages, check for new rows, columns, saved views and export links follow from the declaration, in the shared
+templates ``ui/listing.html`` and ``ui/_list.html``. A list's own template ``<name>/_cells.html`` has a macro
+for each column.
+
+To add a filter, add a field to the list's form, and one with its SQL condition to the filter of its query.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flask import Response, url_for
+from flask import Response, request, url_for
+from werkzeug.datastructures import MultiDict
 from wtforms import Form, SelectField
 
+from app.accounts import access
+from app.accounts.permissions import Permission
+from app.accounts.preferences import shown_columns
 from app.ui import web
 from app.ui.fields import Moment
+from app.ui.numbers import money, things
+from app.ui.times import for_input
+
+Options = Mapping[str, Sequence[tuple[str, str]]]
+"""The values and labels to choose from, by the name of a ``Choice`` field."""
 
 
-class Listing:
-    """A list as one request asks for it: its filter form, and the URLs that keep the filter.
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: the macro ``name`` in the list's template prints its cells.
 
-    ``values`` are the valid filters, with the page; ``filters`` leave out the page and the default sort.
+    ``sort`` is the sort of its head. Readers may hide or show it if ``is_optional``; ``is_default`` says
+    whether it is shown to those who did not choose. An extra column is a line of its own on small screens.
     """
 
-    def __init__(self, form: Form, endpoint: str, *, newer_endpoint: str = "") -> None:
-        self.form = form
-        self.endpoint = endpoint
-        self.newer_endpoint = newer_endpoint
-        self.values, self.notices = read_filter(form, web.zone())
+    name: str
+    label: str
+    css: str = ""
+    sort: str = ""
+    is_optional: bool = True
+    is_default: bool = True
+    is_extra: bool = False
+    is_number: bool = False
+
+    @property
+    def classes(self) -> str:
+        """The classes of its head and cells."""
+        parts = [
+            self.css or f"col-{self.name}",
+            "num" if self.is_number else "",
+            "col-extra" if self.is_extra else "",
+        ]
+        return " ".join(filter(None, parts))
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyList:
+    """What an empty list shows: a drawing, a title and a sentence, and the label of a link to all rows."""
+
+    drawing: str
+    title: str
+    text: str
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows below one head; without a title they have none."""
+
+    rows: Sequence[Any]
+    title: str = ""
+    partner: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """One page of a list.
+
+    ``here`` names the link of the sidebar. ``newest`` marks the newest row, for the check for new ones.
+    ``hidden`` columns are shown only to those who chose them. ``searched_back_to`` is set if a search did not
+    read all rows. ``context`` is for the list's own templates.
+    """
+
+    groups: Sequence[Group]
+    next_after: object
+    title: str
+    summary: str
+    here: str
+    newest: str
+    empty: EmptyList
+    can_select: bool = False
+    hidden: frozenset[str] = frozenset()
+    searched_back_to: datetime | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """The number of rows."""
+        return sum(len(group.rows) for group in self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The declaration of a list.
+
+    ``name`` is that of its templates, saved views and exports. ``bar`` names the filters beside the search;
+    the others are below "More filters". ``load`` reads a page, ``count_newer`` the number of rows after the
+    mark of the newest one. ``path`` is its URL; a view named ``newer`` stands beside ``endpoint``.
+    """
+
+    name: str
+    title: str
+    noun: tuple[str, str]
+    endpoint: str
+    form: type[Form]
+    bar: tuple[str, ...]
+    search_hint: str
+    columns: tuple[Column, ...]
+    load: Callable[[ListRequest], ListPage]
+    count_newer: Callable[[ListRequest, str], int]
+    options: Callable[[], Options] = dict
+    permission: Permission = Permission.VIEW
+    counts_queues: bool = False
+
+    @property
+    def newer_endpoint(self) -> str:
+        """The endpoint of the check for new rows."""
+        return f"{self.endpoint.split('.', maxsplit=1)[0]}.newer"
+
+    def page(self) -> Response:
+        """The page of the list, or for htmx its rows and what changes with them."""
+        asked = ListRequest(self, request.args)
+        page = self.load(asked)
+        return web.page(
+            "ui/listing.html",
+            "ui/_list.html",
+            **page.context,
+            asked=asked,
+            listing=self,
+            page=page,
+            columns=asked.columns(page.hidden),
+            newer_url=asked.newer_url(page.newest),
+            next_url=asked.url(after=page.next_after) if page.next_after else None,
+        )
+
+    def newer(self) -> Response:
+        """The fragment that says how many rows are new; without htmx the list itself."""
+        if not web.wants_fragment():
+            return self.page()
+        asked = ListRequest(self, request.args)
+        than = request.args.get("than", "")[:40]
+        return web.page(
+            "ui/_new_rows.html",
+            listing=self,
+            count=self.count_newer(asked, than),
+            newer_url=asked.newer_url(than),
+            first_url=asked.url(),
+            with_counts=self.counts_queues,
+        )
+
+
+class ListRequest:
+    """A list as one request asks for it.
+
+    ``values`` are the valid filters, with the page. ``typed`` is the text of each field, valid or not.
+    """
+
+    def __init__(self, listing: Listing, query: MultiDict[str, str]) -> None:
+        self.listing = listing
+        self.form = listing.form(query)
+        self.typed = {entry.short_name: entry.raw_data[0] for entry in self.form if entry.raw_data}
+        self.values, self.notices = read_filter(self.form, web.zone())
+
+    @cached_property
+    def options(self) -> Options:
+        """The values to choose from."""
+        return self.listing.options()
+
+    @property
+    def default_sort(self) -> str:
+        """The sort of the list without one in its URL; empty for a list that cannot be sorted."""
+        return str(self.form["sort"].default) if "sort" in self.form else ""
+
+    @property
+    def sort(self) -> str:
+        """The sort of the list."""
+        return str(self.values.get("sort", self.default_sort))
 
     @property
     def filters(self) -> dict[str, Any]:
-        """The filters of all pages of the list."""
-        sort = self.form["sort"].default if "sort" in self.form else None
-        return {
-            name: value
-            for name, value in self.values.items()
-            if name != "after" and not (name == "sort" and value == sort)
-        }
+        """The filters of all pages of the list, without the page and the default sort."""
+        return filters_of(self.form, self.values)
+
+    @property
+    def query(self) -> dict[str, Any]:
+        """The filters as a URL has them."""
+        return url_values(self.filters)
+
+    @cached_property
+    def chips(self) -> list[ActiveFilter]:
+        """The filters that are set."""
+        return active_filters(self.form, self.values, self.options)
+
+    @property
+    def is_first_page(self) -> bool:
+        """Whether this is the first page."""
+        return "after" not in self.values
+
+    @property
+    def bar_fields(self) -> list[Any]:
+        """The filters beside the search."""
+        return [self.form[name] for name in self.listing.bar]
+
+    @property
+    def more_fields(self) -> list[Any]:
+        """The filters below "More filters"."""
+        elsewhere = {"q", "after", *self.listing.bar}
+        return [entry for entry in self.form if entry.short_name not in elsewhere]
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether a filter below "More filters" is invalid."""
+        return any(entry.errors for entry in self.more_fields)
+
+    def input_value(self, entry: Any) -> str:
+        """The text of a field's input: as typed if it is invalid."""
+        if entry.errors:
+            return str(self.typed.get(entry.short_name, ""))
+        if isinstance(entry, Moment):
+            return for_input(entry.moment, web.zone())
+        return "" if entry.data is None else str(url_values({"": entry.data})[""])
+
+    def columns(self, hidden: frozenset[str] = frozenset()) -> list[Column]:
+        """The columns that the reader sees; ``hidden`` ones only if chosen."""
+        chosen = shown_columns(access.current_person().preferences, self.listing.name)
+        return [
+            column
+            for column in self.listing.columns
+            if not column.is_optional
+            or (
+                column.name in chosen
+                if chosen is not None
+                else column.is_default and column.name not in hidden
+            )
+        ]
+
+    def drop_page(self, notice: str) -> None:
+        """Show the first page, since the one that was asked for is gone."""
+        self.notices.append(notice)
+        self.values.pop("after", None)
 
     def url(self, **more: Any) -> str:
         """The URL of the list with its filters and ``more`` parameters."""
-        return url_for(self.endpoint, **url_values({**self.filters, **more}))
+        return url_for(self.listing.endpoint, **url_values({**self.filters, **more}))
+
+    def sort_url(self, column: Column) -> str:
+        """The URL that sorts by a column; by the same one again in reverse order."""
+        sort = f"-{column.sort}" if self.sort == column.sort else column.sort
+        return self.url(sort=None if sort == self.default_sort else sort)
+
+    def direction(self, column: Column) -> str:
+        """``ascending`` or ``descending`` if the list is sorted by the column; empty otherwise."""
+        return {column.sort: "ascending", f"-{column.sort}": "descending"}.get(self.sort, "")
 
     def newer_url(self, newest: str) -> str:
         """The URL that counts rows newer than the row ``newest``."""
-        return url_for(self.newer_endpoint, **url_values({**self.filters, "than": newest}))
+        return url_for(self.listing.newer_endpoint, **url_values({**self.filters, "than": newest}))
 
-    def context(self, next_after: object = None) -> dict[str, Any]:
-        """What the template of a list needs. ``next_after`` is the key of the next page, if any."""
-        return {
-            "form": self.form,
-            "notices": self.notices,
-            "query": url_values(self.filters),
-            "filtered": bool(self.filters),
-            "chips": active_filters(self.form, self.values),
-            "next_url": self.url(after=next_after) if next_after else None,
-            "first_url": self.url() if "after" in self.values else "",
-        }
+    def shown(self, count: int, *, is_last: bool) -> str:
+        """How many rows the page shows."""
+        suffix = "" if is_last and self.is_first_page else " on this page"
+        return things(count, *self.listing.noun) + suffix
 
-    def new_rows(self, template: str, count: int, newest: str) -> Response:
-        """The fragment that says how many rows are new, and keeps asking while there are none."""
-        return web.page(
-            template,
-            "ui/_new_rows.html",
-            count=count,
-            newer_url=self.newer_url(newest),
-            first_url=self.url(),
-        )
+
+def new_rows_text(count: int, noun: tuple[str, str], most: int = 50) -> str:
+    """How many rows are new: ``3 new orders``; counting stops after ``most``."""
+    if count > most:
+        return f"{most}+ new {noun[1]}"
+    return f"{count} new {noun[count != 1]}"
+
+
+def filters_of(form: Form, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a filter without the page and the default sort."""
+    default = form["sort"].default if "sort" in form else None
+    return {
+        name: value
+        for name, value in values.items()
+        if name != "after" and not (name == "sort" and value == default)
+    }
 
 
 def read_filter(form: Form, zone: ZoneInfo) -> tuple[dict[str, Any], list[str]]:
@@ -81,23 +306,27 @@ def read_filter(form: Form, zone: ZoneInfo) -> tuple[dict[str, Any], list[str]]:
     form.validate()
     values: dict[str, Any] = {}
     notices = []
-    for field in form:
-        if field.errors:
-            notices.append(f"{field.label.text}: “{_short(field)}” is ignored. {field.errors[0]}")
-            field.data, field.raw_data = field.default, None
-        value = field.moment if isinstance(field, Moment) else field.data
+    for entry in form:
+        if entry.errors:
+            notices.append(f"{entry.label.text}: “{_short(entry)}” is ignored. {entry.errors[0]}")
+            entry.data, entry.raw_data = entry.default, None
+        value = entry.moment if isinstance(entry, Moment) else entry.data
         if isinstance(value, datetime) and value.tzinfo is None:
             value = value.replace(tzinfo=zone)
         if value not in (None, ""):
-            values[field.short_name] = value.strip() if isinstance(value, str) else value
+            values[entry.short_name] = value.strip() if isinstance(value, str) else value
     return values, notices
 
 
 def url_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a filter as a URL has them."""
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()
-    }
+    return {name: _url_value(value) for name, value in values.items()}
+
+
+def _url_value(value: Any) -> Any:
+    if isinstance(value, date):  # or a time, which is a date as well
+        return value.isoformat()
+    return format(value, "f") if isinstance(value, Decimal) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +343,30 @@ class ActiveFilter:
         return isinstance(self.value, datetime)
 
 
-def active_filters(form: Form, values: Mapping[str, Any]) -> list[ActiveFilter]:
+def active_filters(
+    form: Form, values: Mapping[str, Any], options: Options | None = None
+) -> list[ActiveFilter]:
     """The filters that are set, in the order of the form, without the sort and the page."""
     filters = []
-    for field in form:
-        if field.short_name in ("after", "sort") or field.short_name not in values:
+    for entry in form:
+        if entry.short_name in ("after", "sort") or entry.short_name not in values:
             continue
-        value = values[field.short_name]
-        if isinstance(field, SelectField):
-            value = next((label for choice, label, *_ in field.iter_choices() if choice == value), value)
-        label = "Search" if field.short_name == "q" else field.label.text
-        filters.append(ActiveFilter(field.short_name, label, value))
+        value = _label_of(entry, values[entry.short_name], options or {})
+        label = "Search" if entry.short_name == "q" else entry.label.text
+        filters.append(ActiveFilter(entry.short_name, label, value))
     return filters
 
 
-def _short(field: Any) -> str:
-    text = field.raw_data[0] if field.raw_data else ""
+def _label_of(entry: Any, value: Any, options: Options) -> Any:
+    if isinstance(entry, SelectField):
+        return next((label for choice, label, *_ in entry.iter_choices() if choice == value), value)
+    if isinstance(value, Decimal):
+        return money(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return f"{value.day} {value:%b %Y}"
+    return dict(options.get(entry.short_name, ())).get(value, value)
+
+
+def _short(entry: Any) -> str:
+    text = entry.raw_data[0] if entry.raw_data else ""
     return text if len(text) <= 40 else text[:39] + "…"

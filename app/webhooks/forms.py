@@ -9,7 +9,7 @@ from wtforms.validators import DataRequired, Length, NumberRange, Optional, Rege
 from app.delivery.models import MessageState
 from app.delivery.service import REASON_MAX
 from app.network.vocabulary import Kind
-from app.ui.fields import Moment, Whole, choices, folded, lowered
+from app.ui.fields import Choice, Moment, Whole, choices, folded, lowered
 from app.webhooks.presenters import MESSAGE_STATES, TRIGGER_LABELS
 from app.webhooks.queries import ATTENTION
 
@@ -33,8 +33,11 @@ class MessageFilterForm(Form):
 
     q = SearchField("Search PO, message ID or body", [Optional(), Length(max=200)])
     state = SelectField("State", [Optional()], choices=choices(STATES), default="")
-    code = StringField(
-        "HTTP", [Optional(), Regexp(CODE, message="Enter 404, 4xx or none.")], filters=[lowered]
+    code = Choice(
+        "HTTP",
+        [Optional(), Regexp(CODE, message="Enter 404, 4xx or none.")],
+        filters=[lowered],
+        render_kw={"placeholder": "404, 5xx, none"},
     )
     kind = SelectField(
         "Kind",
@@ -42,9 +45,9 @@ class MessageFilterForm(Form):
         choices=choices([("", "Any kind"), (Kind.REQ_CONFIRM, Kind.REQ_CONFIRM)]),
         default="",
     )
-    partner = StringField("Partner", [Optional(), Length(max=80)])
+    partner = Choice("Partner", [Optional(), Length(max=80)], any_label="Any partner")
     order = StringField("PO number", [Optional(), Length(max=50)])
-    supplier = StringField("Supplier", [Optional(), Length(max=100)])
+    supplier = Choice("Supplier", [Optional(), Length(max=100)])
     trigger = SelectField("Trigger", [Optional()], choices=choices(TRIGGERS), default="")
     attempts = Whole("Min. attempts", [Optional(), NumberRange(1, 9999)])
     since = Moment("Since", [Optional()])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
+from typing import Any
 
 from flask import Flask
 
@@ -18,12 +19,12 @@ from app.delivery.retry_policy import Reason
 from app.delivery.service import CancelBlocker, ResendBlocker
 from app.network.vocabulary import FIELD_NAMES
 from app.partners.masking import MASK
-from app.partners.models import Partner
 from app.partners.pause_presenters import pause_sentence
 from app.ui import web
 from app.ui.chips import Chip
-from app.ui.numbers import things
-from app.webhooks.queries import LastAttempt, MessagePage
+from app.ui.listing import EmptyList, Group
+from app.ui.numbers import number, things
+from app.webhooks.queries import ATTENTION, NO_ANSWER, WINDOW, LastAttempt, MessageFilter, MessagePage
 from app.webhooks.resend_job import ResendResult, ResendRow
 
 MESSAGE_STATES = {
@@ -86,6 +87,24 @@ ALL_CLEAR = {
     "failed": "No failed webhooks.",
     "held": "No paused webhooks.",
 }
+SHOW_ALL = "Show all webhooks"
+MARK_LABELS = {
+    "ok": "accepted",
+    "failed": "failed",
+    "timeout": "timed out",
+    "refused": "refused",
+    "next": "next attempt",
+}
+"""The shapes of attempts in the list, for its legend."""
+PROBLEM_TABS = {ATTENTION: "All", "refused": "Refused", "failed": "Failed", "held": "Paused"}
+"""The lists of webhooks with problems, by the state filter."""
+CODE_LABELS = [
+    ("2xx", "accepted"),
+    ("4xx", "refused"),
+    ("5xx", "server error"),
+    (NO_ANSWER, "no response"),
+]
+"""Suggestions for the filter by HTTP status."""
 _EVENT_SENTENCES = {
     Reason.DELIVERED: "Delivered.",
     Reason.ALREADY_RECEIVED: "The partner had already received it.",
@@ -383,21 +402,12 @@ class LogRow:
         return not self.text and self.next_at is None
 
 
-@dataclass(frozen=True, slots=True)
-class LogGroup:
-    """Webhooks that fail for one shared reason, or all others, whose ``title`` is empty if they are alone."""
-
-    rows: Sequence[LogRow]
-    title: str = ""
-    partner: Partner | None = None
-
-
 GROUPED_FROM = 3
 """So many webhooks with the same reason are a group."""
 _TIMEOUTS = (Reason.TIMEOUT, Reason.INTERRUPTED)
 
 
-def log_groups(page: MessagePage, outcomes: Mapping[str, Sequence[str | None]]) -> list[LogGroup]:
+def log_groups(page: MessagePage, outcomes: Mapping[str, Sequence[str | None]]) -> list[Group]:
     """The rows of the list: each group of webhooks that fail for one shared reason, then the others.
 
     ``outcomes`` are those of the newest attempts of each message.
@@ -409,7 +419,7 @@ def log_groups(page: MessagePage, outcomes: Mapping[str, Sequence[str | None]]) 
     shared = [messages for messages in failing.values() if len(messages) >= GROUPED_FROM]
     grouped = {message.id for messages in shared for message in messages}
     groups = [
-        LogGroup(
+        Group(
             rows=[_log_row(message, page, outcomes, in_group=True) for message in messages],
             title=f"{messages[0].partner.name}: {_short_reason(messages[0])}",
             partner=messages[0].partner,
@@ -418,7 +428,7 @@ def log_groups(page: MessagePage, outcomes: Mapping[str, Sequence[str | None]]) 
     ]
     others = [_log_row(message, page, outcomes) for message in page.messages if message.id not in grouped]
     if others:
-        groups.append(LogGroup(others, "All other webhooks" if groups else ""))
+        groups.append(Group(others, "All other webhooks" if groups else ""))
     return groups
 
 
@@ -553,9 +563,25 @@ def blocker_text(blocker: str) -> str:
     return RESEND_BLOCKERS[ResendBlocker(blocker)] if blocker in set(ResendBlocker) else blocker
 
 
-def all_clear_text(state: str | None) -> str:
-    """What an empty list means when it is filtered by a state of failure only; else empty."""
-    return ALL_CLEAR.get(state or "", "")
+def log_title(state: str) -> str:
+    """The heading of the list with this state filter."""
+    return "Needs attention" if state == ATTENTION else state_label(state) or "Outgoing"
+
+
+def empty_log(
+    filters: MessageFilter, active: Mapping[str, Any], searched_back_to: datetime | None
+) -> EmptyList:
+    """Why the list is empty; ``active`` are the filters that are set."""
+    if set(active) == {"state"} and filters.state in ALL_CLEAR:
+        return EmptyList("done", "All clear", ALL_CLEAR[filters.state], SHOW_ALL)
+    if searched_back_to:
+        text = f"No matches for “{filters.q}” in the latest {number(WINDOW)} webhooks. Older ones may match."
+        return EmptyList("nothing", "No recent matches", text)
+    if active:
+        search = f"“{filters.q}” and " if filters.q else ""
+        return EmptyList("nothing", "No matches", f"No webhooks match {search}these filters.", SHOW_ALL)
+    text = "When someone responds to an order, the webhook appears here with its requests and responses."
+    return EmptyList("empty", "No webhooks yet", text)
 
 
 def short_id(message_id: str) -> str:
@@ -599,7 +625,6 @@ def init_app(app: Flask) -> None:
         resend_row_detail=resend_row_detail,
         resend_progress=resend_progress,
         blocker_text=blocker_text,
-        all_clear_text=all_clear_text,
         short_id=short_id,
         pace=lambda message: pace(message, clock.now()),
     )

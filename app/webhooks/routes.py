@@ -18,12 +18,11 @@ from app.delivery.service import (
     resend,
     resend_blocker,
 )
-from app.partners.queries import all_partners
 from app.ui import web
 from app.ui.bodies import text_of
-from app.ui.listing import Listing
 from app.webhooks import presenters, queries
-from app.webhooks.forms import CancelForm, MessageFilterForm, ResendForm
+from app.webhooks.forms import CancelForm, ResendForm
+from app.webhooks.listing import WEBHOOKS
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/webhooks")
 
@@ -32,44 +31,14 @@ blueprint = Blueprint("webhooks", __name__, url_prefix="/webhooks")
 @access.requires(Permission.VIEW)
 def log() -> Response:
     """The log, newest first."""
-    listing = _listing()
-    filters = queries.MessageFilter(**listing.values)
-    found = queries.message_page(web.db(), access.visible_suppliers(), filters)
-    return web.page(
-        "webhooks/log.html",
-        "webhooks/_list.html",
-        **listing.context(found.next_after),
-        found=found,
-        groups=presenters.log_groups(
-            found, queries.attempt_outcomes(web.db(), [message.id for message in found.messages])
-        ),
-        partners=all_partners(web.db()),
-        newer_url=listing.newer_url(_newest_shown(found, filters)),
-        suppliers=queries.known_suppliers(web.db(), access.visible_suppliers()),
-    )
+    return WEBHOOKS.page()
 
 
 @blueprint.get("/newer")
 @access.requires(Permission.VIEW)
 def newer() -> Response:
-    """Whether more has come than an open page shows; without htmx the list itself."""
-    if not web.wants_fragment():
-        return log()
-    listing = _listing()
-    newest = request.args.get("than", "")[:40]
-    filters = queries.MessageFilter(**listing.filters)
-    count = queries.newer_count(web.db(), access.visible_suppliers(), filters, newest)
-    return listing.new_rows("webhooks/log.html", count, newest)
-
-
-def _listing() -> Listing:
-    return Listing(MessageFilterForm(request.args), ".log", newer_endpoint=".newer")
-
-
-def _newest_shown(found: queries.MessagePage, filters: queries.MessageFilter) -> str:
-    if filters.after:
-        return queries.newest_id(web.db(), access.visible_suppliers(), filters)
-    return found.messages[0].id if found.messages else ""
+    """How many webhooks are newer than those on an open page."""
+    return WEBHOOKS.newer()
 
 
 @blueprint.get("/<message_id>")

@@ -60,7 +60,7 @@ def test_support_sends_an_outage_again_and_the_manager_reads_the_report(
     page.get_by_text("Save view").click()
     page.get_by_label("Name of the view").fill("Stuck at the network")
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_role("navigation", name="Your views").get_by_role("link").first).to_have_text(
+    expect(page.get_by_role("navigation", name="Views").get_by_role("link").first).to_have_text(
         "Stuck at the network"
     )
 

@@ -153,18 +153,18 @@ def test_open_page_learns_the_number_of_new_messages(
     buyer.send(0)
     htmx = {"HX-Request": "true"}
     asked = [
-        (browser, str(browser.get(path).one("#newer-asks")["data-hx-get"]))
+        (browser, str(browser.get(path).one("#news")["data-hx-get"]))
         for browser, path in ((ravi, "/inbound"), (ravi, "/inbound?effect=unmatched"), (omar, "/inbound"))
     ]
     for browser, url in asked:
-        assert browser.get(url, headers=htmx).one("#newer-asks")["data-hx-get"] == url
+        assert browser.get(url, headers=htmx).one("#news")["data-hx-get"] == url
     clock.move(seconds=1)
     buyer.move(5)
     clock.move(seconds=1)
     own = page_of(buyer.send(2))
     for (browser, url), many in zip(asked, (2, 1, 1), strict=True):
-        link = browser.get(url, headers=htmx).one("#newer-said a")
-        assert link.get_text() == f"{many} new — show"
+        link = browser.get(url, headers=htmx).one("#news a")
+        assert link.get_text() == f"{many} new message{'s' if many > 1 else ''}: show"
         assert browser.get(link["href"]).status_code == 200
     assert omar.get(str(link["href"])).page.select(f"a[href='{own}']")
     assert ravi.get("/inbound/newer").one("#inbound-list")

@@ -126,11 +126,10 @@ def test_routes_pass_the_context_of_the_pages(
 ) -> None:
     ravi.get("/inbound?effect=unmatched&kind=nonsense&since=2026-11-01T10:00")
     given = pages[-1]
-    assert (given["template"], given["fragment"]) == ("inbound/log.html", "inbound/_list.html")
-    assert [one.id for one in given["page"].messages] == [said["unmatched"]]
-    assert (given["unmatched"], given["filtered"], given["next_url"]) == (1, True, None)
-    assert [one.name for one in given["partners"]] == ["Bharat Connect"]
-    assert len(given["notices"]) == 1 and "nonsense" in given["notices"][0]
+    assert (given["template"], given["fragment"]) == ("ui/listing.html", "ui/_list.html")
+    assert [one.id for one in given["page"].groups[0].rows] == [said["unmatched"]]
+    assert (given["asked"].filters["effect"], given["next_url"]) == ("unmatched", None)
+    assert len(given["asked"].notices) == 1 and "nonsense" in given["asked"].notices[0]
 
     ravi.get(f"/inbound/{said['edited']}")
     given = pages[-1]
@@ -139,7 +138,7 @@ def test_routes_pass_the_context_of_the_pages(
     assert given["reprocess_blocker"] == "This message was already applied."
     assert given["body"].startswith("{") and '"response_code":0' in given["answer_body"]
     assert omar.get("/inbound").status_code == 200
-    assert said["sent"] not in {one.id for one in pages[-1]["page"].messages}
+    assert said["sent"] not in {one.id for one in pages[-1]["page"].groups[0].rows}
 
 
 def test_message_as_json(

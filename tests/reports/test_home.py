@@ -35,7 +35,7 @@ def test_count_of_needs_attention_matches_its_list(
         assert page.one("a[data-queue=attention]")["aria-current"] == "page"
         listed = browser.get("/webhooks?state=attention")
         assert len(listed.page.select("#webhooks-list a.strong")) == 2
-        assert "Needs attention" in listed.one("#log-head h1").get_text()
+        assert "Needs attention" in listed.one("#webhooks-head h1").get_text()
 
 
 def test_unknown_state_is_ignored_with_a_notice(ravi: Browser, troubled: list[int]) -> None:

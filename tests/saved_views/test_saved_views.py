@@ -1,4 +1,4 @@
-"""Saved views are shown above the list, can be renamed and deleted, and belong to one person."""
+"""Saved views: private or shared, renamed and deleted, and one as the start page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from app.accounts.models import PersonSupplier
+from app.accounts.queries import person_by_username
+from app.db import Database
 from tests.people import Browser, fields_of
 
 
@@ -77,3 +80,121 @@ def test_view_describes_its_filter(meera: Browser) -> None:
         "Orders · Search: spares · Response: Needs response · Sorted: Received, newest first",
         "Outgoing · State: Refused · Since: 20 Nov, 10:00",
     ]
+
+
+def save(browser: Browser, url: str, name: str, **more: str) -> Any:
+    (form,) = browser.get(url).page.select(".save-view form")
+    return browser.send("/views", {**fields_of(form), "name": name, **more})
+
+
+def shown(browser: Browser, path: str = "/orders") -> list[str]:
+    return [link.get_text() for link in browser.get(path).page.select("#views a[href*='?']")]
+
+
+def form_of(browser: Browser, name: str, action: str) -> Any:
+    for item in browser.get("/views").page.select(".saved-views > li"):
+        if item.select_one(".strong").get_text() == name:
+            return next((form for form in item.select("form") if form["action"].endswith(action)), None)
+    raise AssertionError(f"no view {name}")
+
+
+def press(browser: Browser, name: str, action: str, **more: str) -> Any:
+    form = form_of(browser, name, action)
+    return browser.send(form["action"], {**fields_of(form), **more})
+
+
+def test_shared_view_is_seen_by_those_with_the_same_suppliers(
+    asha: Browser, omar: Browser, meera: Browser, ravi: Browser, browser_of: Any, database: Database
+) -> None:
+    save(asha, "/orders?answer=open", "Mine")
+    save(asha, "/orders?due=soon", "Ours", is_shared="y")
+    assert shown(asha) == ["Mine", "Ours"]
+    assert shown(omar) == shown(meera) == shown(ravi) == ["Ours"]
+    with database.writing() as session:
+        omar_row = person_by_username(session, "omar")
+        assert omar_row
+        omar_row.suppliers = [PersonSupplier(b2b_id="SUPPB2B0009@bbps")]
+        session.commit()
+    assert shown(browser_of("omar")) == []
+    save(meera, "/orders?due=overdue", "From the manager", is_shared="y")
+    assert "From the manager" in shown(omar)
+
+
+def test_shared_view_of_the_audit_trail_needs_its_permission(meera: Browser, asha: Browser) -> None:
+    save(meera, "/audit?deed=exported", "Exports", is_shared="y")
+    assert "Exports" in meera.get("/views").words
+    assert "Exports" not in asha.get("/views").words
+    form = asha.fill("/orders?due=soon", "/views")
+    assert asha.send("/views", {**form, "page": "audit", "name": "X"}).status_code == 422
+
+
+def test_shared_view_is_edited_by_owner_and_administrators_only(
+    asha: Browser, omar: Browser, browser_of: Any
+) -> None:
+    admin = browser_of("admin")
+    save(asha, "/orders?due=soon", "Ours", is_shared="y")
+    assert form_of(omar, "Ours", "/rename") is None
+    form = form_of(asha, "Ours", "/rename")
+    own = fields_of(form_of(omar, "Ours", "/start"))
+    assert omar.send(form["action"], {**own, "name": "Stolen"}).status_code == 403
+    assert omar.send(form["action"].replace("rename", "delete"), own).status_code == 403
+    assert press(admin, "Ours", "/rename", name="Due soon").status_code == 303
+    assert shown(omar) == ["Due soon"]
+    fields = {name: value for name, value in fields_of(form).items() if name != "is_shared"}
+    assert asha.send(form["action"], {**fields, "name": "Due soon"}).status_code == 303
+    assert shown(omar) == shown(admin) == []
+    assert admin.send(form["action"], fields_of(form)).status_code in (400, 404)
+    words = admin.get("/audit?thing=view").words
+    assert "Saved view" in words and "Changed view" in words
+
+
+def test_start_view_opens_after_sign_in_and_home_stays_reachable(
+    app: Any, asha: Browser, arrive: Any
+) -> None:
+    arrive(1)
+    save(asha, "/orders?answer=open", "To do")
+    assert asha.get("/").status_code == 200
+    assert press(asha, "To do", "/start").status_code == 303
+    assert asha.get("/").location == "/orders?answer=open"
+    assert asha.get("/home").status_code == 200
+    assert asha.get("/orders").one("a.brand")["href"] == "/home"
+    assert "Start page" in asha.get("/views").words
+    fields = asha.fill("/views", "/views/start")
+    assert asha.send("/views/start", fields).status_code == 303
+    assert asha.get("/").status_code == 200
+    assert asha.get("/orders").one("a.brand")["href"] == "/"
+
+
+def test_start_view_that_is_gone_falls_back_to_home(asha: Browser, omar: Browser, meera: Browser) -> None:
+    save(asha, "/orders?answer=open", "Team", is_shared="y")
+    assert press(omar, "Team", "/start").status_code == 303
+    assert omar.get("/").status_code == 303
+    form = form_of(asha, "Team", "/rename")
+    fields = {name: value for name, value in fields_of(form).items() if name != "is_shared"}
+    assert asha.send(form["action"], fields).status_code == 303
+    assert omar.get("/").status_code == 200
+    press(asha, "Team", "/delete")
+    save(omar, "/orders?due=soon", "New view with an old id")
+    assert omar.get("/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "stored", [7, "x", {}, {"id": "1"}, {"id": 2**40}, {"id": True, "created_at": 1}, None]
+)
+def test_broken_start_view_falls_back_to_home(asha: Browser, database: Database, stored: Any) -> None:
+    with database.writing() as session:
+        person = person_by_username(session, "asha")
+        assert person
+        person.preferences = {"start_view": stored}
+        session.commit()
+    assert asha.get("/").status_code == 200
+    assert asha.get("/views").status_code == 200
+
+
+def test_private_view_of_another_person_is_no_start_page(asha: Browser, omar: Browser) -> None:
+    save(asha, "/orders?answer=open", "Mine")
+    save(omar, "/orders?answer=open", "His")
+    action = form_of(asha, "Mine", "/start")["action"]
+    fields = fields_of(form_of(omar, "His", "/start"))
+    assert omar.send(action, fields).status_code == 404
+    assert omar.send(action, {}).status_code in (400, 404)

@@ -515,7 +515,7 @@ HTMX = {"HX-Request": "true"}
 
 def asked_for(page: Any) -> str:
     """Where the page asks whether more has come."""
-    return str(page.one("#newer-asks")["data-hx-get"])
+    return str(page.one("#news")["data-hx-get"])
 
 
 def test_open_list_learns_the_number_of_new_webhooks(
@@ -540,11 +540,11 @@ def test_open_list_learns_the_number_of_new_webhooks(
     asha.answer(orders[3])
     asha.answer(orders[4])
     for url in (first, second, waiting):
-        link = meera.get(url, headers=HTMX).one("#newer-said a")
-        assert link.get_text() == "2 new — show"
+        link = meera.get(url, headers=HTMX).one("#news a")
+        assert link.get_text() == "2 new webhooks: show"
         assert len(ids(meera.get(link["href"]))) == 2
         assert "after=" not in link["href"]
-    assert "state=pending" in meera.get(waiting, headers=HTMX).one("#newer-said a")["href"]
+    assert "state=pending" in meera.get(waiting, headers=HTMX).one("#news a")["href"]
     for url in (other, refused):
         assert asked_for(meera.get(url, headers=HTMX)) == url
 
@@ -555,7 +555,7 @@ def test_new_webhooks_are_counted_within_the_readers_scope(asha: Browser, omar: 
         asha.answer(order_id)
     shown = len(ids(omar.get("/webhooks")))
     assert 0 < shown < 3
-    assert omar.get(url, headers=HTMX).words == f"{shown} new — show"
+    assert omar.get(url, headers=HTMX).words == f"{shown} new webhook{'s' if shown > 1 else ''}: show"
 
 
 def test_newer_without_htmx_returns_the_list(meera: Browser) -> None:

@@ -1,0 +1,62 @@
+"""The audit trail as a list: its filters, columns and rows."""
+
+from __future__ import annotations
+
+from app.accounts.access import Permission
+from app.audit import presenters, queries
+from app.audit.forms import AuditFilterForm
+from app.ui import web
+from app.ui.listing import Column, Group, Listing, ListPage, ListRequest, Options
+
+
+def _load(asked: ListRequest) -> ListPage:
+    filters = queries.AuditFilter(**asked.values)
+    page = queries.entry_page(web.db(), filters)
+    summary = asked.shown(len(page.entries), is_last=not page.next_after)
+    return ListPage(
+        groups=[Group(page.entries)],
+        next_after=page.next_after,
+        title="Audit trail",
+        summary=f"{summary}, newest first",
+        here="audit",
+        newest=str(_newest(page, filters)),
+        empty=presenters.empty_trail(asked.filters),
+        context={"seal_status": queries.seal_status(web.db())},
+    )
+
+
+def _newest(page: queries.AuditPage, filters: queries.AuditFilter) -> int:
+    if filters.after is not None:
+        return queries.newest_id(web.db(), filters)
+    return page.entries[0].id if page.entries else 0
+
+
+def _count_newer(asked: ListRequest, than: str) -> int:
+    newest = int(than) if than.isascii() and than.isdecimal() and len(than) < 10 else 0
+    return queries.newer_count(web.db(), queries.AuditFilter(**asked.filters), newest)
+
+
+def _options() -> Options:
+    return {"who": [(name, name) for name in queries.actors(web.db())]}
+
+
+AUDIT = Listing(
+    name="audit",
+    title="Audit trail",
+    noun=("entry", "entries"),
+    endpoint="audit.trail",
+    form=AuditFilterForm,
+    bar=("who", "deed", "thing"),
+    search_hint="PO number, name, reason or IP address",
+    columns=(
+        Column("time", "Time", is_optional=False),
+        Column("actor", "Person", is_optional=False),
+        Column("action", "Action", is_optional=False),
+        Column("role", "Role", is_default=False, is_extra=True),
+        Column("changes", "Changes"),
+    ),
+    load=_load,
+    count_newer=_count_newer,
+    options=_options,
+    permission=Permission.VIEW_AUDIT_TRAIL,
+)

@@ -1,0 +1,73 @@
+"""The list of incoming messages: its filters, columns and rows."""
+
+from __future__ import annotations
+
+from app.accounts import access
+from app.accounts.access import Permission
+from app.inbound import presenters, queries
+from app.inbound.forms import InboundFilterForm
+from app.inbound.models import Effect
+from app.partners.queries import all_partners
+from app.ui import web
+from app.ui.listing import Column, Group, Listing, ListPage, ListRequest, Options
+
+
+def _load(asked: ListRequest) -> ListPage:
+    scope = access.visible_suppliers()
+    filters = queries.InboundFilter(**asked.values)
+    page = queries.message_page(web.db(), scope, filters)
+    summary = asked.shown(len(page.messages), is_last=not page.next_after)
+    unmatched = 0
+    if filters.effect != Effect.UNMATCHED and access.can(access.current_person(), Permission.IMPORT):
+        unmatched = queries.unmatched_count(web.db(), scope)
+    return ListPage(
+        groups=[Group(page.messages)],
+        next_after=page.next_after,
+        title=presenters.log_title(filters.effect),
+        summary=f"{summary}, newest first" if page.messages else "",
+        here="received",
+        newest=_newest(page, filters),
+        empty=presenters.empty_log(filters, asked.filters, page.searched_back_to),
+        searched_back_to=page.searched_back_to,
+        context={"unmatched": unmatched},
+    )
+
+
+def _newest(page: queries.InboundPage, filters: queries.InboundFilter) -> str:
+    if filters.after:
+        return queries.newest_id(web.db(), access.visible_suppliers(), filters)
+    return page.messages[0].id if page.messages else ""
+
+
+def _count_newer(asked: ListRequest, than: str) -> int:
+    filters = queries.InboundFilter(**asked.filters)
+    return queries.newer_count(web.db(), access.visible_suppliers(), filters, than)
+
+
+def _options() -> Options:
+    return {"partner": [(partner.name, partner.name) for partner in all_partners(web.db())]}
+
+
+INBOUND = Listing(
+    name="inbound",
+    title="Incoming",
+    noun=("message", "messages"),
+    endpoint="inbound.log",
+    form=InboundFilterForm,
+    bar=("effect", "kind", "partner"),
+    search_hint="PO, message ID or body",
+    columns=(
+        Column("order", "Order", is_optional=False),
+        Column("kind", "Message"),
+        Column("state", "Result", is_optional=False),
+        Column("code", "HTTP"),
+        Column("when", "Received"),
+        Column("partner", "Partner"),
+        Column("supplier", "Supplier", is_default=False, is_extra=True),
+        Column("size", "Size", is_default=False, is_extra=True, is_number=True),
+        Column("why", "Reason"),
+    ),
+    load=_load,
+    count_newer=_count_newer,
+    options=_options,
+)

@@ -1,0 +1,105 @@
+"""The list of orders: its filters, columns and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app import clock
+from app.accounts import access
+from app.accounts.access import Permission
+from app.orders import presenters, queries
+from app.orders.forms import OrderFilterForm
+from app.partners.queries import all_partners
+from app.ui import web
+from app.ui.listing import Column, Group, Listing, ListPage, ListRequest, Options
+from app.ui.sidebar import Sidebar
+
+ME = "me"
+"""The ``assigned`` filter for the reader's own orders."""
+
+
+def order_filter(values: Mapping[str, Any]) -> queries.OrderFilter:
+    """The filter of the query for the values of the form, with the reader's own name for ``me``."""
+    if values.get("assigned") == ME:
+        values = {**values, "assigned": access.current_person().username}
+    return queries.OrderFilter(**values)
+
+
+def _load(asked: ListRequest) -> ListPage:
+    try:
+        page = _page(asked)
+    except queries.BadKey:
+        asked.drop_page(presenters.PAGE_GONE)
+        page = _page(asked)
+    can_respond = access.can(access.current_person(), Permission.RESPOND)
+    rows = [presenters.order_row(order, can_respond=can_respond) for order in page.orders]
+    queue = presenters.order_queue(asked.values)
+    counts = Sidebar().queues if not web.wants_fragment() else None
+    return ListPage(
+        groups=[Group(rows)],
+        next_after=page.next_after,
+        title=queue.title,
+        summary=presenters.queue_summary(
+            queue, counts, len(rows), first=asked.is_first_page, last=not page.next_after
+        ),
+        here=queue.name,
+        newest=str(queries.newest_revision_id(web.db())),
+        empty=presenters.empty_list(queue, asked.values),
+        can_select=any(row.can_select for row in rows),
+        hidden=frozenset() if len(asked.options["partner"]) > 1 else frozenset({"partner"}),
+        context={"list_query": presenters.list_query(asked.query)},
+    )
+
+
+def _page(asked: ListRequest) -> queries.OrderPage:
+    wanted = order_filter(asked.values)
+    return queries.order_page(web.db(), access.visible_suppliers(), wanted, clock.now())
+
+
+def _count_newer(asked: ListRequest, than: str) -> int:
+    newest = int(than) if than.isascii() and than.isdecimal() and len(than) < 11 else 0
+    wanted = order_filter(asked.filters)
+    newest = min(newest, 2**31 - 1)
+    return queries.newer_count(web.db(), access.visible_suppliers(), wanted, clock.now(), newest)
+
+
+def _options() -> Options:
+    scope = access.visible_suppliers()
+    people = queries.assignees(web.db(), scope)
+    return {
+        "partner": [(partner.name, partner.name) for partner in all_partners(web.db())],
+        "supplier": queries.supplier_choices(web.db(), scope),
+        "assigned": [
+            (ME, "Me"),
+            (queries.NOBODY, "Nobody"),
+            *((person.username, person.display_name) for person in people),
+        ],
+    }
+
+
+ORDERS = Listing(
+    name="orders",
+    title="Orders",
+    noun=("order", "orders"),
+    endpoint="orders.inbox",
+    form=OrderFilterForm,
+    bar=("answer", "due", "assigned", "sort"),
+    search_hint="PO, buyer, item, remark",
+    columns=(
+        Column("order", "Order", sort="buyer_po_number", is_optional=False),
+        Column("subject", "Subject"),
+        Column("due", "Respond by", sort="respond_by"),
+        Column("date", "Deliver by", sort="delivery_date"),
+        Column("received", "Received", sort="received_at", is_default=False, is_extra=True),
+        Column("supplier", "Supplier", is_default=False, is_extra=True),
+        Column("partner", "Partner", is_default=False, is_extra=True),
+        Column("assignee", "Assignee", is_default=False, is_extra=True),
+        Column("total", "Total", sort="amount", is_number=True),
+        Column("state", "Status", is_optional=False),
+    ),
+    load=_load,
+    count_newer=_count_newer,
+    options=_options,
+    counts_queues=True,
+)

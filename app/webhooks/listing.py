@@ -1,0 +1,81 @@
+"""The list of webhooks: its filters, columns and rows."""
+
+from __future__ import annotations
+
+from app.accounts import access
+from app.accounts.access import Permission
+from app.partners.queries import all_partners
+from app.ui import web
+from app.ui.listing import Column, Listing, ListPage, ListRequest, Options
+from app.webhooks import presenters, queries
+from app.webhooks.forms import MessageFilterForm
+
+
+def _load(asked: ListRequest) -> ListPage:
+    scope = access.visible_suppliers()
+    filters = queries.MessageFilter(**asked.values)
+    page = queries.message_page(web.db(), scope, filters)
+    outcomes = queries.attempt_outcomes(web.db(), [message.id for message in page.messages])
+    summary = asked.shown(len(page.messages), is_last=not page.next_after)
+    return ListPage(
+        groups=presenters.log_groups(page, outcomes),
+        next_after=page.next_after,
+        title=presenters.log_title(filters.state),
+        summary=f"{summary}, newest first" if page.messages else "",
+        here="attention" if filters.state in presenters.PROBLEM_TABS else "sent",
+        newest=_newest(page, filters),
+        empty=presenters.empty_log(filters, asked.filters, page.searched_back_to),
+        can_select=access.can(access.current_person(), Permission.RESEND),
+        hidden=frozenset() if len(asked.options["partner"]) > 1 else frozenset({"partner"}),
+        searched_back_to=page.searched_back_to,
+        context={
+            "mark_labels": presenters.MARK_LABELS,
+            "problem_tabs": presenters.PROBLEM_TABS if filters.state in presenters.PROBLEM_TABS else {},
+        },
+    )
+
+
+def _newest(page: queries.MessagePage, filters: queries.MessageFilter) -> str:
+    if filters.after:
+        return queries.newest_id(web.db(), access.visible_suppliers(), filters)
+    return page.messages[0].id if page.messages else ""
+
+
+def _count_newer(asked: ListRequest, than: str) -> int:
+    filters = queries.MessageFilter(**asked.filters)
+    return queries.newer_count(web.db(), access.visible_suppliers(), filters, than)
+
+
+def _options() -> Options:
+    suppliers = queries.known_suppliers(web.db(), access.visible_suppliers())
+    return {
+        "partner": [(partner.name, partner.name) for partner in all_partners(web.db())],
+        "supplier": [(supplier, supplier) for supplier in suppliers],
+        "code": presenters.CODE_LABELS,
+    }
+
+
+WEBHOOKS = Listing(
+    name="webhooks",
+    title="Outgoing",
+    noun=("webhook", "webhooks"),
+    endpoint="webhooks.log",
+    form=MessageFilterForm,
+    bar=("state", "partner"),
+    search_hint="PO, message ID or body",
+    columns=(
+        Column("order", "Order", is_optional=False),
+        Column("partner", "Partner"),
+        Column("supplier", "Supplier", is_default=False, is_extra=True),
+        Column("state", "State", is_optional=False),
+        Column("code", "HTTP"),
+        Column("attempts", "Attempts"),
+        Column("duration", "Duration", is_number=True),
+        Column("when", "Created"),
+        Column("person", "Response by", is_default=False, is_extra=True),
+        Column("why", "Reason"),
+    ),
+    load=_load,
+    count_newer=_count_newer,
+    options=_options,
+)
