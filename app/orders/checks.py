@@ -164,11 +164,10 @@ def _item_checks(session: Session, items: Sequence[OrderItem], body: PurchaseOrd
         earlier = known[item.item_key]
         if earlier and item.place < len(lines):
             line = lines[item.place]
-            number = line.item.serialno or str(item.place + 1)
             last = earlier[0][1]
             other = OtherOrder(last.id, last.buyer_po_number, last.received_at)
             for kind, params in compare_item(item, [row for row, _ in earlier]):
-                yield Check(kind, line.reference, number, params, other)
+                yield Check(kind, line.reference, line.number, params, other)
 
 
 def compare_item(item: OrderItem, earlier: Sequence[OrderItem]) -> Iterator[tuple[CheckKind, dict[str, str]]]:

@@ -177,6 +177,10 @@ class LineFields:
             self.entered.append(EnteredLine(**fields, splits=splits))
         self.responses = tuple(responses)
 
+    def reset(self) -> None:
+        """Set all lines as ordered."""
+        self.entered, self.errors, self.responses = [], [], ()
+
     def validate(self) -> bool:
         """Check what was entered; afterwards ``responses`` has the lines that differ from the order."""
         if not self.may_respond:
@@ -190,12 +194,13 @@ class LineFields:
         return not self.errors and not any(line.errors for line in self.entered)
 
     def first_error(self) -> str:
-        """The first error as a sentence with the reference of its line."""
+        """The first error as a sentence with the number of its line."""
         if self.errors:
             return self.errors[0]
+        numbers = {line.reference: line.number for line in self.ordered}
         for line in self.entered:
             for error in line.errors.values():
-                return f"Line {line.reference}: {error}"
+                return f"Line {numbers.get(line.reference, line.reference)}: {error}"
         return ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -27,12 +27,25 @@ from app.orders.lines import (
 )
 from app.orders.models import Decision, PurchaseOrder
 from app.orders.order_content import document
+from app.orders.totals import read_amount
 from app.ui.bodies import LARGEST_PRETTY
 from app.ui.chips import Chip
 from app.ui.numbers import money, number, things
 
+MINUS = "\N{MINUS SIGN}"
 LINES_SHOWN = 20
 """Lines on one page of the editor."""
+LIVE_ROWS = 100
+"""Lines whose effect is updated while a person types."""
+REASONS = (
+    "Out of stock",
+    "Material price",
+    "Production capacity",
+    "Transport delay",
+    "Minimum order quantity",
+    "Discontinued",
+)
+"""Suggested reasons for a changed or rejected line; any other text is allowed."""
 SPLIT_ROWS = 2
 """Blank rows for deliveries that a line offers."""
 ACTIONS = {
@@ -193,6 +206,15 @@ def _sentence(summary: ResponseSummary, kind: str, who: str) -> str:
     return f"{who} {verb} {which}{worth}: {', '.join(counts)}."
 
 
+def line_sentence(body: Any, responses: Sequence[LineResponse], kind: str) -> str:
+    """A sentence about the responses to lines, also if there are none."""
+    if responses:
+        return response_summary(body, responses, kind).sentence
+    verb = _VERBS.get(SupplierResponse(kind), "confirm") if kind in set(SupplierResponse) else "confirm"
+    ordered = "" if verb == "reject" else " as ordered"
+    return f"You {verb} all {things(len(body.item_lists), 'line')}{ordered}."
+
+
 def _money(value: Decimal | None) -> str:
     return "not known" if value is None else money(value)
 
@@ -201,7 +223,7 @@ def _difference(before: Decimal, after: Decimal | None) -> str:
     if after is None:
         return ""
     difference = after - before
-    return f"+{money(difference)}" if difference > 0 else money(difference).replace("-", "\N{MINUS SIGN}")
+    return f"+{money(difference)}" if difference > 0 else money(difference).replace("-", MINUS)
 
 
 # --- The editor
@@ -235,6 +257,7 @@ class EditorRow:
     splits: Sequence[SplitRow]
     amount: str
     old_amount: str
+    effect: str
 
     @property
     def has_splits(self) -> bool:
@@ -254,6 +277,11 @@ class EditorView:
     total: int
     query: str
     is_open: bool
+
+    @property
+    def live_rows(self) -> Sequence[EditorRow]:
+        """The lines that follow what is typed."""
+        return [*self.edited[:LIVE_ROWS], *self.page_rows]
 
 
 def line_editor(form: Any, page: str = "", query: str = "", *, opened: bool = False) -> EditorView:
@@ -336,7 +364,7 @@ def _row(line: OrderedLine, entered: EnteredLine, responses: Any) -> EditorRow:
     return EditorRow(
         prefix=prefix,
         reference=line.reference,
-        number=item.serialno or str(line.place + 1),
+        number=line.number,
         description=item.product_description or "No description",
         facts=_line_facts(line),
         unit=item.unit or "",
@@ -348,7 +376,29 @@ def _row(line: OrderedLine, entered: EnteredLine, responses: Any) -> EditorRow:
         splits=_split_rows(prefix, entered),
         amount=_money(after.total) if before.total is not None or response else "",
         old_amount=money(before.total) if after.total != before.total and before.total is not None else "",
+        effect=" · ".join(_effect(line, entered, response)),
     )
+
+
+def _effect(line: OrderedLine, entered: EnteredLine, response: LineResponse | None) -> Iterator[str]:
+    """How the response to a line differs from the order, and how much of it the deliveries cover."""
+    item = line.item
+    unit = f" {item.unit}" if item.unit else ""
+    if response and response.quantity is not None and item.quantity is not None:
+        difference = response.quantity - item.quantity
+        yield f"{number(abs(difference))}{unit} {'more' if difference > 0 else 'fewer'}"
+    if response and response.delivery_date and line.delivery_date:
+        days = (response.delivery_date - line.delivery_date).days
+        yield f"{things(abs(days), 'day')} {'later' if days > 0 else 'sooner'}"
+    if response and response.unit_price is not None and item.unit_price:
+        percent = ((response.unit_price / item.unit_price - 1) * 100).quantize(Decimal("0.1"))
+        yield f"price {'+' if percent > 0 else MINUS}{number(abs(percent))} %"
+    planned = [read_amount(split.quantity) for split in entered.filled_splits() if split.quantity]
+    if planned:
+        total = sum((amount for amount in planned if amount is not None), Decimal(0))
+        ordered = read_amount(entered.quantity) or item.quantity
+        of = f" of {number(ordered)}" if ordered is not None else ""
+        yield f"{number(total)}{of}{unit} planned"
 
 
 def _line_facts(line: OrderedLine) -> str:

@@ -36,6 +36,11 @@ class OrderedLine:
     item: ItemLine
     delivery_date: date | None
 
+    @property
+    def number(self) -> str:
+        """The number of the line as people see it."""
+        return self.item.serialno or str(self.place + 1)
+
 
 @dataclass(slots=True)
 class EnteredSplit:

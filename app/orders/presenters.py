@@ -30,9 +30,11 @@ from app.orders.document_presenters import (
 )
 from app.orders.line_presenters import (
     ACTIONS,
+    REASONS,
     decision_lines,
     entered_fields,
     line_response_views,
+    line_sentence,
     lines_brief,
     lines_in_body,
     response_summary,
@@ -688,7 +690,9 @@ def init_app(app: Flask) -> None:
         info_label=info_label,
         info_rows=info_rows,
         line_actions={action.value: label for action, (label, _) in ACTIONS.items()},
+        line_reasons=REASONS,
         line_response_views=line_response_views,
+        line_sentence=line_sentence,
         lines_in_body=lines_in_body,
         response_summary=response_summary,
         phone_number=phone_number,

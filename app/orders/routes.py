@@ -485,8 +485,15 @@ def lines(order_id: int) -> Response:
     """Another page of the line editor; what was entered stays."""
     order = _order(order_id)
     form = _posted_form(order)
+    if "lines_reset" in request.form:
+        form.lines.reset()
     form.lines.validate()
-    return web.page("orders/response.html", "orders/_lines.html", **_context(order, form, opens_lines=True))
+    return web.page(
+        "orders/response.html",
+        "orders/_lines.html",
+        updates="sentence" if web.wants_fragment() else "",
+        **_context(order, form, opens_lines=True),
+    )
 
 
 @blueprint.post(ORDER + "/answer/lines/summary")
@@ -500,6 +507,7 @@ def line_summary(order_id: int) -> Response:
     return web.page(
         "orders/response.html",
         "orders/_line_summary.html",
+        updates="lines" if web.wants_fragment() else "",
         **_context(order, form, opens_lines=True),
     )
 

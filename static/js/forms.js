@@ -40,6 +40,13 @@ document.addEventListener("change", ({ target }) => {
   updateCounter(remarks);
 });
 
+// Opening the lines moves the response to the whole width: keep it in view, wherever the page was scrolled.
+document.addEventListener("toggle", ({ target }) => {
+  if (!target.matches?.(".line-section[open]")) return;
+  if (document.activeElement !== target.querySelector("summary")) return;
+  target.scrollIntoView({ block: "start", behavior: "instant" });
+}, true);
+
 // A line as ordered or rejected has no other values: what was typed for a change is reset.
 document.addEventListener("change", ({ target }) => {
   if (!/^lines-\d+-response$/.test(target.name) || target.value === "CHANGED") return;

@@ -194,3 +194,47 @@ def long_order(arrive: Any, session: Session) -> int:
     order_id = session.scalar(select(PurchaseOrder.id).where(PurchaseOrder.line_count == 40).limit(1))
     assert order_id
     return order_id
+
+
+def test_all_lines_are_set_as_ordered_again(asha: Browser, order_id: int) -> None:
+    url = f"/orders/{order_id}/answer"
+    fields = {**asha.fill(url, url), **CHANGES, "lines-9-reference": "nope", "lines-9-quantity": "1"}
+    page = asha.send(f"{url}/lines", fields | {"lines_reset": "yes", "supplier_remarks": "Kept"})
+    assert page.status_code == 200
+    checked = page.page.select(".line-row input[checked]")
+    assert {box["value"] for box in checked} == {"AS_ORDERED"}
+    assert page.one("textarea[name=supplier_remarks]").get_text() == "Kept"
+    assert page.one("#line-sentence").get_text() == "You confirm all 3 lines as ordered."
+
+
+def test_summary_updates_the_sentence_and_the_lines(asha: Browser, order_id: int) -> None:
+    url = f"/orders/{order_id}/answer"
+    fields = {**asha.fill(url, url), **CHANGES, "lines-0-unit_price": "50400"}
+    part = asha.send(f"{url}/lines/summary", fields, headers={"HX-Request": "true"})
+    assert "0 as ordered" not in part.one("#line-sentence").get_text()
+    assert part.one("#line-sentence")["data-hx-swap-oob"] == "true"
+    effects = [" ".join(effect.get_text().split()) for effect in part.page.select(".line-effect")]
+    assert effects[0].startswith("50 OTH fewer · ")
+    assert effects[0].endswith(" · price +5.0 %")
+    assert effects[1:] == ["2 of 2 BAG planned", ""]
+    assert [bool(cell.select("del")) for cell in part.page.select(".line-amount")] == [True, False, True]
+
+
+def test_deliveries_are_added_up_while_they_are_typed(asha: Browser, order_id: int) -> None:
+    url = f"/orders/{order_id}/answer"
+    fields = {**asha.fill(url, url), "lines-1-response": "CHANGED", "lines-1-split-0-quantity": "1"}
+    part = asha.send(f"{url}/lines/summary", fields, headers={"HX-Request": "true"})
+    assert part.page.select(".line-effect")[1].get_text() == "1 of 2 BAG planned"
+    assert part.one("#line-sentence").get_text() == "Line 2: Each delivery needs a quantity and a date."
+
+
+def test_editor_of_many_lines_has_one_page_of_fields(asha: Browser, buyer: Any) -> None:
+    lines = [
+        {"orderLineReference": str(place), "productDescription": "Bolt", "quantity": 1}
+        for place in range(2000)
+    ]
+    body = {**buyer.bodies[0], "purchaseOrder": {**buyer.bodies[0]["purchaseOrder"], "itemLists": lines}}
+    assert buyer.say("req-send", body).status_code == 200
+    editor = asha.get("/orders/1/answer").one("#line-editor")
+    assert len(editor.select(".line-row")) == 20
+    assert len(str(editor)) < 120_000
