@@ -9,11 +9,13 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.accounts import access
 from app.accounts.access import Permission
+from app.accounts.models import Person
 from app.accounts.permissions import ROLE_PERMISSIONS
 from app.attention import queries, service
 from app.attention.forms import ASSIGNEES, AssignForm, AttentionForm, ReasonForm
 from app.attention.items import Item, find_item
 from app.attention.presenters import BLOCKERS
+from app.notifications.queries import people_of_supplier
 from app.ui import web
 from app.ui.listing import read_filter
 
@@ -62,7 +64,7 @@ def item(key: str) -> Response:
 def assign(key: str) -> AnyResponse:
     """Assign an item to a person, or to nobody."""
     item, form = _find_or_404(key, lock=True), AssignForm()
-    people = {person.id: person for person in queries.assignable_people(web.db(), ASSIGNABLE_ROLES)}
+    people = {person.id: person for person in _assignable(item)}
     if not form.validate() or (form.person.data is not None and form.person.data not in people):
         return _item_page(item, ReasonForm(formdata=None), 422, "Choose a person from the list.")
     person = people[form.person.data] if form.person.data is not None else None
@@ -118,5 +120,13 @@ def _item_page(item: Item, form: ReasonForm, status: int = 200, error: str = "")
         item=queries.with_history(web.db(), item),
         form=form,
         error=error,
-        people=queries.assignable_people(web.db(), ASSIGNABLE_ROLES),
+        people=_assignable(item),
     )
+
+
+def _assignable(item: Item) -> list[Person]:
+    """The people who can handle the item: support, and for a response the staff who can respond again."""
+    people = list(queries.assignable_people(web.db(), ASSIGNABLE_ROLES))
+    if item.message:
+        people += people_of_supplier(web.db(), item.supplier_b2b_id)
+    return people

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -105,8 +106,8 @@ def breaker_closed(session: Session, partner_id: int, since: datetime, probes: i
 
 
 def failing(session: Session, partner_id: int, failures: int) -> None:
-    """Notify support and send the mail that a partner is failing, after so many failed attempts in a row."""
-    _notify_support(session, partner_id, Event.PARTNER_FAILING)
+    """Notify people and send the mail that a partner is failing, after so many failed attempts in a row."""
+    _notify_affected(session, partner_id, Event.PARTNER_FAILING)
     if not is_on(session):
         return
     name = one_line(_name(session, partner_id))
@@ -118,8 +119,8 @@ def failing(session: Session, partner_id: int, failures: int) -> None:
 
 
 def recovered(session: Session, partner_id: int, since: datetime) -> None:
-    """Notify support and send the mail that a partner has recovered. It was failing since this time."""
-    _notify_support(session, partner_id, Event.PARTNER_RECOVERED)
+    """Notify people and send the mail that a partner has recovered. It was failing since this time."""
+    _notify_affected(session, partner_id, Event.PARTNER_RECOVERED)
     if not is_on(session):
         return
     name = one_line(_name(session, partner_id))
@@ -135,13 +136,15 @@ def recovered(session: Session, partner_id: int, since: datetime) -> None:
     enqueue(session, Topic.RECOVERED, f"{name} has recovered", body + _item_link(session, partner_id))
 
 
-def _notify_support(session: Session, partner_id: int, event: Event) -> None:
-    people = people_with_roles(session, [Role.SUPPORT, Role.ADMIN])
-    notify(
-        *(session, people, event),
-        title=_name(session, partner_id),
-        path=f"/attention/partner-{partner_id}",
-    )
+def _notify_affected(session: Session, partner_id: int, event: Event) -> None:
+    """Notify support, and the supplier staff whose webhooks to the partner are queued."""
+    name = _name(session, partner_id)
+    support = people_with_roles(session, [Role.SUPPORT, Role.ADMIN])
+    notify(session, support, event, title=name, path=f"/attention/partner-{partner_id}")
+    queued = select(Message.supplier_b2b_id).where(Message.partner_id == partner_id, Message.state.in_(LIVE))
+    suppliers = session.scalars(queued.distinct()).all()
+    staff = {person.id: person for b2b_id in suppliers for person in people_of_supplier(session, b2b_id)}
+    notify(session, staff.values(), event, title=name, path=f"/webhooks?partner={quote(name)}")
 
 
 def _queued_text(session: Session, partner_id: int) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask_wtf import FlaskForm
 from wtforms import SelectField
 
-from app.accounts.models import Person
+from app.accounts.models import Person, Role
 from app.notifications.models import Category, Delivery
 from app.notifications.preferences import Preferences
 from app.ui.fields import choices
@@ -18,6 +20,13 @@ LABELS = {
     Category.RESPONSES: "Refused and failed responses",
     Category.PARTNERS: "Failing partners",
 }
+CATEGORIES = {
+    Role.SUPPLIER: set(Category),
+    Role.MANAGER: {Category.MENTIONED},
+    Role.SUPPORT: {Category.ASSIGNED, Category.MENTIONED, Category.PARTNERS},
+    Role.ADMIN: {Category.ASSIGNED, Category.MENTIONED, Category.PARTNERS},
+}
+"""The categories that people of a role are notified of."""
 CHOICES = [
     (Delivery.AT_ONCE.value, "Email at once"),
     (Delivery.DIGEST.value, "Daily email"),
@@ -38,6 +47,11 @@ class PreferencesForm(FlaskForm):
     quiet_from = SelectField("Quiet hours from", choices=choices(HOURS))
     quiet_until = SelectField("Until", choices=choices(HOURS))
 
+    def __init__(self, *, role: Role, **more: Any) -> None:
+        super().__init__(**more)
+        for category in set(Category) - CATEGORIES[role]:
+            del self[category.value]
+
     @classmethod
     def of(cls, person: Person) -> PreferencesForm:
         """The form with the saved preferences."""
@@ -47,10 +61,13 @@ class PreferencesForm(FlaskForm):
             name: "" if hour is None else str(hour)
             for name, hour in (("quiet_from", saved.quiet_from), ("quiet_until", saved.quiet_until))
         }
-        return cls(formdata=None, data={**values, **hours})
+        return cls(role=person.role, formdata=None, data={**values, **hours})
 
-    def preferences(self) -> Preferences:
-        """The preferences that the valid form has."""
-        deliveries = {category: Delivery(self[category.value].data) for category in Category}
+    def preferences(self, saved: Preferences) -> Preferences:
+        """The preferences that the valid form has; what it does not ask for stays as saved."""
+        deliveries = {
+            category: Delivery(self[category.value].data) if category.value in self else delivery
+            for category, delivery in saved.deliveries.items()
+        }
         hours = [int(field.data) if field.data else None for field in (self.quiet_from, self.quiet_until)]
         return Preferences(deliveries, *hours)

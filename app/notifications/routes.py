@@ -8,12 +8,15 @@ from flask import Blueprint, Response, abort, request, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
+from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
 from app.accounts.models import Person
 from app.notifications import queries, service
 from app.notifications.forms import PreferencesForm
 from app.notifications.models import Category
+from app.notifications.preferences import Preferences
+from app.notifications.presenters import by_day
 from app.notifications.texts import notification_text
 from app.ui import web
 
@@ -40,7 +43,8 @@ def index() -> Response:
     shown = rows[: queries.PAGE]
     return web.page(
         "notifications/index.html",
-        notifications=shown,
+        days=by_day(shown, web.zone(), clock.now()),
+        newest_id=shown[0].id if shown and start is None else None,
         is_first_page=start is None,
         next_url=url_for(".index", before=shown[-1].id) if has_more else "",
     )
@@ -59,9 +63,12 @@ def read_all() -> AnyResponse:
 @blueprint.post("/notifications/<int:notification_id>/read")
 @access.requires(Permission.VIEW)
 def read(notification_id: int) -> AnyResponse:
-    """Mark one as read."""
+    """Mark one as read, with the others of its group, which the form names."""
     me = access.current_person().id
-    service.mark_read(queries.own(web.db(), me, notification_id) or abort(404))
+    if not queries.own(web.db(), me, notification_id):
+        abort(404)
+    also = [_row_id(text) for text in request.form.getlist("also")[: queries.PAGE]]
+    service.mark_read(web.db(), me, [notification_id, *(row_id for row_id in also if row_id)])
     web.db().commit()
     return web.redirect_after_post(url_for(".index"))
 
@@ -77,11 +84,11 @@ def preferences() -> Response:
 @access.requires(Permission.VIEW)
 def save_preferences() -> AnyResponse:
     """Save one's own preferences."""
-    form = PreferencesForm()
+    person = web.db().get(Person, access.current_person().id) or abort(404)
+    form = PreferencesForm(role=person.role)
     if not form.validate():
         return _preferences_page(form, 422)
-    person = web.db().get(Person, access.current_person().id) or abort(404)
-    service.set_preferences(web.db(), person, form.preferences())
+    service.set_preferences(web.db(), person, form.preferences(Preferences.of(person)))
     web.db().commit()
     return web.redirect_after_post(url_for(".preferences", saved=1))
 
@@ -95,6 +102,6 @@ def _preferences_page(form: PreferencesForm, status: int = 200) -> Response:
         "notifications/preferences.html",
         status=status,
         form=form,
-        categories=[form[category.value] for category in Category],
+        categories=[form[category.value] for category in Category if category.value in form],
         is_saved=bool(request.args.get("saved")),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -57,9 +57,13 @@ def notify(
     session.flush()
 
 
-def mark_read(notification: Notification) -> None:
-    """Mark a notification as read."""
-    notification.read_at = notification.read_at or clock.now()
+def mark_read(session: Session, person_id: int, ids: Collection[int]) -> None:
+    """Mark those of the notifications as read that are this person's."""
+    unread = update(Notification).where(
+        *(Notification.person_id == person_id, Notification.id.in_(ids)),
+        Notification.read_at.is_(None),
+    )
+    session.execute(unread.values(read_at=clock.now()))
 
 
 def mark_all_read(session: Session, person_id: int, newest: int) -> None:

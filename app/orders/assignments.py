@@ -31,6 +31,8 @@ def assign(session: Session, order: PurchaseOrder, person: Person | None, *, by:
 
     Errors: CannotSee.
     """
+    if not _can_see(person, order):
+        raise CannotSee
     if not _assign(session, order, person):
         return False
     _notify(session, person, order.buyer_po_number, f"/orders/{order.id}", by)
@@ -39,28 +41,20 @@ def assign(session: Session, order: PurchaseOrder, person: Person | None, *, by:
 
 def assign_many(
     session: Session, orders: Sequence[PurchaseOrder], person: Person | None, *, by: Person
-) -> tuple[list[PurchaseOrder], list[PurchaseOrder]]:
-    """Assign locked orders; returns those that have this assignee now, and those that the person cannot see.
-
-    The assignee gets one notification.
-    """
-    assigned, skipped, changed = [], [], []
-    for order in orders:
-        try:
-            changed += [order] if _assign(session, order, person) else []
-            assigned.append(order)
-        except CannotSee:
-            skipped.append(order)
+) -> None:
+    """Assign those of the locked orders that the person may see, with one notification."""
+    changed = [order for order in orders if _can_see(person, order) and _assign(session, order, person)]
     if len(changed) == 1:
         _notify(session, person, changed[0].buyer_po_number, f"/orders/{changed[0].id}", by)
     elif changed:
         _notify(session, person, f"{len(changed)} orders", "/orders?answer=open&assigned=me", by)
-    return assigned, skipped
+
+
+def _can_see(person: Person | None, order: PurchaseOrder) -> bool:
+    return person is None or order.supplier_b2b_id in person.supplier_ids
 
 
 def _assign(session: Session, order: PurchaseOrder, person: Person | None) -> bool:
-    if person and order.supplier_b2b_id not in person.supplier_ids:
-        raise CannotSee
     if order.assignee_id == (person.id if person else None):
         return False
     before = session.get(Person, order.assignee_id) if order.assignee_id else None

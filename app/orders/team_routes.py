@@ -94,12 +94,27 @@ def assign_many() -> AnyResponse:
     person = _chosen_person(form, assignments.assignable_people(web.db(), orders))
     if form.errors or not orders:
         return _assignments_page(orders, form, status=422)
-    assigned, skipped = assignments.assign_many(web.db(), orders, person, by=access.current_person())
+    assignments.assign_many(web.db(), orders, person, by=access.current_person())
     web.db().commit()
+    return web.redirect_after_post(
+        url_for(".assigned", order_ids=ids, username=person.username if person else None)
+    )
+
+
+@blueprint.get("/assignments/done")
+@access.requires(Permission.ASSIGN)
+def assigned() -> Response:
+    """Which of the orders have this assignee now."""
+    ids = selected_ids(request.args)
+    orders = queries.orders_by_id(web.db(), access.visible_suppliers(), ids)
+    username = request.args.get("username", "")
+    people = assignments.assignable_people(web.db(), orders)
+    person = next((person for person in people if person.username == username), None)
+    assignee_id = person.id if person else None
     return web.page(
         "orders/assigned.html",
-        assigned=assigned,
-        skipped=skipped,
+        assigned=[order for order in orders if order.assignee_id == assignee_id],
+        skipped=[order for order in orders if order.assignee_id != assignee_id],
         assignee=person,
         missing=len(ids) - len(orders),
     )

@@ -7,24 +7,9 @@ const palette = byId("palette");
 const keysDialog = byId("keys");
 let goesTo = 0;
 
-function keysAreOn() {
-  try {
-    return localStorage.getItem("keys") !== "off";
-  } catch {
-    return true; // storage is blocked
-  }
-}
-
-byId("keys-on")?.addEventListener("change", ({ target }) => {
-  try {
-    localStorage.setItem("keys", target.checked ? "on" : "off");
-  } catch {
-    // Without storage the shortcuts stay on.
-  }
-});
+const keysAreOn = document.documentElement.dataset.shortcuts !== "off";
 
 function openKeys() {
-  byId("keys-on").checked = keysAreOn();
   keysDialog.showModal();
 }
 
@@ -106,7 +91,7 @@ function goTo(key) {
 }
 
 document.addEventListener("keydown", (event) => {
-  if (!palette || event.defaultPrevented || event.isComposing || event.altKey || !keysAreOn()) return;
+  if (!palette || event.defaultPrevented || event.isComposing || event.altKey || !keysAreOn) return;
   if (document.querySelector("dialog[open]")) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (event.ctrlKey || event.metaKey) {

@@ -19,6 +19,9 @@ for (const radio of document.querySelectorAll("input[name=theme]")) {
   radio.addEventListener("change", () => theme.set(radio.value));
 }
 
+// The account page sets the theme of all browsers, so the choice of this one ends.
+document.querySelector("form[action='/account']")?.addEventListener("submit", () => theme.clear());
+
 // The account menu closes on a click elsewhere and on Escape.
 document.addEventListener("click", ({ target }) => {
   const menu = document.querySelector(".account[open]");

@@ -31,5 +31,12 @@
       }
       show(choice);
     },
+    clear() {
+      try {
+        localStorage.removeItem("theme");
+      } catch {
+        // Without storage there is nothing to remove.
+      }
+    },
   };
 })();

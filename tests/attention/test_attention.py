@@ -104,7 +104,7 @@ def test_assign_and_unassign(ravi: Browser, browser_of: Any, refused: str) -> No
     assert "Nothing assigned to you" in ravi.get("/attention?whose=mine").words
     assert submit(admin, key, "assign", person="").status_code == 303
     assert len(ravi.get("/attention?whose=nobody").page.select(".attention-item")) == 1
-    for invalid in ("1", "999", "x", "-1"):
+    for invalid in ("3", "999", "x", "-1"):
         assert submit(ravi, key, "assign", person=invalid).status_code == 422, invalid
 
 

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app import clock as the_clock
 from app.accounts.models import Person
 from app.config import Settings
 from app.db import Database
@@ -92,6 +93,10 @@ def test_refused_response_notifies_supplier_and_outage_notifies_support(
     network.behave("status", status=503)
     deliver()
     assert events_of(session, "ravi") == [Event.PARTNER_FAILING]
+    # The staff whose webhooks wait, with a page that they may open.
+    assert events_of(session, "asha").count(Event.PARTNER_FAILING) == 1
+    paths = select(Notification.path).where(Notification.event == Event.PARTNER_FAILING)
+    assert "/webhooks?partner=Bharat%20Connect" in session.scalars(paths).all()
 
 
 def test_near_deadline_notifies_once(database: Database, arrive: Any, clock: Any, session: Session) -> None:
@@ -120,7 +125,7 @@ def test_notifications_are_marked_read_by_their_owner_only(
     database: Database, asha: Browser, omar: Browser, session: Session
 ) -> None:
     add(database, Event.ASSIGNED)
-    add(database, Event.MENTIONED)
+    add(database, Event.MENTIONED, title="KAV/2")
     first = session.scalars(select(Notification.id).order_by(Notification.id)).first()
     action = f"/notifications/{first}/read"
     preferences = "/account/notifications"
@@ -130,6 +135,62 @@ def test_notifications_are_marked_read_by_their_owner_only(
     assert bell(asha) == "1"
     assert submit(asha, "/notifications", "/notifications/read").status_code == 303
     assert bell(asha) == ""
+
+
+def test_page_lists_days_and_one_entry_for_each_order(database: Database, asha: Browser, clock: Any) -> None:
+    add(database, Event.ORDER_RECEIVED, "KAV/1")
+    add(database, Event.ORDER_RECEIVED, "KAV/2")
+    clock.move(hours=24)
+    add(database, Event.ORDER_CHANGED, "KAV/1")
+    add(database, Event.ORDER_CHANGED, "KAV/1")
+    add(database, Event.MENTIONED, "KAV/2")
+    page = asha.get("/notifications")
+    assert [head.get_text() for head in page.page.select("main h2")] == ["Today", "Yesterday"]
+    entries = [link.get_text(strip=True) for link in page.page.select(".attention-item-header a")]
+    assert entries == [
+        "Unread:Meera mentioned you on KAV/2",
+        "Unread:Order KAV/1 changed",
+        "Unread:New order KAV/2",
+        "Unread:New order KAV/1",
+    ]
+    assert "1 earlier" in page.words
+    forms = [form["action"] for form in page.page.select("li.notification form")]
+    submit(asha, "/notifications", forms[1])
+    assert bell(asha) == "3"
+
+
+def test_at_once_mail_waits_for_the_end_of_quiet_hours_in_the_zone_of_the_person(
+    database: Database, session: Session
+) -> None:
+    with database.writing() as writing:
+        asha = person_of(writing, "asha")
+        asha.time_zone = "Pacific/Auckland"
+        hour = the_clock.now().astimezone(ZoneInfo(asha.time_zone)).hour
+        Preferences(DEFAULTS, quiet_from=hour, quiet_until=(hour + 2) % 24).save(asha)
+        writing.commit()
+    add(database, Event.ASSIGNED)
+    (mail,) = mails(session)
+    local = mail.run_at.astimezone(ZoneInfo("Pacific/Auckland"))
+    assert (local.hour, local.minute) == ((hour + 2) % 24, 0)
+
+
+def test_digest_is_off_for_people_who_turned_it_off(database: Database, clock: Any, session: Session) -> None:
+    with database.writing() as writing:
+        off = dict.fromkeys(Category, Delivery.OFF)
+        Preferences(off).save(person_of(writing, "asha"))
+        writing.commit()
+    for event in Event:
+        add(database, event)
+    clock.move(hours=36)
+    assert send_digests(database) == 0
+    assert not events_of(session, "asha") and not mails(session)
+
+
+def test_preferences_offer_only_what_a_role_is_notified_of(meera: Browser) -> None:
+    page = "/account/notifications"
+    fields = meera.fill(page, page)
+    assert set(fields) & set(Category) == {"mentioned"}
+    assert meera.send(page, fields).status_code == 303
 
 
 def test_event_at_once_sends_a_mail_with_a_link(database: Database, session: Session) -> None:
@@ -182,6 +243,23 @@ def test_invalid_preferences_are_rejected_with_the_form(wrong: dict[str, str], a
     page = "/account/notifications"
     answer = submit(asha, page, page, **wrong)
     assert answer.status_code == 422 and answer.page.select(".field-error")
+
+
+def test_refused_response_is_assigned_to_the_staff_who_must_respond_again(
+    arrive: Any, confirm: Any, network: Any, deliver: Any, ravi: Browser, asha: Browser, session: Session
+) -> None:
+    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not acceptable")
+    message_id = confirm(arrive(1)[0])
+    deliver()
+    item = f"/attention/message-{message_id}"
+    names = [option.get_text(strip=True) for option in ravi.get(item).page.select("#person option")]
+    assert "Asha" in names and "Omar" not in names and "Meera" not in names
+    outsider = person_of(session, "omar").id
+    assert submit(ravi, item, f"{item}/assign", person=str(outsider)).status_code == 422
+    submit(ravi, item, f"{item}/assign", person=str(person_of(session, "asha").id))
+    assert Event.ASSIGNED in events_of(session, "asha")
+    assert "Assigned to Asha" in asha.get("/attention?whose=mine").words
+    assert "Respond again" in asha.get(item).words
 
 
 def test_assigned_item_notifies_the_assignee(
