@@ -145,7 +145,7 @@ def test_lines_are_readable_wherever_the_response_is_shown(
     page = asha.get(f"/orders/{order_id}")
     assert "Asha confirmed 2 of 3 lines for ₹" in page.words
     assert "1 as ordered" not in page.words
-    assert "Quantity 200 OTH instead of 250" in page.words
+    assert "Quantity 200 OTH (other unit) instead of 250" in page.words
     assert "2 lines changed, 1 rejected." in page.one("#timeline").get_text(" ")
     message_id = session.scalars(select(Message.id)).one()
     webhook = asha.get(f"/webhooks/{message_id}")
