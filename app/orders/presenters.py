@@ -435,18 +435,26 @@ def info_rows(form: Any) -> list[InfoRow]:
     return rows
 
 
-def has_details(form: Any, refused: Mapping[str, str]) -> bool:
-    """Whether the section with further fields starts open: something in it is filled in or wrong."""
-    fields = (
-        form.additional_infos,
-        form.device_tag_name,
-        form.device_tag_value,
-        form.supplier_order_number,
-        form.promised_date,
-    )
-    has_errors = any(field.errors for field in fields)
-    elsewhere = {"supplier_remarks", "supplier_response", "lines"}
-    return has_errors or bool(form.infos()) or bool(set(refused) - elsewhere)
+FORM_SECTIONS = {
+    "reference": ("supplier_order_number", "promised_date"),
+    "custom": ("additional_infos",),
+    "device": ("device_tag_name", "device_tag_value"),
+}
+"""The sections of further fields in the response form, with their fields."""
+
+
+def open_sections(form: Any, refused: Mapping[str, str]) -> set[str]:
+    """The sections that start open: something in them is filled in by a person, wrong or refused."""
+    sections = {
+        section
+        for section, names in FORM_SECTIONS.items()
+        if any(form[name].errors or name in refused for name in names)
+    }
+    if form.supplier_order_number.data or form.promised_date.data:
+        sections.add("reference")
+    if any(entry["name"].data or entry["value"].data for entry in form.additional_infos):
+        sections.add("custom")
+    return sections
 
 
 # --- The team
@@ -684,7 +692,7 @@ def init_app(app: Flask) -> None:
         end_of_list=end_of_list,
         ended_title=ended_title,
         form_state=form_state,
-        has_details=has_details,
+        open_sections=open_sections,
         decision_lines=decision_lines,
         entered_fields=entered_fields,
         info_label=info_label,

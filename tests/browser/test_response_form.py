@@ -59,7 +59,7 @@ def test_preview_session_ended_closes_and_keeps_text(form: Page) -> None:
 
 
 def use_location(form: Page) -> None:
-    form.get_by_text("More details").click()
+    form.locator("summary", has_text="Device").click()
     form.get_by_role("button", name="Use this device’s location").click()
 
 
@@ -93,7 +93,7 @@ def test_preview_without_javascript_is_a_page(browser: Any, form: Page, site: st
     context = browser.new_context(java_script_enabled=False, storage_state=form.context.storage_state())
     page = context.new_page()
     page.goto(form.url)
-    page.get_by_text("More details").click()
+    page.locator("summary", has_text="Device").click()
     expect(page.get_by_label("Device tag")).to_be_visible()
     expect(page.get_by_role("button", name="Use this device’s location")).to_be_hidden()
     page.get_by_label("Remarks for the buyer").fill("On paper")
