@@ -18,9 +18,9 @@ document.addEventListener("input", ({ target }) => {
   if (target.dataset.maxLength) updateCounter(target);
 });
 
-// An error goes away when its field is edited or filled; the server checks again.
+// An error goes away when its field is edited or filled; the server checks again. It replaces those of filters.
 document.addEventListener("input", ({ target }) => {
-  if (target.ariaInvalid !== "true") return;
+  if (target.ariaInvalid !== "true" || target.closest("[data-filter]")) return;
   target.ariaInvalid = null;
   const ids = target.getAttribute("aria-describedby")?.split(" ") || [];
   const errors = ids.filter((id) => document.getElementById(id)?.classList.contains("field-error"));

@@ -70,6 +70,9 @@ document.addEventListener("htmx:load", ({ detail: { elt } }) => {
   if (dialog && !dialog.open) dialog.showModal();
   announceOnce(elt.id, elt.dataset.announce);
   if (elt.dataset.here) markCurrentQueue(elt.dataset.here);
+  if (elt.matches("label > .field-error")) {
+    elt.parentElement.querySelector("input").ariaInvalid = elt.textContent ? "true" : null;
+  }
   if (elt.matches(".page-header")) {
     document.title = `${elt.querySelector("h1").textContent.trim()} · PO Confirm`;
   }

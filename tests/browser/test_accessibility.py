@@ -292,6 +292,64 @@ def test_managers_find_no_barrier(
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_lists_with_open_menus_and_all_columns_are_accessible(
+    page: Page, site: str, sign_in: Callable[[str], None], busy: Any, scheme: Any, width: int
+) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 800})
+    sign_in("meera")
+    for path in ("/orders", "/webhooks", "/inbound", "/audit"):
+        page.goto(site + path)
+        page.locator(".more-filters summary").click()
+        check(page, f"{path} with its filters")
+        page.get_by_text("Columns", exact=True).first.click()
+        for box in page.locator("input[name=columns]").all():
+            box.check()
+        page.get_by_label("Compact").check()
+        check(page, f"{path} with the menu of columns")
+        page.get_by_role("button", name="Apply").click()
+        expect(page.locator(".list-menu[open]")).to_have_count(0)
+        check(page, f"{path} with all columns")
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_filters_and_views_are_accessible(
+    page: Page, site: str, sign_in: Callable[[str], None], busy: Any, scheme: Any, width: int
+) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 800})
+    sign_in("asha")
+    page.goto(f"{site}/orders?answer=open&amount_min=many&deliver_by_since=soon")
+    expect(page.locator("#amount_min-error")).to_be_visible()
+    check(page, "invalid filters")
+    page.locator("#amount_min").fill("1")
+    page.locator("#amount_min").press("Tab")
+    expect(page.locator(".filter-chip")).to_have_count(2)
+    expect(page.locator("#amount_min-error")).to_be_hidden()
+    expect(page.locator("#amount_min")).not_to_have_attribute("aria-invalid", "true")
+    page.locator("#amount_max").fill("x")
+    page.locator("#amount_max").press("Tab")
+    expect(page.locator("#amount_max-error")).to_be_visible()
+    expect(page.locator("#amount_max")).to_have_attribute("aria-invalid", "true")
+    page.locator("#amount_max").fill("")
+    page.locator("#amount_max").press("Tab")
+    expect(page.locator("#amount_max-error")).to_be_hidden()
+    page.get_by_text("Save view", exact=True).click()
+    page.get_by_label("Name of the view").fill("Open orders")
+    page.get_by_label("Share with your team").check()
+    check(page, "the form of a view")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("link", name="Manage views").click()
+    page.get_by_role("button", name="Use as start page").click()
+    page.get_by_text("Edit", exact=True).click()
+    check(page, "the views")
+    page.goto(f"{site}/")
+    expect(page).to_have_url(f"{site}/orders?answer=open&amount_min=1")
+    page.goto(f"{site}/home")
+    expect(page.locator("h1")).to_contain_text("Asha")
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
 def test_every_component_state_is_accessible(
     page: Page, site: str, sign_in: Callable[[str], None], scheme: Any, width: int
 ) -> None:
