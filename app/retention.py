@@ -142,7 +142,7 @@ def _empty_messages(session: Session, ids: Sequence[str], before: datetime) -> i
 
 def _inbound(database: Database, before: datetime, budget: Budget) -> int:
     removed, after = 0, ""
-    gone = (Effect.REPEATED, Effect.REJECTED, Effect.CONFLICT, Effect.UNAUTHENTICATED)
+    deletable = (Effect.REPEATED, Effect.REJECTED, Effect.CONFLICT, Effect.UNAUTHENTICATED)
     applied = and_(InboundMessage.effect == Effect.APPLIED, func.length(InboundMessage.body) > 0)
     while True:
         with database.reading() as session:
@@ -152,23 +152,23 @@ def _inbound(database: Database, before: datetime, budget: Budget) -> int:
                     InboundMessage.id > after,
                     InboundMessage.id <= id_at("in", before, last=True),
                     InboundMessage.received_at < before,
-                    or_(InboundMessage.effect.in_(gone), applied),
+                    or_(InboundMessage.effect.in_(deletable), applied),
                     _not_needed(InboundMessage.order_id, before),
                 )
                 .order_by(InboundMessage.id)
                 .limit(BATCH)
             ).all()
-        still = (InboundMessage.id.in_(ids), _not_needed(InboundMessage.order_id, before))
+        conditions = (InboundMessage.id.in_(ids), _not_needed(InboundMessage.order_id, before))
         with database.writing() as session:
             deleted = session.scalars(
                 delete(InboundMessage)
-                .where(*still, InboundMessage.effect.in_(gone))
+                .where(*conditions, InboundMessage.effect.in_(deletable))
                 .returning(InboundMessage.id)
                 .execution_options(synchronize_session=False)
             ).all()
             emptied = session.scalars(
                 update(InboundMessage)
-                .where(*still, applied)
+                .where(*conditions, applied)
                 .values(body=b"", headers=[])
                 .returning(InboundMessage.id)
                 .execution_options(synchronize_session=False)

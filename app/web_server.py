@@ -119,7 +119,7 @@ def run(
         cleanup_interval=5,
         asyncore_use_poll=True,
         max_request_body_size=LARGEST_REQUEST_BYTES,
-        # ProxyFix reads these headers if proxies are configured; otherwise nobody may set them.
+        # ProxyFix reads these headers if proxies are configured; otherwise clients may not set them.
         clear_untrusted_proxy_headers=not behind_proxy,
     )
     stopping = _stop_flag(server)
@@ -136,7 +136,7 @@ def serve_app(app: Flask, settings: Settings, listener: socket.socket) -> None:
     """Serve the app in this process, which was forked for it."""
     # Connections must not be shared between processes.
     app.extensions["database"].engine.dispose(close=False)
-    # What is loaded by now stays for good: collecting it again and again costs an eighth of a page's time.
+    # Loaded modules are never freed: collecting them each time costs an eighth of a page's time.
     gc.freeze()
     run(app, listener, threads=settings.web_threads, behind_proxy=settings.trusted_proxies > 0)
 

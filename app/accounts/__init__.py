@@ -1,1 +1,1 @@
-"""Who you are and what you may do."""
+"""Users, roles, permissions, sign-in and sessions."""

@@ -116,8 +116,8 @@ def actors(session: Session, *, most: int = 200) -> list[str]:
 def seal_status(session: Session, *, most: int = 1001) -> SealStatus:
     """How far the trail is sealed; counts at most ``most`` newer entries."""
     newest = session.scalar(select(AuditSeal).order_by(AuditSeal.number.desc()).limit(1))
-    some = select(AuditEntry.id).where(AuditEntry.id > (newest.last_id if newest else 0)).limit(most)
-    return SealStatus(newest, session.scalar(select(func.count()).select_from(some.subquery())) or 0)
+    newer = select(AuditEntry.id).where(AuditEntry.id > (newest.last_id if newest else 0)).limit(most)
+    return SealStatus(newest, session.scalar(select(func.count()).select_from(newer.subquery())) or 0)
 
 
 def _containing(session: Session, text: str) -> list[ColumnElement[bool]]:

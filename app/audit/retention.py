@@ -21,10 +21,10 @@ def prune_entries(database: Database, before: datetime, *, batch: int = 1000) ->
     with database.writing() as session:
         advisory_lock(session, "audit pruning")
         newest = last_seal(session)
-        kept = session.scalar(select(func.min(AuditEntry.id)).where(AuditEntry.at >= before))
+        oldest_kept = session.scalar(select(func.min(AuditEntry.id)).where(AuditEntry.at >= before))
         done = session.scalar(select(func.max(AuditPruning.up_to))) or 0
         sealed = newest.last_id if newest else 0
-        up_to = sealed if kept is None else min(sealed, kept - 1)
+        up_to = sealed if oldest_kept is None else min(sealed, oldest_kept - 1)
         oldest = session.scalar(select(func.min(AuditEntry.id)))
         if up_to > done and oldest is not None and oldest <= up_to:
             entry = trail.record(
@@ -41,11 +41,13 @@ def prune_entries(database: Database, before: datetime, *, batch: int = 1000) ->
     removed = 0
     while True:
         with database.writing() as session:
-            some = select(AuditEntry.id).where(AuditEntry.id <= done).order_by(AuditEntry.id).limit(batch)
-            gone = session.execute(
-                delete(AuditEntry).where(AuditEntry.id.in_(some)).returning(AuditEntry.id)
+            batch_ids = (
+                select(AuditEntry.id).where(AuditEntry.id <= done).order_by(AuditEntry.id).limit(batch)
+            )
+            deleted = session.execute(
+                delete(AuditEntry).where(AuditEntry.id.in_(batch_ids)).returning(AuditEntry.id)
             ).all()
             session.commit()
-        removed += len(gone)
-        if len(gone) < batch:
+        removed += len(deleted)
+        if len(deleted) < batch:
             return removed

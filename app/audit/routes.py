@@ -30,8 +30,8 @@ OBJECT_PAGES = {
     AuditObject.MESSAGE.value: ("webhooks.message", "message_id"),
     AuditObject.INBOUND.value: ("inbound.message", "inbound_id"),
     AuditObject.PARTNER.value: ("partners.partner", "partner_id"),
-    AuditObject.JOB.value: ("tasks.one", "job_id"),
-    AuditObject.EXPORT.value: ("tasks.one", "job_id"),
+    AuditObject.JOB.value: ("tasks.job_page", "job_id"),
+    AuditObject.EXPORT.value: ("tasks.job_page", "job_id"),
 }
 """The endpoint of the page of an object, and the name of its argument."""
 NUMERIC_IDS = frozenset({AuditObject.ORDER.value, AuditObject.PARTNER.value})

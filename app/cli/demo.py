@@ -48,7 +48,7 @@ def seed(messages: int, attempts: int, force: bool) -> None:
                 counts = generator.seed(
                     database, messages=messages, attempts=attempts, on_progress=progress.update, anyway=force
                 )
-        except generator.NotHere as error:
+        except generator.NotADemo as error:
             context.fail(f"{error} Use --yes to continue anyway.")
         except ValueError as error:
             context.fail(str(error))

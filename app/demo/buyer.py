@@ -13,11 +13,11 @@ from app.demo.payloads import (
     REFUSAL,
     Change,
     OutgoingMessage,
-    edited,
-    ended,
-    judged,
+    edit_message,
+    late_result_message,
+    status_change_message,
 )
-from app.demo.state import AnswerTaken, Order, Sent, SimulatorState
+from app.demo.state import AcceptedResponse, Order, Sent, SimulatorState
 from app.network.reader import dumps
 from app.network.replies import read_reply
 from app.network.vocabulary import BuyerAction, Kind, Result, may_edit, may_move
@@ -25,7 +25,7 @@ from app.network.vocabulary import BuyerAction, Kind, Result, may_edit, may_move
 PATH = "/api/v0/purchase-order/"
 KEY_HEADER = "X-Partner-Key"
 TIMEOUT = (5.0, 30.0)
-"""Seconds to connect to PO Confirm, and to wait for its answer."""
+"""Seconds to connect to PO Confirm, and to wait for its response."""
 _REPLY_MAX = 2_000
 
 
@@ -43,8 +43,8 @@ class Buyer:
         self._product = product
         self._key = inbound_key
         self._rng = rng or SystemRandom()
-        # Two edits of one order at once would both build on the same version.
-        self._one_at_a_time = threading.Lock()
+        # Two parallel edits of one order would both create the same version.
+        self._lock = threading.Lock()
 
     def send_orders(self, count: int) -> list[Sent]:
         """Send new orders; stops if PO Confirm does not respond."""
@@ -59,14 +59,14 @@ class Buyer:
 
     def send_edit(self, object_id: str = "", change: Change = Change.QUANTITY) -> Sent:
         """Send the next version of an order, or of the newest that may be edited. Raises NoMatch."""
-        with self._one_at_a_time:
+        with self._lock:
             order = self._order(object_id, lambda known: may_edit(known.status), "edited")
-            letter = edited(
+            message = edit_message(
                 order.body, version=order.version, status=order.status, change=change, rng=self._rng
             )
-            sent = self._send_alone(letter)
+            sent = self._send_single(message)
             if sent.accepted:
-                self._memory.remember_order(letter.body)
+                self._memory.remember_order(message.body)
             return sent
 
     def send_status_change(
@@ -74,9 +74,9 @@ class Buyer:
     ) -> Sent:
         """Cancel or close an order, or the newest for which it is allowed. Raises NoMatch."""
         words = "canceled" if action is BuyerAction.CANCEL else "closed"
-        with self._one_at_a_time:
+        with self._lock:
             order = self._order(object_id, lambda known: may_move(known.status, action), words)
-            letter = ended(
+            message = status_change_message(
                 order.body,
                 version=order.version,
                 status=order.status,
@@ -84,10 +84,10 @@ class Buyer:
                 remarks=remarks,
                 rng=self._rng,
             )
-            sent = self._send_alone(letter)
+            sent = self._send_single(message)
             if sent.accepted:
-                new_status = letter.body["poStatus"]["poStatusTransition"]["newStatus"]
-                self._memory.move_order(order.object_id, new_status)
+                new_status = message.body["poStatus"]["poStatusTransition"]["newStatus"]
+                self._memory.set_order_status(order.object_id, new_status)
             return sent
 
     def send_result(
@@ -96,40 +96,42 @@ class Buyer:
         result: Result = Result.SUCCESS,
         error: tuple[str, str, str] = REFUSAL,
     ) -> Sent:
-        """Send a late result for the answer to an order, or for the newest answer. Raises NoMatch.
+        """Send a late result for the response to an order, or for the newest response. Raises NoMatch.
 
         `error` is errorCd, errorDtl and errorField of a FAILURE.
         """
-        with self._one_at_a_time:
-            answer = self._answer(object_id)
+        with self._lock:
+            response = self._response(object_id)
             # Recorded before it is sent: a new response may arrive immediately after a failure.
-            self._memory.judge(answer, result)
-            return self._send_alone(
-                judged(answer.message, req_msg_id=answer.req_msg_id, result=result, error=error)
+            self._memory.record_result(response, result)
+            return self._send_single(
+                late_result_message(
+                    response.message, req_msg_id=response.req_msg_id, result=result, error=error
+                )
             )
 
-    def _order(self, object_id: str, fits: Callable[[Order], bool], words: str) -> Order:
+    def _order(self, object_id: str, matches: Callable[[Order], bool], words: str) -> Order:
         if object_id:
             order = self._memory.order(object_id)
             if order is None:
                 raise NoMatch(f"No order has the objectId {object_id}.")
             return order
-        order = self._memory.newest_order(fits)
+        order = self._memory.newest_order(matches)
         if order is None:
             raise NoMatch(f"No order can be {words}.")
         return order
 
-    def _answer(self, object_id: str) -> AnswerTaken:
+    def _response(self, object_id: str) -> AcceptedResponse:
         if object_id:
-            answer = self._memory.answer_of(object_id)
+            response = self._memory.response_to(object_id)
         else:
-            newest = self._memory.answers()[::-1]
-            unjudged = [answer for answer in newest if answer.result is None]
-            answer = next(iter(unjudged or newest), None)
-        if answer is None:
+            newest = self._memory.responses()[::-1]
+            without_result = [response for response in newest if response.result is None]
+            response = next(iter(without_result or newest), None)
+        if response is None:
             about = f"the order {object_id}" if object_id else "any order"
             raise NoMatch(f"No response to {about} was received.")
-        return answer
+        return response
 
     def _session(self) -> requests.Session:
         session = requests.Session()
@@ -137,32 +139,32 @@ class Buyer:
         session.headers[KEY_HEADER] = self._key
         return session
 
-    def _send_alone(self, letter: OutgoingMessage) -> Sent:
+    def _send_single(self, message: OutgoingMessage) -> Sent:
         with self._session() as session:
-            return self._send(letter, session)
+            return self._send(message, session)
 
-    def _send(self, letter: OutgoingMessage, session: requests.Session) -> Sent:
-        status, accepted, reply = self._post(letter, session)
-        about = next(letter.body[name] for name in _OBJECTS if name in letter.body)
+    def _send(self, message: OutgoingMessage, session: requests.Session) -> Sent:
+        status, accepted, reply = self._post(message, session)
+        about = next(message.body[name] for name in _OBJECTS if name in message.body)
         sent = Sent(
             number=self._memory.next_number(),
-            kind=letter.kind,
+            kind=message.kind,
             object_id=about["objectId"],
             po_number=about["buyerPONumber"],
-            words=letter.words,
-            body=letter.body,
+            words=message.words,
+            body=message.body,
             status=status,
             accepted=accepted,
             answer=reply,
         )
-        self._memory.keep_sent(sent)
+        self._memory.add_sent(sent)
         return sent
 
-    def _post(self, letter: OutgoingMessage, session: requests.Session) -> tuple[int | None, bool, Any]:
+    def _post(self, message: OutgoingMessage, session: requests.Session) -> tuple[int | None, bool, Any]:
         try:
             response = session.post(
-                self._product + PATH + letter.kind,
-                data=dumps(letter.body),
+                self._product + PATH + message.kind,
+                data=dumps(message.body),
                 headers={"Content-Type": "application/json"},
                 timeout=TIMEOUT,
                 allow_redirects=False,

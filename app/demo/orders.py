@@ -1,4 +1,4 @@
-"""Example orders: the file's, moved to now, and new ones made up with exact sums."""
+"""Example orders: those of the file with current dates, and generated ones with exact totals."""
 
 import random
 import string
@@ -13,7 +13,7 @@ from typing import Any
 from app.network.reader import read_json
 
 ORDERS_FILE = Path(__file__).with_name("orders.jsonl")
-SPREAD = timedelta(hours=26)
+PERIOD = timedelta(hours=26)
 """The file's oldest order is this old once it was moved to now."""
 NEWEST_AGE = timedelta(minutes=10)
 
@@ -55,21 +55,21 @@ _ARTICLES = (
 
 
 def example_orders(now: datetime) -> Iterator[dict[str, Any]]:
-    """The file's `req-send` bodies as if sent over the three days before `now` (aware).
+    """The `req-send` bodies of the file, dated in the three days before `now` (aware).
 
-    Order, objectIds, PO numbers and amounts stay; delivery stays as many days after the order as it was.
+    Sequence, objectIds, PO numbers, amounts and delivery periods do not change.
     """
     orders = [_copy(line) for line in _lines()]
     sent = [_instant(order["purchaseOrder"]["ts"]) for order in orders]
     oldest, newest = min(sent), max(sent)
-    pace = (SPREAD - NEWEST_AGE) / ((newest - oldest) or timedelta(1))
+    pace = (PERIOD - NEWEST_AGE) / ((newest - oldest) or timedelta(1))
     for order, at in zip(orders, sent, strict=True):
         _date(order["purchaseOrder"], now - NEWEST_AGE - (newest - at) * pace)
         yield order
 
 
 def new_order(rng: random.Random, now: datetime) -> dict[str, Any]:
-    """A `req-send` body that was never sent before, ordered at `now` (aware), between the file's parties."""
+    """A new `req-send` body, ordered at `now` (aware), with the parties of the file."""
     like = _copy(rng.choice(_lines()))
     old = like["purchaseOrder"]
     same_state = old["supplierDetails"]["stateCode"] == old["buyerDetails"]["stateCode"]
@@ -90,7 +90,7 @@ def new_order(rng: random.Random, now: datetime) -> dict[str, Any]:
 
 
 def new_id(rng: random.Random, prefix: str) -> str:
-    """An id as the network makes them: three capitals and 32 alphanumerics."""
+    """An id in the format of the network: three capitals and 32 alphanumerics."""
     return prefix + "".join(rng.choices(_ALPHANUMERICS, k=32))
 
 
@@ -119,7 +119,7 @@ def _date(order: dict[str, Any], at: datetime, days_to_deliver: int | None = Non
 
 
 def new_line(rng: random.Random, number: int, same_state: bool) -> dict[str, Any]:
-    """A line that adds up; within a state its tax is CGST and SGST."""
+    """A line with exact totals; within a state its tax is CGST and SGST."""
     article = rng.choice(_ARTICLES)
     quantity = _quantity(rng, article)
     amount = paise(quantity * Decimal(article.price))
@@ -153,7 +153,7 @@ def _quantity(rng: random.Random, article: _Article) -> int | Decimal:
 
 
 def totals(lines: list[dict[str, Any]]) -> dict[str, Decimal]:
-    """The sums of an order's lines, in INR. KeyError where a line names no amounts."""
+    """The totals of an order's lines, in INR. KeyError if a line has no amounts."""
     value = sum((line["assessmentAmount"] for line in lines), Decimal("0.00"))
     total = sum((line["totalItemValue"] for line in lines), Decimal("0.00"))
     return {"assessmentValue": value, "totalTaxValue": total - value, "totalPOValue": total}

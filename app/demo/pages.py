@@ -11,7 +11,7 @@ from flask import Flask, Response, abort, render_template, request
 from app.demo.behavior import GROUPS, MODES, Behavior
 from app.demo.buyer import PATH
 from app.demo.payloads import Change
-from app.demo.state import AnswerTaken, Exchange, Order, Sent, SimulatorState
+from app.demo.state import AcceptedResponse, Exchange, Order, Sent, SimulatorState
 from app.demo.traffic import TrafficGenerator
 from app.network.messages import parse
 from app.network.reader import dumps
@@ -117,7 +117,7 @@ def init_app(
         update_groups=UPDATE_GROUPS,
         confirm_path=PATH + Kind.REQ_CONFIRM,
     )
-    app.jinja_env.globals.update(answer_of=memory.answer_of, order_of=memory.order)
+    app.jinja_env.globals.update(response_to=memory.response_to, order_of=memory.order)
     _add_pages(app, memory, traffic)
     _add_data(app, memory, traffic)
 
@@ -172,18 +172,18 @@ def _add_data(app: Flask, memory: SimulatorState, traffic: TrafficGenerator) -> 
     @app.get("/received.json")
     def received() -> Response:
         key, object_id = request.args.get("idempotency_key"), request.args.get("object_id")
-        found = [
+        entries = [
             exchange.as_data()
             for exchange in memory.exchanges()
             if (key is None or exchange.idempotency_key == key)
             and (object_id is None or exchange.object_id == object_id)
         ]
-        return data({"received": found, "count": len(found)})
+        return data({"received": entries, "count": len(entries)})
 
     @app.get("/orders.json")
     def orders_known() -> Response:
-        found = [_order_data(order, memory.answer_of(order.object_id)) for order in memory.orders()]
-        return data({"orders": found, "count": len(found)})
+        entries = [_order_data(order, memory.response_to(order.object_id)) for order in memory.orders()]
+        return data({"orders": entries, "count": len(entries)})
 
     @app.get("/behaviour.json")
     def behaviour_state() -> Response:
@@ -232,7 +232,7 @@ def busy_data(traffic: TrafficGenerator) -> dict[str, Any]:
     return {"on": traffic.on, "seconds": traffic.seconds, "sent": traffic.sent}
 
 
-def _order_data(order: Order, answer: AnswerTaken | None) -> dict[str, Any]:
+def _order_data(order: Order, answer: AcceptedResponse | None) -> dict[str, Any]:
     return {
         "objectId": order.object_id,
         "buyerPONumber": order.po_number,
@@ -348,8 +348,8 @@ def _line_responses(body: Any, order: Order | None) -> list[dict[str, Any]]:
     ]
 
 
-def _chip(known: Mapping[Any, tuple[str, str]], word: object) -> tuple[str, str]:
-    return known.get(word, ("quiet", str(word or "")))
+def _chip(known: Mapping[Any, tuple[str, str]], value: object) -> tuple[str, str]:
+    return known.get(value, ("quiet", str(value or "")))
 
 
 def _answer_chip(response: object) -> tuple[str, str]:
@@ -390,12 +390,12 @@ def _mode_duration(behavior: Behavior) -> str:
     return f"For the next {behavior.times}, then healthy again" if behavior.times else "Until changed"
 
 
-def _possible_updates(order: Order, answer: AnswerTaken | None) -> list[Update]:
+def _possible_updates(order: Order, answer: AcceptedResponse | None) -> list[Update]:
     """The updates that the network allows for the order now."""
     return [update for update in UPDATES if _is_possible(update, order, answer)]
 
 
-def _is_possible(update: Update, order: Order, answer: AnswerTaken | None) -> bool:
+def _is_possible(update: Update, order: Order, answer: AcceptedResponse | None) -> bool:
     if update.name == "change":
         return may_edit(order.status)
     if update.name == "action":

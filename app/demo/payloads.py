@@ -1,4 +1,4 @@
-"""What a buyer writes after the order: its next version, its end, and a late word on an answer. Pure."""
+"""Follow-ups of an order: its next version, its cancellation or closure, and a late result. Pure."""
 
 import random
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class Change(StrEnum):
 
 
 class OutgoingMessage(NamedTuple):
-    """One message, ready to leave, and what it is in a few words."""
+    """One message to send, and a short description."""
 
     kind: Kind
     body: dict[str, Any]
@@ -37,13 +37,13 @@ _REMARKS = {
     BuyerAction.CLOSE: ("Received in full", "All goods are in the stores"),
 }
 REFUSAL = ("BPR012", "Remarks are not acceptable", "poConfirmation.supplierRemarks")
-"""The error of a late FAILURE that was told none: code, words, field."""
+"""The default error of a late FAILURE: code, text, field."""
 
 
-def edited(
+def edit_message(
     order: Mapping[str, Any], *, version: int, status: str, change: Change, rng: random.Random
 ) -> OutgoingMessage:
-    """The next version of a `req-send` or `req-edit` body, whose newest version and status are given."""
+    """The next version of a `req-send` or `req-edit` body with this current version and status."""
     sent = dict(order["purchaseOrder"])
     words = _CHANGES[change](sent, rng)
     sent |= {
@@ -53,7 +53,7 @@ def edited(
     return OutgoingMessage(Kind.REQ_EDIT, {**order, "purchaseOrder": sent}, words)
 
 
-def ended(
+def status_change_message(
     order: Mapping[str, Any],
     *,
     version: int,
@@ -62,7 +62,7 @@ def ended(
     remarks: str = "",
     rng: random.Random,
 ) -> OutgoingMessage:
-    """The order cancelled or closed, whether its status allows it or not."""
+    """The cancellation or closure of an order, whether or not its status allows it."""
     sent, new = order["purchaseOrder"], status_after_action(action)
     remarks = remarks or rng.choice(_REMARKS[action])
     body = {
@@ -82,14 +82,14 @@ def ended(
     return OutgoingMessage(Kind.REQ_STATUS_CHANGE, body, f"{words}: {remarks}")
 
 
-def judged(
+def late_result_message(
     confirmation: Mapping[str, Any],
     *,
     req_msg_id: str,
     result: Result,
     error: tuple[str, str, str] = REFUSAL,
 ) -> OutgoingMessage:
-    """The late result of a `req-confirm` that was taken as `req_msg_id`; `error` is for FAILURE only."""
+    """The late result of a `req-confirm` accepted as `req_msg_id`; `error` is for FAILURE only."""
     code, detail, field = error if result is Result.FAILURE else ("", "", "")
     body = {
         "b2bIds": confirmation["b2bIds"],
@@ -128,16 +128,16 @@ def _change_quantity(order: dict[str, Any], rng: random.Random) -> str:
 def _change_lines(order: dict[str, Any], rng: random.Random) -> str:
     lines = [dict(line) for line in order["itemLists"]]
     removed = lines.pop(rng.randrange(len(lines))) if lines else {}
-    kept = [removed, *lines]
+    all_lines = [removed, *lines]
     added = new_line(
-        rng, 1 + max((_whole(line.get("serialno")) for line in kept), default=0), _same_state(order)
+        rng, 1 + max((_whole(line.get("serialno")) for line in all_lines), default=0), _same_state(order)
     )
-    # References name lines for good: one that was given once is not given to another article.
-    reference = 10 + max((_whole(line.get("orderLineReference")) for line in kept), default=0)
+    # A reference is never reused for another article.
+    reference = 10 + max((_whole(line.get("orderLineReference")) for line in all_lines), default=0)
     lines.append(added | {"orderLineReference": f"{reference:05}"})
     _put_lines(order, lines)
-    gone = removed.get("productDescription") or "nothing"
-    return f"Removed: {gone}. Added: {added['productDescription']}"
+    description = removed.get("productDescription") or "nothing"
+    return f"Removed: {description}. Added: {added['productDescription']}"
 
 
 def _change_dates(order: dict[str, Any], rng: random.Random) -> str:
@@ -159,11 +159,11 @@ def _put_lines(order: dict[str, Any], lines: list[dict[str, Any]]) -> None:
     try:
         order["poValueDetails"] = dict(order.get("poValueDetails") or {}) | totals(lines)
     except (KeyError, TypeError):
-        return  # Somebody's order without amounts stays without totals.
+        return  # an order without amounts has no totals
 
 
 def _reprice(line: dict[str, Any]) -> None:
-    """Amounts that follow from quantity and price, where the line names them all."""
+    """Recalculate the amounts from quantity and price, if the line has both."""
     price, rate = line.get("unitPrice"), line.get("gstRate")
     if not (price and rate and _is_number(price) and _is_number(rate)):
         return

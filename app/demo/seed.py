@@ -1,7 +1,7 @@
 """A month of realistic data: orders, responses, webhooks in every state, attempts and received messages.
 
-Rows are written directly, since the commands would take hours. They keep the rules of the commands: an order
-shows the state of its last webhook, a delivered response has moved the order, every attempt is counted.
+Rows are written directly, since the commands would take hours. They follow the rules of the commands: an
+order has the state of its last webhook, a delivered response changed its status, every attempt is counted.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from app.partners.models import Partner
 
 PARTNERS = ("Deccan Trade Network (example)", "Konkan Exchange (example)", "Malwa Hub (example)")
 """The last one is paused: what waits for it is held."""
-NOWHERE = "http://127.0.0.1:9"
-SPREAD = timedelta(days=30)
+UNREACHABLE = "http://127.0.0.1:9"
+PERIOD = timedelta(days=30)
 WITHIN = timedelta(hours=24)
 AT_ONCE = 2_000
 """Orders a transaction."""
-TRIES_MOST = 7
+MAX_ATTEMPTS = 7
 UNANSWERED = 0.05
 """So many more orders than messages wait for an answer."""
 STATES = (
@@ -72,8 +72,8 @@ KEPT_FIELDS = (
 )
 
 
-class NotHere(Exception):
-    """The database has work of its own; the text is one line for the operator."""
+class NotADemo(Exception):
+    """The database has other data; the text is one line for the operator."""
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """An example order with marks where each differs, and what its row says."""
+    """An example order: the body, the texts to replace in it, and the columns of its row."""
 
     body: bytes
     object_id: bytes
@@ -101,7 +101,7 @@ class _Template:
 
 @dataclass(frozen=True, slots=True)
 class _World:
-    """Who takes part."""
+    """The partners, the staff and the templates of the orders."""
 
     partners: Sequence[int]
     paused: int
@@ -120,14 +120,14 @@ def seed(
 ) -> dict[str, int]:
     """Fill the database with this many messages and attempts over the last 30 days; returns the counts.
 
-    ``on_progress`` is called with the number of orders since the last call. Errors: NotHere for a database
+    ``on_progress`` is called with the number of orders since the last call. Errors: NotADemo for a database
     that is neither empty nor a demo, unless ``anyway``; ValueError for too few or too many attempts.
     """
     rng = rng or random.Random()
     now = clock.now()
     with database.writing() as session:
         if not anyway:
-            _must_be_a_demo(session)
+            _check_is_demo(session)
         world = _world(session, now)
         order_id = (session.scalar(select(func.max(PurchaseOrder.id))) or 0) + 1
         session.commit()
@@ -135,9 +135,9 @@ def seed(
     run = f"{rng.randrange(36**4):05d}"
     made = {"orders": 0, "messages": 0, "attempts": 0, "received": 0}
     while plan:
-        some, plan = plan[:AT_ONCE], plan[AT_ONCE:]
+        chunk, plan = plan[:AT_ONCE], plan[AT_ONCE:]
         batch = _Batch()
-        for at, state, tries in some:
+        for at, state, tries in chunk:
             _order(batch, rng, world, order_id, run, at, now, state, tries)
             order_id += 1
         with database.writing() as session:
@@ -147,9 +147,9 @@ def seed(
         made["messages"] += len(batch.messages)
         made["attempts"] += len(batch.attempts)
         made["received"] += len(batch.inbound)
-        on_progress(len(some))
+        on_progress(len(chunk))
     with database.writing() as session:
-        _move_sequence(session)
+        _advance_sequence(session)
         session.commit()
     if database.is_postgresql:
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -157,11 +157,11 @@ def seed(
     return made
 
 
-def _must_be_a_demo(session: Session) -> None:
+def _check_is_demo(session: Session) -> None:
     known = {partner.name for partner in partner_queries.all_partners(session)}
-    strange = known - {PARTNER, *PARTNERS}
-    if strange:
-        raise NotHere(f"this database is at work with {min(strange)}: made-up orders do not belong in it")
+    others = known - {PARTNER, *PARTNERS}
+    if others:
+        raise NotADemo(f"this database has the partner {min(others)}: example data does not belong in it")
 
 
 def _world(session: Session, now: datetime) -> _World:
@@ -194,13 +194,13 @@ def _partner(session: Session, name: str) -> Partner:
     if known:
         return known
     made, _ = partner_service.add(
-        session, name, base_url=NOWHERE, allow_addresses=["127.0.0.0/8"], accepts_return=True
+        session, name, base_url=UNREACHABLE, allow_addresses=["127.0.0.0/8"], accepts_return=True
     )
     return made
 
 
 def _templates(now: datetime) -> Iterator[_Template]:
-    """The example orders, each with one line and without what makes them long."""
+    """The example orders, each with one line and only the fields of KEPT_FIELDS."""
     for body in example_orders(now):
         sent = body["purchaseOrder"]
         content = {name: sent[name] for name in KEPT_FIELDS if name in sent}
@@ -208,7 +208,7 @@ def _templates(now: datetime) -> Iterator[_Template]:
         content["itemLists"] = sent["itemLists"][:1]
         total = content["itemLists"][0]["totalItemValue"]
         content["poValueDetails"] = {"totalPOValue": total}
-        whole = {**body, "purchaseOrder": content}
+        content_body = {**body, "purchaseOrder": content}
         buyer = sent["buyerDetails"]
         parties = (sent["buyerDetails"], sent["supplierDetails"])
         names = [party.get("tradeName") or party.get("legalName") for party in parties]
@@ -229,16 +229,16 @@ def _templates(now: datetime) -> Iterator[_Template]:
             "search_text": "\n".join(word.casefold() for word in words if word),
         }
         yield _Template(
-            dumps(whole), content["objectId"].encode(), content["buyerPONumber"].encode(), columns
+            dumps(content_body), content["objectId"].encode(), content["buyerPONumber"].encode(), columns
         )
 
 
 def _plan(
     rng: random.Random, now: datetime, messages: int, attempts: int
 ) -> list[tuple[datetime, MessageState | None, int]]:
-    """When each order came, where its message stands and how often it was tried, oldest first.
+    """The time of each order, the state of its message and the number of attempts, oldest first.
 
-    What waits is new; who was in trouble was so for hours, and so were those beside it.
+    Queued messages are new. Retried messages come in groups of several hours, as in an outage.
     """
     counts = [round(messages * part) for _, part in STATES[1:]]
     states: list[MessageState] = [MessageState.DELIVERED] * (messages - sum(counts))
@@ -248,28 +248,28 @@ def _plan(
     rng.shuffle(states)
     tried = [0 if state is MessageState.CANCELLED else 1 for state in states]
     left = attempts - sum(tried) - waiting.count(MessageState.SENDING)
-    if left < 0 or left > sum(tried) * (TRIES_MOST - 1):
-        raise ValueError(f"{messages} messages take {sum(tried)} to {sum(tried) * TRIES_MOST} attempts")
-    troubled = [place for place, tries in enumerate(tried) if tries]
-    # Troubles come in bouts: stretches of the month in which most messages needed several tries.
-    bouts = [rng.random() for _ in range(9)]
+    if left < 0 or left > sum(tried) * (MAX_ATTEMPTS - 1):
+        raise ValueError(f"{messages} messages take {sum(tried)} to {sum(tried) * MAX_ATTEMPTS} attempts")
+    retried = [place for place, tries in enumerate(tried) if tries]
+    # Outages: parts of the month in which most messages needed several attempts.
+    outages = [rng.random() for _ in range(9)]
     size = max(len(states), 1)
-    near = [place for place in troubled if any(abs(place / size - bout) < 0.012 for bout in bouts)]
-    for pool, most in ((near, TRIES_MOST), (troubled, TRIES_MOST)):
+    near = [place for place in retried if any(abs(place / size - outage) < 0.012 for outage in outages)]
+    for pool, most in ((near, MAX_ATTEMPTS), (retried, MAX_ATTEMPTS)):
         rng.shuffle(pool)
         for place in pool:
-            more = min(left, most - tried[place], rng.choice((0, 1, 2, 3, 6)) if pool is troubled else 4)
+            more = min(left, most - tried[place], rng.choice((0, 1, 2, 3, 6)) if pool is retried else 4)
             tried[place] += more
             left -= more
-    for place in troubled:
-        more = min(left, TRIES_MOST - tried[place])
+    for place in retried:
+        more = min(left, MAX_ATTEMPTS - tried[place])
         tried[place] += more
         left -= more
-    whole = [*zip(states, tried, strict=True)]
-    span = SPREAD - timedelta(hours=12)
-    moments = sorted(now - SPREAD + span * _working_time(rng) for _ in whole)
+    planned = [*zip(states, tried, strict=True)]
+    span = PERIOD - timedelta(hours=12)
+    moments = sorted(now - PERIOD + span * _working_time(rng) for _ in planned)
     plan: list[tuple[datetime, MessageState | None, int]] = [
-        (at, state, tries) for at, (state, tries) in zip(moments, whole, strict=True)
+        (at, state, tries) for at, (state, tries) in zip(moments, planned, strict=True)
     ]
     plan += [
         (now - timedelta(minutes=rng.uniform(5, 600)), state, int(state is MessageState.SENDING))
@@ -282,7 +282,7 @@ def _plan(
 
 
 def _working_time(rng: random.Random) -> float:
-    """A share of the month, most of them by day."""
+    """A random share of the month, mostly during the day."""
     day, hour = rng.randrange(60), rng.gauss(0.35, 0.18) % 1
     return min((day // 2 + (hour if rng.random() < 0.9 else rng.random())) / 30, 1.0)
 
@@ -403,12 +403,12 @@ def _answer(
     state: MessageState,
     tries: int,
 ) -> None:
-    response = rng.choices([word for word, _ in RESPONSES], [weight for _, weight in RESPONSES])[0]
+    response = rng.choices([value for value, _ in RESPONSES], [weight for _, weight in RESPONSES])[0]
     data = DecisionInput(response, rng.choice(REMARKS[response]), "INITIATING_CHANNEL", "WEB")
     person_id, person_name = rng.choice(world.staff)
     waits = state in (MessageState.PENDING, MessageState.SENDING)
-    took = timedelta(minutes=min(rng.lognormvariate(4.6, 1.1), 60 * 40))
-    at = min(order["received_at"] + took, now - timedelta(minutes=4 if waits else 60 * 11))
+    response_time = timedelta(minutes=min(rng.lognormvariate(4.6, 1.1), 60 * 40))
+    at = min(order["received_at"] + response_time, now - timedelta(minutes=4 if waits else 60 * 11))
     at = max(at, order["received_at"] + timedelta(seconds=20))
     body = req_confirm(
         OrderReference(
@@ -530,7 +530,7 @@ def _tries(
     tries: int,
     now: datetime,
 ) -> dict[str, Any] | None:
-    """The attempts of a message, in its schedule; returns the last one."""
+    """Add the attempts of a message at the times of its schedule; returns the last one."""
     started_at, last = at + timedelta(seconds=rng.uniform(0.01, 6)), None
     trouble = rng.choices(TROUBLE, [weight for *_, weight in TROUBLE])[0]
     for number in range(1, tries + 1):
@@ -548,7 +548,7 @@ def _tries(
             "message_id": message_id,
             "number": number,
             "trigger": Trigger.AUTO,
-            "url": f"{NOWHERE}/api/v0/purchase-order/req-confirm",
+            "url": f"{UNREACHABLE}/api/v0/purchase-order/req-confirm",
             "request_headers": [["Content-Type", "application/json"], ["Idempotency-Key", message_id]],
             "remote_address": None if status is None else "127.0.0.1:9",
             "started_at": now if under_way else started_at,
@@ -563,7 +563,7 @@ def _tries(
         }
         batch.attempts.append({**last, "partner_id": partner_id})
         wait = DEFAULT_SCHEDULE[min(number, len(DEFAULT_SCHEDULE)) - 1]
-        # All attempts lie in the past, even where the schedule would put them later.
+        # All attempts are in the past, even if the schedule puts them later.
         longest = (now - timedelta(minutes=1) - ended_at).total_seconds() / (tries - number + 1)
         started_at = ended_at + timedelta(seconds=max(min(wait, longest), 0.0))
     return last
@@ -626,8 +626,8 @@ def _write(session: Session, batch: _Batch) -> None:
             session.execute(insert(cast(Table, model.__table__)), rows)
 
 
-def _move_sequence(session: Session) -> None:
-    """Orders got their ids from here: on PostgreSQL the next one must not get them again."""
+def _advance_sequence(session: Session) -> None:
+    """Advance the sequence of order ids on PostgreSQL, since the seed assigned ids directly."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(
             text(

@@ -62,7 +62,7 @@ class _Refused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """The reply before a faulty mode spoils it."""
+    """The reply before a faulty mode changes it."""
 
     status: int
     body: dict[str, Any]
@@ -150,12 +150,12 @@ def _add_confirm_route(app: Flask, memory: SimulatorState, partner_key: str | No
         )
         reply = _reply(memory, exchange, behavior, partner_key)
         # Recorded before the reply, so that it is listed as soon as the sender has the reply.
-        memory.keep(exchange)
+        memory.add_exchange(exchange)
         return _REPLY_SENDERS.get(behavior.mode, _send)(behavior, exchange, reply)
 
 
 def _reply(memory: SimulatorState, exchange: Exchange, behavior: Behavior, partner_key: str | None) -> _Reply:
-    req_msg_id = memory.fresh_id()
+    req_msg_id = memory.new_req_msg_id()
     try:
         _check_sender(partner_key)
         exchange.body = read_json(exchange.raw)
@@ -216,7 +216,7 @@ def _check_sense(message: ReqConfirm) -> None:
 
 
 def _take(memory: SimulatorState, exchange: Exchange, identity: Identity, message: ReqConfirm) -> str:
-    taken = memory.take(identity, exchange.idempotency_key, message)
+    taken = memory.accept(identity, exchange.idempotency_key, message)
     exchange.repeat = taken.repeat
     if taken.refused:
         raise _Refused(taken.refused, _FIELDS[taken.refused], taken.detail)
@@ -279,28 +279,28 @@ def _wait_and_close(environ: Mapping[str, Any], seconds: float) -> Iterator[byte
 
 
 def _close_mid_reply(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
-    whole, environ = dumps(reply.body), request.environ
-    half = whole[: len(whole) // 2]
+    body, environ = dumps(reply.body), request.environ
+    half = body[: len(body) // 2]
     exchange.status, exchange.answer = reply.status, half.decode("utf-8", "replace")
 
     def pieces() -> Iterator[bytes]:
         yield half
         raise _reset_connection(environ)
 
-    return _streamed(pieces(), reply.status, len(whole))
+    return _streamed(pieces(), reply.status, len(body))
 
 
 def _send_byte_by_byte(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
-    whole = dumps(reply.body)
+    body = dumps(reply.body)
     exchange.status, exchange.answer = reply.status, reply.body
-    pause = behavior.seconds / len(whole)
+    pause = behavior.seconds / len(body)
 
     def drops() -> Iterator[bytes]:
-        for position in range(len(whole)):
+        for position in range(len(body)):
             time.sleep(pause)
-            yield whole[position : position + 1]
+            yield body[position : position + 1]
 
-    return _streamed(drops(), reply.status, len(whole))
+    return _streamed(drops(), reply.status, len(body))
 
 
 def _send_huge(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
@@ -326,8 +326,8 @@ def _send_html(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseRes
 
 
 def _send_truncated_json(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
-    whole = dumps(reply.body)
-    half = whole[: len(whole) // 2].decode("utf-8", "ignore")
+    body = dumps(reply.body)
+    half = body[: len(body) // 2].decode("utf-8", "ignore")
     return _text(exchange, half, "application/json", reply.status)
 
 

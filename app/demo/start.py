@@ -1,4 +1,4 @@
-"""What ``make run`` starts: example people, partner and orders, then web, deliverer and simulator."""
+"""``make run``: creates example data, then starts web, delivery worker and simulator."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def run_demo(
 
     With `busy` the traffic generator is on from the start.
 
-    Errors: ClickException where a port is taken.
+    Errors: ClickException if a port is in use.
     """
     for taken, name in ((port, "PORT"), (partner_port, "PARTNER_PORT")):
         _must_be_free(taken, name)
@@ -74,7 +74,7 @@ def run_demo(
     env = {**os.environ, "PO_SIMULATOR_URL": partner_url}
     if "undo_seconds" not in settings.model_fields_set:
         env["PO_UNDO_SECONDS"] = UNDO_SECONDS
-    # The deliverer and the worker are children of this command.
+    # The delivery worker and the background worker are children of this command.
     web_env = {**env, "PO_SERVE_DELIVERS": "false", "PO_SERVE_WORKS": "false"}
     simulator_env = {
         **env,
@@ -106,7 +106,7 @@ def prepare(
     inbound_key: str,
     partner_key: str,
 ) -> Partner:
-    """The example people, the partner and its orders, each only where it is missing; returns the partner."""
+    """Create missing example users, the partner and its orders; returns the partner."""
     for name, full_name, role, suppliers in PEOPLE:
         if not person_by_username(session, name):
             account_service.add_person(
@@ -142,9 +142,9 @@ def prepare(
 
 
 def known_orders(session: Session) -> Iterator[dict[str, Any]]:
-    """What the simulator's side would remember of an earlier run, oldest first.
+    """The orders that the simulator knows from an earlier run, oldest first.
 
-    Each order is its newest revision as received, but for the status: that is the one of now.
+    Each order is its newest version as received, with the current status.
     """
     partner = partner_queries.partner_by_name(session, PARTNER)
     newest = (
@@ -169,7 +169,7 @@ def _greet(url: str, partner_url: str, password: str) -> None:
 
 
 def _simulator_command(port: int) -> list[str]:
-    # One process: what the simulator received is in its memory, and in a file only while it is stopped.
+    # One process: the simulator keeps received messages in memory, and in a file only while it is stopped.
     return [sys.executable, "-m", "app.demo.wsgi", HOST, str(port)]
 
 

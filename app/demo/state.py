@@ -21,7 +21,7 @@ V = TypeVar("V")
 
 EXCHANGES_MAX = 20_000
 EXCHANGES_BYTES_MAX = 64 * 1_048_576
-TAKEN_MAX = 50_000
+ACCEPTED_MAX = 50_000
 ORDERS_MAX = 5_000
 SENT_MAX = 5_000
 
@@ -30,7 +30,7 @@ _ENDED = frozenset({Status.CANCELLED, Status.CLOSED})
 
 @dataclass(slots=True)
 class Exchange:
-    """A received request and its reply; an answer of None means that nothing was sent."""
+    """A received request and its reply. ``answer`` is None if no reply was sent."""
 
     idempotency_key: str
     headers: dict[str, str]
@@ -44,17 +44,17 @@ class Exchange:
 
     @property
     def object_id(self) -> str:
-        """The objectId that the body names, empty where it names none."""
+        """The objectId in the body, empty if it has none."""
         return self._text("objectId")
 
     @property
     def po_number(self) -> str:
-        """The buyer's number that the body names, empty where it names none."""
+        """The buyer's number in the body, empty if it has none."""
         return self._text("buyerPONumber")
 
     @property
     def text(self) -> str:
-        """The body as text, whatever it is."""
+        """The body as text; invalid bytes are replaced."""
         return self.raw.decode("utf-8", "replace")
 
     def _text(self, name: str) -> str:
@@ -79,7 +79,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What makes two answers the same message: the order's version and the content."""
+    """Two responses with the same order version and content are the same message."""
 
     object_id: str
     version: int
@@ -87,7 +87,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Acceptance:
     """Whether a response is accepted, new or repeated, and the simulator's id for it."""
 
     req_msg_id: str
@@ -100,7 +100,7 @@ class Taken:
 class Order:
     """An order as the simulator knows it: its newest content, version and status.
 
-    The version is newer than the content if a response mentioned a version that another sender made.
+    The version is newer than the content if a response was for a version from another sender.
     """
 
     body: dict[str, Any]
@@ -125,7 +125,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerTaken:
+class AcceptedResponse:
     """A response that the simulator accepted, and its late result, if one was sent."""
 
     identity: Identity
@@ -152,14 +152,14 @@ class Sent:
 
     @property
     def version(self) -> int:
-        """The version that the message makes or is about."""
+        """The version that the message creates or refers to."""
         about = next(
             self.body[name] for name in ("purchaseOrder", "poStatus", "poConfirmation") if name in self.body
         )
         return int(about["objectVersion"]["newVersion"])
 
     def as_data(self) -> dict[str, Any]:
-        """The message as the `POST /send-…` answers list it."""
+        """The message as the replies of `POST /send-…` list it."""
         return {
             "message": self.kind.value,
             "objectId": self.object_id,
@@ -173,12 +173,12 @@ class Sent:
 
 
 @dataclass(slots=True)
-class Remembered:
-    """What outlives a restart, oldest first: all but orders, which the product knows better by then."""
+class SavedState:
+    """The state that is saved for a restart, oldest first. Orders come from the app instead."""
 
     exchanges: list[Exchange] = field(default_factory=list)
-    taken: list[AnswerTaken] = field(default_factory=list)
-    last: list[AnswerTaken] = field(default_factory=list)
+    taken: list[AcceptedResponse] = field(default_factory=list)
+    last: list[AcceptedResponse] = field(default_factory=list)
     keys: list[tuple[str, Identity]] = field(default_factory=list)
     req_msg_ids: list[tuple[Identity, str]] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
@@ -201,60 +201,60 @@ class SimulatorState:
         self._behaviour = Behavior()
         self._exchanges: deque[Exchange] = deque()
         self._exchanges_bytes = 0
-        self._taken: OrderedDict[tuple[str, int], AnswerTaken] = OrderedDict()
+        self._accepted: OrderedDict[tuple[str, int], AcceptedResponse] = OrderedDict()
         self._keys: OrderedDict[str, Identity] = OrderedDict()
         self._req_msg_ids: OrderedDict[Identity, str] = OrderedDict()
-        self._last: OrderedDict[str, AnswerTaken] = OrderedDict()
+        self._newest: OrderedDict[str, AcceptedResponse] = OrderedDict()
         self._orders: OrderedDict[str, Order] = OrderedDict()
         self._sent: deque[Sent] = deque(maxlen=SENT_MAX)
         self._numbers = itertools.count(1)
         for order in orders:
             self.remember_order(order)
 
-    def remembered(self) -> Remembered:
-        """What it holds and would not know after a restart."""
+    def saved_state(self) -> SavedState:
+        """The state to save for a restart."""
         with self._lock:
-            return Remembered(
+            return SavedState(
                 exchanges=list(self._exchanges),
-                taken=list(self._taken.values()),
-                last=list(self._last.values()),
+                taken=list(self._accepted.values()),
+                last=list(self._newest.values()),
                 keys=list(self._keys.items()),
                 req_msg_ids=list(self._req_msg_ids.items()),
                 sent=list(self._sent),
             )
 
-    def recall(self, saved: Remembered) -> None:
+    def restore(self, saved: SavedState) -> None:
         """Restore the state of an earlier run; call it before anything is received."""
         for exchange in saved.exchanges:
-            self.keep(exchange)
+            self.add_exchange(exchange)
         with self._lock:
-            self._taken.update(
+            self._accepted.update(
                 ((entry.identity.object_id, entry.identity.version), entry) for entry in saved.taken
             )
-            self._last.update((entry.identity.object_id, entry) for entry in saved.last)
+            self._newest.update((entry.identity.object_id, entry) for entry in saved.last)
             self._keys.update(saved.keys)
             self._req_msg_ids.update(saved.req_msg_ids)
             self._sent.extend(saved.sent)
             self._numbers = itertools.count(1 + max((entry.number for entry in saved.sent), default=0))
 
     def behavior(self) -> Behavior:
-        """How the next answer will be treated."""
+        """How the next response will be handled."""
         with self._lock:
             return self._behaviour
 
     def behave(self, behavior: Behavior) -> None:
-        """Treat the next answers so."""
+        """Set how the next responses are handled."""
         with self._lock:
             self._behaviour = behavior
 
     def next_behaviour(self) -> Behavior:
-        """How to treat this answer; counts it."""
+        """How to handle this response; counts it."""
         with self._lock:
             behavior = self._behaviour
             self._behaviour = behavior.after_one()
             return behavior
 
-    def keep(self, exchange: Exchange) -> None:
+    def add_exchange(self, exchange: Exchange) -> None:
         """Store an exchange, and drop the oldest ones beyond the limits."""
         with self._lock:
             self._exchanges.append(exchange)
@@ -267,92 +267,92 @@ class SimulatorState:
         with self._lock:
             return list(self._exchanges)
 
-    def fresh_id(self) -> str:
-        """An id for a message that has no identity, because it could not be read."""
+    def new_req_msg_id(self) -> str:
+        """A new id, also for a message that could not be read."""
         return new_id(self._rng, "REQ")
 
     def req_msg_id(self, identity: Identity) -> str:
-        """This side's id of a message, the same each time that it comes."""
+        """The simulator's id of a message, the same for each repeat."""
         with self._lock:
             return self._req_msg_id(identity)
 
-    def take(self, identity: Identity, key: str, message: ReqConfirm) -> Taken:
-        """Take an answer: the first for its version and the same again, but no other content or key."""
+    def accept(self, identity: Identity, key: str, message: ReqConfirm) -> Acceptance:
+        """Accept the first response to a version and its repeats, but no other content or key."""
         with self._lock:
-            earlier = self._taken.get((identity.object_id, identity.version))
+            earlier = self._accepted.get((identity.object_id, identity.version))
             if earlier and earlier.identity == identity:
-                return Taken(earlier.req_msg_id, repeat=True)
+                return Acceptance(earlier.req_msg_id, repeat=True)
             refusal = self._refusal(identity, key, earlier)
             req_msg_id = self._req_msg_id(identity)
             if refusal:
-                return Taken(req_msg_id, refused=refusal[0], detail=refusal[1])
-            taken = AnswerTaken(identity, message.wire(), req_msg_id, key)
-            _put(self._taken, (identity.object_id, identity.version), taken, TAKEN_MAX)
-            _put(self._last, identity.object_id, taken, TAKEN_MAX)
-            self._last.move_to_end(identity.object_id)
+                return Acceptance(req_msg_id, refused=refusal[0], detail=refusal[1])
+            accepted = AcceptedResponse(identity, message.wire(), req_msg_id, key)
+            _put(self._accepted, (identity.object_id, identity.version), accepted, ACCEPTED_MAX)
+            _put(self._newest, identity.object_id, accepted, ACCEPTED_MAX)
+            self._newest.move_to_end(identity.object_id)
             if key:
-                _put(self._keys, key, identity, TAKEN_MAX)
+                _put(self._keys, key, identity, ACCEPTED_MAX)
             self._follow(identity, status_after(message.po_confirmation.supplier_response))
-            return Taken(req_msg_id)
+            return Acceptance(req_msg_id)
 
-    def judge(self, answer: AnswerTaken, result: Result) -> None:
-        """Record a late result. After FAILURE the version can be answered again, with a new id."""
-        identity = answer.identity
+    def record_result(self, response: AcceptedResponse, result: Result) -> None:
+        """Record a late result. After FAILURE the version takes another response, with a new id."""
+        identity = response.identity
         with self._lock:
-            last = self._last.get(identity.object_id)
-            if last and last.req_msg_id == answer.req_msg_id:
-                self._last[identity.object_id] = replace(last, result=result)
-            taken = self._taken.get((identity.object_id, identity.version))
-            if result is Result.FAILURE and taken and taken.req_msg_id == answer.req_msg_id:
-                del self._taken[identity.object_id, identity.version]
+            last = self._newest.get(identity.object_id)
+            if last and last.req_msg_id == response.req_msg_id:
+                self._newest[identity.object_id] = replace(last, result=result)
+            accepted = self._accepted.get((identity.object_id, identity.version))
+            if result is Result.FAILURE and accepted and accepted.req_msg_id == response.req_msg_id:
+                del self._accepted[identity.object_id, identity.version]
                 self._req_msg_ids.pop(identity, None)
                 self._follow(identity, Status.CREATED)
 
-    def answer_of(self, object_id: str) -> AnswerTaken | None:
+    def response_to(self, object_id: str) -> AcceptedResponse | None:
         """The last accepted response to an order, whatever its late result."""
         with self._lock:
-            return self._last.get(object_id)
+            return self._newest.get(object_id)
 
-    def answers(self) -> list[AnswerTaken]:
-        """The last answer to each order that was taken, newest last."""
+    def responses(self) -> list[AcceptedResponse]:
+        """The last accepted response to each order, newest last."""
         with self._lock:
-            return list(self._last.values())
+            return list(self._newest.values())
 
     def remember_order(self, order: dict[str, Any]) -> None:
-        """Remember a `req-send` or `req-edit` that PO Confirm took, as the newest order."""
+        """Store a `req-send` or `req-edit` that PO Confirm accepted, as the newest order."""
         sent = order["purchaseOrder"]
         known = Order(order, sent["objectVersion"]["newVersion"], sent["poStatusTransition"]["newStatus"])
         with self._lock:
             _put(self._orders, known.object_id, known, ORDERS_MAX)
             self._orders.move_to_end(known.object_id)
 
-    def move_order(self, object_id: str, status: str) -> None:
-        """Remember that an order was cancelled or closed."""
+    def set_order_status(self, object_id: str, status: str) -> None:
+        """Record that an order was canceled or closed."""
         with self._lock:
             if known := self._orders.get(object_id):
                 self._orders[object_id] = replace(known, status=status)
                 self._orders.move_to_end(object_id)
 
     def order(self, object_id: str) -> Order | None:
-        """The order with this id, if this side knows it."""
+        """The order with this id, if it is known."""
         with self._lock:
             return self._orders.get(object_id)
 
     def orders(self) -> list[Order]:
-        """The known orders, the one that changed last at the end."""
+        """The known orders, the last changed one last."""
         with self._lock:
             return list(self._orders.values())
 
-    def newest_order(self, fits: Callable[[Order], bool]) -> Order | None:
-        """The order that changed last among those that fit."""
-        return next((order for order in reversed(self.orders()) if fits(order)), None)
+    def newest_order(self, matches: Callable[[Order], bool]) -> Order | None:
+        """The last changed order that matches."""
+        return next((order for order in reversed(self.orders()) if matches(order)), None)
 
     def next_number(self) -> int:
-        """A number for the next message that this side sends."""
+        """A number for the next message to send."""
         return next(self._numbers)
 
-    def keep_sent(self, sent: Sent) -> None:
-        """Remember a message that this side sent."""
+    def add_sent(self, sent: Sent) -> None:
+        """Store a sent message."""
         with self._lock:
             self._sent.append(sent)
 
@@ -362,7 +362,7 @@ class SimulatorState:
             return [sent for sent in self._sent if object_id in (None, sent.object_id)]
 
     def _refusal(
-        self, identity: Identity, key: str, earlier: AnswerTaken | None
+        self, identity: Identity, key: str, earlier: AcceptedResponse | None
     ) -> tuple[ErrorCode, str] | None:
         if earlier or (key and key in self._keys):
             return (
@@ -378,15 +378,15 @@ class SimulatorState:
 
     def _follow(self, identity: Identity, status: Status) -> None:
         known = self._orders.get(identity.object_id)
-        # A response may mention a version that another sender made; one to an old version changes nothing.
+        # A response may be for a version from another sender; one to an old version changes nothing.
         if known and identity.version >= known.version and known.status not in _ENDED:
             self._orders[identity.object_id] = replace(known, version=identity.version, status=status)
 
     def _req_msg_id(self, identity: Identity) -> str:
         req_msg_id = self._req_msg_ids.get(identity)
         if req_msg_id is None:
-            req_msg_id = self.fresh_id()
-            _put(self._req_msg_ids, identity, req_msg_id, TAKEN_MAX)
+            req_msg_id = self.new_req_msg_id()
+            _put(self._req_msg_ids, identity, req_msg_id, ACCEPTED_MAX)
         return req_msg_id
 
 

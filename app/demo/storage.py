@@ -1,7 +1,7 @@
 """Saves the simulator's state to a file when it stops, and loads it when it starts.
 
 Links to received messages keep working, and repeats are recognized. One record per line, so an unreadable
-line loses only itself. The first line names the database: with a new database the state starts empty.
+line does not affect others. The first line names the database: with a new database the state starts empty.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from app.demo.state import (
-    AnswerTaken,
+    AcceptedResponse,
     Exchange,
     Identity,
-    Remembered,
+    SavedState,
     Sent,
     SimulatorState,
 )
@@ -28,7 +28,7 @@ from app.network.vocabulary import Kind, Result
 log = logging.getLogger(__name__)
 
 NEWEST = 500
-"""Records of each kind that are saved: stopping leaves two seconds to write them."""
+"""The maximum number of saved records of each kind, since a stop must not take longer than two seconds."""
 
 
 def save(memory: SimulatorState, path: Path, of: str) -> None:
@@ -37,7 +37,7 @@ def save(memory: SimulatorState, path: Path, of: str) -> None:
     part.unlink(missing_ok=True)
     part.touch(mode=0o600)
     with part.open("wb") as file:
-        for record in _records(memory.remembered(), of):
+        for record in _records(memory.saved_state(), of):
             file.write(dumps(record) + b"\n")
     part.replace(path)
 
@@ -49,31 +49,31 @@ def load(memory: SimulatorState, path: Path, of: str) -> None:
     head, *lines = path.read_bytes().split(b"\n")
     if head != dumps({"of": of}):
         return
-    saved = Remembered()
+    saved = SavedState()
     for line in filter(None, lines):
         try:
-            _take_up(saved, _read(line))
+            _add_record(saved, _read(line))
         except (KeyError, TypeError, ValueError) as error:
             log.warning("a line of %s cannot be read: %s", path.name, error)
-    memory.recall(saved)
+    memory.restore(saved)
 
 
-def _records(held: Remembered, of: str) -> Iterator[dict[str, Any]]:
+def _records(state: SavedState, of: str) -> Iterator[dict[str, Any]]:
     yield {"of": of}
-    for exchange in held.exchanges[-NEWEST:]:
+    for exchange in state.exchanges[-NEWEST:]:
         record_fields = _as_record(
             exchange, omit=("raw", "body"), received_at=exchange.received_at.isoformat()
         )
         raw = base64.b64encode(exchange.raw).decode()
         yield {"exchange": record_fields, "raw": raw, "was_read": exchange.body is not None}
-    for name, answers in (("taken", held.taken), ("last", held.last)):
+    for name, answers in (("taken", state.taken), ("last", state.last)):
         for answer in answers[-NEWEST:]:
             yield {name: _as_record(answer, identity=_as_record(answer.identity))}
-    for key, identity in held.keys[-NEWEST:]:
+    for key, identity in state.keys[-NEWEST:]:
         yield {"key": key, "identity": _as_record(identity)}
-    for identity, req_msg_id in held.req_msg_ids[-NEWEST:]:
+    for identity, req_msg_id in state.req_msg_ids[-NEWEST:]:
         yield {"req_msg_id": req_msg_id, "identity": _as_record(identity)}
-    for sent in held.sent[-NEWEST:]:
+    for sent in state.sent[-NEWEST:]:
         yield {"sent": _as_record(sent, sent_at=sent.sent_at.isoformat())}
 
 
@@ -83,7 +83,7 @@ def _as_record(value: Any, *, omit: Collection[str] = (), **replacements: Any) -
     return {name: replacements[name] if name in replacements else getattr(value, name) for name in names}
 
 
-def _take_up(saved: Remembered, record: dict[str, Any]) -> None:
+def _add_record(saved: SavedState, record: dict[str, Any]) -> None:
     if "exchange" in record:
         record_fields, raw = record["exchange"], base64.b64decode(record["raw"])
         record_fields["received_at"] = datetime.fromisoformat(record_fields["received_at"])
@@ -106,9 +106,9 @@ def _take_up(saved: Remembered, record: dict[str, Any]) -> None:
         saved.sent.append(Sent(**record_fields))
 
 
-def _answer(record_fields: dict[str, Any]) -> AnswerTaken:
+def _answer(record_fields: dict[str, Any]) -> AcceptedResponse:
     result = record_fields.pop("result")
-    return AnswerTaken(
+    return AcceptedResponse(
         **{**record_fields, "identity": Identity(**record_fields["identity"])},
         result=None if result is None else Result(result),
     )
@@ -120,5 +120,5 @@ def _read(line: bytes) -> dict[str, Any]:
     except Unreadable as unreadable:
         raise ValueError(unreadable.detail) from None
     if not isinstance(record, dict):
-        raise TypeError("it is no object")
+        raise TypeError("not a JSON object")
     return record

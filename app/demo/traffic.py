@@ -127,7 +127,7 @@ class TrafficGenerator:
         return self._buyer.send_status_change(object_id, action)
 
     def _result(self) -> Sent:
-        waiting = [answer for answer in self._memory.answers() if answer.result is None]
+        waiting = [answer for answer in self._memory.responses() if answer.result is None]
         if not waiting:
             raise NoMatch("Every response has its result.")
         answer = self._rng.choice(waiting)

@@ -1,8 +1,9 @@
 """The simulator as a process: ``python -m app.demo.wsgi HOST PORT``, configured by environment.
 
-DEMO_SEND_TO and DEMO_INBOUND_KEY are needed; DEMO_PARTNER_KEY is what answers must carry; DEMO_ORDERS is a
-file of the orders that were sent before, one a line (else the example orders); DEMO_BUSY starts a busy day.
-DEMO_KEPT is the file in which it keeps over a restart what it received, and DEMO_KEPT_OF names the database.
+DEMO_SEND_TO and DEMO_INBOUND_KEY are required. Responses must have the key DEMO_PARTNER_KEY, if set.
+DEMO_ORDERS is a file of earlier orders, one per line; the default is the example orders. DEMO_BUSY starts the
+traffic generator. DEMO_KEPT is the file that keeps received messages over a restart, and DEMO_KEPT_OF names
+the database.
 """
 
 from __future__ import annotations
@@ -37,17 +38,17 @@ application = create_simulator(
     orders=_orders(),
     time_zone=os.environ.get("DEMO_TIME_ZONE") or "Asia/Kolkata",
 )
-if kept := os.environ.get("DEMO_KEPT"):
+if state_file := os.environ.get("DEMO_KEPT"):
     memory, of = application.extensions["state"], os.environ.get("DEMO_KEPT_OF", "")
-    load(memory, Path(kept), of)
-    atexit.register(save, memory, Path(kept), of)
+    load(memory, Path(state_file), of)
+    atexit.register(save, memory, Path(state_file), of)
 traffic = application.extensions["traffic"]
 atexit.register(traffic.stop)
 if os.environ.get("DEMO_BUSY"):
     traffic.start()
 
 if __name__ == "__main__":
-    # The simulator misbehaves on the raw socket, which only Werkzeug's server gives it.
+    # Faulty modes need the raw socket, which only Werkzeug's server exposes.
     server = make_server(sys.argv[1], int(sys.argv[2]), application, threaded=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     server.serve_forever()

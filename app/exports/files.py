@@ -31,25 +31,25 @@ PACKING = timedelta(hours=1)
 """How long closing a large workbook may take before another worker starts again."""
 
 
-def ask(
+def create_job(
     session: Session,
-    what: str,
+    source_name: str,
     form: str,
     query: Mapping[str, str],
     *,
     scope: sources.Scope,
     by: str,
-    me: int,
+    person_id: int,
 ) -> Job:
     """Start a job that exports all rows that match ``query``."""
     return task_service.create_job(
         session,
         KIND,
-        title=f"{sources.SOURCES[what].title} as {formats.NAMES[form]}",
+        title=f"{sources.SOURCES[source_name].title} as {formats.NAMES[form]}",
         by=by,
-        person_id=me,
+        person_id=person_id,
         parameters={
-            "what": what,
+            "what": source_name,
             "form": form,
             "query": dict(query),
             "scope": None if scope is None else sorted(scope),
@@ -57,9 +57,9 @@ def ask(
     )
 
 
-def write(work: TaskRun, settings: Settings) -> None:
+def write(run: TaskRun, settings: Settings) -> None:
     """Run an export job. It always starts from the beginning, since a partial file is useless."""
-    with work.step(resets_attempts=False) as (_, job):
+    with run.step(resets_attempts=False) as (_, job):
         parameters, job.done = dict(job.parameters), 0
     source = sources.SOURCES[parameters["what"]]
     scope = None if parameters["scope"] is None else frozenset(parameters["scope"])
@@ -67,16 +67,16 @@ def write(work: TaskRun, settings: Settings) -> None:
         values = sources.read_query(source, parameters["query"], settings.zone)
     except sources.BadFilter as error:
         raise TaskFailed(str(error)) from error
-    path = path_of(settings, work.job_id, parameters["form"])
+    path = path_of(settings, run.job_id, parameters["form"])
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # A unique name, so that a worker that lost its lease cannot remove the file of the next one.
     part = path.with_suffix(f".{secrets.token_hex(4)}.part")
     try:
         with part.open("wb") as file:
             part.chmod(0o600)
-            _write(file, source, _with_progress(work, source, scope, values), parameters["form"], settings)
+            _write(file, source, _with_progress(run, source, scope, values), parameters["form"], settings)
         details = {"bytes": part.stat().st_size, "sha256": _sha256(part)}
-        with work.step(resets_attempts=False) as (_, job):
+        with run.step(resets_attempts=False) as (_, job):
             job.note_code, job.note_params = JobNote.FILE_WRITTEN, details
             job.total, job.cursor = job.done, {"machine": socket.gethostname()}
             part.replace(path)
@@ -131,13 +131,13 @@ def remove_expired(_database: Database, settings: Settings) -> int:
 
 
 def _with_progress(
-    work: TaskRun, source: sources.Source, scope: sources.Scope, values: Mapping[str, Any]
+    run: TaskRun, source: sources.Source, scope: sources.Scope, values: Mapping[str, Any]
 ) -> Iterator[Any]:
-    for batch in sources.batches(work.database, source, scope, values):
+    for batch in sources.batches(run.database, source, scope, values):
         yield batch
-        with work.step(resets_attempts=False) as (_, job):
+        with run.step(resets_attempts=False) as (_, job):
             job.done += len(batch)
-    with work.step(resets_attempts=False, lease=PACKING):
+    with run.step(resets_attempts=False, lease=PACKING):
         pass  # A workbook is closed at the end in one step.
 
 

@@ -55,12 +55,12 @@ def _links() -> dict[str, Any]:
     return {"export_links": export_links}
 
 
-def export_links(what: str, query: Mapping[str, Any]) -> list[tuple[str, str]]:
+def export_links(source_name: str, query: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The name and URL of each format for a list with a filter."""
     if not access.can(access.current_person(), Permission.EXPORT):
         return []
     return [
-        (name, url_for("exports.export", what=what, form=form, **query))
+        (name, url_for("exports.export", source_name=source_name, form=form, **query))
         for form, name in formats.NAMES.items()
     ]
 
@@ -83,11 +83,11 @@ def index() -> Response:
     return web.page("exports/index.html", exports=exports, hours=web.settings().export_keep_hours)
 
 
-@blueprint.get("/exports/<what>.<form>")
+@blueprint.get("/exports/<source_name>.<form>")
 @access.requires(Permission.EXPORT)
-def export(what: str, form: str) -> Response:
+def export(source_name: str, form: str) -> Response:
     """The file if it is small, otherwise a page that offers a background job."""
-    source, query = _source_and_query(what, form)
+    source, query = _source_and_query(source_name, form)
     try:
         values = sources.read_query(source, query, web.zone())
     except sources.BadFilter as error:
@@ -107,24 +107,30 @@ def export(what: str, form: str) -> Response:
                 limit=limit if count > limit else None,
                 action=request.full_path.rstrip("?"),
             )
-    _record_export(f"{source.title} as {formats.NAMES[form]}", what, form, query, rows=count)
-    return _as_file(_encoded(source, form, batches), form, what)
+    _record_export(f"{source.title} as {formats.NAMES[form]}", source_name, form, query, rows=count)
+    return _as_file(_encoded(source, form, batches), form, source_name)
 
 
-@blueprint.post("/exports/<what>.<form>")
+@blueprint.post("/exports/<source_name>.<form>")
 @access.requires(Permission.EXPORT)
-def make(what: str, form: str) -> AnyResponse:
+def make(source_name: str, form: str) -> AnyResponse:
     """Start a background job for the file."""
-    source, query = _source_and_query(what, form)
+    source, query = _source_and_query(source_name, form)
     try:
         sources.read_query(source, query, web.zone())
     except sources.BadFilter as error:
         return web.error_page(422, "Export failed", str(error))
     if not ConfirmForm().validate():
         abort(400)
-    me = access.current_person()
-    job = files.ask(
-        web.db(), what, form, query, scope=access.visible_suppliers(), by=me.display_name, me=me.id
+    person = access.current_person()
+    job = files.create_job(
+        web.db(),
+        source_name,
+        form,
+        query,
+        scope=access.visible_suppliers(),
+        by=person.display_name,
+        person_id=person.id,
     )
     trail.record(
         web.db(),
@@ -132,10 +138,10 @@ def make(what: str, form: str) -> AnyResponse:
         AuditObject.EXPORT,
         job.id,
         name=job.title,
-        after=_audit_fields(what, form, query),
+        after=_audit_fields(source_name, form, query),
     )
     web.db().commit()
-    return web.redirect_after_post(url_for("tasks.one", job_id=job.id))
+    return web.redirect_after_post(url_for("tasks.job_page", job_id=job.id))
 
 
 @blueprint.get("/exports/files/<job_id>")
@@ -208,8 +214,8 @@ def evidence_of(order_id: int) -> Response:
     return _download(_chunks(file), "application/zip", f"evidence-{safe[:60]}-{order.id}.zip")
 
 
-def _source_and_query(what: str, form: str) -> tuple[sources.Source, dict[str, str]]:
-    source = sources.SOURCES.get(what)
+def _source_and_query(source_name: str, form: str) -> tuple[sources.Source, dict[str, str]]:
+    source = sources.SOURCES.get(source_name)
     if source is None or form not in formats.MIMETYPES:
         abort(404)
     if not access.can(access.current_person(), source.needs):
@@ -231,8 +237,8 @@ def _encoded(source: sources.Source, form: str, batches: Sequence[Any]) -> Itera
     return encode(source.columns, batches, zone)
 
 
-def _as_file(content: Iterator[bytes], form: str, what: str) -> Response:
-    return _download(content, formats.MIMETYPES[form], _filename(what, form))
+def _as_file(content: Iterator[bytes], form: str, source_name: str) -> Response:
+    return _download(content, formats.MIMETYPES[form], _filename(source_name, form))
 
 
 def _download(content: Iterator[bytes], mimetype: str, name: str) -> Response:
@@ -249,12 +255,12 @@ def _chunks(file: Any) -> Iterator[bytes]:
             yield chunk
 
 
-def _filename(what: str, form: str, job: Job | None = None) -> str:
+def _filename(source_name: str, form: str, job: Job | None = None) -> str:
     at = ((job.finished_at if job else None) or clock.now()).astimezone(web.zone())
-    return f"po-confirm-{what}-{at:%Y%m%d-%H%M}.{form}"
+    return f"po-confirm-{source_name}-{at:%Y%m%d-%H%M}.{form}"
 
 
-def _record_export(name: str, what: str, form: str, query: Mapping[str, str], *, rows: int) -> None:
+def _record_export(name: str, source_name: str, form: str, query: Mapping[str, str], *, rows: int) -> None:
     """Record the export before the first byte is sent, in a separate transaction."""
     with web.database().writing() as session:
         trail.record(
@@ -263,10 +269,14 @@ def _record_export(name: str, what: str, form: str, query: Mapping[str, str], *,
             AuditObject.EXPORT,
             "",
             name=name,
-            after={**_audit_fields(what, form, query), "rows": rows},
+            after={**_audit_fields(source_name, form, query), "rows": rows},
         )
         session.commit()
 
 
-def _audit_fields(what: str, form: str, query: Mapping[str, str]) -> dict[str, Any]:
-    return {"what": what, "form": form, "filter": {name: value for name, value in query.items() if value}}
+def _audit_fields(source_name: str, form: str, query: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "what": source_name,
+        "form": form,
+        "filter": {name: value for name, value in query.items() if value},
+    }

@@ -1,1 +1,1 @@
-"""What a partner tells us."""
+"""Incoming messages from partners: API, processing, log and import."""

@@ -1,4 +1,4 @@
-"""The contract's replies to a message: ours to partners, and theirs to us."""
+"""Replies to messages: those sent to partners, and those received from them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The inbox of purchase orders and the answer to each."""
+"""Purchase orders, their versions, and the responses to them."""

@@ -180,20 +180,20 @@ def _sentence(summary: ResponseSummary, kind: str, who: str) -> str:
     verb = (
         verb if who == "You" else {"confirm": "confirmed", "reject": "rejected", "return": "returned"}[verb]
     )
-    kept = summary.lines - summary.rejected
-    if not kept:
+    confirmed_lines = summary.lines - summary.rejected
+    if not confirmed_lines:
         return (
             f"All {things(summary.lines, 'line')} are rejected. Choose Reject."
             if kind != "REJECT"
             else (f"{who} {verb} all {things(summary.lines, 'line')}.")
         )
-    which = (
+    lines = (
         things(summary.lines, "line")
-        if kept == summary.lines
-        else f"{kept} of {things(summary.lines, 'line')}"
+        if confirmed_lines == summary.lines
+        else f"{confirmed_lines} of {things(summary.lines, 'line')}"
     )
     total = summary.confirmed.total
-    worth = f" for {money(total)}" if total is not None else ""
+    amount = f" for {money(total)}" if total is not None else ""
     counts = [
         f"{count} {label}"
         for count, label in (
@@ -203,7 +203,7 @@ def _sentence(summary: ResponseSummary, kind: str, who: str) -> str:
         )
         if count
     ]
-    return f"{who} {verb} {which}{worth}: {', '.join(counts)}."
+    return f"{who} {verb} {lines}{amount}: {', '.join(counts)}."
 
 
 def line_sentence(body: Any, responses: Sequence[LineResponse], kind: str) -> str:

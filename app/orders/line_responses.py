@@ -1,9 +1,9 @@
-"""Responses to single lines of an order, and how they travel.
+"""Responses to single lines of an order, and how they are sent.
 
-The partner contract has no lines in a response, so they travel as pairs in ``additionalInfos``:
+The partner contract has no lines in a response, so they are sent as pairs in ``additionalInfos``:
 ``line/<reference>/response``, ``…/quantity``, ``…/deliveryDate``, ``…/unitPrice`` and ``…/remarks``, and for
 each delivery of a split line ``…/split/1/quantity`` and ``…/split/1/deliveryDate``. In a reference, ``/`` is
-written ``%2F`` and ``%`` is written ``%25``. Lines as ordered do not travel. Pure.
+written ``%2F`` and ``%`` is written ``%25``. Lines as ordered are not sent. Pure.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _PAISA = Decimal("0.01")
 
 @dataclass(frozen=True, slots=True)
 class OrderedLine:
-    """A line of the order, with the reference that names it in a response and the day it is due."""
+    """A line of the order, with the reference that names it in a response and its delivery date."""
 
     place: int
     reference: str
@@ -120,7 +120,7 @@ def read_lines(ordered: Sequence[OrderedLine], entered: Iterable[EnteredLine]) -
 
 
 def response_mismatch(kind: str, responses: Sequence[LineResponse], line_count: int) -> str:
-    """Why the lines do not go with the response to the whole order; empty if they do."""
+    """Why the lines contradict the response to the whole order; empty if they do not."""
     rejected = sum(line.response is LineAction.REJECTED for line in responses)
     if kind == SupplierResponse.REJECT and responses and rejected < line_count:
         return "Reject applies to the whole order. Choose Confirm to reject only some of its lines."
@@ -168,7 +168,7 @@ def _read_line(ordered: OrderedLine, entered: EnteredLine) -> LineResponse | Non
 
 
 def _check_action(entered: EnteredLine, response: LineResponse) -> None:
-    """Check that the chosen response goes with the values of the line."""
+    """Check that the chosen response matches the values of the line."""
     differs = _differs(response)
     action = entered.response
     if action and action not in set(LineAction):

@@ -81,8 +81,8 @@ def to_paise(rupees: Decimal | str | None) -> int:
 class PurchaseOrder(Base):
     """One order of one partner, as its newest revision has it.
 
-    ``status`` is what the network knows; ``answer`` and ``delivery`` are the projection that lists need,
-    written in the transaction that changes the message.
+    ``status`` is the one at the partner. ``response`` and ``delivery`` are copies from the last decision and
+    its webhook, made in the transaction that changes these.
     """
 
     __tablename__ = "purchase_order"
@@ -90,7 +90,7 @@ class PurchaseOrder(Base):
         UniqueConstraint("partner_id", "object_id"),
         Index("ix_purchase_order_respond_by", "respond_by", "id"),
         Index("ix_purchase_order_received_at", "received_at", "id"),
-        # The work queues are counted on every page: what waits is little, however much was answered.
+        # Every page counts the work queues; the index has only open orders.
         Index(
             "ix_purchase_order_waits",
             *("respond_by", "id", "supplier_b2b_id"),
@@ -101,7 +101,7 @@ class PurchaseOrder(Base):
         Index("ix_purchase_order_delivery", "delivery", "respond_by", "id"),
         Index("ix_purchase_order_supplier", "supplier_b2b_id", "respond_by", "id"),
         Index("ix_purchase_order_assignee", "assignee_id", "respond_by", "id"),
-        # The other sorts of the list.
+        # For the other sort orders of the list.
         Index("ix_purchase_order_delivery_day", "delivery_day", "id"),
         Index("ix_purchase_order_buyer_po_number", "buyer_po_number", "id"),
         Index("ix_purchase_order_total", "total_paise", "id"),
@@ -123,7 +123,7 @@ class PurchaseOrder(Base):
     # The day that the text names, for sorting; NO_DAY if it names none.
     delivery_day: Mapped[date]
     line_count: Mapped[int]
-    # Money as text, exact on every database; None where the order names no total.
+    # Money as text, exact on every database; None if the order has no total.
     total: Mapped[str | None] = mapped_column(String(60))
     # The same for filters and sorting; see ``to_paise``.
     total_paise: Mapped[int] = mapped_column(BigInteger, default=NO_TOTAL)
@@ -174,7 +174,7 @@ class PurchaseOrder(Base):
     @needs_response.inplace.expression
     @classmethod
     def _needs_response_sql(cls) -> ColumnElement[bool]:
-        # Word for word as in the index; otherwise the database would not use it.
+        # Exactly as in the index, otherwise the database does not use it.
         return and_(*(text(condition) for condition in NEEDS_RESPONSE_SQL))
 
 
@@ -193,7 +193,7 @@ class Revision(Base):
 
 
 class StatusChange(Base):
-    """The buyer cancelled or closed an order: what was asked, why, and from where to where it moved."""
+    """A cancellation or closure by the buyer: the action, the reason, and the status before and after."""
 
     __tablename__ = "status_change"
     __table_args__ = (Index("ix_status_change_order_id", "order_id"),)
@@ -287,8 +287,8 @@ class Decision(Base):
     person_name: Mapped[str] = mapped_column(String(120))
     decided_at: Mapped[datetime]
     message_id: Mapped[str] = mapped_column(ForeignKey("message.id"), unique=True)
-    # Whole seconds from the receipt of the version to the answer, and from the answer to its deadline:
-    # below 0 it was late. Kept, since the order moves on to other versions and other deadlines.
+    # Whole seconds from the receipt of the version to the response, and from the response to the deadline
+    # (negative if late). Stored, since later versions have other deadlines.
     took_seconds: Mapped[int] = mapped_column(default=0)
     left_seconds: Mapped[int] = mapped_column(default=0)
     supplier_b2b_id: Mapped[str] = mapped_column(String(100), default="")

@@ -524,10 +524,10 @@ def bulk_hint(ready: int, total: int) -> str:
     """What pressing the button of a bulk response will do."""
     if not ready:
         return "None of the orders can be responded to now."
-    which = f"{ready} of {total} orders are ready; the others are skipped."
+    sentence = f"{ready} of {total} orders are ready; the others are skipped."
     if ready == total:
-        which = "1 order is ready." if total == 1 else f"All {total} are ready."
-    return f"{which} Each is recorded under your name and sent separately."
+        sentence = "1 order is ready." if total == 1 else f"All {total} are ready."
+    return f"{sentence} Each is recorded under your name and sent separately."
 
 
 # --- The activity

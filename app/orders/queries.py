@@ -116,13 +116,13 @@ class QueueCounts:
 
 
 class BadKey(ValueError):
-    """The key of a page is not one of this list."""
+    """The page key is not from this list."""
 
 
 def order_page(
     session: Session, scope: Scope, wanted: OrderFilter, now: datetime, *, limit: int = PAGE
 ) -> OrderPage:
-    """The orders that fit, by keyset: as fast at any depth.
+    """The matching orders, paged by keyset, so that any page is equally fast.
 
     Errors: BadKey for an ``after`` that is not from this list and sort.
     """
@@ -135,8 +135,8 @@ def order_page(
     )
     if wanted.after:
         key = _read_key(wanted.after, column)
-        here = tuple_(column, PurchaseOrder.id)
-        query = query.where(here < key if descending else here > key)
+        position = tuple_(column, PurchaseOrder.id)
+        query = query.where(position < key if descending else position > key)
     rows = session.scalars(query).all()
     if len(rows) <= limit:
         return OrderPage(rows, None)
@@ -166,7 +166,7 @@ def newer_count(session: Session, scope: Scope, wanted: OrderFilter, now: dateti
 
 
 def order(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None:
-    """One order with its revisions and decisions, or None where the reader may not see it."""
+    """One order with its revisions and decisions; None if the reader may not see it."""
     return session.scalar(
         _visible(select(PurchaseOrder), scope)
         .where(PurchaseOrder.id == order_id)
@@ -177,7 +177,7 @@ def order(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None
             selectinload(PurchaseOrder.decisions),
             selectinload(PurchaseOrder.status_changes),
         )
-        # After a POST the same session shows the page: what it loaded before has moved on.
+        # After a POST the same session shows the page; its loaded objects are outdated.
         .execution_options(populate_existing=True)
     )
 
@@ -237,7 +237,7 @@ def partners_order_for_update(session: Session, partner_id: int, object_id: str)
 
 
 def _locked(session: Session, order_id: int, partner_id: int, object_id: str) -> PurchaseOrder | None:
-    """Lock an order: first its words, so that nobody adds a message, then its messages, then its row.
+    """Lock an order: first its advisory lock, so that no message is added, then its messages, then its row.
 
     The last two in the order of the delivery worker: a consistent lock order prevents deadlock.
     """
@@ -266,15 +266,17 @@ def queue_counts(session: Session, scope: Scope, now: datetime) -> QueueCounts:
 
 @cache
 def _counting(*, scoped: bool) -> Select[*tuple[int, ...]]:
-    """The statement of ``queue_counts``, made once: composing it took longer than its answer."""
+    """The statement of ``queue_counts``, built once, since building it takes longer than running it."""
 
     def count(*conditions: ColumnElement[bool]) -> ScalarSelect[int]:
-        some = select(PurchaseOrder.id).where(PurchaseOrder.needs_response, *conditions).limit(COUNTED_MOST)
+        open_orders = (
+            select(PurchaseOrder.id).where(PurchaseOrder.needs_response, *conditions).limit(COUNTED_MOST)
+        )
         if scoped:
-            # What waits is little: not by the index on all of a supplier's orders.
+            # Few orders are open: keep the planner off the index on all orders of a supplier.
             of_supplier = func.coalesce(PurchaseOrder.supplier_b2b_id, "")
-            some = some.where(of_supplier.in_(bindparam("scope", expanding=True)))
-        return select(func.count()).select_from(some.subquery()).scalar_subquery()
+            open_orders = open_orders.where(of_supplier.in_(bindparam("scope", expanding=True)))
+        return select(func.count()).select_from(open_orders.subquery()).scalar_subquery()
 
     return select(
         count(),
@@ -425,14 +427,14 @@ def _is_assigned(session: Session, username: str) -> Any:
 
 
 def _mentioning(session: Session, words: str) -> list[ColumnExpressionArgument[bool]]:
-    """Orders with these words: few are looked up by their index, of many the first are met soon."""
+    """Orders that contain the words: few matches are read by index, of many the first are found soon."""
     contains = PurchaseOrder.search_text.contains(words, autoescape=True)
     listed = matching_ids(session, TextIndex.ORDERS, words, limit=FEW)
     return [contains] if listed is None else [PurchaseOrder.id.in_(listed), contains]
 
 
 def _write_key(last: PurchaseOrder, column: Any) -> str:
-    """The key of the next page: opaque, so that nothing on its way changes its blanks or its length."""
+    """The key of the next page, encoded so that URLs keep it unchanged."""
     value = getattr(last, column.key)
     text = f"{value.isoformat() if isinstance(value, date) else value}~{last.id}"
     return urlsafe_b64encode(text.encode()).decode().rstrip("=")

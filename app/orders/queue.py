@@ -65,8 +65,8 @@ def _beyond(wanted: OrderFilter, order: PurchaseOrder, *, backwards: bool = Fals
     """Whether an order comes after this one in the list, or before it."""
     column, descending = SORTS[wanted.sort]
     place = tuple_(column, PurchaseOrder.id)
-    here = tuple_(literal(getattr(order, column.key), column.type), order.id)
-    return place < here if descending != backwards else place > here
+    position = tuple_(literal(getattr(order, column.key), column.type), order.id)
+    return place < position if descending != backwards else place > position
 
 
 def _first(session: Session, ids: Any, wanted: OrderFilter, *, backwards: bool = False) -> int | None:
@@ -78,5 +78,5 @@ def _first(session: Session, ids: Any, wanted: OrderFilter, *, backwards: bool =
 
 
 def _count(session: Session, ids: Any) -> int:
-    some = ids.limit(COUNTED_MOST).subquery()
-    return session.scalar(select(func.count()).select_from(some)) or 0
+    limited = ids.limit(COUNTED_MOST).subquery()
+    return session.scalar(select(func.count()).select_from(limited)) or 0

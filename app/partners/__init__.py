@@ -1,1 +1,1 @@
-"""The networks we talk to: address, credentials, limits, paused or not."""
+"""Partners: connection, credentials, keys, limits, pause and resume."""

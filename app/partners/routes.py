@@ -295,16 +295,16 @@ def _locked_or_404(partner_id: int) -> Partner:
     return queries.partner_for_update(web.db(), partner_id) or abort(404)
 
 
-def _without_transaction(ask: Callable[[], Result]) -> Result:
+def _without_transaction(call: Callable[[], Result]) -> Result:
     """Call the partner with no transaction open, which on SQLite would block all writes."""
     web.db().commit()
-    return ask()
+    return call()
 
 
-def _done(row: Partner, what: str) -> AnyResponse:
+def _done(row: Partner, result: str) -> AnyResponse:
     web.db().commit()
-    log.info("partner %s: %s by %s", row.id, what, access.current_person().username)
-    return web.redirect_after_post(url_for(".partner", partner_id=row.id, done=what))
+    log.info("partner %s: %s by %s", row.id, result, access.current_person().username)
+    return web.redirect_after_post(url_for(".partner", partner_id=row.id, done=result))
 
 
 def _baseline(row: Partner) -> Baseline:

@@ -414,7 +414,7 @@ def _base_url(url: str) -> str:
     return _url(url.strip(), "base_url", "a base URL").rstrip("/")
 
 
-def _url(url: str, field: str, what: str, *, query: bool = False) -> str:
+def _url(url: str, field: str, label: str, *, query: bool = False) -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -429,7 +429,7 @@ def _url(url: str, field: str, what: str, *, query: bool = False) -> str:
         or re.search(r"[\x00-\x20\x7f\\%]", parts.netloc)
         or any(letter <= " " for letter in url)
     ):
-        raise BadPartner(f"{what} is http:// or https://, a host, and perhaps a port and a path", field)
+        raise BadPartner(f"{label} is http:// or https://, a host, and perhaps a port and a path", field)
     return url
 
 

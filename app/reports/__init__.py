@@ -1,1 +1,1 @@
-"""Alive, ready and, in time, the charts."""
+"""Home page, delivery health, response report, metrics and health checks."""

@@ -76,7 +76,7 @@ class Task(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     cancel_asked_by: Mapped[str | None] = mapped_column(String(120))
-    # The request that started it: what the task queues names it, as the log does.
+    # The ID of the request that started it, for the log and for webhooks that it queues.
     request_id: Mapped[str | None] = mapped_column(String(ID_MAX), default=current_request_id)
 
     __table_args__ = (
@@ -95,7 +95,7 @@ class Task(Base):
         return min(100, self.done * 100 // self.total) if self.total else None
 
     def finish(self, state: JobState, now: datetime) -> None:
-        """End the task; nobody runs it again."""
+        """End the task for good."""
         self.state, self.finished_at = state, now
         self.run_at = self.lease_token = self.lease_until = None
 

@@ -14,7 +14,7 @@ PAGE = 50
 
 
 def newest_jobs(session: Session, person_id: int | None, *, limit: int = PAGE) -> Sequence[Job]:
-    """The newest jobs of a person, or of everybody if ``person_id`` is None."""
+    """The newest jobs of a person, or of everyone if ``person_id`` is None."""
     return session.scalars(_jobs(person_id).order_by(Job.id.desc()).limit(limit)).all()
 
 

@@ -1,4 +1,4 @@
-"""What a finished background job leads to. Each kind of job registers a function for its page."""
+"""The results of background jobs. Each kind of job registers a function for its page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.tasks.models import Job
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a job, or comes: what the button to it says, and ``blocker`` where there is none."""
+    """The link to the result: its label and URL, or in ``blocker`` why there is none."""
 
     words: str = ""
     url: str = ""

@@ -1,4 +1,4 @@
-"""The pages of long work: what runs, how far it is, cancel."""
+"""The pages of background jobs: list, progress, cancel."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ blueprint = Blueprint("tasks", __name__, url_prefix="/jobs")
 @access.requires(Permission.VIEW)
 def index() -> Response:
     """The newest jobs."""
-    return web.page("tasks/index.html", jobs=queries.newest_jobs(web.db(), _whose()))
+    return web.page("tasks/index.html", jobs=queries.newest_jobs(web.db(), _scope()))
 
 
 @blueprint.get("/<job_id>")
 @access.requires(Permission.VIEW)
-def one(job_id: str) -> Response:
-    """One job; with htmx the part that refreshes itself until it is finished."""
-    return _shown(_found(job_id))
+def job_page(job_id: str) -> Response:
+    """One job; with htmx the fragment that polls until the job is finished."""
+    return _job_page(_get_or_404(job_id))
 
 
 @blueprint.post("/<job_id>/cancel")
 @access.requires(Permission.VIEW)
 def cancel(job_id: str) -> AnyResponse:
-    """End a job after its present step; what it did stays done."""
-    job = queries.job(web.db(), _whose(), job_id, lock=True) or abort(404)
+    """Cancel a job after its current step. Finished steps are kept."""
+    job = queries.job(web.db(), _scope(), job_id, lock=True) or abort(404)
     if not _may_cancel(job):
         abort(403)
     if service.cancel(job, by=access.current_person().display_name):
         trail.record(web.db(), AuditAction.CANCELED, AuditObject.JOB, job.id, name=job.title)
     web.db().commit()
-    return web.redirect_after_post(url_for(".one", job_id=job_id), fragment=lambda: _shown(job))
+    return web.redirect_after_post(url_for(".job_page", job_id=job_id), fragment=lambda: _job_page(job))
 
 
-def _whose() -> int | None:
+def _scope() -> int | None:
     return None if access.can(access.current_person(), Permission.VIEW_ALL) else access.current_person().id
 
 
 def _may_cancel(job: Job) -> bool:
-    """Whose it is, and support."""
+    """Only the owner and support may cancel."""
     return job.person_id == access.current_person().id or access.can(
         access.current_person(), Permission.RESEND
     )
 
 
-def _found(job_id: str) -> Job:
-    return queries.job(web.db(), _whose(), job_id) or abort(404)
+def _get_or_404(job_id: str) -> Job:
+    return queries.job(web.db(), _scope(), job_id) or abort(404)
 
 
-def _shown(job: Job) -> Response:
+def _job_page(job: Job) -> Response:
     result_of = RESULTS.get(job.kind)
     return web.page(
         "tasks/job.html",

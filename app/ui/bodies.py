@@ -1,4 +1,4 @@
-"""What travelled: JSON as it came, with colours, and the names in it as words."""
+"""Message bodies for pages: indented and colored JSON, differences, and field names as labels."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pygments.token import Token, _TokenType
 from app.network.reader import Unreadable, read_json
 
 LARGEST_PRETTY = 64 * 1024 * 1024
-"""Bytes: what was taken in once is shown again whatever the limit is today."""
+"""Bytes. Stored bodies are shown even if the limit for new ones is lower."""
 
 
 LARGEST_COLOURED = 48 * 1024
-"""Bytes of JSON that get colours; more is a wall of text anyway, and each span weighs."""
+"""Bytes of JSON up to which it is colored, since each colored part is an element."""
 
 
 def pretty(body: bytes | str) -> str:
-    """JSON with indents and exactly its numbers; what is no JSON that we read comes as text."""
+    """Indented JSON with exact numbers; anything else as text."""
     raw = body.encode("utf-8", "replace") if isinstance(body, str) else body
     try:
         value = read_json(raw, max_bytes=LARGEST_PRETTY)
@@ -33,7 +33,7 @@ def pretty(body: bytes | str) -> str:
 
 
 def compact(value: object) -> str:
-    """A JSON value on one line, with exactly its numbers."""
+    """A JSON value on one line, with exact numbers."""
     return str(simplejson.dumps(value, use_decimal=True, ensure_ascii=False))
 
 
@@ -46,7 +46,7 @@ _COLOURS: Sequence[tuple[_TokenType, str]] = (
 
 
 def coloured(body: bytes | str) -> Markup:
-    """JSON with indents, keys and values told apart. Everything in it is escaped."""
+    """Indented JSON with colored keys and values. Everything in it is escaped."""
     text = pretty(body)
     if len(text) > LARGEST_COLOURED or not text.startswith(("{", "[")):
         return escape(text)
@@ -61,7 +61,7 @@ def _coloured(kind: Any, part: str) -> Markup:
 
 
 def spoken(name: str) -> str:
-    """A field's name as words: ``totalPOValue`` is ``Total PO value``. Names that are words stay."""
+    """The label of a field name: ``Total PO value`` for ``totalPOValue``; other names unchanged."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,60}", name):
         return name
     parts = re.findall(r"B2B|[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+", name)
@@ -70,7 +70,7 @@ def spoken(name: str) -> str:
 
 
 LONGEST_COMPARED = 600
-"""Lines: more of them would take long to compare, and nobody reads such a difference."""
+"""Lines. Longer texts would take too long to compare."""
 
 
 def differences(old: str, new: str) -> list[tuple[str, str]] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A state: ``tone`` is its shape and colour, ``words`` its name."""
+    """A state: ``tone`` selects shape and color, ``words`` is the label."""
 
     tone: str
     words: str

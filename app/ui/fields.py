@@ -24,7 +24,7 @@ def folded(text: str | None) -> str | None:
 
 
 def iso_day(text: str) -> date | None:
-    """The date in ``2026-11-24``; None for every other text, which a partner may send as well."""
+    """The date in ``2026-11-24``; None for any other text, which partners may send."""
     if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
         return None
     try:
@@ -44,7 +44,7 @@ def choices(pairs: Iterable[tuple[str, str]]) -> list[SelectChoice]:
 
 
 class Whole(IntegerField):
-    """A whole number of at most nine digits; the library's own range check stumbles over endless ones."""
+    """A whole number of at most nine digits; the library's range check fails for very long ones."""
 
     def process_formdata(self, valuelist: list[Any]) -> None:
         if valuelist and len(valuelist[0]) > 10:
@@ -59,7 +59,7 @@ class Seconds(FloatField):
     """Seconds, perhaps with a decimal point."""
 
     def process_formdata(self, valuelist: list[Any]) -> None:
-        """Read them. Errors: ValueError with a sentence for people."""
+        """Parse the text. Errors: ValueError with a sentence for the user."""
         try:
             super().process_formdata(valuelist)
         except ValueError as error:
@@ -136,7 +136,7 @@ class Day(DateField):
     """A day such as ``2026-11-23``."""
 
     def process_formdata(self, valuelist: list[Any]) -> None:
-        """Read it. Errors: ValueError with a sentence for people."""
+        """Parse the text. Errors: ValueError with a sentence for the user."""
         text = (valuelist[0] if valuelist else "").strip()
         if not text:
             return

@@ -23,7 +23,7 @@ def _pattern(decimals: int) -> NumberPattern:
 
 
 def _grouped(value: Decimal, fewest_decimals: int) -> str:
-    # By its digits: two numbers that are equal may have come with different decimals.
+    # By its digits: equal numbers may have different decimals.
     return _grouped_digits(str(value), fewest_decimals)
 
 
@@ -36,9 +36,9 @@ def _grouped_digits(digits: str, fewest_decimals: int) -> str:
 
 
 def money(value: object) -> str:
-    """Rupees with Indian grouping: ``₹4,18,900.00``. Two decimals at least, more as they came, none rounded.
+    """Rupees with Indian grouping: ``₹4,18,900.00``. At least two decimals, never rounded.
 
-    What is no number is shown as it came; None is nothing.
+    Other text is unchanged; None is empty.
     """
     number = exact_number(value)
     if number is None:
@@ -48,12 +48,12 @@ def money(value: object) -> str:
 
 
 def amount(value: object) -> str:
-    """Money without its sign, for columns whose head names the currency."""
+    """Money without the currency sign, for columns with the currency in their heading."""
     return money(value).replace("₹", "")
 
 
 def number(value: object) -> str:
-    """A number with Indian grouping and its decimals as they came: ``1,02,093.750``."""
+    """A number with Indian grouping and its original decimals: ``1,02,093.750``."""
     exact = exact_number(value)
     if exact is None:
         return plain(value) if value is not None else ""
@@ -61,7 +61,7 @@ def number(value: object) -> str:
 
 
 def plain(value: object) -> str:
-    """A JSON value as it came: no grouping, since a number may as well be a code."""
+    """A JSON value without grouping, since a number may be a code."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -80,7 +80,7 @@ def things(how_many: int, one: str, many: str = "") -> str:
 
 
 def duration(milliseconds: float | None) -> str:
-    """``188 ms``, ``15.0 s``, ``2 min 5 s``; nothing where it is not known."""
+    """``188 ms``, ``15.0 s``, ``2 min 5 s``; empty if unknown."""
     if milliseconds is None:
         return ""
     if milliseconds < 999.5:
@@ -94,7 +94,7 @@ def duration(milliseconds: float | None) -> str:
 
 
 def size(how_many: int | None) -> str:
-    """Bytes: ``612 bytes``, ``1.4 KB``; nothing where it is not known."""
+    """Bytes: ``612 bytes``, ``1.4 KB``; empty if unknown."""
     if how_many is None:
         return ""
     if how_many < 1024:

@@ -1,1 +1,1 @@
-"""Sending many messages again: a plan, a reason, a job, and a report with a row per message."""
+"""The log of webhooks, resend, bulk resend, test sends and diagnostics."""

@@ -91,9 +91,9 @@ def create_job(
     return job
 
 
-def run(work: TaskRun) -> None:
+def run(task: TaskRun) -> None:
     """Request one batch of a bulk resend, then let other jobs run: a slow partner may take hours."""
-    with work.step() as (session, job):
+    with task.step() as (session, job):
         done_before = job.done
         has_more = request_batch(session, job)
         has_progressed = job.done > done_before

@@ -182,7 +182,7 @@ def _blocker(include_delivered: bool) -> ColumnElement[str]:
     superseded = exists().where(
         newer.order_id == Message.order_id, newer.decision_number > Message.decision_number
     )
-    whens: list[tuple[ColumnElement[bool], ResendBlocker]] = [
+    cases: list[tuple[ColumnElement[bool], ResendBlocker]] = [
         (Message.state == MessageState.SENDING, ResendBlocker.SENDING),
         (Message.state == MessageState.CANCELLED, ResendBlocker.CANCELED),
         (PurchaseOrder.status.in_((Status.CANCELLED.value, Status.CLOSED.value)), ResendBlocker.ORDER_ENDED),
@@ -200,8 +200,8 @@ def _blocker(include_delivered: bool) -> ColumnElement[str]:
         (Partner.paused_at.is_not(None), ResendBlocker.PARTNER_PAUSED),
     ]
     if not include_delivered:
-        whens.insert(0, (Message.state == MessageState.DELIVERED, ResendBlocker.DELIVERED))
-    return case(*((condition, blocker.value) for condition, blocker in whens), else_="")
+        cases.insert(0, (Message.state == MessageState.DELIVERED, ResendBlocker.DELIVERED))
+    return case(*((condition, blocker.value) for condition, blocker in cases), else_="")
 
 
 def _groups(pairs: Iterable[tuple[str, int]]) -> list[Group]:
