@@ -16,7 +16,7 @@ from app.network.reader import dumps
 from app.orders.models import PurchaseOrder
 from tests.conftest import INBOUND_KEY
 
-DOOR = "/api/v0/purchase-order/"
+API_PATH = "/api/v0/purchase-order/"
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -27,21 +27,21 @@ class Buyer:
         self._client = client
         self.bodies = bodies
 
-    def say(self, kind: str, body: Any) -> Any:
+    def post(self, kind: str, body: Any) -> Any:
         """POST one message."""
         raw = body if isinstance(body, bytes) else dumps(body)
         headers = {"X-Partner-Key": INBOUND_KEY}
-        return self._client.post(DOOR + kind, data=raw, headers=headers, content_type="application/json")
+        return self._client.post(API_PATH + kind, data=raw, headers=headers, content_type="application/json")
 
     def send(self, number: int = 0) -> Any:
         """Send the order."""
-        return self.say("req-send", self.bodies[number])
+        return self.post("req-send", self.bodies[number])
 
     def edit(self, number: int = 0, *, current: int = 1, new: int | None = None, **words: Any) -> Any:
         """Send the order with changes, by default another delivery date."""
-        return self.say("req-edit", self.edited(number, current=current, new=new, **words))
+        return self.post("req-edit", self.edit_body(number, current=current, new=new, **words))
 
-    def edited(
+    def edit_body(
         self, number: int = 0, *, current: int = 1, new: int | None = None, **words: Any
     ) -> dict[str, Any]:
         """The body of ``edit``."""
@@ -54,11 +54,11 @@ class Buyer:
         order.update(words or {"deliveryDate": "2027-01-15"})
         return body
 
-    def move(self, number: int = 0, action: str = "CANCEL", **more: Any) -> Any:
+    def change_status(self, number: int = 0, action: str = "CANCEL", **more: Any) -> Any:
         """Cancel or close the order."""
-        return self.say("req-status-change", self.moved(number, action, **more))
+        return self.post("req-status-change", self.status_change_body(number, action, **more))
 
-    def moved(
+    def status_change_body(
         self,
         number: int = 0,
         action: str = "CANCEL",
@@ -68,7 +68,7 @@ class Buyer:
         new_status: str | None = None,
         remarks: str = "Requirement withdrawn",
     ) -> dict[str, Any]:
-        """The body of ``move``."""
+        """The body of ``change_status``."""
         sent = self.bodies[number]
         ends = {"CANCEL": "CANCELLED", "CLOSE": "CLOSED"}
         return {
@@ -91,11 +91,11 @@ class Buyer:
             "additionalInfos": [],
         }
 
-    def report(self, number: int = 0, result: str = "SUCCESS", **more: Any) -> Any:
+    def send_result(self, number: int = 0, result: str = "SUCCESS", **more: Any) -> Any:
         """Send the late result of the supplier's response."""
-        return self.say("resp-confirm", self.reported(number, result, **more))
+        return self.post("resp-confirm", self.result_body(number, result, **more))
 
-    def reported(
+    def result_body(
         self,
         number: int = 0,
         result: str = "SUCCESS",
@@ -105,7 +105,7 @@ class Buyer:
         version: int = 1,
         field: str = "poConfirmation.supplierRemarks",
     ) -> dict[str, Any]:
-        """The body of ``report``."""
+        """The body of ``send_result``."""
         sent = self.bodies[number]
         ends = {"ACCEPT": "ACCEPTED", "REJECT": "REJECTED", "RETURN": "RETURNED"}
         failed = result == "FAILURE"
@@ -130,20 +130,20 @@ class Buyer:
         }
 
 
-def resp(answer: Any) -> dict[str, str]:
+def resp(response: Any) -> dict[str, str]:
     """``payload.resp`` of a reply."""
-    shape = answer.get_json()
-    assert set(shape) == {"response_code", "response_message", "payload"}
-    assert {"b2bIds", "resp", "additionalInfos"} < set(shape["payload"])
-    found: dict[str, str] = shape["payload"]["resp"]
-    return found
+    envelope = response.get_json()
+    assert set(envelope) == {"response_code", "response_message", "payload"}
+    assert {"b2bIds", "resp", "additionalInfos"} < set(envelope["payload"])
+    payload: dict[str, str] = envelope["payload"]["resp"]
+    return payload
 
 
-def refusal(answer: Any) -> tuple[int, str, str]:
+def refusal(response: Any) -> tuple[int, str, str]:
     """HTTP status, errorCd and errorField of a reply."""
-    said = resp(answer)
-    assert said["result"] == ("SUCCESS" if answer.status_code == 200 else "FAILURE")
-    return answer.status_code, said["errorCd"], said["errorField"]
+    fields = resp(response)
+    assert fields["result"] == ("SUCCESS" if response.status_code == 200 else "FAILURE")
+    return response.status_code, fields["errorCd"], fields["errorField"]
 
 
 def _end_transaction(session: Session) -> None:
@@ -155,7 +155,7 @@ def _end_transaction(session: Session) -> None:
 def order_of(session: Session, order_id: int) -> PurchaseOrder:
     """The current order with its revisions, decisions and status changes."""
     _end_transaction(session)
-    found = session.scalar(
+    order = session.scalar(
         select(PurchaseOrder)
         .where(PurchaseOrder.id == order_id)
         .options(
@@ -166,11 +166,11 @@ def order_of(session: Session, order_id: int) -> PurchaseOrder:
         )
         .execution_options(populate_existing=True)
     )
-    assert found
-    return found
+    assert order
+    return order
 
 
-def stands(session: Session, order_id: int) -> tuple[str, int, str, str]:
+def order_state(session: Session, order_id: int) -> tuple[str, int, str, str]:
     """The order's status, version, response and delivery."""
     order = order_of(session, order_id)
     return order.status, order.version, order.response.value, order.delivery.value
@@ -179,24 +179,24 @@ def stands(session: Session, order_id: int) -> tuple[str, int, str, str]:
 def message_of(session: Session, message_id: str) -> Message:
     """The current message."""
     _end_transaction(session)
-    found = session.scalar(
+    message = session.scalar(
         select(Message)
         .where(Message.id == message_id)
         .options(joinedload(Message.partner), selectinload(Message.attempts))
         .execution_options(populate_existing=True)
     )
-    assert found
-    return found
+    assert message
+    return message
 
 
-def inbound_of(session: Session, answer: Any) -> InboundMessage:
+def inbound_of(session: Session, response: Any) -> InboundMessage:
     """The stored message for this reply."""
     _end_transaction(session)
-    found = session.scalar(
+    message = session.scalar(
         select(InboundMessage)
-        .where(InboundMessage.id == resp(answer)["reqMsgId"])
+        .where(InboundMessage.id == resp(response)["reqMsgId"])
         .options(undefer(InboundMessage.body), undefer(InboundMessage.answer_body))
         .execution_options(populate_existing=True)
     )
-    assert found
-    return found
+    assert message
+    return message

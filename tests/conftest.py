@@ -1,4 +1,4 @@
-"""Shared fixtures: both databases, the named people, a movable clock, a partner on a real socket."""
+"""Shared fixtures: both databases, the test users, a movable clock, a partner on a real socket."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database = Database(f"sqlite:///{path}")
     database.upgrade()
     with database.writing() as session:
-        people.move_in(session)
+        people.add_users(session)
         session.commit()
     database.engine.dispose()
     return path
@@ -82,7 +82,7 @@ def empty_postgresql(postgresql: Server) -> str:
     database = Database(postgresql.url("empty"))
     database.upgrade()
     with database.writing() as session:
-        people.move_in(session)
+        people.add_users(session)
         session.commit()
     database.engine.dispose()
     return "empty"
@@ -90,7 +90,7 @@ def empty_postgresql(postgresql: Server) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A new database with the schema and the people. Tests with it run on SQLite and on PostgreSQL."""
+    """A new database with the schema and the test users. Its tests run on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
         path = tmp_path / "po-confirm.sqlite"
         shutil.copy(request.getfixturevalue("empty_sqlite"), path)
@@ -133,11 +133,11 @@ def session(database: Database) -> Iterator[Session]:
 
 @pytest.fixture
 def browser_of(app: Flask, database: Database) -> Callable[[str], people.Browser]:
-    """The browser in which a named person is signed in; ``nobody`` is not."""
+    """A browser signed in as a named user; ``anonymous`` is not signed in."""
 
     def browser_of(name: str) -> people.Browser:
-        browser = people.Browser(app, people.Answered)
-        if name != "nobody":
+        browser = people.Browser(app, people.ParsedResponse)
+        if name != "anonymous":
             people.sign_in(browser, database, name)
         return browser
 
@@ -147,14 +147,14 @@ def browser_of(app: Flask, database: Database) -> Callable[[str], people.Browser
 @pytest.fixture
 def pages(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Record the context of rendered pages, newest last, instead of rendering them."""
-    given: list[dict[str, Any]] = []
+    contexts: list[dict[str, Any]] = []
 
     def page(template: str, fragment: str | None = None, *, status: int = 200, **context: Any) -> Response:
-        given.append({"template": template, "fragment": fragment, **context})
+        contexts.append({"template": template, "fragment": fragment, **context})
         return Response("", status)
 
     monkeypatch.setattr("app.ui.web.page", page)
-    return given
+    return contexts
 
 
 @pytest.fixture
@@ -182,9 +182,9 @@ def ravi(browser_of: Callable[[str], people.Browser]) -> people.Browser:
 
 
 @pytest.fixture
-def nobody(browser_of: Callable[[str], people.Browser]) -> people.Browser:
+def anonymous(browser_of: Callable[[str], people.Browser]) -> people.Browser:
     """Not signed in."""
-    return browser_of("nobody")
+    return browser_of("anonymous")
 
 
 class Clock:
@@ -209,12 +209,12 @@ class Network:
     url: str
 
     def behave(self, mode: str, **more: Any) -> None:
-        """Set how it responds from now on."""
-        answer = requests.post(f"{self.url}/behaviour", json={"mode": mode, **more}, timeout=10)
-        assert answer.ok, answer.text
+        """Set its response mode."""
+        response = requests.post(f"{self.url}/behaviour", json={"mode": mode, **more}, timeout=10)
+        assert response.ok, response.text
 
     def received(self) -> list[dict[str, Any]]:
-        """What it received, oldest first."""
+        """The requests that it received, oldest first."""
         received: list[dict[str, Any]] = requests.get(f"{self.url}/received.json", timeout=10).json()[
             "received"
         ]
@@ -260,7 +260,7 @@ def example_bodies() -> list[dict[str, Any]]:
 def arrive(
     database: Database, partner: Partner, example_bodies: list[dict[str, Any]]
 ) -> Callable[..., list[int]]:
-    """Let the first ``count`` example orders arrive, and return their ids in order."""
+    """Receive the first ``count`` example orders, and return their ids in order."""
 
     def arrive(count: int = 1) -> list[int]:
         rules, result = Rules(1024 * 1024, timedelta(hours=24)), ImportResult()
@@ -277,7 +277,7 @@ def arrive(
 
 @pytest.fixture
 def deliver(database: Database) -> Callable[[], Counter[str]]:
-    """Deliver what is due now, as ``flask deliver --once`` does."""
+    """Deliver all due webhooks, as ``flask deliver --once`` does."""
     return lambda: DeliveryWorker(database, senders=4).drain()
 
 
@@ -289,9 +289,9 @@ def confirm(database: Database) -> Callable[..., str]:
         with database.writing() as session:
             order = order_for_update(session, None, order_id)
             assert order
-            given = DecisionInput("ACCEPT", remarks, "INITIATING_CHANNEL", "WEB")
+            decision_input = DecisionInput("ACCEPT", remarks, "INITIATING_CHANNEL", "WEB")
             asha = decisions.Responder(1, "Asha")
-            decision = decisions.respond(session, order, given, version=order.version, by=asha)
+            decision = decisions.respond(session, order, decision_input, version=order.version, by=asha)
             session.commit()
             return decision.message_id
 

@@ -1,4 +1,4 @@
-"""The users of the tests, and a signed-in browser for each."""
+"""The users in tests, and a signed-in browser for each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PASSWORD = "correct-horse-42"
 _hash = hash_password(PASSWORD)
 
 TRIVENI, BEARINGS = "SUPPB2B0001@bbps", "SUPPB2B0002@bbps"
-EVERYBODY: dict[str, tuple[str, Role, tuple[str, ...]]] = {
+USERS: dict[str, tuple[str, Role, tuple[str, ...]]] = {
     "asha": ("Asha", Role.SUPPLIER, (TRIVENI, BEARINGS)),
     "omar": ("Omar", Role.SUPPLIER, (BEARINGS,)),
     "meera": ("Meera", Role.MANAGER, ()),
@@ -37,9 +37,9 @@ EVERYBODY: dict[str, tuple[str, Role, tuple[str, ...]]] = {
 }
 
 
-def move_in(session: Session) -> None:
+def add_users(session: Session) -> None:
     """Create the accounts of all test users; one password hash is enough."""
-    for name, (full_name, role, suppliers) in EVERYBODY.items():
+    for name, (full_name, role, suppliers) in USERS.items():
         session.add(
             Person(
                 username=name,
@@ -70,7 +70,7 @@ def sign_in(browser: FlaskClient, database: Database, username: str) -> None:
         cookie[TOKEN] = token
 
 
-class Answered(TestResponse):
+class ParsedResponse(TestResponse):
     """A response whose HTML is parsed strictly."""
 
     @cached_property
@@ -85,19 +85,19 @@ class Answered(TestResponse):
 
     def one(self, selector: str) -> Tag:
         """The only element that matches."""
-        found = self.page.select(selector)
-        assert len(found) == 1, f"{len(found)} elements fit {selector}"
-        return found[0]
+        elements = self.page.select(selector)
+        assert len(elements) == 1, f"{len(elements)} elements match {selector}"
+        return elements[0]
 
 
 class Browser(FlaskClient):
     """A browser without JavaScript: it parses strictly and submits all fields of a form."""
 
     def open(self, *args: Any, **kwargs: Any) -> Any:
-        answer = super().open(*args, **kwargs)
-        if answer.mimetype == "text/html" and answer.status_code != 304:
-            parse_strictly(answer.get_data())
-        return answer
+        response = super().open(*args, **kwargs)
+        if response.mimetype == "text/html" and response.status_code != 304:
+            parse_strictly(response.get_data())
+        return response
 
     def fill(self, url: str, action: str) -> dict[str, Any]:
         """Open ``url`` and return the fields of its form that posts to ``action``, as sent."""
@@ -112,7 +112,9 @@ class Browser(FlaskClient):
         body = urlencode(fields, doseq=True)
         return self.post(url, data=body, content_type="application/x-www-form-urlencoded", **more)
 
-    def answer(self, order_id: int, response: str = "ACCEPT", remarks: str = "Confirmed", **more: Any) -> Any:
+    def respond(
+        self, order_id: int, response: str = "ACCEPT", remarks: str = "Confirmed", **more: Any
+    ) -> Any:
         """Open the response form of an order, fill it in and submit it."""
         url = f"/orders/{order_id}/answer"
         fields = {**self.fill(url, url), "supplier_response": response, "supplier_remarks": remarks, **more}

@@ -13,19 +13,19 @@ import psycopg
 
 
 def binaries() -> Path:
-    """The folder of the server's programs. Errors: RuntimeError where there is none."""
+    """The folder of the server's programs. Errors: RuntimeError if PostgreSQL is not installed."""
     on_path = shutil.which("postgres")
     if on_path:
         return Path(on_path).resolve().parent
     for base in ("/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt", "/usr"):
-        found = sorted(Path(base).glob("*/bin/postgres")) + sorted(Path(base).glob("bin/postgres"))
-        if found:
-            return found[-1].parent
+        candidates = sorted(Path(base).glob("*/bin/postgres")) + sorted(Path(base).glob("bin/postgres"))
+        if candidates:
+            return candidates[-1].parent
     raise RuntimeError("no PostgreSQL server on this machine: run `sh tests/system-packages.sh postgresql`")
 
 
 def roomy_memory(at_least: int = 4 * 2**30) -> str | None:
-    """A folder in memory with at least this many free bytes; None if the machine has none."""
+    """A folder in memory with at least this many free bytes, None if there is none."""
     memory = Path("/dev/shm")
     if (
         memory.is_dir()
@@ -39,7 +39,7 @@ def roomy_memory(at_least: int = 4 * 2**30) -> str | None:
 class Server:
     """A running server on a free port of the loopback.
 
-    One that is ``durable`` keeps what it has committed even if it is stopped as by a crash.
+    A ``durable`` server keeps committed data after a crash.
     """
 
     def __init__(self, *, durable: bool = False) -> None:
@@ -70,7 +70,7 @@ class Server:
         return str(self.folder / "data")
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it accepts connections."""
         options = (
             f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off "
             f"-c synchronous_commit={self._commits} -c full_page_writes=off -c max_connections=200"
@@ -82,7 +82,7 @@ class Server:
         self._run("pg_ctl", "-D", self.data, "-m", mode, "stop")
 
     def remove(self) -> None:
-        """Stop it and throw its data away."""
+        """Stop it and delete its data."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -91,10 +91,9 @@ class Server:
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
 
     def copy(self, template: str, name: str) -> None:
-        """Make a database like another one.
+        """Copy a database.
 
-        Copying the files takes half the time of writing every page to the log, and servers before 15 know
-        no other way.
+        Copying files takes half the time of logging every page; servers before version 15 always do it.
         """
         how = "STRATEGY FILE_COPY" if self._version() >= 15 else ""
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template} {how}")

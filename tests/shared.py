@@ -1,4 +1,4 @@
-"""What the tests of one process share to save time: compiled templates and compiled statements.
+"""Compiled templates and statements, shared by the tests of one process to save time.
 
 Each test has its own app and its own database. SQLAlchemy keeps compiled statements per engine, so all tests
 use one engine per kind of database, and each test points it to its own database.
@@ -40,7 +40,7 @@ class SharedEngine:
         event.listen(self._engine, "do_connect", self._redirect)
 
     def connected_to(self, url: str) -> Engine:
-        """The engine, now for this database. Event listeners of one test do not reach the next."""
+        """The engine, connected to this database and without event listeners of earlier tests."""
         self._database = make_url(url).database
         self._engine.dispose()
         return self._engine.execution_options()

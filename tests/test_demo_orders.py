@@ -29,7 +29,7 @@ def test_simulator_gets_orders_with_current_statuses(
 ) -> None:
     monkeypatch.setattr(start, "PARTNER", partner.name)
     first, *_ = arrive(3)
-    asha.answer(first)
+    asha.respond(first)
     deliver()
     bodies = [read_json(dumps(body)) for body in start.known_orders(session)]
     for body in bodies:

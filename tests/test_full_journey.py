@@ -39,7 +39,7 @@ def test_order_from_receipt_to_delivery(
 
     # She confirms while the partner is down.
     network.behave("503", times=1)
-    assert asha.answer(order_id, remarks="Will ship on 4 December").status_code == 303
+    assert asha.respond(order_id, remarks="Will ship on 4 December").status_code == 303
     assert deliver() == {"retried": 1}
     data = asha.get(f"/orders/{order_id}.json").get_json()
     assert (data["answer"], data["delivery"], data["status"]) == ("ACCEPT", "pending", "CREATED")
@@ -63,7 +63,7 @@ def test_order_from_receipt_to_delivery(
         (200, "manual", "Ravi"),
     ]
     received = network.received()
-    assert {one["idempotency_key"] for one in received} == {message_id}
-    assert {one["raw"] for one in received} == {data["request"]["body"]}
+    assert {request["idempotency_key"] for request in received} == {message_id}
+    assert {request["raw"] for request in received} == {data["request"]["body"]}
     order = asha.get(f"/orders/{order_id}.json").get_json()
     assert (order["answer"], order["delivery"], order["status"]) == ("ACCEPT", "delivered", "ACCEPTED")

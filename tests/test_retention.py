@@ -1,4 +1,4 @@
-"""Retention: old contents are removed, what open orders and repeats need stays, the audit trail verifies."""
+"""Retention: old content is removed except what open orders and repeats need; the audit trail verifies."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_pruned_response_loses_its_content_and_keeps_its_row(
     assert (inbound.body, inbound.effect) == (b"", Effect.APPLIED)
     for page in (f"/webhooks/{message_id}", f"/orders/{order_id}", f"/inbound/{inbound.id}", "/webhooks"):
         assert meera.get(page).status_code == 200
-    assert prune_old(database, WEEK)["messages"] == 0, "once is enough"
+    assert prune_old(database, WEEK)["messages"] == 0, "pruned only once"
 
 
 @pytest.mark.parametrize("state", [MessageState.FAILED, MessageState.REFUSED, MessageState.PENDING])
@@ -74,7 +74,7 @@ def test_records_of_open_orders_are_not_pruned(
     clock.move(days=30)
     assert prune_old(database, WEEK)["messages"] == prune_old(database, WEEK)["inbound"] == 0
     (message,), _, inbound = whole(session)
-    assert message.body and all(one.body for one in inbound) and untouched
+    assert message.body and all(inbound_message.body for inbound_message in inbound) and untouched
 
 
 def test_pruned_message_is_not_resent(
@@ -112,7 +112,7 @@ def test_repeat_after_pruning_gets_the_same_reply(
     confirm(first.order_id)
     deliver()
     clock.move(days=8)
-    assert prune_old(database, WEEK)["inbound"] == 2, "one emptied, its repeat removed"
+    assert prune_old(database, WEEK)["inbound"] == 2, "one body is removed, its repeat is deleted"
     again = send()
     assert (again.effect, again.status, again.body) == (Effect.REPEATED, 200, first.body)
 
@@ -152,14 +152,16 @@ def test_pruning_keeps_the_seals_and_verification_right(
 
     assert prune_entries(database, now() - timedelta(days=7), batch=3) == 10
     seals.seal(database)
-    found = seals.verify(session)
-    assert (found.fault, found.pruned, found.entries) == (None, 10, 6), "five, and the one that tells of it"
+    result = seals.verify(session)
+    assert (result.fault, result.pruned, result.entries) == (None, 10, 6), (
+        "five, and the entry of the pruning"
+    )
     assert session.scalar(select(func.count()).select_from(AuditSeal)) == 2
     clock.move(days=30)
     assert prune_entries(database, now() - timedelta(days=7)) == 6
     session.rollback()
-    found = seals.verify(session)
-    assert (found.fault, found.pruned, found.unsealed) == (None, 16, 1)
+    result = seals.verify(session)
+    assert (result.fault, result.pruned, result.unsealed) == (None, 16, 1)
 
 
 def test_unsealed_entries_are_not_pruned(database: Database, session: Session, clock: Any) -> None:
@@ -183,7 +185,7 @@ def test_database_rejects_deletions_after_pruning(
         connection.execute(text("DELETE FROM audit_entry"))
 
 
-def test_pruning_that_was_cut_off_goes_on(
+def test_interrupted_pruning_is_continued(
     database: Database, session: Session, old_and_new: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from datetime import timedelta

@@ -34,32 +34,32 @@ def served(app: Flask) -> Iterator[str]:
     server.server_close()
 
 
-class BuyersSide:
-    """The simulator, told what to do by HTTP."""
+class RunningSimulator:
+    """The simulator, controlled over HTTP."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def send(self, what: str, **values: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = requests.post(f"{self.url}/send-{what}", json=values, timeout=30).json()
-        return answer
+    def send(self, action: str, **values: Any) -> dict[str, Any]:
+        response: dict[str, Any] = requests.post(f"{self.url}/send-{action}", json=values, timeout=30).json()
+        return response
 
     def knows(self, object_id: str) -> dict[str, Any]:
         orders = requests.get(f"{self.url}/orders.json", timeout=10).json()["orders"]
-        found: dict[str, Any] = next(order for order in orders if order["objectId"] == object_id)
-        return found
+        order_data: dict[str, Any] = next(order for order in orders if order["objectId"] == object_id)
+        return order_data
 
 
 @pytest.fixture
-def buyers_side(app: Flask, database: Database, partner: Partner) -> Iterator[BuyersSide]:
-    """A partner that the app knows, at its real address."""
+def running_simulator(app: Flask, database: Database, partner: Partner) -> Iterator[RunningSimulator]:
+    """A simulator on a real socket, as a partner of the app."""
     with served(app) as site:
         simulator = create_simulator(send_to=site, inbound_key=INBOUND_KEY)
         with served(simulator) as url:
             with database.writing() as session:
                 session.merge(partner).base_url = url
                 session.commit()
-            yield BuyersSide(url)
+            yield RunningSimulator(url)
 
 
 def order_in(session: Session) -> PurchaseOrder:
@@ -69,35 +69,37 @@ def order_in(session: Session) -> PurchaseOrder:
 
 
 def test_conversation_over_a_whole_order_life(
-    buyers_side: BuyersSide, asha: Browser, deliver: Callable[[], Counter[str]], session: Session
+    running_simulator: RunningSimulator, asha: Browser, deliver: Callable[[], Counter[str]], session: Session
 ) -> None:
-    assert buyers_side.send("orders", count=1)["accepted"] == 1
+    assert running_simulator.send("orders", count=1)["accepted"] == 1
     order = order_in(session)
     for number, change in enumerate(("quantity", "lines", "dates"), start=2):
-        told = buyers_side.send("edit", change=change)
-        assert (told["accepted"], told["version"]) == (True, number), told
+        result = running_simulator.send("edit", change=change)
+        assert (result["accepted"], result["version"]) == (True, number), result
     assert (order_in(session).version, order_in(session).status) == (4, "CREATED")
 
-    assert asha.answer(order.id).status_code == 303
+    assert asha.respond(order.id).status_code == 303
     assert deliver()["delivered"] == 1
-    assert order_in(session).status == buyers_side.knows(order.object_id)["status"] == "ACCEPTED"
+    assert order_in(session).status == running_simulator.knows(order.object_id)["status"] == "ACCEPTED"
 
-    assert buyers_side.send("result", result="FAILURE")["accepted"]
-    assert buyers_side.knows(order.object_id)["status"] == "CREATED"
-    assert asha.answer(order.id, remarks="In other words").status_code == 303
+    assert running_simulator.send("result", result="FAILURE")["accepted"]
+    assert running_simulator.knows(order.object_id)["status"] == "CREATED"
+    assert asha.respond(order.id, remarks="In other words").status_code == 303
     assert deliver()["delivered"] == 1
-    assert buyers_side.send("result", result="SUCCESS")["accepted"]
-    assert order_in(session).status == buyers_side.knows(order.object_id)["status"] == "ACCEPTED"
+    assert running_simulator.send("result", result="SUCCESS")["accepted"]
+    assert order_in(session).status == running_simulator.knows(order.object_id)["status"] == "ACCEPTED"
 
-    assert buyers_side.send("edit")["accepted"]
-    assert order_in(session).status == buyers_side.knows(order.object_id)["status"] == "CREATED"
-    assert buyers_side.send("status-change", action="CANCEL")["accepted"]
-    assert order_in(session).status == buyers_side.knows(order.object_id)["status"] == "CANCELLED"
+    assert running_simulator.send("edit")["accepted"]
+    assert order_in(session).status == running_simulator.knows(order.object_id)["status"] == "CREATED"
+    assert running_simulator.send("status-change", action="CANCEL")["accepted"]
+    assert order_in(session).status == running_simulator.knows(order.object_id)["status"] == "CANCELLED"
 
 
-def test_forbidden_transition_changes_neither_side(buyers_side: BuyersSide, session: Session) -> None:
-    buyers_side.send("orders", count=1)
+def test_forbidden_transition_changes_neither_side(
+    running_simulator: RunningSimulator, session: Session
+) -> None:
+    running_simulator.send("orders", count=1)
     order = order_in(session)
-    told = buyers_side.send("status-change", action="CLOSE", object_id=order.object_id)
-    assert (told["status"], told["accepted"]) == (409, False)
-    assert order_in(session).status == buyers_side.knows(order.object_id)["status"] == "CREATED"
+    result = running_simulator.send("status-change", action="CLOSE", object_id=order.object_id)
+    assert (result["status"], result["accepted"]) == (409, False)
+    assert order_in(session).status == running_simulator.knows(order.object_id)["status"] == "CREATED"

@@ -11,7 +11,7 @@ from flask import Flask
 from app.accounts.access import OPEN_ENDPOINTS, PUBLIC
 from app.accounts.models import Role
 from app.accounts.permissions import ROLE_PERMISSIONS, Permission
-from tests.people import EVERYBODY, Browser
+from tests.people import USERS, Browser
 
 TABLE = {
     # permission: who has it
@@ -36,7 +36,7 @@ def test_roles_have_exactly_the_agreed_permissions() -> None:
     assert set(TABLE) == set(Permission)
     for permission, names in TABLE.items():
         assert {
-            name for name, (_, role, _) in EVERYBODY.items() if permission in ROLE_PERMISSIONS[role]
+            name for name, (_, role, _) in USERS.items() if permission in ROLE_PERMISSIONS[role]
         } == names, permission
     assert set(ROLE_PERMISSIONS) == set(Role)
 
@@ -53,7 +53,7 @@ def test_every_route_declares_a_permission(app: Flask) -> None:
 
 def routes_of(app: Flask) -> list[tuple[str, str, str]]:
     """Method, path and access of every route; arguments name rows that do not exist."""
-    found = []
+    routes = []
     for rule in app.url_map.iter_rules():
         access = PUBLIC if rule.endpoint in OPEN_ENDPOINTS else app.view_functions[rule.endpoint].access  # type: ignore[attr-defined]
         with app.test_request_context():
@@ -66,24 +66,24 @@ def routes_of(app: Flask) -> list[tuple[str, str, str]]:
                 for argument in rule.arguments
             }
             _, path = rule.build(values) or ("", "")
-        found += [(method, path, str(access)) for method in sorted(rule.methods & {"GET", "POST"})]
-    return found
+        routes += [(method, path, str(access)) for method in sorted(rule.methods & {"GET", "POST"})]
+    return routes
 
 
-def test_anonymous_request_is_redirected_to_sign_in(app: Flask, nobody: Browser) -> None:
+def test_anonymous_request_is_redirected_to_sign_in(app: Flask, anonymous: Browser) -> None:
     app.config["WTF_CSRF_ENABLED"] = False
     for method, path, access in routes_of(app):
-        answer = nobody.open(path, method=method)
+        response = anonymous.open(path, method=method)
         if access == PUBLIC:
-            assert answer.status_code != 303 or path == "/login", path
+            assert response.status_code != 303 or path == "/login", path
             continue
-        assert (answer.status_code, answer.location.split("?")[0]) == (303, "/login"), (method, path)
-        fragment = nobody.open(path, method=method, headers={"HX-Request": "true"})
+        assert (response.status_code, response.location.split("?")[0]) == (303, "/login"), (method, path)
+        fragment = anonymous.open(path, method=method, headers={"HX-Request": "true"})
         assert fragment.status_code == 401, (method, path)
         assert fragment.headers["HX-Redirect"].startswith("/login")
 
 
-@pytest.mark.parametrize("name", sorted(EVERYBODY))
+@pytest.mark.parametrize("name", sorted(USERS))
 def test_role_may_open_exactly_the_permitted_routes(
     app: Flask, browser_of: Callable[[str], Browser], name: str
 ) -> None:
@@ -91,16 +91,16 @@ def test_role_may_open_exactly_the_permitted_routes(
     for method, path, access in routes_of(app):
         if access == PUBLIC or path == "/logout":
             continue
-        answer = browser_of(name).open(path, method=method)
+        response = browser_of(name).open(path, method=method)
         if name in TABLE[Permission(access)]:
-            assert answer.status_code not in (303, 401, 403) or path == "/", (method, path)
-            assert answer.status_code < 500, (method, path)
+            assert response.status_code not in (303, 401, 403) or path == "/", (method, path)
+            assert response.status_code < 500, (method, path)
         else:
-            assert answer.status_code == 403, (method, path)
+            assert response.status_code == 403, (method, path)
 
 
 def test_post_without_csrf_token_is_refused(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
-    answer = asha.send(f"/orders/{order_id}/answer", {"supplier_response": "ACCEPT", "version": 1})
-    assert answer.status_code == 422
-    assert "nothing was saved" in answer.words
+    response = asha.send(f"/orders/{order_id}/answer", {"supplier_response": "ACCEPT", "version": 1})
+    assert response.status_code == 422
+    assert "nothing was saved" in response.words

@@ -1,4 +1,4 @@
-"""The account page: one's own data and preferences."""
+"""The account page: own data and preferences."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_other_preferences_are_kept(asha: Browser, session: Session) -> None:
     ],
 )
 def test_invalid_account_is_refused(asha: Browser, fields: dict[str, str], error: str) -> None:
-    answer = save(asha, **fields)
-    assert (answer.status_code, error in answer.words) == (422, True)
+    response = save(asha, **fields)
+    assert (response.status_code, error in response.words) == (422, True)
 
 
 def test_times_are_shown_in_the_zone_of_the_reader(asha: Browser, arrive: Any) -> None:

@@ -1,4 +1,4 @@
-"""A form that was sent when its session had ended is shown again with every word."""
+"""A form that was submitted after its session ended is shown again with every typed word."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def enter_password(browser: Browser, location: str, **fields: str) -> Any:
     page = browser.get(location)
     form = page.one("form")
     token = form.find("input", attrs={"name": "csrf_token"})["value"]
-    answer = browser.send(form["action"], {"csrf_token": token, "password": PASSWORD, **fields})
-    assert answer.status_code == 303
-    return browser.get(answer.location)
+    response = browser.send(form["action"], {"csrf_token": token, "password": PASSWORD, **fields})
+    assert response.status_code == 303
+    return browser.get(response.location)
 
 
 @pytest.fixture
@@ -90,14 +90,18 @@ def test_response_after_signing_in_again_elsewhere_is_shown_again(
     assert decisions(session) == 0
 
 
-def test_htmx_is_led_to_the_kept_form(asha: Browser, nobody: Browser, order_id: int) -> None:
+def test_htmx_request_is_redirected_to_the_kept_form(
+    asha: Browser, anonymous: Browser, order_id: int
+) -> None:
     fields = typed_response(asha, order_id)
-    answer = nobody.send(f"/orders/{order_id}/answer", fields, headers={"HX-Request": "true"})
-    assert answer.status_code == 401
-    assert answer.headers["HX-Redirect"].startswith("/login?next=/account/form/")
+    response = anonymous.send(f"/orders/{order_id}/answer", fields, headers={"HX-Request": "true"})
+    assert response.status_code == 401
+    assert response.headers["HX-Redirect"].startswith("/login?next=/account/form/")
 
 
-def test_bulk_response_is_shown_again(asha: Browser, nobody: Browser, session: Session, arrive: Any) -> None:
+def test_bulk_response_is_shown_again(
+    asha: Browser, anonymous: Browser, session: Session, arrive: Any
+) -> None:
     first, second = arrive(2)
     fields = {
         "order_ids": [first, second],
@@ -105,8 +109,8 @@ def test_bulk_response_is_shown_again(asha: Browser, nobody: Browser, session: S
         "supplier_response": "ACCEPT",
         "supplier_remarks": REMARK,
     }
-    refused = nobody.send("/orders/answers", fields)
-    page = enter_password(nobody, refused.location, username="asha")
+    refused = anonymous.send("/orders/answers", fields)
+    page = enter_password(anonymous, refused.location, username="asha")
     assert (page.status_code, REMARK in page.text) == (422, True)
     assert [field["value"] for field in page.page.select("input[name=order_ids]")] == [
         str(first),
@@ -115,25 +119,25 @@ def test_bulk_response_is_shown_again(asha: Browser, nobody: Browser, session: S
     assert decisions(session) == 0
 
 
-def test_kept_form_is_not_shown_to_people_who_may_not_send_it(nobody: Browser, order_id: int) -> None:
-    location = nobody.send(f"/orders/{order_id}/answer", {"supplier_remarks": REMARK}).location
-    assert enter_password(nobody, location, username="meera").status_code == 403
+def test_kept_form_is_not_shown_to_people_who_may_not_send_it(anonymous: Browser, order_id: int) -> None:
+    location = anonymous.send(f"/orders/{order_id}/answer", {"supplier_remarks": REMARK}).location
+    assert enter_password(anonymous, location, username="meera").status_code == 403
 
 
 @pytest.mark.parametrize(
     "headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}]
 )
-def test_form_of_another_site_is_not_kept(
-    nobody: Browser, session: Session, order_id: int, headers: dict[str, str]
+def test_form_from_another_site_is_not_kept(
+    anonymous: Browser, session: Session, order_id: int, headers: dict[str, str]
 ) -> None:
-    answer = nobody.send(f"/orders/{order_id}/answer", {"supplier_remarks": REMARK}, headers=headers)
-    assert answer.location == "/login"
+    response = anonymous.send(f"/orders/{order_id}/answer", {"supplier_remarks": REMARK}, headers=headers)
+    assert response.location == "/login"
     assert session.scalar(select(func.count()).select_from(KeptForm)) == 0
 
 
-def test_kept_form_expires(nobody: Browser, asha: Browser, order_id: int, clock: Any) -> None:
-    nobody.send(f"/orders/{order_id}/answer", {"supplier_remarks": REMARK})
-    location = nobody.send(f"/orders/{order_id}/answer", {"supplier_remarks": REMARK}).location
+def test_kept_form_expires(anonymous: Browser, asha: Browser, order_id: int, clock: Any) -> None:
+    anonymous.send(f"/orders/{order_id}/answer", {"supplier_remarks": REMARK})
+    location = anonymous.send(f"/orders/{order_id}/answer", {"supplier_remarks": REMARK}).location
     url = location.removeprefix("/login?next=")
     assert asha.get(url).status_code == 422
     clock.move(hours=1, seconds=1)
@@ -158,10 +162,10 @@ def test_views_that_keep_forms_refuse_a_missing_token(
     ids = {"order_id": order_id, "partner_id": partner.id, "person_id": person_id}
     with app.test_request_context():
         rules = [rule for rule in app.url_map.iter_rules() if "POST" in rule.methods]
-        kept = [rule for rule in rules if hasattr(app.view_functions[rule.endpoint], "keeps_form")]
+        keeping = [rule for rule in rules if hasattr(app.view_functions[rule.endpoint], "keeps_form")]
         urls = [
             (rule.build({name: ids.get(name, "x") for name in rule.arguments}) or ("", ""))[1]
-            for rule in kept
+            for rule in keeping
         ]
     assert len(urls) > 10
     people = [browser_of("asha"), browser_of("admin")]
@@ -175,7 +179,7 @@ def test_views_that_keep_forms_refuse_a_missing_token(
 
 @pytest.fixture
 def admin(browser_of: Callable[[str], Browser], database: Database) -> Browser:
-    """The administrator, who entered the password long ago."""
+    """The administrator, whose last password confirmation has expired."""
     admin = browser_of("admin")
     with database.writing() as session:
         session.execute(update(UserSession).values(confirmed_at=app_clock.now().replace(year=2020)))
@@ -208,6 +212,6 @@ def test_sensitive_post_needs_the_password_again(app: Flask, admin: Browser, par
 
 def test_wrong_password_does_not_confirm(admin: Browser) -> None:
     url = "/account/confirm?next=/users/new"
-    answer = admin.send(url, {**admin.fill(url, url), "password": "wrong"})
-    assert (answer.status_code, "Incorrect password." in answer.words) == (422, True)
+    response = admin.send(url, {**admin.fill(url, url), "password": "wrong"})
+    assert (response.status_code, "Incorrect password." in response.words) == (422, True)
     assert admin.get("/users/new").status_code == 303

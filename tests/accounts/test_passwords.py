@@ -1,4 +1,4 @@
-"""Changing one's own password, and which passwords are accepted."""
+"""Changing the own password, and which passwords are accepted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def sign_in(browser: Browser, username: str, password: str) -> Any:
         ("mango-lantern-river" * 10, None),
     ],
 )
-def test_password_is_checked(password: str, problem: PasswordProblem | None) -> None:
+def test_new_password_weak_or_personal_is_refused(password: str, problem: PasswordProblem | None) -> None:
     assert password_problem(password, "asha", "Asha Kulkarni") is problem
 
 
@@ -48,14 +48,14 @@ def test_generated_password_is_accepted() -> None:
 
 
 def test_changed_password_ends_other_sessions(
-    browser_of: Callable[[str], Browser], asha: Browser, nobody: Browser
+    browser_of: Callable[[str], Browser], asha: Browser, anonymous: Browser
 ) -> None:
     elsewhere = browser_of("asha")
     assert change(asha, PASSWORD, NEW).status_code == 303
     assert asha.get("/orders").status_code == 200
     assert elsewhere.get("/orders").status_code == 303
-    assert sign_in(nobody, "asha", PASSWORD).status_code == 422
-    assert sign_in(nobody, "asha", NEW).status_code == 303
+    assert sign_in(anonymous, "asha", PASSWORD).status_code == 422
+    assert sign_in(anonymous, "asha", NEW).status_code == 303
 
 
 @pytest.mark.parametrize(
@@ -69,15 +69,15 @@ def test_changed_password_ends_other_sessions(
     ],
 )
 def test_invalid_change_is_refused(
-    asha: Browser, nobody: Browser, current: str, new: str, error: str
+    asha: Browser, anonymous: Browser, current: str, new: str, error: str
 ) -> None:
-    answer = change(asha, current, new)
-    assert (answer.status_code, error in answer.words) == (422, True)
-    assert PASSWORD not in answer.text
-    assert sign_in(nobody, "asha", PASSWORD).status_code == 303
+    response = change(asha, current, new)
+    assert (response.status_code, error in response.words) == (422, True)
+    assert PASSWORD not in response.text
+    assert sign_in(anonymous, "asha", PASSWORD).status_code == 303
 
 
 def test_current_password_cannot_be_guessed(asha: Browser) -> None:
-    answers = [change(asha, f"guess {number}", NEW) for number in range(8)]
-    assert [answer.status_code for answer in answers] == [422] * 6 + [429] * 2
-    assert int(answers[-1].headers["Retry-After"]) >= 1
+    responses = [change(asha, f"guess {number}", NEW) for number in range(8)]
+    assert [response.status_code for response in responses] == [422] * 6 + [429] * 2
+    assert int(responses[-1].headers["Retry-After"]) >= 1

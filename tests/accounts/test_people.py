@@ -21,7 +21,7 @@ def admin(browser_of: Callable[[str], Browser]) -> Browser:
 
 
 def load(session: Session, username: str) -> Person:
-    """The person as the database has it now."""
+    """The current row of the person."""
     session.rollback()
     return session.scalars(select(Person).where(Person.username == username)).one()
 
@@ -35,7 +35,7 @@ def change(admin: Browser, session: Session, username: str, **fields: Any) -> An
 
 
 def reset_password(admin: Browser, session: Session, username: str) -> str:
-    """Press "Reset password" and return what is shown."""
+    """Submit "Reset password" and return the password that is shown."""
     url = f"/users/{load(session, username).id}"
     return admin.send(f"{url}/password", admin.fill(url, f"{url}/password")).one("#made").get_text()
 
@@ -46,20 +46,20 @@ def sign_in(browser: Browser, username: str, password: str) -> Any:
 
 
 def test_new_user_signs_in_with_the_password_shown_once(
-    admin: Browser, nobody: Browser, session: Session
+    admin: Browser, anonymous: Browser, session: Session
 ) -> None:
     fields = admin.fill("/users/new", "/users/new")
     typed = {"name": "Kiran", "full_name": "Kiran Rao", "supplier_ids": f" {TRIVENI}\n\n"}
     password = admin.send("/users/new", {**fields, **typed}).one("#made").get_text()
     assert password not in admin.get(f"/users/{load(session, 'kiran').id}").text
     assert "Kiran Rao" in admin.get("/users").words
-    assert sign_in(nobody, "kiran", password).status_code == 303
+    assert sign_in(anonymous, "kiran", password).status_code == 303
     # A temporary password opens nothing but the page to change it.
-    assert nobody.get("/orders").location == "/account/password"
-    fields = nobody.fill("/account/password", "/account/password")
+    assert anonymous.get("/orders").location == "/account/password"
+    fields = anonymous.fill("/account/password", "/account/password")
     chosen = {"current_password": password, "new_password": "mango-lantern-river"}
-    assert nobody.send("/account/password", {**fields, **chosen}).status_code == 303
-    assert nobody.get("/orders").status_code == 200
+    assert anonymous.send("/account/password", {**fields, **chosen}).status_code == 303
+    assert anonymous.get("/orders").status_code == 200
 
 
 def test_supplier_ids_on_one_line_are_split(admin: Browser, session: Session) -> None:
@@ -100,10 +100,10 @@ def test_invalid_user_shows_error_and_keeps_input(
 ) -> None:
     before = session.scalars(select(Person.username)).all()
     typed = {"name": "kiran", "role": "supplier", "supplier_ids": TRIVENI, "full_name": "Kiran", **fields}
-    answer = admin.send("/users/new", {**admin.fill("/users/new", "/users/new"), **typed})
-    assert answer.status_code == 422
-    assert error in answer.words
-    assert answer.one("#name")["value"] == typed["name"]
+    response = admin.send("/users/new", {**admin.fill("/users/new", "/users/new"), **typed})
+    assert response.status_code == 422
+    assert error in response.words
+    assert response.one("#name")["value"] == typed["name"]
     session.rollback()
     assert session.scalars(select(Person.username)).all() == before
 
@@ -141,31 +141,31 @@ def test_change_applies_at_the_next_request(
 
 
 def test_deactivated_user_is_signed_out_and_cannot_sign_in(
-    admin: Browser, omar: Browser, nobody: Browser, session: Session
+    admin: Browser, omar: Browser, anonymous: Browser, session: Session
 ) -> None:
     assert omar.get("/orders").status_code == 200
     assert change(admin, session, "omar", active=None).status_code == 303
     assert omar.get("/orders").status_code == 303
-    assert sign_in(nobody, "omar", PASSWORD).status_code != 303
+    assert sign_in(anonymous, "omar", PASSWORD).status_code != 303
     assert "Deactivated" in admin.get("/users").words
 
 
 def test_password_reset_signs_out_and_replaces_the_password(
-    admin: Browser, omar: Browser, nobody: Browser, session: Session
+    admin: Browser, omar: Browser, anonymous: Browser, session: Session
 ) -> None:
     password = reset_password(admin, session, "omar")
     assert omar.get("/orders").status_code == 303
-    assert sign_in(nobody, "omar", PASSWORD).status_code != 303
-    assert sign_in(nobody, "omar", password).status_code == 303
+    assert sign_in(anonymous, "omar", PASSWORD).status_code != 303
+    assert sign_in(anonymous, "omar", password).status_code == 303
 
 
 @pytest.mark.parametrize("fields", [{"role": "manager"}, {"active": None}])
 def test_last_administrator_cannot_be_removed(
     admin: Browser, session: Session, fields: dict[str, Any]
 ) -> None:
-    answer = change(admin, session, "admin", **fields)
-    assert answer.status_code == 422
-    assert "This is the last active administrator" in answer.words
+    response = change(admin, session, "admin", **fields)
+    assert response.status_code == 422
+    assert "This is the last active administrator" in response.words
     person = load(session, "admin")
     assert (person.role, person.active) == (Role.ADMIN, True)
     change(admin, session, "meera", role="admin")

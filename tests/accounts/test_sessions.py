@@ -1,4 +1,4 @@
-"""Sessions: their limits, and ending them from elsewhere."""
+"""Sessions: their limits, and revoking them from another session."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def sign_in(browser_of: Callable[[str], Browser]) -> Callable[..., Browser]:
     """Sign in through the form, in a new browser."""
 
     def sign_in(username: str = "asha") -> Browser:
-        browser = browser_of("nobody")
+        browser = browser_of("anonymous")
         fields = browser.fill("/login", "/login")
-        answer = browser.send("/login", {**fields, "username": username, "password": PASSWORD})
-        assert answer.status_code == 303
+        response = browser.send("/login", {**fields, "username": username, "password": PASSWORD})
+        assert response.status_code == 303
         return browser
 
     return sign_in
@@ -42,13 +42,13 @@ def token_of(page: Any) -> str:
 
 
 def test_copied_cookie_is_worthless_after_sign_out(
-    sign_in: Callable[..., Browser], nobody: Browser, session: Session
+    sign_in: Callable[..., Browser], anonymous: Browser, session: Session
 ) -> None:
     asha = sign_in()
     copied = cookie_of(asha)
     asha.send("/logout", {"csrf_token": token_of(asha.get("/"))})
-    nobody.set_cookie("po_confirm", copied)
-    assert not is_signed_in(nobody)
+    anonymous.set_cookie("po_confirm", copied)
+    assert not is_signed_in(anonymous)
     assert session.scalar(select(func.count()).select_from(UserSession)) == 0
 
 
@@ -84,9 +84,9 @@ def test_polling_does_not_keep_a_session_alive(sign_in: Callable[..., Browser], 
     poll = {"HX-Request": "true", "X-Poll": "1"}
     for _ in range(3):
         clock.move(minutes=21)
-        answer = asha.get("/orders", headers=poll)
-    # A poll does not navigate: something may be typed on the page.
-    assert (answer.status_code, answer.headers.get("HX-Redirect")) == (401, None)
+        response = asha.get("/orders", headers=poll)
+    # A poll must not navigate away from a page with unsaved input.
+    assert (response.status_code, response.headers.get("HX-Redirect")) == (401, None)
     assert not is_signed_in(asha)
 
 
@@ -108,26 +108,25 @@ def test_activity_is_written_at_most_once_a_minute(
 
 
 def test_own_sessions_are_listed_and_revoked(sign_in: Callable[..., Browser], session: Session) -> None:
-    here, there = sign_in(), sign_in()
-    other = sign_in("omar")
-    page = here.get("/account/sessions")
+    browser, second, other = sign_in(), sign_in(), sign_in("omar")
+    page = browser.get("/account/sessions")
     assert "This session" in page.words
     revocations = [form["action"] for form in page.page.find_all("form") if "revoke" in form["action"]]
     assert len(revocations) == 2
-    (there_id,) = session.scalars(
+    (second_id,) = session.scalars(
         select(UserSession.id)
         .join(Person)
         .where(Person.username == "asha")
         .order_by(UserSession.id.desc())
         .limit(1)
     )
-    url = f"/account/sessions/{there_id}/revoke"
+    url = f"/account/sessions/{second_id}/revoke"
     # Another person's session cannot be revoked.
     assert other.send(url, {"csrf_token": token_of(other.get("/account/sessions"))}).status_code == 404
-    assert is_signed_in(there)
-    assert here.send(url, {"csrf_token": token_of(page)}).status_code == 303
-    assert not is_signed_in(there)
-    assert is_signed_in(here)
+    assert is_signed_in(second)
+    assert browser.send(url, {"csrf_token": token_of(page)}).status_code == 303
+    assert not is_signed_in(second)
+    assert is_signed_in(browser)
 
 
 def test_administrator_ends_all_sessions_of_a_user(

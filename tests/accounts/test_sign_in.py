@@ -19,61 +19,61 @@ def sign_in(browser: Browser, name: str, password: str, path: str = "/login") ->
     return browser.send(path, {**fields, "username": name, "password": password})
 
 
-def test_sign_in_and_out(nobody: Browser) -> None:
-    answer = sign_in(nobody, "asha", PASSWORD)
-    assert (answer.status_code, answer.location) == (303, "/")
-    home = nobody.get("/")
+def test_sign_in_and_out(anonymous: Browser) -> None:
+    response = sign_in(anonymous, "asha", PASSWORD)
+    assert (response.status_code, response.location) == (303, "/")
+    home = anonymous.get("/")
     assert home.status_code == 200
     token = home.page.find("form", action="/logout").find("input", attrs={"name": "csrf_token"})["value"]
-    assert nobody.send("/logout", {"csrf_token": token}).status_code == 303
-    assert nobody.get("/").status_code == 303
+    assert anonymous.send("/logout", {"csrf_token": token}).status_code == 303
+    assert anonymous.get("/").status_code == 303
 
 
-def test_failed_sign_in_does_not_say_which_field_is_wrong(nobody: Browser) -> None:
-    wrong_password = sign_in(nobody, "asha", "a wrong password")
-    unknown_user = sign_in(nobody, "nobody-here", PASSWORD)
-    for answer in (wrong_password, unknown_user):
-        assert answer.status_code == 422
-        assert "Incorrect username or password." in answer.words
+def test_failed_sign_in_does_not_say_which_field_is_wrong(anonymous: Browser) -> None:
+    wrong_password = sign_in(anonymous, "asha", "a wrong password")
+    unknown_user = sign_in(anonymous, "nobody-here", PASSWORD)
+    for response in (wrong_password, unknown_user):
+        assert response.status_code == 422
+        assert "Incorrect username or password." in response.words
     assert wrong_password.words == unknown_user.words
-    assert nobody.get("/").status_code == 303
+    assert anonymous.get("/").status_code == 303
 
 
 @pytest.mark.parametrize(("name", "password"), [("asha", "x" * 201), ("", ""), ("asha", ""), ("", PASSWORD)])
-def test_incomplete_sign_in_is_refused(nobody: Browser, name: str, password: str) -> None:
-    assert sign_in(nobody, name, password).status_code == 422
-    assert nobody.get("/").status_code == 303
+def test_incomplete_sign_in_is_refused(anonymous: Browser, name: str, password: str) -> None:
+    assert sign_in(anonymous, name, password).status_code == 422
+    assert anonymous.get("/").status_code == 303
 
 
-def test_deactivated_user_is_signed_out(nobody: Browser, session: Session) -> None:
-    sign_in(nobody, "asha", PASSWORD)
+def test_deactivated_user_is_signed_out(anonymous: Browser, session: Session) -> None:
+    sign_in(anonymous, "asha", PASSWORD)
     session.execute(update(Person).where(Person.username == "asha").values(active=False))
     session.commit()
-    assert nobody.get("/").status_code == 303
-    assert sign_in(nobody, "asha", PASSWORD).status_code == 422
+    assert anonymous.get("/").status_code == 303
+    assert sign_in(anonymous, "asha", PASSWORD).status_code == 422
 
 
-def test_sign_in_returns_to_the_requested_page(nobody: Browser) -> None:
-    first = nobody.get("/orders?q=bolt&sort=-received_at")
+def test_sign_in_returns_to_the_requested_page(anonymous: Browser) -> None:
+    first = anonymous.get("/orders?q=bolt&sort=-received_at")
     assert first.location == "/login?next=/orders?q%3Dbolt%26sort%3D-received_at"
-    answer = sign_in(nobody, "asha", PASSWORD, first.location)
-    assert answer.location == "/orders?q=bolt&sort=-received_at"
+    response = sign_in(anonymous, "asha", PASSWORD, first.location)
+    assert response.location == "/orders?q=bolt&sort=-received_at"
 
 
 @pytest.mark.parametrize(
     "target", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "/\t/evil"]
 )
-def test_sign_in_never_redirects_to_another_site(nobody: Browser, target: str) -> None:
-    page = nobody.get("/login", query_string={"next": target})
+def test_sign_in_never_redirects_to_another_site(anonymous: Browser, target: str) -> None:
+    page = anonymous.get("/login", query_string={"next": target})
     form = next(form for form in page.page.find_all("form"))
     token = form.find("input", attrs={"name": "csrf_token"})["value"]
     fields = {"csrf_token": token, "username": "asha", "password": PASSWORD}
-    answer = nobody.send(form["action"], fields)
-    assert answer.location == "/"
+    response = anonymous.send(form["action"], fields)
+    assert response.location == "/"
 
 
 def test_unknown_user_takes_as_long_to_verify() -> None:
     """The placeholder hash has the current parameters of the library."""
-    kept = extract_parameters(passwords.hash_password("a password"))
-    assert extract_parameters(passwords.UNKNOWN_USER_HASH) == kept
+    current = extract_parameters(passwords.hash_password("a password"))
+    assert extract_parameters(passwords.UNKNOWN_USER_HASH) == current
     assert not passwords.is_password(None, "a password")

@@ -39,14 +39,14 @@ def sent_tags(session: Session) -> dict[str, dict[str, str]]:
 def test_device_tag_of_a_supplier_is_the_default_of_its_responses(
     admin: Browser, asha: Browser, arrive: Any, session: Session
 ) -> None:
-    answer = save(admin, TRIVENI, "GEOCODE", PLACE)
-    assert (answer.status_code, answer.location) == (303, f"/suppliers?saved={TRIVENI}")
-    page = admin.get(answer.location)
+    response = save(admin, TRIVENI, "GEOCODE", PLACE)
+    assert (response.status_code, response.location) == (303, f"/suppliers?saved={TRIVENI}")
+    page = admin.get(response.location)
     assert "Saved." in page.one("[role=status].notice").get_text()
     assert "Set by Admin" in page.words
     ids = {asha.get(f"/orders/{order_id}.json").json["supplier_b2b_id"]: order_id for order_id in arrive(3)}
     for order_id in ids.values():
-        asha.answer(order_id)
+        asha.respond(order_id)
     default = {"name": "INITIATING_CHANNEL", "value": "WEB"}
     assert sent_tags(session) == {TRIVENI: {"name": "GEOCODE", "value": PLACE}, BEARINGS: default}
 
@@ -70,11 +70,11 @@ def test_bulk_response_uses_the_tag_of_each_supplier(
     [("GEOCODE", "Pune"), ("GEOCODE", "18.52,73.85"), ("IP", ""), ("", "WEB"), ("x" * 101, "y")],
 )
 def test_invalid_device_tag_is_not_saved(admin: Browser, session: Session, name: str, value: str) -> None:
-    answer = save(admin, TRIVENI, name, value)
-    assert answer.status_code == 422
-    error = answer.one(".field-error")
-    assert answer.one(f"[aria-describedby~='{error['id']}']")
-    assert value in [field.get("value") for field in answer.page.select("input[name=device_tag_value]")]
+    response = save(admin, TRIVENI, name, value)
+    assert response.status_code == 422
+    error = response.one(".field-error")
+    assert response.one(f"[aria-describedby~='{error['id']}']")
+    assert value in [field.get("value") for field in response.page.select("input[name=device_tag_value]")]
     session.rollback()
     assert session.scalars(select(Supplier)).all() == []
 

@@ -35,9 +35,9 @@ def throttled_entries(session: Session) -> int:
 
 
 @pytest.mark.parametrize("username", ["asha", "no-such-person"])
-def test_repeated_failures_are_delayed(nobody: Browser, username: str) -> None:
-    assert guess(nobody, username, 8) == [422] * 6 + [429] * 2
-    refused = sign_in(nobody, username, PASSWORD)
+def test_repeated_failures_are_delayed(anonymous: Browser, username: str) -> None:
+    assert guess(anonymous, username, 8) == [422] * 6 + [429] * 2
+    refused = sign_in(anonymous, username, PASSWORD)
     assert (refused.status_code, int(refused.headers["Retry-After"]) in range(1, 6)) == (429, True)
     assert "Too many failed attempts. Try again in" in refused.words
 
@@ -53,34 +53,36 @@ def test_delay_grows_up_to_its_limit(database: Database, clock: Any) -> None:
 
 
 def test_colleague_behind_the_same_address_signs_in(
-    nobody: Browser, browser_of: Callable[[str], Browser]
+    anonymous: Browser, browser_of: Callable[[str], Browser]
 ) -> None:
-    guess(nobody, "asha", 40)
-    assert sign_in(browser_of("nobody"), "omar", PASSWORD).status_code == 303
+    guess(anonymous, "asha", 40)
+    assert sign_in(browser_of("anonymous"), "omar", PASSWORD).status_code == 303
 
 
-def test_many_names_from_one_address_are_delayed(nobody: Browser, clock: Any) -> None:
-    statuses = [sign_in(nobody, f"name-{number}", "guess").status_code for number in range(25)]
+def test_many_names_from_one_address_are_delayed(anonymous: Browser, clock: Any) -> None:
+    statuses = [sign_in(anonymous, f"name-{number}", "guess").status_code for number in range(25)]
     assert statuses.count(422) == 21
     clock.move(minutes=1)
-    assert sign_in(nobody, "omar", PASSWORD).status_code == 303
+    assert sign_in(anonymous, "omar", PASSWORD).status_code == 303
 
 
-def test_successful_sign_in_resets_the_count(nobody: Browser, browser_of: Callable[[str], Browser]) -> None:
-    guess(nobody, "asha", 5)
-    assert sign_in(browser_of("nobody"), "asha", PASSWORD).status_code == 303
-    assert guess(nobody, "asha", 5) == [422] * 5
+def test_successful_sign_in_resets_the_count(
+    anonymous: Browser, browser_of: Callable[[str], Browser]
+) -> None:
+    guess(anonymous, "asha", 5)
+    assert sign_in(browser_of("anonymous"), "asha", PASSWORD).status_code == 303
+    assert guess(anonymous, "asha", 5) == [422] * 5
 
 
-def test_failures_are_forgotten_after_an_hour(nobody: Browser, clock: Any) -> None:
-    guess(nobody, "asha", 6)
+def test_failures_are_forgotten_after_an_hour(anonymous: Browser, clock: Any) -> None:
+    guess(anonymous, "asha", 6)
     clock.move(hours=1, seconds=1)
-    assert guess(nobody, "asha", 5) == [422] * 5
+    assert guess(anonymous, "asha", 5) == [422] * 5
 
 
-def test_delay_is_recorded_once(nobody: Browser, session: Session, clock: Any) -> None:
+def test_delay_is_recorded_once(anonymous: Browser, session: Session, clock: Any) -> None:
     for _ in range(12):
-        guess(nobody, "asha", 1)
+        guess(anonymous, "asha", 1)
         clock.move(minutes=5)
     assert throttled_entries(session) == 1
 
@@ -92,10 +94,10 @@ def test_ipv6_network_counts_as_one_address() -> None:
 
 def test_wrong_partner_keys_are_delayed(app: Flask, session: Session, partner: Any) -> None:
     client = app.test_client()
-    answers = [client.post(SEND, json={}, headers={"X-Partner-Key": f"wrong-{n}"}) for n in range(25)]
-    assert [answer.status_code for answer in answers] == [401] * 21 + [429] * 4
-    assert answers[-1].json and answers[-1].json["response_code"] == 1
-    assert int(answers[-1].headers["Retry-After"]) >= 1
+    responses = [client.post(SEND, json={}, headers={"X-Partner-Key": f"wrong-{n}"}) for n in range(25)]
+    assert [response.status_code for response in responses] == [401] * 21 + [429] * 4
+    assert responses[-1].json and responses[-1].json["response_code"] == 1
+    assert int(responses[-1].headers["Retry-After"]) >= 1
     assert client.get("/api/v0/ping", headers={"X-Partner-Key": "wrong"}).status_code == 429
     # The correct key still works from this address.
     correct = {"X-Partner-Key": "the-key-of-the-network"}
@@ -103,8 +105,8 @@ def test_wrong_partner_keys_are_delayed(app: Flask, session: Session, partner: A
     assert throttled_entries(session) == 1
 
 
-def test_metrics_count_failures(nobody: Browser, app: Flask) -> None:
-    guess(nobody, "asha", 7)
+def test_metrics_count_failures(anonymous: Browser, app: Flask) -> None:
+    guess(anonymous, "asha", 7)
     text = app.test_client().get("/metrics").text
     assert 'po_confirm_failed_attempts{kind="account"} 6.0' in text
     assert 'po_confirm_throttled{kind="account"} 1.0' in text

@@ -24,7 +24,7 @@ from tests.people import Browser
 def refused(asha: Browser, arrive: Any, deliver: Any, network: Any, session: Session) -> str:
     """The id of a refused webhook for an order of Triveni."""
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Remarks are not acceptable")
-    asha.answer(arrive(1)[0])
+    asha.respond(arrive(1)[0])
     deliver()
     return session.scalars(select(Message.id)).one()
 
@@ -123,7 +123,7 @@ def test_new_response_resolves_refused_webhook(
     ravi: Browser, asha: Browser, refused: str, session: Session, deliver: Any
 ) -> None:
     order_id = session.scalars(select(Message.order_id)).one()
-    asha.answer(order_id, remarks="Better words")
+    asha.respond(order_id, remarks="Better words")
     deliver()
     assert badge(ravi) == ""
     resolved = ravi.get("/attention/closed").one(".attention-item").get_text(" ")
@@ -168,7 +168,7 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
         partner_service.resume(writing, writing.get(Partner, partner.id))
         writing.add(CircuitBreaker(partner_id=partner.id, opened_at=partner.created_at, probe_at=None))
         writing.commit()
-    # Without a backlog nothing is stopped: the next response is the probe.
+    # Without a backlog the partner is not failing: the next response is the probe.
     assert "Failing" not in ravi.get("/attention").words
     confirm(order_id)
     assert "Failing" in ravi.get("/attention").words
@@ -177,7 +177,7 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
 def test_canceled_webhook_of_unknown_outcome_needs_attention(
     ravi: Browser, asha: Browser, arrive: Any, database: Database
 ) -> None:
-    asha.answer(arrive(1)[0])
+    asha.respond(arrive(1)[0])
     with database.writing() as writing:
         message = writing.scalars(select(Message)).one()
         message.state, message.unknown_outcome, message.attempts_made = MessageState.CANCELLED, True, 1
@@ -245,7 +245,7 @@ def test_order_without_a_user_is_an_item_until_a_user_gets_the_supplier(
     buyer = Buyer(app.test_client(), example_bodies)
     body = copy.deepcopy(example_bodies[0])
     body["b2bIds"]["supplierB2BId"] = "NOBODY@bbps"
-    assert buyer.say("req-send", body).status_code == 200
+    assert buyer.post("req-send", body).status_code == 200
     order_id = session.scalars(select(PurchaseOrder.id)).one()
     row = ravi.get("/attention").one(".attention-item").get_text(" ")
     assert "No active user can respond for NOBODY@bbps." in row

@@ -14,7 +14,7 @@ from app.db import Database
 
 @pytest.fixture
 def entries(session: Session) -> Callable[[], Sequence[AuditEntry]]:
-    """The whole trail, oldest first, as it stands now."""
+    """The current audit entries, oldest first."""
 
     def entries() -> Sequence[AuditEntry]:
         session.rollback()
@@ -24,10 +24,10 @@ def entries(session: Session) -> Callable[[], Sequence[AuditEntry]]:
 
 
 @pytest.fixture
-def by_force(database: Database) -> Callable[[str], None]:
-    """Somebody with the rights of the database's owner, who puts its triggers out of the way."""
+def as_owner(database: Database) -> Callable[[str], None]:
+    """Run a statement as the database's owner, without the triggers that protect the trail."""
 
-    def by_force(statement: str) -> None:
+    def as_owner(statement: str) -> None:
         with database.engine.begin() as connection:
             if database.is_postgresql:
                 connection.execute(text("SET LOCAL session_replication_role = replica"))
@@ -38,4 +38,4 @@ def by_force(database: Database) -> Callable[[str], None]:
             done = connection.execute(text(statement))
             assert done.rowcount > 0, "nothing was touched"
 
-    return by_force
+    return as_owner

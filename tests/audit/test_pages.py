@@ -17,7 +17,7 @@ from tests.people import Browser
 
 
 @pytest.fixture
-def many(database: Database) -> None:
+def many_entries(database: Database) -> None:
     """120 entries of two people."""
     with database.writing() as session:
         for number in range(120):
@@ -34,12 +34,14 @@ def many(database: Database) -> None:
         session.commit()
 
 
-def rows(answer: Any) -> list[str]:
-    assert answer.status_code == 200
-    return [" ".join(row.get_text(" ").split()) for row in answer.page.select("tbody tr")]
+def rows(response: Any) -> list[str]:
+    assert response.status_code == 200
+    return [" ".join(row.get_text(" ").split()) for row in response.page.select("tbody tr")]
 
 
-def test_paging_is_stable_while_entries_arrive(meera: Browser, database: Database, many: None) -> None:
+def test_paging_is_stable_while_entries_arrive(
+    meera: Browser, database: Database, many_entries: None
+) -> None:
     first = meera.get("/audit")
     with database.writing() as session:
         trail.record(session, AuditAction.ANNOUNCED, AuditObject.PARTNER, 1, name="meanwhile")
@@ -66,25 +68,25 @@ def test_paging_is_stable_while_entries_arrive(meera: Browser, database: Databas
         ("until=2999-01-01T00:00&deed=resent", 40),
     ],
 )
-def test_filters_combine(meera: Browser, many: None, query: str, count: int) -> None:
+def test_filters_combine(meera: Browser, many_entries: None, query: str, count: int) -> None:
     assert len(rows(meera.get(f"/audit?{query}"))) == count
 
 
 @pytest.mark.parametrize("query", ["after=x", "after=99999999999999999999", "deed=x", "thing=x", "since=x"])
-def test_invalid_filter_is_ignored_with_a_notice(meera: Browser, many: None, query: str) -> None:
-    answer = meera.get(f"/audit?{query}")
-    assert len(rows(answer)) == 50
-    assert "is ignored" in answer.one(".notice.warn").get_text()
+def test_invalid_filter_is_ignored_with_a_notice(meera: Browser, many_entries: None, query: str) -> None:
+    response = meera.get(f"/audit?{query}")
+    assert len(rows(response)) == 50
+    assert "is ignored" in response.one(".notice.warn").get_text()
 
 
 def test_entry_links_to_its_object(meera: Browser, asha: Browser, arrive: Any, confirm: Any) -> None:
     (order_id,) = arrive(1)
-    asha.answer(order_id)
-    answer = meera.get("/audit?deed=answered")
-    link = answer.one("tbody .col-action a")
+    asha.respond(order_id)
+    response = meera.get("/audit?deed=answered")
+    link = response.one("tbody .col-action a")
     assert link["href"] == f"/orders/{order_id}"
     assert meera.get(link["href"]).status_code == 200
-    assert "Confirmed" in answer.words and "none" in answer.words
+    assert "Confirmed" in response.words and "none" in response.words
 
 
 def test_hostile_text_is_inert(meera: Browser, database: Database) -> None:
@@ -101,21 +103,23 @@ def test_hostile_text_is_inert(meera: Browser, database: Database) -> None:
             after={"b": [odd]},
         )
         session.commit()
-    answer = meera.get("/audit")
-    assert "<script>alert" not in answer.get_data(as_text=True)
-    assert "alert(1)" in answer.words
+    response = meera.get("/audit")
+    assert "<script>alert" not in response.get_data(as_text=True)
+    assert "alert(1)" in response.words
 
 
-def test_page_shows_how_far_the_trail_is_sealed(meera: Browser, database: Database, many: None) -> None:
+def test_page_shows_how_far_the_trail_is_sealed(
+    meera: Browser, database: Database, many_entries: None
+) -> None:
     assert "Not sealed yet" in meera.get("/audit").words
     seals.seal(database)
     assert "Integrity sealed to #120" in meera.get("/audit").words
 
 
-def test_htmx_request_gets_only_the_list(meera: Browser, many: None) -> None:
-    answer = meera.get("/audit?who=Ravi", headers={"HX-Request": "true"})
-    assert "<html" not in answer.get_data(as_text=True)
-    assert len(rows(answer)) == 50
+def test_htmx_request_gets_only_the_list(meera: Browser, many_entries: None) -> None:
+    response = meera.get("/audit?who=Ravi", headers={"HX-Request": "true"})
+    assert "<html" not in response.get_data(as_text=True)
+    assert len(rows(response)) == 50
 
 
 def test_empty_trail_explains_itself(meera: Browser) -> None:
@@ -126,7 +130,7 @@ def test_empty_trail_explains_itself(meera: Browser) -> None:
 def test_time_out_of_range_is_shown_as_typed(
     asha: Browser, meera: Browser, arrive: Any, remarks: str
 ) -> None:
-    asha.answer(arrive(1)[0], remarks=remarks)
+    asha.respond(arrive(1)[0], remarks=remarks)
     page = meera.get("/audit")
     assert page.status_code == 200
     assert remarks in page.words
@@ -173,7 +177,7 @@ def test_empty_and_unchanged_values_are_left_out(meera: Browser, database: Datab
 
 @pytest.mark.parametrize("few", [0, 5, 2000])
 def test_search_finds_all_matches_with_and_without_index(
-    meera: Browser, database: Database, many: None, monkeypatch: pytest.MonkeyPatch, few: int
+    meera: Browser, database: Database, many_entries: None, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
     monkeypatch.setattr("app.audit.queries.FEW", few)
     with database.writing() as session:
@@ -185,7 +189,9 @@ def test_search_finds_all_matches_with_and_without_index(
     assert "No matches" in meera.get("/audit?q=nowhere").words
 
 
-def test_pruned_entries_are_not_found(meera: Browser, database: Database, many: None, clock: Any) -> None:
+def test_pruned_entries_are_not_found(
+    meera: Browser, database: Database, many_entries: None, clock: Any
+) -> None:
     assert len(rows(meera.get("/audit?q=moving"))) == 1
     clock.move(days=10)
     seals.seal(database)

@@ -1,4 +1,4 @@
-"""The seals over the trail: what was changed, removed or added afterwards is named."""
+"""The seals of the audit trail: verification names entries that were changed, removed or added."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def test_seals_form_a_chain_and_unsealed_entries_are_counted(
     record_entries(database, 10)
     assert seals.seal(database) == 10
     record_entries(database, 3)
-    found = verified(session)
-    assert (found.seals, found.entries, found.unsealed, found.fault) == (3, 10, 3, None)
+    result = verified(session)
+    assert (result.seals, result.entries, result.unsealed, result.fault) == (3, 10, 3, None)
     links = session.scalars(select(AuditSeal).order_by(AuditSeal.number)).all()
-    assert [one.previous for one in links] == ["0" * 64, links[0].sha256, links[1].sha256]
-    assert found.last_sha256 == links[2].sha256
+    assert [seal.previous for seal in links] == ["0" * 64, links[0].sha256, links[1].sha256]
+    assert result.last_sha256 == links[2].sha256
     assert seals.seal(database) == 3
-    assert seals.seal(database) == 0, "nothing new: no empty seal"
+    assert seals.seal(database) == 0, "no new entries, no empty seal"
 
 
 def test_digests_match_the_documentation(database: Database, session: Session) -> None:
@@ -76,7 +76,7 @@ def test_digests_match_the_documentation(database: Database, session: Session) -
         )
         writing.commit()
     seals.seal(database)
-    entry, one = session.scalars(select(AuditEntry)).one(), session.scalars(select(AuditSeal)).one()
+    entry, seal = session.scalars(select(AuditEntry)).one(), session.scalars(select(AuditSeal)).one()
     at = entry.at.isoformat(timespec="microseconds")
     fields = [
         entry.id,
@@ -94,9 +94,9 @@ def test_digests_match_the_documentation(database: Database, session: Session) -
     ]
     line = json.dumps([*fields, "", '{"remarks": "₹ 5"}'], ensure_ascii=False, separators=(",", ":"))
     leaves = entry.id.to_bytes(8, "big") + hashlib.sha256(line.encode()).digest()
-    assert one.leaves == leaves
-    sealed_at = one.sealed_at.isoformat(timespec="microseconds")
-    said = [
+    assert seal.leaves == leaves
+    sealed_at = seal.sealed_at.isoformat(timespec="microseconds")
+    fields = [
         "PO Confirm seal 1",
         1,
         entry.id,
@@ -105,7 +105,7 @@ def test_digests_match_the_documentation(database: Database, session: Session) -
         "0" * 64,
         hashlib.sha256(leaves).hexdigest(),
     ]
-    assert one.sha256 == hashlib.sha256(json.dumps(said, separators=(",", ":")).encode()).hexdigest()
+    assert seal.sha256 == hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -126,15 +126,15 @@ def test_digests_match_the_documentation(database: Database, session: Session) -
     ],
 )
 def test_tampering_is_found(
-    database: Database, session: Session, by_force: Force, statement: str, fault: str
+    database: Database, session: Session, as_owner: Force, statement: str, fault: str
 ) -> None:
     record_entries(database, 4)
     seals.seal(database)
     record_entries(database, 4)
     seals.seal(database)
-    by_force(statement)
-    found = verified(session)
-    assert fault in (found.fault or "")
+    as_owner(statement)
+    result = verified(session)
+    assert fault in (result.fault or "")
 
 
 COLUMNS = (
@@ -143,26 +143,26 @@ COLUMNS = (
 
 
 @pytest.mark.parametrize("gap", [3, 0, -4])
-def test_inserted_entry_is_found(database: Database, session: Session, by_force: Force, gap: int) -> None:
+def test_inserted_entry_is_found(database: Database, session: Session, as_owner: Force, gap: int) -> None:
     record_entries(database, 2)
-    if gap == 3:  # what was taken back leaves a hole among the ids
-        by_force(f"INSERT INTO audit_entry (id, {COLUMNS}) SELECT 4, {COLUMNS} FROM audit_entry WHERE id = 2")
+    if gap == 3:  # a rolled back insert leaves a gap in the ids
+        as_owner(f"INSERT INTO audit_entry (id, {COLUMNS}) SELECT 4, {COLUMNS} FROM audit_entry WHERE id = 2")
     seals.seal(database)
-    by_force(f"INSERT INTO audit_entry (id, {COLUMNS}) SELECT {gap}, {COLUMNS} FROM audit_entry WHERE id = 2")
+    as_owner(f"INSERT INTO audit_entry (id, {COLUMNS}) SELECT {gap}, {COLUMNS} FROM audit_entry WHERE id = 2")
     assert f"Entry {gap} was added" in (verified(session).fault or "")
 
 
 def test_rewritten_seals_are_found_by_an_external_digest(
-    database: Database, session: Session, by_force: Force
+    database: Database, session: Session, as_owner: Force
 ) -> None:
     record_entries(database, 4)
     seals.seal(database)
-    kept = verified(session).last_sha256
-    by_force("DELETE FROM audit_seal")
-    by_force("UPDATE audit_entry SET actor = 'Nobody' WHERE id = 2")
+    digest = verified(session).last_sha256
+    as_owner("DELETE FROM audit_seal")
+    as_owner("UPDATE audit_entry SET actor = 'Nobody' WHERE id = 2")
     seals.seal(database)
     assert verified(session).fault is None
-    assert "were removed, or replaced" in (verified(session, expected=kept).fault or "")
+    assert "were removed, or replaced" in (verified(session, expected=digest).fault or "")
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_truncate_is_refused_on_postgresql(database: Database) -> None:
 def test_late_commit_is_sealed_without_waiting(
     database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On PostgreSQL the slow one has the lower id; on SQLite there is one writer at a time."""
+    """On PostgreSQL the slower transaction has the lower id; SQLite has one writer at a time."""
     record_entries(database, 1)
     if not database.is_postgresql:
         assert seals.seal(database) == 1
@@ -201,7 +201,7 @@ def test_late_commit_is_sealed_without_waiting(
     with database.writing() as slow:
         trail.record(slow, AuditAction.ANNOUNCED, AuditObject.PARTNER, 1, name="slow")
         record_entries(database, 1)
-        assert seals.seal(database) == 0, "what could still be overtaken is not sealed"
+        assert seals.seal(database) == 0, "ids above an open transaction are not sealed"
         slow.commit()
     assert seals.seal(database) == 3
     assert verified(session).fault is None
@@ -233,15 +233,15 @@ def test_parallel_sealing_makes_one_chain(
     monkeypatch.setattr(seals, "BATCH", 5)
     record_entries(database, 60)
     both = [threading.Thread(target=seals.seal, args=(database,)) for _ in range(2)]
-    for one in both:
-        one.start()
-    for one in both:
-        one.join()
-    found = verified(session)
-    assert (found.seals, found.entries, found.fault) == (12, 60, None)
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    result = verified(session)
+    assert (result.seals, result.entries, result.fault) == (12, 60, None)
 
 
-def test_verify_command_reports_the_fault(app: Flask, database: Database, by_force: Force) -> None:
+def test_verify_command_reports_the_fault(app: Flask, database: Database, as_owner: Force) -> None:
     record_entries(database, 3)
     runner = app.test_cli_runner()
     assert "sealed=3" in runner.invoke(args=["audit", "seal"]).output
@@ -249,7 +249,7 @@ def test_verify_command_reports_the_fault(app: Flask, database: Database, by_for
     assert well.exit_code == 0 and "seals=1 entries=3 pruned=0 unsealed=0" in well.output
     digest = well.output.split("last=")[1].split()[0]
     assert runner.invoke(args=["audit", "verify", "--expect", digest]).exit_code == 0
-    by_force("UPDATE audit_entry SET reason = 'x' WHERE id = 2")
+    as_owner("UPDATE audit_entry SET reason = 'x' WHERE id = 2")
     bad = runner.invoke(args=["audit", "verify"])
     assert bad.exit_code == 1 and "Entry 2 was changed" in bad.output
 
@@ -278,15 +278,15 @@ def test_parallel_writing_and_sealing_loses_no_entry(
 
     writers = [threading.Thread(target=writer, args=(number,)) for number in range(5)]
     sealers = [threading.Thread(target=sealer) for _ in range(2)]
-    for one in writers + sealers:
-        one.start()
-    for one in writers:
-        one.join()
+    for thread in writers + sealers:
+        thread.start()
+    for thread in writers:
+        thread.join()
     done.set()
-    for one in sealers:
-        one.join()
+    for thread in sealers:
+        thread.join()
     seals.seal(database)
-    found = verified(session)
-    kept = len(session.scalars(select(AuditEntry.id)).all())
-    assert (found.fault, found.unsealed, found.entries) == (None, 0, kept)
-    assert kept == sum(1 + turn % 3 for number in range(5) for turn in range(15) if (turn + number) % 4)
+    result = verified(session)
+    count = len(session.scalars(select(AuditEntry.id)).all())
+    assert (result.fault, result.unsealed, result.entries) == (None, 0, count)
+    assert count == sum(1 + turn % 3 for number in range(5) for turn in range(15) if (turn + number) % 4)

@@ -29,7 +29,7 @@ from app.partners import keys
 from app.partners import service as partner_service
 from app.partners.models import Partner
 from tests.buyer import Buyer
-from tests.people import PASSWORD, Answered, Browser, fields_of
+from tests.people import PASSWORD, Browser, ParsedResponse, fields_of
 
 Trail = Callable[[], Sequence[AuditEntry]]
 
@@ -39,51 +39,51 @@ def sign_in(browser: Browser, name: str, password: str = PASSWORD) -> Any:
     return browser.send("/login", {**fields, "username": name, "password": password})
 
 
-def test_sign_in_and_out_are_recorded_with_the_address(nobody: Browser, entries: Trail) -> None:
-    nobody.environ_base["HTTP_USER_AGENT"] = "Firefox on Asha's desk"
-    assert sign_in(nobody, "asha").status_code == 303
-    page = nobody.get("/orders")
+def test_sign_in_and_out_are_recorded_with_the_address(anonymous: Browser, entries: Trail) -> None:
+    anonymous.environ_base["HTTP_USER_AGENT"] = "Firefox on Asha's desk"
+    assert sign_in(anonymous, "asha").status_code == 303
+    page = anonymous.get("/orders")
     token = page.one("form[action='/logout'] input[name=csrf_token]")["value"]
-    nobody.send("/logout", {"csrf_token": token})
-    came, went = entries()
-    assert (came.action, went.action) == (AuditAction.SIGNED_IN, AuditAction.SIGNED_OUT)
-    for one in (came, went):
-        assert (one.actor, one.role, one.address) == ("Asha", "supplier", "127.0.0.1")
-        assert one.user_agent == "Firefox on Asha's desk"
-        assert (one.object_kind, one.object_name) == ("person", "asha")
+    anonymous.send("/logout", {"csrf_token": token})
+    signed_in, signed_out = entries()
+    assert (signed_in.action, signed_out.action) == (AuditAction.SIGNED_IN, AuditAction.SIGNED_OUT)
+    for entry in (signed_in, signed_out):
+        assert (entry.actor, entry.role, entry.address) == ("Asha", "supplier", "127.0.0.1")
+        assert entry.user_agent == "Firefox on Asha's desk"
+        assert (entry.object_kind, entry.object_name) == ("person", "asha")
 
 
-def test_failed_sign_in_never_records_what_was_typed(nobody: Browser, entries: Trail) -> None:
-    sign_in(nobody, "asha", "hunter2-hunter2")
-    sign_in(nobody, PASSWORD, "asha")
+def test_failed_sign_in_never_records_what_was_typed(anonymous: Browser, entries: Trail) -> None:
+    sign_in(anonymous, "asha", "hunter2-hunter2")
+    sign_in(anonymous, PASSWORD, "asha")
     known, unknown = entries()
     assert (known.action, known.object_name, known.actor) == (AuditAction.SIGN_IN_FAILED, "asha", "")
     assert unknown.object_name == "unknown_user"
-    told = repr([vars(known), vars(unknown)])
-    assert "hunter2" not in told and PASSWORD not in told
+    recorded = repr([vars(known), vars(unknown)])
+    assert "hunter2" not in recorded and PASSWORD not in recorded
 
 
 def test_failed_sign_ins_are_limited(database: Database, entries: Trail, clock: Any) -> None:
-    def knock(address: str) -> bool:
+    def fail(address: str) -> bool:
         with trail.acting(trail.Actor(address=address)), database.writing() as session:
-            noted = trail.record_failed_sign_in(session, "", None)
+            is_recorded = trail.record_failed_sign_in(session, "", None)
             session.commit()
-        return noted
+        return is_recorded
 
-    assert [knock("10.0.0.1") for _ in range(25)] == [True] * 20 + [False] * 5
+    assert [fail("10.0.0.1") for _ in range(25)] == [True] * 20 + [False] * 5
     assert "sign_in_limit" in entries()[-1].reason
-    assert knock("10.0.0.2"), "another address is record_attempts"
+    assert fail("10.0.0.2"), "another address is not limited"
     clock.move(minutes=11)
-    assert knock("10.0.0.1")
+    assert fail("10.0.0.1")
     for number in range(trail.FAILURES_OF_ALL):
-        knock(f"10.1.{number // 200}.{number % 200}")
-    assert not knock("10.2.0.1"), "from many addresses neither"
+        fail(f"10.1.{number // 200}.{number % 200}")
+    assert not fail("10.2.0.1"), "the limit over all addresses"
 
 
 def test_address_comes_from_trusted_proxies(settings: Settings, database: Database, entries: Trail) -> None:
     for trusted, address in ((0, "127.0.0.1"), (1, "203.0.113.9")):
         app = create_app(settings.model_copy(update={"trusted_proxies": trusted}))
-        browser = Browser(app, Answered)
+        browser = Browser(app, ParsedResponse)
         browser.environ_base["HTTP_X_FORWARDED_FOR"] = "198.51.100.7, 203.0.113.9"
         sign_in(browser, "asha")
         assert entries()[-1].address == address
@@ -95,15 +95,15 @@ def test_response_and_undo_are_recorded_with_values(
 ) -> None:
     app.extensions["settings"] = settings.model_copy(update={"undo_seconds": 60})
     (order_id,) = arrive(1)
-    assert asha.answer(order_id, remarks="On the 5th").status_code == 303
+    assert asha.respond(order_id, remarks="On the 5th").status_code == 303
     url = f"/orders/{order_id}"
     assert asha.send(f"{url}/answer/undo", asha.fill(url, f"{url}/answer/undo")).status_code == 303
-    answered, undone = entries()[-2:]
-    assert (answered.action, undone.action) == (AuditAction.RESPONDED, AuditAction.RESPONSE_UNDONE)
-    assert answered.was == {"answer": "none"}
-    assert answered.became["answer"] == "ACCEPT" and answered.became["remarks"] == "On the 5th"
-    assert (answered.actor, answered.object_id) == ("Asha", str(order_id))
-    assert undone.was["message"] == answered.became["message"]
+    responded, undone = entries()[-2:]
+    assert (responded.action, undone.action) == (AuditAction.RESPONDED, AuditAction.RESPONSE_UNDONE)
+    assert responded.was == {"answer": "none"}
+    assert responded.became["answer"] == "ACCEPT" and responded.became["remarks"] == "On the 5th"
+    assert (responded.actor, responded.object_id) == ("Asha", str(order_id))
+    assert undone.was["message"] == responded.became["message"]
 
 
 def test_refused_or_rolled_back_action_leaves_no_entry(
@@ -111,7 +111,7 @@ def test_refused_or_rolled_back_action_leaves_no_entry(
 ) -> None:
     (order_id,) = arrive(1)
     before = len(entries())
-    assert asha.answer(order_id, "REJECT", remarks='"').status_code == 422
+    assert asha.respond(order_id, "REJECT", remarks='"').status_code == 422
     with database.writing() as session:
         partner = session.scalars(select(Partner)).one()
         partner_service.pause(session, partner, "never mind", by="Ravi")
@@ -163,7 +163,7 @@ def test_pause_and_resume_are_recorded(ravi: Browser, partner: Partner, entries:
     ("how", "why"),
     [
         ("edit", {"reason": "order_changed", "version": 2}),
-        ("move", {"reason": "order_canceled"}),
+        ("change_status", {"reason": "order_canceled"}),
     ],
 )
 @pytest.mark.parametrize(("sending", "delivery"), [(False, "cancelled"), (True, "sending")])
@@ -189,10 +189,10 @@ def test_cancellation_by_the_buyer_is_recorded(
     before = len(entries())
     buyer = Buyer(app.test_client(), example_bodies)
     assert getattr(buyer, how)().status_code == 200
-    (told,) = entries()[before:]
-    assert (told.action, told.actor, told.became) == (AuditAction.WEBHOOK_CANCELED, "Bharat Connect", why)
-    assert (told.object_kind, told.object_id, told.address) == ("message", message_id, "127.0.0.1")
-    assert told.was == {"delivery": "sending" if sending else "pending"}
+    (entry,) = entries()[before:]
+    assert (entry.action, entry.actor, entry.became) == (AuditAction.WEBHOOK_CANCELED, "Bharat Connect", why)
+    assert (entry.object_kind, entry.object_id, entry.address) == ("message", message_id, "127.0.0.1")
+    assert entry.was == {"delivery": "sending" if sending else "pending"}
     agrees(session, order_id, delivery)
     if sending:
         with database.writing() as writing:
@@ -244,9 +244,9 @@ def test_repeatedly_interrupted_webhook_is_recorded(
             at += timedelta(minutes=1)
             reclaim_expired(writing, at)
             writing.commit()
-    (told,) = entries()[before:]
-    assert (told.action, told.actor, told.object_id) == (AuditAction.PAUSED, "", message_id)
-    assert told.became == {"reason": "repeatedly_interrupted", "count": INTERRUPTIONS_MAX}
+    (entry,) = entries()[before:]
+    assert (entry.action, entry.actor, entry.object_id) == (AuditAction.PAUSED, "", message_id)
+    assert entry.became == {"reason": "repeatedly_interrupted", "count": INTERRUPTIONS_MAX}
     agrees(session, order_id, "failed")
     assert meera.get("/audit?deed=held").status_code == 200
 
@@ -334,10 +334,10 @@ def test_partner_changes_are_recorded_without_secrets(
     assert changed.became["base URL"] == "https://new.example"
     assert changed.became["values of headers"] == changed.became["OAuth secret"] == "changed"
     assert changed.became["OAuth"]["client_id"] == "me"
-    assert [one.action for one in of_keys] == [AuditAction.KEY_ADDED] * 3 + [AuditAction.KEY_REVOKED]
-    told = json.dumps([[one.before, one.after, one.reason] for one in entries()])
+    assert [entry.action for entry in of_keys] == [AuditAction.KEY_ADDED] * 3 + [AuditAction.KEY_REVOKED]
+    recorded = json.dumps([[entry.before, entry.after, entry.reason] for entry in entries()])
     for hidden in ("the-new-secret", "a-secret-of-ours", "the-oauth", "another-inbound", secret, "whsec"):
-        assert hidden not in told
+        assert hidden not in recorded
 
 
 def test_save_without_change_leaves_no_entry(database: Database, partner: Partner, entries: Trail) -> None:
@@ -390,13 +390,13 @@ def test_attention_commands_are_recorded_and_automatic_events_are_not(
     ravi: Browser, asha: Browser, arrive: Any, deliver: Any, network: Any, session: Session, entries: Trail
 ) -> None:
     network.behave("refuse", times=1)
-    asha.answer(arrive(1)[0])
+    asha.respond(arrive(1)[0])
     deliver()
     (message_id,) = session.scalars(select(Message.id))
     page = f"/attention/message-{message_id}"
     before = len(entries())
-    for what, reason in (("close", "Settled by telephone"), ("reopen", "It was not")):
-        action = f"{page}/{what}"
+    for command, reason in (("close", "Settled by telephone"), ("reopen", "It was not")):
+        action = f"{page}/{command}"
         ravi.send(action, {**ravi.fill(page, action), "reason": reason})
     closed, opened = entries()[before:]
     assert (closed.action, closed.actor, closed.reason) == (
@@ -406,7 +406,7 @@ def test_attention_commands_are_recorded_and_automatic_events_are_not(
     )
     assert (closed.object_kind, closed.object_id) == ("message", message_id)
     assert (opened.action, opened.reason) == (AuditAction.REOPENED, "It was not")
-    asha.answer(1, remarks="Better words")
+    asha.respond(1, remarks="Better words")
     assert [entry.action for entry in entries()[before + 2 :]] == [AuditAction.RESPONDED]
 
 

@@ -11,7 +11,7 @@ from tests.bench import measures
 
 
 def main() -> None:
-    """Run the benches whose names begin with a word given, or all of them."""
+    """Run the benchmarks whose names start with one of the arguments, or all of them."""
     wanted = tuple(sys.argv[1:])
     for name, bench in measures.ALL.items():
         if wanted and not name.startswith(wanted):

@@ -18,8 +18,8 @@ from sqlalchemy import func, select, text
 from app.config import ROOT
 from app.delivery.models import LIVE, Attempt, Message
 from app.delivery.worker import DeliveryWorker
-from tests.bench.ground import answer_all, database_of, fresh_app, populate, receiver, seconds
-from tests.chaos.storm import start
+from tests.bench.setup import confirm_all, database_of, fresh_app, populate, receiver, seconds
+from tests.chaos.run import start
 from tests.postgresql import Server
 
 Line = dict[str, Any]
@@ -29,10 +29,10 @@ PEERS_CODE = Path(__file__).parent / "peers"
 
 
 def deliver_scale(folder: Path, *, count: int = 500, rounds: int = 3) -> Iterator[Line]:
-    """Deliveries a second of two deliverers on PostgreSQL against one.
+    """Deliveries per second of two workers on PostgreSQL against one.
 
-    The second line has a partner that takes 20 ms: then cores do not decide, but whether two deliverers stand
-    in each other's way.
+    The second line has a partner that takes 20 ms: it measures whether two workers block each other,
+    independent of the number of cores.
     """
     server = Server()
     try:
@@ -43,26 +43,26 @@ def deliver_scale(folder: Path, *, count: int = 500, rounds: int = 3) -> Iterato
             with receiver(delay) as url:
                 person_id, ids = populate(app, url, orders=2 * count * rounds, concurrency=16)
                 batches = [ids[first : first + count] for first in range(0, len(ids), count)]
-                one, two = [], []
+                single, double = [], []
                 for number in range(rounds):
-                    one.append(_rate_of(app, person_id, batches[2 * number], deliverers=1))
-                    two.append(_rate_of(app, person_id, batches[2 * number + 1], deliverers=2))
+                    single.append(_rate_of(app, person_id, batches[2 * number], deliverers=1))
+                    double.append(_rate_of(app, person_id, batches[2 * number + 1], deliverers=2))
             database_of(app).engine.dispose()
-            ratio = statistics.median(second / first for first, second in zip(one, two, strict=True))
+            ratio = statistics.median(second / first for first, second in zip(single, double, strict=True))
             against = f"one deliverer, {os.cpu_count()} cores for all" + (
                 ", partner takes 20 ms" if name else ""
             )
             yield {
                 **({"part": name} if name else {}),
-                **_line(statistics.median(two), "deliveries/s", against, ratio),
+                **_line(statistics.median(double), "deliveries/s", against, ratio),
             }
     finally:
         server.remove()
 
 
 def _rate_of(app: Flask, person_id: int, ids: list[int], *, deliverers: int) -> float:
-    """Deliveries a second of so many processes, from the first attempt's start to the last one's end."""
-    answer_all(app, person_id, ids)
+    """Deliveries per second of several processes, from the first attempt's start to the last one's end."""
+    confirm_all(app, person_id, ids)
     processes = [start(database_of(app).url, {"senders": 8}, None) for _ in range(deliverers)]
     with database_of(app).reading() as session:
         while session.scalar(select(func.count()).where(Message.state.in_(LIVE))):
@@ -100,7 +100,7 @@ FROM message
 def deliver_history(
     folder: Path, *, history: int = 1_000_000, count: int = 600, rounds: int = 5
 ) -> Iterator[Line]:
-    """Deliveries a second with a million finished messages, against an empty table; on SQLite, in turn."""
+    """Deliveries per second with a million finished messages against an empty table; SQLite, in turn."""
     with receiver() as url:
         sides = []
         for name in ("empty", "full"):
@@ -113,15 +113,15 @@ def deliver_history(
             connection.execute(text(ATTEMPTS))
         rates: tuple[list[float], list[float]] = ([], [])
         for number in range(rounds + 1):
-            for (app, person_id, ids), found in zip(sides, rates, strict=True):
-                answer_all(app, person_id, ids[number * count : (number + 1) * count])
-                found.append(count / seconds(DeliveryWorker(database_of(app), senders=8).drain))
+            for (app, person_id, ids), side_rates in zip(sides, rates, strict=True):
+                confirm_all(app, person_id, ids[number * count : (number + 1) * count])
+                side_rates.append(count / seconds(DeliveryWorker(database_of(app), senders=8).drain))
     ratio = statistics.median(full / empty for empty, full in list(zip(*rates, strict=True))[1:])
     yield _line(statistics.median(rates[1][1:]), "deliveries/s", f"no history instead of {history}", ratio)
 
 
 def deliver_peers(folder: Path, *, count: int = 1000, rounds: int = 3, threads: int = 8) -> Iterator[Line]:
-    """Ours against other people's queues: same receiver, same body, same concurrency, in turn."""
+    """PO Confirm against other task queues: same receiver, same body, same concurrency, in turn."""
     python = PEERS / "bin" / "python"
     if not python.exists():
         yield {"skipped": f"no peers in {PEERS}: run it by `make bench`"}
@@ -134,14 +134,14 @@ def deliver_peers(folder: Path, *, count: int = 1000, rounds: int = 3, threads: 
             ours, theirs = [], []
             for number in range(rounds):
                 batch, ids = ids[:count], ids[count:]
-                answer_all(app, person_id, batch)
+                confirm_all(app, person_id, batch)
                 with database_of(app).reading() as session:
                     body = session.scalars(select(Message.body).limit(1)).one()
                 ours.append(count / seconds(DeliveryWorker(database_of(app), senders=threads).drain))
                 place = folder / f"{name}-{number}"
                 place.mkdir()
                 theirs.append(_peer_rate(python, name, url, body, count, threads, place))
-            ratio = statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
+            ratio = statistics.median(own / peer for own, peer in zip(ours, theirs, strict=True))
             against = f"{name}, {statistics.median(theirs):.0f}/s"
             yield {"part": name, **_line(statistics.median(ours), "deliveries/s", against, ratio)}
 
@@ -149,7 +149,7 @@ def deliver_peers(folder: Path, *, count: int = 1000, rounds: int = 3, threads: 
 def _peer_rate(
     python: Path, name: str, url: str, body: bytes, count: int, threads: int, folder: Path
 ) -> float:
-    """Messages a second of a peer, as its own script measures it."""
+    """Messages per second of another queue, as its script measures it."""
     (folder / "body").write_bytes(body)
     done = subprocess.run(
         [python, PEERS_CODE / f"{name}_side.py", url, str(count), str(threads), folder],

@@ -26,18 +26,6 @@ from app.delivery.worker import DeliveryWorker
 from app.demo.orders import ORDERS_FILE
 from app.network.reader import read_json
 from tests.bench.deliveries import deliver_history, deliver_peers, deliver_scale
-from tests.bench.ground import (
-    INBOUND_KEY,
-    answer_all,
-    database_of,
-    free_port,
-    fresh_app,
-    in_turn,
-    populate,
-    quantile,
-    receiver,
-    seconds,
-)
 from tests.bench.pages import (
     audit_page,
     health_page,
@@ -47,6 +35,18 @@ from tests.bench.pages import (
     other_pages,
     webhooks_page,
     webhooks_search,
+)
+from tests.bench.setup import (
+    INBOUND_KEY,
+    confirm_all,
+    database_of,
+    free_port,
+    fresh_app,
+    in_turn,
+    populate,
+    quantile,
+    receiver,
+    seconds,
 )
 from tests.people import sign_in
 
@@ -63,7 +63,7 @@ def _line(value: float, unit: str, against: str, ratio: float | None) -> Line:
 
 
 def _bare_rate(url: str, body: bytes, count: int, threads: int) -> float:
-    """Messages a second of a bare loop of ``Session.send``, undurable and unlogged."""
+    """Messages per second of a plain loop of ``Session.send``, not stored and not logged."""
     prepared = requests.Request(
         "POST",
         f"{url}/api/v0/purchase-order/req-confirm",
@@ -88,13 +88,13 @@ def _bare_rate(url: str, body: bytes, count: int, threads: int) -> float:
 
 
 def deliver_limit(folder: Path, *, rounds: int = 3, each: int = 800, threads: int = 8) -> Iterator[Line]:
-    """Hardened, durable, logged deliveries a second against a bare loop of as many threads."""
+    """Checked, stored and logged deliveries per second against a plain loop with as many threads."""
     ratios, rates = [], []
     with receiver() as url:
         app = fresh_app(folder)
         person_id, ids = populate(app, url, orders=each * rounds, concurrency=threads)
         for number in range(rounds):
-            answer_all(app, person_id, ids[number * each : (number + 1) * each])
+            confirm_all(app, person_id, ids[number * each : (number + 1) * each])
             with database_of(app).reading() as session:
                 body = session.scalars(select(Message.body).limit(1)).one()
             rate = each / seconds(DeliveryWorker(database_of(app), senders=threads).drain)
@@ -109,18 +109,18 @@ def deliver_limit(folder: Path, *, rounds: int = 3, each: int = 800, threads: in
 
 
 def deliver_slow(folder: Path, *, count: int = 120, threads: int = 8, delay: float = 0.2) -> Iterator[Line]:
-    """Deliveries a second to a partner that takes its time, against concurrency ÷ delay."""
+    """Deliveries per second to a slow partner, against concurrency ÷ delay."""
     with receiver(delay) as url:
         app = fresh_app(folder)
         person_id, ids = populate(app, url, orders=count, concurrency=threads)
-        answer_all(app, person_id, ids)
+        confirm_all(app, person_id, ids)
         rate = count / seconds(DeliveryWorker(database_of(app), senders=threads).drain)
     ideal = threads / delay
     yield _line(rate, "deliveries/s", f"{threads} ÷ {delay} s", rate / ideal)
 
 
 def deliver_door(folder: Path, *, count: int = 60) -> Iterator[Line]:
-    """From the commit of an answer to the partner's accept, on an idle system; against a bare POST."""
+    """Time from commit to receipt by the partner, on an idle system, against a plain POST."""
     with receiver() as url:
         app = fresh_app(folder)
         person_id, ids = populate(app, url, orders=count)
@@ -131,7 +131,7 @@ def deliver_door(folder: Path, *, count: int = 60) -> Iterator[Line]:
         try:
             time.sleep(0.5)
             for order_id in ids:
-                answer_all(app, person_id, [order_id])
+                confirm_all(app, person_id, [order_id])
                 committed[order_id] = time.time()
                 time.sleep(0.05)
             time.sleep(1)
@@ -139,13 +139,13 @@ def deliver_door(folder: Path, *, count: int = 60) -> Iterator[Line]:
             stop.set()
             running.join()
         with database_of(app).reading() as session:
-            answered = session.execute(
+            responses = session.execute(
                 select(Message.order_id, Attempt.response_body).join(
                     Attempt, Attempt.message_id == Message.id
                 )
             ).all()
         waits = [
-            (float(read_json(body)["accepted"]) - committed[order_id]) * 1000 for order_id, body in answered
+            (float(read_json(body)["accepted"]) - committed[order_id]) * 1000 for order_id, body in responses
         ]
         bare = requests.Session()
         bare.trust_env = False
@@ -174,23 +174,23 @@ def _signed_in(app: Flask) -> FlaskClient:
 
 
 def orders_render(folder: Path, *, rounds: int = 60) -> Iterator[Line]:
-    """The list page against the same template with the same rows and no database."""
+    """The order list against the same template with the same rows and no database."""
     app = fresh_app(folder)
     populate(app, "http://127.0.0.1:9", orders=200)
     client = _signed_in(app)
-    kept: dict[str, Any] = {}
+    captured: dict[str, Any] = {}
 
     def keep(_app: Flask, template: Any, context: dict[str, Any], **_more: Any) -> None:
-        kept.update(template=template, context=context)
+        captured.update(template=template, context=context)
 
     with template_rendered.connected_to(keep, app):
         assert client.get("/orders").status_code == 200
     context = {
-        name: value for name, value in kept["context"].items() if name not in ("g", "request", "session")
+        name: value for name, value in captured["context"].items() if name not in ("g", "request", "session")
     }
 
     def constants() -> None:
-        render_template(kept["template"].name, **context)
+        render_template(captured["template"].name, **context)
 
     with app.test_request_context("/orders", headers={"Cookie": _cookie(client)}):
         constants()
@@ -204,7 +204,7 @@ def _cookie(client: FlaskClient) -> str:
 
 
 def inbound_send(folder: Path, *, count: int = 200) -> Iterator[Line]:
-    """Orders taken in a second over the partner's door, against Flask with one SQLite insert."""
+    """Orders received per second by the inbound API, against Flask with one SQLite insert."""
     app = fresh_app(folder)
     populate(app, "http://127.0.0.1:9", orders=0)
     first = ORDERS_FILE.read_bytes().splitlines()[0]
@@ -227,13 +227,13 @@ def inbound_send(folder: Path, *, count: int = 200) -> Iterator[Line]:
 
     def send() -> None:
         for _ in range(count // 4):
-            answer = client.post(
+            response = client.post(
                 "/api/v0/purchase-order/req-send",
                 data=bodies[next(numbers)],
                 content_type="application/json",
                 headers={"X-Partner-Key": INBOUND_KEY},
             )
-            assert answer.status_code == 200, answer.data
+            assert response.status_code == 200, response.data
 
     def insert_only() -> None:
         for _ in range(count // 4):
@@ -244,7 +244,7 @@ def inbound_send(folder: Path, *, count: int = 200) -> Iterator[Line]:
 
 
 def page_weight(folder: Path) -> Iterator[Line]:
-    """Bytes over the wire, gzipped, of the list page and all that it loads, against Bootstrap's CSS alone."""
+    """Compressed bytes of the order list and all its assets, against the CSS of Bootstrap alone."""
     app = fresh_app(folder)
     populate(app, "http://127.0.0.1:9", orders=60)
     client = _signed_in(app)
@@ -282,16 +282,16 @@ def start(folder: Path) -> Iterator[Line]:
                 ):  # not yet ready
                     time.sleep(0.01)
         finally:
-            took.append(time.perf_counter())
+            times.append(time.perf_counter())
             process.terminate()
             process.wait()
 
-    took: list[float] = []
+    times: list[float] = []
     values = []
     for _ in range(3):
         started = time.perf_counter()
         up()
-        values.append(took[-1] - started)
+        values.append(times[-1] - started)
     bare = seconds(
         lambda: subprocess.run([sys.executable, "-c", "import app"], cwd=ROOT, env=env, check=True)
     )

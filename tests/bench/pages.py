@@ -1,4 +1,4 @@
-"""Benchmarks of pages: a month of heavy use against light use, and their memory."""
+"""Benchmarks of pages: a month of heavy use against light use, and memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from app.delivery.statistics import fold
 from app.delivery.worker import DeliveryWorker
 from app.demo.seed import seed
 from app.orders.models import PurchaseOrder
-from tests.bench.ground import answer_all, database_of, fresh_app, in_turn, populate, receiver
+from tests.bench.setup import confirm_all, database_of, fresh_app, in_turn, populate, receiver
 from tests.people import sign_in
 
 Line = dict[str, Any]
@@ -67,7 +67,7 @@ def _meera(app: Flask) -> FlaskClient:
 
 @cache
 def _omars() -> tuple[FlaskClient, FlaskClient]:
-    """The browsers of supplier staff, to whom half of the orders belong."""
+    """The browsers of supplier staff, who see half of the orders."""
     *_, small, large = _sides()
     return _browser(small, "omar", Role.SUPPLIER), _browser(large, "omar", Role.SUPPLIER)
 
@@ -110,7 +110,7 @@ def _measure(
 
 
 def _middle(app: Flask) -> tuple[str, str]:
-    """A key in the middle of the orders by receipt, and an id in the middle of the messages."""
+    """A page key in the middle of the orders, and a message id in the middle of the log."""
     with database_of(app).reading() as session:
         half = (session.scalar(select(func.count()).select_from(PurchaseOrder)) or 0) // 2
         order = session.scalars(
@@ -126,11 +126,11 @@ def _middle(app: Flask) -> tuple[str, str]:
 
 
 def _middle_order(app: Flask) -> PurchaseOrder:
-    """An answered order in the middle of them."""
-    answered = select(PurchaseOrder).where(PurchaseOrder.message_id.is_not(None))
+    """An order with a response in the middle of the list."""
+    decided = select(PurchaseOrder).where(PurchaseOrder.message_id.is_not(None))
     with database_of(app).reading() as session:
         half = (session.scalar(select(func.count()).select_from(Message)) or 0) // 2
-        return session.scalars(answered.order_by(PurchaseOrder.id).offset(half).limit(1)).one()
+        return session.scalars(decided.order_by(PurchaseOrder.id).offset(half).limit(1)).one()
 
 
 def _middle_number(app: Flask) -> str:
@@ -138,7 +138,7 @@ def _middle_number(app: Flask) -> str:
 
 
 def orders_page(folder: Path) -> Iterator[Line]:
-    """The list of orders over a month of much work."""
+    """The order list after a month of heavy use."""
     *_, small, large = _sides()
     few, many = _middle(small)[0], _middle(large)[0]
     yield _measure("first", "/orders", "/orders")
@@ -152,7 +152,7 @@ def orders_page(folder: Path) -> Iterator[Line]:
 
 
 def webhooks_page(folder: Path) -> Iterator[Line]:
-    """The log over a month of much work."""
+    """The webhook log after a month of heavy use."""
     *_, small, large = _sides()
     few, many = _middle(small)[1], _middle(large)[1]
     yield _measure("first", "/webhooks", "/webhooks")
@@ -164,14 +164,14 @@ def webhooks_page(folder: Path) -> Iterator[Line]:
 
 
 def webhooks_search(folder: Path) -> Iterator[Line]:
-    """Words in bodies: what is looked through at a time is bounded, so it is the same over any log."""
+    """Body search: each step is bounded, so its time does not depend on the size of the log."""
     for name, words in (("common", "confirmed"), ("rare", "not acceptable"), ("none", "nothing like that")):
         yield _measure(name, f"/webhooks?q={words}", rounds=15)
         yield _measure(f"inbound {name}", f"/inbound?q={words}", rounds=15)
 
 
 def audit_page(folder: Path) -> Iterator[Line]:
-    """The trail of all answers, and words in it."""
+    """The audit trail with all responses, and a search in it."""
     yield _measure("first", "/audit")
     yield _measure("none", "/audit?q=nothing like that")
     few, many = (f"/audit?q={_middle_number(app)}" for app in _sides()[2:])
@@ -179,7 +179,7 @@ def audit_page(folder: Path) -> Iterator[Line]:
 
 
 def other_pages(folder: Path) -> Iterator[Line]:
-    """The pages that are no lists of all there is."""
+    """The pages without complete lists."""
     for path in ("/", "/attention", "/exports", "/jobs", "/metrics"):
         yield _measure(path, path)
     yield _measure("/ of a supplier", "/", by=_omars())
@@ -190,7 +190,7 @@ def other_pages(folder: Path) -> Iterator[Line]:
 
 
 def orders_search(folder: Path) -> Iterator[Line]:
-    """A rare and a common word over a month of much work, against the unfiltered page."""
+    """Search for a rare and a common word after a month of heavy use, against the unfiltered list."""
     _, many, _, large = _sides()
     with database_of(large).reading() as session:
         rare = session.scalars(select(PurchaseOrder.buyer_po_number).limit(1).offset(77)).one()
@@ -203,19 +203,19 @@ def orders_search(folder: Path) -> Iterator[Line]:
         def search(word: str = word) -> None:
             assert many.get("/orders", query_string={"q": word}).status_code == 200
 
-        plain, found = in_turn(unfiltered, search, rounds=15)
+        plain, searched = in_turn(unfiltered, search, rounds=15)
         yield {
             "part": name,
-            "value": round(found * 1000, 2),
+            "value": round(searched * 1000, 2),
             "unit": "ms",
             "against": f"the unfiltered page, {plain * 1000:.2f} ms",
-            "ratio": round(plain / found, 3),
+            "ratio": round(plain / searched, 3),
             "load": round(os.getloadavg()[0], 1),
         }
 
 
 def health_page(folder: Path) -> Iterator[Line]:
-    """Pictures and percentiles over a month of much work, for each range; and the report of answers."""
+    """Charts and percentiles after a month of heavy use for each range, and the response report."""
     for name in ("1h", "24h", "7d", "30d"):
         yield _measure(name, f"/health?range={name}", f"/health?range={name}", rounds=11)
     yield _measure("answers", "/reports/answers", rounds=11)
@@ -224,13 +224,13 @@ def health_page(folder: Path) -> Iterator[Line]:
 
 
 def _resident() -> float:
-    """MiB of this process that are in memory."""
+    """Resident memory of this process in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1024**2
 
 
 def memory(folder: Path, *, pages: int = 3000, deliveries: int = 3000) -> Iterator[Line]:
-    """Resident growth over pages and over deliveries, each after a warm-up as long as a third of it."""
+    """Growth of resident memory over pages and deliveries, each after a warm-up of a third of the run."""
     few, *_ = _sides()
     urls = ("/", "/orders", "/webhooks", "/inbound", "/health", "/reports/answers")
     for number in range(pages // 3):
@@ -242,9 +242,9 @@ def memory(folder: Path, *, pages: int = 3000, deliveries: int = 3000) -> Iterat
     with receiver() as url:
         app = fresh_app(folder)
         person_id, ids = populate(app, url, orders=deliveries + deliveries // 3)
-        answer_all(app, person_id, ids[: deliveries // 3])
+        confirm_all(app, person_id, ids[: deliveries // 3])
         DeliveryWorker(database_of(app), senders=8).drain()
-        answer_all(app, person_id, ids[deliveries // 3 :])
+        confirm_all(app, person_id, ids[deliveries // 3 :])
         before = _resident()
         DeliveryWorker(database_of(app), senders=8).drain()
         yield _grown("deliveries", deliveries, before)

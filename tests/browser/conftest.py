@@ -31,7 +31,7 @@ CHROMIUM_FLAGS = [
 
 @pytest.fixture
 def database_url(tmp_path: Path, empty_sqlite: Path) -> str:
-    """In the browser the kind of database makes no difference: one is enough."""
+    """Browser tests run on SQLite only: pages do not depend on the kind of database."""
     path = tmp_path / "po-confirm.sqlite"
     shutil.copy(empty_sqlite, path)
     return f"sqlite:///{path}"
@@ -39,7 +39,7 @@ def database_url(tmp_path: Path, empty_sqlite: Path) -> str:
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args() -> dict[str, Any]:
-    """The system's Chromium; best the one without a desktop, which does in two thirds of the time."""
+    """The system's Chromium; the headless shell is preferred because it is faster."""
     names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     assert path, "no Chromium on this machine: run `sh tests/system-packages.sh chromium`"
@@ -49,7 +49,7 @@ def browser_type_launch_args() -> dict[str, Any]:
 
 @pytest.fixture
 def site(app: Flask, database: Database) -> Iterator[str]:
-    """The app's address; a deliverer runs beside it."""
+    """The app's base URL; a delivery worker runs too."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
     serving = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     stop = threading.Event()
@@ -65,18 +65,18 @@ def site(app: Flask, database: Database) -> Iterator[str]:
 
 @pytest.fixture
 def faults(context: BrowserContext) -> Iterator[list[str]]:
-    """What the browser complained about: none is right."""
+    """Errors that the browser reported; any fails the test."""
     seen: list[str] = []
     context.on("weberror", lambda error: seen.append(str(error.error)))
     context.on("console", lambda line: seen.append(line.text) if line.type == "error" else None)
     yield seen
-    # A page that refuses is an answer like any other; the console mentions its status all the same.
+    # A 4xx response is a normal result, but the console logs its status.
     assert not [fault for fault in seen if "tatus of 4" not in fault and "Status Error Code 4" not in fault]
 
 
 @pytest.fixture
 def sign_in(page: Page, site: str, faults: list[str]) -> Callable[[str], None]:
-    """Sign a named person in, as they would."""
+    """Sign in as a user through the form."""
 
     def sign_in(name: str) -> None:
         page.goto(f"{site}/login")

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.delivery.models import Message, MessageState
 from tests.browser.axe import violations
 from tests.buyer import Buyer, resp
-from tests.delivery.looking import all_messages, wait_until
+from tests.delivery.queries import all_messages, wait_until
 from tests.people import Browser
 
 RULES = {
@@ -28,11 +28,12 @@ LOOKS = [("light", 1280), ("dark", 390), ("light", 320)]
 
 
 def check(page: Page, name: str) -> None:
-    """No violation, and nothing that must be scrolled sideways."""
-    told = [
-        f"{one['id']}: {[node['html'][:120] for node in one['nodes'][:3]]}" for one in violations(page, RULES)
+    """Assert that axe finds no violation and the page does not scroll sideways."""
+    problems = [
+        f"{violation['id']}: {[node['html'][:120] for node in violation['nodes'][:3]]}"
+        for violation in violations(page, RULES)
     ]
-    assert not told, f"{name}: {told}"
+    assert not problems, f"{name}: {problems}"
     wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wider <= 0, f"{name} is {wider} px too wide"
 
@@ -41,18 +42,18 @@ def check(page: Page, name: str) -> None:
 def busy(
     buyer: Buyer, arrive: Any, asha: Browser, deliver: Any, network: Any, session: Session
 ) -> dict[str, Any]:
-    """Orders in every state, and the messages of those that were answered."""
+    """Orders in every state, and the messages of those with a response."""
     ids = arrive(12)
-    asha.answer(ids[0])
+    asha.respond(ids[0])
     deliver()
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Remarks are not acceptable")
-    asha.answer(ids[1], "REJECT", "Price differs from contract")
+    asha.respond(ids[1], "REJECT", "Price differs from contract")
     deliver()
     network.behave("503", times=1)
-    asha.answer(ids[2])
+    asha.respond(ids[2])
     deliver()
-    said = [buyer.edit(5), buyer.edit(5), buyer.move(40), buyer.say("req-send", b"<b>")]
-    received = [f"/inbound/{resp(answer)['reqMsgId']}" for answer in said]
+    messages = [buyer.edit(5), buyer.edit(5), buyer.change_status(40), buyer.post("req-send", b"<b>")]
+    received = [f"/inbound/{resp(response)['reqMsgId']}" for response in messages]
     return {
         "orders": ids,
         "messages": session.scalars(select(Message.id).order_by(Message.id)).all(),
@@ -61,7 +62,7 @@ def busy(
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)
-def test_supplier_staff_find_no_barrier(
+def test_pages_of_supplier_staff_are_accessible(
     page: Page, site: str, sign_in: Callable[[str], None], busy: Any, scheme: Any, width: int
 ) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -112,7 +113,7 @@ def test_supplier_staff_find_no_barrier(
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)
-def test_administrators_find_no_barrier(
+def test_pages_of_administrators_are_accessible(
     page: Page,
     site: str,
     sign_in: Callable[[str], None],
@@ -124,7 +125,7 @@ def test_administrators_find_no_barrier(
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.set_viewport_size({"width": width, "height": 800})
     sign_in("admin")
-    here = f"/partners/{partner.id}"
+    partner_url = f"/partners/{partner.id}"
     for path in (
         "/account",
         "/account/password",
@@ -138,27 +139,27 @@ def test_administrators_find_no_barrier(
         "/users/1",
         "/partners",
         "/partners/new",
-        here,
-        *(f"{here}/{one}" for one in PARTNER_PAGES),
+        partner_url,
+        *(f"{partner_url}/{page_name}" for page_name in PARTNER_PAGES),
     ):
         page.goto(site + path)
         check(page, path)
-    for path, name in ((f"{here}/test", "Send test"), (f"{here}/check", "Run diagnostics")):
+    for path, name in ((f"{partner_url}/test", "Send test"), (f"{partner_url}/check", "Run diagnostics")):
         page.goto(site + path)
         page.get_by_role("button", name=name).click()
         expect(page.locator("#exchange")).to_be_visible()
         check(page, name)
-    page.goto(f"{site}{here}/keys")
+    page.goto(f"{site}{partner_url}/keys")
     page.get_by_text("Rotate key").click()
     page.get_by_role("button", name="Rotate").first.click()
     expect(page.locator("#made")).to_be_visible()
     check(page, "a key just made")
-    page.goto(f"{site}{here}/edit")
+    page.goto(f"{site}{partner_url}/edit")
     page.get_by_label("Base URL").fill("ftp://nowhere")
     page.get_by_role("button", name="Test and save").click()
     expect(page.locator("[aria-invalid=true]").first).to_be_visible()
     check(page, "the form with an error")
-    page.goto(site + here)
+    page.goto(site + partner_url)
     page.get_by_text("Pause delivery").click()
     page.get_by_label("Reason").fill("Their maintenance")
     page.get_by_role("button", name="Pause").click()
@@ -167,7 +168,7 @@ def test_administrators_find_no_barrier(
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS[:2])
-def test_support_finds_no_barrier(
+def test_pages_of_support_are_accessible(
     page: Page, site: str, sign_in: Callable[[str], None], busy: Any, scheme: Any, width: int
 ) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -206,10 +207,10 @@ def test_chart_steps_are_reached_with_arrow_keys(
     clock: Any,
 ) -> None:
     for number, order_id in enumerate(arrive(2), start=1):
-        asha.answer(order_id)
+        asha.respond(order_id)
         wait_until(
             lambda number=number: (
-                [one.state for one in all_messages(session)] == [MessageState.DELIVERED] * number
+                [message.state for message in all_messages(session)] == [MessageState.DELIVERED] * number
             )
         )
         clock.move(minutes=3)
@@ -240,10 +241,10 @@ def test_updating_content_is_accessible(
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.set_viewport_size({"width": width, "height": 800})
     sign_in("asha")
-    answered, stale, *several = busy["orders"][6:]
-    asha.answer(answered, remarks="Will ship on 4 December")
+    decided, stale, *several = busy["orders"][6:]
+    asha.respond(decided, remarks="Will ship on 4 December")
     buyer.edit(6)
-    page.goto(f"{site}/orders/{answered}")
+    page.goto(f"{site}/orders/{decided}")
     expect(page.locator("main")).to_contain_text("changed this order after you confirmed it")
     expect(page.locator("#document ins").first).to_be_visible()
     check(page, "an order that was changed after its answer")
@@ -258,14 +259,16 @@ def test_updating_content_is_accessible(
 
     page.goto(f"{site}/webhooks")
     expect(page.locator("#news")).to_be_attached()
-    asha.answer(several.pop())
+    asha.respond(several.pop())
     page.clock.run_for(11_000)
     expect(page.get_by_role("link", name="1 new webhook: show")).to_be_visible(timeout=15_000)
     check(page, "the log with the hint of new rows")
     page.get_by_role("link", name="1 new webhook: show").click()
     expect(page.locator("#news")).to_be_attached()
 
-    page.goto(f"{site}/orders/answers/plan?" + "&".join(f"order_ids={one}" for one in [*several, answered]))
+    page.goto(
+        f"{site}/orders/answers/plan?" + "&".join(f"order_ids={order_id}" for order_id in [*several, decided])
+    )
     check(page, "several orders, planned")
     page.locator("main button.btn-main").click()
     expect(page.locator("h1")).to_contain_text("orders confirmed")
@@ -273,7 +276,7 @@ def test_updating_content_is_accessible(
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)
-def test_managers_find_no_barrier(
+def test_pages_of_managers_are_accessible(
     page: Page, site: str, sign_in: Callable[[str], None], busy: Any, scheme: Any, width: int
 ) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -361,7 +364,7 @@ def test_every_component_state_is_accessible(
         check(page, path)
 
 
-def test_response_with_the_keyboard_alone(
+def test_response_is_sent_by_keyboard_alone(
     page: Page, site: str, sign_in: Callable[[str], None], busy: Any, network: Any
 ) -> None:
     sign_in("asha")
@@ -388,11 +391,11 @@ def test_response_with_the_keyboard_alone(
     page.keyboard.press("Enter")
     expect(page.locator("#answer")).to_contain_text("Delivered", timeout=15_000)
     assert "By keyboard alone" in {
-        one["body"]["poConfirmation"]["supplierRemarks"] for one in network.received()
+        request["body"]["poConfirmation"]["supplierRemarks"] for request in network.received()
     }
 
 
-def test_nothing_is_lost_at_four_hundred_percent(
+def test_pages_at_400_percent_zoom_do_not_scroll_sideways(
     page: Page, site: str, sign_in: Callable[[str], None], busy: Any
 ) -> None:
     page.set_viewport_size({"width": 320, "height": 256})

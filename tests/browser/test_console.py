@@ -17,7 +17,7 @@ from app.partners.models import Partner
 
 @pytest.fixture
 def worker(database: Database, settings: Settings) -> Iterator[None]:
-    """A worker beside the site, as ``flask work`` is."""
+    """A background worker, as ``flask work`` runs it."""
     stop = threading.Event()
     running = threading.Thread(target=background.worker(database, settings).run, args=(stop,), daemon=True)
     running.start()
@@ -26,7 +26,7 @@ def worker(database: Database, settings: Settings) -> Iterator[None]:
     running.join()
 
 
-def test_support_sends_an_outage_again_and_the_manager_reads_the_report(
+def test_outage_resent_by_support_is_reported_to_the_manager(
     page: Page,
     site: str,
     sign_in: Callable[[str], None],
@@ -54,7 +54,7 @@ def test_support_sends_an_outage_again_and_the_manager_reads_the_report(
     expect(page.locator(".filter-chip")).to_have_count(1)
     network.behave("ok")
 
-    # A filter is added without leaving the page, kept as a view, and found again by its name.
+    # A filter is added, saved as a view, and opened from the list of views.
     page.locator("#state").select_option("pending")
     expect(page.locator(".filter-chip")).to_have_count(2)
     page.get_by_text("Save view").click()

@@ -35,7 +35,7 @@ def test_confirm_and_reject_are_delivered(
     page.get_by_role("button", name=re.compile("^Review")).click()
     page.get_by_role("button", name="Reject order").click()
     expect(page.locator("#answer")).to_contain_text("Delivered", timeout=15_000)
-    sent = [one["body"]["poConfirmation"] for one in network.received()]
+    sent = [request["body"]["poConfirmation"] for request in network.received()]
     responses = {body["buyerPONumber"]: body["supplierResponse"] for body in sent}
     assert list(responses.values()) == ["ACCEPT", "REJECT"]
     assert next(iter(responses)) == "MAL/2611/45007"
@@ -52,7 +52,7 @@ def test_failed_response_is_retried_and_resent_by_support(
 ) -> None:
     (order_id,) = arrive(1)
     with database.writing() as session:
-        # The automatic retry is far off, so that Ravi's resend comes first.
+        # The automatic retry is delayed, so that Ravi's resend comes first.
         session.merge(partner).retry_schedule = [3600]
         session.commit()
     network.behave("503")
@@ -78,7 +78,7 @@ def test_failed_response_is_retried_and_resent_by_support(
 def test_webhook_page_is_readable_without_respond_permission(
     page: Page, site: str, sign_in: Callable[[str], None], arrive: Any, asha: Any, deliver: Any, name: str
 ) -> None:
-    asha.answer(arrive(1)[0], remarks="Will ship on 4 December")
+    asha.respond(arrive(1)[0], remarks="Will ship on 4 December")
     sign_in(name)
     page.goto(f"{site}/webhooks")
     page.locator("#webhooks-list a[href^='/webhooks/msg_']").first.click()

@@ -22,8 +22,8 @@ WIDTHS = (1280, 390, 320)
 
 
 @pytest.fixture
-def buyers_side(site: str, partner: Any, example_bodies: list[dict[str, Any]]) -> Iterator[str]:
-    """A partner beside the app, which sent three orders and received two answers, one of them twice."""
+def simulator_site(site: str, partner: Any, example_bodies: list[dict[str, Any]]) -> Iterator[str]:
+    """The simulator with three sent orders and two received responses, one of them repeated."""
     simulator = create_simulator(send_to=site, inbound_key=INBOUND_KEY, orders=example_bodies[:3])
     server = make_server("127.0.0.1", 0, simulator, threaded=True)
     serving = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
@@ -54,29 +54,31 @@ def _answer(url: str, order: dict[str, Any], key: str) -> None:
     }
     headers = {"Content-Type": "application/json", "Idempotency-Key": key}
     path = "/api/v0/purchase-order/req-confirm"
-    with suppress(requests.ConnectionError):  # one of them is dropped, as it was told
+    with suppress(requests.ConnectionError):  # the simulator is set to drop one of them
         requests.post(url + path, data=dumps(body), headers=headers, timeout=10)
 
 
-def _is_sound(page: Page) -> None:
-    """No violation that axe knows, and nothing that makes the page scroll sideways."""
+def _assert_accessible(page: Page) -> None:
+    """Assert that axe finds no violation and the page does not scroll sideways."""
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]  # type: ignore[index]
     page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
-    assert not [(found["id"], [node["target"] for node in found["nodes"]]) for found in violations(page)]
+    assert not [
+        (violation["id"], [node["target"] for node in violation["nodes"]]) for violation in violations(page)
+    ]
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_simulator_pages_are_accessible_and_valid(
-    browser: Browser, buyers_side: str, example_bodies: list[dict[str, Any]], scheme: Any
+    browser: Browser, simulator_site: str, example_bodies: list[dict[str, Any]], scheme: Any
 ) -> None:
     order_id = example_bodies[1]["purchaseOrder"]["objectId"]
     page = browser.new_page(color_scheme=scheme)
     for path in ("/", "/received/msg_2", f"/orders/{order_id}", "/received/nothing"):
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
-            page.goto(buyers_side + path)
-            _is_sound(page)
+            page.goto(simulator_site + path)
+            _assert_accessible(page)
     page.close()
 
 
@@ -86,16 +88,16 @@ def test_api_page_is_accessible_and_valid(browser: Browser, site: str, scheme: A
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         page.goto(f"{site}/api/v0/docs")
-        _is_sound(page)
+        _assert_accessible(page)
     page.close()
 
 
 def test_simulator_without_javascript_sends_an_order_and_a_failure(
-    browser: Browser, buyers_side: str, app: Flask
+    browser: Browser, simulator_site: str, app: Flask
 ) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(buyers_side)
+    page.goto(simulator_site)
     page.get_by_label("Number of orders").fill("2")
     page.get_by_role("button", name="Send", exact=True).click()
     expect(page.get_by_role("status")).to_contain_text("PO Confirm accepted 2 of 2 new orders.")

@@ -22,88 +22,88 @@ POINTS = ("after the claim", "during connect", "after the POST", "before the rec
 
 
 def run(url: str, options: dict[str, Any], point: str | None, passes: int, keys: Any) -> None:
-    """Deliver until killed or told to stop; at ``point``, passed for the ``passes``-th time, die."""
+    """Deliver until killed or stopped. Dies at the ``passes``-th pass of ``point``."""
     logging.disable(logging.WARNING)
     stop = threading.Event()
 
-    def asked(_number: int, _frame: FrameType | None) -> None:
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    signal.signal(signal.SIGTERM, asked)
+    signal.signal(signal.SIGTERM, on_signal)
     encryption._Keys.fernet = keys
     message_events.connect(follow)
     deliverer = DeliveryWorker(Database(url), **options)
     if point is not None:
-        ARM[point](deliverer, _fuse(passes))
+        INSTALLERS[point](deliverer, _killer(passes))
     deliverer.run(stop)
 
 
-def _fuse(passes: int) -> Callable[[], None]:
-    """Each call is a pass; the last kills this process as a power failure would."""
+def _killer(passes: int) -> Callable[[], None]:
+    """Returns a function that kills this process with SIGKILL at its ``passes``-th call."""
     passed = itertools.count(1)
 
-    def burn() -> None:
+    def kill() -> None:
         if next(passed) == passes:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return burn
+    return kill
 
 
-def _after_the_claim(deliverer: DeliveryWorker, burn: Callable[[], None]) -> None:
+def _after_the_claim(deliverer: DeliveryWorker, kill: Callable[[], None]) -> None:
     start_sending = deliverer._start_sending
 
-    def armed(claimed: Any) -> None:
+    def patched(claimed: Any) -> None:
         if claimed:
-            burn()
+            kill()
         start_sending(claimed)
 
-    deliverer._start_sending = armed  # type: ignore[method-assign]
+    deliverer._start_sending = patched  # type: ignore[method-assign]
 
 
-def _during_connect(_deliverer: DeliveryWorker, burn: Callable[[], None]) -> None:
-    _before(connections, "connect_to", burn)
+def _during_connect(_deliverer: DeliveryWorker, kill: Callable[[], None]) -> None:
+    _before(connections, "connect_to", kill)
 
 
-def _after_the_post(_deliverer: DeliveryWorker, burn: Callable[[], None]) -> None:
-    _before(connections.CheckedConnection, "getresponse", burn)
+def _after_the_post(_deliverer: DeliveryWorker, kill: Callable[[], None]) -> None:
+    _before(connections.CheckedConnection, "getresponse", kill)
 
 
-def _before_the_record(_deliverer: DeliveryWorker, burn: Callable[[], None]) -> None:
+def _before_the_record(_deliverer: DeliveryWorker, kill: Callable[[], None]) -> None:
     record = worker.record_results
 
-    def armed(session: Any, finished: Any, *rest: Any, **options: Any) -> None:
+    def patched(session: Any, finished: Any, *rest: Any, **options: Any) -> None:
         if finished:
-            burn()
+            kill()
         record(session, finished, *rest, **options)
 
-    worker.record_results = armed
+    worker.record_results = patched
 
 
-def _after_the_record(deliverer: DeliveryWorker, burn: Callable[[], None]) -> None:
+def _after_the_record(deliverer: DeliveryWorker, kill: Callable[[], None]) -> None:
     tick = deliverer._tick
 
-    def armed(*args: Any, **options: Any) -> float:
+    def patched(*args: Any, **options: Any) -> float:
         recorded = bool(deliverer._unrecorded)
         due = tick(*args, **options)
         if recorded:
-            burn()
+            kill()
         return due
 
-    deliverer._tick = armed  # type: ignore[method-assign]
+    deliverer._tick = patched  # type: ignore[method-assign]
 
 
-def _before(place: Any, name: str, burn: Callable[[], None]) -> None:
+def _before(place: Any, name: str, kill: Callable[[], None]) -> None:
     real = getattr(place, name)
 
     @functools.wraps(real)
-    def armed(*args: Any, **options: Any) -> Any:
-        burn()
+    def patched(*args: Any, **options: Any) -> Any:
+        kill()
         return real(*args, **options)
 
-    setattr(place, name, armed)
+    setattr(place, name, patched)
 
 
-ARM: dict[str, Callable[[DeliveryWorker, Callable[[], None]], None]] = dict(
+INSTALLERS: dict[str, Callable[[DeliveryWorker, Callable[[], None]], None]] = dict(
     zip(
         POINTS,
         (_after_the_claim, _during_connect, _after_the_post, _before_the_record, _after_the_record),

@@ -1,6 +1,6 @@
-"""A partner in a process of its own that writes down every request before it answers.
+"""A partner in its own process that records every request before it responds.
 
-``python receiver.py FILE``: a line ``id sha256`` for each request that came whole, appended to FILE at once.
+``python receiver.py FILE``: appends a line ``id sha256`` to FILE for each complete request.
 Its first line of output is its port.
 """
 
@@ -14,21 +14,21 @@ import socketserver
 import sys
 import time
 
-SLOWEST_ANSWER_SECONDS = 0.01
-"""Answers take up to this long, so that a kill finds some POSTs under way."""
+MAX_RESPONSE_SECONDS = 0.01
+"""Responses take up to this long, so that a kill interrupts some POSTs."""
 
 
 class Handler(socketserver.StreamRequestHandler):
-    """Answers as the network would, over kept connections."""
+    """Responds as the network does, over persistent connections."""
 
     disable_nagle_algorithm = True
 
     def handle(self) -> None:
         try:
             while self.rfile.readline():
-                self._answer(self._headers())
+                self._respond(self._headers())
         except (ConnectionError, ValueError):
-            pass  # the deliverer was killed
+            pass  # the delivery worker was killed
 
     def _headers(self) -> dict[bytes, bytes]:
         headers = {}
@@ -37,16 +37,16 @@ class Handler(socketserver.StreamRequestHandler):
             headers[name.strip().lower()] = value.strip()
         return headers
 
-    def _answer(self, headers: dict[bytes, bytes]) -> None:
+    def _respond(self, headers: dict[bytes, bytes]) -> None:
         length = int(headers[b"content-length"])
         body = self.rfile.read(length)
         if len(body) < length:
             raise ConnectionError
         digest = hashlib.sha256(body).hexdigest().encode()
         os.write(self.server.record, headers[b"idempotency-key"] + b" " + digest + b"\n")  # type: ignore[attr-defined]
-        time.sleep(random.random() * SLOWEST_ANSWER_SECONDS)
+        time.sleep(random.random() * MAX_RESPONSE_SECONDS)
         object_id = json.loads(body)["poConfirmation"]["objectId"]
-        answer = json.dumps(
+        response = json.dumps(
             {
                 "response_code": 0,
                 "response_message": "Success",
@@ -58,12 +58,12 @@ class Handler(socketserver.StreamRequestHandler):
                 },
             }
         ).encode()
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer)}\r\n\r\n"
-        self.wfile.write(head.encode() + answer)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(response)}\r\n\r\n"
+        self.wfile.write(head.encode() + response)
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """One thread a connection; ``record`` is the descriptor that is written to."""
+    """One thread per connection; ``record`` is the file descriptor of the record."""
 
     allow_reuse_address = True
     daemon_threads = True

@@ -251,7 +251,7 @@ def test_resend_since_a_time_resends_and_counts(
 ) -> None:
     network.behave("refuse", times=2)
     for order_id in arrive(2):
-        asha.answer(order_id)
+        asha.respond(order_id)
     deliver()
     command = ("resend", "--since", "2020-01-01", "--state", "refused")
     assert run(app, *command, "--dry-run").output == "would resend=2 left_out=0\n"

@@ -20,7 +20,7 @@ import requests
 from app.config import ROOT
 from app.db import Database
 from app.supervisor import GRACE_SECONDS
-from tests.bench.ground import free_port
+from tests.bench.setup import free_port
 
 TIMEOUT_SECONDS = 60
 

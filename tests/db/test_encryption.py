@@ -31,7 +31,7 @@ SECRETS = (
 
 @pytest.fixture
 def other_key() -> Iterator[str]:
-    """Another key than the tests'; the tests' is configured again afterwards."""
+    """Another key; the key of the tests is configured again afterwards."""
     yield Fernet.generate_key().decode()
     encryption.configure([ENCRYPTION_KEY])
 

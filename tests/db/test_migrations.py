@@ -25,11 +25,11 @@ WHEN = "2026-11-20 10:00:00"
 
 def differences(database: Database) -> list[Any]:
     with database.engine.connect() as connection:
-        # The indexes of words are the database's own; their tables are named after them.
+        # Full-text indexes create their own tables, named after the index.
         options = {"compare_type": True, "include_name": lambda name, *_: "_words" not in (name or "")}
         context = MigrationContext.configure(connection, opts=options)
-        found: list[Any] = compare_metadata(context, Base.metadata)
-    return found
+        diff: list[Any] = compare_metadata(context, Base.metadata)
+    return diff
 
 
 def test_migrated_schema_matches_the_models(empty_database: Database) -> None:
@@ -51,7 +51,7 @@ def test_upgrade_from_first_version_keeps_data(empty_database: Database) -> None
         assert (order.status, order.delivery) == ("ACCEPTED", Delivery.DELIVERED)
         froms = dict(session.execute(select(Message.state, Message.result_from)).all())
         assert session.scalar(select(func.count()).select_from(Attempt)) == 1
-        # Attempts that ended before there were statistics are counted.
+        # Attempts that ended before statistics existed are counted.
         rows = {row.measure: row for row in session.scalars(select(AttemptStatistics))}
         attempt, delivery = rows["attempt"], rows["delivery"]
         assert attempt.minute == delivery.minute == datetime.fromisoformat(WHEN + "Z").timestamp() // 60
@@ -65,7 +65,7 @@ def test_upgrade_from_first_version_keeps_data(empty_database: Database) -> None
         decision = session.scalars(select(Decision)).one()
         assert (decision.took_seconds, decision.left_seconds) == (2 * 3600, 22 * 3600)
         assert decision.supplier_b2b_id == "S"
-        # What came before there were indexes of words is in them.
+        # Rows from before the full-text indexes are in them.
         assert matching_ids(session, TextIndex.ORDERS, "a/1", limit=9) == [1]
         assert froms == {
             MessageState.DELIVERED: ResultFrom.ANSWER,

@@ -34,10 +34,10 @@ from app.delivery.models import Attempt, CircuitBreaker, MessageState
 from app.delivery.worker import DeliveryWorker
 from app.partners import service as partner_service
 from app.partners.models import Partner
-from tests.bench.ground import add_orders, answer_all
-from tests.chaos.storm import start
+from tests.bench.setup import add_orders, confirm_all
+from tests.chaos.run import start
 from tests.delivery import misbehaving
-from tests.delivery.looking import all_messages, message_of, wait_until
+from tests.delivery.queries import all_messages, message_of, wait_until
 from tests.people import Browser
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -252,7 +252,7 @@ def test_rate_limit_holds_across_workers(
     with database.writing() as other:
         other.execute(update(Partner).values(rate_per_minute=int(rate * 60), concurrency=8))
         other.commit()
-    answer_all(app, 1, add_orders(app, partner.id, count))
+    confirm_all(app, 1, add_orders(app, partner.id, count))
     began = time.monotonic()
     with running(database, deliverers=2):
         wait_until(lambda: all(message.is_final for message in all_messages(session)))
@@ -282,7 +282,7 @@ def test_concurrency_limit_holds_across_processes(
         with database.writing() as other:
             other.execute(update(Partner).values(concurrency=3))
             other.commit()
-        answer_all(app, 1, add_orders(app, partner.id, 24))
+        confirm_all(app, 1, add_orders(app, partner.id, 24))
         processes = [start(database.url, {"senders": 8}, None) for _ in range(2)]
         wait_until(lambda: all(message.is_final for message in all_messages(session)))
         for process in processes:
@@ -304,8 +304,8 @@ def test_partner_that_times_out_does_not_delay_others(
         )
         slow.concurrency = 8
         other.commit()
-        answer_all(app, 1, add_orders(app, slow.id, 12))  # they come first
-        answer_all(app, 1, add_orders(app, partner.id, 12))
+        confirm_all(app, 1, add_orders(app, slow.id, 12))  # they come first
+        confirm_all(app, 1, add_orders(app, partner.id, 12))
         stop = threading.Event()
         deliverer = threading.Thread(
             target=DeliveryWorker(database, senders=4).run, args=(stop,), daemon=True

@@ -13,10 +13,10 @@ from sqlalchemy import update
 from app.db import Database
 from app.delivery.models import MessageState
 from app.partners.models import Partner
-from tests.bench.ground import add_orders, answer_all
+from tests.bench.setup import add_orders, confirm_all
 from tests.chaos import child
-from tests.chaos.storm import Counts, Plan, count, partner_that_records, start, storm
-from tests.delivery.looking import all_messages, wait_until
+from tests.chaos.run import Counts, Plan, count, partner_that_records, run_chaos, start
+from tests.delivery.queries import all_messages, wait_until
 
 SENDERS = 4
 
@@ -35,7 +35,7 @@ def record(app: Flask, database: Database, partner: Partner, tmp_path: Path) -> 
 def test_killed_worker_loses_nothing_and_repeats_only_attempts_in_flight(
     point: str, app: Flask, database: Database, partner: Partner, record: Path, session: Any
 ) -> None:
-    answer_all(app, 1, add_orders(app, partner.id, 12))
+    confirm_all(app, 1, add_orders(app, partner.id, 12))
     killed = start(database.url, {"senders": SENDERS, "lease_margin": 0.5}, point, passes=2)
     killed.join(60)
     assert killed.exitcode == -9
@@ -57,8 +57,8 @@ def test_killed_worker_loses_nothing_and_repeats_only_attempts_in_flight(
 
 def test_many_kills_lose_nothing(app: Flask, database: Database, partner: Partner, record: Path) -> None:
     plan = Plan(kills=24, senders=SENDERS, deliverers=2)
-    answer_all(app, 1, add_orders(app, partner.id, 320))
-    counts = storm(database, record, plan)
+    confirm_all(app, 1, add_orders(app, partner.id, 320))
+    counts = run_chaos(database, record, plan)
     assert counts.kills >= 4
     assert (counts.lost, counts.unsettled, counts.changed, counts.unlogged) == (0, 0, 0, 0), counts
     assert counts.duplicates <= counts.kills * SENDERS

@@ -26,10 +26,10 @@ from app.delivery.models import Message, MessageState
 from app.delivery.worker import DeliveryWorker
 from app.orders.models import Decision
 from app.partners.models import Partner
-from tests.bench.ground import add_orders, answer_all, fresh_app, populate
-from tests.chaos.storm import Counts, count, partner_that_records, start
-from tests.delivery.looking import all_messages, wait_until
-from tests.people import Answered, Browser, sign_in
+from tests.bench.setup import add_orders, confirm_all, fresh_app, populate
+from tests.chaos.run import Counts, count, partner_that_records, start
+from tests.delivery.queries import all_messages, wait_until
+from tests.people import Browser, ParsedResponse, sign_in
 from tests.postgresql import Server
 
 
@@ -60,7 +60,7 @@ def test_several_workers_send_each_message_once(
         with database.writing() as other:
             other.execute(update(Partner).values(base_url=url, concurrency=12))
             other.commit()
-        answer_all(app, 1, add_orders(app, partner.id, 150))
+        confirm_all(app, 1, add_orders(app, partner.id, 150))
         processes = [start(database.url, {"senders": 4}, None) for _ in range(3)]
         wait_until(everything_is_delivered(session))
         for process in processes:
@@ -119,7 +119,7 @@ def test_database_restart_under_load_loses_nothing(mode: str, tmp_path: Path) ->
         database: Database = app.extensions["database"]
         with partner_that_records(tmp_path) as (url, record):
             person_id, ids = populate(app, url, orders=300, concurrency=8)
-            answer_all(app, person_id, ids)
+            confirm_all(app, person_id, ids)
             asha = asha_at(app)
             processes = [start(database.url, {"senders": 4}, None) for _ in range(2)]
             for so_many in (20, 120):
@@ -157,7 +157,7 @@ def impatient(settings: Settings, database: Database, monkeypatch: pytest.Monkey
 
 
 def asha_at(app: Flask) -> Browser:
-    browser = Browser(app, Answered)
+    browser = Browser(app, ParsedResponse)
     sign_in(browser, app.extensions["database"], "asha")
     return browser
 

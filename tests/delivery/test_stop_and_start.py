@@ -25,10 +25,10 @@ from app.delivery import worker
 from app.delivery.models import MessageState
 from app.delivery.worker import DeliveryWorker
 from app.partners.models import Partner
-from tests.bench.ground import add_orders, answer_all
-from tests.chaos.storm import start
+from tests.bench.setup import add_orders, confirm_all
+from tests.chaos.run import start
 from tests.delivery import misbehaving
-from tests.delivery.looking import all_messages, message_of, wait_until
+from tests.delivery.queries import all_messages, message_of, wait_until
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def test_sigterm_finishes_attempts_in_flight_and_claims_nothing(
     app: Flask, settings: Settings, database: Database, session: Session, partner: Partner
 ) -> None:
     with slow_partner(database, 1.5) as there:
-        answer_all(app, 1, add_orders(app, partner.id, 6))
+        confirm_all(app, 1, add_orders(app, partner.id, 6))
         process = subprocess.Popen(
             [sys.executable, "-m", "flask", "--app", "app", "deliver", "--workers", "2"],
             cwd=ROOT,
@@ -94,7 +94,7 @@ def test_suspended_worker_loses_its_lease_and_still_records_its_attempt(
             other.execute(update(Partner).values(deadline_seconds=2))
             other.commit()
         (order_id,) = add_orders(app, partner.id, 1)
-        answer_all(app, 1, [order_id])
+        confirm_all(app, 1, [order_id])
         sleeper = start(database.url, {"senders": 1, "lease_margin": 0.5}, None)
         there.wait_for(lambda: len(there.received) == 1, 30)
         assert sleeper.pid

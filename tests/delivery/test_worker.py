@@ -29,8 +29,8 @@ from app.orders.models import Delivery, PurchaseOrder, ResponseState
 from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
 from app.partners.models import Partner, PauseCode
-from tests.delivery.looking import wait_until
 from tests.delivery.misbehaving import Connection, FakePartner, response
+from tests.delivery.queries import wait_until
 
 ASHA = decisions.Responder(1, "Asha")
 

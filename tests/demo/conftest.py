@@ -22,7 +22,7 @@ class Quiet(WSGIRequestHandler):
 
 @contextmanager
 def served(app: Flask) -> Iterator[str]:
-    """The app on a free port of this machine; gives its base URL."""
+    """Run the app on a free port; gives its base URL."""
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -57,7 +57,7 @@ def partner(simulator: Flask) -> Iterator[str]:
 
 @pytest.fixture
 def confirmation() -> Callable[..., dict[str, Any]]:
-    """A good answer, with what a test wants otherwise."""
+    """A valid `req-confirm` body; arguments replace its values."""
 
     def make(
         object_id: str = "PORwdFcAefAZhnM6Jy8c1rihtYlKNxHddmQ",

@@ -32,24 +32,24 @@ Confirmation = Callable[..., dict[str, Any]]
 
 
 class Product:
-    """A stand-in for PO Confirm that keeps what came, and refuses the kinds that it is told to."""
+    """A stub of PO Confirm that stores received messages and rejects the kinds in ``refuses``."""
 
     def __init__(self) -> None:
         self.app = Flask("product")
-        self.came: list[tuple[str, dict[str, Any]]] = []
+        self.received: list[tuple[str, dict[str, Any]]] = []
         self.refuses: set[str] = set()
-        self.app.add_url_rule("/api/v0/purchase-order/<name>", view_func=self.take, methods=["POST"])
+        self.app.add_url_rule("/api/v0/purchase-order/<name>", view_func=self.receive, methods=["POST"])
 
-    def take(self, name: str) -> tuple[bytes, int]:
+    def receive(self, name: str) -> tuple[bytes, int]:
         body = read_json(request.get_data())
         parse(Kind(name), body)
         assert request.headers["X-Partner-Key"] == "inbound-secret"
-        self.came.append((name, body))
+        self.received.append((name, body))
         if name in self.refuses:
-            said = build_reply(
+            reply = build_reply(
                 Kind(name), body, req_msg_id="in_1", code=ErrorCode.STALE_VERSION, detail="Too old."
             )
-            return dumps(said), 409
+            return dumps(reply), 409
         return dumps(build_reply(Kind(name), body, req_msg_id="in_1")), 200
 
 
@@ -60,7 +60,7 @@ def product() -> Product:
 
 @pytest.fixture
 def simulator(product: Product, serve: Serve) -> Iterator[Flask]:
-    """A partner that sent two orders, the second last."""
+    """A simulator that sent two orders."""
     with serve(product.app) as url:
         yield create_simulator(send_to=url, inbound_key="inbound-secret", orders=[FIRST, SECOND])
 
@@ -69,8 +69,10 @@ def orders(client: FlaskClient) -> dict[str, dict[str, Any]]:
     return {order["objectId"]: order for order in client.get("/orders.json").get_json()["orders"]}
 
 
-def answered(client: FlaskClient, confirmation: Confirmation, object_id: str = FIRST_ID, **more: Any) -> str:
-    """An answer that was taken; gives its reqMsgId."""
+def send_response(
+    client: FlaskClient, confirmation: Confirmation, object_id: str = FIRST_ID, **more: Any
+) -> str:
+    """Send a response that is accepted; returns its reqMsgId."""
     key = f"msg_{next(numbers)}"
     response = confirm(client, confirmation(object_id=object_id, **more), key)
     assert response.status_code == 200, response.text
@@ -82,12 +84,17 @@ def answered(client: FlaskClient, confirmation: Confirmation, object_id: str = F
 
 
 def test_edit_of_a_known_order_is_its_next_version(client: FlaskClient, product: Product) -> None:
-    told = client.post("/send-edit", json={"object_id": FIRST_ID, "change": "quantity"}).get_json()
-    assert told["message"] == "req-edit"
-    assert (told["objectId"], told["version"], told["status"], told["accepted"]) == (FIRST_ID, 2, 200, True)
+    result = client.post("/send-edit", json={"object_id": FIRST_ID, "change": "quantity"}).get_json()
+    assert result["message"] == "req-edit"
+    assert (result["objectId"], result["version"], result["status"], result["accepted"]) == (
+        FIRST_ID,
+        2,
+        200,
+        True,
+    )
     again = client.post("/send-edit", data={"object_id": FIRST_ID, "change": "lines"}).get_json()
     assert again["version"] == 3
-    [(_, first), (_, second)] = product.came
+    [(_, first), (_, second)] = product.received
     assert first["purchaseOrder"]["objectVersion"] == {"currentVersion": 1, "newVersion": 2}
     assert second["purchaseOrder"]["objectVersion"] == {"currentVersion": 2, "newVersion": 3}
     assert orders(client)[FIRST_ID]["version"] == 3
@@ -99,18 +106,18 @@ def test_edit_without_an_order_edits_the_newest(client: FlaskClient) -> None:
 
 def test_refused_edit_changes_nothing(client: FlaskClient, product: Product) -> None:
     product.refuses = {"req-edit"}
-    told = client.post("/send-edit", json={"object_id": FIRST_ID}).get_json()
-    assert (told["status"], told["accepted"]) == (409, False)
-    assert told["answer"]["payload"]["resp"]["errorDtl"] == "Too old."
+    result = client.post("/send-edit", json={"object_id": FIRST_ID}).get_json()
+    assert (result["status"], result["accepted"]) == (409, False)
+    assert result["answer"]["payload"]["resp"]["errorDtl"] == "Too old."
     assert orders(client)[FIRST_ID]["version"] == 1
 
 
 def test_edit_reopens_an_order_with_a_response(client: FlaskClient, confirmation: Confirmation) -> None:
-    answered(client, confirmation)
+    send_response(client, confirmation)
     assert orders(client)[FIRST_ID]["status"] == "ACCEPTED"
     client.post("/send-edit", json={"object_id": FIRST_ID})
     assert orders(client)[FIRST_ID]["status"] == "CREATED"
-    answered(client, confirmation, version=2)
+    send_response(client, confirmation, version=2)
     assert orders(client)[FIRST_ID]["status"] == "ACCEPTED"
 
 
@@ -133,17 +140,17 @@ def test_response_received_before_the_edit_may_be_repeated(
 def test_response_to_an_unknown_version_updates_the_version(
     client: FlaskClient, confirmation: Confirmation, product: Product
 ) -> None:
-    answered(client, confirmation, version=4)
+    send_response(client, confirmation, version=4)
     client.post("/send-edit", json={"object_id": FIRST_ID})
-    assert product.came[-1][1]["purchaseOrder"]["objectVersion"] == {"currentVersion": 4, "newVersion": 5}
+    assert product.received[-1][1]["purchaseOrder"]["objectVersion"] == {"currentVersion": 4, "newVersion": 5}
 
 
 # Status changes
 
 
 def test_canceled_order_takes_no_response(client: FlaskClient, confirmation: Confirmation) -> None:
-    told = client.post("/send-status-change", json={"object_id": FIRST_ID, "remarks": "Fire"}).get_json()
-    assert (told["message"], told["accepted"], told["version"]) == ("req-status-change", True, 1)
+    result = client.post("/send-status-change", json={"object_id": FIRST_ID, "remarks": "Fire"}).get_json()
+    assert (result["message"], result["accepted"], result["version"]) == ("req-status-change", True, 1)
     assert orders(client)[FIRST_ID]["status"] == "CANCELLED"
     response = confirm(client, confirmation(object_id=FIRST_ID))
     assert (response.status_code, resp(response)["errorCd"]) == (409, "PO_TRANSITION")
@@ -155,10 +162,10 @@ def test_closing_without_an_order_takes_the_newest_that_was_accepted(
     nothing = client.post("/send-status-change", json={"action": "CLOSE"})
     assert nothing.status_code == 404
     assert "closed" in nothing.get_json()["error"]
-    answered(client, confirmation)
-    told = client.post("/send-status-change", json={"action": "close"}).get_json()
-    assert told["objectId"] == FIRST_ID
-    sent = product.came[-1][1]["poStatus"]
+    send_response(client, confirmation)
+    result = client.post("/send-status-change", json={"action": "close"}).get_json()
+    assert result["objectId"] == FIRST_ID
+    sent = product.received[-1][1]["poStatus"]
     assert sent["poStatusTransition"] == {"currentStatus": "ACCEPTED", "newStatus": "CLOSED"}
 
 
@@ -166,8 +173,8 @@ def test_forbidden_status_change_by_name_changes_nothing_if_refused(
     client: FlaskClient, product: Product
 ) -> None:
     product.refuses = {"req-status-change"}
-    told = client.post("/send-status-change", json={"object_id": FIRST_ID, "action": "CLOSE"}).get_json()
-    assert told["accepted"] is False
+    result = client.post("/send-status-change", json={"object_id": FIRST_ID, "action": "CLOSE"}).get_json()
+    assert result["accepted"] is False
     assert orders(client)[FIRST_ID]["status"] == "CREATED"
 
 
@@ -178,10 +185,10 @@ def test_forbidden_status_change_by_name_changes_nothing_if_refused(
 def test_late_result_has_the_returned_id(
     client: FlaskClient, confirmation: Confirmation, product: Product, result: str
 ) -> None:
-    req_msg_id = answered(client, confirmation)
-    told = client.post("/send-result", json={"object_id": FIRST_ID, "result": result}).get_json()
-    assert (told["message"], told["accepted"]) == ("resp-confirm", True)
-    sent = product.came[-1][1]
+    req_msg_id = send_response(client, confirmation)
+    report = client.post("/send-result", json={"object_id": FIRST_ID, "result": result}).get_json()
+    assert (report["message"], report["accepted"]) == ("resp-confirm", True)
+    sent = product.received[-1][1]
     assert (sent["resp"]["reqMsgId"], sent["resp"]["result"]) == (req_msg_id, result)
     assert sent["poConfirmation"]["objectId"] == FIRST_ID
     assert orders(client)[FIRST_ID]["result"] == result
@@ -190,7 +197,7 @@ def test_late_result_has_the_returned_id(
 def test_response_after_a_late_failure_gets_a_new_id(
     client: FlaskClient, confirmation: Confirmation, product: Product
 ) -> None:
-    first = answered(client, confirmation)
+    first = send_response(client, confirmation)
     refused = confirm(client, confirmation(object_id=FIRST_ID, response="REJECT", new_status="REJECTED"), "x")
     assert refused.status_code == 409
     client.post("/send-result", json={"object_id": FIRST_ID, "result": "FAILURE"})
@@ -199,7 +206,7 @@ def test_response_after_a_late_failure_gets_a_new_id(
     assert second.status_code == 200
     assert resp(second)["reqMsgId"] != first
     client.post("/send-result", json={"object_id": FIRST_ID, "result": "FAILURE"})
-    assert product.came[-1][1]["resp"]["reqMsgId"] == resp(second)["reqMsgId"]
+    assert product.received[-1][1]["resp"]["reqMsgId"] == resp(second)["reqMsgId"]
 
 
 def test_response_that_failed_late_is_not_accepted_under_its_old_key(
@@ -213,36 +220,36 @@ def test_response_that_failed_late_is_not_accepted_under_its_old_key(
 def test_failure_that_was_not_received_can_be_sent_again(
     client: FlaskClient, confirmation: Confirmation, product: Product
 ) -> None:
-    answered(client, confirmation)
+    send_response(client, confirmation)
     product.refuses = {"resp-confirm"}
     assert client.post("/send-result", json={"result": "FAILURE"}).get_json()["accepted"] is False
     product.refuses = set()
-    told = client.post("/send-result", json={"object_id": FIRST_ID, "result": "FAILURE"}).get_json()
-    assert told["accepted"] is True
-    (_, first), (_, second) = product.came
+    result = client.post("/send-result", json={"object_id": FIRST_ID, "result": "FAILURE"}).get_json()
+    assert result["accepted"] is True
+    (_, first), (_, second) = product.received
     assert first == second
 
 
 def test_failure_has_the_requested_code_and_text(
     client: FlaskClient, confirmation: Confirmation, product: Product
 ) -> None:
-    answered(client, confirmation)
+    send_response(client, confirmation)
     words = {"error_cd": "BPR099", "error_dtl": "Too late", "error_field": "poConfirmation.objectId"}
     client.post("/send-result", json={"result": "failure", **words})
-    said = product.came[-1][1]["resp"]
-    assert (said["errorCd"], said["errorDtl"], said["errorField"]) == tuple(words.values())
+    fields = product.received[-1][1]["resp"]
+    assert (fields["errorCd"], fields["errorDtl"], fields["errorField"]) == tuple(words.values())
 
 
 def test_late_result_without_an_order_is_for_the_newest_response(
     client: FlaskClient, confirmation: Confirmation
 ) -> None:
-    answered(client, confirmation, SECOND_ID)
-    answered(client, confirmation, FIRST_ID)
+    send_response(client, confirmation, SECOND_ID)
+    send_response(client, confirmation, FIRST_ID)
     judged = [client.post("/send-result").get_json()["objectId"] for _ in range(3)]
     assert judged == [FIRST_ID, SECOND_ID, FIRST_ID]
 
 
-# What makes no sense
+# Invalid requests
 
 
 @pytest.mark.parametrize(
@@ -272,14 +279,14 @@ def test_invalid_follow_up_is_rejected(client: FlaskClient, path: str, asked: An
 def test_other_sites_send_nothing(client: FlaskClient, product: Product, path: str) -> None:
     response = client.post(path, data={"on": "1"}, headers={"Sec-Fetch-Site": "cross-site"})
     assert response.status_code == 403
-    assert product.came == []
+    assert product.received == []
 
 
 def test_follow_up_without_a_running_app_changes_nothing() -> None:
     client = create_simulator(send_to="http://127.0.0.1:9", inbound_key="k", orders=[FIRST]).test_client()
-    told = client.post("/send-edit").get_json()
-    assert (told["status"], told["accepted"]) == (None, False)
-    assert told["answer"].startswith("No response")
+    result = client.post("/send-edit").get_json()
+    assert (result["status"], result["accepted"]) == (None, False)
+    assert result["answer"].startswith("No response")
     assert orders(client)[FIRST_ID]["version"] == 1
 
 
@@ -325,7 +332,7 @@ def test_message_page_is_found_by_its_key(client: FlaskClient, confirmation: Con
 
 def test_order_page_has_all_exchanges(client: FlaskClient, confirmation: Confirmation) -> None:
     assert "No messages since the simulator started" in page(client, f"/orders/{FIRST_ID}")
-    answered(client, confirmation)
+    send_response(client, confirmation)
     client.post("/send-edit", json={"object_id": FIRST_ID, "change": "dates"})
     shown = page(client, f"/orders/{FIRST_ID}")
     assert "version 2" in shown
@@ -368,9 +375,9 @@ def test_refusal_shows_the_detail_of_the_app(client: FlaskClient, product: Produ
 def test_only_possible_updates_are_offered(client: FlaskClient, confirmation: Confirmation) -> None:
     shown = page(client, f"/orders/{FIRST_ID}")
     assert 'value="CANCEL"' in shown
-    assert 'value="CLOSE"' not in shown, "it was not accepted"
-    assert 'value="FAILURE"' not in shown, "it was not answered"
-    answered(client, confirmation)
+    assert 'value="CLOSE"' not in shown, "the order was not accepted"
+    assert 'value="FAILURE"' not in shown, "the order has no response"
+    send_response(client, confirmation)
     shown = page(client, f"/orders/{FIRST_ID}")
     assert 'value="CLOSE"' in shown
     assert 'value="FAILURE"' in shown
@@ -410,28 +417,28 @@ def test_first_page_with_hostile_data_is_valid_html(
             assert "<i>" not in shown
 
 
-# A busy day
+# Traffic
 
 
 def test_traffic_is_off_until_started_and_can_be_stopped(client: FlaskClient, product: Product) -> None:
     assert client.get("/busy.json").get_json()["on"] is False
     assert client.post("/busy", json={"on": True, "seconds": 1}).get_json()["on"] is True
     until = time.monotonic() + 30
-    while len(product.came) < 2:
+    while len(product.received) < 2:
         assert time.monotonic() < until
         time.sleep(0.05)
     assert client.post("/busy", json={"on": False}).get_json()["on"] is False
-    sent = len(product.came)
+    sent = len(product.received)
     time.sleep(2)
-    assert len(product.came) == sent
+    assert len(product.received) == sent
 
 
 def test_traffic_interval_is_bounded(simulator: Flask, client: FlaskClient, product: Product) -> None:
     client.post("/busy", json={"on": True, "seconds": 1})
     time.sleep(3)
     client.post("/busy", json={"on": False})
-    assert len(product.came) <= 6
-    assert client.get("/busy.json").get_json()["sent"] == len(product.came)
+    assert len(product.received) <= 6
+    assert client.get("/busy.json").get_json()["sent"] == len(product.received)
 
 
 def test_traffic_has_all_kinds_and_limits_open_orders(
@@ -446,8 +453,8 @@ def test_traffic_has_all_kinds_and_limits_open_orders(
         assert sent.kind is not Kind.REQ_SEND or still_open < 6
         for known in orders(client).values():
             if known["status"] == "CREATED" and known["version"] > 1:
-                answered(client, confirmation, known["objectId"], version=known["version"])
-    kinds = [name for name, _ in product.came]
+                send_response(client, confirmation, known["objectId"], version=known["version"])
+    kinds = [name for name, _ in product.received]
     assert set(kinds) == {"req-send", "req-edit", "req-status-change", "resp-confirm"}
     assert kinds.count("req-send") >= 4
 
@@ -461,5 +468,5 @@ def test_traffic_slows_down_without_replies() -> None:
 
 
 def test_received_list_is_unchanged(client: FlaskClient, confirmation: Confirmation) -> None:
-    answered(client, confirmation)
+    send_response(client, confirmation)
     assert received(client, object_id=FIRST_ID)[0]["answer"]["status"] == 200

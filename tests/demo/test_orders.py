@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.demo.orders import ORDERS_FILE, SPREAD, example_orders, new_order
+from app.demo.orders import ORDERS_FILE, PERIOD, example_orders, new_order
 from app.network.messages import ItemLine, ReqSend, parse
 from app.network.reader import dumps, read_json
 from app.network.vocabulary import Kind
@@ -41,7 +41,7 @@ def test_example_orders_are_from_the_last_day() -> None:
     orders = [travelled(order).purchase_order for order in example_orders(NOW)]
     sent = [datetime.fromisoformat(order.ts) for order in orders]
     assert len(orders) == len({order.object_id for order in orders}) == 60
-    assert min(sent) == NOW - SPREAD
+    assert min(sent) == NOW - PERIOD
     assert max(sent) == NOW - timedelta(minutes=10)
     assert all(order.ts.endswith("Z") for order in orders)
     assert all(order.ts.startswith(order.order_date) for order in orders)

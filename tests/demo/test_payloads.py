@@ -1,4 +1,4 @@
-"""The follow-ups of an order obey the contract, and their totals add up."""
+"""Follow-ups of an order follow the contract, and their totals add up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.demo.orders import ORDERS_FILE, new_order
-from app.demo.payloads import Change, edited, ended, judged
+from app.demo.payloads import Change, edit_message, late_result_message, status_change_message
 from app.network.messages import PurchaseOrderBody, parse
 from app.network.reader import dumps, read_json
 from app.network.vocabulary import BuyerAction, Kind, Result
@@ -24,10 +24,10 @@ PAISA = Decimal("0.01")
 
 
 def edit(order: dict[str, Any], change: Change, seed: int = 1, version: int = 1) -> PurchaseOrderBody:
-    letter = edited(order, version=version, status="CREATED", change=change, rng=Random(seed))
-    assert letter.kind is Kind.REQ_EDIT
-    assert letter.words
-    return parse(Kind.REQ_EDIT, read_json(dumps(letter.body))).purchase_order
+    message = edit_message(order, version=version, status="CREATED", change=change, rng=Random(seed))
+    assert message.kind is Kind.REQ_EDIT
+    assert message.words
+    return parse(Kind.REQ_EDIT, read_json(dumps(message.body))).purchase_order
 
 
 def add_up(order: PurchaseOrderBody) -> None:
@@ -47,7 +47,7 @@ def test_edit_is_the_next_version_and_adds_up(seed: int, change: Change, version
     order = new_order(Random(seed), NOW)
     before = copy.deepcopy(order)
     sent = edit(order, change, seed, version)
-    assert order == before, "the order that was sent before stays as it was"
+    assert order == before, "the earlier version is unchanged"
     assert (sent.object_version.current_version, sent.object_version.new_version) == (version, version + 1)
     assert sent.po_status_transition.new_status == "CREATED"
     assert sent.object_id == order["purchaseOrder"]["objectId"]
@@ -102,8 +102,8 @@ def test_order_without_amounts_or_dates_can_be_edited(change: Change) -> None:
 def test_status_change_keeps_the_version_and_names_both_statuses(
     action: BuyerAction, new_status: str
 ) -> None:
-    letter = ended(EXAMPLES[0], version=3, status="ACCEPTED", action=action, rng=Random(1))
-    sent = parse(Kind.REQ_STATUS_CHANGE, letter.body).po_status
+    message = status_change_message(EXAMPLES[0], version=3, status="ACCEPTED", action=action, rng=Random(1))
+    sent = parse(Kind.REQ_STATUS_CHANGE, message.body).po_status
     assert (sent.object_version.current_version, sent.object_version.new_version) == (3, 3)
     assert (sent.po_status_transition.current_status, sent.po_status_transition.new_status) == (
         "ACCEPTED",
@@ -111,16 +111,22 @@ def test_status_change_keeps_the_version_and_names_both_statuses(
     )
     assert sent.buyer_action == action
     assert sent.buyer_remarks
-    said = ended(EXAMPLES[0], version=3, status="X", action=action, remarks="Fire", rng=Random(1))
-    assert said.body["poStatus"]["buyerRemarks"] == "Fire"
+    update = status_change_message(
+        EXAMPLES[0], version=3, status="X", action=action, remarks="Fire", rng=Random(1)
+    )
+    assert update.body["poStatus"]["buyerRemarks"] == "Fire"
 
 
 def test_late_result_has_the_id_and_echoes_the_response(confirmation: Any) -> None:
-    message = confirmation()
-    letter = judged(message, req_msg_id="REQ1", result=Result.FAILURE, error=("E1", "Too late", "a.b"))
-    sent = parse(Kind.RESP_CONFIRM, letter.body)
+    confirmed = confirmation()
+    message = late_result_message(
+        confirmed, req_msg_id="REQ1", result=Result.FAILURE, error=("E1", "Too late", "a.b")
+    )
+    sent = parse(Kind.RESP_CONFIRM, message.body)
     assert (sent.resp.req_msg_id, sent.resp.result) == ("REQ1", "FAILURE")
     assert (sent.resp.error_cd, sent.resp.error_dtl, sent.resp.error_field) == ("E1", "Too late", "a.b")
-    assert letter.body["poConfirmation"] == message["poConfirmation"]
-    good = parse(Kind.RESP_CONFIRM, judged(message, req_msg_id="REQ1", result=Result.SUCCESS).body)
+    assert message.body["poConfirmation"] == confirmed["poConfirmation"]
+    good = parse(
+        Kind.RESP_CONFIRM, late_result_message(confirmed, req_msg_id="REQ1", result=Result.SUCCESS).body
+    )
     assert (good.resp.result, good.resp.error_cd) == ("SUCCESS", "")

@@ -1,4 +1,4 @@
-"""The seeded month keeps the rules of the commands that it bypasses."""
+"""Seeded data follows the rules of the commands that the seed bypasses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app import clock
 from app.db import Database
 from app.delivery.models import Attempt, Message, MessageState
 from app.delivery.statistics import fold, outcome_counts
-from app.demo.seed import NotHere, seed
+from app.demo.seed import NotADemo, seed
 from app.inbound.file_import import ImportResult, import_body
 from app.inbound.models import Effect, InboundMessage
 from app.inbound.processing import Rules
@@ -41,7 +41,7 @@ def test_seed_creates_the_requested_counts_in_all_states(seeded: dict[str, int],
     assert set(session.scalars(select(InboundMessage.effect))) >= {Effect.APPLIED, Effect.REPEATED}
 
 
-def test_orders_stand_where_their_messages_have_put_them(seeded: dict[str, int], session: Session) -> None:
+def test_seeded_orders_have_the_state_of_their_messages(seeded: dict[str, int], session: Session) -> None:
     rows = session.execute(
         select(PurchaseOrder, Message, Decision)
         .outerjoin(Message, Message.id == PurchaseOrder.message_id)
@@ -91,14 +91,14 @@ def test_every_page_opens_with_seeded_data(seeded: dict[str, int], session: Sess
     for path in (
         *("/", "/orders", "/webhooks", "/webhooks?state=attention", "/inbound", "/health?range=30d"),
         *("/reports/answers?since=2020-01-01", "/partners"),
-        *(f"/orders/{one}" for one in order_ids),
-        *(f"/webhooks/{one}" for one in message_ids),
-        *(f"/inbound/{one}" for one in inbound_ids),
+        *(f"/orders/{row_id}" for row_id in order_ids),
+        *(f"/webhooks/{row_id}" for row_id in message_ids),
+        *(f"/inbound/{row_id}" for row_id in inbound_ids),
     ):
         assert meera.get(path).status_code == 200, path
 
 
-def test_new_orders_arrive_after_it(
+def test_new_orders_are_received_after_the_seed(
     seeded: dict[str, int], database: Database, example_bodies: list[Any]
 ) -> None:
     rules, result = Rules(1024 * 1024, timedelta(hours=24)), ImportResult()
@@ -114,7 +114,7 @@ def test_new_orders_arrive_after_it(
 def test_seed_refuses_a_database_with_data_unless_forced(app: Any, database: Database) -> None:
     run = app.test_cli_runner().invoke
     assert run(args=["partners", "add", "real", "--base-url", "https://b2b.example"]).exit_code == 0
-    with pytest.raises(NotHere):
+    with pytest.raises(NotADemo):
         seed(database, messages=10, attempts=20)
     refused = run(args=["seed", "--messages", "10", "--attempts", "20"])
     assert refused.exit_code == 1
@@ -126,7 +126,7 @@ def test_seed_refuses_a_database_with_data_unless_forced(app: Any, database: Dat
 
 
 @pytest.mark.parametrize("attempts", [1, 10_000])
-def test_too_few_and_too_many_attempts_are_told(app: Any, attempts: int) -> None:
+def test_seed_with_impossible_counts_is_refused(app: Any, attempts: int) -> None:
     done = app.test_cli_runner().invoke(args=["seed", "--messages", "100", "--attempts", str(attempts)])
     assert done.exit_code == 1
     assert "100 messages take" in done.output

@@ -46,11 +46,11 @@ def received(client: FlaskClient, **query: str) -> list[dict[str, Any]]:
 
 
 def resp(response: TestResponse) -> dict[str, Any]:
-    found: dict[str, Any] = response.get_json()["payload"]["resp"]
-    return found
+    payload: dict[str, Any] = response.get_json()["payload"]["resp"]
+    return payload
 
 
-# Taking answers
+# Receiving responses
 
 
 def test_valid_response_is_accepted_with_the_documented_reply(
@@ -93,9 +93,7 @@ def test_different_response_to_a_version_is_a_conflict(
     assert confirm(client, confirmation(), "msg_1").status_code == 200
 
 
-def test_another_version_and_another_order_are_answered_by_themselves(
-    client: FlaskClient, confirmation: Confirmation
-) -> None:
+def test_other_versions_and_orders_are_independent(client: FlaskClient, confirmation: Confirmation) -> None:
     assert confirm(client, confirmation(), "msg_1").status_code == 200
     rejected = {"response": "REJECT", "new_status": "REJECTED"}
     assert confirm(client, confirmation(version=2, **rejected), "msg_2").status_code == 200
@@ -121,7 +119,7 @@ def test_version_takes_a_response_again_after_a_refusal(
     assert resp(second)["reqMsgId"] != resp(refused)["reqMsgId"]
 
 
-def test_ten_at_once_are_one_message(
+def test_ten_parallel_requests_are_one_message(
     simulator: Flask, client: FlaskClient, confirmation: Confirmation
 ) -> None:
     with ThreadPoolExecutor(10) as pool:
@@ -189,7 +187,7 @@ def test_malformed_body_gets_the_reply_format(
     assert response.get_json()["payload"]["poConfirmation"] == {}
 
 
-def test_another_media_type_or_method_gets_the_answers_shape(
+def test_wrong_media_type_or_method_gets_the_reply_format(
     client: FlaskClient, confirmation: Confirmation
 ) -> None:
     response = client.post(PATH, data=dumps(confirmation()), content_type="text/plain")
@@ -219,7 +217,7 @@ def test_simulator_with_a_key_requires_it(
     assert resp(response)["errorCd"] == ("" if status == 200 else "PO_CREDENTIALS")
 
 
-# What it shows
+# Pages
 
 
 def test_received_requests_are_listed_newest_last(client: FlaskClient, confirmation: Confirmation) -> None:
@@ -241,8 +239,8 @@ def test_received_requests_are_listed_newest_last(client: FlaskClient, confirmat
 def test_received_list_is_filtered_by_order_and_key(client: FlaskClient, confirmation: Confirmation) -> None:
     confirm(client, confirmation(), "msg_1")
     confirm(client, confirmation(object_id="POR2"), "msg_2")
-    assert [found["idempotency_key"] for found in received(client, object_id="POR2")] == ["msg_2"]
-    assert [found["idempotency_key"] for found in received(client, idempotency_key="msg_1")] == ["msg_1"]
+    assert [request["idempotency_key"] for request in received(client, object_id="POR2")] == ["msg_2"]
+    assert [request["idempotency_key"] for request in received(client, idempotency_key="msg_1")] == ["msg_1"]
     assert received(client, object_id="POR2", idempotency_key="msg_1") == []
 
 
@@ -300,9 +298,9 @@ def test_response_mode_lasts_for_its_count(client: FlaskClient, confirmation: Co
 
 def test_refusal_has_the_requested_text(client: FlaskClient, confirmation: Confirmation) -> None:
     behave(client, "refuse", error_cd="BPR099", error_dtl="Too late", error_field="poConfirmation.objectId")
-    said = resp(confirm(client, confirmation()))
-    assert (said["errorCd"], said["errorDtl"]) == ("BPR099", "Too late")
-    assert said["errorField"] == "poConfirmation.objectId"
+    fields = resp(confirm(client, confirmation()))
+    assert (fields["errorCd"], fields["errorDtl"]) == ("BPR099", "Too late")
+    assert fields["errorField"] == "poConfirmation.objectId"
 
 
 def test_retry_after_can_be_set(client: FlaskClient, confirmation: Confirmation) -> None:
@@ -311,16 +309,16 @@ def test_retry_after_can_be_set(client: FlaskClient, confirmation: Confirmation)
 
 
 @pytest.mark.parametrize(
-    ("given", "mode"),
+    ("name", "mode"),
     [("broken-json", "broken_json"), ("Wrong Object", "wrong_object"), ("down", "503"), ("418", "418")],
 )
-def test_mode_names_ignore_case_and_separators(client: FlaskClient, given: str, mode: str) -> None:
-    for way in ({"data": {"mode": given}}, {"json": {"mode": given}}):
+def test_mode_names_ignore_case_and_separators(client: FlaskClient, name: str, mode: str) -> None:
+    for way in ({"data": {"mode": name}}, {"json": {"mode": name}}):
         response = client.post("/behaviour", **way)
         assert response.get_json()["mode"] == mode
 
 
-def test_any_status_can_be_told(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_any_status_can_be_set(client: FlaskClient, confirmation: Confirmation) -> None:
     behave(client, "status", status=507)
     assert confirm(client, confirmation()).status_code == 507
     behave(client, "status", status=202)
@@ -376,7 +374,7 @@ def test_browser_is_redirected_to_the_page(client: FlaskClient) -> None:
         ({"Origin": "null"}, 403),
     ],
 )
-def test_other_sites_cannot_steer_the_partner(
+def test_other_sites_cannot_change_the_simulator(
     client: FlaskClient, headers: dict[str, str], status: int
 ) -> None:
     assert client.post("/behaviour", data={"mode": "ok"}, headers=headers).status_code == status
@@ -413,10 +411,10 @@ def test_redirect_mode_accepts_nothing(client: FlaskClient, confirmation: Confir
 
 def test_wrong_object_mode_echoes_another_object(client: FlaskClient, confirmation: Confirmation) -> None:
     behave(client, "wrong_object")
-    said = read_reply(confirm(client, confirmation()).data)
-    assert said is not None
-    assert said.response_code == 0
-    assert said.object_id != confirmation()["poConfirmation"]["objectId"]
+    reply = read_reply(confirm(client, confirmation()).data)
+    assert reply is not None
+    assert reply.response_code == 0
+    assert reply.object_id != confirmation()["poConfirmation"]["objectId"]
 
 
 # On a real socket
@@ -454,7 +452,7 @@ def test_dropped_connection_mode_drops_immediately(
     assert last(partner)["repeat"]
 
 
-def test_silence_lasts_its_seconds_and_ends_without_an_answer(
+def test_silence_mode_closes_after_its_seconds_without_a_response(
     partner: str, confirmation: Confirmation
 ) -> None:
     tell(partner, "timeout", seconds=0.5, times=1)
@@ -495,12 +493,12 @@ def test_slow_reply_does_not_delay_others(partner: str, confirmation: Confirmati
 def test_huge_reply_is_over_any_limit(partner: str, confirmation: Confirmation) -> None:
     tell(partner, "huge", times=1)
     with post(partner, confirmation(), stream=True) as response:
-        came = 0
+        size = 0
         for piece in response.iter_content(1_048_576):
-            came += len(piece)
-            if came > 20 * 1_048_576:
+            size += len(piece)
+            if size > 20 * 1_048_576:
                 break
-    assert came > 20 * 1_048_576
+    assert size > 20 * 1_048_576
 
 
 # Sending orders
@@ -508,7 +506,7 @@ def test_huge_reply_is_over_any_limit(partner: str, confirmation: Confirmation) 
 
 @pytest.fixture
 def product() -> Flask:
-    """A stand-in for PO Confirm that keeps what came."""
+    """A stub of PO Confirm that stores received messages."""
     app = Flask("product")
     app.config["CAME"] = []
 
@@ -523,20 +521,20 @@ def product() -> Flask:
     return app
 
 
-def test_new_orders_go_out_with_the_key_and_the_answers_come_back(product: Flask, serve: Serve) -> None:
+def test_new_orders_are_sent_with_the_key_and_replies_are_reported(product: Flask, serve: Serve) -> None:
     with serve(product) as url:
         client = create_simulator(send_to=url + "/", inbound_key="inbound-secret").test_client()
-        told = client.post("/send-orders", data={"count": "4"}).get_json()
+        result = client.post("/send-orders", data={"count": "4"}).get_json()
         page = client.get("/").text
-    assert (told["sent"], told["accepted"]) == (4, 3)
-    assert [sent["status"] for sent in told["answers"]] == [200, 200, 500, 200]
-    assert told["answers"][2]["answer"] == "<h1>Oops</h1>"
-    assert told["answers"][0]["answer"]["response_code"] == 0
+    assert (result["sent"], result["accepted"]) == (4, 3)
+    assert [sent["status"] for sent in result["answers"]] == [200, 200, 500, 200]
+    assert result["answers"][2]["answer"] == "<h1>Oops</h1>"
+    assert result["answers"][0]["answer"]["response_code"] == 0
     headers, order = product.config["CAME"][0]
     assert headers["X-Partner-Key"] == "inbound-secret"
     assert headers["Content-Type"] == "application/json"
     parsed = parse(Kind.REQ_SEND, order)
-    assert parsed.purchase_order.object_id == told["answers"][0]["objectId"]
+    assert parsed.purchase_order.object_id == result["answers"][0]["objectId"]
     assert parsed.purchase_order.buyer_po_number in page
 
 
@@ -549,9 +547,9 @@ def test_browser_sees_how_many_orders_were_accepted(product: Flask, serve: Serve
 
 
 def test_unreachable_app_is_reported(client: FlaskClient) -> None:
-    told = client.post("/send-orders", json={"count": 5}).get_json()
-    assert (told["sent"], told["accepted"]) == (1, 0)
-    assert told["answers"][0]["answer"].startswith("No response")
+    result = client.post("/send-orders", json={"count": 5}).get_json()
+    assert (result["sent"], result["accepted"]) == (1, 0)
+    assert result["answers"][0]["answer"].startswith("No response")
 
 
 @pytest.mark.parametrize("count", [0, -1, 101, "x", [], {}, 1.5, "²"])

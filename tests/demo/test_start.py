@@ -28,7 +28,7 @@ def free_ports(count: int) -> list[int]:
 
 
 class Demo:
-    """A running demo in a process group of its own."""
+    """A running demo in its own process group."""
 
     def __init__(self, instance: Path, port: int, partner_port: int, *options: str) -> None:
         self.url, self.partner_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{partner_port}"
@@ -115,8 +115,8 @@ def test_demo_starts_with_example_data_and_stops_at_ctrl_c(demo: Demo, instance:
         assert time.monotonic() < until
         time.sleep(0.1)
     page = asha.get(f"{demo.url}/orders/{order_id[1]}", timeout=10).text
-    there = re.search(rf'href="({demo.partner_url}/received/msg_\w+)"', page)
-    assert there and requests.get(there[1], timeout=10).ok
+    link = re.search(rf'href="({demo.partner_url}/received/msg_\w+)"', page)
+    assert link and requests.get(link[1], timeout=10).ok
 
     sent = requests.post(f"{demo.partner_url}/send-orders", json={"count": 2}, timeout=30).json()
     assert sent["accepted"] == 2
@@ -132,11 +132,11 @@ def test_demo_starts_with_example_data_and_stops_at_ctrl_c(demo: Demo, instance:
         asha = sign_in(again, *lines[0][:2])
         data = asha.get(f"{again.url}/orders/{order_id[1]}.json", timeout=10).json()
         assert (data["answer"], data["delivery"]) == ("ACCEPT", "delivered")
-        # The buyer's side has not forgotten it either: the link on the page still leads there.
-        message = there[1].rpartition("/")[2]
+        # The simulator still has the message: the link on the page opens it.
+        message = link[1].rpartition("/")[2]
         assert requests.get(f"{again.partner_url}/received/{message}", timeout=10).ok
         listed = requests.get(f"{again.partner_url}/received.json", timeout=10).json()["received"]
-        assert [one["idempotency_key"] for one in listed] == [message]
+        assert [request["idempotency_key"] for request in listed] == [message]
     finally:
         assert again.stop() == 0
 

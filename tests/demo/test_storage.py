@@ -16,8 +16,8 @@ from app.network.reader import dumps
 PATH = "/api/v0/purchase-order/req-confirm"
 
 
-class Life:
-    """A partner from its start to its stop."""
+class RunningSimulator:
+    """A simulator from its start to its stop."""
 
     def __init__(self, path: Path, of: str = "this one") -> None:
         app = create_simulator(send_to="http://127.0.0.1:9", inbound_key="inbound-secret")
@@ -41,16 +41,16 @@ def confirm(client: FlaskClient, message: object, key: str = "msg_1") -> dict[st
 
 
 def test_exchanges_survive_a_restart(path: Path, confirmation: Callable[..., dict[str, Any]]) -> None:
-    first = Life(path)
+    first = RunningSimulator(path)
     taken = confirm(first.client, confirmation())
     confirm(first.client, b"\xff no JSON \0", key="msg_2")
     first.client.post("/send-result")
-    assert [one.status for one in first.memory.sent()] == [None]
+    assert [sent.status for sent in first.memory.sent()] == [None]
     listed = first.client.get("/received.json").data
     first.stop()
     assert path.stat().st_mode & 0o777 == 0o600
 
-    second = Life(path)
+    second = RunningSimulator(path)
     assert second.client.get("/received.json").data == listed
     assert second.memory.sent() == first.memory.sent()
     assert second.memory.next_number() == 2
@@ -60,17 +60,17 @@ def test_exchanges_survive_a_restart(path: Path, confirmation: Callable[..., dic
     contrary = confirmation(response="REJECT", new_status="REJECTED", remarks="No")
     assert confirm(second.client, contrary, key="msg_3")["errorCd"] == "PO_CONFLICT"
     second.stop()
-    assert len(Life(path).memory.exchanges()) == 4
+    assert len(RunningSimulator(path).memory.exchanges()) == 4
 
 
 def test_simulator_of_another_database_starts_empty(
     path: Path, confirmation: Callable[..., dict[str, Any]]
 ) -> None:
-    first = Life(path)
+    first = RunningSimulator(path)
     confirm(first.client, confirmation())
     first.stop()
-    assert Life(path, of="another one").memory.exchanges() == []
-    assert len(Life(path).memory.exchanges()) == 1
+    assert RunningSimulator(path, of="another one").memory.exchanges() == []
+    assert len(RunningSimulator(path).memory.exchanges()) == 1
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_simulator_of_another_database_starts_empty(
 )
 def test_damaged_file_does_not_prevent_a_start(path: Path, harm: bytes) -> None:
     path.write_bytes(harm)
-    life = Life(path)
+    life = RunningSimulator(path)
     assert life.memory.exchanges() == []
     life.stop()
     assert path.read_bytes() == b'{"of":"this one"}\n'
@@ -87,19 +87,23 @@ def test_damaged_file_does_not_prevent_a_start(path: Path, harm: bytes) -> None:
 def test_unreadable_line_does_not_affect_others(
     path: Path, confirmation: Callable[..., dict[str, Any]]
 ) -> None:
-    first = Life(path)
+    first = RunningSimulator(path)
     confirm(first.client, confirmation())
     first.stop()
     path.write_bytes(path.read_bytes() + b'{"sent":{"kind":"unheard of"}}\n')
-    assert len(Life(path).memory.exchanges()) == 1
+    assert len(RunningSimulator(path).memory.exchanges()) == 1
 
 
 def test_stored_exchanges_are_limited(
     path: Path, confirmation: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage, "NEWEST", 3)
-    first = Life(path)
+    first = RunningSimulator(path)
     for number in range(5):
         confirm(first.client, confirmation(object_id=f"POR{number}"), key=f"msg_{number}")
     first.stop()
-    assert [one.idempotency_key for one in Life(path).memory.exchanges()] == ["msg_2", "msg_3", "msg_4"]
+    assert [exchange.idempotency_key for exchange in RunningSimulator(path).memory.exchanges()] == [
+        "msg_2",
+        "msg_3",
+        "msg_4",
+    ]

@@ -1,4 +1,4 @@
-"""Lists that are long enough."""
+"""Fixtures for the tests of exports: many rows, low limits and a task worker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.partners.models import Partner
 
 @pytest.fixture
 def many_messages(database: Database, partner: Partner) -> Callable[[int], list[str]]:
-    """Let there be so many delivered messages; returns their ids, newest first."""
+    """Add delivered messages; returns their ids, newest first."""
 
     def many_messages(count: int) -> list[str]:
         start = clock.now() - timedelta(days=1)
@@ -72,30 +72,30 @@ def _message(partner_id: int, number: int, start: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def at_once(app: Flask, settings: Settings) -> Callable[[int], None]:
-    """Let files of more than so many rows be made by a job."""
+def set_rows_at_once(app: Flask, settings: Settings) -> Callable[[int], None]:
+    """Set the number of rows above which a job writes the file."""
 
-    def at_once(rows: int) -> None:
+    def set_rows_at_once(rows: int) -> None:
         app.extensions["settings"] = settings.model_copy(update={"export_rows_at_once": rows})
 
-    return at_once
+    return set_rows_at_once
 
 
 @pytest.fixture
-def work(app: Flask, database: Database) -> Callable[[], bool]:
+def run_tasks(app: Flask, database: Database) -> Callable[[], bool]:
     """Run all due tasks; returns whether there were any."""
 
-    def work() -> bool:
+    def run_tasks() -> bool:
         tasks = worker(database, app.extensions["settings"])
         was_busy = False
         while tasks.once():
             was_busy = True
         return was_busy
 
-    return work
+    return run_tasks
 
 
 @pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine makes no small file a big one."""
+def no_slow_exports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a slow machine from turning a small export into a job."""
     monkeypatch.setattr("app.exports.routes.PATIENCE_SECONDS", 600.0)

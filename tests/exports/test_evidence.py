@@ -21,9 +21,9 @@ from tests.buyer import Buyer
 from tests.people import Browser, parse_strictly
 
 
-def pack_of(answer: Any) -> dict[str, bytes]:
-    assert answer.status_code == 200 and answer.mimetype == "application/zip"
-    with zipfile.ZipFile(io.BytesIO(answer.data)) as pack:
+def pack_of(response: Any) -> dict[str, bytes]:
+    assert response.status_code == 200 and response.mimetype == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(response.data)) as pack:
         assert pack.testzip() is None
         return {name: pack.read(name) for name in pack.namelist()}
 
@@ -33,7 +33,7 @@ def test_pack_has_every_message_byte_for_byte(
 ) -> None:
     (order_id,) = arrive(1)
     network.behave("fail", times=1)
-    asha.answer(order_id, remarks="On the 5th")
+    asha.respond(order_id, remarks="On the 5th")
     deliver()
     clock.move(minutes=2)
     deliver()
@@ -45,8 +45,8 @@ def test_pack_has_every_message_byte_for_byte(
     for attempt in attempts:
         folder = f"sent/{message.id}/attempt-{attempt.number:02}"
         assert pack[f"{folder}/response-body.txt"] == attempt.response_body
-        told = json.loads(pack[f"{folder}/attempt.json"])
-        assert (told["status"], told["outcome"]) == (attempt.status, attempt.outcome)
+        stored = json.loads(pack[f"{folder}/attempt.json"])
+        assert (stored["status"], stored["outcome"]) == (attempt.status, attempt.outcome)
         assert b"Idempotency-Key: " + message.id.encode() in pack[f"{folder}/request-headers.txt"]
         assert b"X-Api-Key: \xe2\x80\xa2" in pack[f"{folder}/request-headers.txt"]
     inbound = session.scalars(
@@ -58,12 +58,12 @@ def test_pack_has_every_message_byte_for_byte(
     assert not any(b"a-secret-of-ours" in content for content in pack.values())
     actions = [json.loads(line)["deed"] for line in pack["audit.jsonl"].decode().splitlines()]
     assert actions == [AuditAction.RESPONDED]
-    assert [one["what"] for one in json.loads(pack["timeline.json"])][:1] == ["received"]
+    assert [event["what"] for event in json.loads(pack["timeline.json"])][:1] == ["received"]
 
 
 def test_checksums_are_correct_and_cover_every_file(meera: Browser, asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
-    asha.answer(order_id)
+    asha.respond(order_id)
     pack = pack_of(meera.get(f"/orders/{order_id}/evidence.zip"))
     sums = dict(reversed(line.split("  ", 1)) for line in pack.pop("SHA256SUMS").decode().splitlines())
     assert sums == {name: hashlib.sha256(content).hexdigest() for name, content in pack.items()}
@@ -99,11 +99,11 @@ def test_summary_has_no_active_content_or_secrets(
             )
         )
         session.commit()
-    answer = meera.get(f"/orders/{order_id}/evidence.zip")
-    assert answer.headers["Content-Disposition"] == (
+    response = meera.get(f"/orders/{order_id}/evidence.zip")
+    assert response.headers["Content-Disposition"] == (
         f'attachment; filename="evidence-img-src-x-onerror-alert-1-x-{order_id}.zip"'
     )
-    pack = pack_of(answer)
+    pack = pack_of(response)
     parse_strictly(pack["index.html"])
     page = pack["index.html"].decode()
     for alive in ("<script", "<img", "<link", "<iframe", "javascript:", "src=", "href=", "url("):
@@ -142,7 +142,7 @@ def test_response_before_an_edit_is_attributed_to_its_version(
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/evidence.zip"
     assert "<dd>Open</dd>" in pack_of(meera.get(url))["index.html"].decode()
-    asha.answer(order_id)
+    asha.respond(order_id)
     assert Buyer(app.test_client(), example_bodies).edit().status_code == 200
     page = BeautifulSoup(pack_of(meera.get(url))["index.html"], "html.parser")
     values = [" ".join(value.get_text().split()) for value in page.find_all("dd")]

@@ -75,10 +75,10 @@ def test_export_has_exactly_the_rows_of_the_list(
         shown += [row["href"].rsplit("/", 1)[1] for row in page.page.select("tbody a.strong")]
         following = page.page.select_one("a[rel=next]")
         url = str(following["href"]) if following else ""
-    answer = meera.get(f"/exports/webhooks.{form}?{query}")
-    assert answer.status_code == 200
-    assert [row["id"] for row in READERS[form](answer.data)] == shown
-    assert answer.headers["Content-Disposition"].startswith('attachment; filename="po-confirm-webhooks-')
+    response = meera.get(f"/exports/webhooks.{form}?{query}")
+    assert response.status_code == 200
+    assert [row["id"] for row in READERS[form](response.data)] == shown
+    assert response.headers["Content-Disposition"].startswith('attachment; filename="po-confirm-webhooks-')
 
 
 def test_orders_export_keeps_sort_and_exact_amounts(meera: Browser, arrive: Any, database: Database) -> None:
@@ -88,10 +88,10 @@ def test_orders_export_keeps_sort_and_exact_amounts(meera: Browser, arrive: Any,
         assert row
         row.total = "98765432109876543210.015"
         session.commit()
-    found = read_jsonl(meera.get("/exports/orders.jsonl?sort=-buyer_po_number").data)
-    numbers = [row["buyer_po_number"] for row in found]
+    rows = read_jsonl(meera.get("/exports/orders.jsonl?sort=-buyer_po_number").data)
+    numbers = [row["buyer_po_number"] for row in rows]
     assert len(numbers) == 7 and numbers == sorted(numbers, reverse=True)
-    by_id = {row["id"]: row for row in found}
+    by_id = {row["id"]: row for row in rows}
     assert by_id[order_ids[0]]["total"] == "98765432109876543210.015"
     assert by_id[order_ids[1]]["respond_by"].endswith("+05:30")
     cells = read_xlsx(meera.get("/exports/orders.xlsx").data)
@@ -145,8 +145,8 @@ def test_partner_text_is_escaped_in_csv(meera: Browser, database: Database, many
         assert row
         row.note_code, row.note_params = MessageNote.TEXT, {"text": formula}
         session.commit()
-    (found,) = read_csv(meera.get("/exports/webhooks.csv").data)
-    assert found["note"] == "'" + formula
+    (exported,) = read_csv(meera.get("/exports/webhooks.csv").data)
+    assert exported["note"] == "'" + formula
 
 
 def test_echoed_secret_is_masked(meera: Browser, database: Database, many_messages: Any) -> None:
@@ -175,12 +175,12 @@ def test_full_sheet_continues_on_the_next(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("form", ["csv", "xlsx", "jsonl"])
 def test_empty_list_exports_no_rows(meera: Browser, form: str) -> None:
-    answer = meera.get(f"/exports/webhooks.{form}")
-    assert answer.status_code == 200
+    response = meera.get(f"/exports/webhooks.{form}")
+    assert response.status_code == 200
     if form == "xlsx":
-        assert len(read_xlsx(answer.data)) == 1, "the names of the columns"
+        assert len(read_xlsx(response.data)) == 1, "the names of the columns"
     else:
-        assert READERS[form](answer.data) == []
+        assert READERS[form](response.data) == []
 
 
 def test_export_is_audited_with_its_filter(meera: Browser, many_messages: Any, session: Session) -> None:
@@ -193,8 +193,8 @@ def test_export_is_audited_with_its_filter(meera: Browser, many_messages: Any, s
 
 def test_invalid_filter_exports_nothing(meera: Browser, many_messages: Any) -> None:
     many_messages(2)
-    answer = meera.get("/exports/webhooks.csv?state=nonsense")
-    assert answer.status_code == 422 and "Export failed" in answer.words
+    response = meera.get("/exports/webhooks.csv?state=nonsense")
+    assert response.status_code == 422 and "Export failed" in response.words
     assert meera.get("/exports/nothing.csv").status_code == 404
     assert meera.get("/exports/webhooks.exe").status_code == 404
 
@@ -204,20 +204,26 @@ def test_lists_link_to_exports_for_people_with_permission(
 ) -> None:
     many_messages(60)
     for path in ("/webhooks", "/orders", "/inbound", "/audit"):
-        links = [one["href"] for one in meera.get(f"{path}?q=PO").page.select(".export a")]
+        links = [link["href"] for link in meera.get(f"{path}?q=PO").page.select(".export a")]
         assert [link.split("?")[0].rsplit(".")[-1] for link in links[:3]] == ["csv", "xlsx", "jsonl"]
         assert all(link.endswith("?q=PO") for link in links[:3])
     second = meera.get(meera.get("/webhooks").one("a[rel=next]")["href"])
-    assert all("after" not in one["href"] for one in second.page.select(".export a"))
+    assert all("after" not in link["href"] for link in second.page.select(".export a"))
     assert not ravi.get("/webhooks").page.select(".export")
 
 
 @pytest.mark.parametrize("form", ["csv", "xlsx", "jsonl"])
 def test_large_export_is_a_job_that_only_its_owner_downloads(
-    meera: Browser, at_once: Any, many_messages: Any, work: Any, session: Session, form: str, app: Flask
-) -> None:  # fmt: skip
+    meera: Browser,
+    set_rows_at_once: Any,
+    many_messages: Any,
+    run_tasks: Any,
+    session: Session,
+    form: str,
+    app: Flask,
+) -> None:
     ids = many_messages(1200)
-    at_once(1000)
+    set_rows_at_once(1000)
     url = f"/exports/webhooks.{form}?state=delivered"
     offer = meera.get(url)
     assert "more than 1,000 rows" in offer.words
@@ -229,19 +235,19 @@ def test_large_export_is_a_job_that_only_its_owner_downloads(
     assert not meera.get(f"/jobs/{job_id}").page.select("main a[href*='/exports/']"), (
         "there is nothing to fetch"
     )
-    assert work()
+    assert run_tasks()
     job = session.get(Job, job_id)
     assert job and (job.state, job.done, job.total) == (JobState.DONE, 1200, 1200)
-    answer = meera.get(f"/exports/files/{job_id}")
-    assert answer.status_code == 200
-    assert answer.headers["Cache-Control"] == "private, no-store"
+    response = meera.get(f"/exports/files/{job_id}")
+    assert response.status_code == 200
+    assert response.headers["Cache-Control"] == "private, no-store"
     if form == "xlsx":
-        assert [row[0][1] for row in read_xlsx(answer.data)][1:] == ids
+        assert [row[0][1] for row in read_xlsx(response.data)][1:] == ids
     else:
-        assert [row["id"] for row in READERS[form](answer.data)] == ids
+        assert [row["id"] for row in READERS[form](response.data)] == ids
     path = files.path_of(app.extensions["settings"], job_id, form)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert [one.name for one in path.parent.iterdir()] == [path.name]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
     page = meera.get("/exports")
     assert page.one("tbody a[href^='/exports/files/']")
     shown = meera.get(f"/jobs/{job_id}")
@@ -274,8 +280,8 @@ def test_empty_batch_does_not_end_the_export(
     def piece_by_piece(session: Session, scope: Any, values: Any) -> Any:
         if "after" not in values:
             return [], "msg_Z"
-        found, _ = source.page(session, scope, {**values, "after": "msg_ZZ"})
-        return found, None
+        batch, _ = source.page(session, scope, {**values, "after": "msg_ZZ"})
+        return batch, None
 
     monkeypatch.setitem(
         sources.SOURCES,
@@ -288,15 +294,21 @@ def test_empty_batch_does_not_end_the_export(
 
 
 def test_expired_file_is_removed(
-    app: Flask, database: Database, meera: Browser, at_once: Any, many_messages: Any, work: Any, clock: Any
+    app: Flask,
+    database: Database,
+    meera: Browser,
+    set_rows_at_once: Any,
+    many_messages: Any,
+    run_tasks: Any,
+    clock: Any,
 ) -> None:
     many_messages(5)
-    at_once(1)
+    set_rows_at_once(1)
     job_id = meera.send(
         "/exports/webhooks.csv", meera.fill("/exports/webhooks.csv", "/exports/webhooks.csv")
     ).location
     job_id = job_id.rsplit("/", 1)[1]
-    work()
+    run_tasks()
     settings = app.extensions["settings"]
     assert files.remove_expired(database, settings) == 0
     clock.move(hours=73)
@@ -307,20 +319,25 @@ def test_expired_file_is_removed(
 
 
 def test_machine_without_the_file_names_the_one_that_has_it(
-    app: Flask, meera: Browser, at_once: Any, many_messages: Any, work: Any, monkeypatch: pytest.MonkeyPatch
+    app: Flask,
+    meera: Browser,
+    set_rows_at_once: Any,
+    many_messages: Any,
+    run_tasks: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     many_messages(5)
-    at_once(1)
+    set_rows_at_once(1)
     url = "/exports/webhooks.csv"
     job_id = meera.send(url, meera.fill(url, url)).location.rsplit("/", 1)[1]
     monkeypatch.setattr("socket.gethostname", lambda: "worker-7")
-    work()
+    run_tasks()
     shared = files.path_of(app.extensions["settings"], job_id, "csv")
     elsewhere = shared.rename(shared.parent.parent / "elsewhere.csv")
     monkeypatch.setattr("socket.gethostname", lambda: "web-1")
-    answer = meera.get(f"/exports/files/{job_id}")
-    assert answer.status_code == 503
-    assert "It is on worker-7" in answer.words and "share the folder “exports”" in answer.words
+    response = meera.get(f"/exports/files/{job_id}")
+    assert response.status_code == 503
+    assert "It is on worker-7" in response.words and "share the folder “exports”" in response.words
     assert "on worker-7" in meera.get("/exports").words
 
     monkeypatch.setattr("socket.gethostname", lambda: "worker-7")
@@ -332,11 +349,11 @@ def test_machine_without_the_file_names_the_one_that_has_it(
 
 
 def test_canceled_export_leaves_no_file(
-    app: Flask, database: Database, meera: Browser, at_once: Any, many_messages: Any, work: Any,
+    app: Flask, database: Database, meera: Browser, set_rows_at_once: Any, many_messages: Any, run_tasks: Any,
     monkeypatch: pytest.MonkeyPatch, session: Session,
 ) -> None:  # fmt: skip
     many_messages(1200)
-    at_once(1)
+    set_rows_at_once(1)
     job_id = meera.send(
         "/exports/webhooks.xlsx", meera.fill("/exports/webhooks.xlsx", "/exports/webhooks.xlsx")
     ).location
@@ -357,15 +374,17 @@ def test_canceled_export_leaves_no_file(
         "webhooks",
         sources.Source(source.title, source.needs, source.form, source.columns, cancelled_meanwhile),
     )
-    work()
+    run_tasks()
     job = session.get(Job, job_id)
     assert job and job.state is JobState.CANCELED
     assert not list((app.extensions["settings"].instance / files.FOLDER).iterdir())
 
 
-def test_cancellation_is_audited(meera: Browser, at_once: Any, many_messages: Any, session: Session) -> None:
+def test_cancellation_is_audited(
+    meera: Browser, set_rows_at_once: Any, many_messages: Any, session: Session
+) -> None:
     many_messages(5)
-    at_once(1)
+    set_rows_at_once(1)
     url = "/exports/webhooks.csv"
     job = meera.send(url, meera.fill(url, url)).location
     meera.send(f"{job}/cancel", meera.fill(job, f"{job}/cancel"))
@@ -376,11 +395,11 @@ def test_cancellation_is_audited(meera: Browser, at_once: Any, many_messages: An
 
 
 def test_failed_export_leaves_no_partial_file_and_is_retried(
-    app: Flask, meera: Browser, at_once: Any, many_messages: Any, work: Any, clock: Any,
+    app: Flask, meera: Browser, set_rows_at_once: Any, many_messages: Any, run_tasks: Any, clock: Any,
     monkeypatch: pytest.MonkeyPatch, session: Session,
 ) -> None:  # fmt: skip
     many_messages(1200)
-    at_once(1)
+    set_rows_at_once(1)
     url = "/exports/webhooks.jsonl"
     job_id = meera.send(url, meera.fill(url, url)).location.rsplit("/", 1)[1]
     encode, calls = formats.as_jsonl, itertools.count()
@@ -392,11 +411,11 @@ def test_failed_export_leaves_no_partial_file_and_is_retried(
                 raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(formats, "as_jsonl", breaks)
-    work()
+    run_tasks()
     folder = app.extensions["settings"].instance / files.FOLDER
     assert not list(folder.iterdir())
     clock.move(minutes=2)
-    work()
+    run_tasks()
     session.rollback()
     job = session.get(Job, job_id)
     assert job and (job.state, job.done) == (JobState.DONE, 1200)
@@ -404,16 +423,16 @@ def test_failed_export_leaves_no_partial_file_and_is_retried(
 
 
 def test_memory_does_not_grow_with_rows(
-    meera: Browser, at_once: Any, many_messages: Any, work: Any, app: Flask
+    meera: Browser, set_rows_at_once: Any, many_messages: Any, run_tasks: Any, app: Flask
 ) -> None:
     many_messages(2_000)
-    at_once(1)
+    set_rows_at_once(1)
     url = "/exports/webhooks.csv"
 
     def peak() -> int:
         meera.send(url, meera.fill(url, url))
         tracemalloc.start()
-        work()
+        run_tasks()
         _, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return highest
@@ -421,7 +440,7 @@ def test_memory_does_not_grow_with_rows(
     few = peak()
     many_messages(18_000)
     assert peak() < few + 2_000_000, "two megabytes of difference; the rows alone would be ten times that"
-    newest = max((app.extensions["settings"].instance / files.FOLDER).iterdir(), key=lambda one: one.name)
+    newest = max((app.extensions["settings"].instance / files.FOLDER).iterdir(), key=lambda file: file.name)
     assert len(read_csv(newest.read_bytes())) == 20_000
 
 
@@ -430,7 +449,9 @@ def test_formats_do_not_keep_written_rows(form: str, tmp_path: Path) -> None:
     columns = [Column("a"), Column("b", Kind.NUMBER)]
 
     def peak(count: int) -> int:
-        batches = ([(f"{start + one} words", one) for one in range(500)] for start in range(0, count, 500))
+        batches = (
+            [(f"{start + number} words", number) for number in range(500)] for start in range(0, count, 500)
+        )
         tracemalloc.start()
         with (tmp_path / f"{count}.{form}").open("wb") as file:
             if form == "xlsx":
@@ -463,6 +484,6 @@ def test_hostile_partner_text_does_not_break_a_file(
         receive_message(session, partner.id, call, raw, Rules(10**6, timedelta(hours=1)))
         session.commit()
     assert len(read_csv(meera.get("/exports/inbound.csv").data)) == 1
-    for what in ("orders", "inbound"):
-        read_xlsx(meera.get(f"/exports/{what}.xlsx").data)
-        read_jsonl(meera.get(f"/exports/{what}.jsonl").data)
+    for source in ("orders", "inbound"):
+        read_xlsx(meera.get(f"/exports/{source}.xlsx").data)
+        read_jsonl(meera.get(f"/exports/{source}.jsonl").data)

@@ -1,4 +1,4 @@
-"""A buyer who talks, a supplier who answers, and a deliverer whose POSTs end as a test says."""
+"""Fixtures for inbound tests: a buyer, a supplier, and deliveries whose outcome the test sets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def buyer(app: Flask, partner: Any, example_bodies: list[Any]) -> Buyer:
 
 @pytest.fixture
 def confirm(database: Database) -> Callable[..., str]:
-    """Answer an order in Asha's name, and return the message's id."""
+    """Respond to an order in Asha's name, and return the message's id."""
 
     def confirm(
         order_id: int, response: str = "ACCEPT", remarks: str = "Confirmed", version: int | None = None
@@ -55,25 +55,25 @@ def confirm(database: Database) -> Callable[..., str]:
     return confirm
 
 
-def record_attempts(claimed: ClaimedMessage, how: str) -> Outcome:
-    """What a POST came to: ``ok``, ``refuse``, ``timeout`` or ``500``."""
+def outcome_of(claimed: ClaimedMessage, how: str) -> Outcome:
+    """The outcome of a POST: ``ok``, ``refuse``, ``timeout`` or ``500``."""
     if how == "timeout":
-        return Outcome(Failure.TIMEOUT, "No answer came in time.", None, (), b"", 0, False, None, 1.0, True)
+        return Outcome(Failure.TIMEOUT, "No response in time.", None, (), b"", 0, False, None, 1.0, True)
     status, body = 200, b"{}"
     if how == "500":
         status = 500
     else:
-        failure = {"code": None} if how == "ok" else {"code": "BPR012", "detail": "Not so"}
-        said = build_reply(
+        failure = {"code": None} if how == "ok" else {"code": "BPR012", "detail": "Not accepted"}
+        reply = build_reply(
             Kind.REQ_CONFIRM, read_json(claimed.body), req_msg_id=f"REQ-{claimed.id}", **failure
         )
-        body = dumps(said)
+        body = dumps(reply)
     return Outcome(None, "", status, (), body, len(body), False, "127.0.0.1:1", 1.0, True)
 
 
 def finish(database: Database, claimed: ClaimedMessage, how: str) -> None:
-    """Record that a POST ended so."""
-    outcome = record_attempts(claimed, how)
+    """Record a POST that ended with this outcome."""
+    outcome = outcome_of(claimed, how)
     verdict = judge(
         outcome,
         tries=claimed.tries + 1,
@@ -89,27 +89,27 @@ def finish(database: Database, claimed: ClaimedMessage, how: str) -> None:
 
 
 @pytest.fixture
-def leave(database: Database) -> Callable[[], ClaimedMessage]:
-    """Let the one message that is due be claimed: from now on it is being sent."""
+def claim_one(database: Database) -> Callable[[], ClaimedMessage]:
+    """Claim the one message that is due, so that it is being sent."""
 
-    def leave() -> ClaimedMessage:
+    def claim_one() -> ClaimedMessage:
         with database.writing() as session:
             (claimed,) = claim(session, 1, the_clock.now()).messages
             session.commit()
         return claimed
 
-    return leave
+    return claim_one
 
 
 @pytest.fixture
-def end(database: Database) -> Callable[[ClaimedMessage, str], None]:
-    """Let a POST end: ``ok``, ``refuse``, ``timeout`` or ``500``."""
+def end_attempt(database: Database) -> Callable[[ClaimedMessage, str], None]:
+    """End a POST: ``ok``, ``refuse``, ``timeout`` or ``500``."""
     return lambda claimed, how: finish(database, claimed, how)
 
 
 @pytest.fixture
-def deliver_so(
-    leave: Callable[[], ClaimedMessage], end: Callable[[ClaimedMessage, str], None]
+def deliver_with(
+    claim_one: Callable[[], ClaimedMessage], end_attempt: Callable[[ClaimedMessage, str], None]
 ) -> Callable[[str], None]:
-    """Let the one message that is due leave and its POST end so."""
-    return lambda how="ok": end(leave(), how)
+    """Send the one message that is due, with this outcome."""
+    return lambda how="ok": end_attempt(claim_one(), how)

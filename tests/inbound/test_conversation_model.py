@@ -1,7 +1,7 @@
-"""Random conversations against a model in plain Python: whatever comes, in whatever order, however often.
+"""Random conversations between buyer, supplier and delivery worker, checked against a model in plain Python.
 
-The model knows no database, no session and none of the app's tables: it says in a page what must be true of
-an order after each step, and after each step the database must say the same.
+The model uses no database and none of the app's tables. It states on one page what must be true of an order
+after each step, and the database must agree after each step.
 """
 
 from __future__ import annotations
@@ -43,31 +43,31 @@ from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
 from app.partners.models import Partner
 from tests.buyer import Buyer
-from tests.inbound.conftest import ASHA, record_attempts
+from tests.inbound.conftest import ASHA, outcome_of
 
 RULES = Rules(1024 * 1024, timedelta(hours=24))
-A_DAY = timedelta(days=1)
-LOST_MOST = 5
+DAY = timedelta(days=1)
+MAX_INTERRUPTIONS = 5
 ORDERS, STEPS_EACH = 5, 14
-"""Of a long conversation."""
-TRIES_MOST = 2
+"""The size of a long conversation."""
+MAX_TRIES = 2
 """The partner's schedule in these tests has one wait."""
 
-AFTER = {"ACCEPT": "ACCEPTED", "REJECT": "REJECTED", "RETURN": "RETURNED"}
-ENDS = {"CANCEL": "CANCELLED", "CLOSE": "CLOSED"}
-MAY_END = {
+STATUS_AFTER_RESPONSE = {"ACCEPT": "ACCEPTED", "REJECT": "REJECTED", "RETURN": "RETURNED"}
+STATUS_AFTER_ACTION = {"CANCEL": "CANCELLED", "CLOSE": "CLOSED"}
+ALLOWED_FROM = {
     "CANCEL": {"CREATED", "RETURNED", "ACCEPTED"},
     "CLOSE": {"ACCEPTED"},
 }
-FINAL = {"REJECTED", "CANCELLED", "CLOSED"}
+FINAL_STATUSES = {"REJECTED", "CANCELLED", "CLOSED"}
 
 
 # --- The model
 
 
 @dataclass
-class Sent:
-    """One answer of ours on its way."""
+class Webhook:
+    """One webhook with a response."""
 
     id: str
     version: int
@@ -76,103 +76,103 @@ class Sent:
     state: str = "pending"
     tries: int = 0
     attempts: int = 0
-    lost: int = 0
-    flight: int = 0
-    told: str = ""
+    interruptions: int = 0
+    attempt_number: int = 0
+    reference: str = ""
     late: bool | None = None
-    withdrawn: bool = False
-    asked: bool = False
-    resume: str = ""
+    cancel_requested: bool = False
+    requested: bool = False
+    state_before_resend: str = ""
 
 
 @dataclass
 class Order:
-    """One order as the three truths have it."""
+    """One order: its status, its response and its webhooks."""
 
     version: int = 1
     status: str = "CREATED"
     response: str = "none"
     edits: int = 0
-    moves: int = 0
-    sent: list[Sent] = field(default_factory=list)
+    status_changes: int = 0
+    webhooks: list[Webhook] = field(default_factory=list)
 
     @property
     def delivery(self) -> str:
-        return self.sent[-1].state if self.sent else "none"
+        return self.webhooks[-1].state if self.webhooks else "none"
 
-    def standing(self) -> Sent | None:
-        """The answer that is final for this version."""
-        if self.sent and self.sent[-1].version == self.version:
-            return self.sent[-1] if self.delivery in ("pending", "sending", "delivered") else None
+    def final_webhook(self) -> Webhook | None:
+        """The webhook whose response is final for this version."""
+        if self.webhooks and self.webhooks[-1].version == self.version:
+            return self.webhooks[-1] if self.delivery in ("pending", "sending", "delivered") else None
         return None
 
-    def withdraw(self) -> None:
-        if self.sent and self.delivery not in ("delivered", "cancelled"):
-            last = self.sent[-1]
-            last.withdrawn = True
+    def cancel_response(self) -> None:
+        if self.webhooks and self.delivery not in ("delivered", "cancelled"):
+            last = self.webhooks[-1]
+            last.cancel_requested = True
             if last.state == "pending":
-                last.state, last.asked, last.resume = "cancelled", False, ""
+                last.state, last.requested, last.state_before_resend = "cancelled", False, ""
 
-    def delivered(self, sent: Sent) -> None:
-        sent.state = "delivered"
-        if (self.version, self.status) == (sent.version, sent.status_from):
-            self.status = AFTER[sent.response]
+    def mark_delivered(self, webhook: Webhook) -> None:
+        webhook.state = "delivered"
+        if (self.version, self.status) == (webhook.version, webhook.status_from):
+            self.status = STATUS_AFTER_RESPONSE[webhook.response]
 
-    def undone(self, sent: Sent) -> None:
+    def revert_delivery(self, webhook: Webhook) -> None:
         others = [
-            one
-            for one in self.sent
-            if one is not sent and (one.version, one.response) == (sent.version, sent.response)
+            other
+            for other in self.webhooks
+            if other is not webhook and (other.version, other.response) == (webhook.version, webhook.response)
         ]
-        if any(one.state == "delivered" for one in others):
+        if any(other.state == "delivered" for other in others):
             return
-        if (self.version, self.status) == (sent.version, AFTER[sent.response]):
-            self.status = sent.status_from
+        if (self.version, self.status) == (webhook.version, STATUS_AFTER_RESPONSE[webhook.response]):
+            self.status = webhook.status_from
 
 
 @dataclass
-class Said:
-    """One message of the buyer's: what it is the same as, its content, and what it does."""
+class BuyerMessage:
+    """One message of the buyer: the key of its repeats, its content and its effect."""
 
     kind: Kind
     number: int
     key: tuple[Any, ...]
     body: dict[str, Any]
     effect: Callable[[Order], str]
-    """Applies itself and says "", or says why it cannot."""
+    """Applies the message and returns "", or returns the `errorCd`."""
 
 
 class Model:
-    """What must be true."""
+    """The expected state of all orders."""
 
     def __init__(self) -> None:
         self.orders: dict[int, Order] = {}
         self.applied: dict[tuple[Any, ...], bytes] = {}
 
-    def take(self, said: Said) -> str:
-        """Apply a message once, or say why not: the `errorCd`."""
-        content = dumps(said.body)
-        if said.key in self.applied:
-            return "" if self.applied[said.key] == content else "PO_CONFLICT"
-        if said.kind is Kind.REQ_SEND:
-            if said.number in self.orders:
+    def apply(self, message: BuyerMessage) -> str:
+        """Apply a message once; returns the `errorCd`, empty if it was accepted."""
+        content = dumps(message.body)
+        if message.key in self.applied:
+            return "" if self.applied[message.key] == content else "PO_CONFLICT"
+        if message.kind is Kind.REQ_SEND:
+            if message.number in self.orders:
                 return "PO_CONFLICT"
-            self.orders[said.number] = Order()
-        elif said.number not in self.orders:
+            self.orders[message.number] = Order()
+        elif message.number not in self.orders:
             return "PO_UNKNOWN_OBJECT"
-        elif wrong := said.effect(self.orders[said.number]):
-            return wrong
-        self.applied[said.key] = content
+        elif error_code := message.effect(self.orders[message.number]):
+            return error_code
+        self.applied[message.key] = content
         return ""
 
 
-def edit_of(current: int) -> Callable[[Order], str]:
+def edit_effect(current: int) -> Callable[[Order], str]:
     def edit(order: Order) -> str:
         if current != order.version:
             return "PO_STALE_VERSION"
-        if order.status in FINAL:
+        if order.status in FINAL_STATUSES:
             return "PO_TRANSITION"
-        order.withdraw()
+        order.cancel_response()
         order.version += 1
         order.edits += 1
         order.status = "CREATED"
@@ -182,49 +182,51 @@ def edit_of(current: int) -> Callable[[Order], str]:
     return edit
 
 
-def move_of(action: str, version: int) -> Callable[[Order], str]:
-    def move(order: Order) -> str:
+def status_change_effect(action: str, version: int) -> Callable[[Order], str]:
+    def change_status(order: Order) -> str:
         if version != order.version:
             return "PO_STALE_VERSION"
-        if order.status not in MAY_END[action]:
+        if order.status not in ALLOWED_FROM[action]:
             return "PO_TRANSITION"
-        order.withdraw()
-        order.status = ENDS[action]
-        order.moves += 1
+        order.cancel_response()
+        order.status = STATUS_AFTER_ACTION[action]
+        order.status_changes += 1
         return ""
 
-    return move
+    return change_status
 
 
-def result_of(succeeded: bool, told: str, version: int, response: str) -> Callable[[Order], str]:
-    def meant(order: Order) -> Sent | None:
-        tried = [one for one in reversed(order.sent) if one.attempts]
-        by_id = [one for one in tried if told and one.told == told]
-        alike = [one for one in tried if (one.version, one.response) == (version, response)]
-        return next(iter(by_id + alike), None)
+def result_effect(succeeded: bool, reference: str, version: int, response: str) -> Callable[[Order], str]:
+    def target(order: Order) -> Webhook | None:
+        attempted = [webhook for webhook in reversed(order.webhooks) if webhook.attempts]
+        by_id = [webhook for webhook in attempted if reference and webhook.reference == reference]
+        equal = [
+            webhook for webhook in attempted if (webhook.version, webhook.response) == (version, response)
+        ]
+        return next(iter(by_id + equal), None)
 
     def result(order: Order) -> str:
-        sent = meant(order)
-        if sent is None:
+        webhook = target(order)
+        if webhook is None:
             return "PO_UNKNOWN_OBJECT"
-        if sent.late is not None and sent.late != succeeded:
+        if webhook.late is not None and webhook.late != succeeded:
             return "PO_CONFLICT"
-        sent.late, sent.told = succeeded, sent.told or told
-        was, sent.asked, sent.resume = sent.state, False, ""
+        webhook.late, webhook.reference = succeeded, webhook.reference or reference
+        was, webhook.requested, webhook.state_before_resend = webhook.state, False, ""
         if succeeded and was != "delivered":
-            order.delivered(sent)
-        elif not succeeded and (was == "cancelled" or (was == "sending" and sent.withdrawn)):
-            sent.state = "cancelled"
+            order.mark_delivered(webhook)
+        elif not succeeded and (was == "cancelled" or (was == "sending" and webhook.cancel_requested)):
+            webhook.state = "cancelled"
         elif not succeeded:
-            sent.state = "refused"
+            webhook.state = "refused"
             if was == "delivered":
-                order.undone(sent)
+                order.revert_delivery(webhook)
         return ""
 
     return result
 
 
-def nothing(_order: Order) -> str:
+def no_effect(_order: Order) -> str:
     return ""
 
 
@@ -232,22 +234,22 @@ def nothing(_order: Order) -> str:
 
 CHOICES: dict[str, Sequence[Any]] = {
     "number": [0, 0, 0, 1],
-    # How far a version that is named is from the present one: mostly not at all.
-    "off": [0, 0, 0, 1, -1],
-    "word": ["one", "another"],
+    # Difference between the version in a message and the current one, mostly 0.
+    "offset": [0, 0, 0, 1, -1],
+    "text": ["one", "another"],
     "action": ["CLOSE", "CLOSE", "CANCEL"],
     "response": ["ACCEPT", "ACCEPT", "REJECT", "RETURN"],
     "succeeded": [False, True],
-    "by": ["id", "id", "version", "nobody"],
+    "by": ["id", "id", "version", "unknown"],
     "how": ["ok", "ok", "refuse", "timeout", "500"],
     "then": ["fail", "succeed", "edit", "CANCEL", "CLOSE", "resend"],
     "meanwhile": [False, True],
-    # Which of several, from the newest; it goes round.
-    "pick": range(12),
+    # Position from the newest, modulo the length.
+    "position": range(12),
 }
-"""What a step may be given."""
+"""The values of each argument."""
 STEPS: dict[str, tuple[str, ...]] = {}
-"""All steps, and what each is given."""
+"""The arguments of each step."""
 
 
 def step(*names: str) -> Callable[[Any], Any]:
@@ -261,20 +263,20 @@ def step(*names: str) -> Callable[[Any], Any]:
 
 
 class Conversation(RuleBasedStateMachine):
-    """Random steps of buyer, supplier, deliverer and support, on the app and on the model."""
+    """Random steps of buyer, supplier, delivery worker and support, in the app and in the model."""
 
     def __init__(self, database: Database, bodies: list[dict[str, Any]]) -> None:
         super().__init__()
         self.database, self.buyer = database, Buyer(None, bodies)  # type: ignore[arg-type]
         self.model = Model()
-        self.now: datetime = clock.now() + A_DAY
-        self.flights: list[ClaimedMessage] = []
-        self.said: list[tuple[str, Said]] = []
-        self.refused: dict[str, Said] = {}
+        self.now: datetime = clock.now() + DAY
+        self.in_flight: list[ClaimedMessage] = []
+        self.received: list[tuple[str, BuyerMessage]] = []
+        self.rejected: dict[str, BuyerMessage] = {}
         self.ids: dict[int, int] = {}
         with database.writing() as session:
             for table in reversed(Base.metadata.sorted_tables):
-                # The audit trail lets nobody remove anything, tests neither.
+                # The database refuses to delete audit entries.
                 if table.name not in ("partner", "inbound_key", "person", "person_supplier", "audit_entry"):
                     session.execute(delete(table))
             session.execute(update(Partner).values(retry_schedule=[1.0], concurrency=99, paused_at=None))
@@ -282,124 +284,126 @@ class Conversation(RuleBasedStateMachine):
             session.commit()
 
     @initialize(late=st.sampled_from([(), (), (1,), (0, 1)]))
-    def begin(self, late: tuple[int, ...]) -> None:
-        """Most conversations begin with their orders, some with what should come after them."""
+    def start(self, late: tuple[int, ...]) -> None:
+        """Most conversations begin with their orders, some with a message that should follow them."""
         for number in {0, 1} - set(late):
             self.send(number, "one")
 
-    def _version(self, number: int, off: int) -> int:
+    def _version(self, number: int, offset: int) -> int:
         known = self.model.orders.get(number)
-        return max((known.version if known else 1) + off, 0)
+        return max((known.version if known else 1) + offset, 0)
 
     # The buyer
 
-    @step("number", "word")
-    def send(self, number: int, word: str) -> None:
-        body = self.buyer.edited(number, current=0, subject=word)
-        self._say(Said(Kind.REQ_SEND, number, ("send", number), body, nothing))
+    @step("number", "text")
+    def send(self, number: int, text: str) -> None:
+        body = self.buyer.edit_body(number, current=0, subject=text)
+        self._post(BuyerMessage(Kind.REQ_SEND, number, ("send", number), body, no_effect))
 
-    @step("number", "off", "word")
-    def edit(self, number: int, off: int, word: str) -> None:
-        current = self._version(number, off)
-        body = self.buyer.edited(number, current=current, subject=word)
-        self._say(Said(Kind.REQ_EDIT, number, ("edit", number, current), body, edit_of(current)))
+    @step("number", "offset", "text")
+    def edit(self, number: int, offset: int, text: str) -> None:
+        current = self._version(number, offset)
+        body = self.buyer.edit_body(number, current=current, subject=text)
+        self._post(BuyerMessage(Kind.REQ_EDIT, number, ("edit", number, current), body, edit_effect(current)))
 
-    @step("number", "action", "off", "word")
-    def move(self, number: int, action: str, off: int, word: str) -> None:
-        version = self._version(number, off)
-        body = self.buyer.moved(number, action, version=version, remarks=word)
-        key = ("move", number, version, action)
-        self._say(Said(Kind.REQ_STATUS_CHANGE, number, key, body, move_of(action, version)))
+    @step("number", "action", "offset", "text")
+    def change_status(self, number: int, action: str, offset: int, text: str) -> None:
+        version = self._version(number, offset)
+        body = self.buyer.status_change_body(number, action, version=version, remarks=text)
+        key = ("change_status", number, version, action)
+        self._post(
+            BuyerMessage(Kind.REQ_STATUS_CHANGE, number, key, body, status_change_effect(action, version))
+        )
 
-    @step("number", "succeeded", "pick", "by", "off")
-    def result(self, number: int, succeeded: bool, pick: int, by: str, off: int) -> None:
-        """The result of one of our answers, told by the partner's id or only by object and version."""
-        sent = self.model.orders[number].sent[::-1] if number in self.model.orders else []
-        version, response, told = self._version(number, off), "ACCEPT", ""
-        if sent:
-            meant = sent[pick % len(sent)]
-            version, response = meant.version, meant.response
-            told = {"id": f"REQ-{meant.id}", "version": "", "nobody": "of nobody"}[by]
-        words = "SUCCESS" if succeeded else "FAILURE"
-        body = self.buyer.reported(number, words, req_msg_id=told, version=version, response=response)
-        key = ("result", number, version, response, told)
-        effect = result_of(succeeded, told, version, response)
-        self._say(Said(Kind.RESP_CONFIRM, number, key, body, effect))
+    @step("number", "succeeded", "position", "by", "offset")
+    def result(self, number: int, succeeded: bool, position: int, by: str, offset: int) -> None:
+        """The result of a response, matched by the partner's id or by object and version."""
+        webhooks = self.model.orders[number].webhooks[::-1] if number in self.model.orders else []
+        version, response, reference = self._version(number, offset), "ACCEPT", ""
+        if webhooks:
+            target = webhooks[position % len(webhooks)]
+            version, response = target.version, target.response
+            reference = {"id": f"REQ-{target.id}", "version": "", "unknown": "unknown-id"}[by]
+        code = "SUCCESS" if succeeded else "FAILURE"
+        body = self.buyer.result_body(number, code, req_msg_id=reference, version=version, response=response)
+        key = ("result", number, version, response, reference)
+        effect = result_effect(succeeded, reference, version, response)
+        self._post(BuyerMessage(Kind.RESP_CONFIRM, number, key, body, effect))
 
-    @step("pick")
-    def say_again(self, pick: int) -> None:
-        """An earlier message, byte for byte."""
-        if self.said:
-            self._say(_nth_last(self.said, pick)[1])
+    @step("position")
+    def repeat(self, position: int) -> None:
+        """Send an earlier message again, byte for byte."""
+        if self.received:
+            self._post(_nth_last(self.received, position)[1])
 
     # Support
 
-    @step("pick")
-    def reprocess(self, pick: int) -> None:
-        if not self.refused:
+    @step("position")
+    def reprocess(self, position: int) -> None:
+        if not self.rejected:
             return
-        inbound_id, said = _nth_last(list(self.refused.items()), pick)
-        expected = self.model.take(said)
+        inbound_id, message = _nth_last(list(self.rejected.items()), position)
+        expected = self.model.apply(message)
         with self.database.writing() as session:
             row = message_for_update(session, None, inbound_id)
             assert row
-            reprocess(session, row, by="Ravi", reason="Mended", rules=RULES)
+            reprocess(session, row, by="Ravi", reason="Fixed", rules=RULES)
             session.commit()
             assert (row.again_detail == "") == (expected == "")
-        self._learn(session, said.number)
+        self._store_id(session, message.number)
         if not expected:
-            del self.refused[inbound_id]
+            del self.rejected[inbound_id]
 
-    @step("number", "pick")
-    def resend(self, number: int, pick: int) -> None:
+    @step("number", "position")
+    def resend(self, number: int, position: int) -> None:
         order = self.model.orders.get(number)
-        if not order or not order.sent:
+        if not order or not order.webhooks:
             return
-        sent = _nth_last(order.sent, pick)
-        may = (
-            sent.state in ("pending", "refused", "failed")
-            and sent.late is None
-            and not sent.withdrawn
-            and not sent.asked
-            and sent is order.sent[-1]
+        webhook = _nth_last(order.webhooks, position)
+        can_resend = (
+            webhook.state in ("pending", "refused", "failed")
+            and webhook.late is None
+            and not webhook.cancel_requested
+            and not webhook.requested
+            and webhook is order.webhooks[-1]
         )
         with self.database.writing() as session:
-            message = session.scalar(select(Message).where(Message.id == sent.id).with_for_update())
+            message = session.scalar(select(Message).where(Message.id == webhook.id).with_for_update())
             assert message
-            assert (delivery_service.resend_blocker(session, message) is None) == may
-            if may:
-                delivery_service.resend(session, message, by="Ravi", reason="Mended")
-                sent.resume, sent.state, sent.asked = sent.state, "pending", True
+            assert (delivery_service.resend_blocker(session, message) is None) == can_resend
+            if can_resend:
+                delivery_service.resend(session, message, by="Ravi", reason="Fixed")
+                webhook.state_before_resend, webhook.state, webhook.requested = webhook.state, "pending", True
             session.commit()
 
     # The supplier
 
     @step("number", "response")
-    def answer(self, number: int, response: str) -> None:
+    def respond(self, number: int, response: str) -> None:
         if number not in self.model.orders:
             return
         order = self.model.orders[number]
-        standing = order.standing()
+        final = order.final_webhook()
         expected: type[Exception] | None = None
-        if standing:
-            expected = None if standing.response == response else decisions.AlreadyDecided
+        if final:
+            expected = None if final.response == response else decisions.AlreadyDecided
         elif order.status != "CREATED" or (order.response == "changed" and order.delivery == "sending"):
             expected = decisions.NotAnswerable
-        message_id = self._answered(number, order, response, expected)
-        if standing and not expected:
-            assert message_id == standing.id
+        message_id = self._decide(number, order, response, expected)
+        if final and not expected:
+            assert message_id == final.id
         elif not expected:
-            order.sent.append(Sent(message_id, order.version, response, order.status))
+            order.webhooks.append(Webhook(message_id, order.version, response, order.status))
             order.response = response
 
-    def _answered(self, number: int, order: Order, response: str, expected: type[Exception] | None) -> str:
-        given = DecisionInput(response, f"Because of {response}", "INITIATING_CHANNEL", "WEB")
+    def _decide(self, number: int, order: Order, response: str, expected: type[Exception] | None) -> str:
+        decision_input = DecisionInput(response, f"Because of {response}", "INITIATING_CHANNEL", "WEB")
         with self.database.writing() as session:
-            found = order_for_update(session, None, self.ids[number])
-            assert found
+            row = order_for_update(session, None, self.ids[number])
+            assert row
             try:
                 decision = decisions.respond(
-                    session, found, given, version=order.version, by=ASHA, accepts_return=True
+                    session, row, decision_input, version=order.version, by=ASHA, accepts_return=True
                 )
             except (decisions.AlreadyDecided, decisions.NotAnswerable) as error:
                 assert type(error) is expected
@@ -409,78 +413,88 @@ class Conversation(RuleBasedStateMachine):
             return decision.message_id
 
     @step("number", "response", "how", "then", "meanwhile")
-    def answer_deliver_and_then(
+    def respond_deliver_and_then(
         self, number: int, response: str, how: str, then: str, meanwhile: bool
     ) -> None:
-        """Respond and deliver; after or during the delivery, the buyer or the supplier changes their mind."""
-        self.answer(number, response)
-        flying = len(self.flights)
-        self.leave()
-        gone = self.flights.pop() if len(self.flights) > flying else None
-        if gone and not meanwhile:
-            self._ended(gone, how)
+        """Respond and deliver; during or after the delivery, the buyer or support acts."""
+        self.respond(number, response)
+        count = len(self.in_flight)
+        self.claim_one()
+        claimed = self.in_flight.pop() if len(self.in_flight) > count else None
+        if claimed and not meanwhile:
+            self._end_attempt(claimed, how)
         if then == "edit":
             self.edit(number, 0, "one")
-        elif then in ENDS:
-            self.move(number, then, 0, "one")
+        elif then in STATUS_AFTER_ACTION:
+            self.change_status(number, then, 0, "one")
         elif then == "resend":
             self.resend(number, 0)
         else:
             self.result(number, then == "succeed", 0, "id", 0)
-        if gone and meanwhile:
-            self._ended(gone, how)
+        if claimed and meanwhile:
+            self._end_attempt(claimed, how)
 
-    # The deliverer
+    # The delivery worker
 
     @step()
-    def leave(self) -> None:
-        """The message that has waited longest is claimed."""
-        self.now += A_DAY
-        waiting = {one.id: one for one in self._messages() if one.state == "pending"}
+    def claim_one(self) -> None:
+        """Claim the webhook that has waited longest."""
+        self.now += DAY
+        waiting = {webhook.id: webhook for webhook in self._webhooks() if webhook.state == "pending"}
         with self.database.writing() as session:
-            session.execute(
-                delete(CircuitBreaker)
-            )  # the breaker, which has tests of its own, keeps out of this one
+            session.execute(delete(CircuitBreaker))  # the circuit breaker has its own tests
             claimed = claim(session, 1, self.now).messages
             session.commit()
         assert bool(claimed) == bool(waiting)
-        for one in claimed:
-            sent = waiting[one.id]
-            sent.state, sent.attempts, sent.flight = "sending", one.number, one.number
-            self.flights.append(one)
+        for message in claimed:
+            webhook = waiting[message.id]
+            webhook.state, webhook.attempts, webhook.attempt_number = (
+                "sending",
+                message.number,
+                message.number,
+            )
+            self.in_flight.append(message)
 
-    @step("pick", "how")
-    def end(self, pick: int, how: str) -> None:
-        """A POST ends, perhaps one that nobody waits for any more."""
-        if self.flights:
-            self._ended(self.flights.pop(-1 - pick % len(self.flights)), how)
+    @step("position", "how")
+    def end_attempt(self, position: int, how: str) -> None:
+        """End a POST, perhaps one whose lease has expired."""
+        if self.in_flight:
+            self._end_attempt(self.in_flight.pop(-1 - position % len(self.in_flight)), how)
 
-    def _ended(self, claimed: ClaimedMessage, how: str) -> None:
+    def _end_attempt(self, claimed: ClaimedMessage, how: str) -> None:
         self._record(claimed, how)
-        order, sent = next(
-            (order, one) for order in self.model.orders.values() for one in order.sent if one.id == claimed.id
+        order, webhook = next(
+            (order, webhook)
+            for order in self.model.orders.values()
+            for webhook in order.webhooks
+            if webhook.id == claimed.id
         )
-        ours = sent.state == "sending" and sent.flight == claimed.number
-        if not ours and (how != "ok" or sent.state == "delivered" or sent.late is not None):
+        is_current = webhook.state == "sending" and webhook.attempt_number == claimed.number
+        if not is_current and (how != "ok" or webhook.state == "delivered" or webhook.late is not None):
             return
         is_manual = claimed.asked_by is not None
-        resume, sent.asked, sent.resume, sent.lost = sent.resume, False, "", 0
-        sent.tries = claimed.tries + (0 if is_manual else 1)
+        state_before, webhook.requested, webhook.state_before_resend, webhook.interruptions = (
+            webhook.state_before_resend,
+            False,
+            "",
+            0,
+        )
+        webhook.tries = claimed.tries + (0 if is_manual else 1)
         if how == "ok":
-            sent.told = f"REQ-{sent.id}"
-            order.delivered(sent)
-        elif sent.withdrawn:
-            sent.state = "cancelled"
+            webhook.reference = f"REQ-{webhook.id}"
+            order.mark_delivered(webhook)
+        elif webhook.cancel_requested:
+            webhook.state = "cancelled"
         elif how == "refuse":
-            sent.state, sent.told = "refused", f"REQ-{sent.id}"
+            webhook.state, webhook.reference = "refused", f"REQ-{webhook.id}"
         elif is_manual:
-            sent.state = resume
+            webhook.state = state_before
         else:
-            sent.state = "pending" if sent.tries < TRIES_MOST else "failed"
+            webhook.state = "pending" if webhook.tries < MAX_TRIES else "failed"
 
     def _record(self, claimed: ClaimedMessage, how: str) -> None:
-        self.now += A_DAY
-        outcome = record_attempts(claimed, how)
+        self.now += DAY
+        outcome = outcome_of(claimed, how)
         verdict = judge(
             outcome,
             tries=claimed.tries + 1,
@@ -496,126 +510,133 @@ class Conversation(RuleBasedStateMachine):
 
     @step("how")
     def deliver(self, how: str) -> None:
-        """A message leaves and its POST ends at once, as it mostly does."""
-        flying = len(self.flights)
-        self.leave()
-        if len(self.flights) > flying:
-            self._ended(self.flights.pop(), how)
+        """Claim a webhook and end its POST immediately."""
+        count = len(self.in_flight)
+        self.claim_one()
+        if len(self.in_flight) > count:
+            self._end_attempt(self.in_flight.pop(), how)
 
     @step()
-    def lose(self) -> None:
-        """The deliverer is gone; its leases run out. Its POSTs may yet end."""
-        self.now += A_DAY
+    def expire_leases(self) -> None:
+        """The worker died and its leases expire. Its POSTs may still end."""
+        self.now += DAY
         with self.database.writing() as session:
             reclaim_expired(session, self.now)
             session.commit()
-        for sent in self._messages():
-            if sent.state == "sending":
-                resume, sent.asked, sent.resume, sent.lost = sent.resume, False, "", sent.lost + 1
-                if sent.withdrawn:
-                    sent.state = "cancelled"
-                elif resume not in ("", "pending"):
-                    sent.state = resume
+        for webhook in self._webhooks():
+            if webhook.state == "sending":
+                state_before, webhook.requested, webhook.state_before_resend, webhook.interruptions = (
+                    webhook.state_before_resend,
+                    False,
+                    "",
+                    webhook.interruptions + 1,
+                )
+                if webhook.cancel_requested:
+                    webhook.state = "cancelled"
+                elif state_before not in ("", "pending"):
+                    webhook.state = state_before
                 else:
-                    sent.state = "failed" if sent.lost >= LOST_MOST else "pending"
+                    webhook.state = "failed" if webhook.interruptions >= MAX_INTERRUPTIONS else "pending"
 
-    # What must be the same
+    # Comparison
 
     @invariant()
-    def the_database_says_what_the_model_says(self) -> None:
+    def database_agrees_with_the_model(self) -> None:
         with self.database.reading() as session:
-            found = session.scalars(
+            rows = session.scalars(
                 select(PurchaseOrder).options(
                     selectinload(PurchaseOrder.revisions),
                     selectinload(PurchaseOrder.decisions),
                     selectinload(PurchaseOrder.status_changes),
                 )
             ).all()
-            assert {one.id for one in found} == set(self.ids.values())
+            assert {row.id for row in rows} == set(self.ids.values())
             for number, order_id in self.ids.items():
-                row = next(one for one in found if one.id == order_id)
-                self._same_order(row, self.model.orders[number])
-            self._same_messages(session)
-            kept = session.scalars(select(InboundMessage.id)).all()
-            assert sorted(kept) == sorted(inbound_id for inbound_id, _ in self.said)
+                row = next(row for row in rows if row.id == order_id)
+                self._compare_order(row, self.model.orders[number])
+            self._compare_messages(session)
+            stored = session.scalars(select(InboundMessage.id)).all()
+            assert sorted(stored) == sorted(inbound_id for inbound_id, _ in self.received)
 
-    def _same_order(self, row: PurchaseOrder, order: Order) -> None:
+    def _compare_order(self, row: PurchaseOrder, order: Order) -> None:
         assert (row.status, row.version, row.response.value, row.delivery.value) == (
             order.status,
             order.version,
             order.response,
             order.delivery,
         )
-        assert [one.version for one in row.revisions] == list(range(order.edits + 1, 0, -1))
-        assert [one.message_id for one in reversed(row.decisions)] == [one.id for one in order.sent]
-        assert row.message_id == (order.sent[-1].id if order.sent else None)
-        assert len(row.status_changes) == order.moves
+        assert [revision.version for revision in row.revisions] == list(range(order.edits + 1, 0, -1))
+        assert [decision.message_id for decision in reversed(row.decisions)] == [
+            webhook.id for webhook in order.webhooks
+        ]
+        assert row.message_id == (order.webhooks[-1].id if order.webhooks else None)
+        assert len(row.status_changes) == order.status_changes
 
-    def _same_messages(self, session: Session) -> None:
-        rows = {one.id: one for one in session.scalars(select(Message))}
-        assert set(rows) == {one.id for one in self._messages()}
-        for sent in self._messages():
-            row = rows[sent.id]
+    def _compare_messages(self, session: Session) -> None:
+        rows = {row.id: row for row in session.scalars(select(Message))}
+        assert set(rows) == {webhook.id for webhook in self._webhooks()}
+        for webhook in self._webhooks():
+            row = rows[webhook.id]
             late = {"SUCCESS": True, "FAILURE": False}[row.result] if _is_late(row) else None
             assert (row.state.value, bool(row.cancel_requested), late, row.req_msg_id) == (
-                sent.state,
-                sent.withdrawn,
-                sent.late,
-                sent.told,
+                webhook.state,
+                webhook.cancel_requested,
+                webhook.late,
+                webhook.reference,
             )
             assert (row.next_at is None) == row.is_final or row.state.value == "sending"
-            assert (row.trigger.value == "manual") == sent.asked
+            assert (row.trigger.value == "manual") == webhook.requested
 
-    def _messages(self) -> list[Sent]:
-        return [one for order in self.model.orders.values() for one in order.sent]
+    def _webhooks(self) -> list[Webhook]:
+        return [webhook for order in self.model.orders.values() for webhook in order.webhooks]
 
-    def _say(self, said: Said) -> None:
-        expected = self.model.take(said)
-        call = Call(said.kind, "/test", received_at=clock.now())
+    def _post(self, message: BuyerMessage) -> None:
+        expected = self.model.apply(message)
+        call = Call(message.kind, "/test", received_at=clock.now())
         with self.database.writing() as session:
-            receipt = receive_message(session, self.partner_id, call, dumps(said.body), RULES)
+            receipt = receive_message(session, self.partner_id, call, dumps(message.body), RULES)
             session.commit()
             row = session.get(InboundMessage, receipt.inbound_id)
             assert row
             assert (row.answer_status, row.error_cd) == ((409, expected) if expected else (200, ""))
-        self.said.append((receipt.inbound_id, said))
+        self.received.append((receipt.inbound_id, message))
         if expected:
-            self.refused[receipt.inbound_id] = said
-        self._learn(session, said.number)
+            self.rejected[receipt.inbound_id] = message
+        self._store_id(session, message.number)
 
-    def _learn(self, session: Session, number: int) -> None:
-        """The number that the app gave to a new order."""
+    def _store_id(self, session: Session, number: int) -> None:
+        """Store the id of a new order."""
         if number in self.model.orders and number not in self.ids:
             object_id = self.buyer.bodies[number]["purchaseOrder"]["objectId"]
             with self.database.reading() as session:
-                found = select(PurchaseOrder.id).where(PurchaseOrder.object_id == object_id)
-                self.ids[number] = session.scalars(found).one()
+                query = select(PurchaseOrder.id).where(PurchaseOrder.object_id == object_id)
+                self.ids[number] = session.scalars(query).one()
 
 
 def _is_late(row: Message) -> bool:
     return row.result_from is ResultFrom.RESP_CONFIRM
 
 
-def _nth_last(several: Sequence[Any], pick: int) -> Any:
-    return several[-1 - pick % len(several)]
+def _nth_last(values: Sequence[Any], position: int) -> Any:
+    return values[-1 - position % len(values)]
 
 
 @pytest.fixture
-def careless(database: Database, partner: Partner) -> Database:
-    """The database, in a hurry: what a power cut would lose is not tested here."""
+def fast_database(database: Database, partner: Partner) -> Database:
+    """The database without fsync: this test does not cover power failures."""
     if not database.is_postgresql:
-        event.listen(database.engine, "connect", _carelessly)
+        event.listen(database.engine, "connect", _skip_sync)
         database.engine.dispose()
     return database
 
 
-def test_any_conversation_goes_as_the_model_says(
-    careless: Database, example_bodies: list[dict[str, Any]]
+def test_any_conversation_agrees_with_the_model(
+    fast_database: Database, example_bodies: list[dict[str, Any]]
 ) -> None:
     run_state_machine_as_test(
-        lambda: Conversation(careless, example_bodies),
+        lambda: Conversation(fast_database, example_bodies),
         settings=settings(
-            max_examples=6 if careless.is_postgresql else 30,
+            max_examples=6 if fast_database.is_postgresql else 30,
             stateful_step_count=40,
             deadline=None,
             derandomize=True,
@@ -625,29 +646,29 @@ def test_any_conversation_goes_as_the_model_says(
     )
 
 
-def test_long_conversations_go_as_the_model_says(
-    careless: Database, example_bodies: list[dict[str, Any]]
+def test_long_conversation_agrees_with_the_model(
+    fast_database: Database, example_bodies: list[dict[str, Any]]
 ) -> None:
-    """Hypothesis likes them short, so that it can tell what went wrong; what takes many steps needs these."""
-    for seed in range(3 if careless.is_postgresql else 16):
-        luck = random.Random(seed)
-        conversation = Conversation(careless, example_bodies)
+    """Hypothesis prefers short conversations; some states need many steps."""
+    for seed in range(3 if fast_database.is_postgresql else 16):
+        rng = random.Random(seed)
+        conversation = Conversation(fast_database, example_bodies)
         for order in range(ORDERS):
-            if luck.random() < 0.8:
+            if rng.random() < 0.8:
                 conversation.send(order, "one")
         for number in range(STEPS_EACH * ORDERS):
-            name = luck.choice(list(STEPS))
-            given = {one: luck.choice(CHOICES[one]) for one in STEPS[name]}
-            if "number" in given:
-                # An order's life is short: most steps are about one of them, then about the next.
-                given["number"] = luck.choice([number // STEPS_EACH] * 3 + [luck.randrange(ORDERS)])
-            note = f"seed {seed}, step {number}: {name}({given})"
+            name = rng.choice(list(STEPS))
+            arguments = {argument: rng.choice(CHOICES[argument]) for argument in STEPS[name]}
+            if "number" in arguments:
+                # Most steps are about one order, then about the next.
+                arguments["number"] = rng.choice([number // STEPS_EACH] * 3 + [rng.randrange(ORDERS)])
+            note = f"seed {seed}, step {number}: {name}({arguments})"
             try:
-                getattr(conversation, name)(**given)
-                conversation.the_database_says_what_the_model_says()
+                getattr(conversation, name)(**arguments)
+                conversation.database_agrees_with_the_model()
             except AssertionError as error:
                 raise AssertionError(note) from error
 
 
-def _carelessly(connection: Any, _record: object) -> None:
+def _skip_sync(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA synchronous = OFF")

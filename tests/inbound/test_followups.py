@@ -1,4 +1,4 @@
-"""The examples' whole conversation through HTTP, in the order of its file, ends in the states it says."""
+"""The example conversation over HTTP ends in the documented states."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.network.reader import dumps, read_json
 from app.orders.models import PurchaseOrder
 from app.orders.timeline import EventKind, timeline
 from app.webhooks.queries import messages_of_order
-from tests.buyer import Buyer, inbound_of, message_of, order_of, refusal, stands
+from tests.buyer import Buyer, inbound_of, message_of, order_of, order_state, refusal
 
 FOLLOWUPS = [read_json(line) for line in ORDERS_FILE.with_name("followups.jsonl").read_bytes().splitlines()]
 OBJECT = {
@@ -23,8 +23,8 @@ OBJECT = {
 
 
 def object_id(followup: Any) -> str:
-    found: str = followup["body"][OBJECT[followup["message"]]]["objectId"]
-    return found
+    value: str = followup["body"][OBJECT[followup["message"]]]["objectId"]
+    return value
 
 
 def test_example_followups_reach_their_states(
@@ -32,24 +32,24 @@ def test_example_followups_reach_their_states(
 ) -> None:
     assert {buyer.send(number).status_code for number in range(60)} == {200}
     ids = dict(session.execute(select(PurchaseOrder.object_id, PurchaseOrder.id)).all())
-    # Orders 1 to 7 of the file's README, by the followups that name them.
+    # Orders 1 to 7 of the README of the examples, in the order of their follow-ups.
     edited, relined, moved, _, cancelled, closed, settled, failed = (
         ids[object_id(followup)] for followup in FOLLOWUPS
     )
 
-    answered = {order_id: confirm(order_id, remarks="Will ship") for order_id in (closed, settled, failed)}
+    responses = {order_id: confirm(order_id, remarks="Will ship") for order_id in (closed, settled, failed)}
     assert deliver() == {"delivered": 3}
-    told = {received["idempotency_key"]: received["answer"]["body"] for received in network.received()}
-    for order_id in answered:
-        assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
+    replies = {received["idempotency_key"]: received["answer"]["body"] for received in network.received()}
+    for order_id in responses:
+        assert order_state(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
 
     answers = []
     for followup in FOLLOWUPS:
         body = followup["body"]
         if followup["message"] == "resp-confirm":
-            ours = answered[ids[object_id(followup)]]
-            body["resp"]["reqMsgId"] = told[ours]["payload"]["resp"]["reqMsgId"]
-        answers.append(buyer.say(followup["message"], body))
+            ours = responses[ids[object_id(followup)]]
+            body["resp"]["reqMsgId"] = replies[ours]["payload"]["resp"]["reqMsgId"]
+        answers.append(buyer.post(followup["message"], body))
     assert [refusal(answer) for answer in answers] == [(200, "", "")] * 8
 
     states = {
@@ -61,32 +61,32 @@ def test_example_followups_reach_their_states(
         settled: ("ACCEPTED", 1, "ACCEPT", "delivered"),
         failed: ("CREATED", 1, "ACCEPT", "refused"),
     }
-    assert {order_id: stands(session, order_id) for order_id in states} == states
-    untouched = [one for one in ids.values() if one not in states]
-    assert {stands(session, one) for one in untouched} == {("CREATED", 1, "none", "none")}
+    assert {order_id: order_state(session, order_id) for order_id in states} == states
+    untouched = [order_id for order_id in ids.values() if order_id not in states]
+    assert {order_state(session, order_id) for order_id in untouched} == {("CREATED", 1, "none", "none")}
 
-    refused = message_of(session, answered[failed])
+    refused = message_of(session, responses[failed])
     assert (refused.error_cd, refused.error_dtl, refused.error_field) == (
         "BPR012",
         "Remarks are not acceptable",
         "poConfirmation.supplierRemarks",
     )
     assert refused.result_inbound_id == inbound_of(session, answers[7]).id
-    assert message_of(session, answered[settled]).result_inbound_id == inbound_of(session, answers[6]).id
+    assert message_of(session, responses[settled]).result_inbound_id == inbound_of(session, answers[6]).id
     assert [change.remarks for change in order_of(session, closed).status_changes] == ["All received"]
     for order_id, edits in ((edited, 2), (relined, 1), (moved, 1)):
         order = order_of(session, order_id)
         events = timeline(session, order, messages_of_order(session, order_id))
         assert sum(event.kind is EventKind.EDITED for event in events) == edits
 
-    # Sending all of it again gets the same replies and changes nothing.
-    again = [buyer.say(followup["message"], followup["body"]) for followup in FOLLOWUPS]
-    assert [one.data for one in again] == [one.data for one in answers]
-    assert {order_id: stands(session, order_id) for order_id in states} == states
+    # Repeats get the same replies and change nothing.
+    again = [buyer.post(followup["message"], followup["body"]) for followup in FOLLOWUPS]
+    assert [response.data for response in again] == [response.data for response in answers]
+    assert {order_id: order_state(session, order_id) for order_id in states} == states
 
 
 def test_followup_before_its_order_is_stored(buyer: Buyer, session: Session) -> None:
-    answers = [buyer.say(followup["message"], followup["body"]) for followup in FOLLOWUPS]
-    assert {refusal(answer)[:2] for answer in answers} == {(409, "PO_UNKNOWN_OBJECT")}
-    for answer, followup in zip(answers, FOLLOWUPS, strict=True):
-        assert inbound_of(session, answer).body == dumps(followup["body"])
+    responses = [buyer.post(followup["message"], followup["body"]) for followup in FOLLOWUPS]
+    assert {refusal(response)[:2] for response in responses} == {(409, "PO_UNKNOWN_OBJECT")}
+    for response, followup in zip(responses, FOLLOWUPS, strict=True):
+        assert inbound_of(session, response).body == dumps(followup["body"])

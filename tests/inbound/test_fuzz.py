@@ -1,4 +1,4 @@
-"""Whatever arrives at the partner's door, the answer is one that the OpenAPI document describes."""
+"""Every response of the inbound API is one that the OpenAPI document describes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from app.network.reader import dumps
 from tests.conftest import INBOUND_KEY
 
 KEY = {"X-Partner-Key": INBOUND_KEY}
-# Data of the right types may still be refused: as a conflict with what is known, or for a NUL that no schema
-# can name.
+# Valid data may still be rejected: as a conflict with stored data, or for a NUL character, which a schema
+# cannot exclude.
 NOT_PROMISED = [positive_data_acceptance]
 
 
-class Door:
-    """The app of the test that runs now: the cases are made before any app is."""
+class CurrentApp:
+    """The app of the current test: cases are generated before any app exists."""
 
     app: Flask
 
@@ -34,14 +34,14 @@ class Door:
 
 
 def describe(*, systematically: bool) -> Any:
-    """The described API: the examples and random messages, and with them each kind of mistake or not."""
+    """The documented API: examples and random messages, valid and with each kind of mistake."""
     described = schemathesis.openapi.from_dict(json.loads(dumps(openapi("http://localhost", KINDS))))
     described.config.phases.coverage.enabled = systematically
     described.app = door
     return described
 
 
-door = Door()
+door = CurrentApp()
 systematic, random = describe(systematically=True), describe(systematically=False)
 bounded = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -1,4 +1,4 @@
-"""Several calls at the same moment: one of them wins, the others are told so, and nobody waits forever."""
+"""Parallel calls: one succeeds, the others get a conflict, and none waits forever."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from app.delivery.claiming import claim
 from app.delivery.models import Message, MessageState
 from app.inbound.models import Effect, InboundMessage
 from app.orders.decisions import AlreadyDecided, NotAnswerable, StaleVersion
-from tests.buyer import Buyer, order_of, refusal, stands
+from tests.buyer import Buyer, order_of, order_state, refusal
 from tests.inbound.conftest import finish
 
 
-def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """What the calls return, all let go at the same moment; none takes longer than half a minute."""
+def run_together(*calls: Callable[[], Any]) -> list[Any]:
+    """Start the calls at the same time and return their results. Fails after half a minute."""
     gate, results = threading.Barrier(len(calls)), [None] * len(calls)
 
     def run(place: int, call: Callable[[], Any]) -> None:
@@ -47,10 +47,10 @@ def test_parallel_equal_edits_make_one_revision(
     app: Flask, arrive: Any, example_bodies: list[Any], session: Session
 ) -> None:
     (order_id,) = arrive(1)
-    answers = at_once(*(one.edit for one in buyers(app, example_bodies, 6)))
-    assert {answer.status_code for answer in answers} == {200}
-    assert len({answer.data for answer in answers}) == 1
-    assert stands(session, order_id) == ("CREATED", 2, "none", "none")
+    responses = run_together(*(system.edit for system in buyers(app, example_bodies, 6)))
+    assert {response.status_code for response in responses} == {200}
+    assert len({response.data for response in responses}) == 1
+    assert order_state(session, order_id) == ("CREATED", 2, "none", "none")
     assert len(order_of(session, order_id).revisions) == 2
     effects = Counter(session.scalars(select(InboundMessage.effect).where(InboundMessage.kind == "req-edit")))
     assert effects == {Effect.APPLIED: 1, Effect.REPEATED: 5}
@@ -60,24 +60,24 @@ def test_parallel_different_edits_conflict(
     app: Flask, arrive: Any, example_bodies: list[Any], session: Session
 ) -> None:
     (order_id,) = arrive(1)
-    one, two = buyers(app, example_bodies, 2)
-    answers = at_once(lambda: one.edit(subject="One"), lambda: two.edit(subject="Two"))
-    assert sorted(answer.status_code for answer in answers) == [200, 409]
-    assert order_of(session, order_id).subject == ("One", "Two")[answers[1].status_code == 200]
+    first, second = buyers(app, example_bodies, 2)
+    responses = run_together(lambda: first.edit(subject="One"), lambda: second.edit(subject="Two"))
+    assert sorted(response.status_code for response in responses) == [200, 409]
+    assert order_of(session, order_id).subject == ("One", "Two")[responses[1].status_code == 200]
 
 
 def test_parallel_edit_and_cancellation_first_wins(
     app: Flask, arrive: Any, example_bodies: list[Any], session: Session
 ) -> None:
     (order_id,) = arrive(1)
-    one, two = buyers(app, example_bodies, 2)
-    answers = at_once(one.edit, two.move)
-    said = {refusal(answer)[:2] for answer in answers}
-    if stands(session, order_id)[0] == "CANCELLED":
-        assert said == {(200, ""), (409, "PO_TRANSITION")}
+    first, second = buyers(app, example_bodies, 2)
+    responses = run_together(first.edit, second.change_status)
+    results = {refusal(response)[:2] for response in responses}
+    if order_state(session, order_id)[0] == "CANCELLED":
+        assert results == {(200, ""), (409, "PO_TRANSITION")}
     else:
-        assert said == {(200, ""), (409, "PO_STALE_VERSION")}
-        assert stands(session, order_id)[:2] == ("CREATED", 2)
+        assert results == {(200, ""), (409, "PO_STALE_VERSION")}
+        assert order_state(session, order_id)[:2] == ("CREATED", 2)
 
 
 def test_parallel_edits_responses_and_deliveries_never_deadlock(
@@ -96,8 +96,8 @@ def test_parallel_edits_responses_and_deliveries_never_deadlock(
     def edit(number: int) -> None:
         (buyer,) = buyers(app, example_bodies, 1)
         for version in range(1, rounds + 1):
-            answer = buyer.edit(number, current=version, subject=f"Version {version + 1}")
-            assert answer.status_code == 200, answer.data
+            response = buyer.edit(number, current=version, subject=f"Version {version + 1}")
+            assert response.status_code == 200, response.data
 
     def respond(number: int) -> None:
         for _ in range(rounds * 2):
@@ -109,8 +109,8 @@ def test_parallel_edits_responses_and_deliveries_never_deadlock(
             with database.writing() as other:
                 claimed = claim(other, 4, the_clock.now()).messages
                 other.commit()
-            for one in claimed:
-                finish(database, one, "ok")
+            for message in claimed:
+                finish(database, message, "ok")
 
     def guarded(call: Callable[[], None]) -> Callable[[], None]:
         def run() -> None:
@@ -125,7 +125,7 @@ def test_parallel_edits_responses_and_deliveries_never_deadlock(
     for sender in senders:
         sender.start()
     try:
-        at_once(
+        run_together(
             *(guarded(lambda number=number: edit(number)) for number in range(3)),
             *(guarded(lambda number=number: respond(number)) for number in range(3)),
         )

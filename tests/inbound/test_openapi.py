@@ -1,4 +1,4 @@
-"""The described API: public, for programs and for people, and its commands work as printed."""
+"""The API documentation is public, and its commands work as printed."""
 
 from __future__ import annotations
 
@@ -45,42 +45,42 @@ def address(app: Flask) -> Iterator[str]:
     server.server_close()
 
 
-def test_document_is_public_and_names_its_server(nobody: Browser) -> None:
-    answer = nobody.get(DOCUMENT, base_url="http://localhost/desk")
-    assert (answer.status_code, answer.mimetype) == (200, "application/json")
-    document = answer.get_json()
+def test_document_is_public_and_names_its_server(anonymous: Browser) -> None:
+    response = anonymous.get(DOCUMENT, base_url="http://localhost/desk")
+    assert (response.status_code, response.mimetype) == (200, "application/json")
+    document = response.get_json()
     assert document["servers"] == [{"url": "http://localhost/desk"}]
     assert set(document["paths"]) == {f"/api/v0/purchase-order/{kind}" for kind in KINDS}
 
 
-def test_page_is_public_and_lists_every_message(nobody: Browser) -> None:
-    answer = nobody.get(PAGE)
-    assert answer.status_code == 200
+def test_page_is_public_and_lists_every_message(anonymous: Browser) -> None:
+    response = anonymous.get(PAGE)
+    assert response.status_code == 200
     for kind in KINDS:
-        assert f"POST /api/v0/purchase-order/{kind}" in answer.words
-        assert answer.one(f"#{kind}-curl").get_text().startswith("curl --request POST")
-    assert "style=" not in answer.text
-    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+        assert f"POST /api/v0/purchase-order/{kind}" in response.words
+        assert response.one(f"#{kind}-curl").get_text().startswith("curl --request POST")
+    assert "style=" not in response.text
+    assert "default-src 'self'" in response.headers["Content-Security-Policy"]
 
 
 def test_page_is_the_same_when_signed_in(asha: Browser) -> None:
     assert "$PARTNER_KEY" in asha.get(PAGE).words
 
 
-def test_every_link_on_the_page_has_a_target(nobody: Browser) -> None:
-    page = nobody.get(PAGE).page
+def test_every_link_on_the_page_has_a_target(anonymous: Browser) -> None:
+    page = anonymous.get(PAGE).page
     ids = {tag["id"] for tag in page.find_all(id=True)}
     assert {link["href"][1:] for link in page.select('a[href^="#"]')} <= ids
 
 
-def test_unknown_api_address_is_rejected_in_json(nobody: Browser) -> None:
+def test_unknown_api_address_is_rejected_in_json(anonymous: Browser) -> None:
     for path in ("/api/v0/openapi.yaml", "/api/v0/docs/more", "/api/"):
-        answer = nobody.get(path)
-        assert (answer.status_code, answer.get_json()["response_code"]) == (404, 1)
+        response = anonymous.get(path)
+        assert (response.status_code, response.get_json()["response_code"]) == (404, 1)
 
 
-def test_hostile_host_is_inert(nobody: Browser) -> None:
-    page = nobody.get(PAGE, base_url="http://a'b`id`$(id).example/<script>").text
+def test_hostile_host_is_inert(anonymous: Browser) -> None:
+    page = anonymous.get(PAGE, base_url="http://a'b`id`$(id).example/<script>").text
     assert "<script>" not in page
     document = openapi("http://a'b`id`.example", KINDS)
     for path, item in document["paths"].items():
@@ -96,17 +96,17 @@ def test_marked_text_is_escaped() -> None:
 
 def test_every_object_has_a_description_and_every_link_a_target() -> None:
     document = openapi("http://x", Kind)
-    told, parts = messages(document), objects(document)
-    places = {message.name for message in told} | {part.name for part in parts}
+    described, parts = messages(document), objects(document)
+    places = {message.name for message in described} | {part.name for part in parts}
     for part in parts:
         assert part.description, part.name
         assert part.fields or part.values, part.name
-    for field in [field for one in (*told, *parts) for field in one.fields]:
+    for field in [field for part in (*described, *parts) for field in part.fields]:
         assert not field.link or field.anchor in places, field
 
 
 def run(command: str, key: str) -> dict[str, Any]:
-    """Run a printed command as a shell does; without curl, send what it says."""
+    """Send the request of a printed curl command."""
     if shutil.which("curl"):
         done = subprocess.run(
             ["sh", "-c", command],
@@ -115,14 +115,16 @@ def run(command: str, key: str) -> dict[str, Any]:
             timeout=30,
             check=True,
         )
-        said: dict[str, Any] = json.loads(done.stdout)
-        return said
+        response: dict[str, Any] = json.loads(done.stdout)
+        return response
     words = shlex.split(command.replace("$PARTNER_KEY", key))
     assert words[:3] == ["curl", "--request", "POST"]
-    headers = dict(word.split(": ", 1) for option, word in itertools.pairwise(words) if option == "--header")
+    headers = dict(
+        argument.split(": ", 1) for option, argument in itertools.pairwise(words) if option == "--header"
+    )
     body = words[words.index("--data-raw") + 1].encode()
-    found: dict[str, Any] = requests.post(words[3], data=body, headers=headers, timeout=30).json()
-    return found
+    response: dict[str, Any] = requests.post(words[3], data=body, headers=headers, timeout=30).json()
+    return response
 
 
 def printed(address: str) -> dict[str, str]:
@@ -131,8 +133,8 @@ def printed(address: str) -> dict[str, str]:
     return {pre["id"].removesuffix("-curl"): pre.get_text() for pre in page.select("pre[id$=-curl]")}
 
 
-def result(said: dict[str, Any]) -> tuple[int, str]:
-    return said["response_code"], said["payload"]["resp"]["errorDtl"]
+def result(response: dict[str, Any]) -> tuple[int, str]:
+    return response["response_code"], response["payload"]["resp"]["errorDtl"]
 
 
 def test_curl_examples_work(address: str, partner: Any, session: Session) -> None:
@@ -146,8 +148,8 @@ def test_curl_examples_work(address: str, partner: Any, session: Session) -> Non
 
 def test_curl_examples_fail_with_a_wrong_key(address: str, partner: Any) -> None:
     for command in printed(address).values():
-        said = run(command, "another-key")
-        assert said["payload"]["resp"]["errorCd"] == "PO_CREDENTIALS"
+        response = run(command, "another-key")
+        assert response["payload"]["resp"]["errorCd"] == "PO_CREDENTIALS"
 
 
 def test_late_result_example_works_after_a_response(
@@ -157,6 +159,6 @@ def test_late_result_example_works_after_a_response(
     for name in (Kind.REQ_SEND, Kind.REQ_EDIT):
         assert result(run(commands[name], INBOUND_KEY)) == (0, ""), name
     order = session.scalars(select(PurchaseOrder)).one()
-    assert asha.answer(order.id).status_code == 303
+    assert asha.respond(order.id).status_code == 303
     assert deliver()["delivered"] == 1
     assert result(run(commands[Kind.RESP_CONFIRM], INBOUND_KEY)) == (0, "")

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from tests.buyer import Buyer, resp, stands
+from tests.buyer import Buyer, order_state, resp
 from tests.people import Browser
 
 HOSTILE = "<script>alert(1)</script><b data-hx-get='/logout' data-hx-trigger='load'>x</b>"
 
 
-def page_of(answer: Any) -> str:
-    """The path of the page of the message with this response."""
-    return f"/inbound/{resp(answer)['reqMsgId']}"
+def page_of(response: Any) -> str:
+    """The page of the message that got this response."""
+    return f"/inbound/{resp(response)['reqMsgId']}"
 
 
 def test_list_shows_messages_with_results(ravi: Browser, buyer: Buyer, arrive: Any, clock: Any) -> None:
@@ -23,7 +23,7 @@ def test_list_shows_messages_with_results(ravi: Browser, buyer: Buyer, arrive: A
     clock.move(seconds=1)
     edit = buyer.edit()
     clock.move(seconds=1)
-    buyer.move(5)
+    buyer.change_status(5)
     page = ravi.get("/inbound")
     links = [link["href"] for link in page.page.select("#inbound-list a.strong")]
     assert len(links) == 3
@@ -35,12 +35,12 @@ def test_list_shows_messages_with_results(ravi: Browser, buyer: Buyer, arrive: A
 
 
 def test_reader_sees_only_messages_in_scope(
-    ravi: Browser, meera: Browser, asha: Browser, omar: Browser, nobody: Browser, buyer: Buyer
+    ravi: Browser, meera: Browser, asha: Browser, omar: Browser, anonymous: Browser, buyer: Buyer
 ) -> None:
     other, own = buyer.send(0), buyer.send(2)
-    stranger = nobody.post("/api/v0/purchase-order/req-send", data=b"{}", content_type="application/json")
-    for browser, many in ((ravi, 3), (meera, 3), (asha, 2), (omar, 1)):
-        assert len(browser.get("/inbound").page.select("#inbound-list a.strong")) == many
+    stranger = anonymous.post("/api/v0/purchase-order/req-send", data=b"{}", content_type="application/json")
+    for browser, count in ((ravi, 3), (meera, 3), (asha, 2), (omar, 1)):
+        assert len(browser.get("/inbound").page.select("#inbound-list a.strong")) == count
     assert omar.get(page_of(own)).status_code == 200
     assert omar.get(page_of(other)).status_code == 404
     assert asha.get(page_of(stranger)).status_code == 404
@@ -48,7 +48,7 @@ def test_reader_sees_only_messages_in_scope(
 
 
 @pytest.mark.parametrize(
-    ("query", "many"),
+    ("query", "count"),
     [
         ("", 3),
         ("effect=unmatched", 1),
@@ -62,13 +62,13 @@ def test_reader_sees_only_messages_in_scope(
     ],
 )
 def test_filters_combine_and_invalid_ones_are_ignored(
-    ravi: Browser, buyer: Buyer, arrive: Any, query: str, many: int
+    ravi: Browser, buyer: Buyer, arrive: Any, query: str, count: int
 ) -> None:
     arrive(1)
     buyer.edit()
-    buyer.move(5)
+    buyer.change_status(5)
     page = ravi.get(f"/inbound?{query}")
-    assert len(page.page.select("#inbound-list a.strong")) == many
+    assert len(page.page.select("#inbound-list a.strong")) == count
     assert ("is ignored" in page.words) == ("nonsense" in query)
     fragment = ravi.get(f"/inbound?{query}", headers={"HX-Request": "true"})
     assert fragment.text.lstrip().startswith("<section")
@@ -108,19 +108,19 @@ def test_error_shows_sentence_code_and_field(ravi: Browser, buyer: Buyer, arrive
 
 
 def test_hostile_text_is_inert(ravi: Browser, buyer: Buyer) -> None:
-    answer = buyer.edit(0, subject=HOSTILE, buyerPONumber=HOSTILE[:50])
-    page = ravi.get(page_of(answer))
+    response = buyer.edit(0, subject=HOSTILE, buyerPONumber=HOSTILE[:50])
+    page = ravi.get(page_of(response))
     assert HOSTILE in page.one("#request-body-raw").get_text()
     assert not page.page.select("main b[data-hx-get]")
     assert not [script for script in page.page.select("main script") if script]
     assert all(pane.find_parent(attrs={"data-hx-disable": True}) for pane in page.page.select("pre"))
     assert not ravi.get("/inbound").page.select("main b[data-hx-get], main script")
-    broken = ravi.get(page_of(buyer.say("req-send", b'{"half": "<script>')))
+    broken = ravi.get(page_of(buyer.post("req-send", b'{"half": "<script>')))
     assert '{"half": "<script>' in broken.one("#request-body-raw").get_text()
 
 
 def test_support_reprocesses_a_message(ravi: Browser, buyer: Buyer, arrive: Any, session: Session) -> None:
-    url = page_of(buyer.move(0))
+    url = page_of(buyer.change_status(0))
     (order_id,) = arrive(1)
     fields = ravi.fill(url, f"{url}/apply")
     empty = ravi.send(f"{url}/apply", {**fields, "reason": " "})
@@ -128,7 +128,7 @@ def test_support_reprocesses_a_message(ravi: Browser, buyer: Buyer, arrive: Any,
     assert "Enter a reason." in empty.words
     done = ravi.send(f"{url}/apply", {**fields, "reason": "The order came late"}, follow_redirects=True)
     assert done.status_code == 200
-    assert stands(session, order_id)[0] == "CANCELLED"
+    assert order_state(session, order_id)[0] == "CANCELLED"
     assert "Reprocessed by Ravi" in done.words
     assert "The order came late" in done.words
     button = done.one("form.resend button")
@@ -147,7 +147,7 @@ def test_reprocess_is_hidden_without_permission(
         assert "Reprocess" not in page.words
 
 
-def test_open_page_learns_the_number_of_new_messages(
+def test_open_list_polls_the_number_of_new_messages(
     ravi: Browser, omar: Browser, buyer: Buyer, clock: Any
 ) -> None:
     buyer.send(0)
@@ -159,12 +159,12 @@ def test_open_page_learns_the_number_of_new_messages(
     for browser, url in asked:
         assert browser.get(url, headers=htmx).one("#news")["data-hx-get"] == url
     clock.move(seconds=1)
-    buyer.move(5)
+    buyer.change_status(5)
     clock.move(seconds=1)
     own = page_of(buyer.send(2))
-    for (browser, url), many in zip(asked, (2, 1, 1), strict=True):
+    for (browser, url), count in zip(asked, (2, 1, 1), strict=True):
         link = browser.get(url, headers=htmx).one("#news a")
-        assert link.get_text() == f"{many} new message{'s' if many > 1 else ''}: show"
+        assert link.get_text() == f"{count} new message{'s' if count > 1 else ''}: show"
         assert browser.get(link["href"]).status_code == 200
     assert omar.get(str(link["href"])).page.select(f"a[href='{own}']")
     assert ravi.get("/inbound/newer").one("#inbound-list")

@@ -1,4 +1,4 @@
-"""The log of what partners sent: who sees what, how it is narrowed, one message as data, applying again."""
+"""The log of incoming messages: permissions, filters, JSON and reprocessing."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from app import clock as the_clock
 from app.inbound.models import Effect
 from app.inbound.queries import InboundFilter, message_page, unmatched_count
 from app.network.reader import dumps
-from tests.buyer import DOOR, Buyer, inbound_of, resp, stands
+from tests.buyer import API_PATH, Buyer, inbound_of, order_state, resp
 from tests.people import BEARINGS, TRIVENI
 
 
 def ids(session: Session, scope: frozenset[str] | None = None, **words: Any) -> list[str]:
     session.rollback()
-    return [one.id for one in message_page(session, scope, InboundFilter(**words)).messages]
+    return [message.id for message in message_page(session, scope, InboundFilter(**words)).messages]
 
 
 @pytest.fixture
-def said(app: Flask, buyer: Buyer, session: Session, clock: Any) -> dict[str, str]:
-    """One of each effect, oldest first; the values are the ids. Order 2 is of the other supplier id."""
-    conflict = buyer.edited(2)
+def received(app: Flask, buyer: Buyer, session: Session, clock: Any) -> dict[str, str]:
+    """The ids of one message of each effect, oldest first. Order 2 is of the other supplier."""
+    conflict = buyer.edit_body(2)
     conflict["purchaseOrder"]["subject"] = "Größe 4"
     stranger = app.test_client()
     calls: dict[str, Callable[[], Any]] = {
@@ -34,48 +34,48 @@ def said(app: Flask, buyer: Buyer, session: Session, clock: Any) -> dict[str, st
         "sent_2": lambda: buyer.send(2),
         "edited": lambda: buyer.edit(2),
         "repeated": lambda: buyer.edit(2),
-        "conflict": lambda: buyer.say("req-edit", conflict),
-        "refused": lambda: buyer.say("req-send", b'{"half": "50%_ off'),
-        "unmatched": lambda: buyer.move(5),
-        "stranger": lambda: stranger.post(DOOR + "req-send", data=b"{}", content_type="application/json"),
+        "conflict": lambda: buyer.post("req-edit", conflict),
+        "refused": lambda: buyer.post("req-send", b'{"half": "50%_ off'),
+        "unmatched": lambda: buyer.change_status(5),
+        "stranger": lambda: stranger.post(API_PATH + "req-send", data=b"{}", content_type="application/json"),
     }
-    found = {}
+    by_name = {}
     for name, call in calls.items():
         clock.move(seconds=1)
         call()
-        found[name] = ids(session)[0]
-    return found
+        by_name[name] = ids(session)[0]
+    return by_name
 
 
-def test_messages_are_listed_newest_first_and_by_result(session: Session, said: dict[str, str]) -> None:
-    assert ids(session) == list(reversed(said.values()))
+def test_messages_are_listed_newest_first_and_by_result(session: Session, received: dict[str, str]) -> None:
+    assert ids(session) == list(reversed(received.values()))
     of_effect = {effect: ids(session, effect=effect.value) for effect in Effect}
     assert of_effect == {
-        Effect.APPLIED: [said["edited"], said["sent_2"], said["sent"]],
-        Effect.REPEATED: [said["repeated"]],
-        Effect.CONFLICT: [said["conflict"]],
-        Effect.REJECTED: [said["refused"]],
-        Effect.UNMATCHED: [said["unmatched"]],
-        Effect.UNAUTHENTICATED: [said["stranger"]],
+        Effect.APPLIED: [received["edited"], received["sent_2"], received["sent"]],
+        Effect.REPEATED: [received["repeated"]],
+        Effect.CONFLICT: [received["conflict"]],
+        Effect.REJECTED: [received["refused"]],
+        Effect.UNMATCHED: [received["unmatched"]],
+        Effect.UNAUTHENTICATED: [received["stranger"]],
     }
     assert unmatched_count(session, None) == 1
 
 
-def test_scope_hides_other_suppliers_and_unauthenticated(session: Session, said: dict[str, str]) -> None:
-    bearings = {said[name] for name in ("sent_2", "edited", "repeated", "conflict")}
+def test_scope_hides_other_suppliers_and_unauthenticated(session: Session, received: dict[str, str]) -> None:
+    bearings = {received[name] for name in ("sent_2", "edited", "repeated", "conflict")}
     assert set(ids(session, frozenset({BEARINGS}))) == bearings
     both = set(ids(session, frozenset({BEARINGS, TRIVENI})))
-    assert both == set(said.values()) - {said["refused"], said["stranger"]}
+    assert both == set(received.values()) - {received["refused"], received["stranger"]}
     assert ids(session, frozenset()) == []
 
 
 def test_filter_by_status_type_partner_and_time(
-    session: Session, said: dict[str, str], buyer: Buyer, clock: Any
+    session: Session, received: dict[str, str], buyer: Buyer, clock: Any
 ) -> None:
-    assert ids(session, code="409") == [said["unmatched"], said["conflict"]]
-    assert ids(session, code="401") == [said["stranger"]]
-    assert ids(session, kind="req-status-change") == [said["unmatched"]]
-    assert said["stranger"] not in ids(session, partner="Bharat Connect")
+    assert ids(session, code="409") == [received["unmatched"], received["conflict"]]
+    assert ids(session, code="401") == [received["stranger"]]
+    assert ids(session, kind="req-status-change") == [received["unmatched"]]
+    assert received["stranger"] not in ids(session, partner="Bharat Connect")
     assert ids(session, partner="Nobody") == []
     clock.move(hours=2)
     later = resp(buyer.edit(2, current=2, subject="Later"))["reqMsgId"]
@@ -85,7 +85,7 @@ def test_filter_by_status_type_partner_and_time(
 
 
 @pytest.mark.parametrize(
-    ("words", "found"),
+    ("words", "names"),
     [
         ("größe", {"conflict"}),
         ("GRöße 4", {"conflict"}),
@@ -96,78 +96,82 @@ def test_filter_by_status_type_partner_and_time(
     ],
 )
 def test_search_finds_text_in_bodies(
-    session: Session, said: dict[str, str], words: str, found: set[str]
+    session: Session, received: dict[str, str], words: str, names: set[str]
 ) -> None:
-    assert set(ids(session, q=words)) == {said[name] for name in found}
+    assert set(ids(session, q=words)) == {received[name] for name in names}
 
 
-def test_search_finds_numbers_and_ids(session: Session, said: dict[str, str], buyer: Buyer) -> None:
+def test_search_finds_numbers_and_ids(session: Session, received: dict[str, str], buyer: Buyer) -> None:
     sent = buyer.bodies[0]["purchaseOrder"]
-    assert ids(session, q=sent["buyerPONumber"].lower()) == [said["sent"]]
-    assert ids(session, q=sent["objectId"]) == [said["sent"]]
-    assert said["edited"] in ids(session, q=said["edited"])
+    assert ids(session, q=sent["buyerPONumber"].lower()) == [received["sent"]]
+    assert ids(session, q=sent["objectId"]) == [received["sent"]]
+    assert received["edited"] in ids(session, q=received["edited"])
 
 
-def test_pages_stay_put_while_new_messages_arrive(
-    session: Session, said: dict[str, str], buyer: Buyer
+def test_pages_are_stable_while_new_messages_arrive(
+    session: Session, received: dict[str, str], buyer: Buyer
 ) -> None:
     first = message_page(session, None, InboundFilter(), limit=3)
-    assert first.next_after == said["refused"] == first.messages[-1].id
+    assert first.next_after == received["refused"] == first.messages[-1].id
     buyer.send(3)
     session.rollback()
     second = message_page(session, None, InboundFilter(after=first.next_after), limit=3)
-    assert [one.id for one in second.messages] == [said["conflict"], said["repeated"], said["edited"]]
-    last = message_page(session, None, InboundFilter(after=said["edited"]), limit=3)
+    assert [message.id for message in second.messages] == [
+        received["conflict"],
+        received["repeated"],
+        received["edited"],
+    ]
+    last = message_page(session, None, InboundFilter(after=received["edited"]), limit=3)
     assert (len(last.messages), last.next_after) == (2, None)
 
 
 def test_routes_pass_the_context_of_the_pages(
-    said: dict[str, str], ravi: Any, omar: Any, pages: list[dict[str, Any]]
+    received: dict[str, str], ravi: Any, omar: Any, pages: list[dict[str, Any]]
 ) -> None:
     ravi.get("/inbound?effect=unmatched&kind=nonsense&since=2026-11-01T10:00")
-    given = pages[-1]
-    assert (given["template"], given["fragment"]) == ("ui/listing.html", "ui/_list.html")
-    assert [one.id for one in given["page"].groups[0].rows] == [said["unmatched"]]
-    assert (given["asked"].filters["effect"], given["next_url"]) == ("unmatched", None)
-    assert len(given["asked"].notices) == 1 and "nonsense" in given["asked"].notices[0]
+    context = pages[-1]
+    assert (context["template"], context["fragment"]) == ("ui/listing.html", "ui/_list.html")
+    assert [row.id for row in context["page"].groups[0].rows] == [received["unmatched"]]
+    assert (context["asked"].filters["effect"], context["next_url"]) == ("unmatched", None)
+    assert len(context["asked"].notices) == 1 and "nonsense" in context["asked"].notices[0]
 
-    ravi.get(f"/inbound/{said['edited']}")
-    given = pages[-1]
-    assert given["message"].id == said["edited"]
-    assert [one.id for one in given["repeats"]] == [said["repeated"]]
-    assert given["reprocess_blocker"] == "This message was already applied."
-    assert given["body"].startswith("{") and '"response_code":0' in given["answer_body"]
+    ravi.get(f"/inbound/{received['edited']}")
+    context = pages[-1]
+    assert context["message"].id == received["edited"]
+    assert [message.id for message in context["repeats"]] == [received["repeated"]]
+    assert context["reprocess_blocker"] == "This message was already applied."
+    assert context["body"].startswith("{") and '"response_code":0' in context["answer_body"]
     assert omar.get("/inbound").status_code == 200
-    assert said["sent"] not in {one.id for one in pages[-1]["page"].groups[0].rows}
+    assert received["sent"] not in {row.id for row in pages[-1]["page"].groups[0].rows}
 
 
 def test_message_as_json(
-    said: dict[str, str], ravi: Any, session: Session, buyer: Buyer, arrive: Any
+    received: dict[str, str], ravi: Any, session: Session, buyer: Buyer, arrive: Any
 ) -> None:
-    data = ravi.get(f"/inbound/{said['unmatched']}.json").get_json()
+    data = ravi.get(f"/inbound/{received['unmatched']}.json").get_json()
     assert (data["kind"], data["effect"], data["order_id"]) == ("req-status-change", "unmatched", None)
     assert data["error"]["errorCd"] == "PO_UNKNOWN_OBJECT"
-    assert data["request"]["body"].encode() == dumps(buyer.moved(5))
+    assert data["request"]["body"].encode() == dumps(buyer.status_change_body(5))
     assert ["X-Partner-Key", "••••••••"] in data["request"]["headers"]
     assert data["answer"]["status"] == 409
     assert data["again"] is None
-    stranger = ravi.get(f"/inbound/{said['stranger']}.json").get_json()
+    stranger = ravi.get(f"/inbound/{received['stranger']}.json").get_json()
     assert (stranger["partner"], stranger["request"]["body"]) == (None, "")
 
 
 def test_message_out_of_scope_is_not_found(
-    said: dict[str, str], omar: Any, asha: Any, nobody: Any, pages: Any
+    received: dict[str, str], omar: Any, asha: Any, anonymous: Any, pages: Any
 ) -> None:
-    assert omar.get(f"/inbound/{said['edited']}.json").status_code == 200
-    assert omar.get(f"/inbound/{said['sent']}.json").status_code == 404
-    assert asha.get(f"/inbound/{said['stranger']}.json").status_code == 404
-    assert nobody.get(f"/inbound/{said['sent']}.json").status_code == 303
-    assert nobody.get("/inbound").status_code == 303
+    assert omar.get(f"/inbound/{received['edited']}.json").status_code == 200
+    assert omar.get(f"/inbound/{received['sent']}.json").status_code == 404
+    assert asha.get(f"/inbound/{received['stranger']}.json").status_code == 404
+    assert anonymous.get(f"/inbound/{received['sent']}.json").status_code == 303
+    assert anonymous.get("/inbound").status_code == 303
     assert asha.get("/inbound/in_nothing.json").status_code == 404
 
 
 def test_only_support_reprocesses_with_a_reason(
-    said: dict[str, str],
+    received: dict[str, str],
     arrive: Any,
     ravi: Any,
     asha: Any,
@@ -175,12 +179,12 @@ def test_only_support_reprocesses_with_a_reason(
     session: Session,
     pages: list[dict[str, Any]],
 ) -> None:
-    url = f"/inbound/{said['unmatched']}/apply"
+    url = f"/inbound/{received['unmatched']}/apply"
     order_id = arrive(6)[5]
     assert ravi.send(url, {"reason": "no token"}).status_code == 400
 
     def send(browser: Any, reason: str, to: str = url) -> Any:
-        browser.get(f"/inbound/{said['unmatched']}")
+        browser.get(f"/inbound/{received['unmatched']}")
         token = pages[-1]["form"].csrf_token.current_token
         return browser.send(to, {"reason": reason, "csrf_token": token})
 
@@ -189,12 +193,12 @@ def test_only_support_reprocesses_with_a_reason(
     assert send(ravi, " ").status_code == 422
     assert pages[-1]["form"].reason.errors
     assert send(ravi, "x" * 201).status_code == 422
-    assert stands(session, order_id)[0] == "CREATED"
+    assert order_state(session, order_id)[0] == "CREATED"
 
     done = send(ravi, "The order came late")
-    assert (done.status_code, done.location) == (303, f"/inbound/{said['unmatched']}")
-    assert stands(session, order_id)[0] == "CANCELLED"
-    data = ravi.get(f"/inbound/{said['unmatched']}.json").get_json()
+    assert (done.status_code, done.location) == (303, f"/inbound/{received['unmatched']}")
+    assert order_state(session, order_id)[0] == "CANCELLED"
+    data = ravi.get(f"/inbound/{received['unmatched']}.json").get_json()
     assert data["effect"] == "applied"
     assert (data["again"]["by"], data["again"]["reason"]) == ("Ravi", "The order came late")
     assert (data["again"]["first_effect"], data["answer"]["status"]) == ("unmatched", 409)

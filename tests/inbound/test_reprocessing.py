@@ -1,4 +1,4 @@
-"""Support applies a stored message again once its cause is mended: recorded, and never twice."""
+"""Support reprocesses a stored message after its cause is fixed: audited, and applied only once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from app.db import Database
 from app.inbound import queries
 from app.inbound.models import Effect, InboundMessage
 from app.inbound.processing import REASON_MAX, CannotReprocess, Rules, reprocess
-from tests.buyer import Buyer, inbound_of, order_of, refusal, resp, stands
+from tests.buyer import Buyer, inbound_of, order_of, order_state, refusal, resp
 
 RULES = Rules(1024 * 1024, timedelta(hours=24))
 
 
-def again(database: Database, answer: Any, reason: str = "The order came late") -> InboundMessage:
+def again(database: Database, response: Any, reason: str = "The order came late") -> InboundMessage:
     with database.writing() as session:
-        row = queries.message_for_update(session, None, resp(answer)["reqMsgId"])
+        row = queries.message_for_update(session, None, resp(response)["reqMsgId"])
         assert row
         reprocess(session, row, by="Ravi", reason=reason, rules=RULES)
         session.commit()
@@ -34,7 +34,7 @@ def test_early_edit_is_reprocessed(
     (order_id,) = arrive(1)
     clock.move(hours=5)
     again(database, early)
-    assert stands(session, order_id) == ("CREATED", 2, "none", "none")
+    assert order_state(session, order_id) == ("CREATED", 2, "none", "none")
 
     row = inbound_of(session, early)
     assert (row.effect, row.first_effect, row.order_id) == (Effect.APPLIED, Effect.UNMATCHED, order_id)
@@ -54,10 +54,10 @@ def test_repeat_of_a_reprocessed_message_succeeds(
     (order_id,) = arrive(1)
     again(database, early)
     repeats = [buyer.edit(), buyer.edit()]
-    assert [refusal(one) for one in repeats] == [(200, "", "")] * 2
-    assert {resp(one)["reqMsgId"] for one in repeats} == {resp(early)["reqMsgId"]}
-    assert len({one.data for one in repeats}) == 1
-    assert stands(session, order_id) == ("CREATED", 2, "none", "none")
+    assert [refusal(response) for response in repeats] == [(200, "", "")] * 2
+    assert {resp(response)["reqMsgId"] for response in repeats} == {resp(early)["reqMsgId"]}
+    assert len({response.data for response in repeats}) == 1
+    assert order_state(session, order_id) == ("CREATED", 2, "none", "none")
 
 
 def test_message_sent_again_is_not_applied_twice(
@@ -68,7 +68,7 @@ def test_message_sent_again_is_not_applied_twice(
     late = buyer.edit()
     row = again(database, early)
     assert (row.effect, row.repeat_of) == (Effect.REPEATED, resp(late)["reqMsgId"])
-    assert stands(session, order_id) == ("CREATED", 2, "none", "none")
+    assert order_state(session, order_id) == ("CREATED", 2, "none", "none")
     with pytest.raises(CannotReprocess, match="already"):
         again(database, early)
 
@@ -81,26 +81,26 @@ def test_failed_reprocessing_can_be_repeated(
     row = again(database, early, reason="Perhaps")
     assert (row.effect, row.first_effect) == (Effect.REJECTED, Effect.UNMATCHED)
     assert row.again_detail and "at version 1" in row.again_detail
-    assert stands(session, order_id) == ("CREATED", 1, "none", "none")
+    assert order_state(session, order_id) == ("CREATED", 1, "none", "none")
 
     buyer.edit()
     row = again(database, early, reason="Now its version is there")
     assert (row.effect, row.first_effect) == (Effect.APPLIED, Effect.UNMATCHED)
     assert (row.again_reason, row.again_detail) == ("Now its version is there", "")
-    assert stands(session, order_id) == ("CREATED", 3, "none", "none")
+    assert order_state(session, order_id) == ("CREATED", 3, "none", "none")
 
 
 def test_early_result_and_cancellation_are_reprocessed(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, database: Database, session: Session
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, database: Database, session: Session
 ) -> None:
-    result, cancelled = buyer.report(result="FAILURE"), buyer.move()
+    result, cancelled = buyer.send_result(result="FAILURE"), buyer.change_status()
     (order_id,) = arrive(1)
     confirm(order_id)
-    deliver_so("ok")
+    deliver_with("ok")
     again(database, result)
-    assert stands(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
+    assert order_state(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
     again(database, cancelled)
-    assert stands(session, order_id) == ("CANCELLED", 1, "ACCEPT", "refused")
+    assert order_state(session, order_id) == ("CANCELLED", 1, "ACCEPT", "refused")
 
 
 def test_applied_or_empty_message_cannot_be_reprocessed(
@@ -110,7 +110,7 @@ def test_applied_or_empty_message_cannot_be_reprocessed(
     applied = buyer.edit()
     with pytest.raises(CannotReprocess, match="already"):
         again(database, applied)
-    empty = buyer.say("req-edit", b"")
+    empty = buyer.post("req-edit", b"")
     with pytest.raises(CannotReprocess, match="no_body"):
         again(database, empty)
     assert inbound_of(session, empty).again_at is None
@@ -129,12 +129,12 @@ def test_invalid_message_is_rejected_again_until_the_reader_is_fixed(
     buyer: Buyer, arrive: Any, database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (order_id,) = arrive(1)
-    body = buyer.edited()
+    body = buyer.edit_body()
     del body["additionalInfos"]
-    wrong = buyer.say("req-edit", body)
+    wrong = buyer.post("req-edit", body)
     assert refusal(wrong) == (422, "PO_FIELD_MISSING", "additionalInfos")
     assert again(database, wrong).effect is Effect.REJECTED
-    assert stands(session, order_id)[1] == 1
+    assert order_state(session, order_id)[1] == 1
 
 
 def test_longest_reason_fits_its_column(

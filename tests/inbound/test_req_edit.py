@@ -1,4 +1,4 @@
-"""The buyer changes an order: a new version, and whatever was answered before is out of date."""
+"""The buyer changes an order: a new version, and the earlier response is outdated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.inbound.models import Effect
 from app.network.reader import dumps
 from app.orders.decisions import AlreadyDecided, NotAnswerable, StaleVersion
 from app.orders.queries import OrderFilter, order_page, queue_counts
-from tests.buyer import Buyer, inbound_of, message_of, order_of, refusal, stands
+from tests.buyer import Buyer, inbound_of, message_of, order_of, order_state, refusal
 
 
 def test_edit_adds_a_version_and_keeps_the_old_one(
@@ -24,25 +24,25 @@ def test_edit_adds_a_version_and_keeps_the_old_one(
     (order_id,) = arrive(1)
     first = order_of(session, order_id)
     clock.move(hours=3)
-    answer = buyer.edit(subject="Project material (moved)", deliveryDate="2027-02-01")
-    assert refusal(answer) == (200, "", "")
+    response = buyer.edit(subject="Project material (moved)", deliveryDate="2027-02-01")
+    assert refusal(response) == (200, "", "")
 
     order = order_of(session, order_id)
     assert (order.status, order.version, order.response, order.delivery) == ("CREATED", 2, "none", "none")
     assert (order.subject, order.delivery_date) == ("Project material (moved)", "2027-02-01")
     assert [revision.version for revision in order.revisions] == [2, 1]
-    kept = inbound_of(session, answer)
-    assert (kept.effect, kept.order_id) == (Effect.APPLIED, order_id)
-    assert order.revisions[0].inbound_id == kept.id
+    stored = inbound_of(session, response)
+    assert (stored.effect, stored.order_id) == (Effect.APPLIED, order_id)
+    assert order.revisions[0].inbound_id == stored.id
     assert (
         order.revisions[0].body
-        == kept.body
-        == dumps(buyer.edited(subject="Project material (moved)", deliveryDate="2027-02-01"))
+        == stored.body
+        == dumps(buyer.edit_body(subject="Project material (moved)", deliveryDate="2027-02-01"))
     )
     assert order.revisions[1].body == first.revisions[0].body
     assert order.received_at == first.received_at
-    assert order.revised_at == kept.received_at
-    assert order.respond_by == kept.received_at + timedelta(hours=24)
+    assert order.revised_at == stored.received_at
+    assert order.respond_by == stored.received_at + timedelta(hours=24)
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,12 @@ def test_edit_of_another_version_is_rejected(
     buyer: Buyer, arrive: Any, session: Session, current: int, new: int, field: str
 ) -> None:
     (order_id,) = arrive(1)
-    answer = buyer.edit(current=current, new=new)
-    assert refusal(answer) == (409, "PO_STALE_VERSION", f"purchaseOrder.objectVersion.{field}")
-    assert answer.get_json()["response_code"] == 1
-    kept = inbound_of(session, answer)
-    assert (kept.effect, kept.order_id, bool(kept.body)) == (Effect.REJECTED, order_id, True)
-    assert stands(session, order_id) == ("CREATED", 1, "none", "none")
+    response = buyer.edit(current=current, new=new)
+    assert refusal(response) == (409, "PO_STALE_VERSION", f"purchaseOrder.objectVersion.{field}")
+    assert response.get_json()["response_code"] == 1
+    stored = inbound_of(session, response)
+    assert (stored.effect, stored.order_id, bool(stored.body)) == (Effect.REJECTED, order_id, True)
+    assert order_state(session, order_id) == ("CREATED", 1, "none", "none")
     assert len(order_of(session, order_id).revisions) == 1
 
 
@@ -72,21 +72,21 @@ def test_edit_before_its_order_is_unmatched_until_sent_again(
 ) -> None:
     early = buyer.edit()
     assert refusal(early) == (409, "PO_UNKNOWN_OBJECT", "purchaseOrder.objectId")
-    kept = inbound_of(session, early)
-    assert (kept.effect, kept.order_id, bool(kept.body)) == (Effect.UNMATCHED, None, True)
+    stored = inbound_of(session, early)
+    assert (stored.effect, stored.order_id, bool(stored.body)) == (Effect.UNMATCHED, None, True)
 
     (order_id,) = arrive(1)
-    assert stands(session, order_id) == ("CREATED", 1, "none", "none")
+    assert order_state(session, order_id) == ("CREATED", 1, "none", "none")
     assert buyer.edit().status_code == 200
-    assert stands(session, order_id) == ("CREATED", 2, "none", "none")
+    assert order_state(session, order_id) == ("CREATED", 2, "none", "none")
 
 
 def test_edit_cannot_change_buyer_or_supplier(buyer: Buyer, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
-    body = buyer.edited()
+    body = buyer.edit_body()
     body["b2bIds"]["supplierB2BId"] = "SUPPB2B0002@bbps"
-    assert refusal(buyer.say("req-edit", body)) == (422, "PO_FIELD_INVALID", "b2bIds.supplierB2BId")
-    assert stands(session, order_id) == ("CREATED", 1, "none", "none")
+    assert refusal(buyer.post("req-edit", body)) == (422, "PO_FIELD_INVALID", "b2bIds.supplierB2BId")
+    assert order_state(session, order_id) == ("CREATED", 1, "none", "none")
 
 
 def test_repeated_edit_gets_the_same_response(buyer: Buyer, arrive: Any, session: Session) -> None:
@@ -95,7 +95,7 @@ def test_repeated_edit_gets_the_same_response(buyer: Buyer, arrive: Any, session
     assert buyer.edit(current=2, subject="And again").status_code == 200
     again = buyer.edit()
     assert (again.status_code, again.data) == (200, first.data)
-    assert stands(session, order_id) == ("CREATED", 3, "none", "none")
+    assert order_state(session, order_id) == ("CREATED", 3, "none", "none")
 
 
 def test_different_edit_to_the_same_version_is_a_conflict(
@@ -111,24 +111,24 @@ def test_different_edit_to_the_same_version_is_a_conflict(
 
 
 def test_edit_reopens_a_confirmed_order(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, clock: Any
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, clock: Any
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id, remarks="Will ship on Friday")
-    deliver_so("ok")
-    assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
+    deliver_with("ok")
+    assert order_state(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
 
     assert buyer.edit().status_code == 200
-    assert stands(session, order_id) == ("CREATED", 2, "changed", "delivered")
+    assert order_state(session, order_id) == ("CREATED", 2, "changed", "delivered")
     assert message_of(session, message_id).state is MessageState.DELIVERED
     now = order_of(session, order_id).revised_at
     assert queue_counts(session, None, now).changed == 1
     for words in ({"answer": "changed"}, {"answer": "open"}, {"q": "will ship"}):
-        assert [one.id for one in order_page(session, None, OrderFilter(**words), now).orders] == [order_id]
+        assert [row.id for row in order_page(session, None, OrderFilter(**words), now).orders] == [order_id]
 
     confirm(order_id)
-    deliver_so("ok")
-    assert stands(session, order_id) == ("ACCEPTED", 2, "ACCEPT", "delivered")
+    deliver_with("ok")
+    assert order_state(session, order_id) == ("ACCEPTED", 2, "ACCEPT", "delivered")
     assert [decision.version for decision in order_of(session, order_id).decisions] == [2, 1]
 
 
@@ -142,16 +142,16 @@ def test_edit_cancels_a_queued_response(
     assert (message.state, message.note_code) == (MessageState.CANCELLED, MessageNote.CANCELED)
     assert (message.cancel_requested, message.cancel_params) == (CancelReason.ORDER_CHANGED, {"version": 2})
     assert message.finished_at and message.next_at is None
-    assert stands(session, order_id) == ("CREATED", 2, "changed", "cancelled")
+    assert order_state(session, order_id) == ("CREATED", 2, "changed", "cancelled")
     assert deliver() == {}
 
 
 def test_canceled_response_after_unclear_attempt_may_have_been_received(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
-    deliver_so("timeout")
+    deliver_with("timeout")
     buyer.edit()
     assert message_of(session, message_id).note_params["maybe_received"]
 
@@ -161,95 +161,102 @@ def test_canceled_response_after_unclear_attempt_may_have_been_received(
     [("ok", "delivered"), ("refuse", "cancelled"), ("timeout", "cancelled"), ("500", "cancelled")],
 )
 def test_response_in_progress_during_edit_counts_only_if_delivered(
-    buyer: Buyer, arrive: Any, confirm: Any, leave: Any, end: Any, session: Session, how: str, state: str
+    buyer: Buyer,
+    arrive: Any,
+    confirm: Any,
+    claim_one: Any,
+    end_attempt: Any,
+    session: Session,
+    how: str,
+    state: str,
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
-    sending = leave()
+    sending = claim_one()
     buyer.edit()
     message = message_of(session, message_id)
     assert message.state is MessageState.SENDING
     assert (message.cancel_requested, message.cancel_params) == (CancelReason.ORDER_CHANGED, {"version": 2})
-    assert stands(session, order_id) == ("CREATED", 2, "changed", "sending")
+    assert order_state(session, order_id) == ("CREATED", 2, "changed", "sending")
     with pytest.raises(NotAnswerable, match="earlier_response_sending"):
         confirm(order_id)
 
-    end(sending, how)
-    assert stands(session, order_id) == ("CREATED", 2, "changed", state)
+    end_attempt(sending, how)
+    assert order_state(session, order_id) == ("CREATED", 2, "changed", state)
     confirm(order_id)
-    assert stands(session, order_id) == ("CREATED", 2, "ACCEPT", "pending")
+    assert order_state(session, order_id) == ("CREATED", 2, "ACCEPT", "pending")
 
 
 def test_delivered_rejection_is_final(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
     first, second = arrive(2)
     confirm(first, "REJECT", "Not in our range")
-    deliver_so("ok")
+    deliver_with("ok")
     assert refusal(buyer.edit()) == (
         409,
         "PO_TRANSITION",
         "purchaseOrder.poStatusTransition.currentStatus",
     )
-    assert stands(session, first) == ("REJECTED", 1, "REJECT", "delivered")
+    assert order_state(session, first) == ("REJECTED", 1, "REJECT", "delivered")
 
     confirm(second, "REJECT", "Not in our range")
     assert buyer.edit(1).status_code == 200
-    assert stands(session, second) == ("CREATED", 2, "changed", "cancelled")
+    assert order_state(session, second) == ("CREATED", 2, "changed", "cancelled")
 
 
 @pytest.mark.parametrize(("action", "status"), [("CANCEL", "CANCELLED"), ("CLOSE", "CLOSED")])
 def test_ended_order_cannot_be_edited(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, action: str, status: str
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, action: str, status: str
 ) -> None:
     (order_id,) = arrive(1)
     confirm(order_id)
-    deliver_so("ok")
-    assert buyer.move(action=action).status_code == 200
+    deliver_with("ok")
+    assert buyer.change_status(action=action).status_code == 200
     assert refusal(buyer.edit())[:2] == (409, "PO_TRANSITION")
-    assert stands(session, order_id) == (status, 1, "ACCEPT", "delivered")
+    assert order_state(session, order_id) == (status, 1, "ACCEPT", "delivered")
 
 
 def test_edit_after_return_reopens_the_order(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
     confirm(order_id, "RETURN", "Please lower the price")
-    deliver_so("ok")
-    assert stands(session, order_id) == ("RETURNED", 1, "RETURN", "delivered")
+    deliver_with("ok")
+    assert order_state(session, order_id) == ("RETURNED", 1, "RETURN", "delivered")
     buyer.edit()
-    assert stands(session, order_id) == ("CREATED", 2, "changed", "delivered")
+    assert order_state(session, order_id) == ("CREATED", 2, "changed", "delivered")
 
 
 def test_edit_with_outdated_or_unknown_status_is_applied(buyer: Buyer, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     lagging = {"currentStatus": "ACCEPTED", "newStatus": "ACCEPTED"}
     assert buyer.edit(poStatusTransition=lagging).status_code == 200
-    assert stands(session, order_id)[0] == "CREATED"
+    assert order_state(session, order_id)[0] == "CREATED"
     unknown = {"currentStatus": "CREATED", "newStatus": "ON_HOLD"}
     assert buyer.edit(current=2, poStatusTransition=unknown).status_code == 200
-    assert stands(session, order_id)[:2] == ("ON_HOLD", 3)
+    assert order_state(session, order_id)[:2] == ("ON_HOLD", 3)
 
 
 def test_response_to_an_old_version_is_refused(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any
 ) -> None:
     (order_id,) = arrive(1)
     buyer.edit()
     with pytest.raises(StaleVersion):
         confirm(order_id, version=1)
     confirm(order_id, version=2)
-    deliver_so("ok")
+    deliver_with("ok")
     with pytest.raises(AlreadyDecided):
         confirm(order_id, "REJECT", "No", version=2)
 
 
 def test_refused_response_to_an_old_version_cannot_be_resent(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
-    deliver_so("refuse")
+    deliver_with("refuse")
     message = message_of(session, message_id)
     assert delivery_service.resend_blocker(session, message) is None
     buyer.edit()

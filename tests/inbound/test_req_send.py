@@ -34,12 +34,12 @@ def send(client: FlaskClient, body: Any, **more: Any) -> Any:
     return client.post(URL, **{"data": raw, "headers": KEY, "content_type": "application/json", **more})
 
 
-def resp(answer: Any) -> dict[str, str]:
-    shape = answer.get_json()
-    assert set(shape) == {"response_code", "response_message", "payload"}
-    assert set(shape["payload"]) == {"b2bIds", "resp", "purchaseOrder", "additionalInfos"}
-    found: dict[str, str] = shape["payload"]["resp"]
-    return found
+def resp(response: Any) -> dict[str, str]:
+    envelope = response.get_json()
+    assert set(envelope) == {"response_code", "response_message", "payload"}
+    assert set(envelope["payload"]) == {"b2bIds", "resp", "purchaseOrder", "additionalInfos"}
+    payload: dict[str, str] = envelope["payload"]["resp"]
+    return payload
 
 
 def count(session: Session, table: Any) -> int:
@@ -52,30 +52,30 @@ def test_examples_sent_twice_are_applied_once(
 ) -> None:
     first = [send(client, body) for body in example_bodies]
     again = [send(client, body) for body in example_bodies]
-    assert {answer.status_code for answer in first + again} == {200}
+    assert {response.status_code for response in first + again} == {200}
     assert count(session, PurchaseOrder) == 60
     assert count(session, InboundMessage) == 120
-    assert [answer.data for answer in first] == [answer.data for answer in again]
+    assert [response.data for response in first] == [response.data for response in again]
 
 
 def test_response_echoes_the_order_with_exact_amounts(client: FlaskClient, example_bodies: list[Any]) -> None:
-    answer = send(client, example_bodies[0])
-    assert answer.get_json()["response_code"] == 0
-    assert resp(answer)["result"] == "SUCCESS"
-    assert b'"unitPrice":186.400' in answer.data
+    response = send(client, example_bodies[0])
+    assert response.get_json()["response_code"] == 0
+    assert resp(response)["result"] == "SUCCESS"
+    assert b'"unitPrice":186.400' in response.data
 
 
 def test_order_is_stored_byte_for_byte_with_its_response(
     client: FlaskClient, example_bodies: list[Any], session: Session
 ) -> None:
     raw = json.dumps(json.loads(dumps(example_bodies[0])), indent=3).encode()
-    answer = send(client, raw)
+    response = send(client, raw)
     inbound = session.scalars(
         select(InboundMessage).options(undefer(InboundMessage.body), undefer(InboundMessage.answer_body))
     ).one()
-    assert (inbound.body, inbound.answer_body) == (raw, answer.data)
+    assert (inbound.body, inbound.answer_body) == (raw, response.data)
     assert inbound.effect is Effect.APPLIED
-    assert resp(answer)["reqMsgId"] == inbound.id
+    assert resp(response)["reqMsgId"] == inbound.id
     assert session.scalars(select(Revision)).one().body == raw
     assert INBOUND_KEY not in json.dumps(inbound.headers)
 
@@ -86,10 +86,10 @@ def test_same_key_with_different_content_is_a_conflict(
     send(client, example_bodies[0])
     other = copy.deepcopy(example_bodies[0])
     other["purchaseOrder"]["subject"] = "Something else"
-    answer = send(client, other)
-    assert answer.status_code == 409
-    assert answer.get_json()["response_code"] == 38
-    assert resp(answer)["errorField"] == "purchaseOrder.objectId"
+    response = send(client, other)
+    assert response.status_code == 409
+    assert response.get_json()["response_code"] == 38
+    assert resp(response)["errorField"] == "purchaseOrder.objectId"
     assert session.scalars(select(PurchaseOrder.subject)).one() == "Project material"
     assert count(session, InboundMessage) == 2
 
@@ -108,18 +108,18 @@ def test_device_and_number_spelling_do_not_change_identity(
 def test_parallel_requests_create_one_order(
     app: Flask, partner: Any, example_bodies: list[Any], session: Session
 ) -> None:
-    answers = []
+    responses = []
 
     def knock() -> None:
-        answers.append(send(app.test_client(), example_bodies[3]))
+        responses.append(send(app.test_client(), example_bodies[3]))
 
     threads = [threading.Thread(target=knock) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert {answer.status_code for answer in answers} == {200}
-    assert len({answer.data for answer in answers}) == 1
+    assert {response.status_code for response in responses} == {200}
+    assert len({response.data for response in responses}) == 1
     assert count(session, PurchaseOrder) == 1
 
 
@@ -147,10 +147,10 @@ def test_invalid_field_is_named_and_message_is_stored(
         del place[path[-1]]
     else:
         place[path[-1]] = value
-    answer = send(client, json.dumps(body, default=float).encode())
-    assert answer.status_code == 422
-    assert resp(answer)["errorField"] == field
-    assert resp(answer)["errorCd"] in ("PO_FIELD_MISSING", "PO_FIELD_INVALID")
+    response = send(client, json.dumps(body, default=float).encode())
+    assert response.status_code == 422
+    assert resp(response)["errorField"] == field
+    assert resp(response)["errorCd"] in ("PO_FIELD_MISSING", "PO_FIELD_INVALID")
     inbound = session.scalars(select(InboundMessage).options(undefer(InboundMessage.body))).one()
     assert inbound.effect is Effect.REJECTED and inbound.body
     assert count(session, PurchaseOrder) == 0
@@ -161,27 +161,30 @@ UNREADABLE = [b"", b"{", b"[1,2", b"\xff\xfe", b'{"a":1,"a":2}', b"null", b"NaN"
 
 @pytest.mark.parametrize("raw", UNREADABLE)
 def test_invalid_json_is_rejected(client: FlaskClient, raw: bytes) -> None:
-    answer = send(client, raw)
-    assert answer.status_code in (400, 422)
-    assert resp(answer)["errorDtl"]
+    response = send(client, raw)
+    assert response.status_code in (400, 422)
+    assert resp(response)["errorDtl"]
 
 
 def test_wrong_media_type_or_size_is_rejected(client: FlaskClient, settings: Any, session: Session) -> None:
     assert send(client, b"{}", content_type="text/plain").status_code == 415
     assert send(client, b" " * (settings.max_body_bytes + 1)).status_code == 413
-    kept = session.scalars(select(InboundMessage).options(undefer(InboundMessage.body))).all()
-    assert [(one.body, one.size) for one in kept] == [(b"", 2), (b"", settings.max_body_bytes + 1)]
+    stored = session.scalars(select(InboundMessage).options(undefer(InboundMessage.body))).all()
+    assert [(message.body, message.size) for message in stored] == [
+        (b"", 2),
+        (b"", settings.max_body_bytes + 1),
+    ]
 
 
 def test_compressed_body_is_415_with_the_accepted_encoding(
     client: FlaskClient, example_bodies: list[Any]
 ) -> None:
     body = gzip.compress(dumps(example_bodies[0]))
-    answer = client.post(
+    response = client.post(
         URL, data=body, content_type="application/json", headers={**KEY, "Content-Encoding": "gzip"}
     )
-    assert (answer.status_code, answer.headers["Accept-Encoding"]) == (415, "identity")
-    assert resp(answer)["errorCd"] == "PO_MEDIA_TYPE"
+    assert (response.status_code, response.headers["Accept-Encoding"]) == (415, "identity")
+    assert resp(response)["errorCd"] == "PO_MEDIA_TYPE"
 
 
 @pytest.mark.parametrize(
@@ -193,9 +196,9 @@ def test_compressed_body_is_415_with_the_accepted_encoding(
     ],
 )
 def test_odd_spelling_of_an_api_path_is_404_in_json(client: FlaskClient, path: str) -> None:
-    answer = client.post(path)
-    assert (answer.status_code, answer.mimetype) == (404, "application/json")
-    assert resp(answer)["errorCd"] == "PO_UNKNOWN_RESOURCE"
+    response = client.post(path)
+    assert (response.status_code, response.mimetype) == (404, "application/json")
+    assert resp(response)["errorCd"] == "PO_UNKNOWN_RESOURCE"
 
 
 def test_padded_supplier_id_is_trimmed(
@@ -212,9 +215,9 @@ def test_padded_supplier_id_is_trimmed(
 def test_request_without_key_stores_only_metadata(
     client: FlaskClient, example_bodies: list[Any], session: Session, headers: Any
 ) -> None:
-    answer = send(client, example_bodies[0], headers=headers)
-    assert answer.status_code == 401
-    assert resp(answer)["errorCd"] == "PO_CREDENTIALS"
+    response = send(client, example_bodies[0], headers=headers)
+    assert response.status_code == 401
+    assert resp(response)["errorCd"] == "PO_CREDENTIALS"
     inbound = session.scalars(select(InboundMessage).options(undefer(InboundMessage.body))).one()
     assert inbound.body == b"" and inbound.size > 1000 and inbound.partner_id is None
 
@@ -244,9 +247,9 @@ def test_unknown_fields_and_statuses_are_stored(
 
 @pytest.mark.parametrize("path", ["/api/v0/purchase-order/req-unknown", "/api/", "/api/v9/x"])
 def test_unknown_address_is_404_in_json(client: FlaskClient, path: str) -> None:
-    answer = client.post(path, data=b"{}", headers=KEY, content_type="application/json")
-    assert answer.status_code == 404
-    assert resp(answer)["errorCd"] == "PO_UNKNOWN_RESOURCE"
+    response = client.post(path, data=b"{}", headers=KEY, content_type="application/json")
+    assert response.status_code == 404
+    assert resp(response)["errorCd"] == "PO_UNKNOWN_RESOURCE"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW"])
@@ -261,20 +264,20 @@ def test_unknown_address_is_404_in_json(client: FlaskClient, path: str) -> None:
     ],
 )
 def test_wrong_method_is_405_with_allow(client: FlaskClient, method: str, path: str, allowed: str) -> None:
-    answer = client.open(path, method=method, headers=KEY)
+    response = client.open(path, method=method, headers=KEY)
     if method in allowed:
-        assert answer.status_code == 200
+        assert response.status_code == 200
         return
-    assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
+    assert (response.status_code, response.headers["Allow"]) == (405, allowed)
     if method != "HEAD":
-        said = answer.get_json()
-        assert said["response_code"] == 1
-        assert said["payload"]["resp"]["errorCd"] == "PO_METHOD"
+        envelope = response.get_json()
+        assert envelope["response_code"] == 1
+        assert envelope["payload"]["resp"]["errorCd"] == "PO_METHOD"
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "OPTIONS", "TRACE", "BREW"])
 @pytest.mark.parametrize("path", ["/api", "/api/", "/api/v0/ping/", "/api/v0/nowhere"])
 def test_no_method_finds_an_unknown_address(client: FlaskClient, method: str, path: str) -> None:
-    answer = client.open(path, method=method, headers=KEY)
-    assert (answer.status_code, answer.headers.get("Allow")) == (404, None)
-    assert resp(answer)["errorCd"] == "PO_UNKNOWN_RESOURCE"
+    response = client.open(path, method=method, headers=KEY)
+    assert (response.status_code, response.headers.get("Allow")) == (404, None)
+    assert resp(response)["errorCd"] == "PO_UNKNOWN_RESOURCE"

@@ -1,4 +1,4 @@
-"""The buyer cancels or closes an order: what the table allows, and what becomes of our answer."""
+"""The buyer cancels or closes an order: allowed transitions, and the result for our response."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.inbound.models import Effect
 from app.network.reader import dumps
 from app.orders.decisions import NotAnswerable
 from app.partners import service as partner_service
-from tests.buyer import Buyer, inbound_of, message_of, order_of, refusal, stands
+from tests.buyer import Buyer, inbound_of, message_of, order_of, order_state, refusal
 
 OTHER_KEY = "the-key-of-another-network"
 
@@ -21,14 +21,14 @@ def test_canceled_order_keeps_remarks_and_takes_no_response(
     buyer: Buyer, arrive: Any, confirm: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
-    answer = buyer.move(remarks="Requirement withdrawn")
-    assert refusal(answer) == (200, "", "")
-    assert answer.get_json()["payload"]["poStatus"]["buyerAction"] == "CANCEL"
-    assert stands(session, order_id) == ("CANCELLED", 1, "none", "none")
+    response = buyer.change_status(remarks="Requirement withdrawn")
+    assert refusal(response) == (200, "", "")
+    assert response.get_json()["payload"]["poStatus"]["buyerAction"] == "CANCEL"
+    assert order_state(session, order_id) == ("CANCELLED", 1, "none", "none")
     (change,) = order_of(session, order_id).status_changes
     assert (change.action, change.remarks) == ("CANCEL", "Requirement withdrawn")
     assert (change.status_from, change.status_to, change.version) == ("CREATED", "CANCELLED", 1)
-    assert change.inbound_id == inbound_of(session, answer).id
+    assert change.inbound_id == inbound_of(session, response).id
     with pytest.raises(NotAnswerable, match="final_status"):
         confirm(order_id)
 
@@ -38,13 +38,13 @@ def test_cancellation_cancels_a_queued_response(
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
-    assert buyer.move().status_code == 200
+    assert buyer.change_status().status_code == 200
     message = message_of(session, message_id)
     assert (message.state, message.note_code) == (
         MessageState.CANCELLED,
         MessageNote.CANCELED,
     )
-    assert stands(session, order_id) == ("CANCELLED", 1, "ACCEPT", "cancelled")
+    assert order_state(session, order_id) == ("CANCELLED", 1, "ACCEPT", "cancelled")
     assert deliver() == {}
 
 
@@ -52,31 +52,38 @@ def test_cancellation_cancels_a_queued_response(
     ("how", "delivery"), [("ok", "delivered"), ("refuse", "cancelled"), ("timeout", "cancelled")]
 )
 def test_delivery_after_cancellation_keeps_the_order_canceled(
-    buyer: Buyer, arrive: Any, confirm: Any, leave: Any, end: Any, session: Session, how: str, delivery: str
+    buyer: Buyer,
+    arrive: Any,
+    confirm: Any,
+    claim_one: Any,
+    end_attempt: Any,
+    session: Session,
+    how: str,
+    delivery: str,
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
-    sending = leave()
-    assert buyer.move().status_code == 200
+    sending = claim_one()
+    assert buyer.change_status().status_code == 200
     assert message_of(session, message_id).cancel_requested is CancelReason.ORDER_CANCELED
-    end(sending, how)
-    assert stands(session, order_id) == ("CANCELLED", 1, "ACCEPT", delivery)
+    end_attempt(sending, how)
+    assert order_state(session, order_id) == ("CANCELLED", 1, "ACCEPT", delivery)
 
 
 def test_order_closes_only_after_delivery(
-    buyer: Buyer, arrive: Any, confirm: Any, leave: Any, end: Any, session: Session
+    buyer: Buyer, arrive: Any, confirm: Any, claim_one: Any, end_attempt: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
     confirm(order_id)
-    sending = leave()
-    early = buyer.move(action="CLOSE", remarks="All received")
+    sending = claim_one()
+    early = buyer.change_status(action="CLOSE", remarks="All received")
     assert refusal(early) == (409, "PO_TRANSITION", "poStatus.poStatusTransition.currentStatus")
     assert inbound_of(session, early).effect is Effect.REJECTED
-    assert stands(session, order_id) == ("CREATED", 1, "ACCEPT", "sending")
+    assert order_state(session, order_id) == ("CREATED", 1, "ACCEPT", "sending")
 
-    end(sending, "ok")
-    assert buyer.move(action="CLOSE", remarks="All received").status_code == 200
-    assert stands(session, order_id) == ("CLOSED", 1, "ACCEPT", "delivered")
+    end_attempt(sending, "ok")
+    assert buyer.change_status(action="CLOSE", remarks="All received").status_code == 200
+    assert order_state(session, order_id) == ("CLOSED", 1, "ACCEPT", "delivered")
     (change,) = order_of(session, order_id).status_changes
     assert (change.status_from, change.status_to) == ("ACCEPTED", "CLOSED")
 
@@ -96,7 +103,7 @@ def test_forbidden_transition_changes_nothing(
     buyer: Buyer,
     arrive: Any,
     confirm: Any,
-    deliver_so: Any,
+    deliver_with: Any,
     session: Session,
     before: str,
     action: str,
@@ -104,29 +111,29 @@ def test_forbidden_transition_changes_nothing(
     (order_id,) = arrive(1)
     if before in ("REJECT", "RETURN"):
         confirm(order_id, before, "For a reason")
-        deliver_so("ok")
+        deliver_with("ok")
     elif before == "CLOSE":
         confirm(order_id)
-        deliver_so("ok")
+        deliver_with("ok")
     if before in ("CANCEL", "CLOSE"):
-        assert buyer.move(action=before).status_code == 200
-    stood = stands(session, order_id)
-    answer = buyer.move(action=action)
-    assert refusal(answer)[:2] == (409, "PO_TRANSITION")
-    assert stands(session, order_id) == stood
-    assert inbound_of(session, answer).order_id == order_id
+        assert buyer.change_status(action=before).status_code == 200
+    stood = order_state(session, order_id)
+    response = buyer.change_status(action=action)
+    assert refusal(response)[:2] == (409, "PO_TRANSITION")
+    assert order_state(session, order_id) == stood
+    assert inbound_of(session, response).order_id == order_id
 
 
 @pytest.mark.parametrize("before", ["none", "ACCEPT", "RETURN"])
 def test_allowed_transition_cancels_the_order(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, before: str
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, before: str
 ) -> None:
     (order_id,) = arrive(1)
     if before != "none":
         confirm(order_id, before, "For a reason")
-        deliver_so("ok")
-    assert buyer.move().status_code == 200
-    assert stands(session, order_id)[0] == "CANCELLED"
+        deliver_with("ok")
+    assert buyer.change_status().status_code == 200
+    assert order_state(session, order_id)[0] == "CANCELLED"
 
 
 @pytest.mark.parametrize(
@@ -143,22 +150,22 @@ def test_invalid_status_change_is_rejected(
     buyer: Buyer, arrive: Any, session: Session, words: Any, refused: Any
 ) -> None:
     (order_id,) = arrive(1)
-    assert refusal(buyer.move(**words)) == refused
-    assert stands(session, order_id) == ("CREATED", 1, "none", "none")
+    assert refusal(buyer.change_status(**words)) == refused
+    assert order_state(session, order_id) == ("CREATED", 1, "none", "none")
     assert not order_of(session, order_id).status_changes
 
 
 def test_status_change_of_unknown_order_is_unmatched(buyer: Buyer, session: Session, arrive: Any) -> None:
-    answer = buyer.move()
-    assert refusal(answer) == (409, "PO_UNKNOWN_OBJECT", "poStatus.objectId")
-    assert inbound_of(session, answer).effect is Effect.UNMATCHED
+    response = buyer.change_status()
+    assert refusal(response) == (409, "PO_UNKNOWN_OBJECT", "poStatus.objectId")
+    assert inbound_of(session, response).effect is Effect.UNMATCHED
 
 
 def test_repeated_cancellation_is_applied_once(buyer: Buyer, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
-    first, again = buyer.move(), buyer.move()
+    first, again = buyer.change_status(), buyer.change_status()
     assert (again.status_code, again.data) == (200, first.data)
-    assert refusal(buyer.move(remarks="Another reason"))[:2] == (409, "PO_CONFLICT")
+    assert refusal(buyer.change_status(remarks="Another reason"))[:2] == (409, "PO_CONFLICT")
     (change,) = order_of(session, order_id).status_changes
     assert change.remarks == "Requirement withdrawn"
 
@@ -166,10 +173,10 @@ def test_repeated_cancellation_is_applied_once(buyer: Buyer, arrive: Any, sessio
 def test_cancellation_of_an_old_version_after_edit(buyer: Buyer, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     buyer.edit()
-    assert refusal(buyer.move(version=1))[:2] == (409, "PO_STALE_VERSION")
-    assert stands(session, order_id)[0] == "CREATED"
-    assert buyer.move(version=2).status_code == 200
-    assert stands(session, order_id)[:2] == ("CANCELLED", 2)
+    assert refusal(buyer.change_status(version=1))[:2] == (409, "PO_STALE_VERSION")
+    assert order_state(session, order_id)[0] == "CREATED"
+    assert buyer.change_status(version=2).status_code == 200
+    assert order_state(session, order_id)[:2] == ("CANCELLED", 2)
 
 
 def test_order_of_another_partner_is_not_changed(
@@ -179,11 +186,11 @@ def test_order_of_another_partner_is_not_changed(
     with database.writing() as other:
         partner_service.add(other, "Another", base_url="http://127.0.0.1:9", inbound_key=OTHER_KEY)
         other.commit()
-    answer = app.test_client().post(
+    response = app.test_client().post(
         "/api/v0/purchase-order/req-status-change",
-        data=dumps(buyer.moved()),
+        data=dumps(buyer.status_change_body()),
         headers={"X-Partner-Key": OTHER_KEY},
         content_type="application/json",
     )
-    assert refusal(answer)[:2] == (409, "PO_UNKNOWN_OBJECT")
-    assert stands(session, order_id)[0] == "CREATED"
+    assert refusal(response)[:2] == (409, "PO_UNKNOWN_OBJECT")
+    assert order_state(session, order_id)[0] == "CREATED"

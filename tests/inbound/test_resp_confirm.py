@@ -1,4 +1,4 @@
-"""Late results: the network's last word on an answer, whenever it comes."""
+"""Late results: the partner's final result of a response, at any time."""
 
 from __future__ import annotations
 
@@ -17,103 +17,103 @@ from app.inbound.models import Effect
 from app.orders.decisions import AlreadyDecided
 from app.webhooks.partner_status import last_good
 from app.webhooks.presenters import message_sentence
-from tests.buyer import Buyer, inbound_of, message_of, refusal, stands
+from tests.buyer import Buyer, inbound_of, message_of, order_state, refusal
 from tests.people import Browser
 
 
 def test_late_success_confirms_a_delivery(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
-    deliver_so("ok")
+    deliver_with("ok")
     before = message_of(session, message_id)
     assert before.result_from is ResultFrom.ANSWER
-    answer = buyer.report(req_msg_id=before.req_msg_id)
-    assert refusal(answer) == (200, "", "")
+    response = buyer.send_result(req_msg_id=before.req_msg_id)
+    assert refusal(response) == (200, "", "")
     message = message_of(session, message_id)
     assert (message.state, message.finished_at) == (MessageState.DELIVERED, before.finished_at)
     assert (message.result_from, message.result) == (ResultFrom.RESP_CONFIRM, "SUCCESS")
-    assert message.result_inbound_id == inbound_of(session, answer).id
+    assert message.result_inbound_id == inbound_of(session, response).id
     assert message.result_at
-    assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
+    assert order_state(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
 
 
 def test_late_failure_reopens_the_order(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
-    deliver_so("ok")
+    deliver_with("ok")
     req_msg_id = message_of(session, message_id).req_msg_id
-    assert buyer.report(result="FAILURE", req_msg_id=req_msg_id).status_code == 200
+    assert buyer.send_result(result="FAILURE", req_msg_id=req_msg_id).status_code == 200
 
     message = message_of(session, message_id)
     assert (message.state, message.result_from) == (MessageState.REFUSED, ResultFrom.RESP_CONFIRM)
     assert (message.error_cd, message.error_dtl) == ("BPR012", "Remarks are not acceptable")
     assert message.error_field == "poConfirmation.supplierRemarks"
     assert message_sentence(message) == "The partner refused the remarks: Remarks are not acceptable."
-    assert stands(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
+    assert order_state(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
     assert delivery_service.resend_blocker(session, message) is ResendBlocker.REFUSED_LATER
 
     again = confirm(order_id, remarks="Confirmed, politely")
     assert message_of(session, again).decision_number == 2
-    deliver_so("ok")
-    assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
+    deliver_with("ok")
+    assert order_state(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
 
 
 def test_result_without_id_matches_the_newest_response(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
     older = confirm(order_id)
-    deliver_so("refuse")
+    deliver_with("refuse")
     newer = confirm(order_id, remarks="Confirmed again")
-    deliver_so("ok")
-    assert buyer.report(result="FAILURE", req_msg_id="of-nobody").status_code == 200
+    deliver_with("ok")
+    assert buyer.send_result(result="FAILURE", req_msg_id="of-nobody").status_code == 200
     assert message_of(session, older).result_from is ResultFrom.ANSWER
     assert message_of(session, newer).state is MessageState.REFUSED
 
 
 def test_result_with_id_matches_an_older_response(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
     older = confirm(order_id)
-    deliver_so("refuse")
+    deliver_with("refuse")
     newer = confirm(order_id, remarks="Confirmed again")
-    deliver_so("ok")
-    assert buyer.report(result="FAILURE", req_msg_id=f"REQ-{older}").status_code == 200
+    deliver_with("ok")
+    assert buyer.send_result(result="FAILURE", req_msg_id=f"REQ-{older}").status_code == 200
     assert message_of(session, older).result_from is ResultFrom.RESP_CONFIRM
     assert message_of(session, newer).state is MessageState.DELIVERED
-    assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
+    assert order_state(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
 
 
 def test_result_does_not_match_unsent_or_different_response(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
-    nothing = buyer.report()
+    nothing = buyer.send_result()
     assert refusal(nothing) == (409, "PO_UNKNOWN_OBJECT", "poConfirmation.objectId")
     assert (inbound_of(session, nothing).effect, inbound_of(session, nothing).order_id) == (
         Effect.UNMATCHED,
         order_id,
     )
     message_id = confirm(order_id)
-    assert refusal(buyer.report())[:2] == (409, "PO_UNKNOWN_OBJECT")
-    deliver_so("timeout")
-    assert refusal(buyer.report(response="REJECT"))[:2] == (409, "PO_UNKNOWN_OBJECT")
-    assert refusal(buyer.report(version=2))[:2] == (409, "PO_UNKNOWN_OBJECT")
+    assert refusal(buyer.send_result())[:2] == (409, "PO_UNKNOWN_OBJECT")
+    deliver_with("timeout")
+    assert refusal(buyer.send_result(response="REJECT"))[:2] == (409, "PO_UNKNOWN_OBJECT")
+    assert refusal(buyer.send_result(version=2))[:2] == (409, "PO_UNKNOWN_OBJECT")
     assert message_of(session, message_id).state is MessageState.PENDING
-    assert buyer.report().status_code == 200
+    assert buyer.send_result().status_code == 200
     assert message_of(session, message_id).state is MessageState.DELIVERED
 
 
 def test_result_of_unknown_order_is_unmatched(buyer: Buyer, session: Session) -> None:
-    answer = buyer.report()
-    assert refusal(answer) == (409, "PO_UNKNOWN_OBJECT", "poConfirmation.objectId")
-    kept = inbound_of(session, answer)
-    assert (kept.effect, bool(kept.body), kept.order_id) == (Effect.UNMATCHED, True, None)
+    response = buyer.send_result()
+    assert refusal(response) == (409, "PO_UNKNOWN_OBJECT", "poConfirmation.objectId")
+    stored = inbound_of(session, response)
+    assert (stored.effect, bool(stored.body), stored.order_id) == (Effect.UNMATCHED, True, None)
 
 
 @pytest.mark.parametrize("result", ["SUCCESS", "FAILURE"])
@@ -122,21 +122,21 @@ def test_result_before_the_attempt_is_recorded_wins(
     buyer: Buyer,
     arrive: Any,
     confirm: Any,
-    leave: Any,
-    end: Any,
+    claim_one: Any,
+    end_attempt: Any,
     session: Session,
     result: str,
     how: str,
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
-    sending = leave()
-    assert buyer.report(result=result, req_msg_id=f"REQ-{message_id}").status_code == 200
+    sending = claim_one()
+    assert buyer.send_result(result=result, req_msg_id=f"REQ-{message_id}").status_code == 200
     status, delivery = ("ACCEPTED", "delivered") if result == "SUCCESS" else ("CREATED", "refused")
-    assert stands(session, order_id) == (status, 1, "ACCEPT", delivery)
+    assert order_state(session, order_id) == (status, 1, "ACCEPT", delivery)
 
-    end(sending, how)
-    assert stands(session, order_id) == (status, 1, "ACCEPT", delivery)
+    end_attempt(sending, how)
+    assert order_state(session, order_id) == (status, 1, "ACCEPT", delivery)
     message = message_of(session, message_id)
     assert message.result_from is ResultFrom.RESP_CONFIRM
     assert message.attempts[0].outcome is not None
@@ -150,48 +150,54 @@ def send_again(database: Database, message_id: str) -> None:
 
 
 def test_result_during_an_attempt_blocks_a_second_attempt(
-    buyer: Buyer, arrive: Any, confirm: Any, leave: Any, end: Any, database: Database, session: Session
+    buyer: Buyer,
+    arrive: Any,
+    confirm: Any,
+    claim_one: Any,
+    end_attempt: Any,
+    database: Database,
+    session: Session,
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
-    sending = leave()
-    assert buyer.report(req_msg_id=f"REQ-{message_id}").status_code == 200
+    sending = claim_one()
+    assert buyer.send_result(req_msg_id=f"REQ-{message_id}").status_code == 200
     assert message_of(session, message_id).state is MessageState.DELIVERED
     with pytest.raises(delivery_service.CannotResend, match="in_flight"):
         send_again(database, message_id)
 
-    end(sending, "timeout")
+    end_attempt(sending, "timeout")
     send_again(database, message_id)
-    assert leave().number == 2
+    assert claim_one().number == 2
 
 
 def test_settled_webhook_can_be_resent_after_its_lease(
-    buyer: Buyer, arrive: Any, confirm: Any, leave: Any, database: Database, clock: Any, ravi: Browser
+    buyer: Buyer, arrive: Any, confirm: Any, claim_one: Any, database: Database, clock: Any, ravi: Browser
 ) -> None:
     message_id = confirm(arrive(1)[0])
-    leave()
-    assert buyer.report(req_msg_id=f"REQ-{message_id}").status_code == 200
+    claim_one()
+    assert buyer.send_result(req_msg_id=f"REQ-{message_id}").status_code == 200
     assert "in progress" in ravi.get(f"/webhooks/{message_id}").words
     clock.move(minutes=1)
     page = ravi.get(f"/webhooks/{message_id}").words
     assert "outcome unknown" in page.lower() and "in progress" not in page
     send_again(database, message_id)
-    assert leave().number == 2
+    assert claim_one().number == 2
 
 
 def test_new_response_waits_for_the_attempt_in_progress(
-    buyer: Buyer, arrive: Any, confirm: Any, leave: Any, database: Database, session: Session, clock: Any
+    buyer: Buyer, arrive: Any, confirm: Any, claim_one: Any, database: Database, session: Session, clock: Any
 ) -> None:
     (order_id,) = arrive(1)
     first = confirm(order_id)
-    leave()
-    assert buyer.report(result="FAILURE", req_msg_id=f"REQ-{first}").status_code == 200
+    claim_one()
+    assert buyer.send_result(result="FAILURE", req_msg_id=f"REQ-{first}").status_code == 200
     again = confirm(order_id, remarks="Confirmed, politely")
     with database.writing() as other:
         assert claim(other, 1, the_clock.now()).messages == []
         assert delivery_service.resend_blocker(other, message_of(other, again)) is ResendBlocker.IN_FLIGHT
     clock.move(minutes=1)
-    assert leave().id == again
+    assert claim_one().id == again
 
 
 @pytest.mark.parametrize("how", ["timeout", "refuse", "500"])
@@ -199,7 +205,7 @@ def test_late_success_settles_a_failed_delivery(
     buyer: Buyer,
     arrive: Any,
     confirm: Any,
-    deliver_so: Any,
+    deliver_with: Any,
     deliver: Any,
     session: Session,
     clock: Any,
@@ -207,143 +213,143 @@ def test_late_success_settles_a_failed_delivery(
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
-    deliver_so(how)
-    assert buyer.report().status_code == 200
+    deliver_with(how)
+    assert buyer.send_result().status_code == 200
     message = message_of(session, message_id)
     assert (message.state, message.next_at, message.error_cd) == (MessageState.DELIVERED, None, "")
     assert message.note_code is MessageNote.LATE_DELIVERY
-    assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
+    assert order_state(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
     clock.move(days=5)
     assert deliver() == {}
 
 
 def test_late_failure_stops_retries(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, deliver: Any, session: Session, clock: Any
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, deliver: Any, session: Session, clock: Any
 ) -> None:
     (order_id,) = arrive(1)
     confirm(order_id)
-    deliver_so("timeout")
-    assert buyer.report(result="FAILURE").status_code == 200
-    assert stands(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
+    deliver_with("timeout")
+    assert buyer.send_result(result="FAILURE").status_code == 200
+    assert order_state(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
     clock.move(days=5)
     assert deliver() == {}
 
 
 def test_late_failure_after_edit_keeps_the_new_version(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
     confirm(order_id)
-    deliver_so("ok")
+    deliver_with("ok")
     buyer.edit()
-    assert buyer.report(result="FAILURE").status_code == 200
-    assert stands(session, order_id) == ("CREATED", 2, "changed", "refused")
+    assert buyer.send_result(result="FAILURE").status_code == 200
+    assert order_state(session, order_id) == ("CREATED", 2, "changed", "refused")
 
 
 @pytest.mark.parametrize(("action", "status"), [("CANCEL", "CANCELLED"), ("CLOSE", "CLOSED")])
 def test_late_failure_after_end_keeps_the_order_ended(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, action: str, status: str
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, action: str, status: str
 ) -> None:
     (order_id,) = arrive(1)
     confirm(order_id)
-    deliver_so("ok")
-    buyer.move(action=action)
-    assert buyer.report(result="FAILURE").status_code == 200
-    assert stands(session, order_id) == (status, 1, "ACCEPT", "refused")
+    deliver_with("ok")
+    buyer.change_status(action=action)
+    assert buyer.send_result(result="FAILURE").status_code == 200
+    assert order_state(session, order_id) == (status, 1, "ACCEPT", "refused")
 
 
 @pytest.mark.parametrize(("result", "delivery"), [("SUCCESS", "delivered"), ("FAILURE", "cancelled")])
 def test_result_of_a_canceled_response_after_an_attempt(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, result: str, delivery: str
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, result: str, delivery: str
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
-    deliver_so("timeout")
+    deliver_with("timeout")
     buyer.edit()
-    assert stands(session, order_id) == ("CREATED", 2, "changed", "cancelled")
-    assert buyer.report(result=result).status_code == 200
-    assert stands(session, order_id) == ("CREATED", 2, "changed", delivery)
+    assert order_state(session, order_id) == ("CREATED", 2, "changed", "cancelled")
+    assert buyer.send_result(result=result).status_code == 200
+    assert order_state(session, order_id) == ("CREATED", 2, "changed", delivery)
     assert message_of(session, message_id).result == result
 
 
 @pytest.mark.parametrize(("result", "delivery"), [("SUCCESS", "delivered"), ("FAILURE", "cancelled")])
 def test_result_during_cancellation(
-    buyer: Buyer, arrive: Any, confirm: Any, leave: Any, session: Session, result: str, delivery: str
+    buyer: Buyer, arrive: Any, confirm: Any, claim_one: Any, session: Session, result: str, delivery: str
 ) -> None:
     (order_id,) = arrive(1)
     confirm(order_id)
-    leave()
-    buyer.move()
-    assert buyer.report(result=result).status_code == 200
-    assert stands(session, order_id) == ("CANCELLED", 1, "ACCEPT", delivery)
+    claim_one()
+    buyer.change_status()
+    assert buyer.send_result(result=result).status_code == 200
+    assert order_state(session, order_id) == ("CANCELLED", 1, "ACCEPT", delivery)
 
 
 def test_repeated_result_is_applied_once_and_opposite_is_a_conflict(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
-    deliver_so("ok")
+    deliver_with("ok")
     ours = f"REQ-{message_id}"
-    first = buyer.report(req_msg_id=ours)
-    again = buyer.report(req_msg_id=ours)
+    first = buyer.send_result(req_msg_id=ours)
+    again = buyer.send_result(req_msg_id=ours)
     assert (again.status_code, again.data) == (200, first.data)
-    contrary = buyer.report(result="FAILURE", req_msg_id=ours)
+    contrary = buyer.send_result(result="FAILURE", req_msg_id=ours)
     assert refusal(contrary) == (409, "PO_CONFLICT", "poConfirmation.objectId")
     assert inbound_of(session, contrary).effect is Effect.CONFLICT
-    assert stands(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
+    assert order_state(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
 
 
 def test_opposite_result_in_another_message_is_a_conflict(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
-    deliver_so("ok")
-    first = buyer.report(result="FAILURE", req_msg_id=f"REQ-{message_id}")
-    contrary = buyer.report(req_msg_id="another")
+    deliver_with("ok")
+    first = buyer.send_result(result="FAILURE", req_msg_id=f"REQ-{message_id}")
+    contrary = buyer.send_result(req_msg_id="another")
     assert refusal(contrary) == (409, "PO_CONFLICT", "resp.result")
     assert inbound_of(session, first).id in inbound_of(session, contrary).detail
-    assert buyer.report(result="FAILURE", req_msg_id="a third").status_code == 200
-    assert stands(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
+    assert buyer.send_result(result="FAILURE", req_msg_id="a third").status_code == 200
+    assert order_state(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
 
 
 def test_unclear_result_is_rejected_and_does_not_block(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
-    deliver_so("ok")
+    deliver_with("ok")
     ours = f"REQ-{message_id}"
-    assert refusal(buyer.report(result="PENDING", req_msg_id=ours)) == (
+    assert refusal(buyer.send_result(result="PENDING", req_msg_id=ours)) == (
         422,
         "PO_FIELD_INVALID",
         "resp.result",
     )
-    assert buyer.report(result="success", req_msg_id=ours).status_code == 200
-    assert stands(session, order_id)[0] == "ACCEPTED"
+    assert buyer.send_result(result="success", req_msg_id=ours).status_code == 200
+    assert order_state(session, order_id)[0] == "ACCEPTED"
 
 
 def test_confirmed_delivery_takes_no_second_response(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any
 ) -> None:
     (order_id,) = arrive(1)
     confirm(order_id)
-    deliver_so("timeout")
-    buyer.report()
+    deliver_with("timeout")
+    buyer.send_result()
     with pytest.raises(AlreadyDecided):
         confirm(order_id, "REJECT", "No")
 
 
 def test_late_result_is_not_the_last_successful_delivery(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, partner: Any
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, partner: Any
 ) -> None:
     first, second = arrive(2)
     good = confirm(first)
-    deliver_so("ok")
+    deliver_with("ok")
     unsure = confirm(second)
-    deliver_so("html")
-    assert buyer.report(1).status_code == 200
+    deliver_with("html")
+    assert buyer.send_result(1).status_code == 200
     assert message_of(session, unsure).state is MessageState.DELIVERED
     exchange = last_good(session, partner.id)
     assert exchange is not None

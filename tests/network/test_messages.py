@@ -31,7 +31,7 @@ CONFIRMATION: dict[str, Any] = {
 
 
 def changed(message: dict[str, Any], path: str, value: object) -> dict[str, Any]:
-    """The message with the part at a path such as `a.0.b` set, or taken out."""
+    """The message with the value at a path such as `a.0.b` replaced or removed."""
     message = copy.deepcopy(message)
     *steps, last = [int(step) if step.isdigit() else step for step in path.split(".")]
     part: Any = message

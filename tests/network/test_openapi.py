@@ -23,8 +23,8 @@ STATUSES = ["200", "400", "401", "409", "413", "415", "422", "503"]
 
 
 def operation(kind: Kind) -> dict[str, Any]:
-    found: dict[str, Any] = PATHS[f"/api/v0/purchase-order/{kind}"]["post"]
-    return found
+    post: dict[str, Any] = PATHS[f"/api/v0/purchase-order/{kind}"]["post"]
+    return post
 
 
 def fits(schema: dict[str, Any], value: object) -> None:
@@ -72,11 +72,11 @@ def test_schemas_are_valid_and_references_resolve(name: str) -> None:
 
 def references(value: Any) -> list[str]:
     if isinstance(value, list):
-        return [found for part in value for found in references(part)]
+        return [reference for part in value for reference in references(part)]
     if not isinstance(value, dict):
         return []
     own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
-    return own + [found for part in value.values() for found in references(part)]
+    return own + [reference for part in value.values() for reference in references(part)]
 
 
 @pytest.mark.parametrize("kind", LIFE_CYCLE)
@@ -103,14 +103,14 @@ def test_response_examples_match_their_schemas(kind: Kind, status: str) -> None:
 def test_every_rejection_matches_its_schema(kind: Kind) -> None:
     for code in ErrorCode:
         for received in (None, [], example(kind), {"b2bIds": 1, "additionalInfos": [{"name": None}]}):
-            said = build_reply(kind, received, req_msg_id="in_1", code=code, detail="No.", field="a.b[0]")
-            TypeAdapter(REFUSED[kind]).validate_json(dumps(said))
+            reply = build_reply(kind, received, req_msg_id="in_1", code=code, detail="No.", field="a.b[0]")
+            TypeAdapter(REFUSED[kind]).validate_json(dumps(reply))
 
 
 @pytest.mark.parametrize("kind", LIFE_CYCLE)
 def test_every_success_matches_its_schema(kind: Kind) -> None:
-    said = read_json(dumps(build_reply(kind, example(kind), req_msg_id="in_1")))
-    assert TAKEN[kind].model_validate(said).model_dump(by_alias=True, exclude_unset=True) == said
+    reply = read_json(dumps(build_reply(kind, example(kind), req_msg_id="in_1")))
+    assert TAKEN[kind].model_validate(reply).model_dump(by_alias=True, exclude_unset=True) == reply
 
 
 @pytest.mark.parametrize(

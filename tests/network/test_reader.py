@@ -110,7 +110,7 @@ def test_depth_is_seen_behind_an_escaped_quote() -> None:
 
 @pytest.mark.parametrize("start", [b"]" * 100, b"{}" * 100, b'["a"]' + b"]" * 100])
 def test_depth_is_seen_behind_closing_brackets(start: bytes) -> None:
-    """The parser stops at the first bracket that closes nothing, so it never sees the depth behind it."""
+    """The parser stops at the first unmatched closing bracket, before the depth."""
     assert refusal(start + b"[" * 100_000).code is ErrorCode.UNREADABLE
 
 

@@ -61,8 +61,8 @@ def test_failure_reply_has_code_and_field() -> None:
 
 @pytest.mark.parametrize("code", ErrorCode)
 def test_response_code_is_duplicate_only_for_a_conflict(code: ErrorCode) -> None:
-    given = build_reply(Kind.REQ_EDIT, ORDER, req_msg_id="in_1", code=code)["response_code"]
-    assert given == (38 if code is ErrorCode.CONFLICT else 1)
+    response_code = build_reply(Kind.REQ_EDIT, ORDER, req_msg_id="in_1", code=code)["response_code"]
+    assert response_code == (38 if code is ErrorCode.CONFLICT else 1)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.network.signing import BadSecret, key_of, new_secret, sign, verify
 
-# The vector that the specification's own libraries are tested with.
+# The test vector of the specification's reference libraries.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ID = "msg_p5jXN8AQM9LWM0D4loKWxJek"
 AT = datetime.fromtimestamp(1614265330, UTC)

@@ -219,7 +219,7 @@ def test_digest_sends_one_mail_a_day_about_unread_ones(
 def test_quiet_hours_postpone_mails() -> None:
     preferences = Preferences(DEFAULTS, quiet_from=22, quiet_until=7)
     zone = ZoneInfo("Asia/Kolkata")
-    evening = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)  # 23:30 there
+    evening = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)  # 23:30 in the user's time zone
     assert preferences.mail_time(evening, zone).astimezone(UTC) == datetime(2026, 11, 24, 1, 30, tzinfo=UTC)
     noon = evening - timedelta(hours=12)
     assert preferences.mail_time(noon, zone) == noon
@@ -241,8 +241,8 @@ def test_preferences_are_saved_and_respected(database: Database, asha: Browser, 
 @pytest.mark.parametrize("wrong", [{"assigned": "x"}, {"quiet_from": "99"}])
 def test_invalid_preferences_are_rejected_with_the_form(wrong: dict[str, str], asha: Browser) -> None:
     page = "/account/notifications"
-    answer = submit(asha, page, page, **wrong)
-    assert answer.status_code == 422 and answer.page.select(".field-error")
+    response = submit(asha, page, page, **wrong)
+    assert response.status_code == 422 and response.page.select(".field-error")
 
 
 def test_refused_response_is_assigned_to_the_staff_who_must_respond_again(

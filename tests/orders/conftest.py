@@ -1,5 +1,5 @@
-"""The same buyer, supplier and deliverer as the inbound tests have."""
+"""The buyer, supplier and delivery fixtures of the inbound tests."""
 
-from tests.inbound.conftest import buyer, confirm, deliver_so, end, leave
+from tests.inbound.conftest import buyer, claim_one, confirm, deliver_with, end_attempt
 
-__all__ = ["buyer", "confirm", "deliver_so", "end", "leave"]
+__all__ = ["buyer", "claim_one", "confirm", "deliver_with", "end_attempt"]

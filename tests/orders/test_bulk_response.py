@@ -22,15 +22,15 @@ def plan(browser: Browser, ids: list[int]) -> Any:
 
 def press(browser: Browser, ids: list[int], **fields: Any) -> Any:
     token = plan(browser, ids).page.find("input", attrs={"name": "csrf_token"})["value"]
-    given = {"supplier_response": "ACCEPT", "supplier_remarks": "Confirmed as ordered"}
-    return browser.send("/orders/answers", {"csrf_token": token, "order_ids": ids, **given, **fields})
+    response = {"supplier_response": "ACCEPT", "supplier_remarks": "Confirmed as ordered"}
+    return browser.send("/orders/answers", {"csrf_token": token, "order_ids": ids, **response, **fields})
 
 
 def test_bulk_response_records_each_order(asha: Browser, arrive: Any, session: Session, deliver: Any) -> None:
     ids = arrive(3)
-    answer = press(asha, ids)
-    assert answer.status_code == 200
-    assert answer.words.count("Confirmed sending") == 3
+    response = press(asha, ids)
+    assert response.status_code == 200
+    assert response.words.count("Confirmed sending") == 3
     assert decisions(session) == 3
     assert deliver() == {"delivered": 3}
 
@@ -39,7 +39,7 @@ def test_preview_names_skipped_orders_and_records_nothing(
     asha: Browser, arrive: Any, session: Session
 ) -> None:
     ids = arrive(3)
-    asha.answer(ids[0], "REJECT", "No capacity")
+    asha.respond(ids[0], "REJECT", "No capacity")
     session.execute(update(PurchaseOrder).where(PurchaseOrder.id == ids[1]).values(status="CANCELLED"))
     session.commit()
     page = plan(asha, ids)
@@ -52,10 +52,10 @@ def test_preview_names_skipped_orders_and_records_nothing(
 
 def test_bulk_response_skips_orders_with_a_response(asha: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(3)
-    asha.answer(ids[0], "REJECT", "No capacity")
-    answer = press(asha, ids)
-    assert answer.status_code == 200
-    assert answer.words.count("Skipped Asha already responded.") == 1
+    asha.respond(ids[0], "REJECT", "No capacity")
+    response = press(asha, ids)
+    assert response.status_code == 200
+    assert response.words.count("Skipped Asha already responded.") == 1
     assert decisions(session) == 3
 
 
@@ -63,8 +63,8 @@ def test_bulk_response_skips_changed_order(asha: Browser, arrive: Any, session: 
     ids = arrive(2)
     session.execute(update(PurchaseOrder).where(PurchaseOrder.id == ids[0]).values(version=2))
     session.commit()
-    answer = press(asha, ids, versions=[f"{ids[0]}:1", f"{ids[1]}:1"])
-    assert "now version 2" in answer.words
+    response = press(asha, ids, versions=[f"{ids[0]}:1", f"{ids[1]}:1"])
+    assert "now version 2" in response.words
     assert decisions(session) == 1
 
 
@@ -79,17 +79,17 @@ def test_bulk_response_twice_records_once(asha: Browser, arrive: Any, session: S
 
 def test_bulk_response_to_foreign_orders_is_not_found(omar: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(2)
-    answer = press(omar, ids)
-    assert answer.status_code == 422
-    assert "not found" in answer.words
+    response = press(omar, ids)
+    assert response.status_code == 422
+    assert "not found" in response.words
     assert decisions(session) == 0
 
 
 def test_bulk_response_invalid_remarks_are_shown_again(asha: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(2)
-    answer = press(asha, ids, supplier_remarks='He said "yes"')
-    assert answer.status_code == 422
-    assert "He said" in answer.text
+    response = press(asha, ids, supplier_remarks='He said "yes"')
+    assert response.status_code == 422
+    assert "He said" in response.text
     assert press(asha, ["x", "9" * 30]).status_code == 422  # type: ignore[list-item]
     assert decisions(session) == 0
 
@@ -98,7 +98,7 @@ def test_inbox_selects_only_orders_that_need_response(
     asha: Browser, meera: Browser, arrive: Any, session: Session
 ) -> None:
     ids = arrive(4)
-    asha.answer(ids[0])
+    asha.respond(ids[0])
     session.execute(update(PurchaseOrder).where(PurchaseOrder.id == ids[1]).values(status="CANCELLED"))
     session.commit()
     page = asha.get("/orders")
@@ -119,6 +119,6 @@ def test_refused_response_can_be_selected_again(
 ) -> None:
     (order_id,) = arrive(1)
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
-    asha.answer(order_id)
+    asha.respond(order_id)
     deliver()
     assert asha.get("/orders").one("input[name=order_ids]")["value"] == str(order_id)

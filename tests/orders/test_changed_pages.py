@@ -11,8 +11,8 @@ from tests.people import Browser
 
 
 def amended(buyer: Buyer, **words: Any) -> dict[str, Any]:
-    """The order with one more of the first line, its last line gone and another one added."""
-    body = buyer.edited(3, **words)
+    """The order with a changed first line, without its last line and with a new line."""
+    body = buyer.edit_body(3, **words)
     lines = body["purchaseOrder"]["itemLists"]
     assert len(lines) > 1
     added = copy.deepcopy(lines[0])
@@ -23,14 +23,14 @@ def amended(buyer: Buyer, **words: Any) -> dict[str, Any]:
 
 
 def test_changed_order_has_a_banner_with_the_changes(
-    buyer: Buyer, arrive: Any, asha: Browser, meera: Browser, deliver_so: Any
+    buyer: Buyer, arrive: Any, asha: Browser, meera: Browser, deliver_with: Any
 ) -> None:
     order_id = arrive(1)[0]
-    asha.answer(order_id)
-    deliver_so("ok")
-    body = buyer.edited(0, deliveryDate="2027-01-15")
+    asha.respond(order_id)
+    deliver_with("ok")
+    body = buyer.edit_body(0, deliveryDate="2027-01-15")
     body["purchaseOrder"]["itemLists"][0]["quantity"] += 1
-    assert buyer.say("req-edit", body).status_code == 200
+    assert buyer.post("req-edit", body).status_code == 200
     banner = asha.get(f"/orders/{order_id}").one(".page-header + .notice").get_text(" ", strip=True)
     assert "The buyer changed this order after you confirmed it." in banner
     assert "Version 2, today" in " ".join(banner.split())
@@ -43,7 +43,7 @@ def test_changed_order_has_a_banner_with_the_changes(
 
 def test_banner_says_that_an_unsent_response_was_canceled(buyer: Buyer, arrive: Any, asha: Browser) -> None:
     order_id = arrive(1)[0]
-    asha.answer(order_id, "REJECT", "No capacity")
+    asha.respond(order_id, "REJECT", "No capacity")
     buyer.edit()
     banner = asha.get(f"/orders/{order_id}").one(".page-header + .notice").get_text(" ", strip=True)
     assert "after you rejected it" in banner
@@ -54,7 +54,7 @@ def test_document_marks_old_and_new_values_accessibly(buyer: Buyer, arrive: Any,
     order_id = arrive(4)[3]
     old = buyer.bodies[3]["purchaseOrder"]
     assert (
-        buyer.say("req-edit", amended(buyer, deliveryDate="2027-01-15", subject="Moved")).status_code == 200
+        buyer.post("req-edit", amended(buyer, deliveryDate="2027-01-15", subject="Moved")).status_code == 200
     )
     page = asha.get(f"/orders/{order_id}")
     title = page.one("#document-title")
@@ -118,38 +118,38 @@ def test_stale_form_shows_changes_and_keeps_all_input(buyer: Buyer, arrive: Any,
 
 
 def test_canceled_order_shows_the_buyers_remarks_and_no_form(
-    buyer: Buyer, arrive: Any, asha: Browser, deliver_so: Any
+    buyer: Buyer, arrive: Any, asha: Browser, deliver_with: Any
 ) -> None:
     first, second = arrive(2)
-    asha.answer(second)
-    deliver_so("ok")
-    answer = buyer.move(0, remarks="The project <stopped>")
-    buyer.move(1, "CLOSE", remarks="All received")
+    asha.respond(second)
+    deliver_with("ok")
+    response = buyer.change_status(0, remarks="The project <stopped>")
+    buyer.change_status(1, "CLOSE", remarks="All received")
     page = asha.get(f"/orders/{first}")
     banner = page.one(".page-header + .notice")
     words = " ".join(banner.get_text(" ").split())
     assert "The buyer canceled this order." in words
     assert "The project <stopped>" in words
-    assert banner.find("a", href=f"/inbound/{resp(answer)['reqMsgId']}")
+    assert banner.find("a", href=f"/inbound/{resp(response)['reqMsgId']}")
     assert not page.page.select("#answer textarea")
     closed = asha.get(f"/orders/{second}").one(".page-header + .notice").get_text(" ")
     assert "The buyer closed this order." in closed and "All received" in closed
 
 
 def test_activity_lists_all_events_newest_first(
-    buyer: Buyer, arrive: Any, asha: Browser, deliver_so: Any, clock: Any
+    buyer: Buyer, arrive: Any, asha: Browser, deliver_with: Any, clock: Any
 ) -> None:
     order_id = arrive(1)[0]
     clock.move(minutes=1)
-    asha.answer(order_id)
+    asha.respond(order_id)
     clock.move(minutes=1)
-    deliver_so("ok")
+    deliver_with("ok")
     clock.move(minutes=1)
     edit = buyer.edit()
     page = asha.get(f"/orders/{order_id}")
-    titles = [one.get_text() for one in page.page.select("#timeline li > b")]
+    titles = [heading.get_text() for heading in page.page.select("#timeline li > b")]
     assert titles[0] in ("Changed by the buyer", "Viewed by Asha")
-    assert [one for one in titles if one != "Viewed by Asha"] == [
+    assert [title for title in titles if title != "Viewed by Asha"] == [
         "Changed by the buyer",
         "Delivered to the partner",
         "Confirmed by Asha",
@@ -160,12 +160,12 @@ def test_activity_lists_all_events_newest_first(
 
 
 def test_late_refusal_names_its_incoming_message(
-    buyer: Buyer, arrive: Any, asha: Browser, confirm: Any, deliver_so: Any
+    buyer: Buyer, arrive: Any, asha: Browser, confirm: Any, deliver_with: Any
 ) -> None:
     order_id = arrive(1)[0]
     message_id = confirm(order_id)
-    deliver_so("ok")
-    late = buyer.report(result="FAILURE", req_msg_id=f"REQ-{message_id}")
+    deliver_with("ok")
+    late = buyer.send_result(result="FAILURE", req_msg_id=f"REQ-{message_id}")
     where = f"/inbound/{resp(late)['reqMsgId']}"
     for url in (f"/orders/{order_id}", f"/orders/{order_id}/answer", f"/webhooks/{message_id}"):
         page = asha.get(url)
@@ -174,11 +174,11 @@ def test_late_refusal_names_its_incoming_message(
     assert "Refused by the partner" in asha.get(f"/orders/{order_id}").one("#timeline").get_text()
 
 
-def test_document_status_follows_the_delivery(arrive: Any, asha: Browser, deliver_so: Any) -> None:
+def test_document_status_follows_the_delivery(arrive: Any, asha: Browser, deliver_with: Any) -> None:
     order_id = arrive(1)[0]
-    asha.answer(order_id)
+    asha.respond(order_id)
     assert asha.get(f"/orders/{order_id}").one("#document #order-status").get_text() == "Open"
-    deliver_so("ok")
+    deliver_with("ok")
     fragment = asha.get(f"/orders/{order_id}/delivery", headers={"HX-Request": "true"})
     status = fragment.one("#order-status")
     assert status["data-hx-swap-oob"] == "true"

@@ -37,7 +37,7 @@ def receive(buyer: Buyer, session: Session) -> Callable[..., int]:
         order = body["purchaseOrder"]
         order["objectId"], order["buyerPONumber"] = f"POR{count:032}", f"MAL/{count}"
         change(order)
-        assert buyer.say("req-send", body).status_code == 200
+        assert buyer.post("req-send", body).status_code == 200
         session.rollback()
         order_id = session.scalar(select(func.max(PurchaseOrder.id))) or 0
         session.rollback()
@@ -237,7 +237,7 @@ def test_only_those_who_respond_may_dismiss(meera: Browser, omar: Browser, recei
 
 def test_checks_do_not_block_a_response(asha: Browser, receive: Any) -> None:
     receive(line(unitPrice=1))
-    assert asha.answer(receive(with_other_quantity(5))).status_code == 303
+    assert asha.respond(receive(with_other_quantity(5))).status_code == 303
 
 
 def test_order_that_was_never_indexed_has_a_page(asha: Browser, receive: Any, session: Session) -> None:

@@ -20,7 +20,9 @@ FOLLOWUPS = ORDERS_FILE.with_name("followups.jsonl")
 @pytest.fixture
 def body(example_bodies: list[Any]) -> dict[str, Any]:
     """An order of several lines."""
-    return copy.deepcopy(next(one for one in example_bodies if len(one["purchaseOrder"]["itemLists"]) == 3))
+    return copy.deepcopy(
+        next(example for example in example_bodies if len(example["purchaseOrder"]["itemLists"]) == 3)
+    )
 
 
 def read(body: dict[str, Any]) -> ReqSend:
@@ -40,22 +42,22 @@ def test_compare_equal_orders_in_other_spelling_is_empty(body: dict[str, Any]) -
     line["barCode"] = None
     order["ts"] = "2030-01-01T00:00:00Z"
     order["objectVersion"] = {"currentVersion": 1, "newVersion": 2}
-    found = compare(read(body), read(other))
-    assert not found
-    assert found.in_brief == "no visible changes"
+    differences = compare(read(body), read(other))
+    assert not differences
+    assert differences.in_brief == "no visible changes"
 
 
 def test_compare_header_fields_has_old_and_new(body: dict[str, Any]) -> None:
     other, order = changed(body)
     was = (order["deliveryDate"], order["subject"])
     order["deliveryDate"], order["subject"] = "2027-01-15", "Moved"
-    found = compare(read(body), read(other))
-    assert found.header == (
+    differences = compare(read(body), read(other))
+    assert differences.header == (
         Difference("deliveryDate", "Delivery date", was[0], "2027-01-15"),
         Difference("subject", "Subject", was[1], "Moved"),
     )
-    assert not found.lines
-    assert found.in_brief == "delivery date, subject"
+    assert not differences.lines
+    assert differences.in_brief == "delivery date, subject"
 
 
 def test_compare_nested_fields_lists_each_leaf_by_name(body: dict[str, Any]) -> None:
@@ -64,24 +66,24 @@ def test_compare_nested_fields_lists_each_leaf_by_name(body: dict[str, Any]) -> 
     order["poInfos"] = [{"name": "Insurance", "value": "Buyer"}, *order["poInfos"]]
     order["shippingTermsDetails"]["incoterm"] = "DDP"
     other["additionalInfos"] = [{"name": "costCentre", "value": "CC000"}]
-    found = {one.path: one for one in compare(read(body), read(other)).header}
-    assert set(found) == {
+    fields = {field.path: field for field in compare(read(body), read(other)).header}
+    assert set(fields) == {
         "buyerDetails.address.city",
         "poInfos.Insurance",
         "shippingTermsDetails.incoterm",
         "additionalInfos.costCentre",
     }
-    assert found["buyerDetails.address.city"].label == "Buyer: address city"
-    assert (found["poInfos.Insurance"].old, found["poInfos.Insurance"].new) == (None, "Buyer")
-    assert found["additionalInfos.costCentre"].label == "Additional information: costCentre"
+    assert fields["buyerDetails.address.city"].label == "Buyer: address city"
+    assert (fields["poInfos.Insurance"].old, fields["poInfos.Insurance"].new) == (None, "Buyer")
+    assert fields["additionalInfos.costCentre"].label == "Additional information: costCentre"
 
 
 def test_compare_unknown_fields_are_included(body: dict[str, Any]) -> None:
     other, order = changed(body)
     body["purchaseOrder"]["colour"] = {"ral": [5010]}
     order["colour"] = {"ral": [5010, 6018]}
-    (found,) = compare(read(body), read(other)).header
-    assert (found.path, found.old, found.new) == ("colour.ral.2", None, 6018)
+    (field,) = compare(read(body), read(other)).header
+    assert (field.path, field.old, field.new) == ("colour.ral.2", None, 6018)
 
 
 def test_compare_changed_line_has_fields_with_exact_amounts(body: dict[str, Any]) -> None:
@@ -89,26 +91,29 @@ def test_compare_changed_line_has_fields_with_exact_amounts(body: dict[str, Any]
     line = order["itemLists"][1]
     was = line["quantity"]
     line["quantity"], line["unitPrice"] = Decimal("7.125"), Decimal("0.1")
-    (found,) = compare(read(body), read(other)).lines
-    assert (found.kind, found.label) == ("changed", line["serialno"])
-    assert [(one.label, one.new) for one in found.fields] == [
+    (change,) = compare(read(body), read(other)).lines
+    assert (change.kind, change.label) == ("changed", line["serialno"])
+    assert [(field.label, field.new) for field in change.fields] == [
         ("Quantity", Decimal("7.125")),
         ("Unit price", Decimal("0.1")),
     ]
-    assert found.fields[0].old == was
-    assert found.line.quantity == Decimal("7.125")
+    assert change.fields[0].old == was
+    assert change.line.quantity == Decimal("7.125")
 
 
 def test_compare_inserted_first_line_changes_no_other(body: dict[str, Any]) -> None:
     other, order = changed(body)
-    gone = order["itemLists"].pop()
-    added = {**copy.deepcopy(gone), "serialno": "1", "orderLineReference": "00005"}
+    removed = order["itemLists"].pop()
+    added = {**copy.deepcopy(removed), "serialno": "1", "orderLineReference": "00005"}
     for number, line in enumerate(order["itemLists"], start=2):
         line["serialno"] = str(number)
     order["itemLists"].insert(0, added)
-    found = compare(read(body), read(other))
-    assert [(one.kind, one.label) for one in found.lines] == [("added", "1"), ("removed", gone["serialno"])]
-    assert found.in_brief.startswith("1 line added, 1 removed")
+    differences = compare(read(body), read(other))
+    assert [(change.kind, change.label) for change in differences.lines] == [
+        ("added", "1"),
+        ("removed", removed["serialno"]),
+    ]
+    assert differences.in_brief.startswith("1 line added, 1 removed")
 
 
 def test_line_label_is_serialno_else_reference_else_position(body: dict[str, Any]) -> None:
@@ -173,8 +178,8 @@ def test_match_lines_without_unique_reference_uses_serialno(body: dict[str, Any]
     other, order = changed(body)
     order["itemLists"].reverse()
     order["itemLists"][0]["unit"] = "BOX"
-    (found,) = compare(read(body), read(other)).lines
-    assert (found.kind, found.label, [one.label for one in found.fields]) == ("changed", "3", ["Unit"])
+    (change,) = compare(read(body), read(other)).lines
+    assert (change.kind, change.label, [field.label for field in change.fields]) == ("changed", "3", ["Unit"])
 
 
 def test_match_line_with_a_new_reference_is_the_same_line(body: dict[str, Any]) -> None:
@@ -192,12 +197,12 @@ def test_match_lines_with_the_same_serialno_uses_their_order(body: dict[str, Any
         line["serialno"] = "1"
     other, order = changed(body)
     del order["itemLists"][2]
-    found = compare(read(body), read(other)).lines
-    assert [one.kind for one in found] == ["removed"]
+    changes = compare(read(body), read(other)).lines
+    assert [change.kind for change in changes] == ["removed"]
 
 
 def test_in_brief_of_the_example_edits(example_bodies: list[Any]) -> None:
-    newest = {one["purchaseOrder"]["objectId"]: one for one in example_bodies}
+    newest = {example["purchaseOrder"]["objectId"]: example for example in example_bodies}
     briefs = []
     for line in FOLLOWUPS.read_bytes().splitlines():
         followup = read_json(line)

@@ -33,9 +33,9 @@ def sent_body(session: Session) -> Any:
 
 def order_of(session: Session, order_id: int) -> PurchaseOrder:
     session.rollback()
-    found = session.get(PurchaseOrder, order_id, populate_existing=True)
-    assert found
-    return found
+    order = session.get(PurchaseOrder, order_id, populate_existing=True)
+    assert order
+    return order
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_response_creates_one_decision_and_one_webhook(
     asha: Browser, arrive: Any, session: Session, response: str, remarks: str, status: str
 ) -> None:
     (order_id,) = arrive(1)
-    answer = asha.answer(order_id, response, remarks)
+    answer = asha.respond(order_id, response, remarks)
     assert (answer.status_code, answer.location) == (303, f"/orders/{order_id}")
     order = order_of(session, order_id)
     assert (order.response, order.delivery, order.status) == (
@@ -69,12 +69,12 @@ def test_response_with_htmx_returns_a_fragment(asha: Browser, arrive: Any) -> No
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
-    answer = asha.send(url, fields, headers=HTMX)
-    assert answer.status_code == 200
-    assert not answer.data.lstrip().lower().startswith(b"<!doctype")
-    assert answer.one("#answer")
-    assert "HX-Request" in answer.headers["Vary"]
-    assert answer.headers["Cache-Control"] == "private, no-store"
+    response = asha.send(url, fields, headers=HTMX)
+    assert response.status_code == 200
+    assert not response.data.lstrip().lower().startswith(b"<!doctype")
+    assert response.one("#answer")
+    assert "HX-Request" in response.headers["Vary"]
+    assert response.headers["Cache-Control"] == "private, no-store"
 
 
 def test_form_default_is_a_confirmation_with_its_remark(asha: Browser, arrive: Any) -> None:
@@ -91,7 +91,7 @@ def test_additional_information_is_sent_without_empty_rows(
     asha: Browser, arrive: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
-    asha.answer(
+    asha.respond(
         order_id,
         supplier_order_number="SO-88",
         promised_date="2026-12-04",
@@ -117,7 +117,7 @@ def test_line_breaks_in_remarks_become_one_space_before_counting(
     asha: Browser, arrive: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
-    assert asha.answer(order_id, remarks="x" * 49 + "\r\n" + "y" * 50).status_code == 303
+    assert asha.respond(order_id, remarks="x" * 49 + "\r\n" + "y" * 50).status_code == 303
     remarks = sent_body(session)["poConfirmation"]["supplierRemarks"]
     assert remarks == "x" * 49 + " " + "y" * 50
 
@@ -149,12 +149,12 @@ def test_invalid_form_returns_errors_and_keeps_all_input(
     url = f"/orders/{order_id}/answer"
     typed = {"supplier_order_number": "SO-typed-88", "supplier_remarks": "Typed remarks stay"}
     fields = {**asha.fill(url, url), **typed, **wrong}
-    answer = asha.send(url, fields, headers=headers)
-    assert answer.status_code == 422
-    assert "SO-typed-88" in answer.text
+    response = asha.send(url, fields, headers=headers)
+    assert response.status_code == 422
+    assert "SO-typed-88" in response.text
     if "supplier_remarks" not in wrong:
-        assert "Typed remarks stay" in answer.text
-    assert answer.page.select("#answer [aria-invalid=true], #answer .notice, #answer [role=alert]")
+        assert "Typed remarks stay" in response.text
+    assert response.page.select("#answer [aria-invalid=true], #answer .notice, #answer [role=alert]")
     assert count(session, Decision) == count(session, Message) == 0
 
 
@@ -173,9 +173,9 @@ def test_response_to_another_version_is_a_conflict_and_keeps_input(
     (order_id,) = arrive(1)
     session.execute(update(PurchaseOrder).values(version=2))
     session.commit()
-    answer = asha.answer(order_id, remarks="My long remark", version="1")
-    assert answer.status_code == 409
-    assert "My long remark" in answer.text
+    response = asha.respond(order_id, remarks="My long remark", version="1")
+    assert response.status_code == 409
+    assert "My long remark" in response.text
     assert count(session, Decision) == 0
 
 
@@ -198,11 +198,11 @@ def test_different_response_is_a_conflict_that_names_the_first_responder(
     order_id = arrive(3)[2]
     url = f"/orders/{order_id}/answer"
     late = {**omar.fill(url, url), "supplier_response": "REJECT", "supplier_remarks": "Out of stock"}
-    asha.answer(order_id)
-    answer = omar.send(url, late)
-    assert answer.status_code == 409
-    assert "Asha" in answer.words
-    assert "Out of stock" in answer.text
+    asha.respond(order_id)
+    response = omar.send(url, late)
+    assert response.status_code == 409
+    assert "Asha" in response.words
+    assert "Out of stock" in response.text
     assert count(session, Decision) == 1
 
 
@@ -216,17 +216,17 @@ def test_ten_simultaneous_submits_record_one_response(
         {**browser.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
         for browser in browsers
     ]
-    answers: list[int] = []
+    responses: list[int] = []
 
     def press(number: int) -> None:
-        answers.append(browsers[number].send(url, forms[number]).status_code)
+        responses.append(browsers[number].send(url, forms[number]).status_code)
 
     threads = [threading.Thread(target=press, args=(number,)) for number in range(10)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert answers == [303] * 10
+    assert responses == [303] * 10
     assert count(session, Decision) == count(session, Message) == 1
 
 
@@ -292,12 +292,12 @@ def test_preview_of_incomplete_input_names_what_is_missing(
 ) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
-    given = asha.fill(url, url)
-    shown = asha.send(f"{url}/preview", {**given, **fields}, headers=HTMX)
+    filled = asha.fill(url, url)
+    shown = asha.send(f"{url}/preview", {**filled, **fields}, headers=HTMX)
     assert shown.status_code == 422
     assert sentence in shown.words
     assert shown.one("#preview") and not shown.page.select("form, pre")
-    whole = asha.send(f"{url}/preview", {**given, **fields})
+    whole = asha.send(f"{url}/preview", {**filled, **fields})
     assert (whole.status_code, len(whole.page.select("#answer form"))) == (422, 1)
 
 
@@ -306,17 +306,17 @@ def test_preview_of_a_changed_order_says_so(
 ) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
-    given = asha.fill(url, url)
+    filled = asha.fill(url, url)
     session.execute(update(PurchaseOrder).values(version=2))
     session.commit()
-    shown = asha.send(f"{url}/preview", given, headers=HTMX)
+    shown = asha.send(f"{url}/preview", filled, headers=HTMX)
     assert shown.status_code == 409
     assert "now version 2" in shown.words
     session.execute(update(PurchaseOrder).values(version=1))
     session.commit()
-    asha.answer(order_id)
-    shown = asha.send(f"{url}/preview", given, headers=HTMX)
-    assert shown.status_code == 200, "the answer stands, and this is what was sent"
+    asha.respond(order_id)
+    shown = asha.send(f"{url}/preview", filled, headers=HTMX)
+    assert shown.status_code == 200, "the response was recorded; this is the sent body"
 
 
 def test_order_takes_a_response_again_after_a_refusal(
@@ -324,11 +324,11 @@ def test_order_takes_a_response_again_after_a_refusal(
 ) -> None:
     (order_id,) = arrive(1)
     network.behave("refuse", times=1)
-    asha.answer(order_id, remarks="Confirmed with wishes")
+    asha.respond(order_id, remarks="Confirmed with wishes")
     deliver()
     page = asha.get(f"/orders/{order_id}")
     assert "remarks" in page.words.lower()
-    assert asha.answer(order_id, remarks="Confirmed").status_code == 303
+    assert asha.respond(order_id, remarks="Confirmed").status_code == 303
     assert deliver() == {"delivered": 1}
     numbers = session.scalars(select(Decision.number).order_by(Decision.number)).all()
     assert numbers == [1, 2]
@@ -363,7 +363,7 @@ def test_return_is_offered_only_if_the_partner_supports_it(
         other.execute(update(Partner).values(accepts_return=True))
         other.commit()
     assert asha.get(f"/orders/{order_id}").page.select("input[value=RETURN]")
-    assert asha.answer(order_id, "RETURN", "Please move the date").status_code == 303
+    assert asha.respond(order_id, "RETURN", "Please move the date").status_code == 303
 
 
 def test_manager_sees_the_order_without_a_form(meera: Browser, arrive: Any) -> None:
@@ -407,15 +407,15 @@ def test_form_after_a_refusal_has_the_refused_response_and_the_field_error(
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     network.behave("refuse", times=1, error_cd="BPR012", error_field=path)
-    asha.answer(order_id, "REJECT", "Price differs", **OWN_WORDS)
+    asha.respond(order_id, "REJECT", "Price differs", **OWN_WORDS)
     deliver()
     page = asha.get(f"/orders/{order_id}")
     fields = fields_of(page.one(f"#answer form[action='{url}']"))
     assert fields["supplier_response"] == "REJECT"
     assert fields["supplier_remarks"] == "Price differs"
     assert OWN_WORDS.items() <= fields.items()
-    said = [page.one(f"#{name}") for name in page.one(describes)["aria-describedby"].split()]
-    assert any("BPR012" in one.get_text() for one in said)
+    descriptions = [page.one(f"#{name}") for name in page.one(describes)["aria-describedby"].split()]
+    assert any("BPR012" in element.get_text() for element in descriptions)
 
 
 def test_form_after_undo_has_the_undone_response_but_not_for_a_new_version(
@@ -423,7 +423,7 @@ def test_form_after_undo_has_the_undone_response_but_not_for_a_new_version(
 ) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
-    asha.answer(order_id, remarks="Will ship", promised_date="2026-12-04")
+    asha.respond(order_id, remarks="Will ship", promised_date="2026-12-04")
     session.execute(update(Message).values(state="cancelled", next_at=None))
     session.execute(update(PurchaseOrder).values(delivery=Delivery.CANCELLED))
     session.commit()
@@ -435,19 +435,17 @@ def test_form_after_undo_has_the_undone_response_but_not_for_a_new_version(
     assert (fields["supplier_remarks"], fields["promised_date"]) == ("Confirmed", "")
 
 
-def test_open_form_learns_that_a_colleague_responded(asha: Browser, omar: Browser, arrive: Any) -> None:
+def test_open_form_polls_the_response_of_a_colleague(asha: Browser, omar: Browser, arrive: Any) -> None:
     order_id = arrive(3)[2]
     news = omar.get(f"/orders/{order_id}/answer").one("#form-news")["data-hx-get"]
     assert omar.get(news).one("#form-news").get("data-poll") is not None
-    asha.answer(order_id)
+    asha.respond(order_id)
     shown = omar.get(news).one("#form-news")
     assert "Asha already confirmed this order." in shown.get_text()
     assert shown.get("data-poll") is None
 
 
-def test_open_form_learns_that_the_buyer_changed_the_order(
-    asha: Browser, arrive: Any, session: Session
-) -> None:
+def test_open_form_polls_the_change_of_the_buyer(asha: Browser, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     news = asha.get(f"/orders/{order_id}/answer").one("#form-news")["data-hx-get"]
     session.execute(update(PurchaseOrder).values(version=2))
@@ -461,7 +459,7 @@ def test_review_of_an_order_with_a_response_names_the_colleague(
     order_id = arrive(3)[2]
     url = f"/orders/{order_id}/answer"
     fields = {**omar.fill(url, url), "supplier_remarks": "Typed remarks stay"}
-    asha.answer(order_id)
+    asha.respond(order_id)
     review = omar.send(f"{url}/review", fields)
     assert review.status_code == 409
     assert "Asha already confirmed this order." in review.words

@@ -68,7 +68,7 @@ def test_column_head_sorts_and_then_reverses(asha: Browser, arrive: Any) -> None
     page = asha.get(heads(page)["Order"][0])
     assert heads(page)["Order"] == ("/orders?answer=open&sort=buyer_po_number", "descending")
     assert numbers(page) == sorted(numbers(page), reverse=True)
-    assert heads(page)["Respond by"][0] == "/orders?answer=open", "the usual sort needs no word"
+    assert heads(page)["Respond by"][0] == "/orders?answer=open", "the default sort is not in the URL"
     assert not [head for _, head in heads(asha.get("/orders?sort=-received_at")).values() if head]
 
 
@@ -94,16 +94,16 @@ def test_column_head_sorts_and_then_reverses(asha: Browser, arrive: Any) -> None
 )
 def test_search_and_filters_reduce_the_list(asha: Browser, arrive: Any, query: str, fits: int | None) -> None:
     arrive(12)
-    found = numbers(asha.get(f"/orders?{query}"))
+    listed = numbers(asha.get(f"/orders?{query}"))
     if query == "answer=open":
         fits = 12
-    assert len(found) == fits if fits is not None else found
+    assert len(listed) == fits if fits is not None else listed
 
 
 def test_order_moves_between_filters_after_a_response(asha: Browser, arrive: Any, deliver: Any) -> None:
     ids = arrive(4)
-    asha.answer(ids[0])
-    asha.answer(ids[1], "REJECT", "No capacity")
+    asha.respond(ids[0])
+    asha.respond(ids[1], "REJECT", "No capacity")
     assert len(numbers(asha.get("/orders?answer=open"))) == 2
     assert len(numbers(asha.get("/orders?delivery=pending"))) == 2
     deliver()

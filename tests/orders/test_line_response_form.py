@@ -1,4 +1,4 @@
-"""The line fields of the response form: recorded, sent, shown, and refused with every typed word."""
+"""The line fields of the response form: recorded, sent, shown, and rejected with all typed input."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def order_id(arrive: Any) -> int:
 
 
 def respond(browser: Browser, order_id: int, **fields: Any) -> Any:
-    return browser.answer(order_id, fields.pop("response", "ACCEPT"), "With changes", **fields)
+    return browser.respond(order_id, fields.pop("response", "ACCEPT"), "With changes", **fields)
 
 
 def rows(session: Session, table: Any) -> int:
@@ -127,9 +127,9 @@ def test_partner_without_line_responses_refuses_lines(asha: Browser, order_id: i
 
 def test_reserved_name_of_custom_field_is_refused(asha: Browser, order_id: int) -> None:
     infos = {"additional_infos-0-name": "line/00010/quantity", "additional_infos-0-value": "5"}
-    answer = respond(asha, order_id, **infos)
-    assert answer.status_code == 422
-    assert "reserved" in answer.words
+    response = respond(asha, order_id, **infos)
+    assert response.status_code == 422
+    assert "reserved" in response.words
 
 
 def test_preview_shows_the_pairs_of_changed_lines(asha: Browser, order_id: int) -> None:

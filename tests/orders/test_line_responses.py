@@ -1,4 +1,4 @@
-"""Responses to single lines: how they travel, what may be entered, and the totals that follow."""
+"""Responses to single lines: encoding, validation and totals."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_decode_returns_what_encode_wrote(lines: tuple[LineResponse, ...]) -> No
     assert tuple(from_json(to_json(line)) for line in lines) == lines
 
 
-def test_changed_line_travels_under_its_documented_names() -> None:
+def test_changed_line_is_sent_under_its_documented_names() -> None:
     line = LineResponse(
         "00010",
         LineAction.CHANGED,
@@ -148,7 +148,7 @@ def test_line_pairs_do_not_count_as_custom_fields() -> None:
         req_confirm(ORDER, type(accept)("ACCEPT", "Confirmed", "IP", "::1", (("a", "b"),) * 51, lines))
 
 
-# --- What may be entered
+# --- Validation
 
 
 def test_references_are_unique_for_each_line() -> None:
@@ -159,8 +159,8 @@ def test_references_are_unique_for_each_line() -> None:
         {"orderLineReference": "", "serialno": "4"},
         {"orderLineReference": "x" * 101, "serialno": ""},
     )
-    found = [line.reference for line in ordered_lines(body(*items))]
-    assert found == ["1", "#2", "#3", "4", "#5"]
+    references = [line.reference for line in ordered_lines(body(*items))]
+    assert references == ["1", "#2", "#3", "4", "#5"]
 
 
 def test_changed_values_are_read_exactly() -> None:
@@ -291,7 +291,7 @@ def test_summary_counts_lines_and_totals() -> None:
     assert summary.confirmed.net == Decimal("1875.00")
 
 
-def test_total_is_unknown_where_the_order_does_not_tell() -> None:
+def test_total_without_order_total_is_unknown() -> None:
     order = body({"totalItemValue": Decimal(10)})
     changed = LineResponse("00010", LineAction.CHANGED, quantity=Decimal(50))
     assert summarize(order, [changed]).confirmed.total is None

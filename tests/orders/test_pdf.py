@@ -36,7 +36,7 @@ def receive(buyer: Buyer, session: Any) -> Callable[..., int]:
     def receive(change: Callable[[dict[str, Any]], None]) -> int:
         body = copy.deepcopy(buyer.bodies[0])
         change(body["purchaseOrder"])
-        assert buyer.say("req-send", body).status_code == 200
+        assert buyer.post("req-send", body).status_code == 200
         return 1
 
     return receive
@@ -57,7 +57,7 @@ def test_order_without_response_is_a_purchase_order(asha: Browser, arrive: Any) 
 
 def test_order_with_response_is_an_acknowledgment(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive()
-    asha.answer(order_id, remarks="Ships on Monday", supplier_order_number="SO-4711")
+    asha.respond(order_id, remarks="Ships on Monday", supplier_order_number="SO-4711")
     text = text_of(read(asha, order_id))
     assert text.startswith("Triveni Fasteners Private Limited")
     assert "Order acknowledgment MAL/2611/45007" in text
@@ -75,7 +75,7 @@ def test_line_responses_are_shown_with_both_totals(asha: Browser, arrive: Any) -
         "lines-0-quantity": "1",
         "lines-0-remarks": "One in stock",
     }
-    assert asha.answer(order_id, **changes).status_code == 303
+    assert asha.respond(order_id, **changes).status_code == 303
     text = text_of(read(asha, order_id))
     assert "Confirmed with changes" in text
     assert "1 NOS ordered 2" in text
@@ -86,7 +86,7 @@ def test_line_responses_are_shown_with_both_totals(asha: Browser, arrive: Any) -
 def test_response_that_was_undone_is_not_shown(asha: Browser, arrive: Any, app: Flask) -> None:
     app.extensions["settings"] = app.extensions["settings"].model_copy(update={"undo_seconds": 60})
     (order_id,) = arrive()
-    asha.answer(order_id)
+    asha.respond(order_id)
     undo = f"/orders/{order_id}/answer/undo"
     assert asha.send(undo, asha.fill(f"/orders/{order_id}", undo)).status_code == 303
     assert "Purchase order" in text_of(read(asha, order_id))

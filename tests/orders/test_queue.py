@@ -1,4 +1,4 @@
-"""Working through a list: the place of an order, "Confirm and next", news, and the end of the list."""
+"""Working through a list: the position of an order, "Confirm and next", updates, and the end of the list."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def order_id(url: str) -> int:
 
 
 def respond_and_next(browser: Browser, url: str, **changes: Any) -> Any:
-    """Open an order from a list, fill in the form and press "Confirm and next"."""
+    """Open an order from a list, fill in the form and submit "Confirm and next"."""
     action = f"/orders/{order_id(url)}/answer"
     page = browser.get(url)
     fields = fields_of(page.one(f"form[action='{action}']"))
@@ -61,10 +61,10 @@ def test_next_follows_the_sort_of_the_list(asha: Browser, arrive: Any, sort: str
 def test_confirm_and_next_records_and_opens_next_order(asha: Browser, arrive: Any) -> None:
     arrive(3)
     first, second, _ = links(asha)
-    answer = respond_and_next(asha, first)
-    assert answer.status_code == 303
-    assert order_id(answer.location) == order_id(second)
-    page = asha.get(answer.location)
+    response = respond_and_next(asha, first)
+    assert response.status_code == 303
+    assert order_id(response.location) == order_id(second)
+    page = asha.get(response.location)
     assert "Confirmed by Asha" in " ".join(page.one("form.responded").get_text(" ").split())
     assert "1 of 2" in page.one("nav.place").get_text(" ")
     assert order_id(links(asha)[0]) == order_id(second)
@@ -73,21 +73,21 @@ def test_confirm_and_next_records_and_opens_next_order(asha: Browser, arrive: An
 def test_reject_and_next_needs_a_reason(asha: Browser, arrive: Any) -> None:
     arrive(2)
     first, second = links(asha)
-    answer = respond_and_next(asha, first, supplier_response="REJECT")
-    assert answer.status_code == 422
-    assert answer.one("form.answer-form input[name=list]")["value"] == OPEN
-    answer = respond_and_next(asha, first, supplier_response="REJECT", supplier_remarks="Not in our range")
-    assert order_id(answer.location) == order_id(second)
+    response = respond_and_next(asha, first, supplier_response="REJECT")
+    assert response.status_code == 422
+    assert response.one("form.answer-form input[name=list]")["value"] == OPEN
+    response = respond_and_next(asha, first, supplier_response="REJECT", supplier_remarks="Not in our range")
+    assert order_id(response.location) == order_id(second)
     assert "Rejected by Asha" in " ".join(
-        asha.get(answer.location).one("form.responded").get_text(" ").split()
+        asha.get(response.location).one("form.responded").get_text(" ").split()
     )
 
 
 def test_last_order_leads_to_all_done(asha: Browser, arrive: Any) -> None:
     arrive(1)
     (only,) = links(asha)
-    answer = respond_and_next(asha, only)
-    page = asha.get(answer.location)
+    response = respond_and_next(asha, only)
+    page = asha.get(response.location)
     assert "All done" in page.words
     assert "Every order in this list has a response." in page.words
     assert page.one("form.responded")
@@ -111,21 +111,21 @@ def test_confirm_and_next_of_changed_order_shows_review(
     deliver()
     numbers = [body["purchaseOrder"]["buyerPONumber"] for body in example_bodies[:2]]
     buyer.edit(numbers.index(asha.get(url).one("h1").get_text(strip=True)))
-    answer = respond_and_next(asha, url)
-    assert answer.status_code == 200
-    review = answer.one("#review form")
+    response = respond_and_next(asha, url)
+    assert response.status_code == 200
+    review = response.one("#review form")
     fields = {**fields_of(review), "next": review.select_one("button[name=next]")["value"]}
-    answer = asha.send(review["action"], fields)
-    assert answer.status_code == 303
-    assert "list=" in answer.location
+    response = asha.send(review["action"], fields)
+    assert response.status_code == 303
+    assert "list=" in response.location
 
 
-def test_one_post_without_list_records_as_before(asha: Browser, arrive: Any) -> None:
+def test_response_without_a_list_is_recorded(asha: Browser, arrive: Any) -> None:
     (order,) = arrive(1)
-    assert asha.answer(order).location == f"/orders/{order}"
+    assert asha.respond(order).location == f"/orders/{order}"
 
 
-def test_list_of_other_suppliers_is_not_walked(omar: Browser, asha: Browser, arrive: Any) -> None:
+def test_list_of_other_suppliers_has_no_next_order(omar: Browser, asha: Browser, arrive: Any) -> None:
     arrive(10)
     own = set(map(order_id, links(omar)))
     foreign = next(order_id(url) for url in links(asha) if order_id(url) not in own)
@@ -148,13 +148,13 @@ def test_news_counts_new_and_changed_orders(
     asha: Browser, omar: Browser, arrive: Any, buyer: Any, example_bodies: list[Any]
 ) -> None:
     arrive(2)
-    ask = asha.get(f"/orders?{OPEN}").one("#news")["data-hx-get"]
-    assert not asha.get(ask, headers=HTMX).page.select("a")
+    news_url = asha.get(f"/orders?{OPEN}").one("#news")["data-hx-get"]
+    assert not asha.get(news_url, headers=HTMX).page.select("a")
     arrive(4)
-    page = asha.get(ask, headers=HTMX)
+    page = asha.get(news_url, headers=HTMX)
     assert "2 new orders: show" in page.words
     assert page.one("#n-to_answer").get_text() == "4"
-    assert asha.get(ask).one("h1").get_text() == "Needs response"
+    assert asha.get(news_url).one("h1").get_text() == "Needs response"
     assert asha.get("/orders/newer?than=-1", headers=HTMX).status_code == 200
     assert asha.get("/orders/newer?than=99999999999999999999", headers=HTMX).status_code == 200
 
@@ -169,8 +169,8 @@ def test_confirm_and_next_with_changed_line_shows_review(asha: Browser, arrive: 
         "lines-0-response": "CHANGED",
         "lines-0-quantity": "1",
     }
-    answer = respond_and_next(asha, first, **changed)
-    assert answer.status_code == 200, answer.words
-    review = answer.one("#review form")
+    response = respond_and_next(asha, first, **changed)
+    assert response.status_code == 200, response.words
+    review = response.one("#review form")
     fields = {**fields_of(review), "next": review.select_one("button[name=next]")["value"]}
     assert order_id(asha.send(review["action"], fields).location) == order_id(second)

@@ -31,7 +31,7 @@ def receive(buyer: Buyer, session: Session) -> Receive:
         count += 1
         body = copy.deepcopy(buyer.bodies[0])
         body["purchaseOrder"] |= {"objectId": f"OBJECT-{count}", **fields}
-        return buyer.say("req-send", body)
+        return buyer.post("req-send", body)
 
     return receive
 
@@ -129,7 +129,7 @@ def test_whole_number_with_a_point_is_an_integer(buyer: Buyer, receive: Receive)
     assert receive(objectVersion=versions).status_code == 200
     body = copy.deepcopy(buyer.bodies[0])
     body["purchaseOrder"]["objectVersion"] = {"currentVersion": 0, "newVersion": Decimal("1.5")}
-    assert buyer.say("req-send", dumps(body)).status_code == 422
+    assert buyer.post("req-send", dumps(body)).status_code == 422
 
 
 def test_delivery_dates_are_sorted_as_dates(receive: Receive, asha: Browser) -> None:
@@ -172,7 +172,7 @@ def test_search_finds_text_that_looks_the_same(receive: Receive, asha: Browser) 
 def test_tabs_in_a_response_become_blanks(asha: Browser, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     custom = {"additional_infos-0-name": "note\tfor", "additional_infos-0-value": "dock\r\n\t5"}
-    response = asha.answer(order_id, "REJECT", "Short by\t100\t200 pcs", **custom)
+    response = asha.respond(order_id, "REJECT", "Short by\t100\t200 pcs", **custom)
     assert response.status_code == 303
     session.rollback()
     body = json.loads(session.scalars(select(Message.body)).one())
@@ -182,7 +182,7 @@ def test_tabs_in_a_response_become_blanks(asha: Browser, arrive: Any, session: S
 
 def test_invisible_remarks_are_empty(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
-    response = asha.answer(order_id, remarks="\u200b\u3164")
+    response = asha.respond(order_id, remarks="\u200b\u3164")
     assert response.status_code == 422
     assert "Enter a remark." in response.words
 

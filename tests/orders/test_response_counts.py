@@ -30,7 +30,7 @@ Counts = dict[tuple[date, str, str, str], tuple[int, int, int, int]]
 
 
 def plain_count(session: Session, scope: Any, first: date, last: date, zone: ZoneInfo) -> Counts:
-    """A look at each decision."""
+    """Count the decisions in Python."""
     groups: dict[Any, list[Decision]] = defaultdict(list)
     for decision in session.scalars(select(Decision).where(~Decision.undone)):
         day = decision.decided_at.astimezone(zone).date()
@@ -74,7 +74,7 @@ def test_counts_match_a_plain_count_in_each_zone_and_scope(database: Database, z
     assert most == 300
 
 
-def test_a_second_response_counts_as_well_and_an_undone_one_does_not(
+def test_second_response_is_counted_and_undone_response_is_not(
     database: Database, arrive: Any, clock: Any
 ) -> None:
     withdrawn_id, undone_id = arrive(2)

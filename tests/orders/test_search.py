@@ -24,7 +24,7 @@ WORDS = ['say "no"', "100 % cotton", "a_b", "back\\slash", "संदर्भ �
 
 @pytest.fixture
 def worded(session: Session, arrive: Any) -> list[int]:
-    """Orders, each with odd words of its own."""
+    """Orders with unusual subjects."""
     ids: list[int] = arrive(len(WORDS))
     for order_id, words in zip(ids, WORDS, strict=True):
         session.execute(
@@ -59,8 +59,8 @@ def test_search_finds_the_same_as_a_scan_of_all_orders(
     session: Session, worded: list[int], words: str
 ) -> None:
     assert set(listed(session, words)) == naive(session, words)
-    found = matching_ids(session, TextIndex.ORDERS, words, limit=100)
-    assert found is None or set(found) >= naive(session, words)
+    matching = matching_ids(session, TextIndex.ORDERS, words, limit=100)
+    assert matching is None or set(matching) >= naive(session, words)
 
 
 @pytest.mark.parametrize("words", WORDS[:-1])
@@ -86,7 +86,7 @@ def test_search_with_many_matches_walks_the_list(
 def test_search_index_is_updated_with_the_order(session: Session, arrive: Any, asha: Any) -> None:
     first, second = arrive(2)
     assert not matching_ids(session, TextIndex.ORDERS, "leaves on tuesday", limit=9)
-    assert asha.answer(first, "ACCEPT", "Leaves on Tuesday").status_code == 303
+    assert asha.respond(first, "ACCEPT", "Leaves on Tuesday").status_code == 303
     session.rollback()
     assert matching_ids(session, TextIndex.ORDERS, "leaves on tuesday", limit=9) == [first]
     number = session.scalar(select(PurchaseOrder.buyer_po_number).where(PurchaseOrder.id == first))

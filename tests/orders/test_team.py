@@ -278,6 +278,6 @@ def test_open_form_ends_with_the_response(
     arrive: Any, asha: Browser, omar: Browser, session: Session
 ) -> None:
     order_id = order_of(session, arrive, BEARINGS)
-    omar.answer(order_id)
+    omar.respond(order_id)
     session.rollback()
     assert session.scalar(select(func.count()).select_from(OpenForm)) == 0

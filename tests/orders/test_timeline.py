@@ -30,7 +30,7 @@ def test_timeline_of_a_whole_life_is_in_order(
     buyer: Buyer,
     arrive: Any,
     confirm: Any,
-    deliver_so: Any,
+    deliver_with: Any,
     session: Session,
     clock: Any,
     asha: Any,
@@ -43,19 +43,19 @@ def test_timeline_of_a_whole_life_is_in_order(
     first = confirm(order_id, remarks="Will ship on Friday")
     for minutes in (1, 10, 40):
         clock.move(minutes=minutes)
-        deliver_so("timeout")
+        deliver_with("timeout")
     clock.move(hours=4)
-    deliver_so("ok")
+    deliver_with("ok")
     clock.move(minutes=1)
     edited = buyer.edit(deliveryDate="2027-01-15")
     clock.move(minutes=1)
     second = confirm(order_id, remarks="Can do")
     clock.move(minutes=1)
-    deliver_so("ok")
+    deliver_with("ok")
     clock.move(minutes=1)
-    late = buyer.report(result="FAILURE", req_msg_id=f"REQ-{second}", version=2)
+    late = buyer.send_result(result="FAILURE", req_msg_id=f"REQ-{second}", version=2)
     clock.move(minutes=1)
-    cancelled = buyer.move(version=2, remarks="Requirement withdrawn")
+    cancelled = buyer.change_status(version=2, remarks="Requirement withdrawn")
 
     name = "Malabar Marine Stores"
     assert in_words(session, order_id) == [
@@ -83,7 +83,7 @@ def test_timeline_of_a_whole_life_is_in_order(
     ]
     assert [event.message_id for event in events if event.message_id] == [first] * 3 + [second] * 3
     linked = [event.inbound_id for event in events if event.inbound_id][1:]
-    assert linked == [resp(answer)["reqMsgId"] for answer in (edited, late, cancelled)]
+    assert linked == [resp(response)["reqMsgId"] for response in (edited, late, cancelled)]
     assert events[3].count == 3
 
 
@@ -93,30 +93,30 @@ def test_timeline_has_a_canceled_response_with_its_reason(
     (order_id,) = arrive(1)
     confirm(order_id)
     clock.move(minutes=1)
-    buyer.move()
-    told = in_words(session, order_id)
-    assert ("withdrawn", "", "Response canceled. The buyer canceled the order.") in told
-    assert told[-1][0] in ("withdrawn", "cancelled")
+    buyer.change_status()
+    events = in_words(session, order_id)
+    assert ("withdrawn", "", "Response canceled. The buyer canceled the order.") in events
+    assert events[-1][0] in ("withdrawn", "cancelled")
 
 
 def test_timeline_has_refusal_resend_and_current_attempt(
     arrive: Any,
     confirm: Any,
-    deliver_so: Any,
-    leave: Any,
-    end: Any,
+    deliver_with: Any,
+    claim_one: Any,
+    end_attempt: Any,
     database: Database,
     session: Session,
     clock: Any,
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id, "REJECT", "Not in our range")
-    deliver_so("refuse")
+    deliver_with("refuse")
     clock.move(minutes=1)
     with database.writing() as other:
         delivery_service.resend(other, message_of(other, message_id), by="Ravi", reason="They mended it")
         other.commit()
-    sending = leave()
+    sending = claim_one()
     assert in_words(session, order_id)[1:] == [
         ("answered", "Asha", "Rejected by Asha."),
         ("refused", "", "Refused by the partner. The partner refused the response."),
@@ -124,27 +124,27 @@ def test_timeline_has_refusal_resend_and_current_attempt(
         ("tried", "", "Sending."),
     ]
     clock.move(minutes=1)
-    end(sending, "ok")
+    end_attempt(sending, "ok")
     assert in_words(session, order_id)[-1] == ("delivered", "", "Delivered to the partner.")
     assert (
-        next(one.remarks for one in story(session, order_id) if one.kind is EventKind.RESENT)
+        next(event.remarks for event in story(session, order_id) if event.kind is EventKind.RESENT)
         == "They mended it"
     )
 
 
 def test_timeline_has_failure_and_closed_order(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, session: Session, clock: Any
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, clock: Any
 ) -> None:
     (order_id,) = arrive(1)
     confirm(order_id)
     for _ in range(10):
-        deliver_so("500")
+        deliver_with("500")
         clock.move(days=2)
-    told = [what for what, _, _ in in_words(session, order_id)]
-    assert told == ["received", "answered", "tried", "failed"]
+    kinds = [kind for kind, _, _ in in_words(session, order_id)]
+    assert kinds == ["received", "answered", "tried", "failed"]
     confirm(order_id)
-    deliver_so("ok")
-    buyer.move(action="CLOSE", remarks="All received")
+    deliver_with("ok")
+    buyer.change_status(action="CLOSE", remarks="All received")
     assert in_words(session, order_id)[-1] == ("closed", "Malabar Marine Stores", "Closed by the buyer.")
 
 
@@ -157,11 +157,13 @@ def test_first_view_of_each_version_by_a_responder_is_recorded(
         assert browser.get(f"/orders/{order_id}").status_code == 200
     asha.get(f"/orders/{order_id}.json")
     sights = session.scalars(select(OrderView)).all()
-    assert [(one.person_name, one.version) for one in sights] == [("Asha", 1)]
+    assert [(view.person_name, view.version) for view in sights] == [("Asha", 1)]
     buyer.edit()
     asha.get(f"/orders/{order_id}")
     session.rollback()
-    assert [(one.person_name, one.version) for one in session.scalars(select(OrderView).order_by("id"))] == [
+    assert [
+        (view.person_name, view.version) for view in session.scalars(select(OrderView).order_by("id"))
+    ] == [
         ("Asha", 1),
         ("Asha", 2),
     ]
@@ -177,13 +179,13 @@ def test_order_page_works_if_the_view_cannot_be_recorded(
 
 
 def test_changed_order_page_has_changes_since_the_response(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_so: Any, asha: Any, pages: list[dict[str, Any]]
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, asha: Any, pages: list[dict[str, Any]]
 ) -> None:
     (order_id,) = arrive(1)
     asha.get(f"/orders/{order_id}")
     assert (pages[-1]["changes"], pages[-1]["changes_since"]) == (None, None)
     confirm(order_id)
-    deliver_so("ok")
+    deliver_with("ok")
     buyer.edit(deliveryDate="2027-01-15")
     buyer.edit(current=2, deliveryDate="2027-01-15", subject="Moved")
     asha.get(f"/orders/{order_id}")
@@ -221,12 +223,12 @@ def test_stale_form_has_changes_since_it_was_opened_and_keeps_input(
         "device_tag_value": "WEB",
     }
     for version, brief in (("2", "subject"), ("1", "delivery date, subject")):
-        answer = asha.send(f"/orders/{order_id}/answer", {**fields, "version": version})
-        given = pages[-1]
-        assert answer.status_code == 409, given["form"].errors
-        assert (given["conflict"], given["changes_since"]) == ("stale", int(version))
-        assert given["changes"].in_brief == brief
-        assert given["form"].supplier_remarks.data == "Typed with care"
+        response = asha.send(f"/orders/{order_id}/answer", {**fields, "version": version})
+        context = pages[-1]
+        assert response.status_code == 409, context["form"].errors
+        assert (context["conflict"], context["changes_since"]) == ("stale", int(version))
+        assert context["changes"].in_brief == brief
+        assert context["form"].supplier_remarks.data == "Typed with care"
     never = asha.send(f"/orders/{order_id}/answer", {**fields, "version": "9"})
     assert (never.status_code, pages[-1]["changes_since"]) == (409, 2)
     odd = asha.send(f"/orders/{order_id}/answer", {**fields, "version": "9" * 5000})
@@ -237,7 +239,7 @@ def test_order_json_has_its_final_state(
     buyer: Buyer, arrive: Any, asha: Any, pages: list[dict[str, Any]]
 ) -> None:
     (order_id,) = arrive(1)
-    buyer.move(remarks="Requirement withdrawn")
+    buyer.change_status(remarks="Requirement withdrawn")
     asha.get(f"/orders/{order_id}")
     assert pages[-1]["ended"].remarks == "Requirement withdrawn"
     (change,) = asha.get(f"/orders/{order_id}.json").get_json()["status_changes"]

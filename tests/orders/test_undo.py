@@ -20,7 +20,7 @@ HTMX = {"HX-Request": "true"}
 
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
-    """Ten seconds to think again."""
+    """Settings with an undo time of ten seconds."""
     return Settings.load(
         instance=tmp_path, database_url=database_url, secret_key="only for these tests", undo_seconds=10
     )
@@ -32,7 +32,7 @@ def undo(browser: Browser, order_id: int) -> Any:
 
 
 def test_response_is_sent_after_grace_time(asha: Browser, arrive: Any, deliver: Any, clock: Any) -> None:
-    asha.answer(arrive(1)[0])
+    asha.respond(arrive(1)[0])
     assert deliver() == {}
     clock.move(seconds=11)
     assert deliver() == {"delivered": 1}
@@ -42,7 +42,7 @@ def test_undo_cancels_webhook_and_reopens_order(
     asha: Browser, arrive: Any, deliver: Any, clock: Any, session: Session, network: Any
 ) -> None:
     (order_id,) = arrive(1)
-    asha.answer(order_id)
+    asha.respond(order_id)
     assert undo(asha, order_id).status_code == 303
     clock.move(seconds=60)
     assert deliver() == {}
@@ -51,14 +51,14 @@ def test_undo_cancels_webhook_and_reopens_order(
     assert message.state is MessageState.CANCELLED
     assert (message.cancel_requested, message.cancel_params) == (CancelReason.UNDO, {"name": "Asha"})
     assert session.scalars(select(PurchaseOrder.delivery)).one() is Delivery.CANCELLED
-    assert asha.answer(order_id, "REJECT", "No capacity").status_code == 303
+    assert asha.respond(order_id, "REJECT", "No capacity").status_code == 303
     clock.move(seconds=60)
     assert deliver() == {"delivered": 1}
 
 
 def test_undo_after_sending_is_refused(asha: Browser, arrive: Any, deliver: Any, clock: Any) -> None:
     (order_id,) = arrive(1)
-    asha.answer(order_id)
+    asha.respond(order_id)
     action = f"/orders/{order_id}/answer/undo"
     fields = asha.fill(f"/orders/{order_id}", action)
     clock.move(seconds=11)
@@ -76,7 +76,7 @@ def test_without_grace_time_webhook_is_sent_at_once_and_undo_is_not_offered(
     assert Settings.load(instance=settings.instance).undo_seconds == 0, "the default"
     app.extensions["settings"] = settings.model_copy(update={"undo_seconds": 0})
     (order_id,) = arrive(1)
-    asha.answer(order_id)
+    asha.respond(order_id)
     action = f"/orders/{order_id}/answer/undo"
     assert not asha.get(f"/orders/{order_id}").page.select(f"form[action='{action}']")
     assert deliver() == {"delivered": 1}
@@ -84,13 +84,13 @@ def test_without_grace_time_webhook_is_sent_at_once_and_undo_is_not_offered(
 
 def test_undo_shows_needs_response_and_previous_response(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
-    asha.answer(order_id, "REJECT", "No capacity")
+    asha.respond(order_id, "REJECT", "No capacity")
     undo(asha, order_id)
-    for said in (
+    for status in (
         asha.get(f"/orders/{order_id}").one("#order-states"),
         asha.get("/orders?answer=open").one("td.col-state"),
     ):
-        assert " ".join(said.get_text(" ").split()) == "Needs response previous response: canceled"
+        assert " ".join(status.get_text(" ").split()) == "Needs response previous response: canceled"
 
 
 def test_deadline_is_shown_only_while_response_is_needed(asha: Browser, arrive: Any) -> None:
@@ -98,8 +98,8 @@ def test_deadline_is_shown_only_while_response_is_needed(asha: Browser, arrive: 
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
     assert asha.get(f"/orders/{order_id}").one("#order-respond-by b")
-    answered = asha.send(url, fields, headers=HTMX)
-    due = answered.one("#order-respond-by")
+    shown = asha.send(url, fields, headers=HTMX)
+    due = shown.one("#order-respond-by")
     assert due["data-hx-swap-oob"] == "true" and not due.select("b")
     action = f"/orders/{order_id}/answer/undo"
     undone = asha.send(action, asha.fill(f"/orders/{order_id}", action), headers=HTMX)
@@ -109,7 +109,7 @@ def test_deadline_is_shown_only_while_response_is_needed(asha: Browser, arrive: 
 
 def test_undo_of_a_rejection_restores_the_form(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
-    asha.answer(order_id, "REJECT", "No capacity", supplier_order_number="SO-1")
+    asha.respond(order_id, "REJECT", "No capacity", supplier_order_number="SO-1")
     action = f"/orders/{order_id}/answer/undo"
     panel = asha.send(action, asha.fill(f"/orders/{order_id}", action), headers=HTMX)
     assert panel.one("input[name=supplier_response][checked]")["value"] == "REJECT"

@@ -47,7 +47,7 @@ def serve() -> Iterator[Callable[..., misbehaving.FakePartner]]:
 
 
 @pytest.fixture
-def taker(serve: Callable[..., misbehaving.FakePartner]) -> misbehaving.FakePartner:
+def accepting_partner(serve: Callable[..., misbehaving.FakePartner]) -> misbehaving.FakePartner:
     """Takes every message with success."""
     return serve(misbehaving.behaves)
 
@@ -102,10 +102,10 @@ def row(session: Session, partner: Partner) -> Callable[[], Partner]:
     return row
 
 
-def gives_tokens(*answers: bytes) -> Script:
+def gives_tokens(*responses: bytes) -> Script:
     """Answer each token request with the next of these, then always with the last."""
-    remaining = iter(answers)
-    last = answers[-1]
+    remaining = iter(responses)
+    last = responses[-1]
 
     def script(talk: Connection) -> None:
         while True:

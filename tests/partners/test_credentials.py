@@ -29,12 +29,12 @@ CLIENT_SECRET = "a-client-secret-of-ours"
 
 
 @pytest.fixture
-def give_answers(asha: Browser, arrive: Any, deliver: Any) -> Callable[..., None]:
-    """Asha answers so many orders, and they are delivered."""
+def deliver_responses(asha: Browser, arrive: Any, deliver: Any) -> Callable[..., None]:
+    """Respond to orders as Asha and deliver the responses."""
 
     def give(count: int = 1) -> None:
         for order_id in arrive(count):
-            asha.answer(order_id)
+            asha.respond(order_id)
         deliver()
 
     return give
@@ -52,11 +52,11 @@ def states(session: Session) -> list[MessageState]:
 
 
 def test_bearer_token_and_headers_are_sent_and_masked_in_the_log(
-    give_answers: Any, taker: Any, change: Any, session: Session, browser_of: Any
+    deliver_responses: Any, accepting_partner: Any, change: Any, session: Session, browser_of: Any
 ) -> None:
-    change(base_url=taker.url(""), bearer_token=BEARER)
-    give_answers()
-    (received,) = taker.received
+    change(base_url=accepting_partner.url(""), bearer_token=BEARER)
+    deliver_responses()
+    (received,) = accepting_partner.received
     assert received.header("Authorization") == f"Bearer {BEARER}"
     assert received.header("X-Api-Key") == "a-secret-of-ours"
     attempt = session.scalars(select(Attempt)).one()
@@ -69,29 +69,31 @@ def test_bearer_token_and_headers_are_sent_and_masked_in_the_log(
 
 
 def test_webhooks_share_a_token_that_the_log_masks(
-    give_answers: Any, taker: Any, serve: Any, change: Any, session: Session
+    deliver_responses: Any, accepting_partner: Any, serve: Any, change: Any, session: Session
 ) -> None:
     end_point = serve(gives_tokens(token("a-token-of-theirs", expires_in=3600)))
     oauth = {"token_url": end_point.url("/t"), "client_id": "po", "client_secret": CLIENT_SECRET}
-    change(base_url=taker.url(""), oauth={**oauth, "scope": "", "in_body": False})
-    give_answers(5)
-    assert {request.header("Authorization") for request in taker.received} == {"Bearer a-token-of-theirs"}
-    assert (len(taker.received), len(end_point.received)) == (5, 1)
+    change(base_url=accepting_partner.url(""), oauth={**oauth, "scope": "", "in_body": False})
+    deliver_responses(5)
+    assert {request.header("Authorization") for request in accepting_partner.received} == {
+        "Bearer a-token-of-theirs"
+    }
+    assert (len(accepting_partner.received), len(end_point.received)) == (5, 1)
     for attempt in session.scalars(select(Attempt)):
         assert ["Authorization", MASK] in attempt.request_headers
         assert "a-token-of-theirs" not in str(attempt.request_headers)
 
 
 def test_missing_token_retries_with_a_reason(
-    give_answers: Any, taker: Any, serve: Any, change: Any, session: Session
+    deliver_responses: Any, accepting_partner: Any, serve: Any, change: Any, session: Session
 ) -> None:
     from tests.delivery.misbehaving import responds, response
 
     end_point = serve(responds(response(b'{"error":"invalid_client"}', status="401 Unauthorized")))
     oauth = {"token_url": end_point.url("/t"), "client_id": "po", "client_secret": CLIENT_SECRET}
-    change(base_url=taker.url(""), oauth={**oauth, "scope": "", "in_body": True})
-    give_answers()
-    assert not taker.received
+    change(base_url=accepting_partner.url(""), oauth={**oauth, "scope": "", "in_body": True})
+    deliver_responses()
+    assert not accepting_partner.received
     message = session.scalars(select(Message)).one()
     assert message.state is MessageState.PENDING and not message.unknown_outcome
     sentence = message_sentence(message)
@@ -99,20 +101,25 @@ def test_missing_token_retries_with_a_reason(
 
 
 def test_each_attempt_has_a_new_signature_of_the_same_body(
-    give_answers: Any, taker: Any, change: Any, database: Database, partner: Partner, session: Session
+    deliver_responses: Any,
+    accepting_partner: Any,
+    change: Any,
+    database: Database,
+    partner: Partner,
+    session: Session,
 ) -> None:
-    change(base_url=taker.url(""))
+    change(base_url=accepting_partner.url(""))
     with database.writing() as writing:
         row = writing.get(Partner, partner.id)
         assert row
         secret = keys.add_signing_secret(writing, row)
         writing.commit()
-    give_answers()
-    (received,) = taker.received
+    deliver_responses()
+    (received,) = accepting_partner.received
     headers = signature_headers(received)
     assert headers["webhook-id"] == received.header("Idempotency-Key")
     assert verify([secret], headers, received.body, the_clock.now())
-    # A signature is no secret: whoever looks into the log can check it.
+    # A signature is not secret: it is logged unmasked, so that readers can verify it.
     logged = {name.lower(): value for name, value in session.scalars(select(Attempt)).one().request_headers}
     assert {name: logged[name] for name in headers} == headers
     assert secret not in str(logged)
@@ -122,13 +129,13 @@ def test_rotation_signs_with_both_secrets_until_the_old_one_expires(
     asha: Browser,
     arrive: Any,
     deliver: Any,
-    taker: Any,
+    accepting_partner: Any,
     change: Any,
     database: Database,
     partner: Partner,
     clock: Any,
 ) -> None:
-    change(base_url=taker.url(""))
+    change(base_url=accepting_partner.url(""))
     old, new = new_secret(), new_secret()
     with database.writing() as session:
         row = session.get(Partner, partner.id)
@@ -138,12 +145,12 @@ def test_rotation_signs_with_both_secrets_until_the_old_one_expires(
         keys.add_signing_secret(session, row, new, grace=timedelta(hours=24))
         session.commit()
     first, second = arrive(2)
-    asha.answer(first)
+    asha.respond(first)
     deliver()
     clock.move(hours=25)
-    asha.answer(second)
+    asha.respond(second)
     deliver()
-    during, after = taker.received
+    during, after = accepting_partner.received
     now = the_clock.now()
     earlier = now - timedelta(hours=25)
     assert verify([old], signature_headers(during), during.body, earlier)
@@ -153,7 +160,7 @@ def test_rotation_signs_with_both_secrets_until_the_old_one_expires(
 
 
 def test_client_certificate_is_sent_from_a_private_file(
-    give_answers: Any,
+    deliver_responses: Any,
     serve: Any,
     change: Any,
     authority: trustme.CA,
@@ -164,7 +171,7 @@ def test_client_certificate_is_sent_from_a_private_file(
     server = serve(behaves, tls=context)
     pair = pem_of(authority.issue_cert("po-confirm.example"))
     change(base_url=server.url(""), client_certificate=pair, ca_bundle=authority.cert_pem.bytes().decode())
-    give_answers()
+    deliver_responses()
     assert states(session) == [MessageState.DELIVERED]
     made = list(certificates.iterdir())
     assert len(made) == 2
@@ -191,7 +198,7 @@ def test_renewed_certificate_is_used_immediately(
         ca_bundle=authority.cert_pem.bytes().decode(),
         retry_schedule=[60],
     )
-    asha.answer(arrive(1)[0])
+    asha.respond(arrive(1)[0])
     deliver()
     assert states(session) == [MessageState.PENDING]
     clock.move(seconds=90)
@@ -201,22 +208,27 @@ def test_renewed_certificate_is_used_immediately(
 
 
 def test_unknown_ca_is_not_trusted(
-    give_answers: Any, serve: Any, change: Any, authority: trustme.CA, session: Session
+    deliver_responses: Any, serve: Any, change: Any, authority: trustme.CA, session: Session
 ) -> None:
     server = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
     change(base_url=server.url(""), retry_schedule=[60])
-    give_answers()
+    deliver_responses()
     assert states(session) == [MessageState.PENDING]
     assert not server.received
 
 
 def test_unwritable_certificate_folder_does_not_stop_delivery(
-    give_answers: Any, serve: Any, change: Any, certificates: Path, authority: trustme.CA, session: Session
+    deliver_responses: Any,
+    serve: Any,
+    change: Any,
+    certificates: Path,
+    authority: trustme.CA,
+    session: Session,
 ) -> None:
     certificates.write_text("a file where the folder should be")
     server = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
     change(base_url=server.url(""), ca_bundle=authority.cert_pem.bytes().decode())
-    give_answers()
+    deliver_responses()
     (message,) = session.scalars(select(Message))
     assert message.state is MessageState.PENDING
     assert not server.received

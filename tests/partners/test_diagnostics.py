@@ -51,7 +51,7 @@ def test_success_is_stored_as_the_baseline(check: Any, ravi: Browser, partner: P
 def test_last_delivery_is_a_baseline_too(
     check: Any, asha: Browser, arrive: Any, deliver: Any, network: Any
 ) -> None:
-    asha.answer(arrive(1)[0])
+    asha.respond(arrive(1)[0])
     deliver()
     network.behave("401")
     shown = check()
@@ -83,9 +83,9 @@ def test_private_address_that_is_not_allowed_is_our_problem(check: Any, change: 
 
 
 def test_refused_connection_is_the_partners_problem(check: Any, change: Any, serve: Any) -> None:
-    gone = serve(behaves)
-    url = gone.url("")
-    gone.__exit__()
+    stopped = serve(behaves)
+    url = stopped.url("")
+    stopped.__exit__()
     change(base_url=url)
     shown = check()
     assert "The problem is on the partner's side." in shown.words
@@ -154,8 +154,8 @@ def test_clocks_are_compared(check: Any, change: Any, serve: Any, seconds: int, 
         talk.send(response(b'{"response_code":0}', f"Date: {format_datetime(theirs, usegmt=True)}"))
 
     change(base_url=serve(lambda talk: talk.stall(), dated).url(""))
-    found, words = steps(check())["Clock"]
-    assert found == state, words
+    result, words = steps(check())["Clock"]
+    assert result == state, words
     assert ("rejected" in words) is (state == "Failed")
 
 

@@ -26,19 +26,19 @@ URL = "/api/v0/purchase-order/req-send"
 
 
 @pytest.fixture
-def call(nobody: Browser, example_bodies: list[dict[str, Any]]) -> Callable[..., Any]:
-    """A partner sends the first example order."""
+def call(anonymous: Browser, example_bodies: list[dict[str, Any]]) -> Callable[..., Any]:
+    """Send the first example order as a partner."""
 
     def call(headers: dict[str, str], body: bytes | None = None) -> Any:
         raw = dumps(example_bodies[0]) if body is None else body
-        return nobody.post(URL, data=raw, content_type="application/json", headers=headers)
+        return anonymous.post(URL, data=raw, content_type="application/json", headers=headers)
 
     return call
 
 
 @pytest.fixture
 def secret(database: Database, partner: Partner) -> str:
-    """The partner's signing secret; its key is ended."""
+    """The partner's signing secret; its key is revoked."""
     with database.writing() as session:
         made = keys.add_inbound_secret(session, partner)
         session.commit()
@@ -52,17 +52,17 @@ def signed(secret: str, body: bytes, message_id: str = "their-1") -> dict[str, s
 def test_signed_message_needs_no_key(
     call: Any, secret: str, example_bodies: Any, session: Session, partner: Partner
 ) -> None:
-    answer = call(signed(secret, dumps(example_bodies[0])))
-    assert (answer.status_code, answer.get_json()["response_code"]) == (200, 0)
+    response = call(signed(secret, dumps(example_bodies[0])))
+    assert (response.status_code, response.get_json()["response_code"]) == (200, 0)
     assert session.scalars(select(PurchaseOrder.partner_id)).one() == partner.id
 
 
 def test_wrong_signature_is_rejected(call: Any, secret: str, example_bodies: Any, session: Session) -> None:
     raw = dumps(example_bodies[0])
     for headers in (signed(secret, raw + b" "), signed(new_secret(), raw)):
-        answer = call(headers)
-        assert (answer.status_code, answer.get_json()["response_code"]) == (401, 1)
-        assert "signature" in answer.get_json()["payload"]["resp"]["errorDtl"]
+        response = call(headers)
+        assert (response.status_code, response.get_json()["response_code"]) == (401, 1)
+        assert "signature" in response.get_json()["payload"]["resp"]["errorDtl"]
     assert session.scalar(select(func.count(PurchaseOrder.id))) == 0
 
 
@@ -70,7 +70,7 @@ def test_replayed_message_is_rejected(call: Any, secret: str, example_bodies: An
     headers = signed(secret, dumps(example_bodies[0]))
     assert call(headers).status_code == 200
     clock.move(minutes=4)
-    assert call(headers).status_code == 200, "a repeat within the tolerance gets the same answer"
+    assert call(headers).status_code == 200, "a repeat within the tolerance gets the same reply"
     clock.move(minutes=2)
     assert call(headers).status_code == 401
 
@@ -90,14 +90,14 @@ def test_signature_headers_are_ignored_without_a_secret(
 
 
 def test_key_alone_is_rejected_where_a_signature_is_required(
-    call: Any, secret: str, database: Database, partner: Partner, example_bodies: Any, nobody: Browser
+    call: Any, secret: str, database: Database, partner: Partner, example_bodies: Any, anonymous: Browser
 ) -> None:
     with database.writing() as session:
         session.get_one(Partner, partner.id).signature_required = True
         session.commit()
     key, signature = {"X-Partner-Key": INBOUND_KEY}, signed(secret, dumps(example_bodies[0]))
     assert call(key).status_code == 401
-    assert nobody.get("/api/v0/ping", headers=key).status_code == 401
+    assert anonymous.get("/api/v0/ping", headers=key).status_code == 401
     assert call(signature).status_code == 200
     assert call({**key, **signature}).status_code == 200
 
@@ -188,7 +188,7 @@ def test_secrets_are_limited_and_unique(database: Database, partner: Partner) ->
         with pytest.raises(keys.BadPartner, match="base64") as refused:
             keys.add_signing_secret(session, row, "whsec_nonsense")
         assert "nonsense" not in str(refused.value)
-        # Ending the old one immediately makes a new one possible.
+        # After the old secret is revoked, a new one can be added.
         keys.add_signing_secret(session, row, grace=timedelta(0))
         assert len(row.signing_secrets) == 1
 
@@ -198,12 +198,14 @@ def test_too_large_body_is_rejected_before_verification(call: Any, secret: str) 
     assert call(signed(secret, body), body).status_code in (401, 413)
 
 
-def test_ping_checks_credentials_and_records_nothing(nobody: Browser, secret: str, session: Session) -> None:
+def test_ping_checks_credentials_and_records_nothing(
+    anonymous: Browser, secret: str, session: Session
+) -> None:
     from app.inbound.models import InboundMessage
 
-    good = nobody.get("/api/v0/ping", headers={"X-Partner-Key": INBOUND_KEY})
+    good = anonymous.get("/api/v0/ping", headers={"X-Partner-Key": INBOUND_KEY})
     assert (good.status_code, json.loads(good.data)["payload"]["partner"]) == (200, "Bharat Connect")
-    assert nobody.get("/api/v0/ping", headers=signed(secret, b"")).status_code == 200
-    assert nobody.get("/api/v0/ping").status_code == 401
-    assert nobody.get("/api/v0/ping", headers=signed(secret, b"x")).status_code == 401
+    assert anonymous.get("/api/v0/ping", headers=signed(secret, b"")).status_code == 200
+    assert anonymous.get("/api/v0/ping").status_code == 401
+    assert anonymous.get("/api/v0/ping", headers=signed(secret, b"x")).status_code == 401
     assert session.scalar(select(func.count()).select_from(InboundMessage)) == 0

@@ -135,8 +135,8 @@ def test_token_endpoint_follows_the_address_policy(serve: Callable[..., Any]) ->
     end_point = serve(gives_tokens(token("t-1")))
     grant = Grant(token_url=end_point.url(), client_id="a", client_secret=SECRET)
     with Sender() as sender:
-        found = fetch(grant, sender)
-    assert isinstance(found, NoToken) and found.outcome.failure is Failure.ADDRESS
+        result = fetch(grant, sender)
+    assert isinstance(result, NoToken) and result.outcome.failure is Failure.ADDRESS
     assert not end_point.received
 
 
@@ -154,7 +154,7 @@ def test_rejected_token_is_renewed_once(serve: Callable[..., Any]) -> None:
         first = send(sender, target, b"{}", {"Idempotency-Key": "msg_1"}, grant)
         second = send(sender, target, b"{}", {"Idempotency-Key": "msg_2"}, grant)
     assert (first.status, second.status) == (200, 200)
-    assert [one.header("Idempotency-Key") for one in partner.received] == ["msg_1", "msg_1", "msg_2"]
+    assert [request.header("Idempotency-Key") for request in partner.received] == ["msg_1", "msg_1", "msg_2"]
     assert len(end_point.received) == 2
 
 
@@ -180,8 +180,8 @@ def test_token_and_secret_are_in_no_log_or_repr(
     grant = grant_at(end_point.url())
     with caplog.at_level(logging.DEBUG), Sender() as sender:
         send(sender, Target(partner.url(), allowed=HERE), b"{}", {}, grant)
-        kept = tokens.get(grant, sender)
-    for text in (caplog.text, repr(grant), repr(kept)):
+        access_token = tokens.get(grant, sender)
+    for text in (caplog.text, repr(grant), repr(access_token)):
         assert SECRET not in text and "a-token-of-theirs" not in text
 
 
@@ -195,17 +195,17 @@ def test_secret_echoed_by_the_endpoint_is_masked(
     def echoes(talk: Any) -> None:
         asked = talk.receive()
         sent = f"{asked.header('Authorization')} {asked.body.decode()[-60:]} {secret}"
-        said = json.dumps({"error": "invalid_client", "error_description": sent}).encode()
-        talk.send(response(said, status="401 No") if proper else sent.encode() + b"\r\n\r\n")
+        error_body = json.dumps({"error": "invalid_client", "error_description": sent}).encode()
+        talk.send(response(error_body, status="401 No") if proper else sent.encode() + b"\r\n\r\n")
 
     grant = replace(grant_at(serve(echoes).url(), in_body=in_body), client_secret=secret)
     with Sender() as sender:
-        found = fetch(grant, sender)
-    assert isinstance(found, NoToken)
-    told = found.outcome.detail
+        result = fetch(grant, sender)
+    assert isinstance(result, NoToken)
+    detail = result.outcome.detail
     pair = base64.b64encode(f"po+confirm:{quote_plus(secret)}".encode()).decode()
-    assert (MASK in told) is proper
-    assert [form for form in (secret, quote_plus(secret), pair) if form[:12] in told] == []
+    assert (MASK in detail) is proper
+    assert [form for form in (secret, quote_plus(secret), pair) if form[:12] in detail] == []
 
 
 def test_very_short_token_is_not_masked(
@@ -233,6 +233,6 @@ def test_forked_child_fetches_its_own_token(
     end_point.wait_for(lambda: len(end_point.received) == 1)
     child = os.fork()
     if child == 0:
-        signal.alarm(20)  # ends the child if nothing else does
+        signal.alarm(20)  # ends the child in any case
         os._exit(0 if isinstance(got(tokens, grant), Token) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -44,7 +44,7 @@ def filled(browser: Browser, url: str, **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def secrets(database: Database, partner: Partner, authority: trustme.CA) -> list[str]:
-    """One secret of each kind in the partner's row, as a page must never show them."""
+    """One secret of each kind in the partner's row; pages must never show them."""
     with database.writing() as session:
         row = session.get(Partner, partner.id)
         assert row
@@ -71,7 +71,7 @@ def secrets(database: Database, partner: Partner, authority: trustme.CA) -> list
         ]
 
 
-# --- Who sees what
+# --- Permissions
 
 
 def test_partner_pages_require_the_permission_of_the_role(
@@ -101,23 +101,25 @@ def test_partner_list_shows_backlog_and_last_success(
 ) -> None:
     assert "Never" in ravi.get("/partners").words
     first, second = arrive(2)
-    asha.answer(first)
+    asha.respond(first)
     deliver()
-    asha.answer(second)
+    asha.respond(second)
     (row,) = ravi.get("/partners").page.select("tbody tr")
     words = " ".join(row.get_text(" ").split())
     assert "Active" in words and "just now" in words and "1 queued" in words
 
 
-# --- Tried before saved
+# --- Test before saving
 
 
-def test_new_partner_is_saved_after_a_successful_test(admin: Browser, taker: Any, session: Session) -> None:
+def test_new_partner_is_saved_after_a_successful_test(
+    admin: Browser, accepting_partner: Any, session: Session
+) -> None:
     fields = filled(
         admin,
         NEW,
         name="Second network",
-        base_url=taker.url("/gate/"),
+        base_url=accepting_partner.url("/gate/"),
         allow_addresses="127.0.0.0/8\n10.1.2.3/16",
         authorization="bearer",
         bearer_token="a-new-bearer-token",
@@ -130,14 +132,14 @@ def test_new_partner_is_saved_after_a_successful_test(admin: Browser, taker: Any
     )
     done = admin.send(NEW, fields)
     assert done.status_code == 303
-    found = partner_by_name(session, "Second network")
-    assert found and done.location == f"/partners/{found.id}/keys?done=saved"
-    assert found.base_url == taker.url("/gate")
-    assert (found.bearer_token, found.headers) == ("a-new-bearer-token", [["X-Tenant", "tenant-of-ours"]])
-    assert (found.retry_schedule, found.rate_per_minute) == ([5.0, 300.0, 7200.0], 120)
-    assert (found.success_codes, found.accepts_return) == ([0, 7, 38], True)
-    assert found.allow_addresses == ["127.0.0.0/8", "10.1.0.0/16"]
-    (tried,) = taker.received
+    saved = partner_by_name(session, "Second network")
+    assert saved and done.location == f"/partners/{saved.id}/keys?done=saved"
+    assert saved.base_url == accepting_partner.url("/gate")
+    assert (saved.bearer_token, saved.headers) == ("a-new-bearer-token", [["X-Tenant", "tenant-of-ours"]])
+    assert (saved.retry_schedule, saved.rate_per_minute) == ([5.0, 300.0, 7200.0], 120)
+    assert (saved.success_codes, saved.accepts_return) == ([0, 7, 38], True)
+    assert saved.allow_addresses == ["127.0.0.0/8", "10.1.0.0/16"]
+    (tried,) = accepting_partner.received
     assert tried.line.startswith("POST /gate/api/v0/purchase-order/req-confirm")
     assert tried.header("Authorization") == "Bearer a-new-bearer-token"
     assert b"Connection test" in tried.body
@@ -171,8 +173,8 @@ def test_failed_test_saves_nothing_and_keeps_input(admin: Browser, serve: Any, s
     assert (again["contact"], again["bearer_token"]) == ("Kiran", "")
     assert admin.send(NEW, again).status_code == 303
     session.rollback()
-    found = partner_by_name(session, "Second network")
-    assert found and found.bearer_token == "a-new-bearer-token"
+    saved = partner_by_name(session, "Second network")
+    assert saved and saved.bearer_token == "a-new-bearer-token"
 
 
 def test_checkbox_saves_without_a_test(admin: Browser, session: Session) -> None:
@@ -188,7 +190,7 @@ def test_checkbox_saves_without_a_test(admin: Browser, session: Session) -> None
 PLAIN = "http://b2b.example"
 
 
-def test_secret_over_plain_http_asks_for_a_confirmation(admin: Browser, session: Session) -> None:
+def test_secret_over_plain_http_requires_a_confirmation(admin: Browser, session: Session) -> None:
     header = {"headers-0-name": "X-Key", "headers-0-value": "a-value"}
     fields = filled(admin, NEW, name="Old network", base_url=PLAIN, untried="y", **header)
     refused = admin.send(NEW, fields)
@@ -200,7 +202,7 @@ def test_secret_over_plain_http_asks_for_a_confirmation(admin: Browser, session:
     partner = partner_by_name(session, "Old network")
     assert partner
     url = edit_url(partner)
-    assert admin.send(url, filled(admin, url, contact="Kiran")).status_code == 303, "asked once"
+    assert admin.send(url, filled(admin, url, contact="Kiran")).status_code == 303, "confirmed once"
     moved = filled(admin, url, base_url="http://other.example", untried="y")
     assert "unencrypted to http://other.example" in admin.send(url, moved).words
 
@@ -243,10 +245,10 @@ def test_signature_required_is_saved_shown_and_audited(
 
 
 def test_test_only_shows_the_exchange_and_saves_nothing(
-    admin: Browser, taker: Any, partner: Partner, row: Any
+    admin: Browser, accepting_partner: Any, partner: Partner, row: Any
 ) -> None:
     before = row().base_url
-    fields = filled(admin, edit_url(partner), base_url=taker.url("/elsewhere"), intent="try")
+    fields = filled(admin, edit_url(partner), base_url=accepting_partner.url("/elsewhere"), intent="try")
     tried = admin.send(edit_url(partner), fields)
     assert tried.status_code == 200
     assert "Test succeeded. Not saved yet" in tried.words
@@ -268,8 +270,8 @@ def test_secrets_can_be_kept_replaced_and_removed(
     admin: Browser, partner: Partner, row: Any, secrets: list[str]
 ) -> None:
     url = edit_url(partner)
-    kept = filled(admin, url, untried="y")
-    assert admin.send(url, kept).status_code == 303
+    unchanged = filled(admin, url, untried="y")
+    assert admin.send(url, unchanged).status_code == 303
     assert row().oauth["client_secret"] == "client-secret-of-ours"
     assert row().client_certificate
     replaced = filled(admin, url, untried="y", **{"headers-0-value": "another-secret"})
@@ -282,8 +284,8 @@ def test_secrets_can_be_kept_replaced_and_removed(
         None,
         "",
     )
-    gone = filled(admin, url, untried="y", **{"headers-0-name": ""})
-    assert admin.send(url, gone).status_code == 303
+    removed = filled(admin, url, untried="y", **{"headers-0-name": ""})
+    assert admin.send(url, removed).status_code == 303
     assert row().headers == []
 
 
@@ -344,7 +346,7 @@ def test_invalid_value_shows_an_error_at_its_field(
         refused = admin.send(NEW, {**fields, field: value})
         assert refused.status_code == 422, field
         assert words in refused.words, (field, words)
-        # In a long form whoever was refused must not have to look for what was wrong.
+        # In a long form the error must be easy to find.
         assert "Not saved" in refused.words and refused.page.select("main [autofocus]"), field
         for link in refused.page.select("main .notice.bad a"):
             assert refused.one(link["href"]), field
@@ -370,8 +372,8 @@ def test_several_invalid_fields_are_all_reported(admin: Browser) -> None:
         "X-Key has characters that cannot be sent",
     ):
         assert words in refused.words
-    once_more = admin.send(NEW, {**fields, "headers-0-value": "fine"})
-    assert "one word of up to 4000" in once_more.words
+    resubmitted = admin.send(NEW, {**fields, "headers-0-value": "fine"})
+    assert "one word of up to 4000" in resubmitted.words
 
 
 def test_invalid_secret_is_not_kept_in_the_draft(admin: Browser, session: Session) -> None:
@@ -391,12 +393,12 @@ def test_invalid_secret_is_not_kept_in_the_draft(admin: Browser, session: Sessio
     assert refused.status_code == 422 and refused.page.select(".info-row .field-error")
     refused = admin.send(NEW, {**fields, "headers-1-value": "fine"})
     assert refused.status_code == 422 and refused.page.select("#client_certificate-error")
-    # The certificate is left empty, as it is: the partner needs none. What was good need not be typed again.
+    # The empty certificate stays empty. Valid values are kept.
     form = next(form for form in refused.page.find_all("form") if form.get("action") == NEW)
     assert admin.send(NEW, fields_of(form)).status_code == 303
-    found = partner_by_name(session, "Second network")
-    assert found and found.client_certificate == ""
-    assert found.headers == [["X-Key", "good"], ["X-B", "fine"]]
+    saved = partner_by_name(session, "Second network")
+    assert saved and saved.client_certificate == ""
+    assert saved.headers == [["X-Key", "good"], ["X-B", "fine"]]
 
 
 def test_entered_certificate_can_be_removed_before_saving(
@@ -411,8 +413,8 @@ def test_entered_certificate_can_be_removed_before_saving(
     form = next(form for form in refused.page.find_all("form") if form.get("action") == NEW)
     again = {**fields_of(form), "base_url": "https://x.example", "no_client_certificate": "y"}
     assert admin.send(NEW, again).status_code == 303
-    found = partner_by_name(session, "X")
-    assert found and found.client_certificate == ""
+    saved = partner_by_name(session, "X")
+    assert saved and saved.client_certificate == ""
 
 
 def test_too_many_headers_are_reported(admin: Browser, session: Session) -> None:
@@ -424,23 +426,23 @@ def test_too_many_headers_are_reported(admin: Browser, session: Session) -> None
     fields["headers-7-name"] = ""
     fields["headers-7-value"] = ""
     assert admin.send(NEW, fields).status_code == 303
-    found = partner_by_name(session, "X")
-    assert found and len(found.headers) == 20
+    saved = partner_by_name(session, "X")
+    assert saved and len(saved.headers) == 20
 
 
 def test_certificate_with_another_key_is_rejected(
     admin: Browser, authority: trustme.CA, session: Session
 ) -> None:
-    one, other = authority.issue_cert("a.example"), authority.issue_cert("b.example")
-    mixed = one.cert_chain_pems[0].bytes().decode() + other.private_key_pem.bytes().decode()
+    certificate, other = authority.issue_cert("a.example"), authority.issue_cert("b.example")
+    mixed = certificate.cert_chain_pems[0].bytes().decode() + other.private_key_pem.bytes().decode()
     fields = filled(admin, NEW, name="X", base_url="https://x.example", untried="y")
     refused = admin.send(NEW, {**fields, "client_certificate": mixed})
     assert refused.status_code == 422 and "does not belong" in refused.words
     assert other.private_key_pem.bytes().decode().splitlines()[1] not in refused.get_data(as_text=True)
-    right = admin.send(NEW, {**fields, "client_certificate": pem_of(one).replace("\n", "\r\n")})
+    right = admin.send(NEW, {**fields, "client_certificate": pem_of(certificate).replace("\n", "\r\n")})
     assert right.status_code == 303
-    found = partner_by_name(session, "X")
-    assert found and found.client_certificate == pem_of(one)
+    saved = partner_by_name(session, "X")
+    assert saved and saved.client_certificate == pem_of(certificate)
 
 
 # --- Secrets are shown nowhere
@@ -454,7 +456,7 @@ def test_partner_pages_show_no_secret(
         for path in (
             "/partners",
             base,
-            *(f"{base}/{one}" for one in ("edit", "keys", "test", "check", "sheet")),
+            *(f"{base}/{page_name}" for page_name in ("edit", "keys", "test", "check", "sheet")),
         ):
             text = browser_of(name).get(path).get_data(as_text=True)
             assert not [secret for secret in secrets if secret in text], (name, path)
@@ -464,8 +466,8 @@ def test_partner_pages_show_no_secret(
 
 def test_echoed_secrets_are_masked(admin: Browser, serve: Any, change: Any, partner: Partner) -> None:
     def echoes(talk: Any) -> None:
-        record_attempts = talk.receive()
-        sent = f"{record_attempts.header('X-Api-Key')} {record_attempts.header('Authorization')}"
+        outcome_of = talk.receive()
+        sent = f"{outcome_of.header('X-Api-Key')} {outcome_of.header('Authorization')}"
         talk.send(response(f'{{"response_code":0,"response_message":"{sent}"}}'.encode(), f"X-Echo: {sent}"))
 
     end_point = serve(gives_tokens(token("a-token-of-theirs")))
@@ -480,13 +482,15 @@ def test_echoed_secrets_are_masked(admin: Browser, serve: Any, change: Any, part
     assert text.count("••••••••") >= 5
 
 
-def test_application_log_has_no_secret(admin: Browser, taker: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_application_log_has_no_secret(
+    admin: Browser, accepting_partner: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.DEBUG):
         fields = filled(
             admin,
             NEW,
             name="Second network",
-            base_url=taker.url(""),
+            base_url=accepting_partner.url(""),
             allow_addresses="127.0.0.0/8",
             authorization="bearer",
             bearer_token="a-new-bearer-token",
@@ -576,10 +580,10 @@ def test_test_send_does_not_block_other_writers(
     assert "accepted the test" in shown[0].words
 
 
-# --- Hold and resume
+# --- Pause and resume
 
 
-def test_pause_holds_webhooks_and_resume_sends_them(
+def test_pause_queues_webhooks_and_resume_sends_them(
     asha: Browser, ravi: Browser, arrive: Any, deliver: Any, partner: Partner, session: Session
 ) -> None:
     page = f"/partners/{partner.id}"
@@ -588,7 +592,7 @@ def test_pause_holds_webhooks_and_resume_sends_them(
     fields = {**ravi.fill(page, f"{page}/pause"), "reason": "Their maintenance"}
     assert ravi.send(f"{page}/pause", fields).location == f"{page}?done=paused"
     for order_id in arrive(3):
-        asha.answer(order_id)
+        asha.respond(order_id)
     deliver()
     shown = ravi.get(page)
     assert "Paused since" in shown.words and "by Ravi" in shown.words and "Their maintenance" in shown.words
@@ -610,9 +614,9 @@ def test_last_success_is_the_latest_in_time(
 ) -> None:
     old, new = arrive(2)
     network.behave("503", times=1)
-    asha.answer(old)
+    asha.respond(old)
     deliver()
-    asha.answer(new)
+    asha.respond(new)
     deliver()
     late, _ = ids = session.scalars(select(Message.id).order_by(Message.id)).all()
     assert ravi.get(f"/partners/{partner.id}").one(f".facts a[href='/webhooks/{ids[1]}']")
@@ -626,7 +630,7 @@ def test_unresponsive_partner_is_not_active(
     ravi: Browser, asha: Browser, arrive: Any, partner: Partner, database: Database
 ) -> None:
     (order_id,) = arrive(1)
-    asha.answer(order_id)
+    asha.respond(order_id)
     with database.writing() as session:
         session.merge(CircuitBreaker(partner_id=partner.id, failures=5, opened_at=clock.now(), probes=1))
         session.commit()
@@ -646,7 +650,7 @@ def test_managers_see_partner_changes_in_the_audit_trail(
 
 
 def test_announcement_is_on_every_page_until_removed(
-    asha: Browser, ravi: Browser, meera: Browser, partner: Partner, nobody: Browser
+    asha: Browser, ravi: Browser, meera: Browser, partner: Partner, anonymous: Browser
 ) -> None:
     page = f"/partners/{partner.id}"
     fields = {**ravi.fill(page, f"{page}/note"), "words": "Slow until 14:00 <b>"}
@@ -654,7 +658,7 @@ def test_announcement_is_on_every_page_until_removed(
     for browser, path in ((asha, "/"), (asha, "/orders"), (meera, "/webhooks"), (ravi, "/partners")):
         words = browser.get(path).words.replace(" :", ":").replace(" .", ".")
         assert "Bharat Connect: Slow until 14:00 <b> Posted by Ravi" in words
-    assert "Slow until" not in nobody.get("/login").words
+    assert "Slow until" not in anonymous.get("/login").words
     assert ravi.send(f"{page}/note", {**fields, "words": ""}).status_code == 303
     assert "Slow until" not in asha.get("/").words
 
@@ -663,7 +667,7 @@ def test_announcement_is_on_every_page_until_removed(
 
 
 def test_generated_key_is_shown_once_and_the_old_one_expires(
-    admin: Browser, nobody: Browser, partner: Partner, session: Session, clock: Any
+    admin: Browser, anonymous: Browser, partner: Partner, session: Session, clock: Any
 ) -> None:
     page = f"/partners/{partner.id}/keys"
     url = f"{page}/inbound-key"
@@ -675,7 +679,7 @@ def test_generated_key_is_shown_once_and_the_old_one_expires(
     from tests.conftest import INBOUND_KEY
 
     def ping(key: str) -> int:
-        return int(nobody.get("/api/v0/ping", headers={"X-Partner-Key": key}).status_code)
+        return int(anonymous.get("/api/v0/ping", headers={"X-Partner-Key": key}).status_code)
 
     assert (ping(made), ping(INBOUND_KEY)) == (200, 200)
     clock.move(hours=25)
@@ -696,16 +700,16 @@ def test_entered_key_is_never_shown_and_invalid_keys_are_rejected(
     fields = admin.fill(page, url)
     refused = admin.send(url, {**fields, "key": "short"})
     assert refused.status_code == 422 and refused.page.select(".field-error")
-    assert refused.one("main [autofocus]")["id"] == kind, "the third form of the page is far below"
+    assert refused.one("main [autofocus]")["id"] == kind, "the page scrolls to the third form"
     assert "Not a valid choice" in admin.send(url, {**fields, "grace": "-5"}).words
-    given = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    taken = admin.send(url, {**fields, "key": given})
+    entered = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    taken = admin.send(url, {**fields, "key": entered})
     assert taken.status_code == 200 and "Saved" in taken.words
-    assert given not in taken.get_data(as_text=True)
+    assert entered not in taken.get_data(as_text=True)
     assert "LaSw" in taken.words
 
 
-# --- The sheet
+# --- Integration guide
 
 
 @pytest.fixture
@@ -748,7 +752,7 @@ def test_integration_guide_signed_call_works(
             keys.end_key(session, row, key.id)
         session.commit()
     sheet = ravi.get(f"/partners/{partner.id}/sheet")
-    assert not sheet.page.select("#try-key"), "it has no key any more"
+    assert not sheet.page.select("#try-key"), "the key was revoked"
     printed = sheet.one("#try-signature").get_text().replace("http://localhost", site)
 
     def run(secret: str) -> Any:
@@ -781,7 +785,7 @@ def test_integration_guide_describes_requests_and_responses(
         assert expected in words
 
 
-# --- Commands share the verbs
+# --- Commands
 
 
 def test_command_and_page_pause_alike(app: Flask, ravi: Browser, partner: Partner, row: Any) -> None:

@@ -14,11 +14,11 @@ from tests.people import Browser
 def troubled(arrive: Any, asha: Browser, network: Any, deliver: Any) -> list[int]:
     """Four orders: one response delivered, two refused, one order open."""
     ids: list[int] = arrive(4)
-    asha.answer(ids[0])
+    asha.respond(ids[0])
     deliver()
     for order_id in ids[1:3]:
         network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
-        asha.answer(order_id)
+        asha.respond(order_id)
         deliver()
     return ids
 
@@ -70,7 +70,7 @@ def test_retrying_webhooks_are_shown_to_support_and_managers_only(
 ) -> None:
     for order_id in arrive(3)[:2]:
         network.behave("503", times=1)
-        asha.answer(order_id)
+        asha.respond(order_id)
         deliver()
     for browser in (ravi, meera):
         link = browser.get("/").one("a.queue-link[href^='/webhooks']")

@@ -16,13 +16,13 @@ from app.partners.models import Partner
 
 
 def scraped(app: Any) -> dict[tuple[str, str], float]:
-    """Every sample by its name and its labels but the partner's, as ``state=due``."""
-    answer = app.test_client().get("/metrics")
-    assert answer.status_code == 200
-    assert answer.content_type.startswith("text/plain")
+    """All samples by name and labels without the partner's, such as ``state=due``."""
+    response = app.test_client().get("/metrics")
+    assert response.status_code == 200
+    assert response.content_type.startswith("text/plain")
     return {
         (sample.name, ",".join(f"{k}={v}" for k, v in sample.labels.items() if k != "partner")): sample.value
-        for family in text_string_to_metric_families(answer.get_data(as_text=True))
+        for family in text_string_to_metric_families(response.get_data(as_text=True))
         for sample in family.samples
     }
 
@@ -134,7 +134,7 @@ def test_all_families_are_valid_with_any_partner_name(
 def test_scrape_does_not_scan_finished_messages(
     app: Any, arrive: Any, confirm: Any, deliver: Any, database: Database
 ) -> None:
-    """It was measured with a million messages: some milliseconds on both databases."""
+    """Measured with a million messages: a few milliseconds on both databases."""
     confirm(arrive(1)[0])
     deliver()
     _multiply(database, 20_000)
@@ -163,7 +163,7 @@ def _walks_all(step: str) -> bool:
 
 
 def _multiply(database: Database, count: int) -> None:
-    """Let there be so many more messages like the one that there is, of which one in ten was refused."""
+    """Add copies of the only message; every tenth is refused."""
     numbers = (
         f"generate_series(1, {count}) AS numbers(n)"
         if database.is_postgresql

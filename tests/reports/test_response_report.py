@@ -29,20 +29,22 @@ def responses(arrive: Any, asha: Browser, omar: Browser, session: Session, clock
     mine = [order for order in orders if order.supplier_b2b_id == BEARINGS]
     others = [order for order in orders if order.supplier_b2b_id != BEARINGS]
     for order in others[:2]:
-        assert asha.answer(order.id).status_code == 303
+        assert asha.respond(order.id).status_code == 303
     clock.move(hours=48)
-    assert omar.answer(mine[0].id, "REJECT", "Out of stock").status_code == 303
+    assert omar.respond(mine[0].id, "REJECT", "Out of stock").status_code == 303
     return [*others[:2], mine[0]]
 
 
-def test_a_decision_stores_its_response_time_and_deadline(
+def test_decision_stores_its_response_time_and_deadline(
     responses: list[PurchaseOrder], session: Session
 ) -> None:
     session.rollback()
     decisions = session.scalars(select(Decision).order_by(Decision.id)).all()
     for decision, order in zip(decisions, responses, strict=True):
-        took = decision.decided_at - order.revised_at
-        assert timedelta(seconds=decision.took_seconds) <= took < timedelta(seconds=decision.took_seconds + 1)
+        elapsed = decision.decided_at - order.revised_at
+        assert (
+            timedelta(seconds=decision.took_seconds) <= elapsed < timedelta(seconds=decision.took_seconds + 1)
+        )
         left = order.respond_by - decision.decided_at
         assert timedelta(seconds=decision.left_seconds) <= left < timedelta(seconds=decision.left_seconds + 1)
         assert decision.supplier_b2b_id == order.supplier_b2b_id
@@ -106,11 +108,11 @@ def test_days_are_those_of_the_readers_time_zone(
     meera: Browser, asha: Browser, arrive: Any, clock: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
-    # Just after midnight in India it is still yesterday in Greenwich.
+    # Just after midnight in India it is still yesterday in UTC.
     now = the_clock.now()
     midnight = now.replace(hour=18, minute=31, second=0, microsecond=0)
     clock.move(seconds=((midnight - now).total_seconds() + 86_400) % 86_400)
-    asha.answer(order_id)
+    asha.respond(order_id)
     slots = meera.get(PAGE).page.select("#days-chart .slot")
     indian = the_clock.now() + timedelta(hours=5, minutes=30)
     assert slots[0]["aria-label"].startswith(f"{indian.day} {indian:%b}: ")
@@ -120,8 +122,8 @@ def test_undone_responses_are_not_counted(
     meera: Browser, asha: Browser, arrive: Any, database: Database
 ) -> None:
     first, second = arrive(2)
-    asha.answer(first)
-    asha.answer(second, "REJECT", "Out of stock")
+    asha.respond(first)
+    asha.respond(second, "REJECT", "Out of stock")
     with database.writing() as writing:
         order = order_for_update(writing, None, second)
         assert order and order.message_id

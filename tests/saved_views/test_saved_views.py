@@ -35,13 +35,13 @@ def test_saved_view_restores_its_filter(meera: Browser, ravi: Browser, url: str)
     assert not ravi.get(path).page.select("#views a")
 
 
-def test_nothing_in_force_is_no_view_and_a_bad_list_is_none(meera: Browser) -> None:
+def test_view_without_filter_or_with_unknown_list_is_not_saved(meera: Browser) -> None:
     assert not meera.get("/webhooks").page.select(".save-view")
     token = meera.fill("/webhooks?state=refused", "/views")
     for wrong in ({"query": ""}, {"page": "people"}, {"name": " "}, {"query": "q=" + "x" * 3000}):
-        answer = meera.send("/views", {**token, "name": "One", **wrong})
-        assert answer.status_code == 422, wrong
-        assert answer.page.select("[role=alert]")
+        response = meera.send("/views", {**token, "name": "One", **wrong})
+        assert response.status_code == 422, wrong
+        assert response.page.select("[role=alert]")
     assert not meera.get("/views").page.select(".saved-views")
 
 

@@ -78,7 +78,7 @@ def test_search_of_supplier_staff_finds_own_suppliers_only(
 def test_search_of_audit_trail_needs_permission(
     asha: Browser, meera: Browser, ravi: Browser, order: PurchaseOrder
 ) -> None:
-    asha.answer(order.id)
+    asha.respond(order.id)
     groups = found(meera, order.buyer_po_number)
     assert groups["Audit trail"] == [f"Responded: {order.buyer_po_number}"]
     assert "Responded: " + order.buyer_po_number in found(meera, "Asha")["Audit trail"]
@@ -124,5 +124,5 @@ def test_search_as_fragment_is_the_list_only(asha: Browser, order: PurchaseOrder
     assert order.buyer_po_number in page.words
 
 
-def test_search_signed_out_leads_to_login(nobody: Browser) -> None:
-    assert nobody.get("/search?q=x").status_code == 303
+def test_search_signed_out_leads_to_login(anonymous: Browser) -> None:
+    assert anonymous.get("/search?q=x").status_code == 303

@@ -18,22 +18,22 @@ from tests.tasks.mail_server import MailServer
 
 
 @pytest.fixture
-def post_office() -> Iterator[MailServer]:
-    """A mail server that is well."""
+def mail_server() -> Iterator[MailServer]:
+    """A mail server without faults."""
     server = MailServer()
     yield server
-    if not server.gone.is_set():
+    if not server.closed.is_set():
         server.close()
 
 
 @pytest.fixture
-def settings(tmp_path: Path, database_url: str, post_office: MailServer) -> Settings:
+def settings(tmp_path: Path, database_url: str, mail_server: MailServer) -> Settings:
     """Settings in which mail is on."""
     return Settings.load(
         instance=tmp_path,
         database_url=database_url,
         secret_key="only for these tests",
-        smtp_url=f"smtp+plain://127.0.0.1:{post_office.port}",
+        smtp_url=f"smtp+plain://127.0.0.1:{mail_server.port}",
         mail_from="po@supplier.example",
         mail_to="ravi@supplier.example, meera@supplier.example",
         public_url="https://po.supplier.example",

@@ -27,14 +27,14 @@ from tests.people import Browser
 
 
 class Kill(BaseException):
-    """Ends a worker as a kill would: nothing of it is caught."""
+    """Ends a worker as SIGKILL does: no handler catches it."""
 
 
 @pytest.fixture
-def ask(database: Database) -> Callable[..., str]:
-    """Ask for a job that counts to ``total``."""
+def create_job(database: Database) -> Callable[..., str]:
+    """Create a job that counts to ``total``."""
 
-    def ask(total: int = 3, person_id: int | None = 1) -> str:
+    def create_job(total: int = 3, person_id: int | None = 1) -> str:
         with database.writing() as session:
             job = task_service.create_job(
                 session, "count", title="Count", by="Ravi", person_id=person_id, parameters={}, total=total
@@ -42,13 +42,13 @@ def ask(database: Database) -> Callable[..., str]:
             session.commit()
             return job.id
 
-    return ask
+    return create_job
 
 
-def counting(work: TaskRun, then: Callable[[int], None] = lambda _at: None) -> None:
-    """Count on from the cursor, one a step."""
+def counting(run: TaskRun, then: Callable[[int], None] = lambda _at: None) -> None:
+    """Increment the cursor in each step, and call ``then`` with its value."""
     while True:
-        with work.step() as (_session, job):
+        with run.step() as (_session, job):
             at = int(job.cursor.get("at", 0))
             if at == job.total:
                 return
@@ -65,17 +65,17 @@ def stored(session: Session, job_id: str) -> Job:
     return job
 
 
-def press_cancel(browser: Browser, job_id: str) -> Any:
+def cancel(browser: Browser, job_id: str) -> Any:
     url = f"/jobs/{job_id}/cancel"
     return browser.send(url, browser.fill(f"/jobs/{job_id}", url))
 
 
-def test_job_runs_to_completion_with_progress(database: Database, session: Session, ask: Any) -> None:
-    job_id = ask(3)
+def test_job_runs_to_completion_with_progress(database: Database, session: Session, create_job: Any) -> None:
+    job_id = create_job(3)
     seen = []
     worker = Worker(
         database,
-        {"count": lambda work: counting(work, lambda _: seen.append(stored(session, job_id).percent))},
+        {"count": lambda run: counting(run, lambda _: seen.append(stored(session, job_id).percent))},
     )
     assert worker.once()
     job = stored(session, job_id)
@@ -85,23 +85,23 @@ def test_job_runs_to_completion_with_progress(database: Database, session: Sessi
 
 
 def test_job_of_a_dead_worker_resumes_after_its_lease(
-    database: Database, session: Session, ask: Any, clock: Clock
+    database: Database, session: Session, create_job: Any, clock: Clock
 ) -> None:
-    job_id = ask(4)
+    job_id = create_job(4)
     done: list[int] = []
 
-    def dies_after_two(work: TaskRun) -> None:
+    def dies_after_two(run: TaskRun) -> None:
         def then(at: int) -> None:
             done.append(at)
             if at == 2:
                 raise Kill
 
-        counting(work, then)
+        counting(run, then)
 
     with pytest.raises(Kill):
         Worker(database, {"count": dies_after_two}).once()
-    other = Worker(database, {"count": lambda work: counting(work, done.append)})
-    assert not other.once()  # the lease still counts
+    other = Worker(database, {"count": lambda run: counting(run, done.append)})
+    assert not other.once()  # the lease has not expired
     clock.move(seconds=LEASE.total_seconds() + 1)
     assert other.once()
     assert done == [1, 2, 3, 4]
@@ -109,34 +109,34 @@ def test_job_of_a_dead_worker_resumes_after_its_lease(
 
 
 def test_worker_without_its_lease_does_nothing(
-    database: Database, session: Session, ask: Any, clock: Clock
+    database: Database, session: Session, create_job: Any, clock: Clock
 ) -> None:
-    job_id = ask(3)
+    job_id = create_job(3)
     done: list[tuple[str, int]] = []
-    second = Worker(database, {"count": lambda work: counting(work, lambda at: done.append(("second", at)))})
+    second = Worker(database, {"count": lambda run: counting(run, lambda at: done.append(("second", at)))})
 
     def sleeps_after_one(at: int) -> None:
         done.append(("first", at))
         clock.move(seconds=LEASE.total_seconds() + 1)
         second.once()
 
-    Worker(database, {"count": lambda work: counting(work, sleeps_after_one)}).once()
+    Worker(database, {"count": lambda run: counting(run, sleeps_after_one)}).once()
     assert done == [("first", 1), ("second", 2), ("second", 3)]
     assert stored(session, job_id).state is JobState.DONE
 
 
 def test_failed_step_is_rolled_back_and_retried(
-    database: Database, session: Session, ask: Any, clock: Clock
+    database: Database, session: Session, create_job: Any, clock: Clock
 ) -> None:
-    job_id = ask(2)
+    job_id = create_job(2)
     faults = [RuntimeError("no")]
 
-    def fails_once(work: TaskRun) -> None:
-        with work.step() as (_session, job):
+    def fails_once(run: TaskRun) -> None:
+        with run.step() as (_session, job):
             job.done = 99
             if faults:
                 raise faults.pop()
-        counting(work)
+        counting(run)
 
     worker = Worker(database, {"count": fails_once})
     worker.once()
@@ -149,11 +149,11 @@ def test_failed_step_is_rolled_back_and_retried(
 
 
 def test_job_that_fails_repeatedly_has_failed(
-    database: Database, session: Session, ask: Any, clock: Clock
+    database: Database, session: Session, create_job: Any, clock: Clock
 ) -> None:
-    job_id = ask()
+    job_id = create_job()
 
-    def fails(_work: TaskRun) -> None:
+    def fails(_run: TaskRun) -> None:
         raise RuntimeError("no")
 
     for _ in range(MAX_ATTEMPTS + 1):
@@ -165,11 +165,11 @@ def test_job_that_fails_repeatedly_has_failed(
 
 
 def test_job_that_kills_its_worker_is_not_retried_forever(
-    database: Database, session: Session, ask: Any, clock: Clock
+    database: Database, session: Session, create_job: Any, clock: Clock
 ) -> None:
-    job_id = ask()
+    job_id = create_job()
 
-    def kills(_work: TaskRun) -> None:
+    def kills(_run: TaskRun) -> None:
         raise Kill
 
     for _ in range(MAX_ATTEMPTS):
@@ -181,11 +181,11 @@ def test_job_that_kills_its_worker_is_not_retried_forever(
 
 
 def test_impossible_job_fails_immediately_with_a_reason(
-    database: Database, session: Session, ask: Any
+    database: Database, session: Session, create_job: Any
 ) -> None:
-    job_id = ask()
+    job_id = create_job()
 
-    def cannot(_work: TaskRun) -> None:
+    def cannot(_run: TaskRun) -> None:
         raise TaskFailed("The filter names a partner that is gone.")
 
     Worker(database, {"count": cannot}).once()
@@ -194,21 +194,26 @@ def test_impossible_job_fails_immediately_with_a_reason(
     assert job_note(job) == "The filter names a partner that is gone."
 
 
-def test_stopping_worker_leaves_the_job_to_another(database: Database, session: Session, ask: Any) -> None:
-    job_id = ask(3)
+def test_stopping_worker_leaves_the_job_to_another(
+    database: Database, session: Session, create_job: Any
+) -> None:
+    job_id = create_job(3)
     stop = threading.Event()
-    Worker(database, {"count": lambda work: counting(work, lambda _: stop.set())}).run(stop)
+    Worker(database, {"count": lambda run: counting(run, lambda _: stop.set())}).run(stop)
     job = stored(session, job_id)
     assert (job.state, job.done, job.lease_token) == (JobState.RUNNING, 1, None)
     assert Worker(database, {"count": counting}).once()
     assert stored(session, job_id).done == 3
 
 
-def test_several_workers_do_each_step_once(database: Database, session: Session, ask: Any) -> None:
-    wanted = [ask(5) for _ in range(4)]
+def test_several_workers_do_each_step_once(database: Database, session: Session, create_job: Any) -> None:
+    wanted = [create_job(5) for _ in range(4)]
     done: list[tuple[str, int]] = []
     workers = [
-        Worker(database, {"count": lambda work: counting(work, lambda at: done.append((work.job_id, at)))})
+        Worker(
+            database,
+            {"count": lambda run: counting(run, lambda at: done.append((run.job_id, at)))},
+        )
         for _ in range(3)
     ]
 
@@ -225,18 +230,16 @@ def test_several_workers_do_each_step_once(database: Database, session: Session,
     assert {stored(session, job_id).state for job_id in wanted} == {JobState.DONE}
 
 
-def test_chores_are_done_when_they_are_due_by_one_worker(
-    database: Database, session: Session, clock: Clock
-) -> None:
+def test_due_chore_is_run_by_one_worker(database: Database, session: Session, clock: Clock) -> None:
     done: list[str] = []
     chore = Chore("sweep", timedelta(minutes=5), lambda _database: done.append("swept"))
-    one, other = Worker(database, {}, [chore]), Worker(database, {}, [chore])
-    assert one.once()
+    worker, other = Worker(database, {}, [chore]), Worker(database, {}, [chore])
+    assert worker.once()
     assert not other.once()
     assert done == ["swept"]
     clock.move(minutes=6)
     assert other.once()
-    assert not one.once()
+    assert not worker.once()
     assert done == ["swept", "swept"]
 
 
@@ -256,34 +259,34 @@ def test_failed_chore_records_its_error_and_runs_again(
 
 
 def test_job_canceled_by_its_owner_keeps_finished_steps(
-    ravi: Browser, database: Database, session: Session, ask: Any
+    ravi: Browser, database: Database, session: Session, create_job: Any
 ) -> None:
-    job_id = ask(10)
+    job_id = create_job(10)
 
     def cancelled_after_two(at: int) -> None:
         if at == 2:
-            assert press_cancel(ravi, job_id).status_code == 303
+            assert cancel(ravi, job_id).status_code == 303
 
-    Worker(database, {"count": lambda work: counting(work, cancelled_after_two)}).once()
+    Worker(database, {"count": lambda run: counting(run, cancelled_after_two)}).once()
     job = stored(session, job_id)
     assert (job.state, job.done) == (JobState.CANCELED, 2)
     page = ravi.get(f"/jobs/{job_id}").words
     assert "Canceled by Ravi." in page and "2 of 10" in page
 
 
-def test_queued_job_is_canceled_immediately(ravi: Browser, session: Session, ask: Any) -> None:
-    job_id = ask()
-    press_cancel(ravi, job_id)
+def test_queued_job_is_canceled_immediately(ravi: Browser, session: Session, create_job: Any) -> None:
+    job_id = create_job()
+    cancel(ravi, job_id)
     assert stored(session, job_id).state is JobState.CANCELED
 
 
 def test_people_see_their_own_jobs_and_support_sees_all(
-    asha: Browser, ravi: Browser, meera: Browser, ask: Any
+    asha: Browser, ravi: Browser, meera: Browser, create_job: Any
 ) -> None:
-    job_id = ask(person_id=None)
+    job_id = create_job(person_id=None)
     assert asha.get(f"/jobs/{job_id}").status_code == 404
     assert "Count" not in asha.get("/jobs").words
     assert "Count" in ravi.get("/jobs").words
-    # A manager sees it, and has no part in it.
+    # A manager sees it, but cannot cancel it.
     assert meera.get(f"/jobs/{job_id}").status_code == 200
     assert "Cancel job" not in meera.get(f"/jobs/{job_id}").words

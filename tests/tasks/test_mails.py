@@ -49,18 +49,18 @@ def mails(session: Session) -> list[Task]:
     )
 
 
-def write(database: Database, subject: str = "A thing", body: str = "It happened.\n") -> None:
+def queue_mail(database: Database, subject: str = "Subject", body: str = "It happened.\n") -> None:
     with database.writing() as session:
         enqueue(session, Topic.HELD, subject, body)
         session.commit()
 
 
 def test_mail_arrives_complete(
-    database: Database, send: Send, post_office: MailServer, session: Session
+    database: Database, send: Send, mail_server: MailServer, session: Session
 ) -> None:
-    write(database, "₹ held\r\nBcc: evil@example", ".\n..two\n" + "long " * 300)
+    queue_mail(database, "₹ held\r\nBcc: evil@example", ".\n..two\n" + "long " * 300)
     assert send() == 1
-    (taken,) = post_office.taken
+    (taken,) = mail_server.received
     assert taken.sender == "po@supplier.example"
     assert taken.to == ["ravi@supplier.example", "meera@supplier.example"]
     assert taken.message["Subject"] == "PO Confirm: ₹ held Bcc: evil@example"
@@ -70,11 +70,11 @@ def test_mail_arrives_complete(
     assert body.startswith(".\n..two\n") and body.count("long") == 300
     (mail,) = mails(session)
     assert (mail.state, mail.attempts) == (JobState.DONE, 1)
-    assert send() == 0 and len(post_office.taken) == 1
+    assert send() == 0 and len(mail_server.received) == 1
 
 
 def test_rolled_back_event_sends_no_mail(
-    database: Database, send: Send, post_office: MailServer, session: Session
+    database: Database, send: Send, mail_server: MailServer, session: Session
 ) -> None:
     with database.writing() as writing:
         enqueue(writing, Topic.HELD, "no", "no")
@@ -83,7 +83,7 @@ def test_rolled_back_event_sends_no_mail(
 
 
 @pytest.mark.parametrize(
-    "answers",
+    "replies",
     [
         {"greeting": "421 not now"},
         {"greeting": "554 go away"},
@@ -94,74 +94,78 @@ def test_rolled_back_event_sends_no_mail(
         {"RCPT": "450 greylisted"},
         {"DATA": "451 later"},
         {"DATA": "drop"},
-        {"end": "452 no room"},
+        {"end": "452 disk full"},
         {"end": "drop"},
     ],
-    ids=lambda answers: " ".join(f"{word}={said}" for word, said in answers.items()),
+    ids=lambda replies: " ".join(f"{command}={reply}" for command, reply in replies.items()),
 )
 def test_temporarily_rejected_mail_is_retried_with_the_same_id(
     database: Database,
     send: Send,
-    post_office: MailServer,
+    mail_server: MailServer,
     session: Session,
     clock: Any,
-    answers: dict[str, str],
+    replies: dict[str, str],
 ) -> None:
-    write(database)
-    post_office.answers = answers
+    queue_mail(database)
+    mail_server.replies = replies
     assert send() == 0
     (mail,) = mails(session)
     assert not mail.is_finished and mail.error and not mail.cursor["finished"]
-    assert send() == 0 and post_office.connections == 1, "it waits"
-    post_office.answers = {}
+    assert send() == 0 and mail_server.connections == 1, "it waits"
+    mail_server.replies = {}
     clock.move(seconds=61)
     assert send() == 1
     assert (
-        post_office.taken[-1].message["Message-ID"] == f"<{mail.parameters['message_id']}@supplier.example>"
+        mail_server.received[-1].message["Message-ID"]
+        == f"<{mail.parameters['message_id']}@supplier.example>"
     )
     assert mails(session)[0].state is JobState.DONE
 
 
 def test_unknown_recipient_does_not_block_others(
-    database: Database, send: Send, post_office: MailServer, session: Session
+    database: Database, send: Send, mail_server: MailServer, session: Session
 ) -> None:
-    write(database)
-    post_office.answers = {"RCPT ravi@supplier.example": "550 who?"}
-    # The general word is not replaced: only this address is.
+    queue_mail(database)
+    mail_server.replies = {"RCPT ravi@supplier.example": "550 who?"}
+    # Only the reply for this address is replaced.
     assert send() == 1
-    assert post_office.taken[0].to == ["meera@supplier.example"]
+    assert mail_server.received[0].to == ["meera@supplier.example"]
     (mail,) = mails(session)
     assert mail.state is JobState.DONE and "550 who?" in mail.error
 
 
 def test_mail_is_retried_only_for_missing_recipients(
-    database: Database, send: Send, post_office: MailServer, session: Session, clock: Any
+    database: Database, send: Send, mail_server: MailServer, session: Session, clock: Any
 ) -> None:
-    write(database)
-    post_office.answers = {"RCPT ravi@supplier.example": "450 later"}
+    queue_mail(database)
+    mail_server.replies = {"RCPT ravi@supplier.example": "450 later"}
     assert send() == 0
-    assert post_office.taken[0].to == ["meera@supplier.example"]
-    post_office.answers = {}
+    assert mail_server.received[0].to == ["meera@supplier.example"]
+    mail_server.replies = {}
     clock.move(seconds=61)
     assert send() == 1
-    assert [one.to for one in post_office.taken] == [["meera@supplier.example"], ["ravi@supplier.example"]]
+    assert [mail.to for mail in mail_server.received] == [
+        ["meera@supplier.example"],
+        ["ravi@supplier.example"],
+    ]
 
 
 def test_permanently_rejected_mail_is_given_up(
-    database: Database, send: Send, post_office: MailServer, session: Session, clock: Any
+    database: Database, send: Send, mail_server: MailServer, session: Session, clock: Any
 ) -> None:
-    write(database)
-    post_office.answers = {"end": "554 spam"}
+    queue_mail(database)
+    mail_server.replies = {"end": "554 spam"}
     assert send() == 0
     assert mails(session)[0].state is JobState.FAILED
     assert "554 spam" in mails(session)[0].error
 
 
 def test_mail_to_an_unreachable_server_is_given_up_after_all_retries(
-    database: Database, send: Send, post_office: MailServer, session: Session, clock: Any
+    database: Database, send: Send, mail_server: MailServer, session: Session, clock: Any
 ) -> None:
-    write(database)
-    post_office.close()
+    queue_mail(database)
+    mail_server.close()
     for _ in range(len(RETRY_WAITS) + 1):
         send()
         clock.move(days=2)
@@ -169,46 +173,48 @@ def test_mail_to_an_unreachable_server_is_given_up_after_all_retries(
     assert (mail.state, mail.attempts) == (JobState.FAILED, len(RETRY_WAITS) + 1)
 
 
-@pytest.mark.parametrize("word", ["greeting", "EHLO", "DATA", "end"])
+@pytest.mark.parametrize("command", ["greeting", "EHLO", "DATA", "end"])
 @pytest.mark.parametrize("how", ["silence", "drip"])
-def test_slow_mail_server_is_cut_off(post_office: MailServer, word: str, how: str) -> None:
-    post_office.answers = {word: how}
+def test_slow_mail_server_is_cut_off(mail_server: MailServer, command: str, how: str) -> None:
+    mail_server.replies = {command: how}
     mail = EmailMessage()
     mail["From"], mail["Subject"] = "po@supplier.example", "x"
     mail.set_content("x")
     outcome = smtp.send(
-        Server("smtp+plain", "127.0.0.1", post_office.port), mail, ["a@b.example"], deadline=0.3
+        Server("smtp+plain", "127.0.0.1", mail_server.port), mail, ["a@b.example"], deadline=0.3
     )
     assert not outcome.accepted and not outcome.rejected
     assert "too long" in outcome.error or "timed out" in outcome.error
 
 
 def test_failing_mail_server_gets_one_mail_at_a_time(
-    database: Database, send: Send, post_office: MailServer
+    database: Database, send: Send, mail_server: MailServer
 ) -> None:
     for _ in range(5):
-        write(database)
-    post_office.answers = {"greeting": "421 not now"}
+        queue_mail(database)
+    mail_server.replies = {"greeting": "421 not now"}
     assert send() == 0
-    assert post_office.connections == 1
+    assert mail_server.connections == 1
 
 
 def test_two_mail_senders_send_each_mail_once(
-    database: Database, send: Send, post_office: MailServer
+    database: Database, send: Send, mail_server: MailServer
 ) -> None:
     for number in range(8):
-        write(database, f"mail {number}")
+        queue_mail(database, f"mail {number}")
     both = [threading.Thread(target=send) for _ in range(2)]
-    for one in both:
-        one.start()
-    for one in both:
-        one.join()
-    subjects = sorted(one.message["Subject"] for one in post_office.taken)
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    subjects = sorted(mail.message["Subject"] for mail in mail_server.received)
     assert subjects == [f"PO Confirm: mail {number}" for number in range(8)]
 
 
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
-def test_over_tls_the_certificate_counts(scheme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_mail_over_tls_requires_a_trusted_certificate(
+    scheme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
     authority = trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(context)
@@ -222,24 +228,24 @@ def test_over_tls_the_certificate_counts(scheme: str, monkeypatch: pytest.Monkey
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     assert smtp.send(at, mail, ["a@b.example"], deadline=5).accepted == {"a@b.example"}
-    (taken,) = server.taken
+    (taken,) = server.received
     assert taken.secured and taken.signed_in
     server.close()
 
 
-def test_mail_without_tls_is_sent_only_if_configured(post_office: MailServer) -> None:
+def test_mail_without_tls_is_sent_only_if_configured(mail_server: MailServer) -> None:
     mail = EmailMessage()
     mail["From"] = "po@supplier.example"
-    at = Server("smtp", "127.0.0.1", post_office.port, "ravi", "secret")
+    at = Server("smtp", "127.0.0.1", mail_server.port, "ravi", "secret")
     assert not smtp.send(at, mail, ["a@b.example"], deadline=5).accepted
-    assert not post_office.taken
+    assert not mail_server.received
 
 
-def test_words_that_no_mail_holds_do_not_keep_the_others_waiting(
-    database: Database, send: Send, post_office: MailServer, session: Session, monkeypatch: pytest.MonkeyPatch
+def test_mail_that_cannot_be_composed_does_not_block_others(
+    database: Database, send: Send, mail_server: MailServer, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(database, "bad")
-    write(database, "good")
+    queue_mail(database, "bad")
+    queue_mail(database, "good")
     compose = sending._compose
 
     def odd(parameters: Any, *more: Any) -> EmailMessage:
@@ -252,16 +258,16 @@ def test_words_that_no_mail_holds_do_not_keep_the_others_waiting(
     assert [mail.state for mail in mails(session)] == [JobState.FAILED, JobState.DONE]
 
 
-def test_mail_command_sends_a_test(app: Flask, post_office: MailServer, session: Session) -> None:
+def test_mail_command_sends_a_test(app: Flask, mail_server: MailServer, session: Session) -> None:
     well = app.test_cli_runner().invoke(args=["alerts", "test"])
     assert well.exit_code == 0 and "meera@supplier.example: taken" in well.output
-    assert len(post_office.taken) == 1 and not mails(session)
-    post_office.answers = {"greeting": "421 not now"}
+    assert len(mail_server.received) == 1 and not mails(session)
+    mail_server.replies = {"greeting": "421 not now"}
     bad = app.test_cli_runner().invoke(args=["alerts", "test"])
     assert bad.exit_code == 1 and "421" in bad.output and "not taken" in bad.output
 
 
-# --- What is told
+# --- The events that send mail
 
 
 def test_wrong_key_pauses_once_and_sends_one_mail(
@@ -294,8 +300,8 @@ def test_manual_pause_sends_no_mail(database: Database, partner: Partner, sessio
     assert not mails(session)
 
 
-def test_messages_that_need_somebody_are_one_mail_with_all_of_them(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, send: Send, post_office: MailServer,
+def test_items_that_need_attention_are_sent_as_one_mail(
+    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, send: Send, mail_server: MailServer,
     session: Session,
 ) -> None:  # fmt: skip
     network.behave("status", status=422)
@@ -303,18 +309,18 @@ def test_messages_that_need_somebody_are_one_mail_with_all_of_them(
         confirm(order_id)
         deliver()
     assert [mail.kind.removeprefix(MAIL) for mail in mails(session)] == ["attention"]
-    assert send() == 0, "it waits for more of them"
+    assert send() == 0, "it waits for more items"
     clock.move(minutes=6)
     assert send() == 1
-    (taken,) = post_office.taken
+    (taken,) = mail_server.received
     assert taken.message["Subject"] == "PO Confirm: 3 webhooks need attention"
     assert taken.message.get_content().casefold().count("refused") >= 3
     clock.move(minutes=10)
-    assert send() == 0, "told once"
+    assert send() == 0, "sent once"
 
 
 def test_event_settled_before_sending_sends_no_mail(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, send: Send, post_office: MailServer,
+    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, send: Send, mail_server: MailServer,
     session: Session, database: Database,
 ) -> None:  # fmt: skip
     network.behave("status", status=422, times=1)
@@ -331,7 +337,7 @@ def test_event_settled_before_sending_sends_no_mail(
     clock.move(minutes=6)
     assert send() == 0
     assert [mail.state for mail in mails(session)] == [JobState.CANCELED]
-    assert not post_office.taken
+    assert not mail_server.received
 
 
 INJECTED = "PO 1\r\n\n* PO 2: Delivered\u2028Bcc: x@example\x85end"
@@ -340,8 +346,8 @@ INJECTED = "PO 1\r\n\n* PO 2: Delivered\u2028Bcc: x@example\x85end"
 def test_partner_text_with_line_breaks_writes_no_lines_of_its_own(
     database: Database, settings: Settings, arrive: Any, confirm: Any, session: Session, clock: Any
 ) -> None:
-    answered, unanswered = arrive(2)
-    message_id = confirm(answered)
+    responded, unanswered = arrive(2)
+    message_id = confirm(responded)
     with database.writing() as writing:
         message, order = writing.get_one(Message, message_id), writing.get_one(PurchaseOrder, unanswered)
         message.buyer_po_number = order.buyer_po_number = order.buyer_name = INJECTED
@@ -367,15 +373,15 @@ def test_partner_text_with_line_breaks_writes_no_lines_of_its_own(
 
 
 def test_deadlines_are_one_digest_a_day(
-    database: Database, settings: Settings, arrive: Any, clock: Any, send: Send, post_office: MailServer
+    database: Database, settings: Settings, arrive: Any, clock: Any, send: Send, mail_server: MailServer
 ) -> None:
     arrive(25)
     local = now().astimezone(settings.zone)
-    # Nine o'clock of the day after tomorrow: all are overdue, whatever time it is now.
+    # 9:00 on the day after tomorrow: all are overdue, at any time of the test run.
     clock.move(seconds=(57 - local.hour) * 3600 - local.minute * 60)
     assert [digests.digest(database, settings) for _ in range(3)] == [True, False, False]
     assert send() == 1
-    (taken,) = post_office.taken
+    (taken,) = mail_server.received
     assert taken.message["Subject"] == "PO Confirm: More than 20 orders need a response"
     assert "(overdue)" in taken.message.get_content()
     clock.move(days=1)
@@ -389,7 +395,7 @@ def test_deadlines_are_one_digest_a_day(
 
 
 def test_link_in_a_mail_changes_nothing(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, send: Send, post_office: MailServer,
+    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, send: Send, mail_server: MailServer,
     session: Session, database: Database, settings: Settings, ravi: Browser,
 ) -> None:  # fmt: skip
     network.behave("status", status=401)
@@ -406,7 +412,7 @@ def test_link_in_a_mail_changes_nothing(
     digests.digest(database, settings.model_copy(update={"alert_deadlines": "hourly"}))
     clock.move(minutes=6)
     assert send() == 4
-    texts = [one.message.get_content() for one in post_office.taken]
+    texts = [mail.message.get_content() for mail in mail_server.received]
     links = [link for text in texts for link in re.findall(r"https?://\S+", text)]
     assert len(links) == 4 and all(link.startswith("https://po.supplier.example/") for link in links)
     everything = (
@@ -416,24 +422,24 @@ def test_link_in_a_mail_changes_nothing(
         select(func.count()).where(PurchaseOrder.response == "none"),
     )
     session.rollback()
-    before = [session.execute(one).all() for one in everything]
+    before = [session.execute(query).all() for query in everything]
     for link in links:
         assert ravi.get(link.removeprefix("https://po.supplier.example")).status_code == 200
     session.rollback()
-    assert [session.execute(one).all() for one in everything] == before
+    assert [session.execute(query).all() for query in everything] == before
 
 
 def test_worker_sends_mail_and_seals_automatically(
-    database: Database, settings: Settings, post_office: MailServer, session: Session
+    database: Database, settings: Settings, mail_server: MailServer, session: Session
 ) -> None:
     with database.writing() as writing:
         trail.record(writing, AuditAction.ANNOUNCED, AuditObject.PARTNER, 1)
         writing.commit()
-    write(database)
+    queue_mail(database)
     tasks = worker(database, settings)
     while tasks.once():
         pass
-    assert len(post_office.taken) == 1
+    assert len(mail_server.received) == 1
     assert seals.verify(session).seals == 1
     trouble = session.scalars(select(Task.error).where(Task.error != "")).all()
     assert not trouble

@@ -17,11 +17,11 @@ from app.tasks.models import Task
 
 @pytest.fixture
 def settings(tmp_path: Any, database_url: str) -> Settings:
-    """As an operator has them who set nothing."""
+    """The settings without any mail setting."""
     return Settings.load(instance=tmp_path, database_url=database_url, secret_key="only for these tests")
 
 
-def test_nothing_is_written(
+def test_event_without_mail_server_writes_no_mail(
     database: Database,
     settings: Settings,
     arrive: Any,

@@ -19,7 +19,7 @@ def test_outage_sends_one_mail_at_its_start_and_one_at_recovery(
     deliver: Any,
     clock: Any,
     send: Any,
-    post_office: MailServer,
+    mail_server: MailServer,
 ) -> None:
     for order_id in arrive(8):
         confirm(order_id)
@@ -31,7 +31,7 @@ def test_outage_sends_one_mail_at_its_start_and_one_at_recovery(
     clock.move(hours=1)
     deliver()
     send()
-    start, end = [mail.message for mail in post_office.taken]
+    start, end = [mail.message for mail in mail_server.received]
     assert start["Subject"] == "PO Confirm: Bharat Connect is failing"
     assert end["Subject"] == "PO Confirm: Bharat Connect has recovered"
     assert "8 are queued. None is lost." in start.get_content()

@@ -26,13 +26,13 @@ def test_every_route_has_the_strict_policy(app: Flask, asha: Browser) -> None:
     for method, path, _ in routes_of(app):
         if path == "/logout":
             continue
-        answer = asha.open(path, method=method)
+        response = asha.open(path, method=method)
         policy = dict(
-            part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";")
+            part.strip().split(" ", 1) for part in response.headers["Content-Security-Policy"].split(";")
         )
         assert policy == POLICY, path
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        assert "geolocation=(self)" in answer.headers["Permissions-Policy"]
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert "geolocation=(self)" in response.headers["Permissions-Policy"]
 
 
 def files_of(page: Any) -> list[str]:
@@ -44,20 +44,20 @@ def test_page_assets_are_cached_and_compressed(asha: Browser) -> None:
     assert len(files) >= 4
     for url in files:
         assert url.startswith("/"), "a file from another host"
-        answer = asha.get(url.replace("&amp;", "&"), headers={"Accept-Encoding": "gzip, deflate, br"})
-        assert answer.status_code == 200
-        assert "max-age=31536000" in answer.headers["Cache-Control"], url
+        response = asha.get(url.replace("&amp;", "&"), headers={"Accept-Encoding": "gzip, deflate, br"})
+        assert response.status_code == 200
+        assert "max-age=31536000" in response.headers["Cache-Control"], url
         assert "=" in url, f"{url} has no fingerprint"
-        if len(answer.data) > 2000:
-            assert answer.headers["Content-Encoding"] == "br", url
+        if len(response.data) > 2000:
+            assert response.headers["Content-Encoding"] == "br", url
 
 
 @pytest.mark.parametrize("path", ["/", "/orders", "/webhooks", "/login"])
 def test_pages_are_private_and_never_stored(asha: Browser, path: str) -> None:
-    answer = asha.get(path)
-    if answer.status_code == 200:
-        assert answer.headers["Cache-Control"] == "private, no-store"
-        assert "HX-Request" in answer.headers["Vary"]
+    response = asha.get(path)
+    if response.status_code == 200:
+        assert response.headers["Cache-Control"] == "private, no-store"
+        assert "HX-Request" in response.headers["Vary"]
         assert "Content-Encoding" not in asha.get(path, headers={"Accept-Encoding": "gzip"}).headers
 
 

@@ -17,8 +17,8 @@ from tests.people import Browser
 
 
 @pytest.fixture
-def away(database: Database) -> Iterator[list[str]]:
-    """The database is away: every query fails; what was asked is listed."""
+def database_down(database: Database) -> Iterator[list[str]]:
+    """Make every query fail; lists the attempted queries."""
     asked: list[str] = []
 
     def fail(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
@@ -32,20 +32,20 @@ def away(database: Database) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("path", ["/", "/orders", "/orders/1", "/webhooks", "/inbound"])
 def test_pages_without_the_database_are_503_with_retry_after(
-    asha: Browser, away: list[str], path: str
+    asha: Browser, database_down: list[str], path: str
 ) -> None:
-    answer = asha.get(path)
-    assert answer.status_code == 503
-    assert "The database is busy" in answer.words
-    assert "Nothing was saved." in answer.words
-    assert answer.headers["Retry-After"] == "5"
-    assert len(away) == 1
+    response = asha.get(path)
+    assert response.status_code == 503
+    assert "The database is busy" in response.words
+    assert "Nothing was saved." in response.words
+    assert response.headers["Retry-After"] == "5"
+    assert len(database_down) == 1
 
 
-def test_htmx_without_the_database_gets_an_alert(asha: Browser, away: list[str]) -> None:
-    answer = asha.get("/orders", headers={"HX-Request": "true"})
-    assert answer.status_code == 503
-    assert answer.text.lstrip().startswith('<div class="toast-card bad"')
+def test_htmx_without_the_database_gets_an_alert(asha: Browser, database_down: list[str]) -> None:
+    response = asha.get("/orders", headers={"HX-Request": "true"})
+    assert response.status_code == 503
+    assert response.text.lstrip().startswith('<div class="toast-card bad"')
 
 
 def test_exception_page_has_a_reference_from_the_log(
@@ -55,10 +55,10 @@ def test_exception_page_has_a_reference_from_the_log(
         raise RuntimeError("a bug")
 
     monkeypatch.setattr("app.orders.queries.order_page", broken)
-    answer = asha.get("/orders")
-    assert answer.status_code == 500
-    assert "Something went wrong on our side" in answer.words
-    reference = re.search(r"reference ([0-9a-f]{16})", answer.words)
+    response = asha.get("/orders")
+    assert response.status_code == 500
+    assert "Something went wrong on our side" in response.words
+    reference = re.search(r"reference ([0-9a-f]{16})", response.words)
     assert reference
     assert reference[1] in caplog.text
 
@@ -70,9 +70,9 @@ def test_every_reference_is_in_the_log(
     asha: Browser, caplog: pytest.LogCaptureFixture, path: str, status: int
 ) -> None:
     with caplog.at_level(logging.INFO):
-        answer = asha.get(path)
-    assert answer.status_code == status
-    reference = re.search(r"reference ([0-9a-f]{16})", answer.words)
+        response = asha.get(path)
+    assert response.status_code == status
+    reference = re.search(r"reference ([0-9a-f]{16})", response.words)
     assert reference and f"{status}, reference {reference[1]}: GET '{path}'" in caplog.text
 
 
@@ -91,10 +91,10 @@ def test_exception_in_a_form_says_to_check_before_retrying(
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
     monkeypatch.setattr("app.orders.decisions.respond", broken)
-    pressed = asha.send(url, fields)
-    assert pressed.status_code == 500
-    assert "Check if it was saved before retrying" in pressed.words
-    assert not [link for link in pressed.page.select("main a") if link.get_text() == "Try again"]
+    response = asha.send(url, fields)
+    assert response.status_code == 500
+    assert "Check if it was saved before retrying" in response.words
+    assert not [link for link in response.page.select("main a") if link.get_text() == "Try again"]
     monkeypatch.setattr("app.orders.queries.order_page", broken)
     again = next(
         link for link in asha.get("/orders?q=a").page.select("main a") if link.get_text() == "Try again"
@@ -112,11 +112,11 @@ def test_error_pages_have_no_library_texts(app: Flask, asha: Browser, code: int)
 
 
 def test_exception_without_the_database_gets_the_same_page(
-    asha: Browser, away: list[str], monkeypatch: pytest.MonkeyPatch
+    asha: Browser, database_down: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr("app.accounts.sessions.find", broken)
-    answer = asha.get("/orders")
-    assert (answer.status_code, away) == (500, [])
+    response = asha.get("/orders")
+    assert (response.status_code, database_down) == (500, [])

@@ -15,18 +15,18 @@ from app.ui.bodies import LARGEST_COLOURED, coloured
 SCRIPT = "<script>alert('1 & 2')</script>"
 
 
-def tags_and_words(html: Markup) -> tuple[set[str], str]:
-    """The tags that a browser makes of it, and the words that it shows."""
-    found = BeautifulSoup(f"<div>{html}</div>", "html.parser").div
-    assert found
-    return {tag.name for tag in found.find_all(True)}, found.get_text()
+def tags_and_text(html: Markup) -> tuple[set[str], str]:
+    """The tags and the visible text of HTML, as a browser parses it."""
+    element = BeautifulSoup(f"<div>{html}</div>", "html.parser").div
+    assert element
+    return {tag.name for tag in element.find_all(True)}, element.get_text()
 
 
 @pytest.mark.parametrize("around", ["{}", "`{}`", "**{}**", "a `b` {} **c**", "`{}", "**`{}`**"])
 @pytest.mark.parametrize(("tell", "more"), [(phrase, set()), (marked, {"p"})])
 def test_script_in_a_sentence_is_escaped(tell: Callable[[str], Markup], more: set[str], around: str) -> None:
     html = tell(around.format(SCRIPT))
-    tags, words = tags_and_words(html)
+    tags, words = tags_and_text(html)
     assert tags <= {"code", "strong"} | more
     assert "<script" not in html
     assert SCRIPT in words
@@ -38,7 +38,7 @@ def test_script_in_a_sentence_is_escaped(tell: Callable[[str], Markup], more: se
         json.dumps({SCRIPT: "a key"}),
         json.dumps({"value": SCRIPT, "number": 1, "nothing": None}).encode(),
         json.dumps([SCRIPT]),
-        "{" + SCRIPT,  # no JSON, though it begins like some
+        "{" + SCRIPT,  # not JSON, although it begins like JSON
         '{"a": ' + SCRIPT + "}",
         SCRIPT,
         json.dumps(SCRIPT),
@@ -48,7 +48,7 @@ def test_script_in_a_sentence_is_escaped(tell: Callable[[str], Markup], more: se
 )
 def test_script_in_a_body_is_escaped(body: bytes | str) -> None:
     html = coloured(body)
-    tags, words = tags_and_words(html)
+    tags, words = tags_and_text(html)
     assert tags <= {"span"}
     assert "<script" not in html
     assert SCRIPT in words

@@ -9,7 +9,7 @@ import pytest
 
 from tests.people import Browser
 
-WORDS = [
+VALUES = [
     "",
     " ",
     "\x00",
@@ -48,16 +48,16 @@ def test_hostile_query_is_no_500(ravi: Browser, asha: Browser, arrive: Any, path
     arrive(2)
     browser = asha if "answers" in path else ravi
     for name in QUERIES[path]:
-        for word in WORDS:
-            answer = browser.get(path, query_string={name: word})
-            assert answer.status_code in (200, 303, 400), (name, word[:40])
+        for value in VALUES:
+            response = browser.get(path, query_string={name: value})
+            assert response.status_code in (200, 303, 400), (name, value[:40])
 
 
 @pytest.mark.parametrize("base", ["/orders/", "/webhooks/", "/inbound/", "/partners/", "/"])
 def test_hostile_url_is_no_500(ravi: Browser, base: str) -> None:
-    for word in WORDS:
-        answer = ravi.get(base + quote(word))
-        assert answer.status_code in (200, 303, 308, 400, 403, 404), word[:40]
+    for value in VALUES:
+        response = ravi.get(base + quote(value))
+        assert response.status_code in (200, 303, 308, 400, 403, 404), value[:40]
 
 
 def test_hostile_form_is_no_500(asha: Browser, arrive: Any) -> None:
@@ -65,11 +65,11 @@ def test_hostile_form_is_no_500(asha: Browser, arrive: Any) -> None:
     url = f"/orders/{order_id}/answer"
     fields = asha.fill(url, url)
     for name in fields:
-        for word in WORDS:
-            if name == "supplier_remarks" and len(word) > 1000:
+        for value in VALUES:
+            if name == "supplier_remarks" and len(value) > 1000:
                 continue
-            answer = asha.send(f"{url}/preview", {**fields, name: word})
-            assert answer.status_code in (200, 400, 409, 422), (name, word[:40])
+            response = asha.send(f"{url}/preview", {**fields, name: value})
+            assert response.status_code in (200, 400, 409, 422), (name, value[:40])
 
 
 def test_body_that_is_no_form_is_no_500(asha: Browser, arrive: Any) -> None:
@@ -80,5 +80,5 @@ def test_body_that_is_no_form_is_no_500(asha: Browser, arrive: Any) -> None:
         (b"--x", "multipart/form-data; boundary=x"),
         (b"a=" + b"x" * 2_000_000, "application/x-www-form-urlencoded"),
     ):
-        answer = asha.post(f"/orders/{order_id}/answer", data=body, content_type=kind)
-        assert answer.status_code in (400, 413, 422), kind
+        response = asha.post(f"/orders/{order_id}/answer", data=body, content_type=kind)
+        assert response.status_code in (400, 413, 422), kind

@@ -81,12 +81,12 @@ def test_short_secret_key_is_refused_without_repeating_it(tmp_path: Path) -> Non
     assert "hunter2" not in str(error.value)
 
 
-def test_form_over_its_limit_is_refused(nobody: Browser) -> None:
+def test_form_over_its_limit_is_refused(anonymous: Browser) -> None:
     body = io.BytesIO(b"username=" + b"a" * 300_000)
-    response = nobody.post("/login", data=body, content_type="application/x-www-form-urlencoded")
+    response = anonymous.post("/login", data=body, content_type="application/x-www-form-urlencoded")
     assert response.status_code == 413
     upload = {"username": (io.BytesIO(b"a" * 300_000), "name.txt")}
-    assert nobody.post("/login", data=upload, content_type="multipart/form-data").status_code == 413
+    assert anonymous.post("/login", data=upload, content_type="multipart/form-data").status_code == 413
 
 
 class _Body(io.RawIOBase):

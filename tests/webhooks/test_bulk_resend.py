@@ -43,16 +43,16 @@ PLAN = "/webhooks/resends"
 
 
 @pytest.fixture
-def work(database: Database, settings: Settings) -> Callable[[], bool]:
-    """Let a worker do all that it can do now, as ``flask work`` does; whether there was anything."""
+def run_jobs(database: Database, settings: Settings) -> Callable[[], bool]:
+    """Run all due jobs, as ``flask work`` does; returns whether there were any."""
 
-    def work() -> bool:
-        worker, did = Worker(database, background.handlers(settings)), False
+    def run_jobs() -> bool:
+        worker, was_busy = Worker(database, background.handlers(settings)), False
         while worker.once():
-            did = True
-        return did
+            was_busy = True
+        return was_busy
 
-    return work
+    return run_jobs
 
 
 def messages(session: Session) -> list[Message]:
@@ -62,11 +62,11 @@ def messages(session: Session) -> list[Message]:
 
 
 def states(session: Session) -> list[str]:
-    return [one.state.value for one in messages(session)]
+    return [message.state.value for message in messages(session)]
 
 
 def set_states(database: Database, *wanted: MessageState, **more: Any) -> None:
-    """Put the messages into these states, oldest first, each after one failed attempt."""
+    """Set the states of the messages, oldest first, each after one failed attempt."""
     with database.writing() as session:
         for message, state in zip(
             session.scalars(select(Message).order_by(Message.id)), wanted, strict=False
@@ -79,37 +79,37 @@ def set_states(database: Database, *wanted: MessageState, **more: Any) -> None:
 
 
 @pytest.fixture
-def answered(asha: Browser, arrive: Any) -> Callable[[int], list[int]]:
-    """Let Asha answer so many orders; nothing is delivered yet."""
+def confirm_orders(asha: Browser, arrive: Any) -> Callable[[int], list[int]]:
+    """Confirm orders as Asha, without delivery."""
 
-    def answered(count: int) -> list[int]:
+    def confirm_orders(count: int) -> list[int]:
         orders: list[int] = arrive(count)
         for order_id in orders:
-            asha.answer(order_id)
+            asha.respond(order_id)
         return orders
 
-    return answered
+    return confirm_orders
 
 
-def press(browser: Browser, url: str, reason: str = "They are back") -> Any:
-    """Make the plan, then press."""
+def resend_all(browser: Browser, url: str, reason: str = "Partner recovered") -> Any:
+    """Open the preview and submit it; returns the response and the preview."""
     page = browser.get(url)
     (form,) = page.page.select(f"form[method=post][action='{PLAN}']")
     return browser.send(PLAN, {**fields_of(form), "reason": reason}), page
 
 
-def many(form: Any) -> dict[str, Any]:
-    """A form's fields where some stand several times."""
-    found: dict[str, Any] = {}
-    for one in form.select("input[name]"):
-        found.setdefault(str(one["name"]), []).append(one.get("value", ""))
-    return found
+def values_of(form: Any) -> dict[str, Any]:
+    """The fields of a form, each with all its values."""
+    values: dict[str, Any] = {}
+    for control in form.select("input[name]"):
+        values.setdefault(str(control["name"]), []).append(control.get("value", ""))
+    return values
 
 
 def outcomes(browser: Browser, url: str) -> dict[str, int]:
-    """What the report counts, by its chips."""
+    """The counts of the report by the labels of its chips."""
     chips = browser.get(url).page.select("a.result-filter")[1:]
-    return {one.span.get_text(): int(one.b.get_text()) for one in chips}
+    return {chip.span.get_text(): int(chip.b.get_text()) for chip in chips}
 
 
 def test_outage_of_two_hours_is_resent_and_reported(
@@ -121,45 +121,45 @@ def test_outage_of_two_hours_is_resent_and_reported(
     network: Any,
     session: Session,
     clock: Any,
-    work: Callable[[], bool],
+    run_jobs: Callable[[], bool],
 ) -> None:
-    """The story: find out, resend all since ten, watch it drain, keep the report."""
+    """Support finds the outage, resends everything since ten o'clock and reads the report."""
     orders = arrive(8)
-    asha.answer(orders[0])
-    deliver()  # before ten all is well
+    asha.respond(orders[0])
+    deliver()  # before ten o'clock delivery works
     ten = the_clock.now() + timedelta(minutes=1)
     clock.move(hours=1)
     network.behave("status", status=503)
     for order_id in orders[1:7]:
-        asha.answer(order_id)
+        asha.respond(order_id)
     for _ in range(12):  # two hours of failed attempts
         deliver()
         clock.move(minutes=10)
     assert states(session) == ["delivered", *["pending"] * 6]
     network.behave("ok")
-    # Ravi finds it in the log, and plans.
-    found = ravi.get("/webhooks?code=5xx")
-    assert len(found.page.select("tbody tr:not(.log-group)")) == 6
-    asha.answer(orders[7])
+    # Ravi finds the outage in the log and opens the preview.
+    log_page = ravi.get("/webhooks?code=5xx")
+    assert len(log_page.page.select("tbody tr:not(.log-group)")) == 6
+    asha.respond(orders[7])
     url = f"{PLAN}?tried_since={ten:%Y-%m-%dT%H:%M}%2B00:00&partner=Bharat+Connect"
-    done, plan = press(ravi, url)
+    done, plan = resend_all(ravi, url)
     assert "7 webhooks" in plan.words and "will be resent" in plan.words
     assert done.status_code == 303
     report = done.location
     assert outcomes(ravi, report) == {"queued": 7}
-    assert work()
+    assert run_jobs()
     assert outcomes(ravi, report) == {"sending": 7}
     assert ravi.get(report).page.select("[data-poll]")
     deliver()
     assert outcomes(meera, report) == {"delivered": 7}
     page = meera.get(report)
-    assert not page.page.select("[data-poll]") and "They are back" in page.words and "Ravi" in page.words
+    assert not page.page.select("[data-poll]") and "Partner recovered" in page.words and "Ravi" in page.words
     assert states(session) == ["delivered"] * 8
-    kept = [one for one in network.received() if one["answer"]["status"] == 200]
-    assert len(kept) == 8
+    accepted = [request for request in network.received() if request["answer"]["status"] == 200]
+    assert len(accepted) == 8
     session.rollback()
     tries = session.scalars(select(Attempt).where(Attempt.trigger == Trigger.BULK)).all()
-    assert {(one.actor, one.asked_reason) for one in tries} == {("Ravi", "They are back")}
+    assert {(attempt.actor, attempt.asked_reason) for attempt in tries} == {("Ravi", "Partner recovered")}
     assert {attempt.request_id for attempt in tries} == {done.headers["X-Request-ID"]}
     assert len(tries) == 7
     assert ravi.get("/webhooks?trigger=bulk").page.select("tbody tr")
@@ -168,14 +168,14 @@ def test_outage_of_two_hours_is_resent_and_reported(
 def test_plan_lists_skipped_webhooks_with_reasons(
     ravi: Browser,
     asha: Browser,
-    answered: Any,
+    confirm_orders: Any,
     database: Database,
     session: Session,
     deliver: Any,
     network: Any,
-    work: Callable[[], bool],
+    run_jobs: Callable[[], bool],
 ) -> None:
-    answered(6)
+    confirm_orders(6)
     s = MessageState
     set_states(database, s.FAILED, s.DELIVERED, s.CANCELLED, s.FAILED, s.FAILED, s.FAILED)
     with database.writing() as writing:
@@ -183,15 +183,15 @@ def test_plan_lists_skipped_webhooks_with_reasons(
         rows[3].cancel_requested = CancelReason.ORDER_CHANGED
         rows[4].order_id, rows[4].decision_number = rows[0].order_id, 0
         writing.commit()
-    url = PLAN + "?" + "&".join(f"ids={one.id}" for one in messages(session))
+    url = PLAN + "?" + "&".join(f"ids={message.id}" for message in messages(session))
     plan = ravi.get(url)
     words = plan.words
     assert "2 webhooks will be resent" in words and "4 webhooks skipped" in words
     for why in ("The partner has already received it.", "It was canceled", "newer response"):
         assert why in words, why
     (form,) = plan.page.select(f"form[method=post][action='{PLAN}']")
-    done = ravi.send(PLAN, {**many(form), "reason": "Some of them"})
-    assert work()
+    done = ravi.send(PLAN, {**values_of(form), "reason": "Some of them"})
+    assert run_jobs()
     deliver()
     assert outcomes(ravi, done.location) == {"delivered": 2, "skipped": 4}
     only = ravi.get(done.location + "?only=skipped")
@@ -200,11 +200,11 @@ def test_plan_lists_skipped_webhooks_with_reasons(
 
 
 def test_bulk_resend_blockers_equal_those_of_a_single_resend(
-    answered: Any, database: Database, session: Session, partner: Partner
+    confirm_orders: Any, database: Database, session: Session, partner: Partner
 ) -> None:
-    """The plan's SQL and ``resend_blocker`` say yes and no to the same messages."""
-    answered(4)
-    chosen = Selection(ids=tuple(one.id for one in messages(session)))
+    """The SQL of the preview and ``resend_blocker`` agree on every message."""
+    confirm_orders(4)
+    chosen = Selection(ids=tuple(message.id for message in messages(session)))
     kinds: dict[str, Any] = {
         "result_from": [None, ResultFrom.ANSWER, ResultFrom.RESP_CONFIRM],
         "cancel_requested": [None, CancelReason.ORDER_CHANGED],
@@ -236,29 +236,35 @@ def test_bulk_resend_blockers_equal_those_of_a_single_resend(
         assert by_one[rows[3].id] and not by_one[rows[2].id]
 
 
-def test_all_that_match_a_filter(
-    ravi: Browser, answered: Any, database: Database, session: Session, deliver: Any, work: Any, network: Any
+def test_bulk_resend_of_a_filter_resends_all_matching(
+    ravi: Browser,
+    confirm_orders: Any,
+    database: Database,
+    session: Session,
+    deliver: Any,
+    run_jobs: Any,
+    network: Any,
 ) -> None:
-    answered(4)
+    confirm_orders(4)
     set_states(
         database, MessageState.FAILED, MessageState.FAILED, MessageState.FAILED, MessageState.DELIVERED
     )
     link = ravi.get("/webhooks?state=failed").one(".selection-bar .end a[href*='state=failed']")
-    done, plan = press(ravi, str(link["href"]))
+    done, plan = resend_all(ravi, str(link["href"]))
     assert "3 webhooks" in plan.words and "Failed: timed out" in plan.words
-    assert work()
+    assert run_jobs()
     deliver()
     assert outcomes(ravi, done.location) == {"delivered": 3}
     assert session.scalars(select(Job.state)).one() is JobState.DONE
 
 
 def test_bulk_resend_requires_a_reason_and_a_selection(
-    ravi: Browser, answered: Any, database: Database, session: Session
+    ravi: Browser, confirm_orders: Any, database: Database, session: Session
 ) -> None:
-    answered(1)
+    confirm_orders(1)
     set_states(database, MessageState.FAILED)
     assert "Recover from outage" in ravi.get(PLAN).words
-    assert press(ravi, f"{PLAN}?state=failed", reason="  ")[0].status_code == 422
+    assert resend_all(ravi, f"{PLAN}?state=failed", reason="  ")[0].status_code == 422
     (form,) = ravi.get(f"{PLAN}?state=failed").page.select(f"form[method=post][action='{PLAN}']")
     token = fields_of(form)["csrf_token"]
     assert ravi.send(PLAN, {"csrf_token": token, "reason": "All"}).status_code == 422
@@ -271,29 +277,29 @@ def test_bulk_resend_requires_a_reason_and_a_selection(
 
 def test_bulk_resend_resumes_after_a_restart(
     ravi: Browser,
-    answered: Any,
+    confirm_orders: Any,
     database: Database,
     session: Session,
     monkeypatch: Any,
-    work: Any,
+    run_jobs: Any,
     deliver: Any,
 ) -> None:
-    answered(5)
+    confirm_orders(5)
     set_states(database, *[MessageState.FAILED] * 5)
     monkeypatch.setattr(resends, "BATCH", 2)
-    done, _ = press(ravi, f"{PLAN}?state=failed")
+    done, _ = resend_all(ravi, f"{PLAN}?state=failed")
     stop = threading.Event()
     real = resends.request_batch
 
     def once(session: Session, job: Job, **more: Any) -> bool:
-        stop.set()  # the worker is told to stop in the middle
+        stop.set()  # the worker is stopped in the middle
         return real(session, job, **more)
 
     monkeypatch.setattr(resends, "request_batch", once)
     Worker(database, {"resend": resends.run}).once(stop)
     assert outcomes(ravi, done.location) == {"sending": 2, "queued": 3}
     monkeypatch.setattr(resends, "request_batch", real)
-    assert work()
+    assert run_jobs()
     assert outcomes(ravi, done.location) == {"sending": 5}
     deliver()
     session.rollback()
@@ -302,17 +308,17 @@ def test_bulk_resend_resumes_after_a_restart(
 
 def test_bulk_resend_can_be_canceled(
     ravi: Browser,
-    answered: Any,
+    confirm_orders: Any,
     database: Database,
     session: Session,
     monkeypatch: Any,
-    work: Any,
+    run_jobs: Any,
     deliver: Any,
 ) -> None:
-    answered(3)
+    confirm_orders(3)
     set_states(database, *[MessageState.FAILED] * 3)
     monkeypatch.setattr(resends, "BATCH", 1)
-    done, _ = press(ravi, f"{PLAN}?state=failed")
+    done, _ = resend_all(ravi, f"{PLAN}?state=failed")
     stop = threading.Event()
     real = resends.request_batch
 
@@ -325,23 +331,23 @@ def test_bulk_resend_can_be_canceled(
     monkeypatch.setattr(resends, "request_batch", real)
     (form,) = ravi.get(done.location).page.select("form[action$='/cancel']")
     ravi.send(form["action"], fields_of(form))
-    assert not work()
+    assert not run_jobs()
     deliver()
     assert outcomes(ravi, done.location) == {"delivered": 1, "not sent": 2}
     assert states(session) == ["delivered", "failed", "failed"]
 
 
 def test_unresponsive_partner_gets_one_at_a_time_until_it_responds(
-    ravi: Browser, answered: Any, database: Database, session: Session, partner: Partner, deliver: Any
+    ravi: Browser, confirm_orders: Any, database: Database, session: Session, partner: Partner, deliver: Any
 ) -> None:
-    answered(4)
+    confirm_orders(4)
     set_states(database, *[MessageState.FAILED] * 4)
     with database.writing() as writing:
         writing.add(
             CircuitBreaker(partner_id=partner.id, opened_at=the_clock.now(), probe_at=the_clock.now())
         )
         writing.commit()
-    press(ravi, f"{PLAN}?state=failed")
+    resend_all(ravi, f"{PLAN}?state=failed")
 
     def step() -> bool:
         with database.writing() as writing:
@@ -350,7 +356,7 @@ def test_unresponsive_partner_gets_one_at_a_time_until_it_responds(
             return left
 
     assert step() and states(session).count("pending") == 1
-    assert step() and states(session).count("pending") == 1  # it has not left yet
+    assert step() and states(session).count("pending") == 1  # it has not been sent yet
     deliver()
     assert states(session).count("delivered") == 1
     assert not step()
@@ -359,38 +365,38 @@ def test_unresponsive_partner_gets_one_at_a_time_until_it_responds(
 
 def test_waiting_bulk_resend_does_not_block_other_jobs(
     ravi: Browser,
-    answered: Any,
+    confirm_orders: Any,
     database: Database,
     session: Session,
     monkeypatch: Any,
-    work: Any,
+    run_jobs: Any,
     deliver: Any,
     clock: Any,
 ) -> None:
-    answered(3)
+    confirm_orders(3)
     set_states(database, *[MessageState.FAILED] * 3)
     monkeypatch.setattr(resends, "MAX_REQUESTED", 1)
-    done, _ = press(ravi, f"{PLAN}?state=failed")
-    assert work()
+    done, _ = resend_all(ravi, f"{PLAN}?state=failed")
+    assert run_jobs()
     job = session.scalars(select(Job)).one()
     assert (job.state, job.done, job.lease_token) == (JobState.RUNNING, 1, None)
     assert "Waiting until the requested webhooks are sent" in ravi.get(done.location).words
-    assert not work()
+    assert not run_jobs()
     for _ in range(2):
         deliver()
         clock.move(seconds=resends.CHECK_AGAIN_SECONDS + 1)
-        assert work()
+        assert run_jobs()
     deliver()
     assert outcomes(ravi, done.location) == {"delivered": 3}
 
 
 def test_bulk_resend_queues_no_more_than_a_partner_takes_soon(
-    ravi: Browser, answered: Any, database: Database, session: Session, monkeypatch: Any, deliver: Any
+    ravi: Browser, confirm_orders: Any, database: Database, session: Session, monkeypatch: Any, deliver: Any
 ) -> None:
-    answered(5)
+    confirm_orders(5)
     set_states(database, *[MessageState.FAILED] * 5)
     monkeypatch.setattr(resends, "MAX_REQUESTED", 2)
-    press(ravi, f"{PLAN}?state=failed")
+    resend_all(ravi, f"{PLAN}?state=failed")
 
     def step() -> bool:
         with database.writing() as writing:
@@ -405,9 +411,9 @@ def test_bulk_resend_queues_no_more_than_a_partner_takes_soon(
 
 
 def test_bulk_resend_skips_paused_partners(
-    ravi: Browser, answered: Any, database: Database, partner: Partner
+    ravi: Browser, confirm_orders: Any, database: Database, partner: Partner
 ) -> None:
-    answered(1)
+    confirm_orders(1)
     set_states(database, MessageState.FAILED)
     with database.writing() as writing:
         partner_service.pause(writing, writing.get(Partner, partner.id), "Wait", by="Ravi")
@@ -419,13 +425,13 @@ def test_delivered_webhooks_are_resent_only_with_the_permission(
     ravi: Browser,
     browser_of: Any,
     asha: Browser,
-    answered: Any,
+    confirm_orders: Any,
     deliver: Any,
     network: Any,
     session: Session,
-    work: Any,
+    run_jobs: Any,
 ) -> None:
-    (order_id,) = answered(1)
+    (order_id,) = confirm_orders(1)
     deliver()
     (message,) = messages(session)
     url = f"{PLAN}?ids={message.id}&delivered=1"
@@ -434,30 +440,30 @@ def test_delivered_webhooks_are_resent_only_with_the_permission(
     admin = browser_of("admin")
     link = admin.get(f"/webhooks/{message.id}").one("a[href*='delivered=1']")
     network.behave("refuse", times=1, error_cd="BPR038", error_dtl="Known already")
-    done, plan = press(admin, str(link["href"]), "They lost it")
+    done, plan = resend_all(admin, str(link["href"]), "Lost by the partner")
     assert "a second time" in plan.words
-    assert work()
+    assert run_jobs()
     deliver()
-    # The network does not want the second copy: it has the first all the same.
+    # The partner refuses the second copy, but it already has the first.
     assert states(session) == ["delivered"]
     assert outcomes(admin, done.location) == {"refused": 1}
     assert asha.get(f"/orders/{order_id}.json").get_json()["delivery"] == "delivered"
-    assert [one.attempts_made for one in messages(session)] == [2]
+    assert [row.attempts_made for row in messages(session)] == [2]
 
 
 def test_reader_without_the_permission_cannot_bulk_resend(
-    meera: Browser, asha: Browser, answered: Any, session: Session
+    meera: Browser, asha: Browser, confirm_orders: Any, session: Session
 ) -> None:
-    answered(1)
+    confirm_orders(1)
     for browser in (meera, asha):
         assert not browser.get("/webhooks").page.select("#selection, .col-select")
         assert browser.get(PLAN).status_code == 403
 
 
 def test_resend_command_creates_the_same_report(
-    app: Flask, ravi: Browser, answered: Any, database: Database, session: Session, deliver: Any
+    app: Flask, ravi: Browser, confirm_orders: Any, database: Database, session: Session, deliver: Any
 ) -> None:
-    answered(3)
+    confirm_orders(3)
     set_states(database, MessageState.FAILED, MessageState.FAILED, MessageState.DELIVERED)
     since = "2020-01-01"
     ran = app.test_cli_runner().invoke(args=["resend", "--since", since, "--reason", "After the night"])
@@ -475,13 +481,13 @@ def test_outage_includes_recent_earlier_webhooks_and_no_old_ones(
 ) -> None:
     orders = arrive(2)
     network.behave("status", status=503)
-    asha.answer(orders[0])
+    asha.respond(orders[0])
     deliver()
     clock.move(seconds=sum(DEFAULT_SCHEDULE) * 2)
     with_long_past = the_clock.now()
-    asha.answer(orders[1])
+    asha.respond(orders[1])
     plan = ravi.get(f"{PLAN}?tried_since={with_long_past:%Y-%m-%dT%H:%M:%S}%2B00:00")
     assert "1 webhook will be resent" in plan.words
-    deliver()  # the older one is tried again in the outage: it belongs to it now
+    deliver()  # the older webhook is retried during the outage, so it is included
     plan = ravi.get(f"{PLAN}?tried_since={with_long_past:%Y-%m-%dT%H:%M:%S}%2B00:00")
     assert "2 webhooks will be resent" in plan.words

@@ -37,7 +37,7 @@ def ids(page: Any) -> list[str]:
 def refused(asha: Browser, arrive: Any, deliver: Any, network: Any, session: Session) -> str:
     """A message that the network refused."""
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Remarks are not acceptable")
-    asha.answer(arrive(1)[0], remarks="Confirmed at once")
+    asha.respond(arrive(1)[0], remarks="Confirmed at once")
     deliver()
     return session.scalars(select(Message.id)).one()
 
@@ -48,10 +48,10 @@ def test_webhook_list_is_newest_first_with_stable_pages(
     monkeypatch.setattr("app.webhooks.queries.message_page.__kwdefaults__", {"limit": 2, "also": ()})
     orders = arrive(6)
     for order_id in orders[:5]:
-        asha.answer(order_id)
+        asha.respond(order_id)
     first = meera.get("/webhooks")
     assert len(ids(first)) == 2
-    asha.answer(orders[5])
+    asha.respond(orders[5])
     more = first.page.select("#webhooks-list a[href*='after=']")[0]["href"]
     second = meera.get(more)
     seen = (
@@ -66,7 +66,7 @@ def test_supplier_staff_see_the_messages_of_their_own_ids_only(
     asha: Browser, omar: Browser, arrive: Any
 ) -> None:
     for order_id in arrive(3):
-        asha.answer(order_id)
+        asha.respond(order_id)
     assert len(ids(asha.get("/webhooks"))) == 3
     own = ids(omar.get("/webhooks"))
     assert len(own) == 1
@@ -80,7 +80,7 @@ def test_webhook_without_scripts_has_a_refresh_link(
     asha: Browser, arrive: Any, deliver: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
-    asha.answer(order_id)
+    asha.respond(order_id)
     message_id = session.scalars(select(Message.id)).one()
     for url in (f"/webhooks/{message_id}", f"/orders/{order_id}"):
         assert asha.get(asha.get(url).one("noscript a")["href"]).one("noscript a")["href"] == url
@@ -162,13 +162,11 @@ def test_unknown_filter_value_is_ignored_with_a_notice(meera: Browser, refused: 
     assert "ignored" in page.words
 
 
-def test_support_sends_again_with_a_reason(
-    ravi: Browser, refused: str, deliver: Any, session: Session
-) -> None:
+def test_support_resends_with_a_reason(ravi: Browser, refused: str, deliver: Any, session: Session) -> None:
     action = f"/webhooks/{refused}/resend"
     fields = {**ravi.fill(f"/webhooks/{refused}", action), "reason": "They mended their side"}
-    answer = ravi.send(action, fields)
-    assert (answer.status_code, answer.location) == (303, f"/webhooks/{refused}")
+    response = ravi.send(action, fields)
+    assert (response.status_code, response.location) == (303, f"/webhooks/{refused}")
     assert deliver() == {"delivered": 1}
     session.rollback()
     attempt = session.scalars(select(Attempt).where(Attempt.number == 2)).one()
@@ -205,9 +203,9 @@ def test_delivered_webhook_is_not_resent(
     fields = {**ravi.fill(f"/webhooks/{refused}", action), "reason": "Again"}
     ravi.send(action, fields)
     deliver()
-    answer = ravi.send(action, fields)
-    assert answer.status_code == 409
-    assert "already received it" in answer.words
+    response = ravi.send(action, fields)
+    assert response.status_code == 409
+    assert "already received it" in response.words
 
 
 def test_reader_without_the_permission_has_no_resend_button(
@@ -222,7 +220,7 @@ def test_support_cancels_a_queued_webhook_and_the_order_reopens(
     asha: Browser, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
-    asha.answer(order_id)
+    asha.respond(order_id)
     message_id = session.scalars(select(Message.id)).one()
     page, action = f"/webhooks/{message_id}", f"/webhooks/{message_id}/withdraw"
     fields = ravi.fill(page, action)
@@ -234,9 +232,11 @@ def test_support_cancels_a_queued_webhook_and_the_order_reopens(
     seen = ravi.get(page)
     assert "Canceled by Ravi: The buyer asked for it by telephone." in seen.words
     assert "None: never sent." in seen.words and "Not sent yet" not in seen.words
-    assert not seen.page.select(".attention-link")  # nobody has to look at what was withdrawn before it left
+    assert not seen.page.select(
+        ".attention-link"
+    )  # a webhook that was canceled before sending needs no attention
     assert "Canceled by Ravi" in asha.get(f"/orders/{order_id}").words
-    assert asha.answer(order_id, "REJECT", remarks="Out of stock").status_code == 303
+    assert asha.respond(order_id, "REJECT", remarks="Out of stock").status_code == 303
     session.rollback()
     entry = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.WEBHOOK_CANCELED)).one()
     assert (entry.actor, entry.reason) == ("Ravi", "The buyer asked for it by telephone.")
@@ -248,7 +248,7 @@ def test_cancel_of_a_queued_resend_keeps_the_delivery(
     asha: Browser, ravi: Browser, arrive: Any, deliver: Any, database: Database, session: Session
 ) -> None:
     (order_id,) = arrive(1)
-    asha.answer(order_id)
+    asha.respond(order_id)
     deliver()
     message_id = session.scalars(select(Message.id)).one()
     page, action = f"/webhooks/{message_id}", f"/webhooks/{message_id}/withdraw"
@@ -261,10 +261,10 @@ def test_cancel_of_a_queued_resend_keeps_the_delivery(
 
     def withdrawals() -> int:
         session.rollback()
-        found = select(AuditEntry).where(
+        entries = select(AuditEntry).where(
             AuditEntry.action == AuditAction.WEBHOOK_CANCELED, AuditEntry.object_id == message_id
         )
-        return len(session.scalars(found).all())
+        return len(session.scalars(entries).all())
 
     resend_again()
     assert "stays delivered" in ravi.get(page).words
@@ -293,11 +293,11 @@ def test_only_support_cancels_and_only_unfinished_webhooks(
     assert meera.send(action, {**token, "why": "Mine"}).status_code == 403
 
 
-def test_from_what_failed_support_gets_to_whether_it_is_us_or_them(
+def test_failed_webhook_links_to_diagnostics(
     asha: Browser, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session, partner: Partner
 ) -> None:
     network.behave("503")
-    asha.answer(arrive(1)[0])
+    asha.respond(arrive(1)[0])
     deliver()
     page = f"/webhooks/{session.scalars(select(Message.id)).one()}"
     check, of_partner = f"/partners/{partner.id}/check", f"/partners/{partner.id}"
@@ -309,7 +309,7 @@ def test_from_what_failed_support_gets_to_whether_it_is_us_or_them(
 def test_state_refreshes_until_it_is_final(
     asha: Browser, arrive: Any, deliver: Any, session: Session
 ) -> None:
-    asha.answer(arrive(1)[0])
+    asha.respond(arrive(1)[0])
     message_id = session.scalars(select(Message.id)).one()
     url = f"/webhooks/{message_id}/state"
     waiting = asha.get(f"/webhooks/{message_id}")
@@ -326,7 +326,7 @@ def test_partner_response_is_shown_escaped(
     asha: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
 ) -> None:
     network.behave("refuse", times=1, error_dtl="<script>alert(1)</script><b data-hx-get=/logout>")
-    asha.answer(arrive(1)[0])
+    asha.respond(arrive(1)[0])
     deliver()
     message_id = session.scalars(select(Message.id)).one()
     page = meera.get(f"/webhooks/{message_id}")
@@ -339,15 +339,15 @@ def test_attempt_as_curl_command_runs_in_a_shell(
     asha: Browser, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session, tmp_path: Any
 ) -> None:
     (order_id,) = arrive(1)
-    asha.answer(order_id, remarks="It is Asha's: $HOME, 50% & `date`; ok")
+    asha.respond(order_id, remarks="It is Asha's: $HOME, 50% & `date`; ok")
     deliver()
     message = session.scalars(select(Message)).one()
     page = ravi.get(f"/webhooks/{message.id}")
     command = page.one("#as-curl").get_text()
     assert "a-secret-of-ours" not in page.text
-    said = tmp_path / "curl"
-    said.write_text('#!/bin/sh\nfor one in "$@"; do printf "%s\\0" "$one"; done\n')
-    said.chmod(0o755)
+    curl = tmp_path / "curl"
+    curl.write_text('#!/bin/sh\nfor one in "$@"; do printf "%s\\0" "$one"; done\n')
+    curl.chmod(0o755)
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PARTNER_KEY": "set manually"}
     run = subprocess.run(["sh", "-c", command], env=env, capture_output=True, check=True, timeout=20)
     words = run.stdout.decode().rstrip("\0").split("\0")
@@ -366,7 +366,7 @@ def test_each_masked_header_has_its_own_variable(
         row = writing.get(Partner, partner.id)
         row.headers = [["X-Api-Key", "a-secret-of-ours"], ["X-Client", "another-secret"]]
         writing.commit()
-    asha.answer(arrive(1)[0])
+    asha.respond(arrive(1)[0])
     deliver()
     page = ravi.get(f"/webhooks/{session.scalars(select(Message.id)).one()}")
     command = page.one("#as-curl").get_text()
@@ -379,7 +379,7 @@ def test_secret_echoed_by_the_partner_is_not_stored(
     asha: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
 ) -> None:
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Key a-secret-of-ours is odd")
-    asha.answer(arrive(1)[0])
+    asha.respond(arrive(1)[0])
     deliver()
     message = session.scalars(select(Message)).one()
     attempt = session.scalars(select(Attempt)).one()
@@ -396,7 +396,7 @@ def test_two_attempts_are_compared_line_by_line(
     asha: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session, clock: Any
 ) -> None:
     network.behave("status", times=1, status=503)
-    asha.answer(arrive(1)[0])
+    asha.respond(arrive(1)[0])
     deliver()
     clock.move(seconds=60)
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
@@ -414,11 +414,11 @@ def test_two_attempts_are_compared_line_by_line(
 def test_last_successful_delivery_is_shown_within_the_readers_scope(
     asha: Browser, omar: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
 ) -> None:
-    orders = arrive(3)  # the third is of Bearings, which is Omar's
-    asha.answer(orders[0])
+    orders = arrive(3)  # the third is of Bearings, Omar's supplier
+    asha.respond(orders[0])
     deliver()
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
-    asha.answer(orders[2])
+    asha.respond(orders[2])
     deliver()
     good, bad = session.scalars(select(Message.id).order_by(Message.id)).all()
     page = meera.get(meera.get(f"/webhooks/{bad}").one("#beside a")["href"])
@@ -465,7 +465,7 @@ def test_body_search_runs_in_steps_and_shows_its_range(
     asha: Browser, meera: Browser, arrive: Any, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, order_id in enumerate(arrive(4)):
-        asha.answer(order_id, remarks="the needle" if number == 0 else "hay")
+        asha.respond(order_id, remarks="the needle" if number == 0 else "hay")
     monkeypatch.setattr("app.webhooks.queries.WINDOW", 2)
     first = meera.get("/webhooks?q=needle")
     assert ids(first) == []
@@ -502,29 +502,29 @@ def test_webhook_list_shows_duration_and_requester_of_the_last_attempt(
 def test_simulator_link_is_only_for_its_partner(
     app: Flask, asha: Browser, network: Any, refused: str, simulator: str
 ) -> None:
-    there = f"{network.url}/received/{refused}"
+    simulator_page = f"{network.url}/received/{refused}"
     for url, links in ((simulator, 0), (network.url, 1)):
         app.extensions["settings"] = app.extensions["settings"].model_copy(update={"simulator_url": url})
         for path in (f"/webhooks/{refused}", "/orders/1"):
-            assert len(asha.get(path).page.select(f"a[href='{there}']")) == links, (url, path)
-    assert requests.get(there, timeout=10).ok
+            assert len(asha.get(path).page.select(f"a[href='{simulator_page}']")) == links, (url, path)
+    assert requests.get(simulator_page, timeout=10).ok
 
 
 HTMX = {"HX-Request": "true"}
 
 
-def asked_for(page: Any) -> str:
-    """Where the page asks whether more has come."""
+def poll_url(page: Any) -> str:
+    """The URL that the page polls for new webhooks."""
     return str(page.one("#news")["data-hx-get"])
 
 
-def test_open_list_learns_the_number_of_new_webhooks(
+def test_open_list_polls_the_number_of_new_webhooks(
     asha: Browser, meera: Browser, arrive: Any, deliver: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.webhooks.queries.message_page.__kwdefaults__", {"limit": 2, "also": ()})
     orders = arrive(6)
     for order_id in orders[:3]:
-        asha.answer(order_id)
+        asha.respond(order_id)
     deliver()
     pages = (
         "/webhooks",
@@ -532,13 +532,13 @@ def test_open_list_learns_the_number_of_new_webhooks(
         "/webhooks?q=MAL%2F2611%2F45007",
         "/webhooks?state=refused",
     )
-    first, waiting, other, refused = (asked_for(meera.get(path)) for path in pages)
-    second = asked_for(meera.get(meera.get("/webhooks").page.select("a[rel=next]")[0]["href"]))
+    first, waiting, other, refused = (poll_url(meera.get(path)) for path in pages)
+    second = poll_url(meera.get(meera.get("/webhooks").page.select("a[rel=next]")[0]["href"]))
     for url in (first, second, waiting, other, refused):
-        answer = meera.get(url, headers=HTMX)
-        assert asked_for(answer) == url, "nothing new: it asks on"
-    asha.answer(orders[3])
-    asha.answer(orders[4])
+        response = meera.get(url, headers=HTMX)
+        assert poll_url(response) == url, "nothing new: polling continues"
+    asha.respond(orders[3])
+    asha.respond(orders[4])
     for url in (first, second, waiting):
         link = meera.get(url, headers=HTMX).one("#news a")
         assert link.get_text() == "2 new webhooks: show"
@@ -546,13 +546,13 @@ def test_open_list_learns_the_number_of_new_webhooks(
         assert "after=" not in link["href"]
     assert "state=pending" in meera.get(waiting, headers=HTMX).one("#news a")["href"]
     for url in (other, refused):
-        assert asked_for(meera.get(url, headers=HTMX)) == url
+        assert poll_url(meera.get(url, headers=HTMX)) == url
 
 
 def test_new_webhooks_are_counted_within_the_readers_scope(asha: Browser, omar: Browser, arrive: Any) -> None:
-    url = asked_for(omar.get("/webhooks"))
+    url = poll_url(omar.get("/webhooks"))
     for order_id in arrive(3):
-        asha.answer(order_id)
+        asha.respond(order_id)
     shown = len(ids(omar.get("/webhooks")))
     assert 0 < shown < 3
     assert omar.get(url, headers=HTMX).words == f"{shown} new webhook{'s' if shown > 1 else ''}: show"
@@ -567,11 +567,11 @@ def test_webhooks_with_one_shared_reason_are_a_group(
     asha: Browser, ravi: Browser, arrive: Any, network: Any, deliver: Any
 ) -> None:
     ids = arrive(4)
-    asha.answer(ids[0])
+    asha.respond(ids[0])
     deliver()
     network.behave("503", times=3)
     for order_id in ids[1:]:
-        asha.answer(order_id)
+        asha.respond(order_id)
         deliver()
     page = ravi.get("/webhooks")
     failing, others = page.page.select("#webhooks-list tbody")

@@ -1,4 +1,4 @@
-"""Celery on Redis, acknowledged late: ``celery_side.py URL COUNT THREADS FOLDER`` prints its rate."""
+"""Celery on Redis with late acknowledgement: ``celery_side.py URL COUNT THREADS FOLDER`` prints its rate."""
 
 import json
 import os
@@ -20,7 +20,7 @@ counter = redis.Redis.from_url(REDIS) if REDIS else None
 
 @app.task(max_retries=3)
 def deliver(body):
-    """One message; the last one says when."""
+    """Send one message; the last one stores the time."""
     text = post(URL, body.encode())
     pipeline = counter.pipeline()
     pipeline.incr("done").set("at", time.time()).execute()
@@ -28,12 +28,12 @@ def deliver(body):
 
 
 def main():
-    """Fill the queue, start a worker, wait."""
+    """Fill the queue, start a worker and wait for the last message."""
     from redis_here import redis_server
 
     url, count, threads, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
     with redis_server(folder) as redis_url:
-        here = redis.Redis.from_url(redis_url)
+        connection = redis.Redis.from_url(redis_url)
         app.conf.update(broker_url=redis_url, result_backend=redis_url)
         body = (folder / "body").read_text()
         for _ in range(count):
@@ -47,16 +47,16 @@ def main():
             stderr=subprocess.DEVNULL,
         )
         try:
-            while not here.get("done"):
+            while not connection.get("done"):
                 time.sleep(0.001)
             began = time.time()
-            while int(here.get("done")) < count:
+            while int(connection.get("done")) < count:
                 time.sleep(0.01)
-            took = float(here.get("at")) - began
+            elapsed = float(connection.get("at")) - began
         finally:
             worker.terminate()
             worker.wait()
-    sys.stdout.write(json.dumps({"rate": (count - 1) / took}) + "\n")
+    sys.stdout.write(json.dumps({"rate": (count - 1) / elapsed}) + "\n")
 
 
 if __name__ == "__main__":

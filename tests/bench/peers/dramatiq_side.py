@@ -16,7 +16,7 @@ lock, done, finished = threading.Lock(), 0, threading.Event()
 
 
 class Count(dramatiq.Middleware):
-    """Counts messages that were acknowledged."""
+    """Counts acknowledged messages."""
 
     def after_ack(self, *_):
         global done
@@ -33,7 +33,7 @@ with redis_server(folder) as redis_url:
 
     @dramatiq.actor(max_retries=3)
     def deliver(body):
-        """One message."""
+        """Send one message."""
         post(url, body.encode())
 
     body = (folder / "body").read_text()
@@ -43,6 +43,6 @@ with redis_server(folder) as redis_url:
     began = time.perf_counter()
     worker.start()
     assert finished.wait(240)
-    took = time.perf_counter() - began
+    elapsed = time.perf_counter() - began
     worker.stop()
-sys.stdout.write(json.dumps({"rate": count / took}) + "\n")
+sys.stdout.write(json.dumps({"rate": count / elapsed}) + "\n")

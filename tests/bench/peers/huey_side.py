@@ -1,4 +1,4 @@
-"""huey on SQLite, results kept: ``huey_side.py URL COUNT THREADS FOLDER`` prints its rate."""
+"""huey on SQLite with stored results: ``huey_side.py URL COUNT THREADS FOLDER`` prints its rate."""
 
 import json
 import sys
@@ -16,13 +16,13 @@ lock, done, finished = threading.Lock(), 0, threading.Event()
 
 @huey.task(retries=3)
 def deliver(body):
-    """One message."""
+    """Send one message."""
     return post(url, body)
 
 
 @huey.signal("complete")
 def count_one(*_):
-    """Its result is in the database by now."""
+    """Count a message whose result is stored."""
     global done
     with lock:
         done += 1
@@ -37,7 +37,7 @@ consumer = huey.create_consumer(workers=threads, worker_type="thread", initial_d
 began = time.perf_counter()
 consumer.start()
 assert finished.wait(240)
-took = time.perf_counter() - began
+elapsed = time.perf_counter() - began
 consumer.stop(graceful=True)
-sys.stdout.write(json.dumps({"rate": count / took}) + "\n")
+sys.stdout.write(json.dumps({"rate": count / elapsed}) + "\n")
 sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What every peer does for a message: one POST over a session of its thread, and a look at the answer."""
+"""The task that every queue runs: one POST over the session of its thread, and a check of the response."""
 
 import threading
 
@@ -8,16 +8,16 @@ _own = threading.local()
 
 
 def post(url, body):
-    """Send it, and return the answer's text; raises where it is no success."""
+    """POST the body and return the text of the response. Errors: HTTPError unless it succeeded."""
     if not hasattr(_own, "session"):
         _own.session = requests.Session()
         _own.session.trust_env = False
-    answer = _own.session.post(
+    response = _own.session.post(
         f"{url}/api/v0/purchase-order/req-confirm",
         data=body,
         headers={"Content-Type": "application/json"},
         timeout=15,
         allow_redirects=False,
     )
-    assert answer.json()["response_code"] == 0
-    return answer.text
+    assert response.json()["response_code"] == 0
+    return response.text

@@ -1,4 +1,4 @@
-"""A redis-server of the bench's own, on a free port, writing every command to disk once a second."""
+"""A temporary redis-server on a free port that syncs to disk once a second."""
 
 import socket
 import subprocess
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def redis_server(folder):
-    """Its URL."""
+    """Start the server; gives its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

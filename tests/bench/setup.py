@@ -33,13 +33,13 @@ from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
 from app.partners import service as partner_service
 
-INBOUND_KEY = "the-key-of-the-benches"
+INBOUND_KEY = "the-key-of-the-benchmarks"
 
 RECEIVER = '''
 import json, socketserver, sys, time
 DELAY = float(sys.argv[1])
 class Handler(socketserver.StreamRequestHandler):
-    """Answers every POST as the network would, over one kept connection."""
+    """Responds to every POST as the network does, over one persistent connection."""
     disable_nagle_algorithm = True
     def handle(self):
         while line := self.rfile.readline():
@@ -68,7 +68,7 @@ server.serve_forever()
 
 @contextmanager
 def receiver(delay_seconds: float = 0) -> Iterator[str]:
-    """A partner in a process of its own that answers every message after ``delay_seconds``; its base URL."""
+    """A partner in its own process that responds after ``delay_seconds``; gives its base URL."""
     process = subprocess.Popen(
         [sys.executable, "-c", RECEIVER, str(delay_seconds)], stdout=subprocess.PIPE, text=True
     )
@@ -81,7 +81,7 @@ def receiver(delay_seconds: float = 0) -> Iterator[str]:
 
 
 def fresh_app(folder: Path, **settings: Any) -> Flask:
-    """An app with a database of its own."""
+    """An app with its own database."""
     app = create_app(Settings.load(instance=folder, **settings))
     database_of(app).upgrade()
     return app
@@ -94,7 +94,7 @@ def database_of(app: Flask) -> Database:
 
 
 def populate(app: Flask, base_url: str, *, orders: int, concurrency: int = 8) -> tuple[int, list[int]]:
-    """Add asha, a partner at ``base_url`` and example orders; returns asha's id and the orders' ids."""
+    """Add Asha, a partner at ``base_url`` and example orders; returns her id and the order ids."""
     with database_of(app).writing() as session:
         asha = add_person(
             session,
@@ -112,7 +112,7 @@ def populate(app: Flask, base_url: str, *, orders: int, concurrency: int = 8) ->
 
 
 def add_orders(app: Flask, partner_id: int, count: int) -> list[int]:
-    """Let that many orders arrive, all different; returns the ids of all orders of the partner."""
+    """Receive ``count`` different orders; returns the ids of all orders of the partner."""
     with database_of(app).writing() as session:
         result, rules = ImportResult(), Rules(1024 * 1024, timedelta(hours=24))
         bodies = list(example_orders(now()))
@@ -128,15 +128,15 @@ def add_orders(app: Flask, partner_id: int, count: int) -> list[int]:
         return list(session.scalars(of_partner.order_by(PurchaseOrder.id)))
 
 
-def answer_all(app: Flask, person_id: int, ids: list[int]) -> None:
+def confirm_all(app: Flask, person_id: int, ids: list[int]) -> None:
     """Confirm these orders in Asha's name, in one commit."""
-    given = DecisionInput("ACCEPT", "Confirmed", "INITIATING_CHANNEL", "WEB")
+    decision = DecisionInput("ACCEPT", "Confirmed", "INITIATING_CHANNEL", "WEB")
     with database_of(app).writing() as session:
         for order_id in ids:
             order = order_for_update(session, None, order_id)
             assert order
             by = decisions.Responder(person_id, "Asha")
-            decisions.respond(session, order, given, version=order.version, by=by)
+            decisions.respond(session, order, decision, version=order.version, by=by)
         session.commit()
 
 
@@ -151,11 +151,11 @@ def in_turn(first: Callable[[], Any], second: Callable[[], Any], *, rounds: int)
     """The median seconds of both, run in turn after one warm-up of each."""
     first(), second()
     pairs = [(seconds(first), seconds(second)) for _ in range(rounds)]
-    return statistics.median(one for one, _ in pairs), statistics.median(two for _, two in pairs)
+    return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
 
 
 def quantile(values: list[float], share: float) -> float:
-    """The value below which that share of the values lies."""
+    """The value below which ``share`` of the values are."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 

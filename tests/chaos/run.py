@@ -24,22 +24,22 @@ from app.delivery.retry_policy import Reason
 from app.delivery.service import resend
 from tests.chaos import child, receiver
 
-FEW = 100
-"""Messages left, from where on nobody is killed: the same few would be lost again and again."""
+MIN_REMAINING = 100
+"""With fewer messages left, no worker is killed: the same messages would be interrupted each time."""
 PATIENCE_SECONDS = 120.0
 
-_nursery = multiprocessing.get_context("forkserver")
-_nursery.set_forkserver_preload(["tests.chaos.child"])
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["tests.chaos.child"])
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do: ``kills`` in all, half of them at the points, half at random, over ``deliverers``."""
+    """Options: the number of kills, half at the points and half at random, and of workers."""
 
     kills: int
     senders: int = 8
     deliverers: int = 2
-    longest_life_seconds: float = 0.25
+    max_lifetime_seconds: float = 0.25
     lease_margin_seconds: float = 1.0
 
 
@@ -66,13 +66,13 @@ class Counts:
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """For printing."""
+        """The counts for the output."""
         return asdict(self)
 
 
 @contextmanager
 def partner_that_records(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The receiver in a process of its own: its base URL and its record."""
+    """The receiver in its own process; gives its base URL and its record."""
     record = folder / "received"
     record.touch()
     process = subprocess.Popen(
@@ -87,30 +87,30 @@ def partner_that_records(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def start(url: str, options: dict[str, Any], point: str | None, passes: int = 1) -> BaseProcess:
-    """A deliverer process with the options of ``DeliveryWorker``, which dies at the point if one is given."""
-    process = _nursery.Process(
+    """A process with a ``DeliveryWorker`` that dies at ``point``, if set."""
+    process = _processes.Process(
         target=child.run, args=(url, options, point, passes, encryption._Keys.fernet), daemon=True
     )
     process.start()
     return process
 
 
-class _Life:
-    """One deliverer process, from its start to its death."""
+class _Worker:
+    """One worker process, from its start to its end."""
 
-    def __init__(self, url: str, plan: Plan, *, doomed: bool) -> None:
-        self.how = random.choice([*child.POINTS, *["at random"] * len(child.POINTS)]) if doomed else ""
+    def __init__(self, url: str, plan: Plan, *, is_killed: bool) -> None:
+        self.how = random.choice([*child.POINTS, *["at random"] * len(child.POINTS)]) if is_killed else ""
         point = self.how if self.how in child.POINTS else None
         passes = random.randint(1, 3 if point in ("after the claim", "during connect") else 12)
         options = {"senders": plan.senders, "lease_margin": plan.lease_margin_seconds}
         self.process = start(url, options, point, passes)
-        born = time.monotonic()
-        self.until = born + random.uniform(0.02, plan.longest_life_seconds) if doomed else float("inf")
+        started = time.monotonic()
+        self.until = started + random.uniform(0.02, plan.max_lifetime_seconds) if is_killed else float("inf")
         if point is not None:
-            self.until = born + 5.0  # in case its point is never reached
+            self.until = started + 5.0  # in case it never passes the point
 
     def is_over(self) -> bool:
-        """Whether it died; one whose time has come is killed."""
+        """Whether it ended. Kills it after its time."""
         if time.monotonic() > self.until:
             self.how = "at random"
             self.process.kill()
@@ -118,32 +118,34 @@ class _Life:
         return not self.process.is_alive()
 
 
-def storm(database: Database, record: Path, plan: Plan) -> Counts:
-    """Deliver all that waits while deliverers are killed; then let the rest be delivered in peace."""
-    began = time.monotonic()
+def run_chaos(database: Database, record: Path, plan: Plan) -> Counts:
+    """Deliver all messages while workers are killed; then deliver the rest without kills."""
+    started_at = time.monotonic()
     with database.reading() as session:
         counts = Counts(messages=session.scalar(select(func.count()).select_from(Message)) or 0)
     url = database.url
-    lives = [_Life(url, plan, doomed=True) for _ in range(plan.deliverers)]
+    workers = [_Worker(url, plan, is_killed=True) for _ in range(plan.deliverers)]
     kills: Counter[str] = Counter()
-    while _remaining(database) and time.monotonic() < began + PATIENCE_SECONDS + plan.kills:
-        for place, life in enumerate(lives):
-            if life.is_over():
-                assert life.process.exitcode == -9, life.process.exitcode
-                kills[life.how] += 1
-                doomed = kills.total() + plan.deliverers <= plan.kills and _remaining(database) > FEW
-                lives[place] = _Life(url, plan, doomed=doomed)
+    while _remaining(database) and time.monotonic() < started_at + PATIENCE_SECONDS + plan.kills:
+        for index, worker in enumerate(workers):
+            if worker.is_over():
+                assert worker.process.exitcode == -9, worker.process.exitcode
+                kills[worker.how] += 1
+                kill_next = (
+                    kills.total() + plan.deliverers <= plan.kills and _remaining(database) > MIN_REMAINING
+                )
+                workers[index] = _Worker(url, plan, is_killed=kill_next)
         time.sleep(0.005)
-    counts.parked = _sent_again_by_a_person(database)
-    lives.append(_Life(url, plan, doomed=False))
-    while _remaining(database) and time.monotonic() < began + PATIENCE_SECONDS + plan.kills:
+    counts.parked = _resend_interrupted(database)
+    workers.append(_Worker(url, plan, is_killed=False))
+    while _remaining(database) and time.monotonic() < started_at + PATIENCE_SECONDS + plan.kills:
         time.sleep(0.005)
-    for life in lives:
-        life.process.terminate()
-        life.process.join(30)
+    for worker in workers:
+        worker.process.terminate()
+        worker.process.join(30)
     counts.kills, counts.kills_at = kills.total(), dict(sorted(kills.items()))
     count(database, record, counts)
-    counts.seconds = round(time.monotonic() - began, 1)
+    counts.seconds = round(time.monotonic() - started_at, 1)
     return counts
 
 
@@ -152,26 +154,26 @@ def _remaining(database: Database) -> int:
         with database.reading() as session:
             return session.scalar(select(func.count()).where(Message.state.in_(LIVE))) or 0
     except OperationalError:
-        return 1  # busy: there is something to be busy with
+        return 1  # the database is busy: messages remain
 
 
-def _sent_again_by_a_person(database: Database) -> int:
-    """What lost its deliverer so often that it waits for a person is sent again by one; returns how many."""
+def _resend_interrupted(database: Database) -> int:
+    """Resend messages that failed after too many interruptions; returns how many."""
     waits = (Message.state == MessageState.FAILED, Message.reason == Reason.INTERRUPTED.value)
     with database.writing() as session:
-        found = session.scalars(select(Message).where(*waits).with_for_update()).all()
-        for message in found:
-            resend(session, message, by="Ravi", reason="looked at it")
+        messages = session.scalars(select(Message).where(*waits).with_for_update()).all()
+        for message in messages:
+            resend(session, message, by="Ravi", reason="checked")
         session.commit()
-    return len(found)
+    return len(messages)
 
 
 def count(database: Database, record: Path, counts: Counts) -> Counts:
-    """Fill in what the partner's record and our rows say."""
+    """Count the results from the partner's record and the database."""
     received = [tuple(line.split()) for line in record.read_text().splitlines()]
     times = Counter(message_id for message_id, _ in received)
     with database.reading() as session:
-        ours = {
+        rows = {
             row.id: row for row in session.execute(select(Message.id, Message.state, Message.body_sha256))
         }
         attempts: dict[str, int] = dict(
@@ -180,12 +182,12 @@ def count(database: Database, record: Path, counts: Counts) -> Counts:
         counts.interrupted_attempts = (
             session.scalar(select(func.count()).where(Attempt.outcome == Reason.INTERRUPTED.value)) or 0
         )
-    counts.lost = sum(message_id not in times for message_id in ours)
-    counts.unsettled = sum(row.state is not MessageState.DELIVERED for row in ours.values())
+    counts.lost = sum(message_id not in times for message_id in rows)
+    counts.unsettled = sum(row.state is not MessageState.DELIVERED for row in rows.values())
     counts.duplicates = sum(times.values()) - len(times)
     counts.duplicates_per_kill = round(counts.duplicates / max(counts.kills, 1), 2)
     counts.changed = sum(
-        message_id not in ours or ours[message_id].body_sha256 != digest for message_id, digest in received
+        message_id not in rows or rows[message_id].body_sha256 != digest for message_id, digest in received
     )
-    counts.unlogged = sum(max(0, times[one] - attempts.get(one, 0)) for one in times)
+    counts.unlogged = sum(max(0, times[message_id] - attempts.get(message_id, 0)) for message_id in times)
     return counts
