@@ -225,12 +225,12 @@ def _page_of_kept_form(view: Any) -> str | None:
     return url_for("accounts.show_kept_form", token=token)
 
 
-def show_again(kept: KeptForm) -> Any:
+def show_again(kept_form: KeptForm) -> Any:
     """The page of a kept form, with every word. Nothing is recorded: the form has no CSRF token.
 
     Errors: 403 and 404 as for the form itself.
     """
-    path, _, query = kept.path.partition("?")
+    path, _, query = kept_form.path.partition("?")
     adapter = current_app.create_url_adapter(request._get_current_object())  # type: ignore[attr-defined]
     assert adapter
     rule, values = adapter.match(path, method="POST", query_args=query, return_rule=True)
@@ -241,7 +241,7 @@ def show_again(kept: KeptForm) -> Any:
         abort(403)
     # From here on this is the request that was kept.
     request.url_rule, request.view_args, request.method = rule, dict(values), "POST"
-    request.form = ImmutableMultiDict((name, value) for name, value in kept.fields)
+    request.form = ImmutableMultiDict((name, value) for name, value in kept_form.fields)
     request.files = ImmutableMultiDict()
     return view(**values)
 

@@ -342,10 +342,10 @@ def confirm() -> Response:
 @access.requires(Permission.VIEW)
 def show_kept_form(token: str) -> Any:
     """Show a form again that was sent when its session had ended."""
-    kept = kept_forms.find(web.db(), token)
-    if kept is None:
+    kept_form = kept_forms.find(web.db(), token)
+    if kept_form is None:
         return web.error_page(404, "Form expired", "A form is kept for one hour. Please fill it in again.")
-    return access.show_again(kept)
+    return access.show_again(kept_form)
 
 
 @blueprint.get("/account/sessions")

@@ -13,7 +13,7 @@ from app.delivery.models import Message
 
 def message_of(session: Session, message_id: str) -> Message:
     """One message with its attempts."""
-    return next(one for one in all_messages(session) if one.id == message_id)
+    return next(message for message in all_messages(session) if message.id == message_id)
 
 
 def all_messages(session: Session) -> Sequence[Message]:

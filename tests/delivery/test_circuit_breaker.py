@@ -188,14 +188,14 @@ def test_breaker_opening_and_recovery_are_recorded_once_each(
         deliver()
     assert {message.state for message in all_messages(session)} == {MessageState.DELIVERED}
     actions = (AuditAction.PAUSED.value, AuditAction.RESUMED.value)
-    told = session.scalars(
+    entries = session.scalars(
         select(AuditEntry).where(AuditEntry.action.in_(actions)).order_by(AuditEntry.id)
     ).all()
-    assert [(one.action, one.actor, one.object_name) for one in told] == [
+    assert [(entry.action, entry.actor, entry.object_name) for entry in entries] == [
         (action, "", "Bharat Connect") for action in actions
     ]
-    assert told[0].became["reason"] == "no_response"
-    assert told[1].was["failed probes"] >= 3
+    assert entries[0].became["reason"] == "no_response"
+    assert entries[1].was["failed probes"] >= 3
     for page in ("/audit?thing=partner", f"/partners/{partner.id}"):
         words = meera.get(page).words
         assert "PO Confirm" in words
@@ -226,7 +226,9 @@ def test_long_outage_ends_with_ordered_and_gradual_delivery(
     assert {message.state for message in all_messages(session)} == {MessageState.DELIVERED}
     new = session.scalars(select(Attempt).where(Attempt.id > before).order_by(Attempt.id)).all()
     # Whichever was the probe comes first, all others in the order in which they were made.
-    assert [attempt.message_id for attempt in new[1:]] == [one for one in ids if one != new[0].message_id]
+    assert [attempt.message_id for attempt in new[1:]] == [
+        message_id for message_id in ids if message_id != new[0].message_id
+    ]
     assert breaker_of(session, partner).opened_at is None
 
 
@@ -277,8 +279,8 @@ def test_concurrency_limit_holds_across_processes(
                 under_way -= 1
             talk.send(misbehaving.response())
 
-    with misbehaving.FakePartner(slow) as there:
-        address(database, partner, there.url(""))
+    with misbehaving.FakePartner(slow) as fake_partner:
+        address(database, partner, fake_partner.url(""))
         with database.writing() as other:
             other.execute(update(Partner).values(concurrency=3))
             other.commit()
@@ -370,9 +372,9 @@ def address(database: Database, partner: Partner, url: str) -> None:
 
 def breaker_of(session: Session, partner: Partner) -> CircuitBreaker:
     session.rollback()
-    found = session.get(CircuitBreaker, partner.id, populate_existing=True)
-    assert found
-    return found
+    breaker = session.get(CircuitBreaker, partner.id, populate_existing=True)
+    assert breaker
+    return breaker
 
 
 def set_breaker(database: Database, partner: Partner, **values: Any) -> None:

@@ -246,15 +246,17 @@ def test_full_disk_is_retried_and_reported_on_pages(
     use_up_what_is_left(database)
     with delivering(database):
         wait_until(lambda: "the database is unavailable" in caplog.text, 30)
-        said = {url: asha.send(url, fields) for url, fields in answers.items()}
-        refused = [url for url, answered in said.items() if answered.status_code != 303]
+        responses = {url: asha.send(url, fields) for url, fields in answers.items()}
+        refused = [url for url, response in responses.items() if response.status_code != 303]
         assert refused
-        assert all(said[url].status_code == 503 for url in refused)
-        assert all("Nothing was saved" in said[url].words for url in refused)
+        assert all(responses[url].status_code == 503 for url in refused)
+        assert all("Nothing was saved" in responses[url].words for url in refused)
         assert not everything_is_delivered(session)()
         disk.full = False
         wait_until(everything_is_delivered(session), 30)
-    assert {one["idempotency_key"] for one in network.received()} == {one.id for one in all_messages(session)}
+    assert {request["idempotency_key"] for request in network.received()} == {
+        message.id for message in all_messages(session)
+    }
     assert len(network.received()) == 32 - len(refused)
     assert all(asha.send(url, answers[url]).status_code == 303 for url in refused)
 

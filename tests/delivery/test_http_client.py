@@ -908,7 +908,7 @@ def test_response_shorter_than_declared_is_awaited_until_the_deadline(
 
 
 class NameServer:
-    """Stands in for getaddrinfo: each lookup of a name takes its next answer, the last one stays."""
+    """Replaces getaddrinfo: each lookup of a name returns its next result, and then always the last."""
 
     def __init__(self) -> None:
         self.answers: dict[str, list[list[str]]] = {}

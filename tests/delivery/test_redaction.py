@@ -21,10 +21,10 @@ OTHERS["as JSON in UTF-8"] = json.dumps(SECRET, ensure_ascii=False)[1:-1]
 OTHERS["as JSON with escaped slashes"] = OTHERS["as JSON"].replace("/", "\\/")
 
 
-def answered(spelling: str) -> Outcome:
-    said = f'{{"response_code":1,"response_message":"no {spelling}"}}'
-    headers, size = (("X-Key", spelling),), len(said.encode())
-    return Outcome(None, f"odd: {spelling}", 200, headers, said.encode(), size, False, None, 1.0, True)
+def outcome_with(spelling: str) -> Outcome:
+    body = f'{{"response_code":1,"response_message":"no {spelling}"}}'
+    headers, size = (("X-Key", spelling),), len(body.encode())
+    return Outcome(None, f"odd: {spelling}", 200, headers, body.encode(), size, False, None, 1.0, True)
 
 
 def verdict_on(outcome: Outcome) -> Any:
@@ -38,21 +38,21 @@ def test_secret_is_redacted_in_every_spelling(spelling: str) -> None:
     credentials = Credentials(
         Target("https://a.example/", (("Authorization", f"Bearer {SECRET}"),)), None, ()
     )
-    outcome = answered(spelling)
+    outcome = outcome_with(spelling)
     hidden, verdict = without_secrets(outcome, verdict_on(outcome), credentials)
     unseen = _without(outcome, Token(SECRET, None))  # type: ignore[arg-type]
 
-    for one in (hidden, unseen):
-        assert one.body.decode() == outcome.body.decode().replace(spelling, MASK)
-        assert one.body_size == len(one.body)
-        assert (one.detail, one.headers) == (f"odd: {MASK}", (("X-Key", MASK),))
+    for redacted in (hidden, unseen):
+        assert redacted.body.decode() == outcome.body.decode().replace(spelling, MASK)
+        assert redacted.body_size == len(redacted.body)
+        assert (redacted.detail, redacted.headers) == (f"odd: {MASK}", (("X-Key", MASK),))
     assert SECRET not in verdict.response_message
     assert masked(f"told {spelling}", [SECRET]) == f"told {MASK}"
 
 
 def test_response_without_secrets_is_unchanged() -> None:
     credentials = Credentials(Target("https://a.example/", (("X-Key", SECRET),)), None, ())
-    outcome = answered("nothing of the kind")
+    outcome = outcome_with("nothing of the kind")
 
     assert without_secrets(outcome, verdict := verdict_on(outcome), credentials) == (outcome, verdict)
     assert _without(outcome, Token(SECRET, None)) is outcome  # type: ignore[arg-type]
@@ -60,7 +60,7 @@ def test_response_without_secrets_is_unchanged() -> None:
 
 def test_secret_in_decoded_reply_is_redacted_whatever_its_spelling() -> None:
     credentials = Credentials(Target("https://a.example/", (("X-Key", "s3cret-of-ours"),)), None, ())
-    outcome = answered("s3cret-\\u006ff-ours")
+    outcome = outcome_with("s3cret-\\u006ff-ours")
     _, verdict = without_secrets(outcome, verdict_on(outcome), credentials)
 
     assert verdict.response_message == f"no {MASK}"

@@ -26,7 +26,7 @@ OTHER = "PUO0000000000000000000000000000002"
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
-def said(
+def reply(
     code: Any = 0,
     result: str | None = "SUCCESS",
     object_id: str | None = OURS,
@@ -44,9 +44,9 @@ def said(
     return json.dumps({"response_code": code, "response_message": message, "payload": payload}).encode()
 
 
-GOOD = said()
-REFUSAL = said(1, "FAILURE", message="Failure", errorCd="E7", errorDtl="too long", errorField="x.y")
-DUPLICATE = said(38, "FAILURE", message="Duplicate reference")
+GOOD = reply()
+REFUSAL = reply(1, "FAILURE", message="Failure", errorCd="E7", errorDtl="too long", errorField="x.y")
+DUPLICATE = reply(38, "FAILURE", message="Duplicate reference")
 
 
 def answered(status: int, body: bytes = b"", **headers: str) -> Outcome:
@@ -71,7 +71,7 @@ def failed(failure: Failure, *, sent: bool = True, status: int | None = None, bo
 
 
 def verdict_on(outcome: Outcome, **changes: Any) -> Verdict:
-    given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "tries": 1,
         "schedule": DEFAULT_SCHEDULE,
         "success_codes": (0,),
@@ -80,7 +80,7 @@ def verdict_on(outcome: Outcome, **changes: Any) -> Verdict:
         "jitter": 0.0,
         "now": NOW,
     }
-    return judge(outcome, **(given | changes))
+    return judge(outcome, **(arguments | changes))
 
 
 def flags(verdict: Verdict) -> set[str]:
@@ -135,30 +135,30 @@ ANSWERS: dict[str, tuple[int, bytes, Step, Reason, set[str]]] = {
         Reason.REFUSED_BY_PARTNER,
         set(),
     ),
-    "a success without a result": (200, said(result=""), DELIVERED, Reason.DELIVERED, set()),
-    "a success with a null result": (200, said(result=None), DELIVERED, Reason.DELIVERED, set()),
-    "a success with an unknown result": (200, said(result="QUEUED"), DELIVERED, Reason.DELIVERED, set()),
-    "a response_code of failure": (200, said(1), REFUSED, Reason.REFUSED_BY_PARTNER, set()),
-    "a response_code that nobody knows": (200, said(77), REFUSED, Reason.REFUSED_BY_PARTNER, set()),
-    "a negative response_code": (200, said(-1), REFUSED, Reason.REFUSED_BY_PARTNER, set()),
-    "a result of failure": (200, said(0, "FAILURE"), REFUSED, Reason.REFUSED_BY_PARTNER, set()),
+    "a success without a result": (200, reply(result=""), DELIVERED, Reason.DELIVERED, set()),
+    "a success with a null result": (200, reply(result=None), DELIVERED, Reason.DELIVERED, set()),
+    "a success with an unknown result": (200, reply(result="QUEUED"), DELIVERED, Reason.DELIVERED, set()),
+    "a response_code of failure": (200, reply(1), REFUSED, Reason.REFUSED_BY_PARTNER, set()),
+    "a response_code that nobody knows": (200, reply(77), REFUSED, Reason.REFUSED_BY_PARTNER, set()),
+    "a negative response_code": (200, reply(-1), REFUSED, Reason.REFUSED_BY_PARTNER, set()),
+    "a result of failure": (200, reply(0, "FAILURE"), REFUSED, Reason.REFUSED_BY_PARTNER, set()),
     "a result of failure in small letters": (
         200,
-        said(0, " failure "),
+        reply(0, " failure "),
         REFUSED,
         Reason.REFUSED_BY_PARTNER,
         set(),
     ),
     "a refusal that echoes nothing": (
         200,
-        said(1, "FAILURE", object_id=None),
+        reply(1, "FAILURE", object_id=None),
         REFUSED,
         Reason.REFUSED_BY_PARTNER,
         set(),
     ),
     "a refusal that echoes an empty id": (
         200,
-        said(1, "FAILURE", object_id=""),
+        reply(1, "FAILURE", object_id=""),
         REFUSED,
         Reason.REFUSED_BY_PARTNER,
         set(),
@@ -166,16 +166,16 @@ ANSWERS: dict[str, tuple[int, bytes, Step, Reason, set[str]]] = {
     "a duplicate on a first try": (200, DUPLICATE, REFUSED, Reason.REFUSED_BY_PARTNER, set()),
     "a success for another order": (
         200,
-        said(object_id=OTHER),
+        reply(object_id=OTHER),
         RETRY,
         Reason.WRONG_OBJECT,
         {"unknown"},
     ),
-    "a success that names no order": (200, said(object_id=None), RETRY, Reason.WRONG_OBJECT, {"unknown"}),
-    "a success with an empty id": (200, said(object_id=""), RETRY, Reason.WRONG_OBJECT, {"unknown"}),
+    "a success that names no order": (200, reply(object_id=None), RETRY, Reason.WRONG_OBJECT, {"unknown"}),
+    "a success with an empty id": (200, reply(object_id=""), RETRY, Reason.WRONG_OBJECT, {"unknown"}),
     "a refusal for another order": (
         200,
-        said(1, "FAILURE", object_id=OTHER),
+        reply(1, "FAILURE", object_id=OTHER),
         RETRY,
         Reason.WRONG_OBJECT,
         {"unknown"},
@@ -186,10 +186,10 @@ ANSWERS: dict[str, tuple[int, bytes, Step, Reason, set[str]]] = {
     "broken JSON": (200, GOOD[:-5], RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
     "JSON of another shape": (200, b'{"status":"ok"}', RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
     "a JSON list": (200, b"[0]", RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
-    "a response_code in quotes": (200, said("0"), RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
-    "a response_code that is true": (200, said(True), RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
-    "a response_code with a point": (200, said(0.0), RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
-    "a null response_code": (200, said(None), RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
+    "a response_code in quotes": (200, reply("0"), RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
+    "a response_code that is true": (200, reply(True), RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
+    "a response_code with a point": (200, reply(0.0), RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
+    "a null response_code": (200, reply(None), RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
     "bytes that are no text": (200, b"\xff\xfe\x00", RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
     "JSON nested without end": (200, b"[" * 100_000, RETRY, Reason.UNREADABLE_ANSWER, {"unknown"}),
     "the first of the 3xx that says success": (300, GOOD, RETRY, Reason.REDIRECT, set()),
@@ -224,7 +224,7 @@ ANSWERS: dict[str, tuple[int, bytes, Step, Reason, set[str]]] = {
     "a 4xx of its own": (499, b"", REFUSED, Reason.REFUSED_STATUS, set()),
     "a refusal by status for another order": (
         422,
-        said(1, "FAILURE", object_id=OTHER),
+        reply(1, "FAILURE", object_id=OTHER),
         RETRY,
         Reason.WRONG_OBJECT,
         {"unknown"},
@@ -314,7 +314,7 @@ def test_duplicate_without_an_earlier_unknown_outcome_is_refused(
 
 @pytest.mark.parametrize("status", [200, 409])
 def test_duplicate_of_another_order_is_not_a_delivery(status: int) -> None:
-    verdict = verdict_on(answered(status, said(38, "FAILURE", object_id=OTHER)), after_unknown=True)
+    verdict = verdict_on(answered(status, reply(38, "FAILURE", object_id=OTHER)), after_unknown=True)
 
     assert (verdict.step, verdict.reason) == (RETRY, Reason.WRONG_OBJECT)
 
@@ -334,21 +334,21 @@ def test_refusal_after_an_unknown_outcome_is_refused() -> None:
 
 def test_additional_success_code_is_delivered() -> None:
     for code in (0, 10, 200):
-        assert verdict_on(answered(200, said(code)), success_codes=[10, 200]).step is DELIVERED
-    assert verdict_on(answered(200, said(1)), success_codes=[10, 200]).step is REFUSED
+        assert verdict_on(answered(200, reply(code)), success_codes=[10, 200]).step is DELIVERED
+    assert verdict_on(answered(200, reply(1)), success_codes=[10, 200]).step is REFUSED
 
 
 def test_success_code_with_failure_result_is_refused() -> None:
-    assert verdict_on(answered(200, said(10, "FAILURE")), success_codes=[0, 10]).step is REFUSED
+    assert verdict_on(answered(200, reply(10, "FAILURE")), success_codes=[0, 10]).step is REFUSED
 
 
 def test_duplicate_as_success_code_is_delivered() -> None:
-    verdict = verdict_on(answered(200, said(38)), success_codes=[0, 38])
+    verdict = verdict_on(answered(200, reply(38)), success_codes=[0, 38])
 
     assert (verdict.step, verdict.reason) == (DELIVERED, Reason.DELIVERED)
 
 
-# --- What the partner said
+# --- The text of the reply
 
 
 def test_reply_fields_are_kept() -> None:
@@ -361,7 +361,7 @@ def test_reply_fields_are_kept() -> None:
 
 
 def test_detail_without_error_fields_is_the_response_message() -> None:
-    assert verdict_on(answered(200, said(1, message="Not today"))).partner_text == "Not today"
+    assert verdict_on(answered(200, reply(1, message="Not today"))).partner_text == "Not today"
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]"])
@@ -379,13 +379,13 @@ def test_fields_without_a_reply_are_empty(body: bytes) -> None:
 
 
 def test_null_and_missing_error_fields_are_empty() -> None:
-    verdict = verdict_on(answered(200, said(errorCd=None, errorDtl="")))
+    verdict = verdict_on(answered(200, reply(errorCd=None, errorDtl="")))
 
     assert (verdict.error_cd, verdict.error_dtl, verdict.error_field) == ("", "", "")
 
 
 def test_long_reply_texts_are_truncated() -> None:
-    body = said(
+    body = reply(
         1, "F" * 5000, message="m" * 5000, errorCd="c" * 5000, errorDtl="d" * 5000, errorField="f" * 5000
     )
     verdict = verdict_on(answered(200, body))

@@ -208,8 +208,8 @@ def test_totals_match_a_plain_count_whenever_rows_are_folded(
         if step == "fold":
             fold(database)
             continue
-        which, seconds, (outcome, status), duration_ms = step
-        message_id, ended_at = f"msg_{which:026d}", NOON - timedelta(seconds=seconds)
+        number, seconds, (outcome, status), duration_ms = step
+        message_id, ended_at = f"msg_{number:026d}", NOON - timedelta(seconds=seconds)
         numbers[message_id] += 1
         delivery_ms = None
         if outcome in DELIVERED and message_id not in delivered:
@@ -230,7 +230,7 @@ def test_totals_match_a_plain_count_whenever_rows_are_folded(
                 )
             )
             ended = CountedAttempt(
-                two_partners[which % 2], ended_at, outcome, status, duration_ms, delivery_ms
+                two_partners[number % 2], ended_at, outcome, status, duration_ms, delivery_ms
             )
             statistics.record(session, [ended])
             session.commit()
@@ -260,10 +260,10 @@ def test_attempts_of_the_worker_are_counted_before_and_after_folding(
     with database.reading() as session:
         now = the_clock.now()
         day = timedelta(days=1)
-        found = totals(session, step_start(now, day) - day, step_start(now, day) + day, day).values()
+        entries = totals(session, step_start(now, day) - day, step_start(now, day) + day, day).values()
         by_outcome = {row.outcome: row.count for row in outcome_counts(session)}
-    assert sum(entry.time_to_delivery.count for entry in found) == 4
-    assert sum(entry.attempts for entry in found) == 6
+    assert sum(entry.time_to_delivery.count for entry in entries) == 4
+    assert sum(entry.attempts for entry in entries) == 6
     assert by_outcome == {"busy": 2, "delivered": 4}
 
 

@@ -41,11 +41,11 @@ def slow_partner(database: Database, seconds: float) -> Iterator[misbehaving.Fak
             talk.pause(seconds)
             talk.send(misbehaving.response())
 
-    with misbehaving.FakePartner(script) as there:
+    with misbehaving.FakePartner(script) as fake_partner:
         with database.writing() as session:
-            session.execute(update(Partner).values(base_url=there.url(""), deadline_seconds=20))
+            session.execute(update(Partner).values(base_url=fake_partner.url(""), deadline_seconds=20))
             session.commit()
-        yield there
+        yield fake_partner
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def running(database: Database, **options: Any) -> Iterator[None]:
 def test_sigterm_finishes_attempts_in_flight_and_claims_nothing(
     app: Flask, settings: Settings, database: Database, session: Session, partner: Partner
 ) -> None:
-    with slow_partner(database, 1.5) as there:
+    with slow_partner(database, 1.5) as fake_partner:
         confirm_all(app, 1, add_orders(app, partner.id, 6))
         process = subprocess.Popen(
             [sys.executable, "-m", "flask", "--app", "app", "deliver", "--workers", "2"],
@@ -76,12 +76,12 @@ def test_sigterm_finishes_attempts_in_flight_and_claims_nothing(
                 "PO_DATABASE_URL": settings.database_url,
             },
         )
-        there.wait_for(lambda: len(there.received) == 2, 60)
+        fake_partner.wait_for(lambda: len(fake_partner.received) == 2, 60)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     states = [message.state for message in all_messages(session)]
     assert sorted(states) == [MessageState.DELIVERED] * 2 + [MessageState.PENDING] * 4
-    assert len(there.received) == 2
+    assert len(fake_partner.received) == 2
     untouched = [message for message in all_messages(session) if message.state is MessageState.PENDING]
     assert not any(message.attempts or message.claims for message in untouched)
 
@@ -89,14 +89,14 @@ def test_sigterm_finishes_attempts_in_flight_and_claims_nothing(
 def test_suspended_worker_loses_its_lease_and_still_records_its_attempt(
     app: Flask, database: Database, session: Session, partner: Partner, network: Any
 ) -> None:
-    with slow_partner(database, 1.5) as there:
+    with slow_partner(database, 1.5) as fake_partner:
         with database.writing() as other:
             other.execute(update(Partner).values(deadline_seconds=2))
             other.commit()
         (order_id,) = add_orders(app, partner.id, 1)
         confirm_all(app, 1, [order_id])
         sleeper = start(database.url, {"senders": 1, "lease_margin": 0.5}, None)
-        there.wait_for(lambda: len(there.received) == 1, 30)
+        fake_partner.wait_for(lambda: len(fake_partner.received) == 1, 30)
         assert sleeper.pid
         os.kill(sleeper.pid, signal.SIGSTOP)
         try:
@@ -104,13 +104,15 @@ def test_suspended_worker_loses_its_lease_and_still_records_its_attempt(
                 wait_until(lambda: all_messages(session)[0].state is MessageState.DELIVERED, 60)
         finally:
             os.kill(sleeper.pid, signal.SIGCONT)
-        wait_until(lambda: all(one.outcome != "interrupted" for one in all_messages(session)[0].attempts), 30)
+        wait_until(
+            lambda: all(attempt.outcome != "interrupted" for attempt in all_messages(session)[0].attempts), 30
+        )
         sleeper.terminate()
         sleeper.join(30)
     (message,) = all_messages(session)
     assert message.state is MessageState.DELIVERED
-    assert len(message.attempts) == len(there.received) == 2
-    assert all(one.ended_at for one in message.attempts)
+    assert len(message.attempts) == len(fake_partner.received) == 2
+    assert all(attempt.ended_at for attempt in message.attempts)
 
 
 def test_a_claim_with_unknown_commit_outcome_is_sent_once_after_the_lease_ends(
@@ -168,9 +170,9 @@ def test_worse_measurement_does_not_change_the_clock() -> None:
         ticks = the_clock.ticks()
         noon = the_clock.now()
         the_clock.follow(noon, asked_at=ticks, answered_at=ticks)
-        kept = the_clock._server
+        before = the_clock._server
         the_clock.follow(noon + timedelta(milliseconds=40), asked_at=ticks, answered_at=ticks + 0.1)
-        assert the_clock._server == kept
+        assert the_clock._server == before
         assert not the_clock.wants_measure()
     finally:
         the_clock.forget_server()

@@ -43,8 +43,8 @@ def confirm(database: Database) -> Callable[..., str]:
         with database.writing() as session:
             order = order_for_update(session, None, order_id)
             assert order
-            given = DecisionInput(response, remarks, "INITIATING_CHANNEL", "WEB")
-            decision = decisions.respond(session, order, given, version=order.version, by=ASHA)
+            decision_input = DecisionInput(response, remarks, "INITIATING_CHANNEL", "WEB")
+            decision = decisions.respond(session, order, decision_input, version=order.version, by=ASHA)
             session.commit()
             return decision.message_id
 
@@ -53,21 +53,21 @@ def confirm(database: Database) -> Callable[..., str]:
 
 def message_of(session: Session, message_id: str) -> Message:
     session.rollback()
-    found = session.scalar(
+    message = session.scalar(
         select(Message)
         .where(Message.id == message_id)
         .options(joinedload(Message.partner), selectinload(Message.attempts))
         .execution_options(populate_existing=True)
     )
-    assert found
-    return found
+    assert message
+    return message
 
 
 def order_of(session: Session, order_id: int) -> PurchaseOrder:
     session.rollback()
-    found = session.get(PurchaseOrder, order_id, populate_existing=True)
-    assert found
-    return found
+    order = session.get(PurchaseOrder, order_id, populate_existing=True)
+    assert order
+    return order
 
 
 def test_confirmation_reaches_the_partner_byte_for_byte(
@@ -216,7 +216,7 @@ def test_failed_resend_restores_the_previous_state(
     deliver()
     network.behave("503")
     with database.writing() as other:
-        delivery_service.resend(other, message_of(other, message_id), by="Ravi", reason="Once more")
+        delivery_service.resend(other, message_of(other, message_id), by="Ravi", reason="Second attempt")
         other.commit()
     deliver()
     message = message_of(session, message_id)
@@ -238,9 +238,9 @@ def test_resend_of_delivered_sending_or_canceled_message_is_rejected(
 
 
 def message_of_now(session: Session, message_id: str) -> Message:
-    found = session.scalar(select(Message).where(Message.id == message_id))
-    assert found
-    return found
+    message = session.scalar(select(Message).where(Message.id == message_id))
+    assert message
+    return message
 
 
 def test_resend_of_a_superseded_response_is_rejected(
@@ -374,7 +374,7 @@ def test_two_workers_never_claim_the_same_message(arrive: Any, confirm: Any, dat
                 claimed = claim(session, 2, the_clock.now()).messages
                 session.commit()
             with lock:
-                taken.extend(one.id for one in claimed)
+                taken.extend(message.id for message in claimed)
 
     threads = [threading.Thread(target=take) for _ in range(4)]
     for thread in threads:
@@ -444,21 +444,21 @@ def test_attempt_is_never_overwritten(
     message_id = confirm(arrive(1)[0])
     deliver()
     before = session.scalars(select(Attempt).where(Attempt.message_id == message_id)).one()
-    kept = (before.status, before.outcome, before.ended_at, before.duration_ms)
+    recorded = (before.status, before.outcome, before.ended_at, before.duration_ms)
     clock.move(seconds=10)
     deliver()
     session.rollback()
     after = session.scalars(
         select(Attempt).where(Attempt.message_id == message_id, Attempt.number == 1)
     ).one()
-    assert (after.status, after.outcome, after.ended_at, after.duration_ms) == kept
+    assert (after.status, after.outcome, after.ended_at, after.duration_ms) == recorded
 
 
 NO_INDEX_TAKES_IT = "".join(chr(0x10000 + 7919 * number % 0x2FFFF) for number in range(2000))
 
 
 @pytest.mark.parametrize(
-    "said",
+    "reply",
     [
         response(b'{"response_code":9999999999,"response_message":"no"}'),
         b"HTTP/1.1 500 Odd\r\nContent-Length: 3000000000\r\n\r\n{",
@@ -468,7 +468,7 @@ NO_INDEX_TAKES_IT = "".join(chr(0x10000 + 7919 * number % 0x2FFFF) for number in
     ],
 )
 def test_unrecordable_reply_does_not_block_other_records(
-    said: bytes,
+    reply: bytes,
     arrive: Any,
     confirm: Any,
     database: Database,
@@ -480,7 +480,7 @@ def test_unrecordable_reply_does_not_block_other_records(
 
     def script(talk: Connection) -> None:
         talk.receive()
-        talk.send(said)
+        talk.send(reply)
 
     with FakePartner(script) as odd, database.writing() as writing:
         writing.merge(partner).base_url = odd.url()
@@ -489,15 +489,21 @@ def test_unrecordable_reply_does_not_block_other_records(
         delivering = threading.Thread(target=DeliveryWorker(database, senders=2).run, args=(stop,))
         delivering.start()
         try:
-            wait_until(lambda: all(message_of(session, one).attempts_made for one in (first, second)), 30)
             wait_until(
-                lambda: all(message_of(session, one).state != "sending" for one in (first, second)), 30
+                lambda: all(message_of(session, message_id).attempts_made for message_id in (first, second)),
+                30,
+            )
+            wait_until(
+                lambda: all(
+                    message_of(session, message_id).state != "sending" for message_id in (first, second)
+                ),
+                30,
             )
         finally:
             stop.set()
             delivering.join()
-    for one in (first, second):
-        assert all(attempt.outcome != "interrupted" for attempt in message_of(session, one).attempts)
+    for message_id in (first, second):
+        assert all(attempt.outcome != "interrupted" for attempt in message_of(session, message_id).attempts)
 
 
 def test_reply_that_the_database_rejects_loses_only_its_own_texts(
@@ -508,8 +514,8 @@ def test_reply_that_the_database_rejects_loses_only_its_own_texts(
     with database.reading() as other:
         object_id = message_of(other, odd).object_id
 
-    def judge_oddly(*given: Any, **more: Any) -> Any:
-        verdict = judge(*given, **more)
+    def judge_oddly(*arguments: Any, **more: Any) -> Any:
+        verdict = judge(*arguments, **more)
         return replace(verdict, result="a\0b") if more["object_id"] == object_id else verdict
 
     monkeypatch.setattr("app.delivery.worker.judge", judge_oddly)
@@ -517,9 +523,9 @@ def test_reply_that_the_database_rejects_loses_only_its_own_texts(
     refuses = session.get_bind().dialect.name == "postgresql"
     assert message_of(session, odd).result == ("" if refuses else "a\0b")
     assert bool(message_of(session, odd).attempts[0].response_headers) is not refuses
-    for one in others:
-        assert message_of(session, one).result == "SUCCESS"
-        assert message_of(session, one).attempts[0].response_headers
+    for message_id in others:
+        assert message_of(session, message_id).result == "SUCCESS"
+        assert message_of(session, message_id).attempts[0].response_headers
 
 
 def test_delivery_reported_without_a_lease_is_not_sent_again(
@@ -570,7 +576,11 @@ def test_canceled_resend_of_a_delivered_message_stays_delivered(
     deliver()
     with database.writing() as writing:
         delivery_service.resend(
-            writing, writing.get_one(Message, message_id), by="Admin", reason="Once more", delivered_too=True
+            writing,
+            writing.get_one(Message, message_id),
+            by="Admin",
+            reason="Second attempt",
+            delivered_too=True,
         )
         writing.commit()
     assert message_of(session, message_id).state is MessageState.PENDING

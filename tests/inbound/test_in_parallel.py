@@ -30,7 +30,7 @@ def run_together(*calls: Callable[[], Any]) -> list[Any]:
         gate.wait()
         results[place] = call()
 
-    threads = [threading.Thread(target=run, args=one, daemon=True) for one in enumerate(calls)]
+    threads = [threading.Thread(target=run, args=arguments, daemon=True) for arguments in enumerate(calls)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -203,7 +203,7 @@ def test_only_support_reprocesses_with_a_reason(
     assert (data["again"]["by"], data["again"]["reason"]) == ("Ravi", "The order came late")
     assert (data["again"]["first_effect"], data["answer"]["status"]) == ("unmatched", 409)
 
-    assert send(ravi, "Once more").status_code == 409
+    assert send(ravi, "Second attempt").status_code == 409
     assert pages[-1]["form"].form_errors == ["This message was already applied."]
     assert send(ravi, "x", "/inbound/in_nothing/apply").status_code == 404
 

@@ -240,7 +240,7 @@ def test_support_cancels_a_queued_webhook_and_the_order_reopens(
     session.rollback()
     entry = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.WEBHOOK_CANCELED)).one()
     assert (entry.actor, entry.reason) == ("Ravi", "The buyer asked for it by telephone.")
-    too_late = ravi.send(action, {**fields, "why": "Once more"})
+    too_late = ravi.send(action, {**fields, "why": "Second attempt"})
     assert too_late.status_code == 409 and "neither queued nor being sent" in too_late.words
 
 
