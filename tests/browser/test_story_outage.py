@@ -11,10 +11,10 @@ from playwright.sync_api import Page, expect
 from sqlalchemy.orm import Session
 
 from app.delivery.models import MessageState
-from tests.delivery.looking import all_messages, wait_until
-from tests.tasks.conftest import post_office, send, settings
+from tests.delivery.queries import all_messages, wait_until
+from tests.tasks.conftest import mail_server, send, settings
 
-__all__ = ["post_office", "send", "settings"]
+__all__ = ["mail_server", "send", "settings"]
 
 ORDERS = 6
 BEFORE_THE_BANNER = 4
@@ -71,7 +71,7 @@ def test_partner_down_for_two_hours_loses_nothing(
     clock: Any,
     deliver: Callable[[], Counter[str]],
     send: Callable[[], int],
-    post_office: Any,
+    mail_server: Any,
     session: Session,
 ) -> None:
     width, start, confirm, follow = WAYS[way]
@@ -104,7 +104,7 @@ def test_partner_down_for_two_hours_loses_nothing(
 
     # Support gets one mail and one item, with the next steps.
     send()
-    assert [mail.message["Subject"] for mail in post_office.taken] == [
+    assert [mail.message["Subject"] for mail in mail_server.taken] == [
         "PO Confirm: Bharat Connect is failing"
     ]
     page.context.clear_cookies()
@@ -123,7 +123,7 @@ def test_partner_down_for_two_hours_loses_nothing(
         lambda: [message.state for message in all_messages(session)] == [MessageState.DELIVERED] * ORDERS
     )
     send()
-    assert [mail.message["Subject"] for mail in post_office.taken][1:] == [
+    assert [mail.message["Subject"] for mail in mail_server.taken][1:] == [
         "PO Confirm: Bharat Connect has recovered"
     ]
     confirmed = {

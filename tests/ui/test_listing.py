@@ -48,7 +48,7 @@ def test_list_has_filters_columns_views_news_and_exports(
     meera: Browser, arrive: Any, path: str, deliver: Any, asha: Browser
 ) -> None:
     for order_id in arrive(2):
-        asha.answer(order_id)
+        asha.respond(order_id)
     deliver()
     page = meera.get(path)
     listing = LISTS[path]
