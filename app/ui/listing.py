@@ -114,7 +114,7 @@ class Listing:
 
     ``name`` is that of its templates, saved views and exports. ``bar`` names the filters beside the search;
     the others are below "More filters". ``load`` reads a page, ``count_newer`` the number of rows after the
-    mark of the newest one. ``path`` is its URL; a view named ``newer`` stands beside ``endpoint``.
+    mark of the newest one. ``path`` is its URL; ``endpoint`` has a sibling view named ``newer``.
     """
 
     name: str
