@@ -28,7 +28,7 @@ from app.orders.order_content import Document
 from app.orders.presenters import info_label, response_label
 from app.ui.bodies import compact, spoken
 from app.ui.numbers import amount, number, plain, things
-from app.ui.pdf import ACCENT, MARGIN, MUTED, WARNING, WIDTH, Column, Text
+from app.ui.pdf import ACCENT, MARGIN, MUTED, WARNING, WIDTH, Column, Text, printable
 from app.ui.pdf import Document as Pdf
 from app.ui.times import day, exact_time
 from app.webhooks.presenters import message_chip
@@ -38,6 +38,11 @@ LINES_MAX = 5000
 FACTS_MAX = 80
 """Facts below the lines, such as terms and custom fields; the document says that there are more."""
 ADDRESSES_MAX = 3
+INFOS_MAX = 20
+"""Custom fields of a response in the document."""
+MORE_FIELDS = "There are more fields in PO Confirm."
+CONTACT_MAX = 160
+"""Characters of one line of a party's contact data."""
 COLUMNS = (
     Column("#", 12),
     Column("Item", 66),
@@ -103,9 +108,11 @@ def _letterhead(pdf: Pdf, paper: Paper) -> None:
         name, details = order.supplier_name, sent.supplier_details
     else:
         name, details = order.buyer_name, sent.buyer_details
-    legal = details.legal_name if details and details.legal_name else name
     left = pdf.block(
-        [Text(legal, 15, bold=True), *(Text(line, 8, color=MUTED) for line in _contact(details))],
+        [
+            Text(_party_name(details, name), 15, bold=True),
+            *(Text(line, 8, color=MUTED) for line in _contact(details)),
+        ],
         MARGIN,
         MARGIN,
         108,
@@ -114,7 +121,7 @@ def _letterhead(pdf: Pdf, paper: Paper) -> None:
         [
             Text(paper.title, 12, bold=True, color=ACCENT),
             Text(order.buyer_po_number, 12, bold=True),
-            Text(plain(sent.subject), 8, color=MUTED),
+            Text(printable(sent.subject, CONTACT_MAX), 8, color=MUTED),
         ],
         MARGIN + 112,
         MARGIN + 0.8,
@@ -159,7 +166,7 @@ def _contact(party: Any) -> list[str]:
         return []
     lines = [address_line(party.address) if party.address else ""]
     lines.append(f"GSTIN {party.gstin}" if party.gstin else "")
-    return [line for line in (*lines, party.email, phone_number(party)) if line]
+    return [printable(line, CONTACT_MAX) for line in (*lines, party.email, phone_number(party)) if line]
 
 
 def _parties(pdf: Pdf, paper: Paper) -> None:
@@ -178,7 +185,8 @@ def _parties(pdf: Pdf, paper: Paper) -> None:
     ]
     for detail in (sent.address_details or [])[:ADDRESSES_MAX]:
         kind = (detail.address_type or "Address").replace("_", " ").capitalize()
-        blocks.append((kind, "", [address_line(detail.address)] if detail.address else []))
+        address = printable(address_line(detail.address), CONTACT_MAX) if detail.address else ""
+        blocks.append((kind, "", [address]))
     top = pdf.get_y()
     ends: list[float] = []
     for place, (title, name, lines) in enumerate(blocks):
@@ -191,7 +199,7 @@ def _parties(pdf: Pdf, paper: Paper) -> None:
 
 
 def _party_name(party: Any, name: str) -> str:
-    return (party and party.legal_name) or name
+    return printable((party and party.legal_name) or name, CONTACT_MAX)
 
 
 # --- The response
@@ -211,8 +219,11 @@ def _response(pdf: Pdf, paper: Paper, decision: Decision, responses: Sequence[Li
         sentence = response_summary(sent, responses, decision.response, paper.order.supplier_name).sentence
         texts.append(Text(sentence, 9))
     texts.append(Text(f"Remarks: {decision.remarks}", 9))
-    for name, value in decision.infos[:FACTS_MAX]:
-        texts.append(Text(f"{info_label(name)}: {day(value, paper.now, year=True)}", 9))
+    for name, value in decision.infos[:INFOS_MAX]:
+        info = f"{info_label(name)}: {day(value, paper.now, year=True)}"
+        texts.append(Text(printable(info, CONTACT_MAX), 9))
+    if len(decision.infos) > INFOS_MAX:
+        texts.append(Text(MORE_FIELDS, 8, color=MUTED))
     if paper.message:
         texts.append(Text(f"Delivery to the partner: {message_chip(paper.message).words}", 8, color=MUTED))
     pdf.panel(texts)
@@ -305,7 +316,7 @@ def _facts_below(pdf: Pdf, view: DocumentView) -> None:
         pdf.set_y(pdf.get_y() + 3)
         left -= len(facts)
         if left < 0:
-            pdf.paragraph(Text("There are more fields in PO Confirm.", 8, color=MUTED))
+            pdf.paragraph(Text(MORE_FIELDS, 8, color=MUTED))
             return
 
 

@@ -25,6 +25,9 @@ BOTTOM = 297 - 18
 AMOUNT_WIDTH = 36
 LINE_HEIGHT = 0.47
 """Millimeters per point of font size."""
+CELL_LINES_MAX = 45
+"""Lines of one cell: a row fits on a page. Only text that no order has is longer."""
+PANEL_LINES_MAX = 50
 TEXT_MAX = 500
 """Characters of one text; the rest is cut."""
 INK, MUTED, ACCENT, WARNING = (22, 32, 44), (92, 103, 117), (11, 107, 88), (150, 82, 0)
@@ -141,7 +144,7 @@ class Document(FPDF):
 
     def panel(self, texts: Sequence[Text]) -> None:
         """Draw texts in a shaded box, which grows with them and is not split over two pages."""
-        lines = [line for text in texts for line in self.wrap(text, WIDTH - 8)]
+        lines = [line for text in texts for line in self.wrap(text, WIDTH - 8)][:PANEL_LINES_MAX]
         height = sum(line.size * LINE_HEIGHT for line in lines) + 6
         self.make_space(height)
         top = self.get_y()
@@ -176,7 +179,7 @@ class Document(FPDF):
         """Draw a row: for each column the texts of its cell. It is never split over two pages."""
         columns = self._columns
         wrapped = [
-            [line for text in cell for line in self.wrap(text, column.width - 2)]
+            [line for text in cell for line in self.wrap(text, column.width - 2)][:CELL_LINES_MAX]
             for cell, column in zip(cells, columns, strict=True)
         ]
         height = max(sum(line.size * LINE_HEIGHT for line in cell) for cell in wrapped) + 2.4

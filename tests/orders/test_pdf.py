@@ -130,7 +130,7 @@ def test_lines_beyond_the_limit_are_counted(
 def test_hostile_content_makes_a_readable_document(asha: Browser, receive: Any) -> None:
     def change(order: dict[str, Any]) -> None:
         order["subject"] = "a\u202eb\x07) Tj /JS (alert) 漢字 {nb} **bold**"
-        order["itemLists"] = [{"productDescription": "W" * 5000, "quantity": 0}, {}]
+        order["itemLists"] = [{"productDescription": "W" * 5000, "serialno": "7" * 5000, "quantity": 0}, {}]
         order["poInfos"] = {
             "deep": [[[[[[[["end"]]]]]]]],
             "many": [{"name": f"n{i}", "value": i} for i in range(300)],
