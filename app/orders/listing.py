@@ -32,8 +32,8 @@ def _load(asked: ListRequest) -> ListPage:
     except queries.BadKey:
         asked.drop_page(presenters.PAGE_GONE)
         page = _page(asked)
-    can_respond = access.can(access.current_person(), Permission.RESPOND)
-    rows = [presenters.order_row(order, can_respond=can_respond) for order in page.orders]
+    can_assign = access.can(access.current_person(), Permission.ASSIGN)
+    rows = [presenters.order_row(order, can_assign=can_assign) for order in page.orders]
     queue = presenters.order_queue(asked.values)
     counts = Sidebar().queues if not web.wants_fragment() else None
     return ListPage(

@@ -281,9 +281,8 @@ class OrderRow:
     css: str
 
 
-def order_row(order: PurchaseOrder, *, can_respond: bool) -> OrderRow:
-    """An order in the list; ``can_respond`` is the permission of the reader."""
-    accepts_return = order.partner.accepts_return
+def order_row(order: PurchaseOrder, *, can_assign: bool) -> OrderRow:
+    """An order in the list; ``can_assign`` is a permission that all have who may respond."""
     is_plain = order.response is ResponseState.NONE and order.needs_response
     return OrderRow(
         order=order,
@@ -291,9 +290,7 @@ def order_row(order: PurchaseOrder, *, can_respond: bool) -> OrderRow:
         delivery=delivery_chip(order),
         delivery_prefix="previous response: " if is_superseded(order) else "",
         urgency=urgency(order, clock.now()),
-        can_select=can_respond
-        and order.needs_response
-        and response_blocker(order, accepts_return=accepts_return) is None,
+        can_select=can_assign and order.needs_response,
         css="col-state plain" if is_plain else "col-state",
     )
 

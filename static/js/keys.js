@@ -56,7 +56,7 @@ function choose(response) {
     else choice.form.querySelector(".btn-main").focus();
     return true;
   }
-  const selection = document.querySelector("form#selection[action*='/orders/']");
+  const selection = document.querySelector("form#selection[action*='/orders/answers']");
   if (!selection) return false;
   if ([...selection.elements].some((box) => box.name === "order_ids" && box.checked)) {
     selection.requestSubmit();

@@ -241,6 +241,18 @@ def test_several_orders_skip_those_that_the_assignee_cannot_see(
         assert asha.send(page, {**fields, "order_ids": [own], "username": "omar", **wrong}).status_code == 422
 
 
+def test_manager_selects_orders_to_assign_but_not_to_respond(
+    arrive: Any, meera: Browser, asha: Browser, session: Session
+) -> None:
+    arrive(2)
+    page = meera.get("/orders?answer=open")
+    assert len(page.page.select("input[name=order_ids]")) == 2
+    buttons = [button.get_text(strip=True) for button in page.page.select("#selection button")]
+    assert buttons == ["Assign to…"]
+    buttons = [button.get_text(strip=True) for button in asha.get("/orders").page.select("#selection button")]
+    assert buttons == ["Bulk respond", "Assign to…"]
+
+
 # --- Open forms
 
 
