@@ -21,7 +21,7 @@ from app.orders.line_responses import encode, from_json, to_json
 from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
 from app.orders.req_confirm import DecisionInput, OrderReference, req_confirm
 
-FINAL_DELIVERIES = (Delivery.PENDING, Delivery.SENDING, Delivery.DELIVERED)
+DELIVERIES_IN_EFFECT = (Delivery.PENDING, Delivery.SENDING, Delivery.DELIVERED)
 """A decision is in effect while its message has one of these states."""
 
 
@@ -89,7 +89,7 @@ def last_decision(session: Session, order: PurchaseOrder) -> Decision | None:
 def current_decision(session: Session, order: PurchaseOrder) -> Decision | None:
     """The decision in effect for the order's current version, if any."""
     last = last_decision(session, order)
-    if last and last.version == order.version and order.delivery in FINAL_DELIVERIES:
+    if last and last.version == order.version and order.delivery in DELIVERIES_IN_EFFECT:
         return last
     return None
 
@@ -97,7 +97,7 @@ def current_decision(session: Session, order: PurchaseOrder) -> Decision | None:
 def unsuccessful_response(session: Session, order: PurchaseOrder) -> DecisionInput | None:
     """The last response to the current version if it is not in effect; the form starts with it."""
     last = last_decision(session, order)
-    if last and last.version == order.version and order.delivery not in FINAL_DELIVERIES:
+    if last and last.version == order.version and order.delivery not in DELIVERIES_IN_EFFECT:
         return input_of(last)
     return None
 

@@ -29,7 +29,7 @@ def order_filter(values: Mapping[str, Any]) -> queries.OrderFilter:
 def _load(asked: ListRequest) -> ListPage:
     try:
         page = _page(asked)
-    except queries.BadKey:
+    except queries.InvalidCursor:
         asked.drop_page(presenters.PAGE_GONE)
         page = _page(asked)
     can_assign = access.can(access.current_person(), Permission.ASSIGN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
@@ -16,13 +16,15 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    select,
     text,
 )
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
+from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship, validates
 
 from app.accounts.models import Person
 from app.db import Base, enum_type
+from app.delivery.models import Message, MessageState
 from app.network.vocabulary import Status
 from app.partners.models import Partner
 
@@ -146,6 +148,7 @@ class PurchaseOrder(Base):
     assignee_id: Mapped[int | None] = mapped_column(ForeignKey("person.id"))
 
     assignee: Mapped[Person | None] = relationship(lazy="raise")
+    is_retrying: ClassVar[Any]
     partner: Mapped[Partner] = relationship(lazy="raise")
     revisions: Mapped[list[Revision]] = relationship(lazy="raise", order_by="Revision.version.desc()")
     decisions: Mapped[list[Decision]] = relationship(lazy="raise", order_by="Decision.number.desc()")
@@ -335,3 +338,13 @@ class OrderCheckDismissal(Base):
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id"))
     person_name: Mapped[str] = mapped_column(String(120))
     dismissed_at: Mapped[datetime]
+
+
+# Loaded only where it is shown: whether the queued webhook of the last response has failed at least once.
+PurchaseOrder.is_retrying = column_property(
+    select(and_(Message.state == MessageState.PENDING, Message.attempts_made > 0))
+    .where(Message.id == PurchaseOrder.message_id)
+    .correlate_except(Message)
+    .scalar_subquery(),
+    deferred=True,
+)

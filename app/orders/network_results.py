@@ -29,20 +29,20 @@ def apply_result(
     """
     check_parties(order, message.b2b_ids)
     late = _late(message.resp, inbound_id, received_at)
-    meant = find_message(session, order, message)
-    if meant is None:
+    webhook = find_message(session, order, message)
+    if webhook is None:
         raise ValidationFailed(
             ErrorCode.UNKNOWN_OBJECT,
             "poConfirmation.objectId",
-            "No answer that was sent for this order fits this result.",
+            "No response that was sent for this order matches this result.",
         )
     try:
-        settle(session, meant, late)
+        settle(session, webhook, late)
     except Contradicted:
         raise ValidationFailed(
             ErrorCode.CONFLICT,
             "resp.result",
-            f"The answer has another result already, by {meant.result_inbound_id}.",
+            f"This response already has a different result, from {webhook.result_inbound_id}.",
         ) from None
     session.refresh(order, ["status", "delivery"])
 

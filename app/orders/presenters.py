@@ -20,7 +20,7 @@ from app.network.reference_codes import gst_state_label, unit_name
 from app.network.vocabulary import DeviceTag, Status, SupplierResponse, is_known_status
 from app.orders.bulk_response import BulkRow, BulkStatus
 from app.orders.comments import parts_of, unknown_mentions
-from app.orders.decisions import FINAL_DELIVERIES, ResponseBlocker, response_blocker
+from app.orders.decisions import DELIVERIES_IN_EFFECT, ResponseBlocker, response_blocker
 from app.orders.document_presenters import (
     address_line,
     change_brief,
@@ -151,7 +151,9 @@ def delivery_chip(order: PurchaseOrder) -> Chip | None:
     if order.delivery is Delivery.NONE:
         return None
     if order.delivery is Delivery.PENDING:
-        return MESSAGE_STATES["held" if order.partner.paused else "retrying"]
+        if order.partner.paused:
+            return MESSAGE_STATES["held"]
+        return MESSAGE_STATES["retrying" if order.is_retrying else "pending"]
     return MESSAGE_STATES[order.delivery.value]
 
 
@@ -335,7 +337,7 @@ def form_news(order: PurchaseOrder, version: int | None, message_id: str) -> str
     """What happened since the form for this version and last webhook was opened; empty if nothing did."""
     if order.version != version:
         return f"The buyer changed this order. It is now version {order.version}."
-    if order.message_id != (message_id or None) and order.delivery in FINAL_DELIVERIES:
+    if order.message_id != (message_id or None) and order.delivery in DELIVERIES_IN_EFFECT:
         return f"{order.responded_by} already {response_label(order.response).lower()} this order."
     blocker = response_blocker(order, accepts_return=order.partner.accepts_return)
     return blocker_sentence(order, blocker)

@@ -21,7 +21,7 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.orm import Session, contains_eager, joinedload, lazyload, selectinload
+from sqlalchemy.orm import Session, contains_eager, joinedload, lazyload, selectinload, undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app.accounts.models import Person, PersonSupplier
@@ -46,9 +46,9 @@ PAGE = 50
 SOON = timedelta(hours=4)
 """An order whose deadline is this near is due soon."""
 FEW = 2_000
-"""Up to so many orders with some words are listed first and sorted then."""
+"""Up to this many text matches are looked up by index; above that, the list is scanned in its order."""
 COUNTED_MOST = 1001
-"""Counts in the rail stop here: beyond a thousand nobody reads the digits."""
+"""Counts in the sidebar stop here: more are shown as 1,000+."""
 NOBODY = "none"
 """The ``assigned`` filter for orders without an assignee."""
 
@@ -87,10 +87,10 @@ class OrderFilter:
     buyer: str = where(lambda text, context: _is_party(context.session, "buyer", text))
     supplier: str = where(lambda text, context: _is_party(context.session, "supplier", text))
     amount_min: Decimal | None = where(lambda rupees, _: PurchaseOrder.total_paise >= to_paise(rupees), None)
-    amount_max: Decimal | None = where(lambda rupees, _: _at_most(rupees), None)
+    amount_max: Decimal | None = where(lambda rupees, _: _amount_at_most(rupees), None)
     received_since: datetime | None = where(lambda at, _: PurchaseOrder.received_at >= at, None)
     received_until: datetime | None = where(lambda at, _: PurchaseOrder.received_at < at, None)
-    deliver_by_since: date | None = where(lambda day, _: _delivered_from(day), None)
+    deliver_by_since: date | None = where(lambda day, _: _is_due_from(day), None)
     deliver_by_until: date | None = where(lambda day, _: PurchaseOrder.delivery_day <= day, None)
     assigned: str = where(lambda username, context: _is_assigned(context.session, username))
     sort: str = "respond_by"
@@ -115,7 +115,7 @@ class QueueCounts:
     changed: int
 
 
-class BadKey(ValueError):
+class InvalidCursor(ValueError):
     """The page key is not from this list."""
 
 
@@ -124,12 +124,16 @@ def order_page(
 ) -> OrderPage:
     """The matching orders, paged by keyset, so that any page is equally fast.
 
-    Errors: BadKey for an ``after`` that is not from this list and sort.
+    Errors: InvalidCursor for an ``after`` that is not from this list and sort.
     """
     column, descending = SORTS[wanted.sort]
     query = (
         matching(session, select(PurchaseOrder), scope, wanted, now)
-        .options(contains_eager(PurchaseOrder.partner).load_only(*LISTED), _with_assignee())
+        .options(
+            contains_eager(PurchaseOrder.partner).load_only(*LISTED),
+            _with_assignee(),
+            undefer(PurchaseOrder.is_retrying),
+        )
         .order_by(*((key.desc() if descending else key.asc()) for key in (column, PurchaseOrder.id)))
         .limit(limit + 1)
     )
@@ -411,11 +415,11 @@ def _is_party(session: Session, party: str, text: str) -> Any:
     return [*_mentioning(session, search_key(text)), name.icontains(text, autoescape=True)]
 
 
-def _at_most(rupees: Decimal) -> Any:
+def _amount_at_most(rupees: Decimal) -> Any:
     return PurchaseOrder.total_paise.between(0, to_paise(rupees))
 
 
-def _delivered_from(day: date) -> Any:
+def _is_due_from(day: date) -> Any:
     return PurchaseOrder.delivery_day.between(day, NO_DAY - timedelta(days=1))
 
 
@@ -441,15 +445,15 @@ def _write_key(last: PurchaseOrder, column: Any) -> str:
 
 
 def _read_key(after: str, column: Any) -> Any:
-    """The column's value and the id of the last row of the page before. Errors: BadKey."""
+    """The column's value and the id of the last row of the page before. Errors: InvalidCursor."""
     try:
         text = urlsafe_b64decode(after.encode("ascii") + b"=" * (-len(after) % 4)).decode()
         value, _, number = text.rpartition("~")
         if not number.isdecimal() or len(number) > 18:
-            raise BadKey(after)
+            raise InvalidCursor(after)
         return tuple_(literal(_read_value(value, column), column.type), int(number))
     except ValueError as error:
-        raise BadKey(after) from error
+        raise InvalidCursor(after) from error
 
 
 def _read_value(text: str, column: Any) -> object:
@@ -457,11 +461,11 @@ def _read_value(text: str, column: Any) -> object:
         return date.fromisoformat(text)
     if column.key == "total_paise":
         if not text.removeprefix("-").isdecimal() or len(text) > 20 or abs(int(text)) >= 2**63:
-            raise BadKey(text)
+            raise InvalidCursor(text)
         return int(text)
     if column.key not in ("respond_by", "received_at"):
         return text
     when = datetime.fromisoformat(text)
     if when.tzinfo is None or not 1970 <= when.year < 9999:
-        raise BadKey(text)
+        raise InvalidCursor(text)
     return when

@@ -115,6 +115,22 @@ def test_order_moves_between_filters_after_a_response(asha: Browser, arrive: Any
     assert len(numbers(asha.get("/orders?q=no+capacity"))) == 1
 
 
+def test_list_says_queued_until_an_attempt_has_failed(
+    asha: Browser, arrive: Any, deliver: Any, network: Any
+) -> None:
+    (order_id,) = arrive(1)
+
+    def words() -> list[str]:
+        cells = asha.get("/orders").page.select("tbody td")
+        return " ".join(cell.get_text(" ") for cell in cells).split()
+
+    asha.answer(order_id)
+    assert "Queued" in words()
+    network.behave("503", times=1)
+    deliver()
+    assert "Retrying" in words()
+
+
 def test_overdue_and_due_soon_depend_on_the_time(asha: Browser, arrive: Any, clock: Any) -> None:
     arrive(3)
     assert numbers(asha.get("/orders?due=soon")) == []
