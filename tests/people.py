@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from datetime import timedelta
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlencode
 
@@ -154,11 +155,14 @@ def parse_strictly(body: bytes) -> None:
     """
     duplicates = [id for id, count in Counter(_ID.findall(body)).items() if count > 1]
     assert not duplicates, f"duplicate ids: {duplicates}"
+    assert len(_AUTOFOCUS.findall(body)) <= 1, "HTML allows one autofocus per page"
     structure = _TEXT.sub(b">text<", _BLANKS.sub(b"><", _VALUE.sub(b'""', body)))
     if structure in _parsed:
         return
     parser = html5lib.HTMLParser(strict=True)
     if body.lstrip().lower().startswith(b"<!doctype"):
+        levels = [int(level) for level in _HEADING.findall(body)]
+        assert all(lower - upper <= 1 for upper, lower in pairwise(levels)), f"headings skip: {levels}"
         parser.parse(body, transport_encoding="utf-8")
     else:
         parser.parseFragment(body, transport_encoding="utf-8")
@@ -170,4 +174,6 @@ _VALUE = re.compile(rb'"[^"&<>]*"')
 _BLANKS = re.compile(rb">\s+<")
 _TEXT = re.compile(rb">[^<>&]+<")
 _ID = re.compile(rb"\sid=[\"']?([^\s\"'>]+)")
+_AUTOFOCUS = re.compile(rb"\sautofocus[\s>]")
+_HEADING = re.compile(rb"<h([1-6])[\s>]")
 _parsed: set[bytes] = set()

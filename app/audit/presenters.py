@@ -69,6 +69,7 @@ KEYS = {
     "what came of it": "result",
     "tries": "attempts",
     "answer": "response",
+    "message": "webhook",
     "further": "custom fields",
     "why": "reason",
     "probes in vain": "failed probes",
@@ -86,6 +87,12 @@ KEYS = {
 
 CODED_KEYS = frozenset({"state", "result", "answer", "delivery", "effect", "reason"})
 """Keys whose values are codes, and not what a person typed."""
+
+RESPONSES = {"none": "none", "ACCEPT": "Confirmed", "REJECT": "Rejected", "RETURN": "Returned"}
+"""Words for the stored codes of a response."""
+
+SHORT_ID_LENGTH = 6
+"""Last characters of a webhook's ID that are shown."""
 
 CODES = {"pending": "queued", "cancelled": "canceled", "held": "paused"}
 """Words for codes; other codes are shown with blanks for underscores."""
@@ -165,7 +172,9 @@ def changes(entry: AuditEntry, zone: ZoneInfo) -> list[Change]:
         result.append(
             Change(
                 label,
-                before=None if before in _EMPTY else _changed_text(name, before, zone),
+                before=None
+                if before in _EMPTY or (name == "answer" and before == "none")
+                else _changed_text(name, before, zone),
                 after=_changed_text(name, after, zone) if name in new else None,
             )
         )
@@ -173,6 +182,10 @@ def changes(entry: AuditEntry, zone: ZoneInfo) -> list[Change]:
 
 
 def _changed_text(name: str, value: Any, zone: ZoneInfo) -> str:
+    if name == "answer" and value in RESPONSES:
+        return RESPONSES[value]
+    if name == "message" and isinstance(value, str) and value.startswith("msg_"):
+        return f"…{value[-SHORT_ID_LENGTH:]}"
     if name in CODED_KEYS and isinstance(value, str) and _CODE.fullmatch(value):
         return CODES.get(value, value.replace("_", " "))
     return value_text(value, zone)
