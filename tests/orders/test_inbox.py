@@ -124,7 +124,7 @@ def test_list_says_queued_until_an_attempt_has_failed(
         cells = asha.get("/orders").page.select("tbody td")
         return " ".join(cell.get_text(" ") for cell in cells).split()
 
-    asha.answer(order_id)
+    asha.respond(order_id)
     assert "Queued" in words()
     network.behave("503", times=1)
     deliver()
