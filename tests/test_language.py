@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PHRASES = {
     r"\bin vain\b": "unsuccessful",
+    r"\bmended\b": "fixed",
     r"\banew\b|\bonce more\b": "again",
     r"\bby itself\b|\bby themselves\b|\bby hand\b": "automatically, manually",
     r"\bus or them\b|\bother side of the wire\b|\bbuyer's side\b": "partner",

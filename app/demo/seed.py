@@ -41,7 +41,7 @@ from app.partners import service as partner_service
 from app.partners.models import Partner
 
 PARTNERS = ("Deccan Trade Network (example)", "Konkan Exchange (example)", "Malwa Hub (example)")
-"""The last one is paused: what waits for it is held."""
+"""The last one is paused."""
 UNREACHABLE = "http://127.0.0.1:9"
 PERIOD = timedelta(days=30)
 WITHIN = timedelta(hours=24)

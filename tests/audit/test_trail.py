@@ -275,10 +275,10 @@ def test_automatic_pause_is_recorded_once(
         agrees(session, order_id, "pending")
     page = f"/partners/{partner.id}"
     assert mode in ravi.get(page).words
-    ravi.send(f"{page}/resume", {**ravi.fill(page, f"{page}/resume"), "reason": "they have mended it"})
+    ravi.send(f"{page}/resume", {**ravi.fill(page, f"{page}/resume"), "reason": "fixed by the partner"})
     resumed = entries()[-1]
     assert (resumed.action, resumed.actor, resumed.was["by"]) == (AuditAction.RESUMED, "Ravi", "PO Confirm")
-    assert resumed.reason == "they have mended it"
+    assert resumed.reason == "fixed by the partner"
     assert resumed.was["why"] == why
 
 
@@ -298,13 +298,13 @@ def test_reprocessing_is_recorded(
         row.body = b"{}"
         writing.commit()
     url = f"/inbound/{receipt.inbound_id}"
-    ravi.send(f"{url}/apply", {**ravi.fill(url, f"{url}/apply"), "reason": "mended"})
+    ravi.send(f"{url}/apply", {**ravi.fill(url, f"{url}/apply"), "reason": "fixed"})
     last = entries()[-1]
     assert (last.action, last.object_id, last.actor, last.reason) == (
         AuditAction.REPROCESSED,
         receipt.inbound_id,
         "Ravi",
-        "mended",
+        "fixed",
     )
     assert json.loads(last.before or "") == {"effect": "refused"}
     assert json.loads(last.after or "") == {"effect": "refused", "error": "device is missing."}

@@ -16,7 +16,7 @@ OK = b'{"response_code":0}'
 
 
 def response(body: bytes = OK, *headers: str, status: str = "200 OK") -> bytes:
-    """Build a proper response with the right Content-Length and these further header lines."""
+    """Build a valid response with a correct Content-Length and more header lines."""
     head = [f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body)}", "", ""]
     return "\r\n".join(head).encode("latin-1") + body
 
@@ -74,7 +74,7 @@ class Connection:
         self._connection.sendall(data)
 
     def drip(self, data: bytes, every: float = 0.05) -> None:
-        """Send byte by byte, until all is sent or the other side is gone."""
+        """Send byte by byte, until everything is sent or the other side closes."""
         for place in range(len(data)):
             self.send(data[place : place + 1])
             self.pause(every)
@@ -94,7 +94,7 @@ class Connection:
         self._partner.over.wait()
 
     def half_close(self) -> None:
-        """Promise to send nothing more, and keep reading."""
+        """Close the sending side, and keep reading."""
         self._connection.shutdown(socket.SHUT_WR)
         self.stall()
 
@@ -120,7 +120,7 @@ Script = Callable[[Connection], None]
 
 
 class FakePartner:
-    """A local server that gives each connection the next script, and the last one to all others."""
+    """A local server that runs the next script for each connection, and the last one for all others."""
 
     def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.received: list[Received] = []
@@ -152,7 +152,7 @@ class FakePartner:
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}{path}"
 
     def wait_for(self, condition: Callable[[], bool], seconds: float = 5) -> None:
-        """Wait until the condition holds. Errors: AssertionError if it does not within the time."""
+        """Wait for the condition. Errors: AssertionError if it is not true within the time."""
         until = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < until, "timed out"
@@ -202,7 +202,7 @@ def responds_and_closes(data: bytes) -> Script:
 
 
 def behaves(connection: Connection) -> None:
-    """Sends a proper response to every request."""
+    """Sends a valid response to every request."""
     while True:
         connection.receive()
         connection.send(response())

@@ -28,8 +28,8 @@ def all_messages(session: Session) -> Sequence[Message]:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for the condition. AssertionError if it does not come true within the time."""
+    """Wait for the condition. Errors: AssertionError if it is not true within the time."""
     until = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, "the condition did not come true"
+        assert time.monotonic() < until, "the condition was not met"
         time.sleep(0.02)

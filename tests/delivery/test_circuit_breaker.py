@@ -145,9 +145,15 @@ def test_rate_limit_tells_the_next_time_although_the_clock_was_set_back() -> Non
 
 
 def test_unavailable_partner_is_held_without_using_up_attempts(
-    arrive: Any, confirm: Any, deliver: Any, session: Session, partner: Partner, clock: Any, nobody_there: Any
+    arrive: Any,
+    confirm: Any,
+    deliver: Any,
+    session: Session,
+    partner: Partner,
+    clock: Any,
+    unreachable_partner: Any,
 ) -> None:
-    nobody_there()
+    unreachable_partner()
     for order_id in arrive(12):
         confirm(order_id)
     deliver()
@@ -171,10 +177,10 @@ def test_breaker_opening_and_recovery_are_recorded_once_each(
     partner: Partner,
     network: Any,
     clock: Any,
-    nobody_there: Any,
+    unreachable_partner: Any,
     meera: Browser,
 ) -> None:
-    nobody_there()
+    unreachable_partner()
     for order_id in arrive(8):
         confirm(order_id)
     deliver()
@@ -210,9 +216,9 @@ def test_long_outage_ends_with_ordered_and_gradual_delivery(
     partner: Partner,
     network: Any,
     clock: Any,
-    nobody_there: Any,
+    unreachable_partner: Any,
 ) -> None:
-    nobody_there()
+    unreachable_partner()
     ids = [confirm(order_id) for order_id in arrive(20)]
     for _ in range(12):
         deliver()
@@ -225,7 +231,7 @@ def test_long_outage_ends_with_ordered_and_gradual_delivery(
 
     assert {message.state for message in all_messages(session)} == {MessageState.DELIVERED}
     new = session.scalars(select(Attempt).where(Attempt.id > before).order_by(Attempt.id)).all()
-    # Whichever was the probe comes first, all others in the order in which they were made.
+    # The probe is first, all others are in the order of their creation.
     assert [attempt.message_id for attempt in new[1:]] == [
         message_id for message_id in ids if message_id != new[0].message_id
     ]
@@ -352,16 +358,16 @@ def test_two_workers_claim_no_more_than_the_concurrency_limit(
 
 
 @pytest.fixture
-def nobody_there(database: Database, partner: Partner) -> Callable[[], None]:
-    """Let the partner's address lead nowhere."""
+def unreachable_partner(database: Database, partner: Partner) -> Callable[[], None]:
+    """Set the partner's URL to a port without a listener."""
 
-    def nobody_there() -> None:
+    def unreachable_partner() -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         address(database, partner, f"http://127.0.0.1:{port}")
 
-    return nobody_there
+    return unreachable_partner
 
 
 def address(database: Database, partner: Partner, url: str) -> None:
@@ -384,7 +390,7 @@ def set_breaker(database: Database, partner: Partner, **values: Any) -> None:
 
 
 class running:  # noqa: N801 - reads as a word
-    """So many deliverers in threads."""
+    """Run delivery workers in threads."""
 
     def __init__(self, database: Database, *, deliverers: int) -> None:
         self._stop = threading.Event()

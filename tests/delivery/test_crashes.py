@@ -23,7 +23,7 @@ SENDERS = 4
 
 @pytest.fixture
 def record(app: Flask, database: Database, partner: Partner, tmp_path: Path) -> Iterator[Path]:
-    """What a partner in a process of its own received."""
+    """The requests that a partner in its own process received."""
     with partner_that_records(tmp_path) as (url, record):
         with database.writing() as session:
             session.execute(update(Partner).values(base_url=url, concurrency=2 * SENDERS))
@@ -43,7 +43,7 @@ def test_killed_worker_loses_nothing_and_repeats_only_attempts_in_flight(
     wait_until(lambda: all(message.is_final for message in all_messages(session)), 30)
     heir.terminate()
     heir.join(30)
-    heir.kill()  # how it stops when asked is told in test_stop_and_start.py
+    heir.kill()  # test_stop_and_start.py covers how it stops on a signal
     heir.join(30)
 
     counts = count(database, record, Counts(messages=12, kills=1))

@@ -35,7 +35,7 @@ from tests.postgresql import Server
 
 @contextmanager
 def delivering(database: Database, **options: Any) -> Iterator[threading.Thread]:
-    """A deliverer in a thread, which must still be alive at the end."""
+    """Run a delivery worker in a thread; fails if it has died at the end."""
     stop = threading.Event()
     deliverer = DeliveryWorker(database, **{"senders": 4, **options})
     thread = threading.Thread(target=deliverer.run, args=(stop,), daemon=True)
@@ -122,8 +122,8 @@ def test_database_restart_under_load_loses_nothing(mode: str, tmp_path: Path) ->
             confirm_all(app, person_id, ids)
             asha = asha_at(app)
             processes = [start(database.url, {"senders": 4}, None) for _ in range(2)]
-            for so_many in (20, 120):
-                wait_until(lambda so_many=so_many: len(record.read_text().splitlines()) > so_many)
+            for minimum in (20, 120):
+                wait_until(lambda minimum=minimum: len(record.read_text().splitlines()) > minimum)
                 server.stop(mode)
                 assert asha.get("/orders").status_code == 503
                 server.start()
@@ -135,7 +135,7 @@ def test_database_restart_under_load_loses_nothing(mode: str, tmp_path: Path) ->
                 assert process.exitcode == 0
             counts = count(database, record, Counts(messages=300))
         assert (counts.lost, counts.unsettled, counts.changed, counts.unlogged) == (0, 0, 0, 0)
-        # Claims and records whose commit was never answered: at most what both had in hand, twice.
+        # Claims and records with unknown commit outcome: at most those in flight in both workers, twice.
         assert counts.duplicates <= 2 * 8
         database.engine.dispose()
     finally:
@@ -149,7 +149,7 @@ def unfinished(session: Session) -> int:
 
 @pytest.fixture
 def impatient(settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
-    """Another app on the same database, which waits only a little for a lock."""
+    """Another app on the same database that waits only briefly for a lock."""
     monkeypatch.setattr("app.db.engine.BUSY_MILLISECONDS", 200)
     app = create_app(settings)
     yield app
@@ -208,7 +208,7 @@ def test_locked_sqlite_file_is_waited_for(
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
         assert "Nothing was saved" in refused.words
         assert not network.received()
-        # Told to stop while the file is locked, it stops: it has nothing in hand.
+        # It stops on a signal while the file is locked, since nothing is in flight.
     assert session.scalar(select(func.count(Decision.id))) == 1
     assert asha.send(url, fields).status_code == 303
     with delivering(impatient.extensions["database"]):
@@ -217,14 +217,14 @@ def test_locked_sqlite_file_is_waited_for(
 
 
 class Disk:
-    """The disk beneath a SQLite file, which may be full."""
+    """The disk of a SQLite file, which can be set to full."""
 
     def __init__(self, database: Database) -> None:
         self.full = False
         event.listen(database.engine, "begin", self._limit)
 
     def _limit(self, connection: Any) -> None:
-        # A limit below the present size means: not one page more.
+        # A limit below the current size allows no further page.
         connection.connection.driver_connection.execute(
             f"PRAGMA max_page_count = {1 if self.full else 1_000_000_000}"
         )
@@ -237,7 +237,7 @@ def test_full_disk_is_retried_and_reported_on_pages(
     ids = arrive(32)
     for order_id in ids[:12]:
         confirm(order_id)
-    answers = {
+    forms = {
         url: {**asha.fill(url, url), "supplier_response": "ACCEPT"}
         for url in (f"/orders/{order_id}/answer" for order_id in ids[12:])
     }
@@ -246,7 +246,7 @@ def test_full_disk_is_retried_and_reported_on_pages(
     use_up_what_is_left(database)
     with delivering(database):
         wait_until(lambda: "the database is unavailable" in caplog.text, 30)
-        responses = {url: asha.send(url, fields) for url, fields in answers.items()}
+        responses = {url: asha.send(url, fields) for url, fields in forms.items()}
         refused = [url for url, response in responses.items() if response.status_code != 303]
         assert refused
         assert all(responses[url].status_code == 503 for url in refused)
@@ -258,7 +258,7 @@ def test_full_disk_is_retried_and_reported_on_pages(
         message.id for message in all_messages(session)
     }
     assert len(network.received()) == 32 - len(refused)
-    assert all(asha.send(url, answers[url]).status_code == 303 for url in refused)
+    assert all(asha.send(url, forms[url]).status_code == 303 for url in refused)
 
 
 def use_up_what_is_left(database: Database) -> None:

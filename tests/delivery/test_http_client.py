@@ -150,7 +150,7 @@ def assert_malformed(outcome: Outcome) -> None:
     assert outcome.detail.startswith("The partner's HTTP response is malformed")
 
 
-# --- A partner that behaves
+# --- A partner without faults
 
 
 def test_post_arrives_as_given_and_response_is_whole(sender: Sender) -> None:
@@ -1270,7 +1270,7 @@ def test_next_address_is_tried_if_this_machine_lacks_its_family(
 
 @contextlib.contextmanager
 def full_backlog(host: str) -> Iterator[int]:
-    """A port where connections are neither accepted nor refused: its queue is full."""
+    """A port with a full backlog: connections are neither accepted nor refused."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server((host, 0), backlog=0))
         for _ in range(8):
@@ -1378,7 +1378,7 @@ def test_slow_lookup_is_left_behind_and_not_repeated(names: NameServer) -> None:
         with FakePartner(behaves) as partner:
             target = target_of(partner, SHORT, host="slow.example")
             outcomes = [send_once(target), send_once(target)]
-            # It holds up no other call.
+            # It does not delay other calls.
             assert_whole(send_once(target_of(partner)))
     finally:
         release.set()

@@ -24,7 +24,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 class Explained:
-    """What SQLite would do for each query that is asked."""
+    """Records SQLite's query plan of each query."""
 
     def __init__(self, database: Database) -> None:
         self.steps: list[str] = []
@@ -54,9 +54,9 @@ def session(empty_sqlite: Path, tmp_path: Path) -> Iterator[Session]:
     database.engine.dispose()
 
 
-def steps_of(session: Session, ask: Any) -> list[str]:
+def steps_of(session: Session, run_query: Any) -> list[str]:
     with Explained(session.info["database"]) as explained:
-        ask()
+        run_query()
     assert explained.steps
     return explained.steps
 

@@ -33,7 +33,7 @@ def reply(
     message: str = "Success",
     **errors: str | None,
 ) -> bytes:
-    """An answer in the contract's shape; `object_id` None leaves the echoed object out."""
+    """A reply in the format of the contract; with `object_id` None it echoes no object."""
     payload: dict[str, Any] = {
         "b2bIds": {"buyerB2BId": "B1", "supplierB2BId": "S1"},
         "resp": {"reqMsgId": "req-1", "result": result, **errors},

@@ -98,7 +98,7 @@ def test_durations_of_two_periods_add_up(first: list[float], second: list[float]
 def plain_totals(
     session: Session, since: datetime, until: datetime, step: timedelta
 ) -> tuple[dict[Any, Totals], dict[tuple[int, str, int], int]]:
-    """Totals and failures, from a look at each attempt."""
+    """Totals and failures, counted over all attempts in Python."""
     rows = session.execute(
         select(Attempt, Message.partner_id, Message.created_at)
         .join(Message, Message.id == Attempt.message_id)
@@ -129,7 +129,7 @@ def plain_totals(
 
 
 def assert_exact(database: Database, now: datetime) -> None:
-    """The statistics of every range of the health page are those of a plain count."""
+    """Assert that the statistics of every range equal a plain count."""
     for shown in RANGES.values():
         since, until, step = shown.since(now), shown.until(now), shown.step
         with database.snapshot() as session:
@@ -364,7 +364,7 @@ def test_statistics_are_rolled_back_with_the_record(database: Database, arrive: 
 def test_concurrent_workers_and_folds_lose_no_attempt(
     database: Database, arrive: Any, confirm: Any, network: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Fold rows of the running minute too.
+    # Fold rows of the current minute too.
     monkeypatch.setattr(statistics, "FOLDS", ((timedelta(minutes=-2), 30), (timedelta(minutes=-2), ALL_TIME)))
     network.behave("503", times=10)
     for order_id in arrive(30):
@@ -408,7 +408,7 @@ def test_old_rows_are_folded_and_still_counted(database: Database, two_partners:
         assert counts_by_outcome(database) == {"busy": len(ages)}
         shown = failure_counts(session, NOON - timedelta(days=31), NOON)
     assert len(minutes) < len(ages)
-    # What is too old for any page is one row, for the counters of /metrics.
+    # Rows too old for any page become one row, for the counters of /metrics.
     oldest = (NOON - FOLDS[-1][0]).timestamp() // 60
     assert [minute for minute in minutes if minute < oldest] == [0]
     assert shown == [FailureCount(two_partners[0], "busy", 503, 31 * 3)]

@@ -33,7 +33,7 @@ from tests.delivery.queries import all_messages, message_of, wait_until
 
 @contextmanager
 def slow_partner(database: Database, seconds: float) -> Iterator[misbehaving.FakePartner]:
-    """Takes its time over every answer."""
+    """Responds slowly."""
 
     def script(talk: misbehaving.Connection) -> None:
         while True:
@@ -50,7 +50,7 @@ def slow_partner(database: Database, seconds: float) -> Iterator[misbehaving.Fak
 
 @contextmanager
 def running(database: Database, **options: Any) -> Iterator[None]:
-    """A deliverer in a thread."""
+    """Run a delivery worker in a thread."""
     stop = threading.Event()
     thread = threading.Thread(target=DeliveryWorker(database, senders=2, **options).run, args=(stop,))
     thread.start()
@@ -142,7 +142,7 @@ def test_clock_on_postgresql_is_the_servers(database: Database, monkeypatch: Any
         before = the_clock.now()
 
         class Wrong(the_clock.datetime):  # type: ignore[name-defined, misc]
-            """This machine's clock, an hour fast."""
+            """A machine clock that is an hour fast."""
 
             @classmethod
             def now(cls, tz: Any = None) -> Any:

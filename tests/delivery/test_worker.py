@@ -183,12 +183,14 @@ def test_resend_is_another_attempt_with_the_same_bytes_id_and_the_actor(
     message_id = confirm(arrive(1)[0])
     deliver()
     with database.writing() as other:
-        delivery_service.resend(other, message_of(other, message_id), by="Ravi", reason="They mended it")
+        delivery_service.resend(other, message_of(other, message_id), by="Ravi", reason="Fixed")
         other.commit()
     assert deliver() == {"delivered": 1}
     message = message_of(session, message_id)
-    assert [(a.number, a.trigger, a.actor, a.asked_reason) for a in message.attempts] == [
-        (2, Trigger.MANUAL, "Ravi", "They mended it"),
+    assert [
+        (attempt.number, attempt.trigger, attempt.actor, attempt.asked_reason) for attempt in message.attempts
+    ] == [
+        (2, Trigger.MANUAL, "Ravi", "Fixed"),
         (1, Trigger.AUTO, None, None),
     ]
     first, second = network.received()
@@ -509,7 +511,7 @@ def test_unrecordable_reply_does_not_block_other_records(
 def test_reply_that_the_database_rejects_loses_only_its_own_texts(
     arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, monkeypatch: Any
 ) -> None:
-    """None is known that comes so far; should one, the others are recorded whole, and draining goes on."""
+    """No such reply is known. If one occurs, others are still recorded completely."""
     odd, *others = (confirm(order_id) for order_id in arrive(4))
     with database.reading() as other:
         object_id = message_of(other, odd).object_id
@@ -542,7 +544,7 @@ def test_delivery_reported_without_a_lease_is_not_sent_again(
         writing.commit()
     taken = Outcome(None, "", 200, (), b'{"response_code":0}', 19, False, None, 1.0, True)
 
-    def told(claimed: Any) -> AttemptResult:
+    def attempt_result(claimed: Any) -> AttemptResult:
         verdict = judge(
             taken,
             tries=1,
@@ -558,12 +560,12 @@ def test_delivery_reported_without_a_lease_is_not_sent_again(
         return delivery_service.resend_blocker(writing, message_of(writing, message_id), delivered_too=True)
 
     with database.writing() as writing:
-        record_results(writing, [told(late)], the_clock.now())
+        record_results(writing, [attempt_result(late)], the_clock.now())
         writing.commit()
         assert message_of(writing, message_id).state is MessageState.DELIVERED
         assert blocker() is ResendBlocker.IN_FLIGHT
         writing.rollback()
-        record_results(writing, [told(under_way)], the_clock.now())
+        record_results(writing, [attempt_result(under_way)], the_clock.now())
         writing.commit()
         assert blocker() is None
 

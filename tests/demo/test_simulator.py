@@ -123,8 +123,8 @@ def test_ten_parallel_requests_are_one_message(
     simulator: Flask, client: FlaskClient, confirmation: Confirmation
 ) -> None:
     with ThreadPoolExecutor(10) as pool:
-        answers = pool.map(lambda _: confirm(simulator.test_client(), confirmation()).data, range(10))
-    assert len(set(answers)) == 1
+        replies = pool.map(lambda _: confirm(simulator.test_client(), confirmation()).data, range(10))
+    assert len(set(replies)) == 1
     assert [exchange["repeat"] for exchange in received(client)].count(False) == 1
 
 

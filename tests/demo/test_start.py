@@ -81,8 +81,8 @@ def sign_in(demo: Demo, name: str, password: str) -> requests.Session:
     token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
     assert token
     fields = {"csrf_token": token[1], "username": name, "password": password}
-    answer = session.post(f"{demo.url}/login", data=fields, timeout=10)
-    assert answer.ok and "/login" not in answer.url
+    response = session.post(f"{demo.url}/login", data=fields, timeout=10)
+    assert response.ok and "/login" not in response.url
     return session
 
 

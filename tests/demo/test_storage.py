@@ -35,8 +35,8 @@ def path(tmp_path: Path) -> Path:
 
 def confirm(client: FlaskClient, message: object, key: str = "msg_1") -> dict[str, Any]:
     body = message if isinstance(message, bytes) else dumps(message)
-    answer = client.post(PATH, data=body, content_type="application/json", headers={"Idempotency-Key": key})
-    resp: dict[str, Any] = answer.get_json()["payload"]["resp"]
+    response = client.post(PATH, data=body, content_type="application/json", headers={"Idempotency-Key": key})
+    resp: dict[str, Any] = response.get_json()["payload"]["resp"]
     return resp
 
 

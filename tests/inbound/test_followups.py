@@ -43,14 +43,14 @@ def test_example_followups_reach_their_states(
     for order_id in responses:
         assert order_state(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
 
-    answers = []
+    followup_replies = []
     for followup in FOLLOWUPS:
         body = followup["body"]
         if followup["message"] == "resp-confirm":
             ours = responses[ids[object_id(followup)]]
             body["resp"]["reqMsgId"] = replies[ours]["payload"]["resp"]["reqMsgId"]
-        answers.append(buyer.post(followup["message"], body))
-    assert [refusal(answer) for answer in answers] == [(200, "", "")] * 8
+        followup_replies.append(buyer.post(followup["message"], body))
+    assert [refusal(reply) for reply in followup_replies] == [(200, "", "")] * 8
 
     states = {
         edited: ("CREATED", 3, "none", "none"),
@@ -71,8 +71,11 @@ def test_example_followups_reach_their_states(
         "Remarks are not acceptable",
         "poConfirmation.supplierRemarks",
     )
-    assert refused.result_inbound_id == inbound_of(session, answers[7]).id
-    assert message_of(session, responses[settled]).result_inbound_id == inbound_of(session, answers[6]).id
+    assert refused.result_inbound_id == inbound_of(session, followup_replies[7]).id
+    assert (
+        message_of(session, responses[settled]).result_inbound_id
+        == inbound_of(session, followup_replies[6]).id
+    )
     assert [change.remarks for change in order_of(session, closed).status_changes] == ["All received"]
     for order_id, edits in ((edited, 2), (relined, 1), (moved, 1)):
         order = order_of(session, order_id)
@@ -81,7 +84,7 @@ def test_example_followups_reach_their_states(
 
     # Repeats get the same replies and change nothing.
     again = [buyer.post(followup["message"], followup["body"]) for followup in FOLLOWUPS]
-    assert [response.data for response in again] == [response.data for response in answers]
+    assert [response.data for response in again] == [response.data for response in followup_replies]
     assert {order_id: order_state(session, order_id) for order_id in states} == states
 
 

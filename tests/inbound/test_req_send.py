@@ -110,10 +110,10 @@ def test_parallel_requests_create_one_order(
 ) -> None:
     responses = []
 
-    def knock() -> None:
+    def send_order() -> None:
         responses.append(send(app.test_client(), example_bodies[3]))
 
-    threads = [threading.Thread(target=knock) for _ in range(8)]
+    threads = [threading.Thread(target=send_order) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -35,9 +35,9 @@ def test_buyer_may_cancel_open_and_close_accepted_orders(status: str, named: tup
     assert vocabulary.may_move(status, close) is (status == "ACCEPTED")
 
 
-@pytest.mark.parametrize("wanted", ["CREATED", "ACCEPTED", "REJECTED", "RETURNED", "REOPEN", ""])
-def test_buyer_may_not_make_other_transitions(wanted: str) -> None:
-    assert not any(vocabulary.may_move(status, wanted) for status in STATUSES)
+@pytest.mark.parametrize("action", ["CREATED", "ACCEPTED", "REJECTED", "RETURNED", "REOPEN", ""])
+def test_buyer_may_not_make_other_transitions(action: str) -> None:
+    assert not any(vocabulary.may_move(status, action) for status in STATUSES)
 
 
 @pytest.mark.parametrize("status", STATUSES)

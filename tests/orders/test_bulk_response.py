@@ -20,7 +20,7 @@ def plan(browser: Browser, ids: list[int]) -> Any:
     return browser.get("/orders/answers/plan", query_string={"order_ids": ids})
 
 
-def press(browser: Browser, ids: list[int], **fields: Any) -> Any:
+def respond_to_all(browser: Browser, ids: list[int], **fields: Any) -> Any:
     token = plan(browser, ids).page.find("input", attrs={"name": "csrf_token"})["value"]
     response = {"supplier_response": "ACCEPT", "supplier_remarks": "Confirmed as ordered"}
     return browser.send("/orders/answers", {"csrf_token": token, "order_ids": ids, **response, **fields})
@@ -28,7 +28,7 @@ def press(browser: Browser, ids: list[int], **fields: Any) -> Any:
 
 def test_bulk_response_records_each_order(asha: Browser, arrive: Any, session: Session, deliver: Any) -> None:
     ids = arrive(3)
-    response = press(asha, ids)
+    response = respond_to_all(asha, ids)
     assert response.status_code == 200
     assert response.words.count("Confirmed sending") == 3
     assert decisions(session) == 3
@@ -53,7 +53,7 @@ def test_preview_names_skipped_orders_and_records_nothing(
 def test_bulk_response_skips_orders_with_a_response(asha: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(3)
     asha.respond(ids[0], "REJECT", "No capacity")
-    response = press(asha, ids)
+    response = respond_to_all(asha, ids)
     assert response.status_code == 200
     assert response.words.count("Skipped Asha already responded.") == 1
     assert decisions(session) == 3
@@ -63,15 +63,15 @@ def test_bulk_response_skips_changed_order(asha: Browser, arrive: Any, session: 
     ids = arrive(2)
     session.execute(update(PurchaseOrder).where(PurchaseOrder.id == ids[0]).values(version=2))
     session.commit()
-    response = press(asha, ids, versions=[f"{ids[0]}:1", f"{ids[1]}:1"])
+    response = respond_to_all(asha, ids, versions=[f"{ids[0]}:1", f"{ids[1]}:1"])
     assert "now version 2" in response.words
     assert decisions(session) == 1
 
 
 def test_bulk_response_twice_records_once(asha: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(2)
-    press(asha, ids)
-    again = press(asha, ids)
+    respond_to_all(asha, ids)
+    again = respond_to_all(asha, ids)
     assert again.status_code == 200
     assert again.words.count("Already responded") == 2
     assert decisions(session) == 2
@@ -79,7 +79,7 @@ def test_bulk_response_twice_records_once(asha: Browser, arrive: Any, session: S
 
 def test_bulk_response_to_foreign_orders_is_not_found(omar: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(2)
-    response = press(omar, ids)
+    response = respond_to_all(omar, ids)
     assert response.status_code == 422
     assert "not found" in response.words
     assert decisions(session) == 0
@@ -87,10 +87,10 @@ def test_bulk_response_to_foreign_orders_is_not_found(omar: Browser, arrive: Any
 
 def test_bulk_response_invalid_remarks_are_shown_again(asha: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(2)
-    response = press(asha, ids, supplier_remarks='He said "yes"')
+    response = respond_to_all(asha, ids, supplier_remarks='He said "yes"')
     assert response.status_code == 422
     assert "He said" in response.text
-    assert press(asha, ["x", "9" * 30]).status_code == 422  # type: ignore[list-item]
+    assert respond_to_all(asha, ["x", "9" * 30]).status_code == 422  # type: ignore[list-item]
     assert decisions(session) == 0
 
 

@@ -171,9 +171,9 @@ def test_dismissed_check_shows_who_and_the_note(asha: Browser, receive: Any, ses
     url = f"/orders/{order_id}/checks/dismiss"
     fields = dismissal(asha, order_id) | {"note": "New contract <b>"}
     for _ in range(2):
-        answer = asha.send(url, fields)
-        assert answer.status_code == 303
-    assert answer.location == f"/orders/{order_id}#checks"
+        response = asha.send(url, fields)
+        assert response.status_code == 303
+    assert response.location == f"/orders/{order_id}#checks"
     page = asha.get(f"/orders/{order_id}")
     assert "1 dismissed" in page.one("#checks").get_text()
     assert "Dismissed by Asha, " in " ".join(sentences(asha, order_id))
@@ -204,9 +204,9 @@ def test_dismissal_without_note_keeps_the_form(asha: Browser, receive: Any, sess
     receive(line(unitPrice=1))
     order_id = receive(with_other_quantity(5))
     url = f"/orders/{order_id}/checks/dismiss"
-    answer = asha.send(url, dismissal(asha, order_id) | {"note": " "})
-    assert answer.status_code == 422
-    assert "Enter a note." in answer.one("#checks .field-error").get_text()
+    response = asha.send(url, dismissal(asha, order_id) | {"note": " "})
+    assert response.status_code == 422
+    assert "Enter a note." in response.one("#checks .field-error").get_text()
     long = asha.send(url, dismissal(asha, order_id) | {"note": "x" * 201}, headers={"HX-Request": "true"})
     assert long.status_code == 422
     assert long.one("#checks input[aria-invalid]")["value"] == "x" * 201
@@ -218,9 +218,9 @@ def test_check_that_does_not_apply_is_a_conflict(asha: Browser, receive: Any, wr
     receive(line(unitPrice=1))
     order_id = receive(with_other_quantity(5))
     fields = dismissal(asha, order_id) | {"note": "ok"} | wrong
-    answer = asha.send(f"/orders/{order_id}/checks/dismiss", fields)
-    assert answer.status_code == 409
-    assert "This check no longer applies" in answer.words
+    response = asha.send(f"/orders/{order_id}/checks/dismiss", fields)
+    assert response.status_code == 409
+    assert "This check no longer applies" in response.words
 
 
 def test_only_those_who_respond_may_dismiss(meera: Browser, omar: Browser, receive: Any) -> None:

@@ -218,10 +218,10 @@ def test_ten_simultaneous_submits_record_one_response(
     ]
     responses: list[int] = []
 
-    def press(number: int) -> None:
+    def submit(number: int) -> None:
         responses.append(browsers[number].send(url, forms[number]).status_code)
 
-    threads = [threading.Thread(target=press, args=(number,)) for number in range(10)]
+    threads = [threading.Thread(target=submit, args=(number,)) for number in range(10)]
     for thread in threads:
         thread.start()
     for thread in threads:

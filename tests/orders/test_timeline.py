@@ -114,7 +114,9 @@ def test_timeline_has_refusal_resend_and_current_attempt(
     deliver_with("refuse")
     clock.move(minutes=1)
     with database.writing() as other:
-        delivery_service.resend(other, message_of(other, message_id), by="Ravi", reason="They mended it")
+        delivery_service.resend(
+            other, message_of(other, message_id), by="Ravi", reason="Fixed by the partner"
+        )
         other.commit()
     sending = claim_one()
     assert in_words(session, order_id)[1:] == [
@@ -128,7 +130,7 @@ def test_timeline_has_refusal_resend_and_current_attempt(
     assert in_words(session, order_id)[-1] == ("delivered", "", "Delivered to the partner.")
     assert (
         next(event.remarks for event in story(session, order_id) if event.kind is EventKind.RESENT)
-        == "They mended it"
+        == "Fixed by the partner"
     )
 
 

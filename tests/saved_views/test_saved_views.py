@@ -98,7 +98,7 @@ def form_of(browser: Browser, title: str, action: str) -> Any:
     raise AssertionError(f"no view {title}")
 
 
-def press(browser: Browser, title: str, action: str, **more: str) -> Any:
+def submit(browser: Browser, title: str, action: str, **more: str) -> Any:
     form = form_of(browser, title, action)
     return browser.send(form["action"], {**fields_of(form), **more})
 
@@ -138,7 +138,7 @@ def test_shared_view_is_edited_by_owner_and_administrators_only(
     own = fields_of(form_of(omar, "Ours", "/start"))
     assert omar.send(form["action"], {**own, "name": "Stolen"}).status_code == 403
     assert omar.send(form["action"].replace("rename", "delete"), own).status_code == 403
-    assert press(admin, "Ours", "/rename", name="Due soon").status_code == 303
+    assert submit(admin, "Ours", "/rename", name="Due soon").status_code == 303
     assert shown(omar) == ["Due soon"]
     fields = {name: value for name, value in fields_of(form).items() if name != "is_shared"}
     assert asha.send(form["action"], {**fields, "name": "Due soon"}).status_code == 303
@@ -154,7 +154,7 @@ def test_start_view_opens_after_sign_in_and_home_stays_reachable(
     arrive(1)
     save(asha, "/orders?answer=open", "To do")
     assert asha.get("/").status_code == 200
-    assert press(asha, "To do", "/start").status_code == 303
+    assert submit(asha, "To do", "/start").status_code == 303
     assert asha.get("/").location == "/orders?answer=open"
     assert asha.get("/home").status_code == 200
     assert asha.get("/orders").one("a.brand")["href"] == "/home"
@@ -167,13 +167,13 @@ def test_start_view_opens_after_sign_in_and_home_stays_reachable(
 
 def test_start_view_that_is_gone_falls_back_to_home(asha: Browser, omar: Browser, meera: Browser) -> None:
     save(asha, "/orders?answer=open", "Team", is_shared="y")
-    assert press(omar, "Team", "/start").status_code == 303
+    assert submit(omar, "Team", "/start").status_code == 303
     assert omar.get("/").status_code == 303
     form = form_of(asha, "Team", "/rename")
     fields = {name: value for name, value in fields_of(form).items() if name != "is_shared"}
     assert asha.send(form["action"], fields).status_code == 303
     assert omar.get("/").status_code == 200
-    press(asha, "Team", "/delete")
+    submit(asha, "Team", "/delete")
     save(omar, "/orders?due=soon", "New view with an old id")
     assert omar.get("/").status_code == 200
 

@@ -331,7 +331,7 @@ def test_event_settled_before_sending_sends_no_mail(
 
         message = writing.get(Message, message_id)
         assert message
-        resend(writing, message, by="Ravi", reason="mended")
+        resend(writing, message, by="Ravi", reason="fixed")
         writing.commit()
     deliver()
     clock.move(minutes=6)

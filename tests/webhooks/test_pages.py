@@ -164,15 +164,15 @@ def test_unknown_filter_value_is_ignored_with_a_notice(meera: Browser, refused: 
 
 def test_support_resends_with_a_reason(ravi: Browser, refused: str, deliver: Any, session: Session) -> None:
     action = f"/webhooks/{refused}/resend"
-    fields = {**ravi.fill(f"/webhooks/{refused}", action), "reason": "They mended their side"}
+    fields = {**ravi.fill(f"/webhooks/{refused}", action), "reason": "Fixed by the partner"}
     response = ravi.send(action, fields)
     assert (response.status_code, response.location) == (303, f"/webhooks/{refused}")
     assert deliver() == {"delivered": 1}
     session.rollback()
     attempt = session.scalars(select(Attempt).where(Attempt.number == 2)).one()
-    assert (attempt.actor, attempt.asked_reason) == ("Ravi", "They mended their side")
+    assert (attempt.actor, attempt.asked_reason) == ("Ravi", "Fixed by the partner")
     page = ravi.get(f"/webhooks/{refused}")
-    assert "Ravi" in page.words and "They mended their side" in page.words
+    assert "Ravi" in page.words and "Fixed by the partner" in page.words
 
 
 def test_attempts_name_the_request_that_caused_them(
