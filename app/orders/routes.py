@@ -731,6 +731,7 @@ def _as_data(order: PurchaseOrder) -> dict[str, Any]:
         "status": order.status,
         "version": order.version,
         "answer": order.response,
+        "assignee": order.assignee.username if order.assignee else None,
         "delivery": "held" if messages and messages[0].is_held else order.delivery,
         "subject": order.subject,
         "total": order.total,
