@@ -6,7 +6,7 @@ from app.accounts.access import Permission
 from app.audit import presenters, queries
 from app.audit.forms import AuditFilterForm
 from app.ui import web
-from app.ui.listing import Column, Group, Listing, ListPage, ListRequest, Options
+from app.ui.listing import Choices, Column, Group, Listing, ListPage, ListRequest
 
 
 def _load(asked: ListRequest) -> ListPage:
@@ -36,8 +36,8 @@ def _count_newer(asked: ListRequest, than: str) -> int:
     return queries.newer_count(web.db(), queries.AuditFilter(**asked.filters), newest)
 
 
-def _options() -> Options:
-    return {"who": [(name, name) for name in queries.actors(web.db())]}
+def _actors() -> Choices:
+    return [(name, name) for name in queries.actors(web.db())]
 
 
 AUDIT = Listing(
@@ -57,6 +57,6 @@ AUDIT = Listing(
     ),
     load=_load,
     count_newer=_count_newer,
-    options=_options,
+    options={"who": _actors},
     permission=Permission.VIEW_AUDIT_TRAIL,
 )

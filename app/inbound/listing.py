@@ -7,9 +7,9 @@ from app.accounts.access import Permission
 from app.inbound import presenters, queries
 from app.inbound.forms import InboundFilterForm
 from app.inbound.models import Effect
-from app.partners.queries import all_partners
+from app.partners.queries import partner_choices
 from app.ui import web
-from app.ui.listing import Column, Group, Listing, ListPage, ListRequest, Options
+from app.ui.listing import Column, Group, Listing, ListPage, ListRequest
 
 
 def _load(asked: ListRequest) -> ListPage:
@@ -44,10 +44,6 @@ def _count_newer(asked: ListRequest, than: str) -> int:
     return queries.newer_count(web.db(), access.visible_suppliers(), filters, than)
 
 
-def _options() -> Options:
-    return {"partner": [(partner.name, partner.name) for partner in all_partners(web.db())]}
-
-
 INBOUND = Listing(
     name="inbound",
     title="Incoming",
@@ -69,5 +65,5 @@ INBOUND = Listing(
     ),
     load=_load,
     count_newer=_count_newer,
-    options=_options,
+    options={"partner": lambda: partner_choices(web.db())},
 )

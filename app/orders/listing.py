@@ -10,10 +10,10 @@ from app.accounts import access
 from app.accounts.access import Permission
 from app.orders import presenters, queries
 from app.orders.forms import OrderFilterForm
-from app.partners.queries import all_partners
+from app.partners.queries import partner_choices
 from app.ui import web
-from app.ui.listing import Column, Group, Listing, ListPage, ListRequest, Options
-from app.ui.sidebar import Sidebar
+from app.ui.listing import Choices, Column, Group, Listing, ListPage, ListRequest
+from app.ui.sidebar import current_sidebar
 
 ME = "me"
 """The ``assigned`` filter for the reader's own orders."""
@@ -35,7 +35,7 @@ def _load(asked: ListRequest) -> ListPage:
     can_assign = access.can(access.current_person(), Permission.ASSIGN)
     rows = [presenters.order_row(order, can_assign=can_assign) for order in page.orders]
     queue = presenters.order_queue(asked.values)
-    counts = Sidebar().queues if not web.wants_fragment() else None
+    counts = current_sidebar().queues if not web.wants_fragment() else None
     return ListPage(
         groups=[Group(rows)],
         next_after=page.next_after,
@@ -47,7 +47,6 @@ def _load(asked: ListRequest) -> ListPage:
         newest=str(queries.newest_revision_id(web.db())),
         empty=presenters.empty_list(queue, asked.values),
         can_select=any(row.can_select for row in rows),
-        hidden=frozenset() if len(asked.options["partner"]) > 1 else frozenset({"partner"}),
         context={"list_query": presenters.list_query(asked.query)},
     )
 
@@ -64,18 +63,14 @@ def _count_newer(asked: ListRequest, than: str) -> int:
     return queries.newer_count(web.db(), access.visible_suppliers(), wanted, clock.now(), newest)
 
 
-def _options() -> Options:
-    scope = access.visible_suppliers()
-    people = queries.assignees(web.db(), scope)
-    return {
-        "partner": [(partner.name, partner.name) for partner in all_partners(web.db())],
-        "supplier": queries.supplier_choices(web.db(), scope),
-        "assigned": [
-            (ME, "Me"),
-            (queries.NOBODY, "Nobody"),
-            *((person.username, person.display_name) for person in people),
-        ],
-    }
+def _suppliers() -> Choices:
+    return queries.supplier_choices(web.db(), access.visible_suppliers())
+
+
+def _assignees() -> Choices:
+    people = queries.assignees(web.db(), access.visible_suppliers())
+    names = [(person.username, person.display_name) for person in people]
+    return [(ME, "Me"), (queries.NOBODY, "Nobody"), *names]
 
 
 ORDERS = Listing(
@@ -100,6 +95,6 @@ ORDERS = Listing(
     ),
     load=_load,
     count_newer=_count_newer,
-    options=_options,
+    options={"partner": lambda: partner_choices(web.db()), "supplier": _suppliers, "assigned": _assignees},
     counts_queues=True,
 )

@@ -103,6 +103,12 @@ def all_partners(session: Session) -> Sequence[Partner]:
     return session.scalars(select(Partner).order_by(Partner.name)).all()
 
 
+def partner_choices(session: Session) -> list[tuple[str, str]]:
+    """The partners as values and labels of a filter, by name."""
+    names = session.scalars(select(Partner.name).order_by(Partner.name))
+    return [(name, name) for name in names]
+
+
 def incidents(session: Session) -> Sequence[Row[str, str, datetime | None, str]]:
     """Return the announcements, newest first: partner, text, since when and by whom.
 

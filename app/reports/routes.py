@@ -35,7 +35,7 @@ from app.reports.response_report import response_report as report_of
 from app.saved_views.service import start_view, view_url
 from app.ui import web
 from app.ui.listing import read_filter
-from app.ui.sidebar import Sidebar
+from app.ui.sidebar import current_sidebar
 from app.webhooks.partner_status import partner_statuses
 from app.webhooks.presenters import webhook_chips
 
@@ -58,7 +58,7 @@ def home() -> AnyResponse:
 @access.requires(Permission.VIEW)
 def home_page() -> Response:
     """What to do next, today's progress, and the state of the partners."""
-    person, sidebar, now = access.current_person(), Sidebar(), clock.now()
+    person, sidebar, now = access.current_person(), current_sidebar(), clock.now()
     scope = access.visible_suppliers()
     sees_all = access.can(person, Permission.VIEW_ALL)
     handles_partners = access.can(person, Permission.IMPORT)

@@ -14,7 +14,7 @@ from app.orders.forms import SORT_NAMES
 from app.orders.listing import ORDERS
 from app.saved_views.models import SavedView
 from app.saved_views.service import MAX_VIEWS, Problem
-from app.ui.listing import ActiveFilter, active_filters, read_filter
+from app.ui.listing import ActiveFilter, Options, active_filters, read_filter
 from app.webhooks.listing import WEBHOOKS
 
 LISTINGS = {listing.name: listing for listing in (ORDERS, WEBHOOKS, INBOUND, AUDIT)}
@@ -26,8 +26,6 @@ PROBLEMS = {
     Problem.NAME_TAKEN: "Another view of this list has this name.",
     Problem.TOO_LONG: "This filter is too long to save.",
 }
-NAMED = frozenset({"assigned", "supplier"})
-"""Filters whose values have a label that must be looked up."""
 
 
 def sharing_label(view: SavedView, reader: Person) -> str:
@@ -41,8 +39,7 @@ def filter_chips(page: str, query: str, zone: ZoneInfo) -> list[ActiveFilter]:
     listing = LISTINGS[page]
     form = listing.form(values)
     filters, _ = read_filter(form, zone)
-    options = listing.options() if NAMED & set(filters) else None
-    chips = active_filters(form, filters, options)
+    chips = active_filters(form, filters, Options(**listing.options))
     sort = values.get("sort", "")
     if sort in SORT_NAMES:
         chips.append(ActiveFilter("sort", "Sorted", SORT_NAMES[sort]))

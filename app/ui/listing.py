@@ -10,7 +10,7 @@ To add a filter, add a field to the list's form, and one with its SQL condition 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -30,8 +30,27 @@ from app.ui.fields import Moment
 from app.ui.numbers import money, things
 from app.ui.times import for_input
 
-Options = Mapping[str, Sequence[tuple[str, str]]]
-"""The values and labels to choose from, by the name of a ``Choice`` field."""
+Choices = Sequence[tuple[str, str]]
+"""Values and labels to choose from."""
+
+
+class Options(Mapping[str, Choices]):
+    """The choices of ``Choice`` fields by name. Each is queried only if the page needs it, and once."""
+
+    def __init__(self, **sources: Callable[[], Choices]) -> None:
+        self._sources = sources
+        self._choices: dict[str, Choices] = {}
+
+    def __getitem__(self, name: str) -> Choices:
+        if name not in self._choices:
+            self._choices[name] = self._sources[name]()
+        return self._choices[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sources)
+
+    def __len__(self) -> int:
+        return len(self._sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +63,6 @@ class Column:
 
     name: str
     label: str
-    css: str = ""
     sort: str = ""
     is_optional: bool = True
     is_default: bool = True
@@ -54,12 +72,8 @@ class Column:
     @property
     def classes(self) -> str:
         """The classes of its head and cells."""
-        parts = [
-            self.css or f"col-{self.name}",
-            "num" if self.is_number else "",
-            "col-extra" if self.is_extra else "",
-        ]
-        return " ".join(filter(None, parts))
+        number = " num" if self.is_number else ""
+        return f"col-{self.name}{number}{' col-extra' if self.is_extra else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +128,8 @@ class Listing:
 
     ``name`` is that of its templates, saved views and exports. ``bar`` names the filters beside the search;
     the others are below "More filters". ``load`` reads a page, ``count_newer`` the number of rows after the
-    mark of the newest one. ``path`` is its URL; ``endpoint`` has a sibling view named ``newer``.
+    mark of the newest one; the view ``newer`` of the same blueprint returns it. ``options`` are functions for
+    the choices of ``Choice`` fields.
     """
 
     name: str
@@ -127,7 +142,7 @@ class Listing:
     columns: tuple[Column, ...]
     load: Callable[[ListRequest], ListPage]
     count_newer: Callable[[ListRequest, str], int]
-    options: Callable[[], Options] = dict
+    options: Mapping[str, Callable[[], Choices]] = field(default_factory=dict)
     permission: Permission = Permission.VIEW
     counts_queues: bool = False
 
@@ -183,7 +198,7 @@ class ListRequest:
     @cached_property
     def options(self) -> Options:
         """The values to choose from."""
-        return self.listing.options()
+        return Options(**self.listing.options)
 
     @property
     def default_sort(self) -> str:
@@ -344,7 +359,7 @@ class ActiveFilter:
 
 
 def active_filters(
-    form: Form, values: Mapping[str, Any], options: Options | None = None
+    form: Form, values: Mapping[str, Any], options: Mapping[str, Choices] | None = None
 ) -> list[ActiveFilter]:
     """The filters that are set, in the order of the form, without the sort and the page."""
     filters = []
@@ -357,7 +372,7 @@ def active_filters(
     return filters
 
 
-def _label_of(entry: Any, value: Any, options: Options) -> Any:
+def _label_of(entry: Any, value: Any, options: Mapping[str, Choices]) -> Any:
     if isinstance(entry, SelectField):
         return next((label for choice, label, *_ in entry.iter_choices() if choice == value), value)
     if isinstance(value, Decimal):

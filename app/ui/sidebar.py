@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
-from flask import Flask
+from flask import Flask, g
 from flask_login import current_user
 
 from app import clock
@@ -44,10 +44,17 @@ class Sidebar:
         return unmatched_count(web.db(), access.visible_suppliers())
 
 
+def current_sidebar() -> Sidebar:
+    """The sidebar of this request; its counts are queried once."""
+    if "sidebar" not in g:
+        g.sidebar = Sidebar()
+    return cast(Sidebar, g.sidebar)
+
+
 def init_app(app: Flask) -> None:
     """Add ``sidebar`` to the templates."""
     app.context_processor(_sidebar)
 
 
 def _sidebar() -> dict[str, Any]:
-    return {"sidebar": Sidebar() if current_user.is_authenticated else None}
+    return {"sidebar": current_sidebar() if current_user.is_authenticated else None}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from app.accounts import access
 from app.accounts.access import Permission
-from app.partners.queries import all_partners
+from app.partners.queries import partner_choices
 from app.ui import web
-from app.ui.listing import Column, Listing, ListPage, ListRequest, Options
+from app.ui.listing import Choices, Column, Listing, ListPage, ListRequest
 from app.webhooks import presenters, queries
 from app.webhooks.forms import MessageFilterForm
 
@@ -46,13 +46,9 @@ def _count_newer(asked: ListRequest, than: str) -> int:
     return queries.newer_count(web.db(), access.visible_suppliers(), filters, than)
 
 
-def _options() -> Options:
+def _suppliers() -> Choices:
     suppliers = queries.known_suppliers(web.db(), access.visible_suppliers())
-    return {
-        "partner": [(partner.name, partner.name) for partner in all_partners(web.db())],
-        "supplier": [(supplier, supplier) for supplier in suppliers],
-        "code": presenters.CODE_LABELS,
-    }
+    return [(supplier, supplier) for supplier in suppliers]
 
 
 WEBHOOKS = Listing(
@@ -77,5 +73,9 @@ WEBHOOKS = Listing(
     ),
     load=_load,
     count_newer=_count_newer,
-    options=_options,
+    options={
+        "partner": lambda: partner_choices(web.db()),
+        "supplier": _suppliers,
+        "code": lambda: presenters.CODE_LABELS,
+    },
 )
