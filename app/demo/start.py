@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import click
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -24,6 +24,7 @@ from app.demo.orders import example_orders
 from app.inbound.file_import import ImportResult, import_body
 from app.inbound.processing import Rules
 from app.network.reader import dumps, read_json
+from app.notifications.models import Notification
 from app.orders.models import PurchaseOrder, Revision
 from app.partners import queries as partner_queries
 from app.partners import service as partner_service
@@ -138,6 +139,8 @@ def prepare(
             result=result,
             received_at=sent_at,
         )
+    # Sixty unread notifications would hide those of the first visit.
+    session.execute(update(Notification).values(read_at=clock.now()))
     return partner
 
 
