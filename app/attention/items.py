@@ -46,6 +46,16 @@ class Item:
         return self.partner_status is None and self.order is None
 
     @property
+    def can_be_resolved(self) -> bool:
+        """Whether a person can resolve it now."""
+        return self.needs_attention and self.is_resolvable
+
+    @property
+    def can_be_reopened(self) -> bool:
+        """Whether a person resolved it although its cause still exists."""
+        return self.is_unsolved and not self.needs_attention
+
+    @property
     def has_recurred(self) -> bool:
         """Whether it needs attention again after a person resolved it."""
         return self.needs_attention and self.case is not None and self.case.resolved_at is not None

@@ -90,6 +90,11 @@ class Task(Base):
         return self.state not in UNFINISHED
 
     @property
+    def is_cancelable(self) -> bool:
+        """Whether canceling it would still have an effect."""
+        return not self.is_finished and not self.cancel_asked_by
+
+    @property
     def percent(self) -> int | None:
         """Progress from 0 to 100; None if the total is unknown."""
         return min(100, self.done * 100 // self.total) if self.total else None

@@ -105,6 +105,23 @@ def is_pairs(value: object) -> bool:
     )
 
 
+TREE_DEPTH_MAX = 6
+"""Deeper values are printed as JSON."""
+
+
+def tree_kind(value: object, depth: int) -> str:
+    """How ``data_tree`` prints a JSON value: as fields, pairs, list, code, none or text."""
+    if value is None or value == "":
+        return "none"
+    if is_pairs(value):
+        return "pairs"
+    if not isinstance(value, Mapping | list | tuple):
+        return "text"
+    if not value or depth >= TREE_DEPTH_MAX:
+        return "code"
+    return "fields" if isinstance(value, Mapping) else "list"
+
+
 def text_of(body: bytes) -> str:
     """A body as text; bytes that are not UTF-8 become replacement characters."""
     return body.decode("utf-8", "replace")

@@ -19,9 +19,9 @@ from app.ui.bodies import (
     coloured,
     compact,
     differences,
-    is_pairs,
     pretty,
     spoken,
+    tree_kind,
     without,
 )
 from app.ui.fields import SESSION_ENDED, iso_day
@@ -129,9 +129,9 @@ def init_app(app: Flask) -> None:
         without=without,
         coloured=coloured,
         spoken=spoken,
+        tree_kind=tree_kind,
     )
     app.jinja_env.tests.update(
-        pairs=is_pairs,
         iso_day=lambda text: iso_day(text) is not None,
         past=lambda when: when <= clock.now(),
     )
