@@ -29,9 +29,9 @@ from app.inbound import presenters as inbound_presenters
 from app.inbound import routes as inbound_log_routes
 from app.notifications import routes as notifications_routes
 from app.notifications.service import ZONE
+from app.orders import bulk_presenters, bulk_routes, team_routes
 from app.orders import presenters as orders_presenters
 from app.orders import routes as orders_routes
-from app.orders import team_routes
 from app.orders.projection import follow
 from app.partners import certificates, pause_presenters
 from app.partners import routes as partners_routes
@@ -112,6 +112,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
     filters.init_app(app)
     for presenters in (
         orders_presenters,
+        bulk_presenters,
         pause_presenters,
         webhook_presenters,
         partner_presenters,
@@ -128,6 +129,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
         partners_routes,
         orders_routes,
         team_routes,
+        bulk_routes,
         outbox_routes,
         inbound_routes,
         inbound_log_routes,

@@ -67,6 +67,11 @@ def end(token: Token[Actor | None]) -> None:
     _acting.reset(token)
 
 
+def current_actor() -> Actor | None:
+    """The actor set at the edge, so that a background job can act for the same person."""
+    return _acting.get()
+
+
 def record(
     session: Session,
     action: AuditAction,

@@ -23,6 +23,8 @@ from app.exports.sources import Column, Kind
 BOM = b"\xef\xbb\xbf"
 """Without the byte order mark, common spreadsheets do not recognize UTF-8."""
 SHEET_ROWS = 1_048_576
+VALIDATED_ROWS = 2_000
+"""Rows in which a cell offers the choices of its column."""
 CELL_MAX = 32_767
 """The most characters that Excel accepts in a cell."""
 MIMETYPES = {
@@ -93,6 +95,9 @@ def _sheet(book: Any, columns: Sequence[Column], strong: Any, title: str) -> Any
     for place, column in enumerate(columns):
         sheet.set_column(place, place, 26 if column.kind is Kind.TIME else 18)
         sheet.write_string(0, place, column.name, strong)
+        if column.choices:
+            rule = {"validate": "list", "source": list(column.choices)}
+            sheet.data_validation(1, place, VALIDATED_ROWS, place, rule)
     return sheet
 
 

@@ -19,6 +19,7 @@ from app.audit.models import AuditAction, AuditObject
 from app.exports import evidence, files, formats, presenters, sources
 from app.orders import queries as order_queries
 from app.orders.presenters import delivery_chip, event_sentence
+from app.orders.spreadsheet import ROWS_MAX
 from app.partners.forms import ConfirmForm
 from app.tasks import queries as job_queries
 from app.tasks.models import Job, JobState
@@ -161,6 +162,24 @@ def finished(job_id: str) -> Response:
     return response
 
 
+@blueprint.get("/orders/answers/sheet.<any(csv, xlsx):form>")
+@access.requires(Permission.RESPOND)
+def response_sheet(form: str) -> Response:
+    """The orders of a list that need a response, with empty columns for the responses."""
+    source, query = sources.RESPONSE_SHEET, _query()
+    try:
+        values = sources.read_query(source, query, web.zone())
+    except sources.BadFilter as error:
+        return web.error_page(422, "Download failed", str(error))
+    rows: list[tuple[Any, ...]] = []
+    for batch in sources.batches(web.database(), source, access.visible_suppliers(), values):
+        rows += batch
+        if len(rows) >= ROWS_MAX:
+            break
+    _record_export(source.title, "responses", form, query, rows=len(rows[:ROWS_MAX]))
+    return _as_file(_encoded(source, form, [rows[:ROWS_MAX]]), form, "responses")
+
+
 def _missing_file(machine: str | None) -> Response:
     if machine is None:
         text = "It is not finished or has expired. Export it again."
@@ -220,10 +239,15 @@ def _source_and_query(source_name: str, form: str) -> tuple[sources.Source, dict
         abort(404)
     if not access.can(access.current_person(), source.needs):
         abort(403)
+    return source, _query()
+
+
+def _query() -> dict[str, str]:
+    """The filter of the list, with the reader's own name for ``me``: a background job has no reader."""
     query = {name: value for name, value in request.args.items() if name != "after"}
-    if query.get("assigned") == "me":  # a background job has no reader
+    if query.get("assigned") == "me":
         query["assigned"] = access.current_person().username
-    return source, query
+    return query
 
 
 def _encoded(source: sources.Source, form: str, batches: Sequence[Any]) -> Iterator[bytes]:

@@ -26,6 +26,7 @@ from app.inbound.forms import InboundFilterForm
 from app.orders import queries as order_queries
 from app.orders.forms import OrderFilterForm
 from app.orders.line_responses import encode, from_json
+from app.orders.spreadsheet import SheetColumn
 from app.partners.masking import masker, secrets_of
 from app.partners.models import Partner
 from app.ui.listing import read_filter
@@ -55,6 +56,8 @@ class Column:
     name: str
     kind: Kind = Kind.TEXT
     of: str | Callable[[Any], Any] = ""
+    # What a workbook offers in the cells of this column.
+    choices: Sequence[str] = ()
 
     def value(self, row: Any) -> Any:
         """The value of a row: text, a number, a time, or None."""
@@ -226,6 +229,36 @@ SOURCES: dict[str, Source] = {
     ),
 }
 """The lists by their name in the URL."""
+
+
+def _open_orders(session: Session, scope: Scope, values: Mapping[str, Any]) -> tuple[Sequence[Any], Any]:
+    """The orders of a list that need a response."""
+    orders, after = _orders(session, scope, values)
+    return [order for order in orders if order.needs_response], after
+
+
+RESPONSE_SHEET = Source(
+    "Responses",
+    Permission.RESPOND,
+    OrderFilterForm,
+    (
+        Column(SheetColumn.ORDER, NUMBER, "id"),
+        Column(SheetColumn.VERSION, NUMBER, "version"),
+        Column(SheetColumn.PO_NUMBER, of="buyer_po_number"),
+        Column("Buyer", of="buyer_name"),
+        Column("Subject", of="subject"),
+        Column("Lines", NUMBER, "line_count"),
+        Column("Total", MONEY, "total"),
+        Column("Deliver by", of="delivery_date"),
+        Column("Respond by", TIME, "respond_by"),
+        Column(SheetColumn.RESPONSE, of=lambda _: "", choices=("Confirm", "Reject", "Return")),
+        Column(SheetColumn.REMARKS, of=lambda _: ""),
+        Column(SheetColumn.OWN_NUMBER, of=lambda _: ""),
+        Column(SheetColumn.PROMISED_DATE, of=lambda _: ""),
+    ),
+    _open_orders,
+)
+"""The orders to respond to, with empty columns for the responses; see ``orders.spreadsheet``."""
 
 
 def _is_held(order: Any) -> bool:

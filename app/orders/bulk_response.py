@@ -1,38 +1,42 @@
-"""Responding to several orders with one remark: a preview, then a result for each order."""
+"""Responding to several orders: a plan, the responses, and undo. Nothing here commits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from typing import Any
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
+from ulid import ULID
 
+from app import clock
+from app.accounts.models import Person
 from app.accounts.queries import device_tags
+from app.audit import trail
+from app.audit.models import AuditAction, AuditObject
 from app.network.messages import Invalid
-from app.orders import decisions
+from app.orders import decisions, queries
 from app.orders.decisions import Responder, ResponseBlocker
-from app.orders.models import PurchaseOrder
+from app.orders.models import BulkItem, BulkResponse, BulkSource, BulkStatus, Decision, PurchaseOrder
 from app.orders.req_confirm import DecisionInput, req_confirm
+from app.tasks import queries as job_queries
+from app.tasks import service as task_service
 
+KIND = "respond"
 BULK_MAX = 200
-"""Orders in one bulk response."""
-
-
-class BulkStatus(StrEnum):
-    """Whether one order takes the response."""
-
-    READY = "ready"
-    SAME_RESPONSE = "same_response"
-    OTHER_RESPONSE = "other_response"
-    CHANGED = "changed"
-    BLOCKED = "blocked"
-    INVALID = "invalid"
+"""Orders that can be selected one by one."""
+ORDERS_MAX = 2000
+"""Orders of one bulk response."""
+AT_ONCE = 50
+"""Up to so many responses are recorded at once; more of them in a background job."""
+BATCH = 25
+"""Responses that the job records in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class BulkRow:
-    """One order of a bulk response.
+    """Whether one order takes its response.
 
     ``detail`` is the name of the person who responded first, or the error of the partner contract;
     ``blocker`` is set where the status is BLOCKED.
@@ -43,72 +47,193 @@ class BulkRow:
     detail: str = ""
     blocker: ResponseBlocker | None = None
 
-    @property
-    def has_response(self) -> bool:
-        """Whether the order has this response afterwards."""
-        return self.status in (BulkStatus.READY, BulkStatus.SAME_RESPONSE)
+
+@dataclass(frozen=True, slots=True)
+class PlannedResponse:
+    """The response to one order. Without a version, the current one counts."""
+
+    order: PurchaseOrder
+    data: DecisionInput
+    version: int | None = None
 
 
-def preview_responses(
-    session: Session, orders: Sequence[PurchaseOrder], data: DecisionInput
-) -> list[BulkRow]:
-    """What would happen to each order; nothing is recorded."""
-    inputs = _with_device_tags(session, orders, data)
-    return [_check(session, order, inputs[order.id]) for order in orders]
+def check(session: Session, planned: Sequence[PlannedResponse]) -> list[BulkRow]:
+    """Whether each order takes its response; nothing is recorded."""
+    orders = [plan.order for plan in planned]
+    queries.load_newest_decisions(session, orders)
+    inputs = _with_device_tags(session, planned)
+    return [
+        _check(plan.order, plan.order.newest_decision, data, plan.version)
+        for plan, data in zip(planned, inputs, strict=True)
+    ]
 
 
-def respond_to_many(
+def create_plan(
+    session: Session, source: BulkSource, by: Person, items: Iterable[BulkItem], **fields: Any
+) -> BulkResponse:
+    """Store a plan with its orders. Nothing is sent before ``send``."""
+    now = clock.now()
+    bulk = BulkResponse(
+        id=f"bulk_{ULID.from_datetime(now)}",
+        source=source,
+        person_id=by.id,
+        person_name=by.display_name,
+        created_at=now,
+        **fields,
+    )
+    session.add(bulk)
+    session.flush()
+    for item in items:
+        item.bulk_id = bulk.id
+        session.add(item)
+    session.flush()
+    return bulk
+
+
+def plan_for_update(session: Session, person_id: int, bulk_id: str) -> BulkResponse | None:
+    """A person's own plan or result, locked until the transaction ends."""
+    return session.scalar(
+        select(BulkResponse)
+        .where(BulkResponse.id == bulk_id, BulkResponse.person_id == person_id)
+        .with_for_update()
+    )
+
+
+def set_response(item: BulkItem, data: DecisionInput) -> None:
+    """Keep the valid response to an order; its device tag follows when it is recorded."""
+    item.data = {"response": data.response, "remarks": data.remarks, "infos": [list(i) for i in data.infos]}
+
+
+def send(
     session: Session,
-    orders: Sequence[PurchaseOrder],
-    data: DecisionInput,
+    bulk: BulkResponse,
     *,
-    versions: Mapping[int, int],
+    scope: queries.Scope,
     by: Responder,
+    device_tag: tuple[str, str],
     undo_seconds: float,
-) -> list[BulkRow]:
-    """Record the response for each order that takes it; ``orders`` were loaded for update.
+) -> None:
+    """Record the responses of a plan: at once, or in a background job if there are many."""
+    bulk.sent_at = clock.now()
+    waiting = waiting_items(session, bulk.id, limit=AT_ONCE + 1)
+    if len(waiting) <= AT_ONCE:
+        record(session, waiting, scope=scope, by=by, device_tag=device_tag, undo_seconds=undo_seconds)
+        return
+    total = session.scalar(select(func.count()).select_from(_waiting(bulk.id).subquery())) or 0
+    actor = trail.current_actor()
+    job = task_service.create_job(
+        session,
+        KIND,
+        title=f"Respond to {total:,} orders",
+        by=by.name,
+        person_id=by.id,
+        total=total,
+        parameters={
+            "bulk": bulk.id,
+            "scope": None if scope is None else sorted(scope),
+            "device_tag": list(device_tag),
+            "actor": [actor.name, actor.person_id, actor.role, actor.address, actor.user_agent]
+            if actor
+            else None,
+        },
+    )
+    bulk.job_id = job.id
+    session.flush()
 
-    ``versions`` are those that the person saw, by order id; for a missing one the current version counts.
-    """
-    rows = []
-    inputs = _with_device_tags(session, orders, data)
-    for order in orders:
-        row = _check(session, order, inputs[order.id], version=versions.get(order.id))
-        if row.has_response:
-            decisions.respond(
+
+def waiting_items(session: Session, bulk_id: str, *, limit: int) -> Sequence[BulkItem]:
+    """The next orders that were not processed yet."""
+    return session.scalars(_waiting(bulk_id).order_by(BulkItem.number).limit(limit)).all()
+
+
+def record(
+    session: Session,
+    items: Sequence[BulkItem],
+    *,
+    scope: queries.Scope,
+    by: Responder,
+    device_tag: tuple[str, str],
+    undo_seconds: float,
+) -> None:
+    """Record the response for each order that takes it, and the result for all."""
+    ids = [item.order_id for item in items if item.order_id is not None]
+    orders = {order.id: order for order in queries.orders_for_update(session, scope, ids)}
+    planned = {
+        item.number: PlannedResponse(orders[item.order_id], _data_of(item, device_tag), item.version)
+        for item in items
+        if item.order_id in orders
+    }
+    inputs = dict(zip(planned, _with_device_tags(session, list(planned.values())), strict=True))
+    for item in items:
+        if item.number not in planned:
+            item.result = BulkStatus.NOT_FOUND
+            continue
+        order, data = planned[item.number].order, inputs[item.number]
+        last = decisions.last_decision(session, order)
+        row = _check(order, last, data, item.version)
+        item.result, item.result_detail = row.status, row.blocker or row.detail
+        if row.status is BulkStatus.SAME_RESPONSE and last:
+            item.message_id = last.message_id
+        elif row.status is BulkStatus.READY:
+            decision = decisions.respond(
                 session,
                 order,
-                inputs[order.id],
+                data,
                 version=order.version,
                 by=by,
                 accepts_return=order.partner.accepts_return,
                 undo_seconds=undo_seconds,
             )
-        rows.append(row)
-    return rows
+            item.result, item.message_id = BulkStatus.RECORDED, decision.message_id
+    session.flush()
 
 
-def _with_device_tags(
-    session: Session, orders: Sequence[PurchaseOrder], data: DecisionInput
-) -> dict[int, DecisionInput]:
-    """The response by order id, with the device tag that is set for the order's supplier."""
-    tags = device_tags(session, [order.supplier_b2b_id for order in orders])
-    default = (data.device_tag_name, data.device_tag_value)
-    inputs = {}
-    for order in orders:
-        name, value = tags.get(order.supplier_b2b_id, default)
-        inputs[order.id] = replace(data, device_tag_name=name, device_tag_value=value)
+def stop(session: Session, bulk: BulkResponse, *, by: Responder) -> None:
+    """Cancel the background job that still records responses."""
+    job = job_queries.job(session, None, bulk.job_id, lock=True) if bulk.job_id else None
+    if job and task_service.cancel(job, by=by.name):
+        trail.record(session, AuditAction.CANCELED, AuditObject.JOB, job.id, name=job.title, by=by.name)
+
+
+def undo(session: Session, order_ids: Sequence[int], *, scope: queries.Scope, by: Responder) -> int:
+    """Undo the responses to these orders that can still be undone; returns how many that were."""
+    undone = 0
+    for order in queries.orders_for_update(session, scope, order_ids):
+        try:
+            decisions.undo(session, order, by=by)
+        except decisions.TooLate:
+            continue
+        undone += 1
+    return undone
+
+
+def _waiting(bulk_id: str) -> Any:
+    return select(BulkItem).where(BulkItem.bulk_id == bulk_id, BulkItem.result.is_(None))
+
+
+def _data_of(item: BulkItem, device_tag: tuple[str, str]) -> DecisionInput:
+    infos = tuple((name, value) for name, value in item.data["infos"])
+    return DecisionInput(item.data["response"], item.data["remarks"], *device_tag, infos)
+
+
+def _with_device_tags(session: Session, planned: Sequence[PlannedResponse]) -> list[DecisionInput]:
+    """The responses with the device tag that is set for the supplier of each order."""
+    tags: Mapping[str, tuple[str, str]] = device_tags(
+        session, list({plan.order.supplier_b2b_id for plan in planned})
+    )
+    inputs = []
+    for plan in planned:
+        default = (plan.data.device_tag_name, plan.data.device_tag_value)
+        name, value = tags.get(plan.order.supplier_b2b_id, default)
+        inputs.append(replace(plan.data, device_tag_name=name, device_tag_value=value))
     return inputs
 
 
-def _check(
-    session: Session, order: PurchaseOrder, data: DecisionInput, version: int | None = None
-) -> BulkRow:
-    current = decisions.current_decision(session, order)
-    if current:
-        if decisions.input_of(current) == data:
+def _check(order: PurchaseOrder, last: Decision | None, data: DecisionInput, version: int | None) -> BulkRow:
+    if last and decisions.is_in_effect(order, last):
+        if decisions.input_of(last) == data:
             return BulkRow(order, BulkStatus.SAME_RESPONSE)
-        return BulkRow(order, BulkStatus.OTHER_RESPONSE, detail=current.person_name)
+        return BulkRow(order, BulkStatus.OTHER_RESPONSE, detail=last.person_name)
     if version is not None and version != order.version:
         return BulkRow(order, BulkStatus.CHANGED)
     accepts_return = order.partner.accepts_return

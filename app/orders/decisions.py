@@ -89,9 +89,12 @@ def last_decision(session: Session, order: PurchaseOrder) -> Decision | None:
 def current_decision(session: Session, order: PurchaseOrder) -> Decision | None:
     """The decision in effect for the order's current version, if any."""
     last = last_decision(session, order)
-    if last and last.version == order.version and order.delivery in DELIVERIES_IN_EFFECT:
-        return last
-    return None
+    return last if is_in_effect(order, last) else None
+
+
+def is_in_effect(order: PurchaseOrder, last: Decision | None) -> bool:
+    """Whether the order's last decision is for its current version and its webhook has not failed."""
+    return last is not None and last.version == order.version and order.delivery in DELIVERIES_IN_EFFECT
 
 
 def unsuccessful_response(session: Session, order: PurchaseOrder) -> DecisionInput | None:

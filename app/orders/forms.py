@@ -55,6 +55,11 @@ INFO_MAX = 500
 NOTE_MAX = 200
 """Maximum length of the note of a dismissed check, in characters."""
 ENTER_REMARK = "Enter a remark."
+NO_REASON = {
+    SupplierResponse.REJECT.value: "Enter a reason for the rejection.",
+    SupplierResponse.RETURN.value: "Enter a reason for the return.",
+}
+"""Errors of a response that still has the remark of a confirmation."""
 ENTER_COMMENT = "Enter a comment."
 CHOOSE_PERSON = "Choose a person from the list."
 NO_VERSION = "The form names no order version. Reload the page."
@@ -231,26 +236,21 @@ class BaseResponseForm(FlaskForm):
             )
 
     def validate_supplier_remarks(self, field: Any) -> None:
-        text = field.data or ""
-        if not text:
-            raise ValidationError(ENTER_REMARK)
-        if len(text) > REMARKS_MAX:
-            raise ValidationError(f"The remark has {len(text)} characters; the limit is {REMARKS_MAX}.")
-        if any(character in text for character in FORBIDDEN_CHARACTERS):
-            raise ValidationError('Remarks cannot contain " or \\.')
-        response = self.supplier_response.data
-        if response == SupplierResponse.REJECT and text == CONFIRMED:
-            raise ValidationError("Enter a reason for the rejection.")
-        if response == SupplierResponse.RETURN and text == CONFIRMED:
-            raise ValidationError("Enter a reason for the return.")
+        if error := remarks_error(field.data or "", self.supplier_response.data):
+            raise ValidationError(error)
 
 
-class BulkResponseForm(BaseResponseForm):
-    """One response to several orders. The route reads ``order_ids`` and ``versions`` itself."""
-
-    def decision_input(self) -> DecisionInput:
-        """The response of a valid form, the same for each order."""
-        return DecisionInput(self.supplier_response.data, self.supplier_remarks.data or "", *DEFAULT_TAG)
+def remarks_error(text: str, response: str | None) -> str:
+    """Why the remark cannot be sent with this response; empty if it can."""
+    if not text:
+        return ENTER_REMARK
+    if len(text) > REMARKS_MAX:
+        return f"The remark has {len(text)} characters; the limit is {REMARKS_MAX}."
+    if any(character in text for character in FORBIDDEN_CHARACTERS):
+        return 'Remarks cannot contain " or \\.'
+    if text == CONFIRMED:
+        return NO_REASON.get(response or "", "")
+    return ""
 
 
 class ResponseForm(BaseResponseForm):

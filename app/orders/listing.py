@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl
+
+from werkzeug.datastructures import MultiDict
 
 from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
-from app.orders import presenters, queries
+from app.orders import bulk_response, presenters, queries, queue
 from app.orders.forms import OrderFilterForm
 from app.partners.queries import partner_choices
 from app.ui import web
-from app.ui.listing import Choices, Column, Group, Listing, ListPage, ListRequest
+from app.ui.listing import Choices, Column, Group, Listing, ListPage, ListRequest, read_filter
 from app.ui.sidebar import current_sidebar
 
 ME = "me"
@@ -26,29 +29,53 @@ def order_filter(values: Mapping[str, Any]) -> queries.OrderFilter:
     return queries.OrderFilter(**values)
 
 
+def filter_values(query: str) -> dict[str, Any]:
+    """The valid filters of a list's query string. A person may have written it: the rest is ignored."""
+    try:
+        pairs = parse_qsl(query, max_num_fields=50)
+    except ValueError:
+        return {}
+    form = OrderFilterForm(MultiDict([pair for pair in pairs if "\0" not in pair[1]]))
+    values, _ = read_filter(form, web.zone())
+    values.pop("after", None)
+    return values
+
+
 def _load(asked: ListRequest) -> ListPage:
     try:
         page = _page(asked)
     except queries.InvalidCursor:
         asked.drop_page(presenters.PAGE_GONE)
         page = _page(asked)
-    can_assign = access.can(access.current_person(), Permission.ASSIGN)
+    me = access.current_person()
+    can_assign, can_respond = (access.can(me, needed) for needed in (Permission.ASSIGN, Permission.RESPOND))
     rows = [presenters.order_row(order, can_assign=can_assign) for order in page.orders]
-    queue = presenters.order_queue(asked.values)
+    work_queue = presenters.order_queue(asked.values)
+    has_more = page.next_after is not None or not asked.is_first_page
     counts = current_sidebar().queues if not web.wants_fragment() else None
     return ListPage(
         groups=[Group(rows)],
         next_after=page.next_after,
-        title=queue.title,
+        title=work_queue.title,
         summary=presenters.queue_summary(
-            queue, counts, len(rows), first=asked.is_first_page, last=not page.next_after
+            work_queue, counts, len(rows), first=asked.is_first_page, last=not page.next_after
         ),
-        here=queue.name,
+        here=work_queue.name,
         newest=str(queries.newest_revision_id(web.db())),
-        empty=presenters.empty_list(queue, asked.values),
+        empty=presenters.empty_list(work_queue, asked.values),
         can_select=any(row.can_select for row in rows),
-        context={"list_query": presenters.list_query(asked.query)},
+        context={
+            "list_query": presenters.list_query(asked.query),
+            "matching": _matching(asked) if can_respond and has_more else 0,
+            "matching_max": bulk_response.ORDERS_MAX,
+        },
     )
+
+
+def _matching(asked: ListRequest) -> int:
+    """How many orders of the whole list need a response, for the button that selects all of them."""
+    wanted, most = order_filter(asked.filters), bulk_response.ORDERS_MAX + 1
+    return queue.open_count(web.db(), access.visible_suppliers(), wanted, clock.now(), most=most)
 
 
 def _page(asked: ListRequest) -> queries.OrderPage:

@@ -257,6 +257,77 @@ class OpenForm(Base):
     person: Mapped[Person] = relationship(lazy="raise")
 
 
+class BulkSource(StrEnum):
+    """Where the orders of a bulk response come from."""
+
+    SELECTION = "selection"
+    FILTER = "filter"
+    SPREADSHEET = "spreadsheet"
+
+
+class BulkStatus(StrEnum):
+    """Whether one order takes its response, or what happened to it."""
+
+    READY = "ready"
+    RECORDED = "recorded"
+    SAME_RESPONSE = "same_response"
+    OTHER_RESPONSE = "other_response"
+    CHANGED = "changed"
+    BLOCKED = "blocked"
+    INVALID = "invalid"
+    NOT_FOUND = "not_found"
+    # The row of the spreadsheet has errors.
+    ERRORS = "errors"
+
+
+class BulkResponse(Base):
+    """Responses to several orders: a plan until its author sends it, then their result.
+
+    ``response`` and ``remarks`` are for all orders; a spreadsheet has them per order. ``missing`` orders were
+    selected but not found, ``blank`` rows of a spreadsheet have no response.
+    """
+
+    __tablename__ = "bulk_response"
+    __table_args__ = (Index("ix_bulk_response_created_at", "created_at"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    source: Mapped[BulkSource] = mapped_column(enum_type(BulkSource))
+    file_name: Mapped[str] = mapped_column(String(200), default="")
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    person_name: Mapped[str] = mapped_column(String(120))
+    created_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    # The background job that records the responses, if there are many.
+    job_id: Mapped[str | None] = mapped_column(String(40))
+    response: Mapped[str] = mapped_column(String(24), default="")
+    remarks: Mapped[str] = mapped_column(Text, default="")
+    missing: Mapped[int] = mapped_column(default=0)
+    blank: Mapped[int] = mapped_column(default=0)
+
+
+class BulkItem(Base):
+    """One order of a bulk response.
+
+    ``entered`` is what the person entered for this order, by column; ``data`` is the valid response, once it
+    is sent. ``result`` is None until the order was processed. ``version`` is the one that the person saw.
+    """
+
+    __tablename__ = "bulk_item"
+    __table_args__ = (Index("ix_bulk_item_order_id", "order_id"),)
+
+    bulk_id: Mapped[str] = mapped_column(ForeignKey("bulk_response.id", ondelete="CASCADE"), primary_key=True)
+    # The place in the selection, or the row of the spreadsheet.
+    number: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int | None] = mapped_column(ForeignKey("purchase_order.id", ondelete="CASCADE"))
+    version: Mapped[int | None]
+    entered: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    data: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    result: Mapped[BulkStatus | None] = mapped_column(enum_type(BulkStatus))
+    # The person who responded first, the blocker, or the error of the partner contract.
+    result_detail: Mapped[str] = mapped_column(Text, default="")
+    message_id: Mapped[str | None] = mapped_column(String(40))
+
+
 class Decision(Base):
     """One response to one version of an order."""
 

@@ -18,7 +18,6 @@ from app.accounts.permissions import Permission
 from app.delivery.models import Attempt, Message, MessageState
 from app.network.reference_codes import gst_state_label, unit_name
 from app.network.vocabulary import DeviceTag, Status, SupplierResponse, is_known_status
-from app.orders.bulk_response import BulkRow, BulkStatus
 from app.orders.comments import parts_of, unknown_mentions
 from app.orders.decisions import DELIVERIES_IN_EFFECT, ResponseBlocker, response_blocker
 from app.orders.document_presenters import (
@@ -480,55 +479,6 @@ def open_form_sentence(people: Sequence[Person]) -> str:
     return f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} this form open." if names else ""
 
 
-# --- Bulk responses
-
-BULK_CHIPS = {
-    BulkStatus.READY: Chip("waiting", "Ready"),
-    BulkStatus.SAME_RESPONSE: Chip("quiet", "Already responded"),
-    BulkStatus.OTHER_RESPONSE: Chip("warn", "Skipped"),
-    BulkStatus.CHANGED: Chip("warn", "Skipped"),
-    BulkStatus.BLOCKED: Chip("warn", "Skipped"),
-    BulkStatus.INVALID: Chip("warn", "Skipped"),
-}
-_BULK_SENTENCES = {
-    BulkStatus.OTHER_RESPONSE: "{detail} already responded.",
-    BulkStatus.CHANGED: "The buyer changed it. It is now version {version}.",
-    BulkStatus.INVALID: NOT_ALLOWED_BY_PARTNER,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class BulkRowView:
-    """An order of a bulk response: what will happen to it, or what did."""
-
-    order: PurchaseOrder
-    chip: Chip
-    note: str
-    urgency: str
-
-
-def bulk_row(row: BulkRow, *, response: str = "") -> BulkRowView:
-    """A row of a bulk response; with ``response``, after it was recorded."""
-    chip, note = BULK_CHIPS[row.status], ""
-    if row.status is BulkStatus.READY and response:
-        chip, note = Chip("ok", response_label(response)), "sending…"
-    elif row.status is BulkStatus.BLOCKED:
-        note = blocker_sentence(row.order, row.blocker)
-    elif row.status in _BULK_SENTENCES:
-        note = _BULK_SENTENCES[row.status].format(detail=row.detail, version=row.order.version)
-    return BulkRowView(row.order, chip, note, urgency(row.order, clock.now()))
-
-
-def bulk_hint(ready: int, total: int) -> str:
-    """What pressing the button of a bulk response will do."""
-    if not ready:
-        return "None of the orders can be responded to now."
-    sentence = f"{ready} of {total} orders are ready; the others are skipped."
-    if ready == total:
-        sentence = "1 order is ready." if total == 1 else f"All {total} are ready."
-    return f"{sentence} Each is recorded under your name and sent separately."
-
-
 # --- The activity
 
 
@@ -678,10 +628,8 @@ def init_app(app: Flask) -> None:
     app.jinja_env.globals.update(
         activity_entry=activity_entry,
         address_line=address_line,
-        bulk_hint=bulk_hint,
         can_claim=can_claim,
         open_form_sentence=open_form_sentence,
-        bulk_row=bulk_row,
         changed_consequence=changed_consequence,
         changed_title=changed_title,
         decided_title=decided_title,

@@ -51,9 +51,20 @@ def next_open(
     return _first(session, ids.where(_beyond(wanted, after)) if after else ids, wanted)
 
 
-def open_count(session: Session, scope: Scope, wanted: OrderFilter, now: datetime) -> int:
-    """How many orders of the list need a response, counted up to ``COUNTED_MOST``."""
-    return _count(session, _open(session, scope, wanted, now))
+def open_count(
+    session: Session, scope: Scope, wanted: OrderFilter, now: datetime, *, most: int = COUNTED_MOST
+) -> int:
+    """How many orders of the list need a response, counted up to ``most``."""
+    return _count(session, _open(session, scope, wanted, now), most)
+
+
+def open_orders(
+    session: Session, scope: Scope, wanted: OrderFilter, now: datetime, *, limit: int
+) -> list[tuple[int, int]]:
+    """The ids and versions of the first orders of the list that need a response, in the order of the list."""
+    query = _open(session, scope, wanted, now).add_columns(PurchaseOrder.version)
+    rows = session.execute(query.order_by(*_sort(wanted)).limit(limit))
+    return [(order_id, version) for order_id, version in rows]
 
 
 def _open(session: Session, scope: Scope, wanted: OrderFilter, now: datetime) -> Any:
@@ -70,13 +81,16 @@ def _beyond(wanted: OrderFilter, order: PurchaseOrder, *, backwards: bool = Fals
 
 
 def _first(session: Session, ids: Any, wanted: OrderFilter, *, backwards: bool = False) -> int | None:
-    column, descending = SORTS[wanted.sort]
-    keys = (column, PurchaseOrder.id)
-    sort = [key.desc() if descending != backwards else key.asc() for key in keys]
-    first: int | None = session.scalar(ids.order_by(*sort).limit(1))
+    first: int | None = session.scalar(ids.order_by(*_sort(wanted, backwards=backwards)).limit(1))
     return first
 
 
-def _count(session: Session, ids: Any) -> int:
-    limited = ids.limit(COUNTED_MOST).subquery()
-    return session.scalar(select(func.count()).select_from(limited)) or 0
+def _sort(wanted: OrderFilter, *, backwards: bool = False) -> list[Any]:
+    column, descending = SORTS[wanted.sort]
+    keys = (column, PurchaseOrder.id)
+    return [key.desc() if descending != backwards else key.asc() for key in keys]
+
+
+def _count(session: Session, ids: Any, most: int = COUNTED_MOST) -> int:
+    some = ids.limit(most).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0

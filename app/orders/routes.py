@@ -1,12 +1,9 @@
-"""The inbox, the order page, and responses to one or several orders."""
+"""The inbox, the order page, and responses to one order."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
-from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, abort, jsonify, redirect, request, url_for
 from sqlalchemy.exc import DBAPIError
@@ -21,7 +18,6 @@ from app.accounts.queries import device_tags, people_who_see
 from app.network.messages import Invalid
 from app.orders import (
     assignments,
-    bulk_response,
     checks,
     decisions,
     open_forms,
@@ -30,30 +26,25 @@ from app.orders import (
     queries,
     queue,
 )
-from app.orders.bulk_response import BulkRow
 from app.orders.check_presenters import ChecksView, checks_view
 from app.orders.comparison import Differences, compare
 from app.orders.forms import (
     CONFIRMED,
     DEFAULT_TAG,
-    BulkResponseForm,
     CommentForm,
     DismissCheckForm,
     LineFields,
-    OrderFilterForm,
     ResponseForm,
-    selected_ids,
 )
 from app.orders.line_presenters import line_editor
 from app.orders.lines import ordered_lines
-from app.orders.listing import ORDERS, order_filter
+from app.orders.listing import ORDERS, filter_values, order_filter
 from app.orders.models import Decision, PurchaseOrder, ResponseState
 from app.orders.order_content import Document, document
 from app.orders.req_confirm import DecisionInput, req_confirm
 from app.orders.timeline import activity
 from app.ui import web
 from app.ui.bodies import text_of
-from app.ui.listing import read_filter
 from app.webhooks.queries import messages_of_order
 
 log = logging.getLogger(__name__)
@@ -101,7 +92,7 @@ def done() -> Response:
     return web.page(
         "orders/done.html",
         list_query=query,
-        work_queue=presenters.order_queue(_filter_values(query)),
+        work_queue=presenters.order_queue(filter_values(query)),
         remaining=queue.open_count(web.db(), access.visible_suppliers(), wanted, clock.now()),
         responded=_responded(),
     )
@@ -113,20 +104,8 @@ def _list_query() -> str:
     return text if len(text) <= LIST_QUERY_MAX else ""
 
 
-def _filter_values(query: str) -> dict[str, Any]:
-    """The valid filters of a list's query string. A person may have written it: the rest is ignored."""
-    try:
-        pairs = parse_qsl(query, max_num_fields=50)
-    except ValueError:
-        return {}
-    form = OrderFilterForm(MultiDict([pair for pair in pairs if "\0" not in pair[1]]))
-    values, _ = read_filter(form, web.zone())
-    values.pop("after", None)
-    return values
-
-
 def _list_filter(query: str) -> queries.OrderFilter:
-    return order_filter(_filter_values(query))
+    return order_filter(filter_values(query))
 
 
 def _next_url(query: str, responded: PurchaseOrder | None) -> str:
@@ -510,97 +489,6 @@ def line_summary(order_id: int) -> Response:
         updates="lines" if web.wants_fragment() else "",
         **_context(order, form, opens_lines=True),
     )
-
-
-# --- Responding to several orders
-
-
-@blueprint.route("/answers/plan", methods=["GET", "POST"])
-@access.requires(Permission.RESPOND)
-def bulk_preview() -> Response:
-    """What a bulk response would do: which orders take it, and why the others do not."""
-    ids = selected_ids(request.values)
-    orders = queries.orders_by_id(web.db(), access.visible_suppliers(), ids)
-    is_filled_in = request.method == "POST" and "supplier_response" in request.form
-    form = BulkResponseForm(
-        accepts_return=_all_accept_return(orders),
-        formdata=request.form if is_filled_in else None,
-        supplier_response="ACCEPT",
-        supplier_remarks=CONFIRMED,
-    )
-    if not is_filled_in:
-        return _bulk_page(form, _preview_rows(orders, _default_response()), ids)
-    if not form.validate():
-        return _bulk_page(form, _preview_rows(orders, _default_response()), ids, status=422)
-    return _bulk_page(form, _preview_rows(orders, form.decision_input()), ids)
-
-
-@blueprint.post("/answers")
-@access.requires(Permission.RESPOND)
-@access.keeps_form
-def respond_to_many() -> Response:
-    """Record one response for several orders, each where it is allowed, in one commit."""
-    ids = selected_ids(request.values)
-    orders = queries.orders_for_update(web.db(), access.visible_suppliers(), ids)
-    form = BulkResponseForm(accepts_return=_all_accept_return(orders))
-    if not form.validate() or not orders:
-        return _bulk_page(form, _preview_rows(orders, _default_response()), ids, status=422)
-    rows = bulk_response.respond_to_many(
-        web.db(),
-        orders,
-        form.decision_input(),
-        versions=_seen_versions(),
-        by=_responder(),
-        undo_seconds=web.settings().undo_seconds,
-    )
-    web.db().commit()
-    return web.page(
-        "orders/bulk_result.html",
-        rows=rows,
-        data=form.decision_input(),
-        recorded=sum(row.has_response for row in rows),
-        missing=len(ids) - len(orders),
-        status=200 if any(row.has_response for row in rows) else 409,
-    )
-
-
-def _preview_rows(orders: Sequence[PurchaseOrder], data: DecisionInput) -> list[BulkRow]:
-    return bulk_response.preview_responses(web.db(), orders, data)
-
-
-def _bulk_page(form: BulkResponseForm, rows: list[BulkRow], ids: list[int], *, status: int = 200) -> Response:
-    return web.page(
-        "orders/bulk_response.html",
-        form=form,
-        rows=rows,
-        ready=sum(row.status is bulk_response.BulkStatus.READY for row in rows),
-        missing=len(ids) - len(rows),
-        total=_sum_of([row.order.total for row in rows]),
-        status=status,
-    )
-
-
-def _default_response() -> DecisionInput:
-    return DecisionInput("ACCEPT", CONFIRMED, *DEFAULT_TAG)
-
-
-def _sum_of(totals: Sequence[str | None]) -> Decimal | None:
-    """The sum of orders; None where one of them states no total."""
-    return None if None in totals else sum((Decimal(total) for total in totals if total), Decimal(0))
-
-
-def _seen_versions() -> dict[int, int]:
-    """The versions that the person saw, from hidden fields of the form ``id:version``."""
-    pairs = (text.partition(":") for text in request.form.getlist("versions"))
-    return {
-        int(order_id): int(version)
-        for order_id, _, version in pairs
-        if order_id.isdecimal() and version.isdecimal() and len(order_id) <= 18 and len(version) <= 10
-    }
-
-
-def _all_accept_return(orders: Sequence[PurchaseOrder]) -> bool:
-    return bool(orders) and all(order.partner.accepts_return for order in orders)
 
 
 # --- Shared by the pages of one order

@@ -87,6 +87,7 @@ def test_pages_of_supplier_staff_are_accessible(
         f"/orders/assignments?order_ids={fourth}",
         f"/orders/assignments/done?order_ids={fourth}&username=asha",
         f"/orders/answers/plan?order_ids={fourth}&order_ids={first}",
+        "/orders/answers/upload?answer=open",
         "/orders/999999",
         "/webhooks",
         "/webhooks?q=nothing+like+that",
@@ -94,6 +95,18 @@ def test_pages_of_supplier_staff_are_accessible(
     ):
         page.goto(site + path)
         check(page, path)
+
+    page.goto(f"{site}/orders/answers/upload")
+    sheet = f"Order ID,Version,Response\n{fourth},1,Confirm\n{first},1,maybe\n0,1,Confirm\n"
+    file = {"name": "orders.csv", "mimeType": "text/csv", "buffer": sheet.encode()}
+    page.locator("#file").set_input_files({**file, "buffer": b"x"})
+    page.get_by_role("button", name="Upload and check").click()
+    expect(page.locator("#file-error")).to_be_visible()
+    check(page, "a file with an error")
+    page.locator("#file").set_input_files(file)
+    page.get_by_role("button", name="Upload and check").click()
+    expect(page.locator("h1")).to_contain_text("Check 3 responses")
+    check(page, "the plan of a spreadsheet")
 
     page.goto(f"{site}/orders/{fourth}/answer")
     page.get_by_label("Remarks for the buyer").fill('He said "yes"')

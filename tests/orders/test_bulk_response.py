@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
+from flask import Flask
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app.orders.models import Decision, PurchaseOrder
-from tests.people import Browser
+from app.audit.models import AuditAction, AuditEntry
+from app.background import worker
+from app.db import Database
+from app.orders import bulk_job, bulk_queries, bulk_response, queries
+from app.orders.models import BulkItem, Decision, PurchaseOrder
+from tests.people import Browser, fields_of
+
+HTMX = {"HX-Request": "true"}
 
 
 def decisions(session: Session) -> int:
@@ -22,15 +31,16 @@ def plan(browser: Browser, ids: list[int]) -> Any:
 
 def respond_to_all(browser: Browser, ids: list[int], **fields: Any) -> Any:
     token = plan(browser, ids).page.find("input", attrs={"name": "csrf_token"})["value"]
-    response = {"supplier_response": "ACCEPT", "supplier_remarks": "Confirmed as ordered"}
-    return browser.send("/orders/answers", {"csrf_token": token, "order_ids": ids, **response, **fields})
+    given = {"supplier_response": "ACCEPT", "supplier_remarks": "Confirmed as ordered"}
+    sent = browser.send("/orders/answers", {"csrf_token": token, "order_ids": ids, **given, **fields})
+    return browser.get(sent.location) if sent.status_code == 303 else sent
 
 
 def test_bulk_response_records_each_order(asha: Browser, arrive: Any, session: Session, deliver: Any) -> None:
     ids = arrive(3)
-    response = respond_to_all(asha, ids)
-    assert response.status_code == 200
-    assert response.words.count("Confirmed sending") == 3
+    answer = respond_to_all(asha, ids)
+    assert answer.status_code == 200
+    assert answer.words.count("Confirmed Queued") == 3
     assert decisions(session) == 3
     assert deliver() == {"delivered": 3}
 
@@ -73,7 +83,7 @@ def test_bulk_response_twice_records_once(asha: Browser, arrive: Any, session: S
     respond_to_all(asha, ids)
     again = respond_to_all(asha, ids)
     assert again.status_code == 200
-    assert again.words.count("Already responded") == 2
+    assert again.words.count("It had this response already.") == 2
     assert decisions(session) == 2
 
 
@@ -110,7 +120,7 @@ def test_inbox_selects_only_orders_that_need_response(
     assert not form.select("input[name=order_ids]")
     planned = asha.get(str(form["action"]), query_string={"order_ids": [box["value"] for box in boxes]})
     assert planned.one(".answer .btn-main").get_text(" ").split()[-2:] == ["2", "orders"]
-    assert not meera.get("/orders").page.select("form#selection, input[name=order_ids]")
+    assert meera.get("/orders").one("form#selection")["action"] == "/orders/assignments", "only to assign"
     assert not asha.get("/orders?answer=ACCEPT").page.select("form#selection")
 
 
@@ -122,3 +132,331 @@ def test_refused_response_can_be_selected_again(
     asha.respond(order_id)
     deliver()
     assert asha.get("/orders").one("input[name=order_ids]")["value"] == str(order_id)
+
+
+# --- Own remarks
+
+
+def test_own_remark_replaces_the_shared_one(asha: Browser, arrive: Any, session: Session) -> None:
+    first, second = arrive(2)
+    respond_to_all(asha, [first, second], **{f"remarks-{second}": "Partly from stock"})
+    remarks = dict(session.execute(select(Decision.order_id, Decision.remarks)).all())
+    assert remarks == {first: "Confirmed as ordered", second: "Partly from stock"}
+
+
+def test_invalid_own_remark_is_shown_at_its_order(asha: Browser, arrive: Any, session: Session) -> None:
+    first, second = arrive(2)
+    answer = respond_to_all(asha, [first, second], **{f"remarks-{second}": "x" * 101})
+    assert answer.status_code == 422
+    field = answer.one(f"#remarks-{second}")
+    assert (field["value"], field["aria-invalid"]) == ("x" * 101, "true")
+    assert "101 characters" in answer.one(f"#remarks-{second}-error").get_text()
+    assert decisions(session) == 0
+
+
+def test_check_keeps_own_remarks_and_records_nothing(asha: Browser, arrive: Any, session: Session) -> None:
+    (order_id,) = arrive(1)
+    fields = {
+        "order_ids": [order_id],
+        "supplier_response": "REJECT",
+        "supplier_remarks": "No capacity",
+        f"remarks-{order_id}": "Not in our range",
+        "csrf_token": plan(asha, [order_id]).page.find("input", attrs={"name": "csrf_token"})["value"],
+    }
+    page = asha.send("/orders/answers/plan", fields)
+    assert page.one(f"#remarks-{order_id}")["value"] == "Not in our range"
+    assert page.one("input[name=supplier_response][checked]")["value"] == "REJECT"
+    assert decisions(session) == 0
+
+
+# --- The result
+
+
+def test_result_follows_webhooks_until_all_have_ended(asha: Browser, arrive: Any, deliver: Any) -> None:
+    result = respond_to_all(asha, arrive(2))
+    url = result.request.path
+    part = result.one("#bulk-result")
+    assert (part["data-hx-get"], part["data-hx-trigger"]) == (url, "every 2s")
+    deliver()
+    news = asha.get(url, headers=HTMX)
+    assert news.one("#bulk-result").get("data-hx-get") is None
+    assert news.words.count("Confirmed Delivered") == 2
+    assert news.one("#bulk-result")["data-announce"] == "2 delivered"
+
+
+def test_result_shows_why_a_webhook_was_refused(
+    asha: Browser, arrive: Any, network: Any, deliver: Any
+) -> None:
+    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
+    result = respond_to_all(asha, arrive(1))
+    deliver()
+    page = asha.get(result.request.path)
+    assert "Refused" in page.one(".col-delivery a").get_text()
+    assert "Not so" in page.one("tbody .col-state").get_text()
+
+
+def test_result_belongs_to_its_author_and_managers(
+    asha: Browser, omar: Browser, meera: Browser, arrive: Any
+) -> None:
+    url = respond_to_all(asha, arrive(1)).request.path
+    assert omar.get(url).status_code == 404
+    assert meera.get(url).status_code == 200
+    assert asha.get("/orders/answers/bulk_00000000000000000000000000").status_code == 404
+
+
+# --- Undo
+
+
+@pytest.fixture
+def grace(app: Flask) -> None:
+    """Ten seconds to undo."""
+    app.extensions["settings"] = app.extensions["settings"].model_copy(update={"undo_seconds": 10})
+
+
+def undo(browser: Browser, result: Any, **fields: Any) -> Any:
+    action = f"{result.request.path}/undo"
+    return browser.send(action, {**browser.fill(result.request.path, action), **fields})
+
+
+@pytest.mark.usefixtures("grace")
+def test_undo_all_cancels_every_webhook(
+    asha: Browser, arrive: Any, deliver: Any, clock: Any, session: Session
+) -> None:
+    result = respond_to_all(asha, arrive(3))
+    assert "Undo all 3" in result.words
+    page = asha.get(undo(asha, result).location)
+    assert page.one("h1").get_text() == "0 orders confirmed"
+    assert page.words.count("Undone Asha undid") == 3
+    assert not page.page.select("button#undo-all")
+    clock.move(seconds=60)
+    assert deliver() == {}
+    assert len(asha.get("/orders?answer=open").page.select("input[name=order_ids]")) == 3
+    actions = session.scalars(select(AuditEntry.action)).all()
+    assert (actions.count(AuditAction.RESPONDED), actions.count(AuditAction.RESPONSE_UNDONE)) == (3, 3)
+
+
+@pytest.mark.usefixtures("grace")
+def test_undo_of_one_order_leaves_the_others(asha: Browser, arrive: Any, deliver: Any, clock: Any) -> None:
+    first, *_ = ids = arrive(3)
+    result = respond_to_all(asha, ids)
+    fragment = asha.send(
+        f"{result.request.path}/undo",
+        {**asha.fill(result.request.path, f"{result.request.path}/undo"), "order_id": first},
+        headers=HTMX,
+    )
+    assert fragment.one("h1").get_text() == "2 orders confirmed"
+    assert not fragment.page.select(f"#undo-{first}")
+    clock.move(seconds=60)
+    assert deliver() == {"delivered": 2}
+
+
+@pytest.mark.usefixtures("grace")
+def test_undo_after_sending_is_refused(asha: Browser, arrive: Any, clock: Any) -> None:
+    result = respond_to_all(asha, arrive(2))
+    action = f"{result.request.path}/undo"
+    fields = asha.fill(result.request.path, action)
+    clock.move(seconds=11)
+    late = asha.send(action, fields)
+    assert (late.status_code, "Too late to undo" in late.words) == (409, True)
+    assert asha.send(action, {**fields, "order_id": "x"}).status_code == 409
+
+
+@pytest.mark.usefixtures("grace")
+def test_undo_does_not_touch_a_later_response(asha: Browser, arrive: Any, session: Session) -> None:
+    (order_id,) = arrive(1)
+    result = respond_to_all(asha, [order_id])
+    undo(asha, result)
+    asha.respond(order_id, "REJECT", "No capacity")
+    action = f"{result.request.path}/undo"
+    token = asha.get("/orders").page.find("input", attrs={"name": "csrf_token"})["value"]
+    assert asha.send(action, {"csrf_token": token}).status_code == 409
+    assert session.scalars(select(PurchaseOrder.response)).one() == "REJECT"
+
+
+@pytest.mark.usefixtures("grace")
+def test_undo_by_another_person_is_not_found(asha: Browser, omar: Browser, arrive: Any) -> None:
+    result = respond_to_all(asha, arrive(1))
+    token = omar.get("/orders").page.find("input", attrs={"name": "csrf_token"})["value"]
+    assert omar.send(f"{result.request.path}/undo", {"csrf_token": token}).status_code == 404
+
+
+# --- All orders of a list
+
+
+@pytest.fixture
+def select_all(asha: Browser, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Select all orders of a list; pages have two orders, so that few orders need several pages."""
+    monkeypatch.setattr(bulk_queries, "PAGE", 2)
+    monkeypatch.setattr(bulk_queries.results, "__kwdefaults__", {"after": 0, "limit": 2})
+
+    def select_all(query: str = "answer=open", **fields: Any) -> Any:
+        token = asha.get("/orders").page.find("input", attrs={"name": "csrf_token"})["value"]
+        sent = asha.send("/orders/answers/all", {"csrf_token": token, "list": query, **fields})
+        assert sent.status_code == 303
+        return asha.get(sent.location)
+
+    return select_all
+
+
+def send(browser: Browser, page: Any, **fields: Any) -> Any:
+    """Press the button of a plan that was stored."""
+    path = page.request.path
+    sent = browser.send(path, {**fields_of(page.one(f"form[action='{path}']")), **fields})
+    return browser.get(sent.location) if sent.status_code == 303 else sent
+
+
+def test_inbox_offers_all_orders_that_match(
+    asha: Browser, arrive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(5)
+    assert not asha.get("/orders?answer=open").page.select("#select-matching")
+    monkeypatch.setattr(queries.order_page, "__kwdefaults__", {"limit": 2})
+    page = asha.get("/orders?answer=open")
+    assert page.one("[form=select-matching]").get_text() == "Select all 5 that match"
+    assert fields_of(page.one("#select-matching"))["list"] == "answer=open"
+
+
+def test_all_orders_of_a_list_are_planned_in_pages(
+    asha: Browser, arrive: Any, select_all: Any, session: Session
+) -> None:
+    ids = arrive(5)
+    asha.respond(ids[0])
+    page = select_all()
+    assert "Respond to 4 orders" in page.words
+    assert len(page.page.select("tbody tr")) == 2
+    form = page.one(f"form[action='{page.request.path}']")
+    box = form.select("input[name^=remarks-]")[0]
+    kept = asha.send(
+        page.request.path,
+        {**fields_of(form), str(box["name"]): "Own words", "supplier_remarks": "Shared words", "page": "2"},
+    )
+    second = asha.get(kept.location)
+    assert second.one("textarea").get_text().strip() == "Shared words"
+    assert len(second.page.select("tbody tr")) == 2
+    assert decisions(session) == 1
+    result = send(asha, second)
+    assert result.one("h1").get_text() == "4 orders confirmed"
+    assert decisions(session) == 5
+    remarks = session.scalars(select(Decision.remarks)).all()
+    assert sorted(remarks) == ["Confirmed", "Own words", *["Shared words"] * 3]
+
+
+def test_plan_names_orders_that_changed_since(
+    asha: Browser, arrive: Any, select_all: Any, session: Session
+) -> None:
+    ids = arrive(2)
+    page = select_all()
+    session.execute(update(PurchaseOrder).where(PurchaseOrder.id == ids[0]).values(version=2))
+    session.commit()
+    again = asha.get(page.request.path)
+    assert "It is now version 2." in again.words
+    assert "1 of 2 orders are ready" in again.words
+    result = send(asha, again)
+    assert "1 order skipped." in result.words
+    assert decisions(session) == 1
+
+
+def test_plan_sent_twice_records_once(asha: Browser, arrive: Any, select_all: Any, session: Session) -> None:
+    arrive(2)
+    page = select_all()
+    first, second = send(asha, page), send(asha, page)
+    assert first.request.path == second.request.path
+    assert decisions(session) == 2
+
+
+def test_plan_of_another_person_is_not_found(
+    asha: Browser, omar: Browser, arrive: Any, select_all: Any
+) -> None:
+    arrive(2)
+    page = select_all()
+    assert omar.get(page.request.path).status_code == 404
+    token = omar.get("/orders").page.find("input", attrs={"name": "csrf_token"})["value"]
+    assert omar.send(page.request.path, {"csrf_token": token}).status_code == 404
+
+
+def test_plan_with_invalid_fields_is_shown_again(
+    asha: Browser, arrive: Any, select_all: Any, session: Session
+) -> None:
+    arrive(2)
+    page = select_all()
+    for fields in (
+        {"supplier_remarks": ""},
+        {"supplier_response": "MAYBE"},
+        {"supplier_response": "RETURN"},
+        {"csrf_token": "x"},
+    ):
+        assert send(asha, page, **fields).status_code == 422, fields
+    own = {str(page.page.select("input[name^=remarks-]")[1]["name"]): 'a "quoted" remark'}
+    answer = send(asha, page, **own)
+    assert (answer.status_code, "cannot contain" in answer.words) == (422, True)
+    assert decisions(session) == 0
+
+
+def test_select_all_of_a_hostile_list_is_no_500(asha: Browser, arrive: Any, select_all: Any) -> None:
+    arrive(2)
+    for query in (
+        "answer=none&sort=x",
+        "q=%00",
+        "&" * 500,
+        "status=?",
+    ):
+        assert select_all(query).status_code == 200
+    assert select_all("q=nothing+like+that").request.path == "/orders"
+
+
+def test_many_responses_are_recorded_in_the_background(
+    app: Flask, asha: Browser, arrive: Any, select_all: Any, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(5)
+    monkeypatch.setattr(bulk_response, "AT_ONCE", 4)
+    monkeypatch.setattr(bulk_response, "BATCH", 2)
+    page = send(asha, select_all())
+    assert "0 of 5" in page.words
+    assert decisions(session) == 0
+    tasks = worker(app.extensions["database"], app.extensions["settings"])
+    while tasks.once():
+        pass
+    page = asha.get(page.request.path)
+    assert page.one("h1").get_text() == "5 orders confirmed"
+    assert decisions(session) == 5
+    entries = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.RESPONDED)).all()
+    assert {(entry.actor, entry.role, entry.person_id is not None) for entry in entries} == {
+        ("Asha", "supplier", True)
+    }
+    job_url = str(asha.get("/jobs").one(".jobs a.strong")["href"])
+    assert asha.get(job_url).one(".job-actions a")["href"] == page.request.path
+
+
+@pytest.mark.usefixtures("grace")
+def test_undo_all_stops_the_background_job(
+    app: Flask, asha: Browser, arrive: Any, select_all: Any, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(5)
+    monkeypatch.setattr(bulk_response, "AT_ONCE", 1)
+    monkeypatch.setattr(bulk_response, "BATCH", 2)
+    page = send(asha, select_all())
+    tasks = worker(app.extensions["database"], app.extensions["settings"])
+    while decisions(session) == 0:
+        assert tasks.once()
+    undo(asha, page)
+    while tasks.once():
+        pass
+    assert decisions(session) == 2
+    assert not session.scalars(select(Decision).where(~Decision.undone)).all()
+    counts = session.scalars(select(BulkItem.result)).all()
+    assert counts.count(None) == 3
+
+
+def test_old_plans_and_results_are_removed(
+    database: Database, asha: Browser, arrive: Any, select_all: Any, session: Session, clock: Any
+) -> None:
+    ids = arrive(2)
+    plan_url = select_all().request.path
+    result_url = respond_to_all(asha, ids).request.path
+    clock.move(days=2)
+    assert bulk_job.remove_old(database) == 1
+    assert (asha.get(plan_url).status_code, asha.get(result_url).status_code) == (404, 200)
+    clock.move(days=90)
+    assert bulk_job.remove_old(database) == 1
+    assert session.scalar(select(func.count()).select_from(BulkItem)) == 0
+    assert decisions(session) == 2

@@ -1,0 +1,250 @@
+"""Labels, tones and sentences for bulk responses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import Flask
+
+from app import clock
+from app.delivery.models import CancelReason, Message, MessageState
+from app.network.vocabulary import SupplierResponse
+from app.orders.bulk_queries import BulkCounts, BulkResult
+from app.orders.bulk_response import BulkRow
+from app.orders.decisions import ResponseBlocker
+from app.orders.models import BulkResponse, BulkSource, BulkStatus, PurchaseOrder
+from app.orders.presenters import (
+    NOT_ALLOWED_BY_PARTNER,
+    blocker_sentence,
+    info_label,
+    response_chip,
+    urgency,
+)
+from app.orders.req_confirm import PROMISED_DATE, DecisionInput
+from app.orders.spreadsheet import COLUMNS_MAX, ROWS_MAX, BadSheet, SheetProblem
+from app.tasks.models import Job
+from app.ui.chips import Chip
+from app.ui.numbers import things
+from app.webhooks.presenters import MESSAGE_STATES, message_chip, message_sentence
+
+SKIPPED = Chip("warn", "Skipped")
+STATUS_CHIPS = {
+    BulkStatus.READY: Chip("waiting", "Ready"),
+    BulkStatus.RECORDED: Chip("ok", "Recorded"),
+    BulkStatus.SAME_RESPONSE: Chip("quiet", "Already responded"),
+    BulkStatus.OTHER_RESPONSE: SKIPPED,
+    BulkStatus.CHANGED: SKIPPED,
+    BulkStatus.BLOCKED: SKIPPED,
+    BulkStatus.INVALID: SKIPPED,
+    BulkStatus.NOT_FOUND: Chip("bad", "Not found"),
+    BulkStatus.ERRORS: Chip("bad", "Error"),
+}
+_SENTENCES = {
+    BulkStatus.OTHER_RESPONSE: "{detail} already responded.",
+    BulkStatus.CHANGED: "The buyer changed it. It is now version {version}.",
+    BulkStatus.INVALID: NOT_ALLOWED_BY_PARTNER,
+}
+NOT_FOUND = "It does not exist or belongs to another supplier."
+QUEUED = Chip("waiting", "Not recorded yet")
+UNDONE = Chip("quiet", "Undone")
+NOT_RECORDED = Chip("quiet", "Not recorded")
+SHEET_PROBLEMS = {
+    SheetProblem.EMPTY: "Choose a file. The one that was sent is empty.",
+    SheetProblem.TOO_LARGE: "The file is too large. Remove sheets and rows that are not needed.",
+    SheetProblem.OLD_FORMAT: (
+        "This is an old Excel file (.xls) or one with a password. Save it as .xlsx without a password."
+    ),
+    SheetProblem.UNREADABLE: "The file cannot be read. Save it as .xlsx or .csv and upload it again.",
+    SheetProblem.NOT_TEXT: "The file is neither an Excel workbook (.xlsx) nor text in CSV format.",
+    SheetProblem.NO_COLUMN: (
+        "The first row has no column “{column}”. Use the downloaded file and keep its first row, "
+        f"with at most {COLUMNS_MAX} columns."
+    ),
+    SheetProblem.TOO_MANY_ROWS: f"The file has more than {ROWS_MAX:,} rows. Split it into several files.",
+    SheetProblem.NO_RESPONSES: "No row has a response. Fill in the column “Response”.",
+}
+
+
+def sheet_problem(error: BadSheet) -> str:
+    """Why a file cannot be used, and what to do."""
+    return SHEET_PROBLEMS[error.problem].format(column=error.detail)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """An order of a plan: what will happen to it.
+
+    ``number`` is the row of a spreadsheet, else 0. ``remarks`` are its own, as entered.
+    """
+
+    order: PurchaseOrder | None
+    status: BulkStatus
+    chip: Chip
+    notes: Sequence[str] = ()
+    number: int = 0
+    remarks: str = ""
+    remarks_error: str = ""
+    data: DecisionInput | None = None
+    entered_order: str = ""
+
+    @property
+    def urgency(self) -> str:
+        """The CSS class of the deadline."""
+        return urgency(self.order, clock.now()) if self.order else ""
+
+    @property
+    def takes_remarks(self) -> bool:
+        """Whether a remark for this order can be entered."""
+        return not self.number and (self.status is BulkStatus.READY or bool(self.remarks_error))
+
+
+def plan_row(
+    row: BulkRow, data: DecisionInput, *, remarks: str = "", remarks_error: str = "", number: int = 0
+) -> PlanRow:
+    """An order with a response that can be sent, unless its own remark has an error."""
+    note = _note(row.order, row.status, row.detail, row.blocker)
+    return PlanRow(
+        row.order,
+        BulkStatus.ERRORS if remarks_error else row.status,
+        STATUS_CHIPS[BulkStatus.ERRORS if remarks_error else row.status],
+        [note] if note else [],
+        number=number,
+        remarks=remarks,
+        remarks_error=remarks_error,
+        data=data,
+    )
+
+
+def _note(order: PurchaseOrder, status: BulkStatus, detail: str, blocker: ResponseBlocker | None) -> str:
+    if status is BulkStatus.BLOCKED:
+        return blocker_sentence(order, blocker)
+    return _SENTENCES.get(status, "").format(detail=detail, version=order.version)
+
+
+def response_brief(data: DecisionInput) -> list[str]:
+    """The additional information of a response, one sentence each."""
+    return [f"{info_label(name)}: {value}" for name, value in data.infos if name != PROMISED_DATE]
+
+
+def promised_date(data: DecisionInput) -> str:
+    """The promised date of a response in ISO 8601, or nothing."""
+    return dict(data.infos).get(PROMISED_DATE, "")
+
+
+def bulk_hint(ready: int, total: int) -> str:
+    """What pressing the button of a bulk response will do."""
+    if not ready:
+        return "None of the orders can be responded to now."
+    which = f"{ready:,} of {total:,} orders are ready; the others are skipped."
+    if ready == total:
+        which = "1 order is ready." if total == 1 else f"All {total:,} are ready."
+    return f"{which} Each is recorded under your name and sent separately."
+
+
+def matching_label(count: int, most: int) -> str:
+    """The button that selects all orders of a list that need a response."""
+    return f"Select the first {most:,} that match" if count > most else f"Select all {count:,} that match"
+
+
+# --- Results
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """What happened to one order: its response, and the state of its webhook if there is one."""
+
+    order: PurchaseOrder | None
+    response: Chip
+    delivery: Chip | None
+    notes: Sequence[str]
+    remarks: str
+    message: Message | None
+    number: int
+    entered_order: str
+
+
+def result_row(
+    result: BulkResult, bulk: BulkResponse, errors: Sequence[str] = (), *, ended: bool = False
+) -> ResultRow:
+    """A row of the result; ``errors`` are those of a spreadsheet's row. ``ended`` if no job still runs."""
+    item, order, message = result.item, result.order, result.message
+    is_sheet = bulk.source is BulkSource.SPREADSHEET
+    has_response = item.result in (BulkStatus.RECORDED, BulkStatus.SAME_RESPONSE)
+    return ResultRow(
+        order=order,
+        response=_result_chip(result, ended=ended),
+        delivery=message_chip(message) if message else None,
+        notes=errors or _result_notes(result),
+        remarks=item.data.get("remarks", "") if has_response else "",
+        message=message,
+        number=item.number if is_sheet else 0,
+        entered_order=item.entered.get("Order ID", "") if is_sheet else "",
+    )
+
+
+def _result_chip(result: BulkResult, *, ended: bool) -> Chip:
+    status = result.item.result
+    if status is None:
+        return NOT_RECORDED if ended else QUEUED
+    if result.message and result.message.cancel_requested is CancelReason.UNDO:
+        return UNDONE
+    if status in (BulkStatus.RECORDED, BulkStatus.SAME_RESPONSE):
+        return response_chip(result.item.data["response"])
+    return STATUS_CHIPS[status]
+
+
+def _result_notes(result: BulkResult) -> list[str]:
+    item, order, message = result.item, result.order, result.message
+    if order is None:
+        return [NOT_FOUND]
+    if message and message.is_final and message.state is not MessageState.DELIVERED:
+        return [message_sentence(message)]
+    if item.result is BulkStatus.SAME_RESPONSE:
+        return ["It had this response already."]
+    if item.result is None or item.result is BulkStatus.RECORDED:
+        return []
+    blocker = ResponseBlocker(item.result_detail) if item.result is BulkStatus.BLOCKED else None
+    return [_note(order, item.result, item.result_detail, blocker)]
+
+
+def result_title(bulk: BulkResponse, counts: BulkCounts) -> str:
+    """The heading of the result: ``3 orders confirmed``."""
+    orders = things(counts.recorded, "order")
+    if bulk.response in set(SupplierResponse):
+        verb = {"ACCEPT": "confirmed", "REJECT": "rejected", "RETURN": "returned"}[bulk.response]
+        return f"{orders} {verb}"
+    return f"{orders} responded to"
+
+
+def delivery_counts(counts: BulkCounts) -> list[tuple[Chip, int]]:
+    """How many webhooks have which state."""
+    deliveries = counts.deliveries
+    return [(MESSAGE_STATES[state.value], deliveries[state]) for state in MessageState if state in deliveries]
+
+
+def deliveries_announced(counts: BulkCounts) -> str:
+    """The states for screen readers: ``2 delivered, 1 queued``."""
+    return ", ".join(f"{count} {chip.words.lower()}" for chip, count in delivery_counts(counts))
+
+
+def result_pace(bulk: BulkResponse, job: Job | None, now: datetime) -> str:
+    """How often the result page asks for news: often in the beginning and while a job runs."""
+    age = (now - (bulk.sent_at or now)).total_seconds()
+    if age < 60 or (job and not job.is_finished):
+        return "2s"
+    return "5s" if age < 600 else "15s"
+
+
+def init_app(app: Flask) -> None:
+    """Register template functions."""
+    app.jinja_env.globals.update(
+        bulk_hint=bulk_hint,
+        deliveries_announced=deliveries_announced,
+        delivery_counts=delivery_counts,
+        matching_label=matching_label,
+        promised_date=promised_date,
+        response_brief=response_brief,
+        result_title=result_title,
+    )

@@ -1,0 +1,136 @@
+"""Plans and results of bulk responses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import and_, func, select, true
+from sqlalchemy.orm import Session, contains_eager, joinedload
+
+from app import clock
+from app.delivery.models import LIVE, Message, MessageState
+from app.orders.models import BulkItem, BulkResponse, BulkStatus, Decision, PurchaseOrder
+from app.orders.queries import Scope, orders_by_id
+
+PAGE = 50
+"""Orders per page of a plan or a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkResult:
+    """What happened to one order; ``order`` is None if the reader may not see it (any more)."""
+
+    item: BulkItem
+    order: PurchaseOrder | None
+    message: Message | None
+
+
+def bulk_response(session: Session, person_id: int | None, bulk_id: str) -> BulkResponse | None:
+    """A plan or result of a person, or of anybody if ``person_id`` is None."""
+    query = select(BulkResponse).where(BulkResponse.id == bulk_id)
+    return session.scalar(query if person_id is None else query.where(BulkResponse.person_id == person_id))
+
+
+def items_of(session: Session, bulk: BulkResponse) -> Sequence[BulkItem]:
+    """All orders of a plan."""
+    return session.scalars(
+        select(BulkItem).where(BulkItem.bulk_id == bulk.id).order_by(BulkItem.number)
+    ).all()
+
+
+def orders_of(session: Session, scope: Scope, items: Sequence[BulkItem]) -> Mapping[int, PurchaseOrder]:
+    """Those orders of a plan that the reader may see, by id."""
+    ids = [item.order_id for item in items if item.order_id is not None]
+    return {order.id: order for order in orders_by_id(session, scope, ids)}
+
+
+def results(
+    session: Session, scope: Scope, bulk: BulkResponse, *, after: int = 0, limit: int = PAGE
+) -> tuple[Sequence[BulkResult], int | None]:
+    """A page of results, and the number after which the next page begins."""
+    is_visible = true() if scope is None else PurchaseOrder.supplier_b2b_id.in_(scope)
+    query = (
+        select(BulkItem, PurchaseOrder, Message)
+        .outerjoin(PurchaseOrder, and_(PurchaseOrder.id == BulkItem.order_id, is_visible))
+        .outerjoin(PurchaseOrder.partner)
+        .outerjoin(Message, and_(Message.id == BulkItem.message_id, PurchaseOrder.id.is_not(None)))
+        .options(contains_eager(PurchaseOrder.partner), joinedload(Message.partner))
+        .where(BulkItem.bulk_id == bulk.id, BulkItem.number > after)
+        .order_by(BulkItem.number)
+        .limit(limit + 1)
+        # After an undo the same session shows the page.
+        .execution_options(populate_existing=True)
+    )
+    rows = [BulkResult(*row) for row in session.execute(query)]
+    return rows[:limit], rows[limit - 1].item.number if len(rows) > limit else None
+
+
+@dataclass(frozen=True, slots=True)
+class BulkCounts:
+    """How many orders of a bulk response have which result, and how many webhooks have which state."""
+
+    results: Mapping[BulkStatus | None, int]
+    deliveries: Mapping[MessageState, int]
+    undone: int
+
+    @property
+    def recorded(self) -> int:
+        """Orders that have this response, unless it was undone."""
+        recorded = (BulkStatus.RECORDED, BulkStatus.SAME_RESPONSE)
+        return sum(self.results.get(status, 0) for status in recorded) - self.undone
+
+    @property
+    def waiting(self) -> int:
+        """Orders that were not processed."""
+        return self.results.get(None, 0)
+
+    @property
+    def skipped(self) -> int:
+        """Orders that were processed and have no response."""
+        return sum(self.results.values()) - self.recorded - self.undone - self.waiting
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether a webhook may still change its state."""
+        return any(self.deliveries.get(state) for state in LIVE)
+
+
+def counts(session: Session, bulk: BulkResponse) -> BulkCounts:
+    """The numbers of all results of a bulk response."""
+    of_bulk = BulkItem.bulk_id == bulk.id
+    number = func.count()
+    by_result = select(BulkItem.result, number).where(of_bulk).group_by(BulkItem.result)
+    by_state = (
+        select(Message.state, number)
+        .join(BulkItem, BulkItem.message_id == Message.id)
+        .where(of_bulk)
+        .group_by(Message.state)
+    )
+    undone = (
+        select(number)
+        .select_from(BulkItem)
+        .join(Decision, Decision.message_id == BulkItem.message_id)
+        .where(of_bulk, BulkItem.result == BulkStatus.RECORDED, Decision.undone)
+    )
+    return BulkCounts(
+        results=dict(session.execute(by_result).all()),
+        deliveries=dict(session.execute(by_state).all()),
+        undone=session.scalar(undone) or 0,
+    )
+
+
+def undoable_orders(session: Session, bulk: BulkResponse, order_id: int | None = None) -> Sequence[int]:
+    """The orders whose response is this one and can still be undone, as ``decisions.may_undo`` says."""
+    query = (
+        select(PurchaseOrder.id)
+        .join(BulkItem, BulkItem.order_id == PurchaseOrder.id)
+        .join(Message, and_(Message.id == BulkItem.message_id, Message.id == PurchaseOrder.message_id))
+        .where(
+            *(BulkItem.bulk_id == bulk.id, BulkItem.result == BulkStatus.RECORDED),
+            *(Message.state == MessageState.PENDING, Message.attempts_made == 0),
+            Message.next_at > clock.now(),
+        )
+        .order_by(PurchaseOrder.id)
+    )
+    return session.scalars(query if order_id is None else query.where(PurchaseOrder.id == order_id)).all()

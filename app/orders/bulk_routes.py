@@ -1,0 +1,529 @@
+"""Responding to several orders: selected, all of a list, or from a spreadsheet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from flask import Blueprint, Response, abort, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from app import clock
+from app.accounts import access
+from app.accounts.access import Permission
+from app.network.vocabulary import SupplierResponse
+from app.orders import bulk_presenters, bulk_queries, bulk_response, presenters, queries, queue, spreadsheet
+from app.orders.bulk_forms import (
+    BulkResponseForm,
+    EnteredResponse,
+    SendForm,
+    UploadForm,
+    own_remarks,
+    read_row,
+    version_number,
+    whole_number,
+)
+from app.orders.bulk_presenters import STATUS_CHIPS, PlanRow, plan_row
+from app.orders.bulk_response import PlannedResponse
+from app.orders.decisions import Responder
+from app.orders.forms import (
+    CONFIRMED,
+    DEFAULT_TAG,
+    OrderFilterForm,
+    remarks_error,
+    selected_ids,
+)
+from app.orders.listing import filter_values, order_filter
+from app.orders.models import BulkItem, BulkResponse, BulkSource, BulkStatus, PurchaseOrder
+from app.orders.req_confirm import DecisionInput
+from app.orders.spreadsheet import BadSheet, SheetColumn
+from app.tasks import queries as job_queries
+from app.tasks.models import Job
+from app.tasks.results import RESULTS, Result
+from app.ui import web
+from app.ui.fields import folded
+from app.ui.listing import read_filter, url_values
+
+blueprint = Blueprint("bulk", __name__, url_prefix="/orders/answers")
+FORM_BYTES = 512 * 1024
+UPLOAD_BYTES = spreadsheet.UPLOAD_MAX + 64 * 1024
+"""A file and the rest of its form."""
+UNDO_BATCH = 50
+
+
+def _result(job: Job) -> Result:
+    return Result("Result", url_for("bulk.show", bulk_id=job.parameters["bulk"]))
+
+
+RESULTS[bulk_response.KIND] = _result
+
+
+# --- Selected orders
+
+
+@blueprint.route("/plan", methods=["GET", "POST"])
+@web.accepts(FORM_BYTES)
+@access.requires(Permission.RESPOND)
+def plan() -> Response:
+    """What a response to the selected orders would do; nothing is recorded."""
+    ids = selected_ids(request.values)
+    orders = queries.orders_by_id(web.db(), access.visible_suppliers(), ids)
+    is_filled_in = request.method == "POST" and "supplier_response" in request.form
+    form = _response_form(orders, request.form if is_filled_in else None)
+    if is_filled_in and not form.validate():
+        return _selection_page(form, orders, ids, status=422)
+    return _selection_page(form, orders, ids)
+
+
+@blueprint.post("")
+@web.accepts(FORM_BYTES)
+@access.requires(Permission.RESPOND)
+@access.keeps_form
+def respond() -> AnyResponse:
+    """Record one response to the selected orders, each where it is allowed."""
+    ids = selected_ids(request.values)
+    orders = queries.orders_by_id(web.db(), access.visible_suppliers(), ids)
+    form = _response_form(orders, request.form)
+    remarks = {order.id: own_remarks(request.form, order.id) or "" for order in orders}
+    is_valid = form.validate() and not any(
+        text and remarks_error(text, form.supplier_response.data) for text in remarks.values()
+    )
+    if not is_valid or not orders:
+        return _selection_page(form, orders, ids, status=422)
+    versions = _seen_versions()
+    items = [
+        BulkItem(number=number, order_id=order.id, version=versions.get(order.id), entered={})
+        for number, order in enumerate(orders, 1)
+    ]
+    for item, order in zip(items, orders, strict=True):
+        bulk_response.set_response(item, form.decision_input(remarks[order.id]))
+    bulk = bulk_response.create_plan(
+        web.db(),
+        BulkSource.SELECTION,
+        access.current_person(),
+        items,
+        response=form.supplier_response.data,
+        remarks=form.supplier_remarks.data,
+        missing=len(ids) - len(orders),
+    )
+    _send(bulk)
+    web.db().commit()
+    return web.redirect_after_post(url_for(".show", bulk_id=bulk.id))
+
+
+def _selection_page(
+    form: BulkResponseForm, orders: Sequence[PurchaseOrder], ids: list[int], *, status: int = 200
+) -> Response:
+    remarks = {order.id: own_remarks(request.form, order.id) or "" for order in orders}
+    rows = _shared_rows(form, [(order, None, remarks[order.id]) for order in orders])
+    return web.page(
+        "orders/bulk_response.html",
+        **_plan_context(rows),
+        form=form,
+        bulk=None,
+        missing=len(ids) - len(orders),
+        versions=[f"{order.id}:{order.version}" for order in orders],
+        status=status,
+    )
+
+
+def _seen_versions() -> dict[int, int]:
+    """The versions that the person saw, from hidden fields of the form ``id:version``."""
+    pairs = (text.partition(":") for text in request.form.getlist("versions"))
+    return {
+        order_id: version
+        for order_id, version in ((whole_number(first), version_number(last)) for first, _, last in pairs)
+        if order_id is not None and version is not None
+    }
+
+
+# --- All orders of a list
+
+
+@blueprint.post("/all")
+@access.requires(Permission.RESPOND)
+def select_all() -> AnyResponse:
+    """Plan a response to all orders of the list ``list`` that need one."""
+    values = filter_values(request.form.get("list", ""))
+    wanted = order_filter(values)
+    orders = queue.open_orders(
+        web.db(), access.visible_suppliers(), wanted, clock.now(), limit=bulk_response.ORDERS_MAX
+    )
+    if not orders:
+        return web.redirect_after_post(url_for("orders.inbox", **url_values(values)))
+    bulk = bulk_response.create_plan(
+        web.db(),
+        BulkSource.FILTER,
+        access.current_person(),
+        [
+            BulkItem(number=number, order_id=order_id, version=version)
+            for number, (order_id, version) in enumerate(orders, 1)
+        ],
+        response="ACCEPT",
+        remarks=CONFIRMED,
+    )
+    web.db().commit()
+    return web.redirect_after_post(url_for(".show", bulk_id=bulk.id))
+
+
+# --- A spreadsheet
+
+
+@blueprint.get("/upload")
+@access.requires(Permission.RESPOND)
+def spreadsheet_page() -> Response:
+    """Download the orders of a list as a spreadsheet, and upload it filled in."""
+    return _upload_page(UploadForm())
+
+
+@blueprint.post("/upload")
+@web.accepts(UPLOAD_BYTES)
+@access.requires(Permission.RESPOND)
+def upload() -> AnyResponse:
+    """Plan the responses of a filled-in spreadsheet; nothing is sent."""
+    form = UploadForm()
+    form.validate()
+    file = request.files.get("file")
+    try:
+        sheet = spreadsheet.read_sheet(file.stream.read(spreadsheet.UPLOAD_MAX + 1) if file else b"")
+    except BadSheet as error:
+        form.file.errors = [bulk_presenters.sheet_problem(error)]
+        return _upload_page(form, status=422)
+    items = [
+        BulkItem(
+            number=row.number,
+            order_id=whole_number(row.cells.get(SheetColumn.ORDER, "")),
+            version=version_number(row.cells.get(SheetColumn.VERSION, "")),
+            entered=dict(row.cells),
+        )
+        for row in sheet.rows
+    ]
+    visible = bulk_queries.orders_of(web.db(), access.visible_suppliers(), items)
+    for item in items:
+        item.order_id = item.order_id if item.order_id in visible else None
+    bulk = bulk_response.create_plan(
+        web.db(),
+        BulkSource.SPREADSHEET,
+        access.current_person(),
+        items,
+        file_name=(folded(file.filename) or "")[:200] if file else "",
+        blank=sheet.blank,
+    )
+    web.db().commit()
+    return web.redirect_after_post(url_for(".show", bulk_id=bulk.id))
+
+
+def _upload_page(form: UploadForm, status: int = 200) -> Response:
+    values, _ = read_filter(OrderFilterForm(request.args), web.zone())
+    values.pop("after", None)
+    wanted = order_filter(values)
+    scope, most = access.visible_suppliers(), spreadsheet.ROWS_MAX + 1
+    return web.page(
+        "orders/bulk_upload.html",
+        form=form,
+        work_queue=presenters.order_queue(values),
+        query=url_values(values),
+        count=queue.open_count(web.db(), scope, wanted, clock.now(), most=most),
+        limit=spreadsheet.ROWS_MAX,
+        status=status,
+    )
+
+
+# --- A plan and its result
+
+
+@blueprint.get("/<bulk_id>")
+@access.requires(Permission.VIEW)
+def show(bulk_id: str) -> Response:
+    """The plan of its author, or what became of it: live until every webhook has ended."""
+    me = access.current_person()
+    sees_all = access.can(me, Permission.VIEW_ALL)
+    bulk = bulk_queries.bulk_response(web.db(), None if sees_all else me.id, bulk_id) or abort(404)
+    if bulk.sent_at:
+        return _result_page(bulk)
+    if bulk.person_id != me.id or not access.can(me, Permission.RESPOND):
+        abort(404)
+    return _plan_page(bulk, _form_of(bulk))
+
+
+@blueprint.post("/<bulk_id>")
+@web.accepts(FORM_BYTES)
+@access.requires(Permission.RESPOND)
+@access.keeps_form
+def send(bulk_id: str) -> AnyResponse:
+    """Send the responses of a plan, or with ``page`` keep what was entered and show another page."""
+    bulk = bulk_response.plan_for_update(web.db(), access.current_person().id, bulk_id) or abort(404)
+    url = url_for(".show", bulk_id=bulk.id)
+    if bulk.sent_at:
+        return web.redirect_after_post(url)
+    items = bulk_queries.items_of(web.db(), bulk)
+    orders = bulk_queries.orders_of(web.db(), access.visible_suppliers(), items)
+    is_sheet = bulk.source is BulkSource.SPREADSHEET
+    form = SendForm() if is_sheet else _response_form(list(orders.values()), request.form)
+    is_valid = form.validate()
+    if form.csrf_token.errors:
+        return _plan_page(bulk, form, status=422)
+    if not is_sheet:
+        _keep_entered(bulk, items)
+    if "page" in request.form:
+        web.db().commit()
+        after = whole_number(request.form["page"])
+        return web.redirect_after_post(url_for(".show", bulk_id=bulk.id, after=after or None))
+    rows = _rows(bulk, items, orders, form)
+    if not is_valid or any(row.remarks_error for row in rows):
+        return _plan_page(bulk, form, status=422)
+    if not any(row.status is BulkStatus.READY for row in rows):
+        form.form_errors.append("None of the orders can be responded to now.")
+        return _plan_page(bulk, form, status=409)
+    for item, row in zip(items, rows, strict=True):
+        if row.order is None:
+            item.result = BulkStatus.NOT_FOUND
+        elif row.data is None:
+            item.result = BulkStatus.ERRORS
+        else:
+            bulk_response.set_response(item, row.data)
+    _send(bulk)
+    web.db().commit()
+    return web.redirect_after_post(url)
+
+
+@blueprint.post("/<bulk_id>/undo")
+@access.requires(Permission.RESPOND)
+def undo(bulk_id: str) -> AnyResponse:
+    """Undo the response to one order, ``order_id``, or to all that can still be undone."""
+    me = access.current_person()
+    bulk = bulk_response.plan_for_update(web.db(), me.id, bulk_id) or abort(404)
+    order_id = request.form.get("order_id")
+    by = Responder(me.id, me.display_name)
+    if order_id is None:
+        bulk_response.stop(web.db(), bulk, by=by)
+    ids = bulk_queries.undoable_orders(web.db(), bulk, whole_number(order_id or ""))
+    if order_id is not None and whole_number(order_id) is None:
+        ids = []
+    web.db().commit()
+    undone = 0
+    # Batches of their own, so that other writers need not wait for all of them.
+    for start in range(0, len(ids), UNDO_BATCH):
+        with web.database().writing() as session:
+            batch = ids[start : start + UNDO_BATCH]
+            undone += bulk_response.undo(session, batch, scope=access.visible_suppliers(), by=by)
+            session.commit()
+    if not undone:
+        return web.error_page(409, "Too late to undo", "The responses were already sent or undone.")
+    url = url_for(".show", bulk_id=bulk.id, after=request.args.get("after", type=int) or None)
+    return web.redirect_after_post(url, fragment=lambda: show(bulk_id))
+
+
+def _send(bulk: BulkResponse) -> None:
+    me = access.current_person()
+    bulk_response.send(
+        web.db(),
+        bulk,
+        scope=access.visible_suppliers(),
+        by=Responder(me.id, me.display_name),
+        device_tag=DEFAULT_TAG,
+        undo_seconds=web.settings().undo_seconds,
+    )
+
+
+def _keep_entered(bulk: BulkResponse, items: Sequence[BulkItem]) -> None:
+    """Keep the response and the remarks of this page in the plan."""
+    response = request.form.get("supplier_response", "")
+    bulk.response = response if response in set(SupplierResponse) else bulk.response
+    bulk.remarks = (folded(request.form.get("supplier_remarks", "")) or "")[:1000]
+    for item in items:
+        remarks = own_remarks(request.form, item.order_id)
+        if remarks is not None:
+            item.entered = {"remarks": remarks[:1000]}
+
+
+def _plan_page(bulk: BulkResponse, form: BulkResponseForm | SendForm, *, status: int = 200) -> Response:
+    items = bulk_queries.items_of(web.db(), bulk)
+    orders = bulk_queries.orders_of(web.db(), access.visible_suppliers(), items)
+    rows = _rows(bulk, items, orders, form)
+    numbers = [item.number for item in items]
+    after = min(max(request.args.get("after", 0, type=int), 0), 2**31 - 1)
+    first = next((place for place, number in enumerate(numbers) if number > after), 0)
+    wrong = next((place for place, row in enumerate(rows) if row.remarks_error), None)
+    if status == 422 and wrong is not None:
+        first = wrong - wrong % bulk_queries.PAGE
+    last = first + bulk_queries.PAGE
+    template = "bulk_sheet" if bulk.source is BulkSource.SPREADSHEET else "bulk_response"
+    return web.page(
+        f"orders/{template}.html",
+        **{**_plan_context(rows), "rows": rows[first:last]},
+        form=form,
+        bulk=bulk,
+        missing=0,
+        versions=[],
+        first_number=first + 1,
+        errors=sum(row.status in (BulkStatus.ERRORS, BulkStatus.NOT_FOUND) for row in rows),
+        next_after=numbers[last - 1] if len(rows) > last else None,
+        has_previous=first > 0,
+        status=status,
+    )
+
+
+def _result_page(bulk: BulkResponse) -> Response:
+    after = min(max(request.args.get("after", 0, type=int), 0), 2**31 - 1)
+    scope, me = access.visible_suppliers(), access.current_person()
+    results, next_after = bulk_queries.results(web.db(), scope, bulk, after=after)
+    counts = bulk_queries.counts(web.db(), bulk)
+    job = job_queries.job(web.db(), None, bulk.job_id) if bulk.job_id else None
+    is_running = job is not None and not job.is_finished
+    may_undo = bulk.person_id == me.id and access.can(me, Permission.RESPOND)
+    undoable = set(bulk_queries.undoable_orders(web.db(), bulk)) if may_undo else set()
+    return web.page(
+        "orders/bulk_result.html",
+        "orders/_bulk_result.html",
+        bulk=bulk,
+        counts=counts,
+        job=job,
+        is_running=is_running,
+        is_live=is_running or counts.is_moving,
+        pace=bulk_presenters.result_pace(bulk, job, clock.now()),
+        rows=[
+            bulk_presenters.result_row(result, bulk, _errors_of(result, bulk), ended=not is_running)
+            for result in results
+        ],
+        undoable=undoable,
+        page_url=url_for(".show", bulk_id=bulk.id, after=after or None),
+        undo_url=url_for(".undo", bulk_id=bulk.id, after=after or None),
+        next_url=url_for(".show", bulk_id=bulk.id, after=next_after) if next_after else None,
+        first_url=url_for(".show", bulk_id=bulk.id) if after else "",
+    )
+
+
+def _errors_of(result: bulk_queries.BulkResult, bulk: BulkResponse) -> list[str]:
+    """The errors of a spreadsheet's row that was not sent."""
+    had_errors = result.item.result in (BulkStatus.ERRORS, BulkStatus.NOT_FOUND)
+    if bulk.source is not BulkSource.SPREADSHEET or not had_errors:
+        return []
+    return _cell_errors(result.item.number, read_row(result.item, result.order, None))
+
+
+def _cell_errors(number: int, entered: EnteredResponse) -> list[str]:
+    return [f"Row {number}, {column}: {error}" for column, error in entered.errors.items()]
+
+
+# --- Rows of a plan
+
+
+def _form_of(bulk: BulkResponse) -> BulkResponseForm | SendForm:
+    if bulk.source is BulkSource.SPREADSHEET:
+        return SendForm()
+    items = bulk_queries.items_of(web.db(), bulk)
+    orders = bulk_queries.orders_of(web.db(), access.visible_suppliers(), items)
+    return _response_form(list(orders.values()), None, bulk)
+
+
+def _response_form(
+    orders: Sequence[PurchaseOrder], values: Any, bulk: BulkResponse | None = None
+) -> BulkResponseForm:
+    return BulkResponseForm(
+        accepts_return=bool(orders) and all(order.partner.accepts_return for order in orders),
+        formdata=values,
+        supplier_response=bulk.response if bulk else "ACCEPT",
+        supplier_remarks=bulk.remarks if bulk else CONFIRMED,
+    )
+
+
+def _rows(
+    bulk: BulkResponse,
+    items: Sequence[BulkItem],
+    orders: Mapping[int, PurchaseOrder],
+    form: BulkResponseForm | SendForm,
+) -> list[PlanRow]:
+    """What would happen to each order of a plan now."""
+    if not isinstance(form, BulkResponseForm):
+        return _sheet_rows(items, orders)
+    known = [(item, orders.get(item.order_id or 0)) for item in items]
+    rows = iter(
+        _shared_rows(
+            form, [(order, item.version, item.entered.get("remarks", "")) for item, order in known if order]
+        )
+    )
+    return [next(rows) if order else _not_found(item) for item, order in known]
+
+
+def _shared_rows(
+    form: BulkResponseForm, entries: Sequence[tuple[PurchaseOrder, int | None, str]]
+) -> list[PlanRow]:
+    """Orders that all have the response of the form, with their own remark or that of all."""
+    chosen = form.supplier_response.data
+    response = chosen if chosen in set(SupplierResponse) else SupplierResponse.ACCEPT.value
+    shared = "" if form.errors else form.supplier_remarks.data or ""
+    errors = [remarks_error(own, response) if own else "" for _, _, own in entries]
+    inputs = [
+        DecisionInput(response, (own if own and not error else shared) or CONFIRMED, *DEFAULT_TAG)
+        for (_, _, own), error in zip(entries, errors, strict=True)
+    ]
+    checked = bulk_response.check(
+        web.db(),
+        [
+            PlannedResponse(order, data, version)
+            for (order, version, _), data in zip(entries, inputs, strict=True)
+        ],
+    )
+    rows = []
+    for row, data, (_, _, own), error in zip(checked, inputs, entries, errors, strict=True):
+        rows.append(plan_row(row, data, remarks=own, remarks_error=error))
+    return rows
+
+
+def _sheet_rows(items: Sequence[BulkItem], orders: Mapping[int, PurchaseOrder]) -> list[PlanRow]:
+    known = [orders.get(item.order_id or 0) for item in items]
+    first_rows: dict[int, int] = {}
+    entered = []
+    for item, order in zip(items, known, strict=True):
+        same_as = first_rows.setdefault(order.id, item.number) if order else item.number
+        entered.append(read_row(item, order, None if same_as == item.number else same_as))
+    valid = [
+        PlannedResponse(order, row.data, item.version)
+        for item, order, row in zip(items, known, entered, strict=True)
+        if order and row.data
+    ]
+    checked = iter(bulk_response.check(web.db(), valid))
+    rows = []
+    for item, order, row in zip(items, known, entered, strict=True):
+        if row.data:
+            rows.append(plan_row(next(checked), row.data, number=item.number))
+        elif order is None:
+            rows.append(_not_found(item, _cell_errors(item.number, row)))
+        else:
+            rows.append(
+                PlanRow(
+                    order,
+                    BulkStatus.ERRORS,
+                    STATUS_CHIPS[BulkStatus.ERRORS],
+                    _cell_errors(item.number, row),
+                    number=item.number,
+                )
+            )
+    return rows
+
+
+def _not_found(item: BulkItem, errors: Sequence[str] = (bulk_presenters.NOT_FOUND,)) -> PlanRow:
+    return PlanRow(
+        None,
+        BulkStatus.NOT_FOUND,
+        STATUS_CHIPS[BulkStatus.NOT_FOUND],
+        errors,
+        number=item.number,
+        entered_order=item.entered.get(SheetColumn.ORDER, ""),
+    )
+
+
+def _plan_context(rows: Sequence[PlanRow]) -> dict[str, Any]:
+    return {
+        "rows": rows,
+        "total_rows": len(rows),
+        "ready": sum(row.status is BulkStatus.READY for row in rows),
+        "total": _sum_of([row.order.total for row in rows if row.order]),
+    }
+
+
+def _sum_of(totals: Sequence[str | None]) -> Decimal | None:
+    """The sum of orders; None where one of them states no total."""
+    return None if None in totals else sum((Decimal(total) for total in totals if total), Decimal(0))
