@@ -143,7 +143,7 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
     confirm: Any,
 ) -> None:
     (order_id,) = arrive(1)
-    assert Buyer(app.test_client(), example_bodies).move(5).status_code == 409
+    assert Buyer(app.test_client(), example_bodies).change_status(5).status_code == 409
     with database.writing() as writing:
         partner_service.pause(writing, writing.get(Partner, partner.id), "They asked us to wait", by="Ravi")
         writing.commit()

@@ -59,7 +59,7 @@ def test_unmatched_messages_are_shown_to_support_only(
     app: Any, ravi: Browser, meera: Browser, arrive: Any, partner: Any, example_bodies: list[Any]
 ) -> None:
     arrive(1)
-    assert Buyer(app.test_client(), example_bodies).move(5).status_code == 409
+    assert Buyer(app.test_client(), example_bodies).change_status(5).status_code == 409
     link = ravi.get("/").one("a.queue-link[href='/inbound?effect=unmatched']")
     assert " ".join(link.get_text(" ").split()).startswith("1 Unmatched")
     assert not meera.get("/").page.select("a.queue-link[href='/inbound?effect=unmatched']")
