@@ -40,8 +40,8 @@ class RunningSimulator:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def send(self, action: str, **values: Any) -> dict[str, Any]:
-        response: dict[str, Any] = requests.post(f"{self.url}/send-{action}", json=values, timeout=30).json()
+    def send(self, message: str, **values: Any) -> dict[str, Any]:
+        response: dict[str, Any] = requests.post(f"{self.url}/send-{message}", json=values, timeout=30).json()
         return response
 
     def knows(self, object_id: str) -> dict[str, Any]:

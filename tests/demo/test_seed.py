@@ -118,7 +118,7 @@ def test_seed_refuses_a_database_with_data_unless_forced(app: Any, database: Dat
         seed(database, messages=10, attempts=20)
     refused = run(args=["seed", "--messages", "10", "--attempts", "20"])
     assert refused.exit_code == 1
-    assert "at work with real" in refused.output
+    assert "has the partner real" in refused.output
     done = run(args=["seed", "--messages", "10", "--attempts", "20", "--yes"])
     assert done.exit_code == 0
     assert "messages=10 attempts=20" in done.output
