@@ -92,6 +92,8 @@ class _Request:
 
     partner: Any
     state: BreakerState
+    sending: int
+    """Messages of the partner that are being sent, by all workers."""
     requested_only: bool = False
     check_again_at: datetime | None = None
     is_probe: bool = False
@@ -139,12 +141,10 @@ def claim(
         share = _share(limit + sum(in_flight.values()), ready[0].partner.partner_count)
         ready, locked_count = _lock(session, ready)
         check_again += [now + LOCKED_RETRY] * locked_count
-        sending: dict[int, int] = dict(session.connection().execute(_SENDING_BY_PARTNER).all())
         # The partner with the fewest messages in flight comes first, so that no backlog starves others.
-        for request in sorted(ready, key=lambda item: (sending.get(item.partner.id, 0), item.partner.id)):
-            partner_id = request.partner.id
-            most = min(limit - len(claimed), share - in_flight.get(partner_id, 0))
-            claimed += _claim_for(session, request, terms, sending.get(partner_id, 0), most)
+        for request in sorted(ready, key=lambda item: (item.sending, item.partner.id)):
+            most = min(limit - len(claimed), share - in_flight.get(request.partner.id, 0))
+            claimed += _claim_for(session, request, terms, most)
             check_again += [request.check_again_at] if request.check_again_at else []
     if claimed:
         session.connection().execute(_INSERT_ATTEMPTS, [_attempt_row(message, now) for message in claimed])
@@ -181,6 +181,11 @@ _PARTNERS_WITH_PENDING = (
         breakers.c.partner_id.label("breaker_of"),
         _first_due,
         _first_requested,
+        select(func.count())
+        .where(messages.c.partner_id == partners.c.id, IS_SENDING)
+        .correlate(partners)
+        .scalar_subquery()
+        .label("sending"),
         select(func.count()).select_from(partners.alias()).scalar_subquery().label("partner_count"),
     )
     .outerjoin(breakers, breakers.c.partner_id == partners.c.id)
@@ -245,13 +250,13 @@ def _request(row: Any, now: datetime) -> _Request | None:
     state, requested_at = state_of(row), row.first_requested
     is_paused, is_open = row.paused_at is not None, state.opened_at is not None
     if (is_paused or is_open) and requested_at is not None and requested_at <= now:
-        return _Request(row, state, requested_only=True)
+        return _Request(row, state, row.sending, requested_only=True)
     if is_paused:
-        return _Request(row, state, check_again_at=requested_at) if requested_at else None
+        return _Request(row, state, row.sending, check_again_at=requested_at) if requested_at else None
     due_at = max(row.first_due, state.probe_at) if is_open and state.probe_at else row.first_due
     if is_open and requested_at is not None:
         due_at = min(due_at, requested_at)
-    return _Request(row, state, check_again_at=due_at if due_at > now else None)
+    return _Request(row, state, row.sending, check_again_at=due_at if due_at > now else None)
 
 
 def _lock(session: Session, requests: list[_Request]) -> tuple[list[_Request], int]:
@@ -264,8 +269,10 @@ def _lock(session: Session, requests: list[_Request]) -> tuple[list[_Request], i
         return requests, 0
     states = lock_states(session, [request.partner.id for request in requests], skip_locked=True)
     free = [request for request in requests if request.partner.id in states]
+    sending: dict[int, int] = dict(session.connection().execute(_SENDING_BY_PARTNER).all())
     for request in free:
         request.state = states[request.partner.id]
+        request.sending = sending.get(request.partner.id, 0)
     return free, len(requests) - len(free)
 
 
@@ -274,14 +281,9 @@ def _share(senders: int, partner_count: int) -> int:
     return senders if partner_count == 1 else max(senders - max(senders // 4, 1), 1)
 
 
-def _claim_for(
-    session: Session, request: _Request, terms: _Claim, sending: int, most: int
-) -> list[ClaimedMessage]:
-    """Claim up to ``most`` messages of one partner, which has ``sending`` in flight.
-
-    Sets ``request.check_again_at``.
-    """
-    now, partner = terms.now, request.partner
+def _claim_for(session: Session, request: _Request, terms: _Claim, most: int) -> list[ClaimedMessage]:
+    """Claim up to ``most`` messages of one partner. Sets ``request.check_again_at``."""
+    now, partner, sending = terms.now, request.partner, request.sending
     permitted = capacity(request.effective_state(request.state), request.limits, sending, now)
     most = min(permitted.count, most)
     if most <= 0:

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 """How often to claim when no wake-up comes."""
-GATHER_SECONDS = 0.003
+GATHER_SECONDS = 0.005
 GATHER_MAX = 16
 """How long results wait for others, and how many are worth a commit of their own."""
 RECLAIM_SECONDS = 1.0
