@@ -18,7 +18,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from app.delivery.address_policy import Network, may_connect, plain_address
 from app.delivery.deadline import Call, Phase, watchdog
-from app.delivery.outcome import LOCAL_SHORTAGES, Failure, SendAborted
+from app.delivery.outcome import LOCAL_SHORTAGES, DetailCode, Failure, SendAborted
 from app.delivery.resolver import Address, resolve
 
 MAX_ADDRESSES = 8
@@ -62,7 +62,7 @@ class ResponseStream:
         self.cut = self.cut or not line or (len(line) < limit and not line.endswith(b"\n"))
         self._overhead += len(line)
         if self._overhead > MAX_OVERHEAD:
-            raise _malformed(f"more than {MAX_OVERHEAD // 1024} KiB outside its body")
+            raise _malformed(DetailCode.OVERHEAD_TOO_LARGE, kib=MAX_OVERHEAD // 1024)
         fixed = _BLANK_BEFORE_COLON.sub(rb"\1:", line)
         self.odd = self.odd or fixed != line
         return fixed
@@ -70,7 +70,7 @@ class ResponseStream:
     def read(self, size: int) -> bytes:
         """Return ``size`` bytes, fewer only at the end."""
         if size < 0:  # http.client asks for this after a negative chunk size
-            raise _malformed("a chunk has no valid size")
+            raise _malformed(DetailCode.CHUNK_SIZE_INVALID)
         while len(self._buffer) < size and self._receive():
             pass
         return self._take(min(size, len(self._buffer)))
@@ -125,9 +125,9 @@ class PartnerResponse(http.client.HTTPResponse):
             self.headers = None  # type: ignore[assignment]
             super().begin()
         if self.stream.cut:  # http.client takes it for the end of the headers
-            raise self.stream.error or _malformed("it breaks off in its headers")
+            raise self.stream.error or _malformed(DetailCode.HEADERS_CUT)
         if not 200 <= self.status < 600:
-            raise _malformed(f"status {self.status}")
+            raise _malformed(DetailCode.STATUS_INVALID, status=self.status)
         self._check_framing()
 
     def read_body(self, limit: int) -> bytes:
@@ -155,15 +155,15 @@ class PartnerResponse(http.client.HTTPResponse):
         codings = self._tokens("transfer-encoding") - {"identity"}
         lengths = self._tokens("content-length")
         if codings and not self.chunked:
-            raise _malformed("an unknown Transfer-Encoding")
+            raise _malformed(DetailCode.ENCODING_UNKNOWN)
         if not self.chunked and lengths:
             if len(lengths) > 1 or not all(len(n) < 16 and n.isascii() and n.isdigit() for n in lengths):
-                raise _malformed("the Content-Length is not one number")
+                raise _malformed(DetailCode.LENGTH_INVALID)
             self.declared = int(lengths.pop())
             self.length = 0 if self.status in (204, 304) else self.declared
         endless = self.length is None and not self.chunked
         if endless and self.headers.defects:
-            raise _malformed("its headers cannot be read")
+            raise _malformed(DetailCode.HEADERS_UNREADABLE)
         connection = self._tokens("connection")
         persistent = self.version > 10 or "keep-alive" in connection
         odd = self.headers.defects or (codings and (lengths or self.version == 10))
@@ -227,14 +227,13 @@ class CheckedConnection(HTTPConnection):
             if stream is not None and stream.error is not None:
                 raise aborted(stream.error, call) from error
             if stream is None or not stream.received:
-                detail = "The partner closed the connection without a response."
-                raise SendAborted(Failure.RESET, detail) from error
-            raise _malformed(_described(error)) from error
+                raise SendAborted(Failure.RESET, DetailCode.CLOSED_WITHOUT_RESPONSE) from error
+            raise _unreadable_head(error) from error
         # A partner cannot have accepted what it did not receive; a refusal (such as 413) counts.
         if self._request_incomplete:
             if response.status < 300:
                 call.response = None
-                raise SendAborted(Failure.RESET, "The partner closed the connection during the request.")
+                raise SendAborted(Failure.RESET, DetailCode.CLOSED_DURING_REQUEST)
             if call.response is not None:
                 call.response.stream.odd = True
         return response
@@ -282,12 +281,13 @@ class SecureConnection(CheckedConnection, HTTPSConnection):
         except (OSError, urllib3.exceptions.SSLError, ssl.CertificateError) as error:
             if isinstance(error, TimeoutError) or getattr(error, "errno", None) in LOCAL_SHORTAGES:
                 raise aborted(error, self._current_call()) from error
-            detail = f"The TLS handshake with {self.host} failed: {tls_error_text(error)}."
-            raise SendAborted(Failure.TLS, detail) from error
+            cause = tls_error_text(error)
+            raise SendAborted(
+                Failure.TLS, DetailCode.HANDSHAKE_FAILED, host=self.host, cause=cause
+            ) from error
         # If the partner is already gone, Python may skip the handshake and would send in clear text.
         if not isinstance(self.sock, ssl.SSLSocket) or self.sock.version() is None:
-            detail = f"The TLS handshake with {self.host} failed: the partner closed the connection."
-            raise SendAborted(Failure.TLS, detail)
+            raise SendAborted(Failure.TLS, DetailCode.HANDSHAKE_CLOSED, host=self.host)
 
     def _new_conn(self) -> socket.socket:
         connection = super()._new_conn()
@@ -322,14 +322,14 @@ def allowed_addresses(call: Call, host: str, port: int, allowed: Sequence[Networ
     permitted = [address for address in addresses if may_connect(address.ip, allowed)]
     if not permitted:
         listed = ", ".join(address.ip for address in addresses[:3]) or "no address"
-        subject = listed if plain_address(host) else f"{host} resolves to {listed}, which"
-        raise SendAborted(Failure.ADDRESS, f"{subject} is not an allowed address.")
+        code = DetailCode.ADDRESS_FORBIDDEN if plain_address(host) else DetailCode.HOST_FORBIDDEN
+        raise SendAborted(Failure.ADDRESS, code, host=host, addresses=listed)
     return permitted[:MAX_ADDRESSES]
 
 
 def open_connection(call: Call, addresses: Sequence[Address]) -> tuple[socket.socket, str]:
     """Connect to the first address that accepts within its share of the time left. Errors: SendAborted."""
-    problem, shortage = "", None
+    problem, shortage = None, None
     for number, address in enumerate(addresses):
         left = call.time_left()
         call.host = str(address)
@@ -339,11 +339,17 @@ def open_connection(call: Call, addresses: Sequence[Address]) -> tuple[socket.so
             if error.errno in LOCAL_SHORTAGES:
                 shortage = error  # perhaps of IPv6 only, so another address may work
             else:
-                problem = f"{address}: {error.strerror or error}"
+                problem = _not_connected(address, error)
     call.time_left()
     if shortage and not problem:
         raise aborted(shortage, call)
-    raise SendAborted(Failure.CONNECT, f"No connection to {problem}.")
+    raise problem or SendAborted(Failure.CONNECT)
+
+
+def _not_connected(address: Address, error: OSError) -> SendAborted:
+    is_refused = isinstance(error, ConnectionRefusedError)
+    code = DetailCode.CONNECTION_REFUSED if is_refused else DetailCode.NOT_CONNECTED
+    return SendAborted(Failure.CONNECT, code, address=str(address), cause=error.strerror or str(error))
 
 
 def connect_to(address: Address, seconds: float) -> socket.socket:
@@ -387,9 +393,9 @@ def tls_context(ca_bundle: str | None, certificate: tuple[str, str] | None) -> s
         return _context(ca_bundle or DEFAULT_CA_BUNDLE_PATH, certificate)
     except (OSError, ValueError) as error:
         if not isinstance(error, ssl.SSLError) and getattr(error, "errno", None) in LOCAL_SHORTAGES:
-            raise SendAborted(Failure.INTERNAL, _shortage(error)) from None
-        detail = f"The configured certificates cannot be used: {tls_error_text(error)}."
-        raise SendAborted(Failure.BAD_TARGET, detail) from None
+            raise _shortage(error) from None
+        cause = tls_error_text(error)
+        raise SendAborted(Failure.BAD_TARGET, DetailCode.CERTIFICATES_UNUSABLE, cause=cause) from None
 
 
 def tls_error_text(error: Exception) -> str:
@@ -404,29 +410,30 @@ def tls_error_text(error: Exception) -> str:
 def aborted(error: Exception, call: Call) -> SendAborted:
     """Return the failure that an error of the socket means."""
     if isinstance(error, TimeoutError):
-        return SendAborted(Failure.TIMEOUT, "")
+        return SendAborted(Failure.TIMEOUT)
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLSyscallError):
-        return SendAborted(Failure.TLS, f"The secure connection failed: {tls_error_text(error)}.")
+        return SendAborted(Failure.TLS, DetailCode.TLS_FAILED, cause=tls_error_text(error))
     if getattr(error, "errno", None) in LOCAL_SHORTAGES:
-        return SendAborted(Failure.INTERNAL, _shortage(error))
-    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return _shortage(error)
+    cause = getattr(error, "strerror", None) or str(error) or type(error).__name__
     if call.sent:
-        return SendAborted(Failure.RESET, f"The partner closed the connection: {words}.")
-    return SendAborted(Failure.CONNECT, f"The connection failed: {words}.")
+        return SendAborted(Failure.RESET, DetailCode.CONNECTION_CLOSED, cause=cause)
+    return SendAborted(Failure.CONNECT, DetailCode.CONNECTION_FAILED, cause=cause)
 
 
-def _shortage(error: Exception) -> str:
-    return f"This machine is out of a resource: {getattr(error, 'strerror', None) or error}."
+def _shortage(error: Exception) -> SendAborted:
+    cause = getattr(error, "strerror", None) or str(error)
+    return SendAborted(Failure.INTERNAL, DetailCode.OUT_OF_RESOURCE, cause=cause)
 
 
-def _described(error: Exception) -> str:
+def _unreadable_head(error: Exception) -> SendAborted:
     if isinstance(error, http.client.BadStatusLine):
         # Only whole words: half a secret would not be recognized by what masks secrets.
         line = str(error.args[0])
         match = _WHOLE_WORDS.match(line)
-        return f"it begins with {match[0] if match else line[:8]!r}"
-    return f"its headers: {error}"
+        return _malformed(DetailCode.START_INVALID, quote=repr(match[0] if match else line[:8]))
+    return _malformed(DetailCode.HEADERS_INVALID, cause=str(error))
 
 
-def _malformed(reason: str) -> SendAborted:
-    return SendAborted(Failure.ODD_ANSWER, f"The partner's HTTP response is malformed: {reason}.")
+def _malformed(code: DetailCode, **params: Any) -> SendAborted:
+    return SendAborted(Failure.ODD_ANSWER, code, **params)

@@ -11,20 +11,20 @@ import time
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from app.delivery.outcome import Failure, SendAborted
+from app.delivery.outcome import Detail, DetailCode, Failure, SendAborted
 
 if TYPE_CHECKING:
     from app.delivery.connections import PartnerResponse
 
 
 class Phase(StrEnum):
-    """How far a call got, for the sentence about a timeout."""
+    """How far a call got: what its timeout is recorded as."""
 
-    NAME = "The DNS lookup of {host} did not finish"
-    CONNECT = "No connection to {host}"
-    TLS = "The TLS handshake with {host} did not finish"
-    RESPONSE = "No response"
-    BODY = "The response was incomplete"
+    NAME = DetailCode.NAME_TIMEOUT
+    CONNECT = DetailCode.CONNECT_TIMEOUT
+    TLS = DetailCode.TLS_TIMEOUT
+    RESPONSE = DetailCode.RESPONSE_TIMEOUT
+    BODY = DetailCode.BODY_TIMEOUT
 
 
 class Call:
@@ -45,7 +45,7 @@ class Call:
         """Return the seconds until the deadline. Errors: SendAborted after it."""
         left = self.due - time.monotonic()
         if left <= 0 or self.expired:
-            raise SendAborted(Failure.TIMEOUT, "")
+            raise SendAborted(Failure.TIMEOUT)
         return left
 
     def guard(self, duplicate: socket.socket, remote_address: str) -> None:
@@ -53,7 +53,7 @@ class Call:
         self.remote_address = remote_address
         self.socket = duplicate
         if self.expired:  # the watchdog fired before it knew what to cut
-            raise SendAborted(Failure.TIMEOUT, "")
+            raise SendAborted(Failure.TIMEOUT)
 
     def expire(self) -> None:
         """Cut the connection."""
@@ -63,9 +63,9 @@ class Call:
             with contextlib.suppress(OSError):
                 self.socket.shutdown(socket.SHUT_RDWR)
 
-    def timeout_detail(self) -> str:
-        """Return how far the call got until the deadline, as a sentence."""
-        return f"{self.phase.format(host=self.host)} within {self.seconds:g} s."
+    def timeout_detail(self) -> Detail:
+        """Return how far the call got until the deadline."""
+        return Detail.of(DetailCode(self.phase.value), host=self.host, seconds=self.seconds)
 
 
 class Watchdog:

@@ -27,7 +27,7 @@ from requests.adapters import HTTPAdapter
 from app.delivery.address_policy import Network
 from app.delivery.connections import CheckedPool, SecurePool, aborted, tls_context
 from app.delivery.deadline import Call, Phase, watchdog
-from app.delivery.outcome import BODY_CAP, Failure, Outcome, SendAborted
+from app.delivery.outcome import BODY_CAP, Detail, DetailCode, Failure, Outcome, SendAborted
 
 MAX_IDLE_SECONDS = 4.0
 """A connection that was idle longer is not reused: the partner may be closing it."""
@@ -107,7 +107,7 @@ class Sender:
         """
         started = time.perf_counter()
         call = Call(target.deadline)
-        failure, detail, received = None, "", b""
+        failure, detail, received = None, Detail(), b""
         watchdog.start(call)
         try:
             request = _prepared(target, body, headers)
@@ -116,7 +116,7 @@ class Sender:
             failure, detail = error.failure, error.detail
         except Exception as error:
             failure = Failure.INTERNAL
-            detail = f"Sending failed inside this app: {type(error).__name__}: {error}."
+            detail = Detail.of(DetailCode.INTERNAL_ERROR, cause=f"{type(error).__name__}: {error}")
         finally:
             watchdog.stop(call)
         if failure is None and not (call.response and (call.response.is_whole or len(received) > BODY_CAP)):
@@ -191,14 +191,14 @@ def _template(target: Target) -> requests.PreparedRequest:
     It is prepared once per target, since `requests` takes as long for it as for sending. Errors: SendAborted.
     """
     if not 0 < target.deadline < math.inf:
-        raise SendAborted(Failure.BAD_TARGET, f"The deadline of {target.deadline} s is invalid.")
+        raise SendAborted(Failure.BAD_TARGET, DetailCode.DEADLINE_INVALID, seconds=str(target.deadline))
     _check_url(target.url)
     headers = requests.structures.CaseInsensitiveDict(_DEFAULT_HEADERS)
     headers.update(_checked(target.headers))
     try:
         return requests.Request("POST", target.url, headers=headers).prepare()
     except (ValueError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise SendAborted(Failure.BAD_TARGET, f"The URL cannot be used: {error}.") from None
+        raise SendAborted(Failure.BAD_TARGET, DetailCode.URL_INVALID, cause=str(error)) from None
 
 
 def _new_pool(target: Target, url: str) -> CheckedPool:
@@ -214,13 +214,13 @@ def _check_url(url: str) -> None:
     try:
         parts = urlsplit("" if _BAD_IN_URL.search(url) else url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-            raise SendAborted(Failure.BAD_TARGET, "The URL must have the form https://host/path.")
+            raise SendAborted(Failure.BAD_TARGET, DetailCode.URL_INCOMPLETE)
     except ValueError as error:
-        raise SendAborted(Failure.BAD_TARGET, f"The URL cannot be used: {error}.") from None
+        raise SendAborted(Failure.BAD_TARGET, DetailCode.URL_INVALID, cause=str(error)) from None
     if "@" in parts.netloc:
-        raise SendAborted(Failure.BAD_TARGET, "The URL contains a username or password.")
+        raise SendAborted(Failure.BAD_TARGET, DetailCode.URL_WITH_USER)
     if "%" in parts.netloc:
-        raise SendAborted(Failure.BAD_TARGET, "The host in the URL contains a % sign, such as of a zone id.")
+        raise SendAborted(Failure.BAD_TARGET, DetailCode.URL_WITH_ZONE)
 
 
 def _checked(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -228,25 +228,23 @@ def _checked(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     checked = list(headers)
     for name, value in checked:
         if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
-            detail = f"The header {name!r:.60} has characters that cannot be sent."
-            raise SendAborted(Failure.BAD_TARGET, detail)
+            raise SendAborted(Failure.BAD_TARGET, DetailCode.HEADER_CHARACTERS, name=f"{name!r:.60}")
         if name.lower() in _SET_BY_CLIENT:
-            raise SendAborted(Failure.BAD_TARGET, f"The header {name} cannot be set.")
+            raise SendAborted(Failure.BAD_TARGET, DetailCode.HEADER_RESERVED, name=name)
     return checked
 
 
-def _incomplete(call: Call, received: bytes) -> tuple[Failure, str]:
+def _incomplete(call: Call, received: bytes) -> tuple[Failure, Detail]:
     """Return the failure of a response whose body did not end where it should."""
     error = call.response.stream.error if call.response else None
     if error is not None:
         failure = aborted(error, call)
         return failure.failure, failure.detail
-    detail = f"The partner's HTTP response is malformed: it breaks off after {len(received)} bytes."
-    return Failure.ODD_ANSWER, detail
+    return Failure.ODD_ANSWER, Detail.of(DetailCode.BODY_CUT, bytes=len(received))
 
 
 def _outcome(
-    call: Call, failure: Failure | None, detail: str, received: bytes, duration_ms: float
+    call: Call, failure: Failure | None, detail: Detail, received: bytes, duration_ms: float
 ) -> Outcome:
     response = call.response if call.response and call.response.headers is not None else None
     body, size, truncated = received, len(received) if response else None, len(received) > BODY_CAP
@@ -256,7 +254,7 @@ def _outcome(
         body, size, truncated = _decompressed(received, truncated)
     return Outcome(
         failure=failure,
-        detail=_storable(detail),
+        detail=detail,
         status=response.status if response else None,
         headers=tuple(
             (name, _CONTROL.sub(" ", str(value)).strip()) for name, value in response.headers.items()
@@ -285,11 +283,6 @@ def _decompressed(data: bytes, truncated: bool) -> tuple[bytes, int | None, bool
         return data, len(data), truncated
     truncated = truncated or len(body) > BODY_CAP
     return body, None if truncated else len(body), truncated
-
-
-def _storable(detail: str) -> str:
-    """Return text that every database accepts: what libraries say may quote anything."""
-    return detail.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 class _Adapter(HTTPAdapter):

@@ -11,6 +11,7 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, enum_type, literal_condition
+from app.delivery.outcome import Detail, DetailCode
 from app.partners.models import Partner
 from app.request_context import ID_MAX, current_request_id
 
@@ -59,9 +60,9 @@ class MessageNote(StrEnum):
     """What happened last to a message; parameters are in ``note_params`` and in the message's columns."""
 
     NONE = ""
-    # detail, maybe_received: how the newest attempt ended, together with ``reason`` and the response.
+    # detail, detail_params, maybe_received: the newest attempt, with ``reason`` and the response.
     ATTEMPT = "attempt"
-    # reason, status, detail, text, field, maybe_received: of a resend that changed nothing.
+    # reason, status, detail, detail_params, text, field, maybe_received: of a resend that changed nothing.
     FAILED_RESEND = "failed_resend"
     # count
     REPEATEDLY_INTERRUPTED = "repeatedly_interrupted"
@@ -307,12 +308,18 @@ class Attempt(Base):
     ended_at: Mapped[datetime | None]
     # None while it is in flight: a send whose end nobody saw stays visible.
     outcome: Mapped[str | None] = mapped_column(String(40))
-    detail: Mapped[str] = mapped_column(Text, default="")
+    detail_code: Mapped[DetailCode] = mapped_column(enum_type(DetailCode, length=40), default=DetailCode.NONE)
+    detail_params: Mapped[dict[str, Any]] = mapped_column(default=dict)
     status: Mapped[int | None]
     response_headers: Mapped[list[list[str]]] = mapped_column(default=list)
     response_body: Mapped[bytes] = mapped_column(default=b"", deferred=True)
     response_size: Mapped[int | None]
     duration_ms: Mapped[float | None]
+
+    @property
+    def detail(self) -> Detail:
+        """What exactly went wrong."""
+        return Detail(self.detail_code, self.detail_params)
 
     @property
     def in_flight(self) -> bool:

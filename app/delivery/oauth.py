@@ -23,7 +23,7 @@ from authlib.oauth2.rfc6749.parameters import prepare_token_request  # type: ign
 from app import clock
 from app.delivery.address_policy import Network
 from app.delivery.http_client import Sender, Target
-from app.delivery.outcome import Failure, Outcome
+from app.delivery.outcome import Detail, DetailCode, Failure, Outcome
 from app.network.reader import Unreadable, read_json
 from app.partners.masking import MASK, MIN_MASKED_LENGTH, masked, spellings
 
@@ -92,7 +92,7 @@ class Tokens:
             try:
                 return running.result(TOKEN_DEADLINE + 1)
             except TimeoutError:
-                return _none(Failure.TIMEOUT, grant, "did not respond in time")
+                return _none(Failure.TIMEOUT, grant, DetailCode.OAUTH_TIMEOUT)
         return self._fetch(grant, sender, future)
 
     def forget(self, grant: Grant, token: Token) -> None:
@@ -102,7 +102,7 @@ class Tokens:
                 del self._cache[grant]
 
     def _fetch(self, grant: Grant, sender: Sender, future: Future[Token | NoToken]) -> Token | NoToken:
-        token: Token | NoToken = _none(Failure.INTERNAL, grant, "could not be reached")
+        token: Token | NoToken = _none(Failure.INTERNAL, grant, DetailCode.OAUTH_UNREACHABLE)
         try:
             token = fetch(grant, sender)
         finally:
@@ -150,7 +150,7 @@ def _without(outcome: Outcome, token: Token) -> Outcome:
     """Return the outcome with the token masked: a partner may send it back."""
     if len(token.text) < MIN_MASKED_LENGTH:
         return outcome  # masking a very short token would corrupt the response
-    text = "\n".join([outcome.detail, *(value for _, value in outcome.headers)])
+    text = "\n".join([*outcome.detail.texts, *(value for _, value in outcome.headers)])
     matches = [
         spelling
         for spelling in spellings(token.text)
@@ -173,16 +173,17 @@ def fetch(grant: Grant, sender: Sender) -> Token | NoToken:
     if outcome.failure is not None:
         # A partial response may contain the token.
         nothing: dict[str, Any] = {"headers": (), "body": b"", "body_size": None, "truncated": False}
-        detail = masked(f"No token: {outcome.detail}", _secrets(grant))
+        detail = Detail(outcome.detail.code, {**outcome.detail.params, "for_token": True})
+        detail = detail.masked(lambda text: masked(text, _secrets(grant)))
         return NoToken(replace(outcome, detail=detail, sent=False, status=None, **nothing))
     response = _response(outcome)
     if outcome.status != 200:
         return _refused(grant, outcome, response)
     text, kind = response.get("access_token"), response.get("token_type", "Bearer")
     if not isinstance(text, str) or not text.isascii() or not text.isprintable() or not text:
-        return _none(Failure.ODD_ANSWER, grant, "returned 200 without an access_token", outcome)
+        return _none(Failure.ODD_ANSWER, grant, DetailCode.OAUTH_MISSING, outcome)
     if not isinstance(kind, str) or kind.lower() != "bearer":
-        return _none(Failure.ODD_ANSWER, grant, "returned a token that is not a bearer token", outcome)
+        return _none(Failure.ODD_ANSWER, grant, DetailCode.OAUTH_NOT_BEARER, outcome)
     return Token(text, requested_at + _used_for(response.get("expires_in")))
 
 
@@ -229,14 +230,18 @@ def _response(outcome: Outcome) -> dict[str, Any]:
 def _refused(grant: Grant, outcome: Outcome, response: dict[str, Any]) -> NoToken:
     errors = [response.get(name) for name in ("error", "error_description")]
     error_text = ": ".join(text[:200] for text in errors if isinstance(text, str) and text)
-    reason = f"returned {outcome.status}" + (f", {error_text}" if error_text else "")
     # A refusal means wrong settings here; anything else is temporary.
     wrong = outcome.status in (400, 401, 403, 404, 405)
-    return _none(Failure.BAD_TARGET if wrong else Failure.ODD_ANSWER, grant, reason, outcome)
+    failure = Failure.BAD_TARGET if wrong else Failure.ODD_ANSWER
+    code = DetailCode.OAUTH_ERROR if error_text else DetailCode.OAUTH_REFUSED
+    return _none(failure, grant, code, outcome, status=outcome.status, error=error_text)
 
 
-def _none(failure: Failure, grant: Grant, reason: str, outcome: Outcome | None = None) -> NoToken:
-    detail = masked(f"No token: {grant.token_url} {reason}.", _secrets(grant))
+def _none(
+    failure: Failure, grant: Grant, code: DetailCode, outcome: Outcome | None = None, **params: Any
+) -> NoToken:
+    detail = Detail.of(code, url=grant.token_url, **params)
+    detail = detail.masked(lambda text: masked(text, _secrets(grant)))
     return NoToken(
         Outcome(
             failure=failure,

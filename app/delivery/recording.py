@@ -20,7 +20,7 @@ from app.delivery.claiming import LEASE_MARGIN_SECONDS, ClaimedMessage, attempts
 from app.delivery.events import MessageChange, message_events
 from app.delivery.models import MessageNote, MessageState, ResultFrom, Trigger
 from app.delivery.notifications import HoldReason
-from app.delivery.outcome import Outcome
+from app.delivery.outcome import Detail, Outcome
 from app.delivery.retry_policy import Reason, Step, Verdict
 from app.delivery.service import NO_MANUAL_REQUEST
 from app.delivery.statistics import CountedAttempt
@@ -114,7 +114,7 @@ def record_results(session: Session, results: Sequence[AttemptResult], now: date
 
 def _lock_messages(session: Session, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     locked = session.connection().execute(_LOCK, {"ids": ids})
-    return {row.id: row._asdict() for row in locked}
+    return {row[0]: dict(zip(_LOCK_COLUMNS, row, strict=True)) for row in locked}
 
 
 def _update_messages(session: Session, changed: Mapping[str, Mapping[str, Any]]) -> None:
@@ -201,7 +201,8 @@ def _attempt_end(result: AttemptResult) -> dict[str, Any]:
         "of_number": result.claimed.number,
         "ended_at": result.ended_at,
         "outcome": result.verdict.reason.value,
-        "detail": outcome.detail[:2000],
+        "detail_code": outcome.detail.code,
+        "detail_params": outcome.detail.params,
         "remote_address": outcome.remote_address,
         "status": outcome.status,
         "response_headers": [list(header) for header in outcome.headers],
@@ -286,7 +287,9 @@ def _attempt_params(result: AttemptResult) -> dict[str, Any]:
     """The parameters of ``MessageNote.ATTEMPT`` that no other column holds."""
     verdict = result.verdict
     maybe_received = verdict.unknown and verdict.step in (Step.RETRY, Step.FAILED)
-    return {"detail": result.outcome.detail[:2000], "maybe_received": maybe_received}
+    detail = result.outcome.detail
+    params = {"detail": detail.code.value, "detail_params": detail.params} if detail.code else {}
+    return {**params, "maybe_received": maybe_received}
 
 
 def _failed_resend_params(result: AttemptResult) -> dict[str, Any]:
@@ -301,7 +304,7 @@ def _failed_resend_params(result: AttemptResult) -> dict[str, Any]:
 
 def without_response(result: AttemptResult) -> AttemptResult:
     """The same result without the partner's text, for a response that the database cannot store."""
-    outcome = replace(result.outcome, body=b"", headers=(), detail="", body_size=None)
+    outcome = replace(result.outcome, body=b"", headers=(), detail=Detail(), body_size=None)
     verdict = replace(
         result.verdict,
         response_code=None,

@@ -25,7 +25,7 @@ def without_secrets(outcome: Outcome, verdict: Verdict, credentials: Credentials
     secrets = secrets_in(credentials)
     # These texts were decoded from the body, which may spell them differently.
     texts = _partner_texts(verdict)
-    decoded = "\n".join([outcome.detail, *texts, *(value for _, value in outcome.headers)])
+    decoded = "\n".join([*outcome.detail.texts, *texts, *(value for _, value in outcome.headers)])
     searched = b"\n".join([outcome.body, decoded.encode("utf-8", "replace")])
     matches = [secret for secret, raw in secrets if raw in searched]
     if not matches:

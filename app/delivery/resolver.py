@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from app.delivery.address_policy import plain_address
-from app.delivery.outcome import LOCAL_SHORTAGES, Failure, SendAborted
+from app.delivery.outcome import LOCAL_SHORTAGES, DetailCode, Failure, SendAborted
 
 MAX_LOOKUPS = 64
 """Names that are looked up at the same time in one process."""
@@ -48,7 +48,7 @@ class _Lookups:
             lookup = self._running.get(key)
             if lookup is None:
                 if len(self._running) >= MAX_LOOKUPS:
-                    raise SendAborted(Failure.NAME, "Too many DNS lookups are in progress.")
+                    raise SendAborted(Failure.NAME, DetailCode.LOOKUPS_BUSY)
                 lookup = Future()
                 threading.Thread(
                     target=self._run, args=(key, lookup), name="post-lookup", daemon=True
@@ -89,9 +89,9 @@ def resolve(host: str, port: int, seconds: float) -> list[Address]:
     try:
         return _lookups.start(host, port).result(seconds)
     except TimeoutError:
-        raise SendAborted(Failure.TIMEOUT, "") from None
+        raise SendAborted(Failure.TIMEOUT) from None
     except (OSError, UnicodeError) as error:
         words = getattr(error, "strerror", None) or str(error)
         if getattr(error, "errno", None) in LOCAL_SHORTAGES:
-            raise SendAborted(Failure.INTERNAL, f"This machine is out of a resource: {words}.") from None
-        raise SendAborted(Failure.NAME, f"The DNS lookup of {host} failed: {words}.") from None
+            raise SendAborted(Failure.INTERNAL, DetailCode.OUT_OF_RESOURCE, cause=words) from None
+        raise SendAborted(Failure.NAME, DetailCode.LOOKUP_FAILED, host=host, cause=words) from None

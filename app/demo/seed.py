@@ -24,6 +24,7 @@ from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.db import Database
 from app.delivery import statistics
 from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
+from app.delivery.outcome import DetailCode
 from app.delivery.retry_policy import DEFAULT_SCHEDULE, Reason
 from app.delivery.service import new_id as timed_id
 from app.delivery.statistics import CountedAttempt
@@ -554,7 +555,8 @@ def _tries(
             "started_at": now if under_way else started_at,
             "ended_at": None if under_way else ended_at,
             "outcome": None if under_way else outcome,
-            "detail": "",
+            "detail_code": DetailCode.NONE,
+            "detail_params": {},
             "status": None if under_way else status,
             "response_headers": [] if status is None else [["Content-Type", "application/json"]],
             "response_body": b"" if under_way else body,

@@ -280,13 +280,13 @@ def _add_attempt(
             "started_at",
             "ended_at",
         ),
-        *("outcome", "detail", "status", "response_size", "duration_ms"),
+        *("outcome", "detail_code", "detail_params", "status", "response_size", "duration_ms"),
     )
     fields = {name: getattr(attempt, name) for name in names}
     fields |= {
         "response_kept": len(raw),
         "secrets_were_taken_out": body != raw,
-        "detail": mask(attempt.detail),
+        "detail_params": attempt.detail.masked(mask).params,
     }
     pack.add(f"{folder}/attempt.json", _json(fields))
     return AttemptEvidence(attempt, request, response, _preview(body), folder, body != raw)

@@ -10,6 +10,7 @@ from typing import Any
 from flask import url_for
 
 from app.delivery.outcome import Outcome
+from app.delivery.presenters import detail_sentence
 from app.partners.certificates import Certificate
 from app.partners.durations import wait_text, waits_text
 from app.partners.masking import last_characters, secret_hint
@@ -207,7 +208,7 @@ def _judgment_text(judgment: Judgment) -> str:
             "Refusing the test is correct: the order does not exist."
         )
     if judgment.reason is None:
-        return judgment.detail
+        return detail_sentence(judgment.detail)
     return attempt_sentence(judgment.reason, detail=judgment.detail, status=status)
 
 
@@ -215,10 +216,14 @@ def _listed(values: Sequence[str], most: int = 4) -> str:
     return ", ".join(values[:most])
 
 
+def _error(details: dict[str, Any]) -> str:
+    return detail_sentence(details["error"])
+
+
 def _lookup_failed(details: dict[str, Any]) -> str:
     if details["worked_before"]:
-        return f"{details['error']} It worked before: ask the partner and your DNS administrator."
-    return f"{details['error']} Check the URL for a typing error."
+        return f"{_error(details)} It worked before: ask the partner and your DNS administrator."
+    return f"{_error(details)} Check the URL for a typing error."
 
 
 def _connected(details: dict[str, Any]) -> str:
@@ -237,10 +242,10 @@ def _refused(details: dict[str, Any]) -> str:
 def _tls_failed(details: dict[str, Any]) -> str:
     certificate: Certificate | None = details["certificate"]
     if certificate is None:
-        return str(details["error"])
+        return _error(details)
     names = _listed(certificate.names, 3) or certificate.subject
     return (
-        f"{details['error']} The partner's certificate is for {names}, "
+        f"{_error(details)} The partner's certificate is for {names}, "
         f"issued by {certificate.issuer or 'an unknown issuer'}, "
         f"valid until {certificate.expires_at:%Y-%m-%d}."
     )
@@ -286,8 +291,8 @@ _FINDINGS: dict[Code, Callable[[dict[str, Any]], str]] = {
         f"{_listed(d['allowed'])} is allowed. {_listed(d['refused'])} isn't and is not used."
     ),
     Code.ADDRESSES_ALLOWED: lambda d: f"{_listed(d['allowed'])} is allowed.",
-    Code.CONNECTION_REFUSED: lambda d: f"{d['error']} Nothing is listening there.",
-    Code.CONNECTION_FAILED: lambda d: f"{d['error']} A firewall on either side may block it.",
+    Code.CONNECTION_REFUSED: lambda d: f"{_error(d)} Nothing is listening there.",
+    Code.CONNECTION_FAILED: lambda d: f"{_error(d)} A firewall on either side may block it.",
     Code.CONNECTED: _connected,
     Code.NOT_ENCRYPTED: lambda _: "Traffic isn't encrypted. Use HTTPS outside a private network.",
     Code.TLS_FAILED: _tls_failed,

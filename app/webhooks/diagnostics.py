@@ -23,7 +23,7 @@ from app.delivery.credentials import credentials_of
 from app.delivery.deadline import Call, watchdog
 from app.delivery.http_client import Target
 from app.delivery.models import Attempt
-from app.delivery.outcome import Failure, SendAborted
+from app.delivery.outcome import Detail, DetailCode, Failure, SendAborted
 from app.delivery.resolver import resolve
 from app.network.signing import TOLERANCE_SECONDS
 from app.partners.certificates import BadCertificate, Certificate, read_der, read_pair
@@ -156,7 +156,7 @@ class Route:
     secure: bool
     addresses: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
-    lookup_error: str = ""
+    lookup_error: Detail | None = None
     connected: str = ""
     connect_ms: float = 0.0
     error: SendAborted | None = None
@@ -222,7 +222,9 @@ def connect(target: Target) -> Route:
     try:
         addresses = resolve(route.host, route.port, LOOKUP_SECONDS)
     except SendAborted as error:
-        route.lookup_error = error.detail or f"no answer within {LOOKUP_SECONDS:g} s"
+        route.lookup_error = error.detail
+        if error.failure is Failure.TIMEOUT:
+            route.lookup_error = Detail.of(DetailCode.NAME_TIMEOUT, host=route.host, seconds=LOOKUP_SECONDS)
         return route
     route.addresses = tuple(dict.fromkeys(address.ip for address in addresses))
     route.refused = tuple(ip for ip in route.addresses if not may_connect(ip, target.allowed))
@@ -258,7 +260,8 @@ def _connected(target: Target, route: Route, context: ssl.SSLContext | None) -> 
         yield connection
     except SendAborted as error:
         if call.expired or error.failure is Failure.TIMEOUT:
-            raise SendAborted(Failure.TIMEOUT, call.timeout_detail()) from error
+            detail = call.timeout_detail()
+            raise SendAborted(Failure.TIMEOUT, detail.code, **detail.params) from error
         raise
     finally:
         watchdog.stop(call)
@@ -326,8 +329,8 @@ def _check_connection(route: Route) -> Finding:
     if not route.allowed or _is_local(route.error):
         return _skipped(Step.CONNECTION)
     if not route.connected:
-        error = route.error.detail if route.error else ""
-        refused = "refused" in error.lower()
+        error = route.error.detail if route.error else Detail()
+        refused = error.code is DetailCode.CONNECTION_REFUSED
         return Finding(
             Step.CONNECTION,
             Level.FAILED,
@@ -375,8 +378,8 @@ def _tls_side(route: Route, now: datetime) -> Side:
         return Side.OURS
     if route.certificate is not None and route.certificate.expires_at < now:
         return Side.THEIRS
-    words = route.error.detail if route.error else ""
-    return Side.EITHER if "issuer" in words or "self" in words else Side.THEIRS
+    cause = route.error.detail.params.get("cause", "") if route.error else ""
+    return Side.EITHER if "issuer" in cause or "self" in cause else Side.THEIRS
 
 
 def _check_client_certificate(pem: str, now: datetime) -> Finding:

@@ -15,6 +15,8 @@ from app import clock
 from app.accounts import access
 from app.accounts.permissions import Permission
 from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
+from app.delivery.outcome import Detail, DetailCode
+from app.delivery.presenters import detail_sentence
 from app.delivery.retry_policy import Reason
 from app.delivery.service import CancelBlocker, ResendBlocker
 from app.network.vocabulary import FIELD_NAMES
@@ -274,7 +276,7 @@ def attempt_sentence(
     reason: Reason,
     *,
     status: int | None = None,
-    detail: str = "",
+    detail: Detail | None = None,
     text: str = "",
     field: str = "",
     maybe_received: bool = False,
@@ -292,8 +294,8 @@ def attempt_sentence(
         sentence = f"The partner refused the {name}: {text}." if text else f"The partner refused the {name}."
     elif reason in _STATUS_SENTENCES:
         sentence = _STATUS_SENTENCES[reason].format(status=status or "a response")
-    elif detail and reason not in (Reason.DELIVERED, Reason.ALREADY_RECEIVED):
-        sentence = detail
+    elif detail and detail.code and reason not in (Reason.DELIVERED, Reason.ALREADY_RECEIVED):
+        sentence = detail_sentence(detail)
     else:
         sentence = _EVENT_SENTENCES[reason]
     return f"{sentence} {MAYBE_RECEIVED}" if maybe_received else sentence
@@ -322,16 +324,22 @@ def _last_attempt(message: Message) -> str:
     """What happened in the attempt that a message's note is about."""
     params = message.note_params
     if message.note_code is MessageNote.FAILED_RESEND:
-        values = {name: value for name, value in params.items() if name != "reason"}
-        return attempt_sentence(_reason(params.get("reason")), **values)
+        names = ("status", "text", "field", "maybe_received")
+        values = {name: params[name] for name in names if name in params}
+        return attempt_sentence(_reason(params.get("reason")), detail=_note_detail(message), **values)
     return attempt_sentence(
         _reason(message.reason),
         status=message.status_code,
-        detail=params.get("detail", ""),
+        detail=_note_detail(message),
         text=message.error_dtl or message.response_message,
         field=message.error_field,
         maybe_received=params.get("maybe_received", False),
     )
+
+
+def _note_detail(message: Message) -> Detail:
+    params = message.note_params
+    return Detail(DetailCode(params.get("detail", "")), params.get("detail_params", {}))
 
 
 def _reason(outcome: str | None) -> Reason:
@@ -546,8 +554,8 @@ def resend_row_detail(row: ResendRow) -> str:
     """Why a row was skipped, or what went wrong."""
     if row.blocker:
         return blocker_text(row.blocker)
-    if row.attempt_detail or row.message is None:
-        return row.attempt_detail
+    if row.detail.code or row.message is None:
+        return detail_sentence(row.detail)
     return message_sentence(row.message) if row.result in (ResendResult.REFUSED, ResendResult.FAILED) else ""
 
 
@@ -609,6 +617,7 @@ def init_app(app: Flask) -> None:
         state_label=state_label,
         outcome_label=outcome_label,
         headers_as_text=headers_as_text,
+        detail_sentence=detail_sentence,
         http_phrase=http_phrase,
         message_sentence=message_sentence,
         message_tone=message_tone,

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.db import literal_condition
 from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState, Trigger
+from app.delivery.outcome import Detail
 from app.delivery.retry_policy import Reason
 from app.delivery.service import CannotResend, ResendBlocker, resend
 from app.tasks import service as task_service
@@ -236,7 +237,7 @@ class ResendRow:
     state_before: str
     result: ResendResult
     blocker: str
-    attempt_detail: str
+    detail: Detail
     requested_at: datetime | None
     status: int | None
     message: Message | None
@@ -249,7 +250,14 @@ def report(
     result = _result(job)
     query = (
         _items(job.id)
-        .with_only_columns(ResendItem, result.label("result"), Attempt.detail, Attempt.status, Message)
+        .with_only_columns(
+            ResendItem,
+            result.label("result"),
+            Attempt.detail_code,
+            Attempt.detail_params,
+            Attempt.status,
+            Message,
+        )
         .order_by(ResendItem.message_id)
         .limit(limit + 1)
     )
@@ -265,7 +273,7 @@ def report(
             state_before=record.ResendItem.state_before,
             result=ResendResult(record.result),
             blocker=record.ResendItem.blocker,
-            attempt_detail=record.detail or "",
+            detail=Detail(record.detail_code, record.detail_params) if record.detail_code else Detail(),
             requested_at=record.ResendItem.requested_at,
             status=record.status,
             message=record.Message,

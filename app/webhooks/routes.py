@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from app.accounts import access
 from app.accounts.access import Permission
 from app.delivery.models import Attempt, Message
+from app.delivery.presenters import detail_sentence
 from app.delivery.service import (
     CannotCancel,
     CannotResend,
@@ -181,7 +182,7 @@ def _attempt_data(attempt: Attempt) -> dict[str, Any]:
         "reason": attempt.asked_reason,
         "request_id": attempt.request_id,
         "outcome": attempt.outcome,
-        "detail": attempt.detail,
+        "detail": detail_sentence(attempt.detail),
         "status": attempt.status,
         "headers": attempt.response_headers,
         "body": text_of(attempt.response_body),

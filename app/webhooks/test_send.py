@@ -7,7 +7,7 @@ agreed replies that it does not know the order, which shows that URL and key are
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -17,7 +17,7 @@ from app.delivery.claiming import PATH
 from app.delivery.credentials import credentials_of
 from app.delivery.http_client import USER_AGENT, Sender
 from app.delivery.oauth import NoToken, Token, send, tokens
-from app.delivery.outcome import Outcome
+from app.delivery.outcome import Detail, Outcome
 from app.delivery.retry_policy import Reason, judge
 from app.delivery.service import new_id
 from app.network.reader import dumps
@@ -58,7 +58,7 @@ class Judgment:
     status: int | None
     reply_text: str = ""
     reason: Reason | None = None
-    detail: str = ""
+    detail: Detail = field(default_factory=Detail)
 
     @property
     def works(self) -> bool:

@@ -14,10 +14,13 @@ from sqlalchemy import func, select, text
 from app.db import Base, Database, migrations
 from app.db.text_search import TextIndex, matching_ids
 from app.delivery.models import Attempt, AttemptStatistics, Message, MessageState, ResultFrom
+from app.delivery.outcome import DetailCode
+from app.delivery.presenters import detail_sentence
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import Decision, Delivery, OrderView, PurchaseOrder, StatusChange
 from app.tasks.models import JobNote, JobState, Task
 from app.webhooks.models import ResendItem
+from app.webhooks.presenters import message_sentence
 from tests.postgresql import Server
 
 WHEN = "2026-11-20 10:00:00"
@@ -136,6 +139,47 @@ def test_upgrade_turns_task_notes_into_codes(empty_database: Database) -> None:
         assert {task.id: (task.note_code, task.note_params) for task in tasks} == {
             job_id: (code, params) for job_id, (_, code, params) in notes.items()
         }
+
+
+def test_upgrade_turns_details_of_attempts_into_codes(empty_database: Database) -> None:
+    sentences = [
+        ("", DetailCode.NONE),
+        ("No connection to 127.0.0.1:9: Connection refused.", DetailCode.CONNECTION_REFUSED),
+        ("No response within 15 s.", DetailCode.RESPONSE_TIMEOUT),
+        ("No token: The DNS lookup of a.example did not finish within 4 s.", DetailCode.NAME_TIMEOUT),
+        ("No token: https://a.example/token returned 401, invalid_client: no.", DetailCode.OAUTH_ERROR),
+        ("The partner's HTTP response is malformed: it begins with 'SSH-2.0'.", DetailCode.START_INVALID),
+        ("A sentence of a very old version", DetailCode.OTHER),
+    ]
+    empty_database.upgrade("0001")
+    with empty_database.engine.begin() as connection:
+        for statement in FIRST_VERSION:
+            connection.execute(text(statement))
+    empty_database.upgrade("0030")
+    with empty_database.engine.begin() as connection:
+        message_id = connection.scalar(text("SELECT min(id) FROM message"))
+        connection.execute(
+            text(
+                "UPDATE message SET note_code = 'attempt', note_params = "
+                """'{"detail": "No response within 15 s.", "maybe_received": true}' WHERE id = :id"""
+            ),
+            {"id": message_id},
+        )
+        for number, (sentence, _) in enumerate(sentences, start=10):
+            connection.execute(
+                text(
+                    "INSERT INTO attempt (message_id, number, trigger, url, request_headers, started_at,"
+                    " detail, response_headers, response_body) VALUES (:message_id, :number, 'auto',"
+                    f" 'http://x', '[]', '{WHEN}', :detail, '[]', '')"
+                ),
+                {"message_id": message_id, "number": number, "detail": sentence},
+            )
+    empty_database.upgrade()
+    with empty_database.reading() as session:
+        attempts = session.scalars(select(Attempt).where(Attempt.number >= 10).order_by(Attempt.number)).all()
+        assert [(detail_sentence(attempt.detail), attempt.detail_code) for attempt in attempts] == sentences
+        message = session.get_one(Message, message_id)
+        assert message_sentence(message) == "No response within 15 s. May have been received."
 
 
 def test_upgrade_moves_jobs_mails_and_chores_into_tasks(empty_database: Database) -> None:

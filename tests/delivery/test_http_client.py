@@ -30,7 +30,8 @@ from app.delivery import connections, http_client, resolver
 from app.delivery.connections import PartnerResponse
 from app.delivery.deadline import Call, watchdog
 from app.delivery.http_client import Sender, Target
-from app.delivery.outcome import BODY_CAP, Failure, Outcome
+from app.delivery.outcome import BODY_CAP, Detail, Failure, Outcome
+from app.delivery.presenters import detail_sentence
 from app.delivery.resolver import Address
 from tests.delivery.misbehaving import (
     OK,
@@ -135,19 +136,19 @@ def send_once(target: Target) -> Outcome:
 
 
 def assert_whole(outcome: Outcome, body: bytes = OK) -> None:
-    assert (outcome.failure, outcome.detail, outcome.status) == (None, "", 200)
+    assert (outcome.failure, outcome.detail, outcome.status) == (None, Detail(), 200)
     assert (outcome.body, outcome.body_size) == (body, len(body))
     assert (outcome.truncated, outcome.sent) == (False, True)
 
 
 def assert_late(outcome: Outcome, *, sent: bool = True) -> None:
     assert (outcome.failure, outcome.sent) == (Failure.TIMEOUT, sent)
-    assert outcome.detail.endswith("within 0.5 s.")
+    assert detail_sentence(outcome.detail).endswith("within 0.5 s.")
 
 
 def assert_malformed(outcome: Outcome) -> None:
     assert (outcome.failure, outcome.sent) == (Failure.ODD_ANSWER, True), outcome
-    assert outcome.detail.startswith("The partner's HTTP response is malformed")
+    assert detail_sentence(outcome.detail).startswith("The partner's HTTP response is malformed")
 
 
 # --- A partner without faults
@@ -680,7 +681,7 @@ def test_broken_connection_is_a_reset_and_message_may_have_arrived(
     # Over TLS, a reset during a response appears as its end: such a response is malformed.
     ended = transport.tls is not None and script in (resets_in_the_head, resets_in_the_body)
     assert outcome.failure is (Failure.ODD_ANSWER if ended else Failure.RESET)
-    assert outcome.detail.startswith("The partner")
+    assert detail_sentence(outcome.detail).startswith("The partner")
     assert outcome.sent
 
 
@@ -851,7 +852,10 @@ def test_malformed_response_is_quoted_in_whole_words_so_no_half_secret_remains(
     with FakePartner(responds(data)) as partner:
         outcome = send(sender, target_of(partner))
 
-    assert outcome.detail == f"The partner's HTTP response is malformed: it begins with {quote}."
+    assert (
+        detail_sentence(outcome.detail)
+        == f"The partner's HTTP response is malformed: it begins with {quote}."
+    )
 
 
 def test_control_characters_in_headers_are_replaced(sender: Sender) -> None:
@@ -943,7 +947,7 @@ def https_target(partner: FakePartner, bundle: str, deadline: float = 10.0) -> T
 
 def assert_not_secure(outcome: Outcome, words: str) -> None:
     assert (outcome.failure, outcome.sent, outcome.status) == (Failure.TLS, False, None)
-    assert words in outcome.detail.lower()
+    assert words in detail_sentence(outcome.detail).lower()
 
 
 def test_tls_verifies_the_name_and_connects_to_the_checked_address(
@@ -1064,7 +1068,7 @@ def test_slow_handshake_is_cut_at_the_deadline(sender: Sender, bundle: str, scri
         outcome = send(sender, https_target(partner, bundle, SHORT))
 
     assert_late(outcome, sent=False)
-    assert "TLS handshake" in outcome.detail
+    assert "TLS handshake" in detail_sentence(outcome.detail)
 
 
 def test_handshake_may_take_all_the_time_left_with_many_addresses(
@@ -1184,7 +1188,7 @@ def test_unreadable_certificates_are_a_bad_target(
     outcome = send(sender, targets[broken])
 
     assert (outcome.failure, outcome.sent) == (Failure.BAD_TARGET, False)
-    assert outcome.detail.startswith("The configured certificates cannot be used")
+    assert detail_sentence(outcome.detail).startswith("The configured certificates cannot be used")
 
 
 def encrypted_key(folder: Path) -> str:
@@ -1217,7 +1221,10 @@ def test_the_checked_address_is_the_one_connected_to(
         second = send(sender, transport.target(partner, host="partner.example"))
 
     assert (second.failure, second.sent) == (Failure.ADDRESS, False)
-    assert second.detail == "partner.example resolves to 169.254.169.254, which is not an allowed address."
+    assert (
+        detail_sentence(second.detail)
+        == "partner.example resolves to 169.254.169.254, which is not an allowed address."
+    )
     assert partner.connections == 1
 
 
@@ -1287,7 +1294,7 @@ def test_silent_address_leaves_time_for_the_next_one(sender: Sender, names: Name
         refused = sender.post(Target(f"http://partner.example:{port}/", (), LOOPBACK, 1.0), BODY, IDS)
 
     assert (refused.failure, refused.sent) == (Failure.CONNECT, False)
-    assert "127.0.0.1" in refused.detail
+    assert "127.0.0.1" in detail_sentence(refused.detail)
 
 
 def test_partner_that_accepts_no_connection_is_cut_at_the_deadline(sender: Sender) -> None:
@@ -1295,7 +1302,7 @@ def test_partner_that_accepts_no_connection_is_cut_at_the_deadline(sender: Sende
         outcome = send(sender, Target(f"http://127.0.0.1:{port}/", (), LOOPBACK, SHORT))
 
     assert_late(outcome, sent=False)
-    assert "No connection" in outcome.detail
+    assert "No connection" in detail_sentence(outcome.detail)
 
 
 def test_nothing_is_sent_where_nothing_listens(sender: Sender) -> None:
@@ -1304,7 +1311,7 @@ def test_nothing_is_sent_where_nothing_listens(sender: Sender) -> None:
     outcome = send(sender, Target(f"http://127.0.0.1:{port}/", (), LOOPBACK, 10.0))
 
     assert (outcome.failure, outcome.sent) == (Failure.CONNECT, False)
-    assert outcome.detail == f"No connection to 127.0.0.1:{port}: Connection refused."
+    assert detail_sentence(outcome.detail) == f"No connection to 127.0.0.1:{port}: Connection refused."
 
 
 FORBIDDEN = """
@@ -1367,7 +1374,10 @@ def test_unknown_name_is_reported(sender: Sender) -> None:
     outcome = send(sender, Target("https://nobody.example/", (), (), 10.0))
 
     assert (outcome.failure, outcome.sent) == (Failure.NAME, False)
-    assert outcome.detail == "The DNS lookup of nobody.example failed: Name or service not known."
+    assert (
+        detail_sentence(outcome.detail)
+        == "The DNS lookup of nobody.example failed: Name or service not known."
+    )
 
 
 def test_slow_lookup_is_left_behind_and_not_repeated(names: NameServer) -> None:
@@ -1385,7 +1395,9 @@ def test_slow_lookup_is_left_behind_and_not_repeated(names: NameServer) -> None:
 
     for outcome in outcomes:
         assert_late(outcome, sent=False)
-        assert outcome.detail == "The DNS lookup of slow.example did not finish within 0.5 s."
+        assert (
+            detail_sentence(outcome.detail) == "The DNS lookup of slow.example did not finish within 0.5 s."
+        )
     assert names.queries == ["slow.example"]
     partner.wait_for(lambda: not any(thread.name == "post-lookup" for thread in threading.enumerate()))
 
@@ -1468,7 +1480,7 @@ def test_invalid_url_is_a_bad_target_and_nothing_is_tried(sender: Sender, url: s
     outcome = send(sender, Target(url, (), (ip_network("0.0.0.0/0"),), 10.0))
 
     assert (outcome.failure, outcome.sent, outcome.remote_address) == (Failure.BAD_TARGET, False, None)
-    assert outcome.detail.startswith("The ")
+    assert detail_sentence(outcome.detail).startswith("The ")
 
 
 @pytest.mark.parametrize(
@@ -1502,7 +1514,7 @@ def test_header_that_would_change_the_request_is_a_bad_target(sender: Sender, na
 
     for outcome in outcomes:
         assert (outcome.failure, outcome.sent) == (Failure.BAD_TARGET, False)
-        assert outcome.detail.startswith("The header")
+        assert detail_sentence(outcome.detail).startswith("The header")
     assert partner.connections == 0
 
 
@@ -1535,7 +1547,7 @@ def test_unexpected_error_becomes_an_outcome(
         assert_whole(send(sender, transport.target(partner)))
 
     assert (outcome.failure, outcome.sent) == (Failure.INTERNAL, False)
-    assert outcome.detail == "Sending failed inside this app: ValueError: unexpected."
+    assert detail_sentence(outcome.detail) == "Sending failed inside this app: ValueError: unexpected."
 
 
 @pytest.mark.parametrize("place", ["sockets", "certificates", "names"])
@@ -1558,7 +1570,7 @@ def test_lack_of_descriptors_is_not_the_partners_fault(
         outcome = send(sender, target)
 
     assert (outcome.failure, outcome.sent) == (Failure.INTERNAL, False)
-    assert outcome.detail == "This machine is out of a resource: Too many open files."
+    assert detail_sentence(outcome.detail) == "This machine is out of a resource: Too many open files."
 
 
 def test_interrupt_passes_and_leaves_nothing_behind(

@@ -10,7 +10,7 @@ import pytest
 from app.delivery.credentials import Credentials
 from app.delivery.http_client import Target
 from app.delivery.oauth import Token, _without
-from app.delivery.outcome import Outcome
+from app.delivery.outcome import Detail, DetailCode, Outcome
 from app.delivery.redaction import without_secrets
 from app.delivery.retry_policy import judge
 from app.partners.masking import MASK, masked
@@ -24,7 +24,8 @@ OTHERS["as JSON with escaped slashes"] = OTHERS["as JSON"].replace("/", "\\/")
 def outcome_with(spelling: str) -> Outcome:
     body = f'{{"response_code":1,"response_message":"no {spelling}"}}'
     headers, size = (("X-Key", spelling),), len(body.encode())
-    return Outcome(None, f"odd: {spelling}", 200, headers, body.encode(), size, False, None, 1.0, True)
+    detail = Detail.of(DetailCode.INTERNAL_ERROR, cause=f"odd: {spelling}")
+    return Outcome(None, detail, 200, headers, body.encode(), size, False, None, 1.0, True)
 
 
 def verdict_on(outcome: Outcome) -> Any:
@@ -45,7 +46,8 @@ def test_secret_is_redacted_in_every_spelling(spelling: str) -> None:
     for redacted in (hidden, unseen):
         assert redacted.body.decode() == outcome.body.decode().replace(spelling, MASK)
         assert redacted.body_size == len(redacted.body)
-        assert (redacted.detail, redacted.headers) == (f"odd: {MASK}", (("X-Key", MASK),))
+        cause = redacted.detail.params["cause"]
+        assert (cause, redacted.headers) == (f"odd: {MASK}", (("X-Key", MASK),))
     assert SECRET not in verdict.response_message
     assert masked(f"told {spelling}", [SECRET]) == f"told {MASK}"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.delivery.outcome import Failure, Outcome
+from app.delivery.outcome import Detail, DetailCode, Failure, Outcome
 from app.delivery.retry_policy import (
     DEFAULT_SCHEDULE,
     RETRY_AFTER_MAX,
@@ -53,7 +53,7 @@ def answered(status: int, body: bytes = b"", **headers: str) -> Outcome:
     fields = tuple((name.replace("_", "-"), value) for name, value in headers.items())
     return Outcome(
         failure=None,
-        detail="",
+        detail=Detail(),
         status=status,
         headers=fields,
         body=body,
@@ -66,7 +66,7 @@ def answered(status: int, body: bytes = b"", **headers: str) -> Outcome:
 
 
 def failed(failure: Failure, *, sent: bool = True, status: int | None = None, body: bytes = b"") -> Outcome:
-    detail = "Something went wrong."
+    detail = Detail(DetailCode.OTHER, {"text": "Something went wrong."})
     return replace(answered(0, body), failure=failure, detail=detail, status=status, sent=sent)
 
 

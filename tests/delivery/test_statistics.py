@@ -21,7 +21,7 @@ from app.db import Database
 from app.delivery import statistics
 from app.delivery.claiming import ClaimedMessage, claim
 from app.delivery.models import Attempt, AttemptStatistics, Message, MessageState, Trigger
-from app.delivery.outcome import Outcome
+from app.delivery.outcome import Detail, Outcome
 from app.delivery.recording import AttemptResult, reclaim_expired, record_results
 from app.delivery.retry_policy import Reason, Step, Verdict
 from app.delivery.statistics import (
@@ -277,7 +277,7 @@ def claim_one(database: Database) -> ClaimedMessage:
 def delivered_end(claimed: ClaimedMessage, ended_at: datetime) -> AttemptResult:
     outcome = Outcome(
         failure=None,
-        detail="",
+        detail=Detail(),
         status=200,
         headers=(),
         body=b"",

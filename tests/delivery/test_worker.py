@@ -19,7 +19,7 @@ from app.db import Database
 from app.delivery import service as delivery_service
 from app.delivery.claiming import claim
 from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
-from app.delivery.outcome import Outcome
+from app.delivery.outcome import Detail, Outcome
 from app.delivery.recording import INTERRUPTIONS_MAX, AttemptResult, reclaim_expired, record_results
 from app.delivery.retry_policy import judge
 from app.delivery.service import ResendBlocker
@@ -542,7 +542,7 @@ def test_delivery_reported_without_a_lease_is_not_sent_again(
         reclaim_expired(writing, the_clock.now())
         (under_way,) = claim(writing, 1, the_clock.now()).messages
         writing.commit()
-    taken = Outcome(None, "", 200, (), b'{"response_code":0}', 19, False, None, 1.0, True)
+    taken = Outcome(None, Detail(), 200, (), b'{"response_code":0}', 19, False, None, 1.0, True)
 
     def attempt_result(claimed: Any) -> AttemptResult:
         verdict = judge(

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, undefer
 from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
 from app.delivery.models import Attempt, Message, MessageNote
+from app.delivery.outcome import DetailCode
 from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder, Revision
 from tests.buyer import Buyer
@@ -95,7 +96,8 @@ def test_summary_has_no_active_content_or_secrets(
                 response_headers=[["Set-Cookie", odd], ["X-Echo", "a-secret-of-ours"]],
                 response_body=b"<script>alert(2)</script>\xff\x00 a-secret-of-ours",
                 started_at=message.created_at,
-                detail="said a-secret-of-ours",
+                detail_code=DetailCode.OTHER,
+                detail_params={"text": "the response contains a-secret-of-ours"},
             )
         )
         session.commit()

@@ -11,7 +11,7 @@ from flask import Flask
 from app import clock as the_clock
 from app.db import Database
 from app.delivery.claiming import ClaimedMessage, claim
-from app.delivery.outcome import Failure, Outcome
+from app.delivery.outcome import Detail, Failure, Outcome
 from app.delivery.recording import AttemptResult, record_results
 from app.delivery.retry_policy import judge
 from app.network.reader import dumps, read_json
@@ -58,7 +58,7 @@ def confirm(database: Database) -> Callable[..., str]:
 def outcome_of(claimed: ClaimedMessage, how: str) -> Outcome:
     """The outcome of a POST: ``ok``, ``refuse``, ``timeout`` or ``500``."""
     if how == "timeout":
-        return Outcome(Failure.TIMEOUT, "No response in time.", None, (), b"", 0, False, None, 1.0, True)
+        return Outcome(Failure.TIMEOUT, Detail(), None, (), b"", 0, False, None, 1.0, True)
     status, body = 200, b"{}"
     if how == "500":
         status = 500
@@ -68,7 +68,7 @@ def outcome_of(claimed: ClaimedMessage, how: str) -> Outcome:
             Kind.REQ_CONFIRM, read_json(claimed.body), req_msg_id=f"REQ-{claimed.id}", **failure
         )
         body = dumps(reply)
-    return Outcome(None, "", status, (), body, len(body), False, "127.0.0.1:1", 1.0, True)
+    return Outcome(None, Detail(), status, (), body, len(body), False, "127.0.0.1:1", 1.0, True)
 
 
 def finish(database: Database, claimed: ClaimedMessage, how: str) -> None:

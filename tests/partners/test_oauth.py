@@ -27,6 +27,7 @@ from app.delivery.oauth import (
     tokens,
 )
 from app.delivery.outcome import Failure
+from app.delivery.presenters import detail_sentence
 from app.partners.masking import MASK
 from tests.delivery.misbehaving import behaves, response
 from tests.partners.conftest import gives_tokens, token
@@ -127,7 +128,8 @@ def test_no_token_sends_nothing_and_gives_a_reason(
     with Sender() as sender:
         outcome = send(sender, Target(partner.url(), allowed=HERE), b"{}", {}, grant)
     assert (outcome.failure, outcome.sent, outcome.status) == (failure, False, None)
-    assert words in outcome.detail and outcome.detail.startswith("No token")
+    assert words in detail_sentence(outcome.detail)
+    assert detail_sentence(outcome.detail).startswith("No token")
     assert not partner.received
 
 
@@ -202,7 +204,7 @@ def test_secret_echoed_by_the_endpoint_is_masked(
     with Sender() as sender:
         result = fetch(grant, sender)
     assert isinstance(result, NoToken)
-    detail = result.outcome.detail
+    detail = detail_sentence(result.outcome.detail)
     pair = base64.b64encode(f"po+confirm:{quote_plus(secret)}".encode()).decode()
     assert (MASK in detail) is proper
     assert [form for form in (secret, quote_plus(secret), pair) if form[:12] in detail] == []

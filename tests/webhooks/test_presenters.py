@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.delivery.models import CancelReason, Message, MessageNote, MessageState
+from app.delivery.outcome import Detail, DetailCode
 from app.delivery.retry_policy import Reason
 from app.delivery.service import CancelBlocker, ResendBlocker
 from app.webhooks.presenters import (
@@ -22,7 +23,10 @@ REMARKS = "poConfirmation.supplierRemarks"
 @pytest.mark.parametrize(
     ("sentence", "expected"),
     [
-        (attempt_sentence(Reason.DELIVERED, status=200, detail="odd"), "Delivered."),
+        (
+            attempt_sentence(Reason.DELIVERED, status=200, detail=Detail(DetailCode.OTHER, {"text": "odd"})),
+            "Delivered.",
+        ),
         (attempt_sentence(Reason.ALREADY_RECEIVED), "The partner had already received it."),
         (
             attempt_sentence(Reason.REFUSED_BY_PARTNER, text="too long.", field=REMARKS),
@@ -37,8 +41,12 @@ REMARKS = "poConfirmation.supplierRemarks"
             "The partner refused the response: it returned 422.",
         ),
         (
-            attempt_sentence(Reason.TIMEOUT, detail="No answer within 15 s.", maybe_received=True),
-            "No answer within 15 s. May have been received.",
+            attempt_sentence(
+                Reason.TIMEOUT,
+                detail=Detail(DetailCode.RESPONSE_TIMEOUT, {"host": "", "seconds": 15.0}),
+                maybe_received=True,
+            ),
+            "No response within 15 s. May have been received.",
         ),
         (attempt_sentence(Reason.CONNECT), "Connection failed."),
         (
@@ -95,7 +103,7 @@ def message(**values: object) -> Message:
             {
                 "note_code": MessageNote.FAILED_RESEND,
                 "reason": "refused_by_partner",
-                "note_params": {"reason": "timeout", "detail": "", "maybe_received": True},
+                "note_params": {"reason": "timeout", "maybe_received": True},
             },
             "The resend was unsuccessful. Timed out. May have been received.",
         ),
