@@ -17,7 +17,7 @@ from app.audit.retention import prune_entries
 from app.clock import now
 from app.db import Database
 from app.delivery.models import Attempt, Message, MessageState
-from app.delivery.service import ResendBlocker, resend_blocker
+from app.delivery.resend_blocker import ResendBlocker, resend_blocker
 from app.inbound.models import Effect, InboundMessage
 from app.inbound.processing import Call, Rules, receive_message
 from app.network.reader import dumps

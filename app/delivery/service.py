@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 from ulid import ULID
 
 from app import clock
@@ -19,14 +19,13 @@ from app.db import notify
 from app.delivery.events import MessageChange, message_events
 from app.delivery.models import (
     LIVE,
-    Attempt,
     CancelReason,
     Message,
     MessageNote,
     MessageState,
-    ResultFrom,
     Trigger,
 )
+from app.delivery.resend_blocker import ResendBlocker, in_flight, resend_blocker
 from app.request_context import current_request_id
 
 CHANNEL = "outbox"
@@ -41,23 +40,6 @@ NO_MANUAL_REQUEST: dict[str, Any] = {
     "resume_at": None,
 }
 """The columns of a message whose next attempt no person requested."""
-
-
-class ResendBlocker(StrEnum):
-    """Why a message cannot be resent now."""
-
-    SENDING = "sending"
-    DELIVERED = "delivered"
-    CANCELED = "canceled"
-    CONTENT_DELETED = "content_deleted"
-    REFUSED_LATER = "refused_later"
-    REQUESTED = "requested"
-    IN_FLIGHT = "in_flight"
-    SUPERSEDED = "superseded"
-    # Of a bulk resend only:
-    ORDER_ENDED = "order_ended"
-    PARTNER_PAUSED = "partner_paused"
-    DELETED = "deleted"
 
 
 class CancelBlocker(StrEnum):
@@ -144,63 +126,10 @@ def enqueue(
     return message
 
 
-_BLOCKED_STATES = {
-    MessageState.SENDING: ResendBlocker.SENDING,
-    MessageState.DELIVERED: ResendBlocker.DELIVERED,
-    MessageState.CANCELLED: ResendBlocker.CANCELED,
-}
-
-
-def order_in_flight(order_id: Any, now: datetime) -> ColumnElement[bool]:
-    """Whether a message of an order is being sent, even if a late result has already ended it.
-
-    Such a message keeps its ``lease_until``, until which its HTTP call may last.
-    """
-    sent = aliased(Message)
-    return exists().where(sent.order_id == order_id, *_in_flight(sent, now))
-
-
 def _in_flight_until(session: Session, order_id: int, now: datetime) -> datetime | None:
-    in_flight = _in_flight(Message, now)
     return session.scalar(
-        select(func.max(Message.lease_until)).where(Message.order_id == order_id, *in_flight)
+        select(func.max(Message.lease_until)).where(Message.order_id == order_id, *in_flight(Message, now))
     )
-
-
-def _in_flight(message: Any, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    has_open_attempt = exists().where(Attempt.message_id == message.id, Attempt.ended_at.is_(None))
-    return message.lease_until > now, has_open_attempt
-
-
-def resend_blocker(
-    session: Session, message: Message, *, delivered_too: bool = False
-) -> ResendBlocker | None:
-    """Why a person cannot resend this message now; None if they can.
-
-    ``delivered_too`` permits another copy of a delivered message.
-    """
-    if not message.body:
-        return ResendBlocker.CONTENT_DELETED
-    if not (delivered_too and message.state is MessageState.DELIVERED):
-        if message.state in _BLOCKED_STATES:
-            return _BLOCKED_STATES[message.state]
-        if message.result_from is ResultFrom.RESP_CONFIRM:
-            return ResendBlocker.REFUSED_LATER
-    if message.cancel_requested:
-        return ResendBlocker.CANCELED
-    if message.trigger is not Trigger.AUTO:
-        return ResendBlocker.REQUESTED
-    return None if message.order_id is None else _order_blocker(session, message)
-
-
-def _order_blocker(session: Session, message: Message) -> ResendBlocker | None:
-    """Why other messages of its order keep a message from being resent."""
-    if session.scalar(select(order_in_flight(message.order_id, clock.now()))):
-        return ResendBlocker.IN_FLIGHT
-    newest = session.scalar(
-        select(func.max(Message.decision_number)).where(Message.order_id == message.order_id)
-    )
-    return None if newest == message.decision_number else ResendBlocker.SUPERSEDED
 
 
 def resend(

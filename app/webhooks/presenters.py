@@ -17,8 +17,9 @@ from app.accounts.permissions import Permission
 from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
 from app.delivery.outcome import Detail, DetailCode
 from app.delivery.presenters import detail_sentence
+from app.delivery.resend_blocker import ResendBlocker
 from app.delivery.retry_policy import Reason
-from app.delivery.service import CancelBlocker, ResendBlocker
+from app.delivery.service import CancelBlocker
 from app.network.vocabulary import FIELD_NAMES
 from app.partners.masking import MASK
 from app.partners.pause_presenters import pause_sentence

@@ -16,8 +16,9 @@ from app import clock
 from app.db import literal_condition
 from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState, Trigger
 from app.delivery.outcome import Detail
+from app.delivery.resend_blocker import ResendBlocker
 from app.delivery.retry_policy import Reason
-from app.delivery.service import CannotResend, ResendBlocker, resend
+from app.delivery.service import CannotResend, resend
 from app.tasks import service as task_service
 from app.tasks.models import Job, JobNote, JobState
 from app.tasks.worker import Postpone, TaskRun

@@ -8,11 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Subquery, and_, case, exists, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
-from app import clock
-from app.delivery.models import Attempt, Message, MessageState, ResultFrom, Trigger
-from app.delivery.service import ResendBlocker, order_in_flight
+from app.delivery.models import Attempt, Message, MessageState
+from app.delivery.resend_blocker import ResendBlocker, blocker_case
 from app.network.vocabulary import Status
 from app.orders.models import PurchaseOrder
 from app.partners.models import Partner
@@ -177,31 +176,17 @@ def _active_since(when: datetime) -> ColumnElement[bool]:
 
 
 def _blocker(include_delivered: bool) -> ColumnElement[str]:
-    """``delivery.service.resend_blocker`` in SQL, and the blockers that apply to a bulk resend only."""
-    newer = aliased(Message)
-    superseded = exists().where(
-        newer.order_id == Message.order_id, newer.decision_number > Message.decision_number
+    """Why a message is skipped: the rule for one message, and what applies to a bulk resend only."""
+    blocker = blocker_case(delivered_too=include_delivered)
+    order_ended = PurchaseOrder.status.in_((Status.CANCELLED.value, Status.CLOSED.value))
+    states = [MessageState.PENDING, MessageState.REFUSED, MessageState.FAILED]
+    states += [MessageState.DELIVERED] if include_delivered else []
+    return case(
+        (and_(order_ended, Message.state.in_(states)), ResendBlocker.ORDER_ENDED.value),
+        (blocker.is_not(None), blocker),
+        (Partner.paused_at.is_not(None), ResendBlocker.PARTNER_PAUSED.value),
+        else_="",
     )
-    cases: list[tuple[ColumnElement[bool], ResendBlocker]] = [
-        (Message.state == MessageState.SENDING, ResendBlocker.SENDING),
-        (Message.state == MessageState.CANCELLED, ResendBlocker.CANCELED),
-        (PurchaseOrder.status.in_((Status.CANCELLED.value, Status.CLOSED.value)), ResendBlocker.ORDER_ENDED),
-        (
-            and_(
-                Message.result_from == ResultFrom.RESP_CONFIRM,
-                Message.state != MessageState.DELIVERED,
-            ),
-            ResendBlocker.REFUSED_LATER,
-        ),
-        (Message.cancel_requested.is_not(None), ResendBlocker.CANCELED),
-        (Message.trigger != Trigger.AUTO, ResendBlocker.REQUESTED),
-        (order_in_flight(Message.order_id, clock.now()), ResendBlocker.IN_FLIGHT),
-        (superseded, ResendBlocker.SUPERSEDED),
-        (Partner.paused_at.is_not(None), ResendBlocker.PARTNER_PAUSED),
-    ]
-    if not include_delivered:
-        cases.insert(0, (Message.state == MessageState.DELIVERED, ResendBlocker.DELIVERED))
-    return case(*((condition, blocker.value) for condition, blocker in cases), else_="")
 
 
 def _groups(pairs: Iterable[tuple[str, int]]) -> list[Group]:

@@ -11,13 +11,13 @@ from app.accounts import access
 from app.accounts.access import Permission
 from app.delivery.models import Attempt, Message
 from app.delivery.presenters import detail_sentence
+from app.delivery.resend_blocker import resend_blocker
 from app.delivery.service import (
     CannotCancel,
     CannotResend,
     cancel_blocker,
     cancel_manually,
     resend,
-    resend_blocker,
 )
 from app.ui import web
 from app.ui.bodies import text_of

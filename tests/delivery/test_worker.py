@@ -21,8 +21,8 @@ from app.delivery.claiming import claim
 from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
 from app.delivery.outcome import Detail, Outcome
 from app.delivery.recording import INTERRUPTIONS_MAX, AttemptResult, reclaim_expired, record_results
+from app.delivery.resend_blocker import ResendBlocker, resend_blocker
 from app.delivery.retry_policy import judge
-from app.delivery.service import ResendBlocker
 from app.delivery.worker import DeliveryWorker
 from app.orders import decisions
 from app.orders.models import Delivery, PurchaseOrder, ResponseState
@@ -557,7 +557,7 @@ def test_delivery_reported_without_a_lease_is_not_sent_again(
         return AttemptResult(claimed, taken, verdict, the_clock.now())
 
     def blocker() -> ResendBlocker | None:
-        return delivery_service.resend_blocker(writing, message_of(writing, message_id), delivered_too=True)
+        return resend_blocker(writing, message_of(writing, message_id), delivered_too=True)
 
     with database.writing() as writing:
         record_results(writing, [attempt_result(late)], the_clock.now())

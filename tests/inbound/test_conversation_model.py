@@ -31,6 +31,7 @@ from app.delivery import service as delivery_service
 from app.delivery.claiming import ClaimedMessage, claim
 from app.delivery.models import CircuitBreaker, Message, ResultFrom
 from app.delivery.recording import AttemptResult, reclaim_expired, record_results
+from app.delivery.resend_blocker import resend_blocker
 from app.delivery.retry_policy import judge
 from app.inbound.models import InboundMessage
 from app.inbound.processing import Call, Rules, receive_message, reprocess
@@ -370,7 +371,7 @@ class Conversation(RuleBasedStateMachine):
         with self.database.writing() as session:
             message = session.scalar(select(Message).where(Message.id == webhook.id).with_for_update())
             assert message
-            assert (delivery_service.resend_blocker(session, message) is None) == can_resend
+            assert (resend_blocker(session, message) is None) == can_resend
             if can_resend:
                 delivery_service.resend(session, message, by="Ravi", reason="Fixed")
                 webhook.state_before_resend, webhook.state, webhook.requested = webhook.state, "pending", True

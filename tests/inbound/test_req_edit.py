@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.delivery import service as delivery_service
 from app.delivery.models import CancelReason, MessageNote, MessageState
-from app.delivery.service import ResendBlocker
+from app.delivery.resend_blocker import ResendBlocker, resend_blocker
 from app.inbound.models import Effect
 from app.network.reader import dumps
 from app.orders.decisions import AlreadyDecided, NotAnswerable, StaleVersion
@@ -258,8 +257,8 @@ def test_refused_response_to_an_old_version_cannot_be_resent(
     message_id = confirm(order_id)
     deliver_with("refuse")
     message = message_of(session, message_id)
-    assert delivery_service.resend_blocker(session, message) is None
+    assert resend_blocker(session, message) is None
     buyer.edit()
     message = message_of(session, message_id)
     assert message.state is MessageState.REFUSED
-    assert delivery_service.resend_blocker(session, message) is ResendBlocker.CANCELED
+    assert resend_blocker(session, message) is ResendBlocker.CANCELED

@@ -12,7 +12,7 @@ from app.db import Database
 from app.delivery import service as delivery_service
 from app.delivery.claiming import claim
 from app.delivery.models import MessageNote, MessageState, ResultFrom
-from app.delivery.service import ResendBlocker
+from app.delivery.resend_blocker import ResendBlocker
 from app.inbound.models import Effect
 from app.orders.decisions import AlreadyDecided
 from app.webhooks.partner_status import last_good

@@ -28,8 +28,8 @@ from app.delivery.models import (
     ResultFrom,
     Trigger,
 )
+from app.delivery.resend_blocker import ResendBlocker, resend_blocker
 from app.delivery.retry_policy import DEFAULT_SCHEDULE
-from app.delivery.service import resend_blocker
 from app.partners import service as partner_service
 from app.partners.models import Partner
 from app.tasks.models import Job, JobState
@@ -228,12 +228,12 @@ def test_bulk_resend_blockers_equal_those_of_a_single_resend(
             for delivered_too in (False, True):
                 selection = replace(chosen, include_delivered=delivered_too)
                 taken, _ = candidates(writing, None, selection)
-                by_sql = {row.id: row.blocker == "" for row in writing.execute(select(taken))}
-                by_one = {
-                    row.id: resend_blocker(writing, row, delivered_too=delivered_too) is None for row in rows
+                by_plan = {row.id: row.blocker for row in writing.execute(select(taken))}
+                by_message = {
+                    row.id: resend_blocker(writing, row, delivered_too=delivered_too) or "" for row in rows
                 }
-                assert by_sql == by_one, (state, values, delivered_too)
-        assert by_one[rows[3].id] and not by_one[rows[2].id]
+                assert by_plan == by_message, (state, values, delivered_too)
+        assert (by_message[rows[3].id], by_message[rows[2].id]) == ("", ResendBlocker.SUPERSEDED)
 
 
 def test_bulk_resend_of_a_filter_resends_all_matching(

@@ -6,8 +6,9 @@ import pytest
 
 from app.delivery.models import CancelReason, Message, MessageNote, MessageState
 from app.delivery.outcome import Detail, DetailCode
+from app.delivery.resend_blocker import ResendBlocker
 from app.delivery.retry_policy import Reason
-from app.delivery.service import CancelBlocker, ResendBlocker
+from app.delivery.service import CancelBlocker
 from app.webhooks.presenters import (
     CANCEL_BLOCKERS,
     CANCEL_SENTENCES,
