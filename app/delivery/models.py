@@ -1,4 +1,4 @@
-"""The outbox: one row is at once the queue's entry and the log's."""
+"""Webhooks and their attempts. A row of ``message`` is both the queue entry and the log entry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.request_context import ID_MAX, current_request_id
 
 
 class MessageState(StrEnum):
-    """Where a message stands. *Held* is no state: it is what a paused partner's pending ones look like."""
+    """The state of a message. *Paused* is not stored: it is a pending message of a paused partner."""
 
     PENDING = "pending"
     SENDING = "sending"
@@ -90,15 +90,15 @@ class CancelReason(StrEnum):
 
 
 class Message(Base):
-    """A webhook that must reach a partner: its bytes are frozen when it is enqueued.
+    """A webhook to a partner. Its body is stored when it is enqueued and never changes.
 
-    What its log and its access need is frozen with it, so the outbox never looks at orders.
+    The log and the access rules read copies of the order's data, so this package never reads orders.
     """
 
     __tablename__ = "message"
     __table_args__ = (
         UniqueConstraint("order_id", "decision_number"),
-        # At most one message of an order is under way: most of the order per purchase order.
+        # At most one message of an order is queued or being sent, so that they are sent in order.
         Index(
             "uq_message_live_order_id",
             "order_id",
@@ -106,7 +106,7 @@ class Message(Base):
             sqlite_where=text("state IN ('pending', 'sending')"),
             postgresql_where=text("state IN ('pending', 'sending')"),
         ),
-        # What the deliverer looks for. Finished messages are not in it, so history costs it nothing.
+        # The worker's claims. Finished messages are not in it, so a long history does not slow them.
         Index(
             "ix_message_due",
             "partner_id",
@@ -120,7 +120,7 @@ class Message(Base):
             sqlite_where=text("state = 'sending'"),
             postgresql_where=text("state = 'sending'"),
         ),
-        # Manual sends bypass a held partner, and must be found quickly in a long queue.
+        # Manual sends bypass a paused partner, and must be found quickly in a long queue.
         Index(
             "ix_message_asked",
             "partner_id",
@@ -140,7 +140,7 @@ class Message(Base):
             sqlite_where=text("req_msg_id <> ''"),
             postgresql_where=text("req_msg_id <> ''"),
         ),
-        # Few are tried more than once, and those are looked for.
+        # A filter shows messages with several attempts. There are few.
         Index(
             "ix_message_retried",
             "attempts_made",
@@ -148,7 +148,7 @@ class Message(Base):
             sqlite_where=text("attempts_made > 1"),
             postgresql_where=text("attempts_made > 1"),
         ),
-        # Every page counts these, however many were closed before: without a look at the rows.
+        # Every page counts these from the index alone.
         Index(
             "ix_message_needing",
             *("id", "supplier_b2b_id", "state", "unknown_outcome", "closed_at_attempt", "attempts_made"),
@@ -249,10 +249,10 @@ class Message(Base):
         """Whether it waits because its partner is paused."""
         return self.state is MessageState.PENDING and self.partner.paused
 
-    def may_be_flying(self, attempt: Attempt, now: datetime) -> bool:
-        """Whether a try without an end may still be on its way.
+    def may_be_in_flight(self, attempt: Attempt, now: datetime) -> bool:
+        """Whether an attempt without a recorded end may still be in progress.
 
-        What a late result settled while it was being sent keeps its lease: after it, nobody tells the end.
+        A message that a late result ended keeps its lease, until which the HTTP call may last.
         """
         if not attempt.in_flight or attempt.number != self.attempts_made:
             return False
@@ -265,12 +265,12 @@ class Message(Base):
 
 
 class Attempt(Base):
-    """One try of one message. Committed as in flight before the POST, and never overwritten after its end."""
+    """One attempt to send a message. Committed before the POST, and never overwritten after its end."""
 
     __tablename__ = "attempt"
     __table_args__ = (
         UniqueConstraint("message_id", "number"),
-        # Only what has ended: each attempt enters an index once, when it does.
+        # Only attempts that have ended, so that each is added to the index once.
         Index(
             "ix_attempt_status_message_id",
             "status",
@@ -285,7 +285,7 @@ class Attempt(Base):
             sqlite_where=text("trigger <> 'auto'"),
             postgresql_where=text("trigger <> 'auto'"),
         ),
-        # What ended in a minute: read when the minute is counted, and while it is not yet.
+        # Attempts that ended in a period.
         Index(
             "ix_attempt_ended_at",
             "ended_at",
@@ -306,7 +306,7 @@ class Attempt(Base):
     remote_address: Mapped[str | None] = mapped_column(String(60))
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
-    # None while it is in flight: a send whose end nobody saw stays visible.
+    # None while it is in flight, so that an attempt without a recorded end stays visible.
     outcome: Mapped[str | None] = mapped_column(String(40))
     detail_code: Mapped[DetailCode] = mapped_column(enum_type(DetailCode, length=40), default=DetailCode.NONE)
     detail_params: Mapped[dict[str, Any]] = mapped_column(default=dict)

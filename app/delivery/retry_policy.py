@@ -1,6 +1,6 @@
-"""What an answer means and when to try again: one table, pure.
+"""What an HTTP response means and when to retry: one table of pure functions.
 
-It is applied after every try, whoever asked for it. Waits are in seconds.
+It applies after every attempt, automatic or manual. Waits are in seconds.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from app.network.replies import PartnerReply, read_reply
 from app.network.vocabulary import REQ_MSG_ID_MAX
 
 DEFAULT_SCHEDULE: tuple[float, ...] = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
-"""Seconds to wait after the first, second, … failed try: about three days in all."""
+"""Seconds to wait after the first, second, … failed attempt: about three days in total."""
 RETRY_AFTER_MAX = 36_000.0
-"""A partner's Retry-After counts for at most ten hours."""
+"""A partner's Retry-After counts for at most ten hexpected."""
 JITTER = 0.2
-"""Waits grow by up to this part, so that what failed together is not tried again together."""
+"""Waits are longer by up to this share, so that messages that failed together spread out."""
 DUPLICATE_REFERENCE = 38
 """The network's `response_code` for a reference that it knows already."""
 TEXT_MAX = 1_000
@@ -77,11 +77,11 @@ class PartnerReplyDetails:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one try came to.
+    """The result of one attempt.
 
     `wait_seconds` is set for RETRY only. `unknown` means that the partner may have acted on the message,
-    `credentials` that its key or address looks wrong, `gone` that it wants no more messages there, and
-    `transport` that no proper answer came at all, which feeds the breaker.
+    `credentials` that the key or the URL is probably wrong, `gone` that it accepts no more messages there,
+    and `transport` that there was no valid response, which the circuit breaker counts.
     """
 
     step: Step
@@ -164,30 +164,30 @@ def judge(
     jitter: float,
     now: datetime | None = None,
 ) -> Verdict:
-    """What a try came to and what happens next.
+    """The result of an attempt and what happens next.
 
-    `tries` counts the automatic tries so far including this one; once it exceeds the length of `schedule`
-    (seconds), no try is left. `success_codes` are the partner's `response_code`s of success besides 0,
-    `object_id` is the order's, `after_unknown` says whether the try before this one may have arrived unseen.
+    `tries` counts the automatic attempts so far including this one; once it exceeds the length of `schedule`
+    (seconds), no attempt is left. `success_codes` are the partner's `response_code`s of success besides 0,
+    `object_id` is the order's, `after_unknown` says whether an earlier attempt may have been received.
     `jitter` from 0 to 1 lengthens the wait by 0 to 20 %. `now` (aware) is the time against which a date in
-    Retry-After is read where the answer has no Date. Never raises.
+    Retry-After is read if the response has no Date. Never raises.
     """
     answer = read_reply(outcome.body) if outcome.body and not outcome.truncated else None
-    row = _row(outcome, answer, _Ours(success_codes, object_id, after_unknown))
+    row = _row(outcome, answer, _Expected(success_codes, object_id, after_unknown))
     asked = _retry_after(outcome, now) if row.heeds_retry_after else None
     return _verdict(row, _details(answer), _Plan(tries, schedule, jitter, asked))
 
 
 @dataclass(frozen=True, slots=True)
-class _Ours:
-    """What our side knows when it reads an answer."""
+class _Expected:
+    """What this app knows of the message when it reads a response."""
 
     success_codes: Collection[int]
     object_id: str
     after_unknown: bool
 
 
-def _row(outcome: Outcome, answer: PartnerReply | None, ours: _Ours) -> _Row:
+def _row(outcome: Outcome, answer: PartnerReply | None, expected: _Expected) -> _Row:
     status = outcome.status
     if outcome.failure is not None or status is None:
         return _transport_row(outcome)
@@ -195,7 +195,7 @@ def _row(outcome: Outcome, answer: PartnerReply | None, ours: _Ours) -> _Row:
         return _BY_STATUS[status]
     if 300 <= status < 400:
         return _REDIRECT
-    return _SERVER_ERROR if status >= 500 else _answered_row(status, answer, ours)
+    return _SERVER_ERROR if status >= 500 else _answered_row(status, answer, expected)
 
 
 def _transport_row(outcome: Outcome) -> _Row:
@@ -203,30 +203,32 @@ def _transport_row(outcome: Outcome) -> _Row:
     return _Row(Step.RETRY, reason, unknown=outcome.sent, transport=reason is not Reason.INTERNAL)
 
 
-def _answered_row(status: int, answer: PartnerReply | None, ours: _Ours) -> _Row:
-    """The row of a 2xx, or of a 4xx that is about the message itself."""
-    if answer is not None and answer.object_id and answer.object_id != ours.object_id:
+def _answered_row(status: int, answer: PartnerReply | None, expected: _Expected) -> _Row:
+    """The row of a 2xx response, or of a 4xx response that is about the message."""
+    if answer is not None and answer.object_id and answer.object_id != expected.object_id:
         return _WRONG_OBJECT
-    if status == 409 or (answer is not None and _is_duplicate(answer, ours)):
-        return _ALREADY_RECEIVED if ours.after_unknown else _refused_row(status)
-    return _refused_row(status) if status >= 400 else _success_row(answer, ours)
+    if status == 409 or (answer is not None and _is_duplicate(answer, expected)):
+        return _ALREADY_RECEIVED if expected.after_unknown else _refused_row(status)
+    return _refused_row(status) if status >= 400 else _success_row(answer, expected)
 
 
-def _is_duplicate(answer: PartnerReply, ours: _Ours) -> bool:
-    return answer.response_code == DUPLICATE_REFERENCE and DUPLICATE_REFERENCE not in ours.success_codes
+def _is_duplicate(answer: PartnerReply, expected: _Expected) -> bool:
+    return answer.response_code == DUPLICATE_REFERENCE and DUPLICATE_REFERENCE not in expected.success_codes
 
 
 def _refused_row(status: int) -> _Row:
     return _REFUSED_STATUS if status >= 400 else _REFUSED_BY_PARTNER
 
 
-def _success_row(answer: PartnerReply | None, ours: _Ours) -> _Row:
-    """The row of a 2xx. HTTP success is not yet business success."""
+def _success_row(answer: PartnerReply | None, expected: _Expected) -> _Row:
+    """The row of a 2xx response. The body decides whether the partner accepted the message."""
     if answer is None:
         return _UNREADABLE
-    if answer.says_failure or (answer.response_code != 0 and answer.response_code not in ours.success_codes):
+    if answer.says_failure or (
+        answer.response_code != 0 and answer.response_code not in expected.success_codes
+    ):
         return _REFUSED_BY_PARTNER
-    if answer.has_payload and answer.object_id != ours.object_id:
+    if answer.has_payload and answer.object_id != expected.object_id:
         return _WRONG_OBJECT
     return _DELIVERED
 
@@ -255,7 +257,7 @@ def _verdict(row: _Row, details: PartnerReplyDetails, plan: _Plan) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """When to try again: `tries` made of `schedule`, and the seconds that the partner asked for."""
+    """When to retry: the attempts of `schedule` so far, and the seconds of the partner's Retry-After."""
 
     tries: int
     schedule: Sequence[float]
@@ -267,7 +269,7 @@ def _next_try(row: _Row, plan: _Plan) -> tuple[Step, float | None]:
     tries, schedule = plan.tries, plan.schedule
     if tries > len(schedule) and not (row.gone and schedule):
         return Step.FAILED, None
-    # A partner that is gone is paused and its messages are held: they keep their last wait, never run out.
+    # A partner that is gone is paused: its messages keep their last wait.
     planned = schedule[min(max(tries, 1), len(schedule)) - 1]
     stretch = 1 + JITTER * min(max(plan.jitter, 0.0), 1.0)
     wait = planned * stretch
@@ -292,14 +294,14 @@ def _details(answer: PartnerReply | None) -> PartnerReplyDetails:
 
 
 def _retry_after(outcome: Outcome, now: datetime | None) -> float | None:
-    """Seconds that Retry-After asks for (RFC 9110, 10.2.3), None where it is absent or makes no sense."""
+    """The seconds of Retry-After (RFC 9110, 10.2.3); None if it is absent or invalid."""
     value = outcome.header("Retry-After").strip()
     if value.isascii() and value.isdigit():
         return min(float(value[:20]), RETRY_AFTER_MAX)
     until = _http_date(value)
     if until is None:
         return None
-    # Against the partner's own clock, which need not agree with ours.
+    # Relative to the partner's clock, which may differ from expected.
     start = _http_date(outcome.header("Date")) or now or datetime.now(UTC)
     return min((until - start).total_seconds(), RETRY_AFTER_MAX)
 

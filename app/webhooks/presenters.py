@@ -211,7 +211,7 @@ def outcome_label(outcome: str) -> str:
 def attempt_chip(attempt: Attempt, message: Message, now: datetime) -> Chip:
     """The result of one attempt of the message: ``200, refused``, ``timed out``."""
     if attempt.outcome is None:
-        return IN_PROGRESS if message.may_be_flying(attempt, now) else OUTCOME_UNKNOWN
+        return IN_PROGRESS if message.may_be_in_flight(attempt, now) else OUTCOME_UNKNOWN
     known = attempt.outcome in set(Reason)
     chip = ATTEMPT_OUTCOMES[Reason(attempt.outcome)] if known else Chip("warn", attempt.outcome)
     return Chip(chip.tone, f"{attempt.status}, {chip.words}") if attempt.status else chip

@@ -83,16 +83,19 @@ HISTORY = """
 WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
 INSERT INTO message (id, kind, partner_id, order_id, decision_number, object_id, buyer_po_number,
   buyer_b2b_id, supplier_b2b_id, object_version, body, body_sha256, created_at, created_by, state, next_at,
-  claims, interruptions, tries, attempts_made, unknown_outcome, trigger, finished_at, reason, note,
-  response_message, result, req_msg_id, error_cd, error_dtl, error_field)
+  claims, interruptions, tries, attempts_made, unknown_outcome, trigger, finished_at, reason,
+  note_code, note_params, cancel_params, response_message, result, req_msg_id, error_cd, error_dtl,
+  error_field)
 SELECT printf('msg_00%024d', n), 'req-confirm', 1, NULL, 1, printf('POR%d', n), printf('PO%d', n),
   'B', 'S', 1, x'7b7d', '', '2026-01-01 00:00:00.000000', 'Asha', 'delivered', NULL, 1, 0, 1, 1, 0, 'auto',
-  '2026-01-01 00:00:00.000000', 'delivered', '', 'Success', 'SUCCESS', 'R1', '', '', '' FROM numbers
+  '2026-01-01 00:00:00.000000', 'delivered', 'attempt', '{{}}', '{{}}',
+  'Success', 'SUCCESS', 'R1', '', '', '' FROM numbers
 """
 ATTEMPTS = """
-INSERT INTO attempt (message_id, number, trigger, url, request_headers, started_at, ended_at, outcome, detail,
-  status, response_headers, response_body, response_size, duration_ms)
-SELECT id, 1, 'auto', 'http://x', '[]', created_at, created_at, 'delivered', '', 200, '[]', x'7b7d', 2, 5.0
+INSERT INTO attempt (message_id, number, trigger, url, request_headers, started_at, ended_at, outcome,
+  detail_code, detail_params, status, response_headers, response_body, response_size, duration_ms)
+SELECT id, 1, 'auto', 'http://x', '[]', created_at, created_at, 'delivered',
+  '', '{}', 200, '[]', x'7b7d', 2, 5.0
 FROM message
 """
 
