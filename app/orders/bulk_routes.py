@@ -236,7 +236,7 @@ def _upload_page(form: UploadForm, status: int = 200) -> Response:
 @blueprint.get("/<bulk_id>")
 @access.requires(Permission.VIEW)
 def show(bulk_id: str) -> Response:
-    """The plan of its author, or what became of it: live until every webhook has ended."""
+    """The plan for its author, or its result, which refreshes until every webhook has ended."""
     me = access.current_person()
     sees_all = access.can(me, Permission.VIEW_ALL)
     bulk = bulk_queries.bulk_response(web.db(), None if sees_all else me.id, bulk_id) or abort(404)
