@@ -55,7 +55,7 @@ ACTIONS = {
 OBJECTS = {
     AuditObject.ORDER: "Orders",
     AuditObject.MESSAGE: "Webhooks",
-    AuditObject.INBOUND: "Received messages",
+    AuditObject.INBOUND: "Incoming messages",
     AuditObject.PARTNER: "Partners",
     AuditObject.PERSON: "Users",
     AuditObject.SUPPLIER: "Suppliers",

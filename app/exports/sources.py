@@ -203,7 +203,7 @@ SOURCES: dict[str, Source] = {
         _webhooks,
     ),
     "inbound": Source(
-        "Received messages",
+        "Incoming messages",
         Permission.VIEW,
         InboundFilterForm,
         (

@@ -596,6 +596,11 @@ def changed_consequence(decision: Decision, message: Message | None, *, is_mine:
     """What happened to the response to the earlier version."""
     article = "Your" if is_mine else "The"
     if message and message.state is MessageState.CANCELLED:
+        if message.unknown_outcome:
+            return (
+                f"{article} response to version {decision.version} was canceled,"
+                " but the partner may already have received it."
+            )
         return f"{article} response to version {decision.version} was canceled before sending."
     return f"{article} response to version {decision.version} is in the activity log."
 
