@@ -192,7 +192,7 @@ def test_assign_without_a_username_is_rejected(arrive: Any, asha: Browser, sessi
     assert asha.send(f"/orders/{order_id}/assign", fields).status_code == 422
 
 
-def test_claim_of_an_order_that_was_assigned_meanwhile_conflicts(
+def test_claim_of_an_order_that_a_colleague_took_conflicts(
     arrive: Any, asha: Browser, omar: Browser, session: Session
 ) -> None:
     order_id = order_of(session, arrive, BEARINGS)
@@ -200,7 +200,7 @@ def test_claim_of_an_order_that_was_assigned_meanwhile_conflicts(
     fields = {**asha.fill(f"/orders/{order_id}", action), "username": "asha"}
     send(omar, order_id, "assign", username="omar")
     late = asha.send(action, fields)
-    assert late.status_code == 409 and "It is now Omar" in late.words
+    assert late.status_code == 409 and "is now assigned to Omar" in late.words
     assert assignee(session, order_id) == "omar"
     # A script sends no current assignee.
     del fields["current"]
