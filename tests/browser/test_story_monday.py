@@ -1,0 +1,190 @@
+"""Monday: 340 new orders, 12 changed, 3 urgent. By mouse, by keyboard alone, and on a telephone."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from app import clock
+from app.background import worker
+from app.config import Settings
+from app.db import Database
+from app.orders.models import PurchaseOrder, Revision
+from tests.buyer import Buyer
+
+URGENT, CHANGED, NEW = 3, 12, 340
+TABS_MAX = 40
+
+
+@pytest.fixture
+def desk(arrive: Any, confirm: Any, buyer: Buyer, database: Database) -> None:
+    """Asha's desk on Monday: 12 responses are out of date, and of 340 new orders 3 are urgent."""
+    ids = arrive(CHANGED + URGENT)
+    for number, order_id in enumerate(ids[:CHANGED]):
+        confirm(order_id)
+        assert buyer.edit(number).status_code == 200
+    with database.writing() as session:
+        soon = clock.now() + timedelta(hours=1)
+        urgent = PurchaseOrder.id.in_(ids[CHANGED:])
+        session.execute(update(PurchaseOrder).where(urgent).values(respond_by=soon))
+        copy_order(session, ids[-1], NEW - URGENT)
+        session.commit()
+
+
+def copy_order(session: Session, order_id: int, count: int) -> None:
+    """Add orders like this one that are due tomorrow, with their own numbers."""
+    template = session.get_one(PurchaseOrder, order_id)
+    revision = session.scalars(select(Revision).where(Revision.order_id == order_id)).one()
+    orders = [
+        {
+            **row_of(template),
+            "object_id": f"PO-COPY-{number:04}",
+            "buyer_po_number": f"COPY/{number:04}",
+            "respond_by": clock.now() + timedelta(days=1),
+        }
+        for number in range(count)
+    ]
+    session.execute(insert(PurchaseOrder), orders)
+    ids = session.scalars(select(PurchaseOrder.id).where(PurchaseOrder.object_id.startswith("PO-COPY-")))
+    session.execute(insert(Revision), [{**row_of(revision), "order_id": copy_id} for copy_id in ids])
+
+
+def row_of(record: Any) -> dict[str, Any]:
+    """The values of a row without its id."""
+    names = [column.key for column in record.__mapper__.column_attrs if column.key != "id"]
+    return {name: getattr(record, name) for name in names}
+
+
+@pytest.fixture
+def jobs(database: Database, settings: Settings) -> Iterator[None]:
+    """A worker for background jobs."""
+    stop = threading.Event()
+    thread = threading.Thread(target=worker(database, settings).run, args=(stop,), daemon=True)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    """Wait longer than usual for a page: 340 orders are delivered meanwhile."""
+    expect.set_options(timeout=30_000)
+    yield
+    expect.set_options(timeout=5_000)
+
+
+class Mouse:
+    """Does everything with the mouse."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    def open_first_order(self) -> None:
+        self.page.locator("#orders-list tbody a.strong").first.click()
+
+    def confirm_and_next(self) -> None:
+        """Confirm; an order that the buyer changed is reviewed first."""
+        number = self.page.locator("h1").first.inner_text()
+        self.page.get_by_role("button", name="Confirm and next").click()
+        self.page.wait_for_load_state()
+        if self.page.locator("#review-title").count():
+            self.page.locator("#review").get_by_role("button", name="Confirm and next").click()
+        expect(self.page.locator("h1").first).not_to_have_text(number)
+
+    def select_all_that_match(self) -> None:
+        self.page.get_by_role("button", name=re.compile("^Select all .* that match")).click()
+
+    def confirm_all(self) -> None:
+        self.page.locator(".answer .btn-main").click()
+
+
+class Keyboard(Mouse):
+    """Never touches the mouse."""
+
+    def open_first_order(self) -> None:
+        self.page.keyboard.press("j")
+        self.page.keyboard.press("Enter")
+
+    def confirm_and_next(self) -> None:
+        self.page.wait_for_load_state()  # without its scripts the page knows no keys
+        number = self.page.locator("h1").first.inner_text()
+        self.page.keyboard.press("c")
+        expect(self.page.locator("#review-title")).to_be_focused()
+        self.tab_to(self.page.locator("#review button[name=next]"))
+        self.page.keyboard.press("Enter")
+        expect(self.page.locator("h1").first).not_to_have_text(number)
+
+    def select_all_that_match(self) -> None:
+        self.page.keyboard.press("s")
+
+    def confirm_all(self) -> None:
+        self.page.wait_for_load_state()
+        self.page.keyboard.press("c")
+        expect(self.page.locator(".answer .btn-main")).to_be_focused()
+        self.page.keyboard.press("Enter")
+
+    def tab_to(self, target: Locator) -> None:
+        for _ in range(TABS_MAX):
+            if target.evaluate("element => element === document.activeElement"):
+                return
+            self.page.keyboard.press("Tab")
+        pytest.fail("the button cannot be reached with Tab")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("hands", "width"),
+    [(Mouse, 1280), (Keyboard, 1280), (Mouse, 390)],
+    ids=["mouse", "keyboard", "telephone"],
+)
+@pytest.mark.usefixtures("desk", "jobs")
+def test_monday(
+    page: Page,
+    site: str,
+    sign_in: Callable[[str], None],
+    network: Any,
+    hands: type[Mouse],
+    width: int,
+) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.set_default_timeout(30_000)
+    asha = hands(page)
+    sign_in("asha")
+
+    page.goto(f"{site}/orders?due=soon")
+    asha.open_first_order()
+    expect(page.locator("nav.place")).to_contain_text(f"1 of {URGENT}")
+    for _ in range(URGENT):
+        asha.confirm_and_next()
+    expect(page.get_by_text("All done", exact=True)).to_be_visible()
+
+    page.goto(f"{site}/orders?answer=changed")
+    asha.open_first_order()
+    expect(page.locator("nav.place")).to_contain_text(f"1 of {CHANGED}")
+    for _ in range(CHANGED):
+        asha.confirm_and_next()
+    expect(page.get_by_text("All done", exact=True)).to_be_visible()
+
+    rest = NEW - URGENT
+    page.goto(f"{site}/orders?answer=open")
+    asha.select_all_that_match()
+    expect(page.locator("h1")).to_have_text(f"Respond to {rest} orders")
+    asha.confirm_all()
+    expect(page.locator("h1")).to_have_text(f"{rest} orders confirmed", timeout=120_000)
+    expect(page.locator(".bulk-deliveries")).to_have_text(
+        re.compile(rf"^\s*Delivered\s+{rest}\s*$"), timeout=240_000
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.goto(f"{site}/orders?answer=open")
+    expect(page.get_by_text("All done", exact=True)).to_be_visible()
+    confirmed = {message["body"]["poConfirmation"]["objectId"] for message in network.received()}
+    assert len(confirmed) == NEW + CHANGED
