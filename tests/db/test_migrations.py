@@ -168,8 +168,8 @@ def test_upgrade_turns_details_of_attempts_into_codes(empty_database: Database) 
         for number, (sentence, _) in enumerate(sentences, start=10):
             connection.execute(
                 text(
-                    "INSERT INTO attempt (message_id, number, trigger, url, request_headers, started_at,"
-                    " detail, response_headers, response_body) VALUES (:message_id, :number, 'auto',"
+                    "INSERT INTO attempt (id, message_id, number, trigger, url, request_headers, started_at,"
+                    " detail, response_headers, response_body) VALUES (:number, :message_id, :number, 'auto',"
                     f" 'http://x', '[]', '{WHEN}', :detail, '[]', '')"
                 ),
                 {"message_id": message_id, "number": number, "detail": sentence},
