@@ -39,6 +39,7 @@ QUERIES = {
     "/webhooks": ["q", "state", "code", "kind", "partner", "trigger", "since", "until", "after"],
     "/inbound": ["q", "effect", "code", "kind", "partner", "since", "until", "after"],
     "/orders/answers/plan": ["order_ids"],
+    "/orders/answers/upload": ["q", "status", "after", "assigned", "received_since"],
     "/login": ["next"],
 }
 
