@@ -155,7 +155,7 @@ def test_upgrade_turns_details_of_attempts_into_codes(empty_database: Database) 
     with empty_database.engine.begin() as connection:
         for statement in FIRST_VERSION:
             connection.execute(text(statement))
-    empty_database.upgrade("0029")
+    empty_database.upgrade("0032")
     with empty_database.engine.begin() as connection:
         message_id = connection.scalar(text("SELECT min(id) FROM message"))
         connection.execute(

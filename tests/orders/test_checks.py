@@ -255,7 +255,7 @@ def test_migration_indexes_existing_orders(arrive: Any, database: Database, sess
     before = session.execute(query).all()
     session.close()
     with database.engine.connect() as connection:
-        migrations.downgrade(connection, "0033")
+        migrations.downgrade(connection, "0029")
     database.upgrade()
     assert session.execute(query).all() == before
     assert len(before) > 8

@@ -14,7 +14,7 @@ from alembic import op
 from app.network.text import read_date, search_key
 
 revision = "0030"
-down_revision = "0033"
+down_revision = "0029"
 branch_labels = None
 depends_on = None
 

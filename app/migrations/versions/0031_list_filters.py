@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0027"
+revision = "0031"
 down_revision = "0030"
 branch_labels = None
 depends_on = None
