@@ -14,7 +14,7 @@ class Parameters(defaultdict[str, float]):
     """Any parameter."""
 
 
-@pytest.mark.parametrize("code", set(DetailCode) - {DetailCode.NONE, DetailCode.OTHER})
+@pytest.mark.parametrize("code", sorted(set(DetailCode) - {DetailCode.NONE, DetailCode.OTHER}))
 def test_every_code_has_a_sentence(code: DetailCode) -> None:
     sentence = detail_sentence(Detail(code, Parameters(float)))
     assert (sentence.endswith(".") and sentence[0].isupper()) or sentence.startswith("0")
