@@ -62,7 +62,7 @@ def test_timeline_of_a_whole_life_is_in_order(
         ("received", name, "Received."),
         ("seen", "Asha", "Viewed by Asha."),
         ("answered", "Asha", "Confirmed by Asha."),
-        ("tried", "", "Delivery failed. No response in time."),
+        ("tried", "", "Delivery failed. Timed out."),
         ("delivered", "", "Delivered to the partner."),
         ("edited", name, "Changed by the buyer. Delivery date."),
         ("answered", "Asha", "Confirmed by Asha."),
