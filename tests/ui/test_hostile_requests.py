@@ -61,16 +61,15 @@ def test_hostile_url_is_no_500(ravi: Browser, base: str) -> None:
         assert response.status_code in (200, 303, 308, 400, 403, 404), value[:40]
 
 
-def test_hostile_form_is_no_500(asha: Browser, arrive: Any) -> None:
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: f"value-{VALUES.index(value)}")
+def test_hostile_form_is_no_500(asha: Browser, arrive: Any, value: str) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     fields = asha.fill(url, url)
-    for name in fields:
-        for value in VALUES:
-            if name == "supplier_remarks" and len(value) > 1000:
-                continue
-            response = asha.send(f"{url}/preview", {**fields, name: value})
-            assert response.status_code in (200, 400, 409, 422), (name, value[:40])
+    # The inputs of all lines are read by the same code.
+    for name in [name for name in fields if not name.startswith("lines-") or name.startswith("lines-0-")]:
+        response = asha.send(f"{url}/preview", {**fields, name: value}, headers={"HX-Request": "true"})
+        assert response.status_code in (200, 400, 409, 413, 422), name
 
 
 def test_body_that_is_no_form_is_no_500(asha: Browser, arrive: Any) -> None:
