@@ -29,6 +29,8 @@ LOOKS = [("light", 1280), ("dark", 390), ("light", 320)]
 
 def check(page: Page, name: str) -> None:
     """Assert that axe finds no violation and the page does not scroll sideways."""
+    # What a request is about to replace is dimmed on purpose.
+    expect(page.locator(".htmx-request")).to_have_count(0)
     problems = [
         f"{violation['id']}: {[node['html'][:120] for node in violation['nodes'][:3]]}"
         for violation in violations(page, RULES)
