@@ -71,7 +71,8 @@ class DeliveryWorker:
         self._senders = senders
         self._lease_margin = lease_margin
         self._work: queue.SimpleQueue[ClaimedMessage | None] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[AttemptResult | None] = queue.SimpleQueue()
+        # Not a SimpleQueue: its get() waits forever if a signal arrives just as its timeout ends.
+        self._results: queue.Queue[AttemptResult | None] = queue.Queue()
         """Results of the senders; None is a wake-up without a result."""
         self._in_flight: dict[tuple[str, str], ClaimedMessage] = {}
         """By id and lease token: a message may be claimed again before its expired attempt ends."""
