@@ -18,7 +18,7 @@ from app.network.vocabulary import REQ_MSG_ID_MAX
 DEFAULT_SCHEDULE: tuple[float, ...] = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 """Seconds to wait after the first, second, … failed attempt: about three days in total."""
 RETRY_AFTER_MAX = 36_000.0
-"""A partner's Retry-After counts for at most ten hexpected."""
+"""A partner's Retry-After counts for at most ten hours."""
 JITTER = 0.2
 """Waits are longer by up to this share, so that messages that failed together spread out."""
 DUPLICATE_REFERENCE = 38
@@ -301,7 +301,7 @@ def _retry_after(outcome: Outcome, now: datetime | None) -> float | None:
     until = _http_date(value)
     if until is None:
         return None
-    # Relative to the partner's clock, which may differ from expected.
+    # Relative to the partner's clock, which may differ from the server's.
     start = _http_date(outcome.header("Date")) or now or datetime.now(UTC)
     return min((until - start).total_seconds(), RETRY_AFTER_MAX)
 
