@@ -41,10 +41,10 @@ chaos: $(VENV)/.test
 	@$(BIN)/python -m tests.chaos
 
 # Mutate the modules that differ from BASE, or MODULES=app/delivery/retry_policy.py, and list what no test noticed.
-# TESTS= chooses the tests. Takes minutes for a module.
+# TESTS= chooses the tests, SAMPLE=50 at most 50 mutants of each module. Takes minutes for a module.
 BASE ?= main
 mutants: $(VENV)/.test
-	@$(BIN)/python -m tests.mutants $(MODULES) --base $(BASE) $(if $(TESTS),--tests $(TESTS))
+	@$(BIN)/python -m tests.mutants $(MODULES) --base $(BASE) --workers $(WORKERS) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(TESTS),--tests $(TESTS))
 
 # Pin the dependencies of pyproject.toml with hashes and without an index address.
 pins: $(VENV)/.test
