@@ -86,6 +86,22 @@ def test_sigterm_finishes_attempts_in_flight_and_claims_nothing(
     assert not any(message.attempts or message.claims for message in untouched)
 
 
+SLOW_SIGNAL_HANDLER = """
+import signal, threading, time
+from app.delivery.worker import DeliveryWorker
+
+signal.signal(signal.SIGTERM, lambda *_: time.sleep(0.6))
+worker, main = DeliveryWorker(None, senders=1), threading.get_ident()
+threading.Timer(0.1, signal.pthread_kill, (main, signal.SIGTERM)).start()
+assert worker._wait_for_results(0.3) is False
+"""
+
+
+def test_signal_handler_that_outlasts_a_wait_does_not_block_the_worker() -> None:
+    """``queue.SimpleQueue`` would wait forever: it computes a negative time."""
+    subprocess.run([sys.executable, "-c", SLOW_SIGNAL_HANDLER], cwd=ROOT, check=True, timeout=30)
+
+
 def test_suspended_worker_loses_its_lease_and_still_records_its_attempt(
     app: Flask, database: Database, session: Session, partner: Partner, network: Any
 ) -> None:
