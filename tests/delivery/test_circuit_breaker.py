@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from app import clock as the_clock
@@ -24,13 +24,18 @@ from app.delivery.circuit_breaker import (
     PROBE_MAX_SECONDS,
     PROBE_SECONDS,
     BreakerState,
+    Capacity,
+    EndedAttempt,
     Limits,
     after_attempt,
     after_claim,
     capacity,
+    count_failure,
+    is_failing,
+    record_attempts,
 )
 from app.delivery.claiming import claim
-from app.delivery.models import Attempt, CircuitBreaker, MessageState
+from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState
 from app.delivery.worker import DeliveryWorker
 from app.partners import service as partner_service
 from app.partners.models import Partner
@@ -141,7 +146,134 @@ def test_rate_limit_tells_the_next_time_although_the_clock_was_set_back() -> Non
     assert capacity(state, limits, 0, earlier).check_again_at == earlier + timedelta(seconds=0.5)
 
 
+def test_token_bucket_starts_full_and_holds_a_tenth_of_a_second() -> None:
+    limits = Limits(100, rate=50)
+    assert capacity(BreakerState(), limits, 0, NOON).count == 5
+    state = after_claim(BreakerState(), limits, 3, NOON, probe_until=None)
+    assert (state.allowance, state.allowance_at) == (2.0, NOON)
+    assert capacity(state, limits, 0, NOON + timedelta(seconds=0.02)).count == 3
+    assert capacity(state, limits, 0, NOON + timedelta(hours=1)).count == 5
+    assert capacity(state, limits, 98, NOON).count == 2
+    assert capacity(state, limits, 99, NOON).count == 1
+    assert capacity(state, limits, 100, NOON) == Capacity(0)
+    slow = Limits(100, rate=0.5)
+    assert capacity(BreakerState(), slow, 0, NOON).count == 1
+    spent = after_claim(BreakerState(), slow, 1, NOON, probe_until=None)
+    assert capacity(spent, slow, 0, NOON) == Capacity(0, check_again_at=NOON + timedelta(seconds=2))
+    assert capacity(spent, slow, 0, NOON + timedelta(seconds=2)) == Capacity(1)
+
+
+def test_claim_without_rate_limit_and_probe_changes_nothing() -> None:
+    assert after_claim(opened(), FOUR, 3, NOON, probe_until=None) == opened()
+
+
+def test_width_of_a_recovering_partner_respects_its_limit() -> None:
+    recovering = BreakerState(width=4)
+    assert capacity(recovering, FOUR, 0, NOON).count == 4
+    assert capacity(recovering, Limits(2), 0, NOON).count == 2
+    assert answered(BreakerState(width=1), Limits(3)).width == 2
+    assert answered(BreakerState(width=2), FOUR).width is None
+
+
+def test_open_breaker_without_a_probe_time_sends_a_probe() -> None:
+    assert capacity(BreakerState(opened_at=NOON), FOUR, 9, NOON) == Capacity(1, is_probe=True)
+
+
+def test_jitter_delays_a_probe_by_up_to_a_fifth() -> None:
+    state = BreakerState(failures=FAILURES_MAX - 1)
+    delays = []
+    for jitter in (0.0, 0.5, 1.0):
+        after = after_attempt(state, FOUR, NOON, got_response=False, was_probe=False, jitter=jitter)
+        assert (after.failures, after.width, after.opened_at, after.probes) == (FAILURES_MAX, 1, NOON, 0)
+        assert after.probe_at
+        delays.append((after.probe_at - NOON).total_seconds())
+    assert delays == [30, 33, 36]
+
+
+def test_failed_attempts_in_a_row_are_counted_from_the_first() -> None:
+    later = NOON + timedelta(minutes=1)
+    first = count_failure(BreakerState(failures=2), NOON, failed=True, succeeded=False)
+    assert first == BreakerState(failures=2, failed_attempts=1, failed_since=NOON)
+    second = count_failure(first, later, failed=True, succeeded=False)
+    assert second == replace(first, failed_attempts=2)
+    assert count_failure(second, later, failed=False, succeeded=False) == second
+    assert count_failure(second, later, failed=False, succeeded=True) == BreakerState(failures=2)
+
+
+@pytest.mark.parametrize(
+    ("state", "is_suspect"),
+    [
+        (BreakerState(), False),
+        (BreakerState(probe_at=NOON, probes=1, allowance=1.0, allowance_at=NOON), False),
+        (BreakerState(failures=1), True),
+        (BreakerState(failed_attempts=1), True),
+        (BreakerState(opened_at=NOON), True),
+        (BreakerState(width=0), True),
+    ],
+)
+def test_suspect_partner_is_one_whose_state_a_response_changes(state: BreakerState, is_suspect: bool) -> None:
+    assert state.is_suspect is is_suspect
+
+
+def test_partner_is_failing_from_the_limit_on_or_with_an_open_breaker() -> None:
+    assert not is_failing(BreakerState(failed_attempts=2), 3)
+    assert is_failing(BreakerState(failed_attempts=3), 3)
+    assert is_failing(BreakerState(opened_at=NOON), 3)
+
+
+def ended(**values: bool) -> EndedAttempt:
+    defaults = {"got_response": True, "was_probe": False, "was_suspect": False}
+    return EndedAttempt(1, FOUR, **{**defaults, **values})
+
+
+@pytest.mark.parametrize(
+    ("attempt", "may_change"),
+    [
+        (ended(), False),
+        (ended(succeeded=True), False),
+        (ended(failed=True), True),
+        (ended(got_response=False), True),
+        (ended(was_suspect=True), True),
+        (ended(is_automatic=False, got_response=False, failed=True, was_suspect=True), False),
+        (ended(is_automatic=False, succeeded=True), False),
+        (ended(is_automatic=False, succeeded=True, was_suspect=True), True),
+    ],
+)
+def test_breaker_is_read_only_for_attempts_that_may_change_it(
+    attempt: EndedAttempt, may_change: bool
+) -> None:
+    assert attempt.may_change_state is may_change
+
+
 # --- With rows and sockets
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_manual_success_ends_failing_but_not_the_recovery(
+    database: Database, session: Session, partner: Partner
+) -> None:
+    now = the_clock.now()
+    set_breaker(database, partner, failures=2, width=1, failed_attempts=5, failed_since=now)
+    manual = replace(ended(succeeded=True, was_suspect=True, is_automatic=False), partner_id=partner.id)
+    with database.writing() as writing:
+        # A partner whose row was deleted meanwhile is left out.
+        record_attempts(writing, [manual, replace(manual, partner_id=999)], now)
+        writing.commit()
+    breaker = breaker_of(session, partner)
+    assert (breaker.failed_attempts, breaker.failed_since) == (0, None)
+    assert (breaker.failures, breaker.width) == (2, 1)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_one_batch_of_attempts_counts_each(database: Database, session: Session, partner: Partner) -> None:
+    now = the_clock.now()
+    set_breaker(database, partner)
+    failure = replace(ended(got_response=False), partner_id=partner.id)
+    with database.writing() as writing:
+        record_attempts(writing, [failure] * 3 + [replace(failure, failed=True, got_response=True)], now)
+        writing.commit()
+    breaker = breaker_of(session, partner)
+    assert (breaker.failures, breaker.failed_attempts, breaker.failed_since) == (0, 4, now)
 
 
 def test_unavailable_partner_is_held_without_using_up_attempts(
@@ -236,6 +368,29 @@ def test_long_outage_ends_with_ordered_and_gradual_delivery(
         message_id for message_id in ids if message_id != new[0].message_id
     ]
     assert breaker_of(session, partner).opened_at is None
+
+
+# SQLite has one writer, so no row is ever locked by another.
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_recovery_does_not_wait_for_a_locked_message(
+    arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
+) -> None:
+    locked, free = (confirm(order_id) for order_id in arrive(2))
+    now = the_clock.now()
+    later = now + timedelta(hours=1)
+    set_breaker(database, partner, opened_at=now, failures=7, probe_at=now)
+    with database.writing() as writing:
+        writing.execute(update(Message).values(reason="timeout", next_at=later))
+        writing.commit()
+    response = EndedAttempt(partner.id, FOUR, got_response=True, was_probe=True, was_suspect=True)
+    with database.writing() as other:
+        other.execute(select(Message.id).where(Message.id == locked).with_for_update())
+        with database.writing() as writing:
+            writing.execute(text("SET LOCAL lock_timeout = '2s'"))
+            record_attempts(writing, [response], now)
+            writing.commit()
+    assert message_of(session, locked).next_at == later
+    assert message_of(session, free).next_at == message_of(session, free).created_at
 
 
 def test_manual_attempt_bypasses_the_breaker_and_does_not_affect_it(

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from app import clock as the_clock
@@ -342,6 +342,26 @@ def test_message_of_a_lost_worker_is_sent_again_with_the_same_id(
     message = message_of(session, message_id)
     assert [attempt.outcome for attempt in message.attempts] == ["delivered", "interrupted"]
     assert network.received()[0]["idempotency_key"] == message_id
+
+
+# SQLite has one writer, so no row is ever locked by another.
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_expired_message_that_another_worker_has_locked_is_skipped(
+    arrive: Any, confirm: Any, database: Database, session: Session, clock: Any
+) -> None:
+    locked, free = (confirm(order_id) for order_id in arrive(2))
+    with database.writing() as lost:
+        claim(lost, 2, the_clock.now())
+        lost.commit()
+    clock.move(minutes=1)
+    with database.writing() as other:
+        other.execute(select(Message.id).where(Message.id == locked).with_for_update())
+        with database.writing() as writing:
+            writing.execute(text("SET LOCAL lock_timeout = '2s'"))
+            assert reclaim_expired(writing, the_clock.now()) == 1
+            writing.commit()
+    assert message_of(session, locked).state is MessageState.SENDING
+    assert message_of(session, free).state is MessageState.PENDING
 
 
 def test_message_interrupted_repeatedly_waits_for_a_person(
