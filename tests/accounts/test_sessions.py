@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app import clock as the_clock
+from app.accounts import sessions
 from app.accounts.models import Person, UserSession
+from app.db import Database
 from tests.people import PASSWORD, Browser
 
 
@@ -138,3 +142,144 @@ def test_administrator_ends_all_sessions_of_a_user(
     url = f"/users/{person_id}"
     assert admin.send(f"{url}/sessions", admin.fill(url, f"{url}/sessions")).status_code == 303
     assert [is_signed_in(browser) for browser in (first, second, other)] == [False, False, True]
+
+
+# --- Limits, without pages
+
+HOUR = timedelta(hours=1)
+ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def begin(database: Database, username: str = "asha", **options: Any) -> str:
+    options = {"idle": HOUR, "lifetime": 12 * HOUR, **options}
+    with database.writing() as writing:
+        person = writing.scalars(select(Person).where(Person.username == username)).one()
+        token = sessions.begin(writing, person, **options)
+        writing.commit()
+    return token
+
+
+@pytest.fixture
+def frozen(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
+    """Stop the clock of sessions; a call moves it."""
+    now = the_clock.now()
+
+    def move(by: timedelta) -> None:
+        nonlocal now
+        now += by
+
+    monkeypatch.setattr("app.accounts.sessions.clock.now", lambda: now)
+    return move
+
+
+@ONE_DATABASE
+def test_idle_limit_is_exact(database: Database, session: Session, frozen: Any) -> None:
+    token = begin(database)
+    frozen(HOUR - timedelta(microseconds=1))
+    stored = sessions.find(session, token, idle=HOUR)
+    assert stored and stored.person.username == "asha"
+    assert sessions.find(session, token + "x", idle=HOUR) is None
+    assert len(sessions.sessions_of(session, stored.person_id, idle=HOUR)) == 1
+    frozen(timedelta(microseconds=1))
+    assert sessions.find(session, token, idle=HOUR) is None
+    assert not sessions.sessions_of(session, stored.person_id, idle=HOUR)
+
+
+@ONE_DATABASE
+def test_absolute_limit_is_exact(database: Database, session: Session, frozen: Any) -> None:
+    token = begin(database)
+    frozen(12 * HOUR - timedelta(microseconds=1))
+    stored = sessions.find(session, token, idle=24 * HOUR)
+    assert stored
+    assert len(sessions.sessions_of(session, stored.person_id, idle=24 * HOUR)) == 1
+    frozen(timedelta(microseconds=1))
+    assert sessions.find(session, token, idle=24 * HOUR) is None
+    assert not sessions.sessions_of(session, stored.person_id, idle=24 * HOUR)
+
+
+@ONE_DATABASE
+@pytest.mark.parametrize(("idle", "lifetime"), [(HOUR, 12 * HOUR), (12 * HOUR, HOUR)])
+def test_sign_in_deletes_ended_sessions_of_everyone(
+    database: Database, session: Session, frozen: Any, idle: timedelta, lifetime: timedelta
+) -> None:
+    begin(database, "omar", idle=idle, lifetime=lifetime)
+    frozen(HOUR - timedelta(microseconds=1))
+    begin(database, "asha", idle=idle, lifetime=lifetime)
+    assert len(session.scalars(select(UserSession)).all()) == 2
+    session.rollback()
+    frozen(timedelta(microseconds=1))
+    begin(database, "asha", idle=idle, lifetime=lifetime)
+    assert {row.person.username for row in session.scalars(select(UserSession))} == {"asha"}
+
+
+@ONE_DATABASE
+def test_stored_session_says_where_it_began(database: Database, session: Session, frozen: Any) -> None:
+    token = begin(database, address="a" * 61, user_agent="u" * 301)
+    stored = session.scalars(select(UserSession)).one()
+    now = the_clock.now()
+    assert (stored.address, stored.user_agent) == ("a" * 60, "u" * 300)
+    assert (stored.created_at, stored.last_seen_at, stored.confirmed_at) == (now, now, now)
+    assert stored.expires_at == now + 12 * HOUR
+    assert stored.token_sha256 == sessions.digest(token)
+    session.rollback()
+    frozen(HOUR / 2)
+    begin(database)
+    newest = session.scalars(select(UserSession).order_by(UserSession.id.desc())).first()
+    assert newest and (newest.address, newest.user_agent) == ("", "")
+
+
+@ONE_DATABASE
+def test_sessions_are_listed_by_latest_activity(database: Database, session: Session, frozen: Any) -> None:
+    for _ in range(3):
+        begin(database)
+    with database.writing() as writing:
+        first, second, third = writing.scalars(select(UserSession.id).order_by(UserSession.id))
+        frozen(timedelta(minutes=1))
+        sessions.record_activity(writing, second, the_clock.now())
+        writing.commit()
+    listed = sessions.sessions_of(session, 1, idle=HOUR)
+    assert [row.id for row in listed] == [second, third, first]
+    now = the_clock.now()
+    assert [sessions.needs_activity(row, now) for row in listed] == [False, True, True]
+    assert not sessions.needs_activity(listed[1], now - timedelta(microseconds=1))
+
+
+@ONE_DATABASE
+def test_activity_is_never_set_back(database: Database, session: Session, frozen: Any) -> None:
+    begin(database)
+    with database.writing() as writing:
+        stored = writing.scalars(select(UserSession)).one()
+        sessions.record_activity(writing, stored.id, the_clock.now() - timedelta(minutes=5))
+        writing.commit()
+    assert session.scalars(select(UserSession.last_seen_at)).one() == the_clock.now()
+
+
+@ONE_DATABASE
+def test_only_the_confirmed_session_counts_as_confirmed(
+    database: Database, session: Session, frozen: Any
+) -> None:
+    for _ in range(2):
+        begin(database)
+    frozen(timedelta(minutes=20))
+    with database.writing() as writing:
+        first, _ = writing.scalars(select(UserSession.id).order_by(UserSession.id))
+        sessions.confirm(writing, first)
+        writing.commit()
+    confirmed = session.scalars(select(UserSession.confirmed_at).order_by(UserSession.id)).all()
+    assert confirmed == [the_clock.now(), the_clock.now() - timedelta(minutes=20)]
+
+
+@ONE_DATABASE
+def test_ending_sessions_tells_how_many_and_spares_others(database: Database, session: Session) -> None:
+    for username in ("asha", "asha", "asha", "omar"):
+        begin(database, username)
+    with database.writing() as writing:
+        ids = writing.scalars(select(UserSession.id).order_by(UserSession.id)).all()
+        omar = writing.scalars(select(Person.id).where(Person.username == "omar")).one()
+        assert sessions.end(writing, omar, ids[0]) == 0
+        assert sessions.end(writing, 1, ids[0]) == 1
+        assert sessions.end_all(writing, 1, keep=ids[1]) == 1
+        assert writing.scalars(select(UserSession.id).order_by(UserSession.id)).all() == [ids[1], ids[3]]
+        assert sessions.end_all(writing, 1) == 1
+        assert writing.scalars(select(UserSession.id)).all() == [ids[3]]
+        writing.rollback()

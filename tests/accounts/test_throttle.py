@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app import clock as the_clock
 from app.accounts import throttle
 from app.accounts.throttle import Kind
 from app.audit.models import AuditAction, AuditEntry
@@ -50,6 +53,88 @@ def test_delay_grows_up_to_its_limit(database: Database, clock: Any) -> None:
             delays.append(throttle.seconds_left(session, keys))
             clock.move(seconds=delays[-1])
     assert delays == [0, 0, 0, 0, 0, 5, 10, 20, 40, 80, 160, 300, 300, 300]
+
+
+ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@ONE_DATABASE
+def test_delay_of_an_address_is_shorter_and_the_longest_counts(database: Database, clock: Any) -> None:
+    account, address = throttle.of_account("asha"), throttle.of_address(Kind.ADDRESS, "192.0.2.1")
+    with database.writing() as session:
+        assert throttle.count_failure(session, [account]) == set()
+        for _ in range(19):
+            throttle.count_failure(session, [address])
+        assert throttle.seconds_left(session, [account, address]) == 0
+        assert throttle.count_failure(session, [account, address]) == set()
+        assert throttle.count_failure(session, [account, address]) == {Kind.ADDRESS}
+        assert throttle.seconds_left(session, [account]) == 0
+        assert throttle.seconds_left(session, [account, address]) == 5
+        for _ in range(2):
+            throttle.count_failure(session, [account])
+        assert throttle.count_failure(session, [account, address]) == {Kind.ACCOUNT}
+        for _ in range(9):
+            throttle.count_failure(session, [address])
+        assert throttle.seconds_left(session, [address]) == 60
+        assert throttle.blocked(session) == {Kind.ACCOUNT: 1, Kind.ADDRESS: 1, Kind.PARTNER_KEY: 0}
+        clock.move(seconds=61)
+        assert throttle.blocked(session) == {Kind.ACCOUNT: 0, Kind.ADDRESS: 0, Kind.PARTNER_KEY: 0}
+
+
+@ONE_DATABASE
+def test_forgiving_removes_the_count_of_the_account_and_one_of_the_address(database: Database) -> None:
+    account, other = throttle.of_account("asha"), throttle.of_account("omar")
+    address = throttle.of_address(Kind.ADDRESS, "192.0.2.1")
+    with database.writing() as session:
+        for _ in range(22):
+            throttle.count_failure(session, [account, address, other])
+        throttle.forgive(session, account, address)
+        session.flush()
+        assert throttle.recent_failures(session) == {Kind.ACCOUNT: 22, Kind.ADDRESS: 21, Kind.PARTNER_KEY: 0}
+        assert throttle.seconds_left(session, [account, address]) == 0
+        assert throttle.seconds_left(session, [other]) == 300
+        throttle.forgive(session, other)
+        session.flush()
+        assert throttle.recent_failures(session)[Kind.ACCOUNT] == 0
+
+
+@ONE_DATABASE
+def test_failures_count_for_exactly_an_hour(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = the_clock.now()
+    account = throttle.of_account("asha")
+    with database.writing() as session:
+        monkeypatch.setattr("app.accounts.throttle.clock.now", lambda: began)
+        for _ in range(6):
+            throttle.count_failure(session, [account])
+        monkeypatch.setattr("app.accounts.throttle.clock.now", lambda: began + timedelta(minutes=59))
+        assert throttle.recent_failures(session)[Kind.ACCOUNT] == 6
+        monkeypatch.setattr("app.accounts.throttle.clock.now", lambda: began + timedelta(hours=1))
+        assert throttle.recent_failures(session)[Kind.ACCOUNT] == 0
+        throttle.count_failure(session, [account])
+        assert throttle.recent_failures(session)[Kind.ACCOUNT] == 7
+        monkeypatch.setattr("app.accounts.throttle.clock.now", lambda: began + timedelta(hours=2, seconds=1))
+        throttle.count_failure(session, [account])
+        assert throttle.recent_failures(session)[Kind.ACCOUNT] == 1
+
+
+def test_account_key_ignores_case_and_hides_the_name() -> None:
+    assert throttle.of_account(" Asha ") == throttle.of_account("asha")
+    stored = throttle.of_account("asha").stored
+    assert stored == f"account:{hashlib.sha256(b'asha').hexdigest()}"
+
+
+@pytest.mark.parametrize(
+    ("address", "value"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("", "unknown"),
+        (None, "unknown"),
+        ("proxy", "unknown"),
+    ],
+)
+def test_address_key_is_the_address_or_its_network(address: str | None, value: str) -> None:
+    assert throttle.of_address(Kind.PARTNER_KEY, address).stored == f"partner_key:{value}"
 
 
 def test_colleague_behind_the_same_address_signs_in(
