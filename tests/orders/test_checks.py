@@ -140,6 +140,66 @@ def test_quantity_and_date_are_unusual_only_beyond_every_earlier_order() -> None
     assert list(compare_item(item(order_id=9, quantity="500"), earlier[:2])) == []
 
 
+def test_differences_from_earlier_orders_name_both_values() -> None:
+    earlier = [
+        item(order_id=1, quantity="10", lead_days=20),
+        item(order_id=2, quantity="40.5", unit_price="4", hsn_code="72", gst_rate="5", lead_days=30),
+        item(order_id=3, quantity="20", lead_days=25),
+    ]
+    unusual = item(quantity="82", unit_price="6", hsn_code="74", gst_rate="12", lead_days=17)
+    assert list(compare_item(unusual, earlier)) == [
+        (CheckKind.PRICE, {"now": "6", "before": "5"}),
+        (CheckKind.HSN, {"now": "74", "before": "73"}),
+        (CheckKind.GST_RATE, {"now": "12", "before": "18"}),
+        (CheckKind.QUANTITY, {"now": "82", "unit": "NOS", "least": "10", "most": "40.5"}),
+        (CheckKind.SOONER, {"days": "8", "usual": "25"}),
+    ]
+
+
+@pytest.mark.parametrize("name", ["unit_price", "hsn_code", "gst_rate", "quantity", "lead_days"])
+def test_missing_value_is_not_compared(name: str) -> None:
+    values = {"unit_price": "6", "hsn_code": "74", "gst_rate": "12", "quantity": "99", "lead_days": 1}
+    kinds = {
+        "unit_price": CheckKind.PRICE,
+        "hsn_code": CheckKind.HSN,
+        "gst_rate": CheckKind.GST_RATE,
+        "quantity": CheckKind.QUANTITY,
+        "lead_days": CheckKind.SOONER,
+    }
+    others = set(kinds.values()) - {kinds[name]}
+    earlier = [item(order_id=number) for number in (1, 2, 3)]
+    assert {kind for kind, _ in compare_item(item(**values), earlier)} == set(kinds.values())
+    assert {kind for kind, _ in compare_item(item(**{**values, name: None}), earlier)} == others
+    without = [item(order_id=number, **{name: None}) for number in (1, 2, 3)]
+    assert {kind for kind, _ in compare_item(item(**values), without)} == others
+
+
+def test_price_and_quantity_in_another_unit_are_not_compared() -> None:
+    earlier = [item(order_id=number, unit="KGS") for number in (1, 2, 3)]
+    assert list(compare_item(item(quantity="99", unit_price="6"), earlier)) == []
+    mixed = [item(order_id=1, quantity="50"), item(order_id=2, unit="KGS"), item(order_id=3, quantity="60")]
+    ((kind, params),) = compare_item(item(quantity="24"), mixed)
+    assert (kind, params["least"], params["most"]) == (CheckKind.QUANTITY, "50", "60")
+
+
+def test_habit_needs_three_orders_not_three_lines() -> None:
+    lines = [item(order_id=1), item(order_id=1), item(order_id=2)]
+    assert list(compare_item(item(quantity="99"), lines)) == []
+
+
+def test_gstin_has_digits_letters_and_its_check_digit() -> None:
+    assert is_gstin("29AAGCB7383J1Z4")
+    for text in (
+        "",
+        "27AAPFU0939F1Z",
+        "27AAPFU0939F1ZVV",
+        "27aapfu0939f1zv",
+        "2AAAPFU0939F1ZV",
+        "27AAPFU0939F1Z-",
+    ):
+        assert not is_gstin(text)
+
+
 def test_sentences_of_quantity_and_date(asha: Browser, receive: Any) -> None:
     for number in (2, 3, 4):
         receive(with_other_quantity(number))
