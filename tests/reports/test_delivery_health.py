@@ -144,10 +144,11 @@ def test_bars_stay_within_the_plot_and_every_segment_is_visible(columns: list[tu
     )
     assert chart.is_empty == (not any(sum(pair) for pair in columns))
     for slot, pair in zip(chart.slots, columns, strict=True):
-        assert 0 <= slot.left < 100
+        assert 0 <= slot.left < slot.left + slot.width <= 100 + 1e-9
         assert len(slot.segments) == sum(count > 0 for count in pair)
         for segment in slot.segments:
-            assert charts.TOP <= segment.top <= charts.TOP + charts.HEIGHT
+            assert segment.top >= charts.TOP
+            assert segment.top + segment.height <= charts.TOP + charts.HEIGHT + 1e-9
             assert segment.height >= 1.5
 
 
