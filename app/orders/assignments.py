@@ -14,6 +14,10 @@ from app.notifications.queries import people_of_supplier
 from app.notifications.service import notify
 from app.orders.models import PurchaseOrder
 
+ASSIGNED_TO = "assigned to"
+"""The name of the assignee in an audit entry."""
+UNASSIGNED = "nobody"
+
 
 class CannotSee(Exception):
     """The person does not respond for the supplier of an order."""
@@ -66,8 +70,8 @@ def _assign(session: Session, order: PurchaseOrder, person: Person | None) -> bo
         AuditObject.ORDER,
         order.id,
         name=order.buyer_po_number,
-        before={"assigned to": before.display_name if before else None},
-        after={"assigned to": person.display_name if person else "nobody"},
+        before={ASSIGNED_TO: before.display_name if before else None},
+        after={ASSIGNED_TO: person.display_name if person else UNASSIGNED},
     )
     return True
 

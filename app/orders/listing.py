@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from flask import request
 from werkzeug.datastructures import MultiDict
 
 from app import clock
@@ -20,6 +21,8 @@ from app.ui.sidebar import current_sidebar
 
 ME = "me"
 """The ``assigned`` filter for the reader's own orders."""
+LIST_QUERY_MAX = 2000
+"""Characters of a list's query string in the URL of an order."""
 
 
 def order_filter(values: Mapping[str, Any]) -> queries.OrderFilter:
@@ -39,6 +42,12 @@ def filter_values(query: str) -> dict[str, Any]:
     values, _ = read_filter(form, web.zone())
     values.pop("after", None)
     return values
+
+
+def opened_list() -> str:
+    """The query string of the list that the reader works through; empty without one."""
+    text = request.values.get("list") or request.values.get("next") or ""
+    return text if len(text) <= LIST_QUERY_MAX else ""
 
 
 def _load(asked: ListRequest) -> ListPage:

@@ -14,6 +14,7 @@ from app.accounts.models import Person
 from app.accounts.queries import people_who_see
 from app.orders import assignments, comments, open_forms, queries
 from app.orders.forms import CHOOSE_PERSON, AssignForm, CommentForm, selected_ids
+from app.orders.listing import opened_list
 from app.orders.models import PurchaseOrder
 from app.orders.timeline import activity
 from app.ui import web
@@ -146,7 +147,7 @@ def _order(order_id: int) -> PurchaseOrder:
 
 
 def _redirect_to(order: PurchaseOrder) -> AnyResponse:
-    url = url_for("orders.order", order_id=order.id, _anchor="team")
+    url = url_for("orders.order", order_id=order.id, list=opened_list() or None, _anchor="team")
     return web.redirect_after_post(url, fragment=lambda: _team_page(order))
 
 
@@ -165,6 +166,7 @@ def _team_page(
         "orders/_team.html",
         status=status,
         order=order,
+        list_query=opened_list(),
         comment_form=comment_form or CommentForm(formdata=None),
         assign_form=assign_form,
         has_new_assignee=has_new_assignee,

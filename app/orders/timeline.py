@@ -14,9 +14,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.audit import queries as audit_queries
+from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.delivery.models import Attempt, Message, MessageState, ResultFrom, Trigger
 from app.delivery.retry_policy import Reason
 from app.network.vocabulary import BuyerAction
+from app.orders.assignments import ASSIGNED_TO, UNASSIGNED
 from app.orders.comments import comments_of
 from app.orders.comparison import Differences, compare
 from app.orders.models import Comment, Decision, OrderView, PurchaseOrder, Revision, StatusChange
@@ -25,6 +28,8 @@ from app.orders.order_views import list_views
 
 ACCEPTED_OUTCOMES = (Reason.DELIVERED, Reason.ALREADY_RECEIVED)
 REFUSED_OUTCOMES = (Reason.REFUSED_BY_PARTNER, Reason.REFUSED_STATUS)
+ASSIGNMENTS_SHOWN = 50
+"""The newest assignments that the activity lists."""
 
 
 class EventKind(StrEnum):
@@ -44,6 +49,9 @@ class EventKind(StrEnum):
     CANCELED = "cancelled"
     CLOSED = "closed"
     COMMENTED = "commented"
+    ASSIGNED = "assigned"
+    CLAIMED = "claimed"
+    UNASSIGNED = "unassigned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,7 @@ class Event:
     message: Message | None = None
     attempt: Attempt | None = None
     comment: Comment | None = None
+    assignee: str = ""
 
 
 def timeline(session: Session, order: PurchaseOrder, messages: Sequence[Message]) -> list[Event]:
@@ -88,12 +97,27 @@ def timeline(session: Session, order: PurchaseOrder, messages: Sequence[Message]
 
 
 def activity(session: Session, order: PurchaseOrder, messages: Sequence[Message]) -> list[Event]:
-    """The timeline of an order with the comments of the team."""
+    """The timeline of an order with the comments and assignments of the team."""
     comments = [
         Event(comment.created_at, EventKind.COMMENTED, comment.person_name, comment=comment)
         for comment in comments_of(session, order.id)
     ]
-    return sorted([*timeline(session, order, messages), *comments], key=lambda event: event.at)
+    entries = audit_queries.newest_of(
+        session, AuditObject.ORDER, str(order.id), [AuditAction.ASSIGNED], limit=ASSIGNMENTS_SHOWN
+    )
+    team = [*comments, *(_assignment(entry) for entry in reversed(entries))]
+    return sorted([*timeline(session, order, messages), *team], key=lambda event: event.at)
+
+
+def _assignment(entry: AuditEntry) -> Event:
+    """An assignment, which only the audit trail records."""
+    assignee = str(entry.became.get(ASSIGNED_TO) or "")
+    kind = EventKind.ASSIGNED
+    if assignee == UNASSIGNED:
+        kind = EventKind.UNASSIGNED
+    elif assignee == entry.actor:
+        kind = EventKind.CLAIMED
+    return Event(entry.at, kind, entry.actor, assignee=assignee)
 
 
 def _revisions(order: PurchaseOrder) -> Iterator[Event]:

@@ -75,6 +75,14 @@ def test_comment_is_in_the_activity_and_never_sent(
     ]
 
 
+def test_comment_without_javascript_keeps_the_list(arrive: Any, asha: Browser, session: Session) -> None:
+    order_id = order_of(session, arrive, TRIVENI)
+    page = f"/orders/{order_id}?list=answer%3Dopen"
+    action = f"/orders/{order_id}/comments?list=answer%3Dopen"
+    sent = asha.send(action, {**asha.fill(page, action), "text": "Ask the mill"})
+    assert sent.location == f"{page}#team"
+
+
 @pytest.mark.parametrize("text", ["", "  \n ", "\u200b\u2060", "x" * (TEXT_MAX + 1)])
 def test_invalid_comment_is_rejected_with_its_words(
     text: str, arrive: Any, asha: Browser, session: Session
@@ -161,6 +169,7 @@ def test_claim_assigns_the_order_to_oneself(arrive: Any, asha: Browser, session:
     assert not notified(session, "asha", Event.ASSIGNED)
     (entry,) = audited(session, AuditAction.ASSIGNED)
     assert entry.became == {"assigned to": "Asha"}
+    assert "Claimed by Asha" in page.one("#timeline").get_text()
     row = asha.get("/orders").one(".initials")
     assert row["title"] == "Assigned to Asha"
 
@@ -173,6 +182,8 @@ def test_assigned_order_notifies_the_assignee_once(arrive: Any, meera: Browser, 
     assert send(meera, order_id, "assign", username="").status_code == 303
     assert assignee(session, order_id) == ""
     assert len(audited(session, AuditAction.ASSIGNED)) == 2
+    titles = [entry.get_text() for entry in meera.get(f"/orders/{order_id}").page.select("#timeline li > b")]
+    assert titles[:2] == ["Unassigned by Meera", "Assigned to Asha by Meera"]
 
 
 @pytest.mark.parametrize("username", ["omar", "meera", "nobody.x", "\ud7ff" * 300])
