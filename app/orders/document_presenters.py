@@ -29,6 +29,8 @@ _TERM_FIELDS = ("subject", "orderDate", "deliveryDate", *(f"poValueDetails.{kind
 """Fields of the order whose changes are shown where the field is."""
 _BRIEF_MAX = 4
 """Changed lines that are listed one by one; more are counted."""
+LINES_SHOWN = 100
+"""Lines on one page of the document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,38 +90,74 @@ class TotalView:
 
 
 @dataclass(frozen=True, slots=True)
+class LinePages:
+    """Which lines are shown: page ``number`` of ``count``, from line ``first`` to ``last`` of ``total``."""
+
+    number: int
+    count: int
+    first: int
+    last: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentView:
-    """Everything the document shows that depends on values or changes."""
+    """Everything the document shows that depends on values or changes.
+
+    ``pages`` is None if all lines are shown. Otherwise ``elsewhere`` are changed lines of other pages; it
+    and ``removed`` are then limited to a page.
+    """
 
     subject: Cell
     order_date: Cell
     delivery_date: Cell
     lines: Sequence[LineView]
+    elsewhere: Sequence[LineView]
     removed: Sequence[LineView]
+    pages: LinePages | None
     totals: Sequence[TotalView]
     changes: Sequence[FieldChange]
     sections: Mapping[str, Any]
 
 
-def document_view(document: Document, changes: Differences | None) -> DocumentView:
-    """The document of an order, with what ``changes`` marks; None marks nothing."""
+def document_view(document: Document, changes: Differences | None, page: int | None = None) -> DocumentView:
+    """The document of an order, with what ``changes`` marks; None marks nothing.
+
+    ``page`` is a page of lines, the nearest one if it does not exist; None shows all lines.
+    """
     body = document.sent
+    pages = _line_pages(page, len(body.item_lists))
+    shown = slice(pages.first - 1, pages.last) if pages else slice(None)
+    most = LINES_SHOWN if pages else None
     header = {change.path: change for change in changes.header} if changes else {}
     line_changes = list(changes.lines) if changes else []
     by_line = {id(change.new): change for change in line_changes}
+    numbered = list(enumerate(body.item_lists, 1))
+    on_page = {place for place, _ in numbered[shown]}
+    elsewhere = [(place, line) for place, line in numbered if place not in on_page and id(line) in by_line]
+    removed = [change for change in line_changes if change.kind == "removed"]
     totals = order_totals(body)
     return DocumentView(
         subject=_cell(body.subject, header.get("subject"), plain),
         order_date=_cell(body.order_date, header.get("orderDate"), plain),
         delivery_date=_cell(body.delivery_date, header.get("deliveryDate"), plain),
-        lines=[
-            _line_view(line, place, by_line.get(id(line))) for place, line in enumerate(body.item_lists, 1)
-        ],
-        removed=[_removed_view(change) for change in line_changes if change.kind == "removed"],
+        lines=[_line_view(line, place, by_line.get(id(line))) for place, line in numbered[shown]],
+        elsewhere=[_line_view(line, place, by_line[id(line)]) for place, line in elsewhere[:most]],
+        removed=[_removed_view(change) for change in removed[:most]],
+        pages=pages,
         totals=[_total_view(total, header) for total in totals if total.value is not None],
         changes=_field_changes(change for path, change in header.items() if path not in _TERM_FIELDS),
         sections=_sections(document, totals),
     )
+
+
+def _line_pages(page: int | None, total: int) -> LinePages | None:
+    if page is None or total <= LINES_SHOWN:
+        return None
+    count = -(-total // LINES_SHOWN)
+    number = min(max(page, 1), count)
+    first = (number - 1) * LINES_SHOWN + 1
+    return LinePages(number, count, first, min(first + LINES_SHOWN - 1, total), total)
 
 
 def change_brief(changes: Differences) -> str:

@@ -216,8 +216,8 @@ def order_queue(values: Mapping[str, Any]) -> Queue:
 
 
 def list_query(filters: Mapping[str, Any]) -> str:
-    """The query string of a list, which its orders carry in their URLs; empty for all orders."""
-    return urlencode(filters)
+    """The query string of a list, which its orders carry in their URLs; it is never empty."""
+    return urlencode(filters) or "sort=respond_by"
 
 
 def place_label(place: Place) -> str:
@@ -506,6 +506,9 @@ EVENT_TITLES = {
     EventKind.CANCELED: "Canceled by the buyer",
     EventKind.CLOSED: "Closed by the buyer",
     EventKind.COMMENTED: "Comment by {actor}",
+    EventKind.ASSIGNED: "Assigned to {assignee} by {actor}",
+    EventKind.CLAIMED: "Claimed by {actor}",
+    EventKind.UNASSIGNED: "Unassigned by {actor}",
 }
 EVENT_TONES = {
     EventKind.EDITED: "warn",
@@ -523,7 +526,9 @@ def activity_entry(event: Event) -> ActivityEntry:
     if kind is EventKind.RESULT and message and message.state is MessageState.REFUSED:
         kind = EventKind.REFUSED
     title = EVENT_TITLES[kind].format(
-        actor=event.actor or "an unknown user", response=response_label(event.response)
+        actor=event.actor or "an unknown user",
+        assignee=event.assignee,
+        response=response_label(event.response),
     )
     return ActivityEntry(title, _event_note(event), EVENT_TONES.get(kind, ""))
 

@@ -38,7 +38,7 @@ from app.orders.forms import (
 )
 from app.orders.line_presenters import line_editor
 from app.orders.lines import ordered_lines
-from app.orders.listing import ORDERS, filter_values, order_filter
+from app.orders.listing import ORDERS, filter_values, opened_list, order_filter
 from app.orders.models import Decision, PurchaseOrder, ResponseState
 from app.orders.order_content import Document, document
 from app.orders.req_confirm import DecisionInput, req_confirm
@@ -52,8 +52,6 @@ blueprint = Blueprint("orders", __name__, url_prefix="/orders")
 ORDER = "/<int:order_id>"
 FORM_BYTES = 512 * 1024
 """The largest response form: with as many changed lines as a response may have."""
-LIST_QUERY_MAX = 2000
-"""Characters of a list's query string in the URL of an order."""
 
 
 # --- The inbox
@@ -80,14 +78,14 @@ def newer() -> Response:
 @access.requires(Permission.RESPOND)
 def next_order() -> AnyResponse:
     """Go to the first order of the list ``list`` that needs a response."""
-    return redirect(_next_url(_list_query() or presenters.list_query({"answer": "open"}), None))
+    return redirect(_next_url(opened_list() or presenters.list_query({"answer": "open"}), None))
 
 
 @blueprint.get("/done")
 @access.requires(Permission.RESPOND)
 def done() -> Response:
     """The end of a list: all done, or how many orders were skipped."""
-    query = _list_query() or presenters.list_query({"answer": "open"})
+    query = opened_list() or presenters.list_query({"answer": "open"})
     wanted = _list_filter(query)
     return web.page(
         "orders/done.html",
@@ -96,12 +94,6 @@ def done() -> Response:
         remaining=queue.open_count(web.db(), access.visible_suppliers(), wanted, clock.now()),
         responded=_responded(),
     )
-
-
-def _list_query() -> str:
-    """The query string of the list that the reader works through; empty without one."""
-    text = request.values.get("list") or request.values.get("next") or ""
-    return text if len(text) <= LIST_QUERY_MAX else ""
 
 
 def _list_filter(query: str) -> queries.OrderFilter:
@@ -121,7 +113,7 @@ def _next_url(query: str, responded: PurchaseOrder | None) -> str:
 
 def _place(order: PurchaseOrder) -> queue.Place | None:
     """Where the order is in the list that was opened; None without a list."""
-    query = _list_query()
+    query = opened_list()
     if not query or web.wants_fragment():
         return None
     wanted = _list_filter(query)
@@ -258,7 +250,7 @@ def dismiss_check(order_id: int) -> AnyResponse:
                 at=clock.now(),
             )
             web.db().commit()
-            url = url_for(".order", order_id=order_id, list=_list_query() or None, _anchor="checks")
+            url = url_for(".order", order_id=order_id, list=opened_list() or None, _anchor="checks")
             return web.redirect_after_post(url, fragment=lambda: _checks_page(order, None))
     return web.error_page(409, "This check no longer applies", "Reload the page to see the current checks.")
 
@@ -313,7 +305,7 @@ def respond(order_id: int) -> AnyResponse:
     web.db().commit()
     if goes_on:
         return web.redirect_after_post(_next_url(request.form["next"], order))
-    url = url_for(".order", order_id=order_id, list=_list_query() or None)
+    url = url_for(".order", order_id=order_id, list=opened_list() or None)
     return web.redirect_after_post(url, fragment=lambda: delivery(order_id))
 
 
@@ -358,7 +350,7 @@ def undo(order_id: int) -> AnyResponse:
         web.db().rollback()
         return web.error_page(409, "Too late to undo", "The response was already sent or undone.")
     web.db().commit()
-    url = url_for(".order", order_id=order_id, list=_list_query() or None)
+    url = url_for(".order", order_id=order_id, list=opened_list() or None)
     return web.redirect_after_post(url, fragment=lambda: delivery(order_id))
 
 
@@ -556,10 +548,11 @@ def _context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool = Fa
     can_respond = access.can(me, Permission.RESPOND)
     return {
         "order": order,
-        "list_query": _list_query(),
+        "list_query": opened_list(),
         "place": _place(order),
         "form": form,
         "document": content,
+        "lines_page": _lines_page(),
         "messages": messages,
         "message": message,
         "editor": line_editor(
@@ -582,6 +575,14 @@ def _context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool = Fa
         "assignable": assignments.assignable_people(session, [order]),
         "others_with_form": _others_with_form(order),
     }
+
+
+def _lines_page() -> int | None:
+    """The page of the document's lines; None for all of them."""
+    text = request.args.get("lines", "")
+    if text == "all":
+        return None
+    return int(text) if text.isdecimal() and len(text) < 6 else 1
 
 
 def _compared_version(order: PurchaseOrder, form: ResponseForm, last: Decision | None) -> int | None:

@@ -6,6 +6,8 @@ import copy
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from tests.buyer import Buyer, resp
 from tests.people import Browser
 
@@ -48,6 +50,36 @@ def test_banner_says_that_an_unsent_response_was_canceled(buyer: Buyer, arrive: 
     banner = asha.get(f"/orders/{order_id}").one(".page-header + .notice").get_text(" ", strip=True)
     assert "after you rejected it" in banner
     assert "was canceled before sending" in banner
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_document_of_many_lines_has_pages_and_every_change(buyer: Buyer, arrive: Any, asha: Browser) -> None:
+    order_id = arrive(1)[0]
+    body = buyer.edit_body(0)
+    line = body["purchaseOrder"]["itemLists"][0]
+    body["purchaseOrder"]["itemLists"] = [
+        {**line, "serialno": str(number), "orderLineReference": f"{number:05}"} for number in range(1, 251)
+    ]
+    assert buyer.post("req-edit", body).status_code == 200
+    changed = copy.deepcopy(body)
+    changed["purchaseOrder"]["objectVersion"] = {"currentVersion": 2, "newVersion": 3}
+    changed["purchaseOrder"]["itemLists"][239]["quantity"] += 1
+    assert buyer.post("req-edit", changed).status_code == 200
+
+    def numbers(lines: str) -> list[str]:
+        rows = asha.get(f"/orders/{order_id}?lines={lines}").page.select("#lines tbody .col-line-number")
+        return [row.get_text(" ", strip=True).split()[0] for row in rows]
+
+    first = [str(number) for number in range(1, 101)]
+    assert numbers("") == numbers("x") == numbers("0") == ["240", *first]
+    assert numbers("3") == numbers("99999") == [str(number) for number in range(201, 251)]
+    assert len(numbers("all")) == 250
+    page = asha.get(f"/orders/{order_id}?list=answer%3Dopen")
+    assert "Lines 1–100 of 250" in page.words
+    links = [link["href"] for link in page.page.select(".line-pages a")]
+    assert links == [
+        f"/orders/{order_id}?lines={lines}&since=2&list=answer%3Dopen#lines" for lines in ("2", "all")
+    ]
 
 
 def test_document_marks_old_and_new_values_accessibly(buyer: Buyer, arrive: Any, asha: Browser) -> None:
