@@ -11,6 +11,7 @@ from flask import url_for
 
 from app.delivery.outcome import Outcome
 from app.delivery.presenters import detail_sentence
+from app.network.vocabulary import LINE_PREFIX
 from app.partners.certificates import Certificate
 from app.partners.durations import wait_text, waits_text
 from app.partners.masking import last_characters, secret_hint
@@ -42,6 +43,16 @@ CONFIRMATIONS = {
     "noted": Notice("ok", "Announcement published."),
     "unnoted": Notice("ok", "Announcement removed."),
 }
+LINE_RESPONSE_NAMES = {
+    f"{LINE_PREFIX}REF/response": "CHANGED or REJECTED",
+    f"{LINE_PREFIX}REF/quantity": "the quantity that the supplier delivers",
+    f"{LINE_PREFIX}REF/deliveryDate": "the date of delivery",
+    f"{LINE_PREFIX}REF/unitPrice": "the unit price",
+    f"{LINE_PREFIX}REF/remarks": "the reason",
+    f"{LINE_PREFIX}REF/split/1/quantity": "the quantity of the first of several deliveries",
+    f"{LINE_PREFIX}REF/split/1/deliveryDate": "the date of the first of several deliveries",
+}
+"""The names of responses to single lines for the integration guide; ``orders.line_responses`` writes them."""
 STEPS = {
     Step.DNS: "DNS lookup",
     Step.ADDRESS: "Allowed address",

@@ -224,6 +224,7 @@ def sheet(partner_id: int) -> Response:
         ours=web.public_url(),
         path=PATH,
         sample=sample(now),
+        line_response_names=presenters.LINE_RESPONSE_NAMES,
         schedule=row.retry_schedule or DEFAULT_SCHEDULE,
         signed=bool(keys.active_signing_secrets(row.signing_secrets, now)),
         has_key=bool(queries.active_keys(web.db(), row.id, now)),

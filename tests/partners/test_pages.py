@@ -10,6 +10,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from app import clock
 from app.audit.models import AuditEntry
 from app.db import Database
 from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState
+from app.orders.line_responses import LineAction, LineResponse, Split, encode
 from app.partners import keys
 from app.partners import service as partner_service
 from app.partners.models import InboundKey, Partner
@@ -783,6 +786,20 @@ def test_integration_guide_describes_requests_and_responses(
         "/api/v0/docs",
     ):
         assert expected in words
+
+
+def test_integration_guide_names_line_responses_as_they_are_sent(
+    ravi: Browser, partner: Partner, change: Any
+) -> None:
+    split = Split(Decimal(1), date(2026, 12, 18))
+    line = LineResponse(
+        *("REF", LineAction.CHANGED, Decimal(2), split.delivery_date, Decimal(3)), "Why", splits=(split,)
+    )
+    names = [name for name, _ in encode([line])]
+    url = f"/partners/{partner.id}/sheet"
+    assert [dt.get_text() for dt in ravi.get(url).page.select("#lines ~ dl dt")] == names
+    change(line_responses=False)
+    assert not ravi.get(url).page.select("#lines")
 
 
 # --- Commands
