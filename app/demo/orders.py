@@ -146,6 +146,19 @@ def new_line(rng: random.Random, number: int, same_state: bool) -> dict[str, Any
     }
 
 
+def with_quantity(line: dict[str, Any], quantity: int | Decimal) -> dict[str, Any]:
+    """A line of these orders with another quantity, and the amounts that follow."""
+    amount = paise(quantity * Decimal(line["unitPrice"]))
+    tax = paise(amount * line["gstRate"] / 100)
+    return line | {
+        "quantity": quantity,
+        "totalAmt": amount,
+        "assessmentAmount": amount,
+        "totalItemValue": amount + tax,
+        "itemValueDetails": [{**line["itemValueDetails"][0], "value": tax}],
+    }
+
+
 def _quantity(rng: random.Random, article: _Article) -> int | Decimal:
     if article.by_weight:
         return Decimal(rng.randrange(10_000, 1_000_000)).scaleb(-3)

@@ -28,14 +28,25 @@ from app.delivery.outcome import DetailCode
 from app.delivery.retry_policy import DEFAULT_SCHEDULE, Reason
 from app.delivery.service import new_id as timed_id
 from app.delivery.statistics import CountedAttempt
-from app.demo.orders import example_orders, new_id
+from app.demo.orders import example_orders, new_id, with_quantity
 from app.demo.start import PARTNER
 from app.inbound.models import Effect, InboundMessage
+from app.network.messages import parse
 from app.network.reader import canonical_sha256, dumps
 from app.network.replies import build_reply
 from app.network.text import read_date
 from app.network.vocabulary import ErrorCode, Kind, Status, status_after
-from app.orders.models import NO_DAY, Decision, Delivery, PurchaseOrder, ResponseState, Revision, to_paise
+from app.orders.models import (
+    NO_DAY,
+    Decision,
+    Delivery,
+    OrderItem,
+    PurchaseOrder,
+    ResponseState,
+    Revision,
+    to_paise,
+)
+from app.orders.order_items import item_rows
 from app.orders.req_confirm import DecisionInput, OrderReference, req_confirm
 from app.partners import queries as partner_queries
 from app.partners import service as partner_service
@@ -49,6 +60,8 @@ WITHIN = timedelta(hours=24)
 AT_ONCE = 2_000
 """Orders a transaction."""
 MAX_ATTEMPTS = 7
+QUANTITIES = 100
+"""Different quantities of each example order, so that few orders look like duplicates."""
 UNANSWERED = 0.05
 """So many more orders than messages wait for an answer."""
 STATES = (
@@ -83,6 +96,7 @@ class _Batch:
 
     orders: list[dict[str, Any]] = field(default_factory=list)
     revisions: list[dict[str, Any]] = field(default_factory=list)
+    items: list[dict[str, Any]] = field(default_factory=list)
     inbound: list[dict[str, Any]] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
     attempts: list[dict[str, Any]] = field(default_factory=list)
@@ -92,22 +106,31 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """An example order: the body, the texts to replace in it, and the columns of its row."""
+    """An example order: the body, the texts to replace in it, the columns of its row, and its items."""
 
     body: bytes
     object_id: bytes
     po_number: bytes
     columns: dict[str, Any]
+    items: Sequence[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class _World:
-    """The partners, the staff and the templates of the orders."""
+    """The partners, the staff, the example orders, and the templates made of them."""
 
     partners: Sequence[int]
     paused: int
     staff: Sequence[tuple[int, str]]
-    templates: Sequence[_Template]
+    bodies: Sequence[dict[str, Any]]
+    templates: dict[tuple[int, int], _Template] = field(default_factory=dict)
+
+    def template(self, rng: random.Random) -> _Template:
+        """A random example order with a random quantity."""
+        place, size = rng.randrange(len(self.bodies)), rng.randrange(QUANTITIES)
+        if (place, size) not in self.templates:
+            self.templates[place, size] = _template(self.bodies[place], size)
+        return self.templates[place, size]
 
 
 def seed(
@@ -187,7 +210,9 @@ def _world(session: Session, now: datetime) -> _World:
             )
         staff = session.scalars(select(Person).where(Person.role == Role.SUPPLIER)).all()
     ids = [partner.id for partner in partners]
-    return _World(ids, ids[-1], [(person.id, person.display_name) for person in staff], list(_templates(now)))
+    return _World(
+        ids, ids[-1], [(person.id, person.display_name) for person in staff], list(example_orders(now))
+    )
 
 
 def _partner(session: Session, name: str) -> Partner:
@@ -200,38 +225,42 @@ def _partner(session: Session, name: str) -> Partner:
     return made
 
 
-def _templates(now: datetime) -> Iterator[_Template]:
-    """The example orders, each with one line and only the fields of KEPT_FIELDS."""
-    for body in example_orders(now):
-        sent = body["purchaseOrder"]
-        content = {name: sent[name] for name in KEPT_FIELDS if name in sent}
-        content |= {name: value for name, value in sent.items() if isinstance(value, str)}
-        content["itemLists"] = sent["itemLists"][:1]
-        total = content["itemLists"][0]["totalItemValue"]
-        content["poValueDetails"] = {"totalPOValue": total}
-        content_body = {**body, "purchaseOrder": content}
-        buyer = sent["buyerDetails"]
-        parties = (sent["buyerDetails"], sent["supplierDetails"])
-        names = [party.get("tradeName") or party.get("legalName") for party in parties]
-        b2b_ids = body["b2bIds"]
-        words = [content["subject"], *names, content["itemLists"][0]["productDescription"]]
-        columns = {
-            "buyer_b2b_id": b2b_ids["buyerB2BId"],
-            "supplier_b2b_id": b2b_ids["supplierB2BId"],
-            "buyer_name": buyer.get("tradeName") or buyer.get("legalName"),
-            "supplier_name": names[1],
-            "subject": content["subject"],
-            "order_date": content["orderDate"],
-            "delivery_date": content["deliveryDate"],
-            "delivery_day": read_date(content["deliveryDate"]) or NO_DAY,
-            "line_count": 1,
-            "total": format(total, "f"),
-            "total_paise": to_paise(total),
-            "search_text": "\n".join(word.casefold() for word in words if word),
-        }
-        yield _Template(
-            dumps(content_body), content["objectId"].encode(), content["buyerPONumber"].encode(), columns
-        )
+def _template(body: dict[str, Any], size: int) -> _Template:
+    """An example order with one line, only the fields of KEPT_FIELDS, and a multiple of a small quantity."""
+    sent = body["purchaseOrder"]
+    content = {name: sent[name] for name in KEPT_FIELDS if name in sent}
+    content |= {name: value for name, value in sent.items() if isinstance(value, str)}
+    line = sent["itemLists"][0]
+    line = with_quantity(line, max(1, round(line["quantity"] / 50)) * (size + 1))
+    total = line["totalItemValue"]
+    content |= {"itemLists": [line], "poValueDetails": {"totalPOValue": total}}
+    content_body = {**body, "purchaseOrder": content}
+    parties = (sent["buyerDetails"], sent["supplierDetails"])
+    names = [party.get("tradeName") or party.get("legalName") for party in parties]
+    buyer_b2b_id, supplier_b2b_id = body["b2bIds"]["buyerB2BId"], body["b2bIds"]["supplierB2BId"]
+    words = [content["subject"], *names, line["productDescription"]]
+    columns = {
+        "buyer_b2b_id": buyer_b2b_id,
+        "supplier_b2b_id": supplier_b2b_id,
+        "buyer_name": names[0],
+        "supplier_name": names[1],
+        "subject": content["subject"],
+        "order_date": content["orderDate"],
+        "delivery_date": content["deliveryDate"],
+        "delivery_day": read_date(content["deliveryDate"]) or NO_DAY,
+        "line_count": 1,
+        "total": format(total, "f"),
+        "total_paise": to_paise(total),
+        "search_text": "\n".join(word.casefold() for word in words if word),
+    }
+    parsed = parse(Kind.REQ_SEND, content_body).purchase_order
+    return _Template(
+        dumps(content_body),
+        content["objectId"].encode(),
+        content["buyerPONumber"].encode(),
+        columns,
+        item_rows(0, supplier_b2b_id, buyer_b2b_id, parsed),
+    )
 
 
 def _plan(
@@ -299,7 +328,7 @@ def _order(
     state: MessageState | None,
     tries: int,
 ) -> None:
-    template = rng.choice(world.templates)
+    template = world.template(rng)
     waits = state in (MessageState.PENDING, MessageState.SENDING)
     partner_id = world.paused if waits else rng.choice(world.partners)
     object_id = new_id(rng, "POR")
@@ -308,6 +337,7 @@ def _order(
         template.po_number, po_number.encode()
     )
     inbound_id = timed_id("in", received_at)
+    batch.items += [{**item, "order_id": order_id} for item in template.items]
     order = {
         **template.columns,
         "id": order_id,
@@ -618,6 +648,7 @@ def _write(session: Session, batch: _Batch) -> None:
     for model, rows in (
         (PurchaseOrder, batch.orders),
         (Revision, batch.revisions),
+        (OrderItem, batch.items),
         (InboundMessage, batch.inbound),
         (Message, batch.messages),
         (Attempt, batch.attempts),

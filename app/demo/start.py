@@ -21,6 +21,7 @@ from app.accounts.queries import person_by_username
 from app.config import Settings, read_or_create_secret
 from app.db import Database
 from app.demo.orders import example_orders
+from app.demo.team import add_teamwork
 from app.inbound.file_import import ImportResult, import_body
 from app.inbound.processing import Rules
 from app.network.reader import dumps, read_json
@@ -107,7 +108,7 @@ def prepare(
     inbound_key: str,
     partner_key: str,
 ) -> Partner:
-    """Create missing example users, the partner and its orders; returns the partner."""
+    """Create missing example users, the partner, its orders and comments on them; returns the partner."""
     for name, full_name, role, suppliers in PEOPLE:
         if not person_by_username(session, name):
             account_service.add_person(
@@ -139,6 +140,7 @@ def prepare(
             result=result,
             received_at=sent_at,
         )
+    add_teamwork(session)
     # Sixty unread notifications would hide those of the first visit.
     session.execute(update(Notification).values(read_at=clock.now()))
     return partner

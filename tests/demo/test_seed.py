@@ -21,7 +21,10 @@ from app.inbound.processing import Rules
 from app.network.messages import parse
 from app.network.reader import dumps, read_json
 from app.network.vocabulary import Kind, Status
-from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState, Revision
+from app.orders import queries
+from app.orders.checks import CheckKind, order_checks
+from app.orders.models import Decision, Delivery, OrderItem, PurchaseOrder, ResponseState, Revision
+from app.orders.order_content import document
 from app.partners.models import Partner
 from tests.delivery.test_statistics import assert_exact
 from tests.people import Browser
@@ -66,6 +69,15 @@ def test_seeded_orders_have_the_state_of_their_messages(seeded: dict[str, int], 
     for _, message, _ in rows:
         if message is not None:
             assert message.attempts_made == numbers.get(message.id, 0)
+
+
+def test_seeded_orders_have_order_checks(seeded: dict[str, int], session: Session) -> None:
+    assert session.scalar(select(func.count()).select_from(OrderItem)) == seeded["orders"]
+    newest = session.scalars(select(PurchaseOrder.id).order_by(PurchaseOrder.id.desc()).limit(60))
+    orders = [order for order_id in newest.all() if (order := queries.order(session, None, order_id))]
+    checks = [order_checks(session, order, document(order.revisions[0]).sent) for order in orders]
+    kinds = {check.kind for known in checks for check in known}
+    assert CheckKind.QUANTITY in kinds
 
 
 def test_seeded_messages_follow_the_contract(seeded: dict[str, int], session: Session) -> None:

@@ -115,6 +115,7 @@ def test_demo_starts_with_example_data_and_stops_at_ctrl_c(demo: Demo, instance:
         assert time.monotonic() < until
         time.sleep(0.1)
     page = asha.get(f"{demo.url}/orders/{order_id[1]}", timeout=10).text
+    assert "Assigned to" in asha.get(f"{demo.url}/orders", timeout=10).text
     link = re.search(rf'href="({demo.partner_url}/received/msg_\w+)"', page)
     assert link and requests.get(link[1], timeout=10).ok
 
