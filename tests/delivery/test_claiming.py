@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,11 +13,22 @@ from sqlalchemy.orm import Session
 from app import clock as the_clock
 from app.db import Database
 from app.delivery import service as delivery_service
-from app.delivery.claiming import FULL_RETRY, LEASE_MARGIN_SECONDS, LOCKED_RETRY, ClaimResult, _share, claim
-from app.delivery.models import CircuitBreaker, Message
+from app.delivery.circuit_breaker import BreakerState, Limits
+from app.delivery.claiming import (
+    FULL_RETRY,
+    LEASE_MARGIN_SECONDS,
+    LOCKED_RETRY,
+    ClaimResult,
+    _request,
+    _share,
+    claim,
+)
+from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState, Trigger
+from app.delivery.retry_policy import DEFAULT_SCHEDULE
 from app.partners import service as partner_service
 from app.partners.models import Partner
 
+ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 DEADLINE = timedelta(seconds=1.0 + LEASE_MARGIN_SECONDS)
 """How long a lease of the test partner lasts."""
 
@@ -227,3 +239,134 @@ def test_earliest_time_of_several_partners_counts(
         template.next_at = now + timedelta(minutes=7)
         session.commit()
     assert claim_now(database) == ClaimResult([], now + timedelta(minutes=3))
+
+
+@ONE_DATABASE
+def test_claimed_message_carries_all_terms_of_its_partner(
+    arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
+) -> None:
+    (order_id,) = arrive(1)
+    message_id = confirm(order_id)
+    now = the_clock.now()
+    set_partner(
+        database,
+        partner,
+        retry_schedule=[1, 2],
+        success_codes=[0, 7],
+        concurrency=3,
+        rate_per_minute=120,
+        credential_failures=1,
+    )
+    set_breaker(database, partner)
+    with database.writing() as writing:
+        message = writing.get_one(Message, message_id)
+        message.tries, message.attempts_made, message.claims, message.unknown_outcome = 2, 4, 5, True
+        message.request_id = "req-9"
+        message.trigger, message.asked_by, message.asked_reason = Trigger.MANUAL, "Ravi", "asked"
+        writing.commit()
+    with database.writing() as writing:
+        (claimed,) = claim(writing, 8, now, lease_margin=2.0).messages
+        writing.commit()
+    assert (claimed.id, claimed.order_id, claimed.partner_id) == (message_id, order_id, partner.id)
+    stored = session.get_one(Message, message_id)
+    assert (claimed.object_id, claimed.body) == (stored.object_id, stored.body)
+    assert (claimed.number, claimed.tries, claimed.after_unknown) == (5, 2, True)
+    assert (claimed.trigger, claimed.asked_by, claimed.asked_reason) == (Trigger.MANUAL, "Ravi", "asked")
+    assert (claimed.request_id, claimed.schedule, claimed.success_codes) == ("req-9", (1, 2), (0, 7))
+    assert claimed.limits == Limits(3, 2.0)
+    assert (claimed.is_probe, claimed.is_suspect, claimed.had_credential_failures) == (False, True, True)
+    assert claimed.target.url == f"{partner.base_url}/api/v0/purchase-order/req-confirm"
+    assert claimed.target.headers == (("X-Api-Key", "a-secret-of-ours"),)
+    assert claimed.headers["Content-Type"] == "application/json"
+    assert claimed.headers["Idempotency-Key"] == message_id
+    assert claimed.headers["User-Agent"].startswith("po-confirm")
+
+    assert (stored.state, stored.claims, stored.attempts_made) == (MessageState.SENDING, 6, 5)
+    assert (stored.lease_token, stored.lease_until) == (claimed.token, now + timedelta(seconds=1.0 + 2.0))
+    assert len(claimed.token) == 16
+    attempt = session.scalars(select(Attempt)).one()
+    assert (attempt.message_id, attempt.number, attempt.started_at) == (message_id, 5, now)
+    assert (attempt.trigger, attempt.actor, attempt.asked_reason) == (Trigger.MANUAL, "Ravi", "asked")
+    assert (attempt.request_id, attempt.url) == ("req-9", claimed.target.url)
+    headers = dict(attempt.request_headers)
+    assert headers.pop("X-Api-Key") not in ("", "a-secret-of-ours")
+    assert headers == claimed.headers
+
+
+@ONE_DATABASE
+def test_partner_without_terms_gets_the_defaults(
+    arrive: Any, confirm: Any, database: Database, partner: Partner
+) -> None:
+    confirm(arrive(1)[0])
+    (claimed,) = claim_now(database).messages
+    assert claimed.schedule == DEFAULT_SCHEDULE
+    assert claimed.limits == Limits(4, None)
+    assert (claimed.is_suspect, claimed.had_credential_failures) == (False, False)
+
+
+@ONE_DATABASE
+def test_oldest_due_messages_are_claimed_first(
+    arrive: Any, confirm: Any, database: Database, partner: Partner
+) -> None:
+    ids = [confirm(order_id) for order_id in arrive(4)]
+    now = the_clock.now()
+    with database.writing() as session:
+        for minutes, message_id in enumerate(reversed(ids), 1):
+            session.get_one(Message, message_id).next_at = now - timedelta(minutes=10 - minutes)
+        session.commit()
+    assert [message.id for message in claim_now(database, 3).messages] == [ids[3], ids[2], ids[1]]
+
+
+@ONE_DATABASE
+def test_probe_of_a_person_does_not_reserve_the_slot(
+    arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
+) -> None:
+    _, requested = (confirm(order_id) for order_id in arrive(2))
+    now = the_clock.now()
+    set_breaker(database, partner, opened_at=now, probe_at=now)
+    with database.writing() as writing:
+        delivery_service.resend(writing, writing.get_one(Message, requested), by="Ravi", reason="asked")
+        writing.commit()
+    (claimed,) = claim_now(database).messages
+    assert (claimed.id, claimed.is_probe) == (requested, False)
+    assert probe_at(session, partner) == now
+
+
+# --- What a partner may be sent now, without a database
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+SOON, LATER = NOON + timedelta(minutes=1), NOON + timedelta(minutes=5)
+
+
+def pending(**values: Any) -> Any:
+    state = {name: getattr(BreakerState(), name) for name in BreakerState.__dataclass_fields__}
+    defaults = {"paused_at": None, "first_due": NOON, "first_requested": None, "sending": 2}
+    return SimpleNamespace(**{**state, **defaults, **values})
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (pending(), (False, None)),
+        (pending(first_due=SOON), (False, SOON)),
+        (pending(first_due=SOON, first_requested=SOON), (False, SOON)),
+        (pending(paused_at=NOON), None),
+        (pending(paused_at=NOON, first_requested=NOON), (True, None)),
+        (pending(paused_at=NOON, first_requested=SOON), (False, SOON)),
+        (pending(opened_at=NOON), (False, None)),
+        (pending(opened_at=NOON, probe_at=NOON), (False, None)),
+        (pending(opened_at=NOON, probe_at=LATER), (False, LATER)),
+        (pending(opened_at=NOON, probe_at=SOON, first_due=LATER), (False, LATER)),
+        (pending(opened_at=NOON, probe_at=LATER, first_requested=NOON), (True, None)),
+        (pending(opened_at=NOON, probe_at=LATER, first_requested=SOON), (False, SOON)),
+        (pending(probe_at=LATER), (False, None)),
+    ],
+)
+def test_request_is_due_or_has_a_time_to_check_again(row: Any, expected: Any) -> None:
+    request = _request(row, NOON)
+    assert (request and (request.requested_only, request.check_again_at)) == expected
+    if request:
+        assert (request.partner, request.sending, request.is_probe) == (row, 2, False)
+        opened = BreakerState(opened_at=NOON, width=1, failures=3)
+        bypassed = BreakerState(failures=3) if request.requested_only else opened
+        assert request.effective_state(opened) == bypassed

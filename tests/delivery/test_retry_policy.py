@@ -269,6 +269,12 @@ def test_failed_attempt_is_retried_and_unknown_if_anything_was_sent(failure: Fai
     assert flags(verdict) == ({"unknown"} if sent else set()) | ({"transport"} if transport else set())
 
 
+def test_outcome_without_status_and_failure_is_our_error() -> None:
+    verdict = verdict_on(replace(answered(200, GOOD), status=None))
+
+    assert (verdict.step, verdict.reason, flags(verdict)) == (RETRY, Reason.INTERNAL, {"unknown"})
+
+
 @pytest.mark.parametrize("status", [200, 409, 410, 422])
 def test_truncated_reply_is_never_a_result(status: int) -> None:
     verdict = verdict_on(failed(Failure.TIMEOUT, status=status, body=GOOD), after_unknown=True)
