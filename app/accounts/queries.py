@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Person, PersonSupplier, Role, Supplier
-from app.accounts.permissions import ROLE_PERMISSIONS, Permission
+from app.accounts.permissions import ROLE_PERMISSIONS, Permission, can
+
+_SEES_ALL = [role for role, allowed in ROLE_PERMISSIONS.items() if Permission.VIEW_ALL in allowed]
 
 
 def person_by_username(session: Session, username: str) -> Person | None:
@@ -50,10 +52,17 @@ def staff_of_suppliers(session: Session) -> dict[str, list[str]]:
 
 def people_who_see(session: Session, supplier_b2b_id: str) -> Sequence[Person]:
     """The active people who may see the orders of a supplier, by username."""
-    sees_all = [role for role, allowed in ROLE_PERMISSIONS.items() if Permission.VIEW_ALL in allowed]
     is_staff = exists().where(PersonSupplier.person_id == Person.id, PersonSupplier.b2b_id == supplier_b2b_id)
-    people = select(Person).where(Person.active, or_(Person.role.in_(sees_all), is_staff))
+    people = select(Person).where(Person.active, or_(Person.role.in_(_SEES_ALL), is_staff))
     return session.scalars(people.order_by(Person.username)).all()
+
+
+def in_team_of(person: Person) -> ColumnElement[bool]:
+    """The people in the team of a person: staff with a supplier in common, or all who see every supplier."""
+    if can(person, Permission.VIEW_ALL):
+        return Person.role.in_(_SEES_ALL)
+    has_common_supplier = Person.suppliers.any(PersonSupplier.b2b_id.in_(person.supplier_ids))
+    return and_(Person.role.not_in(_SEES_ALL), has_common_supplier)
 
 
 def device_tags(session: Session, b2b_ids: Iterable[str]) -> dict[str, tuple[str, str]]:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from werkzeug.datastructures import MultiDict
 
 from app.accounts.models import Person
+from app.accounts.permissions import Permission, can
 from app.audit.listing import AUDIT
 from app.inbound.listing import INBOUND
 from app.orders.forms import SORT_NAMES
@@ -31,6 +32,13 @@ PROBLEMS = {
 def sharing_label(view: SavedView, reader: Person) -> str:
     """Who shared a view."""
     return "Shared" if view.person_id == reader.id else f"Shared by {view.owner.display_name}"
+
+
+def team_label(reader: Person) -> str:
+    """The people who see the views that the reader shares."""
+    if can(reader, Permission.VIEW_ALL):
+        return "managers, support and administrators"
+    return "everyone who works for one of your suppliers"
 
 
 def filter_chips(page: str, query: str, zone: ZoneInfo) -> list[ActiveFilter]:

@@ -19,7 +19,7 @@ from app.accounts.service import update_preferences
 from app.saved_views import service
 from app.saved_views.forms import ColumnsForm, ConfirmForm, SaveForm, ViewForm
 from app.saved_views.models import SavedView
-from app.saved_views.presenters import LISTINGS, PROBLEMS, filter_chips, sharing_label
+from app.saved_views.presenters import LISTINGS, PROBLEMS, filter_chips, sharing_label, team_label
 from app.ui import web
 from app.ui.listing import ActiveFilter
 
@@ -193,6 +193,7 @@ def _page(errors: Sequence[str] = (), status: int = 200) -> Response:
         "saved_views/index.html",
         status=status,
         views=service.views_of(web.db(), access.current_person()),
+        team_of_reader=team_label(access.current_person()),
         start_view=service.start_view(web.db(), access.current_person()),
         may_edit=lambda view: service.may_edit(access.current_person(), view),
         listings=LISTINGS,

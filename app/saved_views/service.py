@@ -12,8 +12,9 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from app import clock
-from app.accounts.models import Person, PersonSupplier
-from app.accounts.permissions import ROLE_PERMISSIONS, Permission, can
+from app.accounts.models import Person
+from app.accounts.permissions import Permission, can
+from app.accounts.queries import in_team_of
 from app.accounts.service import update_preferences
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
@@ -41,7 +42,6 @@ LISTS = {
     "audit": ViewedList("/audit", Permission.VIEW_AUDIT_TRAIL),
 }
 """The lists with views by their names."""
-_SEES_ALL = [role for role, permissions in ROLE_PERMISSIONS.items() if Permission.VIEW_ALL in permissions]
 
 
 class Problem(StrEnum):
@@ -87,18 +87,16 @@ def may_edit(person: Person, view: SavedView) -> bool:
 
 
 def _is_visible(person: Person) -> ColumnElement[bool]:
-    """Own views, and shared ones of people who work for the same suppliers, of lists that may be opened.
+    """Own views and those that the team shares, of lists that may be opened.
 
-    People who see all suppliers work for each of them.
+    Administrators see all shared views, so that they can delete those of people who left.
     """
     pages = [name for name, viewed in LISTS.items() if can(person, viewed.permission)]
+    is_own = SavedView.person_id == person.id
     is_shared = and_(SavedView.is_shared)
-    if not can(person, Permission.VIEW_ALL):
-        is_colleague = or_(
-            Person.role.in_(_SEES_ALL), Person.suppliers.any(PersonSupplier.b2b_id.in_(person.supplier_ids))
-        )
-        is_shared = and_(SavedView.is_shared, SavedView.owner.has(is_colleague))
-    return and_(SavedView.page.in_(pages), or_(SavedView.person_id == person.id, is_shared))
+    if not can(person, Permission.MANAGE_USERS):
+        is_shared = and_(SavedView.is_shared, SavedView.owner.has(in_team_of(person)))
+    return and_(SavedView.page.in_(pages), or_(is_own, is_shared))
 
 
 def save(
