@@ -44,6 +44,8 @@ class SheetColumn(StrEnum):
 
 
 REQUIRED_COLUMNS = (SheetColumn.ORDER, SheetColumn.VERSION, SheetColumn.RESPONSE)
+FILLED_IN = (SheetColumn.RESPONSE, SheetColumn.REMARKS, SheetColumn.OWN_NUMBER, SheetColumn.PROMISED_DATE)
+"""The columns that are empty in the download."""
 _HEADERS = {search_key(column): column for column in SheetColumn} | {
     # The headers of the export of orders.
     "id": SheetColumn.ORDER,
@@ -76,7 +78,7 @@ class BadSheet(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """A row with a response: its number in the file, and the text of its cells by column."""
+    """A row that was filled in: its number in the file, and the text of its cells by column."""
 
     number: int
     cells: dict[SheetColumn, str]
@@ -84,7 +86,7 @@ class SheetRow:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """The rows with a response, and how many rows have none."""
+    """The rows that were filled in, and how many were not."""
 
     rows: Sequence[SheetRow]
     blank: int
@@ -109,21 +111,21 @@ def _read_rows(rows: Iterable[Sequence[str]]) -> Sheet:
     for column in REQUIRED_COLUMNS:
         if column not in columns:
             raise BadSheet(SheetProblem.NO_COLUMN, column)
-    found: list[SheetRow] = []
+    rows_read: list[SheetRow] = []
     blank = 0
     for number, row in numbered:
         cells = {column: row[place] for column, place in columns.items() if place < len(row)}
         if not any(cells.values()):
             continue
-        if len(found) + blank == ROWS_MAX:
+        if len(rows_read) + blank == ROWS_MAX:
             raise BadSheet(SheetProblem.TOO_MANY_ROWS)
-        if cells.get(SheetColumn.RESPONSE):
-            found.append(SheetRow(number, cells))
+        if any(cells.get(column) for column in FILLED_IN):
+            rows_read.append(SheetRow(number, cells))
         else:
             blank += 1
-    if not found:
+    if not rows_read:
         raise BadSheet(SheetProblem.NO_RESPONSES)
-    return Sheet(found, blank)
+    return Sheet(rows_read, blank)
 
 
 def _columns(header: Sequence[str]) -> dict[SheetColumn, int]:

@@ -115,6 +115,17 @@ def test_filled_in_sheet_is_planned_and_sent(
     }
 
 
+def test_row_with_remarks_but_no_response_has_an_error(asha: Browser, arrive: Any, upload: Any) -> None:
+    arrive(3)
+    rows = downloaded(asha, "csv")
+    fill(rows, 1, RESPONSE="Confirm")
+    fill(rows, 2, REMARKS="No capacity")
+    plan = upload(csv_file(rows))
+    assert "1 row with errors." in plan.words
+    assert "Row 3, Response: Enter Confirm, Reject or Return." in plan.words
+    assert "1 row without a response is left out." in plan.words
+
+
 def test_download_has_only_visible_orders_that_need_a_response(
     asha: Browser, omar: Browser, meera: Browser, arrive: Any, session: Session
 ) -> None:
