@@ -9,7 +9,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from app.network.reference_codes import unit_label
-from app.orders.checks import Check, CheckKind, OtherOrder
+from app.orders.checks import Check, CheckKind, GstinProblem, OtherOrder
 from app.orders.document_presenters import TOTAL_LABELS
 from app.orders.models import OrderCheckDismissal
 from app.orders.totals import TotalKind
@@ -18,6 +18,10 @@ from app.ui.times import moment
 
 SHOWN = 4
 """Checks that are shown at once; more are folded."""
+GSTIN_PROBLEMS = {
+    GstinProblem.FORMAT: "a GSTIN has two digits and 13 letters or digits",
+    GstinProblem.CHECK_DIGIT: "its check digit is wrong",
+}
 PARTIES = {"buyer": "buyer", "supplier": "supplier"}
 
 
@@ -123,7 +127,8 @@ def _total(params: Mapping[str, str], reference: str) -> tuple[str, str]:
 
 
 def _gstin(params: Mapping[str, str], reference: str) -> tuple[str, str]:
-    return f"GSTIN {params['gstin']} of the {PARTIES[reference]} is not valid: its check digit is wrong.", ""
+    problem = GSTIN_PROBLEMS[GstinProblem(params["problem"])]
+    return f"GSTIN {params['gstin']} of the {PARTIES[reference]} is not valid: {problem}.", ""
 
 
 def _duplicate(_params: Mapping[str, str], _reference: str) -> tuple[str, str]:

@@ -225,16 +225,23 @@ def _total_checks(body: PurchaseOrderBody) -> Iterator[Check]:
 def _gstin_checks(body: PurchaseOrderBody) -> Iterator[Check]:
     for party, details in (("buyer", body.buyer_details), ("supplier", body.supplier_details)):
         gstin = details.gstin.strip().upper() if details and details.gstin else ""
-        if gstin and gstin != UNREGISTERED and not is_gstin(gstin):
-            yield Check(CheckKind.GSTIN, party, params={"gstin": gstin[:40]})
+        if gstin and gstin != UNREGISTERED and (problem := gstin_problem(gstin)):
+            yield Check(CheckKind.GSTIN, party, params={"gstin": gstin[:40], "problem": problem.value})
 
 
-def is_gstin(text: str) -> bool:
-    """Whether a text has the form of a GSTIN and its last character is the right check digit."""
+class GstinProblem(StrEnum):
+    """Why a text is no GSTIN."""
+
+    FORMAT = "format"
+    CHECK_DIGIT = "check_digit"
+
+
+def gstin_problem(text: str) -> GstinProblem | None:
+    """What is wrong with a GSTIN; None if it has the right form and check digit."""
     if not re.fullmatch(r"\d{2}[A-Z0-9]{13}", text, re.ASCII):
-        return False
+        return GstinProblem.FORMAT
     total = 0
     for place, character in enumerate(text[:14]):
         quotient, rest = divmod(GSTIN_CHARACTERS.index(character) * (1 + place % 2), 36)
         total += quotient + rest
-    return text[14] == GSTIN_CHARACTERS[-total % 36]
+    return None if text[14] == GSTIN_CHARACTERS[-total % 36] else GstinProblem.CHECK_DIGIT

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.audit.models import AuditAction, AuditEntry
 from app.db import Database, migrations
-from app.orders.checks import CheckKind, compare_item, is_gstin
+from app.orders.checks import CheckKind, GstinProblem, compare_item, gstin_problem
 from app.orders.models import OrderCheckDismissal, OrderItem, PurchaseOrder
 from tests.buyer import Buyer
 from tests.people import Browser
@@ -111,19 +111,26 @@ def test_totals_that_do_not_add_up_are_shown(asha: Browser, receive: Any) -> Non
     assert sentences(asha, receive(change)) == ["Total is ₹440.00, but the lines add up to ₹439.90."]
 
 
-@pytest.mark.parametrize("gstin", ["27AAPFU0939F1ZW", "27AAPFU0939F1Z", "see letter"])
-def test_wrong_gstin_is_shown(asha: Browser, receive: Any, gstin: str) -> None:
+@pytest.mark.parametrize(
+    ("gstin", "problem"),
+    [
+        ("27AAPFU0939F1ZW", "its check digit is wrong"),
+        ("27AAPFU0939F1Z", "a GSTIN has two digits and 13 letters or digits"),
+        ("see letter", "a GSTIN has two digits and 13 letters or digits"),
+    ],
+)
+def test_wrong_gstin_is_shown(asha: Browser, receive: Any, gstin: str, problem: str) -> None:
     def change(order: dict[str, Any]) -> None:
         order["supplierDetails"]["gstin"] = gstin
 
     (sentence,) = sentences(asha, receive(change))
-    assert sentence == f"GSTIN {gstin.upper()} of the supplier is not valid: its check digit is wrong."
+    assert sentence == f"GSTIN {gstin.upper()} of the supplier is not valid: {problem}."
 
 
 def test_gstin_check_digit_is_calculated() -> None:
-    assert is_gstin("27AAPFU0939F1ZV")
-    assert not is_gstin("27APAFU0939F1ZV")
-    assert not is_gstin("२७AAPFU0939F1ZV")
+    assert gstin_problem("27AAPFU0939F1ZV") is None
+    assert gstin_problem("27APAFU0939F1ZV") is GstinProblem.CHECK_DIGIT
+    assert gstin_problem("२७AAPFU0939F1ZV") is GstinProblem.FORMAT
 
 
 def test_quantity_and_date_are_unusual_only_beyond_every_earlier_order() -> None:
@@ -188,7 +195,7 @@ def test_habit_needs_three_orders_not_three_lines() -> None:
 
 
 def test_gstin_has_digits_letters_and_its_check_digit() -> None:
-    assert is_gstin("29AAGCB7383J1Z4")
+    assert gstin_problem("29AAGCB7383J1Z4") is None
     for text in (
         "",
         "27AAPFU0939F1Z",
@@ -197,7 +204,7 @@ def test_gstin_has_digits_letters_and_its_check_digit() -> None:
         "2AAAPFU0939F1ZV",
         "27AAPFU0939F1Z-",
     ):
-        assert not is_gstin(text)
+        assert gstin_problem(text) is GstinProblem.FORMAT
 
 
 def test_sentences_of_quantity_and_date(asha: Browser, receive: Any) -> None:
