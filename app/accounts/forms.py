@@ -20,7 +20,7 @@ from wtforms import (
     StringField,
     TextAreaField,
 )
-from wtforms.validators import InputRequired, Length, ValidationError
+from wtforms.validators import InputRequired, Length, Optional, Regexp, ValidationError
 
 from app.accounts.passwords import LONGEST
 from app.accounts.presenters import DENSITIES, ROLE_LABELS, THEMES
@@ -29,6 +29,13 @@ from app.ui.fields import choices, folded
 
 _LATITUDE_LONGITUDE = re.compile(r"-?\d{1,2}\.\d{4},-?\d{1,3}\.\d{4}")
 _ID_SEPARATORS = re.compile(r"[\s,;]+")
+
+
+def mail_address_field() -> StringField:
+    """A mail address, which may be empty."""
+    message = "Enter an email address, such as asha@supplier.example."
+    checks = [Optional(), Length(max=200), Regexp(r"[^\s@<>,;:\"]+@[A-Za-z0-9.-]+$", message=message)]
+    return StringField("Email address", checks, filters=[folded])
 
 
 class LoginForm(FlaskForm):
@@ -42,7 +49,7 @@ class AccountForm(FlaskForm):
     """What people set for themselves."""
 
     full_name = StringField("Full name", [Length(max=120)], filters=[folded])
-    mail_address = StringField("Email address", [Length(max=200)], filters=[folded])
+    mail_address = mail_address_field()
     time_zone = SelectField("Time zone")
     theme = RadioField("Theme", choices=choices(THEMES.items()))
     density = RadioField("Density of lists", choices=choices(DENSITIES.items()))
@@ -53,10 +60,6 @@ class AccountForm(FlaskForm):
         self.time_zone.choices = choices(
             [("", f"Default ({default_zone})"), *((zone, zone) for zone in time_zones())]
         )
-
-    def validate_mail_address(self, field: Any) -> None:
-        if field.data and not re.fullmatch(r"[^\s@<>,;:\"]+@[A-Za-z0-9.-]+", field.data):
-            raise ValidationError("Enter an email address, such as asha@supplier.example.")
 
 
 @lru_cache(maxsize=1)
@@ -100,9 +103,10 @@ class DeviceTagForm(FlaskForm):
 
 
 class PersonForm(FlaskForm):
-    """Name, role and suppliers of a person."""
+    """Name, mail address, role and suppliers of a person."""
 
     full_name = StringField("Full name", [Length(max=120)], filters=[folded])
+    mail_address = mail_address_field()
     role = SelectField("Role", choices=choices([(role.value, label) for role, label in ROLE_LABELS.items()]))
     known_supplier_ids = SelectMultipleField("Suppliers")
     supplier_ids = TextAreaField("Other supplier B2B IDs", [Length(max=10_000)])

@@ -138,6 +138,7 @@ def add_user() -> Response:
             password=password,
             supplier_ids=form.ids,
             full_name=form.full_name.data or "",
+            mail_address=form.mail_address.data or "",
             must_change_password=True,
         )
     except service.InvalidPerson as error:
@@ -171,6 +172,7 @@ def change_user(person_id: int) -> Response:
             role=Role(form.role.data),
             supplier_ids=form.ids,
             full_name=form.full_name.data or "",
+            mail_address=form.mail_address.data or "",
             active=form.active.data,
         )
     except service.InvalidPerson as error:
@@ -413,6 +415,7 @@ def _user_page(
             suppliers=_suppliers(),
             formdata=None,
             full_name=person.full_name,
+            mail_address=person.mail_address,
             role=person.role.value,
             known_supplier_ids=sorted(person.supplier_ids),
             active=person.active,

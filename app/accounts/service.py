@@ -58,6 +58,7 @@ def add_person(
     password: str,
     supplier_ids: Iterable[str] = (),
     full_name: str = "",
+    mail_address: str = "",
     must_change_password: bool = False,
 ) -> Person:
     """Add a person who can sign in.
@@ -76,6 +77,7 @@ def add_person(
     person = Person(
         username=username,
         full_name=full_name,
+        mail_address=mail_address,
         role=role,
         password_hash=passwords.hash_password(password),
         must_change_password=must_change_password,
@@ -103,6 +105,7 @@ def update_person(
     role: Role,
     supplier_ids: Iterable[str],
     full_name: str,
+    mail_address: str,
     active: bool,
 ) -> None:
     """Change an account. A new role or a deactivation ends all sessions of the person.
@@ -119,6 +122,7 @@ def update_person(
     if not active or role is not person.role:
         sessions.end_all(session, person.id)
     person.role, person.full_name, person.active = role, full_name, active
+    person.mail_address = mail_address
     current = {supplier.b2b_id: supplier for supplier in person.suppliers}
     person.suppliers = [current.get(b2b_id) or PersonSupplier(b2b_id=b2b_id) for b2b_id in ids]
     session.flush()
@@ -258,6 +262,7 @@ def audit_fields(person: Person) -> dict[str, object]:
     return {
         "username": person.username,
         "full_name": person.full_name,
+        "mail_address": person.mail_address,
         "role": person.role.value,
         "supplier_ids": sorted(person.supplier_ids),
         "active": person.active,

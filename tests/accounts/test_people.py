@@ -62,6 +62,13 @@ def test_new_user_signs_in_with_the_password_shown_once(
     assert anonymous.get("/orders").status_code == 200
 
 
+def test_email_address_is_set_by_an_administrator(admin: Browser, session: Session) -> None:
+    assert change(admin, session, "omar", mail_address="no address").status_code == 422
+    assert change(admin, session, "omar", mail_address="omar@supplier.example").status_code == 303
+    assert load(session, "omar").mail_address == "omar@supplier.example"
+    assert "omar@supplier.example" in admin.get("/users").words
+
+
 def test_supplier_ids_on_one_line_are_split(admin: Browser, session: Session) -> None:
     assert change(admin, session, "omar", supplier_ids=f"{TRIVENI} {BEARINGS},\n").status_code == 303
     assert load(session, "omar").supplier_ids == {TRIVENI, BEARINGS}
