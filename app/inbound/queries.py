@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, joinedload, undefer
 from app.db import bytes_contain, id_at
 from app.db.filters import FilterContext, conditions_of, where
 from app.inbound.models import Effect, InboundMessage
+from app.network.vocabulary import Kind
 from app.partners.models import LISTED, Partner
 
 PAGE = 50
@@ -132,6 +133,14 @@ def last_received_at(session: Session, partner_id: int) -> datetime | None:
         .order_by(InboundMessage.id.desc())
         .limit(1)
     )
+
+
+def changed_orders(session: Session, scope: Scope, kind: Kind, since: datetime, *, most: int) -> int:
+    """How many orders were changed by messages of this kind since a time, of at most ``most`` messages."""
+    wanted = InboundFilter(effect=Effect.APPLIED.value, kind=kind.value, since=since)
+    conditions = conditions_of(FilterContext(session, wanted, scope))
+    orders = _visible(select(InboundMessage.order_id), scope).where(*conditions).limit(most)
+    return session.scalar(select(func.count(orders.subquery().c.order_id.distinct()))) or 0
 
 
 def repeats_of(session: Session, inbound_id: str, *, most: int = 20) -> Sequence[InboundMessage]:

@@ -12,8 +12,11 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
+from app.inbound.queries import changed_orders
+from app.network.vocabulary import Kind
 from app.orders.models import PurchaseOrder
 from app.orders.queries import (
+    COUNTED_MOST,
     OrderFilter,
     QueueCounts,
     Received,
@@ -25,7 +28,7 @@ from app.orders.queries import (
 )
 from app.partners.models import Partner
 from app.partners.queries import all_partners
-from app.reports.response_report import ResponseReport, response_report
+from app.reports.response_report import ResponseReport, ResponseTotals, response_report
 from app.webhooks.partner_status import PartnerStatus, outages, partner_statuses
 
 URGENT = 5
@@ -48,13 +51,20 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Everything that the page reads about orders, and the partners."""
+    """Everything that the page reads about orders, and the partners.
+
+    ``changed`` and ``ended`` orders were edited, and canceled or closed, after ``since``.
+    """
 
     urgent: Sequence[PurchaseOrder]
     queues: QueueCounts
     today: Day
     week: ResponseReport
+    week_before: ResponseTotals
+    since: datetime
     received: Received
+    changed: int
+    ended: int
     colleagues: Sequence[tuple[str, int]]
     partners: Sequence[PartnerStatus]
 
@@ -65,6 +75,9 @@ def home(session: Session, scope: Scope, person_id: int, now: datetime, zone: Zo
     midnight = datetime.combine(today + timedelta(days=1), time(), zone)
     queues = queue_counts(session, scope, now)
     week = response_report(session, scope, today - timedelta(days=WEEK - 1), today, zone)
+    before = response_report(
+        session, scope, today - timedelta(days=2 * WEEK - 1), today - timedelta(days=WEEK), zone
+    )
     yesterday = now - timedelta(days=1)
     return Home(
         urgent=order_page(session, scope, OrderFilter(answer="open"), now, limit=URGENT).orders,
@@ -75,7 +88,11 @@ def home(session: Session, scope: Scope, person_id: int, now: datetime, zone: Zo
             left=due_count(session, scope, now, midnight),
         ),
         week=week,
+        week_before=before.totals,
+        since=yesterday,
         received=received_since(session, scope, yesterday),
+        changed=changed_orders(session, scope, Kind.REQ_EDIT, yesterday, most=COUNTED_MOST),
+        ended=changed_orders(session, scope, Kind.REQ_STATUS_CHANGE, yesterday, most=COUNTED_MOST),
         colleagues=responses_by_person(session, scope, yesterday, except_id=person_id),
         partners=partner_statuses(session, _troubled_first(session)),
     )

@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 from flask import url_for
 
 from app.delivery.statistics import Durations
+from app.inbound.models import Effect
+from app.network.vocabulary import Kind as MessageKind
 from app.orders.queries import QueueCounts
 from app.partners.pause_presenters import pause_sentence
 from app.reports.charts import Chart, Column, Kind, Tick, bar_chart, duration_chart, time_ticks
@@ -168,15 +170,42 @@ def trend_bars(report: ResponseReport) -> list[TrendBar]:
     ]
 
 
-def recent_changes(home: Home) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened since yesterday, and the list of it."""
+
+    text: str
+    url: str
+
+
+def recent_changes(home: Home) -> list[Change]:
     """What happened in the last 24 hours."""
-    received = home.received
+    since, received = home.since.isoformat(timespec="seconds"), home.received
     changes = []
     if received.orders:
-        buyers = things(received.buyers, "buyer")
-        changes.append(f"{things(received.orders, 'new order')} from {buyers}")
-    changes += [f"{name} responded to {things(count, 'order')}" for name, count in home.colleagues]
+        text = f"{things(received.orders, 'new order')} from {things(received.buyers, 'buyer')}"
+        changes.append(Change(text, url_for("orders.inbox", received_since=since, sort="-received_at")))
+    for count, words, kind in (
+        (home.changed, "changed", MessageKind.REQ_EDIT),
+        (home.ended, "canceled or closed", MessageKind.REQ_STATUS_CHANGE),
+    ):
+        if count:
+            url = url_for("inbound.log", kind=kind.value, effect=Effect.APPLIED.value, since=since)
+            changes.append(Change(f"{things(count, 'order')} {words}", url))
+    report = url_for("reports.response_report")
+    changes += [
+        Change(f"{name} responded to {things(count, 'order')}", report) for name, count in home.colleagues
+    ]
     return changes
+
+
+def time_trend(home: Home) -> str:
+    """How the average response time of this week differs from that of the week before."""
+    now, before = home.week.totals.average_milliseconds, home.week_before.average_milliseconds
+    if now is None or before is None:
+        return "last 7 days"
+    direction = "less" if now < before else "more"
+    return f"{duration(abs(now - before))} {direction} than the week before"
 
 
 def partner_summary(status: PartnerStatus) -> str:

@@ -75,6 +75,7 @@ def home_page() -> Response:
         progress=presenters.progress_parts(data.today),
         trend=presenters.trend_bars(data.week),
         changes=presenters.recent_changes(data),
+        time_trend=presenters.time_trend(data),
         problems=[*problems.partners, *problems.messages, *problems.orders][:PROBLEMS],
         queues=presenters.webhook_cards(sidebar, sees_all=sees_all, sees_unmatched=handles_partners),
         partner_summary=presenters.partner_summary,

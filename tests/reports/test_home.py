@@ -117,6 +117,24 @@ def test_home_shows_progress_and_what_needs_attention(
     assert "Asha responded" not in page.words
 
 
+def test_home_counts_what_happened_since_yesterday(
+    app: Any, asha: Browser, arrive: Any, example_bodies: list[Any]
+) -> None:
+    arrive(4)
+    partner = Buyer(app.test_client(), example_bodies)
+    partner.edit(0)
+    partner.change_status(1)
+    page = asha.get("/")
+    changes = [(item.bdi.get_text(), item.a["href"]) for item in page.page.select(".changes li")]
+    assert [text.split(" from ")[0] for text, _ in changes] == [
+        "4 new orders",
+        "1 order changed",
+        "1 order canceled or closed",
+    ]
+    for text, url in changes:
+        assert len(asha.get(url).page.select("tbody a.strong")) == int(text[0]), text
+
+
 def test_home_without_orders_says_all_done(asha: Browser) -> None:
     words = asha.get("/").words
     assert "All done" in words and "Nothing needs attention" in words
