@@ -138,6 +138,26 @@ def test_integer_response_code_decides_whatever_else_is_in_the_reply(raw: bytes)
     assert (reply.response_code, reply.object_id, reply.says_failure) == (0, "", False)
 
 
+def test_result_without_its_object_counts() -> None:
+    reply = read_reply(b'{"response_code":0,"payload":{"resp":"FAILURE"}}')
+    assert reply is not None
+    assert (reply.result, reply.says_failure) == ("FAILURE", True)
+
+
+def test_reply_keeps_its_document_and_tells_if_it_has_a_payload() -> None:
+    document = {"response_code": 0, "payload": {"more": 1}}
+    reply, empty = read_reply(dumps(document)), read_reply(b'{"response_code":0,"payload":{}}')
+    assert reply and empty
+    assert reply.document == document
+    assert (reply.has_payload, empty.has_payload) == (True, False)
+
+
+def test_integer_of_nineteen_digits_is_read_and_a_longer_one_is_not() -> None:
+    reply = read_reply(b'{"response_code":' + b"9" * 19 + b"}")
+    assert reply and reply.response_code == int("9" * 19)
+    assert read_reply(b'{"response_code":' + b"9" * 20 + b"}") is None
+
+
 def test_scalar_counts_as_its_text() -> None:
     reply = read_reply(
         b'{"response_code":1,"response_message":false,"payload":{"resp":{"reqMsgId":123456789,'
