@@ -229,7 +229,9 @@ def test_stored_session_says_where_it_began(database: Database, session: Session
 
 
 @ONE_DATABASE
-def test_own_sessions_are_listed_by_latest_activity(database: Database, session: Session, frozen: Any) -> None:
+def test_own_sessions_are_listed_by_latest_activity(
+    database: Database, session: Session, frozen: Any
+) -> None:
     for username in ("asha", "asha", "asha", "omar"):
         begin(database, username)
     with database.writing() as writing:

@@ -1,0 +1,307 @@
+"""What is stored of an incoming message, and what it changes, without HTTP."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import clock as the_clock
+from app.audit.models import AuditAction, AuditEntry
+from app.db import Database
+from app.inbound.deduplication import keys_of
+from app.inbound.models import Effect, InboundMessage
+from app.inbound.processing import (
+    Call,
+    CannotReprocess,
+    Receipt,
+    ReprocessBlocker,
+    Rules,
+    receive_message,
+    reject_call,
+    reprocess,
+    reprocess_blocker,
+)
+from app.network.messages import parse
+from app.network.reader import canonical_sha256, dumps, read_json
+from app.network.replies import build_reply
+from app.network.vocabulary import ErrorCode, Kind
+from app.notifications.models import Event, Notification
+from app.orders.models import PurchaseOrder, Revision
+from app.partners import service as partner_service
+from app.partners.models import Partner
+from tests.buyer import Buyer
+
+AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
+RULES = Rules(max_body_bytes=100_000, respond_within=timedelta(hours=24))
+ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def session(database: Database, partner: Partner) -> Iterator[Session]:
+    """A session that the test may write to."""
+    with database.writing() as session:
+        yield session
+        session.rollback()
+
+
+def receive(session: Session, partner: Partner, kind: Kind, body: Any, *, at: datetime = AT) -> Receipt:
+    raw = body if isinstance(body, bytes) else dumps(body)
+    call = Call(kind, "/api/" + "p" * 300, "192.0.2.1", [("X-Partner-Key", "…")], at)
+    return receive_message(session, partner.id, call, raw, RULES)
+
+
+def stored(session: Session, receipt: Receipt) -> InboundMessage:
+    return session.get_one(InboundMessage, receipt.inbound_id)
+
+
+@ONE_DATABASE
+def test_applied_message_is_stored_with_its_response(
+    session: Session, partner: Partner, example_bodies: list[Any]
+) -> None:
+    body = example_bodies[0]
+    receipt = receive(session, partner, Kind.REQ_SEND, body)
+    order = session.scalars(select(PurchaseOrder)).one()
+    reply = dumps(build_reply(Kind.REQ_SEND, body, req_msg_id=receipt.inbound_id))
+    assert receipt == Receipt(receipt.inbound_id, Effect.APPLIED, 200, reply, order.id)
+    row = stored(session, receipt)
+    assert row.id.startswith("in_")
+    assert (row.kind, row.partner_id, row.order_id) == ("req-send", partner.id, order.id)
+    assert (row.received_at, row.remote_address) == (AT, "192.0.2.1")
+    assert row.path == "/api/" + "p" * 195
+    assert row.headers == [["X-Partner-Key", "…"]]
+    assert (row.body, row.size) == (dumps(body), len(dumps(body)))
+    assert (row.object_id, row.buyer_po_number) == (order.object_id, order.buyer_po_number)
+    assert row.supplier_b2b_id == order.supplier_b2b_id
+    assert row.content_sha256 == canonical_sha256(body)
+    assert row.same_as == f"req-send {order.object_id} 1 CREATED"
+    assert (row.effect, row.repeat_of, row.error_cd, row.error_field) == (Effect.APPLIED, None, "", "")
+    assert (row.answer_status, row.answer_body) == (200, reply)
+
+    assert (order.partner_id, order.received_at) == (partner.id, AT)
+    assert order.respond_by == AT + timedelta(hours=24)
+    revision = session.scalars(select(Revision)).one()
+    assert (revision.inbound_id, revision.body, revision.received_at) == (row.id, dumps(body), AT)
+    notifications = session.scalars(select(Notification)).all()
+    assert {(one.event, one.title, one.path) for one in notifications} == {
+        (Event.ORDER_RECEIVED, order.buyer_po_number, f"/orders/{order.id}")
+    }
+
+
+@ONE_DATABASE
+def test_edit_counts_its_deadline_from_its_receipt(
+    session: Session, partner: Partner, example_bodies: list[Any]
+) -> None:
+    receive(session, partner, Kind.REQ_SEND, example_bodies[0])
+    body = edit_of(example_bodies[0])
+    receipt = receive(session, partner, Kind.REQ_EDIT, body, at=AT + timedelta(hours=1))
+    order = session.scalars(select(PurchaseOrder)).one()
+    assert (receipt.effect, receipt.order_id, order.version) == (Effect.APPLIED, order.id, 2)
+    assert order.respond_by == AT + timedelta(hours=25)
+    revision = session.scalars(select(Revision).where(Revision.version == 2)).one()
+    assert (revision.inbound_id, revision.body) == (receipt.inbound_id, dumps(body))
+    titles = {
+        (one.title, one.path)
+        for one in session.scalars(select(Notification).where(Notification.event == Event.ORDER_CHANGED))
+    }
+    assert titles == {(order.buyer_po_number, f"/orders/{order.id}")}
+
+
+def edit_of(body: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    body = copy.deepcopy(body)
+    body["purchaseOrder"]["objectVersion"] = {"currentVersion": 1, "newVersion": 2}
+    body["purchaseOrder"].update(changes)
+    return body
+
+
+@ONE_DATABASE
+def test_repeat_gets_the_first_response_and_content_decides(
+    session: Session, partner: Partner, example_bodies: list[Any]
+) -> None:
+    body = example_bodies[0]
+    first = receive(session, partner, Kind.REQ_SEND, body)
+    second = receive(session, partner, Kind.REQ_SEND, body)
+    assert second.inbound_id != first.inbound_id
+    assert (second.effect, second.status, second.body) == (Effect.REPEATED, 200, first.body)
+    assert (second.order_id, stored(session, second).repeat_of) == (first.order_id, first.inbound_id)
+
+    other = copy.deepcopy(body)
+    other["purchaseOrder"]["subject"] = "Something else"
+    conflict = receive(session, partner, Kind.REQ_SEND, other)
+    detail = f"purchaseOrder.objectId: {first.inbound_id} has the same object, version and status, but "
+    assert (conflict.effect, conflict.status) == (Effect.CONFLICT, 409)
+    assert (conflict.error_field, conflict.detail) == (
+        "purchaseOrder.objectId",
+        detail + "different content.",
+    )
+    assert conflict.order_id == first.order_id
+    assert stored(session, conflict).error_cd == ErrorCode.CONFLICT
+    answer = json.loads(conflict.body)
+    assert (answer["response_code"], answer["payload"]["resp"]["errorDtl"]) == (38, conflict.detail)
+
+    # The same number of another version is not a repeat, and names what to send instead.
+    other["purchaseOrder"]["objectVersion"]["newVersion"] = 2
+    other["purchaseOrder"]["objectVersion"]["currentVersion"] = 1
+    again = receive(session, partner, Kind.REQ_SEND, other)
+    assert (again.status, again.error_field) == (409, "purchaseOrder.objectId")
+    assert "send changes as req-edit" in again.detail
+    assert session.scalars(select(PurchaseOrder.id)).all() == [first.order_id]
+
+
+@ONE_DATABASE
+def test_partners_do_not_share_objects(session: Session, partner: Partner, example_bodies: list[Any]) -> None:
+    other, _ = partner_service.add(session, "Other network", base_url="https://other.example")
+    receipts = [receive(session, sender, Kind.REQ_SEND, example_bodies[0]) for sender in (partner, other)]
+    assert [receipt.effect for receipt in receipts] == [Effect.APPLIED] * 2
+    assert len({receipt.order_id for receipt in receipts}) == 2
+    unknown = receive(session, other, Kind.REQ_EDIT, edit_of(example_bodies[1]))
+    assert (unknown.effect, unknown.status, unknown.order_id) == (Effect.UNMATCHED, 409, None)
+    assert unknown.error_field == "purchaseOrder.objectId"
+    assert unknown.detail == "purchaseOrder.objectId does not match a known order."
+
+
+@ONE_DATABASE
+def test_rejected_message_is_stored_with_its_error(
+    session: Session, partner: Partner, example_bodies: list[Any]
+) -> None:
+    unreadable = receive(session, partner, Kind.REQ_SEND, b'{"half": ')
+    assert (unreadable.effect, unreadable.status, unreadable.error_field) == (Effect.REJECTED, 400, "")
+    row = stored(session, unreadable)
+    assert (row.body, row.error_cd, row.detail) == (b'{"half": ', "PO_UNREADABLE", unreadable.detail)
+    answer = json.loads(unreadable.body)
+    assert answer["payload"]["resp"]["reqMsgId"] == row.id
+    assert answer["payload"]["purchaseOrder"] == {}
+
+    body = copy.deepcopy(example_bodies[0])
+    del body["purchaseOrder"]["subject"]
+    invalid = receive(session, partner, Kind.REQ_SEND, body)
+    assert (invalid.status, invalid.error_field) == (422, "purchaseOrder.subject")
+    row = stored(session, invalid)
+    assert (row.error_cd, row.error_field, row.answer_status) == (
+        "PO_FIELD_MISSING",
+        invalid.error_field,
+        422,
+    )
+    resp = json.loads(invalid.body)["payload"]["resp"]
+    assert (resp["errorField"], resp["errorDtl"]) == (invalid.error_field, invalid.detail)
+    assert json.loads(invalid.body)["payload"]["b2bIds"] == body["b2bIds"]
+
+    assert receive(session, partner, Kind.REQ_SEND, b"1" + b" " * 99_999).status == 422
+    assert receive(session, partner, Kind.REQ_SEND, b"1" + b" " * 100_000).status == 413
+
+
+@ONE_DATABASE
+def test_call_rejected_before_its_body_keeps_only_metadata(session: Session, partner: Partner) -> None:
+    call = Call(Kind.REQ_EDIT, "/api", "192.0.2.1", (), AT)
+    receipt = reject_call(session, call, ErrorCode.CREDENTIALS, "No key.", partner_id=None, size=77)
+    row = stored(session, receipt)
+    assert (row.partner_id, row.size, row.body, row.effect) == (None, 77, b"", Effect.UNAUTHENTICATED)
+    assert (receipt.status, receipt.detail, row.kind) == (401, "No key.", "req-edit")
+    known = reject_call(session, call, ErrorCode.MEDIA_TYPE, "No JSON.", partner_id=partner.id, size=5)
+    assert (known.status, known.effect) == (415, Effect.REJECTED)
+    assert stored(session, known).partner_id == partner.id
+
+
+@ONE_DATABASE
+def test_only_the_newest_unauthenticated_calls_are_kept(
+    session: Session, partner: Partner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.inbound.processing.UNAUTHENTICATED_KEPT", 2)
+    calls = [Call(Kind.REQ_EDIT, "/api", received_at=AT + timedelta(seconds=second)) for second in range(4)]
+    known = reject_call(session, calls[0], ErrorCode.NOT_ALLOWED, "No.", partner_id=partner.id, size=1)
+    strangers = [
+        reject_call(session, call, ErrorCode.CREDENTIALS, "No key.", partner_id=None, size=1).inbound_id
+        for call in calls
+    ]
+    kept = session.scalars(select(InboundMessage.id).order_by(InboundMessage.id)).all()
+    assert sorted(kept) == sorted([known.inbound_id, *strangers[2:]])
+
+
+@ONE_DATABASE
+def test_reprocessing_applies_the_message_from_now_on(
+    session: Session, partner: Partner, example_bodies: list[Any]
+) -> None:
+    early = receive(session, partner, Kind.REQ_EDIT, edit_of(example_bodies[0]))
+    receive(session, partner, Kind.REQ_SEND, example_bodies[0])
+    row = stored(session, early)
+    before = the_clock.now()
+    reprocess(session, row, by="Ravi", reason="r" * 201, rules=RULES)
+    assert (row.effect, row.first_effect, row.again_by) == (Effect.APPLIED, Effect.UNMATCHED, "Ravi")
+    assert (row.again_reason, row.again_detail) == ("r" * 200, "")
+    assert row.again_at and row.again_at >= before
+    order = session.scalars(select(PurchaseOrder)).one()
+    assert (order.version, order.respond_by) == (2, row.again_at + timedelta(hours=24))
+    entry = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.REPROCESSED)).one()
+    assert (entry.object_kind, entry.object_id, entry.actor) == ("inbound", row.id, "Ravi")
+    assert (entry.object_name, entry.reason) == (order.buyer_po_number, "r" * 201)
+    assert (entry.was, entry.became) == ({"effect": "unmatched"}, {"effect": "applied", "error": ""})
+    with pytest.raises(CannotReprocess) as refused:
+        reprocess(session, row, by="Ravi", reason="again", rules=RULES)
+    assert refused.value.blocker is ReprocessBlocker.ALREADY_APPLIED
+    assert row.again_reason == "r" * 200
+
+    # The response was an error, so a repeat gets a success of its own.
+    repeat = receive(session, partner, Kind.REQ_EDIT, edit_of(example_bodies[0]))
+    assert (repeat.effect, repeat.status) == (Effect.REPEATED, 200)
+    assert json.loads(repeat.body)["payload"]["resp"]["reqMsgId"] == early.inbound_id
+
+
+@ONE_DATABASE
+def test_unsuccessful_reprocessing_keeps_the_first_effect(
+    session: Session, partner: Partner, example_bodies: list[Any]
+) -> None:
+    row = stored(session, receive(session, partner, Kind.REQ_EDIT, edit_of(example_bodies[0])))
+    for _ in range(2):
+        reprocess(session, row, by="Ravi", reason="perhaps", rules=RULES)
+        assert (row.effect, row.first_effect) == (Effect.UNMATCHED, Effect.UNMATCHED)
+        assert row.again_detail == "purchaseOrder.objectId does not match a known order."
+    large = stored(session, receive(session, partner, Kind.REQ_SEND, b"1" + b" " * 200_000))
+    reprocess(session, large, by="Ravi", reason="perhaps", rules=RULES)
+    assert large.effect is Effect.REJECTED
+    assert large.again_detail and "larger" not in large.again_detail
+
+
+@pytest.mark.parametrize(
+    ("values", "blocker"),
+    [
+        ({}, None),
+        ({"effect": Effect.CONFLICT}, None),
+        ({"effect": Effect.APPLIED}, ReprocessBlocker.ALREADY_APPLIED),
+        ({"effect": Effect.REPEATED}, ReprocessBlocker.ALREADY_APPLIED),
+        ({"partner_id": None}, ReprocessBlocker.NO_BODY),
+        ({"body": b""}, ReprocessBlocker.NO_BODY),
+    ],
+)
+def test_blocker_of_reprocessing(values: dict[str, Any], blocker: ReprocessBlocker | None) -> None:
+    row = InboundMessage(**{"effect": Effect.REJECTED, "partner_id": 1, "body": b"{}", **values})
+    assert reprocess_blocker(row) is blocker
+
+
+# --- Keys
+
+
+def test_keys_name_the_object_and_what_makes_a_duplicate(example_bodies: list[Any]) -> None:
+    buyer: Any = Buyer(None, example_bodies)  # type: ignore[arg-type]
+    bodies = {
+        Kind.REQ_SEND: (example_bodies[0], "purchaseOrder", "1 CREATED"),
+        Kind.REQ_EDIT: (buyer.edit_body(), "purchaseOrder", "2 CREATED"),
+        Kind.REQ_STATUS_CHANGE: (buyer.status_change_body(), "poStatus", "1 CANCELLED"),
+        Kind.RESP_CONFIRM: (
+            buyer.result_body(req_msg_id="REQ 1%"),
+            "poConfirmation",
+            "1 ACCEPTED REQ%201%25",
+        ),
+    }
+    sent = example_bodies[0]["purchaseOrder"]
+    for kind, (body, name, rest) in bodies.items():
+        keys = keys_of(kind, parse(kind, read_json(dumps(body))))
+        assert (keys.name, keys.object_id) == (name, sent["objectId"])
+        assert keys.buyer_po_number == sent["buyerPONumber"]
+        assert keys.supplier_b2b_id == example_bodies[0]["b2bIds"]["supplierB2BId"]
+        assert keys.same_as == f"{kind} {sent['objectId']} {rest}"
