@@ -66,8 +66,9 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
 document.addEventListener("htmx:load", ({ detail: { elt } }) => {
   for (const field of elt.querySelectorAll("[data-max-length]")) updateCounter(field);
   if (elt === document.body) return;
-  const dialog = elt.closest("dialog");
-  if (dialog && !dialog.open) dialog.showModal();
+  // Of the dialogs only the review opens with its content; the palette may have been closed a moment before.
+  const review = elt.closest(".review-dialog");
+  if (review && !review.open) review.showModal();
   announceOnce(elt.id, elt.dataset.announce);
   if (elt.dataset.here) markCurrentQueue(elt.dataset.here);
   if (elt.matches("label > .field-error")) {

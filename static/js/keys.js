@@ -138,7 +138,7 @@ function openPalette(event) {
 function showActions() {
   const text = paletteField.value.trim().toLowerCase();
   const list = document.createElement("ul");
-  const actionsOfPage = [...document.querySelectorAll("main [data-key]")].filter((one) => one.checkVisibility());
+  const actionsOfPage = [...document.querySelectorAll("main [data-key]")].filter((action) => action.checkVisibility());
   const choices = [...actionsOfPage, byId("open-keys")];
   for (const element of choices) {
     const label = element?.textContent.trim().replace(/\s+/g, " ");
