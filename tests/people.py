@@ -82,7 +82,7 @@ class ParsedResponse(TestResponse):
 
     @property
     def words(self) -> str:
-        """The visible text, with single spaces. Found without the parser, which takes longer than the page."""
+        """The visible text, with single spaces. Parsing would take longer than making the page."""
         return " ".join(unescape(_TAGS.sub(" ", self.get_data(as_text=True))).split())
 
     def one(self, selector: str) -> Tag:
