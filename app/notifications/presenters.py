@@ -1,4 +1,4 @@
-"""Notifications as the page lists them: by day, and those about the same order as one."""
+"""Notifications as the page lists them: by day; those about one order are one entry, many new orders too."""
 
 from __future__ import annotations
 
@@ -8,21 +8,59 @@ from datetime import date, datetime
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
-from app.notifications.models import Notification
+from flask import url_for
+
+from app.notifications.models import Event, Notification
+from app.notifications.texts import notification_text
+from app.ui.numbers import things
 from app.ui.times import long_day
+
+NEW_ORDERS_MIN = 3
+"""So many new orders of a day, of which nothing else is known, are one entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The newest notification about an order or partner on a day, and the earlier ones about it."""
+    """Notifications of a day that are one entry, newest first: about one order or partner, or new orders."""
 
-    newest: Notification
-    earlier: Sequence[Notification]
+    rows: Sequence[Notification]
+
+    @property
+    def newest(self) -> Notification:
+        """The newest one."""
+        return self.rows[0]
+
+    @property
+    def has_new_orders(self) -> bool:
+        """Whether it is about several new orders."""
+        return len({row.title for row in self.rows}) > 1
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        count = things(len(self.rows), "new order")
+        return count if self.has_new_orders else notification_text(self.newest)
+
+    @property
+    def path(self) -> str:
+        """The page about it."""
+        newest_orders = url_for("orders.inbox", answer="open", sort="-received_at")
+        return newest_orders if self.has_new_orders else self.newest.path
+
+    @property
+    def folded(self) -> Sequence[Notification]:
+        """Those that are listed below: all new orders, or the earlier notifications."""
+        return self.rows if self.has_new_orders else self.rows[1:]
+
+    @property
+    def folded_label(self) -> str:
+        """What is below."""
+        return "Show orders" if self.has_new_orders else f"{len(self.folded)} earlier"
 
     @property
     def unread_ids(self) -> list[int]:
         """The ids of those that are unread."""
-        return [row.id for row in (self.newest, *self.earlier) if row.read_at is None]
+        return [row.id for row in self.rows if row.read_at is None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +87,12 @@ def _groups(rows: Sequence[Notification]) -> list[Group]:
     by_title: dict[str, list[Notification]] = {}
     for row in rows:
         by_title.setdefault(row.title, []).append(row)
-    return [Group(newest, earlier) for newest, *earlier in by_title.values()]
+    groups = [Group(same) for same in by_title.values()]
+    new = [group for group in groups if [row.event for row in group.rows] == [Event.ORDER_RECEIVED]]
+    if len(new) < NEW_ORDERS_MIN:
+        return groups
+    orders = Group([group.newest for group in new])
+    return [orders if group is new[0] else group for group in groups if group not in new[1:]]
 
 
 def _day_label(when: datetime, zone: ZoneInfo, now: datetime) -> str:

@@ -159,6 +159,17 @@ def test_page_lists_days_and_one_entry_for_each_order(database: Database, asha: 
     assert bell(asha) == "3"
 
 
+def test_page_lists_many_new_orders_as_one_entry(database: Database, asha: Browser) -> None:
+    for number in range(4):
+        add(database, Event.ORDER_RECEIVED, f"KAV/{number}")
+    add(database, Event.MENTIONED, "KAV/3")
+    page = asha.get("/notifications")
+    entries = [link.get_text(strip=True) for link in page.page.select(".attention-item-header a")]
+    assert entries == ["Unread:Meera mentioned you on KAV/3", "Unread:3 new orders"]
+    form = page.page.select("li.notification form")[1]
+    assert len(form.select("[name=also]")) == 3, "one button marks all of them as read"
+
+
 def test_at_once_mail_waits_for_the_end_of_quiet_hours_in_the_zone_of_the_person(
     database: Database, session: Session
 ) -> None:
@@ -238,7 +249,10 @@ def test_preferences_are_saved_and_respected(database: Database, asha: Browser, 
     assert not events_of(session, "asha") and not mails(session)
 
 
-@pytest.mark.parametrize("wrong", [{"assigned": "x"}, {"quiet_from": "99"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"assigned": "x"}, {"quiet_from": "99"}, {"quiet_from": "22"}, {"quiet_from": "7", "quiet_until": "7"}],
+)
 def test_invalid_preferences_are_rejected_with_the_form(wrong: dict[str, str], asha: Browser) -> None:
     page = "/account/notifications"
     response = submit(asha, page, page, **wrong)
