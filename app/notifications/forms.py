@@ -6,6 +6,7 @@ from typing import Any
 
 from flask_wtf import FlaskForm
 from wtforms import SelectField
+from wtforms.validators import ValidationError
 
 from app.accounts.models import Person, Role
 from app.notifications.models import Category, Delivery
@@ -51,6 +52,13 @@ class PreferencesForm(FlaskForm):
         super().__init__(**more)
         for category in set(Category) - CATEGORIES[role]:
             del self[category.value]
+
+    def validate_quiet_until(self, field: Any) -> None:
+        """Quiet hours have a beginning and an end."""
+        if bool(field.data) != bool(self.quiet_from.data):
+            raise ValidationError("Choose both hours, or None for both.")
+        if field.data and field.data == self.quiet_from.data:
+            raise ValidationError("Choose two different hours.")
 
     @classmethod
     def of(cls, person: Person) -> PreferencesForm:

@@ -102,6 +102,7 @@ def _preferences_page(form: PreferencesForm, status: int = 200) -> Response:
         "notifications/preferences.html",
         status=status,
         form=form,
+        time_zone=web.zone().key,
         categories=[form[category.value] for category in Category if category.value in form],
         is_saved=bool(request.args.get("saved")),
     )
