@@ -85,7 +85,19 @@ KEYS = {
 }
 """Words for keys of stored values; other keys are shown with blanks for underscores."""
 
-CODED_KEYS = frozenset({"state", "result", "answer", "delivery", "effect", "reason"})
+CODED_KEYS = frozenset(
+    {
+        *("state", "result", "answer", "delivery", "effect", "reason"),
+        *(
+            "mail_assigned",
+            "mail_mentioned",
+            "mail_orders",
+            "mail_deadlines",
+            "mail_responses",
+            "mail_partners",
+        ),
+    }
+)
 """Keys whose values are codes, and not what a person typed."""
 
 RESPONSES = {"none": "none", "ACCEPT": "Confirmed", "REJECT": "Rejected", "RETURN": "Returned"}

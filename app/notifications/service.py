@@ -77,18 +77,25 @@ def mark_all_read(session: Session, person_id: int, newest: int) -> None:
 
 def set_preferences(session: Session, person: Person, preferences: Preferences) -> None:
     """Save the preferences of a person."""
-    before = Preferences.of(person)
+    before = _audit_fields(Preferences.of(person))
     preferences.save(person)
-    trail.record(
-        session,
-        AuditAction.PERSON_CHANGED,
-        AuditObject.PERSON,
-        person.id,
-        name=person.username,
-        by=person.display_name,
-        before={"notifications": before.as_stored()},
-        after={"notifications": preferences.as_stored()},
-    )
+    old, new = trail.differences(before, _audit_fields(preferences))
+    if new:
+        trail.record(
+            session,
+            AuditAction.PERSON_CHANGED,
+            AuditObject.PERSON,
+            person.id,
+            name=person.username,
+            by=person.display_name,
+            before=old,
+            after=new,
+        )
+
+
+def _audit_fields(preferences: Preferences) -> dict[str, object]:
+    deliveries = {f"mail_{category}": delivery.value for category, delivery in preferences.deliveries.items()}
+    return {**deliveries, "quiet_from": preferences.quiet_from, "quiet_until": preferences.quiet_until}
 
 
 def send_digests(database: Database) -> int:

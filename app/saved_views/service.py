@@ -15,7 +15,6 @@ from app import clock
 from app.accounts.models import Person
 from app.accounts.permissions import Permission, can
 from app.accounts.queries import in_team_of
-from app.accounts.service import update_preferences
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.db import advisory_lock
@@ -151,8 +150,20 @@ def delete(session: Session, view: SavedView) -> None:
 
 def set_start_view(session: Session, person: Person, view: SavedView | None) -> None:
     """Start with a view after sign-in and at ``/``; None for Home."""
+    before = start_view(session, person)
     start = None if view is None else {"id": view.id, "created_at": view.created_at.isoformat()}
-    update_preferences(session, person, {START_VIEW: start})
+    person.preferences = {**person.preferences, START_VIEW: start}
+    session.flush()
+    if before != view:
+        trail.record(
+            session,
+            AuditAction.PERSON_CHANGED,
+            AuditObject.PERSON,
+            person.id,
+            name=person.username,
+            before={START_VIEW: before.name if before else None},
+            after={START_VIEW: view.name if view else None},
+        )
 
 
 def start_view(session: Session, person: Person) -> SavedView | None:
