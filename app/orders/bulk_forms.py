@@ -94,9 +94,10 @@ def version_number(text: str) -> int | None:
 
 def _read_response(row: EnteredResponse, cells: Mapping[str, str]) -> None:
     """Read the columns that the person fills in."""
-    response = RESPONSES.get(search_key(cells.get(SheetColumn.RESPONSE, "")))
+    response_text = cells.get(SheetColumn.RESPONSE, "")
+    response = RESPONSES.get(search_key(response_text))
     if response is None:
-        row.errors[SheetColumn.RESPONSE] = "Enter Confirm, Reject or Return."
+        row.errors[SheetColumn.RESPONSE] = f"Enter Confirm, Reject or Return{_instead_of(response_text)}."
     remarks = folded(cells.get(SheetColumn.REMARKS, "")) or ""
     if not remarks and response is SupplierResponse.ACCEPT:
         remarks = CONFIRMED
@@ -109,13 +110,17 @@ def _read_response(row: EnteredResponse, cells: Mapping[str, str]) -> None:
     promised = read_date(promised_text)
     if promised_text and promised is None:
         row.errors[SheetColumn.PROMISED_DATE] = (
-            f"Enter a date such as 2026-11-23, not “{promised_text[:40]}”."
+            f"Enter a date such as 2026-11-23{_instead_of(promised_text)}."
         )
     if response and not row.errors:
         infos = ((OWN_NUMBER, own_number), (PROMISED_DATE, promised.isoformat() if promised else ""))
         row.data = DecisionInput(
             response, remarks, *DEFAULT_TAG, tuple((name, value) for name, value in infos if value)
         )
+
+
+def _instead_of(text: str) -> str:
+    return f", not “{text[:40]}”" if text else ""
 
 
 def _comparable(po_number: str) -> str:

@@ -76,7 +76,8 @@ def sheet_problem(error: BadSheet) -> str:
 class PlanRow:
     """An order of a plan: what will happen to it.
 
-    ``number`` is the row of a spreadsheet, else 0. ``remarks`` are its own, as entered.
+    ``number`` is the row of a spreadsheet, else 0. ``remarks`` are its own, as entered. ``entered`` are the
+    filled-in cells of a row with errors.
     """
 
     order: PurchaseOrder | None
@@ -88,6 +89,7 @@ class PlanRow:
     remarks_error: str = ""
     data: DecisionInput | None = None
     entered_order: str = ""
+    entered: Sequence[str] = ()
 
     @property
     def urgency(self) -> str:

@@ -499,6 +499,7 @@ def _sheet_rows(items: Sequence[BulkItem], orders: Mapping[int, PurchaseOrder]) 
                     STATUS_CHIPS[BulkStatus.ERRORS],
                     _cell_errors(item.number, row),
                     number=item.number,
+                    entered=_filled_in(item),
                 )
             )
     return rows
@@ -512,7 +513,12 @@ def _not_found(item: BulkItem, errors: Sequence[str] = (bulk_presenters.NOT_FOUN
         errors,
         number=item.number,
         entered_order=item.entered.get(SheetColumn.ORDER, ""),
+        entered=_filled_in(item),
     )
+
+
+def _filled_in(item: BulkItem) -> list[str]:
+    return [text for column in spreadsheet.FILLED_IN if (text := item.entered.get(column, ""))]
 
 
 def _plan_context(rows: Sequence[PlanRow]) -> dict[str, Any]:

@@ -173,7 +173,7 @@ def errors_of(asha: Browser, upload: Any, **cells: Any) -> str:
 @pytest.mark.parametrize(
     ("cells", "error"),
     [
-        ({"RESPONSE": "maybe"}, "Row 2, Response: Enter Confirm, Reject or Return."),
+        ({"RESPONSE": "maybe"}, "Row 2, Response: Enter Confirm, Reject or Return, not “maybe”."),
         ({"RESPONSE": "Reject"}, "Row 2, Remarks: Enter a remark."),
         ({"RESPONSE": "Reject", "REMARKS": "Confirmed"}, "Row 2, Remarks: Enter a reason for the rejection."),
         ({"REMARKS": 'Say "yes"'}, "Row 2, Remarks: Remarks cannot contain"),
