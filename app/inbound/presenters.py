@@ -88,7 +88,7 @@ def sender(message: InboundMessage) -> str:
 
 def log_title(effect: str) -> str:
     """The heading of the log with this result filter."""
-    return EFFECTS[Effect(effect)].words if effect in set(Effect) else "Received"
+    return EFFECTS[Effect(effect)].words if effect in set(Effect) else "Incoming"
 
 
 def empty_log(
