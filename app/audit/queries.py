@@ -102,6 +102,19 @@ def newest_of(
     ).all()
 
 
+def newest_of_orders(session: Session, order_ids: Sequence[int], *, limit: int) -> Sequence[AuditEntry]:
+    """The newest entries on these orders, newest first."""
+    return session.scalars(
+        select(AuditEntry)
+        .where(
+            AuditEntry.object_kind == AuditObject.ORDER.value,
+            AuditEntry.object_id.in_([str(order_id) for order_id in order_ids]),
+        )
+        .order_by(AuditEntry.id.desc())
+        .limit(limit)
+    ).all()
+
+
 def actors(session: Session, *, most: int = 200) -> list[str]:
     """The names of all actors, sorted."""
     # One index lookup per name, however many entries there are.

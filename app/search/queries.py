@@ -1,7 +1,7 @@
 """Search in orders, webhooks, incoming messages and the audit trail.
 
 ``scope`` is the reader's supplier ids; None is all. Every part reads few rows by an index: the text index of
-orders and of the audit trail, exact ids, and the responses of people with that name.
+orders and of the audit trail, exact ids, and the responses and orders of people with that name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, contains_eager
 
 from app.accounts.models import Person
 from app.audit.models import AuditEntry
-from app.audit.queries import AuditFilter, entry_page
+from app.audit.queries import AuditFilter, entry_page, newest_of_orders
 from app.db import Base
 from app.db.text_search import MIN_LENGTH
 from app.delivery.models import Message
@@ -53,11 +53,13 @@ def search(session: Session, scope: Scope, text: str, now: datetime, *, sees_aud
         return SearchResults()
     named = webhooks.messages_named(session, scope, text, limit=LIMIT)
     received = inbound.messages_named(session, scope, text, limit=LIMIT)
-    responses = _responses_of_people(session, scope, text)
+    people = _people_named(session, text)
+    responses = _responses_of_people(session, scope, people)
     related = [
         *(message.order_id for message in named),
         *(message.order_id for message in received),
         *(decision.order_id for decision in responses),
+        *_assigned_orders(session, scope, people),
     ]
     orders = _orders(session, scope, text, now, related)
     order_ids = [order.id for order in orders]
@@ -65,8 +67,14 @@ def search(session: Session, scope: Scope, text: str, now: datetime, *, sees_aud
         orders,
         _with_more(named, webhooks.messages_of_orders(session, scope, order_ids, limit=LIMIT)),
         _with_more(received, inbound.messages_of_orders(session, scope, order_ids, limit=LIMIT)),
-        entry_page(session, AuditFilter(q=text), limit=LIMIT).entries if sees_audit else (),
+        _entries(session, text, order_ids) if sees_audit else (),
     )
+
+
+def _entries(session: Session, text: str, order_ids: Sequence[int]) -> list[AuditEntry]:
+    """Entries that mention the text, newest first, then those on the orders."""
+    matching = entry_page(session, AuditFilter(q=text), limit=LIMIT).entries
+    return _with_more(matching, newest_of_orders(session, order_ids, limit=LIMIT))
 
 
 def _orders(
@@ -96,19 +104,30 @@ def _orders(
     return sorted(orders, key=lambda order: order.buyer_po_number.upper() != text.upper())
 
 
-def _responses_of_people(session: Session, scope: Scope, text: str) -> list[Decision]:
-    """The newest responses of people with this name."""
+def _people_named(session: Session, text: str) -> Sequence[int]:
+    """The ids of people with this name."""
     if len(text) < MIN_LENGTH:
         return []
     names = (Person.full_name, Person.username)
-    people = session.scalars(
-        select(Person.id)
-        .where(or_(*(name.icontains(text, autoescape=True) for name in names)))
-        .order_by(Person.id)
-        .limit(PEOPLE)
-    )
+    people = select(Person.id).where(or_(*(name.icontains(text, autoescape=True) for name in names)))
+    return session.scalars(people.order_by(Person.id).limit(PEOPLE)).all()
+
+
+def _assigned_orders(session: Session, scope: Scope, people: Iterable[int]) -> list[int]:
+    """The ids of the newest orders that are assigned to these people."""
+    ids: list[int] = []
+    for person_id in people:
+        query = select(PurchaseOrder.id).where(PurchaseOrder.assignee_id == person_id)
+        if scope is not None:
+            query = query.where(PurchaseOrder.supplier_b2b_id.in_(scope))
+        ids += session.scalars(query.order_by(PurchaseOrder.respond_by.desc()).limit(LIMIT))
+    return ids
+
+
+def _responses_of_people(session: Session, scope: Scope, people: Iterable[int]) -> list[Decision]:
+    """The newest responses of these people."""
     responses: list[Decision] = []
-    for person_id in people.all():
+    for person_id in people:
         # One query per person follows the index on person and id.
         query = select(Decision).where(Decision.person_id == person_id)
         if scope is not None:

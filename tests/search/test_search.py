@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.delivery.models import Message
 from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder
-from tests.people import BEARINGS, Browser
+from tests.people import BEARINGS, TRIVENI, Browser
 
 
 def found(browser: Browser, text: str) -> dict[str, list[str]]:
@@ -82,8 +82,20 @@ def test_search_of_audit_trail_needs_permission(
     groups = found(meera, order.buyer_po_number)
     assert groups["Audit trail"] == [f"Responded: {order.buyer_po_number}"]
     assert "Responded: " + order.buyer_po_number in found(meera, "Asha")["Audit trail"]
+    for text in (order.object_id, order.buyer_name):
+        assert f"Responded: {order.buyer_po_number}" in found(meera, text)["Audit trail"]
     for browser in (asha, ravi):
         assert "Audit trail" not in found(browser, order.buyer_po_number)
+
+
+def test_search_by_name_of_assignee_finds_order(
+    asha: Browser, omar: Browser, order: PurchaseOrder, session: Session
+) -> None:
+    page = f"/orders/{order.id}"
+    fields = {**asha.fill(page, f"{page}/assign"), "username": "asha"}
+    assert asha.send(f"{page}/assign", fields).status_code == 303
+    assert found(asha, "asha")["Orders"] == [order.buyer_po_number]
+    assert order.supplier_b2b_id == TRIVENI and found(omar, "asha") == {}
 
 
 def test_search_for_page_lists_pages_of_the_role(asha: Browser, meera: Browser, ravi: Browser) -> None:
