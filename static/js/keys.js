@@ -134,22 +134,42 @@ function openPalette(event) {
   htmx.trigger(paletteField, "open");
 }
 
-/** The actions of this page that match what is typed: every element with a key. */
+const labelOf = (element) => element.textContent.trim().replace(/\s+/g, " ");
+
+/** What this page can do: respond to the order, each visible element with a key, and the list of keys. */
+function actionsOfPage() {
+  const responses = [...document.querySelectorAll("main input[name=supplier_response]")].map((input) => ({
+    label: `${labelOf(input.parentElement)} this order`,
+    key: { ACCEPT: "c", REJECT: "r" } [input.value],
+    run: () => choose(input.value),
+  }));
+  const elements = [...document.querySelectorAll("main [data-key]")].filter((element) => element.checkVisibility());
+  const keyed = elements.map((element) => ({
+    label: labelOf(element),
+    key: element.dataset.key,
+    run: () => element.click(),
+  }));
+  return [...responses, ...keyed, { label: labelOf(byId("open-keys")), key: "?", run: openKeys }];
+}
+
+/** The actions of this page that match what is typed. */
 function showActions() {
   const text = paletteField.value.trim().toLowerCase();
   const list = document.createElement("ul");
-  const actionsOfPage = [...document.querySelectorAll("main [data-key]")].filter((action) => action.checkVisibility());
-  const choices = [...actionsOfPage, byId("open-keys")];
-  for (const element of choices) {
-    const label = element?.textContent.trim().replace(/\s+/g, " ");
-    if (!label || !label.toLowerCase().includes(text)) continue;
+  for (const { label, key, run } of actionsOfPage()) {
+    if (!label.toLowerCase().includes(text)) continue;
     const button = document.createElement("button");
     button.type = "button";
     button.className = "search-result";
     button.textContent = label;
+    if (key) {
+      button.append(document.createElement("kbd"));
+      button.lastChild.className = "end";
+      button.lastChild.textContent = key.toUpperCase();
+    }
     button.addEventListener("click", () => {
       palette.close();
-      element.click();
+      run();
     });
     list.append(document.createElement("li"));
     list.lastChild.append(button);

@@ -77,6 +77,10 @@ def test_palette_opens_pages_orders_and_actions(inbox: Page) -> None:
     page.keyboard.type("x")
     page.keyboard.press("Escape")
     expect(palette).to_be_hidden()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("confirm this")
+    palette.get_by_role("button", name="Confirm this order C").click()
+    expect(page.locator("#review-title")).to_be_visible()
 
 
 def test_keys_go_to_pages_and_can_be_switched_off(inbox: Page) -> None:
