@@ -26,6 +26,7 @@ from app.inbound.file_import import ImportResult, import_body
 from app.inbound.processing import Rules
 from app.network.reader import dumps, read_json
 from app.notifications.models import Notification
+from app.orders.deadlines import notify_of_orders
 from app.orders.models import PurchaseOrder, Revision
 from app.partners import queries as partner_queries
 from app.partners import service as partner_service
@@ -141,6 +142,7 @@ def prepare(
             received_at=sent_at,
         )
     add_teamwork(session)
+    notify_of_orders(session)
     # Sixty unread notifications would hide those of the first visit.
     session.execute(update(Notification).values(read_at=clock.now()))
     return partner

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sqlalchemy import String, cast, exists, literal, select
+from sqlalchemy.orm import Session
 
 from app import clock
 from app.db import Database
@@ -20,6 +21,14 @@ BATCH = 200
 
 def notify_near_deadlines(database: Database) -> int:
     """Notify of each order once, ``AHEAD`` of its deadline; returns how many orders."""
+    with database.writing() as session:
+        count = notify_of_orders(session)
+        session.commit()
+    return count
+
+
+def notify_of_orders(session: Session) -> int:
+    """Notify of the orders whose deadline is near now; returns how many."""
     now = clock.now()
     path = literal("/orders/") + cast(PurchaseOrder.id, String)
     # A new version moves the deadline, so what was notified before this window does not count.
@@ -27,22 +36,20 @@ def notify_near_deadlines(database: Database) -> int:
         *(Notification.event == Event.DEADLINE_NEAR, Notification.path == path),
         Notification.created_at > now - AHEAD,
     )
-    with database.writing() as session:
-        orders = session.scalars(
-            select(PurchaseOrder)
-            .where(
-                *(PurchaseOrder.needs_response, PurchaseOrder.respond_by > now),
-                *(PurchaseOrder.respond_by <= now + AHEAD, ~is_notified),
-            )
-            .order_by(PurchaseOrder.respond_by)
-            .limit(BATCH)
-        ).all()
-        for order in orders:
-            people = people_of_supplier(session, order.supplier_b2b_id)
-            notify(
-                *(session, people, Event.DEADLINE_NEAR),
-                title=order.buyer_po_number,
-                path=f"/orders/{order.id}",
-            )
-        session.commit()
+    orders = session.scalars(
+        select(PurchaseOrder)
+        .where(
+            *(PurchaseOrder.needs_response, PurchaseOrder.respond_by > now),
+            *(PurchaseOrder.respond_by <= now + AHEAD, ~is_notified),
+        )
+        .order_by(PurchaseOrder.respond_by)
+        .limit(BATCH)
+    ).all()
+    for order in orders:
+        people = people_of_supplier(session, order.supplier_b2b_id)
+        notify(
+            *(session, people, Event.DEADLINE_NEAR),
+            title=order.buyer_po_number,
+            path=f"/orders/{order.id}",
+        )
     return len(orders)
