@@ -124,6 +124,17 @@ def response_label(response: str) -> str:
     return RESPONSE_LABELS[ResponseState(response)] if response in set(ResponseState) else response
 
 
+def decision_label(decision: Decision) -> str:
+    """``Confirmed``, or ``Confirmed with changes`` if lines differ from the order."""
+    differs = bool(decision.lines) and decision.response != SupplierResponse.REJECT
+    return response_label(decision.response) + (" with changes" if differs else "")
+
+
+def decision_chip(decision: Decision) -> Chip:
+    """The response of a decision, with ``decision_label`` as its words."""
+    return Chip(response_chip(decision.response).tone, decision_label(decision))
+
+
 def response_chip(response: str) -> Chip:
     """A response that was sent. Rejecting is a legitimate response: it is not shown as an error."""
     return Chip("ok" if response == ResponseState.ACCEPT else "ink", response_label(response))
@@ -624,6 +635,8 @@ def init_app(app: Flask) -> None:
     app.jinja_env.filters.update(
         response_label=response_label,
         response_chip=response_chip,
+        decision_label=decision_label,
+        decision_chip=decision_chip,
         status_label=status_label,
         order_chip=order_chip,
         change_brief=change_brief,
