@@ -182,20 +182,18 @@ def _sentence(summary: ResponseSummary, kind: str, who: str) -> str:
     )
     confirmed_lines = summary.lines - summary.rejected
     if not confirmed_lines:
-        return (
-            f"All {things(summary.lines, 'line')} are rejected. Choose Reject."
-            if kind != "REJECT"
-            else (f"{who} {verb} all {things(summary.lines, 'line')}.")
-        )
+        if kind != SupplierResponse.REJECT:
+            return "Every line is rejected. Choose Reject."
+        return f"{who} {verb} {_all_lines(summary.lines)}."
     lines = (
         things(summary.lines, "line")
         if confirmed_lines == summary.lines
-        else f"{confirmed_lines} of {things(summary.lines, 'line')}"
+        else f"{number(confirmed_lines)} of {things(summary.lines, 'line')}"
     )
     total = summary.confirmed.total
     amount = f" for {money(total)}" if total is not None else ""
     counts = [
-        f"{count} {label}"
+        f"{number(count)} {label}"
         for count, label in (
             (summary.as_ordered, "as ordered"),
             (summary.changed, "changed"),
@@ -212,7 +210,11 @@ def line_sentence(body: Any, responses: Sequence[LineResponse], kind: str) -> st
         return response_summary(body, responses, kind).sentence
     verb = _VERBS.get(SupplierResponse(kind), "confirm") if kind in set(SupplierResponse) else "confirm"
     ordered = "" if verb == "reject" else " as ordered"
-    return f"You {verb} all {things(len(body.item_lists), 'line')}{ordered}."
+    return f"You {verb} {_all_lines(len(body.item_lists))}{ordered}."
+
+
+def _all_lines(count: int) -> str:
+    return "the line" if count == 1 else f"all {things(count, 'line')}"
 
 
 def _money(value: Decimal | None) -> str:

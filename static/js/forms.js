@@ -63,6 +63,7 @@ document.addEventListener("click", ({ target }) => {
   const last = rows[rows.length - 1];
   if (rows.length >= 20) return;
   const row = last.cloneNode(true);
+  row.querySelector("span").textContent = `Delivery ${rows.length + 1}`;
   for (const input of row.querySelectorAll("input")) {
     input.value = "";
     input.name = input.name.replace(/split-\d+/, `split-${rows.length}`);
