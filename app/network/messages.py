@@ -68,6 +68,18 @@ def _whole_number(value: object) -> object:
     return value
 
 
+def _scalar_text(value: object) -> object:
+    """Accept a number or truth value as its text: partners write codes and ids in every way."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | Decimal) else value
+
+
+def _optional_text(value: object) -> object:
+    """The same where the text is optional: an object or list counts as absent, since it names no error."""
+    return None if isinstance(value, dict | list) else _scalar_text(value)
+
+
 def _visible(text: str) -> str:
     if not has_visible(text):
         raise PydanticCustomError("invisible", "must not be empty")
@@ -127,6 +139,13 @@ Remarks = Annotated[
     ),
     AfterValidator(_visible),
 ]
+ReqMsgId = Annotated[
+    str,
+    Field(max_length=REQ_MSG_ID_MAX),
+    BeforeValidator(_scalar_text),
+    WithJsonSchema({"type": ["string", "number", "boolean"], "maxLength": REQ_MSG_ID_MAX}),
+]
+ErrorText = Annotated[str | None, BeforeValidator(_optional_text), WithJsonSchema({})]
 Response = Annotated[SupplierResponse, Field(strict=False)]
 KnownStatus = Annotated[Status, Field(strict=False)]
 
@@ -316,11 +335,11 @@ class ConfirmationEcho(Inbound):
 class Resp(Inbound):
     """The result of a message; a null, empty or missing error field means no error."""
 
-    req_msg_id: Annotated[str, Field(max_length=REQ_MSG_ID_MAX)]
+    req_msg_id: ReqMsgId
     result: str
-    error_cd: str | None = None
-    error_dtl: str | None = None
-    error_field: str | None = None
+    error_cd: ErrorText = None
+    error_dtl: ErrorText = None
+    error_field: ErrorText = None
 
 
 class ReqSend(Inbound):

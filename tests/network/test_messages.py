@@ -206,6 +206,25 @@ def test_late_result_with_empty_error_fields_is_valid(empty: object) -> None:
     assert parse(Kind.RESP_CONFIRM, late).resp.result == "SUCCESS"
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(12, "12"), (Decimal("1.50"), "1.50"), (True, "true"), ({"code": 12}, None), ([], None)],
+)
+def test_late_result_with_an_odd_error_field_is_read_as_text(value: object, text: str | None) -> None:
+    late = FOLLOWUPS[-1]["body"]
+    for name in ("errorCd", "errorDtl", "errorField"):
+        late = changed(late, f"resp.{name}", value)
+    resp = parse(Kind.RESP_CONFIRM, late).resp
+    assert (resp.error_cd, resp.error_dtl, resp.error_field) == (text, text, text)
+
+
+def test_late_result_with_a_number_as_id_is_read_as_text() -> None:
+    late = changed(FOLLOWUPS[-1]["body"], "resp.reqMsgId", 123456789)
+    assert parse(Kind.RESP_CONFIRM, late).resp.req_msg_id == "123456789"
+    late = changed(late, "resp.reqMsgId", {"id": 1})
+    assert refusal(Kind.RESP_CONFIRM, late).field == "resp.reqMsgId"
+
+
 def test_late_result_without_its_object_is_rejected() -> None:
     late = changed(FOLLOWUPS[-1]["body"], "poConfirmation.objectVersion", ABSENT)
     assert refusal(Kind.RESP_CONFIRM, late).field == "poConfirmation.objectVersion"
