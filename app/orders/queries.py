@@ -449,7 +449,7 @@ def _read_key(after: str, column: Any) -> Any:
     try:
         text = urlsafe_b64decode(after.encode("ascii") + b"=" * (-len(after) % 4)).decode()
         value, _, number = text.rpartition("~")
-        if not number.isdecimal() or len(number) > 18:
+        if "\0" in text or not number.isdecimal() or len(number) > 18:
             raise InvalidCursor(after)
         return tuple_(literal(_read_value(value, column), column.type), int(number))
     except ValueError as error:

@@ -194,12 +194,14 @@ def _audit_fields(view: SavedView) -> dict[str, Any]:
 
 
 def normalize_query(query: str) -> str:
-    """A query string in one spelling, without the position of its page.
+    """A query string in one spelling, without the position of its page and without NUL, which no page takes.
 
     Errors: CannotSave if it is too long.
     """
     pairs = parse_qsl(query.lstrip("?"), keep_blank_values=False, max_num_fields=None)
-    normalized = urlencode([(name, value) for name, value in pairs if name != "after"])
+    normalized = urlencode(
+        [(name, value) for name, value in pairs if name != "after" and "\0" not in name + value]
+    )
     if len(normalized) > QUERY_MAX:
         raise CannotSave(Problem.TOO_LONG)
     return normalized

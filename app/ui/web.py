@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -30,6 +30,7 @@ from htmx_flask import Htmx
 from htmx_flask.requests import HtmxAwareRequest
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import IntegerConverter, Map
 from werkzeug.wrappers import Response as AnyResponse
@@ -139,7 +140,7 @@ def _read_form() -> None:
     view = current_app.view_functions.get(request.endpoint or "")
     request.max_content_length = getattr(view, "max_bytes", FORM_BYTES)
     # Also parses the form, which raises 413 where it is too large.
-    _reject_nul([request.path, *request.args.values(), *request.form.values()])
+    _reject_nul(_texts(request.form))
 
 
 def below_api() -> bool:
@@ -147,14 +148,19 @@ def below_api() -> bool:
     return re.sub("/+", "/", f"{request.path}/").lower().startswith("/api/")
 
 
-def _reject_nul(texts: list[str]) -> None:
+def _reject_nul(texts: Iterable[str]) -> None:
     """Reject NUL characters: no valid input has them, and PostgreSQL cannot store them."""
     if any("\0" in text for text in texts):
         abort(400)
 
 
+def _texts(fields: MultiDict[str, str]) -> list[str]:
+    """The names and all values of a query or form: a name may be repeated."""
+    return [text for name, values in fields.lists() for text in (name, *values)]
+
+
 def _check_address() -> None:
-    _reject_nul([request.path, *request.args.values()])
+    _reject_nul([request.path, *_texts(request.args)])
 
 
 def _close_session(_error: BaseException | None) -> None:

@@ -54,6 +54,11 @@ def test_hostile_query_is_no_500(ravi: Browser, asha: Browser, arrive: Any, path
             assert response.status_code in (200, 303, 400), (name, value[:40])
 
 
+@pytest.mark.parametrize("query", ["ids=a&ids=%00", "ids%00=a"])
+def test_nul_anywhere_in_a_query_is_400(ravi: Browser, query: str) -> None:
+    assert ravi.get(f"/webhooks/resends?{query}").status_code == 400
+
+
 @pytest.mark.parametrize("base", ["/orders/", "/webhooks/", "/inbound/", "/partners/", "/"])
 def test_hostile_url_is_no_500(ravi: Browser, base: str) -> None:
     for value in VALUES:
