@@ -25,6 +25,7 @@ from app.accounts.suppliers import set_device_tag
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.network.vocabulary import DeviceTag
+from app.notifications.account_mails import AccountChange, mail_account_change
 from app.orders.queries import ordered_supplier_ids, supplier_names
 from app.ui import web
 
@@ -191,6 +192,7 @@ def reset_password(person_id: int) -> Response:
     password_hash = hash_password(password)
     person = queries.person_by_id(web.db(), person_id, lock=True) or abort(404)
     service.set_password(web.db(), person, password_hash, must_change=True)
+    mail_account_change(web.db(), person, AccountChange.PASSWORD_RESET)
     web.db().commit()
     return _user_page(person, password=password)
 
@@ -232,10 +234,11 @@ def change_account() -> Response:
     form = AccountForm(default_zone=web.settings().time_zone)
     if not form.validate():
         return _account_page(form, status=422)
-    me = access.current_person()
+    person = queries.person_by_id(web.db(), access.current_person().id, lock=True) or abort(404)
+    old_address = person.mail_address
     service.update_account(
         web.db(),
-        queries.person_by_id(web.db(), me.id, lock=True) or abort(404),
+        person,
         full_name=form.full_name.data or "",
         mail_address=form.mail_address.data or "",
         time_zone=form.time_zone.data or "",
@@ -245,6 +248,8 @@ def change_account() -> Response:
             form.has_shortcuts.data,
         ),
     )
+    if person.mail_address != old_address:
+        mail_account_change(web.db(), person, AccountChange.MAIL_ADDRESS, to=old_address)
     web.db().commit()
     return redirect(url_for(".account", saved=1), 303)
 
@@ -301,6 +306,7 @@ def change_password() -> Response:
     password_hash = hash_password(new)
     person = queries.person_by_id(web.db(), me.id, lock=True) or abort(404)
     service.set_password(web.db(), person, password_hash, keep=access.current_session().id)
+    mail_account_change(web.db(), person, AccountChange.PASSWORD)
     web.db().commit()
     return redirect(
         url_for("reports.home") if me.must_change_password else url_for(".account", password=1), 303

@@ -20,7 +20,7 @@ from app.notifications.preferences import DEFAULTS, Preferences
 from app.notifications.service import notify, send_digests
 from app.orders.deadlines import notify_near_deadlines
 from app.tasks.models import MAIL, Task
-from tests.people import Browser
+from tests.people import PASSWORD, Browser
 
 BELL = "#n-notifications"
 
@@ -225,6 +225,26 @@ def test_digest_sends_one_mail_a_day_about_unread_ones(
     (mail,) = mails(session)
     assert mail.parameters["subject"] == "3 notifications"
     assert "* New order KAV/2" in mail.parameters["body"]
+
+
+def test_changed_account_sends_a_mail_to_the_old_address(
+    database: Database, asha: Browser, admin: Browser, session: Session
+) -> None:
+    person = person_of(session, "asha")
+    person.mail_address = "old@supplier.example"
+    session.commit()
+    new = "mango-lantern-river"
+    submit(asha, "/account/password", "/account/password", current_password=PASSWORD, new_password=new)
+    submit(asha, "/account", "/account", mail_address="new@supplier.example")
+    user = f"/users/{person.id}"
+    submit(admin, user, f"{user}/password")
+    assert [(mail.parameters["to"], mail.parameters["subject"]) for mail in mails(session)] == [
+        ("old@supplier.example", "Your password was changed"),
+        ("old@supplier.example", "Your email address was changed"),
+        ("new@supplier.example", "An administrator reset your password"),
+    ]
+    assert "/account/sessions" in mails(session)[0].parameters["body"]
+    assert new not in str([mail.parameters for mail in mails(session)])
 
 
 def test_quiet_hours_postpone_mails() -> None:
