@@ -315,6 +315,7 @@ HOSTILE = {
     "not xml": with_part(SHEET, "<worksheet"),
     "entities": with_part(SHEET, ENTITIES),
     "bomb": bomb(),
+    "many tags": with_part(SHEET, "<a/>" * spreadsheet.TAGS_MAX),
     "too large": b"x" * (spreadsheet.UPLOAD_MAX + 1),
 }
 
