@@ -160,7 +160,8 @@ def _texts(fields: MultiDict[str, str]) -> list[str]:
 
 
 def _check_address() -> None:
-    _reject_nul([request.path, *_texts(request.args)])
+    if not below_api():  # it reads no query, and answers in JSON
+        _reject_nul([request.path, *_texts(request.args)])
 
 
 def _close_session(_error: BaseException | None) -> None:

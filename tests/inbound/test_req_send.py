@@ -193,6 +193,7 @@ def test_compressed_body_is_415_with_the_accepted_encoding(
         "/api/v0//purchase-order/req-send",
         "/api//v0/purchase-order/req-send",
         "/API/v0/purchase-order/req-send",
+        "/api/v0/%00",
     ],
 )
 def test_odd_spelling_of_an_api_path_is_404_in_json(client: FlaskClient, path: str) -> None:
