@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -19,6 +20,7 @@ import simplejson
 from xlsxwriter import Workbook
 
 from app.exports.sources import Column, Kind
+from app.network.text import is_invisible
 
 BOM = b"\xef\xbb\xbf"
 """Without the byte order mark, common spreadsheets do not recognize UTF-8."""
@@ -35,7 +37,7 @@ MIMETYPES = {
 NAMES = {"csv": "CSV", "xlsx": "Excel", "jsonl": "JSON lines"}
 
 Batch = Sequence[tuple[Any, ...]]
-_FORMULA = re.compile(r"^[\s\x00-\x1f\ufeff\u200b-\u200f]*[=+\-@\uff1d\uff0b\uff0d\uff20\u2212]|^[\t\r\n]")
+_FORMULA_MARKS = frozenset("=+-@\u2212")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
@@ -84,9 +86,17 @@ def write_xlsx(
 
 def escape_formula(text: str) -> str:
     """The text in a form that spreadsheets do not run as a formula. Negative numbers are left alone."""
-    if _FORMULA.match(text) and not _NUMBER.fullmatch(text):
+    if _looks_like_formula(text) and not _NUMBER.fullmatch(text):
         return "'" + text
     return text
+
+
+def _looks_like_formula(text: str) -> bool:
+    """Whether the first visible character begins a formula, in any width."""
+    if text.startswith(("\t", "\r", "\n")):
+        return True
+    first = next((character for character in text if not is_invisible(character)), "")
+    return unicodedata.normalize("NFKC", first)[:1] in _FORMULA_MARKS
 
 
 def _sheet(book: Any, columns: Sequence[Column], strong: Any, title: str) -> Any:

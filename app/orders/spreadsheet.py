@@ -179,7 +179,7 @@ def _csv_rows(content: bytes) -> Iterator[Sequence[str]]:
         text = text.partition("\n")[2]
     try:
         # The delimiter is the one with which the most headers are known.
-        delimiter = max(",;\t", key=lambda mark: len(_columns(next(_parsed(text, mark), ()))))
+        delimiter = max(",;\t", key=lambda mark: len(_columns(next(_parsed(text, mark), [])[:COLUMNS_MAX])))
         for number, row in enumerate(_parsed(text, delimiter)):
             if number == ROWS_READ:
                 return

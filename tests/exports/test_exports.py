@@ -113,6 +113,7 @@ def test_received_messages_and_audit_trail_can_be_exported(
 
 
 FORMULAS = ["=1+1", "+1", "-1+2", "@SUM(A1)", "\t=1", " =1", "\r=1", "＝1", "＋1", "−1", "\ufeff=1", "\x00=1"]
+FORMULAS += ["﹦1", "\u2066=1", "\ufe0f=1", "\xad=1"]
 
 
 @pytest.mark.parametrize("text", FORMULAS)
