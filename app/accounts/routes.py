@@ -166,6 +166,7 @@ def change_user(person_id: int) -> Response:
     form = PersonForm(suppliers=_suppliers())
     if not form.validate():
         return _user_page(person, form, status=422)
+    old_address = person.mail_address
     try:
         service.update_person(
             web.db(),
@@ -179,6 +180,8 @@ def change_user(person_id: int) -> Response:
     except service.InvalidPerson as error:
         form.form_errors.append(presenters.PERSON_ERRORS[error.code])
         return _user_page(person, form, status=422)
+    if person.mail_address != old_address:
+        mail_account_change(web.db(), person, AccountChange.MAIL_ADDRESS, to=old_address)
     web.db().commit()
     return redirect(url_for(".user", person_id=person_id, saved=1), 303)
 

@@ -238,10 +238,12 @@ def test_changed_account_sends_a_mail_to_the_old_address(
     submit(asha, "/account", "/account", mail_address="new@supplier.example")
     user = f"/users/{person.id}"
     submit(admin, user, f"{user}/password")
+    submit(admin, user, user, mail_address="")
     assert [(mail.parameters["to"], mail.parameters["subject"]) for mail in mails(session)] == [
         ("old@supplier.example", "Your password was changed"),
         ("old@supplier.example", "Your email address was changed"),
         ("new@supplier.example", "An administrator reset your password"),
+        ("new@supplier.example", "Your email address was changed"),
     ]
     assert "/account/sessions" in mails(session)[0].parameters["body"]
     assert new not in str([mail.parameters for mail in mails(session)])
