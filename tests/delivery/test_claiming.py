@@ -25,10 +25,12 @@ from app.delivery.claiming import (
 )
 from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState, Trigger
 from app.delivery.retry_policy import DEFAULT_SCHEDULE
+from app.network.signing import new_secret, verify
 from app.partners import service as partner_service
 from app.partners.models import Partner
 
 ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+SECRET = new_secret()
 DEADLINE = timedelta(seconds=1.0 + LEASE_MARGIN_SECONDS)
 """How long a lease of the test partner lasts."""
 
@@ -256,6 +258,7 @@ def test_claimed_message_carries_all_terms_of_its_partner(
         concurrency=3,
         rate_per_minute=120,
         credential_failures=1,
+        signing_secrets=[{"id": "1", "secret": SECRET, "created_at": now.isoformat(), "valid_until": None}],
     )
     set_breaker(database, partner)
     with database.writing() as writing:
@@ -280,6 +283,8 @@ def test_claimed_message_carries_all_terms_of_its_partner(
     assert claimed.headers["Content-Type"] == "application/json"
     assert claimed.headers["Idempotency-Key"] == message_id
     assert claimed.headers["User-Agent"].startswith("po-confirm")
+    assert claimed.headers["webhook-id"] == message_id
+    assert verify([SECRET], claimed.headers, claimed.body, now)
 
     assert (stored.state, stored.claims, stored.attempts_made) == (MessageState.SENDING, 6, 5)
     assert (stored.lease_token, stored.lease_until) == (claimed.token, now + timedelta(seconds=1.0 + 2.0))
