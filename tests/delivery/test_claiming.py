@@ -214,33 +214,60 @@ def test_open_breaker_is_checked_at_the_probe_or_an_earlier_request(
     assert claim_now(database) == ClaimResult([], now + timedelta(minutes=2))
 
 
+def copy_to_other_partner(session: Session, message_id: str, **changes: Any) -> int:
+    """Queue a copy of the message for another partner, and return that partner's id."""
+    other, _ = partner_service.add(session, "Other network", base_url="https://other.example")
+    template = session.get_one(Message, message_id)
+    values = {
+        column.key: getattr(template, column.key)
+        for column in Message.__table__.columns
+        if hasattr(template, column.key)
+    }
+    copied = {"id": "msg_other", "order_id": None, "partner_id": other.id, **changes}
+    session.add(Message(**{**values, **copied}))
+    session.flush()
+    return other.id
+
+
 def test_earliest_time_of_several_partners_counts(
     arrive: Any, confirm: Any, database: Database, partner: Partner
 ) -> None:
     message_id = confirm(arrive(1)[0])
     now = the_clock.now()
     with database.writing() as session:
-        other, _ = partner_service.add(session, "Other network", base_url="https://other.example")
-        template = session.get_one(Message, message_id)
-        values = {
-            column.key: getattr(template, column.key)
-            for column in Message.__table__.columns
-            if hasattr(template, column.key)
-        }
-        session.add(
-            Message(
-                **{
-                    **values,
-                    "id": "msg_other",
-                    "order_id": None,
-                    "partner_id": other.id,
-                    "next_at": now + timedelta(minutes=3),
-                }
-            )
-        )
-        template.next_at = now + timedelta(minutes=7)
+        copy_to_other_partner(session, message_id, next_at=now + timedelta(minutes=3))
+        session.get_one(Message, message_id).next_at = now + timedelta(minutes=7)
         session.commit()
     assert claim_now(database) == ClaimResult([], now + timedelta(minutes=3))
+
+
+@ONE_DATABASE
+def test_time_of_a_partner_that_is_not_due_is_kept_beside_a_claim(
+    arrive: Any, confirm: Any, database: Database, partner: Partner
+) -> None:
+    message_id = confirm(arrive(1)[0])
+    soon = the_clock.now() + timedelta(seconds=5)
+    with database.writing() as session:
+        copy_to_other_partner(session, message_id, next_at=soon)
+        session.commit()
+    with database.writing() as session:
+        result = claim(session, 8, soon - FULL_RETRY / 2)
+        session.rollback()
+    assert [message.id for message in result.messages] == [message_id]
+    assert result.check_again_at == soon
+
+
+@ONE_DATABASE
+def test_partner_with_the_fewest_messages_in_flight_comes_first(
+    arrive: Any, confirm: Any, database: Database, partner: Partner
+) -> None:
+    first, _, last = (confirm(order_id) for order_id in arrive(3))
+    with database.writing() as session:
+        other = copy_to_other_partner(session, last)
+        session.commit()
+    claimed = [claim_now(database, 1).messages[0] for _ in range(3)]
+    assert [message.partner_id for message in claimed] == [partner.id, other, partner.id]
+    assert claimed[0].id == first
 
 
 @ONE_DATABASE
