@@ -21,10 +21,10 @@ from tests.people import Browser
 
 
 @pytest.fixture
-def refused(asha: Browser, arrive: Any, deliver: Any, network: Any, session: Session) -> str:
+def refused(confirm: Any, arrive: Any, deliver: Any, network: Any, session: Session) -> str:
     """The id of a refused webhook for an order of Triveni."""
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Remarks are not acceptable")
-    asha.respond(arrive(1)[0])
+    confirm(arrive(1)[0])
     deliver()
     return session.scalars(select(Message.id)).one()
 
@@ -120,10 +120,10 @@ def test_resolve_without_reason_is_rejected_and_reopen_works(ravi: Browser, refu
 
 
 def test_new_response_resolves_refused_webhook(
-    ravi: Browser, asha: Browser, refused: str, session: Session, deliver: Any
+    ravi: Browser, confirm: Any, refused: str, session: Session, deliver: Any
 ) -> None:
     order_id = session.scalars(select(Message.order_id)).one()
-    asha.respond(order_id, remarks="Better words")
+    confirm(order_id, remarks="Better words")
     deliver()
     assert badge(ravi) == ""
     resolved = ravi.get("/attention/closed").one(".attention-item").get_text(" ")
@@ -175,9 +175,9 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
 
 
 def test_canceled_webhook_of_unknown_outcome_needs_attention(
-    ravi: Browser, asha: Browser, arrive: Any, database: Database
+    ravi: Browser, confirm: Any, arrive: Any, database: Database
 ) -> None:
-    asha.respond(arrive(1)[0])
+    confirm(arrive(1)[0])
     with database.writing() as writing:
         message = writing.scalars(select(Message)).one()
         message.state, message.unknown_outcome, message.attempts_made = MessageState.CANCELLED, True, 1

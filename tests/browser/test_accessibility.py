@@ -42,17 +42,17 @@ def check(page: Page, name: str) -> None:
 
 @pytest.fixture
 def busy(
-    buyer: Buyer, arrive: Any, asha: Browser, deliver: Any, network: Any, session: Session
+    buyer: Buyer, arrive: Any, asha: Browser, confirm: Any, deliver: Any, network: Any, session: Session
 ) -> dict[str, Any]:
     """Orders in every state, and the messages of those with a response."""
     ids = arrive(12)
-    asha.respond(ids[0])
+    confirm(ids[0])
     deliver()
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Remarks are not acceptable")
     asha.respond(ids[1], "REJECT", "Price differs from contract")
     deliver()
     network.behave("503", times=1)
-    asha.respond(ids[2])
+    confirm(ids[2])
     deliver()
     messages = [buyer.edit(5), buyer.edit(5), buyer.change_status(40), buyer.post("req-send", b"<b>")]
     received = [f"/inbound/{resp(response)['reqMsgId']}" for response in messages]
@@ -217,12 +217,12 @@ def test_chart_steps_are_reached_with_arrow_keys(
     site: str,
     sign_in: Callable[[str], None],
     arrive: Any,
-    asha: Browser,
+    confirm: Any,
     session: Session,
     clock: Any,
 ) -> None:
     for number, order_id in enumerate(arrive(2), start=1):
-        asha.respond(order_id)
+        confirm(order_id)
         wait_until(
             lambda number=number: (
                 [message.state for message in all_messages(session)] == [MessageState.DELIVERED] * number
@@ -249,6 +249,7 @@ def test_updating_content_is_accessible(
     busy: Any,
     buyer: Buyer,
     asha: Browser,
+    confirm: Any,
     scheme: Any,
     width: int,
 ) -> None:
@@ -257,7 +258,7 @@ def test_updating_content_is_accessible(
     page.set_viewport_size({"width": width, "height": 800})
     sign_in("asha")
     decided, stale, *several = busy["orders"][6:]
-    asha.respond(decided, remarks="Will ship on 4 December")
+    confirm(decided, remarks="Will ship on 4 December")
     buyer.edit(6)
     page.goto(f"{site}/orders/{decided}")
     expect(page.locator("main")).to_contain_text("changed this order after you confirmed it")
@@ -274,7 +275,7 @@ def test_updating_content_is_accessible(
 
     page.goto(f"{site}/webhooks")
     expect(page.locator("#news")).to_be_attached()
-    asha.respond(several.pop())
+    confirm(several.pop())
     page.clock.run_for(11_000)
     expect(page.get_by_role("link", name="1 new webhook: show")).to_be_visible(timeout=15_000)
     check(page, "the log with the hint of new rows")

@@ -100,9 +100,11 @@ def test_search_and_filters_reduce_the_list(asha: Browser, arrive: Any, query: s
     assert len(listed) == fits if fits is not None else listed
 
 
-def test_order_moves_between_filters_after_a_response(asha: Browser, arrive: Any, deliver: Any) -> None:
+def test_order_moves_between_filters_after_a_response(
+    asha: Browser, confirm: Any, arrive: Any, deliver: Any
+) -> None:
     ids = arrive(4)
-    asha.respond(ids[0])
+    confirm(ids[0])
     asha.respond(ids[1], "REJECT", "No capacity")
     assert len(numbers(asha.get("/orders?answer=open"))) == 2
     assert len(numbers(asha.get("/orders?delivery=pending"))) == 2
@@ -116,7 +118,7 @@ def test_order_moves_between_filters_after_a_response(asha: Browser, arrive: Any
 
 
 def test_list_says_queued_until_an_attempt_has_failed(
-    asha: Browser, arrive: Any, deliver: Any, network: Any
+    asha: Browser, confirm: Any, arrive: Any, deliver: Any, network: Any
 ) -> None:
     (order_id,) = arrive(1)
 
@@ -124,7 +126,7 @@ def test_list_says_queued_until_an_attempt_has_failed(
         cells = asha.get("/orders").page.select("tbody td")
         return " ".join(cell.get_text(" ") for cell in cells).split()
 
-    asha.respond(order_id)
+    confirm(order_id)
     assert "Queued" in words()
     network.behave("503", times=1)
     deliver()

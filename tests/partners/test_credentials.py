@@ -22,19 +22,18 @@ from app.partners.models import Partner
 from app.webhooks.presenters import message_sentence
 from tests.delivery.misbehaving import Received, behaves
 from tests.partners.conftest import gives_tokens, pem_of, server_context, token
-from tests.people import Browser
 
 BEARER = "a-bearer-token-of-ours"
 CLIENT_SECRET = "a-client-secret-of-ours"
 
 
 @pytest.fixture
-def deliver_responses(asha: Browser, arrive: Any, deliver: Any) -> Callable[..., None]:
+def deliver_responses(confirm: Any, arrive: Any, deliver: Any) -> Callable[..., None]:
     """Respond to orders as Asha and deliver the responses."""
 
     def give(count: int = 1) -> None:
         for order_id in arrive(count):
-            asha.respond(order_id)
+            confirm(order_id)
         deliver()
 
     return give
@@ -126,7 +125,7 @@ def test_each_attempt_has_a_new_signature_of_the_same_body(
 
 
 def test_rotation_signs_with_both_secrets_until_the_old_one_expires(
-    asha: Browser,
+    confirm: Any,
     arrive: Any,
     deliver: Any,
     accepting_partner: Any,
@@ -145,10 +144,10 @@ def test_rotation_signs_with_both_secrets_until_the_old_one_expires(
         keys.add_signing_secret(session, row, new, grace=timedelta(hours=24))
         session.commit()
     first, second = arrive(2)
-    asha.respond(first)
+    confirm(first)
     deliver()
     clock.move(hours=25)
-    asha.respond(second)
+    confirm(second)
     deliver()
     during, after = accepting_partner.received
     now = the_clock.now()
@@ -180,7 +179,7 @@ def test_client_certificate_is_sent_from_a_private_file(
 
 
 def test_renewed_certificate_is_used_immediately(
-    asha: Browser,
+    confirm: Any,
     arrive: Any,
     deliver: Any,
     serve: Any,
@@ -198,7 +197,7 @@ def test_renewed_certificate_is_used_immediately(
         ca_bundle=authority.cert_pem.bytes().decode(),
         retry_schedule=[60],
     )
-    asha.respond(arrive(1)[0])
+    confirm(arrive(1)[0])
     deliver()
     assert states(session) == [MessageState.PENDING]
     clock.move(seconds=90)

@@ -100,13 +100,13 @@ def test_sidebar_links_to_partners_with_permission_only(asha: Browser, meera: Br
 
 
 def test_partner_list_shows_backlog_and_last_success(
-    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, partner: Partner
+    confirm: Any, ravi: Browser, arrive: Any, deliver: Any, partner: Partner
 ) -> None:
     assert "Never" in ravi.get("/partners").words
     first, second = arrive(2)
-    asha.respond(first)
+    confirm(first)
     deliver()
-    asha.respond(second)
+    confirm(second)
     (row,) = ravi.get("/partners").page.select("tbody tr")
     words = " ".join(row.get_text(" ").split())
     assert "Active" in words and "just now" in words and "1 queued" in words
@@ -587,7 +587,7 @@ def test_test_send_does_not_block_other_writers(
 
 
 def test_pause_queues_webhooks_and_resume_sends_them(
-    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, partner: Partner, session: Session
+    confirm: Any, ravi: Browser, arrive: Any, deliver: Any, partner: Partner, session: Session
 ) -> None:
     page = f"/partners/{partner.id}"
     empty = ravi.send(f"{page}/pause", ravi.fill(page, f"{page}/pause"))
@@ -595,7 +595,7 @@ def test_pause_queues_webhooks_and_resume_sends_them(
     fields = {**ravi.fill(page, f"{page}/pause"), "reason": "Their maintenance"}
     assert ravi.send(f"{page}/pause", fields).location == f"{page}?done=paused"
     for order_id in arrive(3):
-        asha.respond(order_id)
+        confirm(order_id)
     deliver()
     shown = ravi.get(page)
     assert "Paused since" in shown.words and "by Ravi" in shown.words and "Their maintenance" in shown.words
@@ -613,13 +613,13 @@ def test_pause_queues_webhooks_and_resume_sends_them(
 
 
 def test_last_success_is_the_latest_in_time(
-    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, network: Any, partner: Partner, session: Session
+    confirm: Any, ravi: Browser, arrive: Any, deliver: Any, network: Any, partner: Partner, session: Session
 ) -> None:
     old, new = arrive(2)
     network.behave("503", times=1)
-    asha.respond(old)
+    confirm(old)
     deliver()
-    asha.respond(new)
+    confirm(new)
     deliver()
     late, _ = ids = session.scalars(select(Message.id).order_by(Message.id)).all()
     assert ravi.get(f"/partners/{partner.id}").one(f".facts a[href='/webhooks/{ids[1]}']")
@@ -630,10 +630,10 @@ def test_last_success_is_the_latest_in_time(
 
 
 def test_unresponsive_partner_is_not_active(
-    ravi: Browser, asha: Browser, arrive: Any, partner: Partner, database: Database
+    ravi: Browser, confirm: Any, arrive: Any, partner: Partner, database: Database
 ) -> None:
     (order_id,) = arrive(1)
-    asha.respond(order_id)
+    confirm(order_id)
     with database.writing() as session:
         session.merge(CircuitBreaker(partner_id=partner.id, failures=5, opened_at=clock.now(), probes=1))
         session.commit()

@@ -11,14 +11,14 @@ from tests.people import Browser
 
 
 @pytest.fixture
-def troubled(arrive: Any, asha: Browser, network: Any, deliver: Any) -> list[int]:
+def troubled(arrive: Any, confirm: Any, network: Any, deliver: Any) -> list[int]:
     """Four orders: one response delivered, two refused, one order open."""
     ids: list[int] = arrive(4)
-    asha.respond(ids[0])
+    confirm(ids[0])
     deliver()
     for order_id in ids[1:3]:
         network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
-        asha.respond(order_id)
+        confirm(order_id)
         deliver()
     return ids
 
@@ -66,11 +66,18 @@ def test_unmatched_messages_are_shown_to_support_only(
 
 
 def test_retrying_webhooks_are_shown_to_support_and_managers_only(
-    asha: Browser, ravi: Browser, meera: Browser, arrive: Any, network: Any, deliver: Any, partner: Any
+    asha: Browser,
+    confirm: Any,
+    ravi: Browser,
+    meera: Browser,
+    arrive: Any,
+    network: Any,
+    deliver: Any,
+    partner: Any,
 ) -> None:
     for order_id in arrive(3)[:2]:
         network.behave("503", times=1)
-        asha.respond(order_id)
+        confirm(order_id)
         deliver()
     for browser in (ravi, meera):
         link = browser.get("/").one("a.queue-link[href^='/webhooks']")

@@ -22,14 +22,14 @@ PAGE = "/reports/answers"
 
 
 @pytest.fixture
-def responses(arrive: Any, asha: Browser, omar: Browser, session: Session, clock: Any) -> list[PurchaseOrder]:
+def responses(arrive: Any, confirm: Any, omar: Browser, session: Session, clock: Any) -> list[PurchaseOrder]:
     """Asha confirms two orders, Omar rejects one of his a day late; the other orders are overdue."""
     ids = arrive(12)
     orders = session.scalars(select(PurchaseOrder).where(PurchaseOrder.id.in_(ids))).all()
     mine = [order for order in orders if order.supplier_b2b_id == BEARINGS]
     others = [order for order in orders if order.supplier_b2b_id != BEARINGS]
     for order in others[:2]:
-        assert asha.respond(order.id).status_code == 303
+        confirm(order.id)
     clock.move(hours=48)
     assert omar.respond(mine[0].id, "REJECT", "Out of stock").status_code == 303
     return [*others[:2], mine[0]]
@@ -105,24 +105,24 @@ def test_invalid_parameters_are_ignored_with_a_notice(meera: Browser, query: str
 
 
 def test_days_are_those_of_the_readers_time_zone(
-    meera: Browser, asha: Browser, arrive: Any, clock: Any, session: Session
+    meera: Browser, confirm: Any, arrive: Any, clock: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
     # Just after midnight in India it is still yesterday in UTC.
     now = the_clock.now()
     midnight = now.replace(hour=18, minute=31, second=0, microsecond=0)
     clock.move(seconds=((midnight - now).total_seconds() + 86_400) % 86_400)
-    asha.respond(order_id)
+    confirm(order_id)
     slots = meera.get(PAGE).page.select("#days-chart .slot")
     indian = the_clock.now() + timedelta(hours=5, minutes=30)
     assert slots[0]["aria-label"].startswith(f"{indian.day} {indian:%b}: ")
 
 
 def test_undone_responses_are_not_counted(
-    meera: Browser, asha: Browser, arrive: Any, database: Database
+    meera: Browser, asha: Browser, confirm: Any, arrive: Any, database: Database
 ) -> None:
     first, second = arrive(2)
-    asha.respond(first)
+    confirm(first)
     asha.respond(second, "REJECT", "Out of stock")
     with database.writing() as writing:
         order = order_for_update(writing, None, second)

@@ -76,9 +76,9 @@ def test_search_of_supplier_staff_finds_own_suppliers_only(
 
 
 def test_search_of_audit_trail_needs_permission(
-    asha: Browser, meera: Browser, ravi: Browser, order: PurchaseOrder
+    asha: Browser, confirm: Any, meera: Browser, ravi: Browser, order: PurchaseOrder
 ) -> None:
-    asha.respond(order.id)
+    confirm(order.id)
     groups = found(meera, order.buyer_po_number)
     assert groups["Audit trail"] == [f"Responded: {order.buyer_po_number}"]
     assert "Responded: " + order.buyer_po_number in found(meera, "Asha")["Audit trail"]

@@ -45,10 +45,10 @@ def test_filters_and_sorts_of_the_declaration_exist(listing: Listing) -> None:
 
 @pytest.mark.parametrize("path", LISTS)
 def test_list_has_filters_columns_views_news_and_exports(
-    meera: Browser, arrive: Any, path: str, deliver: Any, asha: Browser
+    meera: Browser, arrive: Any, path: str, deliver: Any, confirm: Any
 ) -> None:
     for order_id in arrive(2):
-        asha.respond(order_id)
+        confirm(order_id)
     deliver()
     page = meera.get(path)
     listing = LISTS[path]

@@ -79,13 +79,13 @@ def set_states(database: Database, *wanted: MessageState, **more: Any) -> None:
 
 
 @pytest.fixture
-def confirm_orders(asha: Browser, arrive: Any) -> Callable[[int], list[int]]:
+def confirm_orders(confirm: Any, arrive: Any) -> Callable[[int], list[int]]:
     """Confirm orders as Asha, without delivery."""
 
     def confirm_orders(count: int) -> list[int]:
         orders: list[int] = arrive(count)
         for order_id in orders:
-            asha.respond(order_id)
+            confirm(order_id)
         return orders
 
     return confirm_orders
@@ -115,7 +115,7 @@ def outcomes(browser: Browser, url: str) -> dict[str, int]:
 def test_outage_of_two_hours_is_resent_and_reported(
     ravi: Browser,
     meera: Browser,
-    asha: Browser,
+    confirm: Any,
     arrive: Any,
     deliver: Any,
     network: Any,
@@ -125,13 +125,13 @@ def test_outage_of_two_hours_is_resent_and_reported(
 ) -> None:
     """Support finds the outage, resends everything since ten o'clock and reads the report."""
     orders = arrive(8)
-    asha.respond(orders[0])
+    confirm(orders[0])
     deliver()  # before ten o'clock delivery works
     ten = the_clock.now() + timedelta(minutes=1)
     clock.move(hours=1)
     network.behave("status", status=503)
     for order_id in orders[1:7]:
-        asha.respond(order_id)
+        confirm(order_id)
     for _ in range(12):  # two hours of failed attempts
         deliver()
         clock.move(minutes=10)
@@ -140,7 +140,7 @@ def test_outage_of_two_hours_is_resent_and_reported(
     # Ravi finds the outage in the log and opens the preview.
     log_page = ravi.get("/webhooks?code=5xx")
     assert len(log_page.page.select("tbody tr:not(.log-group)")) == 6
-    asha.respond(orders[7])
+    confirm(orders[7])
     url = f"{PLAN}?tried_since={ten:%Y-%m-%dT%H:%M}%2B00:00&partner=Bharat+Connect"
     done, plan = resend_all(ravi, url)
     assert "7 webhooks" in plan.words and "will be resent" in plan.words
@@ -477,15 +477,15 @@ def test_resend_command_creates_the_same_report(
 
 
 def test_outage_includes_recent_earlier_webhooks_and_no_old_ones(
-    ravi: Browser, asha: Browser, arrive: Any, deliver: Any, network: Any, clock: Any, session: Session
+    ravi: Browser, confirm: Any, arrive: Any, deliver: Any, network: Any, clock: Any, session: Session
 ) -> None:
     orders = arrive(2)
     network.behave("status", status=503)
-    asha.respond(orders[0])
+    confirm(orders[0])
     deliver()
     clock.move(seconds=sum(DEFAULT_SCHEDULE) * 2)
     with_long_past = the_clock.now()
-    asha.respond(orders[1])
+    confirm(orders[1])
     plan = ravi.get(f"{PLAN}?tried_since={with_long_past:%Y-%m-%dT%H:%M:%S}%2B00:00")
     assert "1 webhook will be resent" in plan.words
     deliver()  # the older webhook is retried during the outage, so it is included

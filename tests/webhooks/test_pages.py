@@ -34,24 +34,24 @@ def ids(page: Any) -> list[str]:
 
 
 @pytest.fixture
-def refused(asha: Browser, arrive: Any, deliver: Any, network: Any, session: Session) -> str:
+def refused(confirm: Any, arrive: Any, deliver: Any, network: Any, session: Session) -> str:
     """A message that the network refused."""
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Remarks are not acceptable")
-    asha.respond(arrive(1)[0], remarks="Confirmed at once")
+    confirm(arrive(1)[0], remarks="Confirmed at once")
     deliver()
     return session.scalars(select(Message.id)).one()
 
 
 def test_webhook_list_is_newest_first_with_stable_pages(
-    asha: Browser, meera: Browser, arrive: Any, monkeypatch: pytest.MonkeyPatch
+    confirm: Any, meera: Browser, arrive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.webhooks.queries.message_page.__kwdefaults__", {"limit": 2, "also": ()})
     orders = arrive(6)
     for order_id in orders[:5]:
-        asha.respond(order_id)
+        confirm(order_id)
     first = meera.get("/webhooks")
     assert len(ids(first)) == 2
-    asha.respond(orders[5])
+    confirm(orders[5])
     more = first.page.select("#webhooks-list a[href*='after=']")[0]["href"]
     second = meera.get(more)
     seen = (
@@ -63,10 +63,10 @@ def test_webhook_list_is_newest_first_with_stable_pages(
 
 
 def test_supplier_staff_see_the_messages_of_their_own_ids_only(
-    asha: Browser, omar: Browser, arrive: Any
+    asha: Browser, confirm: Any, omar: Browser, arrive: Any
 ) -> None:
     for order_id in arrive(3):
-        asha.respond(order_id)
+        confirm(order_id)
     assert len(ids(asha.get("/webhooks"))) == 3
     own = ids(omar.get("/webhooks"))
     assert len(own) == 1
@@ -77,10 +77,10 @@ def test_supplier_staff_see_the_messages_of_their_own_ids_only(
 
 
 def test_webhook_without_scripts_has_a_refresh_link(
-    asha: Browser, arrive: Any, deliver: Any, session: Session
+    asha: Browser, confirm: Any, arrive: Any, deliver: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
-    asha.respond(order_id)
+    confirm(order_id)
     message_id = session.scalars(select(Message.id)).one()
     for url in (f"/webhooks/{message_id}", f"/orders/{order_id}"):
         assert asha.get(asha.get(url).one("noscript a")["href"]).one("noscript a")["href"] == url
@@ -217,10 +217,10 @@ def test_reader_without_the_permission_has_no_resend_button(
 
 
 def test_support_cancels_a_queued_webhook_and_the_order_reopens(
-    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session
+    asha: Browser, confirm: Any, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
-    asha.respond(order_id)
+    confirm(order_id)
     message_id = session.scalars(select(Message.id)).one()
     page, action = f"/webhooks/{message_id}", f"/webhooks/{message_id}/withdraw"
     fields = ravi.fill(page, action)
@@ -245,10 +245,10 @@ def test_support_cancels_a_queued_webhook_and_the_order_reopens(
 
 
 def test_cancel_of_a_queued_resend_keeps_the_delivery(
-    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, database: Database, session: Session
+    confirm: Any, ravi: Browser, arrive: Any, deliver: Any, database: Database, session: Session
 ) -> None:
     (order_id,) = arrive(1)
-    asha.respond(order_id)
+    confirm(order_id)
     deliver()
     message_id = session.scalars(select(Message.id)).one()
     page, action = f"/webhooks/{message_id}", f"/webhooks/{message_id}/withdraw"
@@ -294,10 +294,17 @@ def test_only_support_cancels_and_only_unfinished_webhooks(
 
 
 def test_failed_webhook_links_to_diagnostics(
-    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session, partner: Partner
+    asha: Browser,
+    confirm: Any,
+    ravi: Browser,
+    arrive: Any,
+    deliver: Any,
+    network: Any,
+    session: Session,
+    partner: Partner,
 ) -> None:
     network.behave("503")
-    asha.respond(arrive(1)[0])
+    confirm(arrive(1)[0])
     deliver()
     page = f"/webhooks/{session.scalars(select(Message.id)).one()}"
     check, of_partner = f"/partners/{partner.id}/check", f"/partners/{partner.id}"
@@ -307,9 +314,9 @@ def test_failed_webhook_links_to_diagnostics(
 
 
 def test_state_refreshes_until_it_is_final(
-    asha: Browser, arrive: Any, deliver: Any, session: Session
+    asha: Browser, confirm: Any, arrive: Any, deliver: Any, session: Session
 ) -> None:
-    asha.respond(arrive(1)[0])
+    confirm(arrive(1)[0])
     message_id = session.scalars(select(Message.id)).one()
     url = f"/webhooks/{message_id}/state"
     waiting = asha.get(f"/webhooks/{message_id}")
@@ -323,10 +330,10 @@ def test_state_refreshes_until_it_is_final(
 
 
 def test_partner_response_is_shown_escaped(
-    asha: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
+    confirm: Any, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
 ) -> None:
     network.behave("refuse", times=1, error_dtl="<script>alert(1)</script><b data-hx-get=/logout>")
-    asha.respond(arrive(1)[0])
+    confirm(arrive(1)[0])
     deliver()
     message_id = session.scalars(select(Message.id)).one()
     page = meera.get(f"/webhooks/{message_id}")
@@ -336,10 +343,10 @@ def test_partner_response_is_shown_escaped(
 
 
 def test_attempt_as_curl_command_runs_in_a_shell(
-    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session, tmp_path: Any
+    confirm: Any, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session, tmp_path: Any
 ) -> None:
     (order_id,) = arrive(1)
-    asha.respond(order_id, remarks="It is Asha's: $HOME, 50% & `date`; ok")
+    confirm(order_id, remarks="It is Asha's: $HOME, 50% & `date`; ok")
     deliver()
     message = session.scalars(select(Message)).one()
     page = ravi.get(f"/webhooks/{message.id}")
@@ -360,13 +367,13 @@ def test_attempt_as_curl_command_runs_in_a_shell(
 
 
 def test_each_masked_header_has_its_own_variable(
-    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, partner: Any, database: Any, session: Session
+    confirm: Any, ravi: Browser, arrive: Any, deliver: Any, partner: Any, database: Any, session: Session
 ) -> None:
     with database.writing() as writing:
         row = writing.get(Partner, partner.id)
         row.headers = [["X-Api-Key", "a-secret-of-ours"], ["X-Client", "another-secret"]]
         writing.commit()
-    asha.respond(arrive(1)[0])
+    confirm(arrive(1)[0])
     deliver()
     page = ravi.get(f"/webhooks/{session.scalars(select(Message.id)).one()}")
     command = page.one("#as-curl").get_text()
@@ -376,10 +383,10 @@ def test_each_masked_header_has_its_own_variable(
 
 
 def test_secret_echoed_by_the_partner_is_not_stored(
-    asha: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
+    confirm: Any, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
 ) -> None:
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Key a-secret-of-ours is odd")
-    asha.respond(arrive(1)[0])
+    confirm(arrive(1)[0])
     deliver()
     message = session.scalars(select(Message)).one()
     attempt = session.scalars(select(Attempt)).one()
@@ -393,10 +400,10 @@ def test_secret_echoed_by_the_partner_is_not_stored(
 
 
 def test_two_attempts_are_compared_line_by_line(
-    asha: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session, clock: Any
+    confirm: Any, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session, clock: Any
 ) -> None:
     network.behave("status", times=1, status=503)
-    asha.respond(arrive(1)[0])
+    confirm(arrive(1)[0])
     deliver()
     clock.move(seconds=60)
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
@@ -412,13 +419,13 @@ def test_two_attempts_are_compared_line_by_line(
 
 
 def test_last_successful_delivery_is_shown_within_the_readers_scope(
-    asha: Browser, omar: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
+    confirm: Any, omar: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
 ) -> None:
     orders = arrive(3)  # the third is of Bearings, Omar's supplier
-    asha.respond(orders[0])
+    confirm(orders[0])
     deliver()
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
-    asha.respond(orders[2])
+    confirm(orders[2])
     deliver()
     good, bad = session.scalars(select(Message.id).order_by(Message.id)).all()
     page = meera.get(meera.get(f"/webhooks/{bad}").one("#beside a")["href"])
@@ -462,10 +469,10 @@ def test_webhook_is_found_by_object_id_and_partner_reference(
 
 
 def test_body_search_runs_in_steps_and_shows_its_range(
-    asha: Browser, meera: Browser, arrive: Any, session: Session, monkeypatch: pytest.MonkeyPatch
+    confirm: Any, meera: Browser, arrive: Any, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, order_id in enumerate(arrive(4)):
-        asha.respond(order_id, remarks="the needle" if number == 0 else "hay")
+        confirm(order_id, remarks="the needle" if number == 0 else "hay")
     monkeypatch.setattr("app.webhooks.queries.WINDOW", 2)
     first = meera.get("/webhooks?q=needle")
     assert ids(first) == []
@@ -519,12 +526,12 @@ def poll_url(page: Any) -> str:
 
 
 def test_open_list_polls_the_number_of_new_webhooks(
-    asha: Browser, meera: Browser, arrive: Any, deliver: Any, monkeypatch: pytest.MonkeyPatch
+    confirm: Any, meera: Browser, arrive: Any, deliver: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.webhooks.queries.message_page.__kwdefaults__", {"limit": 2, "also": ()})
     orders = arrive(6)
     for order_id in orders[:3]:
-        asha.respond(order_id)
+        confirm(order_id)
     deliver()
     pages = (
         "/webhooks",
@@ -537,8 +544,8 @@ def test_open_list_polls_the_number_of_new_webhooks(
     for url in (first, second, waiting, other, refused):
         response = meera.get(url, headers=HTMX)
         assert poll_url(response) == url, "nothing new: polling continues"
-    asha.respond(orders[3])
-    asha.respond(orders[4])
+    confirm(orders[3])
+    confirm(orders[4])
     for url in (first, second, waiting):
         link = meera.get(url, headers=HTMX).one("#news a")
         assert link.get_text() == "2 new webhooks: show"
@@ -549,10 +556,10 @@ def test_open_list_polls_the_number_of_new_webhooks(
         assert poll_url(meera.get(url, headers=HTMX)) == url
 
 
-def test_new_webhooks_are_counted_within_the_readers_scope(asha: Browser, omar: Browser, arrive: Any) -> None:
+def test_new_webhooks_are_counted_within_the_readers_scope(confirm: Any, omar: Browser, arrive: Any) -> None:
     url = poll_url(omar.get("/webhooks"))
     for order_id in arrive(3):
-        asha.respond(order_id)
+        confirm(order_id)
     shown = len(ids(omar.get("/webhooks")))
     assert 0 < shown < 3
     assert omar.get(url, headers=HTMX).words == f"{shown} new webhook{'s' if shown > 1 else ''}: show"
@@ -564,14 +571,14 @@ def test_newer_without_htmx_returns_the_list(meera: Browser) -> None:
 
 
 def test_webhooks_with_one_shared_reason_are_a_group(
-    asha: Browser, ravi: Browser, arrive: Any, network: Any, deliver: Any
+    asha: Browser, confirm: Any, ravi: Browser, arrive: Any, network: Any, deliver: Any
 ) -> None:
     ids = arrive(4)
-    asha.respond(ids[0])
+    confirm(ids[0])
     deliver()
     network.behave("503", times=3)
     for order_id in ids[1:]:
-        asha.respond(order_id)
+        confirm(order_id)
         deliver()
     page = ravi.get("/webhooks")
     failing, others = page.page.select("#webhooks-list tbody")
