@@ -14,13 +14,13 @@ class AuditFilterForm(Form):
 
     q = SearchField("PO number, name, reason or IP address", [Optional(), Length(max=200)])
     who = Choice("Person", [Optional(), Length(max=120)], any_label="Anyone")
-    deed = SelectField(
+    action = SelectField(
         "Action",
         [Optional()],
         choices=choices([("", "Any action"), *((action.value, label) for action, label in ACTIONS.items())]),
         default="",
     )
-    thing = SelectField(
+    object = SelectField(
         "Object",
         [Optional()],
         choices=choices([("", "All objects"), *((kind.value, label) for kind, label in OBJECTS.items())]),

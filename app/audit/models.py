@@ -74,7 +74,7 @@ class AuditEntry(Base):
 
     __tablename__ = "audit_entry"
     __table_args__ = (
-        Index("ix_audit_entry_deed_id", "deed", "id"),
+        Index("ix_audit_entry_action_id", "action", "id"),
         Index("ix_audit_entry_actor_id", "actor", "id"),
         Index("ix_audit_entry_object", "object_kind", "object_id", "id"),
         Index("ix_audit_entry_at", "at"),
@@ -85,7 +85,7 @@ class AuditEntry(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime]
-    action: Mapped[str] = mapped_column("deed", String(40))
+    action: Mapped[str] = mapped_column(String(40))
     # The display name of the person; empty for automatic actions.
     actor: Mapped[str] = mapped_column(String(120))
     person_id: Mapped[int | None]

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.audit.queries import SealStatus
 from app.ui.listing import EmptyList
+from app.ui.numbers import counted
 
 ACTIONS = {
     AuditAction.SIGNED_IN: "Signed in",
@@ -75,13 +76,15 @@ KEYS = {
     "probes in vain": "failed probes",
     "held since": "paused since",
     "may sign in": "active",
-    "name": "name",
     "with": "assigned to",
     "at once": "concurrency",
     "a minute": "rate per minute",
     "waits in seconds": "retry schedule",
     "deadline in seconds": "timeout in seconds",
     "takes returns": "accepts return",
+    "own authorities": "trusted CA certificates",
+    "values of headers": "header values",
+    "the others end in seconds": "earlier ones expire in seconds",
 }
 """Words for keys of stored values; other keys are shown with blanks for underscores."""
 
@@ -235,8 +238,7 @@ def integrity_text(status: SealStatus) -> str:
     text = f"Integrity sealed to #{status.seal.last_id}"
     if not status.since:
         return f"{text}."
-    count = f"{status.since:,}" if status.since <= 1000 else "more than 1,000"
-    return f"{text}; {count} newer {'entry' if status.since == 1 else 'entries'}."
+    return f"{text}; {counted(status.since, 'newer entry', 'newer entries')}."
 
 
 def _time_text(text: str, zone: ZoneInfo) -> str:

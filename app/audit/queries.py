@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from app.audit.models import AuditAction, AuditEntry, AuditObject, AuditSeal
-from app.db.filters import FilterContext, conditions_of, where
+from app.db.filters import PAGE, FilterContext, conditions_of, count_rows, distinct_values, where
 from app.db.text_search import TextIndex, matching_ids
 
-PAGE = 50
-"""Entries a page."""
 FEW = 2_000
 """A search with at most this many matches loads their ids first and sorts them."""
 
@@ -24,8 +22,8 @@ class AuditFilter:
     """The filter of the trail; an empty field does not filter."""
 
     who: str = where(lambda name, _: AuditEntry.actor == name)
-    deed: str = where(lambda action, _: AuditEntry.action == action)
-    thing: str = where(lambda kind, _: AuditEntry.object_kind == kind)
+    action: str = where(lambda action, _: AuditEntry.action == action)
+    object: str = where(lambda kind, _: AuditEntry.object_kind == kind)
     since: datetime | None = where(lambda at, _: AuditEntry.at >= at, None)
     until: datetime | None = where(lambda at, _: AuditEntry.at < at, None)
     after: int | None = where(lambda entry_id, _: AuditEntry.id < entry_id, None)
@@ -117,20 +115,14 @@ def newest_of_orders(session: Session, order_ids: Sequence[int], *, limit: int) 
 
 def actors(session: Session, *, most: int = 200) -> list[str]:
     """The names of all actors, sorted."""
-    # One index lookup per name, however many entries there are.
-    names: list[str] = []
-    name = session.scalar(select(func.min(AuditEntry.actor)))
-    while name is not None and len(names) < most:
-        names.append(name)
-        name = session.scalar(select(func.min(AuditEntry.actor)).where(AuditEntry.actor > name))
-    return [name for name in names if name]
+    return [name for name in distinct_values(session, AuditEntry.actor, most=most) if name]
 
 
-def seal_status(session: Session, *, most: int = 1001) -> SealStatus:
-    """How far the trail is sealed; counts at most ``most`` newer entries."""
+def seal_status(session: Session) -> SealStatus:
+    """How far the trail is sealed; counts at most ``COUNT_MAX`` newer entries."""
     newest = session.scalar(select(AuditSeal).order_by(AuditSeal.number.desc()).limit(1))
-    newer = select(AuditEntry.id).where(AuditEntry.id > (newest.last_id if newest else 0)).limit(most)
-    return SealStatus(newest, session.scalar(select(func.count()).select_from(newer.subquery())) or 0)
+    newer = select(AuditEntry.id).where(AuditEntry.id > (newest.last_id if newest else 0))
+    return SealStatus(newest, count_rows(session, newer))
 
 
 def _containing(session: Session, text: str) -> list[ColumnElement[bool]]:

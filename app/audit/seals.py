@@ -1,7 +1,7 @@
 """Seals over the audit trail, and their verification.
 
 The digest of an entry (its *leaf*) is SHA-256 over the UTF-8 of one line of JSON without spaces and without
-escaped characters: the array of ``id, at, deed, actor, person_id, role, address, user_agent, object_kind,
+escaped characters: the array of ``id, at, action, actor, person_id, role, address, user_agent, object_kind,
 object_id, object_name, reason, before, after``, where ``at`` is ISO 8601 in UTC with six digits of a second
 (``2026-11-23T10:31:07.000000+00:00``) and ``before`` and ``after`` are the stored texts.
 

@@ -315,10 +315,10 @@ def _audit_entries(
 def _audit_fields(entry: AuditEntry) -> dict[str, Any]:
     """The fields of an entry exactly as they are sealed, in the same order."""
     names = (
-        *("id", "at", "deed", "actor", "person_id", "role", "address", "user_agent", "object_kind"),
+        *("id", "at", "action", "actor", "person_id", "role", "address", "user_agent", "object_kind"),
         *("object_id", "object_name", "reason", "before", "after"),
     )
-    fields = {name: getattr(entry, "action" if name == "deed" else name) for name in names}
+    fields = {name: getattr(entry, name) for name in names}
     return {**fields, "at": entry.at.astimezone(UTC).isoformat(timespec="microseconds")}
 
 

@@ -21,6 +21,7 @@ from app.accounts.permissions import Permission
 from app.audit import queries as audit_queries
 from app.audit.forms import AuditFilterForm
 from app.db import Database
+from app.db.filters import Scope
 from app.inbound import queries as inbound_queries
 from app.inbound.forms import InboundFilterForm
 from app.orders import queries as order_queries
@@ -36,7 +37,6 @@ from app.webhooks.presenters import message_sentence
 
 BATCH = 500
 """Rows per transaction."""
-Scope = frozenset[str] | None
 Rows = Iterator[list[tuple[Any, ...]]]
 
 
@@ -222,7 +222,7 @@ SOURCES: dict[str, Source] = {
         AuditFilterForm,
         (
             *(Column("id", NUMBER), Column("at", TIME), Column("actor"), Column("role"), Column("address")),
-            *(Column("user_agent"), Column("deed", of="action"), Column("object_kind"), Column("object_id")),
+            *(Column("user_agent"), Column("action"), Column("object_kind"), Column("object_id")),
             *(Column("object_name"), Column("reason"), Column("before"), Column("after")),
         ),
         _audit,

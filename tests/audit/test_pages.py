@@ -59,20 +59,22 @@ def test_paging_is_stable_while_entries_arrive(
     ("query", "count"),
     [
         ("who=Ravi", 50),
-        ("who=Ravi&deed=held&thing=partner", 20),
+        ("who=Ravi&action=held&object=partner", 20),
         ("who=nobody", 0),
         ("q=moving", 1),
         ("q=thing+01", 10),
         ("q=10.0.0.7", 50),
         ("since=2999-01-01T00:00", 0),
-        ("until=2999-01-01T00:00&deed=resent", 40),
+        ("until=2999-01-01T00:00&action=resent", 40),
     ],
 )
 def test_filters_combine(meera: Browser, many_entries: None, query: str, count: int) -> None:
     assert len(rows(meera.get(f"/audit?{query}"))) == count
 
 
-@pytest.mark.parametrize("query", ["after=x", "after=99999999999999999999", "deed=x", "thing=x", "since=x"])
+@pytest.mark.parametrize(
+    "query", ["after=x", "after=99999999999999999999", "action=x", "object=x", "since=x"]
+)
 def test_invalid_filter_is_ignored_with_a_notice(meera: Browser, many_entries: None, query: str) -> None:
     response = meera.get(f"/audit?{query}")
     assert len(rows(response)) == 50
@@ -82,7 +84,7 @@ def test_invalid_filter_is_ignored_with_a_notice(meera: Browser, many_entries: N
 def test_entry_links_to_its_object(meera: Browser, asha: Browser, arrive: Any, confirm: Any) -> None:
     (order_id,) = arrive(1)
     asha.respond(order_id)
-    response = meera.get("/audit?deed=answered")
+    response = meera.get("/audit?action=answered")
     link = response.one("tbody .col-action a")
     assert link["href"] == f"/orders/{order_id}"
     assert meera.get(link["href"]).status_code == 200

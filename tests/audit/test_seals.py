@@ -138,7 +138,7 @@ def test_tampering_is_found(
 
 
 COLUMNS = (
-    "at, deed, actor, role, address, user_agent, object_kind, object_id, object_name, reason, before, after"
+    "at, action, actor, role, address, user_agent, object_kind, object_id, object_name, reason, before, after"
 )
 
 

@@ -182,6 +182,29 @@ def test_upgrade_turns_details_of_attempts_into_codes(empty_database: Database) 
         assert message_sentence(message) == "No response within 15 s. May have been received."
 
 
+def test_upgrade_renames_the_action_of_audit_entries_and_their_filters(empty_database: Database) -> None:
+    empty_database.upgrade("0033")
+    with empty_database.engine.begin() as connection:
+        for statement in (
+            "INSERT INTO audit_entry (id, at, deed, actor, role, address, user_agent, object_kind, object_id,"
+            f" object_name, reason, before, after) VALUES (1, '{WHEN}', 'exported', '', '', '', '', 'export',"
+            " '', '', '', '', '')",
+            "INSERT INTO person (id, name, full_name, role, password_hash, active, created_at, time_zone,"
+            " mail_address, preferences, must_change_password)"
+            f" VALUES (1, 'meera', 'Meera', 'manager', '', true, '{WHEN}', '', '', '{{}}', false)",
+            "INSERT INTO saved_view (id, person_id, page, name, query, is_shared, created_at) VALUES"
+            f" (1, 1, 'audit', 'Exports', 'q=A%2F1&deed=exported&thing=export', false, '{WHEN}')",
+        ):
+            connection.execute(text(statement))
+    empty_database.upgrade()
+    assert differences(empty_database) == []
+    with empty_database.engine.connect() as connection:
+        assert connection.scalar(text("SELECT action FROM audit_entry")) == "exported"
+        assert connection.scalar(text("SELECT query FROM saved_view")) == (
+            "q=A%2F1&action=exported&object=export"
+        )
+
+
 def test_upgrade_moves_jobs_mails_and_chores_into_tasks(empty_database: Database) -> None:
     empty_database.upgrade("0019")
     with empty_database.engine.begin() as connection:

@@ -334,7 +334,7 @@ def test_breaker_opening_and_recovery_are_recorded_once_each(
     ]
     assert entries[0].became["reason"] == "no_response"
     assert entries[1].was["failed probes"] >= 3
-    for page in ("/audit?thing=partner", f"/partners/{partner.id}"):
+    for page in ("/audit?object=partner", f"/partners/{partner.id}"):
         words = meera.get(page).words
         assert "PO Confirm" in words
 

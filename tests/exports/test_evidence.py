@@ -57,7 +57,7 @@ def test_pack_has_every_message_byte_for_byte(
     assert pack[f"received/{inbound.id}/answer-body.json"] == inbound.answer_body
     assert pack["order/version-1.json"] == session.scalars(select(Revision)).one().body
     assert not any(b"a-secret-of-ours" in content for content in pack.values())
-    actions = [json.loads(line)["deed"] for line in pack["audit.jsonl"].decode().splitlines()]
+    actions = [json.loads(line)["action"] for line in pack["audit.jsonl"].decode().splitlines()]
     assert actions == [AuditAction.RESPONDED]
     assert [event["what"] for event in json.loads(pack["timeline.json"])][:1] == ["received"]
 

@@ -108,7 +108,7 @@ def test_received_messages_and_audit_trail_can_be_exported(
     assert [row["kind"] for row in received] == ["req-send"] * 3
     trail = read_jsonl(meera.get("/exports/audit.jsonl").data)
     actions = [entry.action for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc()))]
-    assert [row["deed"] for row in trail] == actions[1:], "all but this last export"
+    assert [row["action"] for row in trail] == actions[1:], "all but this last export"
     assert actions[:2] == [AuditAction.EXPORTED, AuditAction.EXPORTED]
 
 

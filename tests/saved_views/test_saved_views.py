@@ -123,7 +123,7 @@ def test_shared_view_is_seen_by_the_team_of_its_owner(
 
 
 def test_shared_view_of_the_audit_trail_needs_its_permission(meera: Browser, asha: Browser) -> None:
-    save(meera, "/audit?deed=exported", "Exports", is_shared="y")
+    save(meera, "/audit?action=exported", "Exports", is_shared="y")
     assert "Exports" in meera.get("/views").words
     assert "Exports" not in asha.get("/views").words
     form = asha.fill("/orders?due=soon", "/views")
@@ -146,7 +146,7 @@ def test_shared_view_is_edited_by_owner_and_administrators_only(
     assert asha.send(form["action"], {**fields, "name": "Due soon"}).status_code == 303
     assert shown(omar) == shown(admin) == []
     assert admin.send(form["action"], fields_of(form)).status_code in (400, 404)
-    words = meera.get("/audit?thing=view").words
+    words = meera.get("/audit?object=view").words
     assert "Saved view" in words and "Changed view" in words
 
 

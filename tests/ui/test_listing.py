@@ -68,7 +68,7 @@ def test_list_has_filters_columns_views_news_and_exports(
 
 
 def test_open_audit_trail_learns_the_number_of_new_entries(meera: Browser, ravi: Browser) -> None:
-    url = str(meera.get("/audit?deed=exported").one("#news")["data-hx-get"])
+    url = str(meera.get("/audit?action=exported").one("#news")["data-hx-get"])
     assert not meera.get(url, headers=HTMX).page.select("a")
     assert meera.get("/exports/orders.csv").status_code == 200
     assert meera.get(url, headers=HTMX).words == "1 new entry: show"
