@@ -245,6 +245,11 @@ class Message(Base):
         return literal_condition(NEEDS_ATTENTION)
 
     @property
+    def has_late_result(self) -> bool:
+        """Whether the partner sent the result later, in a message of its own."""
+        return self.result_from is ResultFrom.RESP_CONFIRM and self.result_at is not None
+
+    @property
     def is_held(self) -> bool:
         """Whether it waits because its partner is paused."""
         return self.state is MessageState.PENDING and self.partner.paused
@@ -372,7 +377,7 @@ class AttemptStatistics(Base):
     outcome: Mapped[str] = mapped_column(String(40), primary_key=True)
     status: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     count: Mapped[Counter]
-    # The sum of all durations, and how many of them were at most so long.
+    # The sum of all durations, and how many were at most this long.
     milliseconds: Mapped[Counter]
     le_5ms: Mapped[Counter]
     le_10ms: Mapped[Counter]

@@ -77,12 +77,12 @@ def held(session: Session, partner_id: int, reason: HoldReason, params: Mapping[
     if not is_on(session):
         return
     cause = one_line(_MAIL_TEXTS[reason].format_map(params))
-    body = f"Webhooks to {one_line(name)} are held.\n\n{cause}\n\n{_queued_text(session, partner_id)}\n"
-    enqueue(session, Topic.HELD, f"{name} is held", body + link(session, f"/partners/{partner_id}"))
+    body = f"Webhooks to {one_line(name)} are paused.\n\n{cause}\n\n{_queued_text(session, partner_id)}\n"
+    enqueue(session, Topic.HELD, f"{name} is paused", body + link(session, f"/partners/{partner_id}"))
 
 
 def breaker_opened(session: Session, partner_id: int, failures: int) -> None:
-    """Record that only probes are sent to a partner, after so many attempts without a response."""
+    """Record that only probes are sent to a partner, after ``failures`` attempts without a response."""
     trail.record(
         session,
         AuditAction.PAUSED,
@@ -94,19 +94,19 @@ def breaker_opened(session: Session, partner_id: int, failures: int) -> None:
 
 
 def breaker_closed(session: Session, partner_id: int, since: datetime, probes: int) -> None:
-    """Record that a partner responds again after so many failed probes."""
+    """Record that a partner responds again, after ``probes`` failed probes."""
     trail.record(
         session,
         AuditAction.RESUMED,
         AuditObject.PARTNER,
         partner_id,
         name=_name(session, partner_id),
-        before={"held since": since.isoformat(), "by": "PO Confirm", "failed probes": probes},
+        before={"paused since": since.isoformat(), "by": "PO Confirm", "failed probes": probes},
     )
 
 
 def failing(session: Session, partner_id: int, failures: int) -> None:
-    """Notify people and send the mail that a partner is failing, after so many failed attempts in a row."""
+    """Notify people and send the mail that a partner is failing, after ``failures`` failed attempts."""
     _notify_affected(session, partner_id, Event.PARTNER_FAILING)
     if not is_on(session):
         return

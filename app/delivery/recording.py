@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from http import HTTPStatus
@@ -21,7 +21,7 @@ from app.delivery.events import MessageChange, message_events
 from app.delivery.models import MessageNote, MessageState, ResultFrom, Trigger
 from app.delivery.notifications import HoldReason
 from app.delivery.outcome import Detail, Outcome
-from app.delivery.retry_policy import Reason, Step, Verdict
+from app.delivery.retry_policy import PartnerReplyDetails, Reason, Step, Verdict
 from app.delivery.service import NO_MANUAL_REQUEST
 from app.delivery.statistics import CountedAttempt
 from app.partners.models import PauseCode
@@ -216,7 +216,7 @@ def _may_change(row: dict[str, Any], result: AttemptResult) -> bool:
     """Whether the attempt may change the message: it holds the lease, or it is the first delivery."""
     if row["state"] is MessageState.SENDING and row["lease_token"] == result.claimed.token:
         return True
-    # A late result knows better than any attempt.
+    # A late result overrides every attempt.
     is_settled = row["state"] is MessageState.DELIVERED or row["result_from"] is ResultFrom.RESP_CONFIRM
     return result.verdict.step is Step.DELIVERED and not is_settled
 
@@ -233,24 +233,31 @@ def _next_values(row: dict[str, Any], result: AttemptResult, now: datetime) -> d
         values["lease_until"] = now + timedelta(seconds=claimed.target.deadline + LEASE_MARGIN_SECONDS)
     if verdict.step is not Step.DELIVERED and row["cancel_requested"]:
         return {**values, **_canceled(now, maybe_received=verdict.unknown)}
-    # The partner keeps what was delivered, even if it refuses a second copy.
-    was_delivered = row["resume_state"] is MessageState.DELIVERED
-    unsuccessful = verdict.step in (Step.RETRY, Step.FAILED)
-    unsuccessful = unsuccessful or (was_delivered and verdict.step is Step.REFUSED)
-    if unsuccessful and not result.is_automatic and row["resume_state"]:
-        values |= {"state": row["resume_state"], "next_at": row["resume_at"]}
-        if row["resume_state"] is not MessageState.PENDING:
-            # A failed resend changes neither state nor reason.
-            return {
-                **values,
-                "note_code": MessageNote.FAILED_RESEND,
-                "note_params": _failed_resend_params(result),
-            }
-        return {**values, **_response_values(result)}
+    if _is_failed_resend(row, result):
+        return {**values, **_resumed(row, result)}
     values |= {"state": STATE_AFTER[verdict.step], **_response_values(result)}
     if verdict.step is Step.RETRY:
         return {**values, "next_at": result.ended_at + timedelta(seconds=verdict.wait_seconds or 0)}
     return {**values, "next_at": None, "finished_at": now}
+
+
+def _is_failed_resend(row: dict[str, Any], result: AttemptResult) -> bool:
+    """Whether a requested attempt failed, so that the message returns to its earlier state."""
+    if result.is_automatic or not row["resume_state"]:
+        return False
+    # The partner keeps what was delivered, even if it refuses a second copy.
+    was_delivered = row["resume_state"] is MessageState.DELIVERED
+    step = result.verdict.step
+    return step in (Step.RETRY, Step.FAILED) or (was_delivered and step is Step.REFUSED)
+
+
+def _resumed(row: dict[str, Any], result: AttemptResult) -> dict[str, Any]:
+    """The columns of a message after a failed resend."""
+    values = {"state": row["resume_state"], "next_at": row["resume_at"]}
+    if row["resume_state"] is MessageState.PENDING:
+        return {**values, **_response_values(result)}
+    # A failed resend changes neither state nor reason.
+    return {**values, "note_code": MessageNote.FAILED_RESEND, "note_params": _failed_resend_params(result)}
 
 
 def _response_values(result: AttemptResult) -> dict[str, Any]:
@@ -305,16 +312,7 @@ def _failed_resend_params(result: AttemptResult) -> dict[str, Any]:
 def without_response(result: AttemptResult) -> AttemptResult:
     """The same result without the partner's text, for a response that the database cannot store."""
     outcome = replace(result.outcome, body=b"", headers=(), detail=Detail(), body_size=None)
-    verdict = replace(
-        result.verdict,
-        response_code=None,
-        response_message="",
-        result="",
-        req_msg_id="",
-        error_cd="",
-        error_dtl="",
-        error_field="",
-    )
+    verdict = replace(result.verdict, **asdict(PartnerReplyDetails()))
     return replace(result, outcome=outcome, verdict=verdict)
 
 

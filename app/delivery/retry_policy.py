@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from typing import Any
 
 from app.delivery.outcome import Failure, Outcome
 from app.network.replies import PartnerReply, read_reply
@@ -75,9 +76,9 @@ class PartnerReplyDetails:
     error_field: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The result of one attempt.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict(PartnerReplyDetails):
+    """The result of one attempt, with what the partner replied.
 
     `wait_seconds` is set for RETRY only. `unknown` means that the partner may have acted on the message,
     `credentials` that the key or the URL is probably wrong, `gone` that it accepts no more messages there,
@@ -91,13 +92,6 @@ class Verdict:
     credentials: bool = False
     gone: bool = False
     transport: bool = False
-    response_code: int | None = None
-    response_message: str = ""
-    result: str = ""
-    req_msg_id: str = ""
-    error_cd: str = ""
-    error_dtl: str = ""
-    error_field: str = ""
 
     @property
     def partner_text(self) -> str:
@@ -174,8 +168,20 @@ def judge(
     """
     answer = read_reply(outcome.body) if outcome.body and not outcome.truncated else None
     row = _row(outcome, answer, _Expected(success_codes, object_id, after_unknown))
-    asked = _retry_after(outcome, now) if row.heeds_retry_after else None
-    return _verdict(row, _details(answer), _Plan(tries, schedule, jitter, asked))
+    step, wait = row.step, None
+    if step is Step.RETRY:
+        wait = _wait_seconds(row, tries, schedule, 1 + JITTER * min(max(jitter, 0.0), 1.0), outcome, now)
+        step = Step.FAILED if wait is None else Step.RETRY
+    return Verdict(
+        step=step,
+        reason=row.reason,
+        wait_seconds=wait,
+        unknown=row.unknown,
+        credentials=row.credentials,
+        gone=row.gone,
+        transport=row.transport,
+        **_details(answer),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +196,8 @@ class _Expected:
 def _row(outcome: Outcome, answer: PartnerReply | None, expected: _Expected) -> _Row:
     status = outcome.status
     if outcome.failure is not None or status is None:
-        return _transport_row(outcome)
+        reason = _BY_FAILURE[outcome.failure] if outcome.failure else Reason.INTERNAL
+        return _Row(Step.RETRY, reason, unknown=outcome.sent, transport=reason is not Reason.INTERNAL)
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if 300 <= status < 400:
@@ -198,26 +205,16 @@ def _row(outcome: Outcome, answer: PartnerReply | None, expected: _Expected) -> 
     return _SERVER_ERROR if status >= 500 else _answered_row(status, answer, expected)
 
 
-def _transport_row(outcome: Outcome) -> _Row:
-    reason = _BY_FAILURE[outcome.failure] if outcome.failure else Reason.INTERNAL
-    return _Row(Step.RETRY, reason, unknown=outcome.sent, transport=reason is not Reason.INTERNAL)
-
-
 def _answered_row(status: int, answer: PartnerReply | None, expected: _Expected) -> _Row:
     """The row of a 2xx response, or of a 4xx response that is about the message."""
     if answer is not None and answer.object_id and answer.object_id != expected.object_id:
         return _WRONG_OBJECT
-    if status == 409 or (answer is not None and _is_duplicate(answer, expected)):
-        return _ALREADY_RECEIVED if expected.after_unknown else _refused_row(status)
-    return _refused_row(status) if status >= 400 else _success_row(answer, expected)
-
-
-def _is_duplicate(answer: PartnerReply, expected: _Expected) -> bool:
-    return answer.response_code == DUPLICATE_REFERENCE and DUPLICATE_REFERENCE not in expected.success_codes
-
-
-def _refused_row(status: int) -> _Row:
-    return _REFUSED_STATUS if status >= 400 else _REFUSED_BY_PARTNER
+    refused = _REFUSED_STATUS if status >= 400 else _REFUSED_BY_PARTNER
+    code = answer.response_code if answer is not None else None
+    is_duplicate = code == DUPLICATE_REFERENCE and code not in expected.success_codes
+    if status == 409 or is_duplicate:
+        return _ALREADY_RECEIVED if expected.after_unknown else refused
+    return refused if status >= 400 else _success_row(answer, expected)
 
 
 def _success_row(answer: PartnerReply | None, expected: _Expected) -> _Row:
@@ -233,64 +230,37 @@ def _success_row(answer: PartnerReply | None, expected: _Expected) -> _Row:
     return _DELIVERED
 
 
-def _verdict(row: _Row, details: PartnerReplyDetails, plan: _Plan) -> Verdict:
-    step, wait = row.step, None
-    if step is Step.RETRY:
-        step, wait = _next_try(row, plan)
-    return Verdict(
-        step=step,
-        reason=row.reason,
-        wait_seconds=wait,
-        unknown=row.unknown,
-        credentials=row.credentials,
-        gone=row.gone,
-        transport=row.transport,
-        response_code=details.response_code,
-        response_message=details.response_message,
-        result=details.result,
-        req_msg_id=details.req_msg_id,
-        error_cd=details.error_cd,
-        error_dtl=details.error_dtl,
-        error_field=details.error_field,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """When to retry: the attempts of `schedule` so far, and the seconds of the partner's Retry-After."""
-
-    tries: int
-    schedule: Sequence[float]
-    jitter: float
-    asked: float | None = None
-
-
-def _next_try(row: _Row, plan: _Plan) -> tuple[Step, float | None]:
-    tries, schedule = plan.tries, plan.schedule
+def _wait_seconds(
+    row: _Row,
+    tries: int,
+    schedule: Sequence[float],
+    stretch: float,
+    outcome: Outcome,
+    now: datetime | None,
+) -> float | None:
+    """The seconds until the next attempt; None if none is left. `stretch` lengthens the wait."""
     if tries > len(schedule) and not (row.gone and schedule):
-        return Step.FAILED, None
+        return None
     # A partner that is gone is paused: its messages keep their last wait.
-    planned = schedule[min(max(tries, 1), len(schedule)) - 1]
-    stretch = 1 + JITTER * min(max(plan.jitter, 0.0), 1.0)
-    wait = planned * stretch
-    if plan.asked is not None:
-        wait = max(wait, min(plan.asked * stretch, RETRY_AFTER_MAX))
-    return Step.RETRY, wait
+    wait = schedule[min(max(tries, 1), len(schedule)) - 1] * stretch
+    requested = _retry_after(outcome, now) if row.heeds_retry_after else None
+    return wait if requested is None else max(wait, min(requested * stretch, RETRY_AFTER_MAX))
 
 
-def _details(answer: PartnerReply | None) -> PartnerReplyDetails:
+def _details(answer: PartnerReply | None) -> dict[str, Any]:
+    """The fields of ``PartnerReplyDetails``."""
     if answer is None:
-        return PartnerReplyDetails()
-    return PartnerReplyDetails(
-        response_code=answer.response_code,
-        response_message=answer.response_message[:TEXT_MAX],
-        result=answer.result[:TEXT_MAX],
+        return {}
+    return {
+        "response_code": answer.response_code,
+        "response_message": answer.response_message[:TEXT_MAX],
+        "result": answer.result[:TEXT_MAX],
         # Messages are looked up by it, and no index takes a long one.
-        req_msg_id=answer.req_msg_id[:REQ_MSG_ID_MAX],
-        error_cd=answer.error_cd[:TEXT_MAX],
-        error_dtl=answer.error_dtl[:TEXT_MAX],
-        error_field=answer.error_field[:TEXT_MAX],
-    )
+        "req_msg_id": answer.req_msg_id[:REQ_MSG_ID_MAX],
+        "error_cd": answer.error_cd[:TEXT_MAX],
+        "error_dtl": answer.error_dtl[:TEXT_MAX],
+        "error_field": answer.error_field[:TEXT_MAX],
+    }
 
 
 def _retry_after(outcome: Outcome, now: datetime | None) -> float | None:

@@ -255,7 +255,7 @@ def outcome_counts(session: Session) -> list[OutcomeCount]:
 
 
 def step_start(moment: datetime, step: timedelta) -> datetime:
-    """When the step began in which a moment lies: steps are counted from 1970, in UTC."""
+    """The beginning of the step that contains a moment: steps are counted from 1970, in UTC."""
     seconds = int(moment.timestamp())
     return datetime.fromtimestamp(seconds - seconds % int(step.total_seconds()), UTC)
 

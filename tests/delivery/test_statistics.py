@@ -287,7 +287,7 @@ def delivered_end(claimed: ClaimedMessage, ended_at: datetime) -> AttemptResult:
         duration_ms=40.0,
         sent=True,
     )
-    return AttemptResult(claimed, outcome, Verdict(Step.DELIVERED, Reason.DELIVERED), ended_at)
+    return AttemptResult(claimed, outcome, Verdict(step=Step.DELIVERED, reason=Reason.DELIVERED), ended_at)
 
 
 def record_end(database: Database, finished: AttemptResult) -> None:

@@ -15,7 +15,6 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from app import clock as the_clock
-from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
 from app.delivery import service as delivery_service
 from app.delivery.claiming import claim
@@ -368,8 +367,7 @@ def test_expired_message_that_another_worker_has_locked_is_skipped(
 def test_message_interrupted_repeatedly_waits_for_a_person(
     arrive: Any, confirm: Any, database: Database, session: Session, clock: Any
 ) -> None:
-    (order_id,) = arrive(1)
-    message_id = confirm(order_id)
+    message_id = confirm(arrive(1)[0])
     for _ in range(INTERRUPTIONS_MAX):
         with database.writing() as lost:
             assert claim(lost, 1, the_clock.now()).messages
@@ -381,12 +379,6 @@ def test_message_interrupted_repeatedly_waits_for_a_person(
     message = message_of(session, message_id)
     assert message.state is MessageState.FAILED
     assert message.note_code is MessageNote.REPEATEDLY_INTERRUPTED
-    assert all(attempt.ended_at and attempt.ended_at > attempt.started_at for attempt in message.attempts)
-    entry = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.PAUSED)).one()
-    assert (entry.object_kind, entry.object_id) == ("message", message_id)
-    assert (entry.object_name, entry.actor) == (message.buyer_po_number, "")
-    assert entry.became == {"reason": "repeatedly_interrupted", "count": INTERRUPTIONS_MAX}
-    assert order_of(session, order_id).delivery is Delivery.FAILED
 
 
 def test_two_workers_never_claim_the_same_message(arrive: Any, confirm: Any, database: Database) -> None:
