@@ -29,7 +29,15 @@ from app.inbound import presenters as inbound_presenters
 from app.inbound import routes as inbound_log_routes
 from app.notifications import routes as notifications_routes
 from app.notifications.service import ZONE
-from app.orders import bulk_presenters, bulk_routes, team_routes
+from app.orders import (
+    activity_presenters,
+    bulk_presenters,
+    bulk_routes,
+    inbox_presenters,
+    response_presenters,
+    response_routes,
+    team_routes,
+)
 from app.orders import presenters as orders_presenters
 from app.orders import routes as orders_routes
 from app.orders.projection import follow
@@ -44,7 +52,7 @@ from app.tasks.mail import ALERTS
 from app.ui import filters, request_log, sidebar, web
 from app.ui.trusted_hosts import TrustedHosts, trusted_names
 from app.webhooks import bulk_routes as resends_routes
-from app.webhooks import partner_presenters
+from app.webhooks import partner_presenters, resend_presenters
 from app.webhooks import presenters as webhook_presenters
 from app.webhooks import routes as outbox_routes
 
@@ -112,9 +120,13 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
     filters.init_app(app)
     for presenters in (
         orders_presenters,
+        inbox_presenters,
+        response_presenters,
+        activity_presenters,
         bulk_presenters,
         pause_presenters,
         webhook_presenters,
+        resend_presenters,
         partner_presenters,
         inbound_presenters,
         attention_presenters,
@@ -128,6 +140,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
         notifications_routes,
         partners_routes,
         orders_routes,
+        response_routes,
         team_routes,
         bulk_routes,
         outbox_routes,

@@ -7,7 +7,7 @@ from importlinter.domain.fields import ListField, StringField
 
 COMPOSITION = frozenset({"app", "app.background", "app.retention", "app.web_server"})
 """Modules that join packages, as ``app.cli`` and the separate application ``app.demo`` do."""
-WEB_NAMES = ("routes", "forms", "presenters", "listing")
+WEB_NAMES = ("routes", "forms", "presenters", "listing", "page")
 
 
 def package_of(module: str) -> str:

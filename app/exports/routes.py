@@ -18,7 +18,8 @@ from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.exports import evidence, files, formats, presenters, sources
 from app.orders import queries as order_queries
-from app.orders.presenters import delivery_chip, event_sentence
+from app.orders.activity_presenters import event_sentence
+from app.orders.presenters import delivery_chip
 from app.orders.spreadsheet import ROWS_MAX
 from app.partners.forms import ConfirmForm
 from app.tasks import queries as job_queries

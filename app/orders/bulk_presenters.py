@@ -232,7 +232,7 @@ def deliveries_announced(counts: BulkCounts) -> str:
 
 
 def result_pace(bulk: BulkResponse, job: Job | None, now: datetime) -> str:
-    """How often the result page asks for news: often in the beginning and while a job runs."""
+    """How often the result page polls: often at the beginning and while a job runs."""
     age = (now - (bulk.sent_at or now)).total_seconds()
     if age < 60 or (job and not job.is_finished):
         return "2s"

@@ -15,6 +15,7 @@ from app.accounts.models import Person
 from app.accounts.queries import device_tags
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
+from app.db.filters import Scope
 from app.network.messages import Invalid
 from app.orders import decisions, queries
 from app.orders.decisions import Responder, ResponseBlocker
@@ -29,7 +30,7 @@ BULK_MAX = 200
 ORDERS_MAX = 2000
 """Orders of one bulk response."""
 AT_ONCE = 50
-"""Up to so many responses are recorded at once; more of them in a background job."""
+"""Responses that are recorded at once; more are recorded in a background job."""
 BATCH = 25
 """Responses that the job records in one transaction."""
 
@@ -108,7 +109,7 @@ def send(
     session: Session,
     bulk: BulkResponse,
     *,
-    scope: queries.Scope,
+    scope: Scope,
     by: Responder,
     device_tag: tuple[str, str],
     undo_seconds: float,
@@ -150,7 +151,7 @@ def record(
     session: Session,
     items: Sequence[BulkItem],
     *,
-    scope: queries.Scope,
+    scope: Scope,
     by: Responder,
     device_tag: tuple[str, str],
     undo_seconds: float,
@@ -195,7 +196,7 @@ def stop(session: Session, bulk: BulkResponse, *, by: Responder) -> None:
         trail.record(session, AuditAction.CANCELED, AuditObject.JOB, job.id, name=job.title, by=by.name)
 
 
-def undo(session: Session, order_ids: Sequence[int], *, scope: queries.Scope, by: Responder) -> int:
+def undo(session: Session, order_ids: Sequence[int], *, scope: Scope, by: Responder) -> int:
     """Undo the responses to these orders that can still be undone; returns how many that were."""
     undone = 0
     for order in queries.orders_for_update(session, scope, order_ids):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from typing import Any
+from collections.abc import Sequence
 
 from flask import Blueprint, Response, abort, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -13,19 +11,24 @@ from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
 from app.network.vocabulary import SupplierResponse
-from app.orders import bulk_presenters, bulk_queries, bulk_response, presenters, queries, queue, spreadsheet
+from app.orders import (
+    bulk_presenters,
+    bulk_queries,
+    bulk_response,
+    inbox_presenters,
+    queries,
+    queue,
+    spreadsheet,
+)
 from app.orders.bulk_forms import (
     BulkResponseForm,
-    EnteredResponse,
     SendForm,
     UploadForm,
     own_remarks,
-    read_row,
     version_number,
     whole_number,
 )
-from app.orders.bulk_presenters import STATUS_CHIPS, PlanRow, plan_row
-from app.orders.bulk_response import PlannedResponse
+from app.orders.bulk_page import errors_of, form_of, plan_context, plan_rows, response_form, shared_rows
 from app.orders.decisions import Responder
 from app.orders.forms import (
     CONFIRMED,
@@ -36,7 +39,6 @@ from app.orders.forms import (
 )
 from app.orders.listing import filter_values, order_filter
 from app.orders.models import BulkItem, BulkResponse, BulkSource, BulkStatus, PurchaseOrder
-from app.orders.req_confirm import DecisionInput
 from app.orders.spreadsheet import BadSheet, SheetColumn
 from app.tasks import queries as job_queries
 from app.tasks.models import Job
@@ -70,7 +72,7 @@ def plan() -> Response:
     ids = selected_ids(request.values)
     orders = queries.orders_by_id(web.db(), access.visible_suppliers(), ids)
     is_filled_in = request.method == "POST" and "supplier_response" in request.form
-    form = _response_form(orders, request.form if is_filled_in else None)
+    form = response_form(orders, request.form if is_filled_in else None)
     if is_filled_in and not form.validate():
         return _selection_page(form, orders, ids, status=422)
     return _selection_page(form, orders, ids)
@@ -84,7 +86,7 @@ def respond() -> AnyResponse:
     """Record one response to the selected orders, each where it is allowed."""
     ids = selected_ids(request.values)
     orders = queries.orders_by_id(web.db(), access.visible_suppliers(), ids)
-    form = _response_form(orders, request.form)
+    form = response_form(orders, request.form)
     remarks = {order.id: own_remarks(request.form, order.id) or "" for order in orders}
     is_valid = form.validate() and not any(
         text and remarks_error(text, form.supplier_response.data) for text in remarks.values()
@@ -116,12 +118,14 @@ def _selection_page(
     form: BulkResponseForm, orders: Sequence[PurchaseOrder], ids: list[int], *, status: int = 200
 ) -> Response:
     remarks = {order.id: own_remarks(request.form, order.id) or "" for order in orders}
-    rows = _shared_rows(form, [(order, None, remarks[order.id]) for order in orders])
+    rows = shared_rows(form, [(order, None, remarks[order.id]) for order in orders])
     return web.page(
         "orders/bulk_response.html",
-        **_plan_context(rows),
+        **plan_context(rows),
         form=form,
         bulk=None,
+        next_after=None,
+        has_previous=False,
         missing=len(ids) - len(orders),
         versions=[f"{order.id}:{order.version}" for order in orders],
         status=status,
@@ -222,7 +226,7 @@ def _upload_page(form: UploadForm, status: int = 200) -> Response:
     return web.page(
         "orders/bulk_upload.html",
         form=form,
-        work_queue=presenters.order_queue(values),
+        work_queue=inbox_presenters.order_queue(values),
         query=url_values(values),
         count=queue.open_count(web.db(), scope, wanted, clock.now(), most=most),
         limit=spreadsheet.ROWS_MAX,
@@ -244,7 +248,7 @@ def show(bulk_id: str) -> Response:
         return _result_page(bulk)
     if bulk.person_id != me.id or not access.can(me, Permission.RESPOND):
         abort(404)
-    return _plan_page(bulk, _form_of(bulk))
+    return _plan_page(bulk, form_of(bulk))
 
 
 @blueprint.post("/<bulk_id>")
@@ -260,7 +264,7 @@ def send(bulk_id: str) -> AnyResponse:
     items = bulk_queries.items_of(web.db(), bulk)
     orders = bulk_queries.orders_of(web.db(), access.visible_suppliers(), items)
     is_sheet = bulk.source is BulkSource.SPREADSHEET
-    form = SendForm() if is_sheet else _response_form(list(orders.values()), request.form)
+    form = SendForm() if is_sheet else response_form(list(orders.values()), request.form)
     is_valid = form.validate()
     if form.csrf_token.errors:
         return _plan_page(bulk, form, status=422)
@@ -270,7 +274,7 @@ def send(bulk_id: str) -> AnyResponse:
         web.db().commit()
         after = whole_number(request.form["page"])
         return web.redirect_after_post(url_for(".show", bulk_id=bulk.id, after=after or None))
-    rows = _rows(bulk, items, orders, form)
+    rows = plan_rows(bulk, items, orders, form)
     if not is_valid or any(row.remarks_error for row in rows):
         return _plan_page(bulk, form, status=422)
     if not any(row.status is BulkStatus.READY for row in rows):
@@ -341,7 +345,7 @@ def _keep_entered(bulk: BulkResponse, items: Sequence[BulkItem]) -> None:
 def _plan_page(bulk: BulkResponse, form: BulkResponseForm | SendForm, *, status: int = 200) -> Response:
     items = bulk_queries.items_of(web.db(), bulk)
     orders = bulk_queries.orders_of(web.db(), access.visible_suppliers(), items)
-    rows = _rows(bulk, items, orders, form)
+    rows = plan_rows(bulk, items, orders, form)
     numbers = [item.number for item in items]
     after = min(max(request.args.get("after", 0, type=int), 0), 2**31 - 1)
     first = next((place for place, number in enumerate(numbers) if number > after), 0)
@@ -352,7 +356,7 @@ def _plan_page(bulk: BulkResponse, form: BulkResponseForm | SendForm, *, status:
     template = "bulk_sheet" if bulk.source is BulkSource.SPREADSHEET else "bulk_response"
     return web.page(
         f"orders/{template}.html",
-        **{**_plan_context(rows), "rows": rows[first:last]},
+        **{**plan_context(rows), "rows": rows[first:last]},
         form=form,
         bulk=bulk,
         missing=0,
@@ -380,11 +384,11 @@ def _result_page(bulk: BulkResponse) -> Response:
         bulk=bulk,
         counts=counts,
         job=job,
-        is_running=is_running,
+        may_cancel=bulk.person_id == me.id,
         is_live=is_running or counts.is_moving,
         pace=bulk_presenters.result_pace(bulk, job, clock.now()),
         rows=[
-            bulk_presenters.result_row(result, bulk, _errors_of(result, bulk), ended=not is_running)
+            bulk_presenters.result_row(result, bulk, errors_of(result, bulk), ended=not is_running)
             for result in results
         ],
         undoable=undoable,
@@ -393,143 +397,3 @@ def _result_page(bulk: BulkResponse) -> Response:
         next_url=url_for(".show", bulk_id=bulk.id, after=next_after) if next_after else None,
         first_url=url_for(".show", bulk_id=bulk.id) if after else "",
     )
-
-
-def _errors_of(result: bulk_queries.BulkResult, bulk: BulkResponse) -> list[str]:
-    """The errors of a spreadsheet's row that was not sent."""
-    had_errors = result.item.result in (BulkStatus.ERRORS, BulkStatus.NOT_FOUND)
-    if bulk.source is not BulkSource.SPREADSHEET or not had_errors:
-        return []
-    return _cell_errors(result.item.number, read_row(result.item, result.order, None))
-
-
-def _cell_errors(number: int, entered: EnteredResponse) -> list[str]:
-    return [f"Row {number}, {column}: {error}" for column, error in entered.errors.items()]
-
-
-# --- Rows of a plan
-
-
-def _form_of(bulk: BulkResponse) -> BulkResponseForm | SendForm:
-    if bulk.source is BulkSource.SPREADSHEET:
-        return SendForm()
-    items = bulk_queries.items_of(web.db(), bulk)
-    orders = bulk_queries.orders_of(web.db(), access.visible_suppliers(), items)
-    return _response_form(list(orders.values()), None, bulk)
-
-
-def _response_form(
-    orders: Sequence[PurchaseOrder], values: Any, bulk: BulkResponse | None = None
-) -> BulkResponseForm:
-    return BulkResponseForm(
-        accepts_return=bool(orders) and all(order.partner.accepts_return for order in orders),
-        formdata=values,
-        supplier_response=bulk.response if bulk else "ACCEPT",
-        supplier_remarks=bulk.remarks if bulk else CONFIRMED,
-    )
-
-
-def _rows(
-    bulk: BulkResponse,
-    items: Sequence[BulkItem],
-    orders: Mapping[int, PurchaseOrder],
-    form: BulkResponseForm | SendForm,
-) -> list[PlanRow]:
-    """What would happen to each order of a plan now."""
-    if not isinstance(form, BulkResponseForm):
-        return _sheet_rows(items, orders)
-    known = [(item, orders.get(item.order_id or 0)) for item in items]
-    rows = iter(
-        _shared_rows(
-            form, [(order, item.version, item.entered.get("remarks", "")) for item, order in known if order]
-        )
-    )
-    return [next(rows) if order else _not_found(item) for item, order in known]
-
-
-def _shared_rows(
-    form: BulkResponseForm, entries: Sequence[tuple[PurchaseOrder, int | None, str]]
-) -> list[PlanRow]:
-    """Orders that all have the response of the form, with their own remark or that of all."""
-    chosen = form.supplier_response.data
-    response = chosen if chosen in set(SupplierResponse) else SupplierResponse.ACCEPT.value
-    shared = "" if form.errors else form.supplier_remarks.data or ""
-    errors = [remarks_error(own, response) if own else "" for _, _, own in entries]
-    inputs = [
-        DecisionInput(response, (own if own and not error else shared) or CONFIRMED, *DEFAULT_TAG)
-        for (_, _, own), error in zip(entries, errors, strict=True)
-    ]
-    checked = bulk_response.check(
-        web.db(),
-        [
-            PlannedResponse(order, data, version)
-            for (order, version, _), data in zip(entries, inputs, strict=True)
-        ],
-    )
-    rows = []
-    for row, data, (_, _, own), error in zip(checked, inputs, entries, errors, strict=True):
-        rows.append(plan_row(row, data, remarks=own, remarks_error=error))
-    return rows
-
-
-def _sheet_rows(items: Sequence[BulkItem], orders: Mapping[int, PurchaseOrder]) -> list[PlanRow]:
-    known = [orders.get(item.order_id or 0) for item in items]
-    first_rows: dict[int, int] = {}
-    entered = []
-    for item, order in zip(items, known, strict=True):
-        same_as = first_rows.setdefault(order.id, item.number) if order else item.number
-        entered.append(read_row(item, order, None if same_as == item.number else same_as))
-    valid = [
-        PlannedResponse(order, row.data, item.version)
-        for item, order, row in zip(items, known, entered, strict=True)
-        if order and row.data
-    ]
-    checked = iter(bulk_response.check(web.db(), valid))
-    rows = []
-    for item, order, row in zip(items, known, entered, strict=True):
-        if row.data:
-            rows.append(plan_row(next(checked), row.data, number=item.number))
-        elif order is None:
-            rows.append(_not_found(item, _cell_errors(item.number, row)))
-        else:
-            rows.append(
-                PlanRow(
-                    order,
-                    BulkStatus.ERRORS,
-                    STATUS_CHIPS[BulkStatus.ERRORS],
-                    _cell_errors(item.number, row),
-                    number=item.number,
-                    entered=_filled_in(item),
-                )
-            )
-    return rows
-
-
-def _not_found(item: BulkItem, errors: Sequence[str] = (bulk_presenters.NOT_FOUND,)) -> PlanRow:
-    return PlanRow(
-        None,
-        BulkStatus.NOT_FOUND,
-        STATUS_CHIPS[BulkStatus.NOT_FOUND],
-        errors,
-        number=item.number,
-        entered_order=item.entered.get(SheetColumn.ORDER, ""),
-        entered=_filled_in(item),
-    )
-
-
-def _filled_in(item: BulkItem) -> list[str]:
-    return [text for column in spreadsheet.FILLED_IN if (text := item.entered.get(column, ""))]
-
-
-def _plan_context(rows: Sequence[PlanRow]) -> dict[str, Any]:
-    return {
-        "rows": rows,
-        "total_rows": len(rows),
-        "ready": sum(row.status is BulkStatus.READY for row in rows),
-        "total": _sum_of([row.order.total for row in rows if row.order]),
-    }
-
-
-def _sum_of(totals: Sequence[str | None]) -> Decimal | None:
-    """The sum of orders; None where one of them states no total."""
-    return None if None in totals else sum((Decimal(total) for total in totals if total), Decimal(0))

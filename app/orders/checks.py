@@ -33,7 +33,7 @@ ITEMS_MAX = 40
 HISTORY = 12
 """Earlier lines that an item is compared with."""
 USUAL_FROM = 3
-"""So many earlier orders make a habit; with fewer, nothing is unusual."""
+"""Earlier orders that are needed to call something unusual."""
 SOONER_DAYS = 3
 """A delivery is sooner than usual if it is due this many days before every earlier one."""
 QUANTITY_FACTOR = 2

@@ -62,7 +62,7 @@ NO_REASON = {
 """Errors of a response that still has the remark of a confirmation."""
 ENTER_COMMENT = "Enter a comment."
 CHOOSE_PERSON = "Choose a person from the list."
-NO_VERSION = "The form names no order version. Reload the page."
+NO_VERSION = "The form has no order version. Reload the page."
 NO_LINE_RESPONSES = "This partner does not accept responses to single lines. Respond to the whole order."
 RESERVED_NAME = "Names that begin with line/ are reserved for line responses."
 

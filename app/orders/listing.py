@@ -12,7 +12,7 @@ from werkzeug.datastructures import MultiDict
 from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
-from app.orders import bulk_response, presenters, queries, queue
+from app.orders import bulk_response, inbox_presenters, queries, queue
 from app.orders.forms import OrderFilterForm
 from app.partners.queries import partner_choices
 from app.ui import web
@@ -54,27 +54,27 @@ def _load(asked: ListRequest) -> ListPage:
     try:
         page = _page(asked)
     except queries.InvalidCursor:
-        asked.drop_page(presenters.PAGE_GONE)
+        asked.drop_page(inbox_presenters.PAGE_GONE)
         page = _page(asked)
     me = access.current_person()
     can_assign, can_respond = (access.can(me, needed) for needed in (Permission.ASSIGN, Permission.RESPOND))
-    rows = [presenters.order_row(order, can_assign=can_assign) for order in page.orders]
-    work_queue = presenters.order_queue(asked.values)
+    rows = [inbox_presenters.order_row(order, can_assign=can_assign) for order in page.orders]
+    work_queue = inbox_presenters.order_queue(asked.values)
     has_more = page.next_after is not None or not asked.is_first_page
     counts = current_sidebar().queues if not web.wants_fragment() else None
     return ListPage(
         groups=[Group(rows)],
         next_after=page.next_after,
         title=work_queue.title,
-        summary=presenters.queue_summary(
+        summary=inbox_presenters.queue_summary(
             work_queue, counts, len(rows), first=asked.is_first_page, last=not page.next_after
         ),
         here=work_queue.name,
         newest=str(queries.newest_revision_id(web.db())),
-        empty=presenters.empty_list(work_queue, asked.values),
+        empty=inbox_presenters.empty_list(work_queue, asked.values),
         can_select=any(row.can_select for row in rows),
         context={
-            "list_query": presenters.list_query(asked.query),
+            "list_query": inbox_presenters.list_query(asked.query),
             "matching": _matching(asked) if can_respond and has_more else 0,
             "matching_max": bulk_response.ORDERS_MAX,
         },

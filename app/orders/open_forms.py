@@ -14,13 +14,13 @@ from app.db import Database
 from app.orders.models import OpenForm
 
 SHOWN_FOR = timedelta(minutes=1)
-"""A form counts as closed so long after its page was last heard of."""
+"""How long after the last poll of its page a form counts as closed."""
 RENEW_AFTER = timedelta(seconds=20)
-"""A page that asks more often than that writes nothing."""
+"""A page that polls more often writes nothing."""
 
 
 def people_with_form(session: Session, order_id: int, now: datetime) -> Sequence[Person]:
-    """The people who have the form of an order open, the longest-known user first."""
+    """The people who have the form of an order open, the oldest account first."""
     rows = select(OpenForm).where(OpenForm.order_id == order_id, OpenForm.seen_at > now - SHOWN_FOR)
     forms = session.scalars(rows.options(joinedload(OpenForm.person)).order_by(OpenForm.person_id))
     return [form.person for form in forms]

@@ -26,7 +26,17 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from app.accounts.models import Person, PersonSupplier
 from app.db import advisory_lock
-from app.db.filters import FilterContext, conditions_of, distinct_values, where
+from app.db.filters import (
+    COUNT_MAX,
+    PAGE,
+    FilterContext,
+    Scope,
+    conditions_of,
+    count_rows,
+    distinct_values,
+    where,
+    without_index,
+)
 from app.db.text_search import TextIndex, matching_ids
 from app.delivery.service import lock_messages_of
 from app.network.text import search_key
@@ -41,18 +51,13 @@ from app.orders.models import (
 )
 from app.partners.models import LISTED, Partner
 
-PAGE = 50
-"""Orders per page."""
 SOON = timedelta(hours=4)
 """An order whose deadline is this near is due soon."""
 FEW = 2_000
 """Up to this many text matches are looked up by index; above that, the list is scanned in its order."""
-COUNTED_MOST = 1001
-"""Counts in the sidebar stop here: more are shown as 1,000+."""
 NOBODY = "none"
 """The ``assigned`` filter for orders without an assignee."""
 
-Scope = frozenset[str] | None
 Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
 
 SORTS: dict[str, tuple[Any, bool]] = {
@@ -263,7 +268,7 @@ def _locked(session: Session, order_id: int, partner_id: int, object_id: str) ->
 
 
 def queue_counts(session: Session, scope: Scope, now: datetime) -> QueueCounts:
-    """The counts of the work queues, each counted up to ``COUNTED_MOST``."""
+    """The counts of the work queues, each counted up to ``COUNT_MAX``."""
     wanted = {"now": now, "soon": now + SOON, "scope": scope}
     return QueueCounts(*session.execute(_counting(scoped=scope is not None), wanted).one())
 
@@ -274,11 +279,11 @@ def _counting(*, scoped: bool) -> Select[*tuple[int, ...]]:
 
     def count(*conditions: ColumnElement[bool]) -> ScalarSelect[int]:
         open_orders = (
-            select(PurchaseOrder.id).where(PurchaseOrder.needs_response, *conditions).limit(COUNTED_MOST)
+            select(PurchaseOrder.id).where(PurchaseOrder.needs_response, *conditions).limit(COUNT_MAX)
         )
         if scoped:
             # Few orders are open: keep the planner off the index on all orders of a supplier.
-            of_supplier = func.coalesce(PurchaseOrder.supplier_b2b_id, "")
+            of_supplier = without_index(PurchaseOrder.supplier_b2b_id)
             open_orders = open_orders.where(of_supplier.in_(bindparam("scope", expanding=True)))
         return select(func.count()).select_from(open_orders.subquery()).scalar_subquery()
 
@@ -329,11 +334,11 @@ def assignees(session: Session, scope: Scope, *, most: int = 100) -> Sequence[Pe
 
 
 def due_count(session: Session, scope: Scope, since: datetime, until: datetime) -> int:
-    """How many open orders are due from ``since`` up to ``until``; counting stops at ``COUNTED_MOST``."""
+    """How many open orders are due from ``since`` up to ``until``; counting stops at ``COUNT_MAX``."""
     due = _visible(select(PurchaseOrder.id), scope).where(
         PurchaseOrder.needs_response, PurchaseOrder.respond_by >= since, PurchaseOrder.respond_by < until
     )
-    return session.scalar(select(func.count()).select_from(due.limit(COUNTED_MOST).subquery())) or 0
+    return count_rows(session, due)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,11 +350,11 @@ class Received:
 
 
 def received_since(session: Session, scope: Scope, since: datetime) -> Received:
-    """The new orders since a time; counting stops at ``COUNTED_MOST``."""
+    """The new orders since a time; counting stops at ``COUNT_MAX``."""
     new = (
         _visible(select(PurchaseOrder.buyer_b2b_id), scope)
         .where(PurchaseOrder.received_at >= since)
-        .limit(COUNTED_MOST)
+        .limit(COUNT_MAX)
         .subquery()
     )
     orders, buyers = session.execute(

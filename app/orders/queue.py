@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, literal, select, tuple_
+from sqlalchemy import literal, select, tuple_
 from sqlalchemy.orm import Session
 
+from app.db.filters import COUNT_MAX, Scope, count_rows
 from app.orders.models import PurchaseOrder
-from app.orders.queries import COUNTED_MOST, SORTS, OrderFilter, Scope, matching
+from app.orders.queries import SORTS, OrderFilter, matching
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Place:
     """An order within a list.
 
     ``position`` counts from 1; it is None if the order is no longer in the list. Counts end at
-    ``COUNTED_MOST``. ``previous`` and ``next`` are ids, None at the ends.
+    ``COUNT_MAX``. ``previous`` and ``next`` are ids, None at the ends.
     """
 
     position: int | None
@@ -36,8 +37,8 @@ def place(session: Session, scope: Scope, wanted: OrderFilter, order: PurchaseOr
     is_listed = session.scalar(ids.where(PurchaseOrder.id == order.id)) is not None
     before = ids.where(_beyond(wanted, order, backwards=True))
     return Place(
-        position=_count(session, before) + 1 if is_listed else None,
-        total=_count(session, ids),
+        position=count_rows(session, before) + 1 if is_listed else None,
+        total=count_rows(session, ids),
         previous=_first(session, before, wanted, backwards=True),
         next=_first(session, ids.where(_beyond(wanted, order)), wanted),
     )
@@ -52,10 +53,10 @@ def next_open(
 
 
 def open_count(
-    session: Session, scope: Scope, wanted: OrderFilter, now: datetime, *, most: int = COUNTED_MOST
+    session: Session, scope: Scope, wanted: OrderFilter, now: datetime, *, most: int = COUNT_MAX
 ) -> int:
     """How many orders of the list need a response, counted up to ``most``."""
-    return _count(session, _open(session, scope, wanted, now), most)
+    return count_rows(session, _open(session, scope, wanted, now), most=most)
 
 
 def open_orders(
@@ -89,8 +90,3 @@ def _sort(wanted: OrderFilter, *, backwards: bool = False) -> list[Any]:
     column, descending = SORTS[wanted.sort]
     keys = (column, PurchaseOrder.id)
     return [key.desc() if descending != backwards else key.asc() for key in keys]
-
-
-def _count(session: Session, ids: Any, most: int = COUNTED_MOST) -> int:
-    some = ids.limit(most).subquery()
-    return session.scalar(select(func.count()).select_from(some)) or 0

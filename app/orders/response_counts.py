@@ -10,13 +10,12 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
+from app.db.filters import Scope
 from app.network.vocabulary import SupplierResponse
 from app.orders.models import Decision
 
 NEGATIVE_RESPONSES = (SupplierResponse.REJECT.value, SupplierResponse.RETURN.value)
 """Responses whose remarks are reasons."""
-
-Scope = frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,28 +7,25 @@ from collections.abc import Sequence
 from flask import Blueprint, Response, abort, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
 from app.accounts.models import Person
-from app.accounts.queries import people_who_see
-from app.orders import assignments, comments, open_forms, queries
+from app.orders import assignments, comments, queries
 from app.orders.forms import CHOOSE_PERSON, AssignForm, CommentForm, selected_ids
 from app.orders.listing import opened_list
 from app.orders.models import PurchaseOrder
-from app.orders.timeline import activity
+from app.orders.order_page import ORDER, get_order, lock_order, team_context
 from app.ui import web
 from app.webhooks.queries import messages_of_order
 
 blueprint = Blueprint("team", __name__, url_prefix="/orders")
-ORDER = "/<int:order_id>"
 
 
 @blueprint.get(ORDER + "/team")
 @access.requires(Permission.VIEW)
 def team(order_id: int) -> Response:
     """The assignee, the comments and the activity of an order."""
-    return _team_page(_order(order_id))
+    return _team_page(get_order(order_id))
 
 
 @blueprint.post(ORDER + "/comments")
@@ -36,7 +33,7 @@ def team(order_id: int) -> Response:
 @access.keeps_form
 def comment(order_id: int) -> AnyResponse:
     """Comment on an order, for the team."""
-    order, form = _order(order_id), CommentForm()
+    order, form = get_order(order_id), CommentForm()
     if not form.validate():
         return _team_page(order, comment_form=form, status=422)
     comments.add_comment(web.db(), order, form.text.data or "", by=access.current_person())
@@ -48,7 +45,7 @@ def comment(order_id: int) -> AnyResponse:
 @access.requires(Permission.VIEW)
 def delete_comment(order_id: int, comment_id: int) -> AnyResponse:
     """Delete one's own comment."""
-    order = _order(order_id)
+    order = get_order(order_id)
     comment = comments.find_comment(web.db(), order_id, comment_id) or abort(404)
     if comment.person_id != access.current_person().id:
         abort(403)
@@ -61,7 +58,7 @@ def delete_comment(order_id: int, comment_id: int) -> AnyResponse:
 @access.requires(Permission.ASSIGN)
 def assign(order_id: int) -> AnyResponse:
     """Assign an order to a person, or to nobody."""
-    order = queries.order_for_update(web.db(), access.visible_suppliers(), order_id) or abort(404)
+    order = lock_order(order_id)
     form = AssignForm()
     person = _chosen_person(form, assignments.assignable_people(web.db(), [order]))
     if form.errors:
@@ -142,10 +139,6 @@ def _chosen_person(form: AssignForm, people: Sequence[Person]) -> Person | None:
     return person
 
 
-def _order(order_id: int) -> PurchaseOrder:
-    return queries.order(web.db(), access.visible_suppliers(), order_id) or abort(404)
-
-
 def _redirect_to(order: PurchaseOrder) -> AnyResponse:
     url = url_for("orders.order", order_id=order.id, list=opened_list() or None, _anchor="team")
     return web.redirect_after_post(url, fragment=lambda: _team_page(order))
@@ -159,8 +152,6 @@ def _team_page(
     has_new_assignee: bool = False,
     status: int = 200,
 ) -> Response:
-    me = access.current_person()
-    others = open_forms.people_with_form(web.db(), order.id, clock.now())
     return web.page(
         "orders/team.html",
         "orders/_team.html",
@@ -170,8 +161,5 @@ def _team_page(
         comment_form=comment_form or CommentForm(formdata=None),
         assign_form=assign_form,
         has_new_assignee=has_new_assignee,
-        people=people_who_see(web.db(), order.supplier_b2b_id),
-        assignable=assignments.assignable_people(web.db(), [order]),
-        others_with_form=[person for person in others if person.id != me.id],
-        events=activity(web.db(), order, messages_of_order(web.db(), order.id)),
+        **team_context(order, messages_of_order(web.db(), order.id)),
     )

@@ -1,6 +1,6 @@
 """The activity of an order: events from its versions, views, responses, webhooks and status changes.
 
-An event is a code with parameters; ``orders.presenters`` turns it into text.
+An event is a code with parameters; ``activity_presenters`` turns it into text.
 """
 
 from __future__ import annotations

@@ -19,7 +19,6 @@ from app.orders.line_responses import (
     decode,
     encode,
     from_json,
-    is_line_name,
     to_json,
 )
 from app.orders.lines import (
@@ -116,58 +115,6 @@ def test_changed_line_is_sent_under_its_documented_names() -> None:
         ("line/00010/split/2/quantity", "10"),
         ("line/00010/split/2/deliveryDate", "2026-12-18"),
     )
-
-
-def test_json_of_a_line_has_no_value_as_ordered() -> None:
-    split = Split(Decimal("30.50"), date(2026, 12, 4))
-    whole = LineResponse(
-        "00010",
-        LineAction.CHANGED,
-        quantity=Decimal("40.50"),
-        delivery_date=date(2026, 12, 5),
-        unit_price=Decimal("12.75"),
-        remarks="Short of steel",
-        splits=(split, Split()),
-    )
-    written = {
-        "reference": "00010",
-        "response": "CHANGED",
-        "quantity": "40.50",
-        "delivery_date": "2026-12-05",
-        "unit_price": "12.75",
-        "remarks": "Short of steel",
-        "splits": [
-            {"quantity": "30.50", "delivery_date": "2026-12-04"},
-            {"quantity": "", "delivery_date": ""},
-        ],
-    }
-    assert (to_json(whole), from_json(written)) == (written, whole)
-    least, short = LineResponse("1", LineAction.REJECTED), {"reference": "1", "response": "REJECTED"}
-    assert (to_json(least), from_json(short)) == (short, least)
-
-
-def test_pairs_in_any_order_are_one_response() -> None:
-    pairs = [
-        ("line/1/split/2/quantity", "10"),
-        ("costCentre", "CC1"),
-        ("line/2/quantity", "5"),
-        ("line/1/split/10/deliveryDate", "2026-12-18"),
-        ("line/1/unitPrice", "0.5"),
-        ("line/1/split/1/quantity", "30"),
-    ]
-    first = LineResponse(
-        "1",
-        LineAction.CHANGED,
-        unit_price=Decimal("0.5"),
-        splits=(Split(Decimal(30)), Split(Decimal(10)), Split(None, date(2026, 12, 18))),
-    )
-    second = LineResponse("2", LineAction.CHANGED, quantity=Decimal(5))
-    assert decode(pairs) == ((first, second), (("costCentre", "CC1"),))
-
-
-def test_names_of_lines_are_reserved() -> None:
-    assert is_line_name("line/anything")
-    assert not is_line_name("lines") and not is_line_name("a line/1")
 
 
 def test_slash_in_reference_is_escaped() -> None:

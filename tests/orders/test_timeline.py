@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.delivery import service as delivery_service
+from app.orders.activity_presenters import event_sentence
 from app.orders.models import OrderView
-from app.orders.presenters import event_sentence
 from app.orders.timeline import Event, EventKind, timeline
 from app.webhooks.queries import messages_of_order
 from tests.buyer import Buyer, message_of, order_of, resp

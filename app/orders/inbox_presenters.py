@@ -1,0 +1,138 @@
+"""The list of orders as people read it: its queue, its rows, and where an order is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Flask
+
+from app import clock
+from app.db.filters import COUNT_MAX
+from app.orders.models import PurchaseOrder, ResponseState
+from app.orders.presenters import delivery_chip, is_superseded, order_chip, urgency
+from app.orders.queries import QueueCounts
+from app.orders.queue import Place
+from app.ui.chips import Chip
+from app.ui.listing import EmptyList
+from app.ui.numbers import counted, things
+
+PAGE_GONE = "That page no longer exists. Showing page 1."
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The work queue that a filter amounts to; ``is_exact`` if nothing else narrows the list."""
+
+    name: str
+    title: str
+    is_exact: bool
+
+
+QUEUE_TITLES = {
+    "overdue": "Overdue",
+    "soon": "Due soon",
+    "to_answer": "Needs response",
+    "changed": "Changed since response",
+    "all": "All orders",
+}
+_EMPTY_QUEUES = {
+    "overdue": "No orders are overdue.",
+    "soon": "No orders are due in the next 4 hours.",
+    "to_answer": "Every order has a response.",
+    "changed": "No order was changed after a response.",
+}
+
+
+def order_queue(values: Mapping[str, Any]) -> Queue:
+    """The work queue of the list's filter values."""
+    due, response = values.get("due"), values.get("answer")
+    by_response = {"open": "to_answer", "changed": "changed"}
+    name = due or by_response.get(response or "", "all")
+    narrowing = set(values) - {"due", "answer", "sort", "after"}
+    return Queue(name, QUEUE_TITLES[name], is_exact=not narrowing and not (due and response))
+
+
+def list_query(filters: Mapping[str, Any]) -> str:
+    """The query string of a list, which its orders carry in their URLs; it is never empty."""
+    return urlencode(filters) or "sort=respond_by"
+
+
+def place_label(place: Place) -> str:
+    """Where an order is in its list, such as ``1 of 47``."""
+    total = "1,000+" if place.total >= COUNT_MAX else str(place.total)
+    if place.position is None:
+        return f"{total} in this list"
+    if place.position >= COUNT_MAX:
+        return f"beyond 1,000 of {total}"
+    return f"{place.position} of {total}"
+
+
+def end_of_list(remaining: int) -> tuple[str, str]:
+    """The title and the sentence after the last order of a list."""
+    if not remaining:
+        return "All done", "Every order in this list has a response."
+    verb = "needs" if remaining == 1 else "need"
+    return "End of the list", f"{counted(remaining, 'order')} that you skipped still {verb} a response."
+
+
+def queue_summary(queue: Queue, counts: QueueCounts | None, shown: int, *, first: bool, last: bool) -> str:
+    """How many orders the list has: exact for a work queue, else as far as the page tells.
+
+    ``counts`` is None where they are not at hand; ``first`` and ``last`` say which page is shown.
+    """
+    if counts and queue.is_exact and queue.name != "all":
+        total: int = getattr(counts, queue.name)
+        late = f", {counts.overdue} overdue" if queue.name == "to_answer" and counts.overdue else ""
+        return counted(total, "order") + (late if total < COUNT_MAX else "")
+    if not first:
+        return f"{things(shown, 'order')} on this page"
+    return things(shown, "order") if last else f"{shown}+ orders"
+
+
+SHOW_ALL = "Show all orders"
+
+
+def empty_list(queue: Queue, values: Mapping[str, Any]) -> EmptyList:
+    """Why the list is empty: no match, a queue that is done, or no orders at all."""
+    if query := values.get("q"):
+        return EmptyList("nothing", "No matches", f"No orders match “{query}”.", SHOW_ALL)
+    if queue.is_exact and queue.name != "all":
+        return EmptyList("done", "All done", _EMPTY_QUEUES[queue.name], SHOW_ALL)
+    if set(values) - {"sort", "after"}:
+        return EmptyList("nothing", "No matches", "No orders match these filters.", SHOW_ALL)
+    return EmptyList("empty", "No orders yet", "Orders appear here when a partner sends one.")
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An order in the list. ``css`` is the class of its state cell."""
+
+    order: PurchaseOrder
+    chip: Chip
+    delivery: Chip | None
+    delivery_prefix: str
+    urgency: str
+    can_select: bool
+    css: str
+
+
+def order_row(order: PurchaseOrder, *, can_assign: bool) -> OrderRow:
+    """An order in the list; ``can_assign`` is a permission that all have who may respond."""
+    is_plain = order.response is ResponseState.NONE and order.needs_response
+    return OrderRow(
+        order=order,
+        chip=order_chip(order),
+        delivery=delivery_chip(order),
+        delivery_prefix="previous response: " if is_superseded(order) else "",
+        urgency=urgency(order, clock.now()),
+        can_select=can_assign and order.needs_response,
+        css="col-state plain" if is_plain else "col-state",
+    )
+
+
+def init_app(app: Flask) -> None:
+    """Register the template functions of lists of orders."""
+    app.jinja_env.globals.update(end_of_list=end_of_list, place_label=place_label)

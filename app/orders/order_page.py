@@ -1,0 +1,189 @@
+"""What the pages of one order share: the order, its response form and their context."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from flask import abort, request
+from sqlalchemy.exc import DBAPIError
+from werkzeug.datastructures import MultiDict
+
+from app import clock
+from app.accounts import access
+from app.accounts.access import Permission
+from app.accounts.models import Person
+from app.accounts.queries import device_tags, people_who_see
+from app.delivery.models import Message
+from app.orders import assignments, checks, decisions, open_forms, presenters, queries, queue_page
+from app.orders.check_presenters import ChecksView, checks_view
+from app.orders.comparison import Differences, compare
+from app.orders.forms import CONFIRMED, DEFAULT_TAG, CommentForm, LineFields, ResponseForm
+from app.orders.line_presenters import line_editor
+from app.orders.lines import ordered_lines
+from app.orders.listing import opened_list
+from app.orders.models import Decision, PurchaseOrder
+from app.orders.order_content import Document, document
+from app.orders.req_confirm import DecisionInput
+from app.orders.timeline import activity
+from app.ui import web
+from app.webhooks.queries import messages_of_order
+
+log = logging.getLogger(__name__)
+ORDER = "/<int:order_id>"
+"""The path of an order below ``/orders``."""
+
+
+def get_order(order_id: int) -> PurchaseOrder:
+    """The order. Errors: 404 if the reader may not see it."""
+    return queries.order(web.db(), access.visible_suppliers(), order_id) or abort(404)
+
+
+def lock_order(order_id: int) -> PurchaseOrder:
+    """The order, locked until the end of the transaction. Errors: 404 if the reader may not see it."""
+    return queries.order_for_update(web.db(), access.visible_suppliers(), order_id) or abort(404)
+
+
+def responder() -> decisions.Responder:
+    """The reader as the one who responds."""
+    me = access.current_person()
+    return decisions.Responder(me.id, me.display_name)
+
+
+def record_open_form(order: PurchaseOrder) -> None:
+    """Record that the reader has the form open, for colleagues; the page does not depend on it."""
+    me, now = access.current_person().id, clock.now()
+    if open_forms.is_recorded(web.db(), order.id, me, now):
+        return
+    try:
+        with web.database().writing_soon() as session:
+            open_forms.record_open(session, order.id, me, now)
+            session.commit()
+    except DBAPIError as error:
+        log.info("open form of order %s was not recorded: %s", order.id, error.orig)
+
+
+def others_with_form(order: PurchaseOrder) -> list[Person]:
+    """The other people who have the response form open."""
+    me = access.current_person().id
+    people = open_forms.people_with_form(web.db(), order.id, clock.now())
+    return [person for person in people if person.id != me]
+
+
+def current_checks(order: PurchaseOrder, content: Document) -> ChecksView:
+    """The order checks with their dismissals."""
+    known = checks.order_checks(web.db(), order, content.sent)
+    return checks_view(known, checks.dismissals(web.db(), order), web.zone(), clock.now())
+
+
+def new_form(order: PurchaseOrder) -> ResponseForm:
+    """A form that was not submitted: a confirmation, or the last response if it was not successful."""
+    data = decisions.unsuccessful_response(web.db(), order) or _default_for(order)
+    return _form(order, None, data, csrf=True)
+
+
+def posted_form(order: PurchaseOrder, *, csrf: bool = True) -> ResponseForm:
+    """The form with the submitted values, from the body of a POST or from the URL."""
+    values = request.form if request.method == "POST" else request.args
+    return _form(order, values, _default_for(order), csrf=csrf)
+
+
+def _default_for(order: PurchaseOrder) -> DecisionInput:
+    """A confirmation, with the device tag that is set for the order's supplier."""
+    tags = device_tags(web.db(), [order.supplier_b2b_id])
+    return DecisionInput("ACCEPT", CONFIRMED, *tags.get(order.supplier_b2b_id, DEFAULT_TAG))
+
+
+def _form(
+    order: PurchaseOrder, values: MultiDict[str, str] | None, data: DecisionInput, *, csrf: bool
+) -> ResponseForm:
+    body = document(order.revisions[0]).sent
+    return ResponseForm(
+        accepts_return=order.partner.accepts_return,
+        lines=LineFields(ordered_lines(body), may_respond=order.partner.line_responses),
+        order_version=order.version,
+        formdata=values,
+        meta={"csrf": csrf},
+        version=str(order.version),
+        **ResponseForm.initial_data(data),
+    )
+
+
+def page_context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool = False) -> dict[str, Any]:
+    """What the pages of one order show; ``opens_lines`` opens the line editor."""
+    session, me = web.db(), access.current_person()
+    messages = messages_of_order(session, order.id)
+    message = messages[0] if messages else None
+    last = decisions.last_decision(session, order)
+    current = decisions.current_decision(session, order)
+    blocker = decisions.response_blocker(order, accepts_return=order.partner.accepts_return)
+    since = _compared_version(order, form, last)
+    content = document(order.revisions[0])
+    can_respond = access.can(me, Permission.RESPOND)
+    return {
+        "order": order,
+        "list_query": opened_list(),
+        "place": queue_page.place(order),
+        "form": form,
+        "document": content,
+        "lines_page": _lines_page(),
+        "messages": messages,
+        "message": message,
+        "editor": line_editor(
+            form, request.form.get("lines_page", ""), request.form.get("lines_q", ""), opened=opens_lines
+        ),
+        "conflict": "",
+        "last": last,
+        "current": current,
+        "is_mine": can_respond and last is not None and last.person_id == me.id,
+        "can_undo": can_respond and decisions.may_undo(message),
+        "shows_form": can_respond and current is None and blocker is None,
+        "blocker": presenters.blocker_sentence(order, blocker),
+        "changes": _changes_since(order, since, content),
+        "changes_since": since,
+        "checks": None if web.wants_fragment() else current_checks(order, content),
+        "ended": order.status_changes[0] if order.status_changes else None,
+        "comment_form": CommentForm(formdata=None),
+        **team_context(order, messages),
+    }
+
+
+def team_context(order: PurchaseOrder, messages: Sequence[Message]) -> dict[str, Any]:
+    """What the activity and the comments of an order show."""
+    return {
+        "people": people_who_see(web.db(), order.supplier_b2b_id),
+        "assignable": assignments.assignable_people(web.db(), [order]),
+        "others_with_form": others_with_form(order),
+        "events": activity(web.db(), order, messages),
+    }
+
+
+def _lines_page() -> int | None:
+    """The page of the document's lines; None for all of them."""
+    text = request.args.get("lines", "")
+    if text == "all":
+        return None
+    return int(text) if text.isdecimal() and len(text) < 6 else 1
+
+
+def _compared_version(order: PurchaseOrder, form: ResponseForm, last: Decision | None) -> int | None:
+    """The version that the current one is compared with; None for no comparison.
+
+    That is the one in the URL, else the one that an open form was made for, else the one that was last
+    responded to, else the one before the current version.
+    """
+    versions = [revision.version for revision in order.revisions]
+    opened = form.version.data or ""
+    candidates = [
+        request.args.get("since", type=int),
+        int(opened) if opened.isdecimal() and len(opened) <= 10 else None,
+        last.version if last else None,
+        versions[1] if len(versions) > 1 and not last else None,
+    ]
+    return next((version for version in candidates if version in versions[1:]), None)
+
+
+def _changes_since(order: PurchaseOrder, version: int | None, content: Document) -> Differences | None:
+    old = next((revision for revision in order.revisions if revision.version == version), None)
+    return compare(document(old).message, content.message) if old else None

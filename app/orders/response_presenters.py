@@ -1,0 +1,225 @@
+"""The response to an order and its form: notices, refused fields, and what starts open."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask
+
+from app.delivery.models import Message, MessageState
+from app.network.vocabulary import SupplierResponse
+from app.orders.decisions import DELIVERIES_IN_EFFECT, response_blocker
+from app.orders.models import Decision, PurchaseOrder
+from app.orders.presenters import blocker_sentence, response_label
+from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE
+
+STALE_FORM = "The buyer changed this order. It is now version {version}. Reload the page to see the changes."
+
+
+def unsuccessful_title(message: Message) -> str:
+    """What happened to a response that is not in effect."""
+    if message.state is MessageState.CANCELLED:
+        return "Your last response was canceled before sending."
+    if message.state is MessageState.FAILED:
+        return "Your last response could not be delivered."
+    return "The partner refused your last response."
+
+
+def form_state(
+    order: PurchaseOrder, form: Any, conflict: str, last: Decision | None, message: Message | None
+) -> str:
+    """Which notice the form shows: decided, closed, stale, unsuccessful or none.
+
+    ``conflict`` is what a POST ran into. A form for another version than the current one is stale.
+    """
+    if conflict in ("decided", "closed"):
+        return conflict
+    if conflict == "stale" or (not form.version.errors and str(form.version.data) != str(order.version)):
+        return "stale"
+    if not last or not message or last.version != order.version:
+        return ""
+    ended_badly = message.is_final and message.state is not MessageState.DELIVERED
+    return "unsuccessful" if ended_badly else ""
+
+
+def decided_title(decision: Decision | None) -> str:
+    """Who responded first."""
+    if decision is None:
+        return "This order has a response already."
+    return f"{decision.person_name} already {response_label(decision.response).lower()} this order."
+
+
+def form_news(order: PurchaseOrder, version: int | None, message_id: str) -> str:
+    """What happened since the form for this version and last webhook was opened; empty if nothing did."""
+    if order.version != version:
+        return f"The buyer changed this order. It is now version {order.version}."
+    if order.message_id != (message_id or None) and order.delivery in DELIVERIES_IN_EFFECT:
+        return f"{order.responded_by} already {response_label(order.response).lower()} this order."
+    blocker = response_blocker(order, accepts_return=order.partner.accepts_return)
+    return blocker_sentence(order, blocker)
+
+
+def delivery_phase(message: Message) -> str:
+    """Which sentence describes the delivery: paused, delivered, sending, queued, retrying or ended."""
+    if message.is_held:
+        return "paused"
+    if message.state is MessageState.PENDING:
+        return "retrying" if message.attempts_made else "queued"
+    if message.state in (MessageState.DELIVERED, MessageState.SENDING):
+        return message.state.value
+    return "ended"
+
+
+_FORM_FIELDS = {
+    "supplierRemarks": "supplier_remarks",
+    "supplierResponse": "supplier_response",
+    "additionalInfos": "additional_infos",
+    "device": "device_tag_value",
+}
+_REFUSALS = {
+    "supplier_remarks": "The partner rejected this remark{code}. Edit it and try again.",
+    "supplier_response": "The partner rejected this response{code}.",
+    "supplier_order_number": "The partner rejected this number{code}.",
+    "promised_date": "The partner rejected this date{code}.",
+    "additional_infos": "The partner rejected one of these fields{code}.",
+    "lines": "The partner rejected a line response{code}.",
+    "device_tag_value": "The partner rejected this tag or value{code}.",
+}
+
+
+def refused_field(
+    message: Message | None, infos: Sequence[Sequence[str]] = (), *, has_lines: bool = False
+) -> str:
+    """The form field that the partner's refusal names; empty if it names none.
+
+    ``infos`` are the additional infos that were sent: two of them have their own form fields. With
+    ``has_lines``, those after them are line responses.
+    """
+    if message is None or message.state is not MessageState.REFUSED:
+        return ""
+    path = re.split(r"[.\[\]]+", message.error_field)
+    field = next((_FORM_FIELDS[step] for step in path if step in _FORM_FIELDS), "")
+    if field == "additional_infos":
+        place = next((int(step) for step in path if re.fullmatch(r"\d{1,5}", step)), None)
+        if has_lines and place is not None and place >= len(infos):
+            return "lines"
+        name = infos[place][0] if place is not None and place < len(infos) else ""
+        return {OWN_NUMBER: "supplier_order_number", PROMISED_DATE: "promised_date"}.get(name, field)
+    return field
+
+
+def refusals(order: PurchaseOrder, last: Decision | None, message: Message | None) -> dict[str, str]:
+    """The error of the partner by form field, while the refused response is the last one."""
+    if message is None or last is None or last.version != order.version:
+        return {}
+    field = refused_field(message, last.infos, has_lines=bool(last.lines))
+    code = f" ({message.error_cd})" if message.error_cd else ""
+    return {field: _REFUSALS[field].format(code=code)} if field else {}
+
+
+@dataclass(frozen=True, slots=True)
+class InfoRow:
+    """A row of custom fields in the form."""
+
+    number: int
+    name_field: str
+    name: str
+    value_field: str
+    value: str
+    errors: Sequence[str] = ()
+
+
+def info_rows(form: Any) -> list[InfoRow]:
+    """The custom fields of the form, followed by empty rows: at least 3 rows, 2 of them empty."""
+    rows = [
+        InfoRow(
+            number,
+            entry["name"].name,
+            entry["name"]._value(),
+            entry["value"].name,
+            entry["value"]._value(),
+            [*entry["name"].errors, *entry["value"].errors],
+        )
+        for number, entry in enumerate(form.additional_infos, 1)
+    ]
+    empty = sum(not row.name and not row.value for row in rows)
+    for place in range(len(rows), max(3, len(rows) + 2 - empty)):
+        rows.append(
+            InfoRow(place + 1, f"additional_infos-{place}-name", "", f"additional_infos-{place}-value", "")
+        )
+    return rows
+
+
+FORM_SECTIONS = {
+    "reference": ("supplier_order_number", "promised_date"),
+    "custom": ("additional_infos",),
+    "device": ("device_tag_name", "device_tag_value"),
+}
+"""The sections of further fields in the response form, with their fields."""
+
+
+def open_sections(form: Any, refused: Mapping[str, str]) -> set[str]:
+    """The sections that start open: something in them is filled in by a person, wrong or refused."""
+    sections = {
+        section
+        for section, names in FORM_SECTIONS.items()
+        if any(form[name].errors or name in refused for name in names)
+    }
+    if form.supplier_order_number.data or form.promised_date.data:
+        sections.add("reference")
+    if any(entry["name"].data or entry["value"].data for entry in form.additional_infos):
+        sections.add("custom")
+    return sections
+
+
+def ended_title(action: str) -> str:
+    """What the buyer did to end the order."""
+    return "The buyer canceled this order." if action == "CANCEL" else "The buyer closed this order."
+
+
+_RESPONSES_IN_SENTENCE = {
+    SupplierResponse.ACCEPT: "confirmed it",
+    SupplierResponse.REJECT: "rejected it",
+    SupplierResponse.RETURN: "returned it",
+}
+
+
+def changed_title(decision: Decision | None, *, is_mine: bool) -> str:
+    """That the buyer changed an order after a response."""
+    if decision is None or decision.response not in set(SupplierResponse):
+        return "The buyer changed this order after a response."
+    who = "you" if is_mine else decision.person_name
+    action = _RESPONSES_IN_SENTENCE[SupplierResponse(decision.response)]
+    return f"The buyer changed this order after {who} {action}."
+
+
+def changed_consequence(decision: Decision, message: Message | None, *, is_mine: bool) -> str:
+    """What happened to the response to the earlier version."""
+    article = "Your" if is_mine else "The"
+    if message and message.state is MessageState.CANCELLED:
+        if message.unknown_outcome:
+            return (
+                f"{article} response to version {decision.version} was canceled,"
+                " but the partner may already have received it."
+            )
+        return f"{article} response to version {decision.version} was canceled before sending."
+    return f"{article} response to version {decision.version} is in the activity log."
+
+
+def init_app(app: Flask) -> None:
+    """Register the template functions of responses."""
+    app.jinja_env.globals.update(
+        changed_consequence=changed_consequence,
+        changed_title=changed_title,
+        decided_title=decided_title,
+        delivery_phase=delivery_phase,
+        ended_title=ended_title,
+        form_state=form_state,
+        info_rows=info_rows,
+        open_sections=open_sections,
+        refusals=refusals,
+        unsuccessful_title=unsuccessful_title,
+    )
