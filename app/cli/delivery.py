@@ -66,7 +66,7 @@ def resend(since: str, partner_name: str | None, state: str, reason: str, dry_ru
             resend_job.run_now(session, job)
             session.commit()
     for group in planned.skipped:
-        click.echo(f"left out {group.count}: {blocker_text(group.key)}", err=True)
+        click.echo(f"skipped {group.count}: {blocker_text(group.key)}", err=True)
     label = "would resend" if dry_run else "resent"
     click.echo(f"{label}={planned.count} left_out={planned.skipped_count}")
 

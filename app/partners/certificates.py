@@ -57,7 +57,7 @@ def read_pair(pem: str) -> Certificate:
     certificates = _certificates(pem)
     keys = _PRIVATE_KEY.findall(pem)
     if len(keys) != 1:
-        raise BadCertificate("the text holds certificates and exactly one private key, as PEM")
+        raise BadCertificate("enter the certificates and exactly one private key, as PEM")
     if _public(_private_key(keys[0]).public_key()) != _public(certificates[0].public_key()):
         raise BadCertificate("the private key does not belong to the first certificate")
     return details_of(certificates[0])
@@ -69,7 +69,7 @@ def read_authorities(pem: str) -> list[Certificate]:
     Errors: BadCertificate if there is none, or if the text contains a private key.
     """
     if _PRIVATE_KEY.search(pem):
-        raise BadCertificate("a private key has no place among the authorities")
+        raise BadCertificate("a private key does not belong among the CA certificates")
     return [details_of(certificate) for certificate in _certificates(pem)]
 
 
@@ -134,7 +134,9 @@ def _certificates(pem: str) -> list[x509.Certificate]:
         # Without the text around and between them, such as a key.
         certificates = x509.load_pem_x509_certificates(_PRIVATE_KEY.sub("", pem).encode("ascii", "replace"))
     except ValueError as error:
-        raise BadCertificate("the text holds no certificate as PEM (-----BEGIN CERTIFICATE-----)") from error
+        raise BadCertificate(
+            "the text contains no certificate as PEM (-----BEGIN CERTIFICATE-----)"
+        ) from error
     return certificates
 
 

@@ -112,7 +112,7 @@ def add_inbound_secret(
     _check_count(len(active) if grace is None or grace else 0)
     session.add(InboundSecret(partner_id=partner.id, secret=secret, created_at=now))
     session.flush()
-    _record(session, AuditAction.KEY_ADDED, partner, "secret of its signatures", grace)
+    _record(session, AuditAction.KEY_ADDED, partner, "inbound signing secret", grace)
     return secret
 
 
@@ -124,7 +124,7 @@ def end_inbound_secret(session: Session, partner: Partner, secret_id: int) -> bo
         .returning(InboundSecret.id)
     ).first()
     if ended:
-        _record(session, AuditAction.KEY_REVOKED, partner, "secret of its signatures")
+        _record(session, AuditAction.KEY_REVOKED, partner, "inbound signing secret")
     return ended is not None
 
 
@@ -151,7 +151,7 @@ def add_signing_secret(
     }
     partner.signing_secrets = [new, *active]
     session.flush()
-    _record(session, AuditAction.KEY_ADDED, partner, "secret of our signatures", grace)
+    _record(session, AuditAction.KEY_ADDED, partner, "outbound signing secret", grace)
     return secret
 
 
@@ -162,7 +162,7 @@ def end_signing_secret(session: Session, partner: Partner, secret_id: str) -> bo
     partner.signing_secrets = remaining
     session.flush()
     if ended:
-        _record(session, AuditAction.KEY_REVOKED, partner, "secret of our signatures")
+        _record(session, AuditAction.KEY_REVOKED, partner, "outbound signing secret")
     return ended
 
 
@@ -182,7 +182,7 @@ def _record(
     """Write an audit entry: the kind of key, and when earlier ones expire."""
     after: dict[str, object] = {"kind": kind}
     if grace is not None:
-        after["the others end in seconds"] = grace.total_seconds()
+        after["earlier ones expire in seconds"] = grace.total_seconds()
     trail.record(session, action, AuditObject.PARTNER, partner.id, name=partner.name, after=after)
 
 

@@ -98,6 +98,11 @@ def partner_by_name(session: Session, name: str) -> Partner | None:
     return session.scalar(select(Partner).where(Partner.name == name))
 
 
+def partner_id_of(session: Session, name: str) -> int:
+    """Return the ID of the partner with this name, for an index on partners; -1 if there is none."""
+    return session.scalar(select(Partner.id).where(Partner.name == name)) or -1
+
+
 def all_partners(session: Session) -> Sequence[Partner]:
     """Return all partners, by name."""
     return session.scalars(select(Partner).order_by(Partner.name)).all()

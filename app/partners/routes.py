@@ -22,9 +22,10 @@ from app.delivery.retry_policy import DEFAULT_SCHEDULE
 from app.delivery.service import CHANNEL
 from app.delivery.statistics import step_start, totals
 from app.inbound.queries import last_received_at
-from app.partners import keys, presenters, queries, service
+from app.partners import diagnostics_presenters, key_presenters, keys, presenters, queries, service
 from app.partners.certificates import BadCertificate, read_authorities, read_pair
 from app.partners.draft import seal, unseal
+from app.partners.durations import wait_text, waits_text
 from app.partners.forms import (
     ConfirmForm,
     KeyForm,
@@ -64,21 +65,21 @@ def _for_all_pages() -> dict[str, Any]:
     return {"incidents": lambda: queries.incidents(web.db())}
 
 
-for name in (
-    "test_summary",
-    "token_text",
-    "report_summary",
-    "step_rows",
-    "holding_label",
-    "partner_note",
-    "response_status",
-    "response_facts",
-    "secret_help",
-    "secret_placeholder",
+for function in (
+    diagnostics_presenters.test_summary,
+    diagnostics_presenters.token_text,
+    diagnostics_presenters.report_summary,
+    diagnostics_presenters.step_rows,
+    diagnostics_presenters.response_status,
+    diagnostics_presenters.response_facts,
+    presenters.holding_label,
+    presenters.partner_note,
+    presenters.secret_help,
+    presenters.secret_placeholder,
 ):
-    blueprint.app_template_filter(name)(getattr(presenters, name))
-blueprint.app_template_filter("waits")(presenters.waits_text)
-blueprint.app_template_filter("wait")(presenters.wait_text)
+    blueprint.app_template_filter(function.__name__)(function)
+blueprint.app_template_filter("waits")(waits_text)
+blueprint.app_template_filter("wait")(wait_text)
 
 
 @blueprint.get("")
@@ -452,7 +453,7 @@ def _key_page(
         partner=row,
         made=made,
         done=_done_notice(),
-        sections=presenters.key_sections(
+        sections=key_presenters.key_sections(
             row,
             queries.active_keys(web.db(), row.id, now),
             queries.active_secrets(web.db(), now, row.id),

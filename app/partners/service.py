@@ -118,9 +118,7 @@ def save(session: Session, saved: Partner | None, details: Details) -> Partner:
             new[name] = trail.CHANGED
     action = AuditAction.PARTNER_CHANGED if saved else AuditAction.PARTNER_ADDED
     if new:
-        trail.record(
-            session, action, AuditObject.PARTNER, partner.id, name=partner.name, before=old, after=new
-        )
+        _record(session, action, partner, before=old, after=new)
     return partner
 
 
@@ -155,32 +153,22 @@ def pause(session: Session, partner: Partner, reason: str, *, by: str = "") -> N
     ).all()
     session.refresh(partner)
     if paused:
-        trail.record(
-            session,
-            AuditAction.PAUSED,
-            AuditObject.PARTNER,
-            partner.id,
-            name=partner.name,
-            by=by,
-            reason=reason,
-        )
+        _record(session, AuditAction.PAUSED, partner, by=by, reason=reason)
 
 
 def resume(session: Session, partner: Partner, reason: str = "", *, by: str = "") -> None:
     """Resume the partner: its queued webhooks are due immediately."""
     if partner.paused_at is not None:
-        trail.record(
+        _record(
             session,
             AuditAction.RESUMED,
-            AuditObject.PARTNER,
-            partner.id,
-            name=partner.name,
+            partner,
             by=by,
             reason=reason,
             before={
-                "held since": partner.paused_at.isoformat(),
+                "paused since": partner.paused_at.isoformat(),
                 "by": partner.paused_by or "PO Confirm",
-                "why": partner.paused_reason or partner.pause_code.value,
+                "reason": partner.paused_reason or partner.pause_code.value,
             },
         )
         if not partner.paused_by:  # a person who paused it needs no mail
@@ -204,12 +192,10 @@ def note(session: Session, partner: Partner, words: str, *, by: str) -> None:
     words = words.strip()[:REASON_MAX]
     if words == partner.incident_note:
         return
-    trail.record(
+    _record(
         session,
         AuditAction.ANNOUNCED,
-        AuditObject.PARTNER,
-        partner.id,
-        name=partner.name,
+        partner,
         by=by,
         before={"note": partner.incident_note},
         after={"note": words},
@@ -220,6 +206,10 @@ def note(session: Session, partner: Partner, words: str, *, by: str) -> None:
     session.flush()
 
 
+def _record(session: Session, action: AuditAction, partner: Partner, **details: Any) -> None:
+    trail.record(session, action, AuditObject.PARTNER, partner.id, name=partner.name, **details)
+
+
 def audit_fields(partner: Partner) -> dict[str, Any]:
     """Return the settings that the audit trail records: everything but secrets."""
     oauth = partner.oauth or {}
@@ -227,12 +217,12 @@ def audit_fields(partner: Partner) -> dict[str, Any]:
         "name": partner.name,
         "base URL": partner.base_url,
         "allowed addresses": partner.allow_addresses,
-        "deadline in seconds": partner.deadline_seconds,
-        "at once": partner.concurrency,
-        "a minute": partner.rate_per_minute,
-        "waits in seconds": partner.retry_schedule,
+        "timeout in seconds": partner.deadline_seconds,
+        "concurrency": partner.concurrency,
+        "rate per minute": partner.rate_per_minute,
+        "retry schedule": partner.retry_schedule,
         "success codes": partner.success_codes,
-        "takes returns": partner.accepts_return,
+        "accepts return": partner.accepts_return,
         "line responses": partner.line_responses,
         "signature required": partner.signature_required,
         "contact": partner.contact,
@@ -242,18 +232,18 @@ def audit_fields(partner: Partner) -> dict[str, Any]:
         else None,
         "bearer token": bool(partner.bearer_token),
         "client certificate": bool(partner.client_certificate),
-        "own authorities": bool(partner.ca_bundle),
+        "trusted CA certificates": bool(partner.ca_bundle),
     }
 
 
 def _secrets(partner: Partner) -> dict[str, Any]:
     """Return the secrets, to compare them only."""
     return {
-        "values of headers": dict(partner.headers or []),
+        "header values": dict(partner.headers or []),
         "bearer token": partner.bearer_token,
         "OAuth secret": (partner.oauth or {}).get("client_secret"),
         "client certificate": partner.client_certificate,
-        "own authorities": partner.ca_bundle,
+        "trusted CA certificates": partner.ca_bundle,
     }
 
 

@@ -7,7 +7,7 @@ from app.accounts.access import Permission
 from app.partners.queries import partner_choices
 from app.ui import web
 from app.ui.listing import Choices, Column, Listing, ListPage, ListRequest
-from app.webhooks import presenters, queries
+from app.webhooks import log_presenters, queries
 from app.webhooks.forms import MessageFilterForm
 
 
@@ -17,20 +17,21 @@ def _load(asked: ListRequest) -> ListPage:
     page = queries.message_page(web.db(), scope, filters)
     outcomes = queries.attempt_outcomes(web.db(), [message.id for message in page.messages])
     summary = asked.shown(len(page.messages), is_last=not page.next_after)
+    has_tabs = filters.state in log_presenters.PROBLEM_TABS
     return ListPage(
-        groups=presenters.log_groups(page, outcomes),
+        groups=log_presenters.log_groups(page, outcomes),
         next_after=page.next_after,
-        title=presenters.log_title(filters.state),
+        title=log_presenters.log_title(filters.state),
         summary=f"{summary}, newest first" if page.messages else "",
-        here="attention" if filters.state in presenters.PROBLEM_TABS else "sent",
+        here="attention" if has_tabs else "sent",
         newest=_newest(page, filters),
-        empty=presenters.empty_log(filters, asked.filters, page.searched_back_to),
+        empty=log_presenters.empty_log(filters, asked.filters, page.searched_back_to),
         can_select=access.can(access.current_person(), Permission.RESEND),
         hidden=frozenset() if len(asked.options["partner"]) > 1 else frozenset({"partner"}),
         searched_back_to=page.searched_back_to,
         context={
-            "mark_labels": presenters.MARK_LABELS,
-            "problem_tabs": presenters.PROBLEM_TABS if filters.state in presenters.PROBLEM_TABS else {},
+            "mark_labels": log_presenters.MARK_LABELS,
+            "problem_tabs": log_presenters.PROBLEM_TABS if has_tabs else {},
         },
     )
 
@@ -76,6 +77,6 @@ WEBHOOKS = Listing(
     options={
         "partner": lambda: partner_choices(web.db()),
         "supplier": _suppliers,
-        "code": lambda: presenters.CODE_LABELS,
+        "code": lambda: log_presenters.CODE_LABELS,
     },
 )

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Select, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
+from app.db.filters import Scope
 from app.delivery.circuit_breaker import failing_condition
 from app.delivery.models import LIVE, Attempt, CircuitBreaker, Message, MessageState
 from app.partners.models import Partner
@@ -113,7 +114,7 @@ def stopped_partner_count(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(Partner).where(stopped)) or 0
 
 
-def failing_partners(session: Session, scope: frozenset[str] | None) -> list[PartnerStatus]:
+def failing_partners(session: Session, scope: Scope) -> list[PartnerStatus]:
     """Return the failing partners for a reader, with the reader's own webhooks in ``waiting``.
 
     A reader of some suppliers gets only partners for which webhooks of these suppliers wait.
@@ -171,9 +172,7 @@ def outages(session: Session) -> dict[int, Outage]:
     return {partner_id: Outage(since, next_check_at) for partner_id, since, next_check_at in rows}
 
 
-def waiting(
-    session: Session, scope: frozenset[str] | None = None, *, include_sending: bool = False
-) -> dict[int, Waiting]:
+def waiting(session: Session, scope: Scope = None, *, include_sending: bool = False) -> dict[int, Waiting]:
     """Return the queued webhooks by partner id. It reads only those, however long the history is."""
     states = LIVE if include_sending else (MessageState.PENDING,)
     query = select(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
 
 from flask import Flask
 
@@ -25,10 +23,7 @@ from app.partners.masking import MASK
 from app.partners.pause_presenters import pause_sentence
 from app.ui import web
 from app.ui.chips import Chip
-from app.ui.listing import EmptyList, Group
-from app.ui.numbers import number, things
-from app.webhooks.queries import ATTENTION, NO_ANSWER, WINDOW, LastAttempt, MessageFilter, MessagePage
-from app.webhooks.resend_job import ResendResult, ResendRow
+from app.webhooks.queries import LastAttempt
 
 MESSAGE_STATES = {
     "pending": Chip("waiting", "Queued"),
@@ -75,39 +70,6 @@ TRIGGER_LABELS = {
 }
 
 MESSAGE_TONES = {"refused": "bad", "failed": "bad", "delivered": "ok", "held": "warn"}
-RESEND_RESULTS = {
-    ResendResult.DELIVERED: Chip("ok", "delivered"),
-    ResendResult.REFUSED: Chip("bad", "refused"),
-    ResendResult.FAILED: Chip("warn", "failed"),
-    ResendResult.SENDING: Chip("waiting", "sending"),
-    ResendResult.QUEUED: Chip("waiting", "queued"),
-    ResendResult.NOT_SENT: Chip("quiet", "not sent"),
-    ResendResult.SKIPPED: Chip("quiet", "skipped"),
-}
-ALL_CLEAR = {
-    "attention": "No webhooks were refused or failed.",
-    "refused": "No refused webhooks.",
-    "failed": "No failed webhooks.",
-    "held": "No paused webhooks.",
-}
-SHOW_ALL = "Show all webhooks"
-MARK_LABELS = {
-    "ok": "accepted",
-    "failed": "failed",
-    "timeout": "timed out",
-    "refused": "refused",
-    "next": "next attempt",
-}
-"""The shapes of attempts in the list, for its legend."""
-PROBLEM_TABS = {ATTENTION: "All", "refused": "Refused", "failed": "Failed", "held": "Paused"}
-"""The lists of webhooks with problems, by the state filter."""
-CODE_LABELS = [
-    ("2xx", "accepted"),
-    ("4xx", "refused"),
-    ("5xx", "server error"),
-    (NO_ANSWER, "no response"),
-]
-"""Suggestions for the filter by HTTP status."""
 _EVENT_SENTENCES = {
     Reason.DELIVERED: "Delivered.",
     Reason.ALREADY_RECEIVED: "The partner had already received it.",
@@ -133,16 +95,9 @@ _STATUS_SENTENCES = {
     Reason.BUSY: "Partner returned {status} (unavailable).",
     Reason.SERVER_ERROR: "Partner returned {status} (server error).",
 }
-"""What happened in an attempt, for outcomes that are told by the HTTP status."""
+"""What happened in an attempt, for outcomes that the HTTP status explains."""
 
 MAYBE_RECEIVED = "May have been received."
-
-NEXT_STEPS = {
-    MessageState.PENDING: "Retrying automatically.",
-    MessageState.REFUSED: "Not retried automatically.",
-    MessageState.FAILED: "No attempts left.",
-}
-"""What happens next to a message that was attempted."""
 
 NOTE_SENTENCES = {
     MessageNote.NONE: "",
@@ -304,7 +259,7 @@ def attempt_sentence(
 
 def outcome_sentence(attempt: Attempt) -> str:
     """What happened in an attempt that has ended."""
-    return attempt_sentence(_reason(attempt.outcome), status=attempt.status, detail=attempt.detail)
+    return attempt_sentence(reason_of(attempt.outcome), status=attempt.status, detail=attempt.detail)
 
 
 def message_sentence(message: Message) -> str:
@@ -327,9 +282,9 @@ def _last_attempt(message: Message) -> str:
     if message.note_code is MessageNote.FAILED_RESEND:
         names = ("status", "text", "field", "maybe_received")
         values = {name: params[name] for name in names if name in params}
-        return attempt_sentence(_reason(params.get("reason")), detail=_note_detail(message), **values)
+        return attempt_sentence(reason_of(params.get("reason")), detail=_note_detail(message), **values)
     return attempt_sentence(
-        _reason(message.reason),
+        reason_of(message.reason),
         status=message.status_code,
         detail=_note_detail(message),
         text=message.error_dtl or message.response_message,
@@ -343,7 +298,8 @@ def _note_detail(message: Message) -> Detail:
     return Detail(DetailCode(params.get("detail", "")), params.get("detail_params", {}))
 
 
-def _reason(outcome: str | None) -> Reason:
+def reason_of(outcome: str | None) -> Reason:
+    """The reason that an attempt stored; INTERNAL for an unknown one."""
     return Reason(outcome) if outcome in set(Reason) else Reason.INTERNAL
 
 
@@ -378,117 +334,6 @@ def message_summary(message: Message) -> str:
     if message.state is MessageState.SENDING and not note:
         return "An attempt is in progress."
     return note or "Canceled before sending."
-
-
-# --- The list
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """One attempt as a small mark: its shape and its words."""
-
-    shape: str
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class LogRow:
-    """A webhook in the list. ``text`` is empty for a success and for what the heading of its group says."""
-
-    message: Message
-    chip: Chip
-    marks: Sequence[Mark]
-    marks_label: str
-    duration_ms: float | None
-    actor: str
-    text: str
-    next_at: datetime | None
-    next_label: str
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether there is nothing to say beyond the state."""
-        return not self.text and self.next_at is None
-
-
-GROUPED_FROM = 3
-"""So many webhooks with the same reason are a group."""
-_TIMEOUTS = (Reason.TIMEOUT, Reason.INTERRUPTED)
-
-
-def log_groups(page: MessagePage, outcomes: Mapping[str, Sequence[str | None]]) -> list[Group]:
-    """The rows of the list: each group of webhooks that fail for one shared reason, then the others.
-
-    ``outcomes`` are those of the newest attempts of each message.
-    """
-    failing: dict[tuple[int, str, int | None], list[Message]] = {}
-    for message in page.messages:
-        if is_scheduled(message) and message.attempts_made:
-            failing.setdefault((message.partner_id, message.reason, message.status_code), []).append(message)
-    shared = [messages for messages in failing.values() if len(messages) >= GROUPED_FROM]
-    grouped = {message.id for messages in shared for message in messages}
-    groups = [
-        Group(
-            rows=[_log_row(message, page, outcomes, in_group=True) for message in messages],
-            title=f"{messages[0].partner.name}: {_short_reason(messages[0])}",
-            partner=messages[0].partner,
-        )
-        for messages in shared
-    ]
-    others = [_log_row(message, page, outcomes) for message in page.messages if message.id not in grouped]
-    if others:
-        groups.append(Group(others, "All other webhooks" if groups else ""))
-    return groups
-
-
-def _log_row(
-    message: Message,
-    page: MessagePage,
-    outcomes: Mapping[str, Sequence[str | None]],
-    *,
-    in_group: bool = False,
-) -> LogRow:
-    last = page.last_attempts.get(message.id)
-    scheduled = is_scheduled(message)
-    marks = [attempt_mark(outcome) for outcome in outcomes.get(message.id, ())]
-    label = ", ".join(mark.words for mark in marks)
-    if scheduled and message.attempts_made:
-        marks.append(Mark("next", "next attempt"))
-    return LogRow(
-        message=message,
-        chip=message_chip(message),
-        marks=marks,
-        marks_label=f"{things(message.attempts_made, 'attempt')}{f': {label}' if label else ''}",
-        duration_ms=last.duration_ms if last else None,
-        actor=(last.actor or trigger_label(last)) if last else "",
-        text="" if in_group else _log_text(message),
-        next_at=message.next_at if scheduled else None,
-        next_label="Next attempt" if message.attempts_made else "Sending",
-    )
-
-
-def attempt_mark(outcome: str | None) -> Mark:
-    """The mark of an attempt by its outcome; None has not ended."""
-    if outcome is None:
-        return Mark("running", IN_PROGRESS.words)
-    reason = _reason(outcome)
-    chip = ATTEMPT_OUTCOMES[reason]
-    shape = {"ok": "ok", "bad": "refused"}.get(chip.tone, "timeout" if reason in _TIMEOUTS else "failed")
-    return Mark(shape, chip.words)
-
-
-def _log_text(message: Message) -> str:
-    if message.state is MessageState.DELIVERED:
-        return "Already received." if message.reason == Reason.ALREADY_RECEIVED else ""
-    if is_scheduled(message) and not message.attempts_made:
-        return ""
-    return message_summary(message)
-
-
-def _short_reason(message: Message) -> str:
-    if message.status_code is not None:
-        return f"{message.status_code} {http_phrase(message.status_code)}".strip()
-    return outcome_label(message.reason)
 
 
 def is_scheduled(message: Message) -> bool:
@@ -527,7 +372,7 @@ def cancel_help(message: Message) -> str:
         if message.state is MessageState.SENDING
         else "The webhook is not sent."
     )
-    return f"{effect} The order can be answered again. The responder sees your name and reason."
+    return f"{effect} The order can be responded to again. The responder sees your name and reason."
 
 
 def trigger_label(attempt: Attempt | LastAttempt) -> str:
@@ -535,62 +380,9 @@ def trigger_label(attempt: Attempt | LastAttempt) -> str:
     return TRIGGER_LABELS[attempt.trigger]
 
 
-def state_label_before_resend(state: str) -> str:
-    """The label of a message's state before a bulk resend; a queued one had failed before."""
-    return state_label("retrying" if state == MessageState.PENDING else state)
-
-
-def resend_result_chip(result: ResendResult) -> Chip:
-    """The result of one message of a bulk resend."""
-    return RESEND_RESULTS[result]
-
-
-def resend_row_chip(row: ResendRow) -> Chip:
-    """The result of a row of the report, with the HTTP status."""
-    chip = RESEND_RESULTS[row.result]
-    return Chip(chip.tone, f"{chip.words}, {row.status}") if row.status else chip
-
-
-def resend_row_detail(row: ResendRow) -> str:
-    """Why a row was skipped, or what went wrong."""
-    if row.blocker:
-        return blocker_text(row.blocker)
-    if row.detail.code or row.message is None:
-        return detail_sentence(row.detail)
-    return message_sentence(row.message) if row.result in (ResendResult.REFUSED, ResendResult.FAILED) else ""
-
-
-def resend_progress(counts: Mapping[ResendResult, int]) -> str:
-    """The progress of a bulk resend, for screen readers."""
-    delivered = f"{counts.get(ResendResult.DELIVERED, 0)} delivered"
-    sending = counts.get(ResendResult.SENDING, 0)
-    return f"{delivered}, {sending} sending" if sending else delivered
-
-
 def blocker_text(blocker: str) -> str:
     """Why a message cannot be resent, by the code that the database stores."""
     return RESEND_BLOCKERS[ResendBlocker(blocker)] if blocker in set(ResendBlocker) else blocker
-
-
-def log_title(state: str) -> str:
-    """The heading of the list with this state filter."""
-    return "Needs attention" if state == ATTENTION else state_label(state) or "Outgoing"
-
-
-def empty_log(
-    filters: MessageFilter, active: Mapping[str, Any], searched_back_to: datetime | None
-) -> EmptyList:
-    """Why the list is empty; ``active`` are the filters that are set."""
-    if set(active) == {"state"} and filters.state in ALL_CLEAR:
-        return EmptyList("done", "All clear", ALL_CLEAR[filters.state], SHOW_ALL)
-    if searched_back_to:
-        text = f"No matches for “{filters.q}” in the latest {number(WINDOW)} webhooks. Older ones may match."
-        return EmptyList("nothing", "No recent matches", text)
-    if active:
-        search = f"“{filters.q}” and " if filters.q else ""
-        return EmptyList("nothing", "No matches", f"No webhooks match {search}these filters.", SHOW_ALL)
-    text = "When someone responds to an order, the webhook appears here with its requests and responses."
-    return EmptyList("empty", "No webhooks yet", text)
 
 
 def short_id(message_id: str) -> str:
@@ -629,11 +421,6 @@ def init_app(app: Flask) -> None:
         attention_label=attention_label,
         cancel_help=cancel_help,
         trigger_label=trigger_label,
-        state_label_before_resend=state_label_before_resend,
-        resend_result_chip=resend_result_chip,
-        resend_row_chip=resend_row_chip,
-        resend_row_detail=resend_row_detail,
-        resend_progress=resend_progress,
         blocker_text=blocker_text,
         short_id=short_id,
         pace=lambda message: pace(message, clock.now()),

@@ -1,7 +1,7 @@
 """Lists of messages and attempts. ``scope`` is the reader's supplier ids; None is all.
 
-Every list uses an index. The search in bodies has none and covers only the newest ``WINDOW`` messages that
-match the other filters; the page says how far back that is.
+Every list uses an index. The search in bodies has none and covers only the newest ``SEARCH_WINDOW`` messages
+that match the other filters; the page says how far back that is.
 """
 
 from __future__ import annotations
@@ -11,14 +11,27 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, or_, select, union_all
 from sqlalchemy.orm import Session, contains_eager, defer, joinedload, selectinload, undefer
 
 from app.db import bytes_contain, id_at, literal_condition
-from app.db.filters import FilterContext, conditions_of, distinct_values, where
+from app.db.filters import (
+    PAGE,
+    FilterContext,
+    Scope,
+    WindowEnd,
+    conditions_of,
+    count_rows,
+    distinct_values,
+    has_status,
+    where,
+    window_end,
+    without_index,
+)
 from app.delivery.models import Attempt, Message, MessageState, Trigger
 from app.delivery.retry_policy import Reason
 from app.partners.models import LISTED, Partner
+from app.partners.queries import partner_id_of
 
 ATTENTION = "attention"
 """The state filter for messages that need attention."""
@@ -26,16 +39,11 @@ NO_ANSWER = "none"
 """The code filter for attempts without a response."""
 TAKEN = (Reason.DELIVERED.value, Reason.ALREADY_RECEIVED.value)
 """Outcomes of attempts that delivered a message."""
-PAGE = 50
-"""Messages per page."""
 OUTCOMES_SHOWN = 10
 """Newest attempts of each message in the list."""
-WINDOW = 2_000
-"""Messages whose bodies one search covers."""
 FEW = 4_000
 """Up to this many ids are collected and then sorted; for more, walking the list is faster."""
 
-Scope = frozenset[str] | None
 Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
 
 
@@ -51,7 +59,7 @@ class MessageFilter:
     state: str = where(lambda state, context: _is_in_state(state, context.scope, context.filters))
     code: str = where(lambda code, context: _has_attempt_among(context.session, _has_code(code)))
     kind: str = where(lambda kind, _: Message.kind == kind)
-    partner: str = where(lambda name, context: _is_of_partner(context.session, name))
+    partner: str = where(lambda name, context: Message.partner_id == partner_id_of(context.session, name))
     order: str = where(lambda number, _: Message.buyer_po_number.in_({number, number.upper()}))
     supplier: str = where(lambda b2b_id, _: Message.supplier_b2b_id == b2b_id)
     trigger: str = where(lambda trigger, _: _was_triggered(trigger))
@@ -117,7 +125,7 @@ def message_page(
     if len(rows) > limit:
         return MessagePage(shown, shown[-1].id, tries)
     if oldest:
-        return MessagePage(shown, oldest.id, tries, oldest.created_at)
+        return MessagePage(shown, oldest.id, tries, oldest.at)
     return MessagePage(shown, None, tries)
 
 
@@ -128,7 +136,7 @@ def narrowed(
     also: Sequence[ColumnElement[bool]] = (),
     *,
     scoped: bool = True,
-) -> tuple[list[ColumnElement[bool]], Any]:
+) -> tuple[list[ColumnElement[bool]], WindowEnd | None]:
     """All conditions of a filter, and the oldest message that a body search covers, if not all.
 
     Without ``scoped`` the caller adds the condition on the reader's suppliers.
@@ -141,7 +149,8 @@ def narrowed(
     named = _is_reference(filters.q)
     if session.scalar(_visible(select(Message.id), scope).where(named).limit(1)) is not None:
         return [*conditions, named], None
-    oldest = _end_of_window(session, scope, conditions)
+    ids = _visible(select(Message.id), scope).join(Message.partner).where(*conditions)
+    oldest = window_end(session, ids, Message.id, Message.created_at)
     conditions.append(_mentions(session, filters.q))
     if oldest:
         conditions.append(Message.id >= oldest.id)
@@ -272,16 +281,16 @@ def _listed(scope: Scope, limit: int) -> Select[Message]:
     )
 
 
-def attention_count(session: Session, scope: Scope, *, most: int = 1001) -> int:
-    """How many messages need attention; counting stops at ``most``."""
-    needing = select(Message.id).where(Message.needs_attention).limit(most)
+def attention_count(session: Session, scope: Scope) -> int:
+    """How many messages need attention; counting stops at ``COUNT_MAX``."""
+    needing = select(Message.id).where(Message.needs_attention)
     if scope is not None:
-        needing = needing.where(_few_of_suppliers(scope))
-    return session.scalar(select(func.count()).select_from(needing.subquery())) or 0
+        needing = needing.where(without_index(Message.supplier_b2b_id).in_(scope))
+    return count_rows(session, needing)
 
 
-def retried_count(session: Session, scope: Scope, *, most: int = 1001) -> int:
-    """How many messages have failed and will be retried; counting stops at ``most``."""
+def retried_count(session: Session, scope: Scope) -> int:
+    """How many messages have failed and will be retried; counting stops at ``COUNT_MAX``."""
     waiting = (
         select(Message.id)
         .join(Message.partner)
@@ -292,8 +301,8 @@ def retried_count(session: Session, scope: Scope, *, most: int = 1001) -> int:
         )
     )
     if scope is not None:
-        waiting = waiting.where(_few_of_suppliers(scope))
-    return session.scalar(select(func.count()).select_from(waiting.limit(most).subquery())) or 0
+        waiting = waiting.where(without_index(Message.supplier_b2b_id).in_(scope))
+    return count_rows(session, waiting)
 
 
 def last_delivered(session: Session, scope: Scope, partner_id: int, *, except_id: str = "") -> Message | None:
@@ -329,7 +338,7 @@ def fitting(session: Session, scope: Scope, filters: MessageFilter) -> list[Colu
     """The conditions of a filter without its search words and page; on messages joined with partners."""
     conditions: list[ColumnElement[bool]] = []
     if scope is not None and filters.state == ATTENTION:
-        conditions.append(_few_of_suppliers(scope))
+        conditions.append(without_index(Message.supplier_b2b_id).in_(scope))
     elif scope is not None:
         conditions.append(Message.supplier_b2b_id.in_(scope))
     return conditions + conditions_of(FilterContext(session, filters, scope))
@@ -342,20 +351,9 @@ def _is_in_state(state: str, scope: Scope, filters: MessageFilter) -> Any:
         return Message.needs_attention.expression
     if state == MessageState.DELIVERED and (scope or filters.supplier):
         # Most are delivered: keep SQLite from using the index on the state.
-        return func.coalesce(Message.state, "") == MessageState.DELIVERED
+        return without_index(Message.state) == MessageState.DELIVERED
     is_in_state = Message.state == MessageState(state)
     return [is_in_state, Partner.paused_at.is_(None)] if state == MessageState.PENDING else is_in_state
-
-
-def _is_of_partner(session: Session, name: str) -> ColumnElement[bool]:
-    """As a number, so that the planner uses the index."""
-    partner_id = session.scalar(select(Partner.id).where(Partner.name == name))
-    return Message.partner_id == (partner_id if partner_id is not None else -1)
-
-
-def _few_of_suppliers(scope: frozenset[str]) -> ColumnElement[bool]:
-    """The reader's suppliers, without the index on them: few messages are read."""
-    return func.coalesce(Message.supplier_b2b_id, "").in_(scope)
 
 
 def _was_triggered(trigger: str) -> ColumnElement[bool]:
@@ -370,32 +368,19 @@ def _has_attempts(session: Session, number: int) -> ColumnElement[bool]:
         return Message.attempts_made >= number
     enough = and_(Message.attempts_made >= number, literal_condition("attempts_made > 1"))
     ids = select(Message.id).where(enough)
-    return _among(ids) if _are_few(session, ids) else enough
+    return _among(ids) if count_rows(session, ids, most=FEW + 1) <= FEW else enough
 
 
 def _has_code(code: str) -> ColumnElement[bool]:
     """Of ended attempts only: the index on status holds no others."""
-    return and_(_status_is(code), Attempt.outcome.is_not(None))
-
-
-def _status_is(code: str) -> ColumnElement[bool]:
-    if code == NO_ANSWER:
-        return Attempt.status.is_(None)
-    if code.endswith("xx"):
-        first = int(code[0]) * 100
-        return Attempt.status.between(first, first + 99)
-    return Attempt.status == int(code)
+    is_code = Attempt.status.is_(None) if code == NO_ANSWER else has_status(Attempt.status, code)
+    return and_(is_code, Attempt.outcome.is_not(None))
 
 
 def _has_attempt_among(session: Session, condition: ColumnElement[bool]) -> ColumnElement[bool]:
     """Messages with such an attempt. The best query depends on how many there are."""
     ids = select(Attempt.message_id).where(condition)
-    return _among(ids) if _are_few(session, ids) else _some_attempt(condition)
-
-
-def _are_few(session: Session, ids: Select[str]) -> bool:
-    counted = session.scalar(select(func.count()).select_from(ids.limit(FEW + 1).subquery()))
-    return (counted or 0) <= FEW
+    return _among(ids) if count_rows(session, ids, most=FEW + 1) <= FEW else _some_attempt(condition)
 
 
 def _some_attempt(condition: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -408,15 +393,6 @@ def _among(ids: Select[str]) -> ColumnElement[bool]:
     """Messages of a short list of ids, which is collected first."""
     listed = ids.cte().prefix_with("MATERIALIZED", dialect="postgresql")
     return Message.id.in_(select(listed.c[0]))
-
-
-def _end_of_window(session: Session, scope: Scope, conditions: Sequence[ColumnElement[bool]]) -> Any:
-    """The id and time of the oldest message that a body search covers; None if it covers all."""
-    ids = _visible(select(Message.id), scope).join(Message.partner).where(*conditions)
-    bounds = session.scalars(ids.order_by(Message.id.desc()).offset(WINDOW - 1).limit(2)).all()
-    if len(bounds) < 2:
-        return None
-    return session.execute(select(Message.id, Message.created_at).where(Message.id == bounds[0])).one()
 
 
 def _is_reference(words: str) -> ColumnElement[bool]:

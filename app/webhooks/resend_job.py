@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.db import literal_condition
+from app.db.filters import Scope
 from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState, Trigger
 from app.delivery.outcome import Detail
 from app.delivery.resend_blocker import ResendBlocker
@@ -24,7 +25,7 @@ from app.tasks.models import Job, JobNote, JobState
 from app.tasks.worker import Postpone, TaskRun
 from app.webhooks.models import ResendItem
 from app.webhooks.queries import TAKEN
-from app.webhooks.resend_plan import MAX_MESSAGES, Scope, Selection, candidates
+from app.webhooks.resend_plan import MAX_MESSAGES, Selection, candidates
 
 KIND = "resend"
 BATCH = 50

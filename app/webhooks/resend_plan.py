@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Subquery, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
+from app.db.filters import Scope
 from app.delivery.models import Attempt, Message, MessageState
 from app.delivery.resend_blocker import ResendBlocker, blocker_case
 from app.network.vocabulary import Status
@@ -24,8 +25,6 @@ MAX_SELECTED = 500
 """Messages that can be selected one by one."""
 UNDELIVERED = (MessageState.PENDING, MessageState.FAILED)
 """The states of messages after an outage."""
-
-Scope = frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,7 @@ def _conditions(
         conditions.append(Message.state.in_(selection.states))
     if selection.tried_since:
         conditions.append(_active_since(selection.tried_since))
-    return conditions, oldest.created_at if oldest else None
+    return conditions, oldest.at if oldest else None
 
 
 def _active_since(when: datetime) -> ColumnElement[bool]:

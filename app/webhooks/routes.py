@@ -129,6 +129,7 @@ def _message_page(
         "show": "difference" if is_comparing else None,
         "beside": "good" if shows_last_success else None,
     }
+    may_cancel = access.can(access.current_person(), Permission.CANCEL)
     return web.page(
         "webhooks/message.html",
         "webhooks/_message.html",
@@ -144,7 +145,7 @@ def _message_page(
         poll_url=None if message.is_final else url_for(".state", **address),
         form=form or ResendForm(formdata=None),
         cancel_form=cancel_form or CancelForm(formdata=None),
-        cancel_blocker=cancel_blocker(message),
+        shows_cancel=may_cancel and (cancel_form is not None or not cancel_blocker(message)),
         resend_blocker=resend_blocker(web.db(), message),
     )
 

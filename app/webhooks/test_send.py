@@ -1,7 +1,7 @@
 """A test send: a harmless sample to a partner, sent exactly as webhooks are.
 
 It creates no webhook. The sample is a `req-confirm` about an order that cannot exist: a partner that works as
-agreed replies that it does not know the order, which shows that URL and key are right.
+agreed replies that it does not know the order, which shows that the URL and the key are right.
 """
 
 from __future__ import annotations

@@ -473,7 +473,7 @@ def test_body_search_runs_in_steps_and_shows_its_range(
 ) -> None:
     for number, order_id in enumerate(arrive(4)):
         confirm(order_id, remarks="the needle" if number == 0 else "hay")
-    monkeypatch.setattr("app.webhooks.queries.WINDOW", 2)
+    monkeypatch.setattr("app.db.filters.SEARCH_WINDOW", 2)
     first = meera.get("/webhooks?q=needle")
     assert ids(first) == []
     assert "No recent matches" in first.words and "Search older" in first.words

@@ -1,0 +1,183 @@
+"""The list of webhooks as people read it: its groups, its rows, and why it is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.db.filters import SEARCH_WINDOW
+from app.delivery.models import Message, MessageState
+from app.delivery.retry_policy import Reason
+from app.ui.chips import Chip
+from app.ui.listing import EmptyList, Group
+from app.ui.numbers import number, things
+from app.webhooks.presenters import (
+    ATTEMPT_OUTCOMES,
+    IN_PROGRESS,
+    http_phrase,
+    is_scheduled,
+    message_chip,
+    message_summary,
+    outcome_label,
+    reason_of,
+    state_label,
+    trigger_label,
+)
+from app.webhooks.queries import ATTENTION, NO_ANSWER, MessageFilter, MessagePage
+
+ALL_CLEAR = {
+    "attention": "No webhooks were refused or failed.",
+    "refused": "No refused webhooks.",
+    "failed": "No failed webhooks.",
+    "held": "No paused webhooks.",
+}
+SHOW_ALL = "Show all webhooks"
+MARK_LABELS = {
+    "ok": "accepted",
+    "failed": "failed",
+    "timeout": "timed out",
+    "refused": "refused",
+    "next": "next attempt",
+}
+"""The shapes of attempts in the list, for its legend."""
+PROBLEM_TABS = {ATTENTION: "All", "refused": "Refused", "failed": "Failed", "held": "Paused"}
+"""The lists of webhooks with problems, by the state filter."""
+CODE_LABELS = [
+    ("2xx", "accepted"),
+    ("4xx", "refused"),
+    ("5xx", "server error"),
+    (NO_ANSWER, "no response"),
+]
+"""Suggestions for the filter by HTTP status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One attempt as a small mark: its shape and its words."""
+
+    shape: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """A webhook in the list. ``text`` is empty for a success and for what the heading of its group says."""
+
+    message: Message
+    chip: Chip
+    marks: Sequence[Mark]
+    marks_label: str
+    duration_ms: float | None
+    actor: str
+    text: str
+    next_at: datetime | None
+    next_label: str
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is nothing to say beyond the state."""
+        return not self.text and self.next_at is None
+
+
+GROUPED_FROM = 3
+"""Webhooks with the same reason that make a group."""
+_TIMEOUTS = (Reason.TIMEOUT, Reason.INTERRUPTED)
+
+
+def log_groups(page: MessagePage, outcomes: Mapping[str, Sequence[str | None]]) -> list[Group]:
+    """The rows of the list: each group of webhooks that fail for one shared reason, then the others.
+
+    ``outcomes`` are those of the newest attempts of each message.
+    """
+    failing: dict[tuple[int, str, int | None], list[Message]] = {}
+    for message in page.messages:
+        if is_scheduled(message) and message.attempts_made:
+            failing.setdefault((message.partner_id, message.reason, message.status_code), []).append(message)
+    shared = [messages for messages in failing.values() if len(messages) >= GROUPED_FROM]
+    grouped = {message.id for messages in shared for message in messages}
+    groups = [
+        Group(
+            rows=[_log_row(message, page, outcomes, in_group=True) for message in messages],
+            title=f"{messages[0].partner.name}: {_short_reason(messages[0])}",
+            partner=messages[0].partner,
+        )
+        for messages in shared
+    ]
+    others = [_log_row(message, page, outcomes) for message in page.messages if message.id not in grouped]
+    if others:
+        groups.append(Group(others, "All other webhooks" if groups else ""))
+    return groups
+
+
+def _log_row(
+    message: Message,
+    page: MessagePage,
+    outcomes: Mapping[str, Sequence[str | None]],
+    *,
+    in_group: bool = False,
+) -> LogRow:
+    last = page.last_attempts.get(message.id)
+    scheduled = is_scheduled(message)
+    marks = [attempt_mark(outcome) for outcome in outcomes.get(message.id, ())]
+    label = ", ".join(mark.words for mark in marks)
+    if scheduled and message.attempts_made:
+        marks.append(Mark("next", "next attempt"))
+    return LogRow(
+        message=message,
+        chip=message_chip(message),
+        marks=marks,
+        marks_label=f"{things(message.attempts_made, 'attempt')}{f': {label}' if label else ''}",
+        duration_ms=last.duration_ms if last else None,
+        actor=(last.actor or trigger_label(last)) if last else "",
+        text="" if in_group else _log_text(message),
+        next_at=message.next_at if scheduled else None,
+        next_label="Next attempt" if message.attempts_made else "Sending",
+    )
+
+
+def attempt_mark(outcome: str | None) -> Mark:
+    """The mark of an attempt by its outcome; None has not ended."""
+    if outcome is None:
+        return Mark("running", IN_PROGRESS.words)
+    reason = reason_of(outcome)
+    chip = ATTEMPT_OUTCOMES[reason]
+    shape = {"ok": "ok", "bad": "refused"}.get(chip.tone, "timeout" if reason in _TIMEOUTS else "failed")
+    return Mark(shape, chip.words)
+
+
+def _log_text(message: Message) -> str:
+    if message.state is MessageState.DELIVERED:
+        return "Already received." if message.reason == Reason.ALREADY_RECEIVED else ""
+    if is_scheduled(message) and not message.attempts_made:
+        return ""
+    return message_summary(message)
+
+
+def _short_reason(message: Message) -> str:
+    if message.status_code is not None:
+        return f"{message.status_code} {http_phrase(message.status_code)}".strip()
+    return outcome_label(message.reason)
+
+
+def log_title(state: str) -> str:
+    """The heading of the list with this state filter."""
+    return "Needs attention" if state == ATTENTION else state_label(state) or "Outgoing"
+
+
+def empty_log(
+    filters: MessageFilter, active: Mapping[str, Any], searched_back_to: datetime | None
+) -> EmptyList:
+    """Why the list is empty; ``active`` are the filters that are set."""
+    if set(active) == {"state"} and filters.state in ALL_CLEAR:
+        return EmptyList("done", "All clear", ALL_CLEAR[filters.state], SHOW_ALL)
+    if searched_back_to:
+        latest = f"the latest {number(SEARCH_WINDOW)} webhooks"
+        text = f"No matches for “{filters.q}” in {latest}. Older ones may match."
+        return EmptyList("nothing", "No recent matches", text)
+    if active:
+        search = f"“{filters.q}” and " if filters.q else ""
+        return EmptyList("nothing", "No matches", f"No webhooks match {search}these filters.", SHOW_ALL)
+    text = "When someone responds to an order, the webhook appears here with its requests and responses."
+    return EmptyList("empty", "No webhooks yet", text)

@@ -1,0 +1,66 @@
+"""Labels and sentences of bulk resends, and their template filters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Flask
+
+from app.delivery.models import MessageState
+from app.delivery.presenters import detail_sentence
+from app.ui.chips import Chip
+from app.webhooks.presenters import blocker_text, message_sentence, state_label
+from app.webhooks.resend_job import ResendResult, ResendRow
+
+RESEND_RESULTS = {
+    ResendResult.DELIVERED: Chip("ok", "delivered"),
+    ResendResult.REFUSED: Chip("bad", "refused"),
+    ResendResult.FAILED: Chip("warn", "failed"),
+    ResendResult.SENDING: Chip("waiting", "sending"),
+    ResendResult.QUEUED: Chip("waiting", "queued"),
+    ResendResult.NOT_SENT: Chip("quiet", "not sent"),
+    ResendResult.SKIPPED: Chip("quiet", "skipped"),
+}
+
+
+def state_label_before_resend(state: str) -> str:
+    """The label of a message's state before a bulk resend; a queued one had failed before."""
+    return state_label("retrying" if state == MessageState.PENDING else state)
+
+
+def resend_result_chip(result: ResendResult) -> Chip:
+    """The result of one message of a bulk resend."""
+    return RESEND_RESULTS[result]
+
+
+def resend_row_chip(row: ResendRow) -> Chip:
+    """The result of a row of the report, with the HTTP status."""
+    chip = RESEND_RESULTS[row.result]
+    return Chip(chip.tone, f"{chip.words}, {row.status}") if row.status else chip
+
+
+def resend_row_detail(row: ResendRow) -> str:
+    """Why a row was skipped, or what went wrong."""
+    if row.blocker:
+        return blocker_text(row.blocker)
+    if row.detail.code or row.message is None:
+        return detail_sentence(row.detail)
+    return message_sentence(row.message) if row.result in (ResendResult.REFUSED, ResendResult.FAILED) else ""
+
+
+def resend_progress(counts: Mapping[ResendResult, int]) -> str:
+    """The progress of a bulk resend, for screen readers."""
+    delivered = f"{counts.get(ResendResult.DELIVERED, 0)} delivered"
+    sending = counts.get(ResendResult.SENDING, 0)
+    return f"{delivered}, {sending} sending" if sending else delivered
+
+
+def init_app(app: Flask) -> None:
+    """Register the template filters."""
+    app.jinja_env.filters.update(
+        state_label_before_resend=state_label_before_resend,
+        resend_result_chip=resend_result_chip,
+        resend_row_chip=resend_row_chip,
+        resend_row_detail=resend_row_detail,
+        resend_progress=resend_progress,
+    )
