@@ -23,6 +23,7 @@ from app.accounts.permissions import Permission, can
 from app.accounts.preferences import Preferences
 from app.accounts.preferences import read as read_preferences
 from app.audit import trail
+from app.db.filters import Scope
 from app.ui import web
 
 __all__ = [
@@ -99,7 +100,7 @@ def current_person() -> Person:
     return cast(Person, current_user._get_current_object())
 
 
-def visible_suppliers() -> frozenset[str] | None:
+def visible_suppliers() -> Scope:
     """The supplier ids whose orders and messages the signed-in person may see; None means all."""
     person = current_person()
     return None if can(person, Permission.VIEW_ALL) else person.supplier_ids

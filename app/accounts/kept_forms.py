@@ -15,7 +15,7 @@ from app.accounts.sessions import digest
 KEEP_FOR = timedelta(hours=1)
 KEPT_PER_ADDRESS = 20
 KEPT_IN_ALL = 500
-"""Anyone can send a form, so the oldest ones make place for new ones."""
+"""Anyone can send a form, so new ones replace the oldest."""
 
 
 def keep(session: Session, path: str, fields: list[tuple[str, str]], *, address: str) -> str:

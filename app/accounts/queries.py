@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import Person, PersonSupplier, Role, Supplier
 from app.accounts.permissions import ROLE_PERMISSIONS, Permission, can
+from app.db.filters import Scope
 
 _SEES_ALL = [role for role, allowed in ROLE_PERMISSIONS.items() if Permission.VIEW_ALL in allowed]
 
@@ -82,7 +83,7 @@ def reachable_supplier_ids(session: Session) -> frozenset[str]:
     )
 
 
-def supplier_ids(session: Session, scope: frozenset[str] | None) -> list[str]:
+def supplier_ids(session: Session, scope: Scope) -> list[str]:
     """The supplier ids in ``scope``; with None, all that a person responds for."""
     if scope is not None:
         return sorted(scope)

@@ -87,14 +87,7 @@ def add_person(
     )
     session.add(person)
     session.flush()
-    trail.record(
-        session,
-        AuditAction.PERSON_ADDED,
-        AuditObject.PERSON,
-        person.id,
-        name=person.username,
-        after=audit_fields(person),
-    )
+    _record(session, person, AuditAction.PERSON_ADDED, after=audit_fields(person))
     return person
 
 
@@ -126,17 +119,7 @@ def update_person(
     current = {supplier.b2b_id: supplier for supplier in person.suppliers}
     person.suppliers = [current.get(b2b_id) or PersonSupplier(b2b_id=b2b_id) for b2b_id in ids]
     session.flush()
-    old, new = trail.differences(before, audit_fields(person))
-    if new:
-        trail.record(
-            session,
-            AuditAction.PERSON_CHANGED,
-            AuditObject.PERSON,
-            person.id,
-            name=person.username,
-            before=old,
-            after=new,
-        )
+    _record_changes(session, person, before, audit_fields(person))
 
 
 def check_password(password: str, username: str, full_name: str) -> None:
@@ -161,31 +144,15 @@ def set_password(
     person.password_hash = password_hash
     person.must_change_password = must_change
     sessions.end_all(session, person.id, keep=keep)
-    trail.record(
-        session,
-        AuditAction.PERSON_CHANGED,
-        AuditObject.PERSON,
-        person.id,
-        name=person.username,
-        after={"password": trail.CHANGED},
-    )
+    _record(session, person, AuditAction.PERSON_CHANGED, after={"password": trail.CHANGED})
 
 
 def update_preferences(session: Session, person: Person, changes: Mapping[str, Any]) -> None:
     """Change some preferences of a person; the others stay."""
-    old, new = trail.differences({name: person.preferences.get(name) for name in changes}, changes)
+    before = {name: person.preferences.get(name) for name in changes}
     person.preferences = {**person.preferences, **changes}
     session.flush()
-    if new:
-        trail.record(
-            session,
-            AuditAction.PERSON_CHANGED,
-            AuditObject.PERSON,
-            person.id,
-            name=person.username,
-            before=old,
-            after=new,
-        )
+    _record_changes(session, person, before, changes)
 
 
 def update_account(
@@ -211,17 +178,7 @@ def update_account(
     person.full_name, person.mail_address, person.time_zone = full_name, mail_address, time_zone
     person.preferences = {**person.preferences, **preferences.as_stored()}
     session.flush()
-    old, new = trail.differences(before, fields())
-    if new:
-        trail.record(
-            session,
-            AuditAction.PERSON_CHANGED,
-            AuditObject.PERSON,
-            person.id,
-            name=person.username,
-            before=old,
-            after=new,
-        )
+    _record_changes(session, person, before, fields())
 
 
 def record_throttling(session: Session, person: Person | None, delayed: set[throttle.Kind]) -> None:
@@ -246,14 +203,7 @@ def revoke_sessions(session: Session, person: Person, session_id: int | None = N
     else:
         count = sessions.end(session, person.id, session_id)
     if count:
-        trail.record(
-            session,
-            AuditAction.SESSION_REVOKED,
-            AuditObject.PERSON,
-            person.id,
-            name=person.username,
-            after={"sessions": count},
-        )
+        _record(session, person, AuditAction.SESSION_REVOKED, after={"sessions": count})
     return count > 0
 
 
@@ -267,6 +217,28 @@ def audit_fields(person: Person) -> dict[str, object]:
         "supplier_ids": sorted(person.supplier_ids),
         "active": person.active,
     }
+
+
+def _record(
+    session: Session,
+    person: Person,
+    action: AuditAction,
+    *,
+    before: Mapping[str, object] | None = None,
+    after: Mapping[str, object],
+) -> None:
+    trail.record(
+        session, action, AuditObject.PERSON, person.id, name=person.username, before=before, after=after
+    )
+
+
+def _record_changes(
+    session: Session, person: Person, before: Mapping[str, object], after: Mapping[str, object]
+) -> None:
+    """Write an audit entry if a field changed."""
+    old, new = trail.differences(before, after)
+    if new:
+        _record(session, person, AuditAction.PERSON_CHANGED, before=old, after=new)
 
 
 def _cleaned(supplier_ids: Iterable[str]) -> list[str]:

@@ -8,18 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.accounts.queries import reachable_supplier_ids
 from app.attention.models import Case
+from app.db.filters import Scope, count_rows
 from app.delivery.models import Message
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import PurchaseOrder
 from app.partners.models import Partner
 from app.webhooks.partner_status import PartnerStatus, partner_statuses
-
-Scope = frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +165,9 @@ def unreachable_orders(session: Session, *, limit: int) -> Sequence[PurchaseOrde
     return session.scalars(query.order_by(PurchaseOrder.id.desc()).limit(limit)).all()
 
 
-def unreachable_order_count(session: Session, *, limit: int = 1001) -> int:
-    """The number of such orders; counts at most ``limit``."""
-    ids = select(PurchaseOrder.id).where(_unreachable(session)).limit(limit)
-    return session.scalar(select(func.count()).select_from(ids.subquery())) or 0
+def unreachable_order_count(session: Session) -> int:
+    """The number of such orders; counting stops at ``COUNT_MAX``."""
+    return count_rows(session, select(PurchaseOrder.id).where(_unreachable(session)))
 
 
 def _unreachable(session: Session) -> ColumnElement[bool]:

@@ -20,13 +20,12 @@ from app.attention.items import (
     unreachable_orders,
 )
 from app.attention.models import Case
+from app.db.filters import PAGE, Scope
 from app.delivery.models import Message
 from app.inbound.queries import unmatched_count
 from app.webhooks import queries as webhook_queries
 from app.webhooks.partner_status import stopped_partner_count, stopped_partners
 
-PAGE = 50
-"""Items per page."""
 ORDERS_SHOWN = 20
 """Orders without a user on the page."""
 UNMATCHED_SHOWN = 20
@@ -34,8 +33,6 @@ UNMATCHED_SHOWN = 20
 MINE = "mine"
 UNASSIGNED = "nobody"
 MESSAGE_PREFIX = "message-"
-
-Scope = frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Filters of lists: dataclasses whose fields carry their SQL condition.
+"""Filters of lists: dataclasses whose fields carry their SQL condition. Limits of pages and counts.
 
 A list's filter is a frozen dataclass. ``where`` declares a field together with the condition that it adds to
 the query, so that adding a filter is one line.
@@ -9,10 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+Scope = frozenset[str] | None
+"""The supplier ids that a reader may see; None is all."""
+PAGE = 50
+"""Rows of a page."""
+COUNT_MAX = 1001
+"""Rows that a count reads at most; pages then show ``1,000+``."""
+SEARCH_WINDOW = 2_000
+"""Messages whose bodies one search reads: the newest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +33,7 @@ class FilterContext:
 
     session: Session
     filters: Any
-    scope: frozenset[str] | None = None
+    scope: Scope = None
     now: datetime | None = None
 
 
@@ -46,6 +55,42 @@ def conditions_of(context: FilterContext) -> list[ColumnElement[bool]]:
             made = condition(value, context)
             conditions += made if isinstance(made, list) else [made]
     return conditions
+
+
+def count_rows(session: Session, query: Select[Any], *, most: int = COUNT_MAX) -> int:
+    """How many rows a query has; counting stops at ``most``."""
+    return session.scalar(select(func.count()).select_from(query.limit(most).subquery())) or 0
+
+
+def without_index(column: Any) -> ColumnElement[str]:
+    """The column for a condition in which the planner must not use its index."""
+    return func.coalesce(column, "")
+
+
+def has_status(column: InstrumentedAttribute[Any], code: str) -> ColumnElement[bool]:
+    """Whether an HTTP status is a code such as ``404``, or of a class such as ``4xx``."""
+    if code.endswith("xx"):
+        first = int(code[0]) * 100
+        return column.between(first, first + 99)
+    return column == int(code)
+
+
+class WindowEnd(NamedTuple):
+    """The oldest row that a search reads."""
+
+    id: str
+    at: datetime
+
+
+def window_end(session: Session, ids: Select[str], column: Any, time: Any) -> WindowEnd | None:
+    """Where a search in the newest ``SEARCH_WINDOW`` of these rows ends; None if it reads all.
+
+    ``column`` is the id that ``ids`` selects, and ``time`` the column of the same table with its time.
+    """
+    bounds = session.scalars(ids.order_by(column.desc()).offset(SEARCH_WINDOW - 1).limit(2)).all()
+    if len(bounds) < 2:
+        return None
+    return WindowEnd(bounds[0], session.scalars(select(time).where(column == bounds[0])).one())
 
 
 def distinct_values(session: Session, column: Any, *, most: int) -> Sequence[str]:

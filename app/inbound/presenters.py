@@ -8,9 +8,10 @@ from typing import Any
 
 from flask import Flask
 
+from app.db.filters import SEARCH_WINDOW
 from app.inbound.models import Effect, InboundMessage
 from app.inbound.processing import ReprocessBlocker
-from app.inbound.queries import WINDOW, InboundFilter
+from app.inbound.queries import InboundFilter
 from app.network.vocabulary import Kind
 from app.ui.chips import Chip
 from app.ui.listing import EmptyList
@@ -46,11 +47,6 @@ REPROCESS_BLOCKERS = {
 
 UNKNOWN_SENDER = "Unknown sender"
 SHOW_ALL = "Show all received"
-
-
-def effect_label(effect: Effect) -> str:
-    """The label of a result."""
-    return EFFECTS[effect].words
 
 
 def effect_chip(message: InboundMessage) -> Chip:
@@ -99,7 +95,7 @@ def empty_log(
         text = "Every message matches an order."
         return EmptyList("done", "No unmatched messages", text, SHOW_ALL)
     if searched_back_to:
-        text = f"No message in the latest {number(WINDOW)} contains “{filters.q}”. Older ones may."
+        text = f"No message in the latest {number(SEARCH_WINDOW)} contains “{filters.q}”. Older ones may."
         return EmptyList("nothing", "No matches in the latest messages", text)
     if active:
         search = f"“{filters.q}” and " if filters.q else ""
@@ -109,7 +105,7 @@ def empty_log(
 
 
 def notice_tone(message: InboundMessage) -> str:
-    """The tone of the notice on a message's page; a quiet result is an information."""
+    """The tone of the notice on a message's page; a quiet result has the tone info."""
     tone = EFFECTS[message.effect].tone
     return "info" if tone == "quiet" else tone
 

@@ -14,17 +14,23 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session, joinedload, undefer
 
 from app.db import bytes_contain, id_at
-from app.db.filters import FilterContext, conditions_of, where
+from app.db.filters import (
+    PAGE,
+    FilterContext,
+    Scope,
+    WindowEnd,
+    conditions_of,
+    count_rows,
+    has_status,
+    where,
+    window_end,
+    without_index,
+)
 from app.inbound.models import Effect, InboundMessage
 from app.network.vocabulary import Kind
-from app.partners.models import LISTED, Partner
+from app.partners.models import LISTED
+from app.partners.queries import partner_id_of
 
-PAGE = 50
-"""Messages a page."""
-WINDOW = 2_000
-"""Number of messages whose bodies one search reads."""
-
-Scope = frozenset[str] | None
 Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
 
 
@@ -37,9 +43,11 @@ class InboundFilter:
 
     q: str = ""
     effect: str = where(lambda effect, _: InboundMessage.effect == Effect(effect))
-    code: str = where(lambda code, _: _has_status(code))
+    code: str = where(lambda code, _: has_status(InboundMessage.answer_status, code))
     kind: str = where(lambda kind, _: InboundMessage.kind == kind)
-    partner: str = where(lambda name, context: _is_of_partner(context.session, name))
+    partner: str = where(
+        lambda name, context: InboundMessage.partner_id == partner_id_of(context.session, name)
+    )
     order: str = where(lambda number, _: InboundMessage.buyer_po_number.in_({number, number.upper()}))
     supplier: str = where(lambda b2b_id, _: InboundMessage.supplier_b2b_id == b2b_id)
     since: datetime | None = where(
@@ -77,7 +85,7 @@ def message_page(session: Session, scope: Scope, wanted: InboundFilter, *, limit
     if len(rows) > limit:
         return InboundPage(rows[:limit], rows[limit - 1].id)
     if oldest:
-        return InboundPage(rows, oldest.id, oldest.received_at)
+        return InboundPage(rows, oldest.id, oldest.at)
     return InboundPage(rows, None)
 
 
@@ -174,13 +182,13 @@ def _listed(scope: Scope, limit: int) -> Select[InboundMessage]:
     )
 
 
-def unmatched_count(session: Session, scope: Scope, *, most: int = 1001) -> int:
-    """The number of unmatched messages that are not resolved; counts at most ``most``."""
-    waiting = select(InboundMessage.id).where(InboundMessage.needs_attention).limit(most)
+def unmatched_count(session: Session, scope: Scope) -> int:
+    """The number of unmatched messages that are not resolved; counting stops at ``COUNT_MAX``."""
+    waiting = select(InboundMessage.id).where(InboundMessage.needs_attention)
     if scope is not None:
         # Few messages are unmatched: keep the planner off the index on all messages of a supplier.
-        waiting = waiting.where(func.coalesce(InboundMessage.supplier_b2b_id, "").in_(scope))
-    return session.scalar(select(func.count()).select_from(waiting.subquery())) or 0
+        waiting = waiting.where(without_index(InboundMessage.supplier_b2b_id).in_(scope))
+    return count_rows(session, waiting)
 
 
 def _visible(query: Query, scope: Scope) -> Query:
@@ -188,7 +196,9 @@ def _visible(query: Query, scope: Scope) -> Query:
     return query if scope is None else query.where(InboundMessage.supplier_b2b_id.in_(scope))
 
 
-def _filtered(session: Session, scope: Scope, wanted: InboundFilter) -> tuple[list[ColumnElement[bool]], Any]:
+def _filtered(
+    session: Session, scope: Scope, wanted: InboundFilter
+) -> tuple[list[ColumnElement[bool]], WindowEnd | None]:
     """All conditions, and the oldest message that the search reads, unless it reads all."""
     conditions = conditions_of(FilterContext(session, wanted, scope))
     if not wanted.q:
@@ -196,31 +206,12 @@ def _filtered(session: Session, scope: Scope, wanted: InboundFilter) -> tuple[li
     is_key = _is_key(wanted.q)
     if session.scalar(_visible(select(InboundMessage.id), scope).where(is_key).limit(1)) is not None:
         return [*conditions, is_key], None
-    oldest = _end_of_window(session, scope, conditions)
+    ids = _visible(select(InboundMessage.id), scope).where(*conditions)
+    oldest = window_end(session, ids, InboundMessage.id, InboundMessage.received_at)
     conditions.append(_mentions(session, wanted.q))
     if oldest:
         conditions.append(InboundMessage.id >= oldest.id)
     return conditions, oldest
-
-
-def _has_status(code: str) -> ColumnElement[bool]:
-    if code.endswith("xx"):
-        first = int(code[0]) * 100
-        return InboundMessage.answer_status.between(first, first + 99)
-    return InboundMessage.answer_status == int(code)
-
-
-def _is_of_partner(session: Session, name: str) -> ColumnElement[bool]:
-    """As a number, so that the planner uses the index."""
-    partner_id = session.scalar(select(Partner.id).where(Partner.name == name))
-    return InboundMessage.partner_id == (partner_id if partner_id is not None else -1)
-
-
-def _end_of_window(session: Session, scope: Scope, conditions: Sequence[ColumnElement[bool]]) -> Any:
-    """The oldest message that a search reads, as id and time; None if it reads all."""
-    fits = _visible(select(InboundMessage.id, InboundMessage.received_at), scope).where(*conditions)
-    rows = session.execute(fits.order_by(InboundMessage.id.desc()).offset(WINDOW - 1).limit(2)).all()
-    return rows[0] if len(rows) == 2 else None
 
 
 def _is_key(text: str) -> ColumnElement[bool]:

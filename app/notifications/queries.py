@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Person, PersonSupplier, Role
+from app.db.filters import PAGE, count_rows
 from app.notifications.models import Notification
 
-PAGE = 50
 COUNTED = 100
+"""Unread notifications that are counted at most."""
 
 
 def newest(session: Session, person_id: int, *, before: int | None = None) -> Sequence[Notification]:
@@ -33,7 +34,7 @@ def unread_count(session: Session, person_id: int) -> int:
     unread = select(Notification.id).where(
         Notification.person_id == person_id, Notification.read_at.is_(None)
     )
-    return session.scalar(select(func.count()).select_from(unread.limit(COUNTED).subquery())) or 0
+    return count_rows(session, unread, most=COUNTED)
 
 
 def people_of_supplier(session: Session, supplier_b2b_id: str) -> Sequence[Person]:

@@ -12,6 +12,7 @@ from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
 from app.accounts.models import Person
+from app.db.filters import PAGE
 from app.notifications import queries, service
 from app.notifications.forms import PreferencesForm
 from app.notifications.models import Category
@@ -39,8 +40,8 @@ def index() -> Response:
     """One's own notifications, newest first. Opening the page or a link marks nothing as read."""
     start = _row_id(request.args.get("before", ""))
     rows = queries.newest(web.db(), access.current_person().id, before=start)
-    has_more = len(rows) > queries.PAGE
-    shown = rows[: queries.PAGE]
+    has_more = len(rows) > PAGE
+    shown = rows[:PAGE]
     return web.page(
         "notifications/index.html",
         days=by_day(shown, web.zone(), clock.now()),
@@ -67,7 +68,7 @@ def read(notification_id: int) -> AnyResponse:
     me = access.current_person().id
     if not queries.own(web.db(), me, notification_id):
         abort(404)
-    also = [_row_id(text) for text in request.form.getlist("also")[: queries.PAGE]]
+    also = [_row_id(text) for text in request.form.getlist("also")[:PAGE]]
     service.mark_read(web.db(), me, [notification_id, *(row_id for row_id in also if row_id)])
     web.db().commit()
     return web.redirect_after_post(url_for(".index"))

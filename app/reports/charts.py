@@ -175,7 +175,7 @@ _TICK_STEPS = (
     (9 * 86_400, timedelta(days=1), True),
     (math.inf, timedelta(days=3), True),
 )
-"""Up to so many seconds: the time between two labels, and whether they are dates."""
+"""For charts of up to this many seconds: the time between two labels, and whether they are dates."""
 
 
 def _round_times(since: datetime, until: datetime, step: timedelta) -> Iterator[datetime]:

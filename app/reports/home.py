@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
+from app.db.filters import COUNT_MAX, Scope
 from app.inbound.queries import changed_orders
 from app.network.vocabulary import Kind
 from app.orders.models import PurchaseOrder
 from app.orders.queries import (
-    COUNTED_MOST,
     OrderFilter,
     QueueCounts,
     Received,
@@ -36,8 +36,6 @@ URGENT = 5
 PARTNERS_SHOWN = 5
 """Partners on the page: those with a problem first."""
 WEEK = 7
-
-Scope = frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +89,8 @@ def home(session: Session, scope: Scope, person_id: int, now: datetime, zone: Zo
         week_before=before.totals,
         since=yesterday,
         received=received_since(session, scope, yesterday),
-        changed=changed_orders(session, scope, Kind.REQ_EDIT, yesterday, most=COUNTED_MOST),
-        ended=changed_orders(session, scope, Kind.REQ_STATUS_CHANGE, yesterday, most=COUNTED_MOST),
+        changed=changed_orders(session, scope, Kind.REQ_EDIT, yesterday, most=COUNT_MAX),
+        ended=changed_orders(session, scope, Kind.REQ_STATUS_CHANGE, yesterday, most=COUNT_MAX),
         colleagues=responses_by_person(session, scope, yesterday, except_id=person_id),
         partners=partner_statuses(session, _troubled_first(session)),
     )

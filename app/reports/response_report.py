@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
+from app.db.filters import Scope
 from app.network.vocabulary import SupplierResponse
 from app.orders.response_counts import NEGATIVE_RESPONSES, ResponseCount, response_counts
 
 MAX_DAYS = 92
 DEFAULT_DAYS = 7
 MAX_REASONS = 12
-Scope = frozenset[str] | None
 
 
 @dataclass(slots=True)

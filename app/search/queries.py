@@ -18,6 +18,7 @@ from app.accounts.models import Person
 from app.audit.models import AuditEntry
 from app.audit.queries import AuditFilter, entry_page, newest_of_orders
 from app.db import Base
+from app.db.filters import Scope
 from app.db.text_search import MIN_LENGTH
 from app.delivery.models import Message
 from app.inbound import queries as inbound
@@ -33,7 +34,6 @@ LIMIT = 6
 PEOPLE = 3
 """People whose responses one search lists."""
 
-Scope = frozenset[str] | None
 Row = TypeVar("Row", bound=Base)
 
 

@@ -37,7 +37,7 @@ def send_test(settings: Settings) -> Outcome:
     """Send a test mail now."""
     parameters = {
         "subject": "test mail",
-        "body": "This is a test. Mails of PO Confirm arrive.\n",
+        "body": "This is a test. Email from PO Confirm works.\n",
         "message_id": f"test.{secrets.token_hex(8)}",
     }
     recipients = settings.mail_addresses

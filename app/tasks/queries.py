@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from app.db.filters import PAGE
 from app.tasks.models import Job
-
-PAGE = 50
-"""Jobs on the page, newest first."""
 
 
 def newest_jobs(session: Session, person_id: int | None, *, limit: int = PAGE) -> Sequence[Job]:

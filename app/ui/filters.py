@@ -29,6 +29,7 @@ from app.ui.listing import new_rows_text
 from app.ui.numbers import (
     amount,
     count,
+    counted,
     duration,
     money,
     number,
@@ -113,6 +114,7 @@ def init_app(app: Flask) -> None:
         plain=plain,
         count_shown=count,
         things=things,
+        counted=counted,
         duration=duration,
         size=size,
         moment=lambda when: moment(when, web.zone(), clock.now()),

@@ -9,6 +9,7 @@ from functools import lru_cache
 from babel import Locale
 from babel.numbers import NumberPattern, parse_pattern
 
+from app.db.filters import COUNT_MAX
 from app.network.numbers import exact_number
 
 INDIA = Locale.parse("en_IN")
@@ -74,9 +75,16 @@ def count(how_many: int, most: int = 999) -> str:
     return f"{most}+" if how_many > most else str(how_many)
 
 
-def things(how_many: int, one: str, many: str = "") -> str:
+def things(how_many: int, singular: str, plural: str = "") -> str:
     """``1 line``, ``5 lines``."""
-    return f"{_grouped(Decimal(how_many), 0)} {one if how_many == 1 else many or one + 's'}"
+    return f"{_grouped(Decimal(how_many), 0)} {singular if how_many == 1 else plural or singular + 's'}"
+
+
+def counted(how_many: int, singular: str, plural: str = "") -> str:
+    """A count of ``db.filters.count_rows``: ``5 orders``, or ``1,000+ orders`` where counting stopped."""
+    if how_many < COUNT_MAX:
+        return things(how_many, singular, plural)
+    return f"{COUNT_MAX - 1:,}+ {plural or singular + 's'}"
 
 
 def duration(milliseconds: float | None) -> str:

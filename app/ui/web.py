@@ -24,7 +24,7 @@ from flask import (
     send_from_directory,
     url_for,
 )
-from flask_login import AnonymousUserMixin
+from flask_login import AnonymousUserMixin, current_user
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from htmx_flask import Htmx
 from htmx_flask.requests import HtmxAwareRequest
@@ -35,6 +35,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import IntegerConverter, Map
 from werkzeug.wrappers import Response as AnyResponse
 
+from app.accounts.permissions import Permission, can
 from app.config import Settings
 from app.db import Database
 from app.ui.request_log import request_id
@@ -206,7 +207,7 @@ def referring_page() -> str:
 
 
 def is_background() -> bool:
-    """Whether the page asks for news, without any action of the person."""
+    """Whether the page polls, without any action of the person."""
     return "X-Poll" in request.headers
 
 
@@ -289,7 +290,6 @@ def error_page(status: int, title: str, text: str, *, reference: str = "") -> Re
         code=status,
         title=title,
         text=text,
-        hide_other_suppliers=text == NOT_FOUND,
         reference=reference,
         again=local_path(request.full_path.rstrip("?")) if is_read and status in (429, 500, 503) else None,
     )
@@ -301,7 +301,8 @@ def new_reference() -> str:
 
 
 NOT_FOUND = "It doesn't exist, or it belongs to another supplier."
-"""Users who see all suppliers get a shorter sentence."""
+NOT_FOUND_AMONG_ALL = "It doesn't exist, or it was deleted."
+"""For users who see all suppliers."""
 ERRORS = {
     400: ("Request incomplete", "Go back, reload the page and try again."),
     403: ("You don't have access", "Ask your administrator for access."),
@@ -326,6 +327,8 @@ def _http_error_page(error: HTTPException) -> AnyResponse:
     if code < 400:
         return error.get_response()
     title, text = ERRORS.get(code, OTHER_ERROR)
+    if text == NOT_FOUND and current_user.is_authenticated and can(current_user, Permission.VIEW_ALL):
+        text = NOT_FOUND_AMONG_ALL
     response = error_page(code, title, text)
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
