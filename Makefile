@@ -38,7 +38,7 @@ $(VENV)-peers/.done: tests/bench/peers/requirements.txt
 	@$(VENV)-peers/bin/pip install --quiet --disable-pip-version-check -r tests/bench/peers/requirements.txt
 	@touch $@
 
-# Kill deliverers hundreds of times on both databases and print the outcome. Takes minutes.
+# Kill delivery workers hundreds of times on both databases and print the outcome. Takes minutes.
 chaos: $(VENV)/.test
 	@$(SYSTEM_PACKAGES) postgresql
 	@$(BIN)/python -m tests.chaos

@@ -63,7 +63,7 @@ MAX_ATTEMPTS = 7
 QUANTITIES = 100
 """Different quantities of each example order, so that few orders look like duplicates."""
 UNANSWERED = 0.05
-"""So many more orders than messages wait for an answer."""
+"""Orders without a response, besides those with messages."""
 STATES = (
     *((MessageState.DELIVERED, 0.945), (MessageState.REFUSED, 0.02), (MessageState.FAILED, 0.015)),
     *((MessageState.CANCELLED, 0.012), (MessageState.PENDING, 0.007), (MessageState.SENDING, 0.001)),
@@ -518,7 +518,7 @@ def _answer(
     batch.trail.append(
         {
             "at": at,
-            "deed": AuditAction.RESPONDED.value,
+            "action": AuditAction.RESPONDED.value,
             "actor": person_name,
             "person_id": person_id,
             "role": Role.SUPPLIER.value,

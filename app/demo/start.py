@@ -38,7 +38,7 @@ PARTNER = "Bharat Connect (simulator)"
 DEADLINE_SECONDS = 5.0
 UNDO_SECONDS = "5"
 ORDERS_KNOWN = 1_000
-"""Of an earlier run, the simulator knows so many of the orders that changed last."""
+"""Orders of an earlier run that the simulator knows: those that changed last."""
 PEOPLE: list[tuple[str, str, Role, tuple[str, ...]]] = [
     ("asha", "Asha Kulkarni", Role.SUPPLIER, ("SUPPB2B0001@bbps", "SUPPB2B0002@bbps")),
     ("omar", "Omar Shaikh", Role.SUPPLIER, ("SUPPB2B0002@bbps",)),

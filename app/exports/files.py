@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.config import Settings
 from app.db import Database
+from app.db.filters import Scope
 from app.exports import formats, sources
 from app.tasks import service as task_service
 from app.tasks.models import Job, JobNote, JobState
@@ -37,7 +38,7 @@ def create_job(
     form: str,
     query: Mapping[str, str],
     *,
-    scope: sources.Scope,
+    scope: Scope,
     by: str,
     person_id: int,
 ) -> Job:
@@ -131,7 +132,7 @@ def remove_expired(_database: Database, settings: Settings) -> int:
 
 
 def _with_progress(
-    run: TaskRun, source: sources.Source, scope: sources.Scope, values: Mapping[str, Any]
+    run: TaskRun, source: sources.Source, scope: Scope, values: Mapping[str, Any]
 ) -> Iterator[Any]:
     for batch in sources.batches(run.database, source, scope, values):
         yield batch
