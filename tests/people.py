@@ -170,10 +170,11 @@ def parse_strictly(body: bytes) -> None:
     _parsed.add(structure)
 
 
-# What has no effect on the structure: attribute values, and text between tags, without entities.
-_VALUE = re.compile(rb'"[^"&<>]*"')
+# What has no effect on the structure: attribute values, and text between tags. Markup is escaped.
+_ESCAPED = rb"&(?:amp|lt|gt|#34|#39);"
+_VALUE = re.compile(rb'"(?:[^"&<>]|%s)*"' % _ESCAPED)
 _BLANKS = re.compile(rb">\s+<")
-_TEXT = re.compile(rb">[^<>&]+<")
+_TEXT = re.compile(rb">(?:[^<>&]|%s)+<" % _ESCAPED)
 _ID = re.compile(rb"\sid=[\"']?([^\s\"'>]+)")
 _AUTOFOCUS = re.compile(rb"\sautofocus[\s>]")
 _HEADING = re.compile(rb"<h([1-6])[\s>]")
