@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 import psycopg
@@ -36,9 +36,9 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 """How often to claim when no wake-up comes."""
-GATHER_SECONDS = 0.002
+GATHER_SECONDS = 0.005
 GATHER_MAX = 16
-"""How long results wait for the next one, and how many are worth a commit of their own."""
+"""How long results wait for others, and how many are worth a commit of their own."""
 RECLAIM_SECONDS = 1.0
 """How often to look for leases that have ended."""
 RECONNECT_SECONDS = 1.0
@@ -60,46 +60,6 @@ class Unstorable(SQLAlchemyError):
     """A response holds a value that the database cannot store; repeating would not help."""
 
 
-class _Results:
-    """What the senders report. A queue would wake the database thread for each result, this for few."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._results: list[AttemptResult] = []
-        self._awaited = 1
-        """How many results end the wait."""
-        self._is_woken = False
-
-    def put(self, result: AttemptResult) -> None:
-        """Report a result."""
-        with self._changed:
-            self._results.append(result)
-            if len(self._results) >= self._awaited:
-                self._changed.notify()
-
-    def wake(self) -> None:
-        """End the wait without a result."""
-        with self._changed:
-            self._is_woken = True
-            self._changed.notify()
-
-    def take(self, seconds: float | None, *, enough: int) -> list[AttemptResult] | None:
-        """Wait for a result, then for ``enough`` as long as they keep coming; None if nothing happens."""
-        with self._changed:
-            self._wait(1, seconds)
-            count = 0
-            while count < len(self._results) < enough and not self._is_woken:
-                count = len(self._results)
-                self._wait(enough, GATHER_SECONDS)
-            results, self._results = self._results, []
-            is_woken, self._is_woken = self._is_woken, False
-        return results if results or is_woken else None
-
-    def _wait(self, count: int, seconds: float | None) -> None:
-        self._awaited = count
-        self._changed.wait_for(lambda: len(self._results) >= count or self._is_woken, seconds)
-
-
 class DeliveryWorker:
     """Delivers messages until told to stop. Any number may run, on one machine or several."""
 
@@ -111,7 +71,9 @@ class DeliveryWorker:
         self._senders = senders
         self._lease_margin = lease_margin
         self._work: queue.SimpleQueue[ClaimedMessage | None] = queue.SimpleQueue()
-        self._results = _Results()
+        # Not a SimpleQueue: its get() waits forever if a signal arrives just as its timeout ends.
+        self._results: queue.Queue[AttemptResult | None] = queue.Queue()
+        """Results of the senders; None is a wake-up without a result."""
         self._in_flight: dict[tuple[str, str], ClaimedMessage] = {}
         """By id and lease token: a message may be claimed again before its expired attempt ends."""
         self._unrecorded: list[AttemptResult] = []
@@ -185,7 +147,7 @@ class DeliveryWorker:
     def _deliver_until(self, stop: threading.Event) -> None:
         """Tick after each result and wake-up, and when something is due. Errors: ``DATABASE_ERRORS``."""
         with self._connection() as connection:
-            wakeup = wakeup_for(self._database, connection, self._results.wake)
+            wakeup = wakeup_for(self._database, connection, lambda: self._results.put(None))
             try:
                 while True:
                     due_in = self._tick(connection, claiming=not stop.is_set())
@@ -205,13 +167,23 @@ class DeliveryWorker:
                 return
 
     def _wait_for_results(self, seconds: float | None = None) -> bool:
-        """Wait for a result and those that follow closely; False if there is none.
+        """Wait for a result and take those that follow within ``GATHER_SECONDS``; False if there is none.
 
         One commit records them together, which costs much less than a commit for each.
         """
-        results = self._results.take(seconds, enough=min(len(self._in_flight), GATHER_MAX))
-        self._unrecorded += results or []
-        return results is not None
+        try:
+            result = self._results.get(timeout=seconds)
+        except queue.Empty:
+            return False
+        enough = min(len(self._in_flight), GATHER_MAX)
+        until = time.monotonic() + GATHER_SECONDS
+        with suppress(queue.Empty):
+            while True:
+                if result is not None:
+                    self._unrecorded.append(result)
+                waits = result is not None and len(self._unrecorded) < enough
+                result = self._results.get(timeout=max(until - time.monotonic(), 0.0) if waits else 0.0)
+        return True
 
     def _tick(self, connection: Connection, *, claiming: bool) -> float:
         """Record the results and claim for idle senders; returns the seconds until something is due.
