@@ -124,6 +124,7 @@ def test_response_is_audited_with_the_one_before(order: PurchaseOrder, respond: 
     decisions.cancel_response(session_of(order), order, CancelReason.ORDER_CHANGED, version=2)
     second = respond(CONFIRM)
     assert second.number == 2
+    assert decisions.last_decision(session_of(order), order) is second
     entry = last_entry(order, AuditAction.RESPONDED)
     assert entry.was == recorded
     assert entry.became == {
