@@ -91,7 +91,7 @@ class DeviceTagForm(FlaskForm):
     """The default device tag of a supplier; leave both fields empty for the default of the app."""
 
     b2b_id = HiddenField("Supplier", [InputRequired("The supplier is missing.")])
-    device_tag_name = StringField("Tag", [Length(max=DEVICE_TAG_MAX)], filters=[folded])
+    device_tag_name = StringField("Device tag", [Length(max=DEVICE_TAG_MAX)], filters=[folded])
     device_tag_value = StringField("Value", [Length(max=DEVICE_TAG_MAX)], filters=[folded])
 
     def validate_device_tag_value(self, field: Any) -> None:
