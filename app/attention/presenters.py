@@ -158,6 +158,10 @@ def _partner_cause(status: PartnerStatus) -> str:
         return pause_sentence(status.partner)
     if status.state is PartnerState.FAILING:
         return failing_sentence(status)
+    if status.state is PartnerState.DELAYED:
+        return (
+            f"The partner responds again. {things(status.waiting.retrying, 'webhook')} still being retried."
+        )
     return "Webhooks are sent normally."
 
 
