@@ -129,7 +129,8 @@ def _not_found(item: BulkItem, errors: Sequence[str] = (bulk_presenters.NOT_FOUN
 
 
 def _filled_in(item: BulkItem) -> list[str]:
-    return [text for column in FILLED_IN if (text := item.entered.get(column, ""))]
+    cells = ((column, item.entered.get(column, "")) for column in FILLED_IN)
+    return [text if column is SheetColumn.RESPONSE else f"{column}: {text}" for column, text in cells if text]
 
 
 def plan_context(rows: Sequence[PlanRow]) -> dict[str, Any]:
