@@ -96,6 +96,11 @@ def test_forgiving_removes_the_count_of_the_account_and_one_of_the_address(datab
         throttle.forgive(session, other)
         session.flush()
         assert throttle.recent_failures(session)[Kind.ACCOUNT] == 0
+        single = throttle.of_address(Kind.PARTNER_KEY, "192.0.2.1")
+        throttle.count_failure(session, [single])
+        throttle.forgive(session, account, single)
+        session.flush()
+        assert throttle.recent_failures(session)[Kind.PARTNER_KEY] == 0
 
 
 @ONE_DATABASE
