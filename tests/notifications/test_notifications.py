@@ -228,9 +228,9 @@ def test_digest_sends_one_mail_a_day_about_unread_ones(
 
 
 def test_changed_account_sends_a_mail_to_the_old_address(
-    database: Database, asha: Browser, admin: Browser, session: Session
+    asha: Browser, browser_of: Any, session: Session
 ) -> None:
-    person = person_of(session, "asha")
+    admin, person = browser_of("admin"), person_of(session, "asha")
     person.mail_address = "old@supplier.example"
     session.commit()
     new = "mango-lantern-river"
