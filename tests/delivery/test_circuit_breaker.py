@@ -31,8 +31,11 @@ from app.delivery.circuit_breaker import (
     after_claim,
     capacity,
     count_failure,
+    create_missing,
+    failing_condition,
     is_failing,
     record_attempts,
+    state_of,
 )
 from app.delivery.claiming import claim
 from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState
@@ -262,6 +265,25 @@ def test_manual_success_ends_failing_but_not_the_recovery(
     breaker = breaker_of(session, partner)
     assert (breaker.failed_attempts, breaker.failed_since) == (0, None)
     assert (breaker.failures, breaker.width) == (2, 1)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_missing_row_is_created_healthy_and_queries_know_who_fails(
+    database: Database, session: Session, partner: Partner
+) -> None:
+    with database.writing() as writing:
+        create_missing(writing, [partner.id])
+        writing.commit()
+    assert state_of(breaker_of(session, partner)) == BreakerState()
+    for values, fails in (
+        ({}, False),
+        ({"failed_attempts": 2}, False),
+        ({"failed_attempts": 3}, True),
+        ({"failed_attempts": 0, "opened_at": NOON}, True),
+    ):
+        session.execute(update(CircuitBreaker).values(probes=0, **values))
+        failing = session.scalar(select(CircuitBreaker.partner_id).where(failing_condition(session)))
+        assert failing == (partner.id if fails else None)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
