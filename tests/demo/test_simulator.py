@@ -485,7 +485,7 @@ def test_slow_reply_does_not_delay_others(partner: str, confirmation: Confirmati
     while requests.get(f"{partner}/behaviour.json", timeout=10).json()["mode"] == "slow":
         time.sleep(0.01)
     assert post(partner, confirmation(object_id="POR2"), "msg_2").status_code == 200
-    assert time.monotonic() - started < 1.4
+    assert slow.is_alive()
     slow.join()
     assert time.monotonic() - started >= 1.5
 
