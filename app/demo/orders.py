@@ -146,12 +146,13 @@ def new_line(rng: random.Random, number: int, same_state: bool) -> dict[str, Any
     }
 
 
-def with_quantity(line: dict[str, Any], quantity: int | Decimal) -> dict[str, Any]:
-    """A line of these orders with another quantity, and the amounts that follow."""
-    amount = paise(quantity * Decimal(line["unitPrice"]))
+def with_quantity(line: dict[str, Any], quantity: int | Decimal, price: Decimal) -> dict[str, Any]:
+    """A line of these orders with another quantity and unit price, and the amounts that follow."""
+    amount = paise(quantity * price)
     tax = paise(amount * line["gstRate"] / 100)
     return line | {
         "quantity": quantity,
+        "unitPrice": price,
         "totalAmt": amount,
         "assessmentAmount": amount,
         "totalItemValue": amount + tax,

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, cast
 
 from sqlalchemy import Table, func, insert, select, text
@@ -226,12 +227,18 @@ def _partner(session: Session, name: str) -> Partner:
 
 
 def _template(body: dict[str, Any], size: int) -> _Template:
-    """An example order with one line, only the fields of KEPT_FIELDS, and a multiple of a small quantity."""
+    """An example order with one line, only the fields of KEPT_FIELDS, and a multiple of a small quantity.
+
+    Some sizes have a higher price, so that order checks have something to tell.
+    """
     sent = body["purchaseOrder"]
     content = {name: sent[name] for name in KEPT_FIELDS if name in sent}
     content |= {name: value for name, value in sent.items() if isinstance(value, str)}
     line = sent["itemLists"][0]
-    line = with_quantity(line, max(1, round(line["quantity"] / 50)) * (size + 1))
+    price = Decimal(line["unitPrice"])
+    if size % 20 == 0:
+        price = (price * Decimal("1.04")).quantize(Decimal("0.001"))
+    line = with_quantity(line, max(1, round(line["quantity"] / 50)) * (size + 1), price)
     total = line["totalItemValue"]
     content |= {"itemLists": [line], "poValueDetails": {"totalPOValue": total}}
     content_body = {**body, "purchaseOrder": content}

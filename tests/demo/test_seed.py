@@ -77,7 +77,7 @@ def test_seeded_orders_have_order_checks(seeded: dict[str, int], session: Sessio
     orders = [order for order_id in newest.all() if (order := queries.order(session, None, order_id))]
     checks = [order_checks(session, order, document(order.revisions[0]).sent) for order in orders]
     kinds = {check.kind for known in checks for check in known}
-    assert CheckKind.QUANTITY in kinds
+    assert CheckKind.PRICE in kinds
 
 
 def test_seeded_messages_follow_the_contract(seeded: dict[str, int], session: Session) -> None:
