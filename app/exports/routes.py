@@ -195,7 +195,7 @@ def _missing_file(machine: str | None) -> Response:
     return web.error_page(503, "File is on another machine", text)
 
 
-@blueprint.get("/orders/<int(max=9223372036854775807):order_id>/evidence.zip")
+@blueprint.get("/orders/<int:order_id>/evidence.zip")
 @access.requires(Permission.EXPORT)
 def evidence_of(order_id: int) -> Response:
     """The evidence pack: everything that was sent and received for one order."""

@@ -24,7 +24,7 @@ from app.ui import web
 from app.ui.listing import ActiveFilter
 
 blueprint = Blueprint("saved_views", __name__, url_prefix="/views")
-VIEW = "/<int(max=9223372036854775807):view_id>"
+VIEW = "/<int:view_id>"
 
 
 @blueprint.app_context_processor

@@ -47,7 +47,7 @@ class Whole(IntegerField):
     """A whole number of at most nine digits; the library's range check fails for very long ones."""
 
     def process_formdata(self, valuelist: list[Any]) -> None:
-        if valuelist and len(valuelist[0]) > 10:
+        if valuelist and len(valuelist[0].strip().lstrip("+-")) > 9:
             raise ValueError("Enter a number of at most nine digits.")
         try:
             super().process_formdata(valuelist)

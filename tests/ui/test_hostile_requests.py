@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from flask import Flask
 
 from tests.people import Browser
 
@@ -57,6 +58,16 @@ def test_hostile_query_is_no_500(ravi: Browser, asha: Browser, arrive: Any, path
 @pytest.mark.parametrize("query", ["ids=a&ids=%00", "ids%00=a"])
 def test_nul_anywhere_in_a_query_is_400(ravi: Browser, query: str) -> None:
     assert ravi.get(f"/webhooks/resends?{query}").status_code == 400
+
+
+@pytest.mark.parametrize("number", [2**31, 2**63])
+def test_number_larger_than_an_id_is_no_500(app: Flask, asha: Browser, meera: Browser, number: int) -> None:
+    for page in ("answers/plan", "assignments", "assignments/done"):
+        assert asha.get(f"/orders/{page}?order_ids={number}").status_code == 200, page
+    assert meera.get(f"/audit?after={number}").status_code == 200
+    assert meera.get(f"/orders/{number}/evidence.zip").status_code == 404
+    app.config["WTF_CSRF_ENABLED"] = False
+    assert asha.post(f"/views/{number}/start").status_code == 404
 
 
 @pytest.mark.parametrize("base", ["/orders/", "/webhooks/", "/inbound/", "/partners/", "/"])
