@@ -107,6 +107,14 @@ class Mouse:
         self.page.locator(".answer .btn-main").click()
 
 
+class Thumb(Mouse):
+    """Taps on a telephone, where more than the page can be selected after all of the page."""
+
+    def select_all_that_match(self) -> None:
+        self.page.locator("[data-select-all]").check()
+        super().select_all_that_match()
+
+
 class Keyboard(Mouse):
     """Never touches the mouse."""
 
@@ -143,7 +151,7 @@ class Keyboard(Mouse):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("hands", "width"),
-    [(Mouse, 1280), (Keyboard, 1280), (Mouse, 390)],
+    [(Mouse, 1280), (Keyboard, 1280), (Thumb, 390)],
     ids=["mouse", "keyboard", "telephone"],
 )
 @pytest.mark.usefixtures("desk", "jobs")

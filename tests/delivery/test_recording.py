@@ -49,16 +49,16 @@ RESPONSE = Outcome(
 )
 NO_RESPONSE = replace(RESPONSE, detail=DETAIL, status=None, headers=(), body=b"", body_size=None)
 DELIVERED = Verdict(
-    Step.DELIVERED,
-    Reason.DELIVERED,
+    step=Step.DELIVERED,
+    reason=Reason.DELIVERED,
     response_code=0,
     response_message="Success",
     result="SUCCESS",
     req_msg_id="req-1",
 )
 REFUSED = Verdict(
-    Step.REFUSED,
-    Reason.REFUSED_BY_PARTNER,
+    step=Step.REFUSED,
+    reason=Reason.REFUSED_BY_PARTNER,
     response_code=1,
     response_message="Failure",
     result="FAILURE",
@@ -66,7 +66,7 @@ REFUSED = Verdict(
     error_dtl="too long",
     error_field="x.y",
 )
-TIMEOUT = Verdict(Step.RETRY, Reason.TIMEOUT, wait_seconds=300, unknown=True, transport=True)
+TIMEOUT = Verdict(step=Step.RETRY, reason=Reason.TIMEOUT, wait_seconds=300, unknown=True, transport=True)
 FAILED = replace(TIMEOUT, step=Step.FAILED, wait_seconds=None)
 
 
@@ -338,7 +338,7 @@ def test_result_without_its_response_keeps_the_verdict() -> None:
     assert stripped == AttemptResult(
         result.claimed,
         replace(RESPONSE, body=b"", headers=(), body_size=None),
-        Verdict(Step.REFUSED, Reason.REFUSED_BY_PARTNER, unknown=True, credentials=True),
+        Verdict(step=Step.REFUSED, reason=Reason.REFUSED_BY_PARTNER, unknown=True, credentials=True),
         ENDED,
     )
 
@@ -357,10 +357,10 @@ def test_delivery_is_counted_with_the_time_since_the_creation() -> None:
     )
 
 
-BUSY = Verdict(Step.RETRY, Reason.BUSY, wait_seconds=5)
-GONE = Verdict(Step.RETRY, Reason.GONE, wait_seconds=5, gone=True)
-CREDENTIALS = Verdict(Step.RETRY, Reason.CREDENTIALS, wait_seconds=5, credentials=True)
-INTERNAL = Verdict(Step.RETRY, Reason.INTERNAL, wait_seconds=5)
+BUSY = Verdict(step=Step.RETRY, reason=Reason.BUSY, wait_seconds=5)
+GONE = Verdict(step=Step.RETRY, reason=Reason.GONE, wait_seconds=5, gone=True)
+CREDENTIALS = Verdict(step=Step.RETRY, reason=Reason.CREDENTIALS, wait_seconds=5, credentials=True)
+INTERNAL = Verdict(step=Step.RETRY, reason=Reason.INTERNAL, wait_seconds=5)
 
 
 @pytest.mark.parametrize(
