@@ -49,7 +49,7 @@ def test_order_opened_from_list_shows_place_and_neighbors(asha: Browser, arrive:
 
 @pytest.mark.parametrize("sort", ["respond_by", "-received_at", "delivery_date", "-buyer_po_number"])
 def test_next_follows_the_sort_of_the_list(asha: Browser, arrive: Any, sort: str) -> None:
-    arrive(12)
+    arrive(6)
     listed = links(asha, f"/orders?answer=open&sort={sort}")
     url, walked = listed[0], [listed[0]]
     while following := asha.get(url).page.select("a[rel=next]"):

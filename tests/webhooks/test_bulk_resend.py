@@ -217,23 +217,25 @@ def test_bulk_resend_blockers_equal_those_of_a_single_resend(
         writing.add(
             Attempt(message_id=rows[0].id, number=1, trigger=Trigger.AUTO, url="", started_at=the_clock.now())
         )
+        rows[2].state = rows[3].state = MessageState.FAILED
         for state, *values in itertools.product(MessageState, *kinds.values()):
             for row in rows[:2]:
                 row.state, row.result_from, row.cancel_requested, row.trigger, row.lease_until = (
                     state,
                     *values,
                 )
-            rows[2].state = rows[3].state = MessageState.FAILED
             writing.flush()
             for delivered_too in (False, True):
                 selection = replace(chosen, include_delivered=delivered_too)
                 taken, _ = candidates(writing, None, selection)
                 by_plan = {row.id: row.blocker for row in writing.execute(select(taken))}
-                by_message = {
-                    row.id: resend_blocker(writing, row, delivered_too=delivered_too) or "" for row in rows
-                }
-                assert by_plan == by_message, (state, values, delivered_too)
-        assert (by_message[rows[3].id], by_message[rows[2].id]) == ("", ResendBlocker.SUPERSEDED)
+                by_message = [
+                    resend_blocker(writing, row, delivered_too=delivered_too) or "" for row in rows[:2]
+                ]
+                assert [by_plan[row.id] for row in rows[:2]] == by_message, (state, values, delivered_too)
+                assert (by_plan[rows[3].id], by_plan[rows[2].id]) == ("", ResendBlocker.SUPERSEDED)
+        assert not resend_blocker(writing, rows[3])
+        assert resend_blocker(writing, rows[2]) is ResendBlocker.SUPERSEDED
 
 
 def test_bulk_resend_of_a_filter_resends_all_matching(
