@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page, expect
 from werkzeug.serving import make_server
 
 from app.db import Database
@@ -20,6 +20,9 @@ from tests.inbound.conftest import buyer
 from tests.people import PASSWORD
 
 __all__ = ["buyer"]
+
+# A page on a busy machine may need some seconds; a wait ends as soon as its condition holds.
+expect.set_options(timeout=30_000)
 
 CHROMIUM_FLAGS = [
     "--disable-background-networking",

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.axe import violations
+from tests.browser.keys import press
 
 SignIn = Callable[[str], None]
 
@@ -25,27 +26,22 @@ def inbox(page: Page, site: str, sign_in: SignIn, arrive: Any) -> Page:
 
 def test_orders_are_confirmed_one_after_the_other_by_keyboard(inbox: Page) -> None:
     page = inbox
-    page.keyboard.press("j")
-    page.keyboard.press("Enter")
+    press(page, "j", "Enter")
     expect(page.locator("nav.place")).to_contain_text("1 of 3")
-    page.wait_for_load_state()  # without its scripts the page knows no keys
-    page.keyboard.press("j")
+    press(page, "j")
     expect(page.locator("nav.place")).to_contain_text("2 of 3")
-    page.wait_for_load_state()
-    page.keyboard.press("k")
+    press(page, "k")
     expect(page.locator("nav.place")).to_contain_text("1 of 3")
     for remaining in ("1 of 2", "1 of 1"):
-        page.wait_for_load_state()
-        page.keyboard.press("c")
+        press(page, "c")
         expect(page.locator("#review-title")).to_be_focused()
-        page.keyboard.press("Tab")
+        press(page, "Tab")
         while page.evaluate("document.activeElement.name") != "next":
-            page.keyboard.press("Tab")
-        page.keyboard.press("Enter")
+            press(page, "Tab")
+        press(page, "Enter")
         expect(page.locator("nav.place")).to_contain_text(remaining)
         expect(page.locator("form.responded")).to_contain_text("Confirmed by Asha")
-    page.wait_for_load_state()
-    page.keyboard.press("r")
+    press(page, "r")
     expect(page.get_by_label("Remarks for the buyer")).to_be_focused()
     page.keyboard.type("Not in our range, just x? c/r")
     page.get_by_role("button", name="Reject and next").press("Enter")
@@ -54,35 +50,32 @@ def test_orders_are_confirmed_one_after_the_other_by_keyboard(inbox: Page) -> No
 
 def test_rows_are_selected_by_keyboard_for_a_bulk_response(inbox: Page) -> None:
     page = inbox
-    for key in "jxjx":
-        page.keyboard.press(key)
+    press(page, *"jxjx")
     expect(page.locator("[data-selection-count]")).to_have_text("2 selected")
-    page.keyboard.press("c")
+    press(page, "c")
     page.wait_for_url(re.compile("/orders/answers/plan"))
 
 
 def test_palette_opens_pages_orders_and_actions(inbox: Page) -> None:
     page = inbox
     number = page.locator("#orders-list .col-order a").nth(1).inner_text()
-    page.keyboard.press("Control+k")
+    press(page, "Control+k")
     palette = page.locator("#palette")
     expect(palette.get_by_role("link", name="Home")).to_be_visible()
     assert not violations(page)
     page.keyboard.type("outgo")
-    page.keyboard.press("Enter")
+    press(page, "Enter")
     page.wait_for_url(re.compile("/webhooks"))
-    page.keyboard.press("Control+k")
+    press(page, "Control+k")
     page.keyboard.type(number)
     expect(palette.locator(f"[data-query='{number}']")).to_be_visible()
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
+    press(page, "ArrowDown", "Enter")
     expect(page.locator("h1")).to_have_text(number)
-    page.wait_for_load_state()
-    page.keyboard.press("Control+k")
+    press(page, "Control+k")
     page.keyboard.type("x")
-    page.keyboard.press("Escape")
+    press(page, "Escape")
     expect(palette).to_be_hidden()
-    page.keyboard.press("Control+k")
+    press(page, "Control+k")
     page.keyboard.type("confirm this")
     palette.get_by_role("button", name="Confirm this order C").click()
     expect(page.locator("#review-title")).to_be_visible()
@@ -90,22 +83,20 @@ def test_palette_opens_pages_orders_and_actions(inbox: Page) -> None:
 
 def test_keys_go_to_pages_and_can_be_switched_off(inbox: Page) -> None:
     page = inbox
-    page.keyboard.press("g")
-    page.keyboard.press("i")
+    press(page, "g", "i")
     page.wait_for_url(re.compile("/inbound"))
-    page.keyboard.press("/")
+    press(page, "/")
     page.keyboard.type("g?xj")
     expect(page.locator("main input[type=search]")).to_have_value("g?xj")
     expect(page.locator("#keys")).to_be_hidden()
     page.locator("h1").click()
-    page.keyboard.press("?")
+    press(page, "?")
     expect(page.locator("#keys")).to_be_visible()
     assert not violations(page)
     page.locator("#keys").get_by_role("link", name="Turn them off").click()
     page.locator("#has_shortcuts").uncheck()
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved.")).to_be_visible()
-    for key in ("?", "Control+k", "g", "h"):
-        page.keyboard.press(key)
+    press(page, "?", "Control+k", "g", "h")
     expect(page.locator("dialog[open]")).to_have_count(0)
     assert "/account" in page.url

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.axe import violations
+from tests.browser.keys import press
 from tests.buyer import Buyer
 
-TIMEOUT = 20_000
 """Milliseconds to wait for the page on a busy machine."""
 
 
@@ -35,10 +35,10 @@ def test_check_is_dismissed_without_losing_what_was_typed(order: Page) -> None:
     checks = order.get_by_role("region", name="Order checks")
     expect(checks.get_by_role("listitem")).to_have_count(2)
     checks.locator("summary").first.press("Enter")
-    order.keyboard.press("Tab")
+    press(order, "Tab")
     order.keyboard.type("New contract")
-    order.keyboard.press("Enter")
-    expect(checks).to_contain_text("1 dismissed", timeout=TIMEOUT)
+    press(order, "Enter")
+    expect(checks).to_contain_text("1 dismissed")
     expect(order.get_by_role("heading", name="Order checks")).to_be_focused()
     expect(order.get_by_label("Remarks for the buyer")).to_have_value("Half typed")
     checks.get_by_text("1 dismissed").click()

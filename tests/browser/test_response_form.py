@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-TIMEOUT = 15_000
 """Milliseconds to wait for the page on a busy machine."""
 
 
@@ -30,18 +29,18 @@ def test_preview_follows_typing_while_shown(form: Page) -> None:
     remarks.press_sequentially(" at once")
     assert not requests
     see.click()
-    expect(preview.locator("pre").first).to_contain_text("Confirmed at once", timeout=TIMEOUT)
+    expect(preview.locator("pre").first).to_contain_text("Confirmed at once")
     remarks.press_sequentially(" and well")
-    expect(preview.locator("pre").first).to_contain_text("Confirmed at once and well", timeout=TIMEOUT)
+    expect(preview.locator("pre").first).to_contain_text("Confirmed at once and well")
     expect(remarks).to_be_focused()
     remarks.press_sequentially(' "')
-    expect(preview).to_contain_text("No message yet", timeout=TIMEOUT)
+    expect(preview).to_contain_text("No message yet")
     remarks.press("Backspace")
-    expect(preview.locator("pre").first).to_contain_text("and well", timeout=TIMEOUT)
+    expect(preview.locator("pre").first).to_contain_text("and well")
     form.get_by_text("Reject", exact=True).first.click()
     form.get_by_role("button", name="Not in our range").click()
-    expect(preview.locator("pre").first).to_contain_text("REJECTED", timeout=TIMEOUT)
-    expect(preview.locator("pre").first).to_contain_text("Not in our range", timeout=TIMEOUT)
+    expect(preview.locator("pre").first).to_contain_text("REJECTED")
+    expect(preview.locator("pre").first).to_contain_text("Not in our range")
     form.get_by_role("link", name="Hide message").click()
     expect(preview).to_be_empty()
     expect(see).to_be_focused()
@@ -50,11 +49,11 @@ def test_preview_follows_typing_while_shown(form: Page) -> None:
 def test_preview_session_ended_closes_and_keeps_text(form: Page) -> None:
     remarks, preview = form.get_by_label("Remarks for the buyer"), form.locator("#preview")
     form.get_by_role("button", name="Preview message").click()
-    expect(preview.locator("pre").first).to_contain_text("Confirmed", timeout=TIMEOUT)
+    expect(preview.locator("pre").first).to_contain_text("Confirmed")
     form.context.clear_cookies()
     remarks.press("End")
     remarks.press_sequentially(" over lunch")
-    expect(preview).to_be_empty(timeout=TIMEOUT)
+    expect(preview).to_be_empty()
     expect(remarks).to_have_value("Confirmed over lunch")
 
 
@@ -67,26 +66,26 @@ def test_use_location_sets_device_tag(form: Page) -> None:
     form.context.grant_permissions(["geolocation"])
     form.context.set_geolocation({"latitude": 18.52043, "longitude": -0.00001})
     form.get_by_role("button", name="Preview message").click()
-    expect(form.locator("#preview pre").first).to_contain_text("INITIATING_CHANNEL", timeout=TIMEOUT)
+    expect(form.locator("#preview pre").first).to_contain_text("INITIATING_CHANNEL")
     use_location(form)
     expect(form.locator("[data-located]")).to_have_text(
-        "The device tag is now this device’s location.", timeout=TIMEOUT
+        "The device tag is now this device’s location.",
     )
     expect(form.get_by_label("Device tag")).to_have_value("GEOCODE")
     expect(form.get_by_label("Device value")).to_have_value("18.5204,0.0000")
-    expect(form.locator("#preview pre").first).to_contain_text("18.5204,0.0000", timeout=TIMEOUT)
+    expect(form.locator("#preview pre").first).to_contain_text("18.5204,0.0000")
 
 
 def test_use_location_denied_shows_reason_and_keeps_tag(form: Page) -> None:
     use_location(form)
-    expect(form.locator("[data-located]")).to_contain_text("Location access was denied", timeout=TIMEOUT)
+    expect(form.locator("[data-located]")).to_contain_text("Location access was denied")
     expect(form.get_by_label("Device tag")).to_have_value("INITIATING_CHANNEL")
 
 
 def test_use_location_unsupported_shows_reason(form: Page) -> None:
     form.evaluate("Object.defineProperty(navigator, 'geolocation', { value: undefined })")
     use_location(form)
-    expect(form.locator("[data-located]")).to_contain_text("share its location", timeout=TIMEOUT)
+    expect(form.locator("[data-located]")).to_contain_text("share its location")
 
 
 def test_preview_without_javascript_is_a_page(browser: Any, form: Page, site: str) -> None:
@@ -108,7 +107,7 @@ def test_error_of_a_field_goes_away_after_a_preset(form: Page) -> None:
     form.get_by_text("Reject", exact=True).first.click()
     remarks.fill("   ")
     form.get_by_role("button", name="Review and").click()
-    expect(remarks).to_have_attribute("aria-invalid", "true", timeout=TIMEOUT)
+    expect(remarks).to_have_attribute("aria-invalid", "true")
     form.get_by_role("button", name="Not in our range").click()
     expect(remarks).to_have_value("Not in our range")
     expect(remarks).not_to_have_attribute("aria-invalid", "true")

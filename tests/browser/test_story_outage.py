@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from sqlalchemy.orm import Session
 
 from app.delivery.models import MessageState
+from tests.browser.keys import press
 from tests.delivery.queries import all_messages, wait_until
 from tests.tasks.conftest import mail_server, send, settings
 
@@ -19,7 +20,6 @@ __all__ = ["mail_server", "send", "settings"]
 ORDERS = 6
 BEFORE_THE_BANNER = 4
 """Responses that are sent before the partner counts as failing; the others follow below the banner."""
-TIMEOUT = 15_000
 
 
 def confirm_with_pointer(page: Page) -> None:
@@ -27,12 +27,12 @@ def confirm_with_pointer(page: Page) -> None:
 
 
 def confirm_with_keyboard(page: Page) -> None:
-    page.keyboard.press("c")
-    expect(page.locator("#review-title")).to_be_focused(timeout=TIMEOUT)
-    page.keyboard.press("Tab")
+    press(page, "c")
+    expect(page.locator("#review-title")).to_be_focused()
+    press(page, "Tab")
     while page.evaluate("document.activeElement.name") != "next":
-        page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
+        press(page, "Tab")
+    press(page, "Enter")
 
 
 def open_with_pointer(page: Page, link: str) -> None:
@@ -41,7 +41,7 @@ def open_with_pointer(page: Page, link: str) -> None:
 
 def open_with_keyboard(page: Page, link: str) -> None:
     page.get_by_role("link", name=link).first.focus()
-    page.keyboard.press("Enter")
+    press(page, "Enter")
 
 
 def start_with_pointer(page: Page) -> None:
@@ -49,8 +49,7 @@ def start_with_pointer(page: Page) -> None:
 
 
 def start_with_keyboard(page: Page) -> None:
-    page.keyboard.press("j")
-    page.keyboard.press("Enter")
+    press(page, "j", "Enter")
 
 
 WAYS = {
@@ -86,7 +85,7 @@ def test_partner_down_for_two_hours_loses_nothing(
     start(page)
     for remaining in range(ORDERS - 1, ORDERS - BEFORE_THE_BANNER - 1, -1):
         confirm(page)
-        expect(page.locator("nav.place")).to_contain_text(f"1 of {remaining}", timeout=TIMEOUT)
+        expect(page.locator("nav.place")).to_contain_text(f"1 of {remaining}")
     wait_until(lambda: sum(message.attempts_made for message in all_messages(session)) >= 3)
 
     # From now on every page says what is wrong, and that she can go on.
@@ -96,9 +95,9 @@ def test_partner_down_for_two_hours_loses_nothing(
     expect(banner).to_contain_text("Keep responding as usual")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     confirm(page)
-    expect(page.locator("nav.place")).to_contain_text("1 of 1", timeout=TIMEOUT)
+    expect(page.locator("nav.place")).to_contain_text("1 of 1")
     confirm(page)
-    expect(page.get_by_text("All done")).to_be_visible(timeout=TIMEOUT)
+    expect(page.get_by_text("All done")).to_be_visible()
     follow(page, "View status")
     expect(page.locator("h1")).to_contain_text("Queued")
 

@@ -17,13 +17,13 @@ from sqlalchemy import select
 from app.db import Database
 from app.delivery.models import Message
 from tests.browser.axe import violations
+from tests.browser.keys import press
 
 PO_NUMBER = "ARA/2611/45010"
 REMARK = "40 now, 60 in two weeks, price as agreed"
 FIRST, SECOND = ("12012026", "2026-12-01"), ("12152026", "2026-12-15")
 """The two dates as typed in Chromium, and as sent."""
 SENTENCE = "You confirm 2 lines for ₹34,259.35: 1 as ordered, 1 changed."
-TIMEOUT = 20_000
 """Milliseconds to wait for the page on a busy machine."""
 TABS_MAX = 120
 
@@ -55,7 +55,7 @@ def infos_sent(database: Database) -> dict[str, str]:
 def check_recorded(page: Page, order_id: int, database: Database) -> None:
     """The page, the activity and the message tell the same."""
     answer = page.locator("#answer")
-    expect(answer).to_contain_text("Confirmed with changes by Asha", timeout=TIMEOUT)
+    expect(answer).to_contain_text("Confirmed with changes by Asha")
     expect(answer).to_contain_text("Delivery 1: 40 NOS on 1 Dec 2026")
     expect(answer).to_contain_text("Delivery 2: 60 NOS on 15 Dec 2026")
     page.goto(f"{page.url.partition('/orders')[0]}/orders/{order_id}")
@@ -72,7 +72,7 @@ def check_recorded(page: Page, order_id: int, database: Database) -> None:
 
 def check_summary(page: Page) -> None:
     """What the bar and the line say before the review."""
-    expect(page.locator("#line-sentence")).to_have_text(SENTENCE, timeout=TIMEOUT)
+    expect(page.locator("#line-sentence")).to_have_text(SENTENCE)
     expect(first_line(page).locator(".line-effect")).to_have_text("100 of 100 NOS planned")
     expect(page.locator("#line-sentence")).to_be_in_viewport()
 
@@ -97,7 +97,7 @@ def test_short_delivery_with_the_mouse(inbox: Page, order_id: int, database: Dat
     assert violations(inbox) == []
     inbox.get_by_role("button", name="Review and confirm with changes").click()
     dialog = inbox.get_by_role("dialog")
-    expect(dialog).to_contain_text("Confirm this order with changes?", timeout=TIMEOUT)
+    expect(dialog).to_contain_text("Confirm this order with changes?")
     expect(dialog).to_contain_text("Delivery 2: 60 NOS on 15 Dec 2026")
     dialog.get_by_role("button", name="Confirm order").click()
     check_recorded(inbox, order_id, database)
@@ -114,7 +114,7 @@ def test_short_delivery_on_a_phone(inbox: Page, order_id: int, database: Databas
     assert violations(inbox) == []
     inbox.get_by_role("button", name="Review and confirm with changes").click()
     dialog = inbox.get_by_role("dialog")
-    expect(dialog).to_contain_text("40 NOS", timeout=TIMEOUT)
+    expect(dialog).to_contain_text("40 NOS")
     dialog.get_by_role("button", name="Confirm order").click()
     check_recorded(inbox, order_id, database)
 
@@ -122,7 +122,7 @@ def test_short_delivery_on_a_phone(inbox: Page, order_id: int, database: Databas
 def tab_to(page: Page, target: Locator) -> None:
     """Press Tab until the target has the focus, and check that it can be seen."""
     for _ in range(TABS_MAX):
-        page.keyboard.press("Tab")
+        press(page, "Tab")
         if target.evaluate("element => element === document.activeElement"):
             expect(target).to_be_in_viewport()
             return
@@ -130,33 +130,32 @@ def tab_to(page: Page, target: Locator) -> None:
 
 
 def test_short_delivery_with_the_keyboard_alone(inbox: Page, order_id: int, database: Database) -> None:
-    keyboard = inbox.keyboard
     tab_to(inbox, inbox.get_by_role("link", name=PO_NUMBER))
-    keyboard.press("Enter")
-    expect(inbox.get_by_role("heading", name=PO_NUMBER)).to_be_visible(timeout=TIMEOUT)
+    press(inbox, "Enter")
+    expect(inbox.get_by_role("heading", name=PO_NUMBER)).to_be_visible()
     tab_to(inbox, inbox.locator(".line-section > summary"))
-    keyboard.press("Enter")
+    press(inbox, "Enter")
     line = first_line(inbox)
     tab_to(inbox, line.get_by_role("radio", name="As ordered"))
-    keyboard.press("ArrowRight")
+    press(inbox, "ArrowRight")
     expect(line.get_by_role("radio", name="Change")).to_be_checked()
     tab_to(inbox, line.locator(".line-splits > summary"))
-    keyboard.press("Enter")
+    press(inbox, "Enter")
     for number, quantity, (typed, _) in ((1, "40", FIRST), (2, "60", SECOND)):
         tab_to(inbox, line.get_by_label(f"Quantity of delivery {number}"))
-        keyboard.type(quantity)
+        inbox.keyboard.type(quantity)
         tab_to(inbox, line.get_by_label(f"Date of delivery {number}"))
-        keyboard.type(typed)
+        inbox.keyboard.type(typed)
     tab_to(inbox, line.get_by_label("Reason"))
-    keyboard.type("Out of stock")
+    inbox.keyboard.type("Out of stock")
     tab_to(inbox, inbox.get_by_label("Remarks for the buyer"))
-    keyboard.press("Control+A")
-    keyboard.type(REMARK)
+    press(inbox, "Control+A")
+    inbox.keyboard.type(REMARK)
     check_summary(inbox)
     tab_to(inbox, inbox.get_by_role("button", name="Review and confirm with changes"))
-    keyboard.press("Enter")
+    press(inbox, "Enter")
     dialog = inbox.get_by_role("dialog")
-    expect(dialog).to_contain_text("Confirm this order with changes?", timeout=TIMEOUT)
+    expect(dialog).to_contain_text("Confirm this order with changes?")
     tab_to(inbox, dialog.get_by_role("button", name="Confirm order"))
-    keyboard.press("Enter")
+    press(inbox, "Enter")
     check_recorded(inbox, order_id, database)

@@ -16,6 +16,7 @@ from app.db import Database
 from app.notifications.models import Event, Notification
 from app.orders.models import PurchaseOrder
 from tests.browser.axe import violations
+from tests.browser.keys import press
 from tests.people import BEARINGS
 
 SignIn = Callable[[str], None]
@@ -83,32 +84,27 @@ def test_takeover_with_the_mouse(inbox: Page, orders_of_asha: int, session: Sess
 
 def test_takeover_by_keyboard_alone(inbox: Page, session: Session) -> None:
     page = inbox
-    for key in "jxjx":
-        page.keyboard.press(key)
+    press(page, *"jxjx")
     expect(page.locator("[data-selection-count]")).to_have_text("2 selected")
-    page.keyboard.press("a")
+    press(page, "a")
     expect(page.get_by_label("Assignee")).to_be_focused()
     page.keyboard.type("Omar")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
+    press(page, "Tab", "Enter")
     expect(page.locator("h1")).to_have_text("2 orders assigned to Omar")
-    for key in "gn":
-        page.keyboard.press(key)
+    press(page, *"gn")
     page.wait_for_url(re.compile("answer=open$"))
-    page.keyboard.press("j")
-    page.keyboard.press("Enter")
+    press(page, "j", "Enter")
     page.wait_for_url(re.compile(r"/orders/\d+"))
     comment = page.get_by_label("Comment")
     while page.evaluate("document.activeElement.id") != "comment":
-        page.keyboard.press("Tab")
+        press(page, "Tab")
     page.keyboard.type("With me until Monday @a")
-    page.keyboard.press("ArrowDown")
+    press(page, "ArrowDown")
     while "@asha" not in page.evaluate("document.activeElement.textContent"):
-        page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
+        press(page, "ArrowDown")
+    press(page, "Enter")
     expect(comment).to_have_value("With me until Monday @asha ")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
+    press(page, "Tab", "Enter")
     expect(page.locator("#timeline .mention")).to_have_text("@asha")
     assert mentioned(session) == ["Omar"]
 
