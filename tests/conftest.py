@@ -88,10 +88,18 @@ def empty_postgresql(postgresql: Server) -> str:
     return "empty"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A new database with the schema and the test users. Its tests run on SQLite and on PostgreSQL."""
-    if request.param == "sqlite":
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests with a database on both kinds, or on the one that their mark names."""
+    if "database_kind" in metafunc.fixturenames:
+        kinds = ["sqlite", "postgresql"]
+        marked = [kind for kind in kinds if metafunc.definition.get_closest_marker(kind)]
+        metafunc.parametrize("database_kind", marked or kinds)
+
+
+@pytest.fixture
+def database_url(database_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A new database with the schema and the test users."""
+    if database_kind == "sqlite":
         path = tmp_path / "po-confirm.sqlite"
         shutil.copy(request.getfixturevalue("empty_sqlite"), path)
         yield f"sqlite:///{path}"

@@ -13,6 +13,8 @@ from app.accounts.models import Role
 from app.accounts.permissions import ROLE_PERMISSIONS, Permission
 from tests.people import USERS, Browser
 
+pytestmark = pytest.mark.sqlite
+
 TABLE = {
     # permission: who has it
     Permission.VIEW: {"asha", "omar", "meera", "ravi", "admin"},

@@ -13,6 +13,8 @@ from app.accounts.preferences import Density, Preferences, Theme, read
 from app.audit.models import AuditAction, AuditEntry
 from tests.people import Browser
 
+pytestmark = pytest.mark.sqlite
+
 
 def save(browser: Browser, **fields: Any) -> Any:
     filled = {**browser.fill("/account", "/account"), **fields}

@@ -17,6 +17,8 @@ from app.db import Database
 from app.orders.models import Decision
 from tests.people import PASSWORD, TRIVENI, Browser, sign_in
 
+pytestmark = pytest.mark.sqlite
+
 REMARK = "Two days later, as agreed by phone"
 
 

@@ -10,6 +10,8 @@ import pytest
 from app.accounts.passwords import PasswordProblem, new_password, password_problem
 from tests.people import PASSWORD, Browser
 
+pytestmark = pytest.mark.sqlite
+
 NEW = "mango-lantern-river"
 
 

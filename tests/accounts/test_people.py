@@ -13,6 +13,8 @@ from app.accounts.models import Person, Role
 from app.audit.models import AuditAction, AuditEntry
 from tests.people import BEARINGS, PASSWORD, TRIVENI, Browser
 
+pytestmark = pytest.mark.sqlite
+
 
 @pytest.fixture
 def admin(browser_of: Callable[[str], Browser]) -> Browser:

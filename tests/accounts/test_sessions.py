@@ -147,7 +147,6 @@ def test_administrator_ends_all_sessions_of_a_user(
 # --- Limits, without pages
 
 HOUR = timedelta(hours=1)
-ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def begin(database: Database, username: str = "asha", **options: Any) -> str:
@@ -172,7 +171,7 @@ def frozen(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
     return move
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_idle_limit_is_exact(database: Database, session: Session, frozen: Any) -> None:
     token = begin(database)
     frozen(HOUR - timedelta(microseconds=1))
@@ -185,7 +184,7 @@ def test_idle_limit_is_exact(database: Database, session: Session, frozen: Any) 
     assert not sessions.sessions_of(session, stored.person_id, idle=HOUR)
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_absolute_limit_is_exact(database: Database, session: Session, frozen: Any) -> None:
     token = begin(database)
     frozen(12 * HOUR - timedelta(microseconds=1))
@@ -197,7 +196,7 @@ def test_absolute_limit_is_exact(database: Database, session: Session, frozen: A
     assert not sessions.sessions_of(session, stored.person_id, idle=24 * HOUR)
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("idle", "lifetime"), [(HOUR, 12 * HOUR), (12 * HOUR, HOUR)])
 def test_sign_in_deletes_ended_sessions_of_everyone(
     database: Database, session: Session, frozen: Any, idle: timedelta, lifetime: timedelta
@@ -212,7 +211,7 @@ def test_sign_in_deletes_ended_sessions_of_everyone(
     assert {row.person.username for row in session.scalars(select(UserSession))} == {"asha"}
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_stored_session_says_where_it_began(database: Database, session: Session, frozen: Any) -> None:
     token = begin(database, address="a" * 61, user_agent="u" * 301)
     stored = session.scalars(select(UserSession)).one()
@@ -228,7 +227,7 @@ def test_stored_session_says_where_it_began(database: Database, session: Session
     assert newest and (newest.address, newest.user_agent) == ("", "")
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_own_sessions_are_listed_by_latest_activity(
     database: Database, session: Session, frozen: Any
 ) -> None:
@@ -246,7 +245,7 @@ def test_own_sessions_are_listed_by_latest_activity(
     assert not sessions.needs_activity(listed[1], now - timedelta(microseconds=1))
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_activity_is_never_set_back(database: Database, session: Session, frozen: Any) -> None:
     begin(database)
     with database.writing() as writing:
@@ -256,7 +255,7 @@ def test_activity_is_never_set_back(database: Database, session: Session, frozen
     assert session.scalars(select(UserSession.last_seen_at)).one() == the_clock.now()
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_only_the_confirmed_session_counts_as_confirmed(
     database: Database, session: Session, frozen: Any
 ) -> None:
@@ -271,7 +270,7 @@ def test_only_the_confirmed_session_counts_as_confirmed(
     assert confirmed == [the_clock.now(), the_clock.now() - timedelta(minutes=20)]
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_ending_sessions_tells_how_many_and_spares_others(database: Database, session: Session) -> None:
     for username in ("asha", "asha", "asha", "omar"):
         begin(database, username)

@@ -13,6 +13,8 @@ from app.accounts import passwords
 from app.accounts.models import Person
 from tests.people import PASSWORD, Browser
 
+pytestmark = pytest.mark.sqlite
+
 
 def sign_in(browser: Browser, name: str, password: str, path: str = "/login") -> Any:
     fields = browser.fill(path, "/login" if path == "/login" else path)

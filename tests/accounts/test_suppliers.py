@@ -14,6 +14,8 @@ from app.accounts.models import Supplier
 from app.delivery.models import Message
 from tests.people import BEARINGS, TRIVENI, Browser, fields_of
 
+pytestmark = pytest.mark.sqlite
+
 PLACE = "18.5204,73.8567"
 
 

@@ -55,10 +55,7 @@ def test_delay_grows_up_to_its_limit(database: Database, clock: Any) -> None:
     assert delays == [0, 0, 0, 0, 0, 5, 10, 20, 40, 80, 160, 300, 300, 300]
 
 
-ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
-
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_delay_of_an_address_is_shorter_and_the_longest_counts(database: Database, clock: Any) -> None:
     account, address = throttle.of_account("asha"), throttle.of_address(Kind.ADDRESS, "192.0.2.1")
     with database.writing() as session:
@@ -81,7 +78,7 @@ def test_delay_of_an_address_is_shorter_and_the_longest_counts(database: Databas
         assert throttle.blocked(session) == {Kind.ACCOUNT: 0, Kind.ADDRESS: 0, Kind.PARTNER_KEY: 0}
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_forgiving_removes_the_count_of_the_account_and_one_of_the_address(database: Database) -> None:
     account, other = throttle.of_account("asha"), throttle.of_account("omar")
     address = throttle.of_address(Kind.ADDRESS, "192.0.2.1")
@@ -103,7 +100,7 @@ def test_forgiving_removes_the_count_of_the_account_and_one_of_the_address(datab
         assert throttle.recent_failures(session)[Kind.PARTNER_KEY] == 0
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_failures_count_for_exactly_an_hour(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     began = the_clock.now()
     account = throttle.of_account("asha")

@@ -251,7 +251,7 @@ def test_breaker_is_read_only_for_attempts_that_may_change_it(
 # --- With rows and sockets
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.sqlite
 def test_manual_success_ends_failing_but_not_the_recovery(
     database: Database, session: Session, partner: Partner
 ) -> None:
@@ -267,7 +267,7 @@ def test_manual_success_ends_failing_but_not_the_recovery(
     assert (breaker.failures, breaker.width) == (2, 1)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.sqlite
 def test_missing_row_is_created_healthy_and_queries_know_who_fails(
     database: Database, session: Session, partner: Partner
 ) -> None:
@@ -286,7 +286,7 @@ def test_missing_row_is_created_healthy_and_queries_know_who_fails(
         assert failing == (partner.id if fails else None)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.sqlite
 def test_one_batch_of_attempts_counts_each(database: Database, session: Session, partner: Partner) -> None:
     now = the_clock.now()
     set_breaker(database, partner)
@@ -393,7 +393,7 @@ def test_long_outage_ends_with_ordered_and_gradual_delivery(
 
 
 # SQLite has one writer, so no row is ever locked by another.
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.postgresql
 def test_recovery_does_not_wait_for_a_locked_message(
     arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
 ) -> None:

@@ -29,7 +29,6 @@ from app.network.signing import new_secret, verify
 from app.partners import service as partner_service
 from app.partners.models import Partner
 
-ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 SECRET = new_secret()
 DEADLINE = timedelta(seconds=1.0 + LEASE_MARGIN_SECONDS)
 """How long a lease of the test partner lasts."""
@@ -75,7 +74,7 @@ def test_claimed_probe_holds_all_others_until_its_lease_ends(
 
 
 # SQLite has one writer, so no row is ever locked by another.
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.postgresql
 def test_probe_slot_is_not_reserved_without_a_message(
     arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
 ) -> None:
@@ -90,7 +89,7 @@ def test_probe_slot_is_not_reserved_without_a_message(
 
 
 # SQLite has one writer, so no row is ever locked by another.
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.postgresql
 def test_partner_whose_breaker_is_locked_is_skipped(
     arrive: Any, confirm: Any, database: Database, partner: Partner
 ) -> None:
@@ -241,7 +240,7 @@ def test_earliest_time_of_several_partners_counts(
     assert claim_now(database) == ClaimResult([], now + timedelta(minutes=3))
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_time_of_a_partner_that_is_not_due_is_kept_beside_a_claim(
     arrive: Any, confirm: Any, database: Database, partner: Partner
 ) -> None:
@@ -257,7 +256,7 @@ def test_time_of_a_partner_that_is_not_due_is_kept_beside_a_claim(
     assert result.check_again_at == soon
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_partner_with_the_fewest_messages_in_flight_comes_first(
     arrive: Any, confirm: Any, database: Database, partner: Partner
 ) -> None:
@@ -270,7 +269,7 @@ def test_partner_with_the_fewest_messages_in_flight_comes_first(
     assert claimed[0].id == first
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_claimed_message_carries_all_terms_of_its_partner(
     arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
 ) -> None:
@@ -325,7 +324,7 @@ def test_claimed_message_carries_all_terms_of_its_partner(
     assert headers == claimed.headers
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_partner_without_terms_gets_the_defaults(
     arrive: Any, confirm: Any, database: Database, partner: Partner
 ) -> None:
@@ -336,7 +335,7 @@ def test_partner_without_terms_gets_the_defaults(
     assert (claimed.is_suspect, claimed.had_credential_failures) == (False, False)
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_oldest_due_messages_are_claimed_first(
     arrive: Any, confirm: Any, database: Database, partner: Partner
 ) -> None:
@@ -349,7 +348,7 @@ def test_oldest_due_messages_are_claimed_first(
     assert [message.id for message in claim_now(database, 3).messages] == [ids[3], ids[2], ids[1]]
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_probe_of_a_person_does_not_reserve_the_slot(
     arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
 ) -> None:

@@ -83,7 +83,7 @@ def test_worker_without_notifications_polls(
         wait_until(everything_is_delivered(session), 20)
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.postgresql
 def test_worker_continues_after_its_connections_are_cut(
     arrive: Any, confirm: Any, database: Database, session: Session, network: Any
 ) -> None:
@@ -187,7 +187,7 @@ def locked_by_another_process(database: Database) -> Iterator[None]:
         process.wait(30)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.sqlite
 def test_locked_sqlite_file_is_waited_for(
     arrive: Any,
     confirm: Any,
@@ -230,7 +230,7 @@ class Disk:
         )
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.sqlite
 def test_full_disk_is_retried_and_reported_on_pages(
     arrive: Any, confirm: Any, database: Database, session: Session, network: Any, asha: Browser, caplog: Any
 ) -> None:

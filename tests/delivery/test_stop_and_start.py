@@ -152,7 +152,7 @@ def test_a_claim_with_unknown_commit_outcome_is_sent_once_after_the_lease_ends(
     assert outcomes == ["delivered", "interrupted"]
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.postgresql
 def test_clock_on_postgresql_is_the_servers(database: Database, monkeypatch: Any) -> None:
     with database.reading() as session:
         before = the_clock.now()

@@ -345,7 +345,7 @@ def test_message_of_a_lost_worker_is_sent_again_with_the_same_id(
 
 
 # SQLite has one writer, so no row is ever locked by another.
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.postgresql
 def test_expired_message_that_another_worker_has_locked_is_skipped(
     arrive: Any, confirm: Any, database: Database, session: Session, clock: Any
 ) -> None:

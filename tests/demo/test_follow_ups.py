@@ -23,6 +23,8 @@ from app.network.replies import build_reply
 from app.network.vocabulary import ErrorCode, Kind, Status
 from tests.demo.test_simulator import behave, confirm, received, resp
 
+pytestmark = pytest.mark.sqlite
+
 FIRST, SECOND = (read_json(line) for line in ORDERS_FILE.read_bytes().splitlines()[:2])
 FIRST_ID, SECOND_ID = (order["purchaseOrder"]["objectId"] for order in (FIRST, SECOND))
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}

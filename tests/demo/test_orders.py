@@ -13,6 +13,8 @@ from app.network.messages import ItemLine, ReqSend, parse
 from app.network.reader import dumps, read_json
 from app.network.vocabulary import Kind
 
+pytestmark = pytest.mark.sqlite
+
 NOW = datetime(2027, 3, 1, 0, 5, tzinfo=UTC)
 PAISA = Decimal("0.01")
 

@@ -18,6 +18,8 @@ from app.network.messages import PurchaseOrderBody, parse
 from app.network.reader import dumps, read_json
 from app.network.vocabulary import BuyerAction, Kind, Result
 
+pytestmark = pytest.mark.sqlite
+
 NOW = datetime(2027, 3, 1, 0, 5, tzinfo=UTC)
 EXAMPLES = [read_json(line) for line in ORDERS_FILE.read_bytes().splitlines()]
 PAISA = Decimal("0.01")

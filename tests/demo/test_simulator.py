@@ -22,6 +22,8 @@ from app.network.reader import dumps, read_json
 from app.network.replies import build_reply, read_reply
 from app.network.vocabulary import Kind
 
+pytestmark = pytest.mark.sqlite
+
 PATH = "/api/v0/purchase-order/req-confirm"
 Confirmation = Callable[..., dict[str, Any]]
 Serve = Callable[[Flask], AbstractContextManager[str]]

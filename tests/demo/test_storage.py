@@ -13,6 +13,8 @@ from app.demo import storage
 from app.demo.simulator import create_simulator
 from app.network.reader import dumps
 
+pytestmark = pytest.mark.sqlite
+
 PATH = "/api/v0/purchase-order/req-confirm"
 
 

@@ -8,6 +8,7 @@ import json
 import zipfile
 from typing import Any
 
+import pytest
 from bs4 import BeautifulSoup
 from sqlalchemy import select
 from sqlalchemy.orm import Session, undefer
@@ -20,6 +21,8 @@ from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder, Revision
 from tests.buyer import Buyer
 from tests.people import Browser, parse_strictly
+
+pytestmark = pytest.mark.sqlite
 
 
 def pack_of(response: Any) -> dict[str, bytes]:

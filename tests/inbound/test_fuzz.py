@@ -53,14 +53,14 @@ def opened(app: Flask, partner: Any) -> Iterator[None]:
     del door.app
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.sqlite
 @systematic.parametrize()
 @bounded
 def test_any_message_gets_a_documented_response(case: Case, opened: None) -> None:
     case.call_and_validate(headers=KEY, excluded_checks=NOT_PROMISED)
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.postgresql
 @random.parametrize()
 @bounded
 def test_any_message_gets_a_documented_response_on_postgresql(case: Case, opened: None) -> None:

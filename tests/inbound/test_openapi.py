@@ -30,6 +30,8 @@ from app.orders.models import PurchaseOrder
 from tests.conftest import INBOUND_KEY
 from tests.people import Browser
 
+pytestmark = pytest.mark.sqlite
+
 DOCUMENT, PAGE = "/api/v0/openapi.json", "/api/v0/docs"
 
 

@@ -40,7 +40,6 @@ from tests.buyer import Buyer
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 RULES = Rules(max_body_bytes=100_000, respond_within=timedelta(hours=24))
-ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def stored(session: Session, receipt: Receipt) -> InboundMessage:
     return session.get_one(InboundMessage, receipt.inbound_id)
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_applied_message_is_stored_with_its_response(
     session: Session, partner: Partner, example_bodies: list[Any]
 ) -> None:
@@ -94,7 +93,7 @@ def test_applied_message_is_stored_with_its_response(
     }
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_edit_counts_its_deadline_from_its_receipt(
     session: Session, partner: Partner, example_bodies: list[Any]
 ) -> None:
@@ -120,7 +119,7 @@ def edit_of(body: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return body
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_repeat_gets_the_first_response_and_content_decides(
     session: Session, partner: Partner, example_bodies: list[Any]
 ) -> None:
@@ -154,7 +153,7 @@ def test_repeat_gets_the_first_response_and_content_decides(
     assert session.scalars(select(PurchaseOrder.id)).all() == [first.order_id]
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_partners_do_not_share_objects(session: Session, partner: Partner, example_bodies: list[Any]) -> None:
     other, _ = partner_service.add(session, "Other network", base_url="https://other.example")
     receipts = [receive(session, sender, Kind.REQ_SEND, example_bodies[0]) for sender in (partner, other)]
@@ -166,7 +165,7 @@ def test_partners_do_not_share_objects(session: Session, partner: Partner, examp
     assert unknown.detail == "purchaseOrder.objectId does not match a known order."
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_rejected_message_is_stored_with_its_error(
     session: Session, partner: Partner, example_bodies: list[Any]
 ) -> None:
@@ -196,7 +195,7 @@ def test_rejected_message_is_stored_with_its_error(
     assert receive(session, partner, Kind.REQ_SEND, b"1" + b" " * 100_000).status == 413
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_call_rejected_before_its_body_keeps_only_metadata(session: Session, partner: Partner) -> None:
     call = Call(Kind.REQ_EDIT, "/api", "192.0.2.1", (), AT)
     receipt = reject_call(session, call, ErrorCode.CREDENTIALS, "No key.", partner_id=None, size=77)
@@ -208,7 +207,7 @@ def test_call_rejected_before_its_body_keeps_only_metadata(session: Session, par
     assert stored(session, known).partner_id == partner.id
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_only_the_newest_unauthenticated_calls_are_kept(
     session: Session, partner: Partner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +222,7 @@ def test_only_the_newest_unauthenticated_calls_are_kept(
     assert sorted(kept) == sorted([known.inbound_id, *strangers[2:]])
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_reprocessing_applies_the_message_from_now_on(
     session: Session, partner: Partner, example_bodies: list[Any]
 ) -> None:
@@ -252,7 +251,7 @@ def test_reprocessing_applies_the_message_from_now_on(
     assert json.loads(repeat.body)["payload"]["resp"]["reqMsgId"] == early.inbound_id
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_unsuccessful_reprocessing_keeps_the_first_effect(
     session: Session, partner: Partner, example_bodies: list[Any]
 ) -> None:

@@ -253,6 +253,7 @@ def test_unknown_address_is_404_in_json(client: FlaskClient, path: str) -> None:
     assert resp(response)["errorCd"] == "PO_UNKNOWN_RESOURCE"
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW"])
 @pytest.mark.parametrize(
     ("path", "allowed"),

@@ -22,6 +22,8 @@ from app.orders.deadlines import notify_near_deadlines
 from app.tasks.models import MAIL, Task
 from tests.people import PASSWORD, Browser
 
+pytestmark = pytest.mark.sqlite
+
 BELL = "#n-notifications"
 
 

@@ -11,6 +11,8 @@ import pytest
 from tests.buyer import Buyer, resp
 from tests.people import Browser
 
+pytestmark = pytest.mark.sqlite
+
 
 def amended(buyer: Buyer, **words: Any) -> dict[str, Any]:
     """The order with a changed first line, without its last line and with a new line."""
@@ -52,7 +54,7 @@ def test_banner_says_that_an_unsent_response_was_canceled(buyer: Buyer, arrive: 
     assert "was canceled before sending" in banner
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.sqlite
 def test_document_of_many_lines_has_pages_and_every_change(buyer: Buyer, arrive: Any, asha: Browser) -> None:
     order_id = arrive(1)[0]
     body = buyer.edit_body(0)

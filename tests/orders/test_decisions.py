@@ -122,6 +122,7 @@ def test_line_breaks_in_remarks_become_one_space_before_counting(
     assert remarks == "x" * 49 + " " + "y" * 50
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -277,6 +278,7 @@ def test_review_of_invalid_input_returns_the_form_with_errors(asha: Browser, arr
         assert {name: sent[name] for name in typed} == typed
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
@@ -390,6 +392,7 @@ OWN_WORDS = {
 }
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("path", "describes"),
     [

@@ -116,6 +116,7 @@ def test_assigned_takes_a_username_me_and_none(
     assert [chip.get_text() for chip in chips] == ["Me"]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("name", "value"),
     [

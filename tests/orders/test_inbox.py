@@ -143,6 +143,7 @@ def test_overdue_and_due_soon_depend_on_the_time(asha: Browser, arrive: Any, clo
     assert "late" in asha.get("/orders?due=overdue").words
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     "query",
     [

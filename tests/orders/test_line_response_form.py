@@ -15,6 +15,8 @@ from app.orders.models import Decision, PurchaseOrder
 from app.partners.models import Partner
 from tests.people import Browser
 
+pytestmark = pytest.mark.sqlite
+
 CHANGES = {
     "lines-0-reference": "00010",
     "lines-0-response": "CHANGED",

@@ -15,6 +15,8 @@ from app.ui.pdf import printable
 from tests.buyer import Buyer
 from tests.people import Browser
 
+pytestmark = pytest.mark.sqlite
+
 DEVANAGARI = "हेक्स बोल्ट एम१२×८०"
 
 

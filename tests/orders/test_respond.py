@@ -32,7 +32,6 @@ CONFIRM = DecisionInput("ACCEPT", "Confirmed", "INITIATING_CHANNEL", "WEB")
 FULL = DecisionInput(
     "ACCEPT", "Will ship soon", "GEOCODE", "1,2", (("costCentre", "CC1"), ("note", "")), (REJECTED_LINE,)
 )
-ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -70,7 +69,7 @@ def last_entry(order: PurchaseOrder, action: AuditAction) -> AuditEntry:
     return entry
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_response_is_recorded_completely(
     order: PurchaseOrder, respond: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,7 +105,7 @@ def test_response_is_recorded_completely(
     assert body["poConfirmation"]["objectId"] == order.object_id
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_response_is_audited_with_the_one_before(order: PurchaseOrder, respond: Any) -> None:
     first = respond(FULL)
     entry = last_entry(order, AuditAction.RESPONDED)
@@ -136,13 +135,13 @@ def test_response_is_audited_with_the_one_before(order: PurchaseOrder, respond: 
     }
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_grace_time_delays_the_webhook(order: PurchaseOrder, respond: Any) -> None:
     message = session_of(order).get_one(Message, respond(undo_seconds=10).message_id)
     assert message.next_at and message.next_at - message.created_at == timedelta(seconds=10)
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_identical_response_returns_the_one_in_effect(order: PurchaseOrder, respond: Any) -> None:
     first = respond()
     assert respond() is first
@@ -151,7 +150,7 @@ def test_identical_response_returns_the_one_in_effect(order: PurchaseOrder, resp
     assert conflict.value.decision is first
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_response_to_another_version_is_stale(order: PurchaseOrder, respond: Any) -> None:
     for version in (0, 2):
         with pytest.raises(StaleVersion):
@@ -161,7 +160,7 @@ def test_response_to_another_version_is_stale(order: PurchaseOrder, respond: Any
         respond(version=2)
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 @pytest.mark.parametrize("delivery", Delivery)
 def test_decision_is_in_effect_until_its_webhook_has_failed(
     order: PurchaseOrder, respond: Any, delivery: Delivery
@@ -179,7 +178,7 @@ def test_decision_is_in_effect_until_its_webhook_has_failed(
     assert decisions.unsuccessful_response(session, order) is None
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_lines_need_a_partner_that_takes_them(order: PurchaseOrder, respond: Any) -> None:
     session_of(order).get_one(Partner, order.partner_id).line_responses = False
     with pytest.raises(NotAnswerable) as refused:
@@ -188,7 +187,7 @@ def test_lines_need_a_partner_that_takes_them(order: PurchaseOrder, respond: Any
     assert respond(CONFIRM).lines == []
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_return_needs_a_partner_that_accepts_it(order: PurchaseOrder, respond: Any) -> None:
     returned = DecisionInput("RETURN", "Please check", "IP", "::1")
     with pytest.raises(NotAnswerable) as refused:
@@ -197,7 +196,7 @@ def test_return_needs_a_partner_that_accepts_it(order: PurchaseOrder, respond: A
     assert respond(returned, accepts_return=True).status_to == "RETURNED"
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_canceled_response_is_audited_in_the_partners_name(order: PurchaseOrder, respond: Any) -> None:
     session = session_of(order)
     decisions.cancel_response(session, order, CancelReason.ORDER_CLOSED)
@@ -214,7 +213,7 @@ def test_canceled_response_is_audited_in_the_partners_name(order: PurchaseOrder,
     assert entry.became == {"reason": "order_changed", "version": 2}
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_undone_response_is_marked_and_audited(order: PurchaseOrder, respond: Any) -> None:
     session = session_of(order)
     with pytest.raises(TooLate):
@@ -235,7 +234,7 @@ def test_undone_response_is_marked_and_audited(order: PurchaseOrder, respond: An
         decisions.undo(session, order, by=ASHA)
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_undo_leaves_earlier_responses(order: PurchaseOrder, respond: Any) -> None:
     session = session_of(order)
     first = respond()
@@ -289,7 +288,7 @@ def test_blocker_says_why_an_order_takes_no_response(
         assert decisions.response_blocker(order, accepts_return=True, response=response) is None
 
 
-@ONE_DATABASE
+@pytest.mark.sqlite
 def test_line_numbers_are_kept_exactly(order: PurchaseOrder, respond: Any) -> None:
     changed = LineResponse("00010", LineAction.CHANGED, quantity=Decimal("40.50"))
     data = DecisionInput("ACCEPT", "Confirmed", "IP", "::1", lines=(changed,))

@@ -20,6 +20,8 @@ from app.orders.models import Decision, PurchaseOrder
 from app.orders.spreadsheet import BadSheet, SheetColumn, SheetProblem, read_sheet
 from tests.people import BEARINGS, Browser, fields_of
 
+pytestmark = pytest.mark.sqlite
+
 Row = list[Any]
 HEADER = [column.value for column in SheetColumn]
 

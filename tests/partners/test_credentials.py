@@ -23,6 +23,8 @@ from app.webhooks.presenters import message_sentence
 from tests.delivery.misbehaving import Received, behaves
 from tests.partners.conftest import gives_tokens, pem_of, server_context, token
 
+pytestmark = pytest.mark.sqlite
+
 BEARER = "a-bearer-token-of-ours"
 CLIENT_SECRET = "a-client-secret-of-ours"
 

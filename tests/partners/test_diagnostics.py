@@ -17,6 +17,8 @@ from tests.delivery.misbehaving import behaves, response
 from tests.partners.conftest import pem_of, server_context
 from tests.people import Browser
 
+pytestmark = pytest.mark.sqlite
+
 
 @pytest.fixture
 def check(ravi: Browser, partner: Partner) -> Callable[[], Any]:

@@ -22,6 +22,8 @@ from app.partners.models import InboundKey, InboundSecret, Partner
 from tests.conftest import INBOUND_KEY
 from tests.people import Browser
 
+pytestmark = pytest.mark.sqlite
+
 URL = "/api/v0/purchase-order/req-send"
 
 

@@ -32,6 +32,8 @@ from app.partners.masking import MASK
 from tests.delivery.misbehaving import behaves, response
 from tests.partners.conftest import gives_tokens, token
 
+pytestmark = pytest.mark.sqlite
+
 HERE = (ip_network("127.0.0.0/8"),)
 SECRET = "a-client-secret-of-ours"
 

@@ -34,6 +34,8 @@ from tests.delivery.misbehaving import behaves, responds, response
 from tests.partners.conftest import gives_tokens, pem_of, token
 from tests.people import Browser
 
+pytestmark = pytest.mark.sqlite
+
 NEW = "/partners/new"
 
 

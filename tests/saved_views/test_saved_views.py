@@ -11,6 +11,8 @@ from app.accounts.queries import person_by_username
 from app.db import Database
 from tests.people import Browser, fields_of
 
+pytestmark = pytest.mark.sqlite
+
 
 def keep(browser: Browser, url: str, name: str) -> Any:
     (form,) = browser.get(url).page.select(".save-view form")

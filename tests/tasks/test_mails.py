@@ -36,6 +36,8 @@ from app.tasks.smtp import Server
 from tests.people import Browser
 from tests.tasks.mail_server import MailServer
 
+pytestmark = pytest.mark.sqlite
+
 Send = Callable[[], int]
 
 

@@ -14,6 +14,8 @@ from app.reports import digests
 from app.tasks import mail_sender
 from app.tasks.models import Task
 
+pytestmark = pytest.mark.sqlite
+
 
 @pytest.fixture
 def settings(tmp_path: Any, database_url: str) -> Settings:

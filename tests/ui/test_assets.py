@@ -11,6 +11,8 @@ from flask import Flask
 from tests.accounts.test_access import routes_of
 from tests.people import Browser
 
+pytestmark = pytest.mark.sqlite
+
 POLICY = {
     "default-src": "'self'",
     "img-src": "'self' data:",

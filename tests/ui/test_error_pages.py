@@ -15,6 +15,8 @@ from sqlalchemy.exc import OperationalError
 from app.db import Database
 from tests.people import Browser
 
+pytestmark = pytest.mark.sqlite
+
 
 @pytest.fixture
 def database_down(database: Database) -> Iterator[list[str]]:

@@ -45,6 +45,7 @@ QUERIES = {
 }
 
 
+@pytest.mark.postgresql
 @pytest.mark.parametrize("path", QUERIES)
 def test_hostile_query_is_no_500(ravi: Browser, asha: Browser, arrive: Any, path: str) -> None:
     arrive(2)
@@ -77,6 +78,7 @@ def test_hostile_url_is_no_500(ravi: Browser, base: str) -> None:
         assert response.status_code in (200, 303, 308, 400, 403, 404), value[:40]
 
 
+@pytest.mark.postgresql
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: f"value-{VALUES.index(value)}")
 def test_hostile_form_is_no_500(asha: Browser, arrive: Any, value: str) -> None:
     (order_id,) = arrive(1)
@@ -88,6 +90,7 @@ def test_hostile_form_is_no_500(asha: Browser, arrive: Any, value: str) -> None:
         assert response.status_code in (200, 400, 409, 413, 422), name
 
 
+@pytest.mark.sqlite
 def test_body_that_is_no_form_is_no_500(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     for body, kind in (

@@ -20,6 +20,8 @@ from app.webhooks.listing import WEBHOOKS
 from app.webhooks.queries import MessageFilter
 from tests.people import Browser, fields_of
 
+pytestmark = pytest.mark.sqlite
+
 LISTS = {"/orders": ORDERS, "/webhooks": WEBHOOKS, "/inbound": INBOUND, "/audit": AUDIT}
 FILTERS = {
     "/orders": OrderFilter,

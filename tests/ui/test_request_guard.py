@@ -17,6 +17,8 @@ from app.db import Database
 from tests import shared
 from tests.people import Browser
 
+pytestmark = pytest.mark.sqlite
+
 INBOUND = "/api/v0/purchase-order/req-send"
 SECRET_KEY = "only for these tests"
 

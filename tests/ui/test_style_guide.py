@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.people import Browser
+
+pytestmark = pytest.mark.sqlite
 
 
 def test_style_guide_shows_every_state_to_the_administrator(
