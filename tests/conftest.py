@@ -242,7 +242,13 @@ def network() -> Iterator[Network]:
 
 
 @pytest.fixture
-def partner(database: Database, network: Network) -> Partner:
+def partner_deadline() -> float:
+    """Seconds that the partner has for a response: few, because some tests wait for the end."""
+    return 1.0
+
+
+@pytest.fixture
+def partner(database: Database, network: Network, partner_deadline: float) -> Partner:
     """The partner of the simulator, with a short timeout."""
     with database.writing() as session:
         partner, _ = partner_service.add(
@@ -252,7 +258,7 @@ def partner(database: Database, network: Network) -> Partner:
             allow_addresses=["127.0.0.0/8"],
             headers=[("X-Api-Key", "a-secret-of-ours")],
             inbound_key=INBOUND_KEY,
-            deadline_seconds=1.0,
+            deadline_seconds=partner_deadline,
         )
         session.commit()
     return partner

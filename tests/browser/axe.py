@@ -32,14 +32,14 @@ RUN = """async ([options, checkedStyles, parts]) => {
   }
   const onlyViolations = { resultTypes: ["violations"] };
   const violations = [];
-  if (parts.structure) {
-    const noContrast = { rules: { "color-contrast": { enabled: false } } };
-    violations.push(...(await axe.run({ ...onlyViolations, ...noContrast, ...options })).violations);
-  }
   if (texts.size) {
     const contrast = { runOnly: { type: "rule", values: ["color-contrast"] } };
     const include = [...texts.values()];
     violations.push(...(await axe.run({ include }, { ...onlyViolations, ...contrast })).violations);
+  }
+  if (parts.structure) {
+    const noContrast = { rules: { "color-contrast": { enabled: false } } };
+    violations.push(...(await axe.run({ ...onlyViolations, ...noContrast, ...options })).violations);
   }
   return [violations, [...texts.keys()]];
 }"""

@@ -40,6 +40,12 @@ def database_url(tmp_path: Path, empty_sqlite: Path) -> str:
     return f"sqlite:///{path}"
 
 
+@pytest.fixture
+def partner_deadline() -> float:
+    """Seconds that the partner has for a response: many, because the browser keeps the machine busy."""
+    return 20.0
+
+
 @pytest.fixture(scope="session")
 def browser_type_launch_args() -> dict[str, Any]:
     """The system's Chromium; the headless shell is preferred because it is faster."""

@@ -107,7 +107,7 @@ def test_suspended_worker_loses_its_lease_and_still_records_its_attempt(
 ) -> None:
     with slow_partner(database, 1.5) as fake_partner:
         with database.writing() as other:
-            other.execute(update(Partner).values(deadline_seconds=2))
+            other.execute(update(Partner).values(deadline_seconds=4))
             other.commit()
         (order_id,) = add_orders(app, partner.id, 1)
         confirm_all(app, 1, [order_id])
