@@ -504,8 +504,7 @@ def parse(kind: Kind, value: Any) -> Message:
     try:
         return MODELS[kind].model_validate(value, by_alias=True, by_name=False)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=True, include_input=True)[0]
-        raise _invalid(first) from None
+        raise _invalid(error.errors(include_url=False)[0]) from None
 
 
 _SENTENCES: Mapping[str, str] = {

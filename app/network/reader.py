@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from decimal import Context, Decimal, DecimalException
+from decimal import Context, Decimal
 from typing import Any, NoReturn
 
 import simplejson
@@ -148,10 +148,7 @@ def _decimal(literal: str) -> Decimal:
     exponent = literal.lower().partition("e")[2]
     if exponent and abs(int(exponent)) > MAX_EXPONENT:
         _refuse(f"A number has an exponent beyond {MAX_EXPONENT}.")
-    try:
-        return Decimal(literal)
-    except DecimalException:
-        _refuse("A number cannot be read.")
+    return Decimal(literal)
 
 
 def _constant(literal: str) -> NoReturn:

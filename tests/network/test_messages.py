@@ -105,10 +105,15 @@ def test_missing_field_is_named_by_its_path(path: str) -> None:
     ("path", "value", "field", "says"),
     [
         ("purchaseOrder.objectId", "", "purchaseOrder.objectId", "must not be empty"),
-        ("purchaseOrder.objectId", "x" * 101, "purchaseOrder.objectId", "at most 100 characters"),
+        ("purchaseOrder.objectId", "x" * 101, "purchaseOrder.objectId", "must have at most 100 characters"),
         ("purchaseOrder.objectId", 7, "purchaseOrder.objectId", "must be a string"),
         ("purchaseOrder.objectId", None, "purchaseOrder.objectId", "must not be null"),
-        ("purchaseOrder.buyerPONumber", "x" * 51, "purchaseOrder.buyerPONumber", "at most 50"),
+        (
+            "purchaseOrder.buyerPONumber",
+            "x" * 51,
+            "purchaseOrder.buyerPONumber",
+            "must have at most 50 characters",
+        ),
         ("purchaseOrder.itemLists", {}, "purchaseOrder.itemLists", "must be a list"),
         ("purchaseOrder.itemLists.0", 1, "purchaseOrder.itemLists[0]", "must be an object"),
         (
@@ -123,38 +128,50 @@ def test_missing_field_is_named_by_its_path(path: str) -> None:
             "purchaseOrder.itemLists[0].quantity",
             "must be a number",
         ),
-        ("purchaseOrder.itemLists.0.quantity", 10**15, "purchaseOrder.itemLists[0].quantity", "too large"),
+        ("purchaseOrder.itemLists.0.quantity", 10**15, "purchaseOrder.itemLists[0].quantity", "is too large"),
         (
             "purchaseOrder.itemLists.0.rates.0.value",
             Decimal("1E-11"),
             "purchaseOrder.itemLists[0].rates[0].value",
-            "decimals",
+            "has more than 10 decimals",
         ),
         ("purchaseOrder.itemLists.0.unit", 1, "purchaseOrder.itemLists[0].unit", "must be a string"),
         ("purchaseOrder.supplierDetails", [], "purchaseOrder.supplierDetails", "must be an object"),
-        ("purchaseOrder.objectVersion.newVersion", "1", "purchaseOrder.objectVersion.newVersion", "whole"),
-        ("purchaseOrder.objectVersion.newVersion", True, "purchaseOrder.objectVersion.newVersion", "whole"),
+        (
+            "purchaseOrder.objectVersion.newVersion",
+            "1",
+            "purchaseOrder.objectVersion.newVersion",
+            "must be a whole number",
+        ),
+        (
+            "purchaseOrder.objectVersion.newVersion",
+            True,
+            "purchaseOrder.objectVersion.newVersion",
+            "must be a whole number",
+        ),
         (
             "purchaseOrder.objectVersion.newVersion",
             Decimal("1.5"),
             "purchaseOrder.objectVersion.newVersion",
-            "whole",
+            "must be a whole number",
         ),
         (
             "purchaseOrder.objectVersion.newVersion",
             -1,
             "purchaseOrder.objectVersion.newVersion",
-            "at least 0",
+            "must be at least 0",
         ),
         (
             "purchaseOrder.objectVersion.newVersion",
             2**31,
             "purchaseOrder.objectVersion.newVersion",
-            "at most",
+            "must be at most 2147483647",
         ),
-        ("b2bIds.supplierB2BId", 'a"b', "b2bIds.supplierB2BId", "must not contain"),
-        ("b2bIds.supplierB2BId", "a\\b", "b2bIds.supplierB2BId", "must not contain"),
-        ("b2bIds.supplierB2BId", "x" * 101, "b2bIds.supplierB2BId", "at most 100"),
+        ("b2bIds.supplierB2BId", "\u200b\u3164", "b2bIds.supplierB2BId", "must not be empty"),
+        ("purchaseOrder.objectId", " \t", "purchaseOrder.objectId", "must not be empty"),
+        ("b2bIds.supplierB2BId", 'a"b', "b2bIds.supplierB2BId", 'must not contain " or \\'),
+        ("b2bIds.supplierB2BId", "a\\b", "b2bIds.supplierB2BId", 'must not contain " or \\'),
+        ("b2bIds.supplierB2BId", "x" * 101, "b2bIds.supplierB2BId", "must have at most 100 characters"),
         ("additionalInfos", None, "additionalInfos", "must not be null"),
         ("additionalInfos", [{"name": 1}], "additionalInfos[0].name", "must be a string"),
     ],
@@ -162,7 +179,16 @@ def test_missing_field_is_named_by_its_path(path: str) -> None:
 def test_invalid_field_is_named_by_its_path(path: str, value: object, field: str, says: str) -> None:
     refused = refusal(Kind.REQ_SEND, changed(ORDERS[0], path, value))
     assert (refused.code, refused.field) == (ErrorCode.FIELD_INVALID, field)
-    assert says in refused.detail
+    assert refused.detail == str(refused) == f"{field} {says}."
+
+
+def test_numbers_at_their_limits_are_valid() -> None:
+    order = changed(ORDERS[0], "purchaseOrder.itemLists.0.quantity", Decimal("1E-10"))
+    order = changed(order, "purchaseOrder.itemLists.0.unitPrice", 10**15 - 1)
+    order = changed(order, "purchaseOrder.objectVersion.newVersion", Decimal("2147483647.0"))
+    parsed = parse(Kind.REQ_SEND, order).purchase_order
+    assert (parsed.item_lists[0].quantity, parsed.item_lists[0].unit_price) == (Decimal("1E-10"), 10**15 - 1)
+    assert repr(parsed.object_version.new_version) == "2147483647"
 
 
 @pytest.mark.parametrize("message", [None, [], "x", 1, True])

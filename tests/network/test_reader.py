@@ -4,11 +4,13 @@ import hashlib
 import json
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.network import reader
 from app.network.reader import Unreadable, canonical_sha256, dumps, read_json
 from app.network.vocabulary import ErrorCode
 
@@ -82,6 +84,31 @@ def test_hazardous_json_is_rejected_with_a_reason(raw: bytes, says: str) -> None
     refused = refusal(raw)
     assert says in refused.detail
     assert refused.code is ErrorCode.UNREADABLE
+
+
+@pytest.mark.parametrize(
+    ("raw", "detail"),
+    [
+        (b"", "The body is empty."),
+        (b"\xff\xfe", "The body begins with a byte order mark; send plain UTF-8."),
+        (b'"\\u0000"', "A text contains the character U+0000."),
+        (b'"\\ud800"', "A text contains half of a surrogate pair."),
+        (b"9223372036854775808", "A whole number does not fit into 64 bits."),
+        (b'{"a":1,"a":1}', "An object has a duplicate key."),
+    ],
+)
+def test_refusal_detail_is_a_full_sentence(raw: bytes, detail: str) -> None:
+    assert refusal(raw).detail == detail
+
+
+@pytest.mark.parametrize("error", [ValueError, RecursionError, MemoryError])
+def test_parser_that_gives_up_is_unreadable(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    def give_up(_text: str) -> None:
+        raise error
+
+    monkeypatch.setattr(reader, "_DECODER", SimpleNamespace(decode=give_up))
+    refused = refusal(b"{}")
+    assert (refused.code, refused.detail) == (ErrorCode.UNREADABLE, "The body is not valid JSON.")
 
 
 def test_body_over_the_limit_is_too_large_and_at_the_limit_is_not() -> None:
