@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from app.accounts.passwords import PasswordProblem, new_password, password_problem
+from app.accounts import passwords
+from app.accounts.passwords import (
+    UNKNOWN_USER_HASH,
+    PasswordProblem,
+    hash_password,
+    is_password,
+    new_password,
+    password_problem,
+)
 from tests.people import PASSWORD, Browser
 
 pytestmark = pytest.mark.sqlite
@@ -36,6 +46,10 @@ def sign_in(browser: Browser, username: str, password: str) -> Any:
         ("aaaaaaaaaaaaaaaa", PasswordProblem.GUESSABLE),
         ("Kulkarni-mango-1", PasswordProblem.PERSONAL),
         ("mango-ASHA-river", PasswordProblem.PERSONAL),
+        ("confirmq4Jv9", PasswordProblem.GUESSABLE),
+        ("purchaseq4Jv9", PasswordProblem.GUESSABLE),
+        ("mq7z-vt4k-wp", None),
+        (("mango-lantern-river" * 11)[:200], None),
         (NEW, None),
         ("नमस्ते दुनिया नदी", None),
         ("mango-lantern-river" * 10, None),
@@ -45,8 +59,33 @@ def test_new_password_weak_or_personal_is_refused(password: str, problem: Passwo
     assert password_problem(password, "asha", "Asha Kulkarni") is problem
 
 
+def test_short_name_makes_a_password_guessable_but_not_personal() -> None:
+    assert password_problem("qzxq4Jv9qzxq4Jv9", "asha", "Asha Kulkarni") is None
+    assert password_problem("qzxq4Jv9qzxq4Jv9", "asha", "Asha Qzx") is PasswordProblem.GUESSABLE
+
+
 def test_generated_password_is_accepted() -> None:
-    assert password_problem(new_password(), "asha", "Asha") is None
+    first, second = new_password(), new_password()
+    assert re.fullmatch("[a-hjkmnp-z2-9]{4}(-[a-hjkmnp-z2-9]{4}){4}", first)
+    assert first != second
+    assert password_problem(first, "asha", "Asha") is None
+
+
+def test_password_matches_only_its_own_hash() -> None:
+    longest = "x" * 200
+    hashed = hash_password(longest)
+    assert hashed.startswith("$argon2id$")
+    assert is_password(hashed, longest)
+    for stored, password in ((hashed, "x" * 199), (hash_password(longest + "x"), longest + "x"), ("?", "x")):
+        assert not is_password(stored, password)
+
+
+def test_unknown_user_takes_a_hash_and_never_matches(monkeypatch: pytest.MonkeyPatch) -> None:
+    verified: list[str] = []
+    hasher = SimpleNamespace(verify=lambda stored, _password: not verified.append(stored))
+    monkeypatch.setattr(passwords, "_hasher", hasher)
+    assert not is_password(None, "x")
+    assert verified == [UNKNOWN_USER_HASH]
 
 
 def test_changed_password_ends_other_sessions(
