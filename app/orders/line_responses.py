@@ -101,9 +101,9 @@ def from_json(fields: Mapping[str, Any]) -> LineResponse:
     return LineResponse(
         reference=fields["reference"],
         response=LineAction(fields["response"]),
-        quantity=_decimal(fields.get("quantity", "")),
-        delivery_date=_day(fields.get("delivery_date", "")),
-        unit_price=_decimal(fields.get("unit_price", "")),
+        quantity=_decimal(fields.get("quantity")),
+        delivery_date=_day(fields.get("delivery_date")),
+        unit_price=_decimal(fields.get("unit_price")),
         remarks=fields.get("remarks", ""),
         splits=tuple(
             Split(_decimal(split["quantity"]), _day(split["delivery_date"]))
@@ -176,11 +176,11 @@ def _number(text: str) -> Decimal:
     return Decimal(text)
 
 
-def _decimal(text: str) -> Decimal | None:
+def _decimal(text: str | None) -> Decimal | None:
     return Decimal(text) if text else None
 
 
-def _day(text: str) -> date | None:
+def _day(text: str | None) -> date | None:
     return date.fromisoformat(text) if text else None
 
 
