@@ -17,13 +17,12 @@ def _load(asked: ListRequest) -> ListPage:
     page = queries.message_page(web.db(), scope, filters)
     outcomes = queries.attempt_outcomes(web.db(), [message.id for message in page.messages])
     summary = asked.shown(len(page.messages), is_last=not page.next_after)
-    has_tabs = filters.state in log_presenters.PROBLEM_TABS
     return ListPage(
         groups=log_presenters.log_groups(page, outcomes),
         next_after=page.next_after,
         title=log_presenters.log_title(filters.state),
         summary=f"{summary}, newest first" if page.messages else "",
-        here="attention" if has_tabs else "sent",
+        here="attention" if filters.state == queries.ATTENTION else "sent",
         newest=_newest(page, filters),
         empty=log_presenters.empty_log(filters, asked.filters, page.searched_back_to),
         can_select=access.can(access.current_person(), Permission.RESEND),
@@ -31,7 +30,7 @@ def _load(asked: ListRequest) -> ListPage:
         searched_back_to=page.searched_back_to,
         context={
             "mark_labels": log_presenters.MARK_LABELS,
-            "problem_tabs": log_presenters.PROBLEM_TABS if has_tabs else {},
+            "state_tabs": log_presenters.tabs(queries.state_counts(web.db(), scope)),
         },
     )
 

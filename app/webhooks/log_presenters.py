@@ -12,7 +12,8 @@ from app.delivery.models import Message, MessageState
 from app.delivery.retry_policy import Reason
 from app.ui.chips import Chip
 from app.ui.listing import EmptyList, Group
-from app.ui.numbers import number, things
+from app.ui.numbers import count, number, things
+from app.webhooks.forms import STATES
 from app.webhooks.presenters import (
     ATTEMPT_OUTCOMES,
     IN_PROGRESS,
@@ -22,7 +23,6 @@ from app.webhooks.presenters import (
     message_summary,
     outcome_label,
     reason_of,
-    state_label,
     trigger_label,
 )
 from app.webhooks.queries import ATTENTION, NO_ANSWER, MessageFilter, MessagePage
@@ -42,8 +42,10 @@ MARK_LABELS = {
     "next": "next attempt",
 }
 """The shapes of attempts in the list, for its legend."""
-PROBLEM_TABS = {ATTENTION: "All", "refused": "Refused", "failed": "Failed", "held": "Paused"}
-"""The lists of webhooks with problems, by the state filter."""
+TABS = {state: label for state, label in STATES if state not in (ATTENTION, "sending")} | {"": "All"}
+"""The tabs of the list, by the state filter. Items that need attention have a page of their own."""
+ALARMING = ("refused", "failed")
+"""Tabs whose number is shown as a problem."""
 CODE_LABELS = [
     ("2xx", "accepted"),
     ("4xx", "refused"),
@@ -51,6 +53,16 @@ CODE_LABELS = [
     (NO_ANSWER, "no response"),
 ]
 """Suggestions for the filter by HTTP status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A tab of the list; ``count`` is empty where a number would not help."""
+
+    state: str
+    label: str
+    count: str
+    is_alarming: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +175,15 @@ def _short_reason(message: Message) -> str:
 
 def log_title(state: str) -> str:
     """The heading of the list with this state filter."""
-    return "Needs attention" if state == ATTENTION else state_label(state) or "Outgoing"
+    return "Needs attention" if state == ATTENTION else "Outgoing"
+
+
+def tabs(counts: Mapping[str, int]) -> list[Tab]:
+    """The tabs of the list, with the number of webhooks that are not finished well."""
+    return [
+        Tab(state, label, count(counts[state]) if counts.get(state) else "", state in ALARMING)
+        for state, label in TABS.items()
+    ]
 
 
 def empty_log(

@@ -289,6 +289,18 @@ def attention_count(session: Session, scope: Scope) -> int:
     return count_rows(session, needing)
 
 
+def state_counts(session: Session, scope: Scope) -> dict[str, int]:
+    """How many messages are on their way or were not delivered, by state; counting stops at ``COUNT_MAX``."""
+    counts = {}
+    for state in ("pending", "held", "refused", "failed"):
+        context = FilterContext(session, MessageFilter(state=state), scope)
+        rows = select(Message.id).join(Message.partner).where(*conditions_of(context))
+        if scope is not None:
+            rows = rows.where(without_index(Message.supplier_b2b_id).in_(scope))
+        counts[state] = count_rows(session, rows)
+    return counts
+
+
 def retried_count(session: Session, scope: Scope) -> int:
     """How many messages have failed and will be retried; counting stops at ``COUNT_MAX``."""
     waiting = (

@@ -65,7 +65,7 @@ def _answer(url: str, order: dict[str, Any], key: str) -> None:
 def _assert_accessible(page: Page) -> None:
     """Assert in every look that axe finds no violation and the page does not scroll sideways."""
     for scheme, width, parts in LOOKS:
-        page.emulate_media(color_scheme=scheme)
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.set_viewport_size({"width": width, "height": 900})
         for is_open in (False, True):
             page.evaluate(

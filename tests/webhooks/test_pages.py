@@ -119,6 +119,26 @@ def test_webhook_json_has_the_documented_fields(meera: Browser, refused: str) ->
     assert "a-secret-of-ours" not in json.dumps(data)
 
 
+def test_tabs_count_webhooks_of_the_reader_and_keep_other_filters(
+    confirm: Any, arrive: Any, refused: str, meera: Browser, omar: Browser
+) -> None:
+    confirm(arrive(2)[1])
+    page = meera.get("/webhooks?partner=Bharat+Connect&state=refused")
+    tabs = {tab.get_text(" ").split()[0]: tab for tab in page.page.select("nav.tabs a")}
+    assert {
+        label: tab.get_text(" ").split()[-1] for label, tab in tabs.items() if tab.select(".tab-count")
+    } == {
+        "Queued": "1",
+        "Refused": "1",
+    }
+    assert [label for label, tab in tabs.items() if tab.get("aria-current")] == ["Refused"]
+    assert tabs["Failed"]["href"] == "/webhooks?state=failed&partner=Bharat+Connect"
+    assert tabs["All"]["href"] == "/webhooks?partner=Bharat+Connect"
+    assert ids(meera.get(tabs["Refused"]["href"])) == [refused]
+    # Both orders are for the supplier that Omar does not work for.
+    assert not omar.get("/webhooks").page.select(".tab-count")
+
+
 @pytest.mark.parametrize(
     ("query", "fits"),
     [
