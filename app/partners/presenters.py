@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from app.delivery.statistics import Totals
 from app.network.vocabulary import LINE_PREFIX
 from app.partners.certificates import Certificate
 from app.partners.durations import wait_text, waits_text
@@ -14,6 +17,7 @@ from app.partners.masking import secret_hint
 from app.partners.models import InboundKey, InboundSecret, Partner
 from app.partners.pause_presenters import pause_sentence
 from app.ui.numbers import number, things
+from app.ui.times import clock_time
 from app.webhooks.partner_status import PartnerStatus
 
 
@@ -119,11 +123,24 @@ class CredentialRow:
 
 
 @dataclass(frozen=True, slots=True)
-class DayRate:
-    """Attempts of the last 24 hours and the share that succeeded."""
+class Bar:
+    """The attempts of half an hour in a chart, in its units."""
+
+    x: int
+    accepted: int
+    failed: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The attempts of the last 24 hours. ``times`` are the labels of the axis."""
 
     attempts: int
     rate: str
+    summary: str
+    bars: list[Bar]
+    times: list[datetime]
 
 
 def status_card(status: PartnerStatus) -> StatusCard:
@@ -163,10 +180,39 @@ def status_card(status: PartnerStatus) -> StatusCard:
     )
 
 
-def day_rate(attempts: int, delivered: int) -> DayRate:
-    """Return the success rate of these attempts, rounded down so that 100% means all of them."""
-    rate = f"{1000 * delivered // attempts / 10:g}%" if attempts else "–"
-    return DayRate(attempts, rate)
+BAR_STEP, BAR_HEIGHT = 10, 64
+"""The width of half an hour and the height of the chart, in its units."""
+
+
+def last_day(steps: Sequence[tuple[datetime, Totals]], zone: ZoneInfo) -> Day:
+    """The attempts in the half hours of a day; the rate is rounded down so that 100% means all of them."""
+    attempts = sum(totals.attempts for _, totals in steps)
+    delivered = sum(totals.delivered for _, totals in steps)
+    most = max(totals.attempts for _, totals in steps) or 1
+
+    def height(count: int) -> int:
+        return ceil(count * BAR_HEIGHT / most)
+
+    return Day(
+        attempts,
+        f"{1000 * delivered // attempts / 10:g}%" if attempts else "–",
+        _counts(delivered, attempts - delivered),
+        [
+            Bar(
+                place * BAR_STEP,
+                height(totals.attempts) - height(totals.failed),
+                height(totals.failed),
+                f"{clock_time(start, zone)}: {_counts(totals.delivered, totals.failed)}",
+            )
+            for place, (start, totals) in enumerate(steps)
+            if totals.attempts
+        ],
+        [steps[0][0], steps[len(steps) // 2][0]],
+    )
+
+
+def _counts(accepted: int, failed: int) -> str:
+    return f"{number(accepted)} accepted, {number(failed)} failed"
 
 
 def connection_settings(partner: Partner, default_schedule: Sequence[float]) -> list[Setting]:

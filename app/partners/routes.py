@@ -20,7 +20,7 @@ from app.db import notify
 from app.delivery.claiming import PATH
 from app.delivery.retry_policy import DEFAULT_SCHEDULE
 from app.delivery.service import CHANNEL
-from app.delivery.statistics import step_start, totals
+from app.delivery.statistics import Totals, step_start, totals
 from app.inbound.queries import last_received_at
 from app.partners import diagnostics_presenters, key_presenters, keys, presenters, queries, service
 from app.partners.certificates import BadCertificate, read_authorities, read_pair
@@ -56,7 +56,7 @@ HOLDINGS = 6
 """Latest pauses and resumptions on a partner's page."""
 HALF_HOUR = timedelta(minutes=30)
 """The shortest step that the statistics of a whole day have."""
-NEWEST = 5
+NEWEST = 3
 """Latest webhooks on a partner's page."""
 
 
@@ -330,7 +330,7 @@ def _partner_page(
         backlog=partner_status.waiting,
         card=presenters.status_card(partner_status),
         good=last_good(web.db(), row.id),
-        day=_day_rate(row, now),
+        day=_last_day(row, now),
         last_incoming_at=last_received_at(web.db(), row.id),
         done=_done_notice(),
         newest=message_page(web.db(), None, MessageFilter(partner=row.name), limit=NEWEST).messages,
@@ -357,12 +357,15 @@ def _partner_page(
     )
 
 
-def _day_rate(row: Partner, now: datetime) -> presenters.DayRate:
-    """Return the success rate of the last 24 hours, up to the end of the current half hour."""
+def _last_day(row: Partner, now: datetime) -> presenters.Day:
+    """Return the attempts of the last 24 hours, up to the end of the current half hour."""
     until = step_start(now, HALF_HOUR) + HALF_HOUR
-    steps = totals(web.db(), until - timedelta(days=1), until, HALF_HOUR)
-    mine = [entry for (_, partner_id), entry in steps.items() if partner_id == row.id]
-    return presenters.day_rate(sum(entry.attempts for entry in mine), sum(entry.delivered for entry in mine))
+    since = until - timedelta(days=1)
+    steps = totals(web.db(), since, until, HALF_HOUR)
+    starts = [since + place * HALF_HOUR for place in range(48)]
+    return presenters.last_day(
+        [(start, steps.get((start, row.id), Totals())) for start in starts], web.zone()
+    )
 
 
 def _done_notice() -> presenters.Notice | None:

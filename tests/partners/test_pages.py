@@ -588,6 +588,31 @@ def test_test_send_does_not_block_other_writers(
 # --- Pause and resume
 
 
+def test_partner_page_charts_the_attempts_of_24_hours(
+    confirm: Any, ravi: Browser, arrive: Any, deliver: Any, network: Any, partner: Partner, clock: Any
+) -> None:
+    orders = arrive(4)
+    confirm(orders[0])
+    deliver()
+    clock.move(hours=3)
+    network.behave("503", times=1)
+    for order_id in orders[1:]:
+        confirm(order_id)
+    deliver()
+    chart = ravi.get(f"/partners/{partner.id}").one("figure.trend")
+    assert "3 accepted, 1 failed" in chart.get_text(" ")
+    bars = [
+        (bar.title.get_text().split(": ")[1], [rect["height"] for rect in bar.find_all("rect")])
+        for bar in chart.select("g")
+    ]
+    assert bars == [("1 accepted, 0 failed", ["22", "0"]), ("2 accepted, 1 failed", ["42", "22"])]
+    clock.move(hours=22)
+    chart = ravi.get(f"/partners/{partner.id}").one("figure.trend")
+    assert "2 accepted, 1 failed" in chart.get_text(" ") and len(chart.select("g")) == 1
+    clock.move(hours=24)
+    assert "No attempts" in ravi.get(f"/partners/{partner.id}").one("figure.trend").get_text()
+
+
 def test_pause_queues_webhooks_and_resume_sends_them(
     confirm: Any, ravi: Browser, arrive: Any, deliver: Any, partner: Partner, session: Session
 ) -> None:
