@@ -99,7 +99,7 @@ def test_partner_down_for_two_hours_loses_nothing(
     confirm(page)
     expect(page.get_by_text("All done")).to_be_visible()
     follow(page, "View status")
-    expect(page.locator("h1")).to_contain_text("Queued")
+    expect(page.locator(".tabs [aria-current]")).to_contain_text("Queued")
 
     # Support gets one mail and one item, with the next steps.
     send()
