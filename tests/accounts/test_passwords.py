@@ -48,6 +48,7 @@ def sign_in(browser: Browser, username: str, password: str) -> Any:
         ("mango-ASHA-river", PasswordProblem.PERSONAL),
         ("confirmq4Jv9", PasswordProblem.GUESSABLE),
         ("purchaseq4Jv9", PasswordProblem.GUESSABLE),
+        ("OrderOrderq4Jv9", PasswordProblem.GUESSABLE),
         ("mq7z-vt4k-wp", None),
         (("mango-lantern-river" * 11)[:200], None),
         (NEW, None),
