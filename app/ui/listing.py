@@ -326,10 +326,12 @@ def read_filter(form: Form, zone: ZoneInfo) -> tuple[dict[str, Any], list[str]]:
             notices.append(f"{entry.label.text}: “{_short(entry)}” is ignored. {entry.errors[0]}")
             entry.data, entry.raw_data = entry.default, None
         value = entry.moment if isinstance(entry, Moment) else entry.data
+        if isinstance(value, str):
+            value = value.strip()  # blanks count as nothing, as they do for Optional
         if isinstance(value, datetime) and value.tzinfo is None:
             value = value.replace(tzinfo=zone)
         if value not in (None, ""):
-            values[entry.short_name] = value.strip() if isinstance(value, str) else value
+            values[entry.short_name] = value
     return values, notices
 
 

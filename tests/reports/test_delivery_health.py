@@ -92,6 +92,12 @@ def test_page_without_attempts_has_no_charts(meera: Browser, partner: Any) -> No
     assert figures(page)["Success rate"] == "– 0 of 0 attempts"
 
 
+def test_blank_parameters_show_the_defaults(meera: Browser, partner: Any) -> None:
+    page = meera.get("/health?range=%20&partner=%20")
+    assert page.status_code == 200
+    assert "ignored" not in page.words
+
+
 def test_unknown_parameters_are_ignored_with_a_notice(meera: Browser, partner: Any) -> None:
     page = meera.get("/health?range=century&partner=Nobody")
     assert page.status_code == 200
