@@ -170,7 +170,7 @@ def _load_person(_request: Request) -> Person | None:
 
 def _record_activity(user_session: UserSession) -> None:
     now = clock.now()
-    if not sessions.needs_activity(user_session, now):
+    if not sessions.needs_activity(user_session, now, idle=web.settings().session_idle):
         return
     try:
         with web.database().writing_soon() as writing:

@@ -15,7 +15,7 @@ from app import clock
 from app.accounts.models import Person, UserSession
 
 ACTIVITY_PRECISION = timedelta(minutes=1)
-"""Activity is written at most this often."""
+"""Activity is written at most this often, or four times per idle limit if that is shorter."""
 
 _BY_TOKEN = (
     select(UserSession)
@@ -74,9 +74,9 @@ def find(session: Session, token: str, *, idle: timedelta) -> UserSession | None
     return session.scalar(_BY_TOKEN, parameters)
 
 
-def needs_activity(user_session: UserSession, now: datetime) -> bool:
+def needs_activity(user_session: UserSession, now: datetime, *, idle: timedelta) -> bool:
     """Whether the recorded activity is too old."""
-    return now - user_session.last_seen_at >= ACTIVITY_PRECISION
+    return now - user_session.last_seen_at >= min(ACTIVITY_PRECISION, idle / 4)
 
 
 def record_activity(session: Session, session_id: int, now: datetime) -> None:

@@ -241,8 +241,11 @@ def test_own_sessions_are_listed_by_latest_activity(
     listed = sessions.sessions_of(session, 1, idle=HOUR)
     assert [row.id for row in listed] == [second, third, first]
     now = the_clock.now()
-    assert [sessions.needs_activity(row, now) for row in listed] == [False, True, True]
-    assert not sessions.needs_activity(listed[1], now - timedelta(microseconds=1))
+    assert [sessions.needs_activity(row, now, idle=HOUR) for row in listed] == [False, True, True]
+    just_before = now - timedelta(microseconds=1)
+    assert not sessions.needs_activity(listed[1], just_before, idle=HOUR)
+    # With a short idle limit, activity is recorded well before it ends the session.
+    assert sessions.needs_activity(listed[1], just_before, idle=timedelta(minutes=1))
 
 
 @pytest.mark.sqlite
