@@ -298,7 +298,7 @@ def change_password() -> Response:
         return _password_page(form, status=422)
     problem = presenters.PASSWORD_UNCHANGED if new == current else ""
     try:
-        service.check_password(new, me.username, me.full_name)
+        service.check_password(new, me.username, me.full_name, *me.supplier_ids)
     except service.BadPassword as error:
         problem = presenters.PASSWORD_PROBLEMS[error.problem]
     if problem:

@@ -72,7 +72,7 @@ def add_person(
         raise InvalidPerson(PersonError.USERNAME_INVALID)
     if queries.person_by_username(session, username):
         raise InvalidPerson(PersonError.USERNAME_TAKEN)
-    check_password(password, username, full_name)
+    check_password(password, username, full_name, *ids)
     _check_supplier_ids(role, ids)
     person = Person(
         username=username,
@@ -122,9 +122,9 @@ def update_person(
     _record_changes(session, person, before, audit_fields(person))
 
 
-def check_password(password: str, username: str, full_name: str) -> None:
-    """Errors: BadPassword if this person must not use the password."""
-    problem = passwords.password_problem(password, username, full_name)
+def check_password(password: str, *names: str) -> None:
+    """Errors: BadPassword if the person with these names and supplier ids must not use the password."""
+    problem = passwords.password_problem(password, *names)
     if problem:
         raise BadPassword(problem)
 

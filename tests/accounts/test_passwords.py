@@ -51,13 +51,14 @@ def sign_in(browser: Browser, username: str, password: str) -> Any:
         ("OrderOrderq4Jv9", PasswordProblem.GUESSABLE),
         ("mq7z-vt4k-wp", None),
         (("mango-lantern-river" * 11)[:200], None),
+        ("SUPPB2B0001@bbps", PasswordProblem.PERSONAL),
         (NEW, None),
         ("नमस्ते दुनिया नदी", None),
         ("mango-lantern-river" * 10, None),
     ],
 )
 def test_new_password_weak_or_personal_is_refused(password: str, problem: PasswordProblem | None) -> None:
-    assert password_problem(password, "asha", "Asha Kulkarni") is problem
+    assert password_problem(password, "asha", "Asha Kulkarni", "SUPPB2B0001@bbps") is problem
 
 
 def test_short_name_makes_a_password_guessable_but_not_personal() -> None:

@@ -99,7 +99,11 @@ def test_users_add_without_terminal_prints_generated_password(app: Flask, sessio
 
 @pytest.mark.parametrize(
     ("password", "error"),
-    [("short", "12 to 200"), ("password12345", "easy to guess"), ("mango-kiran-river", "name or username")],
+    [
+        ("short", "12 to 200"),
+        ("password12345", "easy to guess"),
+        ("mango-kiran-river", "name, username or supplier id"),
+    ],
 )
 def test_users_add_refuses_a_weak_password(app: Flask, session: Session, password: str, error: str) -> None:
     result = run(app, "users", "add", "kiran", "--role", "manager", "--password-stdin", input=f"{password}\n")
@@ -150,6 +154,13 @@ def test_partners_add_reads_secrets_from_standard_input(app: Flask, session: Ses
     assert partner.headers == [["X-Key", "a: b"], ["X-Other", "c"]]
     assert partner.signature_required
     assert partner_with_key(session, "an-inbound-key-1234") == partner
+
+
+def test_partners_add_header_without_colon_is_not_repeated(app: Flask) -> None:
+    arguments = ("partners", "add", "Network", "--base-url", "https://b2b.example", "--header-stdin")
+    result = app.test_cli_runner().invoke(args=arguments, input="X-Api-Key s3cret\n")
+    assert result.exit_code == 1 and "Name: value" in result.output
+    assert "s3cret" not in result.output
 
 
 def test_partners_add_secret_over_plain_http_needs_the_option(app: Flask, session: Session) -> None:
