@@ -14,7 +14,10 @@ from wtforms.widgets import TextInput
 
 from app.network.text import one_line
 
-SESSION_ENDED = "Your session had ended, so nothing was saved. Check the form and send it again."
+SESSION_ENDED = (
+    "Nothing was saved: your session had ended, or you had to confirm your password. "
+    "Check the form and send it again."
+)
 """The error of a form whose CSRF token belongs to another session."""
 
 
