@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-WORKERS ?= 2
+# One more than two cores, because tests of delivery mostly wait.
+WORKERS ?= 3
 SYSTEM_PACKAGES := PATH="$(PATH):/usr/sbin:/sbin" sh tests/system-packages.sh
 
 # Compiled modules save half a second at the start of each command.

@@ -32,6 +32,13 @@ CHROMIUM_FLAGS = [
 ]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run a failed browser test a second time and name it in the summary: a browser may lose a race."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture
 def database_url(tmp_path: Path, empty_sqlite: Path) -> str:
     """Browser tests run on SQLite only: pages do not depend on the kind of database."""
