@@ -59,7 +59,12 @@ def conditions_of(context: FilterContext) -> list[ColumnElement[bool]]:
 
 def count_rows(session: Session, query: Select[Any], *, most: int = COUNT_MAX) -> int:
     """How many rows a query has; counting stops at ``most``."""
-    return session.scalar(select(func.count()).select_from(query.limit(most).subquery())) or 0
+    return session.scalar(row_count(query, most=most)) or 0
+
+
+def row_count(query: Select[Any], *, most: int = COUNT_MAX) -> Select[int]:
+    """The query for how many rows a query has; counting stops at ``most``."""
+    return select(func.count()).select_from(query.limit(most).subquery())
 
 
 def without_index(column: Any) -> ColumnElement[str]:

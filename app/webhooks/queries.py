@@ -24,6 +24,7 @@ from app.db.filters import (
     count_rows,
     distinct_values,
     has_status,
+    row_count,
     where,
     window_end,
     without_index,
@@ -291,14 +292,14 @@ def attention_count(session: Session, scope: Scope) -> int:
 
 def state_counts(session: Session, scope: Scope) -> dict[str, int]:
     """How many messages are on their way or were not delivered, by state; counting stops at ``COUNT_MAX``."""
-    counts = {}
+    counts = []
     for state in ("pending", "held", "refused", "failed"):
         context = FilterContext(session, MessageFilter(state=state), scope)
         rows = select(Message.id).join(Message.partner).where(*conditions_of(context))
         if scope is not None:
             rows = rows.where(without_index(Message.supplier_b2b_id).in_(scope))
-        counts[state] = count_rows(session, rows)
-    return counts
+        counts.append(row_count(rows).scalar_subquery().label(state))
+    return dict(session.execute(select(*counts)).one()._mapping)
 
 
 def retried_count(session: Session, scope: Scope) -> int:
