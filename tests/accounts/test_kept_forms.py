@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -137,6 +138,27 @@ def test_form_from_another_site_is_not_kept(
     assert session.scalar(select(func.count()).select_from(KeptForm)) == 0
 
 
+def test_kept_form_has_every_word_and_its_address_but_no_token(anonymous: Browser, session: Session) -> None:
+    fields = {"csrf_token": "x", "supplier_remarks": ["one", "two"], "supplier_response": "REJECT"}
+    anonymous.send("/orders/1/answer?tab=lines", fields)
+    kept_form = session.scalars(select(KeptForm)).one()
+    assert kept_form.path == "/orders/1/answer?tab=lines"
+    assert sorted(kept_form.fields) == [
+        ["supplier_remarks", "one"],
+        ["supplier_remarks", "two"],
+        ["supplier_response", "REJECT"],
+    ]
+    assert kept_form.address == "127.0.0.1"
+
+
+def test_kept_form_of_a_view_that_keeps_none_is_not_found(asha: Browser, database: Database) -> None:
+    with database.writing() as writing:
+        token = kept_forms.keep(writing, "/logout", [], address="")
+        writing.commit()
+    response = asha.get(f"/account/form/{token}")
+    assert (response.status_code, "Form expired" in response.words) == (404, False)
+
+
 def test_kept_form_expires(anonymous: Browser, asha: Browser, order_id: int, clock: Any) -> None:
     anonymous.send(f"/orders/{order_id}/answer", {"supplier_remarks": REMARK})
     location = anonymous.send(f"/orders/{order_id}/answer", {"supplier_remarks": REMARK}).location
@@ -210,6 +232,18 @@ def test_form_is_kept_while_the_password_is_confirmed(admin: Browser, session: S
 def test_sensitive_post_needs_the_password_again(app: Flask, admin: Browser, partner: Any, path: str) -> None:
     app.config["WTF_CSRF_ENABLED"] = False
     assert admin.send(path, {}).location.startswith("/account/confirm?next=/")
+
+
+@pytest.mark.parametrize(("age", "status"), [(timedelta(minutes=15), 303), (timedelta(minutes=14), 200)])
+def test_confirmation_counts_for_less_than_15_minutes(
+    admin: Browser, database: Database, monkeypatch: pytest.MonkeyPatch, age: timedelta, status: int
+) -> None:
+    now = app_clock.now()
+    monkeypatch.setattr("app.accounts.access.clock.now", lambda: now)
+    with database.writing() as session:
+        session.execute(update(UserSession).values(confirmed_at=now - age))
+        session.commit()
+    assert admin.get("/users/new").status_code == status
 
 
 def test_wrong_password_does_not_confirm(admin: Browser) -> None:

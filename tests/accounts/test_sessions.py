@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import clock as the_clock
@@ -109,6 +110,21 @@ def test_activity_is_written_at_most_once_a_minute(
     clock.move(minutes=1)
     asha.get("/orders")
     assert last_seen() > began
+
+
+@pytest.mark.sqlite
+def test_activity_that_cannot_be_written_fails_no_request(
+    sign_in: Callable[..., Browser], clock: Any, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def record_activity(*_: Any) -> None:
+        raise OperationalError("UPDATE", {}, Exception("locked"))
+
+    asha = sign_in()
+    clock.move(minutes=2)
+    monkeypatch.setattr(sessions, "record_activity", record_activity)
+    with caplog.at_level("INFO", "app.accounts.access"):
+        assert is_signed_in(asha)
+    assert "activity of session 1 was not recorded: locked" in caplog.messages
 
 
 def test_own_sessions_are_listed_and_revoked(sign_in: Callable[..., Browser], session: Session) -> None:
