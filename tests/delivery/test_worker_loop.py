@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections import Counter
 from contextlib import nullcontext
@@ -72,6 +73,41 @@ def test_results_that_are_ready_are_taken_together() -> None:
     assert worker._wait_for_results() is True
     assert worker._unrecorded == results
     assert worker._wait_for_results(0.0) is False
+
+
+class Queue:
+    """A queue whose next result takes some time to come."""
+
+    def __init__(self, time: Time, results: list[Any], every: float) -> None:
+        self.time, self.results, self.every = time, results, every
+        self.timeouts: list[float | None] = []
+
+    def get(self, timeout: float | None) -> Any:
+        self.timeouts.append(None if timeout is None else round(timeout, 6))
+        if not self.results or (timeout is not None and timeout < self.every):
+            raise queue.Empty
+        self.time.sleep(self.every)
+        return self.results.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "every", "taken", "timeouts"),
+    [
+        (9, 0.002, 3, [None, 0.005, 0.003, 0.001]),
+        (2, 0.002, 2, [None, 0.005, 0.0]),
+        (1, 0.002, 1, [None, 0.0]),
+        (20, 0.0, 20, [None, *[0.005] * 15, *[0.0] * 5]),
+    ],
+)
+def test_worker_waits_briefly_for_more_results(
+    time: Time, in_flight: int, every: float, taken: int, timeouts: list[float | None]
+) -> None:
+    tokens = [str(number) for number in range(20)]
+    worker = with_state([message(token) for token in tokens[:in_flight]], [])
+    worker._results = results = Queue(time, [result(token) for token in tokens], every)
+    assert worker._wait_for_results() is True
+    assert len(worker._unrecorded) == taken
+    assert results.timeouts == timeouts
 
 
 def test_wake_up_ends_the_wait_without_a_result() -> None:
@@ -171,6 +207,22 @@ def test_expired_leases_are_reclaimed_once_a_second(
     assert caplog.messages == ["2 messages had an expired lease and are sent again"]
 
 
+@pytest.mark.parametrize("rounds", [0, 2])
+def test_drain_claims_until_nothing_is_in_flight(monkeypatch: pytest.MonkeyPatch, rounds: int) -> None:
+    worker, calls = idle_worker(), []
+
+    def tick(connection: Any, *, claiming: bool) -> None:
+        calls.append((connection, claiming))
+        worker._in_flight = {} if len(calls) > rounds else {("m", "a"): message("a")}
+
+    monkeypatch.setattr(worker, "_connection", lambda: nullcontext("c"))
+    monkeypatch.setattr(worker, "_wait_for_results", lambda: True)
+    monkeypatch.setattr(worker, "_tick", tick)
+    monkeypatch.setattr(worker, "counts", Counter(delivered=1))
+    assert worker.drain() == {"delivered": 1}
+    assert calls == [("c", True)] * (rounds + 1)
+
+
 # --- Errors of the database
 
 
@@ -226,6 +278,26 @@ def test_unstorable_result_is_recorded_without_its_text(
     assert caplog.messages == ["a response cannot be stored and is left out: too large"]
     monkeypatch.setattr(worker, "_is_storable", lambda *_: True)
     assert worker._without_unstorable("c") == [-1, 2, -3]
+
+
+@pytest.mark.parametrize("error", [None, Unstorable])
+def test_storable_result_is_recorded_alone_and_rolled_back(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception] | None
+) -> None:
+    worker = idle_worker()
+    calls: list[Any] = []
+    connection = SimpleNamespace(rollback=lambda: calls.append("rollback"))
+
+    def record_results(session: Any, results: Any, now: datetime) -> None:
+        calls.append((session, results, now))
+        if error:
+            raise error("no")
+
+    monkeypatch.setattr(worker, "_transaction", lambda connection: nullcontext(("session of", connection)))
+    monkeypatch.setattr(module, "clock", SimpleNamespace(now=lambda: NOW))
+    monkeypatch.setattr(module, "record_results", record_results)
+    assert worker._is_storable(connection, "result") is (error is None)
+    assert calls == [(("session of", connection), ["result"], NOW), *(() if error else ("rollback",))]
 
 
 def test_unavailable_database_is_retried_every_second(
