@@ -45,8 +45,9 @@ def configure(settings: Settings) -> None:
     # Commands and tests create several apps in one process: the newest app's format counts.
     root.handlers = [other for other in root.handlers if other.get_name() != handler.get_name()]
     root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # Libraries may log contents, as the one that embeds the characters of a PDF does.
+    root.setLevel(logging.WARNING)
+    logging.getLogger("app").setLevel(logging.INFO)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 

@@ -57,6 +57,12 @@ def test_order_without_response_is_a_purchase_order(asha: Browser, arrive: Any) 
     assert pdf.metadata and pdf.metadata.title == "Purchase order MAL/2611/45007"
 
 
+def test_log_has_nothing_of_a_document(asha: Browser, arrive: Any, caplog: pytest.LogCaptureFixture) -> None:
+    (order_id,) = arrive(1)
+    asha.get(f"/orders/{order_id}.pdf")
+    assert {record.name for record in caplog.records} == {"app.request"}
+
+
 def test_order_with_response_is_an_acknowledgment(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive()
     asha.respond(order_id, remarks="Ships on Monday", supplier_order_number="SO-4711")
