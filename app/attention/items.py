@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from app.accounts.queries import reachable_supplier_ids
 from app.attention.models import Case
-from app.db.filters import Scope, count_rows
+from app.db.filters import Scope, count_rows, in_scope
 from app.delivery.models import Message
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import PurchaseOrder
@@ -123,8 +123,7 @@ def find_item(session: Session, scope: Scope, key: str, *, lock: bool = False) -
     kind, _, name = key.partition("-")
     if kind == "message":
         query = select(Message).where(Message.id == name).options(joinedload(Message.partner, innerjoin=True))
-        if scope is not None:
-            query = query.where(Message.supplier_b2b_id.in_(scope))
+        query = in_scope(query, Message.supplier_b2b_id, scope)
         message = session.scalar(query.with_for_update(of=Message) if lock else query)
         return message_item(message) if message else None
     if scope is not None:

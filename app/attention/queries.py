@@ -20,7 +20,7 @@ from app.attention.items import (
     unreachable_orders,
 )
 from app.attention.models import Case
-from app.db.filters import PAGE, Scope
+from app.db.filters import PAGE, Scope, in_scope
 from app.delivery.models import Message
 from app.inbound.queries import unmatched_count
 from app.webhooks import queries as webhook_queries
@@ -136,9 +136,7 @@ class ResolvedPage:
 
 def resolved_page(session: Session, reader: Reader, after: int | None, *, limit: int = PAGE) -> ResolvedPage:
     """Resolved cases, newest first, including those that have recurred since."""
-    query = select(Case).where(Case.resolved_at.is_not(None))
-    if reader.scope is not None:
-        query = query.where(Case.supplier_b2b_id.in_(reader.scope))
+    query = in_scope(select(Case).where(Case.resolved_at.is_not(None)), Case.supplier_b2b_id, reader.scope)
     if not reader.is_support:
         query = query.where(Case.item_key.startswith(MESSAGE_PREFIX))
     if after is not None:

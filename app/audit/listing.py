@@ -19,16 +19,10 @@ def _load(asked: ListRequest) -> ListPage:
         title="Audit trail",
         summary=f"{summary}, newest first",
         here="audit",
-        newest=str(_newest(page, filters)),
+        newest=asked.newest(page.entries, lambda: queries.newest_id(web.db(), filters)),
         empty=presenters.empty_trail(asked.filters),
         context={"seal_status": queries.seal_status(web.db())},
     )
-
-
-def _newest(page: queries.AuditPage, filters: queries.AuditFilter) -> int:
-    if filters.after is not None:
-        return queries.newest_id(web.db(), filters)
-    return page.entries[0].id if page.entries else 0
 
 
 def _count_newer(asked: ListRequest, than: str) -> int:

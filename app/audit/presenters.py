@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.audit.queries import SealStatus
-from app.ui.listing import EmptyList
+from app.ui.listing import EmptyList, no_matches
 from app.ui.numbers import counted
 
 ACTIONS = {
@@ -222,13 +222,9 @@ def value_text(value: Any, zone: ZoneInfo) -> str:
 def empty_trail(filters: Mapping[str, Any]) -> EmptyList:
     """Why the trail is empty."""
     if filters:
-        text = f"No entries match “{filters['q']}” and these filters." if "q" in filters else NO_MATCH
-        return EmptyList("nothing", "No matches", text, "Clear filters")
+        return no_matches("entries", filters.get("q", ""), "Clear filters")
     text = "Sign-ins, responses, resends, exports and configuration changes appear here."
     return EmptyList("empty", "No entries yet", text)
-
-
-NO_MATCH = "No entries match these filters."
 
 
 def integrity_text(status: SealStatus) -> str:

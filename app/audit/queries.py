@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from app.audit.models import AuditAction, AuditEntry, AuditObject, AuditSeal
-from app.db.filters import PAGE, FilterContext, conditions_of, count_rows, distinct_values, where
+from app.db.filters import PAGE, FilterContext, conditions_of, count_newer, count_rows, distinct_values, where
 from app.db.text_search import TextIndex, matching_ids
 
 FEW = 2_000
@@ -66,8 +66,7 @@ def newest_id(session: Session, wanted: AuditFilter) -> int:
 
 def newer_count(session: Session, wanted: AuditFilter, than: int) -> int:
     """How many matching entries are newer than this id; counts at most one more than a page."""
-    newer = _ids(session, wanted).where(AuditEntry.id > than).limit(PAGE + 1)
-    return len(session.scalars(newer).all())
+    return count_newer(session, _ids(session, wanted), AuditEntry.id, than)
 
 
 def _ids(session: Session, wanted: AuditFilter) -> Select[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -37,6 +37,7 @@ class FilterContext:
     now: datetime | None = None
 
 
+Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
 Condition = Callable[[Any, FilterContext], Any]
 """Makes the SQL condition, or a list of conditions, for a value of the filter."""
 
@@ -57,6 +58,14 @@ def conditions_of(context: FilterContext) -> list[ColumnElement[bool]]:
     return conditions
 
 
+def in_scope(query: Query, column: Any, scope: Scope) -> Query:
+    """The query without rows that the reader may not see; ``column`` has the supplier id.
+
+    Rows without a supplier are left to readers who see all.
+    """
+    return query if scope is None else query.where(column.in_(scope))
+
+
 def count_rows(session: Session, query: Select[Any], *, most: int = COUNT_MAX) -> int:
     """How many rows a query has; counting stops at ``most``."""
     return session.scalar(row_count(query, most=most)) or 0
@@ -65,6 +74,14 @@ def count_rows(session: Session, query: Select[Any], *, most: int = COUNT_MAX) -
 def row_count(query: Select[Any], *, most: int = COUNT_MAX) -> Select[int]:
     """The query for how many rows a query has; counting stops at ``most``."""
     return select(func.count()).select_from(query.limit(most).subquery())
+
+
+def count_newer(session: Session, ids: Select[Any], column: Any, than: object) -> int:
+    """How many rows of a list are newer than the one with this id; counts at most one more than a page.
+
+    ``column`` is the id that ``ids`` selects.
+    """
+    return len(session.scalars(ids.where(column > than).limit(PAGE + 1)).all())
 
 
 def without_index(column: Any) -> ColumnElement[str]:
@@ -96,6 +113,29 @@ def window_end(session: Session, ids: Select[str], column: Any, time: Any) -> Wi
     if len(bounds) < 2:
         return None
     return WindowEnd(bounds[0], session.scalars(select(time).where(column == bounds[0])).one())
+
+
+def search_bodies(
+    session: Session,
+    ids: Select[str],
+    column: Any,
+    time: Any,
+    conditions: Sequence[ColumnElement[bool]],
+    *,
+    is_reference: ColumnElement[bool],
+    mentions: ColumnElement[bool],
+) -> tuple[list[ColumnElement[bool]], WindowEnd | None]:
+    """The conditions with those of a search, and the oldest row that it reads, unless it reads all.
+
+    If the text is exactly the reference of a visible row, the search is for that; else it reads the newest
+    rows for a mention. ``ids``, ``column`` and ``time`` are those of ``window_end``.
+    """
+    if session.scalar(ids.where(is_reference).limit(1)) is not None:
+        return [*conditions, is_reference], None
+    oldest = window_end(session, ids.where(*conditions), column, time)
+    if oldest is None:
+        return [*conditions, mentions], None
+    return [*conditions, mentions, column >= oldest.id], oldest
 
 
 def distinct_values(session: Session, column: Any, *, most: int) -> Sequence[str]:

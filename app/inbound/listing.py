@@ -26,17 +26,11 @@ def _load(asked: ListRequest) -> ListPage:
         title=presenters.log_title(filters.effect),
         summary=f"{summary}, newest first" if page.messages else "",
         here="received",
-        newest=_newest(page, filters),
+        newest=asked.newest(page.messages, lambda: queries.newest_id(web.db(), scope, filters)),
         empty=presenters.empty_log(filters, asked.filters, page.searched_back_to),
         searched_back_to=page.searched_back_to,
         context={"unmatched": unmatched},
     )
-
-
-def _newest(page: queries.InboundPage, filters: queries.InboundFilter) -> str:
-    if filters.after:
-        return queries.newest_id(web.db(), access.visible_suppliers(), filters)
-    return page.messages[0].id if page.messages else ""
 
 
 def _count_newer(asked: ListRequest, than: str) -> int:

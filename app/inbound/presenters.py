@@ -14,7 +14,7 @@ from app.inbound.processing import ReprocessBlocker
 from app.inbound.queries import InboundFilter
 from app.network.vocabulary import Kind
 from app.ui.chips import Chip
-from app.ui.listing import EmptyList
+from app.ui.listing import EmptyList, no_matches
 from app.ui.numbers import number
 
 EFFECTS = {
@@ -98,8 +98,7 @@ def empty_log(
         text = f"No message in the latest {number(SEARCH_WINDOW)} contains “{filters.q}”. Older ones may."
         return EmptyList("nothing", "No matches in the latest messages", text)
     if active:
-        search = f"“{filters.q}” and " if filters.q else ""
-        return EmptyList("nothing", "No matches", f"No messages match {search}these filters.", SHOW_ALL)
+        return no_matches("messages", filters.q, SHOW_ALL)
     text = "Orders, changes, cancellations and results from partners appear here with our responses."
     return EmptyList("empty", "No messages yet", text)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session, joinedload, undefer
@@ -20,18 +19,18 @@ from app.db.filters import (
     Scope,
     WindowEnd,
     conditions_of,
+    count_newer,
     count_rows,
     has_status,
+    in_scope,
+    search_bodies,
     where,
-    window_end,
     without_index,
 )
 from app.inbound.models import Effect, InboundMessage
 from app.network.vocabulary import Kind
 from app.partners.models import LISTED
 from app.partners.queries import partner_id_of
-
-Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ def message_page(session: Session, scope: Scope, wanted: InboundFilter, *, limit
     """The newest messages that match, without bodies. Ids sort by the time of receipt."""
     conditions, oldest = _filtered(session, scope, wanted)
     query = (
-        _visible(select(InboundMessage), scope)
+        in_scope(select(InboundMessage), InboundMessage.supplier_b2b_id, scope)
         .options(joinedload(InboundMessage.partner).load_only(*LISTED))
         .where(*conditions)
         .order_by(InboundMessage.id.desc())
@@ -96,40 +95,35 @@ def newest_id(session: Session, scope: Scope, wanted: InboundFilter) -> str:
 
 def newer_count(session: Session, scope: Scope, wanted: InboundFilter, than: str) -> int:
     """The number of matching messages after this id; counts at most one more than a page."""
-    newer = _ids(session, scope, wanted).where(InboundMessage.id > than).limit(PAGE + 1)
-    return len(session.scalars(newer).all())
+    return count_newer(session, _ids(session, scope, wanted), InboundMessage.id, than)
 
 
 def _ids(session: Session, scope: Scope, wanted: InboundFilter) -> Select[str]:
     conditions, _ = _filtered(session, scope, replace(wanted, after=""))
-    return _visible(select(InboundMessage.id), scope).where(*conditions)
+    return in_scope(select(InboundMessage.id), InboundMessage.supplier_b2b_id, scope).where(*conditions)
 
 
 def message(session: Session, scope: Scope, inbound_id: str) -> InboundMessage | None:
     """A message with both bodies; None if the reader may not see it."""
-    return session.scalar(
-        _visible(select(InboundMessage), scope)
-        .where(InboundMessage.id == inbound_id)
-        .options(
-            joinedload(InboundMessage.partner),
-            undefer(InboundMessage.body),
-            undefer(InboundMessage.answer_body),
-        )
-    )
+    return session.scalar(_whole(scope, inbound_id))
 
 
 def message_for_update(session: Session, scope: Scope, inbound_id: str) -> InboundMessage | None:
     """A message with both bodies, locked until the transaction ends."""
     return session.scalar(
-        _visible(select(InboundMessage), scope)
+        _whole(scope, inbound_id).with_for_update(of=InboundMessage).execution_options(populate_existing=True)
+    )
+
+
+def _whole(scope: Scope, inbound_id: str) -> Select[InboundMessage]:
+    return (
+        in_scope(select(InboundMessage), InboundMessage.supplier_b2b_id, scope)
         .where(InboundMessage.id == inbound_id)
         .options(
             joinedload(InboundMessage.partner),
             undefer(InboundMessage.body),
             undefer(InboundMessage.answer_body),
         )
-        .with_for_update(of=InboundMessage)
-        .execution_options(populate_existing=True)
     )
 
 
@@ -147,7 +141,8 @@ def changed_orders(session: Session, scope: Scope, kind: Kind, since: datetime, 
     """How many orders were changed by messages of this kind since a time, of at most ``most`` messages."""
     wanted = InboundFilter(effect=Effect.APPLIED.value, kind=kind.value, since=since)
     conditions = conditions_of(FilterContext(session, wanted, scope))
-    orders = _visible(select(InboundMessage.order_id), scope).where(*conditions).limit(most)
+    query = select(InboundMessage.order_id).where(*conditions).limit(most)
+    orders = in_scope(query, InboundMessage.supplier_b2b_id, scope)
     return session.scalar(select(func.count(orders.subquery().c.order_id.distinct()))) or 0
 
 
@@ -163,7 +158,7 @@ def repeats_of(session: Session, inbound_id: str, *, most: int = 20) -> Sequence
 
 def messages_named(session: Session, scope: Scope, text: str, *, limit: int) -> Sequence[InboundMessage]:
     """The newest messages with exactly this id, PO number or order id, without bodies."""
-    return session.scalars(_listed(scope, limit).where(_is_key(text))).all()
+    return session.scalars(_listed(scope, limit).where(_is_reference(text))).all()
 
 
 def messages_of_orders(
@@ -175,7 +170,7 @@ def messages_of_orders(
 
 def _listed(scope: Scope, limit: int) -> Select[InboundMessage]:
     return (
-        _visible(select(InboundMessage), scope)
+        in_scope(select(InboundMessage), InboundMessage.supplier_b2b_id, scope)
         .options(joinedload(InboundMessage.partner).load_only(*LISTED))
         .order_by(InboundMessage.id.desc())
         .limit(limit)
@@ -185,15 +180,8 @@ def _listed(scope: Scope, limit: int) -> Select[InboundMessage]:
 def unmatched_count(session: Session, scope: Scope) -> int:
     """The number of unmatched messages that are not resolved; counting stops at ``COUNT_MAX``."""
     waiting = select(InboundMessage.id).where(InboundMessage.needs_attention)
-    if scope is not None:
-        # Few messages are unmatched: keep the planner off the index on all messages of a supplier.
-        waiting = waiting.where(without_index(InboundMessage.supplier_b2b_id).in_(scope))
-    return count_rows(session, waiting)
-
-
-def _visible(query: Query, scope: Scope) -> Query:
-    """Unauthenticated and unreadable messages have no supplier: only readers who see all see them."""
-    return query if scope is None else query.where(InboundMessage.supplier_b2b_id.in_(scope))
+    # Few messages are unmatched: keep the planner off the index on all messages of a supplier.
+    return count_rows(session, in_scope(waiting, without_index(InboundMessage.supplier_b2b_id), scope))
 
 
 def _filtered(
@@ -203,18 +191,18 @@ def _filtered(
     conditions = conditions_of(FilterContext(session, wanted, scope))
     if not wanted.q:
         return conditions, None
-    is_key = _is_key(wanted.q)
-    if session.scalar(_visible(select(InboundMessage.id), scope).where(is_key).limit(1)) is not None:
-        return [*conditions, is_key], None
-    ids = _visible(select(InboundMessage.id), scope).where(*conditions)
-    oldest = window_end(session, ids, InboundMessage.id, InboundMessage.received_at)
-    conditions.append(_mentions(session, wanted.q))
-    if oldest:
-        conditions.append(InboundMessage.id >= oldest.id)
-    return conditions, oldest
+    return search_bodies(
+        session,
+        in_scope(select(InboundMessage.id), InboundMessage.supplier_b2b_id, scope),
+        InboundMessage.id,
+        InboundMessage.received_at,
+        conditions,
+        is_reference=_is_reference(wanted.q),
+        mentions=_mentions(session, wanted.q),
+    )
 
 
-def _is_key(text: str) -> ColumnElement[bool]:
+def _is_reference(text: str) -> ColumnElement[bool]:
     """Whether the text is exactly a message id, a PO number or an order id."""
     return or_(
         InboundMessage.id == text,

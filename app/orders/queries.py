@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -30,10 +30,12 @@ from app.db.filters import (
     COUNT_MAX,
     PAGE,
     FilterContext,
+    Query,
     Scope,
     conditions_of,
     count_rows,
     distinct_values,
+    in_scope,
     where,
     without_index,
 )
@@ -57,8 +59,6 @@ FEW = 2_000
 """Up to this many text matches are looked up by index; above that, the list is scanned in its order."""
 NOBODY = "none"
 """The ``assigned`` filter for orders without an assignee."""
-
-Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
 
 SORTS: dict[str, tuple[Any, bool]] = {
     "respond_by": (PurchaseOrder.respond_by, False),
@@ -155,7 +155,7 @@ def order_page(
 def matching(session: Session, query: Query, scope: Scope, wanted: OrderFilter, now: datetime) -> Query:
     """The query, narrowed to the orders of the list, on any page and in any order."""
     return (
-        _visible(query, scope)
+        in_scope(query, PurchaseOrder.supplier_b2b_id, scope)
         .join(PurchaseOrder.partner)
         .where(*conditions_of(FilterContext(session, wanted, scope, now)))
     )
@@ -177,14 +177,11 @@ def newer_count(session: Session, scope: Scope, wanted: OrderFilter, now: dateti
 def order(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None:
     """One order with its revisions and decisions; None if the reader may not see it."""
     return session.scalar(
-        _visible(select(PurchaseOrder), scope)
+        in_scope(select(PurchaseOrder), PurchaseOrder.supplier_b2b_id, scope)
         .where(PurchaseOrder.id == order_id)
         .options(
             joinedload(PurchaseOrder.partner),
-            _with_assignee(),
-            selectinload(PurchaseOrder.revisions),
-            selectinload(PurchaseOrder.decisions),
-            selectinload(PurchaseOrder.status_changes),
+            *_with_history(),
         )
         # After a POST the same session shows the page; its loaded objects are outdated.
         .execution_options(populate_existing=True)
@@ -210,8 +207,9 @@ def orders_for_update(session: Session, scope: Scope, ids: Sequence[int]) -> lis
 
     A consistent lock order prevents deadlock.
     """
-    keys = _visible(select(PurchaseOrder.id, PurchaseOrder.partner_id, PurchaseOrder.object_id), scope)
-    rows = session.execute(keys.where(PurchaseOrder.id.in_(set(ids))).order_by(PurchaseOrder.id)).all()
+    rows = session.execute(
+        _lock_keys(scope).where(PurchaseOrder.id.in_(set(ids))).order_by(PurchaseOrder.id)
+    ).all()
     for _, partner_id, object_id in rows:
         advisory_lock(session, partner_id, object_id)
     lock_messages_of(session, *(order_id for order_id, _, _ in rows))
@@ -221,7 +219,7 @@ def orders_for_update(session: Session, scope: Scope, ids: Sequence[int]) -> lis
 
 def _chosen(scope: Scope, ids: Sequence[int]) -> Select[PurchaseOrder]:
     return (
-        _visible(select(PurchaseOrder), scope)
+        in_scope(select(PurchaseOrder), PurchaseOrder.supplier_b2b_id, scope)
         .where(PurchaseOrder.id.in_(ids))
         .options(joinedload(PurchaseOrder.partner, innerjoin=True), _with_assignee())
         .order_by(PurchaseOrder.respond_by, PurchaseOrder.id)
@@ -230,8 +228,7 @@ def _chosen(scope: Scope, ids: Sequence[int]) -> Select[PurchaseOrder]:
 
 def order_for_update(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None:
     """One order, locked until the transaction ends, so that concurrent responses run one after the other."""
-    keys = _visible(select(PurchaseOrder.id, PurchaseOrder.partner_id, PurchaseOrder.object_id), scope)
-    row = session.execute(keys.where(PurchaseOrder.id == order_id)).one_or_none()
+    row = session.execute(_lock_keys(scope).where(PurchaseOrder.id == order_id)).one_or_none()
     return _locked(session, *row) if row else None
 
 
@@ -243,6 +240,12 @@ def partners_order_for_update(session: Session, partner_id: int, object_id: str)
         )
     )
     return None if order_id is None else _locked(session, order_id, partner_id, object_id)
+
+
+def _lock_keys(scope: Scope) -> Select[int, int, str]:
+    """What ``_locked`` needs of the orders that the reader may see."""
+    keys = select(PurchaseOrder.id, PurchaseOrder.partner_id, PurchaseOrder.object_id)
+    return in_scope(keys, PurchaseOrder.supplier_b2b_id, scope)
 
 
 def _locked(session: Session, order_id: int, partner_id: int, object_id: str) -> PurchaseOrder | None:
@@ -257,10 +260,7 @@ def _locked(session: Session, order_id: int, partner_id: int, object_id: str) ->
         .where(PurchaseOrder.id == order_id)
         .options(
             joinedload(PurchaseOrder.partner, innerjoin=True),
-            _with_assignee(),
-            selectinload(PurchaseOrder.revisions),
-            selectinload(PurchaseOrder.decisions),
-            selectinload(PurchaseOrder.status_changes),
+            *_with_history(),
         )
         .with_for_update(of=PurchaseOrder)
         .execution_options(populate_existing=True)
@@ -335,7 +335,7 @@ def assignees(session: Session, scope: Scope, *, most: int = 100) -> Sequence[Pe
 
 def due_count(session: Session, scope: Scope, since: datetime, until: datetime) -> int:
     """How many open orders are due from ``since`` up to ``until``; counting stops at ``COUNT_MAX``."""
-    due = _visible(select(PurchaseOrder.id), scope).where(
+    due = in_scope(select(PurchaseOrder.id), PurchaseOrder.supplier_b2b_id, scope).where(
         PurchaseOrder.needs_response, PurchaseOrder.respond_by >= since, PurchaseOrder.respond_by < until
     )
     return count_rows(session, due)
@@ -352,7 +352,7 @@ class Received:
 def received_since(session: Session, scope: Scope, since: datetime) -> Received:
     """The new orders since a time; counting stops at ``COUNT_MAX``."""
     new = (
-        _visible(select(PurchaseOrder.buyer_b2b_id), scope)
+        in_scope(select(PurchaseOrder.buyer_b2b_id), PurchaseOrder.supplier_b2b_id, scope)
         .where(PurchaseOrder.received_at >= since)
         .limit(COUNT_MAX)
         .subquery()
@@ -369,24 +369,28 @@ def responses_by_person(
     """Who else responded since a time, and how often; the most active first."""
     number = func.count()
     query = (
-        select(Decision.person_name, number)
+        in_scope(select(Decision.person_name, number), Decision.supplier_b2b_id, scope)
         .where(Decision.decided_at >= since, Decision.undone.is_(False), Decision.person_id != except_id)
         .group_by(Decision.person_name)
         .order_by(number.desc(), Decision.person_name)
         .limit(limit)
     )
-    if scope is not None:
-        query = query.where(Decision.supplier_b2b_id.in_(scope))
     return [(name, count) for name, count in session.execute(query)]
+
+
+def _with_history() -> tuple[Any, ...]:
+    """Load the assignee, versions, responses and status changes along with an order."""
+    return (
+        _with_assignee(),
+        selectinload(PurchaseOrder.revisions),
+        selectinload(PurchaseOrder.decisions),
+        selectinload(PurchaseOrder.status_changes),
+    )
 
 
 def _with_assignee() -> Any:
     """Load the assignee's name along with an order."""
     return joinedload(PurchaseOrder.assignee).options(lazyload(Person.suppliers))
-
-
-def _visible(query: Query, scope: Scope) -> Query:
-    return query if scope is None else query.where(PurchaseOrder.supplier_b2b_id.in_(scope))
 
 
 def _has_response(answer: str) -> Any:

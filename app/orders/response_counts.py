@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from app.db.filters import Scope
+from app.db.filters import Scope, in_scope
 from app.network.vocabulary import SupplierResponse
 from app.orders.models import Decision
 
@@ -53,9 +53,7 @@ def response_counts(
         func.sum(case((Decision.left_seconds < 0, 1), else_=0)),
         func.sum(Decision.took_seconds),
     ).group_by(*key)
-    query = query.where(Decision.undone.is_(False))
-    if scope is not None:
-        query = query.where(Decision.supplier_b2b_id.in_(scope))
+    query = in_scope(query.where(Decision.undone.is_(False)), Decision.supplier_b2b_id, scope)
     for days in range((last - first).days + 1):
         day = first + timedelta(days=days)
         start, end = _midnight(day, zone), _midnight(day + timedelta(days=1), zone)

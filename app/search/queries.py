@@ -18,7 +18,7 @@ from app.accounts.models import Person
 from app.audit.models import AuditEntry
 from app.audit.queries import AuditFilter, entry_page, newest_of_orders
 from app.db import Base
-from app.db.filters import Scope
+from app.db.filters import Scope, in_scope
 from app.db.text_search import MIN_LENGTH
 from app.delivery.models import Message
 from app.inbound import queries as inbound
@@ -90,15 +90,13 @@ def _orders(
         PurchaseOrder.buyer_po_number.in_({text, text.upper()}),
     )
     query = (
-        select(PurchaseOrder)
+        in_scope(select(PurchaseOrder), PurchaseOrder.supplier_b2b_id, scope)
         .join(PurchaseOrder.partner)
         .options(contains_eager(PurchaseOrder.partner).load_only(*LISTED))
         .where(is_related)
         .order_by(PurchaseOrder.id.desc())
         .limit(LIMIT)
     )
-    if scope is not None:
-        query = query.where(PurchaseOrder.supplier_b2b_id.in_(scope))
     orders = _with_more(matching, session.scalars(query).all())
     # Someone who types a whole number wants that order.
     return sorted(orders, key=lambda order: order.buyer_po_number.upper() != text.upper())
@@ -118,8 +116,7 @@ def _assigned_orders(session: Session, scope: Scope, people: Iterable[int]) -> l
     ids: list[int] = []
     for person_id in people:
         query = select(PurchaseOrder.id).where(PurchaseOrder.assignee_id == person_id)
-        if scope is not None:
-            query = query.where(PurchaseOrder.supplier_b2b_id.in_(scope))
+        query = in_scope(query, PurchaseOrder.supplier_b2b_id, scope)
         ids += session.scalars(query.order_by(PurchaseOrder.respond_by.desc()).limit(LIMIT))
     return ids
 
@@ -130,8 +127,7 @@ def _responses_of_people(session: Session, scope: Scope, people: Iterable[int]) 
     for person_id in people:
         # One query per person follows the index on person and id.
         query = select(Decision).where(Decision.person_id == person_id)
-        if scope is not None:
-            query = query.where(Decision.supplier_b2b_id.in_(scope))
+        query = in_scope(query, Decision.supplier_b2b_id, scope)
         responses += session.scalars(query.order_by(Decision.id.desc()).limit(LIMIT))
     return sorted(responses, key=lambda decision: decision.id, reverse=True)[:LIMIT]
 

@@ -86,6 +86,12 @@ class EmptyList:
     link: str = ""
 
 
+def no_matches(nouns: str, search: str, link: str) -> EmptyList:
+    """What a list shows if no row matches the filters; ``search`` is the text searched for, if any."""
+    search = f"“{search}” and " if search else ""
+    return EmptyList("nothing", "No matches", f"No {nouns} match {search}these filters.", link)
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Rows below one head; without a title they have none."""
@@ -289,6 +295,12 @@ class ListRequest:
     def newer_url(self, newest: str) -> str:
         """The URL that counts rows newer than the row ``newest``."""
         return url_for(self.listing.newer_endpoint, **url_values({**self.filters, "than": newest}))
+
+    def newest(self, rows: Sequence[Any], query: Callable[[], object]) -> str:
+        """The id of the newest row: the first one of the first page; ``query`` returns it on others."""
+        if not self.is_first_page:
+            return str(query())
+        return str(rows[0].id) if rows else ""
 
     def shown(self, count: int, *, is_last: bool) -> str:
         """How many rows the page shows."""

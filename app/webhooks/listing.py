@@ -23,7 +23,7 @@ def _load(asked: ListRequest) -> ListPage:
         title=log_presenters.log_title(filters.state),
         summary=f"{summary}, newest first" if page.messages else "",
         here="attention" if filters.state == queries.ATTENTION else "sent",
-        newest=_newest(page, filters),
+        newest=asked.newest(page.messages, lambda: queries.newest_id(web.db(), scope, filters)),
         empty=log_presenters.empty_log(filters, asked.filters, page.searched_back_to),
         can_select=access.can(access.current_person(), Permission.RESEND),
         hidden=frozenset() if len(asked.options["partner"]) > 1 else frozenset({"partner"}),
@@ -33,12 +33,6 @@ def _load(asked: ListRequest) -> ListPage:
             "state_tabs": log_presenters.tabs(queries.state_counts(web.db(), scope)),
         },
     )
-
-
-def _newest(page: queries.MessagePage, filters: queries.MessageFilter) -> str:
-    if filters.after:
-        return queries.newest_id(web.db(), access.visible_suppliers(), filters)
-    return page.messages[0].id if page.messages else ""
 
 
 def _count_newer(asked: ListRequest, than: str) -> int:

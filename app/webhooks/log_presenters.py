@@ -11,7 +11,7 @@ from app.db.filters import SEARCH_WINDOW
 from app.delivery.models import Message, MessageState
 from app.delivery.retry_policy import Reason
 from app.ui.chips import Chip
-from app.ui.listing import EmptyList, Group
+from app.ui.listing import EmptyList, Group, no_matches
 from app.ui.numbers import count, number, things
 from app.webhooks.forms import STATES
 from app.webhooks.presenters import (
@@ -197,7 +197,6 @@ def empty_log(
         text = f"No matches for “{filters.q}” in {latest}. Older ones may match."
         return EmptyList("nothing", "No recent matches", text)
     if active:
-        search = f"“{filters.q}” and " if filters.q else ""
-        return EmptyList("nothing", "No matches", f"No webhooks match {search}these filters.", SHOW_ALL)
+        return no_matches("webhooks", filters.q, SHOW_ALL)
     text = "When someone responds to an order, the webhook appears here with its requests and responses."
     return EmptyList("empty", "No webhooks yet", text)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Select, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from app.db.filters import Scope
+from app.db.filters import Scope, in_scope
 from app.delivery.circuit_breaker import failing_condition
 from app.delivery.models import LIVE, Attempt, CircuitBreaker, Message, MessageState
 from app.partners.models import Partner
@@ -182,9 +182,8 @@ def waiting(session: Session, scope: Scope = None, *, include_sending: bool = Fa
         func.sum(case((Message.attempts_made > 0, 1), else_=0)),
         func.min(Message.next_at),
     ).where(Message.state.in_(states))
-    if scope is not None:
-        query = query.where(Message.supplier_b2b_id.in_(scope))
-    return {row[0]: Waiting(*row[1:]) for row in session.execute(query.group_by(Message.partner_id))}
+    query = in_scope(query, Message.supplier_b2b_id, scope).group_by(Message.partner_id)
+    return {row[0]: Waiting(*row[1:]) for row in session.execute(query)}
 
 
 def last_delivered_at(session: Session, partner_id: int) -> datetime | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select, union_all
 from sqlalchemy.orm import Session, contains_eager, defer, joinedload, selectinload, undefer
@@ -21,12 +21,14 @@ from app.db.filters import (
     Scope,
     WindowEnd,
     conditions_of,
+    count_newer,
     count_rows,
     distinct_values,
     has_status,
+    in_scope,
     row_count,
+    search_bodies,
     where,
-    window_end,
     without_index,
 )
 from app.delivery.models import Attempt, Message, MessageState, Trigger
@@ -44,8 +46,6 @@ OUTCOMES_SHOWN = 10
 """Newest attempts of each message in the list."""
 FEW = 4_000
 """Up to this many ids are collected and then sorted; for more, walking the list is faster."""
-
-Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +147,15 @@ def narrowed(
         conditions.append(Message.id < filters.after)
     if not filters.q:
         return conditions, None
-    named = _is_reference(filters.q)
-    if session.scalar(_visible(select(Message.id), scope).where(named).limit(1)) is not None:
-        return [*conditions, named], None
-    ids = _visible(select(Message.id), scope).join(Message.partner).where(*conditions)
-    oldest = window_end(session, ids, Message.id, Message.created_at)
-    conditions.append(_mentions(session, filters.q))
-    if oldest:
-        conditions.append(Message.id >= oldest.id)
-    return conditions, oldest
+    return search_bodies(
+        session,
+        in_scope(select(Message.id).join(Message.partner), Message.supplier_b2b_id, scope),
+        Message.id,
+        Message.created_at,
+        conditions,
+        is_reference=_is_reference(filters.q),
+        mentions=_mentions(session, filters.q),
+    )
 
 
 def _newest_of_suppliers(
@@ -218,8 +218,7 @@ def newest_id(session: Session, scope: Scope, filters: MessageFilter) -> str:
 
 def newer_count(session: Session, scope: Scope, filters: MessageFilter, than: str) -> int:
     """How many matching messages are newer than this id; counting stops after a page."""
-    newer = _ids(session, scope, filters).where(Message.id > than).limit(PAGE + 1)
-    return len(session.scalars(newer).all())
+    return count_newer(session, _ids(session, scope, filters), Message.id, than)
 
 
 def _ids(session: Session, scope: Scope, filters: MessageFilter) -> Select[str]:
@@ -230,7 +229,7 @@ def _ids(session: Session, scope: Scope, filters: MessageFilter) -> Select[str]:
 def message(session: Session, scope: Scope, message_id: str) -> Message | None:
     """One message with its attempts and bodies; None if the reader may not see it."""
     return session.scalar(
-        _visible(select(Message), scope)
+        in_scope(select(Message), Message.supplier_b2b_id, scope)
         .where(Message.id == message_id)
         .options(
             joinedload(Message.partner),
@@ -242,7 +241,7 @@ def message(session: Session, scope: Scope, message_id: str) -> Message | None:
 def message_for_update(session: Session, scope: Scope, message_id: str) -> Message | None:
     """One message, locked until the end of the transaction."""
     return session.scalar(
-        _visible(select(Message), scope)
+        in_scope(select(Message), Message.supplier_b2b_id, scope)
         .where(Message.id == message_id)
         .options(joinedload(Message.partner, innerjoin=True))
         .with_for_update(of=Message)
@@ -274,7 +273,7 @@ def messages_of_orders(
 def _listed(scope: Scope, limit: int) -> Select[Message]:
     """The newest messages with their partners, without bodies."""
     return (
-        _visible(select(Message), scope)
+        in_scope(select(Message), Message.supplier_b2b_id, scope)
         .join(Message.partner)
         .options(contains_eager(Message.partner).load_only(*LISTED), defer(Message.body))
         .order_by(Message.id.desc())
@@ -285,9 +284,7 @@ def _listed(scope: Scope, limit: int) -> Select[Message]:
 def attention_count(session: Session, scope: Scope) -> int:
     """How many messages need attention; counting stops at ``COUNT_MAX``."""
     needing = select(Message.id).where(Message.needs_attention)
-    if scope is not None:
-        needing = needing.where(without_index(Message.supplier_b2b_id).in_(scope))
-    return count_rows(session, needing)
+    return count_rows(session, in_scope(needing, without_index(Message.supplier_b2b_id), scope))
 
 
 def state_counts(session: Session, scope: Scope) -> dict[str, int]:
@@ -296,8 +293,7 @@ def state_counts(session: Session, scope: Scope) -> dict[str, int]:
     for state in ("pending", "held", "refused", "failed"):
         context = FilterContext(session, MessageFilter(state=state), scope)
         rows = select(Message.id).join(Message.partner).where(*conditions_of(context))
-        if scope is not None:
-            rows = rows.where(without_index(Message.supplier_b2b_id).in_(scope))
+        rows = in_scope(rows, without_index(Message.supplier_b2b_id), scope)
         counts.append(row_count(rows).scalar_subquery().label(state))
     return dict(session.execute(select(*counts)).one()._mapping)
 
@@ -313,15 +309,13 @@ def retried_count(session: Session, scope: Scope) -> int:
             Partner.paused_at.is_(None),  # otherwise they wait until the partner is resumed
         )
     )
-    if scope is not None:
-        waiting = waiting.where(without_index(Message.supplier_b2b_id).in_(scope))
-    return count_rows(session, waiting)
+    return count_rows(session, in_scope(waiting, without_index(Message.supplier_b2b_id), scope))
 
 
 def last_delivered(session: Session, scope: Scope, partner_id: int, *, except_id: str = "") -> Message | None:
     """The newest delivered message to a partner that the reader may see, with all its attempts."""
     return session.scalar(
-        _visible(select(Message), scope)
+        in_scope(select(Message), Message.supplier_b2b_id, scope)
         .where(
             Message.partner_id == partner_id,
             Message.state == MessageState.DELIVERED,
@@ -341,10 +335,6 @@ def last_delivered(session: Session, scope: Scope, partner_id: int, *, except_id
 def successful_attempt(message: Message) -> Attempt | None:
     """The attempt that delivered a message; None if only a late result confirmed it."""
     return next((attempt for attempt in message.attempts if attempt.outcome in TAKEN), None)
-
-
-def _visible(query: Query, scope: Scope) -> Query:
-    return query if scope is None else query.where(Message.supplier_b2b_id.in_(scope))
 
 
 def fitting(session: Session, scope: Scope, filters: MessageFilter) -> list[ColumnElement[bool]]:
