@@ -179,6 +179,19 @@ def test_body_that_ends_early_counts_its_bytes() -> None:
     assert _incomplete(call_with({}), b"abc") == expected
 
 
+def test_error_of_the_stream_explains_the_missing_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ConnectionResetError()
+    call = call_with({}, error=error)
+
+    def aborted(*arguments: Any) -> SendAborted:
+        assert arguments == (error, call)
+        return SendAborted(Failure.RESET, DetailCode.CONNECTION_CLOSED, cause="reset")
+
+    monkeypatch.setattr(http_client, "aborted", aborted)
+    expected = Failure.RESET, Detail(DetailCode.CONNECTION_CLOSED, {"cause": "reset"})
+    assert _incomplete(call, b"abc") == expected
+
+
 def test_adapter_outside_of_a_call_has_no_pool() -> None:
     with pytest.raises(RuntimeError, match=r"^a request is sent outside of a call$"):
         _Adapter().get_connection_with_tls_context()
