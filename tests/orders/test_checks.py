@@ -5,19 +5,25 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from app.audit.models import AuditAction, AuditEntry
+from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.db import Database, migrations
-from app.orders.checks import CheckKind, GstinProblem, compare_item, gstin_problem
+from app.network.vocabulary import Status
+from app.orders import checks
+from app.orders.checks import Check, CheckKind, GstinProblem, OtherOrder, compare_item, gstin_problem
 from app.orders.models import OrderCheckDismissal, OrderItem, PurchaseOrder
 from tests.buyer import Buyer
+from tests.orders.test_line_responses import body
 from tests.people import Browser
 
+PARTIES = ("buyer", "supplier")
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -205,6 +211,138 @@ def test_gstin_has_digits_letters_and_its_check_digit() -> None:
         "27AAPFU0939F1Z-",
     ):
         assert gstin_problem(text) is GstinProblem.FORMAT
+
+
+# --- Checks without a database
+
+
+RECEIVED_AT = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def other_order(number: int, **fields: Any) -> Any:
+    values = {"status": Status.CREATED, "line_count": 1, "received_at": RECEIVED_AT, **fields}
+    return SimpleNamespace(id=number, buyer_po_number=f"PO{number}", **values)
+
+
+def test_item_check_names_its_line_and_the_last_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def earlier_items(_session: Any, row: OrderItem, limit: int) -> list[Any]:
+        asked.append((row.item_key, limit))
+        return [(item(unit_price="4"), other_order(7)), (item(), other_order(6))] if row.place != 1 else []
+
+    monkeypatch.setattr(checks, "earlier_items", earlier_items)
+    keys = ["a", "b", "a", "c", "d"]
+    rows = [item(place=place, item_key=key) for place, key in enumerate(keys)]
+    session: Any = None
+    order = body({}, {}, {}, {"serialno": "4", "orderLineReference": ""})
+    params, other = {"now": "5", "before": "4"}, OtherOrder(7, "PO7", RECEIVED_AT)
+    assert list(checks._item_checks(session, rows, order)) == [
+        Check(CheckKind.PRICE, "00010", "1", params, other),
+        Check(CheckKind.PRICE, "00030", "3", params, other),
+        Check(CheckKind.PRICE, "4", "4", params, other),
+    ]
+    assert asked == [("a", 12), ("b", 12), ("c", 12), ("d", 12)]
+    asked.clear()
+    monkeypatch.setattr(checks, "ITEMS_MAX", 1)
+    assert len(list(checks._item_checks(session, rows, order))) == 2
+    assert asked == [("a", 12)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "others", "duplicate"),
+    [
+        (1, [other_order(7), other_order(6)], 7),
+        (1, [other_order(7, status=Status.ACCEPTED), other_order(6)], 6),
+        (1, [other_order(7, line_count=2), other_order(6)], 6),
+        (1, [other_order(5), other_order(6)], 6),
+        (2, [other_order(7)], None),
+        (0, [other_order(7)], None),
+        (1, [], None),
+    ],
+)
+def test_duplicate_is_the_newest_open_order_with_the_same_content(
+    monkeypatch: pytest.MonkeyPatch, lines: int, others: list[Any], duplicate: int | None
+) -> None:
+    rows = [item(item_key="a")] if lines else []
+    contents = {7: [item(item_key="a")], 6: [item(item_key="a")], 5: [item(item_key="a", unit="KGS")]}
+    monkeypatch.setattr(checks, "orders_with_item", lambda session, row, limit: others[:limit])
+    monkeypatch.setattr(checks, "items_of", lambda session, order_id, limit: contents[order_id][:limit])
+    session: Any = None
+    expected = (
+        [
+            Check(
+                CheckKind.DUPLICATE,
+                str(duplicate),
+                other=OtherOrder(duplicate, f"PO{duplicate}", RECEIVED_AT),
+            )
+        ]
+        if duplicate
+        else []
+    )
+    assert list(checks._duplicates(session, other_order(9, line_count=lines), rows)) == expected
+
+
+@pytest.mark.parametrize(
+    ("gstin", "params"),
+    [
+        (None, None),
+        ("", None),
+        (" urp ", None),
+        (" 27aapfu0939f1zv ", None),
+        (" 27aapfu0939f1zw ", {"gstin": "27AAPFU0939F1ZW", "problem": "check_digit"}),
+        ("x" * 41, {"gstin": "X" * 40, "problem": "format"}),
+    ],
+)
+def test_gstin_of_each_party_is_checked(gstin: str | None, params: dict[str, str] | None) -> None:
+    def gstin_checks(**details: Any) -> list[Check]:
+        return list(checks._gstin_checks(body({}, **details)))
+
+    buyer, supplier = ([Check(CheckKind.GSTIN, name, params=params)] if params else [] for name in PARTIES)
+    assert gstin_checks(buyerDetails={"gstin": gstin}) == buyer
+    assert gstin_checks(buyerDetails={"gstin": gstin}, supplierDetails={"gstin": gstin}) == buyer + supplier
+    assert gstin_checks() == []
+
+
+def test_total_check_names_the_total() -> None:
+    order = body({"totalItemValue": 10, "unitPrice": 10, "quantity": 1}, poValueDetails={"totalPOValue": 11})
+    (check,) = checks._total_checks(order)
+    assert (check.kind, check.params) == (CheckKind.TOTAL, {"stated": "11", "calculated": "10"})
+    assert check.reference == "totalPOValue"
+
+
+@pytest.mark.parametrize("other", [None, OtherOrder(7, "PO7", RECEIVED_AT)])
+def test_dismissal_is_stored_and_audited(monkeypatch: pytest.MonkeyPatch, other: OtherOrder | None) -> None:
+    added: list[Any] = []
+    audited: list[Any] = []
+    session: Any = SimpleNamespace(add=added.append, flush=lambda: added.append("flush"))
+    order = other_order(3, version=2)
+    check = Check(CheckKind.PRICE, "00010", "1", {"now": "5", "before": "4"}, other)
+    stored: dict[tuple[str, str], Any] = {("price", "00020"): 1, ("hsn", "00010"): 1}
+    monkeypatch.setattr(checks, "dismissals", lambda *_: stored)
+    monkeypatch.setattr(checks.trail, "record", lambda *entry, **more: audited.append((entry, more)))
+    details: dict[str, Any] = {"note": "Agreed", "person_id": 5, "name": "Asha", "at": RECEIVED_AT}
+    checks.dismiss(session, order, check, **details)
+    row, flush = added
+    names = ("order_id", "version", "kind", "reference", "note", "person_id", "person_name", "dismissed_at")
+    values = [getattr(row, name) for name in names]
+    assert values == [3, 2, "price", "00010", "Agreed", 5, "Asha", RECEIVED_AT]
+    assert flush == "flush"
+    after = {"check": "price", "reference": "00010", "version": 2, "now": "5", "before": "4"}
+    ((entry, more),) = audited
+    assert entry == (session, AuditAction.CHECK_DISMISSED, AuditObject.ORDER, 3)
+    assert more == {
+        "name": "PO3",
+        "by": "Asha",
+        "reason": "Agreed",
+        "after": after | ({"compared with": "PO7"} if other else {}),
+    }
+    stored["price", "00010"] = row
+    checks.dismiss(session, order, check, **details)
+    assert (len(added), len(audited)) == (2, 1)
+
+
+# --- Sentences
 
 
 def test_sentences_of_quantity_and_date(asha: Browser, receive: Any) -> None:
