@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.accounts.access import OPEN_ENDPOINTS, PUBLIC
-from app.accounts.models import Role
+from app.accounts.access import OPEN_ENDPOINTS, PUBLIC, actor
+from app.accounts.models import Person, Role
 from app.accounts.permissions import ROLE_PERMISSIONS, Permission
+from app.audit.trail import Actor
 from tests.people import USERS, Browser
 
 pytestmark = pytest.mark.sqlite
@@ -57,6 +58,15 @@ def test_every_route_declares_a_permission(app: Flask) -> None:
 def test_view_without_a_permission_is_closed(app: Flask, browser_of: Callable[[str], Browser]) -> None:
     app.add_url_rule("/undeclared", view_func=lambda: "open")
     assert browser_of("admin").get("/undeclared").status_code == 403
+
+
+def test_actor_is_the_person_with_address_and_browser(app: Flask) -> None:
+    person = Person(id=5, username="asha", full_name="Asha Kulkarni", role=Role.SUPPLIER)
+    place = {"address": "192.0.2.1", "user_agent": "Firefox"}
+    environ = {"REMOTE_ADDR": "192.0.2.1", "HTTP_USER_AGENT": "Firefox"}
+    with app.test_request_context(environ_overrides=environ):
+        assert actor(person) == Actor(person.display_name, 5, "supplier", **place)
+        assert actor(None) == Actor(**place)
 
 
 REDIRECTING = ("/", "/views/start", "/orders/answers/all")
