@@ -124,7 +124,6 @@ def init_app(app: Flask) -> None:
         lambda: {
             "look": _look(),
             "can": lambda name: can(current_person(), Permission(name)),
-            "Permission": Permission,
         }
     )
 
