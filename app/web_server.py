@@ -33,6 +33,7 @@ REQUEST_SECONDS = 60.0
 IDLE_SECONDS = 60
 GRACE_SECONDS = 10.0
 """How long requests in flight may take after SIGTERM."""
+HEALTH_PATH = "/healthz"
 CONNECTIONS = 2000
 """Open connections per process."""
 
@@ -72,6 +73,17 @@ class _Channel(HTTPChannel):
 
 class _Server(TcpWSGIServer):
     channel_class = _Channel
+
+    def add_task(self, task: HTTPChannel) -> None:
+        """Queue a request. A health check goes first: a busy server must not look like a dead one."""
+        is_health_check = task.requests[0].path == HEALTH_PATH
+        super().add_task(task)
+        if is_health_check:
+            dispatcher = self.task_dispatcher
+            with dispatcher.lock:
+                if task in dispatcher.queue:
+                    dispatcher.queue.remove(task)
+                    dispatcher.queue.appendleft(task)
 
     def maintenance(self, now: float) -> None:
         """Close idle connections, and those that take too long to send a request."""

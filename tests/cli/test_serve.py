@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import requests
+from waitress.task import ThreadedTaskDispatcher
 
+from app import web_server
 from app.config import ROOT
 from app.db import Database
 from app.supervisor import GRACE_SECONDS
@@ -195,6 +198,21 @@ def test_serve_with_an_oversized_request_refuses_it_by_its_head(
         response = client.recv(65536).decode()
     assert response.startswith("HTTP/1.1 413 ")
     assert f"Content-Type: {content_type}" in response
+
+
+def test_health_check_goes_before_waiting_requests() -> None:
+    dispatcher = ThreadedTaskDispatcher()
+    server = object.__new__(web_server._Server)  # without a socket
+    server.task_dispatcher = dispatcher
+    for path in ("/orders", "/webhooks", "/healthz", "/login"):
+        channel = SimpleNamespace(requests=[SimpleNamespace(path=path)])
+        server.add_task(channel)
+    assert [task.requests[0].path for task in dispatcher.queue] == [
+        "/healthz",
+        "/orders",
+        "/webhooks",
+        "/login",
+    ]
 
 
 def test_serve_on_sigterm_finishes_requests_in_flight(serve: Callable[..., Serving]) -> None:
