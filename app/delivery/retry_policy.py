@@ -150,7 +150,7 @@ _BY_FAILURE = {
 def judge(
     outcome: Outcome,
     *,
-    tries: int,
+    attempts: int,
     schedule: Sequence[float],
     success_codes: Collection[int],
     object_id: str,
@@ -160,7 +160,7 @@ def judge(
 ) -> Verdict:
     """The result of an attempt and what happens next.
 
-    `tries` counts the automatic attempts so far including this one; once it exceeds the length of `schedule`
+    `attempts` counts the automatic ones so far including this one; once it exceeds the length of `schedule`
     (seconds), no attempt is left. `success_codes` are the partner's `response_code`s of success besides 0,
     `object_id` is the order's, `after_unknown` says whether an earlier attempt may have been received.
     `jitter` from 0 to 1 lengthens the wait by 0 to 20 %. `now` (aware) is the time against which a date in
@@ -170,7 +170,7 @@ def judge(
     row = _row(outcome, answer, _Expected(success_codes, object_id, after_unknown))
     step, wait = row.step, None
     if step is Step.RETRY:
-        wait = _wait_seconds(row, tries, schedule, 1 + JITTER * min(max(jitter, 0.0), 1.0), outcome, now)
+        wait = _wait_seconds(row, attempts, schedule, 1 + JITTER * min(max(jitter, 0.0), 1.0), outcome, now)
         step = Step.FAILED if wait is None else Step.RETRY
     return Verdict(
         step=step,
@@ -232,17 +232,17 @@ def _success_row(answer: PartnerReply | None, expected: _Expected) -> _Row:
 
 def _wait_seconds(
     row: _Row,
-    tries: int,
+    attempts: int,
     schedule: Sequence[float],
     stretch: float,
     outcome: Outcome,
     now: datetime | None,
 ) -> float | None:
     """The seconds until the next attempt; None if none is left. `stretch` lengthens the wait."""
-    if tries > len(schedule) and not (row.gone and schedule):
+    if attempts > len(schedule) and not (row.gone and schedule):
         return None
     # A partner that is gone is paused: its messages keep their last wait.
-    wait = schedule[min(max(tries, 1), len(schedule)) - 1] * stretch
+    wait = schedule[min(max(attempts, 1), len(schedule)) - 1] * stretch
     requested = _retry_after(outcome, now) if row.heeds_retry_after else None
     return wait if requested is None else max(wait, min(requested * stretch, RETRY_AFTER_MAX))
 

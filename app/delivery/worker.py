@@ -128,7 +128,7 @@ class DeliveryWorker:
                 ended_at = clock.now()
                 verdict = judge(
                     outcome,
-                    tries=claimed.tries + 1,
+                    attempts=claimed.tries + 1,
                     schedule=claimed.schedule,
                     success_codes=claimed.success_codes,
                     object_id=claimed.object_id,

@@ -122,12 +122,12 @@ def message_page(
     )
     rows = session.scalars(query).all()
     shown = rows[:limit]
-    tries = last_attempts(session, [message.id for message in shown])
+    newest = last_attempts(session, [message.id for message in shown])
     if len(rows) > limit:
-        return MessagePage(shown, shown[-1].id, tries)
+        return MessagePage(shown, shown[-1].id, newest)
     if oldest:
-        return MessagePage(shown, oldest.id, tries, oldest.at)
-    return MessagePage(shown, None, tries)
+        return MessagePage(shown, oldest.id, newest, oldest.at)
+    return MessagePage(shown, None, newest)
 
 
 def narrowed(

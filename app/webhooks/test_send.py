@@ -150,7 +150,7 @@ def judge_test(outcome: Outcome, object_id: str, success_codes: Collection[int])
         return _judge_reply(status or 0, reply, success_codes)
     verdict = judge(
         outcome,
-        tries=1,
+        attempts=1,
         schedule=(0,),
         success_codes=success_codes,
         object_id=object_id,

@@ -30,7 +30,7 @@ def outcome_with(spelling: str) -> Outcome:
 
 def verdict_on(outcome: Outcome) -> Any:
     return judge(
-        outcome, tries=1, schedule=[5], success_codes=[0], object_id="a", after_unknown=False, jitter=0
+        outcome, attempts=1, schedule=[5], success_codes=[0], object_id="a", after_unknown=False, jitter=0
     )
 
 

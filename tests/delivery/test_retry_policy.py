@@ -72,7 +72,7 @@ def failed(failure: Failure, *, sent: bool = True, status: int | None = None, bo
 
 def verdict_on(outcome: Outcome, **changes: Any) -> Verdict:
     arguments: dict[str, Any] = {
-        "tries": 1,
+        "attempts": 1,
         "schedule": DEFAULT_SCHEDULE,
         "success_codes": (0,),
         "object_id": OURS,
@@ -296,7 +296,7 @@ def test_oversized_reply_is_unreadable() -> None:
     [(409, b""), (409, b"<html>"), (409, DUPLICATE), (409, REFUSAL), (200, DUPLICATE), (400, DUPLICATE)],
 )
 def test_duplicate_after_an_unknown_outcome_is_delivered(status: int, body: bytes) -> None:
-    verdict = verdict_on(answered(status, body), tries=2, after_unknown=True)
+    verdict = verdict_on(answered(status, body), attempts=2, after_unknown=True)
 
     assert (verdict.step, verdict.reason) == (DELIVERED, Reason.ALREADY_RECEIVED)
     assert (verdict.wait_seconds, flags(verdict)) == (None, set())
@@ -313,7 +313,7 @@ def test_duplicate_after_an_unknown_outcome_is_delivered(status: int, body: byte
 def test_duplicate_without_an_earlier_unknown_outcome_is_refused(
     status: int, body: bytes, reason: Reason
 ) -> None:
-    verdict = verdict_on(answered(status, body), tries=2, after_unknown=False)
+    verdict = verdict_on(answered(status, body), attempts=2, after_unknown=False)
 
     assert (verdict.step, verdict.reason) == (REFUSED, reason)
 
@@ -410,8 +410,8 @@ def test_long_reply_texts_are_truncated() -> None:
 
 
 def test_schedule_ends_without_further_attempts() -> None:
-    waits = [verdict_on(answered(500), tries=tries).wait_seconds for tries in range(1, 10)]
-    last = verdict_on(answered(500), tries=10)
+    waits = [verdict_on(answered(500), attempts=attempts).wait_seconds for attempts in range(1, 10)]
+    last = verdict_on(answered(500), attempts=10)
 
     assert waits == [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
     assert (last.step, last.reason, last.wait_seconds, last.unknown) == (
@@ -423,8 +423,8 @@ def test_schedule_ends_without_further_attempts() -> None:
 
 
 def test_last_attempt_may_succeed_or_be_refused() -> None:
-    assert verdict_on(answered(200, GOOD), tries=10).step is DELIVERED
-    assert verdict_on(answered(422), tries=10).step is REFUSED
+    assert verdict_on(answered(200, GOOD), attempts=10).step is DELIVERED
+    assert verdict_on(answered(422), attempts=10).step is REFUSED
 
 
 def test_partner_without_a_schedule_gets_one_attempt() -> None:
@@ -433,7 +433,7 @@ def test_partner_without_a_schedule_gets_one_attempt() -> None:
 
 
 def test_message_to_a_gone_partner_never_runs_out_of_attempts() -> None:
-    verdict = verdict_on(answered(410), tries=99)
+    verdict = verdict_on(answered(410), attempts=99)
 
     assert (verdict.step, verdict.gone, verdict.wait_seconds) == (RETRY, True, 86400)
 
@@ -487,9 +487,9 @@ def test_retry_after_date_without_a_date_header_is_relative_to_now() -> None:
 
 
 def test_longer_of_schedule_and_retry_after_counts() -> None:
-    assert verdict_on(answered(429, Retry_After="600"), tries=2).wait_seconds == 600
-    assert verdict_on(answered(429, Retry_After="600"), tries=3).wait_seconds == 1800
-    assert verdict_on(answered(429, Retry_After="99999"), tries=9).wait_seconds == 86400
+    assert verdict_on(answered(429, Retry_After="600"), attempts=2).wait_seconds == 600
+    assert verdict_on(answered(429, Retry_After="600"), attempts=3).wait_seconds == 1800
+    assert verdict_on(answered(429, Retry_After="99999"), attempts=9).wait_seconds == 86400
 
 
 def test_jitter_applies_to_retry_after_up_to_ten_hours() -> None:

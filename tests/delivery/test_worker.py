@@ -567,7 +567,7 @@ def test_delivery_reported_without_a_lease_is_not_sent_again(
     def attempt_result(claimed: Any) -> AttemptResult:
         verdict = judge(
             taken,
-            tries=1,
+            attempts=1,
             schedule=(),
             success_codes=(),
             object_id=claimed.object_id,

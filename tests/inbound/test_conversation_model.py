@@ -498,7 +498,7 @@ class Conversation(RuleBasedStateMachine):
         outcome = outcome_of(claimed, how)
         verdict = judge(
             outcome,
-            tries=claimed.tries + 1,
+            attempts=claimed.tries + 1,
             schedule=claimed.schedule,
             success_codes=claimed.success_codes,
             object_id=claimed.object_id,
