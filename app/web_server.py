@@ -76,7 +76,8 @@ class _Server(TcpWSGIServer):
 
     def add_task(self, task: HTTPChannel) -> None:
         """Queue a request. A health check goes first: a busy server must not look like a dead one."""
-        is_health_check = task.requests[0].path == HEALTH_PATH
+        # A request that waitress could not parse has no path.
+        is_health_check = getattr(task.requests[0], "path", "") == HEALTH_PATH
         super().add_task(task)
         if is_health_check:
             dispatcher = self.task_dispatcher

@@ -204,14 +204,14 @@ def test_health_check_goes_before_waiting_requests() -> None:
     dispatcher = ThreadedTaskDispatcher()
     server = object.__new__(web_server._Server)  # without a socket
     server.task_dispatcher = dispatcher
-    for path in ("/orders", "/webhooks", "/healthz", "/login"):
-        channel = SimpleNamespace(requests=[SimpleNamespace(path=path)])
-        server.add_task(channel)
-    assert [task.requests[0].path for task in dispatcher.queue] == [
-        "/healthz",
-        "/orders",
-        "/webhooks",
-        "/login",
+    for request in ({"path": "/orders"}, {"error": "bad request"}, {"path": "/healthz"}, {"path": "/login"}):
+        server.add_task(SimpleNamespace(requests=[SimpleNamespace(**request)]))
+    waiting = [vars(task.requests[0]) for task in dispatcher.queue]
+    assert waiting == [
+        {"path": "/healthz"},
+        {"path": "/orders"},
+        {"error": "bad request"},
+        {"path": "/login"},
     ]
 
 
