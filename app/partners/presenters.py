@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
@@ -13,9 +13,11 @@ from app.delivery.statistics import Totals
 from app.network.vocabulary import LINE_PREFIX
 from app.partners.certificates import Certificate
 from app.partners.durations import wait_text, waits_text
+from app.partners.forms import HEADER, PartnerForm
 from app.partners.masking import secret_hint
 from app.partners.models import InboundKey, InboundSecret, Partner
 from app.partners.pause_presenters import pause_sentence
+from app.partners.service import HEADERS_MAX
 from app.ui.numbers import number, things
 from app.ui.times import clock_time
 from app.webhooks.partner_status import PartnerStatus
@@ -77,6 +79,33 @@ def secret_help(entered: str | None, saved: str | None) -> str:
     """Return the help below a secret's field: whether there is one and how to keep it."""
     hint = "just entered" if entered else secret_hint(saved or "")
     return f"{hint[:1].upper()}{hint[1:]}. Leave blank to keep it." if entered or saved else "Not set."
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderRow:
+    """A custom header in the form of a partner: its place, its name, the hint of its value, and errors."""
+
+    number: int
+    name: str = ""
+    hint: str = "Value"
+    name_errors: Sequence[str] = ()
+    value_errors: Sequence[str] = ()
+
+    @property
+    def errors(self) -> str:
+        """All errors as one text; empty if there is none."""
+        return " ".join([*self.name_errors, *self.value_errors])
+
+
+def header_rows(form: PartnerForm, partner: Partner | None, secrets: Mapping[str, str]) -> list[HeaderRow]:
+    """The headers with a name, and an empty row unless there are as many as allowed."""
+    saved = dict(partner.headers) if partner else {}
+    rows: list[HeaderRow] = []
+    for row in form.headers:
+        if name := row.data["name"]:
+            hint = secret_placeholder(secrets.get(HEADER + name.lower()), saved.get(name))
+            rows.append(HeaderRow(len(rows), name, hint, row["name"].errors, row["value"].errors))
+    return rows if len(rows) >= HEADERS_MAX else [*rows, HeaderRow(len(rows))]
 
 
 def secret_placeholder(entered: str | None, saved: str | None) -> str:

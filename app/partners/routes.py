@@ -75,7 +75,6 @@ for function in (
     presenters.holding_label,
     presenters.partner_note,
     presenters.secret_help,
-    presenters.secret_placeholder,
 ):
     blueprint.app_template_filter(function.__name__)(function)
 blueprint.app_template_filter("waits")(waits_text)
@@ -435,8 +434,17 @@ def _form_page(
 ) -> Response:
     secrets = form.without_refused(secrets or {})
     form.draft.data = seal(web.settings().secret_key, secrets)
+    has_certificate = bool(secrets.get("client_certificate") or (saved and saved.client_certificate))
     return web.page(
-        "partners/edit.html", status=status, form=form, partner=saved, secrets=secrets, trial=trial
+        "partners/edit.html",
+        status=status,
+        form=form,
+        partner=saved,
+        secrets=secrets,
+        headers=presenters.header_rows(form, saved, secrets),
+        has_certificate=has_certificate,
+        shows_certificates=has_certificate or form.has_certificate_input(),
+        trial=trial,
     )
 
 
