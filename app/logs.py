@@ -12,7 +12,15 @@ from app.config import Settings
 FIELDS = ("request_id", "person", "address", "method", "route", "status", "duration_ms")
 """What a log record may carry besides its text: nothing that could hold a secret or a body."""
 
+
+def _fold(_logger: Any, _name: str, event: Any) -> Any:
+    """Put the text on one line: an error of the database has several, and text of others could forge one."""
+    event["event"] = " ".join(str(event["event"]).split())
+    return event
+
+
 _SHARED: list[Any] = [
+    _fold,
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,

@@ -181,6 +181,20 @@ def test_request_id_of_a_trusted_proxy_is_kept(make_app: Callable[..., Flask]) -
     assert "a b" not in odd
 
 
+def test_log_text_with_line_breaks_is_one_line(
+    make_app: Callable[..., Flask], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_app()
+    try:
+        logging.getLogger("app.test").warning("connection failed\n\tIs the %s running?", "server\r\nforged")
+        lines = capsys.readouterr().err.splitlines()
+    finally:
+        logging.getLogger().handlers = [
+            handler for handler in logging.getLogger().handlers if handler.get_name() != "po-confirm"
+        ]
+    assert len(lines) == 1 and "connection failed Is the server forged running?" in lines[0]
+
+
 def test_log_has_one_line_per_request_and_no_secret(
     make_app: Callable[..., Flask], capsys: pytest.CaptureFixture[str]
 ) -> None:
