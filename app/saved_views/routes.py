@@ -102,11 +102,12 @@ def rename(view_id: int) -> AnyResponse:
     view = _editable(view_id)
     form = ViewForm()
     if not form.validate():
-        return _page([error for errors in form.errors.values() for error in errors], status=422)
+        errors = [error for errors in form.errors.values() for error in errors]
+        return _page(errors, status=422, typed_names={view.id: form.name.data})
     try:
         service.change(web.db(), view, name=form.name.data or "", is_shared=form.is_shared.data)
     except service.CannotSave as error:
-        return _page([PROBLEMS[error.problem]], status=422)
+        return _page([PROBLEMS[error.problem]], status=422, typed_names={view.id: form.name.data})
     web.db().commit()
     return redirect(url_for(".index"), 303)
 
@@ -188,7 +189,11 @@ def _query(form: ColumnsForm) -> str:
         return ""
 
 
-def _page(errors: Sequence[str] = (), status: int = 200) -> Response:
+def _page(
+    errors: Sequence[str] = (),
+    status: int = 200,
+    typed_names: Mapping[int, str | None] | None = None,
+) -> Response:
     return web.page(
         "saved_views/index.html",
         status=status,
@@ -198,4 +203,5 @@ def _page(errors: Sequence[str] = (), status: int = 200) -> Response:
         may_edit=lambda view: service.may_edit(access.current_person(), view),
         listings=LISTINGS,
         errors=errors,
+        typed_names=typed_names or {},
     )
