@@ -9,7 +9,6 @@ from typing import Any
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
 from wtforms import (
-    DateField,
     FieldList,
     Form,
     FormField,
@@ -260,7 +259,7 @@ class ResponseForm(BaseResponseForm):
     supplier_order_number = StringField(
         "Your order number", [Optional(), Length(max=INFO_MAX)], filters=[folded]
     )
-    promised_date = DateField("Promised date", [Optional()])
+    promised_date = Day("Promised date", [Optional()])
     device_tag_name = StringField(
         "Device tag",
         [DataRequired("Enter a device tag."), Length(max=DEVICE_TAG_MAX)],

@@ -283,7 +283,7 @@ def test_review_of_invalid_input_returns_the_form_with_errors(asha: Browser, arr
     ("fields", "sentence"),
     [
         ({"supplier_remarks": "x" * 101}, "Remarks for the buyer: The remark has 101 characters"),
-        ({"promised_date": "soon"}, "Promised date: Not a valid date value."),
+        ({"promised_date": "soon"}, "Promised date: Enter a date such as 2026-11-23."),
         ({"version": "none"}, "The form has no order version. Reload the page."),
         ({"additional_infos-0-value": "x" * 501}, "A custom field is too long"),
         ({"device_tag_value": ""}, "Device value: Enter a value"),
