@@ -82,7 +82,8 @@ def index() -> Response:
         for job in jobs
         if job.kind == files.KIND
     ]
-    return web.page("exports/index.html", exports=exports, hours=web.settings().export_keep_hours)
+    kept_for = presenters.kept_for(web.settings().export_keep_hours)
+    return web.page("exports/index.html", exports=exports, kept_for=kept_for)
 
 
 @blueprint.get("/exports/<source_name>.<form>")
