@@ -25,6 +25,7 @@ class AuditAction(StrEnum):
     RESPONSE_UNDONE = "took an answer back"
     CHECK_DISMISSED = "dismissed a check"
     WEBHOOK_CANCELED = "withdrew"
+    WEBHOOK_FAILED = "failed"
     RESENT = "resent"
     REPROCESSED = "applied again"
     PAUSED = "held"

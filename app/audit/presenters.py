@@ -27,6 +27,7 @@ ACTIONS = {
     AuditAction.RESPONSE_UNDONE: "Undid response",
     AuditAction.CHECK_DISMISSED: "Dismissed order check",
     AuditAction.WEBHOOK_CANCELED: "Canceled delivery",
+    AuditAction.WEBHOOK_FAILED: "Delivery failed",
     AuditAction.RESENT: "Resent",
     AuditAction.REPROCESSED: "Reprocessed",
     AuditAction.PAUSED: "Paused",

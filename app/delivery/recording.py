@@ -386,7 +386,7 @@ def reclaim_expired(session: Session, now: datetime) -> int:
         if values["state"] is MessageState.FAILED and row.resume_state is not MessageState.FAILED:
             trail.record(
                 session,
-                AuditAction.PAUSED,
+                AuditAction.WEBHOOK_FAILED,
                 AuditObject.MESSAGE,
                 row.id,
                 name=row.buyer_po_number,

@@ -245,7 +245,7 @@ def test_repeatedly_interrupted_webhook_is_recorded(
             reclaim_expired(writing, at)
             writing.commit()
     (entry,) = entries()[before:]
-    assert (entry.action, entry.actor, entry.object_id) == (AuditAction.PAUSED, "", message_id)
+    assert (entry.action, entry.actor, entry.object_id) == (AuditAction.WEBHOOK_FAILED, "", message_id)
     assert entry.became == {"reason": "repeatedly_interrupted", "count": INTERRUPTIONS_MAX}
     agrees(session, order_id, "failed")
     assert meera.get("/audit?action=held").status_code == 200
