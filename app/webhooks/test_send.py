@@ -18,16 +18,16 @@ from app.delivery.credentials import credentials_of
 from app.delivery.http_client import USER_AGENT, Sender
 from app.delivery.oauth import NoToken, Token, send, tokens
 from app.delivery.outcome import Detail, Outcome
-from app.delivery.retry_policy import Reason, judge
+from app.delivery.retry_policy import Reason, Step, judge
 from app.delivery.service import new_id
 from app.network.reader import dumps
-from app.network.replies import PartnerReply, read_reply
+from app.network.replies import read_reply
 from app.partners.masking import masked, secrets_of
 
 DEADLINE_MAX = 20.0
 """Seconds: a user waits for the page."""
 TEST_B2B_ID = "TEST@po-confirm"
-REMARKS = "Connection test. No order is meant. Please ignore."
+REMARKS = "Connection test. This is not an order. Please ignore."
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +141,10 @@ def try_out(partner: Any) -> Trial:
 
 
 def judge_test(outcome: Outcome, object_id: str, success_codes: Collection[int]) -> Judgment:
-    """Return what the response to the sample shows. Pure."""
-    status = outcome.status
-    reply = read_reply(outcome.body) if outcome.body and not outcome.truncated else None
-    if outcome.failure is None and status in (401, 403):
-        return Judgment(TestResult.KEY_REJECTED, status)
-    if outcome.failure is None and reply is not None and 200 <= (status or 0) < 500:
-        return _judge_reply(status or 0, reply, success_codes)
+    """Return what the response to the sample shows. Pure.
+
+    A refusal is as good as an acceptance: it shows that the partner read the message.
+    """
     verdict = judge(
         outcome,
         attempts=1,
@@ -157,15 +154,19 @@ def judge_test(outcome: Outcome, object_id: str, success_codes: Collection[int])
         after_unknown=False,
         jitter=0,
     )
-    result = TestResult.NOT_DELIVERED if outcome.failure else TestResult.NOT_ACCEPTED
-    return Judgment(result, status, reason=verdict.reason, detail=outcome.detail)
-
-
-def _judge_reply(status: int, reply: PartnerReply, success_codes: Collection[int]) -> Judgment:
-    if status in (408, 425, 429):
-        return Judgment(TestResult.BUSY, status)
-    accepted = status < 300 and (reply.response_code == 0 or reply.response_code in success_codes)
-    if accepted and not reply.says_failure:
-        return Judgment(TestResult.ACCEPTED, status)
-    text = (reply.error_dtl or reply.response_message).strip().rstrip(".")
-    return Judgment(TestResult.UNDERSTOOD, status, reply_text=text)
+    reply = read_reply(outcome.body) if outcome.body and not outcome.truncated else None
+    if outcome.failure is not None:
+        result = TestResult.NOT_DELIVERED
+    elif outcome.status in (401, 403):
+        return Judgment(TestResult.KEY_REJECTED, outcome.status)
+    elif verdict.step is Step.DELIVERED and verdict.reason is Reason.DELIVERED:
+        return Judgment(TestResult.ACCEPTED, outcome.status)
+    elif reply is not None and (verdict.step in (Step.DELIVERED, Step.REFUSED) or outcome.status == 404):
+        # A 404 with a reply says that the order is unknown, not the path.
+        text = (reply.error_dtl or reply.response_message).strip().rstrip(".")
+        return Judgment(TestResult.UNDERSTOOD, outcome.status, reply_text=text)
+    elif reply is not None and verdict.reason is Reason.BUSY:
+        return Judgment(TestResult.BUSY, outcome.status)
+    else:
+        result = TestResult.NOT_ACCEPTED
+    return Judgment(result, outcome.status, reason=verdict.reason, detail=outcome.detail)

@@ -517,7 +517,7 @@ def test_test_send_shows_the_exchange_and_records_nothing(
     assert "The partner accepted the test" in shown.one("main [role=status][autofocus]").get_text()
     assert "POST" in shown.one("#request-title").parent.get_text()
     assert "200 OK" in shown.one("#response-title").parent.get_text()
-    assert "Connection test. No order is meant" in shown.one("#request-body").get_text()
+    assert "Connection test. This is not an order" in shown.one("#request-body").get_text()
     assert "response_code" in shown.one("#response-body").get_text()
     assert re.search(r"X-Api-Key\s*••••••••", shown.words)
     (received,) = network.received()
@@ -532,6 +532,8 @@ ANSWERS = [
         "understood the test",
     ),
     (response(b'{"response_code":1}', status="404 Not Found"), "understood the test"),
+    (response(b'{"response_code":1}', status="410 Gone"), "did not accept it"),
+    (response(b'{"response_code":0,"payload":{"objectId":"PO-OTHER"}}'), "did not accept it"),
     (response(b'{"response_code":1}', status="401 Unauthorized"), "rejected the API key"),
     (response(b"<html>", status="404 Not Found"), "did not accept it"),
     (response(b"<html>hello</html>"), "unreadable body"),
