@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from app.delivery import notifications
 from app.delivery.models import CircuitBreaker, Message, Trigger
-from app.delivery.retry_policy import Reason
+from app.delivery.retry_policy import NO_RESPONSE
 
 FAILURES_MAX = 5
 """Consecutive attempts without a valid HTTP response that open the breaker."""
@@ -32,11 +32,6 @@ PROBE_MAX_SECONDS = 600.0
 PROBE_JITTER = 0.2
 BURST_SECONDS = 0.1
 """How far ahead of its rate a partner may be sent to, so that one claim can take several messages."""
-NO_RESPONSE = (
-    *(Reason.TIMEOUT, Reason.NAME, Reason.ADDRESS_REFUSED, Reason.CONNECT, Reason.TLS, Reason.RESET),
-    *(Reason.ODD_ANSWER, Reason.BAD_TARGET),
-)
-"""The reasons that count as a failure."""
 FAILING_AFTER = "failing_after"
 """The key in ``session.info`` of how many consecutive failed attempts make a partner failing."""
 FAILING_AFTER_DEFAULT = 3

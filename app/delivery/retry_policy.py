@@ -14,7 +14,7 @@ from typing import Any
 
 from app.delivery.outcome import Failure, Outcome
 from app.network.replies import PartnerReply, read_reply
-from app.network.vocabulary import REQ_MSG_ID_MAX
+from app.network.vocabulary import REQ_MSG_ID_MAX, ResponseCode
 
 DEFAULT_SCHEDULE: tuple[float, ...] = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 """Seconds to wait after the first, second, … failed attempt: about three days in total."""
@@ -22,8 +22,6 @@ RETRY_AFTER_MAX = 36_000.0
 """A partner's Retry-After counts for at most ten hours."""
 JITTER = 0.2
 """Waits are longer by up to this share, so that messages that failed together spread out."""
-DUPLICATE_REFERENCE = 38
-"""The network's `response_code` for a reference that it knows already."""
 TEXT_MAX = 1_000
 """Maximum length of a text of the partner's reply, in characters; longer ones are cut."""
 
@@ -145,6 +143,8 @@ _BY_FAILURE = {
     Failure.BAD_TARGET: Reason.BAD_TARGET,
     Failure.INTERNAL: Reason.INTERNAL,
 }
+NO_RESPONSE = tuple(reason for reason in _BY_FAILURE.values() if reason is not Reason.INTERNAL)
+"""The reasons of an attempt without a valid HTTP response."""
 
 
 def judge(
@@ -211,7 +211,7 @@ def _answered_row(status: int, answer: PartnerReply | None, expected: _Expected)
         return _WRONG_OBJECT
     refused = _REFUSED_STATUS if status >= 400 else _REFUSED_BY_PARTNER
     code = answer.response_code if answer is not None else None
-    is_duplicate = code == DUPLICATE_REFERENCE and code not in expected.success_codes
+    is_duplicate = code == ResponseCode.DUPLICATE and code not in expected.success_codes
     if status == 409 or is_duplicate:
         return _ALREADY_RECEIVED if expected.after_unknown else refused
     return refused if status >= 400 else _success_row(answer, expected)

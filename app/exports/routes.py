@@ -247,7 +247,7 @@ def _source_and_query(source_name: str, form: str) -> tuple[sources.Source, dict
 def _query() -> dict[str, str]:
     """The filter of the list, with the reader's own name for ``me``: a background job has no reader."""
     query = {name: value for name, value in request.args.items() if name != "after"}
-    if query.get("assigned") == "me":
+    if query.get("assigned") == order_queries.ME:
         query["assigned"] = access.current_person().username
     return query
 

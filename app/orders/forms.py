@@ -33,6 +33,7 @@ from app.network.vocabulary import (
 )
 from app.orders.bulk_response import BULK_MAX
 from app.orders.comments import TEXT_MAX as COMMENT_MAX
+from app.orders.decisions import ResponseBlocker
 from app.orders.line_responses import LineResponse, is_line_name, to_json
 from app.orders.lines import (
     LINES_MAX,
@@ -42,7 +43,13 @@ from app.orders.lines import (
     read_lines,
     response_mismatch,
 )
-from app.orders.presenters import DELIVERY_LABELS, RESPONSE_LABELS, RESPONSE_VERBS, STATUS_LABELS
+from app.orders.presenters import (
+    BLOCKER_SENTENCES,
+    DELIVERY_LABELS,
+    RESPONSE_LABELS,
+    RESPONSE_VERBS,
+    STATUS_LABELS,
+)
 from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE, DecisionInput
 from app.ui.fields import SESSION_ENDED, Amount, Choice, Day, Moment, Until, choices, folded, iso_day
 
@@ -62,7 +69,6 @@ NO_REASON = {
 ENTER_COMMENT = "Enter a comment."
 CHOOSE_PERSON = "Choose a person from the list."
 NO_VERSION = "The form has no order version. Reload the page."
-NO_LINE_RESPONSES = "This partner does not accept responses to single lines. Respond to the whole order."
 RESERVED_NAME = "Names that begin with line/ are reserved for line responses."
 
 SORT_NAMES = {
@@ -189,7 +195,7 @@ class LineFields:
         """Check what was entered; afterwards ``responses`` has the lines that differ from the order."""
         if not self.may_respond:
             if any(not line.is_blank for line in self.entered):
-                self.errors.append(NO_LINE_RESPONSES)
+                self.errors.append(BLOCKER_SENTENCES[ResponseBlocker.LINES_NOT_SUPPORTED])
             return not self.errors
         self.responses = read_lines(self.ordered, self.entered)
         self.errors += [line.errors["reference"] for line in self.entered if "reference" in line.errors][:5]

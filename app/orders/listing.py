@@ -19,15 +19,13 @@ from app.ui import web
 from app.ui.listing import Choices, Column, Group, Listing, ListPage, ListRequest, read_filter
 from app.ui.sidebar import current_sidebar
 
-ME = "me"
-"""The ``assigned`` filter for the reader's own orders."""
 LIST_QUERY_MAX = 2000
 """Characters of a list's query string in the URL of an order."""
 
 
 def order_filter(values: Mapping[str, Any]) -> queries.OrderFilter:
     """The filter of the query for the values of the form, with the reader's own name for ``me``."""
-    if values.get("assigned") == ME:
+    if values.get("assigned") == queries.ME:
         values = {**values, "assigned": access.current_person().username}
     return queries.OrderFilter(**values)
 
@@ -106,7 +104,7 @@ def _suppliers() -> Choices:
 def _assignees() -> Choices:
     people = queries.assignees(web.db(), access.visible_suppliers())
     names = [(person.username, person.display_name) for person in people]
-    return [(ME, "Me"), (queries.NOBODY, "Nobody"), *names]
+    return [(queries.ME, "Me"), (queries.NOBODY, "Nobody"), *names]
 
 
 ORDERS = Listing(

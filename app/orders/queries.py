@@ -57,6 +57,8 @@ SOON = timedelta(hours=4)
 """An order whose deadline is this near is due soon."""
 FEW = 2_000
 """Up to this many text matches are looked up by index; above that, the list is scanned in its order."""
+ME = "me"
+"""The ``assigned`` filter for the reader's own orders; pages replace it by the username."""
 NOBODY = "none"
 """The ``assigned`` filter for orders without an assignee."""
 
