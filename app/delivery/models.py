@@ -75,7 +75,7 @@ class MessageNote(StrEnum):
 
 
 class CancelReason(StrEnum):
-    """Why a message must not be sent (any more); parameters are in ``cancel_params``."""
+    """Why a message must not be sent, or not again; parameters are in ``cancel_params``."""
 
     # version
     ORDER_CHANGED = "order_changed"
@@ -186,7 +186,7 @@ class Message(Base):
     # A message that is being sent is canceled when its attempt has ended without a delivery.
     cancel_requested: Mapped[CancelReason | None] = mapped_column(enum_type(CancelReason, length=200))
     cancel_params: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    # Whether the partner may have processed the newest attempt although it failed.
+    # Whether the partner may have processed an earlier attempt although it failed.
     unknown_outcome: Mapped[bool] = mapped_column(default=False)
 
     # The next attempt, if a person requested it: who, why, and the state and time to return to.

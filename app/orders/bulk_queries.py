@@ -20,7 +20,7 @@ PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class BulkResult:
-    """What happened to one order; ``order`` is None if the reader may not see it (any more)."""
+    """What happened to one order; ``order`` is None if the reader may not, or no longer, see it."""
 
     item: BulkItem
     order: PurchaseOrder | None

@@ -70,7 +70,7 @@ def apply_edit(
         raise ValidationFailed(
             ErrorCode.TRANSITION,
             "purchaseOrder.poStatusTransition.currentStatus",
-            f"The order is {order.status}: it cannot be changed any more.",
+            f"The order is {order.status}: it cannot be changed anymore.",
         )
     cancel_response(session, order, CancelReason.ORDER_CHANGED, version=order.version + 1)
     for name, value in _columns(message, received_at, respond_within).items():

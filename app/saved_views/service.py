@@ -167,7 +167,7 @@ def set_start_view(session: Session, person: Person, view: SavedView | None) -> 
 
 
 def start_view(session: Session, person: Person) -> SavedView | None:
-    """The view that a person starts with; None for Home, also if the view is gone or not shared any more."""
+    """The view that a person starts with; None for Home, also if the view is gone or no longer shared."""
     stored = person.preferences.get(START_VIEW)
     if not isinstance(stored, dict):
         return None
