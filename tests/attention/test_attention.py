@@ -46,6 +46,7 @@ def resend(browser: Browser, message_id: str, deliver: Callable[[], Any]) -> Non
     deliver()
 
 
+@pytest.mark.sqlite
 def test_item_shows_cause_and_next_step_of_reader(asha: Browser, ravi: Browser, refused: str) -> None:
     row = ravi.get("/attention").one(".attention-item")
     words = row.get_text(" ")
@@ -95,6 +96,7 @@ def test_delivered_item_needs_no_attention(ravi: Browser, refused: str, deliver:
     assert response.status_code == 409 and "no longer needs attention" in response.words
 
 
+@pytest.mark.sqlite
 def test_assign_and_unassign(ravi: Browser, browser_of: Any, refused: str) -> None:
     key, admin = f"message-{refused}", browser_of("admin")
     assert submit(ravi, key, "assign", person="5").status_code == 303
@@ -108,6 +110,7 @@ def test_assign_and_unassign(ravi: Browser, browser_of: Any, refused: str) -> No
         assert submit(ravi, key, "assign", person=invalid).status_code == 422, invalid
 
 
+@pytest.mark.sqlite
 def test_resolve_without_reason_is_rejected_and_reopen_works(ravi: Browser, refused: str) -> None:
     key = f"message-{refused}"
     assert submit(ravi, key, "close", reason=" ").status_code == 422
@@ -201,6 +204,7 @@ def test_items_out_of_scope_are_hidden(
         assert ravi.get(f"/attention/{invalid}").status_code == 404, invalid
 
 
+@pytest.mark.sqlite
 def test_invalid_query_parameters_are_ignored(ravi: Browser, refused: str) -> None:
     assert "is ignored" in ravi.get("/attention?whose=them").words
     assert "is ignored" in ravi.get("/attention?after=x").words

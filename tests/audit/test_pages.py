@@ -72,6 +72,7 @@ def test_filters_combine(meera: Browser, many_entries: None, query: str, count: 
     assert len(rows(meera.get(f"/audit?{query}"))) == count
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     "query", ["after=x", "after=99999999999999999999", "action=x", "object=x", "since=x"]
 )
@@ -81,6 +82,7 @@ def test_invalid_filter_is_ignored_with_a_notice(meera: Browser, many_entries: N
     assert "is ignored" in response.one(".notice.warn").get_text()
 
 
+@pytest.mark.sqlite
 def test_entry_links_to_its_object(meera: Browser, asha: Browser, arrive: Any, confirm: Any) -> None:
     (order_id,) = arrive(1)
     asha.respond(order_id)
@@ -91,6 +93,7 @@ def test_entry_links_to_its_object(meera: Browser, asha: Browser, arrive: Any, c
     assert "response now: Confirmed" in " ".join(response.one(".audit-values").get_text(" ").split())
 
 
+@pytest.mark.sqlite
 def test_hostile_text_is_inert(meera: Browser, database: Database) -> None:
     odd = "<script>alert(1)</script>\u202e"
     with database.writing() as session:
@@ -110,6 +113,7 @@ def test_hostile_text_is_inert(meera: Browser, database: Database) -> None:
     assert "alert(1)" in response.words
 
 
+@pytest.mark.sqlite
 def test_page_shows_how_far_the_trail_is_sealed(
     meera: Browser, database: Database, many_entries: None
 ) -> None:
@@ -118,16 +122,19 @@ def test_page_shows_how_far_the_trail_is_sealed(
     assert "Integrity sealed to #120" in meera.get("/audit").words
 
 
+@pytest.mark.sqlite
 def test_htmx_request_gets_only_the_list(meera: Browser, many_entries: None) -> None:
     response = meera.get("/audit?who=Ravi", headers={"HX-Request": "true"})
     assert "<html" not in response.get_data(as_text=True)
     assert len(rows(response)) == 50
 
 
+@pytest.mark.sqlite
 def test_empty_trail_explains_itself(meera: Browser) -> None:
     assert "No entries yet" in meera.get("/audit").words
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("remarks", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
 def test_time_out_of_range_is_shown_as_typed(
     asha: Browser, meera: Browser, arrive: Any, remarks: str
@@ -138,6 +145,7 @@ def test_time_out_of_range_is_shown_as_typed(
     assert remarks in page.words
 
 
+@pytest.mark.sqlite
 def test_codes_are_shown_as_words_and_typed_text_as_typed(meera: Browser, database: Database) -> None:
     with database.writing() as session:
         trail.record(
@@ -153,6 +161,7 @@ def test_codes_are_shown_as_words_and_typed_text_as_typed(meera: Browser, databa
     assert "canceled" in row and "no response" in row and "ask_omar" in row
 
 
+@pytest.mark.sqlite
 def test_empty_and_unchanged_values_are_left_out(meera: Browser, database: Database) -> None:
     with database.writing() as session:
         trail.record(

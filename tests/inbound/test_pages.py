@@ -76,10 +76,12 @@ def test_filters_combine_and_invalid_ones_are_ignored(
     assert fragment.one("#inbound-head")["data-hx-swap-oob"] == "true"
 
 
+@pytest.mark.sqlite
 def test_empty_log_explains_itself(ravi: Browser) -> None:
     assert "No messages yet" in ravi.get("/inbound").words
 
 
+@pytest.mark.sqlite
 def test_message_shows_request_response_and_order(meera: Browser, buyer: Buyer, arrive: Any) -> None:
     (order_id,) = arrive(1)
     edit = buyer.edit()
@@ -97,6 +99,7 @@ def test_message_shows_request_response_and_order(meera: Browser, buyer: Buyer, 
     assert "Received before. No change." in meera.get(str(repeat)).words
 
 
+@pytest.mark.sqlite
 def test_error_shows_sentence_code_and_field(ravi: Browser, buyer: Buyer, arrive: Any) -> None:
     (order_id,) = arrive(1)
     page = ravi.get(page_of(buyer.edit(current=7)))
@@ -107,6 +110,7 @@ def test_error_shows_sentence_code_and_field(ravi: Browser, buyer: Buyer, arrive
     assert page.page.select(f"a[href='/orders/{order_id}']")
 
 
+@pytest.mark.sqlite
 def test_hostile_text_is_inert(ravi: Browser, buyer: Buyer) -> None:
     response = buyer.edit(0, subject=HOSTILE, buyerPONumber=HOSTILE[:50])
     page = ravi.get(page_of(response))
@@ -136,6 +140,7 @@ def test_support_reprocesses_a_message(ravi: Browser, buyer: Buyer, arrive: Any,
     assert done.one(f"#{button['aria-describedby']}").get_text() == "This message was already applied."
 
 
+@pytest.mark.sqlite
 def test_reprocess_is_hidden_without_permission(
     meera: Browser, asha: Browser, buyer: Buyer, arrive: Any
 ) -> None:

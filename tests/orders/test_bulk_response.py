@@ -45,6 +45,7 @@ def test_bulk_response_records_each_order(asha: Browser, arrive: Any, session: S
     assert deliver() == {"delivered": 3}
 
 
+@pytest.mark.sqlite
 def test_preview_names_skipped_orders_and_records_nothing(
     asha: Browser, arrive: Any, session: Session
 ) -> None:
@@ -87,6 +88,7 @@ def test_bulk_response_twice_records_once(asha: Browser, arrive: Any, session: S
     assert decisions(session) == 2
 
 
+@pytest.mark.sqlite
 def test_bulk_response_to_foreign_orders_is_not_found(omar: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(2)
     response = respond_to_all(omar, ids)
@@ -95,6 +97,7 @@ def test_bulk_response_to_foreign_orders_is_not_found(omar: Browser, arrive: Any
     assert decisions(session) == 0
 
 
+@pytest.mark.sqlite
 def test_bulk_response_invalid_remarks_are_shown_again(asha: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(2)
     response = respond_to_all(asha, ids, supplier_remarks='He said "yes"')
@@ -104,6 +107,7 @@ def test_bulk_response_invalid_remarks_are_shown_again(asha: Browser, arrive: An
     assert decisions(session) == 0
 
 
+@pytest.mark.sqlite
 def test_inbox_selects_only_orders_that_need_response(
     asha: Browser, meera: Browser, arrive: Any, session: Session
 ) -> None:
@@ -124,6 +128,7 @@ def test_inbox_selects_only_orders_that_need_response(
     assert not asha.get("/orders?answer=ACCEPT").page.select("form#selection")
 
 
+@pytest.mark.sqlite
 def test_refused_response_can_be_selected_again(
     asha: Browser, arrive: Any, network: Any, deliver: Any
 ) -> None:
@@ -144,6 +149,7 @@ def test_own_remark_replaces_the_shared_one(asha: Browser, arrive: Any, session:
     assert remarks == {first: "Confirmed as ordered", second: "Partly from stock"}
 
 
+@pytest.mark.sqlite
 def test_invalid_own_remark_is_shown_at_its_order(asha: Browser, arrive: Any, session: Session) -> None:
     first, second = arrive(2)
     answer = respond_to_all(asha, [first, second], **{f"remarks-{second}": "x" * 101})
@@ -154,6 +160,7 @@ def test_invalid_own_remark_is_shown_at_its_order(asha: Browser, arrive: Any, se
     assert decisions(session) == 0
 
 
+@pytest.mark.sqlite
 def test_check_keeps_own_remarks_and_records_nothing(asha: Browser, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     fields = {
@@ -184,6 +191,7 @@ def test_result_follows_webhooks_until_all_have_ended(asha: Browser, arrive: Any
     assert news.one("#bulk-result")["data-announce"] == "2 delivered"
 
 
+@pytest.mark.sqlite
 def test_result_shows_why_a_webhook_was_refused(
     asha: Browser, arrive: Any, network: Any, deliver: Any
 ) -> None:
@@ -195,6 +203,7 @@ def test_result_shows_why_a_webhook_was_refused(
     assert "Not so" in page.one("tbody .col-state").get_text()
 
 
+@pytest.mark.sqlite
 def test_result_belongs_to_its_author_and_managers(
     asha: Browser, omar: Browser, meera: Browser, arrive: Any
 ) -> None:
@@ -250,6 +259,7 @@ def test_undo_of_one_order_leaves_the_others(asha: Browser, arrive: Any, deliver
     assert deliver() == {"delivered": 2}
 
 
+@pytest.mark.sqlite
 @pytest.mark.usefixtures("grace")
 def test_undo_after_sending_is_refused(asha: Browser, arrive: Any, clock: Any) -> None:
     result = respond_to_all(asha, arrive(2))
@@ -273,6 +283,7 @@ def test_undo_does_not_touch_a_later_response(asha: Browser, arrive: Any, sessio
     assert session.scalars(select(PurchaseOrder.response)).one() == "REJECT"
 
 
+@pytest.mark.sqlite
 @pytest.mark.usefixtures("grace")
 def test_undo_by_another_person_is_not_found(asha: Browser, omar: Browser, arrive: Any) -> None:
     result = respond_to_all(asha, arrive(1))
@@ -305,6 +316,7 @@ def send(browser: Browser, page: Any, **fields: Any) -> Any:
     return browser.get(sent.location) if sent.status_code == 303 else sent
 
 
+@pytest.mark.sqlite
 def test_inbox_offers_all_orders_that_match(
     asha: Browser, arrive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,6 +353,7 @@ def test_all_orders_of_a_list_are_planned_in_pages(
     assert sorted(remarks) == ["Confirmed", "Own words", *["Shared words"] * 3]
 
 
+@pytest.mark.sqlite
 def test_plan_names_orders_that_changed_since(
     asha: Browser, arrive: Any, select_all: Any, session: Session
 ) -> None:
@@ -364,6 +377,7 @@ def test_plan_sent_twice_records_once(asha: Browser, arrive: Any, select_all: An
     assert decisions(session) == 2
 
 
+@pytest.mark.sqlite
 def test_plan_of_another_person_is_not_found(
     asha: Browser, omar: Browser, arrive: Any, select_all: Any
 ) -> None:
@@ -374,6 +388,7 @@ def test_plan_of_another_person_is_not_found(
     assert omar.send(page.request.path, {"csrf_token": token}).status_code == 404
 
 
+@pytest.mark.sqlite
 def test_plan_with_invalid_fields_is_shown_again(
     asha: Browser, arrive: Any, select_all: Any, session: Session
 ) -> None:

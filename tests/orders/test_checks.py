@@ -110,6 +110,7 @@ def test_orders_of_another_buyer_are_not_compared(asha: Browser, receive: Any, s
     assert sentences(asha, receive()) == []
 
 
+@pytest.mark.sqlite
 def test_totals_that_do_not_add_up_are_shown(asha: Browser, receive: Any) -> None:
     def change(order: dict[str, Any]) -> None:
         order["poValueDetails"]["totalPOValue"] = 440
@@ -117,6 +118,7 @@ def test_totals_that_do_not_add_up_are_shown(asha: Browser, receive: Any) -> Non
     assert sentences(asha, receive(change)) == ["Total is ₹440.00, but the lines add up to ₹439.90."]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("gstin", "problem"),
     [
@@ -345,6 +347,7 @@ def test_dismissal_is_stored_and_audited(monkeypatch: pytest.MonkeyPatch, other:
 # --- Sentences
 
 
+@pytest.mark.sqlite
 def test_sentences_of_quantity_and_date(asha: Browser, receive: Any) -> None:
     for number in (2, 3, 4):
         receive(with_other_quantity(number))
@@ -370,6 +373,7 @@ def dismissal(browser: Browser, order_id: int) -> dict[str, Any]:
     return browser.fill(f"/orders/{order_id}", f"/orders/{order_id}/checks/dismiss")
 
 
+@pytest.mark.sqlite
 def test_dismissed_check_shows_who_and_the_note(asha: Browser, receive: Any, session: Session) -> None:
     receive(line(unitPrice=1))
     order_id = receive(with_other_quantity(5))
@@ -405,6 +409,7 @@ def test_new_version_is_checked_again(asha: Browser, buyer: Buyer, receive: Any,
     assert asha.get(f"/orders/{order_id}").page.select("#checks form")
 
 
+@pytest.mark.sqlite
 def test_dismissal_without_note_keeps_the_form(asha: Browser, receive: Any, session: Session) -> None:
     receive(line(unitPrice=1))
     order_id = receive(with_other_quantity(5))
@@ -418,6 +423,7 @@ def test_dismissal_without_note_keeps_the_form(asha: Browser, receive: Any, sess
     assert session.scalar(select(func.count()).select_from(OrderCheckDismissal)) == 0
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("wrong", [{"kind": "x"}, {"reference": "x" * 5000}, {"version": "9"}, {"kind": ""}])
 def test_check_that_does_not_apply_is_a_conflict(asha: Browser, receive: Any, wrong: dict[str, str]) -> None:
     receive(line(unitPrice=1))
@@ -428,6 +434,7 @@ def test_check_that_does_not_apply_is_a_conflict(asha: Browser, receive: Any, wr
     assert "This check no longer applies" in response.words
 
 
+@pytest.mark.sqlite
 def test_only_those_who_respond_may_dismiss(meera: Browser, omar: Browser, receive: Any) -> None:
     receive(line(unitPrice=1))
     order_id = receive(with_other_quantity(5))
@@ -440,6 +447,7 @@ def test_only_those_who_respond_may_dismiss(meera: Browser, omar: Browser, recei
     assert omar.send(url, omar.fill("/", "/logout")).status_code == 404
 
 
+@pytest.mark.sqlite
 def test_checks_do_not_block_a_response(asha: Browser, receive: Any) -> None:
     receive(line(unitPrice=1))
     assert asha.respond(receive(with_other_quantity(5))).status_code == 303

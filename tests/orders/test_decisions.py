@@ -65,6 +65,7 @@ def test_response_creates_one_decision_and_one_webhook(
     assert body["poConfirmation"]["poStatusTransition"]["newStatus"] == status
 
 
+@pytest.mark.sqlite
 def test_response_with_htmx_returns_a_fragment(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
@@ -77,6 +78,7 @@ def test_response_with_htmx_returns_a_fragment(asha: Browser, arrive: Any) -> No
     assert response.headers["Cache-Control"] == "private, no-store"
 
 
+@pytest.mark.sqlite
 def test_form_default_is_a_confirmation_with_its_remark(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
@@ -113,6 +115,7 @@ def test_additional_information_is_sent_without_empty_rows(
     assert body["device"] == {"tag": {"name": "GEOCODE", "value": "18.5204,73.8567"}}
 
 
+@pytest.mark.sqlite
 def test_line_breaks_in_remarks_become_one_space_before_counting(
     asha: Browser, arrive: Any, session: Session
 ) -> None:
@@ -159,6 +162,7 @@ def test_invalid_form_returns_errors_and_keeps_all_input(
     assert count(session, Decision) == count(session, Message) == 0
 
 
+@pytest.mark.sqlite
 def test_response_without_a_version_is_rejected(asha: Browser, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
@@ -168,6 +172,7 @@ def test_response_without_a_version_is_rejected(asha: Browser, arrive: Any, sess
     assert count(session, Decision) == 0
 
 
+@pytest.mark.sqlite
 def test_response_to_another_version_is_a_conflict_and_keeps_input(
     asha: Browser, arrive: Any, session: Session
 ) -> None:
@@ -264,6 +269,7 @@ def test_review_shows_the_response_and_its_submit_records_it(
     assert body["additionalInfos"] == [{"name": "next slot", "value": "January"}]
 
 
+@pytest.mark.sqlite
 def test_review_of_invalid_input_returns_the_form_with_errors(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
@@ -303,6 +309,7 @@ def test_preview_of_incomplete_input_names_what_is_missing(
     assert (whole.status_code, len(whole.page.select("#answer form"))) == (422, 1)
 
 
+@pytest.mark.sqlite
 def test_preview_of_a_changed_order_says_so(
     asha: Browser, omar: Browser, arrive: Any, session: Session
 ) -> None:
@@ -336,6 +343,7 @@ def test_order_takes_a_response_again_after_a_refusal(
     assert numbers == [1, 2]
 
 
+@pytest.mark.sqlite
 def test_order_with_unknown_status_is_shown_without_a_form(
     asha: Browser, arrive: Any, session: Session
 ) -> None:
@@ -356,6 +364,7 @@ def test_order_with_unknown_status_is_shown_without_a_form(
     assert count(session, Decision) == 0
 
 
+@pytest.mark.sqlite
 def test_return_is_offered_only_if_the_partner_supports_it(
     asha: Browser, arrive: Any, database: Database, session: Session
 ) -> None:
@@ -368,6 +377,7 @@ def test_return_is_offered_only_if_the_partner_supports_it(
     assert asha.respond(order_id, "RETURN", "Please move the date").status_code == 303
 
 
+@pytest.mark.sqlite
 def test_manager_sees_the_order_without_a_form(meera: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     page = meera.get(f"/orders/{order_id}")
@@ -438,6 +448,7 @@ def test_form_after_undo_has_the_undone_response_but_not_for_a_new_version(
     assert (fields["supplier_remarks"], fields["promised_date"]) == ("Confirmed", "")
 
 
+@pytest.mark.sqlite
 def test_open_form_polls_the_response_of_a_colleague(asha: Browser, omar: Browser, arrive: Any) -> None:
     order_id = arrive(3)[2]
     news = omar.get(f"/orders/{order_id}/answer").one("#form-news")["data-hx-get"]
@@ -448,6 +459,7 @@ def test_open_form_polls_the_response_of_a_colleague(asha: Browser, omar: Browse
     assert shown.get("data-poll") is None
 
 
+@pytest.mark.sqlite
 def test_open_form_polls_the_change_of_the_buyer(asha: Browser, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     news = asha.get(f"/orders/{order_id}/answer").one("#form-news")["data-hx-get"]
@@ -456,6 +468,7 @@ def test_open_form_polls_the_change_of_the_buyer(asha: Browser, arrive: Any, ses
     assert "now version 2" in asha.get(news).words
 
 
+@pytest.mark.sqlite
 def test_review_of_an_order_with_a_response_names_the_colleague(
     asha: Browser, omar: Browser, arrive: Any
 ) -> None:

@@ -70,6 +70,7 @@ def test_confirm_and_next_records_and_opens_next_order(asha: Browser, arrive: An
     assert order_id(links(asha)[0]) == order_id(second)
 
 
+@pytest.mark.sqlite
 def test_reject_and_next_needs_a_reason(asha: Browser, arrive: Any) -> None:
     arrive(2)
     first, second = links(asha)
@@ -83,6 +84,7 @@ def test_reject_and_next_needs_a_reason(asha: Browser, arrive: Any) -> None:
     )
 
 
+@pytest.mark.sqlite
 def test_last_order_leads_to_all_done(asha: Browser, arrive: Any) -> None:
     arrive(1)
     (only,) = links(asha)
@@ -93,6 +95,7 @@ def test_last_order_leads_to_all_done(asha: Browser, arrive: Any) -> None:
     assert page.one("form.responded")
 
 
+@pytest.mark.sqlite
 def test_end_of_list_names_skipped_orders(asha: Browser, arrive: Any) -> None:
     arrive(3)
     first, _, last = links(asha)
@@ -102,6 +105,7 @@ def test_end_of_list_names_skipped_orders(asha: Browser, arrive: Any) -> None:
     assert order_id(asha.get(again).location) == order_id(first)
 
 
+@pytest.mark.sqlite
 def test_confirm_and_next_of_changed_order_shows_review(
     asha: Browser, arrive: Any, buyer: Any, deliver: Any, example_bodies: list[Any]
 ) -> None:
@@ -120,6 +124,7 @@ def test_confirm_and_next_of_changed_order_shows_review(
     assert "list=" in response.location
 
 
+@pytest.mark.sqlite
 def test_response_without_a_list_is_recorded(asha: Browser, arrive: Any) -> None:
     (order,) = arrive(1)
     assert asha.respond(order).location == f"/orders/{order}"
@@ -160,6 +165,7 @@ def test_news_counts_new_and_changed_orders(
     assert asha.get("/orders/newer?than=99999999999999999999", headers=HTMX).status_code == 200
 
 
+@pytest.mark.sqlite
 def test_confirm_and_next_with_changed_line_shows_review(asha: Browser, arrive: Any, session: Any) -> None:
     arrive(2)
     first, second = links(asha)

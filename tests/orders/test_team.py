@@ -75,6 +75,7 @@ def test_comment_is_in_the_activity_and_never_sent(
     ]
 
 
+@pytest.mark.sqlite
 def test_comment_without_javascript_keeps_the_list(arrive: Any, asha: Browser, session: Session) -> None:
     order_id = order_of(session, arrive, TRIVENI)
     page = f"/orders/{order_id}?list=answer%3Dopen"
@@ -83,6 +84,7 @@ def test_comment_without_javascript_keeps_the_list(arrive: Any, asha: Browser, s
     assert sent.location == f"{page}#team"
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("text", ["", "  \n ", "\u200b\u2060", "x" * (TEXT_MAX + 1)])
 def test_invalid_comment_is_rejected_with_its_words(
     text: str, arrive: Any, asha: Browser, session: Session
@@ -119,6 +121,7 @@ def test_usernames_with_points_are_recognized_in_text() -> None:
     ]
 
 
+@pytest.mark.sqlite
 def test_comment_is_deleted_by_its_author_only(
     arrive: Any, asha: Browser, ravi: Browser, session: Session
 ) -> None:
@@ -136,6 +139,7 @@ def test_comment_is_deleted_by_its_author_only(
     assert audited(session, AuditAction.COMMENT_DELETED)[0].was == {"comment": "Typed too early"}
 
 
+@pytest.mark.sqlite
 def test_comments_are_not_in_the_evidence_pack(arrive: Any, asha: Browser, session: Session) -> None:
     order_id = order_of(session, arrive, TRIVENI)
     send(asha, order_id, "comments", text="Between ourselves")
@@ -146,6 +150,7 @@ def test_comments_are_not_in_the_evidence_pack(arrive: Any, asha: Browser, sessi
     assert EventKind.COMMENTED in [event.kind for event in activity(session, order, [])]
 
 
+@pytest.mark.sqlite
 def test_comment_on_an_order_of_another_supplier_is_not_found(
     arrive: Any, omar: Browser, session: Session
 ) -> None:
@@ -186,6 +191,7 @@ def test_assigned_order_notifies_the_assignee_once(arrive: Any, meera: Browser, 
     assert titles[:2] == ["Unassigned by Meera", "Assigned to Asha by Meera"]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("username", ["omar", "meera", "nobody.x", "\ud7ff" * 300])
 def test_order_cannot_be_assigned_to_a_person_who_cannot_respond(
     username: str, arrive: Any, asha: Browser, session: Session
@@ -196,6 +202,7 @@ def test_order_cannot_be_assigned_to_a_person_who_cannot_respond(
     assert assignee(session, order_id) == ""
 
 
+@pytest.mark.sqlite
 def test_assign_without_a_username_is_rejected(arrive: Any, asha: Browser, session: Session) -> None:
     order_id = order_of(session, arrive, TRIVENI)
     fields = asha.fill(f"/orders/{order_id}", f"/orders/{order_id}/assign")
@@ -252,6 +259,7 @@ def test_several_orders_skip_those_that_the_assignee_cannot_see(
         assert asha.send(page, {**fields, "order_ids": [own], "username": "omar", **wrong}).status_code == 422
 
 
+@pytest.mark.sqlite
 def test_manager_selects_orders_to_assign_but_not_to_respond(
     arrive: Any, meera: Browser, asha: Browser, session: Session
 ) -> None:

@@ -38,12 +38,14 @@ def test_count_of_needs_attention_matches_its_list(
         assert "Needs attention" in listed.one("#webhooks-head h1").get_text()
 
 
+@pytest.mark.sqlite
 def test_unknown_state_is_ignored_with_a_notice(ravi: Browser, troubled: list[int]) -> None:
     page = ravi.get("/webhooks?state=trouble")
     assert "is ignored" in page.words
     assert len(page.page.select("#webhooks-list a.strong")) == 3
 
 
+@pytest.mark.sqlite
 def test_each_role_sees_its_own_queues_first(
     asha: Browser, ravi: Browser, meera: Browser, browser_of: Any, troubled: list[int]
 ) -> None:
@@ -55,6 +57,7 @@ def test_each_role_sees_its_own_queues_first(
         assert first(browser) == "Webhooks"
 
 
+@pytest.mark.sqlite
 def test_unmatched_messages_are_shown_to_support_only(
     app: Any, ravi: Browser, meera: Browser, arrive: Any, partner: Any, example_bodies: list[Any]
 ) -> None:
@@ -142,6 +145,7 @@ def test_home_counts_what_happened_since_yesterday(
         assert len(asha.get(url).page.select("tbody a.strong")) == int(text[0]), text
 
 
+@pytest.mark.sqlite
 def test_home_without_orders_says_all_done(asha: Browser) -> None:
     words = asha.get("/").words
     assert "All done" in words and "Nothing needs attention" in words

@@ -87,6 +87,7 @@ def test_report_covers_the_selected_days(meera: Browser) -> None:
     assert figures(meera.get(f"{PAGE}?since={early}"))["Responses"].startswith("3 ")
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("query", "notice"),
     [

@@ -76,6 +76,7 @@ def test_supplier_staff_see_the_messages_of_their_own_ids_only(
         assert omar.get(f"/webhooks/{message_id}.json").status_code == expected
 
 
+@pytest.mark.sqlite
 def test_webhook_without_scripts_has_a_refresh_link(
     asha: Browser, confirm: Any, arrive: Any, deliver: Any, session: Session
 ) -> None:
@@ -89,6 +90,7 @@ def test_webhook_without_scripts_has_a_refresh_link(
         assert not asha.get(url).page.select("noscript a")
 
 
+@pytest.mark.sqlite
 def test_webhook_page_shows_request_and_response(meera: Browser, refused: str, session: Session) -> None:
     page = meera.get(f"/webhooks/{refused}")
     words = page.words
@@ -105,6 +107,7 @@ def test_webhook_page_shows_request_and_response(meera: Browser, refused: str, s
     assert "X-Api-Key" in words
 
 
+@pytest.mark.sqlite
 def test_webhook_json_has_the_documented_fields(meera: Browser, refused: str) -> None:
     data = meera.get(f"/webhooks/{refused}.json").get_json()
     assert {"id", "state", "kind", "partner", "order_id", "next_at", "request", "attempts"} <= set(data)
@@ -172,6 +175,7 @@ def test_webhook_is_found_by_its_id(meera: Browser, refused: str) -> None:
     assert ids(meera.get(f"/webhooks?q={refused}")) == [refused]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     "query", ["state=odd", "code=abc", "code=9999", "since=soon", "after=msg_x", "trigger=x", "kind=x"]
 )
@@ -209,6 +213,7 @@ def test_attempts_name_the_request_that_caused_them(
     assert page.headers["X-Request-ID"] != request_ids[1]
 
 
+@pytest.mark.sqlite
 def test_resend_without_a_reason_is_rejected(ravi: Browser, refused: str, session: Session) -> None:
     action = f"/webhooks/{refused}/resend"
     fields = {**ravi.fill(f"/webhooks/{refused}", action), "reason": "  "}
@@ -228,6 +233,7 @@ def test_delivered_webhook_is_not_resent(
     assert "already received it" in response.words
 
 
+@pytest.mark.sqlite
 def test_reader_without_the_permission_has_no_resend_button(
     meera: Browser, asha: Browser, refused: str
 ) -> None:
@@ -313,6 +319,7 @@ def test_only_support_cancels_and_only_unfinished_webhooks(
     assert meera.send(action, {**token, "why": "Mine"}).status_code == 403
 
 
+@pytest.mark.sqlite
 def test_failed_webhook_links_to_diagnostics(
     asha: Browser,
     confirm: Any,
@@ -333,6 +340,7 @@ def test_failed_webhook_links_to_diagnostics(
     assert not asha.get(page).page.select(f"a[href^='{of_partner}']")
 
 
+@pytest.mark.sqlite
 def test_state_refreshes_until_it_is_final(
     asha: Browser, confirm: Any, arrive: Any, deliver: Any, session: Session
 ) -> None:
@@ -349,6 +357,7 @@ def test_state_refreshes_until_it_is_final(
     )
 
 
+@pytest.mark.sqlite
 def test_partner_response_is_shown_escaped(
     confirm: Any, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
 ) -> None:
@@ -362,6 +371,7 @@ def test_partner_response_is_shown_escaped(
     assert not page.page.select("b[data-hx-get]")
 
 
+@pytest.mark.sqlite
 def test_attempt_as_curl_command_runs_in_a_shell(
     confirm: Any, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session, tmp_path: Any
 ) -> None:
@@ -386,6 +396,7 @@ def test_attempt_as_curl_command_runs_in_a_shell(
     assert ravi.get(copies).get_json()["id"] == message.id
 
 
+@pytest.mark.sqlite
 def test_each_masked_header_has_its_own_variable(
     confirm: Any, ravi: Browser, arrive: Any, deliver: Any, partner: Any, database: Any, session: Session
 ) -> None:
@@ -402,6 +413,7 @@ def test_each_masked_header_has_its_own_variable(
     assert "PARTNER_KEY (X-Api-Key)" in page.words and "PARTNER_KEY_2 (X-Client)" in page.words
 
 
+@pytest.mark.sqlite
 def test_secret_echoed_by_the_partner_is_not_stored(
     confirm: Any, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
 ) -> None:
@@ -419,6 +431,7 @@ def test_secret_echoed_by_the_partner_is_not_stored(
     assert ids(meera.get("/webhooks?q=is+odd")) == [message.id]
 
 
+@pytest.mark.sqlite
 def test_two_attempts_are_compared_line_by_line(
     confirm: Any, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session, clock: Any
 ) -> None:
@@ -503,6 +516,7 @@ def test_body_search_runs_in_steps_and_shows_its_range(
     assert not second.page.select("a[rel=next]")
 
 
+@pytest.mark.sqlite
 def test_filter_chips_are_removed_one_by_one(meera: Browser, refused: str) -> None:
     page = meera.get("/webhooks?state=refused&code=200&since=2020-01-01")
     chips = page.page.select(".filter-chip")
@@ -525,6 +539,7 @@ def test_webhook_list_shows_duration_and_requester_of_the_last_attempt(
     assert "Ravi" in ravi.get("/webhooks").one("tbody tr .col-attempts").get_text(" ")
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("simulator", ["", "http://127.0.0.1:1"])
 def test_simulator_link_is_only_for_its_partner(
     app: Flask, asha: Browser, network: Any, refused: str, simulator: str
@@ -585,11 +600,13 @@ def test_new_webhooks_are_counted_within_the_readers_scope(confirm: Any, omar: B
     assert omar.get(url, headers=HTMX).words == f"{shown} new webhook{'s' if shown > 1 else ''}: show"
 
 
+@pytest.mark.sqlite
 def test_newer_without_htmx_returns_the_list(meera: Browser) -> None:
     assert meera.get("/webhooks/newer").one("#webhooks-list")
     assert meera.get("/webhooks/newer?than=%27--&state=odd", headers=HTMX).status_code == 200
 
 
+@pytest.mark.sqlite
 def test_webhooks_with_one_shared_reason_are_a_group(
     asha: Browser, confirm: Any, ravi: Browser, arrive: Any, network: Any, deliver: Any
 ) -> None:
