@@ -40,18 +40,17 @@ from app.partners.models import Partner
 from tests import people, shared
 from tests.postgresql import Server
 
-# One key for this process and for those that tests start, which share its databases.
-ENCRYPTION_KEY = os.environ.setdefault("PO_ENCRYPTION_KEYS", Fernet.generate_key().decode())
-encryption.configure([ENCRYPTION_KEY])
-INBOUND_KEY = "the-key-of-the-network"
-_numbers = itertools.count(1)
 # Settings of the developer's shell must not reach the tests.
 for name in [name for name in os.environ if name.startswith("PO_")]:
     del os.environ[name]
+ENCRYPTION_KEY = Fernet.generate_key().decode()
+encryption.configure([ENCRYPTION_KEY])
+INBOUND_KEY = "the-key-of-the-network"
+_numbers = itertools.count(1)
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage less often: tests make much of it, and looking took a sixth of their time."""
+    """Collect garbage less often: it took a sixth of the time of the tests."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000)

@@ -138,7 +138,7 @@ def _message_chip(message: Message) -> Chip:
 def item_cause(item: Item) -> str:
     """What happened, in a sentence."""
     if item.message:
-        return message_sentence(item.message) or "Canceled before sending."
+        return message_sentence(item.message) or "Canceled."
     if item.inbound:
         return effect_words(item.inbound)
     if item.order:

@@ -107,7 +107,7 @@ class _Row:
     credentials: bool = False
     gone: bool = False
     transport: bool = False
-    heeds_retry_after: bool = False
+    respects_retry_after: bool = False
 
 
 _DELIVERED = _Row(Step.DELIVERED, Reason.DELIVERED)
@@ -128,8 +128,8 @@ _BY_STATUS = {
     408: _Row(Step.RETRY, Reason.BUSY),
     410: _Row(Step.RETRY, Reason.GONE, gone=True),
     425: _Row(Step.RETRY, Reason.BUSY),
-    429: _Row(Step.RETRY, Reason.BUSY, heeds_retry_after=True),
-    503: _Row(Step.RETRY, Reason.BUSY, unknown=True, heeds_retry_after=True),
+    429: _Row(Step.RETRY, Reason.BUSY, respects_retry_after=True),
+    503: _Row(Step.RETRY, Reason.BUSY, unknown=True, respects_retry_after=True),
 }
 
 _BY_FAILURE = {
@@ -166,8 +166,8 @@ def judge(
     `jitter` from 0 to 1 lengthens the wait by 0 to 20 %. `now` (aware) is the time against which a date in
     Retry-After is read if the response has no Date. Never raises.
     """
-    answer = read_reply(outcome.body) if outcome.body and not outcome.truncated else None
-    row = _row(outcome, answer, _Expected(success_codes, object_id, after_unknown))
+    reply = read_reply(outcome.body) if outcome.body and not outcome.truncated else None
+    row = _row(outcome, reply, _Expected(success_codes, object_id, after_unknown))
     step, wait = row.step, None
     if step is Step.RETRY:
         wait = _wait_seconds(row, attempts, schedule, 1 + JITTER * min(max(jitter, 0.0), 1.0), outcome, now)
@@ -180,7 +180,7 @@ def judge(
         credentials=row.credentials,
         gone=row.gone,
         transport=row.transport,
-        **_details(answer),
+        **_details(reply),
     )
 
 
@@ -193,7 +193,7 @@ class _Expected:
     after_unknown: bool
 
 
-def _row(outcome: Outcome, answer: PartnerReply | None, expected: _Expected) -> _Row:
+def _row(outcome: Outcome, reply: PartnerReply | None, expected: _Expected) -> _Row:
     status = outcome.status
     if outcome.failure is not None or status is None:
         reason = _BY_FAILURE[outcome.failure] if outcome.failure else Reason.INTERNAL
@@ -202,30 +202,28 @@ def _row(outcome: Outcome, answer: PartnerReply | None, expected: _Expected) -> 
         return _BY_STATUS[status]
     if 300 <= status < 400:
         return _REDIRECT
-    return _SERVER_ERROR if status >= 500 else _answered_row(status, answer, expected)
+    return _SERVER_ERROR if status >= 500 else _reply_row(status, reply, expected)
 
 
-def _answered_row(status: int, answer: PartnerReply | None, expected: _Expected) -> _Row:
+def _reply_row(status: int, reply: PartnerReply | None, expected: _Expected) -> _Row:
     """The row of a 2xx response, or of a 4xx response that is about the message."""
-    if answer is not None and answer.object_id and answer.object_id != expected.object_id:
+    if reply is not None and reply.object_id and reply.object_id != expected.object_id:
         return _WRONG_OBJECT
     refused = _REFUSED_STATUS if status >= 400 else _REFUSED_BY_PARTNER
-    code = answer.response_code if answer is not None else None
+    code = reply.response_code if reply is not None else None
     is_duplicate = code == ResponseCode.DUPLICATE and code not in expected.success_codes
     if status == 409 or is_duplicate:
         return _ALREADY_RECEIVED if expected.after_unknown else refused
-    return refused if status >= 400 else _success_row(answer, expected)
+    return refused if status >= 400 else _success_row(reply, expected)
 
 
-def _success_row(answer: PartnerReply | None, expected: _Expected) -> _Row:
+def _success_row(reply: PartnerReply | None, expected: _Expected) -> _Row:
     """The row of a 2xx response. The body decides whether the partner accepted the message."""
-    if answer is None:
+    if reply is None:
         return _UNREADABLE
-    if answer.says_failure or (
-        answer.response_code != 0 and answer.response_code not in expected.success_codes
-    ):
+    if reply.says_failure or (reply.response_code != 0 and reply.response_code not in expected.success_codes):
         return _REFUSED_BY_PARTNER
-    if answer.has_payload and answer.object_id != expected.object_id:
+    if reply.has_payload and reply.object_id != expected.object_id:
         return _WRONG_OBJECT
     return _DELIVERED
 
@@ -243,23 +241,23 @@ def _wait_seconds(
         return None
     # A partner that is gone is paused: its messages keep their last wait.
     wait = schedule[min(max(attempts, 1), len(schedule)) - 1] * stretch
-    requested = _retry_after(outcome, now) if row.heeds_retry_after else None
+    requested = _retry_after(outcome, now) if row.respects_retry_after else None
     return wait if requested is None else max(wait, min(requested * stretch, RETRY_AFTER_MAX))
 
 
-def _details(answer: PartnerReply | None) -> dict[str, Any]:
+def _details(reply: PartnerReply | None) -> dict[str, Any]:
     """The fields of ``PartnerReplyDetails``."""
-    if answer is None:
+    if reply is None:
         return {}
     return {
-        "response_code": answer.response_code,
-        "response_message": answer.response_message[:TEXT_MAX],
-        "result": answer.result[:TEXT_MAX],
+        "response_code": reply.response_code,
+        "response_message": reply.response_message[:TEXT_MAX],
+        "result": reply.result[:TEXT_MAX],
         # Messages are looked up by it, and no index takes a long one.
-        "req_msg_id": answer.req_msg_id[:REQ_MSG_ID_MAX],
-        "error_cd": answer.error_cd[:TEXT_MAX],
-        "error_dtl": answer.error_dtl[:TEXT_MAX],
-        "error_field": answer.error_field[:TEXT_MAX],
+        "req_msg_id": reply.req_msg_id[:REQ_MSG_ID_MAX],
+        "error_cd": reply.error_cd[:TEXT_MAX],
+        "error_dtl": reply.error_dtl[:TEXT_MAX],
+        "error_field": reply.error_field[:TEXT_MAX],
     }
 
 

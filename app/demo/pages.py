@@ -27,7 +27,7 @@ from app.network.vocabulary import (
 )
 from app.orders.line_responses import LineAction, decode
 from app.orders.lines import ordered_lines
-from app.ui.bodies import coloured
+from app.ui.bodies import colored
 from app.ui.numbers import money
 from app.ui.times import day
 
@@ -90,7 +90,7 @@ def init_app(
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
         at=lambda when: _at(when, zone),
-        coloured=_coloured,
+        colored=_colored,
         money=money,
         answer_chip=_answer_chip,
         status_chip=_status_chip,
@@ -326,8 +326,8 @@ def _confirmation(exchange: Exchange) -> Mapping[str, Any]:
     return confirmation if isinstance(confirmation, dict) else {}
 
 
-def _coloured(value: Any) -> Any:
-    return coloured(dumps(value))
+def _colored(value: Any) -> Any:
+    return colored(dumps(value))
 
 
 def _line_responses(body: Any, order: Order | None) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Order checks: quiet facts that a careful clerk would look up. None of them blocks a response.
+"""Order checks: facts to look at before responding. None of them blocks a response.
 
 A check is a code with parameters; ``check_presenters`` turns it into a sentence.
 """

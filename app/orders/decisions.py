@@ -18,10 +18,16 @@ from app.delivery.service import OrderSnapshot, cancel, enqueue
 from app.network.text import search_key
 from app.network.vocabulary import Kind, SupplierResponse, is_known_status, may_respond, status_after
 from app.orders.line_responses import encode, from_json, to_json
-from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
+from app.orders.models import (
+    UNSUCCESSFUL_DELIVERIES,
+    Decision,
+    Delivery,
+    PurchaseOrder,
+    ResponseState,
+)
 from app.orders.req_confirm import DecisionInput, OrderReference, req_confirm
 
-DELIVERIES_IN_EFFECT = (Delivery.PENDING, Delivery.SENDING, Delivery.DELIVERED)
+DELIVERIES_IN_EFFECT = set(Delivery) - {Delivery.NONE, *UNSUCCESSFUL_DELIVERIES}
 """A decision is in effect while its message has one of these states."""
 
 

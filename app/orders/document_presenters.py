@@ -10,7 +10,7 @@ from app.network.messages import ItemLine
 from app.orders.comparison import FURTHER, HEADER, LINE, Difference, Differences, LineDifference
 from app.orders.order_content import Document
 from app.orders.totals import Total, TotalKind, Totals, line_extras, line_taxes, order_totals, tax_path
-from app.ui.bodies import spoken, without
+from app.ui.bodies import field_label, without
 from app.ui.numbers import amount, money, number, plain
 
 TOTAL_LABELS = {
@@ -207,7 +207,7 @@ def _field_changes(changes: Iterable[Difference]) -> list[FieldChange]:
 def _change_label(change: Difference) -> str:
     """The label of a changed field: ``Buyer: address city``."""
     label, _, steps = change.label.partition(": ")
-    return f"{label}: {' '.join(spoken(step) for step in steps.split()).lower()}" if steps else label
+    return f"{label}: {' '.join(field_label(step) for step in steps.split()).lower()}" if steps else label
 
 
 def _line_view(line: ItemLine, place: int, change: LineDifference | None) -> LineView:

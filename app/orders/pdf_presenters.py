@@ -26,7 +26,7 @@ from app.orders.lines import OrderedLine, line_amounts, ordered_lines, responses
 from app.orders.models import Decision, PurchaseOrder
 from app.orders.order_content import Document
 from app.orders.presenters import info_label, response_label
-from app.ui.bodies import compact, spoken
+from app.ui.bodies import compact, field_label
 from app.ui.numbers import amount, number, plain, things
 from app.ui.pdf import ACCENT, MARGIN, MUTED, WARNING, WIDTH, Column, Text, printable
 from app.ui.pdf import Document as Pdf
@@ -326,10 +326,12 @@ def _flat(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, str
         yield name, compact(value)
     elif isinstance(value, Mapping):
         if value.keys() <= {"name", "value"} and not isinstance(value.get("value"), Mapping | list):
-            yield spoken(plain(value.get("name") or "")), plain(value.get("value"))
+            yield field_label(plain(value.get("name") or "")), plain(value.get("value"))
             return
         for key, part in value.items():
-            yield from _flat(part, f"{name}, {spoken(key).lower()}" if name else spoken(key), depth + 1)
+            yield from _flat(
+                part, f"{name}, {field_label(key).lower()}" if name else field_label(key), depth + 1
+            )
     elif isinstance(value, list):
         for part in value:
             yield from _flat(part, name, depth + 1)

@@ -156,9 +156,9 @@ def delivery_chip(order: PurchaseOrder) -> Chip | None:
 
 
 def is_superseded(order: PurchaseOrder) -> bool:
-    """Whether the last response is no longer in effect: the buyer changed the order, or it was undone."""
-    was_undone = order.delivery is Delivery.CANCELLED and order.needs_response
-    return order.response is ResponseState.CHANGED or was_undone
+    """Whether the last response is no longer in effect: the buyer changed the order, or it was canceled."""
+    was_canceled = order.delivery is Delivery.CANCELLED and order.needs_response
+    return order.response is ResponseState.CHANGED or was_canceled
 
 
 def urgency(order: PurchaseOrder, now: datetime) -> str:

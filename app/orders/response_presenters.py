@@ -19,10 +19,17 @@ from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE
 STALE_FORM = "The buyer changed this order. It is now version {version}. Reload the page to see the changes."
 
 
+def canceled_sentence(subject: str, message: Message) -> str:
+    """That a response was canceled, and whether the partner may have it."""
+    if message.unknown_outcome:
+        return f"{subject} was canceled, but the partner may already have received it."
+    return f"{subject} was canceled before it was delivered."
+
+
 def unsuccessful_title(message: Message) -> str:
     """What happened to a response that is not in effect."""
     if message.state is MessageState.CANCELLED:
-        return "Your last response was canceled before sending."
+        return canceled_sentence("Your last response", message)
     if message.state is MessageState.FAILED:
         return "Your last response could not be delivered."
     return "The partner refused your last response."
@@ -198,20 +205,16 @@ def changed_title(decision: Decision | None, *, is_mine: bool) -> str:
 
 def changed_consequence(decision: Decision, message: Message | None, *, is_mine: bool) -> str:
     """What happened to the response to the earlier version."""
-    article = "Your" if is_mine else "The"
+    subject = f"{'Your' if is_mine else 'The'} response to version {decision.version}"
     if message and message.state is MessageState.CANCELLED:
-        if message.unknown_outcome:
-            return (
-                f"{article} response to version {decision.version} was canceled,"
-                " but the partner may already have received it."
-            )
-        return f"{article} response to version {decision.version} was canceled before sending."
-    return f"{article} response to version {decision.version} is in the activity log."
+        return canceled_sentence(subject, message)
+    return f"{subject} is in the activity log."
 
 
 def init_app(app: Flask) -> None:
     """Register the template functions of responses."""
     app.jinja_env.globals.update(
+        canceled_sentence=canceled_sentence,
         changed_consequence=changed_consequence,
         changed_title=changed_title,
         decided_title=decided_title,

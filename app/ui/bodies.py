@@ -18,7 +18,7 @@ LARGEST_PRETTY = 64 * 1024 * 1024
 """Bytes. Stored bodies are shown even if the limit for new ones is lower."""
 
 
-LARGEST_COLOURED = 48 * 1024
+LARGEST_COLORED = 48 * 1024
 """Bytes of JSON up to which it is colored, since each colored part is an element."""
 
 
@@ -37,7 +37,7 @@ def compact(value: object) -> str:
     return str(simplejson.dumps(value, use_decimal=True, ensure_ascii=False))
 
 
-_COLOURS: Sequence[tuple[_TokenType, str]] = (
+_COLORS: Sequence[tuple[_TokenType, str]] = (
     (Token.Name.Tag, "k"),
     (Token.Literal.String, "s"),
     (Token.Literal.Number, "n"),
@@ -45,22 +45,22 @@ _COLOURS: Sequence[tuple[_TokenType, str]] = (
 )
 
 
-def coloured(body: bytes | str) -> Markup:
+def colored(body: bytes | str) -> Markup:
     """Indented JSON with colored keys and values. Everything in it is escaped."""
     text = pretty(body)
-    if len(text) > LARGEST_COLOURED or not text.startswith(("{", "[")):
+    if len(text) > LARGEST_COLORED or not text.startswith(("{", "[")):
         return escape(text)
-    return Markup().join(_coloured(kind, part) for kind, part in JsonLexer().get_tokens(text.strip()))
+    return Markup().join(_colored(kind, part) for kind, part in JsonLexer().get_tokens(text.strip()))
 
 
-def _coloured(kind: Any, part: str) -> Markup:
-    for known, name in _COLOURS:
+def _colored(kind: Any, part: str) -> Markup:
+    for known, name in _COLORS:
         if kind in known:
             return Markup('<span class="{}">{}</span>').format(name, part)
     return escape(part)
 
 
-def spoken(name: str) -> str:
+def field_label(name: str) -> str:
     """The label of a field name: ``Total PO value`` for ``totalPOValue``; other names unchanged."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,60}", name):
         return name
@@ -74,19 +74,19 @@ LONGEST_COMPARED = 600
 
 
 def differences(old: str, new: str) -> list[tuple[str, str]] | None:
-    """Each line with ``gone``, ``came`` or ``same``; empty if equal, None if a text is too long."""
+    """Each line with ``removed``, ``added`` or ``same``; empty if equal, None if a text is too long."""
     if old == new:
         return []
     before, after = old.splitlines(), new.splitlines()
-    if max(len(before), len(after)) > LONGEST_COMPARED or max(len(old), len(new)) > LARGEST_COLOURED:
+    if max(len(before), len(after)) > LONGEST_COMPARED or max(len(old), len(new)) > LARGEST_COLORED:
         return None
     lines = []
     for tag, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if tag == "equal":
             lines += [("same", line) for line in before[i1:i2]]
             continue
-        lines += [("gone", line) for line in before[i1:i2]]
-        lines += [("came", line) for line in after[j1:j2]]
+        lines += [("removed", line) for line in before[i1:i2]]
+        lines += [("added", line) for line in after[j1:j2]]
     return lines
 
 

@@ -16,11 +16,11 @@ from flask import Flask, g, url_for
 from app import clock
 from app.ui import web
 from app.ui.bodies import (
-    coloured,
+    colored,
     compact,
     differences,
+    field_label,
     pretty,
-    spoken,
     tree_kind,
     without,
 )
@@ -129,8 +129,8 @@ def init_app(app: Flask) -> None:
         pretty=pretty,
         compact=compact,
         without=without,
-        coloured=coloured,
-        spoken=spoken,
+        colored=colored,
+        field_label=field_label,
         tree_kind=tree_kind,
     )
     app.jinja_env.tests.update(

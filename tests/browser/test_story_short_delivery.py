@@ -24,8 +24,8 @@ REMARK = "40 now, 60 in two weeks, price as agreed"
 FIRST, SECOND = ("12012026", "2026-12-01"), ("12152026", "2026-12-15")
 """The two dates as typed in Chromium, and as sent."""
 SENTENCE = "You confirm 2 lines for ₹34,259.35: 1 as ordered, 1 changed."
-"""Milliseconds to wait for the page on a busy machine."""
 TABS_MAX = 120
+"""Tab presses after which a target counts as out of reach."""
 
 
 @pytest.fixture

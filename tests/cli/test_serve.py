@@ -34,15 +34,10 @@ class Serving:
     def __init__(self, instance: Path, **env: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("PO_") or name == "PO_ENCRYPTION_KEYS"
-        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "flask", "--app", "app", "serve", "--port", str(self.port)],
             cwd=ROOT,
-            env={**inherited, "PO_INSTANCE": str(instance), **env},
+            env={**os.environ, "PO_INSTANCE": str(instance), **env},
         )
 
     def children(self) -> dict[int, str]:

@@ -765,7 +765,7 @@ def test_idle_connection_is_not_reused(
     assert partner.connections == 2
 
 
-# --- Responses that lie
+# --- Misleading responses
 
 
 def test_late_response_is_not_taken_for_the_next_one(sender: Sender, transport: Transport) -> None:

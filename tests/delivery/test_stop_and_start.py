@@ -111,20 +111,20 @@ def test_suspended_worker_loses_its_lease_and_still_records_its_attempt(
             other.commit()
         (order_id,) = add_orders(app, partner.id, 1)
         confirm_all(app, 1, [order_id])
-        sleeper = start(database.url, {"senders": 1, "lease_margin": 0.5}, None)
+        suspended = start(database.url, {"senders": 1, "lease_margin": 0.5}, None)
         fake_partner.wait_for(lambda: len(fake_partner.received) == 1, 30)
-        assert sleeper.pid
-        os.kill(sleeper.pid, signal.SIGSTOP)
+        assert suspended.pid
+        os.kill(suspended.pid, signal.SIGSTOP)
         try:
             with running(database, lease_margin=0.5):
                 wait_until(lambda: all_messages(session)[0].state is MessageState.DELIVERED, 60)
         finally:
-            os.kill(sleeper.pid, signal.SIGCONT)
+            os.kill(suspended.pid, signal.SIGCONT)
         wait_until(
             lambda: all(attempt.outcome != "interrupted" for attempt in all_messages(session)[0].attempts), 30
         )
-        sleeper.terminate()
-        sleeper.join(30)
+        suspended.terminate()
+        suspended.join(30)
     (message,) = all_messages(session)
     assert message.state is MessageState.DELIVERED
     assert len(message.attempts) == len(fake_partner.received) == 2

@@ -19,7 +19,7 @@ NOW = datetime(2027, 3, 1, 0, 5, tzinfo=UTC)
 PAISA = Decimal("0.01")
 
 
-def travelled(order: object) -> ReqSend:
+def parsed(order: object) -> ReqSend:
     return parse(Kind.REQ_SEND, read_json(dumps(order)))
 
 
@@ -40,7 +40,7 @@ def check_line(line: ItemLine) -> None:
 
 
 def test_example_orders_are_from_the_last_day() -> None:
-    orders = [travelled(order).purchase_order for order in example_orders(NOW)]
+    orders = [parsed(order).purchase_order for order in example_orders(NOW)]
     sent = [datetime.fromisoformat(order.ts) for order in orders]
     assert len(orders) == len({order.object_id for order in orders}) == 60
     assert min(sent) == NOW - PERIOD
@@ -54,17 +54,17 @@ def test_example_orders_change_only_their_dates() -> None:
     for original, moved in zip(originals, example_orders(NOW), strict=True):
         was, now = original["purchaseOrder"], moved["purchaseOrder"]
         assert {name for name in was if was[name] != now[name]} <= {"ts", "orderDate", "deliveryDate"}
-        waits = [
+        lead_times = [
             date.fromisoformat(order["deliveryDate"]) - date.fromisoformat(order["orderDate"])
             for order in (was, now)
         ]
-        assert waits[0] == waits[1]
+        assert lead_times[0] == lead_times[1]
         assert original | {"purchaseOrder": now} == moved
 
 
 @given(st.integers())
 def test_new_order_totals_add_up_exactly(seed: int) -> None:
-    order = travelled(new_order(Random(seed), NOW)).purchase_order
+    order = parsed(new_order(Random(seed), NOW)).purchase_order
     for line in order.item_lists:
         check_line(line)
     values = order.po_value_details
@@ -75,7 +75,7 @@ def test_new_order_totals_add_up_exactly(seed: int) -> None:
 
 def test_new_order_has_a_new_id_and_current_dates() -> None:
     rng = Random(1)
-    orders = [travelled(new_order(rng, NOW)).purchase_order for _ in range(50)]
+    orders = [parsed(new_order(rng, NOW)).purchase_order for _ in range(50)]
     assert len({order.object_id for order in orders}) == 50
     assert len({order.buyer_po_number for order in orders}) == 50
     for order in orders:
@@ -89,7 +89,7 @@ def test_new_order_has_a_new_id_and_current_dates() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_tax_is_split_where_buyer_and_supplier_share_a_state(seed: int) -> None:
-    order = travelled(new_order(Random(seed), NOW)).purchase_order
+    order = parsed(new_order(Random(seed), NOW)).purchase_order
     assert order.supplier_details
     assert order.buyer_details
     same = order.supplier_details.state_code == order.buyer_details.state_code

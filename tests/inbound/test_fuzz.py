@@ -37,31 +37,31 @@ def describe(*, systematically: bool) -> Any:
     """The documented API: examples and random messages, valid and with each kind of mistake."""
     described = schemathesis.openapi.from_dict(json.loads(dumps(openapi("http://localhost", KINDS))))
     described.config.phases.coverage.enabled = systematically
-    described.app = door
+    described.app = current_app
     return described
 
 
-door = CurrentApp()
-systematic, random = describe(systematically=True), describe(systematically=False)
+current_app = CurrentApp()
+systematic_cases, random_cases = describe(systematically=True), describe(systematically=False)
 bounded = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture
-def opened(app: Flask, partner: Any) -> Iterator[None]:
-    door.app = app
+def app_under_test(app: Flask, partner: Any) -> Iterator[None]:
+    current_app.app = app
     yield
-    del door.app
+    del current_app.app
 
 
 @pytest.mark.sqlite
-@systematic.parametrize()
+@systematic_cases.parametrize()
 @bounded
-def test_any_message_gets_a_documented_response(case: Case, opened: None) -> None:
+def test_any_message_gets_a_documented_response(case: Case, app_under_test: None) -> None:
     case.call_and_validate(headers=KEY, excluded_checks=NOT_PROMISED)
 
 
 @pytest.mark.postgresql
-@random.parametrize()
+@random_cases.parametrize()
 @bounded
-def test_any_message_gets_a_documented_response_on_postgresql(case: Case, opened: None) -> None:
+def test_any_message_gets_a_documented_response_on_postgresql(case: Case, app_under_test: None) -> None:
     case.call_and_validate(headers=KEY, excluded_checks=NOT_PROMISED)

@@ -51,7 +51,7 @@ def test_banner_says_that_an_unsent_response_was_canceled(buyer: Buyer, arrive: 
     buyer.edit()
     banner = asha.get(f"/orders/{order_id}").one(".page-header + .notice").get_text(" ", strip=True)
     assert "after you rejected it" in banner
-    assert "was canceled before sending" in banner
+    assert "was canceled before it was delivered" in banner
 
 
 @pytest.mark.sqlite

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from app.db import Database
+from app.network.vocabulary import Status
+from app.orders.models import Delivery, PurchaseOrder, ResponseState
 from tests.people import Browser
 
 
@@ -233,3 +238,16 @@ def test_home_counts_the_queues(asha: Browser, arrive: Any, clock: Any) -> None:
     page = asha.get("/")
     queue = page.page.select("main a[href='/orders?due=overdue']")
     assert queue and "5" in queue[0].get_text()
+
+
+@pytest.mark.sqlite
+def test_needs_response_is_the_same_in_sql_and_python(arrive: Any, database: Database) -> None:
+    (order_id,) = arrive(1)
+    with database.writing() as writing:
+        order = writing.get_one(PurchaseOrder, order_id)
+        for order.status, order.response, order.delivery in itertools.product(
+            Status, ResponseState, Delivery
+        ):
+            writing.flush()
+            by_sql = writing.scalar(select(PurchaseOrder.id).where(PurchaseOrder.needs_response)) is not None
+            assert by_sql == order.needs_response, (order.status, order.response, order.delivery)

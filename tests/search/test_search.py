@@ -13,7 +13,7 @@ from app.orders.models import PurchaseOrder
 from tests.people import BEARINGS, TRIVENI, Browser
 
 
-def found(browser: Browser, text: str) -> dict[str, list[str]]:
+def search_groups(browser: Browser, text: str) -> dict[str, list[str]]:
     """The titles of the results by group."""
     page = browser.get("/search", query_string={"q": text})
     assert page.status_code == 200
@@ -34,11 +34,11 @@ def order(arrive: Any, session: Session) -> PurchaseOrder:
 def test_search_by_po_number_object_id_or_buyer_finds_order(asha: Browser, order: PurchaseOrder) -> None:
     number = order.buyer_po_number
     for text in (number, number.lower(), number[-6:], order.object_id, f" {number} "):
-        groups = found(asha, text)
+        groups = search_groups(asha, text)
         assert groups["Orders"][0] == number, text
         assert number in groups["Incoming"], text
         assert "Outgoing" not in groups
-    groups = found(asha, order.buyer_name[:8])
+    groups = search_groups(asha, order.buyer_name[:8])
     assert number in groups["Orders"]
     assert order.buyer_name in groups["Buyers"]
 
@@ -53,14 +53,14 @@ def test_search_by_message_id_partner_reference_or_person_finds_webhook(
     assert message
     number = order.buyer_po_number
     for text in (message_id, message.req_msg_id, "Asha", number):
-        groups = found(asha, text)
+        groups = search_groups(asha, text)
         assert groups["Outgoing"] == [number], text
         assert groups["Orders"] == [number], text
 
 
 def test_search_by_incoming_id_finds_message(asha: Browser, order: PurchaseOrder, session: Session) -> None:
     received = session.query(InboundMessage).filter_by(order_id=order.id).one()
-    groups = found(asha, received.id)
+    groups = search_groups(asha, received.id)
     assert groups["Incoming"] == groups["Orders"] == [order.buyer_po_number]
 
 
@@ -71,21 +71,21 @@ def test_search_of_supplier_staff_finds_own_suppliers_only(
     foreign = next(order for order in orders if order and order.supplier_b2b_id != BEARINGS)
     message_id = confirm(foreign.id)
     for text in (foreign.buyer_po_number, foreign.object_id, message_id, "Asha"):
-        assert "Orders" in found(asha, text)
-        assert found(omar, text) == {}
+        assert "Orders" in search_groups(asha, text)
+        assert search_groups(omar, text) == {}
 
 
 def test_search_of_audit_trail_needs_permission(
     asha: Browser, confirm: Any, meera: Browser, ravi: Browser, order: PurchaseOrder
 ) -> None:
     confirm(order.id)
-    groups = found(meera, order.buyer_po_number)
+    groups = search_groups(meera, order.buyer_po_number)
     assert groups["Audit trail"] == [f"Responded: {order.buyer_po_number}"]
-    assert "Responded: " + order.buyer_po_number in found(meera, "Asha")["Audit trail"]
+    assert "Responded: " + order.buyer_po_number in search_groups(meera, "Asha")["Audit trail"]
     for text in (order.object_id, order.buyer_name):
-        assert f"Responded: {order.buyer_po_number}" in found(meera, text)["Audit trail"]
+        assert f"Responded: {order.buyer_po_number}" in search_groups(meera, text)["Audit trail"]
     for browser in (asha, ravi):
-        assert "Audit trail" not in found(browser, order.buyer_po_number)
+        assert "Audit trail" not in search_groups(browser, order.buyer_po_number)
 
 
 def test_search_by_name_of_assignee_finds_order(
@@ -94,15 +94,15 @@ def test_search_by_name_of_assignee_finds_order(
     page = f"/orders/{order.id}"
     fields = {**asha.fill(page, f"{page}/assign"), "username": "asha"}
     assert asha.send(f"{page}/assign", fields).status_code == 303
-    assert found(asha, "asha")["Orders"] == [order.buyer_po_number]
-    assert order.supplier_b2b_id == TRIVENI and found(omar, "asha") == {}
+    assert search_groups(asha, "asha")["Orders"] == [order.buyer_po_number]
+    assert order.supplier_b2b_id == TRIVENI and search_groups(omar, "asha") == {}
 
 
 def test_search_for_page_lists_pages_of_the_role(asha: Browser, meera: Browser, ravi: Browser) -> None:
-    assert found(asha, "part") == {}
-    assert found(ravi, "part")["Pages"] == ["Partners"]
-    assert found(meera, "TRAIL")["Pages"] == ["Audit trail"]
-    assert "Home" in found(asha, "")["Pages"]
+    assert search_groups(asha, "part") == {}
+    assert search_groups(ravi, "part")["Pages"] == ["Partners"]
+    assert search_groups(meera, "TRAIL")["Pages"] == ["Audit trail"]
+    assert "Home" in search_groups(asha, "")["Pages"]
 
 
 def test_search_for_view_finds_own_views_only(asha: Browser, omar: Browser) -> None:
@@ -111,7 +111,7 @@ def test_search_for_view_finds_own_views_only(asha: Browser, omar: Browser) -> N
     assert asha.send("/views", {**fields, "csrf_token": token}).status_code == 303
     page = asha.get("/search?q=bearings")
     assert page.one("a.search-result[href='/orders?due=soon']").get_text(strip=True) == "Urgent bearings"
-    assert "Views" not in found(omar, "bearings")
+    assert "Views" not in search_groups(omar, "bearings")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_search_for_view_finds_own_views_only(asha: Browser, omar: Browser) -> N
     ["%", "_", "\\", "'", '"', '") OR 1 --', "\ud800"[:0] + "🙂", "a" * 201, "e\u0301", "\u200b", "AB", "*"],
 )
 def test_search_for_hostile_text_finds_nothing(meera: Browser, order: PurchaseOrder, text: str) -> None:
-    groups = found(meera, text)
+    groups = search_groups(meera, text)
     assert set(groups) <= {"Pages"}
     assert "<script" not in meera.get("/search?q=<script>").get_data(as_text=True).split("<main", 1)[1]
 

@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup
 from markupsafe import Markup
 
 from app.inbound.api_description import marked, phrase
-from app.ui.bodies import LARGEST_COLOURED, coloured
+from app.ui.bodies import LARGEST_COLORED, colored
 
 SCRIPT = "<script>alert('1 & 2')</script>"
 
@@ -42,12 +42,12 @@ def test_script_in_a_sentence_is_escaped(tell: Callable[[str], Markup], more: se
         '{"a": ' + SCRIPT + "}",
         SCRIPT,
         json.dumps(SCRIPT),
-        json.dumps({"value": SCRIPT, "long": "x" * LARGEST_COLOURED}),
+        json.dumps({"value": SCRIPT, "long": "x" * LARGEST_COLORED}),
     ],
     ids=["key", "value", "in a list", "broken", "in the place of a value", "text", "a string", "too long"],
 )
 def test_script_in_a_body_is_escaped(body: bytes | str) -> None:
-    html = coloured(body)
+    html = colored(body)
     tags, words = tags_and_text(html)
     assert tags <= {"span"}
     assert "<script" not in html
@@ -55,7 +55,7 @@ def test_script_in_a_body_is_escaped(body: bytes | str) -> None:
 
 
 def test_quotation_mark_in_a_body_is_escaped_in_attributes() -> None:
-    html = coloured(json.dumps({'" onload="x': '" onload="x'}))
+    html = colored(json.dumps({'" onload="x': '" onload="x'}))
     spans = BeautifulSoup(html, "html.parser").find_all("span")
     assert spans
     assert all(set(span.attrs) == {"class"} for span in spans)

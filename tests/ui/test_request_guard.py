@@ -119,11 +119,7 @@ SIGNED = {"webhook-signature": "v1,a", "webhook-id": "1", "webhook-timestamp": "
 @pytest.mark.parametrize(
     ("path", "content_type", "headers"),
     [
-        (
-            INBOUND,
-            "application/json",
-            {"webhook-signature": "v1,a", "webhook-id": "1", "webhook-timestamp": "1"},
-        ),
+        (INBOUND, "application/json", SIGNED),
         (INBOUND, "application/json", {"X-Partner-Key": "wrong"}),
         ("/login", "application/x-www-form-urlencoded", {}),
         ("/logout", "application/x-www-form-urlencoded", {}),
