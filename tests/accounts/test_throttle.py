@@ -139,6 +139,7 @@ def test_address_key_is_the_address_or_its_network(address: str | None, value: s
     assert throttle.of_address(Kind.PARTNER_KEY, address).stored == f"partner_key:{value}"
 
 
+@pytest.mark.sqlite
 def test_colleague_behind_the_same_address_signs_in(
     anonymous: Browser, browser_of: Callable[[str], Browser]
 ) -> None:
@@ -146,6 +147,7 @@ def test_colleague_behind_the_same_address_signs_in(
     assert sign_in(browser_of("anonymous"), "omar", PASSWORD).status_code == 303
 
 
+@pytest.mark.sqlite
 def test_many_names_from_one_address_are_delayed(anonymous: Browser, clock: Any) -> None:
     statuses = [sign_in(anonymous, f"name-{number}", "guess").status_code for number in range(25)]
     assert statuses.count(422) == 21
@@ -153,6 +155,7 @@ def test_many_names_from_one_address_are_delayed(anonymous: Browser, clock: Any)
     assert sign_in(anonymous, "omar", PASSWORD).status_code == 303
 
 
+@pytest.mark.sqlite
 def test_successful_sign_in_resets_the_count(
     anonymous: Browser, browser_of: Callable[[str], Browser]
 ) -> None:
@@ -192,6 +195,7 @@ def test_wrong_partner_keys_are_delayed(app: Flask, session: Session, partner: A
     assert throttled_entries(session) == 1
 
 
+@pytest.mark.sqlite
 def test_metrics_count_failures(anonymous: Browser, app: Flask) -> None:
     guess(anonymous, "asha", 7)
     text = app.test_client().get("/metrics").text

@@ -56,8 +56,8 @@ def test_killed_worker_loses_nothing_and_repeats_only_attempts_in_flight(
 
 
 def test_many_kills_lose_nothing(app: Flask, database: Database, partner: Partner, record: Path) -> None:
-    plan = Plan(kills=24, senders=SENDERS, deliverers=2)
-    confirm_all(app, 1, add_orders(app, partner.id, 320))
+    plan = Plan(kills=12, senders=SENDERS, deliverers=2)
+    confirm_all(app, 1, add_orders(app, partner.id, 200))
     counts = run_chaos(database, record, plan)
     assert counts.kills >= 4
     assert (counts.lost, counts.unsettled, counts.changed, counts.unlogged) == (0, 0, 0, 0), counts

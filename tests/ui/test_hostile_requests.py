@@ -43,6 +43,8 @@ QUERIES = {
     "/orders/answers/upload": ["q", "status", "after", "assigned", "received_since"],
     "/login": ["next"],
 }
+CHOICES = {"status", "answer", "delivery", "due", "sort", "state", "kind", "trigger", "effect"}
+"""Fields that accept listed values only: some hostile values are enough."""
 
 
 @pytest.mark.postgresql
@@ -51,7 +53,7 @@ def test_hostile_query_is_no_500(ravi: Browser, asha: Browser, arrive: Any, path
     arrive(2)
     browser = asha if "answers" in path else ravi
     for name in QUERIES[path]:
-        for value in VALUES:
+        for value in VALUES[::4] if name in CHOICES else VALUES:
             response = browser.get(path, query_string={name: value})
             assert response.status_code in (200, 303, 400), (name, value[:40])
 
