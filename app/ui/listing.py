@@ -339,7 +339,7 @@ def read_filter(form: Form, zone: ZoneInfo) -> tuple[dict[str, Any], list[str]]:
             entry.data, entry.raw_data = entry.default, None
         value = entry.moment if isinstance(entry, Moment) else entry.data
         if isinstance(value, str):
-            value = value.strip()  # blanks count as nothing, as they do for Optional
+            value = value.strip()  # a blank value is absent, as for Optional
         if isinstance(value, datetime) and value.tzinfo is None:
             value = value.replace(tzinfo=zone)
         if value not in (None, ""):

@@ -179,7 +179,7 @@ def log_title(state: str) -> str:
 
 
 def tabs(counts: Mapping[str, int]) -> list[Tab]:
-    """The tabs of the list, with the number of webhooks that are not finished well."""
+    """The tabs of the list, with how many webhooks are waiting or were not delivered."""
     return [
         Tab(state, label, count(counts[state]) if counts.get(state) else "", state in ALARMING)
         for state, label in TABS.items()
