@@ -27,7 +27,6 @@ from app.config import Settings
 from app.db import Database, encryption
 from app.delivery.worker import DeliveryWorker
 from app.demo.orders import ORDERS_FILE
-from app.demo.simulator import create_simulator
 from app.inbound.file_import import ImportResult, import_body
 from app.inbound.processing import Rules
 from app.network.reader import dumps, read_json
@@ -239,8 +238,7 @@ class Network:
 @pytest.fixture
 def network() -> Iterator[Network]:
     """A partner simulator without faults and without data."""
-    simulator = create_simulator(send_to="http://127.0.0.1:9", inbound_key=INBOUND_KEY)
-    server = make_server("127.0.0.1", 0, simulator, threaded=True)
+    server = make_server("127.0.0.1", 0, shared.make_simulator(INBOUND_KEY), threaded=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield Network(f"http://127.0.0.1:{server.server_port}")

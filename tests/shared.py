@@ -6,6 +6,9 @@ use one engine per kind of database, and each test points it to its own database
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CodeType
 from typing import Any
 
 from flask import Flask
@@ -16,20 +19,21 @@ from werkzeug.routing import Map, RuleFactory
 from app import create_app
 from app.config import Settings
 from app.db.engine import new_engine
+from app.demo.simulator import create_simulator
 
 
 class TemplateCache(BytecodeCache):
     """Compiled templates in memory."""
 
     def __init__(self) -> None:
-        self._bytecode: dict[str, bytes] = {}
+        self._code: dict[tuple[str, str], CodeType] = {}
 
     def load_bytecode(self, bucket: Bucket) -> None:
-        if bucket.key in self._bytecode:
-            bucket.bytecode_from_string(self._bytecode[bucket.key])
+        bucket.code = self._code.get((bucket.key, bucket.checksum))
 
     def dump_bytecode(self, bucket: Bucket) -> None:
-        self._bytecode[bucket.key] = bucket.bytecode_to_string()
+        if bucket.code:
+            self._code[bucket.key, bucket.checksum] = bucket.code
 
 
 class SharedRules(Map):
@@ -70,6 +74,7 @@ class SharedEngine:
 
 TEMPLATES = TemplateCache()
 RULES = SharedRules()
+SIMULATOR_RULES = SharedRules()
 _engines: dict[str, SharedEngine] = {}
 
 
@@ -83,10 +88,25 @@ def engine_for(url: str) -> Engine:
 
 def make_app(settings: Settings) -> Flask:
     """An app on the database of these settings."""
-    Flask.url_map_class = staticmethod(lambda **_: RULES)  # type: ignore[assignment]
-    try:
+    with shared_rules(RULES):
         app = create_app(settings, engine=engine_for(settings.database_url))
-    finally:
-        Flask.url_map_class = Map
     app.jinja_env.bytecode_cache = TEMPLATES
     return app
+
+
+def make_simulator(inbound_key: str) -> Flask:
+    """A partner simulator without data that sends to a port where nothing listens."""
+    with shared_rules(SIMULATOR_RULES):
+        simulator = create_simulator(send_to="http://127.0.0.1:9", inbound_key=inbound_key)
+    simulator.jinja_env.bytecode_cache = TEMPLATES
+    return simulator
+
+
+@contextmanager
+def shared_rules(rules: SharedRules) -> Iterator[None]:
+    """Let apps that are created meanwhile use these URL rules."""
+    Flask.url_map_class = staticmethod(lambda **_: rules)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        Flask.url_map_class = Map

@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from app.demo.simulator import create_simulator
+from tests import shared
 
 
 class Quiet(WSGIRequestHandler):
@@ -41,7 +41,7 @@ def serve() -> Callable[[Flask], AbstractContextManager[str]]:
 
 @pytest.fixture
 def simulator() -> Flask:
-    return create_simulator(send_to="http://127.0.0.1:9", inbound_key="inbound-secret")
+    return shared.make_simulator("inbound-secret")
 
 
 @pytest.fixture
