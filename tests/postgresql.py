@@ -46,6 +46,7 @@ class Server:
         self._commits = "on" if durable else "off"
         self.folder = Path(tempfile.mkdtemp(prefix="po-confirm-pg-", dir=roomy_memory()))
         self.port = _free_port()
+        self._owner: psycopg.Connection | None = None
         self._bin = binaries()
         if os.geteuid() == 0:
             # The server refuses to run as root.
@@ -103,10 +104,17 @@ class Server:
 
     def execute(self, statement: str) -> None:
         """Run one statement as the owner, outside of any transaction."""
-        with psycopg.connect(
-            host="127.0.0.1", port=self.port, user="postgres", dbname="postgres", autocommit=True
-        ) as connection:
-            connection.execute(statement.encode())
+        # Starting a connection takes as long as most statements, so one stays open.
+        if self._owner and not self._owner.closed:
+            try:
+                self._owner.execute("SELECT 1")
+            except psycopg.OperationalError:
+                self._owner.close()
+        if not self._owner or self._owner.closed:
+            self._owner = psycopg.connect(
+                host="127.0.0.1", port=self.port, user="postgres", dbname="postgres", autocommit=True
+            )
+        self._owner.execute(statement.encode())
 
     def _run(self, program: str, *words: str) -> None:
         command = [str(self._bin / program), *words]
