@@ -111,10 +111,11 @@ def test_role_may_open_exactly_the_permitted_routes(
     app: Flask, browser_of: Callable[[str], Browser], name: str
 ) -> None:
     app.config["WTF_CSRF_ENABLED"] = False
+    browser = browser_of(name)
     for method, path, access in routes_of(app):
         if access == PUBLIC or path == "/logout":
             continue
-        response = browser_of(name).open(path, method=method)
+        response = browser.open(path, method=method)
         if name in TABLE[Permission(access)]:
             assert response.status_code not in (303, 401, 403) or path in REDIRECTING, (method, path)
             assert response.status_code < 500, (method, path)

@@ -13,7 +13,7 @@ from app.accounts.preferences import Density, Preferences, Theme, read
 from app.audit.models import AuditAction, AuditEntry
 from tests.people import Browser
 
-pytestmark = pytest.mark.sqlite
+pytestmark = [pytest.mark.sqlite, pytest.mark.usefixtures("fast_hashing")]
 
 
 def save(browser: Browser, **fields: Any) -> Any:

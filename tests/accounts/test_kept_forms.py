@@ -18,7 +18,7 @@ from app.db import Database
 from app.orders.models import Decision
 from tests.people import PASSWORD, TRIVENI, Browser, sign_in
 
-pytestmark = pytest.mark.sqlite
+pytestmark = [pytest.mark.sqlite, pytest.mark.usefixtures("fast_hashing")]
 
 REMARK = "Two days later, as agreed by phone"
 

@@ -19,6 +19,8 @@ from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
 from tests.people import PASSWORD, Browser
 
+pytestmark = pytest.mark.usefixtures("fast_hashing")
+
 SEND = "/api/v0/purchase-order/req-send"
 
 
