@@ -97,34 +97,32 @@ def test_users_add_without_terminal_prints_generated_password(app: Flask, sessio
     assert kiran.must_change_password
 
 
-@pytest.mark.parametrize(
-    ("password", "error"),
-    [
+def test_users_add_refuses_a_weak_password(subtests: pytest.Subtests, app: Flask, session: Session) -> None:
+    for password, error in (
         ("short", "12 to 200"),
         ("password12345", "easy to guess"),
         ("mango-kiran-river", "name, username or supplier id"),
-    ],
-)
-def test_users_add_refuses_a_weak_password(app: Flask, session: Session, password: str, error: str) -> None:
-    result = run(app, "users", "add", "kiran", "--role", "manager", "--password-stdin", input=f"{password}\n")
-    assert (result.exit_code, error in result.output) == (1, True)
-    assert person_by_username(session, "kiran") is None
+    ):
+        with subtests.test(password=password):
+            result = run(
+                app, "users", "add", "kiran", "--role", "manager", "--password-stdin", input=f"{password}\n"
+            )
+            assert (result.exit_code, error in result.output) == (1, True)
+            assert person_by_username(session, "kiran") is None
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
+def test_users_add_invalid_user_fails_with_one_line(subtests: pytest.Subtests, app: Flask) -> None:
+    for arguments, message in (
         (("asha", "--role", "manager"), "already taken"),
         (("kiran", "--role", "supplier"), "at least one supplier B2B ID"),
         (("kiran", "--role", "manager", "--supplier", "S1"), "see all suppliers"),
         (("ki ran", "--role", "manager"), "letters"),
         (("kiran", "--role", "king"), "king"),
-    ],
-)
-def test_users_add_invalid_user_fails_with_one_line(app: Flask, arguments: Any, message: str) -> None:
-    result = run(app, "users", "add", *arguments)
-    assert result.exit_code != 0
-    assert message in result.output
+    ):
+        with subtests.test(arguments=arguments):
+            result = run(app, "users", "add", *arguments)
+            assert result.exit_code != 0
+            assert message in result.output
 
 
 def test_partners_add_prints_the_key(app: Flask, session: Session) -> None:
@@ -183,9 +181,10 @@ def test_partners_add_stores_limits(app: Flask, session: Session) -> None:
     assert (partner.success_codes, partner.accepts_return, partner.contact) == ([0, 7], True, "Kiran")
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
+def test_partners_add_invalid_partner_adds_nothing(
+    subtests: pytest.Subtests, app: Flask, session: Session
+) -> None:
+    for arguments in (
         ("--base-url", "ftp://x"),
         ("--base-url", "https://user:pw@x"),
         ("--base-url", "https://x", "--allow-address", "10.1.2.3.4"),
@@ -194,12 +193,11 @@ def test_partners_add_stores_limits(app: Flask, session: Session) -> None:
         ("--base-url", "https://x", "--inbound-key", "short"),
         ("--base-url", "https://x", "--retry-schedule", "soon"),
         ("--base-url", "https://x", "--deadline", "0"),
-    ],
-)
-def test_partners_add_invalid_partner_adds_nothing(app: Flask, session: Session, arguments: Any) -> None:
-    result = run(app, "partners", "add", "Network", *arguments)
-    assert result.exit_code == 1, result.output
-    assert partner_by_name(session, "Network") is None
+    ):
+        with subtests.test(arguments=arguments):
+            result = run(app, "partners", "add", "Network", *arguments)
+            assert result.exit_code == 1, result.output
+            assert partner_by_name(session, "Network") is None
 
 
 def test_partners_pause_and_resume(app: Flask, session: Session, partner: Any) -> None:

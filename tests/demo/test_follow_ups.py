@@ -254,9 +254,8 @@ def test_late_result_without_an_order_is_for_the_newest_response(
 # Invalid requests
 
 
-@pytest.mark.parametrize(
-    ("path", "asked", "status"),
-    [
+def test_invalid_follow_up_is_rejected(subtests: pytest.Subtests, client: FlaskClient) -> None:
+    for path, asked, status in (
         ("/send-edit", {"object_id": "POR0"}, 404),
         ("/send-status-change", {"object_id": "POR0"}, 404),
         ("/send-result", {}, 404),
@@ -269,12 +268,11 @@ def test_late_result_without_an_order_is_for_the_newest_response(
         ("/busy", {}, 422),
         ("/busy", {"on": True, "seconds": 0}, 422),
         ("/busy", {"on": True, "seconds": "soon"}, 422),
-    ],
-)
-def test_invalid_follow_up_is_rejected(client: FlaskClient, path: str, asked: Any, status: int) -> None:
-    response = client.post(path, json=asked)
-    assert response.status_code == status
-    assert response.get_json()["error"]
+    ):
+        with subtests.test(path=path):
+            response = client.post(path, json=asked)
+            assert response.status_code == status
+            assert response.get_json()["error"]
 
 
 @pytest.mark.parametrize("path", ["/send-edit", "/send-status-change", "/send-result", "/busy"])

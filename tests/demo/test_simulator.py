@@ -329,9 +329,8 @@ def test_any_status_can_be_set(client: FlaskClient, confirmation: Confirmation) 
     assert confirm(client, confirmation()).data == b""
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
+def test_unknown_mode_error_lists_the_modes(subtests: pytest.Subtests, client: FlaskClient) -> None:
+    for asked in (
         {"mode": "sulk"},
         {"mode": None},
         {"mode": []},
@@ -345,13 +344,12 @@ def test_any_status_can_be_set(client: FlaskClient, confirmation: Confirmation) 
         {"mode": "status", "status": 99},
         {"mode": "429", "retry_after": "1\r\nSet-Cookie: x"},
         [],
-    ],
-)
-def test_unknown_mode_error_lists_the_modes(client: FlaskClient, asked: object) -> None:
-    response = client.post("/behaviour", json=asked)
-    assert response.status_code == 422
-    assert response.get_json()["modes"] == list(MODES)
-    assert client.get("/behaviour.json").get_json()["mode"] == "ok"
+    ):
+        with subtests.test(asked=asked):
+            response = client.post("/behaviour", json=asked)
+            assert response.status_code == 422
+            assert response.get_json()["modes"] == list(MODES)
+            assert client.get("/behaviour.json").get_json()["mode"] == "ok"
 
 
 def test_mode_in_malformed_json_is_rejected(client: FlaskClient) -> None:
@@ -554,6 +552,16 @@ def test_unreachable_app_is_reported(client: FlaskClient) -> None:
     assert result["answers"][0]["answer"].startswith("No response")
 
 
-@pytest.mark.parametrize("count", [0, -1, 101, "x", [], {}, 1.5, "²"])
-def test_invalid_count_is_rejected(client: FlaskClient, count: object) -> None:
-    assert client.post("/send-orders", json={"count": count}).status_code == 422
+def test_invalid_count_is_rejected(subtests: pytest.Subtests, client: FlaskClient) -> None:
+    for count in (
+        0,
+        -1,
+        101,
+        "x",
+        [],
+        {},
+        1.5,
+        "²",
+    ):
+        with subtests.test(count=count):
+            assert client.post("/send-orders", json={"count": count}).status_code == 422

@@ -86,7 +86,7 @@ def sign_in(demo: Demo, name: str, password: str) -> requests.Session:
     return session
 
 
-def test_demo_starts_with_example_data_and_stops_at_ctrl_c(demo: Demo, instance: Path) -> None:
+def test_demo_starts_with_example_data_and_no_traffic_and_stops_at_ctrl_c(demo: Demo, instance: Path) -> None:
     lines = re.findall(r"^sign in: (\w+) / (\S+) \((\w+)\)$", demo.log.read_text(), re.MULTILINE)
     assert [(name, role) for name, _, role in lines] == [
         ("asha", "supplier"),
@@ -96,6 +96,8 @@ def test_demo_starts_with_example_data_and_stops_at_ctrl_c(demo: Demo, instance:
         ("admin", "admin"),
     ]
     assert (instance / "demo-password").stat().st_mode & 0o777 == 0o600
+    assert requests.get(f"{demo.partner_url}/busy.json", timeout=10).json()["on"] is False
+    assert requests.get(f"{demo.partner_url}/orders.json", timeout=10).json()["count"] == 60
     asha = sign_in(demo, *lines[0][:2])
     order_id = re.search(r'href="/orders/(\d+)[?"]', asha.get(f"{demo.url}/orders", timeout=10).text)
     assert order_id
@@ -140,12 +142,6 @@ def test_demo_starts_with_example_data_and_stops_at_ctrl_c(demo: Demo, instance:
         assert [request["idempotency_key"] for request in listed] == [message]
     finally:
         assert again.stop() == 0
-
-
-def test_demo_has_no_traffic_by_default(demo: Demo) -> None:
-    assert requests.get(f"{demo.partner_url}/busy.json", timeout=10).json()["on"] is False
-    known = requests.get(f"{demo.partner_url}/orders.json", timeout=10).json()
-    assert known["count"] == 60
 
 
 def test_demo_with_traffic_sends_and_stops_with_the_demo(instance: Path) -> None:

@@ -637,7 +637,7 @@ def test_any_conversation_agrees_with_the_model(
     run_state_machine_as_test(
         lambda: Conversation(fast_database, example_bodies),
         settings=settings(
-            max_examples=6 if fast_database.is_postgresql else 30,
+            max_examples=6 if fast_database.is_postgresql else 20,
             stateful_step_count=40,
             deadline=None,
             derandomize=True,
@@ -651,7 +651,7 @@ def test_long_conversation_agrees_with_the_model(
     fast_database: Database, example_bodies: list[dict[str, Any]]
 ) -> None:
     """Hypothesis prefers short conversations; some states need many steps."""
-    for seed in range(3 if fast_database.is_postgresql else 16):
+    for seed in range(3 if fast_database.is_postgresql else 10):
         rng = random.Random(seed)
         conversation = Conversation(fast_database, example_bodies)
         for order in range(ORDERS):

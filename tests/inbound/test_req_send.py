@@ -159,11 +159,12 @@ def test_invalid_field_is_named_and_message_is_stored(
 UNREADABLE = [b"", b"{", b"[1,2", b"\xff\xfe", b'{"a":1,"a":2}', b"null", b"NaN", b"[" * 100_000]
 
 
-@pytest.mark.parametrize("raw", UNREADABLE)
-def test_invalid_json_is_rejected(client: FlaskClient, raw: bytes) -> None:
-    response = send(client, raw)
-    assert response.status_code in (400, 422)
-    assert resp(response)["errorDtl"]
+def test_invalid_json_is_rejected(subtests: pytest.Subtests, client: FlaskClient) -> None:
+    for raw in UNREADABLE:
+        with subtests.test(raw=raw):
+            response = send(client, raw)
+            assert response.status_code in (400, 422)
+            assert resp(response)["errorDtl"]
 
 
 def test_wrong_media_type_or_size_is_rejected(client: FlaskClient, settings: Any, session: Session) -> None:
@@ -187,19 +188,17 @@ def test_compressed_body_is_415_with_the_accepted_encoding(
     assert resp(response)["errorCd"] == "PO_MEDIA_TYPE"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
+def test_odd_spelling_of_an_api_path_is_404_in_json(subtests: pytest.Subtests, client: FlaskClient) -> None:
+    for path in (
         "/api/v0//purchase-order/req-send",
         "/api//v0/purchase-order/req-send",
         "/API/v0/purchase-order/req-send",
         "/api/v0/%00",
-    ],
-)
-def test_odd_spelling_of_an_api_path_is_404_in_json(client: FlaskClient, path: str) -> None:
-    response = client.post(path)
-    assert (response.status_code, response.mimetype) == (404, "application/json")
-    assert resp(response)["errorCd"] == "PO_UNKNOWN_RESOURCE"
+    ):
+        with subtests.test(path=path):
+            response = client.post(path)
+            assert (response.status_code, response.mimetype) == (404, "application/json")
+            assert resp(response)["errorCd"] == "PO_UNKNOWN_RESOURCE"
 
 
 def test_padded_supplier_id_is_trimmed(
@@ -246,11 +245,16 @@ def test_unknown_fields_and_statuses_are_stored(
     assert b"5010" in session.scalars(select(Revision)).one().body
 
 
-@pytest.mark.parametrize("path", ["/api/v0/purchase-order/req-unknown", "/api/", "/api/v9/x"])
-def test_unknown_address_is_404_in_json(client: FlaskClient, path: str) -> None:
-    response = client.post(path, data=b"{}", headers=KEY, content_type="application/json")
-    assert response.status_code == 404
-    assert resp(response)["errorCd"] == "PO_UNKNOWN_RESOURCE"
+def test_unknown_address_is_404_in_json(subtests: pytest.Subtests, client: FlaskClient) -> None:
+    for path in (
+        "/api/v0/purchase-order/req-unknown",
+        "/api/",
+        "/api/v9/x",
+    ):
+        with subtests.test(path=path):
+            response = client.post(path, data=b"{}", headers=KEY, content_type="application/json")
+            assert response.status_code == 404
+            assert resp(response)["errorCd"] == "PO_UNKNOWN_RESOURCE"
 
 
 @pytest.mark.sqlite
@@ -277,9 +281,21 @@ def test_wrong_method_is_405_with_allow(client: FlaskClient, method: str, path: 
         assert envelope["payload"]["resp"]["errorCd"] == "PO_METHOD"
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "OPTIONS", "TRACE", "BREW"])
-@pytest.mark.parametrize("path", ["/api", "/api/", "/api/v0/ping/", "/api/v0/nowhere"])
-def test_no_method_finds_an_unknown_address(client: FlaskClient, method: str, path: str) -> None:
-    response = client.open(path, method=method, headers=KEY)
-    assert (response.status_code, response.headers.get("Allow")) == (404, None)
-    assert resp(response)["errorCd"] == "PO_UNKNOWN_RESOURCE"
+def test_no_method_finds_an_unknown_address(subtests: pytest.Subtests, client: FlaskClient) -> None:
+    for method in (
+        "GET",
+        "PUT",
+        "OPTIONS",
+        "TRACE",
+        "BREW",
+    ):
+        for path in (
+            "/api",
+            "/api/",
+            "/api/v0/ping/",
+            "/api/v0/nowhere",
+        ):
+            with subtests.test(method=method, path=path):
+                response = client.open(path, method=method, headers=KEY)
+                assert (response.status_code, response.headers.get("Allow")) == (404, None)
+                assert resp(response)["errorCd"] == "PO_UNKNOWN_RESOURCE"

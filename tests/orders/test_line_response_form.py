@@ -80,26 +80,24 @@ def test_identical_lines_again_are_one_response(asha: Browser, order_id: int, se
     assert rows(session, Decision) == 1
 
 
-@pytest.mark.parametrize(
-    ("response", "changes"),
-    [
+def test_invalid_lines_come_back_with_every_typed_word(
+    subtests: pytest.Subtests, asha: Browser, order_id: int, session: Session
+) -> None:
+    for response, changes in (
         ("ACCEPT", {"lines-0-quantity": "two hundred"}),
         ("ACCEPT", {"lines-1-split-1-quantity": "5"}),
         ("ACCEPT", {"lines-2-remarks": ""}),
         ("ACCEPT", {"lines-2-reference": "00099"}),
         ("ACCEPT", {f"lines-{n}-response": "REJECTED" for n in (0, 1, 2)}),
         ("REJECT", {}),
-    ],
-)
-def test_invalid_lines_come_back_with_every_typed_word(
-    asha: Browser, order_id: int, session: Session, response: str, changes: dict[str, str]
-) -> None:
-    fields = CHANGES | {"supplier_order_number": "SO-88"} | changes
-    answer = respond(asha, order_id, response=response, **fields)
-    assert answer.status_code == 422
-    assert "SO-88" in answer.text
-    assert "2026-12-04" in answer.text
-    assert rows(session, Decision) == 0
+    ):
+        with subtests.test(response=response):
+            fields = CHANGES | {"supplier_order_number": "SO-88"} | changes
+            answer = respond(asha, order_id, response=response, **fields)
+            assert answer.status_code == 422
+            assert "SO-88" in answer.text
+            assert "2026-12-04" in answer.text
+            assert rows(session, Decision) == 0
 
 
 def test_rejecting_every_line_is_a_rejection(asha: Browser, order_id: int, session: Session) -> None:

@@ -63,13 +63,14 @@ def test_search_finds_the_same_as_a_scan_of_all_orders(
     assert matching is None or set(matching) >= naive(session, words)
 
 
-@pytest.mark.parametrize("words", WORDS[:-1])
 def test_search_for_three_or_more_letters_uses_the_index(
-    session: Session, worded: list[int], words: str
+    subtests: pytest.Subtests, session: Session, worded: list[int]
 ) -> None:
-    place = worded[WORDS.index(words)]
-    assert matching_ids(session, TextIndex.ORDERS, words.casefold(), limit=1) == [place]
-    assert listed(session, words.upper() if words.isascii() else words) == [place]
+    for words in WORDS[:-1]:
+        with subtests.test(words=words):
+            place = worded[WORDS.index(words)]
+            assert matching_ids(session, TextIndex.ORDERS, words.casefold(), limit=1) == [place]
+            assert listed(session, words.upper() if words.isascii() else words) == [place]
 
 
 def test_search_with_many_matches_walks_the_list(

@@ -172,9 +172,11 @@ def errors_of(asha: Browser, upload: Any, **cells: Any) -> str:
     return errors
 
 
-@pytest.mark.parametrize(
-    ("cells", "error"),
-    [
+def test_error_names_row_and_column(
+    subtests: pytest.Subtests, asha: Browser, arrive: Any, upload: Any
+) -> None:
+    arrive(1)
+    for cells, error in (
         ({"RESPONSE": "maybe"}, "Row 2, Response: Enter Confirm, Reject or Return, not “maybe”."),
         ({"RESPONSE": "Reject"}, "Row 2, Remarks: Enter a remark."),
         ({"RESPONSE": "Reject", "REMARKS": "Confirmed"}, "Row 2, Remarks: Enter a reason for the rejection."),
@@ -190,13 +192,9 @@ def errors_of(asha: Browser, upload: Any, **cells: Any) -> str:
         ({"ORDER": "9" * 30}, "Row 2, Order ID: This order does not exist"),
         ({"ORDER": "²"}, "Row 2, Order ID: This order does not exist"),
         ({"RESPONSE": "Return", "REMARKS": "Wrong buyer"}, "This partner does not support returns."),
-    ],
-)
-def test_error_names_row_and_column(
-    asha: Browser, arrive: Any, upload: Any, cells: dict[str, str], error: str
-) -> None:
-    arrive(1)
-    assert error in errors_of(asha, upload, **cells)
+    ):
+        with subtests.test(cells=cells):
+            assert error in errors_of(asha, upload, **cells)
 
 
 def test_changed_order_is_an_error(asha: Browser, arrive: Any, upload: Any, session: Session) -> None:
@@ -322,14 +320,17 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_bad_file_is_refused_with_a_sentence(asha: Browser, upload: Any, session: Session, name: str) -> None:
-    answer = upload(HOSTILE[name], name="../../\u202eevil.xlsx")
-    assert answer.status_code == 422
-    error = answer.one("#file-error").get_text(strip=True)
-    assert error.endswith(".")
-    assert "file-error" in answer.one("#file")["aria-describedby"]
-    assert decisions(session) == 0
+def test_bad_file_is_refused_with_a_sentence(
+    subtests: pytest.Subtests, asha: Browser, upload: Any, session: Session
+) -> None:
+    for name, data in HOSTILE.items():
+        with subtests.test(name=name):
+            answer = upload(data, name="../../\u202eevil.xlsx")
+            assert answer.status_code == 422
+            error = answer.one("#file-error").get_text(strip=True)
+            assert error.endswith(".")
+            assert "file-error" in answer.one("#file")["aria-describedby"]
+            assert decisions(session) == 0
 
 
 def test_upload_without_file_or_token_is_refused(asha: Browser) -> None:
@@ -345,14 +346,24 @@ def test_upload_above_the_limit_is_refused_by_its_length(asha: Browser) -> None:
     assert asha.post("/orders/answers/upload", data=data).status_code == 413
 
 
-@pytest.mark.parametrize("value", ["_x0000_", "_xD800_", "=1/0", "\u202e", 1e308, 10**14, True, "x" * 40_000])
-def test_hostile_cell_is_no_500(asha: Browser, arrive: Any, upload: Any, value: Any) -> None:
+def test_hostile_cell_is_no_500(subtests: pytest.Subtests, asha: Browser, arrive: Any, upload: Any) -> None:
     (order_id,) = arrive(1)
-    for column in range(len(HEADER)):
-        row: Row = [order_id, 1, "", "Confirm", "", "", ""]
-        row[column] = value
-        plan = upload(xlsx_file([HEADER, row]), name="orders.xlsx")
-        assert plan.status_code in (200, 422), HEADER[column]
+    for value in (
+        "_x0000_",
+        "_xD800_",
+        "=1/0",
+        "\u202e",
+        1e308,
+        10**14,
+        True,
+        "x" * 40_000,
+    ):
+        with subtests.test(value=value):
+            for column in range(len(HEADER)):
+                row: Row = [order_id, 1, "", "Confirm", "", "", ""]
+                row[column] = value
+                plan = upload(xlsx_file([HEADER, row]), name="orders.xlsx")
+                assert plan.status_code in (200, 422), HEADER[column]
 
 
 def test_cells_are_read_as_text() -> None:
