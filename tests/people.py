@@ -181,10 +181,26 @@ def parse_strictly(body: bytes) -> None:
     if body.lstrip().lower().startswith(b"<!doctype"):
         levels = [int(level) for level in _HEADING.findall(body)]
         assert all(lower - upper <= 1 for upper, lower in pairwise(levels)), f"headings skip: {levels}"
-        parser.parse(body, transport_encoding="utf-8")
+        tree = parser.parse(body, transport_encoding="utf-8")
     else:
-        parser.parseFragment(body, transport_encoding="utf-8")
+        tree = parser.parseFragment(body, transport_encoding="utf-8")
+    _check_content(tree)
     _parsed.add(structure)
+
+
+def _check_content(tree: Any) -> None:
+    """Check rules of content that the parser does not know. Errors: AssertionError."""
+    for element in tree.iter():
+        name = _local_name(element)
+        for child in element:
+            assert _local_name(child) != "figcaption" or name == "figure", f"<figcaption> in <{name}>"
+        if name == "section" and not {"aria-label", "aria-labelledby"}.intersection(element.keys()):
+            headings = {_local_name(inner) for inner in element.iter()} & {"h1", "h2", "h3", "h4"}
+            assert headings, "a <section> has no heading and no label: use a <div>"
+
+
+def _local_name(element: Any) -> str:
+    return str(element.tag).rpartition("}")[2]
 
 
 # What has no effect on the structure: attribute values, and text between tags. Markup is escaped.
