@@ -46,6 +46,7 @@ def token_of(page: Any) -> str:
     return str(page.page.find("input", attrs={"name": "csrf_token"})["value"])
 
 
+@pytest.mark.sqlite
 def test_copied_cookie_is_worthless_after_sign_out(
     sign_in: Callable[..., Browser], anonymous: Browser, session: Session
 ) -> None:
@@ -57,6 +58,7 @@ def test_copied_cookie_is_worthless_after_sign_out(
     assert session.scalar(select(func.count()).select_from(UserSession)) == 0
 
 
+@pytest.mark.sqlite
 def test_cookie_holds_no_stored_value(sign_in: Callable[..., Browser], session: Session) -> None:
     asha = sign_in()
     with asha.session_transaction() as cookie:

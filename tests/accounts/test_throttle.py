@@ -39,6 +39,7 @@ def throttled_entries(session: Session) -> int:
     return session.scalar(query) or 0
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("username", ["asha", "no-such-person"])
 def test_repeated_failures_are_delayed(anonymous: Browser, username: str) -> None:
     assert guess(anonymous, username, 8) == [422] * 6 + [429] * 2

@@ -56,6 +56,7 @@ def test_item_shows_cause_and_next_step_of_reader(asha: Browser, ravi: Browser, 
     assert [link.get_text() for link in own.select("a.btn")] == ["Respond again"]
 
 
+@pytest.mark.sqlite
 def test_resolved_item_is_listed_with_name_and_reason(
     ravi: Browser, meera: Browser, asha: Browser, refused: str
 ) -> None:
@@ -74,6 +75,7 @@ def test_resolved_item_is_listed_with_name_and_reason(
     assert "Resolved" in history and "Ravi" in history and "Resolved by phone" in history
 
 
+@pytest.mark.sqlite
 def test_item_reopens_when_it_fails_again(ravi: Browser, refused: str, network: Any, deliver: Any) -> None:
     key = f"message-{refused}"
     submit(ravi, key, "close", reason="Partner will fix it")
@@ -88,6 +90,7 @@ def test_item_reopens_when_it_fails_again(ravi: Browser, refused: str, network: 
     assert history == ["Assigned to Ravi", "Failed again", "Resolved"]
 
 
+@pytest.mark.sqlite
 def test_delivered_item_needs_no_attention(ravi: Browser, refused: str, deliver: Any) -> None:
     resend(ravi, refused, deliver)
     assert badge(ravi) == ""
@@ -122,6 +125,7 @@ def test_resolve_without_reason_is_rejected_and_reopen_works(ravi: Browser, refu
     assert not ravi.get("/attention/closed").page.select(".attention-item")
 
 
+@pytest.mark.sqlite
 def test_new_response_resolves_refused_webhook(
     ravi: Browser, confirm: Any, refused: str, session: Session, deliver: Any
 ) -> None:
@@ -135,6 +139,7 @@ def test_new_response_resolves_refused_webhook(
     assert "Resolved: a new response was sent" in history and "Asha" in history
 
 
+@pytest.mark.sqlite
 def test_paused_partners_and_unmatched_messages_are_for_support_only(
     app: Any,
     ravi: Browser,

@@ -39,6 +39,7 @@ def sign_in(browser: Browser, name: str, password: str = PASSWORD) -> Any:
     return browser.send("/login", {**fields, "username": name, "password": password})
 
 
+@pytest.mark.sqlite
 def test_sign_in_and_out_are_recorded_with_the_address(anonymous: Browser, entries: Trail) -> None:
     anonymous.environ_base["HTTP_USER_AGENT"] = "Firefox on Asha's desk"
     assert sign_in(anonymous, "asha").status_code == 303
@@ -53,6 +54,7 @@ def test_sign_in_and_out_are_recorded_with_the_address(anonymous: Browser, entri
         assert (entry.object_kind, entry.object_name) == ("person", "asha")
 
 
+@pytest.mark.sqlite
 def test_failed_sign_in_never_records_what_was_typed(anonymous: Browser, entries: Trail) -> None:
     sign_in(anonymous, "asha", "hunter2-hunter2")
     sign_in(anonymous, PASSWORD, "asha")
@@ -80,6 +82,7 @@ def test_failed_sign_ins_are_limited(database: Database, entries: Trail, clock: 
     assert not fail("10.2.0.1"), "the limit over all addresses"
 
 
+@pytest.mark.sqlite
 def test_address_comes_from_trusted_proxies(settings: Settings, database: Database, entries: Trail) -> None:
     for trusted, address in ((0, "127.0.0.1"), (1, "203.0.113.9")):
         app = create_app(settings.model_copy(update={"trusted_proxies": trusted}))
@@ -119,6 +122,7 @@ def test_refused_or_rolled_back_action_leaves_no_entry(
     assert len(entries()) == before
 
 
+@pytest.mark.sqlite
 def test_repeated_response_is_recorded_once(asha: Browser, arrive: Any, entries: Trail) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
@@ -127,6 +131,7 @@ def test_repeated_response_is_recorded_once(asha: Browser, arrive: Any, entries:
     assert [entry.action for entry in entries()].count(AuditAction.RESPONDED) == 1
 
 
+@pytest.mark.sqlite
 def test_resend_is_recorded_with_its_reason(
     database: Database, ravi: Browser, arrive: Any, confirm: Any, entries: Trail
 ) -> None:
@@ -145,6 +150,7 @@ def test_resend_is_recorded_with_its_reason(
     assert last.was == {"state": "failed", "result": "timeout"}
 
 
+@pytest.mark.sqlite
 def test_pause_and_resume_are_recorded(ravi: Browser, partner: Partner, entries: Trail) -> None:
     url = f"/partners/{partner.id}"
     ravi.send(f"{url}/pause", {**ravi.fill(url, f"{url}/pause"), "reason": "they move house"})
@@ -159,6 +165,7 @@ def test_pause_and_resume_are_recorded(ravi: Browser, partner: Partner, entries:
     assert (resumed.was["by"], resumed.was["reason"]) == ("Ravi", "they move house")
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("how", "why"),
     [
@@ -202,6 +209,7 @@ def test_cancellation_by_the_buyer_is_recorded(
     assert len(entries()) == before + 1
 
 
+@pytest.mark.sqlite
 def test_resend_in_progress_is_not_recorded_as_canceled(
     app: Flask,
     database: Database,
@@ -230,6 +238,7 @@ def agrees(session: Session, order_id: int, delivery: str) -> None:
     assert (order.delivery.value, message.state.value) == (delivery, delivery)
 
 
+@pytest.mark.sqlite
 def test_repeatedly_interrupted_webhook_is_recorded(
     database: Database, meera: Browser, arrive: Any, confirm: Any, session: Session, entries: Trail
 ) -> None:
@@ -251,6 +260,7 @@ def test_repeatedly_interrupted_webhook_is_recorded(
     assert meera.get("/audit?action=held").status_code == 200
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("mode", "why"), [("401", "credentials"), ("410", "gone")])
 def test_automatic_pause_is_recorded_once(
     ravi: Browser,
@@ -282,6 +292,7 @@ def test_automatic_pause_is_recorded_once(
     assert resumed.was["reason"] == why
 
 
+@pytest.mark.sqlite
 def test_reprocessing_is_recorded(
     database: Database, partner: Partner, ravi: Browser, arrive: Any, session: Session, entries: Trail
 ) -> None:
@@ -340,6 +351,7 @@ def test_partner_changes_are_recorded_without_secrets(
         assert hidden not in recorded
 
 
+@pytest.mark.sqlite
 def test_save_without_change_leaves_no_entry(database: Database, partner: Partner, entries: Trail) -> None:
     before = len(entries())
     details = partner_service.Details(
@@ -355,6 +367,7 @@ def test_save_without_change_leaves_no_entry(database: Database, partner: Partne
     assert len(entries()) == before
 
 
+@pytest.mark.sqlite
 def test_people_and_commands(app: Flask, database: Database, entries: Trail) -> None:
     made = app.test_cli_runner().invoke(args=["users", "add", "kiran", "--role", "manager"])
     assert made.exit_code == 0, made.output
@@ -369,6 +382,7 @@ def test_people_and_commands(app: Flask, database: Database, entries: Trail) -> 
     assert password not in last.after and "argon2" not in last.after
 
 
+@pytest.mark.sqlite
 def test_by_is_the_actor_in_background_jobs(
     database: Database, arrive: Any, confirm: Any, entries: Trail
 ) -> None:
@@ -386,6 +400,7 @@ def test_hostile_text_is_stored_as_text(database: Database, entries: Trail) -> N
     assert last.actor.startswith("a\N{REPLACEMENT CHARACTER}b?x")
 
 
+@pytest.mark.sqlite
 def test_attention_commands_are_recorded_and_automatic_events_are_not(
     ravi: Browser, asha: Browser, arrive: Any, deliver: Any, network: Any, session: Session, entries: Trail
 ) -> None:
@@ -410,6 +425,7 @@ def test_attention_commands_are_recorded_and_automatic_events_are_not(
     assert [entry.action for entry in entries()[before + 2 :]] == [AuditAction.RESPONDED]
 
 
+@pytest.mark.sqlite
 def test_supplier_settings_are_recorded(browser_of: Callable[[str], Browser], entries: Trail) -> None:
     admin = browser_of("admin")
     before = len(entries())

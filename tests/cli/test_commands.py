@@ -76,6 +76,7 @@ def test_command_before_init_names_init(tmp_path: Path) -> None:
     assert "flask init" in result.output
 
 
+@pytest.mark.sqlite
 def test_users_add_reads_password_from_stdin(app: Flask, session: Session) -> None:
     result = run(
         app,
@@ -89,6 +90,7 @@ def test_users_add_reads_password_from_stdin(app: Flask, session: Session) -> No
     assert is_password(kiran.password_hash, "mango lantern river")
 
 
+@pytest.mark.sqlite
 def test_users_add_without_terminal_prints_generated_password(app: Flask, session: Session) -> None:
     result = run(app, "users", "add", "kiran", "--role", "manager")
     password = result.output.split("password: ")[1].strip()
@@ -97,6 +99,7 @@ def test_users_add_without_terminal_prints_generated_password(app: Flask, sessio
     assert kiran.must_change_password
 
 
+@pytest.mark.sqlite
 def test_users_add_refuses_a_weak_password(subtests: pytest.Subtests, app: Flask, session: Session) -> None:
     for password, error in (
         ("short", "12 to 200"),
@@ -111,6 +114,7 @@ def test_users_add_refuses_a_weak_password(subtests: pytest.Subtests, app: Flask
             assert person_by_username(session, "kiran") is None
 
 
+@pytest.mark.sqlite
 def test_users_add_invalid_user_fails_with_one_line(subtests: pytest.Subtests, app: Flask) -> None:
     for arguments, message in (
         (("asha", "--role", "manager"), "already taken"),
@@ -125,6 +129,7 @@ def test_users_add_invalid_user_fails_with_one_line(subtests: pytest.Subtests, a
             assert message in result.output
 
 
+@pytest.mark.sqlite
 def test_partners_add_prints_the_key(app: Flask, session: Session) -> None:
     result = run(
         app,
@@ -141,6 +146,7 @@ def test_partners_add_prints_the_key(app: Flask, session: Session) -> None:
     assert (partner.deadline_seconds, partner.retry_schedule) == (7.5, [5.0, 300.0])
 
 
+@pytest.mark.sqlite
 def test_partners_add_reads_secrets_from_standard_input(app: Flask, session: Session) -> None:
     arguments = ["partners", "add", "Network", "--base-url", "https://b2b.example"]
     arguments += ["--inbound-key-stdin", "--header-stdin", "--signature-required"]
@@ -154,6 +160,7 @@ def test_partners_add_reads_secrets_from_standard_input(app: Flask, session: Ses
     assert partner_with_key(session, "an-inbound-key-1234") == partner
 
 
+@pytest.mark.sqlite
 def test_partners_add_header_without_colon_is_not_repeated(app: Flask) -> None:
     arguments = ("partners", "add", "Network", "--base-url", "https://b2b.example", "--header-stdin")
     result = app.test_cli_runner().invoke(args=arguments, input="X-Api-Key s3cret\n")
@@ -161,6 +168,7 @@ def test_partners_add_header_without_colon_is_not_repeated(app: Flask) -> None:
     assert "s3cret" not in result.output
 
 
+@pytest.mark.sqlite
 def test_partners_add_secret_over_plain_http_needs_the_option(app: Flask, session: Session) -> None:
     arguments = ("partners", "add", "Network", "--base-url", "http://b2b.example", "--header", "X-Key: v")
     refused = run(app, *arguments)
@@ -169,6 +177,7 @@ def test_partners_add_secret_over_plain_http_needs_the_option(app: Flask, sessio
     assert run(app, *arguments, "--allow-plain-http").exit_code == 0
 
 
+@pytest.mark.sqlite
 def test_partners_add_stores_limits(app: Flask, session: Session) -> None:
     result = run(
         app,
@@ -181,6 +190,7 @@ def test_partners_add_stores_limits(app: Flask, session: Session) -> None:
     assert (partner.success_codes, partner.accepts_return, partner.contact) == ([0, 7], True, "Kiran")
 
 
+@pytest.mark.sqlite
 def test_partners_add_invalid_partner_adds_nothing(
     subtests: pytest.Subtests, app: Flask, session: Session
 ) -> None:

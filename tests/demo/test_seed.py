@@ -44,6 +44,7 @@ def test_seed_creates_the_requested_counts_in_all_states(seeded: dict[str, int],
     assert set(session.scalars(select(InboundMessage.effect))) >= {Effect.APPLIED, Effect.REPEATED}
 
 
+@pytest.mark.sqlite
 def test_seeded_orders_have_the_state_of_their_messages(seeded: dict[str, int], session: Session) -> None:
     rows = session.execute(
         select(PurchaseOrder, Message, Decision)
@@ -71,6 +72,7 @@ def test_seeded_orders_have_the_state_of_their_messages(seeded: dict[str, int], 
             assert message.attempts_made == numbers.get(message.id, 0)
 
 
+@pytest.mark.sqlite
 def test_seeded_orders_have_order_checks(seeded: dict[str, int], session: Session) -> None:
     assert session.scalar(select(func.count()).select_from(OrderItem)) == seeded["orders"]
     newest = session.scalars(select(PurchaseOrder.id).order_by(PurchaseOrder.id.desc()).limit(60))
@@ -80,6 +82,7 @@ def test_seeded_orders_have_order_checks(seeded: dict[str, int], session: Sessio
     assert CheckKind.PRICE in kinds
 
 
+@pytest.mark.sqlite
 def test_seeded_messages_follow_the_contract(seeded: dict[str, int], session: Session) -> None:
     for body in session.scalars(select(Revision.body).limit(40)):
         parse(Kind.REQ_SEND, read_json(body))
@@ -123,6 +126,7 @@ def test_new_orders_are_received_after_the_seed(
         assert (session.scalar(select(func.max(PurchaseOrder.id))) or 0) > 315
 
 
+@pytest.mark.sqlite
 def test_seed_refuses_a_database_with_data_unless_forced(app: Any, database: Database) -> None:
     run = app.test_cli_runner().invoke
     assert run(args=["partners", "add", "real", "--base-url", "https://b2b.example"]).exit_code == 0
@@ -137,6 +141,7 @@ def test_seed_refuses_a_database_with_data_unless_forced(app: Any, database: Dat
     assert run(args=["rollup"]).output.strip() == "rows=0"
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("attempts", [1, 10_000])
 def test_seed_with_impossible_counts_is_refused(app: Any, attempts: int) -> None:
     done = app.test_cli_runner().invoke(args=["seed", "--messages", "100", "--attempts", str(attempts)])

@@ -149,6 +149,7 @@ def test_plain_text_is_not_escaped(text: str) -> None:
     assert formats.escape_formula(text) == text
 
 
+@pytest.mark.sqlite
 def test_partner_text_is_escaped_in_csv(meera: Browser, database: Database, many_messages: Any) -> None:
     ids = many_messages(1)
     formula = '=HYPERLINK("http://evil","x"),\n"quoted"'
@@ -161,6 +162,7 @@ def test_partner_text_is_escaped_in_csv(meera: Browser, database: Database, many
     assert exported["note"] == "'" + formula
 
 
+@pytest.mark.sqlite
 def test_echoed_secret_is_masked(meera: Browser, database: Database, many_messages: Any) -> None:
     ids = many_messages(1)
     with database.writing() as session:
@@ -185,6 +187,7 @@ def test_full_sheet_continues_on_the_next(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(sheets[0][1][1][1]) == formats.CELL_MAX
 
 
+@pytest.mark.sqlite
 def test_empty_list_exports_no_rows(subtests: pytest.Subtests, meera: Browser) -> None:
     for form in (
         "csv",
@@ -200,6 +203,7 @@ def test_empty_list_exports_no_rows(subtests: pytest.Subtests, meera: Browser) -
                 assert READERS[form](response.data) == []
 
 
+@pytest.mark.sqlite
 def test_export_is_audited_with_its_filter(meera: Browser, many_messages: Any, session: Session) -> None:
     many_messages(3)
     meera.get("/exports/webhooks.csv?state=delivered&after=")
@@ -208,6 +212,7 @@ def test_export_is_audited_with_its_filter(meera: Browser, many_messages: Any, s
     assert last.became == {"what": "webhooks", "form": "csv", "filter": {"state": "delivered"}, "rows": 3}
 
 
+@pytest.mark.sqlite
 def test_invalid_filter_exports_nothing(meera: Browser, many_messages: Any) -> None:
     many_messages(2)
     response = meera.get("/exports/webhooks.csv?state=nonsense")
@@ -216,6 +221,7 @@ def test_invalid_filter_exports_nothing(meera: Browser, many_messages: Any) -> N
     assert meera.get("/exports/webhooks.exe").status_code == 404
 
 
+@pytest.mark.sqlite
 def test_lists_link_to_exports_for_people_with_permission(
     meera: Browser, ravi: Browser, many_messages: Any
 ) -> None:
@@ -335,6 +341,7 @@ def test_expired_file_is_removed(
     assert not list((settings.instance / files.FOLDER).iterdir())
 
 
+@pytest.mark.sqlite
 def test_machine_without_the_file_names_the_one_that_has_it(
     app: Flask,
     meera: Browser,
@@ -365,6 +372,7 @@ def test_machine_without_the_file_names_the_one_that_has_it(
     assert meera.get(f"/exports/files/{job_id}").status_code == 200
 
 
+@pytest.mark.sqlite
 def test_canceled_export_leaves_no_file(
     app: Flask, database: Database, meera: Browser, set_rows_at_once: Any, many_messages: Any, run_tasks: Any,
     monkeypatch: pytest.MonkeyPatch, session: Session,
@@ -397,6 +405,7 @@ def test_canceled_export_leaves_no_file(
     assert not list((app.extensions["settings"].instance / files.FOLDER).iterdir())
 
 
+@pytest.mark.sqlite
 def test_cancellation_is_audited(
     meera: Browser, set_rows_at_once: Any, many_messages: Any, session: Session
 ) -> None:
@@ -411,6 +420,7 @@ def test_cancellation_is_audited(
     assert actions[:2] == [(AuditAction.CANCELED, "Meera"), (AuditAction.EXPORTED, "Meera")]
 
 
+@pytest.mark.sqlite
 def test_failed_export_leaves_no_partial_file_and_is_retried(
     app: Flask, meera: Browser, set_rows_at_once: Any, many_messages: Any, run_tasks: Any, clock: Any,
     monkeypatch: pytest.MonkeyPatch, session: Session,

@@ -121,6 +121,7 @@ def test_hostile_text_is_inert(ravi: Browser, buyer: Buyer) -> None:
     assert '{"half": "<script>' in broken.one("#request-body-raw").get_text()
 
 
+@pytest.mark.sqlite
 def test_support_reprocesses_a_message(ravi: Browser, buyer: Buyer, arrive: Any, session: Session) -> None:
     url = page_of(buyer.change_status(0))
     (order_id,) = arrive(1)

@@ -123,6 +123,7 @@ def test_pages_are_stable_while_new_messages_arrive(
     assert (len(last.messages), last.next_after) == (2, None)
 
 
+@pytest.mark.sqlite
 def test_routes_pass_the_context_of_the_pages(
     received: dict[str, str], ravi: Any, omar: Any, pages: list[dict[str, Any]]
 ) -> None:
@@ -143,6 +144,7 @@ def test_routes_pass_the_context_of_the_pages(
     assert received["sent"] not in {row.id for row in pages[-1]["page"].groups[0].rows}
 
 
+@pytest.mark.sqlite
 def test_message_as_json(
     received: dict[str, str], ravi: Any, session: Session, buyer: Buyer, arrive: Any
 ) -> None:
@@ -168,6 +170,7 @@ def test_message_out_of_scope_is_not_found(
     assert asha.get("/inbound/in_nothing.json").status_code == 404
 
 
+@pytest.mark.sqlite
 def test_only_support_reprocesses_with_a_reason(
     received: dict[str, str],
     arrive: Any,

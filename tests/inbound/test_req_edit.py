@@ -44,6 +44,7 @@ def test_edit_adds_a_version_and_keeps_the_old_one(
     assert order.respond_by == stored.received_at + timedelta(hours=24)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("current", "new", "field"),
     [
@@ -204,6 +205,7 @@ def test_delivered_rejection_is_final(
     assert order_state(session, second) == ("CREATED", 2, "changed", "cancelled")
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("action", "status"), [("CANCEL", "CANCELLED"), ("CLOSE", "CLOSED")])
 def test_ended_order_cannot_be_edited(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, action: str, status: str

@@ -58,6 +58,7 @@ def test_examples_sent_twice_are_applied_once(
     assert [response.data for response in first] == [response.data for response in again]
 
 
+@pytest.mark.sqlite
 def test_response_echoes_the_order_with_exact_amounts(client: FlaskClient, example_bodies: list[Any]) -> None:
     response = send(client, example_bodies[0])
     assert response.get_json()["response_code"] == 0
@@ -123,6 +124,7 @@ def test_parallel_requests_create_one_order(
     assert count(session, PurchaseOrder) == 1
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("path", "value", "field"),
     [
@@ -167,6 +169,7 @@ def test_invalid_json_is_rejected(subtests: pytest.Subtests, client: FlaskClient
             assert resp(response)["errorDtl"]
 
 
+@pytest.mark.sqlite
 def test_wrong_media_type_or_size_is_rejected(client: FlaskClient, settings: Any, session: Session) -> None:
     assert send(client, b"{}", content_type="text/plain").status_code == 415
     assert send(client, b" " * (settings.max_body_bytes + 1)).status_code == 413
@@ -177,6 +180,7 @@ def test_wrong_media_type_or_size_is_rejected(client: FlaskClient, settings: Any
     ]
 
 
+@pytest.mark.sqlite
 def test_compressed_body_is_415_with_the_accepted_encoding(
     client: FlaskClient, example_bodies: list[Any]
 ) -> None:
@@ -188,6 +192,7 @@ def test_compressed_body_is_415_with_the_accepted_encoding(
     assert resp(response)["errorCd"] == "PO_MEDIA_TYPE"
 
 
+@pytest.mark.sqlite
 def test_odd_spelling_of_an_api_path_is_404_in_json(subtests: pytest.Subtests, client: FlaskClient) -> None:
     for path in (
         "/api/v0//purchase-order/req-send",
@@ -245,6 +250,7 @@ def test_unknown_fields_and_statuses_are_stored(
     assert b"5010" in session.scalars(select(Revision)).one().body
 
 
+@pytest.mark.sqlite
 def test_unknown_address_is_404_in_json(subtests: pytest.Subtests, client: FlaskClient) -> None:
     for path in (
         "/api/v0/purchase-order/req-unknown",
@@ -281,6 +287,7 @@ def test_wrong_method_is_405_with_allow(client: FlaskClient, method: str, path: 
         assert envelope["payload"]["resp"]["errorCd"] == "PO_METHOD"
 
 
+@pytest.mark.sqlite
 def test_no_method_finds_an_unknown_address(subtests: pytest.Subtests, client: FlaskClient) -> None:
     for method in (
         "GET",

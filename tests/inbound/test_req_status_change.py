@@ -98,6 +98,7 @@ FORBIDDEN = [
 ]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("before", "action"), FORBIDDEN)
 def test_forbidden_transition_changes_nothing(
     buyer: Buyer,
@@ -136,6 +137,7 @@ def test_allowed_transition_cancels_the_order(
     assert order_state(session, order_id)[0] == "CANCELLED"
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("words", "refused"),
     [

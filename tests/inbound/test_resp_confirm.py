@@ -116,6 +116,7 @@ def test_result_of_unknown_order_is_unmatched(buyer: Buyer, session: Session) ->
     assert (stored.effect, bool(stored.body), stored.order_id) == (Effect.UNMATCHED, True, None)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("result", ["SUCCESS", "FAILURE"])
 @pytest.mark.parametrize("how", ["ok", "refuse", "timeout"])
 def test_result_before_the_attempt_is_recorded_wins(
@@ -200,6 +201,7 @@ def test_new_response_waits_for_the_attempt_in_progress(
     assert claim_one().id == again
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("how", ["timeout", "refuse", "500"])
 def test_late_success_settles_a_failed_delivery(
     buyer: Buyer,
@@ -246,6 +248,7 @@ def test_late_failure_after_edit_keeps_the_new_version(
     assert order_state(session, order_id) == ("CREATED", 2, "changed", "refused")
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("action", "status"), [("CANCEL", "CANCELLED"), ("CLOSE", "CLOSED")])
 def test_late_failure_after_end_keeps_the_order_ended(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, action: str, status: str
@@ -258,6 +261,7 @@ def test_late_failure_after_end_keeps_the_order_ended(
     assert order_state(session, order_id) == (status, 1, "ACCEPT", "refused")
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("result", "delivery"), [("SUCCESS", "delivered"), ("FAILURE", "cancelled")])
 def test_result_of_a_canceled_response_after_an_attempt(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, result: str, delivery: str

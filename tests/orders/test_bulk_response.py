@@ -61,6 +61,7 @@ def test_preview_names_skipped_orders_and_records_nothing(
     assert decisions(session) == 1
 
 
+@pytest.mark.sqlite
 def test_bulk_response_skips_orders_with_a_response(asha: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(3)
     asha.respond(ids[0], "REJECT", "No capacity")
@@ -79,6 +80,7 @@ def test_bulk_response_skips_changed_order(asha: Browser, arrive: Any, session: 
     assert decisions(session) == 1
 
 
+@pytest.mark.sqlite
 def test_bulk_response_twice_records_once(asha: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(2)
     respond_to_all(asha, ids)
@@ -142,6 +144,7 @@ def test_refused_response_can_be_selected_again(
 # --- Own remarks
 
 
+@pytest.mark.sqlite
 def test_own_remark_replaces_the_shared_one(asha: Browser, arrive: Any, session: Session) -> None:
     first, second = arrive(2)
     respond_to_all(asha, [first, second], **{f"remarks-{second}": "Partly from stock"})
@@ -179,6 +182,7 @@ def test_check_keeps_own_remarks_and_records_nothing(asha: Browser, arrive: Any,
 # --- The result
 
 
+@pytest.mark.sqlite
 def test_result_follows_webhooks_until_all_have_ended(asha: Browser, arrive: Any, deliver: Any) -> None:
     result = respond_to_all(asha, arrive(2))
     url = result.request.path
@@ -244,6 +248,7 @@ def test_undo_all_cancels_every_webhook(
     assert (actions.count(AuditAction.RESPONDED), actions.count(AuditAction.RESPONSE_UNDONE)) == (3, 3)
 
 
+@pytest.mark.sqlite
 @pytest.mark.usefixtures("grace")
 def test_undo_of_one_order_leaves_the_others(asha: Browser, arrive: Any, deliver: Any, clock: Any) -> None:
     first, *_ = ids = arrive(3)
@@ -271,6 +276,7 @@ def test_undo_after_sending_is_refused(asha: Browser, arrive: Any, clock: Any) -
     assert asha.send(action, {**fields, "order_id": "x"}).status_code == 409
 
 
+@pytest.mark.sqlite
 @pytest.mark.usefixtures("grace")
 def test_undo_does_not_touch_a_later_response(asha: Browser, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
@@ -442,6 +448,7 @@ def test_many_responses_are_recorded_in_the_background(
     assert asha.get(job_url).one(".job-actions a")["href"] == page.request.path
 
 
+@pytest.mark.sqlite
 @pytest.mark.usefixtures("grace")
 def test_undo_all_stops_the_background_job(
     app: Flask, asha: Browser, arrive: Any, select_all: Any, session: Session, monkeypatch: pytest.MonkeyPatch

@@ -89,6 +89,7 @@ def test_form_default_is_a_confirmation_with_its_remark(asha: Browser, arrive: A
     assert fields["csrf_token"]
 
 
+@pytest.mark.sqlite
 def test_additional_information_is_sent_without_empty_rows(
     asha: Browser, arrive: Any, session: Session
 ) -> None:
@@ -239,6 +240,7 @@ def test_ten_simultaneous_submits_record_one_response(
     assert count(session, Decision) == count(session, Message) == 1
 
 
+@pytest.mark.sqlite
 def test_preview_equals_sent_bytes_and_records_nothing(asha: Browser, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
@@ -254,6 +256,7 @@ def test_preview_equals_sent_bytes_and_records_nothing(asha: Browser, arrive: An
         assert any(json.loads(text) == body for text in shown if text.strip().startswith("{"))
 
 
+@pytest.mark.sqlite
 def test_review_shows_the_response_and_its_submit_records_it(
     asha: Browser, arrive: Any, session: Session
 ) -> None:
@@ -388,6 +391,7 @@ def test_manager_sees_the_order_without_a_form(meera: Browser, arrive: Any) -> N
     assert not page.page.select("[name=supplier_response]")
 
 
+@pytest.mark.sqlite
 def test_order_of_another_supplier_is_not_found(omar: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     for path in ("", "/answer", "/delivery", ".json"):
@@ -434,6 +438,7 @@ def test_form_after_a_refusal_has_the_refused_response_and_the_field_error(
     assert any("BPR012" in element.get_text() for element in descriptions)
 
 
+@pytest.mark.sqlite
 def test_form_after_undo_has_the_undone_response_but_not_for_a_new_version(
     asha: Browser, arrive: Any, session: Session
 ) -> None:

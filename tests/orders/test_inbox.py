@@ -55,6 +55,7 @@ def test_pages_have_every_order_once_in_every_sort(asha: Browser, arrive: Any) -
         assert len(seen) == len(set(seen)) == 60, sort
 
 
+@pytest.mark.sqlite
 def test_column_head_sorts_and_then_reverses(asha: Browser, arrive: Any) -> None:
     arrive(5)
 
@@ -103,6 +104,7 @@ def test_search_and_filters_reduce_the_list(subtests: pytest.Subtests, asha: Bro
             assert len(listed) == fits if fits is not None else listed
 
 
+@pytest.mark.sqlite
 def test_order_moves_between_filters_after_a_response(
     asha: Browser, confirm: Any, arrive: Any, deliver: Any
 ) -> None:
@@ -120,6 +122,7 @@ def test_order_moves_between_filters_after_a_response(
     assert len(numbers(asha.get("/orders?q=no+capacity"))) == 1
 
 
+@pytest.mark.sqlite
 def test_list_says_queued_until_an_attempt_has_failed(
     asha: Browser, confirm: Any, arrive: Any, deliver: Any, network: Any
 ) -> None:
@@ -186,6 +189,7 @@ def test_hostile_query_is_harmless(subtests: pytest.Subtests, asha: Browser, arr
             assert "<script>alert" not in page.text
 
 
+@pytest.mark.sqlite
 def test_inbox_with_htmx_is_a_fragment_except_for_history_restore(asha: Browser, arrive: Any) -> None:
     arrive(2)
     fragment = asha.get("/orders?q=mal", headers={"HX-Request": "true"})
@@ -195,6 +199,7 @@ def test_inbox_with_htmx_is_a_fragment_except_for_history_restore(asha: Browser,
     assert back.data.lstrip().lower().startswith(b"<!doctype")
 
 
+@pytest.mark.sqlite
 def test_empty_inbox_and_empty_search_have_different_texts(asha: Browser, arrive: Any) -> None:
     empty = asha.get("/orders").words
     arrive(1)
@@ -202,6 +207,7 @@ def test_empty_inbox_and_empty_search_have_different_texts(asha: Browser, arrive
     assert empty != no_match
 
 
+@pytest.mark.sqlite
 def test_order_page_shows_every_received_field(asha: Browser, arrive: Any, example_bodies: list[Any]) -> None:
     order_id = arrive(1)[0]
     words = asha.get(f"/orders/{order_id}").words

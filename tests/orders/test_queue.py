@@ -33,6 +33,7 @@ def respond_and_next(browser: Browser, url: str, **changes: Any) -> Any:
     return browser.send(action, {**fields, "next": button["value"], **changes})
 
 
+@pytest.mark.sqlite
 def test_order_opened_from_list_shows_place_and_neighbors(asha: Browser, arrive: Any) -> None:
     arrive(3)
     first, second, third = links(asha)
@@ -64,6 +65,7 @@ def test_next_follows_the_sort_of_the_list(subtests: pytest.Subtests, asha: Brow
             assert list(map(order_id, walked)) == list(map(order_id, listed))
 
 
+@pytest.mark.sqlite
 def test_confirm_and_next_records_and_opens_next_order(asha: Browser, arrive: Any) -> None:
     arrive(3)
     first, second, _ = links(asha)
@@ -136,6 +138,7 @@ def test_response_without_a_list_is_recorded(asha: Browser, arrive: Any) -> None
     assert asha.respond(order).location == f"/orders/{order}"
 
 
+@pytest.mark.sqlite
 def test_list_of_other_suppliers_has_no_next_order(omar: Browser, asha: Browser, arrive: Any) -> None:
     arrive(10)
     own = set(map(order_id, links(omar)))

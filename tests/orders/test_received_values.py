@@ -64,6 +64,7 @@ def test_total_as_text_is_read(receive: Receive, order_page: Any, session: Sessi
     assert session.scalars(select(PurchaseOrder.total)).one() == "120000.00"
 
 
+@pytest.mark.sqlite
 def test_total_as_unreadable_text_is_shown_with_a_warning(receive: Receive, order_page: Any) -> None:
     assert receive(itemLists=[LINE], poValueDetails={"totalPOValue": "1.2 lakh"}).status_code == 200
     page = words(order_page())
@@ -85,6 +86,7 @@ def test_long_delivery_date_is_accepted_on_both_databases(receive: Receive, orde
     assert "as agreed" in order_page()
 
 
+@pytest.mark.sqlite
 def test_e_invoice_values_add_up_and_keep_their_names(receive: Receive, order_page: Any) -> None:
     taxes = {
         "IGST": "1197.46",
@@ -117,6 +119,7 @@ def test_e_invoice_values_add_up_and_keep_their_names(receive: Receive, order_pa
     assert "Total does not match the lines." in words(order_page())
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("blank", [" ", "\u200b", "\u00a0\u3164"])
 def test_invisible_po_number_is_refused_at_the_field(receive: Receive, blank: str) -> None:
     response = receive(buyerPONumber=blank)
@@ -124,6 +127,7 @@ def test_invisible_po_number_is_refused_at_the_field(receive: Receive, blank: st
     assert response.get_json()["payload"]["resp"]["errorField"] == "purchaseOrder.buyerPONumber"
 
 
+@pytest.mark.sqlite
 def test_whole_number_with_a_point_is_an_integer(buyer: Buyer, receive: Receive) -> None:
     versions = {"currentVersion": Decimal("0.0"), "newVersion": Decimal("1.0")}
     assert receive(objectVersion=versions).status_code == 200
@@ -176,6 +180,7 @@ def test_search_finds_text_that_looks_the_same(receive: Receive, asha: Browser) 
         assert [link.get_text(strip=True) for link in links] == [number], query
 
 
+@pytest.mark.sqlite
 def test_tabs_in_a_response_become_blanks(asha: Browser, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     custom = {"additional_infos-0-name": "note\tfor", "additional_infos-0-value": "dock\r\n\t5"}
@@ -187,6 +192,7 @@ def test_tabs_in_a_response_become_blanks(asha: Browser, arrive: Any, session: S
     assert body["additionalInfos"] == [{"name": "note for", "value": "dock 5"}]
 
 
+@pytest.mark.sqlite
 def test_invisible_remarks_are_empty(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     response = asha.respond(order_id, remarks="\u200b\u3164")
@@ -194,6 +200,7 @@ def test_invisible_remarks_are_empty(asha: Browser, arrive: Any) -> None:
     assert "Enter a remark." in response.words
 
 
+@pytest.mark.sqlite
 def test_state_of_supply_is_shown_with_its_name(receive: Receive, order_page: Any) -> None:
     receive()
     assert "Place of supply 36 Telangana" in words(order_page())

@@ -58,6 +58,7 @@ def audited(session: Session, action: AuditAction) -> list[AuditEntry]:
 # --- Comments
 
 
+@pytest.mark.sqlite
 def test_comment_is_in_the_activity_and_never_sent(
     arrive: Any, confirm: Any, deliver: Any, network: Any, asha: Browser, meera: Browser, session: Session
 ) -> None:
@@ -179,6 +180,7 @@ def test_claim_assigns_the_order_to_oneself(arrive: Any, asha: Browser, session:
     assert row["title"] == "Assigned to Asha"
 
 
+@pytest.mark.sqlite
 def test_assigned_order_notifies_the_assignee_once(arrive: Any, meera: Browser, session: Session) -> None:
     order_id = order_of(session, arrive, TRIVENI)
     for _ in range(2):
@@ -245,6 +247,7 @@ def test_several_orders_are_assigned_at_once(
     assert len(audited(session, AuditAction.ASSIGNED)) == 3
 
 
+@pytest.mark.sqlite
 def test_several_orders_skip_those_that_the_assignee_cannot_see(
     arrive: Any, asha: Browser, session: Session
 ) -> None:
@@ -275,6 +278,7 @@ def test_manager_selects_orders_to_assign_but_not_to_respond(
 # --- Open forms
 
 
+@pytest.mark.sqlite
 def test_open_form_is_shown_to_colleagues_for_a_minute(
     arrive: Any, asha: Browser, omar: Browser, meera: Browser, clock: Any, session: Session
 ) -> None:
@@ -305,6 +309,7 @@ def test_open_form_is_renewed_by_its_poll_in_one_row(
     assert session.scalar(select(func.count()).select_from(OpenForm)) == 0
 
 
+@pytest.mark.sqlite
 def test_open_form_ends_with_the_response(
     arrive: Any, asha: Browser, omar: Browser, session: Session
 ) -> None:

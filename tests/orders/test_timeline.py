@@ -87,6 +87,7 @@ def test_timeline_of_a_whole_life_is_in_order(
     assert events[3].count == 3
 
 
+@pytest.mark.sqlite
 def test_timeline_has_a_canceled_response_with_its_reason(
     buyer: Buyer, arrive: Any, confirm: Any, session: Session, clock: Any
 ) -> None:
@@ -99,6 +100,7 @@ def test_timeline_has_a_canceled_response_with_its_reason(
     assert events[-1][0] in ("withdrawn", "cancelled")
 
 
+@pytest.mark.sqlite
 def test_timeline_has_refusal_resend_and_current_attempt(
     arrive: Any,
     confirm: Any,
@@ -134,6 +136,7 @@ def test_timeline_has_refusal_resend_and_current_attempt(
     )
 
 
+@pytest.mark.sqlite
 def test_timeline_has_failure_and_closed_order(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, clock: Any
 ) -> None:
@@ -180,6 +183,7 @@ def test_order_page_works_if_the_view_cannot_be_recorded(
     assert session.scalar(select(func.count()).select_from(OrderView)) == 1
 
 
+@pytest.mark.sqlite
 def test_changed_order_page_has_changes_since_the_response(
     buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, asha: Any, pages: list[dict[str, Any]]
 ) -> None:
@@ -200,6 +204,7 @@ def test_changed_order_page_has_changes_since_the_response(
     assert pages[-1]["changes"] is None
 
 
+@pytest.mark.sqlite
 def test_changed_order_page_without_a_response_has_changes_of_the_last_edit(
     buyer: Buyer, arrive: Any, asha: Any, pages: list[dict[str, Any]]
 ) -> None:
@@ -210,6 +215,7 @@ def test_changed_order_page_without_a_response_has_changes_of_the_last_edit(
     assert (pages[-1]["changes_since"], pages[-1]["changes"].in_brief) == (2, "subject")
 
 
+@pytest.mark.sqlite
 def test_stale_form_has_changes_since_it_was_opened_and_keeps_input(
     buyer: Buyer, arrive: Any, asha: Any, pages: list[dict[str, Any]]
 ) -> None:

@@ -70,6 +70,7 @@ def test_undo_after_sending_is_refused(asha: Browser, arrive: Any, deliver: Any,
     assert not asha.get(f"/orders/{order_id}").page.select(f"form[action='{action}']")
 
 
+@pytest.mark.sqlite
 def test_without_grace_time_webhook_is_sent_at_once_and_undo_is_not_offered(
     app: Flask, asha: Browser, arrive: Any, deliver: Any, settings: Settings
 ) -> None:
@@ -82,6 +83,7 @@ def test_without_grace_time_webhook_is_sent_at_once_and_undo_is_not_offered(
     assert deliver() == {"delivered": 1}
 
 
+@pytest.mark.sqlite
 def test_undo_shows_needs_response_and_previous_response(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     asha.respond(order_id, "REJECT", "No capacity")
@@ -93,6 +95,7 @@ def test_undo_shows_needs_response_and_previous_response(asha: Browser, arrive: 
         assert " ".join(status.get_text(" ").split()) == "Needs response previous response: canceled"
 
 
+@pytest.mark.sqlite
 def test_deadline_is_shown_only_while_response_is_needed(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
@@ -107,6 +110,7 @@ def test_deadline_is_shown_only_while_response_is_needed(asha: Browser, arrive: 
     assert undone.one("#n-to_answer").get_text() == "1"
 
 
+@pytest.mark.sqlite
 def test_undo_of_a_rejection_restores_the_form(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     asha.respond(order_id, "REJECT", "No capacity", supplier_order_number="SO-1")

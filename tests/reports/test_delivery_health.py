@@ -61,6 +61,7 @@ def test_page_counts_all_attempts_in_each_range(subtests: pytest.Subtests, meera
             assert page.one("table.by-partner tbody a").get_text() == "Bharat Connect"
 
 
+@pytest.mark.sqlite
 @pytest.mark.usefixtures("sent")
 def test_each_chart_has_a_tooltip_per_step_and_a_data_table(meera: Browser) -> None:
     page = meera.get("/health?range=1h")
@@ -79,6 +80,7 @@ def test_each_chart_has_a_tooltip_per_step_and_a_data_table(meera: Browser) -> N
     assert not page.page.select("[style], style")
 
 
+@pytest.mark.sqlite
 @pytest.mark.usefixtures("sent")
 def test_htmx_request_gets_the_fragment(meera: Browser) -> None:
     part = meera.get("/health?range=7d&partner=Bharat+Connect", headers={"HX-Request": "true"})
@@ -93,12 +95,14 @@ def test_page_without_attempts_has_no_charts(meera: Browser, partner: Any) -> No
     assert figures(page)["Success rate"] == "– 0 of 0 attempts"
 
 
+@pytest.mark.sqlite
 def test_blank_parameters_show_the_defaults(meera: Browser, partner: Any) -> None:
     page = meera.get("/health?range=%20&partner=%20")
     assert page.status_code == 200
     assert "ignored" not in page.words
 
 
+@pytest.mark.sqlite
 def test_unknown_parameters_are_ignored_with_a_notice(meera: Browser, partner: Any) -> None:
     page = meera.get("/health?range=century&partner=Nobody")
     assert page.status_code == 200
@@ -124,6 +128,7 @@ def test_backlog_shows_its_size_and_oldest_message(
     assert "state=held" in page.one(".figures a")["href"]
 
 
+@pytest.mark.sqlite
 def test_supplier_staff_have_no_access(asha: Browser) -> None:
     assert asha.get("/health").status_code == 403
     assert not asha.get("/").page.select("a[data-queue=health]")

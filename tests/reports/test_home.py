@@ -112,6 +112,7 @@ def test_home_lists_the_five_most_urgent_orders(
     assert "Respond" not in ravi.get("/").page.select(".urgent-order .btn")[0].get_text()
 
 
+@pytest.mark.sqlite
 def test_home_shows_progress_and_what_needs_attention(
     asha: Browser, ravi: Browser, troubled: list[int]
 ) -> None:

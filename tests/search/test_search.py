@@ -98,6 +98,7 @@ def test_search_by_name_of_assignee_finds_order(
     assert order.supplier_b2b_id == TRIVENI and search_groups(omar, "asha") == {}
 
 
+@pytest.mark.sqlite
 def test_search_for_page_lists_pages_of_the_role(asha: Browser, meera: Browser, ravi: Browser) -> None:
     assert search_groups(asha, "part") == {}
     assert search_groups(ravi, "part")["Pages"] == ["Partners"]
@@ -145,11 +146,13 @@ def test_search_with_nul_or_broken_utf8_is_no_server_error(asha: Browser) -> Non
     assert asha.get("/search?q=a&q=b&x[]=1").status_code == 200
 
 
+@pytest.mark.sqlite
 def test_search_as_fragment_is_the_list_only(asha: Browser, order: PurchaseOrder) -> None:
     page = asha.get(f"/search?q={order.buyer_po_number}", headers={"HX-Request": "true"})
     assert page.page.find(True)["id"] == "search-results"
     assert order.buyer_po_number in page.words
 
 
+@pytest.mark.sqlite
 def test_search_signed_out_leads_to_login(anonymous: Browser) -> None:
     assert anonymous.get("/search?q=x").status_code == 303

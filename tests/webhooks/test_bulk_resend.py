@@ -260,6 +260,7 @@ def test_bulk_resend_of_a_filter_resends_all_matching(
     assert session.scalars(select(Job.state)).one() is JobState.DONE
 
 
+@pytest.mark.sqlite
 def test_bulk_resend_requires_a_reason_and_a_selection(
     ravi: Browser, confirm_orders: Any, database: Database, session: Session
 ) -> None:
@@ -308,6 +309,7 @@ def test_bulk_resend_resumes_after_a_restart(
     assert len(session.scalars(select(Attempt)).all()) == 5
 
 
+@pytest.mark.sqlite
 def test_bulk_resend_can_be_canceled(
     ravi: Browser,
     confirm_orders: Any,
@@ -339,6 +341,7 @@ def test_bulk_resend_can_be_canceled(
     assert states(session) == ["delivered", "failed", "failed"]
 
 
+@pytest.mark.sqlite
 def test_unresponsive_partner_gets_one_at_a_time_until_it_responds(
     ravi: Browser, confirm_orders: Any, database: Database, session: Session, partner: Partner, deliver: Any
 ) -> None:
@@ -365,6 +368,7 @@ def test_unresponsive_partner_gets_one_at_a_time_until_it_responds(
     assert states(session).count("pending") == 3
 
 
+@pytest.mark.sqlite
 def test_waiting_bulk_resend_does_not_block_other_jobs(
     ravi: Browser,
     confirm_orders: Any,
@@ -412,6 +416,7 @@ def test_bulk_resend_queues_no_more_than_a_partner_takes_soon(
     assert step() and states(session).count("pending") == 2
 
 
+@pytest.mark.sqlite
 def test_bulk_resend_skips_paused_partners(
     ravi: Browser, confirm_orders: Any, database: Database, partner: Partner
 ) -> None:
@@ -423,6 +428,7 @@ def test_bulk_resend_skips_paused_partners(
     assert "Resume it first" in ravi.get(f"{PLAN}?state=failed").words
 
 
+@pytest.mark.sqlite
 def test_delivered_webhooks_are_resent_only_with_the_permission(
     ravi: Browser,
     browser_of: Any,
@@ -453,6 +459,7 @@ def test_delivered_webhooks_are_resent_only_with_the_permission(
     assert [row.attempts_made for row in messages(session)] == [2]
 
 
+@pytest.mark.sqlite
 def test_reader_without_the_permission_cannot_bulk_resend(
     meera: Browser, asha: Browser, confirm_orders: Any, session: Session
 ) -> None:

@@ -206,6 +206,7 @@ def test_support_resends_with_a_reason(ravi: Browser, refused: str, deliver: Any
     assert "Ravi" in page.words and "Fixed by the partner" in page.words
 
 
+@pytest.mark.sqlite
 def test_attempts_name_the_request_that_caused_them(
     ravi: Browser, refused: str, deliver: Any, session: Session
 ) -> None:
@@ -228,6 +229,7 @@ def test_resend_without_a_reason_is_rejected(ravi: Browser, refused: str, sessio
     assert session.scalars(select(Message.state)).one() is MessageState.REFUSED
 
 
+@pytest.mark.sqlite
 def test_delivered_webhook_is_not_resent(
     asha: Browser, ravi: Browser, arrive: Any, deliver: Any, session: Session, refused: str
 ) -> None:
@@ -249,6 +251,7 @@ def test_reader_without_the_permission_has_no_resend_button(
         assert not page.page.select(f"form[action='/webhooks/{refused}/resend']")
 
 
+@pytest.mark.sqlite
 def test_support_cancels_a_queued_webhook_and_the_order_reopens(
     asha: Browser, confirm: Any, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session
 ) -> None:
@@ -277,6 +280,7 @@ def test_support_cancels_a_queued_webhook_and_the_order_reopens(
     assert too_late.status_code == 409 and "neither queued nor being sent" in too_late.words
 
 
+@pytest.mark.sqlite
 def test_cancel_of_a_queued_resend_keeps_the_delivery(
     confirm: Any, ravi: Browser, arrive: Any, deliver: Any, database: Database, session: Session
 ) -> None:
@@ -316,6 +320,7 @@ def test_cancel_of_a_queued_resend_keeps_the_delivery(
     assert withdrawals() == 1
 
 
+@pytest.mark.sqlite
 def test_only_support_cancels_and_only_unfinished_webhooks(
     meera: Browser, asha: Browser, ravi: Browser, refused: str
 ) -> None:

@@ -70,6 +70,7 @@ def test_partner_with_503_responses_fails_and_recovers(
     assert state() is PartnerState.ACTIVE and not banners(ravi)
 
 
+@pytest.mark.sqlite
 def test_fewer_failures_than_the_setting_are_only_a_delay(
     database: Database, arrive: Any, confirm: Any, network: Any, deliver: Any, state: Any, ravi: Browser
 ) -> None:
@@ -81,6 +82,7 @@ def test_fewer_failures_than_the_setting_are_only_a_delay(
     assert "Delayed" in ravi.get("/partners").words
 
 
+@pytest.mark.sqlite
 def test_setting_decides_how_many_failures_count(
     database: Database, arrive: Any, confirm: Any, network: Any, deliver: Any, session: Session, ravi: Browser
 ) -> None:
@@ -92,6 +94,7 @@ def test_setting_decides_how_many_failures_count(
     assert len(banners(ravi)) == 1
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("status", [401, 429])
 def test_rejected_keys_and_rate_limits_are_not_failing(
     status: int, arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, state: Any
@@ -103,6 +106,7 @@ def test_rejected_keys_and_rate_limits_are_not_failing(
     assert state() is (PartnerState.DELAYED if status == 429 else PartnerState.PAUSED)
 
 
+@pytest.mark.sqlite
 def test_only_readers_with_waiting_webhooks_see_the_banner(
     arrive: Any,
     confirm: Any,
@@ -129,6 +133,7 @@ def test_only_readers_with_waiting_webhooks_see_the_banner(
     assert omar.get(omar.get("/").one(f"{BANNER} a")["href"]).status_code == 200
 
 
+@pytest.mark.sqlite
 def test_pages_of_partners_and_health_turn_red(
     arrive: Any, confirm: Any, network: Any, deliver: Any, ravi: Browser
 ) -> None:
