@@ -60,6 +60,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "/browser/" in str(item.path))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def shared_structures(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Parse each structure of a page in one test process only."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        people.structures.folder = tmp_path_factory.getbasetemp().parent / "structures"
+        people.structures.folder.mkdir(exist_ok=True)
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Server]:
     """One real PostgreSQL server for the whole run."""
