@@ -58,6 +58,8 @@ class SharedEngine:
         self._database = make_url(url).database
         self._engine = new_engine(url)
         event.listen(self._engine, "do_connect", self._redirect)
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _skip_sync)
 
     def connected_to(self, url: str) -> Engine:
         """The engine, connected to this database and without event listeners of earlier tests."""
@@ -70,6 +72,11 @@ class SharedEngine:
             arguments[0] = self._database
         else:
             options["dbname"] = self._database
+
+
+def _skip_sync(connection: Any, _record: object) -> None:
+    """Do not wait for the disk: these tests do not cover power failures."""
+    connection.execute("PRAGMA synchronous = OFF")
 
 
 TEMPLATES = TemplateCache()

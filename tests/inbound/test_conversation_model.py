@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -22,7 +21,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import delete, event, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session, selectinload
 
 from app import clock
@@ -622,22 +621,13 @@ def _nth_last(values: Sequence[Any], position: int) -> Any:
     return values[-1 - position % len(values)]
 
 
-@pytest.fixture
-def fast_database(database: Database, partner: Partner) -> Database:
-    """The database without fsync: this test does not cover power failures."""
-    if not database.is_postgresql:
-        event.listen(database.engine, "connect", _skip_sync)
-        database.engine.dispose()
-    return database
-
-
 def test_any_conversation_agrees_with_the_model(
-    fast_database: Database, example_bodies: list[dict[str, Any]]
+    database: Database, partner: Partner, example_bodies: list[dict[str, Any]]
 ) -> None:
     run_state_machine_as_test(
-        lambda: Conversation(fast_database, example_bodies),
+        lambda: Conversation(database, example_bodies),
         settings=settings(
-            max_examples=6 if fast_database.is_postgresql else 20,
+            max_examples=6 if database.is_postgresql else 20,
             stateful_step_count=40,
             deadline=None,
             derandomize=True,
@@ -648,12 +638,12 @@ def test_any_conversation_agrees_with_the_model(
 
 
 def test_long_conversation_agrees_with_the_model(
-    fast_database: Database, example_bodies: list[dict[str, Any]]
+    database: Database, partner: Partner, example_bodies: list[dict[str, Any]]
 ) -> None:
     """Hypothesis prefers short conversations; some states need many steps."""
-    for seed in range(3 if fast_database.is_postgresql else 10):
+    for seed in range(3 if database.is_postgresql else 10):
         rng = random.Random(seed)
-        conversation = Conversation(fast_database, example_bodies)
+        conversation = Conversation(database, example_bodies)
         for order in range(ORDERS):
             if rng.random() < 0.8:
                 conversation.send(order, "one")
@@ -669,7 +659,3 @@ def test_long_conversation_agrees_with_the_model(
                 conversation.database_agrees_with_the_model()
             except AssertionError as error:
                 raise AssertionError(note) from error
-
-
-def _skip_sync(connection: Any, _record: object) -> None:
-    connection.execute("PRAGMA synchronous = OFF")
