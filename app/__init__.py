@@ -23,10 +23,10 @@ from app.delivery import notifications
 from app.delivery.circuit_breaker import FAILING_AFTER
 from app.delivery.events import message_events
 from app.exports import routes as exports_routes
-from app.inbound import api_routes as inbound_routes
-from app.inbound import docs_routes
+from app.inbound import api_routes as inbound_api_routes
+from app.inbound import docs_routes as inbound_docs_routes
 from app.inbound import presenters as inbound_presenters
-from app.inbound import routes as inbound_log_routes
+from app.inbound import routes as inbound_routes
 from app.notifications import routes as notifications_routes
 from app.notifications.service import ZONE
 from app.orders import (
@@ -44,17 +44,17 @@ from app.orders.projection import follow
 from app.partners import certificates, pause_presenters
 from app.partners import routes as partners_routes
 from app.reports import routes as reports_routes
-from app.saved_views import routes as views_routes
+from app.saved_views import routes as saved_views_routes
 from app.search import routes as search_routes
 from app.tasks import presenters as tasks_presenters
-from app.tasks import routes as jobs_routes
+from app.tasks import routes as tasks_routes
 from app.tasks.mail import ALERTS
 from app.ui import filters, request_log, sidebar, web
 from app.ui.trusted_hosts import TrustedHosts, trusted_names
-from app.webhooks import bulk_routes as resends_routes
+from app.webhooks import bulk_routes as webhooks_bulk_routes
 from app.webhooks import partner_presenters, resend_presenters
 from app.webhooks import presenters as webhook_presenters
-from app.webhooks import routes as outbox_routes
+from app.webhooks import routes as webhooks_routes
 
 
 def create_app(settings: Settings | None = None, *, engine: Engine | None = None) -> Flask:
@@ -136,19 +136,19 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
     sidebar.init_app(app)
     packages = (
         accounts_routes,
-        views_routes,
+        saved_views_routes,
         notifications_routes,
         partners_routes,
         orders_routes,
         response_routes,
         team_routes,
         bulk_routes,
-        outbox_routes,
+        webhooks_routes,
+        inbound_api_routes,
         inbound_routes,
-        inbound_log_routes,
-        docs_routes,
-        jobs_routes,
-        resends_routes,
+        inbound_docs_routes,
+        tasks_routes,
+        webhooks_bulk_routes,
         attention_routes,
         reports_routes,
         audit_routes,

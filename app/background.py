@@ -31,7 +31,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         resend.KIND: resend.run,
         bulk_response.KIND: lambda run: bulk_job.run(run, settings),
         files.KIND: lambda run: files.write(run, settings),
-        **mail_sender.handlers(settings, digests.words(settings)),
+        **mail_sender.handlers(settings, digests.mail_writers(settings)),
     }
 
 
@@ -49,7 +49,7 @@ def chores(settings: Settings) -> list[Chore]:
         _chore(
             "queue deadline digests",
             timedelta(minutes=1),
-            lambda database: digests.digest(database, settings),
+            lambda database: digests.queue_digest(database, settings),
         ),
         _chore("queue notification digests", timedelta(minutes=1), send_digests),
         _chore("notify of near deadlines", timedelta(minutes=5), notify_near_deadlines),

@@ -127,9 +127,9 @@ def _run_detached(run: Callable[[], None]) -> None:
     Context().run(run)
 
 
-def flask_command(*words: str) -> list[str]:
+def flask_command(*arguments: str) -> list[str]:
     """The command line of a ``flask`` command of this app."""
-    return [sys.executable, "-m", "flask", "--app", "app", *words]
+    return [sys.executable, "-m", "flask", "--app", "app", *arguments]
 
 
 def run_together(children: Sequence[Child]) -> int:

@@ -14,12 +14,12 @@ from app.attention.models import Case, CaseAction, CaseEvent
 from app.attention.service import Blocker
 from app.delivery.models import Message, MessageState
 from app.delivery.retry_policy import Reason
-from app.inbound.presenters import effect_chip, effect_words, inbound_kind
+from app.inbound.presenters import effect_chip, effect_sentence, inbound_kind
 from app.partners.models import Partner
 from app.partners.pause_presenters import pause_sentence
 from app.ui import web
 from app.ui.chips import Chip
-from app.ui.numbers import things
+from app.ui.numbers import pluralize
 from app.webhooks.partner_presenters import failing_sentence, partner_chip
 from app.webhooks.partner_status import PartnerState, PartnerStatus, failed_count
 from app.webhooks.presenters import message_chip, message_sentence
@@ -101,7 +101,7 @@ def item_details(item: Item) -> list[Detail]:
         ]
     assert item.partner_status
     status = item.partner_status
-    details = [_partner_detail(status.partner), Detail("Queue", things(status.waiting.count, "webhook"))]
+    details = [_partner_detail(status.partner), Detail("Queue", pluralize(status.waiting.count, "webhook"))]
     if status.since:
         details.append(Detail("Since", at=status.since))
     if status.waiting.oldest_at:
@@ -128,7 +128,7 @@ def item_chip(item: Item) -> Chip:
 
 
 def _message_chip(message: Message) -> Chip:
-    if message.state is MessageState.CANCELLED:
+    if message.state is MessageState.CANCELED:
         return Chip("warn", "May have been received")
     if message.reason == Reason.INTERRUPTED:
         return Chip("bad", "Interrupted")
@@ -140,7 +140,7 @@ def item_cause(item: Item) -> str:
     if item.message:
         return message_sentence(item.message) or "Canceled."
     if item.inbound:
-        return effect_words(item.inbound)
+        return effect_sentence(item.inbound)
     if item.order:
         return f"No active user can respond for {item.order.supplier_b2b_id}."
     assert item.partner_status
@@ -159,9 +159,7 @@ def _partner_cause(status: PartnerStatus) -> str:
     if status.state is PartnerState.FAILING:
         return failing_sentence(status)
     if status.state is PartnerState.DELAYED:
-        return (
-            f"The partner responds again. {things(status.waiting.retrying, 'webhook')} still being retried."
-        )
+        return f"The partner responds again. {pluralize(status.waiting.retrying, 'webhook')} still being retried."
     return "Webhooks are sent normally."
 
 
@@ -202,7 +200,7 @@ def _next_steps_of_partner(status: PartnerStatus) -> list[NextStep]:
     if not failed:
         return []
     url = url_for("resends.preview", partner=partner.name, state=MessageState.FAILED.value)
-    return [NextStep(f"Resend {things(failed, 'failed webhook')}", url)]
+    return [NextStep(f"Resend {pluralize(failed, 'failed webhook')}", url)]
 
 
 def _next_step_of_message(message: Message) -> NextStep:

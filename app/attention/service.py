@@ -19,6 +19,7 @@ from app.delivery.events import MessageChange
 from app.delivery.models import Message
 from app.notifications.models import Event
 from app.notifications.service import notify
+from app.orders.assignments import NO_ASSIGNEE
 
 SYSTEM = ""
 """The actor of an event that the app caused."""
@@ -54,7 +55,7 @@ def assign(session: Session, item: Item, person: Person | None, *, by: str) -> N
     _add_event(session, case, by, action, case.assigned_name)
     if person and person.display_name != by:
         notify(*(session, [person], Event.ASSIGNED), title=item.title, path=f"/attention/{item.key}", by=by)
-    _add_audit_entry(session, item, AuditAction.ASSIGNED, after={"with": case.assigned_name or "nobody"})
+    _add_audit_entry(session, item, AuditAction.ASSIGNED, after={"with": case.assigned_name or NO_ASSIGNEE})
 
 
 def resolve(session: Session, item: Item, *, by: str, reason: str) -> None:

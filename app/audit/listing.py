@@ -9,25 +9,25 @@ from app.ui import web
 from app.ui.listing import Choices, Column, Group, Listing, ListPage, ListRequest
 
 
-def _load(asked: ListRequest) -> ListPage:
-    filters = queries.AuditFilter(**asked.values)
+def _load(list_request: ListRequest) -> ListPage:
+    filters = queries.AuditFilter(**list_request.values)
     page = queries.entry_page(web.db(), filters)
-    summary = asked.shown(len(page.entries), is_last=not page.next_after)
+    summary = list_request.shown(len(page.entries), is_last=not page.next_after)
     return ListPage(
         groups=[Group(page.entries)],
         next_after=page.next_after,
         title="Audit trail",
         summary=f"{summary}, newest first",
-        here="audit",
-        newest=asked.newest(page.entries, lambda: queries.newest_id(web.db(), filters)),
-        empty=presenters.empty_trail(asked.filters),
+        active_page="audit",
+        newest=list_request.newest(page.entries, lambda: queries.newest_id(web.db(), filters)),
+        empty=presenters.empty_trail(list_request.filters),
         context={"seal_status": queries.seal_status(web.db())},
     )
 
 
-def _count_newer(asked: ListRequest, than: str) -> int:
+def _count_newer(list_request: ListRequest, than: str) -> int:
     newest = int(than) if than.isascii() and than.isdecimal() and len(than) < 10 else 0
-    return queries.newer_count(web.db(), queries.AuditFilter(**asked.filters), newest)
+    return queries.newer_count(web.db(), queries.AuditFilter(**list_request.filters), newest)
 
 
 def _actors() -> Choices:

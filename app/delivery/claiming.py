@@ -58,10 +58,10 @@ class ClaimedMessage:
     number: int
     token: str
     trigger: Trigger
-    asked_by: str | None
-    asked_reason: str | None
+    requested_by: str | None
+    request_reason: str | None
     request_id: str | None
-    tries: int
+    automatic_attempts: int
     after_unknown: bool
     credentials: Credentials
     headers: dict[str, str]
@@ -196,8 +196,18 @@ _SENDING_BY_PARTNER = (
 )
 _INSERT_ATTEMPTS = insert(attempts)
 _MESSAGE_COLUMNS = (
-    *("id", "order_id", "partner_id", "kind", "object_id", "body", "attempts_made", "trigger", "asked_by"),
-    *("asked_reason", "request_id", "tries", "unknown_outcome", "next_at"),
+    *(
+        "id",
+        "order_id",
+        "partner_id",
+        "kind",
+        "object_id",
+        "body",
+        "attempts_made",
+        "trigger",
+        "requested_by",
+    ),
+    *("request_reason", "request_id", "automatic_attempts", "unknown_outcome", "next_at"),
 )
 
 
@@ -329,10 +339,10 @@ def _claimed(row: Any, request: _Request, credentials: Credentials, terms: _Clai
         number=row.attempts_made,
         token=terms.token,
         trigger=row.trigger,
-        asked_by=row.asked_by,
-        asked_reason=row.asked_reason,
+        requested_by=row.requested_by,
+        request_reason=row.request_reason,
         request_id=row.request_id,
-        tries=row.tries,
+        automatic_attempts=row.automatic_attempts,
         after_unknown=row.unknown_outcome,
         credentials=credentials,
         headers=headers,
@@ -351,8 +361,8 @@ def _attempt_row(message: ClaimedMessage, now: datetime) -> dict[str, Any]:
         "message_id": message.id,
         "number": message.number,
         "trigger": message.trigger,
-        "actor": message.asked_by,
-        "asked_reason": message.asked_reason,
+        "actor": message.requested_by,
+        "request_reason": message.request_reason,
         "request_id": message.request_id,
         "url": message.target.url,
         "request_headers": [

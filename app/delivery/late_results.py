@@ -62,8 +62,8 @@ def _state_after(message: Message, late: LateResult) -> MessageState:
     if late.succeeded:
         return MessageState.DELIVERED
     leaving = message.state is MessageState.SENDING and message.cancel_requested
-    if leaving or message.state is MessageState.CANCELLED:
-        return MessageState.CANCELLED
+    if leaving or message.state is MessageState.CANCELED:
+        return MessageState.CANCELED
     return MessageState.REFUSED
 
 

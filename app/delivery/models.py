@@ -24,7 +24,7 @@ class MessageState(StrEnum):
     DELIVERED = "delivered"
     REFUSED = "refused"
     FAILED = "failed"
-    CANCELLED = "cancelled"
+    CANCELED = "cancelled"
 
 
 NEEDS_ATTENTION = (
@@ -52,7 +52,7 @@ class Trigger(StrEnum):
 class ResultFrom(StrEnum):
     """Where a webhook's result came from: the HTTP response to an attempt, or a later message."""
 
-    ANSWER = "answer"
+    RESPONSE = "answer"
     RESP_CONFIRM = "resp-confirm"
 
 
@@ -178,7 +178,7 @@ class Message(Base):
     # Consecutive claims that ended without a recorded result.
     interruptions: Mapped[int] = mapped_column(default=0)
     # Finished automatic attempts, which the retry schedule counts. Manual attempts do not count.
-    tries: Mapped[int] = mapped_column(default=0)
+    automatic_attempts: Mapped[int] = mapped_column("tries", key="automatic_attempts", default=0)
     # All attempts, automatic or manual; the number of the newest one.
     attempts_made: Mapped[int] = mapped_column(default=0)
     lease_token: Mapped[str | None] = mapped_column(String(32))
@@ -191,8 +191,8 @@ class Message(Base):
 
     # The next attempt, if a person requested it: who, why, and the state and time to return to.
     trigger: Mapped[Trigger] = mapped_column(enum_type(Trigger), default=Trigger.AUTO)
-    asked_by: Mapped[str | None] = mapped_column(String(120))
-    asked_reason: Mapped[str | None] = mapped_column(String(200))
+    requested_by: Mapped[str | None] = mapped_column("asked_by", String(120), key="requested_by")
+    request_reason: Mapped[str | None] = mapped_column("asked_reason", String(200), key="request_reason")
     # The request that queued or resent it: its attempts name it, as the log does.
     request_id: Mapped[str | None] = mapped_column(String(ID_MAX), default=current_request_id)
     resume_state: Mapped[MessageState | None] = mapped_column(enum_type(MessageState))
@@ -229,7 +229,7 @@ class Message(Base):
     @property
     def is_unsolved(self) -> bool:
         """Whether it was refused, has failed, or was canceled although the partner may have received it."""
-        if self.state is MessageState.CANCELLED:
+        if self.state is MessageState.CANCELED:
             return self.unknown_outcome
         return self.state in (MessageState.REFUSED, MessageState.FAILED)
 
@@ -304,7 +304,7 @@ class Attempt(Base):
     number: Mapped[int]
     trigger: Mapped[Trigger] = mapped_column(enum_type(Trigger))
     actor: Mapped[str | None] = mapped_column(String(120))
-    asked_reason: Mapped[str | None] = mapped_column(String(200))
+    request_reason: Mapped[str | None] = mapped_column("asked_reason", String(200), key="request_reason")
     request_id: Mapped[str | None] = mapped_column(String(ID_MAX))
     url: Mapped[str] = mapped_column(String(600))
     request_headers: Mapped[list[list[str]]] = mapped_column(default=list)

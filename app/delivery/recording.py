@@ -227,7 +227,7 @@ def _next_values(row: dict[str, Any], result: AttemptResult, now: datetime) -> d
     # Once an attempt may have been received, a later "duplicate" means that it was.
     values: dict[str, Any] = {"unknown_outcome": row["unknown_outcome"] or verdict.unknown}
     if result.is_automatic:
-        values["tries"] = claimed.tries + 1
+        values["automatic_attempts"] = claimed.automatic_attempts + 1
     if row["lease_token"] not in (None, claimed.token):
         # The message ends here, but another worker is sending it, at most for this long.
         values["lease_until"] = now + timedelta(seconds=claimed.target.deadline + LEASE_MARGIN_SECONDS)
@@ -276,13 +276,13 @@ def _response_values(result: AttemptResult) -> dict[str, Any]:
         "error_cd": verdict.error_cd,
         "error_dtl": verdict.error_dtl,
         "error_field": verdict.error_field,
-        "result_from": ResultFrom.ANSWER if verdict.step in (Step.DELIVERED, Step.REFUSED) else None,
+        "result_from": ResultFrom.RESPONSE if verdict.step in (Step.DELIVERED, Step.REFUSED) else None,
     }
 
 
 def _canceled(now: datetime, *, maybe_received: bool) -> dict[str, Any]:
     return {
-        "state": MessageState.CANCELLED,
+        "state": MessageState.CANCELED,
         "finished_at": now,
         "next_at": None,
         "note_code": MessageNote.CANCELED,

@@ -56,7 +56,7 @@ def blocker_case(*, delivered_too: bool) -> Case[Any]:
         (func.length(Message.body) == 0, ResendBlocker.CONTENT_DELETED.value),
         (Message.state == MessageState.SENDING, ResendBlocker.SENDING.value),
         (and_(Message.state == MessageState.DELIVERED, not_(is_copy)), ResendBlocker.DELIVERED.value),
-        (Message.state == MessageState.CANCELLED, ResendBlocker.CANCELED.value),
+        (Message.state == MessageState.CANCELED, ResendBlocker.CANCELED.value),
         (and_(is_refused_later, not_(is_copy)), ResendBlocker.REFUSED_LATER.value),
         (Message.cancel_requested.is_not(None), ResendBlocker.CANCELED.value),
         (Message.trigger != Trigger.AUTO, ResendBlocker.REQUESTED.value),

@@ -91,7 +91,7 @@ def resolve(host: str, port: int, seconds: float) -> list[Address]:
     except TimeoutError:
         raise SendAborted(Failure.TIMEOUT) from None
     except (OSError, UnicodeError) as error:
-        words = getattr(error, "strerror", None) or str(error)
+        cause = getattr(error, "strerror", None) or str(error)
         if getattr(error, "errno", None) in LOCAL_SHORTAGES:
-            raise SendAborted(Failure.INTERNAL, DetailCode.OUT_OF_RESOURCE, cause=words) from None
-        raise SendAborted(Failure.NAME, DetailCode.LOOKUP_FAILED, host=host, cause=words) from None
+            raise SendAborted(Failure.INTERNAL, DetailCode.OUT_OF_RESOURCE, cause=cause) from None
+        raise SendAborted(Failure.NAME, DetailCode.LOOKUP_FAILED, host=host, cause=cause) from None

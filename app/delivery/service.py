@@ -34,8 +34,8 @@ REASON_MAX = 200
 """Maximum length of a reason to resend or cancel, in characters."""
 NO_MANUAL_REQUEST: dict[str, Any] = {
     "trigger": Trigger.AUTO,
-    "asked_by": None,
-    "asked_reason": None,
+    "requested_by": None,
+    "request_reason": None,
     "resume_state": None,
     "resume_at": None,
 }
@@ -166,8 +166,8 @@ def resend(
     message.state = MessageState.PENDING
     message.next_at = clock.now()
     message.trigger = trigger
-    message.asked_by = by
-    message.asked_reason = reason[:REASON_MAX]
+    message.requested_by = by
+    message.request_reason = reason[:REASON_MAX]
     message.request_id = current_request_id()
     session.flush()
     _publish(session, message)
@@ -199,7 +199,7 @@ def cancel_manually(session: Session, message: Message, *, by: str, reason: str)
         name=message.buyer_po_number,
         by=by,
         reason=reason,
-        before={"state": message.state.value, "tries": message.attempts_made},
+        before={"state": message.state.value, "attempts": message.attempts_made},
     )
     cancel(session, message.id, CancelReason.PERSON, name=by, why=reason[:REASON_MAX])
 
@@ -217,14 +217,14 @@ def cancel(session: Session, message_id: str, reason: CancelReason, **params: An
         .with_for_update()
         .execution_options(populate_existing=True)
     )
-    if message is None or message.state in (MessageState.DELIVERED, MessageState.CANCELLED):
+    if message is None or message.state in (MessageState.DELIVERED, MessageState.CANCELED):
         return False
     if message.resume_state is MessageState.DELIVERED:
         return _cancel_copy(session, message)
     was_live = is_live(message)
     message.cancel_requested, message.cancel_params = reason, params
     if message.state is MessageState.PENDING:
-        message.state = MessageState.CANCELLED
+        message.state = MessageState.CANCELED
         message.next_at = None
         message.finished_at = clock.now()
         message.note_code = MessageNote.CANCELED

@@ -128,7 +128,7 @@ class DeliveryWorker:
                 ended_at = clock.now()
                 verdict = judge(
                     outcome,
-                    attempts=claimed.tries + 1,
+                    attempts=claimed.automatic_attempts + 1,
                     schedule=claimed.schedule,
                     success_codes=claimed.success_codes,
                     object_id=claimed.object_id,

@@ -73,9 +73,9 @@ class Buyer:
         self, object_id: str = "", action: BuyerAction = BuyerAction.CANCEL, remarks: str = ""
     ) -> Sent:
         """Cancel or close an order, or the newest for which it is allowed. Raises NoMatch."""
-        words = "canceled" if action is BuyerAction.CANCEL else "closed"
+        verb = "canceled" if action is BuyerAction.CANCEL else "closed"
         with self._lock:
-            order = self._order(object_id, lambda known: may_move(known.status, action), words)
+            order = self._order(object_id, lambda known: may_move(known.status, action), verb)
             message = status_change_message(
                 order.body,
                 version=order.version,
@@ -110,7 +110,7 @@ class Buyer:
                 )
             )
 
-    def _order(self, object_id: str, matches: Callable[[Order], bool], words: str) -> Order:
+    def _order(self, object_id: str, matches: Callable[[Order], bool], verb: str) -> Order:
         if object_id:
             order = self._memory.order(object_id)
             if order is None:
@@ -118,7 +118,7 @@ class Buyer:
             return order
         order = self._memory.newest_order(matches)
         if order is None:
-            raise NoMatch(f"No order can be {words}.")
+            raise NoMatch(f"No order can be {verb}.")
         return order
 
     def _response(self, object_id: str) -> AcceptedResponse:
@@ -151,7 +151,7 @@ class Buyer:
             kind=message.kind,
             object_id=about["objectId"],
             po_number=about["buyerPONumber"],
-            words=message.words,
+            summary=message.summary,
             body=message.body,
             status=status,
             accepted=accepted,

@@ -63,7 +63,7 @@ class Update(NamedTuple):
     url: str
     name: str
     value: str
-    words: str
+    label: str
 
 
 UPDATE_GROUPS = {
@@ -200,11 +200,11 @@ def data(value: Any, status: int = 200) -> Response:
     return Response(b"" if status in {204, 304} else dumps(value), status, mimetype="application/json")
 
 
-def missing(words: str) -> Response:
+def missing(text: str) -> Response:
     """404 as a page for a browser, else as data."""
     if not from_page():
-        abort(404, words)
-    return Response(_rendered("missing.html", words=words), 404)
+        abort(404, text)
+    return Response(_rendered("missing.html", text=text), 404)
 
 
 def from_page() -> bool:

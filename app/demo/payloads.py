@@ -24,7 +24,7 @@ class OutgoingMessage(NamedTuple):
 
     kind: Kind
     body: dict[str, Any]
-    words: str
+    summary: str
 
 
 _MOVED = " (moved)"
@@ -45,12 +45,12 @@ def edit_message(
 ) -> OutgoingMessage:
     """The next version of a `req-send` or `req-edit` body with this current version and status."""
     sent = dict(order["purchaseOrder"])
-    words = _CHANGES[change](sent, rng)
+    summary = _CHANGES[change](sent, rng)
     sent |= {
         "objectVersion": {"currentVersion": version, "newVersion": version + 1},
         "poStatusTransition": {"currentStatus": status, "newStatus": Status.CREATED.value},
     }
-    return OutgoingMessage(Kind.REQ_EDIT, {**order, "purchaseOrder": sent}, words)
+    return OutgoingMessage(Kind.REQ_EDIT, {**order, "purchaseOrder": sent}, summary)
 
 
 def status_change_message(
@@ -78,8 +78,8 @@ def status_change_message(
         },
         "additionalInfos": [],
     }
-    words = "Cancelled" if action is BuyerAction.CANCEL else "Closed"
-    return OutgoingMessage(Kind.REQ_STATUS_CHANGE, body, f"{words}: {remarks}")
+    summary = "Cancelled" if action is BuyerAction.CANCEL else "Closed"
+    return OutgoingMessage(Kind.REQ_STATUS_CHANGE, body, f"{summary}: {remarks}")
 
 
 def late_result_message(
@@ -103,8 +103,8 @@ def late_result_message(
         "poConfirmation": confirmation["poConfirmation"],
         "additionalInfos": confirmation["additionalInfos"],
     }
-    words = "Late result: success" if result is Result.SUCCESS else f"Late result: failure, {detail}"
-    return OutgoingMessage(Kind.RESP_CONFIRM, body, words)
+    summary = "Late result: success" if result is Result.SUCCESS else f"Late result: failure, {detail}"
+    return OutgoingMessage(Kind.RESP_CONFIRM, body, summary)
 
 
 def _change_quantity(order: dict[str, Any], rng: random.Random) -> str:
@@ -143,12 +143,12 @@ def _change_lines(order: dict[str, Any], rng: random.Random) -> str:
 def _change_dates(order: dict[str, Any], rng: random.Random) -> str:
     subject = order["subject"]
     order["subject"] = subject.removesuffix(_MOVED) if subject.endswith(_MOVED) else subject + _MOVED
-    words = f"Subject: {order['subject']}"
+    summary = f"Subject: {order['subject']}"
     before = _day(order["deliveryDate"]) or _day(order["orderDate"])
     if before is None:
-        return words
+        return summary
     order["deliveryDate"] = (before + timedelta(days=rng.choice((-3, 4, 7, 14)))).isoformat()
-    return f"Deliver by {order['deliveryDate']} instead of {before}. {words}"
+    return f"Deliver by {order['deliveryDate']} instead of {before}. {summary}"
 
 
 _CHANGES = {Change.QUANTITY: _change_quantity, Change.LINES: _change_lines, Change.DATES: _change_dates}

@@ -15,7 +15,7 @@ UNANSWERED = 0.05
 """Orders without a response, besides those with messages."""
 STATES = (
     *((MessageState.DELIVERED, 0.945), (MessageState.REFUSED, 0.02), (MessageState.FAILED, 0.015)),
-    *((MessageState.CANCELLED, 0.012), (MessageState.PENDING, 0.007), (MessageState.SENDING, 0.001)),
+    *((MessageState.CANCELED, 0.012), (MessageState.PENDING, 0.007), (MessageState.SENDING, 0.001)),
 )
 
 
@@ -39,7 +39,7 @@ def make_plan(rng: random.Random, now: datetime, messages: int, attempts: int) -
     for (state, _), count in zip(STATES[1:], counts, strict=True):
         (waiting if state in (MessageState.PENDING, MessageState.SENDING) else states).extend([state] * count)
     rng.shuffle(states)
-    sent = len(states) - states.count(MessageState.CANCELLED)
+    sent = len(states) - states.count(MessageState.CANCELED)
     ended = attempts - waiting.count(MessageState.SENDING)
     if not sent <= ended <= sent * MAX_ATTEMPTS:
         raise ValueError(f"{messages} messages take {sent} to {sent * MAX_ATTEMPTS} attempts")
@@ -60,7 +60,7 @@ def make_plan(rng: random.Random, now: datetime, messages: int, attempts: int) -
 
 def _spread(rng: random.Random, states: Sequence[MessageState], attempts: int) -> list[int]:
     """The number of attempts of each message; ``attempts`` in total."""
-    counts = [0 if state is MessageState.CANCELLED else 1 for state in states]
+    counts = [0 if state is MessageState.CANCELED else 1 for state in states]
     left = attempts - sum(counts)
     retried = [place for place, count in enumerate(counts) if count]
     # Outages: parts of the month in which most messages needed several attempts.

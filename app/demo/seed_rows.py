@@ -51,7 +51,7 @@ _NOTES = {
     MessageState.DELIVERED: MessageNote.ATTEMPT,
     MessageState.REFUSED: MessageNote.ATTEMPT,
     MessageState.FAILED: MessageNote.ATTEMPT,
-    MessageState.CANCELLED: MessageNote.CANCELED,
+    MessageState.CANCELED: MessageNote.CANCELED,
 }
 _BODIES = {
     Reason.DELIVERED.value: dumps(
@@ -181,7 +181,7 @@ class SeedRows:
                 "state": state,
                 "next_at": now if state is MessageState.PENDING else None,
                 "claims": attempts,
-                "tries": attempts,
+                "automatic_attempts": attempts,
                 "attempts_made": attempts,
                 "lease_token": "made-up" if state is MessageState.SENDING else None,
                 "lease_until": now + timedelta(seconds=30) if state is MessageState.SENDING else None,
@@ -196,8 +196,8 @@ class SeedRows:
                 "error_cd": "BPR012" if state is MessageState.REFUSED else "",
                 "error_dtl": "Remarks are not acceptable" if state is MessageState.REFUSED else "",
                 "error_field": "poConfirmation.supplierRemarks" if state is MessageState.REFUSED else "",
-                "cancel_requested": CancelReason.ORDER_CHANGED if state is MessageState.CANCELLED else None,
-                "cancel_params": {"version": 2} if state is MessageState.CANCELLED else {},
+                "cancel_requested": CancelReason.ORDER_CHANGED if state is MessageState.CANCELED else None,
+                "cancel_params": {"version": 2} if state is MessageState.CANCELED else {},
             }
         )
         status_to = status_after(response).value

@@ -143,7 +143,7 @@ class Sent:
     kind: Kind
     object_id: str
     po_number: str
-    words: str
+    summary: str
     body: dict[str, Any]
     status: int | None
     accepted: bool
@@ -165,7 +165,7 @@ class Sent:
             "objectId": self.object_id,
             "buyerPONumber": self.po_number,
             "version": self.version,
-            "what": self.words,
+            "what": self.summary,
             "status": self.status,
             "accepted": self.accepted,
             "answer": self.answer,

@@ -249,7 +249,7 @@ def _add_sent(pack: Pack, session: Session, message: Message, mask: Callable[[st
         *("result_inbound_id", "attempts_made"),
     )
     fields = {name: getattr(message, name) for name in names}
-    pack.add(f"{folder}/message.json", _json({**fields, "body_is_as_it_was_made": is_whole}))
+    pack.add(f"{folder}/message.json", _json({**fields, "body_is_unchanged": is_whole}))
     sent = SentWebhook(message, _preview(message.body), path, is_whole)
     for attempt in sorted(message.attempts, key=lambda attempt: attempt.number):
         sent.attempts.append(_add_attempt(pack, session, folder, attempt, mask))
@@ -273,7 +273,7 @@ def _add_attempt(
             "number",
             "trigger",
             "actor",
-            "asked_reason",
+            "request_reason",
             "request_id",
             "url",
             "remote_address",
@@ -285,7 +285,7 @@ def _add_attempt(
     fields = {name: getattr(attempt, name) for name in names}
     fields |= {
         "response_kept": len(raw),
-        "secrets_were_taken_out": body != raw,
+        "secrets_were_masked": body != raw,
         "detail_params": attempt.detail.masked(mask).params,
     }
     pack.add(f"{folder}/attempt.json", _json(fields))

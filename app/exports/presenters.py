@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from app.orders.models import Decision, PurchaseOrder
-from app.ui.numbers import things
+from app.ui.numbers import pluralize
 
 
 def kept_for(hours: float) -> str:
     """How long a file is kept: in whole days from two days on, else in hours."""
-    return things(int(hours // 24), "day") if hours >= 48 else things(int(hours), "hour")
+    return pluralize(int(hours // 24), "day") if hours >= 48 else pluralize(int(hours), "hour")
 
 
 def response_note(decision: Decision, order: PurchaseOrder) -> str:

@@ -190,10 +190,10 @@ SOURCES: dict[str, Source] = {
                 Column("reason"),
                 Column("note", of=message_sentence),
                 Column("result_from"),
-                Column("asked_by"),
+                Column("asked_by", of="requested_by"),
             ),
             *(
-                Column("asked_reason"),
+                Column("asked_reason", of="request_reason"),
                 Column("request_id"),
                 Column("finished_at", TIME),
                 Column("body_sha256"),

@@ -37,7 +37,7 @@ class Field:
     """
 
     name: str
-    words: str
+    type_label: str
     link: str
     anchor: str
     nullable: bool
@@ -146,7 +146,7 @@ def _fields(schema: Mapping[str, Any], models: Mapping[str, str]) -> list[Field]
         fields.append(
             Field(
                 name=name,
-                words=" or ".join(_WORDS[kind] for kind in kinds if kind != "null") or "anything",
+                type_label=" or ".join(_WORDS[kind] for kind in kinds if kind != "null") or "anything",
                 link=link,
                 anchor=models.get(link, link),
                 nullable="null" in kinds,
@@ -183,8 +183,8 @@ def _kinds(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _limits(schema: Mapping[str, Any]) -> Iterator[str]:
-    if words := _enum(schema):
-        yield " or ".join(map(str, words))
+    if values := _enum(schema):
+        yield " or ".join(map(str, values))
     least, most = schema.get("minLength"), schema.get("maxLength")
     if most is not None:
         yield f"{least} to {most} characters" if least else f"at most {most} characters"

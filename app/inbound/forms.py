@@ -19,7 +19,7 @@ class InboundFilterForm(Form):
         "Result",
         [Optional()],
         choices=choices(
-            [("", "Any result"), *((effect.value, chip.words) for effect, chip in EFFECTS.items())]
+            [("", "Any result"), *((effect.value, chip.label) for effect, chip in EFFECTS.items())]
         ),
         default="",
     )

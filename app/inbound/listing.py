@@ -12,11 +12,11 @@ from app.ui import web
 from app.ui.listing import Column, Group, Listing, ListPage, ListRequest
 
 
-def _load(asked: ListRequest) -> ListPage:
+def _load(list_request: ListRequest) -> ListPage:
     scope = access.visible_suppliers()
-    filters = queries.InboundFilter(**asked.values)
+    filters = queries.InboundFilter(**list_request.values)
     page = queries.message_page(web.db(), scope, filters)
-    summary = asked.shown(len(page.messages), is_last=not page.next_after)
+    summary = list_request.shown(len(page.messages), is_last=not page.next_after)
     unmatched = 0
     if filters.effect != Effect.UNMATCHED and access.can(access.current_person(), Permission.IMPORT):
         unmatched = queries.unmatched_count(web.db(), scope)
@@ -25,16 +25,16 @@ def _load(asked: ListRequest) -> ListPage:
         next_after=page.next_after,
         title=presenters.log_title(filters.effect),
         summary=f"{summary}, newest first" if page.messages else "",
-        here="received",
-        newest=asked.newest(page.messages, lambda: queries.newest_id(web.db(), scope, filters)),
-        empty=presenters.empty_log(filters, asked.filters, page.searched_back_to),
+        active_page="received",
+        newest=list_request.newest(page.messages, lambda: queries.newest_id(web.db(), scope, filters)),
+        empty=presenters.empty_log(filters, list_request.filters, page.searched_back_to),
         searched_back_to=page.searched_back_to,
         context={"unmatched": unmatched},
     )
 
 
-def _count_newer(asked: ListRequest, than: str) -> int:
-    filters = queries.InboundFilter(**asked.filters)
+def _count_newer(list_request: ListRequest, than: str) -> int:
+    filters = queries.InboundFilter(**list_request.filters)
     return queries.newer_count(web.db(), access.visible_suppliers(), filters, than)
 
 

@@ -59,7 +59,7 @@ def inbound_kind(kind: str) -> str:
     return KINDS[Kind(kind)] if kind in KINDS else kind
 
 
-def effect_words(message: InboundMessage) -> str:
+def effect_sentence(message: InboundMessage) -> str:
     """What a message changed, or why it changed nothing."""
     if message.effect is Effect.APPLIED:
         return APPLIED_SENTENCES[Kind(message.kind)] if message.kind in APPLIED_SENTENCES else "Applied."
@@ -74,7 +74,7 @@ def problem_text(message: InboundMessage) -> str:
     if message.effect in (Effect.APPLIED, Effect.REPEATED):
         return ""
     code = f" ({message.error_cd})" if message.error_cd else ""
-    return effect_words(message).removesuffix(" No change.") + code
+    return effect_sentence(message).removesuffix(" No change.") + code
 
 
 def sender(message: InboundMessage) -> str:
@@ -84,7 +84,7 @@ def sender(message: InboundMessage) -> str:
 
 def log_title(effect: str) -> str:
     """The heading of the log with this result filter."""
-    return EFFECTS[Effect(effect)].words if effect in set(Effect) else "Incoming"
+    return EFFECTS[Effect(effect)].label if effect in set(Effect) else "Incoming"
 
 
 def empty_log(
@@ -118,7 +118,7 @@ def original_result(message: InboundMessage) -> str:
     """The result on receipt of a message that was reprocessed later, with its error."""
     if message.first_effect is None:
         return ""
-    label = EFFECTS[message.first_effect].words
+    label = EFFECTS[message.first_effect].label
     return f"Original result: {label}. {message.detail}".rstrip()
 
 
@@ -136,7 +136,7 @@ def init_app(app: Flask) -> None:
     """Add the template filters of this package."""
     app.jinja_env.filters.update(
         effect_chip=effect_chip,
-        effect_words=effect_words,
+        effect_sentence=effect_sentence,
         inbound_problem=problem_text,
         inbound_kind=inbound_kind,
         inbound_notice_tone=notice_tone,

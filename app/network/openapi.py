@@ -346,10 +346,10 @@ def _response(kind: Kind, status: int) -> dict[str, Any]:
     model = TAKEN[kind] if status == 200 else REFUSED[kind]
     reply = _reply(kind, status)
     codes = [code for code, code_status in HTTP_STATUS.items() if code_status == status]
-    words = _STATUSES[status]
+    description = _STATUSES[status]
     if codes:
-        words += f" `errorCd`: {', '.join(f'`{code}`' for code in codes)}."
-    response = {"description": words, "content": _content(model, words, reply)}
+        description += f" `errorCd`: {', '.join(f'`{code}`' for code in codes)}."
+    response = {"description": description, "content": _content(model, description, reply)}
     if status == 503:
         response["headers"] = {
             "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}
@@ -381,10 +381,10 @@ def _with_error(kind: Kind, field: str) -> dict[str, Any]:
     return message
 
 
-def _content(model: type[BaseModel], words: str, value: dict[str, Any]) -> dict[str, Any]:
+def _content(model: type[BaseModel], description: str, value: dict[str, Any]) -> dict[str, Any]:
     return {
         "application/json": {
             "schema": {"$ref": _SCHEMAS.format(model=model.__name__)},
-            "examples": {"example": {"summary": words.partition(".")[0], "value": value}},
+            "examples": {"example": {"summary": description.partition(".")[0], "value": value}},
         }
     }

@@ -11,13 +11,14 @@ from wtforms.validators import ValidationError
 from app.accounts.models import Person, Role
 from app.notifications.models import Category, Delivery
 from app.notifications.preferences import Preferences
+from app.orders.queries import SOON_HOURS
 from app.ui.fields import choices
 
 LABELS = {
     Category.ASSIGNED: "Assigned to me",
     Category.MENTIONED: "Mentions",
     Category.ORDERS: "New and changed orders",
-    Category.DEADLINES: "Deadlines in the next 4 hours",
+    Category.DEADLINES: f"Deadlines in the next {SOON_HOURS} hours",
     Category.RESPONSES: "Refused and failed responses",
     Category.PARTNERS: "Failing partners",
 }

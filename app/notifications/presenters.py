@@ -12,7 +12,7 @@ from flask import url_for
 
 from app.notifications.models import Event, Notification
 from app.notifications.texts import notification_text
-from app.ui.numbers import things
+from app.ui.numbers import pluralize
 from app.ui.times import long_day
 
 NEW_ORDERS_MIN = 3
@@ -38,7 +38,7 @@ class Group:
     @property
     def text(self) -> str:
         """What happened."""
-        count = things(len(self.rows), "new order")
+        count = pluralize(len(self.rows), "new order")
         return count if self.has_new_orders else notification_text(self.newest)
 
     @property

@@ -16,7 +16,8 @@ from app.orders.models import PurchaseOrder
 
 ASSIGNED_TO = "assigned to"
 """The name of the assignee in an audit entry."""
-UNASSIGNED = "nobody"
+NO_ASSIGNEE = "nobody"
+"""The assignee of an unassigned order or item in an audit entry."""
 
 
 class CannotSee(Exception):
@@ -71,7 +72,7 @@ def _assign(session: Session, order: PurchaseOrder, person: Person | None) -> bo
         order.id,
         name=order.buyer_po_number,
         before={ASSIGNED_TO: before.display_name if before else None},
-        after={ASSIGNED_TO: person.display_name if person else UNASSIGNED},
+        after={ASSIGNED_TO: person.display_name if person else NO_ASSIGNEE},
     )
     return True
 

@@ -26,7 +26,7 @@ from app.orders.req_confirm import PROMISED_DATE, DecisionInput
 from app.orders.spreadsheet import COLUMNS_MAX, ROWS_MAX, BadSheet, SheetProblem
 from app.tasks.models import Job
 from app.ui.chips import Chip
-from app.ui.numbers import things
+from app.ui.numbers import pluralize
 from app.webhooks.presenters import MESSAGE_STATES, message_chip, message_sentence
 
 SKIPPED = Chip("warn", "Skipped")
@@ -213,7 +213,7 @@ def _result_notes(result: BulkResult) -> list[str]:
 
 def result_title(bulk: BulkResponse, counts: BulkCounts) -> str:
     """The heading of the result: ``3 orders confirmed``."""
-    orders = things(counts.recorded, "order")
+    orders = pluralize(counts.recorded, "order")
     if bulk.response in set(SupplierResponse):
         verb = {"ACCEPT": "confirmed", "REJECT": "rejected", "RETURN": "returned"}[bulk.response]
         return f"{orders} {verb}"
@@ -228,7 +228,7 @@ def delivery_counts(counts: BulkCounts) -> list[tuple[Chip, int]]:
 
 def deliveries_announced(counts: BulkCounts) -> str:
     """The states for screen readers: ``2 delivered, 1 queued``."""
-    return ", ".join(f"{count} {chip.words.lower()}" for chip, count in delivery_counts(counts))
+    return ", ".join(f"{count} {chip.label.lower()}" for chip, count in delivery_counts(counts))
 
 
 def result_pace(bulk: BulkResponse, job: Job | None, now: datetime) -> str:

@@ -13,7 +13,7 @@ from app.orders.checks import Check, CheckKind, GstinProblem, OtherOrder
 from app.orders.document_presenters import TOTAL_LABELS
 from app.orders.models import OrderCheckDismissal
 from app.orders.totals import TotalKind
-from app.ui.numbers import money, number, things
+from app.ui.numbers import money, number, pluralize
 from app.ui.times import moment
 
 SHOWN = 4
@@ -116,8 +116,8 @@ def _quantity(params: Mapping[str, str], _reference: str) -> tuple[str, str]:
 
 
 def _sooner(params: Mapping[str, str], _reference: str) -> tuple[str, str]:
-    days = things(int(params["days"]), "day")
-    usual = things(int(params["usual"]), "day")
+    days = pluralize(int(params["days"]), "day")
+    usual = pluralize(int(params["usual"]), "day")
     return f"Delivery is {days} sooner than usual for this item: usually {usual} (last order: ", ")."
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from sqlalchemy import String, cast, exists, literal, select
 from sqlalchemy.orm import Session
 
@@ -13,14 +11,14 @@ from app.notifications.models import Event, Notification
 from app.notifications.queries import people_of_supplier
 from app.notifications.service import notify
 from app.orders.models import PurchaseOrder
+from app.orders.queries import SOON
 
-AHEAD = timedelta(hours=4)
 BATCH = 200
 """Orders per run; the next run continues."""
 
 
 def notify_near_deadlines(database: Database) -> int:
-    """Notify of each order once, ``AHEAD`` of its deadline; returns how many orders."""
+    """Notify of each order once, ``SOON`` before its deadline; returns how many orders."""
     with database.writing() as session:
         count = notify_of_orders(session)
         session.commit()
@@ -34,13 +32,13 @@ def notify_of_orders(session: Session) -> int:
     # A new version moves the deadline, so what was notified before this window does not count.
     is_notified = exists().where(
         *(Notification.event == Event.DEADLINE_NEAR, Notification.path == path),
-        Notification.created_at > now - AHEAD,
+        Notification.created_at > now - SOON,
     )
     orders = session.scalars(
         select(PurchaseOrder)
         .where(
             *(PurchaseOrder.needs_response, PurchaseOrder.respond_by > now),
-            *(PurchaseOrder.respond_by <= now + AHEAD, ~is_notified),
+            *(PurchaseOrder.respond_by <= now + SOON, ~is_notified),
         )
         .order_by(PurchaseOrder.respond_by)
         .limit(BATCH)

@@ -165,6 +165,11 @@ class LineFields:
         self.errors: list[str] = []
         self.responses: tuple[LineResponse, ...] = ()
 
+    @property
+    def blocker(self) -> str:
+        """Why the partner takes no responses to single lines; empty if it does."""
+        return "" if self.may_respond else BLOCKER_SENTENCES[ResponseBlocker.LINES_NOT_SUPPORTED]
+
     def read(self, values: Mapping[str, str]) -> None:
         """Take the fields of a submitted form; other fields are ignored."""
         lines: dict[int, EnteredLine] = {}
@@ -195,7 +200,7 @@ class LineFields:
         """Check what was entered; afterwards ``responses`` has the lines that differ from the order."""
         if not self.may_respond:
             if any(not line.is_blank for line in self.entered):
-                self.errors.append(BLOCKER_SENTENCES[ResponseBlocker.LINES_NOT_SUPPORTED])
+                self.errors.append(self.blocker)
             return not self.errors
         self.responses = read_lines(self.ordered, self.entered)
         self.errors += [line.errors["reference"] for line in self.entered if "reference" in line.errors][:5]

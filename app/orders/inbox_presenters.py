@@ -13,11 +13,11 @@ from app import clock
 from app.db.filters import COUNT_MAX
 from app.orders.models import PurchaseOrder, ResponseState
 from app.orders.presenters import delivery_chip, is_superseded, order_chip, urgency
-from app.orders.queries import QueueCounts
+from app.orders.queries import SOON_HOURS, QueueCounts
 from app.orders.queue import Place
 from app.ui.chips import Chip
 from app.ui.listing import EmptyList
-from app.ui.numbers import counted, things
+from app.ui.numbers import counted, pluralize
 
 PAGE_GONE = "That page no longer exists. Showing page 1."
 
@@ -40,7 +40,7 @@ QUEUE_TITLES = {
 }
 _EMPTY_QUEUES = {
     "overdue": "No orders are overdue.",
-    "soon": "No orders are due in the next 4 hours.",
+    "soon": f"No orders are due in the next {SOON_HOURS} hours.",
     "to_answer": "Every order has a response.",
     "changed": "No order was changed after a response.",
 }
@@ -88,8 +88,8 @@ def queue_summary(queue: Queue, counts: QueueCounts | None, shown: int, *, first
         late = f", {counts.overdue} overdue" if queue.name == "to_answer" and counts.overdue else ""
         return counted(total, "order") + (late if total < COUNT_MAX else "")
     if not first:
-        return f"{things(shown, 'order')} on this page"
-    return things(shown, "order") if last else f"{shown}+ orders"
+        return f"{pluralize(shown, 'order')} on this page"
+    return pluralize(shown, "order") if last else f"{shown}+ orders"
 
 
 SHOW_ALL = "Show all orders"

@@ -30,7 +30,7 @@ from app.orders.order_content import document
 from app.orders.totals import read_amount
 from app.ui.bodies import LARGEST_PRETTY
 from app.ui.chips import Chip
-from app.ui.numbers import money, number, things
+from app.ui.numbers import money, number, pluralize
 
 MINUS = "\N{MINUS SIGN}"
 LINES_SHOWN = 20
@@ -103,9 +103,9 @@ def lines_brief(lines: Sequence[dict[str, Any]]) -> str:
     """The responses that a decision stored, in one sentence: ``2 lines changed, 1 rejected.``"""
     rejected = sum(line.get("response") == LineAction.REJECTED for line in lines)
     changed = len(lines) - rejected
-    parts = [f"{things(changed, 'line')} changed"] if changed else []
+    parts = [f"{pluralize(changed, 'line')} changed"] if changed else []
     if rejected:
-        parts.append(f"{rejected if changed else things(rejected, 'line')} rejected")
+        parts.append(f"{rejected if changed else pluralize(rejected, 'line')} rejected")
     return f"{', '.join(parts)}." if parts else ""
 
 
@@ -186,9 +186,9 @@ def _sentence(summary: ResponseSummary, kind: str, who: str) -> str:
             return "Every line is rejected. Choose Reject."
         return f"{who} {verb} {_all_lines(summary.lines)}."
     lines = (
-        things(summary.lines, "line")
+        pluralize(summary.lines, "line")
         if confirmed_lines == summary.lines
-        else f"{number(confirmed_lines)} of {things(summary.lines, 'line')}"
+        else f"{number(confirmed_lines)} of {pluralize(summary.lines, 'line')}"
     )
     total = summary.confirmed.total
     amount = f" for {money(total)}" if total is not None else ""
@@ -214,7 +214,7 @@ def line_sentence(body: Any, responses: Sequence[LineResponse], kind: str) -> st
 
 
 def _all_lines(count: int) -> str:
-    return "the line" if count == 1 else f"all {things(count, 'line')}"
+    return "the line" if count == 1 else f"all {pluralize(count, 'line')}"
 
 
 def _money(value: Decimal | None) -> str:
@@ -391,7 +391,7 @@ def _effect(line: OrderedLine, entered: EnteredLine, response: LineResponse | No
         yield f"{number(abs(difference))}{unit} {'more' if difference > 0 else 'fewer'}"
     if response and response.delivery_date and line.delivery_date:
         days = (response.delivery_date - line.delivery_date).days
-        yield f"{things(abs(days), 'day')} {'later' if days > 0 else 'sooner'}"
+        yield f"{pluralize(abs(days), 'day')} {'later' if days > 0 else 'sooner'}"
     if response and response.unit_price is not None and item.unit_price:
         percent = ((response.unit_price / item.unit_price - 1) * 100).quantize(Decimal("0.1"))
         yield f"price {'+' if percent > 0 else MINUS}{number(abs(percent))} %"

@@ -48,51 +48,51 @@ def opened_list() -> str:
     return text if len(text) <= LIST_QUERY_MAX else ""
 
 
-def _load(asked: ListRequest) -> ListPage:
+def _load(list_request: ListRequest) -> ListPage:
     try:
-        page = _page(asked)
+        page = _page(list_request)
     except queries.InvalidCursor:
-        asked.drop_page(inbox_presenters.PAGE_GONE)
-        page = _page(asked)
+        list_request.drop_page(inbox_presenters.PAGE_GONE)
+        page = _page(list_request)
     me = access.current_person()
     can_assign, can_respond = (access.can(me, needed) for needed in (Permission.ASSIGN, Permission.RESPOND))
     rows = [inbox_presenters.order_row(order, can_assign=can_assign) for order in page.orders]
-    work_queue = inbox_presenters.order_queue(asked.values)
-    has_more = page.next_after is not None or not asked.is_first_page
+    work_queue = inbox_presenters.order_queue(list_request.values)
+    has_more = page.next_after is not None or not list_request.is_first_page
     counts = current_sidebar().queues if not web.wants_fragment() else None
     return ListPage(
         groups=[Group(rows)],
         next_after=page.next_after,
         title=work_queue.title,
         summary=inbox_presenters.queue_summary(
-            work_queue, counts, len(rows), first=asked.is_first_page, last=not page.next_after
+            work_queue, counts, len(rows), first=list_request.is_first_page, last=not page.next_after
         ),
-        here=work_queue.name,
+        active_page=work_queue.name,
         newest=str(queries.newest_revision_id(web.db())),
-        empty=inbox_presenters.empty_list(work_queue, asked.values),
+        empty=inbox_presenters.empty_list(work_queue, list_request.values),
         can_select=any(row.can_select for row in rows),
         context={
-            "list_query": inbox_presenters.list_query(asked.query),
-            "matching": _matching(asked) if can_respond and has_more else 0,
+            "list_query": inbox_presenters.list_query(list_request.query),
+            "matching": _matching(list_request) if can_respond and has_more else 0,
             "matching_max": bulk_response.ORDERS_MAX,
         },
     )
 
 
-def _matching(asked: ListRequest) -> int:
+def _matching(list_request: ListRequest) -> int:
     """How many orders of the whole list need a response, for the button that selects all of them."""
-    wanted, most = order_filter(asked.filters), bulk_response.ORDERS_MAX + 1
+    wanted, most = order_filter(list_request.filters), bulk_response.ORDERS_MAX + 1
     return queue.open_count(web.db(), access.visible_suppliers(), wanted, clock.now(), most=most)
 
 
-def _page(asked: ListRequest) -> queries.OrderPage:
-    wanted = order_filter(asked.values)
+def _page(list_request: ListRequest) -> queries.OrderPage:
+    wanted = order_filter(list_request.values)
     return queries.order_page(web.db(), access.visible_suppliers(), wanted, clock.now())
 
 
-def _count_newer(asked: ListRequest, than: str) -> int:
+def _count_newer(list_request: ListRequest, than: str) -> int:
     newest = int(than) if than.isascii() and than.isdecimal() and len(than) < 11 else 0
-    wanted = order_filter(asked.filters)
+    wanted = order_filter(list_request.filters)
     newest = min(newest, 2**31 - 1)
     return queries.newer_count(web.db(), access.visible_suppliers(), wanted, clock.now(), newest)
 
@@ -104,7 +104,7 @@ def _suppliers() -> Choices:
 def _assignees() -> Choices:
     people = queries.assignees(web.db(), access.visible_suppliers())
     names = [(person.username, person.display_name) for person in people]
-    return [(queries.ME, "Me"), (queries.NOBODY, "Nobody"), *names]
+    return [(queries.ME, "Me"), (queries.UNASSIGNED, "Unassigned"), *names]
 
 
 ORDERS = Listing(

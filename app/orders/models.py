@@ -48,7 +48,7 @@ class Delivery(StrEnum):
     DELIVERED = "delivered"
     REFUSED = "refused"
     FAILED = "failed"
-    CANCELLED = "cancelled"
+    CANCELED = "cancelled"
 
 
 NEEDS_RESPONSE_SQL = (
@@ -56,7 +56,7 @@ NEEDS_RESPONSE_SQL = (
     "(answer IN ('none', 'changed') OR delivery IN ('refused', 'failed', 'cancelled'))",
 )
 """The rule of ``PurchaseOrder.needs_response`` as SQL text: an index uses exactly these words."""
-UNSUCCESSFUL_DELIVERIES = (Delivery.REFUSED, Delivery.FAILED, Delivery.CANCELLED)
+UNSUCCESSFUL_DELIVERIES = (Delivery.REFUSED, Delivery.FAILED, Delivery.CANCELED)
 """After one of these, the supplier must respond again."""
 
 

@@ -27,7 +27,7 @@ from app.orders.models import Decision, PurchaseOrder
 from app.orders.order_content import Document
 from app.orders.presenters import info_label, response_label
 from app.ui.bodies import compact, field_label
-from app.ui.numbers import amount, number, plain, things
+from app.ui.numbers import amount, number, plain, pluralize
 from app.ui.pdf import ACCENT, MARGIN, MUTED, WARNING, WIDTH, Column, Text, printable
 from app.ui.pdf import Document as Pdf
 from app.ui.times import day, exact_time
@@ -72,8 +72,8 @@ class Paper:
 
 def pdf_name(paper: Paper) -> str:
     """The name of the file, such as ``order-acknowledgment-KAV-2611-45024-v1.pdf``."""
-    words = f"{paper.title} {paper.order.buyer_po_number} v{paper.order.version}"
-    return f"{re.sub(r'[^A-Za-z0-9]+', '-', words).strip('-').replace(' ', '-')}.pdf"
+    name = f"{paper.title} {paper.order.buyer_po_number} v{paper.order.version}"
+    return f"{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-').replace(' ', '-')}.pdf"
 
 
 def order_pdf(paper: Paper) -> bytes:
@@ -225,7 +225,7 @@ def _response(pdf: Pdf, paper: Paper, decision: Decision, responses: Sequence[Li
     if len(decision.infos) > INFOS_MAX:
         texts.append(Text(MORE_FIELDS, 8, color=MUTED))
     if paper.message:
-        texts.append(Text(f"Delivery to the partner: {message_chip(paper.message).words}", 8, color=MUTED))
+        texts.append(Text(f"Delivery to the partner: {message_chip(paper.message).label}", 8, color=MUTED))
     pdf.panel(texts)
 
 
@@ -236,22 +236,22 @@ def _lines(
     pdf: Pdf, view: DocumentView, ordered: Sequence[OrderedLine], responses: Sequence[LineResponse]
 ) -> None:
     by_reference = responses_by_reference(responses)
-    words = {row.reference: row for row in line_response_views(responses, ordered)}
+    views = {row.reference: row for row in line_response_views(responses, ordered)}
     pdf.open_table(COLUMNS)
     for line, source in list(zip(view.lines, ordered, strict=True))[:LINES_MAX]:
         response = by_reference.get(source.reference)
-        pdf.row(_line_cells(line, source, response, words.get(source.reference)))
+        pdf.row(_line_cells(line, source, response, views.get(source.reference)))
     pdf.close_table()
     if not view.lines:
         pdf.paragraph(Text("This order has no lines.", color=MUTED))
     if (more := len(view.lines) - LINES_MAX) > 0:
         pdf.paragraph(
-            Text(f"The list is cut: {things(more, 'more line')} in PO Confirm.", bold=True, color=WARNING)
+            Text(f"The list is cut: {pluralize(more, 'more line')} in PO Confirm.", bold=True, color=WARNING)
         )
 
 
 def _line_cells(
-    line: LineView, source: OrderedLine, response: LineResponse | None, words: LineResponseView | None
+    line: LineView, source: OrderedLine, response: LineResponse | None, view: LineResponseView | None
 ) -> list[list[Text]]:
     item = [Text(line.description.text), Text(line.details, 7, color=MUTED)]
     if line.free:
@@ -265,19 +265,19 @@ def _line_cells(
     total = [Text(line.amount.text, bold=True)]
     if line.net:
         total.append(Text(f"net {line.net}", 7, color=MUTED))
-    if response and words:
+    if response and view:
         is_rejected = response.response is LineAction.REJECTED
-        item.append(Text(words.chip.words, 8, bold=True, color=WARNING))
-        item += [Text(fact, 8) for fact in words.facts]
-        if words.remarks:
-            item.append(Text(f"Reason: {words.remarks}", 8))
+        item.append(Text(view.chip.label, 8, bold=True, color=WARNING))
+        item += [Text(fact, 8) for fact in view.facts]
+        if view.remarks:
+            item.append(Text(f"Reason: {view.remarks}", 8))
         if is_rejected or response.quantity is not None:
             confirmed = "0" if is_rejected else number(response.quantity)
             quantity = [Text(f"{confirmed} {line.unit}"), _ordered(number(source.item.quantity)), unit]
         if response.unit_price is not None:
             price = [Text(amount(response.unit_price)), _ordered(amount(source.item.unit_price))]
-        if words.ordered_amount:
-            total = [Text(words.amount.replace("₹", ""), bold=True), _ordered(line.amount.text)]
+        if view.ordered_amount:
+            total = [Text(view.amount.replace("₹", ""), bold=True), _ordered(line.amount.text)]
             tax = [Text(amount(line_amounts(source.item, response).tax)), tax[-1]]
     numbers = [Text(line.number), *([Text(line.reference, 7, color=MUTED)] if line.reference else [])]
     return [numbers, item, quantity, price, tax, total]

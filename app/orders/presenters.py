@@ -61,11 +61,11 @@ RESPONSE_VERBS = {
 DELIVERY_LABELS = {
     Delivery.NONE: "Not sent",
     Delivery.PENDING: "Queued or retrying",
-    Delivery.SENDING: MESSAGE_STATES["sending"].words,
-    Delivery.DELIVERED: MESSAGE_STATES["delivered"].words,
-    Delivery.REFUSED: MESSAGE_STATES["refused"].words,
-    Delivery.FAILED: MESSAGE_STATES["failed"].words,
-    Delivery.CANCELLED: MESSAGE_STATES["cancelled"].words,
+    Delivery.SENDING: MESSAGE_STATES["sending"].label,
+    Delivery.DELIVERED: MESSAGE_STATES["delivered"].label,
+    Delivery.REFUSED: MESSAGE_STATES["refused"].label,
+    Delivery.FAILED: MESSAGE_STATES["failed"].label,
+    Delivery.CANCELED: MESSAGE_STATES["cancelled"].label,
 }
 """Labels of the inbox filter; a chip shows the state of the message itself."""
 BLOCKER_SENTENCES = {
@@ -157,7 +157,7 @@ def delivery_chip(order: PurchaseOrder) -> Chip | None:
 
 def is_superseded(order: PurchaseOrder) -> bool:
     """Whether the last response is no longer in effect: the buyer changed the order, or it was canceled."""
-    was_canceled = order.delivery is Delivery.CANCELLED and order.needs_response
+    was_canceled = order.delivery is Delivery.CANCELED and order.needs_response
     return order.response is ResponseState.CHANGED or was_canceled
 
 

@@ -53,13 +53,14 @@ from app.orders.models import (
 )
 from app.partners.models import LISTED, Partner
 
-SOON = timedelta(hours=4)
+SOON_HOURS = 4
+SOON = timedelta(hours=SOON_HOURS)
 """An order whose deadline is this near is due soon."""
 FEW = 2_000
 """Up to this many text matches are looked up by index; above that, the list is scanned in its order."""
 ME = "me"
 """The ``assigned`` filter for the reader's own orders; pages replace it by the username."""
-NOBODY = "none"
+UNASSIGNED = "none"
 """The ``assigned`` filter for orders without an assignee."""
 
 SORTS: dict[str, tuple[Any, bool]] = {
@@ -271,8 +272,8 @@ def _locked(session: Session, order_id: int, partner_id: int, object_id: str) ->
 
 def queue_counts(session: Session, scope: Scope, now: datetime) -> QueueCounts:
     """The counts of the work queues, each counted up to ``COUNT_MAX``."""
-    wanted = {"now": now, "soon": now + SOON, "scope": scope}
-    return QueueCounts(*session.execute(_counting(scoped=scope is not None), wanted).one())
+    parameters = {"now": now, "soon": now + SOON, "scope": scope}
+    return QueueCounts(*session.execute(_counting(scoped=scope is not None), parameters).one())
 
 
 @cache
@@ -435,7 +436,7 @@ def _is_due_from(day: date) -> Any:
 
 
 def _is_assigned(session: Session, username: str) -> Any:
-    if username == NOBODY:
+    if username == UNASSIGNED:
         return PurchaseOrder.assignee_id.is_(None)
     person_id = session.scalar(select(Person.id).where(Person.username == username.lower()))
     return PurchaseOrder.assignee_id == (person_id if person_id is not None else -1)

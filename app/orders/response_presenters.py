@@ -28,7 +28,7 @@ def canceled_sentence(subject: str, message: Message) -> str:
 
 def unsuccessful_title(message: Message) -> str:
     """What happened to a response that is not in effect."""
-    if message.state is MessageState.CANCELLED:
+    if message.state is MessageState.CANCELED:
         return canceled_sentence("Your last response", message)
     if message.state is MessageState.FAILED:
         return "Your last response could not be delivered."
@@ -206,7 +206,7 @@ def changed_title(decision: Decision | None, *, is_mine: bool) -> str:
 def changed_consequence(decision: Decision, message: Message | None, *, is_mine: bool) -> str:
     """What happened to the response to the earlier version."""
     subject = f"{'Your' if is_mine else 'The'} response to version {decision.version}"
-    if message and message.state is MessageState.CANCELLED:
+    if message and message.state is MessageState.CANCELED:
         return canceled_sentence(subject, message)
     return f"{subject} is in the activity log."
 

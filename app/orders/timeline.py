@@ -19,7 +19,7 @@ from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.delivery.models import Attempt, Message, MessageState, ResultFrom, Trigger
 from app.delivery.retry_policy import Reason
 from app.network.vocabulary import BuyerAction
-from app.orders.assignments import ASSIGNED_TO, UNASSIGNED
+from app.orders.assignments import ASSIGNED_TO, NO_ASSIGNEE
 from app.orders.comments import comments_of
 from app.orders.comparison import Differences, compare
 from app.orders.models import Comment, Decision, OrderView, PurchaseOrder, Revision, StatusChange
@@ -113,7 +113,7 @@ def _assignment(entry: AuditEntry) -> Event:
     """An assignment, which only the audit trail records."""
     assignee = str(entry.became.get(ASSIGNED_TO) or "")
     kind = EventKind.ASSIGNED
-    if assignee == UNASSIGNED:
+    if assignee == NO_ASSIGNEE:
         kind = EventKind.UNASSIGNED
     elif assignee == entry.actor:
         kind = EventKind.CLAIMED
@@ -178,7 +178,7 @@ def _message(message: Message) -> Iterator[Event]:
     ended_at = message.finished_at or message.created_at
     if message.state is MessageState.FAILED:
         yield Event(ended_at, EventKind.FAILED, message_id=message.id, message=message)
-    elif message.state is MessageState.CANCELLED:
+    elif message.state is MessageState.CANCELED:
         yield Event(ended_at, EventKind.WITHDRAWN, message_id=message.id, message=message)
     if message.result_from is ResultFrom.RESP_CONFIRM and message.result_at:
         yield Event(
@@ -204,7 +204,7 @@ def _attempts(message: Message, kind: EventKind, attempts: Sequence[Attempt]) ->
                 attempt.started_at,
                 EventKind.RESENT,
                 attempt.actor or "",
-                remarks=attempt.asked_reason or "",
+                remarks=attempt.request_reason or "",
                 message_id=message.id,
             )
     last = attempts[-1]

@@ -206,19 +206,19 @@ class PartnerForm(FlaskForm):
             self._add_error(part)
 
     def _add_error(self, error: BadPartner) -> None:
-        words = str(error)
-        words = words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
+        text = str(error)
+        text = text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
         field = self._fields.get(error.field)
         if isinstance(field, FieldList):
-            self.headers_error = words
+            self.headers_error = text
             for row in self.headers:
                 if error.header and (row.data["name"] or "").strip() == error.header:
-                    row.form.value.errors = [words]
+                    row.form.value.errors = [text]
                     self.headers_error = ""
         elif field is None:
-            self.form_errors.append(words)
+            self.form_errors.append(text)
         else:
-            field.errors = [*field.errors, words]
+            field.errors = [*field.errors, text]
 
     def _headers(self, saved: Partner | None, secrets: Mapping[str, str]) -> list[tuple[str, str]]:
         known = {name.lower(): value for name, value in saved.headers} if saved else {}
@@ -284,7 +284,7 @@ class ResumeForm(FlaskForm):
 class NoteForm(FlaskForm):
     """An announcement about a partner; blank removes it."""
 
-    words = StringField("Announcement", [Optional(), Length(max=REASON_MAX)], filters=[folded])
+    text = StringField("Announcement", [Optional(), Length(max=REASON_MAX)], filters=[folded])
 
 
 class KeyForm(FlaskForm):

@@ -18,17 +18,17 @@ from app.partners.masking import secret_hint
 from app.partners.models import InboundKey, InboundSecret, Partner
 from app.partners.pause_presenters import pause_sentence
 from app.partners.service import HEADERS_MAX
-from app.ui.numbers import number, things
+from app.ui.numbers import number, pluralize
 from app.ui.times import clock_time
 from app.webhooks.partner_status import PartnerStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A confirmation: its tone and its words."""
+    """A confirmation: its tone and its text."""
 
     tone: str
-    words: str
+    text: str
 
 
 CONFIRMATIONS = {
@@ -175,7 +175,7 @@ class Day:
 def status_card(status: PartnerStatus) -> StatusCard:
     """Return the state of a partner and the next step."""
     partner, backlog = status.partner, status.waiting
-    queue = f"{things(backlog.count, 'webhook')} queued." if backlog.count else "Nothing is queued."
+    queue = f"{pluralize(backlog.count, 'webhook')} queued." if backlog.count else "Nothing is queued."
     if partner.paused:
         return StatusCard(
             title="Paused since",
@@ -200,7 +200,7 @@ def status_card(status: PartnerStatus) -> StatusCard:
     return StatusCard(
         title="Last delivery" if delivered else "No deliveries yet",
         since=status.last_good_at,
-        text=f"{things(backlog.retrying, 'webhook')} retrying after a failed attempt."
+        text=f"{pluralize(backlog.retrying, 'webhook')} retrying after a failed attempt."
         if backlog.retrying
         else "Webhooks are sent as they are created.",
         queue=queue,
@@ -254,7 +254,7 @@ def connection_settings(partner: Partner, default_schedule: Sequence[float]) -> 
         Setting("Base URL", partner.base_url),
         Setting("Allowed private addresses", ", ".join(partner.allow_addresses) or "None"),
         Setting("Timeout", wait_text(partner.deadline_seconds)),
-        Setting("Concurrency", things(partner.concurrency, "webhook") + rate),
+        Setting("Concurrency", pluralize(partner.concurrency, "webhook") + rate),
         Setting(
             "Retry schedule",
             waits_text(partner.retry_schedule or default_schedule),

@@ -167,9 +167,9 @@ def note(partner_id: int) -> AnyResponse:
     row, form = _locked_or_404(partner_id), NoteForm()
     if not form.validate():
         return _partner_page(row, status=422, noting=form)
-    words = form.words.data or ""
-    service.note(web.db(), row, words, by=access.current_person().display_name)
-    return _done(row, "noted" if words else "unnoted")
+    text = form.text.data or ""
+    service.note(web.db(), row, text, by=access.current_person().display_name)
+    return _done(row, "noted" if text else "unnoted")
 
 
 @blueprint.get("/<int(max=2147483647):partner_id>/test")
@@ -335,7 +335,7 @@ def _partner_page(
         newest=message_page(web.db(), None, MessageFilter(partner=row.name), limit=NEWEST).messages,
         pausing=pausing or PauseForm(formdata=None),
         resuming=resuming or ResumeForm(formdata=None),
-        noting=noting or NoteForm(words=row.incident_note),
+        noting=noting or NoteForm(text=row.incident_note),
         connection=presenters.connection_settings(row, DEFAULT_SCHEDULE),
         outbound=presenters.outbound_credentials(
             row,
@@ -481,8 +481,8 @@ def _add(partner_id: int, kind: str, add: Callable[..., str]) -> Response:
     try:
         secret = add(web.db(), row, form.entered_key(), grace=form.grace_time())
     except BadPartner as error:
-        words = str(error)
-        form.key.errors = [words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")]
+        text = str(error)
+        form.key.errors = [text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")]
         return _key_page(row, status=422, wrong=(kind, form))
     web.db().commit()
     log.info("partner %s: new %s by %s", row.id, kind, access.current_person().username)

@@ -187,10 +187,10 @@ def resume(session: Session, partner: Partner, reason: str = "", *, by: str = ""
     session.flush()
 
 
-def note(session: Session, partner: Partner, words: str, *, by: str) -> None:
+def note(session: Session, partner: Partner, text: str, *, by: str) -> None:
     """Publish an announcement about the partner on every page; an empty text removes it."""
-    words = words.strip()[:REASON_MAX]
-    if words == partner.incident_note:
+    text = text.strip()[:REASON_MAX]
+    if text == partner.incident_note:
         return
     _record(
         session,
@@ -198,11 +198,11 @@ def note(session: Session, partner: Partner, words: str, *, by: str) -> None:
         partner,
         by=by,
         before={"note": partner.incident_note},
-        after={"note": words},
+        after={"note": text},
     )
-    partner.incident_note = words
-    partner.incident_at = clock.now() if words else None
-    partner.incident_by = by if words else ""
+    partner.incident_note = text
+    partner.incident_at = clock.now() if text else None
+    partner.incident_by = by if text else ""
     session.flush()
 
 

@@ -12,25 +12,29 @@ from app import clock
 from app.config import Settings
 from app.db import Database
 from app.orders.models import PurchaseOrder
+from app.orders.queries import SOON
 from app.tasks.mail import Topic, enqueue, last_created_at, link, one_line
-from app.tasks.mail_sender import Words
+from app.tasks.mail_sender import MailWriter
 from app.webhooks.presenters import message_sentence, state_label
 from app.webhooks.queries import ATTENTION, MessageFilter, attention_count, message_page
 
 LISTED = 20
 """The most items in a mail; the page has all."""
-AHEAD = {"daily": timedelta(hours=24), "hourly": timedelta(hours=4)}
+AHEAD = {"daily": timedelta(hours=24), "hourly": SOON}
 """How far a digest looks ahead."""
 DAILY_HOUR = 8
 """The local hour of the daily digest."""
 
 
-def words(settings: Settings) -> Mapping[Topic, Words]:
+def mail_writers(settings: Settings) -> Mapping[Topic, MailWriter]:
     """The functions that write the mails of each topic when they are sent."""
-    return {Topic.ATTENTION: attention, Topic.DEADLINES: lambda session: deadlines(session, settings)}
+    return {
+        Topic.ATTENTION: attention_mail,
+        Topic.DEADLINES: lambda session: deadlines_mail(session, settings),
+    }
 
 
-def attention(session: Session) -> tuple[str, str] | None:
+def attention_mail(session: Session) -> tuple[str, str] | None:
     """Subject and body about webhooks that need attention; None if there are none."""
     count = attention_count(session, None)
     if not count:
@@ -48,7 +52,7 @@ def attention(session: Session) -> tuple[str, str] | None:
     return subject, _body(subject, lines, link(session, "/webhooks?state=attention"))
 
 
-def deadlines(session: Session, settings: Settings) -> tuple[str, str] | None:
+def deadlines_mail(session: Session, settings: Settings) -> tuple[str, str] | None:
     """Subject and body about orders that are overdue or due soon; None if there are none."""
     now = clock.now()
     until = now + AHEAD.get(settings.alert_deadlines, AHEAD["daily"])
@@ -68,7 +72,7 @@ def deadlines(session: Session, settings: Settings) -> tuple[str, str] | None:
     return subject, _body(subject, lines, link(session, "/orders?answer=open"))
 
 
-def digest(database: Database, settings: Settings) -> bool:
+def queue_digest(database: Database, settings: Settings) -> bool:
     """Queue the digest of this hour or day unless it was queued before; returns whether it was queued."""
     if not settings.smtp_url or settings.alert_deadlines == "off":
         return False

@@ -13,13 +13,13 @@ from flask import url_for
 from app.delivery.statistics import Durations
 from app.inbound.models import Effect
 from app.network.vocabulary import Kind as MessageKind
-from app.orders.queries import QueueCounts
+from app.orders.queries import SOON_HOURS, QueueCounts
 from app.partners.pause_presenters import pause_sentence
 from app.reports.charts import Chart, Column, Kind, Tick, bar_chart, duration_chart, time_ticks
 from app.reports.delivery_health import DeliveryHealth, Failure, Step
 from app.reports.home import Day, Home
 from app.reports.response_report import ResponseReport, ResponseTotals
-from app.ui.numbers import duration, number, things
+from app.ui.numbers import duration, number, pluralize
 from app.ui.sidebar import Sidebar
 from app.webhooks.partner_status import PartnerStatus
 
@@ -129,12 +129,12 @@ def greeting(name: str, now: datetime) -> str:
 def home_summary(queues: QueueCounts) -> str:
     """How urgent the orders are, in a sentence."""
     if queues.overdue:
-        soon = f"; {number(queues.soon)} due in the next 4 hours" if queues.soon else ""
-        return f"{things(queues.overdue, 'order')} overdue{soon}."
+        soon = f"; {number(queues.soon)} due in the next {SOON_HOURS} hours" if queues.soon else ""
+        return f"{pluralize(queues.overdue, 'order')} overdue{soon}."
     if queues.soon:
-        return f"{things(queues.soon, 'order')} due in the next 4 hours."
+        return f"{pluralize(queues.soon, 'order')} due in the next {SOON_HOURS} hours."
     if queues.to_answer:
-        return f"{things(queues.to_answer, 'open order')}, none due in the next 4 hours."
+        return f"{pluralize(queues.to_answer, 'open order')}, none due in the next {SOON_HOURS} hours."
     return "Every order has a response."
 
 
@@ -183,18 +183,18 @@ def recent_changes(home: Home) -> list[Change]:
     since, received = home.since.isoformat(timespec="seconds"), home.received
     changes = []
     if received.orders:
-        text = f"{things(received.orders, 'new order')} from {things(received.buyers, 'buyer')}"
+        text = f"{pluralize(received.orders, 'new order')} from {pluralize(received.buyers, 'buyer')}"
         changes.append(Change(text, url_for("orders.inbox", received_since=since, sort="-received_at")))
-    for count, words, kind in (
+    for count, label, kind in (
         (home.changed, "changed", MessageKind.REQ_EDIT),
         (home.ended, "canceled or closed", MessageKind.REQ_STATUS_CHANGE),
     ):
         if count:
             url = url_for("inbound.log", kind=kind.value, effect=Effect.APPLIED.value, since=since)
-            changes.append(Change(f"{things(count, 'order')} {words}", url))
+            changes.append(Change(f"{pluralize(count, 'order')} {label}", url))
     report = url_for("reports.response_report")
     changes += [
-        Change(f"{name} responded to {things(count, 'order')}", report) for name, count in home.colleagues
+        Change(f"{name} responded to {pluralize(count, 'order')}", report) for name, count in home.colleagues
     ]
     return changes
 
@@ -283,7 +283,7 @@ def step_label(step: Step, zone: ZoneInfo) -> str:
 def _attempts_label(step: Step) -> str:
     if not step.totals.attempts:
         return ""
-    return f"{number(step.totals.delivered)} of {things(step.totals.attempts, 'attempt')} succeeded"
+    return f"{number(step.totals.delivered)} of {pluralize(step.totals.attempts, 'attempt')} succeeded"
 
 
 def _percentile_chart(
@@ -332,7 +332,7 @@ def _day_chart(
     for day, day_totals in days:
         counts = counts_of(day_totals)
         parts = [f"{number(count)} {kind.label}" for kind, count in zip(kinds, counts, strict=True) if count]
-        description = f"{things(day_totals.count, 'response')}, {', '.join(parts)}" if parts else ""
+        description = f"{pluralize(day_totals.count, 'response')}, {', '.join(parts)}" if parts else ""
         columns.append(Column(_short_date(day), description, counts))
     every = ceil(len(days) / 8)
     ticks = [

@@ -22,11 +22,11 @@ from app.tasks.worker import Handler, Postpone, TaskFailed, TaskRun, TaskSkipped
 
 DEADLINE_SECONDS = 15.0
 FOOTER = "\n-- \nPO Confirm. Opening a link in this mail changes nothing.\n"
-Words = Callable[[Session], tuple[str, str] | None]
+MailWriter = Callable[[Session], tuple[str, str] | None]
 """Writes the subject and body when the mail is sent; None if there is nothing to report."""
 
 
-def handlers(settings: Settings, texts: Mapping[Topic, Words]) -> dict[str, Handler]:
+def handlers(settings: Settings, texts: Mapping[Topic, MailWriter]) -> dict[str, Handler]:
     """The task handlers for mails; none if mail is off."""
     if not settings.smtp_url:
         return {}
@@ -45,7 +45,7 @@ def send_test(settings: Settings) -> Outcome:
     return send(Server.at(settings.smtp_url), mail, recipients, deadline=DEADLINE_SECONDS)
 
 
-def _send(run: TaskRun, *, settings: Settings, text: Words | None) -> None:
+def _send(run: TaskRun, *, settings: Settings, text: MailWriter | None) -> None:
     with run.step(resets_attempts=False) as (session, task):
         if text is not None:
             written = text(session)

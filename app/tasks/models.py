@@ -75,7 +75,7 @@ class Task(Base):
     lease_until: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    cancel_asked_by: Mapped[str | None] = mapped_column(String(120))
+    cancel_requested_by: Mapped[str | None] = mapped_column("cancel_asked_by", String(120))
     # The ID of the request that started it, for the log and for webhooks that it queues.
     request_id: Mapped[str | None] = mapped_column(String(ID_MAX), default=current_request_id)
 
@@ -92,7 +92,7 @@ class Task(Base):
     @property
     def is_cancelable(self) -> bool:
         """Whether canceling it would still have an effect."""
-        return not self.is_finished and not self.cancel_asked_by
+        return not self.is_finished and not self.cancel_requested_by
 
     @property
     def percent(self) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask
 
 from app.tasks.models import Job, JobNote, JobState
-from app.ui.numbers import things
+from app.ui.numbers import pluralize
 
 STATES = {
     JobState.WAITING: ("info", "Queued"),
@@ -23,7 +23,7 @@ STATES = {
 _NOTES: dict[JobNote, Callable[[dict[str, Any]], str]] = {
     JobNote.NONE: lambda _: "",
     JobNote.WAITING: lambda _: "Waiting until the requested webhooks are sent.",
-    JobNote.FILE_WRITTEN: lambda of: f"{things(of['bytes'], 'byte')}, SHA-256 {of['sha256']}.",
+    JobNote.FILE_WRITTEN: lambda of: f"{pluralize(of['bytes'], 'byte')}, SHA-256 {of['sha256']}.",
     JobNote.IMPOSSIBLE: lambda of: str(of["cause"]),
 }
 
@@ -40,8 +40,8 @@ def job_label(job: Job) -> str:
 
 def job_note(job: Job) -> str:
     """How the job is going or how it ended, in a sentence; may be empty."""
-    if job.state is JobState.CANCELED and job.cancel_asked_by:
-        return f"Canceled by {job.cancel_asked_by}."
+    if job.state is JobState.CANCELED and job.cancel_requested_by:
+        return f"Canceled by {job.cancel_requested_by}."
     if job.state is JobState.FAILED and job.error:
         return f"Failed after {job.attempts} attempts. Last error: {job.error}."
     if not job.is_finished and job.error:

@@ -13,7 +13,7 @@ from app.tasks.models import Job
 class Result:
     """The link to the result: its label and URL, or in ``blocker`` why there is none."""
 
-    words: str = ""
+    label: str = ""
     url: str = ""
     blocker: str = ""
     kept_until: datetime | None = None

@@ -46,7 +46,7 @@ def cancel(job: Job, *, by: str) -> bool:
     """Cancel a job: at once, or after its current step if a worker runs it. False if it is finished."""
     if job.is_finished:
         return False
-    job.cancel_asked_by = by
+    job.cancel_requested_by = by
     if job.lease_token is None:
         job.finish(JobState.CANCELED, clock.now())
     return True

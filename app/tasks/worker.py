@@ -78,7 +78,7 @@ class TaskRun:
             if task is None or task.lease_token != self._token:
                 raise _Stopped
             now = clock.now()
-            if task.cancel_asked_by:
+            if task.cancel_requested_by:
                 task.finish(JobState.CANCELED, now)
                 session.commit()
                 raise _Stopped

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A state: ``tone`` selects shape and color, ``words`` is the label."""
+    """A state: ``tone`` selects shape and color, ``label`` is what people read."""
 
     tone: str
-    words: str
+    label: str

@@ -34,8 +34,8 @@ from app.ui.numbers import (
     money,
     number,
     plain,
+    pluralize,
     size,
-    things,
 )
 from app.ui.times import (
     ago,
@@ -113,7 +113,7 @@ def init_app(app: Flask) -> None:
         number=number,
         plain=plain,
         count_shown=count,
-        things=things,
+        pluralize=pluralize,
         counted=counted,
         duration=duration,
         size=size,

@@ -27,7 +27,7 @@ from app.accounts.permissions import Permission
 from app.accounts.preferences import shown_columns
 from app.ui import web
 from app.ui.fields import Moment
-from app.ui.numbers import money, things
+from app.ui.numbers import money, pluralize
 from app.ui.times import for_input
 
 Choices = Sequence[tuple[str, str]]
@@ -105,8 +105,8 @@ class Group:
 class ListPage:
     """One page of a list.
 
-    ``here`` names the link of the sidebar. ``newest`` marks the newest row, for the check for new ones.
-    ``hidden`` columns are shown only to those who chose them. ``searched_back_to`` is set if a search did not
+    ``active_page`` names the link of the sidebar. ``newest`` is the id of the newest row, for the check for new
+    ones. ``hidden`` columns are shown only to those who chose them. ``searched_back_to`` is set if a search did not
     read all rows. ``context`` is for the list's own templates.
     """
 
@@ -114,7 +114,7 @@ class ListPage:
     next_after: object
     title: str
     summary: str
-    here: str
+    active_page: str
     newest: str
     empty: EmptyList
     can_select: bool = False
@@ -159,32 +159,32 @@ class Listing:
 
     def page(self) -> Response:
         """The page of the list, or for htmx its rows and what changes with them."""
-        asked = ListRequest(self, request.args)
-        page = self.load(asked)
+        list_request = ListRequest(self, request.args)
+        page = self.load(list_request)
         return web.page(
             "ui/listing.html",
             "ui/_list.html",
             **page.context,
-            asked=asked,
+            list_request=list_request,
             listing=self,
             page=page,
-            columns=asked.columns(page.hidden),
-            newer_url=asked.newer_url(page.newest),
-            next_url=asked.url(after=page.next_after) if page.next_after else None,
+            columns=list_request.columns(page.hidden),
+            newer_url=list_request.newer_url(page.newest),
+            next_url=list_request.url(after=page.next_after) if page.next_after else None,
         )
 
     def newer(self) -> Response:
         """The fragment that says how many rows are new; without htmx the list itself."""
         if not web.wants_fragment():
             return self.page()
-        asked = ListRequest(self, request.args)
+        list_request = ListRequest(self, request.args)
         than = request.args.get("than", "")[:40]
         return web.page(
             "ui/_new_rows.html",
             listing=self,
-            count=self.count_newer(asked, than),
-            newer_url=asked.newer_url(than),
-            first_url=asked.url(),
+            count=self.count_newer(list_request, than),
+            newer_url=list_request.newer_url(than),
+            first_url=list_request.url(),
             with_counts=self.counts_queues,
         )
 
@@ -275,7 +275,7 @@ class ListRequest:
         ]
 
     def drop_page(self, notice: str) -> None:
-        """Show the first page, since the one that was asked for is gone."""
+        """Show the first page, since the requested one is gone."""
         self.notices.append(notice)
         self.values.pop("after", None)
 
@@ -305,7 +305,7 @@ class ListRequest:
     def shown(self, count: int, *, is_last: bool) -> str:
         """How many rows the page shows."""
         suffix = "" if is_last and self.is_first_page else " on this page"
-        return things(count, *self.listing.noun) + suffix
+        return pluralize(count, *self.listing.noun) + suffix
 
 
 def new_rows_text(count: int, noun: tuple[str, str], most: int = 50) -> str:

@@ -75,7 +75,7 @@ def count(how_many: int, most: int = 999) -> str:
     return f"{most}+" if how_many > most else str(how_many)
 
 
-def things(how_many: int, singular: str, plural: str = "") -> str:
+def pluralize(how_many: int, singular: str, plural: str = "") -> str:
     """``1 line``, ``5 lines``."""
     return f"{_grouped(Decimal(how_many), 0)} {singular if how_many == 1 else plural or singular + 's'}"
 
@@ -83,7 +83,7 @@ def things(how_many: int, singular: str, plural: str = "") -> str:
 def counted(how_many: int, singular: str, plural: str = "") -> str:
     """A count of ``db.filters.count_rows``: ``5 orders``, or ``1,000+ orders`` where counting stopped."""
     if how_many < COUNT_MAX:
-        return things(how_many, singular, plural)
+        return pluralize(how_many, singular, plural)
     return f"{COUNT_MAX - 1:,}+ {plural or singular + 's'}"
 
 
@@ -106,7 +106,7 @@ def size(how_many: int | None) -> str:
     if how_many is None:
         return ""
     if how_many < 1024:
-        return things(how_many, "byte")
+        return pluralize(how_many, "byte")
     for unit in ("KB", "MB"):
         how_many_units = how_many / 1024 ** (1 if unit == "KB" else 2)
         if how_many_units < 1000 or unit == "MB":

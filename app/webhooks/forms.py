@@ -18,7 +18,7 @@ STATES = [
     (ATTENTION, "Needs attention"),
     (MessageState.PENDING.value, "Queued or retrying"),
     *(
-        (state, MESSAGE_STATES[state].words)
+        (state, MESSAGE_STATES[state].label)
         for state in ("held", "sending", "delivered", "refused", "failed", "cancelled")
     ),
 ]

@@ -11,22 +11,22 @@ from app.webhooks import log_presenters, queries
 from app.webhooks.forms import MessageFilterForm
 
 
-def _load(asked: ListRequest) -> ListPage:
+def _load(list_request: ListRequest) -> ListPage:
     scope = access.visible_suppliers()
-    filters = queries.MessageFilter(**asked.values)
+    filters = queries.MessageFilter(**list_request.values)
     page = queries.message_page(web.db(), scope, filters)
     outcomes = queries.attempt_outcomes(web.db(), [message.id for message in page.messages])
-    summary = asked.shown(len(page.messages), is_last=not page.next_after)
+    summary = list_request.shown(len(page.messages), is_last=not page.next_after)
     return ListPage(
         groups=log_presenters.log_groups(page, outcomes),
         next_after=page.next_after,
         title=log_presenters.log_title(filters.state),
         summary=f"{summary}, newest first" if page.messages else "",
-        here="attention" if filters.state == queries.ATTENTION else "sent",
-        newest=asked.newest(page.messages, lambda: queries.newest_id(web.db(), scope, filters)),
-        empty=log_presenters.empty_log(filters, asked.filters, page.searched_back_to),
+        active_page="attention" if filters.state == queries.ATTENTION else "sent",
+        newest=list_request.newest(page.messages, lambda: queries.newest_id(web.db(), scope, filters)),
+        empty=log_presenters.empty_log(filters, list_request.filters, page.searched_back_to),
         can_select=access.can(access.current_person(), Permission.RESEND),
-        hidden=frozenset() if len(asked.options["partner"]) > 1 else frozenset({"partner"}),
+        hidden=frozenset() if len(list_request.options["partner"]) > 1 else frozenset({"partner"}),
         searched_back_to=page.searched_back_to,
         context={
             "mark_labels": log_presenters.MARK_LABELS,
@@ -35,8 +35,8 @@ def _load(asked: ListRequest) -> ListPage:
     )
 
 
-def _count_newer(asked: ListRequest, than: str) -> int:
-    filters = queries.MessageFilter(**asked.filters)
+def _count_newer(list_request: ListRequest, than: str) -> int:
+    filters = queries.MessageFilter(**list_request.filters)
     return queries.newer_count(web.db(), access.visible_suppliers(), filters, than)
 
 

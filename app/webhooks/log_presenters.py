@@ -12,7 +12,7 @@ from app.delivery.models import Message, MessageState
 from app.delivery.retry_policy import Reason
 from app.ui.chips import Chip
 from app.ui.listing import EmptyList, Group, no_matches
-from app.ui.numbers import count, number, things
+from app.ui.numbers import count, number, pluralize
 from app.webhooks.forms import STATES
 from app.webhooks.presenters import (
     ATTEMPT_OUTCOMES,
@@ -67,10 +67,10 @@ class Tab:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One attempt as a small mark: its shape and its words."""
+    """One attempt as a small mark: its shape and its label."""
 
     shape: str
-    words: str
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +133,14 @@ def _log_row(
     last = page.last_attempts.get(message.id)
     scheduled = is_scheduled(message)
     marks = [attempt_mark(outcome) for outcome in outcomes.get(message.id, ())]
-    label = ", ".join(mark.words for mark in marks)
+    label = ", ".join(mark.label for mark in marks)
     if scheduled and message.attempts_made:
         marks.append(Mark("next", "next attempt"))
     return LogRow(
         message=message,
         chip=message_chip(message),
         marks=marks,
-        marks_label=f"{things(message.attempts_made, 'attempt')}{f': {label}' if label else ''}",
+        marks_label=f"{pluralize(message.attempts_made, 'attempt')}{f': {label}' if label else ''}",
         duration_ms=last.duration_ms if last else None,
         actor=(last.actor or trigger_label(last)) if last else "",
         text="" if in_group else _log_text(message),
@@ -152,11 +152,11 @@ def _log_row(
 def attempt_mark(outcome: str | None) -> Mark:
     """The mark of an attempt by its outcome; None has not ended."""
     if outcome is None:
-        return Mark("running", IN_PROGRESS.words)
+        return Mark("running", IN_PROGRESS.label)
     reason = reason_of(outcome)
     chip = ATTEMPT_OUTCOMES[reason]
     shape = {"ok": "ok", "bad": "refused"}.get(chip.tone, "timeout" if reason in _TIMEOUTS else "failed")
-    return Mark(shape, chip.words)
+    return Mark(shape, chip.label)
 
 
 def _log_text(message: Message) -> str:

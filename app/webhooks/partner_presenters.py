@@ -8,7 +8,7 @@ from app import clock
 from app.accounts import access
 from app.ui import web
 from app.ui.chips import Chip
-from app.ui.numbers import things
+from app.ui.numbers import pluralize
 from app.ui.times import moment
 from app.webhooks.partner_status import PartnerState, PartnerStatus, failing_partners
 
@@ -38,7 +38,7 @@ def failing_sentence(status: PartnerStatus) -> str:
     """What happens to the webhooks of a failing partner."""
     text = "Several attempts in a row failed."
     if status.waiting.count:
-        text += f" {things(status.waiting.count, 'webhook')} queued."
+        text += f" {pluralize(status.waiting.count, 'webhook')} queued."
     return f"{text} They are sent automatically when it recovers. {next_check(status)}".strip()
 
 

@@ -69,7 +69,6 @@ TRIGGER_LABELS = {
     Trigger.TEST: "Test",
 }
 
-MESSAGE_TONES = {"refused": "bad", "failed": "bad", "delivered": "ok", "held": "warn"}
 _EVENT_SENTENCES = {
     Reason.DELIVERED: "Delivered.",
     Reason.ALREADY_RECEIVED: "The partner had already received it.",
@@ -154,13 +153,13 @@ def message_chip(message: Message) -> Chip:
 
 def state_label(state: str) -> str:
     """The label of a state by its name, as the database stores it."""
-    return MESSAGE_STATES[state].words if state in MESSAGE_STATES else state or ""
+    return MESSAGE_STATES[state].label if state in MESSAGE_STATES else state or ""
 
 
 def outcome_label(outcome: str) -> str:
     """The label of an attempt's outcome with a capital: ``Timed out``."""
-    words = ATTEMPT_OUTCOMES[Reason(outcome)].words if outcome in set(Reason) else outcome
-    return words[:1].upper() + words[1:]
+    label = ATTEMPT_OUTCOMES[Reason(outcome)].label if outcome in set(Reason) else outcome
+    return label[:1].upper() + label[1:]
 
 
 def attempt_chip(attempt: Attempt, message: Message, now: datetime) -> Chip:
@@ -169,14 +168,14 @@ def attempt_chip(attempt: Attempt, message: Message, now: datetime) -> Chip:
         return IN_PROGRESS if message.may_be_in_flight(attempt, now) else OUTCOME_UNKNOWN
     known = attempt.outcome in set(Reason)
     chip = ATTEMPT_OUTCOMES[Reason(attempt.outcome)] if known else Chip("warn", attempt.outcome)
-    return Chip(chip.tone, f"{attempt.status}, {chip.words}") if attempt.status else chip
+    return Chip(chip.tone, f"{attempt.status}, {chip.label}") if attempt.status else chip
 
 
 def state_and_reason(key: str) -> str:
     """The label of a state and its reason, from ``failed:timeout``: ``Failed: timed out``."""
     state, _, reason = key.partition(":")
     label = state_label("retrying" if reason and state == MessageState.PENDING else state)
-    return f"{label}: {ATTEMPT_OUTCOMES[Reason(reason)].words}" if reason in set(Reason) else label
+    return f"{label}: {ATTEMPT_OUTCOMES[Reason(reason)].label}" if reason in set(Reason) else label
 
 
 _ADDED_BY_CURL = frozenset({"host", "content-length", "connection", "accept-encoding"})
@@ -266,7 +265,7 @@ def message_sentence(message: Message) -> str:
     """What happened last to a message; empty if nothing did."""
     sentence = NOTE_SENTENCES[message.note_code].format(
         attempt=_last_attempt(message),
-        cancel=cancel_sentence(message) if message.state is MessageState.CANCELLED else "",
+        cancel=cancel_sentence(message) if message.state is MessageState.CANCELED else "",
         count=message.note_params.get("count", ""),
         text=message.note_params.get("text", ""),
     )
@@ -321,7 +320,8 @@ def pace(message: Message, now: datetime) -> str:
 
 def message_tone(message: Message) -> str:
     """The tone of the notice on a message's page."""
-    return MESSAGE_TONES.get(message.state_shown, "info")
+    tone = message_chip(message).tone
+    return "info" if tone in ("waiting", "quiet") else tone
 
 
 def message_summary(message: Message) -> str:

@@ -316,6 +316,6 @@ def _result(job: Job) -> Any:
         (Attempt.outcome.is_not(None), ResendResult.FAILED.value),
         # A late result may have ended the message before its attempt.
         (and_(Attempt.id.is_(None), Message.state == MessageState.DELIVERED), ResendResult.DELIVERED.value),
-        (and_(Attempt.id.is_(None), Message.state == MessageState.CANCELLED), ResendResult.NOT_SENT.value),
+        (and_(Attempt.id.is_(None), Message.state == MessageState.CANCELED), ResendResult.NOT_SENT.value),
         else_=ResendResult.SENDING.value,
     )

@@ -36,7 +36,7 @@ def resend_result_chip(result: ResendResult) -> Chip:
 def resend_row_chip(row: ResendRow) -> Chip:
     """The result of a row of the report, with the HTTP status."""
     chip = RESEND_RESULTS[row.result]
-    return Chip(chip.tone, f"{chip.words}, {row.status}") if row.status else chip
+    return Chip(chip.tone, f"{chip.label}, {row.status}") if row.status else chip
 
 
 def resend_row_detail(row: ResendRow) -> str:

@@ -180,7 +180,7 @@ def _attempt_data(attempt: Attempt) -> dict[str, Any]:
         "number": attempt.number,
         "trigger": attempt.trigger,
         "actor": attempt.actor,
-        "reason": attempt.asked_reason,
+        "reason": attempt.request_reason,
         "request_id": attempt.request_id,
         "outcome": attempt.outcome,
         "detail": detail_sentence(attempt.detail),

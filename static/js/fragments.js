@@ -70,7 +70,7 @@ document.addEventListener("htmx:load", ({ detail: { elt } }) => {
   const review = elt.closest(".review-dialog");
   if (review && !review.open) review.showModal();
   announceOnce(elt.id, elt.dataset.announce);
-  if (elt.dataset.here) markCurrentQueue(elt.dataset.here);
+  if (elt.dataset.activePage) markCurrentQueue(elt.dataset.activePage);
   if (elt.matches("label > .field-error")) {
     elt.parentElement.querySelector("input").ariaInvalid = elt.textContent ? "true" : null;
   }

@@ -188,7 +188,7 @@ def test_canceled_webhook_of_unknown_outcome_needs_attention(
     confirm(arrive(1)[0])
     with database.writing() as writing:
         message = writing.scalars(select(Message)).one()
-        message.state, message.unknown_outcome, message.attempts_made = MessageState.CANCELLED, True, 1
+        message.state, message.unknown_outcome, message.attempts_made = MessageState.CANCELED, True, 1
         writing.commit()
     assert "May have been received" in ravi.get("/attention").one(".attention-item").get_text(" ")
 

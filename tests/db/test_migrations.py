@@ -71,8 +71,8 @@ def test_upgrade_from_first_version_keeps_data(empty_database: Database) -> None
         # Rows from before the full-text indexes are in them.
         assert matching_ids(session, TextIndex.ORDERS, "a/1", limit=9) == [1]
         assert froms == {
-            MessageState.DELIVERED: ResultFrom.ANSWER,
-            MessageState.REFUSED: ResultFrom.ANSWER,
+            MessageState.DELIVERED: ResultFrom.RESPONSE,
+            MessageState.REFUSED: ResultFrom.RESPONSE,
             MessageState.FAILED: None,
         }
         inbound = session.scalars(select(InboundMessage)).one()

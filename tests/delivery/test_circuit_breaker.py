@@ -311,15 +311,15 @@ def test_unavailable_partner_is_held_without_using_up_attempts(
     for order_id in arrive(12):
         confirm(order_id)
     deliver()
-    tries = [message.tries for message in all_messages(session)]
-    assert sum(tries) == FAILURES_MAX
-    assert tries.count(0) == 12 - FAILURES_MAX
+    attempts = [message.automatic_attempts for message in all_messages(session)]
+    assert sum(attempts) == FAILURES_MAX
+    assert attempts.count(0) == 12 - FAILURES_MAX
     assert breaker_of(session, partner).opened_at
 
     clock.move(seconds=PROBE_SECONDS * 1.2 + 1)
     deliver()
     deliver()
-    assert sum(message.tries for message in all_messages(session)) == FAILURES_MAX + 1
+    assert sum(message.automatic_attempts for message in all_messages(session)) == FAILURES_MAX + 1
 
 
 def test_breaker_opening_and_recovery_are_recorded_once_each(
@@ -426,7 +426,7 @@ def test_manual_attempt_bypasses_the_breaker_and_does_not_affect_it(
         other.commit()
     assert deliver() == {"delivered": 1}
     assert message_of(session, asked).state is MessageState.DELIVERED
-    assert message_of(session, held).tries == 0
+    assert message_of(session, held).automatic_attempts == 0
     assert breaker_of(session, partner).failures == 7
 
 

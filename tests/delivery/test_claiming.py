@@ -289,9 +289,14 @@ def test_claimed_message_carries_all_terms_of_its_partner(
     set_breaker(database, partner)
     with database.writing() as writing:
         message = writing.get_one(Message, message_id)
-        message.tries, message.attempts_made, message.claims, message.unknown_outcome = 2, 4, 5, True
+        message.automatic_attempts, message.attempts_made, message.claims, message.unknown_outcome = (
+            2,
+            4,
+            5,
+            True,
+        )
         message.request_id = "req-9"
-        message.trigger, message.asked_by, message.asked_reason = Trigger.MANUAL, "Ravi", "asked"
+        message.trigger, message.requested_by, message.request_reason = Trigger.MANUAL, "Ravi", "asked"
         writing.commit()
     with database.writing() as writing:
         (claimed,) = claim(writing, 8, now, lease_margin=2.0).messages
@@ -299,8 +304,12 @@ def test_claimed_message_carries_all_terms_of_its_partner(
     assert (claimed.id, claimed.order_id, claimed.partner_id) == (message_id, order_id, partner.id)
     stored = session.get_one(Message, message_id)
     assert (claimed.object_id, claimed.body) == (stored.object_id, stored.body)
-    assert (claimed.number, claimed.tries, claimed.after_unknown) == (5, 2, True)
-    assert (claimed.trigger, claimed.asked_by, claimed.asked_reason) == (Trigger.MANUAL, "Ravi", "asked")
+    assert (claimed.number, claimed.automatic_attempts, claimed.after_unknown) == (5, 2, True)
+    assert (claimed.trigger, claimed.requested_by, claimed.request_reason) == (
+        Trigger.MANUAL,
+        "Ravi",
+        "asked",
+    )
     assert (claimed.request_id, claimed.schedule, claimed.success_codes) == ("req-9", (1, 2), (0, 7))
     assert claimed.limits == Limits(3, 2.0)
     assert (claimed.is_probe, claimed.is_suspect, claimed.had_credential_failures) == (False, True, True)
@@ -317,7 +326,7 @@ def test_claimed_message_carries_all_terms_of_its_partner(
     assert len(claimed.token) == 16
     attempt = session.scalars(select(Attempt)).one()
     assert (attempt.message_id, attempt.number, attempt.started_at) == (message_id, 5, now)
-    assert (attempt.trigger, attempt.actor, attempt.asked_reason) == (Trigger.MANUAL, "Ravi", "asked")
+    assert (attempt.trigger, attempt.actor, attempt.request_reason) == (Trigger.MANUAL, "Ravi", "asked")
     assert (attempt.request_id, attempt.url) == ("req-9", claimed.target.url)
     headers = dict(attempt.request_headers)
     assert headers.pop("X-Api-Key") not in ("", "a-secret-of-ours")

@@ -77,7 +77,7 @@ def attempt(verdict: Verdict, outcome: Outcome = RESPONSE, **claimed: Any) -> At
         "number": 3,
         "token": "ours",
         "trigger": Trigger.AUTO,
-        "tries": 2,
+        "automatic_attempts": 2,
         "target": SimpleNamespace(deadline=20.0),
         "limits": LIMITS,
         "is_probe": False,
@@ -124,7 +124,7 @@ AFTER_TIMEOUT = {
 def test_delivered_message_is_final_and_keeps_the_reply() -> None:
     assert _next_values(row(), attempt(DELIVERED), NOW) == {
         "unknown_outcome": False,
-        "tries": 3,
+        "automatic_attempts": 3,
         "state": MessageState.DELIVERED,
         "next_at": None,
         "finished_at": NOW,
@@ -139,7 +139,7 @@ def test_delivered_message_is_final_and_keeps_the_reply() -> None:
         "error_cd": "",
         "error_dtl": "",
         "error_field": "",
-        "result_from": ResultFrom.ANSWER,
+        "result_from": ResultFrom.RESPONSE,
     }
 
 
@@ -147,7 +147,7 @@ def test_refused_message_keeps_the_errors() -> None:
     values = _next_values(row(unknown_outcome=True), attempt(REFUSED), NOW)
     assert values == {
         "unknown_outcome": True,
-        "tries": 3,
+        "automatic_attempts": 3,
         "state": MessageState.REFUSED,
         "next_at": None,
         "finished_at": NOW,
@@ -162,14 +162,14 @@ def test_refused_message_keeps_the_errors() -> None:
         "error_cd": "E7",
         "error_dtl": "too long",
         "error_field": "x.y",
-        "result_from": ResultFrom.ANSWER,
+        "result_from": ResultFrom.RESPONSE,
     }
 
 
 def test_message_without_a_response_is_due_after_the_wait() -> None:
     assert _next_values(row(), attempt(TIMEOUT, NO_RESPONSE), NOW) == {
         **AFTER_TIMEOUT,
-        "tries": 3,
+        "automatic_attempts": 3,
         "state": MessageState.PENDING,
         "next_at": ENDED + timedelta(seconds=300),
     }
@@ -180,7 +180,7 @@ def test_message_without_a_response_is_due_after_the_wait() -> None:
 def test_message_without_further_attempts_has_failed() -> None:
     assert _next_values(row(), attempt(FAILED, NO_RESPONSE), NOW) == {
         **AFTER_TIMEOUT,
-        "tries": 3,
+        "automatic_attempts": 3,
         "state": MessageState.FAILED,
         "next_at": None,
         "finished_at": NOW,
@@ -212,8 +212,8 @@ def test_canceled_message_ends_after_an_attempt_that_did_not_deliver(
     canceled = row(cancel_requested=CancelReason.ORDER_CHANGED)
     assert _next_values(canceled, attempt(verdict), NOW) == {
         "unknown_outcome": maybe_received,
-        "tries": 3,
-        "state": MessageState.CANCELLED,
+        "automatic_attempts": 3,
+        "state": MessageState.CANCELED,
         "finished_at": NOW,
         "next_at": None,
         "note_code": MessageNote.CANCELED,
@@ -277,7 +277,7 @@ def test_other_results_of_a_resend_count(
 ) -> None:
     values = _next_values(requested, attempt(verdict, trigger=trigger), NOW)
     assert values["state"] is state
-    assert ("tries" in values) is (trigger is Trigger.AUTO)
+    assert ("automatic_attempts" in values) is (trigger is Trigger.AUTO)
 
 
 @pytest.mark.parametrize(("token", "keeps_lease"), [("ours", False), (None, False), ("theirs", True)])
@@ -301,7 +301,7 @@ def test_delivery_without_the_lease_keeps_that_of_the_other_worker(
         ({"state": MessageState.FAILED, "lease_token": None}, DELIVERED, True),
         ({"state": MessageState.DELIVERED, "lease_token": None}, DELIVERED, False),
         ({"state": MessageState.REFUSED, "result_from": ResultFrom.RESP_CONFIRM}, DELIVERED, False),
-        ({"state": MessageState.REFUSED, "result_from": ResultFrom.ANSWER}, DELIVERED, True),
+        ({"state": MessageState.REFUSED, "result_from": ResultFrom.RESPONSE}, DELIVERED, True),
     ],
 )
 def test_attempt_changes_its_message_with_a_lease_or_as_the_first_delivery(
@@ -432,7 +432,7 @@ def test_interrupted_message_is_due_now(resumed: MessageState | None) -> None:
 def test_interrupted_message_with_a_cancel_request_is_canceled() -> None:
     assert _after_interruption(interrupted(cancel_requested=CancelReason.PERSON), NOW) == {
         **AFTER_INTERRUPTION,
-        "state": MessageState.CANCELLED,
+        "state": MessageState.CANCELED,
         "finished_at": NOW,
         "next_at": None,
         "note_code": MessageNote.CANCELED,

@@ -155,7 +155,7 @@ def test_message_fails_after_the_last_attempt_and_the_order_takes_a_response_aga
         clock.move(days=2)
     message = message_of(session, message_id)
     assert message.state is MessageState.FAILED
-    assert message.tries == 10
+    assert message.automatic_attempts == 10
     assert order_of(session, order_id).delivery is Delivery.FAILED
     network.behave("ok")
     second = confirm(order_id, "Confirmed, sorry for the delay")
@@ -188,7 +188,8 @@ def test_resend_is_another_attempt_with_the_same_bytes_id_and_the_actor(
     assert deliver() == {"delivered": 1}
     message = message_of(session, message_id)
     assert [
-        (attempt.number, attempt.trigger, attempt.actor, attempt.asked_reason) for attempt in message.attempts
+        (attempt.number, attempt.trigger, attempt.actor, attempt.request_reason)
+        for attempt in message.attempts
     ] == [
         (2, Trigger.MANUAL, "Ravi", "Fixed"),
         (1, Trigger.AUTO, None, None),
@@ -210,7 +211,7 @@ def test_failed_resend_restores_the_previous_state(
         other.commit()
     deliver()
     message = message_of(session, message_id)
-    assert (message.state, message.next_at, message.tries) == (MessageState.PENDING, due, 1)
+    assert (message.state, message.next_at, message.automatic_attempts) == (MessageState.PENDING, due, 1)
     assert message.trigger is Trigger.AUTO
 
     network.behave("refuse", times=1)
@@ -228,7 +229,7 @@ def test_failed_resend_restores_the_previous_state(
     assert message.note_params["reason"] == "busy"
 
 
-@pytest.mark.parametrize("state", [MessageState.DELIVERED, MessageState.SENDING, MessageState.CANCELLED])
+@pytest.mark.parametrize("state", [MessageState.DELIVERED, MessageState.SENDING, MessageState.CANCELED])
 def test_resend_of_delivered_sending_or_canceled_message_is_rejected(
     arrive: Any, confirm: Any, database: Database, state: MessageState
 ) -> None:

@@ -28,7 +28,7 @@ PAISA = Decimal("0.01")
 def edit(order: dict[str, Any], change: Change, seed: int = 1, version: int = 1) -> PurchaseOrderBody:
     message = edit_message(order, version=version, status="CREATED", change=change, rng=Random(seed))
     assert message.kind is Kind.REQ_EDIT
-    assert message.words
+    assert message.summary
     return parse(Kind.REQ_EDIT, read_json(dumps(message.body))).purchase_order
 
 

@@ -58,7 +58,7 @@ def _message(partner_id: int, number: int, start: Any) -> dict[str, Any]:
         "cancel_params": {},
         "claims": 1,
         "interruptions": 0,
-        "tries": 1,
+        "automatic_attempts": 1,
         "attempts_made": 1,
         "unknown_outcome": False,
         "reason": "delivered",

@@ -93,7 +93,7 @@ def test_summary_has_no_active_content_or_secrets(
                 number=1,
                 trigger="manual",
                 actor=odd,
-                asked_reason=odd,
+                request_reason=odd,
                 url="http://x/<script>",
                 request_headers=[["X-Api-Key", "••••"]],
                 response_headers=[["Set-Cookie", odd], ["X-Echo", "a-secret-of-ours"]],
@@ -117,7 +117,7 @@ def test_summary_has_no_active_content_or_secrets(
     assert pack[f"{folder}/response-body.txt"] == b"<script>alert(2)</script>" + (
         b"\xff\x00 " + "••••••••".encode()
     )
-    assert json.loads(pack[f"{folder}/attempt.json"])["secrets_were_taken_out"] is True
+    assert json.loads(pack[f"{folder}/attempt.json"])["secrets_were_masked"] is True
     assert not any(b"a-secret-of-ours" in content for content in pack.values())
     assert all(not name.startswith(("/", "..")) and "\\" not in name for name in pack)
 
@@ -131,7 +131,7 @@ def test_pruned_body_is_reported(meera: Browser, database: Database, arrive: Any
         message.body = b""
         session.commit()
     pack = pack_of(meera.get(f"/orders/{order_id}/evidence.zip"))
-    assert json.loads(pack[f"sent/{message_id}/message.json"])["body_is_as_it_was_made"] is False
+    assert json.loads(pack[f"sent/{message_id}/message.json"])["body_is_unchanged"] is False
     assert "no longer stored" in pack["index.html"].decode()
 
 

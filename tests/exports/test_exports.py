@@ -389,7 +389,7 @@ def test_canceled_export_leaves_no_file(
         with database.writing() as writing:
             row = writing.get(Job, job_id)
             assert row
-            row.cancel_asked_by = "Meera"
+            row.cancel_requested_by = "Meera"
             writing.commit()
         return page(*asked)
 

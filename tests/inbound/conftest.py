@@ -76,7 +76,7 @@ def finish(database: Database, claimed: ClaimedMessage, how: str) -> None:
     outcome = outcome_of(claimed, how)
     verdict = judge(
         outcome,
-        attempts=claimed.tries + 1,
+        attempts=claimed.automatic_attempts + 1,
         schedule=claimed.schedule,
         success_codes=claimed.success_codes,
         object_id=claimed.object_id,

@@ -74,7 +74,7 @@ class Webhook:
     response: str
     status_from: str
     state: str = "pending"
-    tries: int = 0
+    automatic_attempts: int = 0
     attempts: int = 0
     interruptions: int = 0
     attempt_number: int = 0
@@ -472,14 +472,14 @@ class Conversation(RuleBasedStateMachine):
         is_current = webhook.state == "sending" and webhook.attempt_number == claimed.number
         if not is_current and (how != "ok" or webhook.state == "delivered" or webhook.late is not None):
             return
-        is_manual = claimed.asked_by is not None
+        is_manual = claimed.requested_by is not None
         state_before, webhook.requested, webhook.state_before_resend, webhook.interruptions = (
             webhook.state_before_resend,
             False,
             "",
             0,
         )
-        webhook.tries = claimed.tries + (0 if is_manual else 1)
+        webhook.automatic_attempts = claimed.automatic_attempts + (0 if is_manual else 1)
         if how == "ok":
             webhook.reference = f"REQ-{webhook.id}"
             order.mark_delivered(webhook)
@@ -490,14 +490,14 @@ class Conversation(RuleBasedStateMachine):
         elif is_manual:
             webhook.state = state_before
         else:
-            webhook.state = "pending" if webhook.tries < MAX_TRIES else "failed"
+            webhook.state = "pending" if webhook.automatic_attempts < MAX_TRIES else "failed"
 
     def _record(self, claimed: ClaimedMessage, how: str) -> None:
         self.now += DAY
         outcome = outcome_of(claimed, how)
         verdict = judge(
             outcome,
-            attempts=claimed.tries + 1,
+            attempts=claimed.automatic_attempts + 1,
             schedule=claimed.schedule,
             success_codes=claimed.success_codes,
             object_id=claimed.object_id,

@@ -139,7 +139,7 @@ def test_edit_cancels_a_queued_response(
     message_id = confirm(order_id)
     buyer.edit()
     message = message_of(session, message_id)
-    assert (message.state, message.note_code) == (MessageState.CANCELLED, MessageNote.CANCELED)
+    assert (message.state, message.note_code) == (MessageState.CANCELED, MessageNote.CANCELED)
     assert (message.cancel_requested, message.cancel_params) == (CancelReason.ORDER_CHANGED, {"version": 2})
     assert message.finished_at and message.next_at is None
     assert order_state(session, order_id) == ("CREATED", 2, "changed", "cancelled")

@@ -41,7 +41,7 @@ def test_cancellation_cancels_a_queued_response(
     assert buyer.change_status().status_code == 200
     message = message_of(session, message_id)
     assert (message.state, message.note_code) == (
-        MessageState.CANCELLED,
+        MessageState.CANCELED,
         MessageNote.CANCELED,
     )
     assert order_state(session, order_id) == ("CANCELLED", 1, "ACCEPT", "cancelled")

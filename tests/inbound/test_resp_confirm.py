@@ -28,7 +28,7 @@ def test_late_success_confirms_a_delivery(
     message_id = confirm(order_id)
     deliver_with("ok")
     before = message_of(session, message_id)
-    assert before.result_from is ResultFrom.ANSWER
+    assert before.result_from is ResultFrom.RESPONSE
     response = buyer.send_result(req_msg_id=before.req_msg_id)
     assert refusal(response) == (200, "", "")
     message = message_of(session, message_id)
@@ -71,7 +71,7 @@ def test_result_without_id_matches_the_newest_response(
     newer = confirm(order_id, remarks="Confirmed again")
     deliver_with("ok")
     assert buyer.send_result(result="FAILURE", req_msg_id="of-nobody").status_code == 200
-    assert message_of(session, older).result_from is ResultFrom.ANSWER
+    assert message_of(session, older).result_from is ResultFrom.RESPONSE
     assert message_of(session, newer).state is MessageState.REFUSED
 
 

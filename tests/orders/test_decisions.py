@@ -446,7 +446,7 @@ def test_form_after_undo_has_the_undone_response_but_not_for_a_new_version(
     url = f"/orders/{order_id}/answer"
     asha.respond(order_id, remarks="Will ship", promised_date="2026-12-04")
     session.execute(update(Message).values(state="cancelled", next_at=None))
-    session.execute(update(PurchaseOrder).values(delivery=Delivery.CANCELLED))
+    session.execute(update(PurchaseOrder).values(delivery=Delivery.CANCELED))
     session.commit()
     fields = asha.fill(url, url)
     assert (fields["supplier_remarks"], fields["promised_date"]) == ("Will ship", "2026-12-04")

@@ -203,7 +203,7 @@ def test_canceled_response_is_audited_in_the_partners_name(order: PurchaseOrder,
     assert not session.scalars(select(AuditEntry).where(AuditEntry.action == "webhook_canceled")).all()
     message_id = respond().message_id
     decisions.cancel_response(session, order, CancelReason.ORDER_CHANGED, version=2)
-    assert order.delivery is Delivery.CANCELLED
+    assert order.delivery is Delivery.CANCELED
     message = session.get_one(Message, message_id)
     assert (message.cancel_requested, message.cancel_params) == (CancelReason.ORDER_CHANGED, {"version": 2})
     entry = last_entry(order, AuditAction.WEBHOOK_CANCELED)
@@ -223,7 +223,7 @@ def test_undone_response_is_marked_and_audited(order: PurchaseOrder, respond: An
     session.refresh(decision)
     assert decision.undone
     message = session.get_one(Message, decision.message_id)
-    assert message.state is MessageState.CANCELLED
+    assert message.state is MessageState.CANCELED
     assert (message.cancel_requested, message.cancel_params) == (CancelReason.UNDO, {"name": "Omar"})
     entry = last_entry(order, AuditAction.RESPONSE_UNDONE)
     assert (entry.object_kind, entry.object_id) == ("order", str(order.id))

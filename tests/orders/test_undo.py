@@ -48,9 +48,9 @@ def test_undo_cancels_webhook_and_reopens_order(
     assert deliver() == {}
     assert network.received() == []
     message = session.scalars(select(Message)).one()
-    assert message.state is MessageState.CANCELLED
+    assert message.state is MessageState.CANCELED
     assert (message.cancel_requested, message.cancel_params) == (CancelReason.UNDO, {"name": "Asha"})
-    assert session.scalars(select(PurchaseOrder.delivery)).one() is Delivery.CANCELLED
+    assert session.scalars(select(PurchaseOrder.delivery)).one() is Delivery.CANCELED
     assert asha.respond(order_id, "REJECT", "No capacity").status_code == 303
     clock.move(seconds=60)
     assert deliver() == {"delivered": 1}

@@ -685,13 +685,13 @@ def test_announcement_is_on_every_page_until_removed(
     asha: Browser, ravi: Browser, meera: Browser, partner: Partner, anonymous: Browser
 ) -> None:
     page = f"/partners/{partner.id}"
-    fields = {**ravi.fill(page, f"{page}/note"), "words": "Slow until 14:00 <b>"}
+    fields = {**ravi.fill(page, f"{page}/note"), "text": "Slow until 14:00 <b>"}
     assert ravi.send(f"{page}/note", fields).status_code == 303
     for browser, path in ((asha, "/"), (asha, "/orders"), (meera, "/webhooks"), (ravi, "/partners")):
         words = browser.get(path).words.replace(" :", ":").replace(" .", ".")
         assert "Bharat Connect: Slow until 14:00 <b> Posted by Ravi" in words
     assert "Slow until" not in anonymous.get("/login").words
-    assert ravi.send(f"{page}/note", {**fields, "words": ""}).status_code == 303
+    assert ravi.send(f"{page}/note", {**fields, "text": ""}).status_code == 303
     assert "Slow until" not in asha.get("/").words
 
 

@@ -84,7 +84,7 @@ def test_each_chart_has_a_tooltip_per_step_and_a_data_table(meera: Browser) -> N
 @pytest.mark.usefixtures("sent")
 def test_htmx_request_gets_the_fragment(meera: Browser) -> None:
     part = meera.get("/health?range=7d&partner=Bharat+Connect", headers={"HX-Request": "true"})
-    assert part.one("#health")["data-here"] == "health"
+    assert part.one("#health")["data-active-page"] == "health"
     assert not part.page.select("html")
 
 

@@ -48,7 +48,7 @@ def send(database: Database, settings: Settings) -> Callable[[], int]:
     def send() -> int:
         with database.reading() as session:
             before = session.scalar(sent) or 0
-        worker = Worker(database, mail_sender.handlers(settings, digests.words(settings)))
+        worker = Worker(database, mail_sender.handlers(settings, digests.mail_writers(settings)))
         while worker.once():
             pass
         with database.reading() as session:

@@ -364,7 +364,7 @@ def test_partner_text_with_line_breaks_writes_no_lines_of_its_own(
         writing.commit()
     bodies = [mail.parameters["body"] for mail in mails(session)]
     clock.move(days=3)
-    for written in (digests.attention(session), digests.deadlines(session, settings)):
+    for written in (digests.attention_mail(session), digests.deadlines_mail(session, settings)):
         assert written
         bodies.append(written[1])
     assert len(bodies) == 6
@@ -381,19 +381,19 @@ def test_deadlines_are_one_digest_a_day(
     local = now().astimezone(settings.zone)
     # 9:00 on the day after tomorrow: all are overdue, at any time of the test run.
     clock.move(seconds=(57 - local.hour) * 3600 - local.minute * 60)
-    assert [digests.digest(database, settings) for _ in range(3)] == [True, False, False]
+    assert [digests.queue_digest(database, settings) for _ in range(3)] == [True, False, False]
     assert send() == 1
     (taken,) = mail_server.received
     assert taken.message["Subject"] == "PO Confirm: More than 20 orders need a response"
     assert "(overdue)" in taken.message.get_content()
     clock.move(days=1)
-    assert digests.digest(database, settings)
+    assert digests.queue_digest(database, settings)
     hourly = settings.model_copy(update={"alert_deadlines": "hourly"})
     clock.move(hours=1)
-    assert [digests.digest(database, hourly) for _ in range(2)] == [True, False]
+    assert [digests.queue_digest(database, hourly) for _ in range(2)] == [True, False]
     off = settings.model_copy(update={"alert_deadlines": "off"})
     clock.move(days=1)
-    assert not digests.digest(database, off)
+    assert not digests.queue_digest(database, off)
 
 
 def test_link_in_a_mail_changes_nothing(
@@ -411,7 +411,7 @@ def test_link_in_a_mail_changes_nothing(
         writing.commit()
     clock.move(days=2)
     deliver()
-    digests.digest(database, settings.model_copy(update={"alert_deadlines": "hourly"}))
+    digests.queue_digest(database, settings.model_copy(update={"alert_deadlines": "hourly"}))
     clock.move(minutes=6)
     assert send() == 4
     texts = [mail.message.get_content() for mail in mail_server.received]

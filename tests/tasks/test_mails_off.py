@@ -35,6 +35,6 @@ def test_event_without_mail_server_writes_no_mail(
     network.behave("status", status=422)
     confirm(arrive(1)[0])
     deliver()
-    assert not digests.digest(database, settings)
+    assert not digests.queue_digest(database, settings)
     assert not mail_sender.handlers(settings, {})
     assert not session.scalars(select(Task)).all()

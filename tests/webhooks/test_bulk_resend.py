@@ -158,10 +158,12 @@ def test_outage_of_two_hours_is_resent_and_reported(
     accepted = [request for request in network.received() if request["answer"]["status"] == 200]
     assert len(accepted) == 8
     session.rollback()
-    tries = session.scalars(select(Attempt).where(Attempt.trigger == Trigger.BULK)).all()
-    assert {(attempt.actor, attempt.asked_reason) for attempt in tries} == {("Ravi", "Partner recovered")}
-    assert {attempt.request_id for attempt in tries} == {done.headers["X-Request-ID"]}
-    assert len(tries) == 7
+    attempts = session.scalars(select(Attempt).where(Attempt.trigger == Trigger.BULK)).all()
+    assert {(attempt.actor, attempt.request_reason) for attempt in attempts} == {
+        ("Ravi", "Partner recovered")
+    }
+    assert {attempt.request_id for attempt in attempts} == {done.headers["X-Request-ID"]}
+    assert len(attempts) == 7
     assert ravi.get("/webhooks?trigger=bulk").page.select("tbody tr")
 
 
@@ -177,7 +179,7 @@ def test_plan_lists_skipped_webhooks_with_reasons(
 ) -> None:
     confirm_orders(6)
     s = MessageState
-    set_states(database, s.FAILED, s.DELIVERED, s.CANCELLED, s.FAILED, s.FAILED, s.FAILED)
+    set_states(database, s.FAILED, s.DELIVERED, s.CANCELED, s.FAILED, s.FAILED, s.FAILED)
     with database.writing() as writing:
         rows = writing.scalars(select(Message).order_by(Message.id)).all()
         rows[3].cancel_requested = CancelReason.ORDER_CHANGED
@@ -206,7 +208,7 @@ def test_bulk_resend_blockers_equal_those_of_a_single_resend(
     confirm_orders(4)
     chosen = Selection(ids=tuple(message.id for message in messages(session)))
     kinds: dict[str, Any] = {
-        "result_from": [None, ResultFrom.ANSWER, ResultFrom.RESP_CONFIRM],
+        "result_from": [None, ResultFrom.RESPONSE, ResultFrom.RESP_CONFIRM],
         "cancel_requested": [None, CancelReason.ORDER_CHANGED],
         "trigger": [Trigger.AUTO, Trigger.MANUAL],
         "lease_until": [None, the_clock.now() + timedelta(minutes=1)],

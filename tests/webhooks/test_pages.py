@@ -201,7 +201,7 @@ def test_support_resends_with_a_reason(ravi: Browser, refused: str, deliver: Any
     assert deliver() == {"delivered": 1}
     session.rollback()
     attempt = session.scalars(select(Attempt).where(Attempt.number == 2)).one()
-    assert (attempt.actor, attempt.asked_reason) == ("Ravi", "Fixed by the partner")
+    assert (attempt.actor, attempt.request_reason) == ("Ravi", "Fixed by the partner")
     page = ravi.get(f"/webhooks/{refused}")
     assert "Ravi" in page.words and "Fixed by the partner" in page.words
 

@@ -110,7 +110,7 @@ def message(**values: object) -> Message:
         ),
         (
             {
-                "state": MessageState.CANCELLED,
+                "state": MessageState.CANCELED,
                 "note_code": MessageNote.CANCELED,
                 "note_params": {"maybe_received": True},
                 "cancel_requested": CancelReason.ORDER_CHANGED,
@@ -120,7 +120,7 @@ def message(**values: object) -> Message:
         ),
         (
             {
-                "state": MessageState.CANCELLED,
+                "state": MessageState.CANCELED,
                 "note_code": MessageNote.CANCELED,
                 "cancel_requested": CancelReason.PERSON,
                 "cancel_params": {"name": "Ravi", "why": "The buyer called."},
@@ -129,7 +129,7 @@ def message(**values: object) -> Message:
         ),
         (
             {
-                "state": MessageState.CANCELLED,
+                "state": MessageState.CANCELED,
                 "note_code": MessageNote.LATE_REFUSAL,
                 "reason": "refused_by_partner",
                 "cancel_requested": CancelReason.ORDER_CLOSED,
