@@ -159,7 +159,8 @@ def _partner_cause(status: PartnerStatus) -> str:
     if status.state is PartnerState.FAILING:
         return failing_sentence(status)
     if status.state is PartnerState.DELAYED:
-        return f"The partner responds again. {pluralize(status.waiting.retrying, 'webhook')} still being retried."
+        webhooks = pluralize(status.waiting.retrying, "webhook")
+        return f"The partner responds again. {webhooks} still being retried."
     return "Webhooks are sent normally."
 
 
