@@ -60,7 +60,7 @@ from app.webhooks import routes as webhooks_routes
 def create_app(settings: Settings | None = None, *, engine: Engine | None = None) -> Flask:
     """Create the app; without ``settings`` read them from the file and the environment.
 
-    A given ``engine`` replaces one for the database URL of the settings.
+    ``engine`` is used instead of a new one for the database URL.
 
     Errors: SystemExit with one line for an unknown or invalid setting.
     """
@@ -75,7 +75,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
     )
     app.config.update(
         SECRET_KEY=settings.secret_key,
-        MAX_CONTENT_LENGTH=None,  # limits are below for forms and in the route for partners
+        MAX_CONTENT_LENGTH=None,  # set below for forms, and in the route for partners
         MAX_FORM_MEMORY_SIZE=512 * 1024,
         MAX_FORM_PARTS=1000,
         # The prefix makes browsers insist on Secure, this host and the whole site.

@@ -1,4 +1,4 @@
-"""All task handlers and chores of all packages: what a worker runs."""
+"""The task handlers and chores of all packages."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def _prune(database: Database, settings: Settings) -> None:
     prune_old(database, Ages.of(settings), for_seconds=PRUNE_SECONDS)
 
 
-def _chore(name: str, every: timedelta, does: Callable[[Database], object]) -> Chore:
+def _chore(name: str, interval: timedelta, does: Callable[[Database], object]) -> Chore:
     def run(database: Database) -> None:
         does(database)
 
-    return Chore(name, every, run)
+    return Chore(name, interval, run)
 
 
 def worker(database: Database, settings: Settings) -> Worker:

@@ -1,7 +1,7 @@
 """The only clock of the app, so that tests can move it.
 
 On PostgreSQL it follows the server's clock: an offset is measured every few seconds, and a monotonic counter
-continues from there. Different or jumping clocks of the machines do not matter then.
+continues from there, so clocks that jump or differ between machines do no harm.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ def ticks() -> float:
     return time.monotonic()
 
 
-def wants_measure() -> bool:
+def needs_measurement() -> bool:
     """Whether the last measurement of the server's clock is outdated."""
     return ticks() - _measured_at > MEASURED_FOR_SECONDS
 
 
-def follow(server: datetime, *, asked_at: float, answered_at: float) -> None:
+def follow(server: datetime, *, sent_at: float, received_at: float) -> None:
     """Follow a server that reported the time ``server`` between these two values of ``ticks``."""
     global _server, _measured_at  # noqa: PLW0603 - there is one clock
-    middle, uncertainty = (asked_at + answered_at) / 2, (answered_at - asked_at) / 2
-    _measured_at = answered_at
+    middle, uncertainty = (sent_at + received_at) / 2, (received_at - sent_at) / 2
+    _measured_at = received_at
     if _server is not None:
         expected = _server[0] + timedelta(seconds=middle - _server[1])
         if abs((server - expected).total_seconds()) <= uncertainty + INACCURACY_SECONDS:

@@ -29,7 +29,7 @@ from sqlalchemy.exc import ArgumentError
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "PO_"
 SECRET_KEY_MIN = 16
-"""Characters of a secret key that is given."""
+"""Minimum length of a secret key, in characters."""
 SECRETS = frozenset({"smtp_url", "secret_key", "database_url", "metrics_token", "encryption_keys"})
 """Settings whose values are never repeated in an error message."""
 
@@ -95,7 +95,7 @@ class Settings(BaseSettings):
             raise ValueError("must be a database URL") from error
         driver = parts.drivername
         if "@" in (parts.host or ""):  # part of the password, which connection errors would print
-            raise ValueError("must have %40 instead of @ in the password")
+            raise ValueError("must encode @ in the password as %40")
         if driver not in ("sqlite", "postgresql+psycopg"):
             raise ValueError("must start with sqlite:/// or postgresql+psycopg://")
         return url

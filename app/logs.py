@@ -13,14 +13,14 @@ FIELDS = ("request_id", "person", "address", "method", "route", "status", "durat
 """What a log record may carry besides its text: nothing that could hold a secret or a body."""
 
 
-def _fold(_logger: Any, _name: str, event: Any) -> Any:
-    """Put the text on one line: an error of the database has several, and text of others could forge one."""
+def _on_one_line(_logger: Any, _name: str, event: Any) -> Any:
+    """Put the text on one line: database errors have several, and foreign text could forge a log line."""
     event["event"] = " ".join(str(event["event"]).split())
     return event
 
 
 _SHARED: list[Any] = [
-    _fold,
+    _on_one_line,
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
@@ -42,7 +42,7 @@ def configure(settings: Settings) -> None:
         foreign_pre_chain=_SHARED,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info if settings.log == "json" else _keep,
+            structlog.processors.format_exc_info if settings.log == "json" else _unchanged,
             renderer,
         ],
     )
@@ -50,7 +50,7 @@ def configure(settings: Settings) -> None:
     handler.setFormatter(formatter)
     handler.set_name("po-confirm")
     root = logging.getLogger()
-    # Commands and tests create several apps in one process: the newest app's format counts.
+    # Commands and tests create several apps in one process: the newest app's format applies.
     root.handlers = [other for other in root.handlers if other.get_name() != handler.get_name()]
     root.addHandler(handler)
     # Libraries may log contents, as the one that embeds the characters of a PDF does.
@@ -59,5 +59,5 @@ def configure(settings: Settings) -> None:
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 
-def _keep(_logger: Any, _name: str, event: Any) -> Any:
+def _unchanged(_logger: Any, _name: str, event: Any) -> Any:
     return event

@@ -26,7 +26,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Child:
-    """A child process. With ``restart`` it is started again when it dies."""
+    """A child process. With ``restart`` it is restarted when it ends."""
 
     def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str], *, restart: bool) -> None:
         self.name = name
@@ -132,7 +132,7 @@ def flask_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "flask", "--app", "app", *arguments]
 
 
-def run_together(children: Sequence[Child]) -> int:
+def supervise(children: Sequence[Child]) -> int:
     """Run the children until Ctrl-C or SIGTERM, or until one without ``restart`` ends; then stop all.
 
     Returns the exit code: 0 after a signal, otherwise that of the child that ended.

@@ -129,7 +129,7 @@ def test_pruning_runs_in_small_batches(
     assert prune_old(database, WEEK)["messages"] == 5
     assert not any(message.body for message in whole(session)[0])
     entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
-    assert entry and (entry.action, entry.became) == (AuditAction.PRUNED, {"messages": 5, "inbound": 5})
+    assert entry and (entry.action, entry.new_values) == (AuditAction.PRUNED, {"messages": 5, "inbound": 5})
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ def allows_temporary_password(view: View) -> View:
 
 
 def keeps_form(view: View) -> View:
-    """Declare that a form is shown again with every word if its session had ended when it was sent.
+    """Declare that a form sent after its session ended is shown again, filled in, after sign-in.
 
     The view must validate a FlaskForm before it changes anything: without a valid CSRF token this fails, and
     the view shows the form with what was typed.
@@ -122,7 +122,7 @@ def init_app(app: Flask) -> None:
     app.teardown_request(_end_actor)
     app.context_processor(
         lambda: {
-            "look": _look(),
+            "display": _display_preferences(),
             "can": lambda name: can(current_person(), Permission(name)),
         }
     )
@@ -179,7 +179,7 @@ def _record_activity(user_session: UserSession) -> None:
         log.info("activity of session %s was not recorded: %s", user_session.id, error.orig)
 
 
-def _look() -> Preferences:
+def _display_preferences() -> Preferences:
     """The preferences of the person of this request, without a query."""
     return read_preferences(getattr(g.get("_login_user"), "preferences", {}))
 
@@ -226,7 +226,7 @@ def _page_of_kept_form(view: Any) -> str | None:
 
 
 def show_again(kept_form: KeptForm) -> Any:
-    """The page of a kept form, with every word. Nothing is recorded: the form has no CSRF token.
+    """The page of a kept form, with everything typed. Nothing is recorded: the form has no CSRF token.
 
     Errors: 403 and 404 as for the form itself.
     """
@@ -239,7 +239,7 @@ def show_again(kept_form: KeptForm) -> Any:
         abort(404)
     if not can(current_person(), Permission(declared_access(rule.endpoint) or "")):
         abort(403)
-    # From here on this is the request that was kept.
+    # From here on, the request is the one that was kept.
     request.url_rule, request.view_args, request.method = rule, dict(values), "POST"
     request.form = ImmutableMultiDict((name, value) for name, value in kept_form.fields)
     request.files = ImmutableMultiDict()

@@ -71,7 +71,7 @@ def time_zones() -> tuple[str, ...]:
 
 
 class ConfirmForm(FlaskForm):
-    """The password again, before something sensitive."""
+    """The password again, before a sensitive action."""
 
     password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=LONGEST)])
 
@@ -151,7 +151,7 @@ class NewPersonForm(PersonForm):
 def parse_ids(text: str) -> list[str]:
     """The supplier ids of a text, one per line; a line is split only if each part looks like an id, with @.
 
-    The contract allows blanks and commas in an id, but no quotes: a quoted line is taken literally.
+    The contract allows spaces and commas in an id, but no quotes: a quoted line is taken literally.
     Errors: ValueError with a sentence for the reader, for a line that may be one id or several.
     """
     ids: list[str] = []

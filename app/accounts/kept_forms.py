@@ -1,4 +1,4 @@
-"""Forms that were sent when their session had ended. They are kept for a short time, to be shown again."""
+"""Forms sent after their session ended: kept for a short time, to be shown again after sign-in."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from app.accounts.sessions import digest
 
 KEEP_FOR = timedelta(hours=1)
 KEPT_PER_ADDRESS = 20
-KEPT_IN_ALL = 500
+KEPT_TOTAL = 500
 """Anyone can send a form, so new ones replace the oldest."""
 
 
 def keep(session: Session, path: str, fields: list[tuple[str, str]], *, address: str) -> str:
-    """Keep a form and return the token by which it is found again."""
+    """Keep a form and return its token."""
     now = clock.now()
     session.execute(delete(KeptForm).where(KeptForm.expires_at <= now))
-    _leave_newest(session, KEPT_PER_ADDRESS - 1, address)
-    _leave_newest(session, KEPT_IN_ALL - 1)
+    _delete_oldest(session, KEPT_PER_ADDRESS - 1, address)
+    _delete_oldest(session, KEPT_TOTAL - 1)
     token = secrets.token_urlsafe(32)
     session.add(
         KeptForm(
@@ -45,7 +45,7 @@ def find(session: Session, token: str) -> KeptForm | None:
     )
 
 
-def _leave_newest(session: Session, count: int, address: str | None = None) -> None:
+def _delete_oldest(session: Session, count: int, address: str | None = None) -> None:
     conditions = [] if address is None else [KeptForm.address == address[:60]]
     total = session.scalar(select(func.count()).select_from(KeptForm).where(*conditions)) or 0
     if total > count:

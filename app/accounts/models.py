@@ -32,7 +32,7 @@ class Person(Base):
     full_name: Mapped[str] = mapped_column(String(120), default="")
     role: Mapped[Role] = mapped_column(enum_type(Role))
     password_hash: Mapped[str] = mapped_column(String(200))
-    # The password was given by an administrator, so only the page to change it opens.
+    # An administrator set the password, so only the page to change it opens.
     must_change_password: Mapped[bool] = mapped_column(default=False)
     active: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime]
@@ -96,7 +96,7 @@ class Throttle(Base):
 
 
 class KeptForm(Base):
-    """A form that was sent when its session had ended; it is shown again after sign-in."""
+    """A form sent after its session ended; it is shown again after sign-in."""
 
     __tablename__ = "kept_form"
 

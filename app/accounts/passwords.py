@@ -38,7 +38,7 @@ class PasswordProblem(StrEnum):
 
 
 def password_problem(password: str, *names: str) -> PasswordProblem | None:
-    """Why a password must not be used, if so. ``names`` are the names and supplier ids of its owner."""
+    """Why a password must not be used, or None. ``names`` are the names and supplier ids of its owner."""
     if not SHORTEST <= len(password) <= LONGEST:
         return PasswordProblem.LENGTH
     words = [word for name in names for word in re.findall(r"\w+", name.lower())]

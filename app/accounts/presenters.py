@@ -37,7 +37,7 @@ DENSITIES = {Density.COMFORTABLE: "Comfortable", Density.COMPACT: "Compact"}
 
 PASSWORD_PROBLEMS = {
     PasswordProblem.LENGTH: f"Enter a password of {SHORTEST} to {LONGEST} characters.",
-    PasswordProblem.PERSONAL: "Don't use your name, username or supplier id in the password.",
+    PasswordProblem.PERSONAL: "Don't use your name, username or supplier ID in the password.",
     PasswordProblem.GUESSABLE: "This password is easy to guess. Try three or four unrelated words.",
 }
 PASSWORD_UNCHANGED = "Choose a password that differs from the current one."  # noqa: S105

@@ -49,7 +49,7 @@ def login() -> Response:
 @blueprint.post("/login")
 @access.public
 def sign_in() -> Response:
-    """Sign in and go to the page that was asked for."""
+    """Sign in and go to the requested page."""
     form = LoginForm()
     if not form.validate():
         return web.page("accounts/login.html", status=422, form=form)
@@ -213,7 +213,7 @@ def end_sessions(person_id: int) -> Response:
 @blueprint.get("/account")
 @access.requires(Permission.VIEW)
 def account() -> Response:
-    """One's own data, password, sessions and preferences."""
+    """The signed-in person's data, password, sessions and preferences."""
     me = access.current_person()
     chosen = preferences.read(me.preferences)
     form = AccountForm(
@@ -233,7 +233,7 @@ def account() -> Response:
 @access.requires(Permission.VIEW)
 @access.keeps_form
 def change_account() -> Response:
-    """Save one's own data and preferences."""
+    """Save the signed-in person's data and preferences."""
     form = AccountForm(default_zone=web.settings().time_zone)
     if not form.validate():
         return _account_page(form, status=422)
@@ -274,7 +274,7 @@ def _account_page(form: AccountForm, *, status: int = 200) -> Response:
 @access.requires(Permission.VIEW)
 @access.allows_temporary_password
 def password_page() -> Response:
-    """The form to change one's own password."""
+    """The form for a new password."""
     return _password_page(PasswordForm())
 
 
@@ -282,7 +282,7 @@ def password_page() -> Response:
 @access.requires(Permission.VIEW)
 @access.allows_temporary_password
 def change_password() -> Response:
-    """Change one's own password. All other sessions of the person end."""
+    """Change the password. All other sessions of the person end."""
     form = PasswordForm()
     if not form.validate():
         return _password_page(form, status=422)
@@ -324,14 +324,14 @@ def _password_page(form: PasswordForm, *, status: int = 200) -> Response:
 @blueprint.get("/account/confirm")
 @access.requires(Permission.VIEW)
 def confirm_page() -> Response:
-    """Ask for the password again before something sensitive."""
+    """Ask for the password again before a sensitive action."""
     return web.page("accounts/confirm.html", form=ConfirmForm())
 
 
 @blueprint.post("/account/confirm")
 @access.requires(Permission.VIEW)
 def confirm() -> Response:
-    """Go on if the password is correct."""
+    """Continue if the password is correct."""
     form = ConfirmForm()
     if not form.validate():
         return web.page("accounts/confirm.html", form=form, status=422)
@@ -352,7 +352,7 @@ def confirm() -> Response:
 @blueprint.get("/account/form/<token>")
 @access.requires(Permission.VIEW)
 def show_kept_form(token: str) -> Any:
-    """Show a form again that was sent when its session had ended."""
+    """Show a form again that was sent after its session ended."""
     kept_form = kept_forms.find(web.db(), token)
     if kept_form is None:
         return web.error_page(404, "Form expired", "A form is kept for one hour. Please fill it in again.")
@@ -457,7 +457,7 @@ class TooManyAttempts(Exception):
 def _person_with_password(username: str, password: str, address: str | None = None) -> Person | None:
     """The active person with this username and password; failures are counted, also for the address if given.
 
-    It must not follow a query of the request: hashing takes long, and the lock of SQLite would be held.
+    It must not follow a query of the request: hashing is slow, and would hold the lock of SQLite.
     Errors: TooManyAttempts.
     """
     account = throttle.of_account(username)
@@ -473,7 +473,7 @@ def _person_with_password(username: str, password: str, address: str | None = No
         writing.commit()
     is_correct = is_password(person.password_hash if person else None, password)
     if person and person.active and is_correct:
-        throttle.forgive(web.db(), account, of_address)
+        throttle.clear_failures(web.db(), account, of_address)
         return person
     trail.record_failed_sign_in(web.db(), person.username if person else "", person.id if person else None)
     service.record_throttling(web.db(), person, delayed)

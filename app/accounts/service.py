@@ -242,7 +242,7 @@ def _record_changes(
 
 
 def _cleaned(supplier_ids: Iterable[str]) -> list[str]:
-    # A blank around an id matches no order, and nobody can see it.
+    # Spaces around an ID are invisible, and with them it matches no order.
     return sorted({b2b_id.strip() for b2b_id in supplier_ids})
 
 

@@ -40,8 +40,8 @@ class Kind(StrEnum):
 class Limit:
     """How many failures cause no delay, and the longest delay."""
 
-    free: int
-    longest: timedelta
+    free_failures: int
+    longest_delay: timedelta
 
 
 LIMITS = {
@@ -95,7 +95,7 @@ def seconds_left(session: Session, keys: Sequence[Key]) -> int:
 def count_failure(session: Session, keys: Sequence[Key]) -> set[Kind]:
     """Count a failure and set the next delay. Returns the kinds of which this one caused the first delay.
 
-    Sign-in counts first and forgives after the correct password: parallel attempts cannot pass the limit.
+    Sign-in counts before it checks and clears the count afterwards: parallel attempts cannot pass the limit.
     """
     now, began = clock.now(), set()
     advisory_lock(session, "throttle")
@@ -108,17 +108,17 @@ def count_failure(session: Session, keys: Sequence[Key]) -> set[Kind]:
             session.add(row)
         row.failures += 1
         row.last_failure_at = row.blocked_until = now
-        delays = row.failures - limit.free
+        delays = row.failures - limit.free_failures
         if delays > 0:
-            row.blocked_until = now + min(FIRST_DELAY * 2 ** min(delays - 1, 16), limit.longest)
+            row.blocked_until = now + min(FIRST_DELAY * 2 ** min(delays - 1, 16), limit.longest_delay)
         if delays == 1:
             began.add(key.kind)
     session.flush()
     return began
 
 
-def forgive(session: Session, account: Key, address: Key | None = None) -> None:
-    """After the correct password: forget the failures of the account, and this attempt of the address."""
+def clear_failures(session: Session, account: Key, address: Key | None = None) -> None:
+    """After the correct password, clear the failures of the account and this attempt of the address."""
     advisory_lock(session, "throttle")
     session.execute(delete(Throttle).where(Throttle.key == account.stored))
     row = session.get(Throttle, address.stored) if address else None
@@ -128,7 +128,7 @@ def forgive(session: Session, account: Key, address: Key | None = None) -> None:
 
 
 def recent_failures(session: Session) -> dict[Kind, int]:
-    """Failures that are not forgotten yet, by kind."""
+    """Failures that still count, by kind."""
     counts = dict.fromkeys(Kind, 0)
     since = clock.now() - FORGET_AFTER
     query = (

@@ -101,12 +101,12 @@ class AuditEntry(Base):
     after: Mapped[str] = mapped_column(Text)
 
     @property
-    def was(self) -> dict[str, Any]:
+    def old_values(self) -> dict[str, Any]:
         """The values before the action, by name."""
         return _read(self.before)
 
     @property
-    def became(self) -> dict[str, Any]:
+    def new_values(self) -> dict[str, Any]:
         """The values after the action, by name."""
         return _read(self.after)
 

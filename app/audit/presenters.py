@@ -87,7 +87,7 @@ KEYS = {
     "values of headers": "header values",
     "the others end in seconds": "earlier ones expire in seconds",
 }
-"""Words for keys of stored values; other keys are shown with blanks for underscores."""
+"""Labels of stored keys; other keys are shown with spaces for underscores."""
 
 CODED_KEYS = frozenset(
     {
@@ -105,13 +105,13 @@ CODED_KEYS = frozenset(
 """Keys whose values are codes, and not what a person typed."""
 
 RESPONSES = {"none": "none", "ACCEPT": "Confirmed", "REJECT": "Rejected", "RETURN": "Returned"}
-"""Words for the stored codes of a response."""
+"""Labels of the stored codes of a response."""
 
 SHORT_ID_LENGTH = 6
 """Last characters of a webhook's ID that are shown."""
 
 CODES = {"pending": "queued", "cancelled": "canceled", "held": "paused"}
-"""Words for codes; other codes are shown with blanks for underscores."""
+"""Labels of codes; other codes are shown with spaces for underscores."""
 
 REASONS = {
     "sign_in_limit": "Too many failures; more are not recorded for 10 minutes.",
@@ -176,7 +176,7 @@ def reason_label(entry: AuditEntry) -> str:
 
 def changes(entry: AuditEntry, zone: ZoneInfo) -> list[Change]:
     """The values that an entry changed; unchanged and empty ones are left out. Times are in ``zone``."""
-    old, new = entry.was, entry.became
+    old, new = entry.old_values, entry.new_values
     result = []
     for name in [*old, *(name for name in new if name not in old)]:
         before, after = old.get(name), new.get(name)

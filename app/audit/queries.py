@@ -46,11 +46,11 @@ class SealStatus:
     since: int
 
 
-def entry_page(session: Session, wanted: AuditFilter, *, limit: int = PAGE) -> AuditPage:
+def entry_page(session: Session, filters: AuditFilter, *, limit: int = PAGE) -> AuditPage:
     """The newest entries that match."""
     query = (
         select(AuditEntry)
-        .where(*conditions_of(FilterContext(session, wanted)))
+        .where(*conditions_of(FilterContext(session, filters)))
         .order_by(AuditEntry.id.desc())
         .limit(limit + 1)
     )
@@ -58,19 +58,19 @@ def entry_page(session: Session, wanted: AuditFilter, *, limit: int = PAGE) -> A
     return AuditPage(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
 
 
-def newest_id(session: Session, wanted: AuditFilter) -> int:
+def newest_id(session: Session, filters: AuditFilter) -> int:
     """The id of the newest entry that matches, on any page; 0 if there is none."""
-    ids = _ids(session, wanted).order_by(AuditEntry.id.desc()).limit(1)
+    ids = _ids(session, filters).order_by(AuditEntry.id.desc()).limit(1)
     return session.scalar(ids) or 0
 
 
-def newer_count(session: Session, wanted: AuditFilter, than: int) -> int:
+def newer_count(session: Session, filters: AuditFilter, than: int) -> int:
     """How many matching entries are newer than this id; counts at most one more than a page."""
-    return count_newer(session, _ids(session, wanted), AuditEntry.id, than)
+    return count_newer(session, _ids(session, filters), AuditEntry.id, than)
 
 
-def _ids(session: Session, wanted: AuditFilter) -> Select[int]:
-    filters = replace(wanted, after=None)
+def _ids(session: Session, filters: AuditFilter) -> Select[int]:
+    filters = replace(filters, after=None)
     return select(AuditEntry.id).where(*conditions_of(FilterContext(session, filters)))
 
 

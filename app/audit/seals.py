@@ -99,7 +99,7 @@ def verify(session: Session, expected: str = "") -> Verdict:
     def verdict(fault: str | None = None, unsealed: int = 0) -> Verdict:
         return Verdict(seals, entries, pruned, unsealed, previous if seals else "", fault)
 
-    gone_up_to, fault = _pruned_up_to(session)
+    pruned_up_to, fault = _pruned_up_to(session)
     if fault:
         return verdict(fault)
     for number, current in enumerate(_seals(session), start=1):
@@ -107,15 +107,15 @@ def verify(session: Session, expected: str = "") -> Verdict:
         if fault is None:
             covered = dict(_LEAF.iter_unpack(current.leaves))
             stored = {entry.id: leaf(entry) for entry in _entries(session, last_id, current.last_id)}
-            fault = _fault_of_entries(current, covered, stored, gone_up_to)
+            fault = _fault_of_entries(current, covered, stored, pruned_up_to)
         if fault:
             return verdict(fault)
         seals, entries, pruned = seals + 1, entries + len(stored), pruned + len(covered) - len(stored)
         previous, last_id = current.sha256, current.last_id
         seen_expected = seen_expected or current.sha256 == expected
-    stray = session.scalar(select(func.min(AuditEntry.id)))
-    if stray is not None and stray < 1:
-        return verdict(f"Entry {stray} was added: ids begin at 1.")
+    first_id = session.scalar(select(func.min(AuditEntry.id)))
+    if first_id is not None and first_id < 1:
+        return verdict(f"Entry {first_id} was added: ids begin at 1.")
     if expected and not seen_expected:
         return verdict(f"No seal has the digest {expected}: seals were removed, or replaced.")
     unsealed = session.scalar(select(func.count()).where(AuditEntry.id > last_id)) or 0
@@ -214,7 +214,7 @@ def _pruned_up_to(session: Session) -> tuple[int, str | None]:
     is_recorded = (
         entry is not None
         and entry.action == AuditAction.PRUNED
-        and entry.became.get("audit_up_to") == newest.up_to
+        and entry.new_values.get("audit_up_to") == newest.up_to
     )
     if not is_recorded:
         return 0, f"A pruning up to entry {newest.up_to} is claimed, but the trail has no entry about it."
@@ -234,7 +234,7 @@ def _fault_of_seal(row: AuditSeal, number: int, previous: str, last_id: int) -> 
 
 
 def _fault_of_entries(
-    row: AuditSeal, covered: dict[int, bytes], stored: dict[int, bytes], gone_up_to: int
+    row: AuditSeal, covered: dict[int, bytes], stored: dict[int, bytes], pruned_up_to: int
 ) -> str | None:
     """The fault of the first entry that differs from its seal."""
     when = f"It was sealed at {_moment(row.sealed_at)} by seal {row.number}."
@@ -242,7 +242,7 @@ def _fault_of_entries(
         if entry_id not in covered:
             return f"Entry {entry_id} was added after its place in the trail was sealed by seal {row.number}."
         if entry_id not in stored:
-            if entry_id > gone_up_to:
+            if entry_id > pruned_up_to:
                 return f"Entry {entry_id} is missing. {when}"
         elif stored[entry_id] != covered[entry_id]:
             return f"Entry {entry_id} was changed. {when}"

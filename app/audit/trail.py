@@ -29,7 +29,7 @@ FAILURES_OF_ADDRESS = 20
 FAILURES_OF_ALL = 300
 """Failed sign-ins recorded within the window; a limit, so that they cannot fill the disk."""
 LONGEST_VALUE = 2000
-"""Characters of one text before or after."""
+"""Maximum length of one recorded text, in characters."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ def seal() -> None:
 
 
 @audit.command()
-@click.option("--expect", default="", metavar="SHA256", help="Digest of a seal that was kept elsewhere.")
+@click.option("--expect", default="", metavar="SHA256", help="Digest of a seal that was stored elsewhere.")
 def verify(expect: str) -> None:
     """Check every seal and entry. Exit with code 1 at the first mismatch."""
     with context.database_errors(), context.database().reading() as session:

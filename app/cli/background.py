@@ -23,7 +23,7 @@ def work(once: bool) -> None:
         task_worker.run(context.stop_event())
         return
     with context.database_errors():
-        while task_worker.once():
+        while task_worker.run_next():
             pass
 
 
@@ -35,6 +35,6 @@ def test() -> None:
         context.fail("Email is off. Set PO_SMTP_URL, PO_MAIL_FROM and PO_MAIL_TO.")
     outcome = send_test(settings)
     for address in settings.mail_addresses:
-        click.echo(f"{address}: {'taken' if address in outcome.accepted else 'not taken'}")
+        click.echo(f"{address}: {'sent' if address in outcome.accepted else 'not sent'}")
     if outcome.error:
         context.fail(outcome.error)

@@ -7,6 +7,7 @@ from datetime import datetime
 import click
 from flask.cli import with_appcontext
 
+from app.audit.trail import COMMAND_LINE
 from app.cli import context
 from app.delivery.models import MessageState
 from app.delivery.service import REASON_MAX
@@ -25,12 +26,12 @@ from app.webhooks.resend_plan import Selection, plan
 def deliver(once: bool, workers: int | None) -> None:
     """Deliver webhooks. On SIGTERM, finish those in flight and exit."""
     context.check_encryption_keys()
-    deliverer = DeliveryWorker(context.database(), senders=workers or context.settings().senders)
+    worker = DeliveryWorker(context.database(), senders=workers or context.settings().senders)
     if not once:
-        deliverer.run(context.stop_event())
+        worker.run(context.stop_event())
         return
     with context.database_errors():
-        counts = deliverer.drain()
+        counts = worker.drain()
     click.echo(
         context.counts_line({name: counts[name] for name in ("delivered", "retried", "refused", "failed")})
     )
@@ -61,14 +62,14 @@ def resend(since: str, partner_name: str | None, state: str, reason: str, dry_ru
         planned = plan(session, None, selection)
         if planned.count and not dry_run:
             job = resend_job.create_job(
-                session, None, selection, by="command line", person_id=None, reason=reason[:REASON_MAX]
+                session, None, selection, by=COMMAND_LINE.name, person_id=None, reason=reason[:REASON_MAX]
             )
             resend_job.run_now(session, job)
             session.commit()
     for group in planned.skipped:
         click.echo(f"skipped {group.count}: {blocker_text(group.key)}", err=True)
     label = "would resend" if dry_run else "resent"
-    click.echo(f"{label}={planned.count} left_out={planned.skipped_count}")
+    click.echo(f"{label}={planned.count} skipped={planned.skipped_count}")
 
 
 @click.command()

@@ -8,11 +8,11 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
+from app.audit.trail import COMMAND_LINE
 from app.cli import context
 from app.partners import service
 
 partners = AppGroup("partners", help="Manage partners: the systems that send orders and receive responses.")
-ACTOR = "the command line"
 
 
 @partners.command()
@@ -87,7 +87,7 @@ def add(
 def pause(name: str, reason: str) -> None:
     """Stop sending to a partner. Its webhooks stay queued."""
     with context.writing() as session:
-        service.pause(session, context.find_partner(session, name), reason, by=ACTOR)
+        service.pause(session, context.find_partner(session, name), reason, by=COMMAND_LINE.name)
         session.commit()
     click.echo(f"{name} is paused: {reason}")
 
@@ -98,7 +98,7 @@ def pause(name: str, reason: str) -> None:
 def resume(name: str, reason: str) -> None:
     """Send to a paused partner again."""
     with context.writing() as session:
-        service.resume(session, context.find_partner(session, name), reason, by=ACTOR)
+        service.resume(session, context.find_partner(session, name), reason, by=COMMAND_LINE.name)
         session.commit()
     click.echo(f"{name} is resumed")
 

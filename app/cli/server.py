@@ -12,7 +12,7 @@ from flask.cli import with_appcontext
 
 from app import web_server
 from app.cli import context
-from app.supervisor import Child, Forked, flask_command, run_together
+from app.supervisor import Child, Forked, flask_command, supervise
 from app.ui.trusted_hosts import LOOPBACK
 
 
@@ -31,7 +31,7 @@ def serve(host: str, port: int) -> None:
         context.fail(str(error))
     if host not in LOOPBACK and not settings.is_https:
         click.echo(
-            "Warning: PO_PUBLIC_URL is not https, so passwords and cookies can be read on the way.", err=True
+            "Warning: PO_PUBLIC_URL is not https, so passwords and cookies are sent unencrypted.", err=True
         )
     run_web = partial(web_server.serve_app, app, settings, listener)
     children: list[Child] = [
@@ -41,4 +41,4 @@ def serve(host: str, port: int) -> None:
         children.append(Child("deliverer", flask_command("deliver"), os.environ, restart=True))
     if settings.serve_works:
         children.append(Child("worker", flask_command("work"), os.environ, restart=True))
-    sys.exit(run_together(children))
+    sys.exit(supervise(children))

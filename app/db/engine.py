@@ -24,7 +24,7 @@ CHECKPOINT_PAGES = 4000
 
 
 class Database:
-    """A database and its sessions. Each session carries ``info``; a given ``engine`` replaces a new one."""
+    """A database and its sessions. Each session carries ``info``; ``engine`` is used instead of a new one."""
 
     def __init__(
         self, url: str, *, info: Mapping[str, Any] | None = None, engine: Engine | None = None
@@ -158,11 +158,11 @@ def new_engine(url: str) -> Engine:
 
 
 def _measure_clock(connection: Any, *_: object, end: bool = True) -> None:
-    if not clock.wants_measure():
+    if not clock.needs_measurement():
         return
-    asked_at = clock.ticks()
+    sent_at = clock.ticks()
     (server_time,) = connection.execute("SELECT clock_timestamp()").fetchone()
-    clock.follow(server_time, asked_at=asked_at, answered_at=clock.ticks())
+    clock.follow(server_time, sent_at=sent_at, received_at=clock.ticks())
     if end:
         connection.rollback()
 
@@ -179,10 +179,10 @@ def _open_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    how = cast(str, connection.get_execution_options().get("sqlite_begin", "DEFERRED"))
+    mode = cast(str, connection.get_execution_options().get("sqlite_begin", "DEFERRED"))
     driver = cast(sqlite3.Connection, connection.connection.driver_connection)
     try:
         # Directly on the driver: SQLAlchemy's overhead per statement costs more than this one.
-        driver.execute(f"BEGIN {how}")
+        driver.execute(f"BEGIN {mode}")
     except sqlite3.Error as error:
         raise DBAPIError.instance("BEGIN", None, error, sqlite3.Error, dialect=connection.dialect) from error

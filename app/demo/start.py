@@ -31,7 +31,7 @@ from app.orders.models import PurchaseOrder, Revision
 from app.partners import queries as partner_queries
 from app.partners import service as partner_service
 from app.partners.models import Partner
-from app.supervisor import Child, flask_command, run_together
+from app.supervisor import Child, flask_command, supervise
 
 HOST = "127.0.0.1"
 PARTNER = "Bharat Connect (simulator)"
@@ -91,7 +91,7 @@ def run_demo(
         "DEMO_BUSY": "1" if busy else "",
     }
     _greet(url, partner_url, password)
-    return run_together(
+    return supervise(
         [
             Child("web", flask_command("serve", "--host", HOST, "--port", str(port)), web_env, restart=False),
             Child("deliverer", flask_command("deliver"), env, restart=True),

@@ -38,7 +38,7 @@ def _line(number: int, article: dict[str, Any], sums: tuple[str, str, str]) -> d
     }
 
 
-def _bolts(quantity: int, sums: tuple[str, str, str]) -> dict[str, Any]:
+def _bolt_line(quantity: int, sums: tuple[str, str, str]) -> dict[str, Any]:
     article = {
         "productDescription": "Hex bolt M12x80 grade 8.8 zinc plated",
         "isService": "N",
@@ -51,7 +51,7 @@ def _bolts(quantity: int, sums: tuple[str, str, str]) -> dict[str, Any]:
     return _line(1, article, sums)
 
 
-def _steel() -> dict[str, Any]:
+def _sheet_line() -> dict[str, Any]:
     article = {
         "productDescription": "Stainless steel sheet 304, 2 mm",
         "isService": "N",
@@ -141,12 +141,12 @@ def _order(version: int, lines: list[dict[str, Any]], sums: tuple[str, str, str]
 _EXAMPLES: dict[Kind, dict[str, Any]] = {
     Kind.REQ_SEND: _order(
         1,
-        [_bolts(1000, ("14250.00", "2565.00", "16815.00")), _steel()],
+        [_bolt_line(1000, ("14250.00", "2565.00", "16815.00")), _sheet_line()],
         ("116343.75", "20941.88", "137285.63"),
     ),
     Kind.REQ_EDIT: _order(
         2,
-        [_bolts(1500, ("21375.00", "3847.50", "25222.50")), _steel()],
+        [_bolt_line(1500, ("21375.00", "3847.50", "25222.50")), _sheet_line()],
         ("123468.75", "22224.38", "145693.13"),
     ),
     Kind.REQ_STATUS_CHANGE: {

@@ -69,7 +69,7 @@ def _whole_number(value: object) -> object:
 
 
 def _scalar_text(value: object) -> object:
-    """Accept a number or truth value as its text: partners write codes and ids in every way."""
+    """Accept a number or boolean as its text: partners send codes and IDs as any of them."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int | Decimal) else value
@@ -356,7 +356,7 @@ class ReqEdit(ReqSend):
 
 
 class ReqStatusChange(Inbound):
-    """A purchase order cancelled or closed by the buyer."""
+    """A purchase order canceled or closed by the buyer."""
 
     device: Device
     b2b_ids: B2BIds
@@ -427,7 +427,7 @@ class SentInfo(Outbound):
     value: str = ""
 
 
-def _few_custom_fields(infos: list[SentInfo]) -> list[SentInfo]:
+def _check_field_count(infos: list[SentInfo]) -> list[SentInfo]:
     """The limit is for what people type; the pairs of line responses have their own."""
     if sum(not info.name.startswith(LINE_PREFIX) for info in infos) > INFOS_MAX:
         raise PydanticCustomError("too_many", "must have at most {limit} entries", {"limit": INFOS_MAX})
@@ -459,7 +459,9 @@ class ReqConfirm(Outbound):
     b2b_ids: SentB2BIds
     po_confirmation: Confirmation
     additional_infos: Annotated[
-        Many[SentInfo], Field(max_length=INFOS_MAX + LINE_INFOS_MAX), AfterValidator(_few_custom_fields)
+        Many[SentInfo],
+        Field(max_length=INFOS_MAX + LINE_INFOS_MAX),
+        AfterValidator(_check_field_count),
     ]
 
 

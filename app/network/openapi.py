@@ -32,32 +32,32 @@ class _ReplyPart(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class _Taken(_ReplyPart):
+class _Accepted(_ReplyPart):
     """The message was accepted, now or when it was first received: HTTP 200 and `response_code` 0."""
 
     response_code: Literal[ResponseCode.SUCCESS]
     response_message: Literal["Success"]
 
 
-class ReqSendTaken(_Taken):
+class ReqSendAccepted(_Accepted):
     """The new order was accepted."""
 
     payload: RespSend
 
 
-class ReqEditTaken(_Taken):
+class ReqEditAccepted(_Accepted):
     """The new version was accepted."""
 
     payload: RespEdit
 
 
-class ReqStatusChangeTaken(_Taken):
+class ReqStatusChangeAccepted(_Accepted):
     """The order was canceled or closed."""
 
     payload: RespStatusChange
 
 
-class RespConfirmTaken(_Taken):
+class RespConfirmAccepted(_Accepted):
     """The late result was accepted."""
 
     payload: RespConfirm
@@ -70,7 +70,7 @@ class EchoedIds(_ReplyPart):
     supplierB2BId: str  # noqa: N815
 
 
-class RefusedResp(_ReplyPart):
+class RejectedResp(_ReplyPart):
     """The reason: `errorCd` for programs, `errorDtl` for people, and `errorField`, a path such as
     `purchaseOrder.itemLists[0].quantity`. `errorField` is empty if the error is not in a field."""
 
@@ -81,67 +81,67 @@ class RefusedResp(_ReplyPart):
     errorField: str  # noqa: N815
 
 
-class _RefusedPayload(_ReplyPart):
+class _RejectedPayload(_ReplyPart):
     b2bIds: EchoedIds  # noqa: N815
-    resp: RefusedResp
+    resp: RejectedResp
     additionalInfos: list[dict[str, Any]]  # noqa: N815
 
 
-class PurchaseOrderRefusedPayload(_RefusedPayload):
+class PurchaseOrderRejectedPayload(_RejectedPayload):
     """The received message, as far as it could be read, and its error."""
 
     purchaseOrder: dict[str, Any]  # noqa: N815
 
 
-class PoStatusRefusedPayload(_RefusedPayload):
+class PoStatusRejectedPayload(_RejectedPayload):
     """The received message, as far as it could be read, and its error."""
 
     poStatus: dict[str, Any]  # noqa: N815
 
 
-class PoConfirmationRefusedPayload(_RefusedPayload):
+class PoConfirmationRejectedPayload(_RejectedPayload):
     """The received message, as far as it could be read, and its error."""
 
     poConfirmation: dict[str, Any]  # noqa: N815
 
 
-class _Refused(_ReplyPart):
+class _Rejected(_ReplyPart):
     """The message was rejected and changed nothing; `response_code` 38 is a duplicate reference."""
 
     response_code: Literal[ResponseCode.FAILURE, ResponseCode.DUPLICATE]
     response_message: Literal["Failure", "Duplicate reference"]
 
 
-class PurchaseOrderRefused(_Refused):
+class PurchaseOrderRejected(_Rejected):
     """A rejected `req-send` or `req-edit`; it changed nothing."""
 
-    payload: PurchaseOrderRefusedPayload
+    payload: PurchaseOrderRejectedPayload
 
 
-class PoStatusRefused(_Refused):
+class PoStatusRejected(_Rejected):
     """A rejected `req-status-change`; it changed nothing."""
 
-    payload: PoStatusRefusedPayload
+    payload: PoStatusRejectedPayload
 
 
-class PoConfirmationRefused(_Refused):
+class PoConfirmationRejected(_Rejected):
     """A rejected `resp-confirm`; it changed nothing."""
 
-    payload: PoConfirmationRefusedPayload
+    payload: PoConfirmationRejectedPayload
 
 
-TAKEN: dict[Kind, type[BaseModel]] = {
-    Kind.REQ_SEND: ReqSendTaken,
-    Kind.REQ_EDIT: ReqEditTaken,
-    Kind.REQ_STATUS_CHANGE: ReqStatusChangeTaken,
-    Kind.RESP_CONFIRM: RespConfirmTaken,
+ACCEPTED: dict[Kind, type[BaseModel]] = {
+    Kind.REQ_SEND: ReqSendAccepted,
+    Kind.REQ_EDIT: ReqEditAccepted,
+    Kind.REQ_STATUS_CHANGE: ReqStatusChangeAccepted,
+    Kind.RESP_CONFIRM: RespConfirmAccepted,
 }
 """The 200 reply to each kind."""
-REFUSED: dict[Kind, type[BaseModel]] = {
-    Kind.REQ_SEND: PurchaseOrderRefused,
-    Kind.REQ_EDIT: PurchaseOrderRefused,
-    Kind.REQ_STATUS_CHANGE: PoStatusRefused,
-    Kind.RESP_CONFIRM: PoConfirmationRefused,
+REJECTED: dict[Kind, type[BaseModel]] = {
+    Kind.REQ_SEND: PurchaseOrderRejected,
+    Kind.REQ_EDIT: PurchaseOrderRejected,
+    Kind.REQ_STATUS_CHANGE: PoStatusRejected,
+    Kind.RESP_CONFIRM: PoConfirmationRejected,
 }
 """All other replies to each kind."""
 
@@ -236,7 +236,7 @@ _CONFLICTS: dict[Kind, _Refusal] = {
         "resp.reqMsgId",
     ),
 }
-_FAULTS: dict[Kind, _Refusal] = {
+_ERRORS: dict[Kind, _Refusal] = {
     Kind.REQ_SEND: (ErrorCode.FIELD_MISSING, "purchaseOrder.subject is missing.", "purchaseOrder.subject"),
     Kind.REQ_EDIT: (
         ErrorCode.FIELD_INVALID,
@@ -318,10 +318,10 @@ class _Brief(GenerateJsonSchema):
 
 @cache
 def _schemas(kinds: tuple[Kind, ...]) -> dict[str, Any]:
-    models = [model for kind in kinds for model in (MODELS[kind], TAKEN[kind], REFUSED[kind])]
-    once = dict.fromkeys(models)
+    models = [model for kind in kinds for model in (MODELS[kind], ACCEPTED[kind], REJECTED[kind])]
+    unique = dict.fromkeys(models)
     _, document = models_json_schema(
-        [(model, "validation") for model in once], ref_template=_SCHEMAS, schema_generator=_Brief
+        [(model, "validation") for model in unique], ref_template=_SCHEMAS, schema_generator=_Brief
     )
     schemas: dict[str, Any] = document.get("$defs", {})
     return schemas
@@ -343,7 +343,7 @@ def _operation(server_url: str, kind: Kind) -> dict[str, Any]:
 
 
 def _response(kind: Kind, status: int) -> dict[str, Any]:
-    model = TAKEN[kind] if status == 200 else REFUSED[kind]
+    model = ACCEPTED[kind] if status == 200 else REJECTED[kind]
     reply = _reply(kind, status)
     codes = [code for code, code_status in HTTP_STATUS.items() if code_status == status]
     description = _STATUSES[status]
@@ -364,7 +364,7 @@ def _reply(kind: Kind, status: int) -> dict[str, Any]:
     if status in _REFUSALS:
         code, detail, field = _REFUSALS[status]
         return reply(None, code=code, detail=detail, field=field)
-    code, detail, field = (_CONFLICTS if status == 409 else _FAULTS)[kind]
+    code, detail, field = (_CONFLICTS if status == 409 else _ERRORS)[kind]
     return reply(
         _with_error(kind, field) if status == 422 else example(kind), code=code, detail=detail, field=field
     )

@@ -82,7 +82,7 @@ def canonical_sha256(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _refuse(detail: str) -> NoReturn:
+def _reject(detail: str) -> NoReturn:
     raise Unreadable(ErrorCode.UNREADABLE, detail)
 
 
@@ -90,13 +90,13 @@ def _decoded(raw: bytes, max_bytes: int) -> str:
     if len(raw) > max_bytes:
         raise Unreadable(ErrorCode.TOO_LARGE, f"The body is larger than {max_bytes} bytes.")
     if raw.startswith(_BYTE_ORDER_MARKS):
-        _refuse("The body begins with a byte order mark; send plain UTF-8.")
+        _reject("The body begins with a byte order mark; send plain UTF-8.")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        _refuse(f"The body is not UTF-8 (byte {error.start}).")
+        _reject(f"The body is not UTF-8 (byte {error.start}).")
     if not text or text.isspace():
-        _refuse("The body is empty.")
+        _reject("The body is empty.")
     return text
 
 
@@ -111,16 +111,16 @@ def _check_depth(raw: bytes) -> None:
     for bracket in brackets:
         depth += 1 if bracket in _OPENING else -1
         if depth > MAX_DEPTH:
-            _refuse(f"The body is nested deeper than {MAX_DEPTH} levels.")
+            _reject(f"The body is nested deeper than {MAX_DEPTH} levels.")
 
 
 def _check_strings(value: Any) -> None:
     for text in _strings(value):
         if match := _NUL_OR_SURROGATE.search(text):
-            _refuse(
-                "A text contains the character U+0000."
+            _reject(
+                "A string contains the character U+0000."
                 if match.group() == "\x00"
-                else "A text contains half of a surrogate pair."
+                else "A string contains half of a surrogate pair."
             )
 
 
@@ -138,27 +138,27 @@ def _strings(value: Any) -> Iterator[str]:
 
 def _integer(literal: str) -> int:
     if len(literal) > len(str(INTEGER_MIN)) or not INTEGER_MIN <= (number := int(literal)) <= INTEGER_MAX:
-        _refuse("A whole number does not fit into 64 bits.")
+        _reject("A whole number does not fit into 64 bits.")
     return number
 
 
 def _decimal(literal: str) -> Decimal:
     if len(literal) > MAX_NUMBER_CHARACTERS:
-        _refuse(f"A number is written with more than {MAX_NUMBER_CHARACTERS} characters.")
+        _reject(f"A number has more than {MAX_NUMBER_CHARACTERS} characters.")
     exponent = literal.lower().partition("e")[2]
     if exponent and abs(int(exponent)) > MAX_EXPONENT:
-        _refuse(f"A number has an exponent beyond {MAX_EXPONENT}.")
+        _reject(f"A number has an exponent beyond {MAX_EXPONENT}.")
     return Decimal(literal)
 
 
 def _constant(literal: str) -> NoReturn:
-    _refuse(f"{literal} is not a JSON number.")
+    _reject(f"{literal} is not a JSON number.")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        _refuse("An object has a duplicate key.")
+        _reject("An object has a duplicate key.")
     return members
 
 

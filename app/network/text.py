@@ -18,7 +18,7 @@ _DATE_FORMATS = (
 
 
 def is_invisible(character: str) -> bool:
-    """Whether a character shows nothing: a blank, a control or format character, or a filler."""
+    """Whether a character shows nothing: a space, a control or format character, or a filler."""
     if character in _BLANK_LETTERS or "\ufe00" <= character <= "\ufe0f":
         return True
     return unicodedata.category(character) in _INVISIBLE_CATEGORIES
@@ -30,7 +30,7 @@ def has_visible(text: str) -> bool:
 
 
 def one_line(text: str) -> str:
-    """A text on one line: each run of control characters and line breaks becomes one blank.
+    """A text on one line: each run of control characters and line breaks becomes one space.
 
     A text without a visible character is empty.
     """
@@ -38,7 +38,7 @@ def one_line(text: str) -> str:
 
 
 def search_key(text: str) -> str:
-    """The form in which texts are compared: NFKC, case-folded, single blanks, no invisible characters."""
+    """The form in which texts are compared: NFKC, case-folded, single spaces, no invisible characters."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     words = (
         "".join(letter for letter in word if not is_invisible(letter))

@@ -21,7 +21,7 @@ class AccountChange(StrEnum):
 def mail_account_change(
     session: Session, person: Person, change: AccountChange, *, to: str | None = None
 ) -> None:
-    """Send a mail about the change to the person, or to the address ``to``; nobody without an address."""
+    """Send a mail about the change to the person, or to the address ``to``; nothing without an address."""
     address = person.mail_address if to is None else to
     if not address:
         return

@@ -1,4 +1,4 @@
-"""The form for one's own notification preferences."""
+"""The form for notification preferences."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ HOURS = [("", "None"), *((str(hour), f"{hour:02}:00") for hour in range(24))]
 
 
 class PreferencesForm(FlaskForm):
-    """How one gets each category of notifications, and quiet hours."""
+    """How a person receives each category of notifications, and the quiet hours."""
 
     assigned = SelectField(LABELS[Category.ASSIGNED], choices=choices(CHOICES))
     mentioned = SelectField(LABELS[Category.MENTIONED], choices=choices(CHOICES))

@@ -89,7 +89,7 @@ class Notification(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     event: Mapped[Event] = mapped_column(enum_type(Event))
-    # What it is about, such as a PO number, and who caused it; empty if nobody did.
+    # What it is about, such as a PO number, and who caused it; empty if the app did.
     title: Mapped[str] = mapped_column(String(TITLE_MAX))
     caused_by: Mapped[str] = mapped_column(String(120), default="")
     path: Mapped[str] = mapped_column(String(200))

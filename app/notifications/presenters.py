@@ -1,4 +1,4 @@
-"""Notifications as the page lists them: by day; those about one order are one entry, many new orders too."""
+"""Groups notifications for the page: by day, then by order or partner. Several new orders are one group."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.ui.numbers import pluralize
 from app.ui.times import long_day
 
 NEW_ORDERS_MIN = 3
-"""So many new orders of a day, of which nothing else is known, are one entry."""
+"""From this many new orders a day on, they are one group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,14 @@ class Group:
         return newest_orders if self.has_new_orders else self.newest.path
 
     @property
-    def folded(self) -> Sequence[Notification]:
+    def collapsed(self) -> Sequence[Notification]:
         """Those that are listed below: all new orders, or the earlier notifications."""
         return self.rows if self.has_new_orders else self.rows[1:]
 
     @property
-    def folded_label(self) -> str:
+    def collapsed_label(self) -> str:
         """What is below."""
-        return "Show orders" if self.has_new_orders else f"{len(self.folded)} earlier"
+        return "Show orders" if self.has_new_orders else f"{len(self.collapsed)} earlier"
 
     @property
     def unread_ids(self) -> list[int]:

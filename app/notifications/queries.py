@@ -11,7 +11,7 @@ from app.accounts.models import Person, PersonSupplier, Role
 from app.db.filters import PAGE, count_rows
 from app.notifications.models import Notification
 
-COUNTED = 100
+UNREAD_MAX = 100
 """Unread notifications that are counted at most."""
 
 
@@ -30,11 +30,11 @@ def own(session: Session, person_id: int, notification_id: int) -> Notification 
 
 
 def unread_count(session: Session, person_id: int) -> int:
-    """How many notifications are unread; counts at most ``COUNTED``."""
+    """How many notifications are unread; counts at most ``UNREAD_MAX``."""
     unread = select(Notification.id).where(
         Notification.person_id == person_id, Notification.read_at.is_(None)
     )
-    return count_rows(session, unread, most=COUNTED)
+    return count_rows(session, unread, most=UNREAD_MAX)
 
 
 def people_of_supplier(session: Session, supplier_b2b_id: str) -> Sequence[Person]:

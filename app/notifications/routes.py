@@ -1,4 +1,4 @@
-"""The pages of one's own notifications and preferences."""
+"""The signed-in person's notifications and preferences."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _unread_notifications() -> int:
 @blueprint.get("/notifications")
 @access.requires(Permission.VIEW)
 def index() -> Response:
-    """One's own notifications, newest first. Opening the page or a link marks nothing as read."""
+    """The person's notifications, newest first. Opening the page or a link marks nothing as read."""
     start = _row_id(request.args.get("before", ""))
     rows = queries.newest(web.db(), access.current_person().id, before=start)
     has_more = len(rows) > PAGE
@@ -77,14 +77,14 @@ def read(notification_id: int) -> AnyResponse:
 @blueprint.get("/account/notifications")
 @access.requires(Permission.VIEW)
 def preferences() -> Response:
-    """The form for one's own preferences."""
+    """The form for the preferences."""
     return _preferences_page(PreferencesForm.of(access.current_person()))
 
 
 @blueprint.post("/account/notifications")
 @access.requires(Permission.VIEW)
 def save_preferences() -> AnyResponse:
-    """Save one's own preferences."""
+    """Save the preferences."""
     person = web.db().get(Person, access.current_person().id) or abort(404)
     form = PreferencesForm(role=person.role)
     if not form.validate():

@@ -123,14 +123,14 @@ def zone_of(session: Session, person: Person) -> ZoneInfo:
 def _send_digest(session: Session, person: Person) -> bool:
     zone = zone_of(session, person)
     local = clock.now().astimezone(zone)
-    begun = local.replace(hour=DIGEST_HOUR, minute=0, second=0, microsecond=0)
-    if local < begun:
-        begun -= timedelta(days=1)
+    digest_time = local.replace(hour=DIGEST_HOUR, minute=0, second=0, microsecond=0)
+    if local < digest_time:
+        digest_time -= timedelta(days=1)
     notifications = session.scalars(
         select(Notification)
         .where(
             *(Notification.person_id == person.id, Notification.in_digest),
-            Notification.created_at < begun,
+            Notification.created_at < digest_time,
         )
         .order_by(Notification.id.desc())
     ).all()

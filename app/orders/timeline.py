@@ -111,7 +111,7 @@ def activity(session: Session, order: PurchaseOrder, messages: Sequence[Message]
 
 def _assignment(entry: AuditEntry) -> Event:
     """An assignment, which only the audit trail records."""
-    assignee = str(entry.became.get(ASSIGNED_TO) or "")
+    assignee = str(entry.new_values.get(ASSIGNED_TO) or "")
     kind = EventKind.ASSIGNED
     if assignee == NO_ASSIGNEE:
         kind = EventKind.UNASSIGNED

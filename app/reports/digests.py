@@ -77,12 +77,12 @@ def queue_digest(database: Database, settings: Settings) -> bool:
     if not settings.smtp_url or settings.alert_deadlines == "off":
         return False
     now = clock.now()
-    begun = _period(now, settings)
-    if begun is None:
+    digest_time = _period(now, settings)
+    if digest_time is None:
         return False
     with database.writing() as session:
         last = last_created_at(session, Topic.DEADLINES)
-        if last is not None and last >= begun:
+        if last is not None and last >= digest_time:
             return False
         enqueue(session, Topic.DEADLINES, "", "")
         session.commit()
@@ -94,8 +94,8 @@ def _period(now: datetime, settings: Settings) -> datetime | None:
     local = now.astimezone(settings.zone)
     if settings.alert_deadlines == "hourly":
         return local.replace(minute=0, second=0, microsecond=0)
-    begun = local.replace(hour=DAILY_HOUR, minute=0, second=0, microsecond=0)
-    return begun if local >= begun else None
+    digest_time = local.replace(hour=DAILY_HOUR, minute=0, second=0, microsecond=0)
+    return digest_time if local >= digest_time else None
 
 
 def _body(subject: str, lines: Sequence[str], url: str) -> str:

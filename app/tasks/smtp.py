@@ -37,7 +37,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Recipients that have the mail, those rejected for good, and the error. Others may be tried again."""
+    """Recipients that have the mail, those rejected for good, and the error. Others can be retried."""
 
     accepted: frozenset[str] = frozenset()
     rejected: frozenset[str] = frozenset()

@@ -98,7 +98,7 @@ class Chore:
     """Work at an interval. ``run`` may be interrupted at any point and must be repeatable."""
 
     name: str
-    every: timedelta
+    interval: timedelta
     run: Callable[[Database], None]
 
 
@@ -114,17 +114,17 @@ class Worker:
         self._has_chore_rows = False
 
     def run(self, stop: threading.Event) -> None:
-        """Run tasks until told to stop; the current one ends with its current step and continues later."""
+        """Run tasks until ``stop`` is set; the current one ends with its current step and continues later."""
         while not stop.is_set():
             try:
-                was_busy = self.once(stop)
+                was_busy = self.run_next(stop)
             except DBAPIError as error:
                 log.warning("the database is unavailable, tasks wait: %s", error.orig)
                 was_busy = False
             if not was_busy:
                 stop.wait(POLL_SECONDS)
 
-    def once(self, stop: threading.Event | None = None) -> bool:
+    def run_next(self, stop: threading.Event | None = None) -> bool:
         """Run the task that has been due the longest. False if none is due."""
         self._add_missing_chores()
         token = secrets.token_hex(16)
@@ -214,7 +214,7 @@ class Worker:
             now = clock.now()
             if task.kind in self._chores:
                 task.error = f"{type(error).__name__}: {error}"
-                _schedule(task, now + self._chores[task.kind].every)
+                _schedule(task, now + self._chores[task.kind].interval)
                 return
             task.error = type(error).__name__
             if task.max_attempts is not None and task.attempts >= task.max_attempts:
@@ -229,7 +229,7 @@ class Worker:
             now = clock.now()
             if task.kind in self._chores:
                 task.finished_at, task.attempts, task.error = now, 0, ""
-                _schedule(task, now + self._chores[task.kind].every)
+                _schedule(task, now + self._chores[task.kind].interval)
             else:
                 if cause:
                     task.note_code, task.note_params = JobNote.IMPOSSIBLE, {"cause": cause}

@@ -106,8 +106,8 @@ class ListPage:
     """One page of a list.
 
     ``active_page`` names the link of the sidebar. ``newest`` is the id of the newest row, for the check for
-    new ones. ``hidden`` columns are shown only to those who chose them. ``searched_back_to`` is set if a search
-    did not read all rows. ``context`` is for the list's own templates.
+    new ones. ``hidden`` columns are shown only to those who chose them. ``searched_back_to`` is set if a
+    search did not read all rows. ``context`` is for the list's own templates.
     """
 
     groups: Sequence[Group]

@@ -217,16 +217,16 @@ class Document(FPDF):
     # --- Text
 
     def wrap(self, text: Text, width: float) -> list[Text]:
-        """The text as lines that fit into the width, broken at blanks, and in a word that is too long."""
+        """The text as lines that fit into the width, broken at spaces, and within a word that is too long."""
         self._style(text)
-        blank, lines, used = self._width(" "), [""], 0.0
+        space, lines, used = self._width(" "), [""], 0.0
         for word in printable(text.text).split(" "):
             for part in self._parts(word, width):
                 needed = self._width(part)
                 if not lines[-1]:
                     lines[-1], used = part, needed
-                elif used + blank + needed <= width:
-                    lines[-1], used = f"{lines[-1]} {part}", used + blank + needed
+                elif used + space + needed <= width:
+                    lines[-1], used = f"{lines[-1]} {part}", used + space + needed
                 else:
                     lines.append(part)
                     used = needed

@@ -38,7 +38,7 @@ def test_account_is_saved_and_audited(asha: Browser, session: Session) -> None:
     assert [html[f"data-{name}"] for name in ("theme", "density", "shortcuts")] == ["dark", "compact", "off"]
     assert page.one("#mail_address")["value"] == "asha@supplier.example"
     entry = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.PERSON_CHANGED)).one()
-    assert entry.became["time_zone"] == "Europe/Paris"
+    assert entry.new_values["time_zone"] == "Europe/Paris"
 
 
 def test_other_preferences_are_kept(asha: Browser, session: Session) -> None:

@@ -169,7 +169,7 @@ def test_kept_form_expires(anonymous: Browser, asha: Browser, order_id: int, clo
 
 
 def test_kept_forms_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_forms, "KEPT_IN_ALL", 6)
+    monkeypatch.setattr(kept_forms, "KEPT_TOTAL", 6)
     monkeypatch.setattr(kept_forms, "KEPT_PER_ADDRESS", 4)
     with database.writing() as session:
         tokens = [kept_forms.keep(session, "/x", [("a", "b")], address="10.0.0.1") for _ in range(6)]

@@ -199,9 +199,9 @@ def test_changes_are_audited_without_secrets(admin: Browser, session: Session) -
         "Admin",
         "omar",
     )
-    assert changed.was == {"full_name": "Omar", "supplier_ids": [BEARINGS]}
-    assert changed.became == {"full_name": "Omar Shaikh", "supplier_ids": [TRIVENI, BEARINGS]}
-    assert reset.became == {"password": "changed"}
+    assert changed.old_values == {"full_name": "Omar", "supplier_ids": [BEARINGS]}
+    assert changed.new_values == {"full_name": "Omar Shaikh", "supplier_ids": [TRIVENI, BEARINGS]}
+    assert reset.new_values == {"password": "changed"}
     assert password not in reset.after + changed.after
 
 

@@ -88,17 +88,17 @@ def test_forgiving_removes_the_count_of_the_account_and_one_of_the_address(datab
     with database.writing() as session:
         for _ in range(22):
             throttle.count_failure(session, [account, address, other])
-        throttle.forgive(session, account, address)
+        throttle.clear_failures(session, account, address)
         session.flush()
         assert throttle.recent_failures(session) == {Kind.ACCOUNT: 22, Kind.ADDRESS: 21, Kind.PARTNER_KEY: 0}
         assert throttle.seconds_left(session, [account, address]) == 0
         assert throttle.seconds_left(session, [other]) == 300
-        throttle.forgive(session, other)
+        throttle.clear_failures(session, other)
         session.flush()
         assert throttle.recent_failures(session)[Kind.ACCOUNT] == 0
         single = throttle.of_address(Kind.PARTNER_KEY, "192.0.2.1")
         throttle.count_failure(session, [single])
-        throttle.forgive(session, account, single)
+        throttle.clear_failures(session, account, single)
         session.flush()
         assert throttle.recent_failures(session)[Kind.PARTNER_KEY] == 0
 

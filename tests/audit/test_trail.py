@@ -103,10 +103,10 @@ def test_response_and_undo_are_recorded_with_values(
     assert asha.send(f"{url}/answer/undo", asha.fill(url, f"{url}/answer/undo")).status_code == 303
     responded, undone = entries()[-2:]
     assert (responded.action, undone.action) == (AuditAction.RESPONDED, AuditAction.RESPONSE_UNDONE)
-    assert responded.was == {"answer": "none"}
-    assert responded.became["answer"] == "ACCEPT" and responded.became["remarks"] == "On the 5th"
+    assert responded.old_values == {"answer": "none"}
+    assert responded.new_values["answer"] == "ACCEPT" and responded.new_values["remarks"] == "On the 5th"
     assert (responded.actor, responded.object_id) == ("Asha", str(order_id))
-    assert undone.was["message"] == responded.became["message"]
+    assert undone.old_values["message"] == responded.new_values["message"]
 
 
 def test_refused_or_rolled_back_action_leaves_no_entry(
@@ -147,7 +147,7 @@ def test_resend_is_recorded_with_its_reason(
     last = entries()[-1]
     assert (last.action, last.actor, last.object_id) == (AuditAction.RESENT, "Ravi", message_id)
     assert last.reason == "they are back"
-    assert last.was == {"state": "failed", "result": "timeout"}
+    assert last.old_values == {"state": "failed", "result": "timeout"}
 
 
 @pytest.mark.sqlite
@@ -162,7 +162,7 @@ def test_pause_and_resume_are_recorded(ravi: Browser, partner: Partner, entries:
         "Bharat Connect",
     )
     assert (resumed.action, resumed.actor, resumed.reason) == (AuditAction.RESUMED, "Ravi", "they moved")
-    assert (resumed.was["by"], resumed.was["reason"]) == ("Ravi", "they move house")
+    assert (resumed.old_values["by"], resumed.old_values["reason"]) == ("Ravi", "they move house")
 
 
 @pytest.mark.sqlite
@@ -197,9 +197,13 @@ def test_cancellation_by_the_buyer_is_recorded(
     buyer = Buyer(app.test_client(), example_bodies)
     assert getattr(buyer, how)().status_code == 200
     (entry,) = entries()[before:]
-    assert (entry.action, entry.actor, entry.became) == (AuditAction.WEBHOOK_CANCELED, "Bharat Connect", why)
+    assert (entry.action, entry.actor, entry.new_values) == (
+        AuditAction.WEBHOOK_CANCELED,
+        "Bharat Connect",
+        why,
+    )
     assert (entry.object_kind, entry.object_id, entry.address) == ("message", message_id, "127.0.0.1")
-    assert entry.was == {"delivery": "sending" if sending else "pending"}
+    assert entry.old_values == {"delivery": "sending" if sending else "pending"}
     agrees(session, order_id, delivery)
     if sending:
         with database.writing() as writing:
@@ -255,7 +259,7 @@ def test_repeatedly_interrupted_webhook_is_recorded(
             writing.commit()
     (entry,) = entries()[before:]
     assert (entry.action, entry.actor, entry.object_id) == (AuditAction.WEBHOOK_FAILED, "", message_id)
-    assert entry.became == {"reason": "repeatedly_interrupted", "count": INTERRUPTIONS_MAX}
+    assert entry.new_values == {"reason": "repeatedly_interrupted", "count": INTERRUPTIONS_MAX}
     agrees(session, order_id, "failed")
     assert meera.get("/audit?action=held").status_code == 200
 
@@ -280,16 +284,20 @@ def test_automatic_pause_is_recorded_once(
         confirm(order_id)
     deliver()
     (held,) = [entry for entry in entries() if entry.action == AuditAction.PAUSED]
-    assert (held.actor, held.object_name) == ("", "Bharat Connect") and held.became["reason"] == why
+    assert (held.actor, held.object_name) == ("", "Bharat Connect") and held.new_values["reason"] == why
     for order_id in orders:
         agrees(session, order_id, "pending")
     page = f"/partners/{partner.id}"
     assert mode in ravi.get(page).words
     ravi.send(f"{page}/resume", {**ravi.fill(page, f"{page}/resume"), "reason": "fixed by the partner"})
     resumed = entries()[-1]
-    assert (resumed.action, resumed.actor, resumed.was["by"]) == (AuditAction.RESUMED, "Ravi", "PO Confirm")
+    assert (resumed.action, resumed.actor, resumed.old_values["by"]) == (
+        AuditAction.RESUMED,
+        "Ravi",
+        "PO Confirm",
+    )
     assert resumed.reason == "fixed by the partner"
-    assert resumed.was["reason"] == why
+    assert resumed.old_values["reason"] == why
 
 
 @pytest.mark.sqlite
@@ -341,10 +349,10 @@ def test_partner_changes_are_recorded_without_secrets(
         session.commit()
     changed, *of_keys = entries()[-5:]
     assert changed.action == AuditAction.PARTNER_CHANGED
-    assert changed.was["base URL"].startswith("http://127.0.0.1")
-    assert changed.became["base URL"] == "https://new.example"
-    assert changed.became["header values"] == changed.became["OAuth secret"] == "changed"
-    assert changed.became["OAuth"]["client_id"] == "me"
+    assert changed.old_values["base URL"].startswith("http://127.0.0.1")
+    assert changed.new_values["base URL"] == "https://new.example"
+    assert changed.new_values["header values"] == changed.new_values["OAuth secret"] == "changed"
+    assert changed.new_values["OAuth"]["client_id"] == "me"
     assert [entry.action for entry in of_keys] == [AuditAction.KEY_ADDED] * 3 + [AuditAction.KEY_REVOKED]
     recorded = json.dumps([[entry.before, entry.after, entry.reason] for entry in entries()])
     for hidden in ("the-new-secret", "a-secret-of-ours", "the-oauth", "another-inbound", secret, "whsec"):
@@ -377,7 +385,7 @@ def test_people_and_commands(app: Flask, database: Database, entries: Trail) -> 
         "the command line",
         "kiran",
     )
-    assert last.became["role"] == "manager"
+    assert last.new_values["role"] == "manager"
     password = made.output.split("password: ")[1].strip()
     assert password not in last.after and "argon2" not in last.after
 
@@ -435,4 +443,4 @@ def test_supplier_settings_are_recorded(browser_of: Callable[[str], Browser], en
         assert admin.send("/suppliers", fields).status_code == 303
     (entry,) = entries()[before:]
     assert (entry.action, entry.actor) == (AuditAction.SUPPLIER_CHANGED, "Admin")
-    assert entry.became == {"device_tag": "IP 203.0.113.8"}
+    assert entry.new_values == {"device_tag": "IP 203.0.113.8"}

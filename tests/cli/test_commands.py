@@ -273,13 +273,13 @@ def test_resend_since_a_time_resends_and_counts(
         asha.respond(order_id)
     deliver()
     command = ("resend", "--since", "2020-01-01", "--state", "refused")
-    assert run(app, *command, "--dry-run").output == "would resend=2 left_out=0\n"
+    assert run(app, *command, "--dry-run").output == "would resend=2 skipped=0\n"
     assert deliver() == {}
-    assert run(app, *command, "--partner", "Bharat Connect").output == "resent=2 left_out=0\n"
+    assert run(app, *command, "--partner", "Bharat Connect").output == "resent=2 skipped=0\n"
     assert deliver() == {"delivered": 2}
     assert run(app, "resend", "--since", "tomorrow").exit_code == 1
     assert run(app, *command, "--partner", "nobody").exit_code == 1
-    assert run(app, "resend", "--since", "2999-01-01").output == "resent=0 left_out=0\n"
+    assert run(app, "resend", "--since", "2999-01-01").output == "resent=0 skipped=0\n"
 
 
 def test_work_once_exits_when_nothing_is_due(app: Flask) -> None:

@@ -231,7 +231,7 @@ def slow_setsid():
 set_session, os.setsid = os.setsid, slow_setsid
 child = supervisor.Forked("child", lambda: time.sleep(60), restart=False)
 threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
-sys.exit(supervisor.run_together([child]))
+sys.exit(supervisor.supervise([child]))
 """
 
 

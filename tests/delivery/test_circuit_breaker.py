@@ -354,8 +354,8 @@ def test_breaker_opening_and_recovery_are_recorded_once_each(
     assert [(entry.action, entry.actor, entry.object_name) for entry in entries] == [
         (action, "", "Bharat Connect") for action in actions
     ]
-    assert entries[0].became["reason"] == "no_response"
-    assert entries[1].was["failed probes"] >= 3
+    assert entries[0].new_values["reason"] == "no_response"
+    assert entries[1].old_values["failed probes"] >= 3
     for page in ("/audit?object=partner", f"/partners/{partner.id}"):
         words = meera.get(page).words
         assert "PO Confirm" in words

@@ -173,9 +173,9 @@ def test_clock_on_postgresql_is_the_servers(database: Database, monkeypatch: Any
 def test_clock_follows_a_changed_server_clock() -> None:
     try:
         ticks, noon = the_clock.ticks(), the_clock.now()
-        the_clock.follow(noon + timedelta(hours=1), asked_at=ticks, answered_at=ticks + 0.001)
+        the_clock.follow(noon + timedelta(hours=1), sent_at=ticks, received_at=ticks + 0.001)
         assert the_clock.now() - noon > timedelta(minutes=59)
-        the_clock.follow(noon - timedelta(hours=1), asked_at=ticks, answered_at=ticks + 0.001)
+        the_clock.follow(noon - timedelta(hours=1), sent_at=ticks, received_at=ticks + 0.001)
         assert the_clock.now() < noon
     finally:
         the_clock.forget_server()
@@ -185,10 +185,10 @@ def test_worse_measurement_does_not_change_the_clock() -> None:
     try:
         ticks = the_clock.ticks()
         noon = the_clock.now()
-        the_clock.follow(noon, asked_at=ticks, answered_at=ticks)
+        the_clock.follow(noon, sent_at=ticks, received_at=ticks)
         before = the_clock._server
-        the_clock.follow(noon + timedelta(milliseconds=40), asked_at=ticks, answered_at=ticks + 0.1)
+        the_clock.follow(noon + timedelta(milliseconds=40), sent_at=ticks, received_at=ticks + 0.1)
         assert the_clock._server == before
-        assert not the_clock.wants_measure()
+        assert not the_clock.needs_measurement()
     finally:
         the_clock.forget_server()

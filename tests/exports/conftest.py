@@ -88,7 +88,7 @@ def run_tasks(app: Flask, database: Database) -> Callable[[], bool]:
     def run_tasks() -> bool:
         tasks = worker(database, app.extensions["settings"])
         was_busy = False
-        while tasks.once():
+        while tasks.run_next():
             was_busy = True
         return was_busy
 

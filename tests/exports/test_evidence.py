@@ -166,7 +166,7 @@ def test_pack_is_audited_and_requires_the_export_permission(
     assert [browser.get(url).status_code for browser in (meera, asha, ravi)] == [200, 403, 403]
     assert meera.get("/orders/99999/evidence.zip").status_code == 404
     entry = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.EXPORTED.value)).one()
-    assert (entry.object_kind, entry.object_id, entry.became["what"]) == (
+    assert (entry.object_kind, entry.object_id, entry.new_values["what"]) == (
         "order",
         str(order_id),
         "evidence pack",

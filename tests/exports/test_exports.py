@@ -209,7 +209,7 @@ def test_export_is_audited_with_its_filter(meera: Browser, many_messages: Any, s
     meera.get("/exports/webhooks.csv?state=delivered&after=")
     last = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
     assert last and (last.action, last.actor) == (AuditAction.EXPORTED, "Meera")
-    assert last.became == {"what": "webhooks", "form": "csv", "filter": {"state": "delivered"}, "rows": 3}
+    assert last.new_values == {"what": "webhooks", "form": "csv", "filter": {"state": "delivered"}, "rows": 3}
 
 
 @pytest.mark.sqlite

@@ -239,7 +239,10 @@ def test_reprocessing_applies_the_message_from_now_on(
     entry = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.REPROCESSED)).one()
     assert (entry.object_kind, entry.object_id, entry.actor) == ("inbound", row.id, "Ravi")
     assert (entry.object_name, entry.reason) == (order.buyer_po_number, "r" * 201)
-    assert (entry.was, entry.became) == ({"effect": "unmatched"}, {"effect": "applied", "error": ""})
+    assert (entry.old_values, entry.new_values) == (
+        {"effect": "unmatched"},
+        {"effect": "applied", "error": ""},
+    )
     with pytest.raises(CannotReprocess) as refused:
         reprocess(session, row, by="Ravi", reason="again", rules=RULES)
     assert refused.value.blocker is ReprocessBlocker.ALREADY_APPLIED

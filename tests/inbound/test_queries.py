@@ -131,8 +131,8 @@ def test_routes_pass_the_context_of_the_pages(
     context = pages[-1]
     assert (context["template"], context["fragment"]) == ("ui/listing.html", "ui/_list.html")
     assert [row.id for row in context["page"].groups[0].rows] == [received["unmatched"]]
-    assert (context["asked"].filters["effect"], context["next_url"]) == ("unmatched", None)
-    assert len(context["asked"].notices) == 1 and "nonsense" in context["asked"].notices[0]
+    assert (context["list_request"].filters["effect"], context["next_url"]) == ("unmatched", None)
+    assert len(context["list_request"].notices) == 1 and "nonsense" in context["list_request"].notices[0]
 
     ravi.get(f"/inbound/{received['edited']}")
     context = pages[-1]

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from app.inbound import api_routes
 from app.network.examples import example
 from app.network.messages import parse
-from app.network.openapi import KEY_HEADER, LIFE_CYCLE, REFUSED, TAKEN, openapi
+from app.network.openapi import ACCEPTED, KEY_HEADER, LIFE_CYCLE, REJECTED, openapi
 from app.network.reader import dumps, read_json
 from app.network.replies import build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind
@@ -104,13 +104,13 @@ def test_every_rejection_matches_its_schema(kind: Kind) -> None:
     for code in ErrorCode:
         for received in (None, [], example(kind), {"b2bIds": 1, "additionalInfos": [{"name": None}]}):
             reply = build_reply(kind, received, req_msg_id="in_1", code=code, detail="No.", field="a.b[0]")
-            TypeAdapter(REFUSED[kind]).validate_json(dumps(reply))
+            TypeAdapter(REJECTED[kind]).validate_json(dumps(reply))
 
 
 @pytest.mark.parametrize("kind", LIFE_CYCLE)
 def test_every_success_matches_its_schema(kind: Kind) -> None:
     reply = read_json(dumps(build_reply(kind, example(kind), req_msg_id="in_1")))
-    assert TAKEN[kind].model_validate(reply).model_dump(by_alias=True, exclude_unset=True) == reply
+    assert ACCEPTED[kind].model_validate(reply).model_dump(by_alias=True, exclude_unset=True) == reply
 
 
 @pytest.mark.parametrize(

@@ -435,7 +435,7 @@ def test_many_responses_are_recorded_in_the_background(
     assert "0 of 5" in page.words
     assert decisions(session) == 0
     tasks = worker(app.extensions["database"], app.extensions["settings"])
-    while tasks.once():
+    while tasks.run_next():
         pass
     page = asha.get(page.request.path)
     assert page.one("h1").get_text() == "5 orders confirmed"
@@ -459,9 +459,9 @@ def test_undo_all_stops_the_background_job(
     page = send(asha, select_all())
     tasks = worker(app.extensions["database"], app.extensions["settings"])
     while decisions(session) == 0:
-        assert tasks.once()
+        assert tasks.run_next()
     undo(asha, page)
-    while tasks.once():
+    while tasks.run_next():
         pass
     assert decisions(session) == 2
     assert not session.scalars(select(Decision).where(~Decision.undone)).all()

@@ -119,14 +119,14 @@ def test_response_is_audited_with_the_one_before(order: PurchaseOrder, respond: 
         "further": ["costCentre: CC1", "note: "],
         "lines": ["line/00010/response: REJECTED", "line/00010/remarks: Out of stock"],
     }
-    assert (entry.was, entry.became) == ({"answer": "none"}, recorded)
+    assert (entry.old_values, entry.new_values) == ({"answer": "none"}, recorded)
     decisions.cancel_response(session_of(order), order, CancelReason.ORDER_CHANGED, version=2)
     second = respond(CONFIRM)
     assert second.number == 2
     assert decisions.last_decision(session_of(order), order) is second
     entry = last_entry(order, AuditAction.RESPONDED)
-    assert entry.was == recorded
-    assert entry.became == {
+    assert entry.old_values == recorded
+    assert entry.new_values == {
         "answer": "ACCEPT",
         "remarks": "Confirmed",
         "version": 1,
@@ -209,8 +209,8 @@ def test_canceled_response_is_audited_in_the_partners_name(order: PurchaseOrder,
     entry = last_entry(order, AuditAction.WEBHOOK_CANCELED)
     assert (entry.object_kind, entry.object_id) == ("message", message_id)
     assert (entry.object_name, entry.actor) == (order.buyer_po_number, "Bharat Connect")
-    assert entry.was == {"delivery": "pending"}
-    assert entry.became == {"reason": "order_changed", "version": 2}
+    assert entry.old_values == {"delivery": "pending"}
+    assert entry.new_values == {"reason": "order_changed", "version": 2}
 
 
 @pytest.mark.sqlite
@@ -228,8 +228,8 @@ def test_undone_response_is_marked_and_audited(order: PurchaseOrder, respond: An
     entry = last_entry(order, AuditAction.RESPONSE_UNDONE)
     assert (entry.object_kind, entry.object_id) == ("order", str(order.id))
     assert (entry.object_name, entry.actor) == (order.buyer_po_number, "Omar")
-    assert entry.was == {"answer": "ACCEPT", "message": decision.message_id}
-    assert entry.became == {}
+    assert entry.old_values == {"answer": "ACCEPT", "message": decision.message_id}
+    assert entry.new_values == {}
     with pytest.raises(TooLate):
         decisions.undo(session, order, by=ASHA)
 

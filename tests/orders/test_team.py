@@ -71,7 +71,7 @@ def test_comment_is_in_the_activity_and_never_sent(
     confirm(order_id)
     deliver()
     assert "Stock is" not in str(network.received())
-    assert [entry.became for entry in audited(session, AuditAction.COMMENTED)] == [
+    assert [entry.new_values for entry in audited(session, AuditAction.COMMENTED)] == [
         {"comment": "Stock is <b>low</b>.\nAsk the mill."}
     ]
 
@@ -137,7 +137,7 @@ def test_comment_is_deleted_by_its_author_only(
     assert asha.send(f"/orders/{other}/{action}", fields).status_code in (400, 404)
     assert send(asha, order_id, action).status_code == 303
     assert not asha.get(f"/orders/{order_id}").page.select(".comment-text")
-    assert audited(session, AuditAction.COMMENT_DELETED)[0].was == {"comment": "Typed too early"}
+    assert audited(session, AuditAction.COMMENT_DELETED)[0].old_values == {"comment": "Typed too early"}
 
 
 @pytest.mark.sqlite
@@ -174,7 +174,7 @@ def test_claim_assigns_the_order_to_oneself(arrive: Any, asha: Browser, session:
     assert "Assigned to Asha" in page.words and not page.page.find("button", string="Claim")
     assert not notified(session, "asha", Event.ASSIGNED)
     (entry,) = audited(session, AuditAction.ASSIGNED)
-    assert entry.became == {"assigned to": "Asha"}
+    assert entry.new_values == {"assigned to": "Asha"}
     assert "Claimed by Asha" in page.one("#timeline").get_text()
     row = asha.get("/orders").one(".initials")
     assert row["title"] == "Assigned to Asha"

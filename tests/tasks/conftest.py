@@ -49,7 +49,7 @@ def send(database: Database, settings: Settings) -> Callable[[], int]:
         with database.reading() as session:
             before = session.scalar(sent) or 0
         worker = Worker(database, mail_sender.handlers(settings, digests.mail_writers(settings)))
-        while worker.once():
+        while worker.run_next():
             pass
         with database.reading() as session:
             return (session.scalar(sent) or 0) - before

@@ -77,11 +77,11 @@ def test_job_runs_to_completion_with_progress(database: Database, session: Sessi
         database,
         {"count": lambda run: counting(run, lambda _: seen.append(stored(session, job_id).percent))},
     )
-    assert worker.once()
+    assert worker.run_next()
     job = stored(session, job_id)
     assert (job.state, job.done, job.percent, job.run_at) == (JobState.DONE, 3, 100, None)
     assert seen == [33, 66, 100]
-    assert not worker.once()
+    assert not worker.run_next()
 
 
 def test_job_of_a_dead_worker_resumes_after_its_lease(
@@ -99,11 +99,11 @@ def test_job_of_a_dead_worker_resumes_after_its_lease(
         counting(run, then)
 
     with pytest.raises(Kill):
-        Worker(database, {"count": dies_after_two}).once()
+        Worker(database, {"count": dies_after_two}).run_next()
     other = Worker(database, {"count": lambda run: counting(run, done.append)})
-    assert not other.once()  # the lease has not expired
+    assert not other.run_next()  # the lease has not expired
     clock.move(seconds=LEASE.total_seconds() + 1)
-    assert other.once()
+    assert other.run_next()
     assert done == [1, 2, 3, 4]
     assert stored(session, job_id).state is JobState.DONE
 
@@ -118,9 +118,9 @@ def test_worker_without_its_lease_does_nothing(
     def sleeps_after_one(at: int) -> None:
         done.append(("first", at))
         clock.move(seconds=LEASE.total_seconds() + 1)
-        second.once()
+        second.run_next()
 
-    Worker(database, {"count": lambda run: counting(run, sleeps_after_one)}).once()
+    Worker(database, {"count": lambda run: counting(run, sleeps_after_one)}).run_next()
     assert done == [("first", 1), ("second", 2), ("second", 3)]
     assert stored(session, job_id).state is JobState.DONE
 
@@ -139,12 +139,12 @@ def test_failed_step_is_rolled_back_and_retried(
         counting(run)
 
     worker = Worker(database, {"count": fails_once})
-    worker.once()
+    worker.run_next()
     job = stored(session, job_id)
     assert (job.state, job.done, job.error) == (JobState.RUNNING, 0, "RuntimeError")
-    assert not worker.once()
+    assert not worker.run_next()
     clock.move(seconds=WAIT_AFTER_FAILURE.total_seconds() + 1)
-    assert worker.once()
+    assert worker.run_next()
     assert stored(session, job_id).state is JobState.DONE
 
 
@@ -157,7 +157,7 @@ def test_job_that_fails_repeatedly_has_failed(
         raise RuntimeError("no")
 
     for _ in range(MAX_ATTEMPTS + 1):
-        Worker(database, {"count": fails}).once()
+        Worker(database, {"count": fails}).run_next()
         clock.move(hours=1)
     job = stored(session, job_id)
     assert job.state is JobState.FAILED
@@ -174,9 +174,9 @@ def test_job_that_kills_its_worker_is_not_retried_forever(
 
     for _ in range(MAX_ATTEMPTS):
         with pytest.raises(Kill):
-            Worker(database, {"count": kills}).once()
+            Worker(database, {"count": kills}).run_next()
         clock.move(hours=1)
-    Worker(database, {"count": kills}).once()
+    Worker(database, {"count": kills}).run_next()
     assert stored(session, job_id).state is JobState.FAILED
 
 
@@ -188,7 +188,7 @@ def test_impossible_job_fails_immediately_with_a_reason(
     def cannot(_run: TaskRun) -> None:
         raise TaskFailed("The filter names a partner that is gone.")
 
-    Worker(database, {"count": cannot}).once()
+    Worker(database, {"count": cannot}).run_next()
     job = stored(session, job_id)
     assert (job.state, job.note_code) == (JobState.FAILED, JobNote.IMPOSSIBLE)
     assert job_note(job) == "The filter names a partner that is gone."
@@ -202,7 +202,7 @@ def test_stopping_worker_leaves_the_job_to_another(
     Worker(database, {"count": lambda run: counting(run, lambda _: stop.set())}).run(stop)
     job = stored(session, job_id)
     assert (job.state, job.done, job.lease_token) == (JobState.RUNNING, 1, None)
-    assert Worker(database, {"count": counting}).once()
+    assert Worker(database, {"count": counting}).run_next()
     assert stored(session, job_id).done == 3
 
 
@@ -218,7 +218,7 @@ def test_several_workers_do_each_step_once(database: Database, session: Session,
     ]
 
     def drain(worker: Worker) -> None:
-        while worker.once():
+        while worker.run_next():
             pass
 
     threads = [threading.Thread(target=drain, args=(worker,)) for worker in workers]
@@ -234,12 +234,12 @@ def test_due_chore_is_run_by_one_worker(database: Database, session: Session, cl
     done: list[str] = []
     chore = Chore("sweep", timedelta(minutes=5), lambda _database: done.append("swept"))
     worker, other = Worker(database, {}, [chore]), Worker(database, {}, [chore])
-    assert worker.once()
-    assert not other.once()
+    assert worker.run_next()
+    assert not other.run_next()
     assert done == ["swept"]
     clock.move(minutes=6)
-    assert other.once()
-    assert not worker.once()
+    assert other.run_next()
+    assert not worker.run_next()
     assert done == ["swept", "swept"]
 
 
@@ -250,12 +250,12 @@ def test_failed_chore_records_its_error_and_runs_again(
         raise RuntimeError("no broom")
 
     worker = Worker(database, {}, [Chore("sweep", timedelta(minutes=5), fails)])
-    worker.once()
+    worker.run_next()
     row = session.get(Task, "chore:sweep")
     assert row
     assert (row.attempts, row.error) == (1, "RuntimeError: no broom")
     clock.move(minutes=6)
-    assert worker.once()
+    assert worker.run_next()
 
 
 def test_job_canceled_by_its_owner_keeps_finished_steps(
@@ -267,7 +267,7 @@ def test_job_canceled_by_its_owner_keeps_finished_steps(
         if at == 2:
             assert cancel(ravi, job_id).status_code == 303
 
-    Worker(database, {"count": lambda run: counting(run, cancelled_after_two)}).once()
+    Worker(database, {"count": lambda run: counting(run, cancelled_after_two)}).run_next()
     job = stored(session, job_id)
     assert (job.state, job.done) == (JobState.CANCELED, 2)
     page = ravi.get(f"/jobs/{job_id}").words

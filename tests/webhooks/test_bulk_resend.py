@@ -48,7 +48,7 @@ def run_jobs(database: Database, settings: Settings) -> Callable[[], bool]:
 
     def run_jobs() -> bool:
         worker, was_busy = Worker(database, background.handlers(settings)), False
-        while worker.once():
+        while worker.run_next():
             was_busy = True
         return was_busy
 
@@ -301,7 +301,7 @@ def test_bulk_resend_resumes_after_a_restart(
         return real(session, job, **more)
 
     monkeypatch.setattr(resends, "request_batch", once)
-    Worker(database, {"resend": resends.run}).once(stop)
+    Worker(database, {"resend": resends.run}).run_next(stop)
     assert outcomes(ravi, done.location) == {"sending": 2, "queued": 3}
     monkeypatch.setattr(resends, "request_batch", real)
     assert run_jobs()
@@ -333,7 +333,7 @@ def test_bulk_resend_can_be_canceled(
         return real(session, job, **more)
 
     monkeypatch.setattr(resends, "request_batch", once)
-    Worker(database, {"resend": resends.run}).once(stop)
+    Worker(database, {"resend": resends.run}).run_next(stop)
     monkeypatch.setattr(resends, "request_batch", real)
     (form,) = ravi.get(done.location).page.select("form[action$='/cancel']")
     ravi.send(form["action"], fields_of(form))
@@ -478,11 +478,11 @@ def test_resend_command_creates_the_same_report(
     set_states(database, MessageState.FAILED, MessageState.FAILED, MessageState.DELIVERED)
     since = "2020-01-01"
     ran = app.test_cli_runner().invoke(args=["resend", "--since", since, "--reason", "After the night"])
-    assert "resent=2 left_out=0" in ran.output, ran.output
+    assert "resent=2 skipped=0" in ran.output, ran.output
     deliver()
     session.rollback()
     (job,) = session.scalars(select(Job)).all()
-    assert (job.state, job.created_by, job.reason) == (JobState.DONE, "command line", "After the night")
+    assert (job.state, job.created_by, job.reason) == (JobState.DONE, "the command line", "After the night")
     assert outcomes(ravi, f"{PLAN}/{job.id}") == {"delivered": 2}
     assert len(session.scalars(select(ResendItem)).all()) == 2
 
