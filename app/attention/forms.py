@@ -31,6 +31,6 @@ class ReasonForm(FlaskForm):
 
 
 class AssignForm(FlaskForm):
-    """Whom an item is assigned to; empty for nobody."""
+    """The assignee of an item; empty to unassign it."""
 
     person = Whole("Assignee", [Optional()])

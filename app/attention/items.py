@@ -148,7 +148,7 @@ def _find_partner_item(session: Session, partner_id: int) -> Item | None:
 
 
 def unmatched_messages(session: Session, *, limit: int) -> Sequence[InboundMessage]:
-    """The newest unmatched messages that nobody has resolved."""
+    """The newest unmatched messages that are not resolved."""
     return session.scalars(
         select(InboundMessage)
         .where(InboundMessage.needs_attention)

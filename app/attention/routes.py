@@ -62,7 +62,7 @@ def item(key: str) -> Response:
 @blueprint.post("/<key>/assign")
 @access.requires(Permission.RESEND)
 def assign(key: str) -> AnyResponse:
-    """Assign an item to a person, or to nobody."""
+    """Assign an item to a person, or unassign it."""
     item, form = _find_or_404(key, lock=True), AssignForm()
     people = {person.id: person for person in _assignable(item)}
     if not form.validate() or (form.person.data is not None and form.person.data not in people):

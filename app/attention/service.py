@@ -26,7 +26,7 @@ SYSTEM = ""
 
 
 class Blocker(StrEnum):
-    """Why an item cannot be handled as asked."""
+    """Why a command is not possible for an item."""
 
     NO_LONGER_NEEDED = "no_longer_needed"
     PARTNER_PAUSED = "partner_paused"
@@ -43,7 +43,7 @@ class CannotHandle(Exception):
 
 
 def assign(session: Session, item: Item, person: Person | None, *, by: str) -> None:
-    """Assign an item to a person, or to nobody.
+    """Assign an item to a person, or unassign it.
 
     Errors: CannotHandle if it no longer needs attention.
     """

@@ -17,10 +17,10 @@ _NEVER = tuple(
     for block in (
         "2001::/23",  # protocol assignments: Teredo (2001::/32), benchmarking, ORCHID, anycast services
         "2001:db8::/32",  # documentation
-        "2002::/16",  # 6to4: carries an IPv4 address of anybody's choice
+        "2002::/16",  # 6to4: carries an IPv4 address of anyone's choice
         "2620:4f:8000::/48",  # AS112: answers for private zones
         "3fff::/20",  # documentation
-        "3ffe::/16",  # 6bone, given back
+        "3ffe::/16",  # 6bone, returned
     )
 )
 _NEVER_IPV4 = tuple(

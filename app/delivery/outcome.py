@@ -159,8 +159,8 @@ class Outcome:
 
     def header(self, name: str) -> str:
         """Return the first header of this name (case-insensitive), or an empty string."""
-        wanted = name.lower()
-        return next((value for key, value in self.headers if key.lower() == wanted), "")
+        lower_name = name.lower()
+        return next((value for key, value in self.headers if key.lower() == lower_name), "")
 
     def without(self, secrets: Sequence[str], mask: str) -> Outcome:
         """Return a copy with ``mask`` in place of each secret in the body, the headers and the detail."""

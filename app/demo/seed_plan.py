@@ -68,9 +68,9 @@ def _spread(rng: random.Random, states: Sequence[MessageState], attempts: int) -
     size = max(len(states), 1)
     near = [place for place in retried if any(abs(place / size - outage) < 0.012 for outage in outages)]
 
-    def add(place: int, wanted: int) -> None:
+    def add(place: int, count: int) -> None:
         nonlocal left
-        more = min(left, MAX_ATTEMPTS - counts[place], wanted)
+        more = min(left, MAX_ATTEMPTS - counts[place], count)
         counts[place] += more
         left -= more
 

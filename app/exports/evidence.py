@@ -1,6 +1,6 @@
 """The evidence pack of one order: a ZIP that an auditor can read offline and verify by its checksums.
 
-Bodies are byte for byte what was sent and received. Only a secret of ours that a partner sent back is masked,
+Bodies are byte for byte what was sent and received. Only a secret that a partner sent back is masked,
 and then the pack says so. Everything is written to the file as it is read.
 """
 
@@ -95,8 +95,8 @@ class Pack:
 
     def close(self) -> None:
         """Finish with the checksums of all files, in the format of ``sha256sum -c``."""
-        sums = "".join(f"{file.sha256}  {file.path}\n" for file in self.files)
-        self._write("SHA256SUMS", sums.encode())
+        checksums = "".join(f"{file.sha256}  {file.path}\n" for file in self.files)
+        self._write("SHA256SUMS", checksums.encode())
         self._zip.close()
 
     def _write(self, path: str, raw: bytes) -> None:
@@ -218,7 +218,7 @@ def _add_received(pack: Pack, message: InboundMessage) -> ReceivedMessage:
     folder = f"received/{message.id}"
     pack.add(f"{folder}/request-body.json", message.body)
     pack.add(f"{folder}/request-headers.txt", _header_lines(message.headers))
-    pack.add(f"{folder}/answer-body.json", message.answer_body)
+    pack.add(f"{folder}/response-body.json", message.answer_body)
     names = (
         *("id", "kind", "received_at", "remote_address", "path", "size", "effect", "error_cd"),
         *("error_field", "detail", "answer_status", "content_sha256", "repeat_of"),
@@ -293,7 +293,7 @@ def _add_attempt(
 
 
 def _masked(raw: bytes, mask: Callable[[str], str]) -> bytes:
-    """The body, byte for byte unless it contains a secret of ours."""
+    """The body, byte for byte unless it contains one of our secrets."""
     text = raw.decode("utf-8", "surrogateescape")
     masked = mask(text)
     return raw if masked == text else masked.encode("utf-8", "surrogateescape")
@@ -328,7 +328,7 @@ def _event_fields(event: Event, describe: Describe) -> dict[str, Any]:
         "what": event.kind,
         "actor": event.actor,
         "sentence": describe(event),
-        "said": event.remarks,
+        "remarks": event.remarks,
         "version": event.version,
         "message_id": event.message_id,
         "inbound_id": event.inbound_id,

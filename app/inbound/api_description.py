@@ -31,7 +31,7 @@ ONLY: dict[str, Any] = {"provide_automatic_options": False}
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: its type in words, and the object that it links to, if any.
+    """One field: the label of its type, and the object that it links to, if any.
 
     `anchor` is the place of that object on the page.
     """

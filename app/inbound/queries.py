@@ -70,9 +70,9 @@ class InboundPage:
     searched_back_to: datetime | None = None
 
 
-def message_page(session: Session, scope: Scope, wanted: InboundFilter, *, limit: int = PAGE) -> InboundPage:
+def message_page(session: Session, scope: Scope, filters: InboundFilter, *, limit: int = PAGE) -> InboundPage:
     """The newest messages that match, without bodies. Ids sort by the time of receipt."""
-    conditions, oldest = _filtered(session, scope, wanted)
+    conditions, oldest = _filtered(session, scope, filters)
     query = (
         in_scope(select(InboundMessage), InboundMessage.supplier_b2b_id, scope)
         .options(joinedload(InboundMessage.partner).load_only(*LISTED))
@@ -88,18 +88,18 @@ def message_page(session: Session, scope: Scope, wanted: InboundFilter, *, limit
     return InboundPage(rows, None)
 
 
-def newest_id(session: Session, scope: Scope, wanted: InboundFilter) -> str:
+def newest_id(session: Session, scope: Scope, filters: InboundFilter) -> str:
     """The id of the newest message that matches, on any page; empty if there is none."""
-    return session.scalar(_ids(session, scope, wanted).order_by(InboundMessage.id.desc()).limit(1)) or ""
+    return session.scalar(_ids(session, scope, filters).order_by(InboundMessage.id.desc()).limit(1)) or ""
 
 
-def newer_count(session: Session, scope: Scope, wanted: InboundFilter, than: str) -> int:
+def newer_count(session: Session, scope: Scope, filters: InboundFilter, than: str) -> int:
     """The number of matching messages after this id; counts at most one more than a page."""
-    return count_newer(session, _ids(session, scope, wanted), InboundMessage.id, than)
+    return count_newer(session, _ids(session, scope, filters), InboundMessage.id, than)
 
 
-def _ids(session: Session, scope: Scope, wanted: InboundFilter) -> Select[str]:
-    conditions, _ = _filtered(session, scope, replace(wanted, after=""))
+def _ids(session: Session, scope: Scope, filters: InboundFilter) -> Select[str]:
+    conditions, _ = _filtered(session, scope, replace(filters, after=""))
     return in_scope(select(InboundMessage.id), InboundMessage.supplier_b2b_id, scope).where(*conditions)
 
 
@@ -139,8 +139,8 @@ def last_received_at(session: Session, partner_id: int) -> datetime | None:
 
 def changed_orders(session: Session, scope: Scope, kind: Kind, since: datetime, *, most: int) -> int:
     """How many orders were changed by messages of this kind since a time, of at most ``most`` messages."""
-    wanted = InboundFilter(effect=Effect.APPLIED.value, kind=kind.value, since=since)
-    conditions = conditions_of(FilterContext(session, wanted, scope))
+    filters = InboundFilter(effect=Effect.APPLIED.value, kind=kind.value, since=since)
+    conditions = conditions_of(FilterContext(session, filters, scope))
     query = select(InboundMessage.order_id).where(*conditions).limit(most)
     orders = in_scope(query, InboundMessage.supplier_b2b_id, scope)
     return session.scalar(select(func.count(orders.subquery().c.order_id.distinct()))) or 0
@@ -156,7 +156,9 @@ def repeats_of(session: Session, inbound_id: str, *, most: int = 20) -> Sequence
     ).all()
 
 
-def messages_named(session: Session, scope: Scope, text: str, *, limit: int) -> Sequence[InboundMessage]:
+def messages_by_reference(
+    session: Session, scope: Scope, text: str, *, limit: int
+) -> Sequence[InboundMessage]:
     """The newest messages with exactly this id, PO number or order id, without bodies."""
     return session.scalars(_listed(scope, limit).where(_is_reference(text))).all()
 
@@ -185,11 +187,11 @@ def unmatched_count(session: Session, scope: Scope) -> int:
 
 
 def _filtered(
-    session: Session, scope: Scope, wanted: InboundFilter
+    session: Session, scope: Scope, filters: InboundFilter
 ) -> tuple[list[ColumnElement[bool]], WindowEnd | None]:
     """All conditions, and the oldest message that the search reads, unless it reads all."""
-    conditions = conditions_of(FilterContext(session, wanted, scope))
-    if not wanted.q:
+    conditions = conditions_of(FilterContext(session, filters, scope))
+    if not filters.q:
         return conditions, None
     return search_bodies(
         session,
@@ -197,8 +199,8 @@ def _filtered(
         InboundMessage.id,
         InboundMessage.received_at,
         conditions,
-        is_reference=_is_reference(wanted.q),
-        mentions=_mentions(session, wanted.q),
+        is_reference=_is_reference(filters.q),
+        mentions=_mentions(session, filters.q),
     )
 
 

@@ -17,7 +17,7 @@ from app.webhooks.presenters import message_sentence, outcome_sentence
 
 @dataclass(frozen=True, slots=True)
 class ActivityEntry:
-    """An event as text: a title, a sentence where the title does not say it all, and a tone."""
+    """An event as text: a title, a sentence with the details, and a tone."""
 
     title: str
     note: str = ""
@@ -33,8 +33,8 @@ EVENT_TITLES = {
     EventKind.RESENT: "Resent by {actor}",
     EventKind.DELIVERED: "Delivered to the partner",
     EventKind.REFUSED: "Refused by the partner",
-    EventKind.FAILED: "Gave up delivery",
-    EventKind.WITHDRAWN: "Response canceled",
+    EventKind.FAILED: "Delivery failed, no more retries",
+    EventKind.RESPONSE_CANCELED: "Response canceled",
     EventKind.RESULT: "Result from the partner",
     EventKind.CANCELED: "Canceled by the buyer",
     EventKind.CLOSED: "Closed by the buyer",
@@ -83,7 +83,7 @@ def _event_note(event: Event) -> str:
 
 
 def _mention_note(comment: Comment) -> str:
-    """That nobody was notified for some names; this must not tell whether such a person exists."""
+    """Which names were not notified; it must not tell whether such a person exists."""
     names = unknown_mentions(comment)
     if not names:
         return ""

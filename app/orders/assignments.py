@@ -1,4 +1,4 @@
-"""Who of the supplier's staff takes care of an order."""
+"""The assignee of an order, one of the supplier's staff."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CannotSee(Exception):
 
 
 def assignable_people(session: Session, orders: Sequence[PurchaseOrder]) -> list[Person]:
-    """The people who can respond to one of these orders at least, by name."""
+    """The people who can respond to at least one of these orders, by name."""
     suppliers = sorted({order.supplier_b2b_id for order in orders})
     people = {person.id: person for b2b_id in suppliers for person in people_of_supplier(session, b2b_id)}
     return sorted(people.values(), key=lambda person: person.display_name.casefold())

@@ -81,14 +81,14 @@ def read_row(item: BulkItem, order: PurchaseOrder | None, same_as: int | None) -
 
 
 def whole_number(text: str, largest: int = 2**31 - 1) -> int | None:
-    """A number of a spreadsheet, such as an id; None for every other text."""
+    """A whole number in a spreadsheet, such as an id; None for any other text."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 10):
         return None
     return int(text) if int(text) <= largest else None
 
 
 def version_number(text: str) -> int | None:
-    """The version of an order; None for every other text."""
+    """The version of an order; None for any other text."""
     return whole_number(text, min(VERSION_MAX, 2**31 - 1))
 
 

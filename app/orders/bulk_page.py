@@ -144,7 +144,7 @@ def plan_context(rows: Sequence[PlanRow]) -> dict[str, Any]:
 
 
 def _sum_of(totals: Sequence[str | None]) -> Decimal | None:
-    """The sum of orders; None where one of them states no total."""
+    """The sum of the totals; None if an order states none."""
     return None if None in totals else sum((Decimal(total) for total in totals if total), Decimal(0))
 
 

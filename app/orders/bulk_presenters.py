@@ -51,7 +51,7 @@ QUEUED = Chip("waiting", "Not recorded yet")
 UNDONE = Chip("quiet", "Undone")
 NOT_RECORDED = Chip("quiet", "Not recorded")
 SHEET_PROBLEMS = {
-    SheetProblem.EMPTY: "Choose a file. The one that was sent is empty.",
+    SheetProblem.EMPTY: "The file is empty. Choose another file.",
     SheetProblem.TOO_LARGE: "The file is too large. Remove sheets and rows that are not needed.",
     SheetProblem.OLD_FORMAT: (
         "This is an old Excel file (.xls) or one with a password. Save it as .xlsx without a password."
@@ -136,13 +136,13 @@ def promised_date(data: DecisionInput) -> str:
 
 
 def bulk_hint(ready: int, total: int) -> str:
-    """What pressing the button of a bulk response will do."""
+    """What the button of a bulk response will do."""
     if not ready:
-        return "None of the orders can be responded to now."
-    which = f"{ready:,} of {total:,} orders are ready; the others are skipped."
+        return "You can't respond to any of these orders now."
+    ready_text = f"{ready:,} of {total:,} orders are ready; the others are skipped."
     if ready == total:
-        which = "1 order is ready." if total == 1 else f"All {total:,} are ready."
-    return f"{which} Each is recorded under your name and sent separately."
+        ready_text = "1 order is ready." if total == 1 else f"All {total:,} are ready."
+    return f"{ready_text} Each is recorded under your name and sent separately."
 
 
 def matching_label(count: int, most: int) -> str:
@@ -170,7 +170,7 @@ class ResultRow:
 def result_row(
     result: BulkResult, bulk: BulkResponse, errors: Sequence[str] = (), *, ended: bool = False
 ) -> ResultRow:
-    """A row of the result; ``errors`` are those of a spreadsheet's row. ``ended`` if no job still runs."""
+    """A row of the result; ``errors`` are those of a spreadsheet row. ``ended`` means no job is running."""
     item, order, message = result.item, result.order, result.message
     is_sheet = bulk.source is BulkSource.SPREADSHEET
     has_response = item.result in (BulkStatus.RECORDED, BulkStatus.SAME_RESPONSE)
@@ -204,7 +204,7 @@ def _result_notes(result: BulkResult) -> list[str]:
     if message and message.is_final and message.state is not MessageState.DELIVERED:
         return [message_sentence(message)]
     if item.result is BulkStatus.SAME_RESPONSE:
-        return ["It had this response already."]
+        return ["It already had this response."]
     if item.result is None or item.result is BulkStatus.RECORDED:
         return []
     blocker = ResponseBlocker(item.result_detail) if item.result is BulkStatus.BLOCKED else None
@@ -221,7 +221,7 @@ def result_title(bulk: BulkResponse, counts: BulkCounts) -> str:
 
 
 def delivery_counts(counts: BulkCounts) -> list[tuple[Chip, int]]:
-    """How many webhooks have which state."""
+    """How many webhooks have ready_text state."""
     deliveries = counts.deliveries
     return [(MESSAGE_STATES[state.value], deliveries[state]) for state in MessageState if state in deliveries]
 

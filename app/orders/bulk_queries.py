@@ -28,7 +28,7 @@ class BulkResult:
 
 
 def bulk_response(session: Session, person_id: int | None, bulk_id: str) -> BulkResponse | None:
-    """A plan or result of a person, or of anybody if ``person_id`` is None."""
+    """A plan or result of a person, or of anyone if ``person_id`` is None."""
     query = select(BulkResponse).where(BulkResponse.id == bulk_id)
     return session.scalar(query if person_id is None else query.where(BulkResponse.person_id == person_id))
 

@@ -51,7 +51,7 @@ class BulkRow:
 
 @dataclass(frozen=True, slots=True)
 class PlannedResponse:
-    """The response to one order. Without a version, the current one counts."""
+    """The response to one order. Without a version, it is for the current one."""
 
     order: PurchaseOrder
     data: DecisionInput
@@ -92,7 +92,7 @@ def create_plan(
 
 
 def plan_for_update(session: Session, person_id: int, bulk_id: str) -> BulkResponse | None:
-    """A person's own plan or result, locked until the transaction ends."""
+    """A plan or result of this person, locked until the transaction ends."""
     return session.scalar(
         select(BulkResponse)
         .where(BulkResponse.id == bulk_id, BulkResponse.person_id == person_id)
@@ -101,7 +101,7 @@ def plan_for_update(session: Session, person_id: int, bulk_id: str) -> BulkRespo
 
 
 def set_response(item: BulkItem, data: DecisionInput) -> None:
-    """Keep the valid response to an order; its device tag follows when it is recorded."""
+    """Store the valid response to an order; its device tag is added when it is recorded."""
     item.data = {"response": data.response, "remarks": data.remarks, "infos": [list(i) for i in data.infos]}
 
 

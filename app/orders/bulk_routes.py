@@ -150,9 +150,9 @@ def _seen_versions() -> dict[int, int]:
 def select_all() -> AnyResponse:
     """Plan a response to all orders of the list ``list`` that need one."""
     values = filter_values(request.form.get("list", ""))
-    wanted = order_filter(values)
+    filters = order_filter(values)
     orders = queue.open_orders(
-        web.db(), access.visible_suppliers(), wanted, clock.now(), limit=bulk_response.ORDERS_MAX
+        web.db(), access.visible_suppliers(), filters, clock.now(), limit=bulk_response.ORDERS_MAX
     )
     if not orders:
         return web.redirect_after_post(url_for("orders.inbox", **url_values(values)))
@@ -221,14 +221,14 @@ def upload() -> AnyResponse:
 def _upload_page(form: UploadForm, status: int = 200) -> Response:
     values, _ = read_filter(OrderFilterForm(request.args), web.zone())
     values.pop("after", None)
-    wanted = order_filter(values)
+    filters = order_filter(values)
     scope, most = access.visible_suppliers(), spreadsheet.ROWS_MAX + 1
     return web.page(
         "orders/bulk_upload.html",
         form=form,
         work_queue=inbox_presenters.order_queue(values),
         query=url_values(values),
-        count=queue.open_count(web.db(), scope, wanted, clock.now(), most=most),
+        count=queue.open_count(web.db(), scope, filters, clock.now(), most=most),
         limit=spreadsheet.ROWS_MAX,
         status=status,
     )
@@ -278,7 +278,7 @@ def send(bulk_id: str) -> AnyResponse:
     if not is_valid or any(row.remarks_error for row in rows):
         return _plan_page(bulk, form, status=422)
     if not any(row.status is BulkStatus.READY for row in rows):
-        form.form_errors.append("None of the orders can be responded to now.")
+        form.form_errors.append("You can't respond to any of these orders now.")
         return _plan_page(bulk, form, status=409)
     for item, row in zip(items, rows, strict=True):
         if row.order is None:
@@ -307,7 +307,7 @@ def undo(bulk_id: str) -> AnyResponse:
         ids = []
     web.db().commit()
     undone = 0
-    # Batches of their own, so that other writers need not wait for all of them.
+    # Each batch is committed on its own, so that other writers do not wait for all of them.
     for start in range(0, len(ids), UNDO_BATCH):
         with web.database().writing() as session:
             batch = ids[start : start + UNDO_BATCH]
@@ -349,9 +349,9 @@ def _plan_page(bulk: BulkResponse, form: BulkResponseForm | SendForm, *, status:
     numbers = [item.number for item in items]
     after = min(max(request.args.get("after", 0, type=int), 0), 2**31 - 1)
     first = next((place for place, number in enumerate(numbers) if number > after), 0)
-    wrong = next((place for place, row in enumerate(rows) if row.remarks_error), None)
-    if status == 422 and wrong is not None:
-        first = wrong - wrong % bulk_queries.PAGE
+    first_invalid = next((place for place, row in enumerate(rows) if row.remarks_error), None)
+    if status == 422 and first_invalid is not None:
+        first = first_invalid - first_invalid % bulk_queries.PAGE
     last = first + bulk_queries.PAGE
     template = "bulk_sheet" if bulk.source is BulkSource.SPREADSHEET else "bulk_response"
     return web.page(

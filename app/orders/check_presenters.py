@@ -17,7 +17,7 @@ from app.ui.numbers import money, number, pluralize
 from app.ui.times import moment
 
 SHOWN = 4
-"""Checks that are shown at once; more are folded."""
+"""Checks that are shown at first; more are collapsed."""
 GSTIN_PROBLEMS = {
     GstinProblem.FORMAT: "a GSTIN has two digits and 13 letters or digits",
     GstinProblem.CHECK_DIGIT: "its check digit is wrong",
@@ -27,7 +27,7 @@ PARTIES = {"buyer": "buyer", "supplier": "supplier"}
 
 @dataclass(frozen=True, slots=True)
 class CheckView:
-    """A check in words: the sentence before and after the link to the order that it compares with."""
+    """A check as a sentence: the parts before and after the link to the order that it compares with."""
 
     number: int
     kind: str
@@ -59,7 +59,7 @@ def checks_view(
     zone: ZoneInfo,
     now: datetime,
 ) -> ChecksView:
-    """The checks of an order in words."""
+    """The checks of an order as sentences."""
     views = [
         _view(place, check, dismissals.get((check.kind.value, check.reference)), zone, now)
         for place, check in enumerate(checks, 1)

@@ -1,4 +1,4 @@
-"""Order checks: facts to look at before responding. None of them blocks a response.
+"""Order checks: facts to consider before responding. None of them blocks a response.
 
 A check is a code with parameters; ``check_presenters`` turns it into a sentence.
 """
@@ -37,8 +37,8 @@ USUAL_FROM = 3
 SOONER_DAYS = 3
 """A delivery is sooner than usual if it is due this many days before every earlier one."""
 QUANTITY_FACTOR = 2
-"""A quantity is unusual above this many times the largest earlier one, or below that part of the smallest."""
-DUPLICATES_LOOKED_AT = 20
+"""A quantity is unusual above the largest earlier one times this, or below the smallest divided by it."""
+DUPLICATE_CANDIDATES_MAX = 20
 GSTIN_CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 UNREGISTERED = "URP"
 """Written instead of a GSTIN for an unregistered person."""
@@ -202,7 +202,7 @@ def _duplicates(session: Session, order: PurchaseOrder, items: Sequence[OrderIte
     """The newest other open order of the same buyer with the same items and quantities."""
     if not items or len(items) != order.line_count:
         return
-    for other in orders_with_item(session, items[0], DUPLICATES_LOOKED_AT):
+    for other in orders_with_item(session, items[0], DUPLICATE_CANDIDATES_MAX):
         if (other.status, other.line_count) != (Status.CREATED, order.line_count):
             continue
         if _content(items_of(session, other.id, LINES_MAX)) == _content(items):

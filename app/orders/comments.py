@@ -1,4 +1,4 @@
-"""Comments of the team on an order, and whom they mention. They are never sent to the partner."""
+"""The team's comments on an order, and the people they mention. Comments are never sent to the partner."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.notifications.service import notify
 from app.orders.models import Comment, PurchaseOrder
 
 TEXT_MAX = 2000
-"""Characters of a comment."""
+"""Maximum length of a comment, in characters."""
 MENTION = re.compile(r"(?<![\w@.])@(\w[\w.@-]{0,79})")
 """An @ and what may be a username; the full stop that ends a sentence may follow it."""
 
@@ -81,7 +81,7 @@ def parts_of(comment: Comment) -> list[Part]:
 
 
 def unknown_mentions(comment: Comment) -> list[str]:
-    """The names after an @ in a comment that nobody was notified for, without duplicates."""
+    """The names after an @ in a comment that notified no one, without duplicates."""
     plain = (part.text for part in parts_of(comment) if not part.username)
     return list(dict.fromkeys(match[0].rstrip(".@-") for text in plain for match in MENTION.finditer(text)))
 

@@ -44,7 +44,7 @@ LINE = {
     "batchDetails": "Batch",
 }
 """Display names of the fields of a line."""
-FURTHER = "Additional information"
+ADDITIONAL_INFORMATION = "Additional information"
 NAMES = ("name", "type", "addressType", "milestone")
 """Fields that identify an entry of a list, if their values are unique in the list."""
 NOT_COMPARED = frozenset({"objectId", "ts", "objectVersion", "poStatusTransition", "itemLists"})
@@ -114,12 +114,12 @@ def _header(old: ReqSend, new: ReqSend) -> Iterator[Difference]:
     for name in dict.fromkeys([*HEADER, *others]):
         yield from _differences(name, HEADER.get(name, name), before.get(name), after.get(name))
     infos = [[info.wire() for info in message.additional_infos] for message in (old, new)]
-    yield from _differences("additionalInfos", FURTHER, *infos)
+    yield from _differences("additionalInfos", ADDITIONAL_INFORMATION, *infos)
 
 
 def _part_of(path: str) -> str:
     first = path.split(".", maxsplit=1)[0]
-    return FURTHER if first == "additionalInfos" else HEADER.get(first, first)
+    return ADDITIONAL_INFORMATION if first == "additionalInfos" else HEADER.get(first, first)
 
 
 def _differences(path: str, label: str, old: Any, new: Any) -> Iterator[Difference]:

@@ -53,7 +53,7 @@ class ResponseBlocker(StrEnum):
     EARLIER_RESPONSE_SENDING = "earlier_response_sending"
 
 
-class NotAnswerable(Exception):
+class CannotRespond(Exception):
     """The order cannot be responded to now, or not in this way."""
 
     def __init__(self, blocker: ResponseBlocker) -> None:
@@ -141,7 +141,7 @@ def respond(
     The identical response again returns the decision in effect and records nothing. The webhook is sent
     no sooner than ``undo_seconds`` after the commit.
 
-    Errors: StaleVersion, AlreadyDecided, NotAnswerable; network.messages.Invalid for content that the
+    Errors: StaleVersion, AlreadyDecided, CannotRespond; network.messages.Invalid for content that the
     partner contract does not allow.
     """
     current = current_decision(session, order)
@@ -155,7 +155,7 @@ def respond(
     if data.lines and not order.partner.line_responses:
         blocker = ResponseBlocker.LINES_NOT_SUPPORTED
     if blocker:
-        raise NotAnswerable(blocker)
+        raise CannotRespond(blocker)
     return _record(session, order, data, by, undo_seconds)
 
 

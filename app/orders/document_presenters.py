@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.network.messages import ItemLine
-from app.orders.comparison import FURTHER, HEADER, LINE, Difference, Differences, LineDifference
+from app.orders.comparison import (
+    ADDITIONAL_INFORMATION,
+    HEADER,
+    LINE,
+    Difference,
+    Differences,
+    LineDifference,
+)
 from app.orders.order_content import Document
 from app.orders.totals import Total, TotalKind, Totals, line_extras, line_taxes, order_totals, tax_path
 from app.ui.bodies import field_label, without
@@ -168,7 +175,9 @@ def change_brief(changes: Differences) -> str:
     paths = dict.fromkeys(change.path.split(".")[0] for change in changes.header)
     if lines:
         paths.pop("poValueDetails", None)  # the totals follow from the lines
-    labels = [HEADER.get(path, FURTHER if path == "additionalInfos" else path) for path in paths]
+    labels = [
+        HEADER.get(path, ADDITIONAL_INFORMATION if path == "additionalInfos" else path) for path in paths
+    ]
     return ", ".join([*lines, *(_lower(label) for label in labels)]) or changes.in_brief
 
 
@@ -309,8 +318,8 @@ def _sections(document: Document, totals: Totals) -> dict[str, Any]:
     sections = without(document.sections, "Values" if has_values else "")
     if totals.others:
         sections["Other values"] = totals.others
-    if document.further:
-        sections["Unrecognized fields"] = document.further
+    if document.unrecognized:
+        sections["Unrecognized fields"] = document.unrecognized
     return sections
 
 

@@ -171,7 +171,7 @@ class LineFields:
         return "" if self.may_respond else BLOCKER_SENTENCES[ResponseBlocker.LINES_NOT_SUPPORTED]
 
     def read(self, values: Mapping[str, str]) -> None:
-        """Take the fields of a submitted form; other fields are ignored."""
+        """Read the fields of a submitted form; other fields are ignored."""
         lines: dict[int, EnteredLine] = {}
         for name, value in values.items():
             match = _LINE_FIELD.fullmatch(name)
@@ -304,7 +304,7 @@ class ResponseForm(BaseResponseForm):
     def validate(self, extra_validators: Any = None) -> bool:
         """Check the fields and the lines.
 
-        The lines of another version are not checked: the response is refused for its version anyway.
+        The lines of another version are not checked: the response is rejected for its version anyway.
         """
         is_valid: bool = super().validate(extra_validators)
         if not self.version.errors and self._of_version not in (None, self.order_version()):
@@ -419,7 +419,7 @@ class CommentForm(FlaskForm):
 
 
 class AssignForm(FlaskForm):
-    """The username of the assignee, empty for nobody; ``current`` is the one that the page showed."""
+    """The username of the assignee, empty to unassign; ``current`` is the one that the page showed."""
 
     username = StringField("Assignee", filters=[lambda text: text.strip().lower() if text else text])
     current = StringField("Current assignee")

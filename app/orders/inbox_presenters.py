@@ -34,14 +34,14 @@ class Queue:
 QUEUE_TITLES = {
     "overdue": "Overdue",
     "soon": "Due soon",
-    "to_answer": "Needs response",
+    "needs_response": "Needs response",
     "changed": "Changed since response",
     "all": "All orders",
 }
 _EMPTY_QUEUES = {
     "overdue": "No orders are overdue.",
     "soon": f"No orders are due in the next {SOON_HOURS} hours.",
-    "to_answer": "Every order has a response.",
+    "needs_response": "Every order has a response.",
     "changed": "No order was changed after a response.",
 }
 
@@ -49,7 +49,7 @@ _EMPTY_QUEUES = {
 def order_queue(values: Mapping[str, Any]) -> Queue:
     """The work queue of the list's filter values."""
     due, response = values.get("due"), values.get("answer")
-    by_response = {"open": "to_answer", "changed": "changed"}
+    by_response = {"open": "needs_response", "changed": "changed"}
     name = due or by_response.get(response or "", "all")
     narrowing = set(values) - {"due", "answer", "sort", "after"}
     return Queue(name, QUEUE_TITLES[name], is_exact=not narrowing and not (due and response))
@@ -79,13 +79,13 @@ def end_of_list(remaining: int) -> tuple[str, str]:
 
 
 def queue_summary(queue: Queue, counts: QueueCounts | None, shown: int, *, first: bool, last: bool) -> str:
-    """How many orders the list has: exact for a work queue, else as far as the page tells.
+    """How many orders the list has: exact for a work queue, else as many as the page shows.
 
-    ``counts`` is None where they are not at hand; ``first`` and ``last`` say which page is shown.
+    ``counts`` is None if they were not queried; ``first`` and ``last`` say which page is shown.
     """
     if counts and queue.is_exact and queue.name != "all":
         total: int = getattr(counts, queue.name)
-        late = f", {counts.overdue} overdue" if queue.name == "to_answer" and counts.overdue else ""
+        late = f", {counts.overdue} overdue" if queue.name == "needs_response" and counts.overdue else ""
         return counted(total, "order") + (late if total < COUNT_MAX else "")
     if not first:
         return f"{pluralize(shown, 'order')} on this page"

@@ -65,7 +65,7 @@ _VERBS = {
 
 @dataclass(frozen=True, slots=True)
 class LineResponseView:
-    """The response to one line in words: what it is, and each value that differs."""
+    """The response to one line as people read it, with each value that differs."""
 
     reference: str
     description: str
@@ -79,7 +79,7 @@ class LineResponseView:
 def line_response_views(
     responses: Iterable[LineResponse], ordered: Sequence[OrderedLine] = ()
 ) -> list[LineResponseView]:
-    """The responses in words, with the ordered values where the lines of the order are known."""
+    """The responses as people read them, with the ordered values where the lines of the order are known."""
     items = {line.reference: line for line in ordered}
     return [_view(response, items.get(response.reference)) for response in responses]
 
@@ -294,8 +294,8 @@ def line_editor(form: Any, page: str = "", query: str = "", *, opened: bool = Fa
     key = search_key(query)
     matching = [line for line in lines.ordered if key in _search_text(line)] if key else lines.ordered
     pages = max(1, -(-len(matching) // LINES_SHOWN))
-    number_ = min(max(int(page), 1), pages) if page.isdecimal() and len(page) < 6 else 1
-    shown = matching[(number_ - 1) * LINES_SHOWN : number_ * LINES_SHOWN]
+    page_number = min(max(int(page), 1), pages) if page.isdecimal() and len(page) < 6 else 1
+    shown = matching[(page_number - 1) * LINES_SHOWN : page_number * LINES_SHOWN]
     on_page = {line.place for line in shown}
     edited = [
         line
@@ -313,7 +313,7 @@ def line_editor(form: Any, page: str = "", query: str = "", *, opened: bool = Fa
     return EditorView(
         edited=[row(line) for line in edited],
         page_rows=[row(line) for line in shown],
-        page=number_,
+        page=page_number,
         pages=pages,
         matches=len(matching),
         total=len(lines.ordered),
@@ -336,10 +336,10 @@ def entered_fields(form: Any) -> list[tuple[str, str]]:
             (f"{prefix}-unit_price", "" if response.unit_price is None else format(response.unit_price, "f")),
             (f"{prefix}-delivery_date", response.delivery_date.isoformat() if response.delivery_date else ""),
         ]
-        for number_, split in enumerate(response.splits):
-            fields.append((f"{prefix}-split-{number_}-quantity", format(split.quantity or Decimal(0), "f")))
+        for place, split in enumerate(response.splits):
+            fields.append((f"{prefix}-split-{place}-quantity", format(split.quantity or Decimal(0), "f")))
             day = split.delivery_date.isoformat() if split.delivery_date else ""
-            fields.append((f"{prefix}-split-{number_}-delivery_date", day))
+            fields.append((f"{prefix}-split-{place}-delivery_date", day))
     return [(name, value) for name, value in fields if value]
 
 

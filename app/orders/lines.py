@@ -18,7 +18,7 @@ from app.orders.totals import line_tax, order_totals, read_amount
 LINES_MAX = 1000
 """Lines of one response that may differ from the order: it keeps the message below a megabyte."""
 REFERENCE_MAX = 100
-"""Characters of a reference; a longer one is not used."""
+"""Maximum length of a reference, in characters; a longer one is not used."""
 NUMBER_MAX = Decimal(10) ** 12
 """Quantities and prices are below this."""
 DECIMALS_MAX = 3
@@ -84,10 +84,10 @@ def ordered_lines(body: PurchaseOrderBody) -> list[OrderedLine]:
     first = [_reference(item.order_line_reference) for item in body.item_lists]
     second = [_reference(item.serialno) for item in body.item_lists]
     chosen = _unique(first)
-    taken = {reference for reference in chosen if reference}
+    chosen_references = {reference for reference in chosen if reference}
     for place, reference in enumerate(_unique(second)):
         if not chosen[place]:
-            chosen[place] = reference if reference not in taken else ""
+            chosen[place] = reference if reference not in chosen_references else ""
     return [
         OrderedLine(place, chosen[place] or f"#{place + 1}", item, day)
         for place, item in enumerate(body.item_lists)
@@ -101,7 +101,7 @@ def read_lines(ordered: Sequence[OrderedLine], entered: Iterable[EnteredLine]) -
     """
     by_reference = {line.reference: line for line in ordered}
     responses: dict[int, LineResponse] = {}
-    seen: set[str] = set()
+    entered_references: set[str] = set()
     for line in entered:
         if line.is_blank:
             continue
@@ -109,10 +109,10 @@ def read_lines(ordered: Sequence[OrderedLine], entered: Iterable[EnteredLine]) -
         if known is None:
             line.errors["reference"] = f"This order has no line “{line.reference[:REFERENCE_MAX]}”."
             continue
-        if line.reference in seen:
+        if line.reference in entered_references:
             line.errors["reference"] = f"Line “{line.reference}” is entered twice."
             continue
-        seen.add(line.reference)
+        entered_references.add(line.reference)
         response = _read_line(known, line)
         if response and not line.errors:
             responses[known.place] = response
@@ -270,7 +270,7 @@ def _splits(ordered: OrderedLine, entered: EnteredLine, quantity: Decimal | None
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """Amounts in INR; None where the order does not tell enough to calculate one."""
+    """Amounts in INR; None where the order has too little data to calculate one."""
 
     net: Decimal | None
     tax: Decimal | None

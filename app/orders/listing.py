@@ -81,20 +81,20 @@ def _load(list_request: ListRequest) -> ListPage:
 
 def _matching(list_request: ListRequest) -> int:
     """How many orders of the whole list need a response, for the button that selects all of them."""
-    wanted, most = order_filter(list_request.filters), bulk_response.ORDERS_MAX + 1
-    return queue.open_count(web.db(), access.visible_suppliers(), wanted, clock.now(), most=most)
+    filters, most = order_filter(list_request.filters), bulk_response.ORDERS_MAX + 1
+    return queue.open_count(web.db(), access.visible_suppliers(), filters, clock.now(), most=most)
 
 
 def _page(list_request: ListRequest) -> queries.OrderPage:
-    wanted = order_filter(list_request.values)
-    return queries.order_page(web.db(), access.visible_suppliers(), wanted, clock.now())
+    filters = order_filter(list_request.values)
+    return queries.order_page(web.db(), access.visible_suppliers(), filters, clock.now())
 
 
 def _count_newer(list_request: ListRequest, than: str) -> int:
     newest = int(than) if than.isascii() and than.isdecimal() and len(than) < 11 else 0
-    wanted = order_filter(list_request.filters)
+    filters = order_filter(list_request.filters)
     newest = min(newest, 2**31 - 1)
-    return queries.newer_count(web.db(), access.visible_suppliers(), wanted, clock.now(), newest)
+    return queries.newer_count(web.db(), access.visible_suppliers(), filters, clock.now(), newest)
 
 
 def _suppliers() -> Choices:

@@ -55,7 +55,7 @@ NEEDS_RESPONSE_SQL = (
     "status = 'CREATED'",
     "(answer IN ('none', 'changed') OR delivery IN ('refused', 'failed', 'cancelled'))",
 )
-"""The rule of ``PurchaseOrder.needs_response`` as SQL text: an index uses exactly these words."""
+"""The rule of ``PurchaseOrder.needs_response`` as SQL text: an index has exactly this text."""
 UNSUCCESSFUL_DELIVERIES = (Delivery.REFUSED, Delivery.FAILED, Delivery.CANCELED)
 """After one of these, the supplier must respond again."""
 
@@ -144,7 +144,7 @@ class PurchaseOrder(Base):
     message_id: Mapped[str | None] = mapped_column(String(40), index=True)
     responded_at: Mapped[datetime | None] = mapped_column("answered_at")
     responded_by: Mapped[str] = mapped_column("answered_by", String(120), default="")
-    # The colleague who takes care of it.
+    # The assignee.
     assignee_id: Mapped[int | None] = mapped_column(ForeignKey("person.id"))
 
     assignee: Mapped[Person | None] = relationship(lazy="raise")

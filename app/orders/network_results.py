@@ -34,7 +34,7 @@ def apply_result(
         raise ValidationFailed(
             ErrorCode.UNKNOWN_OBJECT,
             "poConfirmation.objectId",
-            "No response that was sent for this order matches this result.",
+            "No response sent for this order matches this result.",
         )
     try:
         settle(session, webhook, late)

@@ -1,4 +1,4 @@
-"""Who has the response form of an order open: a page with the form says so while it is visible."""
+"""Who has the response form of an order open: a page with the form reports it while it is visible."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def people_with_form(session: Session, order_id: int, now: datetime) -> Sequence
 
 
 def is_recorded(session: Session, order_id: int, person_id: int, now: datetime) -> bool:
-    """Whether the open form of this person was recorded a moment ago."""
+    """Whether the open form of this person was recorded recently."""
     form = select(OpenForm.order_id).where(
         *(OpenForm.order_id == order_id, OpenForm.person_id == person_id),
         OpenForm.seen_at > now - RENEW_AFTER,

@@ -29,7 +29,7 @@ class Document:
 
     message: ReqSend
     sections: dict[str, Any]
-    further: dict[str, Any]
+    unrecognized: dict[str, Any]
 
     @property
     def sent(self) -> Any:
@@ -53,11 +53,11 @@ def _read(body: bytes) -> Document:
     }
     if value["additionalInfos"]:
         sections["Additional information"] = value["additionalInfos"]
-    further = {
+    unrecognized = {
         **{name: field for name, field in value.items() if name not in KNOWN_PARTS},
         **(message.purchase_order.model_extra or {}),
     }
-    return Document(message, sections, further)
+    return Document(message, sections, unrecognized)
 
 
 KNOWN_PARTS = frozenset({"device", "b2bIds", "purchaseOrder", "additionalInfos"})

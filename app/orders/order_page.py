@@ -136,7 +136,7 @@ def page_context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool 
         "conflict": "",
         "last": last,
         "current": current,
-        "is_mine": can_respond and last is not None and last.person_id == me.id,
+        "is_own_response": can_respond and last is not None and last.person_id == me.id,
         "can_undo": can_respond and decisions.may_undo(message),
         "shows_form": can_respond and current is None and blocker is None,
         "blocker": presenters.blocker_sentence(order, blocker),

@@ -1,4 +1,4 @@
-"""Who of the supplier's staff viewed which version of an order, and when first."""
+"""Which of the supplier's staff viewed which version of an order, and when they first did."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def has_viewed(session: Session, order: PurchaseOrder, person_id: int) -> bool:
 def record_view(
     session: Session, order: PurchaseOrder, *, person_id: int, person_name: str, at: datetime
 ) -> None:
-    """Record that a person viewed the current version. Errors: IntegrityError if that is recorded already."""
+    """Record that a person viewed the current version. Errors: IntegrityError if that is already recorded."""
     session.add(
         OrderView(
             order_id=order.id,

@@ -54,8 +54,8 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Paper:
-    """What the document is made from. ``decision`` is the response in effect, with its webhook, if any."""
+class OrderPdf:
+    """The content of the document. ``decision`` is the response in effect, with its webhook, if any."""
 
     order: PurchaseOrder
     content: Document
@@ -70,30 +70,30 @@ class Paper:
         return "Order acknowledgment" if self.decision else "Purchase order"
 
 
-def pdf_name(paper: Paper) -> str:
+def pdf_name(pdf_data: OrderPdf) -> str:
     """The name of the file, such as ``order-acknowledgment-KAV-2611-45024-v1.pdf``."""
-    name = f"{paper.title} {paper.order.buyer_po_number} v{paper.order.version}"
+    name = f"{pdf_data.title} {pdf_data.order.buyer_po_number} v{pdf_data.order.version}"
     return f"{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-').replace(' ', '-')}.pdf"
 
 
-def order_pdf(paper: Paper) -> bytes:
+def order_pdf(pdf_data: OrderPdf) -> bytes:
     """The document."""
-    order, sent = paper.order, paper.content.sent
-    made = exact_time(paper.now, paper.zone)
+    order, sent = pdf_data.order, pdf_data.content.sent
+    made = exact_time(pdf_data.now, pdf_data.zone)
     pdf = Pdf(
-        title=f"{paper.title} {order.buyer_po_number}",
-        author=order.supplier_name if paper.decision else order.buyer_name,
+        title=f"{pdf_data.title} {order.buyer_po_number}",
+        author=order.supplier_name if pdf_data.decision else order.buyer_name,
         note=f"{order.buyer_po_number}, version {order.version}. Made with PO Confirm on {made}.",
-        created_at=paper.now,
+        created_at=pdf_data.now,
     )
-    view = document_view(paper.content, None)
-    responses = [from_json(line) for line in paper.decision.lines] if paper.decision else []
-    _letterhead(pdf, paper)
-    _parties(pdf, paper)
-    if paper.decision:
-        _response(pdf, paper, paper.decision, responses)
+    view = document_view(pdf_data.content, None)
+    responses = [from_json(line) for line in pdf_data.decision.lines] if pdf_data.decision else []
+    _letterhead(pdf, pdf_data)
+    _parties(pdf, pdf_data)
+    if pdf_data.decision:
+        _response(pdf, pdf_data, pdf_data.decision, responses)
     _lines(pdf, view, ordered_lines(sent), responses)
-    _totals(pdf, paper, view.totals, responses)
+    _totals(pdf, pdf_data, view.totals, responses)
     _facts_below(pdf, view)
     return bytes(pdf.output())
 
@@ -101,10 +101,10 @@ def order_pdf(paper: Paper) -> bytes:
 # --- The head
 
 
-def _letterhead(pdf: Pdf, paper: Paper) -> None:
+def _letterhead(pdf: Pdf, pdf_data: OrderPdf) -> None:
     """The party that issues the document, the title and the PO number."""
-    order, sent = paper.order, paper.content.sent
-    if paper.decision:
+    order, sent = pdf_data.order, pdf_data.content.sent
+    if pdf_data.decision:
         name, details = order.supplier_name, sent.supplier_details
     else:
         name, details = order.buyer_name, sent.buyer_details
@@ -119,7 +119,7 @@ def _letterhead(pdf: Pdf, paper: Paper) -> None:
     )
     right = pdf.block(
         [
-            Text(paper.title, 12, bold=True, color=ACCENT),
+            Text(pdf_data.title, 12, bold=True, color=ACCENT),
             Text(order.buyer_po_number, 12, bold=True),
             Text(printable(sent.subject, CONTACT_MAX), 8, color=MUTED),
         ],
@@ -130,27 +130,27 @@ def _letterhead(pdf: Pdf, paper: Paper) -> None:
     )
     pdf.set_y(max(left, right) + 1)
     pdf.rule(2)
-    _facts_row(pdf, _head_facts(paper))
+    _facts_row(pdf, _head_facts(pdf_data))
 
 
-def _head_facts(paper: Paper) -> list[tuple[str, str]]:
-    order, sent = paper.order, paper.content.sent
+def _head_facts(pdf_data: OrderPdf) -> list[tuple[str, str]]:
+    order, sent = pdf_data.order, pdf_data.content.sent
     facts = [
-        ("Order date", day(sent.order_date, paper.now, year=True)),
-        ("Deliver by", day(sent.delivery_date, paper.now, year=True)),
+        ("Order date", day(sent.order_date, pdf_data.now, year=True)),
+        ("Deliver by", day(sent.delivery_date, pdf_data.now, year=True)),
         ("Version", str(order.version)),
         ("Order ID", order.object_id),
     ]
-    if not paper.decision:
-        local = order.respond_by.astimezone(paper.zone)
+    if not pdf_data.decision:
+        local = order.respond_by.astimezone(pdf_data.zone)
         facts.insert(
-            2, ("Respond by", f"{day(local.date().isoformat(), paper.now, year=True)}, {local:%H:%M}")
+            2, ("Respond by", f"{day(local.date().isoformat(), pdf_data.now, year=True)}, {local:%H:%M}")
         )
     return facts
 
 
 def _facts_row(pdf: Pdf, facts: Sequence[tuple[str, str]]) -> None:
-    """Facts beside each other; the last one gets what is left of the width."""
+    """Facts side by side; the last one gets the remaining width."""
     top, ends, width = pdf.get_y(), [], 32.0
     for place, (label, value) in enumerate(facts):
         own = WIDTH - width * place if place == len(facts) - 1 else width - 2
@@ -169,8 +169,8 @@ def _contact(party: Any) -> list[str]:
     return [printable(line, CONTACT_MAX) for line in (*lines, party.email, phone_number(party)) if line]
 
 
-def _parties(pdf: Pdf, paper: Paper) -> None:
-    order, sent = paper.order, paper.content.sent
+def _parties(pdf: Pdf, pdf_data: OrderPdf) -> None:
+    order, sent = pdf_data.order, pdf_data.content.sent
     supply = sent.buyer_details and sent.buyer_details.place_of_supply
     buyer = [*_contact(sent.buyer_details), order.buyer_b2b_id]
     if supply:
@@ -205,27 +205,27 @@ def _party_name(party: Any, name: str) -> str:
 # --- The response
 
 
-def _response(pdf: Pdf, paper: Paper, decision: Decision, responses: Sequence[LineResponse]) -> None:
+def _response(pdf: Pdf, pdf_data: OrderPdf, decision: Decision, responses: Sequence[LineResponse]) -> None:
     """The response in a shaded box."""
     changes = " with changes" if responses and decision.response != SupplierResponse.REJECT else ""
     tone = ACCENT if decision.response == SupplierResponse.ACCEPT and not changes else WARNING
-    at = exact_time(decision.decided_at, paper.zone)
+    at = exact_time(decision.decided_at, pdf_data.zone)
     texts = [
         Text(f"{response_label(decision.response)}{changes}", 12, bold=True, color=tone),
         Text(f"by {decision.person_name}, {at}", 8, color=MUTED),
     ]
     if responses:
-        sent = paper.content.sent
-        sentence = response_summary(sent, responses, decision.response, paper.order.supplier_name).sentence
+        sent = pdf_data.content.sent
+        sentence = response_summary(sent, responses, decision.response, pdf_data.order.supplier_name).sentence
         texts.append(Text(sentence, 9))
     texts.append(Text(f"Remarks: {decision.remarks}", 9))
     for name, value in decision.infos[:INFOS_MAX]:
-        info = f"{info_label(name)}: {day(value, paper.now, year=True)}"
+        info = f"{info_label(name)}: {day(value, pdf_data.now, year=True)}"
         texts.append(Text(printable(info, CONTACT_MAX), 9))
     if len(decision.infos) > INFOS_MAX:
         texts.append(Text(MORE_FIELDS, 8, color=MUTED))
-    if paper.message:
-        texts.append(Text(f"Delivery to the partner: {message_chip(paper.message).label}", 8, color=MUTED))
+    if pdf_data.message:
+        texts.append(Text(f"Delivery to the partner: {message_chip(pdf_data.message).label}", 8, color=MUTED))
     pdf.panel(texts)
 
 
@@ -287,10 +287,12 @@ def _ordered(text: str) -> Text:
     return Text(f"ordered {text}" if text else "", 7, color=MUTED)
 
 
-def _totals(pdf: Pdf, paper: Paper, totals: Sequence[TotalView], responses: Sequence[LineResponse]) -> None:
+def _totals(
+    pdf: Pdf, pdf_data: OrderPdf, totals: Sequence[TotalView], responses: Sequence[LineResponse]
+) -> None:
     """The totals, beside those of the response where it changes lines."""
-    if responses and paper.decision:
-        rows = response_summary(paper.content.sent, responses, paper.decision.response).rows
+    if responses and pdf_data.decision:
+        rows = response_summary(pdf_data.content.sent, responses, pdf_data.decision.response).rows
         pdf.amounts([(label, (before, after)) for label, before, after, _ in rows], ("Ordered", "Response"))
     else:
         pdf.amounts([(f"{total.label} {total.note}".strip(), (total.value.text,)) for total in totals], [])

@@ -119,7 +119,7 @@ def decision_label(decision: Decision) -> str:
 
 
 def decision_chip(decision: Decision) -> Chip:
-    """The response of a decision, with ``decision_label`` as its words."""
+    """The response of a decision, with ``decision_label`` as its label."""
     return Chip(response_chip(decision.response).tone, decision_label(decision))
 
 
@@ -195,7 +195,7 @@ def can_claim(order: PurchaseOrder, assignable: Sequence[Person]) -> bool:
 
 
 def open_form_sentence(people: Sequence[Person]) -> str:
-    """Who else has the form open; empty for nobody."""
+    """Who else has the form open; empty if no one has."""
     names = [person.display_name for person in people]
     if len(names) > 2:
         return f"{names[0]} and {len(names) - 1} others have this form open."

@@ -117,7 +117,7 @@ class OrderPage:
 class QueueCounts:
     """How many orders each work queue has."""
 
-    to_answer: int
+    needs_response: int
     overdue: int
     soon: int
     changed: int
@@ -128,15 +128,15 @@ class InvalidCursor(ValueError):
 
 
 def order_page(
-    session: Session, scope: Scope, wanted: OrderFilter, now: datetime, *, limit: int = PAGE
+    session: Session, scope: Scope, filters: OrderFilter, now: datetime, *, limit: int = PAGE
 ) -> OrderPage:
     """The matching orders, paged by keyset, so that any page is equally fast.
 
     Errors: InvalidCursor for an ``after`` that is not from this list and sort.
     """
-    column, descending = SORTS[wanted.sort]
+    column, descending = SORTS[filters.sort]
     query = (
-        matching(session, select(PurchaseOrder), scope, wanted, now)
+        matching(session, select(PurchaseOrder), scope, filters, now)
         .options(
             contains_eager(PurchaseOrder.partner).load_only(*LISTED),
             _with_assignee(),
@@ -145,8 +145,8 @@ def order_page(
         .order_by(*((key.desc() if descending else key.asc()) for key in (column, PurchaseOrder.id)))
         .limit(limit + 1)
     )
-    if wanted.after:
-        key = _read_key(wanted.after, column)
+    if filters.after:
+        key = _read_key(filters.after, column)
         position = tuple_(column, PurchaseOrder.id)
         query = query.where(position < key if descending else position > key)
     rows = session.scalars(query).all()
@@ -155,12 +155,12 @@ def order_page(
     return OrderPage(rows[:limit], _write_key(rows[limit - 1], column))
 
 
-def matching(session: Session, query: Query, scope: Scope, wanted: OrderFilter, now: datetime) -> Query:
-    """The query, narrowed to the orders of the list, on any page and in any order."""
+def matching(session: Session, query: Query, scope: Scope, filters: OrderFilter, now: datetime) -> Query:
+    """The query, filter_conditions to the orders of the list, on any page and in any order."""
     return (
         in_scope(query, PurchaseOrder.supplier_b2b_id, scope)
         .join(PurchaseOrder.partner)
-        .where(*conditions_of(FilterContext(session, wanted, scope, now)))
+        .where(*conditions_of(FilterContext(session, filters, scope, now)))
     )
 
 
@@ -169,12 +169,12 @@ def newest_revision_id(session: Session) -> int:
     return session.scalar(select(func.max(Revision.id))) or 0
 
 
-def newer_count(session: Session, scope: Scope, wanted: OrderFilter, now: datetime, than: int) -> int:
+def newer_count(session: Session, scope: Scope, filters: OrderFilter, now: datetime, than: int) -> int:
     """How many orders of the list are new or changed since this version; counts one more than a page."""
     newer = select(PurchaseOrder.id).where(
         PurchaseOrder.id.in_(select(Revision.order_id).where(Revision.id > than))
     )
-    return len(session.scalars(matching(session, newer, scope, wanted, now).limit(PAGE + 1)).all())
+    return len(session.scalars(matching(session, newer, scope, filters, now).limit(PAGE + 1)).all())
 
 
 def order(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None:

@@ -31,62 +31,62 @@ class Place:
     next: int | None
 
 
-def place(session: Session, scope: Scope, wanted: OrderFilter, order: PurchaseOrder, now: datetime) -> Place:
+def place(session: Session, scope: Scope, filters: OrderFilter, order: PurchaseOrder, now: datetime) -> Place:
     """Where the order is in the list."""
-    ids = matching(session, select(PurchaseOrder.id), scope, wanted, now)
+    ids = matching(session, select(PurchaseOrder.id), scope, filters, now)
     is_listed = session.scalar(ids.where(PurchaseOrder.id == order.id)) is not None
-    before = ids.where(_beyond(wanted, order, backwards=True))
+    before = ids.where(_beyond(filters, order, backwards=True))
     return Place(
         position=count_rows(session, before) + 1 if is_listed else None,
         total=count_rows(session, ids),
-        previous=_first(session, before, wanted, backwards=True),
-        next=_first(session, ids.where(_beyond(wanted, order)), wanted),
+        previous=_first(session, before, filters, backwards=True),
+        next=_first(session, ids.where(_beyond(filters, order)), filters),
     )
 
 
 def next_open(
-    session: Session, scope: Scope, wanted: OrderFilter, now: datetime, after: PurchaseOrder | None = None
+    session: Session, scope: Scope, filters: OrderFilter, now: datetime, after: PurchaseOrder | None = None
 ) -> int | None:
     """The first order of the list that needs a response, or the first after another order."""
-    ids = _open(session, scope, wanted, now)
-    return _first(session, ids.where(_beyond(wanted, after)) if after else ids, wanted)
+    ids = _open(session, scope, filters, now)
+    return _first(session, ids.where(_beyond(filters, after)) if after else ids, filters)
 
 
 def open_count(
-    session: Session, scope: Scope, wanted: OrderFilter, now: datetime, *, most: int = COUNT_MAX
+    session: Session, scope: Scope, filters: OrderFilter, now: datetime, *, most: int = COUNT_MAX
 ) -> int:
     """How many orders of the list need a response, counted up to ``most``."""
-    return count_rows(session, _open(session, scope, wanted, now), most=most)
+    return count_rows(session, _open(session, scope, filters, now), most=most)
 
 
 def open_orders(
-    session: Session, scope: Scope, wanted: OrderFilter, now: datetime, *, limit: int
+    session: Session, scope: Scope, filters: OrderFilter, now: datetime, *, limit: int
 ) -> list[tuple[int, int]]:
     """The ids and versions of the first orders of the list that need a response, in the order of the list."""
-    query = _open(session, scope, wanted, now).add_columns(PurchaseOrder.version)
-    rows = session.execute(query.order_by(*_sort(wanted)).limit(limit))
+    query = _open(session, scope, filters, now).add_columns(PurchaseOrder.version)
+    rows = session.execute(query.order_by(*_sort(filters)).limit(limit))
     return [(order_id, version) for order_id, version in rows]
 
 
-def _open(session: Session, scope: Scope, wanted: OrderFilter, now: datetime) -> Any:
+def _open(session: Session, scope: Scope, filters: OrderFilter, now: datetime) -> Any:
     ids = select(PurchaseOrder.id).where(PurchaseOrder.needs_response)
-    return matching(session, ids, scope, wanted, now)
+    return matching(session, ids, scope, filters, now)
 
 
-def _beyond(wanted: OrderFilter, order: PurchaseOrder, *, backwards: bool = False) -> Any:
+def _beyond(filters: OrderFilter, order: PurchaseOrder, *, backwards: bool = False) -> Any:
     """Whether an order comes after this one in the list, or before it."""
-    column, descending = SORTS[wanted.sort]
+    column, descending = SORTS[filters.sort]
     place = tuple_(column, PurchaseOrder.id)
     position = tuple_(literal(getattr(order, column.key), column.type), order.id)
     return place < position if descending != backwards else place > position
 
 
-def _first(session: Session, ids: Any, wanted: OrderFilter, *, backwards: bool = False) -> int | None:
-    first: int | None = session.scalar(ids.order_by(*_sort(wanted, backwards=backwards)).limit(1))
+def _first(session: Session, ids: Any, filters: OrderFilter, *, backwards: bool = False) -> int | None:
+    first: int | None = session.scalar(ids.order_by(*_sort(filters, backwards=backwards)).limit(1))
     return first
 
 
-def _sort(wanted: OrderFilter, *, backwards: bool = False) -> list[Any]:
-    column, descending = SORTS[wanted.sort]
+def _sort(filters: OrderFilter, *, backwards: bool = False) -> list[Any]:
+    column, descending = SORTS[filters.sort]
     keys = (column, PurchaseOrder.id)
     return [key.desc() if descending != backwards else key.asc() for key in keys]

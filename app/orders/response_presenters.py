@@ -194,18 +194,18 @@ _RESPONSES_IN_SENTENCE = {
 }
 
 
-def changed_title(decision: Decision | None, *, is_mine: bool) -> str:
+def changed_title(decision: Decision | None, *, is_own_response: bool) -> str:
     """That the buyer changed an order after a response."""
     if decision is None or decision.response not in set(SupplierResponse):
         return "The buyer changed this order after a response."
-    who = "you" if is_mine else decision.person_name
+    who = "you" if is_own_response else decision.person_name
     action = _RESPONSES_IN_SENTENCE[SupplierResponse(decision.response)]
     return f"The buyer changed this order after {who} {action}."
 
 
-def changed_consequence(decision: Decision, message: Message | None, *, is_mine: bool) -> str:
+def changed_consequence(decision: Decision, message: Message | None, *, is_own_response: bool) -> str:
     """What happened to the response to the earlier version."""
-    subject = f"{'Your' if is_mine else 'The'} response to version {decision.version}"
+    subject = f"{'Your' if is_own_response else 'The'} response to version {decision.version}"
     if message and message.state is MessageState.CANCELED:
         return canceled_sentence(subject, message)
     return f"{subject} is in the activity log."

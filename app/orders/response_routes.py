@@ -63,14 +63,14 @@ def respond(order_id: int) -> AnyResponse:
         # A kept form may be for an earlier version; its page shows the current one.
         is_stale = form.version.data not in ("", None, str(order.version))
         return _form_page(order, form, status=422, conflict="stale" if is_stale else "")
-    goes_on = "next" in request.form
-    if goes_on and "reviewed" not in request.form and _needs_review(order, form):
+    goes_to_next = "next" in request.form
+    if goes_to_next and "reviewed" not in request.form and _needs_review(order, form):
         return _review_page(order, form)
     if problem := _record(order, form):
         return problem
     open_forms.record_closed(web.db(), order.id, access.current_person().id)
     web.db().commit()
-    if goes_on:
+    if goes_to_next:
         return web.redirect_after_post(queue_page.next_url(request.form["next"], order))
     url = queue_page.order_url(order_id)
     return web.redirect_after_post(url, fragment=lambda: delivery(order_id))
@@ -92,7 +92,7 @@ def _record(order: PurchaseOrder, form: ResponseForm) -> Response | None:
         return _form_page(order, form, status=409, conflict="stale")
     except decisions.AlreadyDecided as error:
         return _form_page(order, form, status=409, conflict="decided", current=error.decision)
-    except decisions.NotAnswerable as error:
+    except decisions.CannotRespond as error:
         blocker = presenters.blocker_sentence(order, error.blocker)
         return _form_page(order, form, status=409, conflict="closed", blocker=blocker)
     except Invalid as error:

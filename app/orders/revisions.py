@@ -70,7 +70,7 @@ def apply_edit(
         raise ValidationFailed(
             ErrorCode.TRANSITION,
             "purchaseOrder.poStatusTransition.currentStatus",
-            f"The order is {order.status}: it cannot be changed anymore.",
+            f"The order is {order.status}: it can no longer be changed.",
         )
     cancel_response(session, order, CancelReason.ORDER_CHANGED, version=order.version + 1)
     for name, value in _columns(message, received_at, respond_within).items():
@@ -113,8 +113,8 @@ def _columns(message: ReqSend, received_at: datetime, respond_within: timedelta)
         "buyer_po_number": sent.buyer_po_number,
         "buyer_b2b_id": message.b2b_ids.buyer_b2b_id,
         "supplier_b2b_id": message.b2b_ids.supplier_b2b_id,
-        "buyer_name": _called(sent.buyer_details, message.b2b_ids.buyer_b2b_id),
-        "supplier_name": _called(sent.supplier_details, message.b2b_ids.supplier_b2b_id),
+        "buyer_name": _party_name(sent.buyer_details, message.b2b_ids.buyer_b2b_id),
+        "supplier_name": _party_name(sent.supplier_details, message.b2b_ids.supplier_b2b_id),
         "subject": sent.subject,
         "order_date": sent.order_date,
         "delivery_date": sent.delivery_date,
@@ -142,8 +142,8 @@ def _column_text(total: Decimal | None) -> str | None:
     return text if len(text) <= TOTAL_DIGITS_MAX else None
 
 
-def _called(party: Party | None, otherwise: str) -> str:
-    return (party and (party.trade_name or party.legal_name)) or otherwise
+def _party_name(party: Party | None, default: str) -> str:
+    return (party and (party.trade_name or party.legal_name)) or default
 
 
 def _search_text(message: ReqSend) -> str:

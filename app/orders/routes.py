@@ -51,7 +51,7 @@ def newer() -> Response:
     return ORDERS.newer()
 
 
-# --- One order after the other
+# --- Next order
 
 
 @blueprint.get("/next")
@@ -68,12 +68,12 @@ def next_order() -> AnyResponse:
 def done() -> Response:
     """The end of a list: all done, or how many orders were skipped."""
     query = opened_list() or inbox_presenters.list_query({"answer": "open"})
-    wanted = queue_page.list_filter(query)
+    filters = queue_page.list_filter(query)
     return web.page(
         "orders/done.html",
         list_query=query,
         work_queue=inbox_presenters.order_queue(filter_values(query)),
-        remaining=queue.open_count(web.db(), access.visible_suppliers(), wanted, clock.now()),
+        remaining=queue.open_count(web.db(), access.visible_suppliers(), filters, clock.now()),
         responded=queue_page.responded_order(),
     )
 
@@ -123,11 +123,11 @@ def order_as_data(order_id: int) -> Response:
 def order_as_pdf(order_id: int) -> Response:
     """One order as a PDF; with a response in effect it is an order acknowledgment."""
     # The libraries take half a second to import, and most processes never need them.
-    from app.orders.pdf_presenters import Paper, order_pdf, pdf_name  # noqa: PLC0415
+    from app.orders.pdf_presenters import OrderPdf, order_pdf, pdf_name  # noqa: PLC0415
 
     order = get_order(order_id)
     messages = messages_of_order(web.db(), order.id)
-    paper = Paper(
+    pdf_data = OrderPdf(
         order=order,
         content=document(order.revisions[0]),
         decision=decisions.current_decision(web.db(), order),
@@ -135,8 +135,8 @@ def order_as_pdf(order_id: int) -> Response:
         zone=web.zone(),
         now=clock.now(),
     )
-    response = Response(order_pdf(paper), mimetype="application/pdf")
-    response.headers["Content-Disposition"] = f'attachment; filename="{pdf_name(paper)}"'
+    response = Response(order_pdf(pdf_data), mimetype="application/pdf")
+    response.headers["Content-Disposition"] = f'attachment; filename="{pdf_name(pdf_data)}"'
     return response
 
 
@@ -151,10 +151,10 @@ def dismiss_check(order_id: int) -> AnyResponse:
     form = DismissCheckForm(formdata=request.form)
     if not form.validate():
         return _checks_page(order, form, status=422)
-    wanted = (form.kind.data, form.reference.data, form.version.data)
+    entered = (form.kind.data, form.reference.data, form.version.data)
     body = document(order.revisions[0]).sent
     for check in checks.order_checks(web.db(), order, body):
-        if (check.kind.value, check.reference, str(order.version)) == wanted:
+        if (check.kind.value, check.reference, str(order.version)) == entered:
             me = access.current_person()
             checks.dismiss(
                 web.db(),

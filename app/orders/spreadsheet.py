@@ -30,7 +30,7 @@ ROWS_READ = 10_000
 """Rows that are read at all: spreadsheets like to append empty ones."""
 COLUMNS_MAX = 100
 CELL_MAX = 1000
-"""Characters of a cell that are kept; no column may have so many."""
+"""Characters of a cell that are read; no column allows so many."""
 
 
 class SheetColumn(StrEnum):

@@ -38,7 +38,7 @@ def apply_status_change(
     sent = message.po_status
     check_parties(order, message.b2b_ids)
     check_version(order, "poStatus", sent.object_version, makes=order.version)
-    new = _asked_for(sent)
+    new = _requested_status(sent)
     if not may_move(order.status, sent.buyer_action):
         raise ValidationFailed(
             ErrorCode.TRANSITION,
@@ -62,14 +62,14 @@ def apply_status_change(
     session.flush()
 
 
-def _asked_for(sent: StatusChangeBody) -> Status:
+def _requested_status(sent: StatusChangeBody) -> Status:
     new = status_after_action(sent.buyer_action)
     if new is None:
         actions = " and ".join(BuyerAction)
         raise ValidationFailed(
             ErrorCode.TRANSITION,
             "poStatus.buyerAction",
-            f"poStatus.buyerAction is {sent.buyer_action[:40]!r}, but only {actions} are known here.",
+            f"poStatus.buyerAction is {sent.buyer_action[:40]!r}, but it must be {actions}.",
         )
     if sent.po_status_transition.new_status != new:
         raise ValidationFailed(

@@ -1,4 +1,4 @@
-"""Working together on orders: comments, and who takes care of which order."""
+"""Working together on orders: comments and assignments."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def comment(order_id: int) -> AnyResponse:
 @blueprint.post(ORDER + "/comments/<int:comment_id>/delete")
 @access.requires(Permission.VIEW)
 def delete_comment(order_id: int, comment_id: int) -> AnyResponse:
-    """Delete one's own comment."""
+    """Delete a comment of the signed-in person."""
     order = get_order(order_id)
     comment = comments.find_comment(web.db(), order_id, comment_id) or abort(404)
     if comment.person_id != access.current_person().id:
@@ -57,7 +57,7 @@ def delete_comment(order_id: int, comment_id: int) -> AnyResponse:
 @blueprint.post(ORDER + "/assign")
 @access.requires(Permission.ASSIGN)
 def assign(order_id: int) -> AnyResponse:
-    """Assign an order to a person, or to nobody."""
+    """Assign an order to a person, or unassign it."""
     order = lock_order(order_id)
     form = AssignForm()
     person = _chosen_person(form, assignments.assignable_people(web.db(), [order]))
@@ -85,7 +85,7 @@ def choose_assignee() -> Response:
 @blueprint.post("/assignments")
 @access.requires(Permission.ASSIGN)
 def assign_many() -> AnyResponse:
-    """Assign the selected orders to a person or to nobody, in one commit."""
+    """Assign the selected orders to a person, or unassign them, in one commit."""
     ids = selected_ids(request.form)
     orders = queries.orders_for_update(web.db(), access.visible_suppliers(), ids)
     form = AssignForm()
@@ -130,7 +130,7 @@ def _assignments_page(orders: Sequence[PurchaseOrder], form: AssignForm, *, stat
 
 
 def _chosen_person(form: AssignForm, people: Sequence[Person]) -> Person | None:
-    """The person of the form, None for nobody; an error of the form if nobody of these has the name."""
+    """The person of the form, None to unassign; an error of the form if none of these people has the name."""
     if not form.validate() or not form.username.data:
         return None
     person = next((person for person in people if person.username == form.username.data), None)

@@ -44,7 +44,7 @@ class EventKind(StrEnum):
     DELIVERED = "delivered"
     REFUSED = "refused"
     FAILED = "failed"
-    WITHDRAWN = "withdrawn"
+    RESPONSE_CANCELED = "withdrawn"
     RESULT = "result"
     CANCELED = "cancelled"
     CLOSED = "closed"
@@ -81,7 +81,7 @@ class Event:
 
 
 def timeline(session: Session, order: PurchaseOrder, messages: Sequence[Message]) -> list[Event]:
-    """All events of an order but the comments of the team, oldest first.
+    """All events of an order except the comments of the team, oldest first.
 
     ``order`` is loaded with its revisions, decisions and status changes, ``messages`` with their attempts.
     """
@@ -179,7 +179,7 @@ def _message(message: Message) -> Iterator[Event]:
     if message.state is MessageState.FAILED:
         yield Event(ended_at, EventKind.FAILED, message_id=message.id, message=message)
     elif message.state is MessageState.CANCELED:
-        yield Event(ended_at, EventKind.WITHDRAWN, message_id=message.id, message=message)
+        yield Event(ended_at, EventKind.RESPONSE_CANCELED, message_id=message.id, message=message)
     if message.result_from is ResultFrom.RESP_CONFIRM and message.result_at:
         yield Event(
             message.result_at,
@@ -197,7 +197,7 @@ def _attempt_kind(attempt: Attempt) -> EventKind:
 
 
 def _attempts(message: Message, kind: EventKind, attempts: Sequence[Attempt]) -> Iterator[Event]:
-    """Consecutive attempts that ended alike are one event; each manual resend is an event as well."""
+    """Consecutive attempts with the same outcome are one event; each manual resend is an event as well."""
     for attempt in attempts:
         if attempt.trigger is not Trigger.AUTO:
             yield Event(

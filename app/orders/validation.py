@@ -27,7 +27,7 @@ def check_parties(order: PurchaseOrder, ids: B2BIds) -> None:
         ("b2bIds.supplierB2BId", ids.supplier_b2b_id, order.supplier_b2b_id),
     ):
         if received != known:
-            raise ValidationFailed(ErrorCode.FIELD_INVALID, field, f"{field} is not the one of this order.")
+            raise ValidationFailed(ErrorCode.FIELD_INVALID, field, f"{field} does not match this order.")
 
 
 def check_version(order: PurchaseOrder, name: str, received: ObjectVersion, *, makes: int) -> None:

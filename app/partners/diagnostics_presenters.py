@@ -12,7 +12,7 @@ from app.partners.certificates import Certificate
 from app.ui.numbers import duration, size
 from app.webhooks.diagnostics import Baseline, Code, Finding, Level, Report, Side, Step, clocks_agree
 from app.webhooks.presenters import attempt_sentence, http_phrase
-from app.webhooks.test_send import Judgment, TestResult, Trial
+from app.webhooks.test_send import Judgment, SampleSend, TestResult
 
 STEPS = {
     Step.DNS: "DNS lookup",
@@ -82,19 +82,19 @@ def response_facts(outcome: Outcome) -> str:
     return " · ".join(fact for fact in facts if fact)
 
 
-def test_summary(trial: Trial) -> Summary:
+def test_summary(sample_send: SampleSend) -> Summary:
     """Return the result of a test send."""
-    tone, title = TEST_RESULTS[trial.judgment.result]
-    return Summary(tone, title, _judgment_text(trial.judgment))
+    tone, title = TEST_RESULTS[sample_send.judgment.result]
+    return Summary(tone, title, _judgment_text(sample_send.judgment))
 
 
-def token_text(trial: Trial) -> str:
+def token_text(sample_send: SampleSend) -> str:
     """Return what happened to the OAuth token; empty without OAuth."""
-    if not trial.token_url:
+    if not sample_send.token_url:
         return ""
-    if trial.token_failed:
-        return f"{trial.token_url} issued no token, so nothing was sent."
-    return f"A token was issued by {trial.token_url}. It is reused until it expires."
+    if sample_send.token_failed:
+        return f"{sample_send.token_url} issued no token, so nothing was sent."
+    return f"A token was issued by {sample_send.token_url}. It is reused until it expires."
 
 
 def report_summary(report: Report) -> Summary:
@@ -258,7 +258,7 @@ _FINDINGS: dict[Code, Callable[[dict[str, Any]], str]] = {
     Code.CERTIFICATE_VALID: lambda d: f"Valid for {d['days']} days, until {d['expires_at']:%Y-%m-%d}.",
     Code.NO_CLOCK: lambda _: "The partner sends no Date header, so there is nothing to compare.",
     Code.CLOCKS_AGREE: lambda _: "The partner's clock and ours are in sync.",
-    Code.CLOCKS_DIFFER: lambda d: f"{_clocks(d)} This does no harm yet.",
+    Code.CLOCKS_DIFFER: lambda d: f"{_clocks(d)} Webhooks still work.",
     Code.CLOCKS_WRONG: lambda d: (
         f"{_clocks(d)} Signatures are valid for five minutes, so they would be rejected."
     ),

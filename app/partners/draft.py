@@ -12,18 +12,18 @@ from collections.abc import Mapping
 
 from cryptography.fernet import Fernet, InvalidToken
 
-GOOD_FOR_SECONDS = 3600
+VALID_SECONDS = 3600
 
 
-def seal(secret_key: str, typed: Mapping[str, str]) -> str:
+def encrypt(secret_key: str, typed: Mapping[str, str]) -> str:
     """Return the secrets as one encrypted text; empty if there are none."""
     return _box(secret_key).encrypt(json.dumps(dict(typed)).encode()).decode() if typed else ""
 
 
-def unseal(secret_key: str, sealed: str) -> dict[str, str]:
+def decrypt(secret_key: str, encrypted: str) -> dict[str, str]:
     """Return the secrets in the text; none if it is invalid or too old."""
     try:
-        opened = _box(secret_key).decrypt(sealed.encode("ascii", "replace"), ttl=GOOD_FOR_SECONDS)
+        opened = _box(secret_key).decrypt(encrypted.encode("ascii", "replace"), ttl=VALID_SECONDS)
     except InvalidToken:
         return {}
     return {str(name): str(value) for name, value in json.loads(opened).items()}

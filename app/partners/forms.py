@@ -202,7 +202,7 @@ class PartnerForm(FlaskForm):
 
     def add_errors(self, error: BadPartner) -> None:
         """Add each error to its field."""
-        for part in (error, *error.also):
+        for part in (error, *error.other_errors):
             self._add_error(part)
 
     def _add_error(self, error: BadPartner) -> None:
@@ -307,5 +307,5 @@ class ConfirmForm(FlaskForm):
 
 
 def version_of(partner: Partner) -> str:
-    """Return what tells a form whether the partner was changed after it was opened."""
+    """Return the version of a partner, by which a form detects changes made since it was opened."""
     return partner.changed_at.isoformat() if partner.changed_at else ""

@@ -22,13 +22,13 @@ def ending_in(secret: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A key or secret that can be revoked. ``loss`` is what no longer works then."""
+    """A key or secret that can be revoked. ``consequence`` is what stops working then."""
 
     label: str
     since: datetime
     until: datetime | None
     revoke_url: str
-    loss: str
+    consequence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def key_sections(
                     f"Key ending in …{key.ends_in}" if key.ends_in else "Key",
                     key.created_at,
                     key.valid_until,
-                    url("end_inbound_key", key_id=key.id),
+                    url("revoke_inbound_key", key_id=key.id),
                     only_inbound,
                 )
                 for key in inbound_keys
@@ -100,7 +100,7 @@ def key_sections(
                     f"Secret {ending_in(saved.secret)}",
                     saved.created_at,
                     saved.valid_until,
-                    url("end_inbound_secret", secret_id=saved.id),
+                    url("revoke_inbound_secret", secret_id=saved.id),
                     only_inbound,
                 )
                 for saved in inbound_secrets
@@ -125,7 +125,7 @@ def key_sections(
                     f"Secret {ending_in(saved['secret'])}",
                     datetime.fromisoformat(saved["created_at"]),
                     time_of(saved["valid_until"]),
-                    url("end_signing_secret", secret_id=saved["id"]),
+                    url("revoke_signing_secret", secret_id=saved["id"]),
                     last_secret,
                 )
                 for saved in signing_secrets

@@ -22,23 +22,23 @@ from app.partners.masking import last_characters
 from app.partners.models import InboundKey, InboundSecret, Partner
 
 SHORTEST_KEY = 16
-"""Characters of an entered key."""
+"""Minimum length of an entered key, in characters."""
 LONGEST_KEY = 1000
 ACTIVE_MAX = 5
 """Active secrets of one kind: each is tried on every request."""
 
 
 class BadPartner(ValueError):
-    """Invalid settings of a partner: the message says why, ``field`` names the field.
+    """Invalid settings of a partner: the message says message, ``field`` names the field.
 
-    ``header`` names the header with an invalid value. ``also`` has the errors of other fields.
+    ``header`` names the header with an invalid value. ``other_errors`` has the errors of other fields.
     """
 
-    def __init__(self, why: str, field: str = "", *, header: str = "") -> None:
-        super().__init__(why)
+    def __init__(self, message: str, field: str = "", *, header: str = "") -> None:
+        super().__init__(message)
         self.field = field
         self.header = header
-        self.also: list[BadPartner] = []
+        self.other_errors: list[BadPartner] = []
 
 
 def add_key(
@@ -51,7 +51,9 @@ def add_key(
     """
     key = key if key is not None else secrets.token_urlsafe(32)
     if not SHORTEST_KEY <= len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
-        raise BadPartner(f"an inbound key has {SHORTEST_KEY} to {LONGEST_KEY} plain characters", "key")
+        raise BadPartner(
+            f"an inbound key has {SHORTEST_KEY} to {LONGEST_KEY} printable ASCII characters", "key"
+        )
     if queries.knows_key(session, key):
         raise BadPartner("this inbound key is or was in use", "key")
     now = clock.now()
@@ -77,7 +79,7 @@ def add_key(
     return key
 
 
-def end_key(session: Session, partner: Partner, key_id: int) -> bool:
+def revoke_key(session: Session, partner: Partner, key_id: int) -> bool:
     """Revoke an inbound API key; False if the partner has no such key."""
     ended = session.execute(
         update(InboundKey)
@@ -96,16 +98,16 @@ def add_inbound_secret(
     """Add an inbound signing secret and return it; None generates one. Errors: BadPartner."""
     secret = _secret(secret)
     now = clock.now()
-    ours = InboundSecret.partner_id == partner.id
-    session.execute(delete(InboundSecret).where(ours, InboundSecret.valid_until <= now))
+    of_partner = InboundSecret.partner_id == partner.id
+    session.execute(delete(InboundSecret).where(of_partner, InboundSecret.valid_until <= now))
     known = queries.active_secrets(session, now)
     if any(signing.key_of(saved.secret) == signing.key_of(secret) for saved in known):
-        raise BadPartner("this signing secret is in use already", "key")
+        raise BadPartner("this signing secret is already in use", "key")
     if grace is not None:
         until = now + grace
         session.execute(
             update(InboundSecret)
-            .where(ours, or_(InboundSecret.valid_until.is_(None), InboundSecret.valid_until > until))
+            .where(of_partner, or_(InboundSecret.valid_until.is_(None), InboundSecret.valid_until > until))
             .values(valid_until=until)
         )
     active = [saved for saved in known if saved.partner_id == partner.id]
@@ -116,7 +118,7 @@ def add_inbound_secret(
     return secret
 
 
-def end_inbound_secret(session: Session, partner: Partner, secret_id: int) -> bool:
+def revoke_inbound_secret(session: Session, partner: Partner, secret_id: int) -> bool:
     """Revoke an inbound signing secret; False if the partner has no such secret."""
     ended = session.execute(
         delete(InboundSecret)
@@ -139,7 +141,7 @@ def add_signing_secret(
     now = clock.now()
     active = [saved for saved in partner.signing_secrets if is_active(saved, now)]
     if any(signing.key_of(saved["secret"]) == signing.key_of(secret) for saved in active):
-        raise BadPartner("this signing secret is in use already", "key")
+        raise BadPartner("this signing secret is already in use", "key")
     if grace is not None:
         active = [_expiring(saved, now + grace) for saved in active if grace]
     _check_count(len(active))
@@ -155,7 +157,7 @@ def add_signing_secret(
     return secret
 
 
-def end_signing_secret(session: Session, partner: Partner, secret_id: str) -> bool:
+def revoke_signing_secret(session: Session, partner: Partner, secret_id: str) -> bool:
     """Revoke an outbound signing secret; False if the partner has no such secret."""
     remaining = [saved for saved in partner.signing_secrets if saved["id"] != secret_id]
     ended = len(remaining) < len(partner.signing_secrets)
@@ -187,8 +189,10 @@ def _record(
 
 
 def _expiring(saved: dict[str, Any], until: datetime) -> dict[str, Any]:
-    sooner = saved["valid_until"] is not None and datetime.fromisoformat(saved["valid_until"]) <= until
-    return saved if sooner else {**saved, "valid_until": until.isoformat()}
+    expires_sooner = (
+        saved["valid_until"] is not None and datetime.fromisoformat(saved["valid_until"]) <= until
+    )
+    return saved if expires_sooner else {**saved, "valid_until": until.isoformat()}
 
 
 def _secret(entered: str | None) -> str:
@@ -202,4 +206,4 @@ def _secret(entered: str | None) -> str:
 
 def _check_count(active: int) -> None:
     if active >= ACTIVE_MAX:
-        raise BadPartner(f"{ACTIVE_MAX} are active already: revoke one first", "key")
+        raise BadPartner(f"{ACTIVE_MAX} are already active: revoke one first", "key")

@@ -69,7 +69,7 @@ def partner_note(status: PartnerStatus) -> Note:
     return Note(status.partner.incident_note)
 
 
-def holding_label(entry: Any) -> str:
+def pause_event_label(entry: Any) -> str:
     """Return who or what paused or resumed a partner, of an audit entry."""
     label = "Paused" if entry.action == "held" else "Resumed"
     return f"{label} by {entry.actor}" if entry.actor else f"{label} automatically"

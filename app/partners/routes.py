@@ -24,7 +24,7 @@ from app.delivery.statistics import Totals, step_start, totals
 from app.inbound.queries import last_received_at
 from app.partners import diagnostics_presenters, key_presenters, keys, presenters, queries, service
 from app.partners.certificates import BadCertificate, read_authorities, read_pair
-from app.partners.draft import seal, unseal
+from app.partners.draft import decrypt, encrypt
 from app.partners.durations import wait_text, waits_text
 from app.partners.forms import (
     ConfirmForm,
@@ -41,18 +41,18 @@ from app.ui import web
 from app.webhooks.diagnostics import Baseline, baseline_of, diagnose
 from app.webhooks.partner_status import last_good, partner_statuses
 from app.webhooks.queries import MessageFilter, message_page
-from app.webhooks.test_send import Trial, sample, try_out
+from app.webhooks.test_send import SampleSend, sample, send_sample
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 blueprint = Blueprint("partners", __name__, url_prefix="/partners")
 
-REACH = (
+CONNECTION_FIELDS = (
     *("base_url", "allow_addresses", "headers", "bearer_token", "oauth"),
     *("client_certificate", "ca_bundle"),
 )
 """Fields that decide whether webhooks arrive. A change is tested before it is saved."""
-HOLDINGS = 6
+PAUSES_SHOWN = 6
 """Latest pauses and resumptions on a partner's page."""
 HALF_HOUR = timedelta(minutes=30)
 """The shortest step that the statistics of a whole day have."""
@@ -72,7 +72,7 @@ for function in (
     diagnostics_presenters.step_rows,
     diagnostics_presenters.response_status,
     diagnostics_presenters.response_facts,
-    presenters.holding_label,
+    presenters.pause_event_label,
     presenters.partner_note,
     presenters.secret_help,
 ):
@@ -142,7 +142,7 @@ def pause(partner_id: int) -> AnyResponse:
     """Pause the partner, with a reason."""
     row, form = _locked_or_404(partner_id), PauseForm()
     if not form.validate():
-        return _partner_page(row, status=422, pausing=form)
+        return _partner_page(row, status=422, pause_form=form)
     service.pause(web.db(), row, form.reason.data or "", by=access.current_person().display_name)
     return _done(row, "paused")
 
@@ -153,7 +153,7 @@ def resume(partner_id: int) -> AnyResponse:
     """Resume the partner, with a reason."""
     row, form = _locked_or_404(partner_id), ResumeForm()
     if not form.validate():
-        return _partner_page(row, status=422, resuming=form)
+        return _partner_page(row, status=422, resume_form=form)
     service.resume(web.db(), row, form.reason.data or "", by=access.current_person().display_name)
     notify(web.db(), CHANNEL)
     return _done(row, "resumed")
@@ -166,9 +166,9 @@ def note(partner_id: int) -> AnyResponse:
     """Publish or remove the announcement."""
     row, form = _locked_or_404(partner_id), NoteForm()
     if not form.validate():
-        return _partner_page(row, status=422, noting=form)
+        return _partner_page(row, status=422, note_form=form)
     text = form.text.data or ""
-    service.note(web.db(), row, text, by=access.current_person().display_name)
+    service.announce(web.db(), row, text, by=access.current_person().display_name)
     return _done(row, "noted" if text else "unnoted")
 
 
@@ -177,7 +177,9 @@ def note(partner_id: int) -> AnyResponse:
 def test(partner_id: int) -> Response:
     """Explain the test send and show its message."""
     row = _partner_or_404(partner_id)
-    return web.page("partners/test.html", partner=row, sample=sample(clock.now()), path=PATH, trial=None)
+    return web.page(
+        "partners/test.html", partner=row, sample=sample(clock.now()), path=PATH, sample_send=None
+    )
 
 
 @blueprint.post("/<int(max=2147483647):partner_id>/test")
@@ -185,8 +187,8 @@ def test(partner_id: int) -> Response:
 def send_test(partner_id: int) -> Response:
     """Run a test send and show request and response. It changes nothing."""
     row = _partner_or_404(partner_id)
-    trial = _without_transaction(lambda: try_out(row))
-    return web.page("partners/test.html", partner=row, trial=trial)
+    sample_send = _without_transaction(lambda: send_sample(row))
+    return web.page("partners/test.html", partner=row, sample_send=sample_send)
 
 
 @blueprint.get("/<int(max=2147483647):partner_id>/check")
@@ -264,28 +266,30 @@ def add_signing_secret(partner_id: int) -> Response:
     return _add(partner_id, "signing-secret", keys.add_signing_secret)
 
 
-@blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-key/<int(max=2147483647):key_id>/end")
+@blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-key/<int(max=2147483647):key_id>/revoke")
 @access.requires(Permission.MANAGE_PARTNERS)
 @access.confirms_password
-def end_inbound_key(partner_id: int, key_id: int) -> AnyResponse:
+def revoke_inbound_key(partner_id: int, key_id: int) -> AnyResponse:
     """Revoke an inbound API key."""
-    return _end(partner_id, lambda session, row: keys.end_key(session, row, key_id))
+    return _revoke(partner_id, lambda session, row: keys.revoke_key(session, row, key_id))
 
 
-@blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-secret/<int(max=2147483647):secret_id>/end")
+@blueprint.post(
+    "/<int(max=2147483647):partner_id>/keys/inbound-secret/<int(max=2147483647):secret_id>/revoke"
+)
 @access.requires(Permission.MANAGE_PARTNERS)
 @access.confirms_password
-def end_inbound_secret(partner_id: int, secret_id: int) -> AnyResponse:
+def revoke_inbound_secret(partner_id: int, secret_id: int) -> AnyResponse:
     """Revoke an inbound signing secret."""
-    return _end(partner_id, lambda session, row: keys.end_inbound_secret(session, row, secret_id))
+    return _revoke(partner_id, lambda session, row: keys.revoke_inbound_secret(session, row, secret_id))
 
 
-@blueprint.post("/<int(max=2147483647):partner_id>/keys/signing-secret/<secret_id>/end")
+@blueprint.post("/<int(max=2147483647):partner_id>/keys/signing-secret/<secret_id>/revoke")
 @access.requires(Permission.MANAGE_PARTNERS)
 @access.confirms_password
-def end_signing_secret(partner_id: int, secret_id: str) -> AnyResponse:
+def revoke_signing_secret(partner_id: int, secret_id: str) -> AnyResponse:
     """Revoke an outbound signing secret."""
-    return _end(partner_id, lambda session, row: keys.end_signing_secret(session, row, secret_id))
+    return _revoke(partner_id, lambda session, row: keys.revoke_signing_secret(session, row, secret_id))
 
 
 def _partner_or_404(partner_id: int) -> Partner:
@@ -315,9 +319,9 @@ def _baseline(row: Partner) -> Baseline:
 def _partner_page(
     row: Partner,
     status: int = 200,
-    pausing: PauseForm | None = None,
-    resuming: ResumeForm | None = None,
-    noting: NoteForm | None = None,
+    pause_form: PauseForm | None = None,
+    resume_form: ResumeForm | None = None,
+    note_form: NoteForm | None = None,
 ) -> Response:
     now = clock.now()
     (partner_status,) = partner_statuses(web.db(), [row])
@@ -333,9 +337,9 @@ def _partner_page(
         last_incoming_at=last_received_at(web.db(), row.id),
         done=_done_notice(),
         newest=message_page(web.db(), None, MessageFilter(partner=row.name), limit=NEWEST).messages,
-        pausing=pausing or PauseForm(formdata=None),
-        resuming=resuming or ResumeForm(formdata=None),
-        noting=noting or NoteForm(text=row.incident_note),
+        pause_form=pause_form or PauseForm(formdata=None),
+        resume_form=resume_form or ResumeForm(formdata=None),
+        note_form=note_form or NoteForm(text=row.incident_note),
         connection=presenters.connection_settings(row, DEFAULT_SCHEDULE),
         outbound=presenters.outbound_credentials(
             row,
@@ -346,12 +350,12 @@ def _partner_page(
         inbound=presenters.inbound_credentials(
             row, queries.active_keys(web.db(), row.id, now), queries.active_secrets(web.db(), now, row.id)
         ),
-        holdings=newest_of(
+        pause_events=newest_of(
             web.db(),
             AuditObject.PARTNER,
             str(row.id),
             (AuditAction.PAUSED, AuditAction.RESUMED),
-            limit=HOLDINGS,
+            limit=PAUSES_SHOWN,
         ),
     )
 
@@ -381,13 +385,13 @@ def _read(read: Callable[[str], Result], pem: str) -> Result | None:
 
 def _save(saved: Partner | None) -> AnyResponse:
     form = PartnerForm()
-    secrets = form.entered_secrets(unseal(web.settings().secret_key, form.draft.data or ""))
+    secrets = form.entered_secrets(decrypt(web.settings().secret_key, form.draft.data or ""))
     if not form.validate():
         return _form_page(form, saved, secrets, status=422)
     try:
         details = form.details(saved, secrets)
-        wanted = service.candidate(saved)
-        service.apply(web.db(), wanted, details)
+        changed_partner = service.candidate(saved)
+        service.apply(web.db(), changed_partner, details)
     except BadPartner as error:
         form.add_errors(error)
         return _form_page(form, saved, secrets, status=422)
@@ -395,19 +399,21 @@ def _save(saved: Partner | None) -> AnyResponse:
         form.form_errors.append("Someone else changed this partner while you were editing. Not saved.")
         form.seen.data = version_of(saved)
         return _form_page(form, saved, secrets, status=409)
-    only_try = request.form.get("intent") == "try"
-    changed = saved is None or any(getattr(saved, name) != getattr(wanted, name) for name in REACH)
-    trial = None
-    if only_try or (changed and not form.untried.data):
-        trial = _without_transaction(lambda: try_out(wanted))
-        if only_try or not trial.judgment.works:
-            return _form_page(form, saved, secrets, trial, status=200 if only_try else 422)
+    only_test = request.form.get("intent") == "try"
+    changed = saved is None or any(
+        getattr(saved, name) != getattr(changed_partner, name) for name in CONNECTION_FIELDS
+    )
+    sample_send = None
+    if only_test or (changed and not form.untried.data):
+        sample_send = _without_transaction(lambda: send_sample(changed_partner))
+        if only_test or not sample_send.judgment.works:
+            return _form_page(form, saved, secrets, sample_send, status=200 if only_test else 422)
     try:
         saved_id = _save_details(saved, details)
     except BadPartner as error:  # another request was faster
         form.add_errors(error)
-        return _form_page(form, saved, secrets, trial, status=409)
-    done = "saved" if trial else "untried" if changed else "kept"
+        return _form_page(form, saved, secrets, sample_send, status=409)
+    done = "saved" if sample_send else "untried" if changed else "kept"
     log.info("partner %s: %s by %s", saved_id, done, access.current_person().username)
     page = ".key_page" if saved is None else ".partner"
     return web.redirect_after_post(url_for(page, partner_id=saved_id, done=done))
@@ -429,11 +435,11 @@ def _form_page(
     form: PartnerForm,
     saved: Partner | None,
     secrets: dict[str, str] | None = None,
-    trial: Trial | None = None,
+    sample_send: SampleSend | None = None,
     status: int = 200,
 ) -> Response:
     secrets = form.without_refused(secrets or {})
-    form.draft.data = seal(web.settings().secret_key, secrets)
+    form.draft.data = encrypt(web.settings().secret_key, secrets)
     has_certificate = bool(secrets.get("client_certificate") or (saved and saved.client_certificate))
     return web.page(
         "partners/edit.html",
@@ -444,25 +450,25 @@ def _form_page(
         headers=presenters.header_rows(form, saved, secrets),
         has_certificate=has_certificate,
         shows_certificates=has_certificate or form.has_certificate_input(),
-        trial=trial,
+        sample_send=sample_send,
     )
 
 
 def _key_page(
     row: Partner,
     status: int = 200,
-    made: tuple[str, str] | None = None,
-    wrong: tuple[str, KeyForm] | None = None,
+    new_key: tuple[str, str] | None = None,
+    invalid: tuple[str, KeyForm] | None = None,
 ) -> Response:
     now = clock.now()
     forms = {kind: KeyForm(formdata=None) for kind in ("inbound-key", "inbound-secret", "signing-secret")}
-    if wrong:
-        forms[wrong[0]] = wrong[1]
+    if invalid:
+        forms[invalid[0]] = invalid[1]
     return web.page(
         "partners/keys.html",
         status=status,
         partner=row,
-        made=made,
+        new_key=new_key,
         done=_done_notice(),
         sections=key_presenters.key_sections(
             row,
@@ -477,23 +483,23 @@ def _key_page(
 def _add(partner_id: int, kind: str, add: Callable[..., str]) -> Response:
     row, form = _locked_or_404(partner_id), KeyForm()
     if not form.validate():
-        return _key_page(row, status=422, wrong=(kind, form))
+        return _key_page(row, status=422, invalid=(kind, form))
     try:
         secret = add(web.db(), row, form.entered_key(), grace=form.grace_time())
     except BadPartner as error:
         text = str(error)
         form.key.errors = [text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")]
-        return _key_page(row, status=422, wrong=(kind, form))
+        return _key_page(row, status=422, invalid=(kind, form))
     web.db().commit()
     log.info("partner %s: new %s by %s", row.id, kind, access.current_person().username)
     # An entered key is known; a generated one is shown here and never again.
-    return _key_page(row, made=(kind, "" if form.entered_key() else secret))
+    return _key_page(row, new_key=(kind, "" if form.entered_key() else secret))
 
 
-def _end(partner_id: int, end: Callable[[Session, Partner], bool]) -> AnyResponse:
+def _revoke(partner_id: int, revoke: Callable[[Session, Partner], bool]) -> AnyResponse:
     row = _locked_or_404(partner_id)
-    if not ConfirmForm().validate() or not end(web.db(), row):
+    if not ConfirmForm().validate() or not revoke(web.db(), row):
         abort(404)
     web.db().commit()
-    log.info("partner %s: a key was ended by %s", row.id, access.current_person().username)
+    log.info("partner %s: a key was revoked by %s", row.id, access.current_person().username)
     return web.redirect_after_post(url_for(".key_page", partner_id=row.id))

@@ -1,4 +1,4 @@
-"""Adding, changing, pausing and resuming partners. Nothing here commits."""
+"""Adding, changing, pause_form and resume_form partners. Nothing here commits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,18 @@ from app.partners.models import Partner, PauseCode
 from app.tasks import mail
 from app.tasks.mail import Topic
 
-__all__ = ["BadPartner", "Details", "OAuth", "add", "apply", "candidate", "note", "pause", "resume", "save"]
+__all__ = [
+    "BadPartner",
+    "Details",
+    "OAuth",
+    "add",
+    "announce",
+    "apply",
+    "candidate",
+    "pause",
+    "resume",
+    "save",
+]
 
 CONCURRENCY_MAX = 64
 RATE_MAX = 100_000
@@ -42,7 +53,7 @@ _OURS_ALONE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class OAuth:
-    """Client credentials (RFC 6749, 4.4). ``in_body``: the secret travels in the form instead of a header."""
+    """Client credentials (RFC 6749, 4.4). ``in_body``: the secret is sent in the form instead of a header."""
 
     token_url: str
     client_id: str
@@ -130,14 +141,14 @@ def apply(session: Session, partner: Partner, details: Details) -> None:
     values = _checked(details)
     urls = _plain_http_urls(values) - _plain_http_urls(_connection(partner))
     if urls and not details.allow_plain_http:
-        where = " and ".join(sorted(urls))
+        hosts = " and ".join(sorted(urls))
         raise BadPartner(
-            f"secrets would be sent unencrypted to {where}: use https or confirm that this is intended",
+            f"secrets would be sent unencrypted to {hosts}: use https or confirm that this is intended",
             "allow_plain_http",
         )
     other = queries.partner_by_name(session, values["name"])
     if other is not None and other.id != partner.id:
-        raise BadPartner(f"{values['name']} exists already", "name")
+        raise BadPartner(f"{values['name']} already exists", "name")
     for name, value in values.items():
         setattr(partner, name, value)
     partner.changed_at = clock.now()
@@ -187,7 +198,7 @@ def resume(session: Session, partner: Partner, reason: str = "", *, by: str = ""
     session.flush()
 
 
-def note(session: Session, partner: Partner, text: str, *, by: str) -> None:
+def announce(session: Session, partner: Partner, text: str, *, by: str) -> None:
     """Publish an announcement about the partner on every page; an empty text removes it."""
     text = text.strip()[:REASON_MAX]
     if text == partner.incident_note:
@@ -249,19 +260,19 @@ def _secrets(partner: Partner) -> dict[str, Any]:
 
 def _checked(details: Details) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    wrong: list[BadPartner] = []
-    for part in (_who, _where, _credentials, _limits):
+    errors: list[BadPartner] = []
+    for part in (_checked_identity, _checked_addresses, _credentials, _limits):
         try:
             values |= part(details)
         except BadPartner as error:
-            wrong.append(error)
-    if wrong:
-        wrong[0].also = wrong[1:]
-        raise wrong[0]
+            errors.append(error)
+    if errors:
+        errors[0].other_errors = errors[1:]
+        raise errors[0]
     return values
 
 
-def _who(details: Details) -> dict[str, Any]:
+def _checked_identity(details: Details) -> dict[str, Any]:
     name = details.name.strip()
     if not 1 <= len(name) <= 80:
         raise BadPartner("a partner's name has 1 to 80 characters", "name")
@@ -276,7 +287,7 @@ def _who(details: Details) -> dict[str, Any]:
     }
 
 
-def _where(details: Details) -> dict[str, Any]:
+def _checked_addresses(details: Details) -> dict[str, Any]:
     base_url = _base_url(details.base_url)
     return {
         "base_url": base_url,
@@ -313,7 +324,7 @@ def _credentials(details: Details) -> dict[str, Any]:
     names = [name.lower() for name, _ in headers]
     if len(set(names)) < len(names):
         raise BadPartner("a header is listed twice", "headers")
-    ways = [
+    methods = [
         way
         for way, used in (
             ("a bearer token", details.bearer_token),
@@ -322,8 +333,10 @@ def _credentials(details: Details) -> dict[str, Any]:
         )
         if used
     ]
-    if len(ways) > 1:
-        raise BadPartner(f"{' and '.join(ways)} exclude each other: both set Authorization", "authorization")
+    if len(methods) > 1:
+        raise BadPartner(
+            f"{' and '.join(methods)} can't be combined: both set Authorization", "authorization"
+        )
     return {
         "headers": [list(header) for header in headers],
         "bearer_token": _token(details.bearer_token),
@@ -426,7 +439,7 @@ def _url(url: str, field: str, label: str, *, query: bool = False) -> str:
 def _token(token: str) -> str:
     token = token.strip()
     if token and not re.fullmatch(r"[\x21-\x7e]{1,4000}", token):
-        raise BadPartner("a bearer token is one word of up to 4000 plain characters", "bearer_token")
+        raise BadPartner("a bearer token has up to 4000 printable characters, without spaces", "bearer_token")
     return token
 
 
@@ -438,7 +451,7 @@ def _header(name: str, value: str) -> tuple[str, str]:
         why = "has characters that cannot be sent, such as a line break or an accent"
         raise BadPartner(f"the value of the header {name} {why}", "headers", header=name)
     if name.lower() in _OURS_ALONE:
-        raise BadPartner(f"the header {name} is set by PO Confirm itself", "headers")
+        raise BadPartner(f"the header {name} is set by PO Confirm", "headers")
     return name, value
 
 

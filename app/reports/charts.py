@@ -150,12 +150,12 @@ def duration_chart(columns: Sequence[Column], *, kinds: Sequence[Kind], ticks: I
 
 def axis_maximum(value: int) -> int:
     """The least of 1, 2, 4, 10, 20, 40, … that is not below ``value``."""
-    power = 1
+    unit = 1
     while True:
         for factor in (1, 2, 4):
-            if power * factor >= value:
-                return power * factor
-        power *= 10
+            if unit * factor >= value:
+                return unit * factor
+        unit *= 10
 
 
 def time_ticks(since: datetime, until: datetime) -> Iterator[Tick]:
@@ -231,14 +231,14 @@ def _duration_axis(values: Sequence[float]) -> Sequence[tuple[float, str]]:
 def _path(values: Sequence[float | None], height_of: Callable[[float], float]) -> str:
     """A line that is interrupted at steps without a value."""
     parts: list[str] = []
-    pen_down = False
+    is_drawing = False
     for number, value in enumerate(values):
         if not value:
-            pen_down = False
+            is_drawing = False
             continue
         point = _point(number, values, height_of(value))
-        parts.append(f"L{point}" if pen_down else f"M{point}h.01")
-        pen_down = True
+        parts.append(f"L{point}" if is_drawing else f"M{point}h.01")
+        is_drawing = True
     return "".join(parts)
 
 

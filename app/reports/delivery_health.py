@@ -1,4 +1,4 @@
-"""Delivery health: attempts, latency, failures and backlog of a range of time, for the page of that name."""
+"""Delivery health: attempts, latency, failures and backlog of a range of time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.webhooks.partner_status import PartnerStatus, Waiting
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """How far back the page looks, in steps of which each is one bar. The last step is still running."""
+    """How far back the page looks, in steps that are one bar each. The last step is still running."""
 
     name: str
     label: str

@@ -92,11 +92,11 @@ def home(session: Session, scope: Scope, person_id: int, now: datetime, zone: Zo
         changed=changed_orders(session, scope, Kind.REQ_EDIT, yesterday, most=COUNT_MAX),
         ended=changed_orders(session, scope, Kind.REQ_STATUS_CHANGE, yesterday, most=COUNT_MAX),
         colleagues=responses_by_person(session, scope, yesterday, except_id=person_id),
-        partners=partner_statuses(session, _troubled_first(session)),
+        partners=partner_statuses(session, _problems_first(session)),
     )
 
 
-def _troubled_first(session: Session) -> list[Partner]:
+def _problems_first(session: Session) -> list[Partner]:
     not_responding = outages(session)
     partners = sorted(
         all_partners(session), key=lambda partner: not (partner.paused or partner.id in not_responding)

@@ -80,7 +80,7 @@ def _throttling(
 ) -> Iterator[Metric]:
     failures = GaugeMetricFamily(
         "po_confirm_failed_attempts",
-        "Failed sign-ins and wrong partner keys of the last hour, by what they are counted for.",
+        "Failed sign-ins and wrong partner keys of the last hour, by kind.",
         labels=["kind"],
     )
     waiting = GaugeMetricFamily(

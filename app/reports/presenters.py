@@ -133,8 +133,8 @@ def home_summary(queues: QueueCounts) -> str:
         return f"{pluralize(queues.overdue, 'order')} overdue{soon}."
     if queues.soon:
         return f"{pluralize(queues.soon, 'order')} due in the next {SOON_HOURS} hours."
-    if queues.to_answer:
-        return f"{pluralize(queues.to_answer, 'open order')}, none due in the next {SOON_HOURS} hours."
+    if queues.needs_response:
+        return f"{pluralize(queues.needs_response, 'open order')}, none due in the next {SOON_HOURS} hours."
     return "Every order has a response."
 
 
@@ -172,7 +172,7 @@ def trend_bars(report: ResponseReport) -> list[TrendBar]:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened since yesterday, and the list of it."""
+    """What happened since yesterday, and the list that shows it."""
 
     text: str
     url: str

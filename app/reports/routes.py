@@ -40,7 +40,7 @@ from app.webhooks.partner_status import partner_statuses
 from app.webhooks.presenters import webhook_chips
 
 blueprint = Blueprint("reports", __name__)
-PROBLEMS = 4
+ITEMS_SHOWN = 4
 """Items that need attention on the home page."""
 PRESETS = ((7, "7 days"), (30, "30 days"), (90, "90 days"))
 """Periods of the response report: days and label."""
@@ -65,7 +65,7 @@ def home_page() -> Response:
     with web.database().snapshot() as session:
         data = home_of(session, scope, person.id, now, web.zone())
     reader = Reader(scope, person.id, handles_partners)
-    problems = attention_page(web.db(), reader, AttentionFilter(), limit=PROBLEMS)
+    problems = attention_page(web.db(), reader, AttentionFilter(), limit=ITEMS_SHOWN)
     return web.page(
         "reports/home.html",
         home=data,
@@ -76,7 +76,7 @@ def home_page() -> Response:
         trend=presenters.trend_bars(data.week),
         changes=presenters.recent_changes(data),
         time_trend=presenters.time_trend(data),
-        problems=[*problems.partners, *problems.messages, *problems.orders][:PROBLEMS],
+        problems=[*problems.partners, *problems.messages, *problems.orders][:ITEMS_SHOWN],
         queues=presenters.webhook_cards(sidebar, sees_all=sees_all, sees_unmatched=handles_partners),
         partner_summary=presenters.partner_summary,
         percent=presenters.percent,
@@ -160,18 +160,18 @@ def _period(values: Mapping[str, Any], today: date) -> tuple[date, date, str]:
     return first, last, ""
 
 
-@blueprint.get("/look")
+@blueprint.get("/style_guide")
 @access.requires(Permission.MANAGE_USERS)
-def look() -> Response:
+def style_guide() -> Response:
     """Every component in every state."""
     return web.page(
         "ui/style_guide.html",
-        form=_look_form(),
+        form=_style_guide_form(),
         states={**order_chips(), **webhook_chips(), **inbound_chips()},
     )
 
 
-def _look_form() -> ResponseForm:
+def _style_guide_form() -> ResponseForm:
     """A response form with errors."""
     values = MultiDict({"supplier_response": "REJECT", "supplier_remarks": 'He said "no"', "version": "1"})
     form = ResponseForm(accepts_return=True, formdata=values, meta={"csrf": False})

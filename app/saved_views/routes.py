@@ -142,7 +142,7 @@ def start_with_home() -> AnyResponse:
 def _set_start_view(view: SavedView | None) -> AnyResponse:
     if not ConfirmForm().validate():
         abort(400)
-    service.set_start_view(web.db(), _me_locked(), view)
+    service.set_start_view(web.db(), _locked_person(), view)
     web.db().commit()
     return redirect(url_for(".index"), 303)
 
@@ -156,7 +156,7 @@ def _editable(view_id: int) -> SavedView:
     return view
 
 
-def _me_locked() -> Person:
+def _locked_person() -> Person:
     return people.person_by_id(web.db(), access.current_person().id, lock=True) or abort(404)
 
 
@@ -171,7 +171,7 @@ def change_columns(name: str) -> AnyResponse:
     form = ColumnsForm(names)
     if not form.validate():
         abort(400)
-    person = _me_locked()
+    person = _locked_person()
     chosen = None if form.reset.data else form.columns.data or []
     columns = preferences.with_columns(person.preferences, name, chosen)
     changes = {preferences.COLUMNS: columns, "density": form.density.data}

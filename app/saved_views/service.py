@@ -194,7 +194,7 @@ def _audit_fields(view: SavedView) -> dict[str, Any]:
 
 
 def normalize_query(query: str) -> str:
-    """A query string in one spelling, without the position of its page and without NUL, which no page takes.
+    """A query string in normal form, without the page position and without NUL, which no page accepts.
 
     Errors: CannotSave if it is too long.
     """

@@ -24,7 +24,7 @@ from app.webhooks.presenters import message_chip
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page with its title. ``key`` is the letter that opens it after G; empty for none."""
+    """A page with its title. ``key`` is the letter that opens it after G; empty if there is none."""
 
     title: str
     endpoint: str

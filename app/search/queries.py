@@ -51,8 +51,8 @@ def search(session: Session, scope: Scope, text: str, now: datetime, *, sees_aud
     """What matches a PO number, an id, the partner's reference, or the name of a buyer or person."""
     if not search_key(text):
         return SearchResults()
-    named = webhooks.messages_named(session, scope, text, limit=LIMIT)
-    received = inbound.messages_named(session, scope, text, limit=LIMIT)
+    named = webhooks.messages_by_reference(session, scope, text, limit=LIMIT)
+    received = inbound.messages_by_reference(session, scope, text, limit=LIMIT)
     people = _people_named(session, text)
     responses = _responses_of_people(session, scope, people)
     related = [
@@ -83,8 +83,8 @@ def _orders(
     """Orders whose text matches, newest first, then the related ones."""
     matching: Sequence[PurchaseOrder] = ()
     if len(search_key(text)) >= MIN_LENGTH:  # no index finds shorter words
-        wanted = OrderFilter(q=text, sort="-received_at")
-        matching = order_page(session, scope, wanted, now, limit=LIMIT).orders
+        filters = OrderFilter(q=text, sort="-received_at")
+        matching = order_page(session, scope, filters, now, limit=LIMIT).orders
     is_related = or_(
         PurchaseOrder.id.in_({order_id for order_id in related if order_id is not None}),
         PurchaseOrder.buyer_po_number.in_({text, text.upper()}),

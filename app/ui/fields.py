@@ -1,4 +1,4 @@
-"""Form fields and input filters that forms of several packages use."""
+"""Form fields and input filters for the forms of several packages."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Amount(Field):
     widget = TextInput()
 
     def process_formdata(self, valuelist: list[Any]) -> None:
-        """Read it. Errors: ValueError with a sentence for people."""
+        """Parse the text. Errors: ValueError with a sentence for the user."""
         self.data: Decimal | None = None
         text = (valuelist[0] if valuelist else "").strip()
         if not text:

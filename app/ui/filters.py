@@ -96,7 +96,7 @@ def _fingerprint(path: Path, _changed_at: int) -> str:
 
 
 def autofocus() -> str:
-    """The attribute for the first element that asks for the focus: HTML allows one per page."""
+    """The attribute for the first element that requests the focus: HTML allows one per page."""
     if g.get("has_autofocus"):
         return ""
     g.has_autofocus = True

@@ -57,8 +57,8 @@ class Options(Mapping[str, Choices]):
 class Column:
     """A column: the macro ``name`` in the list's template prints its cells.
 
-    ``sort`` is the sort of its head. Readers may hide or show it if ``is_optional``; ``is_default`` says
-    whether it is shown to those who did not choose. An extra column is a line of its own on small screens.
+    ``sort`` is the sort of its header. Readers may hide or show it if ``is_optional``; ``is_default`` says
+    whether it is shown to readers who did not choose. An extra column is a line of its own on small screens.
     """
 
     name: str
@@ -71,16 +71,16 @@ class Column:
 
     @property
     def classes(self) -> str:
-        """The classes of its head and cells."""
+        """The CSS classes of its header and cells."""
         number = " num" if self.is_number else ""
         return f"col-{self.name}{number}{' col-extra' if self.is_extra else ''}"
 
 
 @dataclass(frozen=True, slots=True)
 class EmptyList:
-    """What an empty list shows: a drawing, a title and a sentence, and the label of a link to all rows."""
+    """What an empty list shows: illustration, title and sentence, and the label of a link to all rows."""
 
-    drawing: str
+    illustration: str
     title: str
     text: str
     link: str = ""
@@ -94,7 +94,7 @@ def no_matches(nouns: str, search: str, link: str) -> EmptyList:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows below one head; without a title they have none."""
+    """Rows below one heading; without a title there is none."""
 
     rows: Sequence[Any]
     title: str = ""
@@ -178,19 +178,19 @@ class Listing:
         if not web.wants_fragment():
             return self.page()
         list_request = ListRequest(self, request.args)
-        than = request.args.get("than", "")[:40]
+        newest = request.args.get("than", "")[:40]
         return web.page(
             "ui/_new_rows.html",
             listing=self,
-            count=self.count_newer(list_request, than),
-            newer_url=list_request.newer_url(than),
+            count=self.count_newer(list_request, newest),
+            newer_url=list_request.newer_url(newest),
             first_url=list_request.url(),
             with_counts=self.counts_queues,
         )
 
 
 class ListRequest:
-    """A list as one request asks for it.
+    """A list as one request describes it.
 
     ``values`` are the valid filters, with the page. ``typed`` is the text of each field, valid or not.
     """

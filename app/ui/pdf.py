@@ -1,4 +1,4 @@
-"""PDF pages: text that the font can show, wrapped lines, and tables that repeat their head on each page."""
+"""PDF pages: text that the font can show, wrapped lines, and tables that repeat their header on each page."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TEXT_MAX = 500
 INK, MUTED, ACCENT, WARNING = (22, 32, 44), (92, 103, 117), (11, 107, 88), (150, 82, 0)
 LINES, SHADE = (205, 211, 219), (243, 245, 248)
 _TOTAL_PAGES = "\N{NO-BREAK SPACE}" * 3
-"""Stands for the number of pages; ``printable`` leaves no such text in what others wrote."""
+"""A placeholder for the number of pages; ``printable`` removes it from all other text."""
 _MISSING = "?"
 _JOINERS = "\u200c\u200d"
 _SHAPED = re.compile("[\u0900-\u097f\u1cd0-\u1cff\ua8e0-\ua8ff\u0300-\u036f]")
@@ -44,7 +44,7 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text with its look. ``color`` is a color of this module, ``size`` in points."""
+    """A text with its style. ``color`` is a color of this module, ``size`` in points."""
 
     text: str
     size: float = 8.5
@@ -119,7 +119,7 @@ class Document(FPDF):
         self.set_y(self.get_y() + 2 * gap)
 
     def block(self, texts: Sequence[Text], x: float, y: float, width: float, align: str = "L") -> float:
-        """Draw texts below each other, wrapped to the width; returns the end of the block."""
+        """Draw texts one below the other, wrapped to the width; returns the end of the block."""
         for text in texts:
             for line in self.wrap(text, width):
                 y = self.draw(line, x, y, width, align)
@@ -134,7 +134,7 @@ class Document(FPDF):
         self.set_y(self.get_y() + gap)
 
     def make_space(self, height: float) -> None:
-        """Go to a new page if this height does not fit; an open table repeats its head there."""
+        """Go to a new page if this height does not fit; an open table repeats its header there."""
         if self.get_y() + height <= BOTTOM:
             return
         self.add_page()
@@ -170,7 +170,7 @@ class Document(FPDF):
     # --- Tables
 
     def open_table(self, columns: Sequence[Column]) -> None:
-        """Begin a table with its head."""
+        """Begin a table with its header."""
         self.make_space(20)
         self._columns = columns
         self._draw_head()

@@ -79,7 +79,7 @@ def day(text: str, now: datetime, *, year: bool = False) -> str:
 
 
 def for_input(when: datetime | None, zone: ZoneInfo) -> str:
-    """A time as ``<input type="datetime-local">`` takes it."""
+    """A time in the format of ``<input type="datetime-local">``."""
     if when is None:
         return ""
     local = when.astimezone(zone) if when.tzinfo else when

@@ -1,4 +1,4 @@
-"""Refuses requests for a host that is not ours, so that no page or link repeats a foreign Host header."""
+"""Rejects requests for an untrusted host, so that no page or link repeats a foreign Host header."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def trusted_names(settings: Settings) -> frozenset[str]:
 
 
 class TrustedHosts:
-    """WSGI middleware that answers 400 in one line for any other host."""
+    """WSGI middleware that responds 400 in one line for any other host."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]], names: frozenset[str]) -> None:
         self._app = app
@@ -29,7 +29,7 @@ class TrustedHosts:
         host = environ.get("HTTP_HOST")
         if host_name(host) in self._names or (host is None and environ.get("SERVER_PROTOCOL") == "HTTP/1.0"):
             return self._app(environ, start_response)
-        return _refuse(start_response)
+        return _reject(start_response)
 
 
 def host_name(host: str | None) -> str | None:
@@ -44,8 +44,8 @@ def host_name(host: str | None) -> str | None:
     return parts.hostname
 
 
-def _refuse(start_response: Callable[..., Any]) -> list[bytes]:
-    body = b"This host is not served here. Set PO_PUBLIC_URL or PO_TRUSTED_HOSTS.\n"
+def _reject(start_response: Callable[..., Any]) -> list[bytes]:
+    body = b"Unknown host. Set PO_PUBLIC_URL or PO_TRUSTED_HOSTS.\n"
     start_response(
         "400 Bad Request",
         [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))],

@@ -135,7 +135,7 @@ def accepts(max_bytes: int) -> Callable[[View], View]:
 
 
 def _read_form() -> None:
-    """Read a form whole, within its limit, before any query: a slow sender must hold no transaction."""
+    """Read the whole form, within its limit, before any query: a slow sender must hold no transaction."""
     if request.method in READING_METHODS or below_api():
         return
     view = current_app.view_functions.get(request.endpoint or "")
@@ -145,7 +145,7 @@ def _read_form() -> None:
 
 
 def below_api() -> bool:
-    """Whether this request is for the inbound API, which has its own limit and answers in JSON."""
+    """Whether this request is for the inbound API, which has its own limit and responds in JSON."""
     return re.sub("/+", "/", f"{request.path}/").lower().startswith("/api/")
 
 
@@ -161,7 +161,7 @@ def _texts(fields: MultiDict[str, str]) -> list[str]:
 
 
 def _check_address() -> None:
-    if not below_api():  # it reads no query, and answers in JSON
+    if not below_api():  # it reads no query, and responds in JSON
         _reject_nul([request.path, *_texts(request.args)])
 
 
@@ -172,7 +172,7 @@ def _close_session(_error: BaseException | None) -> None:
 
 
 def public_url() -> str:
-    """The URL of this site without a slash at the end: ``PO_PUBLIC_URL``, or that of this request."""
+    """The URL of this site without a trailing slash: ``PO_PUBLIC_URL``, or that of this request."""
     return (settings().public_url or request.url_root).rstrip("/")
 
 
@@ -184,7 +184,7 @@ def zone() -> ZoneInfo:
 
 
 def wants_fragment() -> bool:
-    """Whether htmx asks for a part of the page, not for a boosted link or a step back in history."""
+    """Whether htmx requests a fragment of the page, not for a boosted link or a step back in history."""
     htmx = cast(HtmxAwareRequest, request).htmx
     return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
 
@@ -212,7 +212,7 @@ def is_background() -> bool:
 
 
 def page(template: str, fragment: str | None = None, *, status: int = 200, **context: Any) -> Response:
-    """Render the page, or its fragment (a template with one root element) if htmx asks for it."""
+    """Render the page, or its fragment (a template with one root element) if htmx requests it."""
     chosen = fragment if fragment and wants_fragment() else template
     return make_response(render_template(chosen, **context), status)
 
@@ -309,7 +309,7 @@ ERRORS = {
     404: ("Page not found", NOT_FOUND),
     405: (
         "Page can't be opened directly",
-        "This address only accepts a form. Open the page with the form instead.",
+        "This URL only accepts a form. Open the page with the form instead.",
     ),
     409: ("Someone else got there first", "Go back, reload the page and see what changed."),
     413: ("Request too large", "Shorten it and try again."),

@@ -29,7 +29,7 @@ from app.network.signing import TOLERANCE_SECONDS
 from app.partners.certificates import BadCertificate, Certificate, read_der, read_pair
 from app.partners.models import Partner
 from app.webhooks.partner_status import clock_difference
-from app.webhooks.test_send import TestResult, Trial, try_out
+from app.webhooks.test_send import SampleSend, TestResult, send_sample
 
 LOOKUP_SECONDS = 5.0
 CONNECT_SECONDS = 10.0
@@ -127,7 +127,7 @@ class Report:
     """The findings of all steps, and the facts to store as the next baseline."""
 
     findings: list[Finding]
-    trial: Trial | None
+    sample_send: SampleSend | None
     facts: dict[str, Any]
     at: datetime
     baseline: Baseline
@@ -198,20 +198,20 @@ def diagnose(partner: Partner, baseline: Baseline) -> Report:
     at = clock.now()
     target = credentials_of(partner, PATH + "req-confirm", at).target
     route = connect(target)
-    trial = try_out(partner) if route.connected and route.error is None else None
+    sample_send = send_sample(partner) if route.connected and route.error is None else None
     difference = None
-    if trial is not None and trial.outcome.status is not None:
-        difference = clock_difference(trial.outcome.headers, clock.now())
+    if sample_send is not None and sample_send.outcome.status is not None:
+        difference = clock_difference(sample_send.outcome.headers, clock.now())
     findings = [
         _check_name(route, baseline),
         _check_address(route, partner),
         _check_connection(route),
         _check_tls(route, baseline, at),
         *([_check_client_certificate(partner.client_certificate, at)] if partner.client_certificate else []),
-        _check_clock(trial, difference),
-        _check_response(trial, baseline),
+        _check_clock(sample_send, difference),
+        _check_response(sample_send, baseline),
     ]
-    return Report(findings, trial, _facts(route, trial, difference, at), at, baseline)
+    return Report(findings, sample_send, _facts(route, sample_send, difference, at), at, baseline)
 
 
 def connect(target: Target) -> Route:
@@ -397,8 +397,8 @@ def _check_client_certificate(pem: str, now: datetime) -> Finding:
     return Finding(Step.CLIENT_CERTIFICATE, level, Code.CERTIFICATE_VALID, side, details)
 
 
-def _check_clock(trial: Trial | None, difference: float | None) -> Finding:
-    if trial is None or trial.outcome.status is None:
+def _check_clock(sample_send: SampleSend | None, difference: float | None) -> Finding:
+    if sample_send is None or sample_send.outcome.status is None:
         return _skipped(Step.CLOCK)
     if difference is None:
         return Finding(Step.CLOCK, Level.OK, Code.NO_CLOCK)
@@ -415,21 +415,23 @@ def clocks_agree(difference: float) -> bool:
     return abs(difference) <= CLOCK_TOLERANCE_SECONDS
 
 
-def _check_response(trial: Trial | None, baseline: Baseline) -> Finding:
-    if trial is None:
+def _check_response(sample_send: SampleSend | None, baseline: Baseline) -> Finding:
+    if sample_send is None:
         return _skipped(Step.RESPONSE)
-    judgment = trial.judgment
+    judgment = sample_send.judgment
     details = {"judgment": judgment, "worked_before": baseline.at is not None}
     if judgment.works:
         level = Level.WARNING if judgment.result is TestResult.BUSY else Level.OK
         side = Side.THEIRS if level is Level.WARNING else Side.NONE
         return Finding(Step.RESPONSE, level, Code.TEST_SEND, side, details)
-    return Finding(Step.RESPONSE, Level.FAILED, Code.TEST_SEND, _response_side(trial, baseline), details)
+    return Finding(
+        Step.RESPONSE, Level.FAILED, Code.TEST_SEND, _response_side(sample_send, baseline), details
+    )
 
 
-def _response_side(trial: Trial, baseline: Baseline) -> Side:
-    status = trial.outcome.status
-    if trial.token_failed:
+def _response_side(sample_send: SampleSend, baseline: Baseline) -> Side:
+    status = sample_send.outcome.status
+    if sample_send.token_failed:
         return Side.EITHER
     if status in (401, 403):
         return Side.EITHER if baseline.at else Side.OURS
@@ -440,7 +442,9 @@ def _skipped(step: Step) -> Finding:
     return Finding(step, Level.SKIPPED, Code.SKIPPED)
 
 
-def _facts(route: Route, trial: Trial | None, difference: float | None, at: datetime) -> dict[str, Any]:
+def _facts(
+    route: Route, sample_send: SampleSend | None, difference: float | None, at: datetime
+) -> dict[str, Any]:
     certificate = route.certificate
     return {
         "at": at.isoformat(),
@@ -448,5 +452,5 @@ def _facts(route: Route, trial: Trial | None, difference: float | None, at: date
         "certificate_sha256": certificate.sha256 if certificate else "",
         "certificate_expires": certificate.expires_at.isoformat() if certificate else "",
         "clock": difference,
-        "status": trial.outcome.status if trial else None,
+        "status": sample_send.outcome.status if sample_send else None,
     }

@@ -25,7 +25,7 @@ from app.webhooks.presenters import (
     reason_of,
     trigger_label,
 )
-from app.webhooks.queries import ATTENTION, NO_ANSWER, MessageFilter, MessagePage
+from app.webhooks.queries import ATTENTION, NO_RESPONSE, MessageFilter, MessagePage
 
 ALL_CLEAR = {
     "attention": "No webhooks were refused or failed.",
@@ -50,7 +50,7 @@ CODE_LABELS = [
     ("2xx", "accepted"),
     ("4xx", "refused"),
     ("5xx", "server error"),
-    (NO_ANSWER, "no response"),
+    (NO_RESPONSE, "no response"),
 ]
 """Suggestions for the filter by HTTP status."""
 
@@ -75,7 +75,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class LogRow:
-    """A webhook in the list. ``text`` is empty for a success and for what the heading of its group says."""
+    """A webhook in the list. ``text`` is empty for a success, or if the group's heading explains it."""
 
     message: Message
     chip: Chip

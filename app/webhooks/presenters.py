@@ -372,7 +372,7 @@ def cancel_help(message: Message) -> str:
         if message.state is MessageState.SENDING
         else "The webhook is not sent."
     )
-    return f"{effect} The order can be responded to again. The responder sees your name and reason."
+    return f"{effect} The order then needs a new response. The responder sees your name and reason."
 
 
 def trigger_label(attempt: Attempt | LastAttempt) -> str:

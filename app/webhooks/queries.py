@@ -38,9 +38,9 @@ from app.partners.queries import partner_id_of
 
 ATTENTION = "attention"
 """The state filter for messages that need attention."""
-NO_ANSWER = "none"
+NO_RESPONSE = "none"
 """The code filter for attempts without a response."""
-TAKEN = (Reason.DELIVERED.value, Reason.ALREADY_RECEIVED.value)
+DELIVERED_OUTCOMES = (Reason.DELIVERED.value, Reason.ALREADY_RECEIVED.value)
 """Outcomes of attempts that delivered a message."""
 OUTCOMES_SHOWN = 10
 """Newest attempts of each message in the list."""
@@ -109,7 +109,7 @@ def message_page(
     ``also`` are conditions from other packages.
     """
     has_several_suppliers = scope is not None and len(scope) > 1 and filters.state != ATTENTION
-    conditions, oldest = narrowed(session, scope, filters, also, scoped=not has_several_suppliers)
+    conditions, oldest = filter_conditions(session, scope, filters, also, scoped=not has_several_suppliers)
     if has_several_suppliers:
         conditions = [_newest_of_suppliers(scope or (), conditions, limit + 1)]
     query = (
@@ -130,7 +130,7 @@ def message_page(
     return MessagePage(shown, None, newest)
 
 
-def narrowed(
+def filter_conditions(
     session: Session,
     scope: Scope,
     filters: MessageFilter,
@@ -142,7 +142,7 @@ def narrowed(
 
     Without ``scoped`` the caller adds the condition on the reader's suppliers.
     """
-    conditions = [*fitting(session, scope if scoped else None, filters), *also]
+    conditions = [*column_conditions(session, scope if scoped else None, filters), *also]
     if filters.after:
         conditions.append(Message.id < filters.after)
     if not filters.q:
@@ -222,7 +222,7 @@ def newer_count(session: Session, scope: Scope, filters: MessageFilter, than: st
 
 
 def _ids(session: Session, scope: Scope, filters: MessageFilter) -> Select[str]:
-    conditions, _ = narrowed(session, scope, replace(filters, after=""))
+    conditions, _ = filter_conditions(session, scope, replace(filters, after=""))
     return select(Message.id).join(Message.partner).where(*conditions)
 
 
@@ -258,7 +258,7 @@ def messages_of_order(session: Session, order_id: int) -> Sequence[Message]:
     ).all()
 
 
-def messages_named(session: Session, scope: Scope, text: str, *, limit: int) -> Sequence[Message]:
+def messages_by_reference(session: Session, scope: Scope, text: str, *, limit: int) -> Sequence[Message]:
     """The newest messages with exactly this id, PO number, order id or partner reference."""
     return session.scalars(_listed(scope, limit).where(_is_reference(text))).all()
 
@@ -283,8 +283,8 @@ def _listed(scope: Scope, limit: int) -> Select[Message]:
 
 def attention_count(session: Session, scope: Scope) -> int:
     """How many messages need attention; counting stops at ``COUNT_MAX``."""
-    needing = select(Message.id).where(Message.needs_attention)
-    return count_rows(session, in_scope(needing, without_index(Message.supplier_b2b_id), scope))
+    unsolved = select(Message.id).where(Message.needs_attention)
+    return count_rows(session, in_scope(unsolved, without_index(Message.supplier_b2b_id), scope))
 
 
 def state_counts(session: Session, scope: Scope) -> dict[str, int]:
@@ -320,7 +320,7 @@ def last_delivered(session: Session, scope: Scope, partner_id: int, *, except_id
             Message.partner_id == partner_id,
             Message.state == MessageState.DELIVERED,
             # One that only a late result confirmed has no successful attempt.
-            Message.attempts.any(Attempt.outcome.in_(TAKEN)),
+            Message.attempts.any(Attempt.outcome.in_(DELIVERED_OUTCOMES)),
             Message.id != except_id,
         )
         .order_by(Message.id.desc())
@@ -334,11 +334,11 @@ def last_delivered(session: Session, scope: Scope, partner_id: int, *, except_id
 
 def successful_attempt(message: Message) -> Attempt | None:
     """The attempt that delivered a message; None if only a late result confirmed it."""
-    return next((attempt for attempt in message.attempts if attempt.outcome in TAKEN), None)
+    return next((attempt for attempt in message.attempts if attempt.outcome in DELIVERED_OUTCOMES), None)
 
 
-def fitting(session: Session, scope: Scope, filters: MessageFilter) -> list[ColumnElement[bool]]:
-    """The conditions of a filter without its search words and page; on messages joined with partners."""
+def column_conditions(session: Session, scope: Scope, filters: MessageFilter) -> list[ColumnElement[bool]]:
+    """The conditions of a filter without its search text and page; on messages joined with partners."""
     conditions: list[ColumnElement[bool]] = []
     if scope is not None and filters.state == ATTENTION:
         conditions.append(without_index(Message.supplier_b2b_id).in_(scope))
@@ -369,14 +369,14 @@ def _was_triggered(trigger: str) -> ColumnElement[bool]:
 def _has_attempts(session: Session, number: int) -> ColumnElement[bool]:
     if number <= 1:
         return Message.attempts_made >= number
-    enough = and_(Message.attempts_made >= number, literal_condition("attempts_made > 1"))
-    ids = select(Message.id).where(enough)
-    return _among(ids) if count_rows(session, ids, most=FEW + 1) <= FEW else enough
+    has_enough = and_(Message.attempts_made >= number, literal_condition("attempts_made > 1"))
+    ids = select(Message.id).where(has_enough)
+    return _among(ids) if count_rows(session, ids, most=FEW + 1) <= FEW else has_enough
 
 
 def _has_code(code: str) -> ColumnElement[bool]:
     """Of ended attempts only: the index on status holds no others."""
-    is_code = Attempt.status.is_(None) if code == NO_ANSWER else has_status(Attempt.status, code)
+    is_code = Attempt.status.is_(None) if code == NO_RESPONSE else has_status(Attempt.status, code)
     return and_(is_code, Attempt.outcome.is_not(None))
 
 
@@ -388,8 +388,8 @@ def _has_attempt_among(session: Session, condition: ColumnElement[bool]) -> Colu
 
 def _some_attempt(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     """Not EXISTS: PostgreSQL may hash all attempts for that."""
-    of_it = select(Attempt.id).where(Attempt.message_id == Message.id, condition).limit(1)
-    return of_it.correlate(Message).scalar_subquery().is_not(None)
+    attempt_ids = select(Attempt.id).where(Attempt.message_id == Message.id, condition).limit(1)
+    return attempt_ids.correlate(Message).scalar_subquery().is_not(None)
 
 
 def _among(ids: Select[str]) -> ColumnElement[bool]:

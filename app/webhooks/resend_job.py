@@ -24,7 +24,7 @@ from app.tasks import service as task_service
 from app.tasks.models import Job, JobNote, JobState
 from app.tasks.worker import Postpone, TaskRun
 from app.webhooks.models import ResendItem
-from app.webhooks.queries import TAKEN
+from app.webhooks.queries import DELIVERED_OUTCOMES
 from app.webhooks.resend_plan import MAX_MESSAGES, Selection, candidates
 
 KIND = "resend"
@@ -311,7 +311,7 @@ def _result(job: Job) -> Any:
     return case(
         (ResendItem.blocker != "", ResendResult.SKIPPED.value),
         (ResendItem.requested_at.is_(None), not_requested.value),
-        (Attempt.outcome.in_(TAKEN), ResendResult.DELIVERED.value),
+        (Attempt.outcome.in_(DELIVERED_OUTCOMES), ResendResult.DELIVERED.value),
         (Attempt.outcome.in_(refused), ResendResult.REFUSED.value),
         (Attempt.outcome.is_not(None), ResendResult.FAILED.value),
         # A late result may have ended the message before its attempt.

@@ -160,7 +160,7 @@ def _conditions(
         if scope is not None:
             conditions.append(Message.supplier_b2b_id.in_(scope))
         return conditions, None
-    conditions, oldest = queries.narrowed(session, scope, selection.filter)
+    conditions, oldest = queries.filter_conditions(session, scope, selection.filter)
     if selection.states:
         conditions.append(Message.state.in_(selection.states))
     if selection.tried_since:

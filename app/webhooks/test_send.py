@@ -67,8 +67,8 @@ class Judgment:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """A whole test send. Secrets are masked, also those that the partner sent back."""
+class SampleSend:
+    """A test send, with its exchange. Secrets are masked, also where the partner sent them back."""
 
     url: str
     request_headers: list[list[str]]
@@ -103,7 +103,7 @@ def sample(now: datetime) -> Sample:
     return Sample(message_id, object_id, dumps(body))
 
 
-def try_out(partner: Any) -> Trial:
+def send_sample(partner: Any) -> SampleSend:
     """Send the sample to a partner, saved or not, and return the whole exchange. Never raises.
 
     It takes up to the partner's timeout, at most `DEADLINE_MAX` seconds, and up to eight for a token: let no
@@ -126,7 +126,7 @@ def try_out(partner: Any) -> Trial:
             else send(sender, credentials.target, message.body, headers, credentials.grant)
         )
     secrets = [*secrets_of(partner), *([token.text] if isinstance(token, Token) else [])]
-    return Trial(
+    return SampleSend(
         url=credentials.target.url,
         request_headers=[*([name, value] for name, value in headers.items()), *credentials.masked_headers()],
         body=message.body,

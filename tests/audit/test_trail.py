@@ -345,7 +345,7 @@ def test_partner_changes_are_recorded_without_secrets(
         keys.add_key(session, row, "another-inbound-key-of-it")
         secret = keys.add_signing_secret(session, row)
         keys.add_inbound_secret(session, row)
-        keys.end_signing_secret(session, row, row.signing_secrets[0]["id"])
+        keys.revoke_signing_secret(session, row, row.signing_secrets[0]["id"])
         session.commit()
     changed, *of_keys = entries()[-5:]
     assert changed.action == AuditAction.PARTNER_CHANGED

@@ -57,7 +57,7 @@ def test_pack_has_every_message_byte_for_byte(
         select(InboundMessage).options(undefer(InboundMessage.body), undefer(InboundMessage.answer_body))
     ).one()
     assert pack[f"received/{inbound.id}/request-body.json"] == inbound.body
-    assert pack[f"received/{inbound.id}/answer-body.json"] == inbound.answer_body
+    assert pack[f"received/{inbound.id}/response-body.json"] == inbound.answer_body
     assert pack["order/version-1.json"] == session.scalars(select(Revision)).one().body
     assert not any(b"a-secret-of-ours" in content for content in pack.values())
     actions = [json.loads(line)["action"] for line in pack["audit.jsonl"].decode().splitlines()]

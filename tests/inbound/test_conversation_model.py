@@ -388,7 +388,7 @@ class Conversation(RuleBasedStateMachine):
         if final:
             expected = None if final.response == response else decisions.AlreadyDecided
         elif order.status != "CREATED" or (order.response == "changed" and order.delivery == "sending"):
-            expected = decisions.NotAnswerable
+            expected = decisions.CannotRespond
         message_id = self._decide(number, order, response, expected)
         if final and not expected:
             assert message_id == final.id
@@ -405,7 +405,7 @@ class Conversation(RuleBasedStateMachine):
                 decision = decisions.respond(
                     session, row, decision_input, version=order.version, by=ASHA, accepts_return=True
                 )
-            except (decisions.AlreadyDecided, decisions.NotAnswerable) as error:
+            except (decisions.AlreadyDecided, decisions.CannotRespond) as error:
                 assert type(error) is expected
                 return ""
             assert expected is None

@@ -17,7 +17,7 @@ from app.db import Database
 from app.delivery.claiming import claim
 from app.delivery.models import Message, MessageState
 from app.inbound.models import Effect, InboundMessage
-from app.orders.decisions import AlreadyDecided, NotAnswerable, StaleVersion
+from app.orders.decisions import AlreadyDecided, CannotRespond, StaleVersion
 from tests.buyer import Buyer, order_of, order_state, refusal
 from tests.inbound.conftest import finish
 
@@ -101,7 +101,7 @@ def test_parallel_edits_responses_and_deliveries_never_deadlock(
 
     def respond(number: int) -> None:
         for _ in range(rounds * 2):
-            with contextlib.suppress(AlreadyDecided, NotAnswerable, StaleVersion):
+            with contextlib.suppress(AlreadyDecided, CannotRespond, StaleVersion):
                 confirm(orders[number])
 
     def send() -> None:

@@ -12,7 +12,7 @@ from app.delivery.models import CancelReason, MessageNote, MessageState
 from app.delivery.resend_blocker import ResendBlocker, resend_blocker
 from app.inbound.models import Effect
 from app.network.reader import dumps
-from app.orders.decisions import AlreadyDecided, NotAnswerable, StaleVersion
+from app.orders.decisions import AlreadyDecided, CannotRespond, StaleVersion
 from app.orders.queries import OrderFilter, order_page, queue_counts
 from tests.buyer import Buyer, inbound_of, message_of, order_of, order_state, refusal
 
@@ -178,7 +178,7 @@ def test_response_in_progress_during_edit_counts_only_if_delivered(
     assert message.state is MessageState.SENDING
     assert (message.cancel_requested, message.cancel_params) == (CancelReason.ORDER_CHANGED, {"version": 2})
     assert order_state(session, order_id) == ("CREATED", 2, "changed", "sending")
-    with pytest.raises(NotAnswerable, match="earlier_response_sending"):
+    with pytest.raises(CannotRespond, match="earlier_response_sending"):
         confirm(order_id)
 
     end_attempt(sending, how)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.delivery.models import CancelReason, MessageNote, MessageState
 from app.inbound.models import Effect
 from app.network.reader import dumps
-from app.orders.decisions import NotAnswerable
+from app.orders.decisions import CannotRespond
 from app.partners import service as partner_service
 from tests.buyer import Buyer, inbound_of, message_of, order_of, order_state, refusal
 
@@ -29,7 +29,7 @@ def test_canceled_order_keeps_remarks_and_takes_no_response(
     assert (change.action, change.remarks) == ("CANCEL", "Requirement withdrawn")
     assert (change.status_from, change.status_to, change.version) == ("CREATED", "CANCELLED", 1)
     assert change.inbound_id == inbound_of(session, response).id
-    with pytest.raises(NotAnswerable, match="final_status"):
+    with pytest.raises(CannotRespond, match="final_status"):
         confirm(order_id)
 
 

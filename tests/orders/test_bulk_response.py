@@ -86,7 +86,7 @@ def test_bulk_response_twice_records_once(asha: Browser, arrive: Any, session: S
     respond_to_all(asha, ids)
     again = respond_to_all(asha, ids)
     assert again.status_code == 200
-    assert again.words.count("It had this response already.") == 2
+    assert again.words.count("It already had this response.") == 2
     assert decisions(session) == 2
 
 

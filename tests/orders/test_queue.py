@@ -180,7 +180,7 @@ def test_news_counts_new_and_changed_orders(
     arrive(4)
     page = asha.get(news_url, headers=HTMX)
     assert "2 new orders: show" in page.words
-    assert page.one("#n-to_answer").get_text() == "4"
+    assert page.one("#n-needs_response").get_text() == "4"
     assert asha.get(news_url).one("h1").get_text() == "Needs response"
     assert asha.get("/orders/newer?than=-1", headers=HTMX).status_code == 200
     assert asha.get("/orders/newer?than=99999999999999999999", headers=HTMX).status_code == 200

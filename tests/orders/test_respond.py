@@ -19,7 +19,7 @@ from app.db import Database
 from app.delivery.models import CancelReason, Message, MessageState
 from app.network.text import search_key
 from app.orders import decisions
-from app.orders.decisions import AlreadyDecided, NotAnswerable, ResponseBlocker, StaleVersion, TooLate
+from app.orders.decisions import AlreadyDecided, CannotRespond, ResponseBlocker, StaleVersion, TooLate
 from app.orders.line_responses import LineAction, LineResponse
 from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
 from app.orders.queries import order_for_update
@@ -181,7 +181,7 @@ def test_decision_is_in_effect_until_its_webhook_has_failed(
 @pytest.mark.sqlite
 def test_lines_need_a_partner_that_takes_them(order: PurchaseOrder, respond: Any) -> None:
     session_of(order).get_one(Partner, order.partner_id).line_responses = False
-    with pytest.raises(NotAnswerable) as refused:
+    with pytest.raises(CannotRespond) as refused:
         respond(FULL)
     assert refused.value.blocker is ResponseBlocker.LINES_NOT_SUPPORTED
     assert respond(CONFIRM).lines == []
@@ -190,7 +190,7 @@ def test_lines_need_a_partner_that_takes_them(order: PurchaseOrder, respond: Any
 @pytest.mark.sqlite
 def test_return_needs_a_partner_that_accepts_it(order: PurchaseOrder, respond: Any) -> None:
     returned = DecisionInput("RETURN", "Please check", "IP", "::1")
-    with pytest.raises(NotAnswerable) as refused:
+    with pytest.raises(CannotRespond) as refused:
         respond(returned)
     assert refused.value.blocker is ResponseBlocker.RETURN_NOT_SUPPORTED
     assert respond(returned, accepts_return=True).status_to == "RETURNED"

@@ -107,7 +107,7 @@ def test_deadline_is_shown_only_while_response_is_needed(asha: Browser, arrive: 
     action = f"/orders/{order_id}/answer/undo"
     undone = asha.send(action, asha.fill(f"/orders/{order_id}", action), headers=HTMX)
     assert undone.one("#order-respond-by").select("b")
-    assert undone.one("#n-to_answer").get_text() == "1"
+    assert undone.one("#n-needs_response").get_text() == "1"
 
 
 @pytest.mark.sqlite

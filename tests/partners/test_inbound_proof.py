@@ -157,8 +157,8 @@ def test_old_key_is_valid_during_the_grace_period_only(
 def test_revoked_key_is_rejected(call: Any, database: Database, partner: Partner, session: Session) -> None:
     (key_id,) = session.scalars(select(InboundKey.id))
     with database.writing() as writing:
-        assert keys.end_key(writing, partner, key_id)
-        assert not keys.end_key(writing, partner, key_id)
+        assert keys.revoke_key(writing, partner, key_id)
+        assert not keys.revoke_key(writing, partner, key_id)
         writing.commit()
     assert call({"X-Partner-Key": INBOUND_KEY}).status_code == 401
 
@@ -168,7 +168,7 @@ def test_revoked_secret_is_deleted(
 ) -> None:
     (secret_id,) = session.scalars(select(InboundSecret.id))
     with database.writing() as writing:
-        assert keys.end_inbound_secret(writing, partner, secret_id)
+        assert keys.revoke_inbound_secret(writing, partner, secret_id)
         writing.commit()
     assert call(signed(secret, dumps(example_bodies[0]))).status_code == 401
     session.rollback()

@@ -306,7 +306,7 @@ def test_concurrent_edit_saves_nothing_and_keeps_input(admin: Browser, partner: 
 
 NO_SENSE = [
     ("name", "", "Enter a name"),
-    ("name", "Bharat Connect", "exists already"),
+    ("name", "Bharat Connect", "already exists"),
     ("base_url", "ftp://x.example", "http:// or https://"),
     ("base_url", "https://user@x.example", "http:// or https://"),
     ("base_url", "https://x.example/?a=b", "http:// or https://"),
@@ -378,7 +378,7 @@ def test_several_invalid_fields_are_all_reported(admin: Browser) -> None:
     ):
         assert words in refused.words
     resubmitted = admin.send(NEW, {**fields, "headers-0-value": "fine"})
-    assert "one word of up to 4000" in resubmitted.words
+    assert "up to 4000 printable" in resubmitted.words
 
 
 def test_invalid_secret_is_not_kept_in_the_draft(admin: Browser, session: Session) -> None:
@@ -781,7 +781,7 @@ def test_integration_guide_signed_call_works(
         assert row
         secret = keys.add_inbound_secret(session, row)
         for key in session.scalars(select(InboundKey)):
-            keys.end_key(session, row, key.id)
+            keys.revoke_key(session, row, key.id)
         session.commit()
     sheet = ravi.get(f"/partners/{partner.id}/sheet")
     assert not sheet.page.select("#try-key"), "the key was revoked"
@@ -845,19 +845,19 @@ def test_command_and_page_pause_alike(app: Flask, ravi: Browser, partner: Partne
 
 
 def test_draft_expires_after_an_hour_and_needs_the_same_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    from app.partners.draft import seal, unseal
+    from app.partners.draft import decrypt, encrypt
 
     sealed_at = int(time.time())
     monkeypatch.setattr("cryptography.fernet.time.time", lambda: sealed_at)
-    sealed = seal("key", {"bearer_token": "secret"})
+    encrypted = encrypt("key", {"bearer_token": "secret"})
     monkeypatch.setattr("cryptography.fernet.time.time", lambda: sealed_at + 3600)
-    assert unseal("key", sealed) == {"bearer_token": "secret"}
+    assert decrypt("key", encrypted) == {"bearer_token": "secret"}
     monkeypatch.setattr("cryptography.fernet.time.time", lambda: sealed_at + 3601)
-    assert unseal("key", sealed) == {}
+    assert decrypt("key", encrypted) == {}
     monkeypatch.setattr("cryptography.fernet.time.time", lambda: sealed_at)
-    assert "secret" not in sealed
-    assert unseal("key", sealed) == {"bearer_token": "secret"}
-    assert unseal("another key", sealed) == {}
-    for nonsense in ("", "nonsense", "é" * 20, sealed[:-4] + "AAAA"):
-        assert unseal("key", nonsense) == {}
-    assert seal("key", {}) == ""
+    assert "secret" not in encrypted
+    assert decrypt("key", encrypted) == {"bearer_token": "secret"}
+    assert decrypt("another key", encrypted) == {}
+    for nonsense in ("", "nonsense", "é" * 20, encrypted[:-4] + "AAAA"):
+        assert decrypt("key", nonsense) == {}
+    assert encrypt("key", {}) == ""
