@@ -96,7 +96,7 @@ def _price(params: Mapping[str, str], _reference: str) -> tuple[str, str]:
     change = abs(now - before) / before * 100
     shown = number(change.quantize(Decimal("0.1"))) if change >= Decimal("0.1") else "less than 0.1"
     direction = "above" if now > before else "below"
-    return f"Unit price is {shown} % {direction} the last order of this item (", after
+    return f"Unit price is {shown}% {direction} the last order of this item (", after
 
 
 def _changed(what: str, suffix: str = "") -> Callable[[Mapping[str, str], str], tuple[str, str]]:
@@ -140,7 +140,7 @@ _SENTENCES: Mapping[CheckKind, Callable[[Mapping[str, str], str], tuple[str, str
     CheckKind.QUANTITY: _quantity,
     CheckKind.SOONER: _sooner,
     CheckKind.HSN: _changed("HSN code"),
-    CheckKind.GST_RATE: _changed("GST rate", " %"),
+    CheckKind.GST_RATE: _changed("GST rate", "%"),
     CheckKind.DUPLICATE: _duplicate,
     CheckKind.TOTAL: _total,
     CheckKind.GSTIN: _gstin,

@@ -269,7 +269,7 @@ def _quantity(line: ItemLine, fields: Mapping[str, Difference]) -> Cell:
 
 
 def _percent(value: Any) -> str:
-    return f"{number(value)} %"
+    return f"{number(value)}%"
 
 
 def _removed_view(change: LineDifference) -> LineView:

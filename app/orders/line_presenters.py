@@ -394,7 +394,7 @@ def _effect(line: OrderedLine, entered: EnteredLine, response: LineResponse | No
         yield f"{pluralize(abs(days), 'day')} {'later' if days > 0 else 'sooner'}"
     if response and response.unit_price is not None and item.unit_price:
         percent = ((response.unit_price / item.unit_price - 1) * 100).quantize(Decimal("0.1"))
-        yield f"price {'+' if percent > 0 else MINUS}{number(abs(percent))} %"
+        yield f"price {'+' if percent > 0 else MINUS}{number(abs(percent))}%"
     planned = [read_amount(split.quantity) for split in entered.filled_splits() if split.quantity]
     if planned:
         total = sum((amount for amount in planned if amount is not None), Decimal(0))

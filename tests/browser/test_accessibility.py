@@ -125,13 +125,13 @@ def test_pages_of_supplier_staff_are_accessible(
     expect(page.locator("#preview")).to_contain_text("No message yet")
     check(page, "the form with a preview of nothing")
     page.get_by_role("button", name="Review and").click()
-    expect(page.locator("#answer [aria-invalid=true]").first).to_be_visible()
+    expect(page.locator("#response [aria-invalid=true]").first).to_be_visible()
     check(page, "the form with an error")
     page.get_by_label("Remarks for the buyer").fill("Will ship")
     page.get_by_role("button", name="Preview message").click()
     expect(page.locator("#preview pre").first).to_contain_text("Will ship")
     check(page, "the form with its message")
-    page.locator("#answer button.btn-main").first.click()
+    page.locator("#response button.btn-main").first.click()
     expect(page.locator("dialog[open]")).to_be_visible()
     check(page, "the review")
 
@@ -264,7 +264,9 @@ def test_updating_content_is_accessible(
     buyer.edit(7)
     page.get_by_label("Remarks for the buyer").fill("Will ship")
     page.get_by_role("button", name="Review and").click()
-    expect(page.locator("#answer [role=alert]")).to_contain_text("changed this order while you were editing")
+    expect(page.locator("#response [role=alert]")).to_contain_text(
+        "changed this order while you were editing"
+    )
     expect(page.get_by_label("Remarks for the buyer")).to_have_value("Will ship")
     check(page, "a form that is stale")
 
@@ -386,7 +388,7 @@ def test_response_is_sent_by_keyboard_alone(
             break
         press(page, "Tab")
     press(page, "Enter")
-    expect(page.locator("#answer")).to_contain_text("Delivered")
+    expect(page.locator("#response")).to_contain_text("Delivered")
     assert "By keyboard alone" in {
         request["body"]["poConfirmation"]["supplierRemarks"] for request in network.received()
     }

@@ -27,14 +27,14 @@ def test_confirm_and_reject_are_delivered(
     page.get_by_label("Remarks for the buyer").fill("Will ship on 4 December")
     page.get_by_role("button", name=re.compile("^Review")).click()
     page.get_by_role("button", name="Confirm order").click()
-    expect(page.locator("#answer")).to_contain_text("Delivered")
+    expect(page.locator("#response")).to_contain_text("Delivered")
 
     open_order(page, site, second)
     page.get_by_text("Reject", exact=True).first.click()
     page.get_by_label("Remarks for the buyer").fill("Price differs from contract")
     page.get_by_role("button", name=re.compile("^Review")).click()
     page.get_by_role("button", name="Reject order").click()
-    expect(page.locator("#answer")).to_contain_text("Delivered")
+    expect(page.locator("#response")).to_contain_text("Delivered")
     sent = [request["body"]["poConfirmation"] for request in network.received()]
     responses = {body["buyerPONumber"]: body["supplierResponse"] for body in sent}
     assert list(responses.values()) == ["ACCEPT", "REJECT"]
@@ -60,7 +60,7 @@ def test_failed_response_is_retried_and_resent_by_support(
     open_order(page, site, order_id)
     page.get_by_role("button", name=re.compile("^Review")).click()
     page.get_by_role("button", name="Confirm order").click()
-    expect(page.locator("#answer")).to_contain_text(re.compile("unavailable|busy|503|retr", re.IGNORECASE))
+    expect(page.locator("#response")).to_contain_text(re.compile("unavailable|busy|503|retr", re.IGNORECASE))
     network.behave("ok")
     page.context.clear_cookies()
     sign_in("ravi")

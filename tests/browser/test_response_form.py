@@ -111,4 +111,4 @@ def test_error_of_a_field_goes_away_after_a_preset(form: Page) -> None:
     form.get_by_role("button", name="Not in our range").click()
     expect(remarks).to_have_value("Not in our range")
     expect(remarks).not_to_have_attribute("aria-invalid", "true")
-    expect(form.locator("#answer .field-error")).to_have_count(0)
+    expect(form.locator("#response .field-error")).to_have_count(0)

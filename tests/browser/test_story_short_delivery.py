@@ -54,7 +54,7 @@ def infos_sent(database: Database) -> dict[str, str]:
 
 def check_recorded(page: Page, order_id: int, database: Database) -> None:
     """The page, the activity and the message tell the same."""
-    answer = page.locator("#answer")
+    answer = page.locator("#response")
     expect(answer).to_contain_text("Confirmed with changes by Asha")
     expect(answer).to_contain_text("Delivery 1: 40 NOS on 1 Dec 2026")
     expect(answer).to_contain_text("Delivery 2: 60 NOS on 15 Dec 2026")

@@ -36,7 +36,7 @@ def confirm(client: FlaskClient, message: object, key: str = "msg_1", **headers:
     )
 
 
-def behave(client: FlaskClient, mode: str, **more: object) -> None:
+def set_mode(client: FlaskClient, mode: str, **more: object) -> None:
     assert client.post("/behaviour", json={"mode": mode, **more}).status_code == 200
 
 
@@ -78,17 +78,17 @@ def test_repeated_response_gets_the_same_reply(client: FlaskClient, confirmation
 
 
 @pytest.mark.parametrize(
-    "contrary",
+    "different",
     [
         {"response": "REJECT", "new_status": "REJECTED"},
         {"remarks": "On second thoughts"},
     ],
 )
 def test_different_response_to_a_version_is_a_conflict(
-    client: FlaskClient, confirmation: Confirmation, contrary: dict[str, str]
+    client: FlaskClient, confirmation: Confirmation, different: dict[str, str]
 ) -> None:
     confirm(client, confirmation(), "msg_1")
-    response = confirm(client, confirmation(**contrary), "msg_2")
+    response = confirm(client, confirmation(**different), "msg_2")
     assert response.status_code == 409
     assert response.get_json()["response_code"] == 38
     assert resp(response)["result"] == "FAILURE"
@@ -111,7 +111,7 @@ def test_key_of_another_message_is_a_conflict(client: FlaskClient, confirmation:
 def test_version_takes_a_response_again_after_a_refusal(
     client: FlaskClient, confirmation: Confirmation
 ) -> None:
-    behave(client, "refuse", times=1)
+    set_mode(client, "refuse", times=1)
     refused = confirm(client, confirmation(), "msg_1")
     assert refused.status_code == 200
     assert refused.get_json()["response_code"] == 1
@@ -130,7 +130,7 @@ def test_ten_parallel_requests_are_one_message(
     assert [exchange["repeat"] for exchange in received(client)].count(False) == 1
 
 
-def spoil(message: dict[str, Any], part: str, name: str, value: object) -> dict[str, Any]:
+def with_value(message: dict[str, Any], part: str, name: str, value: object) -> dict[str, Any]:
     message["poConfirmation"][part][name] = value
     return message
 
@@ -160,7 +160,7 @@ def test_invalid_response_is_refused_with_its_field(
     status: int,
     field: str,
 ) -> None:
-    response = confirm(client, spoil(confirmation(), part, name, value))
+    response = confirm(client, with_value(confirmation(), part, name, value))
     assert response.status_code == status
     assert response.get_json()["response_code"] == 1
     assert resp(response)["errorField"] == field
@@ -207,7 +207,7 @@ def test_wrong_media_type_or_method_gets_the_reply_format(
         ("Authorization", "Bearer s3cret", 200),
         ("X-Partner-Key", "other", 401),
         ("X-Partner-Key", "ключ".encode().decode("latin-1"), 401),
-        ("X-Nothing", "s3cret", 401),
+        ("X-Unknown-Key", "s3cret", 401),
     ],
 )
 def test_simulator_with_a_key_requires_it(
@@ -253,7 +253,7 @@ def test_page_is_valid_html_after_hostile_input(client: FlaskClient, confirmatio
     confirm(client, b'{"poConfirmation":{"supplierRemarks":{"items":1}}}')
     confirm(client, b"\xff\x00<script>")
     confirm(client, b"[1]")
-    behave(client, "418")
+    set_mode(client, "418")
     page = client.get("/").text
     strict.parse(page)
     assert "<script" not in page
@@ -275,7 +275,7 @@ def test_every_reply_has_security_headers(client: FlaskClient) -> None:
 def test_status_mode_replies_in_format_and_accepts_nothing(
     client: FlaskClient, confirmation: Confirmation, status: int
 ) -> None:
-    behave(client, str(status), times=1)
+    set_mode(client, str(status), times=1)
     response = confirm(client, confirmation())
     assert response.status_code == status
     assert response.get_json()["response_code"] == 1
@@ -284,29 +284,29 @@ def test_status_mode_replies_in_format_and_accepts_nothing(
 
 
 def test_conflict_mode_is_a_duplicate_reference(client: FlaskClient, confirmation: Confirmation) -> None:
-    behave(client, "409")
+    set_mode(client, "409")
     response = confirm(client, confirmation())
     assert (response.status_code, response.get_json()["response_code"]) == (409, 38)
 
 
 def test_response_mode_lasts_for_its_count(client: FlaskClient, confirmation: Confirmation) -> None:
-    behave(client, "503", times=2)
+    set_mode(client, "503", times=2)
     assert client.get("/behaviour.json").get_json()["times"] == 2
     assert [confirm(client, confirmation()).status_code for _ in range(4)] == [503, 503, 200, 200]
     assert client.get("/behaviour.json").get_json()["mode"] == "ok"
-    behave(client, "500")
+    set_mode(client, "500")
     assert [confirm(client, confirmation()).status_code for _ in range(4)] == [500] * 4
 
 
 def test_refusal_has_the_requested_text(client: FlaskClient, confirmation: Confirmation) -> None:
-    behave(client, "refuse", error_cd="BPR099", error_dtl="Too late", error_field="poConfirmation.objectId")
+    set_mode(client, "refuse", error_cd="BPR099", error_dtl="Too late", error_field="poConfirmation.objectId")
     fields = resp(confirm(client, confirmation()))
     assert (fields["errorCd"], fields["errorDtl"]) == ("BPR099", "Too late")
     assert fields["errorField"] == "poConfirmation.objectId"
 
 
 def test_retry_after_can_be_set(client: FlaskClient, confirmation: Confirmation) -> None:
-    behave(client, "429", retry_after="120")
+    set_mode(client, "429", retry_after="120")
     assert confirm(client, confirmation()).headers["Retry-After"] == "120"
 
 
@@ -315,23 +315,23 @@ def test_retry_after_can_be_set(client: FlaskClient, confirmation: Confirmation)
     [("broken-json", "broken_json"), ("Wrong Object", "wrong_object"), ("down", "503"), ("418", "418")],
 )
 def test_mode_names_ignore_case_and_separators(client: FlaskClient, name: str, mode: str) -> None:
-    for way in ({"data": {"mode": name}}, {"json": {"mode": name}}):
-        response = client.post("/behaviour", **way)
+    for body in ({"data": {"mode": name}}, {"json": {"mode": name}}):
+        response = client.post("/behaviour", **body)
         assert response.get_json()["mode"] == mode
 
 
 def test_any_status_can_be_set(client: FlaskClient, confirmation: Confirmation) -> None:
-    behave(client, "status", status=507)
+    set_mode(client, "status", status=507)
     assert confirm(client, confirmation()).status_code == 507
-    behave(client, "status", status=202)
+    set_mode(client, "status", status=202)
     assert confirm(client, confirmation()).get_json()["response_code"] == 0
-    behave(client, "status", status=204)
+    set_mode(client, "status", status=204)
     assert confirm(client, confirmation()).data == b""
 
 
 def test_unknown_mode_error_lists_the_modes(subtests: pytest.Subtests, client: FlaskClient) -> None:
-    for asked in (
-        {"mode": "sulk"},
+    for options in (
+        {"mode": "unknown"},
         {"mode": None},
         {"mode": []},
         {"mode": "600"},
@@ -345,8 +345,8 @@ def test_unknown_mode_error_lists_the_modes(subtests: pytest.Subtests, client: F
         {"mode": "429", "retry_after": "1\r\nSet-Cookie: x"},
         [],
     ):
-        with subtests.test(asked=asked):
-            response = client.post("/behaviour", json=asked)
+        with subtests.test(options=options):
+            response = client.post("/behaviour", json=options)
             assert response.status_code == 422
             assert response.get_json()["modes"] == list(MODES)
             assert client.get("/behaviour.json").get_json()["mode"] == "ok"
@@ -391,7 +391,7 @@ def test_other_sites_cannot_change_the_simulator(
 def test_unreadable_reply_mode_accepts_the_response(
     client: FlaskClient, confirmation: Confirmation, mode: str, starts: bytes, media_type: str
 ) -> None:
-    behave(client, mode, times=1)
+    set_mode(client, mode, times=1)
     response = confirm(client, confirmation())
     assert (response.status_code, response.mimetype) == (200, media_type)
     assert response.data.startswith(starts)
@@ -402,7 +402,7 @@ def test_unreadable_reply_mode_accepts_the_response(
 
 
 def test_redirect_mode_accepts_nothing(client: FlaskClient, confirmation: Confirmation) -> None:
-    behave(client, "redirect", times=1)
+    set_mode(client, "redirect", times=1)
     response = confirm(client, confirmation())
     assert (response.status_code, response.headers["Location"]) == (302, "/received.json")
     confirm(client, confirmation())
@@ -410,7 +410,7 @@ def test_redirect_mode_accepts_nothing(client: FlaskClient, confirmation: Confir
 
 
 def test_wrong_object_mode_echoes_another_object(client: FlaskClient, confirmation: Confirmation) -> None:
-    behave(client, "wrong_object")
+    set_mode(client, "wrong_object")
     reply = read_reply(confirm(client, confirmation()).data)
     assert reply is not None
     assert reply.response_code == 0
@@ -429,11 +429,11 @@ def post(partner: str, message: dict[str, Any], key: str = "msg_1", **options: A
     )
 
 
-def tell(partner: str, mode: str, **more: object) -> None:
+def set_mode_of(partner: str, mode: str, **more: object) -> None:
     assert requests.post(f"{partner}/behaviour", json={"mode": mode, **more}, timeout=10).ok
 
 
-def last(partner: str) -> dict[str, Any]:
+def last_exchange(partner: str) -> dict[str, Any]:
     listed = requests.get(f"{partner}/received.json", timeout=10).json()["received"]
     exchange: dict[str, Any] = listed[-1]
     return exchange
@@ -443,42 +443,42 @@ def last(partner: str) -> dict[str, Any]:
 def test_dropped_connection_mode_drops_immediately(
     partner: str, confirmation: Confirmation, mode: str
 ) -> None:
-    tell(partner, mode, times=1)
+    set_mode_of(partner, mode, times=1)
     started = time.monotonic()
     with pytest.raises(requests.RequestException):
         post(partner, confirmation())
     assert time.monotonic() - started < 3
     assert post(partner, confirmation()).json()["response_code"] == 0
-    assert last(partner)["repeat"]
+    assert last_exchange(partner)["repeat"]
 
 
 def test_silence_mode_closes_after_its_seconds_without_a_response(
     partner: str, confirmation: Confirmation
 ) -> None:
-    tell(partner, "timeout", seconds=0.5, times=1)
+    set_mode_of(partner, "timeout", seconds=0.5, times=1)
     started = time.monotonic()
     with pytest.raises(requests.ConnectionError):
         post(partner, confirmation())
     assert time.monotonic() - started >= 0.5
-    assert last(partner)["answer"] == {"status": None, "body": None}
+    assert last_exchange(partner)["answer"] == {"status": None, "body": None}
 
 
 def test_timeout_mode_outlasts_the_sender(partner: str, confirmation: Confirmation) -> None:
-    tell(partner, "timeout", seconds=3, times=1)
+    set_mode_of(partner, "timeout", seconds=3, times=1)
     with pytest.raises(requests.ReadTimeout):
         post(partner, confirmation(), timeout=0.3)
     assert post(partner, confirmation()).status_code == 200
 
 
 def test_dripped_reply_is_complete(partner: str, confirmation: Confirmation) -> None:
-    tell(partner, "drip", seconds=0.6, times=1)
+    set_mode_of(partner, "drip", seconds=0.6, times=1)
     started = time.monotonic()
     assert post(partner, confirmation()).json()["response_code"] == 0
     assert time.monotonic() - started >= 0.6
 
 
 def test_slow_reply_does_not_delay_others(partner: str, confirmation: Confirmation) -> None:
-    tell(partner, "slow", seconds=1.5, times=1)
+    set_mode_of(partner, "slow", seconds=1.5, times=1)
     slow = threading.Thread(target=post, args=(partner, confirmation()))
     started = time.monotonic()
     slow.start()
@@ -491,7 +491,7 @@ def test_slow_reply_does_not_delay_others(partner: str, confirmation: Confirmati
 
 
 def test_huge_reply_is_over_any_limit(partner: str, confirmation: Confirmation) -> None:
-    tell(partner, "huge", times=1)
+    set_mode_of(partner, "huge", times=1)
     with post(partner, confirmation(), stream=True) as response:
         size = 0
         for piece in response.iter_content(1_048_576):
@@ -508,13 +508,13 @@ def test_huge_reply_is_over_any_limit(partner: str, confirmation: Confirmation) 
 def product() -> Flask:
     """A stub of PO Confirm that stores received messages."""
     app = Flask("product")
-    app.config["CAME"] = []
+    app.config["RECEIVED"] = []
 
     @app.post("/api/v0/purchase-order/req-send")
     def req_send() -> tuple[bytes, int]:
         order = read_json(request.get_data())
-        app.config["CAME"].append((request.headers, order))
-        if len(app.config["CAME"]) == 3:
+        app.config["RECEIVED"].append((request.headers, order))
+        if len(app.config["RECEIVED"]) == 3:
             return b"<h1>Oops</h1>", 500
         return dumps(build_reply(Kind.REQ_SEND, order, req_msg_id="in_1")), 200
 
@@ -530,7 +530,7 @@ def test_new_orders_are_sent_with_the_key_and_replies_are_reported(product: Flas
     assert [sent["status"] for sent in result["answers"]] == [200, 200, 500, 200]
     assert result["answers"][2]["answer"] == "<h1>Oops</h1>"
     assert result["answers"][0]["answer"]["response_code"] == 0
-    headers, order = product.config["CAME"][0]
+    headers, order = product.config["RECEIVED"][0]
     assert headers["X-Partner-Key"] == "inbound-secret"
     assert headers["Content-Type"] == "application/json"
     parsed = parse(Kind.REQ_SEND, order)

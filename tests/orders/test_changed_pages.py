@@ -147,7 +147,7 @@ def test_stale_form_shows_changes_and_keeps_all_input(buyer: Buyer, arrive: Any,
         assert page.one("textarea[name=supplier_remarks]").get_text().strip() == "Typed with care"
         for value in ("SO-77", "dock", "West"):
             assert page.page.select(f"input[value='{value}']")
-        assert page.one("#answer input[name=version]")["value"] == "2"
+        assert page.one("#response input[name=version]")["value"] == "2"
         assert "15 Jan 2027" in page.one("#document ins").get_text()
 
 
@@ -165,7 +165,7 @@ def test_canceled_order_shows_the_buyers_remarks_and_no_form(
     assert "The buyer canceled this order." in words
     assert "The project <stopped>" in words
     assert banner.find("a", href=f"/inbound/{resp(response)['reqMsgId']}")
-    assert not page.page.select("#answer textarea")
+    assert not page.page.select("#response textarea")
     closed = asha.get(f"/orders/{second}").one(".page-header + .notice").get_text(" ")
     assert "The buyer closed this order." in closed and "All received" in closed
 

@@ -83,9 +83,9 @@ def test_price_hsn_and_rate_are_compared_with_the_last_order(asha: Browser, rece
     first = receive(with_other_quantity(3))
     second = receive(line(quantity=4, unitPrice=194.23, hsnCode="84829900", gstRate=12))
     assert sentences(asha, second)[:3] == [
-        "Unit price is 4.2 % above the last order of this item (MAL/1: ₹186.40).",
+        "Unit price is 4.2% above the last order of this item (MAL/1: ₹186.40).",
         "HSN code is 84829900 instead of 84821011 in the last order of this item (MAL/1).",
-        "GST rate is 12 % instead of 18 % in the last order of this item (MAL/1).",
+        "GST rate is 12% instead of 18% in the last order of this item (MAL/1).",
     ]
     links = asha.get(f"/orders/{second}").page.select("#checks a")
     assert {link["href"] for link in links} == {f"/orders/{first}"}

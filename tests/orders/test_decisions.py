@@ -73,7 +73,7 @@ def test_response_with_htmx_returns_a_fragment(asha: Browser, arrive: Any) -> No
     response = asha.send(url, fields, headers=HTMX)
     assert response.status_code == 200
     assert not response.data.lstrip().lower().startswith(b"<!doctype")
-    assert response.one("#answer")
+    assert response.one("#response")
     assert "HX-Request" in response.headers["Vary"]
     assert response.headers["Cache-Control"] == "private, no-store"
 
@@ -161,7 +161,7 @@ def test_invalid_form_returns_errors_and_keeps_all_input(
                 if "supplier_remarks" not in wrong:
                     assert "Typed remarks stay" in response.text
                 assert response.page.select(
-                    "#answer [aria-invalid=true], #answer .notice, #answer [role=alert]"
+                    "#response [aria-invalid=true], #response .notice, #response [role=alert]"
                 )
                 assert count(session, Decision) == count(session, Message) == 0
 
@@ -285,7 +285,7 @@ def test_review_of_invalid_input_returns_the_form_with_errors(asha: Browser, arr
         refused = asha.send(f"{url}/{path}", fields)
         assert refused.status_code == 422
         assert "Enter a remark" in refused.one("#supplier_remarks-error").get_text()
-        (form,) = refused.page.select(f"#answer form[action='{url}']")
+        (form,) = refused.page.select(f"#response form[action='{url}']")
         sent = fields_of(form)
         assert {name: sent[name] for name in typed} == typed
 
@@ -312,7 +312,7 @@ def test_preview_of_incomplete_input_names_what_is_missing(
     assert sentence in shown.words
     assert shown.one("#preview") and not shown.page.select("form, pre")
     whole = asha.send(f"{url}/preview", {**filled, **fields})
-    assert (whole.status_code, len(whole.page.select("#answer form"))) == (422, 1)
+    assert (whole.status_code, len(whole.page.select("#response form"))) == (422, 1)
 
 
 @pytest.mark.sqlite
@@ -430,7 +430,7 @@ def test_form_after_a_refusal_has_the_refused_response_and_the_field_error(
     asha.respond(order_id, "REJECT", "Price differs", **OWN_WORDS)
     deliver()
     page = asha.get(f"/orders/{order_id}")
-    fields = fields_of(page.one(f"#answer form[action='{url}']"))
+    fields = fields_of(page.one(f"#response form[action='{url}']"))
     assert fields["supplier_response"] == "REJECT"
     assert fields["supplier_remarks"] == "Price differs"
     assert OWN_WORDS.items() <= fields.items()

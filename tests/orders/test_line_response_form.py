@@ -215,7 +215,7 @@ def test_summary_updates_the_sentence_and_the_lines(asha: Browser, order_id: int
     assert part.one("#line-sentence")["data-hx-swap-oob"] == "true"
     effects = [" ".join(effect.get_text().split()) for effect in part.page.select(".line-effect")]
     assert effects[0].startswith("50 OTH fewer · ")
-    assert effects[0].endswith(" · price +5.0 %")
+    assert effects[0].endswith(" · price +5.0%")
     assert effects[1:] == ["2 of 2 BAG planned", ""]
     assert [bool(cell.select("del")) for cell in part.page.select(".line-amount")] == [True, False, True]
 

@@ -29,7 +29,7 @@ def respond_and_next(browser: Browser, url: str, **changes: Any) -> Any:
     action = f"/orders/{order_id(url)}/answer"
     page = browser.get(url)
     fields = fields_of(page.one(f"form[action='{action}']"))
-    button = page.one("form.answer-form button[name=next]")
+    button = page.one("form.response-form button[name=next]")
     return browser.send(action, {**fields, "next": button["value"], **changes})
 
 
@@ -84,7 +84,7 @@ def test_reject_and_next_needs_a_reason(asha: Browser, arrive: Any) -> None:
     first, second = links(asha)
     response = respond_and_next(asha, first, supplier_response="REJECT")
     assert response.status_code == 422
-    assert response.one("form.answer-form input[name=list]")["value"] == OPEN
+    assert response.one("form.response-form input[name=list]")["value"] == OPEN
     response = respond_and_next(asha, first, supplier_response="REJECT", supplier_remarks="Not in our range")
     assert order_id(response.location) == order_id(second)
     assert "Rejected by Asha" in " ".join(

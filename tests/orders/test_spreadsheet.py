@@ -95,7 +95,7 @@ def test_filled_in_sheet_is_planned_and_sent(
     fill(rows, 3, RESPONSE="reject", REMARKS="No capacity")
     plan = upload(csv_file(rows) if form == "csv" else xlsx_file(rows))
     assert "All 2 are ready." in plan.words
-    assert "2 rows without a response are left out." in plan.words
+    assert "2 rows without a response are skipped." in plan.words
     assert "Promised 24 Dec 2026" in plan.words
     assert decisions(session) == 0, "nothing is sent before the button is pressed"
     first, second = press(asha, plan), press(asha, plan)
@@ -125,7 +125,7 @@ def test_row_with_remarks_but_no_response_has_an_error(asha: Browser, arrive: An
     plan = upload(csv_file(rows))
     assert "1 row with errors." in plan.words
     assert "Row 3, Response: Enter Confirm, Reject or Return." in plan.words
-    assert "1 row without a response is left out." in plan.words
+    assert "1 row without a response is skipped." in plan.words
 
 
 def test_download_has_only_visible_orders_that_need_a_response(
