@@ -195,7 +195,7 @@ def inbound_of(session: Session, response: Any) -> InboundMessage:
     message = session.scalar(
         select(InboundMessage)
         .where(InboundMessage.id == resp(response)["reqMsgId"])
-        .options(undefer(InboundMessage.body), undefer(InboundMessage.answer_body))
+        .options(undefer(InboundMessage.body), undefer(InboundMessage.response_body))
         .execution_options(populate_existing=True)
     )
     assert message

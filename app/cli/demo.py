@@ -46,7 +46,7 @@ def seed(messages: int, attempts: int, force: bool) -> None:
         try:
             with progress_bar as progress:
                 counts = generator.seed(
-                    database, messages=messages, attempts=attempts, on_progress=progress.update, anyway=force
+                    database, messages=messages, attempts=attempts, on_progress=progress.update, force=force
                 )
         except generator.NotADemo as error:
             context.fail(f"{error} Use --yes to continue anyway.")

@@ -38,7 +38,7 @@ def serve(host: str, port: int) -> None:
         Forked(f"web {number}", run_web, restart=True) for number in range(1, settings.web_processes + 1)
     ]
     if settings.serve_delivers:
-        children.append(Child("deliverer", flask_command("deliver"), os.environ, restart=True))
+        children.append(Child("delivery", flask_command("deliver"), os.environ, restart=True))
     if settings.serve_works:
         children.append(Child("worker", flask_command("work"), os.environ, restart=True))
     sys.exit(supervise(children))

@@ -23,7 +23,7 @@ ORDERS_AT_ONCE = 100
 _TEXT_MAX = 500
 _PAGES = ("/orders/", "/received/")
 
-Word = TypeVar("Word", bound=StrEnum)
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class BadRequest(ValueError):
@@ -36,7 +36,7 @@ def init_app(app: Flask, memory: SimulatorState, buyer: Buyer, traffic: TrafficG
     @app.post("/behaviour")
     def behave() -> BaseResponse:
         try:
-            memory.behave(read_behavior(_values()))
+            memory.set_behavior(read_behavior(_values()))
         except (InvalidBehavior, BadRequest) as unknown:
             return data({"error": str(unknown), "modes": list(MODES)}, 422)
         except Unreadable as unreadable:
@@ -58,14 +58,14 @@ def init_app(app: Flask, memory: SimulatorState, buyer: Buyer, traffic: TrafficG
     @_handle_errors
     def send_edit() -> BaseResponse:
         values = _values()
-        change = _word(values, "change", Change, Change.QUANTITY)
+        change = _choice(values, "change", Change, Change.QUANTITY)
         return _sent_response(buyer.send_edit(_text(values, "object_id"), change))
 
     @app.post("/send-status-change")
     @_handle_errors
     def send_status_change() -> BaseResponse:
         values = _values()
-        action = _word(values, "action", BuyerAction, BuyerAction.CANCEL)
+        action = _choice(values, "action", BuyerAction, BuyerAction.CANCEL)
         return _sent_response(
             buyer.send_status_change(_text(values, "object_id"), action, _text(values, "remarks"))
         )
@@ -74,10 +74,10 @@ def init_app(app: Flask, memory: SimulatorState, buyer: Buyer, traffic: TrafficG
     @_handle_errors
     def send_result() -> BaseResponse:
         values = _values()
-        result = _word(values, "result", Result, Result.SUCCESS)
+        result = _choice(values, "result", Result, Result.SUCCESS)
         names = ("error_cd", "error_dtl", "error_field")
         code, detail, field = (
-            _text(values, name) or usual for name, usual in zip(names, REFUSAL, strict=True)
+            _text(values, name) or default for name, default in zip(names, REFUSAL, strict=True)
         )
         return _sent_response(buyer.send_result(_text(values, "object_id"), result, (code, detail, field)))
 
@@ -139,12 +139,12 @@ def _text(values: Mapping[str, Any], name: str) -> str:
     return text
 
 
-def _word(values: Mapping[str, Any], name: str, words: type[Word], usual: Word) -> Word:
+def _choice(values: Mapping[str, Any], name: str, choices: type[Choice], default: Choice) -> Choice:
     value = _text(values, name)
-    allowed = {word.upper(): word for word in words}
+    allowed = {choice.upper(): choice for choice in choices}
     if value and value.upper() not in allowed:
-        raise BadRequest(f"{name} must be one of {', '.join(words)}.")
-    return allowed[value.upper()] if value else usual
+        raise BadRequest(f"{name} must be one of {', '.join(choices)}.")
+    return allowed[value.upper()] if value else default
 
 
 def _count(value: Any) -> int:

@@ -62,16 +62,16 @@ def example_orders(now: datetime) -> Iterator[dict[str, Any]]:
     orders = [_copy(line) for line in _lines()]
     sent = [_instant(order["purchaseOrder"]["ts"]) for order in orders]
     oldest, newest = min(sent), max(sent)
-    pace = (PERIOD - NEWEST_AGE) / ((newest - oldest) or timedelta(1))
+    scale = (PERIOD - NEWEST_AGE) / ((newest - oldest) or timedelta(1))
     for order, at in zip(orders, sent, strict=True):
-        _date(order["purchaseOrder"], now - NEWEST_AGE - (newest - at) * pace)
+        _date(order["purchaseOrder"], now - NEWEST_AGE - (newest - at) * scale)
         yield order
 
 
 def new_order(rng: random.Random, now: datetime) -> dict[str, Any]:
     """A new `req-send` body, ordered at `now` (aware), with the parties of the file."""
-    like = _copy(rng.choice(_lines()))
-    old = like["purchaseOrder"]
+    example = _copy(rng.choice(_lines()))
+    old = example["purchaseOrder"]
     same_state = old["supplierDetails"]["stateCode"] == old["buyerDetails"]["stateCode"]
     lines = [new_line(rng, number, same_state) for number in range(1, rng.choice(_LINE_COUNTS) + 1)]
     order = old | {
@@ -86,7 +86,7 @@ def new_order(rng: random.Random, now: datetime) -> dict[str, Any]:
     }
     _date(order, now, days_to_deliver=rng.randrange(5, 31))
     infos = [{"name": "costCentre", "value": f"CC{rng.randrange(100, 500)}"}]
-    return like | {"purchaseOrder": order, "additionalInfos": infos}
+    return example | {"purchaseOrder": order, "additionalInfos": infos}
 
 
 def new_id(rng: random.Random, prefix: str) -> str:

@@ -37,7 +37,7 @@ ORDERS_SHOWN = 12
 # Partners' texts may hold control characters and noncharacters, which HTML forbids.
 _NOT_IN_HTML = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010fffd]")
 
-_ANSWERS = {
+_RESPONSES = {
     SupplierResponse.ACCEPT: ("ok", "Confirmed"),
     SupplierResponse.REJECT: ("quiet", "Rejected"),
     SupplierResponse.RETURN: ("warn", "Returned"),
@@ -92,7 +92,7 @@ def init_app(
         at=lambda when: _at(when, zone),
         colored=_colored,
         money=money,
-        answer_chip=_answer_chip,
+        response_chip=_response_chip,
         status_chip=_status_chip,
         outcome_chip=_outcome_chip,
         sent_chip=_sent_chip,
@@ -107,7 +107,7 @@ def init_app(
         mode_of_reply=_mode_of_reply,
         confirmation=_confirmation,
         order_facts=_order_facts,
-        order_gist=_order_gist,
+        order_summary=_order_summary,
         total=_total,
         shown_of=_shown_of,
     )
@@ -232,15 +232,15 @@ def busy_data(traffic: TrafficGenerator) -> dict[str, Any]:
     return {"on": traffic.on, "seconds": traffic.seconds, "sent": traffic.sent}
 
 
-def _order_data(order: Order, answer: AcceptedResponse | None) -> dict[str, Any]:
+def _order_data(order: Order, response: AcceptedResponse | None) -> dict[str, Any]:
     return {
         "objectId": order.object_id,
         "buyerPONumber": order.po_number,
         "version": order.version,
         "status": order.status,
-        "answer": answer and answer.message["poConfirmation"]["supplierResponse"],
-        "reqMsgId": answer and answer.req_msg_id,
-        "result": answer and answer.result,
+        "answer": response and response.message["poConfirmation"]["supplierResponse"],
+        "reqMsgId": response and response.req_msg_id,
+        "result": response and response.result,
     }
 
 
@@ -272,7 +272,7 @@ def _total(order: Order) -> Any:
     return values.get("totalPOValue") if isinstance(values, dict) else None
 
 
-def _order_gist(order: Order) -> str:
+def _order_summary(order: Order) -> str:
     """The subject, the number of lines and the delivery date of an order."""
     lines = len(order.sent["itemLists"])
     delivery = _day(order.sent.get("deliveryDate"))
@@ -352,8 +352,8 @@ def _chip(known: Mapping[Any, tuple[str, str]], value: object) -> tuple[str, str
     return known.get(value, ("quiet", str(value or "")))
 
 
-def _answer_chip(response: object) -> tuple[str, str]:
-    return _chip(_ANSWERS, response)
+def _response_chip(response: object) -> tuple[str, str]:
+    return _chip(_RESPONSES, response)
 
 
 def _status_chip(status: object) -> tuple[str, str]:
@@ -390,14 +390,14 @@ def _mode_duration(behavior: Behavior) -> str:
     return f"For the next {behavior.times}, then healthy again" if behavior.times else "Until changed"
 
 
-def _possible_updates(order: Order, answer: AcceptedResponse | None) -> list[Update]:
+def _possible_updates(order: Order, response: AcceptedResponse | None) -> list[Update]:
     """The updates that the network allows for the order now."""
-    return [update for update in UPDATES if _is_possible(update, order, answer)]
+    return [update for update in UPDATES if _is_possible(update, order, response)]
 
 
-def _is_possible(update: Update, order: Order, answer: AcceptedResponse | None) -> bool:
+def _is_possible(update: Update, order: Order, response: AcceptedResponse | None) -> bool:
     if update.name == "change":
         return may_edit(order.status)
     if update.name == "action":
         return may_move(order.status, update.value)
-    return answer is not None
+    return response is not None

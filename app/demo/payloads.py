@@ -78,7 +78,7 @@ def status_change_message(
         },
         "additionalInfos": [],
     }
-    summary = "Cancelled" if action is BuyerAction.CANCEL else "Closed"
+    summary = "Canceled" if action is BuyerAction.CANCEL else "Closed"
     return OutgoingMessage(Kind.REQ_STATUS_CHANGE, body, f"{summary}: {remarks}")
 
 

@@ -1,6 +1,6 @@
 """A month of realistic data: orders, responses, webhooks in every state, attempts and received messages.
 
-Rows are written directly, since the commands would take hours. What they hold is in ``seed_rows``.
+Rows are written directly, since the commands would take hours. Their contents are in ``seed_rows``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from app.delivery.models import Attempt, Message
 from app.demo.orders import example_orders
 from app.demo.seed_plan import make_plan
 from app.demo.seed_rows import UNREACHABLE, SeedRows
-from app.demo.seed_templates import World
+from app.demo.seed_templates import ExampleData
 from app.demo.start import PARTNER, PEOPLE
 from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder
@@ -33,7 +33,7 @@ from app.partners.models import Partner
 PARTNERS = ("Deccan Trade Network (example)", "Konkan Exchange (example)", "Malwa Hub (example)")
 """The last one is paused."""
 AT_ONCE = 2_000
-"""Orders a transaction."""
+"""Orders per transaction."""
 
 
 class NotADemo(Exception):
@@ -46,27 +46,27 @@ def seed(
     messages: int,
     attempts: int,
     on_progress: Callable[[int], None] = lambda _done: None,
-    anyway: bool = False,
+    force: bool = False,
     rng: random.Random | None = None,
 ) -> dict[str, int]:
     """Fill the database with this many messages and attempts over the last 30 days; returns the counts.
 
     ``on_progress`` is called with the number of orders since the last call. Errors: NotADemo for a database
-    that is neither empty nor a demo, unless ``anyway``; ValueError for too few or too many attempts.
+    that is neither empty nor a demo, unless ``force``; ValueError for too few or too many attempts.
     """
     rng = rng or random.Random()
     now = clock.now()
     with database.writing() as session:
-        if not anyway:
+        if not force:
             _check_is_demo(session)
-        world = _world(session, now)
+        example_data = _example_data(session, now)
         order_id = (session.scalar(select(func.max(PurchaseOrder.id))) or 0) + 1
         session.commit()
     plan = make_plan(rng, now, messages, attempts)
     run = f"{rng.randrange(36**4):05d}"
     counts = {"orders": 0, "messages": 0, "attempts": 0, "received": 0}
     for start in range(0, len(plan), AT_ONCE):
-        batch = SeedRows(rng, world, run, now)
+        batch = SeedRows(rng, example_data, run, now)
         for planned in plan[start : start + AT_ONCE]:
             batch.add(order_id, planned)
             order_id += 1
@@ -94,11 +94,11 @@ def _check_is_demo(session: Session) -> None:
         raise NotADemo(f"this database has the partner {min(others)}: example data does not belong in it")
 
 
-def _world(session: Session, now: datetime) -> World:
+def _example_data(session: Session, now: datetime) -> ExampleData:
     partners = [_partner(session, name) for name in PARTNERS]
     if not partners[-1].paused:
         partner_service.pause(
-            session, partners[-1], "Their release is under way until tonight.", by="Ravi Deshpande"
+            session, partners[-1], "They are deploying a release until tonight.", by="Ravi Deshpande"
         )
     staff = session.scalars(select(Person).where(Person.role == Role.SUPPLIER).order_by(Person.id)).all()
     if not staff:
@@ -114,7 +114,7 @@ def _world(session: Session, now: datetime) -> World:
                 )
         staff = session.scalars(select(Person).where(Person.role == Role.SUPPLIER)).all()
     ids = [partner.id for partner in partners]
-    return World(
+    return ExampleData(
         ids, ids[-1], [(person.id, person.display_name) for person in staff], list(example_orders(now))
     )
 

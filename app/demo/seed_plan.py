@@ -11,7 +11,7 @@ from app.delivery.models import MessageState
 
 PERIOD = timedelta(days=30)
 MAX_ATTEMPTS = 7
-UNANSWERED = 0.05
+WITHOUT_RESPONSE = 0.05
 """Orders without a response, besides those with messages."""
 STATES = (
     *((MessageState.DELIVERED, 0.945), (MessageState.REFUSED, 0.02), (MessageState.FAILED, 0.015)),
@@ -53,7 +53,7 @@ def make_plan(rng: random.Random, now: datetime, messages: int, attempts: int) -
     ]
     plan += [
         PlannedOrder(now - timedelta(hours=rng.uniform(0, 30)), None, 0)
-        for _ in range(round(messages * UNANSWERED))
+        for _ in range(round(messages * WITHOUT_RESPONSE))
     ]
     return sorted(plan, key=lambda order: order.received_at)
 

@@ -22,7 +22,7 @@ from app.delivery.service import new_id as timed_id
 from app.delivery.statistics import CountedAttempt
 from app.demo.orders import new_id
 from app.demo.seed_plan import PlannedOrder
-from app.demo.seed_templates import World
+from app.demo.seed_templates import ExampleData
 from app.inbound.models import Effect, InboundMessage
 from app.network.reader import canonical_sha256, dumps
 from app.network.replies import build_reply
@@ -34,8 +34,8 @@ Row = dict[str, Any]
 MODELS = (*(PurchaseOrder, Revision, OrderItem, InboundMessage, Message, Attempt, Decision, AuditEntry),)
 """The tables in the order of their foreign keys."""
 UNREACHABLE = "http://127.0.0.1:9"
-WITHIN = timedelta(hours=24)
-TROUBLE = (
+RESPOND_WITHIN = timedelta(hours=24)
+FAILURE_OUTCOMES = (
     *((Reason.TIMEOUT, None, 6), (Reason.BUSY, 503, 8), (Reason.SERVER_ERROR, 500, 4)),
     *((Reason.SERVER_ERROR, 502, 3), (Reason.BUSY, 429, 2), (Reason.CONNECT, None, 4)),
     *((Reason.RESET, None, 2), (Reason.TLS, None, 1), (Reason.NAME, None, 1), (Reason.CREDENTIALS, 401, 1)),
@@ -77,9 +77,9 @@ _BODIES = {
 class SeedRows:
     """The rows of one transaction, by model. ``run`` makes the PO numbers of this run unique."""
 
-    def __init__(self, rng: random.Random, world: World, run: str, now: datetime) -> None:
+    def __init__(self, rng: random.Random, example_data: ExampleData, run: str, now: datetime) -> None:
         self.rng = rng
-        self.world = world
+        self.example_data = example_data
         self.run = run
         self.now = now
         self.rows: dict[Any, list[Row]] = {model: [] for model in MODELS}
@@ -87,9 +87,9 @@ class SeedRows:
     def add(self, order_id: int, planned: PlannedOrder) -> None:
         """Add the rows of one order."""
         rng, received_at, state = self.rng, planned.received_at, planned.state
-        template = self.world.template(rng)
+        template = self.example_data.template(rng)
         waits = state in (MessageState.PENDING, MessageState.SENDING)
-        partner_id = self.world.paused if waits else rng.choice(self.world.partners)
+        partner_id = self.example_data.paused if waits else rng.choice(self.example_data.partners)
         object_id = new_id(rng, "POR")
         po_number = f"{template.po_number.decode()[:3]}/{self.run}/{order_id}"
         raw = template.body.replace(template.object_id, object_id.encode()).replace(
@@ -110,7 +110,7 @@ class SeedRows:
             "version": 1,
             "received_at": received_at,
             "revised_at": received_at,
-            "respond_by": received_at + WITHIN,
+            "respond_by": received_at + RESPOND_WITHIN,
             "answer": ResponseState.NONE,
             "delivery": Delivery.NONE,
             "message_id": None,
@@ -143,7 +143,7 @@ class SeedRows:
         rng, now = self.rng, self.now
         response = rng.choices([value for value, _ in RESPONSES], [weight for _, weight in RESPONSES])[0]
         data = DecisionInput(response, rng.choice(REMARKS[response]), "INITIATING_CHANNEL", "WEB")
-        person_id, person_name = rng.choice(self.world.staff)
+        person_id, person_name = rng.choice(self.example_data.staff)
         waits = state in (MessageState.PENDING, MessageState.SENDING)
         response_time = timedelta(minutes=min(rng.lognormvariate(4.6, 1.1), 60 * 40))
         at = min(order["received_at"] + response_time, now - timedelta(minutes=4 if waits else 60 * 11))
@@ -253,7 +253,7 @@ class SeedRows:
         """Add the attempts of a message at the times of its schedule; returns the last one."""
         rng, now = self.rng, self.now
         started_at, last = at + timedelta(seconds=rng.uniform(0.01, 6)), None
-        trouble = rng.choices(TROUBLE, [weight for *_, weight in TROUBLE])[0]
+        trouble = rng.choices(FAILURE_OUTCOMES, [weight for *_, weight in FAILURE_OUTCOMES])[0]
         for number in range(1, count + 1):
             outcome, status, milliseconds = trouble[0].value, trouble[1], rng.lognormvariate(4.4, 0.7)
             if number == count and state is MessageState.DELIVERED:
@@ -325,15 +325,15 @@ def _received(inbound_id: str, order: Row, raw: bytes, effect: Effect, repeat_of
         "object_id": order["object_id"],
         "buyer_po_number": order["buyer_po_number"],
         "supplier_b2b_id": order["supplier_b2b_id"],
-        "same_as": f"req-send {order['object_id']} 1 CREATED",
+        "duplicate_key": f"req-send {order['object_id']} 1 CREATED",
         "content_sha256": canonical_sha256({"objectId": order["object_id"]}),
         "repeat_of": repeat_of,
         "effect": effect,
         "error_cd": "",
         "error_field": "",
         "detail": "",
-        "answer_status": 200,
-        "answer_body": b'{"response_code":0,"response_message":"Success"}',
+        "response_status": 200,
+        "response_body": b'{"response_code":0,"response_message":"Success"}',
     }
 
 
@@ -348,10 +348,10 @@ def _unmatched(inbound_id: str, order: Row, raw: bytes) -> Row:
         "kind": Kind.REQ_STATUS_CHANGE.value,
         "path": "/api/v0/purchase-order/req-status-change",
         "order_id": None,
-        "same_as": None,
+        "duplicate_key": None,
         "error_cd": code.value,
         "error_field": field_name,
         "detail": detail,
-        "answer_status": 409,
-        "answer_body": dumps(reply),
+        "response_status": 409,
+        "response_body": dumps(reply),
     }

@@ -36,7 +36,7 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class ExampleData:
     """The partners, the staff, the example orders, and the templates made of them."""
 
     partners: Sequence[int]
@@ -56,7 +56,7 @@ class World:
 def _template(body: dict[str, Any], size: int) -> Template:
     """An example order with one line, only the fields of KEPT_FIELDS, and a multiple of a small quantity.
 
-    Some sizes have a higher price, so that order checks have something to tell.
+    Some sizes have a higher price, so that order checks have something to report.
     """
     sent = body["purchaseOrder"]
     content = {name: sent[name] for name in KEPT_FIELDS if name in sent}

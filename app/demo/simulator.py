@@ -141,7 +141,7 @@ def _is_own_site() -> bool:
 def _add_confirm_route(app: Flask, memory: SimulatorState, partner_key: str | None) -> None:
     @app.post(CONFIRM_PATH)
     def req_confirm() -> BaseResponse:
-        behavior = memory.next_behaviour()
+        behavior = memory.take_behavior()
         exchange = Exchange(
             idempotency_key=request.headers.get("Idempotency-Key", ""),
             headers=dict(request.headers),

@@ -62,8 +62,8 @@ def run_demo(
 
     Errors: ClickException if a port is in use.
     """
-    for taken, name in ((port, "PORT"), (partner_port, "PARTNER_PORT")):
-        _must_be_free(taken, name)
+    for number, name in ((port, "PORT"), (partner_port, "PARTNER_PORT")):
+        _check_port(number, name)
     url, partner_url = f"http://{HOST}:{port}", f"http://{HOST}:{partner_port}"
     password = read_or_create_secret(settings.instance / "demo-password", new_password)
     inbound_key = read_or_create_secret(settings.instance / "demo-inbound-key")
@@ -85,16 +85,16 @@ def run_demo(
         "DEMO_INBOUND_KEY": inbound_key,
         "DEMO_PARTNER_KEY": partner_key,
         "DEMO_ORDERS": str(known),
-        "DEMO_KEPT": str(settings.instance / "demo-received.jsonl"),
-        "DEMO_KEPT_OF": partner.created_at.isoformat(),
+        "DEMO_STATE_FILE": str(settings.instance / "demo-received.jsonl"),
+        "DEMO_STATE_OF": partner.created_at.isoformat(),
         "DEMO_TIME_ZONE": settings.time_zone,
         "DEMO_BUSY": "1" if busy else "",
     }
-    _greet(url, partner_url, password)
+    _print_sign_ins(url, partner_url, password)
     return supervise(
         [
             Child("web", flask_command("serve", "--host", HOST, "--port", str(port)), web_env, restart=False),
-            Child("deliverer", flask_command("deliver"), env, restart=True),
+            Child("delivery", flask_command("deliver"), env, restart=True),
             Child("worker", flask_command("work"), env, restart=True),
             Child("simulator", _simulator_command(partner_port), simulator_env, restart=False),
         ]
@@ -169,7 +169,7 @@ def known_orders(session: Session) -> Iterator[dict[str, Any]]:
         yield body
 
 
-def _greet(url: str, partner_url: str, password: str) -> None:
+def _print_sign_ins(url: str, partner_url: str, password: str) -> None:
     for name, _, role, _ in PEOPLE:
         click.echo(f"sign in: {name} / {password} ({role})")
     click.echo(f"PO Confirm: {url}  Partner simulator: {partner_url}  Press Ctrl-C to stop.")
@@ -180,7 +180,7 @@ def _simulator_command(port: int) -> list[str]:
     return [sys.executable, "-m", "app.demo.wsgi", HOST, str(port)]
 
 
-def _must_be_free(port: int, name: str) -> None:
+def _check_port(port: int, name: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -177,7 +177,7 @@ class SavedState:
     """The state that is saved for a restart, oldest first. Orders come from the app instead."""
 
     exchanges: list[Exchange] = field(default_factory=list)
-    taken: list[AcceptedResponse] = field(default_factory=list)
+    accepted: list[AcceptedResponse] = field(default_factory=list)
     last: list[AcceptedResponse] = field(default_factory=list)
     keys: list[tuple[str, Identity]] = field(default_factory=list)
     req_msg_ids: list[tuple[Identity, str]] = field(default_factory=list)
@@ -216,7 +216,7 @@ class SimulatorState:
         with self._lock:
             return SavedState(
                 exchanges=list(self._exchanges),
-                taken=list(self._accepted.values()),
+                accepted=list(self._accepted.values()),
                 last=list(self._newest.values()),
                 keys=list(self._keys.items()),
                 req_msg_ids=list(self._req_msg_ids.items()),
@@ -229,7 +229,7 @@ class SimulatorState:
             self.add_exchange(exchange)
         with self._lock:
             self._accepted.update(
-                ((entry.identity.object_id, entry.identity.version), entry) for entry in saved.taken
+                ((entry.identity.object_id, entry.identity.version), entry) for entry in saved.accepted
             )
             self._newest.update((entry.identity.object_id, entry) for entry in saved.last)
             self._keys.update(saved.keys)
@@ -242,12 +242,12 @@ class SimulatorState:
         with self._lock:
             return self._behaviour
 
-    def behave(self, behavior: Behavior) -> None:
+    def set_behavior(self, behavior: Behavior) -> None:
         """Set how the next responses are handled."""
         with self._lock:
             self._behaviour = behavior
 
-    def next_behaviour(self) -> Behavior:
+    def take_behavior(self) -> Behavior:
         """How to handle this response; counts it."""
         with self._lock:
             behavior = self._behaviour
@@ -367,7 +367,7 @@ class SimulatorState:
         if earlier or (key and key in self._keys):
             return (
                 ErrorCode.CONFLICT,
-                "This version of the order, or this Idempotency-Key, already has another answer.",
+                "This version of the order, or this Idempotency-Key, already has another response.",
             )
         known = self._orders.get(identity.object_id)
         if known and known.status in _ENDED:

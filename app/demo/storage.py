@@ -66,9 +66,9 @@ def _records(state: SavedState, of: str) -> Iterator[dict[str, Any]]:
         )
         raw = base64.b64encode(exchange.raw).decode()
         yield {"exchange": record_fields, "raw": raw, "was_read": exchange.body is not None}
-    for name, answers in (("taken", state.taken), ("last", state.last)):
-        for answer in answers[-NEWEST:]:
-            yield {name: _as_record(answer, identity=_as_record(answer.identity))}
+    for name, responses in (("taken", state.accepted), ("last", state.last)):
+        for response in responses[-NEWEST:]:
+            yield {name: _as_record(response, identity=_as_record(response.identity))}
     for key, identity in state.keys[-NEWEST:]:
         yield {"key": key, "identity": _as_record(identity)}
     for identity, req_msg_id in state.req_msg_ids[-NEWEST:]:
@@ -90,9 +90,9 @@ def _add_record(saved: SavedState, record: dict[str, Any]) -> None:
         body = read_json(raw) if record["was_read"] else None
         saved.exchanges.append(Exchange(**record_fields, raw=raw, body=body))
     elif "taken" in record:
-        saved.taken.append(_answer(record["taken"]))
+        saved.accepted.append(_response(record["taken"]))
     elif "last" in record:
-        saved.last.append(_answer(record["last"]))
+        saved.last.append(_response(record["last"]))
     elif "key" in record:
         saved.keys.append((record["key"], Identity(**record["identity"])))
     elif "req_msg_id" in record:
@@ -106,7 +106,7 @@ def _add_record(saved: SavedState, record: dict[str, Any]) -> None:
         saved.sent.append(Sent(**record_fields))
 
 
-def _answer(record_fields: dict[str, Any]) -> AcceptedResponse:
+def _response(record_fields: dict[str, Any]) -> AcceptedResponse:
     result = record_fields.pop("result")
     return AcceptedResponse(
         **{**record_fields, "identity": Identity(**record_fields["identity"])},

@@ -78,20 +78,20 @@ class TrafficGenerator:
         return self._new_order()
 
     def _run(self, stop: threading.Event) -> None:
-        unanswered = 0
-        while not stop.wait(self._interval(unanswered)):
+        no_responses = 0
+        while not stop.wait(self._interval(no_responses)):
             try:
-                unanswered = 0 if self.send_one().status is not None else unanswered + 1
+                no_responses = 0 if self.send_one().status is not None else no_responses + 1
                 self.sent += 1
             except Exception:
                 log.exception("the traffic generator could not send a message")
-                unanswered += 1
+                no_responses += 1
 
-    def _interval(self, unanswered: int) -> float:
+    def _interval(self, no_responses: int) -> float:
         mean = (
             self.seconds
-            if not unanswered
-            else max(self.seconds, BACKOFF_SECONDS_MAX * min(1, unanswered / 8))
+            if not no_responses
+            else max(self.seconds, BACKOFF_SECONDS_MAX * min(1, no_responses / 8))
         )
         return mean * self._rng.uniform(0.5, 1.5)
 
@@ -127,16 +127,16 @@ class TrafficGenerator:
         return self._buyer.send_status_change(object_id, action)
 
     def _result(self) -> Sent:
-        waiting = [answer for answer in self._memory.responses() if answer.result is None]
+        waiting = [response for response in self._memory.responses() if response.result is None]
         if not waiting:
             raise NoMatch("Every response has its result.")
-        answer = self._rng.choice(waiting)
+        response = self._rng.choice(waiting)
         result = Result.FAILURE if self._rng.random() < FAILURES else Result.SUCCESS
-        return self._buyer.send_result(answer.identity.object_id, result)
+        return self._buyer.send_result(response.identity.object_id, result)
 
-    def _random_order(self, fits: Callable[[Order], bool]) -> str:
+    def _random_order(self, matches: Callable[[Order], bool]) -> str:
         """The id of a random matching order. Raises NoMatch."""
-        object_ids = [order.object_id for order in self._memory.orders()[-NEWEST:] if fits(order)]
+        object_ids = [order.object_id for order in self._memory.orders()[-NEWEST:] if matches(order)]
         if not object_ids:
             raise NoMatch("No matching order.")
         return self._rng.choice(object_ids)

@@ -2,8 +2,8 @@
 
 DEMO_SEND_TO and DEMO_INBOUND_KEY are required. Responses must have the key DEMO_PARTNER_KEY, if set.
 DEMO_ORDERS is a file of earlier orders, one per line; the default is the example orders. DEMO_BUSY starts the
-traffic generator. DEMO_KEPT is the file that keeps received messages over a restart, and DEMO_KEPT_OF names
-the database.
+traffic generator. DEMO_STATE_FILE is the file that stores received messages across restarts, and
+DEMO_STATE_OF names the database.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ application = create_simulator(
     orders=_orders(),
     time_zone=os.environ.get("DEMO_TIME_ZONE") or "Asia/Kolkata",
 )
-if state_file := os.environ.get("DEMO_KEPT"):
-    memory, of = application.extensions["state"], os.environ.get("DEMO_KEPT_OF", "")
+if state_file := os.environ.get("DEMO_STATE_FILE"):
+    memory, of = application.extensions["state"], os.environ.get("DEMO_STATE_OF", "")
     load(memory, Path(state_file), of)
     atexit.register(save, memory, Path(state_file), of)
 traffic = application.extensions["traffic"]

@@ -207,25 +207,25 @@ def _inbound_messages(session: Session, order: PurchaseOrder) -> Iterator[Inboun
         message = session.scalar(
             select(InboundMessage)
             .where(InboundMessage.id == inbound_id)
-            .options(undefer(InboundMessage.body), undefer(InboundMessage.answer_body))
+            .options(undefer(InboundMessage.body), undefer(InboundMessage.response_body))
         )
         if message:
             yield message
-            session.expire(message, ["body", "answer_body"])
+            session.expire(message, ["body", "response_body"])
 
 
 def _add_received(pack: Pack, message: InboundMessage) -> ReceivedMessage:
     folder = f"received/{message.id}"
     pack.add(f"{folder}/request-body.json", message.body)
     pack.add(f"{folder}/request-headers.txt", _header_lines(message.headers))
-    pack.add(f"{folder}/response-body.json", message.answer_body)
+    pack.add(f"{folder}/response-body.json", message.response_body)
     names = (
         *("id", "kind", "received_at", "remote_address", "path", "size", "effect", "error_cd"),
-        *("error_field", "detail", "answer_status", "content_sha256", "repeat_of"),
-        *("again_at", "again_by", "again_reason", "again_detail", "first_effect"),
+        *("error_field", "detail", "response_status", "content_sha256", "repeat_of"),
+        *("reprocessed_at", "reprocessed_by", "reprocess_reason", "reprocess_error", "first_effect"),
     )
     pack.add(f"{folder}/message.json", _json({name: getattr(message, name) for name in names}))
-    return ReceivedMessage(message, _preview(message.body), _preview(message.answer_body), folder)
+    return ReceivedMessage(message, _preview(message.body), _preview(message.response_body), folder)
 
 
 def _add_sent(pack: Pack, session: Session, message: Message, mask: Callable[[str], str]) -> SentWebhook:

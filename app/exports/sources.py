@@ -209,10 +209,20 @@ SOURCES: dict[str, Source] = {
         (
             *(Column("id"), Column("received_at", TIME), Column("kind"), Column("partner", of=_partner_name)),
             *(Column("remote_address"), Column("path"), Column("size", NUMBER), Column("effect")),
-            *(Column("answer_status", NUMBER), Column("error_cd"), Column("error_field"), Column("detail")),
+            *(
+                Column("answer_status", NUMBER, "response_status"),
+                Column("error_cd"),
+                Column("error_field"),
+                Column("detail"),
+            ),
             *(Column("order_id", NUMBER), Column("buyer_po_number"), Column("object_id")),
             *(Column("supplier_b2b_id"), Column("content_sha256"), Column("repeat_of")),
-            *(Column("again_at", TIME), Column("again_by"), Column("again_reason"), Column("again_detail")),
+            *(
+                Column("again_at", TIME, "reprocessed_at"),
+                Column("again_by", of="reprocessed_by"),
+                Column("again_reason", of="reprocess_reason"),
+                Column("again_detail", of="reprocess_error"),
+            ),
         ),
         _inbound,
     ),

@@ -101,7 +101,7 @@ def _busy(error: Exception) -> Response:
 
 
 @blueprint.errorhandler(Exception)
-def _fault(error: Exception) -> Response:
+def _internal_error(error: Exception) -> Response:
     reference = web.new_reference()
     log.error("fault, reference %s", reference, exc_info=error)
     return _error(ErrorCode.INTERNAL, f"The message was not recorded. Reference {reference}.")

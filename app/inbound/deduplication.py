@@ -9,7 +9,7 @@ from typing import Any
 from app.network.messages import ConfirmationEcho, Message, PurchaseOrderBody, RespConfirm, StatusChangeBody
 from app.network.vocabulary import Kind
 
-About = PurchaseOrderBody | StatusChangeBody | ConfirmationEcho
+MessageObject = PurchaseOrderBody | StatusChangeBody | ConfirmationEcho
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,31 +20,31 @@ class Keys:
     object_id: str
     buyer_po_number: str
     supplier_b2b_id: str
-    same_as: str
+    duplicate_key: str
 
 
 def keys_of(kind: Kind, message: Message) -> Keys:
     """The keys of a message of this kind; the kind is one of ``OBJECTS``."""
-    name, object_in = OBJECTS[kind]
-    about = object_in(message)
+    name, get_object = OBJECTS[kind]
+    message_object = get_object(message)
     parts = [
         kind,
-        about.object_id,
-        str(about.object_version.new_version),
-        about.po_status_transition.new_status,
+        message_object.object_id,
+        str(message_object.object_version.new_version),
+        message_object.po_status_transition.new_status,
     ]
     if isinstance(message, RespConfirm):
         parts.append(message.resp.req_msg_id)
     return Keys(
         name=name,
-        object_id=about.object_id,
-        buyer_po_number=about.buyer_po_number,
+        object_id=message_object.object_id,
+        buyer_po_number=message_object.buyer_po_number,
         supplier_b2b_id=message.b2b_ids.supplier_b2b_id,
-        same_as=" ".join(map(_escape, parts)),
+        duplicate_key=" ".join(map(_escape, parts)),
     )
 
 
-OBJECTS: dict[Kind, tuple[str, Callable[[Any], About]]] = {
+OBJECTS: dict[Kind, tuple[str, Callable[[Any], MessageObject]]] = {
     Kind.REQ_SEND: ("purchaseOrder", lambda message: message.purchase_order),
     Kind.REQ_EDIT: ("purchaseOrder", lambda message: message.purchase_order),
     Kind.REQ_STATUS_CHANGE: ("poStatus", lambda message: message.po_status),

@@ -40,7 +40,7 @@ class InboundMessage(Base):
         Index(
             "uq_inbound_message_same",
             "partner_id",
-            "same_as",
+            "duplicate_key",
             unique=True,
             sqlite_where=text("effect = 'applied'"),
             postgresql_where=text("effect = 'applied'"),
@@ -49,7 +49,7 @@ class InboundMessage(Base):
         Index("ix_inbound_message_order_id", "order_id"),
         Index("ix_inbound_message_supplier_b2b_id_id", "supplier_b2b_id", "id"),
         Index("ix_inbound_message_partner_id_id", "partner_id", "id"),
-        Index("ix_inbound_message_answer_status_id", "answer_status", "id"),
+        Index("ix_inbound_message_answer_status_id", "response_status", "id"),
         Index("ix_inbound_message_buyer_po_number", "buyer_po_number"),
         Index("ix_inbound_message_object_id", "object_id"),
         Index("ix_inbound_message_repeat_of", "repeat_of"),
@@ -76,7 +76,7 @@ class InboundMessage(Base):
     buyer_po_number: Mapped[str] = mapped_column(String(50), default="")
     supplier_b2b_id: Mapped[str] = mapped_column(String(100), default="")
     # Kind, object, version and new status: two messages with the same value are duplicates ...
-    same_as: Mapped[str | None] = mapped_column(Text)
+    duplicate_key: Mapped[str | None] = mapped_column("same_as", Text, key="duplicate_key")
     # ... if this hash matches too; otherwise they are in conflict.
     content_sha256: Mapped[str] = mapped_column(String(64), default="")
     repeat_of: Mapped[str | None] = mapped_column(String(40))
@@ -86,14 +86,16 @@ class InboundMessage(Base):
     error_cd: Mapped[str] = mapped_column(String(40), default="")
     error_field: Mapped[str] = mapped_column(Text, default="")
     detail: Mapped[str] = mapped_column(Text, default="")
-    answer_status: Mapped[int]
-    answer_body: Mapped[bytes] = mapped_column(default=b"", deferred=True)
+    response_status: Mapped[int] = mapped_column("answer_status", key="response_status")
+    response_body: Mapped[bytes] = mapped_column(
+        "answer_body", key="response_body", default=b"", deferred=True
+    )
 
     # Reprocessed manually: when, by whom, why, the new error if any, and the result before.
-    again_at: Mapped[datetime | None]
-    again_by: Mapped[str | None] = mapped_column(String(120))
-    again_reason: Mapped[str | None] = mapped_column(String(200))
-    again_detail: Mapped[str | None] = mapped_column(Text)
+    reprocessed_at: Mapped[datetime | None] = mapped_column("again_at", key="reprocessed_at")
+    reprocessed_by: Mapped[str | None] = mapped_column("again_by", String(120), key="reprocessed_by")
+    reprocess_reason: Mapped[str | None] = mapped_column("again_reason", String(200), key="reprocess_reason")
+    reprocess_error: Mapped[str | None] = mapped_column("again_detail", Text, key="reprocess_error")
     first_effect: Mapped[Effect | None] = mapped_column(enum_type(Effect))
     # When a person resolved it.
     closed_at: Mapped[datetime | None]

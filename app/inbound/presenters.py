@@ -65,7 +65,7 @@ def effect_sentence(message: InboundMessage) -> str:
         return APPLIED_SENTENCES[Kind(message.kind)] if message.kind in APPLIED_SENTENCES else "Applied."
     if message.effect is Effect.REPEATED:
         return "Received before. No change."
-    error = message.again_detail or message.detail
+    error = message.reprocess_error or message.detail
     return f"{error.rstrip('.')}. No change." if error else "No change."
 
 

@@ -107,8 +107,8 @@ def receive_message(session: Session, partner_id: int, call: Call, raw: bytes, r
         return _reject(session, row, None, error.code, error.detail)
     except (Invalid, ValidationFailed) as error:
         return _reject(session, row, value, error.code, error.detail, error.field)
-    if first and first.answer_status == 200:
-        return _store(session, row, 200, first.answer_body)
+    if first and first.response_status == 200:
+        return _store(session, row, 200, first.response_body)
     # The first one was rejected on receipt and applied later, so its stored response does not fit.
     return _store(session, row, 200, dumps(build_reply(call.kind, value, req_msg_id=(first or row).id)))
 
@@ -136,14 +136,14 @@ def reprocess(session: Session, row: InboundMessage, *, by: str, reason: str, ru
         raise CannotReprocess(blocker)
     before = row.effect
     row.first_effect = row.first_effect or row.effect
-    row.again_at, row.again_by, row.again_reason = clock.now(), by, reason[:REASON_MAX]
+    row.reprocessed_at, row.reprocessed_by, row.reprocess_reason = clock.now(), by, reason[:REASON_MAX]
     try:
         value = read_json(row.body, max_bytes=len(row.body))
         message = parse(Kind(row.kind), value)
-        _apply_once(session, row, message, value, Terms(row.again_at, rules.respond_within))
-        row.again_detail = ""
+        _apply_once(session, row, message, value, Terms(row.reprocessed_at, rules.respond_within))
+        row.reprocess_error = ""
     except (Unreadable, Invalid, ValidationFailed) as error:
-        row.effect, row.again_detail = EFFECTS.get(error.code, Effect.REJECTED), error.detail
+        row.effect, row.reprocess_error = EFFECTS.get(error.code, Effect.REJECTED), error.detail
     session.flush()
     trail.record(
         session,
@@ -154,7 +154,7 @@ def reprocess(session: Session, row: InboundMessage, *, by: str, reason: str, ru
         by=by,
         reason=reason,
         before={"effect": before.value},
-        after={"effect": row.effect.value, "error": row.again_detail},
+        after={"effect": row.effect.value, "error": row.reprocess_error},
     )
     return row
 
@@ -211,16 +211,16 @@ def _set_keys(row: InboundMessage, keys: Keys, value: Any) -> None:
     row.object_id, row.buyer_po_number = keys.object_id, keys.buyer_po_number
     row.supplier_b2b_id = keys.supplier_b2b_id
     row.content_sha256 = canonical_sha256(value)
-    row.same_as = keys.same_as
+    row.duplicate_key = keys.duplicate_key
 
 
 def _applied_duplicate(session: Session, row: InboundMessage) -> InboundMessage | None:
     return session.scalar(
         select(InboundMessage)
-        .options(undefer(InboundMessage.answer_body))
+        .options(undefer(InboundMessage.response_body))
         .where(
             InboundMessage.partner_id == row.partner_id,
-            InboundMessage.same_as == row.same_as,
+            InboundMessage.duplicate_key == row.duplicate_key,
             InboundMessage.effect == Effect.APPLIED,
         )
     )
@@ -236,7 +236,7 @@ def _reject(
 
 
 def _store(session: Session, row: InboundMessage, status: int, body: bytes) -> Receipt:
-    row.answer_status, row.answer_body = status, body
+    row.response_status, row.response_body = status, body
     session.add(row)
     session.flush()
     return Receipt(

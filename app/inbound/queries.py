@@ -42,7 +42,7 @@ class InboundFilter:
 
     q: str = ""
     effect: str = where(lambda effect, _: InboundMessage.effect == Effect(effect))
-    code: str = where(lambda code, _: has_status(InboundMessage.answer_status, code))
+    code: str = where(lambda code, _: has_status(InboundMessage.response_status, code))
     kind: str = where(lambda kind, _: InboundMessage.kind == kind)
     partner: str = where(
         lambda name, context: InboundMessage.partner_id == partner_id_of(context.session, name)
@@ -105,24 +105,26 @@ def _ids(session: Session, scope: Scope, filters: InboundFilter) -> Select[str]:
 
 def message(session: Session, scope: Scope, inbound_id: str) -> InboundMessage | None:
     """A message with both bodies; None if the reader may not see it."""
-    return session.scalar(_whole(scope, inbound_id))
+    return session.scalar(_with_bodies(scope, inbound_id))
 
 
 def message_for_update(session: Session, scope: Scope, inbound_id: str) -> InboundMessage | None:
     """A message with both bodies, locked until the transaction ends."""
     return session.scalar(
-        _whole(scope, inbound_id).with_for_update(of=InboundMessage).execution_options(populate_existing=True)
+        _with_bodies(scope, inbound_id)
+        .with_for_update(of=InboundMessage)
+        .execution_options(populate_existing=True)
     )
 
 
-def _whole(scope: Scope, inbound_id: str) -> Select[InboundMessage]:
+def _with_bodies(scope: Scope, inbound_id: str) -> Select[InboundMessage]:
     return (
         in_scope(select(InboundMessage), InboundMessage.supplier_b2b_id, scope)
         .where(InboundMessage.id == inbound_id)
         .options(
             joinedload(InboundMessage.partner),
             undefer(InboundMessage.body),
-            undefer(InboundMessage.answer_body),
+            undefer(InboundMessage.response_body),
         )
     )
 
@@ -219,5 +221,5 @@ def _mentions(session: Session, text: str) -> ColumnElement[bool]:
         InboundMessage.buyer_po_number.icontains(text, autoescape=True),
         InboundMessage.object_id.icontains(text, autoescape=True),
         bytes_contain(session, InboundMessage.body, text),
-        bytes_contain(session, InboundMessage.answer_body, text),
+        bytes_contain(session, InboundMessage.response_body, text),
     )

@@ -87,7 +87,7 @@ def _message_page(stored: InboundMessage, form: ReprocessForm, status: int = 200
         reprocess_blocker=reprocess_blocker_text(reprocess_blocker(stored)),
         repeats=queries.repeats_of(web.db(), stored.id),
         body=text_of(stored.body),
-        answer_body=text_of(stored.answer_body),
+        response_body=text_of(stored.response_body),
     )
 
 
@@ -117,14 +117,14 @@ def as_data(message: InboundMessage) -> dict[str, Any]:
             "size": message.size,
             "body": text_of(message.body),
         },
-        "answer": {"status": message.answer_status, "body": text_of(message.answer_body)},
+        "answer": {"status": message.response_status, "body": text_of(message.response_body)},
         "again": {
-            "at": message.again_at.isoformat(),
-            "by": message.again_by,
-            "reason": message.again_reason,
+            "at": message.reprocessed_at.isoformat(),
+            "by": message.reprocessed_by,
+            "reason": message.reprocess_reason,
             "first_effect": message.first_effect,
-            "detail": message.again_detail,
+            "detail": message.reprocess_error,
         }
-        if message.again_at
+        if message.reprocessed_at
         else None,
     }

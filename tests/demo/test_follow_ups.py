@@ -21,7 +21,7 @@ from app.network.messages import parse
 from app.network.reader import dumps, read_json
 from app.network.replies import build_reply
 from app.network.vocabulary import ErrorCode, Kind, Status
-from tests.demo.test_simulator import behave, confirm, received, resp
+from tests.demo.test_simulator import confirm, received, resp, set_mode
 
 pytestmark = pytest.mark.sqlite
 
@@ -317,7 +317,7 @@ def page(client: FlaskClient, url: str, status: int = 200) -> str:
 
 
 def test_message_page_is_found_by_its_key(client: FlaskClient, confirmation: Confirmation) -> None:
-    behave(client, "503", times=1)
+    set_mode(client, "503", times=1)
     message = confirmation(object_id=FIRST_ID)
     confirm(client, message, "msg_01J/odd key")
     confirm(client, message, "msg_01J/odd key")

@@ -54,10 +54,10 @@ def test_pack_has_every_message_byte_for_byte(
         assert b"Idempotency-Key: " + message.id.encode() in pack[f"{folder}/request-headers.txt"]
         assert b"X-Api-Key: \xe2\x80\xa2" in pack[f"{folder}/request-headers.txt"]
     inbound = session.scalars(
-        select(InboundMessage).options(undefer(InboundMessage.body), undefer(InboundMessage.answer_body))
+        select(InboundMessage).options(undefer(InboundMessage.body), undefer(InboundMessage.response_body))
     ).one()
     assert pack[f"received/{inbound.id}/request-body.json"] == inbound.body
-    assert pack[f"received/{inbound.id}/response-body.json"] == inbound.answer_body
+    assert pack[f"received/{inbound.id}/response-body.json"] == inbound.response_body
     assert pack["order/version-1.json"] == session.scalars(select(Revision)).one().body
     assert not any(b"a-secret-of-ours" in content for content in pack.values())
     actions = [json.loads(line)["action"] for line in pack["audit.jsonl"].decode().splitlines()]

@@ -349,7 +349,7 @@ class Conversation(RuleBasedStateMachine):
             assert row
             reprocess(session, row, by="Ravi", reason="Fixed", rules=RULES)
             session.commit()
-            assert (row.again_detail == "") == (expected == "")
+            assert (row.reprocess_error == "") == (expected == "")
         self._store_id(session, message.number)
         if not expected:
             del self.rejected[inbound_id]
@@ -598,7 +598,7 @@ class Conversation(RuleBasedStateMachine):
             session.commit()
             row = session.get(InboundMessage, receipt.inbound_id)
             assert row
-            assert (row.answer_status, row.error_cd) == ((409, expected) if expected else (200, ""))
+            assert (row.response_status, row.error_cd) == ((409, expected) if expected else (200, ""))
         self.received.append((receipt.inbound_id, message))
         if expected:
             self.rejected[receipt.inbound_id] = message

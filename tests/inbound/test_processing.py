@@ -79,9 +79,9 @@ def test_applied_message_is_stored_with_its_response(
     assert (row.object_id, row.buyer_po_number) == (order.object_id, order.buyer_po_number)
     assert row.supplier_b2b_id == order.supplier_b2b_id
     assert row.content_sha256 == canonical_sha256(body)
-    assert row.same_as == f"req-send {order.object_id} 1 CREATED"
+    assert row.duplicate_key == f"req-send {order.object_id} 1 CREATED"
     assert (row.effect, row.repeat_of, row.error_cd, row.error_field) == (Effect.APPLIED, None, "", "")
-    assert (row.answer_status, row.answer_body) == (200, reply)
+    assert (row.response_status, row.response_body) == (200, reply)
 
     assert (order.partner_id, order.received_at) == (partner.id, AT)
     assert order.respond_by == AT + timedelta(hours=24)
@@ -182,7 +182,7 @@ def test_rejected_message_is_stored_with_its_error(
     invalid = receive(session, partner, Kind.REQ_SEND, body)
     assert (invalid.status, invalid.error_field) == (422, "purchaseOrder.subject")
     row = stored(session, invalid)
-    assert (row.error_cd, row.error_field, row.answer_status) == (
+    assert (row.error_cd, row.error_field, row.response_status) == (
         "PO_FIELD_MISSING",
         invalid.error_field,
         422,
@@ -231,11 +231,11 @@ def test_reprocessing_applies_the_message_from_now_on(
     row = stored(session, early)
     before = the_clock.now()
     reprocess(session, row, by="Ravi", reason="r" * 201, rules=RULES)
-    assert (row.effect, row.first_effect, row.again_by) == (Effect.APPLIED, Effect.UNMATCHED, "Ravi")
-    assert (row.again_reason, row.again_detail) == ("r" * 200, "")
-    assert row.again_at and row.again_at >= before
+    assert (row.effect, row.first_effect, row.reprocessed_by) == (Effect.APPLIED, Effect.UNMATCHED, "Ravi")
+    assert (row.reprocess_reason, row.reprocess_error) == ("r" * 200, "")
+    assert row.reprocessed_at and row.reprocessed_at >= before
     order = session.scalars(select(PurchaseOrder)).one()
-    assert (order.version, order.respond_by) == (2, row.again_at + timedelta(hours=24))
+    assert (order.version, order.respond_by) == (2, row.reprocessed_at + timedelta(hours=24))
     entry = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.REPROCESSED)).one()
     assert (entry.object_kind, entry.object_id, entry.actor) == ("inbound", row.id, "Ravi")
     assert (entry.object_name, entry.reason) == (order.buyer_po_number, "r" * 201)
@@ -246,7 +246,7 @@ def test_reprocessing_applies_the_message_from_now_on(
     with pytest.raises(CannotReprocess) as refused:
         reprocess(session, row, by="Ravi", reason="again", rules=RULES)
     assert refused.value.blocker is ReprocessBlocker.ALREADY_APPLIED
-    assert row.again_reason == "r" * 200
+    assert row.reprocess_reason == "r" * 200
 
     # The response was an error, so a repeat gets a success of its own.
     repeat = receive(session, partner, Kind.REQ_EDIT, edit_of(example_bodies[0]))
@@ -262,11 +262,11 @@ def test_unsuccessful_reprocessing_keeps_the_first_effect(
     for _ in range(2):
         reprocess(session, row, by="Ravi", reason="perhaps", rules=RULES)
         assert (row.effect, row.first_effect) == (Effect.UNMATCHED, Effect.UNMATCHED)
-        assert row.again_detail == "purchaseOrder.objectId does not match a known order."
+        assert row.reprocess_error == "purchaseOrder.objectId does not match a known order."
     large = stored(session, receive(session, partner, Kind.REQ_SEND, b"1" + b" " * 200_000))
     reprocess(session, large, by="Ravi", reason="perhaps", rules=RULES)
     assert large.effect is Effect.REJECTED
-    assert large.again_detail and "larger" not in large.again_detail
+    assert large.reprocess_error and "larger" not in large.reprocess_error
 
 
 @pytest.mark.parametrize(
@@ -306,4 +306,4 @@ def test_keys_name_the_object_and_what_makes_a_duplicate(example_bodies: list[An
         assert (keys.name, keys.object_id) == (name, sent["objectId"])
         assert keys.buyer_po_number == sent["buyerPONumber"]
         assert keys.supplier_b2b_id == example_bodies[0]["b2bIds"]["supplierB2BId"]
-        assert keys.same_as == f"{kind} {sent['objectId']} {rest}"
+        assert keys.duplicate_key == f"{kind} {sent['objectId']} {rest}"

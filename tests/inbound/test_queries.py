@@ -139,7 +139,7 @@ def test_routes_pass_the_context_of_the_pages(
     assert context["message"].id == received["edited"]
     assert [message.id for message in context["repeats"]] == [received["repeated"]]
     assert context["reprocess_blocker"] == "This message was already applied."
-    assert context["body"].startswith("{") and '"response_code":0' in context["answer_body"]
+    assert context["body"].startswith("{") and '"response_code":0' in context["response_body"]
     assert omar.get("/inbound").status_code == 200
     assert received["sent"] not in {row.id for row in pages[-1]["page"].groups[0].rows}
 

@@ -38,12 +38,16 @@ def test_early_edit_is_reprocessed(
 
     row = inbound_of(session, early)
     assert (row.effect, row.first_effect, row.order_id) == (Effect.APPLIED, Effect.UNMATCHED, order_id)
-    assert (row.again_by, row.again_reason, row.again_detail) == ("Ravi", "The order came late", "")
-    assert (row.answer_status, row.error_cd) == (409, "PO_UNKNOWN_OBJECT")
-    assert row.answer_body == early.data
+    assert (row.reprocessed_by, row.reprocess_reason, row.reprocess_error) == (
+        "Ravi",
+        "The order came late",
+        "",
+    )
+    assert (row.response_status, row.error_cd) == (409, "PO_UNKNOWN_OBJECT")
+    assert row.response_body == early.data
     order = order_of(session, order_id)
-    assert row.again_at and order.revised_at == row.again_at > row.received_at
-    assert order.respond_by == row.again_at + timedelta(hours=24)
+    assert row.reprocessed_at and order.revised_at == row.reprocessed_at > row.received_at
+    assert order.respond_by == row.reprocessed_at + timedelta(hours=24)
     assert order.revisions[0].inbound_id == row.id
 
 
@@ -80,13 +84,13 @@ def test_failed_reprocessing_can_be_repeated(
     (order_id,) = arrive(1)
     row = again(database, early, reason="Perhaps")
     assert (row.effect, row.first_effect) == (Effect.REJECTED, Effect.UNMATCHED)
-    assert row.again_detail and "at version 1" in row.again_detail
+    assert row.reprocess_error and "at version 1" in row.reprocess_error
     assert order_state(session, order_id) == ("CREATED", 1, "none", "none")
 
     buyer.edit()
     row = again(database, early, reason="Now its version is there")
     assert (row.effect, row.first_effect) == (Effect.APPLIED, Effect.UNMATCHED)
-    assert (row.again_reason, row.again_detail) == ("Now its version is there", "")
+    assert (row.reprocess_reason, row.reprocess_error) == ("Now its version is there", "")
     assert order_state(session, order_id) == ("CREATED", 3, "none", "none")
 
 
@@ -113,7 +117,7 @@ def test_applied_or_empty_message_cannot_be_reprocessed(
     empty = buyer.post("req-edit", b"")
     with pytest.raises(CannotReprocess, match="no_body"):
         again(database, empty)
-    assert inbound_of(session, empty).again_at is None
+    assert inbound_of(session, empty).reprocessed_at is None
 
 
 def test_conflict_stays_a_conflict(buyer: Buyer, arrive: Any, database: Database, session: Session) -> None:
@@ -142,6 +146,6 @@ def test_longest_reason_fits_its_column(
 ) -> None:
     early = buyer.edit()
     arrive(1)
-    assert again(database, early, reason="é" * 201).again_reason == "é" * 200
-    column = InboundMessage.__table__.c.again_reason.type
+    assert again(database, early, reason="é" * 201).reprocess_reason == "é" * 200
+    column = InboundMessage.__table__.c.reprocess_reason.type
     assert isinstance(column, String) and column.length == REASON_MAX == 200

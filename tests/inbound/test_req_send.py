@@ -72,9 +72,9 @@ def test_order_is_stored_byte_for_byte_with_its_response(
     raw = json.dumps(json.loads(dumps(example_bodies[0])), indent=3).encode()
     response = send(client, raw)
     inbound = session.scalars(
-        select(InboundMessage).options(undefer(InboundMessage.body), undefer(InboundMessage.answer_body))
+        select(InboundMessage).options(undefer(InboundMessage.body), undefer(InboundMessage.response_body))
     ).one()
-    assert (inbound.body, inbound.answer_body) == (raw, response.data)
+    assert (inbound.body, inbound.response_body) == (raw, response.data)
     assert inbound.effect is Effect.APPLIED
     assert resp(response)["reqMsgId"] == inbound.id
     assert session.scalars(select(Revision)).one().body == raw
