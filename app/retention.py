@@ -49,11 +49,11 @@ class Budget:
     """The time limit of one run; other work of the same worker waits meanwhile."""
 
     def __init__(self, seconds: float | None) -> None:
-        self._until = None if seconds is None else time.monotonic() + seconds
+        self._deadline = None if seconds is None else time.monotonic() + seconds
 
     def is_spent(self) -> bool:
         """Whether the time is up; the next run continues."""
-        return self._until is not None and time.monotonic() > self._until
+        return self._deadline is not None and time.monotonic() > self._deadline
 
 
 def prune_old(database: Database, ages: Ages, *, for_seconds: float | None = None) -> dict[str, int]:

@@ -79,7 +79,7 @@ def attention_page(
         reader.scope,
         webhook_queries.MessageFilter(state=webhook_queries.ATTENTION, after=filters.after),
         limit=limit,
-        also=_assignment_conditions(reader, filters),
+        extra_conditions=_assignment_conditions(reader, filters),
     )
     messages = _with_cases(session, [message_item(message) for message in page.messages])
     if not reader.is_support or filters.after:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.audit.queries import SealStatus
 from app.ui.listing import EmptyList, no_matches
-from app.ui.numbers import counted
+from app.ui.numbers import pluralize_capped
 
 ACTIONS = {
     AuditAction.SIGNED_IN: "Signed in",
@@ -235,7 +235,7 @@ def integrity_text(status: SealStatus) -> str:
     text = f"Integrity sealed to #{status.seal.last_id}"
     if not status.since:
         return f"{text}."
-    return f"{text}; {counted(status.since, 'newer entry', 'newer entries')}."
+    return f"{text}; {pluralize_capped(status.since, 'newer entry', 'newer entries')}."
 
 
 def _time_text(text: str, zone: ZoneInfo) -> str:

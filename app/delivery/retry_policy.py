@@ -232,17 +232,17 @@ def _wait_seconds(
     row: _Row,
     attempts: int,
     schedule: Sequence[float],
-    stretch: float,
+    jitter_factor: float,
     outcome: Outcome,
     now: datetime | None,
 ) -> float | None:
-    """The seconds until the next attempt; None if none is left. `stretch` lengthens the wait."""
+    """The seconds until the next attempt; None if none is left. `jitter_factor` lengthens the wait."""
     if attempts > len(schedule) and not (row.gone and schedule):
         return None
     # A partner that is gone is paused: its messages keep their last wait.
-    wait = schedule[min(max(attempts, 1), len(schedule)) - 1] * stretch
+    wait = schedule[min(max(attempts, 1), len(schedule)) - 1] * jitter_factor
     requested = _retry_after(outcome, now) if row.respects_retry_after else None
-    return wait if requested is None else max(wait, min(requested * stretch, RETRY_AFTER_MAX))
+    return wait if requested is None else max(wait, min(requested * jitter_factor, RETRY_AFTER_MAX))
 
 
 def _details(reply: PartnerReply | None) -> dict[str, Any]:

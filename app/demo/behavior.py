@@ -91,14 +91,14 @@ def read_behavior(values: Mapping[str, Any]) -> Behavior:
     """The behavior that a form or a JSON object describes, forgiving spelling. Raises InvalidBehavior."""
     mode = _mode(str(values.get("mode", "")))
     if mode == "status":
-        status = _whole(values, "status", 200, 599) or 500
+        status = _whole_number(values, "status", 200, 599) or 500
     elif _is_status(mode):
         status = int(mode)
     else:
         status = _STATUSES.get(mode, 200)
     return Behavior(
         mode=mode,
-        times=_whole(values, "times", 1, TIMES_MAX),
+        times=_whole_number(values, "times", 1, TIMES_MAX),
         seconds=_seconds(values, _SECONDS.get(mode, 0.0)),
         status=status,
         retry_after=_text(values, "retry_after"),
@@ -115,8 +115,8 @@ def _is_status(text: str) -> bool:
 def _mode(text: str) -> str:
     name = re.sub(r"[\s_-]+", "_", text.strip().lower())
     name = _ALIASES.get(name, name)
-    squeezed = {mode.replace("_", ""): mode for mode in MODES}
-    mode = squeezed.get(name.replace("_", ""))
+    modes_by_name = {mode.replace("_", ""): mode for mode in MODES}
+    mode = modes_by_name.get(name.replace("_", ""))
     if mode is None and _is_status(name):
         return name
     if mode is None:
@@ -124,7 +124,7 @@ def _mode(text: str) -> str:
     return mode
 
 
-def _whole(values: Mapping[str, Any], name: str, least: int, most: int) -> int | None:
+def _whole_number(values: Mapping[str, Any], name: str, least: int, most: int) -> int | None:
     text = str(values.get(name) if values.get(name) is not None else "").strip()
     if not text:
         return None

@@ -130,10 +130,12 @@ def _change_lines(order: dict[str, Any], rng: random.Random) -> str:
     removed = lines.pop(rng.randrange(len(lines))) if lines else {}
     all_lines = [removed, *lines]
     added = new_line(
-        rng, 1 + max((_whole(line.get("serialno")) for line in all_lines), default=0), _same_state(order)
+        rng,
+        1 + max((_whole_number(line.get("serialno")) for line in all_lines), default=0),
+        _same_state(order),
     )
     # A reference is never reused for another article.
-    reference = 10 + max((_whole(line.get("orderLineReference")) for line in all_lines), default=0)
+    reference = 10 + max((_whole_number(line.get("orderLineReference")) for line in all_lines), default=0)
     lines.append(added | {"orderLineReference": f"{reference:05}"})
     _put_lines(order, lines)
     description = removed.get("productDescription") or "nothing"
@@ -187,7 +189,7 @@ def _places(number: Decimal) -> int:
     return min(0, int(number.as_tuple().exponent))
 
 
-def _whole(text: object) -> int:
+def _whole_number(text: object) -> int:
     return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 

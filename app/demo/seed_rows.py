@@ -262,7 +262,7 @@ class SeedRows:
                 outcome, status = Reason.REFUSED_BY_PARTNER.value, 200
             elif outcome == Reason.TIMEOUT:
                 milliseconds = rng.uniform(15_000, 15_060)
-            under_way = state is MessageState.SENDING
+            is_sending = state is MessageState.SENDING
             ended_at = started_at + timedelta(milliseconds=milliseconds)
             body = b"" if status is None else _BODIES.get(outcome, b"Service unavailable")
             last = {
@@ -272,16 +272,16 @@ class SeedRows:
                 "url": f"{UNREACHABLE}/api/v0/purchase-order/req-confirm",
                 "request_headers": [["Content-Type", "application/json"], ["Idempotency-Key", message_id]],
                 "remote_address": None if status is None else "127.0.0.1:9",
-                "started_at": now if under_way else started_at,
-                "ended_at": None if under_way else ended_at,
-                "outcome": None if under_way else outcome,
+                "started_at": now if is_sending else started_at,
+                "ended_at": None if is_sending else ended_at,
+                "outcome": None if is_sending else outcome,
                 "detail_code": DetailCode.NONE,
                 "detail_params": {},
-                "status": None if under_way else status,
+                "status": None if is_sending else status,
                 "response_headers": [] if status is None else [["Content-Type", "application/json"]],
-                "response_body": b"" if under_way else body,
+                "response_body": b"" if is_sending else body,
                 "response_size": len(body),
-                "duration_ms": None if under_way or outcome == Reason.INTERRUPTED else milliseconds,
+                "duration_ms": None if is_sending or outcome == Reason.INTERRUPTED else milliseconds,
             }
             self.rows[Attempt].append(last)
             wait = DEFAULT_SCHEDULE[min(number, len(DEFAULT_SCHEDULE)) - 1]

@@ -8,7 +8,7 @@ from wtforms.validators import DataRequired, Length, Optional, Regexp
 
 from app.inbound.presenters import EFFECTS, KINDS
 from app.inbound.processing import REASON_MAX
-from app.ui.fields import Choice, Moment, choices, folded, lowered
+from app.ui.fields import Choice, Moment, choices, folded, lowercase
 
 
 class InboundFilterForm(Form):
@@ -26,7 +26,7 @@ class InboundFilterForm(Form):
     code = StringField(
         "Response status",
         [Optional(), Regexp(r"^([1-5]\d\d|[1-5]xx)$", message="Enter a status such as 409 or 4xx.")],
-        filters=[lowered],
+        filters=[lowercase],
         render_kw={"placeholder": "409, 4xx"},
     )
     kind = SelectField(

@@ -93,8 +93,8 @@ class Differences:
     @property
     def in_brief(self) -> str:
         """One clause, such as ``2 lines changed, 1 added; delivery date, subject``."""
-        counted = Counter(line.kind for line in self.lines)
-        counts = [f"{counted[kind]} {kind}" for kind in ("changed", "added", "removed") if counted[kind]]
+        counter = Counter(line.kind for line in self.lines)
+        counts = [f"{counter[kind]} {kind}" for kind in ("changed", "added", "removed") if counter[kind]]
         if counts:
             first, _, rest = counts[0].partition(" ")
             counts[0] = f"{first} {'line' if first == '1' else 'lines'} {rest}"
@@ -219,11 +219,11 @@ def _matched(old: Sequence[ItemLine], new: Sequence[ItemLine]) -> dict[int, int]
 
 
 def _unique_references(lines: Sequence[ItemLine]) -> dict[str, int]:
-    counted = Counter(line.order_line_reference for line in lines)
+    counter = Counter(line.order_line_reference for line in lines)
     return {
         line.order_line_reference: place
         for place, line in enumerate(lines)
-        if line.order_line_reference and counted[line.order_line_reference] == 1
+        if line.order_line_reference and counter[line.order_line_reference] == 1
     }
 
 

@@ -17,7 +17,7 @@ from app.orders.queries import SOON_HOURS, QueueCounts
 from app.orders.queue import Place
 from app.ui.chips import Chip
 from app.ui.listing import EmptyList
-from app.ui.numbers import counted, pluralize
+from app.ui.numbers import pluralize, pluralize_capped
 
 PAGE_GONE = "That page no longer exists. Showing page 1."
 
@@ -75,7 +75,10 @@ def end_of_list(remaining: int) -> tuple[str, str]:
     if not remaining:
         return "All done", "Every order in this list has a response."
     verb = "needs" if remaining == 1 else "need"
-    return "End of the list", f"{counted(remaining, 'order')} that you skipped still {verb} a response."
+    return (
+        "End of the list",
+        f"{pluralize_capped(remaining, 'order')} that you skipped still {verb} a response.",
+    )
 
 
 def queue_summary(queue: Queue, counts: QueueCounts | None, shown: int, *, first: bool, last: bool) -> str:
@@ -86,7 +89,7 @@ def queue_summary(queue: Queue, counts: QueueCounts | None, shown: int, *, first
     if counts and queue.is_exact and queue.name != "all":
         total: int = getattr(counts, queue.name)
         late = f", {counts.overdue} overdue" if queue.name == "needs_response" and counts.overdue else ""
-        return counted(total, "order") + (late if total < COUNT_MAX else "")
+        return pluralize_capped(total, "order") + (late if total < COUNT_MAX else "")
     if not first:
         return f"{pluralize(shown, 'order')} on this page"
     return pluralize(shown, "order") if last else f"{shown}+ orders"

@@ -37,16 +37,16 @@ def is_recorded(session: Session, order_id: int, person_id: int, now: datetime) 
 
 def record_open(session: Session, order_id: int, person_id: int, now: datetime) -> None:
     """Record that a person has the form open now. Errors: IntegrityError if two requests do so at once."""
-    mine = update(OpenForm).where(OpenForm.order_id == order_id, OpenForm.person_id == person_id)
-    if session.execute(mine.values(seen_at=now).returning(OpenForm.order_id)).first() is None:
+    own_record = update(OpenForm).where(OpenForm.order_id == order_id, OpenForm.person_id == person_id)
+    if session.execute(own_record.values(seen_at=now).returning(OpenForm.order_id)).first() is None:
         session.add(OpenForm(order_id=order_id, person_id=person_id, seen_at=now))
         session.flush()
 
 
 def record_closed(session: Session, order_id: int, person_id: int) -> None:
     """Record that a person sent the form."""
-    mine = delete(OpenForm).where(OpenForm.order_id == order_id, OpenForm.person_id == person_id)
-    session.execute(mine)
+    own_record = delete(OpenForm).where(OpenForm.order_id == order_id, OpenForm.person_id == person_id)
+    session.execute(own_record)
 
 
 def remove_closed(database: Database) -> None:

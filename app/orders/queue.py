@@ -35,12 +35,12 @@ def place(session: Session, scope: Scope, filters: OrderFilter, order: PurchaseO
     """Where the order is in the list."""
     ids = matching(session, select(PurchaseOrder.id), scope, filters, now)
     is_listed = session.scalar(ids.where(PurchaseOrder.id == order.id)) is not None
-    before = ids.where(_beyond(filters, order, backwards=True))
+    before = ids.where(_after_order(filters, order, backwards=True))
     return Place(
         position=count_rows(session, before) + 1 if is_listed else None,
         total=count_rows(session, ids),
         previous=_first(session, before, filters, backwards=True),
-        next=_first(session, ids.where(_beyond(filters, order)), filters),
+        next=_first(session, ids.where(_after_order(filters, order)), filters),
     )
 
 
@@ -49,7 +49,7 @@ def next_open(
 ) -> int | None:
     """The first order of the list that needs a response, or the first after another order."""
     ids = _open(session, scope, filters, now)
-    return _first(session, ids.where(_beyond(filters, after)) if after else ids, filters)
+    return _first(session, ids.where(_after_order(filters, after)) if after else ids, filters)
 
 
 def open_count(
@@ -73,7 +73,7 @@ def _open(session: Session, scope: Scope, filters: OrderFilter, now: datetime) -
     return matching(session, ids, scope, filters, now)
 
 
-def _beyond(filters: OrderFilter, order: PurchaseOrder, *, backwards: bool = False) -> Any:
+def _after_order(filters: OrderFilter, order: PurchaseOrder, *, backwards: bool = False) -> Any:
     """Whether an order comes after this one in the list, or before it."""
     column, descending = SORTS[filters.sort]
     place = tuple_(column, PurchaseOrder.id)

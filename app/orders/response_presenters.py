@@ -48,8 +48,8 @@ def form_state(
         return "stale"
     if not last or not message or last.version != order.version:
         return ""
-    ended_badly = message.is_final and message.state is not MessageState.DELIVERED
-    return "unsuccessful" if ended_badly else ""
+    is_unsuccessful = message.is_final and message.state is not MessageState.DELIVERED
+    return "unsuccessful" if is_unsuccessful else ""
 
 
 def decided_title(decision: Decision | None) -> str:

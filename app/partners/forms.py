@@ -84,7 +84,7 @@ class PartnerForm(FlaskForm):
     signature_required = BooleanField("Require a signature")
     allow_plain_http = BooleanField("Send secrets over unencrypted HTTP")
 
-    untried = BooleanField("Save without testing")
+    untested = BooleanField("Save without testing")
     seen = HiddenField("Seen")
     draft = HiddenField("Draft")
 

@@ -34,7 +34,7 @@ class Notice:
 CONFIRMATIONS = {
     "saved": Notice("ok", "Saved. The test succeeded."),
     "kept": Notice("ok", "Saved. Neither the URL nor the credentials changed, so nothing was tested."),
-    "untried": Notice("warn", "Saved without testing. Run a test before you rely on it."),
+    "untested": Notice("warn", "Saved without testing. Run a test before you rely on it."),
     "paused": Notice("ok", "Paused. Nothing is sent until you resume."),
     "resumed": Notice("ok", "Resumed. Queued webhooks are being sent."),
     "noted": Notice("ok", "Announcement published."),

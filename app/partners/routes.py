@@ -223,7 +223,7 @@ def sheet(partner_id: int) -> Response:
     return web.page(
         "partners/sheet.html",
         partner=row,
-        ours=web.public_url(),
+        own_url=web.public_url(),
         path=PATH,
         sample=sample(now),
         line_response_names=presenters.LINE_RESPONSE_NAMES,
@@ -404,7 +404,7 @@ def _save(saved: Partner | None) -> AnyResponse:
         getattr(saved, name) != getattr(changed_partner, name) for name in CONNECTION_FIELDS
     )
     sample_send = None
-    if only_test or (changed and not form.untried.data):
+    if only_test or (changed and not form.untested.data):
         sample_send = _without_transaction(lambda: send_sample(changed_partner))
         if only_test or not sample_send.judgment.works:
             return _form_page(form, saved, secrets, sample_send, status=200 if only_test else 422)
@@ -413,7 +413,7 @@ def _save(saved: Partner | None) -> AnyResponse:
     except BadPartner as error:  # another request was faster
         form.add_errors(error)
         return _form_page(form, saved, secrets, sample_send, status=409)
-    done = "saved" if sample_send else "untried" if changed else "kept"
+    done = "saved" if sample_send else "untested" if changed else "kept"
     log.info("partner %s: %s by %s", saved_id, done, access.current_person().username)
     page = ".key_page" if saved is None else ".partner"
     return web.redirect_after_post(url_for(page, partner_id=saved_id, done=done))

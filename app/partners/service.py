@@ -325,8 +325,8 @@ def _credentials(details: Details) -> dict[str, Any]:
     if len(set(names)) < len(names):
         raise BadPartner("a header is listed twice", "headers")
     methods = [
-        way
-        for way, used in (
+        label
+        for label, used in (
             ("a bearer token", details.bearer_token),
             ("OAuth", details.oauth),
             ("a header Authorization", "authorization" in names),

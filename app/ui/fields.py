@@ -36,7 +36,7 @@ def iso_day(text: str) -> date | None:
         return None
 
 
-def lowered(text: str | None) -> str | None:
+def lowercase(text: str | None) -> str | None:
     """Lowercase and stripped: ``4XX`` is ``4xx``."""
     return text.strip().lower() if text else text
 

@@ -29,12 +29,12 @@ from app.ui.listing import new_rows_text
 from app.ui.numbers import (
     amount,
     count,
-    counted,
     duration,
     money,
     number,
     plain,
     pluralize,
+    pluralize_capped,
     size,
 )
 from app.ui.times import (
@@ -114,7 +114,7 @@ def init_app(app: Flask) -> None:
         plain=plain,
         count_shown=count,
         pluralize=pluralize,
-        counted=counted,
+        pluralize_capped=pluralize_capped,
         duration=duration,
         size=size,
         moment=lambda when: moment(when, web.zone(), clock.now()),

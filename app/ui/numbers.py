@@ -70,20 +70,20 @@ def plain(value: object) -> str:
     return str(value)
 
 
-def count(how_many: int, most: int = 999) -> str:
+def count(total: int, most: int = 999) -> str:
     """A count for the sidebar, such as ``999+``: digits beyond that do not matter."""
-    return f"{most}+" if how_many > most else str(how_many)
+    return f"{most}+" if total > most else str(total)
 
 
-def pluralize(how_many: int, singular: str, plural: str = "") -> str:
+def pluralize(count: int, singular: str, plural: str = "") -> str:
     """``1 line``, ``5 lines``."""
-    return f"{_grouped(Decimal(how_many), 0)} {singular if how_many == 1 else plural or singular + 's'}"
+    return f"{_grouped(Decimal(count), 0)} {singular if count == 1 else plural or singular + 's'}"
 
 
-def counted(how_many: int, singular: str, plural: str = "") -> str:
+def pluralize_capped(count: int, singular: str, plural: str = "") -> str:
     """A count of ``db.filters.count_rows``: ``5 orders``, or ``1,000+ orders`` where counting stopped."""
-    if how_many < COUNT_MAX:
-        return pluralize(how_many, singular, plural)
+    if count < COUNT_MAX:
+        return pluralize(count, singular, plural)
     return f"{COUNT_MAX - 1:,}+ {plural or singular + 's'}"
 
 
@@ -101,14 +101,14 @@ def duration(milliseconds: float | None) -> str:
     return f"{seconds // 60:.0f}{NO_BREAK}min {seconds % 60:.0f}{NO_BREAK}s"
 
 
-def size(how_many: int | None) -> str:
+def size(byte_count: int | None) -> str:
     """Bytes: ``612 bytes``, ``1.4 KB``; empty if unknown."""
-    if how_many is None:
+    if byte_count is None:
         return ""
-    if how_many < 1024:
-        return pluralize(how_many, "byte")
+    if byte_count < 1024:
+        return pluralize(byte_count, "byte")
     for unit in ("KB", "MB"):
-        how_many_units = how_many / 1024 ** (1 if unit == "KB" else 2)
-        if how_many_units < 1000 or unit == "MB":
+        size_in_unit = byte_count / 1024 ** (1 if unit == "KB" else 2)
+        if size_in_unit < 1000 or unit == "MB":
             break
-    return f"{how_many_units:.1f}{NO_BREAK}{unit}"
+    return f"{size_in_unit:.1f}{NO_BREAK}{unit}"

@@ -384,12 +384,12 @@ def _tls_side(route: Route, now: datetime) -> Side:
 
 def _check_client_certificate(pem: str, now: datetime) -> Finding:
     try:
-        ours = read_pair(pem)
+        own_certificate = read_pair(pem)
     except BadCertificate as error:
         details: dict[str, Any] = {"error": str(error)}
         return Finding(Step.CLIENT_CERTIFICATE, Level.FAILED, Code.CERTIFICATE_UNUSABLE, Side.OURS, details)
-    left = ours.expires_at - now
-    details = {"expires_at": ours.expires_at, "days": left.days}
+    left = own_certificate.expires_at - now
+    details = {"expires_at": own_certificate.expires_at, "days": left.days}
     if left < timedelta(0):
         return Finding(Step.CLIENT_CERTIFICATE, Level.FAILED, Code.CERTIFICATE_EXPIRED, Side.OURS, details)
     soon = left < EXPIRES_SOON

@@ -9,7 +9,7 @@ from wtforms.validators import DataRequired, Length, NumberRange, Optional, Rege
 from app.delivery.models import MessageState
 from app.delivery.service import REASON_MAX
 from app.network.vocabulary import Kind
-from app.ui.fields import Choice, Moment, Whole, choices, folded, lowered
+from app.ui.fields import Choice, Moment, Whole, choices, folded, lowercase
 from app.webhooks.presenters import MESSAGE_STATES, TRIGGER_LABELS
 from app.webhooks.queries import ATTENTION
 
@@ -36,7 +36,7 @@ class MessageFilterForm(Form):
     code = Choice(
         "HTTP",
         [Optional(), Regexp(CODE, message="Enter 404, 4xx or none.")],
-        filters=[lowered],
+        filters=[lowercase],
         render_kw={"placeholder": "404, 5xx, none"},
     )
     kind = SelectField(

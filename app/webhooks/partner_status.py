@@ -220,9 +220,9 @@ def clock_difference(headers: Sequence[Sequence[str]], at: datetime) -> float | 
     """
     date = next((value for name, value in headers if name.lower() == "date"), "")
     try:
-        theirs = parsedate_to_datetime(date)
+        partner_time = parsedate_to_datetime(date)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
-    if theirs.tzinfo is None:
+    if partner_time.tzinfo is None:
         return None
-    return (theirs - at).total_seconds()
+    return (partner_time - at).total_seconds()

@@ -102,14 +102,16 @@ def message_page(
     filters: MessageFilter,
     *,
     limit: int = PAGE,
-    also: Sequence[ColumnElement[bool]] = (),
+    extra_conditions: Sequence[ColumnElement[bool]] = (),
 ) -> MessagePage:
     """The newest messages that match. Ids sort by time, so pages are stable while new messages arrive.
 
-    ``also`` are conditions from other packages.
+    ``extra_conditions`` are conditions from other packages.
     """
     has_several_suppliers = scope is not None and len(scope) > 1 and filters.state != ATTENTION
-    conditions, oldest = filter_conditions(session, scope, filters, also, scoped=not has_several_suppliers)
+    conditions, oldest = filter_conditions(
+        session, scope, filters, extra_conditions, scoped=not has_several_suppliers
+    )
     if has_several_suppliers:
         conditions = [_newest_of_suppliers(scope or (), conditions, limit + 1)]
     query = (
@@ -134,7 +136,7 @@ def filter_conditions(
     session: Session,
     scope: Scope,
     filters: MessageFilter,
-    also: Sequence[ColumnElement[bool]] = (),
+    extra_conditions: Sequence[ColumnElement[bool]] = (),
     *,
     scoped: bool = True,
 ) -> tuple[list[ColumnElement[bool]], WindowEnd | None]:
@@ -142,7 +144,7 @@ def filter_conditions(
 
     Without ``scoped`` the caller adds the condition on the reader's suppliers.
     """
-    conditions = [*column_conditions(session, scope if scoped else None, filters), *also]
+    conditions = [*column_conditions(session, scope if scoped else None, filters), *extra_conditions]
     if filters.after:
         conditions.append(Message.id < filters.after)
     if not filters.q:

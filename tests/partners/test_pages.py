@@ -185,7 +185,7 @@ def test_failed_test_saves_nothing_and_keeps_input(admin: Browser, serve: Any, s
 def test_checkbox_saves_without_a_test(admin: Browser, session: Session) -> None:
     fields = filled(admin, NEW, name="Far away", base_url="https://nowhere.invalid")
     assert admin.send(NEW, fields).status_code == 422
-    done = admin.send(NEW, {**fields, "untried": "y"})
+    done = admin.send(NEW, {**fields, "untested": "y"})
     assert done.status_code == 303
     session.rollback()
     assert partner_by_name(session, "Far away")
@@ -197,7 +197,7 @@ PLAIN = "http://b2b.example"
 
 def test_secret_over_plain_http_requires_a_confirmation(admin: Browser, session: Session) -> None:
     header = {"headers-0-name": "X-Key", "headers-0-value": "a-value"}
-    fields = filled(admin, NEW, name="Old network", base_url=PLAIN, untried="y", **header)
+    fields = filled(admin, NEW, name="Old network", base_url=PLAIN, untested="y", **header)
     refused = admin.send(NEW, fields)
     assert refused.status_code == 422
     assert f"unencrypted to {PLAIN}" in refused.words
@@ -208,7 +208,7 @@ def test_secret_over_plain_http_requires_a_confirmation(admin: Browser, session:
     assert partner
     url = edit_url(partner)
     assert admin.send(url, filled(admin, url, contact="Kiran")).status_code == 303, "confirmed once"
-    moved = filled(admin, url, base_url="http://other.example", untried="y")
+    moved = filled(admin, url, base_url="http://other.example", untested="y")
     assert "unencrypted to http://other.example" in admin.send(url, moved).words
 
 
@@ -221,7 +221,7 @@ def test_secret_over_plain_http_requires_a_confirmation(admin: Browser, session:
     ],
 )
 def test_plain_http_without_a_secret_or_on_loopback_is_saved(admin: Browser, fields: dict[str, str]) -> None:
-    assert admin.send(NEW, filled(admin, NEW, name="Near", untried="y", **fields)).status_code == 303
+    assert admin.send(NEW, filled(admin, NEW, name="Near", untested="y", **fields)).status_code == 303
 
 
 @pytest.mark.parametrize("url", ["https://b2b.example", "http://b2b.example"])
@@ -232,7 +232,7 @@ def test_oauth_over_plain_http_names_the_unencrypted_url(admin: Browser, url: st
         "oauth_client_id": "us",
         "oauth_client_secret": "secret",
     }
-    refused = admin.send(NEW, filled(admin, NEW, name="OAuth", base_url=url, untried="y", **fields))
+    refused = admin.send(NEW, filled(admin, NEW, name="OAuth", base_url=url, untested="y", **fields))
     assert refused.status_code == 422 and "http://token.example/t" in refused.words
     assert (url in refused.one("#allow_plain_http-error").text) == url.startswith("http:")
 
@@ -275,11 +275,11 @@ def test_secrets_can_be_kept_replaced_and_removed(
     admin: Browser, partner: Partner, row: Any, secrets: list[str]
 ) -> None:
     url = edit_url(partner)
-    unchanged = filled(admin, url, untried="y")
+    unchanged = filled(admin, url, untested="y")
     assert admin.send(url, unchanged).status_code == 303
     assert row().oauth["client_secret"] == "client-secret-of-ours"
     assert row().client_certificate
-    replaced = filled(admin, url, untried="y", **{"headers-0-value": "another-secret"})
+    replaced = filled(admin, url, untested="y", **{"headers-0-value": "another-secret"})
     assert (
         admin.send(url, {**replaced, "authorization": "none", "no_client_certificate": "y"}).status_code
         == 303
@@ -289,7 +289,7 @@ def test_secrets_can_be_kept_replaced_and_removed(
         None,
         "",
     )
-    removed = filled(admin, url, untried="y", **{"headers-0-name": ""})
+    removed = filled(admin, url, untested="y", **{"headers-0-name": ""})
     assert admin.send(url, removed).status_code == 303
     assert row().headers == []
 
@@ -344,7 +344,7 @@ def test_invalid_value_shows_an_error_at_its_field(
         NEW,
         name="Second network",
         base_url="https://x.example",
-        untried="y",
+        untested="y",
         **{"headers-0-name": "X-Key", "headers-0-value": "a-value"},
     )
     for field, value, words in NO_SENSE:
@@ -389,7 +389,7 @@ def test_invalid_secret_is_not_kept_in_the_draft(admin: Browser, session: Sessio
         NEW,
         name="Second network",
         base_url="https://x.example",
-        untried="y",
+        untested="y",
         client_certificate="nonsense",
         **{"headers-0-name": "X-Key", "headers-0-value": "good", "headers-1-name": "X-B"},
     )
@@ -412,7 +412,7 @@ def test_entered_certificate_can_be_removed_before_saving(
     from tests.people import fields_of
 
     pem = pem_of(authority.issue_cert("a.example"))
-    fields = filled(admin, NEW, name="X", base_url="nonsense", untried="y", client_certificate=pem)
+    fields = filled(admin, NEW, name="X", base_url="nonsense", untested="y", client_certificate=pem)
     refused = admin.send(NEW, fields)
     assert "ust entered" in refused.words
     form = next(form for form in refused.page.find_all("form") if form.get("action") == NEW)
@@ -423,7 +423,7 @@ def test_entered_certificate_can_be_removed_before_saving(
 
 
 def test_too_many_headers_are_reported(admin: Browser, session: Session) -> None:
-    fields = filled(admin, NEW, name="X", base_url="https://x.example", untried="y")
+    fields = filled(admin, NEW, name="X", base_url="https://x.example", untested="y")
     for number in range(21):
         fields |= {f"headers-{number}-name": f"X-{number}", f"headers-{number}-value": "some value"}
     refused = admin.send(NEW, fields)
@@ -440,7 +440,7 @@ def test_certificate_with_another_key_is_rejected(
 ) -> None:
     certificate, other = authority.issue_cert("a.example"), authority.issue_cert("b.example")
     mixed = certificate.cert_chain_pems[0].bytes().decode() + other.private_key_pem.bytes().decode()
-    fields = filled(admin, NEW, name="X", base_url="https://x.example", untried="y")
+    fields = filled(admin, NEW, name="X", base_url="https://x.example", untested="y")
     refused = admin.send(NEW, {**fields, "client_certificate": mixed})
     assert refused.status_code == 422 and "does not belong" in refused.words
     assert other.private_key_pem.bytes().decode().splitlines()[1] not in refused.get_data(as_text=True)
@@ -675,7 +675,7 @@ def test_managers_see_partner_changes_in_the_audit_trail(
     meera: Browser, admin: Browser, partner: Partner
 ) -> None:
     url = edit_url(partner)
-    assert admin.send(url, filled(admin, url, contact="Kiran", untried="y")).status_code == 303
+    assert admin.send(url, filled(admin, url, contact="Kiran", untested="y")).status_code == 303
     (link,) = meera.get(f"/partners/{partner.id}").page.select("main a[href^='/audit']")
     assert "Kiran" in meera.get(str(link["href"])).words
     assert not admin.get(f"/partners/{partner.id}").page.select("main a[href^='/audit']")

@@ -45,7 +45,9 @@ def refused(confirm: Any, arrive: Any, deliver: Any, network: Any, session: Sess
 def test_webhook_list_is_newest_first_with_stable_pages(
     confirm: Any, meera: Browser, arrive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.webhooks.queries.message_page.__kwdefaults__", {"limit": 2, "also": ()})
+    monkeypatch.setattr(
+        "app.webhooks.queries.message_page.__kwdefaults__", {"limit": 2, "extra_conditions": ()}
+    )
     orders = arrive(6)
     for order_id in orders[:5]:
         confirm(order_id)
@@ -573,7 +575,9 @@ def poll_url(page: Any) -> str:
 def test_open_list_polls_the_number_of_new_webhooks(
     confirm: Any, meera: Browser, arrive: Any, deliver: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.webhooks.queries.message_page.__kwdefaults__", {"limit": 2, "also": ()})
+    monkeypatch.setattr(
+        "app.webhooks.queries.message_page.__kwdefaults__", {"limit": 2, "extra_conditions": ()}
+    )
     orders = arrive(6)
     for order_id in orders[:3]:
         confirm(order_id)
