@@ -184,7 +184,7 @@ def cancel_blocker(message: Message) -> CancelBlocker | None:
 
 
 def cancel_manually(session: Session, message: Message, *, by: str, reason: str) -> None:
-    """Cancel a message for a person. Its order can then be responded to again.
+    """Cancel a message for a person. Its order then needs a new response.
 
     ``message`` was loaded for update. Errors: CannotCancel.
     """

@@ -1,4 +1,4 @@
-"""Waking the delivery worker at once: LISTEN/NOTIFY on PostgreSQL, ``PRAGMA data_version`` on SQLite."""
+"""Waking the delivery worker immediately: LISTEN/NOTIFY on PostgreSQL, ``PRAGMA data_version`` on SQLite."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ BLOCKER_SENTENCES = {
     ResponseBlocker.LINES_NOT_SUPPORTED: (
         "This partner does not accept responses to single lines. Respond to the whole order."
     ),
-    ResponseBlocker.FINAL_STATUS: "The order is {label}. It can no longer be responded to.",
+    ResponseBlocker.FINAL_STATUS: "The order is {label}. It no longer accepts responses.",
     ResponseBlocker.EARLIER_RESPONSE_SENDING: (
         "The response to the earlier version is being sent. Wait until that has ended."
     ),
