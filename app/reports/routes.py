@@ -160,7 +160,7 @@ def _period(values: Mapping[str, Any], today: date) -> tuple[date, date, str]:
     return first, last, ""
 
 
-@blueprint.get("/style_guide")
+@blueprint.get("/look")
 @access.requires(Permission.MANAGE_USERS)
 def style_guide() -> Response:
     """Every component in every state."""

@@ -170,7 +170,7 @@ def test_pages_of_administrators_are_accessible(
     page.goto(f"{site}{partner_url}/keys")
     page.get_by_text("Rotate key").click()
     page.get_by_role("button", name="Rotate").first.click()
-    expect(page.locator("#made")).to_be_visible()
+    expect(page.locator("#new-key")).to_be_visible()
     check(page, "a key just made")
     page.goto(f"{site}{partner_url}/edit")
     page.get_by_label("Base URL").fill("ftp://nowhere")

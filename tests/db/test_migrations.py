@@ -76,7 +76,7 @@ def test_upgrade_from_first_version_keeps_data(empty_database: Database) -> None
             MessageState.FAILED: None,
         }
         inbound = session.scalars(select(InboundMessage)).one()
-        assert (inbound.effect, inbound.first_effect, inbound.again_at) == (Effect.APPLIED, None, None)
+        assert (inbound.effect, inbound.first_effect, inbound.reprocessed_at) == (Effect.APPLIED, None, None)
         for table in (StatusChange, OrderView):
             assert session.scalar(select(func.count()).select_from(table)) == 0
 

@@ -704,7 +704,7 @@ def test_generated_key_is_shown_once_and_the_old_one_expires(
     page = f"/partners/{partner.id}/keys"
     url = f"{page}/inbound-key"
     shown = admin.send(url, {**admin.fill(page, url), "grace": "24"})
-    made = shown.one("#made").get_text()
+    made = shown.one("#new-key").get_text()
     assert "won't be shown again" in shown.words
     assert made not in admin.get(page).get_data(as_text=True)
     assert len(session.scalars(select(InboundKey)).all()) == 2
@@ -718,7 +718,7 @@ def test_generated_key_is_shown_once_and_the_old_one_expires(
     assert (ping(made), ping(INBOUND_KEY)) == (200, 401)
     shown = admin.get(page)
     assert "It is the only one" in shown.one(".revoke").get_text()
-    end = next(form["action"] for form in shown.page.select("main form") if "/end" in form["action"])
+    end = next(form["action"] for form in shown.page.select("main form") if "/revoke" in form["action"])
     assert admin.send(end, admin.fill(page, end)).status_code == 303
     assert ping(made) == 401
 
