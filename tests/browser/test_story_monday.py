@@ -99,7 +99,7 @@ class Mouse:
         self.page.get_by_role("button", name=re.compile("^Select all .* that match")).click()
 
     def confirm_all(self) -> None:
-        self.page.locator(".answer .btn-main").click()
+        self.page.locator(".panel.response .btn-main").click()
 
 
 class Thumb(Mouse):
@@ -129,7 +129,7 @@ class Keyboard(Mouse):
 
     def confirm_all(self) -> None:
         press(self.page, "c")
-        expect(self.page.locator(".answer .btn-main")).to_be_focused()
+        expect(self.page.locator(".panel.response .btn-main")).to_be_focused()
         press(self.page, "Enter")
 
     def tab_to(self, target: Locator) -> None:

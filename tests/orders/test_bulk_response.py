@@ -57,7 +57,7 @@ def test_preview_names_skipped_orders_and_records_nothing(
     assert page.status_code == 200
     assert "Asha already responded." in page.words
     assert "canceled by the buyer" in page.words
-    assert page.one(".answer .btn-main").get_text(" ").split()[-2:] == ["1", "order"]
+    assert page.one(".panel.response .btn-main").get_text(" ").split()[-2:] == ["1", "order"]
     assert decisions(session) == 1
 
 
@@ -125,7 +125,7 @@ def test_inbox_selects_only_orders_that_need_response(
     assert {str(box["form"]) for box in boxes} == {"selection"}
     assert not form.select("input[name=order_ids]")
     planned = asha.get(str(form["action"]), query_string={"order_ids": [box["value"] for box in boxes]})
-    assert planned.one(".answer .btn-main").get_text(" ").split()[-2:] == ["2", "orders"]
+    assert planned.one(".panel.response .btn-main").get_text(" ").split()[-2:] == ["2", "orders"]
     assert meera.get("/orders").one("form#selection")["action"] == "/orders/assignments", "only to assign"
     assert not asha.get("/orders?answer=ACCEPT").page.select("form#selection")
 
