@@ -580,7 +580,7 @@ def test_test_send_does_not_block_other_writers(
     with database.writing() as session:
         row = session.get(Partner, partner.id)
         assert row
-        partner_service.note(session, row, "Written meanwhile", by="Ravi")
+        partner_service.announce(session, row, "Written meanwhile", by="Ravi")
         session.commit()
     go_on.set()
     asking.join()
