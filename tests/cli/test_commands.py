@@ -104,7 +104,7 @@ def test_users_add_refuses_a_weak_password(subtests: pytest.Subtests, app: Flask
     for password, error in (
         ("short", "12 to 200"),
         ("password12345", "easy to guess"),
-        ("mango-kiran-river", "name, username or supplier id"),
+        ("mango-kiran-river", "name, username or supplier ID"),
     ):
         with subtests.test(password=password):
             result = run(
