@@ -24,10 +24,13 @@ __all__ = ["buyer"]
 # A page on a busy machine may need some seconds; a wait ends as soon as its condition holds.
 expect.set_options(timeout=30_000)
 
+# Many short pages: optimizing their scripts and a process for drawing cost more CPU than they save.
 CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--in-process-gpu",
+    "--js-flags=--no-opt,--single-threaded-gc",
     "--no-first-run",
 ]
 

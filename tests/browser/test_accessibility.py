@@ -11,45 +11,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.delivery.models import Message, MessageState
-from tests.browser.axe import violations
+from tests.browser.axe import assert_accessible as check
 from tests.browser.keys import press
 from tests.buyer import Buyer, resp
 from tests.delivery.queries import all_messages, wait_until
 from tests.people import Browser
 
-RULES = {
-    "runOnly": {
-        "type": "tag",
-        "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-    }
-}
 PARTNER_PAGES = ("edit", "keys", "test", "check", "sheet")
-LAYOUT_RULES = {"runOnly": {"type": "rule", "values": ["target-size", "scrollable-region-focusable"]}}
-LOOKS: list[tuple[Any, int, dict[str, Any]]] = [
-    ("dark", 390, {"structure": False}),
-    ("light", 320, {"contrast": False, "options": LAYOUT_RULES}),
-    ("light", 1280, {"options": RULES}),
-]
-"""Both schemes, wide and narrow: colors depend on the scheme, and some rules on the width."""
 
 # A test visits many pages, and each page is checked in every look.
 pytestmark = pytest.mark.timeout(300)
-
-
-def check(page: Page, name: str) -> None:
-    """Assert that axe finds no violation and the page does not scroll sideways, in every look."""
-    # What a request is about to replace is dimmed on purpose.
-    expect(page.locator(".htmx-request")).to_have_count(0)
-    for scheme, width, parts in LOOKS:
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        page.set_viewport_size({"width": width, "height": 800})
-        problems = [
-            f"{violation['id']}: {[node['html'][:120] for node in violation['nodes'][:3]]}"
-            for violation in violations(page, **parts)
-        ]
-        assert not problems, f"{name}, {scheme}, {width} px: {problems}"
-        wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert wider <= 0, f"{name} is {wider} px too wide for {width} px"
 
 
 @pytest.fixture
