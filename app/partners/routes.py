@@ -90,7 +90,7 @@ def index() -> Response:
     )
 
 
-@blueprint.get("/<int(max=2147483647):partner_id>")
+@blueprint.get("/<int:partner_id>")
 @access.requires(Permission.VIEW_ALL)
 def partner(partner_id: int) -> Response:
     """Show one partner."""
@@ -116,7 +116,7 @@ def create() -> AnyResponse:
     return _save(None)
 
 
-@blueprint.get("/<int(max=2147483647):partner_id>/edit")
+@blueprint.get("/<int:partner_id>/edit")
 @access.requires(Permission.MANAGE_PARTNERS)
 @access.confirms_password
 def edit(partner_id: int) -> Response:
@@ -126,7 +126,7 @@ def edit(partner_id: int) -> Response:
     return _form_page(form, row)
 
 
-@blueprint.post("/<int(max=2147483647):partner_id>/edit")
+@blueprint.post("/<int:partner_id>/edit")
 @access.requires(Permission.MANAGE_PARTNERS)
 @access.keeps_form
 @access.confirms_password
@@ -135,7 +135,7 @@ def change(partner_id: int) -> AnyResponse:
     return _save(_partner_or_404(partner_id))
 
 
-@blueprint.post("/<int(max=2147483647):partner_id>/pause")
+@blueprint.post("/<int:partner_id>/pause")
 @access.requires(Permission.PAUSE_PARTNERS)
 @access.keeps_form
 def pause(partner_id: int) -> AnyResponse:
@@ -147,7 +147,7 @@ def pause(partner_id: int) -> AnyResponse:
     return _done(row, "paused")
 
 
-@blueprint.post("/<int(max=2147483647):partner_id>/resume")
+@blueprint.post("/<int:partner_id>/resume")
 @access.requires(Permission.PAUSE_PARTNERS)
 def resume(partner_id: int) -> AnyResponse:
     """Resume the partner, with a reason."""
@@ -159,7 +159,7 @@ def resume(partner_id: int) -> AnyResponse:
     return _done(row, "resumed")
 
 
-@blueprint.post("/<int(max=2147483647):partner_id>/note")
+@blueprint.post("/<int:partner_id>/note")
 @access.requires(Permission.PAUSE_PARTNERS)
 @access.keeps_form
 def note(partner_id: int) -> AnyResponse:
@@ -172,7 +172,7 @@ def note(partner_id: int) -> AnyResponse:
     return _done(row, "noted" if text else "unnoted")
 
 
-@blueprint.get("/<int(max=2147483647):partner_id>/test")
+@blueprint.get("/<int:partner_id>/test")
 @access.requires(Permission.SEND_TEST)
 def test(partner_id: int) -> Response:
     """Explain the test send and show its message."""
@@ -182,7 +182,7 @@ def test(partner_id: int) -> Response:
     )
 
 
-@blueprint.post("/<int(max=2147483647):partner_id>/test")
+@blueprint.post("/<int:partner_id>/test")
 @access.requires(Permission.SEND_TEST)
 def send_test(partner_id: int) -> Response:
     """Run a test send and show request and response. It changes nothing."""
@@ -191,7 +191,7 @@ def send_test(partner_id: int) -> Response:
     return web.page("partners/test.html", partner=row, sample_send=sample_send)
 
 
-@blueprint.get("/<int(max=2147483647):partner_id>/check")
+@blueprint.get("/<int:partner_id>/check")
 @access.requires(Permission.SEND_TEST)
 def check(partner_id: int) -> Response:
     """Explain the diagnostics."""
@@ -199,7 +199,7 @@ def check(partner_id: int) -> Response:
     return web.page("partners/check.html", partner=row, baseline=_baseline(row), report=None)
 
 
-@blueprint.post("/<int(max=2147483647):partner_id>/check")
+@blueprint.post("/<int:partner_id>/check")
 @access.requires(Permission.SEND_TEST)
 def make_check(partner_id: int) -> Response:
     """Run the diagnostics. If everything works, store the facts as the next baseline."""
@@ -214,7 +214,7 @@ def make_check(partner_id: int) -> Response:
     return web.page("partners/check.html", partner=row, baseline=baseline, report=report)
 
 
-@blueprint.get("/<int(max=2147483647):partner_id>/sheet")
+@blueprint.get("/<int:partner_id>/sheet")
 @access.requires(Permission.SEND_TEST)
 def sheet(partner_id: int) -> Response:
     """Show the integration guide for the partner. It contains no secrets."""
@@ -234,7 +234,7 @@ def sheet(partner_id: int) -> Response:
     )
 
 
-@blueprint.get("/<int(max=2147483647):partner_id>/keys")
+@blueprint.get("/<int:partner_id>/keys")
 @access.requires(Permission.MANAGE_PARTNERS)
 @access.confirms_password
 def key_page(partner_id: int) -> Response:
@@ -242,7 +242,7 @@ def key_page(partner_id: int) -> Response:
     return _key_page(_partner_or_404(partner_id))
 
 
-@blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-key")
+@blueprint.post("/<int:partner_id>/keys/inbound-key")
 @access.requires(Permission.MANAGE_PARTNERS)
 @access.confirms_password
 def add_inbound_key(partner_id: int) -> Response:
@@ -250,7 +250,7 @@ def add_inbound_key(partner_id: int) -> Response:
     return _add(partner_id, "inbound-key", keys.add_key)
 
 
-@blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-secret")
+@blueprint.post("/<int:partner_id>/keys/inbound-secret")
 @access.requires(Permission.MANAGE_PARTNERS)
 @access.confirms_password
 def add_inbound_secret(partner_id: int) -> Response:
@@ -258,7 +258,7 @@ def add_inbound_secret(partner_id: int) -> Response:
     return _add(partner_id, "inbound-secret", keys.add_inbound_secret)
 
 
-@blueprint.post("/<int(max=2147483647):partner_id>/keys/signing-secret")
+@blueprint.post("/<int:partner_id>/keys/signing-secret")
 @access.requires(Permission.MANAGE_PARTNERS)
 @access.confirms_password
 def add_signing_secret(partner_id: int) -> Response:
@@ -266,7 +266,7 @@ def add_signing_secret(partner_id: int) -> Response:
     return _add(partner_id, "signing-secret", keys.add_signing_secret)
 
 
-@blueprint.post("/<int(max=2147483647):partner_id>/keys/inbound-key/<int(max=2147483647):key_id>/revoke")
+@blueprint.post("/<int:partner_id>/keys/inbound-key/<int:key_id>/revoke")
 @access.requires(Permission.MANAGE_PARTNERS)
 @access.confirms_password
 def revoke_inbound_key(partner_id: int, key_id: int) -> AnyResponse:
@@ -274,9 +274,7 @@ def revoke_inbound_key(partner_id: int, key_id: int) -> AnyResponse:
     return _revoke(partner_id, lambda session, row: keys.revoke_key(session, row, key_id))
 
 
-@blueprint.post(
-    "/<int(max=2147483647):partner_id>/keys/inbound-secret/<int(max=2147483647):secret_id>/revoke"
-)
+@blueprint.post("/<int:partner_id>/keys/inbound-secret/<int:secret_id>/revoke")
 @access.requires(Permission.MANAGE_PARTNERS)
 @access.confirms_password
 def revoke_inbound_secret(partner_id: int, secret_id: int) -> AnyResponse:
@@ -284,7 +282,7 @@ def revoke_inbound_secret(partner_id: int, secret_id: int) -> AnyResponse:
     return _revoke(partner_id, lambda session, row: keys.revoke_inbound_secret(session, row, secret_id))
 
 
-@blueprint.post("/<int(max=2147483647):partner_id>/keys/signing-secret/<secret_id>/revoke")
+@blueprint.post("/<int:partner_id>/keys/signing-secret/<secret_id>/revoke")
 @access.requires(Permission.MANAGE_PARTNERS)
 @access.confirms_password
 def revoke_signing_secret(partner_id: int, secret_id: str) -> AnyResponse:
