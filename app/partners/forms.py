@@ -206,8 +206,7 @@ class PartnerForm(FlaskForm):
             self._add_error(part)
 
     def _add_error(self, error: BadPartner) -> None:
-        text = str(error)
-        text = text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+        text = error.sentence
         field = self._fields.get(error.field)
         if isinstance(field, FieldList):
             self.headers_error = text

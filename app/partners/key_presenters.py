@@ -32,27 +32,65 @@ class KeyRow:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyTexts:
+    """What the page says about one kind of key or secret."""
+
+    title: str
+    scheme: str
+    noun: str
+    empty: str
+    hint: str
+    help: str = ""
+
+
+KEY_TEXTS = {
+    "inbound-key": KeyTexts(
+        title="Inbound API keys",
+        scheme="X-Partner-Key",
+        noun="key",
+        empty="No keys. Requests with a key will be rejected.",
+        hint="Leave blank to generate. Stored as a hash.",
+    ),
+    "inbound-secret": KeyTexts(
+        title="Inbound signing secrets",
+        scheme="Standard Webhooks",
+        noun="secret",
+        empty="No secrets. The partner's requests are not signed.",
+        hint="Starts with whsec_. Leave blank to generate.",
+        help=(
+            "More secure than a key: the secret is never sent, and each signature is valid for one "
+            "message and five minutes. A request with a wrong signature is rejected even if its key is "
+            "right. Revoke the keys above once the partner signs."
+        ),
+    ),
+    "signing-secret": KeyTexts(
+        title="Outbound signing secrets",
+        scheme="Standard Webhooks",
+        noun="secret",
+        empty="No secrets. Webhooks are not signed.",
+        hint="Starts with whsec_. Leave blank to generate.",
+        help=(
+            "While several are active, each webhook carries a signature for each, "
+            "so the partner can switch at any time."
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class KeySection:
     """One kind of key or secret: those that are active, and the form for a new one."""
 
     kind: str
-    title: str
-    scheme: str
-    noun: str
+    texts: KeyTexts
     credentials: Sequence[KeyRow]
-    empty: str
-    hint: str
     add_url: str
     form: Any
-    help: str = ""
 
     @property
     def action(self) -> str:
         """The label of the form for a new one."""
-        return f"Rotate {self.noun}" if self.credentials else f"Add {self.noun}"
-
-
-_ONLY_CREDENTIAL = "It is the only one: requests will be rejected."
+        return f"Rotate {self.texts.noun}" if self.credentials else f"Add {self.texts.noun}"
 
 
 def key_sections(
@@ -63,80 +101,46 @@ def key_sections(
     forms: Mapping[str, Any],
 ) -> list[KeySection]:
     """Return the three kinds of keys and secrets of a partner, with their forms."""
-    only_inbound = _ONLY_CREDENTIAL if len(inbound_keys) + len(inbound_secrets) == 1 else ""
+    is_only = len(inbound_keys) + len(inbound_secrets) == 1
+    only_inbound = "It is the only one: requests will be rejected." if is_only else ""
     last_secret = "Webhooks will no longer be signed." if len(signing_secrets) == 1 else ""
 
     def url(endpoint: str, **values: Any) -> str:
         return url_for(f"partners.{endpoint}", partner_id=partner.id, **values)
 
+    rows = {
+        "inbound-key": [
+            KeyRow(
+                f"Key ending in …{key.ends_in}" if key.ends_in else "Key",
+                key.created_at,
+                key.valid_until,
+                url("revoke_inbound", kind="inbound-key", key_id=key.id),
+                only_inbound,
+            )
+            for key in inbound_keys
+        ],
+        "inbound-secret": [
+            KeyRow(
+                f"Secret {ending_in(saved.secret)}",
+                saved.created_at,
+                saved.valid_until,
+                url("revoke_inbound", kind="inbound-secret", key_id=saved.id),
+                only_inbound,
+            )
+            for saved in inbound_secrets
+        ],
+        "signing-secret": [
+            KeyRow(
+                f"Secret {ending_in(saved['secret'])}",
+                datetime.fromisoformat(saved["created_at"]),
+                time_of(saved["valid_until"]),
+                url("revoke_signing_secret", secret_id=saved["id"]),
+                last_secret,
+            )
+            for saved in signing_secrets
+        ],
+    }
     return [
-        KeySection(
-            kind="inbound-key",
-            title="Inbound API keys",
-            scheme="X-Partner-Key",
-            noun="key",
-            credentials=[
-                KeyRow(
-                    f"Key ending in …{key.ends_in}" if key.ends_in else "Key",
-                    key.created_at,
-                    key.valid_until,
-                    url("revoke_inbound_key", key_id=key.id),
-                    only_inbound,
-                )
-                for key in inbound_keys
-            ],
-            empty="No keys. Requests with a key will be rejected.",
-            hint="Leave blank to generate. Stored as a hash.",
-            add_url=url("add_inbound_key"),
-            form=forms["inbound-key"],
-        ),
-        KeySection(
-            kind="inbound-secret",
-            title="Inbound signing secrets",
-            scheme="Standard Webhooks",
-            noun="secret",
-            credentials=[
-                KeyRow(
-                    f"Secret {ending_in(saved.secret)}",
-                    saved.created_at,
-                    saved.valid_until,
-                    url("revoke_inbound_secret", secret_id=saved.id),
-                    only_inbound,
-                )
-                for saved in inbound_secrets
-            ],
-            empty="No secrets. The partner's requests are not signed.",
-            hint="Starts with whsec_. Leave blank to generate.",
-            add_url=url("add_inbound_secret"),
-            form=forms["inbound-secret"],
-            help=(
-                "More secure than a key: the secret is never sent, and each signature is valid for one "
-                "message and five minutes. A request with a wrong signature is rejected even if its key is "
-                "right. Revoke the keys above once the partner signs."
-            ),
-        ),
-        KeySection(
-            kind="signing-secret",
-            title="Outbound signing secrets",
-            scheme="Standard Webhooks",
-            noun="secret",
-            credentials=[
-                KeyRow(
-                    f"Secret {ending_in(saved['secret'])}",
-                    datetime.fromisoformat(saved["created_at"]),
-                    time_of(saved["valid_until"]),
-                    url("revoke_signing_secret", secret_id=saved["id"]),
-                    last_secret,
-                )
-                for saved in signing_secrets
-            ],
-            empty="No secrets. Webhooks are not signed.",
-            hint="Starts with whsec_. Leave blank to generate.",
-            add_url=url("add_signing_secret"),
-            form=forms["signing-secret"],
-            help=(
-                "While several are active, each webhook carries a signature for each, "
-                "so the partner can switch at any time."
-            ),
-        ),
+        KeySection(kind, texts, rows[kind], url("add_key", kind=kind), forms[kind])
+        for kind, texts in KEY_TEXTS.items()
     ]

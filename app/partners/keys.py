@@ -29,7 +29,7 @@ ACTIVE_MAX = 5
 
 
 class BadPartner(ValueError):
-    """Invalid settings of a partner: the message says message, ``field`` names the field.
+    """Invalid settings of a partner: the message says what is wrong, ``field`` names the field.
 
     ``header`` names the header with an invalid value. ``other_errors`` has the errors of other fields.
     """
@@ -39,6 +39,12 @@ class BadPartner(ValueError):
         self.field = field
         self.header = header
         self.other_errors: list[BadPartner] = []
+
+    @property
+    def sentence(self) -> str:
+        """The message as a sentence, for a form."""
+        text = str(self)
+        return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
 def add_key(

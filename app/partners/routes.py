@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from flask import Blueprint, Response, abort, request, url_for
-from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
 from app import clock
@@ -27,7 +26,6 @@ from app.partners.certificates import BadCertificate, read_authorities, read_pai
 from app.partners.draft import decrypt, encrypt
 from app.partners.durations import wait_text, waits_text
 from app.partners.forms import (
-    ConfirmForm,
     KeyForm,
     NoteForm,
     PartnerForm,
@@ -58,6 +56,12 @@ HALF_HOUR = timedelta(minutes=30)
 """The shortest step that the statistics of a whole day have."""
 NEWEST = 3
 """Latest webhooks on a partner's page."""
+ADD_KEY: dict[str, Callable[..., str]] = {
+    "inbound-key": keys.add_key,
+    "inbound-secret": keys.add_inbound_secret,
+    "signing-secret": keys.add_signing_secret,
+}
+"""How to add each kind of key or secret, by its name in the URL."""
 
 
 @blueprint.app_context_processor
@@ -242,44 +246,33 @@ def key_page(partner_id: int) -> Response:
     return _key_page(_partner_or_404(partner_id))
 
 
-@blueprint.post("/<int:partner_id>/keys/inbound-key")
+@blueprint.post('/<int:partner_id>/keys/<any("inbound-key", "inbound-secret", "signing-secret"):kind>')
 @access.requires(Permission.MANAGE_PARTNERS)
 @access.confirms_password
-def add_inbound_key(partner_id: int) -> Response:
-    """Add an inbound API key."""
-    return _add(partner_id, "inbound-key", keys.add_key)
+def add_key(partner_id: int, kind: str) -> Response:
+    """Add a key or secret of this kind, entered or generated."""
+    row, form = _locked_or_404(partner_id), KeyForm()
+    if not form.validate():
+        return _key_page(row, status=422, invalid=(kind, form))
+    try:
+        secret = ADD_KEY[kind](web.db(), row, form.entered_key(), grace=form.grace_time())
+    except BadPartner as error:
+        form.key.errors = [error.sentence]
+        return _key_page(row, status=422, invalid=(kind, form))
+    web.db().commit()
+    log.info("partner %s: new %s by %s", row.id, kind, access.current_person().username)
+    # An entered key is known; a generated one is shown here and never again.
+    return _key_page(row, new_key=(kind, "" if form.entered_key() else secret))
 
 
-@blueprint.post("/<int:partner_id>/keys/inbound-secret")
+@blueprint.post('/<int:partner_id>/keys/<any("inbound-key", "inbound-secret"):kind>/<int:key_id>/revoke')
 @access.requires(Permission.MANAGE_PARTNERS)
 @access.confirms_password
-def add_inbound_secret(partner_id: int) -> Response:
-    """Add an inbound signing secret."""
-    return _add(partner_id, "inbound-secret", keys.add_inbound_secret)
-
-
-@blueprint.post("/<int:partner_id>/keys/signing-secret")
-@access.requires(Permission.MANAGE_PARTNERS)
-@access.confirms_password
-def add_signing_secret(partner_id: int) -> Response:
-    """Add an outbound signing secret."""
-    return _add(partner_id, "signing-secret", keys.add_signing_secret)
-
-
-@blueprint.post("/<int:partner_id>/keys/inbound-key/<int:key_id>/revoke")
-@access.requires(Permission.MANAGE_PARTNERS)
-@access.confirms_password
-def revoke_inbound_key(partner_id: int, key_id: int) -> AnyResponse:
-    """Revoke an inbound API key."""
-    return _revoke(partner_id, lambda session, row: keys.revoke_key(session, row, key_id))
-
-
-@blueprint.post("/<int:partner_id>/keys/inbound-secret/<int:secret_id>/revoke")
-@access.requires(Permission.MANAGE_PARTNERS)
-@access.confirms_password
-def revoke_inbound_secret(partner_id: int, secret_id: int) -> AnyResponse:
-    """Revoke an inbound signing secret."""
-    return _revoke(partner_id, lambda session, row: keys.revoke_inbound_secret(session, row, secret_id))
+def revoke_inbound(partner_id: int, kind: str, key_id: int) -> AnyResponse:
+    """Revoke an inbound API key or signing secret."""
+    row = _locked_or_404(partner_id)
+    revoke = keys.revoke_key if kind == "inbound-key" else keys.revoke_inbound_secret
+    return _revoked(row, revoke(web.db(), row, key_id))
 
 
 @blueprint.post("/<int:partner_id>/keys/signing-secret/<secret_id>/revoke")
@@ -287,7 +280,8 @@ def revoke_inbound_secret(partner_id: int, secret_id: int) -> AnyResponse:
 @access.confirms_password
 def revoke_signing_secret(partner_id: int, secret_id: str) -> AnyResponse:
     """Revoke an outbound signing secret."""
-    return _revoke(partner_id, lambda session, row: keys.revoke_signing_secret(session, row, secret_id))
+    row = _locked_or_404(partner_id)
+    return _revoked(row, keys.revoke_signing_secret(web.db(), row, secret_id))
 
 
 def _partner_or_404(partner_id: int) -> Partner:
@@ -459,7 +453,7 @@ def _key_page(
     invalid: tuple[str, KeyForm] | None = None,
 ) -> Response:
     now = clock.now()
-    forms = {kind: KeyForm(formdata=None) for kind in ("inbound-key", "inbound-secret", "signing-secret")}
+    forms = {kind: KeyForm(formdata=None) for kind in ADD_KEY}
     if invalid:
         forms[invalid[0]] = invalid[1]
     return web.page(
@@ -478,25 +472,8 @@ def _key_page(
     )
 
 
-def _add(partner_id: int, kind: str, add: Callable[..., str]) -> Response:
-    row, form = _locked_or_404(partner_id), KeyForm()
-    if not form.validate():
-        return _key_page(row, status=422, invalid=(kind, form))
-    try:
-        secret = add(web.db(), row, form.entered_key(), grace=form.grace_time())
-    except BadPartner as error:
-        text = str(error)
-        form.key.errors = [text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")]
-        return _key_page(row, status=422, invalid=(kind, form))
-    web.db().commit()
-    log.info("partner %s: new %s by %s", row.id, kind, access.current_person().username)
-    # An entered key is known; a generated one is shown here and never again.
-    return _key_page(row, new_key=(kind, "" if form.entered_key() else secret))
-
-
-def _revoke(partner_id: int, revoke: Callable[[Session, Partner], bool]) -> AnyResponse:
-    row = _locked_or_404(partner_id)
-    if not ConfirmForm().validate() or not revoke(web.db(), row):
+def _revoked(row: Partner, has_ended: bool) -> AnyResponse:
+    if not has_ended:
         abort(404)
     web.db().commit()
     log.info("partner %s: a key was revoked by %s", row.id, access.current_person().username)
