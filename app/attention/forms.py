@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flask_wtf import FlaskForm
 from wtforms import Form, SelectField, StringField
-from wtforms.validators import DataRequired, Length, Optional, Regexp
+from wtforms.validators import Optional, Regexp
 
 from app.attention.models import REASON_MAX
 from app.attention.queries import MINE, UNASSIGNED
-from app.ui.fields import Whole, choices, folded
+from app.ui.fields import Whole, choices, reason_field
 
 ASSIGNEES = [("", "All"), (MINE, "Mine"), (UNASSIGNED, "Unassigned")]
 
@@ -23,11 +23,7 @@ class AttentionForm(Form):
 class ReasonForm(FlaskForm):
     """Why an item is resolved or reopened; shown in its history."""
 
-    reason = StringField(
-        "Reason",
-        [DataRequired("Enter a reason."), Length(max=REASON_MAX)],
-        filters=[folded],
-    )
+    reason = reason_field(REASON_MAX)
 
 
 class AssignForm(FlaskForm):

@@ -21,7 +21,6 @@ from app.orders import queries as order_queries
 from app.orders.activity_presenters import event_sentence
 from app.orders.presenters import delivery_chip
 from app.orders.spreadsheet import ROWS_MAX
-from app.partners.forms import ConfirmForm
 from app.tasks import queries as job_queries
 from app.tasks.models import Job, JobState
 from app.tasks.results import RESULTS, Result
@@ -123,8 +122,6 @@ def make(source_name: str, form: str) -> AnyResponse:
         sources.read_query(source, query, web.zone())
     except sources.BadFilter as error:
         return web.error_page(422, "Export failed", str(error))
-    if not ConfirmForm().validate():
-        abort(400)
     person = access.current_person()
     job = files.create_job(
         web.db(),

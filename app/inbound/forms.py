@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flask_wtf import FlaskForm
 from wtforms import Form, SearchField, SelectField, StringField
-from wtforms.validators import DataRequired, Length, Optional, Regexp
+from wtforms.validators import Length, Optional, Regexp
 
 from app.inbound.presenters import EFFECTS, KINDS
 from app.inbound.processing import REASON_MAX
-from app.ui.fields import Choice, Moment, choices, folded, lowercase
+from app.ui.fields import Choice, Moment, choices, lowercase, reason_field
 
 
 class InboundFilterForm(Form):
@@ -46,8 +46,4 @@ class InboundFilterForm(Form):
 class ReprocessForm(FlaskForm):
     """Why a message is reprocessed; the reason is logged."""
 
-    reason = StringField(
-        "Reason",
-        [DataRequired("Enter a reason."), Length(max=REASON_MAX)],
-        filters=[folded],
-    )
+    reason = reason_field(REASON_MAX)

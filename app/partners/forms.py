@@ -19,12 +19,12 @@ from wtforms import (
     StringField,
     TextAreaField,
 )
-from wtforms.validators import DataRequired, InputRequired, Length, Optional, ValidationError
+from wtforms.validators import InputRequired, Length, Optional, ValidationError
 
 from app.partners.durations import read_list, read_waits, waits_text
 from app.partners.models import Partner
 from app.partners.service import HEADERS_MAX, REASON_MAX, BadPartner, Details, OAuth
-from app.ui.fields import Seconds, Whole, choices, folded
+from app.ui.fields import Seconds, Whole, choices, folded, reason_field
 
 GRACES = {
     "24": "in 24 hours",
@@ -260,24 +260,10 @@ class PartnerForm(FlaskForm):
         return secrets.get("client_certificate") or (saved.client_certificate if saved else "")
 
 
-class PauseForm(FlaskForm):
-    """Why a partner is paused."""
+class ReasonForm(FlaskForm):
+    """Why a partner is paused or resumed."""
 
-    reason = StringField(
-        "Reason",
-        [DataRequired("Enter a reason."), Length(max=REASON_MAX)],
-        filters=[folded],
-    )
-
-
-class ResumeForm(FlaskForm):
-    """Why a partner is resumed."""
-
-    reason = StringField(
-        "Reason",
-        [DataRequired("Enter a reason."), Length(max=REASON_MAX)],
-        filters=[folded],
-    )
+    reason = reason_field(REASON_MAX)
 
 
 class NoteForm(FlaskForm):
@@ -299,10 +285,6 @@ class KeyForm(FlaskForm):
     def grace_time(self) -> timedelta | None:
         """Return in how long the old ones expire; None leaves them as they are."""
         return None if self.grace.data == "keep" else timedelta(hours=int(self.grace.data))
-
-
-class ConfirmForm(FlaskForm):
-    """A form with only a button."""
 
 
 def version_of(partner: Partner) -> str:

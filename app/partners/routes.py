@@ -29,8 +29,7 @@ from app.partners.forms import (
     KeyForm,
     NoteForm,
     PartnerForm,
-    PauseForm,
-    ResumeForm,
+    ReasonForm,
     version_of,
 )
 from app.partners.keys import BadPartner
@@ -144,7 +143,7 @@ def change(partner_id: int) -> AnyResponse:
 @access.keeps_form
 def pause(partner_id: int) -> AnyResponse:
     """Pause the partner, with a reason."""
-    row, form = _locked_or_404(partner_id), PauseForm()
+    row, form = _locked_or_404(partner_id), ReasonForm()
     if not form.validate():
         return _partner_page(row, status=422, pause_form=form)
     service.pause(web.db(), row, form.reason.data or "", by=access.current_person().display_name)
@@ -155,7 +154,7 @@ def pause(partner_id: int) -> AnyResponse:
 @access.requires(Permission.PAUSE_PARTNERS)
 def resume(partner_id: int) -> AnyResponse:
     """Resume the partner, with a reason."""
-    row, form = _locked_or_404(partner_id), ResumeForm()
+    row, form = _locked_or_404(partner_id), ReasonForm()
     if not form.validate():
         return _partner_page(row, status=422, resume_form=form)
     service.resume(web.db(), row, form.reason.data or "", by=access.current_person().display_name)
@@ -311,8 +310,8 @@ def _baseline(row: Partner) -> Baseline:
 def _partner_page(
     row: Partner,
     status: int = 200,
-    pause_form: PauseForm | None = None,
-    resume_form: ResumeForm | None = None,
+    pause_form: ReasonForm | None = None,
+    resume_form: ReasonForm | None = None,
     note_form: NoteForm | None = None,
 ) -> Response:
     now = clock.now()
@@ -329,8 +328,8 @@ def _partner_page(
         last_incoming_at=last_received_at(web.db(), row.id),
         done=_done_notice(),
         newest=message_page(web.db(), None, MessageFilter(partner=row.name), limit=NEWEST).messages,
-        pause_form=pause_form or PauseForm(formdata=None),
-        resume_form=resume_form or ResumeForm(formdata=None),
+        pause_form=pause_form or ReasonForm(formdata=None),
+        resume_form=resume_form or ReasonForm(formdata=None),
         note_form=note_form or NoteForm(text=row.incident_note),
         connection=presenters.connection_settings(row, DEFAULT_SCHEDULE),
         outbound=presenters.outbound_credentials(

@@ -28,10 +28,6 @@ class SaveForm(ViewForm):
     query = HiddenField("Filter", [Length(max=8000)])
 
 
-class ConfirmForm(FlaskForm):
-    """The CSRF token only."""
-
-
 class ColumnsForm(FlaskForm):
     """The columns and the density of a list; unknown columns are invalid."""
 

@@ -17,7 +17,7 @@ from app.accounts.models import Person
 from app.accounts.presenters import DENSITIES
 from app.accounts.service import update_preferences
 from app.saved_views import service
-from app.saved_views.forms import ColumnsForm, ConfirmForm, SaveForm, ViewForm
+from app.saved_views.forms import ColumnsForm, SaveForm, ViewForm
 from app.saved_views.models import SavedView
 from app.saved_views.presenters import LISTINGS, PROBLEMS, filter_chips, sharing_label, team_label
 from app.ui import web
@@ -117,8 +117,6 @@ def rename(view_id: int) -> AnyResponse:
 def delete(view_id: int) -> AnyResponse:
     """Delete a view."""
     view = _editable(view_id)
-    if not ConfirmForm().validate():
-        abort(400)
     service.delete(web.db(), view)
     web.db().commit()
     return redirect(url_for(".index"), 303)
@@ -140,8 +138,6 @@ def start_with_home() -> AnyResponse:
 
 
 def _set_start_view(view: SavedView | None) -> AnyResponse:
-    if not ConfirmForm().validate():
-        abort(400)
     service.set_start_view(web.db(), _locked_person(), view)
     web.db().commit()
     return redirect(url_for(".index"), 303)

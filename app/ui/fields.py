@@ -10,6 +10,7 @@ from typing import Any
 
 from wtforms import DateField, Field, FloatField, IntegerField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
+from wtforms.validators import DataRequired, Length
 from wtforms.widgets import TextInput
 
 from app.network.text import one_line
@@ -44,6 +45,11 @@ def lowercase(text: str | None) -> str | None:
 def choices(pairs: Iterable[tuple[str, str]]) -> list[SelectChoice]:
     """The choices of a select, from pairs of value and label."""
     return [SelectChoice(value, label) for value, label in pairs]
+
+
+def reason_field(max_length: int) -> StringField:
+    """A required reason, on one line."""
+    return StringField("Reason", [DataRequired("Enter a reason."), Length(max=max_length)], filters=[folded])
 
 
 class Whole(IntegerField):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, Form, SearchField, SelectField, StringField
-from wtforms.validators import DataRequired, Length, NumberRange, Optional, Regexp
+from wtforms.validators import Length, NumberRange, Optional, Regexp
 
 from app.delivery.models import MessageState
 from app.delivery.service import REASON_MAX
 from app.network.vocabulary import Kind
-from app.ui.fields import Choice, Moment, Whole, choices, folded, lowercase
+from app.ui.fields import Choice, Moment, Whole, choices, lowercase, reason_field
 from app.webhooks.presenters import MESSAGE_STATES, TRIGGER_LABELS
 from app.webhooks.queries import ATTENTION
 
@@ -65,18 +65,10 @@ class SelectionForm(MessageFilterForm):
 class CancelForm(FlaskForm):
     """Why delivery is canceled; the responder sees it."""
 
-    why = StringField(
-        "Reason",
-        [DataRequired("Enter a reason."), Length(max=CANCEL_REASON_MAX)],
-        filters=[folded],
-    )
+    why = reason_field(CANCEL_REASON_MAX)
 
 
 class ResendForm(FlaskForm):
     """Why one or several webhooks are resent; logged with the person's name."""
 
-    reason = StringField(
-        "Reason",
-        [DataRequired("Enter a reason."), Length(max=REASON_MAX)],
-        filters=[folded],
-    )
+    reason = reason_field(REASON_MAX)
