@@ -3,65 +3,59 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
-import schemathesis
 from flask import Flask
 from hypothesis import HealthCheck, settings
-from schemathesis import Case
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from app.inbound.api_routes import KINDS
-from app.network.openapi import openapi
+from app.network.openapi import PATH, openapi
 from app.network.reader import dumps
+from app.network.vocabulary import Kind
 from tests.conftest import INBOUND_KEY
 
 KEY = {"X-Partner-Key": INBOUND_KEY}
-# Valid data may still be rejected: as a conflict with stored data, or for a NUL character, which a schema
-# cannot exclude.
-NOT_PROMISED = [positive_data_acceptance]
-
-
-class CurrentApp:
-    """The app of the current test: cases are generated before any app exists."""
-
-    app: Flask
-
-    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        return self.app(environ, start_response)
-
-
-def describe(*, systematically: bool) -> Any:
-    """The documented API: examples and random messages, valid and with each kind of mistake."""
-    described = schemathesis.openapi.from_dict(json.loads(dumps(openapi("http://localhost", KINDS))))
-    described.config.phases.coverage.enabled = systematically
-    described.app = current_app
-    return described
-
-
-current_app = CurrentApp()
-systematic_cases, random_cases = describe(systematically=True), describe(systematically=False)
 bounded = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@pytest.fixture
-def app_under_test(app: Flask, partner: Any) -> Iterator[None]:
-    current_app.app = app
-    yield
-    del current_app.app
+def send_messages(app: Flask, kind: Kind, *, systematically: bool) -> None:
+    """Send examples and random messages, valid and with each kind of mistake, as the document describes them.
+
+    Importing Schemathesis and generating its cases takes seconds, and every test process collects all
+    tests, so both wait until the test runs.
+    """
+    import schemathesis
+    from schemathesis import Case
+    from schemathesis.pytest.lazy import get_all_tests
+    from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+    described = schemathesis.openapi.from_dict(json.loads(dumps(openapi("http://localhost", KINDS))))
+    described.config.phases.coverage.enabled = systematically
+    described.app = app
+
+    def gets_a_documented_response(case: Case) -> None:
+        # Valid data may still be rejected: as a conflict with stored data, or for a NUL character, which a
+        # schema cannot exclude.
+        case.call_and_validate(headers=KEY, excluded_checks=[positive_data_acceptance])
+
+    (result,) = get_all_tests(
+        schema=described.include(path=PATH + kind),
+        test_func=gets_a_documented_response,
+        settings=bounded,
+        given_kwargs=None,
+    )
+    _, send_all = result.ok()
+    send_all()
 
 
 @pytest.mark.sqlite
-@systematic_cases.parametrize()
-@bounded
-def test_any_message_gets_a_documented_response(case: Case, app_under_test: None) -> None:
-    case.call_and_validate(headers=KEY, excluded_checks=NOT_PROMISED)
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_message_gets_a_documented_response(app: Flask, partner: Any, kind: Kind) -> None:
+    send_messages(app, kind, systematically=True)
 
 
 @pytest.mark.postgresql
-@random_cases.parametrize()
-@bounded
-def test_any_message_gets_a_documented_response_on_postgresql(case: Case, app_under_test: None) -> None:
-    case.call_and_validate(headers=KEY, excluded_checks=NOT_PROMISED)
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_message_gets_a_documented_response_on_postgresql(app: Flask, partner: Any, kind: Kind) -> None:
+    send_messages(app, kind, systematically=False)
