@@ -190,7 +190,7 @@ ENDS = st.tuples(
 
 
 @pytest.mark.usefixtures("at_noon")
-@examples(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.one_of(ENDS, st.just("fold")), max_size=30))
 def test_totals_match_a_plain_count_whenever_rows_are_folded(
     database: Database, two_partners: list[int], steps: list[Any]

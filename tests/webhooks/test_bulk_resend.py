@@ -220,7 +220,9 @@ def test_bulk_resend_blockers_equal_those_of_a_single_resend(
             Attempt(message_id=rows[0].id, number=1, trigger=Trigger.AUTO, url="", started_at=the_clock.now())
         )
         rows[2].state = rows[3].state = MessageState.FAILED
-        for state, *values in itertools.product(MessageState, *kinds.values()):
+        combinations = itertools.product(MessageState, *kinds.values())
+        # Every fifth combination has every pair of values, and one kind of database has tried them all.
+        for state, *values in itertools.islice(combinations, 0, None, 5 if database.is_postgresql else 1):
             for row in rows[:2]:
                 row.state, row.result_from, row.cancel_requested, row.trigger, row.lease_until = (
                     state,
