@@ -72,11 +72,7 @@ def _grant(partner: Any, target: Target) -> Grant | None:
     if not partner.oauth:
         return None
     return Grant(
-        token_url=partner.oauth["token_url"],
-        client_id=partner.oauth["client_id"],
-        client_secret=partner.oauth["client_secret"],
-        scope=partner.oauth["scope"],
-        in_body=partner.oauth["in_body"],
+        **partner.oauth,
         allowed=target.allowed,
         client_certificate=target.client_certificate,
         ca_bundle=target.ca_bundle,

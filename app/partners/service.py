@@ -1,4 +1,4 @@
-"""Adding, changing, pause_form and resume_form partners. Nothing here commits."""
+"""Adding, changing, pausing and resuming partners. Nothing here commits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ipaddress
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -392,25 +392,20 @@ def _pem(text: str, field: str) -> str:
 
 
 def _oauth(oauth: OAuth) -> dict[str, Any]:
-    url = _url(oauth.token_url.strip(), "oauth_token_url", "a token URL", query=True)
-    client_id, client_secret, scope = (
-        oauth.client_id.strip(),
-        oauth.client_secret.strip(),
-        oauth.scope.strip(),
+    oauth = OAuth(
+        token_url=_url(oauth.token_url.strip(), "oauth_token_url", "a token URL", query=True),
+        client_id=oauth.client_id.strip(),
+        client_secret=oauth.client_secret.strip(),
+        scope=oauth.scope.strip(),
+        in_body=oauth.in_body,
     )
-    if not 1 <= len(client_id) <= 500 or not client_id.isprintable():
+    if not 1 <= len(oauth.client_id) <= 500 or not oauth.client_id.isprintable():
         raise BadPartner("OAuth needs a client id of up to 500 characters", "oauth_client_id")
-    if not 1 <= len(client_secret) <= 2000 or not client_secret.isprintable():
+    if not 1 <= len(oauth.client_secret) <= 2000 or not oauth.client_secret.isprintable():
         raise BadPartner("OAuth needs a client secret of up to 2000 characters", "oauth_client_secret")
-    if len(scope) > 500 or not scope.isprintable():
+    if len(oauth.scope) > 500 or not oauth.scope.isprintable():
         raise BadPartner("a scope has up to 500 characters", "oauth_scope")
-    return {
-        "token_url": url,
-        "client_id": client_id,
-        "client_secret": client_secret,
-        "scope": scope,
-        "in_body": oauth.in_body,
-    }
+    return asdict(oauth)
 
 
 def _base_url(url: str) -> str:
