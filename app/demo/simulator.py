@@ -50,16 +50,6 @@ _HEADERS = {
 _CODES = {status: code for code, status in reversed(HTTP_STATUS.items())}
 
 
-class _Refused(ValueError):
-    """The partner refuses a message."""
-
-    def __init__(self, code: ErrorCode, field: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-        self.field = field
-        self.detail = detail
-
-
 @dataclass(frozen=True, slots=True)
 class _Reply:
     """The reply before a faulty mode changes it."""
@@ -165,7 +155,7 @@ def _reply(memory: SimulatorState, exchange: Exchange, behavior: Behavior, partn
         _check_sense(message)
         if behavior.accepts:
             req_msg_id = _take(memory, exchange, identity, message)
-    except (Unreadable, Invalid, _Refused) as refused:
+    except (Unreadable, Invalid) as refused:
         field = "" if isinstance(refused, Unreadable) else refused.field
         failure = _failure(req_msg_id, exchange.body, refused.code, refused.detail, field)
         reply = _Reply(HTTP_STATUS[refused.code], failure)
@@ -178,9 +168,9 @@ def _reply(memory: SimulatorState, exchange: Exchange, behavior: Behavior, partn
 
 def _check_sender(partner_key: str | None) -> None:
     if partner_key is not None and not any(_same(key, partner_key) for key in _sent_keys()):
-        raise _Refused(ErrorCode.CREDENTIALS, "", "The partner's key is missing or wrong.")
+        raise Invalid(ErrorCode.CREDENTIALS, "", "The partner's key is missing or wrong.")
     if request.mimetype != "application/json":
-        raise _Refused(ErrorCode.MEDIA_TYPE, "", "The body must be application/json.")
+        raise Invalid(ErrorCode.MEDIA_TYPE, "", "The body must be application/json.")
 
 
 def _sent_keys() -> list[str]:
@@ -196,19 +186,19 @@ def _check_sense(message: ReqConfirm) -> None:
     confirmation = message.po_confirmation
     statuses = confirmation.po_status_transition
     if confirmation.object_version.new_version != confirmation.object_version.current_version:
-        raise _Refused(
+        raise Invalid(
             ErrorCode.FIELD_INVALID,
             "poConfirmation.objectVersion.newVersion",
             "A confirmation keeps the version: newVersion must equal currentVersion.",
         )
     if not may_respond(statuses.current_status, confirmation.supplier_response):
-        raise _Refused(
+        raise Invalid(
             ErrorCode.TRANSITION,
             "poConfirmation.poStatusTransition.currentStatus",
             f"An order that is {statuses.current_status} can't be answered.",
         )
     if statuses.new_status != status_after(confirmation.supplier_response):
-        raise _Refused(
+        raise Invalid(
             ErrorCode.TRANSITION,
             "poConfirmation.poStatusTransition.newStatus",
             f"{confirmation.supplier_response} does not lead to {statuses.new_status}.",
@@ -219,7 +209,7 @@ def _take(memory: SimulatorState, exchange: Exchange, identity: Identity, messag
     taken = memory.accept(identity, exchange.idempotency_key, message)
     exchange.repeat = taken.repeat
     if taken.refused:
-        raise _Refused(taken.refused, _FIELDS[taken.refused], taken.detail)
+        raise Invalid(taken.refused, _FIELDS[taken.refused], taken.detail)
     return taken.req_msg_id
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from app.inbound.models import InboundMessage
-from app.network.messages import ReqEdit, ReqSend, ReqStatusChange, RespConfirm
+from app.network.messages import Invalid, ReqEdit, ReqSend, ReqStatusChange, RespConfirm
 from app.network.replies import OBJECT_NAMES
 from app.network.vocabulary import ErrorCode, Kind
 from app.notifications.models import Event
@@ -20,7 +20,6 @@ from app.orders.network_results import apply_result
 from app.orders.queries import partners_order_for_update
 from app.orders.revisions import apply_edit, create_order
 from app.orders.status_changes import apply_status_change
-from app.orders.validation import ValidationFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Terms:
 def create(session: Session, row: InboundMessage, message: ReqSend, terms: Terms) -> None:
     """Create an order."""
     if _order(session, row):
-        raise ValidationFailed(
+        raise Invalid(
             ErrorCode.CONFLICT,
             "purchaseOrder.objectId",
             "purchaseOrder.objectId already exists with another version or status; send changes as req-edit.",
@@ -84,7 +83,7 @@ HANDLERS: dict[Kind, Callable[..., None]] = {
     Kind.REQ_STATUS_CHANGE: change_status,
     Kind.RESP_CONFIRM: record_result,
 }
-"""Each may raise ValidationFailed; then only the row's link to the order has changed."""
+"""Each may raise Invalid; then only the row's link to the order has changed."""
 
 
 def _notify(session: Session, order: PurchaseOrder, event: Event) -> None:
@@ -104,5 +103,5 @@ def _known_order(session: Session, row: InboundMessage) -> PurchaseOrder:
     order = _order(session, row)
     if order is None:
         field = f"{OBJECT_NAMES[Kind(row.kind)]}.objectId"
-        raise ValidationFailed(ErrorCode.UNKNOWN_OBJECT, field, f"{field} does not match a known order.")
+        raise Invalid(ErrorCode.UNKNOWN_OBJECT, field, f"{field} does not match a known order.")
     return order

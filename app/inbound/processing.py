@@ -29,7 +29,6 @@ from app.network.messages import Invalid, Message, parse
 from app.network.reader import Unreadable, canonical_sha256, dumps, read_json
 from app.network.replies import build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind
-from app.orders.validation import ValidationFailed
 
 UNAUTHENTICATED_KEPT = 1000
 """Number of requests without valid credentials that are kept: the newest, without their bodies."""
@@ -105,7 +104,7 @@ def receive_message(session: Session, partner_id: int, call: Call, raw: bytes, r
         first = _apply_once(session, row, message, value, Terms(row.received_at, rules.respond_within))
     except Unreadable as error:
         return _reject(session, row, None, error.code, error.detail)
-    except (Invalid, ValidationFailed) as error:
+    except Invalid as error:
         return _reject(session, row, value, error.code, error.detail, error.field)
     if first and first.response_status == 200:
         return _store(session, row, 200, first.response_body)
@@ -142,7 +141,7 @@ def reprocess(session: Session, row: InboundMessage, *, by: str, reason: str, ru
         message = parse(Kind(row.kind), value)
         _apply_once(session, row, message, value, Terms(row.reprocessed_at, rules.respond_within))
         row.reprocess_error = ""
-    except (Unreadable, Invalid, ValidationFailed) as error:
+    except (Unreadable, Invalid) as error:
         row.effect, row.reprocess_error = EFFECTS.get(error.code, Effect.REJECTED), error.detail
     session.flush()
     trail.record(
@@ -187,7 +186,7 @@ def _apply_once(
 ) -> InboundMessage | None:
     """Apply a message unless it was applied before; returns the message that it repeats, or None.
 
-    Errors: ValidationFailed, and no order or webhook has changed.
+    Errors: Invalid, and no order or webhook has changed.
     """
     kind = Kind(row.kind)
     keys = keys_of(kind, message)
@@ -202,7 +201,7 @@ def _apply_once(
     if first.content_sha256 != row.content_sha256:
         path = f"{keys.name}.objectId"
         detail = f"{path}: {first.id} has the same object, version and status, but different content."
-        raise ValidationFailed(ErrorCode.CONFLICT, path, detail)
+        raise Invalid(ErrorCode.CONFLICT, path, detail)
     row.effect, row.repeat_of = Effect.REPEATED, first.id
     return first
 

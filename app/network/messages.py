@@ -477,7 +477,10 @@ MODELS: dict[Kind, type[Message]] = {
 
 
 class Invalid(ValueError):
-    """A message violates the contract: `field` is a path of wire names, `detail` a sentence."""
+    """A message that violates the contract, or that the current order does not allow.
+
+    `field` is a path of wire names, `detail` a sentence for the sender.
+    """
 
     def __init__(self, code: ErrorCode, field: str, detail: str) -> None:
         super().__init__(detail)

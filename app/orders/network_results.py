@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 
 from app.delivery.late_results import Contradicted, LateResult, settle
 from app.delivery.models import Message
-from app.network.messages import Resp, RespConfirm
+from app.network.messages import Invalid, Resp, RespConfirm
 from app.network.vocabulary import ErrorCode, Result
 from app.orders.models import Decision, PurchaseOrder
-from app.orders.validation import ValidationFailed, check_parties
+from app.orders.validation import check_parties
 
 
 def apply_result(
@@ -25,13 +25,13 @@ def apply_result(
 ) -> None:
     """Apply the partner's late result to the webhook it is about; ``order`` was loaded for update.
 
-    Errors: ValidationFailed, and nothing changes.
+    Errors: Invalid, and nothing changes.
     """
     check_parties(order, message.b2b_ids)
     late = _late(message.resp, inbound_id, received_at)
     webhook = find_message(session, order, message)
     if webhook is None:
-        raise ValidationFailed(
+        raise Invalid(
             ErrorCode.UNKNOWN_OBJECT,
             "poConfirmation.objectId",
             "No response sent for this order matches this result.",
@@ -39,7 +39,7 @@ def apply_result(
     try:
         settle(session, webhook, late)
     except Contradicted:
-        raise ValidationFailed(
+        raise Invalid(
             ErrorCode.CONFLICT,
             "resp.result",
             f"This response already has a different result, from {webhook.result_inbound_id}.",
@@ -50,7 +50,7 @@ def apply_result(
 def _late(resp: Resp, inbound_id: str, received_at: datetime) -> LateResult:
     result = resp.result.strip().upper()
     if result not in list(Result):
-        raise ValidationFailed(
+        raise Invalid(
             ErrorCode.FIELD_INVALID,
             "resp.result",
             f"resp.result is {resp.result[:40]!r}, but it must be {' or '.join(Result)}.",

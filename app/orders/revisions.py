@@ -9,14 +9,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.delivery.models import CancelReason
-from app.network.messages import Party, PurchaseOrderBody, ReqEdit, ReqSend
+from app.network.messages import Invalid, Party, PurchaseOrderBody, ReqEdit, ReqSend
 from app.network.text import read_date, search_key
 from app.network.vocabulary import ErrorCode, Status, is_known_status, may_edit
 from app.orders.decisions import cancel_response, last_decision
 from app.orders.models import NO_DAY, PurchaseOrder, ResponseState, Revision
 from app.orders.order_items import index_items
 from app.orders.totals import order_totals
-from app.orders.validation import ValidationFailed, check_parties, check_version
+from app.orders.validation import check_parties, check_version
 
 TOTAL_DIGITS_MAX = 60
 
@@ -61,13 +61,13 @@ def apply_edit(
     The version alone is the lock: the status that the message names may lag behind a response that is
     being sent. A response to the older version that was not sent yet is canceled, and the order is open.
 
-    Errors: ValidationFailed, and nothing changes.
+    Errors: Invalid, and nothing changes.
     """
     sent = message.purchase_order
     check_parties(order, message.b2b_ids)
     check_version(order, "purchaseOrder", sent.object_version, makes=order.version + 1)
     if not may_edit(order.status):
-        raise ValidationFailed(
+        raise Invalid(
             ErrorCode.TRANSITION,
             "purchaseOrder.poStatusTransition.currentStatus",
             f"The order is {order.status}: it can no longer be changed.",

@@ -7,11 +7,11 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app.delivery.models import CancelReason
-from app.network.messages import ReqStatusChange, StatusChangeBody
+from app.network.messages import Invalid, ReqStatusChange, StatusChangeBody
 from app.network.vocabulary import BuyerAction, ErrorCode, Status, may_move, status_after_action
 from app.orders.decisions import cancel_response
 from app.orders.models import PurchaseOrder, StatusChange
-from app.orders.validation import ValidationFailed, check_parties, check_version
+from app.orders.validation import check_parties, check_version
 
 DONE = {Status.CANCELLED: "cancelled", Status.CLOSED: "closed"}
 CANCEL_REASONS = {
@@ -33,14 +33,14 @@ def apply_status_change(
     Our own status decides, not the one that the message names: either side may lag behind. A response
     that was not sent yet is canceled.
 
-    Errors: ValidationFailed, and nothing changes.
+    Errors: Invalid, and nothing changes.
     """
     sent = message.po_status
     check_parties(order, message.b2b_ids)
     check_version(order, "poStatus", sent.object_version, makes=order.version)
     new = _requested_status(sent)
     if not may_move(order.status, sent.buyer_action):
-        raise ValidationFailed(
+        raise Invalid(
             ErrorCode.TRANSITION,
             "poStatus.poStatusTransition.currentStatus",
             f"The order is {order.status}: it cannot be {DONE[new]}.",
@@ -66,13 +66,13 @@ def _requested_status(sent: StatusChangeBody) -> Status:
     new = status_after_action(sent.buyer_action)
     if new is None:
         actions = " and ".join(BuyerAction)
-        raise ValidationFailed(
+        raise Invalid(
             ErrorCode.TRANSITION,
             "poStatus.buyerAction",
             f"poStatus.buyerAction is {sent.buyer_action[:40]!r}, but it must be {actions}.",
         )
     if sent.po_status_transition.new_status != new:
-        raise ValidationFailed(
+        raise Invalid(
             ErrorCode.FIELD_INVALID,
             "poStatus.poStatusTransition.newStatus",
             f"poStatus.poStatusTransition.newStatus must be {new} where buyerAction is {sent.buyer_action}.",
