@@ -1,10 +1,11 @@
 """How the simulated partner responds to a webhook: normally, or with one of many failures."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
+
+from app.demo.values import BadValue, seconds, text, whole_number
 
 
 class ResponseMode(NamedTuple):
@@ -55,11 +56,6 @@ _STATUSES = {"redirect": 302}
 _SECONDS = {"slow": 3.0, "timeout": 60.0, "drip": 30.0}
 SECONDS_MAX = 600.0
 TIMES_MAX = 100_000
-_TEXT_MAX = 500
-
-
-class InvalidBehavior(ValueError):
-    """The requested behavior is invalid; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,64 +84,37 @@ class Behavior:
 
 
 def read_behavior(values: Mapping[str, Any]) -> Behavior:
-    """The behavior that a form or a JSON object describes, forgiving spelling. Raises InvalidBehavior."""
+    """The behavior that a form or a JSON object describes, forgiving spelling. Raises BadValue."""
     mode = _mode(str(values.get("mode", "")))
     if mode == "status":
-        status = _whole_number(values, "status", 200, 599) or 500
+        status = whole_number(values, "status", 200, 599) or 500
     elif _is_status(mode):
         status = int(mode)
     else:
         status = _STATUSES.get(mode, 200)
     return Behavior(
         mode=mode,
-        times=_whole_number(values, "times", 1, TIMES_MAX),
-        seconds=_seconds(values, _SECONDS.get(mode, 0.0)),
+        times=whole_number(values, "times", 1, TIMES_MAX),
+        seconds=seconds(values, 0.0, SECONDS_MAX, _SECONDS.get(mode, 0.0)),
         status=status,
-        retry_after=_text(values, "retry_after"),
-        error_cd=_text(values, "error_cd"),
-        error_dtl=_text(values, "error_dtl"),
-        error_field=_text(values, "error_field"),
+        retry_after=text(values, "retry_after"),
+        error_cd=text(values, "error_cd"),
+        error_dtl=text(values, "error_dtl"),
+        error_field=text(values, "error_field"),
     )
 
 
-def _is_status(text: str) -> bool:
-    return re.fullmatch("[2-5][0-9]{2}", text) is not None
+def _is_status(mode: str) -> bool:
+    return re.fullmatch("[2-5][0-9]{2}", mode) is not None
 
 
-def _mode(text: str) -> str:
-    name = re.sub(r"[\s_-]+", "_", text.strip().lower())
+def _mode(entered: str) -> str:
+    name = re.sub(r"[\s_-]+", "_", entered.strip().lower())
     name = _ALIASES.get(name, name)
     modes_by_name = {mode.replace("_", ""): mode for mode in MODES}
     mode = modes_by_name.get(name.replace("_", ""))
     if mode is None and _is_status(name):
         return name
     if mode is None:
-        raise InvalidBehavior(f"Unknown mode. The modes are {', '.join(MODES)}.")
+        raise BadValue(f"Unknown mode. The modes are {', '.join(MODES)}.")
     return mode
-
-
-def _whole_number(values: Mapping[str, Any], name: str, least: int, most: int) -> int | None:
-    text = str(values.get(name) if values.get(name) is not None else "").strip()
-    if not text:
-        return None
-    if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
-        raise InvalidBehavior(f"{name} must be a whole number from {least} to {most}.")
-    return int(text)
-
-
-def _seconds(values: Mapping[str, Any], default: float) -> float:
-    text = str(values.get("seconds") if values.get("seconds") is not None else "").strip()
-    try:
-        seconds = float(text) if text else default
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds <= SECONDS_MAX:
-        raise InvalidBehavior(f"seconds must be a number from 0 to {SECONDS_MAX:.0f}.")
-    return seconds
-
-
-def _text(values: Mapping[str, Any], name: str) -> str:
-    text = str(values.get(name) if values.get(name) is not None else "").strip()
-    if len(text) > _TEXT_MAX or not text.isprintable():
-        raise InvalidBehavior(f"{name} must be one line of at most {_TEXT_MAX} characters.")
-    return text

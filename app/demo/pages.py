@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sized
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -119,6 +120,7 @@ def init_app(
     )
     app.jinja_env.globals.update(response_to=memory.response_to, order_of=memory.order)
     _add_pages(app, memory, traffic)
+    _add_assets(app)
     _add_data(app, memory, traffic)
 
 
@@ -159,6 +161,8 @@ def _add_pages(app: Flask, memory: SimulatorState, traffic: TrafficGenerator) ->
         events.sort(key=_happened_at, reverse=True)
         return _rendered("order.html", order=known, events=events, just_sent=_just_sent(memory))
 
+
+def _add_assets(app: Flask) -> None:
     @app.get("/simulator.css")
     def style() -> Response:
         return Response(render_template("demo/simulator.css"), mimetype="text/css")
@@ -187,7 +191,7 @@ def _add_data(app: Flask, memory: SimulatorState, traffic: TrafficGenerator) -> 
 
     @app.get("/behaviour.json")
     def behaviour_state() -> Response:
-        return data(behaviour_data(memory.behavior()))
+        return data(asdict(memory.behavior()))
 
     @app.get("/busy.json")
     def busy_state() -> Response:
@@ -211,20 +215,6 @@ def from_page() -> bool:
     """Whether the client is a browser rather than a program."""
     accepted = request.accept_mimetypes
     return accepted["text/html"] > accepted["application/json"]
-
-
-def behaviour_data(behavior: Behavior) -> dict[str, Any]:
-    """The body of `GET /behaviour.json`."""
-    return {
-        "mode": behavior.mode,
-        "times": behavior.times,
-        "seconds": behavior.seconds,
-        "status": behavior.status,
-        "retry_after": behavior.retry_after,
-        "error_cd": behavior.error_cd,
-        "error_dtl": behavior.error_dtl,
-        "error_field": behavior.error_field,
-    }
 
 
 def busy_data(traffic: TrafficGenerator) -> dict[str, Any]:

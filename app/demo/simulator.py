@@ -31,16 +31,14 @@ from app.network.messages import Invalid, ReqConfirm, parse
 from app.network.reader import MAX_BYTES, Unreadable, dumps, read_json
 from app.network.replies import build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind, may_respond, status_after
+from app.ui.web import CONTENT_SECURITY_POLICY
 
 CONFIRM_PATH = PATH + Kind.REQ_CONFIRM
 HUGE_BYTES = 64 * 1_048_576
 
 _ROOT = Path(__file__).resolve().parents[2]
 _HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
-        "frame-ancestors 'none'; form-action 'self'"
-    ),
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",

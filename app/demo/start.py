@@ -110,11 +110,7 @@ def prepare(
     partner_key: str,
 ) -> Partner:
     """Create missing example users, the partner, its orders and comments on them; returns the partner."""
-    for name, full_name, role, suppliers in PEOPLE:
-        if not person_by_username(session, name):
-            account_service.add_person(
-                session, name, role=role, password=password, supplier_ids=suppliers, full_name=full_name
-            )
+    _add_people(session, password)
     partner = partner_queries.partner_by_name(session, PARTNER)
     if partner:
         partner.base_url = partner_url
@@ -128,6 +124,23 @@ def prepare(
         inbound_key=inbound_key,
         deadline_seconds=DEADLINE_SECONDS,
     )
+    _import_orders(session, settings, partner)
+    add_teamwork(session)
+    notify_of_orders(session)
+    # Sixty unread notifications would hide those of the first visit.
+    session.execute(update(Notification).values(read_at=clock.now()))
+    return partner
+
+
+def _add_people(session: Session, password: str) -> None:
+    for name, full_name, role, suppliers in PEOPLE:
+        if not person_by_username(session, name):
+            account_service.add_person(
+                session, name, role=role, password=password, supplier_ids=suppliers, full_name=full_name
+            )
+
+
+def _import_orders(session: Session, settings: Settings, partner: Partner) -> None:
     rules = Rules(settings.max_body_bytes, timedelta(hours=settings.respond_within_hours))
     result = ImportResult()
     for number, body in enumerate(example_orders(clock.now()), start=1):
@@ -141,11 +154,6 @@ def prepare(
             result=result,
             received_at=sent_at,
         )
-    add_teamwork(session)
-    notify_of_orders(session)
-    # Sixty unread notifications would hide those of the first visit.
-    session.execute(update(Notification).values(read_at=clock.now()))
-    return partner
 
 
 def known_orders(session: Session) -> Iterator[dict[str, Any]]:
