@@ -21,20 +21,20 @@ from app.orders.models import PurchaseOrder, Revision
 from tests.browser.keys import press
 from tests.buyer import Buyer
 
-URGENT, CHANGED = 3, 12
+URGENT = 3
 TABS_MAX = 40
 
 
 @pytest.fixture
-def desk(arrive: Any, confirm: Any, buyer: Buyer, database: Database, new: int) -> None:
-    """Asha's desk on Monday: 12 responses are out of date, and of the new orders 3 are urgent."""
-    ids = arrive(CHANGED + URGENT)
-    for number, order_id in enumerate(ids[:CHANGED]):
+def desk(arrive: Any, confirm: Any, buyer: Buyer, database: Database, changed: int, new: int) -> None:
+    """Asha's desk on Monday: some responses are out of date, and of the new orders 3 are urgent."""
+    ids = arrive(changed + URGENT)
+    for number, order_id in enumerate(ids[:changed]):
         confirm(order_id)
         assert buyer.edit(number).status_code == 200
     with database.writing() as session:
         soon = clock.now() + timedelta(hours=1)
-        urgent = PurchaseOrder.id.in_(ids[CHANGED:])
+        urgent = PurchaseOrder.id.in_(ids[changed:])
         session.execute(update(PurchaseOrder).where(urgent).values(respond_by=soon))
         copy_order(session, ids[-1], new - URGENT)
         session.commit()
@@ -142,8 +142,8 @@ class Keyboard(Mouse):
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("hands", "width", "new"),
-    [(Mouse, 1280, 340), (Keyboard, 1280, 60), (Thumb, 390, 60)],
+    ("hands", "width", "changed", "new"),
+    [(Mouse, 1280, 12, 340), (Keyboard, 1280, 3, 60), (Thumb, 390, 3, 60)],
     ids=["mouse", "keyboard", "telephone"],
 )
 @pytest.mark.usefixtures("desk", "jobs")
@@ -154,6 +154,7 @@ def test_monday(
     network: Any,
     hands: type[Mouse],
     width: int,
+    changed: int,
     new: int,
 ) -> None:
     page.set_viewport_size({"width": width, "height": 800})
@@ -170,8 +171,8 @@ def test_monday(
 
     page.goto(f"{site}/orders?answer=changed")
     asha.open_first_order()
-    expect(page.locator("nav.place")).to_contain_text(f"1 of {CHANGED}")
-    for _ in range(CHANGED):
+    expect(page.locator("nav.place")).to_contain_text(f"1 of {changed}")
+    for _ in range(changed):
         asha.confirm_and_next()
     expect(page.get_by_text("All done", exact=True)).to_be_visible()
 
@@ -188,4 +189,4 @@ def test_monday(
     page.goto(f"{site}/orders?answer=open")
     expect(page.get_by_text("All done", exact=True)).to_be_visible()
     confirmed = {message["body"]["poConfirmation"]["objectId"] for message in network.received()}
-    assert len(confirmed) == new + CHANGED
+    assert len(confirmed) == new + changed
