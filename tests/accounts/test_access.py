@@ -74,18 +74,13 @@ REDIRECTING = ("/", "/views/start", "/orders/answers/all")
 
 def routes_of(app: Flask) -> list[tuple[str, str, str]]:
     """Method, path and access of every route; arguments name rows that do not exist."""
+    known = {"name": "req-send", "form": "csv", "kind": "inbound-key"}
     routes = []
     for rule in app.url_map.iter_rules():
         access = PUBLIC if rule.endpoint in OPEN_ENDPOINTS else app.view_functions[rule.endpoint].access  # type: ignore[attr-defined]
         with app.test_request_context():
             values = {
-                argument: 999_999
-                if argument.endswith("_id")
-                else "req-send"
-                if argument == "name"
-                else "csv"
-                if argument == "form"
-                else "none"
+                argument: 999_999 if argument.endswith("_id") else known.get(argument, "none")
                 for argument in rule.arguments
             }
             _, path = rule.build(values) or ("", "")
