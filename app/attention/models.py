@@ -28,7 +28,7 @@ class CaseAction(StrEnum):
 class Case(Base):
     """The assignment and resolution of one item; created when a person first acts on the item.
 
-    Whether the item needs attention is a fact of its message or partner, not of the case.
+    Whether the item needs attention is a fact of its message, order or partner, not of the case.
     """
 
     __tablename__ = "attention_case"

@@ -28,8 +28,8 @@ ITEM_KINDS = {"message": "response", "inbound": "incoming message", "partner": "
 LINKED_PAGES = {"message": "webhook", "inbound": "incoming message", "partner": "partner", "order": "order"}
 BLOCKERS = {
     Blocker.NO_LONGER_NEEDED: "This item no longer needs attention.",
-    Blocker.PARTNER_PAUSED: "You can't resolve a partner. Its item closes when it's resumed or recovers.",
-    Blocker.NO_USER: "Give a user access to this supplier instead.",
+    Blocker.IS_PARTNER: "You can't resolve a partner. Its item closes when it's resumed or recovers.",
+    Blocker.IS_ORDER: "Give a user access to this supplier instead.",
     Blocker.NOT_RESOLVED: "This item isn't resolved, or its cause is gone.",
 }
 EVENT_TITLES = {
@@ -61,7 +61,7 @@ class NextStep:
 
 
 def item_url(item: Item) -> str:
-    """The page of the webhook, incoming message or partner."""
+    """The page of the webhook, incoming message, order or partner."""
     if item.message:
         return url_for("webhooks.message", message_id=item.message.id)
     if item.inbound:

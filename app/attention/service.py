@@ -29,8 +29,8 @@ class Blocker(StrEnum):
     """Why a command is not possible for an item."""
 
     NO_LONGER_NEEDED = "no_longer_needed"
-    PARTNER_PAUSED = "partner_paused"
-    NO_USER = "no_user"
+    IS_PARTNER = "is_partner"
+    IS_ORDER = "is_order"
     NOT_RESOLVED = "not_resolved"
 
 
@@ -66,9 +66,9 @@ def resolve(session: Session, item: Item, *, by: str, reason: str) -> None:
     """
     _require_attention(item)
     if item.partner_status:
-        raise CannotHandle(Blocker.PARTNER_PAUSED)
+        raise CannotHandle(Blocker.IS_PARTNER)
     if item.order:
-        raise CannotHandle(Blocker.NO_USER)
+        raise CannotHandle(Blocker.IS_ORDER)
     case = _get_or_create_case(session, item)
     _set_resolved(item, case, by, reason)
     _add_event(session, case, by, CaseAction.RESOLVED, reason)
@@ -93,7 +93,7 @@ def reopen(session: Session, item: Item, *, by: str, reason: str) -> None:
 
 
 def follow(session: Session, changes: Sequence[MessageChange]) -> None:
-    """Resolve the failed webhooks of an order when the supplier responds again."""
+    """Resolve the webhooks of an order that need attention when the supplier responds again."""
     for change in changes:
         if not change.is_new or change.order_id is None:
             continue

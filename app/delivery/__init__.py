@@ -1,1 +1,1 @@
-"""What must reach a partner: the queue and the log in one table."""
+"""The delivery engine: enqueues, sends, records and retries webhooks. See README.md."""

@@ -1,10 +1,10 @@
 """The circuit breaker and the rate limit of each partner.
 
 The rules are pure functions over a ``BreakerState``. The state is a row per partner that all workers share.
-Only automatic attempts count: what a person sends bypasses the breaker and does not change it.
+Manual attempts bypass the breaker and never open or close it.
 
-The row also counts failed attempts of any kind, such as 503 responses. They make a partner failing, which
-people see, and do not open the breaker.
+The row also counts consecutive failed automatic attempts, with or without a response. They make a partner
+failing, which people see, and do not open the breaker. Any successful attempt resets the count.
 """
 
 from __future__ import annotations
@@ -252,8 +252,8 @@ def save_states(session: Session, states: dict[int, BreakerState]) -> None:
 class EndedAttempt:
     """What the breaker needs to know of an attempt that has ended.
 
-    ``failed`` is an HTTP response that shows a problem of the partner, such as 503. ``succeeded`` means that
-    the partner accepted or refused the message. Neither is set if the attempt says nothing about the partner.
+    ``failed`` means that it failed because of the partner, such as a 503 or a timeout. ``succeeded`` means
+    that the partner accepted or refused the message. Neither is set if the attempt says nothing about the partner.
     """
 
     partner_id: int

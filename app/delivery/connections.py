@@ -33,7 +33,10 @@ _WHOLE_WORDS = re.compile(r"[^\r\n]{1,40}(?![!-~])")
 
 
 class ResponseStream:
-    """What `http.client` reads a response from: bounded, and a broken connection is an end with an error."""
+    """The bounded stream that `http.client` reads a response from.
+
+    A broken connection looks like the end of the stream; `error` says why.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self.error: OSError | None = None
@@ -52,7 +55,7 @@ class ResponseStream:
         return self
 
     def readline(self, limit: int) -> bytes:
-        """Return the next line, without its newline only at the end or beyond ``limit`` bytes."""
+        """Return the next line; it has no newline at the end of the stream or if it exceeds ``limit`` bytes."""
         start = 0
         while (end := self._buffer.find(b"\n", start, limit)) < 0 and len(self._buffer) < limit:
             start = len(self._buffer)

@@ -1,4 +1,7 @@
-"""Mails about failed messages and failing partners, and the audit entries of the latter."""
+"""Notifications and emails about undelivered webhooks and about failing or paused partners.
+
+What concerns a partner is also recorded in the audit trail.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ def follow(session: Session, changes: Sequence[MessageChange]) -> None:
 
 
 def held(session: Session, partner_id: int, reason: HoldReason, params: Mapping[str, Any]) -> None:
-    """Record that the app stopped sending to a partner."""
+    """Record, and email people, that the app paused a partner."""
     name = _name(session, partner_id)
     trail.record(
         session,

@@ -103,7 +103,7 @@ def record_results(session: Session, results: Sequence[AttemptResult], now: date
     automatic = [result for result in results if result.is_automatic]
     # A consistent lock order prevents deadlock between workers.
     for result in sorted(automatic, key=lambda result: result.claimed.partner_id):
-        _judge_partner(session, result, now)
+        _pause_if_rejecting(session, result, now)
     _update_messages(session, changed)
     message_events.publish(
         session, [MessageChange(key, rows[key]["order_id"], rows[key]["state"]) for key in changed]
@@ -316,7 +316,7 @@ def without_response(result: AttemptResult) -> AttemptResult:
     return replace(result, outcome=outcome, verdict=verdict)
 
 
-def _judge_partner(session: Session, result: AttemptResult, now: datetime) -> None:
+def _pause_if_rejecting(session: Session, result: AttemptResult, now: datetime) -> None:
     """Pause a partner whose responses reject the key or the address instead of the order."""
     if result.verdict.gone:
         _pause_gone(session, result.claimed, now)
@@ -365,8 +365,9 @@ def _count_credential_failure(session: Session, result: AttemptResult, now: date
 def reclaim_expired(session: Session, now: datetime) -> int:
     """Release messages whose lease has ended, and record their attempts as interrupted; returns how many.
 
-    Their worker stopped or could not record in time, so the partner may have received them. They are sent
-    again under the same id. After ``INTERRUPTIONS_MAX`` consecutive interruptions they have failed.
+    Their worker stopped or could not record in time, so the partner may have received them. Unless
+    canceled, they are sent again with the same id. After ``INTERRUPTIONS_MAX`` consecutive interruptions they
+    have failed. A failed resend returns to its earlier state.
     """
     expired = session.execute(
         select(messages)

@@ -1,6 +1,7 @@
-"""What an HTTP response means and when to retry: one table of pure functions.
+"""What an HTTP response means and when to retry: pure functions over one table.
 
-It applies after every attempt, automatic or manual. Waits are in seconds.
+The worker applies them after every attempt; ``recording`` makes the exceptions, such as failed resends. Waits
+are in seconds.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class Verdict(PartnerReplyDetails):
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One row of the table, before the schedule is looked at."""
+    """One row of the table, before the schedule is applied."""
 
     step: Step
     reason: Reason

@@ -209,7 +209,7 @@ def cancel(session: Session, message_id: str, reason: CancelReason, **params: An
 
     A queued message is canceled. One that is being sent is canceled when its attempt ends, unless that
     delivers it. A refused or failed one keeps its state but cannot be resent. A delivered one does not
-    change. Returns whether the message was live.
+    change. Returns whether anything was canceled or will be.
     """
     message = session.scalar(
         select(Message)

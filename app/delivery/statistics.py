@@ -128,7 +128,7 @@ class Totals:
 
     @property
     def failed(self) -> int:
-        """Attempts after which the partner does not have the message."""
+        """Attempts that did not deliver their message, as far as we know."""
         return self.attempts - self.delivered
 
     def add(self, other: Totals) -> None:

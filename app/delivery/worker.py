@@ -257,7 +257,7 @@ class DeliveryWorker:
         if time.monotonic() < self._reclaimed_at + RECLAIM_SECONDS:
             return
         if count := reclaim_expired(session, now):
-            log.warning("%d messages had an expired lease and are sent again", count)
+            log.warning("%d messages had an expired lease and were released", count)
         self._reclaimed_at = time.monotonic()
 
     def _start_sending(self, claimed: Sequence[ClaimedMessage]) -> None:

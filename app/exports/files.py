@@ -68,7 +68,7 @@ def write(run: TaskRun, settings: Settings) -> None:
         values = sources.read_query(source, parameters["query"], settings.zone)
     except sources.BadFilter as error:
         raise TaskFailed(str(error)) from error
-    path = path_of(settings, run.job_id, parameters["form"])
+    path = path_of(settings, run.task_id, parameters["form"])
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # A unique name, so that a worker that lost its lease cannot remove the file of the next one.
     part = path.with_suffix(f".{secrets.token_hex(4)}.part")

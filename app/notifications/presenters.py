@@ -16,7 +16,7 @@ from app.ui.numbers import pluralize
 from app.ui.times import long_day
 
 NEW_ORDERS_MIN = 3
-"""From this many new orders a day on, they are one group."""
+"""The number of new orders in a day from which they are shown as one group."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ UNREAD_MAX = 100
 
 
 def newest(session: Session, person_id: int, *, before: int | None = None) -> Sequence[Notification]:
-    """The newest notifications of a person, one more than a page; those before an id if it is set."""
+    """The newest notifications of a person, or those older than ``before``: one more than a page holds."""
     query = select(Notification).where(Notification.person_id == person_id)
     if before is not None:
         query = query.where(Notification.id < before)

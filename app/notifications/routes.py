@@ -54,7 +54,7 @@ def index() -> Response:
 @blueprint.post("/notifications/read")
 @access.requires(Permission.VIEW)
 def read_all() -> AnyResponse:
-    """Mark all as read, up to the newest one on the page that the form is from."""
+    """Mark all as read, up to the newest one that the submitted page showed."""
     newest = _row_id(request.form.get("newest", "")) or abort(400)
     service.mark_all_read(web.db(), access.current_person().id, newest)
     web.db().commit()

@@ -156,7 +156,7 @@ def order_page(
 
 
 def matching(session: Session, query: Query, scope: Scope, filters: OrderFilter, now: datetime) -> Query:
-    """The query, filter_conditions to the orders of the list, on any page and in any order."""
+    """The query, limited to the orders that match the filter, regardless of page and sort."""
     return (
         in_scope(query, PurchaseOrder.supplier_b2b_id, scope)
         .join(PurchaseOrder.partner)

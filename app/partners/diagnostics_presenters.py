@@ -12,7 +12,7 @@ from app.partners.certificates import Certificate
 from app.ui.numbers import duration, size
 from app.webhooks.diagnostics import Baseline, Code, Finding, Level, Report, Side, Step, clocks_agree
 from app.webhooks.presenters import attempt_sentence, http_phrase
-from app.webhooks.test_send import Judgment, SampleSend, TestResult
+from app.webhooks.sample_send import Judgment, SampleSend, SampleResult
 
 STEPS = {
     Step.DNS: "DNS lookup",
@@ -37,12 +37,12 @@ SIDES = {
     Side.NETWORK: ("network between", "The problem is in the network between us and the partner."),
 }
 TEST_RESULTS = {
-    TestResult.ACCEPTED: ("ok", "The partner accepted the test."),
-    TestResult.UNDERSTOOD: ("ok", "The partner understood the test."),
-    TestResult.BUSY: ("warn", "The URL and the key are right, but the partner is busy."),
-    TestResult.KEY_REJECTED: ("bad", "Test failed: the partner rejected the API key."),
-    TestResult.NOT_ACCEPTED: ("bad", "Test failed: the partner did not accept it."),
-    TestResult.NOT_DELIVERED: ("bad", "Test failed: it was not delivered."),
+    SampleResult.ACCEPTED: ("ok", "The partner accepted the test."),
+    SampleResult.UNDERSTOOD: ("ok", "The partner understood the test."),
+    SampleResult.BUSY: ("warn", "The URL and the key are right, but the partner is busy."),
+    SampleResult.KEY_REJECTED: ("bad", "Test failed: the partner rejected the API key."),
+    SampleResult.NOT_ACCEPTED: ("bad", "Test failed: the partner did not accept it."),
+    SampleResult.NOT_DELIVERED: ("bad", "Test failed: it was not delivered."),
 }
 
 
@@ -150,13 +150,13 @@ def _before(finding: Finding, baseline: Baseline) -> str:
 
 def _judgment_text(judgment: Judgment) -> str:
     status = judgment.status
-    if judgment.result is TestResult.KEY_REJECTED:
+    if judgment.result is SampleResult.KEY_REJECTED:
         return f"It returned {status}. The URL appears to be right."
-    if judgment.result is TestResult.BUSY:
+    if judgment.result is SampleResult.BUSY:
         return f"It returned {status} in the network's format."
-    if judgment.result is TestResult.ACCEPTED:
+    if judgment.result is SampleResult.ACCEPTED:
         return f"It returned {status} in the network's format, with success."
-    if judgment.result is TestResult.UNDERSTOOD:
+    if judgment.result is SampleResult.UNDERSTOOD:
         quote = f": “{judgment.reply_text}”" if judgment.reply_text else ""
         return (
             f"It returned {status} in the network's format{quote}. "
@@ -224,7 +224,7 @@ def _clocks(details: dict[str, Any]) -> str:
 def _test_send(details: dict[str, Any]) -> str:
     judgment: Judgment = details["judgment"]
     text = f"{TEST_RESULTS[judgment.result][1]} {_judgment_text(judgment)}"
-    if judgment.result is TestResult.KEY_REJECTED:
+    if judgment.result is SampleResult.KEY_REJECTED:
         if details["worked_before"]:
             return f"{text} The key was accepted before: ask the partner whether it changed."
         return f"{text} Compare the key with the one the partner gave you."

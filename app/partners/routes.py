@@ -38,7 +38,7 @@ from app.ui import web
 from app.webhooks.diagnostics import Baseline, baseline_of, diagnose
 from app.webhooks.partner_status import last_good, partner_statuses
 from app.webhooks.queries import MessageFilter, message_page
-from app.webhooks.test_send import SampleSend, sample, send_sample
+from app.webhooks.sample_send import SampleSend, sample, send_sample
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")

@@ -19,7 +19,11 @@ MAX_ATTEMPTS = 4
 
 
 class JobState(StrEnum):
-    """The state of a task. A chore is always waiting or running."""
+    """The state of a task.
+
+    A chore is waiting until it runs for the first time, then running, also between two runs: ``lease_token``
+    says whether it runs now.
+    """
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -106,4 +110,4 @@ class Task(Base):
 
 
 Job = Task
-"""A task that a person started."""
+"""The name of ``Task`` for those that a person started; their ids begin with ``job_``."""

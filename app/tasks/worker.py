@@ -58,7 +58,7 @@ class TaskRun:
 
     def __init__(self, database: Database, task_id: str, token: str, stop: threading.Event) -> None:
         self.database = database
-        self.job_id = task_id
+        self.task_id = task_id
         self._token = token
         self._stop = stop
 
@@ -74,7 +74,7 @@ class TaskRun:
         if self._stop.is_set():
             raise _Stopped
         with self.database.writing() as session:
-            task = session.scalar(select(Task).where(Task.id == self.job_id).with_for_update())
+            task = session.scalar(select(Task).where(Task.id == self.task_id).with_for_update())
             if task is None or task.lease_token != self._token:
                 raise _Stopped
             now = clock.now()
@@ -239,7 +239,7 @@ class Worker:
     def _claimed(self, run: TaskRun) -> Iterator[Task | None]:
         """The task, or None if this worker has lost the lease."""
         with self._database.writing() as session:
-            task = session.scalar(select(Task).where(Task.id == run.job_id).with_for_update())
+            task = session.scalar(select(Task).where(Task.id == run.task_id).with_for_update())
             yield task if task and task.lease_token == run._token else None
             session.commit()
 

@@ -29,7 +29,7 @@ from app.network.signing import TOLERANCE_SECONDS
 from app.partners.certificates import BadCertificate, Certificate, read_der, read_pair
 from app.partners.models import Partner
 from app.webhooks.partner_status import clock_difference
-from app.webhooks.test_send import SampleSend, TestResult, send_sample
+from app.webhooks.sample_send import SampleSend, SampleResult, send_sample
 
 LOOKUP_SECONDS = 5.0
 CONNECT_SECONDS = 10.0
@@ -421,7 +421,7 @@ def _check_response(sample_send: SampleSend | None, baseline: Baseline) -> Findi
     judgment = sample_send.judgment
     details = {"judgment": judgment, "worked_before": baseline.at is not None}
     if judgment.works:
-        level = Level.WARNING if judgment.result is TestResult.BUSY else Level.OK
+        level = Level.WARNING if judgment.result is SampleResult.BUSY else Level.OK
         side = Side.THEIRS if level is Level.WARNING else Side.NONE
         return Finding(Step.RESPONSE, level, Code.TEST_SEND, side, details)
     return Finding(

@@ -39,7 +39,7 @@ class Sample:
     body: bytes
 
 
-class TestResult(StrEnum):
+class SampleResult(StrEnum):
     """What a test send showed."""
 
     ACCEPTED = "accepted"
@@ -54,7 +54,7 @@ class TestResult(StrEnum):
 class Judgment:
     """The result of a test send. ``reply_text`` is the partner's, ``reason`` as for a webhook."""
 
-    result: TestResult
+    result: SampleResult
     status: int | None
     reply_text: str = ""
     reason: Reason | None = None
@@ -63,7 +63,7 @@ class Judgment:
     @property
     def works(self) -> bool:
         """Whether webhooks would be delivered."""
-        return self.result in (TestResult.ACCEPTED, TestResult.UNDERSTOOD, TestResult.BUSY)
+        return self.result in (SampleResult.ACCEPTED, SampleResult.UNDERSTOOD, SampleResult.BUSY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +135,12 @@ def send_sample(partner: Any) -> SampleSend:
         response_body=masked(outcome.body.decode("utf-8", "replace"), secrets),
         token_url=credentials.grant.token_url if credentials.grant else "",
         token_failed=isinstance(token, NoToken),
-        judgment=judge_test(outcome, message.object_id, partner.success_codes),
+        judgment=judge_sample(outcome, message.object_id, partner.success_codes),
         at=at,
     )
 
 
-def judge_test(outcome: Outcome, object_id: str, success_codes: Collection[int]) -> Judgment:
+def judge_sample(outcome: Outcome, object_id: str, success_codes: Collection[int]) -> Judgment:
     """Return what the response to the sample shows. Pure.
 
     A refusal is as good as an acceptance: it shows that the partner read the message.
@@ -156,17 +156,17 @@ def judge_test(outcome: Outcome, object_id: str, success_codes: Collection[int])
     )
     reply = read_reply(outcome.body) if outcome.body and not outcome.truncated else None
     if outcome.failure is not None:
-        result = TestResult.NOT_DELIVERED
+        result = SampleResult.NOT_DELIVERED
     elif outcome.status in (401, 403):
-        return Judgment(TestResult.KEY_REJECTED, outcome.status)
+        return Judgment(SampleResult.KEY_REJECTED, outcome.status)
     elif verdict.step is Step.DELIVERED and verdict.reason is Reason.DELIVERED:
-        return Judgment(TestResult.ACCEPTED, outcome.status)
+        return Judgment(SampleResult.ACCEPTED, outcome.status)
     elif reply is not None and (verdict.step in (Step.DELIVERED, Step.REFUSED) or outcome.status == 404):
         # A 404 with a reply says that the order is unknown, not the path.
         text = (reply.error_dtl or reply.response_message).strip().rstrip(".")
-        return Judgment(TestResult.UNDERSTOOD, outcome.status, reply_text=text)
+        return Judgment(SampleResult.UNDERSTOOD, outcome.status, reply_text=text)
     elif reply is not None and verdict.reason is Reason.BUSY:
-        return Judgment(TestResult.BUSY, outcome.status)
+        return Judgment(SampleResult.BUSY, outcome.status)
     else:
-        result = TestResult.NOT_ACCEPTED
+        result = SampleResult.NOT_ACCEPTED
     return Judgment(result, outcome.status, reason=verdict.reason, detail=outcome.detail)
