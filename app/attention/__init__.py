@@ -1,1 +1,1 @@
-"""Needs attention: failed webhooks, paused partners, orders without a user and unmatched messages; assign, resolve, reopen."""
+"""Needs attention: webhooks, partners, orders and incoming messages that need a person."""

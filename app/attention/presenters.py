@@ -160,7 +160,8 @@ def _partner_cause(status: PartnerStatus) -> str:
         return failing_sentence(status)
     if status.state is PartnerState.DELAYED:
         webhooks = pluralize(status.waiting.retrying, "webhook")
-        return f"The partner responds again. {webhooks} still being retried."
+        verb = "is" if status.waiting.retrying == 1 else "are"
+        return f"The partner is responding again. {webhooks} {verb} still being retried."
     return "Webhooks are sent normally."
 
 

@@ -73,7 +73,7 @@ class Reader:
 def attention_page(
     session: Session, reader: Reader, filters: AttentionFilter, *, limit: int = PAGE
 ) -> AttentionPage:
-    """The items that need attention: partners, webhooks (newest first), orders without a user, and unmatched messages."""
+    """The items: partners, webhooks (newest first), orders without a user, and unmatched messages."""
     page = webhook_queries.message_page(
         session,
         reader.scope,

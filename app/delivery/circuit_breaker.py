@@ -253,7 +253,8 @@ class EndedAttempt:
     """What the breaker needs to know of an attempt that has ended.
 
     ``failed`` means that it failed because of the partner, such as a 503 or a timeout. ``succeeded`` means
-    that the partner accepted or refused the message. Neither is set if the attempt says nothing about the partner.
+    that the partner accepted or refused the message. Neither is set if the attempt says nothing about the
+    partner.
     """
 
     partner_id: int

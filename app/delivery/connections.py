@@ -55,7 +55,7 @@ class ResponseStream:
         return self
 
     def readline(self, limit: int) -> bytes:
-        """Return the next line; it has no newline at the end of the stream or if it exceeds ``limit`` bytes."""
+        """Return the next line, without a newline at the end of the stream or beyond ``limit`` bytes."""
         start = 0
         while (end := self._buffer.find(b"\n", start, limit)) < 0 and len(self._buffer) < limit:
             start = len(self._buffer)

@@ -221,7 +221,7 @@ def result_title(bulk: BulkResponse, counts: BulkCounts) -> str:
 
 
 def delivery_counts(counts: BulkCounts) -> list[tuple[Chip, int]]:
-    """How many webhooks have ready_text state."""
+    """How many webhooks are in each state."""
     deliveries = counts.deliveries
     return [(MESSAGE_STATES[state.value], deliveries[state]) for state in MessageState if state in deliveries]
 

@@ -99,7 +99,10 @@ def current_decision(session: Session, order: PurchaseOrder) -> Decision | None:
 
 
 def is_in_effect(order: PurchaseOrder, last: Decision | None) -> bool:
-    """Whether the order's last decision is for its current version and its webhook has not failed."""
+    """Whether the last decision is for the order's current version and its webhook may still count.
+
+    A webhook that was refused, failed or canceled does not.
+    """
     return last is not None and last.version == order.version and order.delivery in DELIVERIES_IN_EFFECT
 
 
@@ -182,7 +185,7 @@ def cancel_response(session: Session, order: PurchaseOrder, reason: CancelReason
 
 
 def may_undo(message: Message | None) -> bool:
-    """Whether a response can still be undone: its webhook is waiting out the grace time."""
+    """Whether a response can still be undone: its webhook waits until the undo period ends."""
     return (
         message is not None
         and message.state is MessageState.PENDING

@@ -174,7 +174,7 @@ def _check_action(entered: EnteredLine, response: LineResponse) -> None:
     if action and action not in set(LineAction):
         entered.errors["response"] = "Choose as ordered, change or reject."
     elif action == LineAction.REJECTED and differs:
-        entered.errors["response"] = "A rejected line has no other quantity, date or price. Choose Change."
+        entered.errors["response"] = "You can't reject and change a line. Choose Change, or clear the values."
     elif action == LineAction.REJECTED and not response.remarks:
         entered.errors.setdefault("remarks", "Enter a reason for rejecting this line.")
     elif action == LineAction.AS_ORDERED and differs:
@@ -182,7 +182,7 @@ def _check_action(entered: EnteredLine, response: LineResponse) -> None:
     elif action == LineAction.CHANGED and not differs and not entered.errors:
         entered.errors["response"] = "Nothing differs from the order. Change a value, or choose As ordered."
     elif action in ("", LineAction.AS_ORDERED) and response.remarks and not differs:
-        entered.errors["response"] = "A reason needs a change or a rejection."
+        entered.errors["response"] = "Change or reject the line, or remove the reason."
 
 
 def _differs(response: LineResponse) -> bool:

@@ -55,7 +55,7 @@ def form_state(
 def decided_title(decision: Decision | None) -> str:
     """Who responded first."""
     if decision is None:
-        return "This order has a response already."
+        return "This order already has a response."
     return f"{decision.person_name} already {response_label(decision.response).lower()} this order."
 
 
@@ -87,13 +87,13 @@ _FORM_FIELDS = {
     "device": "device_tag_value",
 }
 _REFUSALS = {
-    "supplier_remarks": "The partner rejected this remark{code}. Edit it and try again.",
-    "supplier_response": "The partner rejected this response{code}.",
-    "supplier_order_number": "The partner rejected this number{code}.",
-    "promised_date": "The partner rejected this date{code}.",
-    "additional_infos": "The partner rejected one of these fields{code}.",
-    "lines": "The partner rejected a line response{code}.",
-    "device_tag_value": "The partner rejected this tag or value{code}.",
+    "supplier_remarks": "The partner refused this remark{code}. Edit it and try again.",
+    "supplier_response": "The partner refused this response{code}.",
+    "supplier_order_number": "The partner refused this number{code}.",
+    "promised_date": "The partner refused this date{code}.",
+    "additional_infos": "The partner refused one of these fields{code}.",
+    "lines": "The partner refused a line response{code}.",
+    "device_tag_value": "The partner refused this tag or value{code}.",
 }
 
 

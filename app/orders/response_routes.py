@@ -109,7 +109,7 @@ def _needs_review(order: PurchaseOrder, form: ResponseForm) -> bool:
 @blueprint.post(ORDER + "/answer/undo")
 @access.requires(Permission.RESPOND)
 def undo(order_id: int) -> AnyResponse:
-    """Undo the last response within the grace time."""
+    """Undo the last response within the undo period."""
     order = lock_order(order_id)
     try:
         decisions.undo(web.db(), order, by=responder())

@@ -12,7 +12,7 @@ from app.partners.certificates import Certificate
 from app.ui.numbers import duration, size
 from app.webhooks.diagnostics import Baseline, Code, Finding, Level, Report, Side, Step, clocks_agree
 from app.webhooks.presenters import attempt_sentence, http_phrase
-from app.webhooks.sample_send import Judgment, SampleSend, SampleResult
+from app.webhooks.sample_send import Judgment, SampleResult, SampleSend
 
 STEPS = {
     Step.DNS: "DNS lookup",

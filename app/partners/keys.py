@@ -29,7 +29,7 @@ ACTIVE_MAX = 5
 
 
 class BadPartner(ValueError):
-    """Invalid settings of a partner: the message says what is wrong, ``field`` names the field.
+    """Invalid settings of a partner: the text says what is wrong, ``field`` names the field.
 
     ``header`` names the header with an invalid value. ``other_errors`` has the errors of other fields.
     """

@@ -29,8 +29,8 @@ _PERCENTILE_KINDS = (Kind("p50", "p50 (median)"), Kind("p95", "p95"), Kind("p99"
 _ATTEMPT_KINDS = (Kind("succeeded", "succeeded"), Kind("failed", "failed"))
 _RESPONSE_KINDS = (Kind("accept", "confirmed"), Kind("return", "returned"), Kind("reject", "rejected"))
 _DEADLINE_KINDS = (
-    Kind("early", "in the first half of the window"),
-    Kind("in-time", "on time"),
+    Kind("early", "on time, first half"),
+    Kind("in-time", "on time, second half"),
     Kind("late", "late"),
 )
 

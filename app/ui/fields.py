@@ -16,7 +16,7 @@ from wtforms.widgets import TextInput
 from app.network.text import one_line
 
 SESSION_ENDED = (
-    "Nothing was saved: your session had ended, or you had to confirm your password. "
+    "Nothing was saved: your session ended, or you had to confirm your password. "
     "Check the form and send it again."
 )
 """The error of a form whose CSRF token belongs to another session."""

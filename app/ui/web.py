@@ -350,8 +350,8 @@ def _database_error_page(error: DBAPIError) -> AnyResponse:
     log.warning("database not available, reference %s: %s", reference, error.orig)
     response = error_page(
         503,
-        "The database is busy",
-        "Nothing was saved. Wait a moment and try again.",
+        "The database isn't available",
+        "Your change may not have been saved. Wait a moment, check it, and try again.",
         reference=reference,
     )
     response.headers["Retry-After"] = "5"

@@ -29,7 +29,7 @@ from app.network.signing import TOLERANCE_SECONDS
 from app.partners.certificates import BadCertificate, Certificate, read_der, read_pair
 from app.partners.models import Partner
 from app.webhooks.partner_status import clock_difference
-from app.webhooks.sample_send import SampleSend, SampleResult, send_sample
+from app.webhooks.sample_send import SampleResult, SampleSend, send_sample
 
 LOOKUP_SECONDS = 5.0
 CONNECT_SECONDS = 10.0

@@ -103,7 +103,7 @@ NOTE_SENTENCES = {
     MessageNote.ATTEMPT: "{attempt}",
     MessageNote.FAILED_RESEND: "The resend was unsuccessful. {attempt}",
     MessageNote.REPEATEDLY_INTERRUPTED: (
-        "{count} attempts in a row were interrupted. Check the partner before you resend it."
+        "{count} attempts in a row were interrupted. Check with the partner before you resend the webhook."
     ),
     MessageNote.LATE_DELIVERY: "The partner reported later that it accepted the response.",
     MessageNote.LATE_REFUSAL: "{cancel} {attempt}",

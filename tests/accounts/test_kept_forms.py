@@ -73,7 +73,7 @@ def test_response_of_ended_session_is_shown_again(
     assert page.one("#supplier_remarks").get_text().strip() == REMARK
     assert page.one("#supplier_order_number")["value"] == "SO-1"
     assert page.one("input[name=supplier_response][value=REJECT]").has_attr("checked")
-    assert "Nothing was saved: your session had ended" in page.words
+    assert "Nothing was saved: your session ended" in page.words
     assert decisions(session) == 0
     form = next(form for form in page.page.find_all("form") if form["action"].endswith("/answer"))
     token = form.find("input", attrs={"name": "csrf_token"})["value"]

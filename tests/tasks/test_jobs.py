@@ -212,7 +212,7 @@ def test_several_workers_do_each_step_once(database: Database, session: Session,
     workers = [
         Worker(
             database,
-            {"count": lambda run: counting(run, lambda at: done.append((run.job_id, at)))},
+            {"count": lambda run: counting(run, lambda at: done.append((run.task_id, at)))},
         )
         for _ in range(3)
     ]

@@ -38,8 +38,8 @@ def test_pages_without_the_database_are_503_with_retry_after(
 ) -> None:
     response = asha.get(path)
     assert response.status_code == 503
-    assert "The database is busy" in response.words
-    assert "Nothing was saved." in response.words
+    assert "The database isn't available" in response.words
+    assert "Your change may not have been saved." in response.words
     assert response.headers["Retry-After"] == "5"
     assert len(database_down) == 1
 
