@@ -20,7 +20,7 @@ from app.attention.items import (
     unreachable_orders,
 )
 from app.attention.models import Case
-from app.db.filters import PAGE, Scope, in_scope
+from app.db.filters import PAGE, Page, Scope, in_scope, page_of
 from app.delivery.models import Message
 from app.inbound.queries import unmatched_count
 from app.webhooks import queries as webhook_queries
@@ -81,7 +81,7 @@ def attention_page(
         limit=limit,
         extra_conditions=_assignment_conditions(reader, filters),
     )
-    messages = _with_cases(session, [message_item(message) for message in page.messages])
+    messages = _with_cases(session, [message_item(message) for message in page.rows])
     if not reader.is_support or filters.after:
         return AttentionPage([], messages, [], 0, [], 0, page.next_after)
     partners = _with_cases(session, [partner_item(status) for status in stopped_partners(session)])
@@ -126,15 +126,7 @@ def with_history(session: Session, item: Item) -> Item:
     return replace(item, case=case)
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedPage:
-    """A page of resolved cases, newest first, and the id after which the next page begins."""
-
-    cases: Sequence[Case]
-    next_after: int | None
-
-
-def resolved_page(session: Session, reader: Reader, after: int | None, *, limit: int = PAGE) -> ResolvedPage:
+def resolved_page(session: Session, reader: Reader, after: int | None, *, limit: int = PAGE) -> Page[Case]:
     """Resolved cases, newest first, including those that have recurred since."""
     query = in_scope(select(Case).where(Case.resolved_at.is_not(None)), Case.supplier_b2b_id, reader.scope)
     if not reader.is_support:
@@ -144,8 +136,7 @@ def resolved_page(session: Session, reader: Reader, after: int | None, *, limit:
         if last and last.resolved_at:
             query = query.where(tuple_(Case.resolved_at, Case.id) < tuple_(last.resolved_at, last.id))
     rows = session.scalars(query.order_by(Case.resolved_at.desc(), Case.id.desc()).limit(limit + 1)).all()
-    has_more = len(rows) > limit
-    return ResolvedPage(rows[:limit], rows[limit - 1].id if has_more else None)
+    return page_of(rows, limit)
 
 
 def assignable_people(session: Session, roles: Iterable[Role]) -> Sequence[Person]:

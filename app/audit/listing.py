@@ -12,14 +12,14 @@ from app.ui.listing import Choices, Column, Group, Listing, ListPage, ListReques
 def _load(list_request: ListRequest) -> ListPage:
     filters = queries.AuditFilter(**list_request.values)
     page = queries.entry_page(web.db(), filters)
-    summary = list_request.shown(len(page.entries), is_last=not page.next_after)
+    summary = list_request.shown(len(page.rows), is_last=not page.next_after)
     return ListPage(
-        groups=[Group(page.entries)],
+        groups=[Group(page.rows)],
         next_after=page.next_after,
         title="Audit trail",
         summary=f"{summary}, newest first",
         active_page="audit",
-        newest=list_request.newest(page.entries, lambda: queries.newest_id(web.db(), filters)),
+        newest=list_request.newest(page.rows, lambda: queries.newest_id(web.db(), filters)),
         empty=presenters.empty_trail(list_request.filters),
         context={"seal_status": queries.seal_status(web.db())},
     )

@@ -10,7 +10,17 @@ from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from app.audit.models import AuditAction, AuditEntry, AuditObject, AuditSeal
-from app.db.filters import PAGE, FilterContext, conditions_of, count_newer, count_rows, distinct_values, where
+from app.db.filters import (
+    PAGE,
+    FilterContext,
+    Page,
+    conditions_of,
+    count_newer,
+    count_rows,
+    distinct_values,
+    page_of,
+    where,
+)
 from app.db.text_search import TextIndex, matching_ids
 
 FEW = 2_000
@@ -31,14 +41,6 @@ class AuditFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditPage:
-    """A page of the trail, and the id after which the next page begins."""
-
-    entries: Sequence[AuditEntry]
-    next_after: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class SealStatus:
     """The newest seal, if any, and the number of entries since."""
 
@@ -46,7 +48,7 @@ class SealStatus:
     since: int
 
 
-def entry_page(session: Session, filters: AuditFilter, *, limit: int = PAGE) -> AuditPage:
+def entry_page(session: Session, filters: AuditFilter, *, limit: int = PAGE) -> Page[AuditEntry]:
     """The newest entries that match."""
     query = (
         select(AuditEntry)
@@ -54,8 +56,7 @@ def entry_page(session: Session, filters: AuditFilter, *, limit: int = PAGE) -> 
         .order_by(AuditEntry.id.desc())
         .limit(limit + 1)
     )
-    rows = session.scalars(query).all()
-    return AuditPage(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
+    return page_of(session.scalars(query).all(), limit)
 
 
 def newest_id(session: Session, filters: AuditFilter) -> int:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from operator import attrgetter
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -56,6 +57,37 @@ def conditions_of(context: FilterContext) -> list[ColumnElement[bool]]:
             made = condition(value, context)
             conditions += made if isinstance(made, list) else [made]
     return conditions
+
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """One page of a list, and the key after which the next page begins; None if this is the last.
+
+    ``searched_back_to`` is set if a search did not read all rows.
+    """
+
+    rows: Sequence[Row]
+    next_after: Any = None
+    searched_back_to: datetime | None = None
+
+
+def page_of(
+    rows: Sequence[Row],
+    limit: int,
+    *,
+    oldest: WindowEnd | None = None,
+    key: Callable[[Any], object] = attrgetter("id"),
+) -> Page[Row]:
+    """The page with the first ``limit`` of these rows; one row more means that there is a next page.
+
+    ``oldest`` is where a search ends, ``key`` what the next page begins after.
+    """
+    if len(rows) > limit:
+        return Page(rows[:limit], key(rows[limit - 1]))
+    return Page(rows, oldest.id, oldest.at) if oldest else Page(rows)
 
 
 def in_scope(query: Query, column: Any, scope: Scope) -> Query:

@@ -7,7 +7,7 @@ transaction, so that a large export blocks no one and needs little memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,13 +20,17 @@ from app import clock
 from app.accounts.permissions import Permission
 from app.audit import queries as audit_queries
 from app.audit.forms import AuditFilterForm
+from app.audit.models import AuditEntry
 from app.db import Database
-from app.db.filters import Scope
+from app.db.filters import Page, Scope
+from app.delivery.models import Message
 from app.inbound import queries as inbound_queries
 from app.inbound.forms import InboundFilterForm
+from app.inbound.models import InboundMessage
 from app.orders import queries as order_queries
 from app.orders.forms import OrderFilterForm
 from app.orders.line_responses import encode, from_json
+from app.orders.models import PurchaseOrder
 from app.orders.spreadsheet import SheetColumn
 from app.partners.masking import masker, secrets_of
 from app.partners.models import Partner
@@ -67,13 +71,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A list. ``page`` returns the rows of a page and the key after which the next page starts."""
+    """A list, its columns, and the function that reads one page of it."""
 
     title: str
     needs: Permission
     form: Callable[..., Any]
     columns: Sequence[Column]
-    page: Callable[[Session, Scope, Mapping[str, Any]], tuple[Sequence[Any], Any]]
+    page: Callable[[Session, Scope, Mapping[str, Any]], Page[Any]]
 
 
 class BadFilter(ValueError):
@@ -101,8 +105,8 @@ def batches(database: Database, source: Source, scope: Scope, values: Mapping[st
     while True:
         with database.reading() as session:
             page_values = values if after is None else {**values, "after": after}
-            page, after = source.page(session, scope, page_values)
-            rows = [_row(source, row, mask) for row in page]
+            page = source.page(session, scope, page_values)
+            after, rows = page.next_after, [_row(source, row, mask) for row in page.rows]
         # Yield empty batches too: a slow search still reports progress.
         yield rows
         if after is None:
@@ -114,28 +118,23 @@ def _row(source: Source, row: Any, mask: Callable[[str], str]) -> tuple[Any, ...
     return tuple(mask(value) if isinstance(value, str) else value for value in values)
 
 
-def _orders(session: Session, scope: Scope, values: Mapping[str, Any]) -> tuple[Sequence[Any], Any]:
-    page_filter = order_queries.OrderFilter(**values)
-    page = order_queries.order_page(session, scope, page_filter, clock.now(), limit=BATCH)
-    order_queries.load_newest_decisions(session, page.orders)
-    return page.orders, page.next_after
+def _orders(session: Session, scope: Scope, values: Mapping[str, Any]) -> Page[PurchaseOrder]:
+    filters = order_queries.OrderFilter(**values)
+    page = order_queries.order_page(session, scope, filters, clock.now(), limit=BATCH)
+    order_queries.load_newest_decisions(session, page.rows)
+    return page
 
 
-def _webhooks(session: Session, scope: Scope, values: Mapping[str, Any]) -> tuple[Sequence[Any], Any]:
-    page_filter = webhook_queries.MessageFilter(**values)
-    page = webhook_queries.message_page(session, scope, page_filter, limit=BATCH)
-    return page.messages, page.next_after
+def _webhooks(session: Session, scope: Scope, values: Mapping[str, Any]) -> Page[Message]:
+    return webhook_queries.message_page(session, scope, webhook_queries.MessageFilter(**values), limit=BATCH)
 
 
-def _inbound(session: Session, scope: Scope, values: Mapping[str, Any]) -> tuple[Sequence[Any], Any]:
-    page_filter = inbound_queries.InboundFilter(**values)
-    page = inbound_queries.message_page(session, scope, page_filter, limit=BATCH)
-    return page.messages, page.next_after
+def _inbound(session: Session, scope: Scope, values: Mapping[str, Any]) -> Page[InboundMessage]:
+    return inbound_queries.message_page(session, scope, inbound_queries.InboundFilter(**values), limit=BATCH)
 
 
-def _audit(session: Session, _scope: Scope, values: Mapping[str, Any]) -> tuple[Sequence[Any], Any]:
-    page = audit_queries.entry_page(session, audit_queries.AuditFilter(**values), limit=BATCH)
-    return page.entries, page.next_after
+def _audit(session: Session, _scope: Scope, values: Mapping[str, Any]) -> Page[AuditEntry]:
+    return audit_queries.entry_page(session, audit_queries.AuditFilter(**values), limit=BATCH)
 
 
 def _partner_name(row: Any) -> str:
@@ -241,10 +240,10 @@ SOURCES: dict[str, Source] = {
 """The lists by their name in the URL."""
 
 
-def _open_orders(session: Session, scope: Scope, values: Mapping[str, Any]) -> tuple[Sequence[Any], Any]:
+def _open_orders(session: Session, scope: Scope, values: Mapping[str, Any]) -> Page[PurchaseOrder]:
     """The orders of a list that need a response."""
-    orders, after = _orders(session, scope, values)
-    return [order for order in orders if order.needs_response], after
+    page = _orders(session, scope, values)
+    return replace(page, rows=[order for order in page.rows if order.needs_response])
 
 
 RESPONSE_SHEET = Source(

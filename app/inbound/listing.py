@@ -16,17 +16,17 @@ def _load(list_request: ListRequest) -> ListPage:
     scope = access.visible_suppliers()
     filters = queries.InboundFilter(**list_request.values)
     page = queries.message_page(web.db(), scope, filters)
-    summary = list_request.shown(len(page.messages), is_last=not page.next_after)
+    summary = list_request.shown(len(page.rows), is_last=not page.next_after)
     unmatched = 0
     if filters.effect != Effect.UNMATCHED and access.can(access.current_person(), Permission.IMPORT):
         unmatched = queries.unmatched_count(web.db(), scope)
     return ListPage(
-        groups=[Group(page.messages)],
+        groups=[Group(page.rows)],
         next_after=page.next_after,
         title=presenters.log_title(filters.effect),
-        summary=f"{summary}, newest first" if page.messages else "",
+        summary=f"{summary}, newest first" if page.rows else "",
         active_page="received",
-        newest=list_request.newest(page.messages, lambda: queries.newest_id(web.db(), scope, filters)),
+        newest=list_request.newest(page.rows, lambda: queries.newest_id(web.db(), scope, filters)),
         empty=presenters.empty_log(filters, list_request.filters, page.searched_back_to),
         searched_back_to=page.searched_back_to,
         context={"unmatched": unmatched},

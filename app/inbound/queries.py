@@ -16,6 +16,7 @@ from app.db import bytes_contain, id_at
 from app.db.filters import (
     PAGE,
     FilterContext,
+    Page,
     Scope,
     WindowEnd,
     conditions_of,
@@ -23,6 +24,7 @@ from app.db.filters import (
     count_rows,
     has_status,
     in_scope,
+    page_of,
     search_bodies,
     where,
     without_index,
@@ -58,19 +60,9 @@ class InboundFilter:
     after: str = where(lambda inbound_id, _: InboundMessage.id < inbound_id)
 
 
-@dataclass(frozen=True, slots=True)
-class InboundPage:
-    """A page of the log, newest first, and the id after which the next page begins.
-
-    ``searched_back_to`` is set if a search did not read all messages.
-    """
-
-    messages: Sequence[InboundMessage]
-    next_after: str | None
-    searched_back_to: datetime | None = None
-
-
-def message_page(session: Session, scope: Scope, filters: InboundFilter, *, limit: int = PAGE) -> InboundPage:
+def message_page(
+    session: Session, scope: Scope, filters: InboundFilter, *, limit: int = PAGE
+) -> Page[InboundMessage]:
     """The newest messages that match, without bodies. Ids sort by the time of receipt."""
     conditions, oldest = _filtered(session, scope, filters)
     query = (
@@ -80,12 +72,7 @@ def message_page(session: Session, scope: Scope, filters: InboundFilter, *, limi
         .order_by(InboundMessage.id.desc())
         .limit(limit + 1)
     )
-    rows = session.scalars(query).all()
-    if len(rows) > limit:
-        return InboundPage(rows[:limit], rows[limit - 1].id)
-    if oldest:
-        return InboundPage(rows, oldest.id, oldest.at)
-    return InboundPage(rows, None)
+    return page_of(session.scalars(query).all(), limit, oldest=oldest)
 
 
 def newest_id(session: Session, scope: Scope, filters: InboundFilter) -> str:

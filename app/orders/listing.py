@@ -12,8 +12,10 @@ from werkzeug.datastructures import MultiDict
 from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
+from app.db.filters import Page
 from app.orders import bulk_response, inbox_presenters, queries, queue
 from app.orders.forms import OrderFilterForm
+from app.orders.models import PurchaseOrder
 from app.partners.queries import partner_choices
 from app.ui import web
 from app.ui.listing import Choices, Column, Group, Listing, ListPage, ListRequest, read_filter
@@ -56,7 +58,7 @@ def _load(list_request: ListRequest) -> ListPage:
         page = _page(list_request)
     me = access.current_person()
     can_assign, can_respond = (access.can(me, needed) for needed in (Permission.ASSIGN, Permission.RESPOND))
-    rows = [inbox_presenters.order_row(order, can_assign=can_assign) for order in page.orders]
+    rows = [inbox_presenters.order_row(order, can_assign=can_assign) for order in page.rows]
     work_queue = inbox_presenters.order_queue(list_request.values)
     has_more = page.next_after is not None or not list_request.is_first_page
     counts = current_sidebar().queues if not web.wants_fragment() else None
@@ -85,7 +87,7 @@ def _matching(list_request: ListRequest) -> int:
     return queue.open_count(web.db(), access.visible_suppliers(), filters, clock.now(), most=most)
 
 
-def _page(list_request: ListRequest) -> queries.OrderPage:
+def _page(list_request: ListRequest) -> Page[PurchaseOrder]:
     filters = order_filter(list_request.values)
     return queries.order_page(web.db(), access.visible_suppliers(), filters, clock.now())
 

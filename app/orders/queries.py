@@ -30,12 +30,14 @@ from app.db.filters import (
     COUNT_MAX,
     PAGE,
     FilterContext,
+    Page,
     Query,
     Scope,
     conditions_of,
     count_rows,
     distinct_values,
     in_scope,
+    page_of,
     where,
     without_index,
 )
@@ -106,14 +108,6 @@ class OrderFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class OrderPage:
-    """One page of the list, and the key after which the next one begins."""
-
-    orders: Sequence[PurchaseOrder]
-    next_after: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class QueueCounts:
     """How many orders each work queue has."""
 
@@ -129,7 +123,7 @@ class InvalidCursor(ValueError):
 
 def order_page(
     session: Session, scope: Scope, filters: OrderFilter, now: datetime, *, limit: int = PAGE
-) -> OrderPage:
+) -> Page[PurchaseOrder]:
     """The matching orders, paged by keyset, so that any page is equally fast.
 
     Errors: InvalidCursor for an ``after`` that is not from this list and sort.
@@ -149,10 +143,7 @@ def order_page(
         key = _read_key(filters.after, column)
         position = tuple_(column, PurchaseOrder.id)
         query = query.where(position < key if descending else position > key)
-    rows = session.scalars(query).all()
-    if len(rows) <= limit:
-        return OrderPage(rows, None)
-    return OrderPage(rows[:limit], _write_key(rows[limit - 1], column))
+    return page_of(session.scalars(query).all(), limit, key=lambda row: _write_key(row, column))
 
 
 def matching(session: Session, query: Query, scope: Scope, filters: OrderFilter, now: datetime) -> Query:

@@ -327,7 +327,7 @@ def _partner_page(
         day=_last_day(row, now),
         last_incoming_at=last_received_at(web.db(), row.id),
         done=_done_notice(),
-        newest=message_page(web.db(), None, MessageFilter(partner=row.name), limit=NEWEST).messages,
+        newest=message_page(web.db(), None, MessageFilter(partner=row.name), limit=NEWEST).rows,
         pause_form=pause_form or ReasonForm(formdata=None),
         resume_form=resume_form or ReasonForm(formdata=None),
         note_form=note_form or NoteForm(text=row.incident_note),

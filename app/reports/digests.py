@@ -40,7 +40,7 @@ def attention_mail(session: Session) -> tuple[str, str] | None:
     if not count:
         return None
     # The same list as the page that the mail links to.
-    newest = message_page(session, None, MessageFilter(state=ATTENTION), limit=LISTED).messages
+    newest = message_page(session, None, MessageFilter(state=ATTENTION), limit=LISTED).rows
     lines = [
         "* "
         + one_line(f"{message.buyer_po_number}: {state_label(message.state)}. {message_sentence(message)}")

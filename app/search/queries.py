@@ -73,7 +73,7 @@ def search(session: Session, scope: Scope, text: str, now: datetime, *, sees_aud
 
 def _entries(session: Session, text: str, order_ids: Sequence[int]) -> list[AuditEntry]:
     """Entries that mention the text, newest first, then those on the orders."""
-    matching = entry_page(session, AuditFilter(q=text), limit=LIMIT).entries
+    matching = entry_page(session, AuditFilter(q=text), limit=LIMIT).rows
     return _with_more(matching, newest_of_orders(session, order_ids, limit=LIMIT))
 
 
@@ -84,7 +84,7 @@ def _orders(
     matching: Sequence[PurchaseOrder] = ()
     if len(search_key(text)) >= MIN_LENGTH:  # no index finds shorter words
         filters = OrderFilter(q=text, sort="-received_at")
-        matching = order_page(session, scope, filters, now, limit=LIMIT).orders
+        matching = order_page(session, scope, filters, now, limit=LIMIT).rows
     is_related = or_(
         PurchaseOrder.id.in_({order_id for order_id in related if order_id is not None}),
         PurchaseOrder.buyer_po_number.in_({text, text.upper()}),

@@ -15,15 +15,16 @@ def _load(list_request: ListRequest) -> ListPage:
     scope = access.visible_suppliers()
     filters = queries.MessageFilter(**list_request.values)
     page = queries.message_page(web.db(), scope, filters)
-    outcomes = queries.attempt_outcomes(web.db(), [message.id for message in page.messages])
-    summary = list_request.shown(len(page.messages), is_last=not page.next_after)
+    ids = [message.id for message in page.rows]
+    attempts, outcomes = queries.last_attempts(web.db(), ids), queries.attempt_outcomes(web.db(), ids)
+    summary = list_request.shown(len(page.rows), is_last=not page.next_after)
     return ListPage(
-        groups=log_presenters.log_groups(page, outcomes),
+        groups=log_presenters.log_groups(page.rows, attempts, outcomes),
         next_after=page.next_after,
         title=log_presenters.log_title(filters.state),
-        summary=f"{summary}, newest first" if page.messages else "",
+        summary=f"{summary}, newest first" if page.rows else "",
         active_page="attention" if filters.state == queries.ATTENTION else "sent",
-        newest=list_request.newest(page.messages, lambda: queries.newest_id(web.db(), scope, filters)),
+        newest=list_request.newest(page.rows, lambda: queries.newest_id(web.db(), scope, filters)),
         empty=log_presenters.empty_log(filters, list_request.filters, page.searched_back_to),
         can_select=access.can(access.current_person(), Permission.RESEND),
         hidden=frozenset() if len(list_request.options["partner"]) > 1 else frozenset({"partner"}),

@@ -25,7 +25,7 @@ from app.webhooks.presenters import (
     reason_of,
     trigger_label,
 )
-from app.webhooks.queries import ATTENTION, NO_RESPONSE, MessageFilter, MessagePage
+from app.webhooks.queries import ATTENTION, NO_RESPONSE, LastAttempt, MessageFilter
 
 ALL_CLEAR = {
     "attention": "No webhooks were refused or failed.",
@@ -98,41 +98,45 @@ GROUPED_FROM = 3
 _TIMEOUTS = (Reason.TIMEOUT, Reason.INTERRUPTED)
 
 
-def log_groups(page: MessagePage, outcomes: Mapping[str, Sequence[str | None]]) -> list[Group]:
+def log_groups(
+    page: Sequence[Message],
+    last_attempts: Mapping[str, LastAttempt],
+    outcomes: Mapping[str, Sequence[str | None]],
+) -> list[Group]:
     """The rows of the list: each group of webhooks that fail for one shared reason, then the others.
 
-    ``outcomes`` are those of the newest attempts of each message.
+    ``last_attempts`` has the newest attempt of each message by id, ``outcomes`` those of the newest ones.
     """
+
+    def row(message: Message, *, in_group: bool = False) -> LogRow:
+        last, newest = last_attempts.get(message.id), outcomes.get(message.id, ())
+        return _log_row(message, last, newest, in_group=in_group)
+
     failing: dict[tuple[int, str, int | None], list[Message]] = {}
-    for message in page.messages:
+    for message in page:
         if is_scheduled(message) and message.attempts_made:
             failing.setdefault((message.partner_id, message.reason, message.status_code), []).append(message)
     shared = [messages for messages in failing.values() if len(messages) >= GROUPED_FROM]
     grouped = {message.id for messages in shared for message in messages}
     groups = [
         Group(
-            rows=[_log_row(message, page, outcomes, in_group=True) for message in messages],
+            rows=[row(message, in_group=True) for message in messages],
             title=f"{messages[0].partner.name}: {_short_reason(messages[0])}",
             partner=messages[0].partner,
         )
         for messages in shared
     ]
-    others = [_log_row(message, page, outcomes) for message in page.messages if message.id not in grouped]
+    others = [row(message) for message in page if message.id not in grouped]
     if others:
         groups.append(Group(others, "All other webhooks" if groups else ""))
     return groups
 
 
 def _log_row(
-    message: Message,
-    page: MessagePage,
-    outcomes: Mapping[str, Sequence[str | None]],
-    *,
-    in_group: bool = False,
+    message: Message, last: LastAttempt | None, outcomes: Sequence[str | None], *, in_group: bool
 ) -> LogRow:
-    last = page.last_attempts.get(message.id)
     scheduled = is_scheduled(message)
-    marks = [attempt_mark(outcome) for outcome in outcomes.get(message.id, ())]
+    marks = [attempt_mark(outcome) for outcome in outcomes]
     label = ", ".join(mark.label for mark in marks)
     if scheduled and message.attempts_made:
         marks.append(Mark("next", "next attempt"))

@@ -6,8 +6,8 @@ that match the other filters; the page says how far back that is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from app.db import bytes_contain, id_at, literal_condition
 from app.db.filters import (
     PAGE,
     FilterContext,
+    Page,
     Scope,
     WindowEnd,
     conditions_of,
@@ -26,6 +27,7 @@ from app.db.filters import (
     distinct_values,
     has_status,
     in_scope,
+    page_of,
     row_count,
     search_bodies,
     where,
@@ -83,19 +85,6 @@ class LastAttempt:
     duration_ms: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class MessagePage:
-    """One page of messages, newest first, and the id after which the next page begins.
-
-    ``searched_back_to`` is set if a body search did not cover all messages.
-    """
-
-    messages: Sequence[Message]
-    next_after: str | None
-    last_attempts: Mapping[str, LastAttempt] = field(default_factory=dict)
-    searched_back_to: datetime | None = None
-
-
 def message_page(
     session: Session,
     scope: Scope,
@@ -103,7 +92,7 @@ def message_page(
     *,
     limit: int = PAGE,
     extra_conditions: Sequence[ColumnElement[bool]] = (),
-) -> MessagePage:
+) -> Page[Message]:
     """The newest messages that match. Ids sort by time, so pages are stable while new messages arrive.
 
     ``extra_conditions`` are conditions from other packages.
@@ -122,14 +111,7 @@ def message_page(
         .order_by(Message.id.desc())
         .limit(limit + 1)
     )
-    rows = session.scalars(query).all()
-    shown = rows[:limit]
-    newest = last_attempts(session, [message.id for message in shown])
-    if len(rows) > limit:
-        return MessagePage(shown, shown[-1].id, newest)
-    if oldest:
-        return MessagePage(shown, oldest.id, newest, oldest.at)
-    return MessagePage(shown, None, newest)
+    return page_of(session.scalars(query).all(), limit, oldest=oldest)
 
 
 def filter_conditions(

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
+from app.db.filters import Page
 from app.delivery.models import Message, MessageNote, MessageState
 from app.exports import files, formats, sources
 from app.exports import routes as exports_routes
@@ -302,9 +303,8 @@ def test_empty_batch_does_not_end_the_export(
 
     def piece_by_piece(session: Session, scope: Any, values: Any) -> Any:
         if "after" not in values:
-            return [], "msg_Z"
-        batch, _ = source.page(session, scope, {**values, "after": "msg_ZZ"})
-        return batch, None
+            return Page([], "msg_Z")
+        return Page(source.page(session, scope, {**values, "after": "msg_ZZ"}).rows)
 
     monkeypatch.setitem(
         sources.SOURCES,

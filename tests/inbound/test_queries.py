@@ -20,7 +20,7 @@ from tests.people import BEARINGS, TRIVENI
 
 def ids(session: Session, scope: frozenset[str] | None = None, **words: Any) -> list[str]:
     session.rollback()
-    return [message.id for message in message_page(session, scope, InboundFilter(**words)).messages]
+    return [message.id for message in message_page(session, scope, InboundFilter(**words)).rows]
 
 
 @pytest.fixture
@@ -110,17 +110,17 @@ def test_pages_are_stable_while_new_messages_arrive(
     session: Session, received: dict[str, str], buyer: Buyer
 ) -> None:
     first = message_page(session, None, InboundFilter(), limit=3)
-    assert first.next_after == received["refused"] == first.messages[-1].id
+    assert first.next_after == received["refused"] == first.rows[-1].id
     buyer.send(3)
     session.rollback()
     second = message_page(session, None, InboundFilter(after=first.next_after), limit=3)
-    assert [message.id for message in second.messages] == [
+    assert [message.id for message in second.rows] == [
         received["conflict"],
         received["repeated"],
         received["edited"],
     ]
     last = message_page(session, None, InboundFilter(after=received["edited"]), limit=3)
-    assert (len(last.messages), last.next_after) == (2, None)
+    assert (len(last.rows), last.next_after) == (2, None)
 
 
 @pytest.mark.sqlite

@@ -41,7 +41,7 @@ def naive(session: Session, words: str) -> set[int]:
 
 def listed(session: Session, words: str, **more: Any) -> list[int]:
     page = order_page(session, None, OrderFilter(q=words, **more), the_clock.now())
-    return [order.id for order in page.orders]
+    return [order.id for order in page.rows]
 
 
 @examples(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
