@@ -16,6 +16,7 @@ from app.attention.models import Case
 from app.db.filters import Scope, count_rows, in_scope
 from app.delivery.models import Message
 from app.inbound.models import Effect, InboundMessage
+from app.network.text import whole_number
 from app.orders.models import PurchaseOrder
 from app.partners.models import Partner
 from app.webhooks.partner_status import PartnerStatus, partner_statuses
@@ -133,12 +134,12 @@ def find_item(session: Session, scope: Scope, key: str, *, lock: bool = False) -
         inbound_query = inbound_query.options(joinedload(InboundMessage.partner))
         inbound = session.scalar(inbound_query.with_for_update(of=InboundMessage) if lock else inbound_query)
         return inbound_item(inbound) if inbound else None
-    is_number = name.isascii() and name.isdecimal() and len(name) < 10
-    if kind == "order" and is_number:
-        order = session.get(PurchaseOrder, int(name), options=[joinedload(PurchaseOrder.partner)])
+    row_id = whole_number(name)
+    if kind == "order" and row_id is not None:
+        order = session.get(PurchaseOrder, row_id, options=[joinedload(PurchaseOrder.partner)])
         return order_item(order, is_unreachable=_is_unreachable(session, order)) if order else None
-    if kind == "partner" and is_number:
-        return _find_partner_item(session, int(name))
+    if kind == "partner" and row_id is not None:
+        return _find_partner_item(session, row_id)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Text as people see it: what is visible, one line, the form in which text is compared, dates. Pure."""
+"""Text as people see it: what is visible, one line, the form in which text is compared, numbers and dates."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ def search_key(text: str) -> str:
         for word in re.split(r"[\s\x00-\x1f\x7f-\x9f]+", folded)
     )
     return " ".join(word for word in words if word)
+
+
+def whole_number(text: str, largest: int = 2**31 - 1) -> int | None:
+    """The whole number that a person or client sent, such as an id; None for other text or a larger one."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(largest))):
+        return None
+    return int(text) if int(text) <= largest else None
 
 
 def read_date(text: str) -> date | None:

@@ -13,6 +13,7 @@ from app.accounts import access
 from app.accounts.access import Permission
 from app.accounts.models import Person
 from app.db.filters import PAGE
+from app.network.text import whole_number
 from app.notifications import queries, service
 from app.notifications.forms import PreferencesForm
 from app.notifications.models import Category
@@ -38,7 +39,7 @@ def _unread_notifications() -> int:
 @access.requires(Permission.VIEW)
 def index() -> Response:
     """The person's notifications, newest first. Opening the page or a link marks nothing as read."""
-    start = _row_id(request.args.get("before", ""))
+    start = whole_number(request.args.get("before", ""))
     rows = queries.newest(web.db(), access.current_person().id, before=start)
     has_more = len(rows) > PAGE
     shown = rows[:PAGE]
@@ -55,7 +56,7 @@ def index() -> Response:
 @access.requires(Permission.VIEW)
 def read_all() -> AnyResponse:
     """Mark all as read, up to the newest one that the submitted page showed."""
-    newest = _row_id(request.form.get("newest", "")) or abort(400)
+    newest = whole_number(request.form.get("newest", "")) or abort(400)
     service.mark_all_read(web.db(), access.current_person().id, newest)
     web.db().commit()
     return web.redirect_after_post(url_for(".index"))
@@ -68,7 +69,7 @@ def read(notification_id: int) -> AnyResponse:
     me = access.current_person().id
     if not queries.own(web.db(), me, notification_id):
         abort(404)
-    also = [_row_id(text) for text in request.form.getlist("also")[:PAGE]]
+    also = [whole_number(text) for text in request.form.getlist("also")[:PAGE]]
     service.mark_read(web.db(), me, [notification_id, *(row_id for row_id in also if row_id)])
     web.db().commit()
     return web.redirect_after_post(url_for(".index"))
@@ -92,10 +93,6 @@ def save_preferences() -> AnyResponse:
     service.set_preferences(web.db(), person, form.preferences(Preferences.of(person)))
     web.db().commit()
     return web.redirect_after_post(url_for(".preferences", saved=1))
-
-
-def _row_id(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
 def _preferences_page(form: PreferencesForm, status: int = 200) -> Response:

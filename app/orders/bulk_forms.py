@@ -9,7 +9,7 @@ from flask_wtf import FlaskForm
 from flask_wtf.file import FileField
 
 from app.network.text import read_date, search_key
-from app.network.vocabulary import VERSION_MAX, SupplierResponse
+from app.network.vocabulary import SupplierResponse
 from app.orders.forms import CONFIRMED, DEFAULT_TAG, INFO_MAX, BaseResponseForm, remarks_error
 from app.orders.models import BulkItem, PurchaseOrder
 from app.orders.presenters import RESPONSE_LABELS, RESPONSE_VERBS
@@ -78,18 +78,6 @@ def read_row(item: BulkItem, order: PurchaseOrder | None, same_as: int | None) -
         )
     _read_response(row, cells)
     return row
-
-
-def whole_number(text: str, largest: int = 2**31 - 1) -> int | None:
-    """A whole number in a spreadsheet, such as an id; None for any other text."""
-    if not (text.isascii() and text.isdecimal() and len(text) <= 10):
-        return None
-    return int(text) if int(text) <= largest else None
-
-
-def version_number(text: str) -> int | None:
-    """The version of an order; None for any other text."""
-    return whole_number(text, min(VERSION_MAX, 2**31 - 1))
 
 
 def _read_response(row: EnteredResponse, cells: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
+from app.network.text import whole_number
 from app.network.vocabulary import SupplierResponse
 from app.orders import (
     bulk_presenters,
@@ -20,14 +21,7 @@ from app.orders import (
     queue,
     spreadsheet,
 )
-from app.orders.bulk_forms import (
-    BulkResponseForm,
-    SendForm,
-    UploadForm,
-    own_remarks,
-    version_number,
-    whole_number,
-)
+from app.orders.bulk_forms import BulkResponseForm, SendForm, UploadForm, own_remarks
 from app.orders.bulk_page import errors_of, form_of, plan_context, plan_rows, response_form, shared_rows
 from app.orders.decisions import Responder
 from app.orders.forms import (
@@ -137,7 +131,7 @@ def _seen_versions() -> dict[int, int]:
     pairs = (text.partition(":") for text in request.form.getlist("versions"))
     return {
         order_id: version
-        for order_id, version in ((whole_number(first), version_number(last)) for first, _, last in pairs)
+        for order_id, version in ((whole_number(first), whole_number(last)) for first, _, last in pairs)
         if order_id is not None and version is not None
     }
 
@@ -198,7 +192,7 @@ def upload() -> AnyResponse:
         BulkItem(
             number=row.number,
             order_id=whole_number(row.cells.get(SheetColumn.ORDER, "")),
-            version=version_number(row.cells.get(SheetColumn.VERSION, "")),
+            version=whole_number(row.cells.get(SheetColumn.VERSION, "")),
             entered=dict(row.cells),
         )
         for row in sheet.rows

@@ -21,7 +21,7 @@ from wtforms import (
 )
 from wtforms.validators import DataRequired, InputRequired, Length, Optional, ValidationError
 
-from app.network.text import has_visible
+from app.network.text import has_visible, whole_number
 from app.network.vocabulary import (
     DEVICE_TAG_MAX,
     FORBIDDEN_CHARACTERS,
@@ -87,9 +87,8 @@ SORT_NAMES = {
 
 def selected_ids(values: MultiDict[str, str]) -> list[int]:
     """The selected orders without duplicates; values that are no ids are dropped."""
-    selected = dict.fromkeys(values.getlist("order_ids"))
-    ids = [int(text) for text in selected if text.isascii() and text.isdecimal() and len(text) < 10]
-    return ids[:BULK_MAX]
+    ids = map(whole_number, dict.fromkeys(values.getlist("order_ids")))
+    return [order_id for order_id in ids if order_id is not None][:BULK_MAX]
 
 
 class OrderFilterForm(Form):
@@ -320,7 +319,7 @@ class ResponseForm(BaseResponseForm):
         return is_valid
 
     def validate_version(self, field: Any) -> None:
-        if not field.data.isdecimal() or len(field.data) > 10 or int(field.data) > VERSION_MAX:
+        if whole_number(field.data, VERSION_MAX) is None:
             raise ValidationError(NO_VERSION)
 
     def validate_additional_infos(self, _field: Any) -> None:

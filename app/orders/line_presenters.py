@@ -11,7 +11,7 @@ from typing import Any
 from app.network.messages import ItemLine
 from app.network.reader import Unreadable, read_json
 from app.network.reference_codes import unit_label
-from app.network.text import search_key
+from app.network.text import search_key, whole_number
 from app.network.vocabulary import SupplierResponse
 from app.orders.line_responses import SPLITS_MAX, LineAction, LineResponse, decode, from_json
 from app.orders.lines import (
@@ -294,7 +294,7 @@ def line_editor(form: Any, page: str = "", query: str = "", *, opened: bool = Fa
     key = search_key(query)
     matching = [line for line in lines.ordered if key in _search_text(line)] if key else lines.ordered
     pages = max(1, -(-len(matching) // LINES_SHOWN))
-    page_number = min(max(int(page), 1), pages) if page.isdecimal() and len(page) < 6 else 1
+    page_number = min(whole_number(page) or 1, pages)
     shown = matching[(page_number - 1) * LINES_SHOWN : page_number * LINES_SHOWN]
     on_page = {line.place for line in shown}
     edited = [

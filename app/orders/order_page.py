@@ -16,6 +16,7 @@ from app.accounts.access import Permission
 from app.accounts.models import Person
 from app.accounts.queries import device_tags, people_who_see
 from app.delivery.models import Message
+from app.network.text import whole_number
 from app.orders import assignments, checks, decisions, open_forms, presenters, queries, queue_page
 from app.orders.check_presenters import ChecksView, checks_view
 from app.orders.comparison import Differences, compare
@@ -162,9 +163,7 @@ def team_context(order: PurchaseOrder, messages: Sequence[Message]) -> dict[str,
 def _lines_page() -> int | None:
     """The page of the document's lines; None for all of them."""
     text = request.args.get("lines", "")
-    if text == "all":
-        return None
-    return int(text) if text.isdecimal() and len(text) < 6 else 1
+    return None if text == "all" else whole_number(text, 99_999) or 1
 
 
 def _compared_version(order: PurchaseOrder, form: ResponseForm, last: Decision | None) -> int | None:
@@ -174,10 +173,9 @@ def _compared_version(order: PurchaseOrder, form: ResponseForm, last: Decision |
     responded to, else the one before the current version.
     """
     versions = [revision.version for revision in order.revisions]
-    opened = form.version.data or ""
     candidates = [
         request.args.get("since", type=int),
-        int(opened) if opened.isdecimal() and len(opened) <= 10 else None,
+        whole_number(form.version.data or ""),
         last.version if last else None,
         versions[1] if len(versions) > 1 and not last else None,
     ]
