@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Select
+
 from app.accounts.access import Permission
 from app.audit import presenters, queries
 from app.audit.forms import AuditFilterForm
+from app.audit.models import AuditEntry
+from app.network.text import whole_number
 from app.ui import web
 from app.ui.listing import Choices, Column, Group, Listing, ListPage, ListRequest
 
@@ -19,15 +23,18 @@ def _load(list_request: ListRequest) -> ListPage:
         title="Audit trail",
         summary=f"{summary}, newest first",
         active_page="audit",
-        newest=list_request.newest(page.rows, lambda: queries.newest_id(web.db(), filters)),
+        newest=list_request.newest(page.rows, lambda: _ids(list_request)),
         empty=presenters.empty_trail(list_request.filters),
         context={"seal_status": queries.seal_status(web.db())},
     )
 
 
-def _count_newer(list_request: ListRequest, than: str) -> int:
-    newest = int(than) if than.isascii() and than.isdecimal() and len(than) < 10 else 0
-    return queries.newer_count(web.db(), queries.AuditFilter(**list_request.filters), newest)
+def _ids(list_request: ListRequest) -> Select[int]:
+    return queries.ids_of(web.db(), queries.AuditFilter(**list_request.filters))
+
+
+def _newer_ids(list_request: ListRequest, than: str) -> Select[int]:
+    return _ids(list_request).where(AuditEntry.id > (whole_number(than) or 0))
 
 
 def _actors() -> Choices:
@@ -50,7 +57,7 @@ AUDIT = Listing(
         Column("changes", "Changes"),
     ),
     load=_load,
-    count_newer=_count_newer,
+    newer_ids=_newer_ids,
     options={"who": _actors},
     permission=Permission.VIEW_AUDIT_TRAIL,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select
@@ -15,7 +15,6 @@ from app.db.filters import (
     FilterContext,
     Page,
     conditions_of,
-    count_newer,
     count_rows,
     distinct_values,
     page_of,
@@ -59,19 +58,8 @@ def entry_page(session: Session, filters: AuditFilter, *, limit: int = PAGE) -> 
     return page_of(session.scalars(query).all(), limit)
 
 
-def newest_id(session: Session, filters: AuditFilter) -> int:
-    """The id of the newest entry that matches, on any page; 0 if there is none."""
-    ids = _ids(session, filters).order_by(AuditEntry.id.desc()).limit(1)
-    return session.scalar(ids) or 0
-
-
-def newer_count(session: Session, filters: AuditFilter, than: int) -> int:
-    """How many matching entries are newer than this id; counts at most one more than a page."""
-    return count_newer(session, _ids(session, filters), AuditEntry.id, than)
-
-
-def _ids(session: Session, filters: AuditFilter) -> Select[int]:
-    filters = replace(filters, after=None)
+def ids_of(session: Session, filters: AuditFilter) -> Select[int]:
+    """The query for the ids of the entries that match."""
     return select(AuditEntry.id).where(*conditions_of(FilterContext(session, filters)))
 
 

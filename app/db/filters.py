@@ -108,14 +108,6 @@ def row_count(query: Select[Any], *, most: int = COUNT_MAX) -> Select[int]:
     return select(func.count()).select_from(query.limit(most).subquery())
 
 
-def count_newer(session: Session, ids: Select[Any], column: Any, than: object) -> int:
-    """How many rows of a list are newer than the one with this id; counts at most one more than a page.
-
-    ``column`` is the id that ``ids`` selects.
-    """
-    return len(session.scalars(ids.where(column > than).limit(PAGE + 1)).all())
-
-
 def without_index(column: Any) -> ColumnElement[str]:
     """The column for a condition in which the planner must not use its index."""
     return func.coalesce(column, "")

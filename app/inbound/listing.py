@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Select
+
 from app.accounts import access
 from app.accounts.access import Permission
 from app.inbound import presenters, queries
 from app.inbound.forms import InboundFilterForm
-from app.inbound.models import Effect
+from app.inbound.models import Effect, InboundMessage
 from app.partners.queries import partner_choices
 from app.ui import web
 from app.ui.listing import Column, Group, Listing, ListPage, ListRequest
@@ -26,16 +28,20 @@ def _load(list_request: ListRequest) -> ListPage:
         title=presenters.log_title(filters.effect),
         summary=f"{summary}, newest first" if page.rows else "",
         active_page="received",
-        newest=list_request.newest(page.rows, lambda: queries.newest_id(web.db(), scope, filters)),
+        newest=list_request.newest(page.rows, lambda: _ids(list_request)),
         empty=presenters.empty_log(filters, list_request.filters, page.searched_back_to),
         searched_back_to=page.searched_back_to,
         context={"unmatched": unmatched},
     )
 
 
-def _count_newer(list_request: ListRequest, than: str) -> int:
+def _ids(list_request: ListRequest) -> Select[str]:
     filters = queries.InboundFilter(**list_request.filters)
-    return queries.newer_count(web.db(), access.visible_suppliers(), filters, than)
+    return queries.ids_of(web.db(), access.visible_suppliers(), filters)
+
+
+def _newer_ids(list_request: ListRequest, than: str) -> Select[str]:
+    return _ids(list_request).where(InboundMessage.id > than)
 
 
 INBOUND = Listing(
@@ -58,6 +64,6 @@ INBOUND = Listing(
         Column("why", "Reason"),
     ),
     load=_load,
-    count_newer=_count_newer,
+    newer_ids=_newer_ids,
     options={"partner": lambda: partner_choices(web.db())},
 )

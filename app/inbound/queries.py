@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Select, func, or_, select
@@ -20,7 +20,6 @@ from app.db.filters import (
     Scope,
     WindowEnd,
     conditions_of,
-    count_newer,
     count_rows,
     has_status,
     in_scope,
@@ -75,18 +74,9 @@ def message_page(
     return page_of(session.scalars(query).all(), limit, oldest=oldest)
 
 
-def newest_id(session: Session, scope: Scope, filters: InboundFilter) -> str:
-    """The id of the newest message that matches, on any page; empty if there is none."""
-    return session.scalar(_ids(session, scope, filters).order_by(InboundMessage.id.desc()).limit(1)) or ""
-
-
-def newer_count(session: Session, scope: Scope, filters: InboundFilter, than: str) -> int:
-    """The number of matching messages after this id; counts at most one more than a page."""
-    return count_newer(session, _ids(session, scope, filters), InboundMessage.id, than)
-
-
-def _ids(session: Session, scope: Scope, filters: InboundFilter) -> Select[str]:
-    conditions, _ = _filtered(session, scope, replace(filters, after=""))
+def ids_of(session: Session, scope: Scope, filters: InboundFilter) -> Select[str]:
+    """The query for the ids of the messages that match."""
+    conditions, _ = _filtered(session, scope, filters)
     return in_scope(select(InboundMessage.id), InboundMessage.supplier_b2b_id, scope).where(*conditions)
 
 

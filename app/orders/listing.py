@@ -7,12 +7,14 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from flask import request
+from sqlalchemy import Select
 from werkzeug.datastructures import MultiDict
 
 from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
 from app.db.filters import Page
+from app.network.text import whole_number
 from app.orders import bulk_response, inbox_presenters, queries, queue
 from app.orders.forms import OrderFilterForm
 from app.orders.models import PurchaseOrder
@@ -92,11 +94,9 @@ def _page(list_request: ListRequest) -> Page[PurchaseOrder]:
     return queries.order_page(web.db(), access.visible_suppliers(), filters, clock.now())
 
 
-def _count_newer(list_request: ListRequest, than: str) -> int:
-    newest = int(than) if than.isascii() and than.isdecimal() and len(than) < 11 else 0
-    filters = order_filter(list_request.filters)
-    newest = min(newest, 2**31 - 1)
-    return queries.newer_count(web.db(), access.visible_suppliers(), filters, clock.now(), newest)
+def _newer_ids(list_request: ListRequest, than: str) -> Select[int]:
+    filters, newest = order_filter(list_request.filters), whole_number(than) or 0
+    return queries.newer_ids(web.db(), access.visible_suppliers(), filters, clock.now(), newest)
 
 
 def _suppliers() -> Choices:
@@ -130,7 +130,7 @@ ORDERS = Listing(
         Column("state", "Status", is_optional=False),
     ),
     load=_load,
-    count_newer=_count_newer,
+    newer_ids=_newer_ids,
     options={"partner": lambda: partner_choices(web.db()), "supplier": _suppliers, "assigned": _assignees},
     counts_queues=True,
 )

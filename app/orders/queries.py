@@ -160,12 +160,12 @@ def newest_revision_id(session: Session) -> int:
     return session.scalar(select(func.max(Revision.id))) or 0
 
 
-def newer_count(session: Session, scope: Scope, filters: OrderFilter, now: datetime, than: int) -> int:
-    """How many orders of the list are new or changed since this version; counts one more than a page."""
+def newer_ids(session: Session, scope: Scope, filters: OrderFilter, now: datetime, than: int) -> Select[int]:
+    """The query for the ids of the orders of the list that are new or changed since this version."""
     newer = select(PurchaseOrder.id).where(
         PurchaseOrder.id.in_(select(Revision.order_id).where(Revision.id > than))
     )
-    return len(session.scalars(matching(session, newer, scope, filters, now).limit(PAGE + 1)).all())
+    return matching(session, newer, scope, filters, now)
 
 
 def order(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None:

@@ -19,12 +19,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Response, request, url_for
+from sqlalchemy import Select
 from werkzeug.datastructures import MultiDict
 from wtforms import Form, SelectField
 
 from app.accounts import access
 from app.accounts.permissions import Permission
 from app.accounts.preferences import shown_columns
+from app.db.filters import PAGE
 from app.ui import web
 from app.ui.fields import Moment
 from app.ui.numbers import money, pluralize
@@ -133,9 +135,9 @@ class Listing:
     """The declaration of a list.
 
     ``name`` is that of its templates, saved views and exports. ``bar`` names the filters beside the search;
-    the others are below "More filters". ``load`` reads a page, ``count_newer`` the number of rows after the
-    mark of the newest one; the view ``newer`` of the same blueprint returns it. ``options`` are functions for
-    the choices of ``Choice`` fields.
+    the others are below "More filters". ``load`` reads a page. ``newer_ids`` is the query for the rows after
+    the mark of the newest one, which the view ``newer`` of the same blueprint counts. ``options`` are
+    functions for the choices of ``Choice`` fields.
     """
 
     name: str
@@ -147,7 +149,7 @@ class Listing:
     search_hint: str
     columns: tuple[Column, ...]
     load: Callable[[ListRequest], ListPage]
-    count_newer: Callable[[ListRequest, str], int]
+    newer_ids: Callable[[ListRequest, str], Select[Any]]
     options: Mapping[str, Callable[[], Choices]] = field(default_factory=dict)
     permission: Permission = Permission.VIEW
     counts_queues: bool = False
@@ -179,10 +181,11 @@ class Listing:
             return self.page()
         list_request = ListRequest(self, request.args)
         newest = request.args.get("than", "")[:40]
+        newer = self.newer_ids(list_request, newest).limit(PAGE + 1)
         return web.page(
             "ui/_new_rows.html",
             listing=self,
-            count=self.count_newer(list_request, newest),
+            count=len(web.db().scalars(newer).all()),
             newer_url=list_request.newer_url(newest),
             first_url=list_request.url(),
             with_counts=self.counts_queues,
@@ -296,11 +299,15 @@ class ListRequest:
         """The URL that counts rows newer than the row ``newest``."""
         return url_for(self.listing.newer_endpoint, **url_values({**self.filters, "than": newest}))
 
-    def newest(self, rows: Sequence[Any], query: Callable[[], object]) -> str:
-        """The id of the newest row: the first one of the first page; ``query`` returns it on others."""
-        if not self.is_first_page:
-            return str(query())
-        return str(rows[0].id) if rows else ""
+    def newest(self, rows: Sequence[Any], ids: Callable[[], Select[Any]]) -> str:
+        """The id of the newest row: the first one of the first page, on others that of ``ids``.
+
+        ``ids`` returns the query for the ids of all pages.
+        """
+        if self.is_first_page:
+            return str(rows[0].id) if rows else ""
+        query = ids()
+        return str(web.db().scalar(query.order_by(query.selected_columns[0].desc()).limit(1)) or "")
 
     def shown(self, count: int, *, is_last: bool) -> str:
         """How many rows the page shows."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Select
+
 from app.accounts import access
 from app.accounts.access import Permission
+from app.delivery.models import Message
 from app.partners.queries import partner_choices
 from app.ui import web
 from app.ui.listing import Choices, Column, Listing, ListPage, ListRequest
@@ -24,7 +27,7 @@ def _load(list_request: ListRequest) -> ListPage:
         title=log_presenters.log_title(filters.state),
         summary=f"{summary}, newest first" if page.rows else "",
         active_page="attention" if filters.state == queries.ATTENTION else "sent",
-        newest=list_request.newest(page.rows, lambda: queries.newest_id(web.db(), scope, filters)),
+        newest=list_request.newest(page.rows, lambda: _ids(list_request)),
         empty=log_presenters.empty_log(filters, list_request.filters, page.searched_back_to),
         can_select=access.can(access.current_person(), Permission.RESEND),
         hidden=frozenset() if len(list_request.options["partner"]) > 1 else frozenset({"partner"}),
@@ -36,9 +39,13 @@ def _load(list_request: ListRequest) -> ListPage:
     )
 
 
-def _count_newer(list_request: ListRequest, than: str) -> int:
+def _ids(list_request: ListRequest) -> Select[str]:
     filters = queries.MessageFilter(**list_request.filters)
-    return queries.newer_count(web.db(), access.visible_suppliers(), filters, than)
+    return queries.ids_of(web.db(), access.visible_suppliers(), filters)
+
+
+def _newer_ids(list_request: ListRequest, than: str) -> Select[str]:
+    return _ids(list_request).where(Message.id > than)
 
 
 def _suppliers() -> Choices:
@@ -67,7 +74,7 @@ WEBHOOKS = Listing(
         Column("why", "Reason"),
     ),
     load=_load,
-    count_newer=_count_newer,
+    newer_ids=_newer_ids,
     options={
         "partner": lambda: partner_choices(web.db()),
         "supplier": _suppliers,

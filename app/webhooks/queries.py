@@ -7,7 +7,7 @@ that match the other filters; the page says how far back that is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,6 @@ from app.db.filters import (
     Scope,
     WindowEnd,
     conditions_of,
-    count_newer,
     count_rows,
     distinct_values,
     has_status,
@@ -195,18 +194,9 @@ def known_suppliers(session: Session, scope: Scope, *, most: int = 200) -> Seque
     return distinct_values(session, Message.supplier_b2b_id, most=most)
 
 
-def newest_id(session: Session, scope: Scope, filters: MessageFilter) -> str:
-    """The id of the newest message that matches; empty if there is none."""
-    return session.scalar(_ids(session, scope, filters).order_by(Message.id.desc()).limit(1)) or ""
-
-
-def newer_count(session: Session, scope: Scope, filters: MessageFilter, than: str) -> int:
-    """How many matching messages are newer than this id; counting stops after a page."""
-    return count_newer(session, _ids(session, scope, filters), Message.id, than)
-
-
-def _ids(session: Session, scope: Scope, filters: MessageFilter) -> Select[str]:
-    conditions, _ = filter_conditions(session, scope, replace(filters, after=""))
+def ids_of(session: Session, scope: Scope, filters: MessageFilter) -> Select[str]:
+    """The query for the ids of the messages that match."""
+    conditions, _ = filter_conditions(session, scope, filters)
     return select(Message.id).join(Message.partner).where(*conditions)
 
 
