@@ -62,6 +62,12 @@ class Reason(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+ACCEPTED_OUTCOMES = (Reason.DELIVERED.value, Reason.ALREADY_RECEIVED.value)
+"""Outcomes of attempts after which the partner has the message."""
+REFUSED_OUTCOMES = (Reason.REFUSED_BY_PARTNER.value, Reason.REFUSED_STATUS.value)
+"""Outcomes of attempts in which the partner refused the message for good."""
+
+
 @dataclass(frozen=True, slots=True)
 class PartnerReplyDetails:
     """The fields of the partner's reply: texts cut to `TEXT_MAX` characters, empty if absent."""

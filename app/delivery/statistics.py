@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.db import Database
 from app.delivery.models import AttemptStatistics, Measure
-from app.delivery.retry_policy import Reason
+from app.delivery.retry_policy import ACCEPTED_OUTCOMES
 from app.partners.models import Partner
 
 BUCKETS = {
@@ -51,8 +51,6 @@ BUCKETS = {
     "le_inf": math.inf,
 }
 """Columns and the longest duration that each counts, in milliseconds. A delivery may take days."""
-DELIVERED = (Reason.DELIVERED.value, Reason.ALREADY_RECEIVED.value)
-"""Outcomes after which the partner has the message."""
 ALL_TIME = 10**9
 """Minutes of a period so long that everything is in the same one, which begins in 1970."""
 FOLDS = (
@@ -202,7 +200,7 @@ def totals(
     minutes = int(step.total_seconds()) // 60
     columns = AttemptStatistics
     start = (columns.minute - columns.minute % minutes).label("start")
-    delivered = func.sum(case((columns.outcome.in_(DELIVERED), columns.count), else_=0))
+    delivered = func.sum(case((columns.outcome.in_(ACCEPTED_OUTCOMES), columns.count), else_=0))
     rows = session.execute(
         select(start, columns.partner_id, columns.measure, delivered, *_sums())
         .where(columns.minute >= _minute(since), columns.minute < _minute(until))
@@ -227,7 +225,7 @@ def failure_counts(session: Session, since: datetime, until: datetime) -> list[F
         select(*key, func.sum(columns.count))
         .where(
             columns.measure == Measure.ATTEMPT.value,
-            columns.outcome.not_in(DELIVERED),
+            columns.outcome.not_in(ACCEPTED_OUTCOMES),
             columns.minute >= _minute(since),
             columns.minute < _minute(until),
         )

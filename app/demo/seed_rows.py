@@ -14,10 +14,9 @@ from typing import Any
 
 from app.accounts.models import Role
 from app.audit.models import AuditAction, AuditEntry, AuditObject
-from app.delivery import statistics
 from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
 from app.delivery.outcome import DetailCode
-from app.delivery.retry_policy import DEFAULT_SCHEDULE, Reason
+from app.delivery.retry_policy import ACCEPTED_OUTCOMES, DEFAULT_SCHEDULE, Reason
 from app.delivery.service import new_id as timed_id
 from app.delivery.statistics import CountedAttempt
 from app.demo.orders import new_id
@@ -297,7 +296,7 @@ class SeedRows:
             if attempt["ended_at"] is None:
                 continue
             message, delivery_ms = messages[attempt["message_id"]], None
-            if attempt["outcome"] in statistics.DELIVERED:
+            if attempt["outcome"] in ACCEPTED_OUTCOMES:
                 waited = attempt["ended_at"] - message["created_at"]
                 delivery_ms = waited.total_seconds() * 1000
             yield CountedAttempt(

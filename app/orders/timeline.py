@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app.audit import queries as audit_queries
 from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.delivery.models import Attempt, Message, MessageState, ResultFrom, Trigger
-from app.delivery.retry_policy import Reason
+from app.delivery.retry_policy import ACCEPTED_OUTCOMES, REFUSED_OUTCOMES
 from app.network.vocabulary import BuyerAction
 from app.orders.assignments import ASSIGNED_TO, NO_ASSIGNEE
 from app.orders.comments import comments_of
@@ -26,8 +26,6 @@ from app.orders.models import Comment, Decision, OrderView, PurchaseOrder, Revis
 from app.orders.order_content import document
 from app.orders.order_views import list_views
 
-ACCEPTED_OUTCOMES = (Reason.DELIVERED, Reason.ALREADY_RECEIVED)
-REFUSED_OUTCOMES = (Reason.REFUSED_BY_PARTNER, Reason.REFUSED_STATUS)
 ASSIGNMENTS_SHOWN = 50
 """The newest assignments that the activity lists."""
 

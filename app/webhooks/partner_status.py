@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from app.db.filters import Scope, in_scope
 from app.delivery.circuit_breaker import failing_condition
 from app.delivery.models import LIVE, Attempt, CircuitBreaker, Message, MessageState
+from app.delivery.retry_policy import ACCEPTED_OUTCOMES
 from app.partners.models import Partner
-from app.webhooks.queries import DELIVERED_OUTCOMES
 
 RECENT_LIMIT = 1000
 """Newest delivered webhooks of a partner among which its last successful delivery is searched."""
@@ -198,7 +198,7 @@ def last_good(session: Session, partner_id: int) -> Attempt | None:
     accepted = session.execute(
         select(Attempt.ended_at, Attempt.id)
         .join(newest, newest.c.id == Attempt.message_id)
-        .where(Attempt.outcome.in_(DELIVERED_OUTCOMES), Attempt.ended_at.is_not(None))
+        .where(Attempt.outcome.in_(ACCEPTED_OUTCOMES), Attempt.ended_at.is_not(None))
     ).all()
     return session.get(Attempt, max(accepted)[1]) if accepted else None
 

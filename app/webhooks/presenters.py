@@ -16,7 +16,7 @@ from app.delivery.models import Attempt, CancelReason, Message, MessageNote, Mes
 from app.delivery.outcome import Detail, DetailCode
 from app.delivery.presenters import detail_sentence
 from app.delivery.resend_blocker import ResendBlocker
-from app.delivery.retry_policy import Reason
+from app.delivery.retry_policy import ACCEPTED_OUTCOMES, REFUSED_OUTCOMES, Reason
 from app.delivery.service import CancelBlocker
 from app.network.vocabulary import FIELD_NAMES
 from app.partners.masking import MASK
@@ -241,7 +241,7 @@ def attempt_sentence(
     ``detail`` describes a transport error, ``text`` is the partner's own description of a refusal, and
     ``field`` the path of the field that it names.
     """
-    if reason in (Reason.REFUSED_BY_PARTNER, Reason.REFUSED_STATUS):
+    if reason in REFUSED_OUTCOMES:
         name = FIELD_NAMES.get(field, "response")
         text = text.strip().rstrip(".")
         if not text and status and reason is Reason.REFUSED_STATUS:
@@ -249,7 +249,7 @@ def attempt_sentence(
         sentence = f"The partner refused the {name}: {text}." if text else f"The partner refused the {name}."
     elif reason in _STATUS_SENTENCES:
         sentence = _STATUS_SENTENCES[reason].format(status=status or "a response")
-    elif detail and detail.code and reason not in (Reason.DELIVERED, Reason.ALREADY_RECEIVED):
+    elif detail and detail.code and reason not in ACCEPTED_OUTCOMES:
         sentence = detail_sentence(detail)
     else:
         sentence = _EVENT_SENTENCES[reason]

@@ -33,7 +33,7 @@ from app.db.filters import (
     without_index,
 )
 from app.delivery.models import Attempt, Message, MessageState, Trigger
-from app.delivery.retry_policy import Reason
+from app.delivery.retry_policy import ACCEPTED_OUTCOMES
 from app.partners.models import LISTED, Partner
 from app.partners.queries import partner_id_of
 
@@ -41,8 +41,6 @@ ATTENTION = "attention"
 """The state filter for messages that need attention."""
 NO_RESPONSE = "none"
 """The code filter for attempts without a response."""
-DELIVERED_OUTCOMES = (Reason.DELIVERED.value, Reason.ALREADY_RECEIVED.value)
-"""Outcomes of attempts that delivered a message."""
 OUTCOMES_SHOWN = 10
 """Newest attempts of each message in the list."""
 FEW = 4_000
@@ -294,7 +292,7 @@ def last_delivered(session: Session, scope: Scope, partner_id: int, *, except_id
             Message.partner_id == partner_id,
             Message.state == MessageState.DELIVERED,
             # One that only a late result confirmed has no successful attempt.
-            Message.attempts.any(Attempt.outcome.in_(DELIVERED_OUTCOMES)),
+            Message.attempts.any(Attempt.outcome.in_(ACCEPTED_OUTCOMES)),
             Message.id != except_id,
         )
         .order_by(Message.id.desc())
@@ -308,7 +306,7 @@ def last_delivered(session: Session, scope: Scope, partner_id: int, *, except_id
 
 def successful_attempt(message: Message) -> Attempt | None:
     """The attempt that delivered a message; None if only a late result confirmed it."""
-    return next((attempt for attempt in message.attempts if attempt.outcome in DELIVERED_OUTCOMES), None)
+    return next((attempt for attempt in message.attempts if attempt.outcome in ACCEPTED_OUTCOMES), None)
 
 
 def column_conditions(session: Session, scope: Scope, filters: MessageFilter) -> list[ColumnElement[bool]]:

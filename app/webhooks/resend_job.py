@@ -18,13 +18,12 @@ from app.db.filters import Scope
 from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState, Trigger
 from app.delivery.outcome import Detail
 from app.delivery.resend_blocker import ResendBlocker
-from app.delivery.retry_policy import Reason
+from app.delivery.retry_policy import ACCEPTED_OUTCOMES, REFUSED_OUTCOMES
 from app.delivery.service import CannotResend, resend
 from app.tasks import service as task_service
 from app.tasks.models import Job, JobNote, JobState
 from app.tasks.worker import Postpone, TaskRun
 from app.webhooks.models import ResendItem
-from app.webhooks.queries import DELIVERED_OUTCOMES
 from app.webhooks.resend_plan import MAX_MESSAGES, Selection, candidates
 
 KIND = "resend"
@@ -306,13 +305,12 @@ def _items(job_id: str) -> Any:
 
 
 def _result(job: Job) -> Any:
-    refused = (Reason.REFUSED_BY_PARTNER.value, Reason.REFUSED_STATUS.value)
     not_requested = ResendResult.NOT_SENT if job.is_finished else ResendResult.QUEUED
     return case(
         (ResendItem.blocker != "", ResendResult.SKIPPED.value),
         (ResendItem.requested_at.is_(None), not_requested.value),
-        (Attempt.outcome.in_(DELIVERED_OUTCOMES), ResendResult.DELIVERED.value),
-        (Attempt.outcome.in_(refused), ResendResult.REFUSED.value),
+        (Attempt.outcome.in_(ACCEPTED_OUTCOMES), ResendResult.DELIVERED.value),
+        (Attempt.outcome.in_(REFUSED_OUTCOMES), ResendResult.REFUSED.value),
         (Attempt.outcome.is_not(None), ResendResult.FAILED.value),
         # A late result may have ended the message before its attempt.
         (and_(Attempt.id.is_(None), Message.state == MessageState.DELIVERED), ResendResult.DELIVERED.value),

@@ -23,11 +23,10 @@ from app.delivery.claiming import ClaimedMessage, claim
 from app.delivery.models import Attempt, AttemptStatistics, Message, MessageState, Trigger
 from app.delivery.outcome import Detail, Outcome
 from app.delivery.recording import AttemptResult, reclaim_expired, record_results
-from app.delivery.retry_policy import Reason, Step, Verdict
+from app.delivery.retry_policy import ACCEPTED_OUTCOMES, Reason, Step, Verdict
 from app.delivery.statistics import (
     ALL_TIME,
     BUCKETS,
-    DELIVERED,
     FOLDS,
     CountedAttempt,
     Durations,
@@ -109,7 +108,7 @@ def plain_totals(
     failures: dict[tuple[int, str, int], int] = defaultdict(int)
     delivered: set[str] = set()
     for attempt, partner_id, created_at in rows:
-        is_delivered = attempt.outcome in DELIVERED
+        is_delivered = attempt.outcome in ACCEPTED_OUTCOMES
         delivers = is_delivered and attempt.message_id not in delivered
         if delivers:
             delivered.add(attempt.message_id)
@@ -212,7 +211,7 @@ def test_totals_match_a_plain_count_whenever_rows_are_folded(
         message_id, ended_at = f"msg_{number:026d}", NOON - timedelta(seconds=seconds)
         numbers[message_id] += 1
         delivery_ms = None
-        if outcome in DELIVERED and message_id not in delivered:
+        if outcome in ACCEPTED_OUTCOMES and message_id not in delivered:
             delivered.add(message_id)
             delivery_ms = (ended_at - created_at).total_seconds() * 1000
         with database.writing() as session:
