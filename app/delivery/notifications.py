@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
@@ -22,24 +21,12 @@ from app.delivery.models import LIVE, Message, MessageState
 from app.notifications.models import Event
 from app.notifications.queries import people_of_supplier, people_with_roles
 from app.notifications.service import notify
-from app.partners.models import Partner
+from app.partners.models import Partner, PauseCode
+from app.partners.texts import PAUSE_SENTENCES
 from app.tasks.mail import Topic, enqueue, enqueue_once, is_on, link, one_line
 
 BATCH_DELAY = timedelta(minutes=5)
 """How long a mail about failed messages waits for more of them."""
-
-
-class HoldReason(StrEnum):
-    """Why the app stopped sending to a partner."""
-
-    GONE = "gone"
-    CREDENTIALS = "credentials"
-
-
-_MAIL_TEXTS = {
-    HoldReason.GONE: "{url} returned 410 (gone).",
-    HoldReason.CREDENTIALS: "{count} responses in a row rejected the key or the URL ({status}).",
-}
 
 
 RESPONSE_EVENTS = {
@@ -66,7 +53,7 @@ def follow(session: Session, changes: Sequence[MessageChange]) -> None:
         )
 
 
-def held(session: Session, partner_id: int, reason: HoldReason, params: Mapping[str, Any]) -> None:
+def held(session: Session, partner_id: int, reason: PauseCode, params: Mapping[str, Any]) -> None:
     """Record, and email people, that the app paused a partner."""
     name = _name(session, partner_id)
     trail.record(
@@ -79,7 +66,7 @@ def held(session: Session, partner_id: int, reason: HoldReason, params: Mapping[
     )
     if not is_on(session):
         return
-    cause = one_line(_MAIL_TEXTS[reason].format_map(params))
+    cause = one_line(PAUSE_SENTENCES[reason].format_map(params))
     body = f"Webhooks to {one_line(name)} are paused.\n\n{cause}\n\n{_queued_text(session, partner_id)}\n"
     enqueue(session, Topic.HELD, f"{name} is paused", body + link(session, f"/partners/{partner_id}"))
 

@@ -19,7 +19,6 @@ from app.delivery import circuit_breaker, notifications, statistics
 from app.delivery.claiming import LEASE_MARGIN_SECONDS, ClaimedMessage, attempts, messages, partners
 from app.delivery.events import MessageChange, message_events
 from app.delivery.models import MessageNote, MessageState, ResultFrom, Trigger
-from app.delivery.notifications import HoldReason
 from app.delivery.outcome import Detail, Outcome
 from app.delivery.retry_policy import PartnerReplyDetails, Reason, Step, Verdict
 from app.delivery.service import NO_MANUAL_REQUEST
@@ -339,7 +338,7 @@ def _pause_gone(session: Session, claimed: ClaimedMessage, now: datetime) -> Non
         .returning(partners.c.id)
     ).first()
     if paused:
-        notifications.held(session, claimed.partner_id, HoldReason.GONE, params)
+        notifications.held(session, claimed.partner_id, PauseCode.GONE, params)
 
 
 def _count_credential_failure(session: Session, result: AttemptResult, now: datetime) -> None:
@@ -359,7 +358,7 @@ def _count_credential_failure(session: Session, result: AttemptResult, now: date
         .where(partners.c.id == partner_id)
         .values(paused_at=now, pause_code=PauseCode.CREDENTIALS, pause_params=params)
     )
-    notifications.held(session, partner_id, HoldReason.CREDENTIALS, params)
+    notifications.held(session, partner_id, PauseCode.CREDENTIALS, params)
 
 
 def reclaim_expired(session: Session, now: datetime) -> int:

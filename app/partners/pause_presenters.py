@@ -5,12 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from app.partners.models import Partner, PauseCode
-
-PAUSE_SENTENCES = {
-    PauseCode.GONE: "{url} returned 410 (gone).",
-    PauseCode.CREDENTIALS: "{count} responses in a row rejected the key or the URL ({status}).",
-}
-"""Why the app paused a partner."""
+from app.partners.texts import PAUSE_SENTENCES
 
 
 def pause_sentence(partner: Partner) -> str:

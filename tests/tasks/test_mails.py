@@ -23,7 +23,6 @@ from app.config import Settings
 from app.db import Database
 from app.delivery import circuit_breaker, notifications
 from app.delivery.models import Message, MessageState
-from app.delivery.notifications import HoldReason
 from app.orders.models import PurchaseOrder
 from app.partners import service as partner_service
 from app.partners.models import Partner, PauseCode
@@ -356,7 +355,7 @@ def test_partner_text_with_line_breaks_writes_no_lines_of_its_own(
         message.state = MessageState.REFUSED
         partner = writing.get_one(Partner, message.partner_id)
         partner.name = INJECTED
-        notifications.held(writing, partner.id, HoldReason.GONE, {"url": INJECTED})
+        notifications.held(writing, partner.id, PauseCode.GONE, {"url": INJECTED})
         notifications.failing(writing, partner.id, 3)
         notifications.recovered(writing, partner.id, now())
         partner.paused_at, partner.pause_code = now(), PauseCode.GONE
