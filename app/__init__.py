@@ -34,6 +34,7 @@ from app.orders import (
     bulk_presenters,
     bulk_routes,
     inbox_presenters,
+    line_presenters,
     response_presenters,
     response_routes,
     team_routes,
@@ -121,6 +122,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
     for presenters in (
         orders_presenters,
         inbox_presenters,
+        line_presenters,
         response_presenters,
         activity_presenters,
         bulk_presenters,

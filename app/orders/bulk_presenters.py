@@ -20,6 +20,7 @@ from app.orders.presenters import (
     blocker_sentence,
     info_label,
     response_chip,
+    response_label,
     urgency,
 )
 from app.orders.req_confirm import PROMISED_DATE, DecisionInput
@@ -213,11 +214,9 @@ def _result_notes(result: BulkResult) -> list[str]:
 
 def result_title(bulk: BulkResponse, counts: BulkCounts) -> str:
     """The heading of the result: ``3 orders confirmed``."""
-    orders = pluralize(counts.recorded, "order")
-    if bulk.response in set(SupplierResponse):
-        verb = {"ACCEPT": "confirmed", "REJECT": "rejected", "RETURN": "returned"}[bulk.response]
-        return f"{orders} {verb}"
-    return f"{orders} responded to"
+    is_shared = bulk.response in set(SupplierResponse)
+    verb = response_label(bulk.response).lower() if is_shared else "responded to"
+    return f"{pluralize(counts.recorded, 'order')} {verb}"
 
 
 def delivery_counts(counts: BulkCounts) -> list[tuple[Chip, int]]:

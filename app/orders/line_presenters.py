@@ -8,6 +8,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from flask import Flask
+
 from app.network.messages import ItemLine
 from app.network.reader import Unreadable, read_json
 from app.network.reference_codes import unit_label
@@ -27,6 +29,7 @@ from app.orders.lines import (
 )
 from app.orders.models import Decision, PurchaseOrder
 from app.orders.order_content import document
+from app.orders.presenters import RESPONSE_VERBS, response_label
 from app.orders.totals import read_amount
 from app.ui.bodies import LARGEST_PRETTY
 from app.ui.chips import Chip
@@ -52,11 +55,6 @@ ACTIONS = {
     LineAction.AS_ORDERED: ("As ordered", Chip("ok", "As ordered")),
     LineAction.CHANGED: ("Change", Chip("warn", "Changed")),
     LineAction.REJECTED: ("Reject", Chip("ink", "Rejected")),
-}
-_VERBS = {
-    SupplierResponse.ACCEPT: "confirm",
-    SupplierResponse.REJECT: "reject",
-    SupplierResponse.RETURN: "return",
 }
 
 
@@ -176,10 +174,7 @@ def response_summary(
 
 
 def _sentence(summary: ResponseSummary, kind: str, who: str) -> str:
-    verb = _VERBS.get(SupplierResponse(kind), "confirm") if kind in set(SupplierResponse) else "confirm"
-    verb = (
-        verb if who == "You" else {"confirm": "confirmed", "reject": "rejected", "return": "returned"}[verb]
-    )
+    verb = _verb(kind, who)
     confirmed_lines = summary.lines - summary.rejected
     if not confirmed_lines:
         if kind != SupplierResponse.REJECT:
@@ -208,9 +203,15 @@ def line_sentence(body: Any, responses: Sequence[LineResponse], kind: str) -> st
     """A sentence about the responses to lines, also if there are none."""
     if responses:
         return response_summary(body, responses, kind).sentence
-    verb = _VERBS.get(SupplierResponse(kind), "confirm") if kind in set(SupplierResponse) else "confirm"
+    verb = _verb(kind)
     ordered = "" if verb == "reject" else " as ordered"
     return f"You {verb} {_all_lines(len(body.item_lists))}{ordered}."
+
+
+def _verb(kind: str, who: str = "You") -> str:
+    """``confirm`` for the reader's response, ``confirmed`` for that of another; so also without a choice."""
+    response = SupplierResponse(kind) if kind in set(SupplierResponse) else SupplierResponse.ACCEPT
+    return (RESPONSE_VERBS[response] if who == "You" else response_label(response)).lower()
 
 
 def _all_lines(count: int) -> str:
@@ -444,3 +445,17 @@ def decision_lines(order: PurchaseOrder, decision: Decision) -> DecisionLines | 
     body = document(revision).sent
     summary = response_summary(body, responses, decision.response, decision.person_name)
     return DecisionLines(summary.sentence, line_response_views(responses, ordered_lines(body)))
+
+
+def init_app(app: Flask) -> None:
+    """Register the template functions of lines."""
+    app.jinja_env.globals.update(
+        decision_lines=decision_lines,
+        entered_fields=entered_fields,
+        line_actions={action.value: label for action, (label, _) in ACTIONS.items()},
+        line_reasons=REASONS,
+        line_response_views=line_response_views,
+        line_sentence=line_sentence,
+        lines_in_body=lines_in_body,
+        response_summary=response_summary,
+    )

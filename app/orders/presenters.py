@@ -22,16 +22,6 @@ from app.orders.document_presenters import (
     phone_number,
     trade_name,
 )
-from app.orders.line_presenters import (
-    ACTIONS,
-    REASONS,
-    decision_lines,
-    entered_fields,
-    line_response_views,
-    line_sentence,
-    lines_in_body,
-    response_summary,
-)
 from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
 from app.orders.queries import SOON
 from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE
@@ -234,15 +224,7 @@ def init_app(app: Flask) -> None:
         open_form_sentence=open_form_sentence,
         device_tags=[tag.value for tag in DeviceTag],
         document_view=document_view,
-        decision_lines=decision_lines,
-        entered_fields=entered_fields,
         info_label=info_label,
-        line_actions={action.value: label for action, (label, _) in ACTIONS.items()},
-        line_reasons=REASONS,
-        line_response_views=line_response_views,
-        line_sentence=line_sentence,
-        lines_in_body=lines_in_body,
-        response_summary=response_summary,
         phone_number=phone_number,
         trade_name=trade_name,
         response_verbs={response.value: verb for response, verb in RESPONSE_VERBS.items()},

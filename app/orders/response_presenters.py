@@ -187,20 +187,12 @@ def ended_title(action: str) -> str:
     return "The buyer canceled this order." if action == "CANCEL" else "The buyer closed this order."
 
 
-_RESPONSES_IN_SENTENCE = {
-    SupplierResponse.ACCEPT: "confirmed it",
-    SupplierResponse.REJECT: "rejected it",
-    SupplierResponse.RETURN: "returned it",
-}
-
-
 def changed_title(decision: Decision | None, *, is_own_response: bool) -> str:
     """That the buyer changed an order after a response."""
     if decision is None or decision.response not in set(SupplierResponse):
         return "The buyer changed this order after a response."
     who = "you" if is_own_response else decision.person_name
-    action = _RESPONSES_IN_SENTENCE[SupplierResponse(decision.response)]
-    return f"The buyer changed this order after {who} {action}."
+    return f"The buyer changed this order after {who} {response_label(decision.response).lower()} it."
 
 
 def changed_consequence(decision: Decision, message: Message | None, *, is_own_response: bool) -> str:
