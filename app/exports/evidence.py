@@ -25,6 +25,7 @@ from app.audit.seals import last_seal
 from app.delivery.models import Attempt, Message
 from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder
+from app.orders.order_data import decision_data, status_change_data
 from app.orders.timeline import Event, timeline
 from app.partners.masking import MASK, masker, secrets_of
 from app.webhooks.queries import messages_of_order
@@ -149,51 +150,25 @@ def write(
 
 
 def _add_order(pack: Pack, order: PurchaseOrder) -> None:
-    pack.add(
-        "order.json",
-        _json(
-            {
-                "id": order.id,
-                "partner": order.partner.name,
-                **{
-                    name: getattr(order, name)
-                    for name in (
-                        *("object_id", "buyer_po_number", "buyer_b2b_id", "buyer_name", "supplier_b2b_id"),
-                        *("supplier_name", "subject", "total", "status", "version", "delivery"),
-                        *("received_at", "revised_at", "respond_by"),
-                    )
-                },
-                "answer": order.response,
-                "answered_at": order.responded_at,
-                "answered_by": order.responded_by,
-                "decisions": [
-                    {
-                        "number": decision.number,
-                        "version": decision.version,
-                        "response": decision.response,
-                        "remarks": decision.remarks,
-                        "further": decision.infos,
-                        "lines": decision.lines,
-                        "by": decision.person_name,
-                        "at": decision.decided_at,
-                        "message_id": decision.message_id,
-                    }
-                    for decision in reversed(order.decisions)
-                ],
-                "status_changes": [
-                    {
-                        "action": change.action,
-                        "remarks": change.remarks,
-                        "from": change.status_from,
-                        "to": change.status_to,
-                        "at": change.received_at,
-                        "inbound_id": change.inbound_id,
-                    }
-                    for change in reversed(order.status_changes)
-                ],
-            }
-        ),
+    names = (
+        *("object_id", "buyer_po_number", "buyer_b2b_id", "buyer_name", "supplier_b2b_id"),
+        *("supplier_name", "subject", "total", "status", "version", "delivery"),
+        *("received_at", "revised_at", "respond_by"),
     )
+    decisions = [
+        {**decision_data(decision), "further": decision.infos} for decision in reversed(order.decisions)
+    ]
+    data = {
+        "id": order.id,
+        "partner": order.partner.name,
+        **{name: getattr(order, name) for name in names},
+        "answer": order.response,
+        "answered_at": order.responded_at,
+        "answered_by": order.responded_by,
+        "decisions": decisions,
+        "status_changes": [status_change_data(change) for change in reversed(order.status_changes)],
+    }
+    pack.add("order.json", _json(data))
     for revision in reversed(order.revisions):
         pack.add(f"order/version-{revision.version}.json", revision.body)
 

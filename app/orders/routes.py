@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from flask import Blueprint, Response, jsonify, redirect, request
 from sqlalchemy.exc import DBAPIError
@@ -17,6 +16,7 @@ from app.orders.forms import DismissCheckForm
 from app.orders.listing import ORDERS, filter_values, opened_list
 from app.orders.models import PurchaseOrder
 from app.orders.order_content import document
+from app.orders.order_data import order_data
 from app.orders.order_page import (
     ORDER,
     current_checks,
@@ -27,7 +27,6 @@ from app.orders.order_page import (
     record_open_form,
 )
 from app.ui import web
-from app.ui.bodies import text_of
 from app.webhooks.queries import messages_of_order
 
 log = logging.getLogger(__name__)
@@ -115,7 +114,8 @@ def _record_view(order: PurchaseOrder) -> None:
 @access.requires(Permission.VIEW)
 def order_as_data(order_id: int) -> Response:
     """One order as JSON, its versions exactly as received."""
-    return jsonify(_as_data(get_order(order_id)))
+    order = get_order(order_id)
+    return jsonify(order_data(order, messages_of_order(web.db(), order.id)))
 
 
 @blueprint.get(ORDER + ".pdf")
@@ -180,59 +180,3 @@ def _checks_page(order: PurchaseOrder, form: DismissCheckForm | None, *, status:
         status=status,
         **{**context, "checks": view, "dismiss_form": form},
     )
-
-
-def _as_data(order: PurchaseOrder) -> dict[str, Any]:
-    """The JSON of an order; a version's body is text, so that amounts stay exact."""
-    messages = messages_of_order(web.db(), order.id)
-    return {
-        "id": order.id,
-        "object_id": order.object_id,
-        "buyer_po_number": order.buyer_po_number,
-        "buyer_b2b_id": order.buyer_b2b_id,
-        "supplier_b2b_id": order.supplier_b2b_id,
-        "partner": order.partner.name,
-        "status": order.status,
-        "version": order.version,
-        "answer": order.response,
-        "assignee": order.assignee.username if order.assignee else None,
-        "delivery": "held" if messages and messages[0].is_held else order.delivery,
-        "subject": order.subject,
-        "total": order.total,
-        "currency": "INR",
-        "received_at": order.received_at.isoformat(),
-        "respond_by": order.respond_by.isoformat(),
-        "revisions": [
-            {
-                "version": revision.version,
-                "received_at": revision.received_at.isoformat(),
-                "inbound_id": revision.inbound_id,
-                "body": text_of(revision.body),
-            }
-            for revision in order.revisions
-        ],
-        "decisions": [
-            {
-                "number": decision.number,
-                "version": decision.version,
-                "response": decision.response,
-                "remarks": decision.remarks,
-                "by": decision.person_name,
-                "at": decision.decided_at.isoformat(),
-                "message_id": decision.message_id,
-                "lines": decision.lines,
-            }
-            for decision in order.decisions
-        ],
-        "status_changes": [
-            {
-                "action": change.action,
-                "remarks": change.remarks,
-                "from": change.status_from,
-                "to": change.status_to,
-                "at": change.received_at.isoformat(),
-                "inbound_id": change.inbound_id,
-            }
-            for change in order.status_changes
-        ],
-    }
