@@ -54,6 +54,16 @@ def whole_number(text: str, largest: int = 2**31 - 1) -> int | None:
     return int(text) if int(text) <= largest else None
 
 
+def iso_day(text: str) -> date | None:
+    """The date in ``2026-11-24``; None for any other text, which partners may send."""
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
 def read_date(text: str) -> date | None:
     """The day that a text names, day before month as in India; None if it names none."""
     text = " ".join(text.split())

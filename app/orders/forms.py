@@ -21,7 +21,7 @@ from wtforms import (
 )
 from wtforms.validators import DataRequired, InputRequired, Length, Optional, ValidationError
 
-from app.network.text import has_visible, whole_number
+from app.network.text import has_visible, iso_day, whole_number
 from app.network.vocabulary import (
     DEVICE_TAG_MAX,
     FORBIDDEN_CHARACTERS,
@@ -51,7 +51,7 @@ from app.orders.presenters import (
     STATUS_LABELS,
 )
 from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE, DecisionInput
-from app.ui.fields import SESSION_ENDED, Amount, Choice, Day, Moment, Until, choices, folded, iso_day
+from app.ui.fields import SESSION_ENDED, Amount, Choice, Day, Moment, Until, choices, folded
 
 CONFIRMED = "Confirmed"
 """The remark that a confirmation starts with."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -34,6 +33,7 @@ from app.orders.totals import read_amount
 from app.ui.bodies import LARGEST_PRETTY
 from app.ui.chips import Chip
 from app.ui.numbers import money, number, pluralize
+from app.ui.times import short_day
 
 MINUS = "\N{MINUS SIGN}"
 LINES_SHOWN = 20
@@ -130,17 +130,14 @@ def _facts(response: LineResponse, ordered: OrderedLine | None) -> Iterable[str]
         yield f"Quantity {number(response.quantity)}{unit}{was}"
     if response.delivery_date is not None:
         day = ordered.delivery_date if ordered else None
-        yield f"Delivery on {_day(response.delivery_date)}" + (f" instead of {_day(day)}" if day else "")
+        was = f" instead of {short_day(day, year=True)}" if day else ""
+        yield f"Delivery on {short_day(response.delivery_date, year=True)}{was}"
     if response.unit_price is not None:
         was = f" instead of {money(item.unit_price)}" if item.unit_price is not None else ""
         yield f"Unit price {money(response.unit_price)}{was}"
     for place, split in enumerate(response.splits, 1):
-        on = f" on {_day(split.delivery_date)}" if split.delivery_date else ""
+        on = f" on {short_day(split.delivery_date, year=True)}" if split.delivery_date else ""
         yield f"Delivery {place}: {number(split.quantity)}{unit}{on}"
-
-
-def _day(day: date) -> str:
-    return f"{day.day} {day:%b %Y}"
 
 
 # --- The summary
@@ -411,7 +408,7 @@ def _line_facts(line: OrderedLine) -> str:
         price = f" × {money(item.unit_price)}" if item.unit_price is not None else ""
         parts.append(f"{number(item.quantity)} {unit_label(item.unit)}".strip() + price)
     if line.delivery_date:
-        parts.append(f"by {_day(line.delivery_date)}")
+        parts.append(f"by {short_day(line.delivery_date, year=True)}")
     if item.hsn_code:
         parts.append(f"HSN {item.hsn_code}")
     return " · ".join(parts)

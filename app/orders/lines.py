@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 
 from app.network.messages import ItemLine, PurchaseOrderBody
-from app.network.text import one_line, read_date
+from app.network.text import iso_day, one_line, read_date
 from app.network.vocabulary import FORBIDDEN_CHARACTERS, REMARKS_MAX, SupplierResponse
 from app.orders.line_responses import SPLITS_MAX, LineAction, LineResponse, Split
 from app.orders.totals import line_tax, order_totals, read_amount
@@ -219,10 +218,7 @@ def _day(entered: EnteredLine, name: str, text: str) -> date | None:
     text = text.strip()
     if not text:
         return None
-    try:
-        day = date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else None
-    except ValueError:
-        day = None
+    day = iso_day(text)
     if day is None or day.year not in YEARS:
         entered.errors[name] = "Enter a date such as 2026-12-18."
         return None

@@ -21,6 +21,7 @@ from app.reports.home import Day, Home
 from app.reports.response_report import ResponseReport, ResponseTotals
 from app.ui.numbers import duration, number, pluralize
 from app.ui.sidebar import Sidebar
+from app.ui.times import short_day
 from app.webhooks.partner_status import PartnerStatus
 
 LATENCY_PERCENTILES = (0.5, 0.95, 0.99)
@@ -274,10 +275,10 @@ def failure_class(failure: Failure) -> str:
 def step_label(step: Step, zone: ZoneInfo) -> str:
     """A step in the zone of the reader: ``22 Nov, 10:30 to 11:00``."""
     start, end = step.starts_at.astimezone(zone), step.ends_at.astimezone(zone)
-    label = f"{start.day} {start:%b}, {start:%H:%M}"
+    label = f"{short_day(start)}, {start:%H:%M}"
     if start.date() == end.date() or step.ends_at - step.starts_at <= timedelta(hours=3):
         return f"{label} to {end:%H:%M}"
-    return f"{label} to {end.day} {end:%b}, {end:%H:%M}"
+    return f"{label} to {short_day(end)}, {end:%H:%M}"
 
 
 def _attempts_label(step: Step) -> str:
@@ -333,15 +334,11 @@ def _day_chart(
         counts = counts_of(day_totals)
         parts = [f"{number(count)} {kind.label}" for kind, count in zip(kinds, counts, strict=True) if count]
         description = f"{pluralize(day_totals.count, 'response')}, {', '.join(parts)}" if parts else ""
-        columns.append(Column(_short_date(day), description, counts))
+        columns.append(Column(short_day(day), description, counts))
     every = ceil(len(days) / 8)
     ticks = [
-        Tick((place + 0.5) * 100 / len(days), _short_date(day), minor=place // every % 2 == 1)
+        Tick((place + 0.5) * 100 / len(days), short_day(day), minor=place // every % 2 == 1)
         for place, (day, _) in enumerate(days)
         if place % every == 0
     ]
     return bar_chart(columns, kinds=kinds, ticks=ticks, format_value=number)
-
-
-def _short_date(day: date) -> str:
-    return f"{day.day} {day:%b}"

@@ -13,7 +13,7 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
 from wtforms.validators import DataRequired, Length
 from wtforms.widgets import TextInput
 
-from app.network.text import one_line
+from app.network.text import iso_day, one_line
 
 SESSION_ENDED = (
     "Nothing was saved: your session ended, or you had to confirm your password. "
@@ -25,16 +25,6 @@ SESSION_ENDED = (
 def folded(text: str | None) -> str | None:
     """A form's text on one line; empty if nothing of it is visible."""
     return one_line(text) if text else text
-
-
-def iso_day(text: str) -> date | None:
-    """The date in ``2026-11-24``; None for any other text, which partners may send."""
-    if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None
 
 
 def lowercase(text: str | None) -> str | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from flask import Flask, g, url_for
 
 from app import clock
+from app.network.text import iso_day
 from app.ui import web
 from app.ui.bodies import (
     colored,
@@ -24,7 +25,7 @@ from app.ui.bodies import (
     tree_kind,
     without,
 )
-from app.ui.fields import SESSION_ENDED, iso_day
+from app.ui.fields import SESSION_ENDED
 from app.ui.listing import new_rows_text
 from app.ui.numbers import (
     amount,

@@ -30,7 +30,7 @@ from app.db.filters import PAGE
 from app.ui import web
 from app.ui.fields import Moment
 from app.ui.numbers import money, pluralize
-from app.ui.times import for_input
+from app.ui.times import for_input, short_day
 
 Choices = Sequence[tuple[str, str]]
 """Values and labels to choose from."""
@@ -399,7 +399,7 @@ def _label_of(entry: Any, value: Any, options: Mapping[str, Choices]) -> Any:
     if isinstance(value, Decimal):
         return money(value)
     if isinstance(value, date) and not isinstance(value, datetime):
-        return f"{value.day} {value:%b %Y}"
+        return short_day(value, year=True)
     return dict(options.get(entry.short_name, ())).get(value, value)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from app.ui.fields import iso_day
+from app.network.text import iso_day
 
 
-def _short_day(day: date) -> str:
-    return f"{day.day} {day:%b}"
+def short_day(day: date, *, year: bool = False) -> str:
+    """A day as ``22 Nov``, or ``22 Nov 2026`` with the year."""
+    return f"{day.day} {day:%b}{f' {day.year}' if year else ''}"
 
 
 def moment(when: datetime, zone: ZoneInfo, now: datetime) -> str:
@@ -18,8 +19,7 @@ def moment(when: datetime, zone: ZoneInfo, now: datetime) -> str:
     named = {0: "today", -1: "yesterday", 1: "tomorrow"}.get((local.date() - present.date()).days)
     if named:
         return f"{named} {local:%H:%M}"
-    year = "" if local.year == present.year else f" {local.year}"
-    return f"{_short_day(local.date())}{year}, {local:%H:%M}"
+    return f"{short_day(local, year=local.year != present.year)}, {local:%H:%M}"
 
 
 def exact_time(when: datetime, zone: ZoneInfo) -> str:
@@ -75,7 +75,7 @@ def day(text: str, now: datetime, *, year: bool = False) -> str:
     when = iso_day(text)
     if when is None:
         return text
-    return f"{_short_day(when)} {when.year}" if year or when.year != now.year else _short_day(when)
+    return short_day(when, year=year or when.year != now.year)
 
 
 def for_input(when: datetime | None, zone: ZoneInfo) -> str:
