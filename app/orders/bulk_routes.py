@@ -23,7 +23,6 @@ from app.orders import (
 )
 from app.orders.bulk_forms import BulkResponseForm, SendForm, UploadForm, own_remarks
 from app.orders.bulk_page import errors_of, form_of, plan_context, plan_rows, response_form, shared_rows
-from app.orders.decisions import Responder
 from app.orders.forms import (
     CONFIRMED,
     DEFAULT_TAG,
@@ -33,6 +32,7 @@ from app.orders.forms import (
 )
 from app.orders.listing import filter_values, order_filter
 from app.orders.models import BulkItem, BulkResponse, BulkSource, BulkStatus, PurchaseOrder
+from app.orders.order_page import responder
 from app.orders.spreadsheet import BadSheet, SheetColumn
 from app.tasks import queries as job_queries
 from app.tasks.models import Job
@@ -290,10 +290,9 @@ def send(bulk_id: str) -> AnyResponse:
 @access.requires(Permission.RESPOND)
 def undo(bulk_id: str) -> AnyResponse:
     """Undo the response to one order, ``order_id``, or to all that can still be undone."""
-    me = access.current_person()
-    bulk = bulk_response.plan_for_update(web.db(), me.id, bulk_id) or abort(404)
+    by = responder()
+    bulk = bulk_response.plan_for_update(web.db(), by.id, bulk_id) or abort(404)
     order_id = request.form.get("order_id")
-    by = Responder(me.id, me.display_name)
     if order_id is None:
         bulk_response.stop(web.db(), bulk, by=by)
     ids = bulk_queries.undoable_orders(web.db(), bulk, whole_number(order_id or ""))
@@ -314,12 +313,11 @@ def undo(bulk_id: str) -> AnyResponse:
 
 
 def _send(bulk: BulkResponse) -> None:
-    me = access.current_person()
     bulk_response.send(
         web.db(),
         bulk,
         scope=access.visible_suppliers(),
-        by=Responder(me.id, me.display_name),
+        by=responder(),
         device_tag=DEFAULT_TAG,
         undo_seconds=web.settings().undo_seconds,
     )
