@@ -41,7 +41,6 @@ def response_form(
 
 
 def plan_rows(
-    bulk: BulkResponse,
     items: Sequence[BulkItem],
     orders: Mapping[int, PurchaseOrder],
     form: BulkResponseForm | SendForm,

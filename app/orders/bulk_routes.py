@@ -268,7 +268,7 @@ def send(bulk_id: str) -> AnyResponse:
         web.db().commit()
         after = whole_number(request.form["page"])
         return web.redirect_after_post(url_for(".show", bulk_id=bulk.id, after=after or None))
-    rows = plan_rows(bulk, items, orders, form)
+    rows = plan_rows(items, orders, form)
     if not is_valid or any(row.remarks_error for row in rows):
         return _plan_page(bulk, form, status=422)
     if not any(row.status is BulkStatus.READY for row in rows):
@@ -337,7 +337,7 @@ def _keep_entered(bulk: BulkResponse, items: Sequence[BulkItem]) -> None:
 def _plan_page(bulk: BulkResponse, form: BulkResponseForm | SendForm, *, status: int = 200) -> Response:
     items = bulk_queries.items_of(web.db(), bulk)
     orders = bulk_queries.orders_of(web.db(), access.visible_suppliers(), items)
-    rows = plan_rows(bulk, items, orders, form)
+    rows = plan_rows(items, orders, form)
     numbers = [item.number for item in items]
     after = min(max(request.args.get("after", 0, type=int), 0), 2**31 - 1)
     first = next((place for place, number in enumerate(numbers) if number > after), 0)
