@@ -8,12 +8,12 @@ repeated messages are deleted. Audit entries: ``audit.retention``.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -93,33 +93,42 @@ def _not_needed(order_id: Any, before: datetime) -> ColumnElement[bool]:
     return ~exists().where(PurchaseOrder.id == order_id, busy)
 
 
-def _messages(database: Database, before: datetime, budget: Budget) -> int:
+def _in_batches(
+    database: Database, ids: Select[str], remove: Callable[[Session, Sequence[str]], int], budget: Budget
+) -> int:
+    """Remove the rows of the query in batches and return their count.
+
+    The query is a slow search without a lock; ``remove`` checks its conditions again under the lock.
+    """
+    column = ids.selected_columns[0]
     removed, after = 0, ""
     while True:
-        # A slow search without a lock; the conditions are checked again under the lock.
         with database.reading() as session:
-            ids = session.scalars(
-                select(Message.id)
-                .where(
-                    Message.id > after,
-                    Message.id <= id_at("msg", before, last=True),
-                    Message.state.in_(FINAL),
-                    Message.finished_at < before,
-                    func.length(Message.body) > 0,
-                    _not_needed(Message.order_id, before),
-                )
-                .order_by(Message.id)
-                .limit(BATCH)
-            ).all()
-        is_last = len(ids) < BATCH
+            batch = session.scalars(ids.where(column > after).order_by(column).limit(BATCH)).all()
         with database.writing() as session:
-            removed += _empty_messages(session, ids, before)
-            if is_last:
-                _delete_mails(session, before)
+            removed += remove(session, batch)
             session.commit()
-        if is_last or budget.is_spent():
+        if len(batch) < BATCH or budget.is_spent():
             return removed
-        after = ids[-1]
+        after = batch[-1]
+
+
+def _messages(database: Database, before: datetime, budget: Budget) -> int:
+    ids = select(Message.id).where(
+        Message.id <= id_at("msg", before, last=True),
+        Message.state.in_(FINAL),
+        Message.finished_at < before,
+        func.length(Message.body) > 0,
+        _not_needed(Message.order_id, before),
+    )
+
+    def remove(session: Session, batch: Sequence[str]) -> int:
+        emptied = _empty_messages(session, batch, before)
+        if len(batch) < BATCH:  # the last batch
+            _delete_mails(session, before)
+        return emptied
+
+    return _in_batches(database, ids, remove, budget)
 
 
 def _empty_messages(session: Session, ids: Sequence[str], before: datetime) -> int:
@@ -141,43 +150,36 @@ def _empty_messages(session: Session, ids: Sequence[str], before: datetime) -> i
 
 
 def _inbound(database: Database, before: datetime, budget: Budget) -> int:
-    removed, after = 0, ""
-    deletable = (Effect.REPEATED, Effect.REJECTED, Effect.CONFLICT, Effect.UNAUTHENTICATED)
+    deletable = InboundMessage.effect.in_(
+        (Effect.REPEATED, Effect.REJECTED, Effect.CONFLICT, Effect.UNAUTHENTICATED)
+    )
     applied = and_(InboundMessage.effect == Effect.APPLIED, func.length(InboundMessage.body) > 0)
-    while True:
-        with database.reading() as session:
-            ids = session.scalars(
-                select(InboundMessage.id)
-                .where(
-                    InboundMessage.id > after,
-                    InboundMessage.id <= id_at("in", before, last=True),
-                    InboundMessage.received_at < before,
-                    or_(InboundMessage.effect.in_(deletable), applied),
-                    _not_needed(InboundMessage.order_id, before),
-                )
-                .order_by(InboundMessage.id)
-                .limit(BATCH)
-            ).all()
-        conditions = (InboundMessage.id.in_(ids), _not_needed(InboundMessage.order_id, before))
-        with database.writing() as session:
-            deleted = session.scalars(
-                delete(InboundMessage)
-                .where(*conditions, InboundMessage.effect.in_(deletable))
-                .returning(InboundMessage.id)
-                .execution_options(synchronize_session=False)
-            ).all()
-            emptied = session.scalars(
-                update(InboundMessage)
-                .where(*conditions, applied)
-                .values(body=b"", headers=[])
-                .returning(InboundMessage.id)
-                .execution_options(synchronize_session=False)
-            ).all()
-            session.commit()
-        removed += len(deleted) + len(emptied)
-        if len(ids) < BATCH or budget.is_spent():
-            return removed
-        after = ids[-1]
+    not_needed = _not_needed(InboundMessage.order_id, before)
+    ids = select(InboundMessage.id).where(
+        InboundMessage.id <= id_at("in", before, last=True),
+        InboundMessage.received_at < before,
+        or_(deletable, applied),
+        not_needed,
+    )
+
+    def remove(session: Session, batch: Sequence[str]) -> int:
+        conditions = (InboundMessage.id.in_(batch), not_needed)
+        deleted = session.scalars(
+            delete(InboundMessage)
+            .where(*conditions, deletable)
+            .returning(InboundMessage.id)
+            .execution_options(synchronize_session=False)
+        ).all()
+        emptied = session.scalars(
+            update(InboundMessage)
+            .where(*conditions, applied)
+            .values(body=b"", headers=[])
+            .returning(InboundMessage.id)
+            .execution_options(synchronize_session=False)
+        ).all()
+        return len(deleted) + len(emptied)
+
+    return _in_batches(database, ids, remove, budget)
 
 
 def _delete_mails(session: Session, before: datetime) -> None:
