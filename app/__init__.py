@@ -57,6 +57,45 @@ from app.webhooks import partner_presenters, resend_presenters
 from app.webhooks import presenters as webhook_presenters
 from app.webhooks import routes as webhooks_routes
 
+PRESENTERS = (
+    orders_presenters,
+    inbox_presenters,
+    line_presenters,
+    response_presenters,
+    activity_presenters,
+    bulk_presenters,
+    pause_presenters,
+    webhook_presenters,
+    resend_presenters,
+    partner_presenters,
+    inbound_presenters,
+    attention_presenters,
+    tasks_presenters,
+)
+"""The modules with template filters and functions."""
+ROUTES = (
+    accounts_routes,
+    saved_views_routes,
+    notifications_routes,
+    partners_routes,
+    orders_routes,
+    response_routes,
+    team_routes,
+    bulk_routes,
+    webhooks_routes,
+    inbound_api_routes,
+    inbound_routes,
+    inbound_docs_routes,
+    tasks_routes,
+    webhooks_bulk_routes,
+    attention_routes,
+    reports_routes,
+    audit_routes,
+    exports_routes,
+    search_routes,
+)
+"""The modules with a blueprint."""
+
 
 def create_app(settings: Settings | None = None, *, engine: Engine | None = None) -> Flask:
     """Create the app; without ``settings`` read them from the file and the environment.
@@ -69,37 +108,10 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
         settings = settings or Settings.load()
     except SettingsError as error:
         raise SystemExit(f"PO Confirm cannot start: {error}") from None
-    app = Flask(
-        __name__,
-        root_path=str(ROOT),
-        instance_path=str(settings.instance.resolve()),
-    )
-    app.config.update(
-        SECRET_KEY=settings.secret_key,
-        MAX_CONTENT_LENGTH=None,  # set below for forms, and in the route for partners
-        MAX_FORM_MEMORY_SIZE=512 * 1024,
-        MAX_FORM_PARTS=1000,
-        # The prefix makes browsers insist on Secure, this host and the whole site.
-        SESSION_COOKIE_NAME="__Host-po_confirm" if settings.is_https else "po_confirm",
-        SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=settings.secure_cookies or settings.is_https,
-        # A form that stays open for hours must still work; the token is bound to the session.
-        WTF_CSRF_TIME_LIMIT=None,
-        BOOTSTRAP_SERVE_LOCAL=True,
-        SEND_FILE_MAX_AGE_DEFAULT=365 * 86_400,
-        # Static files only: the length of a compressed page could reveal secrets in it (BREACH).
-        COMPRESS_MIMETYPES=["text/css", "text/javascript", "application/javascript", "image/svg+xml"],
-    )
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app = Flask(__name__, root_path=str(ROOT), instance_path=str(settings.instance.resolve()))
     logs.configure(settings)
-    app.wsgi_app = TrustedHosts(app.wsgi_app, trusted_names(settings))  # type: ignore[method-assign]
-    if settings.trusted_proxies:
-        hops = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
-    settings.instance.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with suppress(OSError):  # it may belong to someone else
-        settings.instance.chmod(0o700)
+    _configure(app, settings)
+    _create_instance_folder(settings)
     encryption.configure(settings.encryption_key_list)
     certificates.keep_in(settings.instance / "certificates")
     app.extensions["settings"] = settings
@@ -115,49 +127,41 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
     message_events.connect(follow, attention.follow, notifications.follow)
     Bootstrap5(app)
     Compress(app)
-    request_log.init_app(app)
-    web.init_app(app)
-    access.init_app(app)
-    filters.init_app(app)
-    for presenters in (
-        orders_presenters,
-        inbox_presenters,
-        line_presenters,
-        response_presenters,
-        activity_presenters,
-        bulk_presenters,
-        pause_presenters,
-        webhook_presenters,
-        resend_presenters,
-        partner_presenters,
-        inbound_presenters,
-        attention_presenters,
-        tasks_presenters,
-    ):
-        presenters.init_app(app)
-    sidebar.init_app(app)
-    packages = (
-        accounts_routes,
-        saved_views_routes,
-        notifications_routes,
-        partners_routes,
-        orders_routes,
-        response_routes,
-        team_routes,
-        bulk_routes,
-        webhooks_routes,
-        inbound_api_routes,
-        inbound_routes,
-        inbound_docs_routes,
-        tasks_routes,
-        webhooks_bulk_routes,
-        attention_routes,
-        reports_routes,
-        audit_routes,
-        exports_routes,
-        search_routes,
-    )
-    for routes in packages:
+    for module in (request_log, web, access, filters, *PRESENTERS, sidebar):
+        module.init_app(app)
+    for routes in ROUTES:
         app.register_blueprint(routes.blueprint)
     cli.init_app(app)
     return app
+
+
+def _configure(app: Flask, settings: Settings) -> None:
+    """Set the configuration of Flask, and what handles a request before it."""
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        MAX_CONTENT_LENGTH=None,  # ``web`` sets it for each view
+        MAX_FORM_MEMORY_SIZE=512 * 1024,
+        MAX_FORM_PARTS=1000,
+        # The prefix makes browsers insist on Secure, this host and the whole site.
+        SESSION_COOKIE_NAME="__Host-po_confirm" if settings.is_https else "po_confirm",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.secure_cookies or settings.is_https,
+        # A form that stays open for hours must still work; the token is bound to the session.
+        WTF_CSRF_TIME_LIMIT=None,
+        BOOTSTRAP_SERVE_LOCAL=True,
+        SEND_FILE_MAX_AGE_DEFAULT=365 * 86_400,
+        # Static files only: the length of a compressed page could reveal secrets in it (BREACH).
+        COMPRESS_MIMETYPES=["text/css", "text/javascript", "application/javascript", "image/svg+xml"],
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.wsgi_app = TrustedHosts(app.wsgi_app, trusted_names(settings))  # type: ignore[method-assign]
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+
+
+def _create_instance_folder(settings: Settings) -> None:
+    settings.instance.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with suppress(OSError):  # it may belong to someone else
+        settings.instance.chmod(0o700)

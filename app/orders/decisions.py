@@ -247,10 +247,8 @@ def _audit_fields(decision: Decision | None) -> dict[str, object]:
 def _record(
     session: Session, order: PurchaseOrder, data: DecisionInput, by: Responder, undo_seconds: float
 ) -> Decision:
-    body = req_confirm(order_reference(order), data)
     last = last_decision(session, order)
     number = last.number + 1 if last else 1
-    now = clock.now()
     message = enqueue(
         session,
         kind=Kind.REQ_CONFIRM,
@@ -264,30 +262,11 @@ def _record(
             supplier_b2b_id=order.supplier_b2b_id,
             object_version=order.version,
         ),
-        body=body,
+        body=req_confirm(order_reference(order), data),
         by=by.name,
         wait_seconds=undo_seconds,
     )
-    decision = Decision(
-        order_id=order.id,
-        number=number,
-        version=order.version,
-        response=data.response,
-        remarks=data.remarks,
-        device_tag_name=data.device_tag_name,
-        device_tag_value=data.device_tag_value,
-        infos=[list(info) for info in data.infos],
-        lines=[to_json(line) for line in data.lines],
-        status_from=order.status,
-        status_to=status_after(data.response),
-        person_id=by.id,
-        person_name=by.name,
-        decided_at=now,
-        message_id=message.id,
-        took_seconds=floor((now - order.revised_at).total_seconds()),
-        left_seconds=floor((order.respond_by - now).total_seconds()),
-        supplier_b2b_id=order.supplier_b2b_id,
-    )
+    decision = _new_decision(order, data, by, number=number, message_id=message.id)
     session.add(decision)
     order.response = ResponseState(data.response)
     order.delivery = Delivery.PENDING
@@ -307,3 +286,29 @@ def _record(
         after=_audit_fields(decision),
     )
     return decision
+
+
+def _new_decision(
+    order: PurchaseOrder, data: DecisionInput, by: Responder, *, number: int, message_id: str
+) -> Decision:
+    now = clock.now()
+    return Decision(
+        order_id=order.id,
+        number=number,
+        version=order.version,
+        response=data.response,
+        remarks=data.remarks,
+        device_tag_name=data.device_tag_name,
+        device_tag_value=data.device_tag_value,
+        infos=[list(info) for info in data.infos],
+        lines=[to_json(line) for line in data.lines],
+        status_from=order.status,
+        status_to=status_after(data.response),
+        person_id=by.id,
+        person_name=by.name,
+        decided_at=now,
+        message_id=message_id,
+        took_seconds=floor((now - order.revised_at).total_seconds()),
+        left_seconds=floor((order.respond_by - now).total_seconds()),
+        supplier_b2b_id=order.supplier_b2b_id,
+    )
