@@ -140,14 +140,19 @@ def dismiss(
         name=order.buyer_po_number,
         by=name,
         reason=note,
-        after={
-            "check": check.kind.value,
-            "reference": check.reference,
-            "version": order.version,
-            **check.params,
-            **({"compared with": check.other.po_number} if check.other else {}),
-        },
+        after=_audit_fields(check, order.version),
     )
+
+
+def _audit_fields(check: Check, version: int) -> dict[str, object]:
+    """What the audit trail records of a dismissed check."""
+    return {
+        "check": check.kind.value,
+        "reference": check.reference,
+        "version": version,
+        **check.params,
+        **({"compared with": check.other.po_number} if check.other else {}),
+    }
 
 
 # --- Lines against earlier orders

@@ -118,11 +118,7 @@ def _message_page(
     attempt = attempts.get(number, newest) if number is not None else newest
     is_comparing = request.args.get("show") == "difference"
     shows_last_success = request.args.get("beside") == "good"
-    last_success = None
-    if shows_last_success and attempt:
-        last_success = queries.last_delivered(
-            web.db(), access.visible_suppliers(), message.partner_id, except_id=message.id
-        )
+    last_success = _last_success(message) if shows_last_success and attempt else None
     address: dict[str, Any] = {
         "message_id": message.id,
         "attempt": number if number in attempts else None,
@@ -148,6 +144,12 @@ def _message_page(
         shows_cancel=may_cancel and (cancel_form is not None or not cancel_blocker(message)),
         resend_blocker=resend_blocker(web.db(), message),
     )
+
+
+def _last_success(message: Message) -> Message | None:
+    """The newest other webhook that the partner accepted, to compare with."""
+    scope = access.visible_suppliers()
+    return queries.last_delivered(web.db(), scope, message.partner_id, except_id=message.id)
 
 
 def as_data(message: Message) -> dict[str, Any]:
