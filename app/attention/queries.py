@@ -126,7 +126,7 @@ def with_history(session: Session, item: Item) -> Item:
     return replace(item, case=case)
 
 
-def resolved_page(session: Session, reader: Reader, after: int | None, *, limit: int = PAGE) -> Page[Case]:
+def resolved_page(session: Session, reader: Reader, after: int | None) -> Page[Case]:
     """Resolved cases, newest first, including those that have recurred since."""
     query = in_scope(select(Case).where(Case.resolved_at.is_not(None)), Case.supplier_b2b_id, reader.scope)
     if not reader.is_support:
@@ -135,8 +135,8 @@ def resolved_page(session: Session, reader: Reader, after: int | None, *, limit:
         last = session.get(Case, after)
         if last and last.resolved_at:
             query = query.where(tuple_(Case.resolved_at, Case.id) < tuple_(last.resolved_at, last.id))
-    rows = session.scalars(query.order_by(Case.resolved_at.desc(), Case.id.desc()).limit(limit + 1)).all()
-    return page_of(rows, limit)
+    rows = session.scalars(query.order_by(Case.resolved_at.desc(), Case.id.desc()).limit(PAGE + 1)).all()
+    return page_of(rows, PAGE)
 
 
 def assignable_people(session: Session, roles: Iterable[Role]) -> Sequence[Person]:

@@ -24,6 +24,8 @@ from app.db.text_search import TextIndex, matching_ids
 
 FEW = 2_000
 """A search with at most this many matches loads their ids first and sorts them."""
+ACTORS_MAX = 200
+"""Actors that the filter of the trail offers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,9 @@ def newest_of_orders(session: Session, order_ids: Sequence[int], *, limit: int) 
     ).all()
 
 
-def actors(session: Session, *, most: int = 200) -> list[str]:
-    """The names of all actors, sorted."""
-    return [name for name in distinct_values(session, AuditEntry.actor, most=most) if name]
+def actors(session: Session) -> list[str]:
+    """The names of the actors, sorted."""
+    return [name for name in distinct_values(session, AuditEntry.actor, most=ACTORS_MAX) if name]
 
 
 def seal_status(session: Session) -> SealStatus:

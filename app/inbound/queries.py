@@ -33,6 +33,9 @@ from app.network.vocabulary import Kind
 from app.partners.models import LISTED
 from app.partners.queries import partner_id_of
 
+REPEATS_SHOWN = 20
+"""The newest repeats of a message that its page lists."""
+
 
 @dataclass(frozen=True, slots=True)
 class InboundFilter:
@@ -125,13 +128,13 @@ def changed_orders(session: Session, scope: Scope, kind: Kind, since: datetime, 
     return session.scalar(select(func.count(orders.subquery().c.order_id.distinct()))) or 0
 
 
-def repeats_of(session: Session, inbound_id: str, *, most: int = 20) -> Sequence[InboundMessage]:
+def repeats_of(session: Session, inbound_id: str) -> Sequence[InboundMessage]:
     """The newest repeats of a message."""
     return session.scalars(
         select(InboundMessage)
         .where(InboundMessage.repeat_of == inbound_id)
         .order_by(InboundMessage.id.desc())
-        .limit(most)
+        .limit(REPEATS_SHOWN)
     ).all()
 
 

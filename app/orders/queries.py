@@ -60,6 +60,11 @@ SOON = timedelta(hours=SOON_HOURS)
 """An order whose deadline is this near is due soon."""
 FEW = 2_000
 """Up to this many text matches are looked up by index; above that, the list is scanned in its order."""
+SUPPLIERS_MAX = 50
+ASSIGNEES_MAX = 100
+"""Suppliers and assignees that the filters of the list offer."""
+RESPONDERS_SHOWN = 3
+"""The most active people of ``responses_by_person``."""
 ME = "me"
 """The ``assigned`` filter for the reader's own orders; pages replace it by the username."""
 UNASSIGNED = "none"
@@ -294,11 +299,11 @@ def ordered_supplier_ids(session: Session) -> Sequence[str]:
     return distinct_values(session, PurchaseOrder.supplier_b2b_id, most=10_000)
 
 
-def supplier_choices(session: Session, scope: Scope, *, most: int = 50) -> list[tuple[str, str]]:
+def supplier_choices(session: Session, scope: Scope) -> list[tuple[str, str]]:
     """The ids and names of suppliers with orders that the reader may see, to choose from."""
-    ids = (
-        distinct_values(session, PurchaseOrder.supplier_b2b_id, most=most) if scope is None else sorted(scope)
-    )
+    ids: Sequence[str] = sorted(scope or ())
+    if scope is None:
+        ids = distinct_values(session, PurchaseOrder.supplier_b2b_id, most=SUPPLIERS_MAX)
     names = supplier_names(session, ids)
     return [(b2b_id, names.get(b2b_id, b2b_id)) for b2b_id in ids]
 
@@ -317,9 +322,9 @@ def supplier_names(session: Session, ids: Iterable[str]) -> dict[str, str]:
     return {b2b_id: name for b2b_id, name in names.items() if name}
 
 
-def assignees(session: Session, scope: Scope, *, most: int = 100) -> Sequence[Person]:
+def assignees(session: Session, scope: Scope) -> Sequence[Person]:
     """The people who have orders that the reader may see, by name."""
-    ids = distinct_values(session, PurchaseOrder.assignee_id, most=most)
+    ids = distinct_values(session, PurchaseOrder.assignee_id, most=ASSIGNEES_MAX)
     people = select(Person).where(Person.id.in_(ids))
     if scope is not None:
         # Staff of other suppliers stay unknown.
@@ -358,7 +363,7 @@ def received_since(session: Session, scope: Scope, since: datetime) -> Received:
 
 
 def responses_by_person(
-    session: Session, scope: Scope, since: datetime, *, except_id: int, limit: int = 3
+    session: Session, scope: Scope, since: datetime, *, except_id: int
 ) -> Sequence[tuple[str, int]]:
     """Who else responded since a time, and how often; the most active first."""
     number = func.count()
@@ -367,7 +372,7 @@ def responses_by_person(
         .where(Decision.decided_at >= since, Decision.undone.is_(False), Decision.person_id != except_id)
         .group_by(Decision.person_name)
         .order_by(number.desc(), Decision.person_name)
-        .limit(limit)
+        .limit(RESPONDERS_SHOWN)
     )
     return [(name, count) for name, count in session.execute(query)]
 

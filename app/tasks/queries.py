@@ -11,9 +11,9 @@ from app.db.filters import PAGE
 from app.tasks.models import Job
 
 
-def newest_jobs(session: Session, person_id: int | None, *, limit: int = PAGE) -> Sequence[Job]:
+def newest_jobs(session: Session, person_id: int | None) -> Sequence[Job]:
     """The newest jobs of a person, or of everyone if ``person_id`` is None."""
-    return session.scalars(_jobs(person_id).order_by(Job.id.desc()).limit(limit)).all()
+    return session.scalars(_jobs(person_id).order_by(Job.id.desc()).limit(PAGE)).all()
 
 
 def job(session: Session, person_id: int | None, job_id: str, *, lock: bool = False) -> Job | None:

@@ -43,6 +43,8 @@ NO_RESPONSE = "none"
 """The code filter for attempts without a response."""
 OUTCOMES_SHOWN = 10
 """Newest attempts of each message in the list."""
+SUPPLIERS_MAX = 200
+"""Suppliers that the filter of the list offers."""
 FEW = 4_000
 """Up to this many ids are collected and then sorted; for more, walking the list is faster."""
 
@@ -182,14 +184,14 @@ def attempt_outcomes(session: Session, ids: Sequence[str]) -> dict[str, list[str
     return outcomes
 
 
-def known_suppliers(session: Session, scope: Scope, *, most: int = 200) -> Sequence[str]:
+def known_suppliers(session: Session, scope: Scope) -> Sequence[str]:
     """The suppliers with messages that the reader may see, for a list of suggestions.
 
     Reads one index entry per supplier, however many messages it has.
     """
     if scope is not None:
         return sorted(scope)
-    return distinct_values(session, Message.supplier_b2b_id, most=most)
+    return distinct_values(session, Message.supplier_b2b_id, most=SUPPLIERS_MAX)
 
 
 def ids_of(session: Session, scope: Scope, filters: MessageFilter) -> Select[str]:

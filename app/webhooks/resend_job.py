@@ -33,6 +33,8 @@ MAX_REQUESTED = 100
 """Requested messages of one partner that may wait to be sent; the rest follow as these are sent."""
 CHECK_AGAIN_SECONDS = 2.0
 """Pause before the next step while requested messages wait to be sent."""
+REPORT_PAGE = 100
+"""Rows of a page of the report."""
 
 
 class ResendResult(StrEnum):
@@ -245,7 +247,7 @@ class ResendRow:
 
 
 def report(
-    session: Session, job: Job, *, only: str = "", after: str = "", limit: int = 100
+    session: Session, job: Job, *, only: str = "", after: str = ""
 ) -> tuple[Sequence[ResendRow], str | None]:
     """The rows of a bulk resend by message id, oldest first, and the id after which the next page begins."""
     result = _result(job)
@@ -260,7 +262,7 @@ def report(
             Message,
         )
         .order_by(ResendItem.message_id)
-        .limit(limit + 1)
+        .limit(REPORT_PAGE + 1)
     )
     if only:
         query = query.where(result == only)
@@ -279,9 +281,9 @@ def report(
             status=record.status,
             message=record.Message,
         )
-        for record in records[:limit]
+        for record in records[:REPORT_PAGE]
     ]
-    return rows, rows[-1].message_id if len(records) > limit else None
+    return rows, rows[-1].message_id if len(records) > REPORT_PAGE else None
 
 
 def count_results(session: Session, job: Job) -> dict[ResendResult, int]:
