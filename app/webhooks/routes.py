@@ -43,16 +43,10 @@ def newer() -> Response:
 
 
 @blueprint.get("/<message_id>")
+@blueprint.get("/<message_id>/state", endpoint="state")
 @access.requires(Permission.VIEW)
 def message(message_id: str) -> Response:
-    """One webhook with all its attempts."""
-    return _message_page(_get_or_404(message_id))
-
-
-@blueprint.get("/<message_id>/state")
-@access.requires(Permission.VIEW)
-def state(message_id: str) -> Response:
-    """The fragment that the page of a webhook polls until the webhook is final."""
+    """One webhook with all its attempts. Until it is final, its page polls ``/state``."""
     return _message_page(_get_or_404(message_id))
 
 
@@ -79,7 +73,7 @@ def resend_one(message_id: str) -> AnyResponse:
         return _message_page(_get_or_404(message_id), form, status=409)
     web.db().commit()
     url = url_for(".message", message_id=message_id)
-    return web.redirect_after_post(url, fragment=lambda: state(message_id))
+    return web.redirect_after_post(url, fragment=lambda: _message_page(_get_or_404(message_id)))
 
 
 @blueprint.post("/<message_id>/withdraw")
@@ -99,7 +93,7 @@ def cancel(message_id: str) -> AnyResponse:
         return _message_page(_get_or_404(message_id), cancel_form=form, status=409)
     web.db().commit()
     url = url_for(".message", message_id=message_id)
-    return web.redirect_after_post(url, fragment=lambda: state(message_id))
+    return web.redirect_after_post(url, fragment=lambda: _message_page(_get_or_404(message_id)))
 
 
 def _get_or_404(message_id: str) -> Message:
