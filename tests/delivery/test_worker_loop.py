@@ -204,7 +204,7 @@ def test_expired_leases_are_reclaimed_once_a_second(
         worker._reclaim(None, NOW)
         time.sleep(0.5)
     assert at == [1000.0, 1001.0, 1002.0]
-    assert caplog.messages == ["2 messages had an expired lease and are sent again"]
+    assert caplog.messages == ["2 messages had an expired lease and were released"]
 
 
 @pytest.mark.parametrize("rounds", [0, 2])

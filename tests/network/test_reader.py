@@ -91,8 +91,8 @@ def test_hazardous_json_is_rejected_with_a_reason(raw: bytes, says: str) -> None
     [
         (b"", "The body is empty."),
         (b"\xff\xfe", "The body begins with a byte order mark; send plain UTF-8."),
-        (b'"\\u0000"', "A text contains the character U+0000."),
-        (b'"\\ud800"', "A text contains half of a surrogate pair."),
+        (b'"\\u0000"', "A string contains the character U+0000."),
+        (b'"\\ud800"', "A string contains half of a surrogate pair."),
         (b"9223372036854775808", "A whole number does not fit into 64 bits."),
         (b'{"a":1,"a":1}', "An object has a duplicate key."),
     ],
