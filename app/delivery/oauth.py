@@ -25,7 +25,7 @@ from app.delivery.address_policy import Network
 from app.delivery.http_client import Sender, Target
 from app.delivery.outcome import Detail, DetailCode, Failure, Outcome
 from app.network.reader import Unreadable, read_json
-from app.partners.masking import MASK, MIN_MASKED_LENGTH, masked, spellings
+from app.partners.masking import masked
 
 TOKEN_DEADLINE = 4.0
 """Seconds for a token request. Twice that is less than the margin of a lease."""
@@ -134,7 +134,7 @@ def send(
     token = tokens.get(grant, sender)
     if isinstance(token, NoToken):
         return token.outcome
-    outcome = _without(sender.post(target, body, {**headers, **_bearer(token)}), token)
+    outcome = sender.post(target, body, {**headers, **_bearer(token)}).masked((token.text,))
     if outcome.status != 401 or outcome.failure is not None:
         return outcome
     tokens.forget(grant, token)
@@ -143,20 +143,7 @@ def send(
     fresh = tokens.get(grant, sender)
     if isinstance(fresh, NoToken) or fresh.text == token.text:
         return outcome
-    return _without(sender.post(target, body, {**headers, **_bearer(fresh)}), fresh)
-
-
-def _without(outcome: Outcome, token: Token) -> Outcome:
-    """Return the outcome with the token masked: a partner may send it back."""
-    if len(token.text) < MIN_MASKED_LENGTH:
-        return outcome  # masking a very short token would corrupt the response
-    text = "\n".join([*outcome.detail.texts, *(value for _, value in outcome.headers)])
-    matches = [
-        spelling
-        for spelling in spellings(token.text)
-        if spelling.encode() in outcome.body or spelling in text
-    ]
-    return outcome.without(sorted(matches, key=len, reverse=True), MASK) if matches else outcome
+    return sender.post(target, body, {**headers, **_bearer(fresh)}).masked((fresh.text,))
 
 
 def fetch(grant: Grant, sender: Sender) -> Token | NoToken:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
+
+from app.partners.masking import MASK, masker, spellings
 
 BODY_CAP = 256 * 1024
 """Bytes of a response body that are read and stored."""
@@ -162,26 +164,27 @@ class Outcome:
         lower_name = name.lower()
         return next((value for key, value in self.headers if key.lower() == lower_name), "")
 
-    def without(self, secrets: Sequence[str], mask: str) -> Outcome:
-        """Return a copy with ``mask`` in place of each secret in the body, the headers and the detail."""
-        body = self.body
-        for secret in secrets:
-            body = body.replace(secret.encode(), mask.encode())
+    def masked(self, secrets: tuple[str, ...]) -> Outcome:
+        """The same with the secrets masked: a partner may send back what it received.
+
+        Usually there is nothing to mask, so it first looks for them.
+        """
+        known = spellings(secrets)
+        text = "\n".join([*self.detail.texts, *(value for _, value in self.headers)])
+        if not any(raw in self.body or spelling in text for spelling, raw in known):
+            return self
+        body, mask = self.body, masker(secrets)
+        for _, raw in known:
+            body = body.replace(raw, MASK.encode())
         growth = len(body) - len(self.body)
         return replace(
             self,
             body=body,
             # The stored size must still match the stored bytes.
             body_size=None if self.body_size is None else max(self.body_size + growth, len(body)),
-            headers=tuple((name, _masked(value, secrets, mask)) for name, value in self.headers),
-            detail=self.detail.masked(lambda text: _masked(text, secrets, mask)),
+            headers=tuple((name, mask(value)) for name, value in self.headers),
+            detail=self.detail.masked(mask),
         )
-
-
-def _masked(text: str, secrets: Sequence[str], mask: str) -> str:
-    for secret in secrets:
-        text = text.replace(secret, mask)
-    return text
 
 
 class SendAborted(Exception):

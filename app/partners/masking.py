@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 MASK = "••••••••"
@@ -42,7 +43,14 @@ def secrets_of(partner: Any) -> list[str]:
     ]
 
 
-def spellings(secret: str) -> set[str]:
+@lru_cache(maxsize=256)
+def spellings(secrets: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
+    """The spellings of the secrets, as text and as bytes, longest first; short secrets have none."""
+    texts = {text for secret in secrets if len(secret) >= MIN_MASKED_LENGTH for text in _spellings(secret)}
+    return tuple((text, text.encode()) for text in sorted(texts, key=len, reverse=True))
+
+
+def _spellings(secret: str) -> set[str]:
     """Return the secret as it is and as JSON may escape it; some serializers escape slashes too."""
     if not _ESCAPED.search(secret):
         return {secret}
@@ -61,11 +69,8 @@ def masked(text: str, secrets: Iterable[str]) -> str:
 
 def masker(secrets: Iterable[str]) -> Callable[[str], str]:
     """Return a function that masks these secrets, for many texts."""
-    all_spellings = {
-        spelling for secret in secrets if len(secret) >= MIN_MASKED_LENGTH for spelling in spellings(secret)
-    }
-    longest_first = sorted(all_spellings, key=len, reverse=True)
-    if not longest_first:
+    texts = [text for text, _ in spellings(tuple(secrets))]
+    if not texts:
         return lambda text: text
-    pattern = re.compile("|".join(re.escape(secret) for secret in longest_first))
+    pattern = re.compile("|".join(re.escape(text) for text in texts))
     return lambda text: pattern.sub(MASK, text)

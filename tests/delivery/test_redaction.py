@@ -9,7 +9,6 @@ import pytest
 
 from app.delivery.credentials import Credentials
 from app.delivery.http_client import Target
-from app.delivery.oauth import Token, _without
 from app.delivery.outcome import Detail, DetailCode, Outcome
 from app.delivery.redaction import without_secrets
 from app.delivery.retry_policy import judge
@@ -41,9 +40,8 @@ def test_secret_is_redacted_in_every_spelling(spelling: str) -> None:
     )
     outcome = outcome_with(spelling)
     hidden, verdict = without_secrets(outcome, verdict_on(outcome), credentials)
-    unseen = _without(outcome, Token(SECRET, None))  # type: ignore[arg-type]
 
-    for redacted in (hidden, unseen):
+    for redacted in (hidden, outcome.masked((SECRET,))):
         assert redacted.body.decode() == outcome.body.decode().replace(spelling, MASK)
         assert redacted.body_size == len(redacted.body)
         cause = redacted.detail.params["cause"]
@@ -57,7 +55,7 @@ def test_response_without_secrets_is_unchanged() -> None:
     outcome = outcome_with("nothing of the kind")
 
     assert without_secrets(outcome, verdict := verdict_on(outcome), credentials) == (outcome, verdict)
-    assert _without(outcome, Token(SECRET, None)) is outcome  # type: ignore[arg-type]
+    assert outcome.masked((SECRET,)) is outcome
 
 
 def test_secret_in_decoded_reply_is_redacted_whatever_its_spelling() -> None:
