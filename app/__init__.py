@@ -112,7 +112,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
     logs.configure(settings)
     _configure(app, settings)
     _create_instance_folder(settings)
-    encryption.configure(settings.encryption_key_list)
+    encryption.configure(settings.encryption_keys)
     certificates.keep_in(settings.instance / "certificates")
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(
@@ -120,7 +120,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
         info={
             ALERTS: settings.public_url if settings.smtp_url else None,
             FAILING_AFTER: settings.failing_after,
-            ZONE: settings.time_zone,
+            ZONE: settings.time_zone.key,
         },
         engine=engine,
     )

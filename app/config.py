@@ -8,17 +8,18 @@ import secrets
 import tomllib
 from collections.abc import Callable
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from cryptography.fernet import Fernet
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, IPvAnyNetwork, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -34,6 +35,17 @@ SECRETS = frozenset({"smtp_url", "secret_key", "database_url", "metrics_token", 
 """Settings whose values are never repeated in an error message."""
 
 
+def _split(value: Any) -> Any:
+    """The parts of a text that are separated by commas."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+T = TypeVar("T")
+CommaSeparated = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_split)]
+
+
 class SettingsError(ValueError):
     """An unknown or invalid setting. The text is one line for the operator."""
 
@@ -46,14 +58,14 @@ class Settings(BaseSettings):
     instance: Path = ROOT / "instance"
     database_url: str = Field("", repr=False)
     secret_key: str = Field("", repr=False)
-    # Fernet keys separated by commas: the first encrypts, all of them decrypt.
-    encryption_keys: str = Field("", repr=False)
+    # Fernet keys: the first encrypts, all of them decrypt.
+    encryption_keys: CommaSeparated[str] = Field((), repr=False)
     respond_within_hours: float = Field(24, gt=0, le=24 * 365)
     serve_delivers: bool = True
     serve_works: bool = True
     max_body_bytes: int = Field(1024 * 1024, ge=1024, le=64 * 1024 * 1024)
     undo_seconds: float = Field(0, ge=0, le=600)
-    time_zone: str = "Asia/Kolkata"
+    time_zone: ZoneInfo = ZoneInfo("Asia/Kolkata")
     web_processes: int = Field(2, ge=1, le=64)
     web_threads: int = Field(4, ge=1, le=64)
     senders: int = Field(8, ge=1, le=128)
@@ -67,14 +79,17 @@ class Settings(BaseSettings):
     # Set by `flask demo`: pages link to what the partner simulator received.
     simulator_url: str = ""
     public_url: str = ""
-    # Host names besides loopback and the one of `public_url`, separated by commas.
-    trusted_hosts: str = ""
+    # Host names besides loopback and the one of `public_url`.
+    trusted_hosts: CommaSeparated[str] = ()
     log: Literal["text", "json"] = "text"
-    # Who may read /metrics: a bearer token, or networks separated by commas.
+    # Who may read /metrics: a bearer token, or networks.
     metrics_token: str = Field("", repr=False)
-    metrics_allow: str = "127.0.0.0/8,::1/128"
+    metrics_allow: CommaSeparated[IPvAnyNetwork] = (
+        IPv4Network("127.0.0.0/8"),
+        IPv6Network("::1/128"),
+    )
     mail_from: str = ""
-    mail_to: str = ""
+    mail_to: CommaSeparated[str] = ()
     # Declared after mail_from and mail_to, which its validator needs.
     smtp_url: str = Field("", repr=False)
     alert_deadlines: Literal["off", "hourly", "daily"] = "daily"
@@ -109,23 +124,18 @@ class Settings(BaseSettings):
 
     @field_validator("encryption_keys")
     @classmethod
-    def _check_encryption_keys(cls, keys: str) -> str:
+    def _check_encryption_keys(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
         try:
-            for key in filter(None, keys.split(",")):
-                Fernet(key.strip())
+            for key in keys:
+                Fernet(key)
         except ValueError as error:
             raise ValueError("must be Fernet keys, separated by commas") from error
         return keys
 
-    @field_validator("metrics_allow")
+    @field_validator("trusted_hosts")
     @classmethod
-    def _check_networks(cls, networks: str) -> str:
-        try:
-            for network in filter(None, networks.split(",")):
-                ip_network(network.strip())
-        except ValueError as error:
-            raise ValueError("must be networks such as 10.0.0.0/8, separated by commas") from error
-        return networks
+    def _lower_hosts(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name.lower() for name in names)
 
     @field_validator("simulator_url")
     @classmethod
@@ -143,13 +153,11 @@ class Settings(BaseSettings):
 
     @field_validator("mail_from", "mail_to")
     @classmethod
-    def _check_mail_addresses(cls, text: str, info: ValidationInfo) -> str:
-        addresses = [address.strip() for address in text.split(",") if address.strip()]
+    def _check_mail_addresses(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        addresses = [value] if value and isinstance(value, str) else value
         if any(not re.fullmatch(r"[^\s@<>,;:\"]+@[A-Za-z0-9.-]+", address) for address in addresses):
             raise ValueError("must be an email address, such as po@supplier.example")
-        if info.field_name == "mail_from" and len(addresses) > 1:
-            raise ValueError("must be a single email address")
-        return ", ".join(addresses)
+        return value
 
     @field_validator("smtp_url")
     @classmethod
@@ -170,35 +178,6 @@ class Settings(BaseSettings):
             raise ValueError("also needs mail_from and mail_to")
         return url
 
-    @field_validator("time_zone")
-    @classmethod
-    def _check_time_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError("must be the name of a time zone, such as Asia/Kolkata") from error
-        return name
-
-    @property
-    def mail_addresses(self) -> list[str]:
-        """The recipients of alerts."""
-        return [address for address in self.mail_to.split(", ") if address]
-
-    @property
-    def trusted_host_names(self) -> frozenset[str]:
-        """The host names of ``trusted_hosts``."""
-        return frozenset(name.strip().lower() for name in self.trusted_hosts.split(",") if name.strip())
-
-    @property
-    def metrics_networks(self) -> list[IPv4Network | IPv6Network]:
-        """The networks of ``metrics_allow``."""
-        return [ip_network(network.strip()) for network in self.metrics_allow.split(",") if network.strip()]
-
-    @property
-    def encryption_key_list(self) -> list[str]:
-        """The keys of ``encryption_keys``."""
-        return [key.strip() for key in self.encryption_keys.split(",") if key.strip()]
-
     @property
     def is_https(self) -> bool:
         """Whether people open the site over HTTPS, so that cookies and HSTS can demand it."""
@@ -213,11 +192,6 @@ class Settings(BaseSettings):
     def session_lifetime(self) -> timedelta:
         """How long a session lasts at most."""
         return timedelta(hours=self.session_hours)
-
-    @property
-    def zone(self) -> ZoneInfo:
-        """The time zone for displayed times and for query times without a zone."""
-        return ZoneInfo(self.time_zone)
 
     @classmethod
     def settings_customise_sources(
@@ -251,14 +225,15 @@ class Settings(BaseSettings):
             raise SettingsError(f"config.toml cannot be read: {error}") from None
         return settings.model_copy(update=settings._instance_defaults())
 
-    def _instance_defaults(self) -> dict[str, str]:
+    def _instance_defaults(self) -> dict[str, Any]:
         """The defaults that depend on the instance folder."""
-        defaults: dict[str, str] = {}
+        defaults: dict[str, Any] = {}
         if not self.database_url:
             defaults["database_url"] = f"sqlite:///{self.instance / 'po-confirm.sqlite'}"
         if not self.encryption_keys:
             path = self.instance / "encryption-key"
-            defaults["encryption_keys"] = read_or_create_secret(path, lambda: Fernet.generate_key().decode())
+            key = read_or_create_secret(path, lambda: Fernet.generate_key().decode())
+            defaults["encryption_keys"] = (key,)
         if not self.secret_key:
             defaults["secret_key"] = read_or_create_secret(self.instance / "secret-key")
         return defaults

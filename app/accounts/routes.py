@@ -217,7 +217,7 @@ def account() -> Response:
     me = access.current_person()
     chosen = preferences.read(me.preferences)
     form = AccountForm(
-        default_zone=web.settings().time_zone,
+        default_zone=web.settings().time_zone.key,
         formdata=None,
         full_name=me.full_name,
         mail_address=me.mail_address,
@@ -234,7 +234,7 @@ def account() -> Response:
 @access.keeps_form
 def change_account() -> Response:
     """Save the signed-in person's data and preferences."""
-    form = AccountForm(default_zone=web.settings().time_zone)
+    form = AccountForm(default_zone=web.settings().time_zone.key)
     if not form.validate():
         return _account_page(form, status=422)
     person = queries.person_by_id(web.db(), access.current_person().id, lock=True) or abort(404)

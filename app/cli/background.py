@@ -34,7 +34,7 @@ def test() -> None:
     if not settings.smtp_url:
         context.fail("Email is off. Set PO_SMTP_URL, PO_MAIL_FROM and PO_MAIL_TO.")
     outcome = send_test(settings)
-    for address in settings.mail_addresses:
+    for address in settings.mail_to:
         click.echo(f"{address}: {'sent' if address in outcome.accepted else 'not sent'}")
     if outcome.error:
         context.fail(outcome.error)

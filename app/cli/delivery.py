@@ -52,7 +52,7 @@ def resend(since: str, partner_name: str | None, state: str, reason: str, dry_ru
         moment = datetime.fromisoformat(since)
     except ValueError:
         context.fail(f"{since!r} is not a time such as 2026-11-23T10:00.")
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=context.settings().zone)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=context.settings().time_zone)
     selection = Selection(
         filter=MessageFilter(partner=partner_name or ""), tried_since=moment, states=(MessageState(state),)
     )

@@ -87,7 +87,7 @@ def run_demo(
         "DEMO_ORDERS": str(known),
         "DEMO_STATE_FILE": str(settings.instance / "demo-received.jsonl"),
         "DEMO_STATE_OF": partner.created_at.isoformat(),
-        "DEMO_TIME_ZONE": settings.time_zone,
+        "DEMO_TIME_ZONE": settings.time_zone.key,
         "DEMO_BUSY": "1" if busy else "",
     }
     _print_sign_ins(url, partner_url, password)

@@ -65,7 +65,7 @@ def write(run: TaskRun, settings: Settings) -> None:
     source = sources.SOURCES[parameters["what"]]
     scope = None if parameters["scope"] is None else frozenset(parameters["scope"])
     try:
-        values = sources.read_query(source, parameters["query"], settings.zone)
+        values = sources.read_query(source, parameters["query"], settings.time_zone)
     except sources.BadFilter as error:
         raise TaskFailed(str(error)) from error
     path = path_of(settings, run.task_id, parameters["form"])
@@ -146,10 +146,10 @@ def _write(
     file: IO[bytes], source: sources.Source, batches: Iterator[Any], form: str, settings: Settings
 ) -> None:
     if form == "xlsx":
-        formats.write_xlsx(file, source.columns, batches, settings.zone, source.title)
+        formats.write_xlsx(file, source.columns, batches, settings.time_zone, source.title)
         return
     encode = formats.as_csv if form == "csv" else formats.as_jsonl
-    for chunk in encode(source.columns, batches, settings.zone):
+    for chunk in encode(source.columns, batches, settings.time_zone):
         file.write(chunk)
 
 

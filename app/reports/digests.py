@@ -91,7 +91,7 @@ def queue_digest(database: Database, settings: Settings) -> bool:
 
 def _period(now: datetime, settings: Settings) -> datetime | None:
     """The start of the current hour or, after ``DAILY_HOUR``, of the working day; otherwise None."""
-    local = now.astimezone(settings.zone)
+    local = now.astimezone(settings.time_zone)
     if settings.alert_deadlines == "hourly":
         return local.replace(minute=0, second=0, microsecond=0)
     digest_time = local.replace(hour=DAILY_HOUR, minute=0, second=0, microsecond=0)
@@ -103,7 +103,7 @@ def _body(subject: str, lines: Sequence[str], url: str) -> str:
 
 
 def _order_line(order: PurchaseOrder, now: datetime, settings: Settings) -> str:
-    respond_by = order.respond_by.astimezone(settings.zone)
+    respond_by = order.respond_by.astimezone(settings.time_zone)
     overdue = " (overdue)" if order.respond_by < now else ""
     name = one_line(f"{order.buyer_po_number}, {order.buyer_name}")
     return f"* {name}: respond by {respond_by:%d %b %Y %H:%M}{overdue}"

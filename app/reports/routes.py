@@ -230,4 +230,4 @@ def _may_read_metrics() -> bool:
         address = ip_address(request.remote_addr or "")
     except ValueError:
         return False
-    return any(address in network for network in settings.metrics_networks)
+    return any(address in network for network in settings.metrics_allow)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -40,7 +40,7 @@ def send_test(settings: Settings) -> Outcome:
         "body": "This is a test. Email from PO Confirm works.\n",
         "message_id": f"test.{secrets.token_hex(8)}",
     }
-    recipients = settings.mail_addresses
+    recipients = settings.mail_to
     mail = _compose(parameters, clock.now(), settings.mail_from, recipients)
     return send(Server.at(settings.smtp_url), mail, recipients, deadline=DEADLINE_SECONDS)
 
@@ -60,7 +60,7 @@ def _send(run: TaskRun, *, settings: Settings, text: MailWriter | None) -> None:
             _cancel_duplicates(session, task)
         finished = set(task.cursor.get("finished", []))
     to = task.parameters.get("to")
-    addresses = [to] if to else settings.mail_addresses
+    addresses = [to] if to else settings.mail_to
     recipients = [address for address in addresses if address not in finished]
     try:
         mail = _compose(task.parameters, task.created_at, settings.mail_from, recipients)
@@ -104,7 +104,7 @@ def _postpone_others(session: Session, mail: Task) -> None:
 
 
 def _compose(
-    parameters: Mapping[str, Any], created_at: datetime, sender: str, recipients: list[str]
+    parameters: Mapping[str, Any], created_at: datetime, sender: str, recipients: Sequence[str]
 ) -> EmailMessage:
     mail = EmailMessage()
     mail["From"] = sender

@@ -14,7 +14,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 def trusted_names(settings: Settings) -> frozenset[str]:
     """Loopback, the host of ``PO_PUBLIC_URL``, and ``PO_TRUSTED_HOSTS``."""
     public = urlsplit(settings.public_url).hostname
-    return LOOPBACK | set(settings.trusted_host_names) | ({public} if public else set())
+    return LOOPBACK | set(settings.trusted_hosts) | ({public} if public else set())
 
 
 class TrustedHosts:

@@ -180,7 +180,7 @@ def zone() -> ZoneInfo:
     """The reader's time zone."""
     # Only what was loaded anyway: an error page must not query the database.
     name = getattr(g.get("_login_user"), "time_zone", "")
-    return ZoneInfo(name) if name else settings().zone
+    return ZoneInfo(name) if name else settings().time_zone
 
 
 def wants_fragment() -> bool:

@@ -132,7 +132,7 @@ def test_rotation_makes_the_old_key_unnecessary(app: Flask, database: Database, 
         )
         kept_forms.keep(session, "/partners/new", [("bearer_token", SECRETS[1])], address="")
         session.commit()
-    encryption.configure([other_key, *app.extensions["settings"].encryption_key_list])
+    encryption.configure([other_key, *app.extensions["settings"].encryption_keys])
     assert "rotated=3" in app.test_cli_runner().invoke(args=["secrets", "rotate"]).output
     encryption.configure([other_key])
     with database.reading() as session:

@@ -377,7 +377,7 @@ def test_deadlines_are_one_digest_a_day(
     database: Database, settings: Settings, arrive: Any, clock: Any, send: Send, mail_server: MailServer
 ) -> None:
     arrive(25)
-    local = now().astimezone(settings.zone)
+    local = now().astimezone(settings.time_zone)
     # 9:00 on the day after tomorrow: all are overdue, at any time of the test run.
     clock.move(seconds=(57 - local.hour) * 3600 - local.minute * 60)
     assert [digests.queue_digest(database, settings) for _ in range(3)] == [True, False, False]
