@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import statistics
 import subprocess
@@ -15,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import Engine, func, select
 
 from app import create_app
 from app.accounts.models import Role
 from app.accounts.service import add_person
 from app.clock import now
 from app.config import Settings
-from app.db import Database
+from app.db import Base, Database
 from app.demo.orders import example_orders
 from app.inbound.file_import import ImportResult, import_body
 from app.inbound.processing import Rules
@@ -83,6 +84,7 @@ def receiver(delay_seconds: float = 0) -> Iterator[str]:
 def fresh_app(folder: Path, **settings: Any) -> Flask:
     """An app with its own database."""
     app = create_app(Settings.load(instance=folder, **settings))
+    logging.getLogger("app.request").setLevel(logging.WARNING)  # a reference does not log its requests
     database_of(app).upgrade()
     return app
 
@@ -138,6 +140,23 @@ def confirm_all(app: Flask, person_id: int, ids: list[int]) -> None:
             by = decisions.Responder(person_id, "Asha")
             decisions.respond(session, order, decision, version=order.version, by=by)
         session.commit()
+
+
+def added_rows(engine: Engine, run: Callable[[], Any]) -> dict[str, int]:
+    """How many rows ``run`` adds to each table."""
+    before = _row_counts(engine)
+    run()
+    return {
+        table: count - before[table] for table, count in _row_counts(engine).items() if count > before[table]
+    }
+
+
+def _row_counts(engine: Engine) -> dict[str, int]:
+    with engine.connect() as connection:
+        return {
+            table.name: connection.scalar(select(func.count()).select_from(table)) or 0
+            for table in Base.metadata.sorted_tables
+        }
 
 
 def seconds(run: Callable[[], Any]) -> float:
