@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, lazyload
 
 from app.accounts.models import Person, PersonSupplier, Role
 from app.db.filters import PAGE, count_rows
@@ -43,6 +43,7 @@ def people_of_supplier(session: Session, supplier_b2b_id: str) -> Sequence[Perso
         select(Person)
         .join(PersonSupplier, PersonSupplier.person_id == Person.id)
         .where(PersonSupplier.b2b_id == supplier_b2b_id, Person.active, Person.role == Role.SUPPLIER)
+        .options(lazyload(Person.suppliers))  # no caller reads them
         .order_by(Person.id)
     ).all()
 

@@ -19,12 +19,16 @@ TEXT_MAX = 40
 
 
 def index_items(session: Session, order: PurchaseOrder, body: PurchaseOrderBody) -> None:
-    """Replace the order's rows in the index with the lines of its current version."""
-    session.execute(delete(OrderItem).where(OrderItem.order_id == order.id))
+    """Add the lines of the order's current version to the index."""
     if rows := item_rows(order.id, order.supplier_b2b_id, order.buyer_b2b_id, body):
         table: Any = OrderItem.__table__
         assert isinstance(table, Table)
         session.execute(insert(table), rows)
+
+
+def remove_items(session: Session, order: PurchaseOrder) -> None:
+    """Remove the order's lines from the index."""
+    session.execute(delete(OrderItem).where(OrderItem.order_id == order.id))
 
 
 def item_rows(

@@ -14,7 +14,7 @@ from app.network.text import read_date, search_key
 from app.network.vocabulary import ErrorCode, Status, is_known_status, may_edit
 from app.orders.decisions import cancel_response, last_decision
 from app.orders.models import NO_DAY, PurchaseOrder, ResponseState, Revision
-from app.orders.order_items import index_items
+from app.orders.order_items import index_items, remove_items
 from app.orders.totals import order_totals
 from app.orders.validation import check_parties, check_version
 
@@ -81,6 +81,7 @@ def apply_edit(
         order.response = ResponseState.CHANGED
         order.search_text += _remarks_of_last(session, order)
     _add_revision(session, order, inbound_id=inbound_id, raw=raw, received_at=received_at)
+    remove_items(session, order)
     index_items(session, order, sent)
 
 
