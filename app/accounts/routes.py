@@ -21,7 +21,6 @@ from app.accounts.forms import (
 )
 from app.accounts.models import Person, Role, Supplier
 from app.accounts.passwords import hash_password, is_password, new_password
-from app.accounts.suppliers import set_device_tag
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.network.vocabulary import DeviceTag
@@ -101,7 +100,7 @@ def set_up_supplier() -> Response:
     if b2b_id not in queries.supplier_settings(web.db()):
         abort(404)
     name, value = form.device_tag_name.data or "", form.device_tag_value.data or ""
-    set_device_tag(web.db(), b2b_id, name, value, by=access.current_person().display_name)
+    service.set_device_tag(web.db(), b2b_id, name, value, by=access.current_person().display_name)
     web.db().commit()
     return redirect(url_for(".suppliers", saved=b2b_id), 303)
 

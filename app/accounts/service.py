@@ -1,4 +1,4 @@
-"""Commands on user accounts. Each writes to the audit trail; none commits."""
+"""Commands on user accounts and suppliers. Each writes to the audit trail; none commits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.accounts import passwords, queries, sessions, throttle
-from app.accounts.models import Person, PersonSupplier, Role
+from app.accounts.models import Person, PersonSupplier, Role, Supplier
 from app.accounts.passwords import PasswordProblem
 from app.accounts.preferences import Preferences
 from app.accounts.preferences import read as read_preferences
@@ -217,6 +217,33 @@ def audit_fields(person: Person) -> dict[str, object]:
         "supplier_ids": sorted(person.supplier_ids),
         "active": person.active,
     }
+
+
+def set_device_tag(session: Session, b2b_id: str, name: str, value: str, *, by: str) -> None:
+    """Set the default device tag of a supplier; an empty name removes it. ``by`` is the actor's name."""
+    supplier = session.get(Supplier, b2b_id)
+    before = f"{supplier.device_tag_name} {supplier.device_tag_value}" if supplier else ""
+    after = f"{name} {value}" if name else ""
+    if before != after:
+        trail.record(
+            session,
+            AuditAction.SUPPLIER_CHANGED,
+            AuditObject.SUPPLIER,
+            b2b_id,
+            name=b2b_id,
+            by=by,
+            before={"device_tag": before},
+            after={"device_tag": after},
+        )
+    if not name:
+        if supplier:
+            session.delete(supplier)
+        return
+    if supplier is None:
+        supplier = Supplier(b2b_id=b2b_id)
+        session.add(supplier)
+    supplier.device_tag_name, supplier.device_tag_value = name, value
+    supplier.changed_at, supplier.changed_by = clock.now(), by
 
 
 def _record(
