@@ -55,7 +55,7 @@ class ResponseStream:
         return self
 
     def readline(self, limit: int) -> bytes:
-        """Return the next line, without a newline at the end of the stream or beyond ``limit`` bytes."""
+        """The next line, without a newline at the end of the stream or beyond ``limit`` bytes."""
         start = 0
         while (end := self._buffer.find(b"\n", start, limit)) < 0 and len(self._buffer) < limit:
             start = len(self._buffer)
@@ -79,7 +79,7 @@ class ResponseStream:
         return self._take(min(size, len(self._buffer)))
 
     def has_more(self) -> bool:
-        """Return whether bytes have arrived that no one has read."""
+        """Whether bytes have arrived that no one has read."""
         decrypted = self._connection.pending() if isinstance(self._connection, ssl.SSLSocket) else 0
         return bool(self._buffer or decrypted)
 
@@ -134,7 +134,7 @@ class PartnerResponse(http.client.HTTPResponse):
         self._check_framing()
 
     def read_body(self, limit: int) -> bytes:
-        """Return at most ``limit`` bytes of the body, also where it breaks off. See `is_whole`."""
+        """At most ``limit`` bytes of the body, also where it breaks off. See `is_whole`."""
         try:
             data = self.read(limit)
         except http.client.IncompleteRead as error:
@@ -391,7 +391,7 @@ def _context(ca_bundle: str, certificate: tuple[str, str] | None) -> ssl.SSLCont
 
 
 def tls_context(ca_bundle: str | None, certificate: tuple[str, str] | None) -> ssl.SSLContext:
-    """Return a TLS context that always verifies. Errors: SendAborted if the files cannot be used."""
+    """A TLS context that always verifies. Errors: SendAborted if the files cannot be used."""
     try:
         return _context(ca_bundle or DEFAULT_CA_BUNDLE_PATH, certificate)
     except (OSError, ValueError) as error:
@@ -402,7 +402,7 @@ def tls_context(ca_bundle: str | None, certificate: tuple[str, str] | None) -> s
 
 
 def tls_error_text(error: Exception) -> str:
-    """Return what went wrong, without the libraries' decoration."""
+    """What went wrong, without the libraries' decoration."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message.rstrip(".")
     if isinstance(error, ssl.SSLError) and error.reason:
@@ -411,7 +411,7 @@ def tls_error_text(error: Exception) -> str:
 
 
 def aborted(error: Exception, call: Call) -> SendAborted:
-    """Return the failure that an error of the socket means."""
+    """The failure that an error of the socket means."""
     if isinstance(error, TimeoutError):
         return SendAborted(Failure.TIMEOUT)
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLSyscallError):

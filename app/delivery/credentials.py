@@ -31,11 +31,11 @@ class Credentials:
     signing_secrets: tuple[str, ...] = field(repr=False)
 
     def message_headers(self, message_id: str, body: bytes, at: datetime) -> dict[str, str]:
-        """Return the headers that depend on the body and the time: the signatures."""
+        """The headers that depend on the body and the time: the signatures."""
         return signing.sign(self.signing_secrets, message_id, at, body)
 
     def masked_headers(self) -> list[list[str]]:
-        """Return the partner's headers for the log, with masked values."""
+        """The partner's headers for the log, with masked values."""
         names = [name for name, _ in self.target.headers]
         if self.grant is not None:
             names.append("Authorization")
@@ -43,7 +43,7 @@ class Credentials:
 
 
 def credentials_of(partner: Any, path: str, now: datetime, *, deadline_max: float = math.inf) -> Credentials:
-    """Return what a request to the partner's ``path`` carries at this time.
+    """What a request to the partner's ``path`` carries at this time.
 
     ``deadline_max`` limits the partner's own timeout, in seconds.
     """

@@ -42,7 +42,7 @@ class Call:
         self.response: PartnerResponse | None = None
 
     def time_left(self) -> float:
-        """Return the seconds until the deadline. Errors: SendAborted after it."""
+        """The seconds until the deadline. Errors: SendAborted after it."""
         left = self.due - time.monotonic()
         if left <= 0 or self.expired:
             raise SendAborted(Failure.TIMEOUT)
@@ -64,7 +64,7 @@ class Call:
                 self.socket.shutdown(socket.SHUT_RDWR)
 
     def timeout_detail(self) -> Detail:
-        """Return how far the call got until the deadline."""
+        """How far the call got until the deadline."""
         return Detail.of(DetailCode(self.phase.value), host=self.host, seconds=self.seconds)
 
 
@@ -103,7 +103,7 @@ class Watchdog:
             duplicate.close()
 
     def is_idle(self) -> bool:
-        """Return whether no call is watched."""
+        """Whether no call is watched."""
         return not self._calls
 
     def _run(self) -> None:

@@ -174,7 +174,7 @@ class Sender:
 
 
 def _prepared(target: Target, body: bytes, headers: Mapping[str, str]) -> requests.PreparedRequest:
-    """Return the request. Errors: SendAborted if URL, headers or deadline cannot be used."""
+    """The request. Errors: SendAborted if URL, headers or deadline cannot be used."""
     template = _template(target)
     request = requests.PreparedRequest()
     request.method, request.url = template.method, template.url
@@ -186,7 +186,7 @@ def _prepared(target: Target, body: bytes, headers: Mapping[str, str]) -> reques
 
 @lru_cache(maxsize=256)
 def _template(target: Target) -> requests.PreparedRequest:
-    """Return the request without its body and the message's headers.
+    """The request without its body and the message's headers.
 
     It is prepared once per target, since `requests` takes as long for it as for sending. Errors: SendAborted.
     """
@@ -224,7 +224,7 @@ def _check_url(url: str) -> None:
 
 
 def _checked(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the headers. Errors: SendAborted if one cannot be sent as it is."""
+    """The headers. Errors: SendAborted if one cannot be sent as it is."""
     checked = list(headers)
     for name, value in checked:
         if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
@@ -235,7 +235,7 @@ def _checked(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _incomplete(call: Call, received: bytes) -> tuple[Failure, Detail]:
-    """Return the failure of a response whose body did not end where it should."""
+    """The failure of a response whose body did not end where it should."""
     error = call.response.stream.error if call.response else None
     if error is not None:
         failure = aborted(error, call)
@@ -275,7 +275,7 @@ _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
 def _decompressed(data: bytes, truncated: bool) -> tuple[bytes, int | None, bool]:
-    """Return at most `BODY_CAP` + 1 bytes of a body that was compressed although `identity` was requested."""
+    """At most `BODY_CAP` + 1 bytes of a body that was compressed although `identity` was requested."""
     decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:
         body = decoder.decompress(data, BODY_CAP + 1)
@@ -291,7 +291,7 @@ class _Adapter(HTTPAdapter):
     pool: CheckedPool | None = None
 
     def get_connection_with_tls_context(self, *_: Any, **__: Any) -> CheckedPool:
-        """Return the pool that the sender chose."""
+        """The pool that the sender chose."""
         if self.pool is None:
             raise RuntimeError("a request is sent outside of a call")
         return self.pool

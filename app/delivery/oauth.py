@@ -79,7 +79,7 @@ class Tokens:
         self._fetching: dict[Grant, Future[Token | NoToken]] = {}
 
     def get(self, grant: Grant, sender: Sender) -> Token | NoToken:
-        """Return the token, requested within `TOKEN_DEADLINE` seconds if needed. Never raises."""
+        """The token, requested within `TOKEN_DEADLINE` seconds if needed. Never raises."""
         with self._lock:
             cached = self._cache.get(grant)
             if cached is not None and clock.now() < cached.until:
@@ -175,7 +175,7 @@ def fetch(grant: Grant, sender: Sender) -> Token | NoToken:
 
 
 def _request(grant: Grant) -> tuple[bytes, dict[str, str]]:
-    """Return the body and the headers of the token request."""
+    """The body and the headers of the token request."""
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
     form = prepare_token_request("client_credentials", **({"scope": grant.scope} if grant.scope else {}))
     method = "client_secret_post" if grant.in_body else "client_secret_basic"
@@ -187,18 +187,18 @@ def _request(grant: Grant) -> tuple[bytes, dict[str, str]]:
 
 
 def _pair(grant: Grant) -> str:
-    """Return client ID and secret as the Authorization header carries them."""
+    """Client ID and secret as the Authorization header carries them."""
     pair = f"{quote_plus(grant.client_id)}:{quote_plus(grant.client_secret)}"
     return base64.b64encode(pair.encode()).decode()
 
 
 def _secrets(grant: Grant) -> list[str]:
-    """Return the secret in every form in which it is sent, and may be sent back."""
+    """The secret in every form in which it is sent, and may be sent back."""
     return [grant.client_secret, quote_plus(grant.client_secret), _pair(grant)]
 
 
 def _used_for(expires_in: Any) -> timedelta:
-    """Return how long a token is used. Servers send the seconds as a number or as text."""
+    """How long a token is used. Servers send the seconds as a number or as text."""
     text = str(expires_in) if not isinstance(expires_in, bool) else ""
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         return UNSPECIFIED

@@ -160,7 +160,7 @@ class Outcome:
     sent: bool
 
     def header(self, name: str) -> str:
-        """Return the first header of this name (case-insensitive), or an empty string."""
+        """The first header of this name (case-insensitive), or an empty string."""
         lower_name = name.lower()
         return next((value for key, value in self.headers if key.lower() == lower_name), "")
 

@@ -78,7 +78,7 @@ os.register_at_fork(after_in_child=_lookups.reset)
 
 
 def resolve(host: str, port: int, seconds: float) -> list[Address]:
-    """Return every address of the host, allowed or not.
+    """Every address of the host, allowed or not.
 
     Errors: SendAborted if there is none or the lookup takes longer than ``seconds``.
     """

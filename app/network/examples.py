@@ -18,7 +18,7 @@ _INFOS = [{"name": "costCentre", "value": "CC160"}]
 
 
 def example(kind: Kind) -> dict[str, Any]:
-    """Return the example of a kind; amounts are exact. KeyError for a kind that partners do not send."""
+    """The example of a kind; amounts are exact. KeyError for a kind that partners do not send."""
     return _EXAMPLES[kind]
 
 

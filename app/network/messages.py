@@ -164,7 +164,7 @@ class Inbound(BaseModel):
     )
 
     def wire(self) -> dict[str, Any]:
-        """Return the part with its wire names, in the order of the contract, without unset fields."""
+        """The part with its wire names, in the order of the contract, without unset fields."""
         return self.model_dump(by_alias=True, exclude_unset=True)
 
 

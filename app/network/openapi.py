@@ -256,7 +256,7 @@ _ERRORS: dict[Kind, _Refusal] = {
 
 
 def openapi(server_url: str, kinds: Iterable[Kind]) -> dict[str, Any]:
-    """Return the document for those of `kinds` that partners send; numbers in examples are exact Decimals.
+    """The document for those of `kinds` that partners send; numbers in examples are exact Decimals.
 
     `server_url` is the URL of this app, without a trailing slash.
     """
@@ -284,7 +284,7 @@ def openapi(server_url: str, kinds: Iterable[Kind]) -> dict[str, Any]:
 
 
 def curl(server_url: str, kind: Kind) -> str:
-    """Return a shell command that sends the example of this kind; it reads the key from `$PARTNER_KEY`."""
+    """A shell command that sends the example of this kind; it reads the key from `$PARTNER_KEY`."""
     return " \\\n  ".join(
         (
             f"curl --request POST {shlex.quote(server_url + PATH + kind)}",
@@ -296,7 +296,7 @@ def curl(server_url: str, kind: Kind) -> str:
 
 
 def pretty(value: Any) -> str:
-    """Return indented JSON with exact Decimals."""
+    """Indented JSON with exact Decimals."""
     return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, indent=2)
 
 
@@ -371,7 +371,7 @@ def _reply(kind: Kind, status: int) -> dict[str, Any]:
 
 
 def _with_error(kind: Kind, field: str) -> dict[str, Any]:
-    """Return the example with the error that the rejection names, as far as the reply echoes it."""
+    """The example with the error that the rejection names, as far as the reply echoes it."""
     message: dict[str, Any] = simplejson.loads(pretty(example(kind)), use_decimal=True)
     section, _, name = field.partition(".")
     if name == "itemLists[0].quantity":

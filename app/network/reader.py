@@ -62,7 +62,7 @@ def read_json(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
 
 
 def dumps(value: Any) -> bytes:
-    """Return compact UTF-8 JSON with exact Decimals. TypeError for values that JSON does not have."""
+    """Compact UTF-8 JSON with exact Decimals. TypeError for values that JSON does not have."""
     text = simplejson.dumps(
         value, use_decimal=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
     )
@@ -70,7 +70,7 @@ def dumps(value: Any) -> bytes:
 
 
 def canonical_sha256(value: Any) -> str:
-    """Return a hex SHA-256 that is equal for equal content.
+    """A hex SHA-256 that is equal for equal content.
 
     The order of keys, the spelling of numbers (18, 18.00) and the top-level `device` do not matter.
     """

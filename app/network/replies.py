@@ -26,7 +26,7 @@ _RESPONSE_MESSAGES = {
 
 
 def response_code(code: ErrorCode | None) -> ResponseCode:
-    """Return the `response_code` for an `errorCd`: 38 for the same key with other content, else 1."""
+    """The `response_code` for an `errorCd`: 38 for the same key with other content, else 1."""
     if code is None:
         return ResponseCode.SUCCESS
     return ResponseCode.DUPLICATE if code is ErrorCode.CONFLICT else ResponseCode.FAILURE
@@ -41,7 +41,7 @@ def build_reply(
     detail: str = "",
     field: str = "",
 ) -> dict[str, Any]:
-    """Return the contract's reply to `received`: a success, or the failure that `code` names.
+    """The contract's reply to `received`: a success, or the failure that `code` names.
 
     A part that cannot be echoed, because it is missing or of the wrong type, is an empty string, object or
     list.
@@ -149,7 +149,7 @@ def read_reply(raw: bytes) -> PartnerReply | None:
 
 
 def _text(value: Any) -> str:
-    """Return a scalar as text that every database accepts; empty for null, objects and lists."""
+    """A scalar as text that every database accepts; empty for null, objects and lists."""
     if value is None or isinstance(value, dict | list):
         return ""
     if isinstance(value, bool):
@@ -169,7 +169,7 @@ def _decimal(literal: str) -> Decimal | str:
 
 
 def _without_contradictions(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the object without the keys that are given twice with different values."""
+    """The object without the keys that are given twice with different values."""
     values = dict(pairs)
     for name, value in pairs if len(values) < len(pairs) else ():
         if name in values and values[name] != value:

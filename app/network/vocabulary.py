@@ -166,12 +166,12 @@ def is_known_status(status: str) -> bool:
 
 
 def status_after(response: str) -> Status:
-    """Return the order's status after delivery of this response. ValueError for an unknown response."""
+    """The order's status after delivery of this response. ValueError for an unknown response."""
     return _AFTER_RESPONSE[SupplierResponse(response)]
 
 
 def status_after_action(action: str) -> Status | None:
-    """Return the status that a buyer's action requests; None for an unknown action."""
+    """The status that a buyer's action requests; None for an unknown action."""
     return _AFTER_ACTION[BuyerAction(action)] if action in _ACTIONS else None
 
 

@@ -82,7 +82,7 @@ def read_der(der: bytes) -> Certificate:
 
 
 def details_of(certificate: x509.Certificate) -> Certificate:
-    """Return the details that pages show."""
+    """The details that pages show."""
     try:
         alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names = [
@@ -101,7 +101,7 @@ def details_of(certificate: x509.Certificate) -> Certificate:
 
 
 def file_of(pem: str) -> str:
-    """Return the path of the file with this text, created if it is missing.
+    """The path of the file with this text, created if it is missing.
 
     If it cannot be created, TLS reports later that the file is missing.
     """

@@ -68,14 +68,14 @@ class Summary:
 
 
 def response_status(outcome: Outcome) -> str:
-    """Return the HTTP status with its phrase, or that there was no response."""
+    """The HTTP status with its phrase, or that there was no response."""
     if outcome.status is None:
         return "No response"
     return f"{outcome.status} {http_phrase(outcome.status)}"
 
 
 def response_facts(outcome: Outcome) -> str:
-    """Return how long the response took, its size and the partner's address."""
+    """How long the response took, its size and the partner's address."""
     if outcome.status is None:
         return f"after {duration(outcome.duration_ms)}"
     facts = [duration(outcome.duration_ms), size(outcome.body_size), outcome.remote_address]
@@ -83,13 +83,13 @@ def response_facts(outcome: Outcome) -> str:
 
 
 def test_summary(sample_send: SampleSend) -> Summary:
-    """Return the result of a test send."""
+    """The result of a test send."""
     tone, title = TEST_RESULTS[sample_send.judgment.result]
     return Summary(tone, title, _judgment_text(sample_send.judgment))
 
 
 def token_text(sample_send: SampleSend) -> str:
-    """Return what happened to the OAuth token; empty without OAuth."""
+    """What happened to the OAuth token; empty without OAuth."""
     if not sample_send.token_url:
         return ""
     if sample_send.token_failed:
@@ -98,7 +98,7 @@ def token_text(sample_send: SampleSend) -> str:
 
 
 def report_summary(report: Report) -> Summary:
-    """Return the result of diagnostics: the first problem, or that everything works."""
+    """The result of diagnostics: the first problem, or that everything works."""
     worst = report.worst
     if worst is None:
         return Summary("ok", "Everything works.", "A webhook sent now would be delivered.")
@@ -109,12 +109,12 @@ def report_summary(report: Report) -> Summary:
 
 
 def step_rows(report: Report) -> list[StepRow]:
-    """Return one row per step."""
+    """One row per step."""
     return [_step_row(finding, report.baseline) for finding in report.findings]
 
 
 def finding_text(finding: Finding) -> str:
-    """Return a finding as a sentence or two."""
+    """A finding as a sentence or two."""
     return _FINDINGS[finding.code](finding.details)
 
 
@@ -132,7 +132,7 @@ def _step_row(finding: Finding, baseline: Baseline) -> StepRow:
 
 
 def _before(finding: Finding, baseline: Baseline) -> str:
-    """Return how a step was at the last successful delivery, where that helps."""
+    """How a step was at the last successful delivery, where that helps."""
     if finding.level is Level.SKIPPED:
         return ""
     if finding.step in (Step.DNS, Step.CONNECTION) and finding.code is not Code.ADDRESS_LITERAL:

@@ -16,12 +16,12 @@ VALID_SECONDS = 3600
 
 
 def encrypt(secret_key: str, typed: Mapping[str, str]) -> str:
-    """Return the secrets as one encrypted text; empty if there are none."""
+    """The secrets as one encrypted text; empty if there are none."""
     return _box(secret_key).encrypt(json.dumps(dict(typed)).encode()).decode() if typed else ""
 
 
 def decrypt(secret_key: str, encrypted: str) -> dict[str, str]:
-    """Return the secrets in the text; none if it is invalid or too old."""
+    """The secrets in the text; none if it is invalid or too old."""
     try:
         opened = _box(secret_key).decrypt(encrypted.encode("ascii", "replace"), ttl=VALID_SECONDS)
     except InvalidToken:

@@ -34,12 +34,12 @@ def _wait(text: str) -> float:
 
 
 def waits_text(waits: Sequence[float]) -> str:
-    """Return the durations as text: ``5 s, 5 min, 2 h``."""
+    """The durations as text: ``5 s, 5 min, 2 h``."""
     return ", ".join(wait_text(wait) for wait in waits)
 
 
 def wait_text(seconds: float) -> str:
-    """Return a duration in the largest unit that gives a whole number."""
+    """A duration in the largest unit that gives a whole number."""
     for unit, size in _UNITS:
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:.0f} {unit}"

@@ -135,7 +135,7 @@ class PartnerForm(FlaskForm):
         )
 
     def entered_secrets(self, draft: Mapping[str, str]) -> dict[str, str]:
-        """Return the secrets entered now or in the previous form."""
+        """The secrets entered now or in the previous form."""
         now = {
             "bearer_token": self.bearer_token.data,
             "oauth_client_secret": self.oauth_client_secret.data,
@@ -152,7 +152,7 @@ class PartnerForm(FlaskForm):
         return secrets
 
     def without_refused(self, secrets: Mapping[str, str]) -> dict[str, str]:
-        """Return the entered secrets without the invalid ones, which must be entered again."""
+        """The entered secrets without the invalid ones, which must be entered again."""
         refused = {name for name in SECRETS if self._fields[name].errors}
         refused |= {
             HEADER + (row.data["name"] or "").lower() for row in self.headers if row.form.value.errors
@@ -160,7 +160,7 @@ class PartnerForm(FlaskForm):
         return {name: value for name, value in secrets.items() if name not in refused}
 
     def invalid_fields(self) -> list[tuple[str, str]]:
-        """Return the id and the label of each field with an error, in the order of the form."""
+        """The id and the label of each field with an error, in the order of the form."""
         fields = []
         for field in self:
             if isinstance(field, FieldList):
@@ -175,7 +175,7 @@ class PartnerForm(FlaskForm):
         return bool(self.client_certificate.errors or self.ca_bundle.errors or self.ca_bundle.data)
 
     def details(self, saved: Partner | None, secrets: Mapping[str, str]) -> Details:
-        """Return the settings of a valid form; blank secrets keep the saved ones.
+        """The settings of a valid form; blank secrets keep the saved ones.
 
         Errors: BadPartner if a secret is missing.
         """
@@ -279,14 +279,14 @@ class KeyForm(FlaskForm):
     grace = SelectField("Old one expires", choices=choices(GRACES.items()), default="24")
 
     def entered_key(self) -> str | None:
-        """Return the entered key, None to generate one."""
+        """The entered key, None to generate one."""
         return (self.key.data or "").strip() or None
 
     def grace_time(self) -> timedelta | None:
-        """Return in how long the old ones expire; None leaves them as they are."""
+        """How long until the old ones expire; None leaves them as they are."""
         return None if self.grace.data == "keep" else timedelta(hours=int(self.grace.data))
 
 
 def version_of(partner: Partner) -> str:
-    """Return the version of a partner, by which a form detects changes made since it was opened."""
+    """The version of a partner, by which a form detects changes made since it was opened."""
     return partner.changed_at.isoformat() if partner.changed_at else ""

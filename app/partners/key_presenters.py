@@ -15,7 +15,7 @@ from app.partners.presenters import time_of
 
 
 def ending_in(secret: str) -> str:
-    """Return how users tell a secret from others."""
+    """How users tell a secret from others."""
     tail = last_characters(secret)
     return f"ending in …{tail}" if tail else "without a hint"
 
@@ -100,7 +100,7 @@ def key_sections(
     signing_secrets: Sequence[dict[str, Any]],
     forms: Mapping[str, Any],
 ) -> list[KeySection]:
-    """Return the three kinds of keys and secrets of a partner, with their forms."""
+    """The three kinds of keys and secrets of a partner, with their forms."""
     is_only = len(inbound_keys) + len(inbound_secrets) == 1
     only_inbound = "It is the only one: requests will be rejected." if is_only else ""
     last_secret = "Webhooks will no longer be signed." if len(signing_secrets) == 1 else ""

@@ -175,7 +175,7 @@ def revoke_signing_secret(session: Session, partner: Partner, secret_id: str) ->
 
 
 def active_signing_secrets(saved: Sequence[dict[str, Any]], now: datetime) -> tuple[str, ...]:
-    """Return the outbound secrets that sign at this time, newest first."""
+    """The outbound secrets that sign at this time, newest first."""
     return tuple(entry["secret"] for entry in saved if is_active(entry, now))
 
 

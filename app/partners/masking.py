@@ -20,12 +20,12 @@ _ESCAPED = re.compile(r"[^\x20!#-.0-\[\]-~]")
 
 
 def last_characters(secret: str) -> str:
-    """Return the last characters of a secret, none of a short one."""
+    """The last characters of a secret, none of a short one."""
     return secret[-HINT_LENGTH:] if len(secret) >= MIN_HINTED_LENGTH else ""
 
 
 def secret_hint(secret: str) -> str:
-    """Return what a page shows of a secret: ``set, ends in …1234``, ``set``, or ``not set``."""
+    """What a page shows of a secret: ``set, ends in …1234``, ``set``, or ``not set``."""
     if not secret:
         return "not set"
     tail = last_characters(secret)
@@ -33,7 +33,7 @@ def secret_hint(secret: str) -> str:
 
 
 def secrets_of(partner: Any) -> list[str]:
-    """Return every secret of a partner."""
+    """Every secret of a partner."""
     return [
         *(value for _, value in partner.headers),
         partner.bearer_token,
@@ -51,7 +51,7 @@ def spellings(secrets: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
 
 
 def _spellings(secret: str) -> set[str]:
-    """Return the secret as it is and as JSON may escape it; some serializers escape slashes too."""
+    """The secret as it is and as JSON may escape it; some serializers escape slashes too."""
     if not _ESCAPED.search(secret):
         return {secret}
     return {secret} | {
@@ -63,12 +63,12 @@ def _spellings(secret: str) -> set[str]:
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """Return the text with the secrets masked: a partner may send back what it received."""
+    """The text with the secrets masked: a partner may send back what it received."""
     return masker(secrets)(text)
 
 
 def masker(secrets: Iterable[str]) -> Callable[[str], str]:
-    """Return a function that masks these secrets, for many texts."""
+    """A function that masks these secrets, for many texts."""
     texts = [text for text, _ in spellings(tuple(secrets))]
     if not texts:
         return lambda text: text

@@ -61,7 +61,7 @@ class Note:
 
 
 def partner_note(status: PartnerStatus) -> Note:
-    """Return why a partner is in its state; its announcement if nothing is wrong."""
+    """Why a partner is in its state; its announcement if nothing is wrong."""
     if status.partner.paused:
         return Note(pause_sentence(status.partner), status.partner.paused_at)
     if status.outage:
@@ -70,13 +70,13 @@ def partner_note(status: PartnerStatus) -> Note:
 
 
 def pause_event_label(entry: Any) -> str:
-    """Return who or what paused or resumed a partner, of an audit entry."""
+    """Who or what paused or resumed a partner, of an audit entry."""
     label = "Paused" if entry.action == "held" else "Resumed"
     return f"{label} by {entry.actor}" if entry.actor else f"{label} automatically"
 
 
 def secret_help(entered: str | None, saved: str | None) -> str:
-    """Return the help below a secret's field: whether there is one and how to keep it."""
+    """The help below a secret's field: whether there is one and how to keep it."""
     hint = "just entered" if entered else secret_hint(saved or "")
     return f"{hint[:1].upper()}{hint[1:]}. Leave blank to keep it." if entered or saved else "Not set."
 
@@ -109,7 +109,7 @@ def header_rows(form: PartnerForm, partner: Partner | None, secrets: Mapping[str
 
 
 def secret_placeholder(entered: str | None, saved: str | None) -> str:
-    """Return the placeholder of a secret's field."""
+    """The placeholder of a secret's field."""
     return "just entered" if entered else secret_hint(saved or "")
 
 
@@ -173,7 +173,7 @@ class Day:
 
 
 def status_card(status: PartnerStatus) -> StatusCard:
-    """Return the state of a partner and the next step."""
+    """The state of a partner and the next step."""
     partner, backlog = status.partner, status.waiting
     queue = f"{pluralize(backlog.count, 'webhook')} queued." if backlog.count else "Nothing is queued."
     if partner.paused:
@@ -245,7 +245,7 @@ def _counts(accepted: int, failed: int) -> str:
 
 
 def connection_settings(partner: Partner, default_schedule: Sequence[float]) -> list[Setting]:
-    """Return the settings of how webhooks are sent."""
+    """The settings of how webhooks are sent."""
     rate = f", {number(partner.rate_per_minute)} per minute" if partner.rate_per_minute else ""
     responses = "Confirm, reject, return for changes" if partner.accepts_return else "Confirm, reject"
     if partner.line_responses:
@@ -271,7 +271,7 @@ def outbound_credentials(
     certificate: Certificate | None,
     authorities: Sequence[Certificate],
 ) -> list[CredentialRow]:
-    """Return what we prove our identity with. ``certificate`` is None if it is missing or unreadable."""
+    """What we prove our identity with. ``certificate`` is None if it is missing or unreadable."""
     rows = [CredentialRow(name, secret_hint(value), is_header=True) for name, value in partner.headers]
     if partner.bearer_token:
         rows.append(CredentialRow("Bearer token", secret_hint(partner.bearer_token)))
@@ -305,7 +305,7 @@ def outbound_credentials(
 def inbound_credentials(
     partner: Partner, inbound_keys: Sequence[InboundKey], inbound_secrets: Sequence[InboundSecret]
 ) -> list[CredentialRow]:
-    """Return what the partner proves its identity with."""
+    """What the partner proves its identity with."""
     rows = [
         CredentialRow(
             "API key",

@@ -15,7 +15,7 @@ from app.partners.models import InboundKey, InboundSecret, Partner
 
 
 def digest(key: str) -> str:
-    """Return the SHA-256 of an inbound key, which is stored instead of it.
+    """The SHA-256 of an inbound key, which is stored instead of it.
 
     Keys are long and random, so no salt is needed.
     """
@@ -23,7 +23,7 @@ def digest(key: str) -> str:
 
 
 def partner_with_key(session: Session, key: str) -> Partner | None:
-    """Return the partner with this active inbound key.
+    """The partner with this active inbound key.
 
     Digests are compared, so the time of the query reveals nothing about the key.
     """
@@ -33,7 +33,7 @@ def partner_with_key(session: Session, key: str) -> Partner | None:
 
 
 def partner_of_call(session: Session, key: str, signature: Mapping[str, str], body: bytes) -> Partner | None:
-    """Return the partner that sent a request, by its key or signature; each active secret is tried.
+    """The partner that sent a request, by its key or signature; each active secret is tried.
 
     If a partner with a signing secret signs, the signature must be valid even if the key is.
     A partner that must sign is not accepted by its key alone.
@@ -60,7 +60,7 @@ def knows_key(session: Session, key: str) -> bool:
 
 
 def active_keys(session: Session, partner_id: int, now: datetime) -> Sequence[InboundKey]:
-    """Return the partner's inbound keys that are active at this time, newest first."""
+    """The partner's inbound keys that are active at this time, newest first."""
     return session.scalars(
         select(InboundKey)
         .where(InboundKey.partner_id == partner_id, *_active(now))
@@ -69,7 +69,7 @@ def active_keys(session: Session, partner_id: int, now: datetime) -> Sequence[In
 
 
 def active_secrets(session: Session, now: datetime, partner_id: int | None = None) -> Sequence[InboundSecret]:
-    """Return the active inbound signing secrets, newest first; without a partner ID those of all."""
+    """The active inbound signing secrets, newest first; without a partner ID those of all."""
     query = select(InboundSecret).where(
         or_(InboundSecret.valid_until.is_(None), InboundSecret.valid_until > now)
     )
@@ -79,12 +79,12 @@ def active_secrets(session: Session, now: datetime, partner_id: int | None = Non
 
 
 def partner(session: Session, partner_id: int) -> Partner | None:
-    """Return a partner by its ID."""
+    """A partner by its ID."""
     return session.get(Partner, partner_id)
 
 
 def partner_for_update(session: Session, partner_id: int) -> Partner | None:
-    """Return a partner, read again and locked until the transaction ends."""
+    """A partner, read again and locked until the transaction ends."""
     return session.scalar(
         select(Partner)
         .where(Partner.id == partner_id)
@@ -94,17 +94,17 @@ def partner_for_update(session: Session, partner_id: int) -> Partner | None:
 
 
 def partner_by_name(session: Session, name: str) -> Partner | None:
-    """Return the partner with this name."""
+    """The partner with this name."""
     return session.scalar(select(Partner).where(Partner.name == name))
 
 
 def partner_id_of(session: Session, name: str) -> int:
-    """Return the ID of the partner with this name, for an index on partners; -1 if there is none."""
+    """The ID of the partner with this name, for an index on partners; -1 if there is none."""
     return session.scalar(select(Partner.id).where(Partner.name == name)) or -1
 
 
 def all_partners(session: Session) -> Sequence[Partner]:
-    """Return all partners, by name."""
+    """All partners, by name."""
     return session.scalars(select(Partner).order_by(Partner.name)).all()
 
 
@@ -115,7 +115,7 @@ def partner_choices(session: Session) -> list[tuple[str, str]]:
 
 
 def incidents(session: Session) -> Sequence[Row[str, str, datetime | None, str]]:
-    """Return the announcements, newest first: partner, text, since when and by whom.
+    """The announcements, newest first: partner, text, since when and by whom.
 
     Columns instead of objects, so that a page that called a partner shows the current text.
     """

@@ -352,7 +352,7 @@ def _partner_page(
 
 
 def _last_day(row: Partner, now: datetime) -> presenters.Day:
-    """Return the attempts of the last 24 hours, up to the end of the current half hour."""
+    """The attempts of the last 24 hours, up to the end of the current half hour."""
     until = step_start(now, HALF_HOUR) + HALF_HOUR
     since = until - timedelta(days=1)
     steps = totals(web.db(), since, until, HALF_HOUR)
@@ -363,7 +363,7 @@ def _last_day(row: Partner, now: datetime) -> presenters.Day:
 
 
 def _done_notice() -> presenters.Notice | None:
-    """Return the confirmation of what was just done, if anything."""
+    """The confirmation of what was just done, if anything."""
     return presenters.CONFIRMATIONS.get(request.args.get("done", ""))
 
 

@@ -104,7 +104,7 @@ def add(
 
 
 def candidate(partner: Partner | None) -> Partner:
-    """Return a copy of the partner outside the session, to test changes before they are saved."""
+    """A copy of the partner outside the session, to test changes before they are saved."""
     copy = Partner(created_at=clock.now(), signing_secrets=[], headers=[], allow_addresses=[])
     if partner is not None:
         for column in inspect(Partner).column_attrs:
@@ -222,7 +222,7 @@ def _record(session: Session, action: AuditAction, partner: Partner, **details: 
 
 
 def audit_fields(partner: Partner) -> dict[str, Any]:
-    """Return the settings that the audit trail records: everything but secrets."""
+    """The settings that the audit trail records: everything but secrets."""
     oauth = partner.oauth or {}
     return {
         "name": partner.name,
@@ -248,7 +248,7 @@ def audit_fields(partner: Partner) -> dict[str, Any]:
 
 
 def _secrets(partner: Partner) -> dict[str, Any]:
-    """Return the secrets, to compare them only."""
+    """The secrets, to compare them only."""
     return {
         "header values": dict(partner.headers or []),
         "bearer token": partner.bearer_token,

@@ -170,7 +170,7 @@ class Route:
 
 
 def baseline_of(facts: dict[str, Any] | None, delivered: Attempt | None) -> Baseline:
-    """Return what is known of the last successful check, or of a newer delivery."""
+    """What is known of the last successful check, or of a newer delivery."""
     facts = facts or {}
     checked = Baseline(
         at=datetime.fromisoformat(facts["at"]) if facts else None,
@@ -271,7 +271,7 @@ def _connected(target: Target, route: Route, context: ssl.SSLContext | None) -> 
 
 
 def _unverified_certificate(target: Target, route: Route) -> Certificate | None:
-    """Return the certificate that was not accepted, without trusting it, to say what is wrong with it."""
+    """The certificate that was not accepted, without trusting it, to say what is wrong with it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -79,7 +79,7 @@ class PartnerStatus:
 
 
 def partner_statuses(session: Session, partners: Sequence[Partner]) -> list[PartnerStatus]:
-    """Return the status of each of these partners."""
+    """The status of each of these partners."""
     queues = waiting(session)
     current_outages = outages(session)
     return [
@@ -94,7 +94,7 @@ def partner_statuses(session: Session, partners: Sequence[Partner]) -> list[Part
 
 
 def stopped_partners(session: Session) -> list[PartnerStatus]:
-    """Return the paused and the failing partners, by name, without their last delivery."""
+    """The paused and the failing partners, by name, without their last delivery."""
     current_outages = outages(session)
     partners = session.scalars(
         select(Partner)
@@ -109,13 +109,13 @@ def stopped_partners(session: Session) -> list[PartnerStatus]:
 
 
 def stopped_partner_count(session: Session) -> int:
-    """Return how many partners are paused or failing."""
+    """How many partners are paused or failing."""
     stopped = or_(Partner.paused_at.is_not(None), Partner.id.in_(outages(session)))
     return session.scalar(select(func.count()).select_from(Partner).where(stopped)) or 0
 
 
 def failing_partners(session: Session, scope: Scope) -> list[PartnerStatus]:
-    """Return the failing partners for a reader, with the reader's own webhooks in ``waiting``.
+    """The failing partners for a reader, with the reader's own webhooks in ``waiting``.
 
     A reader of some suppliers gets only partners for which webhooks of these suppliers wait.
     """
@@ -136,7 +136,7 @@ def failing_partners(session: Session, scope: Scope) -> list[PartnerStatus]:
 
 
 def failed_count(session: Session, partner_id: int) -> int:
-    """Return how many failed webhooks of a partner need attention."""
+    """How many failed webhooks of a partner need attention."""
     failed = select(func.count()).where(
         Message.partner_id == partner_id, Message.needs_attention, Message.state == MessageState.FAILED
     )
@@ -144,7 +144,7 @@ def failed_count(session: Session, partner_id: int) -> int:
 
 
 def outages(session: Session) -> dict[int, Outage]:
-    """Return the outages of failing partners by partner id, also of paused ones.
+    """The outages of failing partners by partner id, also of paused ones.
 
     A failing partner without an affected webhook has no outage: nothing is left that could end it.
     """
@@ -173,7 +173,7 @@ def outages(session: Session) -> dict[int, Outage]:
 
 
 def waiting(session: Session, scope: Scope = None, *, include_sending: bool = False) -> dict[int, Waiting]:
-    """Return the queued webhooks by partner id. It reads only those, however long the history is."""
+    """The queued webhooks by partner id. It reads only those, however long the history is."""
     states = LIVE if include_sending else (MessageState.PENDING,)
     query = select(
         Message.partner_id,
@@ -187,13 +187,13 @@ def waiting(session: Session, scope: Scope = None, *, include_sending: bool = Fa
 
 
 def last_delivered_at(session: Session, partner_id: int) -> datetime | None:
-    """Return when the partner last accepted a webhook, including one that was resent."""
+    """When the partner last accepted a webhook, including one that was resent."""
     newest = _newest_delivered(partner_id, Message.finished_at)
     return max((at for at in session.scalars(newest) if at), default=None)
 
 
 def last_good(session: Session, partner_id: int) -> Attempt | None:
-    """Return the last attempt that the partner accepted. A late result alone has no such attempt."""
+    """The last attempt that the partner accepted. A late result alone has no such attempt."""
     newest = _newest_delivered(partner_id, Message.id).subquery()
     accepted = session.execute(
         select(Attempt.ended_at, Attempt.id)
@@ -214,7 +214,7 @@ def _newest_delivered(partner_id: int, column: Any) -> Select[Any]:
 
 
 def clock_difference(headers: Sequence[Sequence[str]], at: datetime) -> float | None:
-    """Return the seconds by which the partner's clock is ahead of ours, from its Date header.
+    """The seconds by which the partner's clock is ahead of ours, from its Date header.
 
     None if there is no valid Date. Date has whole seconds, so one second is no difference.
     """

@@ -83,7 +83,7 @@ class SampleSend:
 
 
 def sample(now: datetime) -> Sample:
-    """Return a `req-confirm` about an order that cannot exist, different each time."""
+    """A `req-confirm` about an order that cannot exist, different each time."""
     message_id = new_id("test", now)
     object_id = f"PO-CONFIRM-{message_id}"
     body: dict[str, Any] = {
@@ -141,7 +141,7 @@ def send_sample(partner: Any) -> SampleSend:
 
 
 def judge_sample(outcome: Outcome, object_id: str, success_codes: Collection[int]) -> Judgment:
-    """Return what the response to the sample shows. Pure.
+    """What the response to the sample shows. Pure.
 
     A refusal is as good as an acceptance: it shows that the partner read the message.
     """
