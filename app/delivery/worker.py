@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 
 import psycopg
@@ -60,6 +60,44 @@ class Unstorable(SQLAlchemyError):
     """A response holds a value that the database cannot store; repeating would not help."""
 
 
+class ResultBox:
+    """Results on their way from the senders to the thread that records them.
+
+    That thread is woken once for a batch: each time it wakes, it takes the interpreter from the senders.
+    """
+
+    def __init__(self) -> None:
+        self._arrived = threading.Condition()
+        self._results: list[AttemptResult] = []
+        self._awaited = 1
+        self._woken = False
+
+    def put(self, result: AttemptResult) -> None:
+        """Add a result, and end the wait if it is for no more than there are now."""
+        with self._arrived:
+            self._results.append(result)
+            if len(self._results) >= self._awaited:
+                self._arrived.notify()
+
+    def wake(self) -> None:
+        """End the wait without a result."""
+        with self._arrived:
+            self._woken = True
+            self._arrived.notify()
+
+    def wait(self, count: int, seconds: float | None) -> bool:
+        """Wait for ``count`` results or a wake-up; False if ``seconds`` passed without."""
+        with self._arrived:
+            self._awaited = count
+            return self._arrived.wait_for(lambda: self._woken or len(self._results) >= count, seconds)
+
+    def take(self) -> list[AttemptResult]:
+        """Remove and return the results."""
+        with self._arrived:
+            results, self._results, self._woken = self._results, [], False
+        return results
+
+
 class DeliveryWorker:
     """Delivers messages until told to stop. Any number may run, on one machine or several."""
 
@@ -71,9 +109,7 @@ class DeliveryWorker:
         self._senders = senders
         self._lease_margin = lease_margin
         self._work: queue.SimpleQueue[ClaimedMessage | None] = queue.SimpleQueue()
-        # Not a SimpleQueue: its get() waits forever if a signal arrives just as its timeout ends.
-        self._results: queue.Queue[AttemptResult | None] = queue.Queue()
-        """Results of the senders; None is a wake-up without a result."""
+        self._results = ResultBox()
         self._in_flight: dict[tuple[str, str], ClaimedMessage] = {}
         """By id and lease token: a message may be claimed again before its expired attempt ends."""
         self._unrecorded: list[AttemptResult] = []
@@ -147,7 +183,7 @@ class DeliveryWorker:
     def _deliver_until(self, stop: threading.Event) -> None:
         """Tick after each result and wake-up, and when something is due. Errors: ``DATABASE_ERRORS``."""
         with self._connection() as connection:
-            wakeup = wakeup_for(self._database, connection, lambda: self._results.put(None))
+            wakeup = wakeup_for(self._database, connection, self._results.wake)
             try:
                 while True:
                     due_in = self._tick(connection, claiming=not stop.is_set())
@@ -171,18 +207,10 @@ class DeliveryWorker:
 
         One commit records them together, which costs much less than a commit for each.
         """
-        try:
-            result = self._results.get(timeout=seconds)
-        except queue.Empty:
+        if not self._results.wait(1, seconds):
             return False
-        enough = min(len(self._in_flight), GATHER_MAX)
-        until = time.monotonic() + GATHER_SECONDS
-        with suppress(queue.Empty):
-            while True:
-                if result is not None:
-                    self._unrecorded.append(result)
-                waits = result is not None and len(self._unrecorded) < enough
-                result = self._results.get(timeout=max(until - time.monotonic(), 0.0) if waits else 0.0)
+        self._results.wait(min(len(self._in_flight), GATHER_MAX), GATHER_SECONDS)
+        self._unrecorded += self._results.take()
         return True
 
     def _tick(self, connection: Connection, *, claiming: bool) -> float:

@@ -98,7 +98,6 @@ assert worker._wait_for_results(0.3) is False
 
 
 def test_signal_handler_that_outlasts_a_wait_does_not_block_the_worker() -> None:
-    """``queue.SimpleQueue`` would wait forever: it computes a negative time."""
     subprocess.run([sys.executable, "-c", SLOW_SIGNAL_HANDLER], cwd=ROOT, check=True, timeout=30)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 from collections import Counter
 from contextlib import nullcontext
@@ -17,7 +16,14 @@ from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 from app.delivery import worker as module
 from app.delivery.claiming import LEASE_MARGIN_SECONDS, ClaimResult
 from app.delivery.retry_policy import Step
-from app.delivery.worker import POLL_SECONDS, DeliveryWorker, Unstorable
+from app.delivery.worker import (
+    GATHER_MAX,
+    GATHER_SECONDS,
+    POLL_SECONDS,
+    DeliveryWorker,
+    ResultBox,
+    Unstorable,
+)
 
 NOW = datetime(2026, 11, 27, 4, 30, tzinfo=UTC)
 
@@ -68,53 +74,50 @@ def with_state(claimed: list[Any], unrecorded: list[Any], senders: int = 0) -> A
 def test_results_that_are_ready_are_taken_together() -> None:
     worker = with_state([message("a"), message("b")], [])
     results = [result("a"), result("b")]
-    for ready in (results[0], None, results[1]):
+    for ready in results:
         worker._results.put(ready)
+    worker._results.wake()
     assert worker._wait_for_results() is True
     assert worker._unrecorded == results
     assert worker._wait_for_results(0.0) is False
 
 
-class Queue:
-    """A queue whose next result takes some time to come."""
-
-    def __init__(self, time: Time, results: list[Any], every: float) -> None:
-        self.time, self.results, self.every = time, results, every
-        self.timeouts: list[float | None] = []
-
-    def get(self, timeout: float | None) -> Any:
-        self.timeouts.append(None if timeout is None else round(timeout, 6))
-        if not self.results or (timeout is not None and timeout < self.every):
-            raise queue.Empty
-        self.time.sleep(self.every)
-        return self.results.pop(0)
-
-
-@pytest.mark.parametrize(
-    ("in_flight", "every", "taken", "timeouts"),
-    [
-        (9, 0.002, 3, [None, 0.005, 0.003, 0.001]),
-        (2, 0.002, 2, [None, 0.005, 0.0]),
-        (1, 0.002, 1, [None, 0.0]),
-        (20, 0.0, 20, [None, *[0.005] * 15, *[0.0] * 5]),
-    ],
-)
+@pytest.mark.parametrize(("in_flight", "awaited"), [(1, 1), (9, 9), (20, GATHER_MAX)])
 def test_worker_waits_briefly_for_more_results(
-    time: Time, in_flight: int, every: float, taken: int, timeouts: list[float | None]
+    monkeypatch: pytest.MonkeyPatch, in_flight: int, awaited: int
 ) -> None:
-    tokens = [str(number) for number in range(20)]
-    worker = with_state([message(token) for token in tokens[:in_flight]], [])
-    worker._results = results = Queue(time, [result(token) for token in tokens], every)
-    assert worker._wait_for_results() is True
-    assert len(worker._unrecorded) == taken
-    assert results.timeouts == timeouts
+    worker = with_state([message(str(number)) for number in range(in_flight)], [])
+    worker._results.put(result("0"))
+    waits: list[Any] = []
+    monkeypatch.setattr(worker._results, "wait", lambda *args: waits.append(args) or True)
+    assert worker._wait_for_results(3.0) is True
+    assert waits == [(1, 3.0), (awaited, GATHER_SECONDS)]
+
+
+def test_wait_for_results_ends_with_the_last_awaited_one() -> None:
+    results = ResultBox()
+    timers = [threading.Timer(0.02 * number, results.put, [result(str(number))]) for number in (1, 2, 3)]
+    for timer in timers:
+        timer.start()
+    assert results.wait(3, 30.0) is True
+    assert [row.claimed.token for row in results.take()] == ["1", "2", "3"]
+    assert results.take() == []
+
+
+def test_wait_for_more_results_than_come_ends_with_its_time() -> None:
+    results = ResultBox()
+    results.put(result("a"))
+    assert results.wait(2, 0.01) is False
+    assert len(results.take()) == 1
 
 
 def test_wake_up_ends_the_wait_without_a_result() -> None:
     worker = with_state([message("a")], [])
-    worker._results.put(None)
-    assert worker._wait_for_results() is True
+    timer = threading.Timer(0.02, worker._results.wake)
+    timer.start()
+    assert worker._wait_for_results(30.0) is True
     assert worker._unrecorded == []
+    assert worker._wait_for_results(0.0) is False
 
 
 @pytest.mark.parametrize(
