@@ -115,7 +115,7 @@ class OrderFilterForm(Form):
     )
     partner = Choice("Partner", [Optional(), Length(max=80)], any_label="Any partner")
     due = SelectField(
-        "Due",
+        "Respond by",
         [Optional()],
         choices=choices([("", "Any due date"), ("overdue", "Overdue"), ("soon", "Due soon")]),
         default="",
@@ -267,7 +267,7 @@ class ResponseForm(BaseResponseForm):
 
     version = HiddenField("Version", [InputRequired(NO_VERSION)])
     supplier_order_number = StringField(
-        "Your order number", [Optional(), Length(max=INFO_MAX)], filters=[folded]
+        "Supplier order number", [Optional(), Length(max=INFO_MAX)], filters=[folded]
     )
     promised_date = Day("Promised date", [Optional()])
     device_tag_name = StringField(

@@ -49,7 +49,7 @@ RESPONSE_VERBS = {
     SupplierResponse.RETURN: "Return",
 }
 DELIVERY_LABELS = {
-    Delivery.NONE: "Not sent",
+    Delivery.NONE: "No webhook",
     Delivery.PENDING: "Queued or retrying",
     Delivery.SENDING: MESSAGE_STATES["sending"].label,
     Delivery.DELIVERED: MESSAGE_STATES["delivered"].label,
@@ -73,7 +73,7 @@ BLOCKER_SENTENCES = {
 }
 NOT_ALLOWED_BY_PARTNER = "The partner would not accept this: {detail}"
 
-INFO_LABELS = {OWN_NUMBER: "Own order number", PROMISED_DATE: "Promised date"}
+INFO_LABELS = {OWN_NUMBER: "Supplier order number", PROMISED_DATE: "Promised date"}
 
 NEEDS_RESPONSE = Chip("waiting", "Needs response")
 CHANGED = Chip("warn", "Changed, needs response")

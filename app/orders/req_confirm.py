@@ -10,7 +10,7 @@ from app.network.vocabulary import Kind, status_after
 from app.orders.line_responses import LineResponse, encode
 
 OWN_NUMBER, PROMISED_DATE = "supplierOrderNumber", "promisedDate"
-"""Names in ``additionalInfos`` of the supplier's own order number and of the promised date."""
+"""Names in ``additionalInfos`` of the supplier's order number and of the promised date."""
 
 
 @dataclass(frozen=True, slots=True)

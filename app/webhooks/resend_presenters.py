@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 from flask import Flask
 
-from app.delivery.models import MessageState
 from app.delivery.presenters import detail_sentence
 from app.ui.chips import Chip
-from app.webhooks.presenters import blocker_text, message_sentence, state_label
+from app.webhooks.presenters import blocker_text, message_sentence
 from app.webhooks.resend_job import ResendResult, ResendRow
 
 RESEND_RESULTS = {
@@ -21,11 +20,6 @@ RESEND_RESULTS = {
     ResendResult.NOT_SENT: Chip("quiet", "not sent"),
     ResendResult.SKIPPED: Chip("quiet", "skipped"),
 }
-
-
-def state_label_before_resend(state: str) -> str:
-    """The label of a message's state before a bulk resend; a queued one had failed before."""
-    return state_label("retrying" if state == MessageState.PENDING else state)
 
 
 def resend_result_chip(result: ResendResult) -> Chip:
@@ -58,7 +52,6 @@ def resend_progress(counts: Mapping[ResendResult, int]) -> str:
 def init_app(app: Flask) -> None:
     """Register the template filters."""
     app.jinja_env.filters.update(
-        state_label_before_resend=state_label_before_resend,
         resend_result_chip=resend_result_chip,
         resend_row_chip=resend_row_chip,
         resend_row_detail=resend_row_detail,

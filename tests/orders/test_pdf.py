@@ -70,7 +70,7 @@ def test_order_with_response_is_an_acknowledgment(asha: Browser, arrive: Any) ->
     assert text.startswith("Triveni Fasteners Private Limited")
     assert "Order acknowledgment MAL/2611/45007" in text
     assert "Confirmed by Asha" in text
-    assert "Remarks: Ships on Monday Own order number: SO-4711" in text
+    assert "Remarks: Ships on Monday Supplier order number: SO-4711" in text
     assert "Delivery to the partner: Queued" in text
     assert "Respond by" not in text
 
