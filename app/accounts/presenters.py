@@ -23,9 +23,9 @@ ROLE_LABELS = {
 PERSON_ERRORS = {
     PersonError.USERNAME_INVALID: "Use lowercase letters, numbers and . _ @ - in the username.",
     PersonError.USERNAME_TAKEN: "This username is already taken.",
-    PersonError.SUPPLIER_REQUIRED: "Supplier staff need at least one supplier B2B ID.",
-    PersonError.SUPPLIER_NOT_ALLOWED: "Only supplier staff have supplier B2B IDs; others see all suppliers.",
-    PersonError.SUPPLIER_ID_LENGTH: f"A supplier B2B ID has 1 to {B2B_ID_MAX} characters.",
+    PersonError.SUPPLIER_REQUIRED: "Enter at least one supplier B2B ID for supplier staff.",
+    PersonError.SUPPLIER_NOT_ALLOWED: "Remove the supplier B2B IDs: other roles see all suppliers.",
+    PersonError.SUPPLIER_ID_LENGTH: f"Enter supplier B2B IDs of 1 to {B2B_ID_MAX} characters.",
     PersonError.SUPPLIER_ID_CHARACTERS: 'A supplier B2B ID cannot contain " or \\.',
     PersonError.LAST_ADMINISTRATOR: (
         "This is the last active administrator. Make another person an administrator first."

@@ -93,7 +93,7 @@ def _read_response(row: EnteredResponse, cells: Mapping[str, str]) -> None:
         row.errors[SheetColumn.REMARKS] = error
     own_number = folded(cells.get(SheetColumn.OWN_NUMBER, "")) or ""
     if len(own_number) > INFO_MAX:
-        row.errors[SheetColumn.OWN_NUMBER] = f"At most {INFO_MAX} characters are allowed."
+        row.errors[SheetColumn.OWN_NUMBER] = f"Enter at most {INFO_MAX} characters."
     promised_text = cells.get(SheetColumn.PROMISED_DATE, "")
     promised = read_date(promised_text)
     if promised_text and promised is None:

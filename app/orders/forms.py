@@ -204,7 +204,7 @@ class LineFields:
         self.responses = read_lines(self.ordered, self.entered)
         self.errors += [line.errors["reference"] for line in self.entered if "reference" in line.errors][:5]
         if len(self.responses) > LINES_MAX:
-            self.errors.append(f"At most {LINES_MAX} lines can differ from the order.")
+            self.errors.append(f"Change at most {LINES_MAX} lines.")
         return not self.errors and not any(line.errors for line in self.entered)
 
     def first_error(self) -> str:
@@ -254,7 +254,7 @@ def remarks_error(text: str, response: str | None) -> str:
     if not text:
         return ENTER_REMARK
     if len(text) > REMARKS_MAX:
-        return f"The remark has {len(text)} characters; the limit is {REMARKS_MAX}."
+        return f"Enter at most {REMARKS_MAX} characters; the remark has {len(text)}."
     if any(character in text for character in FORBIDDEN_CHARACTERS):
         return 'Remarks cannot contain " or \\.'
     if text == CONFIRMED:
@@ -324,7 +324,7 @@ class ResponseForm(BaseResponseForm):
 
     def validate_additional_infos(self, _field: Any) -> None:
         if len(self.infos()) > INFOS_MAX:
-            raise ValidationError(f"At most {INFOS_MAX} custom fields are allowed.")
+            raise ValidationError(f"Enter at most {INFOS_MAX} custom fields.")
 
     def infos(self) -> tuple[tuple[str, str], ...]:
         """The additional infos to send: the two with their own fields first; empty rows are dropped."""
@@ -376,7 +376,7 @@ class ResponseForm(BaseResponseForm):
         if any(RESERVED_NAME in row["name"].errors for row in rows):
             return RESERVED_NAME
         if any(row.errors for row in rows):
-            return f"A custom field is too long: the limit is {INFO_MAX} characters."
+            return f"Enter at most {INFO_MAX} characters in a custom field."
         return self.lines.first_error()
 
     def decision_input(self) -> DecisionInput:
@@ -408,7 +408,7 @@ class CommentForm(FlaskForm):
 
     text = TextAreaField(
         "Comment",
-        [Length(max=COMMENT_MAX, message=f"Too long: the limit is {COMMENT_MAX:,} characters.")],
+        [Length(max=COMMENT_MAX, message=f"Enter at most {COMMENT_MAX:,} characters.")],
         filters=[_with_newlines],
     )
 

@@ -228,7 +228,7 @@ def _day(entered: EnteredLine, name: str, text: str) -> date | None:
 def _remarks(entered: EnteredLine) -> str:
     text = one_line(entered.remarks)
     if len(text) > REMARKS_MAX:
-        entered.errors["remarks"] = f"The reason has {len(text)} characters; the limit is {REMARKS_MAX}."
+        entered.errors["remarks"] = f"Enter at most {REMARKS_MAX} characters; the reason has {len(text)}."
     elif any(character in text for character in FORBIDDEN_CHARACTERS):
         entered.errors["remarks"] = 'Reasons cannot contain " or \\.'
     return text

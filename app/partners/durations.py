@@ -29,7 +29,7 @@ def read_waits(text: str) -> list[float]:
 def _wait(text: str) -> float:
     match = re.fullmatch(r"(\d{1,8}(?:\.\d{1,3})?)\s*([a-z]*)", text.strip().lower())
     if match is None or match[2] not in _SECONDS:
-        raise ValueError(f"“{text.strip()[:20]}” isn't a duration. Use 5 s, 5 min, 2 h or 1 d.")
+        raise ValueError(f"Enter durations such as 5 s, 5 min, 2 h or 1 d, not “{text.strip()[:20]}”.")
     return float(match[1]) * _SECONDS[match[2]]
 
 

@@ -100,11 +100,11 @@ class PartnerForm(FlaskForm):
     def validate_success_codes(self, field: Any) -> None:
         for part in read_list(field.data or ""):
             if not part.removeprefix("-").isdecimal() or len(part) > 10:
-                raise ValidationError(f"“{part[:20]}” isn't a whole number.")
+                raise ValidationError(f"Enter whole numbers, not “{part[:20]}”.")
 
     def validate_authorization(self, field: Any) -> None:
         if field.data == "oauth" and not (self.oauth_token_url.data or "").strip():
-            raise ValidationError("OAuth needs a token URL.")
+            raise ValidationError("Enter a token URL.")
 
     def show(self, partner: Partner) -> None:
         """Fill in the saved values, without secrets."""
@@ -226,11 +226,11 @@ class PartnerForm(FlaskForm):
             name = (row.data["name"] or "").strip()
             if not name:
                 if row.data["value"]:
-                    raise BadPartner("a header has a value but no name", "headers")
+                    raise BadPartner("enter a name for each header", "headers")
                 continue
             value = secrets.get(HEADER + name.lower()) or known.get(name.lower())
             if not value:
-                raise BadPartner(f"the header {name} has no value", "headers", header=name)
+                raise BadPartner(f"enter a value for the header {name}", "headers", header=name)
             headers.append((name, value))
         return headers
 

@@ -58,7 +58,7 @@ def add_key(
     key = key if key is not None else secrets.token_urlsafe(32)
     if not SHORTEST_KEY <= len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
         raise BadPartner(
-            f"an inbound key has {SHORTEST_KEY} to {LONGEST_KEY} printable ASCII characters", "key"
+            f"enter an inbound key of {SHORTEST_KEY} to {LONGEST_KEY} printable ASCII characters", "key"
         )
     if queries.knows_key(session, key):
         raise BadPartner("this inbound key is or was in use", "key")

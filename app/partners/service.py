@@ -275,9 +275,9 @@ def _checked(details: Details) -> dict[str, Any]:
 def _checked_identity(details: Details) -> dict[str, Any]:
     name = details.name.strip()
     if not 1 <= len(name) <= 80:
-        raise BadPartner("a partner's name has 1 to 80 characters", "name")
+        raise BadPartner("enter a name of 1 to 80 characters", "name")
     if len(details.contact) > 500:
-        raise BadPartner("the contact has up to 500 characters", "contact")
+        raise BadPartner("enter a contact of at most 500 characters", "contact")
     return {
         "name": name,
         "contact": details.contact.strip(),
@@ -298,15 +298,15 @@ def _checked_addresses(details: Details) -> dict[str, Any]:
 def _limits(details: Details) -> dict[str, Any]:
     waits, codes, rate = details.retry_schedule, details.success_codes, details.rate_per_minute
     if not 0.1 <= details.deadline_seconds <= 300:
-        raise BadPartner("the timeout is 0.1 to 300 seconds", "deadline_seconds")
+        raise BadPartner("enter a timeout from 0.1 to 300 seconds", "deadline_seconds")
     if not 1 <= details.concurrency <= CONCURRENCY_MAX:
-        raise BadPartner(f"concurrency is 1 to {CONCURRENCY_MAX}", "concurrency")
+        raise BadPartner(f"enter a concurrency from 1 to {CONCURRENCY_MAX}", "concurrency")
     if rate is not None and not 1 <= rate <= RATE_MAX:
-        raise BadPartner(f"the rate limit is 1 to {RATE_MAX} webhooks per minute", "rate_per_minute")
+        raise BadPartner(f"enter a rate limit from 1 to {RATE_MAX} webhooks per minute", "rate_per_minute")
     if len(waits) > 50 or any(not (math.isfinite(wait) and 0 <= wait <= 30 * 86_400) for wait in waits):
-        raise BadPartner("a retry schedule has up to 50 durations of 0 s to 30 days", "retry_schedule")
+        raise BadPartner("enter up to 50 durations from 0 s to 30 days", "retry_schedule")
     if len(codes) > 20 or any(not -(10**9) <= code <= 10**9 for code in codes):
-        raise BadPartner("success codes are up to 20 whole numbers", "success_codes")
+        raise BadPartner("enter up to 20 success codes, each a whole number", "success_codes")
     return {
         "deadline_seconds": details.deadline_seconds,
         "concurrency": details.concurrency,
@@ -319,11 +319,11 @@ def _limits(details: Details) -> dict[str, Any]:
 
 def _credentials(details: Details) -> dict[str, Any]:
     if len(details.headers) > HEADERS_MAX:
-        raise BadPartner(f"at most {HEADERS_MAX} headers", "headers")
+        raise BadPartner(f"enter at most {HEADERS_MAX} headers", "headers")
     headers = [_header(*header) for header in details.headers]
     names = [name.lower() for name, _ in headers]
     if len(set(names)) < len(names):
-        raise BadPartner("a header is listed twice", "headers")
+        raise BadPartner("enter each header only once", "headers")
     methods = [
         label
         for label, used in (
@@ -400,11 +400,11 @@ def _oauth(oauth: OAuth) -> dict[str, Any]:
         in_body=oauth.in_body,
     )
     if not 1 <= len(oauth.client_id) <= 500 or not oauth.client_id.isprintable():
-        raise BadPartner("OAuth needs a client id of up to 500 characters", "oauth_client_id")
+        raise BadPartner("enter a client ID of at most 500 characters", "oauth_client_id")
     if not 1 <= len(oauth.client_secret) <= 2000 or not oauth.client_secret.isprintable():
-        raise BadPartner("OAuth needs a client secret of up to 2000 characters", "oauth_client_secret")
+        raise BadPartner("enter a client secret of at most 2000 characters", "oauth_client_secret")
     if len(oauth.scope) > 500 or not oauth.scope.isprintable():
-        raise BadPartner("a scope has up to 500 characters", "oauth_scope")
+        raise BadPartner("enter a scope of at most 500 characters", "oauth_scope")
     return asdict(oauth)
 
 
@@ -427,21 +427,25 @@ def _url(url: str, field: str, label: str, *, query: bool = False) -> str:
         or re.search(r"[\x00-\x20\x7f\\%]", parts.netloc)
         or any(letter <= " " for letter in url)
     ):
-        raise BadPartner(f"{label} is http:// or https://, a host, and perhaps a port and a path", field)
+        raise BadPartner(
+            f"enter {label} with http:// or https://, a host, and optionally a port and a path", field
+        )
     return url
 
 
 def _token(token: str) -> str:
     token = token.strip()
     if token and not re.fullmatch(r"[\x21-\x7e]{1,4000}", token):
-        raise BadPartner("a bearer token has up to 4000 printable characters, without spaces", "bearer_token")
+        raise BadPartner(
+            "enter a bearer token of at most 4000 printable characters, without spaces", "bearer_token"
+        )
     return token
 
 
 def _header(name: str, value: str) -> tuple[str, str]:
     name, value = name.strip(), value.strip()
     if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", name):
-        raise BadPartner(f"“{name[:40]}” is not the name of a header", "headers")
+        raise BadPartner(f"enter a valid header name, not “{name[:40]}”", "headers")
     if not value.isascii() or not value.isprintable() or not 1 <= len(value) <= 4000:
         why = "has characters that cannot be sent, such as a line break or an accent"
         raise BadPartner(f"the value of the header {name} {why}", "headers", header=name)
@@ -456,11 +460,11 @@ def _network(cidr: str) -> str:
         network = ipaddress.ip_network(cidr.strip(), strict=False)
     except ValueError as error:
         raise BadPartner(
-            f"“{shown}” is not an address range such as 10.1.0.0/16", "allow_addresses"
+            f"enter address ranges such as 10.1.0.0/16, not “{shown}”", "allow_addresses"
         ) from error
     if network.prefixlen < WIDEST_NETWORK[network.version]:
         raise BadPartner(
-            f"“{shown}” is wider than any private network",
+            f"enter a smaller range: “{shown}” is wider than any private network",
             "allow_addresses",
         )
     return str(network)

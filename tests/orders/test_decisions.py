@@ -294,10 +294,10 @@ def test_review_of_invalid_input_returns_the_form_with_errors(asha: Browser, arr
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"supplier_remarks": "x" * 101}, "Remarks for the buyer: The remark has 101 characters"),
+        ({"supplier_remarks": "x" * 101}, "Remarks for the buyer: Enter at most 100 characters"),
         ({"promised_date": "soon"}, "Promised date: Enter a date such as 2026-11-23."),
         ({"version": "none"}, "The form has no order version. Reload the page."),
-        ({"additional_infos-0-value": "x" * 501}, "A custom field is too long"),
+        ({"additional_infos-0-value": "x" * 501}, "Enter at most 500 characters in a custom field"),
         ({"device_tag_value": ""}, "Device value: Enter a value"),
     ],
 )

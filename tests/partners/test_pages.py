@@ -311,12 +311,12 @@ NO_SENSE = [
     ("base_url", "https://user@x.example", "http:// or https://"),
     ("base_url", "https://x.example/?a=b", "http:// or https://"),
     ("base_url", "https://x.example\\@y", "http:// or https://"),
-    ("allow_addresses", "10.1.2.3.4", "address range"),
+    ("allow_addresses", "10.1.2.3.4", "address ranges"),
     ("allow_addresses", "0.0.0.0/0", "wider than any private network"),
     ("allow_addresses", "::/0", "wider than any private network"),
-    ("retry_schedule", "soon", "a duration"),
+    ("retry_schedule", "soon", "durations such as"),
     ("retry_schedule", "40 d", "30 days"),
-    ("success_codes", "ok", "a whole number"),
+    ("success_codes", "ok", "whole numbers"),
     ("deadline_seconds", "0", "0.1 to 300"),
     ("deadline_seconds", "nan", "0.1 to 300"),
     ("deadline_seconds", "1,5", "a number of seconds, such as"),
@@ -324,7 +324,7 @@ NO_SENSE = [
     ("concurrency", "-1", "1 to 64"),
     ("concurrency", "two", "a whole number, such as"),
     ("rate_per_minute", "0", "webhooks per minute"),
-    ("headers-0-name", "X Key", "not the name of a header"),
+    ("headers-0-name", "X Key", "a valid header name"),
     ("headers-0-name", "X" * 101, "100 characters"),
     ("headers-0-name", "Idempotency-Key", "set by PO Confirm"),
     ("headers-0-name", "webhook-signature", "set by PO Confirm"),
@@ -372,13 +372,13 @@ def test_several_invalid_fields_are_all_reported(admin: Browser) -> None:
     refused = admin.send(NEW, fields)
     assert refused.status_code == 422
     for words in (
-        "a host, and perhaps a port",
-        "The timeout is",
+        "a host, and optionally a port",
+        "Enter a timeout",
         "X-Key has characters that cannot be sent",
     ):
         assert words in refused.words
     resubmitted = admin.send(NEW, {**fields, "headers-0-value": "fine"})
-    assert "up to 4000 printable" in resubmitted.words
+    assert "at most 4000 printable" in resubmitted.words
 
 
 def test_invalid_secret_is_not_kept_in_the_draft(admin: Browser, session: Session) -> None:
@@ -427,7 +427,7 @@ def test_too_many_headers_are_reported(admin: Browser, session: Session) -> None
     for number in range(21):
         fields |= {f"headers-{number}-name": f"X-{number}", f"headers-{number}-value": "some value"}
     refused = admin.send(NEW, fields)
-    assert refused.status_code == 422 and "At most 20 headers" in refused.words
+    assert refused.status_code == 422 and "Enter at most 20 headers" in refused.words
     fields["headers-7-name"] = ""
     fields["headers-7-value"] = ""
     assert admin.send(NEW, fields).status_code == 303
