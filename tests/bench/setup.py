@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, event, func, select
 
 from app import create_app
 from app.accounts.models import Role
@@ -157,6 +157,19 @@ def _row_counts(engine: Engine) -> dict[str, int]:
             table.name: connection.scalar(select(func.count()).select_from(table)) or 0
             for table in Base.metadata.sorted_tables
         }
+
+
+def statements(engine: Engine, run: Callable[[], Any]) -> list[str]:
+    """The SQL statements that ``run`` executes."""
+    executed: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        executed.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    run()
+    event.remove(engine, "before_cursor_execute", note)
+    return executed
 
 
 def seconds(run: Callable[[], Any]) -> float:
