@@ -20,7 +20,7 @@ ACTIVITY_PRECISION = timedelta(minutes=1)
 _BY_TOKEN = (
     select(UserSession)
     .join(UserSession.person)
-    .options(contains_eager(UserSession.person))
+    .options(contains_eager(UserSession.person).joinedload(Person.suppliers))
     .where(
         UserSession.token_sha256 == bindparam("token_sha256"),
         UserSession.expires_at > bindparam("now"),
@@ -71,7 +71,7 @@ def find(session: Session, token: str, *, idle: timedelta) -> UserSession | None
     """The session of this token with its person, unless it has ended or the person is deactivated."""
     now = clock.now()
     parameters = {"token_sha256": digest(token), "now": now, "active_since": now - idle}
-    return session.scalar(_BY_TOKEN, parameters)
+    return session.scalars(_BY_TOKEN, parameters).unique().one_or_none()
 
 
 def needs_activity(user_session: UserSession, now: datetime, *, idle: timedelta) -> bool:

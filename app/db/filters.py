@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from functools import cache
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -163,11 +164,17 @@ def search_bodies(
 
 
 def distinct_values(session: Session, column: Any, *, most: int) -> Sequence[str]:
-    """The distinct values of a column, sorted, at most ``most``. Reads one index entry for each."""
+    """The distinct values of a column, sorted, at most ``most``."""
+    return session.scalars(select_distinct(column, most=most)).all()
+
+
+@cache
+def select_distinct(column: Any, *, most: int) -> Select[Any]:
+    """The query of ``distinct_values``, which reads one index entry for each value. Built once."""
     # A loose index scan, which neither database does on its own.
     first = select(func.min(column).label("value")).cte(recursive=True)
     following: Select[Any] = select(func.min(column)).where(column > first.c.value)
     every = first.union_all(
         select(following.correlate(first).scalar_subquery()).where(first.c.value.is_not(None))
     )
-    return session.scalars(select(every.c.value).where(every.c.value.is_not(None)).limit(most)).all()
+    return select(every.c.value).where(every.c.value.is_not(None)).limit(most)

@@ -156,11 +156,9 @@ def is_failing(state: BreakerState, failing_after: int) -> bool:
     return state.failed_attempts >= failing_after or state.opened_at is not None
 
 
-def failing_condition(session: Session) -> ColumnElement[bool]:
-    """Whether the partner of a ``CircuitBreaker`` row is failing."""
-    return or_(
-        CircuitBreaker.failed_attempts >= failing_after(session), CircuitBreaker.opened_at.is_not(None)
-    )
+def failing_condition(threshold: int) -> ColumnElement[bool]:
+    """Whether the partner of a ``CircuitBreaker`` row is failing; ``threshold`` is ``failing_after``."""
+    return or_(CircuitBreaker.failed_attempts >= threshold, CircuitBreaker.opened_at.is_not(None))
 
 
 def failing_after(session: Session) -> int:

@@ -38,6 +38,7 @@ from app.db.filters import (
     distinct_values,
     in_scope,
     page_of,
+    select_distinct,
     where,
     without_index,
 )
@@ -324,8 +325,8 @@ def supplier_names(session: Session, ids: Iterable[str]) -> dict[str, str]:
 
 def assignees(session: Session, scope: Scope) -> Sequence[Person]:
     """The people who have orders that the reader may see, by name."""
-    ids = distinct_values(session, PurchaseOrder.assignee_id, most=ASSIGNEES_MAX)
-    people = select(Person).where(Person.id.in_(ids))
+    ids = select_distinct(PurchaseOrder.assignee_id, most=ASSIGNEES_MAX)
+    people = select(Person).where(Person.id.in_(ids)).options(lazyload(Person.suppliers))
     if scope is not None:
         # Staff of other suppliers stay unknown.
         people = people.where(Person.suppliers.any(PersonSupplier.b2b_id.in_(scope)))

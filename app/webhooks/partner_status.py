@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Select, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.db.filters import Scope, in_scope
-from app.delivery.circuit_breaker import failing_condition
+from app.delivery.circuit_breaker import failing_after, failing_condition
 from app.delivery.models import LIVE, Attempt, CircuitBreaker, Message, MessageState
 from app.delivery.retry_policy import ACCEPTED_OUTCOMES
 from app.partners.models import Partner
@@ -148,6 +149,13 @@ def outages(session: Session) -> dict[int, Outage]:
 
     A failing partner without an affected webhook has no outage: nothing is left that could end it.
     """
+    rows = session.execute(_select_outages(failing_after(session)))
+    return {partner_id: Outage(since, next_check_at) for partner_id, since, next_check_at in rows}
+
+
+@cache
+def _select_outages(threshold: int) -> Select[*tuple[Any, ...]]:
+    """The query of ``outages``, built once, since every page runs it."""
     since = func.coalesce(
         CircuitBreaker.failed_since, CircuitBreaker.opened_at, type_=Message.created_at.type
     )
@@ -162,14 +170,11 @@ def outages(session: Session) -> dict[int, Outage]:
         .where(of_partner, Message.state == MessageState.PENDING)
         .scalar_subquery()
     )
-    rows = session.execute(
-        select(
-            CircuitBreaker.partner_id,
-            since,
-            func.coalesce(CircuitBreaker.probe_at, next_at),
-        ).where(failing_condition(session), or_(has_live, has_failed))
-    ).all()
-    return {partner_id: Outage(since, next_check_at) for partner_id, since, next_check_at in rows}
+    return select(
+        CircuitBreaker.partner_id,
+        since,
+        func.coalesce(CircuitBreaker.probe_at, next_at),
+    ).where(failing_condition(threshold), or_(has_live, has_failed))
 
 
 def waiting(session: Session, scope: Scope = None, *, include_sending: bool = False) -> dict[int, Waiting]:
