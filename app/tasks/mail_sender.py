@@ -21,7 +21,7 @@ from app.tasks.smtp import Outcome, Server, send
 from app.tasks.worker import Handler, Postpone, TaskFailed, TaskRun, TaskSkipped
 
 DEADLINE_SECONDS = 15.0
-FOOTER = "\n-- \nPO Confirm. Opening a link in this mail changes nothing.\n"
+FOOTER = "\n-- \nPO Confirm. Opening a link in this email changes nothing.\n"
 MailWriter = Callable[[Session], tuple[str, str] | None]
 """Writes the subject and body when the mail is sent; None if there is nothing to report."""
 
@@ -34,9 +34,9 @@ def handlers(settings: Settings, texts: Mapping[Topic, MailWriter]) -> dict[str,
 
 
 def send_test(settings: Settings) -> Outcome:
-    """Send a test mail now."""
+    """Send a test email now."""
     parameters = {
-        "subject": "test mail",
+        "subject": "test email",
         "body": "This is a test. Email from PO Confirm works.\n",
         "message_id": f"test.{secrets.token_hex(8)}",
     }
