@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import date, datetime
+from decimal import Decimal
 
 _CONTROLS = re.compile(r"\s*[\x00-\x1f\x7f-\x9f\u2028\u2029][\s\x00-\x1f\x7f-\x9f]*")
 # Characters without a glyph that Unicode does not class as control, format or separator.
@@ -52,6 +53,19 @@ def whole_number(text: str, largest: int = 2**31 - 1) -> int | None:
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(largest))):
         return None
     return int(text) if int(text) <= largest else None
+
+
+def exact_number(value: object) -> Decimal | None:
+    """The number in ``value``, or None if it is not a number. Errors: TypeError for a float."""
+    if isinstance(value, float):
+        raise TypeError("money and quantities are never floats")
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,64}(\.\d{1,64})?", value):
+        return Decimal(value)
+    if isinstance(value, Decimal) and value.is_finite():
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    return None
 
 
 def iso_day(text: str) -> date | None:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.network.messages import ItemLine, PurchaseOrderBody
-from app.network.numbers import exact_number
+from app.network.text import exact_number
 
 
 class TotalKind(StrEnum):

@@ -10,7 +10,7 @@ from babel import Locale
 from babel.numbers import NumberPattern, parse_pattern
 
 from app.db.filters import COUNT_MAX
-from app.network.numbers import exact_number
+from app.network.text import exact_number
 
 INDIA = Locale.parse("en_IN")
 
