@@ -8,11 +8,19 @@ function announce(message) {
   byId("announcements").textContent = message;
 }
 
-// Keep the current queue in view where the sidebar is a strip that scrolls.
-document.querySelector(".sidebar-nav [aria-current]")?.scrollIntoView({
-  block: "nearest",
-  inline: "center",
-});
+// Keep the current queue in view where the sidebar scrolls. `scrollIntoView` would also make it the place
+// from which the first Tab starts, behind the skip link.
+{
+  const strip = document.querySelector(".sidebar-nav");
+  const current = strip?.querySelector("[aria-current]");
+  if (current) {
+    const [outer, inner] = [strip.getBoundingClientRect(), current.getBoundingClientRect()];
+    strip.scrollBy(
+      inner.left - outer.left - (outer.width - inner.width) / 2,
+      inner.top - outer.top - (outer.height - inner.height) / 2,
+    );
+  }
+}
 
 for (const radio of document.querySelectorAll("input[name=theme]")) {
   radio.checked = radio.value === theme.get();

@@ -365,6 +365,17 @@ def test_response_is_sent_by_keyboard_alone(
     }
 
 
+def test_current_queue_is_in_view_and_skip_link_comes_first(
+    page: Page, site: str, sign_in: Callable[[str], None], busy: Any
+) -> None:
+    page.set_viewport_size({"width": 320, "height": 640})
+    sign_in("meera")
+    page.goto(f"{site}/audit")
+    expect(page.locator(".sidebar-nav [aria-current]")).to_be_in_viewport(ratio=1)
+    press(page, "Tab")
+    expect(page.locator(".skip-link")).to_be_focused()
+
+
 def test_pages_at_400_percent_zoom_do_not_scroll_sideways(
     page: Page, site: str, sign_in: Callable[[str], None], busy: Any
 ) -> None:
