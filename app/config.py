@@ -154,6 +154,8 @@ class Settings(BaseSettings):
     @field_validator("mail_from", "mail_to")
     @classmethod
     def _check_mail_addresses(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if isinstance(value, str):
+            value = value.strip()
         addresses = [value] if value and isinstance(value, str) else value
         if any(not re.fullmatch(r"[^\s@<>,;:\"]+@[A-Za-z0-9.-]+", address) for address in addresses):
             raise ValueError("must be an email address, such as po@supplier.example")

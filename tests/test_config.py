@@ -82,6 +82,14 @@ def test_error_is_one_line_without_the_password(
     assert "hunter2" not in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("line", ["mail_to = 'a@b.c, d@e.f ,'", "mail_to = ['a@b.c', 'd@e.f']"])
+def test_setting_with_several_values_is_a_text_or_a_list(tmp_path: Path, line: str) -> None:
+    (tmp_path / "config.toml").write_text(f"{line}\nmail_from = ' a@b.c '\n")
+    settings = Settings.load(instance=tmp_path)
+    assert settings.mail_to == ("a@b.c", "d@e.f")
+    assert settings.mail_from == "a@b.c"
+
+
 def test_invalid_file_stops_the_start_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("respond_within_hours = ")
     with pytest.raises(SettingsError, match=r"config\.toml"):
