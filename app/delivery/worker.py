@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
@@ -27,6 +28,7 @@ from app.db import Database, follow_clock
 from app.delivery.claiming import LEASE_MARGIN_SECONDS, ClaimedMessage, ClaimResult, claim
 from app.delivery.http_client import Sender
 from app.delivery.oauth import send
+from app.delivery.outcome import Outcome
 from app.delivery.recording import AttemptResult, reclaim_expired, record_results, without_response
 from app.delivery.redaction import without_secrets
 from app.delivery.retry_policy import Step, judge
@@ -56,23 +58,32 @@ COUNT_NAMES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message whose HTTP call has ended."""
+
+    claimed: ClaimedMessage
+    outcome: Outcome
+    ended_at: datetime
+
+
 class Unstorable(SQLAlchemyError):
     """A response holds a value that the database cannot store; repeating would not help."""
 
 
 class ResultBox:
-    """Results on their way from the senders to the thread that records them.
+    """Sent messages on their way from the senders to the thread that records them.
 
     That thread is woken once for a batch: each time it wakes, it takes the interpreter from the senders.
     """
 
     def __init__(self) -> None:
         self._arrived = threading.Condition()
-        self._results: list[AttemptResult] = []
+        self._results: list[Sent] = []
         self._awaited = 1
         self._woken = False
 
-    def put(self, result: AttemptResult) -> None:
+    def put(self, result: Sent) -> None:
         """Add a result, and end the wait if it is for no more than there are now."""
         with self._arrived:
             self._results.append(result)
@@ -91,7 +102,7 @@ class ResultBox:
             self._awaited = count
             return self._arrived.wait_for(lambda: self._woken or len(self._results) >= count, seconds)
 
-    def take(self) -> list[AttemptResult]:
+    def take(self) -> list[Sent]:
         """Remove and return the results."""
         with self._arrived:
             results, self._results, self._woken = self._results, [], False
@@ -161,19 +172,7 @@ class DeliveryWorker:
             while (claimed := self._work.get()) is not None:
                 grant = claimed.credentials.grant
                 outcome = send(sender, claimed.target, claimed.body, claimed.headers, grant)
-                ended_at = clock.now()
-                verdict = judge(
-                    outcome,
-                    attempts=claimed.automatic_attempts + 1,
-                    schedule=claimed.schedule,
-                    success_codes=claimed.success_codes,
-                    object_id=claimed.object_id,
-                    after_unknown=claimed.after_unknown,
-                    jitter=random.random(),  # noqa: S311 - spreads retries, hides nothing
-                    now=ended_at,
-                )
-                outcome, verdict = without_secrets(outcome, verdict, claimed.credentials)
-                self._results.put(AttemptResult(claimed, outcome, verdict, ended_at))
+                self._results.put(Sent(claimed, outcome, clock.now()))
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -210,7 +209,7 @@ class DeliveryWorker:
         if not self._results.wait(1, seconds):
             return False
         self._results.wait(min(len(self._in_flight), GATHER_MAX), GATHER_SECONDS)
-        self._unrecorded += self._results.take()
+        self._unrecorded += [_judged(sent) for sent in self._results.take()]
         return True
 
     def _tick(self, connection: Connection, *, claiming: bool) -> float:
@@ -292,6 +291,23 @@ class DeliveryWorker:
         for message in claimed:
             self._in_flight[message.id, message.token] = message
             self._work.put(message)
+
+
+def _judged(sent: Sent) -> AttemptResult:
+    """The result of the attempt. Judged here, since a sender takes four times as long for it."""
+    claimed = sent.claimed
+    verdict = judge(
+        sent.outcome,
+        attempts=claimed.automatic_attempts + 1,
+        schedule=claimed.schedule,
+        success_codes=claimed.success_codes,
+        object_id=claimed.object_id,
+        after_unknown=claimed.after_unknown,
+        jitter=random.random(),  # noqa: S311 - spreads retries, hides nothing
+        now=sent.ended_at,
+    )
+    outcome, verdict = without_secrets(sent.outcome, verdict, claimed.credentials)
+    return AttemptResult(claimed, outcome, verdict, sent.ended_at)
 
 
 def _record(session: Session, results: Sequence[AttemptResult], now: datetime) -> None:

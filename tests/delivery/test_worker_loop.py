@@ -71,6 +71,13 @@ def with_state(claimed: list[Any], unrecorded: list[Any], senders: int = 0) -> A
 # --- Waiting
 
 
+@pytest.fixture
+def no_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take sent messages as results: these tests are about waiting."""
+    monkeypatch.setattr(module, "_judged", lambda sent: sent)
+
+
+@pytest.mark.usefixtures("no_judge")
 def test_results_that_are_ready_are_taken_together() -> None:
     worker = with_state([message("a"), message("b")], [])
     results = [result("a"), result("b")]
@@ -82,6 +89,7 @@ def test_results_that_are_ready_are_taken_together() -> None:
     assert worker._wait_for_results(0.0) is False
 
 
+@pytest.mark.usefixtures("no_judge")
 @pytest.mark.parametrize(("in_flight", "awaited"), [(1, 1), (9, 9), (20, GATHER_MAX)])
 def test_worker_waits_briefly_for_more_results(
     monkeypatch: pytest.MonkeyPatch, in_flight: int, awaited: int
