@@ -9,7 +9,7 @@ from app.background import worker
 from app.cli import context
 from app.tasks.mail_sender import send_test
 
-alerts = AppGroup("alerts", help="Alerts sent by email.")
+alerts = AppGroup("alerts", help="Manage email alerts.")
 
 
 @click.command()

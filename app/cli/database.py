@@ -20,7 +20,9 @@ def init() -> None:
 
 
 @click.command()
-@click.option("--older-than", type=click.FloatRange(min=1), metavar="DAYS", help="Default: the settings.")
+@click.option(
+    "--older-than", type=click.FloatRange(min=1), metavar="DAYS", help="Default: the retention settings."
+)
 @with_appcontext
 def prune(older_than: float | None) -> None:
     """Remove old message contents, incoming messages and sealed audit entries."""

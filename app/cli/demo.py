@@ -14,7 +14,7 @@ from app.delivery.statistics import fold
 
 
 @click.command()
-@click.option("--busy", is_flag=True, envvar="BUSY", help="Buyers keep sending orders, edits and results.")
+@click.option("--busy", is_flag=True, envvar="BUSY", help="Keep sending orders, edits and results.")
 @with_appcontext
 def demo(busy: bool) -> None:
     """Run the app with example data and a partner simulator. PORT and PARTNER_PORT set the ports."""

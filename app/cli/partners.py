@@ -31,7 +31,13 @@ partners = AppGroup("partners", help="Manage partners: the systems that send ord
 @click.option("--retry-schedule", metavar="5,300,…", help="Seconds to wait after each failed attempt.")
 @click.option("--concurrency", type=int, default=4, show_default=True, help="Webhooks in flight at a time.")
 @click.option("--rate-per-minute", type=int, help="Maximum number of webhooks per minute.")
-@click.option("--success-code", "success_codes", type=int, multiple=True, help="Besides 0. Repeatable.")
+@click.option(
+    "--success-code",
+    "success_codes",
+    type=int,
+    multiple=True,
+    help="response_code that means success, besides 0. Repeatable.",
+)
 @click.option(
     "--line-responses/--no-line-responses",
     default=True,
@@ -96,11 +102,11 @@ def pause(name: str, reason: str) -> None:
 @click.argument("name")
 @click.option("--reason", default="", help="Recorded in the audit trail.")
 def resume(name: str, reason: str) -> None:
-    """Send to a paused partner again."""
+    """Resume sending to a paused partner."""
     with context.writing() as session:
         service.resume(session, context.find_partner(session, name), reason, by=COMMAND_LINE.name)
         session.commit()
-    click.echo(f"{name} is resumed")
+    click.echo(f"{name} is no longer paused")
 
 
 def _split_header(header: str) -> tuple[str, str]:

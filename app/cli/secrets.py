@@ -8,12 +8,12 @@ from flask.cli import AppGroup
 from app.cli import context
 from app.partners import secrets as partner_secrets
 
-secrets = AppGroup("secrets", help="Encryption of stored secrets.")
+secrets = AppGroup("secrets", help="Manage the encryption of stored secrets.")
 
 
 @secrets.command("rotate")
 def rotate() -> None:
-    """Encrypt all stored secrets again with the first key of PO_ENCRYPTION_KEYS."""
+    """Re-encrypt all stored secrets with the first key of PO_ENCRYPTION_KEYS."""
     with context.writing() as session:
         count = partner_secrets.rotate(session)
         session.commit()

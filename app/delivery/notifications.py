@@ -103,7 +103,7 @@ def failing(session: Session, partner_id: int, failures: int) -> None:
     name = one_line(_name(session, partner_id))
     body = (
         f"{name} is failing: the last {failures} attempts failed.\n\n"
-        f"{_queued_text(session, partner_id)} They are sent when {name} recovers.\n"
+        f"{_queued_text(session, partner_id)} Webhooks are sent when {name} recovers.\n"
     )
     enqueue(session, Topic.FAILING, f"{name} is failing", body + _item_link(session, partner_id))
 
@@ -120,9 +120,9 @@ def recovered(session: Session, partner_id: int, since: datetime) -> None:
             *(Message.needs_attention, Message.finished_at >= since),
         )
     )
-    body = f"{name} responds again. Queued webhooks are being sent.\n"
+    body = f"{name} is responding again. Queued webhooks are being sent.\n"
     if failed:
-        body += f"\nFailed while it was down: {failed}. You can resend them together.\n"
+        body += f"\nWebhooks that failed during the outage: {failed}. You can resend them in bulk.\n"
     enqueue(session, Topic.RECOVERED, f"{name} has recovered", body + _item_link(session, partner_id))
 
 
@@ -141,7 +141,8 @@ def _queued_text(session: Session, partner_id: int) -> str:
     count = session.scalar(
         select(func.count()).where(Message.partner_id == partner_id, Message.state.in_(LIVE))
     )
-    return f"{count} are queued. None is lost."
+    webhooks = "1 webhook is" if count == 1 else f"{count} webhooks are"
+    return f"{webhooks} queued. Nothing is lost."
 
 
 def _item_link(session: Session, partner_id: int) -> str:

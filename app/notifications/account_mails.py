@@ -27,7 +27,7 @@ def mail_account_change(
         return
     body = (
         f"{change.value}. The username is {person.username}.\n\n"
-        "If you did not expect this, tell your administrator, and check where you are signed in:\n"
+        "If you did not expect this, contact your administrator and review your sessions:\n"
         f"{link(session, '/account/sessions')}"
     )
     enqueue(session, Topic.NOTIFICATION, change.value, body, to=address)

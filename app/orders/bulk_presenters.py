@@ -44,7 +44,7 @@ STATUS_CHIPS = {
 }
 _SENTENCES = {
     BulkStatus.OTHER_RESPONSE: "{detail} already responded.",
-    BulkStatus.CHANGED: "The buyer changed it. It is now version {version}.",
+    BulkStatus.CHANGED: "The buyer changed this order. It is now version {version}.",
     BulkStatus.INVALID: NOT_ALLOWED_BY_PARTNER,
 }
 NOT_FOUND = "It does not exist or belongs to another supplier."

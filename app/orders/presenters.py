@@ -68,7 +68,7 @@ BLOCKER_SENTENCES = {
     ),
     ResponseBlocker.FINAL_STATUS: "The order is {label}. It no longer accepts responses.",
     ResponseBlocker.EARLIER_RESPONSE_SENDING: (
-        "The response to the earlier version is being sent. Wait until that has ended."
+        "The response to the earlier version is still being sent. Wait until it has finished."
     ),
 }
 NOT_ALLOWED_BY_PARTNER = "The partner would not accept this: {detail}"

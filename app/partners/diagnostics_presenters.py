@@ -155,7 +155,7 @@ def _judgment_text(judgment: Judgment) -> str:
     if judgment.result is SampleResult.BUSY:
         return f"It returned {status} in the network's format."
     if judgment.result is SampleResult.ACCEPTED:
-        return f"It returned {status} in the network's format, with success."
+        return f"It returned {status} in the network's format and accepted the test."
     if judgment.result is SampleResult.UNDERSTOOD:
         quote = f": “{judgment.reply_text}”" if judgment.reply_text else ""
         return (
@@ -177,7 +177,7 @@ def _error(details: dict[str, Any]) -> str:
 
 def _lookup_failed(details: dict[str, Any]) -> str:
     if details["worked_before"]:
-        return f"{_error(details)} It worked before: ask the partner and your DNS administrator."
+        return f"{_error(details)} It worked before. Ask the partner and your DNS administrator."
     return f"{_error(details)} Check the URL for a typo."
 
 
@@ -187,9 +187,9 @@ def _connected(details: dict[str, Any]) -> str:
 
 
 def _refused(details: dict[str, Any]) -> str:
-    allow_list = ", ".join(details["allow_list"]) or "is empty"
+    allow_list = ", ".join(details["allow_list"]) or "none"
     return (
-        f"{_listed(details['refused'])} is a private or reserved address that isn't allowed. "
+        f"Private or reserved, and not allowed: {_listed(details['refused'])}. "
         f"Allowed private addresses: {allow_list}."
     )
 
@@ -226,7 +226,7 @@ def _test_send(details: dict[str, Any]) -> str:
     text = f"{TEST_RESULTS[judgment.result][1]} {_judgment_text(judgment)}"
     if judgment.result is SampleResult.KEY_REJECTED:
         if details["worked_before"]:
-            return f"{text} The key was accepted before: ask the partner whether it changed."
+            return f"{text} The key was accepted before. Ask the partner whether it changed."
         return f"{text} Compare the key with the one the partner gave you."
     if judgment.status in (404, 405) and not judgment.works:
         return f"{text} Compare the URL with the partner's."
@@ -243,9 +243,9 @@ _FINDINGS: dict[Code, Callable[[dict[str, Any]], str]] = {
     ),
     Code.ADDRESSES_REFUSED: _refused,
     Code.SOME_ADDRESSES_REFUSED: lambda d: (
-        f"{_listed(d['allowed'])} is allowed. {_listed(d['refused'])} isn't and is not used."
+        f"Allowed: {_listed(d['allowed'])}. Not allowed and not used: {_listed(d['refused'])}."
     ),
-    Code.ADDRESSES_ALLOWED: lambda d: f"{_listed(d['allowed'])} is allowed.",
+    Code.ADDRESSES_ALLOWED: lambda d: f"Allowed: {_listed(d['allowed'])}.",
     Code.CONNECTION_REFUSED: lambda d: f"{_error(d)} Nothing is listening there.",
     Code.CONNECTION_FAILED: lambda d: f"{_error(d)} A firewall on either side may block it.",
     Code.CONNECTED: _connected,

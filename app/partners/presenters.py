@@ -184,7 +184,7 @@ def status_card(status: PartnerStatus) -> StatusCard:
             text=pause_sentence(partner),
             queue=queue,
             queue_state="held",
-            next_step="Resume when the partner is ready. Everything queued is then sent.",
+            next_step="Resume when the partner is ready. Queued webhooks are then sent.",
         )
     if status.outage:
         return StatusCard(
@@ -193,7 +193,7 @@ def status_card(status: PartnerStatus) -> StatusCard:
             text="Several attempts in a row failed. Nothing is lost: webhooks are sent when it recovers.",
             queue=queue,
             queue_state="pending",
-            next_step="Run diagnostics, then write to the technical contact.",
+            next_step="Run diagnostics, then contact the partner.",
             probe_at=status.outage.next_check_at,
         )
     delivered = status.last_good_at is not None

@@ -189,7 +189,7 @@ def resume(session: Session, partner: Partner, reason: str = "", *, by: str = ""
                 f"Webhooks to {name} are sent again. Resumed by {mail.one_line(by) or 'PO Confirm'}.{quote}\n"
             )
             link = mail.link(session, f"/partners/{partner.id}")
-            mail.enqueue(session, Topic.RECOVERED, f"{name} is resumed", body + link)
+            mail.enqueue(session, Topic.RECOVERED, f"{name} is no longer paused", body + link)
     partner.paused_at = None
     partner.paused_reason = ""
     partner.pause_code, partner.pause_params = PauseCode.NONE, {}

@@ -24,7 +24,7 @@ PROBLEMS = {
     Problem.UNKNOWN_LIST: "This list has no views.",
     Problem.NO_FILTER: "Add a filter before saving a view.",
     Problem.TOO_MANY: f"You've reached the limit of {MAX_VIEWS} views.",
-    Problem.NAME_TAKEN: "Another view of this list has this name.",
+    Problem.NAME_TAKEN: "This list already has a view with this name.",
     Problem.TOO_LONG: "This filter is too long to save.",
 }
 

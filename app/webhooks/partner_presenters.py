@@ -39,7 +39,7 @@ def failing_sentence(status: PartnerStatus) -> str:
     text = "Several attempts in a row failed."
     if status.waiting.count:
         text += f" {pluralize(status.waiting.count, 'webhook')} queued."
-    return f"{text} They are sent automatically when it recovers. {next_check(status)}".strip()
+    return f"{text} Webhooks are sent automatically when it recovers. {next_check(status)}".strip()
 
 
 def init_app(app: Flask) -> None:

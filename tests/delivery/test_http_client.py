@@ -1576,7 +1576,7 @@ def test_lack_of_descriptors_is_not_the_partners_fault(
         outcome = send(sender, target)
 
     assert (outcome.failure, outcome.sent) == (Failure.INTERNAL, False)
-    assert detail_sentence(outcome.detail) == "This machine is out of a resource: Too many open files."
+    assert detail_sentence(outcome.detail) == "This server has run out of a resource: Too many open files."
 
 
 def test_interrupt_passes_and_leaves_nothing_behind(

@@ -132,7 +132,7 @@ def test_lines_beyond_the_limit_are_counted(
             {**order["itemLists"][0], "orderLineReference": str(place)} for place in range(5)
         ]
 
-    assert "The list is cut: 3 more lines in PO Confirm." in text_of(read(asha, receive(change)))
+    assert "The list is truncated: 3 more lines in PO Confirm." in text_of(read(asha, receive(change)))
 
 
 def test_hostile_content_makes_a_readable_document(asha: Browser, receive: Any) -> None:

@@ -34,5 +34,5 @@ def test_outage_sends_one_mail_at_its_start_and_one_at_recovery(
     start, end = [mail.message for mail in mail_server.received]
     assert start["Subject"] == "PO Confirm: Bharat Connect is failing"
     assert end["Subject"] == "PO Confirm: Bharat Connect has recovered"
-    assert "8 are queued. None is lost." in start.get_content()
+    assert "8 webhooks are queued. Nothing is lost." in start.get_content()
     assert "https://po.supplier.example/attention/partner-" in start.get_content()
