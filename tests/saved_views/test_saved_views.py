@@ -62,7 +62,7 @@ def test_view_is_renamed_and_deleted_only_by_its_owner(meera: Browser, ravi: Bro
     page = meera.get("/views")
     rename = page.page.select("form[action$='/rename']")[0]
     taken = meera.send(rename["action"], {**fields_of(rename), "name": "two"})
-    assert taken.status_code == 422 and "Another view" in taken.words
+    assert taken.status_code == 422 and "already has a view" in taken.words
     assert taken.page.select(f"form[action='{rename['action']}'] input[name=name][value=two]")
     assert meera.send(rename["action"], {**fields_of(rename), "name": "Three"}).status_code == 303
     delete = page.page.select("form[action$='/delete']")[0]
