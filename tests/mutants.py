@@ -25,7 +25,7 @@ PACKAGES = ("accounts", "delivery", "inbound", "network", "orders")
 """The packages whose changed modules are mutated by default."""
 GOAL = 95
 """Percent of the mutants of a module that tests should notice."""
-NOTICED = ("killed", "timeout", "suspicious")
+DETECTED = ("killed", "timeout", "suspicious")
 
 
 def main() -> None:
@@ -100,8 +100,8 @@ def _report(results: str) -> bool:
         name, _, status = line.strip().partition(": ")
         if not status or status in ("skipped", "not checked"):
             continue
-        counts[re.split(r"\.x", name)[0]][status in NOTICED] += 1
-        if status not in NOTICED:
+        counts[re.split(r"\.x", name)[0]][status in DETECTED] += 1
+        if status not in DETECTED:
             print(f"{status}: {name}")
     for module, count in sorted(counts.items()):
         percent = 100 * count[True] / count.total()

@@ -24,7 +24,7 @@ def binaries() -> Path:
     raise RuntimeError("no PostgreSQL server on this machine: run `sh tests/system-packages.sh postgresql`")
 
 
-def roomy_memory(at_least: int = 4 * 2**30) -> str | None:
+def memory_folder(at_least: int = 4 * 2**30) -> str | None:
     """A folder in memory with at least this many free bytes, None if there is none."""
     memory = Path("/dev/shm")
     if (
@@ -44,7 +44,7 @@ class Server:
 
     def __init__(self, *, durable: bool = False) -> None:
         self._commits = "on" if durable else "off"
-        self.folder = Path(tempfile.mkdtemp(prefix="po-confirm-pg-", dir=roomy_memory()))
+        self.folder = Path(tempfile.mkdtemp(prefix="po-confirm-pg-", dir=memory_folder()))
         self.port = _free_port()
         self._owner: psycopg.Connection | None = None
         self._bin = binaries()

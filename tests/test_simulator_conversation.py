@@ -68,7 +68,7 @@ def order_in(session: Session) -> PurchaseOrder:
     return session.scalars(select(PurchaseOrder)).one()
 
 
-def test_conversation_over_a_whole_order_life(
+def test_conversation_over_a_complete_order_life(
     running_simulator: RunningSimulator, asha: Browser, deliver: Callable[[], Counter[str]], session: Session
 ) -> None:
     assert running_simulator.send("orders", count=1)["accepted"] == 1

@@ -51,7 +51,7 @@ def order_id(arrive: Any) -> int:
 
 
 @pytest.mark.parametrize("ending", ["signed out", "idle"])
-def test_response_of_ended_session_is_shown_again(
+def test_response_after_session_ended_is_shown_again(
     browser_of: Callable[[str], Browser],
     database: Database,
     session: Session,
@@ -138,7 +138,7 @@ def test_form_from_another_site_is_not_kept(
     assert session.scalar(select(func.count()).select_from(KeptForm)) == 0
 
 
-def test_kept_form_has_every_word_and_its_address_but_no_token(anonymous: Browser, session: Session) -> None:
+def test_kept_form_has_all_fields_and_its_url_but_no_token(anonymous: Browser, session: Session) -> None:
     fields = {"csrf_token": "x", "supplier_remarks": ["one", "two"], "supplier_response": "REJECT"}
     anonymous.send("/orders/1/answer?tab=lines", fields)
     kept_form = session.scalars(select(KeptForm)).one()

@@ -230,7 +230,9 @@ def test_sign_in_deletes_ended_sessions_of_everyone(
 
 
 @pytest.mark.sqlite
-def test_stored_session_says_where_it_began(database: Database, session: Session, frozen: Any) -> None:
+def test_new_session_stores_its_address_browser_and_times(
+    database: Database, session: Session, frozen: Any
+) -> None:
     token = begin(database, address="a" * 61, user_agent="u" * 301)
     stored = session.scalars(select(UserSession)).one()
     now = the_clock.now()
@@ -292,7 +294,7 @@ def test_only_the_confirmed_session_counts_as_confirmed(
 
 
 @pytest.mark.sqlite
-def test_ending_sessions_tells_how_many_and_spares_others(database: Database, session: Session) -> None:
+def test_end_sessions_returns_their_count_and_keeps_others(database: Database, session: Session) -> None:
     for username in ("asha", "asha", "asha", "omar"):
         begin(database, username)
     with database.writing() as writing:

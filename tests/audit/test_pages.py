@@ -128,7 +128,7 @@ def test_htmx_request_gets_only_the_list(meera: Browser, many_entries: None) -> 
 
 
 @pytest.mark.sqlite
-def test_empty_trail_explains_itself(meera: Browser) -> None:
+def test_empty_trail_shows_an_explanation(meera: Browser) -> None:
     assert "No entries yet" in meera.get("/audit").words
 
 
@@ -144,7 +144,7 @@ def test_time_out_of_range_is_shown_as_typed(
 
 
 @pytest.mark.sqlite
-def test_codes_are_shown_as_words_and_typed_text_as_typed(meera: Browser, database: Database) -> None:
+def test_codes_are_shown_as_labels_and_typed_text_unchanged(meera: Browser, database: Database) -> None:
     with database.writing() as session:
         trail.record(
             session,

@@ -125,7 +125,7 @@ def test_digests_match_the_documentation(database: Database, session: Session) -
         ),
     ],
 )
-def test_tampering_is_found(
+def test_tampering_is_detected(
     database: Database, session: Session, as_owner: Force, statement: str, fault: str
 ) -> None:
     record_entries(database, 4)
@@ -143,7 +143,7 @@ COLUMNS = (
 
 
 @pytest.mark.parametrize("gap", [3, 0, -4])
-def test_inserted_entry_is_found(database: Database, session: Session, as_owner: Force, gap: int) -> None:
+def test_inserted_entry_is_detected(database: Database, session: Session, as_owner: Force, gap: int) -> None:
     record_entries(database, 2)
     if gap == 3:  # a rolled back insert leaves a gap in the ids
         as_owner(f"INSERT INTO audit_entry (id, {COLUMNS}) SELECT 4, {COLUMNS} FROM audit_entry WHERE id = 2")
@@ -152,7 +152,7 @@ def test_inserted_entry_is_found(database: Database, session: Session, as_owner:
     assert f"Entry {gap} was added" in (verified(session).fault or "")
 
 
-def test_rewritten_seals_are_found_by_an_external_digest(
+def test_rewritten_seals_are_detected_by_an_external_digest(
     database: Database, session: Session, as_owner: Force
 ) -> None:
     record_entries(database, 4)

@@ -376,7 +376,9 @@ def test_save_without_change_leaves_no_entry(database: Database, partner: Partne
 
 
 @pytest.mark.sqlite
-def test_people_and_commands(app: Flask, database: Database, entries: Trail) -> None:
+def test_user_added_by_command_is_recorded_without_password(
+    app: Flask, database: Database, entries: Trail
+) -> None:
     made = app.test_cli_runner().invoke(args=["users", "add", "kiran", "--role", "manager"])
     assert made.exit_code == 0, made.output
     last = entries()[-1]

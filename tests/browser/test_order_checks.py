@@ -47,7 +47,7 @@ def test_check_is_dismissed_without_losing_what_was_typed(order: Page) -> None:
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390), ("light", 320)])
-def test_checks_have_no_barriers(order: Page, scheme: str, width: int) -> None:
+def test_checks_are_accessible(order: Page, scheme: str, width: int) -> None:
     order.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     order.set_viewport_size({"width": width, "height": 800})
     order.locator("#checks summary").first.click()

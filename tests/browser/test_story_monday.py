@@ -147,7 +147,7 @@ class Keyboard(Mouse):
     ids=["mouse", "keyboard", "telephone"],
 )
 @pytest.mark.usefixtures("desk", "jobs")
-def test_monday(
+def test_monday_with_340_new_orders(
     page: Page,
     site: str,
     sign_in: Callable[[str], None],

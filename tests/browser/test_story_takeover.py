@@ -68,7 +68,7 @@ def test_takeover_with_the_mouse(inbox: Page, orders_of_asha: int, session: Sess
     page.locator("tbody a.strong").first.click()
     team = page.locator("#team")
     expect(team).to_contain_text("Assigned to Omar")
-    # What was typed in the response stays while the team talks.
+    # What was typed in the response stays while the team comments.
     page.get_by_label("Remarks for the buyer").fill("On its way")
     page.get_by_label("Comment").press_sequentially("Get well soon, @as")
     team.get_by_role("button", name="@asha").click()

@@ -87,10 +87,10 @@ def test_private_or_embedding_ipv6_address_is_refused(address: str) -> None:
 
 
 def test_ipv4_mapped_address_is_checked_as_ipv4() -> None:
-    office = (ip_network("10.0.0.0/8"),)
+    allow_list = (ip_network("10.0.0.0/8"),)
 
     assert may_connect("::ffff:8.8.8.8", ())
-    assert may_connect("::ffff:10.1.2.3", office)
+    assert may_connect("::ffff:10.1.2.3", allow_list)
     assert not may_connect("::ffff:10.1.2.3", (ip_network("::/0"),))
 
 

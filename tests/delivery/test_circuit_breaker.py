@@ -117,7 +117,7 @@ def test_failed_probes_have_growing_intervals() -> None:
     assert waits == [60, 120, 240, 480, PROBE_MAX_SECONDS, PROBE_MAX_SECONDS, PROBE_MAX_SECONDS]
 
 
-def test_attempts_in_flight_when_the_breaker_opens_do_not_move_the_probe() -> None:
+def test_attempts_in_flight_do_not_move_the_probe_of_an_open_breaker() -> None:
     state = opened()
     assert failed(state).probe_at == state.probe_at
 
@@ -141,7 +141,7 @@ def test_rate_limit_is_not_exceeded() -> None:
     assert 19 <= left <= 21
 
 
-def test_rate_limit_tells_the_next_time_although_the_clock_was_set_back() -> None:
+def test_rate_limit_has_a_next_time_after_the_clock_was_set_back() -> None:
     limits = Limits(100, rate=2)
     state = after_claim(BreakerState(), limits, 1, NOON, probe_until=None)
     again = capacity(state, limits, 0, NOON).check_again_at
@@ -290,7 +290,7 @@ def test_missing_row_is_created_healthy_and_queries_know_who_fails(
 
 
 @pytest.mark.sqlite
-def test_one_batch_of_attempts_counts_each(database: Database, session: Session, partner: Partner) -> None:
+def test_each_attempt_of_a_batch_is_counted(database: Database, session: Session, partner: Partner) -> None:
     now = the_clock.now()
     set_breaker(database, partner)
     failure = replace(ended(got_response=False), partner_id=partner.id)
@@ -453,17 +453,17 @@ def test_concurrency_limit_holds_across_processes(
 ) -> None:
     under_way, most, lock = 0, 0, threading.Lock()
 
-    def slow(talk: misbehaving.Connection) -> None:
+    def slow(connection: misbehaving.Connection) -> None:
         nonlocal under_way, most
         while True:
-            talk.receive()
+            connection.receive()
             with lock:
                 under_way += 1
                 most = max(most, under_way)
-            talk.pause(0.1)
+            connection.pause(0.1)
             with lock:
                 under_way -= 1
-            talk.send(misbehaving.response())
+            connection.send(misbehaving.response())
 
     with misbehaving.FakePartner(slow) as fake_partner:
         address(database, partner, fake_partner.url(""))

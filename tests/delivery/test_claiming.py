@@ -180,7 +180,7 @@ def test_paused_partner_gets_nothing_and_is_not_checked_again(
     assert claim_now(database) == ClaimResult([], None)
 
 
-def test_paused_partner_gets_what_a_person_requested(
+def test_paused_partner_gets_manually_requested_messages(
     arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
 ) -> None:
     _, requested = (confirm(order_id) for order_id in arrive(2))
@@ -270,7 +270,7 @@ def test_partner_with_the_fewest_messages_in_flight_comes_first(
 
 
 @pytest.mark.sqlite
-def test_claimed_message_carries_all_terms_of_its_partner(
+def test_claimed_message_has_all_settings_of_its_partner(
     arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
 ) -> None:
     (order_id,) = arrive(1)
@@ -334,7 +334,7 @@ def test_claimed_message_carries_all_terms_of_its_partner(
 
 
 @pytest.mark.sqlite
-def test_partner_without_terms_gets_the_defaults(
+def test_partner_without_settings_gets_the_defaults(
     arrive: Any, confirm: Any, database: Database, partner: Partner
 ) -> None:
     confirm(arrive(1)[0])
@@ -358,7 +358,7 @@ def test_oldest_due_messages_are_claimed_first(
 
 
 @pytest.mark.sqlite
-def test_probe_of_a_person_does_not_reserve_the_slot(
+def test_manual_probe_does_not_reserve_the_slot(
     arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
 ) -> None:
     _, requested = (confirm(order_id) for order_id in arrive(2))

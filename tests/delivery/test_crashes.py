@@ -32,19 +32,19 @@ def record(app: Flask, database: Database, partner: Partner, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("point", child.POINTS)
-def test_killed_worker_loses_nothing_and_repeats_only_attempts_in_flight(
+def test_killed_worker_loses_nothing_and_repeats_only_open_attempts(
     point: str, app: Flask, database: Database, partner: Partner, record: Path, session: Any
 ) -> None:
     confirm_all(app, 1, add_orders(app, partner.id, 12))
     killed = start(database.url, {"senders": SENDERS, "lease_margin": 0.5}, point, passes=2)
     killed.join(60)
     assert killed.exitcode == -9
-    heir = start(database.url, {"senders": SENDERS, "lease_margin": 0.5}, None)
+    successor = start(database.url, {"senders": SENDERS, "lease_margin": 0.5}, None)
     wait_until(lambda: all(message.is_final for message in all_messages(session)), 30)
-    heir.terminate()
-    heir.join(30)
-    heir.kill()  # test_stop_and_start.py covers how it stops on a signal
-    heir.join(30)
+    successor.terminate()
+    successor.join(30)
+    successor.kill()  # test_stop_and_start.py covers how it stops on a signal
+    successor.join(30)
 
     counts = count(database, record, Counts(messages=12, kills=1))
     assert (counts.lost, counts.unsettled, counts.changed, counts.unlogged) == (0, 0, 0, 0)

@@ -243,7 +243,7 @@ def test_full_disk_is_retried_and_reported_on_pages(
     }
     disk = Disk(database)
     disk.full = True
-    use_up_what_is_left(database)
+    fill_free_pages(database)
     with delivering(database):
         wait_until(lambda: "the database is unavailable" in caplog.text, 30)
         responses = {url: asha.send(url, fields) for url, fields in forms.items()}
@@ -261,7 +261,7 @@ def test_full_disk_is_retried_and_reported_on_pages(
     assert all(asha.send(url, forms[url]).status_code == 303 for url in refused)
 
 
-def use_up_what_is_left(database: Database) -> None:
+def fill_free_pages(database: Database) -> None:
     """Fill the free space in the pages of the tables that deliveries write to."""
     with database.engine.connect() as connection:
         pages = connection.execution_options(sqlite_begin="IMMEDIATE")

@@ -136,7 +136,7 @@ def send_once(target: Target) -> Outcome:
         return sender.post(target, BODY, IDS)
 
 
-def assert_whole(outcome: Outcome, body: bytes = OK) -> None:
+def assert_complete(outcome: Outcome, body: bytes = OK) -> None:
     assert (outcome.failure, outcome.detail, outcome.status) == (None, Detail(), 200)
     assert (outcome.body, outcome.body_size) == (body, len(body))
     assert (outcome.truncated, outcome.sent) == (False, True)
@@ -155,12 +155,12 @@ def assert_malformed(outcome: Outcome) -> None:
 # --- A partner without faults
 
 
-def test_post_arrives_as_given_and_response_is_whole(sender: Sender) -> None:
+def test_post_arrives_unchanged_and_response_is_complete(sender: Sender) -> None:
     with FakePartner(responds(response(OK, "X-Trace: 7", "Set-Cookie: a=1", "X-Trace: 8"))) as partner:
         target = replace(target_of(partner, path="/api/req-confirm?v=0"), headers=(("X-Api-Key", "s3cret"),))
         outcome = send(sender, target)
 
-    assert_whole(outcome)
+    assert_complete(outcome)
     assert outcome.remote_address == f"127.0.0.1:{partner.port}"
     assert outcome.duration_ms > 0
     assert outcome.headers == (
@@ -198,16 +198,16 @@ def test_message_headers_win_over_partner_headers(sender: Sender) -> None:
 def test_one_connection_carries_all_messages(sender: Sender, transport: Transport) -> None:
     with transport.partner(behaves) as partner:
         for _ in range(5):
-            assert_whole(send(sender, transport.target(partner)))
+            assert_complete(send(sender, transport.target(partner)))
 
     assert (partner.connections, len(partner.received)) == (1, 5)
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "200 OK"])
-def test_empty_response_is_whole(sender: Sender, status: str) -> None:
+def test_empty_response_is_complete(sender: Sender, status: str) -> None:
     with FakePartner(responds(response(b"", status=status), response())) as partner:
         outcome = send(sender, target_of(partner))
-        assert_whole(send(sender, target_of(partner)))
+        assert_complete(send(sender, target_of(partner)))
 
     assert (outcome.failure, outcome.body, outcome.body_size) == (None, b"", 0)
     assert partner.connections == 1
@@ -218,7 +218,7 @@ def test_error_status_is_no_failure(sender: Sender, status: int) -> None:
     scripts = responds(response(b"no", "Retry-After: 3", status=f"{status} No"), response())
     with FakePartner(scripts) as partner:
         outcome = send(sender, target_of(partner))
-        assert_whole(send(sender, target_of(partner)))
+        assert_complete(send(sender, target_of(partner)))
 
     assert (outcome.failure, outcome.status, outcome.body) == (None, status, b"no")
     assert outcome.header("retry-after") == "3"
@@ -284,26 +284,26 @@ def test_unusual_response_is_read_and_connection_reused(
     sender: Sender, transport: Transport, data: bytes
 ) -> None:
     with transport.partner(responds(data, response())) as partner:
-        assert_whole(send(sender, transport.target(partner)))
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
 
     assert partner.connections == 1
 
 
 @pytest.mark.parametrize("data", ACCEPTED_THEN_CLOSED.values(), ids=ACCEPTED_THEN_CLOSED)
-def test_odd_response_is_read_and_connection_not_reused(
+def test_ambiguous_response_is_read_and_connection_not_reused(
     sender: Sender, transport: Transport, data: bytes
 ) -> None:
     with transport.partner(responds(data, response(b"A")), responds(response(b"B"))) as partner:
-        assert_whole(send(sender, transport.target(partner)))
-        assert_whole(send(sender, transport.target(partner)), b"B")
+        assert_complete(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)), b"B")
 
 
 @pytest.mark.parametrize("data", ENDED_BY_CLOSE.values(), ids=ENDED_BY_CLOSE)
 def test_response_may_end_with_the_connection(sender: Sender, transport: Transport, data: bytes) -> None:
     with transport.partner(responds_and_closes(data), behaves) as partner:
-        assert_whole(send(sender, transport.target(partner)))
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
 
     assert partner.connections == 2
 
@@ -319,19 +319,17 @@ GZIPPED = gzip.compress(OK, mtime=0)
         ("deflate", zlib.compress(OK)),
     ],
 )
-def test_compressed_response_is_decompressed_though_not_requested(
-    sender: Sender, coding: str, data: bytes
-) -> None:
+def test_unrequested_compressed_response_is_decompressed(sender: Sender, coding: str, data: bytes) -> None:
     with FakePartner(responds(response(data, f"Content-Encoding: {coding}"), response())) as partner:
-        assert_whole(send(sender, target_of(partner)))
-        assert_whole(send(sender, target_of(partner)))
+        assert_complete(send(sender, target_of(partner)))
+        assert_complete(send(sender, target_of(partner)))
 
     assert partner.received[0].header("Accept-Encoding") == "identity"
 
 
 def test_body_that_is_not_gzip_as_declared_is_kept_as_received(sender: Sender) -> None:
     with FakePartner(responds(response(OK, "Content-Encoding: gzip"))) as partner:
-        assert_whole(send(sender, target_of(partner)))
+        assert_complete(send(sender, target_of(partner)))
 
 
 # --- The deadline covers the whole call
@@ -405,7 +403,7 @@ def test_deadline_holds_on_reused_connection(sender: Sender, transport: Transpor
         script(connection)
 
     with transport.partner(responds_once) as partner:
-        assert_whole(send(sender, transport.target(partner, SHORT)))
+        assert_complete(send(sender, transport.target(partner, SHORT)))
         assert_late(send(sender, transport.target(partner, SHORT)))
         assert partner.connections == 1
 
@@ -439,7 +437,7 @@ def test_socket_timeout_ends_the_call_if_the_watchdog_sleeps(
     monkeypatch.setattr(Call, "expire", lambda _: None)
     with transport.partner(script, behaves) as partner:
         outcome = send(sender, transport.target(partner, SHORT))
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
 
     assert_late(outcome)
 
@@ -447,7 +445,7 @@ def test_socket_timeout_ends_the_call_if_the_watchdog_sleeps(
 def test_after_a_cut_the_next_message_gets_a_new_connection(sender: Sender, transport: Transport) -> None:
     with transport.partner(drips_body, behaves) as partner:
         late = send(sender, transport.target(partner, SHORT))
-        assert_whole(send(sender, transport.target(partner, SHORT)))
+        assert_complete(send(sender, transport.target(partner, SHORT)))
 
     assert_late(late)
     assert (late.status, late.body_size, late.truncated) == (200, 10000, False)
@@ -462,7 +460,7 @@ def test_stalled_partner_delays_no_other_sender() -> None:
         stuck.wait_for(lambda: bool(stuck.received))
         with Sender() as sender:
             for _ in range(20):
-                assert_whole(send(sender, target_of(healthy)))
+                assert_complete(send(sender, target_of(healthy)))
         assert held.is_alive()
     held.join()
 
@@ -508,24 +506,24 @@ ENDLESS_BODIES: dict[str, tuple[Script, int | None]] = {
 
 
 @pytest.mark.parametrize(("script", "size"), ENDLESS_BODIES.values(), ids=ENDLESS_BODIES)
-def test_of_an_endless_body_only_the_first_part_is_read(
+def test_endless_body_is_read_up_to_the_cap(
     sender: Sender, transport: Transport, script: Script, size: int | None
 ) -> None:
     with transport.partner(script, behaves) as partner:
         with memory_bounded():
             outcome = send(sender, transport.target(partner))
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
 
     assert (outcome.failure, outcome.status, outcome.truncated) == (None, 200, True)
     assert outcome.body == b"x" * BODY_CAP
     assert outcome.body_size == size
 
 
-def test_body_of_the_cap_is_whole_and_one_more_byte_is_truncated(sender: Sender) -> None:
+def test_body_at_the_cap_is_complete_and_one_byte_more_is_truncated(sender: Sender) -> None:
     with FakePartner(responds(response(b"x" * BODY_CAP), response(b"x" * (BODY_CAP + 1)))) as partner:
         whole, cut = send(sender, target_of(partner)), send(sender, target_of(partner))
 
-    assert_whole(whole, b"x" * BODY_CAP)
+    assert_complete(whole, b"x" * BODY_CAP)
     assert (cut.truncated, len(cut.body), cut.body_size) == (True, BODY_CAP, BODY_CAP + 1)
 
 
@@ -537,7 +535,7 @@ def compressed_bomb() -> bytes:
 
 
 @pytest.mark.parametrize("status", ["200 OK", "302 Found"])
-def test_compressed_bomb_is_decompressed_no_further_than_the_cap(
+def test_compressed_bomb_is_decompressed_up_to_the_cap(
     sender: Sender, transport: Transport, status: str
 ) -> None:
     data = response(compressed_bomb(), "Content-Encoding: gzip", "Location: /elsewhere", status=status)
@@ -569,7 +567,7 @@ def test_flood_outside_the_body_ends_call_and_connection(
     with transport.partner(script, behaves) as partner:
         with memory_bounded():
             assert_malformed(send(sender, transport.target(partner)))
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
 
 
 HARD_TO_PARSE = {
@@ -592,7 +590,7 @@ def test_response_that_is_hard_to_parse_costs_little_time(
         before = time.process_time()
         assert_malformed(send(sender, transport.target(partner)))
         assert time.process_time() - before < BOUND
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
 
 
 # --- Redirects
@@ -604,7 +602,7 @@ def test_redirect_is_a_response_and_never_followed(sender: Sender, transport: Tr
         script = responds(response(b"moved", location, status="302 Found"), response())
         with transport.partner(script) as partner:
             outcome = send(sender, transport.target(partner))
-            assert_whole(send(sender, transport.target(partner)))
+            assert_complete(send(sender, transport.target(partner)))
 
     assert (outcome.failure, outcome.status, outcome.body) == (None, 302, b"moved")
     assert outcome.header("Location") == other.url()
@@ -682,7 +680,7 @@ def test_broken_connection_is_a_reset_and_message_may_have_arrived(
 ) -> None:
     with transport.partner(script, behaves) as partner:
         outcome = send(sender, transport.target(partner))
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
 
     # Over TLS, a reset during a response appears as its end: such a response is malformed.
     ended = transport.tls is not None and script in (resets_in_the_head, resets_in_the_body)
@@ -704,7 +702,7 @@ def test_early_refusal_counts_but_no_early_success(
 
     with transport.partner(responds_early, behaves) as partner:
         outcome = send(sender, transport.target(partner), LARGE)
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
 
     assert (outcome.failure, outcome.sent) == (failure, True)
     assert outcome.status == (None if failure else int(status[:3]))
@@ -718,7 +716,7 @@ def test_part_of_a_reset_response_is_kept(sender: Sender, transport: Transport) 
     assert (outcome.status, outcome.body, outcome.body_size) == (200, b"12345", 100)
 
 
-def test_reset_after_the_whole_response_does_not_matter(sender: Sender, transport: Transport) -> None:
+def test_reset_after_the_complete_response_is_ignored(sender: Sender, transport: Transport) -> None:
     def resets_after_the_response(connection: Connection) -> None:
         connection.receive()
         connection.send(response())
@@ -726,24 +724,24 @@ def test_reset_after_the_whole_response_does_not_matter(sender: Sender, transpor
         connection.reset()
 
     with transport.partner(resets_after_the_response, behaves) as partner:
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
         time.sleep(0.2)
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
 
     assert partner.connections == 2
 
 
-def test_kept_connection_that_the_partner_closed_is_replaced(sender: Sender, transport: Transport) -> None:
+def test_kept_connection_closed_by_the_partner_is_replaced(sender: Sender, transport: Transport) -> None:
     with transport.partner(responds_and_closes(response()), behaves) as partner:
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
         time.sleep(0.2)
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
 
     assert (partner.connections, len(partner.received)) == (2, 2)
 
 
 @pytest.mark.parametrize("script", [resets_after_the_request, closes_after_the_request])
-def test_kept_connection_that_breaks_during_a_message_is_a_reset_and_not_posted_twice(
+def test_broken_kept_connection_is_a_reset_and_not_posted_twice(
     sender: Sender, transport: Transport, script: Script
 ) -> None:
     def responds_once(connection: Connection) -> None:
@@ -752,7 +750,7 @@ def test_kept_connection_that_breaks_during_a_message_is_a_reset_and_not_posted_
         script(connection)
 
     with transport.partner(responds_once, behaves) as partner:
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
         broken = send(sender, transport.target(partner))
 
     assert (broken.failure, broken.sent) == (Failure.RESET, True)
@@ -764,9 +762,9 @@ def test_idle_connection_is_not_reused(
 ) -> None:
     monkeypatch.setattr(http_client, "MAX_IDLE_SECONDS", 0.05)
     with transport.partner(behaves) as partner:
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
         time.sleep(0.1)
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
 
     assert partner.connections == 2
 
@@ -785,9 +783,9 @@ def test_late_response_is_not_taken_for_the_next_one(sender: Sender, transport: 
         connection.stall()
 
     with transport.partner(hints_then_responds_twice, responds(response(b"meant for B"))) as partner:
-        assert_whole(send(sender, transport.target(partner)), b"meant for A")
+        assert_complete(send(sender, transport.target(partner)), b"meant for A")
         time.sleep(0.3)
-        assert_whole(send(sender, transport.target(partner)), b"meant for B")
+        assert_complete(send(sender, transport.target(partner)), b"meant for B")
 
 
 def test_unrequested_response_is_not_taken_for_the_next_one(sender: Sender, transport: Transport) -> None:
@@ -799,9 +797,9 @@ def test_unrequested_response_is_not_taken_for_the_next_one(sender: Sender, tran
         connection.stall()
 
     with transport.partner(responds_twice, responds(response(b"meant for B"))) as partner:
-        assert_whole(send(sender, transport.target(partner)), b"meant for A")
+        assert_complete(send(sender, transport.target(partner)), b"meant for A")
         time.sleep(0.3)
-        assert_whole(send(sender, transport.target(partner)), b"meant for B")
+        assert_complete(send(sender, transport.target(partner)), b"meant for B")
 
 
 MALFORMED = {
@@ -821,7 +819,7 @@ MALFORMED = {
     "a coding after a control character": HEAD + b"Transfer-Encoding: \x85chunked\r\n\r\n" + chunk(b""),
     "a chunk without a size": CHUNKED + b"\r\n" + OK,
     "a chunk longer than its size": CHUNKED + b"2\r\n1234\r\n",
-    "only headers that cannot be read": HEAD + b"nonsense\r\nContent-Length: 19\r\n\r\n" + OK,
+    "only headers that cannot be read": HEAD + b"invalid\r\nContent-Length: 19\r\n\r\n" + OK,
     "a folded first header": HEAD + b" folded\r\nnonsense\r\n\r\n" + OK,
     "101 headers": HEAD + b"X-A: b\r\n" * 101 + b"\r\n",
     "another protocol": b"SSH-2.0-OpenSSH_9.2\r\n",
@@ -839,7 +837,7 @@ def test_malformed_response_is_a_failure_and_connection_not_reused(
 ) -> None:
     with transport.partner(responds(data), behaves) as partner:
         assert_malformed(send(sender, transport.target(partner)))
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
 
     assert partner.connections == 2
 
@@ -852,7 +850,7 @@ def test_malformed_response_is_a_failure_and_connection_not_reused(
         (b"s3cret" * 9 + b"\r\n", "'s3crets3'"),
     ],
 )
-def test_malformed_response_is_quoted_in_whole_words_so_no_half_secret_remains(
+def test_malformed_response_is_quoted_without_partial_secrets(
     sender: Sender, data: bytes, quote: str
 ) -> None:
     with FakePartner(responds(data)) as partner:
@@ -868,7 +866,7 @@ def test_control_characters_in_headers_are_replaced(sender: Sender) -> None:
     with FakePartner(responds(response(OK, "X-A: a\0b", "X-B: a", "  b"))) as partner:
         outcome = send(sender, target_of(partner))
 
-    assert_whole(outcome)
+    assert_complete(outcome)
     assert outcome.headers[:2] == (("X-A", "a b"), ("X-B", "a b"))
 
 
@@ -901,7 +899,7 @@ def test_response_that_ends_too_early_is_malformed(
 
     with transport.partner(script, behaves) as partner:
         assert_malformed(send(sender, transport.target(partner)))
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
 
 
 def test_response_shorter_than_declared_is_awaited_until_the_deadline(
@@ -967,7 +965,7 @@ def test_tls_verifies_the_name_and_connects_to_the_checked_address(
         target = replace(target_of(partner, host="partner.example"), ca_bundle=bundle)
         for _ in range(3):
             outcome = send(sender, target)
-            assert_whole(outcome)
+            assert_complete(outcome)
 
     assert server_names == ["partner.example"]
     assert partner.connections == 1
@@ -1013,7 +1011,7 @@ def test_tls_keys_are_not_logged_where_the_environment_says(
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
     connections._context.cache_clear()
     with FakePartner(behaves, tls=tls) as partner, Sender() as sender:
-        assert_whole(send(sender, replace(target_of(partner), ca_bundle=bundle)))
+        assert_complete(send(sender, replace(target_of(partner), ca_bundle=bundle)))
 
     assert not (tmp_path / "keys.log").exists()
 
@@ -1035,7 +1033,7 @@ def resets_in_the_handshake(connection: Connection) -> None:
 
 @pytest.mark.parametrize("pause", [0.0, 0.2], ids=["during", "before"])
 @pytest.mark.parametrize("script", [resets_in_the_handshake, closes_at_once])
-def test_partner_that_leaves_during_or_before_the_handshake_gets_nothing(
+def test_partner_that_disconnects_in_the_handshake_gets_nothing(
     sender: Sender, bundle: str, monkeypatch: pytest.MonkeyPatch, script: Script, pause: float
 ) -> None:
     connect = connections.connect_to
@@ -1084,7 +1082,7 @@ def test_handshake_may_take_all_the_time_left_with_many_addresses(
     context.sni_callback = lambda *_: time.sleep(0.6)
     names.answers["partner.example"] = [["127.0.0.1"] * 8]
     with FakePartner(behaves, tls=context) as partner:
-        assert_whole(send(sender, replace(target_of(partner, 4.0, "partner.example"), ca_bundle=bundle)))
+        assert_complete(send(sender, replace(target_of(partner, 4.0, "partner.example"), ca_bundle=bundle)))
 
 
 def session_tickets(secret: bytes, number: int) -> bytes:
@@ -1124,9 +1122,9 @@ def test_idle_connection_with_a_flood_of_session_tickets_is_replaced(
 
     with FakePartner(floods_with_tickets, behaves, tls=context) as partner:
         target = replace(target_of(partner, SHORT), ca_bundle=bundle)
-        assert_whole(send(sender, target))
+        assert_complete(send(sender, target))
         time.sleep(0.1)
-        assert_whole(send(sender, target))
+        assert_complete(send(sender, target))
 
     assert partner.connections == 2
 
@@ -1141,9 +1139,9 @@ def test_close_notify_on_a_kept_connection_is_respected(
 
     with FakePartner(ends_encryption, behaves, tls=tls) as partner:
         target = replace(target_of(partner), ca_bundle=bundle)
-        assert_whole(send(sender, target))
+        assert_complete(send(sender, target))
         time.sleep(0.1)
-        assert_whole(send(sender, target))
+        assert_complete(send(sender, target))
 
     assert partner.connections == 2
 
@@ -1170,7 +1168,7 @@ def test_client_certificate_is_presented_where_required(
 ) -> None:
     with FakePartner(behaves, tls=strict_tls) as partner:
         target = replace(target_of(partner), ca_bundle=bundle)
-        assert_whole(send(sender, replace(target, client_certificate=client_certificate)))
+        assert_complete(send(sender, replace(target, client_certificate=client_certificate)))
         refused = send(sender, target)
 
     # With TLS 1.3 the refusal arrives only after the request was sent.
@@ -1182,13 +1180,13 @@ def test_client_certificate_is_presented_where_required(
 def test_unreadable_certificates_are_a_bad_target(
     sender: Sender, tmp_path: Path, client_certificate: tuple[str, str], broken: str
 ) -> None:
-    missing, nonsense = str(tmp_path / "missing.pem"), tmp_path / "nonsense.pem"
-    nonsense.write_text("nonsense")
+    missing, invalid = str(tmp_path / "missing.pem"), tmp_path / "invalid.pem"
+    invalid.write_text("invalid")
     target = Target("https://partner.example/", (), LOOPBACK, 10.0)
     targets = {
         "missing": replace(target, client_certificate=(missing, missing)),
-        "no certificate": replace(target, client_certificate=(str(nonsense), client_certificate[1])),
-        "no bundle": replace(target, ca_bundle=str(nonsense)),
+        "no certificate": replace(target, client_certificate=(str(invalid), client_certificate[1])),
+        "no bundle": replace(target, ca_bundle=str(invalid)),
         "encrypted key": replace(target, client_certificate=(client_certificate[0], encrypted_key(tmp_path))),
     }
     outcome = send(sender, targets[broken])
@@ -1215,12 +1213,10 @@ def encrypted_key(folder: Path) -> str:
 # --- Names and addresses
 
 
-def test_the_checked_address_is_the_one_connected_to(
-    sender: Sender, transport: Transport, names: NameServer
-) -> None:
+def test_connection_uses_the_checked_address(sender: Sender, transport: Transport, names: NameServer) -> None:
     names.answers["partner.example"] = [["127.0.0.1"], ["169.254.169.254"]]
     with transport.partner(responds_and_closes(response()), behaves) as partner:
-        assert_whole(send(sender, transport.target(partner, host="partner.example")))
+        assert_complete(send(sender, transport.target(partner, host="partner.example")))
         assert names.queries == ["partner.example"]
 
         time.sleep(0.1)
@@ -1247,7 +1243,7 @@ def test_only_allowed_addresses_of_several_are_tried(
     monkeypatch.setattr(connections, "connect_to", record)
     names.answers["partner.example"] = [["10.0.0.1", "::1", "fe80::1%eth0", "169.254.169.254", "127.0.0.1"]]
     with FakePartner(behaves) as partner:
-        assert_whole(send(sender, target_of(partner, host="partner.example")))
+        assert_complete(send(sender, target_of(partner, host="partner.example")))
 
     assert tried == ["127.0.0.1"]
 
@@ -1257,7 +1253,7 @@ def test_next_address_is_tried_if_one_refuses(sender: Sender, names: NameServer)
     with FakePartner(behaves) as partner:
         outcome = send(sender, target_of(partner, host="partner.example"))
 
-    assert_whole(outcome)
+    assert_complete(outcome)
     assert outcome.remote_address == f"127.0.0.1:{partner.port}"
 
 
@@ -1274,7 +1270,7 @@ def test_next_address_is_tried_if_this_machine_lacks_its_family(
     monkeypatch.setattr(connections, "connect_to", without_ipv6)
     names.answers["partner.example"] = [["2606:4700::1", "127.0.0.1"], ["2606:4700::1"]]
     with FakePartner(responds_and_closes(response())) as partner:
-        assert_whole(send(sender, target_of(partner, host="partner.example")))
+        assert_complete(send(sender, target_of(partner, host="partner.example")))
         time.sleep(0.1)
         alone = send(sender, target_of(partner, host="partner.example"))
 
@@ -1353,7 +1349,7 @@ def test_ipv6_address_is_connected_to_and_written_in_brackets(sender: Sender, tr
         target = replace(transport.target(partner, host="[::1]"), allowed=(ip_network("::1/128"),))
         outcome = send(sender, target)
 
-    assert_whole(outcome)
+    assert_complete(outcome)
     assert outcome.remote_address == f"[::1]:{partner.port}"
     assert partner.received[0].header("Host") == f"[::1]:{partner.port}"
 
@@ -1362,13 +1358,13 @@ def test_mapped_ipv4_address_is_connected_to_as_ipv4(sender: Sender) -> None:
     with FakePartner(behaves) as partner:
         outcome = send(sender, target_of(partner, host="[::ffff:127.0.0.1]"))
 
-    assert_whole(outcome)
+    assert_complete(outcome)
     assert outcome.remote_address == f"127.0.0.1:{partner.port}"
 
 
-def test_changed_allow_list_applies_though_a_connection_is_open(sender: Sender) -> None:
+def test_changed_allow_list_applies_to_open_connections(sender: Sender) -> None:
     with FakePartner(behaves) as partner:
-        assert_whole(send(sender, target_of(partner)))
+        assert_complete(send(sender, target_of(partner)))
         outcome = send(sender, replace(target_of(partner), allowed=()))
 
     assert outcome.failure is Failure.ADDRESS
@@ -1386,7 +1382,7 @@ def test_unknown_name_is_reported(sender: Sender) -> None:
     )
 
 
-def test_slow_lookup_is_left_behind_and_not_repeated(names: NameServer) -> None:
+def test_slow_lookup_is_abandoned_and_not_repeated(names: NameServer) -> None:
     release = threading.Event()
     names.before = release.wait
     names.answers["slow.example"] = [["127.0.0.1"]]
@@ -1395,7 +1391,7 @@ def test_slow_lookup_is_left_behind_and_not_repeated(names: NameServer) -> None:
             target = target_of(partner, SHORT, host="slow.example")
             outcomes = [send_once(target), send_once(target)]
             # It does not delay other calls.
-            assert_whole(send_once(target_of(partner)))
+            assert_complete(send_once(target_of(partner)))
     finally:
         release.set()
 
@@ -1439,7 +1435,7 @@ def test_netrc_and_proxies_of_the_environment_are_ignored(
             monkeypatch.setenv(name, proxy.url(""))
         for name in ("no_proxy", "NO_PROXY"):
             monkeypatch.delenv(name, raising=False)
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
 
     assert proxy.connections == 0
     assert partner.received[0].line == "POST /hook HTTP/1.1"
@@ -1550,7 +1546,7 @@ def test_unexpected_error_becomes_an_outcome(
         with monkeypatch.context() as patch:
             patch.setattr(sender._session, "send", fail)
             outcome = send(sender, transport.target(partner))
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
 
     assert (outcome.failure, outcome.sent) == (Failure.INTERNAL, False)
     assert detail_sentence(outcome.detail) == "Sending failed inside this app: ValueError: unexpected."
@@ -1579,7 +1575,7 @@ def test_lack_of_descriptors_is_not_the_partners_fault(
     assert detail_sentence(outcome.detail) == "This server has run out of a resource: Too many open files."
 
 
-def test_interrupt_passes_and_leaves_nothing_behind(
+def test_keyboard_interrupt_is_raised_and_closes_the_connection(
     sender: Sender, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> None:
@@ -1590,7 +1586,7 @@ def test_interrupt_passes_and_leaves_nothing_behind(
             patch.setattr(PartnerResponse, "read_body", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 sender.post(transport.target(partner), BODY, IDS)
-        assert_whole(send(sender, transport.target(partner)))
+        assert_complete(send(sender, transport.target(partner)))
 
     assert partner.connections == 2
     assert watchdog.is_idle()
@@ -1629,9 +1625,9 @@ def test_sender_keeps_few_connections_however_many_targets(
     monkeypatch.setattr(http_client, "MAX_POOLS", 2)
     with FakePartner(behaves) as partner:
         for number in range(10):
-            assert_whole(send(sender, target_of(partner, path=f"/{number}")))
+            assert_complete(send(sender, target_of(partner, path=f"/{number}")))
         assert len(sender._pools) == 2
-        assert_whole(send(sender, target_of(partner, path="/9")))
+        assert_complete(send(sender, target_of(partner, path="/9")))
 
     assert partner.connections == 10
 
@@ -1649,19 +1645,19 @@ def test_idle_connections_to_other_partners_are_closed(
 
     monkeypatch.setattr(http_client, "MAX_IDLE_SECONDS", 0.05)
     with FakePartner(notices) as quiet, FakePartner(behaves) as busy:
-        assert_whole(send(sender, target_of(quiet)))
+        assert_complete(send(sender, target_of(quiet)))
         time.sleep(0.1)
-        assert_whole(send(sender, target_of(busy)))
+        assert_complete(send(sender, target_of(busy)))
         assert closed.wait(5)
 
 
 def test_closed_sender_has_no_connection_and_may_send_again() -> None:
     with FakePartner(behaves) as partner:
         sender = Sender()
-        assert_whole(send(sender, target_of(partner)))
+        assert_complete(send(sender, target_of(partner)))
         sender.close()
         sender.close()
-        assert_whole(send(sender, target_of(partner)))
+        assert_complete(send(sender, target_of(partner)))
         sender.close()
 
     assert partner.connections == 2
@@ -1670,7 +1666,7 @@ def test_closed_sender_has_no_connection_and_may_send_again() -> None:
 def test_forked_child_has_its_own_connection_and_deadline(sender: Sender, transport: Transport) -> None:
     with transport.partner(responds(response(), response()), drips_body) as partner:
         target = transport.target(partner, SHORT)
-        assert_whole(send(sender, target))
+        assert_complete(send(sender, target))
         child = os.fork()
         if child == 0:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -1678,6 +1674,6 @@ def test_forked_child_has_its_own_connection_and_deadline(sender: Sender, transp
             outcome = sender.post(target, BODY, IDS)
             os._exit(0 if outcome.failure is Failure.TIMEOUT else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert_whole(send(sender, target))
+        assert_complete(send(sender, target))
 
     assert partner.connections == 2

@@ -109,16 +109,16 @@ def test_pool_connects_to_host_and_port_of_the_url(url: str, host: str, port: in
 
 
 def test_pool_uses_the_certificates_of_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
+    pools: list[Any] = []
     context = tls_context(None, None)
 
     def context_of(*files: Any) -> Any:
-        asked.append(files)
+        pools.append(files)
         return context
 
     monkeypatch.setattr(http_client, "tls_context", context_of)
     pool: Any = _new_pool(Target(URL, client_certificate=("c.pem", "k.pem"), ca_bundle="ca.pem"), URL)
-    assert asked == [("ca.pem", ("c.pem", "k.pem"))]
+    assert pools == [("ca.pem", ("c.pem", "k.pem"))]
     assert pool.conn_kw["ssl_context"] is context
 
 
@@ -126,8 +126,8 @@ def test_pool_uses_the_certificates_of_the_target(monkeypatch: pytest.MonkeyPatc
 def test_body_is_decompressed_up_to_the_cap(compress: Any) -> None:
     assert _decompressed(compress(b"{}"), False) == (b"{}", 2, False)
     assert _decompressed(compress(b"{}"), True) == (b"{}", None, True)
-    whole, more = b"x" * BODY_CAP, b"x" * (BODY_CAP + 9)
-    assert _decompressed(compress(whole), False) == (whole, BODY_CAP, False)
+    complete, more = b"x" * BODY_CAP, b"x" * (BODY_CAP + 9)
+    assert _decompressed(compress(complete), False) == (complete, BODY_CAP, False)
     assert _decompressed(compress(more), False) == (more[: BODY_CAP + 1], None, True)
     assert _decompressed(b"plain", True) == (b"plain", 5, True)
 
@@ -159,8 +159,8 @@ def test_outcome_of_a_partial_body_has_the_declared_size() -> None:
     assert (len(outcome.body), outcome.body_size, outcome.truncated) == (BODY_CAP, 9_000_000, True)
     cut = _outcome(call_with({}, declared=100), Failure.ODD_ANSWER, Detail(), b"{", 1.0)
     assert (cut.failure, cut.body, cut.body_size, cut.truncated) == (Failure.ODD_ANSWER, b"{", 100, False)
-    whole = _outcome(call_with({}), None, Detail(), b"x" * BODY_CAP, 1.0)
-    assert (len(whole.body), whole.body_size, whole.truncated) == (BODY_CAP, BODY_CAP, False)
+    complete = _outcome(call_with({}), None, Detail(), b"x" * BODY_CAP, 1.0)
+    assert (len(complete.body), complete.body_size, complete.truncated) == (BODY_CAP, BODY_CAP, False)
 
 
 @pytest.mark.parametrize("has_response", [True, False])

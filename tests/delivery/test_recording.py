@@ -378,7 +378,7 @@ INTERNAL = Verdict(step=Step.RETRY, reason=Reason.INTERNAL, wait_seconds=5)
         (INTERNAL, None, False),
     ],
 )
-def test_breaker_learns_what_the_attempt_says_about_the_partner(
+def test_breaker_is_updated_by_each_kind_of_attempt(
     verdict: Verdict, status: int | None, failed: bool
 ) -> None:
     result = attempt(verdict, replace(RESPONSE, status=status), is_probe=True)

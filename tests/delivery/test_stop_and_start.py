@@ -35,11 +35,11 @@ from tests.delivery.queries import all_messages, message_of, wait_until
 def slow_partner(database: Database, seconds: float) -> Iterator[misbehaving.FakePartner]:
     """Responds slowly."""
 
-    def script(talk: misbehaving.Connection) -> None:
+    def script(connection: misbehaving.Connection) -> None:
         while True:
-            talk.receive()
-            talk.pause(seconds)
-            talk.send(misbehaving.response())
+            connection.receive()
+            connection.pause(seconds)
+            connection.send(misbehaving.response())
 
     with misbehaving.FakePartner(script) as fake_partner:
         with database.writing() as session:
@@ -130,7 +130,7 @@ def test_suspended_worker_loses_its_lease_and_still_records_its_attempt(
     assert all(attempt.ended_at for attempt in message.attempts)
 
 
-def test_a_claim_with_unknown_commit_outcome_is_sent_once_after_the_lease_ends(
+def test_claim_with_unknown_commit_is_sent_once_after_its_lease(
     arrive: Any, confirm: Any, database: Database, session: Session, network: Any, monkeypatch: Any
 ) -> None:
     message_id = confirm(arrive(1)[0])

@@ -144,7 +144,7 @@ def test_unavailable_partner_is_retried_on_schedule(
     assert len({received["raw"] for received in network.received()}) == 1
 
 
-def test_message_fails_after_the_last_attempt_and_the_order_takes_a_response_again(
+def test_message_fails_after_the_last_attempt_and_order_is_open_again(
     arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, clock: Any
 ) -> None:
     network.behave("500")
@@ -365,7 +365,7 @@ def test_expired_message_that_another_worker_has_locked_is_skipped(
     assert message_of(session, free).state is MessageState.PENDING
 
 
-def test_message_interrupted_repeatedly_waits_for_a_person(
+def test_repeatedly_interrupted_message_fails(
     arrive: Any, confirm: Any, database: Database, session: Session, clock: Any
 ) -> None:
     message_id = confirm(arrive(1)[0])
@@ -501,9 +501,9 @@ def test_unrecordable_reply_does_not_block_other_records(
 ) -> None:
     first, second = (confirm(order_id) for order_id in arrive(2))
 
-    def script(talk: Connection) -> None:
-        talk.receive()
-        talk.send(reply)
+    def script(connection: Connection) -> None:
+        connection.receive()
+        connection.send(reply)
 
     with FakePartner(script) as odd, database.writing() as writing:
         writing.merge(partner).base_url = odd.url()
@@ -537,11 +537,11 @@ def test_reply_that_the_database_rejects_loses_only_its_own_texts(
     with database.reading() as other:
         object_id = message_of(other, odd).object_id
 
-    def judge_oddly(*arguments: Any, **more: Any) -> Any:
+    def judge_with_unstorable_text(*arguments: Any, **more: Any) -> Any:
         verdict = judge(*arguments, **more)
         return replace(verdict, result="a\0b") if more["object_id"] == object_id else verdict
 
-    monkeypatch.setattr("app.delivery.worker.judge", judge_oddly)
+    monkeypatch.setattr("app.delivery.worker.judge", judge_with_unstorable_text)
     assert deliver() == {"delivered": 4}
     refuses = session.get_bind().dialect.name == "postgresql"
     assert message_of(session, odd).result == ("" if refuses else "a\0b")

@@ -112,7 +112,7 @@ def test_wait_for_results_ends_with_the_last_awaited_one() -> None:
     assert results.take() == []
 
 
-def test_wait_for_more_results_than_come_ends_with_its_time() -> None:
+def test_wait_for_missing_results_ends_at_its_timeout() -> None:
     results = ResultBox()
     results.put(result("a"))
     assert results.wait(2, 0.01) is False

@@ -247,8 +247,8 @@ def test_late_result_without_an_order_is_for_the_newest_response(
 ) -> None:
     send_response(client, confirmation, SECOND_ID)
     send_response(client, confirmation, FIRST_ID)
-    judged = [client.post("/send-result").get_json()["objectId"] for _ in range(3)]
-    assert judged == [FIRST_ID, SECOND_ID, FIRST_ID]
+    objects = [client.post("/send-result").get_json()["objectId"] for _ in range(3)]
+    assert objects == [FIRST_ID, SECOND_ID, FIRST_ID]
 
 
 # Invalid requests

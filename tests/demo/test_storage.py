@@ -76,13 +76,13 @@ def test_simulator_of_another_database_starts_empty(
 
 
 @pytest.mark.parametrize(
-    "harm", [b"", b"\0\xff\n", b'{"of":"this one"}\n{"exchange":{}}\n[1]\n{"sent":7}\n{']
+    "content", [b"", b"\0\xff\n", b'{"of":"this one"}\n{"exchange":{}}\n[1]\n{"sent":7}\n{']
 )
-def test_damaged_file_does_not_prevent_a_start(path: Path, harm: bytes) -> None:
-    path.write_bytes(harm)
-    life = RunningSimulator(path)
-    assert life.memory.exchanges() == []
-    life.stop()
+def test_damaged_file_does_not_prevent_a_start(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    simulator = RunningSimulator(path)
+    assert simulator.memory.exchanges() == []
+    simulator.stop()
     assert path.read_bytes() == b'{"of":"this one"}\n'
 
 

@@ -111,8 +111,8 @@ def test_summary_has_no_active_content_or_secrets(
     pack = pack_of(response)
     parse_strictly(pack["index.html"])
     page = pack["index.html"].decode()
-    for alive in ("<script", "<img", "<link", "<iframe", "javascript:", "src=", "href=", "url("):
-        assert alive not in page.replace("&lt;img src=x", ""), alive
+    for active in ("<script", "<img", "<link", "<iframe", "javascript:", "src=", "href=", "url("):
+        assert active not in page.replace("&lt;img src=x", ""), active
     folder = f"sent/{message_id}/attempt-01"
     assert pack[f"{folder}/response-body.txt"] == b"<script>alert(2)</script>" + (
         b"\xff\x00 " + "••••••••".encode()

@@ -301,7 +301,7 @@ def test_empty_batch_does_not_end_the_export(
     ids = many_messages(4)
     source = sources.SOURCES["webhooks"]
 
-    def piece_by_piece(session: Session, scope: Any, values: Any) -> Any:
+    def in_batches(session: Session, scope: Any, values: Any) -> Any:
         if "after" not in values:
             return Page([], "msg_Z")
         return Page(source.page(session, scope, {**values, "after": "msg_ZZ"}).rows)
@@ -309,7 +309,7 @@ def test_empty_batch_does_not_end_the_export(
     monkeypatch.setitem(
         sources.SOURCES,
         "webhooks",
-        sources.Source(source.title, source.needs, source.form, source.columns, piece_by_piece),
+        sources.Source(source.title, source.needs, source.form, source.columns, in_batches),
     )
     assert [row["id"] for row in read_jsonl(meera.get("/exports/webhooks.jsonl").data)] == ids
     assert [row["id"] for row in read_csv(meera.get("/exports/webhooks.csv").data)] == ids
@@ -342,7 +342,7 @@ def test_expired_file_is_removed(
 
 
 @pytest.mark.sqlite
-def test_machine_without_the_file_names_the_one_that_has_it(
+def test_download_on_another_machine_names_the_one_with_the_file(
     app: Flask,
     meera: Browser,
     set_rows_at_once: Any,

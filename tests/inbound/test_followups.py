@@ -33,7 +33,7 @@ def test_example_followups_reach_their_states(
     assert {buyer.send(number).status_code for number in range(60)} == {200}
     ids = dict(session.execute(select(PurchaseOrder.object_id, PurchaseOrder.id)).all())
     # Orders 1 to 7 of the README of the examples, in the order of their follow-ups.
-    edited, relined, moved, _, cancelled, closed, settled, failed = (
+    edited, lines_changed, moved, _, cancelled, closed, settled, failed = (
         ids[object_id(followup)] for followup in FOLLOWUPS
     )
 
@@ -54,7 +54,7 @@ def test_example_followups_reach_their_states(
 
     states = {
         edited: ("CREATED", 3, "none", "none"),
-        relined: ("CREATED", 2, "none", "none"),
+        lines_changed: ("CREATED", 2, "none", "none"),
         moved: ("CREATED", 2, "none", "none"),
         cancelled: ("CANCELLED", 1, "none", "none"),
         closed: ("CLOSED", 1, "ACCEPT", "delivered"),
@@ -77,7 +77,7 @@ def test_example_followups_reach_their_states(
         == inbound_of(session, followup_replies[6]).id
     )
     assert [change.remarks for change in order_of(session, closed).status_changes] == ["All received"]
-    for order_id, edits in ((edited, 2), (relined, 1), (moved, 1)):
+    for order_id, edits in ((edited, 2), (lines_changed, 1), (moved, 1)):
         order = order_of(session, order_id)
         events = timeline(session, order, messages_of_order(session, order_id))
         assert sum(event.kind is EventKind.EDITED for event in events) == edits

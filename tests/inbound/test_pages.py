@@ -75,7 +75,7 @@ def test_filters_combine_and_invalid_ones_are_ignored(
 
 
 @pytest.mark.sqlite
-def test_empty_log_explains_itself(ravi: Browser) -> None:
+def test_empty_log_shows_an_explanation(ravi: Browser) -> None:
     assert "No messages yet" in ravi.get("/inbound").words
 
 

@@ -214,12 +214,12 @@ def test_only_the_newest_unauthenticated_calls_are_kept(
     monkeypatch.setattr("app.inbound.processing.UNAUTHENTICATED_KEPT", 2)
     calls = [Call(Kind.REQ_EDIT, "/api", received_at=AT + timedelta(seconds=second)) for second in range(4)]
     known = reject_call(session, calls[0], ErrorCode.NOT_ALLOWED, "No.", partner_id=partner.id, size=1)
-    strangers = [
+    unauthenticated = [
         reject_call(session, call, ErrorCode.CREDENTIALS, "No key.", partner_id=None, size=1).inbound_id
         for call in calls
     ]
     kept = session.scalars(select(InboundMessage.id).order_by(InboundMessage.id)).all()
-    assert sorted(kept) == sorted([known.inbound_id, *strangers[2:]])
+    assert sorted(kept) == sorted([known.inbound_id, *unauthenticated[2:]])
 
 
 @pytest.mark.sqlite

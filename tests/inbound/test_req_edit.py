@@ -231,8 +231,8 @@ def test_edit_after_return_reopens_the_order(
 
 def test_edit_with_outdated_or_unknown_status_is_applied(buyer: Buyer, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
-    lagging = {"currentStatus": "ACCEPTED", "newStatus": "ACCEPTED"}
-    assert buyer.edit(poStatusTransition=lagging).status_code == 200
+    outdated = {"currentStatus": "ACCEPTED", "newStatus": "ACCEPTED"}
+    assert buyer.edit(poStatusTransition=outdated).status_code == 200
     assert order_state(session, order_id)[0] == "CREATED"
     unknown = {"currentStatus": "CREATED", "newStatus": "ON_HOLD"}
     assert buyer.edit(current=2, poStatusTransition=unknown).status_code == 200

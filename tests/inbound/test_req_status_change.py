@@ -118,10 +118,10 @@ def test_forbidden_transition_changes_nothing(
         deliver_with("ok")
     if before in ("CANCEL", "CLOSE"):
         assert buyer.change_status(action=before).status_code == 200
-    stood = order_state(session, order_id)
+    unchanged = order_state(session, order_id)
     response = buyer.change_status(action=action)
     assert refusal(response)[:2] == (409, "PO_TRANSITION")
-    assert order_state(session, order_id) == stood
+    assert order_state(session, order_id) == unchanged
     assert inbound_of(session, response).order_id == order_id
 
 

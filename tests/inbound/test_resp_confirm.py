@@ -172,7 +172,7 @@ def test_result_during_an_attempt_blocks_a_second_attempt(
     assert claim_one().number == 2
 
 
-def test_settled_webhook_can_be_resent_after_its_lease(
+def test_webhook_with_late_result_can_be_resent_after_its_lease(
     buyer: Buyer, arrive: Any, confirm: Any, claim_one: Any, database: Database, clock: Any, ravi: Browser
 ) -> None:
     message_id = confirm(arrive(1)[0])
@@ -203,7 +203,7 @@ def test_new_response_waits_for_the_attempt_in_progress(
 
 @pytest.mark.sqlite
 @pytest.mark.parametrize("how", ["timeout", "refuse", "500"])
-def test_late_success_settles_a_failed_delivery(
+def test_late_success_ends_a_failed_delivery(
     buyer: Buyer,
     arrive: Any,
     confirm: Any,
@@ -298,9 +298,9 @@ def test_repeated_result_is_applied_once_and_opposite_is_a_conflict(
     first = buyer.send_result(req_msg_id=ours)
     again = buyer.send_result(req_msg_id=ours)
     assert (again.status_code, again.data) == (200, first.data)
-    contrary = buyer.send_result(result="FAILURE", req_msg_id=ours)
-    assert refusal(contrary) == (409, "PO_CONFLICT", "poConfirmation.objectId")
-    assert inbound_of(session, contrary).effect is Effect.CONFLICT
+    opposite = buyer.send_result(result="FAILURE", req_msg_id=ours)
+    assert refusal(opposite) == (409, "PO_CONFLICT", "poConfirmation.objectId")
+    assert inbound_of(session, opposite).effect is Effect.CONFLICT
     assert order_state(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
 
 
@@ -311,9 +311,9 @@ def test_opposite_result_in_another_message_is_a_conflict(
     message_id = confirm(order_id)
     deliver_with("ok")
     first = buyer.send_result(result="FAILURE", req_msg_id=f"REQ-{message_id}")
-    contrary = buyer.send_result(req_msg_id="another")
-    assert refusal(contrary) == (409, "PO_CONFLICT", "resp.result")
-    assert inbound_of(session, first).id in inbound_of(session, contrary).detail
+    opposite = buyer.send_result(req_msg_id="another")
+    assert refusal(opposite) == (409, "PO_CONFLICT", "resp.result")
+    assert inbound_of(session, first).id in inbound_of(session, opposite).detail
     assert buyer.send_result(result="FAILURE", req_msg_id="a third").status_code == 200
     assert order_state(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
 
@@ -351,10 +351,10 @@ def test_late_result_is_not_the_last_successful_delivery(
     first, second = arrive(2)
     good = confirm(first)
     deliver_with("ok")
-    unsure = confirm(second)
+    second_message = confirm(second)
     deliver_with("html")
     assert buyer.send_result(1).status_code == 200
-    assert message_of(session, unsure).state is MessageState.DELIVERED
+    assert message_of(session, second_message).state is MessageState.DELIVERED
     exchange = last_good(session, partner.id)
     assert exchange is not None
     assert exchange.message_id == good

@@ -208,7 +208,7 @@ def test_unknown_fields_and_codes_are_kept() -> None:
     assert parsed.purchase_order.item_lists[0].model_extra == {"colour": {"ral": 7016}}
 
 
-def test_optional_fields_that_are_null_or_missing_stay_so() -> None:
+def test_optional_fields_that_are_null_or_missing_are_unchanged() -> None:
     order = changed(ORDERS[0], "purchaseOrder.supplierDetails", None)
     order = changed(order, "purchaseOrder.buyerDetails", ABSENT)
     order = changed(order, "purchaseOrder.itemLists.0.quantity", None)

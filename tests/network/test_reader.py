@@ -130,12 +130,12 @@ def test_depth_ignores_brackets_in_strings_and_siblings(text: str) -> None:
     assert read_json(text.encode()) == json.loads(text)
 
 
-def test_depth_is_seen_behind_an_escaped_quote() -> None:
+def test_depth_is_counted_after_an_escaped_quote() -> None:
     refusal(b'["\\"",' + b"[" * 70 + b"]" * 71)
 
 
 @pytest.mark.parametrize("start", [b"]" * 100, b"{}" * 100, b'["a"]' + b"]" * 100])
-def test_depth_is_seen_behind_closing_brackets(start: bytes) -> None:
+def test_depth_is_counted_after_closing_brackets(start: bytes) -> None:
     """The parser stops at the first unmatched closing bracket, before the depth."""
     assert refusal(start + b"[" * 100_000).code is ErrorCode.UNREADABLE
 
@@ -212,7 +212,7 @@ def test_order_read_and_written_is_unchanged(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_dumps_refuses_what_json_has_no_number_for(value: float) -> None:
+def test_dumps_refuses_numbers_that_json_does_not_have(value: float) -> None:
     with pytest.raises(ValueError, match="JSON"):
         dumps({"a": value})
 
@@ -277,9 +277,9 @@ def test_digest_of_other_content_differs(text: str) -> None:
 
 @given(documents)
 def test_digest_ignores_the_order_of_keys(document: object) -> None:
-    def turned(value: object) -> object:
+    def reversed_keys(value: object) -> object:
         if isinstance(value, dict):
-            return {key: turned(part) for key, part in reversed(value.items())}
-        return [turned(part) for part in value] if isinstance(value, list) else value
+            return {key: reversed_keys(part) for key, part in reversed(value.items())}
+        return [reversed_keys(part) for part in value] if isinstance(value, list) else value
 
-    assert canonical_sha256(turned(document)) == canonical_sha256(document)
+    assert canonical_sha256(reversed_keys(document)) == canonical_sha256(document)

@@ -132,19 +132,19 @@ SUCCESSES = [
 
 
 @pytest.mark.parametrize("raw", SUCCESSES)
-def test_integer_response_code_decides_whatever_else_is_in_the_reply(raw: bytes) -> None:
+def test_integer_response_code_overrides_other_reply_fields(raw: bytes) -> None:
     reply = read_reply(raw)
     assert reply is not None
     assert (reply.response_code, reply.object_id, reply.says_failure) == (0, "", False)
 
 
-def test_result_without_its_object_counts() -> None:
+def test_result_without_its_object_is_accepted() -> None:
     reply = read_reply(b'{"response_code":0,"payload":{"resp":"FAILURE"}}')
     assert reply is not None
     assert (reply.result, reply.says_failure) == ("FAILURE", True)
 
 
-def test_reply_keeps_its_document_and_tells_if_it_has_a_payload() -> None:
+def test_reply_keeps_its_document_and_whether_it_has_a_payload() -> None:
     document = {"response_code": 0, "payload": {"more": 1}}
     reply, empty = read_reply(dumps(document)), read_reply(b'{"response_code":0,"payload":{}}')
     assert reply and empty

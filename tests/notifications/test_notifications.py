@@ -172,7 +172,7 @@ def test_page_lists_many_new_orders_as_one_entry(database: Database, asha: Brows
     assert len(form.select("[name=also]")) == 3, "one button marks all of them as read"
 
 
-def test_at_once_mail_waits_for_the_end_of_quiet_hours_in_the_zone_of_the_person(
+def test_immediate_mail_waits_until_quiet_hours_end_in_user_time_zone(
     database: Database, session: Session
 ) -> None:
     with database.writing() as writing:
@@ -206,7 +206,7 @@ def test_preferences_offer_only_what_a_role_is_notified_of(meera: Browser) -> No
     assert meera.send(page, fields).status_code == 303
 
 
-def test_event_at_once_sends_a_mail_with_a_link(database: Database, session: Session) -> None:
+def test_immediate_event_sends_a_mail_with_a_link(database: Database, session: Session) -> None:
     add(database, Event.ASSIGNED, title="KAV/1\r\nBcc: x@example", path="/orders/7")
     (mail,) = mails(session)
     assert mail.parameters["to"] == "asha@supplier.example"
@@ -214,7 +214,7 @@ def test_event_at_once_sends_a_mail_with_a_link(database: Database, session: Ses
     assert "https://po.supplier.example/orders/7" in mail.parameters["body"]
 
 
-def test_digest_sends_one_mail_a_day_about_unread_ones(
+def test_digest_sends_one_mail_a_day_about_unread_notifications(
     database: Database, clock: Any, session: Session
 ) -> None:
     for number in range(3):

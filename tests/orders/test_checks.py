@@ -197,7 +197,7 @@ def test_price_and_quantity_in_another_unit_are_not_compared() -> None:
     assert (kind, params["least"], params["most"]) == (CheckKind.QUANTITY, "50", "60")
 
 
-def test_habit_needs_three_orders_not_three_lines() -> None:
+def test_unusual_value_needs_three_earlier_orders_not_lines() -> None:
     lines = [item(order_id=1), item(order_id=1), item(order_id=2)]
     assert list(compare_item(item(quantity="99"), lines)) == []
 

@@ -186,7 +186,7 @@ def test_invalid_page_of_amounts_shows_the_first(
             assert len(page.page.select("#orders-list tbody tr")) in (0, 2)
 
 
-def test_head_sorts_by_amount(asha: Browser, orders: list[PurchaseOrder]) -> None:
+def test_column_header_sorts_by_amount(asha: Browser, orders: list[PurchaseOrder]) -> None:
     url = asha.get("/orders").one("th.col-total a")["href"]
     listed = asha.get(url).page.select("#orders-list tbody .col-order a")
     by_total = sorted(orders, key=lambda order: (order.total_paise, order.id))

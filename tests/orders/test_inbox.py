@@ -56,7 +56,7 @@ def test_pages_have_every_order_once_in_every_sort(asha: Browser, arrive: Any) -
 
 
 @pytest.mark.sqlite
-def test_column_head_sorts_and_then_reverses(asha: Browser, arrive: Any) -> None:
+def test_column_header_sorts_and_then_reverses(asha: Browser, arrive: Any) -> None:
     arrive(5)
 
     def heads(page: Any) -> dict[str, tuple[str, str | None]]:

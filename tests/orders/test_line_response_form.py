@@ -80,7 +80,7 @@ def test_identical_lines_again_are_one_response(asha: Browser, order_id: int, se
     assert rows(session, Decision) == 1
 
 
-def test_invalid_lines_come_back_with_every_typed_word(
+def test_invalid_lines_are_shown_again_with_all_input(
     subtests: pytest.Subtests, asha: Browser, order_id: int, session: Session
 ) -> None:
     for response, changes in (

@@ -23,7 +23,7 @@ WORDS = ['say "no"', "100 % cotton", "a_b", "back\\slash", "संदर्भ �
 
 
 @pytest.fixture
-def worded(session: Session, arrive: Any) -> list[int]:
+def orders_with_subjects(session: Session, arrive: Any) -> list[int]:
     """Orders with unusual subjects."""
     ids: list[int] = arrive(len(WORDS))
     for order_id, words in zip(ids, WORDS, strict=True):
@@ -34,7 +34,7 @@ def worded(session: Session, arrive: Any) -> list[int]:
     return ids
 
 
-def naive(session: Session, words: str) -> set[int]:
+def scan(session: Session, words: str) -> set[int]:
     every = session.execute(select(PurchaseOrder.id, PurchaseOrder.search_text)).all()
     return {order_id for order_id, stored in every if search_key(words) in stored}
 
@@ -56,19 +56,19 @@ def listed(session: Session, words: str, **more: Any) -> list[int]:
     )
 )
 def test_search_finds_the_same_as_a_scan_of_all_orders(
-    session: Session, worded: list[int], words: str
+    session: Session, orders_with_subjects: list[int], words: str
 ) -> None:
-    assert set(listed(session, words)) == naive(session, words)
+    assert set(listed(session, words)) == scan(session, words)
     matching = matching_ids(session, TextIndex.ORDERS, words, limit=100)
-    assert matching is None or set(matching) >= naive(session, words)
+    assert matching is None or set(matching) >= scan(session, words)
 
 
 def test_search_for_three_or_more_letters_uses_the_index(
-    subtests: pytest.Subtests, session: Session, worded: list[int]
+    subtests: pytest.Subtests, session: Session, orders_with_subjects: list[int]
 ) -> None:
     for words in WORDS[:-1]:
         with subtests.test(words=words):
-            place = worded[WORDS.index(words)]
+            place = orders_with_subjects[WORDS.index(words)]
             assert matching_ids(session, TextIndex.ORDERS, words.casefold(), limit=1) == [place]
             assert listed(session, words.upper() if words.isascii() else words) == [place]
 
@@ -99,16 +99,16 @@ def test_search_index_is_updated_with_the_order(session: Session, arrive: Any, a
     assert not matching_ids(session, TextIndex.ORDERS, str(other_number).casefold(), limit=9)
 
 
-def test_deleted_order_is_removed_from_the_index(session: Session, worded: list[int]) -> None:
+def test_deleted_order_is_removed_from_the_index(session: Session, orders_with_subjects: list[int]) -> None:
     session.execute(text("UPDATE inbound_message SET order_id = NULL"))
-    session.execute(delete(PurchaseOrder).where(PurchaseOrder.id == worded[0]))
+    session.execute(delete(PurchaseOrder).where(PurchaseOrder.id == orders_with_subjects[0]))
     session.commit()
     assert not matching_ids(session, TextIndex.ORDERS, "say", limit=9)
     assert listed(session, "say") == []
 
 
 def test_search_without_the_index_finds_the_same(
-    session: Session, database: Database, worded: list[int]
+    session: Session, database: Database, orders_with_subjects: list[int]
 ) -> None:
     if database.is_postgresql:
         session.execute(text("DROP EXTENSION pg_trgm CASCADE"))
@@ -118,7 +118,7 @@ def test_search_without_the_index_finds_the_same(
         session.execute(text("DROP TABLE order_words"))
     session.commit()
     for words in WORDS:
-        assert set(listed(session, words)) == naive(session, words.casefold())
+        assert set(listed(session, words)) == scan(session, words.casefold())
 
 
 def test_search_does_not_find_orders_of_other_suppliers(
@@ -132,7 +132,9 @@ def test_search_does_not_find_orders_of_other_suppliers(
     assert "No matches" in omar.get("/orders", query_string={"q": number}).words
 
 
-def test_search_that_the_index_cannot_answer_walks_the_list(session: Session, worded: list[int]) -> None:
+def test_search_that_the_index_cannot_answer_walks_the_list(
+    session: Session, orders_with_subjects: list[int]
+) -> None:
     for words in ("a\0bc", "\0\0\0"):
         assert matching_ids(session, TextIndex.ORDERS, words, limit=5) is None
     for words in ('"""', "***", "^abc", "-abc", "OR AND NOT", "😀😀😀"):

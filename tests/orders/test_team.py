@@ -87,7 +87,7 @@ def test_comment_without_javascript_keeps_the_list(arrive: Any, asha: Browser, s
 
 @pytest.mark.sqlite
 @pytest.mark.parametrize("text", ["", "  \n ", "\u200b\u2060", "x" * (TEXT_MAX + 1)])
-def test_invalid_comment_is_rejected_with_its_words(
+def test_invalid_comment_is_rejected_and_keeps_its_text(
     text: str, arrive: Any, asha: Browser, session: Session
 ) -> None:
     order_id = order_of(session, arrive, TRIVENI)

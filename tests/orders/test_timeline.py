@@ -22,11 +22,11 @@ def story(session: Session, order_id: int) -> list[Event]:
     return timeline(session, order, messages_of_order(session, order_id))
 
 
-def in_words(session: Session, order_id: int) -> list[tuple[str, str, str]]:
+def timeline_rows(session: Session, order_id: int) -> list[tuple[str, str, str]]:
     return [(event.kind.value, event.actor, event_sentence(event)) for event in story(session, order_id)]
 
 
-def test_timeline_of_a_whole_life_is_in_order(
+def test_timeline_of_a_complete_order_is_in_order(
     buyer: Buyer,
     arrive: Any,
     confirm: Any,
@@ -58,7 +58,7 @@ def test_timeline_of_a_whole_life_is_in_order(
     cancelled = buyer.change_status(version=2, remarks="Requirement withdrawn")
 
     name = "Malabar Marine Stores"
-    assert in_words(session, order_id) == [
+    assert timeline_rows(session, order_id) == [
         ("received", name, "Received."),
         ("seen", "Asha", "Viewed by Asha."),
         ("answered", "Asha", "Confirmed by Asha."),
@@ -95,7 +95,7 @@ def test_timeline_has_a_canceled_response_with_its_reason(
     confirm(order_id)
     clock.move(minutes=1)
     buyer.change_status()
-    events = in_words(session, order_id)
+    events = timeline_rows(session, order_id)
     assert ("withdrawn", "", "Response canceled. The buyer canceled the order.") in events
     assert events[-1][0] in ("withdrawn", "cancelled")
 
@@ -121,7 +121,7 @@ def test_timeline_has_refusal_resend_and_current_attempt(
         )
         other.commit()
     sending = claim_one()
-    assert in_words(session, order_id)[1:] == [
+    assert timeline_rows(session, order_id)[1:] == [
         ("answered", "Asha", "Rejected by Asha."),
         ("refused", "", "Refused by the partner. The partner refused the response."),
         ("asked", "Ravi", "Resent by Ravi."),
@@ -129,7 +129,7 @@ def test_timeline_has_refusal_resend_and_current_attempt(
     ]
     clock.move(minutes=1)
     end_attempt(sending, "ok")
-    assert in_words(session, order_id)[-1] == ("delivered", "", "Delivered to the partner.")
+    assert timeline_rows(session, order_id)[-1] == ("delivered", "", "Delivered to the partner.")
     assert (
         next(event.remarks for event in story(session, order_id) if event.kind is EventKind.RESENT)
         == "Fixed by the partner"
@@ -145,12 +145,12 @@ def test_timeline_has_failure_and_closed_order(
     for _ in range(10):
         deliver_with("500")
         clock.move(days=2)
-    kinds = [kind for kind, _, _ in in_words(session, order_id)]
+    kinds = [kind for kind, _, _ in timeline_rows(session, order_id)]
     assert kinds == ["received", "answered", "tried", "failed"]
     confirm(order_id)
     deliver_with("ok")
     buyer.change_status(action="CLOSE", remarks="All received")
-    assert in_words(session, order_id)[-1] == ("closed", "Malabar Marine Stores", "Closed by the buyer.")
+    assert timeline_rows(session, order_id)[-1] == ("closed", "Malabar Marine Stores", "Closed by the buyer.")
 
 
 def test_first_view_of_each_version_by_a_responder_is_recorded(
@@ -161,8 +161,8 @@ def test_first_view_of_each_version_by_a_responder_is_recorded(
         clock.move(minutes=1)
         assert browser.get(f"/orders/{order_id}").status_code == 200
     asha.get(f"/orders/{order_id}.json")
-    sights = session.scalars(select(OrderView)).all()
-    assert [(view.person_name, view.version) for view in sights] == [("Asha", 1)]
+    views = session.scalars(select(OrderView)).all()
+    assert [(view.person_name, view.version) for view in views] == [("Asha", 1)]
     buyer.edit()
     asha.get(f"/orders/{order_id}")
     session.rollback()

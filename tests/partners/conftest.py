@@ -107,10 +107,10 @@ def gives_tokens(*responses: bytes) -> Script:
     remaining = iter(responses)
     last = responses[-1]
 
-    def script(talk: Connection) -> None:
+    def script(connection: Connection) -> None:
         while True:
-            talk.receive()
-            talk.send(next(remaining, last))
+            connection.receive()
+            connection.send(next(remaining, last))
 
     return script
 

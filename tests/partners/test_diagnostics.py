@@ -150,12 +150,12 @@ def test_expired_client_certificate_is_our_problem(
     ("seconds", "state"), [(0, "OK"), (60, "Warning"), (-60, "Warning"), (900, "Failed")]
 )
 def test_clocks_are_compared(check: Any, change: Any, serve: Any, seconds: int, state: str) -> None:
-    def dated(talk: Any) -> None:
-        talk.receive()
+    def dated(connection: Any) -> None:
+        connection.receive()
         theirs = the_clock.now() + datetime.timedelta(seconds=seconds)
-        talk.send(response(b'{"response_code":0}', f"Date: {format_datetime(theirs, usegmt=True)}"))
+        connection.send(response(b'{"response_code":0}', f"Date: {format_datetime(theirs, usegmt=True)}"))
 
-    change(base_url=serve(lambda talk: talk.stall(), dated).url(""))
+    change(base_url=serve(lambda connection: connection.stall(), dated).url(""))
     result, words = steps(check())["Clock"]
     assert result == state, words
     assert ("rejected" in words) is (state == "Failed")
@@ -165,6 +165,6 @@ def test_handshake_that_never_ends_is_cut(
     check: Any, change: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(diagnostics, "CONNECT_SECONDS", 0.3)
-    server = serve(lambda talk: talk.stall())
+    server = serve(lambda connection: connection.stall())
     change(base_url=server.url("").replace("http:", "https:"))
     assert steps(check())["TLS"][0] == "Failed"

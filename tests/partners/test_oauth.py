@@ -49,10 +49,10 @@ def got(tokens: Tokens, grant: Grant) -> Token | NoToken:
 
 @pytest.mark.parametrize("in_body", [False, True])
 def test_token_request_follows_the_standard(serve: Callable[..., Any], in_body: bool) -> None:
-    end_point = serve(gives_tokens(token("t-1", expires_in=3600)))
-    result = got(Tokens(), grant_at(end_point.url("/token"), scope="orders:write", in_body=in_body))
+    endpoint = serve(gives_tokens(token("t-1", expires_in=3600)))
+    result = got(Tokens(), grant_at(endpoint.url("/token"), scope="orders:write", in_body=in_body))
     assert isinstance(result, Token) and result.text == "t-1"
-    (asked,) = end_point.received
+    (asked,) = endpoint.received
     form = parse_qs(asked.body.decode())
     assert asked.header("Content-Type") == "application/x-www-form-urlencoded"
     assert (form["grant_type"], form["scope"]) == (["client_credentials"], ["orders:write"])
@@ -66,15 +66,15 @@ def test_token_request_follows_the_standard(serve: Callable[..., Any], in_body: 
 
 
 def test_threads_share_one_token_request(serve: Callable[..., Any]) -> None:
-    end_point = serve(gives_tokens(token("t-1", expires_in=3600)))
-    tokens, grant, results = Tokens(), grant_at(end_point.url()), []
+    endpoint = serve(gives_tokens(token("t-1", expires_in=3600)))
+    tokens, grant, results = Tokens(), grant_at(endpoint.url()), []
     threads = [threading.Thread(target=lambda: results.append(got(tokens, grant))) for _ in range(12)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert {token.text for token in results} == {"t-1"}
-    assert len(end_point.received) == 1
+    assert len(endpoint.received) == 1
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_threads_share_one_token_request(serve: Callable[..., Any]) -> None:
 def test_token_is_used_until_shortly_before_it_expires(
     serve: Callable[..., Any], clock: Any, lifetime: dict[str, Any], used: float, over: float
 ) -> None:
-    end_point = serve(gives_tokens(token("t-1", **lifetime), token("t-2")))
-    tokens, grant = Tokens(), grant_at(end_point.url())
+    endpoint = serve(gives_tokens(token("t-1", **lifetime), token("t-2")))
+    tokens, grant = Tokens(), grant_at(endpoint.url())
     assert got(tokens, grant).text == "t-1"  # type: ignore[union-attr]
     clock.move(seconds=used)
     assert got(tokens, grant).text == "t-1"  # type: ignore[union-attr]
@@ -121,9 +121,9 @@ def test_token_is_used_until_shortly_before_it_expires(
 def test_no_token_sends_nothing_and_gives_a_reason(
     serve: Callable[..., Any], reply: bytes, failure: Failure, words: str
 ) -> None:
-    def script(talk: Any) -> None:
-        talk.receive()
-        talk.send(reply)
+    def script(connection: Any) -> None:
+        connection.receive()
+        connection.send(reply)
 
     partner = serve(behaves)
     grant = grant_at(serve(script).url())
@@ -136,52 +136,52 @@ def test_no_token_sends_nothing_and_gives_a_reason(
 
 
 def test_token_endpoint_follows_the_address_policy(serve: Callable[..., Any]) -> None:
-    end_point = serve(gives_tokens(token("t-1")))
-    grant = Grant(token_url=end_point.url(), client_id="a", client_secret=SECRET)
+    endpoint = serve(gives_tokens(token("t-1")))
+    grant = Grant(token_url=endpoint.url(), client_id="a", client_secret=SECRET)
     with Sender() as sender:
         result = fetch(grant, sender)
     assert isinstance(result, NoToken) and result.outcome.failure is Failure.ADDRESS
-    assert not end_point.received
+    assert not endpoint.received
 
 
 def test_rejected_token_is_renewed_once(serve: Callable[..., Any]) -> None:
-    end_point = serve(gives_tokens(token("old"), token("new")))
+    endpoint = serve(gives_tokens(token("old"), token("new")))
 
-    def wants_new(talk: Any) -> None:
+    def wants_new(connection: Any) -> None:
         while True:
-            right = talk.receive().header("Authorization") == "Bearer new"
-            talk.send(response() if right else response(b"", status="401 Unauthorized"))
+            right = connection.receive().header("Authorization") == "Bearer new"
+            connection.send(response() if right else response(b"", status="401 Unauthorized"))
 
-    partner, grant = serve(wants_new), grant_at(end_point.url())
+    partner, grant = serve(wants_new), grant_at(endpoint.url())
     target = Target(partner.url(), allowed=HERE)
     with Sender() as sender:
         first = send(sender, target, b"{}", {"Idempotency-Key": "msg_1"}, grant)
         second = send(sender, target, b"{}", {"Idempotency-Key": "msg_2"}, grant)
     assert (first.status, second.status) == (200, 200)
     assert [request.header("Idempotency-Key") for request in partner.received] == ["msg_1", "msg_1", "msg_2"]
-    assert len(end_point.received) == 2
+    assert len(endpoint.received) == 2
 
 
 def test_partner_that_rejects_every_token_gets_two_attempts(serve: Callable[..., Any]) -> None:
-    end_point = serve(gives_tokens(token("a"), token("b"), token("c")))
+    endpoint = serve(gives_tokens(token("a"), token("b"), token("c")))
 
-    def never(talk: Any) -> None:
+    def never(connection: Any) -> None:
         while True:
-            talk.receive()
-            talk.send(response(b"", status="401 Unauthorized"))
+            connection.receive()
+            connection.send(response(b"", status="401 Unauthorized"))
 
     partner = serve(never)
     with Sender() as sender:
-        outcome = send(sender, Target(partner.url(), allowed=HERE), b"{}", {}, grant_at(end_point.url()))
+        outcome = send(sender, Target(partner.url(), allowed=HERE), b"{}", {}, grant_at(endpoint.url()))
     assert outcome.status == 401
-    assert len(partner.received) == len(end_point.received) == 2
+    assert len(partner.received) == len(endpoint.received) == 2
 
 
 def test_token_and_secret_are_in_no_log_or_repr(
     serve: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    end_point, partner = serve(gives_tokens(token("a-token-of-theirs"))), serve(behaves)
-    grant = grant_at(end_point.url())
+    endpoint, partner = serve(gives_tokens(token("a-token-of-theirs"))), serve(behaves)
+    grant = grant_at(endpoint.url())
     with caplog.at_level(logging.DEBUG), Sender() as sender:
         send(sender, Target(partner.url(), allowed=HERE), b"{}", {}, grant)
         access_token = tokens.get(grant, sender)
@@ -196,11 +196,11 @@ def test_secret_echoed_by_the_endpoint_is_masked(
 ) -> None:
     secret = "o/u+r s=ecret"
 
-    def echoes(talk: Any) -> None:
-        asked = talk.receive()
+    def echoes(connection: Any) -> None:
+        asked = connection.receive()
         sent = f"{asked.header('Authorization')} {asked.body.decode()[-60:]} {secret}"
         error_body = json.dumps({"error": "invalid_client", "error_description": sent}).encode()
-        talk.send(response(error_body, status="401 No") if proper else sent.encode() + b"\r\n\r\n")
+        connection.send(response(error_body, status="401 No") if proper else sent.encode() + b"\r\n\r\n")
 
     grant = replace(grant_at(serve(echoes).url(), in_body=in_body), client_secret=secret)
     with Sender() as sender:
@@ -217,9 +217,9 @@ def test_very_short_token_is_not_masked(
 ) -> None:
     body = b'{"response_code":0,"payload":{"poConfirmation":{"objectId":"test-1"}}}'
 
-    def accepts(talk: Any) -> None:
-        talk.receive()
-        talk.send(response(body))
+    def accepts(connection: Any) -> None:
+        connection.receive()
+        connection.send(response(body))
 
     grant = grant_at(serve(gives_tokens(token("test"))).url())
     with Sender() as sender:
@@ -230,11 +230,13 @@ def test_very_short_token_is_not_masked(
 def test_forked_child_fetches_its_own_token(
     serve: Callable[..., Any],
 ) -> None:
-    end_point = serve(lambda talk: (talk.receive(), talk.stall()), gives_tokens(token("t-1")))
-    grant = grant_at(end_point.url())
+    endpoint = serve(
+        lambda connection: (connection.receive(), connection.stall()), gives_tokens(token("t-1"))
+    )
+    grant = grant_at(endpoint.url())
     fetching = threading.Thread(target=got, args=(tokens, grant), daemon=True)
     fetching.start()
-    end_point.wait_for(lambda: len(end_point.received) == 1)
+    endpoint.wait_for(lambda: len(endpoint.received) == 1)
     child = os.fork()
     if child == 0:
         signal.alarm(20)  # ends the child in any case

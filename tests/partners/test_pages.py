@@ -304,7 +304,7 @@ def test_concurrent_edit_saves_nothing_and_keeps_input(admin: Browser, partner: 
     assert row().contact == "First"
 
 
-NO_SENSE = [
+INVALID = [
     ("name", "", "Enter a name"),
     ("name", "Bharat Connect", "already exists"),
     ("base_url", "ftp://x.example", "http:// or https://"),
@@ -347,7 +347,7 @@ def test_invalid_value_shows_an_error_at_its_field(
         untested="y",
         **{"headers-0-name": "X-Key", "headers-0-value": "a-value"},
     )
-    for field, value, words in NO_SENSE:
+    for field, value, words in INVALID:
         refused = admin.send(NEW, {**fields, field: value})
         assert refused.status_code == 422, field
         assert words in refused.words, (field, words)
@@ -470,10 +470,12 @@ def test_partner_pages_show_no_secret(
 
 
 def test_echoed_secrets_are_masked(admin: Browser, serve: Any, change: Any, partner: Partner) -> None:
-    def echoes(talk: Any) -> None:
-        outcome_of = talk.receive()
+    def echoes(connection: Any) -> None:
+        outcome_of = connection.receive()
         sent = f"{outcome_of.header('X-Api-Key')} {outcome_of.header('Authorization')}"
-        talk.send(response(f'{{"response_code":0,"response_message":"{sent}"}}'.encode(), f"X-Echo: {sent}"))
+        connection.send(
+            response(f'{{"response_code":0,"response_message":"{sent}"}}'.encode(), f"X-Echo: {sent}")
+        )
 
     end_point = serve(gives_tokens(token("a-token-of-theirs")))
     oauth = {"token_url": end_point.url(), "client_id": "po", "client_secret": "s" * 20}
@@ -549,9 +551,9 @@ def test_test_send_describes_each_response(ravi: Browser, serve: Any, change: An
     fields = ravi.fill(url, url)
     for reply, words in ANSWERS:
 
-        def script(talk: Any, reply: bytes = reply) -> None:
-            talk.receive()
-            talk.send(reply)
+        def script(connection: Any, reply: bytes = reply) -> None:
+            connection.receive()
+            connection.send(reply)
 
         change(base_url=serve(script).url(""))
         shown = ravi.send(url, fields)
@@ -564,11 +566,11 @@ def test_test_send_does_not_block_other_writers(
 ) -> None:
     asked, go_on = threading.Event(), threading.Event()
 
-    def slow(talk: Any) -> None:
-        talk.receive()
+    def slow(connection: Any) -> None:
+        connection.receive()
         asked.set()
         go_on.wait(10)
-        talk.send(response())
+        connection.send(response())
 
     change(base_url=serve(slow).url(""), deadline_seconds=8.0)
     url = f"/partners/{partner.id}/test"
@@ -632,8 +634,12 @@ def test_pause_queues_webhooks_and_resume_sends_them(
     assert {message.state for message in session.scalars(select(Message))} == {MessageState.PENDING}
     assert len(shown.page.select(".newest-list a")) == 3
     fields = ravi.fill(page, f"{page}/resume")
-    unsaid = ravi.send(f"{page}/resume", {**fields, "reason": " "})
-    assert unsaid.status_code == 422 and "Enter a reason" in unsaid.words and "Paused since" in unsaid.words
+    without_reason = ravi.send(f"{page}/resume", {**fields, "reason": " "})
+    assert (
+        without_reason.status_code == 422
+        and "Enter a reason" in without_reason.words
+        and "Paused since" in without_reason.words
+    )
     assert ravi.send(f"{page}/resume", {**fields, "reason": "They are back"}).status_code == 303
     deliver()
     session.rollback()
@@ -834,7 +840,9 @@ def test_integration_guide_names_line_responses_as_they_are_sent(
 # --- Commands
 
 
-def test_command_and_page_pause_alike(app: Flask, ravi: Browser, partner: Partner, row: Any) -> None:
+def test_partner_paused_by_command_is_resumed_on_its_page(
+    app: Flask, ravi: Browser, partner: Partner, row: Any
+) -> None:
     runner = app.test_cli_runner()
     runner.invoke(args=["partners", "pause", partner.name, "--reason", "by command"])
     assert "by command" in ravi.get(f"/partners/{partner.id}").words

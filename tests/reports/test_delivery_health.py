@@ -201,7 +201,7 @@ def test_time_ticks_are_at_round_local_times(zone: str, name: str) -> None:
         assert abs(at.second + at.minute % 10 * 60 + at.microsecond / 1e6 - 300) >= 299, tick
 
 
-def test_the_last_step_of_each_range_is_now(clock: Any) -> None:
+def test_last_step_of_each_range_is_now(clock: Any) -> None:
     for time_range in RANGES.values():
         now = the_clock.now()
         assert timedelta(0) < time_range.until(now) - now <= time_range.step

@@ -196,7 +196,7 @@ def test_broken_start_view_falls_back_to_home(asha: Browser, database: Database,
     assert asha.get("/views").status_code == 200
 
 
-def test_private_view_of_another_person_is_no_start_page(asha: Browser, omar: Browser) -> None:
+def test_private_view_of_another_user_cannot_be_the_start_page(asha: Browser, omar: Browser) -> None:
     save(asha, "/orders?answer=open", "Mine")
     save(omar, "/orders?answer=open", "His")
     action = form_of(asha, "Mine", "/start")["action"]

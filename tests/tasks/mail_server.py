@@ -58,13 +58,13 @@ class MailServer:
 
     def _serve(self, connection: socket.socket) -> None:
         try:
-            self._talk(connection)
+            self._run_session(connection)
         except (OSError, ConnectionError):
             pass
         finally:
             connection.close()
 
-    def _talk(self, connection: socket.socket) -> None:
+    def _run_session(self, connection: socket.socket) -> None:
         secured = False
         if self.implicit and self.tls:
             connection, secured = self.tls.wrap_socket(connection, server_side=True), True

@@ -21,14 +21,14 @@ pytestmark = pytest.mark.sqlite
 @pytest.fixture
 def database_down(database: Database) -> Iterator[list[str]]:
     """Make every query fail; lists the attempted queries."""
-    asked: list[str] = []
+    statements: list[str] = []
 
     def fail(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        asked.append(statement)
+        statements.append(statement)
         raise OperationalError(statement, {}, Exception("the server closed the connection"))
 
     event.listen(database.engine, "before_cursor_execute", fail)
-    yield asked
+    yield statements
     event.remove(database.engine, "before_cursor_execute", fail)
 
 

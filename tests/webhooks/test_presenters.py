@@ -65,7 +65,7 @@ REMARKS = "poConfirmation.supplierRemarks"
         ),
     ],
 )
-def test_attempt_sentence_tells_what_happened(sentence: str, expected: str) -> None:
+def test_attempt_sentence_describes_the_result(sentence: str, expected: str) -> None:
     assert sentence == expected
 
 
@@ -142,7 +142,7 @@ def message(**values: object) -> Message:
         ),
     ],
 )
-def test_message_sentence_tells_what_happened_last(values: dict[str, object], expected: str) -> None:
+def test_message_sentence_describes_the_last_event(values: dict[str, object], expected: str) -> None:
     assert message_sentence(message(**values)) == expected
 
 
