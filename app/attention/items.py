@@ -123,24 +123,37 @@ def find_item(session: Session, scope: Scope, key: str, *, lock: bool = False) -
     """The item with this key, without its case; None if the reader may not see it."""
     kind, _, name = key.partition("-")
     if kind == "message":
-        query = select(Message).where(Message.id == name).options(joinedload(Message.partner, innerjoin=True))
-        query = in_scope(query, Message.supplier_b2b_id, scope)
-        message = session.scalar(query.with_for_update(of=Message) if lock else query)
-        return message_item(message) if message else None
-    if scope is not None:
+        return _find_message_item(session, scope, name, lock=lock)
+    if scope is not None:  # the other kinds are for those who see all suppliers
         return None
     if kind == "inbound":
-        inbound_query = select(InboundMessage).where(InboundMessage.id == name)
-        inbound_query = inbound_query.options(joinedload(InboundMessage.partner))
-        inbound = session.scalar(inbound_query.with_for_update(of=InboundMessage) if lock else inbound_query)
-        return inbound_item(inbound) if inbound else None
+        return _find_inbound_item(session, name, lock=lock)
     row_id = whole_number(name)
     if kind == "order" and row_id is not None:
-        order = session.get(PurchaseOrder, row_id, options=[joinedload(PurchaseOrder.partner)])
-        return order_item(order, is_unreachable=_is_unreachable(session, order)) if order else None
+        return _find_order_item(session, row_id)
     if kind == "partner" and row_id is not None:
         return _find_partner_item(session, row_id)
     return None
+
+
+def _find_message_item(session: Session, scope: Scope, message_id: str, *, lock: bool) -> Item | None:
+    query = select(Message).where(Message.id == message_id)
+    query = query.options(joinedload(Message.partner, innerjoin=True))
+    query = in_scope(query, Message.supplier_b2b_id, scope)
+    message = session.scalar(query.with_for_update(of=Message) if lock else query)
+    return message_item(message) if message else None
+
+
+def _find_inbound_item(session: Session, inbound_id: str, *, lock: bool) -> Item | None:
+    query = select(InboundMessage).where(InboundMessage.id == inbound_id)
+    query = query.options(joinedload(InboundMessage.partner))
+    inbound = session.scalar(query.with_for_update(of=InboundMessage) if lock else query)
+    return inbound_item(inbound) if inbound else None
+
+
+def _find_order_item(session: Session, order_id: int) -> Item | None:
+    order = session.get(PurchaseOrder, order_id, options=[joinedload(PurchaseOrder.partner)])
+    return order_item(order, is_unreachable=_is_unreachable(session, order)) if order else None
 
 
 def _find_partner_item(session: Session, partner_id: int) -> Item | None:

@@ -184,13 +184,11 @@ def changes(entry: AuditEntry, zone: ZoneInfo) -> list[Change]:
         is_unchanged = name in old and name in new and before == after
         if is_empty or is_unchanged:
             continue
-        label = KEYS.get(name, name.replace("_", " "))
+        had_value = before not in _EMPTY and (name, before) != ("answer", "none")
         result.append(
             Change(
-                label,
-                before=None
-                if before in _EMPTY or (name == "answer" and before == "none")
-                else _changed_text(name, before, zone),
+                KEYS.get(name, name.replace("_", " ")),
+                before=_changed_text(name, before, zone) if had_value else None,
                 after=_changed_text(name, after, zone) if name in new else None,
             )
         )

@@ -155,14 +155,13 @@ class PartnerResponse(http.client.HTTPResponse):
         return self._keeps_alive and self._ended and not self.stream.odd and not self.stream.has_more()
 
     def _check_framing(self) -> None:
+        """Set how long the body is and whether the connection can be kept; contradictory headers fail."""
         codings = self._tokens("transfer-encoding") - {"identity"}
         lengths = self._tokens("content-length")
         if codings and not self.chunked:
             raise _malformed(DetailCode.ENCODING_UNKNOWN)
         if not self.chunked and lengths:
-            if len(lengths) > 1 or not all(len(n) < 16 and n.isascii() and n.isdigit() for n in lengths):
-                raise _malformed(DetailCode.LENGTH_INVALID)
-            self.declared = int(lengths.pop())
+            self.declared = _declared_length(lengths)
             self.length = 0 if self.status in (204, 304) else self.declared
         endless = self.length is None and not self.chunked
         if endless and self.headers.defects:
@@ -177,6 +176,14 @@ class PartnerResponse(http.client.HTTPResponse):
     def _tokens(self, name: str) -> set[str]:
         values = self.headers.get_all(name, [])
         return {token.strip(" \t").lower() for value in values for token in value.split(",")}
+
+
+def _declared_length(lengths: set[str]) -> int:
+    """The Content-Length; repeated headers are valid if they agree."""
+    length = next(iter(lengths))
+    if len(lengths) > 1 or not (len(length) < 16 and length.isascii() and length.isdigit()):
+        raise _malformed(DetailCode.LENGTH_INVALID)
+    return int(length)
 
 
 class CheckedConnection(HTTPConnection):

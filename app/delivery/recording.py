@@ -384,14 +384,7 @@ def reclaim_expired(session: Session, now: datetime) -> int:
         values = _after_interruption(row, now)
         session.execute(update(messages).where(messages.c.id == row.id).values(values))
         if values["state"] is MessageState.FAILED and row.resume_state is not MessageState.FAILED:
-            trail.record(
-                session,
-                AuditAction.WEBHOOK_FAILED,
-                AuditObject.MESSAGE,
-                row.id,
-                name=row.buyer_po_number,
-                after={"reason": values["note_code"].value, **values["note_params"]},
-            )
+            _record_failure(session, row, values)
         changes.append(MessageChange(row.id, row.order_id, values["state"]))
     message_events.publish(session, changes)
     statistics.record(
@@ -399,6 +392,18 @@ def reclaim_expired(session: Session, now: datetime) -> int:
         [CountedAttempt(row.partner_id, now, Reason.INTERRUPTED.value, None, None) for row in expired],
     )
     return len(expired)
+
+
+def _record_failure(session: Session, row: Any, values: Mapping[str, Any]) -> None:
+    """Record in the audit trail that a message failed because it was interrupted too often."""
+    trail.record(
+        session,
+        AuditAction.WEBHOOK_FAILED,
+        AuditObject.MESSAGE,
+        row.id,
+        name=row.buyer_po_number,
+        after={"reason": values["note_code"].value, **values["note_params"]},
+    )
 
 
 def _after_interruption(row: Any, now: datetime) -> dict[str, Any]:

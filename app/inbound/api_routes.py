@@ -138,15 +138,7 @@ def _too_many(seconds: int) -> Response:
 
 def _receive(kind: Kind) -> Receipt:
     settings = web.settings()
-    call = Call(
-        kind=kind,
-        path=request.path,
-        remote_address=request.remote_addr or "",
-        headers=[
-            (name[:100], MASK if name.lower() in SECRET_HEADERS else value[:500])
-            for name, value in list(request.headers.items())[:50]
-        ],
-    )
+    call = _call(kind)
     size = request.content_length or 0
     limit = settings.max_body_bytes
     # The whole body is read before the transaction begins: a slow sender must not hold SQLite's writer.
@@ -159,12 +151,7 @@ def _receive(kind: Kind) -> Receipt:
             raise TooManyKeys(seconds)
         detail = _credentials_detail()
         return reject_call(session, call, ErrorCode.CREDENTIALS, detail, partner_id=None, size=size)
-    if request.mimetype != "application/json":
-        detail = "Use Content-Type: application/json."
-        return reject_call(session, call, ErrorCode.MEDIA_TYPE, detail, partner_id=partner.id, size=size)
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in ("", "identity"):
-        detail = "Send the body without Content-Encoding."
+    if detail := _media_type_problem():
         return reject_call(session, call, ErrorCode.MEDIA_TYPE, detail, partner_id=partner.id, size=size)
     if size > limit or len(raw) > limit:
         detail = f"The body is larger than {limit} bytes."
@@ -172,6 +159,28 @@ def _receive(kind: Kind) -> Receipt:
             session, call, ErrorCode.TOO_LARGE, detail, partner_id=partner.id, size=max(size, len(raw))
         )
     return receive_message(session, partner.id, call, raw, Rules.of(settings))
+
+
+def _call(kind: Kind) -> Call:
+    """What the log keeps of the request besides its body; secrets are masked."""
+    return Call(
+        kind=kind,
+        path=request.path,
+        remote_address=request.remote_addr or "",
+        headers=[
+            (name[:100], MASK if name.lower() in SECRET_HEADERS else value[:500])
+            for name, value in list(request.headers.items())[:50]
+        ],
+    )
+
+
+def _media_type_problem() -> str:
+    """What is wrong with the declared type or encoding of the body; empty if nothing."""
+    if request.mimetype != "application/json":
+        return "Use Content-Type: application/json."
+    if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
+        return "Send the body without Content-Encoding."
+    return ""
 
 
 def _body(limit: int) -> bytes:

@@ -23,6 +23,7 @@ from app.orders import (
 )
 from app.orders.bulk_forms import BulkResponseForm, SendForm, UploadForm, own_remarks
 from app.orders.bulk_page import errors_of, form_of, plan_context, plan_rows, response_form, shared_rows
+from app.orders.bulk_presenters import PlanRow
 from app.orders.forms import (
     CONFIRMED,
     DEFAULT_TAG,
@@ -274,13 +275,7 @@ def send(bulk_id: str) -> AnyResponse:
     if not any(row.status is BulkStatus.READY for row in rows):
         form.form_errors.append("You can't respond to any of these orders now.")
         return _plan_page(bulk, form, status=409)
-    for item, row in zip(items, rows, strict=True):
-        if row.order is None:
-            item.result = BulkStatus.NOT_FOUND
-        elif row.data is None:
-            item.result = BulkStatus.ERRORS
-        else:
-            bulk_response.set_response(item, row.data)
+    _fix_responses(items, rows)
     _send(bulk)
     web.db().commit()
     return web.redirect_after_post(url)
@@ -310,6 +305,17 @@ def undo(bulk_id: str) -> AnyResponse:
         return web.error_page(409, "Too late to undo", "The responses were already sent or undone.")
     url = url_for(".show", bulk_id=bulk.id, after=request.args.get("after", type=int) or None)
     return web.redirect_after_post(url, fragment=lambda: show(bulk_id))
+
+
+def _fix_responses(items: Sequence[BulkItem], rows: Sequence[PlanRow]) -> None:
+    """Write into the plan what each row says now; rows that cannot be sent get their result already."""
+    for item, row in zip(items, rows, strict=True):
+        if row.order is None:
+            item.result = BulkStatus.NOT_FOUND
+        elif row.data is None:
+            item.result = BulkStatus.ERRORS
+        else:
+            bulk_response.set_response(item, row.data)
 
 
 def _send(bulk: BulkResponse) -> None:
@@ -343,6 +349,7 @@ def _plan_page(bulk: BulkResponse, form: BulkResponseForm | SendForm, *, status:
     first = next((place for place, number in enumerate(numbers) if number > after), 0)
     first_invalid = next((place for place, row in enumerate(rows) if row.remarks_error), None)
     if status == 422 and first_invalid is not None:
+        # Show the page with the first error.
         first = first_invalid - first_invalid % bulk_queries.PAGE
     last = first + bulk_queries.PAGE
     template = "bulk_sheet" if bulk.source is BulkSource.SPREADSHEET else "bulk_response"

@@ -225,7 +225,7 @@ def _line_view(line: ItemLine, place: int, change: LineDifference | None) -> Lin
     paths = [tax_path(name) for name, _ in taxes]
     extras = line_extras(line)
     is_service = extras.get("isService") == "Y"
-    names = [name for name, _ in taxes]
+    tax_names = [name for name, _ in taxes] or ([] if line.gst_rate is None else ["GST"])
     reference = line.order_line_reference or ""
     other_changes = [item for path, item in fields.items() if path not in (*_COLUMN_FIELDS, *paths)]
     return LineView(
@@ -244,8 +244,8 @@ def _line_view(line: ItemLine, place: int, change: LineDifference | None) -> Lin
         price=_cell(line.unit_price, fields.get("unitPrice"), amount),
         taxes=[_cell(value, fields.get(path), amount) for (_, value), path in zip(taxes, paths, strict=True)],
         rate=None if line.gst_rate is None else _cell(line.gst_rate, fields.get("gstRate"), _percent),
-        first_tax=names[0] if names else "" if line.gst_rate is None else "GST",
-        more_taxes="".join(f" + {name}" for name in names[1:]),
+        first_tax=tax_names[0] if tax_names else "",
+        more_taxes="".join(f" + {name}" for name in tax_names[1:]),
         amount=_cell(line.total_item_value, fields.get("totalItemValue"), amount),
         net="" if line.assessment_amount is None else amount(line.assessment_amount),
     )

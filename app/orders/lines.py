@@ -315,6 +315,19 @@ def line_amounts(item: ItemLine, response: LineResponse | None = None) -> Amount
 
     They follow the quantity and price in proportion, so that discounts and tax rates of the line stay.
     """
+    ordered = _ordered_amounts(item)
+    if response is None:
+        return ordered
+    if response.response is LineAction.REJECTED:
+        return Amounts(Decimal(0), Decimal(0), Decimal(0))
+    factor = _factor(item, response)
+    if factor is None:
+        return Amounts(None, None, None)
+    return Amounts(*(_scaled(value, factor) for value in (ordered.net, ordered.tax, ordered.total)))
+
+
+def _ordered_amounts(item: ItemLine) -> Amounts:
+    """What the buyer states; what is missing is calculated from the rest where possible."""
     net = item.assessment_amount if item.assessment_amount is not None else item.total_amt
     if net is None and item.quantity is not None and item.unit_price is not None:
         net = (item.quantity * item.unit_price).quantize(_PAISA, ROUND_HALF_UP)
@@ -324,14 +337,7 @@ def line_amounts(item: ItemLine, response: LineResponse | None = None) -> Amount
     total = item.total_item_value
     if total is None and net is not None:
         total = net + (tax or 0)
-    if response is None:
-        return Amounts(net, tax, total)
-    if response.response is LineAction.REJECTED:
-        return Amounts(Decimal(0), Decimal(0), Decimal(0))
-    factor = _factor(item, response)
-    if factor is None:
-        return Amounts(None, None, None)
-    return Amounts(_scaled(net, factor), _scaled(tax, factor), _scaled(total, factor))
+    return Amounts(net, tax, total)
 
 
 def _factor(item: ItemLine, response: LineResponse) -> tuple[Decimal, Decimal] | None:

@@ -375,6 +375,7 @@ def _read(read: Callable[[str], Result], pem: str) -> Result | None:
 
 
 def _save(saved: Partner | None) -> AnyResponse:
+    """Check the form, test the connection if it changed, then save. The test has no open transaction."""
     form = PartnerForm()
     secrets = form.entered_secrets(decrypt(web.settings().secret_key, form.draft.data or ""))
     if not form.validate():
@@ -391,11 +392,9 @@ def _save(saved: Partner | None) -> AnyResponse:
         form.seen.data = version_of(saved)
         return _form_page(form, saved, secrets, status=409)
     only_test = request.form.get("intent") == "try"
-    changed = saved is None or any(
-        getattr(saved, name) != getattr(changed_partner, name) for name in CONNECTION_FIELDS
-    )
+    is_connection_changed = saved is None or _differ_in_connection(saved, changed_partner)
     sample_send = None
-    if only_test or (changed and not form.untested.data):
+    if only_test or (is_connection_changed and not form.untested.data):
         sample_send = _without_transaction(lambda: send_sample(changed_partner))
         if only_test or not sample_send.judgment.works:
             return _form_page(form, saved, secrets, sample_send, status=200 if only_test else 422)
@@ -404,10 +403,15 @@ def _save(saved: Partner | None) -> AnyResponse:
     except BadPartner as error:  # another request was faster
         form.add_errors(error)
         return _form_page(form, saved, secrets, sample_send, status=409)
-    done = "saved" if sample_send else "untested" if changed else "kept"
+    done = "saved" if sample_send else "untested" if is_connection_changed else "kept"
     log.info("partner %s: %s by %s", saved_id, done, access.current_person().username)
     page = ".key_page" if saved is None else ".partner"
     return web.redirect_after_post(url_for(page, partner_id=saved_id, done=done))
+
+
+def _differ_in_connection(saved: Partner, changed: Partner) -> bool:
+    """Whether the URL or the credentials changed, so that a test send shows something new."""
+    return any(getattr(saved, name) != getattr(changed, name) for name in CONNECTION_FIELDS)
 
 
 def _save_details(saved: Partner | None, details: service.Details) -> int:

@@ -154,19 +154,18 @@ def judge_sample(outcome: Outcome, object_id: str, success_codes: Collection[int
         after_unknown=False,
         jitter=0,
     )
-    reply = read_reply(outcome.body) if outcome.body and not outcome.truncated else None
+    status = outcome.status
     if outcome.failure is not None:
-        result = SampleResult.NOT_DELIVERED
-    elif outcome.status in (401, 403):
-        return Judgment(SampleResult.KEY_REJECTED, outcome.status)
-    elif verdict.step is Step.DELIVERED and verdict.reason is Reason.DELIVERED:
-        return Judgment(SampleResult.ACCEPTED, outcome.status)
-    elif reply is not None and (verdict.step in (Step.DELIVERED, Step.REFUSED) or outcome.status == 404):
-        # A 404 with a reply says that the order is unknown, not the path.
+        return Judgment(SampleResult.NOT_DELIVERED, status, reason=verdict.reason, detail=outcome.detail)
+    if status in (401, 403):
+        return Judgment(SampleResult.KEY_REJECTED, status)
+    if verdict.step is Step.DELIVERED and verdict.reason is Reason.DELIVERED:
+        return Judgment(SampleResult.ACCEPTED, status)
+    reply = read_reply(outcome.body) if outcome.body and not outcome.truncated else None
+    # A 404 with a reply says that the order is unknown, not the path.
+    if reply is not None and (verdict.step in (Step.DELIVERED, Step.REFUSED) or status == 404):
         text = (reply.error_dtl or reply.response_message).strip().rstrip(".")
-        return Judgment(SampleResult.UNDERSTOOD, outcome.status, reply_text=text)
-    elif reply is not None and verdict.reason is Reason.BUSY:
-        return Judgment(SampleResult.BUSY, outcome.status)
-    else:
-        result = SampleResult.NOT_ACCEPTED
-    return Judgment(result, outcome.status, reason=verdict.reason, detail=outcome.detail)
+        return Judgment(SampleResult.UNDERSTOOD, status, reply_text=text)
+    if reply is not None and verdict.reason is Reason.BUSY:
+        return Judgment(SampleResult.BUSY, status)
+    return Judgment(SampleResult.NOT_ACCEPTED, status, reason=verdict.reason, detail=outcome.detail)
