@@ -159,7 +159,7 @@ def test_invalid_own_remark_is_shown_at_its_order(asha: Browser, arrive: Any, se
     assert answer.status_code == 422
     field = answer.one(f"#remarks-{second}")
     assert (field["value"], field["aria-invalid"]) == ("x" * 101, "true")
-    assert "101 characters" in answer.one(f"#remarks-{second}-error").get_text()
+    assert "the remark has 101" in answer.one(f"#remarks-{second}-error").get_text()
     assert decisions(session) == 0
 
 
