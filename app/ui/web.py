@@ -309,7 +309,7 @@ ERRORS = {
     404: ("Page not found", NOT_FOUND),
     405: (
         "Page can't be opened directly",
-        "This URL only accepts a form. Open the page with the form instead.",
+        "This URL only accepts submitted forms. Open the page with the form instead.",
     ),
     409: ("Someone else got there first", "Go back, reload the page and see what changed."),
     413: ("Request too large", "Shorten it and try again."),
