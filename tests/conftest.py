@@ -6,7 +6,6 @@ import gc
 import itertools
 import os
 import shutil
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from cryptography.fernet import Fernet
 from flask import Flask, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from werkzeug.serving import make_server
 
 from app import clock as the_clock
 from app.config import Settings
@@ -38,6 +36,7 @@ from app.partners import service as partner_service
 from app.partners.models import Partner
 from tests import people, shared
 from tests.postgresql import Server
+from tests.serving import served
 
 # Settings of the developer's shell must not reach the tests.
 for name in [name for name in os.environ if name.startswith("PO_")]:
@@ -246,12 +245,8 @@ class Network:
 @pytest.fixture
 def network() -> Iterator[Network]:
     """A partner simulator without faults and without data."""
-    server = make_server("127.0.0.1", 0, shared.make_simulator(INBOUND_KEY), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield Network(f"http://127.0.0.1:{server.server_port}")
-    server.shutdown()
-    thread.join()
+    with served(shared.make_simulator(INBOUND_KEY)) as url:
+        yield Network(url)
 
 
 @pytest.fixture

@@ -125,6 +125,11 @@ class Browser(FlaskClient):
         body = urlencode(fields, doseq=True)
         return self.post(url, data=body, content_type="application/x-www-form-urlencoded", **more)
 
+    def sign_in(self, username: str, password: str) -> Any:
+        """Submit the sign-in form."""
+        fields = {**self.fill("/login", "/login"), "username": username, "password": password}
+        return self.send("/login", fields)
+
     def respond(
         self, order_id: int, response: str = "ACCEPT", remarks: str = "Confirmed", **more: Any
     ) -> Any:

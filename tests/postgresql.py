@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
 import psycopg
+
+from tests.serving import free_port
 
 
 def binaries() -> Path:
@@ -45,7 +46,7 @@ class Server:
     def __init__(self, *, durable: bool = False) -> None:
         self._commits = "on" if durable else "off"
         self.folder = Path(tempfile.mkdtemp(prefix="po-confirm-pg-", dir=memory_folder()))
-        self.port = _free_port()
+        self.port = free_port()
         self._owner: psycopg.Connection | None = None
         self._bin = binaries()
         if os.geteuid() == 0:
@@ -123,9 +124,3 @@ class Server:
         done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, check=False)
         if done.returncode:
             raise RuntimeError(f"{program}: {done.stdout}{done.stderr}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

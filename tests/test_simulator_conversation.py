@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ import requests
 from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from werkzeug.serving import make_server
 
 from app.db import Database
 from app.demo.simulator import create_simulator
@@ -21,20 +18,10 @@ from app.orders.models import PurchaseOrder
 from app.partners.models import Partner
 from tests.conftest import INBOUND_KEY
 from tests.people import Browser
+from tests.serving import served
 
 
-@contextmanager
-def served(app: Flask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-class RunningSimulator:
+class SimulatorClient:
     """The simulator, controlled over HTTP."""
 
     def __init__(self, url: str) -> None:
@@ -51,7 +38,7 @@ class RunningSimulator:
 
 
 @pytest.fixture
-def running_simulator(app: Flask, database: Database, partner: Partner) -> Iterator[RunningSimulator]:
+def running_simulator(app: Flask, database: Database, partner: Partner) -> Iterator[SimulatorClient]:
     """A simulator on a real socket, as a partner of the app."""
     with served(app) as site:
         simulator = create_simulator(send_to=site, inbound_key=INBOUND_KEY)
@@ -59,7 +46,7 @@ def running_simulator(app: Flask, database: Database, partner: Partner) -> Itera
             with database.writing() as session:
                 session.merge(partner).base_url = url
                 session.commit()
-            yield RunningSimulator(url)
+            yield SimulatorClient(url)
 
 
 def order_in(session: Session) -> PurchaseOrder:
@@ -69,7 +56,7 @@ def order_in(session: Session) -> PurchaseOrder:
 
 
 def test_conversation_over_a_complete_order_life(
-    running_simulator: RunningSimulator, asha: Browser, deliver: Callable[[], Counter[str]], session: Session
+    running_simulator: SimulatorClient, asha: Browser, deliver: Callable[[], Counter[str]], session: Session
 ) -> None:
     assert running_simulator.send("orders", count=1)["accepted"] == 1
     order = order_in(session)
@@ -96,7 +83,7 @@ def test_conversation_over_a_complete_order_life(
 
 
 def test_forbidden_transition_changes_neither_side(
-    running_simulator: RunningSimulator, session: Session
+    running_simulator: SimulatorClient, session: Session
 ) -> None:
     running_simulator.send("orders", count=1)
     order = order_in(session)

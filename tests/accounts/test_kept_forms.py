@@ -17,15 +17,11 @@ from app.accounts.models import KeptForm, Person, UserSession
 from app.db import Database
 from app.orders.models import Decision
 from tests.people import PASSWORD, TRIVENI, Browser, sign_in
+from tests.queries import count_rows
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.usefixtures("fast_hashing")]
 
 REMARK = "Two days later, as agreed by phone"
-
-
-def decisions(session: Session) -> int:
-    session.rollback()
-    return session.scalar(select(func.count()).select_from(Decision)) or 0
 
 
 def typed_response(browser: Browser, order_id: int) -> dict[str, Any]:
@@ -74,11 +70,11 @@ def test_response_after_session_ended_is_shown_again(
     assert page.one("#supplier_order_number")["value"] == "SO-1"
     assert page.one("input[name=supplier_response][value=REJECT]").has_attr("checked")
     assert "Nothing was saved: your session ended" in page.words
-    assert decisions(session) == 0
+    assert count_rows(session, Decision) == 0
     form = next(form for form in page.page.find_all("form") if form["action"].endswith("/answer"))
     token = form.find("input", attrs={"name": "csrf_token"})["value"]
     assert asha.send(form["action"], {**fields, "csrf_token": token}).status_code == 303
-    assert decisions(session) == 1
+    assert count_rows(session, Decision) == 1
 
 
 def test_response_after_signing_in_again_elsewhere_is_shown_again(
@@ -90,7 +86,7 @@ def test_response_after_signing_in_again_elsewhere_is_shown_again(
     page = asha.send(f"/orders/{order_id}/answer", fields)
     assert page.status_code == 422
     assert page.one("#supplier_remarks").get_text().strip() == REMARK
-    assert decisions(session) == 0
+    assert count_rows(session, Decision) == 0
 
 
 def test_htmx_request_is_redirected_to_the_kept_form(
@@ -119,7 +115,7 @@ def test_bulk_response_is_shown_again(
         str(first),
         str(second),
     ]
-    assert decisions(session) == 0
+    assert count_rows(session, Decision) == 0
 
 
 def test_kept_form_is_not_shown_to_people_who_may_not_send_it(anonymous: Browser, order_id: int) -> None:

@@ -30,11 +30,6 @@ def change(browser: Browser, current: str, new: str) -> Any:
     return browser.send("/account/password", {**fields, "current_password": current, "new_password": new})
 
 
-def sign_in(browser: Browser, username: str, password: str) -> Any:
-    fields = browser.fill("/login", "/login")
-    return browser.send("/login", {**fields, "username": username, "password": password})
-
-
 @pytest.mark.parametrize(
     ("password", "problem"),
     [
@@ -97,8 +92,8 @@ def test_changed_password_ends_other_sessions(
     assert change(asha, PASSWORD, NEW).status_code == 303
     assert asha.get("/orders").status_code == 200
     assert elsewhere.get("/orders").status_code == 303
-    assert sign_in(anonymous, "asha", PASSWORD).status_code == 422
-    assert sign_in(anonymous, "asha", NEW).status_code == 303
+    assert anonymous.sign_in("asha", PASSWORD).status_code == 422
+    assert anonymous.sign_in("asha", NEW).status_code == 303
 
 
 @pytest.mark.parametrize(
@@ -117,7 +112,7 @@ def test_invalid_change_is_refused(
     response = change(asha, current, new)
     assert (response.status_code, error in response.words) == (422, True)
     assert PASSWORD not in response.text
-    assert sign_in(anonymous, "asha", PASSWORD).status_code == 303
+    assert anonymous.sign_in("asha", PASSWORD).status_code == 303
 
 
 def test_current_password_cannot_be_guessed(asha: Browser) -> None:

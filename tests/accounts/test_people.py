@@ -42,11 +42,6 @@ def reset_password(admin: Browser, session: Session, username: str) -> str:
     return admin.send(f"{url}/password", admin.fill(url, f"{url}/password")).one("#made").get_text()
 
 
-def sign_in(browser: Browser, username: str, password: str) -> Any:
-    fields = browser.fill("/login", "/login")
-    return browser.send("/login", {**fields, "username": username, "password": password})
-
-
 def test_new_user_signs_in_with_the_password_shown_once(
     admin: Browser, anonymous: Browser, session: Session
 ) -> None:
@@ -55,7 +50,7 @@ def test_new_user_signs_in_with_the_password_shown_once(
     password = admin.send("/users/new", {**fields, **typed}).one("#made").get_text()
     assert password not in admin.get(f"/users/{load(session, 'kiran').id}").text
     assert "Kiran Rao" in admin.get("/users").words
-    assert sign_in(anonymous, "kiran", password).status_code == 303
+    assert anonymous.sign_in("kiran", password).status_code == 303
     # A temporary password opens nothing but the page to change it.
     assert anonymous.get("/orders").location == "/account/password"
     fields = anonymous.fill("/account/password", "/account/password")
@@ -159,7 +154,7 @@ def test_deactivated_user_is_signed_out_and_cannot_sign_in(
     assert omar.get("/orders").status_code == 200
     assert change(admin, session, "omar", active=None).status_code == 303
     assert omar.get("/orders").status_code == 303
-    assert sign_in(anonymous, "omar", PASSWORD).status_code != 303
+    assert anonymous.sign_in("omar", PASSWORD).status_code != 303
     assert "Deactivated" in admin.get("/users").words
 
 
@@ -168,8 +163,8 @@ def test_password_reset_signs_out_and_replaces_the_password(
 ) -> None:
     password = reset_password(admin, session, "omar")
     assert omar.get("/orders").status_code == 303
-    assert sign_in(anonymous, "omar", PASSWORD).status_code != 303
-    assert sign_in(anonymous, "omar", password).status_code == 303
+    assert anonymous.sign_in("omar", PASSWORD).status_code != 303
+    assert anonymous.sign_in("omar", password).status_code == 303
 
 
 @pytest.mark.parametrize("fields", [{"role": "manager"}, {"active": None}])

@@ -24,9 +24,7 @@ def sign_in(browser_of: Callable[[str], Browser]) -> Callable[..., Browser]:
 
     def sign_in(username: str = "asha") -> Browser:
         browser = browser_of("anonymous")
-        fields = browser.fill("/login", "/login")
-        response = browser.send("/login", {**fields, "username": username, "password": PASSWORD})
-        assert response.status_code == 303
+        assert browser.sign_in(username, PASSWORD).status_code == 303
         return browser
 
     return sign_in

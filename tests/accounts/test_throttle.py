@@ -24,13 +24,8 @@ pytestmark = pytest.mark.usefixtures("fast_hashing")
 SEND = "/api/v0/purchase-order/req-send"
 
 
-def sign_in(browser: Browser, username: str, password: str) -> Any:
-    fields = browser.fill("/login", "/login")
-    return browser.send("/login", {**fields, "username": username, "password": password})
-
-
 def guess(browser: Browser, username: str, times: int) -> list[int]:
-    return [sign_in(browser, username, f"guess {number}").status_code for number in range(times)]
+    return [browser.sign_in(username, f"guess {number}").status_code for number in range(times)]
 
 
 def throttled_entries(session: Session) -> int:
@@ -43,7 +38,7 @@ def throttled_entries(session: Session) -> int:
 @pytest.mark.parametrize("username", ["asha", "no-such-person"])
 def test_repeated_failures_are_delayed(anonymous: Browser, username: str) -> None:
     assert guess(anonymous, username, 8) == [422] * 6 + [429] * 2
-    refused = sign_in(anonymous, username, PASSWORD)
+    refused = anonymous.sign_in(username, PASSWORD)
     assert (refused.status_code, int(refused.headers["Retry-After"]) in range(1, 6)) == (429, True)
     assert "Too many failed attempts. Try again in" in refused.words
 
@@ -147,15 +142,15 @@ def test_colleague_behind_the_same_address_signs_in(
     anonymous: Browser, browser_of: Callable[[str], Browser]
 ) -> None:
     guess(anonymous, "asha", 40)
-    assert sign_in(browser_of("anonymous"), "omar", PASSWORD).status_code == 303
+    assert browser_of("anonymous").sign_in("omar", PASSWORD).status_code == 303
 
 
 @pytest.mark.sqlite
 def test_many_names_from_one_address_are_delayed(anonymous: Browser, clock: Any) -> None:
-    statuses = [sign_in(anonymous, f"name-{number}", "guess").status_code for number in range(25)]
+    statuses = [anonymous.sign_in(f"name-{number}", "guess").status_code for number in range(25)]
     assert statuses.count(422) == 21
     clock.move(minutes=1)
-    assert sign_in(anonymous, "omar", PASSWORD).status_code == 303
+    assert anonymous.sign_in("omar", PASSWORD).status_code == 303
 
 
 @pytest.mark.sqlite
@@ -163,7 +158,7 @@ def test_successful_sign_in_resets_the_count(
     anonymous: Browser, browser_of: Callable[[str], Browser]
 ) -> None:
     guess(anonymous, "asha", 5)
-    assert sign_in(browser_of("anonymous"), "asha", PASSWORD).status_code == 303
+    assert browser_of("anonymous").sign_in("asha", PASSWORD).status_code == 303
     assert guess(anonymous, "asha", 5) == [422] * 5
 
 

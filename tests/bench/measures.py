@@ -44,7 +44,6 @@ from tests.bench.setup import (
     added_rows,
     confirm_all,
     database_of,
-    free_port,
     fresh_app,
     in_turn,
     populate,
@@ -54,6 +53,7 @@ from tests.bench.setup import (
     statements,
 )
 from tests.people import sign_in
+from tests.serving import free_port
 
 Line = dict[str, Any]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 import statistics
 import subprocess
 import sys
@@ -189,10 +188,3 @@ def in_turn(first: Callable[[], Any], second: Callable[[], Any], *, rounds: int)
 def quantile(values: list[float], share: float) -> float:
     """The value below which ``share`` of the values are."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from flask import Flask
 from playwright.sync_api import BrowserContext, Page, expect
-from werkzeug.serving import make_server
 
 from app.db import Database
 from app.delivery.worker import DeliveryWorker
 from tests.inbound.conftest import buyer
 from tests.people import PASSWORD
+from tests.serving import served
 
 __all__ = ["buyer"]
 
@@ -69,17 +69,13 @@ def browser_type_launch_args() -> dict[str, Any]:
 @pytest.fixture
 def site(app: Flask, database: Database) -> Iterator[str]:
     """The app's base URL; a delivery worker runs too."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    serving = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     stop = threading.Event()
     delivering = threading.Thread(target=DeliveryWorker(database, senders=2).run, args=(stop,), daemon=True)
-    serving.start()
     delivering.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    stop.set()
-    delivering.join()
-    server.shutdown()
-    serving.join()
+    with served(app) as url:
+        yield url
+        stop.set()
+        delivering.join()
 
 
 @pytest.fixture

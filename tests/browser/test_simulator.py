@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -11,28 +10,23 @@ import pytest
 import requests
 from flask import Flask
 from playwright.sync_api import Browser, Page, expect
-from werkzeug.serving import make_server
 
 from app.demo.simulator import create_simulator
 from app.network.reader import dumps
 from tests.browser.axe import assert_accessible, assert_fits
 from tests.conftest import INBOUND_KEY
+from tests.serving import served
 
 
 @pytest.fixture
 def simulator_site(site: str, partner: Any, example_bodies: list[dict[str, Any]]) -> Iterator[str]:
     """The simulator with three sent orders and two received responses, one of them repeated."""
     simulator = create_simulator(send_to=site, inbound_key=INBOUND_KEY, orders=example_bodies[:3])
-    server = make_server("127.0.0.1", 0, simulator, threaded=True)
-    serving = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    serving.start()
-    url = f"http://127.0.0.1:{server.server_port}"
-    for mode, order, key in (("ok", 0, "msg_1"), ("reset", 1, "msg_2"), ("ok", 1, "msg_2")):
-        requests.post(f"{url}/behaviour", json={"mode": mode}, timeout=10)
-        _answer(url, example_bodies[order], key)
-    yield url
-    server.shutdown()
-    serving.join()
+    with served(simulator) as url:
+        for mode, order, key in (("ok", 0, "msg_1"), ("reset", 1, "msg_2"), ("ok", 1, "msg_2")):
+            requests.post(f"{url}/behaviour", json={"mode": mode}, timeout=10)
+            _answer(url, example_bodies[order], key)
+        yield url
 
 
 def _answer(url: str, order: dict[str, Any], key: str) -> None:

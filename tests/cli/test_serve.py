@@ -23,7 +23,7 @@ from app import web_server
 from app.config import ROOT
 from app.db import Database
 from app.supervisor import GRACE_SECONDS
-from tests.bench.setup import free_port
+from tests.serving import free_port
 
 TIMEOUT_SECONDS = 60
 

@@ -29,6 +29,7 @@ from app.orders.models import Delivery, PurchaseOrder, ResponseState
 from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
 from app.partners.models import Partner, PauseCode
+from tests.buyer import order_of
 from tests.delivery.misbehaving import Connection, FakePartner, response
 from tests.delivery.queries import wait_until
 
@@ -61,13 +62,6 @@ def message_of(session: Session, message_id: str) -> Message:
     )
     assert message
     return message
-
-
-def order_of(session: Session, order_id: int) -> PurchaseOrder:
-    session.rollback()
-    order = session.get(PurchaseOrder, order_id, populate_existing=True)
-    assert order
-    return order
 
 
 def test_confirmation_reaches_the_partner_byte_for_byte(

@@ -1,37 +1,15 @@
 """The partner simulator alone, and on a real socket."""
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tests import shared
-
-
-class Quiet(WSGIRequestHandler):
-    """A server that logs nothing."""
-
-    def log(self, type: str, message: str, *args: object) -> None:
-        pass
-
-
-@contextmanager
-def served(app: Flask) -> Iterator[str]:
-    """Run the app on a free port; gives its base URL."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.socket.close()
+from tests.serving import served
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,7 +18,6 @@ from bs4 import BeautifulSoup
 from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from werkzeug.serving import make_server
 
 from app.inbound.api_description import marked, messages, objects
 from app.inbound.api_routes import KINDS
@@ -29,6 +27,7 @@ from app.network.vocabulary import Kind
 from app.orders.models import PurchaseOrder
 from tests.conftest import INBOUND_KEY
 from tests.people import Browser
+from tests.serving import served
 
 pytestmark = pytest.mark.sqlite
 
@@ -38,13 +37,8 @@ DOCUMENT, PAGE = "/api/v0/openapi.json", "/api/v0/docs"
 @pytest.fixture
 def address(app: Flask) -> Iterator[str]:
     """The app on a real socket."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(app) as url:
+        yield url
 
 
 def test_document_is_public_and_names_its_server(anonymous: Browser) -> None:

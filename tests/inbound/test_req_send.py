@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, undefer
 
 from app.inbound.models import Effect, InboundMessage
@@ -19,6 +19,7 @@ from app.inbound.processing import UNAUTHENTICATED_KEPT
 from app.network.reader import dumps
 from app.orders.models import PurchaseOrder, Revision
 from tests.conftest import INBOUND_KEY
+from tests.queries import count_rows
 
 URL = "/api/v0/purchase-order/req-send"
 KEY = {"X-Partner-Key": INBOUND_KEY}
@@ -42,19 +43,14 @@ def resp(response: Any) -> dict[str, str]:
     return payload
 
 
-def count(session: Session, table: Any) -> int:
-    session.rollback()
-    return session.scalar(select(func.count()).select_from(table)) or 0
-
-
 def test_examples_sent_twice_are_applied_once(
     client: FlaskClient, example_bodies: list[Any], session: Session
 ) -> None:
     first = [send(client, body) for body in example_bodies]
     again = [send(client, body) for body in example_bodies]
     assert {response.status_code for response in first + again} == {200}
-    assert count(session, PurchaseOrder) == 60
-    assert count(session, InboundMessage) == 120
+    assert count_rows(session, PurchaseOrder) == 60
+    assert count_rows(session, InboundMessage) == 120
     assert [response.data for response in first] == [response.data for response in again]
 
 
@@ -92,7 +88,7 @@ def test_same_key_with_different_content_is_a_conflict(
     assert response.get_json()["response_code"] == 38
     assert resp(response)["errorField"] == "purchaseOrder.objectId"
     assert session.scalars(select(PurchaseOrder.subject)).one() == "Project material"
-    assert count(session, InboundMessage) == 2
+    assert count_rows(session, InboundMessage) == 2
 
 
 def test_device_and_number_spelling_do_not_change_identity(
@@ -103,7 +99,7 @@ def test_device_and_number_spelling_do_not_change_identity(
     other["device"]["tag"]["value"] = "19.0760,72.8777"
     other["purchaseOrder"]["itemLists"][0]["quantity"] = 2.0
     assert send(client, json.dumps(other, default=float).encode()).status_code == 200
-    assert count(session, PurchaseOrder) == 1
+    assert count_rows(session, PurchaseOrder) == 1
 
 
 def test_parallel_requests_create_one_order(
@@ -121,7 +117,7 @@ def test_parallel_requests_create_one_order(
         thread.join()
     assert {response.status_code for response in responses} == {200}
     assert len({response.data for response in responses}) == 1
-    assert count(session, PurchaseOrder) == 1
+    assert count_rows(session, PurchaseOrder) == 1
 
 
 @pytest.mark.sqlite
@@ -155,7 +151,7 @@ def test_invalid_field_is_named_and_message_is_stored(
     assert resp(response)["errorCd"] in ("PO_FIELD_MISSING", "PO_FIELD_INVALID")
     inbound = session.scalars(select(InboundMessage).options(undefer(InboundMessage.body))).one()
     assert inbound.effect is Effect.REJECTED and inbound.body
-    assert count(session, PurchaseOrder) == 0
+    assert count_rows(session, PurchaseOrder) == 0
 
 
 UNREADABLE = [b"", b"{", b"[1,2", b"\xff\xfe", b'{"a":1,"a":2}', b"null", b"NaN", b"[" * 100_000]
@@ -234,7 +230,7 @@ def test_requests_without_key_are_limited(
     assert UNAUTHENTICATED_KEPT == 1000
     for number in range(1, 10):
         send(client, b" " * number, headers={})
-        assert count(session, InboundMessage) == min(number, 5)
+        assert count_rows(session, InboundMessage) == min(number, 5)
     newest = session.scalars(select(InboundMessage.size).order_by(InboundMessage.id))
     assert newest.all() == [5, 6, 7, 8, 9]
 

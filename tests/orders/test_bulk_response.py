@@ -16,13 +16,9 @@ from app.db import Database
 from app.orders import bulk_job, bulk_queries, bulk_response, queries
 from app.orders.models import BulkItem, Decision, PurchaseOrder
 from tests.people import Browser, fields_of
+from tests.queries import count_rows
 
 HTMX = {"HX-Request": "true"}
-
-
-def decisions(session: Session) -> int:
-    session.rollback()
-    return session.scalar(select(func.count()).select_from(Decision)) or 0
 
 
 def plan(browser: Browser, ids: list[int]) -> Any:
@@ -41,7 +37,7 @@ def test_bulk_response_records_each_order(asha: Browser, arrive: Any, session: S
     answer = respond_to_all(asha, ids)
     assert answer.status_code == 200
     assert answer.words.count("Confirmed Queued") == 3
-    assert decisions(session) == 3
+    assert count_rows(session, Decision) == 3
     assert deliver() == {"delivered": 3}
 
 
@@ -58,7 +54,7 @@ def test_preview_names_skipped_orders_and_records_nothing(
     assert "Asha already responded." in page.words
     assert "canceled by the buyer" in page.words
     assert page.one(".panel.response .btn-main").get_text(" ").split()[-2:] == ["1", "order"]
-    assert decisions(session) == 1
+    assert count_rows(session, Decision) == 1
 
 
 @pytest.mark.sqlite
@@ -68,7 +64,7 @@ def test_bulk_response_skips_orders_with_a_response(asha: Browser, arrive: Any, 
     response = respond_to_all(asha, ids)
     assert response.status_code == 200
     assert response.words.count("Skipped Asha already responded.") == 1
-    assert decisions(session) == 3
+    assert count_rows(session, Decision) == 3
 
 
 def test_bulk_response_skips_changed_order(asha: Browser, arrive: Any, session: Session) -> None:
@@ -77,7 +73,7 @@ def test_bulk_response_skips_changed_order(asha: Browser, arrive: Any, session: 
     session.commit()
     response = respond_to_all(asha, ids, versions=[f"{ids[0]}:1", f"{ids[1]}:1"])
     assert "now version 2" in response.words
-    assert decisions(session) == 1
+    assert count_rows(session, Decision) == 1
 
 
 @pytest.mark.sqlite
@@ -87,7 +83,7 @@ def test_bulk_response_twice_records_once(asha: Browser, arrive: Any, session: S
     again = respond_to_all(asha, ids)
     assert again.status_code == 200
     assert again.words.count("It already had this response.") == 2
-    assert decisions(session) == 2
+    assert count_rows(session, Decision) == 2
 
 
 @pytest.mark.sqlite
@@ -96,7 +92,7 @@ def test_bulk_response_to_foreign_orders_is_not_found(omar: Browser, arrive: Any
     response = respond_to_all(omar, ids)
     assert response.status_code == 422
     assert "not found" in response.words
-    assert decisions(session) == 0
+    assert count_rows(session, Decision) == 0
 
 
 @pytest.mark.sqlite
@@ -106,7 +102,7 @@ def test_bulk_response_invalid_remarks_are_shown_again(asha: Browser, arrive: An
     assert response.status_code == 422
     assert "He said" in response.text
     assert respond_to_all(asha, ["x", "9" * 30]).status_code == 422  # type: ignore[list-item]
-    assert decisions(session) == 0
+    assert count_rows(session, Decision) == 0
 
 
 @pytest.mark.sqlite
@@ -160,7 +156,7 @@ def test_invalid_own_remark_is_shown_at_its_order(asha: Browser, arrive: Any, se
     field = answer.one(f"#remarks-{second}")
     assert (field["value"], field["aria-invalid"]) == ("x" * 101, "true")
     assert "the remark has 101" in answer.one(f"#remarks-{second}-error").get_text()
-    assert decisions(session) == 0
+    assert count_rows(session, Decision) == 0
 
 
 @pytest.mark.sqlite
@@ -176,7 +172,7 @@ def test_check_keeps_own_remarks_and_records_nothing(asha: Browser, arrive: Any,
     page = asha.send("/orders/answers/plan", fields)
     assert page.one(f"#remarks-{order_id}")["value"] == "Not in our range"
     assert page.one("input[name=supplier_response][checked]")["value"] == "REJECT"
-    assert decisions(session) == 0
+    assert count_rows(session, Decision) == 0
 
 
 # --- The result
@@ -351,10 +347,10 @@ def test_all_orders_of_a_list_are_planned_in_pages(
     second = asha.get(kept.location)
     assert second.one("textarea").get_text().strip() == "Shared words"
     assert len(second.page.select("tbody tr")) == 2
-    assert decisions(session) == 1
+    assert count_rows(session, Decision) == 1
     result = send(asha, second)
     assert result.one("h1").get_text() == "4 orders confirmed"
-    assert decisions(session) == 5
+    assert count_rows(session, Decision) == 5
     remarks = session.scalars(select(Decision.remarks)).all()
     assert sorted(remarks) == ["Confirmed", "Own words", *["Shared words"] * 3]
 
@@ -372,7 +368,7 @@ def test_plan_names_orders_that_changed_since(
     assert "1 of 2 orders are ready" in again.words
     result = send(asha, again)
     assert "1 order skipped." in result.words
-    assert decisions(session) == 1
+    assert count_rows(session, Decision) == 1
 
 
 def test_plan_sent_twice_records_once(asha: Browser, arrive: Any, select_all: Any, session: Session) -> None:
@@ -380,7 +376,7 @@ def test_plan_sent_twice_records_once(asha: Browser, arrive: Any, select_all: An
     page = select_all()
     first, second = send(asha, page), send(asha, page)
     assert first.request.path == second.request.path
-    assert decisions(session) == 2
+    assert count_rows(session, Decision) == 2
 
 
 @pytest.mark.sqlite
@@ -410,7 +406,7 @@ def test_plan_with_invalid_fields_is_shown_again(
     own = {str(page.page.select("input[name^=remarks-]")[1]["name"]): 'a "quoted" remark'}
     answer = send(asha, page, **own)
     assert (answer.status_code, "cannot contain" in answer.words) == (422, True)
-    assert decisions(session) == 0
+    assert count_rows(session, Decision) == 0
 
 
 def test_select_all_of_a_hostile_list_is_no_500(asha: Browser, arrive: Any, select_all: Any) -> None:
@@ -433,13 +429,13 @@ def test_many_responses_are_recorded_in_the_background(
     monkeypatch.setattr(bulk_response, "BATCH", 2)
     page = send(asha, select_all())
     assert "0 of 5" in page.words
-    assert decisions(session) == 0
+    assert count_rows(session, Decision) == 0
     tasks = worker(app.extensions["database"], app.extensions["settings"])
     while tasks.run_next():
         pass
     page = asha.get(page.request.path)
     assert page.one("h1").get_text() == "5 orders confirmed"
-    assert decisions(session) == 5
+    assert count_rows(session, Decision) == 5
     entries = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.RESPONDED)).all()
     assert {(entry.actor, entry.role, entry.person_id is not None) for entry in entries} == {
         ("Asha", "supplier", True)
@@ -458,12 +454,12 @@ def test_undo_all_stops_the_background_job(
     monkeypatch.setattr(bulk_response, "BATCH", 2)
     page = send(asha, select_all())
     tasks = worker(app.extensions["database"], app.extensions["settings"])
-    while decisions(session) == 0:
+    while count_rows(session, Decision) == 0:
         assert tasks.run_next()
     undo(asha, page)
     while tasks.run_next():
         pass
-    assert decisions(session) == 2
+    assert count_rows(session, Decision) == 2
     assert not session.scalars(select(Decision).where(~Decision.undone)).all()
     counts = session.scalars(select(BulkItem.result)).all()
     assert counts.count(None) == 3
@@ -481,4 +477,4 @@ def test_old_plans_and_results_are_removed(
     clock.move(days=90)
     assert bulk_job.remove_old(database) == 1
     assert session.scalar(select(func.count()).select_from(BulkItem)) == 0
-    assert decisions(session) == 2
+    assert count_rows(session, Decision) == 2

@@ -9,33 +9,23 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.delivery.models import Message
 from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
 from app.partners.models import Partner
+from tests.buyer import order_of
 from tests.people import Browser, fields_of
+from tests.queries import count_rows
 
 HTMX = {"HX-Request": "true"}
-
-
-def count(session: Session, table: Any) -> int:
-    session.rollback()
-    return session.scalar(select(func.count()).select_from(table)) or 0
 
 
 def sent_body(session: Session) -> Any:
     session.rollback()
     return json.loads(session.scalars(select(Message.body)).one())
-
-
-def order_of(session: Session, order_id: int) -> PurchaseOrder:
-    session.rollback()
-    order = session.get(PurchaseOrder, order_id, populate_existing=True)
-    assert order
-    return order
 
 
 @pytest.mark.parametrize(
@@ -163,7 +153,7 @@ def test_invalid_form_returns_errors_and_keeps_all_input(
                 assert response.page.select(
                     "#response [aria-invalid=true], #response .notice, #response [role=alert]"
                 )
-                assert count(session, Decision) == count(session, Message) == 0
+                assert count_rows(session, Decision) == count_rows(session, Message) == 0
 
 
 @pytest.mark.sqlite
@@ -173,7 +163,7 @@ def test_response_without_a_version_is_rejected(asha: Browser, arrive: Any, sess
     fields = asha.fill(url, url)
     del fields["version"]
     assert asha.send(url, fields).status_code == 422
-    assert count(session, Decision) == 0
+    assert count_rows(session, Decision) == 0
 
 
 @pytest.mark.sqlite
@@ -186,7 +176,7 @@ def test_response_to_another_version_is_a_conflict_and_keeps_input(
     response = asha.respond(order_id, remarks="My long remark", version="1")
     assert response.status_code == 409
     assert "My long remark" in response.text
-    assert count(session, Decision) == 0
+    assert count_rows(session, Decision) == 0
 
 
 def test_identical_response_again_creates_no_second_webhook(
@@ -199,7 +189,7 @@ def test_identical_response_again_creates_no_second_webhook(
     assert asha.send(url, fields).status_code == 303
     deliver()
     assert asha.send(url, fields).status_code == 303
-    assert count(session, Decision) == count(session, Message) == 1
+    assert count_rows(session, Decision) == count_rows(session, Message) == 1
 
 
 def test_different_response_is_a_conflict_that_names_the_first_responder(
@@ -213,7 +203,7 @@ def test_different_response_is_a_conflict_that_names_the_first_responder(
     assert response.status_code == 409
     assert "Asha" in response.words
     assert "Out of stock" in response.text
-    assert count(session, Decision) == 1
+    assert count_rows(session, Decision) == 1
 
 
 def test_ten_simultaneous_submits_record_one_response(
@@ -237,7 +227,7 @@ def test_ten_simultaneous_submits_record_one_response(
     for thread in threads:
         thread.join()
     assert responses == [303] * 10
-    assert count(session, Decision) == count(session, Message) == 1
+    assert count_rows(session, Decision) == count_rows(session, Message) == 1
 
 
 @pytest.mark.sqlite
@@ -248,7 +238,7 @@ def test_preview_equals_sent_bytes_and_records_nothing(asha: Browser, arrive: An
     by_post = asha.send(f"{url}/preview", fields)
     by_get = asha.get(f"{url}/preview", query_string=fields)
     assert by_post.status_code == by_get.status_code == 200
-    assert count(session, Decision) == 0
+    assert count_rows(session, Decision) == 0
     asha.send(url, fields)
     body = sent_body(session)
     for preview in (by_post, by_get):
@@ -267,7 +257,7 @@ def test_review_shows_the_response_and_its_submit_records_it(
     review = asha.send(f"{url}/review", fields)
     assert review.status_code == 200
     assert "No capacity" in review.words
-    assert count(session, Decision) == 0
+    assert count_rows(session, Decision) == 0
     (form,) = review.page.select(f"#review form[action='{url}']")
     assert asha.send(url, fields_of(form)).status_code == 303
     body = sent_body(session)
@@ -367,7 +357,7 @@ def test_order_with_unknown_status_is_shown_without_a_form(
         "supplier_remarks": "Confirmed",
     }
     assert asha.send(url, fields).status_code == 409
-    assert count(session, Decision) == 0
+    assert count_rows(session, Decision) == 0
 
 
 @pytest.mark.sqlite

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import requests
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.delivery.models import Message
 from app.orders.models import Decision, PurchaseOrder
 from app.partners.models import Partner
 from tests.people import Browser
+from tests.queries import count_rows
 
 pytestmark = pytest.mark.sqlite
 
@@ -44,11 +45,6 @@ def respond(browser: Browser, order_id: int, **fields: Any) -> Any:
     return browser.respond(order_id, fields.pop("response", "ACCEPT"), "With changes", **fields)
 
 
-def rows(session: Session, table: Any) -> int:
-    session.rollback()
-    return session.scalar(select(func.count()).select_from(table)) or 0
-
-
 def test_changed_lines_are_recorded_and_sent(asha: Browser, order_id: int, session: Session) -> None:
     assert respond(asha, order_id, **CHANGES).status_code == 303
     decision = session.scalars(select(Decision)).one()
@@ -73,11 +69,11 @@ def test_identical_lines_again_are_one_response(asha: Browser, order_id: int, se
     fields = {**asha.fill(url, url), "supplier_remarks": "With changes", **CHANGES}
     assert asha.send(url, fields).status_code == 303
     assert asha.send(url, fields | {"lines-0-quantity": "200.000"}).status_code == 303
-    assert rows(session, Message) == 1
+    assert count_rows(session, Message) == 1
     other = asha.send(url, fields | {"lines-0-quantity": "210"})
     assert other.status_code == 409
     assert 'value="210"' in other.text
-    assert rows(session, Decision) == 1
+    assert count_rows(session, Decision) == 1
 
 
 def test_invalid_lines_are_shown_again_with_all_input(
@@ -97,7 +93,7 @@ def test_invalid_lines_are_shown_again_with_all_input(
             assert answer.status_code == 422
             assert "SO-88" in answer.text
             assert "2026-12-04" in answer.text
-            assert rows(session, Decision) == 0
+            assert count_rows(session, Decision) == 0
 
 
 def test_rejecting_every_line_is_a_rejection(asha: Browser, order_id: int, session: Session) -> None:

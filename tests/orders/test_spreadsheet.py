@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from openpyxl import Workbook, load_workbook
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.exports.formats import escape_formula
@@ -19,16 +19,12 @@ from app.orders import spreadsheet
 from app.orders.models import Decision, PurchaseOrder
 from app.orders.spreadsheet import BadSheet, SheetColumn, SheetProblem, read_sheet
 from tests.people import BEARINGS, Browser, fields_of
+from tests.queries import count_rows
 
 pytestmark = pytest.mark.sqlite
 
 Row = list[Any]
 HEADER = [column.value for column in SheetColumn]
-
-
-def decisions(session: Session) -> int:
-    session.rollback()
-    return session.scalar(select(func.count()).select_from(Decision)) or 0
 
 
 def csv_file(rows: list[Row], delimiter: str = ",", encoding: str = "utf-8-sig") -> bytes:
@@ -97,12 +93,12 @@ def test_filled_in_sheet_is_planned_and_sent(
     assert "All 2 are ready." in plan.words
     assert "2 rows without a response are skipped." in plan.words
     assert "Promised 24 Dec 2026" in plan.words
-    assert decisions(session) == 0, "nothing is sent before the button is pressed"
+    assert count_rows(session, Decision) == 0, "nothing is sent before the button is pressed"
     first, second = press(asha, plan), press(asha, plan)
     assert first.location == second.location
     result = asha.get(first.location)
     assert result.one("h1").get_text() == "2 orders responded to"
-    assert decisions(session) == 2
+    assert count_rows(session, Decision) == 2
     stored = {
         decision.order_id: (decision.response, decision.remarks, decision.infos)
         for decision in session.scalars(select(Decision))
@@ -208,7 +204,7 @@ def test_changed_order_is_an_error(asha: Browser, arrive: Any, upload: Any, sess
     assert "Row 2, Version: The buyer changed this order. It is now version 2." in plan.words
     result = asha.get(press(asha, plan).location)
     assert "Row 2, Version: The buyer changed this order." in result.words
-    assert decisions(session) == 1
+    assert count_rows(session, Decision) == 1
 
 
 def test_order_that_changed_after_the_plan_is_skipped(
@@ -222,7 +218,7 @@ def test_order_that_changed_after_the_plan_is_skipped(
     session.execute(update(PurchaseOrder).where(PurchaseOrder.id == int(rows[1][0])).values(version=2))
     session.commit()
     press(asha, plan)
-    assert decisions(session) == 1
+    assert count_rows(session, Decision) == 1
 
 
 def test_unknown_and_foreign_orders_have_the_same_error(
@@ -238,7 +234,7 @@ def test_unknown_and_foreign_orders_have_the_same_error(
     assert cells[0].replace("Row 2", "") == cells[1].replace("Row 3", "")
     assert "₹" not in plan.words.split("Order Response")[-1]
     assert press(omar, plan).status_code == 409
-    assert decisions(session) == 0
+    assert count_rows(session, Decision) == 0
 
 
 def test_same_order_twice_is_an_error(asha: Browser, arrive: Any, upload: Any, session: Session) -> None:
@@ -247,7 +243,7 @@ def test_same_order_twice_is_an_error(asha: Browser, arrive: Any, upload: Any, s
     plan = upload(csv_file(rows))
     assert "Row 3, Order ID: Row 2 has the same order." in plan.words
     press(asha, plan)
-    assert decisions(session) == 1
+    assert count_rows(session, Decision) == 1
 
 
 # --- Files
@@ -330,7 +326,7 @@ def test_bad_file_is_refused_with_a_sentence(
             error = answer.one("#file-error").get_text(strip=True)
             assert error.endswith(".")
             assert "file-error" in answer.one("#file")["aria-describedby"]
-            assert decisions(session) == 0
+            assert count_rows(session, Decision) == 0
 
 
 def test_upload_without_file_or_token_is_refused(asha: Browser) -> None:
@@ -390,4 +386,4 @@ def test_large_sheet_is_recorded_in_the_background(
     ids = arrive(3)
     plan = upload(csv_file([HEADER, *([order_id, 1, "", "Confirm"] for order_id in ids)]))
     assert "0 of 3" in asha.get(press(asha, plan).location).words
-    assert decisions(session) == 0
+    assert count_rows(session, Decision) == 0

@@ -19,7 +19,6 @@ import trustme
 from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
-from werkzeug.serving import make_server
 
 from app import clock
 from app.audit.models import AuditEntry
@@ -33,6 +32,7 @@ from app.partners.queries import partner_by_name
 from tests.delivery.misbehaving import behaves, responds, response
 from tests.partners.conftest import gives_tokens, pem_of, token
 from tests.people import Browser
+from tests.serving import served
 
 pytestmark = pytest.mark.sqlite
 
@@ -753,12 +753,8 @@ def test_entered_key_is_never_shown_and_invalid_keys_are_rejected(
 @pytest.fixture
 def site(app: Flask) -> Iterator[str]:
     """The app on a real socket."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
+    with served(app) as url:
+        yield url
 
 
 def test_integration_guide_call_works(site: str, ravi: Browser, partner: Partner) -> None:
