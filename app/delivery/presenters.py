@@ -11,7 +11,7 @@ _DETAILS = {
     DetailCode.CONNECT_TIMEOUT: "No connection to {host} within {seconds:g} s.",
     DetailCode.TLS_TIMEOUT: "The TLS handshake with {host} did not finish within {seconds:g} s.",
     DetailCode.RESPONSE_TIMEOUT: "No response within {seconds:g} s.",
-    DetailCode.BODY_TIMEOUT: "The response was incomplete after {seconds:g} s.",
+    DetailCode.BODY_TIMEOUT: "The response did not finish within {seconds:g} s.",
     DetailCode.LOOKUP_FAILED: "The DNS lookup of {host} failed: {cause}.",
     DetailCode.LOOKUPS_BUSY: "Too many DNS lookups are in progress.",
     DetailCode.ADDRESS_FORBIDDEN: "{addresses} is not an allowed address.",
