@@ -37,12 +37,12 @@ class Buyer:
         """Send the order."""
         return self.post("req-send", self.bodies[number])
 
-    def edit(self, number: int = 0, *, current: int = 1, new: int | None = None, **words: Any) -> Any:
+    def edit(self, number: int = 0, *, current: int = 1, new: int | None = None, **fields: Any) -> Any:
         """Send the order with changes, by default another delivery date."""
-        return self.post("req-edit", self.edit_body(number, current=current, new=new, **words))
+        return self.post("req-edit", self.edit_body(number, current=current, new=new, **fields))
 
     def edit_body(
-        self, number: int = 0, *, current: int = 1, new: int | None = None, **words: Any
+        self, number: int = 0, *, current: int = 1, new: int | None = None, **fields: Any
     ) -> dict[str, Any]:
         """The body of ``edit``."""
         body = copy.deepcopy(self.bodies[number])
@@ -51,7 +51,7 @@ class Buyer:
             "currentVersion": current,
             "newVersion": current + 1 if new is None else new,
         }
-        order.update(words or {"deliveryDate": "2027-01-15"})
+        order.update(fields or {"deliveryDate": "2027-01-15"})
         return body
 
     def change_status(self, number: int = 0, action: str = "CANCEL", **more: Any) -> Any:

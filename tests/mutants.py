@@ -20,7 +20,7 @@ from mutmut.mutation.file_mutation import mutate_file_contents
 from mutmut.utils.format_utils import get_mutant_name
 
 ROOT = Path(__file__).resolve().parent.parent
-WORK = ROOT / ".mutants"
+COPY = ROOT / ".mutants"
 PACKAGES = ("accounts", "delivery", "inbound", "network", "orders")
 """The packages whose changed modules are mutated by default."""
 GOAL = 95
@@ -40,9 +40,9 @@ def main() -> None:
     _configure(modules, tests)
     mutmut = [sys.executable, "-m", "mutmut"]
     chosen = _sample(modules, options.sample) if options.sample else []
-    subprocess.run([*mutmut, "run", "--max-children", str(options.workers), *chosen], cwd=WORK, check=True)
+    subprocess.run([*mutmut, "run", "--max-children", str(options.workers), *chosen], cwd=COPY, check=True)
     results = subprocess.run(
-        [*mutmut, "results", "--all", "true"], cwd=WORK, check=True, capture_output=True, text=True
+        [*mutmut, "results", "--all", "true"], cwd=COPY, check=True, capture_output=True, text=True
     )
     sys.exit(not _report(results.stdout))
 
@@ -76,17 +76,17 @@ def _sample(modules: list[str], count: int) -> list[str]:
 
 
 def _copy_repository() -> None:
-    shutil.rmtree(WORK, ignore_errors=True)
+    shutil.rmtree(COPY, ignore_errors=True)
     files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
     for name in filter(None, files.stdout.split("\0")):
         if (ROOT / name).is_file():
-            (WORK / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, WORK / name)
+            (COPY / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, COPY / name)
 
 
 def _configure(modules: list[str], tests: list[str]) -> None:
     """Add the choice to the copy of pyproject.toml: mutmut has no options for it."""
-    path = WORK / "pyproject.toml"
+    path = COPY / "pyproject.toml"
     header = "[tool.mutmut]\n"
     choice = {"only_mutate": modules, "pytest_add_cli_args_test_selection": tests}
     lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in choice.items())

@@ -193,12 +193,12 @@ def test_interrupted_pruning_is_continued(
     before = now() - timedelta(days=7)
     writing, calls = database.writing, iter(range(100))
 
-    def dies() -> Session:
+    def fail() -> Session:
         if next(calls) == 2:
             raise KeyboardInterrupt
         return writing()
 
-    monkeypatch.setattr(database, "writing", dies)
+    monkeypatch.setattr(database, "writing", fail)
     with pytest.raises(KeyboardInterrupt):
         prune_entries(database, before, batch=3)
     monkeypatch.undo()

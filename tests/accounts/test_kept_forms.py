@@ -1,4 +1,4 @@
-"""A form that was submitted after its session ended is shown again with every typed word."""
+"""A form that was submitted after its session ended is shown again with all its input."""
 
 from __future__ import annotations
 

@@ -93,17 +93,17 @@ def test_entry_links_to_its_object(meera: Browser, asha: Browser, arrive: Any, c
 
 @pytest.mark.sqlite
 def test_hostile_text_is_inert(meera: Browser, database: Database) -> None:
-    odd = "<script>alert(1)</script>\u202e"
+    hostile = "<script>alert(1)</script>\u202e"
     with database.writing() as session:
         trail.record(
             session,
             AuditAction.ANNOUNCED,
             AuditObject.PARTNER,
-            odd,
-            name=odd,
-            reason=odd,
-            before={odd: odd},
-            after={"b": [odd]},
+            hostile,
+            name=hostile,
+            reason=hostile,
+            before={hostile: hostile},
+            after={"b": [hostile]},
         )
         session.commit()
     response = meera.get("/audit")

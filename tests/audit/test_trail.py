@@ -204,12 +204,12 @@ def test_cancellation_by_the_buyer_is_recorded(
     )
     assert (entry.object_kind, entry.object_id, entry.address) == ("message", message_id, "127.0.0.1")
     assert entry.old_values == {"delivery": "sending" if sending else "pending"}
-    agrees(session, order_id, delivery)
+    assert_delivery(session, order_id, delivery)
     if sending:
         with database.writing() as writing:
             reclaim_expired(writing, clock.now() + timedelta(minutes=1))
             writing.commit()
-        agrees(session, order_id, "cancelled")
+        assert_delivery(session, order_id, "cancelled")
     assert len(entries()) == before + 1
 
 
@@ -234,7 +234,7 @@ def test_resend_in_progress_is_not_recorded_as_canceled(
     assert AuditAction.WEBHOOK_CANCELED not in {entry.action for entry in entries()}
 
 
-def agrees(session: Session, order_id: int, delivery: str) -> None:
+def assert_delivery(session: Session, order_id: int, delivery: str) -> None:
     """The order's projection says this, and so does the row of its message."""
     session.rollback()
     order = session.get_one(PurchaseOrder, order_id, populate_existing=True)
@@ -260,7 +260,7 @@ def test_repeatedly_interrupted_webhook_is_recorded(
     (entry,) = entries()[before:]
     assert (entry.action, entry.actor, entry.object_id) == (AuditAction.WEBHOOK_FAILED, "", message_id)
     assert entry.new_values == {"reason": "repeatedly_interrupted", "count": INTERRUPTIONS_MAX}
-    agrees(session, order_id, "failed")
+    assert_delivery(session, order_id, "failed")
     assert meera.get("/audit?action=held").status_code == 200
 
 
@@ -286,7 +286,7 @@ def test_automatic_pause_is_recorded_once(
     (held,) = [entry for entry in entries() if entry.action == AuditAction.PAUSED]
     assert (held.actor, held.object_name) == ("", "Bharat Connect") and held.new_values["reason"] == why
     for order_id in orders:
-        agrees(session, order_id, "pending")
+        assert_delivery(session, order_id, "pending")
     page = f"/partners/{partner.id}"
     assert mode in ravi.get(page).words
     ravi.send(f"{page}/resume", {**ravi.fill(page, f"{page}/resume"), "reason": "fixed by the partner"})
@@ -401,8 +401,8 @@ def test_by_is_the_actor_in_background_jobs(
 
 
 def test_hostile_text_is_stored_as_text(database: Database, entries: Trail) -> None:
-    odd = "a\0b\ud800" + "x" * 400
-    with trail.acting(trail.Actor(odd, user_agent=odd)), database.writing() as session:
+    hostile = "a\0b\ud800" + "x" * 400
+    with trail.acting(trail.Actor(hostile, user_agent=hostile)), database.writing() as session:
         person = accounts.add_person(session, "kim", role=Role.MANAGER, password=PASSWORD, full_name="Kim")
         session.commit()
     last = entries()[-1]

@@ -92,15 +92,15 @@ def _after_the_record(deliverer: DeliveryWorker, kill: Callable[[], None]) -> No
     deliverer._tick = patched  # type: ignore[method-assign]
 
 
-def _before(place: Any, name: str, kill: Callable[[], None]) -> None:
-    real = getattr(place, name)
+def _before(owner: Any, name: str, kill: Callable[[], None]) -> None:
+    real = getattr(owner, name)
 
     @functools.wraps(real)
     def patched(*args: Any, **options: Any) -> Any:
         kill()
         return real(*args, **options)
 
-    setattr(place, name, patched)
+    setattr(owner, name, patched)
 
 
 INSTALLERS: dict[str, Callable[[DeliveryWorker, Callable[[], None]], None]] = dict(

@@ -52,7 +52,7 @@ def test_upgrade_from_first_version_keeps_data(empty_database: Database) -> None
     with empty_database.reading() as session:
         order = session.scalars(select(PurchaseOrder)).one()
         assert (order.status, order.delivery) == ("ACCEPTED", Delivery.DELIVERED)
-        froms = dict(session.execute(select(Message.state, Message.result_from)).all())
+        result_sources = dict(session.execute(select(Message.state, Message.result_from)).all())
         assert session.scalar(select(func.count()).select_from(Attempt)) == 1
         # Attempts that ended before statistics existed are counted.
         rows = {row.measure: row for row in session.scalars(select(AttemptStatistics))}
@@ -70,7 +70,7 @@ def test_upgrade_from_first_version_keeps_data(empty_database: Database) -> None
         assert decision.supplier_b2b_id == "S"
         # Rows from before the full-text indexes are in them.
         assert matching_ids(session, TextIndex.ORDERS, "a/1", limit=9) == [1]
-        assert froms == {
+        assert result_sources == {
             MessageState.DELIVERED: ResultFrom.RESPONSE,
             MessageState.REFUSED: ResultFrom.RESPONSE,
             MessageState.FAILED: None,

@@ -75,8 +75,8 @@ class Connection:
 
     def drip(self, data: bytes, every: float = 0.05) -> None:
         """Send byte by byte, until everything is sent or the other side closes."""
-        for place in range(len(data)):
-            self.send(data[place : place + 1])
+        for index in range(len(data)):
+            self.send(data[index : index + 1])
             self.pause(every)
 
     def pause(self, seconds: float) -> None:

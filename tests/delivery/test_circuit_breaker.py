@@ -47,6 +47,7 @@ from tests.bench.setup import add_orders, confirm_all
 from tests.chaos.run import start
 from tests.delivery import misbehaving
 from tests.delivery.queries import all_messages, message_of, wait_until
+from tests.delivery.workers import running_worker
 from tests.people import Browser
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -162,9 +163,9 @@ def test_token_bucket_starts_full_and_holds_a_tenth_of_a_second() -> None:
     assert capacity(state, limits, 100, NOON) == Capacity(0)
     slow = Limits(100, rate=0.5)
     assert capacity(BreakerState(), slow, 0, NOON).count == 1
-    spent = after_claim(BreakerState(), slow, 1, NOON, probe_until=None)
-    assert capacity(spent, slow, 0, NOON) == Capacity(0, check_again_at=NOON + timedelta(seconds=2))
-    assert capacity(spent, slow, 0, NOON + timedelta(seconds=2)) == Capacity(1)
+    after_one = after_claim(BreakerState(), slow, 1, NOON, probe_until=None)
+    assert capacity(after_one, slow, 0, NOON) == Capacity(0, check_again_at=NOON + timedelta(seconds=2))
+    assert capacity(after_one, slow, 0, NOON + timedelta(seconds=2)) == Capacity(1)
 
 
 def test_claim_without_rate_limit_and_probe_changes_nothing() -> None:
@@ -421,14 +422,16 @@ def test_recovery_does_not_wait_for_a_locked_message(
 def test_manual_attempt_bypasses_the_breaker_and_does_not_affect_it(
     arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, partner: Partner
 ) -> None:
-    held, asked = [confirm(order_id) for order_id in arrive(2)]
+    held, requested = [confirm(order_id) for order_id in arrive(2)]
     now = the_clock.now()
     set_breaker(database, partner, opened_at=now, failures=7, probe_at=now + timedelta(minutes=5))
     with database.writing() as other:
-        delivery_service.resend(other, message_of(other, asked), by="Ravi", reason="They say they are back")
+        delivery_service.resend(
+            other, message_of(other, requested), by="Ravi", reason="They say they are back"
+        )
         other.commit()
     assert deliver() == {"delivered": 1}
-    assert message_of(session, asked).state is MessageState.DELIVERED
+    assert message_of(session, requested).state is MessageState.DELIVERED
     assert message_of(session, held).automatic_attempts == 0
     assert breaker_of(session, partner).failures == 7
 
@@ -442,7 +445,7 @@ def test_rate_limit_holds_across_workers(
         other.commit()
     confirm_all(app, 1, add_orders(app, partner.id, count))
     began = time.monotonic()
-    with running(database, deliverers=2):
+    with running_worker(database), running_worker(database):
         wait_until(lambda: all(message.is_final for message in all_messages(session)))
     assert time.monotonic() - began >= (count - 3) / rate
     assert len(network.received()) == count
@@ -567,24 +570,3 @@ def set_breaker(database: Database, partner: Partner, **values: Any) -> None:
     with database.writing() as session:
         session.add(CircuitBreaker(partner_id=partner.id, **values))
         session.commit()
-
-
-class running:  # noqa: N801 - reads as a word
-    """Run delivery workers in threads."""
-
-    def __init__(self, database: Database, *, deliverers: int) -> None:
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=DeliveryWorker(database, senders=4).run, args=(self._stop,))
-            for _ in range(deliverers)
-        ]
-
-    def __enter__(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(30)
-            assert not thread.is_alive()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,30 +22,14 @@ from app.config import Settings
 from app.db import Database
 from app.delivery import wakeup
 from app.delivery.models import Message, MessageState
-from app.delivery.worker import DeliveryWorker
 from app.orders.models import Decision
 from app.partners.models import Partner
 from tests.bench.setup import add_orders, confirm_all, fresh_app, populate
 from tests.chaos.run import Counts, count, partner_that_records, start
 from tests.delivery.queries import all_messages, wait_until
+from tests.delivery.workers import running_worker
 from tests.people import Browser, ParsedResponse, sign_in
 from tests.postgresql import Server
-
-
-@contextmanager
-def delivering(database: Database, **options: Any) -> Iterator[threading.Thread]:
-    """Run a delivery worker in a thread; fails if it has died at the end."""
-    stop = threading.Event()
-    deliverer = DeliveryWorker(database, **{"senders": 4, **options})
-    thread = threading.Thread(target=deliverer.run, args=(stop,), daemon=True)
-    thread.start()
-    try:
-        yield thread
-        assert thread.is_alive()
-    finally:
-        stop.set()
-        thread.join(40)
-    assert not thread.is_alive()
 
 
 def everything_is_delivered(session: Session) -> Callable[[], bool]:
@@ -77,7 +60,7 @@ def test_worker_without_notifications_polls(
     (order_id,) = arrive(1)
     monkeypatch.setattr("app.delivery.service.notify", lambda *_: None)
     monkeypatch.setattr(wakeup._DataVersion, "changed", lambda _: False)
-    with delivering(database):
+    with running_worker(database):
         time.sleep(0.5)
         confirm(order_id)
         wait_until(everything_is_delivered(session), 20)
@@ -88,17 +71,17 @@ def test_worker_continues_after_its_connections_are_cut(
     arrive: Any, confirm: Any, database: Database, session: Session, network: Any
 ) -> None:
     first, second = arrive(2)
-    with delivering(database):
+    with running_worker(database):
         confirm(first)
         wait_until(everything_is_delivered(session), 20)
         session.close()
-        cut(database)
+        end_connections(database)
         confirm(second)
         wait_until(everything_is_delivered(session), 30)
     assert len(network.received()) == 2
 
 
-def cut(database: Database) -> None:
+def end_connections(database: Database) -> None:
     """End every connection to this database, listening ones included."""
     url = make_url(database.url)
     with psycopg.connect(
@@ -202,7 +185,7 @@ def test_locked_sqlite_file_is_waited_for(
     asha = asha_at(impatient)
     url = f"/orders/{second}/answer"
     fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
-    with locked_by_another_process(database), delivering(impatient.extensions["database"]):
+    with locked_by_another_process(database), running_worker(impatient.extensions["database"]):
         wait_until(lambda: "the database is unavailable" in caplog.text, 20)
         refused = asha.send(url, fields)
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
@@ -211,7 +194,7 @@ def test_locked_sqlite_file_is_waited_for(
         # It stops on a signal while the file is locked, since nothing is in flight.
     assert session.scalar(select(func.count(Decision.id))) == 1
     assert asha.send(url, fields).status_code == 303
-    with delivering(impatient.extensions["database"]):
+    with running_worker(impatient.extensions["database"]):
         wait_until(everything_is_delivered(session), 30)
     assert len(network.received()) == 2
 
@@ -244,7 +227,7 @@ def test_full_disk_is_retried_and_reported_on_pages(
     disk = Disk(database)
     disk.full = True
     fill_free_pages(database)
-    with delivering(database):
+    with running_worker(database):
         wait_until(lambda: "the database is unavailable" in caplog.text, 30)
         responses = {url: asha.send(url, fields) for url, fields in forms.items()}
         refused = [url for url, response in responses.items() if response.status_code != 303]

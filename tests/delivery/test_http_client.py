@@ -525,9 +525,9 @@ def test_endless_body_is_read_up_to_the_cap(
 
 def test_body_at_the_cap_is_complete_and_one_byte_more_is_truncated(sender: Sender) -> None:
     with FakePartner(responds(response(b"x" * BODY_CAP), response(b"x" * (BODY_CAP + 1)))) as partner:
-        whole, cut = send(sender, target_of(partner)), send(sender, target_of(partner))
+        complete, cut = send(sender, target_of(partner)), send(sender, target_of(partner))
 
-    assert_complete(whole, b"x" * BODY_CAP)
+    assert_complete(complete, b"x" * BODY_CAP)
     assert (cut.truncated, len(cut.body), cut.body_size) == (True, BODY_CAP, BODY_CAP + 1)
 
 

@@ -157,8 +157,13 @@ def test_outcome_of_a_partial_body_has_the_declared_size() -> None:
     long = b"x" * (BODY_CAP + 1)
     outcome = _outcome(call_with({}, declared=9_000_000), None, Detail(), long, 1.0)
     assert (len(outcome.body), outcome.body_size, outcome.truncated) == (BODY_CAP, 9_000_000, True)
-    cut = _outcome(call_with({}, declared=100), Failure.ODD_ANSWER, Detail(), b"{", 1.0)
-    assert (cut.failure, cut.body, cut.body_size, cut.truncated) == (Failure.ODD_ANSWER, b"{", 100, False)
+    partial = _outcome(call_with({}, declared=100), Failure.ODD_ANSWER, Detail(), b"{", 1.0)
+    assert (partial.failure, partial.body, partial.body_size, partial.truncated) == (
+        Failure.ODD_ANSWER,
+        b"{",
+        100,
+        False,
+    )
     complete = _outcome(call_with({}), None, Detail(), b"x" * BODY_CAP, 1.0)
     assert (len(complete.body), complete.body_size, complete.truncated) == (BODY_CAP, BODY_CAP, False)
 

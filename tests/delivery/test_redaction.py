@@ -23,7 +23,7 @@ OTHERS["as JSON with escaped slashes"] = OTHERS["as JSON"].replace("/", "\\/")
 def outcome_with(spelling: str) -> Outcome:
     body = f'{{"response_code":1,"response_message":"no {spelling}"}}'
     headers, size = (("X-Key", spelling),), len(body.encode())
-    detail = Detail.of(DetailCode.INTERNAL_ERROR, cause=f"odd: {spelling}")
+    detail = Detail.of(DetailCode.INTERNAL_ERROR, cause=f"cause: {spelling}")
     return Outcome(None, detail, 200, headers, body.encode(), size, False, None, 1.0, True)
 
 
@@ -45,7 +45,7 @@ def test_secret_is_redacted_in_every_spelling(spelling: str) -> None:
         assert redacted.body.decode() == outcome.body.decode().replace(spelling, MASK)
         assert redacted.body_size == len(redacted.body)
         cause = redacted.detail.params["cause"]
-        assert (cause, redacted.headers) == (f"odd: {MASK}", (("X-Key", MASK),))
+        assert (cause, redacted.headers) == (f"cause: {MASK}", (("X-Key", MASK),))
     assert SECRET not in verdict.response_message
     assert masked(f"told {spelling}", [SECRET]) == f"told {MASK}"
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -23,12 +22,12 @@ from app.config import ROOT, Settings
 from app.db import Database
 from app.delivery import worker
 from app.delivery.models import MessageState
-from app.delivery.worker import DeliveryWorker
 from app.partners.models import Partner
 from tests.bench.setup import add_orders, confirm_all
 from tests.chaos.run import start
 from tests.delivery import misbehaving
 from tests.delivery.queries import all_messages, message_of, wait_until
+from tests.delivery.workers import running_worker
 
 
 @contextmanager
@@ -46,20 +45,6 @@ def slow_partner(database: Database, seconds: float) -> Iterator[misbehaving.Fak
             session.execute(update(Partner).values(base_url=fake_partner.url(""), deadline_seconds=20))
             session.commit()
         yield fake_partner
-
-
-@contextmanager
-def running(database: Database, **options: Any) -> Iterator[None]:
-    """Run a delivery worker in a thread."""
-    stop = threading.Event()
-    thread = threading.Thread(target=DeliveryWorker(database, senders=2, **options).run, args=(stop,))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(40)
-    assert not thread.is_alive()
 
 
 def test_sigterm_finishes_attempts_in_flight_and_claims_nothing(
@@ -115,7 +100,7 @@ def test_suspended_worker_loses_its_lease_and_still_records_its_attempt(
         assert suspended.pid
         os.kill(suspended.pid, signal.SIGSTOP)
         try:
-            with running(database, lease_margin=0.5):
+            with running_worker(database, senders=2, lease_margin=0.5):
                 wait_until(lambda: all_messages(session)[0].state is MessageState.DELIVERED, 60)
         finally:
             os.kill(suspended.pid, signal.SIGCONT)
@@ -144,7 +129,7 @@ def test_claim_with_unknown_commit_is_sent_once_after_its_lease(
         return result
 
     monkeypatch.setattr(worker, "claim", claim_and_fail)
-    with running(database, lease_margin=0.5):
+    with running_worker(database, senders=2, lease_margin=0.5):
         wait_until(lambda: message_of(session, message_id).state is MessageState.DELIVERED, 30)
     assert len(network.received()) == 1
     outcomes = [attempt.outcome for attempt in message_of(session, message_id).attempts]
@@ -171,11 +156,11 @@ def test_clock_on_postgresql_is_the_servers(database: Database, monkeypatch: Any
 
 def test_clock_follows_a_changed_server_clock() -> None:
     try:
-        ticks, noon = the_clock.ticks(), the_clock.now()
-        the_clock.follow(noon + timedelta(hours=1), sent_at=ticks, received_at=ticks + 0.001)
-        assert the_clock.now() - noon > timedelta(minutes=59)
-        the_clock.follow(noon - timedelta(hours=1), sent_at=ticks, received_at=ticks + 0.001)
-        assert the_clock.now() < noon
+        ticks, now = the_clock.ticks(), the_clock.now()
+        the_clock.follow(now + timedelta(hours=1), sent_at=ticks, received_at=ticks + 0.001)
+        assert the_clock.now() - now > timedelta(minutes=59)
+        the_clock.follow(now - timedelta(hours=1), sent_at=ticks, received_at=ticks + 0.001)
+        assert the_clock.now() < now
     finally:
         the_clock.forget_server()
 
@@ -183,10 +168,10 @@ def test_clock_follows_a_changed_server_clock() -> None:
 def test_worse_measurement_does_not_change_the_clock() -> None:
     try:
         ticks = the_clock.ticks()
-        noon = the_clock.now()
-        the_clock.follow(noon, sent_at=ticks, received_at=ticks)
+        now = the_clock.now()
+        the_clock.follow(now, sent_at=ticks, received_at=ticks)
         before = the_clock._server
-        the_clock.follow(noon + timedelta(milliseconds=40), sent_at=ticks, received_at=ticks + 0.1)
+        the_clock.follow(now + timedelta(milliseconds=40), sent_at=ticks, received_at=ticks + 0.1)
         assert the_clock._server == before
         assert not the_clock.needs_measurement()
     finally:

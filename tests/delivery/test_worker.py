@@ -32,6 +32,7 @@ from app.partners.models import Partner, PauseCode
 from tests.buyer import order_of
 from tests.delivery.misbehaving import Connection, FakePartner, response
 from tests.delivery.queries import wait_until
+from tests.delivery.workers import running_worker
 
 ASHA = decisions.Responder(1, "Asha")
 
@@ -257,13 +258,13 @@ def test_paused_partner_gets_only_manual_attempts(
     arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, partner: Partner
 ) -> None:
     first, second = arrive(2)
-    held, asked = confirm(first), confirm(second)
+    held, requested = confirm(first), confirm(second)
     pause(database, partner)
     with database.writing() as other:
-        delivery_service.resend(other, message_of(other, asked), by="Ravi", reason="A probe")
+        delivery_service.resend(other, message_of(other, requested), by="Ravi", reason="A probe")
         other.commit()
     assert deliver() == {"delivered": 1}
-    assert message_of(session, asked).state is MessageState.DELIVERED
+    assert message_of(session, requested).state is MessageState.DELIVERED
     assert message_of(session, held).is_held
 
 
@@ -471,7 +472,7 @@ def test_attempt_is_never_overwritten(
     assert (after.status, after.outcome, after.ended_at, after.duration_ms) == recorded
 
 
-NO_INDEX_TAKES_IT = "".join(chr(0x10000 + 7919 * number % 0x2FFFF) for number in range(2000))
+TOO_LONG_FOR_AN_INDEX = "".join(chr(0x10000 + 7919 * number % 0x2FFFF) for number in range(2000))
 
 
 @pytest.mark.parametrize(
@@ -481,7 +482,9 @@ NO_INDEX_TAKES_IT = "".join(chr(0x10000 + 7919 * number % 0x2FFFF) for number in
         b"HTTP/1.1 500 Odd\r\nContent-Length: 3000000000\r\n\r\n{",
         response(b'{"response_code":1,"response_message":"a\\u0000b"}', "X-Odd: a\0b", status="200 OK"),
         response(b"\0\xff\xfe", "X-Odd: \x80\xff", status="502 \xff"),
-        response(f'{{"response_code":0,"payload":{{"resp":{{"reqMsgId":"{NO_INDEX_TAKES_IT}"}}}}}}'.encode()),
+        response(
+            f'{{"response_code":0,"payload":{{"resp":{{"reqMsgId":"{TOO_LONG_FOR_AN_INDEX}"}}}}}}'.encode()
+        ),
     ],
 )
 def test_unrecordable_reply_does_not_block_other_records(
@@ -499,13 +502,10 @@ def test_unrecordable_reply_does_not_block_other_records(
         connection.receive()
         connection.send(reply)
 
-    with FakePartner(script) as odd, database.writing() as writing:
-        writing.merge(partner).base_url = odd.url()
+    with FakePartner(script) as other_partner, database.writing() as writing:
+        writing.merge(partner).base_url = other_partner.url()
         writing.commit()
-        stop = threading.Event()
-        delivering = threading.Thread(target=DeliveryWorker(database, senders=2).run, args=(stop,))
-        delivering.start()
-        try:
+        with running_worker(database, senders=2):
             wait_until(
                 lambda: all(message_of(session, message_id).attempts_made for message_id in (first, second)),
                 30,
@@ -516,9 +516,6 @@ def test_unrecordable_reply_does_not_block_other_records(
                 ),
                 30,
             )
-        finally:
-            stop.set()
-            delivering.join()
     for message_id in (first, second):
         assert all(attempt.outcome != "interrupted" for attempt in message_of(session, message_id).attempts)
 
@@ -527,9 +524,9 @@ def test_reply_that_the_database_rejects_loses_only_its_own_texts(
     arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, monkeypatch: Any
 ) -> None:
     """No such reply is known. If one occurs, others are still recorded completely."""
-    odd, *others = (confirm(order_id) for order_id in arrive(4))
+    unstorable, *others = (confirm(order_id) for order_id in arrive(4))
     with database.reading() as other:
-        object_id = message_of(other, odd).object_id
+        object_id = message_of(other, unstorable).object_id
 
     def judge_with_unstorable_text(*arguments: Any, **more: Any) -> Any:
         verdict = judge(*arguments, **more)
@@ -538,8 +535,8 @@ def test_reply_that_the_database_rejects_loses_only_its_own_texts(
     monkeypatch.setattr("app.delivery.worker.judge", judge_with_unstorable_text)
     assert deliver() == {"delivered": 4}
     refuses = session.get_bind().dialect.name == "postgresql"
-    assert message_of(session, odd).result == ("" if refuses else "a\0b")
-    assert bool(message_of(session, odd).attempts[0].response_headers) is not refuses
+    assert message_of(session, unstorable).result == ("" if refuses else "a\0b")
+    assert bool(message_of(session, unstorable).attempts[0].response_headers) is not refuses
     for message_id in others:
         assert message_of(session, message_id).result == "SUCCESS"
         assert message_of(session, message_id).attempts[0].response_headers

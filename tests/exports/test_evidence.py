@@ -80,23 +80,23 @@ def test_summary_has_no_active_content_or_secrets(
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id, "</pre><script>alert(1)</script>")
-    odd = "<img src=x onerror=alert(1)>../../x\u202e"
+    hostile = "<img src=x onerror=alert(1)>../../x\u202e"
     with database.writing() as session:
         order, message = session.get(PurchaseOrder, order_id), session.get(Message, message_id)
         assert order and message
-        order.buyer_name = order.subject = order.buyer_po_number = odd
-        message.note_code, message.note_params = MessageNote.TEXT, {"text": odd}
+        order.buyer_name = order.subject = order.buyer_po_number = hostile
+        message.note_code, message.note_params = MessageNote.TEXT, {"text": hostile}
         message.attempts_made = 1
         session.add(
             Attempt(
                 message_id=message_id,
                 number=1,
                 trigger="manual",
-                actor=odd,
-                request_reason=odd,
+                actor=hostile,
+                request_reason=hostile,
                 url="http://x/<script>",
                 request_headers=[["X-Api-Key", "••••"]],
-                response_headers=[["Set-Cookie", odd], ["X-Echo", "a-secret-of-ours"]],
+                response_headers=[["Set-Cookie", hostile], ["X-Echo", "a-secret-of-ours"]],
                 response_body=b"<script>alert(2)</script>\xff\x00 a-secret-of-ours",
                 started_at=message.created_at,
                 detail_code=DetailCode.OTHER,

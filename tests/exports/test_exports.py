@@ -385,13 +385,13 @@ def test_canceled_export_leaves_no_file(
     job_id = job_id.rsplit("/", 1)[1]
     page = sources.SOURCES["webhooks"].page
 
-    def cancelled_meanwhile(*asked: Any) -> Any:
+    def cancelled_meanwhile(*arguments: Any) -> Any:
         with database.writing() as writing:
             row = writing.get(Job, job_id)
             assert row
             row.cancel_requested_by = "Meera"
             writing.commit()
-        return page(*asked)
+        return page(*arguments)
 
     source = sources.SOURCES["webhooks"]
     monkeypatch.setitem(

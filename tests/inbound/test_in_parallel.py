@@ -26,9 +26,9 @@ def run_together(*calls: Callable[[], Any]) -> list[Any]:
     """Start the calls at the same time and return their results. Fails after half a minute."""
     gate, results = threading.Barrier(len(calls)), [None] * len(calls)
 
-    def run(place: int, call: Callable[[], Any]) -> None:
+    def run(index: int, call: Callable[[], Any]) -> None:
         gate.wait()
-        results[place] = call()
+        results[index] = call()
 
     threads = [threading.Thread(target=run, args=arguments, daemon=True) for arguments in enumerate(calls)]
     for thread in threads:

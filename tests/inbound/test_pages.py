@@ -156,17 +156,17 @@ def test_open_list_polls_the_number_of_new_messages(
 ) -> None:
     buyer.send(0)
     htmx = {"HX-Request": "true"}
-    asked = [
+    polled = [
         (browser, str(browser.get(path).one("#news")["data-hx-get"]))
         for browser, path in ((ravi, "/inbound"), (ravi, "/inbound?effect=unmatched"), (omar, "/inbound"))
     ]
-    for browser, url in asked:
+    for browser, url in polled:
         assert browser.get(url, headers=htmx).one("#news")["data-hx-get"] == url
     clock.move(seconds=1)
     buyer.change_status(5)
     clock.move(seconds=1)
     own = page_of(buyer.send(2))
-    for (browser, url), count in zip(asked, (2, 1, 1), strict=True):
+    for (browser, url), count in zip(polled, (2, 1, 1), strict=True):
         link = browser.get(url, headers=htmx).one("#news a")
         assert link.get_text() == f"{count} new message{'s' if count > 1 else ''}: show"
         assert browser.get(link["href"]).status_code == 200

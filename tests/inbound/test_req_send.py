@@ -138,13 +138,13 @@ def test_invalid_field_is_named_and_message_is_stored(
     client: FlaskClient, example_bodies: list[Any], session: Session, path: Any, value: Any, field: str
 ) -> None:
     body = copy.deepcopy(example_bodies[0])
-    place = body
+    parent = body
     for step in path[:-1]:
-        place = place[step]
+        parent = parent[step]
     if value is None:
-        del place[path[-1]]
+        del parent[path[-1]]
     else:
-        place[path[-1]] = value
+        parent[path[-1]] = value
     response = send(client, json.dumps(body, default=float).encode())
     assert response.status_code == 422
     assert resp(response)["errorField"] == field

@@ -102,7 +102,7 @@ def test_missing_field_is_named_by_its_path(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "field", "says"),
+    ("path", "value", "field", "reason"),
     [
         ("purchaseOrder.objectId", "", "purchaseOrder.objectId", "must not be empty"),
         ("purchaseOrder.objectId", "x" * 101, "purchaseOrder.objectId", "must have at most 100 characters"),
@@ -176,10 +176,10 @@ def test_missing_field_is_named_by_its_path(path: str) -> None:
         ("additionalInfos", [{"name": 1}], "additionalInfos[0].name", "must be a string"),
     ],
 )
-def test_invalid_field_is_named_by_its_path(path: str, value: object, field: str, says: str) -> None:
+def test_invalid_field_is_named_by_its_path(path: str, value: object, field: str, reason: str) -> None:
     refused = refusal(Kind.REQ_SEND, changed(ORDERS[0], path, value))
     assert (refused.code, refused.field) == (ErrorCode.FIELD_INVALID, field)
-    assert refused.detail == str(refused) == f"{field} {says}."
+    assert refused.detail == str(refused) == f"{field} {reason}."
 
 
 def test_numbers_at_their_limits_are_valid() -> None:

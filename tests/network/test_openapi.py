@@ -27,7 +27,7 @@ def operation(kind: Kind) -> dict[str, Any]:
     return post
 
 
-def fits(schema: dict[str, Any], value: object) -> None:
+def assert_valid(schema: dict[str, Any], value: object) -> None:
     """Check a value against a schema of the document; jsonschema_rs reads Decimals as text, so as floats."""
     whole = {**schema, "components": DOCUMENT["components"]}
     jsonschema_rs.validator_for(as_floats(whole)).validate(as_floats(value))
@@ -85,7 +85,7 @@ def test_examples_match_models_and_schemas(kind: Kind) -> None:
     value = content["examples"]["example"]["value"]
     assert value == example(kind)
     assert parse(kind, value).wire() == value
-    fits(content["schema"], value)
+    assert_valid(content["schema"], value)
 
 
 @pytest.mark.parametrize("kind", LIFE_CYCLE)
@@ -94,7 +94,7 @@ def test_response_examples_match_their_schemas(kind: Kind, status: str) -> None:
     assert list(operation(kind)["responses"]) == STATUSES
     content = operation(kind)["responses"][status]["content"]["application/json"]
     value = content["examples"]["example"]["value"]
-    fits(content["schema"], value)
+    assert_valid(content["schema"], value)
     code = value["payload"]["resp"]["errorCd"]
     assert status == str(HTTP_STATUS[ErrorCode(code)] if code else 200)
 

@@ -35,7 +35,7 @@ def refusal(raw: bytes, **limits: int) -> Unreadable:
 
 
 @pytest.mark.parametrize(
-    ("raw", "says"),
+    ("raw", "reason"),
     [
         (b"", "empty"),
         (b" \r\n\t ", "empty"),
@@ -80,9 +80,9 @@ def refusal(raw: bytes, **limits: int) -> Unreadable:
         (b'[{"a":' * 40 + b"1" + b"}]" * 40, "64 levels"),
     ],
 )
-def test_hazardous_json_is_rejected_with_a_reason(raw: bytes, says: str) -> None:
+def test_hazardous_json_is_rejected_with_a_reason(raw: bytes, reason: str) -> None:
     refused = refusal(raw)
-    assert says in refused.detail
+    assert reason in refused.detail
     assert refused.code is ErrorCode.UNREADABLE
 
 

@@ -29,10 +29,10 @@ def test_has_visible_text_true(text: str) -> None:
         ("one\r\n\r\n two", "one two"),
         ("a\x00\x01\x7fb", "a b"),
         ("\ta\n", "a"),
-        ("two  blanks", "two  blanks"),
+        ("two  spaces", "two  spaces"),
     ],
 )
-def test_one_line_control_characters_become_one_blank(text: str, expected: str) -> None:
+def test_one_line_control_characters_become_one_space(text: str, expected: str) -> None:
     assert one_line(text) == expected
 
 

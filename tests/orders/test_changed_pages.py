@@ -14,9 +14,9 @@ from tests.people import Browser
 pytestmark = pytest.mark.sqlite
 
 
-def amended(buyer: Buyer, **words: Any) -> dict[str, Any]:
+def edited_body(buyer: Buyer, **fields: Any) -> dict[str, Any]:
     """The order with a changed first line, without its last line and with a new line."""
-    body = buyer.edit_body(3, **words)
+    body = buyer.edit_body(3, **fields)
     lines = body["purchaseOrder"]["itemLists"]
     assert len(lines) > 1
     added = copy.deepcopy(lines[0])
@@ -88,7 +88,8 @@ def test_document_marks_old_and_new_values_accessibly(buyer: Buyer, arrive: Any,
     order_id = arrive(4)[3]
     old = buyer.bodies[3]["purchaseOrder"]
     assert (
-        buyer.post("req-edit", amended(buyer, deliveryDate="2027-01-15", subject="Moved")).status_code == 200
+        buyer.post("req-edit", edited_body(buyer, deliveryDate="2027-01-15", subject="Moved")).status_code
+        == 200
     )
     page = asha.get(f"/orders/{order_id}")
     title = page.one("#document-title")
@@ -123,8 +124,8 @@ def test_document_can_be_compared_with_any_earlier_version(buyer: Buyer, arrive:
     page = asha.get(str(link["href"]))
     assert "Version 3, changes from v1" in page.words
     assert len(page.page.select("#document ins")) == 2
-    for odd in ("0", "3", "99", "x", "-1"):
-        assert asha.get(f"/orders/{order_id}?since={odd}").status_code == 200
+    for value in ("0", "3", "99", "x", "-1"):
+        assert asha.get(f"/orders/{order_id}?since={value}").status_code == 200
 
 
 def test_stale_form_shows_changes_and_keeps_all_input(buyer: Buyer, arrive: Any, asha: Browser) -> None:

@@ -227,10 +227,10 @@ def other_order(number: int, **fields: Any) -> Any:
 
 
 def test_item_check_names_its_line_and_the_last_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, int]] = []
+    queried: list[tuple[str, int]] = []
 
     def earlier_items(_session: Any, row: OrderItem, limit: int) -> list[Any]:
-        asked.append((row.item_key, limit))
+        queried.append((row.item_key, limit))
         return [(item(unit_price="4"), other_order(7)), (item(), other_order(6))] if row.place != 1 else []
 
     monkeypatch.setattr(checks, "earlier_items", earlier_items)
@@ -244,11 +244,11 @@ def test_item_check_names_its_line_and_the_last_order(monkeypatch: pytest.Monkey
         Check(CheckKind.PRICE, "00030", "3", params, other),
         Check(CheckKind.PRICE, "4", "4", params, other),
     ]
-    assert asked == [("a", 12), ("b", 12), ("c", 12), ("d", 12)]
-    asked.clear()
+    assert queried == [("a", 12), ("b", 12), ("c", 12), ("d", 12)]
+    queried.clear()
     monkeypatch.setattr(checks, "ITEMS_MAX", 1)
     assert len(list(checks._item_checks(session, rows, order))) == 2
-    assert asked == [("a", 12)]
+    assert queried == [("a", 12)]
 
 
 @pytest.mark.parametrize(

@@ -389,7 +389,7 @@ def test_order_of_another_supplier_is_not_found(omar: Browser, arrive: Any) -> N
     assert omar.get("/orders/99999999999999999999999").status_code == 404
 
 
-OWN_WORDS = {
+EDITED_RESPONSE = {
     "supplier_order_number": "SO-88",
     "promised_date": "2026-12-04",
     "additional_infos-0-name": "transporter",
@@ -417,13 +417,13 @@ def test_form_after_a_refusal_has_the_refused_response_and_the_field_error(
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     network.behave("refuse", times=1, error_cd="BPR012", error_field=path)
-    asha.respond(order_id, "REJECT", "Price differs", **OWN_WORDS)
+    asha.respond(order_id, "REJECT", "Price differs", **EDITED_RESPONSE)
     deliver()
     page = asha.get(f"/orders/{order_id}")
     fields = fields_of(page.one(f"#response form[action='{url}']"))
     assert fields["supplier_response"] == "REJECT"
     assert fields["supplier_remarks"] == "Price differs"
-    assert OWN_WORDS.items() <= fields.items()
+    assert EDITED_RESPONSE.items() <= fields.items()
     descriptions = [page.one(f"#{name}") for name in page.one(describes)["aria-describedby"].split()]
     assert any("BPR012" in element.get_text() for element in descriptions)
 

@@ -59,23 +59,25 @@ def test_pages_have_every_order_once_in_every_sort(asha: Browser, arrive: Any) -
 def test_column_header_sorts_and_then_reverses(asha: Browser, arrive: Any) -> None:
     arrive(5)
 
-    def heads(page: Any) -> dict[str, tuple[str, str | None]]:
+    def column_headers(page: Any) -> dict[str, tuple[str, str | None]]:
         return {
             head.a.get_text(): (str(head.a["href"]), head.get("aria-sort"))
             for head in page.page.select("thead th:has(a)")
         }
 
     page = asha.get("/orders?answer=open&sort=colour")
-    assert heads(page)["Respond by"] == ("/orders?answer=open&sort=-respond_by", "ascending")
-    assert [name for name, (_, sort) in heads(page).items() if sort] == ["Respond by"]
-    page = asha.get(heads(page)["Order"][0])
-    assert heads(page)["Order"] == ("/orders?answer=open&sort=-buyer_po_number", "ascending")
+    assert column_headers(page)["Respond by"] == ("/orders?answer=open&sort=-respond_by", "ascending")
+    assert [name for name, (_, sort) in column_headers(page).items() if sort] == ["Respond by"]
+    page = asha.get(column_headers(page)["Order"][0])
+    assert column_headers(page)["Order"] == ("/orders?answer=open&sort=-buyer_po_number", "ascending")
     assert numbers(page) == sorted(numbers(page))
-    page = asha.get(heads(page)["Order"][0])
-    assert heads(page)["Order"] == ("/orders?answer=open&sort=buyer_po_number", "descending")
+    page = asha.get(column_headers(page)["Order"][0])
+    assert column_headers(page)["Order"] == ("/orders?answer=open&sort=buyer_po_number", "descending")
     assert numbers(page) == sorted(numbers(page), reverse=True)
-    assert heads(page)["Respond by"][0] == "/orders?answer=open", "the default sort is not in the URL"
-    assert not [head for _, head in heads(asha.get("/orders?sort=-received_at")).values() if head]
+    assert column_headers(page)["Respond by"][0] == "/orders?answer=open", (
+        "the default sort is not in the URL"
+    )
+    assert not [sort for _, sort in column_headers(asha.get("/orders?sort=-received_at")).values() if sort]
 
 
 def test_search_and_filters_reduce_the_list(subtests: pytest.Subtests, asha: Browser, arrive: Any) -> None:

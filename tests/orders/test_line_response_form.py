@@ -98,10 +98,10 @@ def test_invalid_lines_are_shown_again_with_all_input(
 
 def test_rejecting_every_line_is_a_rejection(asha: Browser, order_id: int, session: Session) -> None:
     lines = {
-        f"lines-{place}-{name}": value
-        for place in range(3)
+        f"lines-{index}-{name}": value
+        for index in range(3)
         for name, value in (
-            ("reference", f"000{place + 1}0"),
+            ("reference", f"000{index + 1}0"),
             ("response", "REJECTED"),
             ("remarks", "Out of stock"),
         )
@@ -226,8 +226,8 @@ def test_deliveries_are_added_up_while_they_are_typed(asha: Browser, order_id: i
 
 def test_editor_of_many_lines_has_one_page_of_fields(asha: Browser, buyer: Any) -> None:
     lines = [
-        {"orderLineReference": str(place), "productDescription": "Bolt", "quantity": 1}
-        for place in range(2000)
+        {"orderLineReference": str(index), "productDescription": "Bolt", "quantity": 1}
+        for index in range(2000)
     ]
     body = {**buyer.bodies[0], "purchaseOrder": {**buyer.bodies[0]["purchaseOrder"], "itemLists": lines}}
     assert buyer.post("req-send", body).status_code == 200

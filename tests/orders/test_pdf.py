@@ -129,7 +129,7 @@ def test_lines_beyond_the_limit_are_counted(
 
     def change(order: dict[str, Any]) -> None:
         order["itemLists"] = [
-            {**order["itemLists"][0], "orderLineReference": str(place)} for place in range(5)
+            {**order["itemLists"][0], "orderLineReference": str(number)} for number in range(5)
         ]
 
     assert "The list is truncated: 3 more lines in PO Confirm." in text_of(read(asha, receive(change)))

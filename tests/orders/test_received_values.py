@@ -1,4 +1,4 @@
-"""Values as partners really write them: totals as text, huge numbers, dates, padded numbers, blanks."""
+"""Values as partners really write them: totals as text, huge numbers, dates, padded numbers, spaces."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_search_finds_text_that_looks_the_same(receive: Receive, asha: Browser) 
 
 
 @pytest.mark.sqlite
-def test_tabs_in_a_response_become_blanks(asha: Browser, arrive: Any, session: Session) -> None:
+def test_tabs_in_a_response_become_spaces(asha: Browser, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
     custom = {"additional_infos-0-name": "note\tfor", "additional_infos-0-value": "dock\r\n\t5"}
     response = asha.respond(order_id, "REJECT", "Short by\t100\t200 pcs", **custom)

@@ -68,9 +68,9 @@ def test_search_for_three_or_more_letters_uses_the_index(
 ) -> None:
     for words in WORDS[:-1]:
         with subtests.test(words=words):
-            place = orders_with_subjects[WORDS.index(words)]
-            assert matching_ids(session, TextIndex.ORDERS, words.casefold(), limit=1) == [place]
-            assert listed(session, words.upper() if words.isascii() else words) == [place]
+            order_id = orders_with_subjects[WORDS.index(words)]
+            assert matching_ids(session, TextIndex.ORDERS, words.casefold(), limit=1) == [order_id]
+            assert listed(session, words.upper() if words.isascii() else words) == [order_id]
 
 
 def test_search_with_many_matches_walks_the_list(

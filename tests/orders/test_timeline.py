@@ -17,13 +17,15 @@ from app.webhooks.queries import messages_of_order
 from tests.buyer import Buyer, message_of, order_of, resp
 
 
-def story(session: Session, order_id: int) -> list[Event]:
+def timeline_events(session: Session, order_id: int) -> list[Event]:
     order = order_of(session, order_id)
     return timeline(session, order, messages_of_order(session, order_id))
 
 
 def timeline_rows(session: Session, order_id: int) -> list[tuple[str, str, str]]:
-    return [(event.kind.value, event.actor, event_sentence(event)) for event in story(session, order_id)]
+    return [
+        (event.kind.value, event.actor, event_sentence(event)) for event in timeline_events(session, order_id)
+    ]
 
 
 def test_timeline_of_a_complete_order_is_in_order(
@@ -74,7 +76,7 @@ def test_timeline_of_a_complete_order_is_in_order(
         ),
         ("cancelled", name, "Canceled by the buyer."),
     ]
-    events = story(session, order_id)
+    events = timeline_events(session, order_id)
     assert [event.at for event in events] == sorted(event.at for event in events)
     assert [event.remarks for event in events if event.remarks] == [
         "Will ship on Friday",
@@ -131,7 +133,7 @@ def test_timeline_has_refusal_resend_and_current_attempt(
     end_attempt(sending, "ok")
     assert timeline_rows(session, order_id)[-1] == ("delivered", "", "Delivered to the partner.")
     assert (
-        next(event.remarks for event in story(session, order_id) if event.kind is EventKind.RESENT)
+        next(event.remarks for event in timeline_events(session, order_id) if event.kind is EventKind.RESENT)
         == "Fixed by the partner"
     )
 
@@ -239,8 +241,8 @@ def test_stale_form_has_changes_since_it_was_opened_and_keeps_input(
         assert context["form"].supplier_remarks.data == "Typed with care"
     never = asha.send(f"/orders/{order_id}/answer", {**fields, "version": "9"})
     assert (never.status_code, pages[-1]["changes_since"]) == (409, 2)
-    odd = asha.send(f"/orders/{order_id}/answer", {**fields, "version": "9" * 5000})
-    assert odd.status_code == 422
+    too_large = asha.send(f"/orders/{order_id}/answer", {**fields, "version": "9" * 5000})
+    assert too_large.status_code == 422
 
 
 def test_order_json_has_its_final_state(

@@ -48,7 +48,7 @@ def serve() -> Iterator[Callable[..., misbehaving.FakePartner]]:
 
 @pytest.fixture
 def accepting_partner(serve: Callable[..., misbehaving.FakePartner]) -> misbehaving.FakePartner:
-    """Takes every message with success."""
+    """Accepts every message."""
     return serve(misbehaving.behaves)
 
 
@@ -116,7 +116,7 @@ def gives_tokens(*responses: bytes) -> Script:
 
 
 def token(text: str, **more: Any) -> bytes:
-    """A token end point's answer."""
+    """A response of a token endpoint."""
     import json
 
     body = {"access_token": text, "token_type": "Bearer", **more}

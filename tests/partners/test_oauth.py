@@ -34,15 +34,15 @@ from tests.partners.conftest import gives_tokens, token
 
 pytestmark = pytest.mark.sqlite
 
-HERE = (ip_network("127.0.0.0/8"),)
+LOOPBACK = (ip_network("127.0.0.0/8"),)
 SECRET = "a-client-secret-of-ours"
 
 
 def grant_at(url: str, **more: Any) -> Grant:
-    return Grant(token_url=url, client_id="po confirm", client_secret=SECRET, allowed=HERE, **more)
+    return Grant(token_url=url, client_id="po confirm", client_secret=SECRET, allowed=LOOPBACK, **more)
 
 
-def got(tokens: Tokens, grant: Grant) -> Token | NoToken:
+def fetch_token(tokens: Tokens, grant: Grant) -> Token | NoToken:
     with Sender() as sender:
         return tokens.get(grant, sender)
 
@@ -50,17 +50,17 @@ def got(tokens: Tokens, grant: Grant) -> Token | NoToken:
 @pytest.mark.parametrize("in_body", [False, True])
 def test_token_request_follows_the_standard(serve: Callable[..., Any], in_body: bool) -> None:
     endpoint = serve(gives_tokens(token("t-1", expires_in=3600)))
-    result = got(Tokens(), grant_at(endpoint.url("/token"), scope="orders:write", in_body=in_body))
+    result = fetch_token(Tokens(), grant_at(endpoint.url("/token"), scope="orders:write", in_body=in_body))
     assert isinstance(result, Token) and result.text == "t-1"
-    (asked,) = endpoint.received
-    form = parse_qs(asked.body.decode())
-    assert asked.header("Content-Type") == "application/x-www-form-urlencoded"
+    (request,) = endpoint.received
+    form = parse_qs(request.body.decode())
+    assert request.header("Content-Type") == "application/x-www-form-urlencoded"
     assert (form["grant_type"], form["scope"]) == (["client_credentials"], ["orders:write"])
     if in_body:
         assert (form["client_id"], form["client_secret"]) == (["po confirm"], [SECRET])
-        assert asked.header("Authorization") is None
+        assert request.header("Authorization") is None
     else:
-        pair = base64.b64decode((asked.header("Authorization") or "").removeprefix("Basic ")).decode()
+        pair = base64.b64decode((request.header("Authorization") or "").removeprefix("Basic ")).decode()
         assert pair == f"po+confirm:{SECRET}"
         assert "client_secret" not in form
 
@@ -68,7 +68,7 @@ def test_token_request_follows_the_standard(serve: Callable[..., Any], in_body: 
 def test_threads_share_one_token_request(serve: Callable[..., Any]) -> None:
     endpoint = serve(gives_tokens(token("t-1", expires_in=3600)))
     tokens, grant, results = Tokens(), grant_at(endpoint.url()), []
-    threads = [threading.Thread(target=lambda: results.append(got(tokens, grant))) for _ in range(12)]
+    threads = [threading.Thread(target=lambda: results.append(fetch_token(tokens, grant))) for _ in range(12)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -93,11 +93,11 @@ def test_token_is_used_until_shortly_before_it_expires(
 ) -> None:
     endpoint = serve(gives_tokens(token("t-1", **lifetime), token("t-2")))
     tokens, grant = Tokens(), grant_at(endpoint.url())
-    assert got(tokens, grant).text == "t-1"  # type: ignore[union-attr]
+    assert fetch_token(tokens, grant).text == "t-1"  # type: ignore[union-attr]
     clock.move(seconds=used)
-    assert got(tokens, grant).text == "t-1"  # type: ignore[union-attr]
+    assert fetch_token(tokens, grant).text == "t-1"  # type: ignore[union-attr]
     clock.move(seconds=over - used)
-    assert got(tokens, grant).text == "t-2"  # type: ignore[union-attr]
+    assert fetch_token(tokens, grant).text == "t-2"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_no_token_sends_nothing_and_gives_a_reason(
     partner = serve(behaves)
     grant = grant_at(serve(script).url())
     with Sender() as sender:
-        outcome = send(sender, Target(partner.url(), allowed=HERE), b"{}", {}, grant)
+        outcome = send(sender, Target(partner.url(), allowed=LOOPBACK), b"{}", {}, grant)
     assert (outcome.failure, outcome.sent, outcome.status) == (failure, False, None)
     assert words in detail_sentence(outcome.detail)
     assert detail_sentence(outcome.detail).startswith("No token")
@@ -153,7 +153,7 @@ def test_rejected_token_is_renewed_once(serve: Callable[..., Any]) -> None:
             connection.send(response() if right else response(b"", status="401 Unauthorized"))
 
     partner, grant = serve(wants_new), grant_at(endpoint.url())
-    target = Target(partner.url(), allowed=HERE)
+    target = Target(partner.url(), allowed=LOOPBACK)
     with Sender() as sender:
         first = send(sender, target, b"{}", {"Idempotency-Key": "msg_1"}, grant)
         second = send(sender, target, b"{}", {"Idempotency-Key": "msg_2"}, grant)
@@ -172,7 +172,7 @@ def test_partner_that_rejects_every_token_gets_two_attempts(serve: Callable[...,
 
     partner = serve(never)
     with Sender() as sender:
-        outcome = send(sender, Target(partner.url(), allowed=HERE), b"{}", {}, grant_at(endpoint.url()))
+        outcome = send(sender, Target(partner.url(), allowed=LOOPBACK), b"{}", {}, grant_at(endpoint.url()))
     assert outcome.status == 401
     assert len(partner.received) == len(endpoint.received) == 2
 
@@ -183,24 +183,24 @@ def test_token_and_secret_are_in_no_log_or_repr(
     endpoint, partner = serve(gives_tokens(token("a-token-of-theirs"))), serve(behaves)
     grant = grant_at(endpoint.url())
     with caplog.at_level(logging.DEBUG), Sender() as sender:
-        send(sender, Target(partner.url(), allowed=HERE), b"{}", {}, grant)
+        send(sender, Target(partner.url(), allowed=LOOPBACK), b"{}", {}, grant)
         access_token = tokens.get(grant, sender)
     for text in (caplog.text, repr(grant), repr(access_token)):
         assert SECRET not in text and "a-token-of-theirs" not in text
 
 
 @pytest.mark.parametrize("in_body", [False, True])
-@pytest.mark.parametrize("proper", [True, False])
+@pytest.mark.parametrize("is_json", [True, False])
 def test_secret_echoed_by_the_endpoint_is_masked(
-    serve: Callable[..., Any], in_body: bool, proper: bool
+    serve: Callable[..., Any], in_body: bool, is_json: bool
 ) -> None:
     secret = "o/u+r s=ecret"
 
     def echoes(connection: Any) -> None:
-        asked = connection.receive()
-        sent = f"{asked.header('Authorization')} {asked.body.decode()[-60:]} {secret}"
+        request = connection.receive()
+        sent = f"{request.header('Authorization')} {request.body.decode()[-60:]} {secret}"
         error_body = json.dumps({"error": "invalid_client", "error_description": sent}).encode()
-        connection.send(response(error_body, status="401 No") if proper else sent.encode() + b"\r\n\r\n")
+        connection.send(response(error_body, status="401 No") if is_json else sent.encode() + b"\r\n\r\n")
 
     grant = replace(grant_at(serve(echoes).url(), in_body=in_body), client_secret=secret)
     with Sender() as sender:
@@ -208,7 +208,7 @@ def test_secret_echoed_by_the_endpoint_is_masked(
     assert isinstance(result, NoToken)
     detail = detail_sentence(result.outcome.detail)
     pair = base64.b64encode(f"po+confirm:{quote_plus(secret)}".encode()).decode()
-    assert (MASK in detail) is proper
+    assert (MASK in detail) is is_json
     assert [form for form in (secret, quote_plus(secret), pair) if form[:12] in detail] == []
 
 
@@ -223,7 +223,7 @@ def test_very_short_token_is_not_masked(
 
     grant = grant_at(serve(gives_tokens(token("test"))).url())
     with Sender() as sender:
-        outcome = send(sender, Target(serve(accepts).url(), allowed=HERE), b"{}", {}, grant)
+        outcome = send(sender, Target(serve(accepts).url(), allowed=LOOPBACK), b"{}", {}, grant)
     assert outcome.body == body
 
 
@@ -234,11 +234,11 @@ def test_forked_child_fetches_its_own_token(
         lambda connection: (connection.receive(), connection.stall()), gives_tokens(token("t-1"))
     )
     grant = grant_at(endpoint.url())
-    fetching = threading.Thread(target=got, args=(tokens, grant), daemon=True)
+    fetching = threading.Thread(target=fetch_token, args=(tokens, grant), daemon=True)
     fetching.start()
     endpoint.wait_for(lambda: len(endpoint.received) == 1)
     child = os.fork()
     if child == 0:
         signal.alarm(20)  # ends the child in any case
-        os._exit(0 if isinstance(got(tokens, grant), Token) else 1)
+        os._exit(0 if isinstance(fetch_token(tokens, grant), Token) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

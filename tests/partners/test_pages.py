@@ -477,8 +477,8 @@ def test_echoed_secrets_are_masked(admin: Browser, serve: Any, change: Any, part
             response(f'{{"response_code":0,"response_message":"{sent}"}}'.encode(), f"X-Echo: {sent}")
         )
 
-    end_point = serve(gives_tokens(token("a-token-of-theirs")))
-    oauth = {"token_url": end_point.url(), "client_id": "po", "client_secret": "s" * 20}
+    endpoint = serve(gives_tokens(token("a-token-of-theirs")))
+    oauth = {"token_url": endpoint.url(), "client_id": "po", "client_secret": "s" * 20}
     change(base_url=serve(echoes).url(""), oauth={**oauth, "scope": "", "in_body": False})
     shown = admin.send(
         f"/partners/{partner.id}/test",
@@ -564,28 +564,28 @@ def test_test_send_describes_each_response(ravi: Browser, serve: Any, change: An
 def test_test_send_does_not_block_other_writers(
     ravi: Browser, serve: Any, change: Any, partner: Partner, database: Database
 ) -> None:
-    asked, go_on = threading.Event(), threading.Event()
+    received, may_respond = threading.Event(), threading.Event()
 
     def slow(connection: Any) -> None:
         connection.receive()
-        asked.set()
-        go_on.wait(10)
+        received.set()
+        may_respond.wait(10)
         connection.send(response())
 
     change(base_url=serve(slow).url(""), deadline_seconds=8.0)
     url = f"/partners/{partner.id}/test"
     fields = ravi.fill(url, url)
     shown: list[Any] = []
-    asking = threading.Thread(target=lambda: shown.append(ravi.send(url, fields)))
-    asking.start()
-    assert asked.wait(10)
+    sending = threading.Thread(target=lambda: shown.append(ravi.send(url, fields)))
+    sending.start()
+    assert received.wait(10)
     with database.writing() as session:
         row = session.get(Partner, partner.id)
         assert row
         partner_service.announce(session, row, "Written meanwhile", by="Ravi")
         session.commit()
-    go_on.set()
-    asking.join()
+    may_respond.set()
+    sending.join()
     assert "accepted the test" in shown[0].words
 
 

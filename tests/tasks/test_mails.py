@@ -249,12 +249,12 @@ def test_mail_that_cannot_be_composed_does_not_block_others(
     queue_mail(database, "good")
     compose = sending._compose
 
-    def odd(parameters: Any, *more: Any) -> EmailMessage:
+    def compose_or_fail(parameters: Any, *more: Any) -> EmailMessage:
         if parameters["subject"] == "bad":
             raise UnicodeEncodeError("utf-8", "x", 0, 1, "surrogates not allowed")
         return compose(parameters, *more)
 
-    monkeypatch.setattr(sending, "_compose", odd)
+    monkeypatch.setattr(sending, "_compose", compose_or_fail)
     assert send() == 1
     assert [mail.state for mail in mails(session)] == [JobState.FAILED, JobState.DONE]
 

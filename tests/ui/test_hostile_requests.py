@@ -71,7 +71,7 @@ def test_hostile_filter_is_no_500(
     # A filter that is invalid is ignored, so each request can have a hostile value in every filter.
     values = [value for value in VALUES if "\x00" not in value]
     for start in range(len(values)):
-        query = {name: values[(start + place) % len(values)] for place, name in enumerate(names)}
+        query = {name: values[(start + index) % len(values)] for index, name in enumerate(names)}
         assert browser.get(path, query_string=query).status_code == 200, query
 
 

@@ -497,10 +497,10 @@ def test_outage_includes_recent_earlier_webhooks_and_no_old_ones(
     confirm(orders[0])
     deliver()
     clock.move(seconds=sum(DEFAULT_SCHEDULE) * 2)
-    with_long_past = the_clock.now()
+    before_the_outage = the_clock.now()
     confirm(orders[1])
-    plan = ravi.get(f"{PLAN}?tried_since={with_long_past:%Y-%m-%dT%H:%M:%S}%2B00:00")
+    plan = ravi.get(f"{PLAN}?tried_since={before_the_outage:%Y-%m-%dT%H:%M:%S}%2B00:00")
     assert "1 webhook will be resent" in plan.words
     deliver()  # the older webhook is retried during the outage, so it is included
-    plan = ravi.get(f"{PLAN}?tried_since={with_long_past:%Y-%m-%dT%H:%M:%S}%2B00:00")
+    plan = ravi.get(f"{PLAN}?tried_since={before_the_outage:%Y-%m-%dT%H:%M:%S}%2B00:00")
     assert "2 webhooks will be resent" in plan.words
