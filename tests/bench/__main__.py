@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -13,6 +14,8 @@ from tests.bench import measures
 def main() -> None:
     """Run the benchmarks whose names start with one of the arguments, or all of them."""
     wanted = tuple(sys.argv[1:])
+    # The references do not log their requests.
+    logging.getLogger("app.request").setLevel(logging.WARNING)
     for name, bench in measures.ALL.items():
         if wanted and not name.startswith(wanted):
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import statistics
 import subprocess
 import sys
@@ -83,7 +82,6 @@ def receiver(delay_seconds: float = 0) -> Iterator[str]:
 def fresh_app(folder: Path, **settings: Any) -> Flask:
     """An app with its own database."""
     app = create_app(Settings.load(instance=folder, **settings))
-    logging.getLogger("app.request").setLevel(logging.WARNING)  # a reference does not log its requests
     database_of(app).upgrade()
     return app
 
