@@ -198,6 +198,7 @@ _STATUSES = {
     413: "The body is too large.",
     415: "The body must be sent as `application/json` without `Content-Encoding`.",
     422: "A field is missing or invalid; `errorField` is its path.",
+    429: "Too many requests without valid credentials came from this address. Wait for `Retry-After`.",
     503: "The database is busy, and the message was not stored. Send it again after `Retry-After`.",
 }
 _Refusal = tuple[ErrorCode, str, str]
@@ -210,6 +211,7 @@ _REFUSALS: dict[int, _Refusal] = {
     ),
     413: (ErrorCode.TOO_LARGE, "The body is larger than 1048576 bytes.", ""),
     415: (ErrorCode.MEDIA_TYPE, "Use Content-Type: application/json.", ""),
+    429: (ErrorCode.TOO_MANY, "Too many requests without valid credentials. Try again in 5 s.", ""),
     503: (ErrorCode.UNAVAILABLE, "The message was not recorded. Try again in a moment.", ""),
 }
 """Rejections of unreadable messages, which are not echoed."""
@@ -350,7 +352,7 @@ def _response(kind: Kind, status: int) -> dict[str, Any]:
     if codes:
         description += f" `errorCd`: {', '.join(f'`{code}`' for code in codes)}."
     response = {"description": description, "content": _content(model, description, reply)}
-    if status == 503:
+    if status in (429, 503):
         response["headers"] = {
             "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}
         }

@@ -19,7 +19,7 @@ SERVER = "https://orders.example"
 DOCUMENT = read_json(dumps(openapi(SERVER, Kind)))
 PATHS = DOCUMENT["paths"]
 PAISA = Decimal("0.01")
-STATUSES = ["200", "400", "401", "409", "413", "415", "422", "503"]
+STATUSES = ["200", "400", "401", "409", "413", "415", "422", "429", "503"]
 
 
 def operation(kind: Kind) -> dict[str, Any]:
