@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -82,7 +81,6 @@ class Sender:
 
     def __init__(self) -> None:
         self._adapter = _Adapter()
-        self._session = _Session(self._adapter)
         self._pools: dict[Target, tuple[CheckedPool, float]] = {}
         self._pid = os.getpid()
 
@@ -98,7 +96,7 @@ class Sender:
         """Close every connection."""
         while self._pools:
             self._pools.popitem()[1][0].close()
-        self._session.close()
+        self._adapter.close()
 
     def post(self, target: Target, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """POST `body` to `target`, at most once, within `target.deadline` seconds. Never raises.
@@ -135,9 +133,7 @@ class Sender:
         reusable = False
         try:
             self._adapter.pool = pool
-            reply = self._session.send(
-                request, stream=True, timeout=target.deadline + 1, proxies={}, allow_redirects=False
-            )
+            reply = self._adapter.send(request, stream=True, timeout=target.deadline + 1)
             response = call.response
             if response is None:
                 raise RuntimeError("a response came from nowhere")
@@ -286,7 +282,11 @@ def _decompressed(data: bytes, truncated: bool) -> tuple[bytes, int | None, bool
 
 
 class _Adapter(HTTPAdapter):
-    """Sends every request over the pool of the current target."""
+    """Sends every request over the pool of the current target.
+
+    It is used without a `requests.Session`, so nothing is read from the environment, no cookie is stored and
+    no redirect is followed.
+    """
 
     pool: CheckedPool | None = None
 
@@ -298,18 +298,3 @@ class _Adapter(HTTPAdapter):
 
     def cert_verify(self, *_: Any, **__: Any) -> None:
         """Do nothing: the pool's TLS context always verifies."""
-
-
-class _Session(requests.Session):
-    """Takes nothing from the environment, stores no cookie and follows no redirect."""
-
-    def __init__(self, adapter: HTTPAdapter) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self.adapters.clear()
-        self.mount("https://", adapter)
-        self.mount("http://", adapter)
-
-    def get_redirect_target(self, resp: Any) -> None:
-        """Return none: else requests reads the body of a redirect, even of one that it must not follow."""

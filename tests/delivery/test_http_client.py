@@ -1543,7 +1543,7 @@ def test_unexpected_error_becomes_an_outcome(
 
     with transport.partner(behaves) as partner:
         with monkeypatch.context() as patch:
-            patch.setattr(sender._session, "send", fail)
+            patch.setattr(sender._adapter, "send", fail)
             outcome = send(sender, transport.target(partner))
         assert_complete(send(sender, transport.target(partner)))
 
