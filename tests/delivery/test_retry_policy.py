@@ -9,8 +9,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from app.delivery.credentials import Credentials
+from app.delivery.http_client import Target
 from app.delivery.outcome import Detail, DetailCode, Failure, Outcome
+from app.delivery.redaction import without_secrets
 from app.delivery.retry_policy import (
     DEFAULT_SCHEDULE,
     RETRY_AFTER_MAX,
@@ -23,6 +28,7 @@ from app.delivery.retry_policy import (
 
 OURS = "PUO0000000000000000000000000000001"
 OTHER = "PUO0000000000000000000000000000002"
+CREDENTIALS = Credentials(Target("https://partner.example/", (("X-Key", "a-secret"),)), None, ())
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
@@ -500,3 +506,62 @@ def test_jitter_applies_to_retry_after_up_to_ten_hours() -> None:
 @pytest.mark.parametrize("status", [408, 425, 500, 502, 401, 410, 302])
 def test_retry_after_of_other_replies_is_ignored(status: int) -> None:
     assert verdict_on(answered(status, Retry_After="600")).wait_seconds == 5
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
+    max_leaves=6,
+)
+REPLY_FIELDS = st.sampled_from(
+    [
+        "response_code",
+        "response_message",
+        "payload",
+        "resp",
+        "result",
+        "poConfirmation",
+        "objectId",
+        "errorDtl",
+    ]
+)
+REPLIES = st.recursive(
+    JSON_VALUES, lambda values: st.dictionaries(REPLY_FIELDS, values, max_size=5), max_leaves=12
+)
+BODIES = st.binary(max_size=200) | REPLIES.map(
+    lambda value: json.dumps(value).encode("utf-8", "surrogatepass")
+)
+HEADER_VALUES = (
+    st.text(max_size=60)
+    | st.integers().map(str)
+    | st.from_regex(r"\w{3}, \d{1,3} Jan \d{1,9} \d\d:\d\d:\d\d [+-]\d{1,9}", fullmatch=True)
+)
+
+
+@given(
+    status=st.none() | st.integers(0, 999),
+    failure=st.none() | st.sampled_from(Failure),
+    body=BODIES,
+    retry_after=HEADER_VALUES,
+    date=HEADER_VALUES,
+    attempts=st.integers(1, 20),
+    schedule=st.lists(st.floats(1, 86_400), max_size=9),
+)
+def test_any_response_has_a_verdict(
+    status: int | None,
+    failure: Failure | None,
+    body: bytes,
+    retry_after: str,
+    date: str,
+    attempts: int,
+    schedule: list[float],
+) -> None:
+    outcome = replace(answered(0, body, Retry_After=retry_after, Date=date), status=status, failure=failure)
+    verdict = verdict_on(outcome, attempts=attempts, schedule=schedule)
+
+    masked_outcome, masked_verdict = without_secrets(outcome, verdict, CREDENTIALS)
+
+    assert (verdict.wait_seconds is not None) == (verdict.step is RETRY)
+    assert 0 <= (verdict.wait_seconds or 0) <= 86_400
+    assert masked_outcome.status == status
+    assert masked_verdict.step is verdict.step
