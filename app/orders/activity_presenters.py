@@ -8,6 +8,7 @@ from flask import Flask
 
 from app.delivery.models import Attempt, Message, MessageState
 from app.orders.comments import unknown_mentions
+from app.orders.document_presenters import change_counts
 from app.orders.line_presenters import lines_brief
 from app.orders.models import Comment
 from app.orders.presenters import response_label
@@ -73,7 +74,7 @@ def _event_note(event: Event) -> str:
     if event.kind is EventKind.RESPONDED:
         return lines_brief(event.lines)
     if event.changes is not None:
-        brief = event.changes.in_brief
+        brief = change_counts(event.changes)
         return f"{brief[:1].upper()}{brief[1:]}."
     if message is None or event.kind is EventKind.DELIVERED:
         return ""

@@ -26,6 +26,7 @@ HEADER = {
     "paymentMilestones": "Payment",
     "contractReferenceDetails": "Contract",
     "additionalDocumentDetails": "Documents",
+    "additionalInfos": "Additional information",
 }
 """Display names of the parts of an order, in the order in which they are compared."""
 LINE = {
@@ -44,7 +45,6 @@ LINE = {
     "batchDetails": "Batch",
 }
 """Display names of the fields of a line."""
-ADDITIONAL_INFORMATION = "Additional information"
 NAMES = ("name", "type", "addressType", "milestone")
 """Fields that identify an entry of a list, if their values are unique in the list."""
 NOT_COMPARED = frozenset({"objectId", "ts", "objectVersion", "poStatusTransition", "itemLists"})
@@ -90,18 +90,6 @@ class Differences:
     def __bool__(self) -> bool:
         return bool(self.header or self.lines)
 
-    @property
-    def in_brief(self) -> str:
-        """One clause, such as ``2 lines changed, 1 added; delivery date, subject``."""
-        counter = Counter(line.kind for line in self.lines)
-        counts = [f"{counter[kind]} {kind}" for kind in ("changed", "added", "removed") if counter[kind]]
-        if counts:
-            first, _, rest = counts[0].partition(" ")
-            counts[0] = f"{first} {'line' if first == '1' else 'lines'} {rest}"
-        labels = list(dict.fromkeys(_part_of(change.path) for change in self.header))
-        names = ", ".join(label if label[:2].isupper() else label[:1].lower() + label[1:] for label in labels)
-        return "; ".join(part for part in (", ".join(counts), names) if part) or "no visible changes"
-
 
 def compare(old: ReqSend, new: ReqSend) -> Differences:
     """Compare two versions of an order; numbers are equal if their values are, as 18 and 18.00."""
@@ -114,12 +102,7 @@ def _header(old: ReqSend, new: ReqSend) -> Iterator[Difference]:
     for name in dict.fromkeys([*HEADER, *others]):
         yield from _differences(name, HEADER.get(name, name), before.get(name), after.get(name))
     infos = [[info.wire() for info in message.additional_infos] for message in (old, new)]
-    yield from _differences("additionalInfos", ADDITIONAL_INFORMATION, *infos)
-
-
-def _part_of(path: str) -> str:
-    first = path.split(".", maxsplit=1)[0]
-    return ADDITIONAL_INFORMATION if first == "additionalInfos" else HEADER.get(first, first)
+    yield from _differences("additionalInfos", HEADER["additionalInfos"], *infos)
 
 
 def _differences(path: str, label: str, old: Any, new: Any) -> Iterator[Difference]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from app.network.messages import ItemLine
 from app.orders.comparison import (
-    ADDITIONAL_INFORMATION,
     HEADER,
     LINE,
     Difference,
@@ -18,7 +18,7 @@ from app.orders.comparison import (
 from app.orders.order_content import Document
 from app.orders.totals import Total, TotalKind, Totals, line_extras, line_taxes, order_totals, tax_path
 from app.ui.bodies import field_label, without
-from app.ui.numbers import amount, money, number, plain
+from app.ui.numbers import amount, money, number, plain, pluralize
 
 TOTAL_LABELS = {
     TotalKind.TAXABLE: "Taxable value",
@@ -171,14 +171,28 @@ def change_brief(changes: Differences) -> str:
     """The changes as part of a sentence: ``quantity of line 1, line 3 removed, delivery date``."""
     lines = [_line_brief(line) for line in changes.lines]
     if len(lines) > _BRIEF_MAX:
-        return changes.in_brief
-    paths = dict.fromkeys(change.path.split(".")[0] for change in changes.header)
+        return change_counts(changes)
+    parts = _changed_parts(changes)
     if lines:
-        paths.pop("poValueDetails", None)  # the totals follow from the lines
-    labels = [
-        HEADER.get(path, ADDITIONAL_INFORMATION if path == "additionalInfos" else path) for path in paths
+        parts.pop("poValueDetails", None)  # the totals follow from the lines
+    return ", ".join([*lines, *parts.values()]) or change_counts(changes)
+
+
+def change_counts(changes: Differences) -> str:
+    """The changes as a clause that counts lines: ``2 lines changed, 1 added; delivery date, subject``."""
+    counter = Counter(line.kind for line in changes.lines)
+    counts = [(counter[kind], kind) for kind in ("changed", "added", "removed") if counter[kind]]
+    lines = [
+        f"{count if place else pluralize(count, 'line')} {kind}" for place, (count, kind) in enumerate(counts)
     ]
-    return ", ".join([*lines, *(_lower(label) for label in labels)]) or changes.in_brief
+    parts = _changed_parts(changes).values()
+    return "; ".join(filter(None, (", ".join(lines), ", ".join(parts)))) or "no visible changes"
+
+
+def _changed_parts(changes: Differences) -> dict[str, str]:
+    """The changed parts of the order outside its lines: wire names and labels for use in a sentence."""
+    names = (change.path.split(".")[0] for change in changes.header)
+    return {name: _lower(HEADER.get(name, name)) for name in names}
 
 
 def _line_brief(line: LineDifference) -> str:

@@ -13,6 +13,7 @@ from app.network.messages import ReqSend, parse
 from app.network.reader import dumps, read_json
 from app.network.vocabulary import Kind
 from app.orders.comparison import Difference, compare
+from app.orders.document_presenters import change_counts
 
 FOLLOWUPS = ORDERS_FILE.with_name("followups.jsonl")
 
@@ -44,7 +45,7 @@ def test_compare_equal_orders_in_other_spelling_is_empty(body: dict[str, Any]) -
     order["objectVersion"] = {"currentVersion": 1, "newVersion": 2}
     differences = compare(read(body), read(other))
     assert not differences
-    assert differences.in_brief == "no visible changes"
+    assert change_counts(differences) == "no visible changes"
 
 
 def test_compare_header_fields_has_old_and_new(body: dict[str, Any]) -> None:
@@ -57,7 +58,7 @@ def test_compare_header_fields_has_old_and_new(body: dict[str, Any]) -> None:
         Difference("subject", "Subject", was[1], "Moved"),
     )
     assert not differences.lines
-    assert differences.in_brief == "delivery date, subject"
+    assert change_counts(differences) == "delivery date, subject"
 
 
 def test_compare_nested_fields_lists_each_leaf_by_name(body: dict[str, Any]) -> None:
@@ -113,7 +114,7 @@ def test_compare_inserted_first_line_changes_no_other(body: dict[str, Any]) -> N
         ("added", "1"),
         ("removed", removed["serialno"]),
     ]
-    assert differences.in_brief.startswith("1 line added, 1 removed")
+    assert change_counts(differences).startswith("1 line added, 1 removed")
 
 
 def test_line_label_is_serialno_else_reference_else_position(body: dict[str, Any]) -> None:
@@ -137,12 +138,12 @@ def test_differences_are_true_with_header_or_lines(body: dict[str, Any]) -> None
     assert compare(read(body), read(header)) and compare(read(body), read(lines))
 
 
-def test_in_brief_names_parts_of_nested_unknown_and_additional_fields(body: dict[str, Any]) -> None:
+def test_change_counts_name_parts_of_nested_unknown_and_additional_fields(body: dict[str, Any]) -> None:
     other, order = changed(body)
     order["buyerDetails"]["address"]["city"] = "Nagpur"
     order["colour"] = {"ral": 5010}
     other["additionalInfos"] = [{"name": "costCentre", "value": "CC000"}]
-    assert compare(read(body), read(other)).in_brief == "buyer, colour, additional information"
+    assert change_counts(compare(read(body), read(other))) == "buyer, colour, additional information"
 
 
 def test_lines_show_old_and_new_and_unknown_fields(body: dict[str, Any]) -> None:
@@ -201,7 +202,7 @@ def test_match_lines_with_the_same_serialno_uses_their_order(body: dict[str, Any
     assert [change.kind for change in changes] == ["removed"]
 
 
-def test_in_brief_of_the_example_edits(example_bodies: list[Any]) -> None:
+def test_change_counts_of_the_example_edits(example_bodies: list[Any]) -> None:
     newest = {example["purchaseOrder"]["objectId"]: example for example in example_bodies}
     briefs = []
     for line in FOLLOWUPS.read_bytes().splitlines():
@@ -209,7 +210,7 @@ def test_in_brief_of_the_example_edits(example_bodies: list[Any]) -> None:
         if followup["message"] == "req-edit":
             body = followup["body"]
             object_id = body["purchaseOrder"]["objectId"]
-            briefs.append(compare(read(newest[object_id]), read(body)).in_brief)
+            briefs.append(change_counts(compare(read(newest[object_id]), read(body))))
             newest[object_id] = body
     assert briefs == [
         "1 line changed; totals",
