@@ -46,7 +46,7 @@ def run(work: TaskRun, settings: Settings) -> None:
 
 def remove_old(database: Database) -> int:
     """Remove plans that were not sent and old results; returns how many. The responses themselves stay."""
-    now, removed = clock.now(), 0
+    now = clock.now()
     old = or_(
         BulkResponse.created_at < now - RESULTS_KEPT,
         (BulkResponse.created_at < now - PLANS_KEPT) & BulkResponse.sent_at.is_(None),
@@ -54,6 +54,5 @@ def remove_old(database: Database) -> int:
     with database.writing() as session:
         ids = session.scalars(select(BulkResponse.id).where(old).limit(REMOVED_AT_ONCE)).all()
         session.execute(delete(BulkResponse).where(BulkResponse.id.in_(ids)))
-        removed = len(ids)
         session.commit()
-    return removed
+    return len(ids)

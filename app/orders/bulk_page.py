@@ -76,10 +76,10 @@ def shared_rows(
             for (order, version, _), data in zip(entries, inputs, strict=True)
         ],
     )
-    rows = []
-    for row, data, (_, _, own), error in zip(checked, inputs, entries, errors, strict=True):
-        rows.append(plan_row(row, data, remarks=own, remarks_error=error))
-    return rows
+    return [
+        plan_row(row, data, remarks=own, remarks_error=error)
+        for row, data, (_, _, own), error in zip(checked, inputs, entries, errors, strict=True)
+    ]
 
 
 def _sheet_rows(items: Sequence[BulkItem], orders: Mapping[int, PurchaseOrder]) -> list[PlanRow]:

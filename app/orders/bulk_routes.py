@@ -287,12 +287,11 @@ def undo(bulk_id: str) -> AnyResponse:
     """Undo the response to one order, ``order_id``, or to all that can still be undone."""
     by = responder()
     bulk = bulk_response.plan_for_update(web.db(), by.id, bulk_id) or abort(404)
-    order_id = request.form.get("order_id")
-    if order_id is None:
+    if "order_id" not in request.form:
         bulk_response.stop(web.db(), bulk, by=by)
-    ids = bulk_queries.undoable_orders(web.db(), bulk, whole_number(order_id or ""))
-    if order_id is not None and whole_number(order_id) is None:
-        ids = []
+        ids = bulk_queries.undoable_orders(web.db(), bulk)
+    else:
+        ids = bulk_queries.undoable_orders(web.db(), bulk, whole_number(request.form["order_id"]) or 0)
     web.db().commit()
     undone = 0
     # Each batch is committed on its own, so that other writers do not wait for all of them.
@@ -303,7 +302,7 @@ def undo(bulk_id: str) -> AnyResponse:
             session.commit()
     if not undone:
         return web.error_page(409, "Too late to undo", "The responses were already sent or undone.")
-    url = url_for(".show", bulk_id=bulk.id, after=request.args.get("after", type=int) or None)
+    url = url_for(".show", bulk_id=bulk.id, after=_after() or None)
     return web.redirect_after_post(url, fragment=lambda: show(bulk_id))
 
 
@@ -345,7 +344,7 @@ def _plan_page(bulk: BulkResponse, form: BulkResponseForm | SendForm, *, status:
     orders = bulk_queries.orders_of(web.db(), access.visible_suppliers(), items)
     rows = plan_rows(items, orders, form)
     numbers = [item.number for item in items]
-    after = min(max(request.args.get("after", 0, type=int), 0), 2**31 - 1)
+    after = _after()
     first = next((place for place, number in enumerate(numbers) if number > after), 0)
     first_invalid = next((place for place, row in enumerate(rows) if row.remarks_error), None)
     if status == 422 and first_invalid is not None:
@@ -368,8 +367,13 @@ def _plan_page(bulk: BulkResponse, form: BulkResponseForm | SendForm, *, status:
     )
 
 
+def _after() -> int:
+    """The number of the last order of the page before; 0 for the first page."""
+    return whole_number(request.args.get("after", "")) or 0
+
+
 def _result_page(bulk: BulkResponse) -> Response:
-    after = min(max(request.args.get("after", 0, type=int), 0), 2**31 - 1)
+    after = _after()
     scope, me = access.visible_suppliers(), access.current_person()
     results, next_after = bulk_queries.results(web.db(), scope, bulk, after=after)
     counts = bulk_queries.counts(web.db(), bulk)

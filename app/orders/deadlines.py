@@ -43,10 +43,11 @@ def notify_of_orders(session: Session) -> int:
         .order_by(PurchaseOrder.respond_by)
         .limit(BATCH)
     ).all()
+    suppliers = {order.supplier_b2b_id for order in orders}
+    people = {b2b_id: people_of_supplier(session, b2b_id) for b2b_id in suppliers}
     for order in orders:
-        people = people_of_supplier(session, order.supplier_b2b_id)
         notify(
-            *(session, people, Event.DEADLINE_NEAR),
+            *(session, people[order.supplier_b2b_id], Event.DEADLINE_NEAR),
             title=order.buyer_po_number,
             path=f"/orders/{order.id}",
         )

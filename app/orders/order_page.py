@@ -117,7 +117,7 @@ def page_context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool 
     messages = messages_of_order(session, order.id)
     message = messages[0] if messages else None
     last = decisions.last_decision(session, order)
-    current = decisions.current_decision(session, order)
+    current = last if decisions.is_in_effect(order, last) else None
     blocker = decisions.response_blocker(order, accepts_return=order.partner.accepts_return)
     since = _compared_version(order, form, last)
     content = document(order.revisions[0])

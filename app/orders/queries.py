@@ -179,10 +179,7 @@ def order(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None
     return session.scalar(
         in_scope(select(PurchaseOrder), PurchaseOrder.supplier_b2b_id, scope)
         .where(PurchaseOrder.id == order_id)
-        .options(
-            joinedload(PurchaseOrder.partner),
-            *_with_history(),
-        )
+        .options(joinedload(PurchaseOrder.partner), *_with_history())
         # After a POST the same session shows the page; its loaded objects are outdated.
         .execution_options(populate_existing=True)
     )
@@ -199,7 +196,12 @@ def load_newest_decisions(session: Session, orders: Sequence[PurchaseOrder]) -> 
 
 def orders_by_id(session: Session, scope: Scope, ids: Sequence[int]) -> Sequence[PurchaseOrder]:
     """Those of the orders that the reader may see, soonest due first."""
-    return session.scalars(_chosen(scope, ids)).all()
+    return session.scalars(
+        in_scope(select(PurchaseOrder), PurchaseOrder.supplier_b2b_id, scope)
+        .where(PurchaseOrder.id.in_(ids))
+        .options(joinedload(PurchaseOrder.partner, innerjoin=True), _with_assignee())
+        .order_by(PurchaseOrder.respond_by, PurchaseOrder.id)
+    ).all()
 
 
 def orders_for_update(session: Session, scope: Scope, ids: Sequence[int]) -> list[PurchaseOrder]:
@@ -215,15 +217,6 @@ def orders_for_update(session: Session, scope: Scope, ids: Sequence[int]) -> lis
     lock_messages_of(session, *(order_id for order_id, _, _ in rows))
     locked = (_locked(session, *key) for key in rows)  # re-entrant for locks that it holds
     return [order for order in locked if order]
-
-
-def _chosen(scope: Scope, ids: Sequence[int]) -> Select[PurchaseOrder]:
-    return (
-        in_scope(select(PurchaseOrder), PurchaseOrder.supplier_b2b_id, scope)
-        .where(PurchaseOrder.id.in_(ids))
-        .options(joinedload(PurchaseOrder.partner, innerjoin=True), _with_assignee())
-        .order_by(PurchaseOrder.respond_by, PurchaseOrder.id)
-    )
 
 
 def order_for_update(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None:
@@ -258,10 +251,7 @@ def _locked(session: Session, order_id: int, partner_id: int, object_id: str) ->
     return session.scalar(
         select(PurchaseOrder)
         .where(PurchaseOrder.id == order_id)
-        .options(
-            joinedload(PurchaseOrder.partner, innerjoin=True),
-            *_with_history(),
-        )
+        .options(joinedload(PurchaseOrder.partner, innerjoin=True), *_with_history())
         .with_for_update(of=PurchaseOrder)
         .execution_options(populate_existing=True)
     )
