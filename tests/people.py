@@ -125,10 +125,9 @@ class Browser(FlaskClient):
         body = urlencode(fields, doseq=True)
         return self.post(url, data=body, content_type="application/x-www-form-urlencoded", **more)
 
-    def sign_in(self, username: str, password: str) -> Any:
+    def sign_in(self, username: str, password: str = PASSWORD, url: str = "/login") -> Any:
         """Submit the sign-in form."""
-        fields = {**self.fill("/login", "/login"), "username": username, "password": password}
-        return self.send("/login", fields)
+        return self.send(url, {**self.fill(url, url), "username": username, "password": password})
 
     def respond(
         self, order_id: int, response: str = "ACCEPT", remarks: str = "Confirmed", **more: Any

@@ -54,6 +54,7 @@ HSTS = "max-age=31536000; includeSubDomains"
 HTMX = Path(js_lib_htmx.__file__).parent / "static" / "htmx"
 View = TypeVar("View", bound=Callable[..., Any])
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+URL_HEADERS = ("Origin", "Referer", "HX-Current-URL")
 
 
 # Control characters and noncharacters, which HTML cannot represent.
@@ -78,7 +79,7 @@ def init_app(app: Flask) -> None:
     """Set up sessions, htmx, CSRF protection, headers and error pages."""
     app.jinja_env.finalize = strip_control_characters
     app.url_map.converters["int"] = RowId
-    app.before_request(_check_address)
+    app.before_request(_check_urls)
     # Before the CSRF check and anything else that reads the form.
     app.before_request(_read_form)
     Htmx(app)
@@ -160,9 +161,16 @@ def _texts(fields: MultiDict[str, str]) -> list[str]:
     return [text for name, values in fields.lists() for text in (name, *values)]
 
 
-def _check_address() -> None:
-    if not below_api():  # it reads no query, and responds in JSON
-        _reject_nul([request.path, *_texts(request.args)])
+def _check_urls() -> None:
+    """Reject NUL characters in the address, and headers with a malformed URL, which no browser sends."""
+    if below_api():  # it reads none of them, and responds in JSON
+        return
+    _reject_nul([request.path, *_texts(request.args)])
+    for name in URL_HEADERS:
+        try:
+            urlsplit(request.headers.get(name, "")).port  # noqa: B018 - raises ValueError if it is out of range
+        except ValueError:
+            abort(400)
 
 
 def _close_session(_error: BaseException | None) -> None:
@@ -247,10 +255,8 @@ def local_path(target: str | None) -> str | None:
     """``target`` if it is a path on this site, else None. Prevents open redirects after sign-in."""
     if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
         return None
-    parts = urlsplit(target)
-    if parts.scheme or parts.netloc or any(ord(letter) < 32 for letter in target):
-        return None
-    return target
+    # Browsers drop tabs and line breaks, so that "/\t/host" is "//host".
+    return None if any(ord(letter) < 32 for letter in target) else target
 
 
 def _add_security_headers(response: Response) -> Response:

@@ -34,15 +34,10 @@ from tests.people import PASSWORD, Browser, ParsedResponse, fields_of
 Trail = Callable[[], Sequence[AuditEntry]]
 
 
-def sign_in(browser: Browser, name: str, password: str = PASSWORD) -> Any:
-    fields = browser.fill("/login", "/login")
-    return browser.send("/login", {**fields, "username": name, "password": password})
-
-
 @pytest.mark.sqlite
 def test_sign_in_and_out_are_recorded_with_the_address(anonymous: Browser, entries: Trail) -> None:
     anonymous.environ_base["HTTP_USER_AGENT"] = "Firefox on Asha's desk"
-    assert sign_in(anonymous, "asha").status_code == 303
+    assert anonymous.sign_in("asha").status_code == 303
     page = anonymous.get("/orders")
     token = page.one("form[action='/logout'] input[name=csrf_token]")["value"]
     anonymous.send("/logout", {"csrf_token": token})
@@ -56,8 +51,8 @@ def test_sign_in_and_out_are_recorded_with_the_address(anonymous: Browser, entri
 
 @pytest.mark.sqlite
 def test_failed_sign_in_never_records_what_was_typed(anonymous: Browser, entries: Trail) -> None:
-    sign_in(anonymous, "asha", "hunter2-hunter2")
-    sign_in(anonymous, PASSWORD, "asha")
+    anonymous.sign_in("asha", "hunter2-hunter2")
+    anonymous.sign_in(PASSWORD, "asha")
     known, unknown = entries()
     assert (known.action, known.object_name, known.actor) == (AuditAction.SIGN_IN_FAILED, "asha", "")
     assert unknown.object_name == "unknown_user"
@@ -88,7 +83,7 @@ def test_address_comes_from_trusted_proxies(settings: Settings, database: Databa
         app = create_app(settings.model_copy(update={"trusted_proxies": trusted}))
         browser = Browser(app, ParsedResponse)
         browser.environ_base["HTTP_X_FORWARDED_FOR"] = "198.51.100.7, 203.0.113.9"
-        sign_in(browser, "asha")
+        browser.sign_in("asha")
         assert entries()[-1].address == address
         app.extensions["database"].engine.dispose()
 

@@ -105,6 +105,17 @@ def test_hostile_url_is_no_500(ravi: Browser) -> None:
         assert response.status_code in (200, 303, 308, 400, 403, 404), (base, value[:40])
 
 
+@pytest.mark.sqlite
+@pytest.mark.parametrize("header", ["Origin", "Referer", "HX-Current-URL"])
+@pytest.mark.parametrize("url", ["http://[", "//[", "http://host:port"])
+def test_malformed_url_in_a_header_is_400(anonymous: Browser, asha: Browser, header: str, url: str) -> None:
+    headers = {header: url, "HX-Request": "true"}
+    for browser in (anonymous, asha):
+        assert browser.get("/orders", headers=headers).status_code == 400
+        assert browser.post("/orders/1/answer", headers=headers).status_code == 400
+    assert anonymous.get("/api/v0/ping", headers=headers).status_code == 401
+
+
 @pytest.mark.postgresql
 def test_hostile_form_is_no_500(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
