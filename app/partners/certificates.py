@@ -10,11 +10,14 @@ import hashlib
 import os
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -24,6 +27,14 @@ from cryptography.hazmat.primitives.serialization import (
 
 LONGEST_PEM = 64 * 1024
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL)
+_UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises for certificates and keys that are malformed or that it does not support."""
 
 _folder = Path("instance/certificates")
 
@@ -58,9 +69,11 @@ def read_pair(pem: str) -> Certificate:
     keys = _PRIVATE_KEY.findall(pem)
     if len(keys) != 1:
         raise BadCertificate("enter the certificates and exactly one private key, as PEM")
-    if _public(_private_key(keys[0]).public_key()) != _public(certificates[0].public_key()):
+    with _readable("the public key of the first certificate is not supported"):
+        public_key = _public(certificates[0].public_key())
+    if _public(_private_key(keys[0]).public_key()) != public_key:
         raise BadCertificate("the private key does not belong to the first certificate")
-    return details_of(certificates[0])
+    return _details_of(certificates[0])
 
 
 def read_authorities(pem: str) -> list[Certificate]:
@@ -70,34 +83,43 @@ def read_authorities(pem: str) -> list[Certificate]:
     """
     if _PRIVATE_KEY.search(pem):
         raise BadCertificate("a private key does not belong among the CA certificates")
-    return [details_of(certificate) for certificate in _certificates(pem)]
+    return [_details_of(certificate) for certificate in _certificates(pem)]
 
 
 def read_der(der: bytes) -> Certificate:
     """Read the certificate of a server. Errors: BadCertificate."""
+    with _readable("the certificate cannot be read"):
+        certificate = x509.load_der_x509_certificate(der)
+    return _details_of(certificate)
+
+
+@contextmanager
+def _readable(problem: str) -> Iterator[None]:
+    """Raise BadCertificate with this text for what cannot be read."""
     try:
-        return details_of(x509.load_der_x509_certificate(der))
-    except ValueError as error:
-        raise BadCertificate("the certificate cannot be read") from error
+        yield
+    except _UNREADABLE as error:
+        raise BadCertificate(problem) from error
 
 
-def details_of(certificate: x509.Certificate) -> Certificate:
-    """The details that pages show."""
+def _details_of(certificate: x509.Certificate) -> Certificate:
+    """The details that pages show, without names that cannot be read. Errors: BadCertificate."""
     try:
         alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names = [
             *alternative.get_values_for_type(x509.DNSName),
             *(str(address) for address in alternative.get_values_for_type(x509.IPAddress)),
         ]
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *_UNREADABLE):
         names = []
-    return Certificate(
-        subject=certificate.subject.rfc4514_string(),
-        issuer=certificate.issuer.rfc4514_string(),
-        names=tuple(names),
-        expires_at=certificate.not_valid_after_utc,
-        sha256=hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest(),
-    )
+    with _readable("the certificate cannot be read"):
+        return Certificate(
+            subject=certificate.subject.rfc4514_string(),
+            issuer=certificate.issuer.rfc4514_string(),
+            names=tuple(names),
+            expires_at=certificate.not_valid_after_utc,
+            sha256=hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest(),
+        )
 
 
 def file_of(pem: str) -> str:
@@ -130,23 +152,17 @@ def _write(path: Path, pem: str) -> None:
 def _certificates(pem: str) -> list[x509.Certificate]:
     if len(pem) > LONGEST_PEM:
         raise BadCertificate(f"the text is longer than {LONGEST_PEM // 1024} KB")
-    try:
+    with _readable("the text contains no certificate as PEM (-----BEGIN CERTIFICATE-----)"):
         # Without the text around and between them, such as a key.
-        certificates = x509.load_pem_x509_certificates(_PRIVATE_KEY.sub("", pem).encode("ascii", "replace"))
-    except ValueError as error:
-        raise BadCertificate(
-            "the text contains no certificate as PEM (-----BEGIN CERTIFICATE-----)"
-        ) from error
-    return certificates
+        return x509.load_pem_x509_certificates(_PRIVATE_KEY.sub("", pem).encode("ascii", "replace"))
 
 
 def _private_key(pem: str) -> PrivateKeyTypes:
     try:
-        return load_pem_private_key(pem.encode("ascii", "replace"), None)
+        with _readable("the private key cannot be read"):
+            return load_pem_private_key(pem.encode("ascii", "replace"), None)
     except TypeError as error:
         raise BadCertificate("the private key is encrypted; give it without a password") from error
-    except ValueError as error:
-        raise BadCertificate("the private key cannot be read") from error
 
 
 def _public(key: object) -> bytes:
