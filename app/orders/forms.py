@@ -51,7 +51,7 @@ from app.orders.presenters import (
     STATUS_LABELS,
 )
 from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE, DecisionInput
-from app.ui.fields import SESSION_ENDED, Amount, Choice, Day, Moment, Until, choices, folded
+from app.ui.fields import SESSION_ENDED, Amount, Choice, Day, Moment, Rows, Until, choices, folded
 
 CONFIRMED = "Confirmed"
 """The remark that a confirmation starts with."""
@@ -282,7 +282,7 @@ class ResponseForm(BaseResponseForm):
         default=DEFAULT_TAG[1],
         filters=[folded],
     )
-    additional_infos = FieldList(FormField(InfoForm), min_entries=1)
+    additional_infos = Rows(FormField(InfoForm), min_entries=1)
 
     def __init__(
         self,
@@ -370,7 +370,7 @@ class ResponseForm(BaseResponseForm):
             if field.errors and field.type == "CSRFTokenField":
                 return SESSION_ENDED
             if field.errors and isinstance(field.errors, list | tuple) and isinstance(field.errors[0], str):
-                is_named = field.type not in ("HiddenField", "FieldList")
+                is_named = not isinstance(field, HiddenField | FieldList)
                 return f"{field.label.text}: {field.errors[0]}" if is_named else str(field.errors[0])
         rows = list(self.additional_infos)
         if any(RESERVED_NAME in row["name"].errors for row in rows):

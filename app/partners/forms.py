@@ -24,7 +24,7 @@ from wtforms.validators import InputRequired, Length, Optional, ValidationError
 from app.partners.durations import read_list, read_waits, waits_text
 from app.partners.models import Partner
 from app.partners.service import HEADERS_MAX, REASON_MAX, BadPartner, Details, OAuth
-from app.ui.fields import Seconds, Whole, choices, folded, reason_field
+from app.ui.fields import Rows, Seconds, Whole, choices, folded, reason_field
 
 GRACES = {
     "24": "in 24 hours",
@@ -70,7 +70,7 @@ class PartnerForm(FlaskForm):
     oauth_scope = StringField("Scope", [Optional(), Length(max=500)])
     oauth_in_body = BooleanField("Send the client secret in the body instead of a header")
     # One row more than allowed, so that too many are reported instead of ignored.
-    headers = FieldList(FormField(HeaderForm), min_entries=1, max_entries=HEADERS_MAX + 1)
+    headers = Rows(FormField(HeaderForm), min_entries=1, max_entries=HEADERS_MAX + 1)
     client_certificate = TextAreaField("Certificate and key", [Optional(), Length(max=64 * 1024)])
     no_client_certificate = BooleanField("Remove the certificate")
     ca_bundle = TextAreaField("Trusted CA certificates", [Optional(), Length(max=64 * 1024)])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from wtforms import DateField, Field, FloatField, IntegerField, StringField
+from wtforms import DateField, Field, FieldList, FloatField, IntegerField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
 from wtforms.validators import DataRequired, Length
 from wtforms.widgets import TextInput
@@ -129,6 +129,14 @@ class Choice(StringField):
     def __init__(self, label: str, validators: Any = (), *, any_label: str = "", **more: Any) -> None:
         super().__init__(label, validators, **more)
         self.any_label = any_label
+
+
+class Rows(FieldList):  # type: ignore[type-arg]  # generic in the stubs only
+    """A list of subforms. The library fails for an index such as ``²`` or one of thousands of digits."""
+
+    def _extract_indices(self, prefix: str, formdata: Iterable[str]) -> Iterator[int]:
+        pattern = re.compile(rf"{re.escape(prefix)}-([0-9]{{1,4}})(?:-|$)")
+        return (int(match[1]) for match in map(pattern.match, formdata) if match)
 
 
 class Day(DateField):

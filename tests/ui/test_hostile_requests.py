@@ -129,6 +129,16 @@ def test_hostile_form_is_no_500(asha: Browser, arrive: Any) -> None:
 
 
 @pytest.mark.sqlite
+@pytest.mark.parametrize("index", ["²", "٣", "-1", "9" * 5000])
+def test_odd_index_of_a_repeated_field_is_no_500(asha: Browser, arrive: Any, index: str) -> None:
+    (order_id,) = arrive(1)
+    url = f"/orders/{order_id}/answer"
+    fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
+    for name in (f"additional_infos-{index}-name", f"lines-{index}-quantity"):
+        assert asha.send(f"{url}/preview", {**fields, name: "1"}).status_code == 200, name
+
+
+@pytest.mark.sqlite
 def test_body_that_is_no_form_is_no_500(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     for body, kind in (
