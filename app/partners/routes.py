@@ -49,6 +49,7 @@ CONNECTION_FIELDS = (
     *("client_certificate", "ca_bundle"),
 )
 """Fields that decide whether webhooks arrive. A change is tested before it is saved."""
+CHANGED_MEANWHILE = "someone else changed this partner while you were editing. Not saved."
 PAUSES_SHOWN = 6
 """Latest pauses and resumptions on a partner's page."""
 HALF_HOUR = timedelta(minutes=30)
@@ -388,9 +389,7 @@ def _save(saved: Partner | None) -> AnyResponse:
         form.add_errors(error)
         return _form_page(form, saved, secrets, status=422)
     if saved is not None and form.seen.data != version_of(saved):
-        form.form_errors.append("Someone else changed this partner while you were editing. Not saved.")
-        form.seen.data = version_of(saved)
-        return _form_page(form, saved, secrets, status=409)
+        return _conflict_page(form, saved, secrets, BadPartner(CHANGED_MEANWHILE))
     only_test = request.form.get("intent") == "try"
     is_connection_changed = saved is None or _differ_in_connection(saved, changed_partner)
     sample_send = None
@@ -399,10 +398,9 @@ def _save(saved: Partner | None) -> AnyResponse:
         if only_test or not sample_send.judgment.works:
             return _form_page(form, saved, secrets, sample_send, status=200 if only_test else 422)
     try:
-        saved_id = _save_details(saved, details)
+        saved_id = _save_details(saved, details, form.seen.data)
     except BadPartner as error:  # another request was faster
-        form.add_errors(error)
-        return _form_page(form, saved, secrets, sample_send, status=409)
+        return _conflict_page(form, saved, secrets, error, sample_send)
     done = "saved" if sample_send else "untested" if is_connection_changed else "kept"
     log.info("partner %s: %s by %s", saved_id, done, access.current_person().username)
     page = ".key_page" if saved is None else ".partner"
@@ -414,16 +412,36 @@ def _differ_in_connection(saved: Partner, changed: Partner) -> bool:
     return any(getattr(saved, name) != getattr(changed, name) for name in CONNECTION_FIELDS)
 
 
-def _save_details(saved: Partner | None, details: service.Details) -> int:
-    """Save in a separate transaction: the request's ended before the partner was called."""
+def _save_details(saved: Partner | None, details: service.Details, seen: str | None) -> int:
+    """Save in a separate transaction: the request's ended before the partner was called.
+
+    ``seen`` is the version that the form shows. Errors: BadPartner if there is another one by now.
+    """
     web.db().commit()
     with web.database().writing() as session:
         locked = None
         if saved is not None:
             locked = queries.partner_for_update(session, saved.id) or abort(404)
+            if seen != version_of(locked):
+                raise BadPartner(CHANGED_MEANWHILE)
         row = service.save(session, locked, details)
         session.commit()
         return row.id
+
+
+def _conflict_page(
+    form: PartnerForm,
+    saved: Partner | None,
+    secrets: dict[str, str],
+    error: BadPartner,
+    sample_send: SampleSend | None = None,
+) -> Response:
+    """The form with what was entered, for the version that someone else saved meanwhile."""
+    form.add_errors(error)
+    if saved is not None:
+        web.db().refresh(saved)
+        form.seen.data = version_of(saved)
+    return _form_page(form, saved, secrets, sample_send, status=409)
 
 
 def _form_page(

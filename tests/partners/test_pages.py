@@ -29,9 +29,10 @@ from app.partners import keys
 from app.partners import service as partner_service
 from app.partners.models import InboundKey, Partner
 from app.partners.queries import partner_by_name
+from tests.conftest import INBOUND_KEY
 from tests.delivery.misbehaving import behaves, responds, response
 from tests.partners.conftest import gives_tokens, pem_of, token
-from tests.people import Browser
+from tests.people import Browser, fields_of
 from tests.serving import served
 
 pytestmark = pytest.mark.sqlite
@@ -171,8 +172,6 @@ def test_failed_test_saves_nothing_and_keeps_input(admin: Browser, serve: Any, s
     assert "a-new-bearer-token" not in text
     assert "401 Unauthorized" in refused.words and "/api/v0/purchase-order/req-confirm" in text
     # The same form again: the token is kept, and the partner accepts it now.
-    from tests.people import fields_of
-
     form = next(form for form in refused.page.find_all("form") if form.get("action") == NEW)
     again = fields_of(form)
     assert (again["contact"], again["bearer_token"]) == ("Kiran", "")
@@ -304,6 +303,33 @@ def test_concurrent_edit_saves_nothing_and_keeps_input(admin: Browser, partner: 
     assert row().contact == "First"
 
 
+def test_change_during_the_test_send_is_not_overwritten(
+    admin: Browser, serve: Any, change: Callable[..., None], partner: Partner, row: Callable[[], Partner]
+) -> None:
+    def saves_a_change(connection: Any) -> None:
+        connection.receive()
+        change(contact="Saved meanwhile", changed_at=clock.now())
+        connection.send(response())
+
+    url = edit_url(partner)
+    fields = filled(admin, url, base_url=serve(saves_a_change, behaves).url("/moved"), contact="Mine")
+    overtaken = admin.send(url, fields)
+    assert overtaken.status_code == 409
+    assert "Someone else changed this partner" in overtaken.words and "Mine" in overtaken.words
+    assert row().contact == "Saved meanwhile"
+    form = next(form for form in overtaken.page.find_all("form") if form.get("action") == url)
+    assert admin.send(url, fields_of(form)).status_code == 303
+    assert row().contact == "Mine"
+
+
+def test_header_with_an_odd_index_is_ignored(admin: Browser, session: Session) -> None:
+    fields = filled(admin, NEW, name="X", base_url="https://x.example", untested="y")
+    odd = {f"headers-{index}-name": "X-Odd" for index in ("²", "x", "", "9" * 5000)}
+    assert admin.send(NEW, {**fields, **odd}).status_code == 303
+    saved = partner_by_name(session, "X")
+    assert saved and saved.headers == []
+
+
 INVALID = [
     ("name", "", "Enter a name"),
     ("name", "Bharat Connect", "already exists"),
@@ -382,8 +408,6 @@ def test_several_invalid_fields_are_all_reported(admin: Browser) -> None:
 
 
 def test_invalid_secret_is_not_kept_in_the_draft(admin: Browser, session: Session) -> None:
-    from tests.people import fields_of
-
     fields = filled(
         admin,
         NEW,
@@ -409,8 +433,6 @@ def test_invalid_secret_is_not_kept_in_the_draft(admin: Browser, session: Sessio
 def test_entered_certificate_can_be_removed_before_saving(
     admin: Browser, authority: trustme.CA, session: Session
 ) -> None:
-    from tests.people import fields_of
-
     pem = pem_of(authority.issue_cert("a.example"))
     fields = filled(admin, NEW, name="X", base_url="nonsense", untested="y", client_certificate=pem)
     refused = admin.send(NEW, fields)
@@ -714,7 +736,6 @@ def test_generated_key_is_shown_once_and_the_old_one_expires(
     assert "won't be shown again" in shown.words
     assert made not in admin.get(page).get_data(as_text=True)
     assert len(session.scalars(select(InboundKey)).all()) == 2
-    from tests.conftest import INBOUND_KEY
 
     def ping(key: str) -> int:
         return int(anonymous.get("/api/v0/ping", headers={"X-Partner-Key": key}).status_code)
@@ -758,8 +779,6 @@ def site(app: Flask) -> Iterator[str]:
 
 
 def test_integration_guide_call_works(site: str, ravi: Browser, partner: Partner) -> None:
-    from tests.conftest import INBOUND_KEY
-
     sheet = ravi.get(f"/partners/{partner.id}/sheet")
     printed = sheet.one("#try-key").get_text().replace("http://localhost", site)
     assert "PARTNER_KEY" in printed and INBOUND_KEY not in sheet.words
