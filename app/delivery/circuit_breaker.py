@@ -275,7 +275,7 @@ class EndedAttempt:
 def record_attempts(session: Session, ended: Collection[EndedAttempt], now: datetime) -> None:
     """Update the breakers after these attempts. Reads nothing while all partners respond.
 
-    An opened and a closed breaker each make an audit entry. The start and end of failing each send a mail.
+    An opened and a closed breaker each make an audit entry. The start and end of failing each send an email.
     """
     relevant = [attempt for attempt in ended if attempt.may_change_state]
     if not relevant:

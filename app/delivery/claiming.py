@@ -170,9 +170,22 @@ _first_requested = (
     .label("first_requested")
 )
 _PARTNER_COLUMNS = (
-    *("id", "base_url", "headers", "bearer_token", "oauth", "signing_secrets", "client_certificate"),
-    *("ca_bundle", "allow_addresses", "deadline_seconds", "retry_schedule", "success_codes", "concurrency"),
-    *("rate_per_minute", "paused_at", "credential_failures"),
+    "id",
+    "base_url",
+    "headers",
+    "bearer_token",
+    "oauth",
+    "signing_secrets",
+    "client_certificate",
+    "ca_bundle",
+    "allow_addresses",
+    "deadline_seconds",
+    "retry_schedule",
+    "success_codes",
+    "concurrency",
+    "rate_per_minute",
+    "paused_at",
+    "credential_failures",
 )
 _PARTNERS_WITH_PENDING = (
     select(
@@ -196,18 +209,20 @@ _SENDING_BY_PARTNER = (
 )
 _INSERT_ATTEMPTS = insert(attempts)
 _MESSAGE_COLUMNS = (
-    *(
-        "id",
-        "order_id",
-        "partner_id",
-        "kind",
-        "object_id",
-        "body",
-        "attempts_made",
-        "trigger",
-        "requested_by",
-    ),
-    *("request_reason", "request_id", "automatic_attempts", "unknown_outcome", "next_at"),
+    "id",
+    "order_id",
+    "partner_id",
+    "kind",
+    "object_id",
+    "body",
+    "attempts_made",
+    "trigger",
+    "requested_by",
+    "request_reason",
+    "request_id",
+    "automatic_attempts",
+    "unknown_outcome",
+    "next_at",
 )
 
 

@@ -151,7 +151,12 @@ class Message(Base):
         # Every page counts these from the index alone.
         Index(
             "ix_message_needing",
-            *("id", "supplier_b2b_id", "state", "unknown_outcome", "closed_at_attempt", "attempts_made"),
+            "id",
+            "supplier_b2b_id",
+            "state",
+            "unknown_outcome",
+            "closed_at_attempt",
+            "attempts_made",
             sqlite_where=text(NEEDS_ATTENTION),
             postgresql_where=text(NEEDS_ATTENTION),
         ),

@@ -26,7 +26,7 @@ from app.partners.texts import PAUSE_SENTENCES
 from app.tasks.mail import Topic, enqueue, enqueue_once, is_on, link, one_line
 
 BATCH_DELAY = timedelta(minutes=5)
-"""How long a mail about failed messages waits for more of them."""
+"""How long an email about failed messages waits for more of them."""
 
 
 RESPONSE_EVENTS = {
@@ -36,7 +36,7 @@ RESPONSE_EVENTS = {
 
 
 def follow(session: Session, changes: Sequence[MessageChange]) -> None:
-    """Notify supplier staff of refused and failed messages, and send one mail for those of some minutes."""
+    """Notify supplier staff of refused and failed messages, and send one email for all of a few minutes."""
     unsuccessful = [change for change in changes if change.state in RESPONSE_EVENTS]
     if not unsuccessful:
         return
@@ -47,7 +47,9 @@ def follow(session: Session, changes: Sequence[MessageChange]) -> None:
             select(Message.buyer_po_number, Message.supplier_b2b_id).where(Message.id == change.message_id)
         ).one()
         notify(
-            *(session, people_of_supplier(session, row.supplier_b2b_id), RESPONSE_EVENTS[change.state]),
+            session,
+            people_of_supplier(session, row.supplier_b2b_id),
+            RESPONSE_EVENTS[change.state],
             title=row.buyer_po_number,
             path=f"/webhooks/{change.message_id}",
         )
@@ -96,7 +98,7 @@ def breaker_closed(session: Session, partner_id: int, since: datetime, probes: i
 
 
 def failing(session: Session, partner_id: int, failures: int) -> None:
-    """Notify people and send the mail that a partner is failing, after ``failures`` failed attempts."""
+    """Notify people and send the email that a partner is failing, after ``failures`` failed attempts."""
     _notify_affected(session, partner_id, Event.PARTNER_FAILING)
     if not is_on(session):
         return
@@ -109,15 +111,17 @@ def failing(session: Session, partner_id: int, failures: int) -> None:
 
 
 def recovered(session: Session, partner_id: int, since: datetime) -> None:
-    """Notify people and send the mail that a partner has recovered. It was failing since this time."""
+    """Notify people and send the email that a partner has recovered. It was failing since this time."""
     _notify_affected(session, partner_id, Event.PARTNER_RECOVERED)
     if not is_on(session):
         return
     name = one_line(_name(session, partner_id))
     failed = session.scalar(
         select(func.count()).where(
-            *(Message.partner_id == partner_id, Message.state == MessageState.FAILED),
-            *(Message.needs_attention, Message.finished_at >= since),
+            Message.partner_id == partner_id,
+            Message.state == MessageState.FAILED,
+            Message.needs_attention,
+            Message.finished_at >= since,
         )
     )
     body = f"{name} is responding again. Queued webhooks are being sent.\n"

@@ -62,8 +62,16 @@ class AttemptResult:
 
 
 _LOCK_COLUMNS = (
-    *("id", "order_id", "created_at", "state", "lease_token", "cancel_requested", "unknown_outcome"),
-    *("resume_state", "resume_at", "result_from"),
+    "id",
+    "order_id",
+    "created_at",
+    "state",
+    "lease_token",
+    "cancel_requested",
+    "unknown_outcome",
+    "resume_state",
+    "resume_at",
+    "result_from",
 )
 # Statements of the hot path are built once; composing them costs more than running them.
 _LOCK = (

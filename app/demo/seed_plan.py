@@ -14,8 +14,12 @@ MAX_ATTEMPTS = 7
 WITHOUT_RESPONSE = 0.05
 """Orders without a response, besides those with messages."""
 STATES = (
-    *((MessageState.DELIVERED, 0.945), (MessageState.REFUSED, 0.02), (MessageState.FAILED, 0.015)),
-    *((MessageState.CANCELED, 0.012), (MessageState.PENDING, 0.007), (MessageState.SENDING, 0.001)),
+    (MessageState.DELIVERED, 0.945),
+    (MessageState.REFUSED, 0.02),
+    (MessageState.FAILED, 0.015),
+    (MessageState.CANCELED, 0.012),
+    (MessageState.PENDING, 0.007),
+    (MessageState.SENDING, 0.001),
 )
 
 

@@ -30,15 +30,32 @@ from app.orders.models import Decision, Delivery, OrderItem, PurchaseOrder, Resp
 from app.orders.req_confirm import DecisionInput, OrderReference, req_confirm
 
 Row = dict[str, Any]
-MODELS = (*(PurchaseOrder, Revision, OrderItem, InboundMessage, Message, Attempt, Decision, AuditEntry),)
+MODELS = (
+    PurchaseOrder,
+    Revision,
+    OrderItem,
+    InboundMessage,
+    Message,
+    Attempt,
+    Decision,
+    AuditEntry,
+)
 """The tables in the order of their foreign keys."""
 UNREACHABLE = "http://127.0.0.1:9"
 RESPOND_WITHIN = timedelta(hours=24)
 FAILURE_OUTCOMES = (
-    *((Reason.TIMEOUT, None, 6), (Reason.BUSY, 503, 8), (Reason.SERVER_ERROR, 500, 4)),
-    *((Reason.SERVER_ERROR, 502, 3), (Reason.BUSY, 429, 2), (Reason.CONNECT, None, 4)),
-    *((Reason.RESET, None, 2), (Reason.TLS, None, 1), (Reason.NAME, None, 1), (Reason.CREDENTIALS, 401, 1)),
-    *((Reason.UNREADABLE_ANSWER, 200, 1), (Reason.INTERRUPTED, None, 1)),
+    (Reason.TIMEOUT, None, 6),
+    (Reason.BUSY, 503, 8),
+    (Reason.SERVER_ERROR, 500, 4),
+    (Reason.SERVER_ERROR, 502, 3),
+    (Reason.BUSY, 429, 2),
+    (Reason.CONNECT, None, 4),
+    (Reason.RESET, None, 2),
+    (Reason.TLS, None, 1),
+    (Reason.NAME, None, 1),
+    (Reason.CREDENTIALS, 401, 1),
+    (Reason.UNREADABLE_ANSWER, 200, 1),
+    (Reason.INTERRUPTED, None, 1),
 )
 RESPONSES = (("ACCEPT", 88), ("REJECT", 10), ("RETURN", 2))
 REMARKS = {

@@ -19,8 +19,18 @@ from app.orders.order_items import item_rows
 QUANTITIES = 100
 """Different quantities of each example order, so that few orders look like duplicates."""
 KEPT_FIELDS = (
-    *("objectId", "buyerPONumber", "ts", "orderDate", "deliveryDate", "subject", "currency", "objectVersion"),
-    *("poStatusTransition", "itemLists", "buyerDetails", "poValueDetails"),
+    "objectId",
+    "buyerPONumber",
+    "ts",
+    "orderDate",
+    "deliveryDate",
+    "subject",
+    "currency",
+    "objectVersion",
+    "poStatusTransition",
+    "itemLists",
+    "buyerDetails",
+    "poValueDetails",
 )
 
 

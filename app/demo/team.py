@@ -29,7 +29,8 @@ class Teamwork:
 TEAMWORK = (
     Teamwork(
         "KAV/2611/45024",
-        *("asha", "meera"),
+        "asha",
+        "meera",
         (
             (
                 52,
@@ -41,7 +42,8 @@ TEAMWORK = (
     ),
     Teamwork(
         "BRA/2611/45028",
-        *("omar", "omar"),
+        "omar",
+        "omar",
         ((38, "omar", "Only 5 boxes? I asked the buyer whether they mean 500. Waiting for a call back."),),
     ),
     Teamwork(

@@ -55,7 +55,10 @@ class InboundMessage(Base):
         Index("ix_inbound_message_repeat_of", "repeat_of"),
         Index(
             "ix_inbound_message_needing",
-            *("id", "supplier_b2b_id", "effect", "closed_at"),
+            "id",
+            "supplier_b2b_id",
+            "effect",
+            "closed_at",
             sqlite_where=text(NEEDS_ATTENTION),
             postgresql_where=text(NEEDS_ATTENTION),
         ),

@@ -60,7 +60,8 @@ def notify(
 def mark_read(session: Session, person_id: int, ids: Collection[int]) -> None:
     """Mark those of the notifications as read that are this person's."""
     unread = update(Notification).where(
-        *(Notification.person_id == person_id, Notification.id.in_(ids)),
+        Notification.person_id == person_id,
+        Notification.id.in_(ids),
         Notification.read_at.is_(None),
     )
     session.execute(unread.values(read_at=clock.now()))
@@ -69,7 +70,8 @@ def mark_read(session: Session, person_id: int, ids: Collection[int]) -> None:
 def mark_all_read(session: Session, person_id: int, newest: int) -> None:
     """Mark the notifications of a person as read, up to the newest one that the person saw."""
     unread = update(Notification).where(
-        *(Notification.person_id == person_id, Notification.id <= newest),
+        Notification.person_id == person_id,
+        Notification.id <= newest,
         Notification.read_at.is_(None),
     )
     session.execute(unread.values(read_at=clock.now()))
@@ -129,7 +131,8 @@ def _send_digest(session: Session, person: Person) -> bool:
     notifications = session.scalars(
         select(Notification)
         .where(
-            *(Notification.person_id == person.id, Notification.in_digest),
+            Notification.person_id == person.id,
+            Notification.in_digest,
             Notification.created_at < digest_time,
         )
         .order_by(Notification.id.desc())

@@ -128,8 +128,10 @@ def undoable_orders(session: Session, bulk: BulkResponse, order_id: int | None =
         .join(BulkItem, BulkItem.order_id == PurchaseOrder.id)
         .join(Message, and_(Message.id == BulkItem.message_id, Message.id == PurchaseOrder.message_id))
         .where(
-            *(BulkItem.bulk_id == bulk.id, BulkItem.result == BulkStatus.RECORDED),
-            *(Message.state == MessageState.PENDING, Message.attempts_made == 0),
+            BulkItem.bulk_id == bulk.id,
+            BulkItem.result == BulkStatus.RECORDED,
+            Message.state == MessageState.PENDING,
+            Message.attempts_made == 0,
             Message.next_at > clock.now(),
         )
         .order_by(PurchaseOrder.id)

@@ -59,7 +59,9 @@ def add_comment(session: Session, order: PurchaseOrder, text: str, *, by: Person
     session.flush()
     others = [by_name[name] for name in comment.mentions if by_name[name].id != by.id]
     notify(
-        *(session, others, Event.MENTIONED),
+        session,
+        others,
+        Event.MENTIONED,
         title=order.buyer_po_number,
         path=f"/orders/{order.id}",
         by=by.display_name,

@@ -31,14 +31,17 @@ def notify_of_orders(session: Session) -> int:
     path = literal("/orders/") + cast(PurchaseOrder.id, String)
     # A new version moves the deadline, so what was notified before this window does not count.
     is_notified = exists().where(
-        *(Notification.event == Event.DEADLINE_NEAR, Notification.path == path),
+        Notification.event == Event.DEADLINE_NEAR,
+        Notification.path == path,
         Notification.created_at > now - SOON,
     )
     orders = session.scalars(
         select(PurchaseOrder)
         .where(
-            *(PurchaseOrder.needs_response, PurchaseOrder.respond_by > now),
-            *(PurchaseOrder.respond_by <= now + SOON, ~is_notified),
+            PurchaseOrder.needs_response,
+            PurchaseOrder.respond_by > now,
+            PurchaseOrder.respond_by <= now + SOON,
+            ~is_notified,
         )
         .order_by(PurchaseOrder.respond_by)
         .limit(BATCH)
@@ -47,7 +50,9 @@ def notify_of_orders(session: Session) -> int:
     people = {b2b_id: people_of_supplier(session, b2b_id) for b2b_id in suppliers}
     for order in orders:
         notify(
-            *(session, people[order.supplier_b2b_id], Event.DEADLINE_NEAR),
+            session,
+            people[order.supplier_b2b_id],
+            Event.DEADLINE_NEAR,
             title=order.buyer_po_number,
             path=f"/orders/{order.id}",
         )

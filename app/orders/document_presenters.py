@@ -28,8 +28,14 @@ TOTAL_LABELS = {
 _DERIVED_FIELDS = {"totalAmt", "assessmentAmount", "totalItemValue", "itemValueDetails"}
 """Fields of a line that follow from its quantity, price and rate."""
 _COLUMN_FIELDS = (
-    *("quantity", "unit", "unitPrice", "gstRate", "totalItemValue", "productDescription"),
-    *("assessmentAmount", "totalAmt"),
+    "quantity",
+    "unit",
+    "unitPrice",
+    "gstRate",
+    "totalItemValue",
+    "productDescription",
+    "assessmentAmount",
+    "totalAmt",
 )
 """Fields of a line whose changes are shown in their own column."""
 _TERM_FIELDS = ("subject", "orderDate", "deliveryDate", *(f"poValueDetails.{kind}" for kind in TotalKind))

@@ -95,7 +95,9 @@ class PurchaseOrder(Base):
         # Every page counts the work queues; the index has only open orders.
         Index(
             "ix_purchase_order_waits",
-            *("respond_by", "id", "supplier_b2b_id"),
+            "respond_by",
+            "id",
+            "supplier_b2b_id",
             sqlite_where=text(" AND ".join(NEEDS_RESPONSE_SQL)),
             postgresql_where=text(" AND ".join(NEEDS_RESPONSE_SQL)),
         ),
@@ -337,8 +339,14 @@ class Decision(Base):
         # Covers the response report.
         Index(
             "ix_decision_report",
-            *("decided_at", "supplier_b2b_id", "undone", "person_name", "response", "remarks"),
-            *("took_seconds", "left_seconds"),
+            "decided_at",
+            "supplier_b2b_id",
+            "undone",
+            "person_name",
+            "response",
+            "remarks",
+            "took_seconds",
+            "left_seconds",
         ),
         # The newest responses of one person, for the search.
         Index("ix_decision_person_id_id", "person_id", "id"),

@@ -29,7 +29,8 @@ def people_with_form(session: Session, order_id: int, now: datetime) -> Sequence
 def is_recorded(session: Session, order_id: int, person_id: int, now: datetime) -> bool:
     """Whether the open form of this person was recorded recently."""
     form = select(OpenForm.order_id).where(
-        *(OpenForm.order_id == order_id, OpenForm.person_id == person_id),
+        OpenForm.order_id == order_id,
+        OpenForm.person_id == person_id,
         OpenForm.seen_at > now - RENEW_AFTER,
     )
     return session.scalar(form) is not None
