@@ -24,6 +24,7 @@ from app.partners.masking import MASK
 from app.partners.models import Partner
 from app.partners.queries import partner_of_call
 from app.ui import web
+from app.ui.request_log import request_id
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("inbound_api", __name__)
@@ -102,7 +103,7 @@ def _busy(error: Exception) -> Response:
 
 @blueprint.errorhandler(Exception)
 def _internal_error(error: Exception) -> Response:
-    reference = web.new_reference()
+    reference = request_id()
     log.error("fault, reference %s", reference, exc_info=error)
     return _error(ErrorCode.INTERNAL, f"The message was not recorded. Reference {reference}.")
 

@@ -283,11 +283,9 @@ def _forget_session_and_user() -> None:
     g._login_user = AnonymousUserMixin()
 
 
-def error_page(status: int, title: str, text: str, *, reference: str = "") -> Response:
-    """An error page, or an alert for htmx. Its reference is also in the log."""
-    if not reference:
-        reference = new_reference()
-        log.info("%s, reference %s: %s %r", status, reference, request.method, request.path[:200])
+def error_page(status: int, title: str, text: str) -> Response:
+    """An error page, or an alert for htmx. Its reference, the request ID, is also in the log."""
+    log.info("%s, reference %s: %s %r", status, request_id(), request.method, request.path[:200])
     is_read = request.method in READING_METHODS
     return page(
         "ui/errors/page.html",
@@ -296,14 +294,9 @@ def error_page(status: int, title: str, text: str, *, reference: str = "") -> Re
         code=status,
         title=title,
         text=text,
-        reference=reference,
+        reference=request_id(),
         again=local_path(request.full_path.rstrip("?")) if is_read and status in (429, 500, 503) else None,
     )
-
-
-def new_reference() -> str:
-    """The request ID, by which an error on a page is found in the log."""
-    return request_id()
 
 
 NOT_FOUND = "It doesn't exist, or it belongs to another supplier."
@@ -352,13 +345,11 @@ def _csrf_error_page(_error: CSRFError) -> AnyResponse:
 
 def _database_error_page(error: DBAPIError) -> AnyResponse:
     _forget_session_and_user()
-    reference = new_reference()
-    log.warning("database not available, reference %s: %s", reference, error.orig)
+    log.warning("database not available, reference %s: %s", request_id(), error.orig)
     response = error_page(
         503,
         "The database isn't available",
         "Your change may not have been saved. Wait a moment, check it, and try again.",
-        reference=reference,
     )
     response.headers["Retry-After"] = "5"
     return response
@@ -366,13 +357,11 @@ def _database_error_page(error: DBAPIError) -> AnyResponse:
 
 def _server_error_page(error: Exception) -> AnyResponse:
     _forget_session_and_user()
-    reference = new_reference()
-    log.error("unhandled error, reference %s", reference, exc_info=error)
+    log.error("unhandled error, reference %s", request_id(), exc_info=error)
     is_read = request.method in READING_METHODS
     advice = "Try again" if is_read else "Check if it was saved before retrying"
     return error_page(
         500,
         "Something went wrong on our side",
         f"The error was logged. {advice}. If it happens again, give support the reference.",
-        reference=reference,
     )
