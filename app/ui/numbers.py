@@ -7,33 +7,23 @@ from decimal import Decimal
 from functools import lru_cache
 
 from babel import Locale
-from babel.numbers import NumberPattern, parse_pattern
+from babel.numbers import format_decimal
 
 from app.db.filters import COUNT_MAX
 from app.network.text import exact_number
 
 INDIA = Locale.parse("en_IN")
-
-
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-@lru_cache(maxsize=128)
-def _pattern(decimals: int) -> NumberPattern:
-    return parse_pattern("#,##,##0" + (f".{'0' * decimals}" if decimals else ""))
-
-
-def _grouped(value: Decimal, fewest_decimals: int) -> str:
-    # By its digits: equal numbers may have different decimals.
-    return _grouped_digits(str(value), fewest_decimals)
-
-
 @lru_cache(maxsize=8192)
-def _grouped_digits(digits: str, fewest_decimals: int) -> str:
+def _grouped(digits: str, fewest_decimals: int) -> str:
+    """A number with all of its decimals. It is passed as text, since equal numbers may differ in decimals."""
     value = Decimal(digits)
     decimals = max(fewest_decimals, -int(value.as_tuple().exponent))
+    pattern = "#,##,##0" + (f".{'0' * decimals}" if decimals else "")
     with decimal.localcontext(prec=300):
-        return str(_pattern(decimals).apply(value, INDIA))
+        return format_decimal(value, pattern, INDIA)
 
 
 def money(value: object) -> str:
@@ -45,7 +35,7 @@ def money(value: object) -> str:
     if number is None:
         return plain(value) if value is not None else ""
     sign = "-" if number < 0 else ""
-    return f"{sign}₹{_grouped(number.copy_abs(), 2)}"
+    return f"{sign}₹{_grouped(str(number.copy_abs()), 2)}"
 
 
 def amount(value: object) -> str:
@@ -58,7 +48,7 @@ def number(value: object) -> str:
     exact = exact_number(value)
     if exact is None:
         return plain(value) if value is not None else ""
-    return _grouped(exact, 0)
+    return _grouped(str(exact), 0)
 
 
 def plain(value: object) -> str:
@@ -77,7 +67,7 @@ def count(total: int, most: int = 999) -> str:
 
 def pluralize(count: int, singular: str, plural: str = "") -> str:
     """``1 line``, ``5 lines``."""
-    return f"{_grouped(Decimal(count), 0)} {singular if count == 1 else plural or singular + 's'}"
+    return f"{_grouped(str(count), 0)} {singular if count == 1 else plural or singular + 's'}"
 
 
 def pluralize_capped(count: int, singular: str, plural: str = "") -> str:
@@ -107,8 +97,6 @@ def size(byte_count: int | None) -> str:
         return ""
     if byte_count < 1024:
         return pluralize(byte_count, "byte")
-    for unit in ("KB", "MB"):
-        size_in_unit = byte_count / 1024 ** (1 if unit == "KB" else 2)
-        if size_in_unit < 1000 or unit == "MB":
-            break
-    return f"{size_in_unit:.1f}{NO_BREAK}{unit}"
+    if byte_count < 1000 * 1024:
+        return f"{byte_count / 1024:.1f}{NO_BREAK}KB"
+    return f"{byte_count / 1024**2:.1f}{NO_BREAK}MB"
