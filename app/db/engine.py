@@ -10,7 +10,6 @@ from typing import Any, cast
 
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -179,10 +178,5 @@ def _open_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    mode = cast(str, connection.get_execution_options().get("sqlite_begin", "DEFERRED"))
-    driver = cast(sqlite3.Connection, connection.connection.driver_connection)
-    try:
-        # Directly on the driver: SQLAlchemy's overhead per statement costs more than this one.
-        driver.execute(f"BEGIN {mode}")
-    except sqlite3.Error as error:
-        raise DBAPIError.instance("BEGIN", None, error, sqlite3.Error, dialect=connection.dialect) from error
+    mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")

@@ -157,15 +157,16 @@ def _row_counts(engine: Engine) -> dict[str, int]:
 
 
 def statements(engine: Engine, run: Callable[[], Any]) -> list[str]:
-    """The SQL statements that ``run`` executes."""
+    """The SQL statements that ``run`` executes, without those that begin a transaction."""
     executed: list[str] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        executed.append(statement)
+    def record(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        if not statement.startswith("BEGIN"):
+            executed.append(statement)
 
-    event.listen(engine, "before_cursor_execute", note)
+    event.listen(engine, "before_cursor_execute", record)
     run()
-    event.remove(engine, "before_cursor_execute", note)
+    event.remove(engine, "before_cursor_execute", record)
     return executed
 
 
