@@ -20,7 +20,7 @@ from app.accounts.forms import (
     PersonForm,
 )
 from app.accounts.models import Person, Role, Supplier
-from app.accounts.passwords import hash_password, is_password, new_password
+from app.accounts.passwords import hash_password, is_password, new_password, password_problem
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.network.vocabulary import DeviceTag
@@ -126,16 +126,17 @@ def new_user() -> Response:
 @access.confirms_password
 def add_user() -> Response:
     """Add a person with a generated password, which the response shows once."""
+    password = new_password()
+    password_hash = hash_password(password)
     form = NewPersonForm(suppliers=_suppliers())
     if not form.validate():
         return web.page("accounts/user.html", form=form, person=None, status=422)
-    password = new_password()
     try:
         person = service.add_person(
             web.db(),
             form.name.data or "",
             role=Role(form.role.data),
-            password=password,
+            password_hash=password_hash,
             supplier_ids=form.ids,
             full_name=form.full_name.data or "",
             mail_address=form.mail_address.data or "",
@@ -295,16 +296,12 @@ def change_password() -> Response:
     if not is_correct:
         form.current_password.errors = [presenters.INCORRECT_PASSWORD]
         return _password_page(form, status=422)
-    problem = presenters.PASSWORD_UNCHANGED if new == current else ""
-    try:
-        service.check_password(new, me.username, me.full_name, *me.supplier_ids)
-    except service.BadPassword as error:
-        problem = presenters.PASSWORD_PROBLEMS[error.problem]
-    if problem:
-        web.db().commit()  # the failures that the correct password has cleared
-        form.new_password.errors = [problem]
+    web.db().commit()  # the failures that the correct password has cleared
+    problem = password_problem(new, me.username, me.full_name, *me.supplier_ids)
+    if problem or new == current:
+        sentence = presenters.PASSWORD_PROBLEMS[problem] if problem else presenters.PASSWORD_UNCHANGED
+        form.new_password.errors = [sentence]
         return _password_page(form, status=422)
-    web.db().commit()
     password_hash = hash_password(new)
     person = queries.person_by_id(web.db(), me.id, lock=True) or abort(404)
     service.set_password(web.db(), person, password_hash, keep=access.current_session().id)

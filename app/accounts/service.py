@@ -11,9 +11,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.accounts import passwords, queries, sessions, throttle
+from app.accounts import queries, sessions, throttle
 from app.accounts.models import Person, PersonSupplier, Role, Supplier
-from app.accounts.passwords import PasswordProblem
 from app.accounts.preferences import Preferences
 from app.accounts.preferences import read as read_preferences
 from app.audit import trail
@@ -34,14 +33,6 @@ class PersonError(StrEnum):
     LAST_ADMINISTRATOR = "last_administrator"
 
 
-class BadPassword(ValueError):
-    """The password must not be used; ``problem`` says why."""
-
-    def __init__(self, problem: PasswordProblem) -> None:
-        super().__init__(problem.value)
-        self.problem = problem
-
-
 class InvalidPerson(ValueError):
     """The values do not make a valid account; ``code`` says why."""
 
@@ -55,7 +46,7 @@ def add_person(
     username: str,
     *,
     role: Role,
-    password: str,
+    password_hash: str,
     supplier_ids: Iterable[str] = (),
     full_name: str = "",
     mail_address: str = "",
@@ -63,8 +54,8 @@ def add_person(
 ) -> Person:
     """Add a person who can sign in.
 
+    It takes the hash, since hashing is slow and must not happen under a write lock.
     Errors: InvalidPerson for a username that is taken or malformed, or supplier ids that do not fit the role.
-    BadPassword for a password that is too short, too long or easy to guess.
     """
     username = username.strip().lower()
     ids = _cleaned(supplier_ids)
@@ -72,14 +63,13 @@ def add_person(
         raise InvalidPerson(PersonError.USERNAME_INVALID)
     if queries.person_by_username(session, username):
         raise InvalidPerson(PersonError.USERNAME_TAKEN)
-    check_password(password, username, full_name, *ids)
     _check_supplier_ids(role, ids)
     person = Person(
         username=username,
         full_name=full_name,
         mail_address=mail_address,
         role=role,
-        password_hash=passwords.hash_password(password),
+        password_hash=password_hash,
         must_change_password=must_change_password,
         active=True,
         created_at=clock.now(),
@@ -122,13 +112,6 @@ def update_person(
     _record_changes(session, person, before, audit_fields(person))
 
 
-def check_password(password: str, *names: str) -> None:
-    """Errors: BadPassword if the person with these names and supplier ids must not use the password."""
-    problem = passwords.password_problem(password, *names)
-    if problem:
-        raise BadPassword(problem)
-
-
 def set_password(
     session: Session,
     person: Person,
@@ -139,7 +122,7 @@ def set_password(
 ) -> None:
     """Replace the password and end all sessions of the person, except the session ``keep``.
 
-    It takes the hash, since hashing is slow and must not happen under a write lock.
+    It takes the hash for the same reason as ``add_person``.
     """
     person.password_hash = password_hash
     person.must_change_password = must_change

@@ -9,7 +9,7 @@ from flask.cli import AppGroup
 
 from app.accounts import service
 from app.accounts.models import Role
-from app.accounts.passwords import new_password
+from app.accounts.passwords import hash_password, new_password, password_problem
 from app.accounts.presenters import PASSWORD_PROBLEMS, PERSON_ERRORS
 from app.cli import context
 
@@ -35,21 +35,23 @@ def add(name: str, role: str, suppliers: tuple[str, ...], full_name: str, passwo
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:
         password = generated = new_password()
+    problem = password_problem(password, name, full_name, *suppliers)
+    if problem:
+        context.fail(PASSWORD_PROBLEMS[problem])
+    password_hash = hash_password(password)
     with context.writing() as session:
         try:
             person = service.add_person(
                 session,
                 name,
                 role=Role(role),
-                password=password,
+                password_hash=password_hash,
                 supplier_ids=suppliers,
                 full_name=full_name,
                 must_change_password=generated is not None,
             )
         except service.InvalidPerson as error:
             context.fail(PERSON_ERRORS[error.code])
-        except service.BadPassword as error:
-            context.fail(PASSWORD_PROBLEMS[error.problem])
         session.commit()
     click.echo(f"added {person.username} ({person.role})")
     if generated:

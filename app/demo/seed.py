@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.accounts import service as account_service
 from app.accounts.models import Person, Role
-from app.accounts.passwords import new_password
+from app.accounts.passwords import hash_password, new_password
 from app.db import Database
 from app.delivery import statistics
 from app.delivery.models import Attempt, Message
@@ -108,7 +108,7 @@ def _example_data(session: Session, now: datetime) -> ExampleData:
                     session,
                     name,
                     role=role,
-                    password=new_password(),
+                    password_hash=hash_password(new_password()),
                     supplier_ids=supplier_ids,
                     full_name=full_name,
                 )

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.accounts import service as account_service
 from app.accounts.models import Role
-from app.accounts.passwords import new_password
+from app.accounts.passwords import hash_password, new_password
 from app.accounts.queries import person_by_username
 from app.config import Settings, read_or_create_secret
 from app.db import Database
@@ -133,10 +133,16 @@ def prepare(
 
 
 def _add_people(session: Session, password: str) -> None:
+    password_hash = hash_password(password)
     for name, full_name, role, suppliers in PEOPLE:
         if not person_by_username(session, name):
             account_service.add_person(
-                session, name, role=role, password=password, supplier_ids=suppliers, full_name=full_name
+                session,
+                name,
+                role=role,
+                password_hash=password_hash,
+                supplier_ids=suppliers,
+                full_name=full_name,
             )
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.accounts import passwords
 from app.accounts.models import Person, Role
 from app.audit.models import AuditAction, AuditEntry
+from app.db import Database
+from tests import people
 from tests.people import BEARINGS, PASSWORD, TRIVENI, Browser
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.usefixtures("fast_hashing")]
@@ -200,6 +204,28 @@ def test_changes_are_audited_without_secrets(admin: Browser, session: Session) -
     assert changed.new_values == {"full_name": "Omar Shaikh", "supplier_ids": [TRIVENI, BEARINGS]}
     assert reset.new_values == {"password": "changed"}
     assert password not in reset.after + changed.after
+
+
+def test_passwords_are_hashed_without_a_connection(
+    admin: Browser, database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections_in_use = []
+
+    def hash_password(password: str) -> str:
+        connections_in_use.append(database.engine.pool.checkedout())  # type: ignore[attr-defined]
+        return people.fast_hasher.hash(password)
+
+    hasher = SimpleNamespace(hash=hash_password, verify=people.fast_hasher.verify)
+    new_user = {**admin.fill("/users/new", "/users/new"), "name": "kiran", "supplier_ids": TRIVENI}
+    fields = admin.fill("/account/password", "/account/password")
+    own_password = {"current_password": PASSWORD, "new_password": "mango-lantern-river"}
+    monkeypatch.setattr(passwords, "_hasher", hasher)
+    assert admin.send("/users/new", new_user).status_code == 200
+    url = f"/users/{load(session, 'kiran').id}"
+    session.rollback()
+    assert admin.send(f"{url}/password", admin.fill(url, f"{url}/password")).status_code == 200
+    assert admin.send("/account/password", {**fields, **own_password}).status_code == 303
+    assert connections_in_use == [0, 0, 0]
 
 
 def test_unknown_user_is_not_found(admin: Browser) -> None:

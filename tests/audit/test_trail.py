@@ -398,7 +398,7 @@ def test_by_is_the_actor_in_background_jobs(
 def test_hostile_text_is_stored_as_text(database: Database, entries: Trail) -> None:
     hostile = "a\0b\ud800" + "x" * 400
     with trail.acting(trail.Actor(hostile, user_agent=hostile)), database.writing() as session:
-        person = accounts.add_person(session, "kim", role=Role.MANAGER, password=PASSWORD, full_name="Kim")
+        person = accounts.add_person(session, "kim", role=Role.MANAGER, password_hash="", full_name="Kim")
         session.commit()
     last = entries()[-1]
     assert person.id and len(last.user_agent) == 300 and len(last.actor) == 120

@@ -99,7 +99,7 @@ def populate(app: Flask, base_url: str, *, orders: int, concurrency: int = 8) ->
             session,
             "asha",
             role=Role.SUPPLIER,
-            password="mango-lantern-42",
+            password_hash="",
             supplier_ids=["SUPPB2B0001@bbps", "SUPPB2B0002@bbps"],
         )
         partner, _ = partner_service.add(
