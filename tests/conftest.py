@@ -288,7 +288,7 @@ def arrive(
         rules, result = Rules(1024 * 1024, timedelta(hours=24)), ImportResult()
         with database.writing() as session:
             for body in example_bodies[:count]:
-                import_body(session, partner.id, dumps(body), place="test", rules=rules, result=result)
+                import_body(session, partner.id, dumps(body), location="test", rules=rules, result=result)
             session.commit()
             assert not result.errors
             by_object = dict(session.execute(select(PurchaseOrder.object_id, PurchaseOrder.id)).all())

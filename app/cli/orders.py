@@ -33,7 +33,9 @@ def import_orders(files: tuple[Any, ...], partner_name: str | None) -> None:
         with context.writing() as session, progress_bar as progress:
             partner = context.find_partner(session, partner_name)
             for number, body in progress:
-                import_body(session, partner.id, body, place=f"{name}:{number}", rules=rules, result=summary)
+                import_body(
+                    session, partner.id, body, location=f"{name}:{number}", rules=rules, result=summary
+                )
                 session.commit()
             trail.record(
                 session,

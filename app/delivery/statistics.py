@@ -267,8 +267,8 @@ def _count(sums: list[int], milliseconds: float | None) -> None:
     sums[0] += 1
     if milliseconds is not None:
         sums[1] += round(milliseconds)
-        for place in range(2 + bisect_left(_UPPER_BOUNDS, milliseconds), len(sums)):
-            sums[place] += 1
+        for index in range(2 + bisect_left(_UPPER_BOUNDS, milliseconds), len(sums)):
+            sums[index] += 1
 
 
 def _durations(milliseconds: Any, counts: list[Any]) -> Durations:

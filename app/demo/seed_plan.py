@@ -66,26 +66,26 @@ def _spread(rng: random.Random, states: Sequence[MessageState], attempts: int) -
     """The number of attempts of each message; ``attempts`` in total."""
     counts = [0 if state is MessageState.CANCELED else 1 for state in states]
     left = attempts - sum(counts)
-    retried = [place for place, count in enumerate(counts) if count]
+    retried = [index for index, count in enumerate(counts) if count]
     # Outages: parts of the month in which most messages needed several attempts.
     outages = [rng.random() for _ in range(9)]
     size = max(len(states), 1)
-    near = [place for place in retried if any(abs(place / size - outage) < 0.012 for outage in outages)]
+    near = [index for index in retried if any(abs(index / size - outage) < 0.012 for outage in outages)]
 
-    def add(place: int, count: int) -> None:
+    def add(index: int, count: int) -> None:
         nonlocal left
-        more = min(left, MAX_ATTEMPTS - counts[place], count)
-        counts[place] += more
+        more = min(left, MAX_ATTEMPTS - counts[index], count)
+        counts[index] += more
         left -= more
 
     rng.shuffle(near)
-    for place in near:
-        add(place, 4)
+    for index in near:
+        add(index, 4)
     rng.shuffle(retried)
-    for place in retried:
-        add(place, rng.choice((0, 1, 2, 3, 6)))
-    for place in retried:
-        add(place, left)
+    for index in retried:
+        add(index, rng.choice((0, 1, 2, 3, 6)))
+    for index in retried:
+        add(index, left)
     return counts
 
 

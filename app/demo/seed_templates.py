@@ -57,10 +57,10 @@ class ExampleData:
 
     def template(self, rng: random.Random) -> Template:
         """A random example order with a random quantity."""
-        place, size = rng.randrange(len(self.bodies)), rng.randrange(QUANTITIES)
-        if (place, size) not in self.templates:
-            self.templates[place, size] = _template(self.bodies[place], size)
-        return self.templates[place, size]
+        index, size = rng.randrange(len(self.bodies)), rng.randrange(QUANTITIES)
+        if (index, size) not in self.templates:
+            self.templates[index, size] = _template(self.bodies[index], size)
+        return self.templates[index, size]
 
 
 def _template(body: dict[str, Any], size: int) -> Template:

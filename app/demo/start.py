@@ -155,7 +155,7 @@ def _import_orders(session: Session, settings: Settings, partner: Partner) -> No
             session,
             partner.id,
             dumps(body),
-            place=f"example {number}",
+            location=f"example {number}",
             rules=rules,
             result=result,
             received_at=sent_at,

@@ -48,23 +48,23 @@ def import_body(
     partner_id: int,
     body: bytes,
     *,
-    place: str,
+    location: str,
     rules: Rules,
     result: ImportResult,
     received_at: datetime | None = None,
 ) -> None:
     """Process one body as if the partner had sent it, now or at ``received_at``, and count it in ``result``.
 
-    ``place`` says where in the file it is.
+    ``location`` says where in the file it is.
     """
-    call = Call(Kind.REQ_SEND, f"import {place}", received_at=received_at or clock.now())
+    call = Call(Kind.REQ_SEND, f"import {location}", received_at=received_at or clock.now())
     receipt = receive_message(session, partner_id, call, body.strip(), rules)
     if receipt.effect is Effect.APPLIED:
         result.imported += 1
     elif receipt.effect is Effect.REPEATED:
         result.repeated += 1
     else:
-        result.errors.append(f"{place}: {receipt.detail}")
+        result.errors.append(f"{location}: {receipt.detail}")
 
 
 def _elements(content: bytes) -> Iterator[tuple[int, bytes]]:

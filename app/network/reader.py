@@ -52,8 +52,8 @@ def read_json(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
     except Unreadable:
         raise
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise Unreadable(ErrorCode.UNREADABLE, f"The body is not valid JSON ({place}).") from None
+        location = f"line {error.lineno}, column {error.colno}"
+        raise Unreadable(ErrorCode.UNREADABLE, f"The body is not valid JSON ({location}).") from None
     except (ValueError, RecursionError, MemoryError):
         raise Unreadable(ErrorCode.UNREADABLE, "The body is not valid JSON.") from None
     if _SUSPICIOUS_ESCAPE.search(text):

@@ -345,8 +345,8 @@ def _plan_page(bulk: BulkResponse, form: BulkResponseForm | SendForm, *, status:
     rows = plan_rows(items, orders, form)
     numbers = [item.number for item in items]
     after = _after()
-    first = next((place for place, number in enumerate(numbers) if number > after), 0)
-    first_invalid = next((place for place, row in enumerate(rows) if row.remarks_error), None)
+    first = next((index for index, number in enumerate(numbers) if number > after), 0)
+    first_invalid = next((index for index, row in enumerate(rows) if row.remarks_error), None)
     if status == 422 and first_invalid is not None:
         # Show the page with the first error.
         first = first_invalid - first_invalid % bulk_queries.PAGE

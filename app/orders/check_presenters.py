@@ -61,8 +61,8 @@ def checks_view(
 ) -> ChecksView:
     """The checks of an order as sentences."""
     views = [
-        _view(place, check, dismissals.get((check.kind.value, check.reference)), zone, now)
-        for place, check in enumerate(checks, 1)
+        _view(number, check, dismissals.get((check.kind.value, check.reference)), zone, now)
+        for number, check in enumerate(checks, 1)
     ]
     open_checks = [view for view in views if view.dismissal is None]
     return ChecksView(
@@ -71,13 +71,13 @@ def checks_view(
 
 
 def _view(
-    place: int, check: Check, dismissal: OrderCheckDismissal | None, zone: ZoneInfo, now: datetime
+    number: int, check: Check, dismissal: OrderCheckDismissal | None, zone: ZoneInfo, now: datetime
 ) -> CheckView:
     before, after = _SENTENCES[check.kind](check.params, check.reference)
     if check.kind is CheckKind.DUPLICATE and check.other:
         after = f": same items and quantities, received {moment(check.other.received_at, zone, now)}."
     return CheckView(
-        number=place,
+        number=number,
         kind=check.kind.value,
         reference=check.reference,
         label=f"Line {check.line}" if check.line else "Order",

@@ -167,8 +167,8 @@ def _item_checks(session: Session, items: Sequence[OrderItem], body: PurchaseOrd
                 continue
             known[item.item_key] = earlier_items(session, item, HISTORY)
         earlier = known[item.item_key]
-        if earlier and item.place < len(lines):
-            line = lines[item.place]
+        if earlier and item.line_index < len(lines):
+            line = lines[item.line_index]
             last = earlier[0][1]
             other = OtherOrder(last.id, last.buyer_po_number, last.received_at)
             for kind, params in compare_item(item, [row for row, _ in earlier]):
@@ -246,7 +246,7 @@ def gstin_problem(text: str) -> GstinProblem | None:
     if not re.fullmatch(r"\d{2}[A-Z0-9]{13}", text, re.ASCII):
         return GstinProblem.FORMAT
     total = 0
-    for place, character in enumerate(text[:14]):
-        quotient, rest = divmod(GSTIN_CHARACTERS.index(character) * (1 + place % 2), 36)
+    for index, character in enumerate(text[:14]):
+        quotient, rest = divmod(GSTIN_CHARACTERS.index(character) * (1 + index % 2), 36)
         total += quotient + rest
     return None if text[14] == GSTIN_CHARACTERS[-total % 36] else GstinProblem.CHECK_DIGIT

@@ -151,22 +151,22 @@ def _lines(old: ReqSend, new: ReqSend) -> Iterator[LineDifference]:
     """Line differences in the order of the new version; removed lines come last."""
     before, after = old.purchase_order.item_lists, new.purchase_order.item_lists
     matches = _matched(before, after)
-    for place, line in enumerate(after):
-        if place not in matches:
-            yield LineDifference("added", _line_label(line, place), None, line)
+    for index, line in enumerate(after):
+        if index not in matches:
+            yield LineDifference("added", _line_label(line, index), None, line)
             continue
-        was = before[matches[place]]
+        was = before[matches[index]]
         fields = tuple(_line_fields(was, line))
         if fields:
-            yield LineDifference("changed", _line_label(line, place), was, line, fields)
+            yield LineDifference("changed", _line_label(line, index), was, line, fields)
     matched = set(matches.values())
-    for place, line in enumerate(before):
-        if place not in matched:
-            yield LineDifference("removed", _line_label(line, place), line, None)
+    for index, line in enumerate(before):
+        if index not in matched:
+            yield LineDifference("removed", _line_label(line, index), line, None)
 
 
-def _line_label(line: ItemLine, place: int) -> str:
-    return line.serialno or line.order_line_reference or str(place + 1)
+def _line_label(line: ItemLine, index: int) -> str:
+    return line.serialno or line.order_line_reference or str(index + 1)
 
 
 def _line_fields(old: ItemLine, new: ItemLine) -> Iterator[Difference]:
@@ -183,29 +183,29 @@ def _matched(old: Sequence[ItemLine], new: Sequence[ItemLine]) -> dict[int, int]
     """
     matches: dict[int, int] = {}
     old_references, new_references = _unique_references(old), _unique_references(new)
-    for reference, place in new_references.items():
+    for reference, index in new_references.items():
         if reference in old_references:
-            matches[place] = old_references[reference]
+            matches[index] = old_references[reference]
     matched = set(matches.values())
     unmatched: dict[str, list[int]] = defaultdict(list)
-    for place, line in enumerate(old):
-        if place not in matched:
-            unmatched[line.serialno or ""].append(place)
-    for place, line in enumerate(new):
-        if place not in matches:
+    for index, line in enumerate(old):
+        if index not in matched:
+            unmatched[line.serialno or ""].append(index)
+    for index, line in enumerate(new):
+        if index not in matches:
             candidates = unmatched[line.serialno or ""]
             match = next((number for number in candidates if _may_match(old[number], line)), None)
             if match is not None:
                 candidates.remove(match)
-                matches[place] = match
+                matches[index] = match
     return matches
 
 
 def _unique_references(lines: Sequence[ItemLine]) -> dict[str, int]:
     counter = Counter(line.order_line_reference for line in lines)
     return {
-        line.order_line_reference: place
-        for place, line in enumerate(lines)
+        line.order_line_reference: index
+        for index, line in enumerate(lines)
         if line.order_line_reference and counter[line.order_line_reference] == 1
     }
 

@@ -146,16 +146,18 @@ def document_view(document: Document, changes: Differences | None, page: int | N
     line_changes = list(changes.lines) if changes else []
     by_line = {id(change.new): change for change in line_changes}
     numbered = list(enumerate(body.item_lists, 1))
-    on_page = {place for place, _ in numbered[shown]}
-    elsewhere = [(place, line) for place, line in numbered if place not in on_page and id(line) in by_line]
+    on_page = {position for position, _ in numbered[shown]}
+    elsewhere = [
+        (position, line) for position, line in numbered if position not in on_page and id(line) in by_line
+    ]
     removed = [change for change in line_changes if change.kind == "removed"]
     totals = order_totals(body)
     return DocumentView(
         subject=_cell(body.subject, header.get("subject"), plain),
         order_date=_cell(body.order_date, header.get("orderDate"), plain),
         delivery_date=_cell(body.delivery_date, header.get("deliveryDate"), plain),
-        lines=[_line_view(line, place, by_line.get(id(line))) for place, line in numbered[shown]],
-        elsewhere=[_line_view(line, place, by_line[id(line)]) for place, line in elsewhere[:most]],
+        lines=[_line_view(line, position, by_line.get(id(line))) for position, line in numbered[shown]],
+        elsewhere=[_line_view(line, position, by_line[id(line)]) for position, line in elsewhere[:most]],
         removed=[_removed_view(change) for change in removed[:most]],
         pages=pages,
         totals=[_total_view(total, header) for total in totals if total.value is not None],
@@ -189,7 +191,7 @@ def change_counts(changes: Differences) -> str:
     counter = Counter(line.kind for line in changes.lines)
     counts = [(counter[kind], kind) for kind in ("changed", "added", "removed") if counter[kind]]
     lines = [
-        f"{count if place else pluralize(count, 'line')} {kind}" for place, (count, kind) in enumerate(counts)
+        f"{count if index else pluralize(count, 'line')} {kind}" for index, (count, kind) in enumerate(counts)
     ]
     parts = _changed_parts(changes).values()
     return "; ".join(filter(None, (", ".join(lines), ", ".join(parts)))) or "no visible changes"
@@ -239,7 +241,7 @@ def _change_label(change: Difference) -> str:
     return f"{label}: {' '.join(field_label(step) for step in steps.split()).lower()}" if steps else label
 
 
-def _line_view(line: ItemLine, place: int, change: LineDifference | None) -> LineView:
+def _line_view(line: ItemLine, position: int, change: LineDifference | None) -> LineView:
     fields = {item.path: item for item in change.fields} if change else {}
     taxes = line_taxes(line)
     paths = [tax_path(name) for name, _ in taxes]
@@ -249,7 +251,7 @@ def _line_view(line: ItemLine, place: int, change: LineDifference | None) -> Lin
     reference = line.order_line_reference or ""
     other_changes = [item for path, item in fields.items() if path not in (*_COLUMN_FIELDS, *paths)]
     return LineView(
-        number=line.serialno or str(place),
+        number=line.serialno or str(position),
         reference=reference if reference != line.serialno else "",
         kind=change.kind if change else "",
         description=_cell(
@@ -345,9 +347,9 @@ def _sections(document: Document, totals: Totals) -> dict[str, Any]:
 
 def address_line(address: Any) -> str:
     """An address on one line; the country only if it is not India."""
-    place = " ".join(part for part in (address.state, address.pincode) if part)
+    region = " ".join(part for part in (address.state, address.pincode) if part)
     country = address.country if address.country != "IN" else ""
-    parts = (address.address_line1, address.address_line2, address.city, place, country)
+    parts = (address.address_line1, address.address_line2, address.city, region, country)
     return ", ".join(part for part in parts if part)
 
 

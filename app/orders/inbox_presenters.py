@@ -14,7 +14,7 @@ from app.db.filters import COUNT_MAX
 from app.orders.models import PurchaseOrder, ResponseState
 from app.orders.presenters import delivery_chip, is_superseded, order_chip, urgency
 from app.orders.queries import SOON_HOURS, QueueCounts
-from app.orders.queue import Place
+from app.orders.queue import ListPosition
 from app.ui.chips import Chip
 from app.ui.listing import EmptyList
 from app.ui.numbers import pluralize, pluralize_capped
@@ -60,14 +60,14 @@ def list_query(filters: Mapping[str, Any]) -> str:
     return urlencode(filters) or "sort=respond_by"
 
 
-def place_label(place: Place) -> str:
+def position_label(list_position: ListPosition) -> str:
     """Where an order is in its list, such as ``1 of 47``."""
-    total = "1,000+" if place.total >= COUNT_MAX else str(place.total)
-    if place.position is None:
+    total = "1,000+" if list_position.total >= COUNT_MAX else str(list_position.total)
+    if list_position.position is None:
         return f"{total} in this list"
-    if place.position >= COUNT_MAX:
+    if list_position.position >= COUNT_MAX:
         return f"beyond 1,000 of {total}"
-    return f"{place.position} of {total}"
+    return f"{list_position.position} of {total}"
 
 
 def end_of_list(remaining: int) -> tuple[str, str]:
@@ -138,4 +138,4 @@ def order_row(order: PurchaseOrder, *, can_assign: bool) -> OrderRow:
 
 def init_app(app: Flask) -> None:
     """Register the template functions of lists of orders."""
-    app.jinja_env.globals.update(end_of_list=end_of_list, place_label=place_label)
+    app.jinja_env.globals.update(end_of_list=end_of_list, position_label=position_label)

@@ -135,9 +135,9 @@ def _facts(response: LineResponse, ordered: OrderedLine | None) -> Iterable[str]
     if response.unit_price is not None:
         was = f" instead of {money(item.unit_price)}" if item.unit_price is not None else ""
         yield f"Unit price {money(response.unit_price)}{was}"
-    for place, split in enumerate(response.splits, 1):
+    for position, split in enumerate(response.splits, 1):
         on = f" on {short_day(split.delivery_date, year=True)}" if split.delivery_date else ""
-        yield f"Delivery {place}: {number(split.quantity)}{unit}{on}"
+        yield f"Delivery {position}: {number(split.quantity)}{unit}{on}"
 
 
 # --- The summary
@@ -294,11 +294,11 @@ def line_editor(form: Any, page: str = "", query: str = "", *, opened: bool = Fa
     pages = max(1, -(-len(matching) // LINES_SHOWN))
     page_number = min(whole_number(page) or 1, pages)
     shown = matching[(page_number - 1) * LINES_SHOWN : page_number * LINES_SHOWN]
-    on_page = {line.place for line in shown}
+    on_page = {line.index for line in shown}
     edited = [
         line
         for line in lines.ordered
-        if line.place not in on_page
+        if line.index not in on_page
         and (
             line.reference in responses or (line.reference in entered and _is_edited(entered[line.reference]))
         )
@@ -322,10 +322,10 @@ def line_editor(form: Any, page: str = "", query: str = "", *, opened: bool = Fa
 
 def entered_fields(form: Any) -> list[tuple[str, str]]:
     """The line fields of a valid form as names and values, for the hidden fields of the review."""
-    places = {line.reference: line.place for line in form.lines.ordered}
+    indexes = {line.reference: line.index for line in form.lines.ordered}
     fields = []
     for response in form.lines.responses:
-        prefix = f"lines-{places[response.reference]}"
+        prefix = f"lines-{indexes[response.reference]}"
         fields += [
             (f"{prefix}-reference", response.reference),
             (f"{prefix}-response", response.response.value),
@@ -334,10 +334,10 @@ def entered_fields(form: Any) -> list[tuple[str, str]]:
             (f"{prefix}-unit_price", "" if response.unit_price is None else format(response.unit_price, "f")),
             (f"{prefix}-delivery_date", response.delivery_date.isoformat() if response.delivery_date else ""),
         ]
-        for place, split in enumerate(response.splits):
-            fields.append((f"{prefix}-split-{place}-quantity", format(split.quantity or Decimal(0), "f")))
+        for index, split in enumerate(response.splits):
+            fields.append((f"{prefix}-split-{index}-quantity", format(split.quantity or Decimal(0), "f")))
             day = split.delivery_date.isoformat() if split.delivery_date else ""
-            fields.append((f"{prefix}-split-{place}-delivery_date", day))
+            fields.append((f"{prefix}-split-{index}-delivery_date", day))
     return [(name, value) for name, value in fields if value]
 
 
@@ -360,7 +360,7 @@ def _row(line: OrderedLine, entered: EnteredLine, responses: Any) -> EditorRow:
     response = responses.get(line.reference)
     before: Amounts = line_amounts(item)
     after = line_amounts(item, response) if response else before
-    prefix = f"lines-{line.place}"
+    prefix = f"lines-{line.index}"
     return EditorRow(
         prefix=prefix,
         reference=line.reference,
@@ -418,8 +418,8 @@ def _split_rows(prefix: str, entered: EnteredLine) -> list[SplitRow]:
     rows = entered.filled_splits()
     blank = min(SPLIT_ROWS, SPLITS_MAX - len(rows)) if len(rows) < SPLITS_MAX else 0
     return [
-        SplitRow(place + 1, f"{prefix}-split-{place}", row.quantity, row.delivery_date)
-        for place, row in enumerate([*rows, *(EnteredSplit() for _ in range(blank))])
+        SplitRow(index + 1, f"{prefix}-split-{index}", row.quantity, row.delivery_date)
+        for index, row in enumerate([*rows, *(EnteredSplit() for _ in range(blank))])
     ]
 
 

@@ -30,7 +30,7 @@ _PAISA = Decimal("0.01")
 class OrderedLine:
     """A line of the order, with the reference that names it in a response and its delivery date."""
 
-    place: int
+    index: int
     reference: str
     item: ItemLine
     delivery_date: date | None
@@ -38,7 +38,7 @@ class OrderedLine:
     @property
     def number(self) -> str:
         """The number of the line as people see it."""
-        return self.item.serialno or str(self.place + 1)
+        return self.item.serialno or str(self.index + 1)
 
 
 @dataclass(slots=True)
@@ -77,19 +77,19 @@ class EnteredLine:
 def ordered_lines(body: PurchaseOrderBody) -> list[OrderedLine]:
     """The lines of an order, each with a reference of its own.
 
-    That is its ``orderLineReference``, else its ``serialno``, else ``#`` and its place.
+    That is its ``orderLineReference``, else its ``serialno``, else ``#`` and its position.
     """
     day = read_date(body.delivery_date)
     first = [_reference(item.order_line_reference) for item in body.item_lists]
     second = [_reference(item.serialno) for item in body.item_lists]
     chosen = _unique(first)
     chosen_references = {reference for reference in chosen if reference}
-    for place, reference in enumerate(_unique(second)):
-        if not chosen[place]:
-            chosen[place] = reference if reference not in chosen_references else ""
+    for index, reference in enumerate(_unique(second)):
+        if not chosen[index]:
+            chosen[index] = reference if reference not in chosen_references else ""
     return [
-        OrderedLine(place, chosen[place] or f"#{place + 1}", item, day)
-        for place, item in enumerate(body.item_lists)
+        OrderedLine(index, chosen[index] or f"#{index + 1}", item, day)
+        for index, item in enumerate(body.item_lists)
     ]
 
 
@@ -114,8 +114,8 @@ def read_lines(ordered: Sequence[OrderedLine], entered: Iterable[EnteredLine]) -
         entered_references.add(line.reference)
         response = _read_line(known, line)
         if response and not line.errors:
-            responses[known.place] = response
-    return tuple(responses[place] for place in sorted(responses))
+            responses[known.index] = response
+    return tuple(responses[index] for index in sorted(responses))
 
 
 def response_mismatch(kind: str, responses: Sequence[LineResponse], line_count: int) -> str:

@@ -318,7 +318,7 @@ class BulkItem(Base):
     __table_args__ = (Index("ix_bulk_item_order_id", "order_id"),)
 
     bulk_id: Mapped[str] = mapped_column(ForeignKey("bulk_response.id", ondelete="CASCADE"), primary_key=True)
-    # The place in the selection, or the row of the spreadsheet.
+    # The position in the selection, or the row of the spreadsheet.
     number: Mapped[int] = mapped_column(primary_key=True)
     order_id: Mapped[int | None] = mapped_column(ForeignKey("purchase_order.id", ondelete="CASCADE"))
     version: Mapped[int | None]
@@ -392,7 +392,7 @@ class OrderItem(Base):
     supplier_b2b_id: Mapped[str] = mapped_column(String(100))
     buyer_b2b_id: Mapped[str] = mapped_column(String(100))
     item_key: Mapped[str] = mapped_column(String(32))
-    place: Mapped[int]
+    line_index: Mapped[int] = mapped_column("place")
     quantity: Mapped[str | None] = mapped_column(String(40))
     unit: Mapped[str] = mapped_column(String(40))
     unit_price: Mapped[str | None] = mapped_column(String(40))

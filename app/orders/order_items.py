@@ -43,7 +43,7 @@ def item_rows(
             "supplier_b2b_id": supplier_b2b_id,
             "buyer_b2b_id": buyer_b2b_id,
             "item_key": key,
-            "place": place,
+            "place": index,
             "quantity": _text(line.quantity),
             "unit": (line.unit or "")[:TEXT_MAX],
             "unit_price": _text(line.unit_price),
@@ -51,7 +51,7 @@ def item_rows(
             "gst_rate": _text(line.gst_rate),
             "lead_days": lead_days,
         }
-        for place, line in enumerate(body.item_lists)
+        for index, line in enumerate(body.item_lists)
         if (key := item_key(line))
     ]
 
@@ -64,7 +64,7 @@ def item_key(line: ItemLine) -> str:
 
 def items_of(session: Session, order_id: int, limit: int) -> Sequence[OrderItem]:
     """The first lines of an order in the index."""
-    query = select(OrderItem).where(OrderItem.order_id == order_id).order_by(OrderItem.place)
+    query = select(OrderItem).where(OrderItem.order_id == order_id).order_by(OrderItem.line_index)
     return session.scalars(query.limit(limit)).all()
 
 
@@ -74,7 +74,7 @@ def earlier_items(session: Session, item: OrderItem, limit: int) -> Sequence[tup
         select(OrderItem, PurchaseOrder)
         .join(PurchaseOrder, PurchaseOrder.id == OrderItem.order_id)
         .where(*_same_item(item), OrderItem.order_id < item.order_id)
-        .order_by(OrderItem.order_id.desc(), OrderItem.place)
+        .order_by(OrderItem.order_id.desc(), OrderItem.line_index)
         .limit(limit)
     )
     return [(row[0], row[1]) for row in session.execute(query)]

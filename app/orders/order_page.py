@@ -125,7 +125,7 @@ def page_context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool 
     return {
         "order": order,
         "list_query": opened_list(),
-        "place": queue_page.place(order),
+        "list_position": queue_page.list_position(order),
         "form": form,
         "document": content,
         "lines_page": _lines_page(),

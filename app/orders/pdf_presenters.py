@@ -152,10 +152,10 @@ def _head_facts(pdf_data: OrderPdf) -> list[tuple[str, str]]:
 def _facts_row(pdf: Pdf, facts: Sequence[tuple[str, str]]) -> None:
     """Facts side by side; the last one gets the remaining width."""
     top, ends, width = pdf.get_y(), [], 32.0
-    for place, (label, value) in enumerate(facts):
-        own = WIDTH - width * place if place == len(facts) - 1 else width - 2
-        texts = [Text(label, 7.5, color=MUTED), Text(value, 9, bold=place < len(facts) - 1)]
-        ends.append(pdf.block(texts, MARGIN + width * place, top, own))
+    for index, (label, value) in enumerate(facts):
+        own = WIDTH - width * index if index == len(facts) - 1 else width - 2
+        texts = [Text(label, 7.5, color=MUTED), Text(value, 9, bold=index < len(facts) - 1)]
+        ends.append(pdf.block(texts, MARGIN + width * index, top, own))
     pdf.set_y(max(ends) + 1)
     pdf.rule(2)
 
@@ -189,9 +189,9 @@ def _parties(pdf: Pdf, pdf_data: OrderPdf) -> None:
         blocks.append((kind, "", [address]))
     top = pdf.get_y()
     ends: list[float] = []
-    for place, (title, name, lines) in enumerate(blocks):
-        x = MARGIN + (place % 3) * 62.0
-        if place == 3:
+    for index, (title, name, lines) in enumerate(blocks):
+        x = MARGIN + (index % 3) * 62.0
+        if index == 3:
             top = max(ends) + 2
         texts = [Text(title, 7.5, color=MUTED), Text(name, 9, bold=True), *(Text(line, 8) for line in lines)]
         ends.append(pdf.block(texts, x, top, 56))

@@ -1,6 +1,6 @@
 """Working through a list of orders one by one: where an order is in it, and what comes next.
 
-A place is a sort key, not a page, so it stays valid when orders leave the list as they are responded to.
+The position is a sort key, not a page, so it stays valid when orders leave the list as they are responded to.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from app.orders.queries import SORTS, OrderFilter, matching
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListPosition:
     """An order within a list.
 
     ``position`` counts from 1; it is None if the order is no longer in the list. Counts end at
@@ -31,12 +31,14 @@ class Place:
     next: int | None
 
 
-def place(session: Session, scope: Scope, filters: OrderFilter, order: PurchaseOrder, now: datetime) -> Place:
+def list_position(
+    session: Session, scope: Scope, filters: OrderFilter, order: PurchaseOrder, now: datetime
+) -> ListPosition:
     """Where the order is in the list."""
     ids = matching(session, select(PurchaseOrder.id), scope, filters, now)
     is_listed = session.scalar(ids.where(PurchaseOrder.id == order.id)) is not None
     before = ids.where(_after_order(filters, order, backwards=True))
-    return Place(
+    return ListPosition(
         position=count_rows(session, before) + 1 if is_listed else None,
         total=count_rows(session, ids),
         previous=_first(session, before, filters, backwards=True),
@@ -76,9 +78,9 @@ def _open(session: Session, scope: Scope, filters: OrderFilter, now: datetime) -
 def _after_order(filters: OrderFilter, order: PurchaseOrder, *, backwards: bool = False) -> Any:
     """Whether an order comes after this one in the list, or before it."""
     column, descending = SORTS[filters.sort]
-    place = tuple_(column, PurchaseOrder.id)
+    key = tuple_(column, PurchaseOrder.id)
     position = tuple_(literal(getattr(order, column.key), column.type), order.id)
-    return place < position if descending != backwards else place > position
+    return key < position if descending != backwards else key > position
 
 
 def _first(session: Session, ids: Any, filters: OrderFilter, *, backwards: bool = False) -> int | None:

@@ -1,4 +1,4 @@
-"""Working through a list of orders: the list in the URL, the place of an order in it, and what comes next."""
+"""Working through a list of orders: the list in the URL, the position of an order, and what comes next."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def next_url(query: str, responded: PurchaseOrder | None) -> str:
     return url_for("orders.order", order_id=next_id, list=query, responded=responded_id)
 
 
-def place(order: PurchaseOrder) -> queue.Place | None:
+def list_position(order: PurchaseOrder) -> queue.ListPosition | None:
     """Where the order is in the list that was opened; None without a list."""
     query = opened_list()
     if not query or web.wants_fragment():
         return None
-    return queue.place(web.db(), access.visible_suppliers(), list_filter(query), order, clock.now())
+    return queue.list_position(web.db(), access.visible_suppliers(), list_filter(query), order, clock.now())
 
 
 def responded_order() -> dict[str, Any] | None:

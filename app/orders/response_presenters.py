@@ -110,10 +110,10 @@ def refused_field(
     path = re.split(r"[.\[\]]+", message.error_field)
     field = next((_FORM_FIELDS[step] for step in path if step in _FORM_FIELDS), "")
     if field == "additional_infos":
-        place = next((int(step) for step in path if re.fullmatch(r"\d{1,5}", step)), None)
-        if has_lines and place is not None and place >= len(infos):
+        index = next((int(step) for step in path if re.fullmatch(r"\d{1,5}", step)), None)
+        if has_lines and index is not None and index >= len(infos):
             return "lines"
-        name = infos[place][0] if place is not None and place < len(infos) else ""
+        name = infos[index][0] if index is not None and index < len(infos) else ""
         return {OWN_NUMBER: "supplier_order_number", PROMISED_DATE: "promised_date"}.get(name, field)
     return field
 
@@ -153,9 +153,9 @@ def info_rows(form: Any) -> list[InfoRow]:
         for number, entry in enumerate(form.additional_infos, 1)
     ]
     empty = sum(not row.name and not row.value for row in rows)
-    for place in range(len(rows), max(3, len(rows) + 2 - empty)):
+    for index in range(len(rows), max(3, len(rows) + 2 - empty)):
         rows.append(
-            InfoRow(place + 1, f"additional_infos-{place}-name", "", f"additional_infos-{place}-value", "")
+            InfoRow(index + 1, f"additional_infos-{index}-name", "", f"additional_infos-{index}-value", "")
         )
     return rows
 

@@ -116,7 +116,7 @@ def _read_rows(rows: Iterable[Sequence[str]]) -> Sheet:
     rows_read: list[SheetRow] = []
     blank = 0
     for number, row in numbered:
-        cells = {column: row[place] for column, place in columns.items() if place < len(row)}
+        cells = {column: row[index] for column, index in columns.items() if index < len(row)}
         if not any(cells.values()):
             continue
         if len(rows_read) + blank == ROWS_MAX:
@@ -131,12 +131,12 @@ def _read_rows(rows: Iterable[Sequence[str]]) -> Sheet:
 
 
 def _columns(header: Sequence[str]) -> dict[SheetColumn, int]:
-    """The place of each known column; the first counts if a header occurs twice."""
+    """The index of each known column; the first counts if a header occurs twice."""
     columns: dict[SheetColumn, int] = {}
-    for place, name in enumerate(header):
+    for index, name in enumerate(header):
         column = _HEADERS.get(search_key(name.replace("_", " ")))
         if column:
-            columns.setdefault(column, place)
+            columns.setdefault(column, index)
     return columns
 
 

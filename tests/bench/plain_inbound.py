@@ -293,7 +293,7 @@ def _items(order: PurchaseOrder, sent: Order) -> list[OrderItem]:
             supplier_b2b_id=order.supplier_b2b_id,
             buyer_b2b_id=order.buyer_b2b_id,
             item_key=hashlib.sha256(line.product_description.lower().encode()).hexdigest()[:32],
-            place=place,
+            line_index=index,
             quantity=_text(line.quantity),
             unit=(line.unit or "")[:40],
             unit_price=_text(line.unit_price),
@@ -301,7 +301,7 @@ def _items(order: PurchaseOrder, sent: Order) -> list[OrderItem]:
             gst_rate=_text(line.gst_rate),
             lead_days=(due - ordered).days if ordered and due else None,
         )
-        for place, line in enumerate(sent.item_lists)
+        for index, line in enumerate(sent.item_lists)
         if line.product_description
     ]
 

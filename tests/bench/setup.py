@@ -120,7 +120,7 @@ def add_orders(app: Flask, partner_id: int, count: int) -> list[int]:
             raw = dumps(bodies[number % len(bodies)]).replace(
                 body["purchaseOrder"]["objectId"].encode(), f"POR{number:032d}".encode()
             )
-            import_body(session, partner_id, raw, place="bench", rules=rules, result=result)
+            import_body(session, partner_id, raw, location="bench", rules=rules, result=result)
         session.commit()
         assert not result.errors
         of_partner = select(PurchaseOrder.id).where(PurchaseOrder.partner_id == partner_id)

@@ -27,11 +27,11 @@ def inbox(page: Page, site: str, sign_in: SignIn, arrive: Any) -> Page:
 def test_orders_are_confirmed_one_after_the_other_by_keyboard(inbox: Page) -> None:
     page = inbox
     press(page, "j", "Enter")
-    expect(page.locator("nav.place")).to_contain_text("1 of 3")
+    expect(page.locator("nav.list-position")).to_contain_text("1 of 3")
     press(page, "j")
-    expect(page.locator("nav.place")).to_contain_text("2 of 3")
+    expect(page.locator("nav.list-position")).to_contain_text("2 of 3")
     press(page, "k")
-    expect(page.locator("nav.place")).to_contain_text("1 of 3")
+    expect(page.locator("nav.list-position")).to_contain_text("1 of 3")
     for remaining in ("1 of 2", "1 of 1"):
         press(page, "c")
         expect(page.locator("#review-title")).to_be_focused()
@@ -39,7 +39,7 @@ def test_orders_are_confirmed_one_after_the_other_by_keyboard(inbox: Page) -> No
         while page.evaluate("document.activeElement.name") != "next":
             press(page, "Tab")
         press(page, "Enter")
-        expect(page.locator("nav.place")).to_contain_text(remaining)
+        expect(page.locator("nav.list-position")).to_contain_text(remaining)
         expect(page.locator("form.responded")).to_contain_text("Confirmed by Asha")
     press(page, "r")
     expect(page.get_by_label("Remarks for the buyer")).to_be_focused()

@@ -164,14 +164,14 @@ def test_monday_with_340_new_orders(
 
     page.goto(f"{site}/orders?due=soon")
     asha.open_first_order()
-    expect(page.locator("nav.place")).to_contain_text(f"1 of {URGENT}")
+    expect(page.locator("nav.list-position")).to_contain_text(f"1 of {URGENT}")
     for _ in range(URGENT):
         asha.confirm_and_next()
     expect(page.get_by_text("All done", exact=True)).to_be_visible()
 
     page.goto(f"{site}/orders?answer=changed")
     asha.open_first_order()
-    expect(page.locator("nav.place")).to_contain_text(f"1 of {changed}")
+    expect(page.locator("nav.list-position")).to_contain_text(f"1 of {changed}")
     for _ in range(changed):
         asha.confirm_and_next()
     expect(page.get_by_text("All done", exact=True)).to_be_visible()

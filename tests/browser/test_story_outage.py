@@ -85,7 +85,7 @@ def test_partner_down_for_two_hours_loses_nothing(
     start(page)
     for remaining in range(ORDERS - 1, ORDERS - BEFORE_THE_BANNER - 1, -1):
         confirm(page)
-        expect(page.locator("nav.place")).to_contain_text(f"1 of {remaining}")
+        expect(page.locator("nav.list-position")).to_contain_text(f"1 of {remaining}")
     wait_until(lambda: sum(message.attempts_made for message in all_messages(session)) >= 3)
 
     # From now on every page says what is wrong, and that she can go on.
@@ -95,7 +95,7 @@ def test_partner_down_for_two_hours_loses_nothing(
     expect(banner).to_contain_text("Keep responding as usual")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     confirm(page)
-    expect(page.locator("nav.place")).to_contain_text("1 of 1")
+    expect(page.locator("nav.list-position")).to_contain_text("1 of 1")
     confirm(page)
     expect(page.get_by_text("All done")).to_be_visible()
     follow(page, "View status")

@@ -120,7 +120,7 @@ def test_new_orders_are_received_after_the_seed(
     with database.writing() as session:
         partner_id = session.scalars(select(Partner.id)).first()
         assert partner_id
-        import_body(session, partner_id, dumps(example_bodies[0]), place="", rules=rules, result=result)
+        import_body(session, partner_id, dumps(example_bodies[0]), location="", rules=rules, result=result)
         session.commit()
         assert (result.imported, result.errors) == (1, [])
         assert (session.scalar(select(func.max(PurchaseOrder.id))) or 0) > 315

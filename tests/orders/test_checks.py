@@ -231,11 +231,13 @@ def test_item_check_names_its_line_and_the_last_order(monkeypatch: pytest.Monkey
 
     def earlier_items(_session: Any, row: OrderItem, limit: int) -> list[Any]:
         queried.append((row.item_key, limit))
-        return [(item(unit_price="4"), other_order(7)), (item(), other_order(6))] if row.place != 1 else []
+        return (
+            [(item(unit_price="4"), other_order(7)), (item(), other_order(6))] if row.line_index != 1 else []
+        )
 
     monkeypatch.setattr(checks, "earlier_items", earlier_items)
     keys = ["a", "b", "a", "c", "d"]
-    rows = [item(place=place, item_key=key) for place, key in enumerate(keys)]
+    rows = [item(line_index=index, item_key=key) for index, key in enumerate(keys)]
     session: Any = None
     order = body({}, {}, {}, {"serialno": "4", "orderLineReference": ""})
     params, other = {"now": "5", "before": "4"}, OtherOrder(7, "PO7", RECEIVED_AT)
@@ -366,7 +368,7 @@ def test_edit_replaces_the_indexed_items(buyer: Buyer, session: Session) -> None
     assert buyer.send().status_code == 200
     lines = [{"productDescription": "One"}, {"productDescription": ""}, {"productDescription": "Two"}]
     assert buyer.edit(itemLists=lines).status_code == 200
-    assert session.scalars(select(OrderItem.place).order_by(OrderItem.place)).all() == [0, 2]
+    assert session.scalars(select(OrderItem.line_index).order_by(OrderItem.line_index)).all() == [0, 2]
 
 
 def dismissal(browser: Browser, order_id: int) -> dict[str, Any]:
@@ -464,7 +466,7 @@ def test_order_that_was_never_indexed_has_a_page(asha: Browser, receive: Any, se
 def test_migration_indexes_existing_orders(arrive: Any, database: Database, session: Session) -> None:
     arrive(8)
     columns = [column for column in OrderItem.__table__.c if column.name != "id"]
-    query = select(*columns).order_by(OrderItem.order_id, OrderItem.place)
+    query = select(*columns).order_by(OrderItem.order_id, OrderItem.line_index)
     before = session.execute(query).all()
     session.close()
     with database.engine.connect() as connection:

@@ -34,18 +34,18 @@ def respond_and_next(browser: Browser, url: str, **changes: Any) -> Any:
 
 
 @pytest.mark.sqlite
-def test_order_opened_from_list_shows_place_and_neighbors(asha: Browser, arrive: Any) -> None:
+def test_order_opened_from_list_shows_position_and_neighbors(asha: Browser, arrive: Any) -> None:
     arrive(3)
     first, second, third = links(asha)
     assert "list=answer%3Dopen" in first
     page = asha.get(first)
-    assert "1 of 3" in page.one("nav.place").get_text(" ")
+    assert "1 of 3" in page.one("nav.list-position").get_text(" ")
     assert page.one("a[rel=next]")["href"] == second
     assert not page.page.select("a[rel=prev]")
     page = asha.get(third)
-    assert "3 of 3" in page.one("nav.place").get_text(" ")
+    assert "3 of 3" in page.one("nav.list-position").get_text(" ")
     assert page.one("a[rel=prev]")["href"] == second
-    assert not asha.get(first.split("?")[0]).page.select("nav.place, button[name=next]")
+    assert not asha.get(first.split("?")[0]).page.select("nav.list-position, button[name=next]")
 
 
 def test_next_follows_the_sort_of_the_list(subtests: pytest.Subtests, asha: Browser, arrive: Any) -> None:
@@ -74,7 +74,7 @@ def test_confirm_and_next_records_and_opens_next_order(asha: Browser, arrive: An
     assert order_id(response.location) == order_id(second)
     page = asha.get(response.location)
     assert "Confirmed by Asha" in " ".join(page.one("form.responded").get_text(" ").split())
-    assert "1 of 2" in page.one("nav.place").get_text(" ")
+    assert "1 of 2" in page.one("nav.list-position").get_text(" ")
     assert order_id(links(asha)[0]) == order_id(second)
 
 
@@ -145,7 +145,7 @@ def test_list_of_other_suppliers_has_no_next_order(omar: Browser, asha: Browser,
     foreign = next(order_id(url) for url in links(asha) if order_id(url) not in own)
     page = omar.get(f"{links(omar)[0]}&responded={foreign}")
     assert not page.page.select("form.responded")
-    assert f"of {len(own)}" in page.one("nav.place").get_text(" ")
+    assert f"of {len(own)}" in page.one("nav.list-position").get_text(" ")
 
 
 @pytest.mark.sqlite
