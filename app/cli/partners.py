@@ -11,6 +11,7 @@ from flask.cli import AppGroup
 from app.audit.trail import COMMAND_LINE
 from app.cli import context
 from app.partners import service
+from app.partners.keys import BadPartner
 
 partners = AppGroup("partners", help="Manage partners: the systems that send orders and receive responses.")
 
@@ -79,7 +80,7 @@ def add(
                 retry_schedule=_seconds(retry_schedule),
                 **options,
             )
-        except service.BadPartner as error:
+        except BadPartner as error:
             hint = ". Pass --allow-plain-http to allow it." if error.field == "allow_plain_http" else ""
             context.fail(f"{error}{hint}")
         session.commit()

@@ -22,8 +22,9 @@ from wtforms import (
 from wtforms.validators import InputRequired, Length, Optional, ValidationError
 
 from app.partners.durations import read_list, read_waits, waits_text
+from app.partners.keys import BadPartner
 from app.partners.models import Partner
-from app.partners.service import HEADERS_MAX, REASON_MAX, BadPartner, Details, OAuth
+from app.partners.service import HEADERS_MAX, REASON_MAX, Details, OAuth
 from app.ui.fields import Rows, Seconds, Whole, choices, folded, reason_field
 
 GRACES = {

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, or_, update
+from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -64,16 +64,7 @@ def add_key(
         raise BadPartner("this inbound key is or was in use", "key")
     now = clock.now()
     if grace is not None:
-        until = now + grace
-        session.execute(
-            update(InboundKey)
-            .where(
-                InboundKey.partner_id == partner.id,
-                InboundKey.revoked_at.is_(None),
-                or_(InboundKey.valid_until.is_(None), InboundKey.valid_until > until),
-            )
-            .values(valid_until=until)
-        )
+        _let_expire(session, InboundKey, partner, now + grace)
     _check_count(len(queries.active_keys(session, partner.id, now)))
     session.add(
         InboundKey(
@@ -104,18 +95,14 @@ def add_inbound_secret(
     """Add an inbound signing secret and return it; None generates one. Errors: BadPartner."""
     secret = _secret(secret)
     now = clock.now()
-    of_partner = InboundSecret.partner_id == partner.id
-    session.execute(delete(InboundSecret).where(of_partner, InboundSecret.valid_until <= now))
+    session.execute(
+        delete(InboundSecret).where(InboundSecret.partner_id == partner.id, InboundSecret.valid_until <= now)
+    )
     known = queries.active_secrets(session, now)
     if any(signing.key_of(saved.secret) == signing.key_of(secret) for saved in known):
         raise BadPartner("this signing secret is already in use", "key")
     if grace is not None:
-        until = now + grace
-        session.execute(
-            update(InboundSecret)
-            .where(of_partner, or_(InboundSecret.valid_until.is_(None), InboundSecret.valid_until > until))
-            .values(valid_until=until)
-        )
+        _let_expire(session, InboundSecret, partner, now + grace)
     active = [saved for saved in known if saved.partner_id == partner.id]
     _check_count(len(active) if grace is None or grace else 0)
     session.add(InboundSecret(partner_id=partner.id, secret=secret, created_at=now))
@@ -192,6 +179,17 @@ def _record(
     if grace is not None:
         after["earlier ones expire in seconds"] = grace.total_seconds()
     trail.record(session, action, AuditObject.PARTNER, partner.id, name=partner.name, after=after)
+
+
+def _let_expire(
+    session: Session, model: type[InboundKey | InboundSecret], partner: Partner, until: datetime
+) -> None:
+    """Let the partner's keys or secrets expire at this time, unless they expire sooner."""
+    session.execute(
+        update(model)
+        .where(model.partner_id == partner.id, queries.expires_after(model, until))
+        .values(valid_until=until)
+    )
 
 
 def _expiring(saved: dict[str, Any], until: datetime) -> dict[str, Any]:

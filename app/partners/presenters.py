@@ -9,6 +9,7 @@ from math import ceil
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from app.audit.models import AuditAction
 from app.delivery.statistics import Totals
 from app.network.vocabulary import LINE_PREFIX
 from app.partners.certificates import Certificate
@@ -71,13 +72,13 @@ def partner_note(status: PartnerStatus) -> Note:
 
 def pause_event_label(entry: Any) -> str:
     """Who or what paused or resumed a partner, of an audit entry."""
-    label = "Paused" if entry.action == "held" else "Resumed"
+    label = "Paused" if entry.action == AuditAction.PAUSED else "Resumed"
     return f"{label} by {entry.actor}" if entry.actor else f"{label} automatically"
 
 
 def secret_help(entered: str | None, saved: str | None) -> str:
     """The help below a secret's field: whether there is one and how to keep it."""
-    hint = "just entered" if entered else secret_hint(saved or "")
+    hint = secret_placeholder(entered, saved)
     return f"{hint[:1].upper()}{hint[1:]}. Leave blank to keep it." if entered or saved else "Not set."
 
 

@@ -70,17 +70,10 @@ def active_keys(session: Session, partner_id: int, now: datetime) -> Sequence[In
 
 def active_secrets(session: Session, now: datetime, partner_id: int | None = None) -> Sequence[InboundSecret]:
     """The active inbound signing secrets, newest first; without a partner ID those of all."""
-    query = select(InboundSecret).where(
-        or_(InboundSecret.valid_until.is_(None), InboundSecret.valid_until > now)
-    )
+    query = select(InboundSecret).where(expires_after(InboundSecret, now))
     if partner_id is not None:
         query = query.where(InboundSecret.partner_id == partner_id)
     return session.scalars(query.order_by(InboundSecret.id.desc())).all()
-
-
-def partner(session: Session, partner_id: int) -> Partner | None:
-    """A partner by its ID."""
-    return session.get(Partner, partner_id)
 
 
 def partner_for_update(session: Session, partner_id: int) -> Partner | None:
@@ -127,7 +120,9 @@ def incidents(session: Session) -> Sequence[Row[str, str, datetime | None, str]]
 
 
 def _active(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    return (
-        InboundKey.revoked_at.is_(None),
-        or_(InboundKey.valid_until.is_(None), InboundKey.valid_until > now),
-    )
+    return InboundKey.revoked_at.is_(None), expires_after(InboundKey, now)
+
+
+def expires_after(model: type[InboundKey | InboundSecret], time: datetime) -> ColumnElement[bool]:
+    """Whether a key or secret expires later than that, or never."""
+    return or_(model.valid_until.is_(None), model.valid_until > time)

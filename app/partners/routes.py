@@ -285,7 +285,7 @@ def revoke_signing_secret(partner_id: int, secret_id: str) -> AnyResponse:
 
 
 def _partner_or_404(partner_id: int) -> Partner:
-    return queries.partner(web.db(), partner_id) or abort(404)
+    return web.db().get(Partner, partner_id) or abort(404)
 
 
 def _locked_or_404(partner_id: int) -> Partner:

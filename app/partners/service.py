@@ -23,19 +23,6 @@ from app.partners.models import Partner, PauseCode
 from app.tasks import mail
 from app.tasks.mail import Topic
 
-__all__ = [
-    "BadPartner",
-    "Details",
-    "OAuth",
-    "add",
-    "announce",
-    "apply",
-    "candidate",
-    "pause",
-    "resume",
-    "save",
-]
-
 CONCURRENCY_MAX = 64
 RATE_MAX = 100_000
 HEADERS_MAX = 20
