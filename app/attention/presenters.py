@@ -170,11 +170,6 @@ def item_kind(key: str) -> str:
     return ITEM_KINDS[key.partition("-")[0]]
 
 
-def next_step(item: Item) -> NextStep:
-    """The next step for the person who is signed in, for an item that needs attention."""
-    return next_steps(item)[0]
-
-
 def next_steps(item: Item) -> list[NextStep]:
     """All next steps for the person who is signed in, the best one first. Only partners have several."""
     if item.partner_status:
@@ -241,7 +236,6 @@ def init_app(app: Flask) -> None:
         item_headline=item_headline,
         item_kind=item_kind,
         item_link=item_link,
-        next_step=next_step,
         next_steps=next_steps,
         event_title=event_title,
         event_quote=event_quote,

@@ -54,14 +54,6 @@ class AttentionPage:
 
 
 @dataclass(frozen=True, slots=True)
-class AttentionFilter:
-    """``whose`` is empty for all, ``MINE`` or ``UNASSIGNED``; ``after`` is the id before the page."""
-
-    whose: str = ""
-    after: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Reader:
     """Who reads; ``is_support`` people also handle partners and unmatched messages."""
 
@@ -71,18 +63,21 @@ class Reader:
 
 
 def attention_page(
-    session: Session, reader: Reader, filters: AttentionFilter, *, limit: int = PAGE
+    session: Session, reader: Reader, *, whose: str = "", after: str = "", limit: int = PAGE
 ) -> AttentionPage:
-    """The items: partners, webhooks (newest first), orders without a user, and unmatched messages."""
+    """The items: partners, webhooks (newest first), orders without a user, and unmatched messages.
+
+    ``whose`` is empty for all, ``MINE`` or ``UNASSIGNED``; ``after`` is the id before the page.
+    """
     page = webhook_queries.message_page(
         session,
         reader.scope,
-        webhook_queries.MessageFilter(state=webhook_queries.ATTENTION, after=filters.after),
+        webhook_queries.MessageFilter(state=webhook_queries.ATTENTION, after=after),
         limit=limit,
-        extra_conditions=_assignment_conditions(reader, filters),
+        extra_conditions=_assignment_conditions(reader, whose),
     )
     messages = _with_cases(session, [message_item(message) for message in page.rows])
-    if not reader.is_support or filters.after:
+    if not reader.is_support or after:
         return AttentionPage([], messages, [], 0, [], 0, page.next_after)
     partners = _with_cases(session, [partner_item(status) for status in stopped_partners(session)])
     orders = _with_cases(
@@ -92,11 +87,11 @@ def attention_page(
         session, [inbound_item(inbound) for inbound in unmatched_messages(session, limit=UNMATCHED_SHOWN)]
     )
     return AttentionPage(
-        partners=[item for item in partners if _matches(item, reader, filters)],
+        partners=[item for item in partners if _matches(item, reader, whose)],
         messages=messages,
-        orders=[item for item in orders if _matches(item, reader, filters)],
+        orders=[item for item in orders if _matches(item, reader, whose)],
         order_count=unreachable_order_count(session),
-        unmatched=[item for item in unmatched if _matches(item, reader, filters)],
+        unmatched=[item for item in unmatched if _matches(item, reader, whose)],
         unmatched_count=unmatched_count(session, None),
         next_after=page.next_after,
     )
@@ -152,18 +147,18 @@ def _with_cases(session: Session, items: Sequence[Item]) -> list[Item]:
     return [replace(item, case=cases.get(item.key)) for item in items]
 
 
-def _assignment_conditions(reader: Reader, filters: AttentionFilter) -> list[ColumnElement[bool]]:
+def _assignment_conditions(reader: Reader, whose: str) -> list[ColumnElement[bool]]:
     """Conditions on messages by assignee."""
-    if not filters.whose:
+    if not whose:
         return []
     ids = func.substr(Case.item_key, len(MESSAGE_PREFIX) + 1)
     open_ids = select(ids).where(Case.item_key.startswith(MESSAGE_PREFIX), Case.resolved_at.is_(None))
-    if filters.whose == MINE:
+    if whose == MINE:
         return [Message.id.in_(open_ids.where(Case.assigned_to == reader.person_id))]
     return [Message.id.not_in(open_ids.where(Case.assigned_to.is_not(None)))]
 
 
-def _matches(item: Item, reader: Reader, filters: AttentionFilter) -> bool:
-    if filters.whose == MINE:
+def _matches(item: Item, reader: Reader, whose: str) -> bool:
+    if whose == MINE:
         return item.assignee_id == reader.person_id
-    return filters.whose != UNASSIGNED or not item.assigned_to
+    return whose != UNASSIGNED or not item.assigned_to

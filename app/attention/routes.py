@@ -29,7 +29,7 @@ def index() -> Response:
     """The items that need attention, each with its cause and the next step."""
     form = AttentionForm(request.args)
     values, notices = read_filter(form, web.zone())
-    page = queries.attention_page(web.db(), _reader(), queries.AttentionFilter(**values))
+    page = queries.attention_page(web.db(), _reader(), **values)
     next_url = url_for(".index", **{**values, "after": page.next_after}) if page.next_after else None
     return web.page(
         "attention/index.html",

@@ -17,7 +17,7 @@ from app import clock
 from app.accounts import access, throttle
 from app.accounts.access import Permission
 from app.accounts.queries import supplier_ids
-from app.attention.queries import AttentionFilter, Reader, attention_page
+from app.attention.queries import Reader, attention_page
 from app.delivery.queue_metrics import queues
 from app.delivery.statistics import outcome_counts
 from app.inbound.presenters import inbound_chips
@@ -65,7 +65,7 @@ def home_page() -> Response:
     with web.database().snapshot() as session:
         data = home_of(session, scope, person.id, now, web.zone())
     reader = Reader(scope, person.id, handles_partners)
-    problems = attention_page(web.db(), reader, AttentionFilter(), limit=ITEMS_SHOWN)
+    problems = attention_page(web.db(), reader, limit=ITEMS_SHOWN)
     return web.page(
         "reports/home.html",
         home=data,
