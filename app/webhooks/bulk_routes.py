@@ -40,7 +40,7 @@ def create() -> AnyResponse:
     form = ResendForm()
     if not form.validate():
         return _preview_page(form, 422)
-    selection, _, _ = _read_selection()
+    selection, *_ = _read_selection()
     if selection.is_empty:
         form.form_errors.append("Select the webhooks to resend.")
         return _preview_page(form, 422)
@@ -68,20 +68,20 @@ def report(job_id: str) -> Response:
     job = _get_job_or_404(job_id)
     only, after = request.args.get("only", ""), request.args.get("after", "")
     only = only if only in set(ResendResult) else ""
-    rows, next_after = resend_job.report(web.db(), job, only=only, after=after)
+    page = resend_job.report(web.db(), job, only=only, after=after)
     counts = resend_job.count_results(web.db(), job)
-    next_url = url_for(".report", job_id=job.id, only=only or None, after=next_after) if next_after else None
+    address: dict[str, Any] = {"job_id": job.id, "only": only or None}
     return web.page(
         "webhooks/resend_report.html",
         "webhooks/_resend_report.html",
         job=job,
-        rows=rows,
+        rows=page.rows,
         counts=counts,
         is_moving=not job.is_finished or bool(counts.keys() & UNFINISHED),
         only=only,
         after=after,
-        page_url=url_for(".report", job_id=job.id, only=only or None, after=after or None),
-        next_url=next_url,
+        page_url=url_for(".report", **address, after=after or None),
+        next_url=url_for(".report", **address, after=page.next_after) if page.next_after else None,
     )
 
 
@@ -92,20 +92,19 @@ def _get_job_or_404(job_id: str) -> Job:
     return job
 
 
-def _read_selection() -> tuple[resend_plan.Selection, SelectionForm, list[str]]:
-    """The selection of the query, or of the posted form, its filter form, and notices about it."""
+def _read_selection() -> tuple[resend_plan.Selection, SelectionForm, dict[str, Any], list[str]]:
+    """The selection of the query or of the posted form: also as a form, as values, and notices about it."""
     source = request.form if request.method == "POST" else request.args
     form = SelectionForm(source)
     values, notices = read_filter(form, web.zone())
     values.pop("after", None)
-    if not access.can(access.current_person(), Permission.RESEND_DELIVERED):
-        values.pop("delivered", None)
-    return resend_plan.read_selection(values, source.getlist("ids")), form, notices
+    if values.pop("delivered", False) and access.can(access.current_person(), Permission.RESEND_DELIVERED):
+        values["delivered"] = "1"
+    return resend_plan.read_selection(values, source.getlist("ids")), form, values, notices
 
 
 def _preview_page(form: ResendForm, status: int = 200) -> Response:
-    selection, filter_form, notices = _read_selection()
-    values = _filter_values(filter_form, selection)
+    selection, filter_form, values, notices = _read_selection()
     plan = None
     if not selection.is_empty:
         plan = resend_plan.plan(web.db(), access.visible_suppliers(), selection)
@@ -122,12 +121,3 @@ def _preview_page(form: ResendForm, status: int = 200) -> Response:
         partners=all_partners(web.db()),
         limit=resend_plan.MAX_MESSAGES,
     )
-
-
-def _filter_values(form: SelectionForm, selection: resend_plan.Selection) -> dict[str, Any]:
-    values, _ = read_filter(form, web.zone())
-    values.pop("after", None)
-    values.pop("delivered", None)
-    if selection.include_delivered:
-        values["delivered"] = "1"
-    return values

@@ -44,9 +44,7 @@ def failing_sentence(status: PartnerStatus) -> str:
 
 def init_app(app: Flask) -> None:
     """Register the template filters, and ``failing_partners()`` for the banner."""
-    app.jinja_env.filters.update(
-        partner_chip=partner_chip, next_check=next_check, failing_sentence=failing_sentence
-    )
+    app.jinja_env.filters.update(partner_chip=partner_chip, next_check=next_check)
 
     @app.context_processor
     def for_all_pages() -> dict[str, object]:

@@ -102,15 +102,9 @@ def message_page(
     )
     if has_several_suppliers:
         conditions = [_newest_of_suppliers(scope or (), conditions, limit + 1)]
-    query = (
-        select(Message)
-        .join(Message.partner)
-        .options(contains_eager(Message.partner).load_only(*LISTED), defer(Message.body))
-        .where(*conditions)
-        .order_by(Message.id.desc())
-        .limit(limit + 1)
-    )
-    return page_of(session.scalars(query).all(), limit, oldest=oldest)
+    # The conditions include the scope.
+    rows = session.scalars(_listed(None, limit + 1).where(*conditions)).all()
+    return page_of(rows, limit, oldest=oldest)
 
 
 def filter_conditions(

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import and_, case, func, insert, literal, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from app import clock
 from app.db import literal_condition
-from app.db.filters import Scope
+from app.db.filters import Page, Scope, page_of
 from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState, Trigger
-from app.delivery.outcome import Detail
 from app.delivery.resend_blocker import ResendBlocker
 from app.delivery.retry_policy import ACCEPTED_OUTCOMES, REFUSED_OUTCOMES
 from app.delivery.service import CannotResend, resend
@@ -169,9 +169,9 @@ def _queued(job_id: str) -> Any:
 def _next_batch(session: Session, job_id: str, capacity: Mapping[int, int] | None) -> Sequence[Any]:
     """The next messages, oldest first, at most ``capacity`` of each partner."""
     query = (
-        select(ResendItem.message_id, Message.partner_id)
+        _queued(job_id)
         .outerjoin(Message, Message.id == ResendItem.message_id)
-        .where(ResendItem.job_id == job_id, ResendItem.blocker == "", ResendItem.requested_at.is_(None))
+        .add_columns(Message.partner_id)
         .order_by(ResendItem.message_id)
         .limit(BATCH)
     )
@@ -235,32 +235,19 @@ def _has_delivered_since(session: Session, job_id: str, partner_id: int, when: d
 class ResendRow:
     """One row of the report; ``message`` is None if it was deleted since."""
 
-    message_id: str
-    buyer_po_number: str
-    state_before: str
+    item: ResendItem
     result: ResendResult
-    blocker: str
-    detail: Detail
-    requested_at: datetime | None
-    status: int | None
+    attempt: Attempt | None
     message: Message | None
 
 
-def report(
-    session: Session, job: Job, *, only: str = "", after: str = ""
-) -> tuple[Sequence[ResendRow], str | None]:
-    """The rows of a bulk resend by message id, oldest first, and the id after which the next page begins."""
+def report(session: Session, job: Job, *, only: str = "", after: str = "") -> Page[ResendRow]:
+    """The rows of a bulk resend by message id, oldest first."""
     result = _result(job)
     query = (
         _items(job.id)
-        .with_only_columns(
-            ResendItem,
-            result.label("result"),
-            Attempt.detail_code,
-            Attempt.detail_params,
-            Attempt.status,
-            Message,
-        )
+        .with_only_columns(ResendItem, result, Attempt, Message)
+        .options(defer(Message.body))
         .order_by(ResendItem.message_id)
         .limit(REPORT_PAGE + 1)
     )
@@ -268,22 +255,11 @@ def report(
         query = query.where(result == only)
     if after:
         query = query.where(ResendItem.message_id > after)
-    records = session.execute(query).all()
     rows = [
-        ResendRow(
-            message_id=record.ResendItem.message_id,
-            buyer_po_number=record.ResendItem.buyer_po_number,
-            state_before=record.ResendItem.state_before,
-            result=ResendResult(record.result),
-            blocker=record.ResendItem.blocker,
-            detail=Detail(record.detail_code, record.detail_params) if record.detail_code else Detail(),
-            requested_at=record.ResendItem.requested_at,
-            status=record.status,
-            message=record.Message,
-        )
-        for record in records[:REPORT_PAGE]
+        ResendRow(item, ResendResult(code), attempt, message)
+        for item, code, attempt, message in session.execute(query)
     ]
-    return rows, rows[-1].message_id if len(records) > REPORT_PAGE else None
+    return page_of(rows, REPORT_PAGE, key=attrgetter("item.message_id"))
 
 
 def count_results(session: Session, job: Job) -> dict[ResendResult, int]:

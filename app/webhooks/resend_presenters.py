@@ -30,15 +30,18 @@ def resend_result_chip(result: ResendResult) -> Chip:
 def resend_row_chip(row: ResendRow) -> Chip:
     """The result of a row of the report, with the HTTP status."""
     chip = RESEND_RESULTS[row.result]
-    return Chip(chip.tone, f"{chip.label}, {row.status}") if row.status else chip
+    status = row.attempt.status if row.attempt else None
+    return Chip(chip.tone, f"{chip.label}, {status}") if status else chip
 
 
 def resend_row_detail(row: ResendRow) -> str:
     """Why a row was skipped, or what went wrong."""
-    if row.blocker:
-        return blocker_text(row.blocker)
-    if row.detail.code or row.message is None:
-        return detail_sentence(row.detail)
+    if row.item.blocker:
+        return blocker_text(row.item.blocker)
+    if row.attempt and row.attempt.detail.code:
+        return detail_sentence(row.attempt.detail)
+    if row.message is None:
+        return ""
     return message_sentence(row.message) if row.result in (ResendResult.REFUSED, ResendResult.FAILED) else ""
 
 
