@@ -13,7 +13,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -75,7 +75,9 @@ def write(run: TaskRun, settings: Settings) -> None:
     try:
         with part.open("wb") as file:
             part.chmod(0o600)
-            _write(file, source, _with_progress(run, source, scope, values), parameters["form"], settings)
+            rows = _with_progress(run, source, scope, values)
+            form = parameters["form"]
+            formats.write(file, form, source.columns, rows, settings.time_zone, source.title)
         details = {"bytes": part.stat().st_size, "sha256": _sha256(part)}
         with run.step(resets_attempts=False) as (_, job):
             job.note_code, job.note_params = JobNote.FILE_WRITTEN, details
@@ -140,17 +142,6 @@ def _with_progress(
             job.done += len(batch)
     with run.step(resets_attempts=False, lease=PACKING):
         pass  # A workbook is closed at the end in one step.
-
-
-def _write(
-    file: IO[bytes], source: sources.Source, batches: Iterator[Any], form: str, settings: Settings
-) -> None:
-    if form == "xlsx":
-        formats.write_xlsx(file, source.columns, batches, settings.time_zone, source.title)
-        return
-    encode = formats.as_csv if form == "csv" else formats.as_jsonl
-    for chunk in encode(source.columns, batches, settings.time_zone):
-        file.write(chunk)
 
 
 def _sha256(path: Path) -> str:

@@ -30,7 +30,7 @@ VALIDATED_ROWS = 2_000
 CELL_MAX = 32_767
 """The most characters that Excel accepts in a cell."""
 MIMETYPES = {
-    "csv": "text/csv; charset=utf-8",
+    "csv": "text/csv",
     "jsonl": "application/jsonl; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
@@ -39,6 +39,22 @@ NAMES = {"csv": "CSV", "xlsx": "Excel", "jsonl": "JSON lines"}
 Batch = Sequence[tuple[Any, ...]]
 _FORMULA_MARKS = frozenset("=+-@\u2212")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
+
+
+def write(
+    file: IO[bytes],
+    form: str,
+    columns: Sequence[Column],
+    batches: Iterable[Batch],
+    zone: ZoneInfo,
+    title: str,
+) -> None:
+    """Write rows in one of the formats; ``title`` names the sheet of a workbook."""
+    if form == "xlsx":
+        write_xlsx(file, columns, batches, zone, title)
+    else:
+        encode = as_csv if form == "csv" else as_jsonl
+        file.writelines(encode(columns, batches, zone))
 
 
 def as_csv(columns: Sequence[Column], batches: Iterable[Batch], zone: ZoneInfo) -> Iterator[bytes]:

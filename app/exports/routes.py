@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any, cast
 
 from flask import Blueprint, Response, abort, render_template, request, send_file, url_for
@@ -28,7 +29,6 @@ from app.ui import web
 from app.ui.numbers import size
 
 blueprint = Blueprint("exports", __name__)
-CHUNK = 64 * 1024
 PATIENCE_SECONDS = 5.0
 """A search that takes longer becomes a background job."""
 IN_MEMORY = 8 * 1024 * 1024
@@ -49,6 +49,11 @@ def _result(job: Job) -> Result:
 
 
 RESULTS[files.KIND] = _result
+
+
+@blueprint.errorhandler(sources.BadFilter)
+def _invalid_filter(error: sources.BadFilter) -> Response:
+    return web.error_page(422, "Export failed", str(error))
 
 
 @blueprint.app_context_processor
@@ -90,10 +95,7 @@ def index() -> Response:
 def export(source_name: str, form: str) -> Response:
     """The file if it is small, otherwise a page that offers a background job."""
     source, query = _source_and_query(source_name, form)
-    try:
-        values = sources.read_query(source, query, web.zone())
-    except sources.BadFilter as error:
-        return web.error_page(422, "Export failed", str(error))
+    values = sources.read_query(source, query, web.zone())
     limit = web.settings().export_rows_at_once
     batches: list[list[tuple[Any, ...]]] = []
     until = time.monotonic() + PATIENCE_SECONDS
@@ -110,7 +112,7 @@ def export(source_name: str, form: str) -> Response:
                 action=request.full_path.rstrip("?"),
             )
     _record_export(f"{source.title} as {formats.NAMES[form]}", source_name, form, query, rows=count)
-    return _as_file(_encoded(source, form, batches), form, source_name)
+    return _send_rows(source, form, batches, source_name)
 
 
 @blueprint.post("/exports/<source_name>.<form>")
@@ -118,10 +120,7 @@ def export(source_name: str, form: str) -> Response:
 def make(source_name: str, form: str) -> AnyResponse:
     """Start a background job for the file."""
     source, query = _source_and_query(source_name, form)
-    try:
-        sources.read_query(source, query, web.zone())
-    except sources.BadFilter as error:
-        return web.error_page(422, "Export failed", str(error))
+    sources.read_query(source, query, web.zone())
     person = access.current_person()
     job = files.create_job(
         web.db(),
@@ -156,9 +155,7 @@ def finished(job_id: str) -> Response:
         return _missing_file(files.machine_of(web.settings(), job))
     form = job.parameters["form"]
     name = _filename(job.parameters["what"], form, job)
-    response = send_file(path, mimetype=formats.MIMETYPES[form], as_attachment=True, download_name=name)
-    response.headers["Cache-Control"] = "private, no-store"
-    return response
+    return _send(path, formats.MIMETYPES[form], name)
 
 
 @blueprint.get("/orders/answers/sheet.<any(csv, xlsx):form>")
@@ -166,17 +163,14 @@ def finished(job_id: str) -> Response:
 def response_sheet(form: str) -> Response:
     """The orders of a list that need a response, with empty columns for the responses."""
     source, query = sources.RESPONSE_SHEET, _query()
-    try:
-        values = sources.read_query(source, query, web.zone())
-    except sources.BadFilter as error:
-        return web.error_page(422, "Download failed", str(error))
+    values = sources.read_query(source, query, web.zone())
     rows: list[tuple[Any, ...]] = []
     for batch in sources.batches(web.database(), source, access.visible_suppliers(), values):
         rows += batch
         if len(rows) >= ROWS_MAX:
             break
     _record_export(source.title, "responses", form, query, rows=len(rows[:ROWS_MAX]))
-    return _as_file(_encoded(source, form, [rows[:ROWS_MAX]]), form, "responses")
+    return _send_rows(source, form, [rows[:ROWS_MAX]], "responses")
 
 
 def _missing_file(machine: str | None) -> Response:
@@ -198,7 +192,7 @@ def _missing_file(machine: str | None) -> Response:
 def evidence_of(order_id: int) -> Response:
     """The evidence pack: everything that was sent and received for one order."""
     order = order_queries.order(web.db(), access.visible_suppliers(), order_id) or abort(404)
-    file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed with the response
+    file = _temporary_file()
 
     def render(**context: Any) -> str:
         return render_template(
@@ -229,7 +223,7 @@ def evidence_of(order_id: int) -> Response:
         session.commit()
     safe = re.sub(r"[^A-Za-z0-9]+", "-", order.buyer_po_number).strip("-") or "order"
     file.seek(0)
-    return _download(_chunks(file), "application/zip", f"evidence-{safe[:60]}-{order.id}.zip")
+    return _send(file, "application/zip", f"evidence-{safe[:60]}-{order.id}.zip")
 
 
 def _source_and_query(source_name: str, form: str) -> tuple[sources.Source, dict[str, str]]:
@@ -249,33 +243,21 @@ def _query() -> dict[str, str]:
     return query
 
 
-def _encoded(source: sources.Source, form: str, batches: Sequence[Any]) -> Iterator[bytes]:
-    zone = web.zone()
-    if form == "xlsx":
-        file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed when it has been read
-        formats.write_xlsx(cast(IO[bytes], file), source.columns, batches, zone, source.title)
-        file.seek(0)
-        return _chunks(file)
-    encode = formats.as_csv if form == "csv" else formats.as_jsonl
-    return encode(source.columns, batches, zone)
+def _send_rows(source: sources.Source, form: str, batches: Sequence[Any], name: str) -> Response:
+    file = _temporary_file()
+    formats.write(file, form, source.columns, batches, web.zone(), source.title)
+    file.seek(0)
+    return _send(file, formats.MIMETYPES[form], _filename(name, form))
 
 
-def _as_file(content: Iterator[bytes], form: str, source_name: str) -> Response:
-    return _download(content, formats.MIMETYPES[form], _filename(source_name, form))
+def _temporary_file() -> IO[bytes]:
+    return cast(IO[bytes], tempfile.SpooledTemporaryFile(IN_MEMORY))  # closed with the response
 
 
-def _download(content: Iterator[bytes], mimetype: str, name: str) -> Response:
-    response = Response(content, mimetype=mimetype)
-    response.headers["Content-Type"] = mimetype
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+def _send(file: IO[bytes] | Path, mimetype: str, name: str) -> Response:
+    response = send_file(file, mimetype=mimetype, as_attachment=True, download_name=name)
     response.headers["Cache-Control"] = "private, no-store"
     return response
-
-
-def _chunks(file: Any) -> Iterator[bytes]:
-    with file:
-        while chunk := file.read(CHUNK):
-            yield chunk
 
 
 def _filename(source_name: str, form: str, job: Job | None = None) -> str:

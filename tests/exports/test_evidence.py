@@ -12,6 +12,7 @@ import pytest
 from bs4 import BeautifulSoup
 from sqlalchemy import select
 from sqlalchemy.orm import Session, undefer
+from werkzeug.http import parse_options_header
 
 from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
@@ -105,8 +106,10 @@ def test_summary_has_no_active_content_or_secrets(
         )
         session.commit()
     response = meera.get(f"/orders/{order_id}/evidence.zip")
-    assert response.headers["Content-Disposition"] == (
-        f'attachment; filename="evidence-img-src-x-onerror-alert-1-x-{order_id}.zip"'
+    disposition, options = parse_options_header(response.headers["Content-Disposition"])
+    assert (disposition, options["filename"]) == (
+        "attachment",
+        f"evidence-img-src-x-onerror-alert-1-x-{order_id}.zip",
     )
     pack = pack_of(response)
     parse_strictly(pack["index.html"])
