@@ -3,7 +3,6 @@
 # ruff: noqa: PLC0415
 from __future__ import annotations
 
-import os
 import sys
 
 import click
@@ -12,20 +11,26 @@ from flask.cli import with_appcontext
 from app.cli import context
 from app.delivery.statistics import fold
 
+PORT = click.IntRange(1, 65535)
+
 
 @click.command()
+@click.option("--port", envvar="PORT", type=PORT, default=8000, show_default=True, show_envvar=True)
+@click.option(
+    "--partner-port", envvar="PARTNER_PORT", type=PORT, default=8001, show_default=True, show_envvar=True
+)
 @click.option("--busy", is_flag=True, envvar="BUSY", help="Keep sending orders, edits and results.")
 @with_appcontext
-def demo(busy: bool) -> None:
-    """Run the app with example data and a partner simulator. PORT and PARTNER_PORT set the ports."""
+def demo(port: int, partner_port: int, busy: bool) -> None:
+    """Run the app with example data and a partner simulator."""
     from app.demo.start import run_demo
 
     with context.database_errors():
         exit_code = run_demo(
             context.settings(),
             context.database(),
-            port=_port("PORT", 8000),
-            partner_port=_port("PARTNER_PORT", 8001),
+            port=port,
+            partner_port=partner_port,
             busy=busy,
         )
     sys.exit(exit_code)
@@ -54,10 +59,3 @@ def seed(messages: int, attempts: int, force: bool) -> None:
             context.fail(str(error))
         fold(database)
     click.echo(context.counts_line(counts))
-
-
-def _port(name: str, default: int) -> int:
-    value = os.environ.get(name, str(default))
-    if not value.isdecimal() or not 1 <= int(value) <= 65535:
-        context.fail(f"{name}={value!r} is not a port number.")
-    return int(value)
