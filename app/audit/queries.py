@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from app.audit.models import AuditAction, AuditEntry, AuditObject, AuditSeal
+from app.audit.seals import last_seal
 from app.db.filters import (
     PAGE,
     FilterContext,
@@ -75,32 +76,20 @@ def entries_of(session: Session, kind: AuditObject, object_ids: Sequence[str]) -
 
 
 def newest_of(
-    session: Session, kind: AuditObject, object_id: str, actions: Sequence[AuditAction], *, limit: int
+    session: Session,
+    kind: AuditObject,
+    object_ids: Sequence[str],
+    *,
+    limit: int,
+    actions: Sequence[AuditAction] = (),
 ) -> Sequence[AuditEntry]:
-    """The newest entries with these actions on one object, newest first."""
-    return session.scalars(
-        select(AuditEntry)
-        .where(
-            AuditEntry.object_kind == kind.value,
-            AuditEntry.object_id == object_id,
-            AuditEntry.action.in_([action.value for action in actions]),
-        )
-        .order_by(AuditEntry.id.desc())
-        .limit(limit)
-    ).all()
-
-
-def newest_of_orders(session: Session, order_ids: Sequence[int], *, limit: int) -> Sequence[AuditEntry]:
-    """The newest entries on these orders, newest first."""
-    return session.scalars(
-        select(AuditEntry)
-        .where(
-            AuditEntry.object_kind == AuditObject.ORDER.value,
-            AuditEntry.object_id.in_([str(order_id) for order_id in order_ids]),
-        )
-        .order_by(AuditEntry.id.desc())
-        .limit(limit)
-    ).all()
+    """The newest entries on these objects, newest first; only those with these actions, if any are given."""
+    query = select(AuditEntry).where(
+        AuditEntry.object_kind == kind.value, AuditEntry.object_id.in_(object_ids)
+    )
+    if actions:
+        query = query.where(AuditEntry.action.in_([action.value for action in actions]))
+    return session.scalars(query.order_by(AuditEntry.id.desc()).limit(limit)).all()
 
 
 def actors(session: Session) -> list[str]:
@@ -110,7 +99,7 @@ def actors(session: Session) -> list[str]:
 
 def seal_status(session: Session) -> SealStatus:
     """How far the trail is sealed; counts at most ``COUNT_MAX`` newer entries."""
-    newest = session.scalar(select(AuditSeal).order_by(AuditSeal.number.desc()).limit(1))
+    newest = last_seal(session)
     newer = select(AuditEntry.id).where(AuditEntry.id > (newest.last_id if newest else 0))
     return SealStatus(newest, count_rows(session, newer))
 

@@ -101,7 +101,7 @@ def activity(session: Session, order: PurchaseOrder, messages: Sequence[Message]
         for comment in comments_of(session, order.id)
     ]
     entries = audit_queries.newest_of(
-        session, AuditObject.ORDER, str(order.id), [AuditAction.ASSIGNED], limit=ASSIGNMENTS_SHOWN
+        session, AuditObject.ORDER, [str(order.id)], actions=[AuditAction.ASSIGNED], limit=ASSIGNMENTS_SHOWN
     )
     team = [*comments, *(_assignment(entry) for entry in reversed(entries))]
     return sorted([*timeline(session, order, messages), *team], key=lambda event: event.at)

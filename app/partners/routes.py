@@ -345,8 +345,8 @@ def _partner_page(
         pause_events=newest_of(
             web.db(),
             AuditObject.PARTNER,
-            str(row.id),
-            (AuditAction.PAUSED, AuditAction.RESUMED),
+            [str(row.id)],
+            actions=(AuditAction.PAUSED, AuditAction.RESUMED),
             limit=PAUSES_SHOWN,
         ),
     )

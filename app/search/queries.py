@@ -15,8 +15,8 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, contains_eager
 
 from app.accounts.models import Person
-from app.audit.models import AuditEntry
-from app.audit.queries import AuditFilter, entry_page, newest_of_orders
+from app.audit.models import AuditEntry, AuditObject
+from app.audit.queries import AuditFilter, entry_page, newest_of
 from app.db import Base
 from app.db.filters import Scope, in_scope
 from app.db.text_search import MIN_LENGTH
@@ -74,7 +74,8 @@ def search(session: Session, scope: Scope, text: str, now: datetime, *, sees_aud
 def _entries(session: Session, text: str, order_ids: Sequence[int]) -> list[AuditEntry]:
     """Entries that mention the text, newest first, then those on the orders."""
     matching = entry_page(session, AuditFilter(q=text), limit=LIMIT).rows
-    return _with_more(matching, newest_of_orders(session, order_ids, limit=LIMIT))
+    ids = [str(order_id) for order_id in order_ids]
+    return _with_more(matching, newest_of(session, AuditObject.ORDER, ids, limit=LIMIT))
 
 
 def _orders(
