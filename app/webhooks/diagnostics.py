@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import ssl
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -115,7 +115,7 @@ class Baseline:
     """The last successful delivery or check, as far as it is known."""
 
     at: datetime | None = None
-    addresses: tuple[str, ...] = ()
+    addresses: Sequence[str] = ()
     certificate_sha256: str = ""
     certificate_expires: str = ""
     clock: float | None = None
@@ -171,23 +171,14 @@ class Route:
 
 def baseline_of(facts: dict[str, Any] | None, delivered: Attempt | None) -> Baseline:
     """What is known of the last successful check, or of a newer delivery."""
-    facts = facts or {}
-    checked = Baseline(
-        at=datetime.fromisoformat(facts["at"]) if facts else None,
-        addresses=tuple(facts.get("addresses", ())),
-        certificate_sha256=facts.get("certificate_sha256", ""),
-        certificate_expires=facts.get("certificate_expires", ""),
-        clock=facts.get("clock"),
-        status=facts.get("status"),
-    )
+    checked = Baseline(**{**facts, "at": datetime.fromisoformat(facts["at"])}) if facts else Baseline()
     if delivered is None or delivered.ended_at is None or (checked.at and checked.at >= delivered.ended_at):
         return checked
     address = (delivered.remote_address or "").rpartition(":")[0].strip("[]")
-    return Baseline(
+    return replace(
+        checked,
         at=delivered.ended_at,
         addresses=(address,) if address else checked.addresses,
-        certificate_sha256=checked.certificate_sha256,
-        certificate_expires=checked.certificate_expires,
         clock=clock_difference(delivered.response_headers, delivered.ended_at),
         status=delivered.status,
     )

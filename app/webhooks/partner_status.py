@@ -193,8 +193,9 @@ def waiting(session: Session, scope: Scope = None, *, include_sending: bool = Fa
 
 def last_delivered_at(session: Session, partner_id: int) -> datetime | None:
     """When the partner last accepted a webhook, including one that was resent."""
-    newest = _newest_delivered(partner_id, Message.finished_at)
-    return max((at for at in session.scalars(newest) if at), default=None)
+    newest = _newest_delivered(partner_id, Message.finished_at).subquery()
+    last: datetime | None = session.scalar(select(func.max(newest.c.finished_at)))
+    return last
 
 
 def last_good(session: Session, partner_id: int) -> Attempt | None:
