@@ -153,18 +153,17 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
     (order_id,) = arrive(1)
     assert Buyer(app.test_client(), example_bodies).change_status(5).status_code == 409
     with database.writing() as writing:
-        partner_service.pause(writing, writing.get(Partner, partner.id), "They asked us to wait", by="Ravi")
+        partner_service.pause(
+            writing, writing.get_one(Partner, partner.id), "They asked us to wait", by="Ravi"
+        )
         writing.commit()
     assert badge(ravi) == "2"
     rows = [row.get_text(" ") for row in ravi.get("/attention").page.select(".attention-item")]
     assert "They asked us to wait" in rows[0] and "Resume partner" in rows[0]
     assert "Reprocess" in rows[1]
     assert badge(meera) == ""
-    key = (
-        ravi.get("/attention")
-        .page.select(".attention-item-actions a.subline")[1]["href"]
-        .removeprefix("/attention/")
-    )
+    link = ravi.get("/attention").page.select(".attention-item-actions a.subline")[1]
+    key = link["href"].removeprefix("/attention/")
     assert meera.get(f"/attention/{key}").status_code == 404
     assert submit(ravi, key, "close", reason="Sent by mistake").status_code == 303
     assert badge(ravi) == "1"
@@ -173,7 +172,7 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
     assert submit(ravi, f"partner-{partner.id}", "assign", person="4").status_code == 303
     assert "Assigned to Ravi" in ravi.get("/attention").page.get_text()
     with database.writing() as writing:
-        partner_service.resume(writing, writing.get(Partner, partner.id))
+        partner_service.resume(writing, writing.get_one(Partner, partner.id))
         writing.add(CircuitBreaker(partner_id=partner.id, opened_at=partner.created_at, probe_at=None))
         writing.commit()
     # Without a backlog the partner is not failing: the next response is the probe.
@@ -199,10 +198,10 @@ def test_items_out_of_scope_are_hidden(
     key = f"message-{refused}"
     assert omar.get(f"/attention/{key}").status_code == 404
     assert badge(omar) == ""
-    token = asha.fill("/webhooks?state=refused", "/views")
     for browser in (asha, meera):
+        token = browser.fill("/webhooks?state=refused", "/views")
         response = browser.send(f"/attention/{key}/close", {**token, "reason": "Mine"})
-        assert response.status_code in (400, 403)
+        assert response.status_code == 403
     submit(ravi, key, "close", reason="Resolved")
     assert not omar.get("/attention/closed").page.select(".attention-item")
     for invalid in ("message-", "partner-x", "partner-99999999", "inbound-in_x", "x", "partner-٣"):
@@ -263,8 +262,8 @@ def test_order_without_a_user_is_an_item_until_a_user_gets_the_supplier(
     url = f"/attention/order-{order_id}"
     item = ravi.get(url)
     assert item.status_code == 200
-    assert not item.page.select(f"form[action='{url}/resolve']")
-    assert submit(ravi, f"order-{order_id}", "assign").status_code in (200, 303)
+    assert not item.page.select(f"form[action='{url}/close']")
+    assert submit(ravi, f"order-{order_id}", "assign").status_code == 303
     admin = browser_of("admin")
     fields = admin.fill("/users/new", "/users/new")
     admin.send("/users/new", {**fields, "name": "kiran", "supplier_ids": "NOBODY@bbps"})

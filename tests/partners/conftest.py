@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,8 +81,7 @@ def change(database: Database, partner: Partner) -> Callable[..., None]:
 
     def change(**values: Any) -> None:
         with database.writing() as session:
-            row = session.get(Partner, partner.id)
-            assert row
+            row = session.get_one(Partner, partner.id)
             for name, value in values.items():
                 setattr(row, name, value)
             session.commit()
@@ -103,7 +103,7 @@ def row(session: Session, partner: Partner) -> Callable[[], Partner]:
 
 
 def gives_tokens(*responses: bytes) -> Script:
-    """Answer each token request with the next of these, then always with the last."""
+    """Respond to each token request with the next of these, then always with the last."""
     remaining = iter(responses)
     last = responses[-1]
 
@@ -117,8 +117,6 @@ def gives_tokens(*responses: bytes) -> Script:
 
 def token(text: str, **more: Any) -> bytes:
     """A response of a token endpoint."""
-    import json
-
     body = {"access_token": text, "token_type": "Bearer", **more}
     return response(json.dumps(body).encode(), "Content-Type: application/json")
 

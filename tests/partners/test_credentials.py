@@ -20,7 +20,7 @@ from app.partners import keys
 from app.partners.masking import MASK
 from app.partners.models import Partner
 from app.webhooks.presenters import message_sentence
-from tests.delivery.misbehaving import Received, behaves
+from tests.delivery.misbehaving import Received, behaves, responds, response
 from tests.partners.conftest import gives_tokens, pem_of, server_context, token
 
 pytestmark = pytest.mark.sqlite
@@ -33,12 +33,12 @@ CLIENT_SECRET = "a-client-secret-of-ours"
 def deliver_responses(confirm: Any, arrive: Any, deliver: Any) -> Callable[..., None]:
     """Respond to orders as Asha and deliver the responses."""
 
-    def give(count: int = 1) -> None:
+    def deliver_responses(count: int = 1) -> None:
         for order_id in arrive(count):
             confirm(order_id)
         deliver()
 
-    return give
+    return deliver_responses
 
 
 def signature_headers(received: Received) -> dict[str, str]:
@@ -72,14 +72,14 @@ def test_bearer_token_and_headers_are_sent_and_masked_in_the_log(
 def test_webhooks_share_a_token_that_the_log_masks(
     deliver_responses: Any, accepting_partner: Any, serve: Any, change: Any, session: Session
 ) -> None:
-    end_point = serve(gives_tokens(token("a-token-of-theirs", expires_in=3600)))
-    oauth = {"token_url": end_point.url("/t"), "client_id": "po", "client_secret": CLIENT_SECRET}
+    endpoint = serve(gives_tokens(token("a-token-of-theirs", expires_in=3600)))
+    oauth = {"token_url": endpoint.url("/t"), "client_id": "po", "client_secret": CLIENT_SECRET}
     change(base_url=accepting_partner.url(""), oauth={**oauth, "scope": "", "in_body": False})
     deliver_responses(5)
     assert {request.header("Authorization") for request in accepting_partner.received} == {
         "Bearer a-token-of-theirs"
     }
-    assert (len(accepting_partner.received), len(end_point.received)) == (5, 1)
+    assert (len(accepting_partner.received), len(endpoint.received)) == (5, 1)
     for attempt in session.scalars(select(Attempt)):
         assert ["Authorization", MASK] in attempt.request_headers
         assert "a-token-of-theirs" not in str(attempt.request_headers)
@@ -88,10 +88,8 @@ def test_webhooks_share_a_token_that_the_log_masks(
 def test_missing_token_retries_with_a_reason(
     deliver_responses: Any, accepting_partner: Any, serve: Any, change: Any, session: Session
 ) -> None:
-    from tests.delivery.misbehaving import responds, response
-
-    end_point = serve(responds(response(b'{"error":"invalid_client"}', status="401 Unauthorized")))
-    oauth = {"token_url": end_point.url("/t"), "client_id": "po", "client_secret": CLIENT_SECRET}
+    endpoint = serve(responds(response(b'{"error":"invalid_client"}', status="401 Unauthorized")))
+    oauth = {"token_url": endpoint.url("/t"), "client_id": "po", "client_secret": CLIENT_SECRET}
     change(base_url=accepting_partner.url(""), oauth={**oauth, "scope": "", "in_body": True})
     deliver_responses()
     assert not accepting_partner.received
@@ -111,8 +109,7 @@ def test_each_attempt_has_a_new_signature_of_the_same_body(
 ) -> None:
     change(base_url=accepting_partner.url(""))
     with database.writing() as writing:
-        row = writing.get(Partner, partner.id)
-        assert row
+        row = writing.get_one(Partner, partner.id)
         secret = keys.add_signing_secret(writing, row)
         writing.commit()
     deliver_responses()
@@ -139,8 +136,7 @@ def test_rotation_signs_with_both_secrets_until_the_old_one_expires(
     change(base_url=accepting_partner.url(""))
     old, new = new_secret(), new_secret()
     with database.writing() as session:
-        row = session.get(Partner, partner.id)
-        assert row
+        row = session.get_one(Partner, partner.id)
         keys.add_signing_secret(session, row, old)
         session.commit()
         keys.add_signing_secret(session, row, new, grace=timedelta(hours=24))

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app import clock as the_clock
 from app.db import Database
+from app.inbound.models import InboundMessage
 from app.network.reader import dumps
 from app.network.signing import new_secret, sign
 from app.orders.models import PurchaseOrder
@@ -177,8 +178,7 @@ def test_revoked_secret_is_deleted(
 
 def test_secrets_are_limited_and_unique(database: Database, partner: Partner) -> None:
     with database.writing() as session:
-        row = session.get(Partner, partner.id)
-        assert row
+        row = session.get_one(Partner, partner.id)
         for _ in range(keys.ACTIVE_MAX):
             secret = keys.add_inbound_secret(session, row)
             keys.add_signing_secret(session, row)
@@ -203,8 +203,6 @@ def test_too_large_body_is_rejected_before_verification(call: Any, secret: str) 
 def test_ping_checks_credentials_and_records_nothing(
     anonymous: Browser, secret: str, session: Session
 ) -> None:
-    from app.inbound.models import InboundMessage
-
     good = anonymous.get("/api/v0/ping", headers={"X-Partner-Key": INBOUND_KEY})
     assert (good.status_code, json.loads(good.data)["payload"]["partner"]) == (200, "Bharat Connect")
     assert anonymous.get("/api/v0/ping", headers=signed(secret, b"")).status_code == 200

@@ -147,12 +147,12 @@ def test_token_endpoint_follows_the_address_policy(serve: Callable[..., Any]) ->
 def test_rejected_token_is_renewed_once(serve: Callable[..., Any]) -> None:
     endpoint = serve(gives_tokens(token("old"), token("new")))
 
-    def wants_new(connection: Any) -> None:
+    def accepts_new_token(connection: Any) -> None:
         while True:
-            right = connection.receive().header("Authorization") == "Bearer new"
-            connection.send(response() if right else response(b"", status="401 Unauthorized"))
+            is_new = connection.receive().header("Authorization") == "Bearer new"
+            connection.send(response() if is_new else response(b"", status="401 Unauthorized"))
 
-    partner, grant = serve(wants_new), grant_at(endpoint.url())
+    partner, grant = serve(accepts_new_token), grant_at(endpoint.url())
     target = Target(partner.url(), allowed=LOOPBACK)
     with Sender() as sender:
         first = send(sender, target, b"{}", {"Idempotency-Key": "msg_1"}, grant)
@@ -165,12 +165,12 @@ def test_rejected_token_is_renewed_once(serve: Callable[..., Any]) -> None:
 def test_partner_that_rejects_every_token_gets_two_attempts(serve: Callable[..., Any]) -> None:
     endpoint = serve(gives_tokens(token("a"), token("b"), token("c")))
 
-    def never(connection: Any) -> None:
+    def rejects(connection: Any) -> None:
         while True:
             connection.receive()
             connection.send(response(b"", status="401 Unauthorized"))
 
-    partner = serve(never)
+    partner = serve(rejects)
     with Sender() as sender:
         outcome = send(sender, Target(partner.url(), allowed=LOOPBACK), b"{}", {}, grant_at(endpoint.url()))
     assert outcome.status == 401
@@ -212,9 +212,7 @@ def test_secret_echoed_by_the_endpoint_is_masked(
     assert [form for form in (secret, quote_plus(secret), pair) if form[:12] in detail] == []
 
 
-def test_very_short_token_is_not_masked(
-    serve: Callable[..., Any],
-) -> None:
+def test_very_short_token_is_not_masked(serve: Callable[..., Any]) -> None:
     body = b'{"response_code":0,"payload":{"poConfirmation":{"objectId":"test-1"}}}'
 
     def accepts(connection: Any) -> None:
@@ -227,9 +225,7 @@ def test_very_short_token_is_not_masked(
     assert outcome.body == body
 
 
-def test_forked_child_fetches_its_own_token(
-    serve: Callable[..., Any],
-) -> None:
+def test_forked_child_fetches_its_own_token(serve: Callable[..., Any]) -> None:
     endpoint = serve(
         lambda connection: (connection.receive(), connection.stall()), gives_tokens(token("t-1"))
     )

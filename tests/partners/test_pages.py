@@ -52,8 +52,7 @@ def filled(browser: Browser, url: str, **fields: Any) -> dict[str, Any]:
 def secrets(database: Database, partner: Partner, authority: trustme.CA) -> list[str]:
     """One secret of each kind in the partner's row; pages must never show them."""
     with database.writing() as session:
-        row = session.get(Partner, partner.id)
-        assert row
+        row = session.get_one(Partner, partner.id)
         row.oauth = {
             "token_url": "http://127.0.0.1:9/token",
             "client_id": "po",
@@ -93,7 +92,8 @@ def test_partner_pages_require_the_permission_of_the_role(
         assert len(shown.page.select(f"a[href='{edit_url(partner)}']")) == edits
     assert ravi.get(edit_url(partner)).status_code == 403
     assert ravi.get(f"{page}/keys").status_code == 403
-    assert meera.post(f"{page}/pause").status_code in (400, 403)
+    token = meera.fill("/webhooks?state=refused", "/views")
+    assert meera.send(f"{page}/pause", {**token, "reason": "Mine"}).status_code == 403
     assert admin.get("/partners/999999").status_code == 404
 
 
@@ -145,20 +145,20 @@ def test_new_partner_is_saved_after_a_successful_test(
     assert (saved.retry_schedule, saved.rate_per_minute) == ([5.0, 300.0, 7200.0], 120)
     assert (saved.success_codes, saved.accepts_return) == ([0, 7, 38], True)
     assert saved.allow_addresses == ["127.0.0.0/8", "10.1.0.0/16"]
-    (tried,) = accepting_partner.received
-    assert tried.line.startswith("POST /gate/api/v0/purchase-order/req-confirm")
-    assert tried.header("Authorization") == "Bearer a-new-bearer-token"
-    assert b"Connection test" in tried.body
+    (sample,) = accepting_partner.received
+    assert sample.line.startswith("POST /gate/api/v0/purchase-order/req-confirm")
+    assert sample.header("Authorization") == "Bearer a-new-bearer-token"
+    assert b"Connection test" in sample.body
     assert session.scalar(select(func.count(Message.id))) == 0
 
 
 def test_failed_test_saves_nothing_and_keeps_input(admin: Browser, serve: Any, session: Session) -> None:
-    turned_away = serve(responds(response(b'{"error":"no"}', status="401 Unauthorized")), behaves)
+    endpoint = serve(responds(response(b'{"error":"no"}', status="401 Unauthorized")), behaves)
     fields = filled(
         admin,
         NEW,
         name="Second network",
-        base_url=turned_away.url(""),
+        base_url=endpoint.url(""),
         allow_addresses="127.0.0.0/8",
         authorization="bearer",
         bearer_token="a-new-bearer-token",
@@ -436,7 +436,7 @@ def test_entered_certificate_can_be_removed_before_saving(
     pem = pem_of(authority.issue_cert("a.example"))
     fields = filled(admin, NEW, name="X", base_url="nonsense", untested="y", client_certificate=pem)
     refused = admin.send(NEW, fields)
-    assert "ust entered" in refused.words
+    assert "Just entered" in refused.words
     form = next(form for form in refused.page.find_all("form") if form.get("action") == NEW)
     again = {**fields_of(form), "base_url": "https://x.example", "no_client_certificate": "y"}
     assert admin.send(NEW, again).status_code == 303
@@ -493,8 +493,8 @@ def test_partner_pages_show_no_secret(
 
 def test_echoed_secrets_are_masked(admin: Browser, serve: Any, change: Any, partner: Partner) -> None:
     def echoes(connection: Any) -> None:
-        outcome_of = connection.receive()
-        sent = f"{outcome_of.header('X-Api-Key')} {outcome_of.header('Authorization')}"
+        received = connection.receive()
+        sent = f"{received.header('X-Api-Key')} {received.header('Authorization')}"
         connection.send(
             response(f'{{"response_code":0,"response_message":"{sent}"}}'.encode(), f"X-Echo: {sent}")
         )
@@ -550,7 +550,7 @@ def test_test_send_shows_the_exchange_and_records_nothing(
     assert session.scalar(select(func.count(Attempt.id))) == 0
 
 
-ANSWERS = [
+RESPONSES = [
     (
         response(b'{"response_code":1,"response_message":"No such order"}', status="409 Conflict"),
         "understood the test",
@@ -571,7 +571,7 @@ ANSWERS = [
 def test_test_send_describes_each_response(ravi: Browser, serve: Any, change: Any, partner: Partner) -> None:
     url = f"/partners/{partner.id}/test"
     fields = ravi.fill(url, url)
-    for reply, words in ANSWERS:
+    for reply, words in RESPONSES:
 
         def script(connection: Any, reply: bytes = reply) -> None:
             connection.receive()
@@ -602,8 +602,7 @@ def test_test_send_does_not_block_other_writers(
     sending.start()
     assert received.wait(10)
     with database.writing() as session:
-        row = session.get(Partner, partner.id)
-        assert row
+        row = session.get_one(Partner, partner.id)
         partner_service.announce(session, row, "Written meanwhile", by="Ravi")
         session.commit()
     may_respond.set()
@@ -762,10 +761,10 @@ def test_entered_key_is_never_shown_and_invalid_keys_are_rejected(
     assert refused.one("main [autofocus]")["id"] == kind, "the page scrolls to the third form"
     assert "Not a valid choice" in admin.send(url, {**fields, "grace": "-5"}).words
     entered = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    taken = admin.send(url, {**fields, "key": entered})
-    assert taken.status_code == 200 and "Saved" in taken.words
-    assert entered not in taken.get_data(as_text=True)
-    assert "LaSw" in taken.words
+    saved = admin.send(url, {**fields, "key": entered})
+    assert saved.status_code == 200 and "Saved" in saved.words
+    assert entered not in saved.get_data(as_text=True)
+    assert "LaSw" in saved.words
 
 
 # --- Integration guide
@@ -798,8 +797,7 @@ def test_integration_guide_signed_call_works(
     site: str, ravi: Browser, partner: Partner, database: Database
 ) -> None:
     with database.writing() as session:
-        row = session.get(Partner, partner.id)
-        assert row
+        row = session.get_one(Partner, partner.id)
         secret = keys.add_inbound_secret(session, row)
         for key in session.scalars(select(InboundKey)):
             keys.revoke_key(session, row, key.id)
@@ -870,14 +868,14 @@ def test_partner_paused_by_command_is_resumed_on_its_page(
 def test_draft_expires_after_an_hour_and_needs_the_same_key(monkeypatch: pytest.MonkeyPatch) -> None:
     from app.partners.draft import decrypt, encrypt
 
-    sealed_at = int(time.time())
-    monkeypatch.setattr("cryptography.fernet.time.time", lambda: sealed_at)
+    encrypted_at = int(time.time())
+    monkeypatch.setattr("cryptography.fernet.time.time", lambda: encrypted_at)
     encrypted = encrypt("key", {"bearer_token": "secret"})
-    monkeypatch.setattr("cryptography.fernet.time.time", lambda: sealed_at + 3600)
+    monkeypatch.setattr("cryptography.fernet.time.time", lambda: encrypted_at + 3600)
     assert decrypt("key", encrypted) == {"bearer_token": "secret"}
-    monkeypatch.setattr("cryptography.fernet.time.time", lambda: sealed_at + 3601)
+    monkeypatch.setattr("cryptography.fernet.time.time", lambda: encrypted_at + 3601)
     assert decrypt("key", encrypted) == {}
-    monkeypatch.setattr("cryptography.fernet.time.time", lambda: sealed_at)
+    monkeypatch.setattr("cryptography.fernet.time.time", lambda: encrypted_at)
     assert "secret" not in encrypted
     assert decrypt("key", encrypted) == {"bearer_token": "secret"}
     assert decrypt("another key", encrypted) == {}

@@ -55,6 +55,37 @@ def run_jobs(database: Database, settings: Settings) -> Callable[[], bool]:
     return run_jobs
 
 
+@pytest.fixture
+def run_one_batch(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Run the job of a bulk resend, with a worker that is stopped during the first batch."""
+
+    def run_one_batch() -> None:
+        stop, request_batch = threading.Event(), resends.request_batch
+
+        def request_and_stop(session: Session, job: Job) -> bool:
+            stop.set()
+            return request_batch(session, job)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(resends, "request_batch", request_and_stop)
+            Worker(database, {"resend": resends.run}).run_next(stop)
+
+    return run_one_batch
+
+
+@pytest.fixture
+def request_batch(database: Database) -> Callable[[], bool]:
+    """Request the next batch of the only bulk resend; returns whether more are left."""
+
+    def request_batch() -> bool:
+        with database.writing() as session:
+            has_more = resends.request_batch(session, session.scalars(select(Job)).one())
+            session.commit()
+            return has_more
+
+    return request_batch
+
+
 def messages(session: Session) -> list[Message]:
     session.rollback()
     session.expire_all()
@@ -192,13 +223,13 @@ def test_plan_lists_skipped_webhooks_with_reasons(
     for why in ("The partner has already received it.", "It was canceled", "newer response"):
         assert why in words, why
     (form,) = plan.page.select(f"form[method=post][action='{PLAN}']")
-    done = ravi.send(PLAN, {**values_of(form), "reason": "Some of them"})
+    done = ravi.send(PLAN, {**values_of(form), "reason": "Partner recovered"})
     assert run_jobs()
     deliver()
     assert outcomes(ravi, done.location) == {"delivered": 2, "skipped": 4}
-    only = ravi.get(done.location + "?only=skipped")
-    assert len(only.page.select("tbody tr")) == 4
-    assert "The partner has already received it." in only.words
+    skipped = ravi.get(done.location + "?only=skipped")
+    assert len(skipped.page.select("tbody tr")) == 4
+    assert "The partner has already received it." in skipped.words
 
 
 def test_bulk_resend_blockers_equal_those_of_a_single_resend(
@@ -231,8 +262,8 @@ def test_bulk_resend_blockers_equal_those_of_a_single_resend(
             writing.flush()
             for delivered_too in (False, True):
                 selection = replace(chosen, include_delivered=delivered_too)
-                taken, _ = candidates(writing, None, selection)
-                by_plan = {row.id: row.blocker for row in writing.execute(select(taken))}
+                selected, _ = candidates(writing, None, selection)
+                by_plan = {row.id: row.blocker for row in writing.execute(select(selected))}
                 by_message = [
                     resend_blocker(writing, row, delivered_too=delivered_too) or "" for row in rows[:2]
                 ]
@@ -276,8 +307,8 @@ def test_bulk_resend_requires_a_reason_and_a_selection(
     token = fields_of(form)["csrf_token"]
     assert ravi.send(PLAN, {"csrf_token": token, "reason": "All"}).status_code == 422
     assert ravi.send(PLAN, {"csrf_token": token, "reason": "x", "ids": "msg_none"}).status_code == 409
-    for odd in ("tried_since=soon", "code=9", "ids=", "ids=%27", "state=odd"):
-        assert ravi.get(f"{PLAN}?{odd}").status_code == 200, odd
+    for query in ("tried_since=soon", "code=9", "ids=", "ids=%27", "state=odd"):
+        assert ravi.get(f"{PLAN}?{query}").status_code == 200, query
     assert session.scalars(select(Job)).all() == []
     assert states(session) == ["failed"]
 
@@ -288,6 +319,7 @@ def test_bulk_resend_resumes_after_a_restart(
     database: Database,
     session: Session,
     monkeypatch: Any,
+    run_one_batch: Any,
     run_jobs: Any,
     deliver: Any,
 ) -> None:
@@ -295,17 +327,8 @@ def test_bulk_resend_resumes_after_a_restart(
     set_states(database, *[MessageState.FAILED] * 5)
     monkeypatch.setattr(resends, "BATCH", 2)
     done, _ = resend_all(ravi, f"{PLAN}?state=failed")
-    stop = threading.Event()
-    real = resends.request_batch
-
-    def once(session: Session, job: Job, **more: Any) -> bool:
-        stop.set()  # the worker is stopped in the middle
-        return real(session, job, **more)
-
-    monkeypatch.setattr(resends, "request_batch", once)
-    Worker(database, {"resend": resends.run}).run_next(stop)
+    run_one_batch()
     assert outcomes(ravi, done.location) == {"sending": 2, "queued": 3}
-    monkeypatch.setattr(resends, "request_batch", real)
     assert run_jobs()
     assert outcomes(ravi, done.location) == {"sending": 5}
     deliver()
@@ -320,6 +343,7 @@ def test_bulk_resend_can_be_canceled(
     database: Database,
     session: Session,
     monkeypatch: Any,
+    run_one_batch: Any,
     run_jobs: Any,
     deliver: Any,
 ) -> None:
@@ -327,16 +351,7 @@ def test_bulk_resend_can_be_canceled(
     set_states(database, *[MessageState.FAILED] * 3)
     monkeypatch.setattr(resends, "BATCH", 1)
     done, _ = resend_all(ravi, f"{PLAN}?state=failed")
-    stop = threading.Event()
-    real = resends.request_batch
-
-    def once(session: Session, job: Job, **more: Any) -> bool:
-        stop.set()
-        return real(session, job, **more)
-
-    monkeypatch.setattr(resends, "request_batch", once)
-    Worker(database, {"resend": resends.run}).run_next(stop)
-    monkeypatch.setattr(resends, "request_batch", real)
+    run_one_batch()
     (form,) = ravi.get(done.location).page.select("form[action$='/cancel']")
     ravi.send(form["action"], fields_of(form))
     assert not run_jobs()
@@ -347,7 +362,13 @@ def test_bulk_resend_can_be_canceled(
 
 @pytest.mark.sqlite
 def test_unresponsive_partner_gets_one_at_a_time_until_it_responds(
-    ravi: Browser, confirm_orders: Any, database: Database, session: Session, partner: Partner, deliver: Any
+    ravi: Browser,
+    confirm_orders: Any,
+    database: Database,
+    session: Session,
+    partner: Partner,
+    request_batch: Any,
+    deliver: Any,
 ) -> None:
     confirm_orders(4)
     set_states(database, *[MessageState.FAILED] * 4)
@@ -358,17 +379,11 @@ def test_unresponsive_partner_gets_one_at_a_time_until_it_responds(
         writing.commit()
     resend_all(ravi, f"{PLAN}?state=failed")
 
-    def step() -> bool:
-        with database.writing() as writing:
-            left = resends.request_batch(writing, writing.scalars(select(Job)).one())
-            writing.commit()
-            return left
-
-    assert step() and states(session).count("pending") == 1
-    assert step() and states(session).count("pending") == 1  # it has not been sent yet
+    assert request_batch() and states(session).count("pending") == 1
+    assert request_batch() and states(session).count("pending") == 1  # it has not been sent yet
     deliver()
     assert states(session).count("delivered") == 1
-    assert not step()
+    assert not request_batch()
     assert states(session).count("pending") == 3
 
 
@@ -401,23 +416,23 @@ def test_waiting_bulk_resend_does_not_block_other_jobs(
 
 
 def test_bulk_resend_queues_no_more_than_a_partner_takes_soon(
-    ravi: Browser, confirm_orders: Any, database: Database, session: Session, monkeypatch: Any, deliver: Any
+    ravi: Browser,
+    confirm_orders: Any,
+    database: Database,
+    session: Session,
+    monkeypatch: Any,
+    request_batch: Any,
+    deliver: Any,
 ) -> None:
     confirm_orders(5)
     set_states(database, *[MessageState.FAILED] * 5)
     monkeypatch.setattr(resends, "MAX_REQUESTED", 2)
     resend_all(ravi, f"{PLAN}?state=failed")
 
-    def step() -> bool:
-        with database.writing() as writing:
-            left = resends.request_batch(writing, writing.scalars(select(Job)).one())
-            writing.commit()
-            return left
-
-    assert step() and states(session).count("pending") == 2
-    assert step() and states(session).count("pending") == 2
+    assert request_batch() and states(session).count("pending") == 2
+    assert request_batch() and states(session).count("pending") == 2
     deliver()
-    assert step() and states(session).count("pending") == 2
+    assert request_batch() and states(session).count("pending") == 2
 
 
 @pytest.mark.sqlite
@@ -427,7 +442,7 @@ def test_bulk_resend_skips_paused_partners(
     confirm_orders(1)
     set_states(database, MessageState.FAILED)
     with database.writing() as writing:
-        partner_service.pause(writing, writing.get(Partner, partner.id), "Wait", by="Ravi")
+        partner_service.pause(writing, writing.get_one(Partner, partner.id), "Wait", by="Ravi")
         writing.commit()
     assert "Resume it first" in ravi.get(f"{PLAN}?state=failed").words
 

@@ -145,7 +145,7 @@ def test_tabs_count_webhooks_of_the_reader_and_keep_other_filters(
 
 
 def test_filters_combine(subtests: pytest.Subtests, meera: Browser, refused: str) -> None:
-    for query, fits in (
+    for query, is_match in (
         ("state=refused", True),
         ("state=delivered", False),
         ("state=held", False),
@@ -168,7 +168,7 @@ def test_filters_combine(subtests: pytest.Subtests, meera: Browser, refused: str
         ("state=refused&code=503", False),
     ):
         with subtests.test(query=query):
-            assert ids(meera.get(f"/webhooks?{query}")) == ([refused] if fits else [])
+            assert ids(meera.get(f"/webhooks?{query}")) == ([refused] if is_match else [])
 
 
 def test_webhook_is_found_by_its_id(meera: Browser, refused: str) -> None:
@@ -397,7 +397,7 @@ def test_attempt_as_curl_command_runs_in_a_shell(
     command = page.one("#as-curl").get_text()
     assert "a-secret-of-ours" not in page.text
     curl = tmp_path / "curl"
-    curl.write_text('#!/bin/sh\nfor one in "$@"; do printf "%s\\0" "$one"; done\n')
+    curl.write_text('#!/bin/sh\nfor argument in "$@"; do printf "%s\\0" "$argument"; done\n')
     curl.chmod(0o755)
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PARTNER_KEY": "set manually"}
     run = subprocess.run(["sh", "-c", command], env=env, capture_output=True, check=True, timeout=20)
@@ -406,8 +406,8 @@ def test_attempt_as_curl_command_runs_in_a_shell(
     assert words[3].startswith(network.url)
     assert "X-Api-Key: set manually" in words
     assert words[words.index("--data-raw") + 1].encode() == message.body
-    copies = page.one("[data-copy-url]")["data-copy-url"]
-    assert ravi.get(copies).get_json()["id"] == message.id
+    json_url = page.one("[data-copy-url]")["data-copy-url"]
+    assert ravi.get(json_url).get_json()["id"] == message.id
 
 
 @pytest.mark.sqlite
@@ -415,7 +415,7 @@ def test_each_masked_header_has_its_own_variable(
     confirm: Any, ravi: Browser, arrive: Any, deliver: Any, partner: Any, database: Any, session: Session
 ) -> None:
     with database.writing() as writing:
-        row = writing.get(Partner, partner.id)
+        row = writing.get_one(Partner, partner.id)
         row.headers = [["X-Api-Key", "a-secret-of-ours"], ["X-Client", "another-secret"]]
         writing.commit()
     confirm(arrive(1)[0])
@@ -486,7 +486,7 @@ def test_last_successful_delivery_is_shown_within_the_readers_scope(
 def test_webhook_list_filters_by_attempts_codes_orders_and_suppliers(
     subtests: pytest.Subtests, meera: Browser, refused: str
 ) -> None:
-    for query, fits in (
+    for query, is_match in (
         ("code=2xx", True),
         ("code=2XX", True),
         ("code=4xx", False),
@@ -501,7 +501,7 @@ def test_webhook_list_filters_by_attempts_codes_orders_and_suppliers(
         ("state=attention", True),
     ):
         with subtests.test(query=query):
-            assert ids(meera.get(f"/webhooks?{query}")) == ([refused] if fits else [])
+            assert ids(meera.get(f"/webhooks?{query}")) == ([refused] if is_match else [])
 
 
 def test_webhook_is_found_by_object_id_and_partner_reference(
