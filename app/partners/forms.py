@@ -86,7 +86,7 @@ class PartnerForm(FlaskForm):
     allow_plain_http = BooleanField("Send secrets over unencrypted HTTP")
 
     untested = BooleanField("Save without testing")
-    seen = HiddenField("Seen")
+    version = HiddenField("Version")
     draft = HiddenField("Draft")
 
     headers_error = ""
@@ -131,7 +131,7 @@ class PartnerForm(FlaskForm):
                 "rate_per_minute": partner.rate_per_minute,
                 "retry_schedule": waits_text(partner.retry_schedule),
                 "success_codes": ", ".join(str(code) for code in partner.success_codes),
-                "seen": version_of(partner),
+                "version": version_of(partner),
             }
         )
 

@@ -78,15 +78,15 @@ def add_key(
 
 def revoke_key(session: Session, partner: Partner, key_id: int) -> bool:
     """Revoke an inbound API key; False if the partner has no such key."""
-    ended = session.execute(
+    revoked = session.execute(
         update(InboundKey)
         .where(InboundKey.id == key_id, InboundKey.partner_id == partner.id, InboundKey.revoked_at.is_(None))
         .values(revoked_at=clock.now())
         .returning(InboundKey.id)
     ).first()
-    if ended:
+    if revoked:
         _record(session, AuditAction.KEY_REVOKED, partner, "inbound key")
-    return ended is not None
+    return revoked is not None
 
 
 def add_inbound_secret(
@@ -113,14 +113,14 @@ def add_inbound_secret(
 
 def revoke_inbound_secret(session: Session, partner: Partner, secret_id: int) -> bool:
     """Revoke an inbound signing secret; False if the partner has no such secret."""
-    ended = session.execute(
+    revoked = session.execute(
         delete(InboundSecret)
         .where(InboundSecret.id == secret_id, InboundSecret.partner_id == partner.id)
         .returning(InboundSecret.id)
     ).first()
-    if ended:
+    if revoked:
         _record(session, AuditAction.KEY_REVOKED, partner, "inbound signing secret")
-    return ended is not None
+    return revoked is not None
 
 
 def add_signing_secret(
@@ -153,12 +153,12 @@ def add_signing_secret(
 def revoke_signing_secret(session: Session, partner: Partner, secret_id: str) -> bool:
     """Revoke an outbound signing secret; False if the partner has no such secret."""
     remaining = [saved for saved in partner.signing_secrets if saved["id"] != secret_id]
-    ended = len(remaining) < len(partner.signing_secrets)
+    revoked = len(remaining) < len(partner.signing_secrets)
     partner.signing_secrets = remaining
     session.flush()
-    if ended:
+    if revoked:
         _record(session, AuditAction.KEY_REVOKED, partner, "outbound signing secret")
-    return ended
+    return revoked
 
 
 def active_signing_secrets(saved: Sequence[dict[str, Any]], now: datetime) -> tuple[str, ...]:

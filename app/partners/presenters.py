@@ -38,8 +38,8 @@ CONFIRMATIONS = {
     "untested": Notice("warn", "Saved without testing. Run a test before you rely on it."),
     "paused": Notice("ok", "Paused. Nothing is sent until you resume."),
     "resumed": Notice("ok", "Resumed. Queued webhooks are being sent."),
-    "noted": Notice("ok", "Announcement published."),
-    "unnoted": Notice("ok", "Announcement removed."),
+    "announced": Notice("ok", "Announcement published."),
+    "announcement_removed": Notice("ok", "Announcement removed."),
 }
 LINE_RESPONSE_NAMES = {
     f"{LINE_PREFIX}REF/response": "CHANGED or REJECTED",

@@ -173,7 +173,7 @@ def note(partner_id: int) -> AnyResponse:
         return _partner_page(row, status=422, note_form=form)
     text = form.text.data or ""
     service.announce(web.db(), row, text, by=access.current_person().display_name)
-    return _done(row, "noted" if text else "unnoted")
+    return _done(row, "announced" if text else "announcement_removed")
 
 
 @blueprint.get("/<int:partner_id>/test")
@@ -324,7 +324,7 @@ def _partner_page(
         partner_status=partner_status,
         backlog=partner_status.waiting,
         card=presenters.status_card(partner_status),
-        good=last_good(web.db(), row.id),
+        last_success=last_good(web.db(), row.id),
         day=_last_day(row, now),
         last_incoming_at=last_received_at(web.db(), row.id),
         done=_done_notice(),
@@ -388,7 +388,7 @@ def _save(saved: Partner | None) -> AnyResponse:
     except BadPartner as error:
         form.add_errors(error)
         return _form_page(form, saved, secrets, status=422)
-    if saved is not None and form.seen.data != version_of(saved):
+    if saved is not None and form.version.data != version_of(saved):
         return _conflict_page(form, saved, secrets, BadPartner(CHANGED_MEANWHILE))
     only_test = request.form.get("intent") == "try"
     is_connection_changed = saved is None or _differ_in_connection(saved, changed_partner)
@@ -398,8 +398,8 @@ def _save(saved: Partner | None) -> AnyResponse:
         if only_test or not sample_send.judgment.works:
             return _form_page(form, saved, secrets, sample_send, status=200 if only_test else 422)
     try:
-        saved_id = _save_details(saved, details, form.seen.data)
-    except BadPartner as error:  # another request was faster
+        saved_id = _save_details(saved, details, form.version.data)
+    except BadPartner as error:  # another request saved first
         return _conflict_page(form, saved, secrets, error, sample_send)
     done = "saved" if sample_send else "untested" if is_connection_changed else "kept"
     log.info("partner %s: %s by %s", saved_id, done, access.current_person().username)
@@ -412,17 +412,17 @@ def _differ_in_connection(saved: Partner, changed: Partner) -> bool:
     return any(getattr(saved, name) != getattr(changed, name) for name in CONNECTION_FIELDS)
 
 
-def _save_details(saved: Partner | None, details: service.Details, seen: str | None) -> int:
+def _save_details(saved: Partner | None, details: service.Details, version: str | None) -> int:
     """Save in a separate transaction: the request's ended before the partner was called.
 
-    ``seen`` is the version that the form shows. Errors: BadPartner if there is another one by now.
+    ``version`` is the one that the form shows. Errors: BadPartner if there is another one by now.
     """
     web.db().commit()
     with web.database().writing() as session:
         locked = None
         if saved is not None:
             locked = queries.partner_for_update(session, saved.id) or abort(404)
-            if seen != version_of(locked):
+            if version != version_of(locked):
                 raise BadPartner(CHANGED_MEANWHILE)
         row = service.save(session, locked, details)
         session.commit()
@@ -440,7 +440,7 @@ def _conflict_page(
     form.add_errors(error)
     if saved is not None:
         web.db().refresh(saved)
-        form.seen.data = version_of(saved)
+        form.version.data = version_of(saved)
     return _form_page(form, saved, secrets, sample_send, status=409)
 
 
@@ -493,8 +493,8 @@ def _key_page(
     )
 
 
-def _revoked(row: Partner, has_ended: bool) -> AnyResponse:
-    if not has_ended:
+def _revoked(row: Partner, is_revoked: bool) -> AnyResponse:
+    if not is_revoked:
         abort(404)
     web.db().commit()
     log.info("partner %s: a key was revoked by %s", row.id, access.current_person().username)

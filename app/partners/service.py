@@ -29,7 +29,7 @@ HEADERS_MAX = 20
 REASON_MAX = 500
 WIDEST_NETWORK = {4: 8, 6: 7}
 """By IP version, the shortest prefix of an allowed network: that of 10.0.0.0/8 and of fc00::/7."""
-_OURS_ALONE = frozenset(
+RESERVED_HEADERS = frozenset(
     {
         *("accept-encoding", "connection", "content-length", "content-type", "expect", "host"),
         *("idempotency-key", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
@@ -436,7 +436,7 @@ def _header(name: str, value: str) -> tuple[str, str]:
     if not value.isascii() or not value.isprintable() or not 1 <= len(value) <= 4000:
         why = "has characters that cannot be sent, such as a line break or an accent"
         raise BadPartner(f"the value of the header {name} {why}", "headers", header=name)
-    if name.lower() in _OURS_ALONE:
+    if name.lower() in RESERVED_HEADERS:
         raise BadPartner(f"the header {name} is set by PO Confirm", "headers")
     return name, value
 

@@ -366,20 +366,20 @@ def _among(ids: Select[str]) -> ColumnElement[bool]:
     return Message.id.in_(select(listed.c[0]))
 
 
-def _is_reference(words: str) -> ColumnElement[bool]:
-    """Whether the words are exactly an id, a PO number, the order's id or the partner's reference."""
+def _is_reference(text: str) -> ColumnElement[bool]:
+    """Whether the text is exactly an id, a PO number, the order's id or the partner's reference."""
     return or_(
-        Message.id == words,
-        Message.buyer_po_number.in_({words, words.upper()}),
-        Message.object_id == words,
-        and_(Message.req_msg_id == words, literal_condition("req_msg_id <> ''")),
+        Message.id == text,
+        Message.buyer_po_number.in_({text, text.upper()}),
+        Message.object_id == text,
+        and_(Message.req_msg_id == text, literal_condition("req_msg_id <> ''")),
     )
 
 
-def _mentions(session: Session, words: str) -> ColumnElement[bool]:
-    """Whether the PO number, or a sent or received body, contains the words."""
+def _mentions(session: Session, text: str) -> ColumnElement[bool]:
+    """Whether the PO number, or a sent or received body, contains the text."""
     return or_(
-        Message.buyer_po_number.icontains(words, autoescape=True),
-        bytes_contain(session, Message.body, words),
-        _some_attempt(bytes_contain(session, Attempt.response_body, words)),
+        Message.buyer_po_number.icontains(text, autoescape=True),
+        bytes_contain(session, Message.body, text),
+        _some_attempt(bytes_contain(session, Attempt.response_body, text)),
     )

@@ -1,7 +1,7 @@
 """A test send: a harmless sample to a partner, sent exactly as webhooks are.
 
-It creates no webhook. The sample is a `req-confirm` about an order that cannot exist: a partner that works as
-agreed replies that it does not know the order, which shows that the URL and the key are right.
+It creates no webhook. The sample is a ``req-confirm`` about an order that cannot exist: a partner that works
+as agreed replies that it does not know the order, which shows that the URL and the key are right.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class SampleSend:
 
 
 def sample(now: datetime) -> Sample:
-    """A `req-confirm` about an order that cannot exist, different each time."""
+    """A ``req-confirm`` about an order that cannot exist, different each time."""
     message_id = new_id("test", now)
     object_id = f"PO-CONFIRM-{message_id}"
     body: dict[str, Any] = {
@@ -106,8 +106,8 @@ def sample(now: datetime) -> Sample:
 def send_sample(partner: Any) -> SampleSend:
     """Send the sample to a partner, saved or not, and return the whole exchange. Never raises.
 
-    It takes up to the partner's timeout, at most `DEADLINE_MAX` seconds, and up to eight for a token: let no
-    transaction be open.
+    It takes up to the partner's timeout, at most ``DEADLINE_MAX`` seconds, and up to eight for a token: let
+    no transaction be open.
     """
     at = clock.now()
     message = sample(at)
