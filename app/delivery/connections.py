@@ -41,7 +41,7 @@ class ResponseStream:
     def __init__(self, connection: socket.socket) -> None:
         self.error: OSError | None = None
         self.received = False
-        self.odd = False
+        self.is_unusual = False
         """Whether something unusual was read, so that the connection is not reused."""
         self.cut = False
         """Whether the connection ended within a line or where one was expected."""
@@ -67,7 +67,7 @@ class ResponseStream:
         if self._overhead > MAX_OVERHEAD:
             raise _malformed(DetailCode.OVERHEAD_TOO_LARGE, kib=MAX_OVERHEAD // 1024)
         fixed = _BLANK_BEFORE_COLON.sub(rb"\1:", line)
-        self.odd = self.odd or fixed != line
+        self.is_unusual = self.is_unusual or fixed != line
         return fixed
 
     def read(self, size: int) -> bytes:
@@ -124,7 +124,7 @@ class PartnerResponse(http.client.HTTPResponse):
             if not 102 <= self.status < 200:
                 break
             # A server that sends these may send others late, so the connection is not reused.
-            self.stream.odd = True
+            self.stream.is_unusual = True
             self.headers = None  # type: ignore[assignment]
             super().begin()
         if self.stream.cut:  # http.client takes it for the end of the headers
@@ -151,8 +151,8 @@ class PartnerResponse(http.client.HTTPResponse):
 
     @property
     def is_reusable(self) -> bool:
-        """Whether the connection may carry another request: nothing about this response was odd."""
-        return self._keeps_alive and self._ended and not self.stream.odd and not self.stream.has_more()
+        """Whether the connection may carry another request: nothing about this response was unusual."""
+        return self._keeps_alive and self._ended and not self.stream.is_unusual and not self.stream.has_more()
 
     def _check_framing(self) -> None:
         """Set how long the body is and whether the connection can be kept; contradictory headers fail."""
@@ -168,8 +168,8 @@ class PartnerResponse(http.client.HTTPResponse):
             raise _malformed(DetailCode.HEADERS_UNREADABLE)
         connection = self._tokens("connection")
         persistent = self.version > 10 or "keep-alive" in connection
-        odd = self.headers.defects or (codings and (lengths or self.version == 10))
-        self._keeps_alive = persistent and "close" not in connection and not endless and not odd
+        is_unusual = self.headers.defects or (codings and (lengths or self.version == 10))
+        self._keeps_alive = persistent and "close" not in connection and not endless and not is_unusual
         # http.client would close the connection, and with it the socket that the deadline cuts.
         self.will_close = False
 
@@ -245,7 +245,7 @@ class CheckedConnection(HTTPConnection):
                 call.response = None
                 raise SendAborted(Failure.RESET, DetailCode.CLOSED_DURING_REQUEST)
             if call.response is not None:
-                call.response.stream.odd = True
+                call.response.stream.is_unusual = True
         return response
 
     def close(self) -> None:
@@ -446,4 +446,4 @@ def _unreadable_head(error: Exception) -> SendAborted:
 
 
 def _malformed(code: DetailCode, **params: Any) -> SendAborted:
-    return SendAborted(Failure.ODD_ANSWER, code, **params)
+    return SendAborted(Failure.MALFORMED_RESPONSE, code, **params)

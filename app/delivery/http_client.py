@@ -2,7 +2,7 @@
 
 `requests` and urllib3 do HTTP. What they leave open is added here and in ``connections``: the deadline covers
 the whole call, only checked addresses are connected to, what is read is bounded, and a connection on which
-anything odd was seen is closed.
+anything unusual was seen is closed.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def _incomplete(call: Call, received: bytes) -> tuple[Failure, Detail]:
     if error is not None:
         failure = aborted(error, call)
         return failure.failure, failure.detail
-    return Failure.ODD_ANSWER, Detail.of(DetailCode.BODY_CUT, bytes=len(received))
+    return Failure.MALFORMED_RESPONSE, Detail.of(DetailCode.BODY_CUT, bytes=len(received))
 
 
 def _outcome(

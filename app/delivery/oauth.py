@@ -168,9 +168,9 @@ def fetch(grant: Grant, sender: Sender) -> Token | NoToken:
         return _refused(grant, outcome, response)
     text, kind = response.get("access_token"), response.get("token_type", "Bearer")
     if not isinstance(text, str) or not text.isascii() or not text.isprintable() or not text:
-        return _none(Failure.ODD_ANSWER, grant, DetailCode.OAUTH_MISSING, outcome)
+        return _none(Failure.MALFORMED_RESPONSE, grant, DetailCode.OAUTH_MISSING, outcome)
     if not isinstance(kind, str) or kind.lower() != "bearer":
-        return _none(Failure.ODD_ANSWER, grant, DetailCode.OAUTH_NOT_BEARER, outcome)
+        return _none(Failure.MALFORMED_RESPONSE, grant, DetailCode.OAUTH_NOT_BEARER, outcome)
     return Token(text, requested_at + _used_for(response.get("expires_in")))
 
 
@@ -219,7 +219,7 @@ def _refused(grant: Grant, outcome: Outcome, response: dict[str, Any]) -> NoToke
     error_text = ": ".join(text[:200] for text in errors if isinstance(text, str) and text)
     # A refusal means wrong settings here; anything else is temporary.
     wrong = outcome.status in (400, 401, 403, 404, 405)
-    failure = Failure.BAD_TARGET if wrong else Failure.ODD_ANSWER
+    failure = Failure.BAD_TARGET if wrong else Failure.MALFORMED_RESPONSE
     code = DetailCode.OAUTH_ERROR if error_text else DetailCode.OAUTH_REFUSED
     return _none(failure, grant, code, outcome, status=outcome.status, error=error_text)
 

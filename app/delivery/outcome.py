@@ -25,7 +25,7 @@ class Failure(StrEnum):
     CONNECT = "connect"
     TLS = "tls"
     RESET = "reset"
-    ODD_ANSWER = "odd_answer"
+    MALFORMED_RESPONSE = "odd_answer"
     BAD_TARGET = "bad_target"
     INTERNAL = "internal"
 

@@ -43,7 +43,7 @@ class Reason(StrEnum):
     ALREADY_RECEIVED = "already_received"
     REFUSED_BY_PARTNER = "refused_by_partner"
     REFUSED_STATUS = "refused_status"
-    UNREADABLE_ANSWER = "unreadable_answer"
+    UNREADABLE_RESPONSE = "unreadable_answer"
     WRONG_OBJECT = "wrong_object"
     REDIRECT = "redirect"
     CREDENTIALS = "credentials"
@@ -56,7 +56,7 @@ class Reason(StrEnum):
     CONNECT = "connect"
     TLS = "tls"
     RESET = "reset"
-    ODD_ANSWER = "odd_answer"
+    MALFORMED_RESPONSE = "odd_answer"
     BAD_TARGET = "bad_target"
     INTERNAL = "internal"
     INTERRUPTED = "interrupted"
@@ -121,7 +121,7 @@ _DELIVERED = _Row(Step.DELIVERED, Reason.DELIVERED)
 _ALREADY_RECEIVED = _Row(Step.DELIVERED, Reason.ALREADY_RECEIVED)
 _REFUSED_BY_PARTNER = _Row(Step.REFUSED, Reason.REFUSED_BY_PARTNER)
 _REFUSED_STATUS = _Row(Step.REFUSED, Reason.REFUSED_STATUS)
-_UNREADABLE = _Row(Step.RETRY, Reason.UNREADABLE_ANSWER, unknown=True)
+_UNREADABLE = _Row(Step.RETRY, Reason.UNREADABLE_RESPONSE, unknown=True)
 _WRONG_OBJECT = _Row(Step.RETRY, Reason.WRONG_OBJECT, unknown=True)
 _REDIRECT = _Row(Step.RETRY, Reason.REDIRECT)
 _CREDENTIALS = _Row(Step.RETRY, Reason.CREDENTIALS, credentials=True)
@@ -146,7 +146,7 @@ _BY_FAILURE = {
     Failure.CONNECT: Reason.CONNECT,
     Failure.TLS: Reason.TLS,
     Failure.RESET: Reason.RESET,
-    Failure.ODD_ANSWER: Reason.ODD_ANSWER,
+    Failure.MALFORMED_RESPONSE: Reason.MALFORMED_RESPONSE,
     Failure.BAD_TARGET: Reason.BAD_TARGET,
     Failure.INTERNAL: Reason.INTERNAL,
 }

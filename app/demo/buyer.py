@@ -155,7 +155,7 @@ class Buyer:
             body=message.body,
             status=status,
             accepted=accepted,
-            answer=reply,
+            reply_body=reply,
         )
         self._memory.add_sent(sent)
         return sent

@@ -298,9 +298,9 @@ def _sent_result(sent: Sent) -> str:
     if sent.status is None:
         return "PO Confirm did not respond. Check that it is running."
     detail = ""
-    if isinstance(sent.answer, dict):
-        resp = (sent.answer.get("payload") or {}).get("resp") or {}
-        detail = resp.get("errorDtl") or sent.answer.get("response_message") or ""
+    if isinstance(sent.reply_body, dict):
+        resp = (sent.reply_body.get("payload") or {}).get("resp") or {}
+        detail = resp.get("errorDtl") or sent.reply_body.get("response_message") or ""
     return f"PO Confirm rejected it with {sent.status}{f': {detail}' if detail else '.'}"
 
 

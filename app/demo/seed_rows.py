@@ -54,7 +54,7 @@ FAILURE_OUTCOMES = (
     (Reason.TLS, None, 1),
     (Reason.NAME, None, 1),
     (Reason.CREDENTIALS, 401, 1),
-    (Reason.UNREADABLE_ANSWER, 200, 1),
+    (Reason.UNREADABLE_RESPONSE, 200, 1),
     (Reason.INTERRUPTED, None, 1),
 )
 RESPONSES = (("ACCEPT", 88), ("REJECT", 10), ("RETURN", 2))

@@ -193,7 +193,7 @@ def _check_sense(message: ReqConfirm) -> None:
         raise Invalid(
             ErrorCode.TRANSITION,
             "poConfirmation.poStatusTransition.currentStatus",
-            f"An order that is {statuses.current_status} can't be answered.",
+            f"No response is possible to an order that is {statuses.current_status}.",
         )
     if statuses.new_status != status_after(confirmation.supplier_response):
         raise Invalid(
@@ -238,7 +238,7 @@ def _failure(req_msg_id: str, received: Any, code: ErrorCode, detail: str, field
 
 
 def _send(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
-    exchange.status, exchange.answer = reply.status, reply.body
+    exchange.status, exchange.reply_body = reply.status, reply.body
     response = data(reply.body, reply.status)
     if behavior.retry_after:
         response.headers["Retry-After"] = behavior.retry_after
@@ -269,7 +269,7 @@ def _wait_and_close(environ: Mapping[str, Any], seconds: float) -> Iterator[byte
 def _close_mid_reply(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
     body, environ = dumps(reply.body), request.environ
     half = body[: len(body) // 2]
-    exchange.status, exchange.answer = reply.status, half.decode("utf-8", "replace")
+    exchange.status, exchange.reply_body = reply.status, half.decode("utf-8", "replace")
 
     def pieces() -> Iterator[bytes]:
         yield half
@@ -280,7 +280,7 @@ def _close_mid_reply(behavior: Behavior, exchange: Exchange, reply: _Reply) -> B
 
 def _send_byte_by_byte(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
     body = dumps(reply.body)
-    exchange.status, exchange.answer = reply.status, reply.body
+    exchange.status, exchange.reply_body = reply.status, reply.body
     pause = behavior.seconds / len(body)
 
     def drops() -> Iterator[bytes]:
@@ -292,7 +292,7 @@ def _send_byte_by_byte(behavior: Behavior, exchange: Exchange, reply: _Reply) ->
 
 
 def _send_huge(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
-    exchange.status, exchange.answer = reply.status, f"{HUGE_BYTES} bytes of padding"
+    exchange.status, exchange.reply_body = reply.status, f"{HUGE_BYTES} bytes of padding"
 
     def pieces() -> Iterator[bytes]:
         yield b'{"response_code":0,"response_message":"'
@@ -341,7 +341,7 @@ _REPLY_SENDERS: dict[str, Callable[[Behavior, Exchange, _Reply], BaseResponse]] 
 
 
 def _text(exchange: Exchange, body: str, media_type: str, status: int) -> BaseResponse:
-    exchange.status, exchange.answer = status, body
+    exchange.status, exchange.reply_body = status, body
     return Response(body, status, mimetype=media_type)
 
 

@@ -30,7 +30,7 @@ _ENDED = frozenset({Status.CANCELLED, Status.CLOSED})
 
 @dataclass(slots=True)
 class Exchange:
-    """A received request and its reply. ``answer`` is None if no reply was sent."""
+    """A received request and its reply. ``reply_body`` is None if no reply was sent."""
 
     idempotency_key: str
     headers: dict[str, str]
@@ -39,7 +39,7 @@ class Exchange:
     received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     body: Any = None
     status: int | None = None
-    answer: Any = None
+    reply_body: Any = None
     repeat: bool = False
 
     @property
@@ -71,7 +71,7 @@ class Exchange:
             "body": self.body,
             "raw": self.text,
             "sha256": sha256(self.raw).hexdigest(),
-            "answer": {"status": self.status, "body": self.answer},
+            "answer": {"status": self.status, "body": self.reply_body},
             "mode": self.mode,
             "repeat": self.repeat,
         }
@@ -147,7 +147,7 @@ class Sent:
     body: dict[str, Any]
     status: int | None
     accepted: bool
-    answer: Any
+    reply_body: Any
     sent_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -168,7 +168,7 @@ class Sent:
             "what": self.summary,
             "status": self.status,
             "accepted": self.accepted,
-            "answer": self.answer,
+            "answer": self.reply_body,
         }
 
 

@@ -64,7 +64,7 @@ def ping() -> Response:
 
 @blueprint.before_app_request
 def _unknown_address() -> Response | None:
-    """Answer any other address or method below ``/api/`` in the JSON shape of the contract.
+    """Reject any other address or method below ``/api/`` in the JSON shape of the contract.
 
     A catch-all route could not do it: it would add its methods to the ``Allow`` of every address.
     """

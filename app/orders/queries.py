@@ -96,7 +96,7 @@ class OrderFilter:
 
     q: str = where(lambda text, context: _mentioning(context.session, search_key(text)))
     status: str = where(lambda status, _: PurchaseOrder.status == status)
-    answer: str = where(lambda answer, _: _has_response(answer))
+    answer: str = where(lambda response, _: _has_response(response))
     delivery: str = where(lambda delivery, _: _has_delivery(delivery))
     partner: str = where(lambda name, _: Partner.name == name)
     due: str = where(lambda due, context: _is_due(due, context.now))
@@ -383,10 +383,10 @@ def _with_assignee() -> Any:
     return joinedload(PurchaseOrder.assignee).options(lazyload(Person.suppliers))
 
 
-def _has_response(answer: str) -> Any:
-    if answer == "open":
+def _has_response(response: str) -> Any:
+    if response == "open":
         return PurchaseOrder.needs_response
-    return PurchaseOrder.response == ResponseState(answer)
+    return PurchaseOrder.response == ResponseState(response)
 
 
 def _has_delivery(delivery: str) -> list[ColumnExpressionArgument[bool]]:

@@ -42,7 +42,7 @@ ATTEMPT_OUTCOMES = {
     Reason.ALREADY_RECEIVED: Chip("ok", "already received"),
     Reason.REFUSED_BY_PARTNER: Chip("bad", "refused"),
     Reason.REFUSED_STATUS: Chip("bad", "refused"),
-    Reason.UNREADABLE_ANSWER: Chip("warn", "unreadable response"),
+    Reason.UNREADABLE_RESPONSE: Chip("warn", "unreadable response"),
     Reason.WRONG_OBJECT: Chip("warn", "wrong order"),
     Reason.REDIRECT: Chip("warn", "redirect"),
     Reason.CREDENTIALS: Chip("warn", "wrong key or URL"),
@@ -55,7 +55,7 @@ ATTEMPT_OUTCOMES = {
     Reason.CONNECT: Chip("warn", "connection failed"),
     Reason.TLS: Chip("warn", "TLS failed"),
     Reason.RESET: Chip("warn", "connection reset"),
-    Reason.ODD_ANSWER: Chip("warn", "invalid response"),
+    Reason.MALFORMED_RESPONSE: Chip("warn", "invalid response"),
     Reason.BAD_TARGET: Chip("warn", "invalid settings"),
     Reason.INTERNAL: Chip("warn", "internal error"),
     Reason.INTERRUPTED: Chip("warn", "interrupted"),
@@ -78,7 +78,7 @@ _EVENT_SENTENCES = {
     Reason.CONNECT: "Connection failed.",
     Reason.TLS: "TLS connection failed.",
     Reason.RESET: "The partner closed the connection before it responded.",
-    Reason.ODD_ANSWER: "The partner's HTTP response was invalid or incomplete.",
+    Reason.MALFORMED_RESPONSE: "The partner's HTTP response was invalid or incomplete.",
     Reason.BAD_TARGET: "The partner's URL or headers are invalid.",
     Reason.INTERNAL: "Sending failed with an internal error.",
     Reason.INTERRUPTED: "The attempt was interrupted before its result was recorded.",
@@ -87,7 +87,7 @@ _EVENT_SENTENCES = {
 """What happened in an attempt, by its outcome. A more precise ``detail`` replaces it."""
 
 _STATUS_SENTENCES = {
-    Reason.UNREADABLE_ANSWER: "Partner returned {status} with an unreadable body.",
+    Reason.UNREADABLE_RESPONSE: "Partner returned {status} with an unreadable body.",
     Reason.REDIRECT: "Partner returned {status}. Redirects are not followed.",
     Reason.CREDENTIALS: "Partner returned {status}. Check the key and the URL.",
     Reason.GONE: "Partner returned {status} (gone).",

@@ -229,7 +229,7 @@ def test_updating_content_is_accessible(
     page.goto(f"{site}/orders/{decided}")
     expect(page.locator("main")).to_contain_text("changed this order after you confirmed it")
     expect(page.locator("#document ins").first).to_be_visible()
-    check(page, "an order that was changed after its answer")
+    check(page, "an order that was changed after its response")
 
     page.goto(f"{site}/orders/{stale}/answer")
     buyer.edit(7)
@@ -256,7 +256,7 @@ def test_updating_content_is_accessible(
     check(page, "several orders, planned")
     page.locator("main button.btn-main").click()
     expect(page.locator("h1")).to_contain_text("orders confirmed")
-    check(page, "several orders, answered")
+    check(page, "several orders with a response")
 
 
 def test_pages_of_managers_are_accessible(

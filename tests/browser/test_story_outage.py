@@ -78,7 +78,7 @@ def test_partner_down_for_two_hours_loses_nothing(
     page.set_viewport_size({"width": width, "height": 800})
     arrive(ORDERS)
 
-    # 10:00. The partner answers 503. Asha works through her queue as always.
+    # 10:00. The partner responds 503. Asha works through her queue as always.
     network.behave("503")
     sign_in("asha")
     page.goto(f"{site}/orders?answer=open")

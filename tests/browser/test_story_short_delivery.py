@@ -54,10 +54,10 @@ def infos_sent(database: Database) -> dict[str, str]:
 
 def check_recorded(page: Page, order_id: int, database: Database) -> None:
     """The page, the activity and the message tell the same."""
-    answer = page.locator("#response")
-    expect(answer).to_contain_text("Confirmed with changes by Asha")
-    expect(answer).to_contain_text("Delivery 1: 40 NOS on 1 Dec 2026")
-    expect(answer).to_contain_text("Delivery 2: 60 NOS on 15 Dec 2026")
+    panel = page.locator("#response")
+    expect(panel).to_contain_text("Confirmed with changes by Asha")
+    expect(panel).to_contain_text("Delivery 1: 40 NOS on 1 Dec 2026")
+    expect(panel).to_contain_text("Delivery 2: 60 NOS on 15 Dec 2026")
     page.goto(f"{page.url.partition('/orders')[0]}/orders/{order_id}")
     expect(page.locator("#timeline")).to_contain_text("1 line changed.")
     assert infos_sent(database) == {

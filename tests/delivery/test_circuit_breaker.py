@@ -58,7 +58,7 @@ def failed(state: BreakerState, now: datetime = NOON, *, was_probe: bool = False
     return after_attempt(state, FOUR, now, got_response=False, was_probe=was_probe, jitter=0)
 
 
-def answered(state: BreakerState, limits: Limits = FOUR) -> BreakerState:
+def after_response(state: BreakerState, limits: Limits = FOUR) -> BreakerState:
     return after_attempt(state, limits, NOON, got_response=True, was_probe=False, jitter=0)
 
 
@@ -82,7 +82,7 @@ def test_capacity_after_one_failure_is_one() -> None:
 def test_response_between_failures_keeps_the_breaker_closed() -> None:
     state = BreakerState()
     for _ in range(FAILURES_MAX):
-        state = answered(failed(state))
+        state = after_response(failed(state))
     assert state.opened_at is None
 
 
@@ -126,7 +126,7 @@ def test_attempts_in_flight_do_not_move_the_probe_of_an_open_breaker() -> None:
 def test_capacity_doubles_with_each_response_after_an_outage() -> None:
     state, widths = opened(), []
     for _ in range(4):
-        state = answered(state)
+        state = after_response(state)
         widths.append(capacity(state, FOUR, 0, NOON).count)
     assert widths == [1, 2, 4, 4]
     assert state == BreakerState()
@@ -176,8 +176,8 @@ def test_width_of_a_recovering_partner_respects_its_limit() -> None:
     recovering = BreakerState(width=4)
     assert capacity(recovering, FOUR, 0, NOON).count == 4
     assert capacity(recovering, Limits(2), 0, NOON).count == 2
-    assert answered(BreakerState(width=1), Limits(3)).width == 2
-    assert answered(BreakerState(width=2), FOUR).width is None
+    assert after_response(BreakerState(width=1), Limits(3)).width == 2
+    assert after_response(BreakerState(width=2), FOUR).width is None
 
 
 def test_open_breaker_without_a_probe_time_sends_a_probe() -> None:

@@ -148,7 +148,7 @@ def assert_late(outcome: Outcome, *, sent: bool = True) -> None:
 
 
 def assert_malformed(outcome: Outcome) -> None:
-    assert (outcome.failure, outcome.sent) == (Failure.ODD_ANSWER, True), outcome
+    assert (outcome.failure, outcome.sent) == (Failure.MALFORMED_RESPONSE, True), outcome
     assert detail_sentence(outcome.detail).startswith("The partner's HTTP response is malformed")
 
 
@@ -688,7 +688,7 @@ def test_broken_connection_is_a_reset_and_message_may_have_arrived(
 
     # Over TLS, a reset during a response appears as its end: such a response is malformed.
     ended = transport.tls is not None and script in (resets_in_the_head, resets_in_the_body)
-    assert outcome.failure is (Failure.ODD_ANSWER if ended else Failure.RESET)
+    assert outcome.failure is (Failure.MALFORMED_RESPONSE if ended else Failure.RESET)
     assert detail_sentence(outcome.detail).startswith("The partner")
     assert outcome.sent
 

@@ -157,9 +157,9 @@ def test_outcome_of_a_partial_body_has_the_declared_size() -> None:
     long = b"x" * (BODY_CAP + 1)
     outcome = _outcome(call_with({}, declared=9_000_000), None, Detail(), long, 1.0)
     assert (len(outcome.body), outcome.body_size, outcome.truncated) == (BODY_CAP, 9_000_000, True)
-    partial = _outcome(call_with({}, declared=100), Failure.ODD_ANSWER, Detail(), b"{", 1.0)
+    partial = _outcome(call_with({}, declared=100), Failure.MALFORMED_RESPONSE, Detail(), b"{", 1.0)
     assert (partial.failure, partial.body, partial.body_size, partial.truncated) == (
-        Failure.ODD_ANSWER,
+        Failure.MALFORMED_RESPONSE,
         b"{",
         100,
         False,
@@ -180,7 +180,7 @@ def test_outcome_without_headers_has_no_status(has_response: bool) -> None:
 
 
 def test_body_that_ends_early_counts_its_bytes() -> None:
-    expected = Failure.ODD_ANSWER, Detail(DetailCode.BODY_CUT, {"bytes": 3})
+    expected = Failure.MALFORMED_RESPONSE, Detail(DetailCode.BODY_CUT, {"bytes": 3})
     assert _incomplete(call_with({}), b"abc") == expected
 
 

@@ -141,8 +141,8 @@ def test_repeat_gets_the_first_response_and_content_decides(
     )
     assert conflict.order_id == first.order_id
     assert stored(session, conflict).error_cd == ErrorCode.CONFLICT
-    answer = json.loads(conflict.body)
-    assert (answer["response_code"], answer["payload"]["resp"]["errorDtl"]) == (38, conflict.detail)
+    response = json.loads(conflict.body)
+    assert (response["response_code"], response["payload"]["resp"]["errorDtl"]) == (38, conflict.detail)
 
     # The same number of another version is not a repeat, and names what to send instead.
     other["purchaseOrder"]["objectVersion"]["newVersion"] = 2
@@ -173,9 +173,9 @@ def test_rejected_message_is_stored_with_its_error(
     assert (unreadable.effect, unreadable.status, unreadable.error_field) == (Effect.REJECTED, 400, "")
     row = stored(session, unreadable)
     assert (row.body, row.error_cd, row.detail) == (b'{"half": ', "PO_UNREADABLE", unreadable.detail)
-    answer = json.loads(unreadable.body)
-    assert answer["payload"]["resp"]["reqMsgId"] == row.id
-    assert answer["payload"]["purchaseOrder"] == {}
+    response = json.loads(unreadable.body)
+    assert response["payload"]["resp"]["reqMsgId"] == row.id
+    assert response["payload"]["purchaseOrder"] == {}
 
     body = copy.deepcopy(example_bodies[0])
     del body["purchaseOrder"]["subject"]

@@ -34,9 +34,9 @@ def respond_to_all(browser: Browser, ids: list[int], **fields: Any) -> Any:
 
 def test_bulk_response_records_each_order(asha: Browser, arrive: Any, session: Session, deliver: Any) -> None:
     ids = arrive(3)
-    answer = respond_to_all(asha, ids)
-    assert answer.status_code == 200
-    assert answer.words.count("Confirmed Queued") == 3
+    response = respond_to_all(asha, ids)
+    assert response.status_code == 200
+    assert response.words.count("Confirmed Queued") == 3
     assert count_rows(session, Decision) == 3
     assert deliver() == {"delivered": 3}
 
@@ -151,11 +151,11 @@ def test_own_remark_replaces_the_shared_one(asha: Browser, arrive: Any, session:
 @pytest.mark.sqlite
 def test_invalid_own_remark_is_shown_at_its_order(asha: Browser, arrive: Any, session: Session) -> None:
     first, second = arrive(2)
-    answer = respond_to_all(asha, [first, second], **{f"remarks-{second}": "x" * 101})
-    assert answer.status_code == 422
-    field = answer.one(f"#remarks-{second}")
+    response = respond_to_all(asha, [first, second], **{f"remarks-{second}": "x" * 101})
+    assert response.status_code == 422
+    field = response.one(f"#remarks-{second}")
     assert (field["value"], field["aria-invalid"]) == ("x" * 101, "true")
-    assert "the remark has 101" in answer.one(f"#remarks-{second}-error").get_text()
+    assert "the remark has 101" in response.one(f"#remarks-{second}-error").get_text()
     assert count_rows(session, Decision) == 0
 
 
@@ -404,8 +404,8 @@ def test_plan_with_invalid_fields_is_shown_again(
     ):
         assert send(asha, page, **fields).status_code == 422, fields
     own = {str(page.page.select("input[name^=remarks-]")[1]["name"]): 'a "quoted" remark'}
-    answer = send(asha, page, **own)
-    assert (answer.status_code, "cannot contain" in answer.words) == (422, True)
+    response = send(asha, page, **own)
+    assert (response.status_code, "cannot contain" in response.words) == (422, True)
     assert count_rows(session, Decision) == 0
 
 

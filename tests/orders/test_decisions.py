@@ -39,8 +39,8 @@ def test_response_creates_one_decision_and_one_webhook(
     asha: Browser, arrive: Any, session: Session, response: str, remarks: str, status: str
 ) -> None:
     (order_id,) = arrive(1)
-    answer = asha.respond(order_id, response, remarks)
-    assert (answer.status_code, answer.location) == (303, f"/orders/{order_id}")
+    page = asha.respond(order_id, response, remarks)
+    assert (page.status_code, page.location) == (303, f"/orders/{order_id}")
     order = order_of(session, order_id)
     assert (order.response, order.delivery, order.status) == (
         ResponseState(response),

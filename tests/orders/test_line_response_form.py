@@ -89,10 +89,10 @@ def test_invalid_lines_are_shown_again_with_all_input(
     ):
         with subtests.test(response=response):
             fields = CHANGES | {"supplier_order_number": "SO-88"} | changes
-            answer = respond(asha, order_id, response=response, **fields)
-            assert answer.status_code == 422
-            assert "SO-88" in answer.text
-            assert "2026-12-04" in answer.text
+            page = respond(asha, order_id, response=response, **fields)
+            assert page.status_code == 422
+            assert "SO-88" in page.text
+            assert "2026-12-04" in page.text
             assert count_rows(session, Decision) == 0
 
 

@@ -31,7 +31,7 @@ from app.orders.lines import (
     summarize,
 )
 from app.orders.req_confirm import req_confirm
-from tests.orders.test_req_confirm import ANSWERS, ORDER
+from tests.orders.test_req_confirm import ORDER, RESPONSES
 
 NUMBERS = st.decimals(min_value=0, max_value=10**9, places=3)
 DAYS = st.dates(min_value=date(2000, 1, 1), max_value=date(2099, 12, 31))
@@ -140,7 +140,7 @@ def test_pair_that_cannot_be_read_stays_a_custom_field(pair: tuple[str, str]) ->
 
 
 def test_line_pairs_do_not_count_as_custom_fields() -> None:
-    accept = ANSWERS["accept"]
+    accept = RESPONSES["accept"]
     lines = tuple(LineResponse(str(number), LineAction.REJECTED, remarks="No") for number in range(60))
     message = req_confirm(ORDER, type(accept)("ACCEPT", "Confirmed", "IP", "::1", (("a", "b"),) * 50, lines))
     assert message.count(b'"line/') == 120

@@ -21,10 +21,10 @@ DEVANAGARI = "हेक्स बोल्ट एम१२×८०"
 
 
 def read(browser: Browser, order_id: int) -> PdfReader:
-    answer = browser.get(f"/orders/{order_id}.pdf")
-    assert answer.status_code == 200
-    assert answer.mimetype == "application/pdf"
-    return PdfReader(BytesIO(answer.data))
+    response = browser.get(f"/orders/{order_id}.pdf")
+    assert response.status_code == 200
+    assert response.mimetype == "application/pdf"
+    return PdfReader(BytesIO(response.data))
 
 
 def text_of(pdf: PdfReader) -> str:
@@ -163,11 +163,11 @@ def test_page_links_the_pdf(asha: Browser, meera: Browser, arrive: Any) -> None:
     for browser in (asha, meera):
         link = browser.get(f"/orders/{order_id}").one(f'a[href="/orders/{order_id}.pdf"]')
         assert link.text == "Download PDF"
-        answer = browser.get(link["href"])
-        assert answer.headers["Content-Disposition"] == (
+        response = browser.get(link["href"])
+        assert response.headers["Content-Disposition"] == (
             'attachment; filename="Purchase-order-MAL-2611-45007-v1.pdf"'
         )
-        assert answer.headers["Cache-Control"] == "private, no-store"
+        assert response.headers["Cache-Control"] == "private, no-store"
 
 
 def test_printable_keeps_joiners_and_cuts_long_text() -> None:

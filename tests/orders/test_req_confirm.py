@@ -19,7 +19,7 @@ ORDER = OrderReference(
     version=1,
     status="CREATED",
 )
-ANSWERS = {
+RESPONSES = {
     "accept": DecisionInput("ACCEPT", "Confirmed", "INITIATING_CHANNEL", "WEB"),
     "reject": DecisionInput("REJECT", "मूल्य अनुबंध से भिन्न है", "GEOCODE", "18.5204,73.8567"),
     "return": DecisionInput(
@@ -37,13 +37,13 @@ ANSWERS = {
 }
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", RESPONSES)
 def test_req_confirm_bytes_equal_the_golden_file(name: str) -> None:
-    assert req_confirm(ORDER, ANSWERS[name]) == (GOLDEN / f"{name}.json").read_bytes().rstrip(b"\n")
+    assert req_confirm(ORDER, RESPONSES[name]) == (GOLDEN / f"{name}.json").read_bytes().rstrip(b"\n")
 
 
 def test_req_confirm_fields_and_order_are_as_documented() -> None:
-    body = json.loads(req_confirm(ORDER, ANSWERS["return"]))
+    body = json.loads(req_confirm(ORDER, RESPONSES["return"]))
     assert list(body) == ["device", "b2bIds", "poConfirmation", "additionalInfos"]
     assert list(body["device"]["tag"]) == ["name", "value"]
     assert list(body["b2bIds"]) == ["buyerB2BId", "supplierB2BId"]

@@ -321,11 +321,11 @@ def test_bad_file_is_refused_with_a_sentence(
 ) -> None:
     for name, data in HOSTILE.items():
         with subtests.test(name=name):
-            answer = upload(data, name="../../\u202eevil.xlsx")
-            assert answer.status_code == 422
-            error = answer.one("#file-error").get_text(strip=True)
+            page = upload(data, name="../../\u202eevil.xlsx")
+            assert page.status_code == 422
+            error = page.one("#file-error").get_text(strip=True)
             assert error.endswith(".")
-            assert "file-error" in answer.one("#file")["aria-describedby"]
+            assert "file-error" in page.one("#file")["aria-describedby"]
             assert count_rows(session, Decision) == 0
 
 

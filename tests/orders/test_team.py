@@ -91,9 +91,9 @@ def test_invalid_comment_is_rejected_and_keeps_its_text(
     text: str, arrive: Any, asha: Browser, session: Session
 ) -> None:
     order_id = order_of(session, arrive, TRIVENI)
-    answer = send(asha, order_id, "comments", text=text)
-    assert answer.status_code == 422 and answer.one("#comment-error")
-    assert answer.one("textarea[name=text]").get_text().strip("\n") == text.strip()
+    response = send(asha, order_id, "comments", text=text)
+    assert response.status_code == 422 and response.one("#comment-error")
+    assert response.one("textarea[name=text]").get_text().strip("\n") == text.strip()
     assert session.scalar(select(func.count(Comment.id))) == 0
 
 
@@ -199,8 +199,8 @@ def test_order_cannot_be_assigned_to_a_person_who_cannot_respond(
     username: str, arrive: Any, asha: Browser, session: Session
 ) -> None:
     order_id = order_of(session, arrive, TRIVENI)
-    answer = send(asha, order_id, "assign", username=username)
-    assert answer.status_code == 422 and answer.one("#assignee-error")
+    response = send(asha, order_id, "assign", username=username)
+    assert response.status_code == 422 and response.one("#assignee-error")
     assert assignee(session, order_id) == ""
 
 
