@@ -59,7 +59,7 @@ def decided_title(decision: Decision | None) -> str:
     return f"{decision.person_name} already {response_label(decision.response).lower()} this order."
 
 
-def form_news(order: PurchaseOrder, version: int | None, message_id: str) -> str:
+def form_updates(order: PurchaseOrder, version: int | None, message_id: str) -> str:
     """What happened since the form for this version and last webhook was opened; empty if nothing did."""
     if order.version != version:
         return f"The buyer changed this order. It is now version {order.version}."

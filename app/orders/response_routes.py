@@ -202,18 +202,18 @@ def _message_body(order: PurchaseOrder, form: ResponseForm) -> bytes:
 
 @blueprint.get(ORDER + "/answer/news")
 @access.requires(Permission.RESPOND)
-def form_news(order_id: int) -> Response:
+def form_updates(order_id: int) -> Response:
     """Whether a colleague responded or the buyer changed the order since its form was opened."""
     orders = queries.orders_by_id(web.db(), access.visible_suppliers(), [order_id])
     if not orders:
         abort(404)
-    news = response_presenters.form_news(
+    change = response_presenters.form_updates(
         orders[0], request.args.get("version", type=int), request.args.get("message", "")
     )
-    if not news:
+    if not change:
         record_open_form(orders[0])
     others = others_with_form(orders[0])
-    return web.page("orders/_form_news.html", order=orders[0], news=news, others_with_form=others)
+    return web.page("orders/_form_updates.html", order=orders[0], change=change, others_with_form=others)
 
 
 @blueprint.post(ORDER + "/answer/lines")

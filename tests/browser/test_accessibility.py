@@ -242,13 +242,13 @@ def test_updating_content_is_accessible(
     check(page, "a form that is stale")
 
     page.goto(f"{site}/webhooks")
-    expect(page.locator("#news")).to_be_attached()
+    expect(page.locator("#new-rows")).to_be_attached()
     confirm(several.pop())
     page.clock.run_for(11_000)
     expect(page.get_by_role("link", name="1 new webhook: show")).to_be_visible()
     check(page, "the log with the hint of new rows")
     page.get_by_role("link", name="1 new webhook: show").click()
-    expect(page.locator("#news")).to_be_attached()
+    expect(page.locator("#new-rows")).to_be_attached()
 
     page.goto(
         f"{site}/orders/answers/plan?" + "&".join(f"order_ids={order_id}" for order_id in [*several, decided])

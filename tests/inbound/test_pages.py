@@ -157,17 +157,17 @@ def test_open_list_polls_the_number_of_new_messages(
     buyer.send(0)
     htmx = {"HX-Request": "true"}
     polled = [
-        (browser, str(browser.get(path).one("#news")["data-hx-get"]))
+        (browser, str(browser.get(path).one("#new-rows")["data-hx-get"]))
         for browser, path in ((ravi, "/inbound"), (ravi, "/inbound?effect=unmatched"), (omar, "/inbound"))
     ]
     for browser, url in polled:
-        assert browser.get(url, headers=htmx).one("#news")["data-hx-get"] == url
+        assert browser.get(url, headers=htmx).one("#new-rows")["data-hx-get"] == url
     clock.move(seconds=1)
     buyer.change_status(5)
     clock.move(seconds=1)
     own = page_of(buyer.send(2))
     for (browser, url), count in zip(polled, (2, 1, 1), strict=True):
-        link = browser.get(url, headers=htmx).one("#news a")
+        link = browser.get(url, headers=htmx).one("#new-rows a")
         assert link.get_text() == f"{count} new message{'s' if count > 1 else ''}: show"
         assert browser.get(link["href"]).status_code == 200
     assert omar.get(str(link["href"])).page.select(f"a[href='{own}']")

@@ -185,10 +185,10 @@ def test_result_follows_webhooks_until_all_have_ended(asha: Browser, arrive: Any
     part = result.one("#bulk-result")
     assert (part["data-hx-get"], part["data-hx-trigger"]) == (url, "every 2s")
     deliver()
-    news = asha.get(url, headers=HTMX)
-    assert news.one("#bulk-result").get("data-hx-get") is None
-    assert news.words.count("Confirmed Delivered") == 2
-    assert news.one("#bulk-result")["data-announce"] == "2 delivered"
+    updates = asha.get(url, headers=HTMX)
+    assert updates.one("#bulk-result").get("data-hx-get") is None
+    assert updates.words.count("Confirmed Delivered") == 2
+    assert updates.one("#bulk-result")["data-announce"] == "2 delivered"
 
 
 @pytest.mark.sqlite

@@ -449,10 +449,10 @@ def test_form_after_undo_has_the_undone_response_but_not_for_a_new_version(
 @pytest.mark.sqlite
 def test_open_form_polls_the_response_of_a_colleague(asha: Browser, omar: Browser, arrive: Any) -> None:
     order_id = arrive(3)[2]
-    news = omar.get(f"/orders/{order_id}/answer").one("#form-news")["data-hx-get"]
-    assert omar.get(news).one("#form-news").get("data-poll") is not None
+    updates = omar.get(f"/orders/{order_id}/answer").one("#form-updates")["data-hx-get"]
+    assert omar.get(updates).one("#form-updates").get("data-poll") is not None
     asha.respond(order_id)
-    shown = omar.get(news).one("#form-news")
+    shown = omar.get(updates).one("#form-updates")
     assert "Asha already confirmed this order." in shown.get_text()
     assert shown.get("data-poll") is None
 
@@ -460,10 +460,10 @@ def test_open_form_polls_the_response_of_a_colleague(asha: Browser, omar: Browse
 @pytest.mark.sqlite
 def test_open_form_polls_the_change_of_the_buyer(asha: Browser, arrive: Any, session: Session) -> None:
     (order_id,) = arrive(1)
-    news = asha.get(f"/orders/{order_id}/answer").one("#form-news")["data-hx-get"]
+    updates = asha.get(f"/orders/{order_id}/answer").one("#form-updates")["data-hx-get"]
     session.execute(update(PurchaseOrder).values(version=2))
     session.commit()
-    assert "now version 2" in asha.get(news).words
+    assert "now version 2" in asha.get(updates).words
 
 
 @pytest.mark.sqlite

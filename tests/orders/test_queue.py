@@ -171,17 +171,17 @@ def test_hostile_list_is_ignored(subtests: pytest.Subtests, asha: Browser, arriv
             assert asha.get(f"/orders/{order}?list=answer%3Dopen&responded=99999999999999").status_code == 200
 
 
-def test_news_counts_new_and_changed_orders(
+def test_check_counts_new_and_changed_orders(
     asha: Browser, omar: Browser, arrive: Any, buyer: Any, example_bodies: list[Any]
 ) -> None:
     arrive(2)
-    news_url = asha.get(f"/orders?{OPEN}").one("#news")["data-hx-get"]
-    assert not asha.get(news_url, headers=HTMX).page.select("a")
+    newer_url = asha.get(f"/orders?{OPEN}").one("#new-rows")["data-hx-get"]
+    assert not asha.get(newer_url, headers=HTMX).page.select("a")
     arrive(4)
-    page = asha.get(news_url, headers=HTMX)
+    page = asha.get(newer_url, headers=HTMX)
     assert "2 new orders: show" in page.words
     assert page.one("#n-needs_response").get_text() == "4"
-    assert asha.get(news_url).one("h1").get_text() == "Needs response"
+    assert asha.get(newer_url).one("h1").get_text() == "Needs response"
     assert asha.get("/orders/newer?than=-1", headers=HTMX).status_code == 200
     assert asha.get("/orders/newer?than=99999999999999999999", headers=HTMX).status_code == 200
 

@@ -299,8 +299,8 @@ def test_open_form_is_renewed_by_its_poll_in_one_row(
     for _ in range(8):
         clock.move(seconds=10)
         omar.get(f"/orders/{order_id}/answer/news?version=1", headers={"HX-Request": "true", "X-Poll": "1"})
-    news = asha.get(f"/orders/{order_id}/answer/news?version=1", headers={"HX-Request": "true"})
-    assert "Omar has this form open." in news.words
+    updates = asha.get(f"/orders/{order_id}/answer/news?version=1", headers={"HX-Request": "true"})
+    assert "Omar has this form open." in updates.words
     session.rollback()
     assert session.scalar(select(func.count()).select_from(OpenForm)) == 2
     clock.move(minutes=2)

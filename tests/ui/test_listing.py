@@ -46,7 +46,7 @@ def test_filters_and_sorts_of_the_declaration_exist(listing: Listing) -> None:
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_list_has_filters_columns_views_news_and_exports(
+def test_list_has_filters_columns_views_new_rows_and_exports(
     meera: Browser, arrive: Any, path: str, deliver: Any, confirm: Any
 ) -> None:
     for order_id in arrive(2):
@@ -55,7 +55,7 @@ def test_list_has_filters_columns_views_news_and_exports(
     page = meera.get(path)
     listing = LISTS[path]
     assert page.one(f"#{listing.name}-list table")
-    assert page.one("#news")["data-hx-get"].startswith(f"{path}/newer")
+    assert page.one("#new-rows")["data-hx-get"].startswith(f"{path}/newer")
     assert {link["href"] for link in page.page.select(".export a")} >= {f"/exports/{listing.name}.csv"}
     assert page.one(".list-menu form")["action"] == f"/views/columns/{listing.name}"
     name = "who" if path == "/audit" else "partner"
@@ -70,7 +70,7 @@ def test_list_has_filters_columns_views_news_and_exports(
 
 
 def test_open_audit_trail_learns_the_number_of_new_entries(meera: Browser, ravi: Browser) -> None:
-    url = str(meera.get("/audit?action=exported").one("#news")["data-hx-get"])
+    url = str(meera.get("/audit?action=exported").one("#new-rows")["data-hx-get"])
     assert not meera.get(url, headers=HTMX).page.select("a")
     assert meera.get("/exports/orders.csv").status_code == 200
     assert meera.get(url, headers=HTMX).words == "1 new entry: show"

@@ -569,7 +569,7 @@ HTMX = {"HX-Request": "true"}
 
 def poll_url(page: Any) -> str:
     """The URL that the page polls for new webhooks."""
-    return str(page.one("#news")["data-hx-get"])
+    return str(page.one("#new-rows")["data-hx-get"])
 
 
 def test_open_list_polls_the_number_of_new_webhooks(
@@ -596,11 +596,11 @@ def test_open_list_polls_the_number_of_new_webhooks(
     confirm(orders[3])
     confirm(orders[4])
     for url in (first, second, waiting):
-        link = meera.get(url, headers=HTMX).one("#news a")
+        link = meera.get(url, headers=HTMX).one("#new-rows a")
         assert link.get_text() == "2 new webhooks: show"
         assert len(ids(meera.get(link["href"]))) == 2
         assert "after=" not in link["href"]
-    assert "state=pending" in meera.get(waiting, headers=HTMX).one("#news a")["href"]
+    assert "state=pending" in meera.get(waiting, headers=HTMX).one("#new-rows a")["href"]
     for url in (other, refused):
         assert poll_url(meera.get(url, headers=HTMX)) == url
 
