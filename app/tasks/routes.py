@@ -65,6 +65,6 @@ def _job_page(job: Job) -> Response:
         "tasks/job.html",
         "tasks/_job.html",
         job=job,
-        may_cancel=_may_cancel(job),
+        can_cancel=_may_cancel(job) and job.is_cancelable,
         result=result_of(job) if result_of else Result(),
     )
