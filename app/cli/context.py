@@ -17,9 +17,8 @@ from sqlalchemy.orm import Session
 from app.audit import trail
 from app.config import Settings
 from app.db import Database, NewerDatabase
-from app.db.encryption import WrongKey
+from app.db.encryption import WrongKey, check_secrets
 from app.partners import queries as partner_queries
-from app.partners import secrets as partner_secrets
 from app.partners.models import Partner
 
 
@@ -76,7 +75,7 @@ def check_encryption_keys() -> None:
     """Stop with one line if the stored secrets cannot be decrypted."""
     try:
         with database().reading() as session:
-            partner_secrets.check(session)
+            check_secrets(session)
     except WrongKey as error:
         fail(str(error))
     except DBAPIError:

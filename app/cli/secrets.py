@@ -6,7 +6,7 @@ import click
 from flask.cli import AppGroup
 
 from app.cli import context
-from app.partners import secrets as partner_secrets
+from app.db.encryption import rotate_secrets
 
 secrets = AppGroup("secrets", help="Manage the encryption of stored secrets.")
 
@@ -15,6 +15,6 @@ secrets = AppGroup("secrets", help="Manage the encryption of stored secrets.")
 def rotate() -> None:
     """Re-encrypt all stored secrets with the first key of PO_ENCRYPTION_KEYS."""
     with context.writing() as session:
-        count = partner_secrets.rotate(session)
+        count = rotate_secrets(session)
         session.commit()
     click.echo(f"rotated={count}")

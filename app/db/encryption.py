@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from sqlalchemy import Dialect, Text
+from sqlalchemy import Dialect, Text, select
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import flag_modified
 from sqlalchemy.types import TypeDecorator
+
+from app.db.base import Base
 
 
 class WrongKey(Exception):
@@ -40,11 +44,6 @@ def decrypt(token: str) -> str:
         return _fernet().decrypt(token.encode()).decode()
     except InvalidToken as error:
         raise WrongKey("A stored secret cannot be decrypted. Check PO_ENCRYPTION_KEYS.") from error
-
-
-def rotate(token: str) -> str:
-    """The same secret as a token of the first key. Errors: WrongKey."""
-    return encrypt(decrypt(token))
 
 
 def _fernet() -> MultiFernet:
@@ -81,3 +80,32 @@ class EncryptedJSON(TypeDecorator[Any]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """Decrypt on the way out."""
         return None if value is None else json.loads(decrypt(value))
+
+
+def check_secrets(session: Session) -> None:
+    """Decrypt every stored secret. Errors: WrongKey."""
+    for model, _ in _encrypted():
+        session.scalars(select(model)).all()
+
+
+def rotate_secrets(session: Session) -> int:
+    """Encrypt all secrets again with the first key. Returns the number of rows. Errors: WrongKey."""
+    count = 0
+    for model, names in _encrypted():
+        for row in session.scalars(select(model)):
+            count += 1
+            for name in names:
+                flag_modified(row, name)
+    return count
+
+
+def _encrypted() -> Iterator[tuple[Any, list[str]]]:
+    """The models with encrypted columns, and the names of these."""
+    for mapper in Base.registry.mappers:
+        names = [
+            attribute.key
+            for attribute in mapper.column_attrs
+            if isinstance(attribute.columns[0].type, EncryptedText | EncryptedJSON)
+        ]
+        if names:
+            yield mapper.class_, names
