@@ -90,7 +90,7 @@ class PartnerForm(FlaskForm):
     draft = HiddenField("Draft")
 
     headers_error = ""
-    """The error of the headers as a whole, or of the one it names."""
+    """The error of the headers as a whole. The error of a single header is at its row."""
 
     def validate_retry_schedule(self, field: Any) -> None:
         try:

@@ -15,7 +15,7 @@ from app.partners.presenters import time_of
 
 
 def ending_in(secret: str) -> str:
-    """How users tell a secret from others."""
+    """The last characters, by which users tell secrets apart."""
     tail = last_characters(secret)
     return f"ending in …{tail}" if tail else "without a hint"
 

@@ -246,9 +246,11 @@ def _secrets(partner: Partner) -> dict[str, Any]:
 
 
 def _checked(details: Details) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+    """The settings as they are stored. Errors: BadPartner, with the errors of all parts."""
+    values = asdict(details)
+    del values["allow_plain_http"]
     errors: list[BadPartner] = []
-    for part in (_checked_identity, _checked_addresses, _credentials, _limits):
+    for part in (_identity, _addresses, _credentials, _limits):
         try:
             values |= part(details)
         except BadPartner as error:
@@ -259,25 +261,18 @@ def _checked(details: Details) -> dict[str, Any]:
     return values
 
 
-def _checked_identity(details: Details) -> dict[str, Any]:
+def _identity(details: Details) -> dict[str, Any]:
     name = details.name.strip()
     if not 1 <= len(name) <= 80:
         raise BadPartner("enter a name of 1 to 80 characters", "name")
     if len(details.contact) > 500:
         raise BadPartner("enter a contact of at most 500 characters", "contact")
-    return {
-        "name": name,
-        "contact": details.contact.strip(),
-        "accepts_return": details.accepts_return,
-        "line_responses": details.line_responses,
-        "signature_required": details.signature_required,
-    }
+    return {"name": name, "contact": details.contact.strip()}
 
 
-def _checked_addresses(details: Details) -> dict[str, Any]:
-    base_url = _base_url(details.base_url)
+def _addresses(details: Details) -> dict[str, Any]:
     return {
-        "base_url": base_url,
+        "base_url": _url(details.base_url.strip(), "base_url", "a base URL").rstrip("/"),
         "allow_addresses": list(dict.fromkeys(_network(cidr) for cidr in details.allow_addresses)),
     }
 
@@ -294,14 +289,8 @@ def _limits(details: Details) -> dict[str, Any]:
         raise BadPartner("enter up to 50 durations from 0 s to 30 days", "retry_schedule")
     if len(codes) > 20 or any(not -(10**9) <= code <= 10**9 for code in codes):
         raise BadPartner("enter up to 20 success codes, each a whole number", "success_codes")
-    return {
-        "deadline_seconds": details.deadline_seconds,
-        "concurrency": details.concurrency,
-        "rate_per_minute": rate,
-        "retry_schedule": list(waits),
-        # 0 always means success in the contract.
-        "success_codes": sorted({0, *codes}),
-    }
+    # 0 always means success in the contract.
+    return {"retry_schedule": list(waits), "success_codes": sorted({0, *codes})}
 
 
 def _credentials(details: Details) -> dict[str, Any]:
@@ -393,10 +382,6 @@ def _oauth(oauth: OAuth) -> dict[str, Any]:
     if len(oauth.scope) > 500 or not oauth.scope.isprintable():
         raise BadPartner("enter a scope of at most 500 characters", "oauth_scope")
     return asdict(oauth)
-
-
-def _base_url(url: str) -> str:
-    return _url(url.strip(), "base_url", "a base URL").rstrip("/")
 
 
 def _url(url: str, field: str, label: str, *, query: bool = False) -> str:
