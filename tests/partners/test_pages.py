@@ -48,6 +48,11 @@ def filled(browser: Browser, url: str, **fields: Any) -> dict[str, Any]:
     return {**browser.fill(url, url), **fields}
 
 
+def fields_on(page: Any, action: str) -> dict[str, Any]:
+    """The fields of the form on this page that posts to ``action``."""
+    return fields_of(page.one(f"form[action='{action}']"))
+
+
 @pytest.fixture
 def secrets(database: Database, partner: Partner, authority: trustme.CA) -> list[str]:
     """One secret of each kind in the partner's row; pages must never show them."""
@@ -172,8 +177,7 @@ def test_failed_test_saves_nothing_and_keeps_input(admin: Browser, serve: Any, s
     assert "a-new-bearer-token" not in text
     assert "401 Unauthorized" in refused.words and "/api/v0/purchase-order/req-confirm" in text
     # The same form again: the token is kept, and the partner accepts it now.
-    form = next(form for form in refused.page.find_all("form") if form.get("action") == NEW)
-    again = fields_of(form)
+    again = fields_on(refused, NEW)
     assert (again["contact"], again["bearer_token"]) == ("Kiran", "")
     assert admin.send(NEW, again).status_code == 303
     session.rollback()
@@ -317,8 +321,7 @@ def test_change_during_the_test_send_is_not_overwritten(
     assert overtaken.status_code == 409
     assert "Someone else changed this partner" in overtaken.words and "Mine" in overtaken.words
     assert row().contact == "Saved meanwhile"
-    form = next(form for form in overtaken.page.find_all("form") if form.get("action") == url)
-    assert admin.send(url, fields_of(form)).status_code == 303
+    assert admin.send(url, fields_on(overtaken, url)).status_code == 303
     assert row().contact == "Mine"
 
 
@@ -423,8 +426,7 @@ def test_invalid_secret_is_not_kept_in_the_draft(admin: Browser, session: Sessio
     refused = admin.send(NEW, {**fields, "headers-1-value": "fine"})
     assert refused.status_code == 422 and refused.page.select("#client_certificate-error")
     # The empty certificate stays empty. Valid values are kept.
-    form = next(form for form in refused.page.find_all("form") if form.get("action") == NEW)
-    assert admin.send(NEW, fields_of(form)).status_code == 303
+    assert admin.send(NEW, fields_on(refused, NEW)).status_code == 303
     saved = partner_by_name(session, "Second network")
     assert saved and saved.client_certificate == ""
     assert saved.headers == [["X-Key", "good"], ["X-B", "fine"]]
@@ -437,8 +439,7 @@ def test_entered_certificate_can_be_removed_before_saving(
     fields = filled(admin, NEW, name="X", base_url="nonsense", untested="y", client_certificate=pem)
     refused = admin.send(NEW, fields)
     assert "Just entered" in refused.words
-    form = next(form for form in refused.page.find_all("form") if form.get("action") == NEW)
-    again = {**fields_of(form), "base_url": "https://x.example", "no_client_certificate": "y"}
+    again = {**fields_on(refused, NEW), "base_url": "https://x.example", "no_client_certificate": "y"}
     assert admin.send(NEW, again).status_code == 303
     saved = partner_by_name(session, "X")
     assert saved and saved.client_certificate == ""
