@@ -203,6 +203,12 @@ def ravi(browser_of: Callable[[str], people.Browser]) -> people.Browser:
 
 
 @pytest.fixture
+def admin(browser_of: Callable[[str], people.Browser]) -> people.Browser:
+    """The administrator."""
+    return browser_of("admin")
+
+
+@pytest.fixture
 def anonymous(browser_of: Callable[[str], people.Browser]) -> people.Browser:
     """Not signed in."""
     return browser_of("anonymous")

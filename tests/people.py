@@ -95,6 +95,11 @@ class ParsedResponse(TestResponse):
         """The visible text, with single spaces. Parsing would take longer than making the page."""
         return " ".join(unescape(_TAGS.sub(" ", self.get_data(as_text=True))).split())
 
+    @property
+    def csrf_token(self) -> str:
+        """The CSRF token, which all forms of a page share."""
+        return str(self.page.find("input", attrs={"name": "csrf_token"})["value"])
+
     def one(self, selector: str) -> Tag:
         """The only element that matches."""
         elements = self.page.select(selector)

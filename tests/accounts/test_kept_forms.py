@@ -33,9 +33,8 @@ def typed_response(browser: Browser, order_id: int) -> dict[str, Any]:
 def enter_password(browser: Browser, location: str, **fields: str) -> Any:
     """Fill in the page that asks for the password, and return the page it leads to."""
     page = browser.get(location)
-    form = page.one("form")
-    token = form.find("input", attrs={"name": "csrf_token"})["value"]
-    response = browser.send(form["action"], {"csrf_token": token, "password": PASSWORD, **fields})
+    filled = {"csrf_token": page.csrf_token, "password": PASSWORD, **fields}
+    response = browser.send(page.one("form")["action"], filled)
     assert response.status_code == 303
     return browser.get(response.location)
 
@@ -72,8 +71,7 @@ def test_response_after_session_ended_is_shown_again(
     assert "Nothing was saved: your session ended" in page.words
     assert count_rows(session, Decision) == 0
     form = next(form for form in page.page.find_all("form") if form["action"].endswith("/answer"))
-    token = form.find("input", attrs={"name": "csrf_token"})["value"]
-    assert asha.send(form["action"], {**fields, "csrf_token": token}).status_code == 303
+    assert asha.send(form["action"], {**fields, "csrf_token": page.csrf_token}).status_code == 303
     assert count_rows(session, Decision) == 1
 
 
@@ -198,9 +196,8 @@ def test_views_that_keep_forms_refuse_a_missing_token(
 
 
 @pytest.fixture
-def admin(browser_of: Callable[[str], Browser], database: Database) -> Browser:
+def admin(admin: Browser, database: Database) -> Browser:
     """The administrator, whose last password confirmation has expired."""
-    admin = browser_of("admin")
     with database.writing() as session:
         session.execute(update(UserSession).values(confirmed_at=app_clock.now().replace(year=2020)))
         session.commit()
@@ -208,20 +205,18 @@ def admin(browser_of: Callable[[str], Browser], database: Database) -> Browser:
 
 
 def test_new_user_needs_the_password_again(admin: Browser, session: Session) -> None:
-    asked = admin.get("/users/new")
-    assert asked.location == "/account/confirm?next=/users/new?"
-    assert enter_password(admin, asked.location).status_code == 200
+    location = admin.get("/users/new").location
+    assert location == "/account/confirm?next=/users/new?"
+    assert enter_password(admin, location).status_code == 200
     assert admin.get("/users/new").status_code == 200
 
 
 def test_form_is_kept_while_the_password_is_confirmed(admin: Browser, session: Session) -> None:
     fields = {"name": "kiran", "full_name": "Kiran Rao", "role": "supplier", "supplier_ids": TRIVENI}
-    asked = admin.send("/users/new", fields)
-    page = enter_password(admin, asked.location)
+    page = enter_password(admin, admin.send("/users/new", fields).location)
     assert page.one("#full_name")["value"] == "Kiran Rao"
     assert session.scalar(select(Person).where(Person.username == "kiran")) is None
-    token = page.page.select_one("form[action='/users/new'] input[name=csrf_token]")["value"]
-    assert admin.send("/users/new", {**fields, "csrf_token": token}).status_code == 200
+    assert admin.send("/users/new", {**fields, "csrf_token": page.csrf_token}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/users/1/password", "/partners/new", "/partners/1/keys/inbound-key"])

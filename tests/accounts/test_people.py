@@ -20,12 +20,6 @@ from tests.people import BEARINGS, PASSWORD, TRIVENI, Browser
 pytestmark = [pytest.mark.sqlite, pytest.mark.usefixtures("fast_hashing")]
 
 
-@pytest.fixture
-def admin(browser_of: Callable[[str], Browser]) -> Browser:
-    """The browser of the administrator."""
-    return browser_of("admin")
-
-
 def load(session: Session, username: str) -> Person:
     """The current row of the person."""
     session.rollback()

@@ -19,8 +19,7 @@ def test_sign_in_and_out(anonymous: Browser) -> None:
     assert (response.status_code, response.location) == (303, "/")
     home = anonymous.get("/")
     assert home.status_code == 200
-    token = home.page.find("form", action="/logout").find("input", attrs={"name": "csrf_token"})["value"]
-    assert anonymous.send("/logout", {"csrf_token": token}).status_code == 303
+    assert anonymous.send("/logout", {"csrf_token": home.csrf_token}).status_code == 303
     assert anonymous.get("/").status_code == 303
 
 
@@ -61,10 +60,8 @@ def test_sign_in_returns_to_the_requested_page(anonymous: Browser) -> None:
 )
 def test_sign_in_never_redirects_to_another_site(anonymous: Browser, target: str) -> None:
     page = anonymous.get("/login", query_string={"next": target})
-    form = next(form for form in page.page.find_all("form"))
-    token = form.find("input", attrs={"name": "csrf_token"})["value"]
-    fields = {"csrf_token": token, "username": "asha", "password": PASSWORD}
-    response = anonymous.send(form["action"], fields)
+    fields = {"csrf_token": page.csrf_token, "username": "asha", "password": PASSWORD}
+    response = anonymous.send(page.one("form")["action"], fields)
     assert response.location == "/"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,12 +16,6 @@ from tests.people import BEARINGS, TRIVENI, Browser, fields_of
 pytestmark = pytest.mark.sqlite
 
 PLACE = "18.5204,73.8567"
-
-
-@pytest.fixture
-def admin(browser_of: Callable[[str], Browser]) -> Browser:
-    """The browser of the administrator."""
-    return browser_of("admin")
 
 
 def save(admin: Browser, b2b_id: str, name: str, value: str) -> Any:

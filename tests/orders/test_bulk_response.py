@@ -26,7 +26,7 @@ def plan(browser: Browser, ids: list[int]) -> Any:
 
 
 def respond_to_all(browser: Browser, ids: list[int], **fields: Any) -> Any:
-    token = plan(browser, ids).page.find("input", attrs={"name": "csrf_token"})["value"]
+    token = plan(browser, ids).csrf_token
     given = {"supplier_response": "ACCEPT", "supplier_remarks": "Confirmed as ordered"}
     sent = browser.send("/orders/answers", {"csrf_token": token, "order_ids": ids, **given, **fields})
     return browser.get(sent.location) if sent.status_code == 303 else sent
@@ -167,7 +167,7 @@ def test_check_keeps_own_remarks_and_records_nothing(asha: Browser, arrive: Any,
         "supplier_response": "REJECT",
         "supplier_remarks": "No capacity",
         f"remarks-{order_id}": "Not in our range",
-        "csrf_token": plan(asha, [order_id]).page.find("input", attrs={"name": "csrf_token"})["value"],
+        "csrf_token": plan(asha, [order_id]).csrf_token,
     }
     page = asha.send("/orders/answers/plan", fields)
     assert page.one(f"#remarks-{order_id}")["value"] == "Not in our range"
@@ -280,7 +280,7 @@ def test_undo_does_not_touch_a_later_response(asha: Browser, arrive: Any, sessio
     undo(asha, result)
     asha.respond(order_id, "REJECT", "No capacity")
     action = f"{result.request.path}/undo"
-    token = asha.get("/orders").page.find("input", attrs={"name": "csrf_token"})["value"]
+    token = asha.get("/orders").csrf_token
     assert asha.send(action, {"csrf_token": token}).status_code == 409
     assert session.scalars(select(PurchaseOrder.response)).one() == "REJECT"
 
@@ -289,7 +289,7 @@ def test_undo_does_not_touch_a_later_response(asha: Browser, arrive: Any, sessio
 @pytest.mark.usefixtures("grace")
 def test_undo_by_another_person_is_not_found(asha: Browser, omar: Browser, arrive: Any) -> None:
     result = respond_to_all(asha, arrive(1))
-    token = omar.get("/orders").page.find("input", attrs={"name": "csrf_token"})["value"]
+    token = omar.get("/orders").csrf_token
     assert omar.send(f"{result.request.path}/undo", {"csrf_token": token}).status_code == 404
 
 
@@ -303,7 +303,7 @@ def select_all(asha: Browser, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     monkeypatch.setattr(bulk_queries.results, "__kwdefaults__", {"after": 0, "limit": 2})
 
     def select_all(query: str = "answer=open", **fields: Any) -> Any:
-        token = asha.get("/orders").page.find("input", attrs={"name": "csrf_token"})["value"]
+        token = asha.get("/orders").csrf_token
         sent = asha.send("/orders/answers/all", {"csrf_token": token, "list": query, **fields})
         assert sent.status_code == 303
         return asha.get(sent.location)
@@ -386,7 +386,7 @@ def test_plan_of_another_person_is_not_found(
     arrive(2)
     page = select_all()
     assert omar.get(page.request.path).status_code == 404
-    token = omar.get("/orders").page.find("input", attrs={"name": "csrf_token"})["value"]
+    token = omar.get("/orders").csrf_token
     assert omar.send(page.request.path, {"csrf_token": token}).status_code == 404
 
 

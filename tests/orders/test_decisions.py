@@ -349,7 +349,7 @@ def test_order_with_unknown_status_is_shown_without_a_form(
     page = asha.get(f"/orders/{order_id}")
     assert "ON_HOLD" in page.words
     url = f"/orders/{order_id}/answer"
-    token = asha.get(url).page.find("input", attrs={"name": "csrf_token"})["value"]
+    token = asha.get(url).csrf_token
     fields = {
         "csrf_token": token,
         "version": "1",

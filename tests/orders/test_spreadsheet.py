@@ -46,9 +46,7 @@ def upload(asha: Browser) -> Callable[..., Any]:
     """Upload a file as Asha, and follow to the plan."""
 
     def upload(content: bytes, name: str = "orders.csv", browser: Browser = asha) -> Any:
-        token = browser.get("/orders/answers/upload").page.find("input", attrs={"name": "csrf_token"})[
-            "value"
-        ]
+        token = browser.get("/orders/answers/upload").csrf_token
         sent = browser.post(
             "/orders/answers/upload", data={"csrf_token": token, "file": (io.BytesIO(content), name)}
         )
@@ -330,7 +328,7 @@ def test_bad_file_is_refused_with_a_sentence(
 
 
 def test_upload_without_file_or_token_is_refused(asha: Browser) -> None:
-    token = asha.get("/orders/answers/upload").page.find("input", attrs={"name": "csrf_token"})["value"]
+    token = asha.get("/orders/answers/upload").csrf_token
     assert asha.send("/orders/answers/upload", {"csrf_token": token}).status_code == 422
     assert asha.send("/orders/answers/upload", {"csrf_token": token, "file": "text"}).status_code == 422
     data = {"file": (io.BytesIO(csv_file([HEADER, [1, 1, "", "Confirm"]])), "orders.csv")}

@@ -20,12 +20,6 @@ from tests.delivery import misbehaving
 from tests.delivery.misbehaving import Connection, Script, response
 
 
-@pytest.fixture
-def admin(browser_of: Callable[[str], Any]) -> Any:
-    """The administrator."""
-    return browser_of("admin")
-
-
 @pytest.fixture(autouse=True)
 def no_tokens() -> Iterator[None]:
     """Start each test with an empty token cache."""

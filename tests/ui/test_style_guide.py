@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.people import Browser
@@ -12,10 +10,10 @@ pytestmark = pytest.mark.sqlite
 
 
 def test_style_guide_shows_every_state_to_the_administrator(
-    asha: Browser, ravi: Browser, browser_of: Any
+    asha: Browser, ravi: Browser, admin: Browser
 ) -> None:
     assert asha.get("/look").status_code == ravi.get("/look").status_code == 403
-    page = browser_of("admin").get("/look")
+    page = admin.get("/look")
     assert page.status_code == 200
     for tone in ("waiting", "ok", "warn", "bad", "ink", "quiet"):
         assert page.page.select(f".state.{tone}"), tone
