@@ -232,10 +232,10 @@ def test_parallel_sealing_makes_one_chain(
 ) -> None:
     monkeypatch.setattr(seals, "BATCH", 5)
     record_entries(database, 60)
-    both = [threading.Thread(target=seals.seal, args=(database,)) for _ in range(2)]
-    for thread in both:
+    threads = [threading.Thread(target=seals.seal, args=(database,)) for _ in range(2)]
+    for thread in threads:
         thread.start()
-    for thread in both:
+    for thread in threads:
         thread.join()
     result = verified(session)
     assert (result.seals, result.entries, result.fault) == (12, 60, None)
@@ -245,13 +245,13 @@ def test_verify_command_reports_the_fault(app: Flask, database: Database, as_own
     record_entries(database, 3)
     runner = app.test_cli_runner()
     assert "sealed=3" in runner.invoke(args=["audit", "seal"]).output
-    well = runner.invoke(args=["audit", "verify"])
-    assert well.exit_code == 0 and "seals=1 entries=3 pruned=0 unsealed=0" in well.output
-    digest = well.output.split("last=")[1].split()[0]
+    intact = runner.invoke(args=["audit", "verify"])
+    assert intact.exit_code == 0 and "seals=1 entries=3 pruned=0 unsealed=0" in intact.output
+    digest = intact.output.split("last=")[1].split()[0]
     assert runner.invoke(args=["audit", "verify", "--expect", digest]).exit_code == 0
     as_owner("UPDATE audit_entry SET reason = 'x' WHERE id = 2")
-    bad = runner.invoke(args=["audit", "verify"])
-    assert bad.exit_code == 1 and "Entry 2 was changed" in bad.output
+    changed = runner.invoke(args=["audit", "verify"])
+    assert changed.exit_code == 1 and "Entry 2 was changed" in changed.output
 
 
 def test_parallel_writing_and_sealing_loses_no_entry(

@@ -372,8 +372,8 @@ def test_save_without_change_leaves_no_entry(database: Database, partner: Partne
 def test_user_added_by_command_is_recorded_without_password(
     app: Flask, database: Database, entries: Trail
 ) -> None:
-    made = app.test_cli_runner().invoke(args=["users", "add", "kiran", "--role", "manager"])
-    assert made.exit_code == 0, made.output
+    result = app.test_cli_runner().invoke(args=["users", "add", "kiran", "--role", "manager"])
+    assert result.exit_code == 0, result.output
     last = entries()[-1]
     assert (last.action, last.actor, last.object_name) == (
         AuditAction.PERSON_ADDED,
@@ -381,7 +381,7 @@ def test_user_added_by_command_is_recorded_without_password(
         "kiran",
     )
     assert last.new_values["role"] == "manager"
-    password = made.output.split("password: ")[1].strip()
+    password = result.output.split("password: ")[1].strip()
     assert password not in last.after and "argon2" not in last.after
 
 

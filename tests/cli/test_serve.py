@@ -164,7 +164,7 @@ SLOW_STARTS = {
 }
 
 
-def test_serve_with_many_slow_connections_answers_as_usual(serve: Callable[..., Serving]) -> None:
+def test_serve_with_many_slow_connections_responds_as_usual(serve: Callable[..., Serving]) -> None:
     serving = serve()
     connections = []
     try:

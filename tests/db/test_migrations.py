@@ -104,12 +104,12 @@ def test_upgrade_removes_old_statistics_and_collects_new_ones(tmp_path: Path) ->
         for statement in FIRST_VERSION:
             connection.execute(text(statement))
         connection.exec_driver_sql("ANALYZE partner")
-        connection.exec_driver_sql("INSERT INTO sqlite_stat1 VALUES ('message', 'x', '200000 1 as-told')")
+        connection.exec_driver_sql("INSERT INTO sqlite_stat1 VALUES ('message', 'x', '200000 1 stale')")
     database.upgrade()
     with database.engine.connect() as connection:
         rows = connection.execute(text("SELECT tbl, stat FROM sqlite_stat1")).all()
     database.engine.dispose()
-    assert not [stat for _, stat in rows if "as-told" in stat]
+    assert not [stat for _, stat in rows if "stale" in stat]
     assert "message" in {table for table, _ in rows}
 
 

@@ -375,7 +375,7 @@ def test_canceled_export_leaves_no_file(
     job_id = job_id.rsplit("/", 1)[1]
     page = sources.SOURCES["webhooks"].page
 
-    def cancelled_meanwhile(*arguments: Any) -> Any:
+    def cancel_meanwhile(*arguments: Any) -> Any:
         with database.writing() as writing:
             row = writing.get(Job, job_id)
             assert row
@@ -387,7 +387,7 @@ def test_canceled_export_leaves_no_file(
     monkeypatch.setitem(
         sources.SOURCES,
         "webhooks",
-        sources.Source(source.title, source.needs, source.form, source.columns, cancelled_meanwhile),
+        sources.Source(source.title, source.needs, source.form, source.columns, cancel_meanwhile),
     )
     run_tasks()
     job = session.get(Job, job_id)

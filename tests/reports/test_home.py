@@ -11,7 +11,7 @@ from tests.people import Browser
 
 
 @pytest.fixture
-def troubled(arrive: Any, confirm: Any, network: Any, deliver: Any) -> list[int]:
+def refused_responses(arrive: Any, confirm: Any, network: Any, deliver: Any) -> list[int]:
     """Four orders: one response delivered, two refused, one order open."""
     ids: list[int] = arrive(4)
     confirm(ids[0])
@@ -24,7 +24,7 @@ def troubled(arrive: Any, confirm: Any, network: Any, deliver: Any) -> list[int]
 
 
 def test_count_of_needs_attention_matches_its_list(
-    asha: Browser, ravi: Browser, meera: Browser, troubled: list[int]
+    asha: Browser, ravi: Browser, meera: Browser, refused_responses: list[int]
 ) -> None:
     for browser in (asha, ravi, meera):
         link = browser.get("/").one("a[data-queue=attention]")
@@ -39,7 +39,7 @@ def test_count_of_needs_attention_matches_its_list(
 
 
 @pytest.mark.sqlite
-def test_unknown_state_is_ignored_with_a_notice(ravi: Browser, troubled: list[int]) -> None:
+def test_unknown_state_is_ignored_with_a_notice(ravi: Browser, refused_responses: list[int]) -> None:
     page = ravi.get("/webhooks?state=trouble")
     assert "is ignored" in page.words
     assert len(page.page.select("#webhooks-list a.strong")) == 3
@@ -47,7 +47,7 @@ def test_unknown_state_is_ignored_with_a_notice(ravi: Browser, troubled: list[in
 
 @pytest.mark.sqlite
 def test_each_role_sees_its_own_queues_first(
-    asha: Browser, ravi: Browser, meera: Browser, browser_of: Any, troubled: list[int]
+    asha: Browser, ravi: Browser, meera: Browser, browser_of: Any, refused_responses: list[int]
 ) -> None:
     def first(browser: Browser) -> str:
         return str(browser.get("/").page.select(".home h2")[0].get_text())
@@ -114,7 +114,7 @@ def test_home_lists_the_five_most_urgent_orders(
 
 @pytest.mark.sqlite
 def test_home_shows_progress_and_what_needs_attention(
-    asha: Browser, ravi: Browser, troubled: list[int]
+    asha: Browser, ravi: Browser, refused_responses: list[int]
 ) -> None:
     page = asha.get("/")
     assert page.one(".big-number").get_text() == "3"

@@ -1,4 +1,4 @@
-"""A mail server on a real socket that can be told to fail."""
+"""A mail server on a real socket that can be set to fail."""
 
 from __future__ import annotations
 

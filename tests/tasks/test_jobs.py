@@ -207,7 +207,7 @@ def test_stopping_worker_leaves_the_job_to_another(
 
 
 def test_several_workers_do_each_step_once(database: Database, session: Session, create_job: Any) -> None:
-    wanted = [create_job(5) for _ in range(4)]
+    job_ids = [create_job(5) for _ in range(4)]
     done: list[tuple[str, int]] = []
     workers = [
         Worker(
@@ -226,8 +226,8 @@ def test_several_workers_do_each_step_once(database: Database, session: Session,
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(done) == sorted((job_id, at) for job_id in wanted for at in range(1, 6))
-    assert {stored(session, job_id).state for job_id in wanted} == {JobState.DONE}
+    assert sorted(done) == sorted((job_id, at) for job_id in job_ids for at in range(1, 6))
+    assert {stored(session, job_id).state for job_id in job_ids} == {JobState.DONE}
 
 
 def test_due_chore_is_run_by_one_worker(database: Database, session: Session, clock: Clock) -> None:
@@ -263,11 +263,11 @@ def test_job_canceled_by_its_owner_keeps_finished_steps(
 ) -> None:
     job_id = create_job(10)
 
-    def cancelled_after_two(at: int) -> None:
+    def cancel_after_two(at: int) -> None:
         if at == 2:
             assert cancel(ravi, job_id).status_code == 303
 
-    Worker(database, {"count": lambda run: counting(run, cancelled_after_two)}).run_next()
+    Worker(database, {"count": lambda run: counting(run, cancel_after_two)}).run_next()
     job = stored(session, job_id)
     assert (job.state, job.done) == (JobState.CANCELED, 2)
     page = ravi.get(f"/jobs/{job_id}").words

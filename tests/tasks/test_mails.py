@@ -61,13 +61,13 @@ def test_mail_arrives_complete(
 ) -> None:
     queue_mail(database, "₹ held\r\nBcc: evil@example", ".\n..two\n" + "long " * 300)
     assert send() == 1
-    (taken,) = mail_server.received
-    assert taken.sender == "po@supplier.example"
-    assert taken.to == ["ravi@supplier.example", "meera@supplier.example"]
-    assert taken.message["Subject"] == "PO Confirm: ₹ held Bcc: evil@example"
-    assert taken.message["Bcc"] is None and taken.message["Auto-Submitted"] == "auto-generated"
-    assert taken.message["Message-ID"].endswith("@supplier.example>")
-    body = taken.message.get_content().replace("\r\n", "\n")
+    (received,) = mail_server.received
+    assert received.sender == "po@supplier.example"
+    assert received.to == ["ravi@supplier.example", "meera@supplier.example"]
+    assert received.message["Subject"] == "PO Confirm: ₹ held Bcc: evil@example"
+    assert received.message["Bcc"] is None and received.message["Auto-Submitted"] == "auto-generated"
+    assert received.message["Message-ID"].endswith("@supplier.example>")
+    body = received.message.get_content().replace("\r\n", "\n")
     assert body.startswith(".\n..two\n") and body.count("long") == 300
     (mail,) = mails(session)
     assert (mail.state, mail.attempts) == (JobState.DONE, 1)
@@ -203,10 +203,10 @@ def test_two_mail_senders_send_each_mail_once(
 ) -> None:
     for number in range(8):
         queue_mail(database, f"mail {number}")
-    both = [threading.Thread(target=send) for _ in range(2)]
-    for thread in both:
+    threads = [threading.Thread(target=send) for _ in range(2)]
+    for thread in threads:
         thread.start()
-    for thread in both:
+    for thread in threads:
         thread.join()
     subjects = sorted(mail.message["Subject"] for mail in mail_server.received)
     assert subjects == [f"PO Confirm: mail {number}" for number in range(8)]
@@ -223,22 +223,22 @@ def test_mail_over_tls_requires_a_trusted_certificate(
     mail = EmailMessage()
     mail["From"], mail["Subject"] = "po@supplier.example", "x"
     mail.set_content("x")
-    at = Server(scheme, "localhost", server.port, "ravi", "pass word")
-    refused = smtp.send(at, mail, ["a@b.example"], deadline=5)
+    mail_host = Server(scheme, "localhost", server.port, "ravi", "pass word")
+    refused = smtp.send(mail_host, mail, ["a@b.example"], deadline=5)
     assert not refused.accepted and "certificate" in refused.error.lower()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    assert smtp.send(at, mail, ["a@b.example"], deadline=5).accepted == {"a@b.example"}
-    (taken,) = server.received
-    assert taken.secured and taken.signed_in
+    assert smtp.send(mail_host, mail, ["a@b.example"], deadline=5).accepted == {"a@b.example"}
+    (received,) = server.received
+    assert received.secured and received.signed_in
     server.close()
 
 
 def test_mail_without_tls_is_sent_only_if_configured(mail_server: MailServer) -> None:
     mail = EmailMessage()
     mail["From"] = "po@supplier.example"
-    at = Server("smtp", "127.0.0.1", mail_server.port, "ravi", "secret")
-    assert not smtp.send(at, mail, ["a@b.example"], deadline=5).accepted
+    mail_host = Server("smtp", "127.0.0.1", mail_server.port, "ravi", "secret")
+    assert not smtp.send(mail_host, mail, ["a@b.example"], deadline=5).accepted
     assert not mail_server.received
 
 
@@ -260,12 +260,12 @@ def test_mail_that_cannot_be_composed_does_not_block_others(
 
 
 def test_mail_command_sends_a_test(app: Flask, mail_server: MailServer, session: Session) -> None:
-    well = app.test_cli_runner().invoke(args=["alerts", "test"])
-    assert well.exit_code == 0 and "meera@supplier.example: sent" in well.output
+    sent = app.test_cli_runner().invoke(args=["alerts", "test"])
+    assert sent.exit_code == 0 and "meera@supplier.example: sent" in sent.output
     assert len(mail_server.received) == 1 and not mails(session)
     mail_server.replies = {"greeting": "421 not now"}
-    bad = app.test_cli_runner().invoke(args=["alerts", "test"])
-    assert bad.exit_code == 1 and "421" in bad.output and "not sent" in bad.output
+    failed = app.test_cli_runner().invoke(args=["alerts", "test"])
+    assert failed.exit_code == 1 and "421" in failed.output and "not sent" in failed.output
 
 
 # --- The events that send mail
@@ -313,9 +313,9 @@ def test_items_that_need_attention_are_sent_as_one_mail(
     assert send() == 0, "it waits for more items"
     clock.move(minutes=6)
     assert send() == 1
-    (taken,) = mail_server.received
-    assert taken.message["Subject"] == "PO Confirm: 3 webhooks need attention"
-    assert taken.message.get_content().casefold().count("refused") >= 3
+    (received,) = mail_server.received
+    assert received.message["Subject"] == "PO Confirm: 3 webhooks need attention"
+    assert received.message.get_content().casefold().count("refused") >= 3
     clock.move(minutes=10)
     assert send() == 0, "sent once"
 
@@ -363,9 +363,9 @@ def test_partner_text_with_line_breaks_writes_no_lines_of_its_own(
         writing.commit()
     bodies = [mail.parameters["body"] for mail in mails(session)]
     clock.move(days=3)
-    for written in (digests.attention_mail(session), digests.deadlines_mail(session, settings)):
-        assert written
-        bodies.append(written[1])
+    for mail in (digests.attention_mail(session), digests.deadlines_mail(session, settings)):
+        assert mail
+        bodies.append(mail[1])
     assert len(bodies) == 6
     for body in bodies:
         lines = re.split("[\r\n\u2028\x85]", body)
@@ -382,9 +382,9 @@ def test_deadlines_are_one_digest_a_day(
     clock.move(seconds=(57 - local.hour) * 3600 - local.minute * 60)
     assert [digests.queue_digest(database, settings) for _ in range(3)] == [True, False, False]
     assert send() == 1
-    (taken,) = mail_server.received
-    assert taken.message["Subject"] == "PO Confirm: More than 20 orders need a response"
-    assert "(overdue)" in taken.message.get_content()
+    (received,) = mail_server.received
+    assert received.message["Subject"] == "PO Confirm: More than 20 orders need a response"
+    assert "(overdue)" in received.message.get_content()
     clock.move(days=1)
     assert digests.queue_digest(database, settings)
     hourly = settings.model_copy(update={"alert_deadlines": "hourly"})
@@ -416,18 +416,18 @@ def test_link_in_a_mail_changes_nothing(
     texts = [mail.message.get_content() for mail in mail_server.received]
     links = [link for text in texts for link in re.findall(r"https?://\S+", text)]
     assert len(links) == 4 and all(link.startswith("https://po.supplier.example/") for link in links)
-    everything = (
+    queries = (
         select(func.count()).select_from(AuditEntry),
         select(func.count()).where(Message.state == "refused"),
         select(Partner.paused_at),
         select(func.count()).where(PurchaseOrder.response == "none"),
     )
     session.rollback()
-    before = [session.execute(query).all() for query in everything]
+    before = [session.execute(query).all() for query in queries]
     for link in links:
         assert ravi.get(link.removeprefix("https://po.supplier.example")).status_code == 200
     session.rollback()
-    assert [session.execute(query).all() for query in everything] == before
+    assert [session.execute(query).all() for query in queries] == before
 
 
 def test_worker_sends_mail_and_seals_automatically(
@@ -442,21 +442,21 @@ def test_worker_sends_mail_and_seals_automatically(
         pass
     assert len(mail_server.received) == 1
     assert seals.verify(session).seals == 1
-    trouble = session.scalars(select(Task.error).where(Task.error != "")).all()
-    assert not trouble
+    errors = session.scalars(select(Task.error).where(Task.error != "")).all()
+    assert not errors
 
 
 def test_partner_that_keeps_failing_sends_one_mail(
     database: Database, partner: Partner, session: Session
 ) -> None:
     limits = circuit_breaker.Limits(4, None)
-    bad = circuit_breaker.EndedAttempt(
+    failed_attempt = circuit_breaker.EndedAttempt(
         partner.id, limits, got_response=False, was_probe=False, was_suspect=False
     )
     with database.writing() as writing:
         circuit_breaker.create_missing(writing, [partner.id])
         for _ in range(20):
-            circuit_breaker.record_attempts(writing, [bad], now())
+            circuit_breaker.record_attempts(writing, [failed_attempt], now())
         writing.commit()
     assert [mail.kind.removeprefix(MAIL) for mail in mails(session)] == ["failing"]
 

@@ -23,9 +23,11 @@ def tags_and_text(html: Markup) -> tuple[set[str], str]:
 
 
 @pytest.mark.parametrize("around", ["{}", "`{}`", "**{}**", "a `b` {} **c**", "`{}", "**`{}`**"])
-@pytest.mark.parametrize(("tell", "more"), [(phrase, set()), (marked, {"p"})])
-def test_script_in_a_sentence_is_escaped(tell: Callable[[str], Markup], more: set[str], around: str) -> None:
-    html = tell(around.format(SCRIPT))
+@pytest.mark.parametrize(("render", "more"), [(phrase, set()), (marked, {"p"})])
+def test_script_in_a_sentence_is_escaped(
+    render: Callable[[str], Markup], more: set[str], around: str
+) -> None:
+    html = render(around.format(SCRIPT))
     tags, words = tags_and_text(html)
     assert tags <= {"code", "strong"} | more
     assert "<script" not in html
