@@ -294,7 +294,7 @@ def _check_name(route: Route, baseline: Baseline) -> Finding:
         details = {"error": route.lookup_error, "worked_before": baseline.at is not None}
         return Finding(Step.DNS, Level.FAILED, Code.LOOKUP_FAILED, side, details)
     if plain_address(route.host):
-        return Finding(Step.DNS, Level.OK, Code.ADDRESS_LITERAL, details={"host": route.host})
+        return Finding(Step.DNS, Level.OK, Code.ADDRESS_LITERAL)
     details = {"host": route.host, "addresses": route.addresses}
     if baseline.addresses and not set(baseline.addresses) & set(route.addresses):
         return Finding(Step.DNS, Level.WARNING, Code.RESOLVED_ELSEWHERE, Side.THEIRS, details)

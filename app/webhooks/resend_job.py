@@ -74,7 +74,7 @@ def create_job(
         title="Bulk resend",
         by=by,
         person_id=person_id,
-        parameters=selection.as_parameters(),
+        parameters={"delivered_too": selection.include_delivered},
         reason=reason,
     )
     rows = select(

@@ -45,21 +45,6 @@ class Selection:
         """Whether nothing was selected; an empty filter does not select everything."""
         return not (self.ids or self.tried_since or self.filter != MessageFilter())
 
-    def as_parameters(self) -> dict[str, Any]:
-        """The selection as the job stores it."""
-        values = {column.name: getattr(self.filter, column.name) for column in fields(self.filter)}
-        return {
-            "ids": len(self.ids),
-            "filter": {
-                name: value.isoformat() if isinstance(value, datetime) else value
-                for name, value in values.items()
-                if value not in (None, "")
-            },
-            "tried_since": self.tried_since.isoformat() if self.tried_since else None,
-            "states": [state.value for state in self.states],
-            "delivered_too": self.include_delivered,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Group:

@@ -79,7 +79,6 @@ class SampleSend:
     token_url: str
     token_failed: bool
     judgment: Judgment
-    at: datetime
 
 
 def sample(now: datetime) -> Sample:
@@ -136,7 +135,6 @@ def send_sample(partner: Any) -> SampleSend:
         token_url=credentials.grant.token_url if credentials.grant else "",
         token_failed=isinstance(token, NoToken),
         judgment=judge_sample(outcome, message.object_id, partner.success_codes),
-        at=at,
     )
 
 
