@@ -170,9 +170,9 @@ def test_client_certificate_is_sent_from_a_private_file(
     change(base_url=server.url(""), client_certificate=pair, ca_bundle=authority.cert_pem.bytes().decode())
     deliver_responses()
     assert states(session) == [MessageState.DELIVERED]
-    made = list(certificates.iterdir())
-    assert len(made) == 2
-    assert {file.stat().st_mode & 0o777 for file in made} == {0o600}
+    files = list(certificates.iterdir())
+    assert len(files) == 2
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
     assert certificates.stat().st_mode & 0o777 == 0o700
 
 

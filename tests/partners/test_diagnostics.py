@@ -27,21 +27,21 @@ def check(ravi: Browser, partner: Partner) -> Callable[[], Any]:
     return lambda: ravi.send(url, ravi.fill(url, url))
 
 
-def steps(shown: Any) -> dict[str, tuple[str, str]]:
+def steps(page: Any) -> dict[str, tuple[str, str]]:
     """Return the state and the text of each step."""
     return {
         item.select_one("b").get_text(): (
             item.select_one(".state").get_text(),
             " ".join(item.select_one(".finding").get_text(" ").split()),
         )
-        for item in shown.page.select(".steps li")
+        for item in page.page.select(".steps li")
     }
 
 
 def test_success_is_stored_as_the_baseline(check: Any, ravi: Browser, partner: Partner, row: Any) -> None:
-    shown = check()
-    assert "It works" in shown.words
-    results = steps(shown)
+    page = check()
+    assert "It works" in page.words
+    results = steps(page)
     assert {state for state, _ in results.values()} == {"OK", "Warning"}, results
     assert row().last_good["status"] == 200
     assert row().last_good["addresses"] == ["127.0.0.1"]
@@ -56,9 +56,9 @@ def test_last_delivery_is_a_baseline_too(
     asha.respond(arrive(1)[0])
     deliver()
     network.behave("401")
-    shown = check()
-    assert "may be on either side" in shown.words
-    state, words = steps(shown)["Response"]
+    page = check()
+    assert "may be on either side" in page.words
+    state, words = steps(page)["Response"]
     assert state == "Failed" and "accepted before" in words and "Previously: 200" in words
 
 
@@ -72,16 +72,16 @@ def test_unknown_name_fails_and_skips_the_rest(check: Any, change: Any) -> None:
 def test_name_that_resolved_before_is_a_network_problem(check: Any, change: Any) -> None:
     check()
     change(base_url="https://nowhere.invalid")
-    shown = check()
-    assert "in the network between us and the partner" in shown.words
-    assert "Previously: 127.0.0.1" in steps(shown)["DNS lookup"][1]
+    page = check()
+    assert "in the network between us and the partner" in page.words
+    assert "Previously: 127.0.0.1" in steps(page)["DNS lookup"][1]
 
 
 def test_private_address_that_is_not_allowed_is_our_problem(check: Any, change: Any) -> None:
     change(allow_addresses=["10.0.0.0/8"])
-    shown = check()
-    assert "The problem is on our side." in shown.words
-    assert "Allowed private addresses: 10.0.0.0/8" in steps(shown)["Allowed address"][1]
+    page = check()
+    assert "The problem is on our side." in page.words
+    assert "Allowed private addresses: 10.0.0.0/8" in steps(page)["Allowed address"][1]
 
 
 def test_refused_connection_is_the_partners_problem(check: Any, change: Any, serve: Any) -> None:
@@ -89,9 +89,9 @@ def test_refused_connection_is_the_partners_problem(check: Any, change: Any, ser
     url = stopped.url("")
     stopped.__exit__()
     change(base_url=url)
-    shown = check()
-    assert "The problem is on the partner's side." in shown.words
-    assert "Nothing is listening there" in steps(shown)["Connection"][1]
+    page = check()
+    assert "The problem is on the partner's side." in page.words
+    assert "Nothing is listening there" in steps(page)["Connection"][1]
 
 
 def test_certificate_of_an_unknown_ca_may_be_either_side(
@@ -99,10 +99,10 @@ def test_certificate_of_an_unknown_ca_may_be_either_side(
 ) -> None:
     server = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
     change(base_url=server.url(""))
-    shown = check()
-    state, words = steps(shown)["TLS"]
+    page = check()
+    state, words = steps(page)["TLS"]
     assert state == "Failed" and "127.0.0.1" in words and "valid until" in words
-    assert "may be on either side" in shown.words
+    assert "may be on either side" in page.words
 
 
 def test_expired_or_wrong_certificate_is_the_partners_problem(
@@ -115,9 +115,9 @@ def test_expired_or_wrong_certificate_is_the_partners_problem(
     ):
         server = serve(behaves, tls=server_context(certificate))
         change(base_url=server.url(""), ca_bundle=authority.cert_pem.bytes().decode())
-        shown = check()
-        assert "The problem is on the partner's side." in shown.words
-        assert words in steps(shown)["TLS"][1]
+        page = check()
+        assert "The problem is on the partner's side." in page.words
+        assert words in steps(page)["TLS"][1]
 
 
 def test_certificate_that_expires_soon_or_changed_is_reported(

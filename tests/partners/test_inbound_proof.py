@@ -41,11 +41,11 @@ def call(anonymous: Browser, example_bodies: list[dict[str, Any]]) -> Callable[.
 
 @pytest.fixture
 def secret(database: Database, partner: Partner) -> str:
-    """The partner's signing secret; its key is revoked."""
+    """A signing secret of the partner, besides its key."""
     with database.writing() as session:
-        made = keys.add_inbound_secret(session, partner)
+        generated = keys.add_inbound_secret(session, partner)
         session.commit()
-    return made
+    return generated
 
 
 def signed(secret: str, body: bytes, message_id: str = "their-1") -> dict[str, str]:

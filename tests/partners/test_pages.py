@@ -66,7 +66,7 @@ def secrets(database: Database, partner: Partner, authority: trustme.CA) -> list
             "in_body": False,
         }
         row.client_certificate = pem_of(authority.issue_cert("po-confirm.example"))
-        made = [
+        generated = [
             keys.add_key(session, row),
             keys.add_inbound_secret(session, row),
             keys.add_signing_secret(session, row),
@@ -76,8 +76,8 @@ def secrets(database: Database, partner: Partner, authority: trustme.CA) -> list
             "a-secret-of-ours",
             "client-secret-of-ours",
             row.client_certificate.splitlines()[-3],
-            *made,
-            *(secret.removeprefix("whsec_") for secret in made),
+            *generated,
+            *(secret.removeprefix("whsec_") for secret in generated),
         ]
 
 
@@ -325,10 +325,10 @@ def test_change_during_the_test_send_is_not_overwritten(
     assert row().contact == "Mine"
 
 
-def test_header_with_an_odd_index_is_ignored(admin: Browser, session: Session) -> None:
+def test_header_with_an_invalid_index_is_ignored(admin: Browser, session: Session) -> None:
     fields = filled(admin, NEW, name="X", base_url="https://x.example", untested="y")
-    odd = {f"headers-{index}-name": "X-Odd" for index in ("²", "x", "", "9" * 5000)}
-    assert admin.send(NEW, {**fields, **odd}).status_code == 303
+    invalid = {f"headers-{index}-name": "X-Odd" for index in ("²", "x", "", "9" * 5000)}
+    assert admin.send(NEW, {**fields, **invalid}).status_code == 303
     saved = partner_by_name(session, "X")
     assert saved and saved.headers == []
 
@@ -732,22 +732,22 @@ def test_generated_key_is_shown_once_and_the_old_one_expires(
     page = f"/partners/{partner.id}/keys"
     url = f"{page}/inbound-key"
     shown = admin.send(url, {**admin.fill(page, url), "grace": "24"})
-    made = shown.one("#new-key").get_text()
+    generated = shown.one("#new-key").get_text()
     assert "won't be shown again" in shown.words
-    assert made not in admin.get(page).get_data(as_text=True)
+    assert generated not in admin.get(page).get_data(as_text=True)
     assert len(session.scalars(select(InboundKey)).all()) == 2
 
     def ping(key: str) -> int:
         return int(anonymous.get("/api/v0/ping", headers={"X-Partner-Key": key}).status_code)
 
-    assert (ping(made), ping(INBOUND_KEY)) == (200, 200)
+    assert (ping(generated), ping(INBOUND_KEY)) == (200, 200)
     clock.move(hours=25)
-    assert (ping(made), ping(INBOUND_KEY)) == (200, 401)
+    assert (ping(generated), ping(INBOUND_KEY)) == (200, 401)
     shown = admin.get(page)
     assert "It is the only one" in shown.one(".revoke").get_text()
     end = next(form["action"] for form in shown.page.select("main form") if "/revoke" in form["action"])
     assert admin.send(end, admin.fill(page, end)).status_code == 303
-    assert ping(made) == 401
+    assert ping(generated) == 401
 
 
 @pytest.mark.parametrize("kind", ["inbound-key", "inbound-secret", "signing-secret"])
