@@ -136,8 +136,8 @@ def _before(finding: Finding, baseline: Baseline) -> str:
     if finding.level is Level.SKIPPED:
         return ""
     if finding.step in (Step.DNS, Step.CONNECTION) and finding.code is not Code.ADDRESS_LITERAL:
-        shown = finding.step is Step.DNS or finding.level is Level.FAILED
-        return f"Previously: {_listed(baseline.addresses)}" if baseline.addresses and shown else ""
+        is_relevant = finding.step is Step.DNS or finding.level is Level.FAILED
+        return f"Previously: {_listed(baseline.addresses)}" if baseline.addresses and is_relevant else ""
     if finding.step is Step.TLS and baseline.certificate_expires:
         return f"Previously: valid until {baseline.certificate_expires[:10]}"
     if finding.step is Step.CLOCK and baseline.clock is not None:

@@ -108,25 +108,17 @@ def key_sections(
     def url(endpoint: str, **values: Any) -> str:
         return url_for(f"partners.{endpoint}", partner_id=partner.id, **values)
 
+    def inbound_row(kind: str, label: str, saved: InboundKey | InboundSecret) -> KeyRow:
+        revoke_url = url("revoke_inbound", kind=kind, key_id=saved.id)
+        return KeyRow(label, saved.created_at, saved.valid_until, revoke_url, only_inbound)
+
     rows = {
         "inbound-key": [
-            KeyRow(
-                f"Key ending in …{key.ends_in}" if key.ends_in else "Key",
-                key.created_at,
-                key.valid_until,
-                url("revoke_inbound", kind="inbound-key", key_id=key.id),
-                only_inbound,
-            )
+            inbound_row("inbound-key", f"Key ending in …{key.ends_in}" if key.ends_in else "Key", key)
             for key in inbound_keys
         ],
         "inbound-secret": [
-            KeyRow(
-                f"Secret {ending_in(saved.secret)}",
-                saved.created_at,
-                saved.valid_until,
-                url("revoke_inbound", kind="inbound-secret", key_id=saved.id),
-                only_inbound,
-            )
+            inbound_row("inbound-secret", f"Secret {ending_in(saved.secret)}", saved)
             for saved in inbound_secrets
         ],
         "signing-secret": [

@@ -427,16 +427,16 @@ def _header(name: str, value: str) -> tuple[str, str]:
 
 
 def _network(cidr: str) -> str:
-    shown = cidr.strip() if len(cidr) <= 40 else cidr.strip()[:39] + "…"
+    quoted = cidr.strip() if len(cidr) <= 40 else cidr.strip()[:39] + "…"
     try:
         network = ipaddress.ip_network(cidr.strip(), strict=False)
     except ValueError as error:
         raise BadPartner(
-            f"enter address ranges such as 10.1.0.0/16, not “{shown}”", "allow_addresses"
+            f"enter address ranges such as 10.1.0.0/16, not “{quoted}”", "allow_addresses"
         ) from error
     if network.prefixlen < WIDEST_NETWORK[network.version]:
         raise BadPartner(
-            f"enter a smaller range: “{shown}” is wider than any private network",
+            f"enter a smaller range: “{quoted}” is wider than any private network",
             "allow_addresses",
         )
     return str(network)

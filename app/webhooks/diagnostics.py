@@ -351,10 +351,10 @@ def _check_tls(route: Route, baseline: Baseline, now: datetime) -> Finding:
         return Finding(Step.TLS, Level.FAILED, Code.TLS_FAILED, _tls_side(route, now), details)
     if certificate is None:
         return Finding(Step.TLS, Level.OK, Code.TLS_ESTABLISHED, details=details)
-    left = certificate.expires_at - now
+    remaining = certificate.expires_at - now
     changed = bool(baseline.certificate_sha256) and baseline.certificate_sha256 != certificate.sha256
-    details |= {"days": left.days, "changed": changed}
-    if left < EXPIRES_SOON:
+    details |= {"days": remaining.days, "changed": changed}
+    if remaining < EXPIRES_SOON:
         return Finding(Step.TLS, Level.WARNING, Code.TLS_EXPIRES_SOON, Side.THEIRS, details)
     return Finding(Step.TLS, Level.OK, Code.TLS_ESTABLISHED, details=details)
 
@@ -379,11 +379,11 @@ def _check_client_certificate(pem: str, now: datetime) -> Finding:
     except BadCertificate as error:
         details: dict[str, Any] = {"error": str(error)}
         return Finding(Step.CLIENT_CERTIFICATE, Level.FAILED, Code.CERTIFICATE_UNUSABLE, Side.OURS, details)
-    left = own_certificate.expires_at - now
-    details = {"expires_at": own_certificate.expires_at, "days": left.days}
-    if left < timedelta(0):
+    remaining = own_certificate.expires_at - now
+    details = {"expires_at": own_certificate.expires_at, "days": remaining.days}
+    if remaining < timedelta(0):
         return Finding(Step.CLIENT_CERTIFICATE, Level.FAILED, Code.CERTIFICATE_EXPIRED, Side.OURS, details)
-    soon = left < EXPIRES_SOON
+    soon = remaining < EXPIRES_SOON
     level, side = (Level.WARNING, Side.OURS) if soon else (Level.OK, Side.NONE)
     return Finding(Step.CLIENT_CERTIFICATE, level, Code.CERTIFICATE_VALID, side, details)
 
