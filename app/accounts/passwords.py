@@ -21,8 +21,6 @@ SHORTEST = 12
 """Characters."""
 LONGEST = 200
 """Characters; a longer password is refused before it is hashed."""
-
-
 SCORE_NEEDED = 3
 """Of zxcvbn's 0 to 4: more than a hundred million guesses."""
 ESTIMATED_LENGTH = 72

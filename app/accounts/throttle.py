@@ -23,8 +23,6 @@ from app.db import advisory_lock
 
 FORGET_AFTER = timedelta(hours=1)
 """A count starts again after this time without a failure."""
-
-
 FIRST_DELAY = timedelta(seconds=5)
 
 
@@ -97,7 +95,7 @@ def count_failure(session: Session, keys: Sequence[Key]) -> set[Kind]:
 
     Sign-in counts before it checks and clears the count afterwards: parallel attempts cannot pass the limit.
     """
-    now, began = clock.now(), set()
+    now, newly_delayed = clock.now(), set()
     advisory_lock(session, "throttle")
     session.execute(delete(Throttle).where(Throttle.last_failure_at < now - FORGET_AFTER))
     for key in keys:
@@ -112,9 +110,9 @@ def count_failure(session: Session, keys: Sequence[Key]) -> set[Kind]:
         if delays > 0:
             row.blocked_until = now + min(FIRST_DELAY * 2 ** min(delays - 1, 16), limit.longest_delay)
         if delays == 1:
-            began.add(key.kind)
+            newly_delayed.add(key.kind)
     session.flush()
-    return began
+    return newly_delayed
 
 
 def clear_failures(session: Session, account: Key, address: Key | None = None) -> None:

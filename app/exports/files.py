@@ -28,7 +28,7 @@ from app.tasks.worker import TaskFailed, TaskRun
 
 KIND = "export"
 FOLDER = "exports"
-PACKING = timedelta(hours=1)
+CLOSING_LEASE = timedelta(hours=1)
 """How long closing a large workbook may take before another worker starts again."""
 
 
@@ -140,7 +140,7 @@ def _with_progress(
         yield batch
         with run.step(resets_attempts=False) as (_, job):
             job.done += len(batch)
-    with run.step(resets_attempts=False, lease=PACKING):
+    with run.step(resets_attempts=False, lease=CLOSING_LEASE):
         pass  # A workbook is closed at the end in one step.
 
 

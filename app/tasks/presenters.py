@@ -18,8 +18,6 @@ STATES = {
     JobState.FAILED: ("bad", "Failed"),
 }
 """Tone and label of each state."""
-
-
 _NOTES: dict[JobNote, Callable[[dict[str, Any]], str]] = {
     JobNote.NONE: lambda _: "",
     JobNote.WAITING: lambda _: "Waiting until the requested webhooks are sent.",

@@ -16,8 +16,6 @@ from app.network.reader import Unreadable, read_json
 
 LARGEST_PRETTY = 64 * 1024 * 1024
 """Bytes. Stored bodies are shown even if the limit for new ones is lower."""
-
-
 LARGEST_COLORED = 48 * 1024
 """Bytes of JSON up to which it is colored, since each colored part is an element."""
 

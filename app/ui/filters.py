@@ -28,7 +28,6 @@ from app.ui.bodies import (
 from app.ui.fields import SESSION_ENDED
 from app.ui.listing import new_rows_text
 from app.ui.numbers import (
-    amount,
     count,
     duration,
     money,
@@ -110,7 +109,6 @@ def init_app(app: Flask) -> None:
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
         money=money,
-        amount=amount,
         number=number,
         plain=plain,
         count_shown=count,
@@ -144,7 +142,7 @@ def init_app(app: Flask) -> None:
         style_sheets=STYLE_SHEETS,
         autofocus=autofocus,
         session_ended=SESSION_ENDED,
-        present=clock.now,
+        current_time=clock.now,
         new_rows_text=new_rows_text,
         asset=lambda filename: asset(app, filename),
         package_versions={name: version(name) for name in ("bootstrap-flask", "django-js-lib-htmx")},

@@ -217,7 +217,10 @@ class Document(FPDF):
     # --- Text
 
     def wrap(self, text: Text, width: float) -> list[Text]:
-        """The text as lines that fit into the width, broken at spaces, and within a word that is too long."""
+        """The text as lines that fit into the width, broken at spaces, and within a word that is too long.
+
+        ``multi_cell`` of fpdf2 gives the same lines, but takes fifteen times as long.
+        """
         self._style(text)
         space, lines, used = self._width(" "), [""], 0.0
         for word in printable(text.text).split(" "):

@@ -30,8 +30,8 @@ class Sidebar:
     @cached_property
     def attention(self) -> int:
         """Open items that need attention and that the reader may see."""
-        supports = access.can(access.current_person(), access.Permission.IMPORT)
-        return attention.count(web.db(), access.visible_suppliers(), is_support=supports)
+        is_support = access.can(access.current_person(), access.Permission.IMPORT)
+        return attention.count(web.db(), access.visible_suppliers(), is_support=is_support)
 
     @cached_property
     def retried(self) -> int:

@@ -85,6 +85,8 @@ def test_each_chart_has_a_tooltip_per_step_and_a_data_table(meera: Browser) -> N
 def test_htmx_request_gets_the_fragment(meera: Browser) -> None:
     part = meera.get("/health?range=7d&partner=Bharat+Connect", headers={"HX-Request": "true"})
     assert part.one("#health")["data-active-page"] == "health"
+    announced = " ".join(part.one("#health")["data-announce"].split())
+    assert announced == "7 days: 4 attempts, 75.0% successful"
     assert not part.page.select("html")
 
 

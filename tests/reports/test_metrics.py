@@ -155,10 +155,10 @@ def test_scrape_does_not_scan_finished_messages(
             for statement, values in queries
             for row in connection.exec_driver_sql(f"{explain} {statement}", values)
         ]
-    assert [step for step in steps if _walks_all(step)] == []
+    assert [step for step in steps if _scans_all(step)] == []
 
 
-def _walks_all(step: str) -> bool:
+def _scans_all(step: str) -> bool:
     is_small = "ix_message_due" in step or "ix_message_leased" in step
     return "Seq Scan on message" in step or (step.startswith("SCAN message") and not is_small)
 
