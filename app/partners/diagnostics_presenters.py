@@ -9,6 +9,7 @@ from typing import Any
 from app.delivery.outcome import Outcome
 from app.delivery.presenters import detail_sentence
 from app.partners.certificates import Certificate
+from app.ui.chips import Chip
 from app.ui.numbers import duration, size
 from app.webhooks.diagnostics import Baseline, Code, Finding, Level, Report, Side, Step, clocks_agree
 from app.webhooks.presenters import attempt_sentence, http_phrase
@@ -24,10 +25,10 @@ STEPS = {
     Step.RESPONSE: "Response",
 }
 LEVELS = {
-    Level.OK: ("OK", "ok"),
-    Level.WARNING: ("Warning", "warn"),
-    Level.FAILED: ("Failed", "bad"),
-    Level.SKIPPED: ("Skipped", "quiet"),
+    Level.OK: Chip("ok", "OK"),
+    Level.WARNING: Chip("warn", "Warning"),
+    Level.FAILED: Chip("bad", "Failed"),
+    Level.SKIPPED: Chip("quiet", "Skipped"),
 }
 SIDES = {
     Side.NONE: ("", ""),
@@ -51,8 +52,7 @@ class StepRow:
     """One step of the diagnostics as the page shows it."""
 
     label: str
-    state: str
-    tone: str
+    chip: Chip
     text: str
     before: str
     side: str
@@ -119,12 +119,10 @@ def finding_text(finding: Finding) -> str:
 
 
 def _step_row(finding: Finding, baseline: Baseline) -> StepRow:
-    state, tone = LEVELS[finding.level]
     problem = finding.level in (Level.FAILED, Level.WARNING)
     return StepRow(
         label=STEPS[finding.step],
-        state=state,
-        tone=tone,
+        chip=LEVELS[finding.level],
         text=finding_text(finding),
         before=_before(finding, baseline),
         side=SIDES[finding.side][0] if problem else "",

@@ -119,7 +119,7 @@ def filter_conditions(
 
     Without ``scoped`` the caller adds the condition on the reader's suppliers.
     """
-    conditions = [*column_conditions(session, scope if scoped else None, filters), *extra_conditions]
+    conditions = [*_column_conditions(session, scope if scoped else None, filters), *extra_conditions]
     if filters.after:
         conditions.append(Message.id < filters.after)
     if not filters.q:
@@ -305,7 +305,7 @@ def successful_attempt(message: Message) -> Attempt | None:
     return next((attempt for attempt in message.attempts if attempt.outcome in ACCEPTED_OUTCOMES), None)
 
 
-def column_conditions(session: Session, scope: Scope, filters: MessageFilter) -> list[ColumnElement[bool]]:
+def _column_conditions(session: Session, scope: Scope, filters: MessageFilter) -> list[ColumnElement[bool]]:
     """The conditions of a filter without its search text and page; on messages joined with partners."""
     conditions: list[ColumnElement[bool]] = []
     if scope is not None and filters.state == ATTENTION:
