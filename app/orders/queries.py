@@ -15,11 +15,14 @@ from sqlalchemy import (
     ColumnExpressionArgument,
     ScalarSelect,
     Select,
+    String,
     bindparam,
+    column,
     func,
     literal,
     select,
     tuple_,
+    values,
 )
 from sqlalchemy.orm import Session, contains_eager, joinedload, lazyload, selectinload, undefer
 from sqlalchemy.orm.attributes import set_committed_value
@@ -301,16 +304,19 @@ def supplier_choices(session: Session, scope: Scope) -> list[tuple[str, str]]:
 
 def supplier_names(session: Session, ids: Iterable[str]) -> dict[str, str]:
     """The name of each supplier as its newest order spells it; without those that have no order."""
-    names = {
-        b2b_id: session.scalar(
-            select(PurchaseOrder.supplier_name)
-            .where(PurchaseOrder.supplier_b2b_id == b2b_id)
-            .order_by(PurchaseOrder.respond_by.desc(), PurchaseOrder.id.desc())
-            .limit(1)
-        )
-        for b2b_id in ids
-    }
-    return {b2b_id: name for b2b_id, name in names.items() if name}
+    rows = [(b2b_id,) for b2b_id in ids]
+    if not rows:
+        return {}
+    supplier = values(column("b2b_id", String), name="supplier").data(rows).cte()
+    newest_name = (
+        select(PurchaseOrder.supplier_name)
+        .where(PurchaseOrder.supplier_b2b_id == supplier.c.b2b_id)
+        .order_by(PurchaseOrder.respond_by.desc(), PurchaseOrder.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    names = session.execute(select(supplier.c.b2b_id, newest_name))
+    return {b2b_id: name for b2b_id, name in names if name}
 
 
 def assignees(session: Session, scope: Scope) -> Sequence[Person]:

@@ -10,6 +10,8 @@ from sqlalchemy import select, update
 from app.accounts.models import Person
 from app.db import Database
 from app.orders.models import NO_TOTAL, PAISE_MAX, PurchaseOrder, to_paise
+from app.orders.queries import supplier_names
+from tests.bench.setup import statements
 from tests.people import BEARINGS, TRIVENI, Browser
 
 HTMX = {"HX-Request": "true"}
@@ -27,6 +29,21 @@ def orders(arrive: Any, database: Database) -> list[PurchaseOrder]:
     ids = arrive(8)
     with database.reading() as session:
         return list(session.scalars(select(PurchaseOrder).where(PurchaseOrder.id.in_(ids))))
+
+
+def test_names_of_suppliers_are_read_in_one_query(orders: list[PurchaseOrder], database: Database) -> None:
+    newest = {
+        order.supplier_b2b_id: order.supplier_name
+        for order in sorted(orders, key=lambda order: (order.respond_by, order.id))
+    }
+    names: list[dict[str, str]] = []
+    with database.reading() as session:
+        queries = statements(
+            database.engine, lambda: names.append(supplier_names(session, [*newest, "NOBODY@bbps"]))
+        )
+        assert supplier_names(session, []) == {}
+    assert names == [newest]
+    assert len(queries) == 1
 
 
 def test_buyer_is_found_by_part_of_name_or_by_id(meera: Browser, orders: list[PurchaseOrder]) -> None:
