@@ -194,15 +194,18 @@ def ids_of(session: Session, scope: Scope, filters: MessageFilter) -> Select[str
     return select(Message.id).join(Message.partner).where(*conditions)
 
 
-def message(session: Session, scope: Scope, message_id: str) -> Message | None:
-    """One message with its attempts and bodies; None if the reader may not see it."""
+def message(
+    session: Session, scope: Scope, message_id: str, *, with_response_bodies: bool = False
+) -> Message | None:
+    """One message with its attempts; None if the reader may not see it.
+
+    Its page shows few of the response bodies, and polls, so these are loaded on access unless requested.
+    """
+    bodies = [undefer(Attempt.response_body)] if with_response_bodies else []
     return session.scalar(
         in_scope(select(Message), Message.supplier_b2b_id, scope)
         .where(Message.id == message_id)
-        .options(
-            joinedload(Message.partner),
-            selectinload(Message.attempts).options(undefer(Attempt.response_body)),
-        )
+        .options(joinedload(Message.partner), selectinload(Message.attempts).options(*bodies))
     )
 
 
@@ -293,10 +296,7 @@ def last_delivered(session: Session, scope: Scope, partner_id: int, *, except_id
         )
         .order_by(Message.id.desc())
         .limit(1)
-        .options(
-            joinedload(Message.partner),
-            selectinload(Message.attempts).options(undefer(Attempt.response_body)),
-        )
+        .options(joinedload(Message.partner), selectinload(Message.attempts))
     )
 
 

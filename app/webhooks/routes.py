@@ -54,7 +54,9 @@ def message(message_id: str) -> Response:
 @access.requires(Permission.VIEW)
 def message_json(message_id: str) -> Response:
     """One webhook as JSON."""
-    return jsonify(as_data(_get_or_404(message_id)))
+    scope = access.visible_suppliers()
+    message = queries.message(web.db(), scope, message_id, with_response_bodies=True) or abort(404)
+    return jsonify(as_data(message))
 
 
 @blueprint.post("/<message_id>/resend")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -19,6 +19,7 @@ from app.delivery.claiming import claim
 from app.delivery.models import Attempt, Message, MessageState
 from app.delivery.service import resend
 from app.partners.models import Partner
+from app.webhooks import queries
 from app.webhooks.presenters import message_sentence
 from tests.people import Browser
 
@@ -456,6 +457,10 @@ def test_two_attempts_are_compared_line_by_line(
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
     deliver()
     message_id = session.scalars(select(Message.id)).one()
+    message = queries.message(session, None, message_id)
+    assert message and all("response_body" in inspect(attempt).unloaded for attempt in message.attempts)
+    data = meera.get(f"/webhooks/{message_id}.json").get_json()
+    assert "BPR012" in data["attempts"][1]["body"] and "BPR012" not in data["attempts"][0]["body"]
     first = meera.get(f"/webhooks/{message_id}?attempt=1")
     assert not first.page.select("a[href*='show=difference']")
     newest = meera.get(f"/webhooks/{message_id}")
