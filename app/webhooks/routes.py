@@ -111,7 +111,7 @@ def _message_page(
     number = request.args.get("attempt", type=int)
     attempts = {attempt.number: attempt for attempt in message.attempts}
     newest = message.attempts[0] if message.attempts else None
-    attempt = attempts.get(number, newest) if number is not None else newest
+    attempt = attempts.get(number or 0, newest)
     is_comparing = request.args.get("show") == "difference"
     shows_last_success = request.args.get("beside") == "good"
     last_success = _last_success(message) if shows_last_success and attempt else None

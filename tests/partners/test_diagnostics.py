@@ -161,7 +161,7 @@ def test_clocks_are_compared(check: Any, change: Any, serve: Any, seconds: int, 
     assert ("rejected" in words) is (state == "Failed")
 
 
-def test_handshake_that_never_ends_is_cut(
+def test_handshake_that_never_ends_times_out(
     check: Any, change: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(diagnostics, "CONNECT_SECONDS", 0.3)

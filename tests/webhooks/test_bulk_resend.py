@@ -157,7 +157,7 @@ def test_outage_of_two_hours_is_resent_and_reported(
     """Support finds the outage, resends everything since ten o'clock and reads the report."""
     orders = arrive(8)
     confirm(orders[0])
-    deliver()  # before ten o'clock delivery works
+    deliver()  # before ten o'clock, delivery works
     ten = the_clock.now() + timedelta(minutes=1)
     clock.move(hours=1)
     network.behave("status", status=503)
@@ -361,7 +361,7 @@ def test_bulk_resend_can_be_canceled(
 
 
 @pytest.mark.sqlite
-def test_unresponsive_partner_gets_one_at_a_time_until_it_responds(
+def test_unresponsive_partner_gets_one_webhook_at_a_time_until_it_responds(
     ravi: Browser,
     confirm_orders: Any,
     database: Database,
@@ -380,7 +380,7 @@ def test_unresponsive_partner_gets_one_at_a_time_until_it_responds(
     resend_all(ravi, f"{PLAN}?state=failed")
 
     assert request_batch() and states(session).count("pending") == 1
-    assert request_batch() and states(session).count("pending") == 1  # it has not been sent yet
+    assert request_batch() and states(session).count("pending") == 1  # the first has not been sent yet
     deliver()
     assert states(session).count("delivered") == 1
     assert not request_batch()
@@ -415,7 +415,7 @@ def test_waiting_bulk_resend_does_not_block_other_jobs(
     assert outcomes(ravi, done.location) == {"delivered": 3}
 
 
-def test_bulk_resend_queues_no_more_than_a_partner_takes_soon(
+def test_bulk_resend_requests_no_more_than_the_limit_per_partner(
     ravi: Browser,
     confirm_orders: Any,
     database: Database,

@@ -299,7 +299,7 @@ def test_cancel_of_a_queued_resend_keeps_the_delivery(
             resend(writing, message, by="Ravi", reason="They lost it", delivered_too=True)
             writing.commit()
 
-    def withdrawals() -> int:
+    def cancellations() -> int:
         session.rollback()
         entries = select(AuditEntry).where(
             AuditEntry.action == AuditAction.WEBHOOK_CANCELED, AuditEntry.object_id == message_id
@@ -311,7 +311,7 @@ def test_cancel_of_a_queued_resend_keeps_the_delivery(
     fields = {**ravi.fill(page, action), "why": "They found it"}
     assert ravi.send(action, fields).status_code == 303
     assert session.scalars(select(Message.state)).one() is MessageState.DELIVERED
-    assert withdrawals() == 1
+    assert cancellations() == 1
 
     resend_again()
     with database.writing() as writing:
@@ -320,7 +320,7 @@ def test_cancel_of_a_queued_resend_keeps_the_delivery(
     assert not ravi.get(page).page.select(f"form[action='{action}']")
     too_late = ravi.send(action, fields)
     assert too_late.status_code == 409 and "already received it" in too_late.words
-    assert withdrawals() == 1
+    assert cancellations() == 1
 
 
 @pytest.mark.sqlite

@@ -39,7 +39,7 @@ def banners(browser: Browser, path: str = "/") -> list[str]:
     return [" ".join(banner.get_text(" ").split()) for banner in browser.get(path).page.select(BANNER)]
 
 
-def test_failures_in_a_row_make_failing_and_a_success_ends_it() -> None:
+def test_partner_is_failing_after_failures_in_a_row_until_a_success() -> None:
     state = BreakerState()
     for _ in range(3):
         assert not is_failing(state, 3)
@@ -133,7 +133,7 @@ def test_only_readers_with_waiting_webhooks_see_the_banner(
 
 
 @pytest.mark.sqlite
-def test_pages_of_partners_and_health_turn_red(
+def test_failing_partner_is_red_in_partners_and_health(
     arrive: Any, confirm: Any, network: Any, deliver: Any, ravi: Browser
 ) -> None:
     for order_id in arrive(3):
