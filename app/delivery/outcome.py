@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from app.partners.masking import MASK, masker, spellings
+from app.partners.masking import masker
 
 BODY_CAP = 256 * 1024
 """Bytes of a response body that are read and stored."""
@@ -124,11 +124,6 @@ class Detail:
         }
         return replace(self, params=texts)
 
-    @property
-    def texts(self) -> list[str]:
-        """The parameters that are texts."""
-        return [value for value in self.params.values() if isinstance(value, str)]
-
 
 def _storable(value: Any) -> Any:
     if not isinstance(value, str):
@@ -165,25 +160,17 @@ class Outcome:
         return next((value for key, value in self.headers if key.lower() == lower_name), "")
 
     def masked(self, secrets: tuple[str, ...]) -> Outcome:
-        """The same with the secrets masked: a partner may send back what it received.
-
-        Usually there is nothing to mask, so it first looks for them.
-        """
-        known = spellings(secrets)
-        text = "\n".join([*self.detail.texts, *(value for _, value in self.headers)])
-        if not any(raw in self.body or spelling in text for spelling, raw in known):
-            return self
-        body, mask = self.body, masker(secrets)
-        for _, raw in known:
-            body = body.replace(raw, MASK.encode())
+        """The same with the secrets masked: a partner may send back what it received."""
+        mask = masker(secrets)
+        body = mask.data(self.body)
         growth = len(body) - len(self.body)
         return replace(
             self,
             body=body,
             # The stored size must still match the stored bytes.
             body_size=None if self.body_size is None else max(self.body_size + growth, len(body)),
-            headers=tuple((name, mask(value)) for name, value in self.headers),
-            detail=self.detail.masked(mask),
+            headers=tuple((name, mask.text(value)) for name, value in self.headers),
+            detail=self.detail.masked(mask.text),
         )
 
 

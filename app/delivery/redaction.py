@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from operator import attrgetter
 
 from app.delivery.credentials import Credentials
 from app.delivery.outcome import Outcome
 from app.delivery.retry_policy import Verdict
-from app.partners.masking import masker, spellings
+from app.partners.masking import masker
 
 PARTNER_TEXTS = ("response_message", "result", "req_msg_id", "error_cd", "error_dtl", "error_field")
 """Fields of a verdict that hold the partner's text."""
-_partner_texts = attrgetter(*PARTNER_TEXTS)
 
 
 def without_secrets(outcome: Outcome, verdict: Verdict, credentials: Credentials) -> tuple[Outcome, Verdict]:
     """The outcome and the verdict with our secrets masked, so that pages and exports never show them."""
     secrets = _secrets(credentials)
+    mask = masker(secrets)
     # These texts were decoded from the body, which may spell them differently.
-    texts = _partner_texts(verdict)
-    decoded = "\n".join(texts)
-    if any(spelling in decoded for spelling, _ in spellings(secrets)):
-        mask = masker(secrets)
-        masked_texts = {name: mask(text) for name, text in zip(PARTNER_TEXTS, texts, strict=True)}
-        verdict = replace(verdict, **masked_texts)  # type: ignore[arg-type]
-    return outcome.masked(secrets), verdict
+    texts = {name: mask.text(getattr(verdict, name)) for name in PARTNER_TEXTS}
+    return outcome.masked(secrets), replace(verdict, **texts)  # type: ignore[arg-type]
 
 
 def _secrets(credentials: Credentials) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder
 from app.orders.order_data import decision_data, status_change_data
 from app.orders.timeline import Event, timeline
-from app.partners.masking import MASK, masker, secrets_of
+from app.partners.masking import MASK, Masker, masker, secrets_of
 from app.webhooks.queries import messages_of_order
 
 Render = Callable[..., str]
@@ -123,7 +123,7 @@ def write(
     """
     now = clock.now()
     pack = Pack(file, now.astimezone(zone))
-    mask = masker(secrets_of(order.partner))
+    mask = masker(tuple(secrets_of(order.partner)))
     messages = messages_of_order(session, order.id)
     events = timeline(session, order, messages)
     _add_order(pack, order)
@@ -203,7 +203,7 @@ def _add_received(pack: Pack, message: InboundMessage) -> ReceivedMessage:
     return ReceivedMessage(message, _preview(message.body), _preview(message.response_body), folder)
 
 
-def _add_sent(pack: Pack, session: Session, message: Message, mask: Callable[[str], str]) -> SentWebhook:
+def _add_sent(pack: Pack, session: Session, message: Message, mask: Masker) -> SentWebhook:
     folder = f"sent/{message.id}"
     path = f"{folder}/request-body.json"
     is_whole = hashlib.sha256(message.body).hexdigest() == message.body_sha256
@@ -232,14 +232,14 @@ def _add_sent(pack: Pack, session: Session, message: Message, mask: Callable[[st
 
 
 def _add_attempt(
-    pack: Pack, session: Session, folder: str, attempt: Attempt, mask: Callable[[str], str]
+    pack: Pack, session: Session, folder: str, attempt: Attempt, mask: Masker
 ) -> AttemptEvidence:
     folder = f"{folder}/attempt-{attempt.number:02}"
     raw = attempt.response_body
     session.expire(attempt, ["response_body"])  # It is not needed again.
-    body = _masked(raw, mask)
-    request = [[name, mask(value)] for name, value in attempt.request_headers]
-    response = [[name, mask(value)] for name, value in attempt.response_headers]
+    body = mask.data(raw)
+    request = [[name, mask.text(value)] for name, value in attempt.request_headers]
+    response = [[name, mask.text(value)] for name, value in attempt.response_headers]
     pack.add(f"{folder}/request-headers.txt", _header_lines(request))
     pack.add(f"{folder}/response-headers.txt", _header_lines(response))
     pack.add(f"{folder}/response-body.txt", body)
@@ -261,17 +261,10 @@ def _add_attempt(
     fields |= {
         "response_kept": len(raw),
         "secrets_were_masked": body != raw,
-        "detail_params": attempt.detail.masked(mask).params,
+        "detail_params": attempt.detail.masked(mask.text).params,
     }
     pack.add(f"{folder}/attempt.json", _json(fields))
     return AttemptEvidence(attempt, request, response, _preview(body), folder, body != raw)
-
-
-def _masked(raw: bytes, mask: Callable[[str], str]) -> bytes:
-    """The body, byte for byte unless it contains one of our secrets."""
-    text = raw.decode("utf-8", "surrogateescape")
-    masked = mask(text)
-    return raw if masked == text else masked.encode("utf-8", "surrogateescape")
 
 
 def _audit_entries(

@@ -32,7 +32,7 @@ from app.orders.forms import OrderFilterForm
 from app.orders.line_responses import encode, from_json
 from app.orders.models import PurchaseOrder
 from app.orders.spreadsheet import SheetColumn
-from app.partners.masking import masker, secrets_of
+from app.partners.masking import Masker, masker, secrets_of
 from app.partners.models import Partner
 from app.ui.listing import read_filter
 from app.webhooks import queries as webhook_queries
@@ -100,7 +100,7 @@ def batches(database: Database, source: Source, scope: Scope, values: Mapping[st
     """All matching rows in batches, each read in a separate transaction; secrets are masked."""
     with database.reading() as session:
         partners = session.scalars(select(Partner))
-        mask = masker(secret for partner in partners for secret in secrets_of(partner))
+        mask = masker(tuple(secret for partner in partners for secret in secrets_of(partner)))
     after: Any = None
     while True:
         with database.reading() as session:
@@ -113,9 +113,9 @@ def batches(database: Database, source: Source, scope: Scope, values: Mapping[st
             return
 
 
-def _row(source: Source, row: Any, mask: Callable[[str], str]) -> tuple[Any, ...]:
+def _row(source: Source, row: Any, mask: Masker) -> tuple[Any, ...]:
     values = (column.value(row) for column in source.columns)
-    return tuple(mask(value) if isinstance(value, str) else value for value in values)
+    return tuple(mask.text(value) if isinstance(value, str) else value for value in values)
 
 
 def _orders(session: Session, scope: Scope, values: Mapping[str, Any]) -> Page[PurchaseOrder]:

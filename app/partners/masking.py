@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -15,8 +14,8 @@ MIN_HINTED_LENGTH = 12
 """Shorter secrets show no characters: four would reveal too much."""
 MIN_MASKED_LENGTH = 6
 """Shorter secrets are not masked: they occur in texts by chance."""
-_ESCAPED = re.compile(r"[^\x20!#-.0-\[\]-~]")
-"""Characters that JSON may escape: quotes, slashes of both kinds, and everything beyond printable ASCII."""
+_SHORT_ESCAPES = '"\\/'
+"""Characters that JSON may escape with a single backslash."""
 
 
 def last_characters(secret: str) -> str:
@@ -43,34 +42,47 @@ def secrets_of(partner: Any) -> list[str]:
     ]
 
 
+class Masker:
+    """Masks these secrets in texts, in every spelling that JSON allows: as it is, ``\\u002d``, or ``\\/``."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        known = {secret for secret in secrets if len(secret) >= MIN_MASKED_LENGTH}
+        self._secrets = sorted(known, key=len, reverse=True)
+        self._has_short_escapes = any(character in secret for secret in known for character in _SHORT_ESCAPES)
+        pattern = "|".join("".join(map(_spellings, secret)) for secret in self._secrets)
+        self._text_pattern, self._byte_pattern = re.compile(pattern), re.compile(pattern.encode())
+
+    def may_change(self, text: str) -> bool:
+        """Whether the text may contain a secret. Searching for all spellings takes much longer."""
+        is_escaped = "\\u" in text or (self._has_short_escapes and "\\" in text)
+        return any(secret in text for secret in self._secrets) or (is_escaped and bool(self._secrets))
+
+    def text(self, text: str) -> str:
+        """The text with the secrets masked."""
+        return self._text_pattern.sub(MASK, text) if self.may_change(text) else text
+
+    def data(self, data: bytes) -> bytes:
+        """The same for a body, which may be no valid text."""
+        if not self.may_change(data.decode("utf-8", "replace")):
+            return data
+        return self._byte_pattern.sub(MASK.encode(), data)
+
+
 @lru_cache(maxsize=256)
-def spellings(secrets: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
-    """The spellings of the secrets, as text and as bytes, longest first; short secrets have none."""
-    texts = {text for secret in secrets if len(secret) >= MIN_MASKED_LENGTH for text in _spellings(secret)}
-    return tuple((text, text.encode()) for text in sorted(texts, key=len, reverse=True))
-
-
-def _spellings(secret: str) -> set[str]:
-    """The secret as it is and as JSON may escape it; some serializers escape slashes too."""
-    if not _ESCAPED.search(secret):
-        return {secret}
-    return {secret} | {
-        spelling
-        for ascii_only in (True, False)
-        for quoted in [json.dumps(secret, ensure_ascii=ascii_only)[1:-1]]
-        for spelling in (quoted, quoted.replace("/", "\\/"))
-    }
+def masker(secrets: tuple[str, ...]) -> Masker:
+    """The masker of these secrets."""
+    return Masker(secrets)
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
     """The text with the secrets masked: a partner may send back what it received."""
-    return masker(secrets)(text)
+    return masker(tuple(secrets)).text(text)
 
 
-def masker(secrets: Iterable[str]) -> Callable[[str], str]:
-    """A function that masks these secrets, for many texts."""
-    texts = [text for text, _ in spellings(tuple(secrets))]
-    if not texts:
-        return lambda text: text
-    pattern = re.compile("|".join(re.escape(text) for text in texts))
-    return lambda text: pattern.sub(MASK, text)
+def _spellings(character: str) -> str:
+    """A pattern for a character: as JSON may escape it, or as it is."""
+    units = character.encode("utf-16-be").hex()
+    escaped = "".join(rf"\\u(?i:{units[start : start + 4]})" for start in range(0, len(units), 4))
+    plain = re.escape(character)
+    short = rf"\\{plain}|" if character in _SHORT_ESCAPES else ""
+    return f"(?:{escaped}|{short}{plain})"

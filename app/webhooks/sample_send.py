@@ -7,7 +7,7 @@ as agreed replies that it does not know the order, which shows that the URL and 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -124,17 +124,20 @@ def send_sample(partner: Any) -> SampleSend:
             if isinstance(token, NoToken)
             else send(sender, credentials.target, message.body, headers, credentials.grant)
         )
-    secrets = [*secrets_of(partner), *([token.text] if isinstance(token, Token) else [])]
+    secrets = (*secrets_of(partner), *([token.text] if isinstance(token, Token) else []))
+    outcome = outcome.masked(secrets)
+    judgment = judge_sample(outcome, message.object_id, partner.success_codes)
     return SampleSend(
         url=credentials.target.url,
         request_headers=[*([name, value] for name, value in headers.items()), *credentials.masked_headers()],
         body=message.body,
         outcome=outcome,
-        response_headers=[[name, masked(value, secrets)] for name, value in outcome.headers],
-        response_body=masked(outcome.body.decode("utf-8", "replace"), secrets),
+        response_headers=[[name, value] for name, value in outcome.headers],
+        response_body=outcome.body.decode("utf-8", "replace"),
         token_url=credentials.grant.token_url if credentials.grant else "",
         token_failed=isinstance(token, NoToken),
-        judgment=judge_sample(outcome, message.object_id, partner.success_codes),
+        # Its text was decoded from the body, which may spell a secret differently.
+        judgment=replace(judgment, reply_text=masked(judgment.reply_text, secrets)),
     )
 
 
