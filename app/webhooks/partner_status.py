@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Select, case, exists, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.db.filters import Scope, in_scope
 from app.delivery.circuit_breaker import failing_after, failing_condition
@@ -83,12 +83,13 @@ def partner_statuses(session: Session, partners: Sequence[Partner]) -> list[Part
     """The status of each of these partners."""
     queues = waiting(session)
     current_outages = outages(session)
+    deliveries = last_deliveries(session, [partner.id for partner in partners])
     return [
         PartnerStatus(
             partner,
             queues.get(partner.id, Waiting()),
             current_outages.get(partner.id),
-            last_delivered_at(session, partner.id),
+            deliveries.get(partner.id),
         )
         for partner in partners
     ]
@@ -191,11 +192,11 @@ def waiting(session: Session, scope: Scope = None, *, include_sending: bool = Fa
     return {row[0]: Waiting(*row[1:]) for row in session.execute(query)}
 
 
-def last_delivered_at(session: Session, partner_id: int) -> datetime | None:
-    """When the partner last accepted a webhook, including one that was resent."""
-    newest = _newest_delivered(partner_id, Message.finished_at).subquery()
-    last: datetime | None = session.scalar(select(func.max(newest.c.finished_at)))
-    return last
+def last_deliveries(session: Session, partner_ids: Sequence[int]) -> dict[int, datetime | None]:
+    """When each partner last accepted a webhook, including one that was resent."""
+    newest = _newest_delivered(Partner.id, Message.finished_at).correlate(Partner).subquery()
+    last = select(func.max(newest.c.finished_at)).scalar_subquery()
+    return dict(session.execute(select(Partner.id, last).where(Partner.id.in_(partner_ids))).all())
 
 
 def last_good(session: Session, partner_id: int) -> Attempt | None:
@@ -209,7 +210,7 @@ def last_good(session: Session, partner_id: int) -> Attempt | None:
     return session.get(Attempt, max(accepted)[1]) if accepted else None
 
 
-def _newest_delivered(partner_id: int, column: Any) -> Select[Any]:
+def _newest_delivered(partner_id: int | InstrumentedAttribute[int], column: Any) -> Select[Any]:
     """Select a column of the partner's newest delivered webhooks, which need not be the last delivered."""
     return (
         select(column)

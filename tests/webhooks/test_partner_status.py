@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.delivery.circuit_breaker import FAILING_AFTER, BreakerState, count_failure, is_failing
+from app.delivery.models import Message
 from app.orders.models import PurchaseOrder
 from app.partners import service as partner_service
 from app.partners.models import Partner
-from app.webhooks.partner_status import PartnerState, partner_statuses
+from app.webhooks.partner_status import PartnerState, last_deliveries, partner_statuses
 from tests.delivery.test_circuit_breaker import NOON
 from tests.people import BEARINGS, TRIVENI, Browser
 
@@ -143,6 +144,18 @@ def test_failing_partner_is_red_in_partners_and_health(
     for path in ("/partners", "/health"):
         row = ravi.get(path).one("tr.failing")
         assert row.select_one(".state.bad") and "Failing" in row.get_text()
+
+
+def test_last_delivery_is_that_of_each_partner(
+    database: Database, arrive: Any, confirm: Any, deliver: Any, session: Session, partner: Partner
+) -> None:
+    confirm(arrive(1)[0])
+    deliver()
+    with database.writing() as writing:
+        other, _ = partner_service.add(writing, "Other network", base_url="https://other.example")
+        writing.commit()
+    delivered_at = session.scalars(select(Message.finished_at)).one()
+    assert last_deliveries(session, [partner.id, other.id]) == {partner.id: delivered_at, other.id: None}
 
 
 def test_paused_partner_is_not_failing(
