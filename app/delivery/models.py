@@ -6,7 +6,19 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    and_,
+    case,
+    text,
+    type_coerce,
+)
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -270,8 +282,28 @@ class Message(Base):
 
     @property
     def state_shown(self) -> str:
-        """The state as people see it: that of the row, or ``held``."""
+        """The state in JSON and exports: that of the row, or ``held``."""
         return "held" if self.is_held else self.state.value
+
+    @hybrid_property
+    def labeled_state(self) -> str:
+        """The state that pages show: that of the row, or ``held`` or ``retrying`` if it is pending.
+
+        In SQL it needs a join with the partner.
+        """
+        if self.state is MessageState.PENDING and not self.is_held and self.attempts_made:
+            return "retrying"
+        return self.state_shown
+
+    @labeled_state.inplace.expression
+    @classmethod
+    def _labeled_state(cls) -> ColumnElement[str]:
+        is_pending = cls.state == MessageState.PENDING
+        return case(
+            (and_(is_pending, Partner.paused_at.is_not(None)), "held"),
+            (and_(is_pending, cls.attempts_made > 0), "retrying"),
+            else_=type_coerce(cls.state, String),
+        )
 
 
 class Attempt(Base):

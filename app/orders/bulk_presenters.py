@@ -222,7 +222,7 @@ def result_title(bulk: BulkResponse, counts: BulkCounts) -> str:
 def delivery_counts(counts: BulkCounts) -> list[tuple[Chip, int]]:
     """How many webhooks are in each state."""
     deliveries = counts.deliveries
-    return [(MESSAGE_STATES[state.value], deliveries[state]) for state in MessageState if state in deliveries]
+    return [(chip, deliveries[state]) for state, chip in MESSAGE_STATES.items() if state in deliveries]
 
 
 def deliveries_announced(counts: BulkCounts) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from app import clock
 from app.db.filters import Scope
-from app.delivery.models import LIVE, Message, MessageState
+from app.delivery.models import FINAL, Message, MessageState
 from app.orders.models import BulkItem, BulkResponse, BulkStatus, Decision, PurchaseOrder
 from app.orders.queries import orders_by_id
 
@@ -69,10 +69,13 @@ def results(
 
 @dataclass(frozen=True, slots=True)
 class BulkCounts:
-    """How many orders of a bulk response have which result, and how many webhooks have which state."""
+    """How many orders of a bulk response have which result.
+
+    ``deliveries`` has the number of webhooks by ``labeled_state``.
+    """
 
     results: Mapping[BulkStatus | None, int]
-    deliveries: Mapping[MessageState, int]
+    deliveries: Mapping[str, int]
     undone: int
 
     @property
@@ -94,7 +97,7 @@ class BulkCounts:
     @property
     def is_moving(self) -> bool:
         """Whether a webhook may still change its state."""
-        return any(self.deliveries.get(state) for state in LIVE)
+        return any(state not in FINAL for state in self.deliveries)
 
 
 def counts(session: Session, bulk: BulkResponse) -> BulkCounts:
@@ -102,11 +105,13 @@ def counts(session: Session, bulk: BulkResponse) -> BulkCounts:
     of_bulk = BulkItem.bulk_id == bulk.id
     number = func.count()
     by_result = select(BulkItem.result, number).where(of_bulk).group_by(BulkItem.result)
+    state = Message.labeled_state.label("labeled_state")
     by_state = (
-        select(Message.state, number)
+        select(state, number)
         .join(BulkItem, BulkItem.message_id == Message.id)
+        .join(Message.partner)
         .where(of_bulk)
-        .group_by(Message.state)
+        .group_by(state)
     )
     undone = (
         select(number)

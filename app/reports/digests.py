@@ -15,7 +15,7 @@ from app.orders.models import PurchaseOrder
 from app.orders.queries import SOON
 from app.tasks.mail import Topic, enqueue, last_created_at, link, one_line
 from app.tasks.mail_sender import MailWriter
-from app.webhooks.presenters import message_sentence, state_label
+from app.webhooks.presenters import message_chip, message_sentence
 from app.webhooks.queries import ATTENTION, MessageFilter, attention_count, message_page
 
 LISTED = 20
@@ -43,7 +43,7 @@ def attention_mail(session: Session) -> tuple[str, str] | None:
     newest = message_page(session, None, MessageFilter(state=ATTENTION), limit=LISTED).rows
     lines = [
         "* "
-        + one_line(f"{message.buyer_po_number}: {state_label(message.state)}. {message_sentence(message)}")
+        + one_line(f"{message.buyer_po_number}: {message_chip(message).label}. {message_sentence(message)}")
         for message in newest
     ]
     if count > len(newest):

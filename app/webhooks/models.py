@@ -18,7 +18,7 @@ class ResendItem(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"), primary_key=True)
     message_id: Mapped[str] = mapped_column(String(40), primary_key=True)
     buyer_po_number: Mapped[str] = mapped_column(String(50))
-    # The state of the message when the bulk resend was created.
+    # The ``labeled_state`` of the message when the bulk resend was created.
     state_before: Mapped[str] = mapped_column("was", String(24))
     blocker: Mapped[str] = mapped_column("why_not", String(200), default="")
     requested_at: Mapped[datetime | None] = mapped_column("asked_at")

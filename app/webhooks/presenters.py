@@ -35,7 +35,7 @@ MESSAGE_STATES = {
     "failed": Chip("bad", "Failed"),
     "cancelled": Chip("quiet", "Canceled"),
 }
-"""Labels and tones of ``MessageState``, and of two states that are derived: ``retrying`` and ``held``."""
+"""Labels and tones of ``Message.labeled_state``."""
 
 ATTEMPT_OUTCOMES = {
     Reason.DELIVERED: Chip("ok", "accepted"),
@@ -147,8 +147,7 @@ OUTCOME_UNKNOWN = Chip("warn", "outcome unknown")
 
 def message_chip(message: Message) -> Chip:
     """The state of a message."""
-    retrying = message.attempts_made and message.state_shown == MessageState.PENDING
-    return MESSAGE_STATES["retrying" if retrying else message.state_shown]
+    return MESSAGE_STATES[message.labeled_state]
 
 
 def state_label(state: str) -> str:
@@ -174,7 +173,7 @@ def attempt_chip(attempt: Attempt, message: Message, now: datetime) -> Chip:
 def state_and_reason(key: str) -> str:
     """The label of a state and its reason, from ``failed:timeout``: ``Failed: timed out``."""
     state, _, reason = key.partition(":")
-    label = state_label("retrying" if reason and state == MessageState.PENDING else state)
+    label = state_label(state)
     return f"{label}: {ATTEMPT_OUTCOMES[Reason(reason)].label}" if reason in set(Reason) else label
 
 
@@ -343,8 +342,7 @@ def is_scheduled(message: Message) -> bool:
 
 def suggests_diagnostics(message: Message) -> bool:
     """Whether the reader may run diagnostics, and they could explain the state."""
-    is_retrying = message.state is MessageState.PENDING and message.attempts_made > 0
-    has_problem = message.state is MessageState.FAILED or message.is_held or is_retrying
+    has_problem = message.labeled_state in (MessageState.FAILED, "held", "retrying")
     return has_problem and access.can(access.current_person(), Permission.SEND_TEST)
 
 

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import and_, case, func, insert, literal, select
-from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm import Session, defer, joinedload
 
 from app import clock
 from app.db import literal_condition
@@ -81,7 +81,7 @@ def create_job(
         literal(job.id),
         selected.c.id,
         selected.c.buyer_po_number,
-        selected.c.state,
+        selected.c.labeled_state,
         selected.c.blocker,
     ).limit(MAX_MESSAGES)
     session.execute(
@@ -247,7 +247,7 @@ def report(session: Session, job: Job, *, only: str = "", after: str = "") -> Pa
     query = (
         _items(job.id)
         .with_only_columns(ResendItem, result, Attempt, Message)
-        .options(defer(Message.body))
+        .options(defer(Message.body), joinedload(Message.partner))
         .order_by(ResendItem.message_id)
         .limit(REPORT_PAGE + 1)
     )

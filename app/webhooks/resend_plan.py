@@ -80,19 +80,19 @@ def plan(session: Session, scope: Scope, selection: Selection) -> Plan:
         select(
             selected.c.blocker,
             selected.c.partner,
-            selected.c.state,
+            selected.c.labeled_state,
             selected.c.reason,
             func.count().label("how_many"),
             func.min(selected.c.created_at).label("oldest"),
             func.max(selected.c.created_at).label("newest"),
-        ).group_by(selected.c.blocker, selected.c.partner, selected.c.state, selected.c.reason)
+        ).group_by(selected.c.blocker, selected.c.partner, selected.c.labeled_state, selected.c.reason)
     ).all()
     to_send = [row for row in rows if not row.blocker]
     return Plan(
         count=sum(row.how_many for row in to_send),
         oldest=min((row.oldest for row in to_send), default=None),
         newest=max((row.newest for row in to_send), default=None),
-        by_reason=_groups((f"{row.state.value}:{row.reason}", row.how_many) for row in to_send),
+        by_reason=_groups((f"{row.labeled_state}:{row.reason}", row.how_many) for row in to_send),
         by_partner=_groups((row.partner, row.how_many) for row in to_send),
         skipped=_groups((row.blocker, row.how_many) for row in rows if row.blocker),
         has_more=sum(row.how_many for row in rows) > MAX_MESSAGES,
@@ -110,7 +110,7 @@ def candidates(session: Session, scope: Scope, selection: Selection) -> tuple[Su
         select(
             Message.id,
             Message.buyer_po_number,
-            Message.state,
+            Message.labeled_state.label("labeled_state"),
             Message.reason,
             Message.created_at,
             Partner.name.label("partner"),

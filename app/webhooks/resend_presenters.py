@@ -6,20 +6,22 @@ from collections.abc import Mapping
 
 from flask import Flask
 
-from app.delivery.presenters import detail_sentence
 from app.ui.chips import Chip
-from app.webhooks.presenters import blocker_text, message_sentence
+from app.ui.numbers import number
+from app.webhooks.presenters import blocker_text, message_chip, message_sentence, outcome_sentence
 from app.webhooks.resend_job import ResendResult, ResendRow
 
 RESEND_RESULTS = {
-    ResendResult.DELIVERED: Chip("ok", "delivered"),
-    ResendResult.REFUSED: Chip("bad", "refused"),
-    ResendResult.FAILED: Chip("warn", "failed"),
-    ResendResult.SENDING: Chip("waiting", "sending"),
-    ResendResult.QUEUED: Chip("waiting", "queued"),
-    ResendResult.NOT_SENT: Chip("quiet", "not sent"),
-    ResendResult.SKIPPED: Chip("quiet", "skipped"),
+    ResendResult.DELIVERED: Chip("ok", "Delivered"),
+    ResendResult.REFUSED: Chip("bad", "Refused"),
+    ResendResult.FAILED: Chip("warn", "Unsuccessful"),
+    ResendResult.SENDING: Chip("waiting", "Sending"),
+    ResendResult.QUEUED: Chip("waiting", "Queued"),
+    ResendResult.NOT_SENT: Chip("quiet", "Not sent"),
+    ResendResult.SKIPPED: Chip("quiet", "Skipped"),
 }
+"""Labels and tones of what happened to the resend; the webhook's state may differ, such as *Retrying*."""
+DELETED = Chip("quiet", "Deleted")
 
 
 def resend_result_chip(result: ResendResult) -> Chip:
@@ -35,21 +37,30 @@ def resend_row_chip(row: ResendRow) -> Chip:
 
 
 def resend_row_detail(row: ResendRow) -> str:
-    """Why a row was skipped, or what went wrong."""
+    """Why a row was skipped, or what went wrong in its attempt."""
     if row.item.blocker:
         return blocker_text(row.item.blocker)
-    if row.attempt and row.attempt.detail.code:
-        return detail_sentence(row.attempt.detail)
-    if row.message is None:
+    if row.attempt is None or row.result not in (ResendResult.REFUSED, ResendResult.FAILED):
         return ""
-    return message_sentence(row.message) if row.result in (ResendResult.REFUSED, ResendResult.FAILED) else ""
+    is_newest = row.message is not None and row.message.attempts_made == row.attempt.number
+    if row.message and is_newest and row.result is ResendResult.REFUSED:
+        return message_sentence(row.message)
+    return outcome_sentence(row.attempt)
+
+
+def resend_state_chip(row: ResendRow) -> Chip:
+    """The state of a row's webhook now."""
+    return message_chip(row.message) if row.message else DELETED
 
 
 def resend_progress(counts: Mapping[ResendResult, int]) -> str:
-    """The progress of a bulk resend, for screen readers."""
-    delivered = f"{counts.get(ResendResult.DELIVERED, 0)} delivered"
-    sending = counts.get(ResendResult.SENDING, 0)
-    return f"{delivered}, {sending} sending" if sending else delivered
+    """The progress of a bulk resend: ``0 delivered, 4 unsuccessful``."""
+    shown = {ResendResult.DELIVERED: 0, **counts}
+    return ", ".join(
+        f"{number(shown[result])} {chip.label.lower()}"
+        for result, chip in RESEND_RESULTS.items()
+        if result in shown
+    )
 
 
 def init_app(app: Flask) -> None:
@@ -58,5 +69,6 @@ def init_app(app: Flask) -> None:
         resend_result_chip=resend_result_chip,
         resend_row_chip=resend_row_chip,
         resend_row_detail=resend_row_detail,
+        resend_state_chip=resend_state_chip,
         resend_progress=resend_progress,
     )

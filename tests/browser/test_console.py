@@ -71,7 +71,7 @@ def test_outage_resent_by_support_is_reported_to_the_manager(
     page.get_by_label("Reason").fill("They are back since twelve")
     page.get_by_role("button", name="Resend 3").click()
     expect(page.locator("#resend")).to_contain_text("They are back since twelve")
-    expect(page.locator("a.result-filter", has_text="delivered")).to_contain_text("3")
+    expect(page.locator("a.result-filter", has_text="Delivered")).to_contain_text("3")
     report = page.url
 
     page.context.clear_cookies()

@@ -15,6 +15,8 @@ from app.background import worker
 from app.db import Database
 from app.orders import bulk_job, bulk_queries, bulk_response, queries
 from app.orders.models import BulkItem, Decision, PurchaseOrder
+from app.partners.models import Partner
+from app.partners.service import pause
 from tests.people import Browser, fields_of
 from tests.queries import count_rows
 
@@ -189,6 +191,30 @@ def test_result_follows_webhooks_until_all_have_ended(asha: Browser, arrive: Any
     assert updates.one("#bulk-result").get("data-hx-get") is None
     assert updates.words.count("Confirmed Delivered") == 2
     assert updates.one("#bulk-result")["data-announce"] == "2 delivered"
+
+
+@pytest.mark.sqlite
+def test_result_counts_webhooks_by_the_state_of_their_rows(
+    asha: Browser, arrive: Any, network: Any, deliver: Any, partner: Partner, database: Database
+) -> None:
+    """A webhook that is retried is not counted as queued, and one of a paused partner is paused."""
+
+    def shown() -> tuple[str, list[str], str]:
+        part = asha.get(url).one("#bulk-result")
+        rows = [cell.get_text(" ", strip=True) for cell in part.select("tbody .col-delivery")]
+        summary = part.select_one(".bulk-deliveries").get_text(" ", strip=True)
+        assert part.get("data-hx-get")
+        return summary, rows, str(part["data-announce"])
+
+    network.behave("status", times=1, status=503)
+    url = respond_to_all(asha, arrive(1)).request.path
+    assert shown() == ("Queued 1", ["Queued"], "1 queued")
+    deliver()
+    assert shown() == ("Retrying 1", ["Retrying"], "1 retrying")
+    with database.writing() as writing:
+        pause(writing, writing.get_one(Partner, partner.id), "Wait", by="Ravi")
+        writing.commit()
+    assert shown() == ("Paused 1", ["Paused"], "1 paused")
 
 
 @pytest.mark.sqlite

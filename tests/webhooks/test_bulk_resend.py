@@ -177,12 +177,12 @@ def test_outage_of_two_hours_is_resent_and_reported(
     assert "7 webhooks" in plan.words and "will be resent" in plan.words
     assert done.status_code == 303
     report = done.location
-    assert outcomes(ravi, report) == {"queued": 7}
+    assert outcomes(ravi, report) == {"Queued": 7}
     assert run_jobs()
-    assert outcomes(ravi, report) == {"sending": 7}
+    assert outcomes(ravi, report) == {"Sending": 7}
     assert ravi.get(report).page.select("[data-poll]")
     deliver()
-    assert outcomes(meera, report) == {"delivered": 7}
+    assert outcomes(meera, report) == {"Delivered": 7}
     page = meera.get(report)
     assert not page.page.select("[data-poll]") and "Partner recovered" in page.words and "Ravi" in page.words
     assert states(session) == ["delivered"] * 8
@@ -196,6 +196,49 @@ def test_outage_of_two_hours_is_resent_and_reported(
     assert {attempt.request_id for attempt in attempts} == {done.headers["X-Request-ID"]}
     assert len(attempts) == 7
     assert ravi.get("/webhooks?trigger=bulk").page.select("tbody tr")
+
+
+def test_unsuccessful_resend_shows_the_attempt_and_the_state_of_the_webhook(
+    ravi: Browser,
+    confirm_orders: Any,
+    deliver: Any,
+    network: Any,
+    run_jobs: Callable[[], bool],
+) -> None:
+    network.behave("status", status=503)
+    confirm_orders(2)
+    deliver()
+    done, plan = resend_all(ravi, f"{PLAN}?state=pending")
+    assert "Retrying: unavailable" in plan.words
+    run_jobs()
+    deliver()
+    report = ravi.get(done.location)
+    assert outcomes(ravi, done.location) == {"Unsuccessful": 2}
+    assert "0 delivered, 2 unsuccessful" in report.words
+    for row in report.page.select("tbody tr"):
+        before, resend, now = (cell.get_text(" ", strip=True) for cell in row.select("td[data-name]"))
+        assert before.startswith("Retrying resent")
+        assert resend.startswith("Unsuccessful, 503 Partner returned 503 (unavailable).")
+        assert now == "Retrying"
+
+
+@pytest.mark.sqlite
+def test_report_keeps_the_state_before_the_resend(
+    ravi: Browser, confirm_orders: Any, database: Database, partner: Partner, session: Session
+) -> None:
+    """States are those that the list of webhooks shows, also for a skipped webhook of a paused partner."""
+    confirm_orders(3)
+    set_states(database, MessageState.PENDING, MessageState.FAILED, attempts_made=2)
+    done, _ = resend_all(ravi, f"{PLAN}?state=&partner=Bharat+Connect")
+    with database.writing() as writing:
+        partner_service.pause(writing, writing.get_one(Partner, partner.id), "Wait", by="Ravi")
+        writing.commit()
+    rows = ravi.get(done.location).page.select("tbody tr")
+    shown = [
+        (row.select_one(".col-before span").get_text(), row.select_one(".col-now").get_text(strip=True))
+        for row in rows
+    ]
+    assert shown == [("Retrying", "Paused"), ("Failed", "Failed"), ("Queued", "Paused")]
 
 
 def test_plan_lists_skipped_webhooks_with_reasons(
@@ -226,7 +269,7 @@ def test_plan_lists_skipped_webhooks_with_reasons(
     done = ravi.send(PLAN, {**values_of(form), "reason": "Partner recovered"})
     assert run_jobs()
     deliver()
-    assert outcomes(ravi, done.location) == {"delivered": 2, "skipped": 4}
+    assert outcomes(ravi, done.location) == {"Delivered": 2, "Skipped": 4}
     skipped = ravi.get(done.location + "?only=skipped")
     assert len(skipped.page.select("tbody tr")) == 4
     assert "The partner has already received it." in skipped.words
@@ -291,7 +334,7 @@ def test_bulk_resend_of_a_filter_resends_all_matching(
     assert "3 webhooks" in plan.words and "Failed: timed out" in plan.words
     assert run_jobs()
     deliver()
-    assert outcomes(ravi, done.location) == {"delivered": 3}
+    assert outcomes(ravi, done.location) == {"Delivered": 3}
     assert session.scalars(select(Job.state)).one() is JobState.DONE
 
 
@@ -328,9 +371,9 @@ def test_bulk_resend_resumes_after_a_restart(
     monkeypatch.setattr(resends, "BATCH", 2)
     done, _ = resend_all(ravi, f"{PLAN}?state=failed")
     run_one_batch()
-    assert outcomes(ravi, done.location) == {"sending": 2, "queued": 3}
+    assert outcomes(ravi, done.location) == {"Sending": 2, "Queued": 3}
     assert run_jobs()
-    assert outcomes(ravi, done.location) == {"sending": 5}
+    assert outcomes(ravi, done.location) == {"Sending": 5}
     deliver()
     session.rollback()
     assert len(session.scalars(select(Attempt)).all()) == 5
@@ -356,7 +399,7 @@ def test_bulk_resend_can_be_canceled(
     ravi.send(form["action"], fields_of(form))
     assert not run_jobs()
     deliver()
-    assert outcomes(ravi, done.location) == {"delivered": 1, "not sent": 2}
+    assert outcomes(ravi, done.location) == {"Delivered": 1, "Not sent": 2}
     assert states(session) == ["delivered", "failed", "failed"]
 
 
@@ -412,7 +455,7 @@ def test_waiting_bulk_resend_does_not_block_other_jobs(
         clock.move(seconds=resends.CHECK_AGAIN_SECONDS + 1)
         assert run_jobs()
     deliver()
-    assert outcomes(ravi, done.location) == {"delivered": 3}
+    assert outcomes(ravi, done.location) == {"Delivered": 3}
 
 
 def test_bulk_resend_requests_no_more_than_the_limit_per_partner(
@@ -473,7 +516,7 @@ def test_delivered_webhooks_are_resent_only_with_the_permission(
     deliver()
     # The partner refuses the second copy, but it already has the first.
     assert states(session) == ["delivered"]
-    assert outcomes(admin, done.location) == {"refused": 1}
+    assert outcomes(admin, done.location) == {"Refused": 1}
     assert asha.get(f"/orders/{order_id}.json").get_json()["delivery"] == "delivered"
     assert [row.attempts_made for row in messages(session)] == [2]
 
@@ -500,7 +543,7 @@ def test_resend_command_creates_the_same_report(
     session.rollback()
     (job,) = session.scalars(select(Job)).all()
     assert (job.state, job.created_by, job.reason) == (JobState.DONE, "the command line", "After the night")
-    assert outcomes(ravi, f"{PLAN}/{job.id}") == {"delivered": 2}
+    assert outcomes(ravi, f"{PLAN}/{job.id}") == {"Delivered": 2}
     assert len(session.scalars(select(ResendItem)).all()) == 2
 
 
