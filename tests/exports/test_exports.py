@@ -56,6 +56,13 @@ def read_xlsx(raw: bytes, sheet: int = 1) -> list[list[tuple[str, str]]]:
     return rows
 
 
+def create_export(browser: Browser, url: str = "/exports/webhooks.csv") -> str:
+    """Submit "Create export" and return the id of the job."""
+    response = browser.send(url, browser.fill(url, url))
+    assert response.status_code == 303
+    return str(response.location.rsplit("/", 1)[1])
+
+
 READERS: dict[str, Callable[[bytes], list[Any]]] = {"csv": read_csv, "jsonl": read_jsonl}
 
 
@@ -238,11 +245,8 @@ def test_large_export_is_a_job_that_only_its_owner_downloads(
     ids = many_messages(1200)
     set_rows_at_once(1000)
     url = f"/exports/webhooks.{form}?state=delivered"
-    offer = meera.get(url)
-    assert "more than 1,000 rows" in offer.words
-    started = meera.send(url, meera.fill(url, url))
-    assert started.status_code == 303
-    job_id = started.location.rsplit("/", 1)[1]
+    assert "more than 1,000 rows" in meera.get(url).words
+    job_id = create_export(meera, url)
     early = meera.get(f"/exports/files/{job_id}")
     assert early.status_code == 404 and "not finished" in early.words
     assert not meera.get(f"/jobs/{job_id}").page.select("main a[href*='/exports/']"), (
@@ -317,10 +321,7 @@ def test_expired_file_is_removed(
 ) -> None:
     many_messages(5)
     set_rows_at_once(1)
-    job_id = meera.send(
-        "/exports/webhooks.csv", meera.fill("/exports/webhooks.csv", "/exports/webhooks.csv")
-    ).location
-    job_id = job_id.rsplit("/", 1)[1]
+    job_id = create_export(meera)
     run_tasks()
     settings = app.extensions["settings"]
     assert files.remove_expired(database, settings) == 0
@@ -342,8 +343,7 @@ def test_download_on_another_machine_names_the_one_with_the_file(
 ) -> None:
     many_messages(5)
     set_rows_at_once(1)
-    url = "/exports/webhooks.csv"
-    job_id = meera.send(url, meera.fill(url, url)).location.rsplit("/", 1)[1]
+    job_id = create_export(meera)
     monkeypatch.setattr("socket.gethostname", lambda: "worker-7")
     run_tasks()
     shared = files.path_of(app.extensions["settings"], job_id, "csv")
@@ -369,10 +369,7 @@ def test_canceled_export_leaves_no_file(
 ) -> None:  # fmt: skip
     many_messages(1200)
     set_rows_at_once(1)
-    job_id = meera.send(
-        "/exports/webhooks.xlsx", meera.fill("/exports/webhooks.xlsx", "/exports/webhooks.xlsx")
-    ).location
-    job_id = job_id.rsplit("/", 1)[1]
+    job_id = create_export(meera, "/exports/webhooks.xlsx")
     page = sources.SOURCES["webhooks"].page
 
     def cancel_meanwhile(*arguments: Any) -> Any:
@@ -401,9 +398,8 @@ def test_cancellation_is_audited(
 ) -> None:
     many_messages(5)
     set_rows_at_once(1)
-    url = "/exports/webhooks.csv"
-    job = meera.send(url, meera.fill(url, url)).location
-    meera.send(f"{job}/cancel", meera.fill(job, f"{job}/cancel"))
+    job_url = f"/jobs/{create_export(meera)}"
+    meera.send(f"{job_url}/cancel", meera.fill(job_url, f"{job_url}/cancel"))
     actions = session.execute(
         select(AuditEntry.action, AuditEntry.actor).order_by(AuditEntry.id.desc())
     ).all()
@@ -417,8 +413,7 @@ def test_failed_export_leaves_no_partial_file_and_is_retried(
 ) -> None:  # fmt: skip
     many_messages(1200)
     set_rows_at_once(1)
-    url = "/exports/webhooks.jsonl"
-    job_id = meera.send(url, meera.fill(url, url)).location.rsplit("/", 1)[1]
+    job_id = create_export(meera, "/exports/webhooks.jsonl")
     encode, calls = formats.as_jsonl, itertools.count()
 
     def breaks(columns: Sequence[Column], batches: Any, zone: Any) -> Any:
@@ -444,10 +439,9 @@ def test_memory_does_not_grow_with_rows(
 ) -> None:
     many_messages(1_000)
     set_rows_at_once(1)
-    url = "/exports/webhooks.csv"
 
     def peak() -> int:
-        meera.send(url, meera.fill(url, url))
+        create_export(meera)
         tracemalloc.start()
         run_tasks()
         _, highest = tracemalloc.get_traced_memory()

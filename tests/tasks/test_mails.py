@@ -31,7 +31,7 @@ from app.tasks import mail_sender as sending
 from app.tasks import smtp
 from app.tasks.mail import RETRY_WAITS, Topic, enqueue
 from app.tasks.models import MAIL, JobState, Task
-from app.tasks.smtp import Server
+from app.tasks.smtp import Outcome, Server
 from tests.people import Browser
 from tests.tasks.mail_server import MailServer
 
@@ -54,6 +54,14 @@ def queue_mail(database: Database, subject: str = "Subject", body: str = "It hap
     with database.writing() as session:
         enqueue(session, Topic.HELD, subject, body)
         session.commit()
+
+
+def send_mail(server: Server, deadline: float = 5) -> Outcome:
+    """Send a mail to one recipient."""
+    mail = EmailMessage()
+    mail["From"], mail["Subject"] = "po@supplier.example", "x"
+    mail.set_content("x")
+    return smtp.send(server, mail, ["a@b.example"], deadline=deadline)
 
 
 def test_mail_arrives_complete(
@@ -178,12 +186,7 @@ def test_mail_to_an_unreachable_server_is_given_up_after_all_retries(
 @pytest.mark.parametrize("how", ["silence", "drip"])
 def test_slow_mail_server_is_cut_off(mail_server: MailServer, command: str, how: str) -> None:
     mail_server.replies = {command: how}
-    mail = EmailMessage()
-    mail["From"], mail["Subject"] = "po@supplier.example", "x"
-    mail.set_content("x")
-    outcome = smtp.send(
-        Server("smtp+plain", "127.0.0.1", mail_server.port), mail, ["a@b.example"], deadline=0.3
-    )
+    outcome = send_mail(Server("smtp+plain", "127.0.0.1", mail_server.port), deadline=0.3)
     assert not outcome.accepted and not outcome.rejected
     assert "too long" in outcome.error or "timed out" in outcome.error
 
@@ -220,25 +223,19 @@ def test_mail_over_tls_requires_a_trusted_certificate(
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(context)
     server = MailServer(tls=context, implicit=scheme == "smtps")
-    mail = EmailMessage()
-    mail["From"], mail["Subject"] = "po@supplier.example", "x"
-    mail.set_content("x")
     mail_host = Server(scheme, "localhost", server.port, "ravi", "pass word")
-    refused = smtp.send(mail_host, mail, ["a@b.example"], deadline=5)
+    refused = send_mail(mail_host)
     assert not refused.accepted and "certificate" in refused.error.lower()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    assert smtp.send(mail_host, mail, ["a@b.example"], deadline=5).accepted == {"a@b.example"}
+    assert send_mail(mail_host).accepted == {"a@b.example"}
     (received,) = server.received
     assert received.secured and received.signed_in
     server.close()
 
 
 def test_mail_without_tls_is_sent_only_if_configured(mail_server: MailServer) -> None:
-    mail = EmailMessage()
-    mail["From"] = "po@supplier.example"
-    mail_host = Server("smtp", "127.0.0.1", mail_server.port, "ravi", "secret")
-    assert not smtp.send(mail_host, mail, ["a@b.example"], deadline=5).accepted
+    assert not send_mail(Server("smtp", "127.0.0.1", mail_server.port, "ravi", "secret")).accepted
     assert not mail_server.received
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,18 @@ def make_app(tmp_path: Path, database_url: str) -> Callable[..., Flask]:
         )
 
     return make_app
+
+
+@pytest.fixture
+def log_lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], list[str]]]:
+    """The lines of the log so far. The handlers of the app are removed afterwards."""
+
+    def log_lines() -> list[str]:
+        return capsys.readouterr().err.splitlines()
+
+    yield log_lines
+    root = logging.getLogger()
+    root.handlers = [handler for handler in root.handlers if handler.get_name() != "po-confirm"]
 
 
 @pytest.mark.parametrize("host", ["..", "evil.example", "localhost/x", "localhost:99999", "a b", "", "[::1"])
@@ -178,33 +190,22 @@ def test_request_id_of_a_trusted_proxy_is_kept(make_app: Callable[..., Flask]) -
 
 
 def test_log_text_with_line_breaks_is_one_line(
-    make_app: Callable[..., Flask], capsys: pytest.CaptureFixture[str]
+    make_app: Callable[..., Flask], log_lines: Callable[[], list[str]]
 ) -> None:
     make_app()
-    try:
-        logging.getLogger("app.test").warning("connection failed\n\tIs the %s running?", "server\r\nforged")
-        lines = capsys.readouterr().err.splitlines()
-    finally:
-        logging.getLogger().handlers = [
-            handler for handler in logging.getLogger().handlers if handler.get_name() != "po-confirm"
-        ]
-    assert len(lines) == 1 and "connection failed Is the server forged running?" in lines[0]
+    logging.getLogger("app.test").warning("connection failed\n\tIs the %s running?", "server\r\nforged")
+    (line,) = log_lines()
+    assert "connection failed Is the server forged running?" in line
 
 
 def test_log_has_one_line_per_request_and_no_secret(
-    make_app: Callable[..., Flask], capsys: pytest.CaptureFixture[str]
+    make_app: Callable[..., Flask], log_lines: Callable[[], list[str]]
 ) -> None:
-    app = make_app(log="json")
-    try:
-        client = app.test_client()
-        client.post("/login", data={"username": "asha", "password": "a-secret-password"})
-        client.post(INBOUND, json={"secret": "a-secret-body"}, headers={"X-Partner-Key": "a-secret-key"})
-        client.get("/orders?q=a-secret-search")
-        lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    finally:
-        logging.getLogger().handlers = [
-            handler for handler in logging.getLogger().handlers if handler.get_name() != "po-confirm"
-        ]
+    client = make_app(log="json").test_client()
+    client.post("/login", data={"username": "asha", "password": "a-secret-password"})
+    client.post(INBOUND, json={"secret": "a-secret-body"}, headers={"X-Partner-Key": "a-secret-key"})
+    client.get("/orders?q=a-secret-search")
+    lines = [json.loads(line) for line in log_lines()]
     requests = [line for line in lines if line["event"] == "request"]
     assert [line["route"] for line in requests][:1] == ["/login"]
     assert len(requests) == 3
