@@ -161,21 +161,30 @@ def _find_partner_item(session: Session, partner_id: int) -> Item | None:
     return partner_item(partner_statuses(session, [partner])[0]) if partner else None
 
 
-def unmatched_messages(session: Session, *, limit: int) -> Sequence[InboundMessage]:
+def unmatched_messages(
+    session: Session, *conditions: ColumnElement[bool], limit: int
+) -> Sequence[InboundMessage]:
     """The newest unmatched messages that are not resolved."""
     return session.scalars(
         select(InboundMessage)
-        .where(InboundMessage.needs_attention)
+        .where(InboundMessage.needs_attention, *conditions)
         .options(joinedload(InboundMessage.partner))
         .order_by(InboundMessage.id.desc())
         .limit(limit)
     ).all()
 
 
-def unreachable_orders(session: Session, *, limit: int) -> Sequence[PurchaseOrder]:
+def unreachable_orders(
+    session: Session, *conditions: ColumnElement[bool], limit: int
+) -> Sequence[PurchaseOrder]:
     """The newest orders that need a response and have a supplier without an active user."""
-    query = select(PurchaseOrder).where(_unreachable(session)).options(joinedload(PurchaseOrder.partner))
-    return session.scalars(query.order_by(PurchaseOrder.id.desc()).limit(limit)).all()
+    return session.scalars(
+        select(PurchaseOrder)
+        .where(_unreachable(session), *conditions)
+        .options(joinedload(PurchaseOrder.partner))
+        .order_by(PurchaseOrder.id.desc())
+        .limit(limit)
+    ).all()
 
 
 def unreachable_order_count(session: Session) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, func, select, tuple_
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy import ColumnElement, String, cast, func, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
 
 from app.accounts.models import Person, Role
 from app.attention.items import (
@@ -22,7 +22,9 @@ from app.attention.items import (
 from app.attention.models import Case
 from app.db.filters import PAGE, Page, Scope, in_scope, page_of
 from app.delivery.models import Message
+from app.inbound.models import InboundMessage
 from app.inbound.queries import unmatched_count
+from app.orders.models import PurchaseOrder
 from app.webhooks import queries as webhook_queries
 from app.webhooks.partner_status import stopped_partner_count, stopped_partners
 
@@ -74,24 +76,22 @@ def attention_page(
         reader.scope,
         webhook_queries.MessageFilter(state=webhook_queries.ATTENTION, after=after),
         limit=limit,
-        extra_conditions=_assignment_conditions(reader, whose),
+        extra_conditions=_assignment_conditions(reader, whose, MESSAGE_PREFIX, Message.id),
     )
     messages = _with_cases(session, [message_item(message) for message in page.rows])
     if not reader.is_support or after:
         return AttentionPage([], messages, [], 0, [], 0, page.next_after)
     partners = _with_cases(session, [partner_item(status) for status in stopped_partners(session)])
-    orders = _with_cases(
-        session, [order_item(order) for order in unreachable_orders(session, limit=ORDERS_SHOWN)]
-    )
-    unmatched = _with_cases(
-        session, [inbound_item(inbound) for inbound in unmatched_messages(session, limit=UNMATCHED_SHOWN)]
-    )
+    of_assignee = _assignment_conditions(reader, whose, "order-", cast(PurchaseOrder.id, String))
+    orders = unreachable_orders(session, *of_assignee, limit=ORDERS_SHOWN)
+    of_assignee = _assignment_conditions(reader, whose, "inbound-", InboundMessage.id)
+    unmatched = unmatched_messages(session, *of_assignee, limit=UNMATCHED_SHOWN)
     return AttentionPage(
-        partners=[item for item in partners if _matches(item, reader, whose)],
+        partners=[item for item in partners if _is_assigned(item, reader, whose)],
         messages=messages,
-        orders=[item for item in orders if _matches(item, reader, whose)],
+        orders=_with_cases(session, [order_item(order) for order in orders]),
         order_count=unreachable_order_count(session),
-        unmatched=[item for item in unmatched if _matches(item, reader, whose)],
+        unmatched=_with_cases(session, [inbound_item(inbound) for inbound in unmatched]),
         unmatched_count=unmatched_count(session, None),
         next_after=page.next_after,
     )
@@ -147,18 +147,21 @@ def _with_cases(session: Session, items: Sequence[Item]) -> list[Item]:
     return [replace(item, case=cases.get(item.key)) for item in items]
 
 
-def _assignment_conditions(reader: Reader, whose: str) -> list[ColumnElement[bool]]:
-    """Conditions on messages by assignee."""
+def _assignment_conditions(
+    reader: Reader, whose: str, prefix: str, column: ColumnElement[str] | InstrumentedAttribute[str]
+) -> list[ColumnElement[bool]]:
+    """Conditions by assignee. Keys of items are ``prefix`` and the value of ``column``."""
     if not whose:
         return []
-    ids = func.substr(Case.item_key, len(MESSAGE_PREFIX) + 1)
-    open_ids = select(ids).where(Case.item_key.startswith(MESSAGE_PREFIX), Case.resolved_at.is_(None))
+    ids = func.substr(Case.item_key, len(prefix) + 1)
+    open_ids = select(ids).where(Case.item_key.startswith(prefix), Case.resolved_at.is_(None))
     if whose == MINE:
-        return [Message.id.in_(open_ids.where(Case.assigned_to == reader.person_id))]
-    return [Message.id.not_in(open_ids.where(Case.assigned_to.is_not(None)))]
+        return [column.in_(open_ids.where(Case.assigned_to == reader.person_id))]
+    return [column.not_in(open_ids.where(Case.assigned_to.is_not(None)))]
 
 
-def _matches(item: Item, reader: Reader, whose: str) -> bool:
+def _is_assigned(item: Item, reader: Reader, whose: str) -> bool:
+    """Whether the assignee of an item is as the filter says."""
     if whose == MINE:
         return item.assignee_id == reader.person_id
     return whose != UNASSIGNED or not item.assigned_to

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.attention import queries
 from app.db import Database
 from app.delivery.models import CircuitBreaker, Message, MessageState
 from app.orders.models import PurchaseOrder
@@ -179,6 +180,29 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
     assert "Failing" not in ravi.get("/attention").words
     confirm(order_id)
     assert "Failing" in ravi.get("/attention").words
+
+
+def test_assignee_filter_finds_older_items(
+    app: Any, ravi: Browser, partner: Partner, example_bodies: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "UNMATCHED_SHOWN", 1)
+    monkeypatch.setattr(queries, "ORDERS_SHOWN", 1)
+    buyer = Buyer(app.test_client(), copy.deepcopy(example_bodies))
+    for body in buyer.bodies[:2]:
+        body["b2bIds"]["supplierB2BId"] = "NOBODY@bbps"
+
+    def keys(query: str = "") -> list[str]:
+        links = ravi.get(f"/attention{query}").page.select(".attention-item-actions a.subline")
+        return [str(link["href"]).removeprefix("/attention/") for link in links]
+
+    assert (buyer.send(0).status_code, buyer.change_status(5).status_code) == (200, 409)
+    older = keys()
+    assert [key.partition("-")[0] for key in older] == ["order", "inbound"]
+    for key in older:
+        submit(ravi, key, "assign", person="4")
+    assert (buyer.send(1).status_code, buyer.change_status(6).status_code) == (200, 409)
+    assert keys("?whose=mine") == older
+    assert keys("?whose=nobody") == keys() != older
 
 
 def test_canceled_webhook_of_unknown_outcome_needs_attention(
