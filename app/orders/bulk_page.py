@@ -138,7 +138,7 @@ def plan_context(rows: Sequence[PlanRow]) -> dict[str, Any]:
         "rows": rows,
         "total_rows": len(rows),
         "ready": sum(row.status is BulkStatus.READY for row in rows),
-        "total": _sum_of([row.order.total for row in rows if row.order]),
+        "total": _sum_of([row.order.total for row in rows if row.order and row.status is BulkStatus.READY]),
     }
 
 

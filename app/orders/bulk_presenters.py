@@ -142,7 +142,7 @@ def bulk_hint(ready: int, total: int) -> str:
         return "You can't respond to any of these orders now."
     ready_text = f"{ready:,} of {total:,} orders are ready; the others are skipped."
     if ready == total:
-        ready_text = "1 order is ready." if total == 1 else f"All {total:,} are ready."
+        ready_text = {1: "1 order is ready.", 2: "Both are ready."}.get(total, f"All {total:,} are ready.")
     return f"{ready_text} Each is recorded under your name and sent separately."
 
 

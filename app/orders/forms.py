@@ -70,6 +70,7 @@ ENTER_COMMENT = "Enter a comment."
 CHOOSE_PERSON = "Choose a person from the list."
 NO_VERSION = "The form has no order version. Reload the page."
 RESERVED_NAME = "Names that begin with line/ are reserved for line responses."
+ENTERED_TWICE = "Enter the supplier order number and the promised date only once."
 
 SORT_NAMES = {
     "respond_by": "Respond by, soonest first",
@@ -323,8 +324,12 @@ class ResponseForm(BaseResponseForm):
             raise ValidationError(NO_VERSION)
 
     def validate_additional_infos(self, _field: Any) -> None:
-        if len(self.infos()) > INFOS_MAX:
+        infos = self.infos()
+        if len(infos) > INFOS_MAX:
             raise ValidationError(f"Enter at most {INFOS_MAX} custom fields.")
+        own = [name for name, _ in infos if name in (OWN_NUMBER, PROMISED_DATE)]
+        if len(own) > len(set(own)):
+            raise ValidationError(ENTERED_TWICE)
 
     def infos(self) -> tuple[tuple[str, str], ...]:
         """The additional infos to send: the two with their own fields first; empty rows are dropped."""

@@ -19,6 +19,8 @@ from app.orders.totals import order_totals
 from app.orders.validation import check_parties, check_version
 
 TOTAL_DIGITS_MAX = 60
+TEXT_MAX = 1_000
+"""Characters of a subject or name in lists; the document shows all of it."""
 
 
 def create_order(
@@ -116,7 +118,7 @@ def _columns(message: ReqSend, received_at: datetime, respond_within: timedelta)
         "supplier_b2b_id": message.b2b_ids.supplier_b2b_id,
         "buyer_name": _party_name(sent.buyer_details, message.b2b_ids.buyer_b2b_id),
         "supplier_name": _party_name(sent.supplier_details, message.b2b_ids.supplier_b2b_id),
-        "subject": sent.subject,
+        "subject": sent.subject[:TEXT_MAX],
         "order_date": sent.order_date,
         "delivery_date": sent.delivery_date,
         "delivery_day": read_date(sent.delivery_date) or NO_DAY,
@@ -144,7 +146,7 @@ def _column_text(total: Decimal | None) -> str | None:
 
 
 def _party_name(party: Party | None, default: str) -> str:
-    return (party and (party.trade_name or party.legal_name)) or default
+    return ((party and (party.trade_name or party.legal_name)) or default)[:TEXT_MAX]
 
 
 def _search_text(message: ReqSend) -> str:

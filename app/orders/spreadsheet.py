@@ -17,6 +17,9 @@ from app.network.text import search_key
 
 log = logging.getLogger(__name__)
 
+# A sheet that this app made may have a longer field than the module allows, such as an order's subject.
+csv.field_size_limit(2**31 - 1)
+
 UPLOAD_MAX = 5 * 1024 * 1024
 """Bytes of a file."""
 UNPACKED_MAX = 12 * 1024 * 1024

@@ -17,6 +17,7 @@ from app.orders import bulk_job, bulk_queries, bulk_response, queries
 from app.orders.models import BulkItem, Decision, PurchaseOrder
 from app.partners.models import Partner
 from app.partners.service import pause
+from app.ui.numbers import money
 from tests.people import Browser, fields_of
 from tests.queries import count_rows
 
@@ -56,6 +57,8 @@ def test_preview_names_skipped_orders_and_records_nothing(
     assert "Asha already responded." in page.words
     assert "canceled by the buyer" in page.words
     assert page.one(".panel.response .btn-main").get_text(" ").split()[-2:] == ["1", "order"]
+    total = session.scalars(select(PurchaseOrder.total).where(PurchaseOrder.id == ids[2])).one()
+    assert f"{money(total)} for 1 order" in page.words
     assert count_rows(session, Decision) == 1
 
 

@@ -288,6 +288,14 @@ def test_review_of_invalid_input_returns_the_form_with_errors(asha: Browser, arr
         ({"promised_date": "soon"}, "Promised date: Enter a date such as 2026-11-23."),
         ({"version": "none"}, "The form has no order version. Reload the page."),
         ({"additional_infos-0-value": "x" * 501}, "Enter at most 500 characters in a custom field"),
+        (
+            {
+                "promised_date": "2026-12-04",
+                "additional_infos-0-name": "promisedDate",
+                "additional_infos-0-value": "2026-12-05",
+            },
+            "Enter the supplier order number and the promised date only once.",
+        ),
         ({"device_tag_value": ""}, "Device value: Enter a value"),
     ],
 )
