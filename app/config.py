@@ -113,6 +113,10 @@ class Settings(BaseSettings):
             raise ValueError("must encode @ in the password as %40")
         if driver not in ("sqlite", "postgresql+psycopg"):
             raise ValueError("must start with sqlite:/// or postgresql+psycopg://")
+        if driver == "sqlite" and parts.database in (None, "", ":memory:"):
+            raise ValueError(
+                "must name a file, which all processes share, such as sqlite:///po-confirm.sqlite"
+            )
         return url
 
     @field_validator("secret_key")
@@ -149,6 +153,7 @@ class Settings(BaseSettings):
     def _check_public_url(cls, url: str) -> str:
         if url and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", url):
             raise ValueError("must be the URL at which people open PO Confirm, such as https://po.example")
+        urlsplit(url).port  # noqa: B018 - raises ValueError if host or port are malformed
         return url
 
     @field_validator("mail_from", "mail_to")

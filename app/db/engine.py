@@ -147,9 +147,7 @@ def new_engine(url: str) -> Engine:
         engine = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
         event.listen(engine, "checkout", _measure_clock)
         return engine
-    database = make_url(url).database
-    if database and database != ":memory:":
-        _make_private(Path(database))
+    _make_private(Path(str(make_url(url).database)))
     engine = create_engine(url, pool_size=10, max_overflow=20)
     event.listen(engine, "connect", _open_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
