@@ -37,6 +37,8 @@ def test_environment_wins_over_file_and_arguments_over_both(
         ("PO_SERVE_DELIVERS", "perhaps"),
         ("PO_MAX_BODY_BYTES", "0"),
         ("PO_UNDO_SECONDS", "nan"),
+        ("PO_KEEP_AUDIT_DAYS", "inf"),
+        ("PO_KEEP_AUDIT_DAYS", "1000000"),
         ("PO_DATABASE_URL", "mysql://x"),
         ("PO_DATABASE_URL", "nonsense"),
         ("PO_DATABASE_URL", "sqlite:///"),

@@ -91,15 +91,18 @@ KEYS = {
 
 CODED_KEYS = frozenset(
     {
-        *("state", "result", "answer", "delivery", "effect", "reason"),
-        *(
-            "mail_assigned",
-            "mail_mentioned",
-            "mail_orders",
-            "mail_deadlines",
-            "mail_responses",
-            "mail_partners",
-        ),
+        "state",
+        "result",
+        "answer",
+        "delivery",
+        "effect",
+        "reason",
+        "mail_assigned",
+        "mail_mentioned",
+        "mail_orders",
+        "mail_deadlines",
+        "mail_responses",
+        "mail_partners",
     }
 )
 """Keys whose values are codes, and not what a person typed."""

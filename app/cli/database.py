@@ -7,6 +7,7 @@ from flask.cli import with_appcontext
 
 from app.audit import trail
 from app.cli import context
+from app.config import MAX_DAYS
 from app.retention import Ages, prune_old
 
 
@@ -21,7 +22,10 @@ def init() -> None:
 
 @click.command()
 @click.option(
-    "--older-than", type=click.FloatRange(min=1), metavar="DAYS", help="Default: the retention settings."
+    "--older-than",
+    type=click.FloatRange(min=1, max=MAX_DAYS),
+    metavar="DAYS",
+    help="Default: the retention settings.",
 )
 @with_appcontext
 def prune(older_than: float | None) -> None:

@@ -51,6 +51,8 @@ def resend(since: str, partner_name: str | None, state: str, reason: str, dry_ru
     try:
         moment = datetime.fromisoformat(since)
     except ValueError:
+        moment = None
+    if moment is None or not 1970 <= moment.year < 9999:  # a change of zone would overflow
         context.fail(f"{since!r} is not a time such as 2026-11-23T10:00.")
     moment = moment if moment.tzinfo else moment.replace(tzinfo=context.settings().time_zone)
     selection = Selection(

@@ -277,7 +277,9 @@ def test_resend_since_a_time_resends_and_counts(
     assert deliver() == {}
     assert run(app, *command, "--partner", "Bharat Connect").output == "resent=2 skipped=0\n"
     assert deliver() == {"delivered": 2}
-    assert run(app, "resend", "--since", "tomorrow").exit_code == 1
+    for time in ("tomorrow", "0001-01-01", "9999-12-31T23:59-12:00"):
+        result = run(app, "resend", "--since", time)
+        assert (result.exit_code, "is not a time" in result.output) == (1, True)
     assert run(app, *command, "--partner", "nobody").exit_code == 1
     assert run(app, "resend", "--since", "2999-01-01").output == "resent=0 skipped=0\n"
 
