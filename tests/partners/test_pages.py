@@ -38,6 +38,13 @@ from tests.serving import served
 pytestmark = pytest.mark.sqlite
 
 NEW = "/partners/new"
+WITH_TOKEN = {
+    "name": "Second network",
+    "allow_addresses": "127.0.0.0/8",
+    "authorization": "bearer",
+    "bearer_token": "a-new-bearer-token",
+}
+"""A new partner on this machine that authenticates with a token."""
 
 
 def edit_url(partner: Partner) -> str:
@@ -129,11 +136,8 @@ def test_new_partner_is_saved_after_a_successful_test(
     fields = filled(
         admin,
         NEW,
-        name="Second network",
+        **{**WITH_TOKEN, "allow_addresses": "127.0.0.0/8\n10.1.2.3/16"},
         base_url=accepting_partner.url("/gate/"),
-        allow_addresses="127.0.0.0/8\n10.1.2.3/16",
-        authorization="bearer",
-        bearer_token="a-new-bearer-token",
         retry_schedule="5 s, 5 min, 2 h",
         rate_per_minute="120",
         success_codes="7, 38",
@@ -159,16 +163,7 @@ def test_new_partner_is_saved_after_a_successful_test(
 
 def test_failed_test_saves_nothing_and_keeps_input(admin: Browser, serve: Any, session: Session) -> None:
     endpoint = serve(responds(response(b'{"error":"no"}', status="401 Unauthorized")), behaves)
-    fields = filled(
-        admin,
-        NEW,
-        name="Second network",
-        base_url=endpoint.url(""),
-        allow_addresses="127.0.0.0/8",
-        authorization="bearer",
-        bearer_token="a-new-bearer-token",
-        contact="Kiran",
-    )
+    fields = filled(admin, NEW, **WITH_TOKEN, base_url=endpoint.url(""), contact="Kiran")
     refused = admin.send(NEW, fields)
     assert refused.status_code == 422
     assert "Not saved" in refused.words and "rejected the API key" in refused.words
@@ -518,15 +513,7 @@ def test_application_log_has_no_secret(
     admin: Browser, accepting_partner: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        fields = filled(
-            admin,
-            NEW,
-            name="Second network",
-            base_url=accepting_partner.url(""),
-            allow_addresses="127.0.0.0/8",
-            authorization="bearer",
-            bearer_token="a-new-bearer-token",
-        )
+        fields = filled(admin, NEW, **WITH_TOKEN, base_url=accepting_partner.url(""))
         assert admin.send(NEW, fields).status_code == 303
     assert "saved" in caplog.text
     assert "a-new-bearer-token" not in caplog.text
