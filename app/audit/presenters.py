@@ -114,7 +114,7 @@ SHORT_ID_LENGTH = 6
 """Last characters of a webhook's ID that are shown."""
 
 CODES = {"pending": "queued", "cancelled": "canceled", "held": "paused"}
-"""Labels of codes; other codes are shown with spaces for underscores."""
+"""Labels of codes, to which ``app.webhooks`` adds; other codes are shown with spaces for underscores."""
 
 REASONS = {
     "sign_in_limit": "Too many failures. Further ones are not recorded for 10 minutes.",

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     CREDENTIALS = "credentials"
     GONE = "gone"
     BUSY = "busy"
+    RATE_LIMITED = "rate_limited"
     SERVER_ERROR = "server_error"
     TIMEOUT = "timeout"
     NAME = "name"
@@ -135,7 +136,7 @@ _BY_STATUS = {
     408: _Row(Step.RETRY, Reason.BUSY),
     410: _Row(Step.RETRY, Reason.GONE, gone=True),
     425: _Row(Step.RETRY, Reason.BUSY),
-    429: _Row(Step.RETRY, Reason.BUSY, respects_retry_after=True),
+    429: _Row(Step.RETRY, Reason.RATE_LIMITED, respects_retry_after=True),
     503: _Row(Step.RETRY, Reason.BUSY, unknown=True, respects_retry_after=True),
 }
 

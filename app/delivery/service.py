@@ -159,7 +159,7 @@ def resend(
         name=message.buyer_po_number,
         by=by,
         reason=reason,
-        before={"state": message.state.value, "result": message.reason},
+        before={"state": _labeled_state(session, message), "result": message.reason},
     )
     message.resume_state = message.state
     message.resume_at = message.next_at
@@ -172,6 +172,13 @@ def resend(
     session.flush()
     _publish(session, message)
     notify(session, CHANNEL)
+
+
+def _labeled_state(session: Session, message: Message) -> str:
+    """``Message.labeled_state``, of a message whose partner may not be loaded."""
+    return session.scalars(
+        select(Message.labeled_state).join(Message.partner).where(Message.id == message.id)
+    ).one()
 
 
 def cancel_blocker(message: Message) -> CancelBlocker | None:
@@ -199,7 +206,7 @@ def cancel_manually(session: Session, message: Message, *, by: str, reason: str)
         name=message.buyer_po_number,
         by=by,
         reason=reason,
-        before={"state": message.state.value, "attempts": message.attempts_made},
+        before={"state": _labeled_state(session, message), "attempts": message.attempts_made},
     )
     cancel(session, message.id, CancelReason.PERSON, name=by, why=reason[:REASON_MAX])
 

@@ -48,7 +48,7 @@ FAILURE_OUTCOMES = (
     (Reason.BUSY, 503, 8),
     (Reason.SERVER_ERROR, 500, 4),
     (Reason.SERVER_ERROR, 502, 3),
-    (Reason.BUSY, 429, 2),
+    (Reason.RATE_LIMITED, 429, 2),
     (Reason.CONNECT, None, 4),
     (Reason.RESET, None, 2),
     (Reason.TLS, None, 1),

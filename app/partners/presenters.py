@@ -157,7 +157,7 @@ class Bar:
     """The attempts of half an hour in a chart, in its units."""
 
     x: int
-    accepted: int
+    delivered: int
     failed: int
     label: str
 
@@ -241,8 +241,8 @@ def last_day(steps: Sequence[tuple[datetime, Totals]], zone: ZoneInfo) -> Day:
     )
 
 
-def _counts(accepted: int, failed: int) -> str:
-    return f"{number(accepted)} accepted, {number(failed)} failed"
+def _counts(delivered: int, failed: int) -> str:
+    return f"{number(delivered)} delivered, {number(failed)} failed"
 
 
 def connection_settings(partner: Partner, default_schedule: Sequence[float]) -> list[Setting]:

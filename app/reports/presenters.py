@@ -27,7 +27,7 @@ from app.webhooks.partner_status import PartnerStatus
 LATENCY_PERCENTILES = (0.5, 0.95, 0.99)
 DELIVERY_PERCENTILES = (0.5, 0.95)
 _PERCENTILE_KINDS = (Kind("p50", "p50 (median)"), Kind("p95", "p95"), Kind("p99", "p99"))
-_ATTEMPT_KINDS = (Kind("succeeded", "succeeded"), Kind("failed", "failed"))
+_ATTEMPT_KINDS = (Kind("delivered", "delivered"), Kind("failed", "failed"))
 _RESPONSE_KINDS = (Kind("accept", "confirmed"), Kind("return", "returned"), Kind("reject", "rejected"))
 _DEADLINE_KINDS = (
     Kind("early", "on time, first half"),
@@ -284,7 +284,7 @@ def step_label(step: Step, zone: ZoneInfo) -> str:
 def _attempts_label(step: Step) -> str:
     if not step.totals.attempts:
         return ""
-    return f"{number(step.totals.delivered)} of {pluralize(step.totals.attempts, 'attempt')} succeeded"
+    return f"{number(step.totals.delivered)} of {pluralize(step.totals.attempts, 'attempt')} delivered"
 
 
 def _percentile_chart(

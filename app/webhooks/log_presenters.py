@@ -35,7 +35,7 @@ ALL_CLEAR = {
 }
 SHOW_ALL = "Show all webhooks"
 MARK_LABELS = {
-    "ok": "accepted",
+    "ok": "delivered",
     "failed": "failed",
     "timeout": "timed out",
     "refused": "refused",
@@ -47,7 +47,7 @@ TABS = {state: label for state, label in STATES if state not in (ATTENTION, "sen
 ALARMING = ("refused", "failed")
 """Tabs whose number is shown as a problem."""
 CODE_LABELS = [
-    ("2xx", "accepted"),
+    ("2xx", "success"),
     ("4xx", "refused"),
     ("5xx", "server error"),
     (NO_RESPONSE, "no response"),
@@ -156,7 +156,7 @@ def _log_row(
 def attempt_mark(outcome: str | None) -> Mark:
     """The mark of an attempt by its outcome; None has not ended."""
     if outcome is None:
-        return Mark("running", IN_PROGRESS.label)
+        return Mark("running", IN_PROGRESS.label.lower())
     reason = reason_of(outcome)
     chip = ATTEMPT_OUTCOMES[reason]
     shape = {"ok": "ok", "bad": "refused"}.get(chip.tone, "timeout" if reason in _TIMEOUTS else "failed")

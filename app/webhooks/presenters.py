@@ -12,6 +12,7 @@ from flask import Flask
 from app import clock
 from app.accounts import access
 from app.accounts.permissions import Permission
+from app.audit import presenters as audit_presenters
 from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
 from app.delivery.outcome import Detail, DetailCode
 from app.delivery.presenters import detail_sentence
@@ -38,7 +39,7 @@ MESSAGE_STATES = {
 """Labels and tones of ``Message.labeled_state``."""
 
 ATTEMPT_OUTCOMES = {
-    Reason.DELIVERED: Chip("ok", "accepted"),
+    Reason.DELIVERED: Chip("ok", "delivered"),
     Reason.ALREADY_RECEIVED: Chip("ok", "already received"),
     Reason.REFUSED_BY_PARTNER: Chip("bad", "refused"),
     Reason.REFUSED_STATUS: Chip("bad", "refused"),
@@ -48,6 +49,7 @@ ATTEMPT_OUTCOMES = {
     Reason.CREDENTIALS: Chip("warn", "wrong key or URL"),
     Reason.GONE: Chip("warn", "gone"),
     Reason.BUSY: Chip("warn", "unavailable"),
+    Reason.RATE_LIMITED: Chip("warn", "rate limited"),
     Reason.SERVER_ERROR: Chip("warn", "server error"),
     Reason.TIMEOUT: Chip("warn", "timed out"),
     Reason.NAME: Chip("warn", "DNS lookup failed"),
@@ -60,7 +62,7 @@ ATTEMPT_OUTCOMES = {
     Reason.INTERNAL: Chip("warn", "internal error"),
     Reason.INTERRUPTED: Chip("warn", "interrupted"),
 }
-"""Labels and tones of what an attempt ended with."""
+"""Labels and tones of what an attempt ended with, as they follow an HTTP status: ``503, unavailable``."""
 
 TRIGGER_LABELS = {
     Trigger.AUTO: "Automatic",
@@ -70,7 +72,7 @@ TRIGGER_LABELS = {
 }
 
 _EVENT_SENTENCES = {
-    Reason.DELIVERED: "Delivered.",
+    Reason.DELIVERED: "The partner accepted it.",
     Reason.ALREADY_RECEIVED: "The partner had already received it.",
     Reason.TIMEOUT: "Timed out.",
     Reason.NAME: "DNS lookup failed.",
@@ -92,6 +94,7 @@ _STATUS_SENTENCES = {
     Reason.CREDENTIALS: "Partner returned {status}. Check the key and the URL.",
     Reason.GONE: "Partner returned {status} (gone).",
     Reason.BUSY: "Partner returned {status} (unavailable).",
+    Reason.RATE_LIMITED: "Partner returned {status} (rate limited).",
     Reason.SERVER_ERROR: "Partner returned {status} (server error).",
 }
 """What happened in an attempt, for outcomes that the HTTP status explains."""
@@ -116,7 +119,7 @@ CANCEL_SENTENCES = {
     CancelReason.ORDER_CHANGED: "The buyer changed the order to version {version}.",
     CancelReason.ORDER_CANCELED: "The buyer canceled the order.",
     CancelReason.ORDER_CLOSED: "The buyer closed the order.",
-    CancelReason.PERSON: "Canceled by {name}: {why}.",
+    CancelReason.PERSON: "{name} canceled it: {why}.",
     CancelReason.UNDO: "{name} undid the response before it was sent.",
     CancelReason.TEXT: "{text}",
 }
@@ -141,8 +144,8 @@ CANCEL_BLOCKERS = {
     CancelBlocker.CANCELED: "It was already canceled.",
 }
 
-IN_PROGRESS = Chip("waiting", "in progress")
-OUTCOME_UNKNOWN = Chip("warn", "outcome unknown")
+IN_PROGRESS = Chip("waiting", "In progress")
+OUTCOME_UNKNOWN = Chip("warn", "Outcome unknown")
 
 
 def message_chip(message: Message) -> Chip:
@@ -157,17 +160,24 @@ def state_label(state: str) -> str:
 
 def outcome_label(outcome: str) -> str:
     """The label of an attempt's outcome with a capital: ``Timed out``."""
-    label = ATTEMPT_OUTCOMES[Reason(outcome)].label if outcome in set(Reason) else outcome
-    return label[:1].upper() + label[1:]
+    return outcome_chip(outcome).label
+
+
+def outcome_chip(outcome: str) -> Chip:
+    """An attempt's outcome, with a capital."""
+    known = outcome in set(Reason)
+    chip = ATTEMPT_OUTCOMES[Reason(outcome)] if known else Chip("warn", outcome)
+    return Chip(chip.tone, chip.label[:1].upper() + chip.label[1:])
 
 
 def attempt_chip(attempt: Attempt, message: Message, now: datetime) -> Chip:
-    """The result of one attempt of the message: ``200, refused``, ``timed out``."""
+    """The result of one attempt of the message: ``200, refused``, ``Timed out``."""
     if attempt.outcome is None:
         return IN_PROGRESS if message.may_be_in_flight(attempt, now) else OUTCOME_UNKNOWN
-    known = attempt.outcome in set(Reason)
-    chip = ATTEMPT_OUTCOMES[Reason(attempt.outcome)] if known else Chip("warn", attempt.outcome)
-    return Chip(chip.tone, f"{attempt.status}, {chip.label}") if attempt.status else chip
+    if attempt.status and attempt.outcome in set(Reason):
+        chip = ATTEMPT_OUTCOMES[Reason(attempt.outcome)]
+        return Chip(chip.tone, f"{attempt.status}, {chip.label}")
+    return outcome_chip(attempt.outcome)
 
 
 def state_and_reason(key: str) -> str:
@@ -324,15 +334,18 @@ def message_tone(message: Message) -> str:
 
 
 def message_summary(message: Message) -> str:
-    """What happened to a message, in a sentence or two."""
+    """What happened to a message, in a sentence or two that do not repeat the label of its state."""
     note = message_sentence(message)
     if message.is_held:
-        return f"{message.partner.name} is paused: {pause_sentence(message.partner)} {note}".strip()
+        why = pause_sentence(message.partner)
+        return " ".join(
+            filter(None, (f"Nothing is sent to {message.partner.name} until it is resumed.", why, note))
+        )
     if message.state is MessageState.PENDING and not message.attempts_made:
         return "Not sent yet."
     if message.state is MessageState.SENDING and not note:
         return "An attempt is in progress."
-    return note or "Canceled before sending."
+    return note or "Never sent."
 
 
 def is_scheduled(message: Message) -> bool:
@@ -392,12 +405,13 @@ def webhook_chips() -> dict[str, list[Chip]]:
     """All states of webhooks and attempts, for the style guide."""
     return {
         "Webhook": list(MESSAGE_STATES.values()),
-        "Attempt": [IN_PROGRESS, OUTCOME_UNKNOWN, *ATTEMPT_OUTCOMES.values()],
+        "Attempt": [IN_PROGRESS, OUTCOME_UNKNOWN, *map(outcome_chip, ATTEMPT_OUTCOMES)],
     }
 
 
 def init_app(app: Flask) -> None:
-    """Register this package's template filters."""
+    """Register this package's template filters, and the labels of outcomes for the audit trail."""
+    audit_presenters.CODES.update({reason.value: chip.label for reason, chip in ATTEMPT_OUTCOMES.items()})
     app.jinja_env.filters.update(
         message_chip=message_chip,
         attempt_chip=lambda attempt, message: attempt_chip(attempt, message, clock.now()),

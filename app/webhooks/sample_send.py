@@ -167,6 +167,6 @@ def judge_sample(outcome: Outcome, object_id: str, success_codes: Collection[int
     if reply is not None and (verdict.step in (Step.DELIVERED, Step.REFUSED) or status == 404):
         text = (reply.error_dtl or reply.response_message).strip().rstrip(".")
         return Judgment(SampleResult.UNDERSTOOD, status, reply_text=text)
-    if reply is not None and verdict.reason is Reason.BUSY:
+    if reply is not None and verdict.reason in (Reason.BUSY, Reason.RATE_LIMITED):
         return Judgment(SampleResult.BUSY, status)
     return Judgment(SampleResult.NOT_ACCEPTED, status, reason=verdict.reason, detail=outcome.detail)

@@ -160,6 +160,19 @@ def test_codes_are_shown_as_labels_and_typed_text_unchanged(meera: Browser, data
 
 
 @pytest.mark.sqlite
+def test_result_before_a_resend_has_the_label_of_other_pages(
+    ravi: Browser, meera: Browser, arrive: Any, confirm: Any, deliver: Any, network: Any
+) -> None:
+    network.behave("status", times=1, status=503)
+    message_id = confirm(arrive(1)[0])
+    deliver()
+    url = f"/webhooks/{message_id}"
+    ravi.send(f"{url}/resend", {**ravi.fill(url, f"{url}/resend"), "reason": "They are back"})
+    row = next(row for row in rows(meera.get("/audit")) if "Resent" in row)
+    assert "retrying" in row and "unavailable" in row and "busy" not in row
+
+
+@pytest.mark.sqlite
 def test_empty_and_unchanged_values_are_left_out(meera: Browser, database: Database) -> None:
     with database.writing() as session:
         trail.record(

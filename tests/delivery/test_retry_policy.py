@@ -213,7 +213,7 @@ RESPONSES: dict[str, tuple[int, bytes, Step, Reason, set[str]]] = {
     "a gone": (410, b"", RETRY, Reason.GONE, {"gone"}),
     "a request timeout": (408, b"", RETRY, Reason.BUSY, set()),
     "a too early": (425, b"", RETRY, Reason.BUSY, set()),
-    "a too many requests": (429, b"", RETRY, Reason.BUSY, set()),
+    "a too many requests": (429, b"", RETRY, Reason.RATE_LIMITED, set()),
     "an internal error": (500, b"", RETRY, Reason.SERVER_ERROR, {"unknown"}),
     "an internal error that says success": (500, GOOD, RETRY, Reason.SERVER_ERROR, {"unknown"}),
     "a bad gateway": (502, b"<html>", RETRY, Reason.SERVER_ERROR, {"unknown"}),

@@ -615,15 +615,15 @@ def test_partner_page_charts_the_attempts_of_24_hours(
         confirm(order_id)
     deliver()
     chart = ravi.get(f"/partners/{partner.id}").one("figure.trend")
-    assert "3 accepted, 1 failed" in chart.get_text(" ")
+    assert "3 delivered, 1 failed" in chart.get_text(" ")
     bars = [
         (bar.title.get_text().split(": ")[1], [rect["height"] for rect in bar.find_all("rect")])
         for bar in chart.select("g")
     ]
-    assert bars == [("1 accepted, 0 failed", ["22", "0"]), ("2 accepted, 1 failed", ["42", "22"])]
+    assert bars == [("1 delivered, 0 failed", ["22", "0"]), ("2 delivered, 1 failed", ["42", "22"])]
     clock.move(hours=22)
     chart = ravi.get(f"/partners/{partner.id}").one("figure.trend")
-    assert "2 accepted, 1 failed" in chart.get_text(" ") and len(chart.select("g")) == 1
+    assert "2 delivered, 1 failed" in chart.get_text(" ") and len(chart.select("g")) == 1
     clock.move(hours=24)
     assert "No attempts" in ravi.get(f"/partners/{partner.id}").one("figure.trend").get_text()
 

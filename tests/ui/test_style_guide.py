@@ -17,6 +17,6 @@ def test_style_guide_shows_every_state_to_the_administrator(
     assert page.status_code == 200
     for tone in ("waiting", "ok", "warn", "bad", "ink", "quiet"):
         assert page.page.select(f".state.{tone}"), tone
-    for words in ("Refused", "Unmatched", "timed out", "₹12,34,567.50", "Nothing matches"):
+    for words in ("Refused", "Unmatched", "Timed out", "₹12,34,567.50", "Nothing matches"):
         assert words in page.words
     assert len(page.page.select("svg.illustration")) == 4

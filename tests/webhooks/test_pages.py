@@ -269,12 +269,12 @@ def test_support_cancels_a_queued_webhook_and_the_order_reopens(
     assert (done.status_code, done.location) == (303, page)
     assert deliver() == {} and not network.received()
     seen = ravi.get(page)
-    assert "Canceled by Ravi: The buyer asked for it by telephone." in seen.words
+    assert "Ravi canceled it: The buyer asked for it by telephone." in seen.words
     assert "None: never sent." in seen.words and "Not sent yet" not in seen.words
     assert not seen.page.select(
         ".attention-link"
     )  # a webhook that was canceled before sending needs no attention
-    assert "Canceled by Ravi" in asha.get(f"/orders/{order_id}").words
+    assert "Ravi canceled it" in asha.get(f"/orders/{order_id}").words
     assert asha.respond(order_id, "REJECT", remarks="Out of stock").status_code == 303
     session.rollback()
     entry = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.WEBHOOK_CANCELED)).one()
@@ -643,6 +643,6 @@ def test_webhooks_with_one_shared_reason_are_a_group(
     assert "503" not in failing.select_one(".col-why").get_text()
     marks = [mark["class"][-1] for mark in failing.select_one(".marks").select("i")]
     assert marks == ["mark-failed", "mark-next"]
-    assert others.select_one(".marks")["aria-label"] == "1 attempt: accepted"
+    assert others.select_one(".marks")["aria-label"] == "1 attempt: delivered"
     assert not others.select_one(".col-why").get_text(strip=True)
     assert not asha.get("/webhooks").page.select(".log-group a")

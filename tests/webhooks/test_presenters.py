@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from app.delivery.models import CancelReason, Message, MessageNote, MessageState
+from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState
 from app.delivery.outcome import Detail, DetailCode
 from app.delivery.resend_blocker import ResendBlocker
 from app.delivery.retry_policy import Reason
 from app.delivery.service import CancelBlocker
+from app.partners.models import Partner, PauseCode
 from app.webhooks.presenters import (
     CANCEL_BLOCKERS,
     CANCEL_SENTENCES,
     NOTE_SENTENCES,
     RESEND_BLOCKERS,
+    attempt_chip,
     attempt_sentence,
+    message_chip,
     message_sentence,
+    message_summary,
+    outcome_label,
 )
 
+NOON = datetime(2025, 11, 21, 12, tzinfo=UTC)
 REMARKS = "poConfirmation.supplierRemarks"
 
 
@@ -26,7 +34,7 @@ REMARKS = "poConfirmation.supplierRemarks"
     [
         (
             attempt_sentence(Reason.DELIVERED, status=200, detail=Detail(DetailCode.OTHER, {"text": "odd"})),
-            "Delivered.",
+            "The partner accepted it.",
         ),
         (attempt_sentence(Reason.ALREADY_RECEIVED), "The partner had already received it."),
         (
@@ -54,6 +62,7 @@ REMARKS = "poConfirmation.supplierRemarks"
             attempt_sentence(Reason.BUSY, status=503, maybe_received=True),
             "Partner returned 503 (unavailable). May have been received.",
         ),
+        (attempt_sentence(Reason.RATE_LIMITED, status=429), "Partner returned 429 (rate limited)."),
         (
             attempt_sentence(Reason.CREDENTIALS, status=401),
             "Partner returned 401. Check the key and the URL.",
@@ -125,7 +134,7 @@ def message(**values: object) -> Message:
                 "cancel_requested": CancelReason.PERSON,
                 "cancel_params": {"name": "Ravi", "why": "The buyer called."},
             },
-            "Canceled by Ravi: The buyer called.",
+            "Ravi canceled it: The buyer called.",
         ),
         (
             {
@@ -144,6 +153,43 @@ def message(**values: object) -> Message:
 )
 def test_message_sentence_describes_the_last_event(values: dict[str, object], expected: str) -> None:
     assert message_sentence(message(**values)) == expected
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"attempts_made": 1, "note_code": MessageNote.ATTEMPT, "reason": "timeout"},
+        {"partner": Partner(name="Bharat Connect", paused_at=NOON, pause_code=PauseCode.NONE, paused_reason="Wait")},
+        {"state": MessageState.SENDING},
+        {"state": MessageState.DELIVERED, "note_code": MessageNote.ATTEMPT, "reason": "delivered"},
+        {"state": MessageState.DELIVERED, "note_code": MessageNote.LATE_DELIVERY},
+        {"state": MessageState.REFUSED, "note_code": MessageNote.ATTEMPT, "reason": "refused_status"},
+        {"state": MessageState.FAILED, "note_code": MessageNote.ATTEMPT, "reason": "timeout"},
+        {"state": MessageState.CANCELED},
+        {
+            "state": MessageState.CANCELED,
+            "note_code": MessageNote.CANCELED,
+            "cancel_requested": CancelReason.PERSON,
+            "cancel_params": {"name": "Ravi", "why": "The buyer called"},
+        },
+    ],
+)
+def test_summary_does_not_begin_with_the_label_before_it(values: dict[str, object]) -> None:
+    shown = message(**{"partner": Partner(name="Bharat Connect"), "attempts_made": 0, **values})
+    label, summary = message_chip(shown).label, message_summary(shown)
+    assert summary
+    assert not summary.lower().startswith(label.lower())
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_attempts_of_the_same_outcome_have_one_label(reason: Reason) -> None:
+    """It begins with a capital, unless it follows the HTTP status."""
+    shown, now = message(), NOON
+    chip = attempt_chip(Attempt(outcome=reason.value, status=None), shown, now)
+    with_status = attempt_chip(Attempt(outcome=reason.value, status=200), shown, now)
+    assert chip.label == outcome_label(reason.value) and chip.label[0].isupper()
+    assert with_status.label.lower() == f"200, {chip.label.lower()}"
 
 
 def test_every_code_has_a_sentence() -> None:
