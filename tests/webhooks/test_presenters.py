@@ -26,6 +26,9 @@ from app.webhooks.presenters import (
 )
 
 NOON = datetime(2025, 11, 21, 12, tzinfo=UTC)
+PAUSED_PARTNER = Partner(
+    name="Bharat Connect", paused_at=NOON, pause_code=PauseCode.NONE, paused_reason="Wait"
+)
 REMARKS = "poConfirmation.supplierRemarks"
 
 
@@ -160,7 +163,7 @@ def test_message_sentence_describes_the_last_event(values: dict[str, object], ex
     [
         {},
         {"attempts_made": 1, "note_code": MessageNote.ATTEMPT, "reason": "timeout"},
-        {"partner": Partner(name="Bharat Connect", paused_at=NOON, pause_code=PauseCode.NONE, paused_reason="Wait")},
+        {"partner": PAUSED_PARTNER},
         {"state": MessageState.SENDING},
         {"state": MessageState.DELIVERED, "note_code": MessageNote.ATTEMPT, "reason": "delivered"},
         {"state": MessageState.DELIVERED, "note_code": MessageNote.LATE_DELIVERY},
