@@ -20,6 +20,8 @@ from app.audit.models import AuditAction, AuditObject
 from app.db import advisory_lock
 from app.network.vocabulary import B2B_ID_MAX
 
+PEOPLE_LOCK = "people"
+
 
 class PersonError(StrEnum):
     """Why an account cannot be saved; the sentences are in ``presenters``."""
@@ -61,6 +63,7 @@ def add_person(
     ids = _cleaned(supplier_ids)
     if not re.fullmatch(r"[a-z0-9][a-z0-9._@-]{0,79}", username):
         raise InvalidPerson(PersonError.USERNAME_INVALID)
+    advisory_lock(session, PEOPLE_LOCK)
     if queries.person_by_username(session, username):
         raise InvalidPerson(PersonError.USERNAME_TAKEN)
     _check_supplier_ids(role, ids)
@@ -204,6 +207,7 @@ def audit_fields(person: Person) -> dict[str, object]:
 
 def set_device_tag(session: Session, b2b_id: str, name: str, value: str, *, by: str) -> None:
     """Set the default device tag of a supplier; an empty name removes it. ``by`` is the actor's name."""
+    advisory_lock(session, "supplier", b2b_id)
     supplier = session.get(Supplier, b2b_id)
     before = f"{supplier.device_tag_name} {supplier.device_tag_value}" if supplier else ""
     after = f"{name} {value}" if name else ""
@@ -269,6 +273,6 @@ def _check_supplier_ids(role: Role, ids: list[str]) -> None:
 
 def _other_admins(session: Session, person: Person) -> int:
     # One change at a time: two administrators must not demote each other at once.
-    advisory_lock(session, "people")
+    advisory_lock(session, PEOPLE_LOCK)
     others = select(func.count()).where(Person.role == Role.ADMIN, Person.active, Person.id != person.id)
     return session.scalar(others) or 0
