@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from app.partners.masking import masker
+from app.partners.masking import MASK, masker
 
 BODY_CAP = 256 * 1024
 """Bytes of a response body that are read and stored."""
@@ -160,7 +160,10 @@ class Outcome:
         return next((value for key, value in self.headers if key.lower() == lower_name), "")
 
     def masked(self, secrets: tuple[str, ...]) -> Outcome:
-        """The same with the secrets masked: a partner may send back what it received."""
+        """The same with the secrets masked: a partner may send back what it received.
+
+        Cookies are secrets of the partner, and nobody needs them here.
+        """
         mask = masker(secrets)
         body = mask.data(self.body)
         growth = len(body) - len(self.body)
@@ -169,7 +172,10 @@ class Outcome:
             body=body,
             # The stored size must still match the stored bytes.
             body_size=None if self.body_size is None else max(self.body_size + growth, len(body)),
-            headers=tuple((name, mask.text(value)) for name, value in self.headers),
+            headers=tuple(
+                (name, MASK if name.lower() == "set-cookie" else mask.text(value))
+                for name, value in self.headers
+            ),
             detail=self.detail.masked(mask.text),
         )
 

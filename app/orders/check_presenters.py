@@ -18,6 +18,8 @@ from app.ui.times import moment
 
 SHOWN = 4
 """Checks that are shown at first; more are collapsed."""
+LISTED_MAX = 50
+"""Open checks that are listed; the panel says how many more there are."""
 GSTIN_PROBLEMS = {
     GstinProblem.FORMAT: "a GSTIN has two digits and 13 letters or digits",
     GstinProblem.CHECK_DIGIT: "its check digit is wrong",
@@ -41,11 +43,12 @@ class CheckView:
 
 @dataclass(frozen=True, slots=True)
 class ChecksView:
-    """The panel: what is open, and what was dismissed."""
+    """The panel: what is open, and what was dismissed. ``unlisted`` open checks are only counted."""
 
     shown: Sequence[CheckView]
     more: Sequence[CheckView]
     dismissed: Sequence[CheckView]
+    unlisted: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -66,7 +69,10 @@ def checks_view(
     ]
     open_checks = [view for view in views if view.dismissal is None]
     return ChecksView(
-        open_checks[:SHOWN], open_checks[SHOWN:], [view for view in views if view.dismissal is not None]
+        open_checks[:SHOWN],
+        open_checks[SHOWN:LISTED_MAX],
+        [view for view in views if view.dismissal is not None],
+        unlisted=max(len(open_checks) - LISTED_MAX, 0),
     )
 
 

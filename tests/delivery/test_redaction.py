@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,6 +68,14 @@ def test_secret_in_decoded_reply_is_redacted_whatever_its_spelling() -> None:
     _, verdict = without_secrets(outcome, verdict_on(outcome), credentials)
 
     assert verdict.response_message == f"no {MASK}"
+
+
+def test_cookie_of_a_partner_is_redacted() -> None:
+    outcome = replace(
+        outcome_with("nothing of the kind"), headers=(("SET-cookie", "session=1"), ("X-Key", "a"))
+    )
+
+    assert outcome.masked(()).headers == (("SET-cookie", MASK), ("X-Key", "a"))
 
 
 def test_repr_of_credentials_shows_no_secret() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import delete, func, select
@@ -17,6 +18,7 @@ from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.db import Database, migrations
 from app.network.vocabulary import Status
 from app.orders import checks
+from app.orders.check_presenters import checks_view
 from app.orders.checks import Check, CheckKind, GstinProblem, OtherOrder, compare_item, gstin_problem
 from app.orders.models import OrderCheckDismissal, OrderItem, PurchaseOrder
 from tests.buyer import Buyer
@@ -369,6 +371,13 @@ def test_edit_replaces_the_indexed_items(buyer: Buyer, session: Session) -> None
     lines = [{"productDescription": "One"}, {"productDescription": ""}, {"productDescription": "Two"}]
     assert buyer.edit(itemLists=lines).status_code == 200
     assert session.scalars(select(OrderItem.line_index).order_by(OrderItem.line_index)).all() == [0, 2]
+
+
+def test_many_checks_are_listed_up_to_a_limit() -> None:
+    prices = {"now": "5", "before": "4"}
+    many = [Check(CheckKind.PRICE, str(number), str(number), prices) for number in range(60)]
+    view = checks_view(many, {}, ZoneInfo("UTC"), RECEIVED_AT)
+    assert (len(view.shown), len(view.more), view.unlisted) == (4, 46, 10)
 
 
 def dismissal(browser: Browser, order_id: int) -> dict[str, Any]:
