@@ -1,14 +1,43 @@
-"""Queries that tests of several packages need."""
+"""Queries and transactions that tests of several packages need."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
+
+from app.db import Database
 
 
 def count_rows(session: Session, model: Any) -> int:
     """The current number of rows."""
     session.rollback()
     return session.scalar(select(func.count()).select_from(model)) or 0
+
+
+def run_both(
+    database: Database, first: Callable[[Session], object], second: Callable[[Session], object]
+) -> list[Exception]:
+    """Run ``second`` while the transaction of ``first`` is open; returns the errors of ``second``."""
+    errors: list[Exception] = []
+
+    def run_second() -> None:
+        try:
+            with database.writing() as session:
+                second(session)
+                session.commit()
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run_second)
+    with database.writing() as session:
+        first(session)
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive(), "it waits for the first transaction"
+        session.commit()
+    thread.join()
+    return errors

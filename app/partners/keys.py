@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
+from app.db import advisory_lock
 from app.network import signing
 from app.partners import queries
 from app.partners.masking import last_characters
@@ -60,6 +61,7 @@ def add_key(
         raise BadPartner(
             f"enter an inbound key of {SHORTEST_KEY} to {LONGEST_KEY} printable ASCII characters", "key"
         )
+    advisory_lock(session, "inbound keys")
     if queries.knows_key(session, key):
         raise BadPartner("this inbound key is or was in use", "key")
     now = clock.now()

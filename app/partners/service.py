@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
+from app.db import advisory_lock
 from app.partners import keys, queries
 from app.partners.certificates import BadCertificate, read_authorities, read_pair
 from app.partners.keys import BadPartner
@@ -104,6 +105,7 @@ def save(session: Session, saved: Partner | None, details: Details) -> Partner:
     partner = saved or Partner(created_at=clock.now())
     before = audit_fields(partner) if saved else {}
     secrets = _secrets(partner)
+    advisory_lock(session, "partners")  # two partners must not get the same name at once
     apply(session, partner, details)
     session.add(partner)
     session.flush()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -12,31 +9,7 @@ from app.accounts.models import Role, Supplier
 from app.accounts.service import InvalidPerson, PersonError, add_person, set_device_tag
 from app.db import Database
 from tests.people import TRIVENI
-
-
-def run_both(
-    database: Database, first: Callable[[Session], object], second: Callable[[Session], object]
-) -> list[Exception]:
-    """Run ``second`` while the transaction of ``first`` is open; returns the errors of ``second``."""
-    errors: list[Exception] = []
-
-    def run_second() -> None:
-        try:
-            with database.writing() as session:
-                second(session)
-                session.commit()
-        except Exception as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run_second)
-    with database.writing() as session:
-        first(session)
-        thread.start()
-        thread.join(0.3)
-        assert thread.is_alive(), "it waits for the first transaction"
-        session.commit()
-    thread.join()
-    return errors
+from tests.queries import run_both
 
 
 def test_username_is_taken_by_the_first(database: Database) -> None:
