@@ -55,9 +55,9 @@ def sign_in() -> Response:
     username = form.username.data or ""
     try:
         person = _person_with_password(username, form.password.data or "", request.remote_addr)
-    except TooManyAttempts as error:
+    except throttle.TooManyAttempts as error:
         form.form_errors.append(presenters.too_many_attempts(error.seconds))
-        return error.add_header(web.page("accounts/login.html", status=429, form=form))
+        return _with_retry_after(web.page("accounts/login.html", status=429, form=form), error)
     if person is None:
         form.form_errors.append(presenters.INCORRECT_SIGN_IN)
         return web.page("accounts/login.html", status=422, form=form)
@@ -290,9 +290,9 @@ def change_password() -> Response:
     current, new = form.current_password.data or "", form.new_password.data or ""
     try:
         is_correct = _person_with_password(me.username, current) is not None
-    except TooManyAttempts as error:
+    except throttle.TooManyAttempts as error:
         form.form_errors.append(presenters.too_many_attempts(error.seconds))
-        return error.add_header(_password_page(form, status=429))
+        return _with_retry_after(_password_page(form, status=429), error)
     if not is_correct:
         form.current_password.errors = [presenters.INCORRECT_PASSWORD]
         return _password_page(form, status=422)
@@ -334,9 +334,9 @@ def confirm() -> Response:
     username = access.current_person().username
     try:
         person = _person_with_password(username, form.password.data or "")
-    except TooManyAttempts as error:
+    except throttle.TooManyAttempts as error:
         form.form_errors.append(presenters.too_many_attempts(error.seconds))
-        return error.add_header(web.page("accounts/confirm.html", form=form, status=429))
+        return _with_retry_after(web.page("accounts/confirm.html", form=form, status=429), error)
     if person is None:
         form.password.errors = [presenters.INCORRECT_PASSWORD]
         return web.page("accounts/confirm.html", form=form, status=422)
@@ -437,33 +437,18 @@ def _user_page(
     )
 
 
-class TooManyAttempts(Exception):
-    """Passwords were wrong too often; another attempt is allowed in some ``seconds``."""
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
-
-    def add_header(self, response: Response) -> Response:
-        """Say in the response how long to wait."""
-        response.headers["Retry-After"] = str(self.seconds)
-        return response
-
-
 def _person_with_password(username: str, password: str, address: str | None = None) -> Person | None:
     """The active person with this username and password; failures are counted, also for the address if given.
 
     It must not follow a query of the request: hashing is slow, and would hold the lock of SQLite.
-    Errors: TooManyAttempts.
+    Errors: throttle.TooManyAttempts.
     """
     account = throttle.of_account(username)
     of_address = throttle.of_address(throttle.Kind.ADDRESS, address) if address else None
     keys = [account, of_address] if of_address else [account]
     with web.database().reading() as reading:
-        seconds = throttle.seconds_left(reading, keys)
+        throttle.check(reading, keys)
         person = queries.person_by_username(reading, username)
-    if seconds:
-        raise TooManyAttempts(seconds)
     with web.database().writing() as writing:
         delayed = throttle.count_failure(writing, keys)
         writing.commit()
@@ -475,6 +460,11 @@ def _person_with_password(username: str, password: str, address: str | None = No
     service.record_throttling(web.db(), person, delayed)
     web.db().commit()
     return None
+
+
+def _with_retry_after(response: Response, error: throttle.TooManyAttempts) -> Response:
+    response.headers["Retry-After"] = str(error.seconds)
+    return response
 
 
 def _next_page() -> str:

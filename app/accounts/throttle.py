@@ -81,6 +81,21 @@ def of_address(kind: Kind, address: str | None) -> Key:
     return Key(kind, str(parsed))
 
 
+class TooManyAttempts(Exception):
+    """There were too many failures: the next attempt is allowed in some ``seconds``."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+def check(session: Session, keys: Sequence[Key]) -> None:
+    """Errors: TooManyAttempts if no attempt is allowed now."""
+    seconds = seconds_left(session, keys)
+    if seconds:
+        raise TooManyAttempts(seconds)
+
+
 def seconds_left(session: Session, keys: Sequence[Key]) -> int:
     """How long to wait, rounded up; 0 if an attempt is allowed now."""
     now = clock.now()

@@ -55,9 +55,9 @@ def ping() -> Response:
     partner = _caller(b"")
     if partner is None:
         with web.database().writing() as session:
-            seconds = _count_wrong_key(session)
+            _count_wrong_key(session)
             session.commit()
-        return _too_many(seconds) if seconds else _error(ErrorCode.CREDENTIALS, _credentials_detail())
+        return _error(ErrorCode.CREDENTIALS, _credentials_detail())
     payload = {"partner": partner.name, "at": clock.now().isoformat()}
     return _json(200, dumps({"response_code": 0, "response_message": "Success", "payload": payload}))
 
@@ -108,33 +108,20 @@ def _internal_error(error: Exception) -> Response:
     return _error(ErrorCode.INTERNAL, f"The message was not recorded. Reference {reference}.")
 
 
-class TooManyKeys(Exception):
-    """Wrong keys came from this address too often; nothing is recorded for some ``seconds``."""
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
-
-
-@blueprint.errorhandler(TooManyKeys)
-def _too_many_keys(error: TooManyKeys) -> Response:
-    return _too_many(error.seconds)
-
-
-def _count_wrong_key(session: Session) -> int:
-    """Count a wrong key of this address. Returns the seconds to wait if there were too many before it."""
-    address = throttle.of_address(throttle.Kind.PARTNER_KEY, request.remote_addr)
-    seconds = throttle.seconds_left(session, [address])
-    if not seconds and throttle.count_failure(session, [address]):
-        trail.record(session, AuditAction.THROTTLED, AuditObject.PARTNER, "", name="Inbound API")
-    return seconds
-
-
-def _too_many(seconds: int) -> Response:
-    detail = f"Too many requests without valid credentials. Try again in {seconds} s."
+@blueprint.errorhandler(throttle.TooManyAttempts)
+def _too_many_keys(error: throttle.TooManyAttempts) -> Response:
+    detail = f"Too many requests without valid credentials. Try again in {error.seconds} s."
     response = _error(ErrorCode.TOO_MANY, detail)
-    response.headers["Retry-After"] = str(seconds)
+    response.headers["Retry-After"] = str(error.seconds)
     return response
+
+
+def _count_wrong_key(session: Session) -> None:
+    """Count a wrong key of this address. Errors: TooManyAttempts if there were too many before it."""
+    address = throttle.of_address(throttle.Kind.PARTNER_KEY, request.remote_addr)
+    throttle.check(session, [address])
+    if throttle.count_failure(session, [address]):
+        trail.record(session, AuditAction.THROTTLED, AuditObject.PARTNER, "", name="Inbound API")
 
 
 def _receive(kind: Kind) -> Receipt:
@@ -147,9 +134,7 @@ def _receive(kind: Kind) -> Receipt:
     session = web.db()
     partner = _caller(raw)
     if partner is None:
-        seconds = _count_wrong_key(session)
-        if seconds:
-            raise TooManyKeys(seconds)
+        _count_wrong_key(session)
         detail = _credentials_detail()
         return reject_call(session, call, ErrorCode.CREDENTIALS, detail, partner_id=None, size=size)
     if detail := _media_type_problem():
