@@ -71,6 +71,7 @@ KEYS = {
     "what came of it": "result",
     "tries": "attempts",
     "answer": "response",
+    "form": "format",
     "message": "webhook",
     "further": "custom fields",
     "why": "reason",

@@ -247,7 +247,7 @@ def _line_view(line: ItemLine, position: int, change: LineDifference | None) -> 
     paths = [tax_path(name) for name, _ in taxes]
     extras = line_extras(line)
     is_service = extras.get("isService") == "Y"
-    tax_names = [name for name, _ in taxes] or ([] if line.gst_rate is None else ["GST"])
+    tax_names = [_tax_label(name) for name, _ in taxes] or ([] if line.gst_rate is None else ["GST"])
     reference = line.order_line_reference or ""
     other_changes = [item for path, item in fields.items() if path not in (*_COLUMN_FIELDS, *paths)]
     return LineView(
@@ -325,13 +325,18 @@ def _total_view(total: Total, header: Mapping[str, Difference]) -> TotalView:
 
 def _total_notes(total: Total) -> Iterator[str]:
     if len(total.parts) > 1:
-        yield " + ".join(f"{name} {amount(value)}" for name, value in total.parts)
+        yield " + ".join(f"{_tax_label(name)} {amount(value)}" for name, value in total.parts)
     elif total.parts:
-        yield total.parts[0][0]
+        yield _tax_label(total.parts[0][0])
     if total.unreadable:
         yield f"the order states “{total.unreadable}”, which is not a number; calculated from the lines"
     elif total.stated is None:
         yield "calculated from the lines"
+
+
+def _tax_label(name: str) -> str:
+    """``CGST + SGST`` for ``CGST_SGST``."""
+    return name.replace("_", " + ")
 
 
 def _sections(document: Document, totals: Totals) -> dict[str, Any]:
