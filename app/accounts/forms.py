@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import available_timezones
 
-from flask_wtf import FlaskForm
 from wtforms import (
     BooleanField,
     HiddenField,
@@ -26,6 +25,7 @@ from app.accounts.passwords import LONGEST
 from app.accounts.presenters import DENSITIES, ROLE_LABELS, THEMES
 from app.network.vocabulary import DEVICE_TAG_MAX, DeviceTag
 from app.ui.fields import choices, folded
+from app.ui.forms import FlaskForm
 
 _LATITUDE_LONGITUDE = re.compile(r"-?\d{1,2}\.\d{4},-?\d{1,3}\.\d{4}")
 _ID_SEPARATORS = re.compile(r"[\s,;]+")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from flask_wtf import FlaskForm
-from wtforms import Form, SelectField, StringField
+from wtforms import SelectField, StringField
 from wtforms.validators import Optional, Regexp
 
 from app.attention.models import REASON_MAX
 from app.attention.queries import MINE, UNASSIGNED
 from app.ui.fields import Whole, choices, reason_field
+from app.ui.forms import FlaskForm, Form
 
 ASSIGNEES = [("", "All"), (MINE, "Mine"), (UNASSIGNED, "Unassigned")]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from wtforms import Form, SearchField, SelectField
+from wtforms import SearchField, SelectField
 from wtforms.validators import Length, NumberRange, Optional
 
 from app.audit.presenters import ACTIONS, OBJECTS
 from app.ui.fields import Choice, Moment, Whole, choices
+from app.ui.forms import Form
 
 
 class AuditFilterForm(Form):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from flask_wtf import FlaskForm
-from wtforms import Form, SearchField, SelectField, StringField
+from wtforms import SearchField, SelectField, StringField
 from wtforms.validators import Length, Optional, Regexp
 
 from app.inbound.presenters import EFFECTS, KINDS
 from app.inbound.processing import REASON_MAX
 from app.ui.fields import Choice, Moment, choices, lowercase, reason_field
+from app.ui.forms import FlaskForm, Form
 
 
 class InboundFilterForm(Form):

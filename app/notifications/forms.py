@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_wtf import FlaskForm
 from wtforms import SelectField
 from wtforms.validators import ValidationError
 
@@ -13,6 +12,7 @@ from app.notifications.models import Category, Delivery
 from app.notifications.preferences import Preferences
 from app.orders.queries import SOON_HOURS
 from app.ui.fields import choices
+from app.ui.forms import FlaskForm
 
 LABELS = {
     Category.ASSIGNED: "Assigned to me",

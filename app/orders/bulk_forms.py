@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flask_wtf import FlaskForm
 from flask_wtf.file import FileField
 
 from app.network.text import read_date, search_key
@@ -16,6 +15,7 @@ from app.orders.presenters import RESPONSE_LABELS, RESPONSE_VERBS
 from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE, DecisionInput
 from app.orders.spreadsheet import SheetColumn
 from app.ui.fields import folded
+from app.ui.forms import FlaskForm
 
 NOT_FOUND = "This order does not exist or belongs to another supplier."
 RESPONSES = {

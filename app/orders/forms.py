@@ -6,11 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
 from wtforms import (
     FieldList,
-    Form,
     FormField,
     HiddenField,
     RadioField,
@@ -52,6 +50,7 @@ from app.orders.presenters import (
 )
 from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE, DecisionInput
 from app.ui.fields import SESSION_ENDED, Amount, Choice, Day, Moment, Rows, Until, choices, folded
+from app.ui.forms import FlaskForm, Form
 
 CONFIRMED = "Confirmed"
 """The remark that a confirmation starts with."""

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from flask_wtf import FlaskForm
 from wtforms import (
     BooleanField,
     FieldList,
-    Form,
     FormField,
     HiddenField,
     PasswordField,
@@ -26,6 +24,7 @@ from app.partners.keys import BadPartner
 from app.partners.models import Partner
 from app.partners.service import HEADERS_MAX, REASON_MAX, Details, OAuth
 from app.ui.fields import Rows, Seconds, Whole, choices, folded, reason_field
+from app.ui.forms import FlaskForm, Form
 
 GRACES = {
     "24": "in 24 hours",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from wtforms import Form, SelectField, StringField
+from wtforms import SelectField, StringField
 from wtforms.validators import Length, Optional
 
 from app.reports.delivery_health import DEFAULT_RANGE, RANGES
 from app.ui.fields import Day, choices
+from app.ui.forms import Form
 
 
 class DeliveryHealthForm(Form):

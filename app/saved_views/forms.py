@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flask_wtf import FlaskForm
 from wtforms import BooleanField, HiddenField, RadioField, SelectMultipleField, StringField
 from wtforms.validators import DataRequired, Length
 
 from app.accounts.presenters import DENSITIES
 from app.saved_views.models import NAME_MAX
 from app.ui.fields import choices, folded
+from app.ui.forms import FlaskForm
 
 
 class ViewForm(FlaskForm):

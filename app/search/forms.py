@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from wtforms import Form, SearchField
+from wtforms import SearchField
 from wtforms.validators import Length, Optional
+
+from app.ui.forms import Form
 
 
 class SearchForm(Form):

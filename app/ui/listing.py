@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 from flask import Response, request, url_for
 from sqlalchemy import Select
 from werkzeug.datastructures import MultiDict
-from wtforms import Form, SelectField
+from wtforms import SelectField
 
 from app.accounts import access
 from app.accounts.permissions import Permission
@@ -29,6 +29,7 @@ from app.accounts.preferences import shown_columns
 from app.db.filters import PAGE
 from app.ui import web
 from app.ui.fields import Moment
+from app.ui.forms import Form
 from app.ui.numbers import money, pluralize
 from app.ui.times import for_input, short_day
 

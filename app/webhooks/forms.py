@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from flask_wtf import FlaskForm
-from wtforms import BooleanField, Form, SearchField, SelectField, StringField
+from wtforms import BooleanField, SearchField, SelectField, StringField
 from wtforms.validators import Length, NumberRange, Optional, Regexp
 
 from app.delivery.models import MessageState
 from app.delivery.service import REASON_MAX
 from app.network.vocabulary import Kind
 from app.ui.fields import Choice, Moment, Whole, choices, lowercase, reason_field
+from app.ui.forms import FlaskForm, Form
 from app.webhooks.presenters import MESSAGE_STATES, TRIGGER_LABELS
 from app.webhooks.queries import ATTENTION
 

@@ -91,12 +91,12 @@ def test_invalid_user_shows_error_and_keeps_input(
         ({"name": "two words"}, "Use lowercase letters"),
         ({"supplier_ids": ""}, "Enter at least one supplier B2B ID"),
         ({"role": "manager"}, "Remove the supplier B2B IDs"),
-        ({"role": "king"}, "Not a valid choice"),
+        ({"role": "king"}, "Choose a value from the list"),
         ({"supplier_ids": "x" * 101, "is_new_supplier": "y"}, "1 to 100 characters"),
         ({"supplier_ids": 'a"b@bbps', "is_new_supplier": "y"}, 'cannot contain " or \\'),
         ({"supplier_ids": "SUPPB2B0001"}, f"Did you mean “{TRIVENI}”?"),
         ({"supplier_ids": "NEW1@bbps"}, "“NEW1@bbps” is not a known supplier ID."),
-        ({"known_supplier_ids": "none@bbps"}, "not a valid choice"),
+        ({"known_supplier_ids": "none@bbps"}, "Choose values from the list"),
         ({"full_name": "x" * 121}, "120"),
     ):
         with subtests.test(fields=fields):

@@ -749,7 +749,7 @@ def test_entered_key_is_never_shown_and_invalid_keys_are_rejected(
     refused = admin.send(url, {**fields, "key": "short"})
     assert refused.status_code == 422 and refused.page.select(".field-error")
     assert refused.one("main [autofocus]")["id"] == kind, "the page scrolls to the third form"
-    assert "Not a valid choice" in admin.send(url, {**fields, "grace": "-5"}).words
+    assert "Choose a value from the list" in admin.send(url, {**fields, "grace": "-5"}).words
     entered = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     saved = admin.send(url, {**fields, "key": entered})
     assert saved.status_code == 200 and "Saved" in saved.words
