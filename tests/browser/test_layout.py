@@ -1,0 +1,116 @@
+"""Layout in a real browser: nothing is cut, touches or breaks inside a word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from app.delivery.models import MessageState
+from app.inbound.presenters import EFFECTS
+from app.webhooks.presenters import MESSAGE_STATES
+from tests.buyer import Buyer
+from tests.people import Browser
+
+SET_TEXT = "(elements, text) => elements.forEach((element) => (element.lastChild.textContent = text))"
+LINES = "(elements) => Math.max(...elements.map((element) => element.getClientRects().length))"
+CUT = """(elements) => elements.filter((element) => element.scrollWidth > element.clientWidth)
+    .map((element) => element.textContent)"""
+
+
+@pytest.fixture
+def answered(arrive: Any, confirm: Callable[..., str], deliver: Any, asha: Browser) -> list[int]:
+    """Three orders, of which two have a delivered response."""
+    ids: list[int] = arrive(3)
+    for order_id in ids[:2]:
+        confirm(order_id)
+    deliver()
+    return ids
+
+
+@pytest.mark.parametrize("width", [1280, 1440, 1600, 390])
+def test_states_in_lists_stay_on_one_line(
+    page: Page, site: str, sign_in: Callable[[str], None], answered: list[int], buyer: Buyer, width: int
+) -> None:
+    buyer.edit(5)
+    page.set_viewport_size({"width": width, "height": 800})
+    sign_in("ravi")
+    for path, labels in (
+        ("/inbound", [chip.label for chip in EFFECTS.values()]),
+        ("/webhooks", [MESSAGE_STATES[state].label for state in MessageState]),
+    ):
+        page.goto(site + path)
+        states = page.locator("td .state-text")
+        for label in labels:
+            states.evaluate_all(SET_TEXT, label)
+            assert states.evaluate_all(LINES) == 1, (path, label)
+
+
+@pytest.mark.parametrize("path", ["/webhooks", "/inbound"])
+def test_po_number_is_not_cut_on_a_phone(
+    page: Page, site: str, sign_in: Callable[[str], None], answered: list[int], path: str
+) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    sign_in("ravi")
+    page.goto(site + path)
+    page.locator(".marks").evaluate_all(
+        "(all) => all.forEach((marks) => (marks.innerHTML = '<i class=\"mark mark-failed\"></i>'.repeat(8)))"
+    )
+    page.locator("td .state-text").evaluate_all(
+        SET_TEXT, "Unauthenticated" if path == "/inbound" else "Refused"
+    )
+    assert not page.locator(".col-order .strong").evaluate_all(CUT)
+
+
+def test_notice_of_a_changed_order_has_space_below_links_of_the_list(
+    page: Page, site: str, sign_in: Callable[[str], None], answered: list[int], buyer: Buyer
+) -> None:
+    buyer.edit(0)
+    sign_in("asha")
+    for query in ("", "?list=answer%3Dchanged"):
+        page.goto(f"{site}/orders/{answered[0]}{query}")
+        notice, cards = (
+            page.locator("main > .notice").bounding_box(),
+            page.locator(".two-column").bounding_box(),
+        )
+        assert notice and cards
+        assert cards["y"] - notice["y"] - notice["height"] == 16
+
+
+def test_checkboxes_have_one_size_and_color(
+    page: Page, site: str, sign_in: Callable[[str], None], admin: Browser, asha: Browser
+) -> None:
+    sign_in("admin")
+    page.goto(f"{site}/users/new")
+    looks = page.locator("[type=checkbox]").evaluate_all(
+        "(boxes) => boxes.map((box) => `${box.offsetWidth} ${box.offsetHeight} ${getComputedStyle(box).accentColor}`)"
+    )
+    assert len(looks) > 2
+    assert len(set(looks)) == 1 and looks[0].startswith("16 16 rgb")
+
+
+def test_selected_rows_are_highlighted(
+    page: Page, site: str, sign_in: Callable[[str], None], answered: list[int]
+) -> None:
+    sign_in("asha")
+    page.goto(f"{site}/orders")
+    row = page.locator("tbody tr").filter(has=page.locator("[name=order_ids]")).first
+    background = "(row) => getComputedStyle(row).backgroundColor"
+    page.mouse.move(0, 0)
+    before = row.evaluate(background)
+    row.get_by_role("checkbox").check()
+    page.mouse.move(0, 0)
+    assert row.evaluate(background) != before
+
+
+def test_labels_of_the_response_report_fit_on_a_phone(
+    page: Page, site: str, sign_in: Callable[[str], None], answered: list[int]
+) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    sign_in("asha")
+    page.goto(f"{site}/reports/answers")
+    cells = page.locator(".stacked-rows [data-name]")
+    expect(cells.first).to_be_visible()
+    assert not cells.evaluate_all(CUT)
