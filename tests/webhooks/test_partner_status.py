@@ -215,3 +215,33 @@ def test_support_gets_one_item_with_its_next_steps(
     (link,) = ravi.get(url).page.select(".buttons a")
     assert link.get_text() == "Resend 3 failed webhooks"
     assert "3 webhooks" in ravi.get(link["href"]).words
+
+
+@pytest.mark.sqlite
+def test_polling_pages_update_the_banner(
+    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, asha: Browser, ravi: Browser
+) -> None:
+    ids = arrive(3)
+    messages = [confirm(order_id) for order_id in ids]
+    network.behave("status", status=503)
+    deliver()
+    job = ravi.send(
+        f"/webhooks/resends?ids={messages[0]}",
+        {**ravi.fill(f"/webhooks/resends?ids={messages[0]}", "/webhooks/resends"), "reason": "Outage"},
+    ).location
+    pages = [
+        (ravi, f"/webhooks/{messages[0]}", "/state"),
+        (asha, f"/orders/{ids[0]}", "/delivery"),
+        (ravi, job, ""),
+    ]
+    for browser, path, poll in pages:
+        fragment = browser.get(path + poll, headers={"HX-Request": "true", "X-Poll": "1"})
+        assert fragment.one("#outage-banners")["data-hx-swap-oob"] == "true", path
+        assert fragment.page.select(BANNER), path
+        assert "data-hx-swap-oob" not in browser.get(path).one("#outage-banners").attrs
+    network.behave("ok")
+    clock.move(hours=1)
+    deliver()
+    for browser, path, poll in pages:
+        fragment = browser.get(path + poll, headers={"HX-Request": "true", "X-Poll": "1"})
+        assert fragment.one("#outage-banners") and not fragment.page.select(BANNER), path
