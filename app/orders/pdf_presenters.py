@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -37,6 +37,12 @@ LINES_MAX = 5000
 """Lines of one document; it says how many more the order has."""
 FACTS_MAX = 80
 """Facts below the lines, such as terms and custom fields; the document says that there are more."""
+FACTS_LINE = 90
+"""Characters of short facts that share a line."""
+SECTIONS_HEIGHT = 40
+"""Millimeters of sections that are kept on one page."""
+TITLE_MAX = 60
+"""Characters of the title of a section, which is beside its facts."""
 ADDRESSES_MAX = 3
 INFOS_MAX = 20
 """Custom fields of a response in the document."""
@@ -311,19 +317,32 @@ def _totals(
 def _facts_below(pdf: Pdf, view: DocumentView) -> None:
     """Terms and other sections as names and values."""
     left = FACTS_MAX
+    sections: list[tuple[str, list[str]]] = []
     for title, value in view.sections.items():
         facts = [fact for _, fact in zip(range(left + 1), _flat(value), strict=False)]
-        if not facts:
-            continue
-        pdf.make_space(14)
-        pdf.paragraph(Text(title, 9.5, bold=True), gap=0.5)
-        for name, text in facts[:left]:
-            pdf.paragraph(Text(f"{name}: {text}" if name else text, 8), gap=0)
-        pdf.set_y(pdf.get_y() + 3)
+        texts = [f"{name}: {text}" if name else text for name, text in facts[: max(left, 0)]]
+        if texts:
+            sections.append((printable(title, TITLE_MAX), list(_joined(texts))))
         left -= len(facts)
-        if left < 0:
-            pdf.paragraph(Text(MORE_FIELDS, 8, color=MUTED))
-            return
+    # A few short sections stay together: a page with nothing but the last one would be a waste.
+    pdf.make_space(min(SECTIONS_HEIGHT, 6 * sum(len(lines) for _, lines in sections)))
+    for title, lines in sections:
+        pdf.section(Text(title, 8, bold=True), [Text(line, 8) for line in lines])
+        pdf.set_y(pdf.get_y() + 2)
+    if left < 0:
+        pdf.paragraph(Text(MORE_FIELDS, 8, color=MUTED))
+
+
+def _joined(facts: Iterable[str]) -> Iterator[str]:
+    """Short facts together on a line; a long one has lines of its own."""
+    line = ""
+    for fact in facts:
+        if line and len(line) + len(fact) > FACTS_LINE:
+            yield line
+            line = ""
+        line = f"{line} · {fact}" if line else fact
+    if line:
+        yield line
 
 
 def _flat(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:

@@ -23,6 +23,7 @@ MARGIN = 15
 WIDTH = 210 - 2 * MARGIN
 BOTTOM = 297 - 18
 AMOUNT_WIDTH = 36
+TITLE_WIDTH = 36
 LINE_HEIGHT = 0.47
 """Millimeters per point of font size."""
 CELL_LINES_MAX = 45
@@ -125,13 +126,22 @@ class Document(FPDF):
                 y = self.draw(line, x, y, width, align)
         return y
 
-    def paragraph(self, *texts: Text, gap: float = 1) -> None:
+    def paragraph(self, *texts: Text, gap: float = 1, indent: float = 0) -> None:
         """Draw texts over the whole width, on a new page if they do not fit."""
-        lines = [line for text in texts for line in self.wrap(text, WIDTH)]
+        width = WIDTH - indent
+        lines = [line for text in texts for line in self.wrap(text, width)]
         for line in lines:
             self.make_space(line.size * LINE_HEIGHT)
-            self.set_y(self.draw(line, MARGIN, self.get_y(), WIDTH))
+            self.set_y(self.draw(line, MARGIN + indent, self.get_y(), width))
         self.set_y(self.get_y() + gap)
+
+    def section(self, title: Text, texts: Sequence[Text]) -> None:
+        """Draw a title with texts beside it, which may continue on the next page."""
+        self.make_space(len(self.wrap(title, TITLE_WIDTH - 2)) * title.size * LINE_HEIGHT)
+        page, end = self.page_no(), self.block([title], MARGIN, self.get_y(), TITLE_WIDTH - 2)
+        self.paragraph(*texts, gap=0, indent=TITLE_WIDTH)
+        if self.page_no() == page:
+            self.set_y(max(end, self.get_y()))
 
     def make_space(self, height: float) -> None:
         """Go to a new page if this height does not fit; an open table repeats its header there."""

@@ -174,3 +174,21 @@ def test_printable_keeps_joiners_and_cuts_long_text() -> None:
     assert printable("क्\u200dष\u00a0x\ny") == "क्\u200dष x y"
     assert printable("e\u0301") == "é"
     assert printable("x" * 20, 10) == "xxxxxxxxx…"
+
+
+def test_short_facts_of_a_section_share_a_line(asha: Browser, receive: Any) -> None:
+    def change(order: dict[str, Any]) -> None:
+        facts = [{"name": f"Code {number}", "value": f"C{number}"} for number in range(3)]
+        order["poInfos"] = [*facts, {"name": "Note", "value": "long " * 30}]
+
+    text = text_of(read(asha, receive(change)))
+    assert "Code 0: C0 · Code 1: C1 · Code 2: C2 Note: long long" in text
+
+
+@pytest.mark.parametrize("lines", range(9, 13))
+def test_last_page_is_not_for_the_last_section_alone(asha: Browser, receive: Any, lines: int) -> None:
+    def change(order: dict[str, Any]) -> None:
+        order["itemLists"] *= lines
+
+    last = read(asha, receive(change)).pages[-1].extract_text()
+    assert "Shipping" in last and "Additional information" in last
