@@ -29,11 +29,13 @@ from app.network.vocabulary import (
 from app.orders.line_responses import LineAction, decode
 from app.orders.lines import ordered_lines
 from app.ui.bodies import colored
-from app.ui.numbers import money
+from app.ui.numbers import money, number
 from app.ui.times import day
 
 EXCHANGES_SHOWN = 10
 ORDERS_SHOWN = 12
+DURATIONS = (1, 2, 3, 5, 10)
+"""For how many responses a response mode can be chosen."""
 
 # Partners' texts may hold control characters and noncharacters, which HTML forbids.
 _NOT_IN_HTML = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010fffd]")
@@ -99,9 +101,12 @@ def init_app(
         sent_chip=_sent_chip,
         mode_chip=_mode_chip,
         mode_duration=_mode_duration,
+        duration_choices=_duration_choices,
         line_responses=_line_responses,
         unit_name=unit_name,
+        number=number,
         optional_money=lambda value: None if value is None else money(value),
+        optional_number=lambda value: None if value is None else number(value),
         day=_day,
         iso_time=lambda when: when.isoformat(timespec="milliseconds"),
         sent_result=_sent_result,
@@ -378,6 +383,15 @@ def _mode_duration(behavior: Behavior) -> str:
     if behavior.mode == "ok":
         return "Healthy"
     return f"For the next {behavior.times}, then healthy again" if behavior.times else "Until changed"
+
+
+def _duration_choices(behavior: Behavior) -> list[tuple[int | None, str, bool]]:
+    """The values and labels of durations, and which one is selected: a failure keeps what is left of its own."""
+    selected = 1 if behavior.mode == "ok" else behavior.times
+    counts = sorted({*DURATIONS, selected or 1})
+    labels = [(times, f"Next {times} responses" if times > 1 else "Next response") for times in counts]
+    choices: list[tuple[int | None, str]] = [*labels, (None, "Until changed")]
+    return [(times, label, times == selected) for times, label in choices]
 
 
 def _possible_updates(order: Order, response: AcceptedResponse | None) -> list[Update]:

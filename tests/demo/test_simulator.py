@@ -11,6 +11,7 @@ from typing import Any
 import html5lib
 import pytest
 import requests
+from bs4 import BeautifulSoup
 from flask import Flask, request
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -565,3 +566,16 @@ def test_invalid_count_is_rejected(subtests: pytest.Subtests, client: FlaskClien
     ):
         with subtests.test(count=count):
             assert client.post("/send-orders", json={"count": count}).status_code == 422
+
+
+def test_form_keeps_the_duration_of_a_failure(client: FlaskClient) -> None:
+    for mode, times, shown in (
+        ("ok", None, "1"),
+        ("503", None, ""),
+        ("503", 5, "5"),
+        ("503", 4, "4"),
+    ):
+        set_mode(client, mode, times=times)
+        page = BeautifulSoup(client.get("/").data, "html.parser")
+        (selected,) = page.select("#times [selected]")
+        assert selected["value"] == shown
