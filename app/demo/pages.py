@@ -386,7 +386,7 @@ def _mode_duration(behavior: Behavior) -> str:
 
 
 def _duration_choices(behavior: Behavior) -> list[tuple[int | None, str, bool]]:
-    """The values and labels of durations, and which one is selected: a failure keeps what is left of its own."""
+    """The values and labels of durations, and which one is selected: a failure keeps its own."""
     selected = 1 if behavior.mode == "ok" else behavior.times
     counts = sorted({*DURATIONS, selected or 1})
     labels = [(times, f"Next {times} responses" if times > 1 else "Next response") for times in counts]

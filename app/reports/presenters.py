@@ -173,7 +173,7 @@ def trend_bars(report: ResponseReport) -> list[TrendBar]:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened since yesterday, and the list that shows it."""
+    """What happened in the last 24 hours, and the list that shows it."""
 
     text: str
     url: str

@@ -85,7 +85,8 @@ def test_checkboxes_have_one_size_and_color(
     sign_in("admin")
     page.goto(f"{site}/users/new")
     looks = page.locator("[type=checkbox]").evaluate_all(
-        "(boxes) => boxes.map((box) => `${box.offsetWidth} ${box.offsetHeight} ${getComputedStyle(box).accentColor}`)"
+        """(boxes) => boxes.map(
+            (box) => `${box.offsetWidth} ${box.offsetHeight} ${getComputedStyle(box).accentColor}`)"""
     )
     assert len(looks) > 2
     assert len(set(looks)) == 1 and looks[0].startswith("16 16 rgb")

@@ -389,11 +389,17 @@ def test_dismissed_check_shows_who_and_the_note(asha: Browser, receive: Any, ses
     receive(line(unitPrice=1))
     order_id = receive(with_other_quantity(5))
     url = f"/orders/{order_id}/checks/dismiss"
+    before = sentences(asha, order_id)
+    labels = [
+        " ".join(label.get_text().split())
+        for label in asha.get(f"/orders/{order_id}").page.select(".dismiss summary")
+    ]
     fields = dismissal(asha, order_id) | {"note": "New contract <b>"}
     for _ in range(2):
         response = asha.send(url, fields)
         assert response.status_code == 303
     assert response.location == f"/orders/{order_id}#checks"
+    assert labels == [f"Dismiss: Line 1, {sentence}" for sentence in before]
     page = asha.get(f"/orders/{order_id}")
     assert "1 dismissed" in page.one("#checks").get_text()
     assert "Dismissed by Asha, " in " ".join(sentences(asha, order_id))

@@ -46,7 +46,7 @@ def test_success_is_stored_as_the_baseline(check: Any, ravi: Browser, partner: P
     assert row().last_good["status"] == 200
     assert row().last_good["addresses"] == ["127.0.0.1"]
     again = check()
-    assert "Compared with the last successful delivery" in again.words
+    assert "Results are compared with the last successful delivery" in again.words
     assert "Previously: 200" in again.words
 
 
