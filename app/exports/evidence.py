@@ -34,6 +34,29 @@ Render = Callable[..., str]
 Describe = Callable[[Event], str]
 PREVIEW = 20_000
 """Bytes of a body that the summary shows; the file has the whole body."""
+ORDER_FIELDS = (
+    "object_id buyer_po_number buyer_b2b_id buyer_name supplier_b2b_id supplier_name subject total "
+    "status version delivery received_at revised_at respond_by"
+)
+RECEIVED_FIELDS = (
+    "id kind received_at remote_address path size effect error_cd error_field detail response_status "
+    "content_sha256 repeat_of reprocessed_at reprocessed_by reprocess_reason reprocess_error "
+    "first_effect"
+)
+WEBHOOK_FIELDS = (
+    "id kind created_at created_by decision_number object_version body_sha256 state finished_at "
+    "reason note_code note_params status_code response_code response_message result req_msg_id "
+    "error_cd error_dtl error_field result_from result_at result_inbound_id attempts_made"
+)
+ATTEMPT_FIELDS = (
+    "number trigger actor request_reason request_id url remote_address started_at ended_at outcome "
+    "detail_code detail_params status response_size duration_ms"
+)
+AUDIT_FIELDS = (
+    "id at action actor person_id role address user_agent object_kind object_id object_name reason "
+    "before after"
+)
+"""The attributes in the JSON files; those of an audit entry are sealed in this order."""
 
 
 @dataclass
@@ -150,18 +173,13 @@ def write(
 
 
 def _add_order(pack: Pack, order: PurchaseOrder) -> None:
-    names = (
-        *("object_id", "buyer_po_number", "buyer_b2b_id", "buyer_name", "supplier_b2b_id"),
-        *("supplier_name", "subject", "total", "status", "version", "delivery"),
-        *("received_at", "revised_at", "respond_by"),
-    )
     decisions = [
         {**decision_data(decision), "further": decision.infos} for decision in reversed(order.decisions)
     ]
     data = {
         "id": order.id,
         "partner": order.partner.name,
-        **{name: getattr(order, name) for name in names},
+        **_fields(order, ORDER_FIELDS),
         "answer": order.response,
         "answered_at": order.responded_at,
         "answered_by": order.responded_by,
@@ -194,12 +212,7 @@ def _add_received(pack: Pack, message: InboundMessage) -> ReceivedMessage:
     pack.add(f"{folder}/request-body.json", message.body)
     pack.add(f"{folder}/request-headers.txt", _header_lines(message.headers))
     pack.add(f"{folder}/response-body.json", message.response_body)
-    names = (
-        *("id", "kind", "received_at", "remote_address", "path", "size", "effect", "error_cd"),
-        *("error_field", "detail", "response_status", "content_sha256", "repeat_of"),
-        *("reprocessed_at", "reprocessed_by", "reprocess_reason", "reprocess_error", "first_effect"),
-    )
-    pack.add(f"{folder}/message.json", _json({name: getattr(message, name) for name in names}))
+    pack.add(f"{folder}/message.json", _json(_fields(message, RECEIVED_FIELDS)))
     return ReceivedMessage(message, _preview(message.body), _preview(message.response_body), folder)
 
 
@@ -208,22 +221,7 @@ def _add_sent(pack: Pack, session: Session, message: Message, mask: Masker) -> S
     path = f"{folder}/request-body.json"
     is_whole = hashlib.sha256(message.body).hexdigest() == message.body_sha256
     pack.add(path, message.body)
-    names = (
-        *("id", "kind", "created_at", "created_by", "decision_number", "object_version", "body_sha256"),
-        *(
-            "state",
-            "finished_at",
-            "reason",
-            "note_code",
-            "note_params",
-            "status_code",
-            "response_code",
-            "response_message",
-        ),
-        *("result", "req_msg_id", "error_cd", "error_dtl", "error_field", "result_from", "result_at"),
-        *("result_inbound_id", "attempts_made"),
-    )
-    fields = {name: getattr(message, name) for name in names}
+    fields = _fields(message, WEBHOOK_FIELDS)
     pack.add(f"{folder}/message.json", _json({**fields, "body_is_unchanged": is_whole}))
     sent = SentWebhook(message, _preview(message.body), path, is_whole)
     for attempt in sorted(message.attempts, key=lambda attempt: attempt.number):
@@ -243,22 +241,8 @@ def _add_attempt(
     pack.add(f"{folder}/request-headers.txt", _header_lines(request))
     pack.add(f"{folder}/response-headers.txt", _header_lines(response))
     pack.add(f"{folder}/response-body.txt", body)
-    names = (
-        *(
-            "number",
-            "trigger",
-            "actor",
-            "request_reason",
-            "request_id",
-            "url",
-            "remote_address",
-            "started_at",
-            "ended_at",
-        ),
-        *("outcome", "detail_code", "detail_params", "status", "response_size", "duration_ms"),
-    )
-    fields = {name: getattr(attempt, name) for name in names}
-    fields |= {
+    fields = {
+        **_fields(attempt, ATTEMPT_FIELDS),
         "response_kept": len(raw),
         "secrets_were_masked": body != raw,
         "detail_params": attempt.detail.masked(mask.text).params,
@@ -282,12 +266,11 @@ def _audit_entries(
 
 def _audit_fields(entry: AuditEntry) -> dict[str, Any]:
     """The fields of an entry exactly as they are sealed, in the same order."""
-    names = (
-        *("id", "at", "action", "actor", "person_id", "role", "address", "user_agent", "object_kind"),
-        *("object_id", "object_name", "reason", "before", "after"),
-    )
-    fields = {name: getattr(entry, name) for name in names}
-    return {**fields, "at": entry.at.astimezone(UTC).isoformat(timespec="microseconds")}
+    return {**_fields(entry, AUDIT_FIELDS), "at": entry.at.astimezone(UTC).isoformat(timespec="microseconds")}
+
+
+def _fields(row: object, names: str) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in names.split()}
 
 
 def _event_fields(event: Event, describe: Describe) -> dict[str, Any]:

@@ -141,6 +141,11 @@ def _partner_name(row: Any) -> str:
     return row.partner.name if row.partner else ""
 
 
+def _delivery(order: Any) -> str:
+    """The state of the last webhook; ``held`` while its partner is paused."""
+    return "held" if order.delivery == "pending" and order.partner.paused else order.delivery
+
+
 def _line_responses(order: Any) -> str:
     """The lines that differ from the order in the last response, as they are sent."""
     decision = order.newest_decision
@@ -149,26 +154,35 @@ def _line_responses(order: Any) -> str:
 
 
 NUMBER, MONEY, TIME = Kind.NUMBER, Kind.MONEY, Kind.TIME
+
+
+def _columns(names: str, kind: Kind = Kind.TEXT) -> list[Column]:
+    """Columns named as their attributes; ``names`` are separated by spaces."""
+    return [Column(name, kind) for name in names.split()]
+
+
 SOURCES: dict[str, Source] = {
     "orders": Source(
         "Orders",
         Permission.VIEW,
         OrderFilterForm,
         (
-            *(
-                Column("id", NUMBER),
-                Column("buyer_po_number"),
-                Column("object_id"),
-                Column("version", NUMBER),
-            ),
-            *(Column("status"), Column("answer", of="response")),
-            *(Column("answered_by", of="responded_by"), Column("answered_at", TIME, of="responded_at")),
-            Column("delivery", of=lambda row: "held" if _is_held(row) else row.delivery.value),
-            *(Column("subject"), Column("buyer_name"), Column("buyer_b2b_id"), Column("supplier_name")),
-            *(Column("supplier_b2b_id"), Column("line_count", NUMBER), Column("total", MONEY)),
-            *(Column("currency", of=lambda _: "INR"), Column("order_date"), Column("delivery_date")),
-            *(Column("received_at", TIME), Column("revised_at", TIME), Column("respond_by", TIME)),
-            *(Column("partner", of=_partner_name), Column("message_id")),
+            Column("id", NUMBER),
+            *_columns("buyer_po_number object_id"),
+            Column("version", NUMBER),
+            Column("status"),
+            Column("answer", of="response"),
+            Column("answered_by", of="responded_by"),
+            Column("answered_at", TIME, of="responded_at"),
+            Column("delivery", of=_delivery),
+            *_columns("subject buyer_name buyer_b2b_id supplier_name supplier_b2b_id"),
+            Column("line_count", NUMBER),
+            Column("total", MONEY),
+            Column("currency", of=lambda _: "INR"),
+            *_columns("order_date delivery_date"),
+            *_columns("received_at revised_at respond_by", TIME),
+            Column("partner", of=_partner_name),
+            Column("message_id"),
             Column("line_responses", of=_line_responses),
         ),
         _orders,
@@ -178,25 +192,26 @@ SOURCES: dict[str, Source] = {
         Permission.VIEW,
         MessageFilterForm,
         (
-            *(Column("id"), Column("created_at", TIME), Column("created_by"), Column("kind")),
-            *(Column("partner", of=_partner_name), Column("state", of="state_shown")),
-            *(Column("order_id", NUMBER), Column("buyer_po_number"), Column("object_id")),
-            *(Column("object_version", NUMBER), Column("buyer_b2b_id"), Column("supplier_b2b_id")),
-            *(Column("attempts", NUMBER, "attempts_made"), Column("http_status", NUMBER, "status_code")),
-            *(Column("response_code", NUMBER), Column("response_message"), Column("result")),
-            *(Column("error_cd"), Column("error_dtl"), Column("error_field"), Column("req_msg_id")),
-            *(
-                Column("reason"),
-                Column("note", of=message_sentence),
-                Column("result_from"),
-                Column("asked_by", of="requested_by"),
-            ),
-            *(
-                Column("asked_reason", of="request_reason"),
-                Column("request_id"),
-                Column("finished_at", TIME),
-                Column("body_sha256"),
-            ),
+            Column("id"),
+            Column("created_at", TIME),
+            *_columns("created_by kind"),
+            Column("partner", of=_partner_name),
+            Column("state", of="state_shown"),
+            Column("order_id", NUMBER),
+            *_columns("buyer_po_number object_id"),
+            Column("object_version", NUMBER),
+            *_columns("buyer_b2b_id supplier_b2b_id"),
+            Column("attempts", NUMBER, "attempts_made"),
+            Column("http_status", NUMBER, "status_code"),
+            Column("response_code", NUMBER),
+            *_columns("response_message result error_cd error_dtl error_field req_msg_id reason"),
+            Column("note", of=message_sentence),
+            Column("result_from"),
+            Column("asked_by", of="requested_by"),
+            Column("asked_reason", of="request_reason"),
+            Column("request_id"),
+            Column("finished_at", TIME),
+            Column("body_sha256"),
             Column("next_at", TIME, lambda row: None if row.is_final else row.next_at),
         ),
         _webhooks,
@@ -206,22 +221,21 @@ SOURCES: dict[str, Source] = {
         Permission.VIEW,
         InboundFilterForm,
         (
-            *(Column("id"), Column("received_at", TIME), Column("kind"), Column("partner", of=_partner_name)),
-            *(Column("remote_address"), Column("path"), Column("size", NUMBER), Column("effect")),
-            *(
-                Column("answer_status", NUMBER, "response_status"),
-                Column("error_cd"),
-                Column("error_field"),
-                Column("detail"),
-            ),
-            *(Column("order_id", NUMBER), Column("buyer_po_number"), Column("object_id")),
-            *(Column("supplier_b2b_id"), Column("content_sha256"), Column("repeat_of")),
-            *(
-                Column("again_at", TIME, "reprocessed_at"),
-                Column("again_by", of="reprocessed_by"),
-                Column("again_reason", of="reprocess_reason"),
-                Column("again_detail", of="reprocess_error"),
-            ),
+            Column("id"),
+            Column("received_at", TIME),
+            Column("kind"),
+            Column("partner", of=_partner_name),
+            *_columns("remote_address path"),
+            Column("size", NUMBER),
+            Column("effect"),
+            Column("answer_status", NUMBER, "response_status"),
+            *_columns("error_cd error_field detail"),
+            Column("order_id", NUMBER),
+            *_columns("buyer_po_number object_id supplier_b2b_id content_sha256 repeat_of"),
+            Column("again_at", TIME, "reprocessed_at"),
+            Column("again_by", of="reprocessed_by"),
+            Column("again_reason", of="reprocess_reason"),
+            Column("again_detail", of="reprocess_error"),
         ),
         _inbound,
     ),
@@ -230,9 +244,10 @@ SOURCES: dict[str, Source] = {
         Permission.VIEW_AUDIT_TRAIL,
         AuditFilterForm,
         (
-            *(Column("id", NUMBER), Column("at", TIME), Column("actor"), Column("role"), Column("address")),
-            *(Column("user_agent"), Column("action"), Column("object_kind"), Column("object_id")),
-            *(Column("object_name"), Column("reason"), Column("before"), Column("after")),
+            Column("id", NUMBER),
+            Column("at", TIME),
+            *_columns("actor role address user_agent action object_kind object_id object_name"),
+            *_columns("reason before after"),
         ),
         _audit,
     ),
@@ -268,7 +283,3 @@ RESPONSE_SHEET = Source(
     _open_orders,
 )
 """The orders to respond to, with empty columns for the responses; see ``orders.spreadsheet``."""
-
-
-def _is_held(order: Any) -> bool:
-    return bool(order.delivery == "pending" and order.partner.paused)
