@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask import abort, request
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from werkzeug.datastructures import MultiDict
 
 from app import clock
@@ -61,6 +61,8 @@ def record_open_form(order: PurchaseOrder) -> None:
         with web.database().writing_soon() as session:
             open_forms.record_open(session, order.id, me, now)
             session.commit()
+    except IntegrityError:
+        pass  # another tab recorded it at the same time
     except DBAPIError as error:
         log.info("open form of order %s was not recorded: %s", order.id, error.orig)
 

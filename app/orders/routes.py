@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from flask import Blueprint, Response, jsonify, redirect, request
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from werkzeug.wrappers import Response as AnyResponse
 
 from app import clock
@@ -106,6 +106,8 @@ def _record_view(order: PurchaseOrder) -> None:
                 session, order, person_id=me.id, person_name=me.display_name, at=clock.now()
             )
             session.commit()
+    except IntegrityError:
+        pass  # another tab recorded it at the same time
     except DBAPIError as error:
         log.info("view of order %s was not recorded: %s", order.id, error.orig)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.db import Database
@@ -177,13 +178,33 @@ def test_first_view_of_each_version_by_a_responder_is_recorded(
     ]
 
 
-def test_order_page_works_if_the_view_cannot_be_recorded(
-    arrive: Any, session: Session, asha: Any, pages: Any, monkeypatch: pytest.MonkeyPatch
+def test_view_in_two_tabs_at_once_is_recorded_once(
+    arrive: Any,
+    session: Session,
+    asha: Any,
+    pages: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """The second tab does not see the record of the first, and logs no error."""
     (order_id,) = arrive(1)
     monkeypatch.setattr("app.orders.order_views.has_viewed", lambda *_: False)
     assert [asha.get(f"/orders/{order_id}").status_code for _ in range(2)] == [200, 200]
     assert session.scalar(select(func.count()).select_from(OrderView)) == 1
+    assert {record.name for record in caplog.records} == {"app.request"}
+
+
+@pytest.mark.sqlite
+def test_order_page_works_if_the_view_cannot_be_recorded(
+    arrive: Any, asha: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_args: Any, **_values: Any) -> None:
+        raise OperationalError("", {}, Exception("database is locked"))
+
+    (order_id,) = arrive(1)
+    monkeypatch.setattr("app.orders.order_views.record_view", fail)
+    assert asha.get(f"/orders/{order_id}").status_code == 200
+    assert f"view of order {order_id} was not recorded: database is locked" in caplog.messages
 
 
 @pytest.mark.sqlite
