@@ -39,6 +39,10 @@ BATCH = 1000
 FIRST = "0" * 64
 WAIT_SECONDS = 5.0
 """Seconds to wait for writers; the rest is sealed the next time."""
+SEALED_FIELDS = (
+    "id at action actor person_id role address user_agent "
+    "object_kind object_id object_name reason before after"
+)
 _LEAF = struct.Struct(">q32s")
 
 
@@ -56,13 +60,13 @@ class Verdict:
 
 def leaf(entry: AuditEntry) -> bytes:
     """The digest of one entry."""
-    return _digest(
-        entry.id,
-        _moment(entry.at),
-        *(entry.action, entry.actor, entry.person_id, entry.role, entry.address, entry.user_agent),
-        *(entry.object_kind, entry.object_id, entry.object_name),
-        *(entry.reason, entry.before, entry.after),
-    )
+    return _digest(*sealed_fields(entry).values())
+
+
+def sealed_fields(entry: AuditEntry) -> dict[str, Any]:
+    """The fields of an entry as they are sealed, in this order."""
+    fields = {name: getattr(entry, name) for name in SEALED_FIELDS.split()}
+    return {**fields, "at": _moment(entry.at)}
 
 
 def seal_digest(seal: AuditSeal) -> str:

@@ -11,7 +11,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import IO, Any
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session, undefer
 from app import clock
 from app.audit import queries as audit_queries
 from app.audit.models import AuditEntry, AuditObject
-from app.audit.seals import last_seal
+from app.audit.seals import last_seal, sealed_fields
 from app.delivery.models import Attempt, Message
 from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder
@@ -52,11 +52,7 @@ ATTEMPT_FIELDS = (
     "number trigger actor request_reason request_id url remote_address started_at ended_at outcome "
     "detail_code detail_params status response_size duration_ms"
 )
-AUDIT_FIELDS = (
-    "id at action actor person_id role address user_agent object_kind object_id object_name reason "
-    "before after"
-)
-"""The attributes in the JSON files; those of an audit entry are sealed in this order."""
+"""The attributes in the JSON files."""
 
 
 @dataclass
@@ -154,7 +150,7 @@ def write(
     sent = [_add_sent(pack, session, message, mask) for message in reversed(messages)]
     audit = _audit_entries(session, order, messages, received)
     pack.add("timeline.json", _json([_event_fields(event, describe) for event in events]))
-    pack.add("audit.jsonl", "".join(_json_line(_audit_fields(entry)) for entry in audit))
+    pack.add("audit.jsonl", "".join(_json_line(sealed_fields(entry)) for entry in audit))
     summary = render(
         order=order,
         events=events,
@@ -262,11 +258,6 @@ def _audit_entries(
         *audit_queries.entries_of(session, AuditObject.INBOUND, inbound_ids),
     ]
     return sorted(entries, key=lambda entry: entry.id)
-
-
-def _audit_fields(entry: AuditEntry) -> dict[str, Any]:
-    """The fields of an entry exactly as they are sealed, in the same order."""
-    return {**_fields(entry, AUDIT_FIELDS), "at": entry.at.astimezone(UTC).isoformat(timespec="microseconds")}
 
 
 def _fields(row: object, names: str) -> dict[str, Any]:
