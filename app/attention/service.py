@@ -54,7 +54,7 @@ def assign(session: Session, item: Item, person: Person | None, *, by: str) -> N
     action = CaseAction.ASSIGNED if person else CaseAction.UNASSIGNED
     _add_event(session, case, by, action, case.assigned_name)
     if person and person.display_name != by:
-        notify(*(session, [person], Event.ASSIGNED), title=item.title, path=f"/attention/{item.key}", by=by)
+        notify(session, [person], Event.ASSIGNED, title=item.title, path=f"/attention/{item.key}", by=by)
     _add_audit_entry(session, item, AuditAction.ASSIGNED, after={"with": case.assigned_name or NO_ASSIGNEE})
 
 

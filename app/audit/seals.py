@@ -73,7 +73,11 @@ def seal_digest(seal: AuditSeal) -> str:
     """The expected digest of a seal."""
     return _digest(
         "PO Confirm seal 1",
-        *(seal.number, seal.first_id, seal.last_id, _moment(seal.sealed_at), seal.previous),
+        seal.number,
+        seal.first_id,
+        seal.last_id,
+        _moment(seal.sealed_at),
+        seal.previous,
         hashlib.sha256(seal.leaves).hexdigest(),
     ).hex()
 

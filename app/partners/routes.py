@@ -45,8 +45,13 @@ Result = TypeVar("Result")
 blueprint = Blueprint("partners", __name__, url_prefix="/partners")
 
 CONNECTION_FIELDS = (
-    *("base_url", "allow_addresses", "headers", "bearer_token", "oauth"),
-    *("client_certificate", "ca_bundle"),
+    "base_url",
+    "allow_addresses",
+    "headers",
+    "bearer_token",
+    "oauth",
+    "client_certificate",
+    "ca_bundle",
 )
 """Fields that decide whether webhooks arrive. A change is tested before it is saved."""
 LOGGED = {

@@ -32,9 +32,22 @@ WIDEST_NETWORK = {4: 8, 6: 7}
 """By IP version, the shortest prefix of an allowed network: that of 10.0.0.0/8 and of fc00::/7."""
 RESERVED_HEADERS = frozenset(
     {
-        *("accept-encoding", "connection", "content-length", "content-type", "expect", "host"),
-        *("idempotency-key", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
-        *("upgrade", "webhook-id", "webhook-signature", "webhook-timestamp"),
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "idempotency-key",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "webhook-id",
+        "webhook-signature",
+        "webhook-timestamp",
     }
 )
 

@@ -163,8 +163,10 @@ def _select_outages(threshold: int) -> Select[*tuple[Any, ...]]:
     of_partner = Message.partner_id == CircuitBreaker.partner_id
     has_live = exists().where(of_partner, Message.state.in_(LIVE))
     has_failed = exists().where(
-        *(of_partner, Message.state == MessageState.FAILED),
-        *(Message.needs_attention, Message.finished_at >= since),
+        of_partner,
+        Message.state == MessageState.FAILED,
+        Message.needs_attention,
+        Message.finished_at >= since,
     )
     next_at = (
         select(func.min(Message.next_at))

@@ -80,7 +80,15 @@ def test_command_before_init_names_init(tmp_path: Path) -> None:
 def test_users_add_reads_password_from_stdin(app: Flask, session: Session) -> None:
     result = run(
         app,
-        *("users", "add", "Kiran", "--role", "supplier", "--supplier", "S1", "--supplier", "S2"),
+        "users",
+        "add",
+        "Kiran",
+        "--role",
+        "supplier",
+        "--supplier",
+        "S1",
+        "--supplier",
+        "S2",
         "--password-stdin",
         input="mango lantern river\n",
     )
@@ -133,9 +141,19 @@ def test_users_add_invalid_user_fails_with_one_line(subtests: pytest.Subtests, a
 def test_partners_add_prints_the_key(app: Flask, session: Session) -> None:
     result = run(
         app,
-        *("partners", "add", "Network", "--base-url", "https://b2b.example/gateway/"),
-        *("--allow-address", "10.1.2.0/24", "--header", "X-Api-Key: s3cret", "--deadline", "7.5"),
-        *("--retry-schedule", "5,300"),
+        "partners",
+        "add",
+        "Network",
+        "--base-url",
+        "https://b2b.example/gateway/",
+        "--allow-address",
+        "10.1.2.0/24",
+        "--header",
+        "X-Api-Key: s3cret",
+        "--deadline",
+        "7.5",
+        "--retry-schedule",
+        "5,300",
     )
     assert result.exit_code == 0, result.output
     key = result.output.split("inbound key: ")[1].strip()
@@ -181,8 +199,20 @@ def test_partners_add_secret_over_plain_http_needs_the_option(app: Flask, sessio
 def test_partners_add_stores_limits(app: Flask, session: Session) -> None:
     result = run(
         app,
-        *("partners", "add", "Network", "--base-url", "https://b2b.example", "--contact", "Kiran"),
-        *("--concurrency", "2", "--rate-per-minute", "60", "--success-code", "7", "--accepts-return"),
+        "partners",
+        "add",
+        "Network",
+        "--base-url",
+        "https://b2b.example",
+        "--contact",
+        "Kiran",
+        "--concurrency",
+        "2",
+        "--rate-per-minute",
+        "60",
+        "--success-code",
+        "7",
+        "--accepts-return",
     )
     assert result.exit_code == 0, result.output
     partner = partner_by_name(session, "Network")

@@ -65,7 +65,10 @@ def test_counts_match_a_plain_count_in_each_zone_and_scope(database: Database, z
             with database.reading() as session:
                 counts = {
                     (row.day, row.person, row.response, row.remarks): (
-                        *(row.count, row.early, row.late, row.seconds),
+                        row.count,
+                        row.early,
+                        row.late,
+                        row.seconds,
                     )
                     for row in response_counts(session, scope, *span, zone)
                 }

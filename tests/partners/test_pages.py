@@ -837,7 +837,7 @@ def test_integration_guide_names_line_responses_as_they_are_sent(
 ) -> None:
     split = Split(Decimal(1), date(2026, 12, 18))
     line = LineResponse(
-        *("REF", LineAction.CHANGED, Decimal(2), split.delivery_date, Decimal(3)), "Why", splits=(split,)
+        "REF", LineAction.CHANGED, Decimal(2), split.delivery_date, Decimal(3), "Why", splits=(split,)
     )
     names = [name for name, _ in encode([line])]
     url = f"/partners/{partner.id}/sheet"

@@ -55,7 +55,11 @@ def test_page_counts_all_attempts_in_each_range(subtests: pytest.Subtests, meera
             assert figures(page)["Backlog"] == "0 No queued webhooks"
             (row,) = page.page.select("table.failures tbody tr")
             assert [" ".join(cell.get_text(" ").split()) for cell in row.find_all("td")][:5] == [
-                *("Unavailable", "503", "5xx", "1", "100%")
+                "Unavailable",
+                "503",
+                "5xx",
+                "1",
+                "100%",
             ]
             assert "code=503" in row.a["href"]
             assert page.one("table.by-partner tbody a").get_text() == "Bharat Connect"
