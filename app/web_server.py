@@ -28,6 +28,11 @@ log = logging.getLogger(__name__)
 
 LARGEST_REQUEST_BYTES = 8 * 1024 * 1024
 """Larger requests get 413 as soon as their headers say so. Forms and the API have smaller limits."""
+SENTENCES = {
+    413: "The file or form is too large. Go back and send a smaller one.",
+    500: "The server had an error. Go back and try again.",
+}
+UNREADABLE = "The server cannot read this request. Go back and try again."
 REQUEST_SECONDS = 60.0
 """How long a client may take to send one request, however steadily it sends."""
 IDLE_SECONDS = 60
@@ -43,17 +48,22 @@ class PortInUse(Exception):
 
 
 class _ErrorTask(ErrorTask):
-    """The response to a request that is not valid HTTP or too large, in the contract's shape below /api/."""
+    """The response to a request that is not valid HTTP or too large, in the contract's shape below /api/.
+
+    The app does not see such a request, so there is no page with the reader's menu.
+    """
 
     def execute(self) -> None:
-        if not str(getattr(self.request, "path", "")).lower().lstrip("/").startswith("api/"):
-            super().execute()
-            return
         error = self.request.error
-        code = ErrorCode.TOO_LARGE if error.code == 413 else ErrorCode.UNREADABLE
-        body = dumps(build_reply(Kind.REQ_SEND, None, req_msg_id="", code=code, detail=error.reason))
+        if str(getattr(self.request, "path", "")).lower().lstrip("/").startswith("api/"):
+            code = ErrorCode.TOO_LARGE if error.code == 413 else ErrorCode.UNREADABLE
+            body = dumps(build_reply(Kind.REQ_SEND, None, req_msg_id="", code=code, detail=error.reason))
+            content_type = "application/json"
+        else:
+            body = f"{SENTENCES.get(error.code, UNREADABLE)}\n".encode()
+            content_type = "text/plain; charset=utf-8"
         self.status = f"{error.code} {error.reason}"
-        self.response_headers.append(("Content-Type", "application/json"))
+        self.response_headers.append(("Content-Type", content_type))
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)
