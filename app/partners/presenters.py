@@ -176,7 +176,7 @@ class Day:
 def status_card(status: PartnerStatus) -> StatusCard:
     """The state of a partner and the next step."""
     partner, backlog = status.partner, status.waiting
-    queue = f"{pluralize(backlog.count, 'webhook')} queued." if backlog.count else "Nothing is queued."
+    queue = f"{pluralize(backlog.count, 'webhook')} in the queue." if backlog.count else "The queue is empty."
     if partner.paused:
         return StatusCard(
             title="Paused since",

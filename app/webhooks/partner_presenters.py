@@ -38,7 +38,7 @@ def failing_sentence(status: PartnerStatus) -> str:
     """What happens to the webhooks of a failing partner."""
     text = "Several attempts in a row failed."
     if status.waiting.count:
-        text += f" {pluralize(status.waiting.count, 'webhook')} queued."
+        text += f" {pluralize(status.waiting.count, 'webhook')} in the queue."
     return f"{text} Webhooks are sent automatically when it recovers. {next_check(status)}".strip()
 
 

@@ -36,7 +36,7 @@ class PartnerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How many webhooks are queued for a partner, how many of them are retrying, and two times.
+    """How many webhooks are in the queue of a partner, how many of them are retrying, and two times.
 
     ``oldest_at`` is when the oldest was created, ``next_at`` when the next one is due.
     """

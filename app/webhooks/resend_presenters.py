@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from flask import Flask
 
+from app.tasks.models import Job, JobState
+from app.tasks.presenters import job_label, job_tone
 from app.ui.chips import Chip
 from app.ui.numbers import number
 from app.webhooks.presenters import blocker_text, message_chip, message_sentence, outcome_sentence
@@ -53,6 +55,14 @@ def resend_state_chip(row: ResendRow) -> Chip:
     return message_chip(row.message) if row.message else DELETED
 
 
+def resend_job_chip(job: Job, counts: Mapping[ResendResult, int]) -> Chip:
+    """The state of a bulk resend: *Done* alone only means that every attempt was requested."""
+    count = counts.get(ResendResult.FAILED, 0) + counts.get(ResendResult.REFUSED, 0)
+    if job.state is JobState.DONE and count:
+        return Chip("warn", f"Done, {number(count)} not delivered")
+    return Chip(job_tone(job), job_label(job))
+
+
 def resend_progress(counts: Mapping[ResendResult, int]) -> str:
     """The progress of a bulk resend: ``0 delivered, 4 unsuccessful``."""
     shown = {ResendResult.DELIVERED: 0, **counts}
@@ -66,6 +76,7 @@ def resend_progress(counts: Mapping[ResendResult, int]) -> str:
 def init_app(app: Flask) -> None:
     """Register the template filters."""
     app.jinja_env.filters.update(
+        resend_job_chip=resend_job_chip,
         resend_result_chip=resend_result_chip,
         resend_row_chip=resend_row_chip,
         resend_row_detail=resend_row_detail,

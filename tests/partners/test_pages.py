@@ -126,7 +126,7 @@ def test_partner_list_shows_backlog_and_last_success(
     confirm(second)
     (row,) = ravi.get("/partners").page.select("tbody tr")
     words = " ".join(row.get_text(" ").split())
-    assert "Active" in words and "just now" in words and "1 queued" in words
+    assert "Active" in words and "just now" in words and "1 in the queue" in words
 
 
 # --- Test before saving
@@ -647,7 +647,7 @@ def test_pause_queues_webhooks_and_resume_sends_them(
     deliver()
     shown = ravi.get(page)
     assert "Paused since" in shown.words and "by Ravi" in shown.words and "Their maintenance" in shown.words
-    assert "3 webhooks queued" in shown.words
+    assert "3 webhooks in the queue" in shown.words
     assert {message.state for message in session.scalars(select(Message))} == {MessageState.PENDING}
     assert len(shown.page.select(".newest-list a")) == 3
     fields = ravi.fill(page, f"{page}/resume")
@@ -690,7 +690,7 @@ def test_unresponsive_partner_is_not_active(
         session.merge(CircuitBreaker(partner_id=partner.id, failures=5, opened_at=clock.now(), probes=1))
         session.commit()
     shown = ravi.get(f"/partners/{partner.id}").words
-    assert "Active" not in shown and "Failing since" in shown and "1 webhook queued" in shown
+    assert "Active" not in shown and "Failing since" in shown and "1 webhook in the queue" in shown
     assert "Failing" in ravi.get("/partners").words
 
 

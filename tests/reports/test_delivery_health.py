@@ -52,7 +52,7 @@ def test_page_counts_all_attempts_in_each_range(subtests: pytest.Subtests, meera
             page = meera.get(f"/health?range={name}")
             assert figures(page)["Success rate"] == "75.0% 3 of 4 attempts"
             assert figures(page)["Time to delivery"].endswith("3 webhooks")
-            assert figures(page)["Backlog"] == "0 No queued webhooks"
+            assert figures(page)["Backlog"] == "0 The queue is empty"
             (row,) = page.page.select("table.failures tbody tr")
             assert [" ".join(cell.get_text(" ").split()) for cell in row.find_all("td")][:5] == [
                 "Unavailable",

@@ -61,7 +61,8 @@ def test_partner_with_503_responses_fails_and_recovers(
     assert state() is PartnerState.FAILING
     (banner,) = banners(ravi)
     assert (
-        "Bharat Connect has been failing since" in banner and "5 webhooks queued; nothing is lost" in banner
+        "Bharat Connect has been failing since" in banner
+        and "5 webhooks in the queue; nothing is lost" in banner
     )
     assert "Next check:" in banner
     network.behave("ok")
@@ -126,10 +127,10 @@ def test_only_readers_with_waiting_webhooks_see_the_banner(
     deliver()
     for browser, path in ((asha, "/orders"), (meera, "/health"), (ravi, "/attention")):
         (banner,) = banners(browser, path)
-        assert "3 webhooks queued" in banner
+        assert "3 webhooks in the queue" in banner
     assert not banners(omar)
     confirm(own[0])
-    assert "1 webhook queued" in banners(omar)[0] and "4 webhooks queued" in banners(asha)[0]
+    assert "1 webhook in the queue" in banners(omar)[0] and "4 webhooks in the queue" in banners(asha)[0]
     assert omar.get(omar.get("/").one(f"{BANNER} a")["href"]).status_code == 200
 
 
