@@ -196,7 +196,6 @@ def test_result_follows_webhooks_until_all_have_ended(asha: Browser, arrive: Any
     assert updates.one("#bulk-result")["data-announce"] == "2 delivered"
 
 
-@pytest.mark.sqlite
 def test_result_counts_webhooks_by_the_state_of_their_rows(
     asha: Browser, arrive: Any, network: Any, deliver: Any, partner: Partner, database: Database
 ) -> None:

@@ -223,7 +223,6 @@ def test_unsuccessful_resend_shows_the_attempt_and_the_state_of_the_webhook(
         assert now == "Retrying"
 
 
-@pytest.mark.sqlite
 def test_report_keeps_the_state_before_the_resend(
     ravi: Browser, confirm_orders: Any, database: Database, partner: Partner, session: Session
 ) -> None:
