@@ -91,7 +91,7 @@ class ParsedResponse(TestResponse):
         return BeautifulSoup(self.get_data(as_text=True), "html.parser")
 
     @property
-    def words(self) -> str:
+    def visible_text(self) -> str:
         """The visible text, with single spaces. Parsing would take longer than making the page."""
         return " ".join(unescape(_TAGS.sub(" ", self.get_data(as_text=True))).split())
 

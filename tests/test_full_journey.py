@@ -49,7 +49,7 @@ def test_order_from_receipt_to_delivery(
     clock.move(seconds=10)
     assert deliver() == {"refused": 1}
     message_id = asha.get(f"/orders/{order_id}.json").get_json()["decisions"][0]["message_id"]
-    assert "Remarks are not acceptable" in meera.get(f"/webhooks/{message_id}").words
+    assert "Remarks are not acceptable" in meera.get(f"/webhooks/{message_id}").visible_text
 
     # Ravi resends the identical bytes.
     action = f"/webhooks/{message_id}/resend"

@@ -122,4 +122,4 @@ def test_post_without_csrf_token_is_refused(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     response = asha.send(f"/orders/{order_id}/answer", {"supplier_response": "ACCEPT", "version": 1})
     assert response.status_code == 422
-    assert "Nothing was saved" in response.words
+    assert "Nothing was saved" in response.visible_text

@@ -61,7 +61,7 @@ def test_other_preferences_are_kept(asha: Browser, session: Session) -> None:
 )
 def test_invalid_account_is_refused(asha: Browser, fields: dict[str, str], error: str) -> None:
     response = save(asha, **fields)
-    assert (response.status_code, error in response.words) == (422, True)
+    assert (response.status_code, error in response.visible_text) == (422, True)
 
 
 def test_times_are_shown_in_the_zone_of_the_reader(asha: Browser, arrive: Any) -> None:

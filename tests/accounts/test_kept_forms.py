@@ -68,7 +68,7 @@ def test_response_after_session_ended_is_shown_again(
     assert page.one("#supplier_remarks").get_text().strip() == REMARK
     assert page.one("#supplier_order_number")["value"] == "SO-1"
     assert page.one("input[name=supplier_response][value=REJECT]").has_attr("checked")
-    assert "Nothing was saved: your session ended" in page.words
+    assert "Nothing was saved: your session ended" in page.visible_text
     assert count_rows(session, Decision) == 0
     form = next(form for form in page.page.find_all("form") if form["action"].endswith("/answer"))
     assert asha.send(form["action"], {**fields, "csrf_token": page.csrf_token}).status_code == 303
@@ -150,7 +150,7 @@ def test_kept_form_of_a_view_that_keeps_none_is_not_found(asha: Browser, databas
         token = kept_forms.keep(writing, "/logout", [], address="")
         writing.commit()
     response = asha.get(f"/account/form/{token}")
-    assert (response.status_code, "Form expired" in response.words) == (404, False)
+    assert (response.status_code, "Form expired" in response.visible_text) == (404, False)
 
 
 def test_kept_form_expires(anonymous: Browser, asha: Browser, order_id: int, clock: Any) -> None:
@@ -240,5 +240,5 @@ def test_confirmation_counts_for_less_than_15_minutes(
 def test_wrong_password_does_not_confirm(admin: Browser) -> None:
     url = "/account/confirm?next=/users/new"
     response = admin.send(url, {**admin.fill(url, url), "password": "wrong"})
-    assert (response.status_code, "Incorrect password." in response.words) == (422, True)
+    assert (response.status_code, "Incorrect password." in response.visible_text) == (422, True)
     assert admin.get("/users/new").status_code == 303

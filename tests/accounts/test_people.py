@@ -47,7 +47,7 @@ def test_new_user_signs_in_with_the_password_shown_once(
     typed = {"name": "Kiran", "full_name": "Kiran Rao", "supplier_ids": f" {TRIVENI}\n\n"}
     password = admin.send("/users/new", {**fields, **typed}).one("#made").get_text()
     assert password not in admin.get(f"/users/{load(session, 'kiran').id}").text
-    assert "Kiran Rao" in admin.get("/users").words
+    assert "Kiran Rao" in admin.get("/users").visible_text
     assert anonymous.sign_in("kiran", password).status_code == 303
     # A temporary password opens nothing but the page to change it.
     assert anonymous.get("/orders").location == "/account/password"
@@ -61,7 +61,7 @@ def test_email_address_is_set_by_an_administrator(admin: Browser, session: Sessi
     assert change(admin, session, "omar", mail_address="no address").status_code == 422
     assert change(admin, session, "omar", mail_address="omar@supplier.example").status_code == 303
     assert load(session, "omar").mail_address == "omar@supplier.example"
-    assert "omar@supplier.example" in admin.get("/users").words
+    assert "omar@supplier.example" in admin.get("/users").visible_text
 
 
 def test_supplier_ids_on_one_line_are_split(admin: Browser, session: Session) -> None:
@@ -110,7 +110,7 @@ def test_invalid_user_shows_error_and_keeps_input(
             }
             response = admin.send("/users/new", {**admin.fill("/users/new", "/users/new"), **typed})
             assert response.status_code == 422
-            assert error in response.words
+            assert error in response.visible_text
             assert response.one("#name")["value"] == typed["name"]
             session.rollback()
             assert session.scalars(select(Person.username)).all() == before
@@ -155,7 +155,7 @@ def test_deactivated_user_is_signed_out_and_cannot_sign_in(
     assert change(admin, session, "omar", active=None).status_code == 303
     assert omar.get("/orders").status_code == 303
     assert anonymous.sign_in("omar", PASSWORD).status_code != 303
-    assert "Deactivated" in admin.get("/users").words
+    assert "Deactivated" in admin.get("/users").visible_text
 
 
 def test_password_reset_signs_out_and_replaces_the_password(
@@ -173,7 +173,7 @@ def test_last_administrator_cannot_be_removed(
 ) -> None:
     response = change(admin, session, "admin", **fields)
     assert response.status_code == 422
-    assert "This is the last active administrator" in response.words
+    assert "This is the last active administrator" in response.visible_text
     person = load(session, "admin")
     assert (person.role, person.active) == (Role.ADMIN, True)
     change(admin, session, "meera", role="admin")

@@ -126,7 +126,7 @@ def test_activity_that_cannot_be_written_fails_no_request(
 def test_own_sessions_are_listed_and_revoked(sign_in: Callable[..., Browser], session: Session) -> None:
     browser, second, other = sign_in(), sign_in(), sign_in("omar")
     page = browser.get("/account/sessions")
-    assert "This session" in page.words
+    assert "This session" in page.visible_text
     revocations = [form["action"] for form in page.page.find_all("form") if "revoke" in form["action"]]
     assert len(revocations) == 2
     (second_id,) = session.scalars(

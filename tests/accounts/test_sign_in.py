@@ -28,8 +28,8 @@ def test_failed_sign_in_does_not_say_which_field_is_wrong(anonymous: Browser) ->
     unknown_user = anonymous.sign_in("nobody-here", PASSWORD)
     for response in (wrong_password, unknown_user):
         assert response.status_code == 422
-        assert "Incorrect username or password." in response.words
-    assert wrong_password.words == unknown_user.words
+        assert "Incorrect username or password." in response.visible_text
+    assert wrong_password.visible_text == unknown_user.visible_text
     assert anonymous.get("/").status_code == 303
 
 

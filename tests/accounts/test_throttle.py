@@ -40,7 +40,7 @@ def test_repeated_failures_are_delayed(anonymous: Browser, username: str) -> Non
     assert guess(anonymous, username, 8) == [422] * 6 + [429] * 2
     refused = anonymous.sign_in(username, PASSWORD)
     assert (refused.status_code, int(refused.headers["Retry-After"]) in range(1, 6)) == (429, True)
-    assert "Too many failed attempts. Try again in" in refused.words
+    assert "Too many failed attempts. Try again in" in refused.visible_text
 
 
 def test_delay_grows_up_to_its_limit(database: Database, clock: Any) -> None:

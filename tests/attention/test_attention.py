@@ -67,7 +67,7 @@ def test_resolved_item_is_listed_with_name_and_reason(
     assert (response.status_code, response.location) == (303, f"/attention/{key}")
     for browser in (ravi, meera, asha):
         assert badge(browser) == ""
-        assert "All clear" in browser.get("/attention").words
+        assert "All clear" in browser.get("/attention").visible_text
         resolved = browser.get("/attention/closed").one(".attention-item").get_text(" ")
         assert "Resolved by phone" in resolved and "Ravi" in resolved
     assert not meera.get("/webhooks?state=attention").page.select("tbody tr")
@@ -85,7 +85,7 @@ def test_item_reopens_when_it_fails_again(ravi: Browser, refused: str, network: 
     assert badge(ravi) == "1"
     row = ravi.get("/attention").one(".attention-item").get_text(" ")
     assert "Failed again" in row and "Still not acceptable" in row
-    assert "Partner will fix it" in ravi.get(f"/attention/{key}").words
+    assert "Partner will fix it" in ravi.get(f"/attention/{key}").visible_text
     submit(ravi, key, "assign", person="4")
     history = [title.get_text() for title in ravi.get(f"/attention/{key}").page.select(".timeline b")]
     assert history == ["Assigned to Ravi", "Failed again", "Resolved"]
@@ -97,7 +97,7 @@ def test_delivered_item_needs_no_attention(ravi: Browser, refused: str, deliver:
     assert badge(ravi) == ""
     token = ravi.fill("/webhooks?state=refused", "/views")["csrf_token"]
     response = ravi.send(f"/attention/message-{refused}/close", {"reason": "Too late", "csrf_token": token})
-    assert response.status_code == 409 and "no longer needs attention" in response.words
+    assert response.status_code == 409 and "no longer needs attention" in response.visible_text
 
 
 @pytest.mark.sqlite
@@ -107,7 +107,7 @@ def test_assign_and_unassign(ravi: Browser, browser_of: Any, refused: str) -> No
     assert "Assigned to Admin" in ravi.get("/attention").one(".attention-item").get_text()
     assert len(admin.get("/attention?whose=mine").page.select(".attention-item")) == 1
     assert not ravi.get("/attention?whose=nobody").page.select(".attention-item")
-    assert "Nothing assigned to you" in ravi.get("/attention?whose=mine").words
+    assert "Nothing assigned to you" in ravi.get("/attention?whose=mine").visible_text
     assert submit(admin, key, "assign", person="").status_code == 303
     assert len(ravi.get("/attention?whose=nobody").page.select(".attention-item")) == 1
     for invalid in ("3", "999", "x", "-1"):
@@ -177,9 +177,9 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
         writing.add(CircuitBreaker(partner_id=partner.id, opened_at=partner.created_at, probe_at=None))
         writing.commit()
     # Without a backlog the partner is not failing: the next response is the probe.
-    assert "Failing" not in ravi.get("/attention").words
+    assert "Failing" not in ravi.get("/attention").visible_text
     confirm(order_id)
-    assert "Failing" in ravi.get("/attention").words
+    assert "Failing" in ravi.get("/attention").visible_text
 
 
 def test_assignee_filter_finds_older_items(
@@ -234,8 +234,8 @@ def test_items_out_of_scope_are_hidden(
 
 @pytest.mark.sqlite
 def test_invalid_query_parameters_are_ignored(ravi: Browser, refused: str) -> None:
-    assert "is ignored" in ravi.get("/attention?whose=them").words
-    assert "is ignored" in ravi.get("/attention?after=x").words
+    assert "is ignored" in ravi.get("/attention?whose=them").visible_text
+    assert "is ignored" in ravi.get("/attention?after=x").visible_text
     for after in ("x", "-1", "99999999999999999999", "7"):
         assert ravi.get(f"/attention/closed?after={after}").status_code == 200
 
@@ -248,7 +248,7 @@ def test_resolved_item_that_was_delivered_cannot_be_reopened(
     network.behave("ok")
     resend(ravi, refused, deliver)
     assert not ravi.get(f"/attention/{key}").page.select(f"form[action='/attention/{key}/reopen']")
-    assert "Partner will fix it" in ravi.get("/attention/closed").words
+    assert "Partner will fix it" in ravi.get("/attention/closed").visible_text
 
 
 def test_needs_attention_is_the_same_in_sql_and_python(refused: str, database: Database) -> None:

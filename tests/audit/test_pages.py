@@ -108,16 +108,16 @@ def test_hostile_text_is_inert(meera: Browser, database: Database) -> None:
         session.commit()
     response = meera.get("/audit")
     assert "<script>alert" not in response.get_data(as_text=True)
-    assert "alert(1)" in response.words
+    assert "alert(1)" in response.visible_text
 
 
 @pytest.mark.sqlite
 def test_page_shows_how_far_the_trail_is_sealed(
     meera: Browser, database: Database, many_entries: None
 ) -> None:
-    assert "Not sealed yet" in meera.get("/audit").words
+    assert "Not sealed yet" in meera.get("/audit").visible_text
     seals.seal(database)
-    assert "Integrity sealed to #120" in meera.get("/audit").words
+    assert "Integrity sealed to #120" in meera.get("/audit").visible_text
 
 
 @pytest.mark.sqlite
@@ -129,7 +129,7 @@ def test_htmx_request_gets_only_the_list(meera: Browser, many_entries: None) -> 
 
 @pytest.mark.sqlite
 def test_empty_trail_shows_an_explanation(meera: Browser) -> None:
-    assert "No entries yet" in meera.get("/audit").words
+    assert "No entries yet" in meera.get("/audit").visible_text
 
 
 @pytest.mark.sqlite
@@ -140,7 +140,7 @@ def test_time_out_of_range_is_shown_as_typed(
     asha.respond(arrive(1)[0], remarks=remarks)
     page = meera.get("/audit")
     assert page.status_code == 200
-    assert remarks in page.words
+    assert remarks in page.visible_text
 
 
 @pytest.mark.sqlite
@@ -208,7 +208,7 @@ def test_search_finds_all_matches_with_and_without_index(
         monkeypatch.setattr("app.audit.queries.FEW", few)
         for words, count in (("a/77", 3), ("A/77/", 1), ("100 %", 1), ("9001", 3), ("7", 25), ("MOVING", 1)):
             assert len(rows(meera.get("/audit", query_string={"q": words}))) == count, (few, words)
-        assert "No matches" in meera.get("/audit?q=nowhere").words
+        assert "No matches" in meera.get("/audit?q=nowhere").visible_text
 
 
 def test_pruned_entries_are_not_found(
@@ -220,4 +220,4 @@ def test_pruned_entries_are_not_found(
     prune_entries(database, the_clock.now() - timedelta(days=1))
     with database.reading() as session:
         assert matching_ids(session, TextIndex.AUDIT, "moving", limit=9) == []
-    assert "No matches" in meera.get("/audit?q=moving").words
+    assert "No matches" in meera.get("/audit?q=moving").visible_text

@@ -361,7 +361,7 @@ def test_breaker_opening_and_recovery_are_recorded_once_each(
     assert entries[0].new_values["reason"] == "no_response"
     assert entries[1].old_values["failed probes"] >= 3
     for page in ("/audit?object=partner", f"/partners/{partner.id}"):
-        words = meera.get(page).words
+        words = meera.get(page).visible_text
         assert "PO Confirm" in words
 
 

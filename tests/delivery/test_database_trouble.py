@@ -189,7 +189,7 @@ def test_locked_sqlite_file_is_waited_for(
         wait_until(lambda: "the database is unavailable" in caplog.text, 20)
         refused = asha.send(url, fields)
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
-        assert "may not have been saved" in refused.words
+        assert "may not have been saved" in refused.visible_text
         assert not network.received()
         # It stops on a signal while the file is locked, since nothing is in flight.
     assert session.scalar(select(func.count(Decision.id))) == 1
@@ -233,7 +233,7 @@ def test_full_disk_is_retried_and_reported_on_pages(
         refused = [url for url, response in responses.items() if response.status_code != 303]
         assert refused
         assert all(responses[url].status_code == 503 for url in refused)
-        assert all("may not have been saved" in responses[url].words for url in refused)
+        assert all("may not have been saved" in responses[url].visible_text for url in refused)
         assert not everything_is_delivered(session)()
         disk.full = False
         wait_until(everything_is_delivered(session), 30)

@@ -213,7 +213,7 @@ def test_export_is_audited_with_its_filter(meera: Browser, many_messages: Any, s
 def test_invalid_filter_exports_nothing(meera: Browser, many_messages: Any) -> None:
     many_messages(2)
     response = meera.get("/exports/webhooks.csv?state=nonsense")
-    assert response.status_code == 422 and "Export failed" in response.words
+    assert response.status_code == 422 and "Export failed" in response.visible_text
     assert meera.get("/exports/nothing.csv").status_code == 404
     assert meera.get("/exports/webhooks.exe").status_code == 404
 
@@ -245,10 +245,10 @@ def test_large_export_is_a_job_that_only_its_owner_downloads(
     ids = many_messages(1200)
     set_rows_at_once(1000)
     url = f"/exports/webhooks.{form}?state=delivered"
-    assert "more than 1,000 rows" in meera.get(url).words
+    assert "more than 1,000 rows" in meera.get(url).visible_text
     job_id = create_export(meera, url)
     early = meera.get(f"/exports/files/{job_id}")
-    assert early.status_code == 404 and "not finished" in early.words
+    assert early.status_code == 404 and "not finished" in early.visible_text
     assert not meera.get(f"/jobs/{job_id}").page.select("main a[href*='/exports/']"), (
         "there is nothing to fetch"
     )
@@ -270,14 +270,14 @@ def test_large_export_is_a_job_that_only_its_owner_downloads(
     assert page.one("tbody a[href^='/exports/files/']")
     shown = meera.get(f"/jobs/{job_id}")
     assert shown.one(f"a[href='/exports/files/{job_id}']").get_text().startswith("Download, ")
-    assert "kept until" in shown.words
+    assert "kept until" in shown.visible_text
     with app.extensions["database"].writing() as writing:
         row = writing.get(Job, job_id)
         row.person_id = 999
         writing.commit()
     assert meera.get(f"/exports/files/{job_id}").status_code == 404
     shown = meera.get(f"/jobs/{job_id}")
-    assert "Only Meera can download the file" in shown.words
+    assert "Only Meera can download the file" in shown.visible_text
     assert not shown.page.select("a[href*='/exports/files/']")
 
 
@@ -286,7 +286,7 @@ def test_slow_search_offers_a_job(
 ) -> None:
     many_messages(3)
     monkeypatch.setattr(exports_routes, "MAX_SECONDS", -1.0)
-    assert "This export is large." in meera.get("/exports/webhooks.csv").words
+    assert "This export is large." in meera.get("/exports/webhooks.csv").visible_text
 
 
 def test_empty_batch_does_not_end_the_export(
@@ -327,7 +327,7 @@ def test_expired_file_is_removed(
     assert files.remove_expired(database, settings) == 0
     clock.move(hours=73)
     assert meera.get(f"/exports/files/{job_id}").status_code == 404
-    assert "expired" in meera.get(f"/jobs/{job_id}").words
+    assert "expired" in meera.get(f"/jobs/{job_id}").visible_text
     assert files.remove_expired(database, settings) == 1
     assert not list((settings.instance / files.FOLDER).iterdir())
 
@@ -351,12 +351,14 @@ def test_download_on_another_machine_names_the_one_with_the_file(
     monkeypatch.setattr("socket.gethostname", lambda: "web-1")
     response = meera.get(f"/exports/files/{job_id}")
     assert response.status_code == 503
-    assert "It is on worker-7" in response.words and "share the folder “exports”" in response.words
-    assert "on worker-7" in meera.get("/exports").words
+    assert (
+        "It is on worker-7" in response.visible_text and "share the folder “exports”" in response.visible_text
+    )
+    assert "on worker-7" in meera.get("/exports").visible_text
 
     monkeypatch.setattr("socket.gethostname", lambda: "worker-7")
     removed = meera.get(f"/exports/files/{job_id}")
-    assert removed.status_code == 404 and "removed from this machine" in removed.words
+    assert removed.status_code == 404 and "removed from this machine" in removed.visible_text
     elsewhere.rename(shared)
     monkeypatch.setattr("socket.gethostname", lambda: "web-1")
     assert meera.get(f"/exports/files/{job_id}").status_code == 200

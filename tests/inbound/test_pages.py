@@ -29,9 +29,9 @@ def test_list_shows_messages_with_results(ravi: Browser, buyer: Buyer, arrive: A
     assert len(links) == 3
     assert links[1] == page_of(edit)
     for words in ("Changed order", "Applied", "Unmatched", "409"):
-        assert words in page.words
+        assert words in page.visible_text
     assert page.one("nav a[data-queue=received]")["aria-current"] == "page"
-    assert "1 unmatched message" in page.words
+    assert "1 unmatched message" in page.visible_text
 
 
 def test_reader_sees_only_messages_in_scope(
@@ -44,7 +44,7 @@ def test_reader_sees_only_messages_in_scope(
     assert omar.get(page_of(own)).status_code == 200
     assert omar.get(page_of(other)).status_code == 404
     assert asha.get(page_of(stranger)).status_code == 404
-    assert "The body was not stored." in ravi.get(page_of(stranger)).words
+    assert "The body was not stored." in ravi.get(page_of(stranger)).visible_text
 
 
 def test_filters_combine_and_invalid_ones_are_ignored(
@@ -67,7 +67,7 @@ def test_filters_combine_and_invalid_ones_are_ignored(
         with subtests.test(query=query):
             page = ravi.get(f"/inbound?{query}")
             assert len(page.page.select("#inbound-list a.strong")) == count
-            assert ("is ignored" in page.words) == ("nonsense" in query)
+            assert ("is ignored" in page.visible_text) == ("nonsense" in query)
             fragment = ravi.get(f"/inbound?{query}", headers={"HX-Request": "true"})
             assert fragment.text.lstrip().startswith("<section")
             assert fragment.one("#inbound-list")
@@ -76,7 +76,7 @@ def test_filters_combine_and_invalid_ones_are_ignored(
 
 @pytest.mark.sqlite
 def test_empty_log_shows_an_explanation(ravi: Browser) -> None:
-    assert "No messages yet" in ravi.get("/inbound").words
+    assert "No messages yet" in ravi.get("/inbound").visible_text
 
 
 @pytest.mark.sqlite
@@ -90,11 +90,11 @@ def test_message_shows_request_response_and_order(meera: Browser, buyer: Buyer, 
     assert page.one("#request-body-raw").get_text().startswith("{")
     assert '"response_code": 0' in page.one("#response-body").get_text()
     assert page.page.select(f"a[href='/orders/{order_id}']")
-    assert "2 more times with the same response" in page.words
-    assert "••••••••" in page.words
+    assert "2 more times with the same response" in page.visible_text
+    assert "••••••••" in page.visible_text
     repeat = page.page.select("#repeats-title ~ *, .plain-list a")[-1]["href"]
     assert page.page.select(f".plain-list a[href='{repeat}']")
-    assert "Received before. No change." in meera.get(str(repeat)).words
+    assert "Received before. No change." in meera.get(str(repeat)).visible_text
 
 
 @pytest.mark.sqlite
@@ -128,12 +128,12 @@ def test_support_reprocesses_a_message(ravi: Browser, buyer: Buyer, arrive: Any,
     fields = ravi.fill(url, f"{url}/apply")
     empty = ravi.send(f"{url}/apply", {**fields, "reason": " "})
     assert empty.status_code == 422
-    assert "Enter a reason." in empty.words
+    assert "Enter a reason." in empty.visible_text
     done = ravi.send(f"{url}/apply", {**fields, "reason": "The order came late"}, follow_redirects=True)
     assert done.status_code == 200
     assert order_state(session, order_id)[0] == "CANCELLED"
-    assert "Reprocessed by Ravi" in done.words
-    assert "The order came late" in done.words
+    assert "Reprocessed by Ravi" in done.visible_text
+    assert "The order came late" in done.visible_text
     button = done.one("form.resend button")
     assert button.has_attr("disabled")
     assert done.one(f"#{button['aria-describedby']}").get_text() == "This message was already applied."
@@ -148,7 +148,7 @@ def test_reprocess_is_hidden_without_permission(
     for browser in (meera, asha):
         page = browser.get(url)
         assert page.status_code == 200
-        assert "Reprocess" not in page.words
+        assert "Reprocess" not in page.visible_text
 
 
 def test_open_list_polls_the_number_of_new_messages(

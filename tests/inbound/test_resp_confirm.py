@@ -178,10 +178,10 @@ def test_webhook_with_late_result_can_be_resent_after_its_lease(
     message_id = confirm(arrive(1)[0])
     claim_one()
     assert buyer.send_result(req_msg_id=f"REQ-{message_id}").status_code == 200
-    assert "in progress" in ravi.get(f"/webhooks/{message_id}").words
+    assert "In progress" in ravi.get(f"/webhooks/{message_id}").visible_text
     clock.move(minutes=1)
-    page = ravi.get(f"/webhooks/{message_id}").words
-    assert "outcome unknown" in page.lower() and "in progress" not in page
+    page = ravi.get(f"/webhooks/{message_id}").visible_text
+    assert "outcome unknown" in page.lower() and "In progress" not in page
     send_again(database, message_id)
     assert claim_one().number == 2
 

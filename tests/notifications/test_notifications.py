@@ -117,7 +117,7 @@ def test_bell_counts_unread_and_links_change_nothing(
     add(database, Event.MENTIONED, title="<b>KAV/2</b>")
     page = asha.get("/notifications")
     assert bell(asha) == "2"
-    assert "Meera assigned KAV/1 to you" in page.words and "<b>KAV/2</b>" in page.words
+    assert "Meera assigned KAV/1 to you" in page.visible_text and "<b>KAV/2</b>" in page.visible_text
     asha.get(page.page.select(".attention-item a")[0]["href"])
     assert bell(asha) == "2"
     assert bell(omar) == "" and not omar.get("/notifications").page.select(".attention-item")
@@ -155,7 +155,7 @@ def test_page_lists_days_and_one_entry_for_each_order(database: Database, asha: 
         "Unread:New order KAV/2",
         "Unread:New order KAV/1",
     ]
-    assert "1 earlier" in page.words
+    assert "1 earlier" in page.visible_text
     forms = [form["action"] for form in page.page.select("li.notification form")]
     submit(asha, "/notifications", forms[1])
     assert bell(asha) == "3"
@@ -296,8 +296,8 @@ def test_refused_response_is_assigned_to_the_staff_who_must_respond_again(
     assert submit(ravi, item, f"{item}/assign", person=str(outsider)).status_code == 422
     submit(ravi, item, f"{item}/assign", person=str(person_of(session, "asha").id))
     assert Event.ASSIGNED in events_of(session, "asha")
-    assert "Assigned to Asha" in asha.get("/attention?whose=mine").words
-    assert "Respond again" in asha.get(item).words
+    assert "Assigned to Asha" in asha.get("/attention?whose=mine").visible_text
+    assert "Respond again" in asha.get(item).visible_text
 
 
 def test_assigned_item_notifies_the_assignee(

@@ -39,7 +39,7 @@ def test_bulk_response_records_each_order(asha: Browser, arrive: Any, session: S
     ids = arrive(3)
     response = respond_to_all(asha, ids)
     assert response.status_code == 200
-    assert response.words.count("Confirmed Queued") == 3
+    assert response.visible_text.count("Confirmed Queued") == 3
     assert count_rows(session, Decision) == 3
     assert deliver() == {"delivered": 3}
 
@@ -54,11 +54,11 @@ def test_preview_names_skipped_orders_and_records_nothing(
     session.commit()
     page = plan(asha, ids)
     assert page.status_code == 200
-    assert "Asha already responded." in page.words
-    assert "canceled by the buyer" in page.words
+    assert "Asha already responded." in page.visible_text
+    assert "canceled by the buyer" in page.visible_text
     assert page.one(".panel.response .btn-main").get_text(" ").split()[-2:] == ["1", "order"]
     total = session.scalars(select(PurchaseOrder.total).where(PurchaseOrder.id == ids[2])).one()
-    assert f"{money(total)} for 1 order" in page.words
+    assert f"{money(total)} for 1 order" in page.visible_text
     assert count_rows(session, Decision) == 1
 
 
@@ -68,7 +68,7 @@ def test_bulk_response_skips_orders_with_a_response(asha: Browser, arrive: Any, 
     asha.respond(ids[0], "REJECT", "No capacity")
     response = respond_to_all(asha, ids)
     assert response.status_code == 200
-    assert response.words.count("Skipped Asha already responded.") == 1
+    assert response.visible_text.count("Skipped Asha already responded.") == 1
     assert count_rows(session, Decision) == 3
 
 
@@ -77,7 +77,7 @@ def test_bulk_response_skips_changed_order(asha: Browser, arrive: Any, session: 
     session.execute(update(PurchaseOrder).where(PurchaseOrder.id == ids[0]).values(version=2))
     session.commit()
     response = respond_to_all(asha, ids, versions=[f"{ids[0]}:1", f"{ids[1]}:1"])
-    assert "now version 2" in response.words
+    assert "now version 2" in response.visible_text
     assert count_rows(session, Decision) == 1
 
 
@@ -87,7 +87,7 @@ def test_bulk_response_twice_records_once(asha: Browser, arrive: Any, session: S
     respond_to_all(asha, ids)
     again = respond_to_all(asha, ids)
     assert again.status_code == 200
-    assert again.words.count("It already had this response.") == 2
+    assert again.visible_text.count("It already had this response.") == 2
     assert count_rows(session, Decision) == 2
 
 
@@ -96,7 +96,7 @@ def test_bulk_response_to_foreign_orders_is_not_found(omar: Browser, arrive: Any
     ids = arrive(2)
     response = respond_to_all(omar, ids)
     assert response.status_code == 422
-    assert "not found" in response.words
+    assert "not found" in response.visible_text
     assert count_rows(session, Decision) == 0
 
 
@@ -192,7 +192,7 @@ def test_result_follows_webhooks_until_all_have_ended(asha: Browser, arrive: Any
     deliver()
     updates = asha.get(url, headers=HTMX)
     assert updates.one("#bulk-result").get("data-hx-get") is None
-    assert updates.words.count("Confirmed Delivered") == 2
+    assert updates.visible_text.count("Confirmed Delivered") == 2
     assert updates.one("#bulk-result")["data-announce"] == "2 delivered"
 
 
@@ -260,10 +260,10 @@ def test_undo_all_cancels_every_webhook(
     asha: Browser, arrive: Any, deliver: Any, clock: Any, session: Session
 ) -> None:
     result = respond_to_all(asha, arrive(3))
-    assert "Undo all 3" in result.words
+    assert "Undo all 3" in result.visible_text
     page = asha.get(undo(asha, result).location)
     assert page.one("h1").get_text() == "0 orders confirmed"
-    assert page.words.count("Undone Asha undid") == 3
+    assert page.visible_text.count("Undone Asha undid") == 3
     assert not page.page.select("button#undo-all")
     clock.move(seconds=60)
     assert deliver() == {}
@@ -296,7 +296,7 @@ def test_undo_after_sending_is_refused(asha: Browser, arrive: Any, clock: Any) -
     fields = asha.fill(result.request.path, action)
     clock.move(seconds=11)
     late = asha.send(action, fields)
-    assert (late.status_code, "Too late to undo" in late.words) == (409, True)
+    assert (late.status_code, "Too late to undo" in late.visible_text) == (409, True)
     assert asha.send(action, {**fields, "order_id": "x"}).status_code == 409
 
 
@@ -364,7 +364,7 @@ def test_all_orders_of_a_list_are_planned_in_pages(
     ids = arrive(5)
     asha.respond(ids[0])
     page = select_all()
-    assert "Respond to 4 orders" in page.words
+    assert "Respond to 4 orders" in page.visible_text
     assert len(page.page.select("tbody tr")) == 2
     form = page.one(f"form[action='{page.request.path}']")
     box = form.select("input[name^=remarks-]")[0]
@@ -392,10 +392,10 @@ def test_plan_names_orders_that_changed_since(
     session.execute(update(PurchaseOrder).where(PurchaseOrder.id == ids[0]).values(version=2))
     session.commit()
     again = asha.get(page.request.path)
-    assert "It is now version 2." in again.words
-    assert "1 of 2 orders are ready" in again.words
+    assert "It is now version 2." in again.visible_text
+    assert "1 of 2 orders are ready" in again.visible_text
     result = send(asha, again)
-    assert "1 order skipped." in result.words
+    assert "1 order skipped." in result.visible_text
     assert count_rows(session, Decision) == 1
 
 
@@ -433,7 +433,7 @@ def test_plan_with_invalid_fields_is_shown_again(
         assert send(asha, page, **fields).status_code == 422, fields
     own = {str(page.page.select("input[name^=remarks-]")[1]["name"]): 'a "quoted" remark'}
     response = send(asha, page, **own)
-    assert (response.status_code, "cannot contain" in response.words) == (422, True)
+    assert (response.status_code, "cannot contain" in response.visible_text) == (422, True)
     assert count_rows(session, Decision) == 0
 
 
@@ -456,7 +456,7 @@ def test_many_responses_are_recorded_in_the_background(
     monkeypatch.setattr(bulk_response, "AT_ONCE", 4)
     monkeypatch.setattr(bulk_response, "BATCH", 2)
     page = send(asha, select_all())
-    assert "0 of 5" in page.words
+    assert "0 of 5" in page.visible_text
     assert count_rows(session, Decision) == 0
     tasks = worker(app.extensions["database"], app.extensions["settings"])
     while tasks.run_next():

@@ -77,7 +77,7 @@ def test_document_of_many_lines_has_pages_and_every_change(buyer: Buyer, arrive:
     assert numbers("3") == numbers("99999") == [str(number) for number in range(201, 251)]
     assert len(numbers("all")) == 250
     page = asha.get(f"/orders/{order_id}?list=answer%3Dopen")
-    assert "Lines 1–100 of 250" in page.words
+    assert "Lines 1–100 of 250" in page.visible_text
     links = [link["href"] for link in page.page.select(".line-pages a")]
     assert links == [
         f"/orders/{order_id}?lines={lines}&since=2&list=answer%3Dopen#lines" for lines in ("2", "all")
@@ -110,7 +110,7 @@ def test_document_marks_old_and_new_values_accessibly(buyer: Buyer, arrive: Any,
 def test_unchanged_order_has_no_marks(arrive: Any, asha: Browser) -> None:
     page = asha.get(f"/orders/{arrive(1)[0]}")
     assert not page.page.select("#document del, #document ins")
-    assert "compare with" not in page.words
+    assert "compare with" not in page.visible_text
 
 
 def test_document_can_be_compared_with_any_earlier_version(buyer: Buyer, arrive: Any, asha: Browser) -> None:
@@ -118,11 +118,11 @@ def test_document_can_be_compared_with_any_earlier_version(buyer: Buyer, arrive:
     buyer.edit(deliveryDate="2027-01-15")
     buyer.edit(current=2, deliveryDate="2027-01-15", subject="Moved")
     page = asha.get(f"/orders/{order_id}")
-    assert "Version 3, changes from v2" in page.words
+    assert "Version 3, changes from v2" in page.visible_text
     link = page.one("#document .versions a")
     assert link.get_text() == "compare with v1"
     page = asha.get(str(link["href"]))
-    assert "Version 3, changes from v1" in page.words
+    assert "Version 3, changes from v1" in page.visible_text
     assert len(page.page.select("#document ins")) == 2
     for value in ("0", "3", "99", "x", "-1"):
         assert asha.get(f"/orders/{order_id}?since={value}").status_code == 200
@@ -143,8 +143,8 @@ def test_stale_form_shows_changes_and_keeps_all_input(buyer: Buyer, arrive: Any,
     for headers in ({}, {"HX-Request": "true"}):
         page = asha.send(url, {**fields, **typed}, headers=headers)
         assert page.status_code == 409
-        assert "The buyer changed this order while you were editing." in page.words
-        assert "Changed: delivery date." in page.words
+        assert "The buyer changed this order while you were editing." in page.visible_text
+        assert "Changed: delivery date." in page.visible_text
         assert page.one("textarea[name=supplier_remarks]").get_text().strip() == "Typed with care"
         for value in ("SO-77", "dock", "West"):
             assert page.page.select(f"input[value='{value}']")
@@ -204,7 +204,7 @@ def test_late_refusal_names_its_incoming_message(
     where = f"/inbound/{resp(late)['reqMsgId']}"
     for url in (f"/orders/{order_id}", f"/orders/{order_id}/answer", f"/webhooks/{message_id}"):
         page = asha.get(url)
-        assert "The partner sent this result later" in page.words, url
+        assert "The partner sent this result later" in page.visible_text, url
         assert page.page.select(f".late-result a[href='{where}']"), url
     assert "Refused by the partner" in asha.get(f"/orders/{order_id}").one("#timeline").get_text()
 

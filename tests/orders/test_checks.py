@@ -448,7 +448,7 @@ def test_check_that_does_not_apply_is_a_conflict(asha: Browser, receive: Any, wr
     fields = dismissal(asha, order_id) | {"note": "ok"} | wrong
     response = asha.send(f"/orders/{order_id}/checks/dismiss", fields)
     assert response.status_code == 409
-    assert "This check no longer applies" in response.words
+    assert "This check no longer applies" in response.visible_text
 
 
 @pytest.mark.sqlite

@@ -201,7 +201,7 @@ def test_different_response_is_a_conflict_that_names_the_first_responder(
     asha.respond(order_id)
     response = omar.send(url, late)
     assert response.status_code == 409
-    assert "Asha" in response.words
+    assert "Asha" in response.visible_text
     assert "Out of stock" in response.text
     assert count_rows(session, Decision) == 1
 
@@ -256,7 +256,7 @@ def test_review_shows_the_response_and_its_submit_records_it(
     fields |= {"additional_infos-0-name": "next slot", "additional_infos-0-value": "January"}
     review = asha.send(f"{url}/review", fields)
     assert review.status_code == 200
-    assert "No capacity" in review.words
+    assert "No capacity" in review.visible_text
     assert count_rows(session, Decision) == 0
     (form,) = review.page.select(f"#review form[action='{url}']")
     assert asha.send(url, fields_of(form)).status_code == 303
@@ -307,7 +307,7 @@ def test_preview_of_incomplete_input_names_what_is_missing(
     filled = asha.fill(url, url)
     shown = asha.send(f"{url}/preview", {**filled, **fields}, headers=HTMX)
     assert shown.status_code == 422
-    assert sentence in shown.words
+    assert sentence in shown.visible_text
     assert shown.one("#preview") and not shown.page.select("form, pre")
     whole = asha.send(f"{url}/preview", {**filled, **fields})
     assert (whole.status_code, len(whole.page.select("#response form"))) == (422, 1)
@@ -324,7 +324,7 @@ def test_preview_of_a_changed_order_says_so(
     session.commit()
     shown = asha.send(f"{url}/preview", filled, headers=HTMX)
     assert shown.status_code == 409
-    assert "now version 2" in shown.words
+    assert "now version 2" in shown.visible_text
     session.execute(update(PurchaseOrder).values(version=1))
     session.commit()
     asha.respond(order_id)
@@ -340,7 +340,7 @@ def test_order_takes_a_response_again_after_a_refusal(
     asha.respond(order_id, remarks="Confirmed with wishes")
     deliver()
     page = asha.get(f"/orders/{order_id}")
-    assert "remarks" in page.words.lower()
+    assert "remarks" in page.visible_text.lower()
     assert asha.respond(order_id, remarks="Confirmed").status_code == 303
     assert deliver() == {"delivered": 1}
     numbers = session.scalars(select(Decision.number).order_by(Decision.number)).all()
@@ -355,7 +355,7 @@ def test_order_with_unknown_status_is_shown_without_a_form(
     session.execute(update(PurchaseOrder).values(status="ON_HOLD"))
     session.commit()
     page = asha.get(f"/orders/{order_id}")
-    assert "ON_HOLD" in page.words
+    assert "ON_HOLD" in page.visible_text
     url = f"/orders/{order_id}/answer"
     token = asha.get(url).csrf_token
     fields = {
@@ -471,7 +471,7 @@ def test_open_form_polls_the_change_of_the_buyer(asha: Browser, arrive: Any, ses
     updates = asha.get(f"/orders/{order_id}/answer").one("#form-updates")["data-hx-get"]
     session.execute(update(PurchaseOrder).values(version=2))
     session.commit()
-    assert "now version 2" in asha.get(updates).words
+    assert "now version 2" in asha.get(updates).visible_text
 
 
 @pytest.mark.sqlite
@@ -484,5 +484,5 @@ def test_review_of_an_order_with_a_response_names_the_colleague(
     asha.respond(order_id)
     review = omar.send(f"{url}/review", fields)
     assert review.status_code == 409
-    assert "Asha already confirmed this order." in review.words
+    assert "Asha already confirmed this order." in review.visible_text
     assert "Typed remarks stay" in review.text

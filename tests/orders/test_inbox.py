@@ -148,7 +148,7 @@ def test_overdue_and_due_soon_depend_on_the_time(asha: Browser, arrive: Any, clo
     assert len(numbers(asha.get("/orders?due=soon"))) == 3
     clock.move(hours=4)
     assert len(numbers(asha.get("/orders?due=overdue"))) == 3
-    assert "late" in asha.get("/orders?due=overdue").words
+    assert "late" in asha.get("/orders?due=overdue").visible_text
 
 
 @pytest.mark.sqlite
@@ -172,7 +172,7 @@ def test_unknown_filter_value_is_ignored_with_a_notice(
             page = asha.get(f"/orders?{query}")
             assert page.status_code == 200
             assert len(numbers(page)) == 2
-            assert "ignored" in page.words or "Showing page 1" in page.words
+            assert "ignored" in page.visible_text or "Showing page 1" in page.visible_text
 
 
 def test_hostile_query_is_harmless(subtests: pytest.Subtests, asha: Browser, arrive: Any) -> None:
@@ -203,16 +203,16 @@ def test_inbox_with_htmx_is_a_fragment_except_for_history_restore(asha: Browser,
 
 @pytest.mark.sqlite
 def test_empty_inbox_and_empty_search_have_different_texts(asha: Browser, arrive: Any) -> None:
-    empty = asha.get("/orders").words
+    empty = asha.get("/orders").visible_text
     arrive(1)
-    no_match = asha.get("/orders?q=zzz").words
+    no_match = asha.get("/orders?q=zzz").visible_text
     assert empty != no_match
 
 
 @pytest.mark.sqlite
 def test_order_page_shows_every_received_field(asha: Browser, arrive: Any, example_bodies: list[Any]) -> None:
     order_id = arrive(1)[0]
-    words = asha.get(f"/orders/{order_id}").words
+    words = asha.get(f"/orders/{order_id}").visible_text
     sent = example_bodies[0]["purchaseOrder"]
     for text in (
         sent["buyerPONumber"],

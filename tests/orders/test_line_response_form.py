@@ -115,7 +115,7 @@ def test_partner_without_line_responses_refuses_lines(asha: Browser, order_id: i
     session.execute(update(Partner).values(line_responses=False))
     session.commit()
     page = asha.get(f"/orders/{order_id}/answer")
-    assert "does not accept responses to single lines" in page.words
+    assert "does not accept responses to single lines" in page.visible_text
     assert "lines-0-response" not in page.text
     assert respond(asha, order_id, **CHANGES).status_code == 422
     assert respond(asha, order_id).status_code == 303
@@ -125,13 +125,13 @@ def test_reserved_name_of_custom_field_is_refused(asha: Browser, order_id: int) 
     infos = {"additional_infos-0-name": "line/00010/quantity", "additional_infos-0-value": "5"}
     response = respond(asha, order_id, **infos)
     assert response.status_code == 422
-    assert "reserved" in response.words
+    assert "reserved" in response.visible_text
 
 
 def test_preview_shows_the_pairs_of_changed_lines(asha: Browser, order_id: int) -> None:
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), **CHANGES}
-    assert "line/00020/split/2/deliveryDate" in asha.send(f"{url}/preview", fields).words
+    assert "line/00020/split/2/deliveryDate" in asha.send(f"{url}/preview", fields).visible_text
 
 
 def test_lines_are_readable_wherever_the_response_is_shown(
@@ -139,13 +139,13 @@ def test_lines_are_readable_wherever_the_response_is_shown(
 ) -> None:
     respond(asha, order_id, **CHANGES)
     page = asha.get(f"/orders/{order_id}")
-    assert "Asha confirmed 2 of 3 lines for ₹" in page.words
-    assert "1 as ordered" not in page.words
-    assert "Quantity 200 OTH (other unit) instead of 250" in page.words
+    assert "Asha confirmed 2 of 3 lines for ₹" in page.visible_text
+    assert "1 as ordered" not in page.visible_text
+    assert "Quantity 200 OTH (other unit) instead of 250" in page.visible_text
     assert "2 lines changed, 1 rejected." in page.one("#timeline").get_text(" ")
     message_id = session.scalars(select(Message.id)).one()
     webhook = asha.get(f"/webhooks/{message_id}")
-    assert "Delivery 2: 1 on 18 Dec 2026" in webhook.words
+    assert "Delivery 2: 1 on 18 Dec 2026" in webhook.visible_text
     exported = meera.get("/exports/orders.csv")
     assert "line/00030/remarks: Out of stock" in exported.text
 

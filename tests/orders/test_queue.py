@@ -98,8 +98,8 @@ def test_last_order_leads_to_all_done(asha: Browser, arrive: Any) -> None:
     (only,) = links(asha)
     response = respond_and_next(asha, only)
     page = asha.get(response.location)
-    assert "All done" in page.words
-    assert "Every order in this list has a response." in page.words
+    assert "All done" in page.visible_text
+    assert "Every order in this list has a response." in page.visible_text
     assert page.one("form.responded")
 
 
@@ -108,7 +108,7 @@ def test_end_of_list_names_skipped_orders(asha: Browser, arrive: Any) -> None:
     arrive(3)
     first, _, last = links(asha)
     page = asha.get(respond_and_next(asha, last).location)
-    assert "2 orders that you skipped still need a response." in page.words
+    assert "2 orders that you skipped still need a response." in page.visible_text
     again = page.one("a[href^='/orders/next']")["href"]
     assert order_id(asha.get(again).location) == order_id(first)
 
@@ -179,7 +179,7 @@ def test_check_counts_new_and_changed_orders(
     assert not asha.get(newer_url, headers=HTMX).page.select("a")
     arrive(4)
     page = asha.get(newer_url, headers=HTMX)
-    assert "2 new orders: show" in page.words
+    assert "2 new orders: show" in page.visible_text
     assert page.one("#n-needs_response").get_text() == "4"
     assert asha.get(newer_url).one("h1").get_text() == "Needs response"
     assert asha.get("/orders/newer?than=-1", headers=HTMX).status_code == 200
@@ -198,7 +198,7 @@ def test_confirm_and_next_with_changed_line_shows_review(asha: Browser, arrive: 
         "lines-0-quantity": "1",
     }
     response = respond_and_next(asha, first, **changed)
-    assert response.status_code == 200, response.words
+    assert response.status_code == 200, response.visible_text
     review = response.one("#review form")
     fields = {**fields_of(review), "next": review.select_one("button[name=next]")["value"]}
     assert order_id(asha.send(review["action"], fields).location) == order_id(second)

@@ -147,7 +147,7 @@ def test_delivery_dates_are_sorted_as_dates(receive: Receive, asha: Browser) -> 
 
     assert order_of("delivery_date") == "CEABD"
     assert order_of("-delivery_date") == "DBAEC"
-    assert "soon" in asha.get("/orders").words
+    assert "soon" in asha.get("/orders").visible_text
 
 
 def test_pages_with_padded_numbers_cover_every_order_once(
@@ -197,7 +197,7 @@ def test_invisible_remarks_are_empty(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     response = asha.respond(order_id, remarks="\u200b\u3164")
     assert response.status_code == 422
-    assert "Enter a remark." in response.words
+    assert "Enter a remark." in response.visible_text
 
 
 @pytest.mark.sqlite

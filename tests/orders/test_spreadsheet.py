@@ -88,9 +88,9 @@ def test_filled_in_sheet_is_planned_and_sent(
     fill(rows, 1, RESPONSE="Confirm", OWN_NUMBER="SO-7", PROMISED_DATE="2026-12-24")
     fill(rows, 3, RESPONSE="reject", REMARKS="No capacity")
     plan = upload(csv_file(rows) if form == "csv" else xlsx_file(rows))
-    assert "Both are ready." in plan.words
-    assert "2 rows without a response are skipped." in plan.words
-    assert "Promised 24 Dec 2026" in plan.words
+    assert "Both are ready." in plan.visible_text
+    assert "2 rows without a response are skipped." in plan.visible_text
+    assert "Promised 24 Dec 2026" in plan.visible_text
     assert count_rows(session, Decision) == 0, "nothing is sent before the button is pressed"
     first, second = press(asha, plan), press(asha, plan)
     assert first.location == second.location
@@ -117,9 +117,9 @@ def test_row_with_remarks_but_no_response_has_an_error(asha: Browser, arrive: An
     fill(rows, 1, RESPONSE="Confirm")
     fill(rows, 2, REMARKS="No capacity")
     plan = upload(csv_file(rows))
-    assert "1 row with errors." in plan.words
-    assert "Row 3, Response: Enter Confirm, Reject or Return." in plan.words
-    assert "1 row without a response is skipped." in plan.words
+    assert "1 row with errors." in plan.visible_text
+    assert "Row 3, Response: Enter Confirm, Reject or Return." in plan.visible_text
+    assert "1 row without a response is skipped." in plan.visible_text
 
 
 def test_download_has_only_visible_orders_that_need_a_response(
@@ -150,7 +150,7 @@ def test_escaped_po_number_is_accepted(asha: Browser, arrive: Any, upload: Any, 
     session.commit()
     rows = downloaded(asha, "csv")
     fill(rows, 1, RESPONSE="Confirm")
-    assert "1 order is ready." in upload(csv_file(rows)).words
+    assert "1 order is ready." in upload(csv_file(rows)).visible_text
 
 
 # --- Errors per cell
@@ -199,9 +199,9 @@ def test_changed_order_is_an_error(asha: Browser, arrive: Any, upload: Any, sess
     session.execute(update(PurchaseOrder).where(PurchaseOrder.id == int(rows[1][0])).values(version=2))
     session.commit()
     plan = upload(csv_file(rows))
-    assert "Row 2, Version: The buyer changed this order. It is now version 2." in plan.words
+    assert "Row 2, Version: The buyer changed this order. It is now version 2." in plan.visible_text
     result = asha.get(press(asha, plan).location)
-    assert "Row 2, Version: The buyer changed this order." in result.words
+    assert "Row 2, Version: The buyer changed this order." in result.visible_text
     assert count_rows(session, Decision) == 1
 
 
@@ -230,7 +230,7 @@ def test_unknown_and_foreign_orders_have_the_same_error(
     plan = upload(csv_file(rows), browser=omar)
     cells = [cell.get_text(" ", strip=True) for cell in plan.page.select("tbody .col-state")]
     assert cells[0].replace("Row 2", "") == cells[1].replace("Row 3", "")
-    assert "₹" not in plan.words.split("Order Response")[-1]
+    assert "₹" not in plan.visible_text.split("Order Response")[-1]
     assert press(omar, plan).status_code == 409
     assert count_rows(session, Decision) == 0
 
@@ -239,7 +239,7 @@ def test_same_order_twice_is_an_error(asha: Browser, arrive: Any, upload: Any, s
     (order_id,) = arrive(1)
     rows = [HEADER, [order_id, 1, "", "Confirm"], [order_id, 1, "", "Reject", "No capacity"]]
     plan = upload(csv_file(rows))
-    assert "Row 3, Order ID: Row 2 has the same order." in plan.words
+    assert "Row 3, Order ID: Row 2 has the same order." in plan.visible_text
     press(asha, plan)
     assert count_rows(session, Decision) == 1
 
@@ -387,5 +387,5 @@ def test_large_sheet_is_recorded_in_the_background(
     monkeypatch.setattr("app.orders.bulk_response.AT_ONCE", 2)
     ids = arrive(3)
     plan = upload(csv_file([HEADER, *([order_id, 1, "", "Confirm"] for order_id in ids)]))
-    assert "0 of 3" in asha.get(press(asha, plan).location).words
+    assert "0 of 3" in asha.get(press(asha, plan).location).visible_text
     assert count_rows(session, Decision) == 0

@@ -67,7 +67,7 @@ def test_comment_is_in_the_activity_and_never_sent(
     assert sent.status_code == 303
     page = meera.get(f"/orders/{order_id}")
     assert page.one(".comment-text").get_text() == "Stock is <b>low</b>.\nAsk the mill."
-    assert "Comment by Asha" in page.words and "Only your team sees comments" in page.words
+    assert "Comment by Asha" in page.visible_text and "Only your team sees comments" in page.visible_text
     confirm(order_id)
     deliver()
     assert "Stock is" not in str(network.received())
@@ -106,7 +106,7 @@ def test_mention_notifies_people_who_see_the_order(
     assert not notified(session, "omar", Event.MENTIONED) and not notified(session, "asha", Event.MENTIONED)
     page = asha.get(f"/orders/{order_id}")
     assert [mention.get_text() for mention in page.page.select(".mention")] == ["@Meera", "@asha"]
-    assert "@omar, @nobody.x were not notified: no such user can see this order." in page.words
+    assert "@omar, @nobody.x were not notified: no such user can see this order." in page.visible_text
     assert omar.get(f"/orders/{order_id}").status_code == 404
 
 
@@ -171,7 +171,7 @@ def test_claim_assigns_the_order_to_oneself(arrive: Any, asha: Browser, session:
     assert claim is not None
     assert send(asha, order_id, "assign", username="asha").status_code == 303
     page = asha.get(f"/orders/{order_id}")
-    assert "Assigned to Asha" in page.words and not page.page.find("button", string="Claim")
+    assert "Assigned to Asha" in page.visible_text and not page.page.find("button", string="Claim")
     assert not notified(session, "asha", Event.ASSIGNED)
     (entry,) = audited(session, AuditAction.ASSIGNED)
     assert entry.new_values == {"assigned to": "Asha"}
@@ -220,7 +220,7 @@ def test_claim_of_an_order_that_a_colleague_took_conflicts(
     fields = {**asha.fill(f"/orders/{order_id}", action), "username": "asha"}
     send(omar, order_id, "assign", username="omar")
     late = asha.send(action, fields)
-    assert late.status_code == 409 and "is now assigned to Omar" in late.words
+    assert late.status_code == 409 and "is now assigned to Omar" in late.visible_text
     assert assignee(session, order_id) == "omar"
     # A script sends no current assignee.
     del fields["current"]
@@ -235,7 +235,7 @@ def test_several_orders_are_assigned_at_once(
     page = "/orders/assignments"
     query = "&".join(f"order_ids={order_id}" for order_id in [*ids, 999, "x"])
     form = meera.get(f"{page}?{query}")
-    assert "1 order not found" in form.words
+    assert "1 order not found" in form.visible_text
     assert [option["value"] for option in form.page.select("option")] == ["asha", "omar", ""]
     fields = {**meera.fill(f"{page}?{query}", page), "order_ids": ids, "username": "omar"}
     sent = meera.send(page, fields)
@@ -256,7 +256,7 @@ def test_several_orders_skip_those_that_the_assignee_cannot_see(
     page = "/orders/assignments"
     fields = asha.fill(f"{page}?order_ids={own}&order_ids={other}", page)
     done = asha.get(asha.send(page, {**fields, "order_ids": [own, other], "username": "omar"}).location)
-    assert "1 order assigned to Omar" in done.words and "1 order skipped" in done.words
+    assert "1 order assigned to Omar" in done.visible_text and "1 order skipped" in done.visible_text
     assert (assignee(session, own), assignee(session, other)) == ("omar", "")
     for wrong in ({"username": "x"}, {"order_ids": []}, {"order_ids": ["x", "9" * 30]}):
         assert asha.send(page, {**fields, "order_ids": [own], "username": "omar", **wrong}).status_code == 422
@@ -284,11 +284,11 @@ def test_open_form_is_shown_to_colleagues_for_a_minute(
 ) -> None:
     order_id = order_of(session, arrive, BEARINGS)
     omar.get(f"/orders/{order_id}")
-    assert "form open" not in omar.get(f"/orders/{order_id}/answer").words
-    assert "Omar has this form open." in asha.get(f"/orders/{order_id}").words
-    assert "Asha and Omar have this form open." in meera.get(f"/orders/{order_id}").words
+    assert "form open" not in omar.get(f"/orders/{order_id}/answer").visible_text
+    assert "Omar has this form open." in asha.get(f"/orders/{order_id}").visible_text
+    assert "Asha and Omar have this form open." in meera.get(f"/orders/{order_id}").visible_text
     clock.move(seconds=61)
-    assert "form open" not in meera.get(f"/orders/{order_id}").words
+    assert "form open" not in meera.get(f"/orders/{order_id}").visible_text
 
 
 def test_open_form_is_renewed_by_its_poll_in_one_row(
@@ -300,7 +300,7 @@ def test_open_form_is_renewed_by_its_poll_in_one_row(
         clock.move(seconds=10)
         omar.get(f"/orders/{order_id}/answer/news?version=1", headers={"HX-Request": "true", "X-Poll": "1"})
     updates = asha.get(f"/orders/{order_id}/answer/news?version=1", headers={"HX-Request": "true"})
-    assert "Omar has this form open." in updates.words
+    assert "Omar has this form open." in updates.visible_text
     session.rollback()
     assert session.scalar(select(func.count()).select_from(OpenForm)) == 2
     clock.move(minutes=2)

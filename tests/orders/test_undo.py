@@ -64,7 +64,7 @@ def test_undo_after_sending_is_refused(asha: Browser, arrive: Any, deliver: Any,
     clock.move(seconds=11)
     late = asha.send(action, fields)
     assert late.status_code == 409
-    assert "Too late to undo" in late.words
+    assert "Too late to undo" in late.visible_text
     deliver()
     assert asha.send(action, fields).status_code == 409
     assert not asha.get(f"/orders/{order_id}").page.select(f"form[action='{action}']")

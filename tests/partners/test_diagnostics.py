@@ -40,14 +40,14 @@ def steps(page: Any) -> dict[str, tuple[str, str]]:
 
 def test_success_is_stored_as_the_baseline(check: Any, ravi: Browser, partner: Partner, row: Any) -> None:
     page = check()
-    assert "It works" in page.words
+    assert "It works" in page.visible_text
     results = steps(page)
     assert {state for state, _ in results.values()} == {"OK", "Warning"}, results
     assert row().last_good["status"] == 200
     assert row().last_good["addresses"] == ["127.0.0.1"]
     again = check()
-    assert "Results are compared with the last successful delivery" in again.words
-    assert "Previously: 200" in again.words
+    assert "Results are compared with the last successful delivery" in again.visible_text
+    assert "Previously: 200" in again.visible_text
 
 
 def test_last_delivery_is_a_baseline_too(
@@ -57,7 +57,7 @@ def test_last_delivery_is_a_baseline_too(
     deliver()
     network.behave("401")
     page = check()
-    assert "may be on either side" in page.words
+    assert "may be on either side" in page.visible_text
     state, words = steps(page)["Response"]
     assert state == "Failed" and "accepted before" in words and "Previously: 200" in words
 
@@ -73,14 +73,14 @@ def test_name_that_resolved_before_is_a_network_problem(check: Any, change: Any)
     check()
     change(base_url="https://nowhere.invalid")
     page = check()
-    assert "in the network between us and the partner" in page.words
+    assert "in the network between us and the partner" in page.visible_text
     assert "Previously: 127.0.0.1" in steps(page)["DNS lookup"][1]
 
 
 def test_private_address_that_is_not_allowed_is_our_problem(check: Any, change: Any) -> None:
     change(allow_addresses=["10.0.0.0/8"])
     page = check()
-    assert "The problem is on our side." in page.words
+    assert "The problem is on our side." in page.visible_text
     assert "Allowed private addresses: 10.0.0.0/8" in steps(page)["Allowed address"][1]
 
 
@@ -90,7 +90,7 @@ def test_refused_connection_is_the_partners_problem(check: Any, change: Any, ser
     stopped.__exit__()
     change(base_url=url)
     page = check()
-    assert "The problem is on the partner's side." in page.words
+    assert "The problem is on the partner's side." in page.visible_text
     assert "Nothing is listening there" in steps(page)["Connection"][1]
 
 
@@ -102,7 +102,7 @@ def test_certificate_of_an_unknown_ca_may_be_either_side(
     page = check()
     state, words = steps(page)["TLS"]
     assert state == "Failed" and "127.0.0.1" in words and "valid until" in words
-    assert "may be on either side" in page.words
+    assert "may be on either side" in page.visible_text
 
 
 def test_expired_or_wrong_certificate_is_the_partners_problem(
@@ -116,7 +116,7 @@ def test_expired_or_wrong_certificate_is_the_partners_problem(
         server = serve(behaves, tls=server_context(certificate))
         change(base_url=server.url(""), ca_bundle=authority.cert_pem.bytes().decode())
         page = check()
-        assert "The problem is on the partner's side." in page.words
+        assert "The problem is on the partner's side." in page.visible_text
         assert words in steps(page)["TLS"][1]
 
 
@@ -127,7 +127,7 @@ def test_certificate_that_expires_soon_or_changed_is_reported(
     bundle = authority.cert_pem.bytes().decode()
     first = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
     change(base_url=first.url(""), ca_bundle=bundle)
-    assert "Everything works" in check().words
+    assert "Everything works" in check().visible_text
     second = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
     change(base_url=second.url(""))
     assert "changed since the last successful check" in steps(check())["TLS"][1]

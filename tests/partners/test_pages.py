@@ -99,7 +99,7 @@ def test_partner_pages_require_the_permission_of_the_role(
     page = f"/partners/{partner.id}"
     assert asha.get("/partners").status_code == 403
     for browser, forms, edits in ((meera, 0, 0), (ravi, 2, 0), (admin, 2, 1)):
-        assert "Bharat Connect" in browser.get("/partners").words
+        assert "Bharat Connect" in browser.get("/partners").visible_text
         shown = browser.get(page)
         actions = [form["action"] for form in shown.page.select("main form")]
         assert len(actions) == forms, actions
@@ -119,7 +119,7 @@ def test_sidebar_links_to_partners_with_permission_only(asha: Browser, meera: Br
 def test_partner_list_shows_backlog_and_last_success(
     confirm: Any, ravi: Browser, arrive: Any, deliver: Any, partner: Partner
 ) -> None:
-    assert "Never" in ravi.get("/partners").words
+    assert "Never" in ravi.get("/partners").visible_text
     first, second = arrive(2)
     confirm(first)
     deliver()
@@ -168,11 +168,11 @@ def test_failed_test_saves_nothing_and_keeps_input(admin: Browser, serve: Any, s
     fields = filled(admin, NEW, **WITH_TOKEN, base_url=endpoint.url(""), contact="Kiran")
     refused = admin.send(NEW, fields)
     assert refused.status_code == 422
-    assert "Not saved" in refused.words and "rejected the API key" in refused.words
+    assert "Not saved" in refused.visible_text and "rejected the API key" in refused.visible_text
     assert partner_by_name(session, "Second network") is None
     text = refused.get_data(as_text=True)
     assert "a-new-bearer-token" not in text
-    assert "401 Unauthorized" in refused.words and "/api/v0/purchase-order/req-confirm" in text
+    assert "401 Unauthorized" in refused.visible_text and "/api/v0/purchase-order/req-confirm" in text
     # The same form again: the token is kept, and the partner accepts it now.
     again = fields_on(refused, NEW)
     assert (again["contact"], again["bearer_token"]) == ("Kiran", "")
@@ -189,7 +189,7 @@ def test_checkbox_saves_without_a_test(admin: Browser, session: Session) -> None
     assert done.status_code == 303
     session.rollback()
     assert partner_by_name(session, "Far away")
-    assert "without testing" in admin.get(done.location.replace("/keys", "")).words
+    assert "without testing" in admin.get(done.location.replace("/keys", "")).visible_text
 
 
 PLAIN = "http://b2b.example"
@@ -200,7 +200,7 @@ def test_secret_over_plain_http_requires_a_confirmation(admin: Browser, session:
     fields = filled(admin, NEW, name="Old network", base_url=PLAIN, untested="y", **header)
     refused = admin.send(NEW, fields)
     assert refused.status_code == 422
-    assert f"unencrypted to {PLAIN}" in refused.words
+    assert f"unencrypted to {PLAIN}" in refused.visible_text
     assert refused.one("#allow_plain_http") and partner_by_name(session, "Old network") is None
     assert admin.send(NEW, {**fields, "allow_plain_http": "y"}).status_code == 303
     session.rollback()
@@ -209,7 +209,7 @@ def test_secret_over_plain_http_requires_a_confirmation(admin: Browser, session:
     url = edit_url(partner)
     assert admin.send(url, filled(admin, url, contact="Kiran")).status_code == 303, "confirmed once"
     moved = filled(admin, url, base_url="http://other.example", untested="y")
-    assert "unencrypted to http://other.example" in admin.send(url, moved).words
+    assert "unencrypted to http://other.example" in admin.send(url, moved).visible_text
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_oauth_over_plain_http_names_the_unencrypted_url(admin: Browser, url: st
         "oauth_client_secret": "secret",
     }
     refused = admin.send(NEW, filled(admin, NEW, name="OAuth", base_url=url, untested="y", **fields))
-    assert refused.status_code == 422 and "http://token.example/t" in refused.words
+    assert refused.status_code == 422 and "http://token.example/t" in refused.visible_text
     assert (url in refused.one("#allow_plain_http-error").text) == url.startswith("http:")
 
 
@@ -244,7 +244,7 @@ def test_signature_required_is_saved_shown_and_audited(
     assert admin.send(url, filled(admin, url, signature_required="y")).status_code == 303
     assert row().signature_required
     assert admin.get(url).one("#signature_required").has_attr("checked")
-    assert "Signature required" in admin.get(f"/partners/{partner.id}").words
+    assert "Signature required" in admin.get(f"/partners/{partner.id}").visible_text
     entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
     assert entry and json.loads(entry.after or "") == {"signature required": True}
 
@@ -256,7 +256,7 @@ def test_test_only_shows_the_exchange_and_saves_nothing(
     fields = filled(admin, edit_url(partner), base_url=accepting_partner.url("/elsewhere"), intent="try")
     tried = admin.send(edit_url(partner), fields)
     assert tried.status_code == 200
-    assert "Test succeeded. Not saved yet" in tried.words
+    assert "Test succeeded. Not saved yet" in tried.visible_text
     assert row().base_url == before
 
 
@@ -300,7 +300,9 @@ def test_concurrent_edit_saves_nothing_and_keeps_input(admin: Browser, partner: 
     assert admin.send(url, first).status_code == 303
     overtaken = admin.send(url, second)
     assert overtaken.status_code == 409
-    assert "Someone else changed this partner" in overtaken.words and "Second" in overtaken.words
+    assert (
+        "Someone else changed this partner" in overtaken.visible_text and "Second" in overtaken.visible_text
+    )
     assert row().contact == "First"
 
 
@@ -316,7 +318,7 @@ def test_change_during_the_test_send_is_not_overwritten(
     fields = filled(admin, url, base_url=serve(saves_a_change, behaves).url("/moved"), contact="Mine")
     overtaken = admin.send(url, fields)
     assert overtaken.status_code == 409
-    assert "Someone else changed this partner" in overtaken.words and "Mine" in overtaken.words
+    assert "Someone else changed this partner" in overtaken.visible_text and "Mine" in overtaken.visible_text
     assert row().contact == "Saved meanwhile"
     assert admin.send(url, fields_on(overtaken, url)).status_code == 303
     assert row().contact == "Mine"
@@ -376,9 +378,9 @@ def test_invalid_value_shows_an_error_at_its_field(
     for field, value, words in INVALID:
         refused = admin.send(NEW, {**fields, field: value})
         assert refused.status_code == 422, field
-        assert words in refused.words, (field, words)
+        assert words in refused.visible_text, (field, words)
         # In a long form the error must be easy to find.
-        assert "Not saved" in refused.words and refused.page.select("main [autofocus]"), field
+        assert "Not saved" in refused.visible_text and refused.page.select("main [autofocus]"), field
         for link in refused.page.select("main .notice.bad a"):
             assert refused.one(link["href"]), field
     assert session.scalar(select(func.count(Partner.id))) == 1
@@ -402,9 +404,9 @@ def test_several_invalid_fields_are_all_reported(admin: Browser) -> None:
         "Enter a timeout",
         "X-Key has characters that cannot be sent",
     ):
-        assert words in refused.words
+        assert words in refused.visible_text
     resubmitted = admin.send(NEW, {**fields, "headers-0-value": "fine"})
-    assert "at most 4000 printable" in resubmitted.words
+    assert "at most 4000 printable" in resubmitted.visible_text
 
 
 def test_invalid_secret_is_not_kept_in_the_draft(admin: Browser, session: Session) -> None:
@@ -435,7 +437,7 @@ def test_entered_certificate_can_be_removed_before_saving(
     pem = pem_of(authority.issue_cert("a.example"))
     fields = filled(admin, NEW, name="X", base_url="nonsense", untested="y", client_certificate=pem)
     refused = admin.send(NEW, fields)
-    assert "Just entered" in refused.words
+    assert "Just entered" in refused.visible_text
     again = {**fields_on(refused, NEW), "base_url": "https://x.example", "no_client_certificate": "y"}
     assert admin.send(NEW, again).status_code == 303
     saved = partner_by_name(session, "X")
@@ -447,7 +449,7 @@ def test_too_many_headers_are_reported(admin: Browser, session: Session) -> None
     for number in range(21):
         fields |= {f"headers-{number}-name": f"X-{number}", f"headers-{number}-value": "some value"}
     refused = admin.send(NEW, fields)
-    assert refused.status_code == 422 and "Enter at most 20 headers" in refused.words
+    assert refused.status_code == 422 and "Enter at most 20 headers" in refused.visible_text
     fields["headers-7-name"] = ""
     fields["headers-7-value"] = ""
     assert admin.send(NEW, fields).status_code == 303
@@ -462,7 +464,7 @@ def test_certificate_with_another_key_is_rejected(
     mixed = certificate.cert_chain_pems[0].bytes().decode() + other.private_key_pem.bytes().decode()
     fields = filled(admin, NEW, name="X", base_url="https://x.example", untested="y")
     refused = admin.send(NEW, {**fields, "client_certificate": mixed})
-    assert refused.status_code == 422 and "does not belong" in refused.words
+    assert refused.status_code == 422 and "does not belong" in refused.visible_text
     assert other.private_key_pem.bytes().decode().splitlines()[1] not in refused.get_data(as_text=True)
     right = admin.send(NEW, {**fields, "client_certificate": pem_of(certificate).replace("\n", "\r\n")})
     assert right.status_code == 303
@@ -485,7 +487,7 @@ def test_partner_pages_show_no_secret(
         ):
             text = browser_of(name).get(path).get_data(as_text=True)
             assert not [secret for secret in secrets if secret in text], (name, path)
-    words = browser_of("admin").get(base).words
+    words = browser_of("admin").get(base).visible_text
     assert "set, ends in …ours" in words
 
 
@@ -539,7 +541,7 @@ def test_test_send_shows_the_exchange_and_records_nothing(
     assert "200 OK" in shown.one("#response-title").parent.get_text()
     assert "Connection test. This is not an order" in shown.one("#request-body").get_text()
     assert "response_code" in shown.one("#response-body").get_text()
-    assert re.search(r"X-Api-Key\s*••••••••", shown.words)
+    assert re.search(r"X-Api-Key\s*••••••••", shown.visible_text)
     (received,) = network.received()
     assert received["body"]["poConfirmation"]["buyerPONumber"] == "TEST"
     assert session.scalar(select(func.count(Message.id))) == 0
@@ -576,7 +578,7 @@ def test_test_send_describes_each_response(ravi: Browser, serve: Any, change: An
         change(base_url=serve(script).url(""))
         shown = ravi.send(url, fields)
         assert shown.status_code == 200
-        assert words in shown.words
+        assert words in shown.visible_text
 
 
 def test_test_send_does_not_block_other_writers(
@@ -603,7 +605,7 @@ def test_test_send_does_not_block_other_writers(
         session.commit()
     may_respond.set()
     sending.join()
-    assert "accepted the test" in shown[0].words
+    assert "accepted the test" in shown[0].visible_text
 
 
 # --- Pause and resume
@@ -639,29 +641,33 @@ def test_pause_queues_webhooks_and_resume_sends_them(
 ) -> None:
     page = f"/partners/{partner.id}"
     empty = ravi.send(f"{page}/pause", ravi.fill(page, f"{page}/pause"))
-    assert empty.status_code == 422 and "Enter a reason" in empty.words
+    assert empty.status_code == 422 and "Enter a reason" in empty.visible_text
     fields = {**ravi.fill(page, f"{page}/pause"), "reason": "Their maintenance"}
     assert ravi.send(f"{page}/pause", fields).location == f"{page}?done=paused"
     for order_id in arrive(3):
         confirm(order_id)
     deliver()
     shown = ravi.get(page)
-    assert "Paused since" in shown.words and "by Ravi" in shown.words and "Their maintenance" in shown.words
-    assert "3 webhooks in the queue" in shown.words
+    assert (
+        "Paused since" in shown.visible_text
+        and "by Ravi" in shown.visible_text
+        and "Their maintenance" in shown.visible_text
+    )
+    assert "3 webhooks in the queue" in shown.visible_text
     assert {message.state for message in session.scalars(select(Message))} == {MessageState.PENDING}
     assert len(shown.page.select(".newest-list a")) == 3
     fields = ravi.fill(page, f"{page}/resume")
     without_reason = ravi.send(f"{page}/resume", {**fields, "reason": " "})
     assert (
         without_reason.status_code == 422
-        and "Enter a reason" in without_reason.words
-        and "Paused since" in without_reason.words
+        and "Enter a reason" in without_reason.visible_text
+        and "Paused since" in without_reason.visible_text
     )
     assert ravi.send(f"{page}/resume", {**fields, "reason": "They are back"}).status_code == 303
     deliver()
     session.rollback()
     assert {message.state for message in session.scalars(select(Message))} == {MessageState.DELIVERED}
-    assert "Active" in ravi.get(page).words
+    assert "Active" in ravi.get(page).visible_text
 
 
 def test_last_success_is_the_latest_in_time(
@@ -689,9 +695,9 @@ def test_unresponsive_partner_is_not_active(
     with database.writing() as session:
         session.merge(CircuitBreaker(partner_id=partner.id, failures=5, opened_at=clock.now(), probes=1))
         session.commit()
-    shown = ravi.get(f"/partners/{partner.id}").words
+    shown = ravi.get(f"/partners/{partner.id}").visible_text
     assert "Active" not in shown and "Failing since" in shown and "1 webhook in the queue" in shown
-    assert "Failing" in ravi.get("/partners").words
+    assert "Failing" in ravi.get("/partners").visible_text
 
 
 def test_managers_see_partner_changes_in_the_audit_trail(
@@ -700,7 +706,7 @@ def test_managers_see_partner_changes_in_the_audit_trail(
     url = edit_url(partner)
     assert admin.send(url, filled(admin, url, contact="Kiran", untested="y")).status_code == 303
     (link,) = meera.get(f"/partners/{partner.id}").page.select("main a[href^='/audit']")
-    assert "Kiran" in meera.get(str(link["href"])).words
+    assert "Kiran" in meera.get(str(link["href"])).visible_text
     assert not admin.get(f"/partners/{partner.id}").page.select("main a[href^='/audit']")
 
 
@@ -711,11 +717,11 @@ def test_announcement_is_on_every_page_until_removed(
     fields = {**ravi.fill(page, f"{page}/note"), "text": "Slow until 14:00 <b>"}
     assert ravi.send(f"{page}/note", fields).status_code == 303
     for browser, path in ((asha, "/"), (asha, "/orders"), (meera, "/webhooks"), (ravi, "/partners")):
-        words = browser.get(path).words.replace(" :", ":").replace(" .", ".")
+        words = browser.get(path).visible_text.replace(" :", ":").replace(" .", ".")
         assert "Bharat Connect: Slow until 14:00 <b> Posted by Ravi" in words
-    assert "Slow until" not in anonymous.get("/login").words
+    assert "Slow until" not in anonymous.get("/login").visible_text
     assert ravi.send(f"{page}/note", {**fields, "text": ""}).status_code == 303
-    assert "Slow until" not in asha.get("/").words
+    assert "Slow until" not in asha.get("/").visible_text
 
 
 # --- Keys
@@ -728,7 +734,7 @@ def test_generated_key_is_shown_once_and_the_old_one_expires(
     url = f"{page}/inbound-key"
     shown = admin.send(url, {**admin.fill(page, url), "grace": "24"})
     generated = shown.one("#new-key").get_text()
-    assert "won't be shown again" in shown.words
+    assert "won't be shown again" in shown.visible_text
     assert generated not in admin.get(page).get_data(as_text=True)
     assert len(session.scalars(select(InboundKey)).all()) == 2
 
@@ -755,12 +761,12 @@ def test_entered_key_is_never_shown_and_invalid_keys_are_rejected(
     refused = admin.send(url, {**fields, "key": "short"})
     assert refused.status_code == 422 and refused.page.select(".field-error")
     assert refused.one("main [autofocus]")["id"] == kind, "the page scrolls to the third form"
-    assert "Choose a value from the list" in admin.send(url, {**fields, "grace": "-5"}).words
+    assert "Choose a value from the list" in admin.send(url, {**fields, "grace": "-5"}).visible_text
     entered = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     saved = admin.send(url, {**fields, "key": entered})
-    assert saved.status_code == 200 and "Saved" in saved.words
+    assert saved.status_code == 200 and "Saved" in saved.visible_text
     assert entered not in saved.get_data(as_text=True)
-    assert "LaSw" in saved.words
+    assert "LaSw" in saved.visible_text
 
 
 # --- Integration guide
@@ -776,7 +782,7 @@ def site(app: Flask) -> Iterator[str]:
 def test_integration_guide_call_works(site: str, ravi: Browser, partner: Partner) -> None:
     sheet = ravi.get(f"/partners/{partner.id}/sheet")
     printed = sheet.one("#try-key").get_text().replace("http://localhost", site)
-    assert "PARTNER_KEY" in printed and INBOUND_KEY not in sheet.words
+    assert "PARTNER_KEY" in printed and INBOUND_KEY not in sheet.visible_text
 
     def run(key: str) -> Any:
         environ = {"PATH": os.environ["PATH"], "PARTNER_KEY": key}
@@ -817,7 +823,7 @@ def test_integration_guide_describes_requests_and_responses(
     ravi: Browser, partner: Partner, secrets: list[str], change: Any
 ) -> None:
     change(success_codes=[0, 7])
-    words = ravi.get(f"/partners/{partner.id}/sheet").words
+    words = ravi.get(f"/partners/{partner.id}/sheet").visible_text
     for expected in (
         '"response_code": 0 or 7',
         f"{partner.base_url}/api/v0/purchase-order/req-confirm",
@@ -854,7 +860,7 @@ def test_partner_paused_by_command_is_resumed_on_its_page(
 ) -> None:
     runner = app.test_cli_runner()
     runner.invoke(args=["partners", "pause", partner.name, "--reason", "by command"])
-    assert "by command" in ravi.get(f"/partners/{partner.id}").words
+    assert "by command" in ravi.get(f"/partners/{partner.id}").visible_text
     page = f"/partners/{partner.id}"
     ravi.send(f"{page}/resume", {**ravi.fill(page, f"{page}/resume"), "reason": "by page"})
     assert not row().paused

@@ -96,7 +96,7 @@ def test_htmx_request_gets_the_fragment(meera: Browser) -> None:
 
 def test_page_without_attempts_has_no_charts(meera: Browser, partner: Any) -> None:
     page = meera.get("/health")
-    assert "No attempts in this period" in page.words
+    assert "No attempts in this period" in page.visible_text
     assert not page.page.select(".chart")
     assert figures(page)["Success rate"] == "– 0 of 0 attempts"
 
@@ -105,15 +105,15 @@ def test_page_without_attempts_has_no_charts(meera: Browser, partner: Any) -> No
 def test_blank_parameters_show_the_defaults(meera: Browser, partner: Any) -> None:
     page = meera.get("/health?range=%20&partner=%20")
     assert page.status_code == 200
-    assert "ignored" not in page.words
+    assert "ignored" not in page.visible_text
 
 
 @pytest.mark.sqlite
 def test_unknown_parameters_are_ignored_with_a_notice(meera: Browser, partner: Any) -> None:
     page = meera.get("/health?range=century&partner=Nobody")
     assert page.status_code == 200
-    assert "“century” is ignored" in page.words
-    assert "Unknown partner" in page.words
+    assert "“century” is ignored" in page.visible_text
+    assert "Unknown partner" in page.visible_text
 
 
 def test_backlog_shows_its_size_and_oldest_message(

@@ -83,7 +83,7 @@ def test_supplier_staff_see_responses_of_their_suppliers_only(omar: Browser, ash
 def test_report_covers_the_selected_days(meera: Browser) -> None:
     today = the_clock.now().astimezone().date()
     early = today - timedelta(days=40)
-    assert "No responses in this period" in meera.get(f"{PAGE}?until={early}").words
+    assert "No responses in this period" in meera.get(f"{PAGE}?until={early}").visible_text
     assert figures(meera.get(f"{PAGE}?since={early}"))["Responses"].startswith("3 ")
 
 
@@ -102,7 +102,7 @@ def test_report_covers_the_selected_days(meera: Browser) -> None:
 def test_invalid_parameters_are_ignored_with_a_notice(meera: Browser, query: str, notice: str) -> None:
     page = meera.get(f"{PAGE}?{query}")
     assert page.status_code == 200
-    assert notice in page.words
+    assert notice in page.visible_text
 
 
 def test_days_are_those_of_the_readers_time_zone(
@@ -134,5 +134,5 @@ def test_undone_responses_are_not_counted(
         writing.commit()
     report = meera.get(PAGE)
     assert figures(report)["Responses"].startswith("1 100% confirmed")
-    assert "Out of stock" not in report.words
-    assert "No rejections or returns" in report.words
+    assert "Out of stock" not in report.visible_text
+    assert "No rejections or returns" in report.visible_text

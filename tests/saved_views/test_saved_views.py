@@ -62,7 +62,7 @@ def test_view_is_renamed_and_deleted_only_by_its_owner(meera: Browser, ravi: Bro
     page = meera.get("/views")
     rename = page.page.select("form[action$='/rename']")[0]
     taken = meera.send(rename["action"], {**fields_of(rename), "name": "two"})
-    assert taken.status_code == 422 and "already has a view" in taken.words
+    assert taken.status_code == 422 and "already has a view" in taken.visible_text
     assert taken.page.select(f"form[action='{rename['action']}'] input[name=name][value=two]")
     assert meera.send(rename["action"], {**fields_of(rename), "name": "Three"}).status_code == 303
     delete = page.page.select("form[action$='/delete']")[0]
@@ -127,8 +127,8 @@ def test_shared_view_is_seen_by_the_team_of_its_owner(
 
 def test_shared_view_of_the_audit_trail_needs_its_permission(meera: Browser, asha: Browser) -> None:
     save(meera, "/audit?action=exported", "Exports", is_shared="y")
-    assert "Exports" in meera.get("/views").words
-    assert "Exports" not in asha.get("/views").words
+    assert "Exports" in meera.get("/views").visible_text
+    assert "Exports" not in asha.get("/views").visible_text
     form = asha.fill("/orders?due=soon", "/views")
     assert asha.send("/views", {**form, "page": "audit", "name": "X"}).status_code == 422
 
@@ -149,7 +149,7 @@ def test_shared_view_is_edited_by_owner_and_administrators_only(
     assert asha.send(form["action"], {**fields, "name": "Due soon"}).status_code == 303
     assert shown(omar) == shown(admin) == []
     assert admin.send(form["action"], fields_of(form)).status_code in (400, 404)
-    words = meera.get("/audit?object=view").words
+    words = meera.get("/audit?object=view").visible_text
     assert "Saved view" in words and "Changed view" in words
 
 
@@ -163,7 +163,7 @@ def test_start_view_opens_after_sign_in_and_home_stays_reachable(
     assert asha.get("/").location == "/orders?answer=open"
     assert asha.get("/home").status_code == 200
     assert asha.get("/orders").one("a.brand")["href"] == "/home"
-    assert "Start page" in asha.get("/views").words
+    assert "Start page" in asha.get("/views").visible_text
     fields = asha.fill("/views", "/views/start")
     assert asha.send("/views/start", fields).status_code == 303
     assert asha.get("/").status_code == 200

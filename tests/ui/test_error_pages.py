@@ -38,8 +38,8 @@ def test_pages_without_the_database_are_503_with_retry_after(
 ) -> None:
     response = asha.get(path)
     assert response.status_code == 503
-    assert "The database isn't available" in response.words
-    assert "Your change may not have been saved." in response.words
+    assert "The database isn't available" in response.visible_text
+    assert "Your change may not have been saved." in response.visible_text
     assert response.headers["Retry-After"] == "5"
     assert len(database_down) == 1
 
@@ -59,8 +59,8 @@ def test_exception_page_has_a_reference_from_the_log(
     monkeypatch.setattr("app.orders.queries.order_page", broken)
     response = asha.get("/orders")
     assert response.status_code == 500
-    assert "Something went wrong on our side" in response.words
-    reference = re.search(r"reference ([0-9a-f]{16})", response.words)
+    assert "Something went wrong on our side" in response.visible_text
+    reference = re.search(r"reference ([0-9a-f]{16})", response.visible_text)
     assert reference
     assert reference[1] in caplog.text
 
@@ -74,13 +74,13 @@ def test_every_reference_is_in_the_log(
     with caplog.at_level(logging.INFO):
         response = asha.get(path)
     assert response.status_code == status
-    reference = re.search(r"reference ([0-9a-f]{16})", response.words)
+    reference = re.search(r"reference ([0-9a-f]{16})", response.visible_text)
     assert reference and f"{status}, reference {reference[1]}: GET '{path}'" in caplog.text
 
 
 def test_not_found_text_depends_on_the_readers_suppliers(asha: Browser, meera: Browser) -> None:
-    assert "belongs to another supplier" in asha.get("/orders/999999").words
-    assert "another supplier" not in meera.get("/orders/999999").words
+    assert "belongs to another supplier" in asha.get("/orders/999999").visible_text
+    assert "another supplier" not in meera.get("/orders/999999").visible_text
 
 
 def test_exception_in_a_form_says_to_check_before_retrying(
@@ -95,7 +95,7 @@ def test_exception_in_a_form_says_to_check_before_retrying(
     monkeypatch.setattr("app.orders.decisions.respond", broken)
     response = asha.send(url, fields)
     assert response.status_code == 500
-    assert "Check if it was saved before retrying" in response.words
+    assert "Check if it was saved before retrying" in response.visible_text
     assert not [link for link in response.page.select("main a") if link.get_text() == "Try again"]
     monkeypatch.setattr("app.orders.queries.order_page", broken)
     again = next(
@@ -109,7 +109,7 @@ def test_error_pages_have_no_library_texts(app: Flask, asha: Browser, code: int)
     view = app.view_functions["orders.inbox"]
     app.view_functions["orders.inbox"] = lambda: abort(code)
     app.view_functions["orders.inbox"].access = view.access  # type: ignore[attr-defined]
-    words = asha.get("/orders").words
+    words = asha.get("/orders").visible_text
     assert "Go back, reload the page" in words and "Unprocessable" not in words and "resource" not in words
 
 

@@ -73,7 +73,7 @@ def test_open_audit_trail_learns_the_number_of_new_entries(meera: Browser, ravi:
     url = str(meera.get("/audit?action=exported").one("#new-rows")["data-hx-get"])
     assert not meera.get(url, headers=HTMX).page.select("a")
     assert meera.get("/exports/orders.csv").status_code == 200
-    assert meera.get(url, headers=HTMX).words == "1 new entry: show"
+    assert meera.get(url, headers=HTMX).visible_text == "1 new entry: show"
     assert ravi.get("/audit/newer").status_code == 403
 
 

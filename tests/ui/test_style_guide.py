@@ -18,5 +18,5 @@ def test_style_guide_shows_every_state_to_the_administrator(
     for tone in ("waiting", "ok", "warn", "bad", "ink", "quiet"):
         assert page.page.select(f".state.{tone}"), tone
     for words in ("Refused", "Unmatched", "Timed out", "₹12,34,567.50", "Nothing matches"):
-        assert words in page.words
+        assert words in page.visible_text
     assert len(page.page.select("svg.illustration")) == 4

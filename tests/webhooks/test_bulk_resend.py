@@ -174,7 +174,7 @@ def test_outage_of_two_hours_is_resent_and_reported(
     confirm(orders[7])
     url = f"{PLAN}?tried_since={ten:%Y-%m-%dT%H:%M}%2B00:00&partner=Bharat+Connect"
     done, plan = resend_all(ravi, url)
-    assert "7 webhooks" in plan.words and "will be resent" in plan.words
+    assert "7 webhooks" in plan.visible_text and "will be resent" in plan.visible_text
     assert done.status_code == 303
     report = done.location
     assert outcomes(ravi, report) == {"Queued": 7}
@@ -184,7 +184,11 @@ def test_outage_of_two_hours_is_resent_and_reported(
     deliver()
     assert outcomes(meera, report) == {"Delivered": 7}
     page = meera.get(report)
-    assert not page.page.select("[data-poll]") and "Partner recovered" in page.words and "Ravi" in page.words
+    assert (
+        not page.page.select("[data-poll]")
+        and "Partner recovered" in page.visible_text
+        and "Ravi" in page.visible_text
+    )
     assert states(session) == ["delivered"] * 8
     accepted = [request for request in network.received() if request["answer"]["status"] == 200]
     assert len(accepted) == 8
@@ -209,13 +213,13 @@ def test_unsuccessful_resend_shows_the_attempt_and_the_state_of_the_webhook(
     confirm_orders(2)
     deliver()
     done, plan = resend_all(ravi, f"{PLAN}?state=pending")
-    assert "Retrying: unavailable" in plan.words
+    assert "Retrying: unavailable" in plan.visible_text
     run_jobs()
     deliver()
     report = ravi.get(done.location)
     assert outcomes(ravi, done.location) == {"Unsuccessful": 2}
     assert report.one(".job-line .state").get_text() == "Done, 2 not delivered"
-    assert "0 delivered, 2 unsuccessful" in report.words
+    assert "0 delivered, 2 unsuccessful" in report.visible_text
     for row in report.page.select("tbody tr"):
         before, resend, now = (cell.get_text(" ", strip=True) for cell in row.select("td[data-name]"))
         assert before.startswith("Retrying resent")
@@ -261,7 +265,7 @@ def test_plan_lists_skipped_webhooks_with_reasons(
         writing.commit()
     url = PLAN + "?" + "&".join(f"ids={message.id}" for message in messages(session))
     plan = ravi.get(url)
-    words = plan.words
+    words = plan.visible_text
     assert "2 webhooks will be resent" in words and "4 webhooks skipped" in words
     for why in ("The partner has already received it.", "It was canceled", "newer response"):
         assert why in words, why
@@ -272,7 +276,7 @@ def test_plan_lists_skipped_webhooks_with_reasons(
     assert outcomes(ravi, done.location) == {"Delivered": 2, "Skipped": 4}
     skipped = ravi.get(done.location + "?only=skipped")
     assert len(skipped.page.select("tbody tr")) == 4
-    assert "The partner has already received it." in skipped.words
+    assert "The partner has already received it." in skipped.visible_text
 
 
 def test_bulk_resend_blockers_equal_those_of_a_single_resend(
@@ -331,7 +335,7 @@ def test_bulk_resend_of_a_filter_resends_all_matching(
     )
     link = ravi.get("/webhooks?state=failed").one(".selection-bar .end a[href*='state=failed']")
     done, plan = resend_all(ravi, str(link["href"]))
-    assert "3 webhooks" in plan.words and "Failed: timed out" in plan.words
+    assert "3 webhooks" in plan.visible_text and "Failed: timed out" in plan.visible_text
     assert run_jobs()
     deliver()
     assert outcomes(ravi, done.location) == {"Delivered": 3}
@@ -344,7 +348,7 @@ def test_bulk_resend_requires_a_reason_and_a_selection(
 ) -> None:
     confirm_orders(1)
     set_states(database, MessageState.FAILED)
-    assert "Recover from outage" in ravi.get(PLAN).words
+    assert "Recover from outage" in ravi.get(PLAN).visible_text
     assert resend_all(ravi, f"{PLAN}?state=failed", reason="  ")[0].status_code == 422
     (form,) = ravi.get(f"{PLAN}?state=failed").page.select(f"form[method=post][action='{PLAN}']")
     token = fields_of(form)["csrf_token"]
@@ -448,7 +452,7 @@ def test_waiting_bulk_resend_does_not_block_other_jobs(
     assert run_jobs()
     job = session.scalars(select(Job)).one()
     assert (job.state, job.done, job.lease_token) == (JobState.RUNNING, 1, None)
-    assert "Waiting until the requested webhooks are sent" in ravi.get(done.location).words
+    assert "Waiting until the requested webhooks are sent" in ravi.get(done.location).visible_text
     assert not run_jobs()
     for _ in range(2):
         deliver()
@@ -487,7 +491,7 @@ def test_bulk_resend_skips_paused_partners(
     with database.writing() as writing:
         partner_service.pause(writing, writing.get_one(Partner, partner.id), "Wait", by="Ravi")
         writing.commit()
-    assert "Resume it first" in ravi.get(f"{PLAN}?state=failed").words
+    assert "Resume it first" in ravi.get(f"{PLAN}?state=failed").visible_text
 
 
 @pytest.mark.sqlite
@@ -505,13 +509,13 @@ def test_delivered_webhooks_are_resent_only_with_the_permission(
     deliver()
     (message,) = messages(session)
     url = f"{PLAN}?ids={message.id}&delivered=1"
-    assert "None of these webhooks can be resent" in ravi.get(url).words
+    assert "None of these webhooks can be resent" in ravi.get(url).visible_text
     assert not ravi.get(f"/webhooks/{message.id}").page.select("a[href*='delivered=1']")
     admin = browser_of("admin")
     link = admin.get(f"/webhooks/{message.id}").one("a[href*='delivered=1']")
     network.behave("refuse", times=1, error_cd="BPR038", error_dtl="Known already")
     done, plan = resend_all(admin, str(link["href"]), "Lost by the partner")
-    assert "a second time" in plan.words
+    assert "a second time" in plan.visible_text
     assert run_jobs()
     deliver()
     # The partner refuses the second copy, but it already has the first.
@@ -558,7 +562,7 @@ def test_outage_includes_recent_earlier_webhooks_and_no_old_ones(
     before_the_outage = the_clock.now()
     confirm(orders[1])
     plan = ravi.get(f"{PLAN}?tried_since={before_the_outage:%Y-%m-%dT%H:%M:%S}%2B00:00")
-    assert "1 webhook will be resent" in plan.words
+    assert "1 webhook will be resent" in plan.visible_text
     deliver()  # the older webhook is retried during the outage, so it is included
     plan = ravi.get(f"{PLAN}?tried_since={before_the_outage:%Y-%m-%dT%H:%M:%S}%2B00:00")
-    assert "2 webhooks will be resent" in plan.words
+    assert "2 webhooks will be resent" in plan.visible_text

@@ -96,7 +96,7 @@ def test_webhook_without_scripts_has_a_refresh_link(
 @pytest.mark.sqlite
 def test_webhook_page_shows_request_and_response(meera: Browser, refused: str, session: Session) -> None:
     page = meera.get(f"/webhooks/{refused}")
-    words = page.words
+    words = page.visible_text
     for text in (
         "BPR012",
         "Remarks are not acceptable",
@@ -201,7 +201,7 @@ def test_unknown_filter_value_is_ignored_with_a_notice(
             page = meera.get(f"/webhooks?{query}")
             assert page.status_code == 200
             assert ids(page) == [refused]
-            assert "ignored" in page.words
+            assert "ignored" in page.visible_text
 
 
 def test_support_resends_with_a_reason(ravi: Browser, refused: str, deliver: Any, session: Session) -> None:
@@ -214,7 +214,7 @@ def test_support_resends_with_a_reason(ravi: Browser, refused: str, deliver: Any
     attempt = session.scalars(select(Attempt).where(Attempt.number == 2)).one()
     assert (attempt.actor, attempt.request_reason) == ("Ravi", "Fixed by the partner")
     page = ravi.get(f"/webhooks/{refused}")
-    assert "Ravi" in page.words and "Fixed by the partner" in page.words
+    assert "Ravi" in page.visible_text and "Fixed by the partner" in page.visible_text
 
 
 @pytest.mark.sqlite
@@ -228,7 +228,7 @@ def test_attempts_name_the_request_that_caused_them(
     request_ids = session.scalars(select(Attempt.request_id).order_by(Attempt.number)).all()
     assert request_ids[1] == resent.headers["X-Request-ID"] != request_ids[0]
     page = ravi.get(f"/webhooks/{refused}?attempt=2")
-    assert f"Request ID in the log: {request_ids[1]}" in page.words
+    assert f"Request ID in the log: {request_ids[1]}" in page.visible_text
     assert page.headers["X-Request-ID"] != request_ids[1]
 
 
@@ -250,7 +250,7 @@ def test_delivered_webhook_is_not_resent(
     deliver()
     response = ravi.send(action, fields)
     assert response.status_code == 409
-    assert "already received it" in response.words
+    assert "already received it" in response.visible_text
 
 
 @pytest.mark.sqlite
@@ -277,18 +277,18 @@ def test_support_cancels_a_queued_webhook_and_the_order_reopens(
     assert (done.status_code, done.location) == (303, page)
     assert deliver() == {} and not network.received()
     seen = ravi.get(page)
-    assert "Ravi canceled it: The buyer asked for it by telephone." in seen.words
-    assert "None: never sent." in seen.words and "Not sent yet" not in seen.words
+    assert "Ravi canceled it: The buyer asked for it by telephone." in seen.visible_text
+    assert "None: never sent." in seen.visible_text and "Not sent yet" not in seen.visible_text
     assert not seen.page.select(
         ".attention-link"
     )  # a webhook that was canceled before sending needs no attention
-    assert "Ravi canceled it" in asha.get(f"/orders/{order_id}").words
+    assert "Ravi canceled it" in asha.get(f"/orders/{order_id}").visible_text
     assert asha.respond(order_id, "REJECT", remarks="Out of stock").status_code == 303
     session.rollback()
     entry = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.WEBHOOK_CANCELED)).one()
     assert (entry.actor, entry.reason) == ("Ravi", "The buyer asked for it by telephone.")
     too_late = ravi.send(action, {**fields, "why": "Second attempt"})
-    assert too_late.status_code == 409 and "neither queued nor being sent" in too_late.words
+    assert too_late.status_code == 409 and "neither queued nor being sent" in too_late.visible_text
 
 
 @pytest.mark.sqlite
@@ -315,7 +315,7 @@ def test_cancel_of_a_queued_resend_keeps_the_delivery(
         return len(session.scalars(entries).all())
 
     resend_again()
-    assert "stays delivered" in ravi.get(page).words
+    assert "stays delivered" in ravi.get(page).visible_text
     fields = {**ravi.fill(page, action), "why": "They found it"}
     assert ravi.send(action, fields).status_code == 303
     assert session.scalars(select(Message.state)).one() is MessageState.DELIVERED
@@ -327,7 +327,7 @@ def test_cancel_of_a_queued_resend_keeps_the_delivery(
         writing.commit()
     assert not ravi.get(page).page.select(f"form[action='{action}']")
     too_late = ravi.send(action, fields)
-    assert too_late.status_code == 409 and "already received it" in too_late.words
+    assert too_late.status_code == 409 and "already received it" in too_late.visible_text
     assert cancellations() == 1
 
 
@@ -390,7 +390,7 @@ def test_partner_response_is_shown_escaped(
     message_id = session.scalars(select(Message.id)).one()
     page = meera.get(f"/webhooks/{message_id}")
     assert "<script>alert(1)" not in page.text
-    assert "alert(1)" in page.words
+    assert "alert(1)" in page.visible_text
     assert not page.page.select("b[data-hx-get]")
 
 
@@ -433,7 +433,7 @@ def test_each_masked_header_has_its_own_variable(
     command = page.one("#as-curl").get_text()
     assert """-H 'X-Api-Key: '"$PARTNER_KEY" """.strip() in command
     assert """-H 'X-Client: '"$PARTNER_KEY_2" """.strip() in command
-    assert "PARTNER_KEY (X-Api-Key)" in page.words and "PARTNER_KEY_2 (X-Client)" in page.words
+    assert "PARTNER_KEY (X-Api-Key)" in page.visible_text and "PARTNER_KEY_2 (X-Client)" in page.visible_text
 
 
 @pytest.mark.sqlite
@@ -473,8 +473,8 @@ def test_two_attempts_are_compared_line_by_line(
     assert not first.page.select("a[href*='show=difference']")
     newest = meera.get(f"/webhooks/{message_id}")
     page = meera.get(newest.one("a[href*='show=difference']")["href"])
-    assert "All attempts send the same body" in page.words
-    assert "503" in page.words and "200" in page.words
+    assert "All attempts send the same body" in page.visible_text
+    assert "503" in page.visible_text and "200" in page.visible_text
     assert any("BPR012" in line.get_text() for line in page.page.select(".diff ins"))
 
 
@@ -493,7 +493,7 @@ def test_last_successful_delivery_is_shown_within_the_readers_scope(
     assert "SUCCESS" in page.one("#good-response-body").get_text()
     assert "BPR012" in page.one("#bad-response-body").get_text()
     own = omar.get(f"/webhooks/{bad}?beside=good")
-    assert "None yet" in own.words and good not in own.text
+    assert "None yet" in own.visible_text and good not in own.text
 
 
 def test_webhook_list_filters_by_attempts_codes_orders_and_suppliers(
@@ -534,7 +534,7 @@ def test_body_search_runs_in_steps_and_shows_its_range(
     monkeypatch.setattr("app.db.filters.SEARCH_WINDOW", 2)
     first = meera.get("/webhooks?q=needle")
     assert ids(first) == []
-    assert "No recent matches" in first.words and "Search older" in first.words
+    assert "No recent matches" in first.visible_text and "Search older" in first.visible_text
     second = meera.get(first.one("a[rel=next]")["href"])
     oldest = session.scalars(select(Message.id).order_by(Message.id)).first()
     assert ids(second) == [oldest]
@@ -624,7 +624,7 @@ def test_new_webhooks_are_counted_within_the_readers_scope(confirm: Any, omar: B
         confirm(order_id)
     shown = len(ids(omar.get("/webhooks")))
     assert 0 < shown < 3
-    assert omar.get(url, headers=HTMX).words == f"{shown} new webhook{'s' if shown > 1 else ''}: show"
+    assert omar.get(url, headers=HTMX).visible_text == f"{shown} new webhook{'s' if shown > 1 else ''}: show"
 
 
 @pytest.mark.sqlite
