@@ -27,6 +27,7 @@ from app.delivery.address_policy import Network
 from app.delivery.connections import CheckedPool, SecurePool, aborted, tls_context
 from app.delivery.deadline import Call, Phase, watchdog
 from app.delivery.outcome import BODY_CAP, Detail, DetailCode, Failure, Outcome, SendAborted
+from app.network.headers import SET_BY_CLIENT
 
 MAX_IDLE_SECONDS = 4.0
 """A connection that was idle longer is not reused: the partner may be closing it."""
@@ -44,19 +45,6 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"(?!\s)[\t\x20-\x7e\x80-\xff]*")
 _BAD_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]+[ \t]*")
-_SET_BY_CLIENT = {
-    "accept-encoding",
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +213,7 @@ def _checked(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     for name, value in checked:
         if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
             raise SendAborted(Failure.BAD_TARGET, DetailCode.HEADER_CHARACTERS, name=f"{name!r:.60}")
-        if name.lower() in _SET_BY_CLIENT:
+        if name.lower() in SET_BY_CLIENT:
             raise SendAborted(Failure.BAD_TARGET, DetailCode.HEADER_RESERVED, name=name)
     return checked
 

@@ -17,6 +17,7 @@ from app import clock
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.db import advisory_lock
+from app.network.headers import SET_BY_CLIENT
 from app.partners import keys, queries
 from app.partners.certificates import BadCertificate, read_authorities, read_pair
 from app.partners.keys import BadPartner
@@ -30,26 +31,14 @@ HEADERS_MAX = 20
 REASON_MAX = 500
 WIDEST_NETWORK = {4: 8, 6: 7}
 """By IP version, the shortest prefix of an allowed network: that of 10.0.0.0/8 and of fc00::/7."""
-RESERVED_HEADERS = frozenset(
-    {
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "idempotency-key",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "webhook-id",
-        "webhook-signature",
-        "webhook-timestamp",
-    }
-)
+RESERVED_HEADERS = SET_BY_CLIENT | {
+    "content-type",
+    "idempotency-key",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
+}
+"""Headers that PO Confirm sets, so that a partner cannot have its own."""
 
 
 @dataclass(frozen=True, slots=True)
