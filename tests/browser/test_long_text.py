@@ -74,6 +74,12 @@ def _replaced(value: Any) -> Any:
     return value.replace("PIECES", "BUNDLE") if isinstance(value, str) else value
 
 
+def open_with_details(page: Page, url: str) -> None:
+    """Open a page and all that is collapsed on it."""
+    page.goto(url)
+    page.evaluate("document.querySelectorAll('main details').forEach((item) => (item.open = true))")
+
+
 def test_order_with_long_words_fits(
     page: Page, site: str, sign_in: Callable[[str], None], order: int
 ) -> None:
@@ -94,8 +100,7 @@ def test_order_with_long_words_fits(
         "/account/notifications",
         "/notifications",
     ):
-        page.goto(site + path)
-        page.evaluate("document.querySelectorAll('main details').forEach((item) => (item.open = true))")
+        open_with_details(page, site + path)
         for width in WIDTHS:
             assert_fits(page, path, width)
             assert not page.locator(".line-items-scroll").evaluate_all(SCROLLED), (path, width)
@@ -127,7 +132,6 @@ def test_messages_with_long_words_fit(
         "/health",
         "/audit",
     ):
-        page.goto(site + path)
-        page.evaluate("document.querySelectorAll('main details').forEach((item) => (item.open = true))")
+        open_with_details(page, site + path)
         for width in WIDTHS:
             assert_fits(page, path, width)
