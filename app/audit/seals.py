@@ -39,10 +39,22 @@ BATCH = 1000
 FIRST = "0" * 64
 WAIT_SECONDS = 5.0
 """Seconds to wait for writers; the rest is sealed the next time."""
-SEALED_FIELDS = (
-    "id at action actor person_id role address user_agent "
-    "object_kind object_id object_name reason before after"
-)
+SEALED_FIELDS = [
+    "id",
+    "at",
+    "action",
+    "actor",
+    "person_id",
+    "role",
+    "address",
+    "user_agent",
+    "object_kind",
+    "object_id",
+    "object_name",
+    "reason",
+    "before",
+    "after",
+]
 _LEAF = struct.Struct(">q32s")
 
 
@@ -65,7 +77,7 @@ def leaf(entry: AuditEntry) -> bytes:
 
 def sealed_fields(entry: AuditEntry) -> dict[str, Any]:
     """The fields of an entry as they are sealed, in this order."""
-    fields = {name: getattr(entry, name) for name in SEALED_FIELDS.split()}
+    fields = {name: getattr(entry, name) for name in SEALED_FIELDS}
     return {**fields, "at": _moment(entry.at)}
 
 

@@ -34,24 +34,85 @@ Render = Callable[..., str]
 Describe = Callable[[Event], str]
 PREVIEW = 20_000
 """Bytes of a body that the summary shows; the file has the whole body."""
-ORDER_FIELDS = (
-    "object_id buyer_po_number buyer_b2b_id buyer_name supplier_b2b_id supplier_name subject total "
-    "status version delivery received_at revised_at respond_by"
-)
-RECEIVED_FIELDS = (
-    "id kind received_at remote_address path size effect error_cd error_field detail response_status "
-    "content_sha256 repeat_of reprocessed_at reprocessed_by reprocess_reason reprocess_error "
-    "first_effect"
-)
-WEBHOOK_FIELDS = (
-    "id kind created_at created_by decision_number object_version body_sha256 state finished_at "
-    "reason note_code note_params status_code response_code response_message result req_msg_id "
-    "error_cd error_dtl error_field result_from result_at result_inbound_id attempts_made"
-)
-ATTEMPT_FIELDS = (
-    "number trigger actor request_reason request_id url remote_address started_at ended_at outcome "
-    "detail_code detail_params status response_size duration_ms"
-)
+ORDER_FIELDS = [
+    "object_id",
+    "buyer_po_number",
+    "buyer_b2b_id",
+    "buyer_name",
+    "supplier_b2b_id",
+    "supplier_name",
+    "subject",
+    "total",
+    "status",
+    "version",
+    "delivery",
+    "received_at",
+    "revised_at",
+    "respond_by",
+]
+RECEIVED_FIELDS = [
+    "id",
+    "kind",
+    "received_at",
+    "remote_address",
+    "path",
+    "size",
+    "effect",
+    "error_cd",
+    "error_field",
+    "detail",
+    "response_status",
+    "content_sha256",
+    "repeat_of",
+    "reprocessed_at",
+    "reprocessed_by",
+    "reprocess_reason",
+    "reprocess_error",
+    "first_effect",
+]
+WEBHOOK_FIELDS = [
+    "id",
+    "kind",
+    "created_at",
+    "created_by",
+    "decision_number",
+    "object_version",
+    "body_sha256",
+    "state",
+    "finished_at",
+    "reason",
+    "note_code",
+    "note_params",
+    "status_code",
+    "response_code",
+    "response_message",
+    "result",
+    "req_msg_id",
+    "error_cd",
+    "error_dtl",
+    "error_field",
+    "result_from",
+    "result_at",
+    "result_inbound_id",
+    "attempts_made",
+]
+ATTEMPT_FIELDS = [
+    "number",
+    "trigger",
+    "actor",
+    "request_reason",
+    "request_id",
+    "url",
+    "remote_address",
+    "started_at",
+    "ended_at",
+    "outcome",
+    "detail_code",
+    "detail_params",
+    "status",
+    "response_size",
+    "duration_ms",
+]
 """The attributes in the JSON files."""
 
 
@@ -260,8 +321,8 @@ def _audit_entries(
     return sorted(entries, key=lambda entry: entry.id)
 
 
-def _fields(row: object, names: str) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in names.split()}
+def _fields(row: object, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in names}
 
 
 def _event_fields(event: Event, describe: Describe) -> dict[str, Any]:
