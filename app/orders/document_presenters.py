@@ -25,6 +25,8 @@ TOTAL_LABELS = {
     TotalKind.TAX: "Tax",
     TotalKind.TOTAL: "Total",
 }
+_GST_PARTS = frozenset({"CGST", "SGST", "UTGST", "IGST"})
+"""The parts of GST that partners join with an underscore."""
 _DERIVED_FIELDS = {"totalAmt", "assessmentAmount", "totalItemValue", "itemValueDetails"}
 """Fields of a line that follow from its quantity, price and rate."""
 _COLUMN_FIELDS = (
@@ -335,8 +337,9 @@ def _total_notes(total: Total) -> Iterator[str]:
 
 
 def _tax_label(name: str) -> str:
-    """``CGST + SGST`` for ``CGST_SGST``."""
-    return name.replace("_", " + ")
+    """``CGST + SGST`` for ``CGST_SGST``; any other name as sent, such as ``CESS_NON_ADVOL``."""
+    parts = name.split("_")
+    return " + ".join(parts) if _GST_PARTS.issuperset(parts) else name
 
 
 def _sections(document: Document, totals: Totals) -> dict[str, Any]:

@@ -114,6 +114,7 @@ def test_e_invoice_values_add_up_and_keep_their_names(receive: Receive, order_pa
     assert receive(itemLists=[line], poValueDetails=values).status_code == 200
     page = words(order_page())
     assert "CESS_NON_ADVOL" in page and "STATE_CESS_NON_ADVOL" in page
+    assert "CESS + NON" not in page and "STATE + CESS" not in page
     assert "does not match" not in page
     assert receive(itemLists=[line], poValueDetails={**values, "discount": 11}).status_code == 200
     assert "Total does not match the lines." in words(order_page())
