@@ -90,7 +90,6 @@ def _echoed_infos(infos: Any) -> list[dict[str, Any]]:
 # It is only judged, not stored as an order: a clear `response_code` and `result` decide, whatever the rest
 # looks like. So it is read more leniently than a message that a partner sends.
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_NUMBER = 64
 
 
@@ -122,12 +121,12 @@ class PartnerReply:
 def read_reply(raw: bytes) -> PartnerReply | None:
     """Read a partner's reply; None if it is no JSON object with an integer `response_code`. Never raises."""
     try:
-        text = raw.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "replace")
+        text = raw.decode(json.detect_encoding(raw), "replace")
         document = _DECODER.decode(text.strip())
     except (ValueError, RecursionError):
         return None
-    code = document.get("response_code") if isinstance(document, dict) else None
-    if not isinstance(code, int) or isinstance(code, bool):
+    code = _whole_number(document.get("response_code")) if isinstance(document, dict) else None
+    if code is None:
         return None
     payload = document.get("payload")
     payload = payload if isinstance(payload, dict) else {}
@@ -146,6 +145,13 @@ def read_reply(raw: bytes) -> PartnerReply | None:
         error_field=_text(resp.get("errorField")),
         document=document,
     )
+
+
+def _whole_number(value: Any) -> int | None:
+    """An integer, also as 0.0, since JSON has only one kind of number; None for anything else."""
+    if isinstance(value, Decimal) and abs(value.adjusted()) < _LONGEST_NUMBER and value == int(value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _text(value: Any) -> str:

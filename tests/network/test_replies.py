@@ -128,6 +128,11 @@ SUCCESSES = [
     b'{"response_code":0,"more":NaN,"larger":' + b"9" * 5000 + b',"smaller":1e-999999999999}',
     b'{"response_code":0,"more":1,"more":2,"text":"a\\u0000b\\ud800\xff"}',
     b'{"response_code":0,"response_code":0}',
+    b'{"response_code":0.0}',
+    b'{"response_code":-0e5}',
+    b'\xef\xbb\xbf{"response_code":0}',
+    '{"response_code":0}'.encode("utf-16"),
+    '{"response_code":0}'.encode("utf-32-be"),
 ]
 
 
@@ -188,7 +193,10 @@ def test_texts_are_stored_by_every_database() -> None:
         b'{"response_code":"0"}',
         b'{"response_code":null}',
         b'{"response_code":true}',
-        b'{"response_code":0.0}',
+        b'{"response_code":0.5}',
+        b'{"response_code":1e-40}',
+        b'{"response_code":1e-999999999}',
+        b'{"response_code":1e999999999}',
         b'{"response_code":' + b"9" * 30 + b"}",
         b'{"response_code":0',
         b'{"response_code":0,"response_code":1}',
