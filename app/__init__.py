@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from shutil import rmtree
 
 from flask import Flask
 from flask_bootstrap import Bootstrap5
@@ -42,7 +43,7 @@ from app.orders import (
 from app.orders import presenters as orders_presenters
 from app.orders import routes as orders_routes
 from app.orders.projection import follow
-from app.partners import certificates, pause_presenters
+from app.partners import pause_presenters
 from app.partners import routes as partners_routes
 from app.reports import routes as reports_routes
 from app.saved_views import routes as saved_views_routes
@@ -113,7 +114,6 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
     _configure(app, settings)
     _create_instance_folder(settings)
     encryption.configure(settings.encryption_keys)
-    certificates.keep_in(settings.instance / "certificates")
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(
         settings.database_url,
@@ -165,3 +165,5 @@ def _create_instance_folder(settings: Settings) -> None:
     settings.instance.mkdir(parents=True, exist_ok=True, mode=0o700)
     with suppress(OSError):  # it may belong to someone else
         settings.instance.chmod(0o700)
+    # Earlier versions kept the private keys of client certificates there.
+    rmtree(settings.instance / "certificates", ignore_errors=True)

@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import urllib3
@@ -383,24 +383,32 @@ class _SharedContext(ssl.SSLContext):
 
 
 @lru_cache(maxsize=64)
-def _context(ca_bundle: str, certificate: tuple[str, str] | None) -> ssl.SSLContext:
+def _context(ca_bundle: str, client_certificate: str) -> ssl.SSLContext:
     context = _SharedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     super(_SharedContext, context).set_alpn_protocols(["http/1.1"])
-    if Path(ca_bundle).is_dir():
-        context.load_verify_locations(capath=ca_bundle)
+    if ca_bundle:
+        # The text around the certificates may have other characters, but the library takes only ASCII.
+        context.load_verify_locations(cadata=ca_bundle.encode("ascii", "replace").decode())
     else:
-        context.load_verify_locations(cafile=ca_bundle)
-    if certificate is not None:
-        # With an empty password an encrypted key fails; without one, OpenSSL would ask on the terminal.
-        context.load_cert_chain(*certificate, password="")
+        context.load_verify_locations(cafile=DEFAULT_CA_BUNDLE_PATH)
+    if client_certificate:
+        # The library reads only files. This one is private, and gone as soon as it has been read.
+        with NamedTemporaryFile("w", encoding="utf-8", suffix=".pem") as file:
+            file.write(client_certificate)
+            file.flush()
+            # With an empty password an encrypted key fails; without one, OpenSSL would ask on the terminal.
+            context.load_cert_chain(file.name, password="")
     return context
 
 
-def tls_context(ca_bundle: str | None, certificate: tuple[str, str] | None) -> ssl.SSLContext:
-    """A TLS context that always verifies. Errors: SendAborted if the files cannot be used."""
+def tls_context(ca_bundle: str, client_certificate: str) -> ssl.SSLContext:
+    """A TLS context that always verifies. Errors: SendAborted if the certificates cannot be used.
+
+    ``ca_bundle`` is empty for the public CAs, ``client_certificate`` for none. Both are PEM texts.
+    """
     try:
-        return _context(ca_bundle or DEFAULT_CA_BUNDLE_PATH, certificate)
+        return _context(ca_bundle, client_certificate)
     except (OSError, ValueError) as error:
         if not isinstance(error, ssl.SSLError) and getattr(error, "errno", None) in LOCAL_SHORTAGES:
             raise _shortage(error) from None

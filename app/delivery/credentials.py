@@ -17,7 +17,6 @@ from app.delivery.address_policy import Network
 from app.delivery.http_client import Target
 from app.delivery.oauth import Grant
 from app.network import signing
-from app.partners.certificates import file_of
 from app.partners.keys import active_signing_secrets
 from app.partners.masking import MASK
 
@@ -50,14 +49,13 @@ def credentials_of(partner: Any, path: str, now: datetime, *, deadline_max: floa
     headers = [(name, value) for name, value in partner.headers]
     if partner.bearer_token:
         headers.append(("Authorization", f"Bearer {partner.bearer_token}"))
-    pair = file_of(partner.client_certificate) if partner.client_certificate else None
     target = Target(
         url=partner.base_url + path,
         headers=tuple(headers),
         allowed=tuple(_network(cidr) for cidr in partner.allow_addresses),
         deadline=min(partner.deadline_seconds, deadline_max),
-        client_certificate=(pair, pair) if pair else None,
-        ca_bundle=file_of(partner.ca_bundle) if partner.ca_bundle else None,
+        client_certificate=partner.client_certificate,
+        ca_bundle=partner.ca_bundle,
     )
     return Credentials(target, _grant(partner, target), active_signing_secrets(partner.signing_secrets, now))
 

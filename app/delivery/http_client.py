@@ -52,16 +52,16 @@ class Target:
     """Where to send. Only equal targets share a connection.
 
     `url` is the full URL, `headers` are the partner's own, `allowed` is its allow-list of networks,
-    `deadline` the seconds for the whole call. `client_certificate` is (certificate file, key file),
-    `ca_bundle` a file or folder. A renewed certificate needs a new file name.
+    `deadline` the seconds for the whole call. `client_certificate` is the certificate with its key and
+    `ca_bundle` the trusted CA certificates, both as PEM; empty means none and the public CAs.
     """
 
     url: str
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     allowed: tuple[Network, ...] = ()
     deadline: float = 15.0
-    client_certificate: tuple[str, str] | None = None
-    ca_bundle: str | None = None
+    client_certificate: str = field(default="", repr=False)
+    ca_bundle: str = field(default="", repr=False)
 
 
 class Sender:

@@ -47,8 +47,8 @@ class Grant:
     scope: str = ""
     in_body: bool = False
     allowed: tuple[Network, ...] = ()
-    client_certificate: tuple[str, str] | None = None
-    ca_bundle: str | None = None
+    client_certificate: str = field(default="", repr=False)
+    ca_bundle: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

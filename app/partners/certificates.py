@@ -1,20 +1,13 @@
-"""Certificates as PEM text: their details, and the files that TLS needs.
-
-They are stored with the partner, so that every machine has them. Files are created where needed, with
-mode 0600, and named by their content: a renewed certificate has a new name.
-"""
+"""The details of certificates, which a partner stores as PEM text."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -36,8 +29,6 @@ _UNREADABLE = (
 )
 """What the library raises for certificates and keys that are malformed or that it does not support."""
 
-_folder = Path("instance/certificates")
-
 
 class BadCertificate(ValueError):
     """The text is no usable certificate; the message says why."""
@@ -52,12 +43,6 @@ class Certificate:
     names: tuple[str, ...]
     expires_at: datetime
     sha256: str
-
-
-def keep_in(folder: Path) -> None:
-    """Set the folder for the files."""
-    global _folder  # noqa: PLW0603 - one process has one instance folder
-    _folder = folder
 
 
 def read_pair(pem: str) -> Certificate:
@@ -120,33 +105,6 @@ def _details_of(certificate: x509.Certificate) -> Certificate:
             expires_at=certificate.not_valid_after_utc,
             sha256=hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest(),
         )
-
-
-def file_of(pem: str) -> str:
-    """The path of the file with this text, created if it is missing.
-
-    If it cannot be created, TLS reports later that the file is missing.
-    """
-    path = _folder / f"{hashlib.sha256(pem.encode()).hexdigest()[:32]}.pem"
-    try:
-        if not path.exists():
-            _write(path, pem)
-    except OSError:
-        pass
-    return str(path)
-
-
-def _write(path: Path, pem: str) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Written under another name first, so that readers never see a partial file.
-    temporary = path.with_suffix(f".{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(pem)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _certificates(pem: str) -> list[x509.Certificate]:

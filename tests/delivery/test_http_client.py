@@ -76,10 +76,8 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture(scope="module")
-def bundle(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("tls") / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return str(path)
+def bundle(authority: trustme.CA) -> str:
+    return authority.cert_pem.bytes().decode()
 
 
 def server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
@@ -98,7 +96,7 @@ class Transport:
     """How a partner is reached: in clear text or over TLS."""
 
     tls: ssl.SSLContext | None
-    bundle: str | None
+    bundle: str
 
     def partner(self, *scripts: Script, host: str = "127.0.0.1") -> FakePartner:
         return FakePartner(*scripts, tls=self.tls, host=host)
@@ -109,7 +107,7 @@ class Transport:
 
 @pytest.fixture(params=["plain", "TLS"])
 def transport(request: pytest.FixtureRequest, tls: ssl.SSLContext, bundle: str) -> Transport:
-    return Transport(tls, bundle) if request.param == "TLS" else Transport(None, None)
+    return Transport(tls, bundle) if request.param == "TLS" else Transport(None, "")
 
 
 @contextlib.contextmanager
@@ -984,10 +982,11 @@ def test_certificate_for_another_name_ends_the_call_unsent(
 
 
 def test_untrusted_certificate_ends_the_call_unsent(
-    sender: Sender, tls: ssl.SSLContext, bundle: str, monkeypatch: pytest.MonkeyPatch
+    sender: Sender, tls: ssl.SSLContext, bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "ca.pem").write_text(bundle)
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        monkeypatch.setenv(name, bundle)
+        monkeypatch.setenv(name, str(tmp_path / "ca.pem"))
     with FakePartner(behaves, tls=tls) as partner:
         outcome = send(sender, target_of(partner))
 
@@ -1146,12 +1145,8 @@ def test_close_notify_on_a_kept_connection_is_respected(
 
 
 @pytest.fixture(scope="module")
-def client_certificate(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    folder = tmp_path_factory.mktemp("client")
-    issued = authority.issue_cert("supplier.example")
-    issued.cert_chain_pems[0].write_to_path(str(folder / "certificate.pem"))
-    issued.private_key_pem.write_to_path(str(folder / "key.pem"))
-    return str(folder / "certificate.pem"), str(folder / "key.pem")
+def client_certificate(authority: trustme.CA) -> str:
+    return authority.issue_cert("supplier.example").private_key_and_cert_chain_pem.bytes().decode()
 
 
 @pytest.fixture(scope="module")
@@ -1163,7 +1158,7 @@ def strict_tls(authority: trustme.CA) -> ssl.SSLContext:
 
 
 def test_client_certificate_is_presented_where_required(
-    sender: Sender, strict_tls: ssl.SSLContext, bundle: str, client_certificate: tuple[str, str]
+    sender: Sender, strict_tls: ssl.SSLContext, bundle: str, client_certificate: str
 ) -> None:
     with FakePartner(behaves, tls=strict_tls) as partner:
         target = replace(target_of(partner), ca_bundle=bundle)
@@ -1175,18 +1170,16 @@ def test_client_certificate_is_presented_where_required(
     assert len(partner.received) == 1
 
 
-@pytest.mark.parametrize("broken", ["missing", "no certificate", "no bundle", "encrypted key"])
+@pytest.mark.parametrize("broken", ["no certificate", "no key", "no bundle", "encrypted key"])
 def test_unreadable_certificates_are_a_bad_target(
-    sender: Sender, tmp_path: Path, client_certificate: tuple[str, str], broken: str
+    sender: Sender, bundle: str, client_certificate: str, broken: str
 ) -> None:
-    missing, invalid = str(tmp_path / "missing.pem"), tmp_path / "invalid.pem"
-    invalid.write_text("invalid")
     target = Target("https://partner.example/", (), LOOPBACK, 10.0)
     targets = {
-        "missing": replace(target, client_certificate=(missing, missing)),
-        "no certificate": replace(target, client_certificate=(str(invalid), client_certificate[1])),
-        "no bundle": replace(target, ca_bundle=str(invalid)),
-        "encrypted key": replace(target, client_certificate=(client_certificate[0], encrypted_key(tmp_path))),
+        "no certificate": replace(target, client_certificate="invalid"),
+        "no key": replace(target, client_certificate=bundle),
+        "no bundle": replace(target, ca_bundle="invalid"),
+        "encrypted key": replace(target, client_certificate=bundle + encrypted_key()),
     }
     outcome = send(sender, targets[broken])
 
@@ -1194,19 +1187,24 @@ def test_unreadable_certificates_are_a_bad_target(
     assert detail_sentence(outcome.detail).startswith("The configured certificates cannot be used")
 
 
-def encrypted_key(folder: Path) -> str:
+def test_text_around_trusted_certificates_is_ignored(
+    sender: Sender, tls: ssl.SSLContext, bundle: str
+) -> None:
+    with FakePartner(behaves, tls=tls) as partner:
+        target = replace(target_of(partner), ca_bundle=f"Autorité de société\n{bundle}")
+        assert_complete(send(sender, target))
+
+
+def encrypted_key() -> str:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    path = folder / "encrypted.pem"
-    path.write_bytes(
-        ec.generate_private_key(ec.SECP256R1()).private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"secret"),
-        )
+    key = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
     )
-    return str(path)
+    return key.decode()
 
 
 # --- Names and addresses
@@ -1612,7 +1610,7 @@ def test_no_descriptor_is_left_open(tls: ssl.SSLContext, strict_tls: ssl.SSLCont
     for context in (None, tls, strict_tls):
         for script in scripts:
             with FakePartner(script, tls=context) as partner, Sender() as sender:
-                target = replace(target_of(partner, 0.3), ca_bundle=bundle if context else None)
+                target = replace(target_of(partner, 0.3), ca_bundle=bundle if context else "")
                 for _ in range(3):
                     sender.post(target, BODY, IDS)
             partner.wait_for(lambda: descriptors() <= before)

@@ -110,15 +110,15 @@ def test_pool_connects_to_host_and_port_of_the_url(url: str, host: str, port: in
 
 def test_pool_uses_the_certificates_of_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
     pools: list[Any] = []
-    context = tls_context(None, None)
+    context = tls_context("", "")
 
-    def context_of(*files: Any) -> Any:
-        pools.append(files)
+    def context_of(*certificates: str) -> Any:
+        pools.append(certificates)
         return context
 
     monkeypatch.setattr(http_client, "tls_context", context_of)
-    pool: Any = _new_pool(Target(URL, client_certificate=("c.pem", "k.pem"), ca_bundle="ca.pem"), URL)
-    assert pools == [("ca.pem", ("c.pem", "k.pem"))]
+    pool: Any = _new_pool(Target(URL, client_certificate="ours", ca_bundle="theirs"), URL)
+    assert pools == [("theirs", "ours")]
     assert pool.conn_kw["ssl_context"] is context
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from flask import Flask
 from sqlalchemy.orm import Session
 
 from app.db import Database
@@ -113,9 +111,3 @@ def token(text: str, **more: Any) -> bytes:
     """A response of a token endpoint."""
     body = {"access_token": text, "token_type": "Bearer", **more}
     return response(json.dumps(body).encode(), "Content-Type: application/json")
-
-
-@pytest.fixture
-def certificates(app: Flask, tmp_path: Path) -> Path:
-    """Where certificate files are made."""
-    return tmp_path / "certificates"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+import tempfile
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +15,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import clock as the_clock
+from app import create_app
+from app.config import Settings
 from app.db import Database
 from app.delivery.models import Attempt, Message, MessageState
 from app.network.signing import new_secret, verify
@@ -156,24 +160,34 @@ def test_rotation_signs_with_both_secrets_until_the_old_one_expires(
     assert verify([new], signature_headers(after), after.body, now)
 
 
-def test_client_certificate_is_sent_from_a_private_file(
+def test_client_certificate_is_sent_and_its_file_is_private_and_gone(
     deliver_responses: Any,
     serve: Any,
     change: Any,
     authority: trustme.CA,
-    certificates: Path,
+    settings: Settings,
     session: Session,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     context = server_context(authority.issue_cert("127.0.0.1"), clients=authority)
     server = serve(behaves, tls=context)
     pair = pem_of(authority.issue_cert("po-confirm.example"))
     change(base_url=server.url(""), client_certificate=pair, ca_bundle=authority.cert_pem.bytes().decode())
+    files: list[tuple[Path, int]] = []
+    load = ssl.SSLContext.load_cert_chain
+
+    def load_and_note(context: ssl.SSLContext, file: str, **options: Any) -> None:
+        files.append((Path(file), Path(file).stat().st_mode & 0o777))
+        load(context, file, **options)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", load_and_note)
     deliver_responses()
     assert states(session) == [MessageState.DELIVERED]
-    files = list(certificates.iterdir())
-    assert len(files) == 2
-    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
-    assert certificates.stat().st_mode & 0o777 == 0o700
+    ((file, mode),) = files
+    assert mode == 0o600
+    assert not file.exists()
+    kept = [path for path in settings.instance.rglob("*") if path.is_file()]
+    assert not any(pair.encode() in path.read_bytes() for path in kept)
 
 
 def test_renewed_certificate_is_used_immediately(
@@ -214,18 +228,27 @@ def test_unknown_ca_is_not_trusted(
     assert not server.received
 
 
-def test_unwritable_certificate_folder_does_not_stop_delivery(
+def test_client_certificate_without_a_temporary_folder_is_retried(
     deliver_responses: Any,
     serve: Any,
     change: Any,
-    certificates: Path,
     authority: trustme.CA,
+    tmp_path: Path,
     session: Session,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    certificates.write_text("a file where the folder should be")
     server = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
-    change(base_url=server.url(""), ca_bundle=authority.cert_pem.bytes().decode())
+    change(base_url=server.url(""), client_certificate=pem_of(authority.issue_cert("po-confirm.example")))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     deliver_responses()
     (message,) = session.scalars(select(Message))
     assert message.state is MessageState.PENDING
     assert not server.received
+
+
+def test_certificate_files_of_earlier_versions_are_removed_at_start(settings: Settings) -> None:
+    folder = settings.instance / "certificates"
+    folder.mkdir(parents=True)
+    (folder / "0123.pem").write_text("a private key")
+    create_app(settings)
+    assert not folder.exists()
