@@ -139,11 +139,24 @@ Remarks = Annotated[
     ),
     AfterValidator(_visible),
 ]
+_SCALAR = {"type": ["string", "number", "boolean"]}
 ReqMsgId = Annotated[
     str,
     Field(max_length=REQ_MSG_ID_MAX),
     BeforeValidator(_scalar_text),
-    WithJsonSchema({"type": ["string", "number", "boolean"], "maxLength": REQ_MSG_ID_MAX}),
+    WithJsonSchema({**_SCALAR, "maxLength": REQ_MSG_ID_MAX}),
+]
+# Echoes of what this app sent: partners may write texts of digits as numbers.
+EchoedText = Annotated[str, BeforeValidator(_scalar_text), WithJsonSchema(_SCALAR)]
+EchoedObjectId = Annotated[
+    ObjectId,
+    BeforeValidator(_scalar_text),
+    WithJsonSchema({**_SCALAR, **_VISIBLE, "minLength": 1, "maxLength": OBJECT_ID_MAX}),
+]
+EchoedPONumber = Annotated[
+    PONumber,
+    BeforeValidator(_scalar_text),
+    WithJsonSchema({**_SCALAR, **_VISIBLE, "minLength": 1, "maxLength": PO_NUMBER_MAX}),
 ]
 ErrorText = Annotated[str | None, BeforeValidator(_optional_text), WithJsonSchema({})]
 Response = Annotated[SupplierResponse, Field(strict=False)]
@@ -324,10 +337,10 @@ class StatusChangeBody(Inbound):
 class ConfirmationEcho(Inbound):
     """The supplier's response as the partner repeats it."""
 
-    object_id: ObjectId
-    buyer_po_number: PONumber
-    supplier_response: str
-    supplier_remarks: str
+    object_id: EchoedObjectId
+    buyer_po_number: EchoedPONumber
+    supplier_response: EchoedText
+    supplier_remarks: EchoedText
     object_version: ObjectVersion
     po_status_transition: StatusTransition
 
@@ -365,12 +378,12 @@ class ReqStatusChange(Inbound):
 
 
 class RespConfirm(Inbound):
-    """The late result of the supplier's response."""
+    """The late result of the supplier's response. `additionalInfos` has no effect on it."""
 
     b2b_ids: B2BIds
     resp: Resp
     po_confirmation: ConfirmationEcho
-    additional_infos: Many[Info]
+    additional_infos: Any
 
 
 class RespSend(Inbound):

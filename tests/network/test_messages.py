@@ -251,6 +251,22 @@ def test_late_result_with_a_number_as_id_is_read_as_text() -> None:
     assert refusal(Kind.RESP_CONFIRM, late).field == "resp.reqMsgId"
 
 
+@pytest.mark.parametrize("infos", [None, "x", {}, [1], [{"name": "costCentre", "value": 5}], [{"name": {}}]])
+def test_late_result_with_odd_additional_infos_is_read(infos: object) -> None:
+    late = changed(FOLLOWUPS[-1]["body"], "additionalInfos", infos)
+    assert parse(Kind.RESP_CONFIRM, late).resp.result == "FAILURE"
+
+
+def test_late_result_that_echoes_digits_as_numbers_is_read() -> None:
+    late = FOLLOWUPS[-1]["body"]
+    for name in ("objectId", "buyerPONumber", "supplierRemarks"):
+        late = changed(late, f"poConfirmation.{name}", 45007)
+    echo = parse(Kind.RESP_CONFIRM, late).po_confirmation
+    assert (echo.object_id, echo.buyer_po_number, echo.supplier_remarks) == ("45007", "45007", "45007")
+    late = changed(late, "poConfirmation.buyerPONumber", ["45007"])
+    assert refusal(Kind.RESP_CONFIRM, late).field == "poConfirmation.buyerPONumber"
+
+
 def test_late_result_without_its_object_is_rejected() -> None:
     late = changed(FOLLOWUPS[-1]["body"], "poConfirmation.objectVersion", ABSENT)
     assert refusal(Kind.RESP_CONFIRM, late).field == "poConfirmation.objectVersion"
