@@ -16,6 +16,7 @@ from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.audit.queries import SealStatus
 from app.ui.listing import EmptyList, no_matches
 from app.ui.numbers import pluralize_capped
+from app.webhooks.presenters import ATTEMPT_OUTCOMES
 
 ACTIONS = {
     AuditAction.SIGNED_IN: "Signed in",
@@ -114,8 +115,13 @@ RESPONSES = {"none": "none", "ACCEPT": "Confirmed", "REJECT": "Rejected", "RETUR
 SHORT_ID_LENGTH = 6
 """Last characters of a webhook's ID that are shown."""
 
-CODES = {"pending": "queued", "cancelled": "canceled", "held": "paused"}
-"""Labels of codes, to which ``app.webhooks`` adds; other codes are shown with spaces for underscores."""
+CODES = {
+    "pending": "queued",
+    "cancelled": "canceled",
+    "held": "paused",
+    **{reason.value: chip.label for reason, chip in ATTEMPT_OUTCOMES.items()},
+}
+"""Labels of codes; other codes are shown with spaces for underscores."""
 
 REASONS = {
     "sign_in_limit": "Too many failures. Further ones are not recorded for 10 minutes.",

@@ -12,7 +12,6 @@ from flask import Flask
 from app import clock
 from app.accounts import access
 from app.accounts.permissions import Permission
-from app.audit import presenters as audit_presenters
 from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
 from app.delivery.outcome import Detail, DetailCode
 from app.delivery.presenters import detail_sentence
@@ -410,8 +409,7 @@ def webhook_chips() -> dict[str, list[Chip]]:
 
 
 def init_app(app: Flask) -> None:
-    """Register this package's template filters, and the labels of outcomes for the audit trail."""
-    audit_presenters.CODES.update({reason.value: chip.label for reason, chip in ATTEMPT_OUTCOMES.items()})
+    """Register this package's template filters."""
     app.jinja_env.filters.update(
         message_chip=message_chip,
         attempt_chip=lambda attempt, message: attempt_chip(attempt, message, clock.now()),
