@@ -43,7 +43,6 @@ from app.orders import (
 from app.orders import presenters as orders_presenters
 from app.orders import routes as orders_routes
 from app.orders.projection import follow
-from app.partners import pause_presenters
 from app.partners import routes as partners_routes
 from app.reports import routes as reports_routes
 from app.saved_views import routes as saved_views_routes
@@ -65,7 +64,6 @@ PRESENTERS = (
     response_presenters,
     activity_presenters,
     bulk_presenters,
-    pause_presenters,
     webhook_presenters,
     resend_presenters,
     partner_presenters,

@@ -16,7 +16,7 @@ from app.delivery.models import Message, MessageState
 from app.delivery.retry_policy import Reason
 from app.inbound.presenters import effect_chip, effect_sentence, inbound_kind
 from app.partners.models import Partner
-from app.partners.pause_presenters import pause_sentence
+from app.partners.presenters import pause_sentence
 from app.ui import web
 from app.ui.chips import Chip
 from app.ui.numbers import pluralize

@@ -16,9 +16,9 @@ from app.partners.certificates import Certificate
 from app.partners.durations import wait_text, waits_text
 from app.partners.forms import HEADER, PartnerForm
 from app.partners.masking import secret_hint
-from app.partners.models import InboundKey, InboundSecret, Partner
-from app.partners.pause_presenters import pause_sentence
+from app.partners.models import InboundKey, InboundSecret, Partner, PauseCode
 from app.partners.service import HEADERS_MAX
+from app.partners.texts import PAUSE_SENTENCES
 from app.ui.numbers import number, pluralize
 from app.ui.times import clock_time
 from app.webhooks.partner_status import PartnerStatus
@@ -51,6 +51,14 @@ LINE_RESPONSE_NAMES = {
     f"{LINE_PREFIX}REF/split/1/deliveryDate": "the date of the first of several deliveries",
 }
 """The names of responses to single lines for the integration guide; ``orders.line_responses`` writes them."""
+
+
+def pause_sentence(partner: Partner) -> str:
+    """Why a partner is paused: the app's reason, or that of the person who paused it."""
+    if partner.pause_code is PauseCode.NONE:
+        reason = partner.paused_reason
+        return f"{reason}." if reason and not reason.endswith((".", "!", "?")) else reason
+    return PAUSE_SENTENCES[partner.pause_code].format_map(partner.pause_params)
 
 
 @dataclass(frozen=True, slots=True)

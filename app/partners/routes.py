@@ -92,6 +92,7 @@ for function in (
     diagnostics_presenters.response_status,
     diagnostics_presenters.response_facts,
     presenters.pause_event_label,
+    presenters.pause_sentence,
     presenters.partner_note,
     presenters.secret_help,
 ):

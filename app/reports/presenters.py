@@ -14,7 +14,7 @@ from app.delivery.statistics import Durations
 from app.inbound.models import Effect
 from app.network.vocabulary import Kind as MessageKind
 from app.orders.queries import SOON_HOURS, QueueCounts
-from app.partners.pause_presenters import pause_sentence
+from app.partners.presenters import pause_sentence
 from app.reports.charts import Chart, Column, Kind, Tick, bar_chart, duration_chart, time_ticks
 from app.reports.delivery_health import DeliveryHealth, Failure, Step
 from app.reports.home import Day, Home

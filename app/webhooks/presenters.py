@@ -20,7 +20,7 @@ from app.delivery.retry_policy import ACCEPTED_OUTCOMES, REFUSED_OUTCOMES, Reaso
 from app.delivery.service import CancelBlocker
 from app.network.vocabulary import FIELD_NAMES
 from app.partners.masking import MASK
-from app.partners.pause_presenters import pause_sentence
+from app.partners.presenters import pause_sentence
 from app.ui import web
 from app.ui.chips import Chip
 from app.webhooks.queries import LastAttempt
