@@ -17,7 +17,7 @@ from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.wrappers import Response as AnyResponse
 
 from app import clock
-from app.accounts import kept_forms, sessions
+from app.accounts import form_storage, sessions
 from app.accounts.models import KeptForm, Person, UserSession
 from app.accounts.permissions import Permission, can
 from app.accounts.preferences import Preferences
@@ -220,7 +220,7 @@ def _page_of_kept_form(view: Any) -> str | None:
         return None
     fields = [(name, value) for name, value in request.form.items(multi=True) if name != "csrf_token"]
     with web.database().writing() as writing:
-        token = kept_forms.keep(writing, request.full_path, fields, address=request.remote_addr or "")
+        token = form_storage.keep(writing, request.full_path, fields, address=request.remote_addr or "")
         writing.commit()
     return url_for("accounts.show_kept_form", token=token)
 

@@ -8,7 +8,7 @@ from flask import Blueprint, abort, redirect, request, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from app.accounts import access, kept_forms, preferences, presenters, queries, service, sessions, throttle
+from app.accounts import access, form_storage, preferences, presenters, queries, service, sessions, throttle
 from app.accounts.access import Permission
 from app.accounts.forms import (
     AccountForm,
@@ -349,7 +349,7 @@ def confirm() -> Response:
 @access.requires(Permission.VIEW)
 def show_kept_form(token: str) -> Any:
     """Show a form again that was sent after its session ended."""
-    kept_form = kept_forms.find(web.db(), token)
+    kept_form = form_storage.find(web.db(), token)
     if kept_form is None:
         return web.error_page(404, "Form expired", "A form is kept for one hour. Please fill it in again.")
     return access.show_again(kept_form)

@@ -17,7 +17,7 @@ from app.accounts.models import Person
 from app.accounts.queries import device_tags, people_who_see
 from app.delivery.models import Message
 from app.network.text import whole_number
-from app.orders import assignments, checks, decisions, open_forms, presenters, queries, queue_page
+from app.orders import assignments, checks, decisions, form_presence, presenters, queries, queue_page
 from app.orders.check_presenters import ChecksView, checks_view
 from app.orders.comparison import Differences, compare
 from app.orders.forms import CONFIRMED, DEFAULT_TAG, CommentForm, LineFields, ResponseForm
@@ -55,11 +55,11 @@ def responder() -> decisions.Responder:
 def record_open_form(order: PurchaseOrder) -> None:
     """Record that the reader has the form open, for colleagues; the page does not depend on it."""
     me, now = access.current_person().id, clock.now()
-    if open_forms.is_recorded(web.db(), order.id, me, now):
+    if form_presence.is_recorded(web.db(), order.id, me, now):
         return
     try:
         with web.database().writing_soon() as session:
-            open_forms.record_open(session, order.id, me, now)
+            form_presence.record_open(session, order.id, me, now)
             session.commit()
     except IntegrityError:
         pass  # another tab recorded it at the same time
@@ -70,7 +70,7 @@ def record_open_form(order: PurchaseOrder) -> None:
 def others_with_form(order: PurchaseOrder) -> list[Person]:
     """The other people who have the response form open."""
     me = access.current_person().id
-    people = open_forms.people_with_form(web.db(), order.id, clock.now())
+    people = form_presence.people_with_form(web.db(), order.id, clock.now())
     return [person for person in people if person.id != me]
 
 

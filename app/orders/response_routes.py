@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from app.accounts import access
 from app.accounts.access import Permission
 from app.network.messages import Invalid
-from app.orders import decisions, open_forms, presenters, queries, queue_page, response_presenters
+from app.orders import decisions, form_presence, presenters, queries, queue_page, response_presenters
 from app.orders.forms import ResponseForm
 from app.orders.models import PurchaseOrder, ResponseState
 from app.orders.order_page import (
@@ -68,7 +68,7 @@ def respond(order_id: int) -> AnyResponse:
         return _review_page(order, form)
     if problem := _record(order, form):
         return problem
-    open_forms.record_closed(web.db(), order.id, access.current_person().id)
+    form_presence.record_closed(web.db(), order.id, access.current_person().id)
     web.db().commit()
     if goes_to_next:
         return web.redirect_after_post(queue_page.next_url(request.form["next"], order))

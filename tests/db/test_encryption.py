@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.accounts import kept_forms
+from app.accounts import form_storage
 from app.accounts.models import KeptForm
 from app.db import Database, encryption
 from app.partners.models import InboundSecret, Partner
@@ -130,7 +130,7 @@ def test_rotation_makes_the_old_key_unnecessary(app: Flask, database: Database, 
                 partner_id=session.query(Partner.id).scalar(), secret="whsec_inbound", created_at=clock.now()
             )
         )
-        kept_forms.keep(session, "/partners/new", [("bearer_token", SECRETS[1])], address="")
+        form_storage.keep(session, "/partners/new", [("bearer_token", SECRETS[1])], address="")
         session.commit()
     encryption.configure([other_key, *app.extensions["settings"].encryption_keys])
     assert "rotated=3" in app.test_cli_runner().invoke(args=["secrets", "rotate"]).output

@@ -14,8 +14,8 @@ from app.db import Database
 from app.notifications.models import Event, Notification
 from app.orders import queries
 from app.orders.comments import TEXT_MAX, Part, split_mentions
+from app.orders.form_presence import remove_closed
 from app.orders.models import Comment, OpenForm, PurchaseOrder
-from app.orders.open_forms import remove_closed
 from app.orders.timeline import EventKind, activity, timeline
 from tests.people import BEARINGS, TRIVENI, Browser
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app import clock as app_clock
-from app.accounts import kept_forms
+from app.accounts import form_storage
 from app.accounts.models import KeptForm, Person, UserSession
 from app.db import Database
 from app.orders.models import Decision
@@ -147,7 +147,7 @@ def test_kept_form_has_all_fields_and_its_url_but_no_token(anonymous: Browser, s
 
 def test_kept_form_of_a_view_that_keeps_none_is_not_found(asha: Browser, database: Database) -> None:
     with database.writing() as writing:
-        token = kept_forms.keep(writing, "/logout", [], address="")
+        token = form_storage.keep(writing, "/logout", [], address="")
         writing.commit()
     response = asha.get(f"/account/form/{token}")
     assert (response.status_code, "Form expired" in response.visible_text) == (404, False)
@@ -163,13 +163,13 @@ def test_kept_form_expires(anonymous: Browser, asha: Browser, order_id: int, clo
 
 
 def test_kept_forms_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_forms, "KEPT_TOTAL", 6)
-    monkeypatch.setattr(kept_forms, "KEPT_PER_ADDRESS", 4)
+    monkeypatch.setattr(form_storage, "KEPT_TOTAL", 6)
+    monkeypatch.setattr(form_storage, "KEPT_PER_ADDRESS", 4)
     with database.writing() as session:
-        tokens = [kept_forms.keep(session, "/x", [("a", "b")], address="10.0.0.1") for _ in range(6)]
-        assert [bool(kept_forms.find(session, token)) for token in tokens] == [False] * 2 + [True] * 4
+        tokens = [form_storage.keep(session, "/x", [("a", "b")], address="10.0.0.1") for _ in range(6)]
+        assert [bool(form_storage.find(session, token)) for token in tokens] == [False] * 2 + [True] * 4
         for number in range(4):
-            kept_forms.keep(session, "/x", [], address=f"10.0.1.{number}")
+            form_storage.keep(session, "/x", [], address=f"10.0.1.{number}")
         assert session.scalar(select(func.count()).select_from(KeptForm)) == 6
 
 
