@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -43,6 +43,17 @@ def test_filters_and_sorts_of_the_declaration_exist(listing: Listing) -> None:
     form = listing.form()
     assert all(name in form for name in listing.bar)
     assert all(column.sort in SORTS for column in listing.columns if column.sort)
+
+
+def test_bar_takes_filters_of_every_type(
+    meera: Browser, arrive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(1)
+    names = tuple(field.short_name for field in ORDERS.form() if field.short_name not in ("q", "after"))
+    monkeypatch.setattr("app.orders.routes.ORDERS", replace(ORDERS, bar=names))
+    page = meera.get("/orders?received_since=2026-01-02T10:00")
+    assert page.one("#received_since")["value"] == "2026-01-02T10:00"
+    assert all(page.one(f"#{name}") for name in ("buyer", "deliver_by_since", "amount_min", "due"))
 
 
 @pytest.mark.parametrize("path", LISTS)
