@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     ColumnExpressionArgument,
+    Date,
+    Integer,
     ScalarSelect,
     Select,
     String,
@@ -28,7 +30,7 @@ from sqlalchemy.orm import Session, contains_eager, joinedload, lazyload, select
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app.accounts.models import Person, PersonSupplier
-from app.db import advisory_lock
+from app.db import UtcDateTime, advisory_lock
 from app.db.filters import (
     COUNT_MAX,
     PAGE,
@@ -462,13 +464,14 @@ def _read_key(after: str, column: Any) -> Any:
 
 
 def _read_value(text: str, column: Any) -> object:
-    if column.key == "delivery_day":
+    """The text as a value of the column. Errors: InvalidCursor, ValueError."""
+    if isinstance(column.type, Date):
         return date.fromisoformat(text)
-    if column.key == "total_paise":
+    if isinstance(column.type, Integer):
         if not text.removeprefix("-").isdecimal() or len(text) > 20 or abs(int(text)) >= 2**63:
             raise InvalidCursor(text)
         return int(text)
-    if column.key not in ("respond_by", "received_at"):
+    if not isinstance(column.type, UtcDateTime):
         return text
     when = datetime.fromisoformat(text)
     if when.tzinfo is None or not 1970 <= when.year < 9999:

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from app import clock
 from app.db import Database
 from app.network.vocabulary import Status
+from app.orders import queries
 from app.orders.models import Delivery, PurchaseOrder, ResponseState
 from tests.people import Browser
 
@@ -53,6 +56,23 @@ def test_pages_have_every_order_once_in_every_sort(asha: Browser, arrive: Any) -
             more = [link["href"] for link in page.page.select("#orders-list a[href*='after=']")]
             url = more[0] if more else None
         assert len(seen) == len(set(seen)) == 60, sort
+
+
+@pytest.mark.parametrize("name", ["revised_at", "version", "subject", "delivery_day"])
+def test_pages_continue_in_a_sort_by_any_type_of_column(
+    session: Session, arrive: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    arrive(7)
+    monkeypatch.setitem(queries.SORTS, name, (getattr(PurchaseOrder, name), True))
+    seen: list[int] = []
+    after: str | None = ""
+    while after is not None:
+        page = queries.order_page(
+            session, None, queries.OrderFilter(sort=name, after=after), clock.now(), limit=3
+        )
+        seen += [order.id for order in page.rows]
+        after = page.next_after
+    assert len(seen) == len(set(seen)) == 7
 
 
 @pytest.mark.sqlite
