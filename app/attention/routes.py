@@ -92,9 +92,9 @@ def reopen(key: str) -> AnyResponse:
     return _run(item, lambda by: service.reopen(web.db(), item, by=by, reason=form.reason.data or ""))
 
 
-def _run(item: Item, command: Callable[[str], None]) -> AnyResponse:
+def _run(item: Item, command: Callable[[Person], None]) -> AnyResponse:
     try:
-        command(access.current_person().display_name)
+        command(access.current_person())
     except service.CannotHandle as error:
         return _item_page(item, ReasonForm(formdata=None), 409, BLOCKERS[error.blocker])
     web.db().commit()

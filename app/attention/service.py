@@ -42,7 +42,7 @@ class CannotHandle(Exception):
         self.blocker = blocker
 
 
-def assign(session: Session, item: Item, person: Person | None, *, by: str) -> None:
+def assign(session: Session, item: Item, person: Person | None, *, by: Person) -> None:
     """Assign an item to a person, or unassign it.
 
     Errors: CannotHandle if it no longer needs attention.
@@ -52,13 +52,14 @@ def assign(session: Session, item: Item, person: Person | None, *, by: str) -> N
     case.assigned_to = person.id if person else None
     case.assigned_name = person.display_name if person else ""
     action = CaseAction.ASSIGNED if person else CaseAction.UNASSIGNED
-    _add_event(session, case, by, action, case.assigned_name)
-    if person and person.display_name != by:
-        notify(session, [person], Event.ASSIGNED, title=item.title, path=f"/attention/{item.key}", by=by)
+    _add_event(session, case, by.display_name, action, case.assigned_name)
+    if person and person.id != by.id:
+        path = f"/attention/{item.key}"
+        notify(session, [person], Event.ASSIGNED, title=item.title, path=path, by=by.display_name)
     _add_audit_entry(session, item, AuditAction.ASSIGNED, after={"with": case.assigned_name or NO_ASSIGNEE})
 
 
-def resolve(session: Session, item: Item, *, by: str, reason: str) -> None:
+def resolve(session: Session, item: Item, *, by: Person, reason: str) -> None:
     """Resolve an item. It reopens if the same problem occurs again.
 
     Errors: CannotHandle if it no longer needs attention, or is a partner or an order,
@@ -70,12 +71,12 @@ def resolve(session: Session, item: Item, *, by: str, reason: str) -> None:
     if item.order:
         raise CannotHandle(Blocker.IS_ORDER)
     case = _get_or_create_case(session, item)
-    _set_resolved(item, case, by, reason)
-    _add_event(session, case, by, CaseAction.RESOLVED, reason)
+    _set_resolved(item, case, by.display_name, reason)
+    _add_event(session, case, by.display_name, CaseAction.RESOLVED, reason)
     _add_audit_entry(session, item, AuditAction.RESOLVED, reason)
 
 
-def reopen(session: Session, item: Item, *, by: str, reason: str) -> None:
+def reopen(session: Session, item: Item, *, by: Person, reason: str) -> None:
     """Reopen a resolved item.
 
     Errors: CannotHandle if it is not resolved, or its cause is gone.
@@ -88,7 +89,7 @@ def reopen(session: Session, item: Item, *, by: str, reason: str) -> None:
         item.message.closed_at_attempt = None
     if item.inbound:
         item.inbound.closed_at = None
-    _add_event(session, case, by, CaseAction.REOPENED, reason)
+    _add_event(session, case, by.display_name, CaseAction.REOPENED, reason)
     _add_audit_entry(session, item, AuditAction.REOPENED, reason)
 
 

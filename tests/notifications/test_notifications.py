@@ -309,3 +309,16 @@ def test_assigned_item_notifies_the_assignee(
     item = f"/attention/message-{message_id}"
     submit(ravi, item, f"{item}/assign", person=str(person_of(session, "admin").id))
     assert events_of(session, "admin") == [Event.ASSIGNED]
+
+
+def test_assigned_item_notifies_an_assignee_with_the_same_name(
+    arrive: Any, confirm: Any, network: Any, deliver: Any, ravi: Browser, session: Session
+) -> None:
+    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not acceptable")
+    item = f"/attention/message-{confirm(arrive(1)[0])}"
+    deliver()
+    admin = person_of(session, "admin")
+    admin.full_name = person_of(session, "ravi").display_name
+    session.commit()
+    submit(ravi, item, f"{item}/assign", person=str(admin.id))
+    assert events_of(session, "admin") == [Event.ASSIGNED]
