@@ -20,7 +20,7 @@ from flask import Flask, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import clock as the_clock
+from app import clock
 from app.config import Settings
 from app.db import Database, encryption
 from app.delivery.worker import DeliveryWorker
@@ -214,19 +214,15 @@ def anonymous(browser_of: Callable[[str], people.Browser]) -> people.Browser:
     return browser_of("anonymous")
 
 
-class Clock:
-    """Moves the app's clock."""
-
-    def move(self, **by: float) -> None:
-        """Move forward; the arguments are those of ``timedelta``."""
-        the_clock.set_offset(the_clock.offset() + timedelta(**by))
-
-
 @pytest.fixture
-def clock() -> Iterator[Clock]:
-    """Moves the clock; reset after the test."""
-    yield Clock()
-    the_clock.set_offset(timedelta(0))
+def move_clock() -> Iterator[Callable[..., None]]:
+    """Move the app's clock forward by a ``timedelta`` of these arguments; reset after the test."""
+
+    def move(**by: float) -> None:
+        clock.set_offset(clock.offset() + timedelta(**by))
+
+    yield move
+    clock.set_offset(timedelta(0))
 
 
 @dataclass

@@ -20,7 +20,7 @@ def test_order_from_receipt_to_delivery(
     ravi: Browser,
     deliver: Any,
     network: Any,
-    clock: Any,
+    move_clock: Any,
 ) -> None:
     # The order arrives and needs a response.
     sent = app.test_client().post(
@@ -46,7 +46,7 @@ def test_order_from_receipt_to_delivery(
 
     # The automatic retry is refused.
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Remarks are not acceptable")
-    clock.move(seconds=10)
+    move_clock(seconds=10)
     assert deliver() == {"refused": 1}
     message_id = asha.get(f"/orders/{order_id}.json").get_json()["decisions"][0]["message_id"]
     assert "Remarks are not acceptable" in meera.get(f"/webhooks/{message_id}").visible_text

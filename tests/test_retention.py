@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -38,14 +37,14 @@ def whole(session: Session) -> tuple[list[Message], list[Attempt], list[InboundM
 
 
 def test_pruned_response_loses_its_content_and_keeps_its_row(
-    database: Database, session: Session, arrive: Any, confirm: Any, deliver: Any, clock: Any, meera: Any
+    database: Database, session: Session, arrive: Any, confirm: Any, deliver: Any, move_clock: Any, meera: Any
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
     deliver()
-    clock.move(days=6)
+    move_clock(days=6)
     assert prune_old(database, WEEK) == {"messages": 0, "inbound": 0, "audit": 0}
-    clock.move(days=2)
+    move_clock(days=2)
     assert prune_old(database, WEEK)["messages"] == 1
     (message,), (attempt,), (inbound,) = whole(session)
     assert (message.body, attempt.response_body, attempt.request_headers) == (b"", b"", [])
@@ -58,7 +57,7 @@ def test_pruned_response_loses_its_content_and_keeps_its_row(
 
 @pytest.mark.parametrize("state", [MessageState.FAILED, MessageState.REFUSED, MessageState.PENDING])
 def test_records_of_open_orders_are_not_pruned(
-    database: Database, session: Session, arrive: Any, confirm: Any, clock: Any, state: MessageState
+    database: Database, session: Session, arrive: Any, confirm: Any, move_clock: Any, state: MessageState
 ) -> None:
     from app.delivery.events import MessageChange, message_events
 
@@ -71,7 +70,7 @@ def test_records_of_open_orders_are_not_pruned(
         writing.flush()
         message_events.publish(writing, [MessageChange(message_id, order_id, state)])
         writing.commit()
-    clock.move(days=30)
+    move_clock(days=30)
     assert prune_old(database, WEEK)["messages"] == prune_old(database, WEEK)["inbound"] == 0
     (message,), _, inbound = whole(session)
     assert message.body and all(inbound_message.body for inbound_message in inbound) and untouched
@@ -94,7 +93,7 @@ def test_repeat_after_pruning_gets_the_same_reply(
     example_bodies: Any,
     confirm: Any,
     deliver: Any,
-    clock: Any,
+    move_clock: Any,
 ) -> None:
     from datetime import timedelta
 
@@ -111,21 +110,21 @@ def test_repeat_after_pruning_gets_the_same_reply(
     assert send().effect is Effect.REPEATED
     confirm(first.order_id)
     deliver()
-    clock.move(days=8)
+    move_clock(days=8)
     assert prune_old(database, WEEK)["inbound"] == 2, "one body is removed, its repeat is deleted"
     again = send()
     assert (again.effect, again.status, again.body) == (Effect.REPEATED, 200, first.body)
 
 
 def test_pruning_runs_in_small_batches(
-    database: Database, session: Session, arrive: Any, confirm: Any, deliver: Any, clock: Any,
+    database: Database, session: Session, arrive: Any, confirm: Any, deliver: Any, move_clock: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr("app.retention.BATCH", 2)
     for order_id in arrive(5):
         confirm(order_id)
     deliver()
-    clock.move(days=8)
+    move_clock(days=8)
     assert prune_old(database, WEEK)["messages"] == 5
     assert not any(message.body for message in whole(session)[0])
     entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
@@ -133,20 +132,20 @@ def test_pruning_runs_in_small_batches(
 
 
 @pytest.fixture
-def old_and_new(database: Database, clock: Any) -> None:
+def old_and_new(database: Database, move_clock: Any) -> None:
     """Ten sealed entries of last month, five of today, and a seal over part of them."""
     for count, days in ((10, 30), (5, 0)):
         with database.writing() as session:
             for number in range(count):
                 trail.record(session, AuditAction.ANNOUNCED, AuditObject.PARTNER, number)
             session.commit()
-        clock.move(days=days)
+        move_clock(days=days)
         if days:
             seals.seal(database)
 
 
 def test_pruning_keeps_the_seals_and_verification_right(
-    database: Database, session: Session, old_and_new: None, clock: Any
+    database: Database, session: Session, old_and_new: None, move_clock: Any
 ) -> None:
     from datetime import timedelta
 
@@ -157,20 +156,20 @@ def test_pruning_keeps_the_seals_and_verification_right(
         "five, and the entry of the pruning"
     )
     assert session.scalar(select(func.count()).select_from(AuditSeal)) == 2
-    clock.move(days=30)
+    move_clock(days=30)
     assert prune_entries(database, now() - timedelta(days=7)) == 6
     session.rollback()
     result = seals.verify(session)
     assert (result.fault, result.pruned, result.unsealed) == (None, 16, 1)
 
 
-def test_unsealed_entries_are_not_pruned(database: Database, session: Session, clock: Any) -> None:
+def test_unsealed_entries_are_not_pruned(database: Database, session: Session, move_clock: Any) -> None:
     from datetime import timedelta
 
     with database.writing() as writing:
         trail.record(writing, AuditAction.ANNOUNCED, AuditObject.PARTNER, 1)
         writing.commit()
-    clock.move(days=30)
+    move_clock(days=30)
     assert prune_entries(database, now() - timedelta(days=7)) == 0
     assert session.scalar(select(func.count()).select_from(AuditEntry)) == 1
 
@@ -209,7 +208,7 @@ def test_interrupted_pruning_is_continued(
 
 
 def test_prune_command_removes_old_records(
-    app: Flask, database: Database, old_and_new: None, clock: Callable[..., None]
+    app: Flask, database: Database, old_and_new: None, move_clock: Any
 ) -> None:
     runner = app.test_cli_runner()
     nothing = runner.invoke(args=["prune"])

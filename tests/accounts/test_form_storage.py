@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app import clock as app_clock
+from app import clock
 from app.accounts import form_storage
 from app.accounts.models import KeptForm, Person, UserSession
 from app.db import Database
@@ -59,7 +59,7 @@ def test_response_after_session_ended_is_shown_again(
         asha.send("/logout", {"csrf_token": fields["csrf_token"]})
     else:
         with database.writing() as writing:
-            writing.execute(update(UserSession).values(last_seen_at=app_clock.now().replace(year=2020)))
+            writing.execute(update(UserSession).values(last_seen_at=clock.now().replace(year=2020)))
             writing.commit()
     refused = asha.send(f"/orders/{order_id}/answer", fields)
     assert (refused.status_code, refused.location.split("?")[0]) == (303, "/login")
@@ -153,12 +153,12 @@ def test_kept_form_of_a_view_that_keeps_none_is_not_found(asha: Browser, databas
     assert (response.status_code, "Form expired" in response.visible_text) == (404, False)
 
 
-def test_kept_form_expires(anonymous: Browser, asha: Browser, order_id: int, clock: Any) -> None:
+def test_kept_form_expires(anonymous: Browser, asha: Browser, order_id: int, move_clock: Any) -> None:
     anonymous.send(f"/orders/{order_id}/answer", {"supplier_remarks": REMARK})
     location = anonymous.send(f"/orders/{order_id}/answer?a=b?c", {"supplier_remarks": REMARK}).location
     url = location.removeprefix("/login?next=")
     assert asha.get(url).status_code == 422
-    clock.move(hours=1, seconds=1)
+    move_clock(hours=1, seconds=1)
     assert asha.get(url).status_code == 404
 
 
@@ -199,7 +199,7 @@ def test_views_that_keep_forms_refuse_a_missing_token(
 def admin(admin: Browser, database: Database) -> Browser:
     """The administrator, whose last password confirmation has expired."""
     with database.writing() as session:
-        session.execute(update(UserSession).values(confirmed_at=app_clock.now().replace(year=2020)))
+        session.execute(update(UserSession).values(confirmed_at=clock.now().replace(year=2020)))
         session.commit()
     return admin
 
@@ -229,7 +229,7 @@ def test_sensitive_post_needs_the_password_again(app: Flask, admin: Browser, par
 def test_confirmation_counts_for_less_than_15_minutes(
     admin: Browser, database: Database, monkeypatch: pytest.MonkeyPatch, age: timedelta, status: int
 ) -> None:
-    now = app_clock.now()
+    now = clock.now()
     monkeypatch.setattr("app.accounts.access.clock.now", lambda: now)
     with database.writing() as session:
         session.execute(update(UserSession).values(confirmed_at=now - age))

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app import clock as the_clock
+from app import clock
 from app.accounts import sessions
 from app.accounts.models import Person, UserSession
 from app.db import Database
@@ -61,30 +61,32 @@ def test_cookie_holds_no_stored_value(sign_in: Callable[..., Browser], session: 
     assert stored.token_sha256 not in values
 
 
-def test_idle_session_ends(sign_in: Callable[..., Browser], clock: Any) -> None:
+def test_idle_session_ends(sign_in: Callable[..., Browser], move_clock: Any) -> None:
     asha = sign_in()
-    clock.move(minutes=59)
+    move_clock(minutes=59)
     assert is_signed_in(asha)
-    clock.move(minutes=59)
+    move_clock(minutes=59)
     assert is_signed_in(asha)
-    clock.move(minutes=61)
+    move_clock(minutes=61)
     assert not is_signed_in(asha)
 
 
-def test_active_session_ends_after_the_absolute_limit(sign_in: Callable[..., Browser], clock: Any) -> None:
+def test_active_session_ends_after_the_absolute_limit(
+    sign_in: Callable[..., Browser], move_clock: Any
+) -> None:
     asha = sign_in()
     for _ in range(23):
-        clock.move(minutes=31)
+        move_clock(minutes=31)
         assert is_signed_in(asha)
-    clock.move(minutes=31)
+    move_clock(minutes=31)
     assert not is_signed_in(asha)
 
 
-def test_polling_does_not_keep_a_session_alive(sign_in: Callable[..., Browser], clock: Any) -> None:
+def test_polling_does_not_keep_a_session_alive(sign_in: Callable[..., Browser], move_clock: Any) -> None:
     asha = sign_in()
     poll = {"HX-Request": "true", "X-Poll": "1"}
     for _ in range(3):
-        clock.move(minutes=21)
+        move_clock(minutes=21)
         response = asha.get("/orders", headers=poll)
     # A poll must not navigate away from a page with unsaved input.
     assert (response.status_code, response.headers.get("HX-Redirect")) == (401, None)
@@ -92,7 +94,7 @@ def test_polling_does_not_keep_a_session_alive(sign_in: Callable[..., Browser], 
 
 
 def test_activity_is_written_at_most_once_a_minute(
-    sign_in: Callable[..., Browser], clock: Any, session: Session
+    sign_in: Callable[..., Browser], move_clock: Any, session: Session
 ) -> None:
     asha = sign_in()
 
@@ -103,20 +105,20 @@ def test_activity_is_written_at_most_once_a_minute(
     began = last_seen()
     asha.get("/orders")
     assert last_seen() == began
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     asha.get("/orders")
     assert last_seen() > began
 
 
 @pytest.mark.sqlite
 def test_activity_that_cannot_be_written_fails_no_request(
-    sign_in: Callable[..., Browser], clock: Any, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+    sign_in: Callable[..., Browser], move_clock: Any, monkeypatch: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def record_activity(*_: Any) -> None:
         raise OperationalError("UPDATE", {}, Exception("locked"))
 
     asha = sign_in()
-    clock.move(minutes=2)
+    move_clock(minutes=2)
     monkeypatch.setattr(sessions, "record_activity", record_activity)
     with caplog.at_level("INFO", "app.accounts.access"):
         assert is_signed_in(asha)
@@ -173,7 +175,7 @@ def begin(database: Database, username: str = "asha", **options: Any) -> str:
 @pytest.fixture
 def frozen(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
     """Stop the clock of sessions; a call moves it."""
-    now = the_clock.now()
+    now = clock.now()
 
     def move(by: timedelta) -> None:
         nonlocal now
@@ -229,7 +231,7 @@ def test_new_session_stores_its_address_browser_and_times(
 ) -> None:
     token = begin(database, address="a" * 61, user_agent="u" * 301)
     stored = session.scalars(select(UserSession)).one()
-    now = the_clock.now()
+    now = clock.now()
     assert (stored.address, stored.user_agent) == ("a" * 60, "u" * 300)
     assert (stored.created_at, stored.last_seen_at, stored.confirmed_at) == (now, now, now)
     assert stored.expires_at == now + 12 * HOUR
@@ -250,11 +252,11 @@ def test_own_sessions_are_listed_by_latest_activity(
     with database.writing() as writing:
         first, second, third, _ = writing.scalars(select(UserSession.id).order_by(UserSession.id))
         frozen(timedelta(minutes=1))
-        sessions.record_activity(writing, second, the_clock.now())
+        sessions.record_activity(writing, second, clock.now())
         writing.commit()
     listed = sessions.sessions_of(session, 1, idle=HOUR)
     assert [row.id for row in listed] == [second, third, first]
-    now = the_clock.now()
+    now = clock.now()
     assert [sessions.needs_activity(row, now, idle=HOUR) for row in listed] == [False, True, True]
     just_before = now - timedelta(microseconds=1)
     assert not sessions.needs_activity(listed[1], just_before, idle=HOUR)
@@ -267,9 +269,9 @@ def test_activity_is_never_set_back(database: Database, session: Session, frozen
     begin(database)
     with database.writing() as writing:
         stored = writing.scalars(select(UserSession)).one()
-        sessions.record_activity(writing, stored.id, the_clock.now() - timedelta(minutes=5))
+        sessions.record_activity(writing, stored.id, clock.now() - timedelta(minutes=5))
         writing.commit()
-    assert session.scalars(select(UserSession.last_seen_at)).one() == the_clock.now()
+    assert session.scalars(select(UserSession.last_seen_at)).one() == clock.now()
 
 
 @pytest.mark.sqlite
@@ -284,7 +286,7 @@ def test_only_the_confirmed_session_counts_as_confirmed(
         sessions.confirm(writing, first)
         writing.commit()
     confirmed = session.scalars(select(UserSession.confirmed_at).order_by(UserSession.id)).all()
-    assert confirmed == [the_clock.now(), the_clock.now() - timedelta(minutes=20)]
+    assert confirmed == [clock.now(), clock.now() - timedelta(minutes=20)]
 
 
 @pytest.mark.sqlite

@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app import clock as the_clock
+from app import clock
 from app.accounts import throttle
 from app.accounts.throttle import Kind
 from app.audit.models import AuditAction, AuditEntry
@@ -43,18 +43,18 @@ def test_repeated_failures_are_delayed(anonymous: Browser, username: str) -> Non
     assert "Too many failed attempts. Try again in" in refused.visible_text
 
 
-def test_delay_grows_up_to_its_limit(database: Database, clock: Any) -> None:
+def test_delay_grows_up_to_its_limit(database: Database, move_clock: Any) -> None:
     keys, delays = [throttle.of_account("asha")], []
     with database.writing() as session:
         for _ in range(14):
             throttle.count_failure(session, keys)
             delays.append(throttle.seconds_left(session, keys))
-            clock.move(seconds=delays[-1])
+            move_clock(seconds=delays[-1])
     assert delays == [0, 0, 0, 0, 0, 5, 10, 20, 40, 80, 160, 300, 300, 300]
 
 
 @pytest.mark.sqlite
-def test_delay_of_an_address_is_shorter_and_the_longest_counts(database: Database, clock: Any) -> None:
+def test_delay_of_an_address_is_shorter_and_the_longest_counts(database: Database, move_clock: Any) -> None:
     account, address = throttle.of_account("asha"), throttle.of_address(Kind.ADDRESS, "192.0.2.1")
     with database.writing() as session:
         assert throttle.count_failure(session, [account]) == set()
@@ -72,7 +72,7 @@ def test_delay_of_an_address_is_shorter_and_the_longest_counts(database: Databas
             throttle.count_failure(session, [address])
         assert throttle.seconds_left(session, [address]) == 60
         assert throttle.blocked(session) == {Kind.ACCOUNT: 1, Kind.ADDRESS: 1, Kind.PARTNER_KEY: 0}
-        clock.move(seconds=61)
+        move_clock(seconds=61)
         assert throttle.blocked(session) == {Kind.ACCOUNT: 0, Kind.ADDRESS: 0, Kind.PARTNER_KEY: 0}
 
 
@@ -100,7 +100,7 @@ def test_forgiving_removes_the_count_of_the_account_and_one_of_the_address(datab
 
 @pytest.mark.sqlite
 def test_failures_count_for_exactly_an_hour(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    began = the_clock.now()
+    began = clock.now()
     account = throttle.of_account("asha")
     with database.writing() as session:
         monkeypatch.setattr("app.accounts.throttle.clock.now", lambda: began)
@@ -146,10 +146,10 @@ def test_colleague_behind_the_same_address_signs_in(
 
 
 @pytest.mark.sqlite
-def test_many_names_from_one_address_are_delayed(anonymous: Browser, clock: Any) -> None:
+def test_many_names_from_one_address_are_delayed(anonymous: Browser, move_clock: Any) -> None:
     statuses = [anonymous.sign_in(f"name-{number}", "guess").status_code for number in range(25)]
     assert statuses.count(422) == 21
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     assert anonymous.sign_in("omar", PASSWORD).status_code == 303
 
 
@@ -162,16 +162,16 @@ def test_successful_sign_in_resets_the_count(
     assert guess(anonymous, "asha", 5) == [422] * 5
 
 
-def test_failures_are_forgotten_after_an_hour(anonymous: Browser, clock: Any) -> None:
+def test_failures_are_forgotten_after_an_hour(anonymous: Browser, move_clock: Any) -> None:
     guess(anonymous, "asha", 6)
-    clock.move(hours=1, seconds=1)
+    move_clock(hours=1, seconds=1)
     assert guess(anonymous, "asha", 5) == [422] * 5
 
 
-def test_delay_is_recorded_once(anonymous: Browser, session: Session, clock: Any) -> None:
+def test_delay_is_recorded_once(anonymous: Browser, session: Session, move_clock: Any) -> None:
     for _ in range(12):
         guess(anonymous, "asha", 1)
-        clock.move(minutes=5)
+        move_clock(minutes=5)
     assert throttled_entries(session) == 1
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app import clock as the_clock
+from app import clock
 from app.audit import seals, trail
 from app.audit.models import AuditAction, AuditObject
 from app.audit.retention import prune_entries
@@ -212,12 +212,12 @@ def test_search_finds_all_matches_with_and_without_index(
 
 
 def test_pruned_entries_are_not_found(
-    meera: Browser, database: Database, many_entries: None, clock: Any
+    meera: Browser, database: Database, many_entries: None, move_clock: Any
 ) -> None:
     assert len(rows(meera.get("/audit?q=moving"))) == 1
-    clock.move(days=10)
+    move_clock(days=10)
     seals.seal(database)
-    prune_entries(database, the_clock.now() - timedelta(days=1))
+    prune_entries(database, clock.now() - timedelta(days=1))
     with database.reading() as session:
         assert matching_ids(session, TextIndex.AUDIT, "moving", limit=9) == []
     assert "No matches" in meera.get("/audit?q=moving").visible_text

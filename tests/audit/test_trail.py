@@ -58,7 +58,7 @@ def test_failed_sign_in_never_records_what_was_typed(anonymous: Browser, entries
     assert "hunter2" not in recorded and PASSWORD not in recorded
 
 
-def test_failed_sign_ins_are_limited(database: Database, entries: Trail, clock: Any) -> None:
+def test_failed_sign_ins_are_limited(database: Database, entries: Trail, move_clock: Any) -> None:
     def fail(address: str) -> bool:
         with trail.acting(trail.Actor(address=address)), database.writing() as session:
             is_recorded = trail.record_failed_sign_in(session, "", None)
@@ -68,7 +68,7 @@ def test_failed_sign_ins_are_limited(database: Database, entries: Trail, clock: 
     assert [fail("10.0.0.1") for _ in range(25)] == [True] * 20 + [False] * 5
     assert "sign_in_limit" in entries()[-1].reason
     assert fail("10.0.0.2"), "another address is not limited"
-    clock.move(minutes=11)
+    move_clock(minutes=11)
     assert fail("10.0.0.1")
     for number in range(trail.FAILURES_OF_ALL):
         fail(f"10.1.{number // 200}.{number % 200}")

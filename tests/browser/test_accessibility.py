@@ -190,7 +190,7 @@ def test_chart_steps_are_reached_with_arrow_keys(
     arrive: Any,
     confirm: Any,
     session: Session,
-    clock: Any,
+    move_clock: Any,
 ) -> None:
     for number, order_id in enumerate(arrive(2), start=1):
         confirm(order_id)
@@ -199,7 +199,7 @@ def test_chart_steps_are_reached_with_arrow_keys(
                 [message.state for message in all_messages(session)] == [MessageState.DELIVERED] * number
             )
         )
-        clock.move(minutes=3)
+        move_clock(minutes=3)
     sign_in("ravi")
     page.goto(f"{site}/health?range=1h")
     chart = page.locator("#attempts-chart")

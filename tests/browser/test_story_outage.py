@@ -67,7 +67,7 @@ def test_partner_down_for_two_hours_loses_nothing(
     sign_in: Callable[[str], None],
     arrive: Any,
     network: Any,
-    clock: Any,
+    move_clock: Any,
     deliver: Callable[[], Counter[str]],
     send: Callable[[], int],
     mail_server: Any,
@@ -116,7 +116,7 @@ def test_partner_down_for_two_hours_loses_nothing(
 
     # 12:00. The partner is back; everything is sent without anyone's help.
     network.behave("ok")
-    clock.move(hours=2)
+    move_clock(hours=2)
     deliver()
     wait_until(
         lambda: [message.state for message in all_messages(session)] == [MessageState.DELIVERED] * ORDERS

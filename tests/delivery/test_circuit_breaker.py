@@ -15,7 +15,7 @@ from flask import Flask
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from app import clock as the_clock
+from app import clock
 from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
 from app.delivery import service as delivery_service
@@ -257,7 +257,7 @@ def test_breaker_is_read_only_for_attempts_that_may_change_it(
 def test_manual_success_ends_failing_but_not_the_recovery(
     database: Database, session: Session, partner: Partner
 ) -> None:
-    now = the_clock.now()
+    now = clock.now()
     set_breaker(database, partner, failures=2, width=1, failed_attempts=5, failed_since=now)
     manual = replace(ended(succeeded=True, was_suspect=True, is_automatic=False), partner_id=partner.id)
     with database.writing() as writing:
@@ -292,7 +292,7 @@ def test_missing_row_is_created_healthy_and_queries_know_who_fails(
 
 @pytest.mark.sqlite
 def test_each_attempt_of_a_batch_is_counted(database: Database, session: Session, partner: Partner) -> None:
-    now = the_clock.now()
+    now = clock.now()
     set_breaker(database, partner)
     failure = replace(ended(got_response=False), partner_id=partner.id)
     with database.writing() as writing:
@@ -308,7 +308,7 @@ def test_unavailable_partner_is_held_without_using_up_attempts(
     deliver: Any,
     session: Session,
     partner: Partner,
-    clock: Any,
+    move_clock: Any,
     unreachable_partner: Any,
 ) -> None:
     unreachable_partner()
@@ -320,7 +320,7 @@ def test_unavailable_partner_is_held_without_using_up_attempts(
     assert attempts.count(0) == 12 - FAILURES_MAX
     assert breaker_of(session, partner).opened_at
 
-    clock.move(seconds=PROBE_SECONDS * 1.2 + 1)
+    move_clock(seconds=PROBE_SECONDS * 1.2 + 1)
     deliver()
     deliver()
     assert sum(message.automatic_attempts for message in all_messages(session)) == FAILURES_MAX + 1
@@ -334,7 +334,7 @@ def test_breaker_opening_and_recovery_are_recorded_once_each(
     session: Session,
     partner: Partner,
     network: Any,
-    clock: Any,
+    move_clock: Any,
     unreachable_partner: Any,
     meera: Browser,
 ) -> None:
@@ -343,12 +343,12 @@ def test_breaker_opening_and_recovery_are_recorded_once_each(
         confirm(order_id)
     deliver()
     for _ in range(4):  # failed probes record nothing new
-        clock.move(minutes=15)
+        move_clock(minutes=15)
         deliver()
     assert breaker_of(session, partner).probes >= 3
     address(database, partner, network.url)
     for _ in range(6):
-        clock.move(minutes=15)
+        move_clock(minutes=15)
         deliver()
     assert {message.state for message in all_messages(session)} == {MessageState.DELIVERED}
     actions = (AuditAction.PAUSED.value, AuditAction.RESUMED.value)
@@ -373,17 +373,17 @@ def test_long_outage_ends_with_ordered_and_gradual_delivery(
     session: Session,
     partner: Partner,
     network: Any,
-    clock: Any,
+    move_clock: Any,
     unreachable_partner: Any,
 ) -> None:
     unreachable_partner()
     ids = [confirm(order_id) for order_id in arrive(20)]
     for _ in range(12):
         deliver()
-        clock.move(hours=4)
+        move_clock(hours=4)
     assert breaker_of(session, partner).opened_at
     address(database, partner, network.url)
-    clock.move(seconds=PROBE_MAX_SECONDS * 1.2)
+    move_clock(seconds=PROBE_MAX_SECONDS * 1.2)
     before = session.scalars(select(Attempt.id).order_by(Attempt.id.desc())).first() or 0
     deliver()
 
@@ -402,7 +402,7 @@ def test_recovery_does_not_wait_for_a_locked_message(
     arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
 ) -> None:
     locked, free = (confirm(order_id) for order_id in arrive(2))
-    now = the_clock.now()
+    now = clock.now()
     later = now + timedelta(hours=1)
     set_breaker(database, partner, opened_at=now, failures=7, probe_at=now)
     with database.writing() as writing:
@@ -423,7 +423,7 @@ def test_manual_attempt_bypasses_the_breaker_and_does_not_affect_it(
     arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, partner: Partner
 ) -> None:
     held, requested = [confirm(order_id) for order_id in arrive(2)]
-    now = the_clock.now()
+    now = clock.now()
     set_breaker(database, partner, opened_at=now, failures=7, probe_at=now + timedelta(minutes=5))
     with database.writing() as other:
         delivery_service.resend(
@@ -529,7 +529,7 @@ def test_two_workers_claim_no_more_than_the_concurrency_limit(
     def take() -> None:
         together.wait()
         with database.writing() as session:
-            taken.append(len(claim(session, 2, the_clock.now()).messages))
+            taken.append(len(claim(session, 2, clock.now()).messages))
             session.commit()
 
     threads = [threading.Thread(target=take) for _ in range(4)]

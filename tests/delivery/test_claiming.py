@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from app import clock as the_clock
+from app import clock
 from app.db import Database
 from app.delivery import service as delivery_service
 from app.delivery.circuit_breaker import BreakerState, Limits
@@ -36,7 +36,7 @@ DEADLINE = timedelta(seconds=1.0 + LEASE_MARGIN_SECONDS)
 
 def claim_now(database: Database, limit: int = 8, **options: Any) -> ClaimResult:
     with database.writing() as session:
-        result = claim(session, limit, the_clock.now(), **options)
+        result = claim(session, limit, clock.now(), **options)
         session.commit()
     return result
 
@@ -63,7 +63,7 @@ def test_claimed_probe_holds_all_others_until_its_lease_ends(
 ) -> None:
     for order_id in arrive(3):
         confirm(order_id)
-    now = the_clock.now()
+    now = clock.now()
     set_breaker(database, partner, opened_at=now, probe_at=now)
     first = claim_now(database)
     assert [message.is_probe for message in first.messages] == [True]
@@ -79,7 +79,7 @@ def test_probe_slot_is_not_reserved_without_a_message(
     arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
 ) -> None:
     confirm(arrive(1)[0])
-    now = the_clock.now()
+    now = clock.now()
     set_breaker(database, partner, opened_at=now, probe_at=now)
     with database.writing() as other:
         other.execute(select(Message.id).with_for_update())
@@ -94,7 +94,7 @@ def test_partner_whose_breaker_is_locked_is_skipped(
     arrive: Any, confirm: Any, database: Database, partner: Partner
 ) -> None:
     confirm(arrive(1)[0])
-    now = the_clock.now()
+    now = clock.now()
     set_breaker(database, partner)
     with database.writing() as other:
         other.execute(select(CircuitBreaker).with_for_update())
@@ -154,7 +154,7 @@ def test_full_partner_is_checked_again_soon(
     for order_id in arrive(2):
         confirm(order_id)
     assert len(claim_now(database).messages) == 1
-    now = the_clock.now()
+    now = clock.now()
     with database.writing() as session:
         assert claim(session, 8, now) == ClaimResult([], now + FULL_RETRY)
         session.rollback()
@@ -164,7 +164,7 @@ def test_future_message_is_checked_when_it_is_due(
     arrive: Any, confirm: Any, database: Database, partner: Partner
 ) -> None:
     first, second = (confirm(order_id) for order_id in arrive(2))
-    now = the_clock.now()
+    now = clock.now()
     with database.writing() as session:
         for message_id, minutes in ((first, 20), (second, 10)):
             session.get_one(Message, message_id).next_at = now + timedelta(minutes=minutes)
@@ -176,7 +176,7 @@ def test_paused_partner_gets_nothing_and_is_not_checked_again(
     arrive: Any, confirm: Any, database: Database, partner: Partner
 ) -> None:
     confirm(arrive(1)[0])
-    set_partner(database, partner, paused_at=the_clock.now())
+    set_partner(database, partner, paused_at=clock.now())
     assert claim_now(database) == ClaimResult([], None)
 
 
@@ -184,7 +184,7 @@ def test_paused_partner_gets_manually_requested_messages(
     arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
 ) -> None:
     _, requested = (confirm(order_id) for order_id in arrive(2))
-    now = the_clock.now()
+    now = clock.now()
     set_partner(database, partner, paused_at=now)
     with database.writing() as writing:
         message = writing.get_one(Message, requested)
@@ -202,7 +202,7 @@ def test_open_breaker_is_checked_at_the_probe_or_an_earlier_request(
     arrive: Any, confirm: Any, database: Database, partner: Partner
 ) -> None:
     _, requested = (confirm(order_id) for order_id in arrive(2))
-    now = the_clock.now()
+    now = clock.now()
     set_breaker(database, partner, opened_at=now, probe_at=now + timedelta(minutes=5))
     assert claim_now(database) == ClaimResult([], now + timedelta(minutes=5))
     with database.writing() as writing:
@@ -232,7 +232,7 @@ def test_earliest_time_of_several_partners_counts(
     arrive: Any, confirm: Any, database: Database, partner: Partner
 ) -> None:
     message_id = confirm(arrive(1)[0])
-    now = the_clock.now()
+    now = clock.now()
     with database.writing() as session:
         copy_to_other_partner(session, message_id, next_at=now + timedelta(minutes=3))
         session.get_one(Message, message_id).next_at = now + timedelta(minutes=7)
@@ -245,7 +245,7 @@ def test_time_of_a_partner_that_is_not_due_is_kept_beside_a_claim(
     arrive: Any, confirm: Any, database: Database, partner: Partner
 ) -> None:
     message_id = confirm(arrive(1)[0])
-    soon = the_clock.now() + timedelta(seconds=5)
+    soon = clock.now() + timedelta(seconds=5)
     with database.writing() as session:
         copy_to_other_partner(session, message_id, next_at=soon)
         session.commit()
@@ -275,7 +275,7 @@ def test_claimed_message_has_all_settings_of_its_partner(
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
-    now = the_clock.now()
+    now = clock.now()
     set_partner(
         database,
         partner,
@@ -349,7 +349,7 @@ def test_oldest_due_messages_are_claimed_first(
     arrive: Any, confirm: Any, database: Database, partner: Partner
 ) -> None:
     ids = [confirm(order_id) for order_id in arrive(4)]
-    now = the_clock.now()
+    now = clock.now()
     with database.writing() as session:
         for minutes, message_id in enumerate(reversed(ids), 1):
             session.get_one(Message, message_id).next_at = now - timedelta(minutes=10 - minutes)
@@ -362,7 +362,7 @@ def test_manual_probe_does_not_reserve_the_slot(
     arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
 ) -> None:
     _, requested = (confirm(order_id) for order_id in arrive(2))
-    now = the_clock.now()
+    now = clock.now()
     set_breaker(database, partner, opened_at=now, probe_at=now)
     with database.writing() as writing:
         delivery_service.resend(writing, writing.get_one(Message, requested), by="Ravi", reason="asked")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from app import clock as the_clock
+from app import clock
 from app.db import Database
 from app.delivery import statistics
 from app.delivery.claiming import ClaimedMessage, claim
@@ -140,8 +140,8 @@ def assert_exact(database: Database, now: datetime) -> None:
 
 
 @pytest.fixture
-def at_noon(clock: Any) -> None:
-    clock.move(seconds=(NOON - the_clock.now()).total_seconds())
+def at_noon(move_clock: Any) -> None:
+    move_clock(seconds=(NOON - clock.now()).total_seconds())
 
 
 @pytest.fixture
@@ -243,21 +243,21 @@ def test_totals_match_a_plain_count_whenever_rows_are_folded(
 
 
 def test_attempts_of_the_worker_are_counted_before_and_after_folding(
-    database: Database, arrive: Any, confirm: Any, deliver: Any, network: Any, clock: Any
+    database: Database, arrive: Any, confirm: Any, deliver: Any, network: Any, move_clock: Any
 ) -> None:
     network.behave("503", times=2)
     for order_id in arrive(4):
         confirm(order_id)
     deliver()
-    clock.move(minutes=2)
-    assert_exact(database, the_clock.now())
+    move_clock(minutes=2)
+    assert_exact(database, clock.now())
     deliver()
-    clock.move(hours=3)
-    assert_exact(database, the_clock.now())
+    move_clock(hours=3)
+    assert_exact(database, clock.now())
     fold(database)
-    assert_exact(database, the_clock.now())
+    assert_exact(database, clock.now())
     with database.reading() as session:
-        now = the_clock.now()
+        now = clock.now()
         day = timedelta(days=1)
         entries = totals(session, step_start(now, day) - day, step_start(now, day) + day, day).values()
         by_outcome = {row.outcome: row.count for row in outcome_counts(session)}
@@ -268,7 +268,7 @@ def test_attempts_of_the_worker_are_counted_before_and_after_folding(
 
 def claim_one(database: Database) -> ClaimedMessage:
     with database.writing() as session:
-        (claimed,) = claim(session, 1, the_clock.now()).messages
+        (claimed,) = claim(session, 1, clock.now()).messages
         session.commit()
     return claimed
 
@@ -291,13 +291,13 @@ def delivered_end(claimed: ClaimedMessage, ended_at: datetime) -> AttemptResult:
 
 def record_end(database: Database, finished: AttemptResult) -> None:
     with database.writing() as session:
-        record_results(session, [finished], the_clock.now())
+        record_results(session, [finished], clock.now())
         session.commit()
 
 
 def repair_leases(database: Database) -> None:
     with database.writing() as session:
-        reclaim_expired(session, the_clock.now())
+        reclaim_expired(session, clock.now())
         session.commit()
 
 
@@ -313,12 +313,12 @@ def deliveries(database: Database) -> int:
 
 
 def test_interrupted_attempt_reported_late_counts_with_both_outcomes(
-    database: Database, arrive: Any, confirm: Any, clock: Any
+    database: Database, arrive: Any, confirm: Any, move_clock: Any
 ) -> None:
     confirm(arrive(1)[0])
     claimed = claim_one(database)
-    ended_at = the_clock.now()
-    clock.move(minutes=10)
+    ended_at = clock.now()
+    move_clock(minutes=10)
     repair_leases(database)
     assert counts_by_outcome(database) == {"interrupted": 1}
     record_end(database, delivered_end(claimed, ended_at))
@@ -328,22 +328,22 @@ def test_interrupted_attempt_reported_late_counts_with_both_outcomes(
 
 def test_attempt_recorded_twice_counts_once(database: Database, arrive: Any, confirm: Any) -> None:
     confirm(arrive(1)[0])
-    finished = delivered_end(claim_one(database), the_clock.now())
+    finished = delivered_end(claim_one(database), clock.now())
     record_end(database, finished)
     record_end(database, finished)
     assert counts_by_outcome(database) == {"delivered": 1}
-    assert_exact(database, the_clock.now())
+    assert_exact(database, clock.now())
 
 
 def test_message_delivered_by_two_attempts_counts_once(
-    database: Database, arrive: Any, confirm: Any, clock: Any
+    database: Database, arrive: Any, confirm: Any, move_clock: Any
 ) -> None:
     confirm(arrive(1)[0])
     slow = claim_one(database)
-    ended_at = the_clock.now()
-    clock.move(minutes=10)
+    ended_at = clock.now()
+    move_clock(minutes=10)
     repair_leases(database)
-    record_end(database, delivered_end(claim_one(database), the_clock.now()))
+    record_end(database, delivered_end(claim_one(database), clock.now()))
     record_end(database, delivered_end(slow, ended_at))
     assert counts_by_outcome(database) == {"delivered": 2, "interrupted": 1}
     assert deliveries(database) == 1
@@ -351,13 +351,13 @@ def test_message_delivered_by_two_attempts_counts_once(
 
 def test_statistics_are_rolled_back_with_the_record(database: Database, arrive: Any, confirm: Any) -> None:
     confirm(arrive(1)[0])
-    finished = delivered_end(claim_one(database), the_clock.now())
+    finished = delivered_end(claim_one(database), clock.now())
     with database.writing() as session:
-        record_results(session, [finished], the_clock.now())
+        record_results(session, [finished], clock.now())
         session.rollback()
     assert counts_by_outcome(database) == {}
     record_end(database, finished)
-    assert_exact(database, the_clock.now())
+    assert_exact(database, clock.now())
 
 
 def test_concurrent_workers_and_folds_lose_no_attempt(

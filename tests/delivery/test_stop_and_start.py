@@ -17,7 +17,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app import clock as the_clock
+from app import clock
 from app.config import ROOT, Settings
 from app.db import Database
 from app.delivery import worker
@@ -139,40 +139,40 @@ def test_claim_with_unknown_commit_is_sent_once_after_its_lease(
 @pytest.mark.postgresql
 def test_clock_on_postgresql_is_the_servers(database: Database, monkeypatch: Any) -> None:
     with database.reading() as session:
-        before = the_clock.now()
+        before = clock.now()
 
-        class Wrong(the_clock.datetime):  # type: ignore[name-defined, misc]
+        class Wrong(clock.datetime):  # type: ignore[name-defined, misc]
             """A machine clock that is an hour fast."""
 
             @classmethod
             def now(cls, tz: Any = None) -> Any:
                 return super().now(tz) + timedelta(hours=1)
 
-        monkeypatch.setattr(the_clock, "datetime", Wrong)
-        assert abs(the_clock.now() - before) < timedelta(minutes=1)
+        monkeypatch.setattr(clock, "datetime", Wrong)
+        assert abs(clock.now() - before) < timedelta(minutes=1)
         server = session.execute(select(func.clock_timestamp())).scalar_one()
-        assert abs(the_clock.now() - server) < timedelta(seconds=5)
+        assert abs(clock.now() - server) < timedelta(seconds=5)
 
 
 def test_clock_follows_a_changed_server_clock() -> None:
     try:
-        ticks, now = the_clock.ticks(), the_clock.now()
-        the_clock.follow(now + timedelta(hours=1), sent_at=ticks, received_at=ticks + 0.001)
-        assert the_clock.now() - now > timedelta(minutes=59)
-        the_clock.follow(now - timedelta(hours=1), sent_at=ticks, received_at=ticks + 0.001)
-        assert the_clock.now() < now
+        ticks, now = clock.ticks(), clock.now()
+        clock.follow(now + timedelta(hours=1), sent_at=ticks, received_at=ticks + 0.001)
+        assert clock.now() - now > timedelta(minutes=59)
+        clock.follow(now - timedelta(hours=1), sent_at=ticks, received_at=ticks + 0.001)
+        assert clock.now() < now
     finally:
-        the_clock.forget_server()
+        clock.forget_server()
 
 
 def test_worse_measurement_does_not_change_the_clock() -> None:
     try:
-        ticks = the_clock.ticks()
-        now = the_clock.now()
-        the_clock.follow(now, sent_at=ticks, received_at=ticks)
-        before = the_clock._server
-        the_clock.follow(now + timedelta(milliseconds=40), sent_at=ticks, received_at=ticks + 0.1)
-        assert the_clock._server == before
-        assert not the_clock.needs_measurement()
+        ticks = clock.ticks()
+        now = clock.now()
+        clock.follow(now, sent_at=ticks, received_at=ticks)
+        before = clock._server
+        clock.follow(now + timedelta(milliseconds=40), sent_at=ticks, received_at=ticks + 0.1)
+        assert clock._server == before
+        assert not clock.needs_measurement()
     finally:
-        the_clock.forget_server()
+        clock.forget_server()

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from app import clock as the_clock
+from app import clock
 from app.db import Database
 from app.delivery import service as delivery_service
 from app.delivery.claiming import claim
@@ -111,7 +111,7 @@ def test_attempt_is_committed_before_the_request(
 ) -> None:
     message_id = confirm(arrive(1)[0])
     with database.writing() as other:
-        claim(other, 1, the_clock.now())
+        claim(other, 1, clock.now())
         other.commit()
     message = message_of(session, message_id)
     assert message.state is MessageState.SENDING
@@ -119,7 +119,7 @@ def test_attempt_is_committed_before_the_request(
 
 
 def test_unavailable_partner_is_retried_on_schedule(
-    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, clock: Any
+    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, move_clock: Any
 ) -> None:
     network.behave("503", times=2)
     message_id = confirm(arrive(1)[0])
@@ -130,9 +130,9 @@ def test_unavailable_partner_is_retried_on_schedule(
     assert timedelta(seconds=5) <= wait <= timedelta(seconds=6)
     assert deliver() == {}
 
-    clock.move(seconds=7)
+    move_clock(seconds=7)
     assert deliver() == {"retried": 1}
-    clock.move(minutes=7)
+    move_clock(minutes=7)
     assert deliver() == {"delivered": 1}
     message = message_of(session, message_id)
     assert [attempt.status for attempt in message.attempts] == [200, 503, 503]
@@ -140,14 +140,14 @@ def test_unavailable_partner_is_retried_on_schedule(
 
 
 def test_message_fails_after_the_last_attempt_and_order_is_open_again(
-    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, clock: Any
+    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, move_clock: Any
 ) -> None:
     network.behave("500")
     order_id = arrive(1)[0]
     message_id = confirm(order_id)
     for _ in range(10):
         deliver()
-        clock.move(days=2)
+        move_clock(days=2)
     message = message_of(session, message_id)
     assert message.state is MessageState.FAILED
     assert message.automatic_attempts == 10
@@ -195,7 +195,13 @@ def test_resend_is_another_attempt_with_the_same_bytes_id_and_the_actor(
 
 
 def test_failed_resend_restores_the_previous_state(
-    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, network: Any, clock: Any
+    arrive: Any,
+    confirm: Any,
+    deliver: Any,
+    database: Database,
+    session: Session,
+    network: Any,
+    move_clock: Any,
 ) -> None:
     network.behave("503")
     message_id = confirm(arrive(1)[0])
@@ -210,7 +216,7 @@ def test_failed_resend_restores_the_previous_state(
     assert message.trigger is Trigger.AUTO
 
     network.behave("refuse", times=1)
-    clock.move(seconds=7)
+    move_clock(seconds=7)
     deliver()
     network.behave("503")
     with database.writing() as other:
@@ -271,9 +277,7 @@ def test_paused_partner_gets_only_manual_attempts(
 def pause(database: Database, partner: Partner) -> None:
     with database.writing() as session:
         session.execute(
-            update(Partner)
-            .where(Partner.id == partner.id)
-            .values(paused_at=the_clock.now(), paused_reason="x")
+            update(Partner).where(Partner.id == partner.id).values(paused_at=clock.now(), paused_reason="x")
         )
         session.commit()
 
@@ -326,14 +330,20 @@ def test_gone_partner_is_paused(
 
 
 def test_message_of_a_lost_worker_is_sent_again_with_the_same_id(
-    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, network: Any, clock: Any
+    arrive: Any,
+    confirm: Any,
+    deliver: Any,
+    database: Database,
+    session: Session,
+    network: Any,
+    move_clock: Any,
 ) -> None:
     message_id = confirm(arrive(1)[0])
     with database.writing() as lost:
-        claim(lost, 1, the_clock.now())
+        claim(lost, 1, clock.now())
         lost.commit()
     assert deliver() == {}
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     assert deliver() == {"delivered": 1}
     message = message_of(session, message_id)
     assert [attempt.outcome for attempt in message.attempts] == ["delivered", "interrupted"]
@@ -343,34 +353,34 @@ def test_message_of_a_lost_worker_is_sent_again_with_the_same_id(
 # SQLite has one writer, so no row is ever locked by another.
 @pytest.mark.postgresql
 def test_expired_message_that_another_worker_has_locked_is_skipped(
-    arrive: Any, confirm: Any, database: Database, session: Session, clock: Any
+    arrive: Any, confirm: Any, database: Database, session: Session, move_clock: Any
 ) -> None:
     locked, free = (confirm(order_id) for order_id in arrive(2))
     with database.writing() as lost:
-        claim(lost, 2, the_clock.now())
+        claim(lost, 2, clock.now())
         lost.commit()
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     with database.writing() as other:
         other.execute(select(Message.id).where(Message.id == locked).with_for_update())
         with database.writing() as writing:
             writing.execute(text("SET LOCAL lock_timeout = '2s'"))
-            assert reclaim_expired(writing, the_clock.now()) == 1
+            assert reclaim_expired(writing, clock.now()) == 1
             writing.commit()
     assert message_of(session, locked).state is MessageState.SENDING
     assert message_of(session, free).state is MessageState.PENDING
 
 
 def test_repeatedly_interrupted_message_fails(
-    arrive: Any, confirm: Any, database: Database, session: Session, clock: Any
+    arrive: Any, confirm: Any, database: Database, session: Session, move_clock: Any
 ) -> None:
     message_id = confirm(arrive(1)[0])
     for _ in range(INTERRUPTIONS_MAX):
         with database.writing() as lost:
-            assert claim(lost, 1, the_clock.now()).messages
+            assert claim(lost, 1, clock.now()).messages
             lost.commit()
-        clock.move(minutes=1)
+        move_clock(minutes=1)
         with database.writing() as other:
-            reclaim_expired(other, the_clock.now())
+            reclaim_expired(other, clock.now())
             other.commit()
     message = message_of(session, message_id)
     assert message.state is MessageState.FAILED
@@ -389,7 +399,7 @@ def test_two_workers_never_claim_the_same_message(arrive: Any, confirm: Any, dat
         until = time.monotonic() + 30
         while len(taken) < len(ids) and time.monotonic() < until:
             with database.writing() as session:
-                claimed = claim(session, 2, the_clock.now()).messages
+                claimed = claim(session, 2, clock.now()).messages
                 session.commit()
             with lock:
                 taken.extend(message.id for message in claimed)
@@ -409,8 +419,8 @@ def test_concurrency_limit_of_a_partner_is_not_exceeded(
         confirm(order_id)
     with database.writing() as session:
         session.execute(update(Partner).values(concurrency=2))
-        assert len(claim(session, 8, the_clock.now()).messages) == 2
-        assert claim(session, 8, the_clock.now()).messages == []
+        assert len(claim(session, 8, clock.now()).messages) == 2
+        assert claim(session, 8, clock.now()).messages == []
 
 
 def test_running_worker_wakes_immediately_and_stops_cleanly(
@@ -456,14 +466,14 @@ def test_order_projection_matches_its_messages(
 
 
 def test_attempt_is_never_overwritten(
-    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, clock: Any
+    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, move_clock: Any
 ) -> None:
     network.behave("500", times=1)
     message_id = confirm(arrive(1)[0])
     deliver()
     before = session.scalars(select(Attempt).where(Attempt.message_id == message_id)).one()
     recorded = (before.status, before.outcome, before.ended_at, before.duration_ms)
-    clock.move(seconds=10)
+    move_clock(seconds=10)
     deliver()
     session.rollback()
     after = session.scalars(
@@ -543,16 +553,16 @@ def test_reply_that_the_database_rejects_loses_only_its_own_texts(
 
 
 def test_delivery_reported_without_a_lease_is_not_sent_again(
-    arrive: Any, confirm: Any, database: Database, clock: Any
+    arrive: Any, confirm: Any, database: Database, move_clock: Any
 ) -> None:
     message_id = confirm(arrive(1)[0])
     with database.writing() as writing:
-        (late,) = claim(writing, 1, the_clock.now()).messages
+        (late,) = claim(writing, 1, clock.now()).messages
         writing.commit()
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     with database.writing() as writing:
-        reclaim_expired(writing, the_clock.now())
-        (under_way,) = claim(writing, 1, the_clock.now()).messages
+        reclaim_expired(writing, clock.now())
+        (under_way,) = claim(writing, 1, clock.now()).messages
         writing.commit()
     taken = Outcome(None, Detail(), 200, (), b'{"response_code":0}', 19, False, None, 1.0, True)
 
@@ -566,18 +576,18 @@ def test_delivery_reported_without_a_lease_is_not_sent_again(
             after_unknown=False,
             jitter=0.0,
         )
-        return AttemptResult(claimed, taken, verdict, the_clock.now())
+        return AttemptResult(claimed, taken, verdict, clock.now())
 
     def blocker() -> ResendBlocker | None:
         return resend_blocker(writing, message_of(writing, message_id), delivered_too=True)
 
     with database.writing() as writing:
-        record_results(writing, [attempt_result(late)], the_clock.now())
+        record_results(writing, [attempt_result(late)], clock.now())
         writing.commit()
         assert message_of(writing, message_id).state is MessageState.DELIVERED
         assert blocker() is ResendBlocker.IN_FLIGHT
         writing.rollback()
-        record_results(writing, [attempt_result(under_way)], the_clock.now())
+        record_results(writing, [attempt_result(under_way)], clock.now())
         writing.commit()
         assert blocker() is None
 

@@ -34,13 +34,13 @@ def pack_of(response: Any) -> dict[str, bytes]:
 
 
 def test_pack_has_every_message_byte_for_byte(
-    meera: Browser, asha: Browser, arrive: Any, network: Any, deliver: Any, clock: Any, session: Session
+    meera: Browser, asha: Browser, arrive: Any, network: Any, deliver: Any, move_clock: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
     network.behave("fail", times=1)
     asha.respond(order_id, remarks="On the 5th")
     deliver()
-    clock.move(minutes=2)
+    move_clock(minutes=2)
     deliver()
     pack = pack_of(meera.get(f"/orders/{order_id}/evidence.zip"))
     message = session.scalars(select(Message)).one()

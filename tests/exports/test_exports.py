@@ -317,7 +317,7 @@ def test_expired_file_is_removed(
     set_rows_at_once: Any,
     many_messages: Any,
     run_tasks: Any,
-    clock: Any,
+    move_clock: Any,
 ) -> None:
     many_messages(5)
     set_rows_at_once(1)
@@ -325,7 +325,7 @@ def test_expired_file_is_removed(
     run_tasks()
     settings = app.extensions["settings"]
     assert files.remove_expired(database, settings) == 0
-    clock.move(hours=73)
+    move_clock(hours=73)
     assert meera.get(f"/exports/files/{job_id}").status_code == 404
     assert "expired" in meera.get(f"/jobs/{job_id}").visible_text
     assert files.remove_expired(database, settings) == 1
@@ -410,7 +410,7 @@ def test_cancellation_is_audited(
 
 @pytest.mark.sqlite
 def test_failed_export_leaves_no_partial_file_and_is_retried(
-    app: Flask, meera: Browser, set_rows_at_once: Any, many_messages: Any, run_tasks: Any, clock: Any,
+    app: Flask, meera: Browser, set_rows_at_once: Any, many_messages: Any, run_tasks: Any, move_clock: Any,
     monkeypatch: pytest.MonkeyPatch, session: Session,
 ) -> None:  # fmt: skip
     many_messages(1200)
@@ -428,7 +428,7 @@ def test_failed_export_leaves_no_partial_file_and_is_retried(
     run_tasks()
     folder = app.extensions["settings"].instance / files.FOLDER
     assert not list(folder.iterdir())
-    clock.move(minutes=2)
+    move_clock(minutes=2)
     run_tasks()
     session.rollback()
     job = session.get(Job, job_id)

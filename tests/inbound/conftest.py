@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app import clock as the_clock
+from app import clock
 from app.db import Database
 from app.delivery.claiming import ClaimedMessage, claim
 from app.delivery.outcome import Detail, Failure, Outcome
@@ -84,7 +84,7 @@ def finish(database: Database, claimed: ClaimedMessage, how: str) -> None:
         jitter=0.0,
     )
     with database.writing() as session:
-        record_results(session, [AttemptResult(claimed, outcome, verdict, the_clock.now())], the_clock.now())
+        record_results(session, [AttemptResult(claimed, outcome, verdict, clock.now())], clock.now())
         session.commit()
 
 
@@ -94,7 +94,7 @@ def claim_one(database: Database) -> Callable[[], ClaimedMessage]:
 
     def claim_one() -> ClaimedMessage:
         with database.writing() as session:
-            (claimed,) = claim(session, 1, the_clock.now()).messages
+            (claimed,) = claim(session, 1, clock.now()).messages
             session.commit()
         return claimed
 

@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app import clock as the_clock
+from app import clock
 from app.db import Database
 from app.delivery.claiming import claim
 from app.delivery.models import Message, MessageState
@@ -107,7 +107,7 @@ def test_parallel_edits_responses_and_deliveries_never_deadlock(
     def send() -> None:
         while not done.is_set():
             with database.writing() as other:
-                claimed = claim(other, 4, the_clock.now()).messages
+                claimed = claim(other, 4, clock.now()).messages
                 other.commit()
             for message in claimed:
                 finish(database, message, "ok")

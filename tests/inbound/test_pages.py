@@ -18,11 +18,11 @@ def page_of(response: Any) -> str:
     return f"/inbound/{resp(response)['reqMsgId']}"
 
 
-def test_list_shows_messages_with_results(ravi: Browser, buyer: Buyer, arrive: Any, clock: Any) -> None:
+def test_list_shows_messages_with_results(ravi: Browser, buyer: Buyer, arrive: Any, move_clock: Any) -> None:
     arrive(1)
-    clock.move(seconds=1)
+    move_clock(seconds=1)
     edit = buyer.edit()
-    clock.move(seconds=1)
+    move_clock(seconds=1)
     buyer.change_status(5)
     page = ravi.get("/inbound")
     links = [link["href"] for link in page.page.select("#inbound-list a.strong")]
@@ -152,7 +152,7 @@ def test_reprocess_is_hidden_without_permission(
 
 
 def test_open_list_polls_the_number_of_new_messages(
-    ravi: Browser, omar: Browser, buyer: Buyer, clock: Any
+    ravi: Browser, omar: Browser, buyer: Buyer, move_clock: Any
 ) -> None:
     buyer.send(0)
     htmx = {"HX-Request": "true"}
@@ -162,9 +162,9 @@ def test_open_list_polls_the_number_of_new_messages(
     ]
     for browser, url in polled:
         assert browser.get(url, headers=htmx).one("#new-rows")["data-hx-get"] == url
-    clock.move(seconds=1)
+    move_clock(seconds=1)
     buyer.change_status(5)
-    clock.move(seconds=1)
+    move_clock(seconds=1)
     own = page_of(buyer.send(2))
     for (browser, url), count in zip(polled, (2, 1, 1), strict=True):
         link = browser.get(url, headers=htmx).one("#new-rows a")

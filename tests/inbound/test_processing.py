@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import clock as the_clock
+from app import clock
 from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
 from app.inbound.deduplication import keys_of
@@ -229,7 +229,7 @@ def test_reprocessing_applies_the_message_from_now_on(
     early = receive(session, partner, Kind.REQ_EDIT, edit_of(example_bodies[0]))
     receive(session, partner, Kind.REQ_SEND, example_bodies[0])
     row = stored(session, early)
-    before = the_clock.now()
+    before = clock.now()
     reprocess(session, row, by="Ravi", reason="r" * 201, rules=RULES)
     assert (row.effect, row.first_effect, row.reprocessed_by) == (Effect.APPLIED, Effect.UNMATCHED, "Ravi")
     assert (row.reprocess_reason, row.reprocess_error) == ("r" * 200, "")

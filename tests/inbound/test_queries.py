@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from app import clock as the_clock
+from app import clock
 from app.inbound.models import Effect
 from app.inbound.queries import InboundFilter, message_page, unmatched_count
 from app.network.reader import dumps
@@ -24,7 +24,7 @@ def ids(session: Session, scope: frozenset[str] | None = None, **words: Any) -> 
 
 
 @pytest.fixture
-def received(app: Flask, buyer: Buyer, session: Session, clock: Any) -> dict[str, str]:
+def received(app: Flask, buyer: Buyer, session: Session, move_clock: Any) -> dict[str, str]:
     """The ids of one message of each effect, oldest first. Order 2 is of the other supplier."""
     conflict = buyer.edit_body(2)
     conflict["purchaseOrder"]["subject"] = "Größe 4"
@@ -41,7 +41,7 @@ def received(app: Flask, buyer: Buyer, session: Session, clock: Any) -> dict[str
     }
     by_name = {}
     for name, call in calls.items():
-        clock.move(seconds=1)
+        move_clock(seconds=1)
         call()
         by_name[name] = ids(session)[0]
     return by_name
@@ -70,16 +70,16 @@ def test_scope_hides_other_suppliers_and_unauthenticated(session: Session, recei
 
 
 def test_filter_by_status_type_partner_and_time(
-    session: Session, received: dict[str, str], buyer: Buyer, clock: Any
+    session: Session, received: dict[str, str], buyer: Buyer, move_clock: Any
 ) -> None:
     assert ids(session, code="409") == [received["unmatched"], received["conflict"]]
     assert ids(session, code="401") == [received["stranger"]]
     assert ids(session, kind="req-status-change") == [received["unmatched"]]
     assert received["stranger"] not in ids(session, partner="Bharat Connect")
     assert ids(session, partner="Nobody") == []
-    clock.move(hours=2)
+    move_clock(hours=2)
     later = resp(buyer.edit(2, current=2, subject="Later"))["reqMsgId"]
-    an_hour_ago = the_clock.now() - timedelta(hours=1)
+    an_hour_ago = clock.now() - timedelta(hours=1)
     assert ids(session, since=an_hour_ago) == [later]
     assert later not in ids(session, until=an_hour_ago)
 

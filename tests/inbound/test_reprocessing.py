@@ -28,11 +28,11 @@ def again(database: Database, response: Any, reason: str = "The order came late"
 
 
 def test_early_edit_is_reprocessed(
-    buyer: Buyer, arrive: Any, database: Database, session: Session, clock: Any
+    buyer: Buyer, arrive: Any, database: Database, session: Session, move_clock: Any
 ) -> None:
     early = buyer.edit()
     (order_id,) = arrive(1)
-    clock.move(hours=5)
+    move_clock(hours=5)
     again(database, early)
     assert order_state(session, order_id) == ("CREATED", 2, "none", "none")
 

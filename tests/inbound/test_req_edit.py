@@ -18,11 +18,11 @@ from tests.buyer import Buyer, inbound_of, message_of, order_of, order_state, re
 
 
 def test_edit_adds_a_version_and_keeps_the_old_one(
-    buyer: Buyer, arrive: Any, session: Session, clock: Any
+    buyer: Buyer, arrive: Any, session: Session, move_clock: Any
 ) -> None:
     (order_id,) = arrive(1)
     first = order_of(session, order_id)
-    clock.move(hours=3)
+    move_clock(hours=3)
     response = buyer.edit(subject="Project material (moved)", deliveryDate="2027-02-01")
     assert refusal(response) == (200, "", "")
 
@@ -111,7 +111,7 @@ def test_different_edit_to_the_same_version_is_a_conflict(
 
 
 def test_edit_reopens_a_confirmed_order(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, clock: Any
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, move_clock: Any
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id, remarks="Will ship on Friday")

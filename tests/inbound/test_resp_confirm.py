@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app import clock as the_clock
+from app import clock
 from app.db import Database
 from app.delivery import service as delivery_service
 from app.delivery.claiming import claim
@@ -173,13 +173,19 @@ def test_result_during_an_attempt_blocks_a_second_attempt(
 
 
 def test_webhook_with_late_result_can_be_resent_after_its_lease(
-    buyer: Buyer, arrive: Any, confirm: Any, claim_one: Any, database: Database, clock: Any, ravi: Browser
+    buyer: Buyer,
+    arrive: Any,
+    confirm: Any,
+    claim_one: Any,
+    database: Database,
+    move_clock: Any,
+    ravi: Browser,
 ) -> None:
     message_id = confirm(arrive(1)[0])
     claim_one()
     assert buyer.send_result(req_msg_id=f"REQ-{message_id}").status_code == 200
     assert "In progress" in ravi.get(f"/webhooks/{message_id}").visible_text
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     page = ravi.get(f"/webhooks/{message_id}").visible_text
     assert "outcome unknown" in page.lower() and "In progress" not in page
     send_again(database, message_id)
@@ -187,7 +193,13 @@ def test_webhook_with_late_result_can_be_resent_after_its_lease(
 
 
 def test_new_response_waits_for_the_attempt_in_progress(
-    buyer: Buyer, arrive: Any, confirm: Any, claim_one: Any, database: Database, session: Session, clock: Any
+    buyer: Buyer,
+    arrive: Any,
+    confirm: Any,
+    claim_one: Any,
+    database: Database,
+    session: Session,
+    move_clock: Any,
 ) -> None:
     (order_id,) = arrive(1)
     first = confirm(order_id)
@@ -195,9 +207,9 @@ def test_new_response_waits_for_the_attempt_in_progress(
     assert buyer.send_result(result="FAILURE", req_msg_id=f"REQ-{first}").status_code == 200
     again = confirm(order_id, remarks="Confirmed, politely")
     with database.writing() as other:
-        assert claim(other, 1, the_clock.now()).messages == []
+        assert claim(other, 1, clock.now()).messages == []
         assert delivery_service.resend_blocker(other, message_of(other, again)) is ResendBlocker.IN_FLIGHT
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     assert claim_one().id == again
 
 
@@ -210,7 +222,7 @@ def test_late_success_ends_a_failed_delivery(
     deliver_with: Any,
     deliver: Any,
     session: Session,
-    clock: Any,
+    move_clock: Any,
     how: str,
 ) -> None:
     (order_id,) = arrive(1)
@@ -221,19 +233,25 @@ def test_late_success_ends_a_failed_delivery(
     assert (message.state, message.next_at, message.error_cd) == (MessageState.DELIVERED, None, "")
     assert message.note_code is MessageNote.LATE_DELIVERY
     assert order_state(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
-    clock.move(days=5)
+    move_clock(days=5)
     assert deliver() == {}
 
 
 def test_late_failure_stops_retries(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, deliver: Any, session: Session, clock: Any
+    buyer: Buyer,
+    arrive: Any,
+    confirm: Any,
+    deliver_with: Any,
+    deliver: Any,
+    session: Session,
+    move_clock: Any,
 ) -> None:
     (order_id,) = arrive(1)
     confirm(order_id)
     deliver_with("timeout")
     assert buyer.send_result(result="FAILURE").status_code == 200
     assert order_state(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
-    clock.move(days=5)
+    move_clock(days=5)
     assert deliver() == {}
 
 

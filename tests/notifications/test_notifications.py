@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import clock as the_clock
+from app import clock
 from app.accounts.models import Person
 from app.config import Settings
 from app.db import Database
@@ -101,10 +101,12 @@ def test_refused_response_notifies_supplier_and_outage_notifies_support(
     assert "/webhooks?partner=Bharat%20Connect" in session.scalars(paths).all()
 
 
-def test_near_deadline_notifies_once(database: Database, arrive: Any, clock: Any, session: Session) -> None:
+def test_near_deadline_notifies_once(
+    database: Database, arrive: Any, move_clock: Any, session: Session
+) -> None:
     arrive(1)
     assert notify_near_deadlines(database) == 0
-    clock.move(hours=21)
+    move_clock(hours=21)
     assert notify_near_deadlines(database) == 1
     assert notify_near_deadlines(database) == 0
     assert events_of(session, "asha").count(Event.DEADLINE_NEAR) == 1
@@ -139,10 +141,12 @@ def test_notifications_are_marked_read_by_their_owner_only(
     assert bell(asha) == ""
 
 
-def test_page_lists_days_and_one_entry_for_each_order(database: Database, asha: Browser, clock: Any) -> None:
+def test_page_lists_days_and_one_entry_for_each_order(
+    database: Database, asha: Browser, move_clock: Any
+) -> None:
     add(database, Event.ORDER_RECEIVED, "KAV/1")
     add(database, Event.ORDER_RECEIVED, "KAV/2")
-    clock.move(hours=24)
+    move_clock(hours=24)
     add(database, Event.ORDER_CHANGED, "KAV/1")
     add(database, Event.ORDER_CHANGED, "KAV/1")
     add(database, Event.MENTIONED, "KAV/2")
@@ -178,7 +182,7 @@ def test_immediate_mail_waits_until_quiet_hours_end_in_user_time_zone(
     with database.writing() as writing:
         asha = person_of(writing, "asha")
         asha.time_zone = "Pacific/Auckland"
-        hour = the_clock.now().astimezone(ZoneInfo(asha.time_zone)).hour
+        hour = clock.now().astimezone(ZoneInfo(asha.time_zone)).hour
         Preferences(DEFAULTS, quiet_from=hour, quiet_until=(hour + 2) % 24).save(asha)
         writing.commit()
     add(database, Event.ASSIGNED)
@@ -187,14 +191,16 @@ def test_immediate_mail_waits_until_quiet_hours_end_in_user_time_zone(
     assert (local.hour, local.minute) == ((hour + 2) % 24, 0)
 
 
-def test_digest_is_off_for_people_who_turned_it_off(database: Database, clock: Any, session: Session) -> None:
+def test_digest_is_off_for_people_who_turned_it_off(
+    database: Database, move_clock: Any, session: Session
+) -> None:
     with database.writing() as writing:
         off = dict.fromkeys(Category, Delivery.OFF)
         Preferences(off).save(person_of(writing, "asha"))
         writing.commit()
     for event in Event:
         add(database, event)
-    clock.move(hours=36)
+    move_clock(hours=36)
     assert send_digests(database) == 0
     assert not events_of(session, "asha") and not mails(session)
 
@@ -215,14 +221,14 @@ def test_immediate_event_sends_a_mail_with_a_link(database: Database, session: S
 
 
 def test_digest_sends_one_mail_a_day_about_unread_notifications(
-    database: Database, clock: Any, session: Session
+    database: Database, move_clock: Any, session: Session
 ) -> None:
     for number in range(3):
         add(database, Event.ORDER_RECEIVED, title=f"KAV/{number}")
     assert not mails(session)
-    clock.move(hours=36)
+    move_clock(hours=36)
     send_digests(database)
-    clock.move(hours=24)
+    move_clock(hours=24)
     send_digests(database)
     (mail,) = mails(session)
     assert mail.parameters["subject"] == "3 notifications"

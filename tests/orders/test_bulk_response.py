@@ -257,7 +257,7 @@ def undo(browser: Browser, result: Any, **fields: Any) -> Any:
 
 @pytest.mark.usefixtures("grace")
 def test_undo_all_cancels_every_webhook(
-    asha: Browser, arrive: Any, deliver: Any, clock: Any, session: Session
+    asha: Browser, arrive: Any, deliver: Any, move_clock: Any, session: Session
 ) -> None:
     result = respond_to_all(asha, arrive(3))
     assert "Undo all 3" in result.visible_text
@@ -265,7 +265,7 @@ def test_undo_all_cancels_every_webhook(
     assert page.one("h1").get_text() == "0 orders confirmed"
     assert page.visible_text.count("Undone Asha undid") == 3
     assert not page.page.select("button#undo-all")
-    clock.move(seconds=60)
+    move_clock(seconds=60)
     assert deliver() == {}
     assert len(asha.get("/orders?answer=open").page.select("input[name=order_ids]")) == 3
     actions = session.scalars(select(AuditEntry.action)).all()
@@ -274,7 +274,9 @@ def test_undo_all_cancels_every_webhook(
 
 @pytest.mark.sqlite
 @pytest.mark.usefixtures("grace")
-def test_undo_of_one_order_leaves_the_others(asha: Browser, arrive: Any, deliver: Any, clock: Any) -> None:
+def test_undo_of_one_order_leaves_the_others(
+    asha: Browser, arrive: Any, deliver: Any, move_clock: Any
+) -> None:
     first, *_ = ids = arrive(3)
     result = respond_to_all(asha, ids)
     fragment = asha.send(
@@ -284,17 +286,17 @@ def test_undo_of_one_order_leaves_the_others(asha: Browser, arrive: Any, deliver
     )
     assert fragment.one("h1").get_text() == "2 orders confirmed"
     assert not fragment.page.select(f"#undo-{first}")
-    clock.move(seconds=60)
+    move_clock(seconds=60)
     assert deliver() == {"delivered": 2}
 
 
 @pytest.mark.sqlite
 @pytest.mark.usefixtures("grace")
-def test_undo_after_sending_is_refused(asha: Browser, arrive: Any, clock: Any) -> None:
+def test_undo_after_sending_is_refused(asha: Browser, arrive: Any, move_clock: Any) -> None:
     result = respond_to_all(asha, arrive(2))
     action = f"{result.request.path}/undo"
     fields = asha.fill(result.request.path, action)
-    clock.move(seconds=11)
+    move_clock(seconds=11)
     late = asha.send(action, fields)
     assert (late.status_code, "Too late to undo" in late.visible_text) == (409, True)
     assert asha.send(action, {**fields, "order_id": "x"}).status_code == 409
@@ -494,15 +496,15 @@ def test_undo_all_stops_the_background_job(
 
 
 def test_old_plans_and_results_are_removed(
-    database: Database, asha: Browser, arrive: Any, select_all: Any, session: Session, clock: Any
+    database: Database, asha: Browser, arrive: Any, select_all: Any, session: Session, move_clock: Any
 ) -> None:
     ids = arrive(2)
     plan_url = select_all().request.path
     result_url = respond_to_all(asha, ids).request.path
-    clock.move(days=2)
+    move_clock(days=2)
     assert bulk_job.remove_old(database) == 1
     assert (asha.get(plan_url).status_code, asha.get(result_url).status_code) == (404, 200)
-    clock.move(days=90)
+    move_clock(days=90)
     assert bulk_job.remove_old(database) == 1
     assert session.scalar(select(func.count()).select_from(BulkItem)) == 0
     assert count_rows(session, Decision) == 2

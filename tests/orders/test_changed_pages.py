@@ -172,14 +172,14 @@ def test_canceled_order_shows_the_buyers_remarks_and_no_form(
 
 
 def test_activity_lists_all_events_newest_first(
-    buyer: Buyer, arrive: Any, asha: Browser, deliver_with: Any, clock: Any
+    buyer: Buyer, arrive: Any, asha: Browser, deliver_with: Any, move_clock: Any
 ) -> None:
     order_id = arrive(1)[0]
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     asha.respond(order_id)
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     deliver_with("ok")
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     edit = buyer.edit()
     page = asha.get(f"/orders/{order_id}")
     titles = [heading.get_text() for heading in page.page.select("#timeline li > b")]

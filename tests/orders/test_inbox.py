@@ -161,12 +161,12 @@ def test_list_says_queued_until_an_attempt_has_failed(
     assert "Retrying" in words()
 
 
-def test_overdue_and_due_soon_depend_on_the_time(asha: Browser, arrive: Any, clock: Any) -> None:
+def test_overdue_and_due_soon_depend_on_the_time(asha: Browser, arrive: Any, move_clock: Any) -> None:
     arrive(3)
     assert numbers(asha.get("/orders?due=soon")) == []
-    clock.move(hours=21)
+    move_clock(hours=21)
     assert len(numbers(asha.get("/orders?due=soon"))) == 3
-    clock.move(hours=4)
+    move_clock(hours=4)
     assert len(numbers(asha.get("/orders?due=overdue"))) == 3
     assert "late" in asha.get("/orders?due=overdue").visible_text
 
@@ -264,9 +264,9 @@ def test_order_json_has_its_revisions_as_received(asha: Browser, arrive: Any) ->
     assert data["total"] == "439.90"
 
 
-def test_home_counts_the_queues(asha: Browser, arrive: Any, clock: Any) -> None:
+def test_home_counts_the_queues(asha: Browser, arrive: Any, move_clock: Any) -> None:
     arrive(5)
-    clock.move(hours=25)
+    move_clock(hours=25)
     page = asha.get("/")
     queue = page.page.select("main a[href='/orders?due=overdue']")
     assert queue and "5" in queue[0].get_text()

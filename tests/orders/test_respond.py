@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app import clock as the_clock
+from app import clock
 from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
 from app.delivery.models import CancelReason, Message, MessageState
@@ -73,7 +73,7 @@ def last_entry(order: PurchaseOrder, action: AuditAction) -> AuditEntry:
 def test_response_is_recorded_completely(
     order: PurchaseOrder, respond: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = the_clock.now()
+    now = clock.now()
     monkeypatch.setattr("app.clock.now", lambda: now)
     order.revised_at, order.respond_by = now - timedelta(seconds=600.5), now + timedelta(seconds=299.5)
     decision = respond(FULL)
@@ -247,7 +247,7 @@ def test_undo_leaves_earlier_responses(order: PurchaseOrder, respond: Any) -> No
 
 
 def test_response_can_be_undone_until_its_webhook_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = the_clock.now()
+    now = clock.now()
     monkeypatch.setattr("app.orders.decisions.clock.now", lambda: now)
 
     def waiting(**values: Any) -> Any:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import clock as the_clock
+from app import clock
 from app.db import Database
 from app.delivery.models import CancelReason
 from app.demo.seed import seed
@@ -58,7 +58,7 @@ def decide(session: Session, order_id: int, response: str, remarks: str) -> Deci
 @pytest.mark.parametrize("zone", [INDIA, LONDON])
 def test_counts_match_a_plain_count_in_each_zone_and_scope(database: Database, zone: ZoneInfo) -> None:
     seed(database, messages=300, attempts=700, rng=random.Random(6))
-    today, most = the_clock.now().astimezone(zone).date(), 0
+    today, most = clock.now().astimezone(zone).date(), 0
     for scope in (None, frozenset({BEARINGS}), frozenset[str]()):
         for first, last in ((31, -1), (9, 3), (0, 0)):
             span = today - timedelta(days=first), today - timedelta(days=last)
@@ -78,7 +78,7 @@ def test_counts_match_a_plain_count_in_each_zone_and_scope(database: Database, z
 
 
 def test_second_response_is_counted_and_undone_response_is_not(
-    database: Database, arrive: Any, clock: Any
+    database: Database, arrive: Any, move_clock: Any
 ) -> None:
     withdrawn_id, undone_id = arrive(2)
     with database.writing() as session:
@@ -92,11 +92,11 @@ def test_second_response_is_counted_and_undone_response_is_not(
         decisions.cancel_response(session, withdrawn, CancelReason.ORDER_CHANGED, version=2)
         decisions.undo(session, undone, by=ASHA)
         session.commit()
-    clock.move(hours=30)
+    move_clock(hours=30)
     with database.writing() as session:
         decide(session, withdrawn_id, "REJECT", "Out of stock")
         session.commit()
-    today = the_clock.now().astimezone(INDIA).date()
+    today = clock.now().astimezone(INDIA).date()
     with database.reading() as session:
         rows = list(response_counts(session, None, today - timedelta(days=3), today, INDIA))
     counted = [(row.response, row.remarks, row.count) for row in rows]

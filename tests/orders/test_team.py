@@ -280,30 +280,30 @@ def test_manager_selects_orders_to_assign_but_not_to_respond(
 
 @pytest.mark.sqlite
 def test_open_form_is_shown_to_colleagues_for_a_minute(
-    arrive: Any, asha: Browser, omar: Browser, meera: Browser, clock: Any, session: Session
+    arrive: Any, asha: Browser, omar: Browser, meera: Browser, move_clock: Any, session: Session
 ) -> None:
     order_id = order_of(session, arrive, BEARINGS)
     omar.get(f"/orders/{order_id}")
     assert "form open" not in omar.get(f"/orders/{order_id}/answer").visible_text
     assert "Omar has this form open." in asha.get(f"/orders/{order_id}").visible_text
     assert "Asha and Omar have this form open." in meera.get(f"/orders/{order_id}").visible_text
-    clock.move(seconds=61)
+    move_clock(seconds=61)
     assert "form open" not in meera.get(f"/orders/{order_id}").visible_text
 
 
 def test_open_form_is_renewed_by_its_poll_in_one_row(
-    arrive: Any, asha: Browser, omar: Browser, clock: Any, database: Database, session: Session
+    arrive: Any, asha: Browser, omar: Browser, move_clock: Any, database: Database, session: Session
 ) -> None:
     order_id = order_of(session, arrive, BEARINGS)
     omar.get(f"/orders/{order_id}")
     for _ in range(8):
-        clock.move(seconds=10)
+        move_clock(seconds=10)
         omar.get(f"/orders/{order_id}/answer/news?version=1", headers={"HX-Request": "true", "X-Poll": "1"})
     updates = asha.get(f"/orders/{order_id}/answer/news?version=1", headers={"HX-Request": "true"})
     assert "Omar has this form open." in updates.visible_text
     session.rollback()
     assert session.scalar(select(func.count()).select_from(OpenForm)) == 2
-    clock.move(minutes=2)
+    move_clock(minutes=2)
     remove_closed(database)
     session.rollback()
     assert session.scalar(select(func.count()).select_from(OpenForm)) == 0

@@ -36,29 +36,29 @@ def test_timeline_of_a_complete_order_is_in_order(
     confirm: Any,
     deliver_with: Any,
     session: Session,
-    clock: Any,
+    move_clock: Any,
     asha: Any,
     pages: Any,
 ) -> None:
     (order_id,) = arrive(1)
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     asha.get(f"/orders/{order_id}")
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     first = confirm(order_id, remarks="Will ship on Friday")
     for minutes in (1, 10, 40):
-        clock.move(minutes=minutes)
+        move_clock(minutes=minutes)
         deliver_with("timeout")
-    clock.move(hours=4)
+    move_clock(hours=4)
     deliver_with("ok")
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     edited = buyer.edit(deliveryDate="2027-01-15")
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     second = confirm(order_id, remarks="Can do")
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     deliver_with("ok")
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     late = buyer.send_result(result="FAILURE", req_msg_id=f"REQ-{second}", version=2)
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     cancelled = buyer.change_status(version=2, remarks="Requirement withdrawn")
 
     name = "Malabar Marine Stores"
@@ -93,11 +93,11 @@ def test_timeline_of_a_complete_order_is_in_order(
 
 @pytest.mark.sqlite
 def test_timeline_has_a_canceled_response_with_its_reason(
-    buyer: Buyer, arrive: Any, confirm: Any, session: Session, clock: Any
+    buyer: Buyer, arrive: Any, confirm: Any, session: Session, move_clock: Any
 ) -> None:
     (order_id,) = arrive(1)
     confirm(order_id)
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     buyer.change_status()
     events = timeline_rows(session, order_id)
     assert ("withdrawn", "", "Response canceled. The buyer canceled the order.") in events
@@ -113,12 +113,12 @@ def test_timeline_has_refusal_resend_and_current_attempt(
     end_attempt: Any,
     database: Database,
     session: Session,
-    clock: Any,
+    move_clock: Any,
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id, "REJECT", "Not in our range")
     deliver_with("refuse")
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     with database.writing() as other:
         delivery_service.resend(
             other, message_of(other, message_id), by="Ravi", reason="Fixed by the partner"
@@ -131,7 +131,7 @@ def test_timeline_has_refusal_resend_and_current_attempt(
         ("asked", "Ravi", "Resent by Ravi."),
         ("tried", "", "Sending."),
     ]
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     end_attempt(sending, "ok")
     assert timeline_rows(session, order_id)[-1] == ("delivered", "", "Delivered to the partner.")
     assert (
@@ -142,13 +142,13 @@ def test_timeline_has_refusal_resend_and_current_attempt(
 
 @pytest.mark.sqlite
 def test_timeline_has_failure_and_closed_order(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, clock: Any
+    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, move_clock: Any
 ) -> None:
     (order_id,) = arrive(1)
     confirm(order_id)
     for _ in range(10):
         deliver_with("500")
-        clock.move(days=2)
+        move_clock(days=2)
     kinds = [kind for kind, _, _ in timeline_rows(session, order_id)]
     assert kinds == ["received", "answered", "tried", "failed"]
     confirm(order_id)
@@ -158,11 +158,11 @@ def test_timeline_has_failure_and_closed_order(
 
 
 def test_first_view_of_each_version_by_a_responder_is_recorded(
-    buyer: Buyer, arrive: Any, session: Session, asha: Any, meera: Any, ravi: Any, clock: Any, pages: Any
+    buyer: Buyer, arrive: Any, session: Session, asha: Any, meera: Any, ravi: Any, move_clock: Any, pages: Any
 ) -> None:
     (order_id,) = arrive(1)
     for browser in (asha, meera, ravi, asha):
-        clock.move(minutes=1)
+        move_clock(minutes=1)
         assert browser.get(f"/orders/{order_id}").status_code == 200
     asha.get(f"/orders/{order_id}.json")
     views = session.scalars(select(OrderView)).all()

@@ -31,20 +31,20 @@ def undo(browser: Browser, order_id: int) -> Any:
     return browser.send(action, browser.fill(f"/orders/{order_id}", action))
 
 
-def test_response_is_sent_after_grace_time(asha: Browser, arrive: Any, deliver: Any, clock: Any) -> None:
+def test_response_is_sent_after_grace_time(asha: Browser, arrive: Any, deliver: Any, move_clock: Any) -> None:
     asha.respond(arrive(1)[0])
     assert deliver() == {}
-    clock.move(seconds=11)
+    move_clock(seconds=11)
     assert deliver() == {"delivered": 1}
 
 
 def test_undo_cancels_webhook_and_reopens_order(
-    asha: Browser, arrive: Any, deliver: Any, clock: Any, session: Session, network: Any
+    asha: Browser, arrive: Any, deliver: Any, move_clock: Any, session: Session, network: Any
 ) -> None:
     (order_id,) = arrive(1)
     asha.respond(order_id)
     assert undo(asha, order_id).status_code == 303
-    clock.move(seconds=60)
+    move_clock(seconds=60)
     assert deliver() == {}
     assert network.received() == []
     message = session.scalars(select(Message)).one()
@@ -52,16 +52,16 @@ def test_undo_cancels_webhook_and_reopens_order(
     assert (message.cancel_requested, message.cancel_params) == (CancelReason.UNDO, {"name": "Asha"})
     assert session.scalars(select(PurchaseOrder.delivery)).one() is Delivery.CANCELED
     assert asha.respond(order_id, "REJECT", "No capacity").status_code == 303
-    clock.move(seconds=60)
+    move_clock(seconds=60)
     assert deliver() == {"delivered": 1}
 
 
-def test_undo_after_sending_is_refused(asha: Browser, arrive: Any, deliver: Any, clock: Any) -> None:
+def test_undo_after_sending_is_refused(asha: Browser, arrive: Any, deliver: Any, move_clock: Any) -> None:
     (order_id,) = arrive(1)
     asha.respond(order_id)
     action = f"/orders/{order_id}/answer/undo"
     fields = asha.fill(f"/orders/{order_id}", action)
-    clock.move(seconds=11)
+    move_clock(seconds=11)
     late = asha.send(action, fields)
     assert late.status_code == 409
     assert "Too late to undo" in late.visible_text

@@ -14,8 +14,7 @@ import trustme
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import clock as the_clock
-from app import create_app
+from app import clock, create_app
 from app.config import Settings
 from app.db import Database
 from app.delivery.models import Attempt, Message, MessageState
@@ -120,7 +119,7 @@ def test_each_attempt_has_a_new_signature_of_the_same_body(
     (received,) = accepting_partner.received
     headers = signature_headers(received)
     assert headers["webhook-id"] == received.header("Idempotency-Key")
-    assert verify([secret], headers, received.body, the_clock.now())
+    assert verify([secret], headers, received.body, clock.now())
     # A signature is not secret: it is logged unmasked, so that readers can verify it.
     logged = {name.lower(): value for name, value in session.scalars(select(Attempt)).one().request_headers}
     assert {name: logged[name] for name in headers} == headers
@@ -135,7 +134,7 @@ def test_rotation_signs_with_both_secrets_until_the_old_one_expires(
     change: Any,
     database: Database,
     partner: Partner,
-    clock: Any,
+    move_clock: Any,
 ) -> None:
     change(base_url=accepting_partner.url(""))
     old, new = new_secret(), new_secret()
@@ -148,11 +147,11 @@ def test_rotation_signs_with_both_secrets_until_the_old_one_expires(
     first, second = arrive(2)
     confirm(first)
     deliver()
-    clock.move(hours=25)
+    move_clock(hours=25)
     confirm(second)
     deliver()
     during, after = accepting_partner.received
-    now = the_clock.now()
+    now = clock.now()
     earlier = now - timedelta(hours=25)
     assert verify([old], signature_headers(during), during.body, earlier)
     assert verify([new], signature_headers(during), during.body, earlier)
@@ -198,7 +197,7 @@ def test_renewed_certificate_is_used_immediately(
     change: Any,
     authority: trustme.CA,
     session: Session,
-    clock: Any,
+    move_clock: Any,
 ) -> None:
     stranger = trustme.CA()
     context = server_context(authority.issue_cert("127.0.0.1"), clients=authority)
@@ -212,7 +211,7 @@ def test_renewed_certificate_is_used_immediately(
     confirm(arrive(1)[0])
     deliver()
     assert states(session) == [MessageState.PENDING]
-    clock.move(seconds=90)
+    move_clock(seconds=90)
     change(client_certificate=pem_of(authority.issue_cert("po-confirm.example")))
     deliver()
     assert states(session) == [MessageState.DELIVERED]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trustme
 
-from app import clock as the_clock
+from app import clock
 from app.partners.models import Partner
 from app.webhooks import diagnostics
 from tests.delivery.misbehaving import behaves, response
@@ -123,7 +123,7 @@ def test_expired_or_wrong_certificate_is_the_partners_problem(
 def test_certificate_that_expires_soon_or_changed_is_reported(
     check: Any, change: Any, serve: Any, authority: trustme.CA
 ) -> None:
-    soon = the_clock.now() + datetime.timedelta(days=3)
+    soon = clock.now() + datetime.timedelta(days=3)
     bundle = authority.cert_pem.bytes().decode()
     first = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
     change(base_url=first.url(""), ca_bundle=bundle)
@@ -152,7 +152,7 @@ def test_expired_client_certificate_is_our_problem(
 def test_clocks_are_compared(check: Any, change: Any, serve: Any, seconds: int, state: str) -> None:
     def dated(connection: Any) -> None:
         connection.receive()
-        theirs = the_clock.now() + datetime.timedelta(seconds=seconds)
+        theirs = clock.now() + datetime.timedelta(seconds=seconds)
         connection.send(response(b'{"response_code":0}', f"Date: {format_datetime(theirs, usegmt=True)}"))
 
     change(base_url=serve(lambda connection: connection.stall(), dated).url(""))

@@ -89,14 +89,14 @@ def test_threads_share_one_token_request(serve: Callable[..., Any]) -> None:
     ],
 )
 def test_token_is_used_until_shortly_before_it_expires(
-    serve: Callable[..., Any], clock: Any, lifetime: dict[str, Any], used: float, over: float
+    serve: Callable[..., Any], move_clock: Any, lifetime: dict[str, Any], used: float, over: float
 ) -> None:
     endpoint = serve(gives_tokens(token("t-1", **lifetime), token("t-2")))
     tokens, grant = Tokens(), grant_at(endpoint.url())
     assert fetch_token(tokens, grant).text == "t-1"  # type: ignore[union-attr]
-    clock.move(seconds=used)
+    move_clock(seconds=used)
     assert fetch_token(tokens, grant).text == "t-1"  # type: ignore[union-attr]
-    clock.move(seconds=over - used)
+    move_clock(seconds=over - used)
     assert fetch_token(tokens, grant).text == "t-2"  # type: ignore[union-attr]
 
 

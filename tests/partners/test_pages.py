@@ -612,12 +612,12 @@ def test_test_send_does_not_block_other_writers(
 
 
 def test_partner_page_charts_the_attempts_of_24_hours(
-    confirm: Any, ravi: Browser, arrive: Any, deliver: Any, network: Any, partner: Partner, clock: Any
+    confirm: Any, ravi: Browser, arrive: Any, deliver: Any, network: Any, partner: Partner, move_clock: Any
 ) -> None:
     orders = arrive(4)
     confirm(orders[0])
     deliver()
-    clock.move(hours=3)
+    move_clock(hours=3)
     network.behave("503", times=1)
     for order_id in orders[1:]:
         confirm(order_id)
@@ -629,10 +629,10 @@ def test_partner_page_charts_the_attempts_of_24_hours(
         for bar in chart.select("g")
     ]
     assert bars == [("1 delivered, 0 failed", ["22", "0"]), ("2 delivered, 1 failed", ["42", "22"])]
-    clock.move(hours=22)
+    move_clock(hours=22)
     chart = ravi.get(f"/partners/{partner.id}").one("figure.trend")
     assert "2 delivered, 1 failed" in chart.get_text(" ") and len(chart.select("g")) == 1
-    clock.move(hours=24)
+    move_clock(hours=24)
     assert "No attempts" in ravi.get(f"/partners/{partner.id}").one("figure.trend").get_text()
 
 
@@ -728,7 +728,7 @@ def test_announcement_is_on_every_page_until_removed(
 
 
 def test_generated_key_is_shown_once_and_the_old_one_expires(
-    admin: Browser, anonymous: Browser, partner: Partner, session: Session, clock: Any
+    admin: Browser, anonymous: Browser, partner: Partner, session: Session, move_clock: Any
 ) -> None:
     page = f"/partners/{partner.id}/keys"
     url = f"{page}/inbound-key"
@@ -742,7 +742,7 @@ def test_generated_key_is_shown_once_and_the_old_one_expires(
         return int(anonymous.get("/api/v0/ping", headers={"X-Partner-Key": key}).status_code)
 
     assert (ping(generated), ping(INBOUND_KEY)) == (200, 200)
-    clock.move(hours=25)
+    move_clock(hours=25)
     assert (ping(generated), ping(INBOUND_KEY)) == (200, 401)
     shown = admin.get(page)
     assert "It is the only one" in shown.one(".revoke").get_text()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from app import clock as the_clock
+from app import clock
 from app.db import Database
 from app.partners.models import Partner
 from app.reports import charts
@@ -21,7 +21,7 @@ from tests.people import Browser
 
 
 @pytest.fixture
-def sent(arrive: Any, confirm: Any, deliver: Any, network: Any, clock: Any) -> None:
+def sent(arrive: Any, confirm: Any, deliver: Any, network: Any, move_clock: Any) -> None:
     """Four attempts: one fails with 503, three succeed, one of them as a second attempt."""
     first, second, third = arrive(3)
     network.behave("503", times=1)
@@ -29,7 +29,7 @@ def sent(arrive: Any, confirm: Any, deliver: Any, network: Any, clock: Any) -> N
     deliver()
     confirm(second)
     deliver()
-    clock.move(seconds=30)
+    move_clock(seconds=30)
     deliver()
     confirm(third)
     deliver()
@@ -117,17 +117,17 @@ def test_unknown_parameters_are_ignored_with_a_notice(meera: Browser, partner: A
 
 
 def test_backlog_shows_its_size_and_oldest_message(
-    meera: Browser, arrive: Any, confirm: Any, clock: Any, database: Database
+    meera: Browser, arrive: Any, confirm: Any, move_clock: Any, database: Database
 ) -> None:
     for order_id in arrive(2):
         confirm(order_id)
-    clock.move(hours=1)
+    move_clock(hours=1)
     page = meera.get("/health")
     assert figures(page)["Backlog"].startswith("2 oldest from")
     assert page.one("table.by-partner time").get_text() == "1 h ago"
     assert "state=pending" in page.one(".figures a")["href"]
     with database.writing() as session:
-        session.execute(update(Partner).values(paused_at=the_clock.now(), paused_reason="x"))
+        session.execute(update(Partner).values(paused_at=clock.now(), paused_reason="x"))
         session.commit()
     page = meera.get("/health")
     assert figures(page)["Backlog"].endswith("(all paused)")
@@ -207,7 +207,7 @@ def test_time_ticks_are_at_round_local_times(zone: str, name: str) -> None:
         assert abs(at.second + at.minute % 10 * 60 + at.microsecond / 1e6 - 300) >= 299, tick
 
 
-def test_last_step_of_each_range_is_now(clock: Any) -> None:
+def test_last_step_of_each_range_is_now(move_clock: Any) -> None:
     for time_range in RANGES.values():
-        now = the_clock.now()
+        now = clock.now()
         assert timedelta(0) < time_range.until(now) - now <= time_range.step

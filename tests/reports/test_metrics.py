@@ -7,7 +7,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event, update
 
-from app import clock as the_clock
+from app import clock
 from app.db import Database
 from app.delivery.claiming import claim
 from app.delivery.models import CircuitBreaker, Message
@@ -28,13 +28,13 @@ def scraped(app: Any) -> dict[tuple[str, str], float]:
 
 
 def test_attempts_are_counted_by_outcome(
-    app: Any, arrive: Any, confirm: Any, deliver: Any, network: Any, clock: Any
+    app: Any, arrive: Any, confirm: Any, deliver: Any, network: Any, move_clock: Any
 ) -> None:
     network.behave("503", times=2)
     for order_id in arrive(3):
         confirm(order_id)
     deliver()
-    clock.move(seconds=10)
+    move_clock(seconds=10)
     deliver()
     samples = scraped(app)
     assert samples["po_confirm_attempts_total", "outcome=busy"] == 2
@@ -46,7 +46,7 @@ def test_attempts_are_counted_by_outcome(
 
 
 def test_queued_messages_are_counted_by_state(
-    app: Any, arrive: Any, confirm: Any, deliver: Any, network: Any, database: Database, clock: Any
+    app: Any, arrive: Any, confirm: Any, deliver: Any, network: Any, database: Database, move_clock: Any
 ) -> None:
     first, second, third = arrive(3)
     network.behave("503", times=1)
@@ -58,11 +58,11 @@ def test_queued_messages_are_counted_by_state(
     samples = scraped(app)
     assert samples["po_confirm_messages", "state=scheduled"] == 1
     assert samples["po_confirm_messages", "state=due"] == 2
-    clock.move(seconds=60)
+    move_clock(seconds=60)
     assert scraped(app)["po_confirm_oldest_due_seconds", ""] >= 60
 
     with database.writing() as session:
-        session.execute(update(Partner).values(paused_at=the_clock.now(), paused_reason="x"))
+        session.execute(update(Partner).values(paused_at=clock.now(), paused_reason="x"))
         session.commit()
     samples = scraped(app)
     assert samples["po_confirm_partner_paused", ""] == 1
@@ -74,18 +74,18 @@ def test_queued_messages_are_counted_by_state(
 
 
 def test_open_breaker_and_lost_lease_are_reported(
-    app: Any, arrive: Any, confirm: Any, database: Database, clock: Any, partner: Partner
+    app: Any, arrive: Any, confirm: Any, database: Database, move_clock: Any, partner: Partner
 ) -> None:
     confirm(arrive(1)[0])
     assert scraped(app)["po_confirm_lease_losses_total", ""] == 0
     with database.writing() as session:
-        claim(session, 1, the_clock.now())
+        claim(session, 1, clock.now())
         session.commit()
     assert scraped(app)["po_confirm_messages", "state=sending"] == 1
-    clock.move(minutes=5)
+    move_clock(minutes=5)
     with database.writing() as session:
-        reclaim_expired(session, the_clock.now())
-        session.execute(update(CircuitBreaker).values(opened_at=the_clock.now()))
+        reclaim_expired(session, clock.now())
+        session.execute(update(CircuitBreaker).values(opened_at=clock.now()))
         session.commit()
     samples = scraped(app)
     assert samples["po_confirm_lease_losses_total", ""] == 1

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import clock as the_clock
+from app import clock
 from app.db import Database
 from app.delivery.models import Message
 from app.orders.decisions import Responder, undo
@@ -22,7 +22,9 @@ PAGE = "/reports/answers"
 
 
 @pytest.fixture
-def responses(arrive: Any, confirm: Any, omar: Browser, session: Session, clock: Any) -> list[PurchaseOrder]:
+def responses(
+    arrive: Any, confirm: Any, omar: Browser, session: Session, move_clock: Any
+) -> list[PurchaseOrder]:
     """Asha confirms two orders, Omar rejects one of his a day late; the other orders are overdue."""
     ids = arrive(12)
     orders = session.scalars(select(PurchaseOrder).where(PurchaseOrder.id.in_(ids))).all()
@@ -30,7 +32,7 @@ def responses(arrive: Any, confirm: Any, omar: Browser, session: Session, clock:
     others = [order for order in orders if order.supplier_b2b_id != BEARINGS]
     for order in others[:2]:
         confirm(order.id)
-    clock.move(hours=48)
+    move_clock(hours=48)
     assert omar.respond(mine[0].id, "REJECT", "Out of stock").status_code == 303
     return [*others[:2], mine[0]]
 
@@ -81,7 +83,7 @@ def test_supplier_staff_see_responses_of_their_suppliers_only(omar: Browser, ash
 
 @pytest.mark.usefixtures("responses")
 def test_report_covers_the_selected_days(meera: Browser) -> None:
-    today = the_clock.now().astimezone().date()
+    today = clock.now().astimezone().date()
     early = today - timedelta(days=40)
     assert "No responses in this period" in meera.get(f"{PAGE}?until={early}").visible_text
     assert figures(meera.get(f"{PAGE}?since={early}"))["Responses"].startswith("3 ")
@@ -106,16 +108,16 @@ def test_invalid_parameters_are_ignored_with_a_notice(meera: Browser, query: str
 
 
 def test_days_are_those_of_the_readers_time_zone(
-    meera: Browser, confirm: Any, arrive: Any, clock: Any, session: Session
+    meera: Browser, confirm: Any, arrive: Any, move_clock: Any, session: Session
 ) -> None:
     (order_id,) = arrive(1)
     # Just after midnight in India it is still yesterday in UTC.
-    now = the_clock.now()
+    now = clock.now()
     midnight = now.replace(hour=18, minute=31, second=0, microsecond=0)
-    clock.move(seconds=((midnight - now).total_seconds() + 86_400) % 86_400)
+    move_clock(seconds=((midnight - now).total_seconds() + 86_400) % 86_400)
     confirm(order_id)
     slots = meera.get(PAGE).page.select("#days-chart .slot")
-    indian = the_clock.now() + timedelta(hours=5, minutes=30)
+    indian = clock.now() + timedelta(hours=5, minutes=30)
     assert slots[0]["aria-label"].startswith(f"{indian.day} {indian:%b}: ")
 
 
@@ -129,7 +131,7 @@ def test_undone_responses_are_not_counted(
         order = order_for_update(writing, None, second)
         assert order and order.message_id
         message = writing.get_one(Message, order.message_id)
-        message.next_at = the_clock.now() + timedelta(seconds=5)
+        message.next_at = clock.now() + timedelta(seconds=5)
         undo(writing, order, by=Responder(1, "Asha"))
         writing.commit()
     report = meera.get(PAGE)

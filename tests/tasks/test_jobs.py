@@ -22,7 +22,6 @@ from app.tasks.worker import (
     TaskRun,
     Worker,
 )
-from tests.conftest import Clock
 from tests.people import Browser
 
 
@@ -85,7 +84,7 @@ def test_job_runs_to_completion_with_progress(database: Database, session: Sessi
 
 
 def test_job_of_a_dead_worker_resumes_after_its_lease(
-    database: Database, session: Session, create_job: Any, clock: Clock
+    database: Database, session: Session, create_job: Any, move_clock: Any
 ) -> None:
     job_id = create_job(4)
     done: list[int] = []
@@ -102,14 +101,14 @@ def test_job_of_a_dead_worker_resumes_after_its_lease(
         Worker(database, {"count": dies_after_two}).run_next()
     other = Worker(database, {"count": lambda run: counting(run, done.append)})
     assert not other.run_next()  # the lease has not expired
-    clock.move(seconds=LEASE.total_seconds() + 1)
+    move_clock(seconds=LEASE.total_seconds() + 1)
     assert other.run_next()
     assert done == [1, 2, 3, 4]
     assert stored(session, job_id).state is JobState.DONE
 
 
 def test_worker_without_its_lease_does_nothing(
-    database: Database, session: Session, create_job: Any, clock: Clock
+    database: Database, session: Session, create_job: Any, move_clock: Any
 ) -> None:
     job_id = create_job(3)
     done: list[tuple[str, int]] = []
@@ -117,7 +116,7 @@ def test_worker_without_its_lease_does_nothing(
 
     def sleeps_after_one(at: int) -> None:
         done.append(("first", at))
-        clock.move(seconds=LEASE.total_seconds() + 1)
+        move_clock(seconds=LEASE.total_seconds() + 1)
         second.run_next()
 
     Worker(database, {"count": lambda run: counting(run, sleeps_after_one)}).run_next()
@@ -126,7 +125,7 @@ def test_worker_without_its_lease_does_nothing(
 
 
 def test_failed_step_is_rolled_back_and_retried(
-    database: Database, session: Session, create_job: Any, clock: Clock
+    database: Database, session: Session, create_job: Any, move_clock: Any
 ) -> None:
     job_id = create_job(2)
     faults = [RuntimeError("no")]
@@ -143,13 +142,13 @@ def test_failed_step_is_rolled_back_and_retried(
     job = stored(session, job_id)
     assert (job.state, job.done, job.error) == (JobState.RUNNING, 0, "RuntimeError")
     assert not worker.run_next()
-    clock.move(seconds=WAIT_AFTER_FAILURE.total_seconds() + 1)
+    move_clock(seconds=WAIT_AFTER_FAILURE.total_seconds() + 1)
     assert worker.run_next()
     assert stored(session, job_id).state is JobState.DONE
 
 
 def test_job_that_fails_repeatedly_has_failed(
-    database: Database, session: Session, create_job: Any, clock: Clock
+    database: Database, session: Session, create_job: Any, move_clock: Any
 ) -> None:
     job_id = create_job()
 
@@ -158,14 +157,14 @@ def test_job_that_fails_repeatedly_has_failed(
 
     for _ in range(MAX_ATTEMPTS + 1):
         Worker(database, {"count": fails}).run_next()
-        clock.move(hours=1)
+        move_clock(hours=1)
     job = stored(session, job_id)
     assert job.state is JobState.FAILED
     assert (job.attempts, job.error) == (MAX_ATTEMPTS, "RuntimeError")
 
 
 def test_job_that_kills_its_worker_is_not_retried_forever(
-    database: Database, session: Session, create_job: Any, clock: Clock
+    database: Database, session: Session, create_job: Any, move_clock: Any
 ) -> None:
     job_id = create_job()
 
@@ -175,7 +174,7 @@ def test_job_that_kills_its_worker_is_not_retried_forever(
     for _ in range(MAX_ATTEMPTS):
         with pytest.raises(Kill):
             Worker(database, {"count": kills}).run_next()
-        clock.move(hours=1)
+        move_clock(hours=1)
     Worker(database, {"count": kills}).run_next()
     assert stored(session, job_id).state is JobState.FAILED
 
@@ -230,21 +229,21 @@ def test_several_workers_do_each_step_once(database: Database, session: Session,
     assert {stored(session, job_id).state for job_id in job_ids} == {JobState.DONE}
 
 
-def test_due_chore_is_run_by_one_worker(database: Database, session: Session, clock: Clock) -> None:
+def test_due_chore_is_run_by_one_worker(database: Database, session: Session, move_clock: Any) -> None:
     done: list[str] = []
     chore = Chore("sweep", timedelta(minutes=5), lambda _database: done.append("swept"))
     worker, other = Worker(database, {}, [chore]), Worker(database, {}, [chore])
     assert worker.run_next()
     assert not other.run_next()
     assert done == ["swept"]
-    clock.move(minutes=6)
+    move_clock(minutes=6)
     assert other.run_next()
     assert not worker.run_next()
     assert done == ["swept", "swept"]
 
 
 def test_failed_chore_records_its_error_and_runs_again(
-    database: Database, session: Session, clock: Clock
+    database: Database, session: Session, move_clock: Any
 ) -> None:
     def fails(_database: Database) -> None:
         raise RuntimeError("no broom")
@@ -254,7 +253,7 @@ def test_failed_chore_records_its_error_and_runs_again(
     row = session.get(Task, "chore:sweep")
     assert row
     assert (row.attempts, row.error) == (1, "RuntimeError: no broom")
-    clock.move(minutes=6)
+    move_clock(minutes=6)
     assert worker.run_next()
 
 

@@ -113,7 +113,7 @@ def test_temporarily_rejected_mail_is_retried_with_the_same_id(
     send: Send,
     mail_server: MailServer,
     session: Session,
-    clock: Any,
+    move_clock: Any,
     replies: dict[str, str],
 ) -> None:
     queue_mail(database)
@@ -123,7 +123,7 @@ def test_temporarily_rejected_mail_is_retried_with_the_same_id(
     assert not mail.is_finished and mail.error and not mail.cursor["finished"]
     assert send() == 0 and mail_server.connections == 1, "it waits"
     mail_server.replies = {}
-    clock.move(seconds=61)
+    move_clock(seconds=61)
     assert send() == 1
     assert (
         mail_server.received[-1].message["Message-ID"]
@@ -145,14 +145,14 @@ def test_unknown_recipient_does_not_block_others(
 
 
 def test_mail_is_retried_only_for_missing_recipients(
-    database: Database, send: Send, mail_server: MailServer, session: Session, clock: Any
+    database: Database, send: Send, mail_server: MailServer, session: Session, move_clock: Any
 ) -> None:
     queue_mail(database)
     mail_server.replies = {"RCPT ravi@supplier.example": "450 later"}
     assert send() == 0
     assert mail_server.received[0].to == ["meera@supplier.example"]
     mail_server.replies = {}
-    clock.move(seconds=61)
+    move_clock(seconds=61)
     assert send() == 1
     assert [mail.to for mail in mail_server.received] == [
         ["meera@supplier.example"],
@@ -161,7 +161,7 @@ def test_mail_is_retried_only_for_missing_recipients(
 
 
 def test_permanently_rejected_mail_is_given_up(
-    database: Database, send: Send, mail_server: MailServer, session: Session, clock: Any
+    database: Database, send: Send, mail_server: MailServer, session: Session, move_clock: Any
 ) -> None:
     queue_mail(database)
     mail_server.replies = {"end": "554 spam"}
@@ -171,13 +171,13 @@ def test_permanently_rejected_mail_is_given_up(
 
 
 def test_mail_to_an_unreachable_server_is_given_up_after_all_retries(
-    database: Database, send: Send, mail_server: MailServer, session: Session, clock: Any
+    database: Database, send: Send, mail_server: MailServer, session: Session, move_clock: Any
 ) -> None:
     queue_mail(database)
     mail_server.close()
     for _ in range(len(RETRY_WAITS) + 1):
         send()
-        clock.move(days=2)
+        move_clock(days=2)
     (mail,) = mails(session)
     assert (mail.state, mail.attempts) == (JobState.FAILED, len(RETRY_WAITS) + 1)
 
@@ -269,14 +269,14 @@ def test_mail_command_sends_a_test(app: Flask, mail_server: MailServer, session:
 
 
 def test_wrong_key_pauses_once_and_sends_one_mail(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, session: Session, ravi: Browser
+    arrive: Any, confirm: Any, network: Any, deliver: Any, move_clock: Any, session: Session, ravi: Browser
 ) -> None:
     for order_id in arrive(6):
         confirm(order_id)
     network.behave("status", status=401)
     for _ in range(3):
         deliver()
-        clock.move(minutes=1)
+        move_clock(minutes=1)
     partner = session.scalars(select(Partner)).one()
     assert partner.paused
     assert [mail.kind.removeprefix(MAIL) for mail in mails(session)] == ["held"]
@@ -299,8 +299,8 @@ def test_manual_pause_sends_no_mail(database: Database, partner: Partner, sessio
 
 
 def test_items_that_need_attention_are_sent_as_one_mail(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, send: Send, mail_server: MailServer,
-    session: Session,
+    arrive: Any, confirm: Any, network: Any, deliver: Any, move_clock: Any, send: Send,
+    mail_server: MailServer, session: Session,
 ) -> None:  # fmt: skip
     network.behave("status", status=422)
     for order_id in arrive(3):
@@ -308,18 +308,18 @@ def test_items_that_need_attention_are_sent_as_one_mail(
         deliver()
     assert [mail.kind.removeprefix(MAIL) for mail in mails(session)] == ["attention"]
     assert send() == 0, "it waits for more items"
-    clock.move(minutes=6)
+    move_clock(minutes=6)
     assert send() == 1
     (received,) = mail_server.received
     assert received.message["Subject"] == "PO Confirm: 3 webhooks need attention"
     assert received.message.get_content().casefold().count("refused") >= 3
-    clock.move(minutes=10)
+    move_clock(minutes=10)
     assert send() == 0, "sent once"
 
 
 def test_event_settled_before_sending_sends_no_mail(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, send: Send, mail_server: MailServer,
-    session: Session, database: Database,
+    arrive: Any, confirm: Any, network: Any, deliver: Any, move_clock: Any, send: Send,
+    mail_server: MailServer, session: Session, database: Database,
 ) -> None:  # fmt: skip
     network.behave("status", status=422, times=1)
     message_id = confirm(arrive(1)[0])
@@ -332,7 +332,7 @@ def test_event_settled_before_sending_sends_no_mail(
         resend(writing, message, by="Ravi", reason="fixed")
         writing.commit()
     deliver()
-    clock.move(minutes=6)
+    move_clock(minutes=6)
     assert send() == 0
     assert [mail.state for mail in mails(session)] == [JobState.CANCELED]
     assert not mail_server.received
@@ -342,7 +342,7 @@ INJECTED = "PO 1\r\n\n* PO 2: Delivered\u2028Bcc: x@example\x85end"
 
 
 def test_partner_text_with_line_breaks_writes_no_lines_of_its_own(
-    database: Database, settings: Settings, arrive: Any, confirm: Any, session: Session, clock: Any
+    database: Database, settings: Settings, arrive: Any, confirm: Any, session: Session, move_clock: Any
 ) -> None:
     responded, unanswered = arrive(2)
     message_id = confirm(responded)
@@ -359,7 +359,7 @@ def test_partner_text_with_line_breaks_writes_no_lines_of_its_own(
         partner_service.resume(writing, partner, INJECTED, by=INJECTED)
         writing.commit()
     bodies = [mail.parameters["body"] for mail in mails(session)]
-    clock.move(days=3)
+    move_clock(days=3)
     for mail in (digests.attention_mail(session), digests.deadlines_mail(session, settings)):
         assert mail
         bodies.append(mail[1])
@@ -371,30 +371,30 @@ def test_partner_text_with_line_breaks_writes_no_lines_of_its_own(
 
 
 def test_deadlines_are_one_digest_a_day(
-    database: Database, settings: Settings, arrive: Any, clock: Any, send: Send, mail_server: MailServer
+    database: Database, settings: Settings, arrive: Any, move_clock: Any, send: Send, mail_server: MailServer
 ) -> None:
     arrive(25)
     local = now().astimezone(settings.time_zone)
     # 9:00 on the day after tomorrow: all are overdue, at any time of the test run.
-    clock.move(seconds=(57 - local.hour) * 3600 - local.minute * 60)
+    move_clock(seconds=(57 - local.hour) * 3600 - local.minute * 60)
     assert [digests.queue_digest(database, settings) for _ in range(3)] == [True, False, False]
     assert send() == 1
     (received,) = mail_server.received
     assert received.message["Subject"] == "PO Confirm: More than 20 orders need a response"
     assert "(overdue)" in received.message.get_content()
-    clock.move(days=1)
+    move_clock(days=1)
     assert digests.queue_digest(database, settings)
     hourly = settings.model_copy(update={"alert_deadlines": "hourly"})
-    clock.move(hours=1)
+    move_clock(hours=1)
     assert [digests.queue_digest(database, hourly) for _ in range(2)] == [True, False]
     off = settings.model_copy(update={"alert_deadlines": "off"})
-    clock.move(days=1)
+    move_clock(days=1)
     assert not digests.queue_digest(database, off)
 
 
 def test_link_in_a_mail_changes_nothing(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, send: Send, mail_server: MailServer,
-    session: Session, database: Database, settings: Settings, ravi: Browser,
+    arrive: Any, confirm: Any, network: Any, deliver: Any, move_clock: Any, send: Send,
+    mail_server: MailServer, session: Session, database: Database, settings: Settings, ravi: Browser,
 ) -> None:  # fmt: skip
     network.behave("status", status=401)
     ids = arrive(6)
@@ -405,10 +405,10 @@ def test_link_in_a_mail_changes_nothing(
     with database.writing() as writing:
         partner_service.resume(writing, writing.scalars(select(Partner)).one())
         writing.commit()
-    clock.move(days=2)
+    move_clock(days=2)
     deliver()
     digests.queue_digest(database, settings.model_copy(update={"alert_deadlines": "hourly"}))
-    clock.move(minutes=6)
+    move_clock(minutes=6)
     assert send() == 4
     texts = [mail.message.get_content() for mail in mail_server.received]
     links = [link for text in texts for link in re.findall(r"https?://\S+", text)]

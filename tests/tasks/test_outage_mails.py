@@ -17,7 +17,7 @@ def test_outage_sends_one_mail_at_its_start_and_one_at_recovery(
     confirm: Any,
     network: Any,
     deliver: Any,
-    clock: Any,
+    move_clock: Any,
     send: Any,
     mail_server: MailServer,
 ) -> None:
@@ -26,9 +26,9 @@ def test_outage_sends_one_mail_at_its_start_and_one_at_recovery(
     network.behave(mode, **more)
     for _ in range(3):
         deliver()
-        clock.move(minutes=1)
+        move_clock(minutes=1)
     network.behave("ok")
-    clock.move(hours=1)
+    move_clock(hours=1)
     deliver()
     send()
     start, end = [mail.message for mail in mail_server.received]

@@ -14,8 +14,7 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import background
-from app import clock as the_clock
+from app import background, clock
 from app.config import Settings
 from app.db import Database
 from app.delivery.models import (
@@ -102,7 +101,7 @@ def set_states(database: Database, *wanted: MessageState, **more: Any) -> None:
         for message, state in zip(
             session.scalars(select(Message).order_by(Message.id)), wanted, strict=False
         ):
-            message.state, message.next_at, message.finished_at = state, None, the_clock.now()
+            message.state, message.next_at, message.finished_at = state, None, clock.now()
             message.reason, message.note_code = "timeout", MessageNote.ATTEMPT
             for name, value in more.items():
                 setattr(message, name, value)
@@ -151,21 +150,21 @@ def test_outage_of_two_hours_is_resent_and_reported(
     deliver: Any,
     network: Any,
     session: Session,
-    clock: Any,
+    move_clock: Any,
     run_jobs: Callable[[], bool],
 ) -> None:
     """Support finds the outage, resends everything since ten o'clock and reads the report."""
     orders = arrive(8)
     confirm(orders[0])
     deliver()  # before ten o'clock, delivery works
-    ten = the_clock.now() + timedelta(minutes=1)
-    clock.move(hours=1)
+    ten = clock.now() + timedelta(minutes=1)
+    move_clock(hours=1)
     network.behave("status", status=503)
     for order_id in orders[1:7]:
         confirm(order_id)
     for _ in range(12):  # two hours of failed attempts
         deliver()
-        clock.move(minutes=10)
+        move_clock(minutes=10)
     assert states(session) == ["delivered", *["pending"] * 6]
     network.behave("ok")
     # Ravi finds the outage in the log and opens the preview.
@@ -289,13 +288,13 @@ def test_bulk_resend_blockers_equal_those_of_a_single_resend(
         "result_from": [None, ResultFrom.RESPONSE, ResultFrom.RESP_CONFIRM],
         "cancel_requested": [None, CancelReason.ORDER_CHANGED],
         "trigger": [Trigger.AUTO, Trigger.MANUAL],
-        "lease_until": [None, the_clock.now() + timedelta(minutes=1)],
+        "lease_until": [None, clock.now() + timedelta(minutes=1)],
     }
     with database.writing() as writing:
         rows = writing.scalars(select(Message).order_by(Message.id)).all()
         rows[3].order_id, rows[3].decision_number = rows[2].order_id, 2
         writing.add(
-            Attempt(message_id=rows[0].id, number=1, trigger=Trigger.AUTO, url="", started_at=the_clock.now())
+            Attempt(message_id=rows[0].id, number=1, trigger=Trigger.AUTO, url="", started_at=clock.now())
         )
         rows[2].state = rows[3].state = MessageState.FAILED
         combinations = itertools.product(MessageState, *kinds.values())
@@ -420,9 +419,7 @@ def test_unresponsive_partner_gets_one_webhook_at_a_time_until_it_responds(
     confirm_orders(4)
     set_states(database, *[MessageState.FAILED] * 4)
     with database.writing() as writing:
-        writing.add(
-            CircuitBreaker(partner_id=partner.id, opened_at=the_clock.now(), probe_at=the_clock.now())
-        )
+        writing.add(CircuitBreaker(partner_id=partner.id, opened_at=clock.now(), probe_at=clock.now()))
         writing.commit()
     resend_all(ravi, f"{PLAN}?state=failed")
 
@@ -443,7 +440,7 @@ def test_waiting_bulk_resend_does_not_block_other_jobs(
     monkeypatch: Any,
     run_jobs: Any,
     deliver: Any,
-    clock: Any,
+    move_clock: Any,
 ) -> None:
     confirm_orders(3)
     set_states(database, *[MessageState.FAILED] * 3)
@@ -456,7 +453,7 @@ def test_waiting_bulk_resend_does_not_block_other_jobs(
     assert not run_jobs()
     for _ in range(2):
         deliver()
-        clock.move(seconds=resends.CHECK_AGAIN_SECONDS + 1)
+        move_clock(seconds=resends.CHECK_AGAIN_SECONDS + 1)
         assert run_jobs()
     deliver()
     assert outcomes(ravi, done.location) == {"Delivered": 3}
@@ -552,14 +549,14 @@ def test_resend_command_creates_the_same_report(
 
 
 def test_outage_includes_recent_earlier_webhooks_and_no_old_ones(
-    ravi: Browser, confirm: Any, arrive: Any, deliver: Any, network: Any, clock: Any, session: Session
+    ravi: Browser, confirm: Any, arrive: Any, deliver: Any, network: Any, move_clock: Any, session: Session
 ) -> None:
     orders = arrive(2)
     network.behave("status", status=503)
     confirm(orders[0])
     deliver()
-    clock.move(seconds=sum(DEFAULT_SCHEDULE) * 2)
-    before_the_outage = the_clock.now()
+    move_clock(seconds=sum(DEFAULT_SCHEDULE) * 2)
+    before_the_outage = clock.now()
     confirm(orders[1])
     plan = ravi.get(f"{PLAN}?tried_since={before_the_outage:%Y-%m-%dT%H:%M:%S}%2B00:00")
     assert "1 webhook will be resent" in plan.visible_text

@@ -456,12 +456,12 @@ def test_secret_echoed_by_the_partner_is_not_stored(
 
 @pytest.mark.sqlite
 def test_two_attempts_are_compared_line_by_line(
-    confirm: Any, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session, clock: Any
+    confirm: Any, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session, move_clock: Any
 ) -> None:
     network.behave("status", times=1, status=503)
     confirm(arrive(1)[0])
     deliver()
-    clock.move(seconds=60)
+    move_clock(seconds=60)
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
     deliver()
     message_id = session.scalars(select(Message.id)).one()

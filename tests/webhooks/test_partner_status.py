@@ -51,7 +51,7 @@ def test_partner_is_failing_after_failures_in_a_row_until_a_success() -> None:
 
 
 def test_partner_with_503_responses_fails_and_recovers(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, state: Any, ravi: Browser
+    arrive: Any, confirm: Any, network: Any, deliver: Any, move_clock: Any, state: Any, ravi: Browser
 ) -> None:
     for order_id in arrive(5):
         confirm(order_id)
@@ -66,7 +66,7 @@ def test_partner_with_503_responses_fails_and_recovers(
     )
     assert "Next check:" in banner
     network.behave("ok")
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     deliver()
     assert state() is PartnerState.ACTIVE and not banners(ravi)
 
@@ -98,7 +98,7 @@ def test_setting_decides_how_many_failures_count(
 @pytest.mark.sqlite
 @pytest.mark.parametrize("status", [401, 429])
 def test_rejected_keys_and_rate_limits_are_not_failing(
-    status: int, arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, state: Any
+    status: int, arrive: Any, confirm: Any, network: Any, deliver: Any, move_clock: Any, state: Any
 ) -> None:
     for order_id in arrive(4):
         confirm(order_id)
@@ -186,7 +186,7 @@ def test_support_gets_one_item_with_its_next_steps(
     confirm: Any,
     network: Any,
     deliver: Any,
-    clock: Any,
+    move_clock: Any,
     partner: Partner,
     ravi: Browser,
     meera: Browser,
@@ -206,7 +206,7 @@ def test_support_gets_one_item_with_its_next_steps(
     assert meera.get(url).status_code == 404
     steps = [link.get_text() for link in ravi.get(url).page.select(".next-step a")]
     assert "Run diagnostics" in steps and "Pause partner" in steps
-    clock.move(minutes=1)
+    move_clock(minutes=1)
     deliver()  # all have failed now
     assert "Failing" in ravi.get("/partners").visible_text
     network.behave("ok")
@@ -220,7 +220,7 @@ def test_support_gets_one_item_with_its_next_steps(
 
 @pytest.mark.sqlite
 def test_polling_pages_update_the_banner(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, clock: Any, asha: Browser, ravi: Browser
+    arrive: Any, confirm: Any, network: Any, deliver: Any, move_clock: Any, asha: Browser, ravi: Browser
 ) -> None:
     ids = arrive(3)
     messages = [confirm(order_id) for order_id in ids]
@@ -241,7 +241,7 @@ def test_polling_pages_update_the_banner(
         assert fragment.page.select(BANNER), path
         assert "data-hx-swap-oob" not in browser.get(path).one("#outage-banners").attrs
     network.behave("ok")
-    clock.move(hours=1)
+    move_clock(hours=1)
     deliver()
     for browser, path, poll in pages:
         fragment = browser.get(path + poll, headers={"HX-Request": "true", "X-Poll": "1"})
