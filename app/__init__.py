@@ -42,7 +42,7 @@ from app.orders import (
 )
 from app.orders import presenters as orders_presenters
 from app.orders import routes as orders_routes
-from app.orders.projection import follow
+from app.orders.projection import update_orders
 from app.partners import routes as partners_routes
 from app.reports import routes as reports_routes
 from app.saved_views import routes as saved_views_routes
@@ -122,7 +122,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
         },
         engine=engine,
     )
-    message_events.connect(follow, attention.follow, notifications.follow)
+    message_events.connect(update_orders, attention.resolve_superseded, notifications.notify_unsuccessful)
     Bootstrap5(app)
     Compress(app)
     for module in (request_log, web, access, filters, *PRESENTERS, sidebar):

@@ -93,7 +93,7 @@ def reopen(session: Session, item: Item, *, by: Person, reason: str) -> None:
     _add_audit_entry(session, item, AuditAction.REOPENED, reason)
 
 
-def follow(session: Session, changes: Sequence[MessageChange]) -> None:
+def resolve_superseded(session: Session, changes: Sequence[MessageChange]) -> None:
     """Resolve the webhooks of an order that need attention when the supplier responds again."""
     for change in changes:
         if not change.is_new or change.order_id is None:

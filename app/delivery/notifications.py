@@ -35,7 +35,7 @@ RESPONSE_EVENTS = {
 }
 
 
-def follow(session: Session, changes: Sequence[MessageChange]) -> None:
+def notify_unsuccessful(session: Session, changes: Sequence[MessageChange]) -> None:
     """Notify supplier staff of refused and failed messages, and send one email for all of a few minutes."""
     unsuccessful = [change for change in changes if change.state in RESPONSE_EVENTS]
     if not unsuccessful:

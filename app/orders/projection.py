@@ -47,7 +47,7 @@ _SET_DELIVERY = (
 )
 
 
-def follow(session: Session, changes: Sequence[MessageChange]) -> None:
+def update_orders(session: Session, changes: Sequence[MessageChange]) -> None:
     """Update orders after state changes of their webhooks; a delivered response changes the order's status.
 
     Only the order's last webhook counts. The status changes only if it is still the one that was responded

@@ -16,7 +16,7 @@ from app.db import Database, encryption
 from app.delivery import connections, worker
 from app.delivery.events import message_events
 from app.delivery.worker import DeliveryWorker
-from app.orders.projection import follow
+from app.orders.projection import update_orders
 
 POINTS = ("after the claim", "during connect", "after the POST", "before the record", "after the record")
 
@@ -31,7 +31,7 @@ def run(url: str, options: dict[str, Any], point: str | None, passes: int, keys:
 
     signal.signal(signal.SIGTERM, on_signal)
     encryption._Keys.fernet = keys
-    message_events.connect(follow)
+    message_events.connect(update_orders)
     deliverer = DeliveryWorker(Database(url), **options)
     if point is not None:
         INSTALLERS[point](deliverer, _killer(passes))
