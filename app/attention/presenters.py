@@ -15,11 +15,11 @@ from app.attention.service import Blocker
 from app.delivery.models import Message, MessageState
 from app.delivery.retry_policy import Reason
 from app.inbound.presenters import effect_chip, effect_sentence, inbound_kind
+from app.network.text import pluralize
 from app.partners.models import Partner
 from app.partners.presenters import pause_sentence
 from app.ui import web
 from app.ui.chips import Chip
-from app.ui.numbers import pluralize
 from app.webhooks.partner_presenters import failing_sentence, partner_chip
 from app.webhooks.partner_status import PartnerState, PartnerStatus, failed_count
 from app.webhooks.presenters import message_chip, message_sentence
@@ -159,9 +159,8 @@ def _partner_cause(status: PartnerStatus) -> str:
     if status.state is PartnerState.FAILING:
         return failing_sentence(status)
     if status.state is PartnerState.DELAYED:
-        webhooks = pluralize(status.waiting.retrying, "webhook")
-        verb = "is" if status.waiting.retrying == 1 else "are"
-        return f"The partner is responding again. {webhooks} {verb} still being retried."
+        webhooks = pluralize(status.waiting.retrying, "webhook is", "webhooks are")
+        return f"The partner is responding again. {webhooks} still being retried."
     return "Webhooks are sent normally."
 
 

@@ -18,6 +18,7 @@ from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.delivery.events import MessageChange
 from app.delivery.models import LIVE, Message, MessageState
+from app.network.text import pluralize
 from app.notifications.models import Event
 from app.notifications.queries import people_of_supplier, people_with_roles
 from app.notifications.service import notify
@@ -145,8 +146,7 @@ def _queued_text(session: Session, partner_id: int) -> str:
     count = session.scalar(
         select(func.count()).where(Message.partner_id == partner_id, Message.state.in_(LIVE))
     )
-    webhooks = "1 webhook is" if count == 1 else f"{count} webhooks are"
-    return f"{webhooks} queued. Nothing is lost."
+    return f"{pluralize(count or 0, 'webhook is', 'webhooks are')} queued. Nothing is lost."
 
 
 def _item_link(session: Session, partner_id: int) -> str:

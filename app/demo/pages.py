@@ -17,6 +17,7 @@ from app.demo.traffic import TrafficGenerator
 from app.network.messages import parse
 from app.network.reader import dumps
 from app.network.reference_codes import unit_name
+from app.network.text import pluralize
 from app.network.vocabulary import (
     BuyerAction,
     Kind,
@@ -271,7 +272,7 @@ def _order_summary(order: Order) -> str:
     """The subject, the number of lines and the delivery date of an order."""
     lines = len(order.sent["itemLists"])
     delivery = _day(order.sent.get("deliveryDate"))
-    return f"{order.sent['subject']} · {lines} {'line' if lines == 1 else 'lines'} · deliver by {delivery}"
+    return f"{order.sent['subject']} · {pluralize(lines, 'line')} · deliver by {delivery}"
 
 
 def _order_facts(order: Order) -> list[tuple[str, str]]:

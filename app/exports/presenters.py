@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from app.network.text import pluralize
 from app.orders.models import Decision, PurchaseOrder
-from app.ui.numbers import pluralize
 
 
 def kept_for(hours: float) -> str:

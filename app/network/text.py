@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import decimal
 import re
 import unicodedata
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 
+from babel import Locale
+from babel.numbers import format_decimal
+
+INDIA = Locale.parse("en_IN")
 _CONTROLS = re.compile(r"\s*[\x00-\x1f\x7f-\x9f\u2028\u2029][\s\x00-\x1f\x7f-\x9f]*")
 # Characters without a glyph that Unicode does not class as control, format or separator.
 _BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
@@ -74,6 +80,24 @@ def exact_number(value: object) -> Decimal | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return Decimal(value)
     return None
+
+
+@lru_cache(maxsize=8192)
+def grouped(digits: str, fewest_decimals: int) -> str:
+    """A number with Indian grouping and all of its decimals.
+
+    It is passed as text, since equal numbers may differ in decimals.
+    """
+    value = Decimal(digits)
+    decimals = max(fewest_decimals, -int(value.as_tuple().exponent))
+    pattern = "#,##,##0" + (f".{'0' * decimals}" if decimals else "")
+    with decimal.localcontext(prec=300):
+        return format_decimal(value, pattern, INDIA)
+
+
+def pluralize(count: int, singular: str, plural: str = "") -> str:
+    """``1 line``, ``5 lines``; longer phrases too, such as ``1 line is``, ``5 lines are``."""
+    return f"{grouped(str(count), 0)} {singular if count == 1 else plural or singular + 's'}"
 
 
 def iso_day(text: str) -> date | None:

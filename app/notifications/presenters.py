@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 from flask import url_for
 
+from app.network.text import pluralize
 from app.notifications.models import Event, Notification
 from app.notifications.texts import notification_text
-from app.ui.numbers import pluralize
 from app.ui.times import long_day
 
 NEW_ORDERS_MIN = 3

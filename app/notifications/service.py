@@ -14,15 +14,14 @@ from app.accounts.models import Person
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.db import Database
+from app.network.text import pluralize
 from app.notifications.models import TITLE_MAX, Delivery, Event, Notification
 from app.notifications.preferences import Preferences
 from app.notifications.texts import notification_text
-from app.tasks.mail import Topic, enqueue, is_on, link, one_line
+from app.tasks.mail import DIGEST_HOUR, Topic, enqueue, is_on, link, one_line
 
 ZONE = "time_zone"
 """The key in ``session.info`` of the time zone of people without their own."""
-DIGEST_HOUR = 8
-"""The local hour of the daily digest."""
 DIGEST_LISTED = 50
 KEEP = timedelta(days=90)
 
@@ -142,7 +141,7 @@ def _send_digest(session: Session, person: Person) -> bool:
         notification.in_digest = False
     if not lines or not person.mail_address or not person.active:
         return False
-    subject = f"{len(lines)} notification{'s' if len(lines) > 1 else ''}"
+    subject = pluralize(len(lines), "notification")
     more = [f"and {len(lines) - DIGEST_LISTED} more"] if len(lines) > DIGEST_LISTED else []
     body = "\n".join([*lines[:DIGEST_LISTED], *more, link(session, "/notifications")])
     _enqueue(session, person, subject, body, Preferences.of(person).mail_time(local, zone))

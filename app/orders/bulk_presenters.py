@@ -10,6 +10,7 @@ from flask import Flask
 
 from app import clock
 from app.delivery.models import CancelReason, Message, MessageState
+from app.network.text import pluralize
 from app.network.vocabulary import SupplierResponse
 from app.orders.bulk_queries import BulkCounts, BulkResult
 from app.orders.bulk_response import BulkRow
@@ -27,7 +28,6 @@ from app.orders.req_confirm import PROMISED_DATE, DecisionInput
 from app.orders.spreadsheet import COLUMNS_MAX, ROWS_MAX, BadSheet, SheetProblem
 from app.tasks.models import Job
 from app.ui.chips import Chip
-from app.ui.numbers import pluralize
 from app.webhooks.presenters import MESSAGE_STATES, message_chip, message_sentence
 
 SKIPPED = Chip("warn", "Skipped")

@@ -17,6 +17,7 @@ from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.db.filters import Scope
 from app.network.messages import Invalid
+from app.network.text import pluralize
 from app.orders import decisions, queries
 from app.orders.decisions import Responder, ResponseBlocker
 from app.orders.models import BulkItem, BulkResponse, BulkSource, BulkStatus, Decision, PurchaseOrder
@@ -125,7 +126,7 @@ def send(
     job = task_service.create_job(
         session,
         KIND,
-        title=f"Respond to {total:,} orders",
+        title=f"Respond to {pluralize(total, 'order')}",
         by=by.name,
         person_id=by.id,
         total=total,

@@ -9,11 +9,12 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from app.network.reference_codes import unit_label
+from app.network.text import pluralize
 from app.orders.checks import Check, CheckKind, GstinProblem, OtherOrder
 from app.orders.document_presenters import TOTAL_LABELS
 from app.orders.models import OrderCheckDismissal
 from app.orders.totals import TotalKind
-from app.ui.numbers import money, number, pluralize
+from app.ui.numbers import money, number
 from app.ui.times import moment
 
 SHOWN = 4

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.network.messages import ItemLine
+from app.network.text import pluralize
 from app.orders.comparison import (
     HEADER,
     LINE,
@@ -18,7 +19,7 @@ from app.orders.comparison import (
 from app.orders.order_content import Document
 from app.orders.totals import Total, TotalKind, Totals, line_extras, line_taxes, order_totals, tax_path
 from app.ui.bodies import field_label, without
-from app.ui.numbers import amount, money, number, plain, pluralize
+from app.ui.numbers import amount, money, number, plain
 
 TOTAL_LABELS = {
     TotalKind.TAXABLE: "Taxable value",

@@ -12,7 +12,7 @@ from flask import Flask
 from app.network.messages import ItemLine
 from app.network.reader import Unreadable, read_json
 from app.network.reference_codes import unit_label
-from app.network.text import search_key, whole_number
+from app.network.text import pluralize, search_key, whole_number
 from app.network.vocabulary import SupplierResponse
 from app.orders.line_responses import SPLITS_MAX, LineAction, LineResponse, decode, from_json
 from app.orders.lines import (
@@ -32,7 +32,7 @@ from app.orders.presenters import RESPONSE_VERBS, response_label
 from app.orders.totals import read_amount
 from app.ui.bodies import LARGEST_PRETTY
 from app.ui.chips import Chip
-from app.ui.numbers import money, number, pluralize
+from app.ui.numbers import money, number
 from app.ui.times import short_day
 
 MINUS = "\N{MINUS SIGN}"

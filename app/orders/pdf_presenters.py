@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from app.delivery.models import Message
 from app.network.reference_codes import gst_state_label, unit_name
+from app.network.text import pluralize
 from app.network.vocabulary import SupplierResponse
 from app.orders.document_presenters import (
     DocumentView,
@@ -27,7 +28,7 @@ from app.orders.models import Decision, PurchaseOrder
 from app.orders.order_content import Document
 from app.orders.presenters import info_label, response_label
 from app.ui.bodies import compact, field_label
-from app.ui.numbers import amount, number, plain, pluralize
+from app.ui.numbers import amount, number, plain
 from app.ui.pdf import ACCENT, MARGIN, MUTED, WARNING, WIDTH, Column, Text, printable
 from app.ui.pdf import Document as Pdf
 from app.ui.times import day, exact_time

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from app.audit.models import AuditAction
 from app.delivery.statistics import Totals
+from app.network.text import pluralize
 from app.network.vocabulary import LINE_PREFIX
 from app.partners.certificates import Certificate
 from app.partners.durations import wait_text, waits_text
@@ -19,7 +20,7 @@ from app.partners.masking import secret_hint
 from app.partners.models import InboundKey, InboundSecret, Partner, PauseCode
 from app.partners.service import HEADERS_MAX
 from app.partners.texts import PAUSE_SENTENCES
-from app.ui.numbers import number, pluralize
+from app.ui.numbers import number
 from app.ui.times import clock_time
 from app.webhooks.partner_status import PartnerStatus
 

@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.config import Settings
 from app.db import Database
+from app.network.text import pluralize
 from app.orders.models import PurchaseOrder
 from app.orders.queries import SOON
-from app.tasks.mail import Topic, enqueue, last_created_at, link, one_line
+from app.tasks.mail import DIGEST_HOUR, Topic, enqueue, last_created_at, link, one_line
 from app.tasks.mail_sender import MailWriter
 from app.webhooks.presenters import message_chip, message_sentence
 from app.webhooks.queries import ATTENTION, MessageFilter, attention_count, message_page
@@ -22,8 +23,6 @@ LISTED = 20
 """The most items in a mail; the page has all."""
 AHEAD = {"daily": timedelta(hours=24), "hourly": SOON}
 """How far a digest looks ahead."""
-DAILY_HOUR = 8
-"""The local hour of the daily digest."""
 
 
 def mail_writers(settings: Settings) -> Mapping[Topic, MailWriter]:
@@ -48,7 +47,7 @@ def attention_mail(session: Session) -> tuple[str, str] | None:
     ]
     if count > len(newest):
         lines.append(f"and {count - len(newest)} more")
-    subject = "1 webhook needs attention" if count == 1 else f"{count} webhooks need attention"
+    subject = pluralize(count, "webhook needs attention", "webhooks need attention")
     return subject, _body(subject, lines, link(session, "/webhooks?state=attention"))
 
 
@@ -65,7 +64,7 @@ def deadlines_mail(session: Session, settings: Settings) -> tuple[str, str] | No
     if not orders:
         return None
     lines = [_order_line(order, now, settings) for order in orders[:LISTED]]
-    subject = "1 order needs a response" if len(orders) == 1 else f"{len(orders)} orders need a response"
+    subject = pluralize(len(orders), "order needs a response", "orders need a response")
     if len(orders) > LISTED:
         lines.append("and more")
         subject = f"More than {LISTED} orders need a response"
@@ -90,11 +89,11 @@ def queue_digest(database: Database, settings: Settings) -> bool:
 
 
 def _period(now: datetime, settings: Settings) -> datetime | None:
-    """The start of the current hour or, after ``DAILY_HOUR``, of the working day; otherwise None."""
+    """The start of the current hour or, after ``DIGEST_HOUR``, of the working day; otherwise None."""
     local = now.astimezone(settings.time_zone)
     if settings.alert_deadlines == "hourly":
         return local.replace(minute=0, second=0, microsecond=0)
-    digest_time = local.replace(hour=DAILY_HOUR, minute=0, second=0, microsecond=0)
+    digest_time = local.replace(hour=DIGEST_HOUR, minute=0, second=0, microsecond=0)
     return digest_time if local >= digest_time else None
 
 

@@ -12,6 +12,7 @@ from flask import url_for
 
 from app.delivery.statistics import Durations
 from app.inbound.models import Effect
+from app.network.text import pluralize
 from app.network.vocabulary import Kind as MessageKind
 from app.orders.queries import SOON_HOURS, QueueCounts
 from app.partners.presenters import pause_sentence
@@ -19,7 +20,7 @@ from app.reports.charts import Chart, Column, Kind, Tick, bar_chart, duration_ch
 from app.reports.delivery_health import DeliveryHealth, Failure, Step
 from app.reports.home import Day, Home
 from app.reports.response_report import ResponseReport, ResponseTotals
-from app.ui.numbers import duration, number, pluralize
+from app.ui.numbers import duration, number
 from app.ui.sidebar import Sidebar
 from app.ui.times import short_day
 from app.webhooks.partner_status import PartnerStatus

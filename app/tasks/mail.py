@@ -18,6 +18,8 @@ from app.tasks.models import MAIL, JobState, Task
 ALERTS = "alerts"
 """The key in ``session.info`` of the base URL for links, which may be empty; None if mail is off."""
 SUBJECT_MAX = 200
+DIGEST_HOUR = 8
+"""The local hour of daily digests."""
 RETRY_WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 240, 720, 1440))
 
 

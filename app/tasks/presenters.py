@@ -7,8 +7,8 @@ from typing import Any
 
 from flask import Flask
 
+from app.network.text import pluralize
 from app.tasks.models import Job, JobNote, JobState
-from app.ui.numbers import pluralize
 
 STATES = {
     JobState.WAITING: ("info", "Queued"),

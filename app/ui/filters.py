@@ -14,7 +14,7 @@ from pathlib import Path
 from flask import Flask, g, url_for
 
 from app import clock
-from app.network.text import iso_day
+from app.network.text import iso_day, pluralize
 from app.ui import web
 from app.ui.bodies import (
     colored,
@@ -27,16 +27,7 @@ from app.ui.bodies import (
 )
 from app.ui.fields import SESSION_ENDED
 from app.ui.listing import new_rows_text
-from app.ui.numbers import (
-    count,
-    duration,
-    money,
-    number,
-    plain,
-    pluralize,
-    pluralize_capped,
-    size,
-)
+from app.ui.numbers import count, duration, money, number, plain, pluralize_capped, size
 from app.ui.times import (
     ago,
     clock_time,

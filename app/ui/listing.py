@@ -27,10 +27,11 @@ from app.accounts import access
 from app.accounts.permissions import Permission
 from app.accounts.preferences import shown_columns
 from app.db.filters import PAGE
+from app.network.text import pluralize
 from app.ui import web
 from app.ui.fields import Moment
 from app.ui.forms import Form
-from app.ui.numbers import money, pluralize
+from app.ui.numbers import money
 from app.ui.times import for_input, short_day
 
 Choices = Sequence[tuple[str, str]]

@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-import decimal
-from decimal import Decimal
-from functools import lru_cache
-
-from babel import Locale
-from babel.numbers import format_decimal
-
 from app.db.filters import COUNT_MAX
-from app.network.text import exact_number
+from app.network.text import exact_number, grouped, pluralize
 
-INDIA = Locale.parse("en_IN")
 NO_BREAK = "\N{NO-BREAK SPACE}"
-
-
-@lru_cache(maxsize=8192)
-def _grouped(digits: str, fewest_decimals: int) -> str:
-    """A number with all of its decimals. It is passed as text, since equal numbers may differ in decimals."""
-    value = Decimal(digits)
-    decimals = max(fewest_decimals, -int(value.as_tuple().exponent))
-    pattern = "#,##,##0" + (f".{'0' * decimals}" if decimals else "")
-    with decimal.localcontext(prec=300):
-        return format_decimal(value, pattern, INDIA)
 
 
 def money(value: object) -> str:
@@ -35,7 +17,7 @@ def money(value: object) -> str:
     if number is None:
         return plain(value) if value is not None else ""
     sign = "-" if number < 0 else ""
-    return f"{sign}₹{_grouped(str(number.copy_abs()), 2)}"
+    return f"{sign}₹{grouped(str(number.copy_abs()), 2)}"
 
 
 def amount(value: object) -> str:
@@ -48,7 +30,7 @@ def number(value: object) -> str:
     exact = exact_number(value)
     if exact is None:
         return plain(value) if value is not None else ""
-    return _grouped(str(exact), 0)
+    return grouped(str(exact), 0)
 
 
 def plain(value: object) -> str:
@@ -63,11 +45,6 @@ def plain(value: object) -> str:
 def count(total: int, most: int = 999) -> str:
     """A count for the sidebar, such as ``999+``: digits beyond that do not matter."""
     return f"{most}+" if total > most else str(total)
-
-
-def pluralize(count: int, singular: str, plural: str = "") -> str:
-    """``1 line``, ``5 lines``."""
-    return f"{_grouped(str(count), 0)} {singular if count == 1 else plural or singular + 's'}"
 
 
 def pluralize_capped(count: int, singular: str, plural: str = "") -> str:

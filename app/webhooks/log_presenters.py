@@ -10,9 +10,10 @@ from typing import Any
 from app.db.filters import SEARCH_WINDOW
 from app.delivery.models import Message, MessageState
 from app.delivery.retry_policy import Reason
+from app.network.text import pluralize
 from app.ui.chips import Chip
 from app.ui.listing import EmptyList, Group, no_matches
-from app.ui.numbers import count, number, pluralize
+from app.ui.numbers import count, number
 from app.webhooks.forms import STATES
 from app.webhooks.presenters import (
     ATTEMPT_OUTCOMES,

@@ -6,9 +6,9 @@ from flask import Flask
 
 from app import clock
 from app.accounts import access
+from app.network.text import pluralize
 from app.ui import web
 from app.ui.chips import Chip
-from app.ui.numbers import pluralize
 from app.ui.times import moment
 from app.webhooks.partner_status import PartnerState, PartnerStatus, failing_partners
 

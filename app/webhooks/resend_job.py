@@ -20,6 +20,7 @@ from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState, 
 from app.delivery.resend_blocker import ResendBlocker
 from app.delivery.retry_policy import ACCEPTED_OUTCOMES, REFUSED_OUTCOMES
 from app.delivery.service import CannotResend, resend
+from app.network.text import pluralize
 from app.tasks import service as task_service
 from app.tasks.models import Job, JobNote, JobState
 from app.tasks.worker import Postpone, TaskRun
@@ -90,7 +91,7 @@ def create_job(
     job.total = session.scalar(select(func.count()).select_from(_queued(job.id).subquery())) or 0
     if not job.total:
         raise NothingToResend
-    job.title = f"Resend {job.total:,} {'webhook' if job.total == 1 else 'webhooks'}"
+    job.title = f"Resend {pluralize(job.total, 'webhook')}"
     session.flush()
     return job
 

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from app.network.text import has_visible, one_line, read_date, search_key
+from app.network.text import has_visible, one_line, pluralize, read_date, search_key
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,11 @@ def test_search_key_equal_looking_text_is_equal(left: str, right: str) -> None:
 )
 def test_read_date(text: str, expected: date | None) -> None:
     assert read_date(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, "0 orders need"), (1, "1 order needs"), (2, "2 orders need"), (100_000, "1,00,000 orders need")],
+)
+def test_pluralize(count: int, expected: str) -> None:
+    assert pluralize(count, "order needs", "orders need") == expected
