@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "PO_"
 SECRET_KEY_MIN = 16
 """Minimum length of a secret key, in characters."""
-MAX_DAYS = 36_500
+DAYS_MAX = 36_500
 """The longest retention. Much longer ones would begin before any date that Python knows."""
 SECRETS = frozenset({"smtp_url", "secret_key", "database_url", "metrics_token", "encryption_keys"})
 """Settings whose values are never repeated in an error message."""
@@ -95,9 +95,9 @@ class Settings(BaseSettings):
     # Declared after mail_from and mail_to, which its validator needs.
     smtp_url: str = Field("", repr=False)
     alert_deadlines: Literal["off", "hourly", "daily"] = "daily"
-    keep_messages_days: float | None = Field(None, ge=1, le=MAX_DAYS)
-    keep_inbound_days: float | None = Field(None, ge=1, le=MAX_DAYS)
-    keep_audit_days: float | None = Field(None, ge=1, le=MAX_DAYS)
+    keep_messages_days: float | None = Field(None, ge=1, le=DAYS_MAX)
+    keep_inbound_days: float | None = Field(None, ge=1, le=DAYS_MAX)
+    keep_audit_days: float | None = Field(None, ge=1, le=DAYS_MAX)
     export_rows_at_once: int = Field(5000, ge=0, le=100_000)
     export_keep_hours: float = Field(72, gt=0, le=24 * 365)
 

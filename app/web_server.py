@@ -26,7 +26,7 @@ from app.network.vocabulary import ErrorCode, Kind
 
 log = logging.getLogger(__name__)
 
-LARGEST_REQUEST_BYTES = 8 * 1024 * 1024
+REQUEST_BYTES_MAX = 8 * 1024 * 1024
 """Larger requests get 413 as soon as their headers say so. Forms and the API have smaller limits."""
 SENTENCES = {
     413: "The file or form is too large. Go back and send a smaller one.",
@@ -141,7 +141,7 @@ def run(
         channel_timeout=IDLE_SECONDS,
         cleanup_interval=5,
         asyncore_use_poll=True,
-        max_request_body_size=LARGEST_REQUEST_BYTES,
+        max_request_body_size=REQUEST_BYTES_MAX,
         # ProxyFix reads these headers if proxies are configured; otherwise clients may not set them.
         clear_untrusted_proxy_headers=not behind_proxy,
     )

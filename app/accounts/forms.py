@@ -21,7 +21,7 @@ from wtforms import (
 )
 from wtforms.validators import InputRequired, Length, Optional, Regexp, ValidationError
 
-from app.accounts.passwords import LONGEST
+from app.accounts.passwords import PASSWORD_MAX
 from app.accounts.presenters import DENSITIES, ROLE_LABELS, THEMES
 from app.network.vocabulary import DEVICE_TAG_MAX, DeviceTag
 from app.ui.fields import choices, folded
@@ -42,7 +42,7 @@ class LoginForm(FlaskForm):
     """The sign-in form."""
 
     username = StringField("Username", [InputRequired("Enter your username."), Length(max=80)])
-    password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=LONGEST)])
+    password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=PASSWORD_MAX)])
 
 
 class AccountForm(FlaskForm):
@@ -73,17 +73,17 @@ def time_zones() -> tuple[str, ...]:
 class ConfirmForm(FlaskForm):
     """The password again, before a sensitive action."""
 
-    password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=LONGEST)])
+    password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=PASSWORD_MAX)])
 
 
 class PasswordForm(FlaskForm):
     """A new password, with the current one."""
 
     current_password = PasswordField(
-        "Current password", [InputRequired("Enter your current password."), Length(max=LONGEST)]
+        "Current password", [InputRequired("Enter your current password."), Length(max=PASSWORD_MAX)]
     )
     new_password = PasswordField(
-        "New password", [InputRequired("Enter a new password."), Length(max=LONGEST)]
+        "New password", [InputRequired("Enter a new password."), Length(max=PASSWORD_MAX)]
     )
 
 

@@ -17,9 +17,9 @@ UNKNOWN_USER_HASH = (
     "$argon2id$v=19$m=65536,t=3,p=4$Grgk8uHH6Ni30oyilAvGxA$an0fBouTdUU42PJCt8ysNNouSOo74xbapL6ivSgfe30"
 )
 
-SHORTEST = 12
+PASSWORD_MIN = 12
 """Characters."""
-LONGEST = 200
+PASSWORD_MAX = 200
 """Characters; a longer password is refused before it is hashed."""
 SCORE_NEEDED = 3
 """Of zxcvbn's 0 to 4: more than a hundred million guesses."""
@@ -37,7 +37,7 @@ class PasswordProblem(StrEnum):
 
 def password_problem(password: str, *names: str) -> PasswordProblem | None:
     """Why a password must not be used, or None. ``names`` are the names and supplier ids of its owner."""
-    if not SHORTEST <= len(password) <= LONGEST:
+    if not PASSWORD_MIN <= len(password) <= PASSWORD_MAX:
         return PasswordProblem.LENGTH
     words = [word for name in names for word in re.findall(r"\w+", name.lower())]
     if any(len(word) >= 4 and word in password.lower() for word in words):
@@ -53,7 +53,7 @@ def hash_password(password: str) -> str:
 
 def is_password(password_hash: str | None, password: str) -> bool:
     """Whether the password matches the hash; takes equally long if there is no hash."""
-    if len(password) > LONGEST:
+    if len(password) > PASSWORD_MAX:
         return False
     try:
         return _hasher.verify(password_hash or UNKNOWN_USER_HASH, password) and password_hash is not None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.accounts.models import Person, Role, Supplier
-from app.accounts.passwords import LONGEST, SHORTEST, PasswordProblem
+from app.accounts.passwords import PASSWORD_MAX, PASSWORD_MIN, PasswordProblem
 from app.accounts.preferences import Density, Theme
 from app.accounts.service import PersonError
 from app.network.vocabulary import B2B_ID_MAX
@@ -36,7 +36,7 @@ THEMES = {Theme.SYSTEM: "System", Theme.LIGHT: "Light", Theme.DARK: "Dark"}
 DENSITIES = {Density.COMFORTABLE: "Comfortable", Density.COMPACT: "Compact"}
 
 PASSWORD_PROBLEMS = {
-    PasswordProblem.LENGTH: f"Enter a password of {SHORTEST} to {LONGEST} characters.",
+    PasswordProblem.LENGTH: f"Enter a password of {PASSWORD_MIN} to {PASSWORD_MAX} characters.",
     PasswordProblem.PERSONAL: "Don't use your name, username or supplier ID in the password.",
     PasswordProblem.GUESSABLE: "This password is easy to guess. Try three or four unrelated words.",
 }

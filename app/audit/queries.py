@@ -23,7 +23,7 @@ from app.db.filters import (
 )
 from app.db.text_search import TextIndex, matching_ids
 
-FEW = 2_000
+SORTED_MAX = 2_000
 """A search with at most this many matches loads their ids first and sorts them."""
 ACTORS_MAX = 200
 """Actors that the filter of the trail offers."""
@@ -120,12 +120,12 @@ def _containing(session: Session, text: str) -> list[ColumnElement[bool]]:
     )
     conditions = [or_(*exact, *within)]
     listed = [
-        matching_ids(session, TextIndex.AUDIT, text, limit=FEW),
+        matching_ids(session, TextIndex.AUDIT, text, limit=SORTED_MAX),
         *(
-            session.scalars(select(AuditEntry.id).where(condition).limit(FEW + 1)).all()
+            session.scalars(select(AuditEntry.id).where(condition).limit(SORTED_MAX + 1)).all()
             for condition in exact
         ),
     ]
-    if any(ids is None or len(ids) > FEW for ids in listed):
+    if any(ids is None or len(ids) > SORTED_MAX for ids in listed):
         return conditions
     return [AuditEntry.id.in_({entry_id for ids in listed for entry_id in ids or ()}), *conditions]

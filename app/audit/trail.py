@@ -28,7 +28,7 @@ FAILURES_WINDOW = timedelta(minutes=10)
 FAILURES_OF_ADDRESS = 20
 FAILURES_OF_ALL = 300
 """Failed sign-ins recorded within the window; a limit, so that they cannot fill the disk."""
-LONGEST_VALUE = 2000
+VALUE_MAX = 2000
 """Maximum length of one recorded text, in characters."""
 
 
@@ -105,7 +105,7 @@ def record(
         object_kind=kind.value,
         object_id=_storable(str(object_id), 60),
         object_name=_storable(name, 200),
-        reason=_storable(reason, LONGEST_VALUE),
+        reason=_storable(reason, VALUE_MAX),
         before=_as_text(before),
         after=_as_text(after),
     )
@@ -159,7 +159,7 @@ def _as_text(values: Mapping[str, Any] | None) -> str:
 
 def _bounded(value: Any) -> Any:
     if isinstance(value, str):
-        return value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 1] + "…"
+        return value if len(value) <= VALUE_MAX else value[: VALUE_MAX - 1] + "…"
     if isinstance(value, (list, tuple)):
         return [_bounded(part) for part in value[:200]]
     if isinstance(value, Mapping):

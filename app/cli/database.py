@@ -7,7 +7,7 @@ from flask.cli import with_appcontext
 
 from app.audit import trail
 from app.cli import context
-from app.config import MAX_DAYS
+from app.config import DAYS_MAX
 from app.retention import Ages, prune_old
 
 
@@ -23,7 +23,7 @@ def init() -> None:
 @click.command()
 @click.option(
     "--older-than",
-    type=click.FloatRange(min=1, max=MAX_DAYS),
+    type=click.FloatRange(min=1, max=DAYS_MAX),
     metavar="DAYS",
     help="Default: the retention settings.",
 )

@@ -12,7 +12,7 @@ from enum import StrEnum
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-MIN_LENGTH = 3
+TEXT_MIN = 3
 """Shorter words have no trigram. They are so common that scanning the newest rows finds them soon."""
 
 
@@ -39,7 +39,7 @@ def matching_ids(session: Session, index: TextIndex, words: str, *, limit: int) 
 
     None if there are more than ``limit``, or if the index cannot tell.
     """
-    if len(words) < MIN_LENGTH or "\0" in words:
+    if len(words) < TEXT_MIN or "\0" in words:
         return None  # SQLite's index rejects a NUL
     if session.get_bind().dialect.name == "postgresql":
         pattern = "%" + "".join(f"\\{letter}" if letter in "\\%_" else letter for letter in words) + "%"

@@ -28,7 +28,7 @@ FAILURES_MAX = 5
 """Consecutive attempts without a valid HTTP response that open the breaker."""
 PROBE_SECONDS = 30.0
 """Delay before the first probe. Each failed probe doubles it."""
-PROBE_MAX_SECONDS = 600.0
+PROBE_SECONDS_MAX = 600.0
 PROBE_JITTER = 0.2
 BURST_SECONDS = 0.1
 """How far ahead of its rate a partner may be sent to, so that one claim can take several messages."""
@@ -177,7 +177,7 @@ def _after_response(state: BreakerState, limits: Limits) -> BreakerState:
 
 
 def _probe_at(probes: int, now: datetime, jitter: float) -> datetime:
-    delay = min(PROBE_SECONDS * 2 ** min(probes, 20), PROBE_MAX_SECONDS)
+    delay = min(PROBE_SECONDS * 2 ** min(probes, 20), PROBE_SECONDS_MAX)
     return now + timedelta(seconds=delay * (1 + PROBE_JITTER * jitter))
 
 

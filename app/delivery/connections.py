@@ -21,11 +21,11 @@ from app.delivery.deadline import Call, Phase, watchdog
 from app.delivery.outcome import LOCAL_SHORTAGES, DetailCode, Failure, SendAborted
 from app.delivery.resolver import Address, resolve
 
-MAX_ADDRESSES = 8
+ADDRESSES_MAX = 8
 """Addresses of one name that are tried."""
-MAX_OVERHEAD = 64 * 1024
+OVERHEAD_MAX = 64 * 1024
 """Bytes of a response outside its body: status lines, headers, chunk sizes and trailers."""
-MAX_INFORMATIONAL = 16
+INFORMATIONAL_MAX = 16
 """Informational responses (such as 103 Early Hints) that are skipped before the final one."""
 
 _BLANK_BEFORE_COLON = re.compile(rb"^([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:")
@@ -64,8 +64,8 @@ class ResponseStream:
         line = self._take(end + 1 if end >= 0 else min(len(self._buffer), limit))
         self.cut = self.cut or not line or (len(line) < limit and not line.endswith(b"\n"))
         self._overhead += len(line)
-        if self._overhead > MAX_OVERHEAD:
-            raise _malformed(DetailCode.OVERHEAD_TOO_LARGE, kib=MAX_OVERHEAD // 1024)
+        if self._overhead > OVERHEAD_MAX:
+            raise _malformed(DetailCode.OVERHEAD_TOO_LARGE, kib=OVERHEAD_MAX // 1024)
         fixed = _BLANK_BEFORE_COLON.sub(rb"\1:", line)
         self.is_unusual = self.is_unusual or fixed != line
         return fixed
@@ -120,7 +120,7 @@ class PartnerResponse(http.client.HTTPResponse):
     def begin(self) -> None:
         """Read the status line and headers. Skip 1xx responses, which `http.client` takes for final."""
         super().begin()
-        for _ in range(MAX_INFORMATIONAL):
+        for _ in range(INFORMATIONAL_MAX):
             if not 102 <= self.status < 200:
                 break
             # A server that sends these may send others late, so the connection is not reused.
@@ -334,7 +334,7 @@ def allowed_addresses(call: Call, host: str, port: int, allowed: Sequence[Networ
         listed = ", ".join(address.ip for address in addresses[:3]) or "no address"
         code = DetailCode.ADDRESS_FORBIDDEN if plain_address(host) else DetailCode.HOST_FORBIDDEN
         raise SendAborted(Failure.ADDRESS, code, host=host, addresses=listed)
-    return permitted[:MAX_ADDRESSES]
+    return permitted[:ADDRESSES_MAX]
 
 
 def open_connection(call: Call, addresses: Sequence[Address]) -> tuple[socket.socket, str]:

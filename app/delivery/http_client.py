@@ -29,9 +29,9 @@ from app.delivery.deadline import Call, Phase, watchdog
 from app.delivery.outcome import BODY_CAP, Detail, DetailCode, Failure, Outcome, SendAborted
 from app.network.headers import SET_BY_CLIENT
 
-MAX_IDLE_SECONDS = 4.0
+IDLE_SECONDS_MAX = 4.0
 """A connection that was idle longer is not reused: the partner may be closing it."""
-MAX_POOLS = 16
+POOLS_MAX = 16
 """Targets for which one sender keeps a connection."""
 USER_AGENT = "po-confirm/1"
 
@@ -146,13 +146,13 @@ class Sender:
         if os.getpid() != self._pid:
             # After a fork the connections are the parent's too: both would write to the same one.
             self._pools, self._pid = {}, os.getpid()
-        oldest = time.monotonic() - MAX_IDLE_SECONDS
+        oldest = time.monotonic() - IDLE_SECONDS_MAX
         for idle in [key for key, (_, used_at) in self._pools.items() if used_at < oldest]:
             self._pools.pop(idle)[0].close()
         pool, _ = self._pools.pop(target, (None, 0.0))
         pool = pool or _new_pool(target, url)
         self._pools[target] = pool, time.monotonic()
-        if len(self._pools) > MAX_POOLS:
+        if len(self._pools) > POOLS_MAX:
             self._pools.pop(next(iter(self._pools)))[0].close()
         return pool
 

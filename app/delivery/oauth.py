@@ -29,11 +29,11 @@ from app.partners.masking import masked
 
 TOKEN_DEADLINE = 4.0
 """Seconds for a token request. Twice that is less than the margin of a lease."""
-EARLY = timedelta(seconds=60)
+MARGIN_MAX = timedelta(seconds=60)
 """A token is not used in its last minute, or in its last tenth if that is shorter."""
 UNSPECIFIED = timedelta(minutes=5)
 """How long a token without ``expires_in`` is used."""
-LONGEST = timedelta(days=1)
+LIFETIME_MAX = timedelta(days=1)
 CACHE_MAX = 256
 
 
@@ -203,7 +203,7 @@ def _used_for(expires_in: Any) -> timedelta:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         return UNSPECIFIED
     lifetime = timedelta(seconds=int(text))
-    return min(lifetime - min(EARLY, lifetime / 10), LONGEST)
+    return min(lifetime - min(MARGIN_MAX, lifetime / 10), LIFETIME_MAX)
 
 
 def _response(outcome: Outcome) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from app.delivery.address_policy import plain_address
 from app.delivery.outcome import LOCAL_SHORTAGES, DetailCode, Failure, SendAborted
 
-MAX_LOOKUPS = 64
+LOOKUPS_MAX = 64
 """Names that are looked up at the same time in one process."""
 
 
@@ -47,7 +47,7 @@ class _Lookups:
         with self._lock:
             lookup = self._running.get(key)
             if lookup is None:
-                if len(self._running) >= MAX_LOOKUPS:
+                if len(self._running) >= LOOKUPS_MAX:
                     raise SendAborted(Failure.NAME, DetailCode.LOOKUPS_BUSY)
                 lookup = Future()
                 threading.Thread(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from app.delivery.models import MessageState
 
 PERIOD = timedelta(days=30)
-MAX_ATTEMPTS = 7
+ATTEMPTS_MAX = 7
 WITHOUT_RESPONSE = 0.05
 """Orders without a response, besides those with messages."""
 STATES = (
@@ -45,8 +45,8 @@ def make_plan(rng: random.Random, now: datetime, messages: int, attempts: int) -
     rng.shuffle(states)
     sent = len(states) - states.count(MessageState.CANCELED)
     ended = attempts - waiting.count(MessageState.SENDING)
-    if not sent <= ended <= sent * MAX_ATTEMPTS:
-        raise ValueError(f"{messages} messages take {sent} to {sent * MAX_ATTEMPTS} attempts")
+    if not sent <= ended <= sent * ATTEMPTS_MAX:
+        raise ValueError(f"{messages} messages take {sent} to {sent * ATTEMPTS_MAX} attempts")
     counts_of_attempts = _spread(rng, states, ended)
     span = PERIOD - timedelta(hours=12)
     moments = sorted(now - PERIOD + span * _working_time(rng) for _ in states)
@@ -74,7 +74,7 @@ def _spread(rng: random.Random, states: Sequence[MessageState], attempts: int) -
 
     def add(index: int, count: int) -> None:
         nonlocal left
-        more = min(left, MAX_ATTEMPTS - counts[index], count)
+        more = min(left, ATTEMPTS_MAX - counts[index], count)
         counts[index] += more
         left -= more
 

@@ -28,7 +28,7 @@ from app.demo.pages import data
 from app.demo.state import Exchange, Identity, SimulatorState, identity_of
 from app.demo.traffic import TrafficGenerator
 from app.network.messages import Invalid, ReqConfirm, parse
-from app.network.reader import MAX_BYTES, Unreadable, dumps, read_json
+from app.network.reader import BYTES_MAX, Unreadable, dumps, read_json
 from app.network.replies import build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind, may_respond, status_after
 from app.ui.web import CONTENT_SECURITY_POLICY
@@ -73,8 +73,8 @@ def create_simulator(
     `app.extensions["state"]`.
     """
     app = Flask("partner", root_path=str(_ROOT), template_folder="templates", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES
-    app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = BYTES_MAX
+    app.config["MAX_FORM_MEMORY_SIZE"] = BYTES_MAX
     memory = app.extensions["state"] = SimulatorState(orders or ())
     product = send_to.rstrip("/")
     buyer = Buyer(memory, product, inbound_key)

@@ -29,7 +29,7 @@ from app.ui import web
 from app.ui.numbers import size
 
 blueprint = Blueprint("exports", __name__)
-MAX_SECONDS = 5.0
+SECONDS_MAX = 5.0
 """A search that takes longer becomes a background job."""
 IN_MEMORY = 8 * 1024 * 1024
 """Bytes of a file that is kept in memory while it is sent; a larger one is on disk."""
@@ -98,7 +98,7 @@ def export(source_name: str, form: str) -> Response:
     values = sources.read_query(source, query, web.zone())
     limit = web.settings().export_rows_at_once
     batches: list[list[tuple[Any, ...]]] = []
-    until = time.monotonic() + MAX_SECONDS
+    until = time.monotonic() + SECONDS_MAX
     count = 0
     for batch in sources.batches(web.database(), source, access.visible_suppliers(), values):
         batches.append(batch)

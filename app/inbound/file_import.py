@@ -14,7 +14,7 @@ from app.inbound.processing import Call, Rules, receive_message
 from app.network.reader import Unreadable, dumps, read_json
 from app.network.vocabulary import Kind
 
-LARGEST_ARRAY = 512 * 1024 * 1024
+ARRAY_MAX = 512 * 1024 * 1024
 """Bytes of a file that holds a JSON array; each order in it has its own, smaller limit."""
 
 
@@ -69,7 +69,7 @@ def import_body(
 
 def _elements(content: bytes) -> Iterator[tuple[int, bytes]]:
     try:
-        values = read_json(content, max_bytes=LARGEST_ARRAY)
+        values = read_json(content, max_bytes=ARRAY_MAX)
     except Unreadable:
         yield 1, content
         return
@@ -82,7 +82,7 @@ def _is_one_object(content: bytes) -> bool:
     if b"\n" not in stripped:
         return True
     try:
-        read_json(stripped, max_bytes=LARGEST_ARRAY)
+        read_json(stripped, max_bytes=ARRAY_MAX)
     except Unreadable:
         # A malformed object that is spread over several lines is still one object with one error.
         return stripped.split(b"\n", 1)[0].strip() in (b"{", b"")

@@ -14,10 +14,10 @@ import simplejson
 
 from app.network.vocabulary import ErrorCode
 
-MAX_BYTES = 1_048_576
-MAX_DEPTH = 64
-MAX_NUMBER_CHARACTERS = 64
-MAX_EXPONENT = 64
+BYTES_MAX = 1_048_576
+DEPTH_MAX = 64
+NUMBER_CHARACTERS_MAX = 64
+EXPONENT_MAX = 64
 INTEGER_MAX = 2**63 - 1
 INTEGER_MIN = -(2**63)
 
@@ -28,7 +28,7 @@ _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 _SUSPICIOUS_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _NUL_OR_SURROGATE = re.compile("[\x00\ud800-\udfff]")
 # Precise enough that normalizing never rounds a number that the reader accepts.
-_EXACT = Context(prec=2 * (MAX_NUMBER_CHARACTERS + MAX_EXPONENT), traps=[])
+_EXACT = Context(prec=2 * (NUMBER_CHARACTERS_MAX + EXPONENT_MAX), traps=[])
 
 
 class Unreadable(ValueError):
@@ -40,7 +40,7 @@ class Unreadable(ValueError):
         self.detail = detail
 
 
-def read_json(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
+def read_json(raw: bytes, *, max_bytes: int = BYTES_MAX) -> Any:
     """Parse a body of at most `max_bytes` bytes; numbers become int (signed 64 bit) or exact Decimal.
 
     Raises Unreadable, and no other exception, for every rejected body.
@@ -101,7 +101,7 @@ def _decoded(raw: bytes, max_bytes: int) -> str:
 
 
 def _check_depth(raw: bytes) -> None:
-    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+    if raw.count(b"[") + raw.count(b"{") <= DEPTH_MAX:
         return
     if b"\\" in raw:
         raw = _ESCAPED.sub(b"", raw)
@@ -110,8 +110,8 @@ def _check_depth(raw: bytes) -> None:
     depth = 0
     for bracket in brackets:
         depth += 1 if bracket in _OPENING else -1
-        if depth > MAX_DEPTH:
-            _reject(f"The body is nested deeper than {MAX_DEPTH} levels.")
+        if depth > DEPTH_MAX:
+            _reject(f"The body is nested deeper than {DEPTH_MAX} levels.")
 
 
 def _check_strings(value: Any) -> None:
@@ -143,11 +143,11 @@ def _integer(literal: str) -> int:
 
 
 def _decimal(literal: str) -> Decimal:
-    if len(literal) > MAX_NUMBER_CHARACTERS:
-        _reject(f"A number has more than {MAX_NUMBER_CHARACTERS} characters.")
+    if len(literal) > NUMBER_CHARACTERS_MAX:
+        _reject(f"A number has more than {NUMBER_CHARACTERS_MAX} characters.")
     exponent = literal.lower().partition("e")[2]
-    if exponent and abs(int(exponent)) > MAX_EXPONENT:
-        _reject(f"A number has an exponent beyond {MAX_EXPONENT}.")
+    if exponent and abs(int(exponent)) > EXPONENT_MAX:
+        _reject(f"A number has an exponent beyond {EXPONENT_MAX}.")
     return Decimal(literal)
 
 

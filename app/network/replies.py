@@ -90,7 +90,7 @@ def _echoed_infos(infos: Any) -> list[dict[str, Any]]:
 # It is only judged, not stored as an order: a clear `response_code` and `result` decide, whatever the rest
 # looks like. So it is read more leniently than a message that a partner sends.
 
-_LONGEST_NUMBER = 64
+_NUMBER_CHARACTERS_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def read_reply(raw: bytes) -> PartnerReply | None:
 
 def _whole_number(value: Any) -> int | None:
     """An integer, also as 0.0, since JSON has only one kind of number; None for anything else."""
-    if isinstance(value, Decimal) and abs(value.adjusted()) < _LONGEST_NUMBER and value == int(value):
+    if isinstance(value, Decimal) and abs(value.adjusted()) < _NUMBER_CHARACTERS_MAX and value == int(value):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -164,14 +164,14 @@ def _text(value: Any) -> str:
 
 
 def _integer(literal: str) -> int | str:
-    return int(literal) if len(literal) < 20 else literal[:_LONGEST_NUMBER]
+    return int(literal) if len(literal) < 20 else literal[:_NUMBER_CHARACTERS_MAX]
 
 
 def _decimal(literal: str) -> Decimal | str:
     try:
-        return Decimal(literal[:_LONGEST_NUMBER])
+        return Decimal(literal[:_NUMBER_CHARACTERS_MAX])
     except DecimalException:
-        return literal[:_LONGEST_NUMBER]
+        return literal[:_NUMBER_CHARACTERS_MAX]
 
 
 def _without_contradictions(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

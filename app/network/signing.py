@@ -18,7 +18,7 @@ from datetime import datetime
 PREFIX = "whsec_"
 TOLERANCE_SECONDS = 300
 """The allowed difference between the clocks, in either direction."""
-SHORTEST_BYTES, LONGEST_BYTES = 24, 64
+KEY_BYTES_MIN, KEY_BYTES_MAX = 24, 64
 """The length of a secret according to the specification."""
 SIGNATURES_MAX = 10
 """The number of signatures that are checked per message; enough for any rotation."""
@@ -43,9 +43,9 @@ def key_of(secret: str) -> bytes:
         key = base64.b64decode(secret.strip().removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError):
         key = b""
-    if not SHORTEST_BYTES <= len(key) <= LONGEST_BYTES:
+    if not KEY_BYTES_MIN <= len(key) <= KEY_BYTES_MAX:
         raise BadSecret(
-            f"A signing secret is {PREFIX} and {SHORTEST_BYTES} to {LONGEST_BYTES} bytes in base64."
+            f"A signing secret is {PREFIX} and {KEY_BYTES_MIN} to {KEY_BYTES_MAX} bytes in base64."
         )
     return key
 

@@ -30,7 +30,7 @@ from app.orders.models import Decision, PurchaseOrder
 from app.orders.order_content import document
 from app.orders.presenters import RESPONSE_VERBS, response_label
 from app.orders.totals import read_amount
-from app.ui.bodies import LARGEST_PRETTY
+from app.ui.bodies import PRETTY_MAX
 from app.ui.chips import Chip
 from app.ui.numbers import money, number
 from app.ui.times import short_day
@@ -85,7 +85,7 @@ def line_response_views(
 def lines_in_body(body: bytes) -> list[LineResponseView]:
     """The responses to lines in a `req-confirm` message; empty for what is none."""
     try:
-        value = read_json(body, max_bytes=LARGEST_PRETTY)
+        value = read_json(body, max_bytes=PRETTY_MAX)
     except Unreadable:
         return []
     infos = value.get("additionalInfos") if isinstance(value, dict) else None

@@ -19,7 +19,7 @@ SECTIONS = {
     "contractReferenceDetails": "Contract",
     "additionalDocumentDetails": "Documents",
 }
-LARGEST = 64 * 1024 * 1024
+BYTES_MAX = 64 * 1024 * 1024
 """Bytes; a stored revision is read even if the current limit for incoming messages is lower."""
 
 
@@ -45,7 +45,7 @@ def document(revision: Revision) -> Document:
 # A page reads the same version for its form, its document and its activity.
 @lru_cache(maxsize=4)
 def _read(body: bytes) -> Document:
-    value = read_json(body, max_bytes=LARGEST)
+    value = read_json(body, max_bytes=BYTES_MAX)
     message = parse(Kind.REQ_SEND, value)
     sent = value["purchaseOrder"]
     sections = {

@@ -64,7 +64,7 @@ from app.partners.models import LISTED, Partner
 SOON_HOURS = 4
 SOON = timedelta(hours=SOON_HOURS)
 """An order whose deadline is this near is due soon."""
-FEW = 2_000
+SORTED_MAX = 2_000
 """Up to this many text matches are looked up by index; above that, the list is scanned in its order."""
 SUPPLIERS_MAX = 50
 ASSIGNEES_MAX = 100
@@ -440,7 +440,7 @@ def _is_assigned(session: Session, username: str) -> Any:
 def _mentioning(session: Session, words: str) -> list[ColumnExpressionArgument[bool]]:
     """Orders that contain the words: few matches are read by index, of many the first are found soon."""
     contains = PurchaseOrder.search_text.contains(words, autoescape=True)
-    listed = matching_ids(session, TextIndex.ORDERS, words, limit=FEW)
+    listed = matching_ids(session, TextIndex.ORDERS, words, limit=SORTED_MAX)
     return [contains] if listed is None else [PurchaseOrder.id.in_(listed), contains]
 
 

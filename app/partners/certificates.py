@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-LONGEST_PEM = 64 * 1024
+PEM_MAX = 64 * 1024
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL)
 _UNREADABLE = (
     ValueError,
@@ -108,8 +108,8 @@ def _details_of(certificate: x509.Certificate) -> Certificate:
 
 
 def _certificates(pem: str) -> list[x509.Certificate]:
-    if len(pem) > LONGEST_PEM:
-        raise BadCertificate(f"the text is longer than {LONGEST_PEM // 1024} KB")
+    if len(pem) > PEM_MAX:
+        raise BadCertificate(f"the text is longer than {PEM_MAX // 1024} KB")
     with _readable("the text contains no certificate as PEM (-----BEGIN CERTIFICATE-----)"):
         # Without the text around and between them, such as a key.
         return x509.load_pem_x509_certificates(_PRIVATE_KEY.sub("", pem).encode("ascii", "replace"))

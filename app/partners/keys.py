@@ -22,9 +22,9 @@ from app.partners import queries
 from app.partners.masking import last_characters
 from app.partners.models import InboundKey, InboundSecret, Partner
 
-SHORTEST_KEY = 16
+KEY_MIN = 16
 """Minimum length of an entered key, in characters."""
-LONGEST_KEY = 1000
+KEY_MAX = 1000
 ACTIVE_MAX = 5
 """Active secrets of one kind: each is tried on every request."""
 
@@ -57,10 +57,8 @@ def add_key(
     Errors: BadPartner for a key that is too short, not printable, or in use.
     """
     key = key if key is not None else secrets.token_urlsafe(32)
-    if not SHORTEST_KEY <= len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
-        raise BadPartner(
-            f"enter an inbound key of {SHORTEST_KEY} to {LONGEST_KEY} printable ASCII characters", "key"
-        )
+    if not KEY_MIN <= len(key) <= KEY_MAX or not key.isascii() or not key.isprintable():
+        raise BadPartner(f"enter an inbound key of {KEY_MIN} to {KEY_MAX} printable ASCII characters", "key")
     advisory_lock(session, "inbound keys")
     if queries.knows_key(session, key):
         raise BadPartner("this inbound key is or was in use", "key")

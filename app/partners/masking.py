@@ -10,9 +10,9 @@ from typing import Any
 MASK = "••••••••"
 HINT_LENGTH = 4
 """Last characters of a secret that are shown so that users can tell secrets apart."""
-MIN_HINTED_LENGTH = 12
+HINTED_LENGTH_MIN = 12
 """Shorter secrets show no characters: four would reveal too much."""
-MIN_MASKED_LENGTH = 6
+MASKED_LENGTH_MIN = 6
 """Shorter secrets are not masked: they occur in texts by chance."""
 _SHORT_ESCAPES = '"\\/'
 """Characters that JSON may escape with a single backslash."""
@@ -20,7 +20,7 @@ _SHORT_ESCAPES = '"\\/'
 
 def last_characters(secret: str) -> str:
     """The last characters of a secret, none of a short one."""
-    return secret[-HINT_LENGTH:] if len(secret) >= MIN_HINTED_LENGTH else ""
+    return secret[-HINT_LENGTH:] if len(secret) >= HINTED_LENGTH_MIN else ""
 
 
 def secret_hint(secret: str) -> str:
@@ -46,7 +46,7 @@ class Masker:
     """Masks these secrets in texts, in every spelling that JSON allows: as it is, ``\\u002d``, or ``\\/``."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        known = {secret for secret in secrets if len(secret) >= MIN_MASKED_LENGTH}
+        known = {secret for secret in secrets if len(secret) >= MASKED_LENGTH_MIN}
         self._secrets = sorted(known, key=len, reverse=True)
         self._has_short_escapes = any(character in secret for secret in known for character in _SHORT_ESCAPES)
         pattern = "|".join("".join(map(_spellings, secret)) for secret in self._secrets)

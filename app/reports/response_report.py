@@ -14,9 +14,9 @@ from app.db.filters import Scope
 from app.network.vocabulary import SupplierResponse
 from app.orders.response_counts import NEGATIVE_RESPONSES, ResponseCount, response_counts
 
-MAX_DAYS = 92
+DAYS_MAX = 92
 DEFAULT_DAYS = 7
-MAX_REASONS = 12
+REASONS_MAX = 12
 
 
 @dataclass(slots=True)
@@ -104,6 +104,6 @@ def response_report(
         totals=totals,
         days=list(days.items()),
         people=sorted(people.items(), key=lambda item: (-item[1].count, item[0])),
-        reasons=[Reason(*key, count) for key, count in most_first[:MAX_REASONS]],
+        reasons=[Reason(*key, count) for key, count in most_first[:REASONS_MAX]],
         reason_count=sum(reasons.values()),
     )

@@ -30,7 +30,7 @@ from app.reports.delivery_health import DEFAULT_RANGE, RANGES
 from app.reports.delivery_health import delivery_health as health_of
 from app.reports.forms import DeliveryHealthForm, ResponseReportForm
 from app.reports.home import home as home_of
-from app.reports.response_report import DEFAULT_DAYS, MAX_DAYS
+from app.reports.response_report import DAYS_MAX, DEFAULT_DAYS
 from app.reports.response_report import response_report as report_of
 from app.saved_views.service import start_view, view_url
 from app.ui import web
@@ -155,8 +155,8 @@ def _period(values: Mapping[str, Any], today: date) -> tuple[date, date, str]:
     first = values.get("since", last - timedelta(days=DEFAULT_DAYS - 1))
     if first > last:
         return last, last, f"The first day is after the last. Showing {last:%-d %B}."
-    if (last - first).days >= MAX_DAYS:
-        return last - timedelta(days=MAX_DAYS - 1), last, f"Showing the last {MAX_DAYS} days of this period."
+    if (last - first).days >= DAYS_MAX:
+        return last - timedelta(days=DAYS_MAX - 1), last, f"Showing the last {DAYS_MAX} days of this period."
     return first, last, ""
 
 

@@ -14,7 +14,7 @@ from app.inbound.listing import INBOUND
 from app.orders.forms import SORT_NAMES
 from app.orders.listing import ORDERS
 from app.saved_views.models import SavedView
-from app.saved_views.service import MAX_VIEWS, Problem
+from app.saved_views.service import VIEWS_MAX, Problem
 from app.ui.listing import ActiveFilter, Options, active_filters, read_filter
 from app.webhooks.listing import WEBHOOKS
 
@@ -23,7 +23,7 @@ LISTINGS = {listing.name: listing for listing in (ORDERS, WEBHOOKS, INBOUND, AUD
 PROBLEMS = {
     Problem.UNKNOWN_LIST: "This list has no views.",
     Problem.NO_FILTER: "Add a filter before saving a view.",
-    Problem.TOO_MANY: f"You've reached the limit of {MAX_VIEWS} views.",
+    Problem.TOO_MANY: f"You've reached the limit of {VIEWS_MAX} views.",
     Problem.NAME_TAKEN: "This list already has a view with this name.",
     Problem.TOO_LONG: "This filter is too long to save.",
 }

@@ -22,7 +22,7 @@ from app.saved_views.models import QUERY_MAX, SavedView
 
 START_VIEW = "start_view"
 """The name of the preference for the view that a person starts with."""
-MAX_VIEWS = 40
+VIEWS_MAX = 40
 """Views per person and list."""
 
 
@@ -114,7 +114,7 @@ def save(
     views = _own_views(session, person.id, page)
     view = next((view for view in views if view.name.casefold() == name.casefold()), None)
     if view is None:
-        if len(views) >= MAX_VIEWS:
+        if len(views) >= VIEWS_MAX:
             raise CannotSave(Problem.TOO_MANY)
         view = SavedView(person_id=person.id, page=page, name=name, created_at=clock.now())
         session.add(view)

@@ -19,7 +19,7 @@ from app.audit.models import AuditEntry, AuditObject
 from app.audit.queries import AuditFilter, entry_page, newest_of
 from app.db import Base
 from app.db.filters import Scope, in_scope
-from app.db.text_search import MIN_LENGTH
+from app.db.text_search import TEXT_MIN
 from app.delivery.models import Message
 from app.inbound import queries as inbound
 from app.inbound.models import InboundMessage
@@ -83,7 +83,7 @@ def _orders(
 ) -> list[PurchaseOrder]:
     """Orders whose text matches, newest first, then the related ones."""
     matching: Sequence[PurchaseOrder] = ()
-    if len(search_key(text)) >= MIN_LENGTH:  # no index finds shorter words
+    if len(search_key(text)) >= TEXT_MIN:  # no index finds shorter words
         filters = OrderFilter(q=text, sort="-received_at")
         matching = order_page(session, scope, filters, now, limit=LIMIT).rows
     is_related = or_(
@@ -105,7 +105,7 @@ def _orders(
 
 def _people_named(session: Session, text: str) -> Sequence[int]:
     """The ids of people with this name."""
-    if len(text) < MIN_LENGTH:
+    if len(text) < TEXT_MIN:
         return []
     names = (Person.full_name, Person.username)
     people = select(Person.id).where(or_(*(name.icontains(text, autoescape=True) for name in names)))

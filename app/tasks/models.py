@@ -15,7 +15,7 @@ from app.request_context import ID_MAX, current_request_id
 MAIL = "mail:"
 CHORE = "chore:"
 """Prefixes of the kinds of mails and chores. All other kinds are jobs that people see."""
-MAX_ATTEMPTS = 4
+ATTEMPTS_MAX = 4
 
 
 class JobState(StrEnum):
@@ -68,7 +68,7 @@ class Task(Base):
     total: Mapped[int] = mapped_column(default=0)
     attempts: Mapped[int] = mapped_column(default=0)
     """Consecutive runs that have not succeeded yet, with the current one."""
-    max_attempts: Mapped[int | None] = mapped_column(default=MAX_ATTEMPTS)
+    max_attempts: Mapped[int | None] = mapped_column(default=ATTEMPTS_MAX)
     """None is no limit."""
     created_at: Mapped[datetime]
     created_by: Mapped[str] = mapped_column(String(120), default="")

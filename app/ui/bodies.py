@@ -14,9 +14,9 @@ from pygments.token import Token, _TokenType
 
 from app.network.reader import Unreadable, read_json
 
-LARGEST_PRETTY = 64 * 1024 * 1024
+PRETTY_MAX = 64 * 1024 * 1024
 """Bytes. Stored bodies are shown even if the limit for new ones is lower."""
-LARGEST_COLORED = 48 * 1024
+COLORED_MAX = 48 * 1024
 """Bytes of JSON up to which it is colored, since each colored part is an element."""
 
 
@@ -24,7 +24,7 @@ def pretty(body: bytes | str) -> str:
     """Indented JSON with exact numbers; anything else as text."""
     raw = body.encode("utf-8", "replace") if isinstance(body, str) else body
     try:
-        value = read_json(raw, max_bytes=LARGEST_PRETTY)
+        value = read_json(raw, max_bytes=PRETTY_MAX)
     except Unreadable:
         return raw.decode("utf-8", "replace")
     return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, indent=2)
@@ -46,7 +46,7 @@ _COLORS: Sequence[tuple[_TokenType, str]] = (
 def colored(body: bytes | str) -> Markup:
     """Indented JSON with colored keys and values. Everything in it is escaped."""
     text = pretty(body)
-    if len(text) > LARGEST_COLORED or not text.startswith(("{", "[")):
+    if len(text) > COLORED_MAX or not text.startswith(("{", "[")):
         return escape(text)
     return Markup().join(_colored(kind, part) for kind, part in JsonLexer().get_tokens(text.strip()))
 
@@ -67,7 +67,7 @@ def field_label(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-LONGEST_COMPARED = 600
+COMPARED_LINES_MAX = 600
 """Lines. Longer texts would take too long to compare."""
 
 
@@ -76,7 +76,7 @@ def differences(old: str, new: str) -> list[tuple[str, str]] | None:
     if old == new:
         return []
     before, after = old.splitlines(), new.splitlines()
-    if max(len(before), len(after)) > LONGEST_COMPARED or max(len(old), len(new)) > LARGEST_COLORED:
+    if max(len(before), len(after)) > COMPARED_LINES_MAX or max(len(old), len(new)) > COLORED_MAX:
         return None
     lines = []
     for tag, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():

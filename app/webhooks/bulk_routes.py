@@ -119,5 +119,5 @@ def _preview_page(form: ResendForm, status: int = 200) -> Response:
         query={} if selection.ids else url_values(values),
         chips=[] if selection.ids else active_filters(filter_form, values),
         partners=all_partners(web.db()),
-        limit=resend_plan.MAX_MESSAGES,
+        limit=resend_plan.MESSAGES_MAX,
     )

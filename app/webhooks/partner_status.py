@@ -19,7 +19,7 @@ from app.delivery.models import LIVE, Attempt, CircuitBreaker, Message, MessageS
 from app.delivery.retry_policy import ACCEPTED_OUTCOMES
 from app.partners.models import Partner
 
-RECENT_LIMIT = 1000
+RECENT_MAX = 1000
 """Newest delivered webhooks of a partner among which its last successful delivery is searched."""
 
 
@@ -218,7 +218,7 @@ def _newest_delivered(partner_id: int | InstrumentedAttribute[int], column: Any)
         select(column)
         .where(Message.partner_id == partner_id, Message.state == MessageState.DELIVERED)
         .order_by(Message.id.desc())
-        .limit(RECENT_LIMIT)
+        .limit(RECENT_MAX)
     )
 
 

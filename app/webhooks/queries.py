@@ -45,7 +45,7 @@ OUTCOMES_SHOWN = 10
 """Newest attempts of each message in the list."""
 SUPPLIERS_MAX = 200
 """Suppliers that the filter of the list offers."""
-FEW = 4_000
+SORTED_MAX = 4_000
 """Up to this many ids are collected and then sorted; for more, walking the list is faster."""
 
 
@@ -339,7 +339,7 @@ def _has_attempts(session: Session, number: int) -> ColumnElement[bool]:
         return Message.attempts_made >= number
     has_enough = and_(Message.attempts_made >= number, literal_condition("attempts_made > 1"))
     ids = select(Message.id).where(has_enough)
-    return _among(ids) if count_rows(session, ids, most=FEW + 1) <= FEW else has_enough
+    return _among(ids) if count_rows(session, ids, most=SORTED_MAX + 1) <= SORTED_MAX else has_enough
 
 
 def _has_code(code: str) -> ColumnElement[bool]:
@@ -351,7 +351,9 @@ def _has_code(code: str) -> ColumnElement[bool]:
 def _has_attempt_among(session: Session, condition: ColumnElement[bool]) -> ColumnElement[bool]:
     """Messages with such an attempt. The best query depends on how many there are."""
     ids = select(Attempt.message_id).where(condition)
-    return _among(ids) if count_rows(session, ids, most=FEW + 1) <= FEW else _some_attempt(condition)
+    if count_rows(session, ids, most=SORTED_MAX + 1) <= SORTED_MAX:
+        return _among(ids)
+    return _some_attempt(condition)
 
 
 def _some_attempt(condition: ColumnElement[bool]) -> ColumnElement[bool]:

@@ -25,12 +25,12 @@ from app.tasks import service as task_service
 from app.tasks.models import Job, JobNote, JobState
 from app.tasks.worker import Postpone, TaskRun
 from app.webhooks.models import ResendItem
-from app.webhooks.resend_plan import MAX_MESSAGES, Selection, candidates
+from app.webhooks.resend_plan import MESSAGES_MAX, Selection, candidates
 
 KIND = "resend"
 BATCH = 50
 """Messages requested in one step."""
-MAX_REQUESTED = 100
+REQUESTED_MAX = 100
 """Requested messages of one partner that may wait to be sent; the rest follow as these are sent."""
 CHECK_AGAIN_SECONDS = 2.0
 """Pause before the next step while requested messages wait to be sent."""
@@ -84,7 +84,7 @@ def create_job(
         selected.c.buyer_po_number,
         selected.c.labeled_state,
         selected.c.blocker,
-    ).limit(MAX_MESSAGES)
+    ).limit(MESSAGES_MAX)
     session.execute(
         insert(ResendItem).from_select(["job_id", "message_id", "buyer_po_number", "was", "why_not"], rows)
     )
@@ -184,7 +184,7 @@ def _next_batch(session: Session, job_id: str, capacity: Mapping[int, int] | Non
     batch: list[Any] = []
     counts: Counter[int | None] = Counter()
     for row in session.execute(query):
-        limit = capacity.get(row.partner_id, MAX_REQUESTED)
+        limit = capacity.get(row.partner_id, REQUESTED_MAX)
         if row.partner_id is not None and counts[row.partner_id] >= limit:
             continue
         counts[row.partner_id] += 1
@@ -193,7 +193,7 @@ def _next_batch(session: Session, job_id: str, capacity: Mapping[int, int] | Non
 
 
 def _capacity(session: Session, job_id: str) -> dict[int, int]:
-    """How many more messages of a partner may be requested; ``MAX_REQUESTED`` for partners not listed."""
+    """How many more messages of a partner may be requested; ``REQUESTED_MAX`` for partners not listed."""
     requested = dict(
         session.execute(
             select(Message.partner_id, func.count())
@@ -204,7 +204,7 @@ def _capacity(session: Session, job_id: str) -> dict[int, int]:
             .group_by(Message.partner_id)
         ).all()
     )
-    capacity = {partner_id: MAX_REQUESTED - count for partner_id, count in requested.items()}
+    capacity = {partner_id: REQUESTED_MAX - count for partner_id, count in requested.items()}
     open_breakers = session.execute(
         select(CircuitBreaker.partner_id, CircuitBreaker.opened_at).where(
             CircuitBreaker.opened_at.is_not(None)

@@ -19,9 +19,9 @@ from app.partners.models import Partner
 from app.webhooks import queries
 from app.webhooks.queries import MessageFilter
 
-MAX_MESSAGES = 20_000
+MESSAGES_MAX = 20_000
 """Messages in one bulk resend."""
-MAX_SELECTED = 500
+SELECTED_MAX = 500
 """Messages that can be selected one by one."""
 UNDELIVERED = (MessageState.PENDING, MessageState.FAILED)
 """The states of messages after an outage."""
@@ -95,13 +95,13 @@ def plan(session: Session, scope: Scope, selection: Selection) -> Plan:
         by_reason=_groups((f"{row.labeled_state}:{row.reason}", row.how_many) for row in to_send),
         by_partner=_groups((row.partner, row.how_many) for row in to_send),
         skipped=_groups((row.blocker, row.how_many) for row in rows if row.blocker),
-        has_more=sum(row.how_many for row in rows) > MAX_MESSAGES,
+        has_more=sum(row.how_many for row in rows) > MESSAGES_MAX,
         searched_back_to=searched_back_to,
     )
 
 
 def candidates(session: Session, scope: Scope, selection: Selection) -> tuple[Subquery, datetime | None]:
-    """The selected messages with their blockers, newest first and at most one more than ``MAX_MESSAGES``.
+    """The selected messages with their blockers, newest first and at most one more than ``MESSAGES_MAX``.
 
     The time is how far back bodies were searched, if not all were.
     """
@@ -120,7 +120,7 @@ def candidates(session: Session, scope: Scope, selection: Selection) -> tuple[Su
         .outerjoin(PurchaseOrder, PurchaseOrder.id == Message.order_id)
         .where(*conditions)
         .order_by(Message.id.desc())
-        .limit(MAX_MESSAGES + 1)
+        .limit(MESSAGES_MAX + 1)
     )
     return query.subquery(), searched_back_to
 
@@ -129,7 +129,7 @@ def read_selection(values: Mapping[str, Any], ids: Sequence[str]) -> Selection:
     """The selection of a query; ``values`` are the checked values of ``SelectionForm``."""
     names = {column.name for column in fields(MessageFilter)} - {"after"}
     return Selection(
-        ids=tuple(dict.fromkeys(ids))[:MAX_SELECTED],
+        ids=tuple(dict.fromkeys(ids))[:SELECTED_MAX],
         filter=MessageFilter(**{name: value for name, value in values.items() if name in names}),
         tried_since=values.get("tried_since"),
         states=UNDELIVERED if values.get("tried_since") and not values.get("state") else (),

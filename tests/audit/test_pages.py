@@ -205,7 +205,7 @@ def test_search_finds_all_matches_with_and_without_index(
             trail.record(session, AuditAction.ANNOUNCED, AuditObject.ORDER, 9001, name=name, reason=reason)
         session.commit()
     for few in (0, 5, 2000):
-        monkeypatch.setattr("app.audit.queries.FEW", few)
+        monkeypatch.setattr("app.audit.queries.SORTED_MAX", few)
         for words, count in (("a/77", 3), ("A/77/", 1), ("100 %", 1), ("9001", 3), ("7", 25), ("MOVING", 1)):
             assert len(rows(meera.get("/audit", query_string={"q": words}))) == count, (few, words)
         assert "No matches" in meera.get("/audit?q=nowhere").visible_text

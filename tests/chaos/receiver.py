@@ -14,7 +14,7 @@ import socketserver
 import sys
 import time
 
-MAX_RESPONSE_SECONDS = 0.01
+RESPONSE_SECONDS_MAX = 0.01
 """Responses take up to this long, so that a kill interrupts some POSTs."""
 
 
@@ -44,7 +44,7 @@ class Handler(socketserver.StreamRequestHandler):
             raise ConnectionError
         digest = hashlib.sha256(body).hexdigest().encode()
         os.write(self.server.record, headers[b"idempotency-key"] + b" " + digest + b"\n")  # type: ignore[attr-defined]
-        time.sleep(random.random() * MAX_RESPONSE_SECONDS)
+        time.sleep(random.random() * RESPONSE_SECONDS_MAX)
         object_id = json.loads(body)["poConfirmation"]["objectId"]
         response = json.dumps(
             {

@@ -24,7 +24,7 @@ from app.delivery.retry_policy import Reason
 from app.delivery.service import resend
 from tests.chaos import child, receiver
 
-MIN_REMAINING = 100
+REMAINING_MIN = 100
 """With fewer messages left, no worker is killed: the same messages would be interrupted each time."""
 PATIENCE_SECONDS = 120.0
 
@@ -132,7 +132,7 @@ def run_chaos(database: Database, record: Path, plan: Plan) -> Counts:
                 assert worker.process.exitcode == -9, worker.process.exitcode
                 kills[worker.how] += 1
                 kill_next = (
-                    kills.total() + plan.deliverers <= plan.kills and _remaining(database) > MIN_REMAINING
+                    kills.total() + plan.deliverers <= plan.kills and _remaining(database) > REMAINING_MIN
                 )
                 workers[index] = _Worker(url, plan, is_killed=kill_next)
         time.sleep(0.005)

@@ -21,8 +21,8 @@ from app.db import Database
 from app.delivery import service as delivery_service
 from app.delivery.circuit_breaker import (
     FAILURES_MAX,
-    PROBE_MAX_SECONDS,
     PROBE_SECONDS,
+    PROBE_SECONDS_MAX,
     BreakerState,
     Capacity,
     EndedAttempt,
@@ -115,7 +115,7 @@ def test_failed_probes_have_growing_intervals() -> None:
         state = failed(state, now, was_probe=True)
         assert state.probe_at
         waits.append((state.probe_at - now).total_seconds())
-    assert waits == [60, 120, 240, 480, PROBE_MAX_SECONDS, PROBE_MAX_SECONDS, PROBE_MAX_SECONDS]
+    assert waits == [60, 120, 240, 480, PROBE_SECONDS_MAX, PROBE_SECONDS_MAX, PROBE_SECONDS_MAX]
 
 
 def test_attempts_in_flight_do_not_move_the_probe_of_an_open_breaker() -> None:
@@ -383,7 +383,7 @@ def test_long_outage_ends_with_ordered_and_gradual_delivery(
         move_clock(hours=4)
     assert breaker_of(session, partner).opened_at
     address(database, partner, network.url)
-    move_clock(seconds=PROBE_MAX_SECONDS * 1.2)
+    move_clock(seconds=PROBE_SECONDS_MAX * 1.2)
     before = session.scalars(select(Attempt.id).order_by(Attempt.id.desc())).first() or 0
     deliver()
 

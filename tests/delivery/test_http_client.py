@@ -757,7 +757,7 @@ def test_broken_kept_connection_is_a_reset_and_not_posted_twice(
 def test_idle_connection_is_not_reused(
     sender: Sender, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_client, "MAX_IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(http_client, "IDLE_SECONDS_MAX", 0.05)
     with transport.partner(behaves) as partner:
         assert_complete(send(sender, transport.target(partner)))
         time.sleep(0.1)
@@ -1402,7 +1402,7 @@ def test_slow_lookup_is_abandoned_and_not_repeated(names: NameServer) -> None:
 
 
 def test_lookups_at_the_same_time_are_limited(names: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolver, "MAX_LOOKUPS", 1)
+    monkeypatch.setattr(resolver, "LOOKUPS_MAX", 1)
     release = threading.Event()
     names.before = release.wait
     try:
@@ -1619,7 +1619,7 @@ def test_no_descriptor_is_left_open(tls: ssl.SSLContext, strict_tls: ssl.SSLCont
 def test_sender_keeps_few_connections_however_many_targets(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_client, "MAX_POOLS", 2)
+    monkeypatch.setattr(http_client, "POOLS_MAX", 2)
     with FakePartner(behaves) as partner:
         for number in range(10):
             assert_complete(send(sender, target_of(partner, path=f"/{number}")))
@@ -1640,7 +1640,7 @@ def test_idle_connections_to_other_partners_are_closed(
         connection.stall()
         closed.set()
 
-    monkeypatch.setattr(http_client, "MAX_IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(http_client, "IDLE_SECONDS_MAX", 0.05)
     with FakePartner(notices) as quiet, FakePartner(behaves) as busy:
         assert_complete(send(sender, target_of(quiet)))
         time.sleep(0.1)

@@ -98,4 +98,4 @@ def run_tasks(app: Flask, database: Database) -> Callable[[], bool]:
 @pytest.fixture(autouse=True)
 def no_slow_exports(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a slow machine from turning a small export into a job."""
-    monkeypatch.setattr("app.exports.routes.MAX_SECONDS", 600.0)
+    monkeypatch.setattr("app.exports.routes.SECONDS_MAX", 600.0)

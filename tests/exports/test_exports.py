@@ -285,7 +285,7 @@ def test_slow_search_offers_a_job(
     meera: Browser, many_messages: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many_messages(3)
-    monkeypatch.setattr(exports_routes, "MAX_SECONDS", -1.0)
+    monkeypatch.setattr(exports_routes, "SECONDS_MAX", -1.0)
     assert "This export is large." in meera.get("/exports/webhooks.csv").visible_text
 
 

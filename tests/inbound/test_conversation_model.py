@@ -47,10 +47,10 @@ from tests.inbound.conftest import ASHA, outcome_of
 
 RULES = Rules(1024 * 1024, timedelta(hours=24))
 DAY = timedelta(days=1)
-MAX_INTERRUPTIONS = 5
+INTERRUPTIONS_MAX = 5
 ORDERS, STEPS_EACH = 5, 14
 """The size of a long conversation."""
-MAX_TRIES = 2
+TRIES_MAX = 2
 """The partner's schedule in these tests has one wait."""
 
 STATUS_AFTER_RESPONSE = {"ACCEPT": "ACCEPTED", "REJECT": "REJECTED", "RETURN": "RETURNED"}
@@ -490,7 +490,7 @@ class Conversation(RuleBasedStateMachine):
         elif is_manual:
             webhook.state = state_before
         else:
-            webhook.state = "pending" if webhook.automatic_attempts < MAX_TRIES else "failed"
+            webhook.state = "pending" if webhook.automatic_attempts < TRIES_MAX else "failed"
 
     def _record(self, claimed: ClaimedMessage, how: str) -> None:
         self.now += DAY
@@ -536,7 +536,7 @@ class Conversation(RuleBasedStateMachine):
                 elif state_before not in ("", "pending"):
                     webhook.state = state_before
                 else:
-                    webhook.state = "failed" if webhook.interruptions >= MAX_INTERRUPTIONS else "pending"
+                    webhook.state = "failed" if webhook.interruptions >= INTERRUPTIONS_MAX else "pending"
 
     # Comparison
 

@@ -80,7 +80,7 @@ def test_search_with_many_matches_walks_the_list(
     by_index = listed(session, "por", sort="-received_at")
     assert len(by_index) == 8
     assert matching_ids(session, TextIndex.ORDERS, "por", limit=7) is None
-    monkeypatch.setattr(queries, "FEW", 7)
+    monkeypatch.setattr(queries, "SORTED_MAX", 7)
     assert listed(session, "por", sort="-received_at") == by_index
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.tasks import service as task_service
-from app.tasks.models import MAX_ATTEMPTS, Job, JobNote, JobState, Task
+from app.tasks.models import ATTEMPTS_MAX, Job, JobNote, JobState, Task
 from app.tasks.presenters import job_note
 from app.tasks.worker import (
     LEASE,
@@ -155,12 +155,12 @@ def test_job_that_fails_repeatedly_has_failed(
     def fails(_run: TaskRun) -> None:
         raise RuntimeError("no")
 
-    for _ in range(MAX_ATTEMPTS + 1):
+    for _ in range(ATTEMPTS_MAX + 1):
         Worker(database, {"count": fails}).run_next()
         move_clock(hours=1)
     job = stored(session, job_id)
     assert job.state is JobState.FAILED
-    assert (job.attempts, job.error) == (MAX_ATTEMPTS, "RuntimeError")
+    assert (job.attempts, job.error) == (ATTEMPTS_MAX, "RuntimeError")
 
 
 def test_job_that_kills_its_worker_is_not_retried_forever(
@@ -171,7 +171,7 @@ def test_job_that_kills_its_worker_is_not_retried_forever(
     def kills(_run: TaskRun) -> None:
         raise Kill
 
-    for _ in range(MAX_ATTEMPTS):
+    for _ in range(ATTEMPTS_MAX):
         with pytest.raises(Kill):
             Worker(database, {"count": kills}).run_next()
         move_clock(hours=1)

@@ -9,7 +9,7 @@ import cssbeautifier
 import jsbeautifier
 
 ROOT = Path(__file__).parent.parent.parent
-LONGEST_LINE = 120
+LINE_MAX = 120
 STYLE = {"indent_size": 2, "end_with_newline": True, "brace_style": "collapse,preserve-inline"}
 
 
@@ -33,7 +33,7 @@ def problems(fix: bool = False) -> list[str]:
             lines.append(f"{path.relative_to(ROOT)}: not formatted")
     for path in sorted([*assets, *ROOT.glob("templates/**/*.html")]):
         for number, line in enumerate(path.read_text().splitlines(), 1):
-            if len(line) > LONGEST_LINE:
+            if len(line) > LINE_MAX:
                 lines.append(f"{path.relative_to(ROOT)}:{number}: {len(line)} characters")
     return lines
 

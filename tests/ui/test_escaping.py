@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup
 from markupsafe import Markup
 
 from app.inbound.api_description import marked, phrase
-from app.ui.bodies import LARGEST_COLORED, colored
+from app.ui.bodies import COLORED_MAX, colored
 
 SCRIPT = "<script>alert('1 & 2')</script>"
 
@@ -44,7 +44,7 @@ def test_script_in_a_sentence_is_escaped(
         '{"a": ' + SCRIPT + "}",
         SCRIPT,
         json.dumps(SCRIPT),
-        json.dumps({"value": SCRIPT, "long": "x" * LARGEST_COLORED}),
+        json.dumps({"value": SCRIPT, "long": "x" * COLORED_MAX}),
     ],
     ids=["key", "value", "in a list", "broken", "in the place of a value", "text", "a string", "too long"],
 )

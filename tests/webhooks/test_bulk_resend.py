@@ -444,7 +444,7 @@ def test_waiting_bulk_resend_does_not_block_other_jobs(
 ) -> None:
     confirm_orders(3)
     set_states(database, *[MessageState.FAILED] * 3)
-    monkeypatch.setattr(resends, "MAX_REQUESTED", 1)
+    monkeypatch.setattr(resends, "REQUESTED_MAX", 1)
     done, _ = resend_all(ravi, f"{PLAN}?state=failed")
     assert run_jobs()
     job = session.scalars(select(Job)).one()
@@ -470,7 +470,7 @@ def test_bulk_resend_requests_no_more_than_the_limit_per_partner(
 ) -> None:
     confirm_orders(5)
     set_states(database, *[MessageState.FAILED] * 5)
-    monkeypatch.setattr(resends, "MAX_REQUESTED", 2)
+    monkeypatch.setattr(resends, "REQUESTED_MAX", 2)
     resend_all(ravi, f"{PLAN}?state=failed")
 
     assert request_batch() and states(session).count("pending") == 2
