@@ -64,7 +64,9 @@ def prune_old(database: Database, ages: Ages, *, for_seconds: float | None = Non
     now = clock.now()
     removed = {"messages": 0, "inbound": 0, "audit": 0}
     if ages.messages:
-        removed["messages"] = _messages(database, now - timedelta(days=ages.messages), Budget(for_seconds))
+        before = now - timedelta(days=ages.messages)
+        removed["messages"] = _messages(database, before, Budget(for_seconds))
+        _delete_mails(database, before)
     if ages.inbound:
         removed["inbound"] = _inbound(database, now - timedelta(days=ages.inbound), Budget(for_seconds))
     if removed["messages"] or removed["inbound"]:
@@ -123,10 +125,7 @@ def _messages(database: Database, before: datetime, budget: Budget) -> int:
     )
 
     def remove(session: Session, batch: Sequence[str]) -> int:
-        emptied = _empty_messages(session, batch, before)
-        if len(batch) < BATCH:  # the last batch
-            _delete_mails(session, before)
-        return emptied
+        return _empty_messages(session, batch, before)
 
     return _in_batches(database, ids, remove, budget)
 
@@ -182,9 +181,11 @@ def _inbound(database: Database, before: datetime, budget: Budget) -> int:
     return _in_batches(database, ids, remove, budget)
 
 
-def _delete_mails(session: Session, before: datetime) -> None:
-    session.execute(
-        delete(Task)
-        .where(Task.kind.startswith(MAIL), Task.state.not_in(UNFINISHED), Task.finished_at < before)
-        .execution_options(synchronize_session=False)
-    )
+def _delete_mails(database: Database, before: datetime) -> None:
+    with database.writing() as session:
+        session.execute(
+            delete(Task)
+            .where(Task.kind.startswith(MAIL), Task.state.not_in(UNFINISHED), Task.finished_at < before)
+            .execution_options(synchronize_session=False)
+        )
+        session.commit()
