@@ -49,7 +49,7 @@ from app.saved_views import routes as saved_views_routes
 from app.search import routes as search_routes
 from app.tasks import presenters as tasks_presenters
 from app.tasks import routes as tasks_routes
-from app.tasks.mail import ALERTS
+from app.tasks.mail import MAIL_BASE_URL
 from app.ui import filters, request_log, sidebar, web
 from app.ui.trusted_hosts import TrustedHosts, trusted_names
 from app.webhooks import bulk_routes as webhooks_bulk_routes
@@ -116,7 +116,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
     app.extensions["database"] = Database(
         settings.database_url,
         info={
-            ALERTS: settings.public_url if settings.smtp_url else None,
+            MAIL_BASE_URL: settings.public_url if settings.smtp_url else None,
             FAILING_AFTER: settings.failing_after,
             ZONE: settings.time_zone.key,
         },

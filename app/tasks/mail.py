@@ -1,6 +1,6 @@
 """Queueing mails in the transaction of what they report. Nothing here sends or commits.
 
-Without a mail server nothing is queued: ``session.info[ALERTS]`` is None then.
+Without a mail server nothing is queued: ``session.info[MAIL_BASE_URL]`` is None then.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.tasks.models import MAIL, JobState, Task
 
-ALERTS = "alerts"
-"""The key in ``session.info`` of the base URL for links, which may be empty; None if mail is off."""
+MAIL_BASE_URL = "mail_base_url"
+"""The key in ``session.info`` of the base URL of links in emails, which may be empty; None if mail is off."""
 SUBJECT_MAX = 200
 DIGEST_HOUR = 8
 """The local hour of daily digests."""
@@ -42,7 +42,7 @@ class Topic(StrEnum):
 
 def is_on(session: Session) -> bool:
     """Whether mails are sent."""
-    return session.info.get(ALERTS) is not None
+    return session.info.get(MAIL_BASE_URL) is not None
 
 
 def enqueue(
@@ -98,7 +98,7 @@ def last_created_at(session: Session, topic: Topic) -> datetime | None:
 
 def link(session: Session, path: str) -> str:
     """A line with the URL of a page, or nothing if the app does not know its URL."""
-    base = (session.info.get(ALERTS) or "").rstrip("/")
+    base = (session.info.get(MAIL_BASE_URL) or "").rstrip("/")
     return f"\n{base}{path}\n" if base else ""
 
 
