@@ -444,7 +444,7 @@ def _person_with_password(username: str, password: str, address: str | None = No
     Errors: throttle.TooManyAttempts.
     """
     account = throttle.of_account(username)
-    of_address = throttle.of_address(throttle.Kind.ADDRESS, address) if address else None
+    of_address = throttle.of_address(throttle.ThrottleKind.ADDRESS, address) if address else None
     keys = [account, of_address] if of_address else [account]
     with web.database().reading() as reading:
         throttle.check(reading, keys)

@@ -167,12 +167,12 @@ def update_account(
     _record_changes(session, person, before, fields())
 
 
-def record_throttling(session: Session, person: Person | None, delayed: set[throttle.Kind]) -> None:
+def record_throttling(session: Session, person: Person | None, delayed: set[throttle.ThrottleKind]) -> None:
     """Record that an account or an address has to wait, once per series of failures.
 
     Names that no account has are left out, so that a stranger cannot fill the trail with them.
     """
-    if throttle.Kind.ADDRESS in delayed or (person and delayed):
+    if throttle.ThrottleKind.ADDRESS in delayed or (person and delayed):
         trail.record(
             session,
             AuditAction.THROTTLED,

@@ -26,7 +26,7 @@ FORGET_AFTER = timedelta(hours=1)
 FIRST_DELAY = timedelta(seconds=5)
 
 
-class Kind(StrEnum):
+class ThrottleKind(StrEnum):
     """What is counted."""
 
     ACCOUNT = "account"
@@ -43,10 +43,10 @@ class Limit:
 
 
 LIMITS = {
-    Kind.ACCOUNT: Limit(5, timedelta(minutes=5)),
+    ThrottleKind.ACCOUNT: Limit(5, timedelta(minutes=5)),
     # Colleagues share an address, so it has a higher limit and shorter delays.
-    Kind.ADDRESS: Limit(20, timedelta(minutes=1)),
-    Kind.PARTNER_KEY: Limit(20, timedelta(minutes=1)),
+    ThrottleKind.ADDRESS: Limit(20, timedelta(minutes=1)),
+    ThrottleKind.PARTNER_KEY: Limit(20, timedelta(minutes=1)),
 }
 
 
@@ -54,23 +54,23 @@ LIMITS = {
 class Key:
     """One account or one address."""
 
-    kind: Kind
+    kind: ThrottleKind
     value: str
 
     @property
     def stored(self) -> str:
         """The primary key. Usernames are hashed: people type passwords into the wrong field."""
-        is_account = self.kind is Kind.ACCOUNT
+        is_account = self.kind is ThrottleKind.ACCOUNT
         text = hashlib.sha256(self.value.encode()).hexdigest() if is_account else self.value
         return f"{self.kind}:{text}"
 
 
 def of_account(username: str) -> Key:
     """The key of an account, whether or not it exists."""
-    return Key(Kind.ACCOUNT, username.strip().lower())
+    return Key(ThrottleKind.ACCOUNT, username.strip().lower())
 
 
-def of_address(kind: Kind, address: str | None) -> Key:
+def of_address(kind: ThrottleKind, address: str | None) -> Key:
     """The key of an address; one IPv6 network of 64 bits counts as one address."""
     try:
         parsed = ip_address(address or "")
@@ -105,7 +105,7 @@ def seconds_left(session: Session, keys: Sequence[Key]) -> int:
     return max(0, math.ceil((blocked_until - now).total_seconds())) if blocked_until else 0
 
 
-def count_failure(session: Session, keys: Sequence[Key]) -> set[Kind]:
+def count_failure(session: Session, keys: Sequence[Key]) -> set[ThrottleKind]:
     """Count a failure and set the next delay. Returns the kinds of which this one caused the first delay.
 
     Sign-in counts before it checks and clears the count afterwards: parallel attempts cannot pass the limit.
@@ -140,23 +140,25 @@ def clear_failures(session: Session, account: Key, address: Key | None = None) -
         row.blocked_until = clock.now()
 
 
-def recent_failures(session: Session) -> dict[Kind, int]:
+def recent_failures(session: Session) -> dict[ThrottleKind, int]:
     """Failures that still count, by kind."""
-    counts = dict.fromkeys(Kind, 0)
+    counts = dict.fromkeys(ThrottleKind, 0)
     since = clock.now() - FORGET_AFTER
     query = (
         select(Throttle.kind, func.sum(Throttle.failures))
         .where(Throttle.last_failure_at > since)
         .group_by(Throttle.kind)
     )
-    return counts | {Kind(kind): int(count) for kind, count in session.execute(query)}
+    return counts | {ThrottleKind(kind): int(count) for kind, count in session.execute(query)}
 
 
-def blocked(session: Session) -> dict[Kind, int]:
+def blocked(session: Session) -> dict[ThrottleKind, int]:
     """Accounts and addresses that have to wait now, by kind."""
     query = (
         select(Throttle.kind, func.count())
         .where(Throttle.blocked_until > clock.now())
         .group_by(Throttle.kind)
     )
-    return dict.fromkeys(Kind, 0) | {Kind(kind): count for kind, count in session.execute(query)}
+    return dict.fromkeys(ThrottleKind, 0) | {
+        ThrottleKind(kind): count for kind, count in session.execute(query)
+    }

@@ -30,8 +30,8 @@ def as_text(
     queues: Sequence[Queue],
     outcomes: Sequence[OutcomeCount],
     *,
-    failed_attempts: Mapping[throttle.Kind, int],
-    blocked: Mapping[throttle.Kind, int],
+    failed_attempts: Mapping[throttle.ThrottleKind, int],
+    blocked: Mapping[throttle.ThrottleKind, int],
 ) -> bytes:
     """The metrics as a scrape gets them. The last two are about sign-ins and partner keys, by kind."""
     registry = CollectorRegistry(auto_describe=False)
@@ -76,7 +76,7 @@ def _gauges(queues: Sequence[Queue]) -> Iterator[Metric]:
 
 
 def _throttling(
-    failed_attempts: Mapping[throttle.Kind, int], blocked: Mapping[throttle.Kind, int]
+    failed_attempts: Mapping[throttle.ThrottleKind, int], blocked: Mapping[throttle.ThrottleKind, int]
 ) -> Iterator[Metric]:
     failures = GaugeMetricFamily(
         "po_confirm_failed_attempts",

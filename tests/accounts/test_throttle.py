@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.accounts import throttle
-from app.accounts.throttle import Kind
+from app.accounts.throttle import ThrottleKind
 from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
 from tests.people import PASSWORD, Browser
@@ -55,47 +55,59 @@ def test_delay_grows_up_to_its_limit(database: Database, move_clock: Any) -> Non
 
 @pytest.mark.sqlite
 def test_delay_of_an_address_is_shorter_and_the_longest_counts(database: Database, move_clock: Any) -> None:
-    account, address = throttle.of_account("asha"), throttle.of_address(Kind.ADDRESS, "192.0.2.1")
+    account, address = throttle.of_account("asha"), throttle.of_address(ThrottleKind.ADDRESS, "192.0.2.1")
     with database.writing() as session:
         assert throttle.count_failure(session, [account]) == set()
         for _ in range(19):
             throttle.count_failure(session, [address])
         assert throttle.seconds_left(session, [account, address]) == 0
         assert throttle.count_failure(session, [account, address]) == set()
-        assert throttle.count_failure(session, [account, address]) == {Kind.ADDRESS}
+        assert throttle.count_failure(session, [account, address]) == {ThrottleKind.ADDRESS}
         assert throttle.seconds_left(session, [account]) == 0
         assert throttle.seconds_left(session, [account, address]) == 5
         for _ in range(2):
             throttle.count_failure(session, [account])
-        assert throttle.count_failure(session, [account, address]) == {Kind.ACCOUNT}
+        assert throttle.count_failure(session, [account, address]) == {ThrottleKind.ACCOUNT}
         for _ in range(9):
             throttle.count_failure(session, [address])
         assert throttle.seconds_left(session, [address]) == 60
-        assert throttle.blocked(session) == {Kind.ACCOUNT: 1, Kind.ADDRESS: 1, Kind.PARTNER_KEY: 0}
+        assert throttle.blocked(session) == {
+            ThrottleKind.ACCOUNT: 1,
+            ThrottleKind.ADDRESS: 1,
+            ThrottleKind.PARTNER_KEY: 0,
+        }
         move_clock(seconds=61)
-        assert throttle.blocked(session) == {Kind.ACCOUNT: 0, Kind.ADDRESS: 0, Kind.PARTNER_KEY: 0}
+        assert throttle.blocked(session) == {
+            ThrottleKind.ACCOUNT: 0,
+            ThrottleKind.ADDRESS: 0,
+            ThrottleKind.PARTNER_KEY: 0,
+        }
 
 
 @pytest.mark.sqlite
 def test_forgiving_removes_the_count_of_the_account_and_one_of_the_address(database: Database) -> None:
     account, other = throttle.of_account("asha"), throttle.of_account("omar")
-    address = throttle.of_address(Kind.ADDRESS, "192.0.2.1")
+    address = throttle.of_address(ThrottleKind.ADDRESS, "192.0.2.1")
     with database.writing() as session:
         for _ in range(22):
             throttle.count_failure(session, [account, address, other])
         throttle.clear_failures(session, account, address)
         session.flush()
-        assert throttle.recent_failures(session) == {Kind.ACCOUNT: 22, Kind.ADDRESS: 21, Kind.PARTNER_KEY: 0}
+        assert throttle.recent_failures(session) == {
+            ThrottleKind.ACCOUNT: 22,
+            ThrottleKind.ADDRESS: 21,
+            ThrottleKind.PARTNER_KEY: 0,
+        }
         assert throttle.seconds_left(session, [account, address]) == 0
         assert throttle.seconds_left(session, [other]) == 300
         throttle.clear_failures(session, other)
         session.flush()
-        assert throttle.recent_failures(session)[Kind.ACCOUNT] == 0
-        single = throttle.of_address(Kind.PARTNER_KEY, "192.0.2.1")
+        assert throttle.recent_failures(session)[ThrottleKind.ACCOUNT] == 0
+        single = throttle.of_address(ThrottleKind.PARTNER_KEY, "192.0.2.1")
         throttle.count_failure(session, [single])
         throttle.clear_failures(session, account, single)
         session.flush()
-        assert throttle.recent_failures(session)[Kind.PARTNER_KEY] == 0
+        assert throttle.recent_failures(session)[ThrottleKind.PARTNER_KEY] == 0
 
 
 @pytest.mark.sqlite
@@ -107,14 +119,14 @@ def test_failures_count_for_exactly_an_hour(database: Database, monkeypatch: pyt
         for _ in range(6):
             throttle.count_failure(session, [account])
         monkeypatch.setattr("app.accounts.throttle.clock.now", lambda: began + timedelta(minutes=59))
-        assert throttle.recent_failures(session)[Kind.ACCOUNT] == 6
+        assert throttle.recent_failures(session)[ThrottleKind.ACCOUNT] == 6
         monkeypatch.setattr("app.accounts.throttle.clock.now", lambda: began + timedelta(hours=1))
-        assert throttle.recent_failures(session)[Kind.ACCOUNT] == 0
+        assert throttle.recent_failures(session)[ThrottleKind.ACCOUNT] == 0
         throttle.count_failure(session, [account])
-        assert throttle.recent_failures(session)[Kind.ACCOUNT] == 7
+        assert throttle.recent_failures(session)[ThrottleKind.ACCOUNT] == 7
         monkeypatch.setattr("app.accounts.throttle.clock.now", lambda: began + timedelta(hours=2, seconds=1))
         throttle.count_failure(session, [account])
-        assert throttle.recent_failures(session)[Kind.ACCOUNT] == 1
+        assert throttle.recent_failures(session)[ThrottleKind.ACCOUNT] == 1
 
 
 def test_account_key_ignores_case_and_hides_the_name() -> None:
@@ -134,7 +146,7 @@ def test_account_key_ignores_case_and_hides_the_name() -> None:
     ],
 )
 def test_address_key_is_the_address_or_its_network(address: str | None, value: str) -> None:
-    assert throttle.of_address(Kind.PARTNER_KEY, address).stored == f"partner_key:{value}"
+    assert throttle.of_address(ThrottleKind.PARTNER_KEY, address).stored == f"partner_key:{value}"
 
 
 @pytest.mark.sqlite
@@ -176,8 +188,8 @@ def test_delay_is_recorded_once(anonymous: Browser, session: Session, move_clock
 
 
 def test_ipv6_network_counts_as_one_address() -> None:
-    first, second = (throttle.of_address(Kind.ADDRESS, f"2001:db8::{end}") for end in ("1", "ffff"))
-    assert first == second != throttle.of_address(Kind.ADDRESS, "2001:db8:1::1")
+    first, second = (throttle.of_address(ThrottleKind.ADDRESS, f"2001:db8::{end}") for end in ("1", "ffff"))
+    assert first == second != throttle.of_address(ThrottleKind.ADDRESS, "2001:db8:1::1")
 
 
 def test_wrong_partner_keys_are_delayed(app: Flask, session: Session, partner: Any) -> None:
