@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import simplejson
 from xlsxwriter import Workbook
 
-from app.exports.sources import Column, Kind
+from app.exports.sources import CellType, ExportColumn
 from app.network.text import is_invisible
 
 BOM = b"\xef\xbb\xbf"
@@ -44,7 +44,7 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 def write(
     file: IO[bytes],
     form: str,
-    columns: Sequence[Column],
+    columns: Sequence[ExportColumn],
     batches: Iterable[Batch],
     zone: ZoneInfo,
     title: str,
@@ -57,14 +57,14 @@ def write(
         file.writelines(encode(columns, batches, zone))
 
 
-def as_csv(columns: Sequence[Column], batches: Iterable[Batch], zone: ZoneInfo) -> Iterator[bytes]:
+def as_csv(columns: Sequence[ExportColumn], batches: Iterable[Batch], zone: ZoneInfo) -> Iterator[bytes]:
     """CSV as in RFC 4180, in UTF-8 with a byte order mark."""
     yield BOM + _lines([[column.name for column in columns]])
     for batch in batches:
         yield _lines([[_cell(value, zone) for value in row] for row in batch])
 
 
-def as_jsonl(columns: Sequence[Column], batches: Iterable[Batch], zone: ZoneInfo) -> Iterator[bytes]:
+def as_jsonl(columns: Sequence[ExportColumn], batches: Iterable[Batch], zone: ZoneInfo) -> Iterator[bytes]:
     """One JSON object per line. Amounts are strings, so that readers do not round them."""
     names = [column.name for column in columns]
     for batch in filter(None, batches):
@@ -80,7 +80,7 @@ def as_jsonl(columns: Sequence[Column], batches: Iterable[Batch], zone: ZoneInfo
 
 
 def write_xlsx(
-    file: IO[bytes], columns: Sequence[Column], batches: Iterable[Batch], zone: ZoneInfo, title: str
+    file: IO[bytes], columns: Sequence[ExportColumn], batches: Iterable[Batch], zone: ZoneInfo, title: str
 ) -> None:
     """An Excel workbook. A full sheet continues on the next one."""
     options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
@@ -115,11 +115,11 @@ def _looks_like_formula(text: str) -> bool:
     return unicodedata.normalize("NFKC", first)[:1] in _FORMULA_MARKS
 
 
-def _sheet(book: Any, columns: Sequence[Column], strong: Any, title: str) -> Any:
+def _sheet(book: Any, columns: Sequence[ExportColumn], strong: Any, title: str) -> Any:
     sheet = book.add_worksheet(title)
     sheet.freeze_panes(1, 0)
     for place, column in enumerate(columns):
-        sheet.set_column(place, place, 26 if column.kind is Kind.TIME else 18)
+        sheet.set_column(place, place, 26 if column.kind is CellType.TIME else 18)
         sheet.write_string(0, place, column.name, strong)
         if column.choices:
             rule = {"validate": "list", "source": list(column.choices)}
@@ -127,10 +127,10 @@ def _sheet(book: Any, columns: Sequence[Column], strong: Any, title: str) -> Any
     return sheet
 
 
-def _write(sheet: Any, line: int, place: int, kind: Kind, value: Any) -> None:
+def _write(sheet: Any, line: int, place: int, kind: CellType, value: Any) -> None:
     if value is None or value == "":
         return
-    if kind in (Kind.NUMBER, Kind.MONEY) and (number := _as_double(value)) is not None:
+    if kind in (CellType.NUMBER, CellType.MONEY) and (number := _as_double(value)) is not None:
         sheet.write_number(line, place, number)
     else:
         text = str(value)

@@ -44,7 +44,7 @@ BATCH = 500
 Rows = Iterator[list[tuple[Any, ...]]]
 
 
-class Kind(StrEnum):
+class CellType(StrEnum):
     """How a column's values are written."""
 
     TEXT = "text"
@@ -54,11 +54,11 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ExportColumn:
     """A column: its name in the file, and the attribute or function that gives its value."""
 
     name: str
-    kind: Kind = Kind.TEXT
+    kind: CellType = CellType.TEXT
     of: str | Callable[[Any], Any] = ""
     # What a workbook offers in the cells of this column.
     choices: Sequence[str] = ()
@@ -76,7 +76,7 @@ class Source:
     title: str
     needs: Permission
     form: Callable[..., Any]
-    columns: Sequence[Column]
+    columns: Sequence[ExportColumn]
     page: Callable[[Session, Scope, Mapping[str, Any]], Page[Any]]
 
 
@@ -153,12 +153,12 @@ def _line_responses(order: Any) -> str:
     return "; ".join(f"{name}: {value}" for name, value in encode(lines))
 
 
-NUMBER, MONEY, TIME = Kind.NUMBER, Kind.MONEY, Kind.TIME
+NUMBER, MONEY, TIME = CellType.NUMBER, CellType.MONEY, CellType.TIME
 
 
-def _columns(names: str, kind: Kind = Kind.TEXT) -> list[Column]:
+def _columns(names: str, kind: CellType = CellType.TEXT) -> list[ExportColumn]:
     """Columns named as their attributes; ``names`` are separated by spaces."""
-    return [Column(name, kind) for name in names.split()]
+    return [ExportColumn(name, kind) for name in names.split()]
 
 
 SOURCES: dict[str, Source] = {
@@ -167,23 +167,23 @@ SOURCES: dict[str, Source] = {
         Permission.VIEW,
         OrderFilterForm,
         (
-            Column("id", NUMBER),
+            ExportColumn("id", NUMBER),
             *_columns("buyer_po_number object_id"),
-            Column("version", NUMBER),
-            Column("status"),
-            Column("answer", of="response"),
-            Column("answered_by", of="responded_by"),
-            Column("answered_at", TIME, of="responded_at"),
-            Column("delivery", of=_delivery),
+            ExportColumn("version", NUMBER),
+            ExportColumn("status"),
+            ExportColumn("answer", of="response"),
+            ExportColumn("answered_by", of="responded_by"),
+            ExportColumn("answered_at", TIME, of="responded_at"),
+            ExportColumn("delivery", of=_delivery),
             *_columns("subject buyer_name buyer_b2b_id supplier_name supplier_b2b_id"),
-            Column("line_count", NUMBER),
-            Column("total", MONEY),
-            Column("currency", of=lambda _: "INR"),
+            ExportColumn("line_count", NUMBER),
+            ExportColumn("total", MONEY),
+            ExportColumn("currency", of=lambda _: "INR"),
             *_columns("order_date delivery_date"),
             *_columns("received_at revised_at respond_by", TIME),
-            Column("partner", of=_partner_name),
-            Column("message_id"),
-            Column("line_responses", of=_line_responses),
+            ExportColumn("partner", of=_partner_name),
+            ExportColumn("message_id"),
+            ExportColumn("line_responses", of=_line_responses),
         ),
         _orders,
     ),
@@ -192,27 +192,27 @@ SOURCES: dict[str, Source] = {
         Permission.VIEW,
         MessageFilterForm,
         (
-            Column("id"),
-            Column("created_at", TIME),
+            ExportColumn("id"),
+            ExportColumn("created_at", TIME),
             *_columns("created_by kind"),
-            Column("partner", of=_partner_name),
-            Column("state", of="state_shown"),
-            Column("order_id", NUMBER),
+            ExportColumn("partner", of=_partner_name),
+            ExportColumn("state", of="state_shown"),
+            ExportColumn("order_id", NUMBER),
             *_columns("buyer_po_number object_id"),
-            Column("object_version", NUMBER),
+            ExportColumn("object_version", NUMBER),
             *_columns("buyer_b2b_id supplier_b2b_id"),
-            Column("attempts", NUMBER, "attempts_made"),
-            Column("http_status", NUMBER, "status_code"),
-            Column("response_code", NUMBER),
+            ExportColumn("attempts", NUMBER, "attempts_made"),
+            ExportColumn("http_status", NUMBER, "status_code"),
+            ExportColumn("response_code", NUMBER),
             *_columns("response_message result error_cd error_dtl error_field req_msg_id reason"),
-            Column("note", of=message_sentence),
-            Column("result_from"),
-            Column("asked_by", of="requested_by"),
-            Column("asked_reason", of="request_reason"),
-            Column("request_id"),
-            Column("finished_at", TIME),
-            Column("body_sha256"),
-            Column("next_at", TIME, lambda row: None if row.is_final else row.next_at),
+            ExportColumn("note", of=message_sentence),
+            ExportColumn("result_from"),
+            ExportColumn("asked_by", of="requested_by"),
+            ExportColumn("asked_reason", of="request_reason"),
+            ExportColumn("request_id"),
+            ExportColumn("finished_at", TIME),
+            ExportColumn("body_sha256"),
+            ExportColumn("next_at", TIME, lambda row: None if row.is_final else row.next_at),
         ),
         _webhooks,
     ),
@@ -221,21 +221,21 @@ SOURCES: dict[str, Source] = {
         Permission.VIEW,
         InboundFilterForm,
         (
-            Column("id"),
-            Column("received_at", TIME),
-            Column("kind"),
-            Column("partner", of=_partner_name),
+            ExportColumn("id"),
+            ExportColumn("received_at", TIME),
+            ExportColumn("kind"),
+            ExportColumn("partner", of=_partner_name),
             *_columns("remote_address path"),
-            Column("size", NUMBER),
-            Column("effect"),
-            Column("answer_status", NUMBER, "response_status"),
+            ExportColumn("size", NUMBER),
+            ExportColumn("effect"),
+            ExportColumn("answer_status", NUMBER, "response_status"),
             *_columns("error_cd error_field detail"),
-            Column("order_id", NUMBER),
+            ExportColumn("order_id", NUMBER),
             *_columns("buyer_po_number object_id supplier_b2b_id content_sha256 repeat_of"),
-            Column("again_at", TIME, "reprocessed_at"),
-            Column("again_by", of="reprocessed_by"),
-            Column("again_reason", of="reprocess_reason"),
-            Column("again_detail", of="reprocess_error"),
+            ExportColumn("again_at", TIME, "reprocessed_at"),
+            ExportColumn("again_by", of="reprocessed_by"),
+            ExportColumn("again_reason", of="reprocess_reason"),
+            ExportColumn("again_detail", of="reprocess_error"),
         ),
         _inbound,
     ),
@@ -244,8 +244,8 @@ SOURCES: dict[str, Source] = {
         Permission.VIEW_AUDIT_TRAIL,
         AuditFilterForm,
         (
-            Column("id", NUMBER),
-            Column("at", TIME),
+            ExportColumn("id", NUMBER),
+            ExportColumn("at", TIME),
             *_columns("actor role address user_agent action object_kind object_id object_name"),
             *_columns("reason before after"),
         ),
@@ -266,19 +266,19 @@ RESPONSE_SHEET = Source(
     Permission.RESPOND,
     OrderFilterForm,
     (
-        Column(SheetColumn.ORDER, NUMBER, "id"),
-        Column(SheetColumn.VERSION, NUMBER, "version"),
-        Column(SheetColumn.PO_NUMBER, of="buyer_po_number"),
-        Column("Buyer", of="buyer_name"),
-        Column("Subject", of="subject"),
-        Column("Lines", NUMBER, "line_count"),
-        Column("Total", MONEY, "total"),
-        Column("Deliver by", of="delivery_date"),
-        Column("Respond by", TIME, "respond_by"),
-        Column(SheetColumn.RESPONSE, of=lambda _: "", choices=("Confirm", "Reject", "Return")),
-        Column(SheetColumn.REMARKS, of=lambda _: ""),
-        Column(SheetColumn.OWN_NUMBER, of=lambda _: ""),
-        Column(SheetColumn.PROMISED_DATE, of=lambda _: ""),
+        ExportColumn(SheetColumn.ORDER, NUMBER, "id"),
+        ExportColumn(SheetColumn.VERSION, NUMBER, "version"),
+        ExportColumn(SheetColumn.PO_NUMBER, of="buyer_po_number"),
+        ExportColumn("Buyer", of="buyer_name"),
+        ExportColumn("Subject", of="subject"),
+        ExportColumn("Lines", NUMBER, "line_count"),
+        ExportColumn("Total", MONEY, "total"),
+        ExportColumn("Deliver by", of="delivery_date"),
+        ExportColumn("Respond by", TIME, "respond_by"),
+        ExportColumn(SheetColumn.RESPONSE, of=lambda _: "", choices=("Confirm", "Reject", "Return")),
+        ExportColumn(SheetColumn.REMARKS, of=lambda _: ""),
+        ExportColumn(SheetColumn.OWN_NUMBER, of=lambda _: ""),
+        ExportColumn(SheetColumn.PROMISED_DATE, of=lambda _: ""),
     ),
     _open_orders,
 )

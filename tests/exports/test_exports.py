@@ -25,7 +25,7 @@ from app.db.filters import Page
 from app.delivery.models import Message, MessageNote, MessageState
 from app.exports import files, formats, sources
 from app.exports import routes as exports_routes
-from app.exports.sources import Column, Kind
+from app.exports.sources import CellType, ExportColumn
 from app.inbound.processing import Call, Rules, receive_message
 from app.network.reader import dumps
 from app.orders.models import PurchaseOrder
@@ -130,7 +130,7 @@ FORMULAS += ["﹦1", "\u2066=1", "\ufe0f=1", "\xad=1"]
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_formulas_are_escaped(text: str) -> None:
-    columns = [Column("a"), Column("b")]
+    columns = [ExportColumn("a"), ExportColumn("b")]
     (row,) = read_csv(b"".join(formats.as_csv(columns, [[(text, "b")]], None)))  # type: ignore[arg-type]
     assert row["a"].startswith("'")
     file = io.BytesIO()
@@ -141,7 +141,7 @@ def test_formulas_are_escaped(text: str) -> None:
 @pytest.mark.parametrize("text", ["<r>&</r>", '<r></r></is></c><c r="ZZ9"><f>1+1</f></c><c><is><r></r>'])
 def test_rich_text_markup_is_escaped_in_excel(text: str) -> None:
     file = io.BytesIO()
-    formats.write_xlsx(file, [Column("a"), Column("b")], [[(text, "b")]], None, "T")  # type: ignore[arg-type]
+    formats.write_xlsx(file, [ExportColumn("a"), ExportColumn("b")], [[(text, "b")]], None, "T")  # type: ignore[arg-type]
     assert read_xlsx(file.getvalue())[1] == [("inlineStr", "'" + text), ("inlineStr", "b")]
 
 
@@ -181,7 +181,7 @@ def test_full_sheet_continues_on_the_next(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(formats, "SHEET_ROWS", 4)
     file = io.BytesIO()
     rows = [[(number, "x" * 40_000)] for number in range(7)]
-    columns = [Column("n", Kind.NUMBER), Column("t")]
+    columns = [ExportColumn("n", CellType.NUMBER), ExportColumn("t")]
     formats.write_xlsx(file, columns, rows, None, "Rows")  # type: ignore[arg-type]
     sheets = [read_xlsx(file.getvalue(), number) for number in (1, 2, 3)]
     assert [len(sheet) for sheet in sheets] == [4, 4, 2]
@@ -418,7 +418,7 @@ def test_failed_export_leaves_no_partial_file_and_is_retried(
     job_id = create_export(meera, "/exports/webhooks.jsonl")
     encode, calls = formats.as_jsonl, itertools.count()
 
-    def breaks(columns: Sequence[Column], batches: Any, zone: Any) -> Any:
+    def breaks(columns: Sequence[ExportColumn], batches: Any, zone: Any) -> Any:
         for chunk in encode(columns, batches, zone):
             yield chunk
             if next(calls) == 0:
@@ -459,7 +459,7 @@ def test_memory_does_not_grow_with_rows(
 
 @pytest.mark.parametrize("form", ["csv", "xlsx", "jsonl"])
 def test_formats_do_not_keep_written_rows(form: str, tmp_path: Path) -> None:
-    columns = [Column("a"), Column("b", Kind.NUMBER)]
+    columns = [ExportColumn("a"), ExportColumn("b", CellType.NUMBER)]
 
     def peak(count: int) -> int:
         batches = (
@@ -483,12 +483,12 @@ def test_hostile_partner_text_does_not_break_a_file(
 ) -> None:
     from datetime import timedelta
 
-    from app.network.vocabulary import Kind as MessageKind
+    from app.network.vocabulary import Kind
 
     body = json.loads(dumps(example_bodies[0]), parse_float=str)
     body["purchaseOrder"]["subject"] = "a\x01b\u202e</t>\ud83d\ude00 ]]> &amp;"
     with database.writing() as session:
-        call = Call(MessageKind.REQ_SEND, "/")
+        call = Call(Kind.REQ_SEND, "/")
         raw = json.dumps(body).encode()
         receive_message(session, partner.id, call, raw, Rules(10**6, timedelta(hours=1)))
         session.commit()
