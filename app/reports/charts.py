@@ -36,7 +36,7 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class StepData:
     """The data of one step: its name, a description of its values, and the values by kind.
 
     The description is empty if there is no data.
@@ -77,7 +77,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class Series:
     """An entry of the legend."""
 
     name: str
@@ -91,7 +91,7 @@ class Chart:
     slots: tuple[Slot, ...]
     vertical_ticks: tuple[Tick, ...]
     horizontal_ticks: tuple[Tick, ...]
-    kinds: tuple[Kind, ...]
+    kinds: tuple[Series, ...]
     lines: tuple[Line, ...] = ()
 
     @property
@@ -101,9 +101,9 @@ class Chart:
 
 
 def bar_chart(
-    columns: Sequence[Column],
+    columns: Sequence[StepData],
     *,
-    kinds: Sequence[Kind],
+    kinds: Sequence[Series],
     ticks: Iterable[Tick],
     format_value: Callable[[int], str],
 ) -> Chart:
@@ -122,7 +122,7 @@ def bar_chart(
     return Chart(tuple(slots), vertical_ticks, tuple(ticks), tuple(kinds))
 
 
-def duration_chart(columns: Sequence[Column], *, kinds: Sequence[Kind], ticks: Iterable[Tick]) -> Chart:
+def duration_chart(columns: Sequence[StepData], *, kinds: Sequence[Series], ticks: Iterable[Tick]) -> Chart:
     """Lines of milliseconds over a logarithmic axis."""
     axis = _duration_axis([value for column in columns for value in column.values if value])
     low, high = math.log(axis[0][0]), math.log(axis[-1][0])
@@ -190,7 +190,7 @@ def _position(number: int, count: int) -> tuple[float, float]:
     return number * 100 / count, 100 / count
 
 
-def _stack(kinds: Sequence[Kind], counts: Sequence[int], maximum: int) -> Iterator[Segment]:
+def _stack(kinds: Sequence[Series], counts: Sequence[int], maximum: int) -> Iterator[Segment]:
     bottom = TOP + HEIGHT
     for kind, count in zip(kinds, counts, strict=True):
         if count:

@@ -44,7 +44,7 @@ DEFAULT_RANGE = "24h"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TimeStep:
     """The attempts that ended in one step of the range."""
 
     starts_at: datetime
@@ -84,7 +84,7 @@ class DeliveryHealth:
     totals: Totals
     backlog: Waiting
     paused_count: int
-    steps: Sequence[Step]
+    steps: Sequence[TimeStep]
     failures: Sequence[Failure]
     partners: Sequence[PartnerHealth]
 
@@ -118,7 +118,7 @@ def delivery_health(
         totals=overall,
         backlog=_sum(status.waiting for status in statuses),
         paused_count=sum(status.waiting.count for status in statuses if status.partner.paused),
-        steps=[Step(start, start + time_range.step, by_step[start]) for start in starts],
+        steps=[TimeStep(start, start + time_range.step, by_step[start]) for start in starts],
         failures=_failures(session, since, until, by_partner.keys()),
         partners=[PartnerHealth(status, by_partner[status.partner.id]) for status in statuses],
     )

@@ -13,11 +13,11 @@ from flask import url_for
 from app.delivery.statistics import Durations
 from app.inbound.models import Effect
 from app.network.text import pluralize
-from app.network.vocabulary import Kind as MessageKind
+from app.network.vocabulary import Kind
 from app.orders.queries import SOON_HOURS, QueueCounts
 from app.partners.presenters import pause_sentence
-from app.reports.charts import Chart, Column, Kind, Tick, bar_chart, duration_chart, time_ticks
-from app.reports.delivery_health import DeliveryHealth, Failure, Step
+from app.reports.charts import Chart, Series, StepData, Tick, bar_chart, duration_chart, time_ticks
+from app.reports.delivery_health import DeliveryHealth, Failure, TimeStep
 from app.reports.home import Day, Home
 from app.reports.response_report import ResponseReport, ResponseTotals
 from app.ui.numbers import duration, number
@@ -27,13 +27,17 @@ from app.webhooks.partner_status import PartnerStatus
 
 LATENCY_PERCENTILES = (0.5, 0.95, 0.99)
 DELIVERY_PERCENTILES = (0.5, 0.95)
-_PERCENTILE_KINDS = (Kind("p50", "p50 (median)"), Kind("p95", "p95"), Kind("p99", "p99"))
-_ATTEMPT_KINDS = (Kind("delivered", "delivered"), Kind("failed", "failed"))
-_RESPONSE_KINDS = (Kind("accept", "confirmed"), Kind("return", "returned"), Kind("reject", "rejected"))
+_PERCENTILE_KINDS = (Series("p50", "p50 (median)"), Series("p95", "p95"), Series("p99", "p99"))
+_ATTEMPT_KINDS = (Series("delivered", "delivered"), Series("failed", "failed"))
+_RESPONSE_KINDS = (
+    Series("accept", "confirmed"),
+    Series("return", "returned"),
+    Series("reject", "rejected"),
+)
 _DEADLINE_KINDS = (
-    Kind("early", "on time, first half"),
-    Kind("in-time", "on time, second half"),
-    Kind("late", "late"),
+    Series("early", "on time, first half"),
+    Series("in-time", "on time, second half"),
+    Series("late", "late"),
 )
 
 
@@ -188,8 +192,8 @@ def recent_changes(home: Home) -> list[Change]:
         text = f"{pluralize(received.orders, 'new order')} from {pluralize(received.buyers, 'buyer')}"
         changes.append(Change(text, url_for("orders.inbox", received_since=since, sort="-received_at")))
     for count, label, kind in (
-        (home.changed, "changed", MessageKind.REQ_EDIT),
-        (home.ended, "canceled or closed", MessageKind.REQ_STATUS_CHANGE),
+        (home.changed, "changed", Kind.REQ_EDIT),
+        (home.ended, "canceled or closed", Kind.REQ_STATUS_CHANGE),
     ):
         if count:
             url = url_for("inbound.log", kind=kind.value, effect=Effect.APPLIED.value, since=since)
@@ -240,7 +244,7 @@ def health_charts(health: DeliveryHealth, zone: ZoneInfo) -> HealthCharts:
     return HealthCharts(
         attempts=bar_chart(
             [
-                Column(name, _attempts_label(step), [step.totals.delivered, step.totals.failed])
+                StepData(name, _attempts_label(step), [step.totals.delivered, step.totals.failed])
                 for name, step in zip(names, health.steps, strict=True)
             ],
             kinds=_ATTEMPT_KINDS,
@@ -273,7 +277,7 @@ def failure_class(failure: Failure) -> str:
     return failure.status_class or "no response"
 
 
-def step_label(step: Step, zone: ZoneInfo) -> str:
+def step_label(step: TimeStep, zone: ZoneInfo) -> str:
     """A step in the zone of the reader: ``22 Nov, 10:30 to 11:00``."""
     start, end = step.starts_at.astimezone(zone), step.ends_at.astimezone(zone)
     label = f"{short_day(start)}, {start:%H:%M}"
@@ -282,7 +286,7 @@ def step_label(step: Step, zone: ZoneInfo) -> str:
     return f"{label} to {short_day(end)}, {end:%H:%M}"
 
 
-def _attempts_label(step: Step) -> str:
+def _attempts_label(step: TimeStep) -> str:
     if not step.totals.attempts:
         return ""
     return f"{number(step.totals.delivered)} of {pluralize(step.totals.attempts, 'attempt')} delivered"
@@ -298,7 +302,7 @@ def _percentile_chart(
         description = ", ".join(
             f"{kind.name} {duration(value)}" for kind, value in zip(kinds, values, strict=True)
         )
-        columns.append(Column(name, description if step_durations.count else "", values))
+        columns.append(StepData(name, description if step_durations.count else "", values))
     return duration_chart(columns, kinds=kinds, ticks=ticks)
 
 
@@ -327,7 +331,7 @@ def report_charts(report: ResponseReport) -> ReportCharts:
 
 def _day_chart(
     days: Sequence[tuple[date, ResponseTotals]],
-    kinds: Sequence[Kind],
+    kinds: Sequence[Series],
     counts_of: Callable[[ResponseTotals], list[int]],
 ) -> Chart:
     columns = []
@@ -335,7 +339,7 @@ def _day_chart(
         counts = counts_of(day_totals)
         parts = [f"{number(count)} {kind.label}" for kind, count in zip(kinds, counts, strict=True) if count]
         description = f"{pluralize(day_totals.count, 'response')}, {', '.join(parts)}" if parts else ""
-        columns.append(Column(short_day(day), description, counts))
+        columns.append(StepData(short_day(day), description, counts))
     every = ceil(len(days) / 8)
     ticks = [
         Tick((place + 0.5) * 100 / len(days), short_day(day), minor=place // every % 2 == 1)

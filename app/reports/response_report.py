@@ -60,7 +60,7 @@ class ResponseTotals:
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class RemarkCount:
     """Orders that were rejected or returned with the same remarks."""
 
     response: str
@@ -77,7 +77,7 @@ class ResponseReport:
     totals: ResponseTotals
     days: Sequence[tuple[date, ResponseTotals]]
     people: Sequence[tuple[str, ResponseTotals]]
-    reasons: Sequence[Reason]
+    reasons: Sequence[RemarkCount]
     reason_count: int
 
 
@@ -104,6 +104,6 @@ def response_report(
         totals=totals,
         days=list(days.items()),
         people=sorted(people.items(), key=lambda item: (-item[1].count, item[0])),
-        reasons=[Reason(*key, count) for key, count in most_first[:REASONS_MAX]],
+        reasons=[RemarkCount(*key, count) for key, count in most_first[:REASONS_MAX]],
         reason_count=sum(reasons.values()),
     )

@@ -155,8 +155,8 @@ def test_percent_is_rounded_to_100_or_0_only_if_exact() -> None:
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**9)), min_size=1, max_size=70))
 def test_bars_stay_within_the_plot_and_every_segment_is_visible(columns: list[tuple[int, int]]) -> None:
     chart = charts.bar_chart(
-        [charts.Column("", "label" if sum(pair) else "", pair) for pair in columns],
-        kinds=[charts.Kind("a", "A"), charts.Kind("b", "B")],
+        [charts.StepData("", "label" if sum(pair) else "", pair) for pair in columns],
+        kinds=[charts.Series("a", "A"), charts.Series("b", "B")],
         ticks=(),
         format_value=str,
     )
@@ -172,8 +172,8 @@ def test_bars_stay_within_the_plot_and_every_segment_is_visible(columns: list[tu
 
 @given(st.lists(st.one_of(st.none(), st.floats(0.001, 1e12)), min_size=1, max_size=70))
 def test_lines_stay_within_the_plot_and_break_at_missing_values(values: list[float | None]) -> None:
-    columns = [charts.Column("", "", [value]) for value in values]
-    chart = charts.duration_chart(columns, kinds=[charts.Kind("p50", "p50")], ticks=())
+    columns = [charts.StepData("", "", [value]) for value in values]
+    chart = charts.duration_chart(columns, kinds=[charts.Series("p50", "p50")], ticks=())
     path = chart.lines[0].path
     segments = sum(
         value is not None and (place == 0 or values[place - 1] is None) for place, value in enumerate(values)
