@@ -29,7 +29,7 @@ from app.orders.order_content import Document
 from app.orders.presenters import info_label, response_label
 from app.ui.bodies import compact, field_label
 from app.ui.numbers import amount, number, plain
-from app.ui.pdf import ACCENT, MARGIN, MUTED, WARNING, WIDTH, Column, Text, printable
+from app.ui.pdf import ACCENT, MARGIN, MUTED, WARNING, WIDTH, TableColumn, Text, printable
 from app.ui.pdf import Document as Pdf
 from app.ui.times import day, exact_time
 from app.webhooks.presenters import message_chip
@@ -51,12 +51,12 @@ MORE_FIELDS = "There are more fields in PO Confirm."
 CONTACT_MAX = 160
 """Characters of one line of a party's contact data."""
 COLUMNS = (
-    Column("#", 12),
-    Column("Item", 66),
-    Column("Quantity", 26, "R"),
-    Column("Price", 24, "R"),
-    Column("Tax", 22, "R"),
-    Column("Amount, ₹", 30, "R"),
+    TableColumn("#", 12),
+    TableColumn("Item", 66),
+    TableColumn("Quantity", 26, "R"),
+    TableColumn("Price", 24, "R"),
+    TableColumn("Tax", 22, "R"),
+    TableColumn("Amount, ₹", 30, "R"),
 )
 
 

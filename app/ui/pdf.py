@@ -54,7 +54,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """A column of a table; ``width`` in millimeters."""
 
     label: str
@@ -91,7 +91,7 @@ class Document(FPDF):
     def __init__(self, *, title: str, author: str, note: str, created_at: datetime) -> None:
         super().__init__()
         self._note = note
-        self._columns: Sequence[Column] = ()
+        self._columns: Sequence[TableColumn] = ()
         self._widths: dict[str, float] = {}
         self.set_margins(MARGIN, MARGIN)
         self.set_auto_page_break(False)
@@ -179,7 +179,7 @@ class Document(FPDF):
 
     # --- Tables
 
-    def open_table(self, columns: Sequence[Column]) -> None:
+    def open_table(self, columns: Sequence[TableColumn]) -> None:
         """Begin a table with its header."""
         self.make_space(20)
         self._columns = columns
