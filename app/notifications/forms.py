@@ -8,8 +8,8 @@ from wtforms import SelectField
 from wtforms.validators import ValidationError
 
 from app.accounts.models import Person, Role
-from app.notifications.models import Category, Delivery
-from app.notifications.preferences import Preferences
+from app.notifications.models import Category, EmailTiming
+from app.notifications.preferences import NotificationPreferences
 from app.orders.queries import SOON_HOURS
 from app.ui.fields import choices
 from app.ui.forms import FlaskForm
@@ -30,9 +30,9 @@ CATEGORIES = {
 }
 """The categories that people of a role are notified of."""
 CHOICES = [
-    (Delivery.AT_ONCE.value, "Email at once"),
-    (Delivery.DIGEST.value, "Daily email"),
-    (Delivery.OFF.value, "Off"),
+    (EmailTiming.AT_ONCE.value, "Email at once"),
+    (EmailTiming.DIGEST.value, "Daily email"),
+    (EmailTiming.OFF.value, "Off"),
 ]
 HOURS = [("", "None"), *((str(hour), f"{hour:02}:00") for hour in range(24))]
 
@@ -64,19 +64,19 @@ class PreferencesForm(FlaskForm):
     @classmethod
     def of(cls, person: Person) -> PreferencesForm:
         """The form with the saved preferences."""
-        saved = Preferences.of(person)
-        values = {category.value: delivery.value for category, delivery in saved.deliveries.items()}
+        saved = NotificationPreferences.of(person)
+        values = {category.value: timing.value for category, timing in saved.timings.items()}
         hours = {
             name: "" if hour is None else str(hour)
             for name, hour in (("quiet_from", saved.quiet_from), ("quiet_until", saved.quiet_until))
         }
         return cls(role=person.role, formdata=None, data={**values, **hours})
 
-    def preferences(self, saved: Preferences) -> Preferences:
+    def preferences(self, saved: NotificationPreferences) -> NotificationPreferences:
         """The preferences that the valid form has; what it does not ask for stays as saved."""
-        deliveries = {
-            category: Delivery(self[category.value].data) if category.value in self else delivery
-            for category, delivery in saved.deliveries.items()
+        timings = {
+            category: EmailTiming(self[category.value].data) if category.value in self else timing
+            for category, timing in saved.timings.items()
         }
         hours = [int(field.data) if field.data else None for field in (self.quiet_from, self.quiet_until)]
-        return Preferences(deliveries, *hours)
+        return NotificationPreferences(timings, *hours)

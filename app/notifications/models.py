@@ -56,7 +56,7 @@ _CATEGORIES = {
 }
 
 
-class Delivery(StrEnum):
+class EmailTiming(StrEnum):
     """How a person gets the notifications of a category. The bell shows all but those that are off."""
 
     AT_ONCE = "at_once"

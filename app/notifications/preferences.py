@@ -9,36 +9,37 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.accounts.models import Person
-from app.notifications.models import Category, Delivery
+from app.notifications.models import Category, EmailTiming
 
 KEY = "notifications"
 """The key in ``Person.preferences``."""
 DEFAULTS = {
-    Category.ASSIGNED: Delivery.AT_ONCE,
-    Category.MENTIONED: Delivery.AT_ONCE,
-    Category.ORDERS: Delivery.DIGEST,
-    Category.DEADLINES: Delivery.DIGEST,
-    Category.RESPONSES: Delivery.AT_ONCE,
-    Category.PARTNERS: Delivery.DIGEST,
+    Category.ASSIGNED: EmailTiming.AT_ONCE,
+    Category.MENTIONED: EmailTiming.AT_ONCE,
+    Category.ORDERS: EmailTiming.DIGEST,
+    Category.DEADLINES: EmailTiming.DIGEST,
+    Category.RESPONSES: EmailTiming.AT_ONCE,
+    Category.PARTNERS: EmailTiming.DIGEST,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Preferences:
+class NotificationPreferences:
     """How a person gets each category, and the local hours between which no mail is sent."""
 
-    deliveries: Mapping[Category, Delivery]
+    timings: Mapping[Category, EmailTiming]
     quiet_from: int | None = None
     quiet_until: int | None = None
 
     @classmethod
-    def of(cls, person: Person) -> Preferences:
+    def of(cls, person: Person) -> NotificationPreferences:
         """The preferences of a person, with defaults for those that are missing."""
         saved = person.preferences.get(KEY, {})
-        deliveries = {
-            category: Delivery(saved.get(category.value, default)) for category, default in DEFAULTS.items()
+        timings = {
+            category: EmailTiming(saved.get(category.value, default))
+            for category, default in DEFAULTS.items()
         }
-        return cls(deliveries, saved.get("quiet_from"), saved.get("quiet_until"))
+        return cls(timings, saved.get("quiet_from"), saved.get("quiet_until"))
 
     def save(self, person: Person) -> None:
         """Set them as the preferences of a person."""
@@ -46,8 +47,8 @@ class Preferences:
 
     def as_stored(self) -> dict[str, Any]:
         """The values in ``Person.preferences``."""
-        deliveries = {category.value: delivery.value for category, delivery in self.deliveries.items()}
-        return {**deliveries, "quiet_from": self.quiet_from, "quiet_until": self.quiet_until}
+        timings = {category.value: timing.value for category, timing in self.timings.items()}
+        return {**timings, "quiet_from": self.quiet_from, "quiet_until": self.quiet_until}
 
     def mail_time(self, now: datetime, zone: ZoneInfo) -> datetime:
         """When a mail may be sent: now, or when the quiet hours end."""

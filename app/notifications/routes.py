@@ -17,7 +17,7 @@ from app.network.text import whole_number
 from app.notifications import queries, service
 from app.notifications.forms import PreferencesForm
 from app.notifications.models import Category
-from app.notifications.preferences import Preferences
+from app.notifications.preferences import NotificationPreferences
 from app.notifications.presenters import by_day
 from app.notifications.texts import notification_text
 from app.ui import web
@@ -90,7 +90,7 @@ def save_preferences() -> AnyResponse:
     form = PreferencesForm(role=person.role)
     if not form.validate():
         return _preferences_page(form, 422)
-    service.set_preferences(web.db(), person, form.preferences(Preferences.of(person)))
+    service.set_preferences(web.db(), person, form.preferences(NotificationPreferences.of(person)))
     web.db().commit()
     return web.redirect_after_post(url_for(".preferences", saved=1))
 

@@ -15,8 +15,8 @@ from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.db import Database
 from app.network.text import pluralize
-from app.notifications.models import TITLE_MAX, Delivery, Event, Notification
-from app.notifications.preferences import Preferences
+from app.notifications.models import TITLE_MAX, EmailTiming, Event, Notification
+from app.notifications.preferences import NotificationPreferences
 from app.notifications.texts import notification_text
 from app.tasks.mail import DIGEST_HOUR, Topic, enqueue, is_on, link, one_line
 
@@ -35,9 +35,9 @@ def notify(
     """
     now = clock.now()
     for person in people:
-        preferences = Preferences.of(person)
-        delivery = preferences.deliveries[event.category]
-        if delivery is Delivery.OFF:
+        preferences = NotificationPreferences.of(person)
+        timing = preferences.timings[event.category]
+        if timing is EmailTiming.OFF:
             continue
         notification = Notification(
             person_id=person.id,
@@ -46,10 +46,10 @@ def notify(
             caused_by=by[:120],
             path=path,
             created_at=now,
-            in_digest=delivery is Delivery.DIGEST and bool(person.mail_address) and is_on(session),
+            in_digest=timing is EmailTiming.DIGEST and bool(person.mail_address) and is_on(session),
         )
         session.add(notification)
-        if delivery is Delivery.AT_ONCE and person.mail_address:
+        if timing is EmailTiming.AT_ONCE and person.mail_address:
             text = one_line(notification_text(notification))
             at = preferences.mail_time(now, zone_of(session, person))
             _enqueue(session, person, text, f"{text}.\n{link(session, path)}", at)
@@ -76,9 +76,9 @@ def mark_all_read(session: Session, person_id: int, newest: int) -> None:
     session.execute(unread.values(read_at=clock.now()))
 
 
-def set_preferences(session: Session, person: Person, preferences: Preferences) -> None:
+def set_preferences(session: Session, person: Person, preferences: NotificationPreferences) -> None:
     """Save the preferences of a person."""
-    before = _audit_fields(Preferences.of(person))
+    before = _audit_fields(NotificationPreferences.of(person))
     preferences.save(person)
     old, new = trail.differences(before, _audit_fields(preferences))
     if new:
@@ -94,9 +94,9 @@ def set_preferences(session: Session, person: Person, preferences: Preferences) 
         )
 
 
-def _audit_fields(preferences: Preferences) -> dict[str, object]:
-    deliveries = {f"mail_{category}": delivery.value for category, delivery in preferences.deliveries.items()}
-    return {**deliveries, "quiet_from": preferences.quiet_from, "quiet_until": preferences.quiet_until}
+def _audit_fields(preferences: NotificationPreferences) -> dict[str, object]:
+    timings = {f"mail_{category}": timing.value for category, timing in preferences.timings.items()}
+    return {**timings, "quiet_from": preferences.quiet_from, "quiet_until": preferences.quiet_until}
 
 
 def send_digests(database: Database) -> int:
@@ -144,7 +144,7 @@ def _send_digest(session: Session, person: Person) -> bool:
     subject = pluralize(len(lines), "notification")
     more = [f"and {len(lines) - DIGEST_LISTED} more"] if len(lines) > DIGEST_LISTED else []
     body = "\n".join([*lines[:DIGEST_LISTED], *more, link(session, "/notifications")])
-    _enqueue(session, person, subject, body, Preferences.of(person).mail_time(local, zone))
+    _enqueue(session, person, subject, body, NotificationPreferences.of(person).mail_time(local, zone))
     return True
 
 

@@ -15,8 +15,8 @@ from app import clock
 from app.accounts.models import Person
 from app.config import Settings
 from app.db import Database
-from app.notifications.models import Category, Delivery, Event, Notification
-from app.notifications.preferences import DEFAULTS, Preferences
+from app.notifications.models import Category, EmailTiming, Event, Notification
+from app.notifications.preferences import DEFAULTS, NotificationPreferences
 from app.notifications.service import notify, send_digests
 from app.orders.deadlines import notify_near_deadlines
 from app.tasks.models import MAIL, Task
@@ -183,7 +183,7 @@ def test_immediate_mail_waits_until_quiet_hours_end_in_user_time_zone(
         asha = person_of(writing, "asha")
         asha.time_zone = "Pacific/Auckland"
         hour = clock.now().astimezone(ZoneInfo(asha.time_zone)).hour
-        Preferences(DEFAULTS, quiet_from=hour, quiet_until=(hour + 2) % 24).save(asha)
+        NotificationPreferences(DEFAULTS, quiet_from=hour, quiet_until=(hour + 2) % 24).save(asha)
         writing.commit()
     add(database, Event.ASSIGNED)
     (mail,) = mails(session)
@@ -195,8 +195,8 @@ def test_digest_is_off_for_people_who_turned_it_off(
     database: Database, move_clock: Any, session: Session
 ) -> None:
     with database.writing() as writing:
-        off = dict.fromkeys(Category, Delivery.OFF)
-        Preferences(off).save(person_of(writing, "asha"))
+        off = dict.fromkeys(Category, EmailTiming.OFF)
+        NotificationPreferences(off).save(person_of(writing, "asha"))
         writing.commit()
     for event in Event:
         add(database, event)
@@ -258,13 +258,13 @@ def test_changed_account_sends_a_mail_to_the_old_address(
 
 
 def test_quiet_hours_postpone_mails() -> None:
-    preferences = Preferences(DEFAULTS, quiet_from=22, quiet_until=7)
+    preferences = NotificationPreferences(DEFAULTS, quiet_from=22, quiet_until=7)
     zone = ZoneInfo("Asia/Kolkata")
     evening = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)  # 23:30 in the user's time zone
     assert preferences.mail_time(evening, zone).astimezone(UTC) == datetime(2026, 11, 24, 1, 30, tzinfo=UTC)
     noon = evening - timedelta(hours=12)
     assert preferences.mail_time(noon, zone) == noon
-    assert Preferences(DEFAULTS).mail_time(evening, zone) == evening
+    assert NotificationPreferences(DEFAULTS).mail_time(evening, zone) == evening
 
 
 def test_preferences_are_saved_and_respected(database: Database, asha: Browser, session: Session) -> None:
@@ -272,8 +272,8 @@ def test_preferences_are_saved_and_respected(database: Database, asha: Browser, 
     quiet = {"quiet_from": "22", "quiet_until": "7"}
     saved = submit(asha, page, page, assigned="off", **quiet)
     assert saved.status_code == 303
-    preferences = Preferences.of(person_of(session, "asha"))
-    assert preferences.deliveries[Category.ASSIGNED] is Delivery.OFF
+    preferences = NotificationPreferences.of(person_of(session, "asha"))
+    assert preferences.timings[Category.ASSIGNED] is EmailTiming.OFF
     assert (preferences.quiet_from, preferences.quiet_until) == (22, 7)
     add(database, Event.ASSIGNED)
     assert not events_of(session, "asha") and not mails(session)
