@@ -26,12 +26,12 @@ from app.delivery.models import Attempt, Message
 from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder
 from app.orders.order_data import decision_data, status_change_data
-from app.orders.timeline import Event, timeline
+from app.orders.timeline import TimelineEvent, timeline
 from app.partners.masking import MASK, Masker, masker, secrets_of
 from app.webhooks.queries import messages_of_order
 
 Render = Callable[..., str]
-Describe = Callable[[Event], str]
+Describe = Callable[[TimelineEvent], str]
 PREVIEW = 20_000
 """Bytes of a body that the summary shows; the file has the whole body."""
 ORDER_FIELDS = [
@@ -325,7 +325,7 @@ def _fields(row: object, names: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names}
 
 
-def _event_fields(event: Event, describe: Describe) -> dict[str, Any]:
+def _event_fields(event: TimelineEvent, describe: Describe) -> dict[str, Any]:
     return {
         "at": event.at,
         "what": event.kind,

@@ -12,7 +12,7 @@ from app.orders.document_presenters import change_counts
 from app.orders.line_presenters import lines_brief
 from app.orders.models import Comment
 from app.orders.presenters import response_label
-from app.orders.timeline import Event, EventKind
+from app.orders.timeline import EventKind, TimelineEvent
 from app.webhooks.presenters import message_sentence, outcome_sentence
 
 
@@ -52,7 +52,7 @@ EVENT_TONES = {
 }
 
 
-def activity_entry(event: Event) -> ActivityEntry:
+def activity_entry(event: TimelineEvent) -> ActivityEntry:
     """The text of an event."""
     kind, message, attempt = event.kind, event.message, event.attempt
     if message and attempt and attempt.in_flight:
@@ -67,7 +67,7 @@ def activity_entry(event: Event) -> ActivityEntry:
     return ActivityEntry(title, _event_note(event), EVENT_TONES.get(kind, ""))
 
 
-def _event_note(event: Event) -> str:
+def _event_note(event: TimelineEvent) -> str:
     message, attempt = event.message, event.attempt
     if event.comment:
         return _mention_note(event.comment)
@@ -104,7 +104,7 @@ def _unfinished(message: Message) -> ActivityEntry:
     return ActivityEntry("Delivery attempted", "The outcome is unknown.", "warn")
 
 
-def event_sentence(event: Event) -> str:
+def event_sentence(event: TimelineEvent) -> str:
     """The text of an event on one line."""
     entry = activity_entry(event)
     return f"{entry.title}. {entry.note}".strip() if entry.note else f"{entry.title}."

@@ -53,7 +53,7 @@ class EventKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class TimelineEvent:
     """One event of an order.
 
     ``actor`` is a person or the buyer; empty for automatic events. ``remarks`` is the actor's own text.
@@ -78,7 +78,7 @@ class Event:
     assignee: str = ""
 
 
-def timeline(session: Session, order: PurchaseOrder, messages: Sequence[Message]) -> list[Event]:
+def timeline(session: Session, order: PurchaseOrder, messages: Sequence[Message]) -> list[TimelineEvent]:
     """All events of an order except the comments of the team, oldest first.
 
     ``order`` is loaded with its revisions, decisions and status changes, ``messages`` with their attempts.
@@ -94,10 +94,10 @@ def timeline(session: Session, order: PurchaseOrder, messages: Sequence[Message]
     return sorted(events, key=lambda event: event.at)
 
 
-def activity(session: Session, order: PurchaseOrder, messages: Sequence[Message]) -> list[Event]:
+def activity(session: Session, order: PurchaseOrder, messages: Sequence[Message]) -> list[TimelineEvent]:
     """The timeline of an order with the comments and assignments of the team."""
     comments = [
-        Event(comment.created_at, EventKind.COMMENTED, comment.person_name, comment=comment)
+        TimelineEvent(comment.created_at, EventKind.COMMENTED, comment.person_name, comment=comment)
         for comment in comments_of(session, order.id)
     ]
     entries = audit_queries.newest_of(
@@ -107,7 +107,7 @@ def activity(session: Session, order: PurchaseOrder, messages: Sequence[Message]
     return sorted([*timeline(session, order, messages), *team], key=lambda event: event.at)
 
 
-def _assignment(entry: AuditEntry) -> Event:
+def _assignment(entry: AuditEntry) -> TimelineEvent:
     """An assignment, which only the audit trail records."""
     assignee = str(entry.new_values.get(ASSIGNED_TO) or "")
     kind = EventKind.ASSIGNED
@@ -115,10 +115,10 @@ def _assignment(entry: AuditEntry) -> Event:
         kind = EventKind.UNASSIGNED
     elif assignee == entry.actor:
         kind = EventKind.CLAIMED
-    return Event(entry.at, kind, entry.actor, assignee=assignee)
+    return TimelineEvent(entry.at, kind, entry.actor, assignee=assignee)
 
 
-def _revisions(order: PurchaseOrder) -> Iterator[Event]:
+def _revisions(order: PurchaseOrder) -> Iterator[TimelineEvent]:
     oldest_first = list(reversed(order.revisions))
     if oldest_first:
         yield _revision(order, oldest_first[0], EventKind.RECEIVED)
@@ -129,8 +129,8 @@ def _revisions(order: PurchaseOrder) -> Iterator[Event]:
 
 def _revision(
     order: PurchaseOrder, revision: Revision, kind: EventKind, changes: Differences | None = None
-) -> Event:
-    return Event(
+) -> TimelineEvent:
+    return TimelineEvent(
         revision.received_at,
         kind,
         order.buyer_name,
@@ -140,12 +140,12 @@ def _revision(
     )
 
 
-def _view(view: OrderView) -> Event:
-    return Event(view.seen_at, EventKind.VIEWED, view.person_name, version=view.version)
+def _view(view: OrderView) -> TimelineEvent:
+    return TimelineEvent(view.seen_at, EventKind.VIEWED, view.person_name, version=view.version)
 
 
-def _decision(decision: Decision) -> Event:
-    return Event(
+def _decision(decision: Decision) -> TimelineEvent:
+    return TimelineEvent(
         decision.decided_at,
         EventKind.RESPONDED,
         decision.person_name,
@@ -157,8 +157,8 @@ def _decision(decision: Decision) -> Event:
     )
 
 
-def _status_change(order: PurchaseOrder, change: StatusChange) -> Event:
-    return Event(
+def _status_change(order: PurchaseOrder, change: StatusChange) -> TimelineEvent:
+    return TimelineEvent(
         change.received_at,
         EventKind.CANCELED if change.action == BuyerAction.CANCEL else EventKind.CLOSED,
         order.buyer_name,
@@ -168,18 +168,18 @@ def _status_change(order: PurchaseOrder, change: StatusChange) -> Event:
     )
 
 
-def _message(message: Message) -> Iterator[Event]:
+def _message(message: Message) -> Iterator[TimelineEvent]:
     """The attempts of one message, how it ended, and a late result."""
     oldest_first = sorted(message.attempts, key=lambda attempt: attempt.number)
     for kind, group in groupby(oldest_first, key=_attempt_kind):
         yield from _attempts(message, kind, list(group))
     ended_at = message.finished_at or message.created_at
     if message.state is MessageState.FAILED:
-        yield Event(ended_at, EventKind.FAILED, message_id=message.id, message=message)
+        yield TimelineEvent(ended_at, EventKind.FAILED, message_id=message.id, message=message)
     elif message.state is MessageState.CANCELED:
-        yield Event(ended_at, EventKind.RESPONSE_CANCELED, message_id=message.id, message=message)
+        yield TimelineEvent(ended_at, EventKind.RESPONSE_CANCELED, message_id=message.id, message=message)
     if message.result_from is ResultFrom.RESP_CONFIRM and message.result_at:
-        yield Event(
+        yield TimelineEvent(
             message.result_at,
             EventKind.RESULT,
             message_id=message.id,
@@ -194,11 +194,11 @@ def _attempt_kind(attempt: Attempt) -> EventKind:
     return EventKind.REFUSED if attempt.outcome in REFUSED_OUTCOMES else EventKind.ATTEMPTED
 
 
-def _attempts(message: Message, kind: EventKind, attempts: Sequence[Attempt]) -> Iterator[Event]:
+def _attempts(message: Message, kind: EventKind, attempts: Sequence[Attempt]) -> Iterator[TimelineEvent]:
     """Consecutive attempts with the same outcome are one event; each manual resend is an event as well."""
     for attempt in attempts:
         if attempt.trigger is not Trigger.AUTO:
-            yield Event(
+            yield TimelineEvent(
                 attempt.started_at,
                 EventKind.RESENT,
                 attempt.actor or "",
@@ -206,7 +206,7 @@ def _attempts(message: Message, kind: EventKind, attempts: Sequence[Attempt]) ->
                 message_id=message.id,
             )
     last = attempts[-1]
-    yield Event(
+    yield TimelineEvent(
         last.ended_at or last.started_at,
         kind,
         message_id=message.id,
