@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from app.delivery import notifications
 from app.delivery.models import CircuitBreaker, Message, Trigger
-from app.delivery.retry_policy import NO_RESPONSE
+from app.delivery.retry_policy import NO_RESPONSE_REASONS
 
 FAILURES_MAX = 5
 """Consecutive attempts without a valid HTTP response that open the breaker."""
@@ -205,7 +205,7 @@ _unanswered = (
         messages.c.partner_id == bindparam("of_partner"),
         IS_PENDING,
         messages.c.trigger == Trigger.AUTO,
-        messages.c.reason.in_([reason.value for reason in NO_RESPONSE]),
+        messages.c.reason.in_([reason.value for reason in NO_RESPONSE_REASONS]),
     )
     .with_for_update(skip_locked=True)
 )

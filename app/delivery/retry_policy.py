@@ -151,7 +151,7 @@ _BY_FAILURE = {
     Failure.BAD_TARGET: Reason.BAD_TARGET,
     Failure.INTERNAL: Reason.INTERNAL,
 }
-NO_RESPONSE = tuple(reason for reason in _BY_FAILURE.values() if reason is not Reason.INTERNAL)
+NO_RESPONSE_REASONS = tuple(reason for reason in _BY_FAILURE.values() if reason is not Reason.INTERNAL)
 """The reasons of an attempt without a valid HTTP response."""
 
 
