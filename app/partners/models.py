@@ -71,8 +71,8 @@ class Partner(Base):
     incident_note: Mapped[str] = mapped_column(String(500), default="")
     incident_at: Mapped[datetime | None]
     incident_by: Mapped[str] = mapped_column(String(120), default="")
-    # Facts of the last successful diagnostics, the baseline of the next.
-    last_good: Mapped[dict[str, Any] | None]
+    # Facts of the last successful diagnostics, to compare the next with.
+    baseline: Mapped[dict[str, Any] | None] = mapped_column("last_good")
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime | None]
 

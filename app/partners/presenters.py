@@ -206,10 +206,10 @@ def status_card(status: PartnerStatus) -> StatusCard:
             next_step="Run diagnostics, then contact the partner.",
             probe_at=status.outage.next_check_at,
         )
-    delivered = status.last_good_at is not None
+    delivered = status.last_delivery_at is not None
     return StatusCard(
         title="Last delivery" if delivered else "No deliveries yet",
-        since=status.last_good_at,
+        since=status.last_delivery_at,
         text=f"{pluralize(backlog.retrying, 'webhook')} retrying after a failed attempt."
         if backlog.retrying
         else "Webhooks are sent as they are created.",

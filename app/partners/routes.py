@@ -36,7 +36,7 @@ from app.partners.keys import BadPartner
 from app.partners.models import Partner
 from app.ui import web
 from app.webhooks.diagnostics import Baseline, baseline_of, diagnose
-from app.webhooks.partner_status import last_good, partner_statuses
+from app.webhooks.partner_status import last_delivery, partner_statuses
 from app.webhooks.queries import MessageFilter, message_page
 from app.webhooks.sample_send import SampleSend, sample, send_sample
 
@@ -229,7 +229,7 @@ def make_check(partner_id: int) -> Response:
     if report.works:
         with web.database().writing() as session:
             locked = queries.partner_for_update(session, partner_id) or abort(404)
-            locked.last_good = report.facts
+            locked.baseline = report.facts
             session.commit()
     return web.page("partners/check.html", partner=row, baseline=baseline, report=report)
 
@@ -321,7 +321,7 @@ def _done(row: Partner, result: str) -> AnyResponse:
 
 
 def _baseline(row: Partner) -> Baseline:
-    return baseline_of(row.last_good, last_good(web.db(), row.id))
+    return baseline_of(row.baseline, last_delivery(web.db(), row.id))
 
 
 def _partner_page(
@@ -340,7 +340,7 @@ def _partner_page(
         partner_status=partner_status,
         backlog=partner_status.waiting,
         card=presenters.status_card(partner_status),
-        last_success=last_good(web.db(), row.id),
+        last_delivery=last_delivery(web.db(), row.id),
         day=_last_day(row, now),
         last_incoming_at=last_received_at(web.db(), row.id),
         done=_done_notice(),

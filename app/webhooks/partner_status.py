@@ -62,7 +62,7 @@ class PartnerStatus:
     partner: Partner
     waiting: Waiting
     outage: Outage | None = None
-    last_good_at: datetime | None = None
+    last_delivery_at: datetime | None = None
 
     @property
     def state(self) -> PartnerState:
@@ -83,7 +83,7 @@ def partner_statuses(session: Session, partners: Sequence[Partner]) -> list[Part
     """The status of each of these partners."""
     queues = waiting(session)
     current_outages = outages(session)
-    deliveries = last_deliveries(session, [partner.id for partner in partners])
+    deliveries = last_delivery_times(session, [partner.id for partner in partners])
     return [
         PartnerStatus(
             partner,
@@ -194,14 +194,14 @@ def waiting(session: Session, scope: Scope = None, *, include_sending: bool = Fa
     return {row[0]: Waiting(*row[1:]) for row in session.execute(query)}
 
 
-def last_deliveries(session: Session, partner_ids: Sequence[int]) -> dict[int, datetime | None]:
+def last_delivery_times(session: Session, partner_ids: Sequence[int]) -> dict[int, datetime | None]:
     """When each partner last accepted a webhook, including one that was resent."""
     newest = _newest_delivered(Partner.id, Message.finished_at).correlate(Partner).subquery()
     last = select(func.max(newest.c.finished_at)).scalar_subquery()
     return dict(session.execute(select(Partner.id, last).where(Partner.id.in_(partner_ids))).all())
 
 
-def last_good(session: Session, partner_id: int) -> Attempt | None:
+def last_delivery(session: Session, partner_id: int) -> Attempt | None:
     """The last attempt that the partner accepted. A late result alone has no such attempt."""
     newest = _newest_delivered(partner_id, Message.id).subquery()
     accepted = session.execute(

@@ -113,13 +113,13 @@ def _message_page(
     newest = message.attempts[0] if message.attempts else None
     attempt = attempts.get(number or 0, newest)
     is_comparing = request.args.get("show") == "difference"
-    shows_last_success = request.args.get("beside") == "good"
-    last_success = _last_success(message) if shows_last_success and attempt else None
+    shows_last_delivery = request.args.get("beside") == "good"
+    last_delivery = _last_delivery(message) if shows_last_delivery and attempt else None
     address: dict[str, Any] = {
         "message_id": message.id,
         "attempt": number if number in attempts else None,
         "show": "difference" if is_comparing else None,
-        "beside": "good" if shows_last_success else None,
+        "beside": "good" if shows_last_delivery else None,
     }
     may_cancel = access.can(access.current_person(), Permission.CANCEL)
     return web.page(
@@ -130,9 +130,9 @@ def _message_page(
         attempt=attempt,
         previous=attempts.get(attempt.number - 1) if attempt else None,
         is_comparing=is_comparing,
-        shows_last_success=shows_last_success,
-        last_success=last_success,
-        last_success_attempt=queries.successful_attempt(last_success) if last_success else None,
+        shows_last_delivery=shows_last_delivery,
+        last_delivery=last_delivery,
+        last_delivery_attempt=queries.successful_attempt(last_delivery) if last_delivery else None,
         page_url=url_for(".message", **address),
         poll_url=None if message.is_final else url_for(".state", **address),
         form=form or ResendForm(formdata=None),
@@ -142,7 +142,7 @@ def _message_page(
     )
 
 
-def _last_success(message: Message) -> Message | None:
+def _last_delivery(message: Message) -> Message | None:
     """The newest other webhook that the partner accepted, to compare with."""
     scope = access.visible_suppliers()
     return queries.last_delivered(web.db(), scope, message.partner_id, except_id=message.id)

@@ -17,7 +17,7 @@ from app.db import Database
 from app.inbound import queries as inbound
 from app.inbound.queries import InboundFilter
 from app.webhooks import queries as outbox
-from app.webhooks.partner_status import last_deliveries
+from app.webhooks.partner_status import last_delivery_times
 from app.webhooks.queries import MessageFilter
 
 TWO = frozenset({"SUPPB2B0001@bbps", "SUPPB2B0002@bbps"})
@@ -127,5 +127,5 @@ def test_ids_and_numbers_are_found_by_index(session: Session) -> None:
 
 
 def test_last_deliveries_use_the_index_of_partner_and_state(session: Session) -> None:
-    steps = steps_of(session, lambda: last_deliveries(session, [1, 2]))
+    steps = steps_of(session, lambda: last_delivery_times(session, [1, 2]))
     assert any("ix_message_partner_id_state_id (partner_id=? AND state=?)" in step for step in steps), steps

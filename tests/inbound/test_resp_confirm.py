@@ -15,7 +15,7 @@ from app.delivery.models import MessageNote, MessageState, ResultFrom
 from app.delivery.resend_blocker import ResendBlocker
 from app.inbound.models import Effect
 from app.orders.decisions import AlreadyDecided
-from app.webhooks.partner_status import last_good
+from app.webhooks.partner_status import last_delivery
 from app.webhooks.presenters import message_sentence
 from tests.buyer import Buyer, inbound_of, message_of, order_state, refusal
 from tests.people import Browser
@@ -373,6 +373,6 @@ def test_late_result_is_not_the_last_successful_delivery(
     deliver_with("html")
     assert buyer.send_result(1).status_code == 200
     assert message_of(session, second_message).state is MessageState.DELIVERED
-    exchange = last_good(session, partner.id)
+    exchange = last_delivery(session, partner.id)
     assert exchange is not None
     assert exchange.message_id == good

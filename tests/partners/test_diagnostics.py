@@ -43,8 +43,8 @@ def test_success_is_stored_as_the_baseline(check: Any, ravi: Browser, partner: P
     assert "It works" in page.visible_text
     results = steps(page)
     assert {state for state, _ in results.values()} == {"OK", "Warning"}, results
-    assert row().last_good["status"] == 200
-    assert row().last_good["addresses"] == ["127.0.0.1"]
+    assert row().baseline["status"] == 200
+    assert row().baseline["addresses"] == ["127.0.0.1"]
     again = check()
     assert "Results are compared with the last successful delivery" in again.visible_text
     assert "Previously: 200" in again.visible_text

@@ -116,7 +116,7 @@ def test_sidebar_links_to_partners_with_permission_only(asha: Browser, meera: Br
     assert not asha.get("/").page.select("a[href='/partners']")
 
 
-def test_partner_list_shows_backlog_and_last_success(
+def test_partner_list_shows_backlog_and_last_delivery(
     confirm: Any, ravi: Browser, arrive: Any, deliver: Any, partner: Partner
 ) -> None:
     assert "Never" in ravi.get("/partners").visible_text
@@ -670,7 +670,7 @@ def test_pause_queues_webhooks_and_resume_sends_them(
     assert "Active" in ravi.get(page).visible_text
 
 
-def test_last_success_is_the_latest_in_time(
+def test_last_delivery_is_the_latest_in_time(
     confirm: Any, ravi: Browser, arrive: Any, deliver: Any, network: Any, partner: Partner, session: Session
 ) -> None:
     old, new = arrive(2)

@@ -15,7 +15,7 @@ from app.delivery.models import Message
 from app.orders.models import PurchaseOrder
 from app.partners import service as partner_service
 from app.partners.models import Partner
-from app.webhooks.partner_status import PartnerState, last_deliveries, partner_statuses
+from app.webhooks.partner_status import PartnerState, last_delivery_times, partner_statuses
 from tests.delivery.test_circuit_breaker import NOON
 from tests.people import BEARINGS, TRIVENI, Browser
 
@@ -156,7 +156,7 @@ def test_last_delivery_is_that_of_each_partner(
         other, _ = partner_service.add(writing, "Other network", base_url="https://other.example")
         writing.commit()
     delivered_at = session.scalars(select(Message.finished_at)).one()
-    assert last_deliveries(session, [partner.id, other.id]) == {partner.id: delivered_at, other.id: None}
+    assert last_delivery_times(session, [partner.id, other.id]) == {partner.id: delivered_at, other.id: None}
 
 
 def test_paused_partner_is_not_failing(
