@@ -6,11 +6,11 @@ from wtforms import SelectField, StringField
 from wtforms.validators import Optional, Regexp
 
 from app.attention.models import REASON_MAX
-from app.attention.queries import MINE, UNASSIGNED
+from app.attention.queries import ME, UNASSIGNED
 from app.ui.fields import Whole, choices, reason_field
 from app.ui.forms import FlaskForm, Form
 
-ASSIGNEES = [("", "All"), (MINE, "Mine"), (UNASSIGNED, "Unassigned")]
+ASSIGNEES = [("", "All"), (ME, "Mine"), (UNASSIGNED, "Unassigned")]
 
 
 class AttentionForm(Form):

@@ -32,7 +32,7 @@ ORDERS_SHOWN = 20
 """Orders without a user on the page."""
 UNMATCHED_SHOWN = 20
 """Unmatched messages on the page; the list of incoming messages has the rest."""
-MINE = "mine"
+ME = "mine"
 UNASSIGNED = "nobody"
 MESSAGE_PREFIX = "message-"
 
@@ -69,7 +69,7 @@ def attention_page(
 ) -> AttentionPage:
     """The items: partners, webhooks (newest first), orders without a user, and unmatched messages.
 
-    ``whose`` is empty for all, ``MINE`` or ``UNASSIGNED``; ``after`` is the id before the page.
+    ``whose`` is empty for all, ``ME`` or ``UNASSIGNED``; ``after`` is the id before the page.
     """
     page = webhook_queries.message_page(
         session,
@@ -155,13 +155,13 @@ def _assignment_conditions(
         return []
     ids = func.substr(Case.item_key, len(prefix) + 1)
     open_ids = select(ids).where(Case.item_key.startswith(prefix), Case.resolved_at.is_(None))
-    if whose == MINE:
+    if whose == ME:
         return [column.in_(open_ids.where(Case.assigned_to == reader.person_id))]
     return [column.not_in(open_ids.where(Case.assigned_to.is_not(None)))]
 
 
 def _is_assigned(item: Item, reader: Reader, whose: str) -> bool:
     """Whether the assignee of an item is as the filter says."""
-    if whose == MINE:
+    if whose == ME:
         return item.assignee_id == reader.person_id
     return whose != UNASSIGNED or not item.assigned_to
