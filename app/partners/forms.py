@@ -266,7 +266,7 @@ class ReasonForm(FlaskForm):
     reason = reason_field(REASON_MAX)
 
 
-class NoteForm(FlaskForm):
+class AnnouncementForm(FlaskForm):
     """An announcement about a partner; blank removes it."""
 
     text = StringField("Announcement", [Optional(), Length(max=REASON_MAX)], filters=[folded])

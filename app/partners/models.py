@@ -67,10 +67,10 @@ class Partner(Base):
     # Empty if the app paused it.
     paused_by: Mapped[str] = mapped_column(String(120), default="")
     credential_failures: Mapped[int] = mapped_column(default=0)
-    # The announcement, shown on every page.
-    incident_note: Mapped[str] = mapped_column(String(500), default="")
-    incident_at: Mapped[datetime | None]
-    incident_by: Mapped[str] = mapped_column(String(120), default="")
+    # Shown on every page.
+    announcement: Mapped[str] = mapped_column("incident_note", String(500), default="")
+    announced_at: Mapped[datetime | None] = mapped_column("incident_at")
+    announced_by: Mapped[str] = mapped_column("incident_by", String(120), default="")
     # Facts of the last successful diagnostics, to compare the next with.
     baseline: Mapped[dict[str, Any] | None] = mapped_column("last_good")
     created_at: Mapped[datetime]

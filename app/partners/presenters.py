@@ -76,7 +76,7 @@ def partner_note(status: PartnerStatus) -> Note:
         return Note(pause_sentence(status.partner), status.partner.paused_at)
     if status.outage:
         return Note("", status.outage.since)
-    return Note(status.partner.incident_note)
+    return Note(status.partner.announcement)
 
 
 def pause_event_label(entry: Any) -> str:

@@ -107,15 +107,15 @@ def partner_choices(session: Session) -> list[tuple[str, str]]:
     return [(name, name) for name in names]
 
 
-def incidents(session: Session) -> Sequence[Row[str, str, datetime | None, str]]:
+def announcements(session: Session) -> Sequence[Row[str, str, datetime | None, str]]:
     """The announcements, newest first: partner, text, since when and by whom.
 
     Columns instead of objects, so that a page that called a partner shows the current text.
     """
     return session.execute(
-        select(Partner.name, Partner.incident_note, Partner.incident_at, Partner.incident_by)
-        .where(Partner.incident_note != "")
-        .order_by(Partner.incident_at.desc())
+        select(Partner.name, Partner.announcement, Partner.announced_at, Partner.announced_by)
+        .where(Partner.announcement != "")
+        .order_by(Partner.announced_at.desc())
     ).all()
 
 

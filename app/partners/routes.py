@@ -26,8 +26,8 @@ from app.partners.certificates import BadCertificate, read_authorities, read_pai
 from app.partners.draft import decrypt, encrypt
 from app.partners.durations import wait_text, waits_text
 from app.partners.forms import (
+    AnnouncementForm,
     KeyForm,
-    NoteForm,
     PartnerForm,
     ReasonForm,
     version_of,
@@ -81,7 +81,7 @@ ADD_KEY: dict[str, Callable[..., str]] = {
 
 @blueprint.app_context_processor
 def _for_all_pages() -> dict[str, Any]:
-    return {"incidents": lambda: queries.incidents(web.db())}
+    return {"announcements": lambda: queries.announcements(web.db())}
 
 
 for function in (
@@ -182,11 +182,11 @@ def resume(partner_id: int) -> AnyResponse:
 @blueprint.post("/<int:partner_id>/note")
 @access.requires(Permission.PAUSE_PARTNERS)
 @access.keeps_form
-def note(partner_id: int) -> AnyResponse:
+def announce(partner_id: int) -> AnyResponse:
     """Publish or remove the announcement."""
-    row, form = _locked_or_404(partner_id), NoteForm()
+    row, form = _locked_or_404(partner_id), AnnouncementForm()
     if not form.validate():
-        return _partner_page(row, status=422, note_form=form)
+        return _partner_page(row, status=422, announcement_form=form)
     text = form.text.data or ""
     service.announce(web.db(), row, text, by=access.current_person().display_name)
     return _done(row, "announced" if text else "announcement_removed")
@@ -329,7 +329,7 @@ def _partner_page(
     status: int = 200,
     pause_form: ReasonForm | None = None,
     resume_form: ReasonForm | None = None,
-    note_form: NoteForm | None = None,
+    announcement_form: AnnouncementForm | None = None,
 ) -> Response:
     now = clock.now()
     (partner_status,) = partner_statuses(web.db(), [row])
@@ -347,7 +347,7 @@ def _partner_page(
         newest=message_page(web.db(), None, MessageFilter(partner=row.name), limit=NEWEST).rows,
         pause_form=pause_form or ReasonForm(formdata=None),
         resume_form=resume_form or ReasonForm(formdata=None),
-        note_form=note_form or NoteForm(text=row.incident_note),
+        announcement_form=announcement_form or AnnouncementForm(text=row.announcement),
         connection=presenters.connection_settings(row, DEFAULT_SCHEDULE),
         outbound=presenters.outbound_credentials(
             row,

@@ -192,19 +192,19 @@ def resume(session: Session, partner: Partner, reason: str = "", *, by: str = ""
 def announce(session: Session, partner: Partner, text: str, *, by: str) -> None:
     """Publish an announcement about the partner on every page; an empty text removes it."""
     text = text.strip()[:REASON_MAX]
-    if text == partner.incident_note:
+    if text == partner.announcement:
         return
     _record(
         session,
         AuditAction.ANNOUNCED,
         partner,
         by=by,
-        before={"note": partner.incident_note},
+        before={"note": partner.announcement},
         after={"note": text},
     )
-    partner.incident_note = text
-    partner.incident_at = clock.now() if text else None
-    partner.incident_by = by if text else ""
+    partner.announcement = text
+    partner.announced_at = clock.now() if text else None
+    partner.announced_by = by if text else ""
     session.flush()
 
 

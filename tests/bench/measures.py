@@ -178,7 +178,7 @@ def _signed_in(app: Flask) -> FlaskClient:
     return client
 
 
-QUERYING = ("failing_partners", "incidents", "saved_views", "unread_notifications")
+QUERYING = ("failing_partners", "announcements", "saved_views", "unread_notifications")
 """Functions that the templates of all pages call, and that read the database."""
 
 
