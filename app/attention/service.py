@@ -48,7 +48,7 @@ def assign(session: Session, item: Item, person: Person | None, *, by: Person) -
     Errors: CannotHandle if it no longer needs attention.
     """
     _require_attention(item)
-    case = _get_or_create_case(session, item)
+    case = _open_case(session, item)
     case.assigned_to = person.id if person else None
     case.assigned_name = person.display_name if person else ""
     action = CaseAction.ASSIGNED if person else CaseAction.UNASSIGNED
@@ -70,7 +70,7 @@ def resolve(session: Session, item: Item, *, by: Person, reason: str) -> None:
         raise CannotHandle(Blocker.IS_PARTNER)
     if item.order:
         raise CannotHandle(Blocker.IS_ORDER)
-    case = _get_or_create_case(session, item)
+    case = _open_case(session, item)
     _set_resolved(item, case, by.display_name, reason)
     _add_event(session, case, by.display_name, CaseAction.RESOLVED, reason)
     _add_audit_entry(session, item, AuditAction.RESOLVED, reason)
@@ -81,7 +81,7 @@ def reopen(session: Session, item: Item, *, by: Person, reason: str) -> None:
 
     Errors: CannotHandle if it is not resolved, or its cause is gone.
     """
-    case = _get_or_create_case(session, item)
+    case = _open_case(session, item)
     if item.needs_attention or case.resolved_at is None or not item.is_unsolved:
         raise CannotHandle(Blocker.NOT_RESOLVED)
     case.resolved_at, case.resolved_by, case.resolved_reason = None, "", ""
@@ -110,7 +110,7 @@ def resolve_superseded(session: Session, changes: Sequence[MessageChange]) -> No
         responder = session.get_one(Message, change.message_id).created_by
         for message in earlier:
             item = message_item(message)
-            case = _get_or_create_case(session, item)
+            case = _open_case(session, item)
             _set_resolved(item, case, responder, reason="")
             _add_event(session, case, responder, CaseAction.SUPERSEDED)
 
@@ -120,7 +120,8 @@ def _require_attention(item: Item) -> None:
         raise CannotHandle(Blocker.NO_LONGER_NEEDED)
 
 
-def _get_or_create_case(session: Session, item: Item) -> Case:
+def _open_case(session: Session, item: Item) -> Case:
+    """The item's case, locked; created if missing, opened again if the problem recurred."""
     advisory_lock(session, "attention", item.key)
     case = session.scalar(
         select(Case).where(Case.item_key == item.key).execution_options(populate_existing=True)

@@ -92,7 +92,7 @@ class Tokens:
             try:
                 return running.result(TOKEN_DEADLINE + 1)
             except TimeoutError:
-                return _none(Failure.TIMEOUT, grant, DetailCode.OAUTH_TIMEOUT)
+                return _no_token(Failure.TIMEOUT, grant, DetailCode.OAUTH_TIMEOUT)
         return self._fetch(grant, sender, future)
 
     def forget(self, grant: Grant, token: Token) -> None:
@@ -102,7 +102,7 @@ class Tokens:
                 del self._cache[grant]
 
     def _fetch(self, grant: Grant, sender: Sender, future: Future[Token | NoToken]) -> Token | NoToken:
-        token: Token | NoToken = _none(Failure.INTERNAL, grant, DetailCode.OAUTH_UNREACHABLE)
+        token: Token | NoToken = _no_token(Failure.INTERNAL, grant, DetailCode.OAUTH_UNREACHABLE)
         try:
             token = fetch(grant, sender)
         finally:
@@ -168,9 +168,9 @@ def fetch(grant: Grant, sender: Sender) -> Token | NoToken:
         return _refused(grant, outcome, response)
     text, kind = response.get("access_token"), response.get("token_type", "Bearer")
     if not isinstance(text, str) or not text.isascii() or not text.isprintable() or not text:
-        return _none(Failure.MALFORMED_RESPONSE, grant, DetailCode.OAUTH_MISSING, outcome)
+        return _no_token(Failure.MALFORMED_RESPONSE, grant, DetailCode.OAUTH_MISSING, outcome)
     if not isinstance(kind, str) or kind.lower() != "bearer":
-        return _none(Failure.MALFORMED_RESPONSE, grant, DetailCode.OAUTH_NOT_BEARER, outcome)
+        return _no_token(Failure.MALFORMED_RESPONSE, grant, DetailCode.OAUTH_NOT_BEARER, outcome)
     return Token(text, requested_at + _used_for(response.get("expires_in")))
 
 
@@ -221,10 +221,10 @@ def _refused(grant: Grant, outcome: Outcome, response: dict[str, Any]) -> NoToke
     wrong = outcome.status in (400, 401, 403, 404, 405)
     failure = Failure.BAD_TARGET if wrong else Failure.MALFORMED_RESPONSE
     code = DetailCode.OAUTH_ERROR if error_text else DetailCode.OAUTH_REFUSED
-    return _none(failure, grant, code, outcome, status=outcome.status, error=error_text)
+    return _no_token(failure, grant, code, outcome, status=outcome.status, error=error_text)
 
 
-def _none(
+def _no_token(
     failure: Failure, grant: Grant, code: DetailCode, outcome: Outcome | None = None, **params: Any
 ) -> NoToken:
     detail = Detail.of(code, url=grant.token_url, **params)

@@ -25,7 +25,7 @@ _WORDS = {
 
 KINDS = tuple(HANDLERS)
 """The kinds of message that partners may send."""
-ONLY: dict[str, Any] = {"provide_automatic_options": False}
+NO_AUTOMATIC_OPTIONS: dict[str, Any] = {"provide_automatic_options": False}
 """Route options below ``/api/``: no automatic OPTIONS, so that only documented methods are allowed."""
 
 

@@ -14,7 +14,7 @@ from app import clock
 from app.accounts import access, throttle
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
-from app.inbound.api_description import KINDS, ONLY
+from app.inbound.api_description import KINDS, NO_AUTOMATIC_OPTIONS
 from app.inbound.processing import Call, Receipt, Rules, receive_message, reject_call
 from app.network.reader import dumps
 from app.network.replies import build_reply
@@ -34,7 +34,8 @@ SECRET_HEADERS = frozenset({"x-partner-key", "authorization", "cookie", "proxy-a
 
 
 @blueprint.post(
-    "/api/v0/purchase-order/<any({}):name>".format(", ".join(f'"{kind}"' for kind in KINDS)), **ONLY
+    "/api/v0/purchase-order/<any({}):name>".format(", ".join(f'"{kind}"' for kind in KINDS)),
+    **NO_AUTOMATIC_OPTIONS,
 )
 @web.csrf.exempt
 @access.public
@@ -48,7 +49,7 @@ def receive(name: str) -> Response:
     return response
 
 
-@blueprint.get("/api/v0/ping", **ONLY)
+@blueprint.get("/api/v0/ping", **NO_AUTOMATIC_OPTIONS)
 @access.public
 def ping() -> Response:
     """Test a key or a signature. Nothing is recorded."""

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, render_template
 
 from app.accounts import access
 from app.inbound import api_description
-from app.inbound.api_description import KINDS, ONLY
+from app.inbound.api_description import KINDS, NO_AUTOMATIC_OPTIONS
 from app.network.openapi import openapi
 from app.network.reader import dumps
 from app.ui import web
@@ -16,14 +16,14 @@ from app.ui import web
 blueprint = Blueprint("openapi", __name__)
 
 
-@blueprint.get("/api/v0/openapi.json", **ONLY)
+@blueprint.get("/api/v0/openapi.json", **NO_AUTOMATIC_OPTIONS)
 @access.public
 def document() -> Response:
     """The OpenAPI document, with the address of this request as its server."""
     return Response(dumps(_document()), content_type="application/json")
 
 
-@blueprint.get("/api/v0/docs", **ONLY)
+@blueprint.get("/api/v0/docs", **NO_AUTOMATIC_OPTIONS)
 @access.public
 def page() -> str:
     """The documentation page."""

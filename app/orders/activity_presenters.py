@@ -78,7 +78,7 @@ def _event_note(event: TimelineEvent) -> str:
         return f"{brief[:1].upper()}{brief[1:]}."
     if message is None or event.kind is EventKind.DELIVERED:
         return ""
-    if attempt is None or _decided_message(event.kind, message, attempt):
+    if attempt is None or _is_refusal_of_message(event.kind, message, attempt):
         return message_sentence(message)
     return outcome_sentence(attempt)
 
@@ -92,7 +92,7 @@ def _mention_note(comment: Comment) -> str:
     return f"{', '.join(names)} {verb} not notified: no such user can see this order."
 
 
-def _decided_message(kind: EventKind, message: Message, attempt: Attempt) -> bool:
+def _is_refusal_of_message(kind: EventKind, message: Message, attempt: Attempt) -> bool:
     """Whether the partner refused the message in this attempt: then its note has the details."""
     is_newest = attempt.number == message.attempts_made
     return kind is EventKind.REFUSED and is_newest and message.state is MessageState.REFUSED

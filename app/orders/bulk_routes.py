@@ -275,7 +275,7 @@ def send(bulk_id: str) -> AnyResponse:
     if not any(row.status is BulkStatus.READY for row in rows):
         form.form_errors.append("You can't respond to any of these orders now.")
         return _plan_page(bulk, form, status=409)
-    _fix_responses(items, rows)
+    _store_responses(items, rows)
     _send(bulk)
     web.db().commit()
     return web.redirect_after_post(url)
@@ -306,8 +306,8 @@ def undo(bulk_id: str) -> AnyResponse:
     return web.redirect_after_post(url, fragment=lambda: show(bulk_id))
 
 
-def _fix_responses(items: Sequence[BulkItem], rows: Sequence[PlanRow]) -> None:
-    """Write into the plan what each row says now; rows that cannot be sent get their result already."""
+def _store_responses(items: Sequence[BulkItem], rows: Sequence[PlanRow]) -> None:
+    """Store what each row says now in its item; rows that cannot be sent get their result already."""
     for item, row in zip(items, rows, strict=True):
         if row.order is None:
             item.result = BulkStatus.NOT_FOUND

@@ -61,7 +61,7 @@ URL_HEADERS = ("Origin", "Referer", "HX-Current-URL")
 _NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 
 
-def strip_control_characters(value: Any) -> Any:
+def replace_control_characters(value: Any) -> Any:
     """Replace characters that HTML cannot represent with U+FFFD, in everything a template prints."""
     if isinstance(value, str) and _NOT_IN_HTML.search(value):
         return type(value)(_NOT_IN_HTML.sub("\N{REPLACEMENT CHARACTER}", value))
@@ -77,7 +77,7 @@ class RowId(IntegerConverter):
 
 def init_app(app: Flask) -> None:
     """Set up sessions, htmx, CSRF protection, headers and error pages."""
-    app.jinja_env.finalize = strip_control_characters
+    app.jinja_env.finalize = replace_control_characters
     app.url_map.converters["int"] = RowId
     app.before_request(_check_urls)
     # Before the CSRF check and anything else that reads the form.
