@@ -213,7 +213,7 @@ def test_prune_command_removes_old_records(
     runner = app.test_cli_runner()
     nothing = runner.invoke(args=["prune"])
     assert nothing.exit_code == 1 and "--older-than" in nothing.output
-    for days in ("0", "inf", "1000000"):
+    for days in ("0", "inf", "1000000", "nan"):
         assert runner.invoke(args=["prune", "--older-than", days]).exit_code == 2
     done = runner.invoke(args=["prune", "--older-than", "7"])
     assert done.output.strip() == "messages=0 inbound=0 audit=10"

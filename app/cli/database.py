@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isnan
+
 import click
 from flask.cli import with_appcontext
 
@@ -20,9 +22,16 @@ def init() -> None:
     click.echo("The database is ready.")
 
 
+def _finite(_context: click.Context, _parameter: click.Parameter, days: float | None) -> float | None:
+    if days is not None and isnan(days):  # which no range excludes
+        raise click.BadParameter("nan is not a number of days.")
+    return days
+
+
 @click.command()
 @click.option(
     "--older-than",
+    callback=_finite,
     type=click.FloatRange(min=1, max=DAYS_MAX),
     metavar="DAYS",
     help="Default: the retention settings.",
