@@ -8,7 +8,7 @@ import secrets
 import tomllib
 from collections.abc import Callable
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -42,6 +42,15 @@ def _split(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _is_ipv6(text: str) -> bool:
+    """Whether the text is an IPv6 address, without brackets."""
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 T = TypeVar("T")
@@ -141,6 +150,9 @@ class Settings(BaseSettings):
     @field_validator("trusted_hosts")
     @classmethod
     def _lower_hosts(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        # Requests are compared without scheme and port, so that any other form would match none.
+        if not all(re.fullmatch(r"[\w.-]+", name, re.ASCII) or _is_ipv6(name) for name in names):
+            raise ValueError("must be host names such as po.example, without scheme and port")
         return tuple(name.lower() for name in names)
 
     @field_validator("simulator_url")
@@ -232,7 +244,11 @@ class Settings(BaseSettings):
             raise SettingsError(_one_line(error)) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             raise SettingsError(f"config.toml cannot be read: {error}") from None
-        return settings.model_copy(update=settings._instance_defaults())
+        try:
+            settings.instance.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return settings.model_copy(update=settings._instance_defaults())
+        except OSError as error:
+            raise SettingsError(f"{PREFIX}INSTANCE={str(settings.instance)!r}: {error.strerror}") from None
 
     def _instance_defaults(self) -> dict[str, Any]:
         """The defaults that depend on the instance folder."""

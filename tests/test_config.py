@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from app import create_app
 from app.config import Settings, SettingsError
@@ -47,6 +48,9 @@ def test_environment_wins_over_file_and_arguments_over_both(
         ("PO_PUBLIC_URL", "http://po.example:99999"),
         ("PO_TIME_ZONE", "Mars/Olympus"),
         ("PO_SIMULATOR_URL", "javascript:alert(1)"),
+        ("PO_TRUSTED_HOSTS", "https://po.example"),
+        ("PO_TRUSTED_HOSTS", "po.example:8000"),
+        ("PO_TRUSTED_HOSTS", "*.example"),
     ],
 )
 def test_unknown_or_invalid_variable_stops_the_start_with_one_line(
@@ -94,6 +98,25 @@ def test_setting_with_several_values_is_a_text_or_a_list(tmp_path: Path, line: s
     settings = Settings.load(instance=tmp_path)
     assert settings.mail_to == ("a@b.c", "d@e.f")
     assert settings.mail_from == "a@b.c"
+
+
+def test_trusted_hosts_are_names_and_addresses(tmp_path: Path) -> None:
+    settings = Settings.load(instance=tmp_path, trusted_hosts="PO.example, 10.0.0.1, ::1, po_web")
+    assert settings.trusted_hosts == ("po.example", "10.0.0.1", "::1", "po_web")
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"secret_key": "x" * 16, "encryption_keys": Fernet.generate_key().decode()}]
+)
+def test_instance_that_is_no_folder_stops_the_start_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PO_INSTANCE", str(tmp_path / "file" / "instance"))
+    for name, value in values.items():
+        monkeypatch.setenv(f"PO_{name.upper()}", value)
+    with pytest.raises(SystemExit, match=r"PO_INSTANCE=.*: Not a directory$"):
+        create_app()
 
 
 def test_invalid_file_stops_the_start_with_one_line(tmp_path: Path) -> None:
