@@ -422,7 +422,9 @@ def _header(name: str, value: str) -> tuple[str, str]:
     name, value = name.strip(), value.strip()
     if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", name):
         raise BadPartner(f"enter a valid header name, not “{name[:40]}”", "headers")
-    if not value.isascii() or not value.isprintable() or not 1 <= len(value) <= 4000:
+    if not value:
+        raise BadPartner(f"enter a value for the header {name}", "headers", header=name)
+    if not value.isascii() or not value.isprintable() or len(value) > 4000:
         why = "has characters that cannot be sent, such as a line break or an accent"
         raise BadPartner(f"the value of the header {name} {why}", "headers", header=name)
     if name.lower() in RESERVED_HEADERS:
