@@ -10,6 +10,7 @@ from flask.cli import AppGroup
 
 from app.audit.trail import COMMAND_LINE
 from app.cli import context
+from app.network.text import one_line
 from app.partners import service
 from app.partners.keys import BadPartner
 
@@ -93,10 +94,15 @@ def add(
 @click.option("--reason", required=True)
 def pause(name: str, reason: str) -> None:
     """Stop sending to a partner. Its webhooks stay queued."""
+    reason = one_line(reason)
+    if not reason:
+        context.fail("Enter a reason.")
     with context.writing() as session:
-        service.pause(session, context.find_partner(session, name), reason, by=COMMAND_LINE.name)
+        partner = context.find_partner(session, name)
+        was_paused = partner.paused
+        service.pause(session, partner, reason, by=COMMAND_LINE.name)
         session.commit()
-    click.echo(f"{name} is paused: {reason}")
+    click.echo(f"{name} was already paused" if was_paused else f"{name} is paused: {reason}")
 
 
 @partners.command()

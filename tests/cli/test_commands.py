@@ -229,6 +229,7 @@ def test_partners_add_invalid_partner_adds_nothing(
         ("--base-url", "https://user:pw@x"),
         ("--base-url", "https://x", "--allow-address", "10.1.2.3.4"),
         ("--base-url", "https://x", "--header", "no colon"),
+        ("--base-url", "https://x", "--header", "X-Key: "),
         ("--base-url", "https://x", "--header", "A: b\r\nC: d"),
         ("--base-url", "https://x", "--inbound-key", "short"),
         ("--base-url", "https://x", "--retry-schedule", "soon"),
@@ -249,6 +250,26 @@ def test_partners_pause_and_resume(app: Flask, session: Session, partner: Any) -
     session.rollback()
     assert not paused.paused
     assert run(app, "partners", "resume", "nobody").exit_code == 1
+
+
+@pytest.mark.sqlite
+def test_partners_pause_needs_a_visible_reason(app: Flask, session: Session, partner: Any) -> None:
+    for reason in ("", " \u200b"):
+        result = run(app, "partners", "pause", partner.name, "--reason", reason)
+        assert (result.exit_code, result.output) == (1, "Error: Enter a reason.\n")
+    unchanged = partner_by_name(session, partner.name)
+    assert unchanged and not unchanged.paused
+
+
+@pytest.mark.sqlite
+def test_partners_pause_of_a_paused_partner_keeps_the_first_reason(
+    app: Flask, session: Session, partner: Any
+) -> None:
+    run(app, "partners", "pause", partner.name, "--reason", "maintenance")
+    again = run(app, "partners", "pause", partner.name, "--reason", "another")
+    assert (again.exit_code, again.output) == (0, f"{partner.name} was already paused\n")
+    paused = partner_by_name(session, partner.name)
+    assert paused and paused.paused_reason == "maintenance"
 
 
 @pytest.mark.parametrize("shape", ["lines", "array", "objects"])
