@@ -196,7 +196,7 @@ def _add_data(app: Flask, memory: SimulatorState, traffic: TrafficGenerator) -> 
         return data({"orders": entries, "count": len(entries)})
 
     @app.get("/behaviour.json")
-    def behaviour_state() -> Response:
+    def behavior_state() -> Response:
         return data(asdict(memory.behavior()))
 
     @app.get("/busy.json")

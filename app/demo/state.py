@@ -198,7 +198,7 @@ class SimulatorState:
     def __init__(self, orders: Iterable[dict[str, Any]] = ()) -> None:
         self._lock = threading.Lock()
         self._rng = SystemRandom()
-        self._behaviour = Behavior()
+        self._behavior = Behavior()
         self._exchanges: deque[Exchange] = deque()
         self._exchanges_bytes = 0
         self._accepted: OrderedDict[tuple[str, int], AcceptedResponse] = OrderedDict()
@@ -240,18 +240,18 @@ class SimulatorState:
     def behavior(self) -> Behavior:
         """How the next response will be handled."""
         with self._lock:
-            return self._behaviour
+            return self._behavior
 
     def set_behavior(self, behavior: Behavior) -> None:
         """Set how the next responses are handled."""
         with self._lock:
-            self._behaviour = behavior
+            self._behavior = behavior
 
     def take_behavior(self) -> Behavior:
         """How to handle this response; counts it."""
         with self._lock:
-            behavior = self._behaviour
-            self._behaviour = behavior.after_one()
+            behavior = self._behavior
+            self._behavior = behavior.after_one()
             return behavior
 
     def add_exchange(self, exchange: Exchange) -> None:
