@@ -187,7 +187,7 @@ def next_steps(item: Item) -> list[NextStep]:
 def _next_steps_of_partner(status: PartnerStatus) -> list[NextStep]:
     partner = status.partner
     page = url_for("partners.partner", partner_id=partner.id)
-    diagnostics = NextStep("Run diagnostics", url_for("partners.check", partner_id=partner.id))
+    diagnostics = NextStep("Run diagnostics", url_for("partners.diagnostics", partner_id=partner.id))
     if status.state is PartnerState.PAUSED:
         return [NextStep("Resume partner", page), diagnostics]
     if status.state is PartnerState.FAILING:

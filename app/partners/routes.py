@@ -213,15 +213,15 @@ def send_test(partner_id: int) -> Response:
 
 @blueprint.get("/<int:partner_id>/check")
 @access.requires(Permission.SEND_TEST)
-def check(partner_id: int) -> Response:
+def diagnostics(partner_id: int) -> Response:
     """Explain the diagnostics."""
     row = _partner_or_404(partner_id)
-    return web.page("partners/check.html", partner=row, baseline=_baseline(row), report=None)
+    return web.page("partners/diagnostics.html", partner=row, baseline=_baseline(row), report=None)
 
 
 @blueprint.post("/<int:partner_id>/check")
 @access.requires(Permission.SEND_TEST)
-def make_check(partner_id: int) -> Response:
+def run_diagnostics(partner_id: int) -> Response:
     """Run the diagnostics. If everything works, store the facts as the next baseline."""
     row = _partner_or_404(partner_id)
     baseline = _baseline(row)
@@ -231,17 +231,17 @@ def make_check(partner_id: int) -> Response:
             locked = queries.partner_for_update(session, partner_id) or abort(404)
             locked.baseline = report.facts
             session.commit()
-    return web.page("partners/check.html", partner=row, baseline=baseline, report=report)
+    return web.page("partners/diagnostics.html", partner=row, baseline=baseline, report=report)
 
 
 @blueprint.get("/<int:partner_id>/sheet")
 @access.requires(Permission.SEND_TEST)
-def sheet(partner_id: int) -> Response:
+def integration_guide(partner_id: int) -> Response:
     """Show the integration guide for the partner. It contains no secrets."""
     row = _partner_or_404(partner_id)
     now = clock.now()
     return web.page(
-        "partners/sheet.html",
+        "partners/integration_guide.html",
         partner=row,
         own_url=web.public_url(),
         path=PATH,
