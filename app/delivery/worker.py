@@ -40,7 +40,7 @@ POLL_SECONDS = 1.0
 """How often to claim when no wake-up comes."""
 GATHER_SECONDS = 0.005
 GATHER_MAX = 16
-"""How long results wait for others, and how many are worth a commit of their own."""
+"""How long results wait for others, and how many results end the wait."""
 RECLAIM_SECONDS = 1.0
 """How often to look for leases that have ended."""
 RECONNECT_SECONDS = 1.0
@@ -259,7 +259,7 @@ class DeliveryWorker:
         self._unrecorded = []
 
     def _without_unstorable(self, connection: Connection) -> list[AttemptResult]:
-        """The unrecorded results, those that fail alone without the partner's text."""
+        """The unrecorded results, without the partner's text those that fail alone or, if none does, all."""
         unstorable = [result for result in self._unrecorded if not self._is_storable(connection, result)]
         return [
             without_response(result) if result in (unstorable or self._unrecorded) else result
@@ -294,7 +294,10 @@ class DeliveryWorker:
 
 
 def _judged(sent: Sent) -> AttemptResult:
-    """The result of the attempt. Judged here, since a sender takes four times as long for it."""
+    """The result of the attempt.
+
+    Judged in this thread: sender threads compete for the interpreter and take four times as long.
+    """
     claimed = sent.claimed
     verdict = judge(
         sent.outcome,

@@ -143,7 +143,7 @@ def plan_context(rows: Sequence[PlanRow]) -> dict[str, Any]:
 
 
 def _sum_of(totals: Sequence[str | None]) -> Decimal | None:
-    """The sum of the totals; None if an order states none."""
+    """The sum of the totals; None if the total of an order is unknown."""
     return None if None in totals else sum((Decimal(total) for total in totals if total), Decimal(0))
 
 

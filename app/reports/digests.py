@@ -1,4 +1,4 @@
-"""Mails that are written when they are sent: webhooks that need attention, and the deadline digest."""
+"""Emails whose text is made when they are sent: webhooks that need attention, and the deadline digest."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def queue_digest(database: Database, settings: Settings) -> bool:
 
 
 def _period(now: datetime, settings: Settings) -> datetime | None:
-    """The start of the current hour or, after ``DIGEST_HOUR``, of the working day; otherwise None."""
+    """The start of the current hour or, from ``DIGEST_HOUR`` on, today at that hour; otherwise None."""
     local = now.astimezone(settings.time_zone)
     if settings.alert_deadlines == "hourly":
         return local.replace(minute=0, second=0, microsecond=0)

@@ -99,12 +99,12 @@ def _orders(
         .limit(LIMIT)
     )
     orders = _with_more(matching, session.scalars(query).all())
-    # Someone who types a whole number wants that order.
+    # Someone who types a complete PO number wants that order.
     return sorted(orders, key=lambda order: order.buyer_po_number.upper() != text.upper())
 
 
 def _people_named(session: Session, text: str) -> Sequence[int]:
-    """The ids of people with this name."""
+    """The ids of people whose name or username contains the text."""
     if len(text) < TEXT_MIN:
         return []
     names = (Person.full_name, Person.username)
@@ -113,7 +113,7 @@ def _people_named(session: Session, text: str) -> Sequence[int]:
 
 
 def _assigned_orders(session: Session, scope: Scope, people: Iterable[int]) -> list[int]:
-    """The ids of the newest orders that are assigned to these people."""
+    """The ids of orders that are assigned to these people, those with the latest deadlines first."""
     ids: list[int] = []
     for person_id in people:
         query = select(PurchaseOrder.id).where(PurchaseOrder.assignee_id == person_id)

@@ -80,7 +80,7 @@ def _send(run: TaskRun, *, settings: Settings, text: MailWriter | None) -> None:
 
 
 def _cancel_duplicates(session: Session, mail: Task) -> None:
-    """Other queued mails on the topic would have the same text."""
+    """Cancel the other queued mails on the topic, which would have the same text."""
     session.execute(
         update(Task)
         .where(Task.kind == mail.kind, Task.state == JobState.WAITING, Task.id != mail.id)
@@ -89,7 +89,7 @@ def _cancel_duplicates(session: Session, mail: Task) -> None:
 
 
 def _postpone_others(session: Session, mail: Task) -> None:
-    """The mail server has a problem, so do not try it with each queued mail."""
+    """Postpone the other queued mails, so that a mail server with a problem is not tried with each."""
     now = clock.now()
     session.execute(
         update(Task)
