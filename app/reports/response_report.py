@@ -61,7 +61,7 @@ class ResponseTotals:
 
 @dataclass(frozen=True, slots=True)
 class RemarkCount:
-    """Orders that were rejected or returned with the same remarks."""
+    """Rejections or returns with the same remarks."""
 
     response: str
     remarks: str

@@ -82,6 +82,13 @@ def test_supplier_staff_see_responses_of_their_suppliers_only(omar: Browser, ash
 
 
 @pytest.mark.usefixtures("responses")
+def test_overdue_link_shows_orders_of_the_selected_supplier(meera: Browser) -> None:
+    link = meera.get(f"{PAGE}?supplier={BEARINGS}").one(".figures a")
+    orders = meera.get(str(link["href"])).page.select("tbody tr")
+    assert len(orders) == int(link.text)
+
+
+@pytest.mark.usefixtures("responses")
 def test_report_covers_the_selected_days(meera: Browser) -> None:
     today = clock.now().astimezone().date()
     early = today - timedelta(days=40)
