@@ -215,6 +215,11 @@ def event_title(event: CaseEvent) -> str:
     return EVENT_TITLES[CaseAction(event.action)].format(note=event.note)
 
 
+def event_tone(event: CaseEvent) -> str:
+    """The tone of an entry of the history, empty for most."""
+    return "warn" if event.action == CaseAction.RECURRED else ""
+
+
 def event_quote(event: CaseEvent) -> str:
     """The reason that a person gave, empty for other events."""
     return event.note if event.action in (CaseAction.RESOLVED, CaseAction.REOPENED) else ""
@@ -238,5 +243,6 @@ def init_app(app: Flask) -> None:
         next_steps=next_steps,
         event_title=event_title,
         event_quote=event_quote,
+        event_tone=event_tone,
         resolution=resolution,
     )
