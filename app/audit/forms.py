@@ -6,7 +6,7 @@ from wtforms import SearchField, SelectField
 from wtforms.validators import Length, NumberRange, Optional
 
 from app.audit.presenters import ACTIONS, OBJECTS
-from app.ui.fields import Choice, Moment, Whole, choices
+from app.ui.fields import Choice, Moment, Until, Whole, choices
 from app.ui.forms import Form
 
 
@@ -28,5 +28,5 @@ class AuditFilterForm(Form):
         default="",
     )
     since = Moment("Since", [Optional()])
-    until = Moment("Until", [Optional()])
+    until = Until("Until", [Optional()])
     after = Whole("After", [Optional(), NumberRange(min=1)])

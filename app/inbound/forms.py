@@ -7,7 +7,7 @@ from wtforms.validators import Length, Optional, Regexp
 
 from app.inbound.presenters import EFFECTS, KINDS
 from app.inbound.processing import REASON_MAX
-from app.ui.fields import Choice, Moment, choices, lowercase, reason_field
+from app.ui.fields import Choice, Moment, Until, choices, lowercase, reason_field
 from app.ui.forms import FlaskForm, Form
 
 
@@ -39,7 +39,7 @@ class InboundFilterForm(Form):
     order = StringField("PO number", [Optional(), Length(max=50)])
     supplier = StringField("Supplier", [Optional(), Length(max=100)])
     since = Moment("Since", [Optional()])
-    until = Moment("Until", [Optional()])
+    until = Until("Until", [Optional()])
     after = StringField("After", [Optional(), Regexp(r"^in_[0-9A-Z]{26}$")])
 
 

@@ -8,7 +8,7 @@ from wtforms.validators import Length, NumberRange, Optional, Regexp
 from app.delivery.models import MessageState
 from app.delivery.service import REASON_MAX
 from app.network.vocabulary import Kind
-from app.ui.fields import Choice, Moment, Whole, choices, lowercase, reason_field
+from app.ui.fields import Choice, Moment, Until, Whole, choices, lowercase, reason_field
 from app.ui.forms import FlaskForm, Form
 from app.webhooks.presenters import MESSAGE_STATES, TRIGGER_LABELS
 from app.webhooks.queries import ATTENTION
@@ -51,7 +51,7 @@ class MessageFilterForm(Form):
     trigger = SelectField("Trigger", [Optional()], choices=choices(TRIGGERS), default="")
     attempts = Whole("Min. attempts", [Optional(), NumberRange(1, 9999)])
     since = Moment("Since", [Optional()])
-    until = Moment("Until", [Optional()])
+    until = Until("Until", [Optional()])
     after = StringField("After", [Optional(), Regexp(r"^msg_[0-9A-Z]{26}$")])
 
 

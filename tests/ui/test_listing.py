@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import update
 
+from app import clock
 from app.accounts.models import Person
 from app.audit.listing import AUDIT
 from app.audit.queries import AuditFilter
@@ -159,3 +162,13 @@ def test_form_data_of_a_list_without_javascript_is_its_query(meera: Browser, arr
         "received_since": "2026-11-01T10:00",
         "sort": "respond_by",
     }
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_end_of_a_period_includes_its_day(meera: Browser, arrive: Any, confirm: Any, path: str) -> None:
+    confirm(*arrive(1))
+    name = "received_until" if path == "/orders" else "until"
+    today = clock.now().astimezone(ZoneInfo("Asia/Kolkata")).date()
+    for day, is_match in ((today, True), (today - timedelta(days=1), False)):
+        rows = meera.get(f"{path}?{name}={day}").page.select("tbody tr")
+        assert bool(rows) == is_match
