@@ -16,15 +16,14 @@ from sqlalchemy.orm import Session
 from app.accounts.models import Role
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
+from app.delivery import texts
 from app.delivery.events import MessageChange
 from app.delivery.models import LIVE, Message, MessageState
-from app.network.text import pluralize
 from app.notifications.models import Event
 from app.notifications.queries import people_of_supplier, people_with_roles
 from app.notifications.service import notify
 from app.partners.models import Partner, PauseCode
-from app.partners.texts import PAUSE_SENTENCES
-from app.tasks.mail import Topic, enqueue, enqueue_once, is_on, link, one_line
+from app.tasks.mail import Topic, enqueue, enqueue_once, is_on, link
 
 BATCH_DELAY = timedelta(minutes=5)
 """How long an email about failed messages waits for more of them."""
@@ -41,8 +40,7 @@ def notify_unsuccessful(session: Session, changes: Sequence[MessageChange]) -> N
     unsuccessful = [change for change in changes if change.state in RESPONSE_EVENTS]
     if not unsuccessful:
         return
-    if is_on(session):
-        enqueue_once(session, Topic.ATTENTION, wait=BATCH_DELAY)
+    enqueue_once(session, Topic.ATTENTION, wait=BATCH_DELAY)
     for change in unsuccessful:
         row = session.execute(
             select(Message.buyer_po_number, Message.supplier_b2b_id).where(Message.id == change.message_id)
@@ -69,9 +67,9 @@ def held(session: Session, partner_id: int, reason: PauseCode, params: Mapping[s
     )
     if not is_on(session):
         return
-    cause = one_line(PAUSE_SENTENCES[reason].format_map(params))
-    body = f"Webhooks to {one_line(name)} are paused.\n\n{cause}\n\n{_queued_text(session, partner_id)}\n"
-    enqueue(session, Topic.HELD, f"{name} is paused", body + link(session, f"/partners/{partner_id}"))
+    url = link(session, f"/partners/{partner_id}")
+    mail = texts.paused_mail(name, reason, params, queued=_queued(session, partner_id), url=url)
+    enqueue(session, Topic.HELD, *mail)
 
 
 def breaker_opened(session: Session, partner_id: int, failures: int) -> None:
@@ -103,12 +101,9 @@ def failing(session: Session, partner_id: int, failures: int) -> None:
     _notify_affected(session, partner_id, Event.PARTNER_FAILING)
     if not is_on(session):
         return
-    name = one_line(_name(session, partner_id))
-    body = (
-        f"{name} is failing: the last {failures} attempts failed.\n\n"
-        f"{_queued_text(session, partner_id)} Webhooks are sent when {name} recovers.\n"
-    )
-    enqueue(session, Topic.FAILING, f"{name} is failing", body + _item_link(session, partner_id))
+    name, queued = _name(session, partner_id), _queued(session, partner_id)
+    mail = texts.failing_mail(name, failures, queued=queued, url=_item_link(session, partner_id))
+    enqueue(session, Topic.FAILING, *mail)
 
 
 def recovered(session: Session, partner_id: int, since: datetime) -> None:
@@ -116,7 +111,6 @@ def recovered(session: Session, partner_id: int, since: datetime) -> None:
     _notify_affected(session, partner_id, Event.PARTNER_RECOVERED)
     if not is_on(session):
         return
-    name = one_line(_name(session, partner_id))
     failed = session.scalar(
         select(func.count()).where(
             Message.partner_id == partner_id,
@@ -125,10 +119,8 @@ def recovered(session: Session, partner_id: int, since: datetime) -> None:
             Message.finished_at >= since,
         )
     )
-    body = f"{name} is responding again. Queued webhooks are being sent.\n"
-    if failed:
-        body += f"\nWebhooks that failed during the outage: {failed}. You can resend them in bulk.\n"
-    enqueue(session, Topic.RECOVERED, f"{name} has recovered", body + _item_link(session, partner_id))
+    name, url = _name(session, partner_id), _item_link(session, partner_id)
+    enqueue(session, Topic.RECOVERED, *texts.recovered_mail(name, failed=failed or 0, url=url))
 
 
 def _notify_affected(session: Session, partner_id: int, event: Event) -> None:
@@ -142,11 +134,9 @@ def _notify_affected(session: Session, partner_id: int, event: Event) -> None:
     notify(session, staff.values(), event, title=name, path=f"/webhooks?partner={quote(name)}")
 
 
-def _queued_text(session: Session, partner_id: int) -> str:
-    count = session.scalar(
-        select(func.count()).where(Message.partner_id == partner_id, Message.state.in_(LIVE))
-    )
-    return f"{pluralize(count or 0, 'webhook is', 'webhooks are')} queued. Nothing is lost."
+def _queued(session: Session, partner_id: int) -> int:
+    queued = select(func.count()).where(Message.partner_id == partner_id, Message.state.in_(LIVE))
+    return session.scalar(queued) or 0
 
 
 def _item_link(session: Session, partner_id: int) -> str:

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Person
+from app.notifications.texts import AccountChange, account_change_mail
 from app.tasks.mail import Topic, enqueue, link
-
-
-class AccountChange(StrEnum):
-    """What changed; the value is the subject of the mail."""
-
-    PASSWORD = "Your password was changed"  # noqa: S105
-    PASSWORD_RESET = "An administrator reset your password"  # noqa: S105
-    MAIL_ADDRESS = "Your email address was changed"
 
 
 def mail_account_change(
@@ -25,9 +16,6 @@ def mail_account_change(
     address = person.mail_address if to is None else to
     if not address:
         return
-    body = (
-        f"{change.value}. The username is {person.username}.\n\n"
-        "If you did not expect this, contact your administrator and review your sessions:\n"
-        f"{link(session, '/account/sessions')}"
-    )
-    enqueue(session, Topic.NOTIFICATION, change.value, body, to=address)
+    url = link(session, "/account/sessions")
+    subject, body = account_change_mail(change, person.username, url=url)
+    enqueue(session, Topic.NOTIFICATION, subject, body, to=address)

@@ -14,15 +14,13 @@ from app.accounts.models import Person
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.db import Database
-from app.network.text import pluralize
 from app.notifications.models import TITLE_MAX, EmailTiming, Event, Notification
 from app.notifications.preferences import NotificationPreferences
-from app.notifications.texts import notification_text
-from app.tasks.mail import DIGEST_HOUR, Topic, enqueue, is_on, link, one_line
+from app.notifications.texts import digest_mail, notification_mail
+from app.tasks.mail import DIGEST_HOUR, Topic, enqueue, is_on, link
 
 ZONE = "time_zone"
 """The key in ``session.info`` of the time zone of people without their own."""
-DIGEST_LISTED = 50
 KEEP = timedelta(days=90)
 
 
@@ -50,9 +48,8 @@ def notify(
         )
         session.add(notification)
         if timing is EmailTiming.AT_ONCE and person.mail_address:
-            text = one_line(notification_text(notification))
-            at = preferences.mail_time(now, zone_of(session, person))
-            _enqueue(session, person, text, f"{text}.\n{link(session, path)}", at)
+            subject, body = notification_mail(notification, url=link(session, path))
+            _enqueue(session, person, subject, body, preferences.mail_time(now, zone_of(session, person)))
     session.flush()
 
 
@@ -136,14 +133,12 @@ def _send_digest(session: Session, person: Person) -> bool:
         )
         .order_by(Notification.id.desc())
     ).all()
-    lines = [f"* {one_line(notification_text(row))}" for row in notifications if row.read_at is None]
+    unread = [notification for notification in notifications if notification.read_at is None]
     for notification in notifications:
         notification.in_digest = False
-    if not lines or not person.mail_address or not person.active:
+    if not unread or not person.mail_address or not person.active:
         return False
-    subject = pluralize(len(lines), "notification")
-    more = [f"and {len(lines) - DIGEST_LISTED} more"] if len(lines) > DIGEST_LISTED else []
-    body = "\n".join([*lines[:DIGEST_LISTED], *more, link(session, "/notifications")])
+    subject, body = digest_mail(unread, url=link(session, "/notifications"))
     _enqueue(session, person, subject, body, NotificationPreferences.of(person).mail_time(local, zone))
     return True
 

@@ -18,7 +18,7 @@ from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.db import advisory_lock
 from app.network.headers import SET_BY_CLIENT
-from app.partners import keys, queries
+from app.partners import keys, queries, texts
 from app.partners.certificates import BadCertificate, read_authorities, read_pair
 from app.partners.keys import BadPartner
 from app.partners.models import Partner, PauseCode
@@ -174,13 +174,8 @@ def resume(session: Session, partner: Partner, reason: str = "", *, by: str = ""
             },
         )
         if not partner.paused_by:  # a person who paused it needs no mail
-            name = mail.one_line(partner.name)
-            quote = f" “{mail.one_line(reason)}”" if reason else ""
-            body = (
-                f"Webhooks to {name} are sent again. Resumed by {mail.one_line(by) or 'PO Confirm'}.{quote}\n"
-            )
-            link = mail.link(session, f"/partners/{partner.id}")
-            mail.enqueue(session, Topic.RECOVERED, f"{name} is no longer paused", body + link)
+            url = mail.link(session, f"/partners/{partner.id}")
+            mail.enqueue(session, Topic.RECOVERED, *texts.resumed_mail(partner.name, reason, by=by, url=url))
     partner.paused_at = None
     partner.paused_reason = ""
     partner.pause_code, partner.pause_params = PauseCode.NONE, {}

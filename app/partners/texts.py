@@ -1,10 +1,19 @@
-"""Why the app paused a partner, as a sentence for pages and mails."""
+"""Why the app paused a partner, as a sentence for pages and emails, and the email that it is resumed."""
 
 from __future__ import annotations
 
 from app.partners.models import PauseCode
+from app.tasks.mail import one_line
 
 PAUSE_SENTENCES = {
     PauseCode.GONE: "{url} returned 410 (gone).",
     PauseCode.CREDENTIALS: "{count} responses in a row rejected the key or the URL ({status}).",
 }
+
+
+def resumed_mail(name: str, reason: str, *, by: str, url: str) -> tuple[str, str]:
+    """Subject and body: a person resumed the partner. ``url`` is the line with the link."""
+    name = one_line(name)
+    quote = f" “{one_line(reason)}”" if reason else ""
+    body = f"Webhooks to {name} are sent again. Resumed by {one_line(by) or 'PO Confirm'}.{quote}\n{url}"
+    return f"{name} is no longer paused", body

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -11,12 +11,11 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.config import Settings
 from app.db import Database
-from app.network.text import pluralize
 from app.orders.models import PurchaseOrder
 from app.orders.queries import SOON
-from app.tasks.mail import DIGEST_HOUR, Topic, enqueue, last_created_at, link, one_line
+from app.reports import texts
+from app.tasks.mail import DIGEST_HOUR, Topic, enqueue, last_created_at, link
 from app.tasks.mail_sender import MailWriter
-from app.webhooks.presenters import message_chip, message_sentence
 from app.webhooks.queries import ATTENTION, MessageFilter, attention_count, message_page
 
 LISTED = 20
@@ -40,15 +39,7 @@ def attention_mail(session: Session) -> tuple[str, str] | None:
         return None
     # The same list as the page that the mail links to.
     newest = message_page(session, None, MessageFilter(state=ATTENTION), limit=LISTED).rows
-    lines = [
-        "* "
-        + one_line(f"{message.buyer_po_number}: {message_chip(message).label}. {message_sentence(message)}")
-        for message in newest
-    ]
-    if count > len(newest):
-        lines.append(f"and {count - len(newest)} more")
-    subject = pluralize(count, "webhook needs attention", "webhooks need attention")
-    return subject, _body(subject, lines, link(session, "/webhooks?state=attention"))
+    return texts.attention_mail(newest, count=count, url=link(session, "/webhooks?state=attention"))
 
 
 def deadlines_mail(session: Session, settings: Settings) -> tuple[str, str] | None:
@@ -63,12 +54,13 @@ def deadlines_mail(session: Session, settings: Settings) -> tuple[str, str] | No
     ).all()
     if not orders:
         return None
-    lines = [_order_line(order, now, settings) for order in orders[:LISTED]]
-    subject = pluralize(len(orders), "order needs a response", "orders need a response")
-    if len(orders) > LISTED:
-        lines.append("and more")
-        subject = f"More than {LISTED} orders need a response"
-    return subject, _body(subject, lines, link(session, "/orders?answer=open"))
+    return texts.deadlines_mail(
+        orders[:LISTED],
+        has_more=len(orders) > LISTED,
+        now=now,
+        zone=settings.time_zone,
+        url=link(session, "/orders?answer=open"),
+    )
 
 
 def queue_digest(database: Database, settings: Settings) -> bool:
@@ -95,14 +87,3 @@ def _period(now: datetime, settings: Settings) -> datetime | None:
         return local.replace(minute=0, second=0, microsecond=0)
     digest_time = local.replace(hour=DIGEST_HOUR, minute=0, second=0, microsecond=0)
     return digest_time if local >= digest_time else None
-
-
-def _body(subject: str, lines: Sequence[str], url: str) -> str:
-    return "\n".join([f"{subject}:", "", *lines, url])
-
-
-def _order_line(order: PurchaseOrder, now: datetime, settings: Settings) -> str:
-    respond_by = order.respond_by.astimezone(settings.time_zone)
-    overdue = " (overdue)" if order.respond_by < now else ""
-    name = one_line(f"{order.buyer_po_number}, {order.buyer_name}")
-    return f"* {name}: respond by {respond_by:%d %b %Y %H:%M}{overdue}"

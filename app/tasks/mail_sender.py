@@ -18,10 +18,10 @@ from app.config import Settings
 from app.tasks.mail import RETRY_WAITS, SUBJECT_MAX, Topic, one_line
 from app.tasks.models import MAIL, JobState, Task
 from app.tasks.smtp import Outcome, Server, send
+from app.tasks.texts import FOOTER, SUBJECT_PREFIX, TEST_BODY, TEST_SUBJECT
 from app.tasks.worker import Handler, Postpone, TaskFailed, TaskRun, TaskSkipped
 
 DEADLINE_SECONDS = 15.0
-FOOTER = "\n-- \nPO Confirm. Opening a link in this email changes nothing.\n"
 MailWriter = Callable[[Session], tuple[str, str] | None]
 """Writes the subject and body when the mail is sent; None if there is nothing to report."""
 
@@ -36,8 +36,8 @@ def handlers(settings: Settings, texts: Mapping[Topic, MailWriter]) -> dict[str,
 def send_test(settings: Settings) -> Outcome:
     """Send a test email now."""
     parameters = {
-        "subject": "test email",
-        "body": "This is a test. Email from PO Confirm works.\n",
+        "subject": TEST_SUBJECT,
+        "body": TEST_BODY,
         "message_id": f"test.{secrets.token_hex(8)}",
     }
     recipients = settings.mail_to
@@ -109,7 +109,7 @@ def _compose(
     mail = EmailMessage()
     mail["From"] = sender
     mail["To"] = ", ".join(recipients)
-    mail["Subject"] = f"PO Confirm: {parameters['subject']}"
+    mail["Subject"] = SUBJECT_PREFIX + parameters["subject"]
     mail["Date"] = format_datetime(created_at)
     domain = sender.rpartition("@")[2].strip("> ") or "localhost"
     mail["Message-ID"] = f"<{parameters['message_id']}@{domain}>"
