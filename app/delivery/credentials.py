@@ -18,7 +18,7 @@ from app.delivery.http_client import Target
 from app.delivery.oauth import Grant
 from app.network import signing
 from app.partners.keys import active_signing_secrets
-from app.partners.masking import MASK
+from app.partners.masking import MASK, secrets_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class Credentials:
     target: Target
     grant: Grant | None
     signing_secrets: tuple[str, ...] = field(repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """The secrets that the requests contain, since a partner may send them back."""
 
     def message_headers(self, message_id: str, body: bytes, at: datetime) -> dict[str, str]:
         """The headers that depend on the body and the time: the signatures."""
@@ -57,7 +59,12 @@ def credentials_of(partner: Any, path: str, now: datetime, *, deadline_max: floa
         client_certificate=partner.client_certificate,
         ca_bundle=partner.ca_bundle,
     )
-    return Credentials(target, _grant(partner, target), active_signing_secrets(partner.signing_secrets, now))
+    return Credentials(
+        target,
+        _grant(partner, target),
+        active_signing_secrets(partner.signing_secrets, now),
+        tuple(secrets_of(partner)),
+    )
 
 
 @lru_cache(maxsize=256)

@@ -6,7 +6,6 @@ until shortly before they expire and are never logged. Source: RFC 6749, 2.3.1, 
 
 from __future__ import annotations
 
-import base64
 import os
 import threading
 import time
@@ -25,7 +24,7 @@ from app.delivery.address_policy import Network
 from app.delivery.http_client import Sender, Target
 from app.delivery.outcome import Detail, DetailCode, Failure, Outcome
 from app.network.reader import Unreadable, read_json
-from app.partners.masking import masked
+from app.partners.masking import masked, oauth_secrets
 
 TOKEN_DEADLINE = 4.0
 """Seconds for a token request. Twice that is less than the margin of a lease."""
@@ -161,8 +160,7 @@ def fetch(grant: Grant, sender: Sender) -> Token | NoToken:
         # A partial response may contain the token.
         nothing: dict[str, Any] = {"headers": (), "body": b"", "body_size": None, "truncated": False}
         detail = Detail(outcome.detail.code, {**outcome.detail.params, "for_token": True})
-        detail = detail.masked(lambda text: masked(text, _secrets(grant)))
-        return NoToken(replace(outcome, detail=detail, sent=False, status=None, **nothing))
+        return NoToken(replace(outcome, detail=_masked(detail, grant), sent=False, status=None, **nothing))
     response = _response(outcome)
     if outcome.status != 200:
         return _refused(grant, outcome, response)
@@ -186,15 +184,9 @@ def _request(grant: Grant) -> tuple[bytes, dict[str, str]]:
     return form.encode(), headers
 
 
-def _pair(grant: Grant) -> str:
-    """Client ID and secret as the Authorization header carries them."""
-    pair = f"{quote_plus(grant.client_id)}:{quote_plus(grant.client_secret)}"
-    return base64.b64encode(pair.encode()).decode()
-
-
-def _secrets(grant: Grant) -> list[str]:
-    """The secret in every form in which it is sent, and may be sent back."""
-    return [grant.client_secret, quote_plus(grant.client_secret), _pair(grant)]
+def _masked(detail: Detail, grant: Grant) -> Detail:
+    secrets = oauth_secrets(grant.client_id, grant.client_secret)
+    return detail.masked(lambda text: masked(text, secrets))
 
 
 def _used_for(expires_in: Any) -> timedelta:
@@ -228,11 +220,10 @@ def _no_token(
     failure: Failure, grant: Grant, code: DetailCode, outcome: Outcome | None = None, **params: Any
 ) -> NoToken:
     detail = Detail.of(code, url=grant.token_url, **params)
-    detail = detail.masked(lambda text: masked(text, _secrets(grant)))
     return NoToken(
         Outcome(
             failure=failure,
-            detail=detail,
+            detail=_masked(detail, grant),
             status=None,
             headers=(),
             body=b"",

@@ -309,7 +309,7 @@ def _judged(sent: Sent) -> AttemptResult:
         jitter=random.random(),  # noqa: S311 - spreads retries, hides nothing
         now=sent.ended_at,
     )
-    outcome, verdict = without_secrets(sent.outcome, verdict, claimed.credentials)
+    outcome, verdict = without_secrets(sent.outcome, verdict, claimed.credentials.secrets)
     return AttemptResult(claimed, outcome, verdict, sent.ended_at)
 
 

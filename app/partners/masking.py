@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote_plus
 
 MASK = "••••••••"
 HINT_LENGTH = 4
@@ -31,15 +33,35 @@ def secret_hint(secret: str) -> str:
     return f"set, ends in …{tail}" if tail else "set"
 
 
+def named_secrets(partner: Any) -> dict[str, list[str]]:
+    """The secrets of a partner, by the name of the setting in the audit trail."""
+    secrets = {
+        "header values": [value for _, value in partner.headers or []],
+        "bearer token": [partner.bearer_token],
+        "OAuth secret": [(partner.oauth or {}).get("client_secret")],
+        "client certificate": [partner.client_certificate],
+        "signing secrets": [saved["secret"] for saved in partner.signing_secrets or []],
+    }
+    return {name: [value for value in values if value] for name, values in secrets.items()}
+
+
 def secrets_of(partner: Any) -> list[str]:
-    """Every secret of a partner."""
-    return [
-        *(value for _, value in partner.headers),
-        partner.bearer_token,
-        (partner.oauth or {}).get("client_secret", ""),
-        *(saved["secret"] for saved in partner.signing_secrets),
-        partner.client_certificate,
-    ]
+    """Every secret that a request to a partner may carry, in each of its forms.
+
+    The private key of a client certificate is never sent.
+    """
+    secrets = named_secrets(partner)
+    del secrets["client certificate"]
+    # A scheme such as Bearer is not secret, but the value after it is.
+    after_scheme = [value.partition(" ")[2] for value in secrets["header values"]]
+    oauth = oauth_secrets(partner.oauth["client_id"], partner.oauth["client_secret"]) if partner.oauth else []
+    return [*(value for values in secrets.values() for value in values), *after_scheme, *oauth]
+
+
+def oauth_secrets(client_id: str, client_secret: str) -> list[str]:
+    """The client secret in every form in which it is sent, and may be sent back."""
+    pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
+    return [client_secret, quote_plus(client_secret), base64.b64encode(pair.encode()).decode()]
 
 
 class Masker:

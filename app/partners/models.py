@@ -24,7 +24,7 @@ class PauseCode(StrEnum):
 
 
 class Partner(Base):
-    """A partner. Its secrets (see ``masking.secrets_of``) are never shown."""
+    """A partner. Its secrets (see ``masking.named_secrets``) are never shown."""
 
     __tablename__ = "partner"
 

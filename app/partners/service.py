@@ -21,6 +21,7 @@ from app.network.headers import SET_BY_CLIENT
 from app.partners import keys, queries, texts
 from app.partners.certificates import BadCertificate, read_authorities, read_pair
 from app.partners.keys import BadPartner
+from app.partners.masking import named_secrets
 from app.partners.models import Partner, PauseCode
 from app.tasks import mail
 from app.tasks.mail import Topic
@@ -106,7 +107,7 @@ def save(session: Session, saved: Partner | None, details: Details) -> Partner:
     """Add a partner, or change one that was loaded for update. Errors: BadPartner."""
     partner = saved or Partner(created_at=clock.now())
     before = audit_fields(partner) if saved else {}
-    secrets = _secrets(partner)
+    hidden = _hidden_settings(partner)
     advisory_lock(session, "partners")  # two partners must not get the same name at once
     apply(session, partner, details)
     session.add(partner)
@@ -115,8 +116,8 @@ def save(session: Session, saved: Partner | None, details: Details) -> Partner:
     # The entry of a new partner leaves out empty settings.
     now = now if saved else {name: value for name, value in now.items() if value}
     old, new = trail.differences(before, now)
-    for name, secret in _secrets(partner).items():
-        if (secret or None) != (secrets[name] or None):
+    for name, value in _hidden_settings(partner).items():
+        if value != hidden[name]:
             new[name] = trail.CHANGED
     action = AuditAction.PARTNER_CHANGED if saved else AuditAction.PARTNER_ADDED
     if new:
@@ -233,15 +234,9 @@ def audit_fields(partner: Partner) -> dict[str, Any]:
     }
 
 
-def _secrets(partner: Partner) -> dict[str, Any]:
-    """The secrets, to compare them only."""
-    return {
-        "header values": dict(partner.headers or []),
-        "bearer token": partner.bearer_token,
-        "OAuth secret": (partner.oauth or {}).get("client_secret"),
-        "client certificate": partner.client_certificate,
-        "trusted CA certificates": partner.ca_bundle,
-    }
+def _hidden_settings(partner: Partner) -> dict[str, Any]:
+    """The settings of which the audit trail records only that they changed."""
+    return {**named_secrets(partner), "trusted CA certificates": partner.ca_bundle or ""}
 
 
 def _checked(details: Details) -> dict[str, Any]:

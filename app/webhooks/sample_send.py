@@ -22,7 +22,7 @@ from app.delivery.retry_policy import Reason, Step, judge
 from app.delivery.service import new_id
 from app.network.reader import dumps
 from app.network.replies import read_reply
-from app.partners.masking import masked, secrets_of
+from app.partners.masking import masked
 
 DEADLINE_MAX = 20.0
 """Seconds: a user waits for the page."""
@@ -124,7 +124,7 @@ def send_sample(partner: Any) -> SampleSend:
             if isinstance(token, NoToken)
             else send(sender, credentials.target, message.body, headers, credentials.grant)
         )
-    secrets = (*secrets_of(partner), *([token.text] if isinstance(token, Token) else []))
+    secrets = (*credentials.secrets, *([token.text] if isinstance(token, Token) else []))
     outcome = outcome.masked(secrets)
     judgment = judge_sample(outcome, message.object_id, partner.success_codes)
     return SampleSend(

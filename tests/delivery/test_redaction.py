@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,8 @@ from app.delivery.http_client import Target
 from app.delivery.outcome import Detail, DetailCode, Outcome
 from app.delivery.redaction import without_secrets
 from app.delivery.retry_policy import judge
-from app.partners.masking import MASK, masked
+from app.partners.masking import MASK, masked, secrets_of
+from app.partners.models import Partner
 
 SECRET = 'a/se"cret\\of ours é'
 SPELLINGS = {"as it is": SECRET, "as JSON": json.dumps(SECRET)[1:-1]}
@@ -22,6 +24,8 @@ SPELLINGS["as JSON with escaped slashes"] = SPELLINGS["as JSON"].replace("/", "\
 SPELLINGS["as JSON with every character escaped"] = "".join(
     f"\\u{ord(character):04X}" for character in SECRET
 )
+
+PAIR = base64.b64encode(b"po:client+s%2Fcret").decode()
 
 
 def outcome_with(spelling: str) -> Outcome:
@@ -39,11 +43,8 @@ def verdict_on(outcome: Outcome) -> Any:
 
 @pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
 def test_secret_is_redacted_in_every_spelling(spelling: str) -> None:
-    credentials = Credentials(
-        Target("https://a.example/", (("Authorization", f"Bearer {SECRET}"),)), None, ()
-    )
     outcome = outcome_with(spelling)
-    hidden, verdict = without_secrets(outcome, verdict_on(outcome), credentials)
+    hidden, verdict = without_secrets(outcome, verdict_on(outcome), (SECRET,))
 
     for redacted in (hidden, outcome.masked((SECRET,))):
         assert redacted.body.decode() == outcome.body.decode().replace(spelling, MASK)
@@ -55,19 +56,41 @@ def test_secret_is_redacted_in_every_spelling(spelling: str) -> None:
 
 
 def test_response_without_secrets_is_unchanged() -> None:
-    credentials = Credentials(Target("https://a.example/", (("X-Key", SECRET),)), None, ())
     outcome = outcome_with("nothing of the kind")
 
-    assert without_secrets(outcome, verdict := verdict_on(outcome), credentials) == (outcome, verdict)
+    assert without_secrets(outcome, verdict := verdict_on(outcome), (SECRET,)) == (outcome, verdict)
     assert outcome.masked((SECRET,)) == outcome
 
 
 def test_secret_in_decoded_reply_is_redacted_whatever_its_spelling() -> None:
-    credentials = Credentials(Target("https://a.example/", (("X-Key", "s3cret-of-ours"),)), None, ())
     outcome = outcome_with("s3cret-\\u006ff-ours")
-    _, verdict = without_secrets(outcome, verdict_on(outcome), credentials)
+    _, verdict = without_secrets(outcome, verdict_on(outcome), ("s3cret-of-ours",))
 
     assert verdict.response_message == f"no {MASK}"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "a-header",
+        "after-scheme",
+        "bearer-token",
+        "client s/cret",
+        "client+s%2Fcret",
+        "signing-secret",
+        PAIR,
+    ],
+)
+def test_secrets_of_partner_in_every_form_are_masked(secret: str) -> None:
+    partner = Partner(
+        headers=[["X-Key", "a-header"], ["Authorization", "Token after-scheme"]],
+        bearer_token="bearer-token",
+        oauth={"client_id": "po", "client_secret": "client s/cret"},
+        signing_secrets=[{"secret": "signing-secret"}],
+        client_certificate="",
+    )
+
+    assert masked(f"received {secret}.", secrets_of(partner)) == f"received {MASK}."
 
 
 def test_cookie_of_a_partner_is_redacted() -> None:
@@ -81,4 +104,4 @@ def test_cookie_of_a_partner_is_redacted() -> None:
 def test_repr_of_credentials_shows_no_secret() -> None:
     target = Target("https://a.example/", (("X-Key", "s3cret-of-ours"),))
 
-    assert "s3cret" not in repr(Credentials(target, None, ("whsec_s3cret",)))
+    assert "s3cret" not in repr(Credentials(target, None, ("whsec_s3cret",), ("whsec_s3cret",)))

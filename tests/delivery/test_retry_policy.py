@@ -12,8 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.delivery.credentials import Credentials
-from app.delivery.http_client import Target
 from app.delivery.outcome import Detail, DetailCode, Failure, Outcome
 from app.delivery.redaction import without_secrets
 from app.delivery.retry_policy import (
@@ -28,7 +26,6 @@ from app.delivery.retry_policy import (
 
 OURS = "PUO0000000000000000000000000000001"
 OTHER = "PUO0000000000000000000000000000002"
-CREDENTIALS = Credentials(Target("https://partner.example/", (("X-Key", "a-secret"),)), None, ())
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
@@ -565,7 +562,7 @@ def test_any_response_has_a_verdict(
     )
     verdict = verdict_on(outcome, attempts=attempts, schedule=schedule)
 
-    masked_outcome, masked_verdict = without_secrets(outcome, verdict, CREDENTIALS)
+    masked_outcome, masked_verdict = without_secrets(outcome, verdict, ("a-secret",))
 
     assert (verdict.wait_seconds is not None) == (verdict.step is RETRY)
     assert 0 <= (verdict.wait_seconds or 0) <= 86_400
