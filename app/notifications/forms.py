@@ -28,7 +28,7 @@ CATEGORIES = {
     Role.SUPPORT: {Category.ASSIGNED, Category.MENTIONED, Category.PARTNERS},
     Role.ADMIN: {Category.ASSIGNED, Category.MENTIONED, Category.PARTNERS},
 }
-"""The categories that people of a role are notified of."""
+"""The categories that the form offers to a role."""
 CHOICES = [
     (EmailTiming.AT_ONCE.value, "Email at once"),
     (EmailTiming.DIGEST.value, "Daily email"),
