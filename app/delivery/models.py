@@ -48,6 +48,8 @@ NEEDS_ATTENTION = (
 
 ``coalesce`` keeps SQLite from using the index on the state, which also holds all resolved messages.
 """
+PAUSED = "held"
+"""The state shown for a queued message while its partner is paused."""
 LIVE = (MessageState.PENDING, MessageState.SENDING)
 FINAL = tuple(state for state in MessageState if state not in LIVE)
 
@@ -266,10 +268,15 @@ class Message(Base):
         """Whether the partner sent the result later, in a message of its own."""
         return self.result_from is ResultFrom.RESP_CONFIRM and self.result_at is not None
 
-    @property
-    def is_held(self) -> bool:
-        """Whether it waits because its partner is paused."""
+    @hybrid_property
+    def is_paused(self) -> bool:
+        """Whether it waits because its partner is paused. In SQL it needs a join with the partner."""
         return self.state is MessageState.PENDING and self.partner.paused
+
+    @is_paused.inplace.expression
+    @classmethod
+    def _is_paused(cls) -> ColumnElement[bool]:
+        return and_(cls.state == MessageState.PENDING, Partner.paused_at.is_not(None))
 
     def may_be_in_flight(self, attempt: Attempt, now: datetime) -> bool:
         """Whether an attempt without a recorded end may still be in progress.
@@ -282,16 +289,16 @@ class Message(Base):
 
     @property
     def state_shown(self) -> str:
-        """The state in JSON and exports: that of the row, or ``held``."""
-        return "held" if self.is_held else self.state.value
+        """The state in JSON and exports: that of the row, or ``PAUSED``."""
+        return PAUSED if self.is_paused else self.state.value
 
     @hybrid_property
     def labeled_state(self) -> str:
-        """The state that pages show: that of the row, or ``held`` or ``retrying`` if it is pending.
+        """The state that pages show: that of the row, or ``PAUSED`` or ``retrying`` if it is pending.
 
         In SQL it needs a join with the partner.
         """
-        if self.state is MessageState.PENDING and not self.is_held and self.attempts_made:
+        if self.state is MessageState.PENDING and not self.is_paused and self.attempts_made:
             return "retrying"
         return self.state_shown
 
@@ -300,7 +307,7 @@ class Message(Base):
     def _labeled_state(cls) -> ColumnElement[str]:
         is_pending = cls.state == MessageState.PENDING
         return case(
-            (and_(is_pending, Partner.paused_at.is_not(None)), "held"),
+            (cls.is_paused, PAUSED),
             (and_(is_pending, cls.attempts_made > 0), "retrying"),
             else_=type_coerce(cls.state, String),
         )

@@ -141,11 +141,6 @@ def _partner_name(row: Any) -> str:
     return row.partner.name if row.partner else ""
 
 
-def _delivery(order: Any) -> str:
-    """The state of the last webhook; ``held`` while its partner is paused."""
-    return "held" if order.delivery == "pending" and order.partner.paused else order.delivery
-
-
 def _line_responses(order: Any) -> str:
     """The lines that differ from the order in the last response, as they are sent."""
     decision = order.newest_decision
@@ -174,7 +169,7 @@ SOURCES: dict[str, Source] = {
             ExportColumn("answer", of="response"),
             ExportColumn("answered_by", of="responded_by"),
             ExportColumn("answered_at", TIME, of="responded_at"),
-            ExportColumn("delivery", of=_delivery),
+            ExportColumn("delivery", of="delivery_shown"),
             *_columns("subject buyer_name buyer_b2b_id supplier_name supplier_b2b_id"),
             ExportColumn("line_count", NUMBER),
             ExportColumn("total", MONEY),

@@ -19,6 +19,7 @@ from wtforms import (
 )
 from wtforms.validators import DataRequired, InputRequired, Length, Optional, ValidationError
 
+from app.delivery.models import PAUSED
 from app.network.text import has_visible, iso_day, whole_number
 from app.network.vocabulary import (
     DEVICE_TAG_MAX,
@@ -110,7 +111,7 @@ class OrderFilterForm(Form):
     delivery = SelectField(
         "Delivery",
         [Optional()],
-        choices=choices([("", "Any delivery"), *DELIVERY_LABELS.items(), ("held", "Paused")]),
+        choices=choices([("", "Any delivery"), *DELIVERY_LABELS.items(), (PAUSED, "Paused")]),
         default="",
     )
     partner = Choice("Partner", [Optional(), Length(max=80)], any_label="Any partner")

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship,
 
 from app.accounts.models import Person
 from app.db import Base, enum_type
-from app.delivery.models import Message, MessageState
+from app.delivery.models import PAUSED, Message, MessageState
 from app.network.vocabulary import Status
 from app.partners.models import Partner
 
@@ -181,6 +181,21 @@ class PurchaseOrder(Base):
     def _needs_response_sql(cls) -> ColumnElement[bool]:
         # Exactly as in the index, otherwise the database does not use it.
         return and_(*(text(condition) for condition in NEEDS_RESPONSE_SQL))
+
+    @hybrid_property
+    def is_delivery_paused(self) -> bool:
+        """Whether the last webhook waits because the partner is paused. In SQL it needs a join with it."""
+        return self.delivery is Delivery.PENDING and self.partner.paused
+
+    @is_delivery_paused.inplace.expression
+    @classmethod
+    def _is_delivery_paused(cls) -> ColumnElement[bool]:
+        return and_(cls.delivery == Delivery.PENDING, Partner.paused_at.is_not(None))
+
+    @property
+    def delivery_shown(self) -> str:
+        """The delivery in JSON and exports: that of the row, or ``PAUSED``."""
+        return PAUSED if self.is_delivery_paused else self.delivery.value
 
 
 class Revision(Base):

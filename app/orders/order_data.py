@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from app.delivery.models import Message
 from app.orders.models import Decision, PurchaseOrder, Revision, StatusChange
 
 
-def order_data(order: PurchaseOrder, messages: Sequence[Message]) -> dict[str, Any]:
-    """The body of ``GET /orders/<id>.json``; ``messages`` are those of the order, newest first."""
+def order_data(order: PurchaseOrder) -> dict[str, Any]:
+    """The body of ``GET /orders/<id>.json``."""
     return {
         "id": order.id,
         "object_id": order.object_id,
@@ -22,7 +20,7 @@ def order_data(order: PurchaseOrder, messages: Sequence[Message]) -> dict[str, A
         "version": order.version,
         "answer": order.response,
         "assignee": order.assignee.username if order.assignee else None,
-        "delivery": "held" if messages and messages[0].is_held else order.delivery,
+        "delivery": order.delivery_shown,
         "subject": order.subject,
         "total": order.total,
         "currency": "INR",

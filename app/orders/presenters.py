@@ -138,11 +138,9 @@ def delivery_chip(order: PurchaseOrder) -> Chip | None:
     """The state of the last response's webhook, as lists know it; None where nothing was sent."""
     if order.delivery is Delivery.NONE:
         return None
-    if order.delivery is Delivery.PENDING:
-        if order.partner.paused:
-            return MESSAGE_STATES["held"]
-        return MESSAGE_STATES["retrying" if order.is_retrying else "pending"]
-    return MESSAGE_STATES[order.delivery.value]
+    if order.delivery_shown == Delivery.PENDING and order.is_retrying:
+        return MESSAGE_STATES["retrying"]
+    return MESSAGE_STATES[order.delivery_shown]
 
 
 def is_superseded(order: PurchaseOrder) -> bool:

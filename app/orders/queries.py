@@ -48,6 +48,7 @@ from app.db.filters import (
     without_index,
 )
 from app.db.text_search import TextIndex, matching_ids
+from app.delivery.models import PAUSED
 from app.delivery.service import lock_messages_of
 from app.network.text import search_key
 from app.orders.models import (
@@ -398,8 +399,8 @@ def _has_response(response: str) -> Any:
 
 
 def _has_delivery(delivery: str) -> list[ColumnExpressionArgument[bool]]:
-    if delivery == "held":
-        return [PurchaseOrder.delivery == Delivery.PENDING, Partner.paused_at.is_not(None)]
+    if delivery == PAUSED:
+        return [PurchaseOrder.is_delivery_paused]
     is_in_state = PurchaseOrder.delivery == Delivery(delivery)
     return [is_in_state, Partner.paused_at.is_(None)] if delivery == Delivery.PENDING else [is_in_state]
 

@@ -71,7 +71,7 @@ def form_updates(order: PurchaseOrder, version: int | None, message_id: str) -> 
 
 def delivery_phase(message: Message) -> str:
     """Which sentence describes the delivery: paused, delivered, sending, queued, retrying or ended."""
-    if message.is_held:
+    if message.is_paused:
         return "paused"
     if message.state is MessageState.PENDING:
         return "retrying" if message.attempts_made else "queued"

@@ -117,7 +117,7 @@ def _record_view(order: PurchaseOrder) -> None:
 def order_as_data(order_id: int) -> Response:
     """One order as JSON, its versions exactly as received."""
     order = get_order(order_id)
-    return jsonify(order_data(order, messages_of_order(web.db(), order.id)))
+    return jsonify(order_data(order))
 
 
 @blueprint.get(ORDER + ".pdf")

@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.audit.models import AuditAction
+from app.delivery.models import PAUSED
 from app.delivery.statistics import Totals
 from app.network.text import pluralize
 from app.network.vocabulary import LINE_PREFIX
@@ -193,7 +194,7 @@ def status_card(status: PartnerStatus) -> StatusCard:
             by=f"by {partner.paused_by}" if partner.paused_by else "automatically",
             text=pause_sentence(partner),
             queue=queue,
-            queue_state="held",
+            queue_state=PAUSED,
             next_step="Resume when the partner is ready. Queued webhooks are then sent.",
         )
     if status.outage:

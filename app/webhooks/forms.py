@@ -5,7 +5,7 @@ from __future__ import annotations
 from wtforms import BooleanField, SearchField, SelectField, StringField
 from wtforms.validators import Length, NumberRange, Optional, Regexp
 
-from app.delivery.models import MessageState
+from app.delivery.models import PAUSED, MessageState
 from app.delivery.service import REASON_MAX
 from app.network.vocabulary import Kind
 from app.ui.fields import Choice, Moment, Until, Whole, choices, lowercase, reason_field
@@ -19,7 +19,7 @@ STATES = [
     (MessageState.PENDING.value, "Queued or retrying"),
     *(
         (state, MESSAGE_STATES[state].label)
-        for state in ("held", "sending", "delivered", "refused", "failed", "cancelled")
+        for state in (PAUSED, "sending", "delivered", "refused", "failed", "cancelled")
     ),
 ]
 TRIGGERS = [("", "Any trigger"), *((trigger.value, label) for trigger, label in TRIGGER_LABELS.items())]

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from app.db.filters import SEARCH_WINDOW
-from app.delivery.models import Message, MessageState
+from app.delivery.models import PAUSED, Message, MessageState
 from app.delivery.retry_policy import Reason
 from app.network.text import pluralize
 from app.ui.chips import Chip
@@ -32,7 +32,7 @@ ALL_CLEAR = {
     "attention": "No webhooks were refused or failed.",
     "refused": "No refused webhooks.",
     "failed": "No failed webhooks.",
-    "held": "No paused webhooks.",
+    PAUSED: "No paused webhooks.",
 }
 SHOW_ALL = "Show all webhooks"
 MARK_LABELS = {

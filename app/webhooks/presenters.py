@@ -12,7 +12,7 @@ from flask import Flask
 from app import clock
 from app.accounts import access
 from app.accounts.permissions import Permission
-from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
+from app.delivery.models import PAUSED, Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
 from app.delivery.outcome import Detail, DetailCode
 from app.delivery.presenters import detail_sentence
 from app.delivery.resend_blocker import ResendBlocker
@@ -28,7 +28,7 @@ from app.webhooks.queries import LastAttempt
 MESSAGE_STATES = {
     "pending": Chip("waiting", "Queued"),
     "retrying": Chip("waiting", "Retrying"),
-    "held": Chip("warn", "Paused"),
+    PAUSED: Chip("warn", "Paused"),
     "sending": Chip("waiting", "Sending"),
     "delivered": Chip("ok", "Delivered"),
     "refused": Chip("bad", "Refused"),
@@ -335,7 +335,7 @@ def message_tone(message: Message) -> str:
 def message_summary(message: Message) -> str:
     """What happened to a message, in a sentence or two that do not repeat the label of its state."""
     note = message_sentence(message)
-    if message.is_held:
+    if message.is_paused:
         why = pause_sentence(message.partner)
         return " ".join(
             filter(None, (f"Nothing is sent to {message.partner.name} until it is resumed.", why, note))
@@ -349,12 +349,12 @@ def message_summary(message: Message) -> str:
 
 def is_scheduled(message: Message) -> bool:
     """Whether the next attempt has a time."""
-    return message.state is MessageState.PENDING and message.next_at is not None and not message.is_held
+    return message.state is MessageState.PENDING and message.next_at is not None and not message.is_paused
 
 
 def suggests_diagnostics(message: Message) -> bool:
     """Whether the reader may run diagnostics, and they could explain the state."""
-    has_problem = message.labeled_state in (MessageState.FAILED, "held", "retrying")
+    has_problem = message.labeled_state in (MessageState.FAILED, PAUSED, "retrying")
     return has_problem and access.can(access.current_person(), Permission.SEND_TEST)
 
 

@@ -32,7 +32,7 @@ from app.db.filters import (
     where,
     without_index,
 )
-from app.delivery.models import Attempt, Message, MessageState, Trigger
+from app.delivery.models import PAUSED, Attempt, Message, MessageState, Trigger
 from app.delivery.retry_policy import ACCEPTED_OUTCOMES
 from app.partners.models import LISTED, Partner
 from app.partners.queries import partner_id_of
@@ -261,7 +261,7 @@ def attention_count(session: Session, scope: Scope) -> int:
 def state_counts(session: Session, scope: Scope) -> dict[str, int]:
     """How many messages are on their way or were not delivered, by state; counting stops at ``COUNT_MAX``."""
     counts = []
-    for state in ("pending", "held", "refused", "failed"):
+    for state in ("pending", PAUSED, "refused", "failed"):
         context = FilterContext(session, MessageFilter(state=state), scope)
         rows = select(Message.id).join(Message.partner).where(*conditions_of(context))
         rows = in_scope(rows, without_index(Message.supplier_b2b_id), scope)
@@ -316,8 +316,8 @@ def _column_conditions(session: Session, scope: Scope, filters: MessageFilter) -
 
 
 def _is_in_state(state: str, scope: Scope, filters: MessageFilter) -> Any:
-    if state == "held":
-        return [Message.state == MessageState.PENDING, Partner.paused_at.is_not(None)]
+    if state == PAUSED:
+        return Message.is_paused.expression
     if state == ATTENTION:
         return Message.needs_attention.expression
     if state == MessageState.DELIVERED and (scope or filters.supplier):

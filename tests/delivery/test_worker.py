@@ -271,7 +271,7 @@ def test_paused_partner_gets_only_manual_attempts(
         other.commit()
     assert deliver() == {"delivered": 1}
     assert message_of(session, requested).state is MessageState.DELIVERED
-    assert message_of(session, held).is_held
+    assert message_of(session, held).is_paused
 
 
 def pause(database: Database, partner: Partner) -> None:
@@ -326,7 +326,7 @@ def test_gone_partner_is_paused(
     deliver()
     message = message_of(session, message_id)
     assert message.partner.paused
-    assert message.is_held
+    assert message.is_paused
 
 
 def test_message_of_a_lost_worker_is_sent_again_with_the_same_id(
