@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
 from typing import Any
 
 import click
@@ -24,7 +23,7 @@ orders = AppGroup("orders", help="Manage purchase orders.")
 def import_orders(files: tuple[Any, ...], partner_name: str | None) -> None:
     """Import `req-send` bodies: one object, an array, or JSON lines. Use - for standard input."""
     settings = context.settings()
-    rules = Rules(settings.max_body_bytes, timedelta(hours=settings.respond_within_hours))
+    rules = Rules.of(settings)
     summary = ImportResult()
     for file in files:
         name = str(getattr(file, "name", "<stdin>"))

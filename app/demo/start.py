@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import click
@@ -147,7 +147,7 @@ def _add_people(session: Session, password: str) -> None:
 
 
 def _import_orders(session: Session, settings: Settings, partner: Partner) -> None:
-    rules = Rules(settings.max_body_bytes, timedelta(hours=settings.respond_within_hours))
+    rules = Rules.of(settings)
     result = ImportResult()
     for number, body in enumerate(example_orders(clock.now()), start=1):
         sent_at = datetime.fromisoformat(body["purchaseOrder"]["ts"])
