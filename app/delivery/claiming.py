@@ -31,9 +31,9 @@ from app.delivery.events import MessageChange, message_events
 from app.delivery.http_client import USER_AGENT, Target
 from app.delivery.models import Attempt, Message, MessageState, Trigger
 from app.delivery.retry_policy import DEFAULT_SCHEDULE
+from app.network.paths import API_PATH
 from app.partners.models import Partner
 
-PATH = "/api/v0/purchase-order/"
 LEASE_MARGIN_SECONDS = 10.0
 """A lease outlives the deadline of the HTTP call by this much: time to record the result."""
 LOCKED_RETRY = timedelta(milliseconds=10)
@@ -332,7 +332,7 @@ def _claim_for(session: Session, request: _Request, terms: _Claim, most: int) ->
     request.check_again_at = remaining.check_again_at or now + FULL_RETRY
     # RETURNING has no defined order.
     rows = sorted(rows, key=lambda row: (row.next_at, row.id))
-    by_kind = {kind: credentials_of(partner, PATH + kind, now) for kind in {row.kind for row in rows}}
+    by_kind = {kind: credentials_of(partner, API_PATH + kind, now) for kind in {row.kind for row in rows}}
     return [_claimed(row, request, by_kind[row.kind], terms) for row in rows]
 
 

@@ -18,11 +18,11 @@ from app.demo.payloads import (
     status_change_message,
 )
 from app.demo.state import AcceptedResponse, Order, Sent, SimulatorState
+from app.network.paths import API_PATH
 from app.network.reader import dumps
 from app.network.replies import read_reply
 from app.network.vocabulary import BuyerAction, Kind, Result, may_edit, may_move
 
-PATH = "/api/v0/purchase-order/"
 KEY_HEADER = "X-Partner-Key"
 TIMEOUT = (5.0, 30.0)
 """Seconds to connect to PO Confirm, and to wait for its response."""
@@ -163,7 +163,7 @@ class Buyer:
     def _post(self, message: OutgoingMessage, session: requests.Session) -> tuple[int | None, bool, Any]:
         try:
             response = session.post(
-                self._product + PATH + message.kind,
+                self._product + API_PATH + message.kind,
                 data=dumps(message.body),
                 headers={"Content-Type": "application/json"},
                 timeout=TIMEOUT,

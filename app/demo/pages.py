@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 from flask import Flask, Response, abort, render_template, request
 
 from app.demo.behavior import GROUPS, MODES, Behavior
-from app.demo.buyer import PATH
 from app.demo.payloads import Change
 from app.demo.state import AcceptedResponse, Exchange, Order, Sent, SimulatorState
 from app.demo.traffic import TrafficGenerator
 from app.network.messages import parse
+from app.network.paths import API_PATH
 from app.network.reader import dumps
 from app.network.reference_codes import unit_name
 from app.network.text import pluralize
@@ -122,7 +122,7 @@ def init_app(
         product=product,
         updates=_possible_updates,
         update_groups=UPDATE_GROUPS,
-        confirm_path=PATH + Kind.REQ_CONFIRM,
+        confirm_path=API_PATH + Kind.REQ_CONFIRM,
     )
     app.jinja_env.globals.update(response_to=memory.response_to, order_of=memory.order)
     _add_pages(app, memory, traffic)

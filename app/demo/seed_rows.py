@@ -23,6 +23,7 @@ from app.demo.orders import new_id
 from app.demo.seed_plan import PlannedOrder
 from app.demo.seed_templates import ExampleData
 from app.inbound.models import Effect, InboundMessage
+from app.network.paths import API_PATH
 from app.network.reader import canonical_sha256, dumps
 from app.network.replies import build_reply
 from app.network.vocabulary import ErrorCode, Kind, Status, status_after
@@ -285,7 +286,7 @@ class SeedRows:
                 "message_id": message_id,
                 "number": number,
                 "trigger": Trigger.AUTO,
-                "url": f"{UNREACHABLE}/api/v0/purchase-order/req-confirm",
+                "url": UNREACHABLE + API_PATH + Kind.REQ_CONFIRM,
                 "request_headers": [["Content-Type", "application/json"], ["Idempotency-Key", message_id]],
                 "remote_address": None if status is None else "127.0.0.1:9",
                 "started_at": now if is_sending else started_at,
@@ -334,7 +335,7 @@ def _received(inbound_id: str, order: Row, raw: bytes, effect: Effect, repeat_of
         "order_id": order["id"],
         "received_at": order["received_at"],
         "remote_address": "127.0.0.1",
-        "path": "/api/v0/purchase-order/req-send",
+        "path": API_PATH + Kind.REQ_SEND,
         "headers": [["Content-Type", "application/json"], ["X-Partner-Key", "••••••••"]],
         "size": len(raw),
         "body": raw,
@@ -362,7 +363,7 @@ def _unmatched(inbound_id: str, order: Row, raw: bytes) -> Row:
     return {
         **_received(inbound_id, order, raw, Effect.UNMATCHED),
         "kind": Kind.REQ_STATUS_CHANGE.value,
-        "path": "/api/v0/purchase-order/req-status-change",
+        "path": API_PATH + Kind.REQ_STATUS_CHANGE,
         "order_id": None,
         "duplicate_key": None,
         "error_cd": code.value,

@@ -22,18 +22,19 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from app.demo import control_routes, pages
 from app.demo.behavior import Behavior
-from app.demo.buyer import KEY_HEADER, PATH, Buyer
+from app.demo.buyer import KEY_HEADER, Buyer
 from app.demo.orders import new_id
 from app.demo.pages import data
 from app.demo.state import Exchange, Identity, SimulatorState, identity_of
 from app.demo.traffic import TrafficGenerator
 from app.network.messages import Invalid, ReqConfirm, parse
+from app.network.paths import API_PATH
 from app.network.reader import BYTES_MAX, Unreadable, dumps, read_json
 from app.network.replies import build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind, may_respond, status_after
 from app.ui.web import CONTENT_SECURITY_POLICY
 
-CONFIRM_PATH = PATH + Kind.REQ_CONFIRM
+CONFIRM_PATH = API_PATH + Kind.REQ_CONFIRM
 HUGE_BYTES = 64 * 1_048_576
 
 _ROOT = Path(__file__).resolve().parents[2]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 
 from flask import Blueprint, Response, request
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -16,6 +15,7 @@ from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.inbound.api_description import KINDS, NO_AUTOMATIC_OPTIONS
 from app.inbound.processing import Call, Receipt, Rules, receive_message, reject_call
+from app.network.paths import API_PATH, is_api_path
 from app.network.reader import dumps
 from app.network.replies import build_reply
 from app.network.signing import signature_of
@@ -34,7 +34,7 @@ SECRET_HEADERS = frozenset({"x-partner-key", "authorization", "cookie", "proxy-a
 
 
 @blueprint.post(
-    "/api/v0/purchase-order/<any({}):name>".format(", ".join(f'"{kind}"' for kind in KINDS)),
+    API_PATH + "<any({}):name>".format(", ".join(f'"{kind}"' for kind in KINDS)),
     **NO_AUTOMATIC_OPTIONS,
 )
 @web.csrf.exempt
@@ -77,11 +77,6 @@ def _unknown_address() -> Response | None:
     if error is not None:  # not found, or a redirect to a cleaned-up path, which a POST would not survive
         return _error(ErrorCode.UNKNOWN_RESOURCE, "Unknown address.")
     return None
-
-
-def is_api_path(path: str) -> bool:
-    """Whether a path belongs to the API, also with repeated slashes or in other case."""
-    return f"{re.sub('/+', '/', path)}/".lower().startswith("/api/")
 
 
 def _method_not_allowed(allowed: list[str]) -> Response:

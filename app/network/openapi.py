@@ -11,10 +11,10 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from app.network.examples import example
 from app.network.messages import MODELS, RespConfirm, RespEdit, RespSend, RespStatusChange
+from app.network.paths import API_PATH
 from app.network.replies import build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind, ResponseCode, Result
 
-PATH = "/api/v0/purchase-order/"
 KEY_HEADER = "X-Partner-Key"
 LIFE_CYCLE = (Kind.REQ_SEND, Kind.REQ_EDIT, Kind.RESP_CONFIRM, Kind.REQ_STATUS_CHANGE)
 """The messages that a partner may send, in the order of an order's life cycle."""
@@ -270,7 +270,7 @@ def openapi(server_url: str, kinds: Iterable[Kind]) -> dict[str, Any]:
         "servers": [{"url": server_url}],
         "security": [{"partnerKey": []}],
         "tags": [{"name": "purchase-order", "description": "Messages from the network to the supplier."}],
-        "paths": {PATH + kind: {"post": _operation(server_url, kind)} for kind in described},
+        "paths": {API_PATH + kind: {"post": _operation(server_url, kind)} for kind in described},
         "components": {
             "securitySchemes": {
                 "partnerKey": {
@@ -289,7 +289,7 @@ def curl(server_url: str, kind: Kind) -> str:
     """A shell command that sends the example of this kind; it reads the key from `$PARTNER_KEY`."""
     return " \\\n  ".join(
         (
-            f"curl --request POST {shlex.quote(server_url + PATH + kind)}",
+            f"curl --request POST {shlex.quote(server_url + API_PATH + kind)}",
             "--header 'Content-Type: application/json'",
             f'--header "{KEY_HEADER}: $PARTNER_KEY"',
             f"--data-raw {shlex.quote(pretty(example(kind)))}",

@@ -16,11 +16,11 @@ from app.accounts.access import Permission
 from app.audit.models import AuditAction, AuditObject
 from app.audit.queries import newest_of
 from app.db import notify
-from app.delivery.claiming import PATH
 from app.delivery.retry_policy import DEFAULT_SCHEDULE
 from app.delivery.service import CHANNEL
 from app.delivery.statistics import Totals, step_start, totals
 from app.inbound.queries import last_received_at
+from app.network.paths import API_PATH
 from app.partners import diagnostics_presenters, key_presenters, keys, presenters, queries, service
 from app.partners.certificates import BadCertificate, read_authorities, read_pair
 from app.partners.draft import decrypt, encrypt
@@ -198,7 +198,7 @@ def test(partner_id: int) -> Response:
     """Explain the test send and show its message."""
     row = _partner_or_404(partner_id)
     return web.page(
-        "partners/test.html", partner=row, sample=sample(clock.now()), path=PATH, sample_send=None
+        "partners/test.html", partner=row, sample=sample(clock.now()), path=API_PATH, sample_send=None
     )
 
 
@@ -244,7 +244,7 @@ def integration_guide(partner_id: int) -> Response:
         "partners/integration_guide.html",
         partner=row,
         own_url=web.public_url(),
-        path=PATH,
+        path=API_PATH,
         sample=sample(now),
         line_response_names=presenters.LINE_RESPONSE_NAMES,
         schedule=row.retry_schedule or DEFAULT_SCHEDULE,

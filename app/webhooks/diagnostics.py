@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 from app import clock
 from app.delivery.address_policy import may_connect, plain_address
-from app.delivery.claiming import PATH
 from app.delivery.connections import CheckedConnection, SecureConnection, tls_context
 from app.delivery.credentials import credentials_of
 from app.delivery.deadline import Call, watchdog
@@ -25,7 +24,9 @@ from app.delivery.http_client import Target
 from app.delivery.models import Attempt
 from app.delivery.outcome import Detail, DetailCode, Failure, SendAborted
 from app.delivery.resolver import resolve
+from app.network.paths import API_PATH
 from app.network.signing import TOLERANCE_SECONDS
+from app.network.vocabulary import Kind
 from app.partners.certificates import BadCertificate, Certificate, read_der, read_pair
 from app.partners.models import Partner
 from app.webhooks.partner_status import clock_difference
@@ -187,7 +188,7 @@ def baseline_of(facts: dict[str, Any] | None, delivered: Attempt | None) -> Base
 def diagnose(partner: Partner, baseline: Baseline) -> Report:
     """Check each step and end with a test send. It takes up to 40 s: let no transaction be open."""
     at = clock.now()
-    target = credentials_of(partner, PATH + "req-confirm", at).target
+    target = credentials_of(partner, API_PATH + Kind.REQ_CONFIRM, at).target
     route = connect(target)
     sample_send = send_sample(partner) if route.connected and route.error is None else None
     difference = None

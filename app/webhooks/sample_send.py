@@ -13,15 +13,16 @@ from enum import StrEnum
 from typing import Any
 
 from app import clock
-from app.delivery.claiming import PATH
 from app.delivery.credentials import credentials_of
 from app.delivery.http_client import USER_AGENT, Sender
 from app.delivery.oauth import NoToken, Token, send, tokens
 from app.delivery.outcome import Detail, Outcome
 from app.delivery.retry_policy import Reason, Step, judge
 from app.delivery.service import new_id
+from app.network.paths import API_PATH
 from app.network.reader import dumps
 from app.network.replies import read_reply
+from app.network.vocabulary import Kind
 from app.partners.masking import masked
 
 DEADLINE_MAX = 20.0
@@ -110,7 +111,7 @@ def send_sample(partner: Any) -> SampleSend:
     """
     at = clock.now()
     message = sample(at)
-    credentials = credentials_of(partner, PATH + "req-confirm", at, deadline_max=DEADLINE_MAX)
+    credentials = credentials_of(partner, API_PATH + Kind.REQ_CONFIRM, at, deadline_max=DEADLINE_MAX)
     headers = {
         "Content-Type": "application/json",
         "Idempotency-Key": message.id,

@@ -1,0 +1,13 @@
+"""The addresses of the API, which PO Confirm and its partners share."""
+
+from __future__ import annotations
+
+import re
+
+API_PATH = "/api/v0/purchase-order/"
+"""Below the base URL of the receiver; the kind of the message follows."""
+
+
+def is_api_path(path: str) -> bool:
+    """Whether a path belongs to the API, also with repeated slashes or in other case."""
+    return re.sub("/+", "/", f"{path}/").lower().startswith("/api/")
