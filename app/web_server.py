@@ -20,6 +20,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask
 
 from app.config import Settings
+from app.network.paths import is_api_path
 from app.network.reader import dumps
 from app.network.replies import build_reply
 from app.network.vocabulary import ErrorCode, Kind
@@ -48,14 +49,14 @@ class PortInUse(Exception):
 
 
 class _ErrorTask(ErrorTask):
-    """The response to a request that is not valid HTTP or too large, in the contract's shape below /api/.
+    """The response to a request that is not valid HTTP or too large, in the contract's shape for the API.
 
     The app does not see such a request, so there is no page with the reader's menu.
     """
 
     def execute(self) -> None:
         error = self.request.error
-        if str(getattr(self.request, "path", "")).lower().lstrip("/").startswith("api/"):
+        if is_api_path(str(getattr(self.request, "path", ""))):
             code = ErrorCode.TOO_LARGE if error.code == 413 else ErrorCode.UNREADABLE
             body = dumps(build_reply(Kind.REQ_SEND, None, req_msg_id="", code=code, detail=error.reason))
             content_type = "application/json"

@@ -38,6 +38,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from app.accounts.permissions import Permission, can
 from app.config import Settings
 from app.db import Database
+from app.network.paths import is_api_path
 from app.ui.request_log import request_id
 
 log = logging.getLogger(__name__)
@@ -137,17 +138,12 @@ def accepts(max_bytes: int) -> Callable[[View], View]:
 
 def _read_form() -> None:
     """Read the whole form, within its limit, before any query: a slow sender must hold no transaction."""
-    if request.method in READING_METHODS or below_api():
+    if request.method in READING_METHODS or is_api_path(request.path):  # the API has its own limit
         return
     view = current_app.view_functions.get(request.endpoint or "")
     request.max_content_length = getattr(view, "max_bytes", FORM_BYTES)
     # Also parses the form, which raises 413 where it is too large.
     _reject_nul(_texts(request.form))
-
-
-def below_api() -> bool:
-    """Whether this request is for the inbound API, which has its own limit and responds in JSON."""
-    return re.sub("/+", "/", f"{request.path}/").lower().startswith("/api/")
 
 
 def _reject_nul(texts: Iterable[str]) -> None:
@@ -163,7 +159,7 @@ def _texts(fields: MultiDict[str, str]) -> list[str]:
 
 def _check_urls() -> None:
     """Reject NUL characters in the address, and headers with a malformed URL, which no browser sends."""
-    if below_api():  # it reads none of them, and responds in JSON
+    if is_api_path(request.path):  # it reads none of them, and responds in JSON
         return
     _reject_nul([request.path, *_texts(request.args)])
     for name in URL_HEADERS:

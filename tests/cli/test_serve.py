@@ -181,7 +181,11 @@ def test_serve_with_many_slow_connections_responds_as_usual(serve: Callable[...,
 
 @pytest.mark.parametrize(
     ("path", "content_type"),
-    [("/login", "text/plain"), ("/api/v0/purchase-order/req-send", "application/json")],
+    [
+        ("/login", "text/plain"),
+        ("/api/v0/purchase-order/req-send", "application/json"),
+        ("/API", "application/json"),
+    ],
 )
 def test_serve_with_an_oversized_request_refuses_it_by_its_head(
     serve: Callable[..., Serving], path: str, content_type: str
