@@ -79,6 +79,7 @@ def test_resolved_item_is_listed_with_name_and_reason(
 @pytest.mark.sqlite
 def test_item_reopens_when_it_fails_again(ravi: Browser, refused: str, network: Any, deliver: Any) -> None:
     key = f"message-{refused}"
+    assert "reopens automatically" in ravi.get(f"/attention/{key}").visible_text
     submit(ravi, key, "close", reason="Partner will fix it")
     network.behave("refuse", times=1, error_cd="BPR013", error_dtl="Still not acceptable")
     resend(ravi, refused, deliver)
@@ -166,6 +167,7 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
     link = ravi.get("/attention").page.select(".attention-item-actions a.subline")[1]
     key = link["href"].removeprefix("/attention/")
     assert meera.get(f"/attention/{key}").status_code == 404
+    assert "reopens automatically" not in ravi.get(f"/attention/{key}").visible_text
     assert submit(ravi, key, "close", reason="Sent by mistake").status_code == 303
     assert badge(ravi) == "1"
     assert submit(ravi, key, "reopen", reason="It was not").status_code == 303
