@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from app.audit.models import AuditAction, AuditEntry, AuditObject, AuditSeal
 from app.audit.retention import prune_entries
 from app.clock import now
 from app.db import Database
+from app.delivery.events import MessageChange, message_events
 from app.delivery.models import Attempt, Message, MessageState
 from app.delivery.resend_blocker import ResendBlocker, resend_blocker
 from app.inbound.models import Effect, InboundMessage
@@ -59,8 +61,6 @@ def test_pruned_response_loses_its_content_and_keeps_its_row(
 def test_records_of_open_orders_are_not_pruned(
     database: Database, session: Session, arrive: Any, confirm: Any, move_clock: Any, state: MessageState
 ) -> None:
-    from app.delivery.events import MessageChange, message_events
-
     (order_id, untouched) = arrive(2)
     message_id = confirm(order_id)
     with database.writing() as writing:
@@ -95,8 +95,6 @@ def test_repeat_after_pruning_gets_the_same_reply(
     deliver: Any,
     move_clock: Any,
 ) -> None:
-    from datetime import timedelta
-
     def send() -> Any:
         with database.writing() as writing:
             rules = Rules(10**6, timedelta(hours=24))
@@ -147,8 +145,6 @@ def old_and_new(database: Database, move_clock: Any) -> None:
 def test_pruning_keeps_the_seals_and_verification_right(
     database: Database, session: Session, old_and_new: None, move_clock: Any
 ) -> None:
-    from datetime import timedelta
-
     assert prune_entries(database, now() - timedelta(days=7), batch=3) == 10
     seals.seal(database)
     result = seals.verify(session)
@@ -164,8 +160,6 @@ def test_pruning_keeps_the_seals_and_verification_right(
 
 
 def test_unsealed_entries_are_not_pruned(database: Database, session: Session, move_clock: Any) -> None:
-    from datetime import timedelta
-
     with database.writing() as writing:
         trail.record(writing, AuditAction.ANNOUNCED, AuditObject.PARTNER, 1)
         writing.commit()
@@ -177,8 +171,6 @@ def test_unsealed_entries_are_not_pruned(database: Database, session: Session, m
 def test_database_rejects_deletions_after_pruning(
     database: Database, session: Session, old_and_new: None
 ) -> None:
-    from datetime import timedelta
-
     prune_entries(database, now() - timedelta(days=7))
     with pytest.raises(DBAPIError, match="audit trail"), database.engine.begin() as connection:
         connection.execute(text("DELETE FROM audit_entry"))
@@ -187,8 +179,6 @@ def test_database_rejects_deletions_after_pruning(
 def test_interrupted_pruning_is_continued(
     database: Database, session: Session, old_and_new: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from datetime import timedelta
-
     before = now() - timedelta(days=7)
     writing, calls = database.writing, iter(range(100))
 

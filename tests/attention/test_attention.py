@@ -132,7 +132,7 @@ def test_new_response_resolves_refused_webhook(
     ravi: Browser, confirm: Any, refused: str, session: Session, deliver: Any
 ) -> None:
     order_id = session.scalars(select(Message.order_id)).one()
-    confirm(order_id, remarks="Better words")
+    confirm(order_id, remarks="Corrected remarks")
     deliver()
     assert badge(ravi) == ""
     resolved = ravi.get("/attention/closed").one(".attention-item").get_text(" ")

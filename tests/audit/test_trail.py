@@ -24,6 +24,8 @@ from app.delivery.models import Message, MessageState
 from app.delivery.recording import INTERRUPTIONS_MAX, reclaim_expired
 from app.delivery.service import resend
 from app.inbound.models import InboundMessage
+from app.inbound.processing import Call, reject_call
+from app.network.vocabulary import ErrorCode, Kind
 from app.orders.models import PurchaseOrder
 from app.partners import keys
 from app.partners import service as partner_service
@@ -146,16 +148,20 @@ def test_resend_is_recorded_with_its_reason(
 @pytest.mark.sqlite
 def test_pause_and_resume_are_recorded(ravi: Browser, partner: Partner, entries: Trail) -> None:
     url = f"/partners/{partner.id}"
-    ravi.send(f"{url}/pause", {**ravi.fill(url, f"{url}/pause"), "reason": "they move house"})
-    ravi.send(f"{url}/resume", {**ravi.fill(url, f"{url}/resume"), "reason": "they moved"})
+    ravi.send(f"{url}/pause", {**ravi.fill(url, f"{url}/pause"), "reason": "maintenance"})
+    ravi.send(f"{url}/resume", {**ravi.fill(url, f"{url}/resume"), "reason": "maintenance is over"})
     held, resumed = entries()[-2:]
     assert (held.action, held.reason, held.object_name) == (
         AuditAction.PAUSED,
-        "they move house",
+        "maintenance",
         "Bharat Connect",
     )
-    assert (resumed.action, resumed.actor, resumed.reason) == (AuditAction.RESUMED, "Ravi", "they moved")
-    assert (resumed.old_values["by"], resumed.old_values["reason"]) == ("Ravi", "they move house")
+    assert (resumed.action, resumed.actor, resumed.reason) == (
+        AuditAction.RESUMED,
+        "Ravi",
+        "maintenance is over",
+    )
+    assert (resumed.old_values["by"], resumed.old_values["reason"]) == ("Ravi", "maintenance")
 
 
 @pytest.mark.sqlite
@@ -237,7 +243,7 @@ def assert_delivery(session: Session, order_id: int, delivery: str) -> None:
 
 @pytest.mark.sqlite
 def test_repeatedly_interrupted_webhook_is_recorded(
-    database: Database, meera: Browser, arrive: Any, confirm: Any, session: Session, entries: Trail
+    database: Database, arrive: Any, confirm: Any, session: Session, entries: Trail
 ) -> None:
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
@@ -254,7 +260,6 @@ def test_repeatedly_interrupted_webhook_is_recorded(
     assert (entry.action, entry.actor, entry.object_id) == (AuditAction.WEBHOOK_FAILED, "", message_id)
     assert entry.new_values == {"reason": "repeatedly_interrupted", "count": INTERRUPTIONS_MAX}
     assert_delivery(session, order_id, "failed")
-    assert meera.get("/audit?action=held").status_code == 200
 
 
 @pytest.mark.sqlite
@@ -297,9 +302,6 @@ def test_automatic_pause_is_recorded_once(
 def test_reprocessing_is_recorded(
     database: Database, partner: Partner, ravi: Browser, arrive: Any, session: Session, entries: Trail
 ) -> None:
-    from app.inbound.processing import Call, reject_call
-    from app.network.vocabulary import ErrorCode, Kind
-
     arrive(1)
     with database.writing() as writing:
         receipt = reject_call(
@@ -386,9 +388,7 @@ def test_user_added_by_command_is_recorded_without_password(
 
 
 @pytest.mark.sqlite
-def test_by_is_the_actor_in_background_jobs(
-    database: Database, arrive: Any, confirm: Any, entries: Trail
-) -> None:
+def test_responder_is_the_actor_outside_a_request(arrive: Any, confirm: Any, entries: Trail) -> None:
     confirm(arrive(1)[0])
     assert (entries()[-1].actor, entries()[-1].address) == ("Asha", "")
 
@@ -408,23 +408,24 @@ def test_attention_commands_are_recorded_and_automatic_events_are_not(
     ravi: Browser, asha: Browser, arrive: Any, deliver: Any, network: Any, session: Session, entries: Trail
 ) -> None:
     network.behave("refuse", times=1)
-    asha.respond(arrive(1)[0])
+    (order_id,) = arrive(1)
+    asha.respond(order_id)
     deliver()
     (message_id,) = session.scalars(select(Message.id))
     page = f"/attention/message-{message_id}"
     before = len(entries())
-    for command, reason in (("close", "Settled by telephone"), ("reopen", "It was not")):
+    for command, reason in (("close", "Settled by phone"), ("reopen", "It was not")):
         action = f"{page}/{command}"
         ravi.send(action, {**ravi.fill(page, action), "reason": reason})
     closed, opened = entries()[before:]
     assert (closed.action, closed.actor, closed.reason) == (
         AuditAction.RESOLVED,
         "Ravi",
-        "Settled by telephone",
+        "Settled by phone",
     )
     assert (closed.object_kind, closed.object_id) == ("message", message_id)
     assert (opened.action, opened.reason) == (AuditAction.REOPENED, "It was not")
-    asha.respond(1, remarks="Better words")
+    asha.respond(order_id, remarks="Corrected remarks")
     assert [entry.action for entry in entries()[before + 2 :]] == [AuditAction.RESPONDED]
 
 

@@ -25,6 +25,11 @@ from typing import Any
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA384
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from urllib3.connection import HTTPSConnection
 
 from app.delivery import connections, http_client, resolver
@@ -1085,9 +1090,6 @@ def test_handshake_may_take_all_the_time_left_with_many_addresses(
 
 def session_tickets(secret: bytes, number: int) -> bytes:
     """Build a TLS 1.3 record of session tickets under a server's traffic secret, the ``number``-th."""
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-    from cryptography.hazmat.primitives.hashes import SHA384
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
     def derived(label: bytes, length: int) -> bytes:
         info = struct.pack(">HB", length, len(label)) + label + b"\0"
@@ -1196,9 +1198,6 @@ def test_text_around_trusted_certificates_is_ignored(
 
 
 def encrypted_key() -> str:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     key = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

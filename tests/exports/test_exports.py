@@ -10,6 +10,7 @@ import tracemalloc
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from app.exports import routes as exports_routes
 from app.exports.sources import CellType, ExportColumn
 from app.inbound.processing import Call, Rules, receive_message
 from app.network.reader import dumps
+from app.network.vocabulary import Kind
 from app.orders.models import PurchaseOrder
 from app.partners.models import Partner
 from app.tasks.models import Job, JobState
@@ -481,10 +483,6 @@ def test_formats_do_not_keep_written_rows(form: str, tmp_path: Path) -> None:
 def test_hostile_partner_text_does_not_break_a_file(
     meera: Browser, database: Database, partner: Partner, example_bodies: list[dict[str, Any]]
 ) -> None:
-    from datetime import timedelta
-
-    from app.network.vocabulary import Kind
-
     body = json.loads(dumps(example_bodies[0]), parse_float=str)
     body["purchaseOrder"]["subject"] = "a\x01b\u202e</t>\ud83d\ude00 ]]> &amp;"
     with database.writing() as session:

@@ -77,8 +77,9 @@ def item(**fields: Any) -> OrderItem:
 
 
 def test_order_without_earlier_ones_has_no_checks(asha: Browser, receive: Any) -> None:
-    assert sentences(asha, receive()) == []
-    assert not asha.get("/orders/1").page.select("#checks")
+    order_id = receive()
+    assert sentences(asha, order_id) == []
+    assert not asha.get(f"/orders/{order_id}").page.select("#checks")
 
 
 def test_price_hsn_and_rate_are_compared_with_the_last_order(asha: Browser, receive: Any) -> None:

@@ -27,6 +27,7 @@ from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState
 from app.orders.line_responses import LineAction, LineResponse, Split, encode
 from app.partners import keys
 from app.partners import service as partner_service
+from app.partners.draft import decrypt, encrypt
 from app.partners.models import InboundKey, Partner
 from app.partners.presenters import CONFIRMATIONS
 from app.partners.queries import partner_by_name
@@ -868,8 +869,6 @@ def test_partner_paused_by_command_is_resumed_on_its_page(
 
 
 def test_draft_expires_after_an_hour_and_needs_the_same_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    from app.partners.draft import decrypt, encrypt
-
     encrypted_at = int(time.time())
     monkeypatch.setattr("cryptography.fernet.time.time", lambda: encrypted_at)
     encrypted = encrypt("key", {"bearer_token": "secret"})

@@ -23,6 +23,7 @@ from app.config import Settings
 from app.db import Database
 from app.delivery import circuit_breaker, notifications
 from app.delivery.models import Message, MessageState
+from app.delivery.service import resend
 from app.orders.models import PurchaseOrder
 from app.partners import service as partner_service
 from app.partners.models import Partner, PauseCode
@@ -325,8 +326,6 @@ def test_event_settled_before_sending_sends_no_mail(
     message_id = confirm(arrive(1)[0])
     deliver()
     with database.writing() as writing:
-        from app.delivery.service import resend
-
         message = writing.get(Message, message_id)
         assert message
         resend(writing, message, by="Ravi", reason="fixed")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy.exc import OperationalError
 
 from app.config import Settings, SettingsError
 from app.db import Database
@@ -163,8 +164,6 @@ def test_metrics_with_a_token_need_it(make_app: Callable[..., Flask]) -> None:
 
 
 def test_readyz_when_writes_fail_is_503(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sqlalchemy.exc import OperationalError
-
     def fail(_database: Database) -> None:
         raise OperationalError("PRAGMA", None, Exception("database or disk is full"))
 

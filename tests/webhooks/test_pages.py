@@ -567,12 +567,13 @@ def test_webhook_list_shows_duration_and_requester_of_the_last_attempt(
 @pytest.mark.sqlite
 @pytest.mark.parametrize("simulator", ["", "http://127.0.0.1:1"])
 def test_simulator_link_is_only_for_its_partner(
-    app: Flask, asha: Browser, network: Any, refused: str, simulator: str
+    app: Flask, asha: Browser, network: Any, refused: str, session: Session, simulator: str
 ) -> None:
+    order_id = session.get_one(Message, refused).order_id
     simulator_page = f"{network.url}/received/{refused}"
     for url, links in ((simulator, 0), (network.url, 1)):
         app.extensions["settings"] = app.extensions["settings"].model_copy(update={"simulator_url": url})
-        for path in (f"/webhooks/{refused}", "/orders/1"):
+        for path in (f"/webhooks/{refused}", f"/orders/{order_id}"):
             assert len(asha.get(path).page.select(f"a[href='{simulator_page}']")) == links, (url, path)
     assert requests.get(simulator_page, timeout=10).ok
 
