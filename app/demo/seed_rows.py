@@ -28,7 +28,7 @@ from app.network.reader import canonical_sha256, dumps
 from app.network.replies import build_reply
 from app.network.vocabulary import ErrorCode, Kind, Status, status_after
 from app.orders.models import Decision, Delivery, OrderItem, PurchaseOrder, ResponseState, Revision
-from app.orders.req_confirm import DecisionInput, OrderReference, req_confirm
+from app.orders.req_confirm import DecisionInput, req_confirm
 
 Row = dict[str, Any]
 MODELS = (
@@ -166,13 +166,13 @@ class SeedRows:
         at = min(order["received_at"] + response_time, now - timedelta(minutes=4 if waits else 60 * 11))
         at = max(at, order["received_at"] + timedelta(seconds=20))
         body = req_confirm(
-            OrderReference(
-                order["object_id"],
-                order["buyer_po_number"],
-                order["buyer_b2b_id"],
-                order["supplier_b2b_id"],
-                1,
-                Status.CREATED.value,
+            PurchaseOrder(
+                object_id=order["object_id"],
+                buyer_po_number=order["buyer_po_number"],
+                buyer_b2b_id=order["buyer_b2b_id"],
+                supplier_b2b_id=order["supplier_b2b_id"],
+                version=1,
+                status=Status.CREATED.value,
             ),
             data,
         )

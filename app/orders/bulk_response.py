@@ -183,7 +183,6 @@ def record(
                 data,
                 version=order.version,
                 by=by,
-                accepts_return=order.partner.accepts_return,
                 undo_seconds=undo_seconds,
             )
             item.result, item.message_id = BulkStatus.RECORDED, decision.message_id
@@ -238,12 +237,10 @@ def _check(order: PurchaseOrder, last: Decision | None, data: DecisionInput, ver
         return BulkRow(order, BulkStatus.OTHER_RESPONSE, detail=last.person_name)
     if version is not None and version != order.version:
         return BulkRow(order, BulkStatus.CHANGED)
-    accepts_return = order.partner.accepts_return
-    blocker = decisions.response_blocker(order, accepts_return=accepts_return, response=data.response)
-    if blocker:
+    if blocker := decisions.response_blocker(order, data.response):
         return BulkRow(order, BulkStatus.BLOCKED, blocker=blocker)
     try:
-        req_confirm(decisions.order_reference(order), data)
+        req_confirm(order, data)
     except Invalid as error:
         return BulkRow(order, BulkStatus.INVALID, detail=error.detail)
     return BulkRow(order, BulkStatus.READY)

@@ -25,7 +25,7 @@ from app.orders.models import (
     PurchaseOrder,
     ResponseState,
 )
-from app.orders.req_confirm import DecisionInput, OrderReference, req_confirm
+from app.orders.req_confirm import DecisionInput, req_confirm
 
 DELIVERIES_IN_EFFECT = set(Delivery) - {Delivery.NONE, *UNSUCCESSFUL_DELIVERIES}
 """A decision is in effect while its message has one of these states."""
@@ -73,18 +73,6 @@ class Responder:
     name: str
 
 
-def order_reference(order: PurchaseOrder) -> OrderReference:
-    """What a `req-confirm` says about the order, in its current state."""
-    return OrderReference(
-        object_id=order.object_id,
-        buyer_po_number=order.buyer_po_number,
-        buyer_b2b_id=order.buyer_b2b_id,
-        supplier_b2b_id=order.supplier_b2b_id,
-        version=order.version,
-        status=order.status,
-    )
-
-
 def last_decision(session: Session, order: PurchaseOrder) -> Decision | None:
     """The last decision on the order, for any version."""
     return session.scalar(
@@ -114,13 +102,11 @@ def unsuccessful_response(session: Session, order: PurchaseOrder) -> DecisionInp
     return None
 
 
-def response_blocker(
-    order: PurchaseOrder, *, accepts_return: bool, response: str | None = None
-) -> ResponseBlocker | None:
+def response_blocker(order: PurchaseOrder, response: str | None = None) -> ResponseBlocker | None:
     """Why the order cannot be responded to (or not with ``response``); None if it can."""
     if not is_known_status(order.status):
         return ResponseBlocker.UNKNOWN_STATUS
-    if response == SupplierResponse.RETURN and not accepts_return:
+    if response == SupplierResponse.RETURN and not order.partner.accepts_return:
         return ResponseBlocker.RETURN_NOT_SUPPORTED
     if not may_respond(order.status, response or SupplierResponse.ACCEPT):
         return ResponseBlocker.FINAL_STATUS
@@ -136,7 +122,6 @@ def respond(
     *,
     version: int,
     by: Responder,
-    accepts_return: bool = False,
     undo_seconds: float = 0,
 ) -> Decision:
     """Record a response and enqueue its webhook; ``order`` was loaded for update.
@@ -154,7 +139,7 @@ def respond(
         raise AlreadyDecided(current)
     if version != order.version:
         raise StaleVersion
-    blocker = response_blocker(order, accepts_return=accepts_return, response=data.response)
+    blocker = response_blocker(order, data.response)
     if data.lines and not order.partner.line_responses:
         blocker = ResponseBlocker.LINES_NOT_SUPPORTED
     if blocker:
@@ -262,7 +247,7 @@ def _record(
             supplier_b2b_id=order.supplier_b2b_id,
             object_version=order.version,
         ),
-        body=req_confirm(order_reference(order), data),
+        body=req_confirm(order, data),
         by=by.name,
         wait_seconds=undo_seconds,
     )

@@ -120,7 +120,7 @@ def page_context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool 
     message = messages[0] if messages else None
     last = decisions.last_decision(session, order)
     current = last if decisions.is_in_effect(order, last) else None
-    blocker = decisions.response_blocker(order, accepts_return=order.partner.accepts_return)
+    blocker = decisions.response_blocker(order)
     since = _compared_version(order, form, last)
     content = document(order.revisions[0])
     can_respond = access.can(me, Permission.RESPOND)

@@ -8,21 +8,10 @@ from app.network.messages import parse
 from app.network.reader import dumps
 from app.network.vocabulary import Kind, status_after
 from app.orders.line_responses import LineResponse, encode
+from app.orders.models import PurchaseOrder
 
 OWN_NUMBER, PROMISED_DATE = "supplierOrderNumber", "promisedDate"
 """Names in ``additionalInfos`` of the supplier's order number and of the promised date."""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderReference:
-    """What a `req-confirm` says about its order: the keys, and the version and status it responds to."""
-
-    object_id: str
-    buyer_po_number: str
-    buyer_b2b_id: str
-    supplier_b2b_id: str
-    version: int
-    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +29,7 @@ class DecisionInput:
     lines: tuple[LineResponse, ...] = ()
 
 
-def req_confirm(order: OrderReference, data: DecisionInput) -> bytes:
+def req_confirm(order: PurchaseOrder, data: DecisionInput) -> bytes:
     """The message: exactly the fields of the partner contract, in its order, as compact UTF-8 JSON.
 
     Both versions are the order's, since a response does not change the content.

@@ -65,8 +65,7 @@ def form_updates(order: PurchaseOrder, version: int | None, message_id: str) -> 
         return f"The buyer changed this order. It is now version {order.version}."
     if order.message_id != (message_id or None) and order.delivery in DELIVERIES_IN_EFFECT:
         return f"{order.responded_by} already {response_label(order.response).lower()} this order."
-    blocker = response_blocker(order, accepts_return=order.partner.accepts_return)
-    return blocker_sentence(order, blocker)
+    return blocker_sentence(order, response_blocker(order))
 
 
 def delivery_phase(message: Message) -> str:

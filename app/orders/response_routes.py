@@ -85,7 +85,6 @@ def _record(order: PurchaseOrder, form: ResponseForm) -> Response | None:
             form.decision_input(),
             version=form.order_version(),
             by=responder(),
-            accepts_return=order.partner.accepts_return,
             undo_seconds=web.settings().undo_seconds,
         )
     except decisions.StaleVersion:
@@ -185,15 +184,14 @@ def _message_body(order: PurchaseOrder, form: ResponseForm) -> bytes:
         raise NoMessage(form.first_error(), 422)
     if form.order_version() != order.version:
         raise NoMessage(response_presenters.STALE_FORM.format(version=order.version), 409, conflict="stale")
-    data, accepts_return = form.decision_input(), order.partner.accepts_return
-    blocker = decisions.response_blocker(order, accepts_return=accepts_return, response=data.response)
-    if blocker:
+    data = form.decision_input()
+    if blocker := decisions.response_blocker(order, data.response):
         sentence = presenters.blocker_sentence(order, blocker)
         current = decisions.current_decision(web.db(), order)
         conflict = "decided" if current else "closed"
         raise NoMessage(sentence, 409, conflict=conflict, blocker=sentence, current=current)
     try:
-        return req_confirm(decisions.order_reference(order), data)
+        return req_confirm(order, data)
     except Invalid as error:
         sentence = presenters.NOT_ALLOWED_BY_PARTNER.format(detail=error.detail)
         form.form_errors.append(sentence)

@@ -41,13 +41,14 @@ def confirm(database: Database) -> Callable[..., str]:
         with database.writing() as session:
             order = order_for_update(session, None, order_id)
             assert order
+            if response == "RETURN":
+                order.partner.accepts_return = True
             decision = decisions.respond(
                 session,
                 order,
                 DecisionInput(response, remarks, "INITIATING_CHANNEL", "WEB"),
                 version=order.version if version is None else version,
                 by=ASHA,
-                accepts_return=True,
             )
             session.commit()
             return decision.message_id

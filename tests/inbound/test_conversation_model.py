@@ -279,7 +279,8 @@ class Conversation(RuleBasedStateMachine):
                 # The database refuses to delete audit entries.
                 if table.name not in ("partner", "inbound_key", "person", "person_supplier", "audit_entry"):
                     session.execute(delete(table))
-            session.execute(update(Partner).values(retry_schedule=[1.0], concurrency=99, paused_at=None))
+            values = {"retry_schedule": [1.0], "concurrency": 99, "paused_at": None, "accepts_return": True}
+            session.execute(update(Partner).values(values))
             self.partner_id = session.scalars(select(Partner.id)).one()
             session.commit()
 
@@ -402,9 +403,7 @@ class Conversation(RuleBasedStateMachine):
             row = order_for_update(session, None, self.ids[number])
             assert row
             try:
-                decision = decisions.respond(
-                    session, row, decision_input, version=order.version, by=ASHA, accepts_return=True
-                )
+                decision = decisions.respond(session, row, decision_input, version=order.version, by=ASHA)
             except (decisions.AlreadyDecided, decisions.CannotRespond) as error:
                 assert type(error) is expected
                 return ""

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from app.network.messages import Invalid
-from app.orders.req_confirm import DecisionInput, OrderReference, req_confirm
+from app.orders.models import PurchaseOrder
+from app.orders.req_confirm import DecisionInput, req_confirm
 
 GOLDEN = Path(__file__).parent / "golden"
-ORDER = OrderReference(
+ORDER = PurchaseOrder(
     object_id="PORwdFcAefAZhnM6Jy8c1rihtYlKNxHddmQ",
     buyer_po_number="MAL/2611/45007",
     buyer_b2b_id="BUY0005@bbps",

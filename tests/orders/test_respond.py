@@ -193,7 +193,8 @@ def test_return_needs_a_partner_that_accepts_it(order: PurchaseOrder, respond: A
     with pytest.raises(CannotRespond) as refused:
         respond(returned)
     assert refused.value.blocker is ResponseBlocker.RETURN_NOT_SUPPORTED
-    assert respond(returned, accepts_return=True).status_to == "RETURNED"
+    order.partner.accepts_return = True
+    assert respond(returned).status_to == "RETURNED"
 
 
 @pytest.mark.sqlite
@@ -282,10 +283,12 @@ def test_blocker_says_why_an_order_takes_no_response(
     values: dict[str, Any], response: str | None, blocker: ResponseBlocker | None
 ) -> None:
     defaults = {"status": "CREATED", "response": ResponseState.CHANGED, "delivery": Delivery.FAILED}
-    order: Any = SimpleNamespace(**{**defaults, **values})
-    assert decisions.response_blocker(order, accepts_return=False, response=response) is blocker
+    partner = SimpleNamespace(accepts_return=False)
+    order: Any = SimpleNamespace(partner=partner, **{**defaults, **values})
+    assert decisions.response_blocker(order, response) is blocker
     if response == "RETURN":
-        assert decisions.response_blocker(order, accepts_return=True, response=response) is None
+        partner.accepts_return = True
+        assert decisions.response_blocker(order, response) is None
 
 
 @pytest.mark.sqlite
