@@ -14,7 +14,15 @@ from app.network.reader import Unreadable, read_json
 from app.network.reference_codes import unit_label
 from app.network.text import pluralize, search_key, whole_number
 from app.network.vocabulary import SupplierResponse
-from app.orders.line_responses import SPLITS_MAX, LineAction, LineResponse, decode, from_json
+from app.orders.line_responses import (
+    SPLITS_MAX,
+    LineAction,
+    LineResponse,
+    as_text,
+    decode,
+    from_json,
+    to_json,
+)
 from app.orders.lines import (
     Amounts,
     EnteredLine,
@@ -326,19 +334,12 @@ def entered_fields(form: Any) -> list[tuple[str, str]]:
     fields = []
     for response in form.lines.responses:
         prefix = f"lines-{indexes[response.reference]}"
-        fields += [
-            (f"{prefix}-reference", response.reference),
-            (f"{prefix}-response", response.response.value),
-            (f"{prefix}-remarks", response.remarks),
-            (f"{prefix}-quantity", "" if response.quantity is None else format(response.quantity, "f")),
-            (f"{prefix}-unit_price", "" if response.unit_price is None else format(response.unit_price, "f")),
-            (f"{prefix}-delivery_date", response.delivery_date.isoformat() if response.delivery_date else ""),
-        ]
-        for index, split in enumerate(response.splits):
-            fields.append((f"{prefix}-split-{index}-quantity", format(split.quantity or Decimal(0), "f")))
-            day = split.delivery_date.isoformat() if split.delivery_date else ""
-            fields.append((f"{prefix}-split-{index}-delivery_date", day))
-    return [(name, value) for name, value in fields if value]
+        texts = to_json(response)
+        splits = texts.pop("splits", ())
+        fields += [(f"{prefix}-{name}", text) for name, text in texts.items()]
+        for index, split in enumerate(splits):
+            fields += [(f"{prefix}-split-{index}-{name}", text) for name, text in split.items()]
+    return fields
 
 
 def _is_edited(line: EnteredLine) -> bool:
@@ -354,9 +355,6 @@ def _search_text(line: OrderedLine) -> str:
 
 def _row(line: OrderedLine, entered: EnteredLine, responses: Any) -> EditorRow:
     item = line.item
-    quantity = "" if item.quantity is None else format(item.quantity, "f")
-    price = "" if item.unit_price is None else format(item.unit_price, "f")
-    day = line.delivery_date.isoformat() if line.delivery_date else ""
     response = responses.get(line.reference)
     before: Amounts = line_amounts(item)
     after = line_amounts(item, response) if response else before
@@ -369,9 +367,9 @@ def _row(line: OrderedLine, entered: EnteredLine, responses: Any) -> EditorRow:
         facts=_line_facts(line),
         unit=item.unit or "",
         entered=entered,
-        ordered_quantity=quantity,
-        ordered_date=day,
-        ordered_price=price,
+        ordered_quantity=as_text(item.quantity),
+        ordered_date=as_text(line.delivery_date),
+        ordered_price=as_text(item.unit_price),
         response=entered.response or (response.response.value if response else LineAction.AS_ORDERED.value),
         splits=_split_rows(prefix, entered),
         amount=_money(after.total) if before.total is not None or response else "",

@@ -9,7 +9,7 @@ written ``%2F`` and ``%`` is written ``%25``. Lines as ordered are not sent. Pur
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -71,7 +71,7 @@ def decode(infos: Iterable[tuple[str, str]]) -> tuple[tuple[LineResponse, ...], 
     for name, value in infos:
         if not _take(lines, name, value):
             others.append((name, value))
-    return tuple(_line(reference, fields) for reference, fields in lines.items()), tuple(others)
+    return tuple(map(_line, lines.values())), tuple(others)
 
 
 def is_line_name(name: str) -> bool:
@@ -84,12 +84,12 @@ def to_json(line: LineResponse) -> dict[str, Any]:
     fields = {
         "reference": line.reference,
         "response": line.response.value,
-        "quantity": _text(line.quantity),
-        "delivery_date": _text(line.delivery_date),
-        "unit_price": _text(line.unit_price),
+        "quantity": as_text(line.quantity),
+        "delivery_date": as_text(line.delivery_date),
+        "unit_price": as_text(line.unit_price),
         "remarks": line.remarks,
         "splits": [
-            {"quantity": _text(split.quantity), "delivery_date": _text(split.delivery_date)}
+            {"quantity": as_text(split.quantity), "delivery_date": as_text(split.delivery_date)}
             for split in line.splits
         ],
     }
@@ -112,62 +112,44 @@ def from_json(fields: Mapping[str, Any]) -> LineResponse:
     )
 
 
+def as_text(value: Decimal | date | str | None) -> str:
+    """A value as a form or message has it; empty for None."""
+    if value is None:
+        return ""
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
 def _pairs(line: LineResponse) -> Iterator[tuple[str, str]]:
     prefix = LINE_PREFIX + line.reference.replace("%", "%25").replace("/", "%2F")
-    values = (
-        ("response", line.response.value),
-        ("quantity", _text(line.quantity)),
-        ("deliveryDate", _text(line.delivery_date)),
-        ("unitPrice", _text(line.unit_price)),
-        ("remarks", line.remarks),
-        *(
-            pair
-            for number, split in enumerate(line.splits, 1)
-            for pair in (
-                (f"split/{number}/quantity", _text(split.quantity)),
-                (f"split/{number}/deliveryDate", _text(split.delivery_date)),
-            )
-        ),
-    )
-    yield from ((f"{prefix}/{name}", value) for name, value in values if value)
+    splits = ((f"{prefix}/split/{number}", split) for number, split in enumerate(line.splits, 1))
+    for path, part in ((prefix, line), *splits):
+        for wire_name, (name, _) in _FIELDS.items():
+            if text := as_text(getattr(part, name, None)):
+                yield f"{path}/{wire_name}", text
 
 
-def _take(lines: dict[str, dict[str, Any]], name: str, value: str) -> bool:
+def _take(lines: dict[str, dict[str, Any]], path: str, value: str) -> bool:
     """Add one pair to the fields of its line. False if it is no pair of a line response."""
-    match = _NAME.fullmatch(name)
+    match = _NAME.fullmatch(path)
     if not match:
         return False
-    field, split_field = match[2], match[4]
+    name, read = _FIELDS[match[2] or match[4]]
     try:
-        read = _READERS[field or split_field](value)
+        field = read(value)
     except ValueError:
         return False
     reference = match[1].replace("%2F", "/").replace("%25", "%")
-    fields = lines.setdefault(reference, {"splits": {}})
-    if field:
-        fields[field] = read
-    else:
-        fields["splits"].setdefault(int(match[3]), {})[split_field] = read
+    default: dict[str, Any] = {"reference": reference, "response": LineAction.CHANGED, "splits": {}}
+    fields = lines.setdefault(reference, default)
+    if match[3]:
+        fields = fields["splits"].setdefault(int(match[3]), {})
+    fields[name] = field
     return True
 
 
-def _line(reference: str, fields: Mapping[str, Any]) -> LineResponse:
-    splits: Sequence[Mapping[str, Any]] = [split for _, split in sorted(fields["splits"].items())]
-    return LineResponse(
-        reference=reference,
-        response=fields.get("response", LineAction.CHANGED),
-        quantity=fields.get("quantity"),
-        delivery_date=fields.get("deliveryDate"),
-        unit_price=fields.get("unitPrice"),
-        remarks=fields.get("remarks", ""),
-        splits=tuple(Split(split.get("quantity"), split.get("deliveryDate")) for split in splits),
-    )
-
-
-def _text(value: Decimal | date | None) -> str:
-    if value is None:
-        return ""
-    return format(value, "f") if isinstance(value, Decimal) else value.isoformat()
+def _line(fields: Mapping[str, Any]) -> LineResponse:
+    splits = tuple(Split(**split) for _, split in sorted(fields["splits"].items()))
+    return LineResponse(**{**fields, "splits": splits})
 
 
 def _number(text: str) -> Decimal:
@@ -184,10 +166,11 @@ def _day(text: str | None) -> date | None:
     return date.fromisoformat(text) if text else None
 
 
-_READERS: Mapping[str, Any] = {
-    "response": LineAction,
-    "quantity": _number,
-    "unitPrice": _number,
-    "deliveryDate": date.fromisoformat,
-    "remarks": str,
+_FIELDS: Mapping[str, tuple[str, Callable[[str], object]]] = {
+    "response": ("response", LineAction),
+    "quantity": ("quantity", _number),
+    "deliveryDate": ("delivery_date", date.fromisoformat),
+    "unitPrice": ("unit_price", _number),
+    "remarks": ("remarks", str),
 }
+"""The fields of a line by their names on the wire: the attribute, and the function that reads it."""
