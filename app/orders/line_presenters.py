@@ -31,7 +31,6 @@ from app.orders.lines import (
     ResponseSummary,
     line_amounts,
     ordered_lines,
-    responses_by_reference,
     summarize,
 )
 from app.orders.models import Decision, PurchaseOrder
@@ -296,7 +295,7 @@ def line_editor(form: Any, page: str = "", query: str = "", *, opened: bool = Fa
     """The line fields of a response form. Only edited lines and one page of the others have inputs."""
     lines = form.lines
     entered = {line.reference: line for line in lines.entered if not line.is_blank}
-    responses = responses_by_reference(lines.responses)
+    responses = {response.reference: response for response in lines.responses}
     key = search_key(query)
     matching = [line for line in lines.ordered if key in _search_text(line)] if key else lines.ordered
     pages = max(1, -(-len(matching) // LINES_SHOWN))

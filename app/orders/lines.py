@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
@@ -295,16 +295,10 @@ def summarize(body: PurchaseOrderBody, responses: Sequence[LineResponse]) -> Res
     ordered = Amounts(totals.taxable.value, totals.tax.value, totals.total.value)
     lines = {line.reference: line.item for line in ordered_lines(body)} if responses else {}
     rejected = sum(line.response is LineAction.REJECTED for line in responses)
-    differences = [
-        _difference(lines[response.reference], response)
-        for response in responses
-        if response.reference in lines
-    ]
-    confirmed = Amounts(
-        _added(ordered.net, (difference.net for difference in differences)),
-        _added(ordered.tax, (difference.tax for difference in differences)),
-        _added(ordered.total, (difference.total for difference in differences)),
-    )
+    confirmed = ordered
+    for response in responses:
+        if item := lines.get(response.reference):
+            confirmed = _with_change(confirmed, line_amounts(item), line_amounts(item, response))
     if rejected and rejected == len(body.item_lists):
         confirmed = Amounts(Decimal(0), Decimal(0), Decimal(0))
     return ResponseSummary(len(body.item_lists), len(responses) - rejected, rejected, ordered, confirmed)
@@ -359,25 +353,14 @@ def _scaled(amount: Decimal | None, factor: tuple[Decimal, Decimal]) -> Decimal 
     return (amount * new / old).quantize(_PAISA, ROUND_HALF_UP)
 
 
-def _difference(item: ItemLine, response: LineResponse) -> Amounts:
-    before, after = line_amounts(item), line_amounts(item, response)
+def _with_change(order: Amounts, before: Amounts, after: Amounts) -> Amounts:
+    """The amounts of an order after a change of one line."""
     return Amounts(
-        _minus(after.net, before.net), _minus(after.tax, before.tax), _minus(after.total, before.total)
+        _adjusted(order.net, before.net, after.net),
+        _adjusted(order.tax, before.tax, after.tax),
+        _adjusted(order.total, before.total, after.total),
     )
 
 
-def _minus(after: Decimal | None, before: Decimal | None) -> Decimal | None:
-    return None if after is None or before is None else after - before
-
-
-def _added(total: Decimal | None, differences: Iterable[Decimal | None]) -> Decimal | None:
-    for difference in differences:
-        if total is None or difference is None:
-            return None
-        total += difference
-    return total
-
-
-def responses_by_reference(responses: Iterable[LineResponse]) -> Mapping[str, LineResponse]:
-    """The responses by the reference of their line."""
-    return {response.reference: response for response in responses}
+def _adjusted(order: Decimal | None, before: Decimal | None, after: Decimal | None) -> Decimal | None:
+    return None if order is None or before is None or after is None else order + (after - before)

@@ -23,7 +23,7 @@ from app.orders.document_presenters import (
 )
 from app.orders.line_presenters import LineResponseView, line_response_views, response_summary
 from app.orders.line_responses import LineAction, LineResponse, from_json
-from app.orders.lines import OrderedLine, line_amounts, ordered_lines, responses_by_reference
+from app.orders.lines import OrderedLine, line_amounts, ordered_lines
 from app.orders.models import Decision, PurchaseOrder
 from app.orders.order_content import Document
 from app.orders.presenters import info_label, response_label
@@ -242,7 +242,7 @@ def _response(pdf: Pdf, pdf_data: OrderPdf, decision: Decision, responses: Seque
 def _lines(
     pdf: Pdf, view: DocumentView, ordered: Sequence[OrderedLine], responses: Sequence[LineResponse]
 ) -> None:
-    by_reference = responses_by_reference(responses)
+    by_reference = {response.reference: response for response in responses}
     views = {row.reference: row for row in line_response_views(responses, ordered)}
     pdf.open_table(COLUMNS)
     for line, source in list(zip(view.lines, ordered, strict=True))[:LINES_MAX]:
