@@ -9,6 +9,7 @@ from flask_wtf.file import FileField
 
 from app.network.text import read_date, search_key
 from app.network.vocabulary import SupplierResponse
+from app.orders.bulk_presenters import NOT_FOUND
 from app.orders.forms import CONFIRMED, DEFAULT_TAG, INFO_MAX, BaseResponseForm, remarks_error
 from app.orders.models import BulkItem, PurchaseOrder
 from app.orders.presenters import RESPONSE_LABELS, RESPONSE_VERBS
@@ -17,7 +18,6 @@ from app.orders.spreadsheet import SheetColumn
 from app.ui.fields import folded
 from app.ui.forms import FlaskForm
 
-NOT_FOUND = "This order does not exist or belongs to another supplier."
 RESPONSES = {
     search_key(word): response
     for response, verb in RESPONSE_VERBS.items()

@@ -10,7 +10,7 @@ from app.accounts import access
 from app.network.vocabulary import SupplierResponse
 from app.orders import bulk_presenters, bulk_queries, bulk_response
 from app.orders.bulk_forms import BulkResponseForm, EnteredResponse, SendForm, read_row
-from app.orders.bulk_presenters import STATUS_CHIPS, PlanRow, plan_row
+from app.orders.bulk_presenters import PlanRow, plan_row
 from app.orders.bulk_response import PlannedResponse
 from app.orders.forms import CONFIRMED, DEFAULT_TAG, remarks_error
 from app.orders.models import BulkItem, BulkResponse, BulkSource, BulkStatus, PurchaseOrder
@@ -64,53 +64,40 @@ def shared_rows(
     chosen = form.supplier_response.data
     response = chosen if chosen in set(SupplierResponse) else SupplierResponse.ACCEPT.value
     shared = "" if form.errors else form.supplier_remarks.data or ""
-    errors = [remarks_error(own, response) if own else "" for _, _, own in entries]
-    inputs = [
-        DecisionInput(response, (own if own and not error else shared) or CONFIRMED, *DEFAULT_TAG)
-        for (_, _, own), error in zip(entries, errors, strict=True)
-    ]
-    checked = bulk_response.check(
-        web.db(),
-        [
-            PlannedResponse(order, data, version)
-            for (order, version, _), data in zip(entries, inputs, strict=True)
-        ],
-    )
+    errors, planned = [], []
+    for order, version, own in entries:
+        error = remarks_error(own, response) if own else ""
+        remarks = (own if own and not error else shared) or CONFIRMED
+        errors.append(error)
+        planned.append(PlannedResponse(order, DecisionInput(response, remarks, *DEFAULT_TAG), version))
+    checked = bulk_response.check(web.db(), planned)
     return [
-        plan_row(row, data, remarks=own, remarks_error=error)
-        for row, data, (_, _, own), error in zip(checked, inputs, entries, errors, strict=True)
+        plan_row(row, plan.data, remarks=own, remarks_error=error)
+        for row, plan, (_, _, own), error in zip(checked, planned, entries, errors, strict=True)
     ]
 
 
 def _sheet_rows(items: Sequence[BulkItem], orders: Mapping[int, PurchaseOrder]) -> list[PlanRow]:
-    known = [orders.get(item.order_id or 0) for item in items]
     first_rows: dict[int, int] = {}
     entered = []
-    for item, order in zip(items, known, strict=True):
+    for item in items:
+        order = orders.get(item.order_id or 0)
         same_as = first_rows.setdefault(order.id, item.number) if order else item.number
-        entered.append(read_row(item, order, None if same_as == item.number else same_as))
+        entered.append((item, order, read_row(item, order, None if same_as == item.number else same_as)))
     valid = [
-        PlannedResponse(order, row.data, item.version)
-        for item, order, row in zip(items, known, entered, strict=True)
-        if order and row.data
+        PlannedResponse(order, row.data, item.version) for item, order, row in entered if order and row.data
     ]
     checked = iter(bulk_response.check(web.db(), valid))
     rows = []
-    for item, order, row in zip(items, known, entered, strict=True):
+    for item, order, row in entered:
         if row.data:
             rows.append(plan_row(next(checked), row.data, number=item.number))
         elif order is None:
             rows.append(_not_found(item, _cell_errors(item.number, row)))
         else:
+            errors = _cell_errors(item.number, row)
             rows.append(
-                PlanRow(
-                    order,
-                    BulkStatus.ERRORS,
-                    STATUS_CHIPS[BulkStatus.ERRORS],
-                    _cell_errors(item.number, row),
-                    number=item.number,
-                    entered=_filled_in(item),
-                )
+                PlanRow(order, BulkStatus.ERRORS, errors, number=item.number, entered=_filled_in(item))
             )
     return rows
 
@@ -119,7 +106,6 @@ def _not_found(item: BulkItem, errors: Sequence[str] = (bulk_presenters.NOT_FOUN
     return PlanRow(
         None,
         BulkStatus.NOT_FOUND,
-        STATUS_CHIPS[BulkStatus.NOT_FOUND],
         errors,
         number=item.number,
         entered_order=item.entered.get(SheetColumn.ORDER, ""),

@@ -25,10 +25,10 @@ from app.orders.presenters import (
     urgency,
 )
 from app.orders.req_confirm import PROMISED_DATE, DecisionInput
-from app.orders.spreadsheet import COLUMNS_MAX, ROWS_MAX, BadSheet, SheetProblem
+from app.orders.spreadsheet import COLUMNS_MAX, ROWS_MAX, BadSheet, SheetColumn, SheetProblem
 from app.tasks.models import Job
 from app.ui.chips import Chip
-from app.webhooks.presenters import MESSAGE_STATES, message_chip, message_sentence
+from app.webhooks.presenters import MESSAGE_STATES, message_sentence
 
 SKIPPED = Chip("warn", "Skipped")
 STATUS_CHIPS = {
@@ -47,7 +47,7 @@ _SENTENCES = {
     BulkStatus.CHANGED: "The buyer changed this order. It is now version {version}.",
     BulkStatus.INVALID: NOT_ALLOWED_BY_PARTNER,
 }
-NOT_FOUND = "It does not exist or belongs to another supplier."
+NOT_FOUND = "This order does not exist or belongs to another supplier."
 QUEUED = Chip("waiting", "Not recorded yet")
 UNDONE = Chip("quiet", "Undone")
 NOT_RECORDED = Chip("quiet", "Not recorded")
@@ -83,7 +83,6 @@ class PlanRow:
 
     order: PurchaseOrder | None
     status: BulkStatus
-    chip: Chip
     notes: Sequence[str] = ()
     number: int = 0
     remarks: str = ""
@@ -91,6 +90,11 @@ class PlanRow:
     data: DecisionInput | None = None
     entered_order: str = ""
     entered: Sequence[str] = ()
+
+    @property
+    def chip(self) -> Chip:
+        """The status as people read it."""
+        return STATUS_CHIPS[self.status]
 
     @property
     def urgency(self) -> str:
@@ -107,11 +111,10 @@ def plan_row(
     row: BulkRow, data: DecisionInput, *, remarks: str = "", remarks_error: str = "", number: int = 0
 ) -> PlanRow:
     """An order with a response that can be sent, unless its own remark has an error."""
-    note = _note(row.order, row.status, row.detail, row.blocker)
+    note = _note(row.order, row.status, row.detail)
     return PlanRow(
         row.order,
         BulkStatus.ERRORS if remarks_error else row.status,
-        STATUS_CHIPS[BulkStatus.ERRORS if remarks_error else row.status],
         [note] if note else [],
         number=number,
         remarks=remarks,
@@ -120,9 +123,9 @@ def plan_row(
     )
 
 
-def _note(order: PurchaseOrder, status: BulkStatus, detail: str, blocker: ResponseBlocker | None) -> str:
+def _note(order: PurchaseOrder, status: BulkStatus, detail: str) -> str:
     if status is BulkStatus.BLOCKED:
-        return blocker_sentence(order, blocker)
+        return blocker_sentence(order, ResponseBlocker(detail))
     return _SENTENCES.get(status, "").format(detail=detail, version=order.version)
 
 
@@ -160,7 +163,6 @@ class ResultRow:
 
     order: PurchaseOrder | None
     response: Chip
-    delivery: Chip | None
     notes: Sequence[str]
     remarks: str
     message: Message | None
@@ -178,12 +180,11 @@ def result_row(
     return ResultRow(
         order=order,
         response=_result_chip(result, ended=ended),
-        delivery=message_chip(message) if message else None,
         notes=errors or _result_notes(result),
         remarks=item.data.get("remarks", "") if has_response else "",
         message=message,
         number=item.number if is_sheet else 0,
-        entered_order=item.entered.get("Order ID", "") if is_sheet else "",
+        entered_order=item.entered.get(SheetColumn.ORDER, "") if is_sheet else "",
     )
 
 
@@ -208,8 +209,7 @@ def _result_notes(result: BulkResult) -> list[str]:
         return ["It already had this response."]
     if item.result is None or item.result is BulkStatus.RECORDED:
         return []
-    blocker = ResponseBlocker(item.result_detail) if item.result is BulkStatus.BLOCKED else None
-    return [_note(order, item.result, item.result_detail, blocker)]
+    return [_note(order, item.result, item.result_detail)]
 
 
 def result_title(bulk: BulkResponse, counts: BulkCounts) -> str:

@@ -19,7 +19,7 @@ from app.db.filters import Scope
 from app.network.messages import Invalid
 from app.network.text import pluralize
 from app.orders import decisions, queries
-from app.orders.decisions import Responder, ResponseBlocker
+from app.orders.decisions import Responder
 from app.orders.models import BulkItem, BulkResponse, BulkSource, BulkStatus, Decision, PurchaseOrder
 from app.orders.req_confirm import DecisionInput, req_confirm
 from app.tasks import queries as job_queries
@@ -40,14 +40,12 @@ BATCH = 25
 class BulkRow:
     """Whether one order takes its response.
 
-    ``detail`` is the name of the person who responded first, or the error of the partner contract;
-    ``blocker`` is set where the status is BLOCKED.
+    ``detail`` is the person who responded first, the blocker, or the error of the partner contract.
     """
 
     order: PurchaseOrder
     status: BulkStatus
     detail: str = ""
-    blocker: ResponseBlocker | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +171,7 @@ def record(
         order, data = planned[item.number].order, inputs[item.number]
         last = decisions.last_decision(session, order)
         row = _check(order, last, data, item.version)
-        item.result, item.result_detail = row.status, row.blocker or row.detail
+        item.result, item.result_detail = row.status, row.detail
         if row.status is BulkStatus.SAME_RESPONSE and last:
             item.message_id = last.message_id
         elif row.status is BulkStatus.READY:
@@ -234,13 +232,13 @@ def _check(order: PurchaseOrder, last: Decision | None, data: DecisionInput, ver
     if last and decisions.is_in_effect(order, last):
         if decisions.input_of(last) == data:
             return BulkRow(order, BulkStatus.SAME_RESPONSE)
-        return BulkRow(order, BulkStatus.OTHER_RESPONSE, detail=last.person_name)
+        return BulkRow(order, BulkStatus.OTHER_RESPONSE, last.person_name)
     if version is not None and version != order.version:
         return BulkRow(order, BulkStatus.CHANGED)
     if blocker := decisions.response_blocker(order, data.response):
-        return BulkRow(order, BulkStatus.BLOCKED, blocker=blocker)
+        return BulkRow(order, BulkStatus.BLOCKED, blocker)
     try:
         req_confirm(order, data)
     except Invalid as error:
-        return BulkRow(order, BulkStatus.INVALID, detail=error.detail)
+        return BulkRow(order, BulkStatus.INVALID, error.detail)
     return BulkRow(order, BulkStatus.READY)

@@ -273,7 +273,7 @@ def send(bulk_id: str) -> AnyResponse:
     if not is_valid or any(row.remarks_error for row in rows):
         return _plan_page(bulk, form, status=422)
     if not any(row.status is BulkStatus.READY for row in rows):
-        form.form_errors.append("You can't respond to any of these orders now.")
+        form.form_errors.append(bulk_presenters.bulk_hint(0, len(rows)))
         return _plan_page(bulk, form, status=409)
     _store_responses(items, rows)
     _send(bulk)
