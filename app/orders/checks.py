@@ -17,6 +17,8 @@ from statistics import median_low
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app import clock
+from app.accounts.models import Person
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.network.messages import PurchaseOrderBody
@@ -103,16 +105,7 @@ def dismissals(session: Session, order: PurchaseOrder) -> dict[tuple[str, str], 
     return {(dismissal.kind, dismissal.reference): dismissal for dismissal in session.scalars(query)}
 
 
-def dismiss(
-    session: Session,
-    order: PurchaseOrder,
-    check: Check,
-    *,
-    note: str,
-    person_id: int,
-    name: str,
-    at: datetime,
-) -> None:
+def dismiss(session: Session, order: PurchaseOrder, check: Check, *, note: str, by: Person) -> None:
     """Dismiss a check of the order's current version; one that is dismissed already keeps its note.
 
     ``order`` is locked for update, so that two people do not dismiss it at once.
@@ -126,9 +119,9 @@ def dismiss(
             kind=check.kind.value,
             reference=check.reference,
             note=note,
-            person_id=person_id,
-            person_name=name,
-            dismissed_at=at,
+            person_id=by.id,
+            person_name=by.display_name,
+            dismissed_at=clock.now(),
         )
     )
     session.flush()
@@ -138,7 +131,7 @@ def dismiss(
         AuditObject.ORDER,
         order.id,
         name=order.buyer_po_number,
-        by=name,
+        by=by.display_name,
         reason=note,
         after=_audit_fields(check, order.version),
     )

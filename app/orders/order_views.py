@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from app import clock
+from app.accounts.models import Person
 from app.orders.models import OrderView, PurchaseOrder
 
 
@@ -21,17 +22,15 @@ def has_viewed(session: Session, order: PurchaseOrder, person_id: int) -> bool:
     return bool(session.scalar(select(view)))
 
 
-def record_view(
-    session: Session, order: PurchaseOrder, *, person_id: int, person_name: str, at: datetime
-) -> None:
+def record_view(session: Session, order: PurchaseOrder, *, by: Person) -> None:
     """Record that a person viewed the current version. Errors: IntegrityError if that is already recorded."""
     session.add(
         OrderView(
             order_id=order.id,
             version=order.version,
-            person_id=person_id,
-            person_name=person_name,
-            seen_at=at,
+            person_id=by.id,
+            person_name=by.display_name,
+            seen_at=clock.now(),
         )
     )
     session.flush()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-
 from flask import Blueprint, Response, jsonify, redirect, request
-from sqlalchemy.exc import DBAPIError, IntegrityError
 from werkzeug.wrappers import Response as AnyResponse
 
 from app import clock
@@ -25,11 +22,11 @@ from app.orders.order_page import (
     new_form,
     page_context,
     record_open_form,
+    recording,
 )
 from app.ui import web
 from app.webhooks.queries import messages_of_order
 
-log = logging.getLogger(__name__)
 blueprint = Blueprint("orders", __name__, url_prefix="/orders")
 
 
@@ -100,16 +97,8 @@ def _record_view(order: PurchaseOrder) -> None:
     me = access.current_person()
     if not access.can(me, Permission.RESPOND) or order_views.has_viewed(web.db(), order, me.id):
         return
-    try:
-        with web.database().writing() as session:
-            order_views.record_view(
-                session, order, person_id=me.id, person_name=me.display_name, at=clock.now()
-            )
-            session.commit()
-    except IntegrityError:
-        pass  # another tab recorded it at the same time
-    except DBAPIError as error:
-        log.info("view of order %s was not recorded: %s", order.id, error.orig)
+    with recording(web.database().writing(), f"view of order {order.id}") as session:
+        order_views.record_view(session, order, by=me)
 
 
 @blueprint.get(ORDER + ".json")
@@ -157,16 +146,8 @@ def dismiss_check(order_id: int) -> AnyResponse:
     body = document(order.revisions[0]).sent
     for check in checks.order_checks(web.db(), order, body):
         if (check.kind.value, check.reference, str(order.version)) == entered:
-            me = access.current_person()
-            checks.dismiss(
-                web.db(),
-                order,
-                check,
-                note=form.note.data or "",
-                person_id=me.id,
-                name=me.display_name,
-                at=clock.now(),
-            )
+            note = form.note.data or ""
+            checks.dismiss(web.db(), order, check, note=note, by=access.current_person())
             web.db().commit()
             url = queue_page.order_url(order_id, "checks")
             return web.redirect_after_post(url, fragment=lambda: _checks_page(order, None))

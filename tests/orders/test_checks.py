@@ -328,7 +328,8 @@ def test_dismissal_is_stored_and_audited(monkeypatch: pytest.MonkeyPatch, other:
     stored: dict[tuple[str, str], Any] = {("price", "00020"): 1, ("hsn", "00010"): 1}
     monkeypatch.setattr(checks, "dismissals", lambda *_: stored)
     monkeypatch.setattr(checks.trail, "record", lambda *entry, **more: audited.append((entry, more)))
-    details: dict[str, Any] = {"note": "Agreed", "person_id": 5, "name": "Asha", "at": RECEIVED_AT}
+    monkeypatch.setattr(checks.clock, "now", lambda: RECEIVED_AT)
+    details: dict[str, Any] = {"note": "Agreed", "by": SimpleNamespace(id=5, display_name="Asha")}
     checks.dismiss(session, order, check, **details)
     row, flush = added
     names = ("order_id", "version", "kind", "reference", "note", "person_id", "person_name", "dismissed_at")
