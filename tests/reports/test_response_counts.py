@@ -20,7 +20,7 @@ from app.orders import decisions
 from app.orders.models import Decision
 from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
-from app.orders.response_counts import response_counts
+from app.reports.response_report import response_counts
 from tests.people import BEARINGS
 
 INDIA = ZoneInfo("Asia/Kolkata")
