@@ -140,7 +140,7 @@ def order_page(
 
     Errors: InvalidCursor for an ``after`` that is not from this list and sort.
     """
-    column, descending = SORTS[filters.sort]
+    column = SORTS[filters.sort][0]
     query = (
         matching(session, select(PurchaseOrder), scope, filters, now)
         .options(
@@ -148,13 +148,11 @@ def order_page(
             _with_assignee(),
             undefer(PurchaseOrder.is_retrying),
         )
-        .order_by(*((key.desc() if descending else key.asc()) for key in (column, PurchaseOrder.id)))
+        .order_by(*sort_keys(filters))
         .limit(limit + 1)
     )
     if filters.after:
-        key = _read_key(filters.after, column)
-        position = tuple_(column, PurchaseOrder.id)
-        query = query.where(position < key if descending else position > key)
+        query = query.where(is_after(filters, _read_key(filters.after, column)))
     return page_of(session.scalars(query).all(), limit, key=lambda row: _write_key(row, column))
 
 
@@ -165,6 +163,23 @@ def matching(session: Session, query: Query, scope: Scope, filters: OrderFilter,
         .join(PurchaseOrder.partner)
         .where(*conditions_of(FilterContext(session, filters, scope, now)))
     )
+
+
+def sort_keys(filters: OrderFilter, *, backwards: bool = False) -> list[Any]:
+    """The sort of the list, or the reverse one."""
+    column, descending = SORTS[filters.sort]
+    keys = (column, PurchaseOrder.id)
+    return [key.desc() if descending != backwards else key.asc() for key in keys]
+
+
+def is_after(filters: OrderFilter, key: Any, *, backwards: bool = False) -> Any:
+    """Whether an order comes after the one with this key in the list, or before it.
+
+    A key is a tuple of the sort column and the id.
+    """
+    column, descending = SORTS[filters.sort]
+    position = tuple_(column, PurchaseOrder.id)
+    return position < key if descending != backwards else position > key
 
 
 def newest_revision_id(session: Session) -> int:

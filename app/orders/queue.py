@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.db.filters import COUNT_MAX, Scope, count_rows
 from app.orders.models import PurchaseOrder
-from app.orders.queries import SORTS, OrderFilter, matching
+from app.orders.queries import SORTS, OrderFilter, is_after, matching, sort_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def open_orders(
 ) -> list[tuple[int, int]]:
     """The ids and versions of the first orders of the list that need a response, in the order of the list."""
     query = _open(session, scope, filters, now).add_columns(PurchaseOrder.version)
-    rows = session.execute(query.order_by(*_sort(filters)).limit(limit))
+    rows = session.execute(query.order_by(*sort_keys(filters)).limit(limit))
     return [(order_id, version) for order_id, version in rows]
 
 
@@ -77,18 +77,11 @@ def _open(session: Session, scope: Scope, filters: OrderFilter, now: datetime) -
 
 def _after_order(filters: OrderFilter, order: PurchaseOrder, *, backwards: bool = False) -> Any:
     """Whether an order comes after this one in the list, or before it."""
-    column, descending = SORTS[filters.sort]
-    key = tuple_(column, PurchaseOrder.id)
-    position = tuple_(literal(getattr(order, column.key), column.type), order.id)
-    return key < position if descending != backwards else key > position
+    column, _ = SORTS[filters.sort]
+    key = tuple_(literal(getattr(order, column.key), column.type), order.id)
+    return is_after(filters, key, backwards=backwards)
 
 
 def _first(session: Session, ids: Any, filters: OrderFilter, *, backwards: bool = False) -> int | None:
-    first: int | None = session.scalar(ids.order_by(*_sort(filters, backwards=backwards)).limit(1))
+    first: int | None = session.scalar(ids.order_by(*sort_keys(filters, backwards=backwards)).limit(1))
     return first
-
-
-def _sort(filters: OrderFilter, *, backwards: bool = False) -> list[Any]:
-    column, descending = SORTS[filters.sort]
-    keys = (column, PurchaseOrder.id)
-    return [key.desc() if descending != backwards else key.asc() for key in keys]
