@@ -25,7 +25,6 @@ GSTIN_PROBLEMS = {
     GstinProblem.FORMAT: "a GSTIN has two digits and 13 letters or digits",
     GstinProblem.CHECK_DIGIT: "its check digit is wrong",
 }
-PARTIES = {"buyer": "buyer", "supplier": "supplier"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ def _total(params: Mapping[str, str], reference: str) -> tuple[str, str]:
 
 def _gstin(params: Mapping[str, str], reference: str) -> tuple[str, str]:
     problem = GSTIN_PROBLEMS[GstinProblem(params["problem"])]
-    return f"GSTIN {params['gstin']} of the {PARTIES[reference]} is not valid: {problem}.", ""
+    return f"GSTIN {params['gstin']} of the {reference} is not valid: {problem}.", ""
 
 
 def _duplicate(_params: Mapping[str, str], _reference: str) -> tuple[str, str]:

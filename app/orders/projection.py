@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 from sqlalchemy import Table, bindparam, case, exists, select, update
 from sqlalchemy.orm import Session
@@ -55,7 +55,11 @@ def update_orders(session: Session, changes: Sequence[MessageChange]) -> None:
     restored, unless it has changed since.
     """
     of_orders = [change for change in changes if change.order_id is not None]
-    delivered = [_parameters(change) for change in of_orders if change.state is MessageState.DELIVERED]
+    delivered = [
+        {"of_order": change.order_id, "of_message": change.message_id}
+        for change in of_orders
+        if change.state is MessageState.DELIVERED
+    ]
     if delivered:
         session.connection().execute(_DELIVERED, delivered)
     for state in sorted({change.state for change in of_orders} - {MessageState.DELIVERED}):
@@ -73,12 +77,12 @@ def update_orders(session: Session, changes: Sequence[MessageChange]) -> None:
             _restore_status(session, change)
 
 
-def _parameters(change: MessageChange) -> dict[str, Any]:
-    return {"of_order": change.order_id, "of_message": change.message_id}
-
-
 def _restore_status(session: Session, change: MessageChange) -> None:
-    decision = _decision(session, change)
+    decision = session.execute(
+        select(decisions.c.version, decisions.c.status_from, decisions.c.status_to).where(
+            decisions.c.message_id == change.message_id
+        )
+    ).one_or_none()
     if not decision:
         return
     also_delivered = exists().where(
@@ -91,18 +95,11 @@ def _restore_status(session: Session, change: MessageChange) -> None:
     )
     session.execute(
         update(orders)
-        .where(*_is_unchanged(change, decision.version, decision.status_to), ~also_delivered)
+        .where(
+            orders.c.id == change.order_id,
+            orders.c.version == decision.version,
+            orders.c.status == decision.status_to,
+            ~also_delivered,
+        )
         .values(status=decision.status_from)
     )
-
-
-def _decision(session: Session, change: MessageChange) -> Any:
-    return session.execute(
-        select(decisions.c.version, decisions.c.status_from, decisions.c.status_to).where(
-            decisions.c.message_id == change.message_id
-        )
-    ).one_or_none()
-
-
-def _is_unchanged(change: MessageChange, version: int, status: str) -> tuple[Any, ...]:
-    return (orders.c.id == change.order_id, orders.c.version == version, orders.c.status == status)

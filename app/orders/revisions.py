@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.delivery.models import CancelReason
-from app.network.messages import Invalid, Party, PurchaseOrderBody, ReqEdit, ReqSend
+from app.network.messages import Invalid, Party, ReqEdit, ReqSend
 from app.network.text import read_date, search_key
 from app.network.vocabulary import ErrorCode, Status, is_known_status, may_edit
 from app.orders.decisions import cancel_response, last_decision
@@ -111,7 +111,6 @@ def _remarks_of_last(session: Session, order: PurchaseOrder) -> str:
 def _columns(message: ReqSend, received_at: datetime, respond_within: timedelta) -> dict[str, Any]:
     """The columns of an order; everything else is read from its revision."""
     sent = message.purchase_order
-    total = total_of(sent)
     return {
         "buyer_po_number": sent.buyer_po_number,
         "buyer_b2b_id": message.b2b_ids.buyer_b2b_id,
@@ -123,7 +122,7 @@ def _columns(message: ReqSend, received_at: datetime, respond_within: timedelta)
         "delivery_date": sent.delivery_date,
         "delivery_day": read_date(sent.delivery_date) or NO_DAY,
         "line_count": len(sent.item_lists),
-        "total": _column_text(total),
+        "total": _column_text(order_totals(sent).total.value),
         "search_text": _search_text(message),
         "status": sent.po_status_transition.new_status,
         "version": sent.object_version.new_version,
@@ -132,13 +131,8 @@ def _columns(message: ReqSend, received_at: datetime, respond_within: timedelta)
     }
 
 
-def total_of(sent: PurchaseOrderBody) -> Decimal | None:
-    """The order's total in INR: the one it states, else the calculated one; None if neither is known."""
-    return order_totals(sent).total.value
-
-
 def _column_text(total: Decimal | None) -> str | None:
-    """A total as its column keeps it; None for one that is too long for any amount of money."""
+    """A total as its column stores it; None for one that is too long for any amount of money."""
     if total is None or abs(total.adjusted()) > TOTAL_DIGITS_MAX:
         return None
     text = format(total, "f")

@@ -15,6 +15,7 @@ from app.orders.forms import CHOOSE_PERSON, AssignForm, CommentForm, selected_id
 from app.orders.listing import opened_list
 from app.orders.models import PurchaseOrder
 from app.orders.order_page import ORDER, get_order, lock_order, team_context
+from app.orders.queue_page import order_url
 from app.ui import web
 from app.webhooks.queries import messages_of_order
 
@@ -140,8 +141,7 @@ def _chosen_person(form: AssignForm, people: Sequence[Person]) -> Person | None:
 
 
 def _redirect_to(order: PurchaseOrder) -> AnyResponse:
-    url = url_for("orders.order", order_id=order.id, list=opened_list() or None, _anchor="team")
-    return web.redirect_after_post(url, fragment=lambda: _team_page(order))
+    return web.redirect_after_post(order_url(order.id, "team"), fragment=lambda: _team_page(order))
 
 
 def _team_page(

@@ -60,11 +60,6 @@ class Failure:
     status: int
     count: int
 
-    @property
-    def status_class(self) -> str:
-        """The class of the status, such as ``5xx``; empty without a response."""
-        return f"{self.status // 100}xx" if self.status else ""
-
 
 @dataclass(frozen=True, slots=True)
 class PartnerHealth:

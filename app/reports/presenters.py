@@ -273,8 +273,8 @@ def failure_summary(failures: Sequence[Failure]) -> str:
 
 
 def failure_class(failure: Failure) -> str:
-    """The class of the HTTP status, or ``no response``."""
-    return failure.status_class or "no response"
+    """The class of the HTTP status, such as ``5xx``, or ``no response``."""
+    return f"{failure.status // 100}xx" if failure.status else "no response"
 
 
 def step_label(step: TimeStep, zone: ZoneInfo) -> str:
