@@ -140,7 +140,6 @@ def page_context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool 
         "form": form,
         "document": content,
         "lines_page": _lines_page(),
-        "messages": messages,
         "message": message,
         "editor": line_editor(
             form, request.form.get("lines_page", ""), request.form.get("lines_q", ""), opened=opens_lines

@@ -26,7 +26,7 @@ from app.orders.line_responses import LineAction, LineResponse, from_json
 from app.orders.lines import OrderedLine, line_amounts, ordered_lines
 from app.orders.models import Decision, PurchaseOrder
 from app.orders.order_content import Document
-from app.orders.presenters import info_label, response_label
+from app.orders.presenters import decision_label, info_label
 from app.ui.bodies import compact, field_label
 from app.ui.numbers import amount, number, plain
 from app.ui.pdf import ACCENT, MARGIN, MUTED, WARNING, WIDTH, TableColumn, Text, printable
@@ -214,11 +214,10 @@ def _party_name(party: Any, name: str) -> str:
 
 def _response(pdf: Pdf, pdf_data: OrderPdf, decision: Decision, responses: Sequence[LineResponse]) -> None:
     """The response in a shaded box."""
-    changes = " with changes" if responses and decision.response != SupplierResponse.REJECT else ""
-    tone = ACCENT if decision.response == SupplierResponse.ACCEPT and not changes else WARNING
+    tone = ACCENT if decision.response == SupplierResponse.ACCEPT and not responses else WARNING
     at = exact_time(decision.decided_at, pdf_data.zone)
     texts = [
-        Text(f"{response_label(decision.response)}{changes}", 12, bold=True, color=tone),
+        Text(decision_label(decision), 12, bold=True, color=tone),
         Text(f"by {decision.person_name}, {at}", 8, color=MUTED),
     ]
     if responses:

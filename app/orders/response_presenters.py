@@ -96,34 +96,29 @@ _REFUSALS = {
 }
 
 
-def refused_field(
-    message: Message | None, infos: Sequence[Sequence[str]] = (), *, has_lines: bool = False
-) -> str:
-    """The form field that the partner's refusal names; empty if it names none.
-
-    ``infos`` are the additional infos that were sent: two of them have their own form fields. With
-    ``has_lines``, those after them are line responses.
-    """
-    if message is None or message.state is not MessageState.REFUSED:
-        return ""
-    path = re.split(r"[.\[\]]+", message.error_field)
-    field = next((_FORM_FIELDS[step] for step in path if step in _FORM_FIELDS), "")
-    if field == "additional_infos":
-        index = next((int(step) for step in path if re.fullmatch(r"\d{1,5}", step)), None)
-        if has_lines and index is not None and index >= len(infos):
-            return "lines"
-        name = infos[index][0] if index is not None and index < len(infos) else ""
-        return {OWN_NUMBER: "supplier_order_number", PROMISED_DATE: "promised_date"}.get(name, field)
-    return field
-
-
 def refusals(order: PurchaseOrder, last: Decision | None, message: Message | None) -> dict[str, str]:
     """The error of the partner by form field, while the refused response is the last one."""
     if message is None or last is None or last.version != order.version:
         return {}
-    field = refused_field(message, last.infos, has_lines=bool(last.lines))
+    field = _refused_field(message, last) if message.state is MessageState.REFUSED else ""
     code = f" ({message.error_cd})" if message.error_cd else ""
     return {field: _REFUSALS[field].format(code=code)} if field else {}
+
+
+def _refused_field(message: Message, decision: Decision) -> str:
+    """The form field that the partner's refusal names; empty if it names none.
+
+    Two of the additional infos have form fields of their own; those after them are line responses.
+    """
+    path = re.split(r"[.\[\]]+", message.error_field)
+    field = next((_FORM_FIELDS[step] for step in path if step in _FORM_FIELDS), "")
+    index = next((int(step) for step in path if re.fullmatch(r"\d{1,5}", step)), None)
+    if field != "additional_infos" or index is None:
+        return field
+    if index < len(decision.infos):
+        name = decision.infos[index][0]
+        return {OWN_NUMBER: "supplier_order_number", PROMISED_DATE: "promised_date"}.get(name, field)
+    return "lines" if decision.lines else field
 
 
 @dataclass(frozen=True, slots=True)
