@@ -307,15 +307,24 @@ def deliver(database: Database) -> Callable[[], Counter[str]]:
 
 @pytest.fixture
 def confirm(database: Database) -> Callable[..., str]:
-    """Confirm an order in Asha's name, and return the message's id."""
+    """Confirm an order in Asha's name, or respond in another way, and return the message's id."""
 
-    def confirm(order_id: int, remarks: str = "Confirmed") -> str:
+    def confirm(
+        order_id: int, response: str = "ACCEPT", remarks: str = "Confirmed", version: int | None = None
+    ) -> str:
         with database.writing() as session:
             order = order_for_update(session, None, order_id)
             assert order
-            decision_input = DecisionInput("ACCEPT", remarks, "INITIATING_CHANNEL", "WEB")
-            asha = decisions.Responder(1, "Asha")
-            decision = decisions.respond(session, order, decision_input, version=order.version, by=asha)
+            if response == "RETURN":
+                order.partner.accepts_return = True
+            decision_input = DecisionInput(response, remarks, "INITIATING_CHANNEL", "WEB")
+            decision = decisions.respond(
+                session,
+                order,
+                decision_input,
+                version=order.version if version is None else version,
+                by=people.ASHA,
+            )
             session.commit()
             return decision.message_id
 

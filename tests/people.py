@@ -27,6 +27,7 @@ from app.accounts import sessions
 from app.accounts.access import TOKEN
 from app.accounts.models import Person, PersonSupplier, Role, UserSession
 from app.db import Database
+from app.orders.decisions import Responder
 
 PASSWORD = "correct-horse-42"
 fast_hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -41,6 +42,8 @@ USERS: dict[str, tuple[str, Role, tuple[str, ...]]] = {
     "ravi": ("Ravi", Role.SUPPORT, ()),
     "admin": ("Admin", Role.ADMIN, ()),
 }
+ASHA = Responder(1, "Asha")
+"""Asha as the one who responds."""
 
 
 def add_users(session: Session) -> None:

@@ -57,7 +57,7 @@ def order(buyer: Buyer, session: Session, deliver: Any, confirm: Callable[..., s
     assert buyer.send(0).status_code == 200
     (order_id,) = session.scalars(select(PurchaseOrder.id))
     network.behave("refuse", times=1, error_cd=WORD[:50], error_dtl=WORD, error_field=WORD)
-    confirm(order_id, WORD[:100])
+    confirm(order_id, remarks=WORD[:100])
     deliver()
     sent = body["purchaseOrder"]
     changes = {name: _replaced(sent[name]) for name in ("subject", "itemLists", "poInfos", WORD)}

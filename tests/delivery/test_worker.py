@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy.orm import Session, selectinload
 
 from app import clock
 from app.db import Database
@@ -24,52 +23,19 @@ from app.delivery.recording import INTERRUPTIONS_MAX, AttemptResult, reclaim_exp
 from app.delivery.resend_blocker import ResendBlocker, resend_blocker
 from app.delivery.retry_policy import judge
 from app.delivery.worker import DeliveryWorker
-from app.orders import decisions
 from app.orders.models import Delivery, PurchaseOrder, ResponseState
-from app.orders.queries import order_for_update
-from app.orders.req_confirm import DecisionInput
 from app.partners.models import Partner, PauseCode
-from tests.buyer import order_of
+from tests.buyer import message_of, order_of
 from tests.delivery.misbehaving import Connection, FakePartner, response
 from tests.delivery.queries import wait_until
 from tests.delivery.workers import running_worker
-
-ASHA = decisions.Responder(1, "Asha")
-
-
-@pytest.fixture
-def confirm(database: Database) -> Callable[..., str]:
-    """Confirm an order in Asha's name, and return the message's id."""
-
-    def confirm(order_id: int, remarks: str = "Confirmed", response: str = "ACCEPT") -> str:
-        with database.writing() as session:
-            order = order_for_update(session, None, order_id)
-            assert order
-            decision_input = DecisionInput(response, remarks, "INITIATING_CHANNEL", "WEB")
-            decision = decisions.respond(session, order, decision_input, version=order.version, by=ASHA)
-            session.commit()
-            return decision.message_id
-
-    return confirm
-
-
-def message_of(session: Session, message_id: str) -> Message:
-    session.rollback()
-    message = session.scalar(
-        select(Message)
-        .where(Message.id == message_id)
-        .options(joinedload(Message.partner), selectinload(Message.attempts))
-        .execution_options(populate_existing=True)
-    )
-    assert message
-    return message
 
 
 def test_confirmation_reaches_the_partner_byte_for_byte(
     arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any
 ) -> None:
     (order_id,) = arrive(1)
-    message_id = confirm(order_id, "Will ship on 4 December")
+    message_id = confirm(order_id, remarks="Will ship on 4 December")
     assert deliver() == {"delivered": 1}
 
     (received,) = network.received()
@@ -153,7 +119,7 @@ def test_message_fails_after_the_last_attempt_and_order_is_open_again(
     assert message.automatic_attempts == 10
     assert order_of(session, order_id).delivery is Delivery.FAILED
     network.behave("ok")
-    second = confirm(order_id, "Confirmed, sorry for the delay")
+    second = confirm(order_id, remarks="Confirmed, sorry for the delay")
     assert deliver() == {"delivered": 1}
     assert message_of(session, second).decision_number == 2
 
@@ -254,7 +220,7 @@ def test_resend_of_a_superseded_response_is_rejected(
     order_id = arrive(1)[0]
     older = confirm(order_id)
     deliver()
-    confirm(order_id, "Confirmed again")
+    confirm(order_id, remarks="Confirmed again")
     deliver()
     with database.writing() as other, pytest.raises(delivery_service.CannotResend, match="superseded"):
         delivery_service.resend(other, message_of(other, older), by="Ravi", reason="why not")

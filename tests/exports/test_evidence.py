@@ -80,7 +80,7 @@ def test_summary_has_no_active_content_or_secrets(
     meera: Browser, database: Database, arrive: Any, confirm: Any
 ) -> None:
     (order_id,) = arrive(1)
-    message_id = confirm(order_id, "</pre><script>alert(1)</script>")
+    message_id = confirm(order_id, remarks="</pre><script>alert(1)</script>")
     hostile = "<img src=x onerror=alert(1)>../../x\u202e"
     with database.writing() as session:
         order, message = session.get(PurchaseOrder, order_id), session.get(Message, message_id)

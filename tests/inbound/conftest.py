@@ -17,43 +17,13 @@ from app.delivery.retry_policy import judge
 from app.network.reader import dumps, read_json
 from app.network.replies import build_reply
 from app.network.vocabulary import Kind
-from app.orders import decisions
-from app.orders.queries import order_for_update
-from app.orders.req_confirm import DecisionInput
 from tests.buyer import Buyer
-
-ASHA = decisions.Responder(1, "Asha")
 
 
 @pytest.fixture
 def buyer(app: Flask, partner: Any, example_bodies: list[Any]) -> Buyer:
     """The buyer's system."""
     return Buyer(app.test_client(), example_bodies)
-
-
-@pytest.fixture
-def confirm(database: Database) -> Callable[..., str]:
-    """Respond to an order in Asha's name, and return the message's id."""
-
-    def confirm(
-        order_id: int, response: str = "ACCEPT", remarks: str = "Confirmed", version: int | None = None
-    ) -> str:
-        with database.writing() as session:
-            order = order_for_update(session, None, order_id)
-            assert order
-            if response == "RETURN":
-                order.partner.accepts_return = True
-            decision = decisions.respond(
-                session,
-                order,
-                DecisionInput(response, remarks, "INITIATING_CHANNEL", "WEB"),
-                version=order.version if version is None else version,
-                by=ASHA,
-            )
-            session.commit()
-            return decision.message_id
-
-    return confirm
 
 
 def outcome_of(claimed: ClaimedMessage, how: str) -> Outcome:

@@ -43,7 +43,8 @@ from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
 from app.partners.models import Partner
 from tests.buyer import Buyer
-from tests.inbound.conftest import ASHA, outcome_of
+from tests.inbound.conftest import outcome_of
+from tests.people import ASHA
 
 RULES = Rules(1024 * 1024, timedelta(hours=24))
 DAY = timedelta(days=1)

@@ -1,5 +1,5 @@
 """The buyer, supplier and delivery fixtures of the inbound tests."""
 
-from tests.inbound.conftest import buyer, claim_one, confirm, deliver_with, end_attempt
+from tests.inbound.conftest import buyer, claim_one, deliver_with, end_attempt
 
-__all__ = ["buyer", "claim_one", "confirm", "deliver_with", "end_attempt"]
+__all__ = ["buyer", "claim_one", "deliver_with", "end_attempt"]

@@ -25,8 +25,8 @@ from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
 from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
 from app.partners.models import Partner
+from tests.people import ASHA
 
-ASHA = decisions.Responder(1, "Asha")
 REJECTED_LINE = LineResponse("00010", LineAction.REJECTED, remarks="Out of stock")
 CONFIRM = DecisionInput("ACCEPT", "Confirmed", "INITIATING_CHANNEL", "WEB")
 FULL = DecisionInput(

@@ -21,11 +21,10 @@ from app.orders.models import Decision
 from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
 from app.reports.response_report import response_counts
-from tests.people import BEARINGS
+from tests.people import ASHA, BEARINGS
 
 INDIA = ZoneInfo("Asia/Kolkata")
 LONDON = ZoneInfo("Europe/London")
-ASHA = decisions.Responder(1, "Asha")
 Counts = dict[tuple[date, str, str, str], tuple[int, int, int, int]]
 
 

@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.db import Database
 from app.delivery.models import Message
-from app.orders.decisions import Responder, undo
+from app.orders.decisions import undo
 from app.orders.models import Decision, PurchaseOrder
 from app.orders.queries import order_for_update
-from tests.people import BEARINGS, Browser
+from tests.people import ASHA, BEARINGS, Browser
 from tests.reports.test_delivery_health import figures
 
 PAGE = "/reports/answers"
@@ -139,7 +139,7 @@ def test_undone_responses_are_not_counted(
         assert order and order.message_id
         message = writing.get_one(Message, order.message_id)
         message.next_at = clock.now() + timedelta(seconds=5)
-        undo(writing, order, by=Responder(1, "Asha"))
+        undo(writing, order, by=ASHA)
         writing.commit()
     report = meera.get(PAGE)
     assert figures(report)["Responses"].startswith("1 100% confirmed")
