@@ -166,19 +166,6 @@ def test_response_without_a_version_is_rejected(asha: Browser, arrive: Any, sess
     assert count_rows(session, Decision) == 0
 
 
-@pytest.mark.sqlite
-def test_response_to_another_version_is_a_conflict_and_keeps_input(
-    asha: Browser, arrive: Any, session: Session
-) -> None:
-    (order_id,) = arrive(1)
-    session.execute(update(PurchaseOrder).values(version=2))
-    session.commit()
-    response = asha.respond(order_id, remarks="My long remark", version="1")
-    assert response.status_code == 409
-    assert "My long remark" in response.text
-    assert count_rows(session, Decision) == 0
-
-
 def test_identical_response_again_creates_no_second_webhook(
     asha: Browser, arrive: Any, session: Session, deliver: Any
 ) -> None:

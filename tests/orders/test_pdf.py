@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
@@ -12,7 +10,6 @@ from flask import Flask
 from pypdf import PdfReader
 
 from app.ui.pdf import printable
-from tests.buyer import Buyer
 from tests.people import Browser
 
 pytestmark = pytest.mark.sqlite
@@ -29,19 +26,6 @@ def read(browser: Browser, order_id: int) -> PdfReader:
 
 def text_of(pdf: PdfReader) -> str:
     return " ".join(" ".join(page.extract_text() for page in pdf.pages).split())
-
-
-@pytest.fixture
-def receive(buyer: Buyer, session: Any) -> Callable[..., int]:
-    """Receive an order with a changed body, and return its id."""
-
-    def receive(change: Callable[[dict[str, Any]], None]) -> int:
-        body = copy.deepcopy(buyer.bodies[0])
-        change(body["purchaseOrder"])
-        assert buyer.post("req-send", body).status_code == 200
-        return 1
-
-    return receive
 
 
 def test_order_without_response_is_a_purchase_order(asha: Browser, arrive: Any) -> None:

@@ -133,12 +133,6 @@ def test_confirm_and_next_of_changed_order_shows_review(
 
 
 @pytest.mark.sqlite
-def test_response_without_a_list_is_recorded(asha: Browser, arrive: Any) -> None:
-    (order,) = arrive(1)
-    assert asha.respond(order).location == f"/orders/{order}"
-
-
-@pytest.mark.sqlite
 def test_list_of_other_suppliers_has_no_next_order(omar: Browser, asha: Browser, arrive: Any) -> None:
     arrive(10)
     own = set(map(order_id, links(omar)))
