@@ -6,16 +6,23 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.db import Database
+from app.orders.models import PurchaseOrder
 
 
 def count_rows(session: Session, model: Any) -> int:
     """The current number of rows."""
     session.rollback()
     return session.scalar(select(func.count()).select_from(model)) or 0
+
+
+def set_order(session: Session, order_id: int, **values: Any) -> None:
+    """Set columns of an order, and commit."""
+    session.execute(update(PurchaseOrder).where(PurchaseOrder.id == order_id).values(**values))
+    session.commit()
 
 
 def run_both(

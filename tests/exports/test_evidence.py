@@ -129,8 +129,7 @@ def test_pruned_body_is_reported(meera: Browser, database: Database, arrive: Any
     (order_id,) = arrive(1)
     message_id = confirm(order_id)
     with database.writing() as session:
-        message = session.get(Message, message_id)
-        assert message
+        message = session.get_one(Message, message_id)
         message.body = b""
         session.commit()
     pack = pack_of(meera.get(f"/orders/{order_id}/evidence.zip"))

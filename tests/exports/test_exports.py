@@ -74,8 +74,7 @@ def test_export_has_exactly_the_rows_of_the_list(
     ids = many_messages(130)
     with database.writing() as session:
         for number in (3, 70):
-            row = session.get(Message, ids[number])
-            assert row
+            row = session.get_one(Message, ids[number])
             row.state = MessageState.REFUSED
         session.commit()
     for form in ("csv", "jsonl"):
@@ -98,8 +97,7 @@ def test_export_has_exactly_the_rows_of_the_list(
 def test_orders_export_keeps_sort_and_exact_amounts(meera: Browser, arrive: Any, database: Database) -> None:
     order_ids = arrive(7)
     with database.writing() as session:
-        row = session.get(PurchaseOrder, order_ids[0])
-        assert row
+        row = session.get_one(PurchaseOrder, order_ids[0])
         row.total = "98765432109876543210.015"
         session.commit()
     rows = read_jsonl(meera.get("/exports/orders.jsonl?sort=-buyer_po_number").data)
@@ -157,8 +155,7 @@ def test_partner_text_is_escaped_in_csv(meera: Browser, database: Database, many
     ids = many_messages(1)
     formula = '=HYPERLINK("http://evil","x"),\n"quoted"'
     with database.writing() as session:
-        row = session.get(Message, ids[0])
-        assert row
+        row = session.get_one(Message, ids[0])
         row.note_code, row.note_params = MessageNote.TEXT, {"text": formula}
         session.commit()
     (exported,) = read_csv(meera.get("/exports/webhooks.csv").data)
@@ -169,8 +166,7 @@ def test_partner_text_is_escaped_in_csv(meera: Browser, database: Database, many
 def test_echoed_secret_is_masked(meera: Browser, database: Database, many_messages: Any) -> None:
     ids = many_messages(1)
     with database.writing() as session:
-        row = session.get(Message, ids[0])
-        assert row
+        row = session.get_one(Message, ids[0])
         row.response_message = "your key a-secret-of-ours is wrong"
         session.commit()
     for form in ("csv", "jsonl"):
@@ -378,8 +374,7 @@ def test_canceled_export_leaves_no_file(
 
     def cancel_meanwhile(*arguments: Any) -> Any:
         with database.writing() as writing:
-            row = writing.get(Job, job_id)
-            assert row
+            row = writing.get_one(Job, job_id)
             row.cancel_requested_by = "Meera"
             writing.commit()
         return page(*arguments)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.audit.models import AuditAction, AuditEntry
@@ -19,7 +19,7 @@ from app.partners.models import Partner
 from app.partners.service import pause
 from app.ui.numbers import money
 from tests.people import Browser, fields_of
-from tests.queries import count_rows
+from tests.queries import count_rows, set_order
 
 HTMX = {"HX-Request": "true"}
 
@@ -50,8 +50,7 @@ def test_preview_names_skipped_orders_and_records_nothing(
 ) -> None:
     ids = arrive(3)
     asha.respond(ids[0], "REJECT", "No capacity")
-    session.execute(update(PurchaseOrder).where(PurchaseOrder.id == ids[1]).values(status="CANCELLED"))
-    session.commit()
+    set_order(session, ids[1], status="CANCELLED")
     page = plan(asha, ids)
     assert page.status_code == 200
     assert "Asha already responded." in page.visible_text
@@ -74,8 +73,7 @@ def test_bulk_response_skips_orders_with_a_response(asha: Browser, arrive: Any, 
 
 def test_bulk_response_skips_changed_order(asha: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(2)
-    session.execute(update(PurchaseOrder).where(PurchaseOrder.id == ids[0]).values(version=2))
-    session.commit()
+    set_order(session, ids[0], version=2)
     response = respond_to_all(asha, ids, versions=[f"{ids[0]}:1", f"{ids[1]}:1"])
     assert "now version 2" in response.visible_text
     assert count_rows(session, Decision) == 1
@@ -116,8 +114,7 @@ def test_inbox_selects_only_orders_that_need_response(
 ) -> None:
     ids = arrive(4)
     asha.respond(ids[0])
-    session.execute(update(PurchaseOrder).where(PurchaseOrder.id == ids[1]).values(status="CANCELLED"))
-    session.commit()
+    set_order(session, ids[1], status="CANCELLED")
     page = asha.get("/orders")
     form = page.one("form#selection")
     assert (form["method"], form["action"]) == ("get", "/orders/answers/plan")
@@ -391,8 +388,7 @@ def test_plan_names_orders_that_changed_since(
 ) -> None:
     ids = arrive(2)
     page = select_all()
-    session.execute(update(PurchaseOrder).where(PurchaseOrder.id == ids[0]).values(version=2))
-    session.commit()
+    set_order(session, ids[0], version=2)
     again = asha.get(page.request.path)
     assert "It is now version 2." in again.visible_text
     assert "1 of 2 orders are ready" in again.visible_text

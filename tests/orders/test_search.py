@@ -18,6 +18,7 @@ from app.network.text import search_key
 from app.orders import queries
 from app.orders.models import PurchaseOrder
 from app.orders.queries import OrderFilter, order_page
+from tests.queries import set_order
 
 WORDS = ['say "no"', "100 % cotton", "a_b", "back\\slash", "संदर्भ क्रमांक", "straße 5", "x y", "it's", "zz"]
 
@@ -92,8 +93,7 @@ def test_search_index_is_updated_with_the_order(session: Session, arrive: Any, a
     assert matching_ids(session, TextIndex.ORDERS, "leaves on tuesday", limit=9) == [first]
     number = session.scalar(select(PurchaseOrder.buyer_po_number).where(PurchaseOrder.id == first))
     assert matching_ids(session, TextIndex.ORDERS, str(number).casefold(), limit=9) == [first]
-    session.execute(update(PurchaseOrder).where(PurchaseOrder.id == second).values(search_text="other words"))
-    session.commit()
+    set_order(session, second, search_text="other words")
     assert matching_ids(session, TextIndex.ORDERS, "other words", limit=9) == [second]
     other_number = session.scalar(select(PurchaseOrder.buyer_po_number).where(PurchaseOrder.id == second))
     assert not matching_ids(session, TextIndex.ORDERS, str(other_number).casefold(), limit=9)

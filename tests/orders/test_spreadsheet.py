@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from openpyxl import Workbook, load_workbook
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.exports.formats import escape_formula
@@ -19,7 +19,7 @@ from app.orders import spreadsheet
 from app.orders.models import Decision, PurchaseOrder
 from app.orders.spreadsheet import BadSheet, SheetColumn, SheetProblem, read_sheet
 from tests.people import BEARINGS, Browser, fields_of
-from tests.queries import count_rows
+from tests.queries import count_rows, set_order
 
 pytestmark = pytest.mark.sqlite
 
@@ -135,9 +135,7 @@ def test_download_has_only_visible_orders_that_need_a_response(
 
 
 def test_download_escapes_formulas(asha: Browser, arrive: Any, session: Session) -> None:
-    arrive(1)
-    session.execute(update(PurchaseOrder).values(buyer_po_number="=1+1", subject="@SUM(A1)"))
-    session.commit()
+    set_order(session, arrive(1)[0], buyer_po_number="=1+1", subject="@SUM(A1)")
     row = downloaded(asha, "csv")[1]
     assert {escape_formula("=1+1"), "'@SUM(A1)"} <= set(row)
     book = load_workbook(io.BytesIO(asha.get("/orders/answers/sheet.xlsx").get_data()))
@@ -145,9 +143,7 @@ def test_download_escapes_formulas(asha: Browser, arrive: Any, session: Session)
 
 
 def test_escaped_po_number_is_accepted(asha: Browser, arrive: Any, upload: Any, session: Session) -> None:
-    arrive(1)
-    session.execute(update(PurchaseOrder).values(buyer_po_number="=1+1"))
-    session.commit()
+    set_order(session, arrive(1)[0], buyer_po_number="=1+1")
     rows = downloaded(asha, "csv")
     fill(rows, 1, RESPONSE="Confirm")
     assert "1 order is ready." in upload(csv_file(rows)).visible_text
@@ -196,8 +192,7 @@ def test_changed_order_is_an_error(asha: Browser, arrive: Any, upload: Any, sess
     rows = downloaded(asha, "csv")
     fill(rows, 1, RESPONSE="Confirm")
     fill(rows, 2, RESPONSE="Confirm")
-    session.execute(update(PurchaseOrder).where(PurchaseOrder.id == int(rows[1][0])).values(version=2))
-    session.commit()
+    set_order(session, int(rows[1][0]), version=2)
     plan = upload(csv_file(rows))
     assert "Row 2, Version: The buyer changed this order. It is now version 2." in plan.visible_text
     result = asha.get(press(asha, plan).location)
@@ -213,8 +208,7 @@ def test_order_that_changed_after_the_plan_is_skipped(
     fill(rows, 1, RESPONSE="Confirm")
     fill(rows, 2, RESPONSE="Confirm")
     plan = upload(csv_file(rows))
-    session.execute(update(PurchaseOrder).where(PurchaseOrder.id == int(rows[1][0])).values(version=2))
-    session.commit()
+    set_order(session, int(rows[1][0]), version=2)
     press(asha, plan)
     assert count_rows(session, Decision) == 1
 

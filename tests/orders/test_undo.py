@@ -99,7 +99,7 @@ def test_undo_shows_needs_response_and_previous_response(asha: Browser, arrive: 
 def test_deadline_is_shown_only_while_response_is_needed(asha: Browser, arrive: Any) -> None:
     (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
-    fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
+    fields = asha.fill(url, url)
     assert asha.get(f"/orders/{order_id}").one("#order-respond-by b")
     shown = asha.send(url, fields, headers=HTMX)
     due = shown.one("#order-respond-by")
