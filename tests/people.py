@@ -44,6 +44,8 @@ USERS: dict[str, tuple[str, Role, tuple[str, ...]]] = {
 }
 ASHA = Responder(1, "Asha")
 """Asha as the one who responds."""
+HTMX = {"HX-Request": "true"}
+"""The header of a request for a fragment."""
 
 
 def add_users(session: Session) -> None:

@@ -10,6 +10,7 @@ import tracemalloc
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -298,11 +299,7 @@ def test_empty_batch_does_not_end_the_export(
             return Page([], "msg_Z")
         return Page(source.page(session, scope, {**values, "after": "msg_ZZ"}).rows)
 
-    monkeypatch.setitem(
-        sources.SOURCES,
-        "webhooks",
-        sources.Source(source.title, source.needs, source.form, source.columns, in_batches),
-    )
+    monkeypatch.setitem(sources.SOURCES, "webhooks", replace(source, page=in_batches))
     assert [row["id"] for row in read_jsonl(meera.get("/exports/webhooks.jsonl").data)] == ids
     assert [row["id"] for row in read_csv(meera.get("/exports/webhooks.csv").data)] == ids
     assert len(read_xlsx(meera.get("/exports/webhooks.xlsx").data)) == 5
@@ -370,21 +367,16 @@ def test_canceled_export_leaves_no_file(
     many_messages(1200)
     set_rows_at_once(1)
     job_id = create_export(meera, "/exports/webhooks.xlsx")
-    page = sources.SOURCES["webhooks"].page
+    source = sources.SOURCES["webhooks"]
 
     def cancel_meanwhile(*arguments: Any) -> Any:
         with database.writing() as writing:
             row = writing.get_one(Job, job_id)
             row.cancel_requested_by = "Meera"
             writing.commit()
-        return page(*arguments)
+        return source.page(*arguments)
 
-    source = sources.SOURCES["webhooks"]
-    monkeypatch.setitem(
-        sources.SOURCES,
-        "webhooks",
-        sources.Source(source.title, source.needs, source.form, source.columns, cancel_meanwhile),
-    )
+    monkeypatch.setitem(sources.SOURCES, "webhooks", replace(source, page=cancel_meanwhile))
     run_tasks()
     job = session.get(Job, job_id)
     assert job and job.state is JobState.CANCELED

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.audit.models import AuditAction, AuditEntry
@@ -18,10 +18,8 @@ from app.orders.models import BulkItem, Decision, PurchaseOrder
 from app.partners.models import Partner
 from app.partners.service import pause
 from app.ui.numbers import money
-from tests.people import Browser, fields_of
+from tests.people import HTMX, Browser, fields_of
 from tests.queries import count_rows, set_order
-
-HTMX = {"HX-Request": "true"}
 
 
 def plan(browser: Browser, ids: list[int]) -> Any:
@@ -502,5 +500,5 @@ def test_old_plans_and_results_are_removed(
     assert (asha.get(plan_url).status_code, asha.get(result_url).status_code) == (404, 200)
     move_clock(days=90)
     assert bulk_job.remove_old(database) == 1
-    assert session.scalar(select(func.count()).select_from(BulkItem)) == 0
+    assert count_rows(session, BulkItem) == 0
     assert count_rows(session, Decision) == 2

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.buyer import Buyer, resp
-from tests.people import Browser
+from tests.people import HTMX, Browser
 
 pytestmark = pytest.mark.sqlite
 
@@ -140,7 +140,7 @@ def test_stale_form_shows_changes_and_keeps_all_input(buyer: Buyer, arrive: Any,
         "additional_infos-0-name": "dock",
         "additional_infos-0-value": "West",
     }
-    for headers in ({}, {"HX-Request": "true"}):
+    for headers in ({}, HTMX):
         page = asha.send(url, {**fields, **typed}, headers=headers)
         assert page.status_code == 409
         assert "The buyer changed this order while you were editing." in page.visible_text
@@ -214,7 +214,7 @@ def test_document_status_follows_the_delivery(arrive: Any, asha: Browser, delive
     asha.respond(order_id)
     assert asha.get(f"/orders/{order_id}").one("#document #order-status").get_text() == "Open"
     deliver_with("ok")
-    fragment = asha.get(f"/orders/{order_id}/delivery", headers={"HX-Request": "true"})
+    fragment = asha.get(f"/orders/{order_id}/delivery", headers=HTMX)
     status = fragment.one("#order-status")
     assert status["data-hx-swap-oob"] == "true"
     assert status.get_text() == asha.get(f"/orders/{order_id}").one("#order-status").get_text() != "Open"

@@ -21,7 +21,8 @@ from app.orders.checks import Check, CheckKind, GstinProblem, OtherOrder, compar
 from app.orders.models import OrderCheckDismissal, OrderItem, PurchaseOrder
 from tests.buyer import Buyer, Change
 from tests.orders.test_line_responses import body
-from tests.people import Browser
+from tests.people import HTMX, Browser
+from tests.queries import count_rows
 
 PARTIES = ("buyer", "supplier")
 
@@ -400,10 +401,10 @@ def test_dismissal_without_note_keeps_the_form(asha: Browser, receive: Any, sess
     response = asha.send(url, dismissal(asha, order_id) | {"note": " "})
     assert response.status_code == 422
     assert "Enter a note." in response.one("#checks .field-error").get_text()
-    long = asha.send(url, dismissal(asha, order_id) | {"note": "x" * 201}, headers={"HX-Request": "true"})
+    long = asha.send(url, dismissal(asha, order_id) | {"note": "x" * 201}, headers=HTMX)
     assert long.status_code == 422
     assert long.one("#checks input[aria-invalid]")["value"] == "x" * 201
-    assert session.scalar(select(func.count()).select_from(OrderCheckDismissal)) == 0
+    assert count_rows(session, OrderCheckDismissal) == 0
 
 
 @pytest.mark.sqlite

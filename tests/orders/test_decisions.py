@@ -17,10 +17,8 @@ from app.delivery.models import Message
 from app.orders.models import Decision, Delivery, ResponseState
 from app.partners.models import Partner
 from tests.buyer import order_of
-from tests.people import Browser, fields_of
+from tests.people import HTMX, Browser, fields_of
 from tests.queries import count_rows, set_order
-
-HTMX = {"HX-Request": "true"}
 
 
 def sent_body(session: Session) -> Any:

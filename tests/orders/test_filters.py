@@ -12,9 +12,7 @@ from app.db import Database
 from app.orders.models import NO_TOTAL, PAISE_MAX, PurchaseOrder, to_paise
 from app.orders.queries import supplier_names
 from tests.bench.setup import statements
-from tests.people import BEARINGS, TRIVENI, Browser
-
-HTMX = {"HX-Request": "true"}
+from tests.people import BEARINGS, HTMX, TRIVENI, Browser
 
 
 def numbers(browser: Browser, query: str) -> list[str]:

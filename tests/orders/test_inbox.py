@@ -15,7 +15,7 @@ from app.db import Database
 from app.network.vocabulary import Status
 from app.orders import queries
 from app.orders.models import Delivery, PurchaseOrder, ResponseState
-from tests.people import Browser
+from tests.people import HTMX, Browser
 
 
 def numbers(page: Any) -> list[str]:
@@ -214,10 +214,10 @@ def test_hostile_query_is_harmless(subtests: pytest.Subtests, asha: Browser, arr
 @pytest.mark.sqlite
 def test_inbox_with_htmx_is_a_fragment_except_for_history_restore(asha: Browser, arrive: Any) -> None:
     arrive(2)
-    fragment = asha.get("/orders?q=mal", headers={"HX-Request": "true"})
+    fragment = asha.get("/orders?q=mal", headers=HTMX)
     assert fragment.one("#orders-list")
     assert not fragment.data.lstrip().lower().startswith(b"<!doctype")
-    back = asha.get("/orders?q=mal", headers={"HX-Request": "true", "HX-History-Restore-Request": "true"})
+    back = asha.get("/orders?q=mal", headers={**HTMX, "HX-History-Restore-Request": "true"})
     assert back.data.lstrip().lower().startswith(b"<!doctype")
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.delivery.models import Message
 from app.orders.models import Decision, PurchaseOrder
 from app.partners.models import Partner
-from tests.people import Browser
+from tests.people import HTMX, Browser
 from tests.queries import count_rows
 
 pytestmark = pytest.mark.sqlite
@@ -206,7 +206,7 @@ def test_all_lines_are_set_as_ordered_again(asha: Browser, order_id: int) -> Non
 def test_summary_updates_the_sentence_and_the_lines(asha: Browser, order_id: int) -> None:
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), **CHANGES, "lines-0-unit_price": "50400"}
-    part = asha.send(f"{url}/lines/summary", fields, headers={"HX-Request": "true"})
+    part = asha.send(f"{url}/lines/summary", fields, headers=HTMX)
     assert "0 as ordered" not in part.one("#line-sentence").get_text()
     assert part.one("#line-sentence")["data-hx-swap-oob"] == "true"
     effects = [" ".join(effect.get_text().split()) for effect in part.page.select(".line-effect")]
@@ -219,7 +219,7 @@ def test_summary_updates_the_sentence_and_the_lines(asha: Browser, order_id: int
 def test_deliveries_are_added_up_while_they_are_typed(asha: Browser, order_id: int) -> None:
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), "lines-1-response": "CHANGED", "lines-1-split-0-quantity": "1"}
-    part = asha.send(f"{url}/lines/summary", fields, headers={"HX-Request": "true"})
+    part = asha.send(f"{url}/lines/summary", fields, headers=HTMX)
     assert part.page.select(".line-effect")[1].get_text() == "1 of 2 BAG planned"
     assert part.one("#line-sentence").get_text() == "Line 2: Each delivery needs a quantity and a date."
 

@@ -8,10 +8,9 @@ import pytest
 
 from app.orders.models import PurchaseOrder, Revision
 from app.orders.order_content import document
-from tests.people import Browser, fields_of
+from tests.people import HTMX, Browser, fields_of
 
 OPEN = "answer=open"
-HTMX = {"HX-Request": "true"}
 
 
 def links(browser: Browser, url: str = f"/orders?{OPEN}") -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Person
@@ -17,12 +17,13 @@ from app.orders.comments import TEXT_MAX, Part, split_mentions
 from app.orders.form_presence import remove_closed
 from app.orders.models import Comment, OpenForm, PurchaseOrder
 from app.orders.timeline import EventKind, activity, timeline
-from tests.people import BEARINGS, TRIVENI, Browser
+from tests.people import BEARINGS, HTMX, TRIVENI, Browser
+from tests.queries import count_rows
 
 
-def order_of(session: Session, arrive: Any, supplier: str, count: int = 12) -> int:
+def first_order(session: Session, arrive: Any, supplier: str) -> int:
     """The first order of a supplier."""
-    arrive(count)
+    arrive(12)
     return orders_of(session, supplier)[0]
 
 
@@ -62,7 +63,7 @@ def audited(session: Session, action: AuditAction) -> list[AuditEntry]:
 def test_comment_is_in_the_activity_and_never_sent(
     arrive: Any, confirm: Any, deliver: Any, network: Any, asha: Browser, meera: Browser, session: Session
 ) -> None:
-    order_id = order_of(session, arrive, TRIVENI)
+    order_id = first_order(session, arrive, TRIVENI)
     sent = send(asha, order_id, "comments", text="Stock is <b>low</b>.\r\nAsk the mill.")
     assert sent.status_code == 303
     page = meera.get(f"/orders/{order_id}")
@@ -78,7 +79,7 @@ def test_comment_is_in_the_activity_and_never_sent(
 
 @pytest.mark.sqlite
 def test_comment_without_javascript_keeps_the_list(arrive: Any, asha: Browser, session: Session) -> None:
-    order_id = order_of(session, arrive, TRIVENI)
+    order_id = first_order(session, arrive, TRIVENI)
     page = f"/orders/{order_id}?list=answer%3Dopen"
     action = f"/orders/{order_id}/comments?list=answer%3Dopen"
     sent = asha.send(action, {**asha.fill(page, action), "text": "Ask the mill"})
@@ -90,17 +91,17 @@ def test_comment_without_javascript_keeps_the_list(arrive: Any, asha: Browser, s
 def test_invalid_comment_is_rejected_and_keeps_its_text(
     text: str, arrive: Any, asha: Browser, session: Session
 ) -> None:
-    order_id = order_of(session, arrive, TRIVENI)
+    order_id = first_order(session, arrive, TRIVENI)
     response = send(asha, order_id, "comments", text=text)
     assert response.status_code == 422 and response.one("#comment-error")
     assert response.one("textarea[name=text]").get_text().strip("\n") == text.strip()
-    assert session.scalar(select(func.count(Comment.id))) == 0
+    assert count_rows(session, Comment) == 0
 
 
 def test_mention_notifies_people_who_see_the_order(
     arrive: Any, asha: Browser, omar: Browser, session: Session
 ) -> None:
-    order_id = order_of(session, arrive, TRIVENI)
+    order_id = first_order(session, arrive, TRIVENI)
     send(asha, order_id, "comments", text="@Meera, @omar and @nobody.x: see this. a@meera @asha")
     assert len(notified(session, "meera", Event.MENTIONED)) == 1
     assert not notified(session, "omar", Event.MENTIONED) and not notified(session, "asha", Event.MENTIONED)
@@ -126,7 +127,7 @@ def test_usernames_with_points_are_recognized_in_text() -> None:
 def test_comment_is_deleted_by_its_author_only(
     arrive: Any, asha: Browser, ravi: Browser, session: Session
 ) -> None:
-    order_id = order_of(session, arrive, TRIVENI)
+    order_id = first_order(session, arrive, TRIVENI)
     send(asha, order_id, "comments", text="Typed too early")
     session.rollback()
     comment_id = session.scalar(select(Comment.id))
@@ -142,7 +143,7 @@ def test_comment_is_deleted_by_its_author_only(
 
 @pytest.mark.sqlite
 def test_comments_are_not_in_the_evidence_pack(arrive: Any, asha: Browser, session: Session) -> None:
-    order_id = order_of(session, arrive, TRIVENI)
+    order_id = first_order(session, arrive, TRIVENI)
     send(asha, order_id, "comments", text="Between ourselves")
     session.rollback()
     order = queries.order(session, None, order_id)
@@ -155,7 +156,7 @@ def test_comments_are_not_in_the_evidence_pack(arrive: Any, asha: Browser, sessi
 def test_comment_on_an_order_of_another_supplier_is_not_found(
     arrive: Any, omar: Browser, session: Session
 ) -> None:
-    order_id = order_of(session, arrive, TRIVENI)
+    order_id = first_order(session, arrive, TRIVENI)
     own = orders_of(session, BEARINGS)[0]
     fields = {**omar.fill(f"/orders/{own}", f"/orders/{own}/comments"), "text": "x"}
     assert omar.send(f"/orders/{order_id}/comments", fields).status_code == 404
@@ -166,7 +167,7 @@ def test_comment_on_an_order_of_another_supplier_is_not_found(
 
 
 def test_claim_assigns_the_order_to_oneself(arrive: Any, asha: Browser, session: Session) -> None:
-    order_id = order_of(session, arrive, TRIVENI)
+    order_id = first_order(session, arrive, TRIVENI)
     claim = asha.get(f"/orders/{order_id}").page.find("button", string="Claim")
     assert claim is not None
     assert send(asha, order_id, "assign", username="asha").status_code == 303
@@ -182,7 +183,7 @@ def test_claim_assigns_the_order_to_oneself(arrive: Any, asha: Browser, session:
 
 @pytest.mark.sqlite
 def test_assigned_order_notifies_the_assignee_once(arrive: Any, meera: Browser, session: Session) -> None:
-    order_id = order_of(session, arrive, TRIVENI)
+    order_id = first_order(session, arrive, TRIVENI)
     for _ in range(2):
         assert send(meera, order_id, "assign", username=" Asha ").status_code == 303
     assert len(notified(session, "asha", Event.ASSIGNED)) == 1
@@ -198,7 +199,7 @@ def test_assigned_order_notifies_the_assignee_once(arrive: Any, meera: Browser, 
 def test_order_cannot_be_assigned_to_a_person_who_cannot_respond(
     username: str, arrive: Any, asha: Browser, session: Session
 ) -> None:
-    order_id = order_of(session, arrive, TRIVENI)
+    order_id = first_order(session, arrive, TRIVENI)
     response = send(asha, order_id, "assign", username=username)
     assert response.status_code == 422 and response.one("#assignee-error")
     assert assignee(session, order_id) == ""
@@ -206,7 +207,7 @@ def test_order_cannot_be_assigned_to_a_person_who_cannot_respond(
 
 @pytest.mark.sqlite
 def test_assign_without_a_username_is_rejected(arrive: Any, asha: Browser, session: Session) -> None:
-    order_id = order_of(session, arrive, TRIVENI)
+    order_id = first_order(session, arrive, TRIVENI)
     fields = asha.fill(f"/orders/{order_id}", f"/orders/{order_id}/assign")
     del fields["username"]
     assert asha.send(f"/orders/{order_id}/assign", fields).status_code == 422
@@ -215,7 +216,7 @@ def test_assign_without_a_username_is_rejected(arrive: Any, asha: Browser, sessi
 def test_claim_of_an_order_that_a_colleague_took_conflicts(
     arrive: Any, asha: Browser, omar: Browser, session: Session
 ) -> None:
-    order_id = order_of(session, arrive, BEARINGS)
+    order_id = first_order(session, arrive, BEARINGS)
     action = f"/orders/{order_id}/assign"
     fields = {**asha.fill(f"/orders/{order_id}", action), "username": "asha"}
     send(omar, order_id, "assign", username="omar")
@@ -282,7 +283,7 @@ def test_manager_selects_orders_to_assign_but_not_to_respond(
 def test_open_form_is_shown_to_colleagues_for_a_minute(
     arrive: Any, asha: Browser, omar: Browser, meera: Browser, move_clock: Any, session: Session
 ) -> None:
-    order_id = order_of(session, arrive, BEARINGS)
+    order_id = first_order(session, arrive, BEARINGS)
     omar.get(f"/orders/{order_id}")
     assert "form open" not in omar.get(f"/orders/{order_id}/answer").visible_text
     assert "Omar has this form open." in asha.get(f"/orders/{order_id}").visible_text
@@ -294,26 +295,23 @@ def test_open_form_is_shown_to_colleagues_for_a_minute(
 def test_open_form_is_renewed_by_its_poll_in_one_row(
     arrive: Any, asha: Browser, omar: Browser, move_clock: Any, database: Database, session: Session
 ) -> None:
-    order_id = order_of(session, arrive, BEARINGS)
+    order_id = first_order(session, arrive, BEARINGS)
     omar.get(f"/orders/{order_id}")
     for _ in range(8):
         move_clock(seconds=10)
-        omar.get(f"/orders/{order_id}/answer/news?version=1", headers={"HX-Request": "true", "X-Poll": "1"})
-    updates = asha.get(f"/orders/{order_id}/answer/news?version=1", headers={"HX-Request": "true"})
+        omar.get(f"/orders/{order_id}/answer/news?version=1", headers={**HTMX, "X-Poll": "1"})
+    updates = asha.get(f"/orders/{order_id}/answer/news?version=1", headers=HTMX)
     assert "Omar has this form open." in updates.visible_text
-    session.rollback()
-    assert session.scalar(select(func.count()).select_from(OpenForm)) == 2
+    assert count_rows(session, OpenForm) == 2
     move_clock(minutes=2)
     remove_closed(database)
-    session.rollback()
-    assert session.scalar(select(func.count()).select_from(OpenForm)) == 0
+    assert count_rows(session, OpenForm) == 0
 
 
 @pytest.mark.sqlite
 def test_open_form_ends_with_the_response(
     arrive: Any, asha: Browser, omar: Browser, session: Session
 ) -> None:
-    order_id = order_of(session, arrive, BEARINGS)
+    order_id = first_order(session, arrive, BEARINGS)
     omar.respond(order_id)
-    session.rollback()
-    assert session.scalar(select(func.count()).select_from(OpenForm)) == 0
+    assert count_rows(session, OpenForm) == 0

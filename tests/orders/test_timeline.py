@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -17,6 +17,7 @@ from app.orders.models import OrderView
 from app.orders.timeline import Event, EventKind, timeline
 from app.webhooks.queries import messages_of_order
 from tests.buyer import Buyer, message_of, order_of, resp
+from tests.queries import count_rows
 
 
 def timeline_events(session: Session, order_id: int) -> list[Event]:
@@ -190,7 +191,7 @@ def test_view_in_two_tabs_at_once_is_recorded_once(
     (order_id,) = arrive(1)
     monkeypatch.setattr("app.orders.order_views.has_viewed", lambda *_: False)
     assert [asha.get(f"/orders/{order_id}").status_code for _ in range(2)] == [200, 200]
-    assert session.scalar(select(func.count()).select_from(OrderView)) == 1
+    assert count_rows(session, OrderView) == 1
     assert {record.name for record in caplog.records} == {"app.request"}
 
 

@@ -13,9 +13,7 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.delivery.models import CancelReason, Message, MessageState
 from app.orders.models import Delivery, PurchaseOrder
-from tests.people import Browser
-
-HTMX = {"HX-Request": "true"}
+from tests.people import HTMX, Browser
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from app.partners.models import Partner
 from app.reports import charts
 from app.reports.delivery_health import RANGES
 from app.reports.presenters import percent
-from tests.people import Browser
+from tests.people import HTMX, Browser
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_each_chart_has_a_tooltip_per_step_and_a_data_table(meera: Browser) -> N
 @pytest.mark.sqlite
 @pytest.mark.usefixtures("sent")
 def test_htmx_request_gets_the_fragment(meera: Browser) -> None:
-    part = meera.get("/health?range=7d&partner=Bharat+Connect", headers={"HX-Request": "true"})
+    part = meera.get("/health?range=7d&partner=Bharat+Connect", headers=HTMX)
     assert part.one("#health")["data-active-page"] == "health"
     announced = " ".join(part.one("#health")["data-announce"].split())
     assert announced == "7 days: 4 attempts, 75.0% successful"
