@@ -44,7 +44,7 @@ def _result(job: Job) -> Result:
     path = files.stored_file(web.settings(), job)
     if path is None:
         return Result(blocker="The file has expired. Export it again.")
-    label, url = f"Download, {size(path.stat().st_size)}", url_for("exports.finished", job_id=job.id)
+    label, url = f"Download, {size(path.stat().st_size)}", url_for("exports.download", job_id=job.id)
     return Result(label, url, kept_until=files.expires_at(web.settings(), job))
 
 
@@ -117,7 +117,7 @@ def export(source_name: str, form: str) -> Response:
 
 @blueprint.post("/exports/<source_name>.<form>")
 @access.requires(Permission.EXPORT)
-def make(source_name: str, form: str) -> AnyResponse:
+def create(source_name: str, form: str) -> AnyResponse:
     """Start a background job for the file."""
     source, query = _source_and_query(source_name, form)
     sources.read_query(source, query, web.zone())
@@ -145,7 +145,7 @@ def make(source_name: str, form: str) -> AnyResponse:
 
 @blueprint.get("/exports/files/<job_id>")
 @access.requires(Permission.EXPORT)
-def finished(job_id: str) -> Response:
+def download(job_id: str) -> Response:
     """The file of a finished job, for the person who requested it."""
     job = job_queries.job(web.db(), access.current_person().id, job_id)
     if job is None or job.kind != files.KIND:
