@@ -50,7 +50,7 @@ from app.orders.presenters import (
     STATUS_LABELS,
 )
 from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE, DecisionInput
-from app.ui.fields import SESSION_ENDED, Amount, Choice, Day, Moment, Rows, Until, choices, folded
+from app.ui.fields import SESSION_ENDED, Amount, Choice, Day, Moment, Rows, Until, choices, folded, lowercase
 from app.ui.forms import FlaskForm, Form
 
 CONFIRMED = "Confirmed"
@@ -425,7 +425,7 @@ class CommentForm(FlaskForm):
 class AssignForm(FlaskForm):
     """The username of the assignee, empty to unassign; ``current`` is the one that the page showed."""
 
-    username = StringField("Assignee", filters=[lambda text: text.strip().lower() if text else text])
+    username = StringField("Assignee", filters=[lowercase])
     current = StringField("Current assignee")
 
     def validate_username(self, field: StringField) -> None:

@@ -81,7 +81,9 @@ def apply_edit(
         order.status = Status.CREATED
     if order.response is not ResponseState.NONE:
         order.response = ResponseState.CHANGED
-        order.search_text += _remarks_of_last(session, order)
+        # The search also finds the remarks of the last response.
+        last = last_decision(session, order)
+        order.search_text += f"\n{search_key(last.remarks)}" if last else ""
     _add_revision(session, order, inbound_id=inbound_id, raw=raw, received_at=received_at)
     remove_items(session, order)
     index_items(session, order, sent)
@@ -100,12 +102,6 @@ def _add_revision(
         )
     )
     session.flush()
-
-
-def _remarks_of_last(session: Session, order: PurchaseOrder) -> str:
-    """The remarks of the last response, which the search finds too."""
-    newest = last_decision(session, order)
-    return f"\n{search_key(newest.remarks)}" if newest else ""
 
 
 def _columns(message: ReqSend, received_at: datetime, respond_within: timedelta) -> dict[str, Any]:

@@ -126,9 +126,8 @@ def order_as_pdf(order_id: int) -> Response:
         zone=web.zone(),
         now=clock.now(),
     )
-    response = Response(order_pdf(pdf_data), mimetype="application/pdf")
-    response.headers["Content-Disposition"] = f'attachment; filename="{pdf_name(pdf_data)}"'
-    return response
+    headers = {"Content-Disposition": f'attachment; filename="{pdf_name(pdf_data)}"'}
+    return Response(order_pdf(pdf_data), mimetype="application/pdf", headers=headers)
 
 
 # --- Order checks

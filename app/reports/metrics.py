@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
 )
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from app.accounts import throttle
@@ -20,7 +19,6 @@ from app.delivery.queue_metrics import Queue
 from app.delivery.retry_policy import Reason
 from app.delivery.statistics import BUCKETS, Durations, OutcomeCount
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
 _STATES = ("due", "scheduled", "held", "sending", "refused", "failed")
 _LATENCY_BOUNDS_MS = [bound for bound in BUCKETS.values() if bound <= 30_000]
 """No attempt takes much longer than this; the other buckets are for the time to delivery."""

@@ -8,7 +8,8 @@ from datetime import date, timedelta
 from ipaddress import ip_address
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, make_response, redirect, request
+from flask import Blueprint, Response, jsonify, redirect, request
+from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy.exc import DBAPIError
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as AnyResponse
@@ -206,18 +207,15 @@ def ready() -> tuple[Response, int]:
 def prometheus() -> Response:
     """Metrics for Prometheus, for the bearer token or the networks of the settings only."""
     if not _may_read_metrics():
-        response = make_response("Not allowed. Set PO_METRICS_TOKEN or PO_METRICS_ALLOW.\n", 403)
-        response.headers["Content-Type"] = "text/plain; charset=utf-8"
-        return response
-    text = metrics.as_text(
+        text = "Not allowed. Set PO_METRICS_TOKEN or PO_METRICS_ALLOW.\n"
+        return Response(text, 403, mimetype="text/plain")
+    content = metrics.as_text(
         queues(web.db(), clock.now()),
         outcome_counts(web.db()),
         failed_attempts=throttle.recent_failures(web.db()),
         blocked=throttle.blocked(web.db()),
     )
-    response = make_response(text)
-    response.headers["Content-Type"] = metrics.CONTENT_TYPE
-    return response
+    return Response(content, content_type=CONTENT_TYPE_LATEST)
 
 
 def _may_read_metrics() -> bool:
