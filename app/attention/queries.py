@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, String, cast, func, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
 
-from app.accounts.models import Person, Role
 from app.attention.items import (
     Item,
     inbound_item,
@@ -132,13 +131,6 @@ def resolved_page(session: Session, reader: Reader, after: int | None) -> Page[C
             query = query.where(tuple_(Case.resolved_at, Case.id) < tuple_(last.resolved_at, last.id))
     rows = session.scalars(query.order_by(Case.resolved_at.desc(), Case.id.desc()).limit(PAGE + 1)).all()
     return page_of(rows, PAGE)
-
-
-def assignable_people(session: Session, roles: Iterable[Role]) -> Sequence[Person]:
-    """The people with these roles, by name."""
-    return session.scalars(
-        select(Person).where(Person.active, Person.role.in_(list(roles))).order_by(Person.username)
-    ).all()
 
 
 def _with_cases(session: Session, items: Sequence[Item]) -> list[Item]:

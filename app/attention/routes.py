@@ -15,7 +15,7 @@ from app.attention import queries, service
 from app.attention.forms import ASSIGNEES, AssignForm, AttentionForm, ReasonForm
 from app.attention.items import Item, find_item
 from app.attention.presenters import BLOCKERS
-from app.notifications.queries import people_of_supplier
+from app.notifications.queries import people_of_supplier, people_with_roles
 from app.ui import web
 from app.ui.listing import read_filter
 
@@ -125,8 +125,8 @@ def _item_page(item: Item, form: ReasonForm, status: int = 200, error: str = "")
 
 
 def _assignable(item: Item) -> list[Person]:
-    """The people who can handle the item: support, and for a response the staff who can respond again."""
-    people = list(queries.assignable_people(web.db(), ASSIGNABLE_ROLES))
+    """The people who can handle an item, by name: support, and for a response the staff who can respond."""
+    people = [*people_with_roles(web.db(), ASSIGNABLE_ROLES)]
     if item.message:
         people += people_of_supplier(web.db(), item.supplier_b2b_id)
-    return people
+    return sorted(people, key=lambda person: person.display_name.casefold())
