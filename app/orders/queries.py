@@ -39,7 +39,6 @@ from app.db.filters import (
     Query,
     Scope,
     conditions_of,
-    count_rows,
     distinct_values,
     in_scope,
     page_of,
@@ -70,8 +69,6 @@ SORTED_MAX = 2_000
 SUPPLIERS_MAX = 50
 ASSIGNEES_MAX = 100
 """Suppliers and assignees that the filters of the list offer."""
-RESPONDERS_SHOWN = 3
-"""The most active people of ``responses_by_person``."""
 ME = "me"
 """The ``assigned`` filter for the reader's own orders; pages replace it by the username."""
 UNASSIGNED = "none"
@@ -345,51 +342,6 @@ def assignees(session: Session, scope: Scope) -> Sequence[Person]:
         # Staff of other suppliers stay unknown.
         people = people.where(Person.suppliers.any(PersonSupplier.b2b_id.in_(scope)))
     return session.scalars(people.order_by(Person.username)).all()
-
-
-def due_count(session: Session, scope: Scope, since: datetime, until: datetime) -> int:
-    """How many open orders are due from ``since`` up to ``until``; counting stops at ``COUNT_MAX``."""
-    due = in_scope(select(PurchaseOrder.id), PurchaseOrder.supplier_b2b_id, scope).where(
-        PurchaseOrder.needs_response, PurchaseOrder.respond_by >= since, PurchaseOrder.respond_by < until
-    )
-    return count_rows(session, due)
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """How many new orders were received, and from how many buyers."""
-
-    orders: int
-    buyers: int
-
-
-def received_since(session: Session, scope: Scope, since: datetime) -> Received:
-    """The new orders since a time; counting stops at ``COUNT_MAX``."""
-    new = (
-        in_scope(select(PurchaseOrder.buyer_b2b_id), PurchaseOrder.supplier_b2b_id, scope)
-        .where(PurchaseOrder.received_at >= since)
-        .limit(COUNT_MAX)
-        .subquery()
-    )
-    orders, buyers = session.execute(
-        select(func.count(), func.count(new.c.buyer_b2b_id.distinct())).select_from(new)
-    ).one()
-    return Received(orders, buyers)
-
-
-def responses_by_person(
-    session: Session, scope: Scope, since: datetime, *, except_id: int
-) -> Sequence[tuple[str, int]]:
-    """Who else responded since a time, and how often; the most active first."""
-    number = func.count()
-    query = (
-        in_scope(select(Decision.person_name, number), Decision.supplier_b2b_id, scope)
-        .where(Decision.decided_at >= since, Decision.undone.is_(False), Decision.person_id != except_id)
-        .group_by(Decision.person_name)
-        .order_by(number.desc(), Decision.person_name)
-        .limit(RESPONDERS_SHOWN)
-    )
-    return [(name, count) for name, count in session.execute(query)]
 
 
 def _with_history() -> tuple[Any, ...]:
