@@ -47,7 +47,7 @@ def orders_of(session: Session, scope: Scope, items: Sequence[BulkItem]) -> Mapp
 
 
 def results(
-    session: Session, scope: Scope, bulk: BulkResponse, *, after: int = 0, limit: int = PAGE
+    session: Session, scope: Scope, bulk: BulkResponse, *, after: int
 ) -> tuple[Sequence[BulkResult], int | None]:
     """A page of results, and the number after which the next page begins."""
     is_visible = true() if scope is None else PurchaseOrder.supplier_b2b_id.in_(scope)
@@ -59,12 +59,12 @@ def results(
         .options(contains_eager(PurchaseOrder.partner), joinedload(Message.partner))
         .where(BulkItem.bulk_id == bulk.id, BulkItem.number > after)
         .order_by(BulkItem.number)
-        .limit(limit + 1)
+        .limit(PAGE + 1)
         # After an undo the same session shows the page.
         .execution_options(populate_existing=True)
     )
     rows = [BulkResult(*row) for row in session.execute(query)]
-    return rows[:limit], rows[limit - 1].item.number if len(rows) > limit else None
+    return rows[:PAGE], rows[PAGE - 1].item.number if len(rows) > PAGE else None
 
 
 @dataclass(frozen=True, slots=True)

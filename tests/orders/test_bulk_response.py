@@ -325,7 +325,6 @@ def test_undo_by_another_person_is_not_found(asha: Browser, omar: Browser, arriv
 def select_all(asha: Browser, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Select all orders of a list; pages have two orders, so that few orders need several pages."""
     monkeypatch.setattr(bulk_queries, "PAGE", 2)
-    monkeypatch.setattr(bulk_queries.results, "__kwdefaults__", {"after": 0, "limit": 2})
 
     def select_all(query: str = "answer=open", **fields: Any) -> Any:
         token = asha.get("/orders").csrf_token
