@@ -146,7 +146,7 @@ def _read_line(ordered: OrderedLine, entered: EnteredLine) -> LineResponse | Non
     item = ordered.item
     quantity = _number(entered, "quantity", item.quantity, "quantity")
     price = _number(entered, "unit_price", item.unit_price, "unit price")
-    day = _day(entered, "delivery_date", entered.delivery_date)
+    day = _day(entered)
     remarks = _remarks(entered)
     splits = _splits(ordered, entered, quantity)
     response = LineResponse(
@@ -214,13 +214,13 @@ def _decimals(number: Decimal | None) -> int:
     return -int(number.as_tuple().exponent) if number is not None else 0
 
 
-def _day(entered: EnteredLine, name: str, text: str) -> date | None:
-    text = text.strip()
+def _day(entered: EnteredLine) -> date | None:
+    text = entered.delivery_date.strip()
     if not text:
         return None
     day = iso_day(text)
     if day is None or day.year not in YEARS:
-        entered.errors[name] = "Enter a date such as 2026-12-18."
+        entered.errors["delivery_date"] = "Enter a date such as 2026-12-18."
         return None
     return day
 
@@ -246,7 +246,7 @@ def _splits(ordered: OrderedLine, entered: EnteredLine, quantity: Decimal | None
     for row in rows:
         part = EnteredLine(quantity=row.quantity, delivery_date=row.delivery_date)
         amount = _number(part, "quantity", None, "quantity of each delivery")
-        day = _day(part, "delivery_date", row.delivery_date)
+        day = _day(part)
         if part.errors:
             entered.errors["splits"] = next(iter(part.errors.values()))
             return ()
