@@ -54,7 +54,6 @@ def test_banner_says_that_an_unsent_response_was_canceled(buyer: Buyer, arrive: 
     assert "was canceled before it was delivered" in banner
 
 
-@pytest.mark.sqlite
 def test_document_of_many_lines_has_pages_and_every_change(buyer: Buyer, arrive: Any, asha: Browser) -> None:
     order_id = arrive(1)[0]
     body = buyer.edit_body(0)

@@ -373,13 +373,3 @@ def test_sheet_far_below_is_too_long() -> None:
     with pytest.raises(BadSheet) as error:
         read_sheet(csv_file([HEADER, *([""] for _ in range(20_000)), [1, 1, "", "Confirm"]]))
     assert error.value.problem in (SheetProblem.NO_RESPONSES, SheetProblem.TOO_MANY_ROWS)
-
-
-def test_large_sheet_is_recorded_in_the_background(
-    asha: Browser, arrive: Any, upload: Any, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.orders.bulk_response.AT_ONCE", 2)
-    ids = arrive(3)
-    plan = upload(csv_file([HEADER, *([order_id, 1, "", "Confirm"] for order_id in ids)]))
-    assert "0 of 3" in asha.get(press(asha, plan).location).visible_text
-    assert count_rows(session, Decision) == 0

@@ -39,13 +39,6 @@ def test_count_of_needs_attention_matches_its_list(
 
 
 @pytest.mark.sqlite
-def test_unknown_state_is_ignored_with_a_notice(ravi: Browser, refused_responses: list[int]) -> None:
-    page = ravi.get("/webhooks?state=trouble")
-    assert "is ignored" in page.visible_text
-    assert len(page.page.select("#webhooks-list a.strong")) == 3
-
-
-@pytest.mark.sqlite
 def test_each_role_sees_its_own_queues_first(
     asha: Browser, ravi: Browser, meera: Browser, browser_of: Any, refused_responses: list[int]
 ) -> None:
