@@ -36,16 +36,18 @@ IN_MEMORY = 8 * 1024 * 1024
 
 
 def _result(job: Job) -> Result:
-    """The download link of a finished export, or why there is none."""
+    """The link to the file of a finished export, and why there is none or it is not here."""
     if job.state is not JobState.DONE:
         return Result()
     if job.person_id != access.current_person().id:
         return Result(blocker=f"Only {job.created_by} can download the file.")
-    path = files.stored_file(web.settings(), job)
-    if path is None:
-        return Result(blocker="The file has expired. Export it again.")
-    label, url = f"Download, {size(path.stat().st_size)}", url_for("exports.download", job_id=job.id)
-    return Result(label, url, kept_until=files.expires_at(web.settings(), job))
+    url = url_for("exports.download", job_id=job.id)
+    if path := files.stored_file(web.settings(), job):
+        label = f"Download, {size(path.stat().st_size)}"
+        return Result(label, url, kept_until=files.expires_at(web.settings(), job))
+    if machine := files.machine_of(web.settings(), job):
+        return Result("Not on this machine", url, f"The file is on {machine}.")
+    return Result(blocker="The file has expired. Export it again.")
 
 
 RESULTS[files.KIND] = _result
@@ -76,16 +78,7 @@ def export_links(source_name: str, query: Mapping[str, Any]) -> list[tuple[str, 
 def index() -> Response:
     """The large exports of the signed-in person."""
     jobs = job_queries.newest_jobs(web.db(), access.current_person().id)
-    exports = [
-        {
-            "job": job,
-            "file": files.stored_file(web.settings(), job),
-            "expires_at": files.expires_at(web.settings(), job),
-            "machine": files.machine_of(web.settings(), job),
-        }
-        for job in jobs
-        if job.kind == files.KIND
-    ]
+    exports = [(job, _result(job)) for job in jobs if job.kind == files.KIND]
     kept_for = presenters.kept_for(web.settings().export_keep_hours)
     return web.page("exports/index.html", exports=exports, kept_for=kept_for)
 

@@ -11,7 +11,7 @@ from app.tasks.models import Job
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The link to the result: its label and URL, or in ``blocker`` why there is none."""
+    """The link to the result: its label and URL; ``blocker`` is why there is none, or why it is elsewhere."""
 
     label: str = ""
     url: str = ""

@@ -349,7 +349,8 @@ def test_download_on_another_machine_names_the_one_with_the_file(
     assert (
         "It is on worker-7" in response.visible_text and "share the folder “exports”" in response.visible_text
     )
-    assert "on worker-7" in meera.get("/exports").visible_text
+    for page in ("/exports", f"/jobs/{job_id}"):
+        assert "The file is on worker-7." in meera.get(page).visible_text
 
     monkeypatch.setattr("socket.gethostname", lambda: "worker-7")
     removed = meera.get(f"/exports/files/{job_id}")
