@@ -14,13 +14,13 @@ from app.delivery import service as delivery_service
 from app.orders.activity_presenters import event_sentence
 from app.orders.document_presenters import change_counts
 from app.orders.models import OrderView
-from app.orders.timeline import Event, EventKind, timeline
+from app.orders.timeline import EventKind, TimelineEvent, timeline
 from app.webhooks.queries import messages_of_order
 from tests.buyer import Buyer, message_of, order_of, resp
 from tests.queries import count_rows
 
 
-def timeline_events(session: Session, order_id: int) -> list[Event]:
+def timeline_events(session: Session, order_id: int) -> list[TimelineEvent]:
     order = order_of(session, order_id)
     return timeline(session, order, messages_of_order(session, order_id))
 
