@@ -1,8 +1,8 @@
 """Retention: removes old content in small batches, except what an open order or a repeat needs.
 
 A finished webhook loses its body and the contents of its attempts; its row stays, with the digest of what was
-sent. An applied incoming message keeps its row as well, since repeats are recognized by it; rejected and
-repeated messages are deleted. Audit entries: ``audit.retention``.
+sent. An applied incoming message keeps its row as well, since repeats are recognized by it. Unmatched
+messages stay as they are, all others are deleted. Audit entries: ``audit.retention``.
 """
 
 from __future__ import annotations
