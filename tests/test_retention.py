@@ -98,11 +98,11 @@ def test_repeat_after_pruning_gets_the_same_reply(
     def send() -> Any:
         with database.writing() as writing:
             rules = Rules(10**6, timedelta(hours=24))
-            receipt = receive_message(
+            message = receive_message(
                 writing, partner.id, Call(Kind.REQ_SEND, "/"), dumps(example_bodies[0]), rules
             )
             writing.commit()
-        return receipt
+        return message
 
     first = send()
     assert send().effect is Effect.REPEATED
@@ -111,7 +111,11 @@ def test_repeat_after_pruning_gets_the_same_reply(
     move_clock(days=8)
     assert prune_old(database, WEEK)["inbound"] == 2, "one body is removed, its repeat is deleted"
     again = send()
-    assert (again.effect, again.status, again.body) == (Effect.REPEATED, 200, first.body)
+    assert (again.effect, again.response_status, again.response_body) == (
+        Effect.REPEATED,
+        200,
+        first.response_body,
+    )
 
 
 def test_pruning_runs_in_small_batches(

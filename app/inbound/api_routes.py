@@ -14,7 +14,8 @@ from app.accounts import access, throttle
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.inbound.api_description import KINDS, NO_AUTOMATIC_OPTIONS
-from app.inbound.processing import Call, Receipt, Rules, receive_message, reject_call
+from app.inbound.models import InboundMessage
+from app.inbound.processing import Call, Rules, receive_message, reject_call
 from app.network.paths import API_PATH, is_api_path
 from app.network.reader import dumps
 from app.network.replies import build_reply
@@ -41,10 +42,10 @@ SECRET_HEADERS = frozenset({"x-partner-key", "authorization", "cookie", "proxy-a
 @access.public
 def receive(name: str) -> Response:
     """Receive a message. It is stored and committed whatever the result."""
-    receipt = _receive(Kind(name))
+    message = _receive(Kind(name))
     web.db().commit()
-    response = _json(receipt.status, receipt.body)
-    if receipt.status == 415:
+    response = _json(message.response_status, message.response_body)
+    if message.response_status == 415:
         response.headers["Accept-Encoding"] = "identity"
     return response
 
@@ -120,7 +121,7 @@ def _count_wrong_key(session: Session) -> None:
         trail.record(session, AuditAction.THROTTLED, AuditObject.PARTNER, "", name="Inbound API")
 
 
-def _receive(kind: Kind) -> Receipt:
+def _receive(kind: Kind) -> InboundMessage:
     settings = web.settings()
     call = _call(kind)
     size = request.content_length or 0

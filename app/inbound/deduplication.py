@@ -1,32 +1,30 @@
-"""The keys of an incoming message: which two messages are duplicates, and what the log can search by."""
+"""Which two incoming messages are duplicates. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-from app.network.messages import ConfirmationEcho, Message, PurchaseOrderBody, RespConfirm, StatusChangeBody
+from app.network.messages import (
+    Confirmation,
+    ConfirmationEcho,
+    Message,
+    PurchaseOrderBody,
+    ReqSend,
+    ReqStatusChange,
+    RespConfirm,
+    StatusChangeBody,
+)
 from app.network.vocabulary import Kind
 
-MessageObject = PurchaseOrderBody | StatusChangeBody | ConfirmationEcho
+
+def object_of(message: Message) -> PurchaseOrderBody | StatusChangeBody | ConfirmationEcho | Confirmation:
+    """The object that a message carries."""
+    if isinstance(message, ReqSend):
+        return message.purchase_order
+    return message.po_status if isinstance(message, ReqStatusChange) else message.po_confirmation
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """The keys of one message. ``name`` is the JSON key of the object it carries."""
-
-    name: str
-    object_id: str
-    buyer_po_number: str
-    supplier_b2b_id: str
-    duplicate_key: str
-
-
-def keys_of(kind: Kind, message: Message) -> Keys:
-    """The keys of a message of this kind; the kind is one of ``OBJECTS``."""
-    name, get_object = OBJECTS[kind]
-    message_object = get_object(message)
+def duplicate_key(kind: Kind, message: Message) -> str:
+    """Two messages with the same key are duplicates: kind, object, version, and the requested status."""
+    message_object = object_of(message)
     parts = [
         kind,
         message_object.object_id,
@@ -35,22 +33,7 @@ def keys_of(kind: Kind, message: Message) -> Keys:
     ]
     if isinstance(message, RespConfirm):
         parts.append(message.resp.req_msg_id)
-    return Keys(
-        name=name,
-        object_id=message_object.object_id,
-        buyer_po_number=message_object.buyer_po_number,
-        supplier_b2b_id=message.b2b_ids.supplier_b2b_id,
-        duplicate_key=" ".join(map(_escape, parts)),
-    )
-
-
-OBJECTS: dict[Kind, tuple[str, Callable[[Any], MessageObject]]] = {
-    Kind.REQ_SEND: ("purchaseOrder", lambda message: message.purchase_order),
-    Kind.REQ_EDIT: ("purchaseOrder", lambda message: message.purchase_order),
-    Kind.REQ_STATUS_CHANGE: ("poStatus", lambda message: message.po_status),
-    Kind.RESP_CONFIRM: ("poConfirmation", lambda message: message.po_confirmation),
-}
-"""For each kind: the JSON key of its object, and how to get the object from the parsed message."""
+    return " ".join(map(_escape, parts))
 
 
 def _escape(text: str) -> str:

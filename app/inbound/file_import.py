@@ -58,13 +58,13 @@ def import_body(
     ``location`` says where in the file it is.
     """
     call = Call(Kind.REQ_SEND, f"import {location}", received_at=received_at or clock.now())
-    receipt = receive_message(session, partner_id, call, body.strip(), rules)
-    if receipt.effect is Effect.APPLIED:
+    message = receive_message(session, partner_id, call, body.strip(), rules)
+    if message.effect is Effect.APPLIED:
         result.imported += 1
-    elif receipt.effect is Effect.REPEATED:
+    elif message.effect is Effect.REPEATED:
         result.repeated += 1
     else:
-        result.errors.append(f"{location}: {receipt.detail}")
+        result.errors.append(f"{location}: {message.detail}")
 
 
 def _elements(content: bytes) -> Iterator[tuple[int, bytes]]:

@@ -22,12 +22,12 @@ from app.audit.models import AuditAction, AuditObject
 from app.config import Settings
 from app.db import advisory_lock
 from app.delivery.service import new_id
-from app.inbound.deduplication import Keys, keys_of
+from app.inbound.deduplication import duplicate_key, object_of
 from app.inbound.handlers import HANDLERS, Terms
 from app.inbound.models import Effect, InboundMessage
 from app.network.messages import Invalid, Message, parse
 from app.network.reader import Unreadable, canonical_sha256, dumps, read_json
-from app.network.replies import build_reply
+from app.network.replies import OBJECT_NAMES, build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind
 
 UNAUTHENTICATED_KEPT = 1000
@@ -81,20 +81,9 @@ class Rules:
         return cls(settings.max_body_bytes, timedelta(hours=settings.respond_within_hours))
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """The response to a message, and the result of processing it."""
-
-    inbound_id: str
-    effect: Effect
-    status: int
-    body: bytes
-    order_id: int | None = None
-    error_field: str = ""
-    detail: str = ""
-
-
-def receive_message(session: Session, partner_id: int, call: Call, raw: bytes, rules: Rules) -> Receipt:
+def receive_message(
+    session: Session, partner_id: int, call: Call, raw: bytes, rules: Rules
+) -> InboundMessage:
     """Parse, validate and apply one message of an authenticated partner, and store it with its response."""
     row = _row(call, partner_id=partner_id, size=len(raw), body=raw)
     value: Any = None
@@ -114,12 +103,12 @@ def receive_message(session: Session, partner_id: int, call: Call, raw: bytes, r
 
 def reject_call(
     session: Session, call: Call, code: ErrorCode, detail: str, *, partner_id: int | None, size: int
-) -> Receipt:
+) -> InboundMessage:
     """Reject a request without reading its body. Of unauthenticated ones only the newest are kept."""
-    receipt = _reject(session, _row(call, partner_id=partner_id, size=size), None, code, detail)
+    row = _reject(session, _row(call, partner_id=partner_id, size=size), None, code, detail)
     if partner_id is None:
         _delete_old_unauthenticated(session)
-    return receipt
+    return row
 
 
 def reprocess(session: Session, row: InboundMessage, *, by: str, reason: str, rules: Rules) -> InboundMessage:
@@ -189,9 +178,8 @@ def _apply_once(
     Errors: Invalid, and no order or webhook has changed.
     """
     kind = Kind(row.kind)
-    keys = keys_of(kind, message)
-    _set_keys(row, keys, value)
-    advisory_lock(session, row.partner_id, keys.object_id)
+    _set_keys(row, message, value)
+    advisory_lock(session, row.partner_id, row.object_id)
     first = _applied_duplicate(session, row)
     if first is None:
         HANDLERS[kind](session, row, message, terms)
@@ -199,18 +187,19 @@ def _apply_once(
         return None
     row.order_id = first.order_id
     if first.content_sha256 != row.content_sha256:
-        path = f"{keys.name}.objectId"
+        path = f"{OBJECT_NAMES[kind]}.objectId"
         detail = f"{path}: {first.id} has the same object, version and status, but different content."
         raise Invalid(ErrorCode.CONFLICT, path, detail)
     row.effect, row.repeat_of = Effect.REPEATED, first.id
     return first
 
 
-def _set_keys(row: InboundMessage, keys: Keys, value: Any) -> None:
-    row.object_id, row.buyer_po_number = keys.object_id, keys.buyer_po_number
-    row.supplier_b2b_id = keys.supplier_b2b_id
+def _set_keys(row: InboundMessage, message: Message, value: Any) -> None:
+    message_object = object_of(message)
+    row.object_id, row.buyer_po_number = message_object.object_id, message_object.buyer_po_number
+    row.supplier_b2b_id = message.b2b_ids.supplier_b2b_id
     row.content_sha256 = canonical_sha256(value)
-    row.duplicate_key = keys.duplicate_key
+    row.duplicate_key = duplicate_key(Kind(row.kind), message)
 
 
 def _applied_duplicate(session: Session, row: InboundMessage) -> InboundMessage | None:
@@ -227,26 +216,18 @@ def _applied_duplicate(session: Session, row: InboundMessage) -> InboundMessage 
 
 def _reject(
     session: Session, row: InboundMessage, value: Any, code: ErrorCode, detail: str, path: str = ""
-) -> Receipt:
+) -> InboundMessage:
     row.effect = EFFECTS.get(code, Effect.REJECTED)
     row.error_cd, row.error_field, row.detail = code, path, detail
     reply = build_reply(Kind(row.kind), value, req_msg_id=row.id, code=code, detail=detail, field=path)
     return _store(session, row, HTTP_STATUS[code], dumps(reply))
 
 
-def _store(session: Session, row: InboundMessage, status: int, body: bytes) -> Receipt:
+def _store(session: Session, row: InboundMessage, status: int, body: bytes) -> InboundMessage:
     row.response_status, row.response_body = status, body
     session.add(row)
     session.flush()
-    return Receipt(
-        inbound_id=row.id,
-        effect=row.effect,
-        status=status,
-        body=body,
-        order_id=row.order_id,
-        error_field=row.error_field,
-        detail=row.detail,
-    )
+    return row
 
 
 def _delete_old_unauthenticated(session: Session) -> None:

@@ -23,7 +23,6 @@ from app.delivery.claiming import claim
 from app.delivery.models import Message, MessageState
 from app.delivery.recording import INTERRUPTIONS_MAX, reclaim_expired
 from app.delivery.service import resend
-from app.inbound.models import InboundMessage
 from app.inbound.processing import Call, reject_call
 from app.network.vocabulary import ErrorCode, Kind
 from app.orders.models import PurchaseOrder
@@ -304,19 +303,17 @@ def test_reprocessing_is_recorded(
 ) -> None:
     arrive(1)
     with database.writing() as writing:
-        receipt = reject_call(
+        row = reject_call(
             writing, Call(Kind.REQ_SEND, "/"), ErrorCode.UNREADABLE, "no", partner_id=partner.id, size=1
         )
-        row = writing.get(InboundMessage, receipt.inbound_id)
-        assert row
         row.body = b"{}"
         writing.commit()
-    url = f"/inbound/{receipt.inbound_id}"
+    url = f"/inbound/{row.id}"
     ravi.send(f"{url}/apply", {**ravi.fill(url, f"{url}/apply"), "reason": "fixed"})
     last = entries()[-1]
     assert (last.action, last.object_id, last.actor, last.reason) == (
         AuditAction.REPROCESSED,
-        receipt.inbound_id,
+        row.id,
         "Ravi",
         "fixed",
     )

@@ -594,14 +594,12 @@ class Conversation(RuleBasedStateMachine):
         expected = self.model.apply(message)
         call = Call(message.kind, "/test", received_at=clock.now())
         with self.database.writing() as session:
-            receipt = receive_message(session, self.partner_id, call, dumps(message.body), RULES)
+            row = receive_message(session, self.partner_id, call, dumps(message.body), RULES)
             session.commit()
-            row = session.get(InboundMessage, receipt.inbound_id)
-            assert row
             assert (row.response_status, row.error_cd) == ((409, expected) if expected else (200, ""))
-        self.received.append((receipt.inbound_id, message))
+        self.received.append((row.id, message))
         if expected:
-            self.rejected[receipt.inbound_id] = message
+            self.rejected[row.id] = message
         self._store_id(session, message.number)
 
     def _store_id(self, session: Session, number: int) -> None:

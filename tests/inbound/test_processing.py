@@ -15,12 +15,11 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
-from app.inbound.deduplication import keys_of
+from app.inbound.deduplication import duplicate_key, object_of
 from app.inbound.models import Effect, InboundMessage
 from app.inbound.processing import (
     Call,
     CannotReprocess,
-    Receipt,
     ReprocessBlocker,
     Rules,
     receive_message,
@@ -50,14 +49,18 @@ def session(database: Database, partner: Partner) -> Iterator[Session]:
         session.rollback()
 
 
-def receive(session: Session, partner: Partner, kind: Kind, body: Any, *, at: datetime = AT) -> Receipt:
+def receive(
+    session: Session, partner: Partner, kind: Kind, body: Any, *, at: datetime = AT
+) -> InboundMessage:
     raw = body if isinstance(body, bytes) else dumps(body)
     call = Call(kind, "/api/" + "p" * 300, "192.0.2.1", [("X-Partner-Key", "…")], at)
     return receive_message(session, partner.id, call, raw, RULES)
 
 
-def stored(session: Session, receipt: Receipt) -> InboundMessage:
-    return session.get_one(InboundMessage, receipt.inbound_id)
+def stored(session: Session, message: InboundMessage) -> InboundMessage:
+    """The message as the database has it."""
+    session.expire(message)
+    return message
 
 
 @pytest.mark.sqlite
@@ -65,11 +68,9 @@ def test_applied_message_is_stored_with_its_response(
     session: Session, partner: Partner, example_bodies: list[Any]
 ) -> None:
     body = example_bodies[0]
-    receipt = receive(session, partner, Kind.REQ_SEND, body)
+    row = stored(session, receive(session, partner, Kind.REQ_SEND, body))
     order = session.scalars(select(PurchaseOrder)).one()
-    reply = dumps(build_reply(Kind.REQ_SEND, body, req_msg_id=receipt.inbound_id))
-    assert receipt == Receipt(receipt.inbound_id, Effect.APPLIED, 200, reply, order.id)
-    row = stored(session, receipt)
+    reply = dumps(build_reply(Kind.REQ_SEND, body, req_msg_id=row.id))
     assert row.id.startswith("in_")
     assert (row.kind, row.partner_id, row.order_id) == ("req-send", partner.id, order.id)
     assert (row.received_at, row.remote_address) == (AT, "192.0.2.1")
@@ -99,12 +100,12 @@ def test_edit_counts_its_deadline_from_its_receipt(
 ) -> None:
     receive(session, partner, Kind.REQ_SEND, example_bodies[0])
     body = edit_of(example_bodies[0])
-    receipt = receive(session, partner, Kind.REQ_EDIT, body, at=AT + timedelta(hours=1))
+    message = receive(session, partner, Kind.REQ_EDIT, body, at=AT + timedelta(hours=1))
     order = session.scalars(select(PurchaseOrder)).one()
-    assert (receipt.effect, receipt.order_id, order.version) == (Effect.APPLIED, order.id, 2)
+    assert (message.effect, message.order_id, order.version) == (Effect.APPLIED, order.id, 2)
     assert order.respond_by == AT + timedelta(hours=25)
     revision = session.scalars(select(Revision).where(Revision.version == 2)).one()
-    assert (revision.inbound_id, revision.body) == (receipt.inbound_id, dumps(body))
+    assert (revision.inbound_id, revision.body) == (message.id, dumps(body))
     titles = {
         (one.title, one.path)
         for one in session.scalars(select(Notification).where(Notification.event == Event.ORDER_CHANGED))
@@ -126,29 +127,33 @@ def test_repeat_gets_the_first_response_and_content_decides(
     body = example_bodies[0]
     first = receive(session, partner, Kind.REQ_SEND, body)
     second = receive(session, partner, Kind.REQ_SEND, body)
-    assert second.inbound_id != first.inbound_id
-    assert (second.effect, second.status, second.body) == (Effect.REPEATED, 200, first.body)
-    assert (second.order_id, stored(session, second).repeat_of) == (first.order_id, first.inbound_id)
+    assert second.id != first.id
+    assert (second.effect, second.response_status, second.response_body) == (
+        Effect.REPEATED,
+        200,
+        first.response_body,
+    )
+    assert (second.order_id, second.repeat_of) == (first.order_id, first.id)
 
     other = copy.deepcopy(body)
     other["purchaseOrder"]["subject"] = "Something else"
     conflict = receive(session, partner, Kind.REQ_SEND, other)
-    detail = f"purchaseOrder.objectId: {first.inbound_id} has the same object, version and status, but "
-    assert (conflict.effect, conflict.status) == (Effect.CONFLICT, 409)
+    detail = f"purchaseOrder.objectId: {first.id} has the same object, version and status, but "
+    assert (conflict.effect, conflict.response_status) == (Effect.CONFLICT, 409)
     assert (conflict.error_field, conflict.detail) == (
         "purchaseOrder.objectId",
         detail + "different content.",
     )
     assert conflict.order_id == first.order_id
-    assert stored(session, conflict).error_cd == ErrorCode.CONFLICT
-    response = json.loads(conflict.body)
+    assert conflict.error_cd == ErrorCode.CONFLICT
+    response = json.loads(conflict.response_body)
     assert (response["response_code"], response["payload"]["resp"]["errorDtl"]) == (38, conflict.detail)
 
     # The same number of another version is not a repeat, and names what to send instead.
     other["purchaseOrder"]["objectVersion"]["newVersion"] = 2
     other["purchaseOrder"]["objectVersion"]["currentVersion"] = 1
     again = receive(session, partner, Kind.REQ_SEND, other)
-    assert (again.status, again.error_field) == (409, "purchaseOrder.objectId")
+    assert (again.response_status, again.error_field) == (409, "purchaseOrder.objectId")
     assert "send changes as req-edit" in again.detail
     assert session.scalars(select(PurchaseOrder.id)).all() == [first.order_id]
 
@@ -156,11 +161,11 @@ def test_repeat_gets_the_first_response_and_content_decides(
 @pytest.mark.sqlite
 def test_partners_do_not_share_objects(session: Session, partner: Partner, example_bodies: list[Any]) -> None:
     other, _ = partner_service.add(session, "Other network", base_url="https://other.example")
-    receipts = [receive(session, sender, Kind.REQ_SEND, example_bodies[0]) for sender in (partner, other)]
-    assert [receipt.effect for receipt in receipts] == [Effect.APPLIED] * 2
-    assert len({receipt.order_id for receipt in receipts}) == 2
+    messages = [receive(session, sender, Kind.REQ_SEND, example_bodies[0]) for sender in (partner, other)]
+    assert [message.effect for message in messages] == [Effect.APPLIED] * 2
+    assert len({message.order_id for message in messages}) == 2
     unknown = receive(session, other, Kind.REQ_EDIT, edit_of(example_bodies[1]))
-    assert (unknown.effect, unknown.status, unknown.order_id) == (Effect.UNMATCHED, 409, None)
+    assert (unknown.effect, unknown.response_status, unknown.order_id) == (Effect.UNMATCHED, 409, None)
     assert unknown.error_field == "purchaseOrder.objectId"
     assert unknown.detail == "purchaseOrder.objectId does not match a known order."
 
@@ -170,41 +175,42 @@ def test_rejected_message_is_stored_with_its_error(
     session: Session, partner: Partner, example_bodies: list[Any]
 ) -> None:
     unreadable = receive(session, partner, Kind.REQ_SEND, b'{"half": ')
-    assert (unreadable.effect, unreadable.status, unreadable.error_field) == (Effect.REJECTED, 400, "")
+    assert (unreadable.effect, unreadable.response_status, unreadable.error_field) == (
+        Effect.REJECTED,
+        400,
+        "",
+    )
+    detail = unreadable.detail
     row = stored(session, unreadable)
-    assert (row.body, row.error_cd, row.detail) == (b'{"half": ', "PO_UNREADABLE", unreadable.detail)
-    response = json.loads(unreadable.body)
+    assert (row.body, row.error_cd, row.detail) == (b'{"half": ', "PO_UNREADABLE", detail)
+    response = json.loads(row.response_body)
     assert response["payload"]["resp"]["reqMsgId"] == row.id
     assert response["payload"]["purchaseOrder"] == {}
 
     body = copy.deepcopy(example_bodies[0])
     del body["purchaseOrder"]["subject"]
     invalid = receive(session, partner, Kind.REQ_SEND, body)
-    assert (invalid.status, invalid.error_field) == (422, "purchaseOrder.subject")
-    row = stored(session, invalid)
-    assert (row.error_cd, row.error_field, row.response_status) == (
-        "PO_FIELD_MISSING",
-        invalid.error_field,
-        422,
-    )
-    resp = json.loads(invalid.body)["payload"]["resp"]
+    assert (invalid.response_status, invalid.error_field) == (422, "purchaseOrder.subject")
+    assert invalid.error_cd == "PO_FIELD_MISSING"
+    resp = json.loads(invalid.response_body)["payload"]["resp"]
     assert (resp["errorField"], resp["errorDtl"]) == (invalid.error_field, invalid.detail)
-    assert json.loads(invalid.body)["payload"]["b2bIds"] == body["b2bIds"]
+    assert json.loads(invalid.response_body)["payload"]["b2bIds"] == body["b2bIds"]
 
-    assert receive(session, partner, Kind.REQ_SEND, b"1" + b" " * 99_999).status == 422
-    assert receive(session, partner, Kind.REQ_SEND, b"1" + b" " * 100_000).status == 413
+    assert receive(session, partner, Kind.REQ_SEND, b"1" + b" " * 99_999).response_status == 422
+    assert receive(session, partner, Kind.REQ_SEND, b"1" + b" " * 100_000).response_status == 413
 
 
 @pytest.mark.sqlite
 def test_call_rejected_before_its_body_keeps_only_metadata(session: Session, partner: Partner) -> None:
     call = Call(Kind.REQ_EDIT, "/api", "192.0.2.1", (), AT)
-    receipt = reject_call(session, call, ErrorCode.CREDENTIALS, "No key.", partner_id=None, size=77)
-    row = stored(session, receipt)
+    row = stored(
+        session, reject_call(session, call, ErrorCode.CREDENTIALS, "No key.", partner_id=None, size=77)
+    )
     assert (row.partner_id, row.size, row.body, row.effect) == (None, 77, b"", Effect.UNAUTHENTICATED)
-    assert (receipt.status, receipt.detail, row.kind) == (401, "No key.", "req-edit")
+    assert (row.response_status, row.detail, row.kind) == (401, "No key.", "req-edit")
     known = reject_call(session, call, ErrorCode.MEDIA_TYPE, "No JSON.", partner_id=partner.id, size=5)
-    assert (known.status, known.effect) == (415, Effect.REJECTED)
-    assert stored(session, known).partner_id == partner.id
+    assert (known.response_status, known.effect) == (415, Effect.REJECTED)
+    assert known.partner_id == partner.id
 
 
 @pytest.mark.sqlite
@@ -215,20 +221,19 @@ def test_only_the_newest_unauthenticated_calls_are_kept(
     calls = [Call(Kind.REQ_EDIT, "/api", received_at=AT + timedelta(seconds=second)) for second in range(4)]
     known = reject_call(session, calls[0], ErrorCode.NOT_ALLOWED, "No.", partner_id=partner.id, size=1)
     unauthenticated = [
-        reject_call(session, call, ErrorCode.CREDENTIALS, "No key.", partner_id=None, size=1).inbound_id
+        reject_call(session, call, ErrorCode.CREDENTIALS, "No key.", partner_id=None, size=1).id
         for call in calls
     ]
     kept = session.scalars(select(InboundMessage.id).order_by(InboundMessage.id)).all()
-    assert sorted(kept) == sorted([known.inbound_id, *unauthenticated[2:]])
+    assert sorted(kept) == sorted([known.id, *unauthenticated[2:]])
 
 
 @pytest.mark.sqlite
 def test_reprocessing_applies_the_message_from_now_on(
     session: Session, partner: Partner, example_bodies: list[Any]
 ) -> None:
-    early = receive(session, partner, Kind.REQ_EDIT, edit_of(example_bodies[0]))
+    row = receive(session, partner, Kind.REQ_EDIT, edit_of(example_bodies[0]))
     receive(session, partner, Kind.REQ_SEND, example_bodies[0])
-    row = stored(session, early)
     before = clock.now()
     reprocess(session, row, by="Ravi", reason="r" * 201, rules=RULES)
     assert (row.effect, row.first_effect, row.reprocessed_by) == (Effect.APPLIED, Effect.UNMATCHED, "Ravi")
@@ -250,20 +255,20 @@ def test_reprocessing_applies_the_message_from_now_on(
 
     # The response was an error, so a repeat gets a success of its own.
     repeat = receive(session, partner, Kind.REQ_EDIT, edit_of(example_bodies[0]))
-    assert (repeat.effect, repeat.status) == (Effect.REPEATED, 200)
-    assert json.loads(repeat.body)["payload"]["resp"]["reqMsgId"] == early.inbound_id
+    assert (repeat.effect, repeat.response_status) == (Effect.REPEATED, 200)
+    assert json.loads(repeat.response_body)["payload"]["resp"]["reqMsgId"] == row.id
 
 
 @pytest.mark.sqlite
 def test_unsuccessful_reprocessing_keeps_the_first_effect(
     session: Session, partner: Partner, example_bodies: list[Any]
 ) -> None:
-    row = stored(session, receive(session, partner, Kind.REQ_EDIT, edit_of(example_bodies[0])))
+    row = receive(session, partner, Kind.REQ_EDIT, edit_of(example_bodies[0]))
     for _ in range(2):
         reprocess(session, row, by="Ravi", reason="perhaps", rules=RULES)
         assert (row.effect, row.first_effect) == (Effect.UNMATCHED, Effect.UNMATCHED)
         assert row.reprocess_error == "purchaseOrder.objectId does not match a known order."
-    large = stored(session, receive(session, partner, Kind.REQ_SEND, b"1" + b" " * 200_000))
+    large = receive(session, partner, Kind.REQ_SEND, b"1" + b" " * 200_000)
     reprocess(session, large, by="Ravi", reason="perhaps", rules=RULES)
     assert large.effect is Effect.REJECTED
     assert large.reprocess_error and "larger" not in large.reprocess_error
@@ -285,25 +290,20 @@ def test_blocker_of_reprocessing(values: dict[str, Any], blocker: ReprocessBlock
     assert reprocess_blocker(row) is blocker
 
 
-# --- Keys
+# --- Duplicates
 
 
-def test_keys_name_the_object_and_what_makes_a_duplicate(example_bodies: list[Any]) -> None:
+def test_duplicate_key_names_kind_object_version_and_status(example_bodies: list[Any]) -> None:
     buyer: Any = Buyer(None, example_bodies)  # type: ignore[arg-type]
     bodies = {
-        Kind.REQ_SEND: (example_bodies[0], "purchaseOrder", "1 CREATED"),
-        Kind.REQ_EDIT: (buyer.edit_body(), "purchaseOrder", "2 CREATED"),
-        Kind.REQ_STATUS_CHANGE: (buyer.status_change_body(), "poStatus", "1 CANCELLED"),
-        Kind.RESP_CONFIRM: (
-            buyer.result_body(req_msg_id="REQ 1%"),
-            "poConfirmation",
-            "1 ACCEPTED REQ%201%25",
-        ),
+        Kind.REQ_SEND: (example_bodies[0], "1 CREATED"),
+        Kind.REQ_EDIT: (buyer.edit_body(), "2 CREATED"),
+        Kind.REQ_STATUS_CHANGE: (buyer.status_change_body(), "1 CANCELLED"),
+        Kind.RESP_CONFIRM: (buyer.result_body(req_msg_id="REQ 1%"), "1 ACCEPTED REQ%201%25"),
     }
     sent = example_bodies[0]["purchaseOrder"]
-    for kind, (body, name, rest) in bodies.items():
-        keys = keys_of(kind, parse(kind, read_json(dumps(body))))
-        assert (keys.name, keys.object_id) == (name, sent["objectId"])
-        assert keys.buyer_po_number == sent["buyerPONumber"]
-        assert keys.supplier_b2b_id == example_bodies[0]["b2bIds"]["supplierB2BId"]
-        assert keys.duplicate_key == f"{kind} {sent['objectId']} {rest}"
+    for kind, (body, rest) in bodies.items():
+        message = parse(kind, read_json(dumps(body)))
+        carried = object_of(message)
+        assert (carried.object_id, carried.buyer_po_number) == (sent["objectId"], sent["buyerPONumber"])
+        assert duplicate_key(kind, message) == f"{kind} {sent['objectId']} {rest}"
