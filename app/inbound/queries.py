@@ -67,14 +67,8 @@ def message_page(
 ) -> Page[InboundMessage]:
     """The newest messages that match, without bodies. Ids sort by the time of receipt."""
     conditions, oldest = _filtered(session, scope, filters)
-    query = (
-        in_scope(select(InboundMessage), InboundMessage.supplier_b2b_id, scope)
-        .options(joinedload(InboundMessage.partner).load_only(*LISTED))
-        .where(*conditions)
-        .order_by(InboundMessage.id.desc())
-        .limit(limit + 1)
-    )
-    return page_of(session.scalars(query).all(), limit, oldest=oldest)
+    rows = session.scalars(_listed(scope, limit + 1).where(*conditions)).all()
+    return page_of(rows, limit, oldest=oldest)
 
 
 def ids_of(session: Session, scope: Scope, filters: InboundFilter) -> Select[str]:
@@ -153,6 +147,7 @@ def messages_of_orders(
 
 
 def _listed(scope: Scope, limit: int) -> Select[InboundMessage]:
+    """The newest messages with their partners, without bodies."""
     return (
         in_scope(select(InboundMessage), InboundMessage.supplier_b2b_id, scope)
         .options(joinedload(InboundMessage.partner).load_only(*LISTED))
