@@ -18,12 +18,11 @@ from app.demo.payloads import (
     status_change_message,
 )
 from app.demo.state import AcceptedResponse, Order, Sent, SimulatorState
-from app.network.paths import API_PATH
+from app.network.paths import API_PATH, KEY_HEADER
 from app.network.reader import dumps
 from app.network.replies import read_reply
 from app.network.vocabulary import BuyerAction, Kind, Result, may_edit, may_move
 
-KEY_HEADER = "X-Partner-Key"
 TIMEOUT = (5.0, 30.0)
 """Seconds to connect to PO Confirm, and to wait for its response."""
 _REPLY_MAX = 2_000

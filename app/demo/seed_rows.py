@@ -23,12 +23,13 @@ from app.demo.orders import new_id
 from app.demo.seed_plan import PlannedOrder
 from app.demo.seed_templates import ExampleData
 from app.inbound.models import Effect, InboundMessage
-from app.network.paths import API_PATH
+from app.network.paths import API_PATH, KEY_HEADER
 from app.network.reader import canonical_sha256, dumps
 from app.network.replies import build_reply
 from app.network.vocabulary import ErrorCode, Kind, Status, status_after
 from app.orders.models import Decision, Delivery, OrderItem, PurchaseOrder, ResponseState, Revision
 from app.orders.req_confirm import DecisionInput, req_confirm
+from app.partners.masking import MASK
 
 Row = dict[str, Any]
 MODELS = (
@@ -336,7 +337,7 @@ def _received(inbound_id: str, order: Row, raw: bytes, effect: Effect, repeat_of
         "received_at": order["received_at"],
         "remote_address": "127.0.0.1",
         "path": API_PATH + Kind.REQ_SEND,
-        "headers": [["Content-Type", "application/json"], ["X-Partner-Key", "••••••••"]],
+        "headers": [["Content-Type", "application/json"], [KEY_HEADER, MASK]],
         "size": len(raw),
         "body": raw,
         "object_id": order["object_id"],

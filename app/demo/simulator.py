@@ -22,13 +22,13 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from app.demo import control_routes, pages
 from app.demo.behavior import Behavior
-from app.demo.buyer import KEY_HEADER, Buyer
+from app.demo.buyer import Buyer
 from app.demo.orders import new_id
 from app.demo.pages import data
 from app.demo.state import Exchange, Identity, SimulatorState, identity_of
 from app.demo.traffic import TrafficGenerator
 from app.network.messages import Invalid, ReqConfirm, parse
-from app.network.paths import API_PATH
+from app.network.paths import API_PATH, KEY_HEADER
 from app.network.reader import BYTES_MAX, Unreadable, dumps, read_json
 from app.network.replies import build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind, may_respond, status_after

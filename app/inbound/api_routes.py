@@ -16,7 +16,7 @@ from app.audit.models import AuditAction, AuditObject
 from app.inbound.api_description import KINDS, NO_AUTOMATIC_OPTIONS
 from app.inbound.models import InboundMessage
 from app.inbound.processing import Call, Rules, receive_message, reject_call
-from app.network.paths import API_PATH, is_api_path
+from app.network.paths import API_PATH, KEY_HEADER, is_api_path
 from app.network.reader import dumps
 from app.network.replies import build_reply
 from app.network.signing import signature_of
@@ -30,7 +30,6 @@ from app.ui.request_log import request_id
 log = logging.getLogger(__name__)
 blueprint = Blueprint("inbound_api", __name__)
 
-KEY_HEADER = "X-Partner-Key"
 SECRET_HEADERS = frozenset({"x-partner-key", "authorization", "cookie", "proxy-authorization"})
 
 

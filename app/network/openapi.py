@@ -11,11 +11,10 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from app.network.examples import example
 from app.network.messages import MODELS, RespConfirm, RespEdit, RespSend, RespStatusChange
-from app.network.paths import API_PATH
+from app.network.paths import API_PATH, KEY_HEADER
 from app.network.replies import build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind, ResponseCode, Result
 
-KEY_HEADER = "X-Partner-Key"
 LIFE_CYCLE = (Kind.REQ_SEND, Kind.REQ_EDIT, Kind.RESP_CONFIRM, Kind.REQ_STATUS_CHANGE)
 """The messages that a partner may send, in the order of an order's life cycle."""
 

@@ -1,4 +1,4 @@
-"""The addresses of the API, which PO Confirm and its partners share."""
+"""The addresses of the API, which PO Confirm and its partners share, and the header of a key."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 
 API_PATH = "/api/v0/purchase-order/"
 """Below the base URL of the receiver; the kind of the message follows."""
+KEY_HEADER = "X-Partner-Key"
+"""The header with the API key of the partner that sends us a message."""
 
 
 def is_api_path(path: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import url_for
 
+from app.network.paths import KEY_HEADER
 from app.partners.masking import last_characters
 from app.partners.models import InboundKey, InboundSecret, Partner
 from app.partners.presenters import time_of
@@ -46,7 +47,7 @@ class KeyTexts:
 KEY_TEXTS = {
     "inbound-key": KeyTexts(
         title="Inbound API keys",
-        scheme="X-Partner-Key",
+        scheme=KEY_HEADER,
         noun="key",
         empty="No keys. Requests with a key will be rejected.",
         hint="Leave blank to generate. Stored as a hash.",

@@ -7,10 +7,9 @@ import jsonschema_rs
 import pytest
 from pydantic import TypeAdapter
 
-from app.inbound import api_routes
 from app.network.examples import example
 from app.network.messages import parse
-from app.network.openapi import ACCEPTED, KEY_HEADER, LIFE_CYCLE, REJECTED, openapi
+from app.network.openapi import ACCEPTED, LIFE_CYCLE, REJECTED, openapi
 from app.network.reader import dumps, read_json
 from app.network.replies import build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind
@@ -56,7 +55,6 @@ def test_document_has_only_supported_kinds() -> None:
 
 
 def test_document_names_the_key_header_of_the_api() -> None:
-    assert KEY_HEADER == api_routes.KEY_HEADER
     scheme = DOCUMENT["components"]["securitySchemes"]["partnerKey"]
     assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "header", "X-Partner-Key")
     assert DOCUMENT["security"] == [{"partnerKey": []}]
