@@ -9,7 +9,6 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from app.inbound.handlers import HANDLERS
 from app.network.openapi import pretty
 from app.network.vocabulary import AMOUNT_DECIMALS_MAX
 
@@ -23,8 +22,6 @@ _WORDS = {
     "array": "list",
 }
 
-KINDS = tuple(HANDLERS)
-"""The kinds of message that partners may send."""
 NO_AUTOMATIC_OPTIONS: dict[str, Any] = {"provide_automatic_options": False}
 """Route options below ``/api/``: no automatic OPTIONS, so that only documented methods are allowed."""
 

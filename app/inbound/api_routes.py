@@ -13,7 +13,8 @@ from app import clock
 from app.accounts import access, throttle
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
-from app.inbound.api_description import KINDS, NO_AUTOMATIC_OPTIONS
+from app.inbound.api_description import NO_AUTOMATIC_OPTIONS
+from app.inbound.handlers import HANDLERS
 from app.inbound.models import InboundMessage
 from app.inbound.processing import Call, Rules, receive_message, reject_call
 from app.network.paths import API_PATH, KEY_HEADER, is_api_path
@@ -30,6 +31,8 @@ from app.ui.request_log import request_id
 log = logging.getLogger(__name__)
 blueprint = Blueprint("inbound_api", __name__)
 
+KINDS = tuple(HANDLERS)
+"""The kinds of message that partners may send."""
 SECRET_HEADERS = frozenset({"x-partner-key", "authorization", "cookie", "proxy-authorization"})
 
 

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, render_template
 
 from app.accounts import access
 from app.inbound import api_description
-from app.inbound.api_description import KINDS, NO_AUTOMATIC_OPTIONS
+from app.inbound.api_description import NO_AUTOMATIC_OPTIONS
 from app.network.openapi import openapi
 from app.network.reader import dumps
 from app.ui import web
@@ -40,4 +40,4 @@ def page() -> str:
 
 
 def _document() -> dict[str, Any]:
-    return openapi(web.public_url(), KINDS)
+    return openapi(web.public_url())

@@ -1,7 +1,7 @@
 """The inbound API as an OpenAPI 3.1 document, generated from the models that read the messages. Pure."""
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, Literal
 
@@ -256,20 +256,18 @@ _ERRORS: dict[Kind, _Refusal] = {
 # --- The document
 
 
-def openapi(server_url: str, kinds: Iterable[Kind]) -> dict[str, Any]:
-    """The document for those of `kinds` that partners send; numbers in examples are exact Decimals.
+def openapi(server_url: str) -> dict[str, Any]:
+    """The document; numbers in examples are exact Decimals.
 
     `server_url` is the URL of this app, without a trailing slash.
     """
-    supported = set(kinds)
-    described = [kind for kind in LIFE_CYCLE if kind in supported]
     return {
         "openapi": "3.1.0",
         "info": {"title": "PO Confirm: inbound messages", "version": "0", "description": _ABOUT},
         "servers": [{"url": server_url}],
         "security": [{"partnerKey": []}],
         "tags": [{"name": "purchase-order", "description": "Messages from the network to the supplier."}],
-        "paths": {API_PATH + kind: {"post": _operation(server_url, kind)} for kind in described},
+        "paths": {API_PATH + kind: {"post": _operation(server_url, kind)} for kind in LIFE_CYCLE},
         "components": {
             "securitySchemes": {
                 "partnerKey": {
@@ -279,7 +277,7 @@ def openapi(server_url: str, kinds: Iterable[Kind]) -> dict[str, Any]:
                     "description": "The key that the supplier gave you.",
                 }
             },
-            "schemas": _schemas(tuple(described)),
+            "schemas": _schemas(),
         },
     }
 
@@ -318,8 +316,8 @@ class _Brief(GenerateJsonSchema):
 
 
 @cache
-def _schemas(kinds: tuple[Kind, ...]) -> dict[str, Any]:
-    models = [model for kind in kinds for model in (MODELS[kind], ACCEPTED[kind], REJECTED[kind])]
+def _schemas() -> dict[str, Any]:
+    models = [model for kind in LIFE_CYCLE for model in (MODELS[kind], ACCEPTED[kind], REJECTED[kind])]
     unique = dict.fromkeys(models)
     _, document = models_json_schema(
         [(model, "validation") for model in unique], ref_template=_SCHEMAS, schema_generator=_Brief

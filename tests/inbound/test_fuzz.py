@@ -9,8 +9,8 @@ import pytest
 from flask import Flask
 from hypothesis import HealthCheck, settings
 
-from app.inbound.api_routes import KINDS
-from app.network.openapi import PATH, openapi
+from app.network.openapi import openapi
+from app.network.paths import API_PATH
 from app.network.reader import dumps
 from app.network.vocabulary import Kind
 from tests.conftest import INBOUND_KEY
@@ -30,7 +30,7 @@ def send_messages(app: Flask, kind: Kind, *, systematically: bool) -> None:
     from schemathesis.pytest.lazy import get_all_tests
     from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
-    described = schemathesis.openapi.from_dict(json.loads(dumps(openapi("http://localhost", KINDS))))
+    described = schemathesis.openapi.from_dict(json.loads(dumps(openapi("http://localhost"))))
     described.config.phases.coverage.enabled = systematically
     described.app = app
 
@@ -40,7 +40,7 @@ def send_messages(app: Flask, kind: Kind, *, systematically: bool) -> None:
         case.call_and_validate(headers=KEY, excluded_checks=[positive_data_acceptance, ignored_auth])
 
     (result,) = get_all_tests(
-        schema=described.include(path=PATH + kind),
+        schema=described.include(path=API_PATH + kind),
         test_func=gets_a_documented_response,
         settings=bounded,
         given_kwargs=None,
@@ -50,12 +50,12 @@ def send_messages(app: Flask, kind: Kind, *, systematically: bool) -> None:
 
 
 @pytest.mark.sqlite
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind")
 def test_any_message_gets_a_documented_response(app: Flask, partner: Any, kind: Kind) -> None:
     send_messages(app, kind, systematically=True)
 
 
 @pytest.mark.postgresql
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind")
 def test_any_message_gets_a_documented_response_on_postgresql(app: Flask, partner: Any, kind: Kind) -> None:
     send_messages(app, kind, systematically=False)
