@@ -20,7 +20,7 @@ from app.demo.payloads import (
 from app.demo.state import AcceptedResponse, Order, Sent, SimulatorState
 from app.network.paths import API_PATH, KEY_HEADER
 from app.network.reader import dumps
-from app.network.replies import read_reply
+from app.network.replies import OBJECT_NAMES, read_reply
 from app.network.vocabulary import BuyerAction, Kind, Result, may_edit, may_move
 
 TIMEOUT = (5.0, 30.0)
@@ -144,7 +144,7 @@ class Buyer:
 
     def _send(self, message: OutgoingMessage, session: requests.Session) -> Sent:
         status, accepted, reply = self._post(message, session)
-        about = next(message.body[name] for name in _OBJECTS if name in message.body)
+        about = message.body[OBJECT_NAMES[message.kind]]
         sent = Sent(
             number=self._memory.next_number(),
             kind=message.kind,
@@ -174,6 +174,3 @@ class Buyer:
         accepted = response.status_code == 200 and reply is not None and reply.response_code == 0
         body = reply.document if reply else response.text[:_REPLY_MAX]
         return response.status_code, accepted, body
-
-
-_OBJECTS = ("purchaseOrder", "poStatus", "poConfirmation")

@@ -1,6 +1,5 @@
 """Pages and JSON of the simulator: received responses, orders, sent messages, response mode."""
 
-import re
 from collections.abc import Mapping, Sized
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -32,14 +31,12 @@ from app.orders.lines import ordered_lines
 from app.ui.bodies import colored
 from app.ui.numbers import money, number
 from app.ui.times import day
+from app.ui.web import replace_control_characters
 
 EXCHANGES_SHOWN = 10
 ORDERS_SHOWN = 12
 DURATIONS = (1, 2, 3, 5, 10)
 """For how many responses a response mode can be chosen."""
-
-# Partners' texts may hold control characters and noncharacters, which HTML forbids.
-_NOT_IN_HTML = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010fffd]")
 
 _RESPONSES = {
     SupplierResponse.ACCEPT: ("ok", "Confirmed"),
@@ -92,6 +89,7 @@ def init_app(
 ) -> None:
     """Add the pages and JSON routes to the app; `product` is PO Confirm's base URL."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.finalize = replace_control_characters
     app.jinja_env.filters.update(
         at=lambda when: _at(when, zone),
         colored=_colored,
@@ -106,13 +104,10 @@ def init_app(
         line_responses=_line_responses,
         unit_name=unit_name,
         number=number,
-        optional_money=lambda value: None if value is None else money(value),
-        optional_number=lambda value: None if value is None else number(value),
         day=_day,
         iso_time=lambda when: when.isoformat(timespec="milliseconds"),
         sent_result=_sent_result,
         mode_of_reply=_mode_of_reply,
-        confirmation=_confirmation,
         order_facts=_order_facts,
         order_summary=_order_summary,
         total=_total,
@@ -123,8 +118,9 @@ def init_app(
         updates=_possible_updates,
         update_groups=UPDATE_GROUPS,
         confirm_path=API_PATH + Kind.REQ_CONFIRM,
+        response_to=memory.response_to,
+        order_of=memory.order,
     )
-    app.jinja_env.globals.update(response_to=memory.response_to, order_of=memory.order)
     _add_pages(app, memory, traffic)
     _add_assets(app)
     _add_data(app, memory, traffic)
@@ -241,7 +237,7 @@ def _order_data(order: Order, response: AcceptedResponse | None) -> dict[str, An
 
 
 def _rendered(name: str, **values: Any) -> str:
-    return _NOT_IN_HTML.sub("\ufffd", render_template(f"demo/{name}", **values))
+    return render_template(f"demo/{name}", **values)
 
 
 def _just_sent(memory: SimulatorState) -> Sent | None:
@@ -314,12 +310,6 @@ def _mode_of_reply(exchange: Exchange) -> str:
     """The response mode of a reply, with its status if there was one."""
     mode = MODES.get(exchange.mode, exchange.mode)
     return mode if exchange.status is None else f"{mode} · {exchange.status}"
-
-
-def _confirmation(exchange: Exchange) -> Mapping[str, Any]:
-    """The confirmation in a received message; empty if the message has none."""
-    confirmation = exchange.body.get("poConfirmation") if isinstance(exchange.body, dict) else None
-    return confirmation if isinstance(confirmation, dict) else {}
 
 
 def _colored(value: Any) -> Any:

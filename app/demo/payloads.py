@@ -37,7 +37,7 @@ _REMARKS = {
     BuyerAction.CLOSE: ("Received in full", "All goods are in the stores"),
 }
 REFUSAL = ("BPR012", "Remarks are not acceptable", "poConfirmation.supplierRemarks")
-"""The default error of a late FAILURE: code, text, field."""
+"""The default error of a refusal: code, text, field."""
 
 
 def edit_message(

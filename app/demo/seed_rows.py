@@ -20,6 +20,7 @@ from app.delivery.retry_policy import ACCEPTED_OUTCOMES, DEFAULT_SCHEDULE, Reaso
 from app.delivery.service import new_id as timed_id
 from app.delivery.statistics import CountedAttempt
 from app.demo.orders import new_id
+from app.demo.payloads import REFUSAL
 from app.demo.seed_plan import PlannedOrder
 from app.demo.seed_templates import ExampleData
 from app.inbound.models import Effect, InboundMessage
@@ -82,9 +83,9 @@ _BODIES = {
             "payload": {
                 "resp": {
                     "result": "FAILURE",
-                    "errorCd": "BPR012",
-                    "errorDtl": "Remarks are not acceptable",
-                    "errorField": "poConfirmation.supplierRemarks",
+                    "errorCd": REFUSAL[0],
+                    "errorDtl": REFUSAL[1],
+                    "errorField": REFUSAL[2],
                 }
             },
         }
@@ -179,7 +180,8 @@ class SeedRows:
         )
         message_id = timed_id("msg", at)
         last = self._attempts(message_id, at, state, attempts)
-        delivered = state is MessageState.DELIVERED
+        delivered, refused = state is MessageState.DELIVERED, state is MessageState.REFUSED
+        error_cd, error_dtl, error_field = REFUSAL if refused else ("", "", "")
         self.rows[Message].append(
             {
                 "id": message_id,
@@ -208,12 +210,12 @@ class SeedRows:
                 "note_code": _NOTES.get(state, MessageNote.NONE),
                 "note_params": {},
                 "status_code": last["status"] if last else None,
-                "response_code": 0 if delivered else 1 if state is MessageState.REFUSED else None,
+                "response_code": 0 if delivered else 1 if refused else None,
                 "response_message": "Success" if delivered else "",
-                "result": "SUCCESS" if delivered else "FAILURE" if state is MessageState.REFUSED else "",
-                "error_cd": "BPR012" if state is MessageState.REFUSED else "",
-                "error_dtl": "Remarks are not acceptable" if state is MessageState.REFUSED else "",
-                "error_field": "poConfirmation.supplierRemarks" if state is MessageState.REFUSED else "",
+                "result": "SUCCESS" if delivered else "FAILURE" if refused else "",
+                "error_cd": error_cd,
+                "error_dtl": error_dtl,
+                "error_field": error_field,
                 "cancel_requested": CancelReason.ORDER_CHANGED if state is MessageState.CANCELED else None,
                 "cancel_params": {"version": 2} if state is MessageState.CANCELED else {},
             }

@@ -25,6 +25,7 @@ from app.demo.behavior import Behavior
 from app.demo.buyer import Buyer
 from app.demo.orders import new_id
 from app.demo.pages import data
+from app.demo.payloads import REFUSAL
 from app.demo.state import Exchange, Identity, SimulatorState, identity_of
 from app.demo.traffic import TrafficGenerator
 from app.network.messages import Invalid, ReqConfirm, parse
@@ -32,7 +33,7 @@ from app.network.paths import API_PATH, KEY_HEADER
 from app.network.reader import BYTES_MAX, Unreadable, dumps, read_json
 from app.network.replies import build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind, may_respond, status_after
-from app.ui.web import CONTENT_SECURITY_POLICY
+from app.ui.web import CONTENT_SECURITY_POLICY, READING_METHODS, is_cross_site
 
 CONFIRM_PATH = API_PATH + Kind.REQ_CONFIRM
 HUGE_BYTES = 64 * 1_048_576
@@ -90,7 +91,7 @@ def create_simulator(
 def _guard(app: Flask) -> None:
     @app.before_request
     def refuse_other_sites() -> BaseResponse | None:
-        if request.method in {"GET", "HEAD", "OPTIONS"} or _is_own_site():
+        if request.method in READING_METHODS or not is_cross_site():
             return None
         return data({"error": "This request came from another site."}, 403)
 
@@ -117,14 +118,6 @@ def _guard(app: Flask) -> None:
 
 def _fresh_id(prefix: str) -> str:
     return new_id(SystemRandom(), prefix)
-
-
-def _is_own_site() -> bool:
-    # A program sends neither header; a browser sends at least one of them with every POST.
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site in {"same-origin", "none"}
-    return request.headers.get("Origin", request.host_url.rstrip("/")) == request.host_url.rstrip("/")
 
 
 def _add_confirm_route(app: Flask, memory: SimulatorState, partner_key: str | None) -> None:
@@ -222,13 +215,14 @@ _FIELDS = {
 def _forced_refusal(behavior: Behavior, exchange: Exchange, req_msg_id: str) -> _Reply:
     """The refusal of the chosen response mode."""
     code = _CODES.get(behavior.status, ErrorCode.INTERNAL)
-    detail, field = behavior.error_dtl or f"The simulator is set to respond with {behavior.status}.", ""
+    error = (str(code), f"The simulator is set to respond with {behavior.status}.", "")
     if behavior.mode == "refuse":
-        detail, field = behavior.error_dtl or "Remarks are not acceptable", "poConfirmation.supplierRemarks"
-    body = _failure(req_msg_id, exchange.body, code, detail, behavior.error_field or field)
-    body["payload"]["resp"]["errorCd"] = behavior.error_cd or (
-        "BPR012" if behavior.mode == "refuse" else code
+        error = REFUSAL
+    error_cd, detail, field = error
+    body = _failure(
+        req_msg_id, exchange.body, code, behavior.error_dtl or detail, behavior.error_field or field
     )
+    body["payload"]["resp"]["errorCd"] = behavior.error_cd or error_cd
     return _Reply(behavior.status, body)
 
 

@@ -14,6 +14,7 @@ from app.demo.behavior import Behavior
 from app.demo.orders import new_id
 from app.network.messages import ReqConfirm
 from app.network.reader import canonical_sha256
+from app.network.replies import OBJECT_NAMES
 from app.network.vocabulary import ErrorCode, Kind, Result, Status, status_after
 
 K = TypeVar("K")
@@ -57,9 +58,14 @@ class Exchange:
         """The body as text; invalid bytes are replaced."""
         return self.raw.decode("utf-8", "replace")
 
-    def _text(self, name: str) -> str:
+    @property
+    def confirmation(self) -> dict[str, Any]:
+        """The confirmation in the body; empty if it has none."""
         confirmation = self.body.get("poConfirmation") if isinstance(self.body, dict) else None
-        value = confirmation.get(name) if isinstance(confirmation, dict) else None
+        return confirmation if isinstance(confirmation, dict) else {}
+
+    def _text(self, name: str) -> str:
+        value = self.confirmation.get(name)
         return value if isinstance(value, str) else ""
 
     def as_data(self) -> dict[str, Any]:
@@ -153,10 +159,7 @@ class Sent:
     @property
     def version(self) -> int:
         """The version that the message creates or refers to."""
-        about = next(
-            self.body[name] for name in ("purchaseOrder", "poStatus", "poConfirmation") if name in self.body
-        )
-        return int(about["objectVersion"]["newVersion"])
+        return int(self.body[OBJECT_NAMES[self.kind]]["objectVersion"]["newVersion"])
 
     def as_data(self) -> dict[str, Any]:
         """The message as the replies of `POST /send-…` list it."""

@@ -194,7 +194,7 @@ def wants_fragment() -> bool:
 
 
 def is_cross_site() -> bool:
-    """Whether the request comes from a page of another site."""
+    """Whether the request comes from a page of another site. A program sends neither header."""
     site = request.headers.get("Sec-Fetch-Site")
     if site:
         return site not in ("same-origin", "none")
