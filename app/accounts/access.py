@@ -17,9 +17,9 @@ from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.wrappers import Response as AnyResponse
 
 from app import clock
-from app.accounts import form_storage, sessions
+from app.accounts import form_storage, permissions, sessions
 from app.accounts.models import KeptForm, Person, UserSession
-from app.accounts.permissions import Permission, can
+from app.accounts.permissions import Permission
 from app.accounts.preferences import Preferences
 from app.accounts.preferences import read as read_preferences
 from app.audit import trail
@@ -100,10 +100,14 @@ def current_person() -> Person:
     return cast(Person, current_user._get_current_object())
 
 
+def can(permission: Permission) -> bool:
+    """Whether the signed-in person has the permission."""
+    return permissions.can(current_person(), permission)
+
+
 def visible_suppliers() -> Scope:
     """The supplier ids whose orders and messages the signed-in person may see; None means all."""
-    person = current_person()
-    return None if can(person, Permission.VIEW_ALL) else person.supplier_ids
+    return None if can(Permission.VIEW_ALL) else current_person().supplier_ids
 
 
 def declared_access(endpoint: str) -> str | None:
@@ -123,7 +127,7 @@ def init_app(app: Flask) -> None:
     app.context_processor(
         lambda: {
             "display": _display_preferences(),
-            "can": lambda name: can(current_person(), Permission(name)),
+            "can": lambda name: can(Permission(name)),
         }
     )
 
@@ -195,7 +199,7 @@ def _guard() -> Any:
         return web.redirect_to_login(_page_of_kept_form(view))
     if current_person().must_change_password and not hasattr(view, "allows_temporary_password"):
         return web.redirect_after_post(url_for("accounts.password_page"))
-    if access is None or not can(current_person(), Permission(access)):
+    if access is None or not can(Permission(access)):
         abort(403)
     if hasattr(view, "confirms_password") and not _is_recently_confirmed():
         return _ask_for_password(view)
@@ -237,7 +241,7 @@ def show_again(kept_form: KeptForm) -> Any:
     view = current_app.view_functions[rule.endpoint]
     if not hasattr(view, "keeps_form"):
         abort(404)
-    if not can(current_person(), Permission(declared_access(rule.endpoint) or "")):
+    if not can(Permission(declared_access(rule.endpoint) or "")):
         abort(403)
     # From here on, the request is the one that was kept.
     request.url_rule, request.view_args, request.method = rule, dict(values), "POST"

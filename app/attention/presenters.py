@@ -111,7 +111,7 @@ def item_details(item: Item) -> list[Detail]:
 
 def _partner_detail(partner: Partner) -> Detail:
     url = url_for("partners.partner", partner_id=partner.id)
-    may_open = access.can(access.current_person(), Permission.VIEW_ALL)
+    may_open = access.can(Permission.VIEW_ALL)
     return Detail("Partner", partner.name, url=url if may_open else "")
 
 
@@ -179,7 +179,7 @@ def next_steps(item: Item) -> list[NextStep]:
         return [_next_step_of_message(item.message)]
     if item.inbound:
         return [NextStep("Reprocess", item_url(item))]
-    if access.can(access.current_person(), Permission.MANAGE_USERS):
+    if access.can(Permission.MANAGE_USERS):
         return [NextStep("Add user", url_for("accounts.new_user"))]
     return [NextStep("View order", item_url(item))]
 
@@ -201,9 +201,9 @@ def _next_steps_of_partner(status: PartnerStatus) -> list[NextStep]:
 
 def _next_step_of_message(message: Message) -> NextStep:
     url = url_for("webhooks.message", message_id=message.id)
-    may_respond = message.order_id is not None and access.can(access.current_person(), Permission.RESPOND)
+    may_respond = message.order_id is not None and access.can(Permission.RESPOND)
     if message.state is MessageState.FAILED:
-        may_resend = access.can(access.current_person(), Permission.RESEND)
+        may_resend = access.can(Permission.RESEND)
         return NextStep("Resend", f"{url}#message") if may_resend else NextStep("View attempts", url)
     if may_respond:
         return NextStep("Respond again", url_for("orders.order", order_id=message.order_id))

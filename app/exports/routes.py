@@ -65,7 +65,7 @@ def _links() -> dict[str, Any]:
 
 def export_links(source_name: str, query: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The name and URL of each format for a list with a filter."""
-    if not access.can(access.current_person(), Permission.EXPORT):
+    if not access.can(Permission.EXPORT):
         return []
     return [
         (name, url_for("exports.export", source_name=source_name, form=form, **query))
@@ -223,7 +223,7 @@ def _source_and_query(source_name: str, form: str) -> tuple[sources.Source, dict
     source = sources.SOURCES.get(source_name)
     if source is None or form not in formats.MIMETYPES:
         abort(404)
-    if not access.can(access.current_person(), source.needs):
+    if not access.can(source.needs):
         abort(403)
     return source, _query()
 

@@ -237,11 +237,11 @@ def _upload_page(form: UploadForm, status: int = 200) -> Response:
 def show(bulk_id: str) -> Response:
     """The plan for its author, or its result, which refreshes until every webhook has ended."""
     me = access.current_person()
-    sees_all = access.can(me, Permission.VIEW_ALL)
+    sees_all = access.can(Permission.VIEW_ALL)
     bulk = bulk_queries.bulk_response(web.db(), None if sees_all else me.id, bulk_id) or abort(404)
     if bulk.sent_at:
         return _result_page(bulk)
-    if bulk.person_id != me.id or not access.can(me, Permission.RESPOND):
+    if bulk.person_id != me.id or not access.can(Permission.RESPOND):
         abort(404)
     return _plan_page(bulk, form_of(bulk))
 
@@ -379,7 +379,7 @@ def _result_page(bulk: BulkResponse) -> Response:
     counts = bulk_queries.counts(web.db(), bulk)
     job = job_queries.job(web.db(), None, bulk.job_id) if bulk.job_id else None
     is_running = job is not None and not job.is_finished
-    may_undo = bulk.person_id == me.id and access.can(me, Permission.RESPOND)
+    may_undo = bulk.person_id == me.id and access.can(Permission.RESPOND)
     undoable = set(bulk_queries.undoable_orders(web.db(), bulk)) if may_undo else set()
     return web.page(
         "orders/bulk_result.html",

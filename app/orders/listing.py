@@ -58,8 +58,7 @@ def _load(list_request: ListRequest) -> ListPage:
     except queries.InvalidCursor:
         list_request.drop_page(inbox_presenters.PAGE_GONE)
         page = _page(list_request)
-    me = access.current_person()
-    can_assign, can_respond = (access.can(me, needed) for needed in (Permission.ASSIGN, Permission.RESPOND))
+    can_assign, can_respond = (access.can(needed) for needed in (Permission.ASSIGN, Permission.RESPOND))
     rows = [inbox_presenters.order_row(order, can_assign=can_assign) for order in page.rows]
     work_queue = inbox_presenters.order_queue(list_request.values)
     has_more = page.next_after is not None or not list_request.is_first_page

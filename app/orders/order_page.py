@@ -132,7 +132,7 @@ def page_context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool 
     blocker = decisions.response_blocker(order)
     since = _compared_version(order, form, last)
     content = document(order.revisions[0])
-    can_respond = access.can(me, Permission.RESPOND)
+    can_respond = access.can(Permission.RESPOND)
     return {
         "order": order,
         "list_query": opened_list(),

@@ -179,7 +179,7 @@ def can_claim(order: PurchaseOrder, assignable: Sequence[Person]) -> bool:
     """Whether the reader may assign the order to themselves, and has not."""
     me = access.current_person()
     is_assignable = any(person.id == me.id for person in assignable)
-    return is_assignable and order.assignee_id != me.id and access.can(me, Permission.ASSIGN)
+    return is_assignable and order.assignee_id != me.id and access.can(Permission.ASSIGN)
 
 
 def open_form_sentence(people: Sequence[Person]) -> str:

@@ -95,7 +95,7 @@ def _record_view(order: PurchaseOrder) -> None:
     A view takes no lock: the record is a short transaction of its own, and the page does not depend on it.
     """
     me = access.current_person()
-    if not access.can(me, Permission.RESPOND) or order_views.has_viewed(web.db(), order, me.id):
+    if not access.can(Permission.RESPOND) or order_views.has_viewed(web.db(), order, me.id):
         return
     with recording(web.database().writing(), f"view of order {order.id}") as session:
         order_views.record_view(session, order, by=me)

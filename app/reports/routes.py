@@ -61,8 +61,8 @@ def home_page() -> Response:
     """What to do next, today's progress, and the state of the partners."""
     person, sidebar, now = access.current_person(), current_sidebar(), clock.now()
     scope = access.visible_suppliers()
-    sees_all = access.can(person, Permission.VIEW_ALL)
-    handles_partners = access.can(person, Permission.IMPORT)
+    sees_all = access.can(Permission.VIEW_ALL)
+    handles_partners = access.can(Permission.IMPORT)
     with web.database().snapshot() as session:
         data = home_of(session, scope, person.id, now, web.zone())
     reader = Reader(scope, person.id, handles_partners)

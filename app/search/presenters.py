@@ -63,8 +63,7 @@ PAGES = (
 
 def open_pages() -> list[Page]:
     """The pages that the signed-in person may open."""
-    person = access.current_person()
-    return [page for page in PAGES if access.can(person, page.permission)]
+    return [page for page in PAGES if access.can(page.permission)]
 
 
 @dataclass(frozen=True, slots=True)

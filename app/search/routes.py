@@ -30,7 +30,7 @@ def index() -> Response:
         access.visible_suppliers(),
         text,
         clock.now(),
-        sees_audit=access.can(person, Permission.VIEW_AUDIT_TRAIL),
+        sees_audit=access.can(Permission.VIEW_AUDIT_TRAIL),
     )
     return web.page(
         "search/search.html",

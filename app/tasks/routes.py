@@ -45,14 +45,12 @@ def cancel(job_id: str) -> AnyResponse:
 
 
 def _scope() -> int | None:
-    return None if access.can(access.current_person(), Permission.VIEW_ALL) else access.current_person().id
+    return None if access.can(Permission.VIEW_ALL) else access.current_person().id
 
 
 def _may_cancel(job: Job) -> bool:
     """Only the owner and support may cancel."""
-    return job.person_id == access.current_person().id or access.can(
-        access.current_person(), Permission.RESEND
-    )
+    return job.person_id == access.current_person().id or access.can(Permission.RESEND)
 
 
 def _get_or_404(job_id: str) -> Job:

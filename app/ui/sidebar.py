@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
@@ -11,6 +10,7 @@ from flask_login import current_user
 
 from app import clock
 from app.accounts import access
+from app.accounts.permissions import Permission
 from app.attention import queries as attention
 from app.inbound.queries import unmatched_count
 from app.orders.queries import QueueCounts, queue_counts
@@ -18,7 +18,6 @@ from app.ui import web
 from app.webhooks.queries import retried_count
 
 
-@dataclass
 class Sidebar:
     """Counts of the work queues. Each is queried only when a page shows it."""
 
@@ -30,7 +29,7 @@ class Sidebar:
     @cached_property
     def attention(self) -> int:
         """Open items that need attention and that the reader may see."""
-        is_support = access.can(access.current_person(), access.Permission.IMPORT)
+        is_support = access.can(Permission.IMPORT)
         return attention.count(web.db(), access.visible_suppliers(), is_support=is_support)
 
     @cached_property

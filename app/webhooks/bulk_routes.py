@@ -98,7 +98,7 @@ def _read_selection() -> tuple[resend_plan.Selection, SelectionForm, dict[str, A
     form = SelectionForm(source)
     values, notices = read_filter(form, web.zone())
     values.pop("after", None)
-    if values.pop("delivered", False) and access.can(access.current_person(), Permission.RESEND_DELIVERED):
+    if values.pop("delivered", False) and access.can(Permission.RESEND_DELIVERED):
         values["delivered"] = "1"
     return resend_plan.read_selection(values, source.getlist("ids")), form, values, notices
 

@@ -29,7 +29,7 @@ def _load(list_request: ListRequest) -> ListPage:
         active_page="attention" if filters.state == queries.ATTENTION else "sent",
         newest=list_request.newest(page.rows, lambda: _ids(list_request)),
         empty=log_presenters.empty_log(filters, list_request.filters, page.searched_back_to),
-        can_select=access.can(access.current_person(), Permission.RESEND),
+        can_select=access.can(Permission.RESEND),
         hidden=frozenset() if len(list_request.options["partner"]) > 1 else frozenset({"partner"}),
         searched_back_to=page.searched_back_to,
         context={

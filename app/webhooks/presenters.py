@@ -355,18 +355,18 @@ def is_scheduled(message: Message) -> bool:
 def suggests_diagnostics(message: Message) -> bool:
     """Whether the reader may run diagnostics, and they could explain the state."""
     has_problem = message.labeled_state in (MessageState.FAILED, PAUSED, "retrying")
-    return has_problem and access.can(access.current_person(), Permission.SEND_TEST)
+    return has_problem and access.can(Permission.SEND_TEST)
 
 
 def suggests_new_response(message: Message) -> bool:
     """Whether the reader should respond to the order again."""
     is_refused = message.state is MessageState.REFUSED and message.order_id is not None
-    return is_refused and access.can(access.current_person(), Permission.RESPOND)
+    return is_refused and access.can(Permission.RESPOND)
 
 
 def attention_label(message: Message) -> str:
     """The link to the message's attention item; empty where there is nothing to handle."""
-    if message.needs_attention and access.can(access.current_person(), Permission.RESEND):
+    if message.needs_attention and access.can(Permission.RESEND):
         return "Assign or resolve"
     if message.closed_at_attempt is None:
         return ""

@@ -121,7 +121,7 @@ def _message_page(
         "show": "difference" if is_comparing else None,
         "beside": "good" if shows_last_delivery else None,
     }
-    may_cancel = access.can(access.current_person(), Permission.CANCEL)
+    may_cancel = access.can(Permission.CANCEL)
     return web.page(
         "webhooks/message.html",
         "webhooks/_message.html",
