@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from app.db.filters import SEARCH_WINDOW
-from app.delivery.models import PAUSED, Message, MessageState
+from app.delivery.models import PAUSED, Attempt, Message, MessageState
 from app.delivery.retry_policy import Reason
 from app.network.text import pluralize
 from app.ui.chips import Chip
@@ -26,7 +26,7 @@ from app.webhooks.presenters import (
     reason_of,
     trigger_label,
 )
-from app.webhooks.queries import ATTENTION, NO_RESPONSE, LastAttempt, MessageFilter
+from app.webhooks.queries import ATTENTION, NO_RESPONSE, MessageFilter
 
 ALL_CLEAR = {
     "attention": "No webhooks were refused or failed.",
@@ -101,7 +101,7 @@ _TIMEOUTS = (Reason.TIMEOUT, Reason.INTERRUPTED)
 
 def log_groups(
     page: Sequence[Message],
-    last_attempts: Mapping[str, LastAttempt],
+    last_attempts: Mapping[str, Attempt],
     outcomes: Mapping[str, Sequence[str | None]],
 ) -> list[Group]:
     """The rows of the list: each group of webhooks that fail for one shared reason, then the others.
@@ -134,7 +134,7 @@ def log_groups(
 
 
 def _log_row(
-    message: Message, last: LastAttempt | None, outcomes: Sequence[str | None], *, in_group: bool
+    message: Message, last: Attempt | None, outcomes: Sequence[str | None], *, in_group: bool
 ) -> LogRow:
     scheduled = is_scheduled(message)
     marks = [attempt_mark(outcome) for outcome in outcomes]

@@ -23,7 +23,6 @@ from app.partners.masking import MASK
 from app.partners.presenters import pause_sentence
 from app.ui import web
 from app.ui.chips import Chip
-from app.webhooks.queries import LastAttempt
 
 MESSAGE_STATES = {
     "pending": Chip("waiting", "Queued"),
@@ -385,7 +384,7 @@ def cancel_help(message: Message) -> str:
     return f"{effect} The order then needs a new response. The responder sees your name and reason."
 
 
-def trigger_label(attempt: Attempt | LastAttempt) -> str:
+def trigger_label(attempt: Attempt) -> str:
     """What caused an attempt."""
     return TRIGGER_LABELS[attempt.trigger]
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select, union_all
-from sqlalchemy.orm import Session, contains_eager, defer, joinedload, selectinload, undefer
+from sqlalchemy.orm import Session, contains_eager, defer, joinedload, load_only, selectinload, undefer
 
 from app.db import bytes_contain, id_at, literal_condition
 from app.db.filters import (
@@ -73,15 +73,6 @@ class MessageFilter:
         lambda at, _: [Message.created_at < at, Message.id <= id_at("msg", at, last=True)], None
     )
     after: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LastAttempt:
-    """The newest attempt of a message."""
-
-    trigger: Trigger
-    actor: str | None
-    duration_ms: float | None
 
 
 def message_page(
@@ -151,14 +142,16 @@ def _newest_of_suppliers(
     return Message.id.in_(union_all(*(select(ids.c.id) for ids in newest)))
 
 
-def last_attempts(session: Session, ids: Sequence[str]) -> dict[str, LastAttempt]:
-    """The newest attempt of each of these messages, if any."""
-    rows = session.execute(
-        select(Attempt.message_id, Attempt.trigger, Attempt.actor, Attempt.duration_ms)
+def last_attempts(session: Session, ids: Sequence[str]) -> dict[str, Attempt]:
+    """The newest attempt of each of these messages, if any, with the columns that the list shows."""
+    shown = (Attempt.message_id, Attempt.trigger, Attempt.actor, Attempt.duration_ms)
+    attempts = session.scalars(
+        select(Attempt)
         .join(Message, and_(Message.id == Attempt.message_id, Message.attempts_made == Attempt.number))
         .where(Message.id.in_(ids))
+        .options(load_only(*shown, raiseload=True))
     )
-    return {row.message_id: LastAttempt(row.trigger, row.actor, row.duration_ms) for row in rows}
+    return {attempt.message_id: attempt for attempt in attempts}
 
 
 def attempt_outcomes(session: Session, ids: Sequence[str]) -> dict[str, list[str | None]]:
