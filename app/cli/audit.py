@@ -7,6 +7,7 @@ from flask.cli import AppGroup
 
 from app.audit import seals
 from app.cli import context
+from app.ui import web
 
 audit = AppGroup("audit", help="Seal and verify the audit trail.")
 
@@ -15,14 +16,14 @@ audit = AppGroup("audit", help="Seal and verify the audit trail.")
 def seal() -> None:
     """Seal the entries added since the last seal."""
     with context.database_errors():
-        click.echo(f"sealed={seals.seal(context.database())}")
+        click.echo(f"sealed={seals.seal(web.database())}")
 
 
 @audit.command()
 @click.option("--expect", default="", metavar="SHA256", help="Digest of a seal that was stored elsewhere.")
 def verify(expect: str) -> None:
     """Check every seal and entry. Exit with code 1 at the first mismatch."""
-    with context.database_errors(), context.database().reading() as session:
+    with context.database_errors(), web.database().reading() as session:
         result = seals.verify(session, expect.strip().lower())
     click.echo(
         f"seals={result.seals} entries={result.entries} pruned={result.pruned} unsealed={result.unsealed}"

@@ -8,6 +8,7 @@ from flask.cli import AppGroup, with_appcontext
 from app.background import worker
 from app.cli import context
 from app.tasks.mail_sender import send_test
+from app.ui import web
 
 alerts = AppGroup("alerts", help="Manage email alerts.")
 
@@ -18,7 +19,7 @@ alerts = AppGroup("alerts", help="Manage email alerts.")
 def work(once: bool) -> None:
     """Run background jobs and scheduled chores. On SIGTERM, finish the current step and exit."""
     context.check_encryption_keys()
-    task_worker = worker(context.database(), context.settings())
+    task_worker = worker(web.database(), web.settings())
     if not once:
         task_worker.run(context.stop_event())
         return
@@ -30,7 +31,7 @@ def work(once: bool) -> None:
 @alerts.command()
 def test() -> None:
     """Send a test email to all recipients now and print the result."""
-    settings = context.settings()
+    settings = web.settings()
     if not settings.smtp_url:
         context.fail("Email is off. Set PO_SMTP_URL, PO_MAIL_FROM and PO_MAIL_TO.")
     outcome = send_test(settings)

@@ -1,4 +1,4 @@
-"""Shared by all commands: the app's settings and database, and one-line errors."""
+"""Shared by all commands: sessions, the partner of an option, signals, and one-line errors."""
 
 from __future__ import annotations
 
@@ -10,28 +10,15 @@ from types import FrameType
 from typing import NoReturn
 
 import click
-from flask import current_app
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.audit import trail
-from app.config import Settings
-from app.db import Database, NewerDatabase
+from app.db import NewerDatabase
 from app.db.encryption import WrongKey, check_secrets
 from app.partners import queries as partner_queries
 from app.partners.models import Partner
-
-
-def settings() -> Settings:
-    """The settings of the running app."""
-    value: Settings = current_app.extensions["settings"]
-    return value
-
-
-def database() -> Database:
-    """The database of the running app."""
-    value: Database = current_app.extensions["database"]
-    return value
+from app.ui import web
 
 
 def fail(message: str) -> NoReturn:
@@ -55,7 +42,7 @@ def database_errors(hint: str = "Did you run `flask init`?") -> Iterator[None]:
 @contextmanager
 def writing() -> Iterator[Session]:
     """A session to write with. The audit trail names the command line as the actor."""
-    with database_errors(), trail.acting(trail.COMMAND_LINE), database().writing() as session:
+    with database_errors(), trail.acting(trail.COMMAND_LINE), web.database().writing() as session:
         yield session
 
 
@@ -74,14 +61,14 @@ def find_partner(session: Session, name: str | None) -> Partner:
 def check_encryption_keys() -> None:
     """Stop with one line if the stored secrets cannot be decrypted."""
     try:
-        with database().reading() as session:
+        with web.database().reading() as session:
             check_secrets(session)
     except WrongKey as error:
         fail(str(error))
     except DBAPIError:
         pass  # no schema yet; the command says so when it needs it
     finally:
-        database().engine.dispose()
+        web.database().engine.dispose()
 
 
 def stop_event() -> threading.Event:

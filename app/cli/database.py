@@ -11,6 +11,7 @@ from app.audit import trail
 from app.cli import context
 from app.config import DAYS_MAX
 from app.retention import Ages, prune_old
+from app.ui import web
 
 
 @click.command()
@@ -18,7 +19,7 @@ from app.retention import Ages, prune_old
 def init() -> None:
     """Create the database, or upgrade it to this version."""
     with context.database_errors(hint="Check PO_DATABASE_URL."):
-        context.database().upgrade()
+        web.database().upgrade()
     click.echo("The database is ready.")
 
 
@@ -39,11 +40,11 @@ def _finite(_context: click.Context, _parameter: click.Parameter, days: float | 
 @with_appcontext
 def prune(older_than: float | None) -> None:
     """Remove old message contents, incoming messages and sealed audit entries."""
-    ages = Ages(older_than, older_than, older_than) if older_than else Ages.of(context.settings())
+    ages = Ages(older_than, older_than, older_than) if older_than else Ages.of(web.settings())
     if ages == Ages():
         context.fail(
             "Pass --older-than, or set PO_KEEP_MESSAGES_DAYS, PO_KEEP_INBOUND_DAYS or PO_KEEP_AUDIT_DAYS."
         )
     with context.database_errors(), trail.acting(trail.COMMAND_LINE):
-        removed = prune_old(context.database(), ages)
+        removed = prune_old(web.database(), ages)
     click.echo(context.counts_line(removed))

@@ -13,6 +13,7 @@ from app.delivery.models import MessageState
 from app.delivery.service import REASON_MAX
 from app.delivery.statistics import fold
 from app.delivery.worker import DeliveryWorker
+from app.ui import web
 from app.webhooks import resend_job
 from app.webhooks.presenters import blocker_text
 from app.webhooks.queries import MessageFilter
@@ -26,7 +27,7 @@ from app.webhooks.resend_plan import Selection, plan
 def deliver(once: bool, workers: int | None) -> None:
     """Deliver webhooks. On SIGTERM, finish those in flight and exit."""
     context.check_encryption_keys()
-    worker = DeliveryWorker(context.database(), senders=workers or context.settings().senders)
+    worker = DeliveryWorker(web.database(), senders=workers or web.settings().senders)
     if not once:
         worker.run(context.stop_event())
         return
@@ -54,7 +55,7 @@ def resend(since: str, partner_name: str | None, state: str, reason: str, dry_ru
         moment = None
     if moment is None or not 1970 <= moment.year < 9999:  # a change of zone would overflow
         context.fail(f"{since!r} is not a time such as 2026-11-23T10:00.")
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=context.settings().time_zone)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=web.settings().time_zone)
     selection = Selection(
         filter=MessageFilter(partner=partner_name or ""), tried_since=moment, states=(MessageState(state),)
     )
@@ -79,5 +80,5 @@ def resend(since: str, partner_name: str | None, state: str, reason: str, dry_ru
 def rollup() -> None:
     """Merge old rows of the delivery statistics now. The worker also does this."""
     with context.database_errors():
-        rows = fold(context.database())
+        rows = fold(web.database())
     click.echo(f"rows={rows}")

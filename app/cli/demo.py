@@ -10,6 +10,7 @@ from flask.cli import with_appcontext
 
 from app.cli import context
 from app.delivery.statistics import fold
+from app.ui import web
 
 PORT = click.IntRange(1, 65535)
 
@@ -27,8 +28,8 @@ def demo(port: int, partner_port: int, busy: bool) -> None:
 
     with context.database_errors():
         exit_code = run_demo(
-            context.settings(),
-            context.database(),
+            web.settings(),
+            web.database(),
             port=port,
             partner_port=partner_port,
             busy=busy,
@@ -45,7 +46,7 @@ def seed(messages: int, attempts: int, force: bool) -> None:
     """Fill an empty or demo database with a month of generated orders, responses and webhooks."""
     from app.demo import seed as generator
 
-    database = context.database()
+    database = web.database()
     progress_bar = click.progressbar(length=messages, file=sys.stderr, hidden=not sys.stderr.isatty())
     with context.database_errors():
         try:

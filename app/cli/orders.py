@@ -13,6 +13,7 @@ from app.audit.models import AuditAction, AuditObject
 from app.cli import context
 from app.inbound.file_import import ImportResult, import_body, split_bodies
 from app.inbound.processing import Rules
+from app.ui import web
 
 orders = AppGroup("orders", help="Manage purchase orders.")
 
@@ -22,8 +23,7 @@ orders = AppGroup("orders", help="Manage purchase orders.")
 @click.option("--partner", "partner_name", metavar="NAME", help="Needed if there are several partners.")
 def import_orders(files: tuple[Any, ...], partner_name: str | None) -> None:
     """Import `req-send` bodies: one object, an array, or JSON lines. Use - for standard input."""
-    settings = context.settings()
-    rules = Rules.of(settings)
+    rules = Rules.of(web.settings())
     summary = ImportResult()
     for file in files:
         name = str(getattr(file, "name", "<stdin>"))

@@ -13,6 +13,7 @@ from flask.cli import with_appcontext
 from app import web_server
 from app.cli import context
 from app.supervisor import Child, Forked, flask_command, supervise
+from app.ui import web
 from app.ui.trusted_hosts import LOOPBACK
 
 
@@ -23,7 +24,7 @@ from app.ui.trusted_hosts import LOOPBACK
 def serve(host: str, port: int) -> None:
     """Serve the web pages, and run a delivery and a background worker unless the settings turn them off."""
     context.check_encryption_keys()
-    settings = context.settings()
+    settings = web.settings()
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     try:
         listener = web_server.listen(host, port)

@@ -96,12 +96,12 @@ def init_app(app: Flask) -> None:
 
 
 def settings() -> Settings:
-    """The settings of the app that serves this request."""
+    """The settings of the app that serves this request or runs this command."""
     return cast(Settings, current_app.extensions["settings"])
 
 
 def database() -> Database:
-    """The database of the app that serves this request."""
+    """The database of the app that serves this request or runs this command."""
     return cast(Database, current_app.extensions["database"])
 
 
