@@ -9,15 +9,15 @@ from flask import Flask
 
 from app.network.text import pluralize
 from app.tasks.models import Job, JobNote, JobState
+from app.ui.chips import Chip
 
 STATES = {
-    JobState.WAITING: ("info", "Queued"),
-    JobState.RUNNING: ("info", "Running"),
-    JobState.DONE: ("ok", "Done"),
-    JobState.CANCELED: ("warn", "Canceled"),
-    JobState.FAILED: ("bad", "Failed"),
+    JobState.WAITING: Chip("info", "Queued"),
+    JobState.RUNNING: Chip("info", "Running"),
+    JobState.DONE: Chip("ok", "Done"),
+    JobState.CANCELED: Chip("warn", "Canceled"),
+    JobState.FAILED: Chip("bad", "Failed"),
 }
-"""Tone and label of each state."""
 _NOTES: dict[JobNote, Callable[[dict[str, Any]], str]] = {
     JobNote.NONE: lambda _: "",
     JobNote.WAITING: lambda _: "Waiting until the requested webhooks are sent.",
@@ -26,14 +26,9 @@ _NOTES: dict[JobNote, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def job_tone(job: Job) -> str:
-    """The tone of the state."""
-    return STATES[job.state][0]
-
-
-def job_label(job: Job) -> str:
-    """The label of the state."""
-    return STATES[job.state][1]
+def job_chip(job: Job) -> Chip:
+    """The state of a job."""
+    return STATES[job.state]
 
 
 def job_note(job: Job) -> str:
@@ -49,5 +44,5 @@ def job_note(job: Job) -> str:
 
 def init_app(app: Flask) -> None:
     """Register the template filters."""
-    for function in (job_tone, job_label, job_note):
+    for function in (job_chip, job_note):
         app.add_template_filter(function)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from flask import Flask
 
 from app.tasks.models import Job, JobState
-from app.tasks.presenters import job_label, job_tone
+from app.tasks.presenters import job_chip
 from app.ui.chips import Chip
 from app.ui.numbers import number
 from app.webhooks.presenters import blocker_text, message_chip, message_sentence, outcome_sentence
@@ -60,7 +60,7 @@ def resend_job_chip(job: Job, counts: Mapping[ResendResult, int]) -> Chip:
     count = counts.get(ResendResult.FAILED, 0) + counts.get(ResendResult.REFUSED, 0)
     if job.state is JobState.DONE and count:
         return Chip("warn", f"Done, {number(count)} not delivered")
-    return Chip(job_tone(job), job_label(job))
+    return job_chip(job)
 
 
 def resend_progress(counts: Mapping[ResendResult, int]) -> str:
