@@ -44,6 +44,7 @@ from app.orders import presenters as orders_presenters
 from app.orders import routes as orders_routes
 from app.orders.projection import update_orders
 from app.partners import routes as partners_routes
+from app.reports import monitoring_routes
 from app.reports import routes as reports_routes
 from app.saved_views import routes as saved_views_routes
 from app.search import routes as search_routes
@@ -89,6 +90,7 @@ ROUTES = (
     webhooks_bulk_routes,
     attention_routes,
     reports_routes,
+    monitoring_routes,
     audit_routes,
     exports_routes,
     search_routes,

@@ -1,32 +1,26 @@
-"""Home, the two reports, and what monitoring asks: liveness, readiness and metrics."""
+"""Home, the two reports, and the style guide, which shows what all packages define."""
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
 from datetime import date, timedelta
-from ipaddress import ip_address
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, redirect, request
-from prometheus_client import CONTENT_TYPE_LATEST
-from sqlalchemy.exc import DBAPIError
+from flask import Blueprint, Response, redirect, request
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as AnyResponse
 
 from app import clock
-from app.accounts import access, throttle
+from app.accounts import access
 from app.accounts.access import Permission
 from app.accounts.queries import supplier_ids
 from app.attention.queries import Reader, attention_page
-from app.delivery.queue_metrics import queues
-from app.delivery.statistics import outcome_counts
 from app.inbound.presenters import inbound_chips
 from app.orders.forms import ResponseForm
 from app.orders.presenters import order_chips, urgency
 from app.orders.queries import queue_counts
 from app.partners.queries import all_partners
-from app.reports import metrics, presenters
+from app.reports import presenters
 from app.reports.delivery_health import DEFAULT_RANGE, RANGES
 from app.reports.delivery_health import delivery_health as health_of
 from app.reports.forms import DeliveryHealthForm, ResponseReportForm
@@ -178,54 +172,3 @@ def _style_guide_form() -> ResponseForm:
     form = ResponseForm(accepts_return=True, formdata=values, meta={"csrf": False})
     form.validate()
     return form
-
-
-@blueprint.get("/healthz")
-@access.public
-def alive() -> Response:
-    """Whether the process responds."""
-    return jsonify(status="alive")
-
-
-@blueprint.get("/readyz")
-@access.public
-def ready() -> tuple[Response, int]:
-    """Whether the database has the schema of this version and accepts writes."""
-    try:
-        is_current = web.database().is_current()
-        if is_current:
-            web.database().probe_write()
-    except DBAPIError:
-        return jsonify(status="database not available"), 503
-    if not is_current:
-        return jsonify(status="the database needs `flask init`"), 503
-    return jsonify(status="ready"), 200
-
-
-@blueprint.get("/metrics")
-@access.public
-def prometheus() -> Response:
-    """Metrics for Prometheus, for the bearer token or the networks of the settings only."""
-    if not _may_read_metrics():
-        text = "Not allowed. Set PO_METRICS_TOKEN or PO_METRICS_ALLOW.\n"
-        return Response(text, 403, mimetype="text/plain")
-    content = metrics.as_text(
-        queues(web.db(), clock.now()),
-        outcome_counts(web.db()),
-        failed_attempts=throttle.recent_failures(web.db()),
-        blocked=throttle.blocked(web.db()),
-    )
-    return Response(content, content_type=CONTENT_TYPE_LATEST)
-
-
-def _may_read_metrics() -> bool:
-    settings = web.settings()
-    if settings.metrics_token:
-        return hmac.compare_digest(
-            request.headers.get("Authorization", "").encode(), f"Bearer {settings.metrics_token}".encode()
-        )
-    try:
-        address = ip_address(request.remote_addr or "")
-    except ValueError:
-        return False
-    return any(address in network for network in settings.metrics_allow)
