@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from hypothesis import HealthCheck, settings
 
-from app.network.openapi import openapi
+from app.network.openapi import LIFE_CYCLE, openapi
 from app.network.paths import API_PATH
 from app.network.reader import dumps
 from app.network.vocabulary import Kind
@@ -50,12 +50,12 @@ def send_messages(app: Flask, kind: Kind, *, systematically: bool) -> None:
 
 
 @pytest.mark.sqlite
-@pytest.mark.parametrize("kind")
+@pytest.mark.parametrize("kind", LIFE_CYCLE)
 def test_any_message_gets_a_documented_response(app: Flask, partner: Any, kind: Kind) -> None:
     send_messages(app, kind, systematically=True)
 
 
 @pytest.mark.postgresql
-@pytest.mark.parametrize("kind")
+@pytest.mark.parametrize("kind", LIFE_CYCLE)
 def test_any_message_gets_a_documented_response_on_postgresql(app: Flask, partner: Any, kind: Kind) -> None:
     send_messages(app, kind, systematically=False)
