@@ -9,13 +9,10 @@ from sqlalchemy import and_, func, select, true
 from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from app import clock
-from app.db.filters import Scope
+from app.db.filters import PAGE, Scope
 from app.delivery.models import FINAL, Message, MessageState
 from app.orders.models import BulkItem, BulkResponse, BulkStatus, Decision, PurchaseOrder
 from app.orders.queries import orders_by_id
-
-PAGE = 50
-"""Orders per page of a plan or a result."""
 
 
 @dataclass(frozen=True, slots=True)

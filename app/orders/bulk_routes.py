@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
+from app.db.filters import PAGE
 from app.network.text import whole_number
 from app.network.vocabulary import SupplierResponse
 from app.orders import (
@@ -349,8 +350,8 @@ def _plan_page(bulk: BulkResponse, form: BulkResponseForm | SendForm, *, status:
     first_invalid = next((index for index, row in enumerate(rows) if row.remarks_error), None)
     if status == 422 and first_invalid is not None:
         # Show the page with the first error.
-        first = first_invalid - first_invalid % bulk_queries.PAGE
-    last = first + bulk_queries.PAGE
+        first = first_invalid - first_invalid % PAGE
+    last = first + PAGE
     template = "bulk_sheet" if bulk.source is BulkSource.SPREADSHEET else "bulk_response"
     return web.page(
         f"orders/{template}.html",

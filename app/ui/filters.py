@@ -14,6 +14,7 @@ from pathlib import Path
 from flask import Flask, g, url_for
 
 from app import clock
+from app.db.filters import PAGE, SEARCH_WINDOW
 from app.network.text import iso_day, pluralize
 from app.ui import web
 from app.ui.bodies import (
@@ -134,6 +135,8 @@ def init_app(app: Flask) -> None:
         autofocus=autofocus,
         session_ended=SESSION_ENDED,
         current_time=clock.now,
+        page_size=PAGE,
+        search_window=SEARCH_WINDOW,
         new_rows_text=new_rows_text,
         asset=lambda filename: asset(app, filename),
         package_versions={name: version(name) for name in ("bootstrap-flask", "django-js-lib-htmx")},

@@ -317,10 +317,10 @@ class ListRequest:
         return pluralize(count, *self.listing.noun) + suffix
 
 
-def new_rows_text(count: int, noun: tuple[str, str], most: int = 50) -> str:
-    """How many rows are new: ``3 new orders``; counting stops after ``most``."""
-    if count > most:
-        return f"{most}+ new {noun[1]}"
+def new_rows_text(count: int, noun: tuple[str, str]) -> str:
+    """How many rows are new: ``3 new orders``; counting stops after one page."""
+    if count > PAGE:
+        return f"{PAGE}+ new {noun[1]}"
     return f"{count} new {noun[count != 1]}"
 
 

@@ -80,6 +80,7 @@ def report(job_id: str) -> Response:
         is_moving=not job.is_finished or bool(counts.keys() & UNFINISHED),
         only=only,
         after=after,
+        report_page=resend_job.REPORT_PAGE,
         page_url=url_for(".report", **address, after=after or None),
         next_url=url_for(".report", **address, after=page.next_after) if page.next_after else None,
     )

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.audit.models import AuditAction, AuditEntry
 from app.background import worker
 from app.db import Database
-from app.orders import bulk_job, bulk_queries, bulk_response, queries
+from app.orders import bulk_job, bulk_queries, bulk_response, bulk_routes, queries
 from app.orders.models import BulkItem, Decision, PurchaseOrder
 from app.partners.models import Partner
 from app.partners.service import pause
@@ -324,7 +324,8 @@ def test_undo_by_another_person_is_not_found(asha: Browser, omar: Browser, arriv
 @pytest.fixture
 def select_all(asha: Browser, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Select all orders of a list; pages have two orders, so that few orders need several pages."""
-    monkeypatch.setattr(bulk_queries, "PAGE", 2)
+    for module in (bulk_queries, bulk_routes):
+        monkeypatch.setattr(module, "PAGE", 2)
 
     def select_all(query: str = "answer=open", **fields: Any) -> Any:
         token = asha.get("/orders").csrf_token
