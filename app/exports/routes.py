@@ -20,6 +20,7 @@ from app.audit.models import AuditAction, AuditObject
 from app.exports import evidence, files, formats, presenters, sources
 from app.orders import queries as order_queries
 from app.orders.activity_presenters import event_sentence
+from app.orders.listing import with_own_name
 from app.orders.presenters import delivery_chip
 from app.orders.spreadsheet import ROWS_MAX
 from app.tasks import queries as job_queries
@@ -230,10 +231,7 @@ def _source_and_query(source_name: str, form: str) -> tuple[sources.Source, dict
 
 def _query() -> dict[str, str]:
     """The filter of the list, with the reader's own name for ``me``: a background job has no reader."""
-    query = {name: value for name, value in request.args.items() if name != "after"}
-    if query.get("assigned") == order_queries.ME:
-        query["assigned"] = access.current_person().username
-    return query
+    return with_own_name({name: value for name, value in request.args.items() if name != "after"})
 
 
 def _send_rows(source: sources.Source, form: str, batches: Sequence[Any], name: str) -> Response:

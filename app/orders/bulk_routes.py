@@ -28,7 +28,6 @@ from app.orders.bulk_presenters import PlanRow
 from app.orders.forms import (
     CONFIRMED,
     DEFAULT_TAG,
-    OrderFilterForm,
     remarks_error,
     selected_ids,
 )
@@ -41,7 +40,7 @@ from app.tasks.models import Job
 from app.tasks.results import RESULTS, Result
 from app.ui import web
 from app.ui.fields import folded
-from app.ui.listing import read_filter, url_values
+from app.ui.listing import url_values
 
 blueprint = Blueprint("bulk", __name__, url_prefix="/orders/answers")
 FORM_BYTES = 512 * 1024
@@ -215,8 +214,7 @@ def upload() -> AnyResponse:
 
 
 def _upload_page(form: UploadForm, status: int = 200) -> Response:
-    values, _ = read_filter(OrderFilterForm(request.args), web.zone())
-    values.pop("after", None)
+    values = filter_values(request.query_string.decode(errors="replace"))
     filters = order_filter(values)
     scope, most = access.visible_suppliers(), spreadsheet.ROWS_MAX + 1
     return web.page(

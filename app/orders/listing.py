@@ -28,10 +28,15 @@ LIST_QUERY_MAX = 2000
 
 
 def order_filter(values: Mapping[str, Any]) -> queries.OrderFilter:
-    """The filter of the query for the values of the form, with the reader's own name for ``me``."""
+    """The filter of the query for the values of the form."""
+    return queries.OrderFilter(**with_own_name(values))
+
+
+def with_own_name(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the form with the reader's username for ``me``."""
     if values.get("assigned") == queries.ME:
-        values = {**values, "assigned": access.current_person().username}
-    return queries.OrderFilter(**values)
+        return {**values, "assigned": access.current_person().username}
+    return dict(values)
 
 
 def filter_values(query: str) -> dict[str, Any]:
