@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app import clock
 from app.db import Base, enum_type, literal_condition
 from app.delivery.outcome import Detail, DetailCode
 from app.partners.models import Partner
@@ -286,6 +287,17 @@ class Message(Base):
         if not attempt.in_flight or attempt.number != self.attempts_made:
             return False
         return self.state is MessageState.SENDING or (self.lease_until is not None and self.lease_until > now)
+
+    @hybrid_property
+    def is_undoable(self) -> bool:
+        """Whether its response can still be undone: it waits until the undo period ends."""
+        is_unsent = self.state is MessageState.PENDING and self.attempts_made == 0
+        return is_unsent and self.next_at is not None and self.next_at > clock.now()
+
+    @is_undoable.inplace.expression
+    @classmethod
+    def _is_undoable(cls) -> ColumnElement[bool]:
+        return and_(cls.state == MessageState.PENDING, cls.attempts_made == 0, cls.next_at > clock.now())
 
     @property
     def state_shown(self) -> str:

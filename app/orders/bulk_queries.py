@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import and_, func, select, true
 from sqlalchemy.orm import Session, contains_eager, joinedload
 
-from app import clock
 from app.db.filters import PAGE, Scope
-from app.delivery.models import FINAL, Message, MessageState
+from app.delivery.models import FINAL, Message
 from app.orders.models import BulkItem, BulkResponse, BulkStatus, Decision, PurchaseOrder
 from app.orders.queries import orders_by_id
 
@@ -124,7 +123,7 @@ def counts(session: Session, bulk: BulkResponse) -> BulkCounts:
 
 
 def undoable_orders(session: Session, bulk: BulkResponse, order_id: int | None = None) -> Sequence[int]:
-    """The orders whose response is this one and can still be undone, as ``decisions.may_undo`` says."""
+    """The orders whose response is this one and can still be undone."""
     query = (
         select(PurchaseOrder.id)
         .join(BulkItem, BulkItem.order_id == PurchaseOrder.id)
@@ -132,9 +131,7 @@ def undoable_orders(session: Session, bulk: BulkResponse, order_id: int | None =
         .where(
             BulkItem.bulk_id == bulk.id,
             BulkItem.result == BulkStatus.RECORDED,
-            Message.state == MessageState.PENDING,
-            Message.attempts_made == 0,
-            Message.next_at > clock.now(),
+            Message.is_undoable,
         )
         .order_by(PurchaseOrder.id)
     )

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
-from app.delivery.models import CancelReason, Message, MessageState
+from app.delivery.models import CancelReason, Message
 from app.delivery.service import OrderSnapshot, cancel, enqueue
 from app.network.text import search_key
 from app.network.vocabulary import Kind, SupplierResponse, is_known_status, may_respond, status_after
@@ -169,24 +169,13 @@ def cancel_response(session: Session, order: PurchaseOrder, reason: CancelReason
         session.refresh(order, ["status", "delivery"])
 
 
-def may_undo(message: Message | None) -> bool:
-    """Whether a response can still be undone: its webhook waits until the undo period ends."""
-    return (
-        message is not None
-        and message.state is MessageState.PENDING
-        and message.attempts_made == 0
-        and message.next_at is not None
-        and message.next_at > clock.now()
-    )
-
-
 def undo(session: Session, order: PurchaseOrder, *, by: Responder) -> None:
     """Cancel the last response before it is sent; the order then needs a response again.
 
     ``order`` was loaded for update. The decision stays in the activity. Errors: TooLate.
     """
     message = session.get(Message, order.message_id) if order.message_id else None
-    if message is None or not may_undo(message):
+    if message is None or not message.is_undoable:
         raise TooLate
     cancel(session, message.id, CancelReason.UNDO, name=by.name)
     session.execute(update(Decision).where(Decision.message_id == message.id).values(undone=True))

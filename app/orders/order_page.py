@@ -148,7 +148,7 @@ def page_context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool 
         "last": last,
         "current": current,
         "is_own_response": can_respond and last is not None and last.person_id == me.id,
-        "can_undo": can_respond and decisions.may_undo(message),
+        "can_undo": can_respond and message is not None and message.is_undoable,
         "shows_form": can_respond and current is None and blocker is None,
         "blocker": presenters.blocker_sentence(order, blocker),
         "changes": _changes_since(order, since, content),

@@ -56,5 +56,9 @@ def responded_order() -> dict[str, Any] | None:
         return None
     messages = messages_of_order(web.db(), order.id)
     message = messages[0] if messages else None
-    can_undo = decisions.may_undo(message) and access.can(Permission.RESPOND)
-    return {"order": order, "decision": last, "message": message, "can_undo": can_undo}
+    return {
+        "order": order,
+        "decision": last,
+        "message": message,
+        "can_undo": message is not None and message.is_undoable and access.can(Permission.RESPOND),
+    }

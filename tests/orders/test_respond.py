@@ -249,21 +249,20 @@ def test_undo_leaves_earlier_responses(order: PurchaseOrder, respond: Any) -> No
 
 def test_response_can_be_undone_until_its_webhook_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
     now = clock.now()
-    monkeypatch.setattr("app.orders.decisions.clock.now", lambda: now)
+    monkeypatch.setattr(clock, "now", lambda: now)
 
     def waiting(**values: Any) -> Any:
         defaults = {"state": MessageState.PENDING, "attempts_made": 0, "next_at": now + timedelta(seconds=1)}
-        return SimpleNamespace(**{**defaults, **values})
+        return Message(**{**defaults, **values})
 
-    assert decisions.may_undo(waiting())
-    assert not decisions.may_undo(None)
+    assert waiting().is_undoable
     for values in (
         {"state": MessageState.SENDING},
         {"attempts_made": 1},
         {"next_at": None},
         {"next_at": now},
     ):
-        assert not decisions.may_undo(waiting(**values)), values
+        assert not waiting(**values).is_undoable, values
 
 
 @pytest.mark.parametrize(
