@@ -33,8 +33,6 @@ SECRET_KEY_MIN = 16
 """Minimum length of a secret key, in characters."""
 DAYS_MAX = 36_500
 """The longest retention. Much longer ones would begin before any date that Python knows."""
-SECRETS = frozenset({"smtp_url", "secret_key", "database_url", "metrics_token", "encryption_keys"})
-"""Settings whose values are never repeated in an error message."""
 
 
 def _split(value: Any) -> Any:
@@ -62,7 +60,10 @@ class SettingsError(ValueError):
 
 
 class Settings(BaseSettings):
-    """All settings. Field ``x`` is ``x`` in the file and ``PO_X`` in the environment."""
+    """All settings. Field ``x`` is ``x`` in the file and ``PO_X`` in the environment.
+
+    The value of a field with ``repr=False`` is secret, and never printed.
+    """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
@@ -287,5 +288,5 @@ def _one_line(error: ValidationError) -> str:
     name = variable if variable in os.environ else f"{field} in config.toml"
     if first["type"] == "extra_forbidden":
         return f"{name} is not a setting of PO Confirm"
-    value = "…" if field in SECRETS else repr(first["input"])
+    value = repr(first["input"]) if Settings.model_fields[field].repr else "…"
     return f"{name}={value}: {first['msg'].removeprefix('Value error, ')}"
