@@ -1,7 +1,7 @@
 """Engine, sessions, column types, and everything that differs between SQLite and PostgreSQL."""
 
 from app.db.base import Base, UtcDateTime, enum_type
-from app.db.dialects import advisory_lock, bytes_contain, id_at, literal_condition, notify
+from app.db.dialects import advisory_lock, bytes_contain, id_at, literal_condition, new_id, notify
 from app.db.engine import Database, follow_clock
 from app.db.migrations import NewerDatabase, newest_revision
 
@@ -16,6 +16,7 @@ __all__ = [
     "follow_clock",
     "id_at",
     "literal_condition",
+    "new_id",
     "newest_revision",
     "notify",
 ]

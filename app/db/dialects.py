@@ -38,8 +38,13 @@ def literal_condition(sql: str) -> ColumnElement[bool]:
     return cast(ColumnElement[bool], literal_column(f"({sql})"))
 
 
+def new_id(prefix: str, at: datetime) -> str:
+    """A new id that sorts by its time, such as ``msg_01JD6K…``."""
+    return f"{prefix}_{ULID.from_datetime(at)}"
+
+
 def id_at(prefix: str, when: datetime, *, last: bool = False) -> str:
-    """The first or last ULID-based id of a millisecond. Ids sort by time, so this bounds a time range."""
+    """The first or last id of a millisecond. Ids of ``new_id`` sort by time, so this bounds a time range."""
     stamp = str(ULID.from_timestamp(max(when.timestamp(), 0.0)))[:10]
     return f"{prefix}_{stamp}{('Z' if last else '0') * 16}"
 

@@ -10,12 +10,11 @@ from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
-from ulid import ULID
 
 from app import clock
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
-from app.db import notify
+from app.db import new_id, notify
 from app.delivery.events import MessageChange, message_events
 from app.delivery.models import (
     LIVE,
@@ -77,11 +76,6 @@ class OrderSnapshot:
     buyer_b2b_id: str
     supplier_b2b_id: str
     object_version: int
-
-
-def new_id(prefix: str, at: datetime) -> str:
-    """A new id that sorts by its time, such as ``msg_01JD6K…``."""
-    return f"{prefix}_{ULID.from_datetime(at)}"
 
 
 def enqueue(

@@ -20,8 +20,7 @@ from app import clock
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.config import Settings
-from app.db import advisory_lock
-from app.delivery.service import new_id
+from app.db import advisory_lock, new_id
 from app.inbound.deduplication import duplicate_key, object_of
 from app.inbound.handlers import HANDLERS, Terms
 from app.inbound.models import Effect, InboundMessage

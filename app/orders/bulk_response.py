@@ -8,13 +8,13 @@ from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
-from ulid import ULID
 
 from app import clock
 from app.accounts.models import Person
 from app.accounts.queries import device_tags
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
+from app.db import new_id
 from app.db.filters import Scope
 from app.network.messages import Invalid
 from app.network.text import pluralize
@@ -74,7 +74,7 @@ def create_plan(
     """Store a plan with its orders. Nothing is sent before ``send``."""
     now = clock.now()
     bulk = BulkResponse(
-        id=f"bulk_{ULID.from_datetime(now)}",
+        id=new_id("bulk", now),
         source=source,
         person_id=by.id,
         person_name=by.display_name,

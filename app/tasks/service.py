@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.orm import Session
-from ulid import ULID
 
 from app import clock
+from app.db import new_id
 from app.tasks.models import Job, JobState
 
 
@@ -26,7 +26,7 @@ def create_job(
     """Queue a job. A worker starts it about a second after the commit. ``total`` is 0 if unknown."""
     now = clock.now()
     job = Job(
-        id=f"job_{ULID.from_datetime(now)}",
+        id=new_id("job", now),
         kind=kind,
         title=title,
         parameters=dict(parameters),

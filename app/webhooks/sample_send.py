@@ -13,12 +13,12 @@ from enum import StrEnum
 from typing import Any
 
 from app import clock
+from app.db import new_id
 from app.delivery.credentials import credentials_of
 from app.delivery.http_client import USER_AGENT, Sender
 from app.delivery.oauth import NoToken, Token, send, tokens
 from app.delivery.outcome import Detail, Outcome
 from app.delivery.retry_policy import Reason, Step, judge
-from app.delivery.service import new_id
 from app.network.paths import API_PATH
 from app.network.reader import dumps
 from app.network.replies import read_reply

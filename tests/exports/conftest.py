@@ -13,9 +13,8 @@ from sqlalchemy import insert
 from app import clock
 from app.background import worker
 from app.config import Settings
-from app.db import Database
+from app.db import Database, new_id
 from app.delivery.models import Message, MessageNote, MessageState, Trigger
-from app.delivery.service import new_id
 from app.partners.models import Partner
 
 
