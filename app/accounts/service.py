@@ -18,7 +18,7 @@ from app.accounts.preferences import read as read_preferences
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.db import advisory_lock
-from app.network.vocabulary import B2B_ID_MAX
+from app.network.vocabulary import B2B_ID_MAX, FORBIDDEN_CHARACTERS
 
 PEOPLE_LOCK = "people"
 
@@ -267,7 +267,7 @@ def _check_supplier_ids(role: Role, ids: list[str]) -> None:
         raise InvalidPerson(PersonError.SUPPLIER_NOT_ALLOWED)
     if any(not 1 <= len(b2b_id) <= B2B_ID_MAX for b2b_id in ids):
         raise InvalidPerson(PersonError.SUPPLIER_ID_LENGTH)
-    if any(character in b2b_id for b2b_id in ids for character in '"\\'):
+    if any(character in b2b_id for b2b_id in ids for character in FORBIDDEN_CHARACTERS):
         raise InvalidPerson(PersonError.SUPPLIER_ID_CHARACTERS)
 
 

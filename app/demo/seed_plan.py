@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from app.delivery.models import MessageState
+from app.delivery.models import LIVE, MessageState
 
 PERIOD = timedelta(days=30)
 ATTEMPTS_MAX = 7
@@ -41,7 +41,7 @@ def make_plan(rng: random.Random, now: datetime, messages: int, attempts: int) -
     states: list[MessageState] = [MessageState.DELIVERED] * (messages - sum(counts))
     waiting: list[MessageState] = []
     for (state, _), count in zip(STATES[1:], counts, strict=True):
-        (waiting if state in (MessageState.PENDING, MessageState.SENDING) else states).extend([state] * count)
+        (waiting if state in LIVE else states).extend([state] * count)
     rng.shuffle(states)
     sent = len(states) - states.count(MessageState.CANCELED)
     ended = attempts - waiting.count(MessageState.SENDING)

@@ -15,7 +15,7 @@ from typing import Any
 from app.accounts.models import Role
 from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.db import new_id as timed_id
-from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
+from app.delivery.models import LIVE, Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
 from app.delivery.outcome import DetailCode
 from app.delivery.retry_policy import ACCEPTED_OUTCOMES, DEFAULT_SCHEDULE, Reason
 from app.delivery.statistics import CountedAttempt
@@ -107,7 +107,7 @@ class SeedRows:
         """Add the rows of one order."""
         rng, received_at, state = self.rng, planned.received_at, planned.state
         template = self.example_data.template(rng)
-        waits = state in (MessageState.PENDING, MessageState.SENDING)
+        waits = state in LIVE
         partner_id = self.example_data.paused if waits else rng.choice(self.example_data.partners)
         object_id = new_id(rng, "POR")
         po_number = f"{template.po_number.decode()[:3]}/{self.run}/{order_id}"
@@ -163,7 +163,7 @@ class SeedRows:
         response = rng.choices([value for value, _ in RESPONSES], [weight for _, weight in RESPONSES])[0]
         data = DecisionInput(response, rng.choice(REMARKS[response]), "INITIATING_CHANNEL", "WEB")
         person_id, person_name = rng.choice(self.example_data.staff)
-        waits = state in (MessageState.PENDING, MessageState.SENDING)
+        waits = state in LIVE
         response_time = timedelta(minutes=min(rng.lognormvariate(4.6, 1.1), 60 * 40))
         at = min(order["received_at"] + response_time, now - timedelta(minutes=4 if waits else 60 * 11))
         at = max(at, order["received_at"] + timedelta(seconds=20))

@@ -4,6 +4,7 @@ Fields have Python names; the wire names are their aliases. Unknown fields of an
 `model_extra`. Statuses, responses and actions that the vocabulary does not know stay plain strings.
 """
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar, overload
@@ -25,6 +26,7 @@ from app.network.vocabulary import (
     AMOUNT_MAX,
     B2B_ID_MAX,
     DEVICE_TAG_MAX,
+    FORBIDDEN_CHARACTERS,
     INFOS_MAX,
     LINE_INFOS_MAX,
     LINE_PREFIX,
@@ -41,7 +43,7 @@ from app.network.vocabulary import (
 )
 
 _WIRE_SPELLING = {"po": "PO", "b2b": "B2B"}
-_NO_FORBIDDEN_CHARACTERS = r'^[^"\\]*$'
+_NO_FORBIDDEN_CHARACTERS = f"^[^{re.escape(FORBIDDEN_CHARACTERS)}]*$"
 _FIELD_PATH_MAX = 200
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, defer, joinedload
 from app import clock
 from app.db import literal_condition
 from app.db.filters import Page, Scope, page_of
-from app.delivery.models import Attempt, CircuitBreaker, Message, MessageState, Trigger
+from app.delivery.models import LIVE, Attempt, CircuitBreaker, Message, MessageState, Trigger
 from app.delivery.resend_blocker import ResendBlocker
 from app.delivery.retry_policy import ACCEPTED_OUTCOMES, REFUSED_OUTCOMES
 from app.delivery.service import CannotResend, resend
@@ -198,7 +198,7 @@ def _capacity(session: Session, job_id: str) -> dict[int, int]:
         session.execute(
             select(Message.partner_id, func.count())
             .where(
-                Message.state.in_((MessageState.PENDING, MessageState.SENDING)),
+                Message.state.in_(LIVE),
                 literal_condition("trigger <> 'auto'"),
             )
             .group_by(Message.partner_id)
