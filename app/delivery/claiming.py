@@ -28,7 +28,7 @@ from app.delivery.circuit_breaker import (
 )
 from app.delivery.credentials import Credentials, credentials_of
 from app.delivery.events import MessageChange, message_events
-from app.delivery.http_client import USER_AGENT, Target
+from app.delivery.http_client import Target
 from app.delivery.models import Attempt, Message, MessageState, Trigger
 from app.delivery.retry_policy import DEFAULT_SCHEDULE
 from app.network.paths import API_PATH
@@ -338,13 +338,8 @@ def _claim_for(session: Session, request: _Request, terms: _Claim, most: int) ->
 
 def _claimed(row: Any, request: _Request, credentials: Credentials, terms: _Claim) -> ClaimedMessage:
     partner = request.partner
-    headers = {
-        "Content-Type": "application/json",
-        "Idempotency-Key": row.id,
-        "User-Agent": USER_AGENT,
-        # Signed for each attempt: an idle sender sends it at once.
-        **credentials.message_headers(row.id, row.body, terms.now),
-    }
+    # Signed for each attempt: an idle sender sends it at once.
+    headers = credentials.message_headers(row.id, row.body, terms.now)
     return ClaimedMessage(
         id=row.id,
         order_id=row.order_id,
@@ -380,9 +375,6 @@ def _attempt_row(message: ClaimedMessage, now: datetime) -> dict[str, Any]:
         "request_reason": message.request_reason,
         "request_id": message.request_id,
         "url": message.target.url,
-        "request_headers": [
-            *([name, value] for name, value in message.headers.items()),
-            *message.credentials.masked_headers(),
-        ],
+        "request_headers": message.credentials.logged_headers(message.headers),
         "started_at": now,
     }

@@ -7,6 +7,7 @@ signature belongs to the message. An OAuth token is requested at the time of the
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -14,7 +15,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from app.delivery.address_policy import Network
-from app.delivery.http_client import Target
+from app.delivery.http_client import USER_AGENT, Target
 from app.delivery.oauth import Grant
 from app.network import signing
 from app.partners.keys import active_signing_secrets
@@ -32,15 +33,21 @@ class Credentials:
     """The secrets that the requests contain, since a partner may send them back."""
 
     def message_headers(self, message_id: str, body: bytes, at: datetime) -> dict[str, str]:
-        """The headers that depend on the body and the time: the signatures."""
-        return signing.sign(self.signing_secrets, message_id, at, body)
+        """The headers of a message besides the partner's own; the signatures depend on body and time."""
+        return {
+            "Content-Type": "application/json",
+            "Idempotency-Key": message_id,
+            "User-Agent": USER_AGENT,
+            **signing.sign(self.signing_secrets, message_id, at, body),
+        }
 
-    def masked_headers(self) -> list[list[str]]:
-        """The partner's headers for the log, with masked values."""
-        names = [name for name, _ in self.target.headers]
+    def logged_headers(self, message_headers: Mapping[str, str]) -> list[list[str]]:
+        """All headers for the log, with masked values of the partner's own."""
+        headers = [[name, value] for name, value in message_headers.items()]
+        headers += [[name, MASK] for name, _ in self.target.headers]
         if self.grant is not None:
-            names.append("Authorization")
-        return [[name, MASK] for name in names]
+            headers.append(["Authorization", MASK])
+        return headers
 
 
 def credentials_of(partner: Any, path: str, now: datetime, *, deadline_max: float = math.inf) -> Credentials:

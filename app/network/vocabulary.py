@@ -60,6 +60,10 @@ class DeviceTag(StrEnum):
     INITIATING_CHANNEL = "INITIATING_CHANNEL"
 
 
+DEFAULT_TAG = (DeviceTag.INITIATING_CHANNEL.value, "WEB")
+"""Name and value of the `device.tag` of a response without another one."""
+
+
 class ResponseCode(IntEnum):
     """The values of `response_code` that this app returns; partners may use more."""
 

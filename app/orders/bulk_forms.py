@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from flask_wtf.file import FileField
 
 from app.network.text import read_date, search_key
-from app.network.vocabulary import SupplierResponse
+from app.network.vocabulary import DEFAULT_TAG, SupplierResponse
 from app.orders.bulk_presenters import NOT_FOUND
-from app.orders.forms import CONFIRMED, DEFAULT_TAG, INFO_MAX, BaseResponseForm, remarks_error
+from app.orders.forms import CONFIRMED, INFO_MAX, BaseResponseForm, remarks_error
 from app.orders.models import BulkItem, PurchaseOrder
 from app.orders.presenters import RESPONSE_LABELS, RESPONSE_VERBS
 from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE, DecisionInput

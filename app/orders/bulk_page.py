@@ -7,12 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from app.accounts import access
-from app.network.vocabulary import SupplierResponse
+from app.network.vocabulary import DEFAULT_TAG, SupplierResponse
 from app.orders import bulk_presenters, bulk_queries, bulk_response
 from app.orders.bulk_forms import BulkResponseForm, EnteredResponse, SendForm, read_row
 from app.orders.bulk_presenters import PlanRow, plan_row
 from app.orders.bulk_response import PlannedResponse
-from app.orders.forms import CONFIRMED, DEFAULT_TAG, remarks_error
+from app.orders.forms import CONFIRMED, remarks_error
 from app.orders.models import BulkItem, BulkResponse, BulkSource, BulkStatus, PurchaseOrder
 from app.orders.req_confirm import DecisionInput
 from app.orders.spreadsheet import FILLED_IN, SheetColumn

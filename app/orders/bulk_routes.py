@@ -12,7 +12,7 @@ from app.accounts import access
 from app.accounts.access import Permission
 from app.db.filters import PAGE
 from app.network.text import whole_number
-from app.network.vocabulary import SupplierResponse
+from app.network.vocabulary import DEFAULT_TAG, SupplierResponse
 from app.orders import (
     bulk_presenters,
     bulk_queries,
@@ -27,7 +27,6 @@ from app.orders.bulk_page import errors_of, form_of, plan_context, plan_rows, re
 from app.orders.bulk_presenters import PlanRow
 from app.orders.forms import (
     CONFIRMED,
-    DEFAULT_TAG,
     remarks_error,
     selected_ids,
 )

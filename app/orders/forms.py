@@ -22,12 +22,12 @@ from wtforms.validators import DataRequired, InputRequired, Length, Optional, Va
 from app.delivery.models import PAUSED
 from app.network.text import has_visible, iso_day, whole_number
 from app.network.vocabulary import (
+    DEFAULT_TAG,
     DEVICE_TAG_MAX,
     FORBIDDEN_CHARACTERS,
     INFOS_MAX,
     REMARKS_MAX,
     VERSION_MAX,
-    DeviceTag,
     SupplierResponse,
 )
 from app.orders.bulk_response import BULK_MAX
@@ -55,7 +55,6 @@ from app.ui.forms import FlaskForm, Form
 
 CONFIRMED = "Confirmed"
 """The remark that a confirmation starts with."""
-DEFAULT_TAG = (DeviceTag.INITIATING_CHANNEL.value, "WEB")
 INFO_MAX = 500
 """Maximum length of the name or value of a custom field, in characters."""
 NOTE_MAX = 200

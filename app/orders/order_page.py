@@ -19,10 +19,11 @@ from app.accounts.models import Person
 from app.accounts.queries import device_tags, people_who_see
 from app.delivery.models import Message
 from app.network.text import whole_number
+from app.network.vocabulary import DEFAULT_TAG
 from app.orders import assignments, checks, decisions, form_presence, presenters, queries, queue_page
 from app.orders.check_presenters import ChecksView, checks_view
 from app.orders.comparison import Differences, compare
-from app.orders.forms import CONFIRMED, DEFAULT_TAG, CommentForm, LineFields, ResponseForm
+from app.orders.forms import CONFIRMED, CommentForm, LineFields, ResponseForm
 from app.orders.line_presenters import line_editor
 from app.orders.lines import ordered_lines
 from app.orders.listing import opened_list

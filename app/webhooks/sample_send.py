@@ -15,14 +15,15 @@ from typing import Any
 from app import clock
 from app.db import new_id
 from app.delivery.credentials import credentials_of
-from app.delivery.http_client import USER_AGENT, Sender
+from app.delivery.http_client import Sender
 from app.delivery.oauth import NoToken, Token, send, tokens
 from app.delivery.outcome import Detail, Outcome
 from app.delivery.retry_policy import Reason, Step, judge
 from app.network.paths import API_PATH
-from app.network.reader import dumps
 from app.network.replies import read_reply
-from app.network.vocabulary import Kind
+from app.network.vocabulary import DEFAULT_TAG, Kind, Status, SupplierResponse
+from app.orders.models import PurchaseOrder
+from app.orders.req_confirm import DecisionInput, req_confirm
 from app.partners.masking import masked
 
 DEADLINE_MAX = 20.0
@@ -86,21 +87,18 @@ def sample(now: datetime) -> Sample:
     """A ``req-confirm`` about an order that cannot exist, different each time."""
     message_id = new_id("test", now)
     object_id = f"PO-CONFIRM-{message_id}"
-    body: dict[str, Any] = {
-        "device": {"tag": {"name": "INITIATING_CHANNEL", "value": "WEB"}},
-        "b2bIds": {"buyerB2BId": TEST_B2B_ID, "supplierB2BId": TEST_B2B_ID},
-        "poConfirmation": {
-            "objectId": object_id,
-            "buyerPONumber": "TEST",
-            # A rejection of nothing does less harm than a confirmation of nothing.
-            "supplierResponse": "REJECT",
-            "supplierRemarks": REMARKS,
-            "objectVersion": {"currentVersion": 1, "newVersion": 1},
-            "poStatusTransition": {"currentStatus": "CREATED", "newStatus": "REJECTED"},
-        },
-        "additionalInfos": [{"name": "connectionTest", "value": "true"}],
-    }
-    return Sample(message_id, object_id, dumps(body))
+    order = PurchaseOrder(
+        object_id=object_id,
+        buyer_po_number="TEST",
+        buyer_b2b_id=TEST_B2B_ID,
+        supplier_b2b_id=TEST_B2B_ID,
+        version=1,
+        status=Status.CREATED,
+    )
+    # A rejection of nothing does less harm than a confirmation of nothing.
+    infos = (("connectionTest", "true"),)
+    data = DecisionInput(SupplierResponse.REJECT, REMARKS, *DEFAULT_TAG, infos)
+    return Sample(message_id, object_id, req_confirm(order, data))
 
 
 def send_sample(partner: Any) -> SampleSend:
@@ -112,12 +110,7 @@ def send_sample(partner: Any) -> SampleSend:
     at = clock.now()
     message = sample(at)
     credentials = credentials_of(partner, API_PATH + Kind.REQ_CONFIRM, at, deadline_max=DEADLINE_MAX)
-    headers = {
-        "Content-Type": "application/json",
-        "Idempotency-Key": message.id,
-        "User-Agent": USER_AGENT,
-        **credentials.message_headers(message.id, message.body, at),
-    }
+    headers = credentials.message_headers(message.id, message.body, at)
     with Sender() as sender:
         token = tokens.get(credentials.grant, sender) if credentials.grant else None
         outcome = (
@@ -130,7 +123,7 @@ def send_sample(partner: Any) -> SampleSend:
     judgment = judge_sample(outcome, message.object_id, partner.success_codes)
     return SampleSend(
         url=credentials.target.url,
-        request_headers=[*([name, value] for name, value in headers.items()), *credentials.masked_headers()],
+        request_headers=credentials.logged_headers(headers),
         body=message.body,
         outcome=outcome,
         response_headers=[[name, value] for name, value in outcome.headers],
