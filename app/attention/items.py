@@ -1,7 +1,4 @@
-"""The items that may need attention: webhooks, partners, incoming messages, and orders without a user.
-
-``key`` names an item in URLs: ``message-msg_…``, ``partner-3``, ``inbound-in_…``, ``order-7``.
-"""
+"""The items that may need attention: webhooks, partners, incoming messages, and orders without a user."""
 
 from __future__ import annotations
 
@@ -12,7 +9,8 @@ from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.accounts.queries import reachable_supplier_ids
-from app.attention.models import Case
+from app.attention.models import Case, item_key, split_key
+from app.audit.models import AuditObject
 from app.db.filters import Scope, count_rows, in_scope
 from app.delivery.models import Message
 from app.inbound.models import Effect, InboundMessage
@@ -29,7 +27,8 @@ class Item:
     ``is_unsolved`` is true while the cause exists, even if a person resolved the item.
     """
 
-    key: str
+    kind: AuditObject
+    object_id: str
     title: str
     supplier_b2b_id: str
     needs_attention: bool
@@ -41,9 +40,14 @@ class Item:
     case: Case | None = None
 
     @property
+    def key(self) -> str:
+        """The name of the item in URLs and of its case."""
+        return item_key(self.kind, self.object_id)
+
+    @property
     def is_resolvable(self) -> bool:
         """Whether a person can resolve it; the others end with their cause."""
-        return self.partner_status is None and self.order is None
+        return self.kind in (AuditObject.MESSAGE, AuditObject.INBOUND)
 
     @property
     def can_be_resolved(self) -> bool:
@@ -74,7 +78,8 @@ class Item:
 def message_item(message: Message) -> Item:
     """An item for one of our webhooks."""
     return Item(
-        key=f"message-{message.id}",
+        kind=AuditObject.MESSAGE,
+        object_id=message.id,
         title=message.buyer_po_number,
         supplier_b2b_id=message.supplier_b2b_id,
         needs_attention=message.needs_attention,
@@ -86,7 +91,8 @@ def message_item(message: Message) -> Item:
 def inbound_item(inbound: InboundMessage) -> Item:
     """An item for a message from a partner."""
     return Item(
-        key=f"inbound-{inbound.id}",
+        kind=AuditObject.INBOUND,
+        object_id=inbound.id,
         title=inbound.buyer_po_number or inbound.id,
         supplier_b2b_id=inbound.supplier_b2b_id,
         needs_attention=inbound.needs_attention,
@@ -98,7 +104,8 @@ def inbound_item(inbound: InboundMessage) -> Item:
 def partner_item(status: PartnerStatus) -> Item:
     """An item for a partner."""
     return Item(
-        key=f"partner-{status.partner.id}",
+        kind=AuditObject.PARTNER,
+        object_id=str(status.partner.id),
         title=status.partner.name,
         supplier_b2b_id="",
         needs_attention=status.since is not None,
@@ -110,7 +117,8 @@ def partner_item(status: PartnerStatus) -> Item:
 def order_item(order: PurchaseOrder, *, is_unreachable: bool = True) -> Item:
     """An item for an order that no active person can respond to."""
     return Item(
-        key=f"order-{order.id}",
+        kind=AuditObject.ORDER,
+        object_id=str(order.id),
         title=order.buyer_po_number,
         supplier_b2b_id=order.supplier_b2b_id,
         needs_attention=is_unreachable,
@@ -121,17 +129,17 @@ def order_item(order: PurchaseOrder, *, is_unreachable: bool = True) -> Item:
 
 def find_item(session: Session, scope: Scope, key: str, *, lock: bool = False) -> Item | None:
     """The item with this key, without its case; None if the reader may not see it."""
-    kind, _, name = key.partition("-")
-    if kind == "message":
-        return _find_message_item(session, scope, name, lock=lock)
+    kind, object_id = split_key(key)
+    if kind == AuditObject.MESSAGE:
+        return _find_message_item(session, scope, object_id, lock=lock)
     if scope is not None:  # the other kinds are for those who see all suppliers
         return None
-    if kind == "inbound":
-        return _find_inbound_item(session, name, lock=lock)
-    row_id = whole_number(name)
-    if kind == "order" and row_id is not None:
+    if kind == AuditObject.INBOUND:
+        return _find_inbound_item(session, object_id, lock=lock)
+    row_id = whole_number(object_id)
+    if kind == AuditObject.ORDER and row_id is not None:
         return _find_order_item(session, row_id)
-    if kind == "partner" and row_id is not None:
+    if kind == AuditObject.PARTNER and row_id is not None:
         return _find_partner_item(session, row_id)
     return None
 

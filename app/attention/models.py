@@ -8,6 +8,7 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.audit.models import AuditObject
 from app.db import Base
 
 REASON_MAX = 200
@@ -25,6 +26,17 @@ class CaseAction(StrEnum):
     SUPERSEDED = "superseded"
 
 
+def item_key(kind: AuditObject, object_id: str = "") -> str:
+    """The key of an item: ``message-msg_…``, ``partner-3``, ``inbound-in_…``, ``order-7``."""
+    return f"{kind}-{object_id}"
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """The kind of an item and the id of its object."""
+    kind, _, object_id = key.partition("-")
+    return kind, object_id
+
+
 class Case(Base):
     """The assignment and resolution of one item; created when a person first acts on the item.
 
@@ -38,7 +50,6 @@ class Case(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    # The item's key, such as ``message-msg_01JD6K``.
     item_key: Mapped[str] = mapped_column("subject", String(60), unique=True)
     title: Mapped[str] = mapped_column(String(200))
     # Empty where only people who see all suppliers may see it.

@@ -10,8 +10,9 @@ from flask import Flask, url_for
 from app.accounts import access
 from app.accounts.permissions import Permission
 from app.attention.items import Item
-from app.attention.models import Case, CaseAction, CaseEvent
+from app.attention.models import Case, CaseAction, CaseEvent, split_key
 from app.attention.service import Blocker
+from app.audit.models import AuditObject
 from app.delivery.models import Message, MessageState
 from app.delivery.retry_policy import Reason
 from app.inbound.presenters import effect_chip, effect_sentence, inbound_kind
@@ -24,8 +25,13 @@ from app.webhooks.partner_presenters import failing_sentence, partner_chip
 from app.webhooks.partner_status import PartnerState, PartnerStatus, failed_count
 from app.webhooks.presenters import message_chip, message_sentence
 
-ITEM_KINDS = {"message": "response", "inbound": "incoming message", "partner": "partner", "order": "order"}
-LINKED_PAGES = {"message": "webhook", "inbound": "incoming message", "partner": "partner", "order": "order"}
+LINKED_PAGES = {
+    AuditObject.MESSAGE: "webhook",
+    AuditObject.INBOUND: "incoming message",
+    AuditObject.PARTNER: "partner",
+    AuditObject.ORDER: "order",
+}
+ITEM_KINDS = {**LINKED_PAGES, AuditObject.MESSAGE: "response"}
 BLOCKERS = {
     Blocker.NO_LONGER_NEEDED: "This item no longer needs attention.",
     Blocker.IS_PARTNER: "You can't resolve a partner. Its item closes when it's resumed or recovers.",
@@ -74,7 +80,7 @@ def item_url(item: Item) -> str:
 
 def item_link(item: Item) -> str:
     """The label of the link to that page."""
-    return f"View {LINKED_PAGES[item.key.partition('-')[0]]}"
+    return f"View {LINKED_PAGES[item.kind]}"
 
 
 def item_details(item: Item) -> list[Detail]:
@@ -166,7 +172,8 @@ def _partner_cause(status: PartnerStatus) -> str:
 
 def item_kind(key: str) -> str:
     """What an item is about, by its key."""
-    return ITEM_KINDS[key.partition("-")[0]]
+    kind, _ = split_key(key)
+    return ITEM_KINDS[AuditObject(kind)]
 
 
 def next_steps(item: Item) -> list[NextStep]:

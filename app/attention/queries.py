@@ -18,7 +18,8 @@ from app.attention.items import (
     unreachable_order_count,
     unreachable_orders,
 )
-from app.attention.models import Case
+from app.attention.models import Case, item_key
+from app.audit.models import AuditObject
 from app.db.filters import PAGE, Page, Scope, in_scope, page_of
 from app.delivery.models import Message
 from app.inbound.models import InboundMessage
@@ -33,7 +34,6 @@ UNMATCHED_SHOWN = 20
 """Unmatched messages on the page; the list of incoming messages has the rest."""
 ME = "mine"
 UNASSIGNED = "nobody"
-MESSAGE_PREFIX = "message-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +75,15 @@ def attention_page(
         reader.scope,
         webhook_queries.MessageFilter(state=webhook_queries.ATTENTION, after=after),
         limit=limit,
-        extra_conditions=_assignment_conditions(reader, whose, MESSAGE_PREFIX, Message.id),
+        extra_conditions=_assignment_conditions(reader, whose, AuditObject.MESSAGE, Message.id),
     )
     messages = _with_cases(session, [message_item(message) for message in page.rows])
     if not reader.is_support or after:
         return AttentionPage([], messages, [], 0, [], 0, page.next_after)
     partners = _with_cases(session, [partner_item(status) for status in stopped_partners(session)])
-    of_assignee = _assignment_conditions(reader, whose, "order-", cast(PurchaseOrder.id, String))
+    of_assignee = _assignment_conditions(reader, whose, AuditObject.ORDER, cast(PurchaseOrder.id, String))
     orders = unreachable_orders(session, *of_assignee, limit=ORDERS_SHOWN)
-    of_assignee = _assignment_conditions(reader, whose, "inbound-", InboundMessage.id)
+    of_assignee = _assignment_conditions(reader, whose, AuditObject.INBOUND, InboundMessage.id)
     unmatched = unmatched_messages(session, *of_assignee, limit=UNMATCHED_SHOWN)
     return AttentionPage(
         partners=[item for item in partners if _is_assigned(item, reader, whose)],
@@ -124,7 +124,7 @@ def resolved_page(session: Session, reader: Reader, after: int | None) -> Page[C
     """Resolved cases, newest first, including those that have recurred since."""
     query = in_scope(select(Case).where(Case.resolved_at.is_not(None)), Case.supplier_b2b_id, reader.scope)
     if not reader.is_support:
-        query = query.where(Case.item_key.startswith(MESSAGE_PREFIX))
+        query = query.where(Case.item_key.startswith(item_key(AuditObject.MESSAGE)))
     if after is not None:
         last = session.get(Case, after)
         if last and last.resolved_at:
@@ -140,11 +140,12 @@ def _with_cases(session: Session, items: Sequence[Item]) -> list[Item]:
 
 
 def _assignment_conditions(
-    reader: Reader, whose: str, prefix: str, column: ColumnElement[str] | InstrumentedAttribute[str]
+    reader: Reader, whose: str, kind: AuditObject, column: ColumnElement[str] | InstrumentedAttribute[str]
 ) -> list[ColumnElement[bool]]:
-    """Conditions by assignee. Keys of items are ``prefix`` and the value of ``column``."""
+    """Conditions by assignee; ``column`` has the ids of the objects of this kind."""
     if not whose:
         return []
+    prefix = item_key(kind)
     ids = func.substr(Case.item_key, len(prefix) + 1)
     open_ids = select(ids).where(Case.item_key.startswith(prefix), Case.resolved_at.is_(None))
     if whose == ME:

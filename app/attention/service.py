@@ -13,7 +13,7 @@ from app.accounts.models import Person
 from app.attention.items import Item, message_item
 from app.attention.models import REASON_MAX, Case, CaseAction, CaseEvent
 from app.audit import trail
-from app.audit.models import AuditAction, AuditObject
+from app.audit.models import AuditAction
 from app.db import advisory_lock
 from app.delivery.events import MessageChange
 from app.delivery.models import Message
@@ -66,10 +66,8 @@ def resolve(session: Session, item: Item, *, by: Person, reason: str) -> None:
     which need another action.
     """
     _require_attention(item)
-    if item.partner_status:
-        raise CannotHandle(Blocker.IS_PARTNER)
-    if item.order:
-        raise CannotHandle(Blocker.IS_ORDER)
+    if not item.is_resolvable:
+        raise CannotHandle(Blocker.IS_PARTNER if item.partner_status else Blocker.IS_ORDER)
     case = _open_case(session, item)
     _set_resolved(item, case, by.display_name, reason)
     _add_event(session, case, by.display_name, CaseAction.RESOLVED, reason)
@@ -82,7 +80,7 @@ def reopen(session: Session, item: Item, *, by: Person, reason: str) -> None:
     Errors: CannotHandle if it is not resolved, or its cause is gone.
     """
     case = _open_case(session, item)
-    if item.needs_attention or case.resolved_at is None or not item.is_unsolved:
+    if not item.can_be_reopened or case.resolved_at is None:
         raise CannotHandle(Blocker.NOT_RESOLVED)
     case.resolved_at, case.resolved_by, case.resolved_reason = None, "", ""
     if item.message:
@@ -157,5 +155,4 @@ def _add_audit_entry(
     reason: str = "",
     after: dict[str, str] | None = None,
 ) -> None:
-    kind, _, object_id = item.key.partition("-")
-    trail.record(session, action, AuditObject(kind), object_id, name=item.title, reason=reason, after=after)
+    trail.record(session, action, item.kind, item.object_id, name=item.title, reason=reason, after=after)

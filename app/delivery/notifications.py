@@ -127,7 +127,7 @@ def _notify_affected(session: Session, partner_id: int, event: Event) -> None:
     """Notify support, and the supplier staff whose webhooks to the partner are queued."""
     name = _name(session, partner_id)
     support = people_with_roles(session, [Role.SUPPORT, Role.ADMIN])
-    notify(session, support, event, title=name, path=f"/attention/partner-{partner_id}")
+    notify(session, support, event, title=name, path=_item_path(partner_id))
     queued = select(Message.supplier_b2b_id).where(Message.partner_id == partner_id, Message.state.in_(LIVE))
     suppliers = session.scalars(queued.distinct()).all()
     staff = {person.id: person for b2b_id in suppliers for person in people_of_supplier(session, b2b_id)}
@@ -139,8 +139,13 @@ def _queued(session: Session, partner_id: int) -> int:
     return session.scalar(queued) or 0
 
 
+def _item_path(partner_id: int) -> str:
+    """The page of the partner's item of attention, a package above."""
+    return f"/attention/{AuditObject.PARTNER}-{partner_id}"
+
+
 def _item_link(session: Session, partner_id: int) -> str:
-    return link(session, f"/attention/partner-{partner_id}")
+    return link(session, _item_path(partner_id))
 
 
 def _name(session: Session, partner_id: int) -> str:
