@@ -16,6 +16,11 @@ from app.ui import web
 from app.webhooks.queries import messages_of_order
 
 
+def current_list() -> str:
+    """The query string of the list that the reader works through; by default, all to respond to."""
+    return opened_list() or "answer=open"
+
+
 def list_filter(query: str) -> queries.OrderFilter:
     """The filter of a list by its query string."""
     return order_filter(filter_values(query))

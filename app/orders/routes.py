@@ -10,7 +10,7 @@ from app.accounts import access
 from app.accounts.access import Permission
 from app.orders import checks, decisions, inbox_presenters, order_views, queue, queue_page
 from app.orders.forms import DismissCheckForm
-from app.orders.listing import ORDERS, filter_values, opened_list
+from app.orders.listing import ORDERS, filter_values
 from app.orders.models import PurchaseOrder
 from app.orders.order_content import document
 from app.orders.order_data import order_data
@@ -54,16 +54,14 @@ def newer() -> Response:
 @access.requires(Permission.RESPOND)
 def next_order() -> AnyResponse:
     """Go to the first order of the list ``list`` that needs a response."""
-    return redirect(
-        queue_page.next_url(opened_list() or inbox_presenters.list_query({"answer": "open"}), None)
-    )
+    return redirect(queue_page.next_url(queue_page.current_list(), None))
 
 
 @blueprint.get("/done")
 @access.requires(Permission.RESPOND)
 def done() -> Response:
     """The end of a list: all done, or how many orders were skipped."""
-    query = opened_list() or inbox_presenters.list_query({"answer": "open"})
+    query = queue_page.current_list()
     filters = queue_page.list_filter(query)
     return web.page(
         "orders/done.html",
