@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -104,6 +104,21 @@ def test_order_with_long_words_fits(
         for width in WIDTHS:
             assert_fits(page, path, width)
             assert not page.locator(".line-items-scroll").evaluate_all(SCROLLED), (path, width)
+
+
+def test_changed_line_with_long_words_fits(
+    page: Page, site: str, sign_in: Callable[[str], None], order: int
+) -> None:
+    sign_in("asha")
+    page.goto(f"{site}/orders/{order}/answer")
+    page.locator("summary", has_text="Line by line").click()
+    line = page.locator(".line-row").first
+    line.get_by_text("Change", exact=True).click()
+    for quantity, element, text in (("x", ".line-sentence", "Line BUNDLE"), ("1", ".line-effect", "fewer")):
+        line.get_by_label("Quantity").first.fill(quantity)
+        expect(page.locator(element).first).to_contain_text(text)
+        for width in WIDTHS:
+            assert_fits(page, f"a changed line with quantity {quantity}", width)
 
 
 def test_messages_with_long_words_fit(
