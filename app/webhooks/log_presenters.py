@@ -160,7 +160,7 @@ def attempt_mark(outcome: str | None) -> Mark:
         return Mark("running", IN_PROGRESS.label.lower())
     reason = reason_of(outcome)
     chip = ATTEMPT_OUTCOMES[reason]
-    shape = {"ok": "ok", "bad": "refused"}.get(chip.tone, "timeout" if reason in _TIMEOUTS else "failed")
+    shape = {"ok": "ok", "refused": "refused"}.get(chip.tone, "timeout" if reason in _TIMEOUTS else "failed")
     return Mark(shape, chip.label)
 
 

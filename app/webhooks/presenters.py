@@ -30,7 +30,7 @@ MESSAGE_STATES = {
     PAUSED: Chip("warn", "Paused"),
     "sending": Chip("waiting", "Sending"),
     "delivered": Chip("ok", "Delivered"),
-    "refused": Chip("bad", "Refused"),
+    "refused": Chip("refused", "Refused"),
     "failed": Chip("bad", "Failed"),
     "cancelled": Chip("quiet", "Canceled"),
 }
@@ -182,7 +182,8 @@ def state_and_reason(key: str) -> str:
     """The label of a state and its reason, from ``failed:timeout``: ``Failed: timed out``."""
     state, _, reason = key.partition(":")
     label = state_label(state)
-    return f"{label}: {ATTEMPT_OUTCOMES[Reason(reason)].label}" if reason in set(Reason) else label
+    reason_label = ATTEMPT_OUTCOMES[Reason(reason)].label if reason in set(Reason) else ""
+    return f"{label}: {reason_label}" if reason_label and reason_label != label.lower() else label
 
 
 _ADDED_BY_CURL = frozenset({"host", "content-length", "connection", "accept-encoding"})

@@ -15,7 +15,7 @@ from app.webhooks.resend_job import ResendResult, ResendRow
 
 RESEND_RESULTS = {
     ResendResult.DELIVERED: Chip("ok", "Delivered"),
-    ResendResult.REFUSED: Chip("bad", "Refused"),
+    ResendResult.REFUSED: Chip("refused", "Refused"),
     ResendResult.FAILED: Chip("warn", "Unsuccessful"),
     ResendResult.SENDING: Chip("waiting", "Sending"),
     ResendResult.QUEUED: Chip("waiting", "Queued"),
