@@ -39,8 +39,8 @@ MESSAGE_STATES = {
 ATTEMPT_OUTCOMES = {
     Reason.DELIVERED: Chip("ok", "delivered"),
     Reason.ALREADY_RECEIVED: Chip("ok", "already received"),
-    Reason.REFUSED_BY_PARTNER: Chip("bad", "refused"),
-    Reason.REFUSED_STATUS: Chip("bad", "refused"),
+    Reason.REFUSED_BY_PARTNER: Chip("refused", "refused"),
+    Reason.REFUSED_STATUS: Chip("refused", "refused"),
     Reason.UNREADABLE_RESPONSE: Chip("warn", "unreadable response"),
     Reason.WRONG_OBJECT: Chip("warn", "wrong order"),
     Reason.REDIRECT: Chip("warn", "redirect"),
@@ -329,7 +329,7 @@ def pace(message: Message, now: datetime) -> str:
 def message_tone(message: Message) -> str:
     """The tone of the notice on a message's page."""
     tone = message_chip(message).tone
-    return "info" if tone in ("waiting", "quiet") else tone
+    return {"waiting": "info", "quiet": "info", "refused": "bad"}.get(tone, tone)
 
 
 def message_summary(message: Message) -> str:

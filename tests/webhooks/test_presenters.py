@@ -23,6 +23,7 @@ from app.webhooks.presenters import (
     message_sentence,
     message_summary,
     outcome_label,
+    state_and_reason,
 )
 
 NOON = datetime(2025, 11, 21, 12, tzinfo=UTC)
@@ -200,3 +201,8 @@ def test_every_code_has_a_sentence() -> None:
     assert set(CANCEL_SENTENCES) == set(CancelReason)
     assert set(RESEND_BLOCKERS) == set(ResendBlocker)
     assert set(CANCEL_BLOCKERS) == set(CancelBlocker)
+
+
+def test_state_and_reason_with_the_same_label_is_not_repeated() -> None:
+    assert state_and_reason(f"failed:{Reason.TIMEOUT}") == "Failed: timed out"
+    assert state_and_reason(f"refused:{Reason.REFUSED_BY_PARTNER}") == "Refused"
