@@ -412,10 +412,8 @@ def _check_response(sample_send: SampleSend | None, baseline: Baseline) -> Findi
         return _skipped(Step.RESPONSE)
     judgment = sample_send.judgment
     details = {"judgment": judgment, "worked_before": baseline.at is not None}
-    if judgment.works:
-        level = Level.WARNING if judgment.result is SampleResult.BUSY else Level.OK
-        side = Side.THEIRS if level is Level.WARNING else Side.NONE
-        return Finding(Step.RESPONSE, level, Code.TEST_SEND, side, details)
+    if judgment.works and judgment.result is not SampleResult.BUSY:
+        return Finding(Step.RESPONSE, Level.OK, Code.TEST_SEND, Side.NONE, details)
     return Finding(
         Step.RESPONSE, Level.FAILED, Code.TEST_SEND, _response_side(sample_send, baseline), details
     )
