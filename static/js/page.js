@@ -8,11 +8,10 @@ function announce(message) {
   byId("announcements").textContent = message;
 }
 
-// Keep the current queue in view where the sidebar scrolls. `scrollIntoView` would also make it the place
+// Keep the current queue and tab in view where they scroll. `scrollIntoView` would also make it the place
 // from which the first Tab starts, behind the skip link.
-{
-  const strip = document.querySelector(".sidebar-nav");
-  const current = strip?.querySelector("[aria-current]");
+for (const strip of document.querySelectorAll(".sidebar-nav, .tabs")) {
+  const current = strip.querySelector("[aria-current]");
   if (current) {
     const [outer, inner] = [strip.getBoundingClientRect(), current.getBoundingClientRect()];
     strip.scrollBy(

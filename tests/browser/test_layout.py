@@ -115,3 +115,25 @@ def test_labels_of_the_response_report_fit_on_a_phone(
     cells = page.locator(".stacked-rows [data-name]")
     expect(cells.first).to_be_visible()
     assert not cells.evaluate_all(CUT)
+
+
+def test_long_rejection_reason_is_not_cut(
+    page: Page, site: str, sign_in: Callable[[str], None], arrive: Any, asha: Browser
+) -> None:
+    asha.respond(*arrive(1), "REJECT", remarks="OUTOFSTOCK" * 10)
+    sign_in("asha")
+    page.goto(f"{site}/reports/answers")
+    assert not page.locator(".scrolls:has(.reasons)").evaluate_all(CUT)
+
+
+def test_open_tab_and_count_of_the_bell_stay_in_view_on_a_phone(
+    page: Page, site: str, sign_in: Callable[[str], None], answered: list[int]
+) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    sign_in("ravi")
+    page.goto(f"{site}/webhooks?state=cancelled")
+    tab = page.locator(".tabs [aria-current]").bounding_box()
+    assert tab and tab["x"] + tab["width"] <= 390
+    page.locator(".bell .count").evaluate("(count) => (count.textContent = '99+')")
+    count, search = (page.locator(name).bounding_box() for name in (".bell .count", ".sidebar-search"))
+    assert count and search and count["x"] + count["width"] <= search["x"]

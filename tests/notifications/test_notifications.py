@@ -125,6 +125,15 @@ def test_bell_counts_unread_and_links_change_nothing(
     assert bell(omar) == "" and not omar.get("/notifications").page.select(".attention-item")
 
 
+def test_bell_stops_counting_at_99(database: Database, asha: Browser) -> None:
+    with database.writing() as session:
+        person = person_of(session, "asha")
+        for number in range(100):
+            notify(session, [person], Event.ASSIGNED, title=f"KAV/{number}", path="/orders", by="Meera")
+        session.commit()
+    assert bell(asha) == "99+"
+
+
 def test_notifications_are_marked_read_by_their_owner_only(
     database: Database, asha: Browser, omar: Browser, session: Session
 ) -> None:
