@@ -151,11 +151,11 @@ _SUMMARIES = {
     Kind.REQ_SEND: "A new purchase order",
     Kind.REQ_EDIT: "The buyer changed an order",
     Kind.REQ_STATUS_CHANGE: "The buyer canceled or closed an order",
-    Kind.RESP_CONFIRM: "The result of the supplier’s response",
+    Kind.RESP_CONFIRM: "The result of the supplier's response",
 }
 _DESCRIPTIONS = {
     Kind.REQ_SEND: (
-        "The complete order, in its first version. The supplier’s response is sent as `req-confirm` to the "
+        "The complete order, in its first version. The supplier's response is sent as `req-confirm` to the "
         "URL that was agreed with you."
     ),
     Kind.REQ_EDIT: (
@@ -165,7 +165,7 @@ _DESCRIPTIONS = {
     ),
     Kind.REQ_STATUS_CHANGE: (
         "`buyerAction` is `CANCEL` or `CLOSE`. A canceled or closed order takes no more responses. The "
-        "version does not change: `newVersion` equals `currentVersion`. A change that the order’s status "
+        "version does not change: `newVersion` equals `currentVersion`. A change that the order's status "
         "does not allow is rejected with 409."
     ),
     Kind.RESP_CONFIRM: (
@@ -176,7 +176,7 @@ _DESCRIPTIONS = {
     ),
 }
 _ABOUT = f"""\
-A buyer’s platform sends purchase orders, changes and results to PO Confirm, as JSON. Replies are JSON too.
+A buyer's platform sends purchase orders, changes and results to PO Confirm, as JSON. Replies are JSON too.
 
 Send your key with every message, in the header `{KEY_HEADER}`.
 

@@ -63,14 +63,14 @@ function useLocation(button) {
     button.parentElement.querySelector("[data-located]").textContent = message;
   };
   if (!navigator.geolocation) return report("This browser can't share its location. Nothing was changed.");
-  report("Getting this device’s location…");
+  report("Getting this device's location…");
   navigator.geolocation.getCurrentPosition(
     ({ coords }) => {
       const { device_tag_name: name, device_tag_value: value } = button.form.elements;
       name.value = "GEOCODE";
       value.value = [coords.latitude, coords.longitude].map(formatDegrees).join(",");
       value.dispatchEvent(new Event("input", { bubbles: true }));
-      report("The device tag is now this device’s location.");
+      report("The device tag is now this device's location.");
     },
     (error) => {
       const denied = error.code === error.PERMISSION_DENIED;

@@ -59,7 +59,7 @@ def test_preview_session_ended_closes_and_keeps_text(form: Page) -> None:
 
 def use_location(form: Page) -> None:
     form.locator("summary", has_text="Device").click()
-    form.get_by_role("button", name="Use this device’s location").click()
+    form.get_by_role("button", name="Use this device's location").click()
 
 
 def test_use_location_sets_device_tag(form: Page) -> None:
@@ -69,7 +69,7 @@ def test_use_location_sets_device_tag(form: Page) -> None:
     expect(form.locator("#preview pre").first).to_contain_text("INITIATING_CHANNEL")
     use_location(form)
     expect(form.locator("[data-located]")).to_have_text(
-        "The device tag is now this device’s location.",
+        "The device tag is now this device's location.",
     )
     expect(form.get_by_label("Device tag")).to_have_value("GEOCODE")
     expect(form.get_by_label("Device value")).to_have_value("18.5204,0.0000")
@@ -94,7 +94,7 @@ def test_preview_without_javascript_is_a_page(browser: Any, form: Page, site: st
     page.goto(form.url)
     page.locator("summary", has_text="Device").click()
     expect(page.get_by_label("Device tag")).to_be_visible()
-    expect(page.get_by_role("button", name="Use this device’s location")).to_be_hidden()
+    expect(page.get_by_role("button", name="Use this device's location")).to_be_hidden()
     page.get_by_label("Remarks for the buyer").fill("On paper")
     page.get_by_role("button", name="Preview message").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Preview message")
