@@ -57,9 +57,9 @@ def _span(seconds: float) -> str:
 
 
 def until(when: datetime, now: datetime) -> str:
-    """A deadline relative to now: ``in 3 h``, ``2 h late``."""
+    """A deadline relative to now: ``in 3 h``, ``2 h overdue``."""
     seconds = (when - now).total_seconds()
-    return f"in {_span(seconds)}" if seconds >= 0 else f"{_span(-seconds)} late"
+    return f"in {_span(seconds)}" if seconds >= 0 else f"{_span(-seconds)} overdue"
 
 
 def ago(when: datetime, now: datetime) -> str:

@@ -11,7 +11,7 @@ function shortDuration(seconds) {
 }
 
 const relativeTime = {
-  until: (left) => left >= 0 ? `in ${shortDuration(Math.floor(left))}` : `${shortDuration(Math.floor(-left))} late`,
+  until: (left) => left >= 0 ? `in ${shortDuration(Math.floor(left))}` : `${shortDuration(Math.floor(-left))} overdue`,
   next: (left) => left >= 1 ? `in ${shortDuration(Math.floor(left))}` : "now",
   ago: (left) => left > -10 ? "just now" : `${shortDuration(Math.floor(-left))} ago`,
 };
