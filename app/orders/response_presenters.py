@@ -32,7 +32,7 @@ def unsuccessful_title(message: Message) -> str:
         return canceled_sentence("Your last response", message)
     if message.state is MessageState.FAILED:
         return "Your last response could not be delivered."
-    return "The partner refused your last response."
+    return "Your last response is not in effect."
 
 
 def form_state(

@@ -269,7 +269,7 @@ class ReasonForm(FlaskForm):
 class AnnouncementForm(FlaskForm):
     """An announcement about a partner; blank removes it."""
 
-    text = StringField("Announcement", [Optional(), Length(max=REASON_MAX)], filters=[folded])
+    text = StringField("Message", [Optional(), Length(max=REASON_MAX)], filters=[folded])
 
 
 class KeyForm(FlaskForm):

@@ -6,7 +6,6 @@ from flask import Flask
 
 from app import clock
 from app.accounts import access
-from app.network.text import pluralize
 from app.ui import web
 from app.ui.chips import Chip
 from app.ui.times import moment
@@ -36,10 +35,8 @@ def next_check(status: PartnerStatus) -> str:
 
 def failing_sentence(status: PartnerStatus) -> str:
     """What happens to the webhooks of a failing partner."""
-    text = "Several attempts in a row failed."
-    if status.waiting.count:
-        text += f" {pluralize(status.waiting.count, 'webhook')} in the queue."
-    return f"{text} Webhooks are sent automatically when it recovers. {next_check(status)}".strip()
+    text = "Several attempts in a row failed. Webhooks are sent automatically when it recovers."
+    return f"{text} {next_check(status)}".strip()
 
 
 def init_app(app: Flask) -> None:
