@@ -68,7 +68,11 @@ document.addEventListener("htmx:load", ({ detail: { elt } }) => {
   if (elt === document.body) return;
   // Of the dialogs only the review opens with its content; the palette may have been closed a moment before.
   const review = elt.closest(".review-dialog");
-  if (review && !review.open) review.showModal();
+  if (review && !review.open) {
+    // The button lost the focus while it was disabled. It gets it back, and again when the dialog closes.
+    document.querySelector("[data-hx-target='#review']").focus();
+    review.showModal();
+  }
   announceOnce(elt.id, elt.dataset.announce);
   if (elt.dataset.activePage) markCurrentQueue(elt.dataset.activePage);
   if (elt.matches("label > .field-error")) {

@@ -29,15 +29,19 @@ for (const radio of document.querySelectorAll("input[name=theme]")) {
 // The account page sets the theme of all browsers, so the choice of this one ends.
 document.querySelector("form[action='/account']")?.addEventListener("submit", () => theme.clear());
 
-// The account menu closes on a click elsewhere and on Escape.
+// Menus close on a click elsewhere and on Escape.
+const openMenus = () => document.querySelectorAll(":is(.account, .list-menu, .export)[open]");
+
 document.addEventListener("click", ({ target }) => {
-  const menu = document.querySelector(".account[open]");
-  if (menu && !menu.contains(target)) menu.open = false;
+  for (const menu of openMenus()) {
+    if (!menu.contains(target)) menu.open = false;
+  }
 });
 
-document.addEventListener("keydown", (event) => {
-  const menu = document.querySelector(".account[open]");
-  if (event.key !== "Escape" || !menu) return;
-  menu.open = false;
-  menu.querySelector("summary").focus();
+document.addEventListener("keydown", ({ key }) => {
+  if (key !== "Escape") return;
+  for (const menu of openMenus()) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
 });

@@ -100,3 +100,26 @@ def test_keys_go_to_pages_and_can_be_switched_off(inbox: Page) -> None:
     press(page, "?", "Control+k", "g", "h")
     expect(page.locator("dialog[open]")).to_have_count(0)
     assert "/account" in page.url
+
+
+def test_closed_review_returns_the_focus_to_its_button(inbox: Page) -> None:
+    page = inbox
+    press(page, "j", "Enter")
+    review = page.get_by_role("button", name="Review and confirm")
+    review.press("Enter")
+    expect(page.locator("#review-title")).to_be_focused()
+    press(page, "Escape")
+    expect(review).to_be_focused()
+
+
+def test_menu_of_a_list_closes_on_escape_and_on_a_click_elsewhere(inbox: Page) -> None:
+    page = inbox
+    summary, menu = page.locator(".list-menu summary"), page.locator(".list-menu[open]")
+    summary.press("Enter")
+    expect(menu).to_be_visible()
+    press(page, "Escape")
+    expect(menu).to_have_count(0)
+    expect(summary).to_be_focused()
+    summary.click()
+    page.locator("h1").click()
+    expect(menu).to_have_count(0)
