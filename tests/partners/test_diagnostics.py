@@ -69,7 +69,7 @@ def test_busy_partner_is_the_partners_problem_and_no_baseline(check: Any, networ
     assert "The problem is on the partner's side." in page.visible_text
     state, words = steps(page)["Response"]
     assert state == "Failed" and "but the partner is busy" in words and "Previously: 200" in words
-    assert row().last_good["status"] == 200
+    assert row().baseline["status"] == 200
 
 
 def test_unknown_name_fails_and_skips_the_rest(check: Any, change: Any) -> None:
