@@ -229,16 +229,16 @@ def _with_device_tags(session: Session, planned: Sequence[PlannedResponse]) -> l
 
 
 def _check(order: PurchaseOrder, last: Decision | None, data: DecisionInput, version: int | None) -> BulkRow:
-    if last and decisions.is_in_effect(order, last):
-        if decisions.input_of(last) == data:
-            return BulkRow(order, BulkStatus.SAME_RESPONSE)
-        return BulkRow(order, BulkStatus.OTHER_RESPONSE, last.person_name)
-    if version is not None and version != order.version:
-        return BulkRow(order, BulkStatus.CHANGED)
-    if blocker := decisions.response_blocker(order, data.response):
-        return BulkRow(order, BulkStatus.BLOCKED, blocker)
     try:
+        if decisions.check(order, last, data, version=version or order.version):
+            return BulkRow(order, BulkStatus.SAME_RESPONSE)
         req_confirm(order, data)
+    except decisions.AlreadyDecided as error:
+        return BulkRow(order, BulkStatus.OTHER_RESPONSE, error.decision.person_name)
+    except decisions.StaleVersion:
+        return BulkRow(order, BulkStatus.CHANGED)
+    except decisions.CannotRespond as error:
+        return BulkRow(order, BulkStatus.BLOCKED, error.blocker)
     except Invalid as error:
         return BulkRow(order, BulkStatus.INVALID, error.detail)
     return BulkRow(order, BulkStatus.READY)

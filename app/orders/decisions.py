@@ -132,11 +132,21 @@ def respond(
     Errors: StaleVersion, AlreadyDecided, CannotRespond; network.messages.Invalid for content that the
     partner contract does not allow.
     """
-    current = current_decision(session, order)
-    if current and version == current.version:
-        if input_of(current) == data:
-            return current
-        raise AlreadyDecided(current)
+    last = last_decision(session, order)
+    return check(order, last, data, version=version) or _record(session, order, data, last, by, undo_seconds)
+
+
+def check(
+    order: PurchaseOrder, last: Decision | None, data: DecisionInput, *, version: int
+) -> Decision | None:
+    """The decision in effect if it is the identical response; None if this one may be recorded.
+
+    ``last`` is the order's last decision. Errors: StaleVersion, AlreadyDecided, CannotRespond.
+    """
+    if last and version == last.version and is_in_effect(order, last):
+        if input_of(last) == data:
+            return last
+        raise AlreadyDecided(last)
     if version != order.version:
         raise StaleVersion
     blocker = response_blocker(order, data.response)
@@ -144,7 +154,7 @@ def respond(
         blocker = ResponseBlocker.LINES_NOT_SUPPORTED
     if blocker:
         raise CannotRespond(blocker)
-    return _record(session, order, data, by, undo_seconds)
+    return None
 
 
 def cancel_response(session: Session, order: PurchaseOrder, reason: CancelReason, **params: Any) -> None:
@@ -219,9 +229,13 @@ def _audit_fields(decision: Decision | None) -> dict[str, object]:
 
 
 def _record(
-    session: Session, order: PurchaseOrder, data: DecisionInput, by: Responder, undo_seconds: float
+    session: Session,
+    order: PurchaseOrder,
+    data: DecisionInput,
+    last: Decision | None,
+    by: Responder,
+    undo_seconds: float,
 ) -> Decision:
-    last = last_decision(session, order)
     number = last.number + 1 if last else 1
     message = enqueue(
         session,

@@ -78,6 +78,18 @@ def test_bulk_response_skips_changed_order(asha: Browser, arrive: Any, session: 
 
 
 @pytest.mark.sqlite
+def test_bulk_response_to_an_earlier_version_is_stale_also_after_a_response(
+    asha: Browser, arrive: Any, session: Session
+) -> None:
+    ids = arrive(1)
+    set_order(session, ids[0], version=2)
+    asha.respond(ids[0], "ACCEPT", "Confirmed as ordered")
+    response = respond_to_all(asha, ids, versions=[f"{ids[0]}:1"])
+    assert "now version 2" in response.visible_text
+    assert "already" not in response.visible_text
+
+
+@pytest.mark.sqlite
 def test_bulk_response_twice_records_once(asha: Browser, arrive: Any, session: Session) -> None:
     ids = arrive(2)
     respond_to_all(asha, ids)
