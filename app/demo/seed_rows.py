@@ -27,7 +27,7 @@ from app.inbound.models import Effect, InboundMessage
 from app.network.paths import API_PATH, KEY_HEADER
 from app.network.reader import canonical_sha256, dumps
 from app.network.replies import build_reply
-from app.network.vocabulary import DEFAULT_TAG, ErrorCode, Kind, Status, status_after
+from app.network.vocabulary import ErrorCode, Kind, Status, status_after
 from app.orders.models import Decision, Delivery, OrderItem, PurchaseOrder, ResponseState, Revision
 from app.orders.req_confirm import DecisionInput, req_confirm
 from app.partners.masking import MASK
@@ -161,7 +161,7 @@ class SeedRows:
         """Add a response with its message and attempts."""
         rng, now = self.rng, self.now
         response = rng.choices([value for value, _ in RESPONSES], [weight for _, weight in RESPONSES])[0]
-        data = DecisionInput(response, rng.choice(REMARKS[response]), *DEFAULT_TAG)
+        data = DecisionInput(response, rng.choice(REMARKS[response]))
         person_id, person_name = rng.choice(self.example_data.staff)
         waits = state in LIVE
         response_time = timedelta(minutes=min(rng.lognormvariate(4.6, 1.1), 60 * 40))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from flask_wtf.file import FileField
 
 from app.network.text import read_date, search_key
-from app.network.vocabulary import DEFAULT_TAG, SupplierResponse
+from app.network.vocabulary import SupplierResponse
 from app.orders.bulk_presenters import NOT_FOUND
 from app.orders.forms import CONFIRMED, INFO_MAX, BaseResponseForm, remarks_error
 from app.orders.models import BulkItem, PurchaseOrder
@@ -32,7 +32,7 @@ class BulkResponseForm(BaseResponseForm):
     def decision_input(self, own_remarks: str = "") -> DecisionInput:
         """The response of a valid form to one order."""
         remarks = own_remarks or self.supplier_remarks.data or ""
-        return DecisionInput(self.supplier_response.data, remarks, *DEFAULT_TAG)
+        return DecisionInput(self.supplier_response.data, remarks)
 
 
 class UploadForm(FlaskForm):
@@ -103,7 +103,7 @@ def _read_response(row: EnteredResponse, cells: Mapping[str, str]) -> None:
     if response and not row.errors:
         infos = ((OWN_NUMBER, own_number), (PROMISED_DATE, promised.isoformat() if promised else ""))
         row.data = DecisionInput(
-            response, remarks, *DEFAULT_TAG, tuple((name, value) for name, value in infos if value)
+            response, remarks, infos=tuple((name, value) for name, value in infos if value)
         )
 
 

@@ -28,14 +28,12 @@ def run(work: TaskRun, settings: Settings) -> None:
             raise TaskSkipped
         items = bulk_response.waiting_items(session, bulk.id, limit=bulk_response.BATCH)
         scope = job.parameters["scope"]
-        name, value = job.parameters["device_tag"]
         with trail.acting(trail.Actor(*(job.parameters["actor"] or (bulk.person_name,)))):
             bulk_response.record(
                 session,
                 items,
                 scope=None if scope is None else frozenset(scope),
                 by=Responder(bulk.person_id, bulk.person_name),
-                device_tag=(name, value),
                 undo_seconds=settings.undo_seconds,
             )
         job.done += len(items)

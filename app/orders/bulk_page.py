@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.accounts import access
-from app.network.vocabulary import DEFAULT_TAG, SupplierResponse
+from app.network.vocabulary import SupplierResponse
 from app.orders import bulk_presenters, bulk_queries, bulk_response
 from app.orders.bulk_forms import BulkResponseForm, EnteredResponse, SendForm, read_row
 from app.orders.bulk_presenters import PlanRow, plan_row
@@ -69,7 +69,7 @@ def shared_rows(
         error = remarks_error(own, response) if own else ""
         remarks = (own if own and not error else shared) or CONFIRMED
         errors.append(error)
-        planned.append(PlannedResponse(order, DecisionInput(response, remarks, *DEFAULT_TAG), version))
+        planned.append(PlannedResponse(order, DecisionInput(response, remarks), version))
     checked = bulk_response.check(web.db(), planned)
     return [
         plan_row(row, plan.data, remarks=own, remarks_error=error)

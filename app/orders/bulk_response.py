@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from sqlalchemy import func, select
@@ -110,14 +110,13 @@ def send(
     *,
     scope: Scope,
     by: Responder,
-    device_tag: tuple[str, str],
     undo_seconds: float,
 ) -> None:
     """Record the responses of a plan: at once, or in a background job if there are many."""
     bulk.sent_at = clock.now()
     waiting = waiting_items(session, bulk.id, limit=AT_ONCE + 1)
     if len(waiting) <= AT_ONCE:
-        record(session, waiting, scope=scope, by=by, device_tag=device_tag, undo_seconds=undo_seconds)
+        record(session, waiting, scope=scope, by=by, undo_seconds=undo_seconds)
         return
     total = session.scalar(select(func.count()).select_from(_waiting(bulk.id).subquery())) or 0
     actor = trail.current_actor()
@@ -131,10 +130,7 @@ def send(
         parameters={
             "bulk": bulk.id,
             "scope": None if scope is None else sorted(scope),
-            "device_tag": list(device_tag),
-            "actor": [actor.name, actor.person_id, actor.role, actor.address, actor.user_agent]
-            if actor
-            else None,
+            "actor": astuple(actor) if actor else None,
         },
     )
     bulk.job_id = job.id
@@ -152,14 +148,13 @@ def record(
     *,
     scope: Scope,
     by: Responder,
-    device_tag: tuple[str, str],
     undo_seconds: float,
 ) -> None:
     """Record the response for each order that takes it, and the result for all."""
     ids = [item.order_id for item in items if item.order_id is not None]
     orders = {order.id: order for order in queries.orders_for_update(session, scope, ids)}
     planned = {
-        item.number: PlannedResponse(orders[item.order_id], _data_of(item, device_tag), item.version)
+        item.number: PlannedResponse(orders[item.order_id], _data_of(item), item.version)
         for item in items
         if item.order_id in orders
     }
@@ -210,9 +205,9 @@ def _waiting(bulk_id: str) -> Any:
     return select(BulkItem).where(BulkItem.bulk_id == bulk_id, BulkItem.result.is_(None))
 
 
-def _data_of(item: BulkItem, device_tag: tuple[str, str]) -> DecisionInput:
+def _data_of(item: BulkItem) -> DecisionInput:
     infos = tuple((name, value) for name, value in item.data["infos"])
-    return DecisionInput(item.data["response"], item.data["remarks"], *device_tag, infos)
+    return DecisionInput(item.data["response"], item.data["remarks"], infos=infos)
 
 
 def _with_device_tags(session: Session, planned: Sequence[PlannedResponse]) -> list[DecisionInput]:

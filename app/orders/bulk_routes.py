@@ -12,7 +12,7 @@ from app.accounts import access
 from app.accounts.access import Permission
 from app.db.filters import PAGE
 from app.network.text import whole_number
-from app.network.vocabulary import DEFAULT_TAG, SupplierResponse
+from app.network.vocabulary import SupplierResponse
 from app.orders import (
     bulk_presenters,
     bulk_queries,
@@ -321,7 +321,6 @@ def _send(bulk: BulkResponse) -> None:
         bulk,
         scope=access.visible_suppliers(),
         by=responder(),
-        device_tag=DEFAULT_TAG,
         undo_seconds=web.settings().undo_seconds,
     )
 

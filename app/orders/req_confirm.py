@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.network.messages import parse
 from app.network.reader import dumps
-from app.network.vocabulary import Kind, status_after
+from app.network.vocabulary import DEFAULT_TAG, Kind, status_after
 from app.orders.line_responses import LineResponse, encode
 from app.orders.models import PurchaseOrder
 
@@ -23,8 +23,8 @@ class DecisionInput:
 
     response: str
     remarks: str
-    device_tag_name: str
-    device_tag_value: str
+    device_tag_name: str = DEFAULT_TAG[0]
+    device_tag_value: str = DEFAULT_TAG[1]
     infos: tuple[tuple[str, str], ...] = ()
     lines: tuple[LineResponse, ...] = ()
 

@@ -21,7 +21,7 @@ from app.delivery.outcome import Detail, Outcome
 from app.delivery.retry_policy import Reason, Step, judge
 from app.network.paths import API_PATH
 from app.network.replies import read_reply
-from app.network.vocabulary import DEFAULT_TAG, Kind, Status, SupplierResponse
+from app.network.vocabulary import Kind, Status, SupplierResponse
 from app.orders.models import PurchaseOrder
 from app.orders.req_confirm import DecisionInput, req_confirm
 from app.partners.masking import masked
@@ -97,7 +97,7 @@ def sample(now: datetime) -> Sample:
     )
     # A rejection of nothing does less harm than a confirmation of nothing.
     infos = (("connectionTest", "true"),)
-    data = DecisionInput(SupplierResponse.REJECT, REMARKS, *DEFAULT_TAG, infos)
+    data = DecisionInput(SupplierResponse.REJECT, REMARKS, infos=infos)
     return Sample(message_id, object_id, req_confirm(order, data))
 
 
