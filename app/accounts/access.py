@@ -5,14 +5,12 @@ A view without a declared permission is closed to everyone.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 from flask import Flask, Request, abort, current_app, g, request, session, url_for
 from flask_login import LoginManager, current_user
-from sqlalchemy.exc import DBAPIError
 from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -42,7 +40,6 @@ __all__ = [
     "visible_suppliers",
 ]
 
-log = logging.getLogger(__name__)
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -175,12 +172,9 @@ def _record_activity(user_session: UserSession) -> None:
     now = clock.now()
     if not sessions.needs_activity(user_session, now, idle=web.settings().session_idle):
         return
-    try:
-        with web.database().writing_soon() as writing:
-            sessions.record_activity(writing, user_session.id, now)
-            writing.commit()
-    except DBAPIError as error:  # the next request tries again
-        log.info("activity of session %s was not recorded: %s", user_session.id, error.orig)
+    what = f"activity of session {user_session.id}"
+    with web.recording(web.database().writing_soon(), what) as writing:
+        sessions.record_activity(writing, user_session.id, now)
 
 
 def _display_preferences() -> Preferences:

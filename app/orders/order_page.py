@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from flask import abort, request
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
 
 from app import clock
@@ -34,7 +30,6 @@ from app.orders.timeline import activity
 from app.ui import web
 from app.webhooks.queries import messages_of_order
 
-log = logging.getLogger(__name__)
 ORDER = "/<int:order_id>"
 """The path of an order below ``/orders``."""
 
@@ -55,25 +50,12 @@ def responder() -> decisions.Responder:
     return decisions.Responder(me.id, me.display_name)
 
 
-@contextmanager
-def recording(transaction: AbstractContextManager[Session], what: str) -> Iterator[Session]:
-    """A short transaction of its own for a record that the page does not depend on."""
-    try:
-        with transaction as session:
-            yield session
-            session.commit()
-    except IntegrityError:
-        pass  # another tab recorded it at the same time
-    except DBAPIError as error:
-        log.info("%s was not recorded: %s", what, error.orig)
-
-
 def record_open_form(order: PurchaseOrder) -> None:
     """Record that the reader has the form open, for colleagues; the page does not depend on it."""
     me, now = access.current_person().id, clock.now()
     if form_presence.is_recorded(web.db(), order.id, me, now):
         return
-    with recording(web.database().writing_soon(), f"open form of order {order.id}") as session:
+    with web.recording(web.database().writing_soon(), f"open form of order {order.id}") as session:
         form_presence.record_open(session, order.id, me, now)
 
 

@@ -22,7 +22,6 @@ from app.orders.order_page import (
     new_form,
     page_context,
     record_open_form,
-    recording,
 )
 from app.ui import web
 from app.webhooks.queries import messages_of_order
@@ -95,7 +94,7 @@ def _record_view(order: PurchaseOrder) -> None:
     me = access.current_person()
     if not access.can(Permission.RESPOND) or order_views.has_viewed(web.db(), order, me.id):
         return
-    with recording(web.database().writing(), f"view of order {order.id}") as session:
+    with web.recording(web.database().writing(), f"view of order {order.id}") as session:
         order_views.record_view(session, order, by=me)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -28,7 +29,7 @@ from flask_login import AnonymousUserMixin, current_user
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from htmx_flask import Htmx
 from htmx_flask.requests import HtmxAwareRequest
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
@@ -144,6 +145,19 @@ def _read_form() -> None:
     request.max_content_length = getattr(view, "max_bytes", FORM_BYTES)
     # Also parses the form, which raises 413 where it is too large.
     _reject_nul(_texts(request.form))
+
+
+@contextmanager
+def recording(transaction: AbstractContextManager[Session], what: str) -> Iterator[Session]:
+    """A short transaction of its own for a record that the page does not depend on."""
+    try:
+        with transaction as session:
+            yield session
+            session.commit()
+    except IntegrityError:
+        pass  # another request recorded it at the same time
+    except DBAPIError as error:
+        log.info("%s was not recorded: %s", what, error.orig)
 
 
 def _reject_nul(texts: Iterable[str]) -> None:

@@ -120,7 +120,7 @@ def test_activity_that_cannot_be_written_fails_no_request(
     asha = sign_in()
     move_clock(minutes=2)
     monkeypatch.setattr(sessions, "record_activity", record_activity)
-    with caplog.at_level("INFO", "app.accounts.access"):
+    with caplog.at_level("INFO", "app.ui.web"):
         assert is_signed_in(asha)
     assert "activity of session 1 was not recorded: locked" in caplog.messages
 
