@@ -33,7 +33,7 @@ blueprint = Blueprint("inbound_api", __name__)
 
 KINDS = tuple(HANDLERS)
 """The kinds of message that partners may send."""
-SECRET_HEADERS = frozenset({"x-partner-key", "authorization", "cookie", "proxy-authorization"})
+SECRET_HEADERS = frozenset({KEY_HEADER.lower(), "authorization", "cookie", "proxy-authorization"})
 
 
 @blueprint.post(
