@@ -46,6 +46,7 @@ def test_paging_is_stable_while_entries_arrive(
     with database.writing() as session:
         trail.record(session, AuditAction.ANNOUNCED, AuditObject.PARTNER, 1, name="meanwhile")
         session.commit()
+    assert first.one("a[rel=next]").get_text() == "Next 50"
     second = meera.get(first.one("a[rel=next]")["href"])
     third = meera.get(second.one("a[rel=next]")["href"])
     shown = rows(first) + rows(second) + rows(third)

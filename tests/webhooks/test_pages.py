@@ -535,6 +535,7 @@ def test_body_search_runs_in_steps_and_shows_its_range(
     first = meera.get("/webhooks?q=needle")
     assert ids(first) == []
     assert "No recent matches" in first.visible_text and "Search older" in first.visible_text
+    assert "Body search covers the latest 2,000 webhooks" in first.visible_text
     second = meera.get(first.one("a[rel=next]")["href"])
     oldest = session.scalars(select(Message.id).order_by(Message.id)).first()
     assert ids(second) == [oldest]
