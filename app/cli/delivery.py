@@ -69,8 +69,8 @@ def resend(since: str, partner_name: str | None, state: str, reason: str, dry_ru
             )
             resend_job.run_now(session, job)
             session.commit()
-    for group in planned.skipped:
-        click.echo(f"skipped {group.count}: {blocker_text(group.key)}", err=True)
+    for blocker, count in planned.skipped.items():
+        click.echo(f"skipped {count}: {blocker_text(blocker)}", err=True)
     label = "would resend" if dry_run else "resent"
     click.echo(f"{label}={planned.count} skipped={planned.skipped_count}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -47,30 +48,25 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """How many messages have the same partner, state and reason, or blocker."""
-
-    key: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """The number and age of the messages to resend, in groups, and of those to skip."""
+    """The number and age of the messages to resend, and of those to skip.
+
+    Messages are counted by ``state:reason``, by partner, and by blocker, most first.
+    """
 
     count: int
     oldest: datetime | None
     newest: datetime | None
-    by_reason: Sequence[Group]
-    by_partner: Sequence[Group]
-    skipped: Sequence[Group]
+    by_reason: dict[str, int]
+    by_partner: dict[str, int]
+    skipped: dict[str, int]
     has_more: bool
     searched_back_to: datetime | None
 
     @property
     def skipped_count(self) -> int:
         """How many messages are skipped."""
-        return sum(group.count for group in self.skipped)
+        return sum(self.skipped.values())
 
 
 def plan(session: Session, scope: Scope, selection: Selection) -> Plan:
@@ -92,9 +88,9 @@ def plan(session: Session, scope: Scope, selection: Selection) -> Plan:
         count=sum(row.how_many for row in to_send),
         oldest=min((row.oldest for row in to_send), default=None),
         newest=max((row.newest for row in to_send), default=None),
-        by_reason=_groups((f"{row.labeled_state}:{row.reason}", row.how_many) for row in to_send),
-        by_partner=_groups((row.partner, row.how_many) for row in to_send),
-        skipped=_groups((row.blocker, row.how_many) for row in rows if row.blocker),
+        by_reason=_counted((f"{row.labeled_state}:{row.reason}", row.how_many) for row in to_send),
+        by_partner=_counted((row.partner, row.how_many) for row in to_send),
+        skipped=_counted((row.blocker, row.how_many) for row in rows if row.blocker),
         has_more=sum(row.how_many for row in rows) > MESSAGES_MAX,
         searched_back_to=searched_back_to,
     )
@@ -173,8 +169,8 @@ def _blocker(include_delivered: bool) -> ColumnElement[str]:
     )
 
 
-def _groups(pairs: Iterable[tuple[str, int]]) -> list[Group]:
-    counts: dict[str, int] = {}
-    for key, count in pairs:
-        counts[key] = counts.get(key, 0) + count
-    return [Group(key, count) for key, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+def _counted(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for key, count in sorted(pairs):
+        counts[key] += count
+    return dict(counts.most_common())
