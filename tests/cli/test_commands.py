@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -139,22 +140,11 @@ def test_users_add_invalid_user_fails_with_one_line(subtests: pytest.Subtests, a
 
 @pytest.mark.sqlite
 def test_partners_add_prints_the_key(app: Flask, session: Session) -> None:
-    result = run(
-        app,
-        "partners",
-        "add",
-        "Network",
-        "--base-url",
-        "https://b2b.example/gateway/",
-        "--allow-address",
-        "10.1.2.0/24",
-        "--header",
-        "X-Api-Key: s3cret",
-        "--deadline",
-        "7.5",
-        "--retry-schedule",
-        "5,300",
+    options = (
+        "--base-url https://b2b.example/gateway/ --allow-address 10.1.2.0/24 --header 'X-Api-Key: s3cret' "
+        "--deadline 7.5 --retry-schedule 5,300"
     )
+    result = run(app, "partners", "add", "Network", *shlex.split(options))
     assert result.exit_code == 0, result.output
     key = result.output.split("inbound key: ")[1].strip()
     partner = partner_with_key(session, key)
@@ -168,9 +158,7 @@ def test_partners_add_prints_the_key(app: Flask, session: Session) -> None:
 def test_partners_add_reads_secrets_from_standard_input(app: Flask, session: Session) -> None:
     arguments = ["partners", "add", "Network", "--base-url", "https://b2b.example"]
     arguments += ["--inbound-key-stdin", "--header-stdin", "--signature-required"]
-    result = app.test_cli_runner().invoke(
-        args=arguments, input="an-inbound-key-1234\nX-Key: a: b\n\nX-Other: c\n"
-    )
+    result = run(app, *arguments, input="an-inbound-key-1234\nX-Key: a: b\n\nX-Other: c\n")
     assert "inbound key: an-inbound-key-1234" in result.output
     partner = session.scalars(select(Partner)).one()
     assert partner.headers == [["X-Key", "a: b"], ["X-Other", "c"]]
@@ -181,7 +169,7 @@ def test_partners_add_reads_secrets_from_standard_input(app: Flask, session: Ses
 @pytest.mark.sqlite
 def test_partners_add_header_without_colon_is_not_repeated(app: Flask) -> None:
     arguments = ("partners", "add", "Network", "--base-url", "https://b2b.example", "--header-stdin")
-    result = app.test_cli_runner().invoke(args=arguments, input="X-Api-Key s3cret\n")
+    result = run(app, *arguments, input="X-Api-Key s3cret\n")
     assert result.exit_code == 1 and "Name: value" in result.output
     assert "s3cret" not in result.output
 
@@ -197,23 +185,11 @@ def test_partners_add_secret_over_plain_http_needs_the_option(app: Flask, sessio
 
 @pytest.mark.sqlite
 def test_partners_add_stores_limits(app: Flask, session: Session) -> None:
-    result = run(
-        app,
-        "partners",
-        "add",
-        "Network",
-        "--base-url",
-        "https://b2b.example",
-        "--contact",
-        "Kiran",
-        "--concurrency",
-        "2",
-        "--rate-per-minute",
-        "60",
-        "--success-code",
-        "7",
-        "--accepts-return",
+    options = (
+        "--base-url https://b2b.example --contact Kiran --concurrency 2 --rate-per-minute 60 "
+        "--success-code 7 --accepts-return"
     )
+    result = run(app, "partners", "add", "Network", *shlex.split(options))
     assert result.exit_code == 0, result.output
     partner = partner_by_name(session, "Network")
     assert partner and (partner.concurrency, partner.rate_per_minute) == (2, 60)
