@@ -8,14 +8,12 @@ from typing import Any
 
 from flask import Flask
 
-from app.db.filters import SEARCH_WINDOW
 from app.inbound.models import Effect, InboundMessage
 from app.inbound.processing import ReprocessBlocker
 from app.inbound.queries import InboundFilter
 from app.network.vocabulary import Kind
 from app.ui.chips import Chip
-from app.ui.listing import EmptyList, no_matches
-from app.ui.numbers import number
+from app.ui.listing import EmptyList, no_matches, no_recent_matches
 
 EFFECTS = {
     Effect.APPLIED: Chip("ok", "Applied"),
@@ -95,8 +93,7 @@ def empty_log(
         text = "Every message matches an order."
         return EmptyList("done", "No unmatched messages", text, SHOW_ALL)
     if searched_back_to:
-        text = f"No message in the latest {number(SEARCH_WINDOW)} contains “{filters.q}”. Older ones may."
-        return EmptyList("nothing", "No matches in the latest messages", text)
+        return no_recent_matches("messages", filters.q)
     if active:
         return no_matches("messages", filters.q, SHOW_ALL)
     text = "Orders, changes, cancellations and results from partners appear here with our responses."

@@ -26,12 +26,12 @@ from wtforms import SelectField
 from app.accounts import access
 from app.accounts.permissions import Permission
 from app.accounts.preferences import shown_columns
-from app.db.filters import PAGE
+from app.db.filters import PAGE, SEARCH_WINDOW
 from app.network.text import pluralize
 from app.ui import web
 from app.ui.fields import Moment
 from app.ui.forms import Form
-from app.ui.numbers import money
+from app.ui.numbers import money, number
 from app.ui.times import for_input, short_day
 
 Choices = Sequence[tuple[str, str]]
@@ -94,6 +94,13 @@ def no_matches(nouns: str, search: str, link: str) -> EmptyList:
     """What a list shows if no row matches the filters; ``search`` is the text searched for, if any."""
     search = f"“{search}” and " if search else ""
     return EmptyList("nothing", "No matches", f"No {nouns} match {search}these filters.", link)
+
+
+def no_recent_matches(nouns: str, search: str) -> EmptyList:
+    """What a list shows if a search of bodies found nothing in the rows that it covers."""
+    latest = f"the latest {number(SEARCH_WINDOW)} {nouns}"
+    text = f"No matches for “{search}” in {latest}. Older ones may match."
+    return EmptyList("nothing", "No recent matches", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +182,7 @@ class Listing:
             columns=list_request.columns(page.hidden),
             newer_url=list_request.newer_url(page.newest),
             next_url=list_request.url(after=page.next_after) if page.next_after else None,
+            search_window=SEARCH_WINDOW,
         )
 
     def newer(self) -> Response:

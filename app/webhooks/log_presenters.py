@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.db.filters import SEARCH_WINDOW
 from app.delivery.models import PAUSED, Attempt, Message, MessageState
 from app.delivery.retry_policy import Reason
 from app.network.text import pluralize
 from app.ui.chips import Chip
-from app.ui.listing import EmptyList, Group, no_matches
-from app.ui.numbers import count, number
+from app.ui.listing import EmptyList, Group, no_matches, no_recent_matches
+from app.ui.numbers import count
 from app.webhooks.forms import STATES
 from app.webhooks.presenters import (
     ATTEMPT_OUTCOMES,
@@ -198,9 +197,7 @@ def empty_log(
     if set(active) == {"state"} and filters.state in ALL_CLEAR:
         return EmptyList("done", "All clear", ALL_CLEAR[filters.state], SHOW_ALL)
     if searched_back_to:
-        latest = f"the latest {number(SEARCH_WINDOW)} webhooks"
-        text = f"No matches for “{filters.q}” in {latest}. Older ones may match."
-        return EmptyList("nothing", "No recent matches", text)
+        return no_recent_matches("webhooks", filters.q)
     if active:
         return no_matches("webhooks", filters.q, SHOW_ALL)
     text = "When someone responds to an order, the webhook appears here with its requests and responses."
