@@ -6,9 +6,8 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import cast
 
-from sqlalchemy import CursorResult, bindparam, delete, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, or_, select, update
 from sqlalchemy.orm import Session, contains_eager
 
 from app import clock
@@ -118,6 +117,6 @@ def end_all(session: Session, person_id: int, *, keep: int | None = None) -> int
     return _delete(session, UserSession.person_id == person_id, *others)
 
 
-def _delete(session: Session, *conditions: object) -> int:
-    statement = delete(UserSession).where(*conditions)  # type: ignore[arg-type]
-    return cast("CursorResult[None]", session.execute(statement)).rowcount
+def _delete(session: Session, *conditions: ColumnElement[bool]) -> int:
+    deleted = session.scalars(delete(UserSession).where(*conditions).returning(UserSession.id))
+    return len(deleted.all())
