@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select, true
 from sqlalchemy.orm import Session, joinedload
 
 from app import clock
@@ -75,9 +75,7 @@ def views_of(session: Session, person: Person, page: str | None = None) -> Seque
 def find_view(session: Session, person: Person, view_id: int, *, locked: bool = False) -> SavedView | None:
     """A view that this person sees; ``locked`` until the end of the transaction."""
     query = select(SavedView).where(SavedView.id == view_id, _is_visible(person))
-    if locked:
-        return session.scalar(query.with_for_update(of=SavedView))
-    return session.scalar(query)
+    return session.scalar(query.with_for_update(of=SavedView) if locked else query)
 
 
 def may_edit(person: Person, view: SavedView) -> bool:
@@ -92,10 +90,8 @@ def _is_visible(person: Person) -> ColumnElement[bool]:
     """
     pages = [name for name, viewed in LISTS.items() if can(person, viewed.permission)]
     is_own = SavedView.person_id == person.id
-    is_shared = and_(SavedView.is_shared)
-    if not can(person, Permission.MANAGE_USERS):
-        is_shared = and_(SavedView.is_shared, SavedView.owner.has(in_team_of(person)))
-    return and_(SavedView.page.in_(pages), or_(is_own, is_shared))
+    is_of_team = true() if can(person, Permission.MANAGE_USERS) else SavedView.owner.has(in_team_of(person))
+    return and_(SavedView.page.in_(pages), or_(is_own, and_(SavedView.is_shared, is_of_team)))
 
 
 def save(
@@ -198,7 +194,7 @@ def normalize_query(query: str) -> str:
 
     Errors: CannotSave if it is too long.
     """
-    pairs = parse_qsl(query.lstrip("?"), keep_blank_values=False, max_num_fields=None)
+    pairs = parse_qsl(query.lstrip("?"))
     normalized = urlencode(
         [(name, value) for name, value in pairs if name != "after" and "\0" not in name + value]
     )
