@@ -17,7 +17,7 @@ from app import clock
 from app.config import Settings
 from app.tasks.mail import RETRY_WAITS, SUBJECT_MAX, Topic, one_line
 from app.tasks.models import MAIL, JobState, Task
-from app.tasks.smtp import Outcome, Server, send
+from app.tasks.smtp import Outcome, Server, domain_of, send
 from app.tasks.texts import FOOTER, SUBJECT_PREFIX, TEST_BODY, TEST_SUBJECT
 from app.tasks.worker import Handler, Postpone, TaskFailed, TaskRun, TaskSkipped
 
@@ -111,8 +111,7 @@ def _compose(
     mail["To"] = ", ".join(recipients)
     mail["Subject"] = SUBJECT_PREFIX + parameters["subject"]
     mail["Date"] = format_datetime(created_at)
-    domain = sender.rpartition("@")[2].strip("> ") or "localhost"
-    mail["Message-ID"] = f"<{parameters['message_id']}@{domain}>"
+    mail["Message-ID"] = f"<{parameters['message_id']}@{domain_of(sender)}>"
     mail["Auto-Submitted"] = "auto-generated"  # suppresses out-of-office replies
     mail.set_content(parameters["body"] + FOOTER)
     return mail

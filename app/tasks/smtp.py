@@ -64,6 +64,11 @@ def send(server: Server, mail: EmailMessage, recipients: Sequence[str], *, deadl
     return Outcome(error="timed out") if watchdog.has_fired else outcome
 
 
+def domain_of(sender: str) -> str:
+    """The domain of a sender such as ``PO Confirm <po@supplier.example>``."""
+    return sender.rpartition("@")[2].strip("> ") or "localhost"
+
+
 class _Watchdog:
     """Cuts a connection after ``seconds``. The timeout of smtplib is per read, so dripped bytes evade it."""
 
@@ -101,8 +106,7 @@ class _WatchedSSL(_Watched, smtplib.SMTP_SSL):
 
 def _connect(server: Server, mail: EmailMessage, watchdog: _Watchdog) -> smtplib.SMTP:
     # Passing our host name avoids a DNS lookup in smtplib.
-    domain = str(mail["From"]).rpartition("@")[2].strip("> ") or "localhost"
-    options: dict[str, Any] = {"local_hostname": domain, "timeout": watchdog.seconds}
+    options: dict[str, Any] = {"local_hostname": domain_of(str(mail["From"])), "timeout": watchdog.seconds}
     if server.scheme == "smtps":
         context = ssl.create_default_context()
         return _WatchedSSL(watchdog, server.host, server.port, context=context, **options)
