@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -55,20 +55,17 @@ def notify(
 
 def mark_read(session: Session, person_id: int, ids: Collection[int]) -> None:
     """Mark those of the notifications as read that are this person's."""
-    unread = update(Notification).where(
-        Notification.person_id == person_id,
-        Notification.id.in_(ids),
-        Notification.read_at.is_(None),
-    )
-    session.execute(unread.values(read_at=clock.now()))
+    _mark_read(session, person_id, Notification.id.in_(ids))
 
 
 def mark_all_read(session: Session, person_id: int, newest: int) -> None:
     """Mark the notifications of a person as read, up to the newest one that the person saw."""
+    _mark_read(session, person_id, Notification.id <= newest)
+
+
+def _mark_read(session: Session, person_id: int, condition: ColumnElement[bool]) -> None:
     unread = update(Notification).where(
-        Notification.person_id == person_id,
-        Notification.id <= newest,
-        Notification.read_at.is_(None),
+        Notification.person_id == person_id, condition, Notification.read_at.is_(None)
     )
     session.execute(unread.values(read_at=clock.now()))
 
