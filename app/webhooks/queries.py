@@ -300,12 +300,12 @@ def successful_attempt(message: Message) -> Attempt | None:
 
 def _column_conditions(session: Session, scope: Scope, filters: MessageFilter) -> list[ColumnElement[bool]]:
     """The conditions of a filter without its search text and page; on messages joined with partners."""
-    conditions: list[ColumnElement[bool]] = []
-    if scope is not None and filters.state == ATTENTION:
-        conditions.append(without_index(Message.supplier_b2b_id).in_(scope))
-    elif scope is not None:
-        conditions.append(Message.supplier_b2b_id.in_(scope))
-    return conditions + conditions_of(FilterContext(session, filters, scope))
+    conditions = conditions_of(FilterContext(session, filters, scope))
+    if scope is None:
+        return conditions
+    supplier = Message.supplier_b2b_id
+    column = without_index(supplier) if filters.state == ATTENTION else supplier
+    return [column.in_(scope), *conditions]
 
 
 def _is_in_state(state: str, scope: Scope, filters: MessageFilter) -> Any:
