@@ -202,10 +202,10 @@ def _expiring(saved: dict[str, Any], until: datetime) -> dict[str, Any]:
 def _secret(entered: str | None) -> str:
     secret = entered.strip() if entered is not None else signing.new_secret()
     try:
-        key = signing.key_of(secret)
+        signing.key_of(secret)
     except signing.BadSecret as error:
         raise BadPartner(str(error), "key") from error
-    return secret if secret.startswith(signing.PREFIX) and key else signing.PREFIX + secret
+    return signing.PREFIX + secret.removeprefix(signing.PREFIX)
 
 
 def _check_count(active: int) -> None:
