@@ -112,7 +112,7 @@ def empty_list(queue: Queue, values: Mapping[str, Any]) -> EmptyList:
 
 @dataclass(frozen=True, slots=True)
 class OrderRow:
-    """An order in the list. ``css`` is the class of its state cell."""
+    """An order in the list. It is plain if nothing happened since it was received."""
 
     order: PurchaseOrder
     chip: Chip
@@ -120,12 +120,11 @@ class OrderRow:
     delivery_prefix: str
     urgency: str
     can_select: bool
-    css: str
+    is_plain: bool
 
 
 def order_row(order: PurchaseOrder, *, can_assign: bool) -> OrderRow:
     """An order in the list; ``can_assign`` is a permission that all have who may respond."""
-    is_plain = order.response is ResponseState.NONE and order.needs_response
     return OrderRow(
         order=order,
         chip=order_chip(order),
@@ -133,7 +132,7 @@ def order_row(order: PurchaseOrder, *, can_assign: bool) -> OrderRow:
         delivery_prefix="previous response: " if is_superseded(order) else "",
         urgency=urgency(order, clock.now()),
         can_select=can_assign and order.needs_response,
-        css="col-state plain" if is_plain else "col-state",
+        is_plain=order.response is ResponseState.NONE and order.needs_response,
     )
 
 

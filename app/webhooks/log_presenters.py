@@ -87,11 +87,6 @@ class LogRow:
     next_at: datetime | None
     next_label: str
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether there is nothing to say beyond the state."""
-        return not self.text and self.next_at is None
-
 
 GROUPED_FROM = 3
 """Webhooks with the same reason that make a group."""
