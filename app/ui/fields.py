@@ -48,21 +48,11 @@ class Whole(IntegerField):
     def process_formdata(self, valuelist: list[Any]) -> None:
         if valuelist and len(valuelist[0].strip().lstrip("+-")) > 9:
             raise ValueError("Enter a number of at most nine digits.")
-        try:
-            super().process_formdata(valuelist)
-        except ValueError as error:
-            raise ValueError("Enter a whole number, such as 4.") from error
+        super().process_formdata(valuelist)
 
 
 class Seconds(FloatField):
     """Seconds, perhaps with a decimal point."""
-
-    def process_formdata(self, valuelist: list[Any]) -> None:
-        """Parse the text. Errors: ValueError with a sentence for the user."""
-        try:
-            super().process_formdata(valuelist)
-        except ValueError as error:
-            raise ValueError("Enter a number of seconds, such as 15 or 2.5.") from error
 
     def _value(self) -> str:
         """The input as typed, or the saved number without a trailing ``.0``."""

@@ -17,6 +17,8 @@ ERROR_TEXTS = {
     "Number must be at least %(min)s.": "Enter a number of at least %(min)s.",
     "Number must be at most %(max)s.": "Enter a number of at most %(max)s.",
     "Number must be between %(min)s and %(max)s.": "Enter a number from %(min)s to %(max)s.",
+    "Not a valid integer value.": "Enter a whole number, such as 4.",
+    "Not a valid float value.": "Enter a number of seconds, such as 15 or 2.5.",
     "Not a valid choice.": "Choose a value from the list.",
     "'%(value)s' is not a valid choice for this field.": "Choose values from the list.",
     "'%(value)s' are not valid choices for this field.": "Choose values from the list.",
