@@ -69,7 +69,6 @@ class Message:
     path: str
     summary: str
     description: str
-    model: str
     fields: list[Field]
     curl: str
     responses: list[ApiResponse]
@@ -111,7 +110,6 @@ def _message(document: Mapping[str, Any], path: str, operation: Mapping[str, Any
         path=path,
         summary=operation["summary"],
         description=operation["description"],
-        model=model,
         fields=_fields(document["components"]["schemas"][model], message_models(document)),
         curl=operation["x-codeSamples"][0]["source"],
         responses=[_response(status, response) for status, response in operation["responses"].items()],
