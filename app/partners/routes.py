@@ -54,16 +54,6 @@ CONNECTION_FIELDS = (
     "ca_bundle",
 )
 """Fields that decide whether webhooks arrive. A change is tested before it is saved."""
-LOGGED = {
-    "saved": "tested and saved",
-    "kept": "saved",
-    "untested": "saved without a test",
-    "paused": "paused",
-    "resumed": "resumed",
-    "announced": "announcement published",
-    "announcement_removed": "announcement removed",
-}
-"""What was done to a partner, in the log, by the code of its confirmation."""
 CHANGED_MEANWHILE = "someone else changed this partner while you were editing. Not saved."
 PAUSES_SHOWN = 6
 """Latest pauses and resumptions on a partner's page."""
@@ -316,7 +306,7 @@ def _without_transaction(call: Callable[[], Result]) -> Result:
 
 def _done(row: Partner, result: str) -> AnyResponse:
     web.db().commit()
-    log.info("partner %s: %s by %s", row.id, LOGGED[result], access.current_person().username)
+    log.info("partner %s changed by %s: %s", row.id, access.current_person().username, result)
     return web.redirect_after_post(url_for(".partner", partner_id=row.id, done=result))
 
 
@@ -418,7 +408,7 @@ def _save(saved: Partner | None) -> AnyResponse:
     except BadPartner as error:  # another request saved first
         return _conflict_page(form, saved, secrets, error, sample_send)
     done = "saved" if sample_send else "untested" if is_connection_changed else "kept"
-    log.info("partner %s: %s by %s", saved_id, LOGGED[done], access.current_person().username)
+    log.info("partner %s changed by %s: %s", saved_id, access.current_person().username, done)
     page = ".key_page" if saved is None else ".partner"
     return web.redirect_after_post(url_for(page, partner_id=saved_id, done=done))
 
