@@ -122,8 +122,7 @@ def new_line(rng: random.Random, number: int, same_state: bool) -> dict[str, Any
     """A line with exact totals; within a state its tax is CGST and SGST."""
     article = rng.choice(_ARTICLES)
     quantity = _quantity(rng, article)
-    amount = paise(quantity * Decimal(article.price))
-    tax = paise(amount * article.gst / 100)
+    amounts, tax = line_amounts(quantity, Decimal(article.price), article.gst)
     return {
         "serialno": str(number),
         "productDescription": article.description,
@@ -134,10 +133,8 @@ def new_line(rng: random.Random, number: int, same_state: bool) -> dict[str, Any
         "freeQuantity": 0,
         "unit": article.unit,
         "unitPrice": Decimal(article.price),
-        "totalAmt": amount,
-        "assessmentAmount": amount,
         "gstRate": article.gst,
-        "totalItemValue": amount + tax,
+        **amounts,
         "orderLineReference": f"{number * 10:05}",
         "originCountry": "IN",
         "productSerialNumber": "",
@@ -148,16 +145,18 @@ def new_line(rng: random.Random, number: int, same_state: bool) -> dict[str, Any
 
 def with_quantity(line: dict[str, Any], quantity: int | Decimal, price: Decimal) -> dict[str, Any]:
     """A line of these orders with another quantity and unit price, and the amounts that follow."""
-    amount = paise(quantity * price)
-    tax = paise(amount * line["gstRate"] / 100)
-    return line | {
-        "quantity": quantity,
-        "unitPrice": price,
-        "totalAmt": amount,
-        "assessmentAmount": amount,
-        "totalItemValue": amount + tax,
-        "itemValueDetails": [{**line["itemValueDetails"][0], "value": tax}],
-    }
+    amounts, tax = line_amounts(quantity, price, line["gstRate"])
+    details = [{**line["itemValueDetails"][0], "value": tax}]
+    return line | {"quantity": quantity, "unitPrice": price, **amounts, "itemValueDetails": details}
+
+
+def line_amounts(
+    quantity: int | Decimal, price: Decimal, gst_rate: int | Decimal
+) -> tuple[dict[str, Decimal], Decimal]:
+    """The amounts of a line in INR, and its tax."""
+    amount = _paise(quantity * price)
+    tax = _paise(amount * gst_rate / 100)
+    return {"totalAmt": amount, "assessmentAmount": amount, "totalItemValue": amount + tax}, tax
 
 
 def _quantity(rng: random.Random, article: _Article) -> int | Decimal:
@@ -173,6 +172,6 @@ def totals(lines: list[dict[str, Any]]) -> dict[str, Decimal]:
     return {"assessmentValue": value, "totalTaxValue": total - value, "totalPOValue": total}
 
 
-def paise(amount: Decimal) -> Decimal:
+def _paise(amount: Decimal) -> Decimal:
     """INR rounded to the paisa, half up."""
     return amount.quantize(_PAISA, ROUND_HALF_UP)

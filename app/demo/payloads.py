@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from app.demo.orders import new_line, paise, totals
+from app.demo.orders import line_amounts, new_line, totals
 from app.network.vocabulary import BuyerAction, Kind, Result, Status, status_after_action
 
 
@@ -169,9 +169,8 @@ def _reprice(line: dict[str, Any]) -> None:
     price, rate = line.get("unitPrice"), line.get("gstRate")
     if not (price and rate and _is_number(price) and _is_number(rate)):
         return
-    amount = paise(line["quantity"] * Decimal(price))
-    tax = paise(amount * Decimal(rate) / 100)
-    line |= {"totalAmt": amount, "assessmentAmount": amount, "totalItemValue": amount + tax}
+    amounts, tax = line_amounts(line["quantity"], Decimal(price), Decimal(rate))
+    line |= amounts
     if details := line.get("itemValueDetails"):
         line["itemValueDetails"] = [{**details[0], "value": tax}]
 
