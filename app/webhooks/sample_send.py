@@ -76,8 +76,6 @@ class SampleSend:
     request_headers: list[list[str]]
     body: bytes
     outcome: Outcome
-    response_headers: list[list[str]]
-    response_body: str
     token_url: str
     token_failed: bool
     judgment: Judgment
@@ -126,8 +124,6 @@ def send_sample(partner: Any) -> SampleSend:
         request_headers=credentials.logged_headers(headers),
         body=message.body,
         outcome=outcome,
-        response_headers=[[name, value] for name, value in outcome.headers],
-        response_body=outcome.body.decode("utf-8", "replace"),
         token_url=credentials.grant.token_url if credentials.grant else "",
         token_failed=isinstance(token, NoToken),
         # Its text was decoded from the body, which may spell a secret differently.
