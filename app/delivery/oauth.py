@@ -23,7 +23,7 @@ from app import clock
 from app.delivery.address_policy import Network
 from app.delivery.http_client import Sender, Target
 from app.delivery.outcome import Detail, DetailCode, Failure, Outcome
-from app.network.reader import Unreadable, read_json
+from app.network.replies import read_object
 from app.partners.masking import masked, oauth_secrets
 
 TOKEN_DEADLINE = 4.0
@@ -161,13 +161,14 @@ def fetch(grant: Grant, sender: Sender) -> Token | NoToken:
         nothing: dict[str, Any] = {"headers": (), "body": b"", "body_size": None, "truncated": False}
         detail = Detail(outcome.detail.code, {**outcome.detail.params, "for_token": True})
         return NoToken(replace(outcome, detail=_masked(detail, grant), sent=False, status=None, **nothing))
-    response = _response(outcome)
+    response = read_object(outcome.body)
     if outcome.status != 200:
         return _refused(grant, outcome, response)
-    text, kind = response.get("access_token"), response.get("token_type", "Bearer")
+    text, kind = response.get("access_token"), response.get("token_type")
     if not isinstance(text, str) or not text.isascii() or not text.isprintable() or not text:
         return _no_token(Failure.MALFORMED_RESPONSE, grant, DetailCode.OAUTH_MISSING, outcome)
-    if not isinstance(kind, str) or kind.lower() != "bearer":
+    # Some servers say "BearerToken", and some nothing.
+    if isinstance(kind, str) and kind and not kind.lower().startswith("bearer"):
         return _no_token(Failure.MALFORMED_RESPONSE, grant, DetailCode.OAUTH_NOT_BEARER, outcome)
     return Token(text, requested_at + _used_for(response.get("expires_in")))
 
@@ -196,14 +197,6 @@ def _used_for(expires_in: Any) -> timedelta:
         return UNSPECIFIED
     lifetime = timedelta(seconds=int(text))
     return min(lifetime - min(MARGIN_MAX, lifetime / 10), LIFETIME_MAX)
-
-
-def _response(outcome: Outcome) -> dict[str, Any]:
-    try:
-        response = read_json(outcome.body)
-    except Unreadable:
-        return {}
-    return response if isinstance(response, dict) else {}
 
 
 def _refused(grant: Grant, outcome: Outcome, response: dict[str, Any]) -> NoToken:

@@ -118,14 +118,20 @@ class PartnerReply:
         return self.result.strip().upper() == Result.FAILURE
 
 
-def read_reply(raw: bytes) -> PartnerReply | None:
-    """Read a partner's reply; None if it is no JSON object with an integer `response_code`. Never raises."""
+def read_object(raw: bytes) -> dict[str, Any]:
+    """The JSON object in a partner's response; empty if there is none. Never raises."""
     try:
         text = raw.decode(json.detect_encoding(raw), "replace")
-        document = _DECODER.decode(text.strip())
+        value = _DECODER.decode(text.strip())
     except (ValueError, RecursionError):
-        return None
-    code = _whole_number(document.get("response_code")) if isinstance(document, dict) else None
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def read_reply(raw: bytes) -> PartnerReply | None:
+    """Read a partner's reply; None if it is no JSON object with an integer `response_code`. Never raises."""
+    document = read_object(raw)
+    code = _whole_number(document.get("response_code"))
     if code is None:
         return None
     payload = document.get("payload")

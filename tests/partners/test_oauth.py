@@ -101,6 +101,25 @@ def test_token_is_used_until_shortly_before_it_expires(
 
 
 @pytest.mark.parametrize(
+    "reply",
+    [
+        b'\xef\xbb\xbf{"access_token":"t-1"}',
+        b'{"access_token":"t-1","token_type":null}',
+        b'{"access_token":"t-1","token_type":"BearerToken"}',
+        b'{"access_token":"t-1","token_type":"","issued_at":123456789012345678901234567890,"ratio":NaN}',
+        b'{"access_token":"t-1","scope":"a","scope":"a b"}',
+    ],
+)
+def test_token_with_odd_optional_parts_is_used(serve: Callable[..., Any], reply: bytes) -> None:
+    def script(connection: Any) -> None:
+        connection.receive()
+        connection.send(response(reply))
+
+    found = fetch_token(Tokens(), grant_at(serve(script).url()))
+    assert isinstance(found, Token) and found.text == "t-1"
+
+
+@pytest.mark.parametrize(
     ("reply", "failure", "words"),
     [
         (
