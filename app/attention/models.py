@@ -38,7 +38,7 @@ def split_key(key: str) -> tuple[str, str]:
 
 
 class Case(Base):
-    """The assignment and resolution of one item; created when a person first acts on the item.
+    """The assignment and resolution of one item; created when a person, or a new response, first acts on it.
 
     Whether the item needs attention is a fact of its message, order or partner, not of the case.
     """

@@ -219,17 +219,7 @@ def form_updates(order_id: int) -> Response:
 @access.requires(Permission.RESPOND)
 def lines(order_id: int) -> Response:
     """Another page of the line editor; what was entered stays."""
-    order = get_order(order_id)
-    form = posted_form(order)
-    if "lines_reset" in request.form:
-        form.lines.reset()
-    form.lines.validate()
-    return web.page(
-        "orders/response.html",
-        "orders/_lines.html",
-        updates="sentence" if web.wants_fragment() else "",
-        **page_context(order, form, opens_lines=True),
-    )
+    return _lines_page(order_id, "orders/_lines.html", updates="sentence")
 
 
 @blueprint.post(ORDER + "/answer/lines/summary")
@@ -237,13 +227,20 @@ def lines(order_id: int) -> Response:
 @access.requires(Permission.RESPOND)
 def line_summary(order_id: int) -> Response:
     """The totals of the line responses, which follow what is typed."""
+    return _lines_page(order_id, "orders/_line_summary.html", updates="lines")
+
+
+def _lines_page(order_id: int, fragment: str, *, updates: str) -> Response:
+    """The lines as entered; ``updates`` is what a fragment changes elsewhere on the page."""
     order = get_order(order_id)
     form = posted_form(order)
+    if "lines_reset" in request.form:
+        form.lines.reset()
     form.lines.validate()
     return web.page(
         "orders/response.html",
-        "orders/_line_summary.html",
-        updates="lines" if web.wants_fragment() else "",
+        fragment,
+        updates=updates if web.wants_fragment() else "",
         **page_context(order, form, opens_lines=True),
     )
 
