@@ -24,7 +24,7 @@ from app.accounts.passwords import hash_password, is_password, new_password, pas
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.network.vocabulary import DeviceTag
-from app.notifications.account_mails import mail_account_change
+from app.notifications.service import mail_account_change
 from app.notifications.texts import AccountChange
 from app.orders.queries import ordered_supplier_ids, supplier_names
 from app.ui import web

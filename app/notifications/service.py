@@ -16,7 +16,7 @@ from app.audit.models import AuditAction, AuditObject
 from app.db import Database
 from app.notifications.models import TITLE_MAX, EmailTiming, Event, Notification
 from app.notifications.preferences import NotificationPreferences
-from app.notifications.texts import digest_mail, notification_mail
+from app.notifications.texts import AccountChange, account_change_mail, digest_mail, notification_mail
 from app.tasks.mail import DIGEST_HOUR, Topic, enqueue, is_on, link
 
 ZONE = "time_zone"
@@ -108,6 +108,21 @@ def prune(database: Database) -> None:
     with database.writing() as session:
         session.execute(delete(Notification).where(Notification.created_at < clock.now() - KEEP))
         session.commit()
+
+
+def mail_account_change(
+    session: Session, person: Person, change: AccountChange, *, to: str | None = None
+) -> None:
+    """Mail the person, or the address ``to``, about a change to the account, whatever the preferences are.
+
+    It does nothing without an address.
+    """
+    address = person.mail_address if to is None else to
+    if not address:
+        return
+    url = link(session, "/account/sessions")
+    subject, body = account_change_mail(change, person.username, url=url)
+    enqueue(session, Topic.NOTIFICATION, subject, body, to=address)
 
 
 def zone_of(session: Session, person: Person) -> ZoneInfo:
