@@ -130,8 +130,8 @@ def _add_pages(app: Flask, memory: SimulatorState, traffic: TrafficGenerator) ->
     @app.get("/")
     def page() -> str:
         exchanges, orders = memory.exchanges(), memory.orders()
-        return _rendered(
-            "simulator.html",
+        return render_template(
+            "demo/simulator.html",
             exchanges=exchanges[: -EXCHANGES_SHOWN - 1 : -1],
             count=len(exchanges),
             orders=orders[: -ORDERS_SHOWN - 1 : -1],
@@ -149,8 +149,8 @@ def _add_pages(app: Flask, memory: SimulatorState, traffic: TrafficGenerator) ->
         exchanges = [item for item in memory.exchanges() if item.idempotency_key == idempotency_key]
         if not exchanges:
             return missing("No message with this key was received, or it is no longer stored.")
-        return _rendered(
-            "received.html", key=idempotency_key, exchanges=exchanges[::-1], just_sent=_just_sent(memory)
+        return render_template(
+            "demo/received.html", key=idempotency_key, exchanges=exchanges[::-1], just_sent=_just_sent(memory)
         )
 
     @app.get("/orders/<path:object_id>")
@@ -161,7 +161,7 @@ def _add_pages(app: Flask, memory: SimulatorState, traffic: TrafficGenerator) ->
         received = [item for item in memory.exchanges() if item.object_id == object_id]
         events: list[Exchange | Sent] = [*received, *memory.sent(object_id)]
         events.sort(key=_happened_at, reverse=True)
-        return _rendered("order.html", order=known, events=events, just_sent=_just_sent(memory))
+        return render_template("demo/order.html", order=known, events=events, just_sent=_just_sent(memory))
 
 
 def _add_assets(app: Flask) -> None:
@@ -210,7 +210,7 @@ def missing(text: str) -> Response:
     """404 as a page for a browser, else as data."""
     if not from_page():
         abort(404, text)
-    return Response(_rendered("missing.html", text=text), 404)
+    return Response(render_template("demo/missing.html", text=text), 404)
 
 
 def from_page() -> bool:
@@ -234,10 +234,6 @@ def _order_data(order: Order, response: AcceptedResponse | None) -> dict[str, An
         "reqMsgId": response and response.req_msg_id,
         "result": response and response.result,
     }
-
-
-def _rendered(name: str, **values: Any) -> str:
-    return render_template(f"demo/{name}", **values)
 
 
 def _just_sent(memory: SimulatorState) -> Sent | None:
