@@ -28,7 +28,9 @@ from app.network.vocabulary import ErrorCode, Kind
 log = logging.getLogger(__name__)
 
 REQUEST_BYTES_MAX = 8 * 1024 * 1024
-"""Larger requests get 413 as soon as their headers say so. Forms and the API have smaller limits."""
+"""Larger requests get 413 as soon as their headers say so, unless `PO_MAX_BODY_BYTES` is larger.
+
+Forms and the API have their own limits."""
 SENTENCES = {
     413: "The file or form is too large. Go back and send a smaller one.",
     500: "The server had an error. Go back and try again.",
@@ -125,9 +127,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def run(
-    app: Callable[..., Any], listener: socket.socket, *, threads: int, behind_proxy: bool = False
-) -> None:
+def run(app: Callable[..., Any], settings: Settings, listener: socket.socket) -> None:
     """Serve on the socket until SIGTERM, then finish the requests in flight."""
     server = _Server(
         app,
@@ -135,16 +135,17 @@ def run(
         bind_socket=False,
         sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
         sockets=[listener],
-        threads=threads,
+        threads=settings.web_threads,
         ident=None,
         backlog=1024,
         connection_limit=CONNECTIONS,
         channel_timeout=IDLE_SECONDS,
         cleanup_interval=5,
         asyncore_use_poll=True,
-        max_request_body_size=REQUEST_BYTES_MAX,
+        # Waitress refuses a body of this size too.
+        max_request_body_size=max(REQUEST_BYTES_MAX, settings.max_body_bytes + 1),
         # ProxyFix reads these headers if proxies are configured; otherwise clients may not set them.
-        clear_untrusted_proxy_headers=not behind_proxy,
+        clear_untrusted_proxy_headers=not settings.trusted_proxies,
     )
     stopping = _stop_flag(server)
     while not stopping():
@@ -162,7 +163,7 @@ def serve_app(app: Flask, settings: Settings, listener: socket.socket) -> None:
     app.extensions["database"].engine.dispose(close=False)
     # Loaded modules are never freed: collecting them each time costs an eighth of a page's time.
     gc.freeze()
-    run(app, listener, threads=settings.web_threads, behind_proxy=settings.trusted_proxies > 0)
+    run(app, settings, listener)
 
 
 def _is_busy(server: _Server) -> bool:

@@ -202,6 +202,12 @@ def test_serve_with_an_oversized_request_refuses_it_by_its_head(
     assert ("The file or form is too large. Go back and send a smaller one." in response) == is_page
 
 
+def test_serve_takes_messages_of_the_configured_size(serve: Callable[..., Serving]) -> None:
+    url = serve(PO_MAX_BODY_BYTES="9000000").url + "/api/v0/purchase-order/req-send"
+    assert requests.post(url, data=b"x" * 9_000_000, timeout=30).status_code == 401
+    assert requests.post(url, data=b"x" * 9_000_001, timeout=30).status_code == 413
+
+
 def test_health_check_goes_before_waiting_requests() -> None:
     dispatcher = ThreadedTaskDispatcher()
     server = object.__new__(web_server._Server)  # without a socket
