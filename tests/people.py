@@ -112,6 +112,11 @@ class ParsedResponse(TestResponse):
         return elements[0]
 
 
+def po_numbers(page: ParsedResponse) -> list[str]:
+    """The PO numbers in the list of orders, in its order."""
+    return [link.get_text(strip=True) for link in page.page.select("#orders-list td.col-order a")]
+
+
 class Browser(FlaskClient):
     """A browser without JavaScript: it parses strictly and submits all fields of a form."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from typing import Any
 
 import pytest
@@ -15,26 +14,16 @@ from app.db import Database
 from app.network.vocabulary import Status
 from app.orders import queries
 from app.orders.models import Delivery, PurchaseOrder, ResponseState
-from tests.people import HTMX, Browser
-
-
-def numbers(page: Any) -> list[str]:
-    """The PO numbers of the list, in order."""
-    seen: list[str] = []
-    for link in page.page.select("#orders-list a[href^='/orders/']"):
-        text = link.get_text(" ", strip=True)
-        if re.fullmatch(r"[A-Z]{3}/\d{4}/\d{5}", text) and text not in seen:
-            seen.append(text)
-    return seen
+from tests.people import HTMX, Browser, po_numbers
 
 
 def test_inbox_shows_only_orders_of_own_supplier_ids(
     asha: Browser, omar: Browser, meera: Browser, arrive: Any
 ) -> None:
     arrive(10)
-    assert len(numbers(asha.get("/orders"))) == 10
-    assert len(numbers(meera.get("/orders"))) == 10
-    some = numbers(omar.get("/orders"))
+    assert len(po_numbers(asha.get("/orders"))) == 10
+    assert len(po_numbers(meera.get("/orders"))) == 10
+    some = po_numbers(omar.get("/orders"))
     assert 0 < len(some) < 10
 
 
@@ -52,7 +41,7 @@ def test_pages_have_every_order_once_in_every_sort(asha: Browser, arrive: Any) -
         url: str | None = f"/orders?sort={sort}"
         while url:
             page = asha.get(url)
-            seen += numbers(page)
+            seen += po_numbers(page)
             more = [link["href"] for link in page.page.select("#orders-list a[href*='after=']")]
             url = more[0] if more else None
         assert len(seen) == len(set(seen)) == 60, sort
@@ -90,10 +79,10 @@ def test_column_header_sorts_and_then_reverses(asha: Browser, arrive: Any) -> No
     assert [name for name, (_, sort) in column_headers(page).items() if sort] == ["Respond by"]
     page = asha.get(column_headers(page)["Order"][0])
     assert column_headers(page)["Order"] == ("/orders?answer=open&sort=-buyer_po_number", "ascending")
-    assert numbers(page) == sorted(numbers(page))
+    assert po_numbers(page) == sorted(po_numbers(page))
     page = asha.get(column_headers(page)["Order"][0])
     assert column_headers(page)["Order"] == ("/orders?answer=open&sort=buyer_po_number", "descending")
-    assert numbers(page) == sorted(numbers(page), reverse=True)
+    assert po_numbers(page) == sorted(po_numbers(page), reverse=True)
     assert column_headers(page)["Respond by"][0] == "/orders?answer=open", (
         "the default sort is not in the URL"
     )
@@ -120,7 +109,7 @@ def test_search_and_filters_reduce_the_list(subtests: pytest.Subtests, asha: Bro
         ("partner=other", 0),
     ):
         with subtests.test(query=query):
-            listed = numbers(asha.get(f"/orders?{query}"))
+            listed = po_numbers(asha.get(f"/orders?{query}"))
             assert len(listed) == fits if fits is not None else listed
 
 
@@ -131,15 +120,15 @@ def test_order_moves_between_filters_after_a_response(
     ids = arrive(4)
     confirm(ids[0])
     asha.respond(ids[1], "REJECT", "No capacity")
-    assert len(numbers(asha.get("/orders?answer=open"))) == 2
-    assert len(numbers(asha.get("/orders?delivery=pending"))) == 2
+    assert len(po_numbers(asha.get("/orders?answer=open"))) == 2
+    assert len(po_numbers(asha.get("/orders?delivery=pending"))) == 2
     deliver()
-    assert len(numbers(asha.get("/orders?delivery=delivered"))) == 2
-    assert len(numbers(asha.get("/orders?answer=REJECT"))) == 1
+    assert len(po_numbers(asha.get("/orders?delivery=delivered"))) == 2
+    assert len(po_numbers(asha.get("/orders?answer=REJECT"))) == 1
     accepted = asha.get("/orders?status=ACCEPTED")
-    assert len(numbers(accepted)) == 1
+    assert len(po_numbers(accepted)) == 1
     assert accepted.one("select[name=status] option[selected]").get_text() == "Accepted"
-    assert len(numbers(asha.get("/orders?q=no+capacity"))) == 1
+    assert len(po_numbers(asha.get("/orders?q=no+capacity"))) == 1
 
 
 @pytest.mark.sqlite
@@ -161,11 +150,11 @@ def test_list_says_queued_until_an_attempt_has_failed(
 
 def test_overdue_and_due_soon_depend_on_the_time(asha: Browser, arrive: Any, move_clock: Any) -> None:
     arrive(3)
-    assert numbers(asha.get("/orders?due=soon")) == []
+    assert po_numbers(asha.get("/orders?due=soon")) == []
     move_clock(hours=21)
-    assert len(numbers(asha.get("/orders?due=soon"))) == 3
+    assert len(po_numbers(asha.get("/orders?due=soon"))) == 3
     move_clock(hours=4)
-    assert len(numbers(asha.get("/orders?due=overdue"))) == 3
+    assert len(po_numbers(asha.get("/orders?due=overdue"))) == 3
     assert "late" in asha.get("/orders?due=overdue").visible_text
 
 
@@ -189,7 +178,7 @@ def test_unknown_filter_value_is_ignored_with_a_notice(
         with subtests.test(query=query):
             page = asha.get(f"/orders?{query}")
             assert page.status_code == 200
-            assert len(numbers(page)) == 2
+            assert len(po_numbers(page)) == 2
             assert "ignored" in page.visible_text or "Showing page 1" in page.visible_text
 
 
