@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -71,8 +71,19 @@ class Masker:
         known = {secret for secret in secrets if len(secret) >= MASKED_LENGTH_MIN}
         self._secrets = sorted(known, key=len, reverse=True)
         self._has_short_escapes = any(character in secret for secret in known for character in _SHORT_ESCAPES)
-        pattern = "|".join("".join(map(_spellings, secret)) for secret in self._secrets)
-        self._text_pattern, self._byte_pattern = re.compile(pattern), re.compile(pattern.encode())
+
+    # Compiling takes a second for a token of a few thousand characters, and texts with a secret are rare.
+    @cached_property
+    def _text_pattern(self) -> re.Pattern[str]:
+        return re.compile(self._pattern)
+
+    @cached_property
+    def _byte_pattern(self) -> re.Pattern[bytes]:
+        return re.compile(self._pattern.encode())
+
+    @property
+    def _pattern(self) -> str:
+        return "|".join("".join(map(_spellings, secret)) for secret in self._secrets)
 
     def may_change(self, text: str) -> bool:
         """Whether the text may contain a secret. Searching for all spellings takes much longer."""
