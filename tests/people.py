@@ -140,17 +140,20 @@ class Browser(FlaskClient):
         body = urlencode(fields, doseq=True)
         return self.post(url, data=body, content_type="application/x-www-form-urlencoded", **more)
 
+    def submit(self, url: str, action: str, *, headers: Any = None, **fields: Any) -> Any:
+        """Open ``url``, fill in its form that posts to ``action``, and submit it."""
+        return self.send(action, {**self.fill(url, action), **fields}, headers=headers)
+
     def sign_in(self, username: str, password: str = PASSWORD, url: str = "/login") -> Any:
         """Submit the sign-in form."""
-        return self.send(url, {**self.fill(url, url), "username": username, "password": password})
+        return self.submit(url, url, username=username, password=password)
 
     def respond(
         self, order_id: int, response: str = "ACCEPT", remarks: str = "Confirmed", **more: Any
     ) -> Any:
         """Open the response form of an order, fill it in and submit it."""
         url = f"/orders/{order_id}/answer"
-        fields = {**self.fill(url, url), "supplier_response": response, "supplier_remarks": remarks, **more}
-        return self.send(url, fields)
+        return self.submit(url, url, supplier_response=response, supplier_remarks=remarks, **more)
 
 
 def _action(form: str) -> str | None:

@@ -33,7 +33,7 @@ def refused(confirm: Any, arrive: Any, deliver: Any, network: Any, session: Sess
 def submit(browser: Browser, key: str, action: str, **fields: Any) -> Any:
     """Submit a form on an item's page."""
     url = f"/attention/{key}/{action}"
-    return browser.send(url, {**browser.fill(f"/attention/{key}", url), **fields})
+    return browser.submit(f"/attention/{key}", url, **fields)
 
 
 def badge(browser: Browser) -> str:
@@ -43,7 +43,7 @@ def badge(browser: Browser) -> str:
 
 def resend(browser: Browser, message_id: str, deliver: Callable[[], Any]) -> None:
     action = f"/webhooks/{message_id}/resend"
-    browser.send(action, {**browser.fill(f"/webhooks/{message_id}", action), "reason": "Again"})
+    browser.submit(f"/webhooks/{message_id}", action, reason="Again")
     deliver()
 
 

@@ -80,7 +80,7 @@ def test_response_that_was_undone_is_not_shown(asha: Browser, arrive: Any, app: 
     (order_id,) = arrive()
     asha.respond(order_id)
     undo = f"/orders/{order_id}/answer/undo"
-    assert asha.send(undo, asha.fill(f"/orders/{order_id}", undo)).status_code == 303
+    assert asha.submit(f"/orders/{order_id}", undo).status_code == 303
     assert "Purchase order" in text_of(read(asha, order_id))
 
 

@@ -36,7 +36,7 @@ def orders_of(session: Session, supplier: str) -> list[int]:
 def send(browser: Browser, order_id: int, action: str, **fields: Any) -> Any:
     """Fill in a form of the order page and send it."""
     page = f"/orders/{order_id}"
-    return browser.send(f"{page}/{action}", {**browser.fill(page, f"{page}/{action}"), **fields})
+    return browser.submit(page, f"{page}/{action}", **fields)
 
 
 def assignee(session: Session, order_id: int) -> str:
@@ -82,7 +82,7 @@ def test_comment_without_javascript_keeps_the_list(arrive: Any, asha: Browser, s
     order_id = first_order(session, arrive, TRIVENI)
     page = f"/orders/{order_id}?list=answer%3Dopen"
     action = f"/orders/{order_id}/comments?list=answer%3Dopen"
-    sent = asha.send(action, {**asha.fill(page, action), "text": "Ask the mill"})
+    sent = asha.submit(page, action, text="Ask the mill")
     assert sent.location == f"{page}#team"
 
 
