@@ -239,6 +239,6 @@ def test_confirmation_counts_for_less_than_15_minutes(
 
 def test_wrong_password_does_not_confirm(admin: Browser) -> None:
     url = "/account/confirm?next=/users/new"
-    response = admin.send(url, {**admin.fill(url, url), "password": "wrong"})
+    response = admin.submit(url, url, password="wrong")
     assert (response.status_code, "Incorrect password." in response.visible_text) == (422, True)
     assert admin.get("/users/new").status_code == 303

@@ -168,7 +168,7 @@ def test_result_before_a_resend_has_the_label_of_other_pages(
     message_id = confirm(arrive(1)[0])
     deliver()
     url = f"/webhooks/{message_id}"
-    ravi.send(f"{url}/resend", {**ravi.fill(url, f"{url}/resend"), "reason": "They are back"})
+    ravi.submit(url, f"{url}/resend", reason="They are back")
     row = next(row for row in rows(meera.get("/audit")) if "Resent" in row)
     assert "retrying" in row and "unavailable" in row and "busy" not in row
 

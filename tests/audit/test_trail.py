@@ -94,7 +94,7 @@ def test_response_and_undo_are_recorded_with_values(
     (order_id,) = arrive(1)
     assert asha.respond(order_id, remarks="On the 5th").status_code == 303
     url = f"/orders/{order_id}"
-    assert asha.send(f"{url}/answer/undo", asha.fill(url, f"{url}/answer/undo")).status_code == 303
+    assert asha.submit(url, f"{url}/answer/undo").status_code == 303
     responded, undone = entries()[-2:]
     assert (responded.action, undone.action) == (AuditAction.RESPONDED, AuditAction.RESPONSE_UNDONE)
     assert responded.old_values == {"answer": "none"}
@@ -147,8 +147,8 @@ def test_resend_is_recorded_with_its_reason(
 @pytest.mark.sqlite
 def test_pause_and_resume_are_recorded(ravi: Browser, partner: Partner, entries: Trail) -> None:
     url = f"/partners/{partner.id}"
-    ravi.send(f"{url}/pause", {**ravi.fill(url, f"{url}/pause"), "reason": "maintenance"})
-    ravi.send(f"{url}/resume", {**ravi.fill(url, f"{url}/resume"), "reason": "maintenance is over"})
+    ravi.submit(url, f"{url}/pause", reason="maintenance")
+    ravi.submit(url, f"{url}/resume", reason="maintenance is over")
     held, resumed = entries()[-2:]
     assert (held.action, held.reason, held.object_name) == (
         AuditAction.PAUSED,
@@ -286,7 +286,7 @@ def test_automatic_pause_is_recorded_once(
         assert_delivery(session, order_id, "pending")
     page = f"/partners/{partner.id}"
     assert mode in ravi.get(page).visible_text
-    ravi.send(f"{page}/resume", {**ravi.fill(page, f"{page}/resume"), "reason": "fixed by the partner"})
+    ravi.submit(page, f"{page}/resume", reason="fixed by the partner")
     resumed = entries()[-1]
     assert (resumed.action, resumed.actor, resumed.old_values["by"]) == (
         AuditAction.RESUMED,
@@ -309,7 +309,7 @@ def test_reprocessing_is_recorded(
         row.body = b"{}"
         writing.commit()
     url = f"/inbound/{row.id}"
-    ravi.send(f"{url}/apply", {**ravi.fill(url, f"{url}/apply"), "reason": "fixed"})
+    ravi.submit(url, f"{url}/apply", reason="fixed")
     last = entries()[-1]
     assert (last.action, last.object_id, last.actor, last.reason) == (
         AuditAction.REPROCESSED,
@@ -413,7 +413,7 @@ def test_attention_commands_are_recorded_and_automatic_events_are_not(
     before = len(entries())
     for command, reason in (("close", "Settled by phone"), ("reopen", "It was not")):
         action = f"{page}/{command}"
-        ravi.send(action, {**ravi.fill(page, action), "reason": reason})
+        ravi.submit(page, action, reason=reason)
     closed, opened = entries()[before:]
     assert (closed.action, closed.actor, closed.reason) == (
         AuditAction.RESOLVED,

@@ -68,10 +68,6 @@ def add(database: Database, event: Event, title: str = "KAV/1", path: str = "/or
         session.commit()
 
 
-def submit(browser: Browser, page: str, action: str, **fields: Any) -> Any:
-    return browser.send(action, {**browser.fill(page, action), **fields})
-
-
 def bell(browser: Browser) -> str:
     return str(browser.get("/").one(BELL).get_text(strip=True))
 
@@ -144,9 +140,9 @@ def test_notifications_are_marked_read_by_their_owner_only(
     preferences = "/account/notifications"
     assert omar.send(action, omar.fill(preferences, preferences)).status_code == 404
     assert bell(asha) == "2"
-    assert submit(asha, "/notifications", action).status_code == 303
+    assert asha.submit("/notifications", action).status_code == 303
     assert bell(asha) == "1"
-    assert submit(asha, "/notifications", "/notifications/read").status_code == 303
+    assert asha.submit("/notifications", "/notifications/read").status_code == 303
     assert bell(asha) == ""
 
 
@@ -170,7 +166,7 @@ def test_page_lists_days_and_one_entry_for_each_order(
     ]
     assert "1 earlier" in page.visible_text
     forms = [form["action"] for form in page.page.select("li.notification form")]
-    submit(asha, "/notifications", forms[1])
+    asha.submit("/notifications", forms[1])
     assert bell(asha) == "3"
 
 
@@ -251,11 +247,11 @@ def test_changed_account_sends_a_mail_to_the_old_address(
     person.mail_address = "old@supplier.example"
     session.commit()
     new = "mango-lantern-river"
-    submit(asha, "/account/password", "/account/password", current_password=PASSWORD, new_password=new)
-    submit(asha, "/account", "/account", mail_address="new@supplier.example")
+    asha.submit("/account/password", "/account/password", current_password=PASSWORD, new_password=new)
+    asha.submit("/account", "/account", mail_address="new@supplier.example")
     user = f"/users/{person.id}"
-    submit(admin, user, f"{user}/password")
-    submit(admin, user, user, mail_address="")
+    admin.submit(user, f"{user}/password")
+    admin.submit(user, user, mail_address="")
     assert [(mail.parameters["to"], mail.parameters["subject"]) for mail in mails(session)] == [
         ("old@supplier.example", "Your password was changed"),
         ("old@supplier.example", "Your email address was changed"),
@@ -279,7 +275,7 @@ def test_quiet_hours_postpone_mails() -> None:
 def test_preferences_are_saved_and_respected(database: Database, asha: Browser, session: Session) -> None:
     page = "/account/notifications"
     quiet = {"quiet_from": "22", "quiet_until": "7"}
-    saved = submit(asha, page, page, assigned="off", **quiet)
+    saved = asha.submit(page, page, assigned="off", **quiet)
     assert saved.status_code == 303
     preferences = NotificationPreferences.of(person_of(session, "asha"))
     assert preferences.timings[Category.ASSIGNED] is EmailTiming.OFF
@@ -294,7 +290,7 @@ def test_preferences_are_saved_and_respected(database: Database, asha: Browser, 
 )
 def test_invalid_preferences_are_rejected_with_the_form(wrong: dict[str, str], asha: Browser) -> None:
     page = "/account/notifications"
-    response = submit(asha, page, page, **wrong)
+    response = asha.submit(page, page, **wrong)
     assert response.status_code == 422 and response.page.select(".field-error")
 
 
@@ -308,8 +304,8 @@ def test_refused_response_is_assigned_to_the_staff_who_must_respond_again(
     names = [option.get_text(strip=True) for option in ravi.get(item).page.select("#person option")]
     assert "Asha" in names and "Omar" not in names and "Meera" not in names
     outsider = person_of(session, "omar").id
-    assert submit(ravi, item, f"{item}/assign", person=str(outsider)).status_code == 422
-    submit(ravi, item, f"{item}/assign", person=str(person_of(session, "asha").id))
+    assert ravi.submit(item, f"{item}/assign", person=str(outsider)).status_code == 422
+    ravi.submit(item, f"{item}/assign", person=str(person_of(session, "asha").id))
     assert Event.ASSIGNED in events_of(session, "asha")
     assert "Assigned to Asha" in asha.get("/attention?whose=mine").visible_text
     assert "Respond again" in asha.get(item).visible_text
@@ -322,7 +318,7 @@ def test_assigned_item_notifies_the_assignee(
     message_id = confirm(arrive(1)[0])
     deliver()
     item = f"/attention/message-{message_id}"
-    submit(ravi, item, f"{item}/assign", person=str(person_of(session, "admin").id))
+    ravi.submit(item, f"{item}/assign", person=str(person_of(session, "admin").id))
     assert events_of(session, "admin") == [Event.ASSIGNED]
 
 
@@ -335,5 +331,5 @@ def test_assigned_item_notifies_an_assignee_with_the_same_name(
     admin = person_of(session, "admin")
     admin.full_name = person_of(session, "ravi").display_name
     session.commit()
-    submit(ravi, item, f"{item}/assign", person=str(admin.id))
+    ravi.submit(item, f"{item}/assign", person=str(admin.id))
     assert events_of(session, "admin") == [Event.ASSIGNED]

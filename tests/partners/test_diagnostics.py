@@ -24,7 +24,7 @@ pytestmark = pytest.mark.sqlite
 def check(ravi: Browser, partner: Partner) -> Callable[[], Any]:
     """Ravi runs the diagnostics; returns the page."""
     url = f"/partners/{partner.id}/check"
-    return lambda: ravi.send(url, ravi.fill(url, url))
+    return lambda: ravi.submit(url, url)
 
 
 def steps(page: Any) -> dict[str, tuple[str, str]]:

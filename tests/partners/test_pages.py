@@ -507,7 +507,7 @@ def test_echoed_secrets_are_masked(
     for page_name in ("test", "check"):
         with subtests.test(page=page_name):
             url = f"/partners/{partner.id}/{page_name}"
-            text = admin.send(url, admin.fill(url, url)).get_data(as_text=True)
+            text = admin.submit(url, url).get_data(as_text=True)
             assert "Invalid token ••••••••" in text
             assert "a-secret-of-ours" not in text and "a-token-of-theirs" not in text
 
@@ -529,7 +529,7 @@ def test_test_send_shows_the_exchange_and_records_nothing(
     ravi: Browser, network: Any, partner: Partner, session: Session
 ) -> None:
     url = f"/partners/{partner.id}/test"
-    shown = ravi.send(url, ravi.fill(url, url))
+    shown = ravi.submit(url, url)
     assert shown.status_code == 200
     assert "The partner accepted the test" in shown.one("main [role=status][autofocus]").get_text()
     assert "POST" in shown.one("#request-title").parent.get_text()
@@ -635,7 +635,7 @@ def test_pause_queues_webhooks_and_resume_sends_them(
     confirm: Any, ravi: Browser, arrive: Any, deliver: Any, partner: Partner, session: Session
 ) -> None:
     page = f"/partners/{partner.id}"
-    empty = ravi.send(f"{page}/pause", ravi.fill(page, f"{page}/pause"))
+    empty = ravi.submit(page, f"{page}/pause")
     assert empty.status_code == 422 and "Enter a reason" in empty.visible_text
     fields = {**ravi.fill(page, f"{page}/pause"), "reason": "Their maintenance"}
     assert ravi.send(f"{page}/pause", fields).location == f"{page}?done=paused"
@@ -677,7 +677,7 @@ def test_last_delivery_is_the_latest_in_time(
     late, _ = ids = session.scalars(select(Message.id).order_by(Message.id)).all()
     assert ravi.get(f"/partners/{partner.id}").one(f".facts a[href='/webhooks/{ids[1]}']")
     action = f"/webhooks/{late}/resend"
-    ravi.send(action, {**ravi.fill(f"/webhooks/{late}", action), "reason": "They are back"})
+    ravi.submit(f"/webhooks/{late}", action, reason="They are back")
     deliver()
     assert ravi.get(f"/partners/{partner.id}").one(f".facts a[href='/webhooks/{late}']")
 
@@ -727,7 +727,7 @@ def test_generated_key_is_shown_once_and_the_old_one_expires(
 ) -> None:
     page = f"/partners/{partner.id}/keys"
     url = f"{page}/inbound-key"
-    shown = admin.send(url, {**admin.fill(page, url), "grace": "24"})
+    shown = admin.submit(page, url, grace="24")
     generated = shown.one("#new-key").get_text()
     assert "won't be shown again" in shown.visible_text
     assert generated not in admin.get(page).get_data(as_text=True)
@@ -742,7 +742,7 @@ def test_generated_key_is_shown_once_and_the_old_one_expires(
     shown = admin.get(page)
     assert "It is the only one" in shown.one(".revoke").get_text()
     end = next(form["action"] for form in shown.page.select("main form") if "/revoke" in form["action"])
-    assert admin.send(end, admin.fill(page, end)).status_code == 303
+    assert admin.submit(page, end).status_code == 303
     assert ping(generated) == 401
 
 
@@ -857,7 +857,7 @@ def test_partner_paused_by_command_is_resumed_on_its_page(
     runner.invoke(args=["partners", "pause", partner.name, "--reason", "by command"])
     assert "by command" in ravi.get(f"/partners/{partner.id}").visible_text
     page = f"/partners/{partner.id}"
-    ravi.send(f"{page}/resume", {**ravi.fill(page, f"{page}/resume"), "reason": "by page"})
+    ravi.submit(page, f"{page}/resume", reason="by page")
     assert not row().paused
     assert row().paused_by == ""
 

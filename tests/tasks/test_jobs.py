@@ -66,7 +66,7 @@ def stored(session: Session, job_id: str) -> Job:
 
 def cancel(browser: Browser, job_id: str) -> Any:
     url = f"/jobs/{job_id}/cancel"
-    return browser.send(url, browser.fill(f"/jobs/{job_id}", url))
+    return browser.submit(f"/jobs/{job_id}", url)
 
 
 def test_job_runs_to_completion_with_progress(database: Database, session: Session, create_job: Any) -> None:

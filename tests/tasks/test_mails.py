@@ -284,7 +284,7 @@ def test_wrong_key_pauses_once_and_sends_one_mail(
     actions = session.execute(select(AuditEntry.action, AuditEntry.actor)).all()
     assert actions.count(("held", "")) == 1
     url = f"/partners/{partner.id}"
-    ravi.send(f"{url}/resume", {**ravi.fill(url, f"{url}/resume"), "reason": "They took the key"})
+    ravi.submit(url, f"{url}/resume", reason="They took the key")
     assert [mail.kind.removeprefix(MAIL) for mail in mails(session)] == ["held", "recovered"]
     assert "Resumed by Ravi. “They took the key”" in mails(session)[-1].parameters["body"]
 

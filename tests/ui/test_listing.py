@@ -108,7 +108,7 @@ def test_chosen_columns_and_density_stay(meera: Browser, ravi: Browser, arrive: 
     assert again.one("html")["data-density"] == "compact"
     heads = again.page.select("thead th:not(.col-select)")
     assert len(heads) in (0, len(chosen) + sum(not column.is_optional for column in listing.columns))
-    reset = meera.send(action, {**meera.fill(path, action), "reset": "1"})
+    reset = meera.submit(path, action, reset="1")
     assert reset.status_code == 303
     assert [box["value"] for box in meera.get(path).page.select("input[name=columns][checked]")] != chosen
 
@@ -116,7 +116,7 @@ def test_chosen_columns_and_density_stay(meera: Browser, ravi: Browser, arrive: 
 def test_columns_belong_to_one_list_and_person(meera: Browser, asha: Browser, arrive: Any) -> None:
     arrive(1)
     action = "/views/columns/orders"
-    meera.send(action, {**meera.fill("/orders", action), "columns": ["supplier"]})
+    meera.submit("/orders", action, columns=["supplier"])
     assert meera.get("/orders").page.select("th.col-supplier")
     assert not meera.get("/webhooks").page.select("th.col-supplier")
     assert not asha.get("/orders").page.select("th.col-supplier")
@@ -130,7 +130,7 @@ def test_columns_belong_to_one_list_and_person(meera: Browser, asha: Browser, ar
 )
 def test_invalid_columns_are_refused(meera: Browser, change: dict[str, str]) -> None:
     action = "/views/columns/orders"
-    assert meera.send(action, {**meera.fill("/orders", action), **change}).status_code == 400
+    assert meera.submit("/orders", action, **change).status_code == 400
 
 
 def test_columns_need_the_permission_of_the_list(asha: Browser) -> None:

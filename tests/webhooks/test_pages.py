@@ -222,7 +222,7 @@ def test_attempts_name_the_request_that_caused_them(
     ravi: Browser, refused: str, deliver: Any, session: Session
 ) -> None:
     action = f"/webhooks/{refused}/resend"
-    resent = ravi.send(action, {**ravi.fill(f"/webhooks/{refused}", action), "reason": "Fixed"})
+    resent = ravi.submit(f"/webhooks/{refused}", action, reason="Fixed")
     deliver()
     session.rollback()
     request_ids = session.scalars(select(Attempt.request_id).order_by(Attempt.number)).all()
@@ -560,7 +560,7 @@ def test_webhook_list_shows_duration_and_requester_of_the_last_attempt(
     row = ravi.get("/webhooks").one("tbody tr")
     assert "Automatic" in row.get_text(" ") and "ms" in row.get_text(" ")
     action = f"/webhooks/{refused}/resend"
-    ravi.send(action, {**ravi.fill(f"/webhooks/{refused}", action), "reason": "Again"})
+    ravi.submit(f"/webhooks/{refused}", action, reason="Again")
     deliver()
     assert "Ravi" in ravi.get("/webhooks").one("tbody tr .col-attempts").get_text(" ")
 
