@@ -132,9 +132,10 @@ def flask_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "flask", "--app", "app", *arguments]
 
 
-def supervise(children: Sequence[Child]) -> int:
+def supervise(children: Sequence[Child], *, announce: Callable[[], bool] = lambda: True) -> int:
     """Run the children until Ctrl-C or SIGTERM, or until one without ``restart`` ends; then stop all.
 
+    Once they are started, ``announce`` is called repeatedly until it returns True.
     Returns the exit code: 0 after a signal, otherwise that of the child that ended.
     """
     stop = threading.Event()
@@ -146,7 +147,7 @@ def supervise(children: Sequence[Child]) -> int:
     try:
         for child in children:
             child.start()
-        return _watch(children, stop)
+        return _watch(children, stop, announce)
     finally:
         for child in children:
             child.signal(signal.SIGTERM)
@@ -157,8 +158,10 @@ def supervise(children: Sequence[Child]) -> int:
             signal.signal(number, handler)
 
 
-def _watch(children: Sequence[Child], stop: threading.Event) -> int:
+def _watch(children: Sequence[Child], stop: threading.Event, announce: Callable[[], bool]) -> int:
+    is_announced = False
     while not stop.wait(POLL_SECONDS):
+        is_announced = is_announced or announce()
         for child in children:
             code = child.code()
             if code is None:

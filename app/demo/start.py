@@ -90,14 +90,21 @@ def run_demo(
         "DEMO_TIME_ZONE": settings.time_zone.key,
         "DEMO_BUSY": "1" if busy else "",
     }
-    _print_sign_ins(url, partner_url, password)
+
+    def announce() -> bool:
+        if not (_is_listening(port) and _is_listening(partner_port)):
+            return False
+        _print_sign_ins(url, partner_url, password)
+        return True
+
     return supervise(
         [
             Child("web", flask_command("serve", "--host", HOST, "--port", str(port)), web_env, restart=False),
             Child("delivery", flask_command("deliver"), env, restart=True),
             Child("worker", flask_command("work"), env, restart=True),
             Child("simulator", _simulator_command(partner_port), simulator_env, restart=False),
-        ]
+        ],
+        announce=announce,
     )
 
 
@@ -192,6 +199,11 @@ def _print_sign_ins(url: str, partner_url: str, password: str) -> None:
 def _simulator_command(port: int) -> list[str]:
     # One process: the simulator keeps received messages in memory, and in a file only while it is stopped.
     return [sys.executable, "-m", "app.demo.wsgi", HOST, str(port)]
+
+
+def _is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
 
 
 def _check_port(port: int, name: str) -> None:

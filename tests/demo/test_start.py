@@ -47,14 +47,13 @@ class Demo:
             )
 
     def wait_until_up(self) -> None:
+        """Wait until the addresses are printed; from then on they respond."""
         until = time.monotonic() + 60
+        while f"PO Confirm: {self.url}" not in self.log.read_text():
+            assert self.process.poll() is None and time.monotonic() < until, self.log.read_text()
+            time.sleep(0.1)
         for url in (f"{self.url}/readyz", f"{self.partner_url}/received.json"):
-            while True:
-                with contextlib.suppress(requests.ConnectionError, requests.Timeout):
-                    if requests.get(url, timeout=20).ok:
-                        break
-                assert self.process.poll() is None and time.monotonic() < until, self.log.read_text()
-                time.sleep(0.1)
+            assert requests.get(url, timeout=20).ok
 
     def stop(self) -> int:
         with contextlib.suppress(ProcessLookupError):
