@@ -108,7 +108,7 @@ def _total(kind: TotalKind, values: Mapping[str, Any], calculated: Decimal | Non
 
 def line_tax(line: ItemLine) -> Decimal | None:
     """The sum of a line's taxes; None if it has none."""
-    return _sum(value for _, value in line_taxes(line)) if line_taxes(line) else None
+    return _sum(value for _, value in line_taxes(line))
 
 
 def line_taxes(line: ItemLine) -> list[tuple[str, Decimal]]:
