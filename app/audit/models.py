@@ -30,6 +30,8 @@ class AuditAction(StrEnum):
     REPROCESSED = "applied again"
     PAUSED = "held"
     RESUMED = "resumed"
+    BREAKER_OPENED = "stopped responding"
+    BREAKER_CLOSED = "responded again"
     ANNOUNCED = "noted"
     EXPORTED = "exported"
     IMPORTED = "imported"

@@ -33,6 +33,8 @@ ACTIONS = {
     AuditAction.REPROCESSED: "Reprocessed",
     AuditAction.PAUSED: "Paused",
     AuditAction.RESUMED: "Resumed",
+    AuditAction.BREAKER_OPENED: "Stopped responding",
+    AuditAction.BREAKER_CLOSED: "Responding again",
     AuditAction.ANNOUNCED: "Changed announcement",
     AuditAction.EXPORTED: "Exported",
     AuditAction.IMPORTED: "Imported",

@@ -76,11 +76,11 @@ def breaker_opened(session: Session, partner_id: int, failures: int) -> None:
     """Record that only probes are sent to a partner, after ``failures`` attempts without a response."""
     trail.record(
         session,
-        AuditAction.PAUSED,
+        AuditAction.BREAKER_OPENED,
         AuditObject.PARTNER,
         partner_id,
         name=_name(session, partner_id),
-        after={"reason": "no_response", "count": failures},
+        after={"attempts": failures},
     )
 
 
@@ -88,11 +88,11 @@ def breaker_closed(session: Session, partner_id: int, since: datetime, probes: i
     """Record that a partner responds again, after ``probes`` failed probes."""
     trail.record(
         session,
-        AuditAction.RESUMED,
+        AuditAction.BREAKER_CLOSED,
         AuditObject.PARTNER,
         partner_id,
         name=_name(session, partner_id),
-        before={"paused since": since.isoformat(), "by": "PO Confirm", "failed probes": probes},
+        before={"since": since.isoformat(), "failed probes": probes},
     )
 
 

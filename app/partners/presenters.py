@@ -80,9 +80,20 @@ def partner_note(status: PartnerStatus) -> Note:
     return Note(status.partner.announcement)
 
 
+PAUSE_EVENTS = {
+    AuditAction.PAUSED: "Paused",
+    AuditAction.RESUMED: "Resumed",
+    AuditAction.BREAKER_OPENED: "Stopped responding",
+    AuditAction.BREAKER_CLOSED: "Responding again",
+}
+"""What the history of a partner shows of its audit entries."""
+
+
 def pause_event_label(entry: Any) -> str:
-    """Who or what paused or resumed a partner, of an audit entry."""
-    label = "Paused" if entry.action == AuditAction.PAUSED else "Resumed"
+    """What happened to the partner, and who or what paused or resumed it."""
+    label = PAUSE_EVENTS[entry.action]
+    if entry.action in (AuditAction.BREAKER_OPENED, AuditAction.BREAKER_CLOSED):
+        return label
     return f"{label} by {entry.actor}" if entry.actor else f"{label} automatically"
 
 

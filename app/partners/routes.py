@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
-from app.audit.models import AuditAction, AuditObject
+from app.audit.models import AuditObject
 from app.audit.queries import newest_of
 from app.db import notify
 from app.delivery.retry_policy import DEFAULT_SCHEDULE
@@ -352,7 +352,7 @@ def _partner_page(
             web.db(),
             AuditObject.PARTNER,
             [str(row.id)],
-            actions=(AuditAction.PAUSED, AuditAction.RESUMED),
+            actions=tuple(presenters.PAUSE_EVENTS),
             limit=PAUSES_SHOWN,
         ),
     )
