@@ -110,7 +110,7 @@ class PlanRow:
 def plan_row(
     row: BulkRow, data: DecisionInput, *, remarks: str = "", remarks_error: str = "", number: int = 0
 ) -> PlanRow:
-    """An order with a response that can be sent, unless its own remark has an error."""
+    """The row of an order with a valid response; ``remarks_error`` is that of its own remark."""
     note = _note(row.order, row.status, row.detail)
     return PlanRow(
         row.order,
@@ -130,7 +130,7 @@ def _note(order: PurchaseOrder, status: BulkStatus, detail: str) -> str:
 
 
 def response_brief(data: DecisionInput) -> list[str]:
-    """The additional information of a response, one sentence each."""
+    """The additional information of a response as ``label: value``, without the promised date."""
     return [f"{info_label(name)}: {value}" for name, value in data.infos if name != PROMISED_DATE]
 
 

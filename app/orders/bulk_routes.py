@@ -18,8 +18,8 @@ from app.orders import (
     bulk_queries,
     bulk_response,
     inbox_presenters,
+    list_navigation,
     queries,
-    queue,
     spreadsheet,
 )
 from app.orders.bulk_forms import BulkResponseForm, SendForm, UploadForm, own_remarks
@@ -145,7 +145,7 @@ def select_all() -> AnyResponse:
     """Plan a response to all orders of the list ``list`` that need one."""
     values = filter_values(request.form.get("list", ""))
     filters = order_filter(values)
-    orders = queue.open_orders(
+    orders = list_navigation.open_orders(
         web.db(), access.visible_suppliers(), filters, clock.now(), limit=bulk_response.ORDERS_MAX
     )
     if not orders:
@@ -221,7 +221,7 @@ def _upload_page(form: UploadForm, status: int = 200) -> Response:
         form=form,
         work_queue=inbox_presenters.order_queue(values),
         query=url_values(values),
-        count=queue.open_count(web.db(), scope, filters, clock.now(), most=most),
+        count=list_navigation.open_count(web.db(), scope, filters, clock.now(), most=most),
         limit=spreadsheet.ROWS_MAX,
         status=status,
     )

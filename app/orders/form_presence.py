@@ -14,7 +14,7 @@ from app.db import Database
 from app.orders.models import OpenForm
 
 SHOWN_FOR = timedelta(minutes=1)
-"""How long after the last poll of its page a form counts as closed."""
+"""How long a form counts as open after the last poll of its page."""
 RENEW_AFTER = timedelta(seconds=20)
 """A page that polls more often writes nothing."""
 

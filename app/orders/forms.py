@@ -1,4 +1,4 @@
-"""The filter of the order list and the response forms."""
+"""The filter of the order list, and the forms for responses, order checks, comments and assignment."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ from flask import Flask
 from app import clock
 from app.db.filters import COUNT_MAX
 from app.network.text import pluralize
+from app.orders.list_navigation import ListPosition
 from app.orders.models import PurchaseOrder, ResponseState
 from app.orders.presenters import delivery_chip, is_superseded, order_chip, urgency
 from app.orders.queries import SOON_HOURS, QueueCounts
-from app.orders.queue import ListPosition
 from app.ui.chips import Chip
 from app.ui.listing import EmptyList
 from app.ui.numbers import pluralize_capped

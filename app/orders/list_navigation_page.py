@@ -9,7 +9,7 @@ from flask import request, url_for
 from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
-from app.orders import decisions, queries, queue
+from app.orders import decisions, list_navigation, queries
 from app.orders.listing import filter_values, opened_list, order_filter
 from app.orders.models import PurchaseOrder
 from app.ui import web
@@ -33,7 +33,7 @@ def order_url(order_id: int, anchor: str | None = None) -> str:
 
 def next_url(query: str, responded: PurchaseOrder | None) -> str:
     """The page of the next order of the list that needs a response, or the end of the list."""
-    next_id = queue.next_open(
+    next_id = list_navigation.next_open(
         web.db(), access.visible_suppliers(), list_filter(query), clock.now(), responded
     )
     responded_id = responded.id if responded else None
@@ -42,12 +42,14 @@ def next_url(query: str, responded: PurchaseOrder | None) -> str:
     return url_for("orders.order", order_id=next_id, list=query, responded=responded_id)
 
 
-def list_position(order: PurchaseOrder) -> queue.ListPosition | None:
+def list_position(order: PurchaseOrder) -> list_navigation.ListPosition | None:
     """Where the order is in the list that was opened; None without a list."""
     query = opened_list()
     if not query or web.wants_fragment():
         return None
-    return queue.list_position(web.db(), access.visible_suppliers(), list_filter(query), order, clock.now())
+    return list_navigation.list_position(
+        web.db(), access.visible_suppliers(), list_filter(query), order, clock.now()
+    )
 
 
 def responded_order() -> dict[str, Any] | None:

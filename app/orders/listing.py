@@ -15,7 +15,7 @@ from app.accounts import access
 from app.accounts.access import Permission
 from app.db.filters import Page
 from app.network.text import whole_number
-from app.orders import bulk_response, inbox_presenters, queries, queue
+from app.orders import bulk_response, inbox_presenters, list_navigation, queries
 from app.orders.forms import OrderFilterForm
 from app.orders.models import PurchaseOrder
 from app.partners.queries import partner_choices
@@ -90,7 +90,7 @@ def _load(list_request: ListRequest) -> ListPage:
 def _matching(list_request: ListRequest) -> int:
     """How many orders of the whole list need a response, for the button that selects all of them."""
     filters, most = order_filter(list_request.filters), bulk_response.ORDERS_MAX + 1
-    return queue.open_count(web.db(), access.visible_suppliers(), filters, clock.now(), most=most)
+    return list_navigation.open_count(web.db(), access.visible_suppliers(), filters, clock.now(), most=most)
 
 
 def _page(list_request: ListRequest) -> Page[PurchaseOrder]:

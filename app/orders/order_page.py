@@ -16,7 +16,15 @@ from app.accounts.queries import device_tags, people_who_see
 from app.delivery.models import Message
 from app.network.text import whole_number
 from app.network.vocabulary import DEFAULT_TAG
-from app.orders import assignments, checks, decisions, form_presence, presenters, queries, queue_page
+from app.orders import (
+    assignments,
+    checks,
+    decisions,
+    form_presence,
+    list_navigation_page,
+    presenters,
+    queries,
+)
 from app.orders.check_presenters import ChecksView, checks_view
 from app.orders.comparison import Differences, compare
 from app.orders.forms import CONFIRMED, CommentForm, LineFields, ResponseForm
@@ -119,7 +127,7 @@ def page_context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool 
     return {
         "order": order,
         "list_query": opened_list(),
-        "list_position": queue_page.list_position(order),
+        "list_position": list_navigation_page.list_position(order),
         "form": form,
         "document": content,
         "lines_page": _lines_page(),

@@ -50,9 +50,9 @@ _SET_DELIVERY = (
 def update_orders(session: Session, changes: Sequence[MessageChange]) -> None:
     """Update orders after state changes of their webhooks; a delivered response changes the order's status.
 
-    Only the order's last webhook counts. The status changes only if it is still the one that was responded
-    to: a later edit or cancellation takes precedence. If a late result reverts a delivery, the status is
-    restored, unless it has changed since.
+    The delivery follows the order's last webhook. The status changes only if version and status are still
+    those that were responded to: a later edit or cancellation takes precedence. If a late result reverts a
+    delivery, the status is restored, unless it has changed since.
     """
     of_orders = [change for change in changes if change.order_id is not None]
     delivered = [

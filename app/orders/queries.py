@@ -86,7 +86,7 @@ SORTS: dict[str, tuple[Any, bool]] = {
     "buyer_po_number": (PurchaseOrder.buyer_po_number, False),
     "-buyer_po_number": (PurchaseOrder.buyer_po_number, True),
 }
-"""The orders of the list, and whether each is descending. The id breaks ties."""
+"""The sort options: the column, and whether it is descending. The id breaks ties."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,14 @@ from werkzeug.wrappers import Response as AnyResponse
 from app.accounts import access
 from app.accounts.access import Permission
 from app.network.messages import Invalid
-from app.orders import decisions, form_presence, presenters, queries, queue_page, response_presenters
+from app.orders import (
+    decisions,
+    form_presence,
+    list_navigation_page,
+    presenters,
+    queries,
+    response_presenters,
+)
 from app.orders.forms import ResponseForm
 from app.orders.models import PurchaseOrder, ResponseState
 from app.orders.order_page import (
@@ -71,8 +78,8 @@ def respond(order_id: int) -> AnyResponse:
     form_presence.record_closed(web.db(), order.id, access.current_person().id)
     web.db().commit()
     if goes_to_next:
-        return web.redirect_after_post(queue_page.next_url(request.form["next"], order))
-    url = queue_page.order_url(order_id)
+        return web.redirect_after_post(list_navigation_page.next_url(request.form["next"], order))
+    url = list_navigation_page.order_url(order_id)
     return web.redirect_after_post(url, fragment=lambda: delivery(order_id))
 
 
@@ -116,7 +123,7 @@ def undo(order_id: int) -> AnyResponse:
         web.db().rollback()
         return web.error_page(409, "Too late to undo", "The response was already sent or undone.")
     web.db().commit()
-    url = queue_page.order_url(order_id)
+    url = list_navigation_page.order_url(order_id)
     return web.redirect_after_post(url, fragment=lambda: delivery(order_id))
 
 

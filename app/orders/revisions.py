@@ -60,8 +60,9 @@ def apply_edit(
 ) -> None:
     """Record the buyer's change as the order's next version; ``order`` was loaded for update.
 
-    The version alone is the lock: the status that the message names may lag behind a response that is
-    being sent. A response to the older version that was not sent yet is canceled, and the order is open.
+    Only the version guards against concurrent changes: the status that the message names may lag behind a
+    response that is being sent. The webhook of the earlier response is canceled unless it is delivered (see
+    ``cancel`` in ``delivery.service``), and the order needs a response again.
 
     Errors: Invalid, and nothing changes.
     """

@@ -8,7 +8,14 @@ from werkzeug.wrappers import Response as AnyResponse
 from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
-from app.orders import checks, decisions, inbox_presenters, order_views, queue, queue_page
+from app.orders import (
+    checks,
+    decisions,
+    inbox_presenters,
+    list_navigation,
+    list_navigation_page,
+    viewed_versions,
+)
 from app.orders.forms import DismissCheckForm
 from app.orders.listing import ORDERS, filter_values
 from app.orders.models import PurchaseOrder
@@ -53,21 +60,21 @@ def newer() -> Response:
 @access.requires(Permission.RESPOND)
 def next_order() -> AnyResponse:
     """Go to the first order of the list ``list`` that needs a response."""
-    return redirect(queue_page.next_url(queue_page.current_list(), None))
+    return redirect(list_navigation_page.next_url(list_navigation_page.current_list(), None))
 
 
 @blueprint.get("/done")
 @access.requires(Permission.RESPOND)
 def done() -> Response:
     """The end of a list: all done, or how many orders were skipped."""
-    query = queue_page.current_list()
-    filters = queue_page.list_filter(query)
+    query = list_navigation_page.current_list()
+    filters = list_navigation_page.list_filter(query)
     return web.page(
         "orders/done.html",
         list_query=query,
         work_queue=inbox_presenters.order_queue(filter_values(query)),
-        remaining=queue.open_count(web.db(), access.visible_suppliers(), filters, clock.now()),
-        responded=queue_page.responded_order(),
+        remaining=list_navigation.open_count(web.db(), access.visible_suppliers(), filters, clock.now()),
+        responded=list_navigation_page.responded_order(),
     )
 
 
@@ -83,7 +90,7 @@ def order(order_id: int) -> Response:
     context = page_context(order, new_form(order))
     if context["shows_form"]:
         record_open_form(order)
-    return web.page("orders/order.html", **context, responded=queue_page.responded_order())
+    return web.page("orders/order.html", **context, responded=list_navigation_page.responded_order())
 
 
 def _record_view(order: PurchaseOrder) -> None:
@@ -92,10 +99,10 @@ def _record_view(order: PurchaseOrder) -> None:
     A view takes no lock: the record is a short transaction of its own, and the page does not depend on it.
     """
     me = access.current_person()
-    if not access.can(Permission.RESPOND) or order_views.has_viewed(web.db(), order, me.id):
+    if not access.can(Permission.RESPOND) or viewed_versions.has_viewed(web.db(), order, me.id):
         return
     with web.recording(web.database().writing(), f"view of order {order.id}") as session:
-        order_views.record_view(session, order, by=me)
+        viewed_versions.record_view(session, order, by=me)
 
 
 @blueprint.get(ORDER + ".json")
@@ -145,7 +152,7 @@ def dismiss_check(order_id: int) -> AnyResponse:
             note = form.note.data or ""
             checks.dismiss(web.db(), order, check, note=note, by=access.current_person())
             web.db().commit()
-            url = queue_page.order_url(order_id, "checks")
+            url = list_navigation_page.order_url(order_id, "checks")
             return web.redirect_after_post(url, fragment=lambda: _checks_page(order, None))
     return web.error_page(409, "This check no longer applies", "Reload the page to see the current checks.")
 

@@ -12,10 +12,10 @@ from app.accounts.access import Permission
 from app.accounts.models import Person
 from app.orders import assignments, comments, queries
 from app.orders.forms import CHOOSE_PERSON, AssignForm, CommentForm, selected_ids
+from app.orders.list_navigation_page import order_url
 from app.orders.listing import opened_list
 from app.orders.models import PurchaseOrder
 from app.orders.order_page import ORDER, get_order, lock_order, team_context
-from app.orders.queue_page import order_url
 from app.ui import web
 from app.webhooks.queries import messages_of_order
 

@@ -24,7 +24,7 @@ from app.orders.comments import comments_of
 from app.orders.comparison import Differences, compare
 from app.orders.models import Comment, Decision, OrderView, PurchaseOrder, Revision, StatusChange
 from app.orders.order_content import document
-from app.orders.order_views import list_views
+from app.orders.viewed_versions import list_views
 
 ASSIGNMENTS_SHOWN = 50
 """The newest assignments that the activity lists."""
