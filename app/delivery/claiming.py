@@ -127,9 +127,9 @@ def claim(
 ) -> ClaimResult:
     """Lease up to ``limit`` due messages until their deadline plus ``lease_margin`` seconds.
 
-    Each partner gets as many as its breaker and limits permit. A paused or failing partner gets only what a
-    person asked to send. ``in_flight`` counts what this worker is sending, by partner: no single partner may
-    occupy all of its senders.
+    Each partner gets as many as its breaker and limits permit. A paused partner gets only what a person
+    requested. While its breaker is open, a partner gets that and probes. ``in_flight`` counts what this
+    worker is sending, by partner: no single partner may occupy all of its senders.
     """
     in_flight = in_flight or {}
     terms = _Claim(now, secrets.token_hex(8), lease_margin)

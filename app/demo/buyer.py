@@ -33,7 +33,7 @@ class NoMatch(LookupError):
 
 
 class Buyer:
-    """Sends the messages of a buyer, one at a time."""
+    """Sends the messages of a buyer."""
 
     def __init__(
         self, memory: SimulatorState, product: str, inbound_key: str, rng: Random | None = None

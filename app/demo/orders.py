@@ -14,7 +14,7 @@ from app.network.reader import read_json
 
 ORDERS_FILE = Path(__file__).with_name("orders.jsonl")
 PERIOD = timedelta(hours=26)
-"""The file's oldest order is this old once it was moved to now."""
+"""The age of the oldest example order after the dates of all are shifted."""
 NEWEST_AGE = timedelta(minutes=10)
 
 _ALPHANUMERICS = string.ascii_letters + string.digits
@@ -55,7 +55,7 @@ _ARTICLES = (
 
 
 def example_orders(now: datetime) -> Iterator[dict[str, Any]]:
-    """The `req-send` bodies of the file, dated in the three days before `now` (aware).
+    """The `req-send` bodies of the file, dated within `PERIOD` before `now` (aware).
 
     Sequence, objectIds, PO numbers, amounts and delivery periods do not change.
     """

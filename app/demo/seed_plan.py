@@ -12,7 +12,7 @@ from app.delivery.models import LIVE, MessageState
 PERIOD = timedelta(days=30)
 ATTEMPTS_MAX = 7
 WITHOUT_RESPONSE = 0.05
-"""Orders without a response, besides those with messages."""
+"""Orders without a response to add, as a share of the messages."""
 STATES = (
     (MessageState.DELIVERED, 0.945),
     (MessageState.REFUSED, 0.02),

@@ -1,4 +1,4 @@
-"""``make run``: creates example data, then starts web, delivery worker and simulator."""
+"""``flask demo``: creates example data, then starts the web server, both workers and the simulator."""
 
 from __future__ import annotations
 
