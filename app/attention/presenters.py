@@ -23,7 +23,7 @@ from app.ui import web
 from app.ui.chips import Chip
 from app.webhooks.partner_presenters import failing_sentence, partner_chip
 from app.webhooks.partner_status import PartnerState, PartnerStatus, failed_count
-from app.webhooks.presenters import message_chip, message_sentence
+from app.webhooks.presenters import may_respond_again, message_chip, message_sentence
 
 LINKED_PAGES = {
     AuditObject.MESSAGE: "webhook",
@@ -208,11 +208,10 @@ def _next_steps_of_partner(status: PartnerStatus) -> list[NextStep]:
 
 def _next_step_of_message(message: Message) -> NextStep:
     url = url_for("webhooks.message", message_id=message.id)
-    may_respond = message.order_id is not None and access.can(Permission.RESPOND)
     if message.state is MessageState.FAILED:
         may_resend = access.can(Permission.RESEND)
         return NextStep("Resend", f"{url}#message") if may_resend else NextStep("View attempts", url)
-    if may_respond:
+    if may_respond_again(message):
         return NextStep("Respond again", url_for("orders.order", order_id=message.order_id))
     return NextStep("View response" if message.state is MessageState.REFUSED else "View webhook", url)
 

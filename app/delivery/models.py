@@ -265,6 +265,11 @@ class Message(Base):
         return literal_condition(NEEDS_ATTENTION)
 
     @property
+    def has_order_ended(self) -> bool:
+        """Whether the buyer canceled or closed its order, so that no new response is possible."""
+        return self.cancel_requested in (CancelReason.ORDER_CANCELED, CancelReason.ORDER_CLOSED)
+
+    @property
     def has_late_result(self) -> bool:
         """Whether the partner sent the result later, in a message of its own."""
         return self.result_from is ResultFrom.RESP_CONFIRM and self.result_at is not None

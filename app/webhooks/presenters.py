@@ -358,10 +358,14 @@ def suggests_diagnostics(message: Message) -> bool:
     return has_problem and access.can(Permission.SEND_TEST)
 
 
+def may_respond_again(message: Message) -> bool:
+    """Whether the reader may respond to the order again."""
+    return message.order_id is not None and not message.has_order_ended and access.can(Permission.RESPOND)
+
+
 def suggests_new_response(message: Message) -> bool:
     """Whether the reader should respond to the order again."""
-    is_refused = message.state is MessageState.REFUSED and message.order_id is not None
-    return is_refused and access.can(Permission.RESPOND)
+    return message.state is MessageState.REFUSED and may_respond_again(message)
 
 
 def attention_label(message: Message) -> str:

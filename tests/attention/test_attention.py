@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -55,6 +56,17 @@ def test_item_shows_cause_and_next_step_of_reader(asha: Browser, ravi: Browser, 
     assert row.select(f"a.btn[href='/webhooks/{refused}']")
     own = asha.get("/attention").one(".attention-item")
     assert [link.get_text() for link in own.select("a.btn")] == ["Respond again"]
+    assert "Respond again" in asha.get(f"/webhooks/{refused}").visible_text
+
+
+@pytest.mark.sqlite
+def test_item_of_a_canceled_order_does_not_ask_for_a_response(
+    app: Flask, asha: Browser, refused: str, example_bodies: list[Any]
+) -> None:
+    assert Buyer(app.test_client(), example_bodies).change_status().status_code == 200
+    item = asha.get("/attention").one(".attention-item")
+    assert [link.get_text() for link in item.select("a.btn")] == ["View response"]
+    assert "Respond again" not in asha.get(f"/webhooks/{refused}").visible_text
 
 
 @pytest.mark.sqlite
