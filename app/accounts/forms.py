@@ -52,7 +52,7 @@ class AccountForm(FlaskForm):
     mail_address = mail_address_field()
     time_zone = SelectField("Time zone")
     theme = RadioField("Theme", choices=choices(THEMES.items()))
-    density = RadioField("Density of lists", choices=choices(DENSITIES.items()))
+    density = RadioField("List density", choices=choices(DENSITIES.items()))
     has_shortcuts = BooleanField("Keyboard shortcuts")
 
     def __init__(self, *, default_zone: str, **more: Any) -> None:

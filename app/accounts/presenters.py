@@ -28,7 +28,7 @@ PERSON_ERRORS = {
     PersonError.SUPPLIER_ID_LENGTH: f"Enter supplier B2B IDs of 1 to {B2B_ID_MAX} characters.",
     PersonError.SUPPLIER_ID_CHARACTERS: 'A supplier B2B ID cannot contain " or \\.',
     PersonError.LAST_ADMINISTRATOR: (
-        "This is the last active administrator. Make another person an administrator first."
+        "This is the last active administrator. Make another user an administrator first."
     ),
 }
 

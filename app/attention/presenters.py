@@ -34,7 +34,9 @@ LINKED_PAGES = {
 ITEM_KINDS = {**LINKED_PAGES, AuditObject.MESSAGE: "response"}
 BLOCKERS = {
     Blocker.NO_LONGER_NEEDED: "This item no longer needs attention.",
-    Blocker.IS_PARTNER: "You can't resolve a partner. Its item closes when it's resumed or recovers.",
+    Blocker.IS_PARTNER: (
+        "You can't resolve a partner. The item closes when the partner is resumed or recovers."
+    ),
     Blocker.IS_ORDER: "Give a user access to this supplier instead.",
     Blocker.NOT_RESOLVED: "This item isn't resolved, or its cause is gone.",
 }
@@ -95,8 +97,8 @@ def item_details(item: Item) -> list[Detail]:
         ]
     if item.inbound:
         inbound = item.inbound
-        sender = _partner_detail(inbound.partner) if inbound.partner else Detail("Partner", "Unknown")
-        kind = Detail("Kind", inbound_kind(inbound.kind))
+        sender = _partner_detail(inbound.partner) if inbound.partner else Detail("Partner", "Unknown sender")
+        kind = Detail("Type", inbound_kind(inbound.kind))
         return [sender, kind, Detail("Received", at=inbound.received_at)]
     if item.order:
         return [

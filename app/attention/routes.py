@@ -66,7 +66,7 @@ def assign(key: str) -> AnyResponse:
     item, form = _find_or_404(key, lock=True), AssignForm()
     people = {person.id: person for person in _assignable(item)}
     if not form.validate() or (form.person.data is not None and form.person.data not in people):
-        return _item_page(item, ReasonForm(formdata=None), 422, "Choose a person from the list.")
+        return _item_page(item, ReasonForm(formdata=None), 422, "Choose a user from the list.")
     person = people[form.person.data] if form.person.data is not None else None
     return _run(item, lambda by: service.assign(web.db(), item, person, by=by))
 

@@ -14,7 +14,7 @@ class AuditFilterForm(Form):
     """``GET /audit``; times are ISO 8601, in the reader's zone unless they name another."""
 
     q = SearchField("PO number, name, reason or IP address", [Optional(), Length(max=200)])
-    who = Choice("Person", [Optional(), Length(max=120)], any_label="Anyone")
+    who = Choice("User", [Optional(), Length(max=120)], any_label="Anyone")
     action = SelectField(
         "Action",
         [Optional()],

@@ -51,7 +51,7 @@ AUDIT = Listing(
     search_hint="PO number, name, reason or IP address",
     columns=(
         Column("time", "Time", is_optional=False),
-        Column("actor", "Person", is_optional=False),
+        Column("actor", "User", is_optional=False),
         Column("action", "Action", is_optional=False),
         Column("role", "Role", is_default=False, is_extra=True),
         Column("changes", "Changes"),

@@ -242,7 +242,7 @@ def integrity_text(status: SealStatus) -> str:
     """How far the trail is sealed."""
     if status.seal is None:
         return "Not sealed yet."
-    text = f"Integrity sealed to #{status.seal.last_id}"
+    text = f"Sealed through entry #{status.seal.last_id}"
     if not status.since:
         return f"{text}."
     return f"{text}; {pluralize_capped(status.since, 'newer entry', 'newer entries')}."

@@ -25,7 +25,7 @@ users = AppGroup("users", help="Manage user accounts.")
 def add(name: str, role: str, suppliers: tuple[str, ...], full_name: str, password_stdin: bool) -> None:
     """Add a user.
 
-    Without --password-stdin, ask on a terminal, or else generate a password and print it.
+    Without --password-stdin, prompt for it on a terminal; otherwise generate and print one.
     A generated password must be changed at the first sign-in.
     """
     generated = None

@@ -24,7 +24,7 @@ class InboundFilterForm(Form):
         default="",
     )
     code = StringField(
-        "Response status",
+        "HTTP status",
         [Optional(), Regexp(r"^([1-5]\d\d|[1-5]xx)$", message="Enter a status such as 409 or 4xx.")],
         filters=[lowercase],
         render_kw={"placeholder": "409, 4xx"},

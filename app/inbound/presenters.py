@@ -44,7 +44,7 @@ REPROCESS_BLOCKERS = {
 }
 
 UNKNOWN_SENDER = "Unknown sender"
-SHOW_ALL = "Show all received"
+SHOW_ALL = "Show all incoming"
 
 
 def effect_chip(message: InboundMessage) -> Chip:

@@ -30,7 +30,7 @@ CATEGORIES = {
 }
 """The categories that the form offers to a role."""
 CHOICES = [
-    (EmailTiming.AT_ONCE.value, "Email at once"),
+    (EmailTiming.AT_ONCE.value, "Email immediately"),
     (EmailTiming.DIGEST.value, "Daily email"),
     (EmailTiming.OFF.value, "Off"),
 ]

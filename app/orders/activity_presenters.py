@@ -89,7 +89,7 @@ def _mention_note(comment: Comment) -> str:
     if not names:
         return ""
     verb = "was" if len(names) == 1 else "were"
-    return f"{', '.join(names)} {verb} not notified: no such user can see this order."
+    return f"{', '.join(names)} {verb} not notified: no user with that name can see this order."
 
 
 def _is_refusal_of_message(kind: EventKind, message: Message, attempt: Attempt) -> bool:

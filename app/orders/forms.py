@@ -66,7 +66,7 @@ NO_REASON = {
 }
 """Errors of a response that still has the remark of a confirmation."""
 ENTER_COMMENT = "Enter a comment."
-CHOOSE_PERSON = "Choose a person from the list."
+CHOOSE_PERSON = "Choose a user from the list."
 NO_VERSION = "The form has no order version. Reload the page."
 RESERVED_NAME = "Names that begin with line/ are reserved for line responses."
 ENTERED_TWICE = "Enter the supplier order number and the promised date only once."

@@ -67,7 +67,7 @@ def position_label(list_position: ListPosition) -> str:
     if list_position.position is None:
         return f"{total} in this list"
     if list_position.position >= COUNT_MAX:
-        return f"beyond 1,000 of {total}"
+        return "after the first 1,000"
     return f"{list_position.position} of {total}"
 
 

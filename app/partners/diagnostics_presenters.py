@@ -35,7 +35,7 @@ SIDES = {
     Side.OURS: ("our side", "The problem is on our side."),
     Side.THEIRS: ("partner's side", "The problem is on the partner's side."),
     Side.EITHER: ("our side or the partner's", "The problem may be on either side."),
-    Side.NETWORK: ("network between", "The problem is in the network between us and the partner."),
+    Side.NETWORK: ("network", "The problem is in the network between us and the partner."),
 }
 TEST_RESULTS = {
     SampleResult.ACCEPTED: ("ok", "The partner accepted the test."),

@@ -34,15 +34,15 @@ class MessageFilterForm(Form):
     q = SearchField("Search PO, message ID or body", [Optional(), Length(max=200)])
     state = SelectField("State", [Optional()], choices=choices(STATES), default="")
     code = Choice(
-        "HTTP",
+        "HTTP status",
         [Optional(), Regexp(CODE, message="Enter 404, 4xx or none.")],
         filters=[lowercase],
         render_kw={"placeholder": "404, 5xx, none"},
     )
     kind = SelectField(
-        "Kind",
+        "Type",
         [Optional()],
-        choices=choices([("", "Any kind"), (Kind.REQ_CONFIRM, Kind.REQ_CONFIRM)]),
+        choices=choices([("", "Any type"), (Kind.REQ_CONFIRM, Kind.REQ_CONFIRM)]),
         default="",
     )
     partner = Choice("Partner", [Optional(), Length(max=80)], any_label="Any partner")

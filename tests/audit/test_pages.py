@@ -118,7 +118,7 @@ def test_page_shows_how_far_the_trail_is_sealed(
 ) -> None:
     assert "Not sealed yet" in meera.get("/audit").visible_text
     seals.seal(database)
-    assert "Integrity sealed to #120" in meera.get("/audit").visible_text
+    assert "Sealed through entry #120" in meera.get("/audit").visible_text
 
 
 @pytest.mark.sqlite

@@ -107,7 +107,9 @@ def test_mention_notifies_people_who_see_the_order(
     assert not notified(session, "omar", Event.MENTIONED) and not notified(session, "asha", Event.MENTIONED)
     page = asha.get(f"/orders/{order_id}")
     assert [mention.get_text() for mention in page.page.select(".mention")] == ["@Meera", "@asha"]
-    assert "@omar, @nobody.x were not notified: no such user can see this order." in page.visible_text
+    assert (
+        "@omar, @nobody.x were not notified: no user with that name can see this order." in page.visible_text
+    )
     assert omar.get(f"/orders/{order_id}").status_code == 404
 
 

@@ -548,7 +548,7 @@ def test_filter_chips_are_removed_one_by_one(meera: Browser, refused: str) -> No
     chips = page.page.select(".filter-chip")
     assert [" ".join(chip.get_text(" ").split()).split(" :")[0] for chip in chips][:2] == [
         "State Refused",
-        "HTTP 200",
+        "HTTP status 200",
     ]
     assert chips[0]["href"] == "/webhooks?code=200&since=2020-01-01T00:00:00%2B05:30"
     assert ids(meera.get(chips[0]["href"])) == [refused]
