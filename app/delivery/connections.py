@@ -388,7 +388,7 @@ def _context(ca_bundle: str, client_certificate: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     super(_SharedContext, context).set_alpn_protocols(["http/1.1"])
     if ca_bundle:
-        # The text around the certificates may have other characters, but the library takes only ASCII.
+        # The text around the certificates may have other characters, but the library accepts only ASCII.
         context.load_verify_locations(cadata=ca_bundle.encode("ascii", "replace").decode())
     else:
         context.load_verify_locations(cafile=DEFAULT_CA_BUNDLE_PATH)

@@ -181,7 +181,7 @@ class Outcome:
 
 
 class SendAborted(Exception):
-    """Ends a call with a failure. It is no OSError, so `requests` and urllib3 let it pass unchanged."""
+    """Ends a call with a failure. It is not an OSError, so `requests` and urllib3 let it pass unchanged."""
 
     def __init__(self, failure: Failure, code: DetailCode = DetailCode.NONE, **params: Any) -> None:
         super().__init__(failure, code, params)

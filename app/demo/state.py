@@ -299,7 +299,7 @@ class SimulatorState:
             return Acceptance(req_msg_id)
 
     def record_result(self, response: AcceptedResponse, result: Result) -> None:
-        """Record a late result. After FAILURE the version takes another response, with a new id."""
+        """Record a late result. After FAILURE the version accepts another response, with a new id."""
         identity = response.identity
         with self._lock:
             last = self._newest.get(identity.object_id)

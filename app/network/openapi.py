@@ -164,7 +164,7 @@ _DESCRIPTIONS = {
         "rejected with 409. An order that already has a response needs a response again."
     ),
     Kind.REQ_STATUS_CHANGE: (
-        "`buyerAction` is `CANCEL` or `CLOSE`. A canceled or closed order takes no more responses. The "
+        "`buyerAction` is `CANCEL` or `CLOSE`. A canceled or closed order accepts no more responses. The "
         "version does not change: `newVersion` equals `currentVersion`. A change that the order's status "
         "does not allow is rejected with 409."
     ),

@@ -129,7 +129,10 @@ def read_object(raw: bytes) -> dict[str, Any]:
 
 
 def read_reply(raw: bytes) -> PartnerReply | None:
-    """Read a partner's reply; None if it is no JSON object with an integer `response_code`. Never raises."""
+    """Read a partner's reply; None if it is not a JSON object with an integer `response_code`.
+
+    Never raises.
+    """
     document = read_object(raw)
     code = _whole_number(document.get("response_code"))
     if code is None:

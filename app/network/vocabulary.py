@@ -180,7 +180,7 @@ def status_after_action(action: str) -> Status | None:
 
 
 def may_respond(status: str, response: str) -> bool:
-    """Whether an order in this status takes this response; never for an unknown status or response."""
+    """Whether an order in this status accepts this response; never for an unknown status or response."""
     return status in _OPEN_STATUSES and response in _RESPONSES
 
 

@@ -102,7 +102,7 @@ class PlanRow:
         return urgency(self.order, clock.now()) if self.order else ""
 
     @property
-    def takes_remarks(self) -> bool:
+    def accepts_remarks(self) -> bool:
         """Whether a remark for this order can be entered."""
         return not self.number and (self.status is BulkStatus.READY or bool(self.remarks_error))
 

@@ -38,7 +38,7 @@ BATCH = 25
 
 @dataclass(frozen=True, slots=True)
 class BulkRow:
-    """Whether one order takes its response.
+    """Whether one order accepts its response.
 
     ``detail`` is the person who responded first, the blocker, or the error of the partner contract.
     """
@@ -58,7 +58,7 @@ class PlannedResponse:
 
 
 def check(session: Session, planned: Sequence[PlannedResponse]) -> list[BulkRow]:
-    """Whether each order takes its response; nothing is recorded."""
+    """Whether each order accepts its response; nothing is recorded."""
     orders = [plan.order for plan in planned]
     queries.load_newest_decisions(session, orders)
     inputs = _with_device_tags(session, planned)
@@ -150,7 +150,7 @@ def record(
     by: Responder,
     undo_seconds: float,
 ) -> None:
-    """Record the response for each order that takes it, and the result for all."""
+    """Record the response for each order that accepts it, and the result for all."""
     ids = [item.order_id for item in items if item.order_id is not None]
     orders = {order.id: order for order in queries.orders_for_update(session, scope, ids)}
     planned = {

@@ -228,7 +228,7 @@ def _gstin_checks(body: PurchaseOrderBody) -> Iterator[Check]:
 
 
 class GstinProblem(StrEnum):
-    """Why a text is no GSTIN."""
+    """Why a text is not a valid GSTIN."""
 
     FORMAT = "format"
     CHECK_DIGIT = "check_digit"

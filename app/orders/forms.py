@@ -86,7 +86,7 @@ SORT_NAMES = {
 
 
 def selected_ids(values: MultiDict[str, str]) -> list[int]:
-    """The selected orders without duplicates; values that are no ids are dropped."""
+    """The selected orders without duplicates; values that are not ids are dropped."""
     ids = map(whole_number, dict.fromkeys(values.getlist("order_ids")))
     return [order_id for order_id in ids if order_id is not None][:BULK_MAX]
 
@@ -166,7 +166,7 @@ class LineFields:
 
     @property
     def blocker(self) -> str:
-        """Why the partner takes no responses to single lines; empty if it does."""
+        """Why the partner does not accept responses to single lines; empty if it does."""
         return "" if self.may_respond else BLOCKER_SENTENCES[ResponseBlocker.LINES_NOT_SUPPORTED]
 
     def read(self, values: Mapping[str, str]) -> None:

@@ -129,7 +129,7 @@ def _pairs(line: LineResponse) -> Iterator[tuple[str, str]]:
 
 
 def _take(lines: dict[str, dict[str, Any]], path: str, value: str) -> bool:
-    """Add one pair to the fields of its line. False if it is no pair of a line response."""
+    """Add one pair to the fields of its line. False if it is not a pair of a line response."""
     match = _NAME.fullmatch(path)
     if not match:
         return False

@@ -283,7 +283,7 @@ class BulkSource(StrEnum):
 
 
 class BulkStatus(StrEnum):
-    """Whether one order takes its response, or what happened to it."""
+    """Whether one order accepts its response, or what happened to it."""
 
     READY = "ready"
     RECORDED = "recorded"

@@ -25,7 +25,8 @@ class TotalKind(StrEnum):
 class Total:
     """One total: as the order states it, and calculated from its lines; None where unknown.
 
-    ``parts`` are the amounts by tax, for the tax total; ``unreadable`` is a stated value that is no number.
+    ``parts`` are the amounts by tax, for the tax total. ``unreadable`` is a stated value that is not a
+    number.
     """
 
     kind: TotalKind

@@ -31,7 +31,7 @@ _UNREADABLE = (
 
 
 class BadCertificate(ValueError):
-    """The text is no usable certificate; the message says why."""
+    """The text is not a usable certificate; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

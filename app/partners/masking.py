@@ -95,7 +95,7 @@ class Masker:
         return self._text_pattern.sub(MASK, text) if self.may_change(text) else text
 
     def data(self, data: bytes) -> bytes:
-        """The same for a body, which may be no valid text."""
+        """The same for a body, which may not be valid text."""
         if not self.may_change(data.decode("utf-8", "replace")):
             return data
         return self._byte_pattern.sub(MASK.encode(), data)

@@ -37,7 +37,7 @@ class Partner(Base):
     retry_schedule: Mapped[list[float]] = mapped_column(default=list)
     success_codes: Mapped[list[int]] = mapped_column(default=lambda: [0])
     concurrency: Mapped[int] = mapped_column(default=4)
-    # Webhooks sent per minute; None is no limit.
+    # Webhooks sent per minute; None means no limit.
     rate_per_minute: Mapped[int | None]
     accepts_return: Mapped[bool] = mapped_column(default=False)
     # Whether responses may change or reject single lines.

@@ -69,7 +69,7 @@ class Task(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     """Consecutive runs that have not succeeded yet, with the current one."""
     max_attempts: Mapped[int | None] = mapped_column(default=ATTEMPTS_MAX)
-    """None is no limit."""
+    """None means no limit."""
     created_at: Mapped[datetime]
     created_by: Mapped[str] = mapped_column(String(120), default="")
     person_id: Mapped[int | None]

@@ -1,6 +1,6 @@
 """Rejects requests for an untrusted host, so that no page or link repeats a foreign Host header.
 
-Flask's ``TRUSTED_HOSTS`` is not used: it is case-sensitive and takes no IPv6 address.
+Flask's ``TRUSTED_HOSTS`` is not used: it is case-sensitive and accepts no IPv6 address.
 """
 
 from __future__ import annotations

@@ -124,11 +124,11 @@ def _htmx_js() -> Response:
 
 
 FORM_BYTES = 256 * 1024
-"""The largest form. A route that takes more declares it with ``accepts``."""
+"""The largest form. A route that accepts more declares it with ``accepts``."""
 
 
 def accepts(max_bytes: int) -> Callable[[View], View]:
-    """Declare that a view takes a body of up to ``max_bytes``, such as an upload."""
+    """Declare that a view accepts a body of up to ``max_bytes``, such as an upload."""
 
     def declare(view: View) -> View:
         view.max_bytes = max_bytes  # type: ignore[attr-defined]

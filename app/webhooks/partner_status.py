@@ -225,7 +225,7 @@ def _newest_delivered(partner_id: int | InstrumentedAttribute[int], column: Any)
 def clock_difference(headers: Sequence[Sequence[str]], at: datetime) -> float | None:
     """The seconds by which the partner's clock is ahead of ours, from its Date header.
 
-    None if there is no valid Date. Date has whole seconds, so one second is no difference.
+    None if there is no valid Date. Date has whole seconds, so one second does not count as a difference.
     """
     date = next((value for name, value in headers if name.lower() == "date"), "")
     try:

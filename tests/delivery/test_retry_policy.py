@@ -110,7 +110,7 @@ RESPONSES: dict[str, tuple[int, bytes, Step, Reason, set[str]]] = {
         Reason.DELIVERED,
         set(),
     ),
-    "a success with a payload that is no object": (
+    "a success with a payload that is not an object": (
         200,
         b'{"response_code":0,"response_message":"SUCCESS","payload":"string"}',
         DELIVERED,
@@ -195,7 +195,7 @@ RESPONSES: dict[str, tuple[int, bytes, Step, Reason, set[str]]] = {
     "a failure with a decimal point": (200, reply(1.0), REFUSED, Reason.REFUSED_BY_PARTNER, set()),
     "a response_code that is not whole": (200, reply(0.5), RETRY, Reason.UNREADABLE_RESPONSE, {"unknown"}),
     "a null response_code": (200, reply(None), RETRY, Reason.UNREADABLE_RESPONSE, {"unknown"}),
-    "bytes that are no text": (200, b"\xff\xfe\x00", RETRY, Reason.UNREADABLE_RESPONSE, {"unknown"}),
+    "bytes that are not text": (200, b"\xff\xfe\x00", RETRY, Reason.UNREADABLE_RESPONSE, {"unknown"}),
     "JSON nested without end": (200, b"[" * 100_000, RETRY, Reason.UNREADABLE_RESPONSE, {"unknown"}),
     "the first of the 3xx that says success": (300, GOOD, RETRY, Reason.REDIRECT, set()),
     "the last of the 3xx that says success": (399, GOOD, RETRY, Reason.REDIRECT, set()),
