@@ -31,26 +31,26 @@ class ResendBlocker(StrEnum):
 
 
 def resend_blocker(
-    session: Session, message: Message, *, delivered_too: bool = False
+    session: Session, message: Message, *, include_delivered: bool = False
 ) -> ResendBlocker | None:
     """Why a person cannot resend this message now; None if they can.
 
-    ``delivered_too`` permits another copy of a delivered message.
+    ``include_delivered`` permits another copy of a delivered message.
     """
     session.flush()
     blocker = session.scalar(
-        select(blocker_case(delivered_too=delivered_too)).where(Message.id == message.id)
+        select(blocker_case(include_delivered=include_delivered)).where(Message.id == message.id)
     )
     return None if blocker is None else ResendBlocker(blocker)
 
 
-def blocker_case(*, delivered_too: bool) -> Case[Any]:
+def blocker_case(*, include_delivered: bool) -> Case[Any]:
     """The ``ResendBlocker`` of each ``Message`` of a query; null for those that can be resent now."""
     newer = aliased(Message)
     has_newer = exists().where(
         newer.order_id == Message.order_id, newer.decision_number > Message.decision_number
     )
-    is_copy = Message.state == MessageState.DELIVERED if delivered_too else false()
+    is_copy = Message.state == MessageState.DELIVERED if include_delivered else false()
     is_refused_later = Message.result_from == ResultFrom.RESP_CONFIRM
     return case(
         (func.length(Message.body) == 0, ResendBlocker.CONTENT_DELETED.value),

@@ -133,7 +133,7 @@ def resend(
     by: str,
     reason: str,
     trigger: Trigger = Trigger.MANUAL,
-    delivered_too: bool = False,
+    include_delivered: bool = False,
 ) -> None:
     """Request one more attempt now, with the same body and id.
 
@@ -142,7 +142,7 @@ def resend(
 
     Errors: CannotResend.
     """
-    blocker = resend_blocker(session, message, delivered_too=delivered_too)
+    blocker = resend_blocker(session, message, include_delivered=include_delivered)
     if blocker:
         raise CannotResend(blocker)
     trail.record(

@@ -145,7 +145,7 @@ def _request_item(session: Session, job: Job, item: ResendItem, message: Message
             by=job.created_by,
             reason=job.reason,
             trigger=Trigger.BULK,
-            delivered_too=bool(job.parameters.get("delivered_too")),
+            include_delivered=bool(job.parameters.get("delivered_too")),
         )
     except CannotResend as error:
         item.blocker = error.blocker

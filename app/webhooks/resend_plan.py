@@ -157,7 +157,7 @@ def _active_since(when: datetime) -> ColumnElement[bool]:
 
 def _blocker(include_delivered: bool) -> ColumnElement[str]:
     """Why a message is skipped: the rule for one message, and what applies to a bulk resend only."""
-    blocker = blocker_case(delivered_too=include_delivered)
+    blocker = blocker_case(include_delivered=include_delivered)
     order_ended = PurchaseOrder.status.in_((Status.CANCELLED.value, Status.CLOSED.value))
     states = [MessageState.PENDING, MessageState.REFUSED, MessageState.FAILED]
     states += [MessageState.DELIVERED] if include_delivered else []

@@ -225,7 +225,7 @@ def test_resend_in_progress_is_not_recorded_as_canceled(
     deliver()
     with database.writing() as writing:
         message = writing.get_one(Message, message_id)
-        resend(writing, message, by="Ravi", reason="They lost it", delivered_too=True)
+        resend(writing, message, by="Ravi", reason="They lost it", include_delivered=True)
         assert claim(writing, 1, clock.now()).messages
         writing.commit()
     assert Buyer(app.test_client(), example_bodies).edit().status_code == 200

@@ -545,7 +545,7 @@ def test_delivery_reported_without_a_lease_is_not_sent_again(
         return AttemptResult(claimed, taken, verdict, clock.now())
 
     def blocker() -> ResendBlocker | None:
-        return resend_blocker(writing, message_of(writing, message_id), delivered_too=True)
+        return resend_blocker(writing, message_of(writing, message_id), include_delivered=True)
 
     with database.writing() as writing:
         record_results(writing, [attempt_result(late)], clock.now())
@@ -570,7 +570,7 @@ def test_canceled_resend_of_a_delivered_message_stays_delivered(
             writing.get_one(Message, message_id),
             by="Admin",
             reason="Second attempt",
-            delivered_too=True,
+            include_delivered=True,
         )
         writing.commit()
     assert message_of(session, message_id).state is MessageState.PENDING

@@ -146,7 +146,7 @@ def test_result_before_the_attempt_is_recorded_wins(
 def send_again(database: Database, message_id: str) -> None:
     with database.writing() as session:
         message = message_of(session, message_id)
-        delivery_service.resend(session, message, by="Ravi", reason="They lost it", delivered_too=True)
+        delivery_service.resend(session, message, by="Ravi", reason="They lost it", include_delivered=True)
         session.commit()
 
 

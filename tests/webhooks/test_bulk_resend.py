@@ -306,14 +306,15 @@ def test_bulk_resend_blockers_equal_those_of_a_single_resend(
                     *values,
                 )
             writing.flush()
-            for delivered_too in (False, True):
-                selection = replace(chosen, include_delivered=delivered_too)
+            for include_delivered in (False, True):
+                selection = replace(chosen, include_delivered=include_delivered)
                 selected, _ = candidates(writing, None, selection)
                 by_plan = {row.id: row.blocker for row in writing.execute(select(selected))}
                 by_message = [
-                    resend_blocker(writing, row, delivered_too=delivered_too) or "" for row in rows[:2]
+                    resend_blocker(writing, row, include_delivered=include_delivered) or ""
+                    for row in rows[:2]
                 ]
-                assert [by_plan[row.id] for row in rows[:2]] == by_message, (state, values, delivered_too)
+                assert [by_plan[row.id] for row in rows[:2]] == by_message, (state, values, include_delivered)
                 assert (by_plan[rows[3].id], by_plan[rows[2].id]) == ("", ResendBlocker.SUPERSEDED)
         assert not resend_blocker(writing, rows[3])
         assert resend_blocker(writing, rows[2]) is ResendBlocker.SUPERSEDED

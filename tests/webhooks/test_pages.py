@@ -304,7 +304,7 @@ def test_cancel_of_a_queued_resend_keeps_the_delivery(
     def resend_again() -> None:
         with database.writing() as writing:
             message = writing.get_one(Message, message_id)
-            resend(writing, message, by="Ravi", reason="They lost it", delivered_too=True)
+            resend(writing, message, by="Ravi", reason="They lost it", include_delivered=True)
             writing.commit()
 
     def cancellations() -> int:
